@@ -1,0 +1,287 @@
+"""The compiled plan: what runs. `spec` makes it from YAML; the core imports no file format.
+
+Everything here is frozen and valid once built. All times are integer milliseconds since the Unix
+epoch (UTC), all spans integer milliseconds, all intervals half open `[start, end)`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal
+
+import polars as pl
+
+from agent.core.windows import Window
+
+Scalar = str | int | bool | None
+"""A dimension's value. Floats are refused as dimensions at `check`."""
+
+Dimensions = tuple[Scalar, ...]
+"""One series of a KPI: its dimension values, in the order of `Kpi.by`."""
+
+FieldType = Literal["string", "integer", "float", "boolean"]
+FIELD_DTYPES: Mapping[FieldType, type[pl.DataType]] = {
+    "string": pl.String,
+    "integer": pl.Int64,
+    "float": pl.Float64,
+    "boolean": pl.Boolean,
+}
+
+Severity = Literal["critical", "warning", "info", "page"]
+Better = Literal["higher", "lower"]
+Path = tuple[str, ...]
+"""A place in a JSON object: `user.id` is `("user", "id")`."""
+
+OTHER = "__other__"
+"""Every dimension of the series that takes in what exceeds a KPI's `max_series`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field of a contract. `minimum` and `maximum` are inclusive; numbers only."""
+
+    name: str
+    path: Path
+    type: FieldType
+    required: bool = False
+    minimum: float | None = None
+    maximum: float | None = None
+    unit: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """What a product team promises of one event type.
+
+    `type_path` None: every event of the topic is of this type; else the event whose value there
+    equals `type_value`. `grain_ms` is the slice by which lateness is judged: the greatest common
+    divisor of the slices of all base KPIs over this contract, at most five minutes.
+    """
+
+    name: str
+    topic: str
+    type_path: Path | None
+    type_value: str
+    time_path: Path
+    timezone: str
+    id_path: Path | None
+    lateness_ms: int
+    max_future_ms: int
+    idle_after_ms: int
+    max_bytes: int
+    fields: tuple[Field, ...]
+    grain_ms: int
+
+
+class PartialKind(StrEnum):
+    """The mergeable partial aggregates that every SQL aggregate is split into."""
+
+    COUNT = "count"  # rows (no argument) or non-null arguments
+    SUM = "sum"
+    MEAN = "mean"
+    MIN = "min"
+    MAX = "max"
+    STDDEV = "stddev"
+    FIRST = "first"
+    LAST = "last"
+    DISTINCT = "distinct"
+    QUANTILE = "quantile"
+    RETENTION = "retention"
+
+
+@dataclass(frozen=True, slots=True)
+class Partial:
+    """One partial aggregate of a KPI.
+
+    `argument` is an expression over the contract's columns (None: count(*)); `filter` the boolean
+    expression of its FILTER clause. `q` is the quantile asked of a QUANTILE. The final value of
+    partial number i is column `a{i}` for `Kpi.value`.
+    """
+
+    kind: PartialKind
+    argument: pl.Expr | None = None
+    filter: pl.Expr | None = None
+    q: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Bounds of a KPI's value; None where not given.
+
+    `at_least` and `at_most` both given: between. The warn bounds lie inside them.
+    """
+
+    at_least: float | None = None
+    at_most: float | None = None
+    warn_at_least: float | None = None
+    warn_at_most: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TargetOverride:
+    """The target of the series whose dimensions equal `match`; the last matching one holds."""
+
+    match: Mapping[str, Scalar]
+    target: Target
+
+
+@dataclass(frozen=True, slots=True)
+class Kpi:
+    """A KPI: a base one over a contract's rows, or a derived one over other KPIs.
+
+    Base: `contract` is set, `partials` are folded from the rows for which `where` is true, and
+    `value` is an expression over `a0…an`, the partials' finals. `partials[0]` is always count(*)
+    without filter: the window's number of events.
+    Derived: `contract` is None, `value` is an expression over columns named after `inputs`, all of
+    which share this KPI's `by` and `window`.
+    `fingerprint` changes exactly when state of this KPI can not be carried on (value, where, by,
+    window, or the contract's reading of its fields).
+    """
+
+    name: str
+    title: str
+    description: str
+    unit: str | None
+    better: Better
+    owner: str | None
+    team: str | None
+    contract: str | None
+    inputs: tuple[str, ...]
+    where: pl.Expr | None
+    partials: tuple[Partial, ...]
+    value: pl.Expr
+    by: tuple[str, ...]
+    window: Window
+    lateness_ms: int
+    target: Target | None
+    overrides: tuple[TargetOverride, ...]
+    max_series: int
+    expire_after_ms: int
+    fingerprint: str
+    sql: str
+    where_sql: str | None
+
+    @property
+    def metric(self) -> str:
+        """`kpi_<name>_<unit>`: the Prometheus name of the closed value."""
+        return metric_name(self.name, self.unit)
+
+    @property
+    def has_retention(self) -> bool:
+        """Whether a window needs the window before it."""
+        return any(p.kind is PartialKind.RETENTION for p in self.partials)
+
+
+def metric_name(kpi: str, unit: str | None, middle: str = "") -> str:
+    """`kpi_<name>[_<middle>][_<unit>]`, the unit said once: Prometheus naming conventions."""
+    parts = ["kpi", kpi]
+    if unit and kpi.endswith(f"_{unit}"):
+        parts[1] = kpi[: -len(unit) - 1]
+    if middle:
+        parts.append(middle)
+    if unit:
+        parts.append(unit)
+    return "_".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One severity of a threshold rule: boolean expressions over column `value` (and `events`,
+    `target`). `clear` None: clears when `when` is false."""
+
+    severity: Severity
+    when: pl.Expr
+    clear: pl.Expr | None
+    when_sql: str
+    clear_sql: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ThresholdRule:
+    """Fires when `when` has held for `for_ms` of event time."""
+
+    name: str
+    kpi: str
+    levels: tuple[Level, ...]
+    on: Literal["closed", "current"]
+    for_ms: int
+    keep_firing_for_ms: int
+    min_events: int
+    summary: str
+    description: str
+    runbook: str | None
+    owner: str | None
+    team: str | None
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class AbsenceRule:
+    """Fires when the KPI, or one of its known series, has had no event for `no_data_for_ms`."""
+
+    name: str
+    kpi: str
+    severity: Severity
+    no_data_for_ms: int
+    per: Literal["series", "kpi"]
+    keep_firing_for_ms: int
+    summary: str
+    description: str
+    runbook: str | None
+    owner: str | None
+    team: str | None
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+Rule = ThresholdRule | AbsenceRule
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """A weighted set of KPIs. Weights are positive and add up to 1."""
+
+    name: str
+    title: str
+    description: str
+    owner: str | None
+    kpis: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything declared, compiled. `kpis` is in dependency order (inputs before derived).
+
+    `config_hash` identifies the rule set: the same YAML content gives the same hash.
+    """
+
+    contracts: Mapping[str, Contract]
+    kpis: Mapping[str, Kpi]
+    rules: Mapping[str, Rule]
+    objectives: Mapping[str, Objective]
+    config_hash: str
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """The source topics, sorted."""
+        return tuple(sorted({c.topic for c in self.contracts.values()}))
+
+    def contracts_of(self, topic: str) -> tuple[Contract, ...]:
+        """The contracts of one topic, in order of name."""
+        return tuple(c for _, c in sorted(self.contracts.items()) if c.topic == topic)
+
+    def kpis_of(self, contract: str) -> tuple[Kpi, ...]:
+        """The base KPIs over one contract."""
+        return tuple(k for k in self.kpis.values() if k.contract == contract)
+
+    def rules_of(self, kpi: str) -> tuple[Rule, ...]:
+        """The rules over one KPI."""
+        return tuple(r for r in self.rules.values() if r.kpi == kpi)
+
+    def contracts_under(self, kpi: str) -> frozenset[str]:
+        """The contracts that a KPI's value comes from, through its inputs."""
+        found = self.kpis[kpi]
+        if found.contract is not None:
+            return frozenset({found.contract})
+        return frozenset().union(*(self.contracts_under(name) for name in found.inputs))

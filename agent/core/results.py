@@ -1,0 +1,160 @@
+"""What the core tells: closed and open windows, target states, rule transitions, outcomes.
+
+All frozen values. Times are integer milliseconds since the epoch, `value` is a finite float or None
+(no value: an empty window, a division by zero).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal
+
+from agent.core.plan import Dimensions, Severity, Target
+
+
+class Outcome(StrEnum):
+    """What became of a consumed record; every record has exactly one."""
+
+    FOLDED = "folded"
+    REJECTED = "rejected"  # to the dead-letter topic
+    LATE = "late"  # to the late topic
+    DUPLICATE = "duplicate"
+    EMPTY = "empty"  # tombstones and empty values
+    IGNORED = "ignored"  # no contract is interested in it
+
+
+class Reason(StrEnum):
+    """Why a record was rejected."""
+
+    TOO_LARGE = "too_large"
+    NOT_UTF8 = "not_utf8"
+    NOT_JSON = "not_json"
+    NOT_AN_OBJECT = "not_an_object"
+    WRONG_TYPE = "wrong_type"
+    MISSING_FIELD = "missing_field"
+    OUT_OF_BOUNDS = "out_of_bounds"
+    NO_TIME = "no_time"
+    BAD_TIME = "bad_time"
+    FUTURE_TIME = "future_time"
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """One rejected record. `detail` says in words what was found and what would be right."""
+
+    partition: int
+    offset: int
+    contract: str | None
+    reason: Reason
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class WindowValue:
+    """One window of one series. `events` is the number of rows it holds (after `where`)."""
+
+    kpi: str
+    dimensions: Dimensions
+    start_ms: int
+    end_ms: int
+    value: float | None
+    events: int
+    open: bool = False
+
+
+class TargetState(StrEnum):
+    """Where a value stands against its target."""
+
+    NO_DATA = "no_data"
+    MET = "met"
+    AT_RISK = "at_risk"
+    MISSED = "missed"
+
+
+TARGET_STATE_NUMBER = {
+    TargetState.NO_DATA: 0,
+    TargetState.MET: 1,
+    TargetState.AT_RISK: 2,
+    TargetState.MISSED: 3,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TargetStatus:
+    """A window's value held against its target. `attainment` is None without a value."""
+
+    window: WindowValue
+    state: TargetState
+    previous: TargetState | None
+    attainment: float | None
+    target: Target
+
+
+class AlertPhase(StrEnum):
+    """The life of an alert."""
+
+    INACTIVE = "inactive"
+    PENDING = "pending"
+    FIRING = "firing"
+    RESOLVED = "resolved"
+
+
+ALERT_PHASE_NUMBER = {
+    AlertPhase.INACTIVE: 0,
+    AlertPhase.PENDING: 1,
+    AlertPhase.FIRING: 2,
+    AlertPhase.RESOLVED: 0,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """One step of an alert's life.
+
+    `at_ms` is event time. `episode_ms` is when its pending began: rule, severity, series, episode
+    and state together name a transition for good, so that a repeat can be told.
+    `bound` is the condition in words (the rule's SQL, or how long no event came).
+    """
+
+    rule: str
+    severity: Severity
+    kpi: str
+    dimensions: Dimensions
+    at_ms: int
+    episode_ms: int
+    state: AlertPhase
+    previous: AlertPhase
+    value: float | None
+    bound: str
+    start_ms: int
+    end_ms: int
+    reason: Literal["when", "clear", "no_data", "data", "for", "keep_firing_for", "removed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Closings:
+    """What one step of the watermark brought, in event-time order."""
+
+    windows: tuple[WindowValue, ...] = ()
+    targets: tuple[TargetStatus, ...] = ()
+    transitions: tuple[Transition, ...] = ()
+    late: int = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.windows or self.targets or self.transitions or self.late)
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesView:
+    """One series as a board or a scrape sees it. `history` is (end_ms, value) of the last closed
+    windows, oldest first; `phases` is (rule, severity) to phase."""
+
+    kpi: str
+    dimensions: Dimensions
+    closed: WindowValue | None
+    current: WindowValue | None
+    target: Target | None
+    status: TargetStatus | None
+    history: tuple[tuple[int, float | None], ...] = ()
+    phases: dict[tuple[str, Severity], AlertPhase] = field(default_factory=dict)

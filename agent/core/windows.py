@@ -1,0 +1,171 @@
+"""Event-time windows: which slices, panes and windows an instant belongs to.
+
+Times are integer milliseconds since the Unix epoch, intervals are half open `[start, end)`.
+A *slice* is the smallest stretch that rows are folded into, at most five minutes. A *pane* is
+`gcd(size, hop)` for fixed windows and the whole period for calendar ones. A window is a whole
+number of panes, a pane a whole number of slices: every boundary of a window is a slice boundary,
+daylight-saving changes included, because the zone offsets in use since 1980 are multiples of
+fifteen minutes (IANA tz database).
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+MAX_SLICE_MS = 5 * 60 * 1000
+
+CalendarUnit = Literal["day", "week", "month", "quarter", "year"]
+
+
+@dataclass(frozen=True, slots=True)
+class FixedWindow:
+    """Tumbling (`hop_ms == size_ms`) or hopping windows, aligned to the epoch in UTC."""
+
+    size_ms: int
+    hop_ms: int
+
+    @property
+    def slice_ms(self) -> int:
+        """The slice: the largest divisor of the pane that is at most five minutes."""
+        return largest_divisor(math.gcd(self.size_ms, self.hop_ms), MAX_SLICE_MS)
+
+    def pane_start(self, at_ms: int) -> int:
+        """The start of the pane that holds the instant."""
+        pane = math.gcd(self.size_ms, self.hop_ms)
+        return at_ms - at_ms % pane
+
+    def first_end_after(self, at_ms: int) -> int:
+        """The end of the earliest-ending window that ends after the instant."""
+        # Windows start at multiples of the hop, so they end at multiples of it plus the size.
+        return at_ms - (at_ms - self.size_ms) % self.hop_ms + self.hop_ms
+
+    def start_of(self, end_ms: int) -> int:
+        """The start of the window with that end."""
+        return end_ms - self.size_ms
+
+    def last_end_over(self, at_ms: int) -> int:
+        """The end of the latest window that holds the instant."""
+        return at_ms - at_ms % self.hop_ms + self.size_ms
+
+    @property
+    def span_ms(self) -> int:
+        """The longest a window can be."""
+        return self.size_ms
+
+    @property
+    def step_ms(self) -> int:
+        """The shortest time between the ends of two windows."""
+        return self.hop_ms
+
+
+@dataclass(frozen=True, slots=True)
+class CalendarWindow:
+    """Days, ISO weeks (from Monday), months, quarters or years of a named time zone."""
+
+    unit: CalendarUnit
+    timezone: str
+
+    @property
+    def slice_ms(self) -> int:
+        """Five minutes."""
+        return MAX_SLICE_MS
+
+    def pane_start(self, at_ms: int) -> int:
+        """The start of the period that holds the instant."""
+        return _period(self.unit, self.timezone, _local_day(self.timezone, at_ms))[0]
+
+    def first_end_after(self, at_ms: int) -> int:
+        """The end of the period that holds the instant."""
+        return _period(self.unit, self.timezone, _local_day(self.timezone, at_ms))[1]
+
+    def start_of(self, end_ms: int) -> int:
+        """The start of the period with that end."""
+        return self.pane_start(end_ms - 1)
+
+    def last_end_over(self, at_ms: int) -> int:
+        """The end of the period that holds the instant."""
+        return self.first_end_after(at_ms)
+
+    @property
+    def span_ms(self) -> int:
+        """The longest a period can be."""
+        days = {"day": 1, "week": 7, "month": 31, "quarter": 92, "year": 366}[self.unit]
+        return (days * 24 + 1) * 3_600_000
+
+    @property
+    def step_ms(self) -> int:
+        """The shortest time between the ends of two periods."""
+        days = {"day": 1, "week": 7, "month": 28, "quarter": 90, "year": 365}[self.unit]
+        return (days * 24 - 1) * 3_600_000
+
+
+Window = FixedWindow | CalendarWindow
+
+
+def largest_divisor(whole: int, most: int) -> int:
+    """The largest divisor of `whole` that is at most `most`."""
+    if whole <= most:
+        return whole
+    best = 1
+    for d in range(1, math.isqrt(whole) + 1):
+        if whole % d == 0:
+            for divisor in (d, whole // d):
+                if best < divisor <= most:
+                    best = divisor
+    return best
+
+
+def ends_between(window: Window, after_ms: int, upto_ms: int) -> Iterator[int]:
+    """The ends of windows in `(after_ms, upto_ms]`, ascending."""
+    end = window.first_end_after(after_ms)
+    while end <= upto_ms:
+        yield end
+        end = window.first_end_after(end)
+
+
+def previous_start(window: Window, end_ms: int) -> int:
+    """The start of the window just before the one with that end, without overlap."""
+    return window.start_of(window.start_of(end_ms))
+
+
+def _local_day(zone: str, at_ms: int) -> date:
+    return datetime.fromtimestamp(at_ms / 1000, UTC).astimezone(ZoneInfo(zone)).date()
+
+
+@lru_cache(maxsize=4096)
+def _period(unit: CalendarUnit, zone: str, day: date) -> tuple[int, int]:
+    """Start and end of the period that holds a local day."""
+    if unit == "day":
+        first, last = day, day + timedelta(days=1)
+    elif unit == "week":
+        first = day - timedelta(days=day.weekday())
+        last = first + timedelta(days=7)
+    elif unit == "month":
+        first = day.replace(day=1)
+        last = (first + timedelta(days=31)).replace(day=1)
+    elif unit == "quarter":
+        first = day.replace(month=day.month - (day.month - 1) % 3, day=1)
+        last = (first + timedelta(days=92)).replace(day=1)
+    else:
+        first = day.replace(month=1, day=1)
+        last = first.replace(year=first.year + 1)
+    return _midnight(zone, first), _midnight(zone, last)
+
+
+def _midnight(zone: str, day: date) -> int:
+    """The first instant of a local day; where a clock change skips midnight, the change itself."""
+    tz = ZoneInfo(zone)
+    at = int(datetime(day.year, day.month, day.day, tzinfo=tz).timestamp())
+    if datetime.fromtimestamp(at, tz).replace(tzinfo=None) == datetime(day.year, day.month, day.day):
+        return at * 1000
+    # Midnight falls into the gap of a clock change: look for the first minute of the day around it.
+    minutes = range(at // 60 - 240, at // 60 + 240)
+    first = bisect_left(minutes, True, key=lambda m: datetime.fromtimestamp(m * 60, tz).date() >= day)
+    return minutes[first] * 60_000
