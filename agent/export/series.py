@@ -1,0 +1,329 @@
+"""The KPI series of `/metrics`, rendered as bytes.
+
+prometheus_client takes 7 µs a sample and holds the interpreter for all of it, which is too slow for
+100,000 series beside a consumer that must answer its broker. So the samples of KPIs are written here:
+the label part of every series is built once and kept, and the lines are made by the family, in
+chunks, by a thread (`prometheus.py`). A value that is missing or not finite gives no sample.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from agent.core.plan import AbsenceRule, Dimensions, Kpi, Plan, Rule, Severity, Target, metric_name
+from agent.core.results import (
+    ALERT_PHASE_NUMBER,
+    TARGET_STATE_NUMBER,
+    AlertPhase,
+    SeriesView,
+    TargetState,
+)
+from agent.export.words import label, window_text
+
+LINES_PER_CHUNK = 5_000
+"""About half a megabyte: joined in a millisecond or two, so that no chunk holds the interpreter."""
+
+BANDS = ("at_least", "at_most", "warn_at_least", "warn_at_most")
+
+LabelsOf = Callable[[Dimensions], str]
+
+
+def escape_label(text: str) -> str:
+    """A label value as both text formats write it."""
+    return text.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')
+
+
+def labels_text(pairs: Iterable[tuple[str, str]]) -> str:
+    """`a="x",b="y"`, without braces."""
+    return ",".join(f'{name}="{escape_label(value)}"' for name, value in pairs)
+
+
+class LabelCache:
+    """The label part of every series, by KPI and dimensions: built once, kept while it is in use."""
+
+    def __init__(self) -> None:
+        self._by_kpi: dict[tuple[str, tuple[str, ...]], dict[Dimensions, str]] = {}
+
+    def of(self, kpi: Kpi, in_use: int) -> LabelsOf:
+        """A function from dimensions to label text, for a KPI that now has `in_use` series."""
+        known = self._by_kpi.setdefault((kpi.name, kpi.by), {})
+        if len(known) > 2 * in_use + 1_000:  # forgotten series: start anew rather than track them
+            known.clear()
+        by = kpi.by
+
+        def labels_of(dimensions: Dimensions) -> str:
+            found = known.get(dimensions)
+            if found is None:
+                pairs = zip(by, (label(d) for d in dimensions), strict=True)
+                found = known[dimensions] = labels_text(pairs)
+            return found
+
+        return labels_of
+
+    def keep(self, kpis: Iterable[Kpi]) -> None:
+        """Forget the KPIs that are not among these (after a reload)."""
+        wanted = {(k.name, k.by) for k in kpis}
+        for gone in self._by_kpi.keys() - wanted:
+            del self._by_kpi[gone]
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """One metric: its header's words, and its lines as they are made."""
+
+    name: str
+    help: str
+    lines: Iterable[str]
+    unit: str | None = None
+
+
+def families(
+    plan: Plan,
+    views: Sequence[SeriesView],
+    whole: Mapping[str, SeriesView] | None,
+    scores: Mapping[str, float | None],
+    cache: LabelCache,
+) -> Iterator[Family]:
+    """Every KPI family of one worker, in a fixed order.
+
+    `views`: the series that it holds. `whole`: by KPI, the view that stands for the KPI as a whole,
+    only at the worker that exports `per: kpi` rules, else None. `scores`: of objectives, likewise.
+    """
+    held = group(plan, views)
+    cache.keep(plan.kpis.values())
+    labelled = {
+        name: (plan.kpis[name], group_, cache.of(plan.kpis[name], len(group_)))
+        for name, group_ in held.items()
+    }
+    for kpi, series, labels_of in labelled.values():
+        yield from _own_families(kpi, series, labels_of)
+    every = list(labelled.values())
+    yield Family(
+        "kpi_target_state",
+        "The last closed window against its target: 0 no data, 1 met, 2 at risk, 3 missed.",
+        (line for k, s, of in every for line in _state_lines(k, s, of)),
+    )
+    yield Family(
+        "kpi_target_attainment_ratio",
+        "How far the last closed window reaches its target, the KPI's direction counted: 1 is the"
+        " target.",
+        (line for k, s, of in every for line in _attainment_lines(k, s, of)),
+        "ratio",
+    )
+    yield Family(
+        "kpi_rule_state",
+        "Where the alert of a rule stands: 0 inactive, 1 pending, 2 firing.",
+        _rule_lines(plan, every, whole),
+    )
+    yield Family(
+        "kpi_window_events",
+        "Events in the last closed window.",
+        (line for k, s, of in every for line in _events_lines(k, s, of)),
+    )
+    yield from _plan_families(plan, held, scores)
+
+
+def group(plan: Plan, views: Sequence[SeriesView]) -> dict[str, list[SeriesView]]:
+    """The views by KPI, in the plan's order; without those of a KPI as a whole or of no KPI."""
+    held: dict[str, list[SeriesView]] = {name: [] for name in plan.kpis}
+    widths = {name: len(kpi.by) for name, kpi in plan.kpis.items()}
+    for view in views:
+        if widths.get(view.kpi) == len(view.dimensions):
+            held[view.kpi].append(view)
+    return held
+
+
+def _own_families(kpi: Kpi, series: list[SeriesView], labels_of: LabelsOf) -> Iterator[Family]:
+    about = f"{kpi.title}: the last closed window ({window_text(kpi.window)})."
+    yield Family(kpi.metric, about, _closed_lines(kpi, series, labels_of), kpi.unit)
+    name = metric_name(kpi.name, kpi.unit, "current")
+    about = f"{kpi.title}: the window still open ({window_text(kpi.window)})."
+    yield Family(name, about, _current_lines(name, series, labels_of), kpi.unit)
+    if kpi.target is not None or kpi.overrides:
+        name = metric_name(kpi.name, kpi.unit, "target")
+        about = f"{kpi.title}: the bounds that hold for this series, by band."
+        yield Family(name, about, _target_lines(name, series, labels_of), kpi.unit)
+
+
+def _braced(labels: str) -> str:
+    return f"{{{labels}}}" if labels else ""
+
+
+def _closed_lines(kpi: Kpi, series: list[SeriesView], labels_of: LabelsOf) -> Iterator[str]:
+    name, finite = kpi.metric, math.isfinite
+    for view in series:
+        window = view.closed
+        if window is not None and (value := window.value) is not None and finite(value):
+            yield f"{name}{_braced(labels_of(view.dimensions))} {value!r}\n"
+
+
+def _current_lines(name: str, series: list[SeriesView], labels_of: LabelsOf) -> Iterator[str]:
+    finite = math.isfinite
+    for view in series:
+        window = view.current
+        if window is not None and (value := window.value) is not None and finite(value):
+            yield f"{name}{_braced(labels_of(view.dimensions))} {value!r}\n"
+
+
+def _bounds(target: Target) -> list[tuple[str, float]]:
+    found = ((band, getattr(target, band)) for band in BANDS)
+    return [(band, bound) for band, bound in found if bound is not None]
+
+
+def _target_lines(name: str, series: list[SeriesView], labels_of: LabelsOf) -> Iterator[str]:
+    # Thousands of series share a handful of targets.
+    bounds: dict[Target, list[tuple[str, float]]] = {}
+    for view in series:
+        if (target := view.target) is None:
+            continue
+        if target not in bounds:
+            bounds[target] = _bounds(target)
+        labels = labels_of(view.dimensions)
+        comma = "," if labels else ""
+        for band, bound in bounds[target]:
+            yield f'{name}{{{labels}{comma}band="{band}"}} {bound!r}\n'
+
+
+def _shared(name: str, kpi: Kpi, labels: str) -> str:
+    return f'{name}{{kpi="{kpi.name}"{"," if labels else ""}{labels}}}'
+
+
+def _state_lines(kpi: Kpi, series: list[SeriesView], labels_of: LabelsOf) -> Iterator[str]:
+    no_data = TARGET_STATE_NUMBER[TargetState.NO_DATA]
+    for view in series:
+        if view.status is not None:
+            number = TARGET_STATE_NUMBER[view.status.state]
+        elif view.target is not None:
+            number = no_data
+        else:
+            continue
+        yield f"{_shared('kpi_target_state', kpi, labels_of(view.dimensions))} {number}\n"
+
+
+def _attainment_lines(kpi: Kpi, series: list[SeriesView], labels_of: LabelsOf) -> Iterator[str]:
+    for view in series:
+        if view.status is None or (reached := view.status.attainment) is None:
+            continue
+        if math.isfinite(reached):
+            name = _shared("kpi_target_attainment_ratio", kpi, labels_of(view.dimensions))
+            yield f"{name} {reached!r}\n"
+
+
+def _events_lines(kpi: Kpi, series: list[SeriesView], labels_of: LabelsOf) -> Iterator[str]:
+    for view in series:
+        if view.closed is not None:
+            name = _shared("kpi_window_events", kpi, labels_of(view.dimensions))
+            yield f"{name} {view.closed.events}\n"
+
+
+def rule_severities(rule: Rule) -> tuple[Severity, ...]:
+    """The severities that a rule can fire with."""
+    if isinstance(rule, AbsenceRule):
+        return (rule.severity,)
+    return tuple(level.severity for level in rule.levels)
+
+
+def is_per_kpi(rule: Rule) -> bool:
+    """Whether the rule looks at the KPI as a whole, not at its series."""
+    return isinstance(rule, AbsenceRule) and rule.per == "kpi"
+
+
+def _rule_lines(
+    plan: Plan,
+    every: list[tuple[Kpi, list[SeriesView], LabelsOf]],
+    whole: Mapping[str, SeriesView] | None,
+) -> Iterator[str]:
+    inactive = AlertPhase.INACTIVE
+    for kpi, series, labels_of in every:
+        for rule in plan.rules_of(kpi.name):
+            for severity in rule_severities(rule):
+                key = (rule.name, severity)
+                start = f'kpi_rule_state{{rule="{rule.name}",severity="{severity}",kpi="{kpi.name}"'
+                if is_per_kpi(rule):
+                    if whole is not None:
+                        seen = whole.get(kpi.name)
+                        phase = seen.phases.get(key, inactive) if seen else inactive
+                        yield f"{start}}} {ALERT_PHASE_NUMBER[phase]}\n"
+                    continue
+                for view in series:
+                    labels = labels_of(view.dimensions)
+                    number = ALERT_PHASE_NUMBER[view.phases.get(key, inactive)]
+                    yield f"{start}{',' if labels else ''}{labels}}} {number}\n"
+
+
+def _plan_families(
+    plan: Plan, held: Mapping[str, Sequence[SeriesView]], scores: Mapping[str, float | None]
+) -> Iterator[Family]:
+    yield Family(
+        "kpi_window_end_timestamp_seconds",
+        "The end of the newest closed window, in event time.",
+        _window_end_lines(held),
+        "seconds",
+    )
+    yield Family(
+        "kpi_objective_score_ratio",
+        "The weighted attainment of an objective's KPIs.",
+        _score_lines(plan, scores),
+        "ratio",
+    )
+    yield Family("kpi_info", "What is declared of a KPI; always 1.", _info_lines(plan))
+
+
+def _window_end_lines(held: Mapping[str, Sequence[SeriesView]]) -> Iterator[str]:
+    for name, series in held.items():
+        end_ms = max((v.closed.end_ms for v in series if v.closed is not None), default=None)
+        if end_ms is not None:
+            yield f'kpi_window_end_timestamp_seconds{{kpi="{name}"}} {end_ms / 1000!r}\n'
+
+
+def _score_lines(plan: Plan, scores: Mapping[str, float | None]) -> Iterator[str]:
+    for name in plan.objectives:
+        score = scores.get(name)
+        if score is not None and math.isfinite(score):
+            yield f'kpi_objective_score_ratio{{objective="{name}"}} {score!r}\n'
+
+
+def _info_lines(plan: Plan) -> Iterator[str]:
+    for kpi in plan.kpis.values():
+        in_objectives = sorted(o.name for o in plan.objectives.values() if kpi.name in o.kpis)
+        pairs = (
+            ("kpi", kpi.name),
+            ("title", kpi.title),
+            ("unit", kpi.unit or ""),
+            ("owner", kpi.owner or ""),
+            ("team", kpi.team or ""),
+            ("better", kpi.better),
+            ("window", window_text(kpi.window)),
+            # One series a KPI, so that joins on it stay one-to-many.
+            ("objective", ",".join(in_objectives)),
+        )
+        yield f"kpi_info{{{labels_text(pairs)}}} 1\n"
+
+
+def render(found: Iterable[Family], *, openmetrics: bool) -> Iterator[bytes]:
+    """The families in one of the two text formats, in chunks; a family without samples is left out."""
+    for family in found:
+        chunk: list[str] = []
+        started = False
+        for line in family.lines:
+            if not started:
+                chunk.append(_header(family, openmetrics))
+                started = True
+            chunk.append(line)
+            if len(chunk) >= LINES_PER_CHUNK:
+                yield "".join(chunk).encode()
+                chunk.clear()
+        if chunk:
+            yield "".join(chunk).encode()
+
+
+def _header(family: Family, openmetrics: bool) -> str:
+    about = family.help.replace("\\", "\\\\").replace("\n", "\\n")
+    if openmetrics:
+        about = about.replace('"', '\\"')
+    head = f"# HELP {family.name} {about}\n# TYPE {family.name} gauge\n"
+    if openmetrics and family.unit and family.name.endswith(f"_{family.unit}"):
+        head += f"# UNIT {family.name} {family.unit}\n"
+    return head

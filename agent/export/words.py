@@ -1,0 +1,178 @@
+"""Values, spans, windows and targets in words that people read, and label values.
+
+`value_text` turns a base unit into what a person says: 200 seconds are "3 min 20 s", a ratio of 0.842
+is "84.2 %". Text only: nothing here is parsed again.
+"""
+
+from __future__ import annotations
+
+import math
+
+from agent.core.plan import Scalar, Target
+from agent.core.windows import CalendarWindow, Window
+
+NONE_LABEL = "__none__"
+
+CURRENCIES = {
+    "eur": "€", "gbp": "£", "usd": "$", "jpy": "¥", "cny": "CN¥", "inr": "₹", "krw": "₩",
+    "aud": "A$", "cad": "C$", "nzd": "NZ$", "hkd": "HK$", "brl": "R$", "mxn": "MX$",
+    "chf": "CHF ", "sek": "SEK ", "nok": "NOK ", "dkk": "DKK ", "pln": "PLN ", "czk": "CZK ",
+    "zar": "ZAR ", "sgd": "S$", "try": "₺", "ils": "₪",
+}  # fmt: skip
+"""ISO 4217 codes in lower case, as a unit spells them, and what people write before the number."""
+
+CURRENCY_WORDS = {"euros": "eur", "pounds": "gbp", "dollars": "usd"}
+
+_SPANS = ((604_800_000, "w"), (86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1000, "s"))
+
+
+def label(value: Scalar) -> str:
+    """A dimension's value as a Prometheus label value; null is `__none__`."""
+    if value is None:
+        return NONE_LABEL
+    if value is True:
+        return "true"
+    if value is False:
+        return "false"
+    return str(value)
+
+
+def dimension_text(value: Scalar) -> str:
+    """A dimension's value for people."""
+    if value is None:
+        return "none"
+    if value == "__other__":
+        return "all others"
+    return label(value) or "(empty)"
+
+
+def span_text(span_ms: int) -> str:
+    """A span as YAML writes it: `5m`, `1h30m`."""
+    parts, rest = [], span_ms
+    for size, letter in _SPANS:
+        whole, rest = divmod(rest, size)
+        if whole:
+            parts.append(f"{whole}{letter}")
+    if rest or not parts:
+        parts.append(f"{rest}ms")
+    return "".join(parts)
+
+
+def window_text(window: Window) -> str:
+    """A window as YAML writes it: `5m every 1m`, `1h`, `day (Europe/London)`."""
+    if isinstance(window, CalendarWindow):
+        return f"{window.unit} ({window.timezone})"
+    if window.hop_ms == window.size_ms:
+        return span_text(window.size_ms)
+    return f"{span_text(window.size_ms)} every {span_text(window.hop_ms)}"
+
+
+def number_text(value: float) -> str:
+    """A number for people: 0.0421, 4.31, 84.2, 12,345, 1.28 M."""
+    size = abs(value)
+    for limit, letter in ((1e12, " T"), (1e9, " B"), (1e6, " M")):
+        if size >= limit * 0.9995:
+            return f"{value / limit:,.2f}{letter}"
+    if size >= 999.5 or value == int(value):
+        return f"{value:,.0f}".replace("-0", "0") if round(value) == 0 else f"{value:,.0f}"
+    if size >= 99.95:
+        return f"{value:.1f}"
+    if size >= 0.995:
+        return f"{value:.2f}"
+    digits = min(6, 2 - math.floor(math.log10(size)))
+    return f"{value:.{digits}f}".rstrip("0").rstrip(".") or "0"
+
+
+def seconds_text(seconds: float) -> str:
+    """A span of seconds for people: `340 ms`, `12.4 s`, `3 min 20 s`, `2 h 5 min`, `3 d 4 h`."""
+    if seconds < 0:
+        return "−" + seconds_text(-seconds)
+    if seconds == 0:
+        return "0 s"
+    if seconds < 0.0009995:
+        return f"{number_text(seconds * 1e6)} µs"
+    if seconds < 0.9995:
+        return f"{number_text(float(f'{seconds * 1000:.3g}'))} ms"
+    if seconds < 59.95:
+        return f"{seconds:.1f}".removesuffix(".0") + " s"
+    for big, small, names in (
+        (60, 1, ("min", "s")),
+        (3600, 60, ("h", "min")),
+        (86400, 3600, ("d", "h")),
+    ):
+        units = round(seconds / small)
+        ratio = big // small
+        if units < ratio * (24 if big == 3600 else 60) or big == 86400:
+            whole, rest = divmod(units, ratio)
+            return f"{whole:,} {names[0]}" + (
+                f" {rest} {names[1]}" if rest and whole < 1000 else ""
+            )
+    raise AssertionError("unreachable: the last unit takes every span")
+
+
+def bytes_text(value: float) -> str:
+    """A number of bytes for people, in powers of 1024."""
+    size, names = abs(value), ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
+    step = 0
+    while size >= 1023.5 and step < len(names) - 1:
+        size, step = size / 1024, step + 1
+    return f"{'−' if value < 0 else ''}{number_text(float(f'{size:.4g}'))} {names[step]}"
+
+
+def value_text(value: float | None, unit: str | None) -> str:
+    """A KPI's value with its unit for people; "–" where there is none."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    minus, size = ("−" if value < 0 else ""), abs(value)
+    if unit == "seconds":
+        return seconds_text(value)
+    if unit in ("milliseconds", "ms"):
+        return seconds_text(value / 1000)
+    if unit == "bytes":
+        return bytes_text(value)
+    if unit == "ratio":
+        return minus + _percent(size * 100)
+    if unit in ("percent", "percentage"):
+        return minus + _percent(size)
+    code = CURRENCY_WORDS.get(unit or "", unit or "")
+    if code in CURRENCIES:
+        amount = f"{size:,.2f}" if size < 999.995 and size != int(size) else number_text(size)
+        return f"{minus}{CURRENCIES[code]}{amount}"
+    text = minus + number_text(size)
+    return text if unit in (None, "", "count", "number", "total") else f"{text} {unit_text(unit)}"
+
+
+def _percent(percent: float) -> str:
+    if percent == 0 or percent == int(percent):
+        return f"{percent:,.0f} %"
+    return f"{percent:.1f} %" if percent >= 0.95 else f"{number_text(percent)} %"
+
+
+def unit_text(unit: str) -> str:
+    """A unit's name for people: `tasks_per_employee` is "tasks per employee"."""
+    return unit.replace("_", " ")
+
+
+def target_text(target: Target | None, unit: str | None) -> str:
+    """A target for people: "at most 4 min, warn above 3 min 20 s"."""
+    if target is None:
+        return ""
+
+    def say(bound: float | None) -> str:
+        return value_text(bound, unit)
+
+    least, most = target.at_least, target.at_most
+    if least is not None and most is not None:
+        text = f"between {say(least)} and {say(most)}"
+        if target.warn_at_least is not None or target.warn_at_most is not None:
+            low = least if target.warn_at_least is None else target.warn_at_least
+            high = most if target.warn_at_most is None else target.warn_at_most
+            text += f", warn outside {say(low)} to {say(high)}"
+        return text
+    if most is not None:
+        warn = target.warn_at_most
+        return f"at most {say(most)}" + ("" if warn is None else f", warn above {say(warn)}")
+    if least is not None:
+        warn = target.warn_at_least
+        return f"at least {say(least)}" + ("" if warn is None else f", warn below {say(warn)}")
+    return ""
