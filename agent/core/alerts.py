@@ -1,0 +1,166 @@
+"""The life of an alert, by event time.
+
+Rules
+-----
+- An alert is **inactive** until its `when` holds. Then it is **pending**, and an *episode* begins;
+  once `when` has held for `for_ms` it is **firing**. With `for_ms` 0 it fires at once, without
+  having been pending.
+- A pending alert whose `when` no longer holds is inactive again. `clear` has no say in that.
+- A firing alert is **resolved** once its `clear` has held for `keep_firing_for_ms`. Between the two
+  thresholds (neither `when` nor `clear`) it keeps firing, and a clearing that had begun is void.
+- Where `when` and `clear` both hold (thresholds that overlap), `when` wins: else the alert would
+  flap with every window.
+- Resolved stays resolved until the next episode begins.
+
+Exceptions
+----------
+- A null condition (no data, too few events) changes nothing: silence is the business of absence
+  rules, and a pending alert neither fires nor ends on it.
+- An episode begins at most once at one instant. So rule, severity, series, episode and state name
+  a transition for good, and judging the same window again gives no second one.
+
+Every span is judged at the instants that `step` is called with; nothing happens between them.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+from typing import Literal
+
+import msgspec
+
+from agent.core.results import AlertPhase
+
+StepReason = Literal["when", "clear", "for", "keep_firing_for"]
+Change = tuple[AlertPhase, AlertPhase, StepReason]
+"""Previous phase, new phase, why."""
+
+
+class AlertState(msgspec.Struct, frozen=True, array_like=True):
+    """What is remembered of one alert: `[phase, episode_ms, clearing_since_ms]` when serialised.
+
+    `episode_ms` is when the latest episode began (None: never), `clearing_since_ms` since when
+    `clear` has held without a break while firing.
+    """
+
+    phase: AlertPhase = AlertPhase.INACTIVE
+    episode_ms: int | None = None
+    clearing_since_ms: int | None = None
+
+
+INACTIVE = AlertState()
+"""The state of an alert that was never judged."""
+
+
+class Signal(Enum):
+    """What one judgement says to an alert."""
+
+    ACTIVE = auto()  # `when` holds, not yet for long enough
+    HELD = auto()  # `when` has held for `for_ms`
+    CALM = auto()  # neither `when` nor `clear`
+    CLEAR = auto()  # `clear` holds, not yet for long enough
+    CLEARED = auto()  # `clear` has held for `keep_firing_for_ms`
+
+
+class Action(Enum):
+    """What a step does to the times in the state."""
+
+    KEEP = auto()
+    BEGIN = auto()  # an episode begins now
+    FIRE = auto()  # the episode goes on; nothing is clearing
+    CLEARING = auto()  # remember since when it has been clearing
+    END = auto()  # the episode is over
+
+
+_P, _S, _A = AlertPhase, Signal, Action
+
+_IDLE = {
+    _S.ACTIVE: (_P.PENDING, _A.BEGIN),
+    _S.HELD: (_P.FIRING, _A.BEGIN),
+}
+TABLE: dict[AlertPhase, dict[Signal, tuple[AlertPhase, Action]]] = {
+    _P.INACTIVE: _IDLE,
+    _P.RESOLVED: _IDLE,
+    _P.PENDING: {
+        _S.ACTIVE: (_P.PENDING, _A.KEEP),
+        _S.HELD: (_P.FIRING, _A.FIRE),
+        _S.CALM: (_P.INACTIVE, _A.END),
+        _S.CLEAR: (_P.INACTIVE, _A.END),
+        _S.CLEARED: (_P.INACTIVE, _A.END),
+    },
+    _P.FIRING: {
+        _S.ACTIVE: (_P.FIRING, _A.FIRE),
+        _S.HELD: (_P.FIRING, _A.FIRE),
+        _S.CALM: (_P.FIRING, _A.FIRE),
+        _S.CLEAR: (_P.FIRING, _A.CLEARING),
+        _S.CLEARED: (_P.RESOLVED, _A.END),
+    },
+}
+"""States × signals → state, action. What is not listed changes nothing."""
+
+
+def step(
+    state: AlertState,
+    at_ms: int,
+    when: bool | None,
+    clear: bool | None,
+    for_ms: int,
+    keep_firing_for_ms: int,
+) -> tuple[AlertState, tuple[Change, ...]]:
+    """Judge an alert once, at an instant of event time; instants must not go back.
+
+    Returns the new state and the changes of phase (at most one: no two follow from one judgement).
+    """
+    signal = _signal(state, at_ms, when, clear, for_ms, keep_firing_for_ms)
+    found = TABLE[state.phase].get(signal) if signal else None
+    if found is None:
+        return state, ()
+    phase, action = found
+    if (
+        action is Action.BEGIN
+        and state.episode_ms is not None
+        and at_ms <= state.episode_ms
+    ):
+        return state, ()
+    after = _apply(action, phase, state, at_ms)
+    if phase is state.phase:
+        return after, ()
+    return after, ((state.phase, phase, _reason(state, phase)),)
+
+
+def _signal(
+    state: AlertState,
+    at_ms: int,
+    when: bool | None,
+    clear: bool | None,
+    for_ms: int,
+    keep_firing_for_ms: int,
+) -> Signal | None:
+    if when:
+        since = state.episode_ms if state.phase is AlertPhase.PENDING else at_ms
+        return Signal.HELD if at_ms - (since or 0) >= for_ms else Signal.ACTIVE
+    if clear:
+        since = at_ms if state.clearing_since_ms is None else state.clearing_since_ms
+        return Signal.CLEARED if at_ms - since >= keep_firing_for_ms else Signal.CLEAR
+    return None if when is None else Signal.CALM
+
+
+def _apply(
+    action: Action, phase: AlertPhase, state: AlertState, at_ms: int
+) -> AlertState:
+    if action is Action.KEEP:
+        return state
+    if action is Action.BEGIN:
+        return AlertState(phase, at_ms)
+    if action is Action.CLEARING:
+        since = at_ms if state.clearing_since_ms is None else state.clearing_since_ms
+        return AlertState(phase, state.episode_ms, since)
+    return AlertState(phase, state.episode_ms)
+
+
+def _reason(before: AlertState, phase: AlertPhase) -> StepReason:
+    if phase is AlertPhase.FIRING and before.phase is AlertPhase.PENDING:
+        return "for"
+    if phase in (AlertPhase.PENDING, AlertPhase.FIRING):
+        return "when"
+    return "clear" if before.clearing_since_ms is None else "keep_firing_for"

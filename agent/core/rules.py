@@ -1,0 +1,234 @@
+"""Rules: what a window, or silence, does to the alerts that watch it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import msgspec
+import polars as pl
+
+from agent.core import alerts
+from agent.core.alerts import AlertState
+from agent.core.plan import AbsenceRule, Dimensions, Severity, ThresholdRule
+from agent.core.results import AlertPhase, Transition, WindowValue
+
+Condition = bool | None
+Row = Sequence[tuple[Condition, Condition]]
+"""`when` and `clear` of one window, a pair for each level of the rule."""
+
+
+class AbsenceState(msgspec.Struct, frozen=True, array_like=True):
+    """What is remembered of one absence alert: its life, and the last event it knows of."""
+
+    alert: AlertState = alerts.INACTIVE
+    last_event_ms: int | None = None
+
+
+NEVER_SEEN = AbsenceState()
+"""The state of an absence alert that knows of no event yet: it can not fire."""
+
+
+def conditions(
+    rule: ThresholdRule, table: pl.DataFrame
+) -> list[tuple[list[Condition], list[Condition]]]:
+    """`when` and `clear` of every row, a pair of lists for each level of the rule.
+
+    `table` has the columns `value` (Float64), `events` (Int64) and `target` (Float64: the bound
+    that applies to the series, null where there is none), one row per window. A row with fewer
+    events than `min_events` gives null for both. Without a `clear`, it is "not `when`".
+    """
+    enough = pl.col("events") >= rule.min_events
+    columns = []
+    for i, level in enumerate(rule.levels):
+        clear = ~level.when if level.clear is None else level.clear
+        columns.append(
+            pl.when(enough).then(level.when).cast(pl.Boolean).alias(f"when{i}")
+        )
+        columns.append(pl.when(enough).then(clear).cast(pl.Boolean).alias(f"clear{i}"))
+    found = table.select(columns)
+    return [
+        (found[f"when{i}"].to_list(), found[f"clear{i}"].to_list())
+        for i in range(len(rule.levels))
+    ]
+
+
+def step_threshold(
+    rule: ThresholdRule,
+    states: tuple[AlertState, ...],
+    window: WindowValue,
+    row: Row,
+    at_ms: int | None = None,
+) -> tuple[tuple[AlertState, ...], tuple[Transition, ...]]:
+    """Judge one window of a series: its alerts' new states, one per level, and the transitions.
+
+    `states` is in the order of the rule's levels; empty: never judged. Windows of a series must
+    come in the order of their ends. `at_ms` is the instant judged, default the window's end; for a
+    window still open (`on: current`) the caller says how far event time has got.
+    """
+    at_ms = window.end_ms if at_ms is None else at_ms
+    before = states or (alerts.INACTIVE,) * len(rule.levels)
+    after: list[AlertState] = []
+    transitions: list[Transition] = []
+    for level, state, (when, clear) in zip(rule.levels, before, row, strict=True):
+        state, changes = alerts.step(
+            state, at_ms, when, clear, rule.for_ms, rule.keep_firing_for_ms
+        )
+        after.append(state)
+        for previous, phase, reason in changes:
+            clears = level.clear_sql or f"not ({level.when_sql})"
+            transitions.append(
+                Transition(
+                    rule=rule.name,
+                    severity=level.severity,
+                    kpi=window.kpi,
+                    dimensions=window.dimensions,
+                    at_ms=at_ms,
+                    episode_ms=at_ms if state.episode_ms is None else state.episode_ms,
+                    state=phase,
+                    previous=previous,
+                    value=window.value,
+                    bound=clears if phase is AlertPhase.RESOLVED else level.when_sql,
+                    start_ms=window.start_ms,
+                    end_ms=window.end_ms,
+                    reason=reason,
+                )
+            )
+    return tuple(after), tuple(transitions)
+
+
+def step_absence(
+    rule: AbsenceRule,
+    kpi: str,
+    dimensions: Dimensions,
+    state: AbsenceState,
+    last_event_ms: int,
+    frontier_ms: int,
+) -> tuple[AbsenceState, tuple[Transition, ...]]:
+    """Judge the silence of a series (or, with `dimensions` (), of a whole KPI).
+
+    `frontier_ms` is how far event time is settled: no event before it can still come.
+    `last_event_ms` is the latest settled event; the caller names every one that ends a silence, in
+    order, by calling once for each. Both must not go back.
+
+    Fires at exactly `last_event_ms + no_data_for_ms` once the frontier is past that instant, and
+    resolves at the event that ends the silence, or `keep_firing_for_ms` after it if no other
+    silence came between. How often it is called changes nothing: the instants come from the
+    events, never from the call.
+    """
+    transitions: list[Transition] = []
+
+    def judge(alert: AlertState, at_ms: int, silent: bool) -> AlertState:
+        alert, changes = alerts.step(
+            alert, at_ms, silent, not silent, 0, rule.keep_firing_for_ms
+        )
+        for previous, phase, reason in changes:
+            transitions.append(
+                _absence_transition(
+                    rule, kpi, dimensions, alert, at_ms, previous, phase, reason
+                )
+            )
+        return alert
+
+    def advance(alert: AlertState, last_ms: int, upto_ms: int) -> AlertState:
+        due_ms = last_ms + rule.no_data_for_ms
+        if alert.clearing_since_ms is not None:
+            resolved_ms = alert.clearing_since_ms + rule.keep_firing_for_ms
+            if resolved_ms <= min(due_ms, upto_ms):
+                alert = judge(alert, resolved_ms, silent=False)
+        return judge(alert, due_ms, silent=True) if due_ms < upto_ms else alert
+
+    alert, last_ms = state.alert, state.last_event_ms
+    if last_ms is not None and last_event_ms > last_ms:
+        alert = advance(alert, last_ms, last_event_ms)
+        alert = judge(alert, last_event_ms, silent=False)
+    last_ms = last_event_ms if last_ms is None else max(last_ms, last_event_ms)
+    alert = advance(alert, last_ms, frontier_ms)
+    return AbsenceState(alert, last_ms), tuple(transitions)
+
+
+def _absence_transition(
+    rule: AbsenceRule,
+    kpi: str,
+    dimensions: Dimensions,
+    alert: AlertState,
+    at_ms: int,
+    previous: AlertPhase,
+    phase: AlertPhase,
+    reason: alerts.StepReason,
+) -> Transition:
+    episode_ms = at_ms if alert.episode_ms is None else alert.episode_ms
+    words: dict[alerts.StepReason, Literal["no_data", "data", "keep_firing_for"]] = {
+        "when": "no_data",
+        "clear": "data",
+        "keep_firing_for": "keep_firing_for",
+    }
+    return Transition(
+        rule=rule.name,
+        severity=rule.severity,
+        kpi=kpi,
+        dimensions=dimensions,
+        at_ms=at_ms,
+        episode_ms=episode_ms,
+        state=phase,
+        previous=previous,
+        value=None,
+        bound=f"no event for {duration(rule.no_data_for_ms)}",
+        start_ms=episode_ms - rule.no_data_for_ms,
+        end_ms=at_ms,
+        reason=words[reason],
+    )
+
+
+def removed(
+    rule: str,
+    severity: Severity,
+    kpi: str,
+    dimensions: Dimensions,
+    state: AlertState,
+    at_ms: int,
+) -> Transition | None:
+    """The last transition of an alert whose rule (or level) is no longer declared.
+
+    Firing resolves, pending becomes inactive; None when there is nothing to end.
+    """
+    ends = {
+        AlertPhase.FIRING: AlertPhase.RESOLVED,
+        AlertPhase.PENDING: AlertPhase.INACTIVE,
+    }
+    if state.phase not in ends:
+        return None
+    episode_ms = at_ms if state.episode_ms is None else state.episode_ms
+    return Transition(
+        rule=rule,
+        severity=severity,
+        kpi=kpi,
+        dimensions=dimensions,
+        at_ms=at_ms,
+        episode_ms=episode_ms,
+        state=ends[state.phase],
+        previous=state.phase,
+        value=None,
+        bound="the rule is no longer declared",
+        start_ms=episode_ms,
+        end_ms=at_ms,
+        reason="removed",
+    )
+
+
+def duration(span_ms: int) -> str:
+    """A span as rules write it: 5400000 is `1h30m`."""
+    parts = []
+    units = {
+        "w": 604_800_000,
+        "d": 86_400_000,
+        "h": 3_600_000,
+        "m": 60_000,
+        "s": 1000,
+        "ms": 1,
+    }
+    for unit, length_ms in units.items():
+        count, span_ms = divmod(span_ms, length_ms)
+        if count:
+            parts.append(f"{count}{unit}")
+    return "".join(parts) or "0s"
