@@ -1,0 +1,280 @@
+"""The text templates of rules: jinja reduced to what a sentence needs.
+
+Whoever writes rules is trusted with words, not with the agent's time and memory. So a template has
+text, variables, `if`, comparisons, arithmetic on numbers, and the filters of `FILTERS`; no loops,
+macros, assignments or calls, and no attributes of Python objects. Its cost is bounded by its
+length. What is outside of that is refused by `variables_of`, at `check`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
+
+from jinja2 import StrictUndefined, Template, TemplateError, TemplateSyntaxError, meta, nodes
+from jinja2.runtime import Context, Undefined
+from jinja2.sandbox import SandboxedEnvironment
+
+MAX_TEMPLATE_CHARS = 4000
+MAX_RENDERED_CHARS = 2000
+NO_VALUE = "no value"
+"""What the number filters make of a missing value."""
+
+Number = float | int | None
+
+
+class BadTemplate(ValueError):
+    """A template that can not be used: what is wrong with it and how to mend it.
+
+    `line` is the line within the template, from 1.
+    """
+
+    def __init__(self, message: str, line: int = 1) -> None:
+        super().__init__(message)
+        self.line = line
+
+
+def humanize(value: Number | str) -> str:
+    """Four significant digits with an SI prefix: 1234567 is `1.235M`, 0.0021 is `2.1m`.
+
+    As Prometheus' template function of the same name does.
+    """
+    return _number(value, _with_prefix)
+
+
+def humanize_duration(value: Number | str) -> str:
+    """Seconds as a duration: 3725 is `1h 2m 5s`, 0.25 is `250ms`. As Prometheus does."""
+    return _number(value, _duration)
+
+
+def humanize_percentage(value: Number | str) -> str:
+    """A ratio as a percentage: 0.1234 is `12.34%`. As Prometheus does."""
+    return _number(value, lambda v: f"{v * 100:.4g}%")
+
+
+def humanize_timestamp(value: Number | str) -> str:
+    """Seconds since the epoch, or ISO 8601, as `2010-12-01 08:26:00 UTC`."""
+    if isinstance(value, str):
+        try:
+            return _timestamp(datetime.fromisoformat(value))
+        except ValueError:
+            pass  # perhaps a number in a string
+    return _number(value, lambda v: _timestamp(datetime.fromtimestamp(v, UTC)))
+
+
+def _timestamp(at: datetime) -> str:
+    at = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    return at.strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _number(value: Number | str, words: Callable[[float], str]) -> str:
+    if isinstance(value, Undefined):
+        str(value)  # raises, naming the variable
+    if value is None:
+        return NO_VALUE
+    number = float(value)
+    return words(number) if math.isfinite(number) else NO_VALUE
+
+
+def _with_prefix(value: float, small: str = "munpfazy", large: str = "kMGTPEZY") -> str:
+    prefix = ""
+    if value and abs(value) < 1:
+        for prefix in small:
+            value *= 1000
+            if abs(value) >= 1:
+                break
+    elif abs(value) >= 1000:
+        for prefix in large:
+            value /= 1000
+            if abs(value) < 1000:
+                break
+    return f"{value:.4g}{prefix}"
+
+
+def _duration(seconds: float) -> str:
+    if abs(seconds) < 1:
+        return _with_prefix(seconds) + "s"
+    sign, seconds = ("-" if seconds < 0 else ""), abs(seconds)
+    minutes, whole = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{sign}{days}d {hours}h {minutes}m {whole}s"
+    if hours:
+        return f"{sign}{hours}h {minutes}m {whole}s"
+    if minutes:
+        return f"{sign}{minutes}m {whole}s"
+    return f"{sign}{seconds:.4g}s"
+
+
+def _round(value: Number | str, digits: int = 0) -> str | float:
+    """A number with so many digits after the point (at most 15); a whole one without any."""
+    if value is None:
+        return NO_VALUE
+    digits = min(max(int(digits), 0), 15)
+    return round(float(value), digits) if digits else f"{float(value):.0f}"
+
+
+_OWN: Mapping[str, Callable[..., Any]] = {
+    "humanize": humanize,
+    "humanize_duration": humanize_duration,
+    "humanize_percentage": humanize_percentage,
+    "humanize_timestamp": humanize_timestamp,
+    "round": _round,
+}
+_JINJA = ("abs", "capitalize", "d", "default", "float", "int", "lower", "string", "title")
+_JINJA += ("trim", "truncate", "upper")
+FILTERS = frozenset((*_OWN, *_JINJA))
+"""The filters that a template may use. None of them makes more text than it is given, but for a
+bounded number of characters."""
+
+_ALLOWED = (
+    nodes.Template,
+    nodes.Output,
+    nodes.TemplateData,
+    nodes.Const,
+    nodes.Name,
+    nodes.Filter,
+    nodes.Test,
+    nodes.Getattr,
+    nodes.Getitem,
+    nodes.If,
+    nodes.CondExpr,
+    nodes.Compare,
+    nodes.Operand,
+    nodes.And,
+    nodes.Or,
+    nodes.Not,
+    nodes.Add,
+    nodes.Sub,
+    nodes.Mul,
+    nodes.Div,
+    nodes.FloorDiv,
+    nodes.Mod,
+    nodes.Neg,
+    nodes.Pos,
+    nodes.Concat,
+    nodes.List,
+    nodes.Tuple,
+    nodes.Keyword,
+)
+_WORDS = {
+    nodes.For: "loops are",
+    nodes.Macro: "macros are",
+    nodes.Call: "calling a function is",
+    nodes.CallBlock: "calling a function is",
+    nodes.Assign: "setting a variable is",
+    nodes.AssignBlock: "setting a variable is",
+    nodes.Pow: "`**` is",
+    nodes.Include: "including files is",
+    nodes.Import: "importing is",
+    nodes.FromImport: "importing is",
+    nodes.Extends: "extending is",
+}
+
+
+class _Environment(SandboxedEnvironment):
+    """Plain data in, text out: no attributes but the keys of mappings, numbers alone multiply."""
+
+    # `*` and `%` on strings make text of any length.
+    intercepted_binops = frozenset({"*", "%"})
+
+    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
+        for side in (left, right):
+            if not isinstance(side, int | float):
+                raise TemplateError(f"`{operator}` needs numbers, not {_kind(side)}")
+        return super().call_binop(context, operator, left, right)
+
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        return self.getitem(obj, attribute)
+
+    def getitem(self, obj: Any, argument: Any) -> Any:
+        if isinstance(obj, Mapping) and argument in obj:
+            return obj[argument]
+        return self.undefined(obj=obj, name=argument)
+
+
+def _kind(value: object) -> str:
+    if isinstance(value, Undefined):
+        str(value)  # raises, naming the variable
+    return "nothing (null)" if value is None else f"text ({value!r:.40})"
+
+
+@lru_cache(maxsize=1)
+def environment() -> SandboxedEnvironment:
+    """The environment that templates are compiled in: no globals, strict about unknown names."""
+    made = _Environment(undefined=StrictUndefined, autoescape=False, finalize=_finalize)
+    made.globals.clear()
+    made.filters = {name: made.filters[name] for name in _JINJA} | dict(_OWN)
+    tests = ("defined", "undefined", "none", "number", "string")
+    made.tests = {name: f for name, f in made.tests.items() if name in tests}
+    return made
+
+
+def _finalize(value: Any) -> Any:
+    if isinstance(value, float) and math.isfinite(value):
+        return f"{value:.10g}"
+    return NO_VALUE if value is None else value
+
+
+def variables_of(text: str) -> frozenset[str]:
+    """The variables that a template reads.
+
+    Raises `BadTemplate` when it is not a template, or uses what templates here may not.
+    """
+    return frozenset(meta.find_undeclared_variables(_parse(text)))
+
+
+def _parse(text: str) -> nodes.Template:
+    if len(text) > MAX_TEMPLATE_CHARS:
+        raise BadTemplate(f"the template is longer than {MAX_TEMPLATE_CHARS} characters")
+    try:
+        tree = environment().parse(text)
+        for node in tree.find_all(nodes.Node):
+            _allow(node)
+        environment().compile(tree)  # names unknown filters and tests
+    except TemplateSyntaxError as error:
+        raise BadTemplate(_syntax(error), error.lineno) from error
+    except RecursionError as error:
+        raise BadTemplate("the template is nested too deeply") from error
+    # Compiling rewrites parts of the tree; the reader wants the names as written.
+    return environment().parse(text)
+
+
+def _allow(node: nodes.Node) -> None:
+    if not isinstance(node, _ALLOWED):
+        what = _WORDS.get(type(node), f"{type(node).__name__.lower()} is")
+        raise BadTemplate(
+            f"{what} not possible in rule templates; use text, variables, if and filters",
+            node.lineno,
+        )
+    if isinstance(node, nodes.Filter) and node.name not in FILTERS:
+        raise BadTemplate(
+            f"unknown filter `{node.name}`; there are {', '.join(sorted(FILTERS))}", node.lineno
+        )
+
+
+def _syntax(error: TemplateSyntaxError) -> str:
+    return f"not a template: {(error.message or 'syntax error').rstrip('.')}"
+
+
+@lru_cache(maxsize=1024)
+def _compiled(text: str) -> Template:
+    _parse(text)
+    return environment().from_string(text)
+
+
+def render(text: str, variables: Mapping[str, object]) -> str:
+    """The template's text for these variables, at most `MAX_RENDERED_CHARS` characters.
+
+    Never raises: an alert must not be lost over its wording. When rendering fails, the answer is
+    the template as written, followed by what is wrong with it.
+    """
+    try:
+        made = _compiled(text).render(variables)
+    except Exception as error:  # any mistake in a template, and it is told in the text
+        made = f"{text} (this text could not be filled in: {error})"
+    return made if len(made) <= MAX_RENDERED_CHARS else made[: MAX_RENDERED_CHARS - 1] + "…"
