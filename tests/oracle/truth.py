@@ -1,0 +1,157 @@
+"""What DuckDB says: every window of a KPI over all the raw events, from the KPI's own SQL text.
+
+`where` and `value` go to DuckDB as they are written. Only three aggregates need another spelling
+(`DUCKDB_SPELLING`): `first` and `last` mean by event time here, and `quantile` is `quantile_disc`.
+`retention` is no aggregate of DuckDB's and has a query of its own. Windows are cut by DuckDB, too:
+fixed ones by arithmetic, calendar ones by `date_trunc` on the local time.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+Key = tuple[tuple[Any, ...], int, int]
+"""Dimension values, start and end (ms since the epoch)."""
+
+UNIT_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+CALENDAR = ("day", "week", "month", "quarter", "year")
+DUCKDB_SPELLING = (
+    (r"\bfirst\((\w+)\)", r"arg_min(\1, arrival) filter (where \1 is not null)"),
+    (r"\blast\((\w+)\)", r"arg_max(\1, arrival) filter (where \1 is not null)"),
+    (r"\bquantile\(", "quantile_disc("),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A window's value and how many events it holds."""
+
+    value: float | None
+    events: int
+
+
+class Truth:
+    """DuckDB over one file of events. `time` is an SQL expression of the column's ms since the
+    epoch; the file's columns keep their names."""
+
+    def __init__(self, path: Path, time: str, columns: Mapping[str, str]) -> None:
+        self._db = duckdb.connect()
+        self._db.execute("set timezone = 'UTC'")
+        typed = "{" + ", ".join(f"'{name}': '{kind}'" for name, kind in columns.items()) + "}"
+        self._db.execute(
+            f"""create table events as
+            select *, (time_ms, number) as arrival from (
+                select *, {time} as time_ms, row_number() over () as number
+                from read_json('{path}', format = 'newline_delimited', columns = {typed}))"""
+        )
+
+    def figures(
+        self, kpi: Mapping[str, Any], type_name: str | None, timezone: str = "UTC"
+    ) -> dict[Key, Figure]:
+        """Every window of a base KPI (as its YAML says it) that holds at least one event."""
+        rows = self._rows(kpi, type_name)
+        placed = _placed(kpi["window"], kpi.get("timezone", timezone))
+        by = list(kpi.get("by", ()))
+        value = str(kpi["value"])
+        retention = re.fullmatch(r"retention\((\w+)\)", value)
+        if retention is None:
+            for ours, theirs in DUCKDB_SPELLING:
+                value = re.sub(ours, theirs, value)
+            query = f"select {_list(by)} from_ms, to_ms, {value}, count(*) from placed group by all"
+        else:
+            query = _retention(retention[1], by)
+        found = self._db.execute(f"with rows as ({rows}), placed as ({placed}) {query}").fetchall()
+        return _figures(found, len(by))
+
+    def of_nothing(self, kpi: Mapping[str, Any], type_name: str | None) -> float | None:
+        """What the KPI's value is of no events at all."""
+        value = str(kpi["value"])
+        for ours, theirs in DUCKDB_SPELLING:
+            value = re.sub(ours, theirs, value)
+        rows = self._rows(kpi, type_name)
+        found = self._db.execute(f"select {value} from ({rows}) where false").fetchone()
+        assert found is not None
+        return None if found[0] is None else float(found[0])
+
+    def derived(
+        self, kpi: Mapping[str, Any], inputs: Mapping[str, Mapping[Key, Figure]]
+    ) -> dict[Key, Figure]:
+        """A KPI over counts: where an input has no window, its count is 0."""
+        names = list(kpi["from"])
+        made = {}
+        for key in set().union(*(inputs[name] for name in names)):
+            given = [inputs[name].get(key, Figure(0, 0)) for name in names]
+            columns = ", ".join(f"?::double as {name}" for name in names)
+            found = self._db.execute(
+                f"select {kpi['value']} from (select {columns})", [one.value for one in given]
+            ).fetchone()
+            assert found is not None
+            made[key] = Figure(found[0], sum(one.events for one in given))
+        return made
+
+    def latest_ms(self, type_name: str | None) -> int:
+        """The newest event time of a type."""
+        of_type = "true" if type_name is None else f"type = '{type_name}'"
+        found = self._db.execute(f"select max(time_ms) from events where {of_type}").fetchone()
+        assert found is not None
+        return int(found[0])
+
+    @staticmethod
+    def _rows(kpi: Mapping[str, Any], type_name: str | None) -> str:
+        of_type = "true" if type_name is None else f"type = '{type_name}'"
+        return f"select * from events where {of_type} and ({kpi.get('where', 'true')})"
+
+
+def span_ms(written: str) -> int:
+    """A duration such as `90s` or `1h30m`."""
+    return sum(int(n) * UNIT_MS[unit] for n, unit in re.findall(r"(\d+)(ms|[smhd])", written))
+
+
+def _placed(window: str, timezone: str) -> str:
+    """The rows, each with the bounds of every window that it lies in."""
+    if window in CALENDAR:
+        return f"""
+            select * exclude (local),
+                epoch_ms(timezone('{timezone}', local)) as from_ms,
+                epoch_ms(timezone('{timezone}', local + interval 1 {window})) as to_ms
+            from (select *, date_trunc('{window}',
+                timezone('{timezone}', make_timestamptz(time_ms * 1000))) as local from rows)"""
+    size, _, hop = window.partition(" every ")
+    size_ms, hop_ms = span_ms(size), span_ms(hop or size)
+    return f"""
+        select *, from_ms + {size_ms} as to_ms from (
+            select *, unnest(range(((time_ms - {size_ms}) // {hop_ms} + 1) * {hop_ms},
+                                   time_ms + 1, {hop_ms})) as from_ms
+            from rows)"""
+
+
+def _retention(field: str, by: Sequence[str]) -> str:
+    """Share of the previous window's distinct values that are seen again; tumbling windows only."""
+    same = " and ".join(f"a.{name} is not distinct from b.{name}" for name in by) or "true"
+    dims = _list([f"b.{name}" for name in by])
+    return f"""
+        , sets as (select {_list(by)} from_ms, to_ms, count(*) as n,
+                   list(distinct {field}) filter (where {field} is not null) as seen
+                   from placed group by all)
+        select {dims} b.from_ms, b.to_ms,
+               len(list_intersect(a.seen, b.seen)) / nullif(len(a.seen), 0), b.n
+        from sets b left join sets a on a.to_ms = b.from_ms and {same}"""
+
+
+def _list(names: Sequence[str]) -> str:
+    return "".join(f"{name}, " for name in names)
+
+
+def _figures(rows: Sequence[tuple[Any, ...]], width: int) -> dict[Key, Figure]:
+    made = {}
+    for row in rows:
+        *dims, from_ms, to_ms, value, events = row
+        assert len(dims) == width
+        made[tuple(dims), from_ms, to_ms] = Figure(None if value is None else float(value), events)
+    return made
