@@ -1,1 +1,1 @@
-
+"""Files for other systems, made from the plan: Prometheus rules, Grafana boards."""

@@ -1,0 +1,209 @@
+"""The alerts that no agent can give of itself: it is down, behind, fed nothing, or fed rubbish.
+
+Times here are Prometheus' clock, unlike the KPI rules, whose timing is event time in the agent. The
+ratios ignore topics with almost no traffic, where one bad record would be a large share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from agent.core.plan import Kpi, Plan, Severity
+from agent.core.windows import CalendarWindow
+from agent.generate import names
+
+WORKERS = ", ".join(names.WORKER_LABELS)
+PER_TOPIC = f"{WORKERS}, outcome, reason, contract"
+SHARE_OF_BAD_RECORDS = 0.01
+FEW_RECORDS = 20
+LAG_SECONDS = 300
+LAG_CRITICAL_SECONDS = 1800
+FRESHNESS_MARGIN_SECONDS = 300
+"""Beyond what a window may take by its own declaration: flushes, scrapes, a rebalance."""
+
+
+@dataclass(frozen=True, slots=True)
+class AgentAlert:
+    """One alert over the agent's own series. `runbook` is a file's stem under docs/runbooks/."""
+
+    name: str
+    expr: str
+    hold: str
+    severity: Severity
+    summary: str
+    description: str
+    runbook: str
+    labels: tuple[tuple[str, str], ...] = ()
+
+
+def agent_alerts() -> tuple[AgentAlert, ...]:
+    """The alerts on the agent's health, worst first."""
+    return (*_down(), *_ready(), *_behind(), *_bad_records(), *_inside())
+
+
+def stale_alerts(plan: Plan) -> tuple[AgentAlert, ...]:
+    """One alert per KPI: its windows no longer close."""
+    return tuple(_stale(kpi, plan) for _, kpi in sorted(plan.kpis.items()))
+
+
+def stale_after_seconds(kpi: Kpi, plan: Plan) -> int:
+    """How old the newest closed window's end can get while all is well.
+
+    A window closes every hop (for calendar windows: every period, at its longest); lateness and,
+    with no new events, the idle time of the contracts below come on top.
+    """
+    window = kpi.window
+    hop_ms = window.span_ms if isinstance(window, CalendarWindow) else window.hop_ms
+    contracts = [plan.contracts[name] for name in plan.contracts_under(kpi.name)]
+    wait_ms = max((c.lateness_ms + c.idle_after_ms for c in contracts), default=kpi.lateness_ms)
+    return -(-(hop_ms + max(wait_ms, kpi.lateness_ms)) // 1000) + FRESHNESS_MARGIN_SECONDS
+
+
+def _down() -> Iterable[AgentAlert]:
+    yield AgentAlert(
+        "KpiAgentAbsent",
+        f"absent({names.BUILD_INFO})",
+        "2m",
+        "critical",
+        "No KPI agent is running",
+        "Prometheus has no series of any KPI agent: no KPI is computed and no KPI alert can fire.",
+        "agent-down",
+    )
+    yield AgentAlert(
+        "KpiAgentDown",
+        f"up{{job={names.quoted(names.JOB)}}} == 0",
+        "1m",
+        "warning",
+        "KPI agent {{ $labels.instance }} is down",
+        "Prometheus can't scrape {{ $labels.instance }}. The other workers take over its share; "
+        "with none left, no KPI is computed.",
+        "agent-down",
+    )
+
+
+def _ready() -> Iterable[AgentAlert]:
+    yield AgentAlert(
+        "KpiAgentNotReady",
+        f"{names.READY} == 0",
+        "5m",
+        "warning",
+        "KPI agent {{ $labels.instance }} is not ready: {{ $labels.component }}",
+        "It runs, but {{ $labels.component }} is not ready for work; /-/ready on "
+        "{{ $labels.instance }} says why.",
+        "agent-not-ready",
+    )
+
+
+def _behind() -> Iterable[AgentAlert]:
+    lag = f"sum without ({WORKERS}, partition) ({names.LAG})"
+    rate = f"sum without ({PER_TOPIC}) (rate({names.RECORDS}[5m]))"
+    # Nothing read at all divides by zero: infinitely far behind, which is right. No lag and nothing
+    # read is NaN, which no comparison holds for.
+    levels: tuple[tuple[Severity, int], ...] = (
+        ("critical", LAG_CRITICAL_SECONDS),
+        ("warning", LAG_SECONDS),
+    )
+    for severity, seconds in levels:
+        yield AgentAlert(
+            "KpiAgentLagging",
+            f"{lag} / {rate} > {seconds}",
+            "5m",
+            severity,
+            "KPIs of topic {{ $labels.topic }} are behind",
+            "At the speed of the last five minutes the records of {{ $labels.topic }} that wait to "
+            "be read are {{ $value | humanizeDuration }} of work. Windows close late by that.",
+            "agent-lagging",
+        )
+    yield AgentAlert(
+        "KpiAgentNoEvents",
+        f"sum without ({PER_TOPIC}, topic) (increase({names.RECORDS}[15m])) == 0",
+        "5m",
+        "warning",
+        "No events have reached the KPI agents for 15 minutes",
+        "The agents run, and not one record came on any topic. Producers, the broker or the "
+        "agents' access to it is at fault.",
+        "no-events",
+    )
+
+
+def _bad_records() -> Iterable[AgentAlert]:
+    told = "{{ $value | humanizePercentage }} of the records of {{ $labels.topic }} in 15 minutes"
+    yield AgentAlert(
+        "KpiAgentDeadLetters",
+        _share("rejected"),
+        "5m",
+        "warning",
+        "Events of {{ $labels.topic }} break their contract",
+        f"{told} were rejected, and count in no KPI. They are in the dead-letter topic, each with "
+        "its reason.",
+        "dead-letters",
+    )
+    yield AgentAlert(
+        "KpiAgentLateEvents",
+        _share("late"),
+        "5m",
+        "warning",
+        "Events of {{ $labels.topic }} come too late",
+        f"{told} came after their window had closed, and count in no KPI. They are in the late "
+        "topic.",
+        "late-events",
+    )
+
+
+def _share(outcome: str) -> str:
+    """The records of one outcome are more than the accepted share of a topic's."""
+    every = f"sum without ({PER_TOPIC}) (increase({names.RECORDS}[15m]))"
+    chosen = names.selector(names.RECORDS, [("outcome", outcome)])
+    found = f"sum without ({PER_TOPIC}) (increase({chosen}[15m]))"
+    return f"{found} / ({every} > {FEW_RECORDS}) > {SHARE_OF_BAD_RECORDS}"
+
+
+def _inside() -> Iterable[AgentAlert]:
+    failed = names.selector(names.RELOADS, [("result", "failed")])
+    done = names.selector(names.RELOADS, [("result", "ok")])
+    yield AgentAlert(
+        "KpiAgentReloadFailed",
+        f"increase({failed}[15m]) > 0 unless ignoring (result) increase({done}[5m]) > 0",
+        "0m",
+        "warning",
+        "KPI agent {{ $labels.instance }} refused new rules",
+        "Its rules could not be loaded; it works on with the ones it had. `kpi-agent check` names "
+        "every problem with file and line.",
+        "reload-failed",
+    )
+    yield AgentAlert(
+        "KpiAgentErrors",
+        f"increase({names.ERRORS}[15m]) > 0",
+        "0m",
+        "warning",
+        "KPI agent {{ $labels.instance }} had errors in {{ $labels.component }}",
+        "An exception was caught and survived; the agent's log has its trace.",
+        "agent-errors",
+    )
+    yield AgentAlert(
+        "KpiSeriesDropped",
+        f"sum without ({WORKERS}) (increase({names.DROPPED_SERIES}[1h])) > 0",
+        "0m",
+        "warning",
+        "KPI {{ $labels.kpi }} has more series than its max_series",
+        "New combinations of its dimensions are folded into `__other__`; the series it had go on.",
+        "series-dropped",
+    )
+
+
+def _stale(kpi: Kpi, plan: Plan) -> AgentAlert:
+    end = names.selector(names.WINDOW_END, [("kpi", kpi.name)])
+    limit = stale_after_seconds(kpi, plan)
+    labels = [("kpi", kpi.name), ("owner", kpi.owner), ("team", kpi.team)]
+    return AgentAlert(
+        "KpiStale",
+        f"time() - {names.one_of_workers(end)} > {limit}",
+        "5m",
+        "warning",
+        f"{kpi.title} is stale",
+        "Its last window closed {{ $value | humanizeDuration }} ago; by its declaration it should "
+        f"be at most {limit} seconds. Boards and rules show an old value.",
+        "kpi-stale",
+        tuple((name, value) for name, value in labels if value),
+    )

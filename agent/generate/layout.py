@@ -1,0 +1,126 @@
+"""A board: sections of panels on Grafana's 24-column grid, numbered and placed in order."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from grafana_foundation_sdk.builders import dashboard
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.models import dashboard as models
+
+from agent.core.plan import Kpi
+from agent.generate.files import mark
+from agent.generate.panels import SOURCE, Panel
+
+WHAT = "grafana"
+COLUMNS = 24
+TAG = "kpi"
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A panel and its width in columns."""
+
+    panel: Panel
+    width: int
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A titled row of the board. `height` is of each of its lines, in grid units (30 px)."""
+
+    title: str
+    height: int
+    cells: Sequence[Cell]
+
+
+@dataclass(slots=True)
+class Board:
+    """What a dashboard is made of; `json_text` gives it as Grafana reads it."""
+
+    uid: str
+    title: str
+    description: str
+    tags: Sequence[str]
+    sections: Sequence[Section]
+    dimensions: Sequence[tuple[Kpi, str]] = ()
+    """A variable for each dimension of a KPI."""
+    links: Sequence[tuple[str, str]] = ()
+    """Title and address of other boards."""
+    since: str = "now-6h"
+    _number: int = field(default=0, init=False)
+
+    def json_text(self) -> str:
+        """The dashboard as JSON, the same text for the same board."""
+        built = self._builder()
+        y = 0
+        for section in self.sections:
+            if not section.cells:
+                continue
+            row = dashboard.Row(section.title).id(self._next())
+            built.with_row(row.grid_pos(models.GridPos(x=0, y=y, w=COLUMNS, h=1)))
+            y = self._place(built, section, y + 1)
+        made = built.build()
+        return (
+            json.dumps(made, cls=JSONEncoder, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+        )
+
+    def _place(self, built: dashboard.Dashboard, section: Section, y: int) -> int:
+        """Put the section's panels from left to right, line by line; returns the next free y."""
+        x = 0
+        for cell in section.cells:
+            if x + cell.width > COLUMNS:
+                x, y = 0, y + section.height
+            place = models.GridPos(x=x, y=y, w=cell.width, h=section.height)
+            built.with_panel(cell.panel.id(self._next()).grid_pos(place))
+            x += cell.width
+        return y + section.height
+
+    def _next(self) -> int:
+        self._number += 1
+        return self._number
+
+    def _builder(self) -> dashboard.Dashboard:
+        self._number = 0
+        built = (
+            dashboard.Dashboard(self.title)
+            .uid(self.uid)
+            .description(f"{self.description}\n\n({mark(WHAT)})")
+            .tags([TAG, *self.tags])
+            .readonly()
+            .time(self.since, "now")
+            .timezone("browser")
+            .refresh("10s")
+            .tooltip(models.DashboardCursorSync.CROSSHAIR)
+            .with_variable(
+                dashboard.DatasourceVariable("datasource").label("Data source").type("prometheus")
+            )
+        )
+        for variable in _dimension_variables(self.dimensions):
+            built.with_variable(variable)
+        for title, url in self.links:
+            link = dashboard.DashboardLink(title).type(models.DashboardLinkType.LINK).url(url)
+            built.link(link.keep_time(True).icon("dashboard"))
+        kpis = dashboard.DashboardLink("KPIs").type(models.DashboardLinkType.DASHBOARDS)
+        return built.link(kpis.tags([TAG]).as_dropdown(True).keep_time(True))
+
+
+def _dimension_variables(
+    dimensions: Iterable[tuple[Kpi, str]],
+) -> Iterable[dashboard.QueryVariable]:
+    for kpi, name in dimensions:
+        every = models.VariableOption(selected=True, text="All", value="$__all")
+        yield (
+            dashboard.QueryVariable(name)
+            .label(name.replace("_", " "))
+            .datasource(SOURCE)
+            .query(f"label_values({kpi.metric}, {name})")
+            .refresh(models.VariableRefresh.ON_TIME_RANGE_CHANGED)
+            .sort(models.VariableSort.NATURAL_ASC)
+            .multi(True)
+            .include_all(True)
+            .all_value(".*")
+            .current(every)
+        )

@@ -1,0 +1,85 @@
+"""The series that the generated rules and boards query, and how they are merged over workers.
+
+`agent/export/prometheus.py` is what writes these series; a test holds the two lists together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from agent.core.plan import Kpi, metric_name
+
+JOB = "kpi-agent"
+"""The scrape job of the agents, in the generated prometheus.yml."""
+
+TARGET_STATE = "kpi_target_state"
+ATTAINMENT = "kpi_target_attainment_ratio"
+RULE_STATE = "kpi_rule_state"
+OBJECTIVE_SCORE = "kpi_objective_score_ratio"
+WINDOW_END = "kpi_window_end_timestamp_seconds"
+WINDOW_EVENTS = "kpi_window_events"
+INFO = "kpi_info"
+
+BUILD_INFO = "kpi_agent_build_info"
+SERIES = "kpi_agent_series"
+LEADER = "kpi_agent_leader"
+READY = "kpi_agent_ready"
+RECORDS = "kpi_agent_records_total"
+LAG = "kpi_agent_lag_records"
+WATERMARK = "kpi_agent_watermark_timestamp_seconds"
+FLUSH_SECONDS = "kpi_agent_flush_seconds"
+CLOSE_SECONDS = "kpi_agent_close_seconds"
+FOLD_SECONDS = "kpi_agent_fold_seconds"
+FRAMES_SENT = "kpi_agent_frames_sent_total"
+FRAMES_APPLIED = "kpi_agent_frames_applied_total"
+FRAMES_IGNORED = "kpi_agent_frames_ignored_total"
+LATE_PARTIALS = "kpi_agent_late_partials_total"
+TABLE_ROWS = "kpi_agent_table_rows"
+DROPPED_SERIES = "kpi_agent_dropped_series_total"
+RELOADS = "kpi_agent_reloads_total"
+LAST_RELOAD = "kpi_agent_last_reload_timestamp_seconds"
+ERRORS = "kpi_agent_errors_total"
+
+FIRING = 2
+"""`kpi_rule_state` of a firing alert."""
+
+WORKER_LABELS = ("instance", "pod")
+"""The labels by which Prometheus tells one worker from another."""
+
+
+def value_metric(kpi: Kpi) -> str:
+    """The last closed window's value."""
+    return kpi.metric
+
+
+def current_metric(kpi: Kpi) -> str:
+    """The value of the window that is still open."""
+    return metric_name(kpi.name, kpi.unit, "current")
+
+
+def target_metric(kpi: Kpi) -> str:
+    """The bounds that apply to each series, by `band`."""
+    return metric_name(kpi.name, kpi.unit, "target")
+
+
+def selector(metric: str, labels: Iterable[tuple[str, str]] = ()) -> str:
+    """`metric{name="value",…}`."""
+    inside = ",".join(f"{name}={quoted(value)}" for name, value in labels)
+    return f"{metric}{{{inside}}}" if inside else metric
+
+
+def one_of_workers(query: str, dimensions: Iterable[str] = ()) -> str:
+    """The series whichever worker holds it.
+
+    While a series changes hands two workers may export it for a scrape or two: the larger one is
+    taken, and the series keeps its identity. Labels of the environment (namespace, cluster) stay. A
+    KPI's own dimension is never dropped, even when it is called like a worker's label.
+    """
+    drop = ", ".join(label for label in WORKER_LABELS if label not in set(dimensions))
+    return f"max without ({drop}) ({query})"
+
+
+def quoted(text: str) -> str:
+    """A PromQL string."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'

@@ -1,0 +1,305 @@
+"""The panels that the boards are made of, each with its unit, title, description and data source.
+
+States are told by a sign and a word, not by colour alone; the colours are those of Okabe and Ito
+(https://jfly.uni-koeln.de/color/), which colour-blind people can tell apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from grafana_foundation_sdk.builders import (
+    bargauge,
+    common,
+    dashboard,
+    prometheus,
+    stat,
+    statetimeline,
+    table,
+    text,
+    timeseries,
+)
+from grafana_foundation_sdk.models import common as common_models
+from grafana_foundation_sdk.models import dashboard as models
+from grafana_foundation_sdk.models.prometheus import PromQueryFormat
+from grafana_foundation_sdk.models.text import TextMode
+
+BLUE = "#0072B2"
+ORANGE = "#E69F00"
+VERMILLION = "#D55E00"
+GREY = "#8C8C8C"
+SKY = "#56B4E9"
+
+SOURCE = models.DataSourceRef(type_val="prometheus", uid="${datasource}")
+
+States = Mapping[int, tuple[str, str]]
+"""Text and colour of each number of a state metric."""
+
+TARGET_STATES: States = {
+    0: ("○ no data", GREY),
+    1: ("✓ met", BLUE),
+    2: ("▲ at risk", ORANGE),
+    3: ("✕ missed", VERMILLION),
+}
+RULE_STATES: States = {
+    0: ("– inactive", GREY),
+    1: ("◔ pending", ORANGE),
+    2: ("● firing", VERMILLION),
+}
+READY_STATES: States = {0: ("✕ not ready", VERMILLION), 1: ("✓ ready", BLUE)}
+
+P = TypeVar("P", bound="Panel")
+
+Panel = (
+    stat.Panel | bargauge.Panel | timeseries.Panel | statetimeline.Panel | table.Panel | text.Panel
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One PromQL expression, and what its series are called in the panel (`{{label}}`)."""
+
+    expr: str
+    legend: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What every panel says of itself. `unit` is Grafana's id (see `units.py`)."""
+
+    title: str
+    description: str
+    unit: str
+
+
+def stat_panel(
+    about: About,
+    queries: Sequence[Query],
+    *,
+    states: States | None = None,
+    steps: Sequence[tuple[float | None, str]] = ((None, BLUE),),
+    sparkline: bool = False,
+) -> stat.Panel:
+    """Single numbers, one for each series."""
+    graph = common_models.BigValueGraphMode
+    panel = (
+        stat.Panel()
+        .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
+        .color_mode(common_models.BigValueColorMode.VALUE)
+        .graph_mode(graph.AREA if sparkline else graph.NONE)
+        .text_mode(common_models.BigValueTextMode.AUTO)
+        .thresholds(_steps(steps))
+        .no_value("no data")
+    )
+    if states:
+        panel.mappings(_mappings(states))
+    # A sparkline needs the range, a number alone only the newest sample.
+    return _finished(panel, about, queries, instant=not sparkline)
+
+
+def bar_panel(
+    about: About, queries: Sequence[Query], steps: Sequence[tuple[float | None, str]], most: float
+) -> bargauge.Panel:
+    """One horizontal bar a series, from 0 to `most`."""
+    panel = (
+        bargauge.Panel()
+        .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
+        .orientation(common_models.VizOrientation.HORIZONTAL)
+        .display_mode(common_models.BarGaugeDisplayMode.BASIC)
+        .value_mode(common_models.BarGaugeValueMode.TEXT)
+        .show_unfilled(True)
+        .min(0)
+        .max(most)
+        .thresholds(_steps(steps))
+    )
+    return _finished(panel, about, queries, instant=True)
+
+
+def line_panel(
+    about: About,
+    queries: Sequence[Query],
+    *,
+    bars: bool = False,
+    stacked: bool = False,
+    zero: bool = True,
+    limit: float | None = None,
+) -> timeseries.Panel:
+    """Lines over time (or bars). `zero`: the axis begins at 0; `limit`: a dashed line."""
+    draw = common_models.GraphDrawStyle
+    panel = (
+        timeseries.Panel()
+        .draw_style(draw.BARS if bars else draw.LINE)
+        .line_interpolation(common_models.LineInterpolation.STEP_AFTER)
+        .line_width(2)
+        .fill_opacity(40 if bars or stacked else 0)
+        .show_points(common_models.VisibilityMode.NEVER)
+        .legend(_legend())
+        .tooltip(
+            common.VizTooltipOptions()
+            .mode(common_models.TooltipDisplayMode.MULTI)
+            .sort(common_models.SortOrder.DESCENDING)
+        )
+        .color_scheme(dashboard.FieldColor().mode(models.FieldColorModeId.PALETTE_CLASSIC_BY_NAME))
+    )
+    if zero:
+        panel.axis_soft_min(0)
+    if stacked:
+        panel.stacking(common.StackingConfig().mode(common_models.StackingMode.NORMAL).group("A"))
+    if limit is not None:
+        style = common_models.GraphThresholdsStyleMode.DASHED
+        panel.thresholds(_steps([(None, BLUE), (limit, VERMILLION)]))
+        panel.thresholds_style(common.GraphThresholdsStyleConfig().mode(style))
+    return _finished(panel, about, queries)
+
+
+def style_lines(panel: timeseries.Panel, legend: str, color: str, dash: Sequence[float]) -> None:
+    """Draw the series whose legend begins with the text in one colour, dashed."""
+    panel.override_by_regexp(
+        f"/^{legend}/",
+        [
+            _value("custom.lineWidth", 1),
+            _value("custom.lineStyle", {"fill": "dash", "dash": list(dash)}),
+            _value("color", {"mode": "fixed", "fixedColor": color}),
+        ],
+    )
+
+
+def thin_lines(panel: timeseries.Panel, legend: str) -> None:
+    """Draw the series whose legend begins with the text thin and dotted, in their own colour."""
+    panel.override_by_regexp(
+        f"/^{legend}/",
+        [
+            _value("custom.lineWidth", 1),
+            _value("custom.lineStyle", {"fill": "dot", "dash": [0, 4]}),
+        ],
+    )
+
+
+def timeline_panel(about: About, queries: Sequence[Query], states: States) -> statetimeline.Panel:
+    """One band a series, in the colour and word of its state."""
+    panel = (
+        statetimeline.Panel()
+        .mappings(_mappings(states))
+        .merge_values(True)
+        .show_value(common_models.VisibilityMode.AUTO)
+        .fill_opacity(80)
+        .row_height(0.85)
+        .legend(_legend())
+        .thresholds(_steps([(None, GREY)]))
+    )
+    return _finished(panel, about, queries)
+
+
+def table_panel(
+    about: About,
+    queries: Sequence[Query],
+    *,
+    columns: Mapping[str, str],
+    hidden: Iterable[str] = (),
+    sort_by: str,
+) -> table.Panel:
+    """A table of instant queries, joined on their labels.
+
+    `columns` names the fields shown, in their order: labels, and `Value #A`, `Value #B`… of the
+    queries. `hidden` labels are left out, sorting is by the highest of `sort_by`.
+    """
+    out = sorted({"Time", "__name__", "job", "instance", *hidden} - set(columns))
+    panel = (
+        table.Panel()
+        .with_transformation(models.DataTransformerConfig(id_val="merge", options={}))
+        .with_transformation(
+            models.DataTransformerConfig(
+                id_val="organize",
+                options={
+                    "excludeByName": dict.fromkeys(out, True),
+                    "indexByName": {name: i for i, name in enumerate(columns)},
+                    "renameByName": dict(columns),
+                },
+            )
+        )
+        .sort_by([common.TableSortByFieldState().display_name(sort_by).desc(True)])
+        .filterable(True)
+    )
+    return _finished(panel, about, queries, instant=True, tabular=True)
+
+
+def state_column(panel: table.Panel, column: str, states: States) -> None:
+    """Show a column's numbers as states."""
+    panel.override_by_name(
+        column,
+        [
+            _value("mappings", [m.to_json() for m in _mappings(states)]),
+            _value("custom.cellOptions", {"type": "color-text"}),
+            _value("unit", "none"),
+        ],
+    )
+
+
+def unit_column(panel: table.Panel, column: str, unit: str) -> None:
+    """Show a column's numbers in a unit."""
+    panel.override_by_name(column, [_value("unit", unit)])
+
+
+def link_column(panel: table.Panel, column: str, title: str, url: str) -> None:
+    """Make a column's cells lead to an address (Grafana's `${__data.fields.…}` works in it)."""
+    panel.override_by_name(column, [_value("links", [{"title": title, "url": url}])])
+
+
+def hide_column(panel: table.Panel, column: str) -> None:
+    """Keep a column for links without showing it."""
+    panel.override_by_name(column, [_value("custom.hidden", True)])
+
+
+def text_panel(about: About, markdown: str) -> text.Panel:
+    """Words."""
+    panel = text.Panel().mode(TextMode.MARKDOWN).content(markdown)
+    return _finished(panel, about, ())
+
+
+def _finished(
+    panel: P,
+    about: About,
+    queries: Sequence[Query],
+    *,
+    instant: bool = False,
+    tabular: bool = False,
+) -> P:
+    panel.title(about.title).description(about.description).unit(about.unit).datasource(SOURCE)
+    for number, query in enumerate(queries):
+        target = prometheus.Dataquery().expr(query.expr).ref_id(chr(ord("A") + number))
+        target.datasource(SOURCE).legend_format(query.legend)
+        if instant:
+            target.instant()
+        else:
+            target.range()
+        kind = PromQueryFormat.TABLE if tabular else PromQueryFormat.TIME_SERIES
+        panel.with_target(target.format(kind))
+    return panel
+
+
+def _steps(steps: Sequence[tuple[float | None, str]]) -> dashboard.ThresholdsConfig:
+    found = [models.Threshold(value=value, color=color) for value, color in steps]
+    return dashboard.ThresholdsConfig().mode(models.ThresholdsMode.ABSOLUTE).steps(found)
+
+
+def _mappings(states: States) -> list[models.ValueMapping]:
+    options = {
+        str(number): models.ValueMappingResult(text=words, color=color, index=number)
+        for number, (words, color) in sorted(states.items())
+    }
+    return [models.ValueMap(options=options)]
+
+
+def _legend() -> common.VizLegendOptions:
+    return (
+        common.VizLegendOptions()
+        .show_legend(True)
+        .display_mode(common_models.LegendDisplayMode.LIST)
+        .placement(common_models.LegendPlacement.BOTTOM)
+    )
+
+
+def _value(name: str, value: object) -> models.DynamicConfigValue:
+    return models.DynamicConfigValue(id_val=name, value=value)

@@ -1,0 +1,200 @@
+"""Prometheus alert rules and scrape configuration, from the plan.
+
+A KPI's alert only tests `kpi_rule_state`: all timing (`for`, `clear`, `keep_firing_for`, minimum
+event count) has been decided by the agent, in event time, and survives restarts there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from agent.core.plan import AbsenceRule, Kpi, Plan, Rule, Severity
+from agent.generate import files, names, templates
+from agent.generate.agent_alerts import AgentAlert, agent_alerts, stale_alerts
+from agent.generate.uids import AGENT_UID, kpi_board_uid
+
+WHAT = "prometheus"
+RULES_FILE = "kpi-agent.rules.yml"
+
+Entry = dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """Where the annotations lead. Base addresses, without a slash at the end."""
+
+    grafana: str = "http://localhost:3000"
+    runbooks: str = "docs/runbooks"
+
+
+def generate_prometheus(plan: Plan, out_dir: Path, links: Links | None = None) -> list[Path]:
+    """Write the rules file into the directory. Returns what changed; see `files.write`."""
+    return files.write(out_dir, prometheus_files(plan, links), WHAT)
+
+
+def prometheus_files(plan: Plan, links: Links | None = None) -> dict[str, str]:
+    """The generated files by path, relative to the output directory."""
+    return {RULES_FILE: alert_rules(plan, links)}
+
+
+def alert_rules(plan: Plan, links: Links | None = None) -> str:
+    """A Prometheus rules file (YAML): the KPIs' alerts, their freshness, the agent's health."""
+    links = links or Links()
+    groups: list[Entry] = [
+        {"name": f"kpi:{name}", "rules": list(_kpi_entries(plan, kpi, links))}
+        for name, kpi in sorted(plan.kpis.items())
+        if plan.rules_of(name)
+    ]
+    stale = [_agent_entry(alert, links) for alert in stale_alerts(plan)]
+    health = [_agent_entry(alert, links) for alert in agent_alerts()]
+    if stale:
+        groups.append({"name": "kpi-freshness", "rules": stale})
+    groups.append({"name": "kpi-agent", "rules": health})
+    head = "Alerts over the KPIs and over the agent itself. docs/boards.md says what each is for."
+    return _document({"groups": groups}, files.mark(WHAT), head)
+
+
+def prometheus_config(
+    agents: Sequence[str] = ("agent-1:8080", "agent-2:8080"),
+    alertmanagers: Sequence[str] = ("alertmanager:9093",),
+    rule_files: Sequence[str] = (RULES_FILE,),
+    interval: str = "15s",
+) -> str:
+    """A prometheus.yml that scrapes the agents, loads the rules and sends alerts on.
+
+    `agents` and `alertmanagers` are host:port; `rule_files` are relative to the configuration.
+    """
+    config: Entry = {
+        "global": {"scrape_interval": interval, "evaluation_interval": interval},
+        "rule_files": list(rule_files),
+        "alerting": {"alertmanagers": [{"static_configs": [{"targets": list(alertmanagers)}]}]},
+        "scrape_configs": [
+            {"job_name": names.JOB, "static_configs": [{"targets": list(agents)}]},
+        ],
+    }
+    return _document(config, "Scrapes the agents, loads the generated rules, sends alerts on.")
+
+
+def _kpi_entries(plan: Plan, kpi: Kpi, links: Links) -> Iterator[Entry]:
+    for rule in sorted(plan.rules_of(kpi.name), key=lambda r: r.name):
+        for severity, condition in _levels(rule):
+            labels = dict(rule.labels) | _labels(plan, rule, kpi, severity)
+            yield {
+                "alert": rule.name,
+                "expr": _firing(rule, kpi, severity),
+                "labels": labels,
+                "annotations": _annotations(rule, kpi, severity, condition, links),
+            }
+
+
+def _levels(rule: Rule) -> Iterator[tuple[Severity, str]]:
+    """Each severity of the rule, with its condition in words."""
+    if isinstance(rule, AbsenceRule):
+        yield rule.severity, f"no events for {_span(rule.no_data_for_ms)}"
+        return
+    for level in rule.levels:
+        yield level.severity, level.when_sql
+
+
+def _firing(rule: Rule, kpi: Kpi, severity: Severity) -> str:
+    state = names.selector(
+        names.RULE_STATE,
+        [("rule", rule.name), ("severity", severity), ("kpi", kpi.name)],
+    )
+    return f"{names.one_of_workers(state, kpi.by)} == {names.FIRING}"
+
+
+def _labels(plan: Plan, rule: Rule, kpi: Kpi, severity: Severity) -> dict[str, str]:
+    """Who and what; never a value. Rule, KPI and dimensions also come with the series."""
+    objectives = sorted(o.name for o in plan.objectives.values() if kpi.name in o.kpis)
+    # Alertmanager compares labels by name when it inhibits: one label stands for all dimensions.
+    series = ",".join(f"{name}={{{{ $labels.{name} }}}}" for name in kpi.by)
+    labels = {
+        "severity": severity,
+        "rule": rule.name,
+        "kpi": kpi.name,
+        "series": series,
+        "owner": rule.owner or kpi.owner,
+        "team": rule.team or kpi.team,
+        "objective": ",".join(objectives),
+    }
+    return {name: value for name, value in labels.items() if value}
+
+
+def _annotations(
+    rule: Rule, kpi: Kpi, severity: Severity, condition: str, links: Links
+) -> dict[str, str]:
+    told = templates.annotation(rule.summary, rule, kpi, severity)
+    described = templates.annotation(rule.description, rule, kpi, severity)
+    texts = {
+        "summary": told or templates.plain_summary(rule, kpi, condition),
+        "description": described or _description(rule, kpi, condition),
+        "runbook_url": rule.runbook or f"{links.runbooks}/kpi-alert.md",
+        "dashboard_url": _board(kpi, links),
+    }
+    return texts
+
+
+def _description(rule: Rule, kpi: Kpi, condition: str) -> str:
+    value = templates.annotation("{{ value | humanize }}", rule, kpi, "info")
+    unit = f" {kpi.unit}" if kpi.unit else ""
+    return (
+        f"{templates.literal(kpi.title)}{templates.where(kpi.by)} is {value}{unit}. "
+        f"The rule {rule.name}: {templates.literal(condition)}."
+    )
+
+
+def _board(kpi: Kpi, links: Links) -> str:
+    """The KPI's board, with the alert's series chosen."""
+    chosen = "&".join(f"var-{name}={{{{ $labels.{name} | urlquery }}}}" for name in kpi.by)
+    return f"{links.grafana}/d/{kpi_board_uid(kpi.name)}" + (f"?{chosen}" if chosen else "")
+
+
+def _agent_entry(alert: AgentAlert, links: Links) -> Entry:
+    entry: Entry = {"alert": alert.name, "expr": alert.expr}
+    if alert.hold != "0m":
+        entry["for"] = alert.hold
+    entry["labels"] = {"severity": alert.severity, **dict(alert.labels)}
+    entry["annotations"] = {
+        "summary": alert.summary,
+        "description": alert.description,
+        "runbook_url": f"{links.runbooks}/{alert.runbook}.md",
+        "dashboard_url": f"{links.grafana}/d/{_health_board(alert)}",
+    }
+    return entry
+
+
+def _health_board(alert: AgentAlert) -> str:
+    kpi = dict(alert.labels).get("kpi")
+    return kpi_board_uid(kpi) if kpi else AGENT_UID
+
+
+def _span(ms: int) -> str:
+    """Milliseconds as the language writes them: `1h30m`."""
+    parts: list[str] = []
+    for unit, size in (
+        ("d", 86_400_000),
+        ("h", 3_600_000),
+        ("m", 60_000),
+        ("s", 1000),
+        ("ms", 1),
+    ):
+        count, ms = divmod(ms, size)
+        if count:
+            parts.append(f"{count}{unit}")
+    return "".join(parts) or "0s"
+
+
+def _document(content: Entry, *comments: str) -> str:
+    head = "".join(f"# {line}\n" for line in comments if line)
+    return head + yaml.safe_dump(
+        content,
+        sort_keys=False,
+        allow_unicode=True,
+        default_flow_style=False,
+        width=2**20,
+    )
