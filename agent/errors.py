@@ -1,0 +1,41 @@
+"""The errors of the agent, split by whose fault they are.
+
+    KpiAgentError
+    ├── RulesError           the user's: what is declared in YAML is wrong (SpecError in agent.spec)
+    ├── EventError           a producer's: a record breaks its contract
+    ├── EnvironmentFault     the surroundings': broker, network, disk, port, settings
+    └── InternalError        ours: a state that the code promises can not be; please report it
+
+Only `RulesError` and `EnvironmentFault` are shown to a person without a traceback. Where one error
+causes another, the cause is chained (`raise … from error`).
+"""
+
+from __future__ import annotations
+
+
+class KpiAgentError(Exception):
+    """Anything that the agent itself raises. `hint` says how to mend it, where that is known."""
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\n{self.hint}" if self.hint else self.message
+
+
+class RulesError(KpiAgentError):
+    """The declared rules are wrong: their author can mend it."""
+
+
+class EventError(KpiAgentError):
+    """A record breaks its contract: its producer can mend it."""
+
+
+class EnvironmentFault(KpiAgentError):
+    """Broker, network, disk, port or settings: whoever runs the agent can mend it."""
+
+
+class InternalError(KpiAgentError):
+    """A broken promise of our own code."""

@@ -1,0 +1,1 @@
+"""What is judged on more than one value: one module for each idea."""

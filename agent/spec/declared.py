@@ -1,0 +1,251 @@
+"""All files of a rule set as one declaration: entries by section and name, with their places."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from agent.spec.explain import explain
+from agent.spec.models import (
+    SECTIONS,
+    Defaults,
+    EventSpec,
+    FileSpec,
+    KpiSpec,
+    ObjectiveSpec,
+    RuleSpec,
+)
+from agent.spec.problems import Importance, Problem, suggest
+from agent.spec.source import On, Place, Source, read
+from agent.spec.values import EventName, Name
+
+M = TypeVar("M", bound=BaseModel)
+
+WORDS = {
+    "events": ("event", "events"),
+    "kpis": ("KPI", "KPIs"),
+    "rules": ("rule", "rules"),
+    "objectives": ("objective", "objectives"),
+}
+"""One and many of what each section declares."""
+
+_NAMES: dict[str, TypeAdapter[str]] = {
+    section: TypeAdapter(EventName if section == "events" else Name) for section in SECTIONS
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Entry(Generic[M]):
+    """One declared thing: its model, and where it stands."""
+
+    section: str
+    name: str
+    source: Source
+    model: M
+
+    @property
+    def place(self) -> Place:
+        """Its path in its file."""
+        return (self.section, self.name)
+
+
+@dataclass(slots=True)
+class Declared:
+    """What all files declare. Only entries of the right shape are in the mappings; `names` has all
+    names of a section, so that a reference to a broken entry is not called unknown."""
+
+    defaults: Defaults = field(default_factory=Defaults)
+    events: dict[str, Entry[EventSpec]] = field(default_factory=dict)
+    kpis: dict[str, Entry[KpiSpec]] = field(default_factory=dict)
+    rules: dict[str, Entry[RuleSpec]] = field(default_factory=dict)
+    objectives: dict[str, Entry[ObjectiveSpec]] = field(default_factory=dict)
+    names: dict[str, dict[str, Source]] = field(default_factory=lambda: {s: {} for s in SECTIONS})
+    broken: set[tuple[str, str]] = field(default_factory=set)
+    problems: list[Problem] = field(default_factory=list)
+    complete: bool = True
+    """False when a file could not be read: what it declares is not known then."""
+
+    def report(
+        self,
+        entry: Entry[Any],
+        at: Place,
+        message: str,
+        hint: str | None = None,
+        *,
+        on: On = "value",
+        severity: Importance = "error",
+        chars: tuple[int, int] | None = None,
+    ) -> None:
+        """Note a problem of an entry; `at` is below it, `chars` a span within the text there."""
+        place = (*entry.place, *at)
+        source = entry.source
+        span = source.locate_text(place, *chars) if chars else source.locate(place, on)
+        self.problems.append(source.problem(span, place, message, hint, severity))
+        if severity == "error":
+            self.broken.add((entry.section, entry.name))
+
+    def known(
+        self, entry: Entry[Any], at: Place, section: str, name: str, hint: str | None = None
+    ) -> bool:
+        """Whether a name is declared in a section; notes the problem where it is not."""
+        if name in self.names[section]:
+            return True
+        if self.complete:
+            one, many = WORDS[section]
+            hint = hint or suggest(name, self.names[section], many)
+            self.report(entry, at, f"unknown {one} '{name}'", hint)
+        return False
+
+    def sound(self, entry: Entry[Any]) -> bool:
+        """Whether nothing is wrong with an entry so far."""
+        return (entry.section, entry.name) not in self.broken
+
+
+def files_of(path: Path) -> list[Path]:
+    """The YAML files of a folder tree, sorted; hidden ones and `*.test.yaml` are left out."""
+    if path.is_file():
+        return [path]
+    return sorted(
+        file
+        for pattern in ("*.yaml", "*.yml")
+        for file in path.rglob(pattern)
+        if file.is_file()
+        and not any(part.startswith(".") for part in file.relative_to(path).parts)
+        and not file.name.endswith((".test.yaml", ".test.yml"))
+    )
+
+
+def declare(path: Path) -> Declared:
+    """Read and validate every file under a path, each entry by itself."""
+    declared = Declared()
+    files = files_of(path) if path.exists() else []
+    if not files:
+        declared.problems.append(_nothing(path))
+        return declared
+    sources = []
+    for file in files:
+        try:
+            sources.append(read(str(file), file.read_bytes()))
+        except OSError as error:
+            said = f"can not be read: {error.strerror}"
+            declared.problems.append(Problem(str(file), 1, 1, 2, "", said, "look at its permissions"))
+            declared.complete = False
+    for source in sources:
+        declared.problems.extend(source.problems)
+        declared.complete = declared.complete and (source.data is not None or not source.problems)
+        _file(declared, source)
+    _defaults(declared, sources)
+    unread = any(p.severity == "error" for p in declared.problems)
+    if not declared.names["kpis"] and not unread:
+        hint = "declare one under `kpis:`; `kpi-agent schema` describes the language"
+        first = str(files[0]) if path.is_file() else str(path)
+        declared.problems.append(Problem(first, 1, 1, 2, "", "no KPI is declared", hint))
+    return declared
+
+
+def _nothing(path: Path) -> Problem:
+    if not path.exists():
+        return Problem(str(path), 1, 1, 2, "", "no such file or folder", "is the path right?")
+    hint = "rules are YAML files (*.yaml, *.yml) anywhere below this folder"
+    return Problem(str(path), 1, 1, 2, "", "no YAML file in this folder", hint)
+
+
+def _file(declared: Declared, source: Source) -> None:
+    data = source.data
+    if data is None:
+        return
+    if not isinstance(data, dict):
+        hint = f"write sections: {', '.join(SECTIONS)}"
+        span = source.locate(())
+        declared.problems.append(source.problem(span, (), "should be a mapping", hint))
+        return
+    head = {}
+    for key, value in data.items():
+        if key in SECTIONS:
+            _section(declared, source, key, value)
+        elif not key.startswith("x-"):  # x-…: a place for anchors
+            head[key] = value
+    head.pop("defaults", None)
+    _validate(declared, source, FileSpec, head, ())
+
+
+def _section(declared: Declared, source: Source, section: str, data: Any) -> None:
+    if data is None:
+        return
+    if not isinstance(data, dict):
+        span = source.locate((section,))
+        message = "should be a mapping (name: …)"
+        declared.problems.append(source.problem(span, (section,), message))
+        return
+    entries: dict[str, Entry[Any]] = getattr(declared, section)
+    for name, value in data.items():
+        place = (section, name)
+        other = declared.names[section].get(name)
+        if other is not None:
+            _twice(declared, place, other, source)
+            continue
+        declared.names[section][name] = source
+        named = _named(declared, source, place)
+        model = _validate(declared, source, SECTIONS[section], value, place)
+        if model is not None:
+            entries[name] = Entry(section, name, source, model)
+        if model is None or not named:
+            declared.broken.add((section, name))
+
+
+def _named(declared: Declared, source: Source, place: tuple[str, str]) -> bool:
+    """Whether an entry's name is a good one; notes the problem where it is not."""
+    try:
+        _NAMES[place[0]].validate_python(place[1])
+    except ValidationError as error:
+        for _, _, message, hint in explain(error, FileSpec, source, place):
+            span = source.locate(place, "key")
+            declared.problems.append(source.problem(span, place, message, hint))
+        return False
+    return True
+
+
+def _twice(declared: Declared, place: Place, first: Source, second: Source) -> None:
+    """One name in two files: told at both places, each naming the other."""
+    for here, there in ((first, second), (second, first)):
+        span, other = here.locate(place, "key"), there.locate(place, "key")
+        message = f"'{place[-1]}' is also declared in {there.name}:{other.line}:{other.column}"
+        hint = "keep one, or rename one"
+        declared.problems.append(here.problem(span, place, message, hint))
+
+
+def _validate(
+    declared: Declared, source: Source, model: type[BaseModel], data: Any, place: Place
+) -> Any:
+    """The validated model, or None after its problems have been noted."""
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        for at, on, message, hint in explain(error, model, source, place):
+            span = source.locate(at, on)
+            declared.problems.append(source.problem(span, at, message, hint))
+        return None
+
+
+def _defaults(declared: Declared, sources: Iterable[Source]) -> None:
+    found: list[tuple[Source, Defaults]] = []
+    for source in sources:
+        if not isinstance(source.data, dict) or source.data.get("defaults") is None:
+            continue
+        model = _validate(declared, source, Defaults, source.data["defaults"], ("defaults",))
+        if model is not None:
+            found.append((source, model))
+    for source, model in found[1:]:
+        first, kept = found[0]
+        if model != kept:
+            span = source.locate(("defaults",), "key")
+            at = first.locate(("defaults",), "key")
+            message = f"other defaults than in {first.name}:{at.line}:{at.column}"
+            hint = "defaults hold for all files: keep them in one"
+            declared.problems.append(source.problem(span, ("defaults",), message, hint))
+    if found:
+        declared.defaults = found[0][1]

@@ -1,0 +1,146 @@
+"""Pydantic's errors in words for people: where, what is wrong, what would be right."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from agent.spec.problems import suggest
+from agent.spec.source import On, Place, Source
+
+_SHOULD_BE = {
+    "string_type": "text",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "dict_type": "a mapping (name: value)",
+    "model_type": "a mapping (name: value)",
+    "list_type": "a list",
+}
+_TAGS = {
+    "<text>": "text",
+    "<number>": "a number",
+    "<list>": "a list",
+    "<mapping>": "a mapping",
+}
+
+
+def explain(
+    error: ValidationError, model: type[BaseModel], source: Source, base: Place
+) -> Iterator[tuple[Place, On, str, str | None]]:
+    """The errors of one entry: (place, key or value, message, hint). `base` is the entry's place."""
+    for detail in error.errors(include_url=False):
+        parts = tuple(p for p in detail["loc"] if not (isinstance(p, str) and p.startswith("<")))
+        on: On = "value"
+        if parts and parts[-1] == "[key]":
+            parts, on = parts[:-1], "key"
+        if detail["type"] in ("extra_forbidden", "missing"):
+            on = "key"
+        message, hint = _words(detail, model, parts)
+        place = (*base, *parts)
+        # A missing field is shown at what it is missing from.
+        yield (place[:-1] if detail["type"] == "missing" else place), on, message, hint
+
+
+def _words(detail: ErrorDetails, model: type[BaseModel], parts: Place) -> tuple[str, str | None]:
+    kind, given, context = detail["type"], detail["input"], detail.get("ctx", {})
+    name = str(parts[-1]) if parts else ""
+    if kind == "rules":
+        return str(context["message"]), context.get("hint")
+    if kind == "extra_forbidden":
+        fields = _fields(_model_at(model, parts[:-1]))
+        return f"unknown field '{name}'", suggest(name, fields, "fields")
+    if kind == "missing":
+        fields = _fields(_model_at(model, parts[:-1]))
+        return f"'{name}' is missing", f"add `{name}: {_example(fields.get(name))}`"
+    if given is None:
+        return f"'{name}' has no value" if name else "has no value", "give it one, or leave it out"
+    if kind == "literal_error":
+        options = [part.strip(" '") for part in context["expected"].replace(" or ", ", ").split(",")]
+        return f"{_show(given)} is not one of {', '.join(options)}", _near(given, options)
+    if kind == "union_tag_invalid":
+        expected = [_TAGS[tag.strip(" '")] for tag in context["expected_tags"].split(",")]
+        return f"should be {' or '.join(expected)}, not {_show(given)}", None
+    if kind in _SHOULD_BE:
+        quote = kind == "string_type" and not isinstance(given, dict | list)
+        hint = f'put it in quotes: "{_plain(given)}"' if quote else None
+        return f"should be {_SHOULD_BE[kind]}, not {_show(given)}", hint
+    return _about_size(kind, given, context, detail["msg"])
+
+
+def _about_size(kind: str, given: Any, context: dict[str, Any], said: str) -> tuple[str, str | None]:
+    if kind == "greater_than":
+        return f"must be more than {context['gt']}, not {_show(given)}", None
+    if kind == "greater_than_equal":
+        return f"must be at least {context['ge']}, not {_show(given)}", None
+    if kind == "finite_number":
+        return "must be a finite number", None
+    if kind == "too_short":
+        least = context["min_length"]
+        return ("is empty" if not given else f"should have {least} values, not {len(given)}"), None
+    if kind == "too_long":
+        return f"should have {context['max_length']} values, not {len(given)}", None
+    return said, None
+
+
+def _near(given: Any, options: list[str]) -> str | None:
+    hint = suggest(str(given), options, "values")
+    return hint if hint.startswith("did you mean") else None
+
+
+def _plain(value: Any) -> str:
+    return json.dumps(value) if isinstance(value, bool) else str(value)
+
+
+def _show(value: Any) -> str:
+    if isinstance(value, str):
+        return f"'{value}'"
+    if isinstance(value, dict):
+        return "a mapping"
+    return "a list" if isinstance(value, list) else _plain(value)
+
+
+def _example(field: Any) -> str:
+    examples = getattr(field, "examples", None)
+    if not examples:
+        return "…"
+    return examples[0] if isinstance(examples[0], str) else json.dumps(examples[0])
+
+
+def _fields(model: type[BaseModel] | None) -> dict[str, Any]:
+    if model is None:
+        return {}
+    return {field.alias or name: field for name, field in model.model_fields.items()}
+
+
+def _model_at(model: type[BaseModel], parts: Place) -> type[BaseModel] | None:
+    """The model of what is written at `parts` below an instance of `model`."""
+    current: type[BaseModel] | None = model
+    skip = False
+    for part in parts:
+        if skip:
+            # The name or number within a dict or list: its type was found before.
+            skip = False
+            continue
+        field = _fields(current).get(str(part))
+        if field is None:
+            return None
+        current = _model_in(field.annotation)
+        skip = get_origin(field.annotation) in (dict, list)
+    return current
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The model within Optional, Annotated, list, dict or a union."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for argument in get_args(annotation):
+        found = _model_in(argument)
+        if found is not None:
+            return found
+    return None

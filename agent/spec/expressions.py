@@ -1,0 +1,253 @@
+"""Scalar SQL, translated node by node from sqlglot's tree into polars expressions.
+
+`SCALARS` is the whole language: a node that is not in it is refused with its position, and so is a
+node that carries a part which its entry does not name. Every expression has a static type, so that
+types are checked at `check` and not by the events.
+
+The results are DuckDB's, nulls and three-valued logic included, but for these, all decided so that
+no event can stop a fold and no NaN leaves as a number:
+
+- Division and `%` by zero, roots and logarithms outside their domain, integer overflow, casts that
+  fail: null (DuckDB gives NaN or infinity, or stops).
+- Decimal literals are doubles; DuckDB calculates with exact decimals among literals.
+- `upper` and `lower` map as Unicode says, where one letter may become two ('ß' → 'SS').
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import reduce
+from itertools import pairwise
+from typing import Literal, NoReturn
+
+import polars as pl
+from sqlglot import exp
+
+from agent.core.plan import FieldType
+
+PREFIX = "SELECT "
+"""What is put before the text that is parsed: positions are counted without it."""
+
+SqlType = FieldType | Literal["null"]
+Span = tuple[int, int]
+
+WORDS: Mapping[SqlType, str] = {
+    "string": "a string",
+    "integer": "an integer",
+    "float": "a float",
+    "boolean": "a boolean",
+    "null": "null",
+}
+
+
+class SqlProblem(Exception):
+    """The user's SQL is wrong. `start` and `end` are character positions in its text, half open."""
+
+    def __init__(self, message: str, hint: str | None, start: int, end: int) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.start = start
+        self.end = end
+
+
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """A polars expression and its static SQL type."""
+
+    expr: pl.Expr
+    type: SqlType
+
+    @property
+    def is_number(self) -> bool:
+        """Whether arithmetic takes it; NULL is of every type."""
+        return self.type in ("integer", "float", "null")
+
+    def cast(self, type_: SqlType) -> pl.Expr:
+        """The expression in a type that its own widens to."""
+        if type_ == "float" and self.type != "float":
+            return self.expr.cast(pl.Float64)
+        return self.expr if self.type == type_ else self.expr.cast(_DTYPES[type_])
+
+
+_DTYPES: Mapping[SqlType, type[pl.DataType]] = {
+    "string": pl.String,
+    "integer": pl.Int64,
+    "float": pl.Float64,
+    "boolean": pl.Boolean,
+    "null": pl.Null,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What names and calls mean at one place of the text.
+
+    `column` makes a column's expression of its name and type. `special` is asked first about every
+    node, and answers None for those that are plain scalars: aggregates come in that way.
+    """
+
+    text: str
+    columns: Mapping[str, FieldType]
+    column: Callable[[exp.Column, str, FieldType], Typed]
+    special: Callable[[exp.Expression], Typed | None]
+
+    def translate(self, node: exp.Expression) -> Typed:
+        """The expression of a node; SqlProblem if it is wrong or not supported."""
+        found = self.special(node)
+        if found is not None:
+            return found
+        if type(node) is exp.Column:
+            return self._column(node)
+        entry = SCALARS.get(type(node))
+        if entry is None:
+            refuse_unsupported(self.text, node)
+        only(self.text, node, entry[0])
+        return entry[1](self, node)
+
+    def _column(self, node: exp.Column) -> Typed:
+        if node.args.get("table"):
+            fail(
+                node,
+                "a column is a field's name, without dots",
+                "name the nested value in the contract: `fields: {name: {path: a.b, type: …}}`",
+            )
+        if not isinstance(node.this, exp.Identifier):
+            refuse_unsupported(self.text, node)
+        name = self._known(node.name)
+        if name is None:
+            fail(node, f"there is no column `{node.name}`", nearest(node.name, self.columns))
+        return self.column(node, name, self.columns[name])
+
+    def _known(self, name: str) -> str | None:
+        """The column of that name; SQL names are the same in upper and lower case."""
+        if name in self.columns:
+            return name
+        same = [known for known in self.columns if known.lower() == name.lower()]
+        return same[0] if len(same) == 1 else None
+
+    def number(self, node: exp.Expression) -> Typed:
+        """A node that has to be a number."""
+        found = self.translate(node)
+        if not found.is_number:
+            hint = None
+            if found.type == "string":
+                hint = "cast(… as double) reads a number from a string"
+            elif found.type == "boolean":
+                hint = "case when … then 1 else 0 end makes a number of a condition"
+            fail(node, f"a number is needed here, this is {WORDS[found.type]}", hint)
+        return found
+
+    def of(self, node: exp.Expression, type_: FieldType) -> pl.Expr:
+        """A node that has to be a string or a boolean."""
+        found = self.translate(node)
+        if found.type not in (type_, "null"):
+            fail(node, f"{WORDS[type_]} is needed here, this is {WORDS[found.type]}")
+        return found.cast(type_)
+
+    def same(self, nodes: Sequence[exp.Expression]) -> tuple[list[pl.Expr], SqlType]:
+        """Nodes that have to be of one type, integers and floats together being floats."""
+        found = [self.translate(node) for node in nodes]
+        type_: SqlType = "null"
+        for node, typed in zip(nodes, found, strict=True):
+            if type_ == "null" or typed.type == "null":
+                type_ = typed.type if type_ == "null" else type_
+            elif {type_, typed.type} == {"integer", "float"}:
+                type_ = "float"
+            elif type_ != typed.type:
+                fail(node, f"{WORDS[type_]} and {WORDS[typed.type]} don't go together")
+        return [typed.cast(type_) for typed in found], type_
+
+
+def span(node: exp.Expression) -> Span:
+    """Where a node is in its text; of its nearest relative with a position if it has none."""
+    at: exp.Expression | None = node
+    while at is not None:
+        found = [n.meta for n in at.walk() if "start" in n.meta]
+        if found:
+            start = min(int(meta["start"]) for meta in found)
+            end = max(int(meta["end"]) for meta in found) + 1
+            return start - len(PREFIX), end - len(PREFIX)
+        at = at.parent
+    return 0, 1
+
+
+def fail(node: exp.Expression, message: str, hint: str | None = None) -> NoReturn:
+    """Refuse a node."""
+    raise SqlProblem(message, hint, *span(node))
+
+
+def nearest(name: str, known: Mapping[str, object] | Sequence[str]) -> str | None:
+    """A hint that names the nearest of some names, or all of them."""
+    close = get_close_matches(name.lower(), [k.lower() for k in known], 1)
+    if close:
+        return f"did you mean `{next(k for k in known if k.lower() == close[0])}`?"
+    return "there are: " + ", ".join(known) if known else None
+
+
+def only(text: str, node: exp.Expression, parts: str) -> None:
+    """Refuse a node with a part that is not named: nothing that is written may be ignored."""
+    for part, value in node.args.items():
+        if value and part not in parts.split() and part not in _SILENT:
+            inner = value[0] if isinstance(value, list) else value
+            at = inner if isinstance(inner, exp.Expression) else node
+            fail(at, f"this part of `{written(text, node)}` is not supported")
+
+
+# Set by the parser for DuckDB itself, and true of DuckDB.
+_SILENT = frozenset({"big_int", "typed", "safe", "ignore_nulls", "is_string", "quoted"})
+
+
+def written(text: str, node: exp.Expression) -> str:
+    """A node as the user wrote it, shortened."""
+    start, end = span(node)
+    found = " ".join(text[start:end].split())
+    return found if len(found) <= 40 else found[:39] + "…"
+
+
+_HINTS: Mapping[type[exp.Expression], str] = {
+    exp.Subquery: "a KPI reads one event type; put KPIs together with `from: [a, b]`",
+    exp.Select: "write the expression only, without SELECT",
+    exp.Window: "a KPI has its own windows: `window: 5m every 1m`",
+    exp.Median: "quantile(x, 0.5)",
+    exp.PercentileCont: "quantile(x, 0.95)",
+    exp.PercentileDisc: "quantile(x, 0.95)",
+    exp.WithinGroup: "quantile(x, 0.95)",
+    exp.ApproxQuantile: "quantile(x, 0.95)",
+    exp.ApproxDistinct: "count(distinct x)",
+    exp.StddevPop: "stddev(x)",
+    exp.Order: "`first` and `last` go by event time",
+    exp.IgnoreNulls: "first(x) or last(x): they leave out nulls",
+    exp.Pow: "power(x, y)",
+    exp.IntDiv: "floor(x / y)",
+    exp.Distinct: "only count takes `distinct`: count(distinct x)",
+    exp.Alias: "leave out the name; the KPI has one",
+}
+
+
+def refuse_unsupported(text: str, node: exp.Expression) -> NoReturn:
+    """Refuse a node that is not part of the language."""
+    if isinstance(node, exp.Anonymous):
+        known = sorted({*FUNCTIONS, *AGGREGATE_FUNCTIONS})
+        fail_name(node, f"there is no function `{node.name}`", nearest(node.name.lower(), known))
+    hint = _HINTS.get(type(node))
+    what = "window functions are" if isinstance(node, exp.Window) else None
+    what = "subqueries are" if isinstance(node, exp.Subquery | exp.Select) else what
+    fail(node, f"{what or f'`{written(text, node)}` is'} not supported", hint)
+
+
+def fail_name(node: exp.Expression, message: str, hint: str | None) -> NoReturn:
+    """Refuse a call by its name alone."""
+    if "start" in node.meta:
+        start, end = node.meta["start"] - len(PREFIX), node.meta["end"] + 1 - len(PREFIX)
+        raise SqlProblem(message, hint, start, end)
+    fail(node, message, hint)
+
+
+def finite(number: pl.Expr) -> pl.Expr:
+    """Null for NaN and the infinities. The expression is used twice: not for deep nesting."""
+    return pl.when(number.is_finite()).then(number)

@@ -1,0 +1,198 @@
+"""The single values of the language: names, durations, windows, paths; each with its message.
+
+Validators raise `PydanticCustomError` whose context may hold a `hint`; `agent.spec.explain` reads it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic_core import PydanticCustomError
+
+from agent.core.plan import Severity
+from agent.spec import durations, window_spec
+from agent.spec.problems import nearest
+
+NAME = r"^[a-z][a-z0-9_]*$"
+FIELD = r"^[A-Za-z][A-Za-z0-9_]*$"
+TOPIC = r"^[A-Za-z0-9._-]{1,249}$"
+"""Kafka's own rule for topic names (org.apache.kafka.common.internals.Topic)."""
+
+
+def wrong(message: str, hint: str | None = None) -> PydanticCustomError:
+    """An error with a hint. The message is passed as data: braces in it are only text."""
+    return PydanticCustomError("rules", "{message}", {"message": message, "hint": hint})
+
+
+def form(value: Any) -> str:
+    """Which of the forms of a value is written: the tags of the models' unions.
+
+    The tags stand in `<>` so that they are never taken for part of a place.
+    """
+    if isinstance(value, dict) or hasattr(value, "model_fields_set"):
+        return "<mapping>"
+    if isinstance(value, list):
+        return "<list>"
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return "<number>"
+    return "<text>"
+
+
+def _text(value: str) -> str:
+    if not value.strip():
+        raise wrong("is empty text", "write something, or leave it out")
+    return value
+
+
+def _matching(pattern: str, what: str, repair: Callable[[str], str]) -> Callable[[str], str]:
+    def check(value: str) -> str:
+        if re.fullmatch(pattern, value):
+            return value
+        fixed = repair(value)
+        hint = f"for example '{fixed}'" if re.fullmatch(pattern, fixed) else None
+        raise wrong(f"'{value}' is not {what}", hint)
+
+    return check
+
+
+def _snake(value: str) -> str:
+    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", value.strip())
+    return re.sub(r"[^a-z0-9]+", "_", spaced.lower().replace("%", "percent")).strip("_0123456789")
+
+
+def _plain(value: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_]+", "_", value.strip()).strip("_")
+
+
+_NAME_RULE = "a name: lower-case letters, digits and _, beginning with a letter"
+_UNIT_RULE = "a unit that Prometheus accepts: lower-case letters, digits and _, beginning with a letter"
+_FIELD_RULE = "a field name: letters, digits and _, beginning with a letter"
+_LABEL_RULE = "a label name: letters, digits and _, beginning with a letter"
+_TOPIC_RULE = "a topic name: letters, digits, '.', '_' and '-', at most 249"
+
+
+def _unit_repair(value: str) -> str:
+    return {"%": "ratio", "€": "eur", "$": "usd", "£": "gbp"}.get(value.strip(), _snake(value))
+
+
+def _event_name(value: str) -> str:
+    if value != value.strip() or not value or any(ord(c) < 32 for c in value):
+        raise wrong(f"'{value}' is not an event name", "leave out the space around it")
+    return value
+
+
+def _path(value: str) -> str:
+    if any(not part.strip() for part in value.split(".")):
+        raise wrong(f"'{value}' is not a path", "names with a dot between them: user.id")
+    return value
+
+
+def _duration(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise wrong("should be a duration", "a number and its unit: 30s, 5m, 1h30m, 7d")
+    if isinstance(value, int | float) and value != 0:
+        raise wrong(f"{value} has no unit", f"write {value}s, {value}m or {value}h")
+    try:
+        return durations.parse(str(value) if value else "0")
+    except ValueError as error:
+        raise wrong(str(error), "a number and its unit: 30s, 5m, 1h30m, 7d") from error
+
+
+def _positive(value: int) -> int:
+    if value <= 0:
+        raise wrong("must be longer than 0s")
+    return value
+
+
+def _window(value: Any) -> Any:
+    if isinstance(value, window_spec.WindowSpec):
+        return value
+    if not isinstance(value, str):
+        raise wrong("should be a window", "a number and its unit, `5m every 1m`, or day, week, month")
+    try:
+        return window_spec.parse(value)
+    except window_spec.WindowError as error:
+        raise wrong(error.message, error.hint) from error
+
+
+@lru_cache(maxsize=1)
+def _zones() -> frozenset[str]:
+    return frozenset(available_timezones())
+
+
+def _zone(value: str) -> str:
+    if value in _zones():
+        ZoneInfo(value)
+        return value
+    cities = {zone.rsplit("/", 1)[-1]: zone for zone in sorted(_zones()) if "/" in zone}
+    near = nearest(value, _zones()) or cities.get(nearest(value.replace(" ", "_"), cities) or "")
+    hint = f"did you mean '{near}'?" if near else "an IANA name, such as Europe/London"
+    raise wrong(f"unknown time zone '{value}'", hint)
+
+
+def _scalar(value: Any) -> Any:
+    if value is None or isinstance(value, str | int | bool):
+        return value
+    raise wrong("should be text, a whole number, true, false or null")
+
+
+def _url(value: str) -> str:
+    if not re.fullmatch(r"https?://[^\s/]+\S*", value):
+        raise wrong(f"'{value}' is not a web address", "it begins with https://")
+    return value
+
+
+def _label(value: str) -> str:
+    if value.startswith("__"):
+        raise wrong(f"'{value}' begins with __, which Prometheus keeps for itself")
+    return _matching(FIELD, _LABEL_RULE, _plain)(value)
+
+
+_Scalar = str | int | bool | None
+DimensionValue = Annotated[Any, BeforeValidator(_scalar, json_schema_input_type=_Scalar)]
+Text = Annotated[str, AfterValidator(_text)]
+Name = Annotated[
+    str, AfterValidator(_matching(NAME, _NAME_RULE, _snake)), Field(json_schema_extra={"pattern": NAME})
+]
+Unit = Annotated[
+    str,
+    AfterValidator(_matching(NAME, _UNIT_RULE, _unit_repair)),
+    Field(json_schema_extra={"pattern": NAME}),
+]
+FieldName = Annotated[
+    str,
+    AfterValidator(_matching(FIELD, _FIELD_RULE, _plain)),
+    Field(json_schema_extra={"pattern": FIELD}),
+]
+LabelName = Annotated[str, AfterValidator(_label), Field(json_schema_extra={"pattern": FIELD})]
+Topic = Annotated[
+    str,
+    AfterValidator(_matching(TOPIC, _TOPIC_RULE, lambda v: re.sub(r"[^A-Za-z0-9._-]+", "-", v))),
+    Field(json_schema_extra={"pattern": TOPIC}),
+]
+EventName = Annotated[str, AfterValidator(_event_name)]
+DottedPath = Annotated[str, AfterValidator(_path)]
+TypeField = Annotated[str, AfterValidator(_path)]
+TimeZone = Annotated[str, AfterValidator(_zone)]
+Url = Annotated[str, AfterValidator(_url), Field(json_schema_extra={"format": "uri"})]
+Number = Annotated[float, Field(json_schema_extra={"type": "number"})]
+
+_Duration_Scalar = str | int | bool | None
+DimensionValue = Annotated[Any, BeforeValidator(_scalar, json_schema_input_type=_Scalar)]
+Text = Annotated[str, Field(pattern=rf"^({durations.PATTERN}|0)$", examples=["5m"])]
+Duration = Annotated[int, BeforeValidator(_duration, json_schema_input_type=_DurationText)]
+PositiveDuration = Annotated[
+    int, BeforeValidator(_duration, json_schema_input_type=_DurationText), AfterValidator(_positive)
+]
+_WindowPattern = Annotated[str, Field(pattern=window_spec.PATTERN, examples=["5m every 1m", "day"])]
+Window_Scalar = str | int | bool | None
+DimensionValue = Annotated[Any, BeforeValidator(_scalar, json_schema_input_type=_Scalar)]
+Text = Annotated[
+    window_spec.WindowSpec, BeforeValidator(_window, json_schema_input_type=_WindowPattern)
+]
+SeverityTexts = Annotated[dict[Severity, Text], Field(min_length=1)]
