@@ -1,0 +1,294 @@
+"""Event times: ISO 8601 text and epoch numbers to integer milliseconds since the epoch (UTC).
+
+What is read, the same from `parse_time` (one value) and `parse_times` (a column):
+
+- `2024-05-01`, `2024-05-01T10:20`, `2024-05-01 10:20:30.123456+01:00`: date alone, to the minute,
+  the second or any fraction of it; `T` or a space; no offset, `Z`, `+01:00`, `+0100` or `+01`.
+  Further shapes of ISO 8601 (`20240501T102030Z`, `2024-W18-3`) as `datetime.fromisoformat` does.
+- Without an offset the contract's zone counts. A local time that happens twice is the first of the
+  two; one that a clock change skips is read with the offset before the change (PEP 495, fold=0).
+- Epoch numbers, also as text of digits: below 1e11 in magnitude seconds, below 1e14 milliseconds,
+  else microseconds. 1e11 s is the year 5138, 1e11 ms is 1973: the three don't meet in practice.
+- Finer than a millisecond is cut off, never rounded up into the next window.
+
+Before 1970 or after 9999 is no readable event time. Neither are leap seconds (`:60`) nor `24:00`.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+Millis = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
+_Bytes = npt.NDArray[np.uint8]
+_Ints = npt.NDArray[np.int32]
+
+SECONDS_BELOW = 10**11
+MILLISECONDS_BELOW = 10**14
+END_MS = 253_402_300_800_000
+"""10000-01-01T00:00:00Z: the first instant that is too late."""
+
+_EPOCH = datetime(1970, 1, 1)
+_NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
+_INTEGER = r"^-?[0-9]+$"
+_DECIMAL = r"^-?[0-9]+\.[0-9]+$"
+_ISO = re.compile(
+    r"(?P<year>[0-9]{4})-(?P<month>[0-9]{2})-(?P<day>[0-9]{2})"
+    r"(?:[Tt ](?P<hour>[0-9]{2}):(?P<minute>[0-9]{2})"
+    r"(?::(?P<second>[0-9]{2})(?:[.,](?P<fraction>[0-9]+))?)?"
+    r"(?P<zone>[Zz]|(?P<sign>[+-])(?P<zone_hour>[0-9]{2}):?(?P<zone_minute>[0-9]{2})?)?)?"
+)
+# A batch of one producer has one or two shapes; what has more is read value by value.
+_MAX_SHAPES = 16
+_MAX_LENGTH = 40
+_BUCKET_SECONDS = 900
+
+
+def parse_time(text: str, timezone: str) -> int | None:
+    """One event time in ms since the epoch, or None if it can't be read. `timezone`: IANA name."""
+    if _NUMBER.fullmatch(text):
+        return _in_range(_epoch_ms(text))
+    found = _ISO.fullmatch(text)
+    try:
+        if found is None:
+            return _in_range(_other_iso_ms(text, timezone))
+        local_ms = _local_ms(found)
+    except (ValueError, OverflowError):
+        return None
+    if found["zone"] is None:
+        return _in_range(local_ms - _offset_seconds(timezone, local_ms // 1000) * 1000)
+    offset = int(found["zone_hour"] or 0) * 3600 + int(found["zone_minute"] or 0) * 60
+    if offset >= 86_400 or int(found["zone_minute"] or 0) > 59:
+        return None
+    return _in_range(local_ms - (-offset if found["sign"] == "-" else offset) * 1000)
+
+
+def parse_times(times: pl.Series, timezone: str) -> tuple[Millis, Flags]:
+    """Event times of a column (String, Int64 or Float64; other types are never times).
+
+    Returns ms since the epoch (int64, 0 where not readable) and whether each was readable; null is
+    not readable.
+    """
+    ms = np.zeros(len(times), dtype=np.int64)
+    readable = np.zeros(len(times), dtype=np.bool_)
+    if times.dtype == pl.Int64:
+        _fill_integers(times, slice(None), ms, readable)
+    elif times.dtype == pl.Float64:
+        _fill_decimals(times, slice(None), ms, readable)
+    elif times.dtype == pl.String:
+        _fill_text(times, timezone, ms, readable)
+    readable &= (ms >= 0) & (ms < END_MS)
+    ms[~readable] = 0
+    return ms, readable
+
+
+def _in_range(ms: int) -> int | None:
+    return ms if 0 <= ms < END_MS else None
+
+
+def _epoch_ms(text: str) -> int:
+    if "." not in text:
+        number = int(text) if len(text) < 20 else -1
+        if abs(number) < SECONDS_BELOW:
+            return number * 1000
+        return number if abs(number) < MILLISECONDS_BELOW else number // 1000
+    value = float(text)
+    if abs(value) < SECONDS_BELOW:
+        # By way of microseconds: 1700000000.123 * 1000 alone may come out a hair too small.
+        return int(np.rint(value * 1e6)) // 1000
+    if abs(value) < MILLISECONDS_BELOW:
+        return int(np.floor(value))
+    return int(np.floor(value / 1000)) if value < 1e18 else END_MS
+
+
+def _other_iso_ms(text: str, timezone: str) -> int:
+    if "24:" in text or "T24" in text or not text.isascii():  # read by some Pythons only
+        raise ValueError(text)
+    read = datetime.fromisoformat(text)
+    offset = read.utcoffset()
+    local_ms = (read.replace(tzinfo=None) - _EPOCH) // timedelta(milliseconds=1)
+    if offset is None:
+        return local_ms - _offset_seconds(timezone, local_ms // 1000) * 1000
+    return local_ms - offset // timedelta(milliseconds=1)
+
+
+def _local_ms(found: re.Match[str]) -> int:
+    year, month, day = int(found["year"]), int(found["month"]), int(found["day"])
+    hour, minute = int(found["hour"] or 0), int(found["minute"] or 0)
+    at = datetime(year, month, day, hour, minute, int(found["second"] or 0))
+    whole = (at - _EPOCH) // timedelta(milliseconds=1)
+    return whole + int((found["fraction"] or "0")[:3].ljust(3, "0"))
+
+
+@lru_cache(maxsize=65_536)
+def _offset_seconds(timezone: str, local_seconds: int) -> int:
+    """The zone's offset from UTC at a local time (seconds since 1970-01-01 on the local clock)."""
+    if timezone == "UTC":
+        return 0
+    at = (_EPOCH + timedelta(seconds=local_seconds)).replace(tzinfo=ZoneInfo(timezone), fold=0)
+    offset = at.utcoffset()
+    return 0 if offset is None else int(offset.total_seconds())
+
+
+def _fill_integers(times: pl.Series, where: Any, ms: Millis, readable: Flags) -> None:
+    values = times.fill_null(-1).to_numpy()
+    magnitude = np.abs(values)
+    scaled = np.where(magnitude < SECONDS_BELOW, values * 1000, values)
+    ms[where] = np.where(magnitude < MILLISECONDS_BELOW, scaled, values // 1000)
+    readable[where] = values >= 0
+
+
+def _fill_decimals(times: pl.Series, where: Any, ms: Millis, readable: Flags) -> None:
+    values = times.fill_null(-1.0).to_numpy()
+    good = (values >= 0) & (values < 1e18)
+    values = np.where(good, values, 0.0)
+    as_seconds = np.rint(np.where(values < SECONDS_BELOW, values, 0.0) * 1e6).astype(np.int64)
+    rest = np.where(values < MILLISECONDS_BELOW, np.floor(values), np.floor(values / 1000))
+    ms[where] = np.where(values < SECONDS_BELOW, as_seconds // 1000, rest.astype(np.int64))
+    readable[where] = good
+
+
+def _fill_text(times: pl.Series, timezone: str, ms: Millis, readable: Flags) -> None:
+    """Values of one length and one shape are read together, what fits no shape one by one."""
+    lengths = times.str.len_bytes().fill_null(0).to_numpy()
+    present = np.unique(lengths) if lengths.size and lengths.min() != lengths.max() else lengths[:1]
+    left: list[npt.NDArray[np.intp]] = []
+    for length in present.tolist():
+        if length == 0:
+            continue  # null or "": not readable
+        rows = np.flatnonzero(lengths == length)
+        values = times if rows.size == lengths.size else times.gather(rows)
+        if length > _MAX_LENGTH:
+            left.append(rows)
+        elif not _fill_numbers(values, rows, ms, readable):
+            left.append(_fill_shapes(values, rows, timezone, ms, readable))
+    for rows in left:
+        for row, text in zip(rows.tolist(), times.gather(rows).to_list(), strict=True):
+            found = parse_time(text, timezone)
+            if found is not None:
+                ms[row], readable[row] = found, True
+
+
+def _fill_numbers(values: pl.Series, rows: Any, ms: Millis, readable: Flags) -> bool:
+    """Whether all values were epoch numbers; then they are read."""
+    first = values[0]
+    if not _NUMBER.fullmatch(first) or len(first) > 18:
+        return False
+    if values.str.contains(_INTEGER).all():
+        _fill_integers(values.cast(pl.Int64), rows, ms, readable)
+        return True
+    if values.str.contains(_DECIMAL).all():
+        _fill_decimals(values.cast(pl.Float64), rows, ms, readable)
+        return True
+    return False
+
+
+def _fill_shapes(
+    values: pl.Series,
+    rows: npt.NDArray[np.intp],
+    timezone: str,
+    ms: Millis,
+    readable: Flags,
+) -> npt.NDArray[np.intp]:
+    """Reads the values (of one length) shape by shape; returns the rows that fit none."""
+    width = values.str.len_bytes()[0]
+    text = np.frombuffer(values.str.join("").item().encode(), dtype=np.uint8)
+    columns = np.ascontiguousarray(text.reshape(len(values), width).T)
+    for _ in range(_MAX_SHAPES):
+        shape = columns[:, 0].tobytes().decode("ascii", errors="replace")
+        found = _ISO.fullmatch(shape)
+        if found is None:
+            return rows
+        fits = _fits(columns, shape)
+        everything = bool(fits.all())
+        chosen = columns if everything else columns[:, fits]
+        local_seconds, fraction_ms, valid = _clock(chosen, found)
+        if found["zone"] is None:
+            offset = _local_offsets(timezone, local_seconds)
+        else:
+            offset = _zone_offset(chosen, found, valid)
+        target = rows if everything else rows[fits]
+        ms[target] = (local_seconds - offset) * 1000 + fraction_ms
+        readable[target] = valid
+        if everything:
+            return rows[:0]
+        rows, columns = rows[~fits], columns[:, ~fits]
+    return rows
+
+
+def _fits(columns: _Bytes, shape: str) -> Flags:
+    """Which values have digits where the shape has digits, and its very signs elsewhere."""
+    digits = np.array([c in "0123456789" for c in shape])
+    numbers = columns[digits]
+    fits: Flags = ((numbers - np.uint8(48)) < 10).all(axis=0)
+    signs = np.frombuffer(shape.encode("ascii", errors="replace"), dtype=np.uint8)[~digits]
+    fits &= (columns[~digits] == signs[:, None]).all(axis=0)
+    return fits
+
+
+def _number(columns: _Bytes, span: tuple[int, int]) -> _Ints:
+    """The digits of the columns `[span)` as numbers; 0 for an absent part."""
+    total = np.zeros(columns.shape[1], dtype=np.int32)
+    if span[0] >= 0:
+        for column in columns[span[0] : span[1]]:
+            total *= 10
+            total += column - np.uint8(48)
+    return total
+
+
+def _clock(columns: _Bytes, found: re.Match[str]) -> tuple[Millis, _Ints, Flags]:
+    """Seconds since 1970-01-01 on the value's own clock, its milliseconds, and whether it is one."""
+    year, month, day, hour, minute, second = (
+        _number(columns, found.span(part))
+        for part in ("year", "month", "day", "hour", "minute", "second")
+    )
+    valid = (month >= 1) & (month <= 12) & (year >= 1)
+    valid &= (hour < 24) & (minute < 60) & (second < 60)
+    index = np.where(valid, (year - 1970) * 12 + month - 1, 0)
+    first, last = int(index.min()), int(index.max())
+    # Starts of the months that occur, as days since the epoch: numpy knows the calendar.
+    starts = np.arange(first, last + 2).astype("M8[M]").astype("M8[D]").astype(np.int64)
+    valid &= (day >= 1) & (day <= np.diff(starts)[index - first])
+    days = starts[index - first] + day - 1
+    seconds = days * 86_400 + hour * 3600 + minute * 60 + second
+    begin, end = found.span("fraction")
+    digits = min(end - begin, 3)
+    fraction = _number(columns, (begin, begin + digits)) * 10 ** (3 - digits if begin >= 0 else 0)
+    return seconds, fraction, valid
+
+
+def _zone_offset(columns: _Bytes, found: re.Match[str], valid: Flags) -> _Ints | int | None:
+    """Seconds ahead of UTC as written, None where no zone is; clears `valid` of impossible ones."""
+    if found["zone"] is None:
+        return None
+    if found["sign"] is None:
+        return 0
+    hours = _number(columns, found.span("zone_hour"))
+    minutes = _number(columns, found.span("zone_minute"))
+    valid &= (hours < 24) & (minutes < 60)
+    offset = (hours * 3600 + minutes * 60).astype(np.int64)
+    return -offset if found["sign"] == "-" else offset
+
+
+def _local_offsets(timezone: str, local_seconds: Millis) -> Millis | int:
+    """The zone's offsets at local times; looked up once for each quarter of an hour that occurs."""
+    if timezone == "UTC":
+        return 0
+    # Far outside the readable range the zone's own arithmetic would overflow.
+    seconds = np.clip(local_seconds, -2 * 86_400, END_MS // 1000 - 1)
+    buckets, inverse = np.unique(seconds // _BUCKET_SECONDS, return_inverse=True)
+    begins = [_offset_seconds(timezone, b * _BUCKET_SECONDS) for b in buckets.tolist()]
+    ends = [_offset_seconds(timezone, (b + 1) * _BUCKET_SECONDS - 1) for b in buckets.tolist()]
+    offsets = np.array(begins, dtype=np.int64)[inverse]
+    changing = np.flatnonzero(np.array(begins) != np.array(ends))
+    for row in np.flatnonzero(np.isin(inverse, changing)).tolist():
+        offsets[row] = _offset_seconds(timezone, int(seconds[row]))
+    return offsets
