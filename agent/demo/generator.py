@@ -62,9 +62,7 @@ class Rates:
 class Company:
     """The example company from `BACKFILL_SECONDS` before `start_ms` on, for ever."""
 
-    def __init__(
-        self, start_ms: int, seed: int = 1, rates: Rates | None = None
-    ) -> None:
+    def __init__(self, start_ms: int, seed: int = 1, rates: Rates | None = None) -> None:
         self.start_ms = start_ms - start_ms % TICK_MS
         self._seed = seed
         self._rates = rates or Rates()
@@ -94,26 +92,18 @@ class Company:
         at_seconds = tick * TICK_MS / 1000
         sent: list[Message] = []
         for feed in FEEDS:
-            rate = (
-                feed.rate(self._rates)
-                * story.busyness(at_seconds)
-                * feed.factor(at_seconds)
-            )
+            rate = feed.rate(self._rates) * story.busyness(at_seconds) * feed.factor(at_seconds)
             for number in range(_poisson(random, rate * TICK_MS / 1000)):
                 sent += self._message(random, feed, at_ms, f"{tick}-{number}")
         return sent
 
-    def _message(
-        self, random: Random, feed: Feed, at_ms: int, number: str
-    ) -> list[Message]:
+    def _message(self, random: Random, feed: Feed, at_ms: int, number: str) -> list[Message]:
         chance, rates = random.random(), self._rates
         delay_ms = int(random.random() * feed.delay_ms)
         if chance < rates.late:
             delay_ms = random.randrange(40_000, 90_000)
         event_ms = at_ms - delay_ms
-        moment = Moment(
-            event_ms, (at_ms - self.start_ms) / 1000, number, self.customer(random)
-        )
+        moment = Moment(event_ms, (at_ms - self.start_ms) / 1000, number, self.customer(random))
         key, event = feed.make(random, moment)
         chance -= rates.late
         if 0 <= chance < rates.unknown:

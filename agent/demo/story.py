@@ -31,10 +31,7 @@ class Stage:
 
     def holds(self, at_seconds: float) -> bool:
         """Whether the trouble is on."""
-        return (
-            at_seconds >= 0
-            and self.begins_seconds <= day_time(at_seconds) < self.ends_seconds
-        )
+        return at_seconds >= 0 and self.begins_seconds <= day_time(at_seconds) < self.ends_seconds
 
 
 SLOW_SUPPORT = Stage(

@@ -1,0 +1,95 @@
+"""Every YAML example of the language's page is one rule set, and loads."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from agent import spec
+from agent.core.plan import AbsenceRule, PartialKind, Plan
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "rules.md"
+BLOCKS = re.findall(r"^```yaml\n(.*?)^```$", PAGE.read_text(), re.DOTALL | re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
+    folder = tmp_path_factory.mktemp("rules")
+    for number, block in enumerate(BLOCKS):
+        (folder / f"{number:02d}.yaml").write_text(block)
+    return spec.load(folder)
+
+
+def test_every_example_of_the_page_is_part_of_one_valid_rule_set(plan: Plan) -> None:
+    declared = re.findall(r"^  ([a-z_.]+):", "".join(BLOCKS), re.MULTILINE)
+    of_defaults = {"timezone", "lateness", "max_future", "idle_after", "max_bytes", "owner", "team"}
+    known = {*plan.contracts, *plan.kpis, *plan.rules, *plan.objectives}
+    assert set(declared) - of_defaults == known
+
+
+def test_the_page_shows_every_aggregate_window_and_rule_kind(plan: Plan) -> None:
+    kinds = {partial.kind for kpi in plan.kpis.values() for partial in kpi.partials}
+    assert kinds == set(PartialKind)
+    assert {type(rule).__name__ for rule in plan.rules.values()} == {
+        "ThresholdRule",
+        "AbsenceRule",
+    }
+    assert {type(kpi.window).__name__ for kpi in plan.kpis.values()} == {
+        "FixedWindow",
+        "CalendarWindow",
+    }
+
+
+def test_the_examples_mean_what_the_page_says(plan: Plan) -> None:
+    rides = plan.contracts["ride.finished"]
+    assert (rides.lateness_ms, plan.contracts["ride.started"].lateness_ms) == (30_000, 10_000)
+    assert plan.contracts["message"].type_path is None
+    assert plan.contracts["repair.finished"].type_path == ("event", "kind")
+    assert plan.kpis["ride_minutes"].metric == "kpi_ride_minutes"
+    assert plan.kpis["completion"].by == ("city",)
+    assert plan.rules["city_silent"] == AbsenceRule(
+        name="city_silent",
+        kpi="rides",
+        severity="critical",
+        no_data_for_ms=1_800_000,
+        per="series",
+        keep_firing_for_ms=0,
+        summary="No ride in {{ city }} for half an hour",
+        description="",
+        runbook=None,
+        owner="operations",
+        team="fleet",
+        labels={},
+    )
+
+
+@pytest.mark.parametrize("folder", ["rules", "examples/retail/rules"])
+def test_the_shipped_rules_are_valid_and_name_their_owners(folder: str) -> None:
+    loaded = spec.load(ROOT / folder)
+    assert all(kpi.owner and kpi.unit and kpi.title for kpi in loaded.kpis.values())
+    assert all(rule.summary for rule in loaded.rules.values())
+    assert loaded.objectives
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "rules").rglob("*.yaml")), ids=lambda f: f.name)
+def test_the_example_files_carry_the_line_that_gives_editors_completion(file: Path) -> None:
+    first = file.read_text().splitlines()[0]
+    assert first == "# yaml-language-server: $schema=../docs/schema.json"
+
+
+def test_the_example_company_has_the_kpis_and_objectives_it_is_known_for() -> None:
+    plan = spec.load(ROOT / "rules")
+    assert set(plan.objectives) == {"customer_satisfaction", "growth", "productivity"}
+    wanted = {
+        "customer_retention",
+        "feedback_score",
+        "response_time",
+        "revenue",
+        "conversion",
+        "tasks_per_employee",
+    }
+    assert wanted <= set(plan.kpis)
+    assert all(plan.kpis[name].target is not None for name in wanted)
