@@ -1,28 +1,16 @@
-"""Scalar SQL, translated node by node from sqlglot's tree into polars expressions.
+"""Translating sqlglot's tree into polars expressions: types, names, positions, refusals.
 
-`SCALARS` is the whole language: a node that is not in it is refused with its position, and so is a
-node that carries a part which its entry does not name. Every expression has a static type, so that
-types are checked at `check` and not by the events.
-
-The results are DuckDB's, nulls and three-valued logic included, but for these, all decided so that
-no event can stop a fold and no NaN leaves as a number:
-
-- Division and `%` by zero, roots and logarithms outside their domain, integer overflow, casts that
-  fail: null (DuckDB gives NaN or infinity, or stops).
-- Decimal literals are doubles; DuckDB calculates with exact decimals among literals.
-- `upper` and `lower` map as Unicode says, where one letter may become two ('ß' → 'SS').
+`spec/scalars.py` is the table of what is supported. A node that is not in it is refused with its
+position, and so is a node that carries a part which its entry does not name. Every expression has a
+static type, so that types are checked at `check` and not by the events.
 """
 
 from __future__ import annotations
 
-import math
-import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from functools import reduce
-from itertools import pairwise
-from typing import Literal, NoReturn
+from typing import Any, Literal, NoReturn
 
 import polars as pl
 from sqlglot import exp
@@ -84,6 +72,14 @@ _DTYPES: Mapping[SqlType, type[pl.DataType]] = {
 
 
 @dataclass(frozen=True, slots=True)
+class Entry:
+    """How one type of node is translated, and the parts of it (space-separated) that are read."""
+
+    parts: str
+    translate: Callable[[Scope, Any], Typed]
+
+
+@dataclass(frozen=True, slots=True)
 class Scope:
     """What names and calls mean at one place of the text.
 
@@ -92,6 +88,7 @@ class Scope:
     """
 
     text: str
+    scalars: Mapping[type[exp.Expression], Entry]
     columns: Mapping[str, FieldType]
     column: Callable[[exp.Column, str, FieldType], Typed]
     special: Callable[[exp.Expression], Typed | None]
@@ -103,11 +100,11 @@ class Scope:
             return found
         if type(node) is exp.Column:
             return self._column(node)
-        entry = SCALARS.get(type(node))
+        entry = self.scalars.get(type(node))
         if entry is None:
             refuse_unsupported(self.text, node)
-        only(self.text, node, entry[0])
-        return entry[1](self, node)
+        only(self.text, node, entry.parts)
+        return entry.translate(self, node)
 
     def _column(self, node: exp.Column) -> Typed:
         if node.args.get("table"):
@@ -165,7 +162,7 @@ class Scope:
 
 def span(node: exp.Expression) -> Span:
     """Where a node is in its text; of its nearest relative with a position if it has none."""
-    at: exp.Expression | None = node
+    at: exp.Expr | None = node
     while at is not None:
         found = [n.meta for n in at.walk() if "start" in n.meta]
         if found:
@@ -209,6 +206,13 @@ def written(text: str, node: exp.Expression) -> str:
     return found if len(found) <= 40 else found[:39] + "…"
 
 
+FUNCTIONS = (
+    *("avg", "count", "count_if", "first", "last", "max", "min", "quantile", "retention"),
+    *("stddev", "sum", "abs", "ceil", "coalesce", "contains", "floor", "greatest", "if", "ifnull"),
+    *("least", "length", "ln", "lower", "nullif", "power", "round", "sqrt", "starts_with", "trim"),
+    "upper",
+)
+
 _HINTS: Mapping[type[exp.Expression], str] = {
     exp.Subquery: "a KPI reads one event type; put KPIs together with `from: [a, b]`",
     exp.Select: "write the expression only, without SELECT",
@@ -232,8 +236,7 @@ _HINTS: Mapping[type[exp.Expression], str] = {
 def refuse_unsupported(text: str, node: exp.Expression) -> NoReturn:
     """Refuse a node that is not part of the language."""
     if isinstance(node, exp.Anonymous):
-        known = sorted({*FUNCTIONS, *AGGREGATE_FUNCTIONS})
-        fail_name(node, f"there is no function `{node.name}`", nearest(node.name.lower(), known))
+        fail_name(node, f"there is no function `{node.name}`", nearest(node.name, FUNCTIONS))
     hint = _HINTS.get(type(node))
     what = "window functions are" if isinstance(node, exp.Window) else None
     what = "subqueries are" if isinstance(node, exp.Subquery | exp.Select) else what
