@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from agent.core.plan import Kpi, Plan, Severity
 from agent.core.windows import CalendarWindow
 from agent.generate import names
+from agent.generate.templates import literal
+from agent.generate.words import span_text
 
 WORKERS = ", ".join(names.WORKER_LABELS)
 PER_TOPIC = f"{WORKERS}, outcome, reason, contract"
@@ -201,9 +203,9 @@ def _stale(kpi: Kpi, plan: Plan) -> AgentAlert:
         f"time() - {names.one_of_workers(end)} > {limit}",
         "5m",
         "warning",
-        f"{kpi.title} is stale",
+        f"{literal(kpi.title)} is stale",
         "Its last window closed {{ $value | humanizeDuration }} ago; by its declaration it should "
-        f"be at most {limit} seconds. Boards and rules show an old value.",
+        f"be at most {span_text(limit * 1000)}. Boards and rules show an old value.",
         "kpi-stale",
         tuple((name, value) for name, value in labels if value),
     )

@@ -166,6 +166,12 @@ def style_lines(panel: timeseries.Panel, legend: str, color: str, dash: Sequence
     )
 
 
+def color_states(panel: timeseries.Panel, states: States) -> None:
+    """Draw the series that are called after a state in its colour."""
+    for words, color in states.values():
+        panel.override_by_name(words, [_value("color", {"mode": "fixed", "fixedColor": color})])
+
+
 def thin_lines(panel: timeseries.Panel, legend: str) -> None:
     """Draw the series whose legend begins with the text thin and dotted, in their own colour."""
     panel.override_by_regexp(

@@ -16,6 +16,7 @@ from agent.core.plan import AbsenceRule, Kpi, Plan, Rule, Severity
 from agent.generate import files, names, templates
 from agent.generate.agent_alerts import AgentAlert, agent_alerts, stale_alerts
 from agent.generate.uids import AGENT_UID, kpi_board_uid
+from agent.generate.words import span_text
 
 WHAT = "prometheus"
 RULES_FILE = "kpi-agent.rules.yml"
@@ -59,7 +60,7 @@ def alert_rules(plan: Plan, links: Links | None = None) -> str:
 
 
 def prometheus_config(
-    agents: Sequence[str] = ("agent-1:8080", "agent-2:8080"),
+    agents: Sequence[str] = ("agent-1:9108", "agent-2:9108"),
     alertmanagers: Sequence[str] = ("alertmanager:9093",),
     rule_files: Sequence[str] = (RULES_FILE,),
     interval: str = "15s",
@@ -82,11 +83,10 @@ def prometheus_config(
 def _kpi_entries(plan: Plan, kpi: Kpi, links: Links) -> Iterator[Entry]:
     for rule in sorted(plan.rules_of(kpi.name), key=lambda r: r.name):
         for severity, condition in _levels(rule):
-            labels = dict(rule.labels) | _labels(plan, rule, kpi, severity)
             yield {
                 "alert": rule.name,
                 "expr": _firing(rule, kpi, severity),
-                "labels": labels,
+                "labels": _labels(plan, rule, kpi, severity),
                 "annotations": _annotations(rule, kpi, severity, condition, links),
             }
 
@@ -94,7 +94,7 @@ def _kpi_entries(plan: Plan, kpi: Kpi, links: Links) -> Iterator[Entry]:
 def _levels(rule: Rule) -> Iterator[tuple[Severity, str]]:
     """Each severity of the rule, with its condition in words."""
     if isinstance(rule, AbsenceRule):
-        yield rule.severity, f"no events for {_span(rule.no_data_for_ms)}"
+        yield rule.severity, f"no events for {span_text(rule.no_data_for_ms)}"
         return
     for level in rule.levels:
         yield level.severity, level.when_sql
@@ -111,18 +111,19 @@ def _firing(rule: Rule, kpi: Kpi, severity: Severity) -> str:
 def _labels(plan: Plan, rule: Rule, kpi: Kpi, severity: Severity) -> dict[str, str]:
     """Who and what; never a value. Rule, KPI and dimensions also come with the series."""
     objectives = sorted(o.name for o in plan.objectives.values() if kpi.name in o.kpis)
-    # Alertmanager compares labels by name when it inhibits: one label stands for all dimensions.
+    # One label for all dimensions: Alertmanager inhibits by labels of equal name, and two series
+    # stay apart where a dimension is called like one of these labels.
     series = ",".join(f"{name}={{{{ $labels.{name} }}}}" for name in kpi.by)
-    labels = {
+    labels = dict(rule.labels) | {
         "severity": severity,
         "rule": rule.name,
         "kpi": kpi.name,
-        "series": series,
-        "owner": rule.owner or kpi.owner,
-        "team": rule.team or kpi.team,
+        "owner": rule.owner or kpi.owner or "",
+        "team": rule.team or kpi.team or "",
         "objective": ",".join(objectives),
     }
-    return {name: value for name, value in labels.items() if value}
+    fixed = {name: templates.literal(value) for name, value in labels.items()}
+    return {name: value for name, value in (fixed | {"series": series}).items() if value}
 
 
 def _annotations(
@@ -133,7 +134,7 @@ def _annotations(
     texts = {
         "summary": told or templates.plain_summary(rule, kpi, condition),
         "description": described or _description(rule, kpi, condition),
-        "runbook_url": rule.runbook or f"{links.runbooks}/kpi-alert.md",
+        "runbook_url": templates.literal(rule.runbook or "") or f"{links.runbooks}/kpi-alert.md",
         "dashboard_url": _board(kpi, links),
     }
     return texts
@@ -171,22 +172,6 @@ def _agent_entry(alert: AgentAlert, links: Links) -> Entry:
 def _health_board(alert: AgentAlert) -> str:
     kpi = dict(alert.labels).get("kpi")
     return kpi_board_uid(kpi) if kpi else AGENT_UID
-
-
-def _span(ms: int) -> str:
-    """Milliseconds as the language writes them: `1h30m`."""
-    parts: list[str] = []
-    for unit, size in (
-        ("d", 86_400_000),
-        ("h", 3_600_000),
-        ("m", 60_000),
-        ("s", 1000),
-        ("ms", 1),
-    ):
-        count, ms = divmod(ms, size)
-        if count:
-            parts.append(f"{count}{unit}")
-    return "".join(parts) or "0s"
 
 
 def _document(content: Entry, *comments: str) -> str:

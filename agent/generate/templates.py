@@ -2,9 +2,9 @@
 
 A rule's `summary` is a jinja template that the agent renders for the board and the kpi-alerts
 topic. Prometheus renders annotations with Go templates: `{{ region }}` becomes
-`{{ $labels.region }}`, and `{{ value | humanize }}` a query of the KPI's own metric, because the value of an alert expression
-over `kpi_rule_state` is the state. Expressions that have no counterpart there make the whole text
-fall back to a plain sentence: half a sentence would mislead.
+`{{ $labels.region }}`, and `{{ value | humanize }}` a query of the KPI's own metric, because the
+value of an alert expression over `kpi_rule_state` is the state. Expressions that have no
+counterpart there make the whole text fall back to a plain sentence: half a sentence would mislead.
 """
 
 from __future__ import annotations

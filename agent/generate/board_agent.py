@@ -1,0 +1,158 @@
+"""The agent's own board: is it up, does it keep up, what does it refuse."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from agent.generate import names, panels
+from agent.generate.agent_alerts import WORKERS
+from agent.generate.layout import Board, Cell, Section
+from agent.generate.panels import About, Query
+from agent.generate.uids import AGENT_UID, STRATEGY_UID
+
+RATE = "[$__rate_interval]"
+ZERO = "or vector(0)"
+"""A panel of rare events shows a line at zero, not `no data`."""
+
+
+def agent_board() -> Board:
+    """The board of all workers."""
+    return Board(
+        uid=AGENT_UID,
+        title="KPI agent",
+        description="The health of the agents: for those who run them.",
+        tags=["agent"],
+        sections=[
+            Section("Workers", 5, list(_workers())),
+            Section("Records", 8, list(_records())),
+            Section("Keeping up", 8, list(_keeping_up())),
+            Section("Inside", 8, list(_inside())),
+            Section("Process", 7, list(_process())),
+        ],
+        links=[("Strategy", f"/d/{STRATEGY_UID}")],
+        since="now-1h",
+    )
+
+
+def _workers() -> Iterator[Cell]:
+    about = About("Workers", "Agents that Prometheus can scrape.", "short")
+    yield Cell(panels.stat_panel(about, [Query(f"count({names.BUILD_INFO})", "workers")]), 3)
+    about = About("Ready", "Each component of each worker; /-/ready says why not.", "none")
+    query = Query(names.READY, "{{instance}} {{component}}")
+    yield Cell(panels.stat_panel(about, [query], states=panels.READY_STATES), 9)
+    about = About("Rules loaded", "When each worker loaded the rules it runs.", "dateTimeFromNow")
+    query = Query(f"{names.LAST_RELOAD} * 1000", "{{instance}}")
+    yield Cell(panels.stat_panel(about, [query]), 4)
+    about = About("Versions", "All workers should run the same version and the same rules.", "none")
+    panel = panels.table_panel(
+        about,
+        [Query(names.BUILD_INFO)],
+        columns={
+            "instance": "Worker",
+            "version": "Version",
+            "config_hash": "Rules",
+            "python": "Python",
+        },
+        hidden=["Value"],
+        sort_by="Worker",
+    )
+    yield Cell(panel, 8)
+
+
+def _records() -> Iterator[Cell]:
+    about = About(
+        "Records by outcome",
+        "What became of the consumed records; every record has one outcome.",
+        "cps",
+    )
+    query = Query(f"sum by (outcome) (rate({names.RECORDS}{RATE}))", "{{outcome}}")
+    yield Cell(panels.line_panel(about, [query], stacked=True), 8)
+    about = About("Records by topic", "Where the load comes from.", "cps")
+    query = Query(f"sum by (topic) (rate({names.RECORDS}{RATE}))", "{{topic}}")
+    yield Cell(panels.line_panel(about, [query]), 8)
+    about = About(
+        "Refused records by reason",
+        "Rejected records are in the dead-letter topic, late ones in the late topic.",
+        "cps",
+    )
+    refused = f'{names.RECORDS}{{outcome=~"rejected|late|duplicate"}}'
+    query = Query(
+        f"sum by (topic, outcome, reason) (rate({refused}{RATE})) {ZERO}",
+        "{{topic}} {{outcome}} {{reason}}",
+    )
+    yield Cell(panels.line_panel(about, [query]), 8)
+
+
+def _keeping_up() -> Iterator[Cell]:
+    about = About("Lag", "Records that wait to be read.", "short")
+    query = Query(f"sum by (topic) ({names.LAG})", "{{topic}}")
+    yield Cell(panels.line_panel(about, [query]), 8)
+    about = About(
+        "Event time behind the clock",
+        "How old the watermark of each topic's slowest partition is. Windows close by it.",
+        "s",
+    )
+    behind = f"time() - min by (topic) (max without ({WORKERS}) ({names.WATERMARK}))"
+    yield Cell(panels.line_panel(about, [Query(behind, "{{topic}}")]), 8)
+    about = About(
+        "Stages, 99th percentile",
+        "Fold: decoding and folding a batch. Flush: until its frames are acknowledged. Close: from "
+        "a frame's arrival until what it closed is told.",
+        "s",
+    )
+    queries = [
+        Query(f"histogram_quantile(0.99, sum by (le) (rate({metric}_bucket{RATE})))", stage)
+        for stage, metric in (
+            ("fold", names.FOLD_SECONDS),
+            ("flush", names.FLUSH_SECONDS),
+            ("close", names.CLOSE_SECONDS),
+        )
+    ]
+    yield Cell(panels.line_panel(about, queries), 8)
+
+
+def _inside() -> Iterator[Cell]:
+    about = About(
+        "Frames",
+        "Sent by the first stage, applied by the second. Ignored ones cover less than one applied "
+        "before: normal after a restart.",
+        "cps",
+    )
+    queries = [
+        Query(f"sum(rate({metric}{RATE}))", word)
+        for word, metric in (
+            ("sent", names.FRAMES_SENT),
+            ("applied", names.FRAMES_APPLIED),
+            ("ignored", names.FRAMES_IGNORED),
+            ("late partials", names.LATE_PARTIALS),
+        )
+    ]
+    yield Cell(panels.line_panel(about, queries), 8)
+    about = About("State", "Series and table rows by worker.", "short")
+    queries = [
+        Query(names.SERIES, "series {{instance}}"),
+        Query(names.TABLE_ROWS, "rows {{instance}}"),
+    ]
+    yield Cell(panels.line_panel(about, queries), 8)
+    about = About(
+        "Errors and refused series",
+        "Exceptions caught, by component; failed reloads; series over their KPI's max_series.",
+        "short",
+    )
+    failed = names.selector(names.RELOADS, [("result", "failed")])
+    queries = [
+        Query(f"sum by (component) (increase({names.ERRORS}{RATE})) {ZERO}", "{{component}}"),
+        Query(f"sum(increase({failed}{RATE}))", "failed reloads"),
+        Query(f"sum by (kpi) (increase({names.DROPPED_SERIES}{RATE})) {ZERO}", "dropped {{kpi}}"),
+    ]
+    yield Cell(panels.line_panel(about, queries, bars=True), 8)
+
+
+def _process() -> Iterator[Cell]:
+    job = names.quoted(names.JOB)
+    about = About("CPU", "Seconds of CPU a second, by worker.", "short")
+    query = Query(f"rate(process_cpu_seconds_total{{job={job}}}{RATE})", "{{instance}}")
+    yield Cell(panels.line_panel(about, [query]), 12)
+    about = About("Memory", "Resident memory by worker.", "bytes")
+    query = Query(f"process_resident_memory_bytes{{job={job}}}", "{{instance}}")
+    yield Cell(panels.line_panel(about, [query]), 12)

@@ -1,0 +1,192 @@
+"""A KPI's board: where it stands, how it got there, and whether the figure can be trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from agent.core.plan import Kpi, Plan
+from agent.generate import names, panels
+from agent.generate.agent_alerts import stale_after_seconds
+from agent.generate.layout import Board, Cell, Section
+from agent.generate.panels import About, Query
+from agent.generate.uids import AGENT_UID, STRATEGY_UID, kpi_board_uid
+from agent.generate.units import grafana_unit
+from agent.generate.words import target_text, window_text
+
+ATTAINMENT_STEPS = ((None, panels.VERMILLION), (1.0, panels.BLUE))
+"""1 is the target."""
+
+BANDS = {
+    "at_least": ("target at least", panels.VERMILLION),
+    "at_most": ("target at most", panels.VERMILLION),
+    "warn_at_least": ("warn below", panels.ORANGE),
+    "warn_at_most": ("warn above", panels.ORANGE),
+}
+"""What each band of the target metric is called, and its colour."""
+
+
+def kpi_board(plan: Plan, kpi: Kpi) -> Board:
+    """The board of one KPI."""
+    return Board(
+        uid=kpi_board_uid(kpi.name),
+        title=kpi.title,
+        description=kpi.description or f"The KPI {kpi.name}.",
+        tags=[kpi.team] if kpi.team else [],
+        sections=[
+            Section("Now", 5, list(_now(plan, kpi))),
+            Section("Against its target", 10, list(_course(plan, kpi))),
+            Section("Targets over time", 8, list(_targets(kpi))),
+            Section("Rules", 8, list(_rules(plan, kpi))),
+            Section("Can it be trusted?", 7, list(_trust(plan, kpi))),
+        ],
+        dimensions=[(kpi, name) for name in kpi.by],
+        links=[("Strategy", f"/d/{STRATEGY_UID}"), ("KPI agent", f"/d/{AGENT_UID}")],
+    )
+
+
+def has_target(kpi: Kpi) -> bool:
+    """Whether any series of the KPI has a target."""
+    return kpi.target is not None or bool(kpi.overrides)
+
+
+def _chosen(kpi: Kpi, metric: str, *fixed: tuple[str, str]) -> str:
+    """A metric's series that the board's variables choose, over all workers."""
+    inside = [f"{name}={names.quoted(value)}" for name, value in fixed]
+    inside += [f'{name}=~"${name}"' for name in kpi.by]
+    query = f"{metric}{{{','.join(inside)}}}" if inside else metric
+    return names.one_of_workers(query, kpi.by)
+
+
+def _of_kpi(kpi: Kpi, metric: str, *fixed: tuple[str, str]) -> str:
+    """The same for the metrics that all KPIs share."""
+    return _chosen(kpi, metric, ("kpi", kpi.name), *fixed)
+
+
+def _legend(kpi: Kpi, first: str = "") -> str:
+    """What a series is called: its dimensions, after a first word."""
+    dimensions = ", ".join(f"{{{{{name}}}}}" for name in kpi.by)
+    return f"{first} {dimensions}".strip() or kpi.title
+
+
+def _now(plan: Plan, kpi: Kpi) -> Iterator[Cell]:
+    unit = grafana_unit(kpi.unit)
+    about = About(
+        "Last closed window", f"{kpi.title}, each window ({window_text(kpi.window)}) once.", unit
+    )
+    query = Query(_chosen(kpi, names.value_metric(kpi)), _legend(kpi))
+    yield Cell(panels.stat_panel(about, [query], sparkline=True), 8 if has_target(kpi) else 12)
+    about = About("Window still open", "The value so far. It will change until the end.", unit)
+    query = Query(_chosen(kpi, names.current_metric(kpi)), _legend(kpi))
+    yield Cell(panels.stat_panel(about, [query], steps=((None, panels.SKY),)), 6)
+    if has_target(kpi):
+        about = About("Target", "The last closed window against the target.", "none")
+        query = Query(_of_kpi(kpi, names.TARGET_STATE), _legend(kpi))
+        yield Cell(panels.stat_panel(about, [query], states=panels.TARGET_STATES), 5)
+    about = About(
+        "Last window ended",
+        "Event time at which the newest closed window ended.",
+        "dateTimeFromNow",
+    )
+    end = names.one_of_workers(names.selector(names.WINDOW_END, [("kpi", kpi.name)]))
+    yield Cell(
+        panels.stat_panel(about, [Query(f"{end} * 1000", "ended")]), 5 if has_target(kpi) else 6
+    )
+
+
+def _course(plan: Plan, kpi: Kpi) -> Iterator[Cell]:
+    about = About(
+        "Value against its bands",
+        "Solid: closed windows. Dotted: the window still open. Dashed: the bounds that the agent "
+        "holds each series against, overrides included; rules and alerts read the same.",
+        grafana_unit(kpi.unit),
+    )
+    queries = [
+        Query(_chosen(kpi, names.value_metric(kpi)), _legend(kpi)),
+        Query(_chosen(kpi, names.current_metric(kpi)), _legend(kpi, "open:")),
+    ]
+    bands = [band for band in BANDS if _has_band(kpi, band)]
+    for band in bands:
+        query = _chosen(kpi, names.target_metric(kpi), ("band", band))
+        queries.append(Query(query, _legend(kpi, f"{BANDS[band][0]}:")))
+    panel = panels.line_panel(about, queries, zero=False)
+    panels.thin_lines(panel, "open:")
+    for band in bands:
+        legend, color = BANDS[band]
+        panels.style_lines(panel, f"{legend}:", color, [10, 10] if "warn" in band else [20, 8])
+    yield Cell(panel, 17)
+    about = About("About this KPI", "What is declared of it under rules/.", "none")
+    yield Cell(panels.text_panel(about, "\n".join(_about(plan, kpi))), 7)
+
+
+def _has_band(kpi: Kpi, band: str) -> bool:
+    targets = [kpi.target, *(override.target for override in kpi.overrides)]
+    return any(getattr(t, band) is not None for t in targets if t is not None)
+
+
+def _about(plan: Plan, kpi: Kpi) -> Iterator[str]:
+    yield kpi.description or kpi.title
+    yield ""
+    yield f"- **Better**: {kpi.better}"
+    yield f"- **Window**: {window_text(kpi.window)}"
+    yield from _targets_in_words(kpi)
+    for word, value in (("Owner", kpi.owner), ("Team", kpi.team)):
+        if value:
+            yield f"- **{word}**: {value}"
+    for objective in sorted(plan.objectives.values(), key=lambda o: o.name):
+        if kpi.name in objective.kpis:
+            share = f"{objective.kpis[kpi.name]:.0%}"
+            yield f"- **Objective**: [{objective.title}](/d/{STRATEGY_UID}), {share} of its score"
+    for name in kpi.inputs:
+        yield f"- **From**: [{plan.kpis[name].title}](/d/{kpi_board_uid(name)})"
+    if kpi.contract:
+        yield f"- **From**: events `{kpi.contract}`"
+    yield f"\n```sql\n{kpi.sql}{f' WHERE {kpi.where_sql}' if kpi.where_sql else ''}\n```"
+
+
+def _targets_in_words(kpi: Kpi) -> Iterable[str]:
+    if kpi.target is not None:
+        yield f"- **Target**: {target_text(kpi.target)}"
+    for override in kpi.overrides:
+        match = ", ".join(f"{k} {v}" for k, v in sorted(override.match.items()))
+        yield f"- **Target for {match}**: {target_text(override.target)}"
+
+
+def _targets(kpi: Kpi) -> Iterator[Cell]:
+    if not has_target(kpi):
+        return
+    about = About("Target state", "The state of each closed window.", "none")
+    query = Query(_of_kpi(kpi, names.TARGET_STATE), _legend(kpi))
+    yield Cell(panels.timeline_panel(about, [query], panels.TARGET_STATES), 12)
+    about = About(
+        "Attainment",
+        "The value against the target, the KPI's direction counted: at 100 % and above it is met.",
+        "percentunit",
+    )
+    query = Query(_of_kpi(kpi, names.ATTAINMENT), _legend(kpi))
+    yield Cell(panels.line_panel(about, [query], limit=1.0), 12)
+
+
+def _rules(plan: Plan, kpi: Kpi) -> Iterator[Cell]:
+    if not plan.rules_of(kpi.name):
+        return
+    about = About(
+        "Alerts",
+        "The state of each rule over this KPI. Prometheus alerts on the very same series.",
+        "none",
+    )
+    query = Query(_of_kpi(kpi, names.RULE_STATE), _legend(kpi, "{{rule}} ({{severity}})"))
+    yield Cell(panels.timeline_panel(about, [query], panels.RULE_STATES), 24)
+
+
+def _trust(plan: Plan, kpi: Kpi) -> Iterator[Cell]:
+    about = About("Events in each window", "A figure made of few events says little.", "short")
+    query = Query(_of_kpi(kpi, names.WINDOW_EVENTS), _legend(kpi))
+    yield Cell(panels.line_panel(about, [query], bars=True), 12)
+    about = About(
+        "Age of the last closed window",
+        "Seconds since the newest closed window ended. Above the dashed line KpiStale alerts.",
+        "s",
+    )
+    end = names.one_of_workers(names.selector(names.WINDOW_END, [("kpi", kpi.name)]))
+    limit = float(stale_after_seconds(kpi, plan))
+    yield Cell(panels.line_panel(about, [Query(f"time() - {end}", "age")], limit=limit), 12)

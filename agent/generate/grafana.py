@@ -1,0 +1,58 @@
+"""Grafana boards and provisioning, from the plan."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from agent.core.plan import Plan
+from agent.generate import files
+from agent.generate.board_agent import agent_board
+from agent.generate.board_kpi import kpi_board
+from agent.generate.board_strategy import strategy_board
+from agent.generate.layout import WHAT
+from agent.generate.provisioning import provisioning
+
+_VARIABLE = re.compile(r'(?<==~")\$\w+')
+
+
+def generate_grafana(plan: Plan, out_dir: Path) -> list[Path]:
+    """Write `dashboards/` and `provisioning/` into the directory.
+
+    Returns what changed; see `files.write`.
+    """
+    return files.write(out_dir, grafana_files(plan), WHAT)
+
+
+def grafana_files(plan: Plan) -> dict[str, str]:
+    """The generated files by path, relative to the output directory."""
+    boards = {f"dashboards/{name}": text for name, text in dashboards(plan).items()}
+    return boards | {f"provisioning/{name}": text for name, text in provisioning().items()}
+
+
+def dashboards(plan: Plan) -> dict[str, str]:
+    """The dashboards' JSON by file name: strategy, agent, and one a KPI."""
+    found = {"strategy.json": strategy_board(plan), "agent.json": agent_board()}
+    found |= {f"kpi-{name}.json": kpi_board(plan, kpi) for name, kpi in sorted(plan.kpis.items())}
+    return {name: board.json_text() for name, board in found.items()}
+
+
+def queries(dashboard_json: str) -> list[str]:
+    """The PromQL of a dashboard, its variables filled in so that a Prometheus can run it.
+
+    Every dimension takes `All`, and rates are over a minute.
+    """
+    return [fill(expr) for expr in _expressions(json.loads(dashboard_json)["panels"])]
+
+
+def fill(expr: str) -> str:
+    """An expression as Grafana would send it with every variable at its default."""
+    return _VARIABLE.sub(".*", expr).replace("$__rate_interval", "1m")
+
+
+def _expressions(panels: list[dict[str, object]]) -> Iterator[str]:
+    for panel in panels:
+        for target in panel.get("targets") or []:  # type: ignore[attr-defined]
+            yield target["expr"]
