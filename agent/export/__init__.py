@@ -1,1 +1,1 @@
-
+"""What the agent shows: Prometheus metrics, the board, OpenMetrics history."""

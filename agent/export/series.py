@@ -1,9 +1,9 @@
 """The KPI series of `/metrics`, rendered as bytes.
 
 prometheus_client takes 7 µs a sample and holds the interpreter for all of it, which is too slow for
-100,000 series beside a consumer that must answer its broker. So the samples of KPIs are written here:
-the label part of every series is built once and kept, and the lines are made by the family, in
-chunks, by a thread (`prometheus.py`). A value that is missing or not finite gives no sample.
+100,000 series beside a consumer that must answer its broker. So the samples of KPIs are written
+here: the label part of every series is built once and kept, and the lines are made by the family,
+in chunks, by a thread (`prometheus.py`). What is missing or not finite gives no sample.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from agent.core.encode import label
 from agent.core.plan import AbsenceRule, Dimensions, Kpi, Plan, Rule, Severity, Target, metric_name
 from agent.core.results import (
     ALERT_PHASE_NUMBER,
@@ -20,7 +21,7 @@ from agent.core.results import (
     SeriesView,
     TargetState,
 )
-from agent.export.words import label, window_text
+from agent.export.words import window_text
 
 LINES_PER_CHUNK = 5_000
 """About half a megabyte: joined in a millisecond or two, so that no chunk holds the interpreter."""
@@ -41,7 +42,7 @@ def labels_text(pairs: Iterable[tuple[str, str]]) -> str:
 
 
 class LabelCache:
-    """The label part of every series, by KPI and dimensions: built once, kept while it is in use."""
+    """The label part of every series, by KPI and dimensions: built once, kept while in use."""
 
     def __init__(self) -> None:
         self._by_kpi: dict[tuple[str, tuple[str, ...]], dict[Dimensions, str]] = {}
@@ -303,7 +304,7 @@ def _info_lines(plan: Plan) -> Iterator[str]:
 
 
 def render(found: Iterable[Family], *, openmetrics: bool) -> Iterator[bytes]:
-    """The families in one of the two text formats, in chunks; a family without samples is left out."""
+    """The families in either text format, in chunks; those without samples are left out."""
     for family in found:
         chunk: list[str] = []
         started = False

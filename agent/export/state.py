@@ -37,7 +37,7 @@ FAST_BUCKETS_SECONDS = (
 
 @dataclass(slots=True)
 class Histogram:
-    """Counts of durations by upper bound (seconds); the last count is of what exceeds all bounds."""
+    """Counts of durations by upper bound (seconds); the last is of what exceeds all bounds."""
 
     bounds: tuple[float, ...] = FAST_BUCKETS_SECONDS
     counts: list[int] = field(default_factory=list)
@@ -126,9 +126,9 @@ class AgentState:
 
     `views()` gives the series this worker holds, `company()` those of all workers. Both are called
     on the event loop at every scrape and board refresh: keep the list, and replace in it the views
-    that change. A view with no dimensions of a KPI that has some stands for the KPI as a whole: only
-    its rule phases (`per: kpi` rules) are read.
-    `alerts` None: the firing alerts are taken from the phases in `company()`, without their summary.
+    that change. A view with no dimensions of a KPI that has some stands for the KPI as a whole:
+    only its rule phases (`per: kpi` rules) are read.
+    `alerts` None: firing alerts are taken from the phases in `company()`, without their summary.
     `ready` says of each component None, or in words why it is not ready.
     `reload()` gives (done, what happened or which problems).
     """

@@ -1,17 +1,17 @@
-"""Values, spans, windows and targets in words that people read, and label values.
+"""Values, spans, windows and targets in words that people read.
 
-`value_text` turns a base unit into what a person says: 200 seconds are "3 min 20 s", a ratio of 0.842
-is "84.2 %". Text only: nothing here is parsed again.
+`value_text` turns a base unit into what a person says: 200 seconds are "3 min 20 s", a ratio of
+0.842 is "84.2 %". Text only: nothing here is parsed again.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
+from agent.core.encode import label
 from agent.core.plan import Scalar, Target
 from agent.core.windows import CalendarWindow, Window
-
-NONE_LABEL = "__none__"
 
 CURRENCIES = {
     "eur": "€", "gbp": "£", "usd": "$", "jpy": "¥", "cny": "CN¥", "inr": "₹", "krw": "₩",
@@ -24,17 +24,6 @@ CURRENCIES = {
 CURRENCY_WORDS = {"euros": "eur", "pounds": "gbp", "dollars": "usd"}
 
 _SPANS = ((604_800_000, "w"), (86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1000, "s"))
-
-
-def label(value: Scalar) -> str:
-    """A dimension's value as a Prometheus label value; null is `__none__`."""
-    if value is None:
-        return NONE_LABEL
-    if value is True:
-        return "true"
-    if value is False:
-        return "false"
-    return str(value)
 
 
 def dimension_text(value: Scalar) -> str:
@@ -119,33 +108,42 @@ def bytes_text(value: float) -> str:
     return f"{'−' if value < 0 else ''}{number_text(float(f'{size:.4g}'))} {names[step]}"
 
 
+def percent_text(percent: float, digits: int = 1) -> str:
+    """A percentage for people: 84.2 %, 97 %; small ones keep two digits: 0.42 %."""
+    size = abs(percent)
+    if size >= 0.95 or size == 0 or digits == 0:
+        return f"{percent:,.{digits}f}".removesuffix(".0").replace("-", "−") + " %"
+    return f"{number_text(float(f'{percent:.2g}'))} %".replace("-", "−")
+
+
+def _currency_text(amount: float, code: str) -> str:
+    minus, size = ("−" if amount < 0 else ""), abs(amount)
+    cents = size < 999.995 and size != int(size)
+    return f"{minus}{CURRENCIES[code]}{f'{size:,.2f}' if cents else number_text(size)}"
+
+
+_SPECIAL: dict[str, Callable[[float], str]] = {
+    "seconds": seconds_text,
+    "milliseconds": lambda value: seconds_text(value / 1000),
+    "ms": lambda value: seconds_text(value / 1000),
+    "bytes": bytes_text,
+    "ratio": lambda value: percent_text(value * 100),
+    "percent": percent_text,
+    "percentage": percent_text,
+}
+
+
 def value_text(value: float | None, unit: str | None) -> str:
     """A KPI's value with its unit for people; "–" where there is none."""
     if value is None or not math.isfinite(value):
         return "–"
-    minus, size = ("−" if value < 0 else ""), abs(value)
-    if unit == "seconds":
-        return seconds_text(value)
-    if unit in ("milliseconds", "ms"):
-        return seconds_text(value / 1000)
-    if unit == "bytes":
-        return bytes_text(value)
-    if unit == "ratio":
-        return minus + _percent(size * 100)
-    if unit in ("percent", "percentage"):
-        return minus + _percent(size)
+    if unit in _SPECIAL:
+        return _SPECIAL[unit](value)
     code = CURRENCY_WORDS.get(unit or "", unit or "")
     if code in CURRENCIES:
-        amount = f"{size:,.2f}" if size < 999.995 and size != int(size) else number_text(size)
-        return f"{minus}{CURRENCIES[code]}{amount}"
-    text = minus + number_text(size)
+        return _currency_text(value, code)
+    text = number_text(value).replace("-", "−")
     return text if unit in (None, "", "count", "number", "total") else f"{text} {unit_text(unit)}"
-
-
-def _percent(percent: float) -> str:
-    if percent == 0 or percent == int(percent):
-        return f"{percent:,.0f} %"
-    return f"{percent:.1f} %" if percent >= 0.95 else f"{number_text(percent)} %"
 
 
 def unit_text(unit: str) -> str:

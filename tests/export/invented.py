@@ -1,4 +1,4 @@
-"""An invented company for the tests of the exports: its plan, its series, a running agent's state."""
+"""An invented company for the tests of the exports: plan, series, the state of an agent."""
 
 from __future__ import annotations
 
@@ -55,23 +55,49 @@ def kpi(
 ) -> Kpi:
     """A KPI with only what the exports look at."""
     return Kpi(
-        name=name, title=title, description=f"{title}, as the board explains it.", unit=unit,
-        better=better, owner=owner, team="operations", contract=None if inputs else "event",
-        inputs=inputs, where=None, partials=(Partial(PartialKind.COUNT),), value=pl.col("a0"),
-        by=by, window=window, lateness_ms=10_000, target=target, overrides=overrides,
-        max_series=10_000, expire_after_ms=7 * 86_400_000, fingerprint=name,
-        sql="count(*)", where_sql=None, slice_ms=60_000,
-    )  # fmt: skip
+        name=name,
+        title=title,
+        description=f"{title}, as the board explains it.",
+        unit=unit,
+        better=better,
+        owner=owner,
+        team="operations",
+        contract=None if inputs else "event",
+        inputs=inputs,
+        where=None,
+        partials=(Partial(PartialKind.COUNT),),
+        value=pl.col("a0"),
+        by=by,
+        window=window,
+        lateness_ms=10_000,
+        target=target,
+        overrides=overrides,
+        max_series=10_000,
+        expire_after_ms=7 * 86_400_000,
+        fingerprint=name,
+        sql="count(*)",
+        where_sql=None,
+        slice_ms=60_000,
+    )
 
 
 def threshold(name: str, of: str, *severities: Severity, **words: str) -> ThresholdRule:
     """A rule `value > 600` at these severities."""
     levels = tuple(Level(s, pl.col("value") > 600, None, "value > 600", None) for s in severities)
     return ThresholdRule(
-        name=name, kpi=of, levels=levels, on="closed", for_ms=600_000, keep_firing_for_ms=0,
-        min_events=0, summary=words.get("summary", ""), description="",
-        runbook=words.get("runbook"), owner=words.get("owner"), team=None,
-    )  # fmt: skip
+        name=name,
+        kpi=of,
+        levels=levels,
+        on="closed",
+        for_ms=600_000,
+        keep_firing_for_ms=0,
+        min_events=0,
+        summary=words.get("summary", ""),
+        description="",
+        runbook=words.get("runbook"),
+        owner=words.get("owner"),
+        team=None,
+    )
 
 
 def absence(name: str, of: str, per: str, severity: Severity = "warning") -> AbsenceRule:
@@ -79,12 +105,17 @@ def absence(name: str, of: str, per: str, severity: Severity = "warning") -> Abs
     return AbsenceRule(name, of, severity, 900_000, per, 0, "", "", None, None, None)
 
 
-def plan(kpis: Sequence[Kpi], rules: Sequence[Rule] = (), objectives: Sequence[Objective] = ()) -> Plan:
+def plan(
+    kpis: Sequence[Kpi], rules: Sequence[Rule] = (), objectives: Sequence[Objective] = ()
+) -> Plan:
     """A plan of these, without contracts."""
     return Plan(
-        {}, {k.name: k for k in kpis}, {r.name: r for r in rules},
-        {o.name: o for o in objectives}, "c0ffee",
-    )  # fmt: skip
+        {},
+        {k.name: k for k in kpis},
+        {r.name: r for r in rules},
+        {o.name: o for o in objectives},
+        "c0ffee",
+    )
 
 
 def attainment(value: float, target: Target) -> float:
@@ -143,39 +174,68 @@ def view(
 def wave(middle: float, swing: float, drift: float = 0.0, points: int = 40, phase: float = 0.0):
     """A history that looks like a day's."""
     return [
-        middle + swing * math.sin(i / 4 + phase) + swing * 0.35 * math.sin(i * 1.7 + phase) + drift * i
+        middle
+        + swing * math.sin(i / 4 + phase)
+        + swing * 0.35 * math.sin(i * 1.7 + phase)
+        + drift * i
         for i in range(points)
     ]
 
 
 RESPONSE = kpi(
-    "response_time", "Average response time to customer inquiries", "seconds", better="lower",
-    by=("region",), target=SLOW, owner="support-ops",
-    overrides=(TargetOverride({"region": "apac"}, Target(at_most=300, warn_at_most=260)),),
-)  # fmt: skip
-FEEDBACK = kpi(
-    "feedback_score", "Feedback score", "stars", target=Target(at_least=4.2, warn_at_least=4.4),
+    "response_time",
+    "Average response time to customer inquiries",
+    "seconds",
+    better="lower",
+    by=("region",),
+    target=SLOW,
     owner="support-ops",
-)  # fmt: skip
+    overrides=(TargetOverride({"region": "apac"}, Target(at_most=300, warn_at_most=260)),),
+)
+FEEDBACK = kpi(
+    "feedback_score",
+    "Feedback score",
+    "stars",
+    target=Target(at_least=4.2, warn_at_least=4.4),
+    owner="support-ops",
+)
 RETENTION = kpi(
-    "customer_retention", "Customer retention rate", "ratio", owner="head-of-growth",
-    target=Target(at_least=0.8, warn_at_least=0.85), window=CalendarWindow("day", "Europe/London"),
-)  # fmt: skip
-REVENUE = kpi("revenue", "Revenue", "gbp", by=("country",), owner="sales", target=Target(at_least=900))
+    "customer_retention",
+    "Customer retention rate",
+    "ratio",
+    owner="head-of-growth",
+    target=Target(at_least=0.8, warn_at_least=0.85),
+    window=CalendarWindow("day", "Europe/London"),
+)
+REVENUE = kpi(
+    "revenue", "Revenue", "gbp", by=("country",), owner="sales", target=Target(at_least=900)
+)
 CONVERSION = kpi(
-    "conversion", "Visits that become orders", "ratio", owner="web",
-    target=Target(at_least=0.03, warn_at_least=0.035), inputs=("orders", "visits"),
-)  # fmt: skip
+    "conversion",
+    "Visits that become orders",
+    "ratio",
+    owner="web",
+    target=Target(at_least=0.03, warn_at_least=0.035),
+    inputs=("orders", "visits"),
+)
 TASKS = kpi(
-    "tasks_per_employee", "Finished tasks per employee", "tasks", by=("team",), owner="operations",
+    "tasks_per_employee",
+    "Finished tasks per employee",
+    "tasks",
+    by=("team",),
+    owner="operations",
     target=Target(at_least=3),
-)  # fmt: skip
+)
 ORDERS = kpi("orders", "Orders", None, owner="sales")
 
 SLOW_SUPPORT = threshold(
-    "slow_support", "response_time", "warning", "critical",
-    runbook="https://example.org/runbooks/slow-support", owner="support-ops",
-)  # fmt: skip
+    "slow_support",
+    "response_time",
+    "warning",
+    "critical",
+    runbook="https://example.org/runbooks/slow-support",
+    owner="support-ops",
+)
 RULES = (
     SLOW_SUPPORT,
     absence("quiet_support", "response_time", "kpi"),
@@ -184,12 +244,15 @@ RULES = (
 )
 OBJECTIVES = (
     Objective(
-        "customer_satisfaction", "Customer satisfaction", "Customers who come back", "head-of-support",
+        "customer_satisfaction",
+        "Customer satisfaction",
+        "Customers who come back",
+        "head-of-support",
         {"response_time": 0.3, "feedback_score": 0.4, "customer_retention": 0.3},
     ),
     Objective("growth", "Growth", "", "head-of-growth", {"revenue": 0.6, "conversion": 0.4}),
     Objective("productivity", "Productivity", "", "operations", {"tasks_per_employee": 1.0}),
-)  # fmt: skip
+)
 COMPANY = plan(
     (RESPONSE, FEEDBACK, RETENTION, REVENUE, ORDERS, CONVERSION, TASKS), RULES, OBJECTIVES
 )
@@ -205,42 +268,99 @@ def company_series(*, firing: bool = True) -> list[SeriesView]:
     day_end = RETENTION.window.last_end_over(NOW_MS - 86_400_000)
     teams = ("logistics", "support", "returns", "finance", "catalogue", "payments", "quality", None)
     return [
-        view(RESPONSE, ("emea",), emea, current=440 if firing else 148, history=slow if firing else calm,
-             phases={("slow_support", "warning"): phase}),
+        view(
+            RESPONSE,
+            ("emea",),
+            emea,
+            current=440 if firing else 148,
+            history=slow if firing else calm,
+            phases={("slow_support", "warning"): phase},
+        ),
         view(RESPONSE, ("amer",), 211.4, current=196, history=wave(190, 25, 0.4)),
         view(RESPONSE, ("apac",), 172.3, current=180, target=APAC, history=wave(170, 20)),
-        SeriesView("response_time", (), None, None, None, None,
-                   phases={("quiet_support", "warning"): AlertPhase.PENDING}),
+        SeriesView(
+            "response_time",
+            (),
+            None,
+            None,
+            None,
+            None,
+            phases={("quiet_support", "warning"): AlertPhase.PENDING},
+        ),
         view(FEEDBACK, (), 4.31, current=4.4, history=wave(4.4, 0.1, -0.002)),
-        view(RETENTION, (), 0.872, current=0.41, end_ms=day_end, history=wave(0.86, 0.015, points=20)),
-        view(REVENUE, ("United Kingdom",), 12_840.5, current=2_210.0, history=wave(12_000, 2_000, 20)),
+        view(
+            RETENTION, (), 0.872, current=0.41, end_ms=day_end, history=wave(0.86, 0.015, points=20)
+        ),
+        view(
+            REVENUE, ("United Kingdom",), 12_840.5, current=2_210.0, history=wave(12_000, 2_000, 20)
+        ),
         view(REVENUE, ("Germany",), 1_911.0, current=310.0, history=wave(2_000, 300)),
         view(REVENUE, ("Ireland",), 861.2, current=95.0, history=wave(1_100, 140, -5)),
         view(ORDERS, (), 512, current=88, history=wave(500, 60)),
         view(CONVERSION, (), 0.0334, current=0.031, history=wave(0.036, 0.002, -0.00006)),
-        *(view(TASKS, (team,), 3.1 + i * 0.4, current=0.6, history=wave(3.1 + i * 0.4, 0.5, phase=i))
-          for i, team in enumerate(teams)),
-    ]  # fmt: skip
+        *(
+            view(
+                TASKS,
+                (team,),
+                3.1 + i * 0.4,
+                current=0.6,
+                history=wave(3.1 + i * 0.4, 0.5, phase=i),
+            )
+            for i, team in enumerate(teams)
+        ),
+    ]
 
 
 def company_state(*, firing: bool = True) -> AgentState:
     """A running agent that holds the whole company."""
     series = company_series(firing=firing)
-    alerts = [
-        Alert("slow_support", "warning", "response_time", ("emea",), AlertPhase.FIRING,
-              NOW_MS - 9 * MINUTE_MS, 428.0, "emea answers in 7 min 8 s",
-              "More than ten minutes over the bound."),
-        Alert("quiet_support", "warning", "response_time", (), AlertPhase.PENDING,
-              NOW_MS - 4 * MINUTE_MS, None, "No ticket answered anywhere"),
-    ] if firing else [
-        Alert("slow_support", "warning", "response_time", ("emea",), AlertPhase.RESOLVED,
-              NOW_MS - 2 * MINUTE_MS, 150.0, "emea answers in 2 min 30 s"),
-    ]  # fmt: skip
+    alerts = (
+        [
+            Alert(
+                "slow_support",
+                "warning",
+                "response_time",
+                ("emea",),
+                AlertPhase.FIRING,
+                NOW_MS - 9 * MINUTE_MS,
+                428.0,
+                "emea answers in 7 min 8 s",
+                "More than ten minutes over the bound.",
+            ),
+            Alert(
+                "quiet_support",
+                "warning",
+                "response_time",
+                (),
+                AlertPhase.PENDING,
+                NOW_MS - 4 * MINUTE_MS,
+                None,
+                "No ticket answered anywhere",
+            ),
+        ]
+        if firing
+        else [
+            Alert(
+                "slow_support",
+                "warning",
+                "response_time",
+                ("emea",),
+                AlertPhase.RESOLVED,
+                NOW_MS - 2 * MINUTE_MS,
+                150.0,
+                "emea answers in 2 min 30 s",
+            ),
+        ]
+    )
     state = AgentState(
         COMPANY,
         views=lambda: series,
         company=lambda: series,
-        objective_scores=lambda: {"customer_satisfaction": 0.83, "growth": 0.97, "productivity": 1.0},
+        objective_scores=lambda: {
+            "customer_satisfaction": 0.83,
+            "growth": 0.97,
+            "productivity": 1.0,
+        },
         alerts=lambda: alerts,
         ready={"ingest": None, "merge": None},
         leader=True,
@@ -248,8 +368,12 @@ def company_state(*, firing: bool = True) -> AgentState:
         version="0.1.0",
         name="Brightwater Trading",
     )
-    state.stats.records.update({("support", "folded", "", "ticket.answered"): 5_000,
-                                ("support", "rejected", "not_json", ""): 3})  # fmt: skip
+    state.stats.records.update(
+        {
+            ("support", "folded", "", "ticket.answered"): 5_000,
+            ("support", "rejected", "not_json", ""): 3,
+        }
+    )
     state.stats.lag[("support", 0)] = 12
     state.stats.watermark_ms[("support", 0)] = NOW_MS - 4_000
     state.stats.flush_seconds.observe(0.02)

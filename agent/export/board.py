@@ -1,0 +1,360 @@
+"""What the board shows, as one JSON object.
+
+`GET /api/v1/board` gives it whole; `/api/v1/stream` sends it whole once (event `board`), then what
+changed (event `change`: the same keys, only those that changed, and of `kpis` only the KPIs that
+changed). Texts are made here, so that every reader sees the same words; times are ms since the
+epoch, and shown in the reader's own zone.
+
+    name           the board's heading
+    version        of the agent
+    config_hash    of the rules
+    now_ms         the agent's clock
+    data_until_ms  how far event time has got, or null
+    ready          {ok, reasons: [{component, reason}]}
+    alerts         [{key, rule, severity, phase, kpi, title, series, since_ms, value, summary,
+                   description, owner, runbook}], firing first, the gravest first
+    objectives     [{name, title, description, owner, score (0 to 1, or null), text, state,
+                   kpis: [{name, title, weight, state}]}]
+    kpis           [{name, title, description, owner, unit, better, by, window, state,
+                   counts: {state: series}, total, start_ms, end_ms, stale, rows}]
+    kpi_order      [name]
+
+A KPI's `rows` are its worst series, at most ROWS of `total`; `GET /api/v1/kpis/<name>` gives the
+same object with more of them. A row:
+
+    key, series    the dimensions, for programs (`region=emea`) and for people (`emea`)
+    value, text    the last closed window's value, as a number and for people
+    current        the open window's value for people, or null
+    events         in the last closed window
+    state          met, at_risk, missed, no_data, or none (no target)
+    attainment     a number or null;   attainment_text   for people
+    target         for people;   bounds   {at_least, at_most, warn_at_least, warn_at_most}
+    history        [[end_ms, value or null]], oldest first;   low, high   its range for people
+    phase          of the gravest alert on it: firing, pending or null
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from heapq import nsmallest
+from typing import Any
+from urllib.parse import urlsplit
+
+from agent.core.objectives import state_of
+from agent.core.plan import Dimensions, Kpi, Plan, Rule, Target
+from agent.core.results import AlertPhase, SeriesView, TargetState
+from agent.export.series import BANDS, group
+from agent.export.state import AgentState, Alert
+from agent.export.words import (
+    dimension_text,
+    percent_text,
+    target_text,
+    value_text,
+    window_text,
+)
+
+Json = dict[str, Any]
+
+ROWS = 6
+MORE_ROWS = 500
+HISTORY_POINTS = 40
+STALE_SLACK_MS = 60_000
+"""A window may be this late beyond lateness and two hops before the board calls the KPI stale."""
+
+_STATE_ORDER = ("missed", "at_risk", "met", "none", "no_data")
+_RANK = {state: rank for rank, state in enumerate(_STATE_ORDER)}
+_PHASE_RANK = {AlertPhase.FIRING: 0, AlertPhase.PENDING: 1, AlertPhase.RESOLVED: 2}
+_SEVERITY_RANK = {"page": 0, "critical": 1, "warning": 2, "info": 3}
+
+
+class Board:
+    """The board of one agent. A snapshot is made at most every `min_age_ms`, for all readers."""
+
+    def __init__(self, state: AgentState, now_ms: Callable[[], int], min_age_ms: int = 900) -> None:
+        self._state = state
+        self._now_ms = now_ms
+        self._min_age_ms = min_age_ms
+        self._last: Json | None = None
+        self._busy = asyncio.Lock()
+
+    async def snapshot(self) -> Json:
+        """The whole board as described above; made in a thread, as there may be many series."""
+        async with self._busy:
+            now_ms = self._now_ms()
+            if self._last is None or abs(now_ms - self._last["now_ms"]) >= self._min_age_ms:
+                self._last = await asyncio.to_thread(_snapshot, _Read(self._state, now_ms))
+            return self._last
+
+    async def kpi(self, name: str) -> Json | None:
+        """One KPI with up to MORE_ROWS rows; None when it is not declared."""
+        read = _Read(self._state, self._now_ms())
+        kpi = read.plan.kpis.get(name)
+        if kpi is None:
+            return None
+
+        def work() -> Json:
+            return _card(kpi, group(read.plan, read.series)[name], read.data_until_ms, MORE_ROWS)
+
+        return await asyncio.to_thread(work)
+
+
+class _Read:
+    """What a snapshot needs of a running agent, read in one go on its loop."""
+
+    def __init__(self, state: AgentState, now_ms: int) -> None:
+        self.now_ms = now_ms
+        self.plan = state.plan
+        self.series = tuple(state.company())
+        self.alerts = None if state.alerts is None else tuple(state.alerts())
+        self.scores = dict(state.objective_scores())
+        self.ready = dict(state.ready)
+        self.data_until_ms = state.data_until_ms()
+        self.name, self.version = state.name, state.version
+
+
+def change(old: Json, new: Json) -> Json:
+    """What a reader of `old` needs to have `new`; empty when nothing but the clock has moved."""
+    changed = {k: v for k, v in new.items() if k not in ("kpis", "now_ms") and old.get(k) != v}
+    before = {kpi["name"]: kpi for kpi in old["kpis"]}
+    kpis = [kpi for kpi in new["kpis"] if before.get(kpi["name"]) != kpi]
+    if kpis:
+        changed["kpis"] = kpis
+    if changed:
+        changed["now_ms"] = new["now_ms"]
+    return changed
+
+
+def _snapshot(read: _Read) -> Json:
+    held = group(read.plan, read.series)
+    cards = [_card(k, held[k.name], read.data_until_ms, ROWS) for k in read.plan.kpis.values()]
+    states = {card["name"]: card["state"] for card in cards}
+    alerts = _from_phases(read.series) if read.alerts is None else read.alerts
+    return {
+        "name": read.name,
+        "version": read.version,
+        "config_hash": read.plan.config_hash,
+        "now_ms": read.now_ms,
+        "data_until_ms": read.data_until_ms,
+        "ready": ready_json(read.ready),
+        "alerts": _alerts(read.plan, alerts),
+        "objectives": _objectives(read.plan, read.scores, states),
+        "kpis": cards,
+        "kpi_order": list(read.plan.kpis),
+    }
+
+
+def ready_json(ready: Mapping[str, str | None]) -> Json:
+    """Whether every component is ready, and what the others wait for."""
+    reasons = [{"component": c, "reason": r} for c, r in ready.items() if r is not None]
+    if not ready:
+        reasons = [{"component": "agent", "reason": "starting: no part of it has reported yet"}]
+    return {"ok": not reasons, "reasons": reasons}
+
+
+def _from_phases(series: Iterable[SeriesView]) -> list[Alert]:
+    shown = (AlertPhase.FIRING, AlertPhase.PENDING)
+    return [
+        Alert(rule, severity, view.kpi, view.dimensions, phase)
+        for view in series
+        for (rule, severity), phase in view.phases.items()
+        if phase in shown
+    ]
+
+
+def _alerts(plan: Plan, alerts: Sequence[Alert]) -> list[Json]:
+    shown = [a for a in alerts if a.phase in _PHASE_RANK]
+    shown.sort(
+        key=lambda a: (
+            _PHASE_RANK[a.phase],
+            _SEVERITY_RANK[a.severity],
+            -(a.since_ms or 0),
+            a.rule,
+            tuple(map(str, a.dimensions)),
+        )
+    )
+    return [_alert(plan, alert) for alert in shown]
+
+
+def _alert(plan: Plan, alert: Alert) -> Json:
+    kpi, rule = plan.kpis.get(alert.kpi), plan.rules.get(alert.rule)
+    by = kpi.by if kpi else ()
+    series = series_text(alert.dimensions)
+    title = kpi.title if kpi else alert.kpi
+    return {
+        "key": f"{alert.rule}/{alert.severity}/{alert.kpi}/{series_key(by, alert.dimensions)}",
+        "rule": alert.rule,
+        "severity": alert.severity,
+        "phase": str(alert.phase),
+        "kpi": alert.kpi,
+        "title": title,
+        "series": series,
+        "since_ms": alert.since_ms,
+        "value": None
+        if alert.value is None
+        else value_text(alert.value, kpi.unit if kpi else None),
+        "summary": alert.summary or title,
+        "description": alert.description,
+        "owner": _owner(rule, kpi),
+        "runbook": _safe_link(rule.runbook if rule else None),
+    }
+
+
+def _owner(rule: Rule | None, kpi: Kpi | None) -> str:
+    found = [said for of in (rule, kpi) if of is not None for said in (of.owner, of.team) if said]
+    return found[0] if found else ""
+
+
+def _safe_link(url: str | None) -> str | None:
+    """Only what a browser opens as a page: a rule must not bring a script to the board."""
+    return url if url and urlsplit(url).scheme in ("http", "https") else None
+
+
+def _objectives(
+    plan: Plan, scores: Mapping[str, float | None], states: Mapping[str, str]
+) -> list[Json]:
+    made = []
+    for objective in plan.objectives.values():
+        score = scores.get(objective.name)
+        kpis = [
+            {
+                "name": name,
+                "title": plan.kpis[name].title,
+                "weight": percent_text(weight * 100, digits=0),
+                "state": states[name],
+            }
+            for name, weight in objective.kpis.items()
+            if name in plan.kpis
+        ]
+        made.append(
+            {
+                "name": objective.name,
+                "title": objective.title,
+                "description": objective.description,
+                "owner": objective.owner or "",
+                "score": score,
+                "text": "–" if score is None else _score_text(score),
+                "state": str(state_of(score)),
+                "kpis": kpis,
+            }
+        )
+    return made
+
+
+def _score_text(score: float) -> str:
+    # Rounded down: 100 % is said only of an objective that is met in full.
+    return percent_text(math.floor(score * 1000 + 1e-6) / 10, digits=0 if score >= 1 else 1)
+
+
+def _card(kpi: Kpi, series: Sequence[SeriesView], until_ms: int | None, rows: int) -> Json:
+    states = Counter(_state(view) for view in series)
+    worst = nsmallest(rows, series, key=lambda view: _badness(kpi, view))
+    newest = max((v.closed for v in series if v.closed), key=lambda w: w.end_ms, default=None)
+    return {
+        "name": kpi.name,
+        "title": kpi.title,
+        "description": kpi.description,
+        "owner": kpi.owner or kpi.team or "",
+        "unit": kpi.unit,
+        "better": kpi.better,
+        "by": list(kpi.by),
+        "window": window_text(kpi.window),
+        "state": next((s for s in _STATE_ORDER if states[s]), _state_without_series(kpi)),
+        "counts": {s: states[s] for s in _STATE_ORDER if states[s]},
+        "total": len(series),
+        "start_ms": newest and newest.start_ms,
+        "end_ms": newest and newest.end_ms,
+        "stale": newest is not None and _is_stale(kpi, newest.end_ms, until_ms),
+        "rows": [_row(kpi, view) for view in worst],
+    }
+
+
+def _state_without_series(kpi: Kpi) -> str:
+    return "none" if kpi.target is None else "no_data"
+
+
+def _is_stale(kpi: Kpi, end_ms: int, until_ms: int | None) -> bool:
+    slack_ms = 2 * kpi.window.step_ms + kpi.lateness_ms + STALE_SLACK_MS
+    return until_ms is not None and until_ms - end_ms > slack_ms
+
+
+def _state(view: SeriesView) -> str:
+    if view.status is not None:
+        return str(view.status.state)
+    if view.target is not None:
+        return str(TargetState.NO_DATA)
+    return "no_data" if view.closed is None or view.closed.value is None else "none"
+
+
+def _phase(view: SeriesView) -> str | None:
+    phases = view.phases.values()
+    for phase in (AlertPhase.FIRING, AlertPhase.PENDING):
+        if phase in phases:
+            return str(phase)
+    return None
+
+
+def _badness(kpi: Kpi, view: SeriesView) -> tuple[int, int, float, float, str]:
+    """The order of rows: alerts, then states, then attainment, then the value."""
+    attainment = view.status.attainment if view.status else None
+    value = view.closed.value if view.closed else None
+    if value is None:
+        value = math.inf
+    elif kpi.better == "lower":
+        value = -value
+    firing = 0 if _phase(view) == "firing" else 1
+    reached = math.inf if attainment is None else attainment
+    return firing, _RANK[_state(view)], reached, value, str(view.dimensions)
+
+
+def _row(kpi: Kpi, view: SeriesView) -> Json:
+    value = view.closed.value if view.closed else None
+    attainment = view.status.attainment if view.status else None
+    history = [(at, v) for at, v in view.history[-HISTORY_POINTS:]]
+    known = [v for _, v in history if v is not None and math.isfinite(v)]
+    return {
+        "key": series_key(kpi.by, view.dimensions),
+        "series": series_text(view.dimensions),
+        "value": value,
+        "text": value_text(value, kpi.unit),
+        "current": _current(kpi, view),
+        "events": view.closed.events if view.closed else 0,
+        "state": _state(view),
+        "attainment": attainment,
+        "attainment_text": "" if attainment is None else percent_text(attainment * 100, digits=0),
+        "target": target_text(view.target, kpi.unit),
+        "bounds": _bounds(view.target),
+        "history": [[at, _short(v)] for at, v in history],
+        "low": value_text(min(known), kpi.unit) if known else "",
+        "high": value_text(max(known), kpi.unit) if known else "",
+        "phase": _phase(view),
+    }
+
+
+def _current(kpi: Kpi, view: SeriesView) -> str | None:
+    if view.current is None or view.current.value is None:
+        return None
+    return value_text(view.current.value, kpi.unit)
+
+
+def _bounds(target: Target | None) -> Json:
+    if target is None:
+        return {}
+    return {band: getattr(target, band) for band in BANDS if getattr(target, band) is not None}
+
+
+def _short(value: float | None) -> float | None:
+    """Six digits are more than a sparkline can show."""
+    return None if value is None or not math.isfinite(value) else float(f"{value:.6g}")
+
+
+def series_text(dimensions: Dimensions) -> str:
+    """A series for people: its dimension values; "" for the only series of a KPI."""
+    return " · ".join(dimension_text(d) for d in dimensions)
+
+
+def series_key(by: Sequence[str], dimensions: Dimensions) -> str:
+    """A series for programs. Python's spelling keeps null and "None" apart."""
+    return ",".join(f"{name}={value!r}" for name, value in zip(by, dimensions, strict=False))
