@@ -89,7 +89,14 @@ class Declared:
             self.broken.add((entry.section, entry.name))
 
     def known(
-        self, entry: Entry[Any], at: Place, section: str, name: str, hint: str | None = None
+        self,
+        entry: Entry[Any],
+        at: Place,
+        section: str,
+        name: str,
+        hint: str | None = None,
+        *,
+        on: On = "value",
     ) -> bool:
         """Whether a name is declared in a section; notes the problem where it is not."""
         if name in self.names[section]:
@@ -97,7 +104,7 @@ class Declared:
         if self.complete:
             one, many = WORDS[section]
             hint = hint or suggest(name, self.names[section], many)
-            self.report(entry, at, f"unknown {one} '{name}'", hint)
+            self.report(entry, at, f"unknown {one} '{name}'", hint, on=on)
         return False
 
     def sound(self, entry: Entry[Any]) -> bool:
@@ -132,7 +139,9 @@ def declare(path: Path) -> Declared:
             sources.append(read(str(file), file.read_bytes()))
         except OSError as error:
             said = f"can not be read: {error.strerror}"
-            declared.problems.append(Problem(str(file), 1, 1, 2, "", said, "look at its permissions"))
+            declared.problems.append(
+                Problem(str(file), 1, 1, 2, "", said, "look at its permissions")
+            )
             declared.complete = False
     for source in sources:
         declared.problems.extend(source.problems)

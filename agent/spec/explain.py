@@ -61,7 +61,9 @@ def _words(detail: ErrorDetails, model: type[BaseModel], parts: Place) -> tuple[
     if given is None:
         return f"'{name}' has no value" if name else "has no value", "give it one, or leave it out"
     if kind == "literal_error":
-        options = [part.strip(" '") for part in context["expected"].replace(" or ", ", ").split(",")]
+        options = [
+            part.strip(" '") for part in context["expected"].replace(" or ", ", ").split(",")
+        ]
         return f"{_show(given)} is not one of {', '.join(options)}", _near(given, options)
     if kind == "union_tag_invalid":
         expected = [_TAGS[tag.strip(" '")] for tag in context["expected_tags"].split(",")]
@@ -73,7 +75,9 @@ def _words(detail: ErrorDetails, model: type[BaseModel], parts: Place) -> tuple[
     return _about_size(kind, given, context, detail["msg"])
 
 
-def _about_size(kind: str, given: Any, context: dict[str, Any], said: str) -> tuple[str, str | None]:
+def _about_size(
+    kind: str, given: Any, context: dict[str, Any], said: str
+) -> tuple[str, str | None]:
     if kind == "greater_than":
         return f"must be more than {context['gt']}, not {_show(given)}", None
     if kind == "greater_than_equal":

@@ -43,11 +43,24 @@ class Strict(BaseModel):
 class Defaults(Strict):
     """What holds wherever an event or a KPI doesn't say otherwise."""
 
-    timezone: TimeZone | None = Field(None, description="Time zone of times without an offset, and of calendar windows. UTC if not given.")
-    lateness: Duration | None = Field(None, description="How long a window waits for stragglers after its end. 10s if not given.")
-    max_future: PositiveDuration | None = Field(None, description="How far an event's time may be ahead of the time at which the broker got it. 1h if not given.")
-    idle_after: PositiveDuration | None = Field(None, description="A source partition without events for this long no longer holds up the others. 30s if not given.")
-    max_bytes: int | None = Field(None, gt=0, description="The largest event, in bytes. 1048576 if not given.")
+    timezone: TimeZone | None = Field(
+        None,
+        description="Time zone of times without an offset, and of calendar windows. UTC if not given.",
+    )
+    lateness: Duration | None = Field(
+        None, description="How long a window waits for stragglers after its end. 10s if not given."
+    )
+    max_future: PositiveDuration | None = Field(
+        None,
+        description="How far an event's time may be ahead of the time at which the broker got it. 1h if not given.",
+    )
+    idle_after: PositiveDuration | None = Field(
+        None,
+        description="A source partition without events for this long no longer holds up the others. 30s if not given.",
+    )
+    max_bytes: int | None = Field(
+        None, gt=0, description="The largest event, in bytes. 1048576 if not given."
+    )
     owner: Text | None = Field(None, description="Who answers for what names no owner itself.")
     team: Text | None = Field(None, description="The team of what names no team itself.")
 
@@ -56,10 +69,17 @@ class FieldSpec(Strict):
     """One field of an event."""
 
     type: FieldType = Field(description="The field's type in the JSON.", examples=["string"])
-    path: DottedPath | None = Field(None, description="Where the field is in the JSON, with dots: user.id. Its name if not given.")
+    path: DottedPath | None = Field(
+        None,
+        description="Where the field is in the JSON, with dots: user.id. Its name if not given.",
+    )
     required: bool = Field(False, description="Whether events without it are rejected.")
-    minimum: Number | None = Field(None, description="The smallest value allowed, inclusive. Numbers only.")
-    maximum: Number | None = Field(None, description="The largest value allowed, inclusive. Numbers only.")
+    minimum: Number | None = Field(
+        None, description="The smallest value allowed, inclusive. Numbers only."
+    )
+    maximum: Number | None = Field(
+        None, description="The largest value allowed, inclusive. Numbers only."
+    )
     unit: Unit | None = Field(None, description="The unit of a number, for readers.")
     description: Text | None = Field(None, description="What the field means.")
 
@@ -79,16 +99,35 @@ class EventSpec(Strict):
     """What a team promises of one event type."""
 
     topic: Topic = Field(description="The Kafka topic.", examples=["support"])
-    type_field: TypeField = Field("type", description="The field, with dots where nested, whose value names the event type. `none`: every event of the topic is of this type.")
-    time: DottedPath = Field(description="The field that holds the event's time: ISO 8601, or epoch seconds, milliseconds or microseconds.", examples=["created_at"])
+    type_field: TypeField = Field(
+        "type",
+        description="The field, with dots where nested, whose value names the event type. `none`: every event of the topic is of this type.",
+    )
+    time: DottedPath = Field(
+        description="The field that holds the event's time: ISO 8601, or epoch seconds, milliseconds or microseconds.",
+        examples=["created_at"],
+    )
     timezone: TimeZone | None = Field(None, description="The time zone of times without an offset.")
-    id: DottedPath | None = Field(None, description="The field that identifies the event: one that is sent twice counts once.")
-    lateness: Duration | None = Field(None, description="How long a window waits for stragglers after its end.")
-    max_future: PositiveDuration | None = Field(None, description="How far an event's time may be ahead of the time at which the broker got it.")
-    idle_after: PositiveDuration | None = Field(None, description="A source partition without events for this long no longer holds up the others.")
+    id: DottedPath | None = Field(
+        None, description="The field that identifies the event: one that is sent twice counts once."
+    )
+    lateness: Duration | None = Field(
+        None, description="How long a window waits for stragglers after its end."
+    )
+    max_future: PositiveDuration | None = Field(
+        None,
+        description="How far an event's time may be ahead of the time at which the broker got it.",
+    )
+    idle_after: PositiveDuration | None = Field(
+        None,
+        description="A source partition without events for this long no longer holds up the others.",
+    )
     max_bytes: int | None = Field(None, gt=0, description="The largest event, in bytes.")
     description: Text | None = Field(None, description="What the event means.")
-    fields: dict[FieldName, AnyField] = Field(default_factory=dict, description="The fields that KPIs may use: name: type, or name: {type, required, minimum, …}.")
+    fields: dict[FieldName, AnyField] = Field(
+        default_factory=dict,
+        description="The fields that KPIs may use: name: type, or name: {type, required, minimum, …}.",
+    )
 
 
 class TargetSpec(Strict):
@@ -96,7 +135,9 @@ class TargetSpec(Strict):
 
     at_most: Number | None = Field(None, description="The target is met up to this value.")
     at_least: Number | None = Field(None, description="The target is met from this value on.")
-    between: list[Number] | None = Field(None, min_length=2, max_length=2, description="The target is met between these two values.")
+    between: list[Number] | None = Field(
+        None, min_length=2, max_length=2, description="The target is met between these two values."
+    )
     warn: (
         Annotated[
             Annotated[Number, Tag("<number>")]
@@ -104,13 +145,18 @@ class TargetSpec(Strict):
             Discriminator(form),
         ]
         | None
-    ) = Field(None, description="Beyond this value, inside the target, the KPI is at risk. Two values with between.")
+    ) = Field(
+        None,
+        description="Beyond this value, inside the target, the KPI is at risk. Two values with between.",
+    )
 
 
 class OverrideSpec(Strict):
     """Another target for the series whose dimensions match."""
 
-    match: dict[str, DimensionValue] = Field(min_length=1, description="Dimension: value; all must match.", examples=[{"region": "apac"}])
+    match: dict[str, DimensionValue] = Field(
+        min_length=1, description="Dimension: value; all must match.", examples=[{"region": "apac"}]
+    )
     target: TargetSpec = Field(description="The target of these series.")
 
 
@@ -119,24 +165,48 @@ class KpiSpec(Strict):
 
     title: Text | None = Field(None, description="The name that people see.")
     description: Text | None = Field(None, description="What the KPI says, in a sentence.")
-    unit: Unit | None = Field(None, description="The unit, in lower case: seconds, eur. `ratio` for shares from 0 to 1.")
+    unit: Unit | None = Field(
+        None, description="The unit, in lower case: seconds, eur. `ratio` for shares from 0 to 1."
+    )
     better: Better = Field("higher", description="Whether higher or lower values are better.")
     owner: Text | None = Field(None, description="Who answers for the KPI.")
     team: Text | None = Field(None, description="The owner's team.")
     from_: Annotated[
-        Annotated[Text, Tag("<text>")]
-        | Annotated[list[Text], Field(min_length=1), Tag("<list>")],
+        Annotated[Text, Tag("<text>")] | Annotated[list[Text], Field(min_length=1), Tag("<list>")],
         Discriminator(form),
-    ] = Field(alias="from", description="The event it is computed from; or a list of KPIs.", examples=["ticket.answered"])
+    ] = Field(
+        alias="from",
+        description="The event it is computed from; or a list of KPIs.",
+        examples=["ticket.answered"],
+    )
     where: Text | None = Field(None, description="SQL: which events count.")
-    value: Text = Field(description="SQL: the KPI's value, from aggregates such as count(*), avg(x), quantile(x, 0.95).", examples=["count(*)"])
-    by: list[Text] | None = Field(None, description="The fields by which the KPI is split into series.")
-    window: WindowText | None = Field(None, description="5m (tumbling), 5m every 1m (hopping), or day, week, month, quarter, year of the calendar.", examples=["5m"])
+    value: Text = Field(
+        description="SQL: the KPI's value, from aggregates such as count(*), avg(x), quantile(x, 0.95).",
+        examples=["count(*)"],
+    )
+    by: list[Text] | None = Field(
+        None, description="The fields by which the KPI is split into series."
+    )
+    window: WindowText | None = Field(
+        None,
+        description="5m (tumbling), 5m every 1m (hopping), or day, week, month, quarter, year of the calendar.",
+        examples=["5m"],
+    )
     timezone: TimeZone | None = Field(None, description="The time zone of calendar windows.")
     target: TargetSpec | None = Field(None, description="The value to reach.")
-    overrides: list[OverrideSpec] = Field(default_factory=list, description="Other targets for some series; the last that matches holds.")
-    max_series: int = Field(10_000, gt=0, description="The most series; what comes beyond is folded into one called __other__.")
-    expire_after: PositiveDuration | None = Field(None, description="A series without events for this long is forgotten. 7d or ten windows if not given, whichever is longer.")
+    overrides: list[OverrideSpec] = Field(
+        default_factory=list,
+        description="Other targets for some series; the last that matches holds.",
+    )
+    max_series: int = Field(
+        10_000,
+        gt=0,
+        description="The most series; what comes beyond is folded into one called __other__.",
+    )
+    expire_after: PositiveDuration | None = Field(
+        None,
+        description="A series without events for this long is forgotten. 7d or ten windows if not given, whichever is longer.",
+    )
 
 
 class RuleSpec(Strict):
@@ -149,27 +219,57 @@ class RuleSpec(Strict):
             Discriminator(form),
         ]
         | None
-    ) = Field(None, description="SQL over value, events and target: fires when true. Or one condition for each severity.")
+    ) = Field(
+        None,
+        description="SQL over value, events and target: fires when true. Or one condition for each severity.",
+    )
     clear: (
         Annotated[
             Annotated[Text, Tag("<text>")] | Annotated[SeverityTexts, Tag("<mapping>")],
             Discriminator(form),
         ]
         | None
-    ) = Field(None, description="SQL: a firing alert ends when this is true. If not given, when `when` is false.")
-    on: Literal["closed", "current"] | None = Field(None, description="Judge closed windows (default), or also the current value of the open one.")
-    for_: Duration | None = Field(None, alias="for", description="How long the condition must hold, in event time, before it fires.")
-    keep_firing_for: Duration | None = Field(None, description="How long the end of the condition must hold before the alert ends.")
-    min_events: int | None = Field(None, ge=0, description="Windows with fewer events count as no data.")
-    no_data_for: PositiveDuration | None = Field(None, description="Fires when no event has come for this long.")
-    per: Literal["series", "kpi"] | None = Field(None, description="With no_data_for: watch each known series, or the KPI as a whole.")
+    ) = Field(
+        None,
+        description="SQL: a firing alert ends when this is true. If not given, when `when` is false.",
+    )
+    on: Literal["closed", "current"] | None = Field(
+        None,
+        description="Judge closed windows (default), or also the current value of the open one.",
+    )
+    for_: Duration | None = Field(
+        None,
+        alias="for",
+        description="How long the condition must hold, in event time, before it fires.",
+    )
+    keep_firing_for: Duration | None = Field(
+        None, description="How long the end of the condition must hold before the alert ends."
+    )
+    min_events: int | None = Field(
+        None, ge=0, description="Windows with fewer events count as no data."
+    )
+    no_data_for: PositiveDuration | None = Field(
+        None, description="Fires when no event has come for this long."
+    )
+    per: Literal["series", "kpi"] | None = Field(
+        None, description="With no_data_for: watch each known series, or the KPI as a whole."
+    )
     severity: Severity | None = Field(None, description="warning if not given.")
-    summary: Text | None = Field(None, description='One line for the person called: "{{ region }} answers in {{ value | humanize }}".')
-    description: Text | None = Field(None, description="What to know and to do; a template like summary.")
+    summary: Text | None = Field(
+        None,
+        description='One line for the person called: "{{ region }} answers in {{ value | humanize }}".',
+    )
+    description: Text | None = Field(
+        None, description="What to know and to do; a template like summary."
+    )
     runbook: Url | None = Field(None, description="The page that says what to do.")
-    owner: Text | None = Field(None, description="Who answers for the rule. The KPI's owner if not given.")
+    owner: Text | None = Field(
+        None, description="Who answers for the rule. The KPI's owner if not given."
+    )
     team: Text | None = Field(None, description="Whose alert it is. The KPI's team if not given.")
-    labels: dict[LabelName, Text] = Field(default_factory=dict, description="More labels of the alert, for routing.")
+    labels: dict[LabelName, Text] = Field(
+        default_factory=dict, description="More labels of the alert, for routing."
+    )
 
 
 class ObjectiveSpec(Strict):
@@ -178,7 +278,10 @@ class ObjectiveSpec(Strict):
     title: Text | None = Field(None, description="The name that people see.")
     description: Text | None = Field(None, description="What it means to reach it.")
     owner: Text | None = Field(None, description="Who answers for it.")
-    kpis: dict[str, Number] = Field(description="KPI: weight. Weights are positive; they are scaled to add up to 1.", examples=[{"orders": 1}])
+    kpis: dict[str, Number] = Field(
+        description="KPI: weight. Weights are positive; they are scaled to add up to 1.",
+        examples=[{"orders": 1}],
+    )
 
 
 SECTIONS: dict[str, type[Strict]] = {
@@ -194,10 +297,16 @@ class FileSpec(Strict):
     """A file of rules. Any number of files in a folder make one set."""
 
     version: Literal[1] = Field(1, description="The version of this language.")
-    defaults: Defaults | None = Field(None, description="What holds wherever nothing else is said, in all files of the folder.")
-    events: dict[EventName, EventSpec] = Field(default_factory=dict, description="Event type: what its producers promise.")
+    defaults: Defaults | None = Field(
+        None, description="What holds wherever nothing else is said, in all files of the folder."
+    )
+    events: dict[EventName, EventSpec] = Field(
+        default_factory=dict, description="Event type: what its producers promise."
+    )
     kpis: dict[Name, KpiSpec] = Field(default_factory=dict, description="The KPIs, by name.")
-    rules: dict[Name, RuleSpec] = Field(default_factory=dict, description="The alert rules, by name.")
-    objectives: dict[Name, ObjectiveSpec] = Field(default_factory=dict, description="The objectives, by name.")
-
-
+    rules: dict[Name, RuleSpec] = Field(
+        default_factory=dict, description="The alert rules, by name."
+    )
+    objectives: dict[Name, ObjectiveSpec] = Field(
+        default_factory=dict, description="The objectives, by name."
+    )

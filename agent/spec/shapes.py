@@ -56,7 +56,9 @@ def _visit(
     if name in done:
         return
     done.add(name)
-    shape = _derived(declared, entry, shapes) if isinstance(inputs, list) else _base(declared, entry)
+    shape = (
+        _derived(declared, entry, shapes) if isinstance(inputs, list) else _base(declared, entry)
+    )
     if shape is not None:
         shapes[name] = shape
         _hops(declared, entry, shape)
@@ -106,9 +108,7 @@ def _base(declared: Declared, entry: Entry[KpiSpec]) -> Shape | None:
     return Shape(tuple(model.by or []), window, types)
 
 
-def _derived(
-    declared: Declared, entry: Entry[KpiSpec], shapes: dict[str, Shape]
-) -> Shape | None:
+def _derived(declared: Declared, entry: Entry[KpiSpec], shapes: dict[str, Shape]) -> Shape | None:
     model = entry.model
     assert isinstance(model.from_, list)
     if model.where is not None:
@@ -142,9 +142,7 @@ def _fit(
             declared.report(entry, at, message, "KPIs that are combined need the same `by`")
             return None
         if other.window != shape.window:
-            message = (
-                f"the window of '{name}' is {show(other.window)}, that of '{first}' {show(shape.window)}"
-            )
+            message = f"the window of '{name}' is {show(other.window)}, that of '{first}' {show(shape.window)}"
             declared.report(entry, at, message, "KPIs that are combined need the same window")
             return None
     if model.by is not None and tuple(model.by) != shape.by:

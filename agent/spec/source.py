@@ -33,7 +33,9 @@ class _Loader(yaml.SafeLoader):
 _NULL, _BOOL = "tag:yaml.org,2002:null", "tag:yaml.org,2002:bool"
 _INT, _FLOAT = "tag:yaml.org,2002:int", "tag:yaml.org,2002:float"
 _TEXT, _MERGE = "tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"
-_FLOAT_PATTERN = r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"
+_FLOAT_PATTERN = (
+    r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"
+)
 for _tag, _pattern, _first in (
     (_NULL, r"~|null|Null|NULL|", ["~", "n", "N", ""]),
     (_BOOL, r"true|True|TRUE|false|False|FALSE", list("tTfF")),
@@ -112,7 +114,15 @@ class Source:
         """A problem at a span of this file."""
         text = self.line(span.line)
         return Problem(
-            self.name, span.line, span.column, span.end_column, dotted(place), message, hint, severity, text
+            self.name,
+            span.line,
+            span.column,
+            span.end_column,
+            dotted(place),
+            message,
+            hint,
+            severity,
+            text,
         )
 
     def _span(self, start: yaml.Mark, end: yaml.Mark) -> Span:
@@ -246,7 +256,9 @@ class _Builder:
             return float(value.lower().replace(".inf", "inf").replace(".nan", "nan"))
         if tag == _MERGE:
             return value
-        self._refuse(node, place, f"the tag {tag} is not supported", "write plain YAML, without `!`")
+        self._refuse(
+            node, place, f"the tag {tag} is not supported", "write plain YAML, without `!`"
+        )
         return None
 
     def _refuse(self, node: yaml.Node, place: Place, message: str, hint: str | None = None) -> None:
@@ -353,5 +365,3 @@ def _syntax_problem(source: Source, error: yaml.YAMLError) -> Problem:
             return source.problem(Span(line, column, column + 1), (), f"not YAML: {message}", hint)
     plain = getattr(error, "problem", None) or said.splitlines()[0]
     return source.problem(Span(line, column, column + 1), (), f"not YAML: {plain}")
-
-

@@ -70,7 +70,9 @@ def _plain(value: str) -> str:
 
 
 _NAME_RULE = "a name: lower-case letters, digits and _, beginning with a letter"
-_UNIT_RULE = "a unit that Prometheus accepts: lower-case letters, digits and _, beginning with a letter"
+_UNIT_RULE = (
+    "a unit that Prometheus accepts: lower-case letters, digits and _, beginning with a letter"
+)
 _FIELD_RULE = "a field name: letters, digits and _, beginning with a letter"
 _LABEL_RULE = "a label name: letters, digits and _, beginning with a letter"
 _TOPIC_RULE = "a topic name: letters, digits, '.', '_' and '-', at most 249"
@@ -113,7 +115,9 @@ def _window(value: Any) -> Any:
     if isinstance(value, window_spec.WindowSpec):
         return value
     if not isinstance(value, str):
-        raise wrong("should be a window", "a number and its unit, `5m every 1m`, or day, week, month")
+        raise wrong(
+            "should be a window", "a number and its unit, `5m every 1m`, or day, week, month"
+        )
     try:
         return window_spec.parse(value)
     except window_spec.WindowError as error:
@@ -157,7 +161,9 @@ _Scalar = str | int | bool | None
 DimensionValue = Annotated[Any, BeforeValidator(_scalar, json_schema_input_type=_Scalar)]
 Text = Annotated[str, AfterValidator(_text)]
 Name = Annotated[
-    str, AfterValidator(_matching(NAME, _NAME_RULE, _snake)), Field(json_schema_extra={"pattern": NAME})
+    str,
+    AfterValidator(_matching(NAME, _NAME_RULE, _snake)),
+    Field(json_schema_extra={"pattern": NAME}),
 ]
 Unit = Annotated[
     str,
@@ -182,17 +188,13 @@ TimeZone = Annotated[str, AfterValidator(_zone)]
 Url = Annotated[str, AfterValidator(_url), Field(json_schema_extra={"format": "uri"})]
 Number = Annotated[float, Field(json_schema_extra={"type": "number"})]
 
-_Duration_Scalar = str | int | bool | None
-DimensionValue = Annotated[Any, BeforeValidator(_scalar, json_schema_input_type=_Scalar)]
-Text = Annotated[str, Field(pattern=rf"^({durations.PATTERN}|0)$", examples=["5m"])]
+_DurationText = Annotated[str, Field(pattern=rf"^({durations.PATTERN}|0)$", examples=["5m"])]
 Duration = Annotated[int, BeforeValidator(_duration, json_schema_input_type=_DurationText)]
 PositiveDuration = Annotated[
     int, BeforeValidator(_duration, json_schema_input_type=_DurationText), AfterValidator(_positive)
 ]
 _WindowPattern = Annotated[str, Field(pattern=window_spec.PATTERN, examples=["5m every 1m", "day"])]
-Window_Scalar = str | int | bool | None
-DimensionValue = Annotated[Any, BeforeValidator(_scalar, json_schema_input_type=_Scalar)]
-Text = Annotated[
+WindowText = Annotated[
     window_spec.WindowSpec, BeforeValidator(_window, json_schema_input_type=_WindowPattern)
 ]
 SeverityTexts = Annotated[dict[Severity, Text], Field(min_length=1)]

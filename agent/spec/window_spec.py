@@ -11,9 +11,7 @@ from agent.spec import durations
 from agent.spec.problems import nearest
 
 CALENDAR_UNITS: tuple[CalendarUnit, ...] = get_args(CalendarUnit)
-PATTERN = (
-    rf"^({durations.PATTERN}(\s+every\s+{durations.PATTERN})?|{'|'.join(CALENDAR_UNITS)})$"
-)
+PATTERN = rf"^({durations.PATTERN}(\s+every\s+{durations.PATTERN})?|{'|'.join(CALENDAR_UNITS)})$"
 LEAST_MS = 1000
 """Windows of whole seconds: watermarks travel once a flush, and a flush is a second."""
 
@@ -45,7 +43,9 @@ class WindowSpec:
         if self.unit is not None:
             return self.unit
         size = durations.show(self.size_ms)
-        return size if self.hop_ms == self.size_ms else f"{size} every {durations.show(self.hop_ms)}"
+        return (
+            size if self.hop_ms == self.size_ms else f"{size} every {durations.show(self.hop_ms)}"
+        )
 
 
 def parse(text: str) -> WindowSpec:

@@ -33,7 +33,9 @@ def _cases(declared: Declared, entry: Entry[EventSpec]) -> None:
         other = seen.setdefault(name.casefold(), name)
         if other != name:
             message = f"'{name}' and '{other}' differ only in case, which SQL does not tell apart"
-            declared.report(entry, ("fields", name), message, "rename one, and give it a `path`", on="key")
+            declared.report(
+                entry, ("fields", name), message, "rename one, and give it a `path`", on="key"
+            )
 
 
 def _paths(declared: Declared, entry: Entry[EventSpec]) -> None:

@@ -56,9 +56,7 @@ def _label(declared: Declared, entry: Entry[KpiSpec], at: Place, dimension: str)
         declared.report(entry, at, message, hint)
 
 
-def check_target(
-    declared: Declared, entry: Entry[KpiSpec], at: Place, target: TargetSpec
-) -> None:
+def check_target(declared: Declared, entry: Entry[KpiSpec], at: Place, target: TargetSpec) -> None:
     """One bound, or two in order; the warning band inside."""
     given = [k for k in ("at_most", "at_least", "between") if getattr(target, k) is not None]
     if not given:
@@ -117,7 +115,12 @@ def _direction(declared: Declared, entry: Entry[KpiSpec], target: TargetSpec) ->
         written = "" if "better" in entry.model.model_fields_set else ", as it is if not given"
         message = f"the target is {kind}, but better is {better}{written}"
         declared.report(
-            entry, ("target", kind), message, f"say `better: {wanted}`", on="key", severity="warning"
+            entry,
+            ("target", kind),
+            message,
+            f"say `better: {wanted}`",
+            on="key",
+            severity="warning",
         )
 
 

@@ -1,0 +1,130 @@
+"""Rules: one kind each, times that the windows can tell apart, templates that can be filled in."""
+
+from __future__ import annotations
+
+import re
+
+from agent.core import templates
+from agent.spec import durations
+from agent.spec.checks.kpis import RESERVED_LABELS
+from agent.spec.declared import Declared, Entry
+from agent.spec.models import RuleSpec
+from agent.spec.problems import suggest
+from agent.spec.shapes import Shape
+
+VARIABLES = frozenset(
+    {"value", "events", "kpi", "title", "unit", "owner", "rule", "severity", "start", "end"}
+)
+"""What the texts of a rule may name besides the KPI's dimensions."""
+
+_ONLY_WHEN = ("clear", "on", "for", "min_events")
+
+
+def check(declared: Declared, shapes: dict[str, Shape]) -> None:
+    """Check every rule. What is not about the KPI is checked also when the KPI is unknown."""
+    for entry in declared.rules.values():
+        declared.known(entry, ("kpi",), "kpis", entry.model.kpi)
+        shape = shapes.get(entry.model.kpi)
+        _kind(declared, entry)
+        _severities(declared, entry)
+        _labels(declared, entry, shape)
+        if shape is not None:
+            _for(declared, entry, shape)
+            for key in ("summary", "description"):
+                text = getattr(entry.model, key)
+                if text is not None:
+                    _template(declared, entry, key, text, shape)
+
+
+def _kind(declared: Declared, entry: Entry[RuleSpec]) -> None:
+    model = entry.model
+    if model.when is None and model.no_data_for is None:
+        hint = "add `when: value > …`, or `no_data_for: 15m`"
+        declared.report(entry, (), "neither `when` nor `no_data_for`", hint, on="key")
+    elif model.when is not None and model.no_data_for is not None:
+        hint = "make two rules of it"
+        message = "both `when` and `no_data_for`"
+        declared.report(entry, ("no_data_for",), message, hint, on="key")
+    elif model.no_data_for is not None:
+        for key in _ONLY_WHEN:
+            written = getattr(model, "for_" if key == "for" else key)
+            if written is not None:
+                message = f"`{key}` says nothing in a rule with `no_data_for`"
+                declared.report(entry, (key,), message, "leave it out", on="key")
+    elif model.per is not None:
+        message = "`per` says nothing in a rule with `when`: each series is judged by itself"
+        declared.report(entry, ("per",), message, "leave it out", on="key")
+
+
+def _severities(declared: Declared, entry: Entry[RuleSpec]) -> None:
+    model = entry.model
+    if isinstance(model.when, dict) and model.severity is not None:
+        message = "`severity` and a `when` by severity"
+        hint = "leave `severity` out: each condition has its own"
+        declared.report(entry, ("severity",), message, hint, on="key")
+    if not isinstance(model.clear, dict) or model.when is None:
+        return
+    if not isinstance(model.when, dict):
+        hint = "write `clear: …` in one line, or `when` by severity too"
+        declared.report(entry, ("clear",), "`clear` by severity, but one `when`", hint, on="key")
+        return
+    for severity in model.clear:
+        if severity not in model.when:
+            message = f"`clear` for '{severity}', which `when` does not have"
+            hint = suggest(severity, model.when, "severities of `when`")
+            declared.report(entry, ("clear", severity), message, hint, on="key")
+
+
+def _labels(declared: Declared, entry: Entry[RuleSpec], shape: Shape | None) -> None:
+    for label in entry.model.labels:
+        taken = RESERVED_LABELS.get(label)
+        if shape is not None and label in shape.by:
+            taken = "it is a dimension of the KPI"
+        if taken is not None:
+            message = f"'{label}' can not be a label: {taken}"
+            declared.report(entry, ("labels", label), message, "choose another name", on="key")
+
+
+def _for(declared: Declared, entry: Entry[RuleSpec], shape: Shape) -> None:
+    held, step_ms = entry.model.for_, shape.window.step_ms
+    if entry.model.on == "current" or not held or held >= step_ms:
+        return
+    message = (
+        f"`for: {durations.show(held)}` is shorter than the {durations.show(step_ms)} between two "
+        "windows: one window would do"
+    )
+    hint = f"0s to fire at once, or at least {durations.show(step_ms)}"
+    declared.report(entry, ("for",), message, hint)
+
+
+def _template(
+    declared: Declared, entry: Entry[RuleSpec], key: str, text: str, shape: Shape
+) -> None:
+    try:
+        used = templates.variables_of(text)
+    except templates.BadTemplate as error:
+        lines = text.splitlines(keepends=True) or [""]
+        start = sum(len(line) for line in lines[: error.line - 1])
+        end = start + len(lines[min(error.line, len(lines)) - 1].rstrip())
+        filter_name = re.search(r"unknown filter `(\w+)`", str(error))
+        hint = "for example {{ value | humanize }}"
+        if filter_name is not None:
+            start, end = _find(text, filter_name[1])
+            hint = suggest(filter_name[1], templates.FILTERS, "filters")
+        message = f"unknown filter '{filter_name[1]}'" if filter_name else str(error)
+        declared.report(entry, (key,), message, hint, chars=(start, max(end, start + 1)))
+        return
+    known = VARIABLES | set(shape.by)
+    for name in sorted(used - known):
+        message = f"unknown variable '{name}'"
+        hint = suggest(name, known, "variables")
+        declared.report(entry, (key,), message, hint, chars=_find(text, name))
+
+
+def _find(text: str, name: str) -> tuple[int, int]:
+    """Where a name stands within the braces of a template."""
+    for braces in re.finditer(r"\{[{%].*?[%}]\}", text, re.DOTALL):
+        found = re.search(rf"\b{re.escape(name)}\b", braces[0])
+        if found is not None:
+            return braces.start() + found.start(), braces.start() + found.end()
+    return 0, len(text)

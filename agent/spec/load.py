@@ -1,0 +1,38 @@
+"""Load a folder of rules: read, validate, check, compile. Nothing is half loaded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from agent.core.plan import Plan
+from agent.spec import mapper, shapes, statements
+from agent.spec.checks import events, kpis, metrics, objectives, rules
+from agent.spec.declared import declare
+from agent.spec.problems import Problem, SpecError, in_order
+
+
+def load(path: str | Path) -> Plan:
+    """The plan of a folder tree of YAML files, or of one file.
+
+    Raises SpecError, which holds every problem of every file. Warnings alone don't raise.
+    """
+    plan, problems = check(path)
+    if plan is None:
+        raise SpecError(problems)
+    return plan
+
+
+def check(path: str | Path) -> tuple[Plan | None, list[Problem]]:
+    """The plan, None where there are errors, and all problems, warnings included, in order."""
+    declared = declare(Path(path))
+    known = shapes.resolve(declared)
+    events.check(declared)
+    kpis.check(declared, known)
+    metrics.check(declared)
+    rules.check(declared, known)
+    objectives.check(declared)
+    compiled = statements.compile_all(declared)
+    problems = in_order(declared.problems)
+    if any(p.severity == "error" for p in problems):
+        return None, problems
+    return mapper.make_plan(declared, known, compiled), problems

@@ -1,0 +1,289 @@
+"""From what is declared to what runs: the only place that knows both models.
+
+Called only when nothing is wrong: every reference resolves, every statement has compiled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from agent.core.plan import (
+    AbsenceRule,
+    Contract,
+    Field,
+    Kpi,
+    Level,
+    Objective,
+    Plan,
+    Rule,
+    Target,
+    TargetOverride,
+    ThresholdRule,
+)
+from agent.core.windows import MAX_SLICE_MS, current_slice_ms
+from agent.spec import durations
+from agent.spec.declared import Declared, Entry
+from agent.spec.models import SECTIONS, EventSpec, KpiSpec, RuleSpec, TargetSpec
+from agent.spec.shapes import Shape, show, zone_of
+from agent.spec.statements import KpiSql, Statements
+
+LATENESS_MS = 10_000
+MAX_FUTURE_MS = durations.UNIT_MS["h"]
+IDLE_AFTER_MS = 30_000
+MAX_BYTES = 1024 * 1024
+"""Kafka's own default for the largest message (broker setting message.max.bytes), about."""
+LEAST_EXPIRY_MS = durations.UNIT_MS["w"]
+
+
+def make_plan(declared: Declared, shapes: Mapping[str, Shape], sql: Statements) -> Plan:
+    """The plan of a sound declaration. `shapes` is in dependency order, as `shapes.resolve` says."""
+    slices = _slices(declared, shapes)
+    contracts = {
+        name: _contract(declared, entry, _grain_ms(declared, name, slices))
+        for name, entry in declared.events.items()
+    }
+    kpis: dict[str, Kpi] = {}
+    for name, shape in shapes.items():
+        entry = declared.kpis[name]
+        kpis[name] = _kpi(declared, entry, shape, sql.kpis[name], slices[name], contracts, kpis)
+    rules = {name: _rule(entry, kpis, sql) for name, entry in declared.rules.items()}
+    objectives = {
+        name: Objective(
+            name=name,
+            title=entry.model.title or title_of(name),
+            description=entry.model.description or "",
+            owner=entry.model.owner or declared.defaults.owner,
+            kpis=_weights(entry.model.kpis),
+        )
+        for name, entry in declared.objectives.items()
+    }
+    return Plan(contracts, kpis, rules, objectives, config_hash(declared))
+
+
+def title_of(name: str) -> str:
+    """The title of what has none: `response_time` is `Response time`."""
+    words = name.replace("_", " ")
+    return words[:1].upper() + words[1:]
+
+
+def config_hash(declared: Declared) -> str:
+    """The first 12 hexadecimal digits of the SHA-256 of all that is declared.
+
+    Files, order, comments and ways of writing a duration make no difference.
+    """
+    content: dict[str, Any] = {"defaults": declared.defaults.model_dump(mode="json")}
+    for section in SECTIONS:
+        entries: dict[str, Entry[Any]] = getattr(declared, section)
+        content[section] = {
+            name: entry.model.model_dump(mode="json") for name, entry in entries.items()
+        }
+    return _digest(content)
+
+
+def _digest(content: Any) -> str:
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+
+def _slices(declared: Declared, shapes: Mapping[str, Shape]) -> dict[str, int]:
+    """The slice of each KPI: finer for what a rule judges while open, and for its inputs."""
+    current = {e.model.kpi for e in declared.rules.values() if e.model.on == "current"}
+    for name in reversed(shapes):
+        inputs = declared.kpis[name].model.from_
+        if name in current and isinstance(inputs, list):
+            current.update(inputs)
+    return {
+        name: current_slice_ms(shape.window) if name in current else shape.window.slice_ms
+        for name, shape in shapes.items()
+    }
+
+
+def _grain_ms(declared: Declared, event: str, slices: Mapping[str, int]) -> int:
+    over = [slices[n] for n, e in declared.kpis.items() if e.model.from_ == event]
+    return math.gcd(*over) if over else MAX_SLICE_MS
+
+
+def _given(*options: int | None) -> int:
+    """The first that is not None; the last always is."""
+    return next(option for option in options if option is not None)
+
+
+def _contract(declared: Declared, entry: Entry[EventSpec], grain_ms: int) -> Contract:
+    model, defaults = entry.model, declared.defaults
+    typed = model.type_field != "none"
+    return Contract(
+        name=entry.name,
+        topic=model.topic,
+        type_path=_path(model.type_field) if typed else None,
+        type_value=entry.name,
+        time_path=_path(model.time),
+        timezone=zone_of(declared, model.timezone),
+        id_path=None if model.id is None else _path(model.id),
+        lateness_ms=_given(model.lateness, defaults.lateness, LATENESS_MS),
+        max_future_ms=_given(model.max_future, defaults.max_future, MAX_FUTURE_MS),
+        idle_after_ms=_given(model.idle_after, defaults.idle_after, IDLE_AFTER_MS),
+        max_bytes=_given(model.max_bytes, defaults.max_bytes, MAX_BYTES),
+        fields=tuple(
+            Field(
+                name=name,
+                path=_path(spec.path or name),
+                type=spec.type,
+                required=spec.required,
+                minimum=spec.minimum,
+                maximum=spec.maximum,
+                unit=spec.unit,
+            )
+            for name, spec in model.fields.items()
+        ),
+        grain_ms=grain_ms,
+    )
+
+
+def _path(text: str) -> tuple[str, ...]:
+    return tuple(text.split("."))
+
+
+def _kpi(
+    declared: Declared,
+    entry: Entry[KpiSpec],
+    shape: Shape,
+    sql: KpiSql,
+    slice_ms: int,
+    contracts: Mapping[str, Contract],
+    kpis: Mapping[str, Kpi],
+) -> Kpi:
+    model, defaults = entry.model, declared.defaults
+    inputs = tuple(model.from_) if isinstance(model.from_, list) else ()
+    contract = None if inputs else contracts[str(model.from_)]
+    lateness_ms = contract.lateness_ms if contract else max(kpis[i].lateness_ms for i in inputs)
+    return Kpi(
+        name=entry.name,
+        title=model.title or title_of(entry.name),
+        description=model.description or "",
+        unit=model.unit,
+        better=model.better,
+        owner=model.owner or defaults.owner,
+        team=model.team or defaults.team,
+        contract=contract.name if contract else None,
+        inputs=inputs,
+        where=sql.where,
+        partials=sql.partials,
+        value=sql.value,
+        by=shape.by,
+        window=shape.window,
+        slice_ms=slice_ms,
+        lateness_ms=lateness_ms,
+        target=None if model.target is None else _target(model.target),
+        overrides=tuple(TargetOverride(o.match, _target(o.target)) for o in model.overrides),
+        max_series=model.max_series,
+        expire_after_ms=_given(model.expire_after, max(LEAST_EXPIRY_MS, 10 * shape.window.span_ms)),
+        fingerprint=_fingerprint(model, shape, sql, slice_ms, contract, [kpis[i] for i in inputs]),
+        sql=model.value.strip(),
+        where_sql=None if model.where is None else model.where.strip(),
+    )
+
+
+def _fingerprint(
+    model: KpiSpec,
+    shape: Shape,
+    sql: KpiSql,
+    slice_ms: int,
+    contract: Contract | None,
+    inputs: Iterable[Kpi],
+) -> str:
+    content: dict[str, Any] = {
+        "value": model.value.strip(),
+        "where": None if model.where is None else model.where.strip(),
+        "by": shape.by,
+        "window": show(shape.window),
+        "slice_ms": slice_ms,
+        "inputs": [(kpi.name, kpi.fingerprint) for kpi in inputs],
+    }
+    if contract is not None:
+        used = _columns(sql) | set(shape.by)
+        # Only what this KPI reads: a new field of the contract must not forget its history.
+        content["contract"] = {
+            "topic": contract.topic,
+            "type": (contract.type_path, contract.type_value),
+            "time": (contract.time_path, contract.timezone),
+            "id": contract.id_path,
+            "fields": [
+                (f.name, f.path, f.type, f.required, f.minimum, f.maximum)
+                for f in sorted(contract.fields, key=lambda f: f.name)
+                if f.name in used
+            ],
+        }
+    return _digest(content)
+
+
+def _columns(sql: KpiSql) -> set[str]:
+    """The fields that a KPI's aggregates and filter read."""
+    read = [sql.where]
+    for partial in sql.partials:
+        read += [partial.argument, partial.filter]
+    return {name for expr in read if expr is not None for name in expr.meta.root_names()}
+
+
+def _target(spec: TargetSpec) -> Target:
+    if spec.between is not None:
+        low, high = spec.between
+        warn_low, warn_high = spec.warn if isinstance(spec.warn, list) else (None, None)
+        return Target(low, high, warn_low, warn_high)
+    warn = spec.warn if isinstance(spec.warn, float) else None
+    if spec.at_least is not None:
+        return Target(at_least=spec.at_least, warn_at_least=warn)
+    return Target(at_most=spec.at_most, warn_at_most=warn)
+
+
+def _rule(entry: Entry[RuleSpec], kpis: Mapping[str, Kpi], sql: Statements) -> Rule:
+    model, kpi = entry.model, kpis[entry.model.kpi]
+    told = {
+        "description": model.description or "",
+        "runbook": model.runbook,
+        "owner": model.owner or kpi.owner,
+        "team": model.team or kpi.team,
+        "labels": dict(model.labels),
+    }
+    if model.no_data_for is not None:
+        return AbsenceRule(
+            name=entry.name,
+            kpi=kpi.name,
+            severity=model.severity or "warning",
+            no_data_for_ms=model.no_data_for,
+            per=model.per or ("series" if kpi.by else "kpi"),
+            keep_firing_for_ms=model.keep_firing_for or 0,
+            summary=model.summary or "No events for {{ title }}",
+            **told,
+        )
+    return ThresholdRule(
+        name=entry.name,
+        kpi=kpi.name,
+        levels=tuple(
+            Level(c.severity, c.when, c.clear, c.when_sql, c.clear_sql)
+            for c in sql.rules[entry.name]
+        ),
+        on=model.on or "closed",
+        for_ms=model.for_ or 0,
+        keep_firing_for_ms=model.keep_firing_for or 0,
+        min_events=model.min_events or 0,
+        summary=model.summary or _summary(kpi),
+        **told,
+    )
+
+
+def _summary(kpi: Kpi) -> str:
+    """The line of a rule that has none: what, where, how much."""
+    series = f" ({', '.join(f'{{{{ {name} }}}}' for name in kpi.by)})" if kpi.by else ""
+    if kpi.unit == "ratio":
+        return f"{{{{ title }}}}{series} is {{{{ value | humanize_percentage }}}}"
+    unit = f" {kpi.unit}" if kpi.unit else ""
+    return f"{{{{ title }}}}{series} is {{{{ value | humanize }}}}{unit}"
+
+
+def _weights(kpis: Mapping[str, float]) -> dict[str, float]:
+    whole = math.fsum(kpis.values())
+    return {name: weight / whole for name, weight in kpis.items()}
