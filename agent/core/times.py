@@ -245,7 +245,7 @@ def _number(columns: _Bytes, span: tuple[int, int]) -> _Ints:
 
 
 def _clock(columns: _Bytes, found: re.Match[str]) -> tuple[Millis, _Ints, Flags]:
-    """Seconds since 1970-01-01 on the value's own clock, its milliseconds, and whether it is one."""
+    """Seconds since 1970-01-01 on the value's own clock, its milliseconds, whether it is one."""
     year, month, day, hour, minute, second = (
         _number(columns, found.span(part))
         for part in ("year", "month", "day", "hour", "minute", "second")
@@ -265,10 +265,8 @@ def _clock(columns: _Bytes, found: re.Match[str]) -> tuple[Millis, _Ints, Flags]
     return seconds, fraction, valid
 
 
-def _zone_offset(columns: _Bytes, found: re.Match[str], valid: Flags) -> _Ints | int | None:
-    """Seconds ahead of UTC as written, None where no zone is; clears `valid` of impossible ones."""
-    if found["zone"] is None:
-        return None
+def _zone_offset(columns: _Bytes, found: re.Match[str], valid: Flags) -> Millis | int:
+    """Seconds ahead of UTC as written; clears `valid` of impossible ones."""
     if found["sign"] is None:
         return 0
     hours = _number(columns, found.span("zone_hour"))

@@ -1,0 +1,348 @@
+"""Bytes of a micro-batch → one table per contract, and the records rejected, each with its reason.
+
+The usual way is columnar: all records are joined and read by polars at once, strictly. When any of
+them is not as declared, that read fails; then each line is screened with msgspec, the good ones are
+read as before and the others examined one by one, exactly. A record's verdict and values never
+depend on the records beside it.
+
+Of duplicate keys the first counts. A line break inside a record (pretty-printed JSON) is allowed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from agent.core.decode_checks import Source, columns_of, judge, not_strings, too_large
+from agent.core.decode_exam import (
+    LONE_TRIGGER,
+    SHORTEST_DEEP,
+    has_lone_surrogate,
+    is_interested,
+    is_too_deep,
+    read_object,
+    type_problem,
+)
+from agent.core.decode_layout import (
+    Layout,
+    UnreadableError,
+    demands_of,
+    join_lines,
+    type_demands,
+)
+from agent.core.plan import Contract
+from agent.core.results import Reason, Reject
+
+_Rows = npt.NDArray[np.int64]
+
+_SPLIT_SHARE = 50
+"""When more than one line in so many is good for its own contract but not for all of the topic's
+together, the contracts are read apart from then on. Only a matter of speed."""
+_SMALLEST_READ = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Records of one topic, in the order (partition, offset).
+
+    `timestamps` are the broker's, ms since the epoch: the judge of events from the future.
+    """
+
+    topic: str
+    values: Sequence[bytes | None]
+    partitions: npt.NDArray[np.int32]
+    offsets: npt.NDArray[np.int64]
+    timestamps: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """What became of a batch; rows are indices into it.
+
+    `tables` has every contract of the topic, by name, with the columns of docs/architecture.md.
+    `rejects`: (row, reject), by row; a record may be rejected by one contract and be in the table
+    of another. `empty`: tombstones and values of white space only. `ignored`: records that no
+    contract is interested in. Both int64, ascending.
+    """
+
+    tables: Mapping[str, pl.DataFrame]
+    rejects: tuple[tuple[int, Reject], ...]
+    empty: npt.NDArray[np.int64]
+    ignored: npt.NDArray[np.int64]
+
+
+class Decoder:
+    """Decodes batches of one topic for all of its contracts.
+
+    Raises ValueError without contracts, or with contracts of several topics.
+    """
+
+    def __init__(self, contracts: Sequence[Contract]) -> None:
+        if len({c.topic for c in contracts}) != 1:
+            raise ValueError("a decoder is for the contracts of one topic")
+        self._contracts = tuple(contracts)
+        self._max_bytes = max(c.max_bytes for c in contracts)
+        self._only = contracts[0].name if len(contracts) == 1 else None
+        self._layouts = {c.name: Layout(demands_of(c)) for c in contracts}
+        self._together = (
+            Layout(d for c in contracts for d in demands_of(c))
+            if len(contracts) > 1
+            else self._layouts[contracts[0].name]
+        )
+        self._types = Layout(type_demands(contracts))
+        # Contracts that contradict each other on a path would fail each other's records.
+        self._split = self._together.reads > max(x.reads for x in self._layouts.values())
+
+    def decode(self, batch: Batch) -> Decoded:
+        """Decodes one batch; pure but for a memory of which way was the faster one."""
+        return _Run(self, batch).decode()
+
+
+class _Run:
+    """The decoding of one batch: what is known of its rows so far."""
+
+    def __init__(self, decoder: Decoder, batch: Batch) -> None:
+        self.decoder = decoder
+        self.contracts = decoder._contracts
+        self.source = Source(batch.values, batch.partitions, batch.offsets, batch.timestamps)
+        self.rejects: list[tuple[int, Reject]] = []
+        self.frames: dict[str, list[pl.DataFrame]] = {c.name: [] for c in self.contracts}
+        self.empty: list[int] = []
+        self.settled = np.zeros(len(batch.values), dtype=np.bool_)
+
+    def decode(self) -> Decoded:
+        rows, lines = self._present()
+        rows, lines = self._screen_whole(rows, lines)
+        if self.decoder._split:
+            self._read_apart(rows, lines)
+        else:
+            self._read_together(rows, lines)
+        tables = {c.name: self._table(c) for c in self.contracts}
+        order = {c.name: i for i, c in enumerate(self.contracts)}
+        self.rejects.sort(key=lambda x: (x[0], order.get(x[1].contract or "", -1)))
+        empty = np.array(sorted(self.empty), dtype=np.int64)
+        self.settled[empty] = True
+        return Decoded(tables, tuple(self.rejects), empty, np.flatnonzero(~self.settled))
+
+    def _present(self) -> tuple[_Rows, list[bytes]]:
+        values = self.source.values
+        if all(values):
+            return np.arange(len(values)), list(values)  # type: ignore[arg-type]
+        self.empty.extend(i for i, value in enumerate(values) if not value)
+        rows = np.array([i for i, value in enumerate(values) if value], dtype=np.int64)
+        return rows, [value for value in values if value]
+
+    def _screen_whole(self, rows: _Rows, lines: list[bytes]) -> tuple[_Rows, list[bytes]]:
+        """Takes out what no read may see: too large, too deep, half a surrogate pair."""
+        most = self.decoder._max_bytes
+        longest = max(map(len, lines), default=0)
+        suspects: set[int] = set()
+        if longest > most:
+            suspects.update(i for i, line in enumerate(lines) if len(line) > most)
+        if longest >= SHORTEST_DEEP:
+            suspects.update(i for i, line in enumerate(lines) if is_too_deep(line))
+        for i, line in enumerate(lines):
+            if b"\\" in line and LONE_TRIGGER.search(line) and has_lone_surrogate(line):
+                suspects.add(i)
+        if not suspects:
+            return rows, lines
+        out: set[int] = set()
+        for i in sorted(suspects):
+            if len(lines[i]) > most:
+                self._reject(int(rows[i]), None, Reason.TOO_LARGE, too_large(len(lines[i]), most))
+                out.add(i)
+            elif not lines[i].strip():
+                continue
+            else:
+                found = read_object(lines[i])
+                if not isinstance(found, dict):
+                    self._reject(int(rows[i]), None, *found)
+                    out.add(i)
+        keep = [i for i in range(len(lines)) if i not in out]
+        return rows[keep], [lines[i] for i in keep]
+
+    def _read_together(self, rows: _Rows, lines: list[bytes]) -> None:
+        layout = self.decoder._together
+        frames, odd = self._read(layout, rows, lines)
+        for frame in frames:
+            for contract in self.contracts:
+                chosen = frame
+                if contract.type_path is not None:
+                    chosen = frame.filter(self._is_of(contract, layout, frame))
+                self._take(contract, layout, chosen)
+        excused = self._examine(odd, self.contracts)
+        if excused * _SPLIT_SHARE > len(lines):
+            self.decoder._split = True
+
+    def _read_apart(self, rows: _Rows, lines: list[bytes]) -> None:
+        """First the types alone, then each contract's records with its own layout."""
+        untyped = [c for c in self.contracts if c.type_path is None]
+        typed = [c for c in self.contracts if c.type_path is not None]
+        chosen: dict[str, list[_Rows]] = {c.name: [rows] for c in untyped}
+        if typed:
+            layout = self.decoder._types
+            frames, odd = self._read(layout, rows, lines)
+            self._examine(odd, typed)
+            for contract in typed:
+                chosen[contract.name] = [
+                    frame["_row"].to_numpy().astype(np.int64)[self._is_of(contract, layout, frame)]
+                    for frame in frames
+                ]
+        for contract in self.contracts:
+            own = np.sort(np.concatenate([np.zeros(0, np.int64), *chosen[contract.name]]))
+            layout = self.decoder._layouts[contract.name]
+            frames, odd = self._read(layout, own, [self.source.line(r) for r in own.tolist()])
+            for frame in frames:
+                self._take(contract, layout, frame)
+            self._examine(odd, [contract])
+
+    def _read(
+        self, layout: Layout, rows: _Rows, lines: list[bytes]
+    ) -> tuple[list[pl.DataFrame], list[int]]:
+        """The lines as frames with `_row`, and the rows of those that can't be read."""
+        if not lines:
+            return [], []
+        joined = join_lines(lines)
+        if joined is not None:
+            try:
+                return [_with_rows(layout.read(joined, len(lines)), rows)], []
+            except UnreadableError:
+                pass
+        good: list[int] = []
+        odd: list[int] = []
+        flat = list(lines)
+        for i, line in enumerate(lines):
+            if b"\n" in line:
+                flat[i] = _without_breaks(line)
+            if _passes(layout, flat[i]):
+                good.append(i)
+            elif line.strip():
+                odd.append(int(rows[i]))
+            else:
+                self.empty.append(int(rows[i]))
+        frames: list[pl.DataFrame] = []
+        _read_halves(layout, rows[good], [flat[i] for i in good], frames, odd)
+        return frames, odd
+
+    def _examine(self, odd: Sequence[int], contracts: Sequence[Contract]) -> int:
+        """Judges lines one by one; returns how many were good for a contract after all."""
+        fine: dict[str, list[int]] = {c.name: [] for c in contracts}
+        excused = 0
+        for row in odd:
+            found = read_object(self.source.line(row))
+            if not isinstance(found, dict):
+                self._reject(row, None, *found)
+                continue
+            before = sum(map(len, fine.values()))
+            for contract in contracts:
+                if is_interested(contract, found):
+                    size, problem = len(self.source.line(row)), type_problem(contract, found)
+                    if size > contract.max_bytes:
+                        detail = too_large(size, contract.max_bytes)
+                        self._reject(row, contract.name, Reason.TOO_LARGE, detail)
+                    elif problem is not None:
+                        self._reject(row, contract.name, Reason.WRONG_TYPE, problem)
+                    else:
+                        fine[contract.name].append(row)
+            excused += sum(map(len, fine.values())) > before
+        for contract in contracts:
+            self._read_alone(contract, fine[contract.name])
+        return excused
+
+    def _read_alone(self, contract: Contract, rows: list[int]) -> None:
+        layout = self.decoder._layouts[contract.name]
+        lines = [_without_breaks(self.source.line(row)) for row in rows]
+        frames: list[pl.DataFrame] = []
+        unreadable: list[int] = []
+        _read_halves(layout, np.array(rows, dtype=np.int64), lines, frames, unreadable)
+        for frame in frames:
+            self._take(contract, layout, frame)
+        for row in unreadable:
+            if not self._rejected_whole(row):
+                self._reject(row, None, Reason.NOT_JSON, "a number is out of range")
+
+    def _rejected_whole(self, row: int) -> bool:
+        return any(r == row and x.reason is Reason.NOT_JSON for r, x in self.rejects)
+
+    def _is_of(
+        self, contract: Contract, layout: Layout, frame: pl.DataFrame
+    ) -> npt.NDArray[np.bool_]:
+        assert contract.type_path is not None
+        values = frame[layout.column((contract.type_path, pl.String))]
+        mask = (values == contract.type_value).fill_null(False).to_numpy(writable=True)
+        found = np.flatnonzero(mask)
+        if found.size:
+            rows = frame["_row"].to_numpy().astype(np.int64)[found]
+            mask[found] = ~not_strings(self.source, rows, values.gather(found), contract.type_path)
+        return mask
+
+    def _take(self, contract: Contract, layout: Layout, frame: pl.DataFrame) -> None:
+        self.settled[frame["_row"].to_numpy()] = True
+        self.frames[contract.name].append(columns_of(contract, layout, frame))
+
+    def _table(self, contract: Contract) -> pl.DataFrame:
+        frames = self.frames[contract.name]
+        if not frames:
+            layout = self.decoder._layouts[contract.name]
+            empty = layout.read(b"{}", 1).clear()
+            frames = [columns_of(contract, layout, _with_rows(empty, np.zeros(0, np.int64)))]
+        frame = frames[0] if len(frames) == 1 else pl.concat(frames).sort("_row")
+        table, problems = judge(contract, frame, self.source)
+        for row, reason, detail in problems:
+            self._reject(row, contract.name, reason, detail)
+        return table
+
+    def _reject(self, row: int, contract: str | None, reason: Reason, detail: str) -> None:
+        partition, offset = int(self.source.partitions[row]), int(self.source.offsets[row])
+        name = contract or self.decoder._only
+        self.rejects.append((row, Reject(partition, offset, name, reason, detail)))
+        self.settled[row] = True
+
+
+def _with_rows(frame: pl.DataFrame, rows: _Rows) -> pl.DataFrame:
+    return frame.with_columns(pl.Series("_row", rows, dtype=pl.UInt32))
+
+
+def _without_breaks(line: bytes) -> bytes:
+    """A record on one line. Only valid JSON has its breaks replaced: in a string they are wrong."""
+    if b"\n" not in line:
+        return line
+    try:
+        msgspec.json.decode(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return line
+    return line.replace(b"\n", b" ")
+
+
+def _passes(layout: Layout, line: bytes) -> bool:
+    if b"\n" in line:
+        return False
+    try:
+        line.decode()
+        for screen in layout.screens:
+            screen.decode(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return False
+    return True
+
+
+def _read_halves(
+    layout: Layout, rows: _Rows, lines: list[bytes], frames: list[pl.DataFrame], odd: list[int]
+) -> None:
+    """Reads the lines; where that fails, each half, down to the lines that can't be read."""
+    if not lines:
+        return
+    try:
+        frames.append(_with_rows(layout.read(b"\n".join(lines), len(lines)), rows))
+    except UnreadableError:
+        if len(lines) == 1:
+            odd.append(int(rows[0]))
+            return
+        half = len(lines) // 2
+        _read_halves(layout, rows[:half], lines[:half], frames, odd)
+        _read_halves(layout, rows[half:], lines[half:], frames, odd)
