@@ -136,8 +136,9 @@ class Kpi:
     without filter: the window's number of events.
     Derived: `contract` is None, `value` is an expression over columns named after `inputs`, all of
     which share this KPI's `by` and `window`.
+    `slice_ms` is the window's slice, or a finer one where a rule judges current values.
     `fingerprint` changes exactly when state of this KPI can not be carried on (value, where, by,
-    window, or the contract's reading of its fields).
+    window, slice, or the contract's reading of its fields).
     """
 
     name: str
@@ -154,6 +155,7 @@ class Kpi:
     value: pl.Expr
     by: tuple[str, ...]
     window: Window
+    slice_ms: int
     lateness_ms: int
     target: Target | None
     overrides: tuple[TargetOverride, ...]

@@ -79,19 +79,14 @@ def _number(value: Number | str, words: Callable[[float], str]) -> str:
     return words(number) if math.isfinite(number) else NO_VALUE
 
 
-def _with_prefix(value: float, small: str = "munpfazy", large: str = "kMGTPEZY") -> str:
-    prefix = ""
-    if value and abs(value) < 1:
-        for prefix in small:
-            value *= 1000
-            if abs(value) >= 1:
-                break
-    elif abs(value) >= 1000:
-        for prefix in large:
-            value /= 1000
-            if abs(value) < 1000:
-                break
-    return f"{value:.4g}{prefix}"
+def _with_prefix(value: float) -> str:
+    prefixes = ["", *("munpfazy" if 0 < abs(value) < 1 else "kMGTPEZY")]
+    factor = 1000.0 if 0 < abs(value) < 1 else 0.001
+    step = 0
+    while step + 1 < len(prefixes) and not (value == 0 or 1 <= abs(value) < 1000):
+        value *= factor
+        step += 1
+    return f"{value:.4g}{prefixes[step]}"
 
 
 def _duration(seconds: float) -> str:
@@ -125,8 +120,10 @@ _OWN: Mapping[str, Callable[..., Any]] = {
     "humanize_timestamp": humanize_timestamp,
     "round": _round,
 }
-_JINJA = ("abs", "capitalize", "d", "default", "float", "int", "lower", "string", "title")
-_JINJA += ("trim", "truncate", "upper")
+_JINJA = (
+    *("abs", "capitalize", "d", "default", "float", "int"),
+    *("lower", "string", "title", "trim", "truncate", "upper"),
+)
 FILTERS = frozenset((*_OWN, *_JINJA))
 """The filters that a template may use. None of them makes more text than it is given, but for a
 bounded number of characters."""
@@ -215,8 +212,8 @@ def environment() -> SandboxedEnvironment:
 
 
 def _finalize(value: Any) -> Any:
-    if isinstance(value, float) and math.isfinite(value):
-        return f"{value:.10g}"
+    if isinstance(value, float):
+        return f"{value:.10g}" if math.isfinite(value) else NO_VALUE
     return NO_VALUE if value is None else value
 
 
@@ -276,5 +273,6 @@ def render(text: str, variables: Mapping[str, object]) -> str:
     try:
         made = _compiled(text).render(variables)
     except Exception as error:  # any mistake in a template, and it is told in the text
-        made = f"{text} (this text could not be filled in: {error})"
+        problem = f" (this text could not be filled in: {error})"[: MAX_RENDERED_CHARS // 2]
+        made = text[: MAX_RENDERED_CHARS - len(problem)] + problem
     return made if len(made) <= MAX_RENDERED_CHARS else made[: MAX_RENDERED_CHARS - 1] + "…"

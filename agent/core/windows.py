@@ -109,6 +109,17 @@ class CalendarWindow:
 Window = FixedWindow | CalendarWindow
 
 
+def current_slice_ms(window: Window) -> int:
+    """The slice of a KPI whose current value is judged: a tenth of the pane, one second at least.
+
+    The window is then judged about ten times while it is open, on values that are complete.
+    """
+    if isinstance(window, CalendarWindow):
+        return window.slice_ms
+    pane = math.gcd(window.size_ms, window.hop_ms)
+    return largest_divisor(pane, min(MAX_SLICE_MS, max(1000, pane // 10)))
+
+
 def largest_divisor(whole: int, most: int) -> int:
     """The largest divisor of `whole` that is at most `most`."""
     if whole <= most:

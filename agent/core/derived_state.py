@@ -1,0 +1,127 @@
+"""KPIs over KPIs: a window closes when all inputs have closed theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from agent.core.evaluate import Judge
+from agent.core.kpi_state import BaseState, Step
+from agent.core.plan import Dimensions, Kpi, Plan
+from agent.core.results import WindowValue
+from agent.core.series import Series, born
+
+
+class DerivedState:
+    """A derived KPI's series; their inputs live in the same state partition."""
+
+    def __init__(self, plan: Plan, kpi: Kpi, kept: bool) -> None:
+        self.kpi = kpi
+        self.judge = Judge(plan, kpi)
+        self.series: dict[Dimensions, Series] = {}
+        self.frontier_ms: int | None = None
+        self._kept = kept
+
+    def restore(self, series: Series) -> None:
+        """Take on a series from its row."""
+        self.series[series.dimensions or ()] = series
+
+    def advance(self, inputs: Sequence[KpiState]) -> Step:
+        """Close every window that all inputs have closed."""
+        step = Step()
+        frontiers = [i.frontier_ms for i in inputs if i.frontier_ms is not None]
+        if len(frontiers) < len(inputs):
+            return step
+        frontier = min(frontiers)
+        if self.frontier_ms is not None and frontier <= self.frontier_ms:
+            return step
+        self.frontier_ms = frontier
+        found: dict[tuple[int, Dimensions], list[tuple[float | None, int]]] = {}
+        empties = [(state.empty_value(), 0) for state in inputs]
+        for place, state in enumerate(inputs):
+            for dimensions, series in state.series.items():
+                for end, waiting in series.waiting.items():
+                    if end <= frontier:
+                        row = found.setdefault((end, dimensions), list(empties))
+                        row[place] = waiting
+        self._close(found, step)
+        self._expire(inputs, step)
+        return step
+
+    def _close(
+        self, found: Mapping[tuple[int, Dimensions], Sequence[tuple[float | None, int]]], step: Step
+    ) -> None:
+        fresh: list[tuple[Series, int, Sequence[tuple[float | None, int]]]] = []
+        for (end, dimensions), row in sorted(found.items(), key=lambda item: item[0][0]):
+            series = self._at(dimensions, end)
+            if end > series.closed_ms:
+                series.closed_ms = end
+                fresh.append((series, end, row))
+        values = self.judge.derived([[value for value, _ in row] for _, _, row in fresh])
+        closed = []
+        for (series, end, row), value in zip(fresh, values, strict=True):
+            events = sum(number for _, number in row)
+            closed.append((series, self._window(series.dimensions or (), end, value, events)))
+            if events:
+                series.last_event_ms = end
+            if self._kept:
+                series.waiting[end] = (value, events)
+            step.changed.add(series.dimensions or ())
+        step.closed += self.judge.close(closed)
+
+    def _at(self, dimensions: Dimensions, end_ms: int) -> Series:
+        series = self.series.get(dimensions)
+        if series is None:
+            start = self.kpi.window.start_of(end_ms)
+            series = born(self.kpi.name, self.kpi.fingerprint, dimensions, start)
+            self.series[dimensions] = series
+        return series
+
+    def _expire(self, inputs: Sequence[KpiState], step: Step) -> None:
+        """Forget a series when no input has it any more."""
+        for dimensions in [d for d in self.series if not any(d in i.series for i in inputs)]:
+            step.transitions += self.judge.farewell(self.series.pop(dimensions))
+            step.expired.add(dimensions)
+
+    def _window(
+        self, dimensions: Dimensions, end: int, value: float | None, events: int, open_: bool = False
+    ) -> WindowValue:
+        start = self.kpi.window.start_of(end)
+        return WindowValue(self.kpi.name, dimensions, start, end, value, events, open_)
+
+    def empty_value(self) -> float | None:
+        """The value of a window that no input knows of."""
+        return None
+
+    def open_windows(
+        self, inputs: Sequence[Sequence[WindowValue]], empties: Sequence[float | None]
+    ) -> list[WindowValue]:
+        """The windows as they stand, of the inputs' windows as they stand; `empties` are the
+        inputs' values of an empty window."""
+        found: dict[tuple[int, Dimensions], dict[int, WindowValue]] = {}
+        for place, windows in enumerate(inputs):
+            for window in windows:
+                found.setdefault((window.end_ms, window.dimensions), {})[place] = window
+        places = sorted(found, key=lambda key: key[0])
+        rows = [
+            [found[key][i].value if i in found[key] else empties[i] for i in range(len(inputs))]
+            for key in places
+        ]
+        return [
+            self._window(dims, end, value, sum(w.events for w in found[end, dims].values()), True)
+            for (end, dims), value in zip(places, self.judge.derived(rows), strict=True)
+        ]
+
+
+KpiState = BaseState | DerivedState
+
+
+def used(states: Mapping[str, KpiState], kpi: Kpi) -> None:
+    """Drop the inputs' waiting windows that every KPI over them has used."""
+    for name in kpi.inputs:
+        frontiers = [s.frontier_ms for s in states.values() if name in s.kpi.inputs]
+        if any(f is None for f in frontiers):
+            continue
+        done = min(f for f in frontiers if f is not None)
+        for series in states[name].series.values():
+            for end in [e for e in series.waiting if e <= done]:
+                del series.waiting[end]

@@ -1,0 +1,438 @@
+"""Stage 1: records of one topic in, frames out. Every verdict is a pure function of the log.
+
+`Folder.add` decodes a batch, judges each record against the watermark just before it (late,
+duplicate) and folds what remains into partials by (source partition, slice, dimensions).
+`Folder.flush` says what changed as frames; `Folder.commits` what may be committed once those
+frames are acknowledged.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from agent.core.aggregates import Aggregator
+from agent.core.decode import Batch, Decoded, Decoder
+from agent.core.dedup import IdMemory
+from agent.core.frame import Block, Frame, encode, state_partition
+from agent.core.plan import AbsenceRule, Contract, Dimensions, Kpi, Plan
+from agent.core.results import Outcome, Reason, Reject
+from agent.core.source import NO_TIME_MS, Commit, Ints, Resume, SourceProgress
+
+__all__ = ["Added", "Commit", "Folder", "Resume"]
+
+KEYS = ("_partition", "_slice")
+
+RANKS = (
+    Outcome.IGNORED,
+    Outcome.EMPTY,
+    Outcome.FOLDED,
+    Outcome.DUPLICATE,
+    Outcome.LATE,
+    Outcome.REJECTED,
+)
+"""A record that several contracts read has the outcome of the highest rank among theirs."""
+RANK = {outcome: np.int8(rank) for rank, outcome in enumerate(RANKS)}
+
+CountKey = tuple[Outcome, str | None, Reason | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """What became of a batch. `rejects` and `late` name rows of the batch, whose original bytes go
+    to the dead-letter and the late topic. The counts add up to the records not told before."""
+
+    counts: Counter[CountKey]
+    rejects: tuple[tuple[int, Reject], ...]
+    late: tuple[tuple[int, str], ...]
+
+
+@dataclass(slots=True)
+class _Verdicts:
+    """One outcome per row of a batch: its rank, and which contract gave it (-1: none)."""
+
+    rank: npt.NDArray[np.int8]
+    contract: npt.NDArray[np.int16]
+
+    def give(self, rows: Ints, outcome: Outcome, contract: int) -> None:
+        """Give rows an outcome where it outranks the one they have."""
+        wins = rows[self.rank[rows] < RANK[outcome]]
+        self.rank[wins] = RANK[outcome]
+        self.contract[wins] = contract
+
+
+class Folder:
+    """Stage 1 of one source topic, over the partitions assigned here.
+
+    Not thread-safe: one call at a time. `add` may run in a worker thread.
+    """
+
+    def __init__(self, plan: Plan, topic: str, state_partitions: int) -> None:
+        self.topic = topic
+        self.sources: dict[int, SourceProgress] = {}
+        self._contracts = plan.contracts_of(topic)
+        self._decoder = Decoder(self._contracts)
+        self._state_partitions = state_partitions
+        self._kpis = {c.name: plan.kpis_of(c.name) for c in self._contracts}
+        self._steps = {name: _slice_steps(kpis) for name, kpis in self._kpis.items()}
+        watched = {
+            rule.kpi
+            for rule in plan.rules.values()
+            if isinstance(rule, AbsenceRule) and rule.per == "kpi"
+        }
+        self._folds = [
+            _KpiFold(kpi, contract.lateness_ms, kpi.name in watched, state_partitions)
+            for contract in self._contracts
+            for kpi in self._kpis[contract.name]
+        ]
+        self._ids: dict[tuple[str, int], IdMemory] = {}
+        self._fresh: set[int] = set()
+        self._flushed: dict[int, Commit] = {}
+
+    def assign(self, partition: int, resume: Resume | None) -> None:
+        """Take on a partition; reading must begin at `resume.offset` (None: at the log's start)."""
+        self.revoke(partition)
+        begin = resume or Resume(0, 0, None, None)
+        self.sources[partition] = SourceProgress.resumed(begin)
+        self._fresh.add(partition)
+
+    def revoke(self, partition: int) -> None:
+        """Forget everything about a partition."""
+        self.sources.pop(partition, None)
+        self._flushed.pop(partition, None)
+        self._fresh.discard(partition)
+        for key in [k for k in self._ids if k[1] == partition]:
+            del self._ids[key]
+        for fold in self._folds:
+            fold.revoke(partition)
+
+    def add(self, batch: Batch) -> Added:
+        """Decode, judge and fold one batch, whose partitions are all assigned here and whose
+        offsets go on from what was added before."""
+        if not len(batch.values):
+            return Added(Counter(), (), ())
+        decoded = self._decoder.decode(batch)
+        before = self._advance(batch, decoded)
+        verdicts = _Verdicts(
+            np.zeros(len(batch.values), np.int8), np.full(len(batch.values), -1, np.int16)
+        )
+        verdicts.give(np.asarray(decoded.empty, np.int64), Outcome.EMPTY, -1)
+        kept = {
+            contract.name: self._judge(contract, index, table, before, verdicts)
+            for index, contract in enumerate(self._contracts)
+            if (table := decoded.tables.get(contract.name)) is not None and table.height
+        }
+        self._fold(kept)
+        return self._account(batch, decoded, verdicts)
+
+    def flush(
+        self, clock_ms: int, quiet_ms: Mapping[int, int | None], partitions: int
+    ) -> list[tuple[int, bytes]]:
+        """What changed since the last flush, as (state partition, frame bytes) in sending order.
+
+        Every source partition gives at least one frame to every state partition, save one that is
+        still reading again what it told before a restart. `quiet_ms` is, by source partition, for
+        how long the log has been known to bring nothing (None: records come), `partitions` how
+        many partitions the topic has.
+        """
+        telling = {p: s for p, s in self.sources.items() if not s.rebuilding}
+        blocks: dict[tuple[int, int], list[Block]] = {}
+        active: dict[int, dict[str, list[int]]] = {p: {} for p in telling}
+        for fold in self._folds:
+            for place, block in fold.changed(telling, self.sources, self._fresh):
+                blocks.setdefault(place, []).append(block)
+                if fold.watched:
+                    slices = active[place[0]].setdefault(fold.kpi.name, [])
+                    slices.extend(set(block.slices).difference(slices))
+        messages = [
+            (target, message)
+            for p, source in sorted(telling.items())
+            for target in range(self._state_partitions)
+            for message in encode(
+                Frame(
+                    self.topic,
+                    p,
+                    partitions,
+                    source.covered,
+                    source.watermark_ms,
+                    quiet_ms.get(p),
+                    clock_ms,
+                    True,
+                    active[p],
+                    blocks.get((p, target), []),
+                )
+            )
+        ]
+        self._fresh.difference_update(telling)
+        self._settle(telling)
+        return messages
+
+    def commits(self) -> dict[int, Commit]:
+        """What may be committed, by partition, once the frames of the last flush are acknowledged."""
+        return dict(self._flushed)
+
+    def _settle(self, telling: Mapping[int, SourceProgress]) -> None:
+        for p, source in self.sources.items():
+            for contract in self._contracts:
+                source.forget_finished(contract.name, contract.lateness_ms)
+                if (memory := self._ids.get((contract.name, p))) is not None:
+                    memory.forget_finished(source.watermark_ms)
+        self._flushed = {p: source.resume().commit() for p, source in telling.items()}
+
+    def _advance(self, batch: Batch, decoded: Decoded) -> Ints:
+        """Move the watermarks over the batch; the watermark before each row."""
+        times = np.full(len(batch.values), NO_TIME_MS, np.int64)
+        for table in decoded.tables.values():
+            rows = table["_row"].to_numpy()
+            times[rows] = np.maximum(times[rows], table["_time"].to_numpy())
+        before = np.empty(len(batch.values), np.int64)
+        for partition, start, stop in _segments(batch.partitions):
+            source = self.sources[partition]
+            before[start:stop] = source.advance(times[start:stop], int(batch.offsets[stop - 1]) + 1)
+        return before
+
+    def _judge(
+        self,
+        contract: Contract,
+        index: int,
+        table: pl.DataFrame,
+        before: Ints,
+        verdicts: _Verdicts,
+    ) -> pl.DataFrame:
+        """The rows of one contract's table that are neither late nor repeats."""
+        rows = table["_row"].to_numpy().astype(np.int64)
+        times = table["_time"].to_numpy()
+        earlier = before[rows]
+        sealed = times - times % contract.grain_ms + contract.grain_ms + contract.lateness_ms
+        keep = sealed > earlier
+        verdicts.give(rows[~keep], Outcome.LATE, index)
+        horizons = _horizons(times, self._steps[contract.name])
+        partitions = table["_partition"].to_numpy()
+        offsets = table["_offset"].to_numpy()
+        for partition, start, stop in _segments(partitions):
+            place = slice(start, stop)
+            self._need(contract, partition, horizons[place], offsets[place], earlier[place], keep[place])
+            if contract.id_path is not None:
+                repeated = self._repeats(contract, partition, table[start:stop], keep[place],
+                                         horizons[place], offsets[place], earlier[place])  # fmt: skip
+                keep[start + repeated] = False
+                verdicts.give(rows[start + repeated], Outcome.DUPLICATE, index)
+        verdicts.give(rows[keep], Outcome.FOLDED, index)
+        return table if keep.all() else table.filter(pl.Series(keep))
+
+    def _need(
+        self,
+        contract: Contract,
+        partition: int,
+        horizons: Ints,
+        offsets: Ints,
+        earlier: Ints,
+        keep: npt.NDArray[np.bool_],
+    ) -> None:
+        found, first = np.unique(horizons[keep], return_index=True)
+        at, before = offsets[keep][first], earlier[keep][first]
+        source = self.sources[partition]
+        for horizon, offset, watermark in zip(
+            found.tolist(), at.tolist(), before.tolist(), strict=True
+        ):
+            source.need(contract.name, horizon, offset, watermark)
+
+    def _repeats(
+        self,
+        contract: Contract,
+        partition: int,
+        table: pl.DataFrame,
+        keep: npt.NDArray[np.bool_],
+        horizons: Ints,
+        offsets: Ints,
+        earlier: Ints,
+    ) -> Ints:
+        """Which rows of one partition's table are repeats; `keep` says which may be looked at."""
+        memory = self._ids.setdefault((contract.name, partition), IdMemory(contract.lateness_ms))
+        looked = np.flatnonzero(keep)
+        ids = table["_id"].gather(looked).to_list()
+        found = memory.repeats(ids, horizons[looked], earlier[looked])
+        source = self.sources[partition]
+        for row, horizon in found.leans:
+            needed = source.needs.get(contract.name, {}).get(horizon)
+            if needed is not None:
+                source.need(contract.name, int(horizons[looked[row]]), *needed)
+        return looked[found.mask]
+
+    def _fold(self, kept: Mapping[str, pl.DataFrame]) -> None:
+        folds = [f for f in self._folds if f.kpi.contract in kept and kept[f.kpi.contract].height]
+        frames = [f.fold(kept[f.kpi.contract].lazy()) for f in folds]  # type: ignore[index]
+        for fold, folded in zip(folds, pl.collect_all(frames), strict=True):
+            fold.take(folded)
+
+    def _account(self, batch: Batch, decoded: Decoded, verdicts: _Verdicts) -> Added:
+        """One outcome per record; records told before a restart are passed over in silence."""
+        told = np.zeros(len(batch.values), np.bool_)
+        for partition, start, stop in _segments(batch.partitions):
+            told[start:stop] = batch.offsets[start:stop] < self.sources[partition].told
+        rejects: dict[int, Reject] = {}
+        for row, reject in decoded.rejects:
+            rejects.setdefault(row, reject)
+        verdicts.give(np.fromiter(rejects, np.int64, len(rejects)), Outcome.REJECTED, -1)
+        counts: Counter[CountKey] = Counter()
+        rejected = {row: r for row, r in sorted(rejects.items()) if not told[row]}
+        for reject in rejected.values():
+            counts[(Outcome.REJECTED, reject.contract, reject.reason)] += 1
+        others = ~told & (verdicts.rank != RANK[Outcome.REJECTED])
+        pairs = verdicts.rank[others].astype(np.int64) * 65_536 + verdicts.contract[others]
+        for pair, number in zip(*np.unique(pairs, return_counts=True), strict=True):
+            rank, contract = divmod(int(pair) + 1, 65_536)
+            name = self._contracts[contract - 1].name if contract else None
+            counts[(RANKS[rank], name, None)] += int(number)
+        late_rows = np.flatnonzero(~told & (verdicts.rank == RANK[Outcome.LATE]))
+        late = tuple(
+            (int(row), self._contracts[verdicts.contract[row]].name) for row in late_rows
+        )
+        return Added(counts, tuple(rejected.items()), late)
+
+
+class _KpiFold:
+    """The unfinished partials of one KPI: a table keyed by source partition, slice, dimensions."""
+
+    def __init__(self, kpi: Kpi, lateness_ms: int, watched: bool, state_partitions: int) -> None:
+        self.kpi = kpi
+        self.watched = watched
+        self._lateness_ms = lateness_ms
+        self._aggregator = Aggregator(kpi)
+        self._keys = [*KEYS, *kpi.by]
+        self._state: pl.DataFrame | None = None
+        self._pending: list[pl.DataFrame] = []
+        self._places: dict[Dimensions, int] = {}
+        self._state_partitions = state_partitions
+
+    def fold(self, rows: pl.LazyFrame) -> pl.LazyFrame:
+        """The partials of one batch, lazily: all KPIs are collected together."""
+        slice_ms = self.kpi.slice_ms
+        time = pl.col("_time")
+        return self._aggregator.fold(
+            rows.with_columns((time - time % slice_ms).alias("_slice")), self._keys
+        )
+
+    def take(self, folded: pl.DataFrame) -> None:
+        """Keep the partials of one batch until the next flush."""
+        if folded.height:
+            self._pending.append(self._aggregator.finish(folded))
+
+    def revoke(self, partition: int) -> None:
+        """Forget a source partition."""
+        others = pl.col("_partition") != partition
+        if self._state is not None:
+            self._state = self._state.filter(others)
+        self._pending = [table.filter(others) for table in self._pending]
+
+    def changed(
+        self,
+        telling: Mapping[int, SourceProgress],
+        sources: Mapping[int, SourceProgress],
+        fresh: set[int],
+    ) -> Iterator[tuple[tuple[int, int], Block]]:
+        """The changed partials as blocks by (source partition, state partition); then forget the
+        partials of finished slices."""
+        if not self._pending and (self._state is None or fresh.isdisjoint(telling)):
+            return
+        state, news = self._combined()
+        told = {p: s.told_watermark_ms for p, s in sources.items()}
+        now = {p: s.watermark_ms for p, s in sources.items()}
+        state = state.filter(self._unfinished(told))
+        tell = state.filter(pl.col("_partition").is_in(list(telling)))
+        if news is not None:
+            again = tell.filter(pl.col("_partition").is_in(list(fresh)))
+            rest = tell.filter(~pl.col("_partition").is_in(list(fresh)))
+            tell = pl.concat([again, rest.join(news, on=self._keys, how="semi", nulls_equal=True)])
+        else:
+            tell = tell.filter(pl.col("_partition").is_in(list(fresh)))
+        self._state = state.filter(self._unfinished(now))
+        yield from self._blocks(tell)
+
+    def _combined(self) -> tuple[pl.DataFrame, pl.DataFrame | None]:
+        """All partials, and the keys of those that are new."""
+        parts = [] if self._state is None else [self._state]
+        if not self._pending:
+            return parts[0], None
+        news = pl.concat([table.select(self._keys) for table in self._pending])
+        parts += self._pending
+        self._pending = []
+        state = parts[0] if len(parts) == 1 else self._aggregator.combine(parts, self._keys)
+        return state, news
+
+    def _unfinished(self, watermarks_ms: Mapping[int, int | None]) -> pl.Expr:
+        """Whether a row's slice can still grow at its partition's watermark."""
+        known = {p: w for p, w in watermarks_ms.items() if w is not None}
+        if not known:
+            return pl.lit(True)
+        watermark = pl.col("_partition").replace_strict(
+            list(known), list(known.values()), default=NO_TIME_MS, return_dtype=pl.Int64
+        )
+        return pl.col("_slice") + (self.kpi.slice_ms + self._lateness_ms) > watermark
+
+    def _blocks(self, table: pl.DataFrame) -> Iterator[tuple[tuple[int, int], Block]]:
+        if not table.height:
+            return
+        series = _tuples(table, self.kpi.by)
+        places = pl.Series("_state", [self._place(dimensions) for dimensions in series])
+        parts = table.with_columns(places).partition_by(
+            ["_partition", "_state"], as_dict=True, maintain_order=True
+        )
+        for (partition, place), part in parts.items():
+            yield (int(partition), int(place)), self._block(part)
+
+    def _block(self, part: pl.DataFrame) -> Block:
+        numbers: dict[Dimensions, int] = {}
+        series = [numbers.setdefault(d, len(numbers)) for d in _tuples(part, self.kpi.by)]
+        return Block(
+            self.kpi.name,
+            self.kpi.fingerprint,
+            [list(d) for d in numbers],
+            series,
+            part["_slice"].to_list(),
+            [part[name].to_list() for name in self._aggregator.columns()],
+        )
+
+    def _place(self, dimensions: Dimensions) -> int:
+        place = self._places.get(dimensions)
+        if place is None:
+            place = state_partition(self.kpi.by, dimensions, self._state_partitions)
+            self._places[dimensions] = place
+        return place
+
+
+def _tuples(table: pl.DataFrame, names: tuple[str, ...]) -> list[Dimensions]:
+    if not names:
+        return [()] * table.height
+    columns: list[list[Any]] = [table[name].to_list() for name in names]
+    return list(zip(*columns, strict=True))
+
+
+def _segments(partitions: npt.NDArray[Any]) -> Iterator[tuple[int, int, int]]:
+    """Runs of equal partitions as (partition, start, stop)."""
+    if not len(partitions):
+        return
+    cuts = np.flatnonzero(np.diff(partitions)) + 1
+    edges = [0, *cuts.tolist(), len(partitions)]
+    for start, stop in zip(edges, edges[1:], strict=False):
+        yield int(partitions[start]), start, stop
+
+
+def _slice_steps(kpis: tuple[Kpi, ...]) -> list[int]:
+    """The different slices of a contract's KPIs, without those that divide another."""
+    sizes = {kpi.slice_ms for kpi in kpis}
+    return sorted(s for s in sizes if not any(o != s and o % s == 0 for o in sizes))
+
+
+def _horizons(times_ms: Ints, steps_ms: list[int]) -> Ints:
+    """The end of the last slice, over all KPIs, that each instant belongs to."""
+    horizons = times_ms
+    for step in steps_ms:
+        horizons = np.maximum(horizons, times_ms - times_ms % step + step)
+    return horizons

@@ -1,0 +1,118 @@
+"""Frames: what stage 1 tells stage 2, and how a series finds its state partition.
+
+A frame holds the cumulative partials that changed since the last flush, from one source partition
+to one state partition, and names the source offset it covers. Its bytes are MessagePack.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+
+from agent.core.plan import Dimensions, Scalar
+
+MAX_FRAME_BYTES = 900_000
+"""Below Kafka's default `message.max.bytes` of 1,048,588, with room for headers."""
+
+
+class Block(msgspec.Struct, array_like=True, frozen=True):
+    """The rows of one KPI: row i is series `series[i]` in slice `slices[i]` with partial state
+    `columns[0][i], columns[1][i], …`. `slices` are slice starts in ms."""
+
+    kpi: str
+    fingerprint: str
+    dimensions: list[list[Scalar]]
+    series: list[int]
+    slices: list[int]
+    columns: list[list[Any]]
+
+
+class Frame(msgspec.Struct, array_like=True, frozen=True):
+    """One message from one source partition to one state partition.
+
+    `covered`: the source offset up to which (exclusive) the frame covers the log. `watermark_ms`:
+    the running maximum of event time there, None before the first event. `quiet_ms`: None while
+    records come; else for how long none came, known from a fetch that found the log's end.
+    `clock_ms`: when the frame was made. `last` False: more blocks of the same flush follow, the
+    watermark does not count yet. `active`: the slices in which a KPI had rows in this flush, for
+    KPIs whose absence is watched as a whole.
+    """
+
+    topic: str
+    partition: int
+    partitions: int
+    covered: int
+    watermark_ms: int | None
+    quiet_ms: int | None
+    clock_ms: int
+    last: bool
+    active: dict[str, list[int]]
+    blocks: list[Block]
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Frame)
+
+
+def decode(data: bytes) -> Frame:
+    """Read a frame. Raises `msgspec.DecodeError` for anything that is not one."""
+    return _decoder.decode(data)
+
+
+def encode(frame: Frame) -> Iterator[bytes]:
+    """The frame as one or more messages of at most `MAX_FRAME_BYTES` each, in order.
+
+    A single row larger than that goes out as it is, for the broker to judge.
+    """
+    data = _encoder.encode(frame)
+    if len(data) <= MAX_FRAME_BYTES or sum(len(b.slices) for b in frame.blocks) <= 1:
+        yield data
+        return
+    first, second = _halves(frame.blocks)
+    yield from encode(msgspec.structs.replace(frame, last=False, blocks=first))
+    yield from encode(msgspec.structs.replace(frame, active={}, blocks=second))
+
+
+def _halves(blocks: Sequence[Block]) -> tuple[list[Block], list[Block]]:
+    rows = sum(len(b.slices) for b in blocks)
+    first: list[Block] = []
+    second: list[Block] = []
+    room = rows // 2
+    for block in blocks:
+        take = min(room, len(block.slices))
+        if take:
+            first.append(_rows(block, 0, take))
+        if take < len(block.slices):
+            second.append(_rows(block, take, len(block.slices)))
+        room -= take
+    return first, second
+
+
+def _rows(block: Block, start: int, stop: int) -> Block:
+    """Rows `[start, stop)` of a block, with only the dimensions that they name."""
+    series = block.series[start:stop]
+    kept = sorted(set(series))
+    place = {old: new for new, old in enumerate(kept)}
+    return Block(
+        block.kpi,
+        block.fingerprint,
+        [block.dimensions[i] for i in kept],
+        [place[i] for i in series],
+        block.slices[start:stop],
+        [column[start:stop] for column in block.columns],
+    )
+
+
+def state_partition(by: Sequence[str], dimensions: Dimensions, partitions: int) -> int:
+    """The state partition of a series: by its dimensions only, so that all KPIs of one series,
+    and the KPIs over them, live in one place."""
+    named = sorted(zip(by, dimensions, strict=True))
+    return zlib.crc32(_encoder.encode(named)) % partitions
+
+
+def kpi_partition(kpi: str, partitions: int) -> int:
+    """The state partition that watches a KPI as a whole."""
+    return zlib.crc32(kpi.encode()) % partitions

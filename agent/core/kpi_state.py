@@ -1,0 +1,332 @@
+"""One KPI in one state partition: slices become panes, panes become windows, in event-time order.
+
+`BaseState` holds a KPI over events. A *frontier* is the instant up to which event time is settled:
+the watermark less the lateness. Moving the frontier seals slices (their partials from all sources
+become final) and closes windows; both happen in the order of time, however far one step goes.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from agent.core.aggregates import Aggregator
+from agent.core.evaluate import Judge, Pair
+from agent.core.frame import Block
+from agent.core.plan import OTHER, Dimensions, Kpi, Plan
+from agent.core.results import TargetStatus, Transition, WindowValue
+from agent.core.series import Series, State, born, merged
+from agent.core.windows import ends_between, previous_start
+
+Source = tuple[int, Dimensions]
+"""Whose partial a slice holds: the source partition, and the series it was folded for."""
+
+
+@dataclass(slots=True)
+class Step:
+    """What one move of the frontier brought, each with its instant (ms) for the order."""
+
+    closed: list[tuple[WindowValue, TargetStatus | None, list[Transition]]] = field(
+        default_factory=list
+    )
+    transitions: list[Transition] = field(default_factory=list)
+    changed: set[Dimensions] = field(default_factory=set)
+    expired: set[Dimensions] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class _Work:
+    """Windows whose values are computed together at the end of a step, with their states."""
+
+    closed: list[tuple[Series, WindowValue]]
+    closed_pairs: list[Pair]
+    judged: list[tuple[Series, WindowValue, int]]
+    judged_pairs: list[Pair]
+
+
+class BaseState:
+    """A base KPI's unsealed slices and series."""
+
+    def __init__(self, plan: Plan, kpi: Kpi, most_series: int, kept: bool) -> None:
+        self.kpi = kpi
+        self.judge = Judge(plan, kpi)
+        self.series: dict[Dimensions, Series] = {}
+        self.frontier_ms: int | None = None
+        self.first_positions: dict[int, int] = {}
+        self.folded_into_other = 0
+        self._aggregator = Aggregator(kpi)
+        self._slices: dict[int, dict[Dimensions, dict[Source, State]]] = {}
+        self._most_series = most_series
+        self._kept = kept  # whether KPIs over this one wait for its windows
+        self._next_end_ms: int | None = None
+
+    # --- partials in -----------------------------------------------------------------------
+
+    def take(self, block: Block, source: int, position: int) -> int:
+        """Take a frame's cumulative partials of this KPI; the number that came too late.
+
+        A partial replaces the one known from the same source. One for a slice that was sealed
+        before a restart is passed over in silence: the row has it.
+        """
+        late = 0
+        dimensions = [tuple(d) for d in block.dimensions]
+        frontier = self.frontier_ms
+        span = self.kpi.slice_ms
+        for number, start, state in zip(
+            block.series, block.slices, zip(*block.columns, strict=True), strict=True
+        ):
+            if frontier is not None and start + span <= frontier:
+                late += 1
+                continue
+            series = dimensions[number]
+            known = self.series.get(series)
+            if known is None:
+                home = self._admit(series, start)
+            elif start < known.sealed_ms and not known.lowered(start):
+                continue
+            else:
+                home = series
+            of_slice = self._slices.get(start)
+            if of_slice is None:
+                of_slice = self._slices[start] = {}
+                self.first_positions.setdefault(start, position)
+            of_slice.setdefault(home, {})[source, series] = state
+        return late
+
+    def _admit(self, dimensions: Dimensions, at_ms: int) -> Dimensions:
+        """Begin a series, or name the one that takes in what exceeds the limit."""
+        home = dimensions
+        if dimensions and len(self.series) >= self._most_series:
+            self.folded_into_other += 1
+            home = (OTHER,) * len(dimensions)
+        if home not in self.series:
+            self.series[home] = born(self.kpi.name, self.kpi.fingerprint, home, at_ms)
+            self._sooner(self.series[home])
+        return home
+
+    def restore(self, series: Series) -> None:
+        """Take on a series from its row."""
+        self.series[series.dimensions or ()] = series
+        self._sooner(series)
+
+    def _sooner(self, series: Series) -> None:
+        end = self.kpi.window.first_end_after(series.closed_ms)
+        if self._next_end_ms is None or end < self._next_end_ms:
+            self._next_end_ms = end
+
+    # --- time moves on ---------------------------------------------------------------------
+
+    def advance(self, frontier_ms: int) -> Step:
+        """Seal every slice and close every window that ends by the frontier."""
+        step = Step()
+        if self.frontier_ms is not None and frontier_ms <= self.frontier_ms:
+            return step
+        before, self.frontier_ms = self.frontier_ms, frontier_ms
+        work = _Work([], [], [], [])
+        for instant in self._instants(before, frontier_ms, step):
+            is_end = self.kpi.window.first_end_after(instant - 1) == instant
+            for series in list(self.series.values()):
+                if is_end and instant > series.closed_ms:
+                    self._close_at(series, instant, work)
+                    step.changed.add(series.dimensions or ())
+                if self.judge.current_rules and instant > series.judged_ms:
+                    self._judge_at(series, instant, work)
+            if is_end:
+                self._expire(instant, step)
+        self._tell(work, step)
+        self._silences(step, frontier_ms)
+        return step
+
+    def _instants(self, before_ms: int | None, frontier_ms: int, step: Step) -> Iterator[int]:
+        """Where windows may close, in `(before, frontier]`; seals the slices on the way there.
+
+        Windows end, and current values are judged where slices end. While no series lives, time
+        jumps to the next slice that holds rows.
+        """
+        span = self.kpi.slice_ms
+        window = self.kpi.window
+        sealing = deque(sorted(start for start in self._slices if start + span <= frontier_ms))
+        at = self._next_end_ms - 1 if self._next_end_ms is not None else None
+        if self.judge.current_rules and before_ms is not None:
+            at = before_ms
+        while True:
+            ends = [sealing[0] + span] if sealing else []
+            if at is not None and self.series:
+                ends.append(window.first_end_after(at))
+                if self.judge.current_rules:
+                    ends.append(at - at % span + span)
+            at = min(ends, default=frontier_ms + 1)
+            if at > frontier_ms:
+                break
+            while sealing and sealing[0] + span <= at:
+                self._seal(sealing.popleft(), step)
+            yield at
+        self._next_end_ms = window.first_end_after(frontier_ms) if self.series else None
+
+    def _seal(self, start: int, step: Step) -> None:
+        """Make a slice's partials final: merged over the sources into the pane."""
+        merge = self._aggregator.merge
+        pane = self.kpi.window.pane_start(start)
+        end = start + self.kpi.slice_ms
+        self.first_positions.pop(start, None)
+        for dimensions, partials in self._slices.pop(start).items():
+            series = self.series.get(dimensions)
+            if series is None:
+                series = self.series[dimensions] = born(
+                    self.kpi.name, self.kpi.fingerprint, dimensions, start
+                )
+            state = merged(list(partials.values()), merge, self._aggregator.empty())
+            known = series.panes.get(pane)
+            series.panes[pane] = state if known is None else merge(known, state)
+            series.sealed_ms = end
+            if self.judge.series_absences and state[0]:
+                step.transitions += self.judge.silence(
+                    self.judge.series_absences, series, end, end
+                )
+            if state[0]:
+                series.last_event_ms = end
+            step.changed.add(dimensions)
+
+    def _close_at(self, series: Series, end_ms: int, work: _Work) -> None:
+        window = self.kpi.window
+        start = window.start_of(end_ms)
+        pair = self._pair(series, start, end_ms)
+        work.closed.append((series, self._window(series, start, end_ms, pair)))
+        work.closed_pairs.append(pair)
+        series.closed_ms = end_ms
+        oldest = window.start_of(window.first_end_after(end_ms))
+        if self.kpi.has_retention:
+            oldest = window.start_of(oldest)
+        for pane in [p for p in series.panes if p < oldest]:
+            del series.panes[pane]
+
+    def _judge_at(self, series: Series, instant: int, work: _Work) -> None:
+        """Note the window that is open just before an instant, for rules on current values."""
+        end = self.kpi.window.first_end_after(instant - 1)
+        start = self.kpi.window.start_of(end)
+        pair = self._pair(series, start, end)
+        work.judged.append((series, self._window(series, start, end, pair), instant))
+        work.judged_pairs.append(pair)
+        series.judged_ms = instant
+
+    def _window(self, series: Series, start: int, end: int, pair: Pair) -> WindowValue:
+        dimensions = series.dimensions or ()
+        return WindowValue(self.kpi.name, dimensions, start, end, None, pair[0][0])
+
+    def _pair(self, series: Series, start: int, end: int) -> Pair:
+        state = self._over(series, start, end)
+        if not self.kpi.has_retention:
+            return state, None
+        earlier = previous_start(self.kpi.window, end)
+        return state, self._over(series, earlier, start) if start > series.first_ms else None
+
+    def _over(self, series: Series, start: int, end: int) -> State:
+        states = [s for pane, s in sorted(series.panes.items()) if start <= pane < end]
+        return merged(states, self._aggregator.merge, self._aggregator.empty())
+
+    # --- judgement -------------------------------------------------------------------------
+
+    def _tell(self, work: _Work, step: Step) -> None:
+        values = self.judge.values(work.closed_pairs)
+        valued = [
+            (series, _valued(window, value))
+            for (series, window), value in zip(work.closed, values, strict=True)
+        ]
+        step.closed += self.judge.close(valued)
+        if self._kept:
+            for series, window in valued:
+                series.waiting[window.end_ms] = (window.value, window.events)
+        looked = [
+            (series, _valued(window, value), instant)
+            for (series, window, instant), value in zip(
+                work.judged, self.judge.values(work.judged_pairs), strict=True
+            )
+        ]
+        for _, window, transitions in self.judge.current(looked):
+            step.transitions += transitions
+            if transitions:
+                step.changed.add(window.dimensions)
+
+    def _silences(self, step: Step, frontier_ms: int) -> None:
+        if self.judge.series_absences:
+            for dimensions, series in self.series.items():
+                found = self.judge.silence(
+                    self.judge.series_absences, series, series.last_event_ms, frontier_ms
+                )
+                if found:
+                    step.transitions += found
+                    step.changed.add(dimensions)
+
+    def _expire(self, at_ms: int, step: Step) -> None:
+        """Forget the series that had no event for long."""
+        oldest = at_ms - self.kpi.expire_after_ms
+        old = [d for d, series in self.series.items() if series.last_event_ms < oldest]
+        for dimensions in old:
+            coming = any(dimensions in of_slice for of_slice in self._slices.values())
+            if not coming and not self.series[dimensions].waiting:
+                step.transitions += self.judge.farewell(self.series.pop(dimensions))
+                step.changed.discard(dimensions)
+                step.expired.add(dimensions)
+
+    # --- looking at it ---------------------------------------------------------------------
+
+    def empty_value(self) -> float | None:
+        """The value of a window without events."""
+        return self.judge.values([(self._aggregator.empty(), None)])[0]
+
+    def open_windows(self, ends: Iterable[int]) -> list[WindowValue]:
+        """The windows with these ends as they stand now, unsealed slices included; only those
+        that hold rows."""
+        windows: list[WindowValue] = []
+        pairs: list[Pair] = []
+        for end in ends:
+            start = self.kpi.window.start_of(end)
+            loose = self._unsealed(start, end)
+            before = self._unsealed(previous_start(self.kpi.window, end), start)
+            for dimensions, series in self.series.items():
+                if end <= series.closed_ms:
+                    continue
+                sealed, previous = self._pair(series, start, end)
+                state = self._joined(sealed, loose.get(dimensions, ()))
+                if not state[0]:
+                    continue
+                if previous is not None:
+                    previous = self._joined(previous, before.get(dimensions, ()))
+                pairs.append((state, previous))
+                windows.append(
+                    WindowValue(self.kpi.name, dimensions, start, end, None, state[0], open=True)
+                )
+        values = self.judge.values(pairs)
+        return [_valued(w, value) for w, value in zip(windows, values, strict=True)]
+
+    def open_ends(self) -> list[int]:
+        """The ends of all windows that hold rows and are not closed, ascending."""
+        window = self.kpi.window
+        starts = set(self._slices)
+        for series in self.series.values():
+            starts.update(pane for pane in series.panes)
+        ends: set[int] = set()
+        for start in starts:
+            ends.update(ends_between(window, start, window.last_end_over(start)))
+        return sorted(e for e in ends if self.frontier_ms is None or e > self.frontier_ms)
+
+    def _unsealed(self, start: int, end: int) -> dict[Dimensions, list[State]]:
+        found: dict[Dimensions, list[State]] = {}
+        for at, of_slice in self._slices.items():
+            if start <= at < end:
+                for dimensions, partials in of_slice.items():
+                    found.setdefault(dimensions, []).extend(partials.values())
+        return found
+
+    def _joined(self, state: State, others: Iterable[State]) -> State:
+        for other in others:
+            state = self._aggregator.merge(state, other)
+        return state
+
+
+def _valued(window: WindowValue, value: float | None) -> WindowValue:
+    return WindowValue(
+        window.kpi, window.dimensions, window.start_ms, window.end_ms, value, window.events,
+        window.open,
+    )  # fmt: skip

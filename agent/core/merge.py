@@ -1,0 +1,326 @@
+"""Stage 2: frames in, closed windows, target states and alert transitions out.
+
+One `Merger` per state partition, a pure function of that partition's log of frames. It is the last
+judge of lateness: a partial for a slice that it has sealed is dropped and counted.
+
+After a crash: `restore` the table rows, then `apply` the frames again from the committed offset
+(`needed_position` at the time). What the rows' last step told is told once more, because the crash
+may have come before the telling was done; consumers drop repeated keys.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+import msgspec
+
+from agent.core.derived_state import DerivedState, KpiState, used
+from agent.core.frame import Frame, decode, kpi_partition
+from agent.core.kpi_state import BaseState, Step
+from agent.core.plan import Contract, Dimensions, Kpi, Plan
+from agent.core.results import Closings, SeriesView, TargetStatus, Transition, WindowValue
+from agent.core.series import Series, born, read_row, row_bytes, row_key
+from agent.core.watermark import TopicSources
+
+RowId = tuple[str, Dimensions | None]
+Told = tuple[list[WindowValue], list[TargetStatus], list[Transition]]
+Item = TypeVar("Item", WindowValue, TargetStatus, Transition)
+
+
+class Merger:
+    """Stage 2 of one state partition. Not thread-safe."""
+
+    def __init__(self, plan: Plan, state_partition: int, state_partitions: int) -> None:
+        self.plan = plan
+        self.stale_frames = 0
+        self.rows_held = 0
+        self._partition = state_partition
+        self._partitions = state_partitions
+        self._sources = {topic: TopicSources() for topic in plan.topics}
+        inputs = {name for kpi in plan.kpis.values() for name in kpi.inputs}
+        self.states: dict[str, KpiState] = {
+            name: self._state(kpi, name in inputs) for name, kpi in plan.kpis.items()
+        }
+        self._order = {name: i for i, name in enumerate(plan.kpis)}
+        self._watched = {
+            name: KpiWatch(state)
+            for name, state in self.states.items()
+            if isinstance(state, BaseState)
+            and state.judge.kpi_absences
+            and kpi_partition(name, state_partitions) == state_partition
+        }
+        self._position = -1
+        self._dirty: dict[RowId, Told] = {}
+        self._gone: set[RowId] = set()
+        self._again = Closings()
+
+    def _state(self, kpi: Kpi, kept: bool) -> KpiState:
+        if kpi.contract is None:
+            return DerivedState(self.plan, kpi, kept)
+        return BaseState(self.plan, kpi, math.ceil(kpi.max_series / self._partitions), kept)
+
+    # --- rows ------------------------------------------------------------------------------
+
+    def restore(self, rows: Iterable[tuple[bytes, bytes]]) -> None:
+        """Take on the table rows of this partition, before any frame.
+
+        Rows of KPIs that are gone or defined anew are deleted: their state means something else.
+        """
+        told: Told = ([], [], [])
+        for key, data in rows:
+            try:
+                series = read_row(data)
+            except msgspec.DecodeError:
+                series = None
+            state = self.states.get(series.kpi) if series else None
+            if series is None or state is None or state.kpi.fingerprint != series.fingerprint:
+                kpi, dimensions = msgspec.msgpack.decode(key)
+                self._gone.add((kpi, None if dimensions is None else tuple(dimensions)))
+                continue
+            told[0].extend(series.told.windows)
+            told[1].extend(series.told.targets)
+            told[2].extend(series.told.transitions)
+            ended = state.judge.drop_undeclared(series)
+            if series.dimensions is not None:
+                state.restore(series)
+            elif series.kpi in self._watched:
+                self._watched[series.kpi].series = series
+            if ended:
+                self._mark((series.kpi, series.dimensions))[2].extend(ended)
+                told[2].extend(ended)
+        self._again = Closings(tuple(told[0]), tuple(told[1]), tuple(told[2]))
+
+    def dirty_rows(self) -> list[tuple[bytes, bytes | None]]:
+        """The rows to write (None: to delete) for what was applied since the last call."""
+        out: list[tuple[bytes, bytes | None]] = []
+        for (kpi, dimensions), told in self._dirty.items():
+            series = self._series(kpi, dimensions)
+            if series is not None:
+                series.told = Closings(tuple(told[0]), tuple(told[1]), tuple(told[2]))
+                out.append((row_key(kpi, dimensions), row_bytes(series)))
+        out += [(row_key(kpi, dimensions), None) for kpi, dimensions in self._gone]
+        self._dirty, self._gone = {}, set()
+        return out
+
+    def needed_position(self) -> int:
+        """The first offset of the frames log that a restart would need."""
+        needed = self._position + 1
+        for state in self.states.values():
+            if isinstance(state, BaseState):
+                needed = min(needed, min(state.first_positions.values(), default=needed))
+        for watch in self._watched.values():
+            needed = min(needed, min(watch.slices.values(), default=needed))
+        return needed
+
+    def _series(self, kpi: str, dimensions: Dimensions | None) -> Series | None:
+        if dimensions is None:
+            watch = self._watched.get(kpi)
+            return watch.series if watch else None
+        return self.states[kpi].series.get(dimensions)
+
+    def _mark(self, row: RowId) -> Told:
+        self._gone.discard(row)
+        return self._dirty.setdefault(row, ([], [], []))
+
+    # --- frames ----------------------------------------------------------------------------
+
+    def apply(self, data: bytes, position: int) -> Closings:
+        """Apply one frame; `position` is its offset in the frames log, rising.
+
+        Raises `msgspec.DecodeError` when the bytes are not a frame; nothing has changed then.
+        """
+        frame = decode(data)
+        self._position = position
+        again, self._again = self._again, Closings()
+        sources = self._sources.get(frame.topic)
+        if sources is None:
+            return again
+        if sources.is_stale(frame):
+            self.stale_frames += 1
+            return again
+        late = self._take(frame, position)
+        if not frame.last:
+            return _joined(again, Closings(late=late))
+        sources.take(frame)
+        return _joined(again, self._advance(frame.topic, late))
+
+    def finish(self, topic: str, watermark_ms: int) -> Closings:
+        """Close what ends by a watermark without any frame, for files that have come to their end."""
+        return self._advance(topic, 0, watermark_ms)
+
+    def _take(self, frame: Frame, position: int) -> int:
+        late = 0
+        for block in frame.blocks:
+            state = self.states.get(block.kpi)
+            if isinstance(state, BaseState) and state.kpi.fingerprint == block.fingerprint:
+                late += state.take(block, frame.partition, position)
+        for kpi, slices in frame.active.items():
+            if kpi in self._watched:
+                self._watched[kpi].take(slices, position)
+        return late
+
+    def _advance(self, topic: str, late: int, watermark_ms: int | None = None) -> Closings:
+        steps: list[tuple[str, Step]] = []
+        sources = self._sources[topic]
+        for contract in self.plan.contracts_of(topic):
+            now = sources.watermark_ms(contract) if watermark_ms is None else watermark_ms
+            if now is not None:
+                steps += self._advance_contract(contract, now)
+        if not steps and not late:
+            return Closings()
+        for name, state in self.states.items():
+            if isinstance(state, DerivedState):
+                inputs = [self.states[i] for i in state.kpi.inputs]
+                steps.append((name, state.advance(inputs)))
+                used(self.states, state.kpi)
+        return self._closings(steps, late)
+
+    def _advance_contract(self, contract: Contract, watermark_ms: int) -> list[tuple[str, Step]]:
+        steps = []
+        for kpi in self.plan.kpis_of(contract.name):
+            state = self.states[kpi.name]
+            frontier = watermark_ms - kpi.lateness_ms
+            if isinstance(state, BaseState) and (
+                state.frontier_ms is None or frontier > state.frontier_ms
+            ):
+                steps.append((kpi.name, state.advance(frontier)))
+                if kpi.name in self._watched:
+                    self._watch(kpi.name, frontier)
+        return steps
+
+    def _watch(self, kpi: str, frontier_ms: int) -> None:
+        watch = self._watched[kpi]
+        found = watch.advance(frontier_ms)
+        if watch.changed:
+            self._mark((kpi, None))[2].extend(found)
+        self._again = _joined(self._again, Closings(transitions=tuple(found)))
+
+    def _closings(self, steps: Iterable[tuple[str, Step]], late: int) -> Closings:
+        """The steps of all KPIs in event-time order, and their rows marked for writing."""
+        closed: list[tuple[WindowValue, TargetStatus | None]] = []
+        transitions: list[Transition] = []
+        for name, step in steps:
+            for dimensions in step.changed:
+                self._mark((name, dimensions))
+            for window, status, found in step.closed:
+                told = self._mark((name, window.dimensions))
+                told[0].append(window)
+                told[1].extend([status] if status else [])
+                told[2].extend(found)
+                closed.append((window, status))
+                transitions += found
+            for transition in step.transitions:
+                if transition.dimensions in self.states[name].series:
+                    self._mark((name, transition.dimensions))[2].append(transition)
+                transitions.append(transition)
+            for dimensions in step.expired:
+                self._dirty.pop((name, dimensions), None)
+                self._gone.add((name, dimensions))
+        watched, self._again = self._again.transitions, Closings()
+        closed.sort(key=lambda pair: (pair[0].end_ms, self._order[pair[0].kpi]))
+        transitions = sorted([*transitions, *watched], key=lambda t: t.at_ms)
+        targets = tuple(status for _, status in closed if status is not None)
+        return Closings(tuple(w for w, _ in closed), targets, tuple(transitions), late)
+
+    # --- looking at it ---------------------------------------------------------------------
+
+    def views(self) -> list[SeriesView]:
+        """Every series held here, with its open window as it stands; and, with `dimensions` None,
+        what is watched of a KPI as a whole."""
+        current = self.open_windows(latest=True)
+        out = []
+        for name, state in self.states.items():
+            standing = {w.dimensions: w for w in current.get(name, ())}
+            for dimensions, series in state.series.items():
+                out.append(_view(state, series, standing.get(dimensions)))
+        for watch in self._watched.values():
+            if watch.series is not None:
+                out.append(_view(watch.state, watch.series, None))
+        return out
+
+    def open_windows(self, latest: bool = False) -> dict[str, list[WindowValue]]:
+        """The windows not yet closed that hold rows, by KPI; `latest`: of each series only the
+        earliest-ending one that ends after the watermark."""
+        out: dict[str, list[WindowValue]] = {}
+        for name, state in self.states.items():
+            if isinstance(state, BaseState):
+                ends = state.open_ends()
+                out[name] = state.open_windows(self._latest(state, ends) if latest else ends)
+            else:
+                inputs = [self.states[i] for i in state.kpi.inputs]
+                out[name] = state.open_windows(
+                    [out[i] for i in state.kpi.inputs], [i.empty_value() for i in inputs]
+                )
+        return out
+
+    def _latest(self, state: BaseState, ends: list[int]) -> list[int]:
+        """The end of the window that a reader calls the current one."""
+        if state.frontier_ms is None:
+            return ends[-1:]
+        watermark = state.frontier_ms + state.kpi.lateness_ms
+        return [end for end in ends if end > watermark][:1] or ends[-1:]
+
+
+class KpiWatch:
+    """What is watched of a base KPI as a whole: whether any of its series has events."""
+
+    def __init__(self, state: BaseState) -> None:
+        self.state = state
+        self.series: Series | None = None
+        self.slices: dict[int, int] = {}
+        self.changed = False
+
+    def take(self, slices: Iterable[int], position: int) -> None:
+        """Note slices (starts, ms) that hold events, anywhere."""
+        for start in slices:
+            self.slices.setdefault(start, position)
+
+    def advance(self, frontier_ms: int) -> list[Transition]:
+        """Judge the silence up to the frontier, one event after the other."""
+        self.changed = False
+        judge, span = self.state.judge, self.state.kpi.slice_ms
+        out: list[Transition] = []
+        for start in sorted(s for s in self.slices if s + span <= frontier_ms):
+            del self.slices[start]
+            end = start + span
+            if self.series is None:
+                self.series = born(self.state.kpi.name, self.state.kpi.fingerprint, None, start)
+            if end > self.series.last_event_ms:
+                out += judge.silence(judge.kpi_absences, self.series, end, end)
+                self.series.last_event_ms = end
+                self.changed = True
+        if self.series is not None:
+            found = judge.silence(
+                judge.kpi_absences, self.series, self.series.last_event_ms, frontier_ms
+            )
+            out += found
+            self.changed = self.changed or bool(found)
+        return out
+
+
+def _view(state: KpiState, series: Series, current: WindowValue | None) -> SeriesView:
+    phases: Mapping[tuple[str, str], object] = state.judge.phases(series)
+    dimensions = series.dimensions or ()
+    return SeriesView(
+        state.kpi.name,
+        series.dimensions,
+        series.closed,
+        current,
+        state.judge.target(dimensions) if series.dimensions is not None else None,
+        series.status,
+        tuple((end, value) for end, value, _ in series.history),
+        dict(phases),  # type: ignore[arg-type]
+    )
+
+
+def _joined(first: Closings, second: Closings) -> Closings:
+    if not first:
+        return second
+    return Closings(
+        first.windows + second.windows,
+        first.targets + second.targets,
+        first.transitions + second.transitions,
+        first.late + second.late,
+    )

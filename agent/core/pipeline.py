@@ -1,0 +1,95 @@
+"""The whole way of the data without Kafka, in one place: decode, fold, frames, merge, evaluate.
+
+`Pipeline` runs the very core that `run` puts on Kafka, as plain function calls: `replay`, the
+rule tests and the test suite use it. Each source (a file, or a partition in a test) has its own
+watermark, as a Kafka partition has.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from agent.core.decode import Batch
+from agent.core.fold import Added, CountKey, Folder
+from agent.core.merge import Merger
+from agent.core.plan import Plan
+from agent.core.results import Closings, SeriesView, WindowValue
+
+
+class Pipeline:
+    """The core over a fixed set of sources: `sources` is the number of partitions by topic."""
+
+    def __init__(
+        self, plan: Plan, sources: Mapping[str, int] | None = None, state_partitions: int = 1
+    ) -> None:
+        self.plan = plan
+        self.counts: Counter[CountKey] = Counter()
+        self._partitions = {topic: (sources or {}).get(topic, 1) for topic in plan.topics}
+        self._folders = {topic: Folder(plan, topic, state_partitions) for topic in plan.topics}
+        self.mergers = [Merger(plan, p, state_partitions) for p in range(state_partitions)]
+        self._done: dict[str, set[int]] = {topic: set() for topic in plan.topics}
+        self._position = 0
+        for topic, folder in self._folders.items():
+            for partition in range(self._partitions[topic]):
+                folder.assign(partition, None)
+
+    def add(self, batch: Batch) -> Added:
+        """Decode, judge and fold a batch of one topic."""
+        added = self._folders[batch.topic].add(batch)
+        self.counts.update(added.counts)
+        return added
+
+    def flush(self, clock_ms: int = 0) -> Closings:
+        """Send the frames of what was added, merge them and close what can be closed.
+
+        A source that has ended holds nothing back any more.
+        """
+        found: list[Closings] = []
+        for topic, folder in self._folders.items():
+            done = self._done[topic]
+            quiet = dict.fromkeys(done, _ENDED_MS) if len(done) < self._partitions[topic] else {}
+            for target, message in folder.flush(clock_ms, quiet, self._partitions[topic]):
+                found.append(self.mergers[target].apply(message, self._position))
+                self._position += 1
+        return joined(found)
+
+    def end(self, topic: str, partition: int = 0) -> None:
+        """Say that a source has come to its end."""
+        self._done[topic].add(partition)
+
+    def finish(self) -> Closings:
+        """When all sources have ended: close every window that the latest event of its topic is
+        past, by the lateness."""
+        found = [self.flush()]
+        for topic, folder in self._folders.items():
+            times = [s.watermark_ms for s in folder.sources.values() if s.watermark_ms is not None]
+            if times:
+                found += [merger.finish(topic, max(times)) for merger in self.mergers]
+        return joined(found)
+
+    def open_windows(self) -> list[WindowValue]:
+        """The windows that are still open and hold rows, in the order of their ends."""
+        found = [
+            w for merger in self.mergers for ws in merger.open_windows().values() for w in ws
+        ]
+        return sorted(found, key=lambda w: w.end_ms)
+
+    def views(self) -> list[SeriesView]:
+        """Every series, as a board sees it."""
+        return [view for merger in self.mergers for view in merger.views()]
+
+
+_ENDED_MS = 10**15
+"""The quiet of a source that has ended: longer than any `idle_after`, so that it is idle, and so far
+ahead that what it lets pass is bounded by the other sources alone."""
+
+
+def joined(closings: Sequence[Closings]) -> Closings:
+    """Several closings as one, in event-time order."""
+    return Closings(
+        tuple(sorted((w for c in closings for w in c.windows), key=lambda w: w.end_ms)),
+        tuple(sorted((t for c in closings for t in c.targets), key=lambda t: t.window.end_ms)),
+        tuple(sorted((t for c in closings for t in c.transitions), key=lambda t: t.at_ms)),
+        sum(c.late for c in closings),
+    )

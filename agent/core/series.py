@@ -1,0 +1,101 @@
+"""The state of one series, and its row in the table.
+
+A row holds what can not be had again from the frames topic: sealed panes of open windows, how far
+the series is sealed and closed, its last values, its alerts, and what its last step told the
+world (told again after a restart, because the telling may not have been done).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from agent.core.alerts import AlertState
+from agent.core.plan import Dimensions, Scalar
+from agent.core.results import Closings, TargetStatus, WindowValue
+from agent.core.rules import AbsenceState
+
+HISTORY_WINDOWS = 48
+"""Closed windows kept per series, for sparklines and rules that look back."""
+
+State = tuple[Any, ...]
+"""The partial state of a series over a stretch of time: see `agent.core.aggregates`."""
+
+
+class Series(msgspec.Struct, array_like=True):
+    """One series of one KPI; `dimensions` None: what is watched of the KPI as a whole.
+
+    `sealed_ms`: everything before it is in `panes` (pane start to state) and final. `closed_ms`:
+    every window that ends by then has been told. `last_event_ms`: end of the last slice that held
+    an event. `history` is (end_ms, value, events), oldest first; `waiting` holds closed windows by
+    end until the KPIs over this one have used them.
+    """
+
+    kpi: str
+    fingerprint: str
+    dimensions: tuple[Scalar, ...] | None
+    first_ms: int
+    sealed_ms: int
+    closed_ms: int
+    last_event_ms: int
+    panes: dict[int, State] = {}
+    history: list[tuple[int, float | None, int]] = []
+    waiting: dict[int, tuple[float | None, int]] = {}
+    closed: WindowValue | None = None
+    status: TargetStatus | None = None
+    alerts: dict[str, dict[str, AlertState]] = {}
+    absences: dict[str, AbsenceState] = {}
+    judged_ms: int = 0
+    told: Closings = Closings()
+
+    def lowered(self, at_ms: int) -> bool:
+        """Begin earlier, for an event that came after later ones; False once anything is sealed."""
+        if self.sealed_ms > self.first_ms:
+            return False
+        self.first_ms = self.sealed_ms = self.closed_ms = self.last_event_ms = at_ms
+        return True
+
+    def remember(self, window: WindowValue) -> None:
+        """Note a closed window."""
+        self.closed = window
+        self.closed_ms = window.end_ms
+        self.history.append((window.end_ms, window.value, window.events))
+        del self.history[:-HISTORY_WINDOWS]
+
+
+_encoder = msgspec.msgpack.Encoder()
+_rows = msgspec.msgpack.Decoder(Series)
+
+
+def row_key(kpi: str, dimensions: Dimensions | None) -> bytes:
+    """The table key of a series."""
+    return _encoder.encode([kpi, dimensions])
+
+
+def row_bytes(series: Series) -> bytes:
+    """The table row of a series."""
+    return _encoder.encode(series)
+
+
+def read_row(data: bytes) -> Series:
+    """Read a row. Raises `msgspec.DecodeError` when it is not one, or of an older layout."""
+    series = _rows.decode(data)
+    series.panes = {start: tuple(state) for start, state in series.panes.items()}
+    return series
+
+
+def born(kpi: str, fingerprint: str, dimensions: Dimensions | None, at_ms: int) -> Series:
+    """A series whose first event lies in the slice that starts at `at_ms`."""
+    return Series(kpi, fingerprint, dimensions, at_ms, at_ms, at_ms, at_ms)
+
+
+def merged(states: Sequence[State], merge: Any, empty: State) -> State:
+    """Several states as one, in the order given."""
+    if not states:
+        return empty
+    total = states[0]
+    for state in states[1:]:
+        total = merge(total, state)
+    return total
