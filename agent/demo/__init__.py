@@ -1,1 +1,1 @@
-"""`kpi-agent demo`: a company that does not exist, or a real retailer's year, through the real agent."""
+"""`kpi-agent demo`: a made-up company, or a real retailer's year, through the real agent."""

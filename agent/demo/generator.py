@@ -3,8 +3,8 @@
 `Company.messages(tick)` gives what is sent in one tenth of a second, whatever was asked before: any
 chunking of time gives the same messages. Nothing here reads a clock or writes anywhere.
 
-Like real feeds, these hold a little of everything that goes wrong (`Rates`): broken events, repeated
-ones, late ones, events of types that no contract knows, and tombstones.
+Like real feeds, these hold a little of everything that goes wrong (`Rates`): broken events,
+repeated ones, late ones, events of types that no contract knows, and tombstones.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from agent.demo import story
 
 TICK_MS = 100
 BACKFILL_SECONDS = 300
-"""So much history is sent at the start: every window and sparkline has something to show at once."""
+"""So much history is sent at the start: every sparkline has something to show at once."""
 
 Event = dict[str, Any]
 
@@ -45,7 +45,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """Messages a second when the company is neither quiet nor busy, and shares of what goes wrong."""
+    """Messages a second on an average hour of the day, and shares of what goes wrong."""
 
     visits: float = 26.0
     orders: float = 6.5
@@ -87,7 +87,7 @@ class Company:
     def messages(self, tick: int) -> list[Message]:
         """The messages of one tick."""
         # A seed of its own for each tick: no state to carry, nothing to replay.
-        random = Random(f"{self._seed}:{tick}")
+        random = Random(f"{self._seed}:{tick}")  # noqa: S311 - a story, not a secret
         at_ms = self.start_ms + tick * TICK_MS
         at_seconds = tick * TICK_MS / 1000
         sent: list[Message] = []

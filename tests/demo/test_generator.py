@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from itertools import chain
+from itertools import chain, pairwise
 from typing import Any
 
 import pytest
@@ -53,7 +53,7 @@ def test_another_seed_gives_other_messages(company: Company) -> None:
 
 def test_how_time_is_cut_changes_nothing(company: Company) -> None:
     cuts = [0, 1, 2, 17, 40, 99, 100]
-    parts = [company.between(a, b) for a, b in zip(cuts, cuts[1:], strict=False)]
+    parts = [company.between(a, b) for a, b in pairwise(cuts)]
     assert list(chain(*parts)) == list(company.between(0, 100))
 
 

@@ -95,10 +95,16 @@ class Truth:
             made[key] = Figure(found[0], sum(one.events for one in given))
         return made
 
-    def latest_ms(self, type_name: str | None) -> int:
-        """The newest event time of a type."""
-        of_type = "true" if type_name is None else f"type = '{type_name}'"
-        found = self._db.execute(f"select max(time_ms) from events where {of_type}").fetchone()
+    def events_of(self, types: Sequence[str] | None) -> int:
+        """How many events are of these types; None: of any."""
+        of_types = "true" if types is None else f"type in {tuple(types)}"
+        found = self._db.execute(f"select count(*) from events where {of_types}").fetchone()
+        assert found is not None
+        return int(found[0])
+
+    def latest_ms(self) -> int:
+        """The newest event time."""
+        found = self._db.execute("select max(time_ms) from events").fetchone()
         assert found is not None
         return int(found[0])
 

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from confluent_kafka import Consumer
+
+from agent.demo.generator import Company, Message
+from agent.demo.retail import Timelapse
+from agent.demo.sender import Sender
+from agent.kafka.embedded import EmbeddedBroker
+
+DATA = Path(__file__).parents[2] / "examples" / "retail" / "retail-invoices.ndjson.gz"
+
+
+def read(bootstrap: str, topics: list[str], count: int) -> list[tuple[str, bytes, bytes]]:
+    consumer = Consumer(
+        {"bootstrap.servers": bootstrap, "group.id": "test", "auto.offset.reset": "earliest"}
+    )
+    consumer.subscribe(topics)
+    found: list[tuple[str, bytes, bytes]] = []
+    deadline = time.monotonic() + 30
+    while len(found) < count and time.monotonic() < deadline:
+        for record in consumer.consume(1000, timeout=0.5):
+            if record.error() is None:
+                key, value = record.key(), record.value()
+                found.append((str(record.topic()), key or b"", value or b""))
+    consumer.close()
+    return found
+
+
+async def test_history_arrives_at_once_and_exactly_as_it_was_made() -> None:
+    with EmbeddedBroker() as broker:
+        company = Company(time.time_ns() // 1_000_000)
+        sender = Sender(broker.address)
+        telling = asyncio.create_task(sender.tell_company(company))
+        history = list(company.between(company.first_tick, 0))
+        await asyncio.wait_for(_sent(sender, len(history)), 15)
+        telling.cancel()
+        await sender.close()
+        found = await asyncio.to_thread(
+            read, broker.address, ["visits", "orders", "support", "feedback", "work"], sender.sent
+        )
+    assert len(found) == sender.sent
+    assert not Counter(map(_plain, history)) - Counter(found)
+
+
+async def test_the_retailers_year_goes_out_in_its_order_by_customer() -> None:
+    with EmbeddedBroker() as broker:
+        year = Timelapse(DATA, days_per_second=400)
+        sender = Sender(broker.address)
+        await asyncio.wait_for(sender.tell_year(year), 20)
+        await sender.close()
+        found = await asyncio.to_thread(read, broker.address, ["retail"], len(year.events))
+    assert Counter(value for _, _, value in found) == Counter(e.value for e in year.events)
+    customer = b"17850"
+    assert [v for _, k, v in found if k == customer] == [
+        e.value for e in year.events if e.key == customer
+    ]
+
+
+async def test_the_year_takes_as_long_as_it_says() -> None:
+    with EmbeddedBroker() as broker:
+        year = Timelapse(DATA, days_per_second=2)
+        sender = Sender(broker.address)
+        telling = asyncio.create_task(sender.tell_year(year))
+        await asyncio.sleep(1.2)
+        telling.cancel()
+        await sender.close()
+        first = datetime(2010, 12, 1, 8, 26)
+        two_days = sum(e.at <= first + timedelta(days=2) for e in year.events)
+        three_days = sum(e.at <= first + timedelta(days=3) for e in year.events)
+        assert two_days <= sender.sent <= three_days
+
+
+async def _sent(sender: Sender, count: int) -> None:
+    while sender.sent < count:  # noqa: ASYNC110
+        await asyncio.sleep(0.05)
+
+
+def _plain(message: Message) -> tuple[str, bytes, bytes]:
+    return message.topic, message.key, message.value

@@ -1,0 +1,226 @@
+"""Every closed value of the agent equals DuckDB's answer to the same SQL over the same events."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from agent.core.results import Outcome, WindowValue
+from agent.core.sketches import QUANTILE_ERROR
+
+from .answers import Answers, replayed
+from .truth import Figure, Key, Truth
+from .workload import events, ndjson
+
+HERE = Path(__file__).parent
+RETAIL = HERE.parents[1] / "examples" / "retail"
+
+GENERATED_COLUMNS = {
+    "id": "varchar",
+    "type": "varchar",
+    "occurred": "bigint",
+    "region": "varchar",
+    "channel": "varchar",
+    "employee": "bigint",
+    "customer": "varchar",
+    "amount": "double",
+    "response_seconds": "double",
+    "score": "bigint",
+}
+RETAIL_COLUMNS = {
+    "id": "varchar",
+    "type": "varchar",
+    "occurred_at": "timestamp",
+    "customer": "varchar",
+    "country": "varchar",
+    "units": "bigint",
+    "mean_unit_price": "double",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One rule set over one file of events: what the agent says, and how to ask DuckDB."""
+
+    declared: Mapping[str, Any]
+    answers: Answers
+    truth: Truth
+
+    def type_of(self, kpi: str) -> str | None:
+        """The event type of a KPI; None: all types."""
+        source = self.declared["kpis"][kpi]["from"]
+        everything = self.declared["events"][source].get("type_field") == "none"
+        return None if everything else source
+
+    def figures(self, name: str) -> dict[Key, Figure]:
+        """What DuckDB says of a KPI."""
+        kpi = self.declared["kpis"][name]
+        if isinstance(kpi["from"], list):
+            return self.truth.derived(kpi, {i: self.figures(i) for i in kpi["from"]})
+        timezone = self.declared["defaults"].get("timezone", "UTC")
+        return self.truth.figures(kpi, self.type_of(name), timezone)
+
+    def of_nothing(self, name: str) -> float | None:
+        """What DuckDB says of a KPI without events."""
+        kpi = self.declared["kpis"][name]
+        if isinstance(kpi["from"], list):
+            nothing = Figure(0, 0)
+            inputs = {i: {((), 0, 0): nothing} for i in kpi["from"]}
+            return self.truth.derived(kpi, inputs)[(), 0, 0].value
+        return self.truth.of_nothing(kpi, self.type_of(name))
+
+
+def generated(folder: Path, rules: str, **shape: int) -> Case:
+    path = folder / f"{rules}.ndjson"
+    path.write_bytes(ndjson(events(**shape)))
+    declared = yaml.safe_load(next((HERE / rules).glob("*.yaml")).read_text())
+    truth = Truth(path, "occurred", GENERATED_COLUMNS)
+    return Case(declared, replayed(HERE / rules, path), truth)
+
+
+def traffic(folder: Path) -> Case:
+    """A hundred minutes of a busy shop, out of order by up to two seconds."""
+    return generated(
+        folder,
+        "rules_traffic",
+        seed=4,
+        count=20_000,
+        first_ms=1_700_000_000_000,
+        step_ms=300,
+        disorder_ms=2_000,
+    )
+
+
+def seasons(folder: Path) -> Case:
+    """Fifteen months of a slow shop, over three changes of the clock."""
+    return generated(
+        folder,
+        "rules_calendar",
+        seed=5,
+        count=22_000,
+        first_ms=1_293_800_000_000,
+        step_ms=1_800_000,
+        disorder_ms=7_200_000,
+        customers=300,
+    )
+
+
+def retail(_folder: Path) -> Case:
+    """The real retailer's year."""
+    path = RETAIL / "retail-invoices.ndjson.gz"
+    declared = yaml.safe_load((RETAIL / "rules" / "retail.yaml").read_text())
+    time = "epoch_ms(timezone('Europe/London', occurred_at))"
+    return Case(declared, replayed(RETAIL / "rules", path), Truth(path, time, RETAIL_COLUMNS))
+
+
+CASES = {"traffic": traffic, "seasons": seasons, "retail": retail}
+
+
+def kpis_of(file: Path) -> list[str]:
+    return list(yaml.safe_load(file.read_text())["kpis"])
+
+
+EVERY_KPI = [
+    *(("traffic", kpi) for kpi in kpis_of(HERE / "rules_traffic" / "traffic.yaml")),
+    *(("seasons", kpi) for kpi in kpis_of(HERE / "rules_calendar" / "seasons.yaml")),
+    *(("retail", kpi) for kpi in kpis_of(RETAIL / "rules" / "retail.yaml")),
+]
+
+
+@pytest.fixture(scope="module")
+def cases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Case]:
+    folder = tmp_path_factory.mktemp("oracle")
+    return {name: make(folder) for name, make in CASES.items()}
+
+
+@pytest.mark.parametrize(("case", "kpi"), EVERY_KPI)
+def test_every_window_equals_what_duckdb_says(cases: dict[str, Case], case: str, kpi: str) -> None:
+    asked = cases[case]
+    expected = asked.figures(kpi)
+    actual = asked.answers.windows[kpi]
+    assert expected, "the case has no events for this KPI: it proves nothing"
+    assert set(expected) <= set(actual)
+    sql = asked.declared["kpis"][kpi]["value"]
+    tolerance = QUANTILE_ERROR * 1.0001 if "quantile" in sql else 1e-9
+    for key, figure in expected.items():
+        assert actual[key].events == figure.events, key
+        assert_close(actual[key].value, figure.value, tolerance, key)
+
+
+@pytest.mark.parametrize(("case", "kpi"), EVERY_KPI)
+def test_windows_without_events_say_what_sql_says_of_no_rows(
+    cases: dict[str, Case], case: str, kpi: str
+) -> None:
+    asked = cases[case]
+    expected = asked.figures(kpi)
+    empty = {k: w for k, w in asked.answers.windows[kpi].items() if k not in expected}
+    sql = asked.declared["kpis"][kpi]["value"]
+    ended = {(dims, end) for dims, _, end in expected}
+    for (dims, start, end), window in empty.items():
+        assert window.events == 0
+        if sql.startswith("retention"):
+            # Of the customers that were there, none came back; of none, there is no share.
+            nothing = 0.0 if (dims, start) in ended else None
+        else:
+            nothing = asked.of_nothing(kpi)
+        assert_close(window.value, nothing, 1e-9, (dims, start, end))
+
+
+@pytest.mark.parametrize(("case", "kpi"), EVERY_KPI)
+def test_windows_whose_time_is_over_are_closed_and_the_others_open(
+    cases: dict[str, Case], case: str, kpi: str
+) -> None:
+    asked = cases[case]
+    for key, window in asked.answers.windows[kpi].items():
+        over_ms = key[2] + asked.answers.lateness_ms[kpi]
+        assert window.open == (over_ms > asked.answers.latest_ms), key
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_disorder_within_the_lateness_loses_no_event(cases: dict[str, Case], case: str) -> None:
+    asked = cases[case]
+    of_interest = asked.truth.events_of(list(asked.declared["events"]))
+    everything = any(e.get("type_field") == "none" for e in asked.declared["events"].values())
+    total = asked.truth.events_of(None)
+    folded = total if everything else of_interest
+    expected = {Outcome.FOLDED: folded} | (
+        {Outcome.IGNORED: total - folded} if total > folded else {}
+    )
+    assert asked.answers.outcomes == expected
+
+
+# The figures that came with the data: calendar months in Europe/London, Dec 2010 to Dec 2011.
+PLACED = (1630, 1127, 1134, 1537, 1324, 1736, 1577, 1541, 1408, 1897, 2130, 2887, 839)
+CUSTOMERS = (948, 783, 798, 1020, 899, 1079, 1051, 993, 980, 1302, 1425, 1711, 686)
+
+
+@pytest.mark.parametrize(
+    ("kpi", "figures"), [("invoices_placed", PLACED), ("active_customers", CUSTOMERS)]
+)
+def test_the_retailers_published_months_come_out(
+    cases: dict[str, Case], kpi: str, figures: tuple[int, ...]
+) -> None:
+    windows = sorted(cases["retail"].answers.windows[kpi].values(), key=lambda w: w.start_ms)
+    assert [window.value for window in windows] == list(figures)
+    assert [window.open for window in windows] == [False] * 12 + [True]
+
+
+def assert_close(actual: float | None, expected: float | None, tolerance: float, key: Key) -> None:
+    """Equal within a relative tolerance; what is no finite number is no value."""
+    if expected is None or not math.isfinite(expected):
+        assert actual is None, key
+    else:
+        assert actual is not None, key
+        assert actual == pytest.approx(expected, rel=tolerance, abs=1e-12), key
+
+
+def test_no_window_is_told_twice(cases: dict[str, Case]) -> None:
+    for case in cases.values():
+        told: list[WindowValue] = case.answers.told
+        assert len({(w.kpi, w.dimensions, w.start_ms) for w in told}) == len(told)
