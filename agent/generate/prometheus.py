@@ -113,7 +113,7 @@ def _labels(plan: Plan, rule: Rule, kpi: Kpi, severity: Severity) -> dict[str, s
     objectives = sorted(o.name for o in plan.objectives.values() if kpi.name in o.kpis)
     # One label for all dimensions: Alertmanager inhibits by labels of equal name, and two series
     # stay apart where a dimension is called like one of these labels.
-    series = ",".join(f"{name}={{{{ $labels.{name} }}}}" for name in kpi.by)
+    series = templates.series_text(kpi.by, ",")
     labels = dict(rule.labels) | {
         "severity": severity,
         "rule": rule.name,
@@ -129,20 +129,20 @@ def _labels(plan: Plan, rule: Rule, kpi: Kpi, severity: Severity) -> dict[str, s
 def _annotations(
     rule: Rule, kpi: Kpi, severity: Severity, condition: str, links: Links
 ) -> dict[str, str]:
-    told = templates.annotation(rule.summary, rule, kpi, severity)
-    described = templates.annotation(rule.description, rule, kpi, severity)
-    texts = {
-        "summary": told or templates.plain_summary(rule, kpi, condition),
+    told = templates.annotation(rule.summary, rule, kpi, severity, condition)
+    described = templates.annotation(rule.description, rule, kpi, severity, condition)
+    return {
+        "summary": told or templates.plain_summary(kpi, condition),
         "description": described or _description(rule, kpi, condition),
-        "runbook_url": templates.literal(rule.runbook or "") or f"{links.runbooks}/kpi-alert.md",
+        "runbook_url": templates.literal(rule.runbook or f"{links.runbooks}/kpi-alert.md"),
         "dashboard_url": _board(kpi, links),
     }
-    return texts
 
 
 def _description(rule: Rule, kpi: Kpi, condition: str) -> str:
-    value = templates.annotation("{{ value | humanize }}", rule, kpi, "info")
-    unit = f" {kpi.unit}" if kpi.unit else ""
+    ratio = kpi.unit == "ratio"
+    value = templates.value_text(rule, kpi, " | humanizePercentage" if ratio else " | humanize")
+    unit = f" {kpi.unit}" if kpi.unit and not ratio else ""
     return (
         f"{templates.literal(kpi.title)}{templates.where(kpi.by)} is {value}{unit}. "
         f"The rule {rule.name}: {templates.literal(condition)}."

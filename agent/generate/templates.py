@@ -12,40 +12,40 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from jinja2 import TemplateSyntaxError, nodes
-from jinja2.sandbox import SandboxedEnvironment
 
 from agent.core.plan import AbsenceRule, Kpi, Rule, Severity
+from agent.core.templates import NO_VALUE, environment
 from agent.generate import names
-
-PLAIN_NUMBER = 'printf "%.6g"'
 
 FILTERS: Mapping[str, str] = {
     "humanize": "humanize",
     "humanize_duration": "humanizeDuration",
-    "duration": "humanizeDuration",
     "humanize_percentage": "humanizePercentage",
-    "percentage": "humanizePercentage",
-    "percent": "humanizePercentage",
+    "humanize_timestamp": "humanizeTimestamp",
     "upper": "toUpper",
     "lower": "toLower",
     "title": "title",
     "string": "",
+    "float": "",
 }
-"""Filters that both sides have, by their name in the language."""
+"""Filters without arguments that both sides have: Prometheus' name by the language's."""
 
 
-def annotation(template: str, rule: Rule, kpi: Kpi, severity: Severity) -> str | None:
+def annotation(
+    template: str, rule: Rule, kpi: Kpi, severity: Severity, condition: str
+) -> str | None:
     """A rule's text as a Prometheus annotation template.
 
-    None when the text is empty, or has an expression that Prometheus can't render.
+    `condition` is what the template reads as `bound`. None when the text is empty, or has an
+    expression that Prometheus can't render.
     """
     if not template.strip():
         return None
     try:
-        parsed = SandboxedEnvironment().parse(template)
+        parsed = environment().parse(template)
     except TemplateSyntaxError:
         return None
-    values = _constants(rule, kpi, severity)
+    values = _constants(rule, kpi, severity) | {"bound": condition}
     parts: list[str] = []
     for node in parsed.body:
         if not isinstance(node, nodes.Output):
@@ -58,15 +58,20 @@ def annotation(template: str, rule: Rule, kpi: Kpi, severity: Severity) -> str |
     return "".join(parts).strip()
 
 
-def plain_summary(rule: Rule, kpi: Kpi, condition: str) -> str:
+def plain_summary(kpi: Kpi, condition: str) -> str:
     """What is told of a rule whose own text can't be carried over."""
     return f"{literal(kpi.title)}: {literal(condition)}{where(kpi.by)}"
 
 
 def where(dimensions: Iterable[str]) -> str:
     """The series in words: ` (region={{ $labels.region }})`, empty without dimensions."""
-    inside = ", ".join(f"{name}={{{{ $labels.{name} }}}}" for name in dimensions)
+    inside = series_text(dimensions)
     return f" ({inside})" if inside else ""
+
+
+def series_text(dimensions: Iterable[str], between: str = ", ") -> str:
+    """`region={{ $labels.region }}` for each dimension."""
+    return between.join(f"{name}={{{{ $labels.{name} }}}}" for name in dimensions)
 
 
 def literal(text: str) -> str:
@@ -74,25 +79,25 @@ def literal(text: str) -> str:
     return text.replace("{{", '{{ "{{" }}')
 
 
-def value_query(kpi: Kpi, rule: Rule) -> str:
-    """A template pipeline that gives the query's result: the rule's value of the alert's series."""
+def value_text(rule: Rule, kpi: Kpi, pipe: str) -> str:
+    """The rule's value of the alert's own series through a filter, or that there is none."""
     on_current = not isinstance(rule, AbsenceRule) and rule.on == "current"
-    return series_query(names.current_metric(kpi) if on_current else kpi.metric, kpi.by)
+    metric = names.current_metric(kpi) if on_current else kpi.metric
+    number = f"{{{{ . | first | value{pipe} }}}}"
+    return f"{{{{ with {_query(metric, kpi.by)} }}}}{number}{{{{ else }}}}{NO_VALUE}{{{{ end }}}}"
 
 
-def series_query(metric: str, by: Iterable[str], fixed: Iterable[tuple[str, str]] = ()) -> str:
-    """`printf "max(metric{region=%q})" $labels.region | query`, for the alert's own series.
+def _query(metric: str, by: Iterable[str]) -> str:
+    """`printf "max(metric{region=%q})" $labels.region | query`: the alert's own series.
 
     `%q` quotes as Go does, and PromQL strings have Go's escapes.
     """
     by = tuple(by)
-    inside = [f"{name}={names.quoted(value)}" for name, value in fixed]
-    inside += [f"{name}=%q" for name in by]
-    query = f"max({metric}{{{','.join(inside)}}})" if inside else f"max({metric})"
     if not by:
-        return f"query {names.quoted(query)}"
+        return f"query {names.quoted(f'max({metric})')}"
+    inside = ",".join(f"{name}=%q" for name in by)
     arguments = " ".join(f"$labels.{name}" for name in by)
-    return f"printf {names.quoted(query)} {arguments} | query"
+    return f"printf {names.quoted(f'max({metric}{{{inside}}})')} {arguments} | query"
 
 
 def _constants(rule: Rule, kpi: Kpi, severity: Severity) -> dict[str, str]:
@@ -100,11 +105,12 @@ def _constants(rule: Rule, kpi: Kpi, severity: Severity) -> dict[str, str]:
     return {
         "rule": rule.name,
         "severity": severity,
+        "state": "firing",
         "kpi": kpi.name,
         "title": kpi.title,
         "unit": kpi.unit or "",
-        "owner": rule.owner or kpi.owner or "",
-        "team": rule.team or kpi.team or "",
+        "owner": rule.owner or kpi.owner or NO_VALUE,
+        "team": rule.team or kpi.team or NO_VALUE,
     }
 
 
@@ -114,28 +120,45 @@ def _piece(node: nodes.Expr, rule: Rule, kpi: Kpi, values: Mapping[str, str]) ->
         return literal(node.data)
     pipe = ""
     while isinstance(node, nodes.Filter) and node.node is not None:
-        if node.name not in FILTERS or node.args or node.kwargs:
+        step = _filter(node)
+        if step is None:
             return None
-        name = FILTERS[node.name]
-        pipe = f" | {name}{pipe}" if name else pipe
+        pipe = step + pipe
         node = node.node
+    if isinstance(node, nodes.Getattr) and isinstance(node.node, nodes.Name):
+        return _member(node.node.name, node.attr, pipe, rule, kpi)
     return _named(node.name, pipe, rule, kpi, values) if isinstance(node, nodes.Name) else None
 
 
-def _named(name: str, pipe: str, rule: Rule, kpi: Kpi, values: Mapping[str, str]) -> str | None:
-    """A variable of the template, through Prometheus' filters."""
-    if name in kpi.by:
+def _filter(node: nodes.Filter) -> str | None:
+    """One step of a Go pipeline, empty where nothing is to be done."""
+    digits = node.args[0] if node.args else nodes.Const(0)
+    if node.name == "round" and isinstance(digits, nodes.Const) and not node.kwargs:
+        return f' | printf "%.{int(digits.value)}f"'
+    if node.name not in FILTERS or node.args or node.kwargs:
+        return None
+    return f" | {FILTERS[node.name]}" if FILTERS[node.name] else ""
+
+
+def _member(mapping: str, name: str, pipe: str, rule: Rule, kpi: Kpi) -> str | None:
+    """`dimensions.region` or `labels.area`."""
+    if mapping == "dimensions" and name in kpi.by:
         return f"{{{{ $labels.{name}{pipe} }}}}"
+    if mapping == "labels" and name in rule.labels:
+        return _constant(rule.labels[name], pipe)
+    return None
+
+
+def _named(name: str, pipe: str, rule: Rule, kpi: Kpi, values: Mapping[str, str]) -> str | None:
+    """A variable of the template. Those that the language has come before dimensions, as there."""
+    if name in values:
+        return _constant(values[name], pipe)
     if name == "value":
-        return _first(value_query(kpi, rule), pipe)
-    if name == "events":
-        return _first(series_query(names.WINDOW_EVENTS, kpi.by, [("kpi", kpi.name)]), pipe)
-    if name in values and pipe:
-        return f"{{{{ {names.quoted(values[name])}{pipe} }}}}"
-    return literal(values[name]) if name in values else None
+        return value_text(rule, kpi, pipe or ' | printf "%.10g"')
+    if name == "series" and not pipe:
+        return series_text(kpi.by)
+    return f"{{{{ $labels.{name}{pipe} }}}}" if name in kpi.by else None
 
 
-def _first(query: str, pipe: str) -> str:
-    """The first sample of a query; "no value" when there is none."""
-    number = f"{{{{ . | first | value{pipe or f' | {PLAIN_NUMBER}'} }}}}"
-    return f"{{{{ with {query} }}}}{number}{{{{ else }}}}no value{{{{ end }}}}"
+def _constant(text: str, pipe: str) -> str:
+    return f"{{{{ {names.quoted(text)}{pipe} }}}}" if pipe else literal(text)

@@ -1,4 +1,4 @@
-"""A small company's plan, built by hand: every kind of KPI, target and rule that has a generated form."""
+"""A small company's plan: every kind of KPI, target and rule that has a generated form."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def company() -> Plan:
             target=Target(at_most=240, warn_at_most=200),
             overrides=(TargetOverride({"region": "apac"}, Target(at_most=300)),),
         ),
-        kpi("revenue", "gbp", by=("region", "instance"), target=Target(at_least=100)),
+        kpi("revenue", "gbp", by=("region", "pod"), target=Target(at_least=100)),
         kpi("visits", None, window=CalendarWindow("month", "Europe/London")),
         kpi("orders", None, window=CalendarWindow("month", "Europe/London")),
         kpi(
@@ -147,7 +147,13 @@ def company() -> Plan:
             level("critical", "value > 600", "value < 480"),
             labels={"area": "support"},
         ),
-        threshold("odd_revenue", "revenue", level("info", "value < 10"), summary="{% if x %}{% endif %}"),
+        threshold(
+            "odd_revenue",
+            "revenue",
+            level("info", "value < 10"),
+            summary="{% if value > 3 %}odd{% endif %}",
+            on="current",
+        ),
         absence("no_orders", "orders"),
     ]
     objectives = [
