@@ -1,0 +1,329 @@
+"""Stage 2 on Kafka: a Faust app whose one agent merges frames and says what they close.
+
+The order that nothing may change, in rounds over whatever frames have come: apply the frames →
+write the rows that changed and wait for the changelog's acknowledgement → tell the world and wait
+→ acknowledge the frames that are not needed any more. Faust commits acknowledged frames up to the
+first gap. A crash anywhere repeats a round: rows carry what they last told, so nothing is lost,
+and consumers drop repeated keys.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import tempfile
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import faust
+from faust.types import TP
+
+from agent.core.merge import Merger
+from agent.core.plan import Plan
+from agent.core.results import Closings, SeriesView
+from agent.errors import EnvironmentFault, InternalError
+from agent.kafka.client import METADATA_MAX_AGE_MS, faust_credentials
+from agent.kafka.progress import MergeProgress
+from agent.kafka.publish import Publisher, Send, acknowledged
+from agent.kafka.table import Event, StateTable
+from agent.kafka.topics import TopicNames
+from agent.settings import Settings
+
+log = logging.getLogger(__name__)
+
+ROUND_SECONDS = 0.25  # a round at the latest after this, though more frames are waiting
+TICK_SECONDS = 0.5
+COMMIT_SECONDS = 1.0
+DAY_SECONDS = 86_400.0
+FRAMES_BUFFER = 8_192
+STOP_TIMEOUT_SECONDS = 10.0
+
+Told = Callable[[Closings], None]
+
+
+@dataclass(slots=True)
+class _Held:
+    """One state partition held here. `waiting` are frames not acknowledged yet, oldest first."""
+
+    merger: Merger
+    high: int
+    waiting: deque[Event] = field(default_factory=deque)
+    last: Event | None = None
+    closings: list[Closings] = field(default_factory=list)
+
+
+class MergeStage:
+    """Stage 2 of this worker. `state_partitions` is the number of the frames topic's partitions."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        plan: Plan,
+        publisher: Publisher,
+        state_partitions: int,
+        progress: MergeProgress,
+    ) -> None:
+        self._settings = settings
+        self._plan = plan
+        self._publisher = publisher
+        self._state_partitions = state_partitions
+        self._progress = progress
+        self._names = TopicNames.of(settings)
+        self._held: dict[int, _Held] = {}
+        self._epoch = 0
+        self._round_at = 0.0
+        self._frames_since_round = 0
+        self._failure: BaseException | None = None
+        self._stopping = asyncio.Event()
+        self._scratch: tempfile.TemporaryDirectory[str] | None = None
+        self._app, self._table = self._new_app()
+
+    @property
+    def partitions(self) -> frozenset[int]:
+        """The state partitions held here and ready."""
+        return frozenset(self._held)
+
+    def views(self) -> list[SeriesView]:
+        """The series held here."""
+        return [view for held in self._held.values() for view in held.merger.views()]
+
+    def stop(self) -> None:
+        """Ask `run` to commit, leave the group and return."""
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Merge until `stop`. Raises what makes it impossible to go on."""
+        starting = asyncio.create_task(self._app.start())
+        try:
+            await self._watch(starting)
+        finally:
+            await self._close(starting)
+
+    async def _watch(self, starting: asyncio.Task[Any]) -> None:
+        tick = time.monotonic()
+        while not self._stopping.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), TICK_SECONDS)
+            if self._failure is not None:
+                raise self._failure
+            if starting.done() and (error := starting.exception()) is not None:
+                raise error
+            if self._app.crashed:
+                raise self._app.crash_reason or InternalError("the Faust app crashed")
+            gap, tick = time.monotonic() - tick, time.monotonic()
+            if gap > self._settings.session_timeout:
+                # The process slept: others may hold these partitions by now.
+                self._drop(f"this worker slept for {gap:.0f} s")
+                raise EnvironmentFault(f"this worker slept for {gap:.0f} s and starts anew")
+
+    async def _close(self, starting: asyncio.Task[Any]) -> None:
+        self._drop("stopping")
+        starting.cancel()
+        try:
+            async with asyncio.timeout(STOP_TIMEOUT_SECONDS):
+                await asyncio.wait([starting])
+                await self._app.stop()
+        except TimeoutError:
+            log.warning("the Faust app did not stop within %.0f s", STOP_TIMEOUT_SECONDS)
+        if self._scratch is not None:
+            self._scratch.cleanup()
+
+    # ---- the Faust app
+
+    def _new_app(self) -> tuple[faust.App, StateTable]:
+        settings = self._settings
+        app = faust.App(
+            f"{settings.group}-merge",
+            broker=[f"aiokafka://{address}" for address in settings.bootstrap],
+            broker_credentials=faust_credentials(settings),
+            store="memory://" if settings.data_dir is None else "rocksdb://?driver=rocksdict",
+            datadir=self._data_folder(),
+            Table=StateTable,
+            topic_allow_declare=False,  # `topics.ensure` makes them
+            topic_disable_leader=True,
+            topic_partitions=self._state_partitions,
+            autodiscover=False,
+            web_enabled=False,
+            stream_wait_empty=False,
+            stream_recovery_delay=0.0,
+            stream_buffer_maxsize=FRAMES_BUFFER,
+            consumer_auto_offset_reset="earliest",
+            consumer_metadata_max_age_ms=METADATA_MAX_AGE_MS,
+            consumer_max_fetch_size=8 * 1024 * 1024,
+            broker_max_poll_records=5_000,
+            broker_commit_interval=COMMIT_SECONDS,
+            # Frames of unfinished slices stay unacknowledged: no sign of a stuck agent.
+            broker_commit_livelock_soft_timeout=DAY_SECONDS,
+            stream_processing_timeout=DAY_SECONDS,
+            broker_session_timeout=settings.session_timeout,
+            broker_heartbeat_interval=settings.session_timeout / 4,
+            producer_acks=-1,
+            producer_compression_type="lz4",
+            producer_linger=0.005,
+            worker_redirect_stdouts=False,
+        )
+        frames = app.topic(
+            self._names.frames, key_type=bytes, value_type=bytes, key_serializer="raw",
+            value_serializer="raw", allow_empty=True,
+        )  # fmt: skip
+        changelog = app.topic(
+            self._names.series, key_type=bytes, value_type=bytes, key_serializer="raw",
+            value_serializer="raw", partitions=self._state_partitions, compacting=True, acks=False,
+            internal=True, maxsize=131_072, allow_empty=True,
+        )  # fmt: skip
+        table = app.Table(
+            "series", key_type=bytes, value_type=bytes, partitions=self._state_partitions,
+            changelog_topic=changelog,
+        )  # fmt: skip
+        table.on_recover(self._recovered)
+        app.on_partitions_revoked.connect(self._revoked, weak=False)
+        app.agent(frames, name="merge")(self._merge)
+        return app, cast(StateTable, table)
+
+    def _data_folder(self) -> Path:
+        """Faust wants a folder even when it keeps everything in memory."""
+        if self._settings.data_dir is not None:
+            return self._settings.data_dir / "faust"
+        self._scratch = tempfile.TemporaryDirectory(prefix="kpi-agent-")
+        return Path(self._scratch.name)
+
+    # ---- partitions
+
+    async def _revoked(self, *_: Any, **__: Any) -> None:
+        self._drop("the group is being rearranged")
+
+    def _drop(self, why: str) -> None:
+        """Forget all mergers. They are rebuilt from the table, even for partitions that stay: in
+        between somebody else may have held them."""
+        self._epoch += 1
+        if self._held:
+            log.info("put down %d state partitions: %s", len(self._held), why)
+        self._held = {}
+        self._progress.held(None)
+
+    async def _recovered(self) -> None:
+        """The table is complete: build the mergers of the partitions that are ours now."""
+        self._drop("the table was recovered")
+        epoch = self._epoch
+        started = time.monotonic()
+        ours = sorted(
+            tp.partition
+            for tp in self._app.assignor.assigned_actives()
+            if tp.topic == self._names.frames
+        )
+        try:
+            ends = await self._app.consumer.highwaters(*(TP(self._names.frames, p) for p in ours))
+            stored = await asyncio.to_thread(self._table.rows_of, ours)
+            for partition, (high, _) in stored.items():
+                self._check_position(partition, high, ends)
+            held = await asyncio.to_thread(self._build, stored)
+        except Exception as error:
+            self._failure = error
+            return
+        if epoch == self._epoch:
+            self._held = held
+            self._progress.held(frozenset(held))
+            log.info(
+                "took on %d state partitions with %d series in %.2f s",
+                len(held), sum(len(rows) for _, rows in stored.values()),
+                time.monotonic() - started,
+            )  # fmt: skip
+
+    def _build(self, stored: Any) -> dict[int, _Held]:
+        held = {}
+        for partition, (high, rows) in stored.items():
+            merger = Merger(self._plan, partition, self._state_partitions)
+            merger.restore(rows)
+            held[partition] = _Held(merger, high)
+        return held
+
+    def _check_position(self, partition: int, high: int, ends: Any) -> None:
+        end = ends.get(TP(self._names.frames, partition))
+        if end is not None and high >= end:
+            raise EnvironmentFault(
+                f"topic {self._names.frames} partition {partition} ends at {end}, but topic "
+                f"{self._names.series} holds state up to {high}: the frames were made anew",
+                f"Stop all agents, delete both topics ({self._names.frames} and "
+                f"{self._names.series}) and start again.",
+            )
+
+    # ---- frames
+
+    async def _merge(self, stream: Any) -> None:
+        """The agent. It never raises: what goes wrong ends in `_failure`, and the stage anew."""
+        async for event in stream.noack().events():
+            try:
+                self._apply(event)
+                if stream.channel.empty() or time.monotonic() - self._round_at > ROUND_SECONDS:
+                    await self._round()
+                    self._round_at = time.monotonic()
+                else:
+                    await asyncio.sleep(0)
+            except Exception as error:
+                log.exception("the merge can not go on, and starts anew")
+                self._failure = error
+                self._drop("a failure")
+
+    def _apply(self, event: Event) -> None:
+        """Apply one frame. One that can't be applied is counted and passed over."""
+        message = event.message
+        held = self._held.get(message.partition)
+        if held is None:
+            return  # not ours: left unacknowledged for its owner
+        frame = message.value
+        # What waits for its acknowledgement must not hold on to its bytes.
+        message.value = None
+        event.value = None
+        held.waiting.append(event)
+        held.last = event
+        held.high = max(held.high, message.offset)
+        self._frames_since_round += 1
+        try:
+            closings = held.merger.apply(frame or b"", message.offset)
+        except Exception as error:
+            log.exception(
+                "frame at offset %d of partition %d passed over", message.offset, message.partition
+            )
+            self._progress.frame_failed(message.partition, message.offset, error)
+            return
+        if closings:
+            held.closings.append(closings)
+
+    async def _round(self) -> None:
+        """Write what changed, tell it, acknowledge what is not needed any more."""
+        started, epoch = time.monotonic(), self._epoch
+        work = [held for held in self._held.values() if held.last is not None]
+        closings = [(held, held.closings) for held in work]
+        for held in work:
+            held.closings = []
+        needed = [(held, held.merger.needed_position()) for held in work]
+        rows = 0
+        for held in work:
+            dirty = held.merger.dirty_rows()
+            if dirty and held.last is not None:
+                rows += len(dirty)
+                await self._table.write(held.last, dirty, held.high)
+        written, self._table.written = self._table.written, []
+        await acknowledged(written)
+        if epoch != self._epoch:
+            return  # taken away meanwhile: whoever has it now tells it
+        sends: list[Send] = []
+        told = [one for _, several in closings for one in several]
+        for one in told:
+            sends += await self._publisher.closings(self._plan, one)
+        await acknowledged(sends)
+        if epoch != self._epoch:
+            return
+        self._acknowledge(needed)
+        self._progress.round(self._frames_since_round, rows, told, time.monotonic() - started)
+        self._frames_since_round = 0
+
+    def _acknowledge(self, needed: Iterable[tuple[_Held, int]]) -> None:
+        for held, position in needed:
+            while held.waiting and held.waiting[0].message.offset < position:
+                held.waiting.popleft().ack()

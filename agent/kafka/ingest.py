@@ -1,0 +1,376 @@
+"""Stage 1 on Kafka: fetch, fold, flush, commit.
+
+The order that nothing may change: fold records → send the frames that cover them, and the dead
+letters and late records among them → wait for the broker's acknowledgements → commit. An error
+in between ends the run, and a new one reads again from what was committed; frames are cumulative,
+so what was sent twice counts once.
+
+One lock is held while the folders' partitions are in use, so that a rebalance waits for the fold
+and flushes before it gives partitions away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import numpy as np
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
+from aiokafka.errors import CommitFailedError, IllegalStateError
+from aiokafka.structs import OffsetAndMetadata
+
+from agent.core.decode import Batch
+from agent.core.fold import Added, Folder, Resume
+from agent.core.plan import Plan
+from agent.kafka.client import connection
+from agent.kafka.progress import IngestProgress
+from agent.kafka.publish import Publisher, Record, Send, acknowledged
+from agent.kafka.quiet import QuietWatch
+from agent.settings import Settings
+
+log = logging.getLogger(__name__)
+
+POLL_MS = 80  # long enough for a batch worth folding, short against the flush interval
+MAX_POLL_RECORDS = 50_000
+MAX_FETCH_BYTES = 32 * 1024 * 1024
+MAX_PARTITION_FETCH_BYTES = 8 * 1024 * 1024
+COMMIT_TIMEOUT_SECONDS = 10.0
+TOPIC_CHECK_SECONDS = 5.0
+
+
+@dataclass(slots=True)
+class _Fold:
+    """A fold under way, with the records that its verdicts point at."""
+
+    topic: str
+    records: list[Record]
+    result: asyncio.Future[Added]
+    started: float = field(default_factory=time.monotonic)
+
+
+class Ingest:
+    """Stage 1 of this worker: one consumer, one folder per source topic."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        plan: Plan,
+        publisher: Publisher,
+        admin: AIOKafkaAdminClient,
+        state_partitions: int,
+        progress: IngestProgress,
+        wall_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    ) -> None:
+        self._settings = settings
+        self._publisher = publisher
+        self._admin = admin
+        self._progress = progress
+        self._wall_ms = wall_ms
+        self._topics = plan.topics
+        self._folders = {t: Folder(plan, t, state_partitions) for t in plan.topics}
+        self._group = f"{settings.group}-ingest"
+        self._lock = asyncio.Lock()
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="fold")
+        self._consumer = self._new_consumer()
+        self._quiet = QuietWatch(settings.session_timeout)
+        self._folds: list[_Fold] = []
+        self._sends: list[Send] = []
+        self._telling: asyncio.Task[None] | None = None
+        self._failure: BaseException | None = None
+        self._stopping = False
+
+    def stop(self) -> None:
+        """Ask `run` to flush, commit, leave the group and return."""
+        self._stopping = True
+
+    async def run(self) -> None:
+        """Read until `stop`. Raises what makes it impossible to go on without a gap."""
+        subscribing = asyncio.create_task(self._keep_subscribed())
+        try:
+            await self._consumer.start()
+            await self._loop()
+            async with self._lock:
+                await self._flush_all()
+        finally:
+            subscribing.cancel()
+            # A cancelled run (a crash of the other stage) must not wait for acknowledgements.
+            await self._consumer.stop()
+            self._executor.shutdown(wait=True, cancel_futures=True)
+            if self._telling is not None:
+                self._telling.cancel()
+            self._progress.forget_all()
+
+    def _new_consumer(self) -> AIOKafkaConsumer:
+        return AIOKafkaConsumer(
+            **connection(self._settings),
+            group_id=self._group,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed",
+            partition_assignment_strategy=[RoundRobinPartitionAssignor],
+            max_poll_records=MAX_POLL_RECORDS,
+            fetch_max_bytes=MAX_FETCH_BYTES,
+            max_partition_fetch_bytes=MAX_PARTITION_FETCH_BYTES,
+            session_timeout_ms=int(self._settings.session_timeout * 1000),
+            heartbeat_interval_ms=int(self._settings.session_timeout * 1000 / 4),
+        )
+
+    async def _keep_subscribed(self) -> None:
+        """Subscribe to the source topics that exist, and to the others as they appear."""
+        subscribed: tuple[str, ...] = ()
+        try:
+            while not self._stopping and len(subscribed) < len(self._topics):
+                there = set(await self._admin.list_topics())
+                found = tuple(t for t in self._topics if t in there)
+                self._progress.missing_topics([t for t in self._topics if t not in there])
+                if found != subscribed:
+                    self._consumer.subscribe(list(found), listener=_Listener(self))
+                    subscribed = found
+                await asyncio.sleep(0.2 if not found else TOPIC_CHECK_SECONDS)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:  # told by the loop, which can end the run
+            self._failure = error
+
+    # ---- the loop
+
+    async def _loop(self) -> None:
+        flush_at = time.monotonic() + self._settings.flush_interval
+        while not self._stopping:
+            self._raise_failure()
+            self._quiet.tick(time.monotonic(), self._wall_ms())
+            if not self._consumer.subscription():
+                await asyncio.sleep(POLL_MS / 1000)
+                continue
+            async with self._lock:
+                records = await self._consumer.getmany(timeout_ms=POLL_MS)
+                await self._finish_folds()
+                self._start_folds(records)
+                if time.monotonic() >= flush_at:
+                    flush_at = time.monotonic() + self._settings.flush_interval
+                    await self._flush()
+            # The lock is fair, but a rebalance needs the loop to get at it.
+            await asyncio.sleep(0)
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+    def _start_folds(self, fetched: Mapping[TopicPartition, Sequence[Record]]) -> None:
+        """Hand what was fetched to the folding thread, one batch a topic."""
+        by_topic: dict[str, list[tuple[int, Sequence[Record]]]] = {}
+        for tp, records in fetched.items():
+            # A partition whose resume point is not known yet will be read again from there.
+            if records and tp.partition in self._folders[tp.topic].sources:
+                by_topic.setdefault(tp.topic, []).append((tp.partition, records))
+                self._quiet.fetched(tp, self._wall_ms())
+        loop = asyncio.get_running_loop()
+        for topic, parts in by_topic.items():
+            records = [record for _, part in sorted(parts, key=lambda p: p[0]) for record in part]
+            batch = make_batch(topic, sorted(parts, key=lambda p: p[0]))
+            result = loop.run_in_executor(self._executor, self._folders[topic].add, batch)
+            self._folds.append(_Fold(topic, records, result))
+
+    async def _finish_folds(self) -> None:
+        """Wait for the folds under way, count what they found, send on what they refused."""
+        folds, self._folds = self._folds, []
+        for fold in folds:
+            added = await fold.result
+            self._progress.folded(fold.topic, added, time.monotonic() - fold.started)
+            for row, reject in added.rejects:
+                self._sends.append(
+                    await self._publisher.dead_letter(
+                        fold.records[row], reject.reason.value, reject.detail, reject.contract
+                    )
+                )
+            for row, contract in added.late:
+                self._sends.append(await self._publisher.late(fold.records[row], contract))
+
+    # ---- flush and commit
+
+    async def _flush(self) -> None:
+        """Make frames and send them; their acknowledgement and commit go on in the background."""
+        if self._telling is not None:
+            if not self._telling.done():
+                return  # the broker is slow: the next flush tells it all
+            self._telling.result()
+        await self._finish_folds()
+        started = time.monotonic()
+        frames, commits = await self._make_frames()
+        sends, self._sends = self._sends + await self._publisher.frames(frames), []
+        self._telling = asyncio.create_task(self._tell(sends, commits, started, len(frames)))
+
+    async def _flush_all(self) -> None:
+        """Flush and commit everything now."""
+        if self._telling is not None:
+            await self._telling
+        await self._flush()
+        if self._telling is not None:
+            await self._telling
+
+    async def _make_frames(
+        self,
+    ) -> tuple[list[tuple[int, bytes]], dict[TopicPartition, OffsetAndMetadata]]:
+        frames: list[tuple[int, bytes]] = []
+        commits: dict[TopicPartition, OffsetAndMetadata] = {}
+        loop = asyncio.get_running_loop()
+        for topic, folder in self._folders.items():
+            if not folder.sources:
+                continue
+            quiet = await self._quiet_ms(topic, folder.sources)
+            count = len(self._consumer.partitions_for_topic(topic) or ()) or len(folder.sources)
+            clock_ms = self._wall_ms()
+            frames += await loop.run_in_executor(
+                self._executor, folder.flush, clock_ms, quiet, count
+            )
+            for partition, commit in folder.commits().items():
+                tp = TopicPartition(topic, partition)
+                commits[tp] = OffsetAndMetadata(commit.offset, commit.metadata)
+            for partition, source in folder.sources.items():
+                self._progress.watermark(topic, partition, source.watermark_ms)
+        return frames, commits
+
+    async def _quiet_ms(self, topic: str, partitions: Iterable[int]) -> dict[int, int | None]:
+        quiet: dict[int, int | None] = {}
+        for partition in partitions:
+            tp = TopicPartition(topic, partition)
+            try:
+                position = await self._consumer.position(tp)
+                end = self._consumer.highwater(tp)
+                answered_ms = self._consumer.last_poll_timestamp(tp)
+            except (IllegalStateError, AssertionError):  # just being taken away
+                quiet[partition] = None
+                continue
+            if end is not None:
+                self._progress.lag(topic, partition, max(0, end - position))
+            at_end = end is not None and position >= end
+            quiet[partition] = self._quiet.quiet_ms(tp, answered_ms if at_end else None)
+        return quiet
+
+    async def _tell(
+        self,
+        sends: list[Send],
+        commits: dict[TopicPartition, OffsetAndMetadata],
+        started: float,
+        frames: int,
+    ) -> None:
+        """Wait for the acknowledgements, then commit. A lost membership is no failure: the group
+        gives the partitions out again, and whoever gets them reads from the last commit."""
+        await acknowledged(sends)
+        self._progress.flushed(frames, time.monotonic() - started)
+        if not commits:
+            return
+        try:
+            await asyncio.wait_for(self._consumer.commit(commits), COMMIT_TIMEOUT_SECONDS)
+        except (CommitFailedError, IllegalStateError) as error:
+            log.warning("offsets not committed, the group is being rearranged: %s", error)
+        except TimeoutError:
+            log.warning("offsets not committed within %.0f s", COMMIT_TIMEOUT_SECONDS)
+        else:
+            self._quiet.alive(time.monotonic())
+
+    # ---- rebalances
+
+    async def give_back(self, partitions: Iterable[TopicPartition]) -> None:
+        """Flush, commit and forget partitions that are being taken away."""
+        async with self._lock:
+            lost = [tp for tp in partitions if tp.partition in self._folders[tp.topic].sources]
+            if not lost:
+                return
+            try:
+                await self._flush_all()
+            except Exception as error:
+                self._failure = error
+            for tp in lost:
+                self._folders[tp.topic].revoke(tp.partition)
+                self._quiet.forget(tp)
+                self._progress.forget(tp.topic, tp.partition)
+            log.info("gave back %d source partitions", len(lost))
+
+    async def take_on(self, partitions: Sequence[TopicPartition]) -> None:
+        """Go on with partitions from where their last owner committed."""
+        async with self._lock:
+            try:
+                await self._resume(partitions)
+            except Exception as error:
+                self._failure = error
+
+    async def _resume(self, partitions: Sequence[TopicPartition]) -> None:
+        if not partitions:
+            log.info("no source partitions for this worker: others hold them all")
+            return
+        committed = await self._admin.list_consumer_group_offsets(
+            self._group, partitions=list(partitions)
+        )
+        ends = await self._consumer.end_offsets(list(partitions))
+        known = {tp.topic for tp, at in committed.items() if at.offset >= 0}
+        for tp in partitions:
+            at = committed.get(tp)
+            resume = self._resume_at(tp, at, ends[tp], tp.topic in known)
+            self._folders[tp.topic].assign(tp.partition, resume)
+            self._consumer.seek(tp, resume.offset)
+            self._quiet.begin(tp, self._wall_ms())
+        self._quiet.alive(time.monotonic())
+        self._progress.assigned(len(partitions))
+        log.info("took on %d source partitions", len(partitions))
+
+    def _resume_at(
+        self, tp: TopicPartition, at: OffsetAndMetadata | None, end: int, topic_known: bool
+    ) -> Resume:
+        """Where to go on: the commit, or where the settings say that a new topic begins."""
+        if at is not None and 0 <= at.offset <= end:
+            resume = Resume.parse(at.offset, at.metadata or "")
+            if resume.covered <= end:
+                return resume
+        if at is not None and at.offset >= 0:
+            log.warning(
+                "topic %s partition %d ends at %d, before what was read of it: it was made anew, "
+                "and is read from its start",
+                tp.topic, tp.partition, end,
+            )  # fmt: skip
+            return Resume(0, 0, None, None)
+        # A partition added to a topic that is being read is read whole.
+        if self._settings.start_from == "latest" and not topic_known:
+            return Resume(end, end, None, None)
+        return Resume(0, 0, None, None)
+
+
+class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # untyped
+    """Passes rebalances on. aiokafka swallows what a listener raises: `Ingest` keeps its own."""
+
+    def __init__(self, ingest: Ingest) -> None:
+        self._ingest = ingest
+
+    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        await self._ingest.give_back(sorted(revoked))
+
+    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        await self._ingest.take_on(sorted(assigned))
+
+
+def make_batch(topic: str, parts: Sequence[tuple[int, Sequence[Record]]]) -> Batch:
+    """One batch of a topic's records, in the order (partition, offset) that they come in."""
+    total = sum(len(records) for _, records in parts)
+    values: list[bytes | None] = []
+    partitions = np.empty(total, np.int32)
+    offsets = np.empty(total, np.int64)
+    timestamps = np.empty(total, np.int64)
+    start = 0
+    for partition, records in parts:
+        stop = start + len(records)
+        values += [record.value for record in records]
+        partitions[start:stop] = partition
+        first, last = records[0].offset, records[-1].offset
+        if last - first == len(records) - 1:
+            offsets[start:stop] = np.arange(first, last + 1)
+        else:  # compaction or transaction markers left gaps
+            offsets[start:stop] = np.fromiter((r.offset for r in records), np.int64, len(records))
+        timestamps[start:stop] = np.fromiter((r.timestamp for r in records), np.int64, len(records))
+        start = stop
+    return Batch(topic, values, partitions, offsets, timestamps)

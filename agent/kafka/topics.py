@@ -1,0 +1,165 @@
+"""The topics that the agent writes: their names, how they are made, and whether they serve."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+
+from agent.errors import EnvironmentFault
+from agent.settings import Settings
+
+DAY_MS = 24 * 3_600_000
+MOST_REPLICAS = 3
+APPEAR_TIMEOUT_SECONDS = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class TopicNames:
+    """The names of the topics that the agent writes."""
+
+    frames: str
+    series: str
+    board: str
+    dead_letters: str
+    late: str
+    values: str
+    alerts: str
+
+    @classmethod
+    def of(cls, settings: Settings) -> TopicNames:
+        """The names that the settings give."""
+        prefix = settings.topic_prefix
+        return cls(
+            frames=settings.frames_topic or f"{prefix}-frames",
+            series=settings.series_topic or f"{prefix}-series",
+            board=settings.board_topic or f"{prefix}-board",
+            dead_letters=settings.dead_letters_topic or f"{prefix}-dead-letters",
+            late=settings.late_topic or f"{prefix}-late",
+            values=settings.values_topic,
+            alerts=settings.alerts_topic,
+        )
+
+    def configs(self) -> Mapping[str, Mapping[str, str]]:
+        """The configuration of each topic, where the agent creates it.
+
+        Frames are needed again only for slices that were unfinished: three days leave time to
+        mend an outage over a weekend. What people read is kept for a month.
+        """
+        compact = {"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.3"}
+        month = {"cleanup.policy": "delete", "retention.ms": str(30 * DAY_MS)}
+        frames = {"cleanup.policy": "delete", "retention.ms": str(3 * DAY_MS)}
+        return {
+            self.frames: frames,
+            self.series: compact,
+            self.board: compact,
+            self.dead_letters: month,
+            self.late: month,
+            self.values: month,
+            self.alerts: month,
+        }
+
+
+async def ensure(admin: AIOKafkaAdminClient, settings: Settings) -> tuple[int, list[str]]:
+    """See that all topics are there and serve; make those that are missing.
+
+    Returns the number of state partitions and warnings in words. Raises EnvironmentFault where a
+    topic can't be made or can't serve, and says which.
+    """
+    names = TopicNames.of(settings)
+    if settings.create_topics:
+        await _create_missing(admin, settings, names)
+    counts = await _partition_counts(admin, list(names.configs()))
+    if counts[names.frames] != counts[names.series]:
+        raise EnvironmentFault(
+            f"topic {names.frames} has {counts[names.frames]} partitions and {names.series} has "
+            f"{counts[names.series]}: they must have equally many",
+            "Stop all agents, delete both topics, and start again: what unfinished windows held "
+            "is folded anew from the source topics.",
+        )
+    warnings = []
+    if settings.create_topics and counts[names.frames] != settings.state_partitions:
+        warnings.append(
+            f"topic {names.frames} has {counts[names.frames]} partitions, the setting "
+            f"state_partitions says {settings.state_partitions}: the topic's number is used"
+        )
+    if settings.create_topics:
+        warnings += await _check_policies(admin, names)
+    return counts[names.frames], warnings
+
+
+async def _create_missing(
+    admin: AIOKafkaAdminClient, settings: Settings, names: TopicNames
+) -> None:
+    there = set(await admin.list_topics())
+    brokers = len((await admin.describe_cluster())["brokers"])
+    replicas = settings.replication_factor or min(MOST_REPLICAS, brokers)
+    missing = [
+        NewTopic(name, settings.state_partitions, replicas, topic_configs=dict(config))
+        for name, config in names.configs().items()
+        if name not in there
+    ]
+    if not missing:
+        return
+    response = await admin.create_topics(missing)
+    for topic, code, *message in response.topic_errors:
+        error = for_code(code)
+        if code and error is not TopicAlreadyExistsError:  # another agent was quicker
+            raise EnvironmentFault(
+                f"topic {topic} can't be created: {error.__name__} {message[0] if message else ''}",
+                f"Create it with {settings.state_partitions} partitions and "
+                f"{dict(names.configs()[topic])}, or allow this user to create topics.",
+            )
+
+
+async def _partition_counts(admin: AIOKafkaAdminClient, topics: list[str]) -> dict[str, int]:
+    """The number of partitions by topic. Waits for topics just made to get their leaders."""
+    deadline = asyncio.get_running_loop().time() + APPEAR_TIMEOUT_SECONDS
+    while True:
+        found: list[dict[str, Any]] = await admin.describe_topics(topics)
+        counts = {t["topic"]: len(t["partitions"]) for t in found if not t["error_code"]}
+        absent = sorted(set(topics) - {name for name, count in counts.items() if count})
+        if not absent:
+            return counts
+        if asyncio.get_running_loop().time() > deadline:
+            raise EnvironmentFault(
+                f"these topics are not there: {', '.join(absent)}",
+                "Create them, or let the agent do it: create_topics: true.",
+            )
+        await asyncio.sleep(0.2)
+
+
+async def _check_policies(admin: AIOKafkaAdminClient, names: TopicNames) -> list[str]:
+    """Whether compacted topics are compacted, and only those. Warnings where it can't be seen."""
+    wanted = {n: c["cleanup.policy"] for n, c in names.configs().items()}
+    resources = [
+        ConfigResource(ConfigResourceType.TOPIC, name, configs={"cleanup.policy": None})
+        for name in wanted
+    ]
+    try:
+        responses = await admin.describe_configs(resources)
+    except KafkaError as error:
+        return [f"the configuration of the topics can't be read: {error}"]
+    warnings = []
+    for response in responses:
+        for code, _message, _kind, name, entries in (r[:5] for r in response.resources):
+            if code:
+                warnings.append(f"the configuration of {name} can't be read: {for_code(code)()}")
+                continue
+            policy = next((e[1] for e in entries if e[0] == "cleanup.policy"), "")
+            if wanted[name] == "compact" and "compact" not in policy:
+                raise EnvironmentFault(
+                    f"topic {name} has cleanup.policy={policy}: the state in it would be deleted",
+                    f"kafka-configs.sh --alter --topic {name} --add-config cleanup.policy=compact",
+                )
+            if wanted[name] == "delete" and "compact" in policy:
+                raise EnvironmentFault(
+                    f"topic {name} has cleanup.policy={policy}: compaction would lose records",
+                    f"kafka-configs.sh --alter --topic {name} --add-config cleanup.policy=delete",
+                )
+    return warnings

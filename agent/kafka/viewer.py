@@ -1,0 +1,274 @@
+"""The whole company on every worker: the board topic, one compacted row per series and alert.
+
+Each worker writes the rows of the series that it holds (`BoardWriter`) and reads all rows
+(`CompanyView`), without a consumer group: every worker sees everything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import msgspec
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from agent.core import encode
+from agent.core.plan import Dimensions, Plan, Scalar, Severity, Target
+from agent.core.results import (
+    AlertPhase,
+    Closings,
+    SeriesView,
+    TargetStatus,
+    Transition,
+    WindowValue,
+)
+from agent.kafka.client import connection
+from agent.kafka.publish import Publisher, acknowledged
+from agent.settings import Settings
+
+log = logging.getLogger(__name__)
+
+TICK_SECONDS = 1.0
+MOST_ROWS_A_TICK = 2_000
+POLL_MS = 500
+KEEP_RESOLVED_MS = 3_600_000
+"""For how long after its end an alert stays on the board, by event time."""
+
+
+class SeriesRow(msgspec.Struct, frozen=True, tag="series"):
+    """A series as a row of the board topic."""
+
+    kpi: str
+    dimensions: tuple[Scalar, ...] | None
+    closed: WindowValue | None
+    current: WindowValue | None
+    target: Target | None
+    status: TargetStatus | None
+    history: tuple[tuple[int, float | None], ...]
+    phases: tuple[tuple[str, Severity, AlertPhase], ...]
+
+
+class AlertRow(msgspec.Struct, frozen=True, tag="alert"):
+    """The last step of an alert as a row of the board topic. Times are ms of event time."""
+
+    rule: str
+    severity: Severity
+    kpi: str
+    dimensions: tuple[Scalar, ...] | None
+    phase: AlertPhase
+    at_ms: int
+    value: float | None
+    summary: str
+    description: str
+
+
+Row = SeriesRow | AlertRow
+SeriesId = tuple[str, Dimensions | None]
+AlertId = tuple[str, str, str, Dimensions | None]
+
+_encoder = msgspec.json.Encoder()
+_rows = msgspec.json.Decoder(Row)
+
+
+def series_key(kpi: str, dimensions: Dimensions | None) -> bytes:
+    """The message key of a series."""
+    return _encoder.encode(["series", kpi, dimensions])
+
+
+def alert_key(row: AlertRow) -> bytes:
+    """The message key of an alert."""
+    return _encoder.encode(["alert", row.rule, row.severity, row.kpi, row.dimensions])
+
+
+def to_row(view: SeriesView) -> bytes:
+    """A view as the bytes of its row."""
+    phases = tuple((rule, severity, phase) for (rule, severity), phase in view.phases.items())
+    return _encoder.encode(
+        SeriesRow(
+            view.kpi, view.dimensions, view.closed, view.current, view.target, view.status,
+            view.history, phases,
+        )
+    )  # fmt: skip
+
+
+def to_view(row: SeriesRow) -> SeriesView:
+    """A row as the view that it was made from."""
+    return SeriesView(
+        row.kpi,
+        row.dimensions,  # type: ignore[arg-type]  # None: what is watched of the KPI as a whole
+        row.closed,
+        row.current,
+        row.target,
+        row.status,
+        row.history,
+        {(rule, severity): phase for rule, severity, phase in row.phases},
+    )
+
+
+class CompanyView:
+    """All series of all workers, as the board topic tells of them. `changes` counts its changes."""
+
+    def __init__(self, settings: Settings, topic: str, plan: Plan) -> None:
+        self.plan = plan
+        self.changes = 0
+        self.complete = False
+        self._settings = settings
+        self._topic = topic
+        self._series: dict[bytes, SeriesView] = {}
+        self._alerts: dict[bytes, AlertRow] = {}
+        self._snapshot: list[SeriesView] | None = None
+
+    def snapshot(self) -> list[SeriesView]:
+        """Every declared series. The list is kept until something changes: don't change it."""
+        if self._snapshot is None:
+            self._snapshot = [v for v in self._series.values() if self._is_declared(v)]
+        return self._snapshot
+
+    def alerts(self) -> list[AlertRow]:
+        """The last step of every alert of a declared rule."""
+        return [
+            a
+            for a in self._alerts.values()
+            if a.rule in self.plan.rules and a.kpi in self.plan.kpis
+        ]
+
+    def ids(self) -> Iterable[tuple[bytes, SeriesId]]:
+        """The keys of all series rows, declared or not."""
+        return [(key, (view.kpi, view.dimensions)) for key, view in self._series.items()]
+
+    def take(self, key: bytes, value: bytes | None) -> None:
+        """Take in one record of the board topic. One that can't be read is passed over."""
+        if value is None:
+            self._series.pop(key, None)
+            self._alerts.pop(key, None)
+        else:
+            try:
+                row = _rows.decode(value)
+            except msgspec.DecodeError:
+                return  # written by another version: it will be written anew
+            if isinstance(row, SeriesRow):
+                self._series[key] = to_view(row)
+            else:
+                self._alerts[key] = row
+        self.changes += 1
+        self._snapshot = None
+
+    def replan(self, plan: Plan) -> None:
+        """Show what another plan declares."""
+        self.plan = plan
+        self.changes += 1
+        self._snapshot = None
+
+    async def run(self) -> None:
+        """Read the topic from its beginning, for ever."""
+        consumer = AIOKafkaConsumer(
+            **connection(self._settings), enable_auto_commit=False, auto_offset_reset="earliest"
+        )
+        await consumer.start()
+        try:
+            await self._assign(consumer)
+            while True:
+                fetched = await consumer.getmany(timeout_ms=POLL_MS, max_records=5_000)
+                for records in fetched.values():
+                    for record in records:
+                        if record.key is not None:
+                            self.take(record.key, record.value)
+                    await asyncio.sleep(0)
+                if not self.complete:
+                    self.complete = not fetched and await self._at_end(consumer)
+        finally:
+            await consumer.stop()
+
+    async def _assign(self, consumer: AIOKafkaConsumer) -> None:
+        while not (partitions := consumer.partitions_for_topic(self._topic)):
+            await consumer.topics()
+            partitions = consumer.partitions_for_topic(self._topic)
+            if partitions:
+                break
+            await asyncio.sleep(0.5)
+        tps = [TopicPartition(self._topic, p) for p in sorted(partitions)]
+        consumer.assign(tps)
+        await consumer.seek_to_beginning(*tps)
+
+    async def _at_end(self, consumer: AIOKafkaConsumer) -> bool:
+        ends = await consumer.end_offsets(list(consumer.assignment()))
+        for tp, end in ends.items():
+            if await consumer.position(tp) < end:
+                return False
+        return True
+
+    def _is_declared(self, view: SeriesView) -> bool:
+        kpi = self.plan.kpis.get(view.kpi)
+        # A row of an older declaration may have other dimensions.
+        return kpi is not None and (view.dimensions is None or len(view.dimensions) == len(kpi.by))
+
+
+class BoardWriter:
+    """Writes the rows of the series held here when they change, at most so many a tick."""
+
+    def __init__(
+        self,
+        publisher: Publisher,
+        company: CompanyView,
+        views: Callable[[], list[SeriesView]],
+        is_ours: Callable[[SeriesId], bool],
+    ) -> None:
+        self._publisher = publisher
+        self._company = company
+        self._views = views
+        self._is_ours = is_ours
+        self._written: dict[bytes, SeriesView] = {}
+        self._alerts: dict[bytes, bytes | None] = {}
+
+    def told(self, plan: Plan, closings: Iterable[Closings]) -> None:
+        """Note alerts that changed: they are written at the next tick."""
+        for one in closings:
+            for transition in one.transitions:
+                key, row = alert_row(plan, transition)
+                self._alerts[key] = row
+
+    async def run(self) -> None:
+        """Write, tick by tick, for ever."""
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            await self.tick()
+
+    async def tick(self) -> None:
+        """Write what changed; series whose window closed or whose alerts changed go first."""
+        views = {series_key(v.kpi, v.dimensions): v for v in self._views()}
+        rows: dict[bytes, bytes | None] = dict(self._alerts)
+        changed = [key for key, view in views.items() if self._written.get(key) != view]
+        changed.sort(key=lambda key: _only_current_changed(self._written.get(key), views[key]))
+        for key in changed[:MOST_ROWS_A_TICK]:
+            rows[key] = to_row(views[key])
+        if views and self._company.complete:
+            rows |= dict.fromkeys(self._stale(views), None)
+        if not rows:
+            return
+        self._alerts = {}
+        await acknowledged(await self._publisher.board(rows))
+        for key in changed[:MOST_ROWS_A_TICK]:
+            self._written[key] = views[key]
+        for key in [k for k in self._written if k not in views]:
+            del self._written[key]
+
+    def _stale(self, views: Mapping[bytes, SeriesView]) -> list[bytes]:
+        """Rows of series that expired, or whose KPI is gone."""
+        return [key for key, one in self._company.ids() if key not in views and self._is_ours(one)]
+
+
+def alert_row(plan: Plan, transition: Transition) -> tuple[bytes, bytes | None]:
+    """Key and row of an alert after a step; None takes a removed one off the board."""
+    told: dict[str, Any] = encode.transition_json(plan, plan.rules.get(transition.rule), transition)
+    row = AlertRow(
+        transition.rule, transition.severity, transition.kpi, transition.dimensions,
+        transition.state, transition.at_ms, transition.value, str(told["summary"]),
+        str(told["description"]),
+    )  # fmt: skip
+    return alert_key(row), None if transition.reason == "removed" else _encoder.encode(row)
+
+
+def _only_current_changed(old: SeriesView | None, new: SeriesView) -> bool:
+    return old is not None and (old.closed, old.phases) == (new.closed, new.phases)

@@ -1,0 +1,207 @@
+"""How an agent is run: brokers, topics, ports, folders.
+
+Each setting is read from, in this order: an argument of the command, the environment variable
+`KPI_AGENT_<NAME>`, the settings file (`--settings` or `KPI_AGENT_SETTINGS`; YAML, TOML or
+`NAME=value` lines), its default. What the KPIs are is not a setting: that is in the rules folder.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import yaml
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from agent.errors import EnvironmentFault
+
+PREFIX = "KPI_AGENT_"
+FILE_VARIABLE = "KPI_AGENT_SETTINGS"
+
+
+class Settings(BaseSettings):
+    """The settings of one agent. Durations are seconds. Build it with `load_settings`."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
+
+    brokers: str = Field("localhost:9092", description="host:port of the brokers, by commas")
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
+    sasl_username: str | None = None
+    sasl_password: SecretStr | None = None
+    sasl_password_file: Path | None = Field(None, description="a file that holds the password")
+    ssl_cafile: Path | None = Field(None, description="PEM; default: the system's authorities")
+    ssl_certfile: Path | None = Field(None, description="PEM of the client's certificate")
+    ssl_keyfile: Path | None = Field(None, description="PEM of the client's key")
+    ssl_check_hostname: bool = True
+
+    group: str = Field("kpi-agent", min_length=1, description="prefix of both consumer groups")
+    topic_prefix: str = Field("kpi-agent", min_length=1, description="prefix of internal topics")
+    values_topic: str = Field("kpi-values", min_length=1)
+    alerts_topic: str = Field("kpi-alerts", min_length=1)
+    dead_letters_topic: str | None = Field(None, description="default <topic_prefix>-dead-letters")
+    late_topic: str | None = Field(None, description="default <topic_prefix>-late")
+    frames_topic: str | None = Field(None, description="default <topic_prefix>-frames")
+    series_topic: str | None = Field(None, description="default <topic_prefix>-series")
+    board_topic: str | None = Field(None, description="default <topic_prefix>-board")
+    create_topics: bool = Field(True, description="false: they exist, or the broker makes them")
+    state_partitions: int = Field(8, ge=1, le=256, description="of topics that are created")
+    replication_factor: int | None = Field(
+        None, ge=1, description="of topics that are created; default 3, or as many as brokers"
+    )
+
+    rules: Path = Field(Path("rules"), description="the folder of the declared KPIs")
+    start_from: Literal["earliest", "latest"] = Field(
+        "earliest", description="where reading a topic begins that this group never read"
+    )
+    flush_interval: float = Field(1.0, ge=0.05, le=60, description="between frames")
+    session_timeout: float = Field(
+        15.0, ge=1, le=300, description="after which the group gives a silent worker's share away"
+    )
+    data_dir: Path | None = Field(
+        None, description="where the state is kept for a quick restart; default: in memory"
+    )
+
+    web_host: str = "0.0.0.0"  # noqa: S104  a scrape comes from outside
+    web_port: int = Field(9108, ge=0, le=65535, description="0 takes a free port")
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["text", "json"] = "text"
+
+    @field_validator("brokers")
+    @classmethod
+    def _check_brokers(cls, text: str) -> str:
+        for address in text.split(","):
+            host, _, port = address.strip().rpartition(":")
+            if not host or not port.isdigit():
+                raise ValueError(f"{address.strip()!r} is not host:port")
+        return text
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Self:
+        if self.security_protocol.startswith("SASL"):
+            if not self.sasl_username:
+                raise ValueError(f"{self.security_protocol} needs sasl_username")
+            if self.sasl_password is None and self.sasl_password_file is None:
+                raise ValueError(
+                    f"{self.security_protocol} needs sasl_password or sasl_password_file"
+                )
+        if (self.ssl_certfile is None) != (self.ssl_keyfile is None):
+            raise ValueError("ssl_certfile and ssl_keyfile go together")
+        return self
+
+    @property
+    def bootstrap(self) -> list[str]:
+        """The brokers, one address each."""
+        return [address.strip() for address in self.brokers.split(",")]
+
+    def password(self) -> str | None:
+        """The SASL password itself. Raises EnvironmentFault where its file can't be read."""
+        if self.sasl_password is not None:
+            return self.sasl_password.get_secret_value()
+        if self.sasl_password_file is None:
+            return None
+        try:
+            return self.sasl_password_file.read_text(encoding="utf-8").rstrip("\r\n")
+        except OSError as error:
+            raise EnvironmentFault(
+                f"sasl_password_file can't be read: {error.strerror}: {self.sasl_password_file}"
+            ) from error
+
+
+def load_settings(file: Path | None = None, **arguments: Any) -> Settings:
+    """Settings from arguments (those that are not None), environment and file.
+
+    Raises EnvironmentFault with every problem found, and never the value of a secret.
+    """
+    path = file or (Path(os.environ[FILE_VARIABLE]) if os.environ.get(FILE_VARIABLE) else None)
+    from_file = _read_file(path) if path else {}
+
+    class Loaded(Settings):
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,
+            file_secret_settings: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            return init_settings, env_settings, InitSettingsSource(settings_cls, dict(from_file))
+
+    given = {name: value for name, value in arguments.items() if value is not None}
+    try:
+        return Loaded(**given)
+    except ValidationError as error:
+        raise EnvironmentFault(_explain(error, path)) from None  # its text shows input values
+
+
+def _read_file(path: Path) -> Mapping[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+        if path.suffix in {".yaml", ".yml"}:
+            values = yaml.safe_load(text) or {}
+        elif path.suffix == ".toml":
+            values = tomllib.loads(text)
+        else:
+            values = _read_lines(text)
+    except OSError as error:
+        raise EnvironmentFault(
+            f"the settings file can't be read: {path}: {error.strerror}"
+        ) from error
+    except (yaml.YAMLError, tomllib.TOMLDecodeError, ValueError) as error:
+        raise EnvironmentFault(f"the settings file can't be understood: {path}: {error}") from error
+    if not isinstance(values, dict):
+        raise EnvironmentFault(f"the settings file must hold `name: value` pairs: {path}")
+    return values
+
+
+def _read_lines(text: str) -> dict[str, str]:
+    values = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        stripped = line.strip()
+        if not stripped or stripped.startswith("#"):
+            continue
+        name, equals, value = stripped.removeprefix("export ").partition("=")
+        if not equals:
+            raise ValueError(f"line {number} is not NAME=value")
+        values[name.strip().removeprefix(PREFIX).lower()] = value.strip().strip("\"'")
+    return values
+
+
+def _explain(error: ValidationError, path: Path | None) -> str:
+    lines = ["the settings are not right:"]
+    for problem in error.errors(include_url=False, include_context=False, include_input=False):
+        name = str(problem["loc"][0]) if problem["loc"] else ""
+        message = problem["msg"].removeprefix("Value error, ")
+        if problem["type"] == "extra_forbidden":
+            near = difflib.get_close_matches(name, Settings.model_fields, 1)
+            message = "there is no such setting" + (f"; is {near[0]} meant?" if near else "")
+        lines.append(f"  {name}: {message}" if name else f"  {message}")
+    if path is not None:
+        lines.append(f"(read from the command, {PREFIX}… variables and {path})")
+    return "\n".join(lines)
+
+
+def misspelt_variables(environment: Mapping[str, str]) -> list[str]:
+    """Environment variables that look like a misspelt setting, each with a hint.
+
+    Only close misses: Kubernetes puts variables of its own beside ours, named after services.
+    """
+    hints = []
+    known = {PREFIX + name.upper() for name in Settings.model_fields} | {FILE_VARIABLE}
+    for name in sorted(environment):
+        if name.startswith(PREFIX) and name not in known:
+            near = difflib.get_close_matches(name, known, 1, cutoff=0.9)
+            if near:
+                hints.append(f"{name} is not a setting; is {near[0]} meant?")
+    return hints
