@@ -126,6 +126,8 @@ class BaseState:
         work = _Work([], [], [], [])
         for instant in self._instants(before, frontier_ms, step):
             is_end = self.kpi.window.first_end_after(instant - 1) == instant
+            if not is_end and not self.judge.current_rules:
+                continue
             for series in list(self.series.values()):
                 if is_end and instant > series.closed_ms:
                     self._close_at(series, instant, work)

@@ -147,12 +147,11 @@ class Closings:
 
 @dataclass(frozen=True, slots=True)
 class SeriesView:
-    """One series as a board or a scrape sees it; `dimensions` None: what is watched of the KPI as a
-    whole, which has phases only. `history` is (end_ms, value) of the last closed
+    """One series as a board or a scrape sees it. `history` is (end_ms, value) of the last closed
     windows, oldest first; `phases` is (rule, severity) to phase."""
 
     kpi: str
-    dimensions: Dimensions | None
+    dimensions: Dimensions
     closed: WindowValue | None
     current: WindowValue | None
     target: Target | None

@@ -79,11 +79,11 @@ class CalendarWindow:
 
     def pane_start(self, at_ms: int) -> int:
         """The start of the period that holds the instant."""
-        return _period(self.unit, self.timezone, _local_day(self.timezone, at_ms))[0]
+        return _period_at(self.unit, self.timezone, at_ms)[0]
 
     def first_end_after(self, at_ms: int) -> int:
         """The end of the period that holds the instant."""
-        return _period(self.unit, self.timezone, _local_day(self.timezone, at_ms))[1]
+        return _period_at(self.unit, self.timezone, at_ms)[1]
 
     def start_of(self, end_ms: int) -> int:
         """The start of the period with that end."""
@@ -144,6 +144,19 @@ def ends_between(window: Window, after_ms: int, upto_ms: int) -> Iterator[int]:
 def previous_start(window: Window, end_ms: int) -> int:
     """The start of the window just before the one with that end, without overlap."""
     return window.start_of(window.start_of(end_ms))
+
+
+_last_periods: dict[tuple[CalendarUnit, str], tuple[int, int]] = {}
+"""The period asked for last, of each unit and zone: time moves on slowly, the answer stays."""
+
+
+def _period_at(unit: CalendarUnit, zone: str, at_ms: int) -> tuple[int, int]:
+    """Start and end of the period that holds an instant."""
+    known = _last_periods.get((unit, zone))
+    if known is None or not known[0] <= at_ms < known[1]:
+        known = _period(unit, zone, _local_day(zone, at_ms))
+        _last_periods[unit, zone] = known
+    return known
 
 
 def _local_day(zone: str, at_ms: int) -> date:

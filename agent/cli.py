@@ -1,0 +1,286 @@
+"""The commands of `kpi-agent`. The only place that puts all parts together.
+
+Exit codes: 0 done; 1 the rules or the events' files are wrong, or a check found a difference;
+2 the command line is wrong; 3 the surroundings (broker, port, disk) do not let it run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agent import __version__
+from agent.errors import EnvironmentFault, KpiAgentError, RulesError
+
+if TYPE_CHECKING:
+    from agent.core.plan import Plan
+    from agent.replay import Replayed, Source
+
+OK, WRONG, USAGE, ENVIRONMENT = 0, 1, 2, 3
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; the exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        code: int = options.run(options)
+    except RulesError as error:
+        _say_rules_error(error)
+        return WRONG
+    except EnvironmentFault as error:
+        _say(f"kpi-agent: {error}")
+        return ENVIRONMENT
+    except KpiAgentError as error:
+        _say(f"kpi-agent: {error}")
+        return WRONG
+    except BrokenPipeError:
+        # Whoever read the output has seen enough (`| head`); that is no error.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+    except KeyboardInterrupt:
+        return 130
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="kpi-agent", description="Exact KPIs, targets and alerts over Kafka events."
+    )
+    parser.add_argument("--version", action="version", version=f"kpi-agent {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    _add_check(commands)
+    _add_schema(commands)
+    _add_replay(commands)
+    _add_run(commands)
+    _add_demo(commands)
+    _add_generate(commands)
+    return parser
+
+
+Commands = argparse._SubParsersAction  # noqa: SLF001 - argparse has no public name for it
+
+
+def _command(
+    commands: Commands[argparse.ArgumentParser],
+    name: str,
+    run: Callable[[argparse.Namespace], int],
+    about: str,
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=about, description=f"{about[0].upper()}{about[1:]}.")
+    parser.set_defaults(run=run)
+    return parser
+
+
+# --- check and schema ------------------------------------------------------------------------
+
+
+def _add_check(commands: Commands[argparse.ArgumentParser]) -> None:
+    parser = _command(commands, "check", check, "read the rules and say everything that is wrong")
+    parser.add_argument(
+        "rules", nargs="?", default="rules", metavar="DIR", help="default: rules"
+    )
+    parser.add_argument("--format", choices=("human", "json", "github"), default="human")
+
+
+def check(options: argparse.Namespace) -> int:
+    """`kpi-agent check`."""
+    from agent.spec.load import check as check_rules
+    from agent.spec.report import render
+
+    plan, problems = check_rules(options.rules)
+    sys.stdout.write(render(problems, options.format, color=sys.stdout.isatty()))
+    if plan is None:
+        return WRONG
+    if options.format == "human":
+        print(  # noqa: T201
+            f"{options.rules}: {len(plan.contracts)} events, {len(plan.kpis)} KPIs, "
+            f"{len(plan.rules)} rules, {len(plan.objectives)} objectives: all good"
+        )
+    return OK
+
+
+def _add_schema(commands: Commands[argparse.ArgumentParser]) -> None:
+    _command(commands, "schema", schema, "print the JSON Schema of the rules, for editors")
+
+
+def schema(_options: argparse.Namespace) -> int:
+    """`kpi-agent schema`."""
+    from agent.spec.schema import json_schema
+
+    json.dump(json_schema(), sys.stdout, indent=2, ensure_ascii=False)
+    sys.stdout.write("\n")
+    return OK
+
+
+# --- replay ----------------------------------------------------------------------------------
+
+
+def _add_replay(commands: Commands[argparse.ArgumentParser]) -> None:
+    parser = _command(
+        commands, "replay", replay, "send files of events through the rules, without Kafka"
+    )
+    parser.add_argument("files", nargs="+", metavar="[TOPIC=]FILE", help="NDJSON, plain or gzipped")
+    parser.add_argument("--rules", default="rules", metavar="DIR")
+    parser.add_argument("--format", choices=("table", "json", "csv", "openmetrics"), default="table")
+    parser.add_argument("--kpi", action="append", default=[], metavar="NAME", help="only this KPI")
+    parser.add_argument("--since", type=_instant, metavar="TIME", help="ISO 8601, UTC if naive")
+    parser.add_argument("--until", type=_instant, metavar="TIME", help="ISO 8601, UTC if naive")
+    parser.add_argument(
+        "--now",
+        type=_instant,
+        metavar="TIME",
+        help="what counts as now for events from the future (default: the clock)",
+    )
+
+
+def replay(options: argparse.Namespace) -> int:
+    """`kpi-agent replay`."""
+    from agent.replay import sources
+    from agent.report import Selection, selected, write
+    from agent.spec.load import load
+
+    plan = load(options.rules)
+    _known_kpis(plan, options.kpi)
+    now_ms = options.now if options.now is not None else time.time_ns() // 1_000_000
+    replayed = _replayed(plan, sources(plan, options.files), now_ms)
+    selection = Selection(options.since, options.until, frozenset(options.kpi))
+    write(plan, selected(replayed, selection), options.format, sys.stdout)
+    return OK
+
+
+def _replayed(plan: Plan, files: list[Source], now_ms: int) -> Replayed:
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from agent.replay import replay as run_replay
+
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("replay", total=sum(f.size_bytes for f in files))
+        return run_replay(plan, files, now_ms, lambda size: progress.advance(task, size))
+
+
+def _known_kpis(plan: Plan, names: Sequence[str]) -> None:
+    unknown = sorted(set(names) - set(plan.kpis))
+    if unknown:
+        raise RulesError(
+            f"no KPI is called {', '.join(unknown)}", f"Known are: {', '.join(sorted(plan.kpis))}"
+        )
+
+
+def _instant(text: str) -> int:
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no time; write 2011-03-01 or 2011-03-01T12:00:00Z"
+        ) from None
+    at = at if at.tzinfo else at.replace(tzinfo=UTC)
+    return int(at.timestamp() * 1000)
+
+
+# --- run and demo ----------------------------------------------------------------------------
+
+
+def _add_run(commands: Commands[argparse.ArgumentParser]) -> None:
+    parser = _command(commands, "run", run, "run the agent on Kafka")
+    parser.add_argument("--rules", metavar="DIR", help="default: rules, or KPI_AGENT_RULES")
+    parser.add_argument("--brokers", metavar="HOST:PORT", help="default: KPI_AGENT_BROKERS")
+    parser.add_argument("--settings", type=Path, metavar="FILE", help="or KPI_AGENT_SETTINGS")
+    parser.add_argument("--port", type=int, metavar="N", help="of the board and /metrics")
+
+
+def run(options: argparse.Namespace) -> int:
+    """`kpi-agent run`."""
+    from agent.service import run_agent
+    from agent.settings import load_settings
+
+    settings = load_settings(
+        options.settings,
+        rules=Path(options.rules) if options.rules else None,
+        brokers=options.brokers,
+        web_port=options.port,
+    )
+    return run_agent(settings)
+
+
+def _add_demo(commands: Commands[argparse.ArgumentParser]) -> None:
+    parser = _command(
+        commands, "demo", demo, "run the whole agent on an embedded broker with an example company"
+    )
+    parser.add_argument(
+        "--retail", action="store_true", help="replay a real retailer's year instead"
+    )
+    parser.add_argument("--port", type=int, default=9108, metavar="N", help="default: 9108")
+    parser.add_argument("--seconds", type=float, metavar="N", help="stop after that long")
+
+
+def demo(options: argparse.Namespace) -> int:
+    """`kpi-agent demo`."""
+    from agent.demo.runner import run_demo
+
+    return run_demo(retail=options.retail, port=options.port, seconds=options.seconds)
+
+
+# --- generate --------------------------------------------------------------------------------
+
+
+def _add_generate(commands: Commands[argparse.ArgumentParser]) -> None:
+    parser = _command(
+        commands, "generate", generate, "write Prometheus rules or Grafana boards from the rules"
+    )
+    parser.add_argument("what", choices=("prometheus", "grafana"))
+    parser.add_argument("--rules", default="rules", metavar="DIR")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="default: deploy/prometheus or grafana"
+    )
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; exit 1 where the files differ"
+    )
+
+
+def generate(options: argparse.Namespace) -> int:
+    """`kpi-agent generate`."""
+    from agent.generate.files import differs, write
+    from agent.generate.grafana import grafana_files
+    from agent.generate.prometheus import prometheus_files
+    from agent.spec.load import load
+
+    plan = load(options.rules)
+    what = options.what
+    files = prometheus_files(plan) if what == "prometheus" else grafana_files(plan)
+    out = options.out or Path("deploy/prometheus" if what == "prometheus" else "grafana")
+    if options.check:
+        found = differs(out, files, what)
+        for path in found:
+            _say(f"{path} is not what the rules generate; run: kpi-agent generate {what}")
+        return WRONG if found else OK
+    for path in write(out, files, what):
+        _say(f"wrote {path}")
+    return OK
+
+
+# --- saying it -------------------------------------------------------------------------------
+
+
+def _say_rules_error(error: RulesError) -> None:
+    from agent.spec.problems import SpecError
+    from agent.spec.report import render
+
+    if isinstance(error, SpecError):
+        sys.stderr.write(render(error.problems, color=sys.stderr.isatty()))
+    else:
+        _say(f"kpi-agent: {error}")
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(text + "\n")

@@ -1,0 +1,195 @@
+"""`kpi-agent replay`: files of events through the very same core, without Kafka.
+
+A file is a source of its own, with its own watermark, as a Kafka partition is. `TOPIC=FILE` says
+which topic it stands for; without, the topic is the file's name where a contract has it, else the
+only topic there is, else each record goes to the topics whose contracts name its type.
+"""
+
+from __future__ import annotations
+
+import gzip
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+import msgspec
+import numpy as np
+
+from agent.core.decode import Batch
+from agent.core.pipeline import Pipeline, joined
+from agent.core.plan import Plan
+from agent.core.results import Closings, Outcome, Reason, Reject, WindowValue
+from agent.errors import EnvironmentFault
+
+BATCH_RECORDS = 20_000
+REJECTS_SHOWN = 20
+
+Progress = Callable[[int], None]
+"""Told how many bytes of the files were read since it was last told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One file, and the topics its records may belong to."""
+
+    path: Path
+    topics: tuple[str, ...]
+
+    @property
+    def size_bytes(self) -> int:
+        """The size of the file as it lies there."""
+        return self.path.stat().st_size
+
+
+@dataclass(slots=True)
+class Replayed:
+    """What came out: everything closed, what is still open, and what became of the records."""
+
+    closings: Closings
+    open: list[WindowValue]
+    outcomes: Counter[Outcome] = field(default_factory=Counter)
+    reasons: Counter[Reason] = field(default_factory=Counter)
+    rejects: list[tuple[str, Reject]] = field(default_factory=list)
+
+    @property
+    def records(self) -> int:
+        """How many records the files hold."""
+        return sum(self.outcomes.values())
+
+
+def sources(plan: Plan, files: Sequence[str]) -> list[Source]:
+    """The files named on the command line. Raises EnvironmentFault for one that can't be read."""
+    found = []
+    for name in files:
+        topic, _, rest = name.partition("=")
+        named = bool(rest) and topic in plan.topics
+        path = Path(rest if named else name)
+        if not path.is_file():
+            raise EnvironmentFault(f"{path}: no such file. Name files of events, one JSON a line.")
+        found.append(Source(path, (topic,) if named else _topics(plan, path)))
+    return found
+
+
+def _topics(plan: Plan, path: Path) -> tuple[str, ...]:
+    stem = path.name.split(".")[0]
+    if stem in plan.topics or any(stem == t.rsplit(".", 1)[0] for t in plan.topics):
+        return tuple(t for t in plan.topics if stem in (t, t.rsplit(".", 1)[0]))
+    return plan.topics
+
+
+def replay(
+    plan: Plan, files: Sequence[Source], clock_ms: int, progress: Progress = lambda _: None
+) -> Replayed:
+    """Send all files through the core. `clock_ms` stands for the broker's timestamp of every
+    record: an event further in its future than the contract allows is rejected."""
+    partitions = Counter(topic for source in files for topic in source.topics)
+    pipeline = Pipeline(plan, partitions)
+    taken: Counter[str] = Counter()
+    out = Replayed(Closings(), [])
+    found: list[Closings] = []
+    for source in files:
+        places = {topic: taken[topic] for topic in source.topics}
+        taken.update(source.topics)
+        offset = 0
+        for lines, size in _batches(source.path):
+            for topic, rows in _split(plan, source.topics, lines).items():
+                _add(pipeline, out, source, topic, places[topic], rows, lines, offset, clock_ms)
+            offset += len(lines)
+            found.append(pipeline.flush())
+            progress(size)
+        for topic, place in places.items():
+            pipeline.end(topic, place)
+    found.append(pipeline.finish())
+    out.closings = joined(found)
+    out.open = pipeline.open_windows()
+    return out
+
+
+def _add(
+    pipeline: Pipeline,
+    out: Replayed,
+    source: Source,
+    topic: str,
+    partition: int,
+    rows: Sequence[int],
+    lines: Sequence[bytes],
+    offset: int,
+    clock_ms: int,
+) -> None:
+    whole = len(rows) == len(lines)
+    added = pipeline.add(
+        Batch(
+            topic,
+            lines if whole else [lines[row] for row in rows],
+            np.full(len(rows), partition, np.int32),
+            np.asarray(rows, np.int64) + offset,
+            np.full(len(rows), clock_ms, np.int64),
+        )
+    )
+    for (outcome, _, reason), number in added.counts.items():
+        out.outcomes[outcome] += number
+        if reason is not None:
+            out.reasons[reason] += number
+    room = REJECTS_SHOWN - len(out.rejects)
+    out.rejects += [(str(source.path), reject) for _, reject in added.rejects[:room]]
+
+
+def _split(
+    plan: Plan, topics: Sequence[str], lines: Sequence[bytes]
+) -> dict[str, Sequence[int]]:
+    """Which lines go to which topic. A line goes to one topic: the one whose contract names its
+    type, else the first that takes every event, else the first."""
+    if len(topics) == 1:
+        return {topics[0]: range(len(lines))}
+    named: dict[tuple[tuple[str, ...], str], str] = {}
+    default = topics[0]
+    for topic in reversed(topics):
+        for contract in plan.contracts_of(topic):
+            if contract.type_path is None:
+                default = topic
+            else:
+                named[contract.type_path, contract.type_value] = topic
+    paths = {path for path, _ in named}
+    out: dict[str, list[int]] = {}
+    for row, line in enumerate(lines):
+        out.setdefault(_topic_of(line, paths, named) or default, []).append(row)
+    return dict(out)
+
+
+def _topic_of(
+    line: bytes,
+    paths: set[tuple[str, ...]],
+    named: dict[tuple[tuple[str, ...], str], str],
+) -> str | None:
+    try:
+        event = msgspec.json.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    for path in paths:
+        value = event
+        for step in path:
+            value = value.get(step) if isinstance(value, dict) else None
+        if isinstance(value, str) and (path, value) in named:
+            return named[path, value]
+    return None
+
+
+def _batches(path: Path) -> Iterator[tuple[list[bytes], int]]:
+    """Batches of lines with the bytes read for them. Raises EnvironmentFault for a broken file."""
+    try:
+        with path.open("rb") as raw:
+            magic = raw.peek(2)[:2]
+            stream: IO[bytes] = gzip.open(raw) if magic == b"\x1f\x8b" else raw  # type: ignore[assignment]
+            at = 0
+            lines: list[bytes] = []
+            for line in stream:
+                lines.append(line.rstrip(b"\r\n"))
+                if len(lines) == BATCH_RECORDS:
+                    before, at = at, raw.tell()
+                    yield lines, at - before
+                    lines = []
+            yield lines, raw.tell() - at
+    except (OSError, EOFError) as cause:
+        raise EnvironmentFault(f"{path}: can't be read: {cause}") from cause
