@@ -180,7 +180,7 @@ class Pages:
             await response.write(b"retry: 2000\n\n")
             async for event in self._events():
                 await response.write(event)
-        except (ConnectionError, asyncio.CancelledError):
+        except ConnectionError:
             pass  # the reader went away
         finally:
             self._streams -= 1

@@ -1,0 +1,77 @@
+// Alerts and objectives.
+
+import { el, parts, setData, setHidden, setIcon, setText } from "./dom.js";
+import { makeRing, patchRing } from "./spark.js";
+import { ageText, momentText } from "./times.js";
+
+const PHASES = { firing: "firing", pending: "pending", resolved: "resolved" };
+const WORDS = { met: "On target", at_risk: "At risk", missed: "Missed", no_data: "No data", none: "No target" };
+
+export function makeAlert(alert) {
+  if (alert.quiet) {
+    return el("li", { class: "quiet" }, el("span", { "data-part": "icon", class: "badge" }), el("span", { "data-part": "text" }));
+  }
+  return el("li", { class: "alert" },
+    el("span", { "data-part": "icon", class: "badge" }),
+    el("div", { class: "what" },
+      el("p", { class: "say" }, el("strong", { "data-part": "severity", class: "severity" }), el("span", { "data-part": "summary" })),
+      el("p", { class: "meta" }, el("span", { "data-part": "series" }), el("span", { "data-part": "rule" }), el("span", { "data-part": "since" }), el("span", { "data-part": "owner" })),
+      el("p", { "data-part": "description", class: "more" })),
+    el("a", { "data-part": "runbook", class: "runbook", target: "_blank", rel: "noopener noreferrer" }, "Runbook"));
+}
+
+export function patchAlert(node, alert, eventTimeMs, board) {
+  const p = parts(node);
+  if (alert.quiet) {
+    setIcon(p.icon, "met");
+    const pending = board.alerts.some((a) => a.phase === "pending");
+    return setText(p.text, board.data_until_ms === null ? "No alerts." : pending ? "Nothing fires yet." : "All quiet. No alert is firing.");
+  }
+  setData(node, "phase", alert.phase);
+  setData(node, "severity", alert.severity);
+  setIcon(p.icon, alert.phase === "resolved" ? "resolved" : alert.severity);
+  setText(p.severity, alert.phase === "firing" ? alert.severity : PHASES[alert.phase]);
+  setText(p.summary, alert.summary);
+  setText(p.series, alert.series ? `${alert.title} · ${alert.series}` : alert.title);
+  setText(p.rule, alert.rule);
+  const since = alert.since_ms;
+  const age = since === null ? 0 : eventTimeMs - since;
+  const began = since === null ? "" : momentText(since, eventTimeMs);
+  setText(p.since, since === null ? "" : alert.phase === "resolved" ? `${began}, ${ageText(age)} ago` : `since ${began}, ${ageText(age)}`);
+  setText(p.owner, alert.owner);
+  setText(p.description, alert.description);
+  for (const part of [p.since, p.owner, p.description]) setHidden(part, part.textContent === "");
+  setHidden(p.runbook, alert.runbook === null);
+  if (alert.runbook !== null && p.runbook.getAttribute("href") !== alert.runbook) p.runbook.setAttribute("href", alert.runbook);
+  p.runbook.setAttribute("aria-label", `Runbook of ${alert.rule}`);
+}
+
+export function makeObjective() {
+  return el("article", { class: "card objective" },
+    el("div", { "data-part": "ring", class: "gauge" }, makeRing(), el("span", { "data-part": "icon", class: "badge" })),
+    el("div", { class: "about" },
+      el("h3", { "data-part": "title" }),
+      el("p", { class: "score" }, el("span", { "data-part": "score", class: "number" }), el("span", { "data-part": "word", class: "word" })),
+      el("p", { "data-part": "owner", class: "owner" })),
+    el("ul", { "data-part": "kpis", class: "of" }));
+}
+
+export function patchObjective(node, objective) {
+  const p = parts(node);
+  setData(node, "state", objective.state);
+  setIcon(p.icon, objective.state);
+  patchRing(p.ring.firstElementChild, objective.score);
+  setText(p.title, objective.title);
+  node.title = objective.description;
+  setText(p.score, objective.text);
+  setText(p.word, WORDS[objective.state]);
+  setText(p.owner, objective.owner);
+  const drawn = JSON.stringify(objective.kpis);
+  if (p.kpis.drawn === drawn) return;
+  p.kpis.drawn = drawn;
+  p.kpis.replaceChildren(...objective.kpis.map((kpi) => {
+    const badge = el("span", { class: "badge", "data-state": kpi.state });
+    setIcon(badge, kpi.state);
+    return el("li", {}, badge, el("a", { href: `#kpi-${kpi.name}` }, kpi.title), el("span", { class: "hidden" }, `, ${WORDS[kpi.state]}, weight`), el("span", { class: "weight" }, kpi.weight));
+  }));
+}

@@ -1,0 +1,127 @@
+// A KPI's card: its worst series large, and all series as rows.
+
+import { el, parts, patchList, setData, setHidden, setIcon, setText, svg } from "./dom.js";
+import { drawSpark } from "./spark.js";
+import { momentText } from "./times.js";
+
+const WORDS = { met: "On target", at_risk: "At risk", missed: "Missed", no_data: "No data", none: "No target" };
+const MOST = 500; // rows that the agent gives of one KPI
+const FULL = 1.25; // the attainment bar's right end; the target's mark stands at 1
+
+export function makeKpi(kpi) {
+  const node = el("article", { class: "card kpi", id: `kpi-${kpi.name}` },
+    el("header", {},
+      el("div", {}, el("h3", { "data-part": "title" }), el("p", { "data-part": "owner", class: "owner" })),
+      el("p", { class: "state" }, el("span", { "data-part": "icon", class: "badge" }), el("span", { "data-part": "word", class: "word" }))),
+    el("div", { class: "figure" },
+      el("p", { "data-part": "which", class: "which" }),
+      el("p", { "data-part": "value", class: "number" }),
+      el("p", { "data-part": "current", class: "current" })),
+    svg("svg", { "data-part": "spark", class: "spark", role: "img" }),
+    el("div", { "data-part": "reach", class: "reach" },
+      el("p", { class: "target" }, el("span", { "data-part": "target" }), el("span", { "data-part": "attainment", class: "percent" })),
+      el("div", { "data-part": "meter", class: "meter", role: "meter", "aria-valuemin": "0", "aria-valuemax": "125", "aria-label": "Attainment of the target in per cent" }, el("span", { class: "fill" }), el("span", { class: "mark" }))),
+    el("ul", { "data-part": "rows", class: "rows" }),
+    el("button", { "data-part": "more", class: "more", type: "button", "aria-expanded": "false" }),
+    el("p", { "data-part": "fresh", class: "fresh" }));
+  parts(node).more.addEventListener("click", () => toggle(node));
+  return node;
+}
+
+export function patchKpi(node, kpi, nowMs) {
+  node.kpi = kpi;
+  const p = parts(node);
+  const row = kpi.rows[0] ?? null;
+  const many = kpi.total > 1 || (row !== null && row.series !== "");
+  setData(node, "state", kpi.state);
+  setData(node, "phase", row?.phase ?? "");
+  setText(p.title, kpi.title);
+  p.title.title = kpi.description;
+  setText(p.owner, kpi.owner);
+  setIcon(p.icon, kpi.state);
+  setText(p.word, WORDS[kpi.state]);
+  setText(p.which, many && row ? (kpi.total > 1 ? `${row.series}, worst of ${kpi.total}` : row.series) : "");
+  setHidden(p.which, !many);
+  setText(p.value, row?.text ?? "–");
+  setText(p.current, row === null ? "No window has closed yet" : row.current === null ? "" : `${row.current} in the open window`);
+  if (row) drawSpark(p.spark, row, 64);
+  patchReach(p, row);
+  setHidden(p.rows, kpi.total < 2);
+  if (node.expanded) expand(node);
+  else patchRows(node, kpi.total > 1 ? kpi.rows : []);
+  patchMore(p.more, kpi, node.expanded);
+  setText(p.fresh, freshText(kpi, row, nowMs));
+  setData(p.fresh, "stale", String(kpi.stale));
+}
+
+function freshText(kpi, row, nowMs) {
+  if (kpi.end_ms === null) return `Window ${kpi.window}`;
+  const events = row ? ` · ${row.events.toLocaleString()} ${row.events === 1 ? "event" : "events"}` : "";
+  const end = momentText(kpi.end_ms, nowMs);
+  return `${kpi.stale ? "Stale: nothing since" : "To"} ${end} · window ${kpi.window}${kpi.total > 1 ? "" : events}`;
+}
+
+function patchReach(p, row) {
+  setHidden(p.reach, !row?.target);
+  if (!row?.target) return;
+  setText(p.target, `Target ${row.target}`);
+  setText(p.attainment, row.attainment_text);
+  const part = Math.max(0, Math.min(FULL, row.attainment ?? 0)) / FULL;
+  p.meter.firstElementChild.style.width = `${(part * 100).toFixed(2)}%`;
+  setHidden(p.meter, row.attainment === null);
+  p.meter.setAttribute("aria-valuenow", String(Math.round(Math.min(FULL, row.attainment ?? 0) * 100)));
+  p.meter.setAttribute("aria-valuetext", `${row.attainment_text} of the target`);
+}
+
+function patchRows(node, rows) {
+  patchList(parts(node).rows, rows, (row) => row.key, makeRow, patchRow);
+}
+
+function makeRow() {
+  return el("li", { class: "row" },
+    el("span", { "data-part": "icon", class: "badge" }),
+    el("span", { "data-part": "series", class: "series" }),
+    svg("svg", { "data-part": "spark", class: "spark", role: "img" }),
+    el("span", { "data-part": "value", class: "value" }),
+    el("span", { "data-part": "word", class: "hidden" }));
+}
+
+function patchRow(node, row) {
+  const p = parts(node);
+  setData(node, "state", row.state);
+  setData(node, "phase", row.phase ?? "");
+  setIcon(p.icon, row.state);
+  setText(p.series, row.series);
+  p.series.title = row.target ? `${row.series}: target ${row.target}` : row.series;
+  setText(p.value, row.text);
+  setText(p.word, `, ${WORDS[row.state]}${row.phase ? `, alert ${row.phase}` : ""}`);
+  drawSpark(p.spark, row, 20);
+}
+
+function patchMore(button, kpi, expanded) {
+  const rest = kpi.total - kpi.rows.length;
+  setHidden(button, rest <= 0 && !expanded);
+  const all = kpi.total > MOST ? `the worst ${MOST} of ${kpi.total.toLocaleString()}` : `all ${kpi.total}`;
+  setText(button, expanded ? "Show fewer" : `Show ${all}`);
+  button.setAttribute("aria-expanded", String(Boolean(expanded)));
+}
+
+function toggle(node) {
+  node.expanded = !node.expanded;
+  if (!node.expanded) patchRows(node, node.kpi.rows);
+  else expand(node);
+  patchMore(parts(node).more, node.kpi, node.expanded);
+}
+
+// A board sends few rows a KPI; the rest are asked for only while somebody looks at them.
+async function expand(node) {
+  const name = node.kpi.name;
+  try {
+    const answer = await fetch(`api/v1/kpis/${encodeURIComponent(name)}`, { cache: "no-store" });
+    if (!answer.ok) return;
+    const kpi = await answer.json();
+    if (node.expanded && node.kpi.name === name) patchRows(node, kpi.rows);
+  } catch {
+    // The stream says when the connection is gone; the rows that are there stay.
+  }
+}

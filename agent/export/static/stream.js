@@ -1,0 +1,65 @@
+// The agent's changes: by server-sent events, or by asking every few seconds where those don't pass.
+
+const SILENT_MS = 40000; // the agent says something every 15 s
+const POLL_MS = 5000;
+const RETRY_MS = 5000;
+
+export function follow(take, link) {
+  let source = null, polling = null, heardAt = Date.now(), failures = 0;
+
+  function open() {
+    source?.close();
+    source = new EventSource("api/v1/stream");
+    heardAt = Date.now();
+    for (const name of ["board", "change", "beat"]) {
+      source.addEventListener(name, (event) => {
+        heardAt = Date.now();
+        failures = 0;
+        stopPolling();
+        link("live", "Live");
+        if (name !== "beat") take(JSON.parse(event.data));
+      });
+    }
+    source.onerror = () => {
+      failures += 1;
+      if (!polling) link("lost", "Reconnecting");
+      // A browser gives up for good on an answer that is no stream: then it is on us.
+      if (source.readyState === EventSource.CLOSED) setTimeout(open, RETRY_MS);
+      if (failures >= 2) startPolling();
+    };
+  }
+
+  async function poll() {
+    try {
+      const answer = await fetch("api/v1/board", { cache: "no-store" });
+      if (!answer.ok) throw new Error(String(answer.status));
+      const board = await answer.json();
+      if (!polling) return;
+      take(board);
+      link("polling", "Every 5 s");
+    } catch {
+      link("lost", "No connection");
+    }
+  }
+
+  function startPolling() {
+    if (polling) return;
+    polling = setInterval(poll, POLL_MS);
+    poll();
+  }
+
+  function stopPolling() {
+    clearInterval(polling);
+    polling = null;
+  }
+
+  setInterval(() => {
+    if (Date.now() - heardAt > SILENT_MS && source.readyState !== EventSource.CLOSED) {
+      startPolling();
+      open();
+    }
+  }, 5000);
+  addEventListener("pagehide", () => source?.close());
+  addEventListener("pageshow", (event) => { if (event.persisted) open(); });
+  open();
+}

@@ -1,0 +1,23 @@
+// Times in the reader's zone, ages in words.
+
+const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
+const minute = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+const day = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", year: "numeric" });
+
+const sameDay = (a, b) => new Date(a).toDateString() === new Date(b).toDateString();
+
+export function clockText(atMs, nowMs) {
+  return sameDay(atMs, nowMs) ? clock.format(atMs) : `${day.format(atMs)}, ${minute.format(atMs)}`;
+}
+
+export function momentText(atMs, nowMs) {
+  return sameDay(atMs, nowMs) ? minute.format(atMs) : `${day.format(atMs)}, ${minute.format(atMs)}`;
+}
+
+export function ageText(ms) {
+  const seconds = Math.max(0, Math.round(ms / 1000));
+  if (seconds < 60) return `${seconds} s`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min`;
+  if (seconds < 172800) return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;
+  return `${Math.floor(seconds / 86400)} days`;
+}
