@@ -7,18 +7,22 @@ static type, so that types are checked at `check` and not by the events.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any, Literal, NoReturn
 
 import polars as pl
 from sqlglot import exp
 
 from agent.core.plan import FieldType
+from agent.spec.problems import suggest
 
 PREFIX = "SELECT "
 """What is put before the text that is parsed: positions are counted without it."""
+
+TEXT = "text"
+"""The key of the root's `meta` that holds the text."""
 
 SqlType = FieldType | Literal["null"]
 Span = tuple[int, int]
@@ -117,7 +121,11 @@ class Scope:
             refuse_unsupported(self.text, node)
         name = self._known(node.name)
         if name is None:
-            fail(node, f"there is no column `{node.name}`", nearest(node.name, self.columns))
+            fail(
+                node,
+                f"there is no column `{node.name}`",
+                suggest(node.name, self.columns, "columns"),
+            )
         return self.column(node, name, self.columns[name])
 
     def _known(self, name: str) -> str | None:
@@ -133,9 +141,9 @@ class Scope:
         if not found.is_number:
             hint = None
             if found.type == "string":
-                hint = "cast(… as double) reads a number from a string"
+                hint = "`cast(… as double)` reads a number from a string"
             elif found.type == "boolean":
-                hint = "case when … then 1 else 0 end makes a number of a condition"
+                hint = "`case when … then 1 else 0 end` makes a number of a condition"
             fail(node, f"a number is needed here, this is {WORDS[found.type]}", hint)
         return found
 
@@ -166,24 +174,29 @@ def span(node: exp.Expression) -> Span:
     while at is not None:
         found = [n.meta for n in at.walk() if "start" in n.meta]
         if found:
-            start = min(int(meta["start"]) for meta in found)
-            end = max(int(meta["end"]) for meta in found) + 1
-            return start - len(PREFIX), end - len(PREFIX)
+            start = min(int(meta["start"]) for meta in found) - len(PREFIX)
+            end = max(int(meta["end"]) for meta in found) + 1 - len(PREFIX)
+            return start, _closed(str(node.root().meta.get(TEXT, "")), start, end)
         at = at.parent
     return 0, 1
+
+
+def _closed(text: str, start: int, end: int) -> int:
+    """The end of a span with the parentheses that it opens: tokens have positions, nodes don't."""
+    unquoted = re.sub(r"'[^']*'|\"[^\"]*\"", lambda quoted: "_" * len(quoted[0]), text)
+    inside = unquoted[start:end]
+    missing = inside.count("(") - inside.count(")")
+    for at in range(end, len(unquoted)):
+        if missing <= 0 or unquoted[at] not in ") *":
+            break
+        if unquoted[at] == ")":
+            missing, end = missing - 1, at + 1
+    return end
 
 
 def fail(node: exp.Expression, message: str, hint: str | None = None) -> NoReturn:
     """Refuse a node."""
     raise SqlProblem(message, hint, *span(node))
-
-
-def nearest(name: str, known: Mapping[str, object] | Sequence[str]) -> str | None:
-    """A hint that names the nearest of some names, or all of them."""
-    close = get_close_matches(name.lower(), [k.lower() for k in known], 1)
-    if close:
-        return f"did you mean `{next(k for k in known if k.lower() == close[0])}`?"
-    return "there are: " + ", ".join(known) if known else None
 
 
 def only(text: str, node: exp.Expression, parts: str) -> None:
@@ -213,22 +226,24 @@ FUNCTIONS = (
     "upper",
 )
 
+_QUANTILE = "write `quantile(x, 0.5)`"
+
 _HINTS: Mapping[type[exp.Expression], str] = {
     exp.Subquery: "a KPI reads one event type; put KPIs together with `from: [a, b]`",
     exp.Select: "write the expression only, without SELECT",
     exp.Window: "a KPI has its own windows: `window: 5m every 1m`",
-    exp.Median: "quantile(x, 0.5)",
-    exp.PercentileCont: "quantile(x, 0.95)",
-    exp.PercentileDisc: "quantile(x, 0.95)",
-    exp.WithinGroup: "quantile(x, 0.95)",
-    exp.ApproxQuantile: "quantile(x, 0.95)",
-    exp.ApproxDistinct: "count(distinct x)",
-    exp.StddevPop: "stddev(x)",
+    exp.Median: _QUANTILE,
+    exp.PercentileCont: _QUANTILE,
+    exp.PercentileDisc: _QUANTILE,
+    exp.WithinGroup: _QUANTILE,
+    exp.ApproxQuantile: _QUANTILE,
+    exp.ApproxDistinct: "write `count(distinct x)`",
+    exp.StddevPop: "write `stddev(x)`, of a sample",
     exp.Order: "`first` and `last` go by event time",
-    exp.IgnoreNulls: "first(x) or last(x): they leave out nulls",
-    exp.Pow: "power(x, y)",
-    exp.IntDiv: "floor(x / y)",
-    exp.Distinct: "only count takes `distinct`: count(distinct x)",
+    exp.IgnoreNulls: "write `first(x)` or `last(x)`: they leave out nulls",
+    exp.Pow: "write `power(x, y)`",
+    exp.IntDiv: "write `floor(x / y)`",
+    exp.Distinct: "only count takes `distinct`: `count(distinct x)`",
     exp.Alias: "leave out the name; the KPI has one",
 }
 
@@ -236,7 +251,9 @@ _HINTS: Mapping[type[exp.Expression], str] = {
 def refuse_unsupported(text: str, node: exp.Expression) -> NoReturn:
     """Refuse a node that is not part of the language."""
     if isinstance(node, exp.Anonymous):
-        fail_name(node, f"there is no function `{node.name}`", nearest(node.name, FUNCTIONS))
+        fail_name(
+            node, f"there is no function `{node.name}`", suggest(node.name, FUNCTIONS, "functions")
+        )
     hint = _HINTS.get(type(node))
     what = "window functions are" if isinstance(node, exp.Window) else None
     what = "subqueries are" if isinstance(node, exp.Subquery | exp.Select) else what

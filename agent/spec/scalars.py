@@ -75,7 +75,7 @@ def _remainder(scope: Scope, node: exp.Mod) -> Typed:
 
     def truncated(a: pl.Expr, b: pl.Expr) -> pl.Expr:
         size = a.abs() % pl.when(b != 0).then(b).abs()
-        return pl.when(a < 0).then(-size).otherwise(size)
+        return pl.when(a < 0).then(0 - size).otherwise(size)
 
     return _arithmetic(truncated, scope, node)
 
@@ -84,7 +84,7 @@ def _negative(scope: Scope, node: exp.Neg) -> Typed:
     found = scope.number(node.this)
     if found.type == "float":
         return Typed(-found.expr, "float")
-    return Typed(_exact(operator.neg, found.cast("integer")), "integer")
+    return Typed(_exact(lambda x: 0 - x, found.cast("integer")), "integer")
 
 
 def _absolute(scope: Scope, node: exp.Abs) -> Typed:
@@ -101,7 +101,11 @@ _PREDICATES = (exp.Predicate, exp.Is, exp.In, exp.Between, exp.Like, exp.ILike, 
 def _plain(node: exp.Expression) -> exp.Expression:
     """An operand of a predicate, which may be a predicate itself in parentheses only."""
     if isinstance(node, _PREDICATES) and not isinstance(node, exp.Func):
-        fail(node, "it is not clear what belongs together here", "put it in parentheses")
+        fail(
+            node,
+            "it is not clear what belongs together here",
+            "put the inner condition in parentheses",
+        )
     return node
 
 
@@ -139,7 +143,7 @@ def _between(scope: Scope, node: exp.Between) -> Typed:
 
 def _in(scope: Scope, node: exp.In) -> Typed:
     if not node.expressions:
-        fail(node, "`in` needs a list of values", "x in ('a', 'b')")
+        fail(node, "`in` needs a list of values", "for example `x in ('a', 'b')`")
     (value, *others), _ = scope.same([_plain(node.this), *node.expressions])
     return Typed(reduce(operator.or_, (value == other for other in others)), "boolean")
 
@@ -147,7 +151,7 @@ def _in(scope: Scope, node: exp.In) -> Typed:
 def _like(scope: Scope, node: exp.Like | exp.ILike, escape: str | None = None) -> Typed:
     pattern = node.expression
     if not (isinstance(pattern, exp.Literal) and pattern.is_string):
-        fail(pattern, "the pattern has to be written out", "x like 'abc%'")
+        fail(pattern, "the pattern has to be written out", "for example `x like 'abc%'`")
     value, wanted = scope.of(_plain(node.this), "string"), pattern.name
     if isinstance(node, exp.ILike):
         value, wanted = value.str.to_lowercase(), wanted.lower()
@@ -174,7 +178,11 @@ def _escaped(scope: Scope, node: exp.Escape) -> Typed:
     if not isinstance(like, exp.Like | exp.ILike):
         refuse_unsupported(scope.text, node)
     if not (isinstance(escape, exp.Literal) and escape.is_string and len(escape.name) == 1):
-        fail(escape, "the escape character has to be one character", r"x like '10\%' escape '\'")
+        fail(
+            escape,
+            "the escape character has to be one character",
+            r"for example `x like '10\%' escape '\'`",
+        )
     return _like(scope, like, escape.name)
 
 
@@ -236,7 +244,7 @@ def _round(scope: Scope, node: exp.Round) -> Typed:
             return Typed(whole, "integer")
         step = 10**-decimals
         up = (whole.cast(pl.Int128).abs() + step // 2) // step * step
-        signed = pl.when(whole < 0).then(-up).otherwise(up)
+        signed = pl.when(whole < 0).then(0 - up).otherwise(up)
         return Typed(signed.cast(pl.Int64, strict=False), "integer")
     scale = 10.0 ** abs(decimals)
     away = partial(pl.Expr.round, decimals=0, mode="half_away_from_zero")
@@ -251,7 +259,9 @@ def _decimals(node: exp.Round) -> int:
         return 0
     sign, digits = (-1, decimals.this) if isinstance(decimals, exp.Neg) else (1, decimals)
     if not (isinstance(digits, exp.Literal) and digits.name.isdigit()):
-        fail(decimals, "the number of decimals has to be a whole number", "round(x, 2)")
+        fail(
+            decimals, "the number of decimals has to be a whole number", "for example `round(x, 2)`"
+        )
     if int(digits.name) > _MOST_DECIMALS:
         fail(decimals, f"a double has {_MOST_DECIMALS} decimals")
     return sign * int(digits.name)
@@ -305,14 +315,18 @@ _CAST_TYPES: Mapping[exp.DType, FieldType] = {
 def _cast(scope: Scope, node: exp.Cast) -> Typed:
     to = _CAST_TYPES.get(node.to.this)
     if to is None or node.to.expressions:
-        fail(node, "casts go to double, bigint and varchar only", "cast(x as double)")
+        fail(node, "casts go to double, bigint and varchar only", "for example `cast(x as double)`")
     found = scope.translate(node.this)
     if found.type in (to, "null"):
         return Typed(found.cast(to), to)
     if (found.type, to) == ("float", "string"):
-        fail(node, "a float has no one way of being written", "cast(cast(x as bigint) as varchar)")
+        fail(
+            node,
+            "a float has no one way of being written",
+            "write `cast(cast(x as bigint) as varchar)`",
+        )
     if (found.type, to) == ("string", "integer"):
-        fail(node, "casts of strings go to double", "cast(cast(x as double) as bigint)")
+        fail(node, "casts of strings go to double", "write `cast(cast(x as double) as bigint)`")
     return Typed(_converted(found, to), to)
 
 

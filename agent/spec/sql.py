@@ -18,9 +18,10 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import ParseError, TokenError
 
-from agent.core.plan import FieldType, Partial, PartialKind
+from agent.core.plan import FIELD_DTYPES, FieldType, Partial, PartialKind
 from agent.spec.expressions import (
     PREFIX,
+    TEXT,
     WORDS,
     Scope,
     SqlProblem,
@@ -42,7 +43,7 @@ def compile_where(text: str, fields: Mapping[str, FieldType]) -> pl.Expr:
     return _condition(node, found)
 
 
-_WHERE_HINT = "use sum(x) FILTER (WHERE …) in `value`, or a rule over the KPI"
+_WHERE_HINT = "use `sum(x) FILTER (WHERE …)` in `value`, or a rule over the KPI"
 
 
 def compile_value(
@@ -56,7 +57,11 @@ def compile_value(
     split = _Split(text, fields)
     found = split.outer.translate(node)
     if not split.seen:
-        fail(node, "a KPI's value is made of aggregates", "count(*), sum(x), avg(x), …")
+        fail(
+            node,
+            "a KPI's value is made of aggregates",
+            "for example `count(*)`, `sum(x)`, `avg(x)`",
+        )
     return tuple(split.partials), _number(node, found)
 
 
@@ -81,17 +86,20 @@ def _parsed(text: str) -> exp.Expression:
         raise _explained(text, error) from error
     except TokenError as error:
         quote = max(text.find("'"), text.find('"'), 0)
-        raise SqlProblem("a quote is not closed", "'…'", quote, len(text)) from error
+        raise SqlProblem(
+            "a quote is not closed", "strings are written 'like this'", quote, len(text)
+        ) from error
     if not isinstance(tree, exp.Select):
         raise SqlProblem("this has to be one expression", None, 0, max(1, len(text)))
     if not tree.expressions:
-        raise SqlProblem("there is no expression", "count(*)", 0, max(1, len(text)))
+        raise SqlProblem("there is no expression", "for example `count(*)`", 0, max(1, len(text)))
     for part, value in tree.args.items():
         if value and part != "expressions":
             inner = value[0] if isinstance(value, list) else value
             fail(inner, f"`{part.strip('_')}` has no place here: write the expression only")
     if len(tree.expressions) > 1:
         fail(tree.expressions[1], "this has to be one expression", "leave out the comma")
+    tree.meta[TEXT] = text
     return tree.expressions[0]  # type: ignore[no-any-return]
 
 
@@ -115,13 +123,15 @@ def _explained(text: str, error: ParseError) -> SqlProblem:
 
 def _condition(node: exp.Expression, found: Typed) -> pl.Expr:
     if found.type != "boolean":
-        fail(node, f"a condition is needed here, this is {WORDS[found.type]}", "x > 0")
+        fail(
+            node, f"a condition is needed here, this is {WORDS[found.type]}", "for example `x > 0`"
+        )
     return found.expr
 
 
 def _number(node: exp.Expression, found: Typed) -> pl.Expr:
     if found.type not in ("integer", "float"):
-        hint = "case when … then 1 else 0 end" if found.type == "boolean" else None
+        hint = "`case when … then 1 else 0 end` makes one" if found.type == "boolean" else None
         fail(node, f"a KPI's value is a number, this is {WORDS[found.type]}", hint)
     return finite(found.cast("float"))
 
@@ -211,7 +221,11 @@ class _Split:
 
     def _bare(self, node: exp.Column, name: str, type_: FieldType) -> Typed:
         number = type_ in ("integer", "float")
-        hint = f"avg({name}), sum({name}), …" if number else f"count({name}), or `by: [{name}]`"
+        hint = (
+            f"for example `avg({name})`"
+            if number
+            else f"for example `count({name})`; or group by it: `by: [{name}]`"
+        )
         fail(node, f"`{name}` differs from event to event: put it into an aggregate", hint)
 
     def _aggregate(self, node: exp.Expression) -> Typed | None:
@@ -238,7 +252,7 @@ class _Split:
             return self._shared(Partial(PartialKind.COUNT, None, both), "integer")
         if _is_retention(node):
             if len(node.expressions) != 1:
-                fail(node, "retention takes one argument", "retention(customer_id)")
+                fail(node, "retention takes one argument", "for example `retention(customer_id)`")
             return self._of(_RETENTION, node.expressions[0], condition)
         if isinstance(node, exp.Count):
             return self._count(node, condition)
@@ -251,7 +265,11 @@ class _Split:
             return self._shared(Partial(PartialKind.COUNT, None, condition), "integer")
         if isinstance(node.this, exp.Distinct):
             if len(node.this.expressions) != 1:
-                fail(node, "count distinct takes one argument", "count(distinct a || ' ' || b)")
+                fail(
+                    node,
+                    "count distinct takes one argument",
+                    "for pairs: `count(distinct a || ' ' || b)`",
+                )
             return self._of(_DISTINCT, node.this.expressions[0], condition)
         return self._of(_COUNT, node.this, condition)
 
@@ -264,7 +282,11 @@ class _Split:
     ) -> Typed:
         found = self.inner.translate(argument)
         if simple.numbers and found.type not in ("integer", "float"):
-            hint = "count_if(…)" if found.type == "boolean" else "count(…), count(distinct …)"
+            hint = (
+                "count_if counts where it is true"
+                if found.type == "boolean"
+                else "`count` and `count(distinct …)` take any type"
+            )
             fail(argument, f"{simple.kind} needs a number, this is {WORDS[found.type]}", hint)
         expr = found.expr
         if found.type == "float" and not isinstance(argument, exp.Column):
@@ -273,11 +295,12 @@ class _Split:
 
     def _shared(self, partial: Partial, type_: FieldType) -> Typed:
         """The final of the partial, of one that equals it where there is one."""
-        for i, known in enumerate(self.partials):
-            if _equal(known, partial):
-                return Typed(pl.col(f"a{i}"), type_)
-        self.partials.append(partial)
-        return Typed(pl.col(f"a{len(self.partials) - 1}"), type_)
+        same = (i for i, known in enumerate(self.partials) if _equal(known, partial))
+        number = next(same, len(self.partials))
+        if number == len(self.partials):
+            self.partials.append(partial)
+        # A table of nothing but nulls may have lost its dtypes: give them back.
+        return Typed(pl.col(f"a{number}").cast(FIELD_DTYPES[type_]), type_)
 
 
 def _equal(a: Partial, b: Partial) -> bool:
@@ -293,4 +316,6 @@ def _share(node: exp.Quantile) -> float:
     q = node.args.get("quantile")
     if isinstance(q, exp.Literal) and not q.is_string and 0 <= float(q.name) <= 1:
         return float(q.name)
-    fail(q or node, "the quantile has to be a number from 0 to 1", "quantile(x, 0.95)")
+    fail(
+        q or node, "the quantile has to be a number from 0 to 1", "for example `quantile(x, 0.95)`"
+    )
