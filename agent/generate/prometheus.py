@@ -7,7 +7,7 @@ event count) has been decided by the agent, in event time, and survives restarts
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import yaml
@@ -80,8 +80,11 @@ def prometheus_config(
     return _document(config, "Scrapes the agents, loads the generated rules, sends alerts on.")
 
 
-def _kpi_entries(plan: Plan, kpi: Kpi, links: Links) -> Iterator[Entry]:
-    for rule in sorted(plan.rules_of(kpi.name), key=lambda r: r.name):
+def _kpi_entries(plan: Plan, declared: Kpi, links: Links) -> Iterator[Entry]:
+    for rule in sorted(plan.rules_of(declared.name), key=lambda r: r.name):
+        # The alert of a whole KPI has no dimensions.
+        whole = isinstance(rule, AbsenceRule) and rule.per == "kpi"
+        kpi = replace(declared, by=()) if whole else declared
         for severity, condition in _levels(rule):
             yield {
                 "alert": rule.name,

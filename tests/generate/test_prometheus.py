@@ -1,0 +1,261 @@
+from __future__ import annotations
+
+import shutil
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import promql_parser
+import pytest
+import yaml
+
+from agent.core.windows import CalendarWindow, FixedWindow
+from agent.generate.agent_alerts import agent_alerts, stale_after_seconds
+from agent.generate.prometheus import (
+    RULES_FILE,
+    Links,
+    alert_rules,
+    generate_prometheus,
+    prometheus_config,
+)
+from generate.plans import absence, company, kpi, level, threshold
+
+ROOT = Path(__file__).parents[2]
+SCENARIOS = Path(__file__).parent / "promtool"
+
+
+def entries(text: str) -> list[dict]:
+    return [rule for group in yaml.safe_load(text)["groups"] for rule in group["rules"]]
+
+
+def entry(name: str, severity: str) -> dict:
+    (found,) = (
+        e
+        for e in entries(alert_rules(company()))
+        if e["alert"] == name and e["labels"]["severity"] == severity
+    )
+    return found
+
+
+def test_a_kpi_alert_only_tests_the_state_that_the_agent_has_decided() -> None:
+    found = entry("slow_support", "critical")
+    assert found["expr"] == (
+        'max without (instance, pod) (kpi_rule_state{rule="slow_support",severity="critical",'
+        'kpi="response_time"}) == 2'
+    )
+    assert "for" not in found
+    assert "keep_firing_for" not in found
+
+
+def test_every_severity_of_a_rule_has_its_alert() -> None:
+    text = alert_rules(company())
+    found = [e["labels"]["severity"] for e in entries(text) if e["alert"] == "slow_support"]
+    assert found == ["warning", "critical"]
+
+
+def test_labels_say_who_and_what() -> None:
+    assert entry("slow_support", "warning")["labels"] == {
+        "area": "support",
+        "severity": "warning",
+        "rule": "slow_support",
+        "kpi": "response_time",
+        "owner": "response_time-owner",
+        "team": "sales",
+        "objective": "service",
+        "series": "region={{ $labels.region }}",
+    }
+
+
+def test_a_rules_own_owner_and_team_come_before_its_kpis() -> None:
+    labels = entry("no_orders", "critical")["labels"]
+    assert (labels["owner"], labels["team"]) == ("on-call", "shop")
+
+
+def test_an_alert_of_a_whole_kpi_has_no_series() -> None:
+    plan = company()
+    rule = absence("silent", "response_time", per="kpi", summary="Nothing: {{ series }}")
+    text = alert_rules(replace(plan, rules={"silent": rule}))
+    (found,) = (e for e in entries(text) if e["alert"] == "silent")
+    assert "series" not in found["labels"]
+    assert found["annotations"]["dashboard_url"].endswith("/d/kpi-response_time")
+
+
+def test_a_dimension_that_is_called_like_a_workers_label_is_kept() -> None:
+    assert entry("odd_revenue", "info")["expr"].startswith("max without (instance) (")
+
+
+def test_the_summary_reads_the_kpis_own_metric() -> None:
+    assert entry("slow_support", "warning")["annotations"]["summary"] == (
+        "{{ $labels.region }} answers in "
+        '{{ with printf "max(kpi_response_time_seconds{region=%q})" $labels.region | query }}'
+        "{{ . | first | value | humanize }}{{ else }}no value{{ end }}"
+    )
+
+
+def test_a_rule_on_current_values_reads_the_open_window() -> None:
+    assert "kpi_revenue_current_gbp" in entry("odd_revenue", "info")["annotations"]["description"]
+
+
+def test_a_summary_that_prometheus_cannot_render_becomes_a_plain_sentence() -> None:
+    assert entry("odd_revenue", "info")["annotations"]["summary"] == (
+        "Revenue: value < 10 (region={{ $labels.region }}, pod={{ $labels.pod }})"
+    )
+
+
+def test_the_dashboard_opens_at_the_alerts_series() -> None:
+    text = alert_rules(company(), Links(grafana="https://grafana.example.org"))
+    (found,) = (e for e in entries(text) if e["alert"] == "odd_revenue")
+    assert found["annotations"]["dashboard_url"] == (
+        "https://grafana.example.org/d/kpi-revenue"
+        "?var-region={{ $labels.region | urlquery }}&var-pod={{ $labels.pod | urlquery }}"
+    )
+
+
+def test_no_value_stands_in_a_label() -> None:
+    for found in entries(alert_rules(company())):
+        assert not [v for v in found["labels"].values() if "$value" in v or "query" in v]
+
+
+def test_every_alert_says_what_it_means_and_where_to_look() -> None:
+    for found in entries(alert_rules(company())):
+        assert set(found["annotations"]) == {
+            "summary",
+            "description",
+            "runbook_url",
+            "dashboard_url",
+        }
+        assert all(found["annotations"].values())
+
+
+def test_every_runbook_of_the_agent_exists() -> None:
+    stems = {alert.runbook for alert in agent_alerts()} | {"kpi-stale", "kpi-alert"}
+    missing = [stem for stem in stems if not (ROOT / "docs/runbooks" / f"{stem}.md").is_file()]
+    assert missing == []
+
+
+def test_every_expression_is_promql() -> None:
+    for found in entries(alert_rules(company())):
+        promql_parser.parse(found["expr"])
+
+
+def test_the_rules_are_the_same_text_each_time() -> None:
+    assert alert_rules(company()) == alert_rules(company())
+
+
+def test_the_rules_say_that_and_how_they_were_made() -> None:
+    assert alert_rules(company()).startswith("# generated by kpi-agent generate prometheus\n")
+
+
+def test_a_kpi_is_stale_after_a_hop_its_lateness_the_idle_time_and_a_margin() -> None:
+    plan = company()
+    hopping = kpi("a", None, window=FixedWindow(3_600_000, 60_000))
+    assert stale_after_seconds(hopping, plan) == 60 + 10 + 30 + 300
+
+
+def test_a_calendar_kpi_is_stale_after_its_longest_period() -> None:
+    plan = company()
+    daily = kpi("a", None, window=CalendarWindow("day", "Europe/London"))
+    assert stale_after_seconds(daily, replace(plan, kpis={"a": daily})) == 25 * 3600 + 340
+
+
+def test_a_kpi_over_kpis_waits_for_its_slowest_contract() -> None:
+    plan = company()
+    slow = replace(plan.contracts["order.completed"], lateness_ms=60_000)
+    late = replace(plan, contracts=plan.contracts | {slow.name: slow})
+    difference = stale_after_seconds(late.kpis["conversion"], late) - stale_after_seconds(
+        plan.kpis["conversion"], plan
+    )
+    assert difference == 50
+
+
+@pytest.mark.parametrize("odd", ["{{ .Evil }}", 'quote " and back\\slash', "line\nbreak", "ü € 漢"])
+def test_texts_of_people_reach_the_alert_as_they_are(odd: str) -> None:
+    plan = company()
+    named = replace(plan.kpis["orders"], title=odd, owner=odd)
+    text = alert_rules(replace(plan, kpis=plan.kpis | {"orders": named}))
+    (found,) = (e for e in entries(text) if e["alert"] == "no_orders")
+    rendered = found["annotations"]["summary"].replace('{{ "{{" }}', "{{")
+    assert rendered == f"{odd}: no events for 15m"
+
+
+def test_generating_twice_changes_nothing(tmp_path: Path) -> None:
+    assert generate_prometheus(company(), tmp_path) == [tmp_path / RULES_FILE]
+    assert generate_prometheus(company(), tmp_path) == []
+
+
+def test_the_scrape_configuration_names_its_parts() -> None:
+    config = yaml.safe_load(prometheus_config(("a:1",), ("b:2",), ("x.yml",), "5s"))
+    assert config["scrape_configs"] == [
+        {"job_name": "kpi-agent", "static_configs": [{"targets": ["a:1"]}]}
+    ]
+    assert config["alerting"] == {"alertmanagers": [{"static_configs": [{"targets": ["b:2"]}]}]}
+    assert config["rule_files"] == ["x.yml"]
+
+
+def promtool(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    tool = shutil.which("promtool")
+    assert tool, "promtool is missing: apt-get install prometheus"
+    return subprocess.run(
+        [tool, *arguments], cwd=cwd, capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+@pytest.mark.needs_prometheus
+def test_prometheus_accepts_the_rules(tmp_path: Path) -> None:
+    odd = replace(company().kpis["orders"], title='{{ .Evil }} "quoted" \\', owner="{{ x")
+    plan = company()
+    generate_prometheus(replace(plan, kpis=plan.kpis | {"orders": odd}), tmp_path)
+    done = promtool("check", "rules", RULES_FILE, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.needs_prometheus
+def test_an_alert_fires_while_its_state_is_two_also_across_a_hand_over(tmp_path: Path) -> None:
+    generate_prometheus(company(), tmp_path)
+    shutil.copy(SCENARIOS / "alert_life.yml", tmp_path)
+    done = promtool("test", "rules", "alert_life.yml", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.needs_prometheus
+def test_the_agents_own_alerts_fire_when_they_should_and_not_otherwise(tmp_path: Path) -> None:
+    generate_prometheus(company(), tmp_path)
+    firing_at = {
+        "KpiAgentDown": {"0m": 0, "3m": 1},
+        "KpiAgentAbsent": {"15m": 0, "24m": 1},
+        "KpiAgentNotReady": {"3m": 0, "6m": 1},
+        "KpiAgentLagging": {"20m": 2},  # its warning and its critical level
+        "KpiAgentNoEvents": {"10m": 1, "25m": 1},  # of the calm installation alone
+        "KpiAgentDeadLetters": {"20m": 1},
+        "KpiAgentLateEvents": {"20m": 0},
+        "KpiAgentReloadFailed": {"4m": 0, "8m": 1, "12m": 0},
+        "KpiStale": {"5m": 0, "13m": 1},  # revenue; visits has a month's time
+    }
+    found = {
+        name: {at: alerts_at(tmp_path, name, at) for at in times}
+        for name, times in firing_at.items()
+    }
+    assert found == firing_at
+
+
+def alerts_at(folder: Path, alert: str, at: str) -> int:
+    """How many alerts fire then: promtool is told that none does, and lists those that do."""
+    scenario = yaml.safe_load((SCENARIOS / "agent_health.yml").read_text())
+    case = {"eval_time": at, "alertname": alert, "exp_alerts": []}
+    scenario["tests"][0]["alert_rule_test"] = [case]
+    (folder / "health.yml").write_text(yaml.safe_dump(scenario))
+    done = promtool("test", "rules", "health.yml", cwd=folder)
+    said = done.stdout + done.stderr
+    assert done.returncode == 0 or "got:" in said, said
+    return said.partition("got:")[2].count("Labels:{")
+
+
+def test_a_plan_without_rules_still_watches_the_agent() -> None:
+    bare = replace(company(), rules={}, kpis={}, objectives={})
+    assert [g["name"] for g in yaml.safe_load(alert_rules(bare))["groups"]] == ["kpi-agent"]
+
+
+def test_rules_of_equal_name_prefix_stay_apart() -> None:
+    rules = [threshold(f"r{i}", "revenue", level("info", "value < 1")) for i in (2, 10, 1)]
+    text = alert_rules(replace(company(), rules={r.name: r for r in rules}))
+    assert [e["alert"] for e in entries(text)][:3] == ["r1", "r10", "r2"]
