@@ -12,15 +12,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from agent.core.decode_checks import Source, columns_of, judge, not_strings, too_large
+from agent.core.decode_checks import (
+    Source,
+    columns_of,
+    judge,
+    may_be_no_string,
+    not_strings,
+    too_large,
+)
 from agent.core.decode_exam import (
-    LONE_TRIGGER,
     SHORTEST_DEEP,
     has_lone_surrogate,
     is_interested,
@@ -32,7 +39,6 @@ from agent.core.decode_layout import (
     Layout,
     UnreadableError,
     demands_of,
-    join_lines,
     type_demands,
 )
 from agent.core.plan import Contract
@@ -43,7 +49,6 @@ _Rows = npt.NDArray[np.int64]
 _SPLIT_SHARE = 50
 """When more than one line in so many is good for its own contract but not for all of the topic's
 together, the contracts are read apart from then on. Only a matter of speed."""
-_SMALLEST_READ = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +117,10 @@ class _Run:
         self.source = Source(batch.values, batch.partitions, batch.offsets, batch.timestamps)
         self.rejects: list[tuple[int, Reject]] = []
         self.frames: dict[str, list[pl.DataFrame]] = {c.name: [] for c in self.contracts}
-        self.empty: list[int] = []
+        self.empty: _Rows = np.zeros(0, dtype=np.int64)
         self.settled = np.zeros(len(batch.values), dtype=np.bool_)
+        self.longest = 0
+        self.joined = b""
 
     def decode(self) -> Decoded:
         rows, lines = self._present()
@@ -125,94 +132,95 @@ class _Run:
         tables = {c.name: self._table(c) for c in self.contracts}
         order = {c.name: i for i, c in enumerate(self.contracts)}
         self.rejects.sort(key=lambda x: (x[0], order.get(x[1].contract or "", -1)))
-        empty = np.array(sorted(self.empty), dtype=np.int64)
-        self.settled[empty] = True
-        return Decoded(tables, tuple(self.rejects), empty, np.flatnonzero(~self.settled))
+        self.settled[self.empty] = True
+        return Decoded(tables, tuple(self.rejects), self.empty, np.flatnonzero(~self.settled))
 
-    def _present(self) -> tuple[_Rows, list[bytes]]:
+    def _present(self) -> tuple[_Rows, Sequence[bytes]]:
+        """The records that have a value. Without blank ones the reads can't shift rows."""
         values = self.source.values
-        if all(values):
-            return np.arange(len(values)), list(values)  # type: ignore[arg-type]
-        self.empty.extend(i for i, value in enumerate(values) if not value)
-        rows = np.array([i for i, value in enumerate(values) if value], dtype=np.int64)
-        return rows, [value for value in values if value]
+        if all(values) and not any(map(bytes.isspace, values)):  # type: ignore[arg-type]
+            return np.arange(len(values)), values  # type: ignore[return-value]
+        kept = [i for i, value in enumerate(values) if value and not value.isspace()]
+        rows = np.array(kept, dtype=np.int64)
+        self.empty = np.setdiff1d(np.arange(len(values)), rows)
+        return rows, [self.source.line(i) for i in kept]
 
-    def _screen_whole(self, rows: _Rows, lines: list[bytes]) -> tuple[_Rows, list[bytes]]:
+    def _screen_whole(self, rows: _Rows, lines: Sequence[bytes]) -> tuple[_Rows, Sequence[bytes]]:
         """Takes out what no read may see: too large, too deep, half a surrogate pair."""
-        most = self.decoder._max_bytes
-        longest = max(map(len, lines), default=0)
-        suspects: set[int] = set()
-        if longest > most:
-            suspects.update(i for i, line in enumerate(lines) if len(line) > most)
-        if longest >= SHORTEST_DEEP:
-            suspects.update(i for i, line in enumerate(lines) if is_too_deep(line))
-        for i, line in enumerate(lines):
-            if b"\\" in line and LONE_TRIGGER.search(line) and has_lone_surrogate(line):
-                suspects.add(i)
+        self.longest = max(map(len, lines), default=0)
+        self.joined = b"\n".join(lines)
+        suspects = self._suspects(lines)
         if not suspects:
             return rows, lines
+        most = self.decoder._max_bytes
         out: set[int] = set()
-        for i in sorted(suspects):
-            if len(lines[i]) > most:
-                self._reject(int(rows[i]), None, Reason.TOO_LARGE, too_large(len(lines[i]), most))
+        for i in suspects:
+            size = len(lines[i])
+            found = (
+                read_object(lines[i]) if size <= most else (Reason.TOO_LARGE, too_large(size, most))
+            )
+            if not isinstance(found, dict) and lines[i].strip():
+                self._reject(int(rows[i]), None, *found)
                 out.add(i)
-            elif not lines[i].strip():
-                continue
-            else:
-                found = read_object(lines[i])
-                if not isinstance(found, dict):
-                    self._reject(int(rows[i]), None, *found)
-                    out.add(i)
         keep = [i for i in range(len(lines)) if i not in out]
-        return rows[keep], [lines[i] for i in keep]
+        kept = [lines[i] for i in keep]
+        self.joined = b"\n".join(kept)
+        return rows[keep], kept
 
-    def _read_together(self, rows: _Rows, lines: list[bytes]) -> None:
+    def _suspects(self, lines: Sequence[bytes]) -> list[int]:
+        """Indices of lines that may be too large, too deep or not Unicode: mostly none."""
+        found: set[int] = set()
+        most = self.decoder._max_bytes
+        if self.longest > most:
+            found.update(i for i, line in enumerate(lines) if len(line) > most)
+        if self.longest >= SHORTEST_DEEP:
+            found.update(i for i, line in enumerate(lines) if is_too_deep(line))
+        if b"\\" in self.joined and has_lone_surrogate(self.joined):
+            found.update(i for i, line in enumerate(lines) if has_lone_surrogate(line))
+        return sorted(found)
+
+    def _read_together(self, rows: _Rows, lines: Sequence[bytes]) -> None:
         layout = self.decoder._together
-        frames, odd = self._read(layout, rows, lines)
+        frames, odd = self._read(layout, rows, lines, self.joined)
         for frame in frames:
-            for contract in self.contracts:
-                chosen = frame
-                if contract.type_path is not None:
-                    chosen = frame.filter(self._is_of(contract, layout, frame))
-                self._take(contract, layout, chosen)
+            self._take(self.contracts, layout, frame, sure=False)
         excused = self._examine(odd, self.contracts)
         if excused * _SPLIT_SHARE > len(lines):
             self.decoder._split = True
 
-    def _read_apart(self, rows: _Rows, lines: list[bytes]) -> None:
+    def _read_apart(self, rows: _Rows, lines: Sequence[bytes]) -> None:
         """First the types alone, then each contract's records with its own layout."""
         untyped = [c for c in self.contracts if c.type_path is None]
         typed = [c for c in self.contracts if c.type_path is not None]
-        chosen: dict[str, list[_Rows]] = {c.name: [rows] for c in untyped}
+        chosen: dict[str, list[npt.NDArray[Any]]] = {c.name: [rows] for c in untyped}
         if typed:
             layout = self.decoder._types
-            frames, odd = self._read(layout, rows, lines)
+            frames, odd = self._read(layout, rows, lines, self.joined)
             self._examine(odd, typed)
             for contract in typed:
                 chosen[contract.name] = [
-                    frame["_row"].to_numpy().astype(np.int64)[self._is_of(contract, layout, frame)]
+                    frame.filter(self._is_of(contract, layout, frame))["_row"].to_numpy()
                     for frame in frames
                 ]
         for contract in self.contracts:
-            own = np.sort(np.concatenate([np.zeros(0, np.int64), *chosen[contract.name]]))
+            own = np.sort(np.concatenate([rows[:0], *chosen[contract.name]])).astype(np.int64)
             layout = self.decoder._layouts[contract.name]
-            frames, odd = self._read(layout, own, [self.source.line(r) for r in own.tolist()])
+            chosen_lines = [self.source.line(r) for r in own.tolist()]
+            frames, odd = self._read(layout, own, chosen_lines, b"\n".join(chosen_lines))
             for frame in frames:
-                self._take(contract, layout, frame)
+                self._take([contract], layout, frame, sure=True)
             self._examine(odd, [contract])
 
     def _read(
-        self, layout: Layout, rows: _Rows, lines: list[bytes]
+        self, layout: Layout, rows: _Rows, lines: Sequence[bytes], joined: bytes
     ) -> tuple[list[pl.DataFrame], list[int]]:
         """The lines as frames with `_row`, and the rows of those that can't be read."""
         if not lines:
             return [], []
-        joined = join_lines(lines)
-        if joined is not None:
-            try:
-                return [_with_rows(layout.read(joined, len(lines)), rows)], []
-            except UnreadableError:
-                pass
+        try:
+            return [_with_rows(layout.read(joined, len(lines)), rows)], []
+        except UnreadableError:
+            pass
         good: list[int] = []
         odd: list[int] = []
         flat = list(lines)
@@ -221,10 +229,8 @@ class _Run:
                 flat[i] = _without_breaks(line)
             if _passes(layout, flat[i]):
                 good.append(i)
-            elif line.strip():
-                odd.append(int(rows[i]))
             else:
-                self.empty.append(int(rows[i]))
+                odd.append(int(rows[i]))
         frames: list[pl.DataFrame] = []
         _read_halves(layout, rows[good], [flat[i] for i in good], frames, odd)
         return frames, odd
@@ -261,7 +267,7 @@ class _Run:
         unreadable: list[int] = []
         _read_halves(layout, np.array(rows, dtype=np.int64), lines, frames, unreadable)
         for frame in frames:
-            self._take(contract, layout, frame)
+            self._take([contract], layout, frame, sure=True)
         for row in unreadable:
             if not self._rejected_whole(row):
                 self._reject(row, None, Reason.NOT_JSON, "a number is out of range")
@@ -269,30 +275,42 @@ class _Run:
     def _rejected_whole(self, row: int) -> bool:
         return any(r == row and x.reason is Reason.NOT_JSON for r, x in self.rejects)
 
-    def _is_of(
-        self, contract: Contract, layout: Layout, frame: pl.DataFrame
-    ) -> npt.NDArray[np.bool_]:
-        assert contract.type_path is not None
-        values = frame[layout.column((contract.type_path, pl.String))]
-        mask = (values == contract.type_value).fill_null(False).to_numpy(writable=True)
-        found = np.flatnonzero(mask)
-        if found.size:
-            rows = frame["_row"].to_numpy().astype(np.int64)[found]
-            mask[found] = ~not_strings(self.source, rows, values.gather(found), contract.type_path)
-        return mask
+    def _is_of(self, contract: Contract, layout: Layout, frame: pl.DataFrame) -> pl.Expr:
+        """Whether a record of the frame is of the contract's type."""
+        if contract.type_path is None:
+            return pl.lit(True)
+        column = layout.column((contract.type_path, pl.String))
+        same = pl.col(column) == contract.type_value
+        if not may_be_no_string(contract.type_value):
+            return same
+        rows = frame["_row"].to_numpy().astype(np.int64)
+        return same & ~pl.lit(
+            pl.Series(not_strings(self.source, rows, frame[column], contract.type_path))
+        )
 
-    def _take(self, contract: Contract, layout: Layout, frame: pl.DataFrame) -> None:
-        self.settled[frame["_row"].to_numpy()] = True
-        self.frames[contract.name].append(columns_of(contract, layout, frame))
+    def _take(
+        self, contracts: Sequence[Contract], layout: Layout, frame: pl.DataFrame, *, sure: bool
+    ) -> None:
+        """Gives each contract its columns of its records; of all of them if it is sure."""
+        chosen = [
+            frame.lazy()
+            .filter(pl.lit(True) if sure else self._is_of(contract, layout, frame))
+            .select(columns_of(contract, layout))
+            for contract in contracts
+        ]
+        for contract, found in zip(contracts, pl.collect_all(chosen), strict=True):
+            self.settled[found["_row"].to_numpy()] = True
+            self.frames[contract.name].append(found)
 
     def _table(self, contract: Contract) -> pl.DataFrame:
         frames = self.frames[contract.name]
         if not frames:
             layout = self.decoder._layouts[contract.name]
             empty = layout.read(b"{}", 1).clear()
-            frames = [columns_of(contract, layout, _with_rows(empty, np.zeros(0, np.int64)))]
+            empty = _with_rows(empty, np.zeros(0, np.int64))
+            frames = [empty.select(columns_of(contract, layout))]
         frame = frames[0] if len(frames) == 1 else pl.concat(frames).sort("_row")
-        table, problems = judge(contract, frame, self.source)
+        table, problems = judge(contract, frame, self.source, self.longest)
         for row, reason, detail in problems:
             self._reject(row, contract.name, reason, detail)
         return table

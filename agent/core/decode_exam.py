@@ -25,7 +25,6 @@ depending on who calls them: well below both, all of them agree."""
 SHORTEST_DEEP = 2 * MAX_DEPTH
 """A record shorter than that can't be deeper than MAX_DEPTH."""
 
-LONE_TRIGGER = re.compile(rb"\\u[dD][89a-fA-F]")
 _PAIR = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}",
 )
@@ -47,7 +46,7 @@ class _WrongPlaceError(Exception):
 
 def has_lone_surrogate(line: bytes) -> bool:
     """Whether a JSON text escapes half of a surrogate pair: that is no Unicode text."""
-    if LONE_TRIGGER.search(line) is None:
+    if b"\\ud" not in line and b"\\uD" not in line:
         return False
     return _LONE.search(_PAIR.sub(b"_", line.replace(b"\\\\", b"__"))) is not None
 
@@ -69,21 +68,11 @@ def is_too_deep(line: bytes) -> bool:
 
 def read_object(line: bytes) -> dict[str, Any] | Problem:
     """The record as an object (the first of duplicate keys counts), or why it is none."""
-    try:
-        text = line.decode("utf-8")
-    except UnicodeDecodeError as cause:
-        return Reason.NOT_UTF8, f"byte {cause.start} is not UTF-8"
-    if is_too_deep(line):
-        return Reason.NOT_JSON, f"nested deeper than {MAX_DEPTH} levels"
-    if has_lone_surrogate(line):
-        repaired = _LONE.sub(rb"\\ufffd", _PAIR.sub(b"_", line.replace(b"\\\\", b"__")))
-        if _json_problem(repaired) is None:
-            return Reason.NOT_UTF8, "an escape \\ud800…\\udfff stands alone, without its other half"
-    problem = _json_problem(line)
+    problem = _unicode_problem(line) or _json_problem(line)
     if problem is not None:
-        return Reason.NOT_JSON, problem
+        return problem
     try:
-        found = json.loads(text, object_pairs_hook=_first_wins)
+        found = json.loads(line, object_pairs_hook=_first_wins)
     except ValueError:  # more digits than Python converts
         return Reason.NOT_JSON, "a number is out of range"
     if not isinstance(found, dict):
@@ -180,29 +169,38 @@ def value_at(record: dict[str, Any], path: Path) -> Any:
 
 
 def _is(kind: str, value: Any) -> bool:
-    if kind == "string":
-        return isinstance(value, str)
-    if kind == "boolean":
-        return isinstance(value, bool)
-    if kind == "time":
-        return True  # what is no time is told as such, with its own reason
     if isinstance(value, bool):
-        return False
+        return kind in ("boolean", "time")
     if kind == "integer":
         return isinstance(value, int) and -(2**63) <= value < 2**63
-    if kind == "float":
-        return isinstance(value, int | float)
-    # An id: 5.0 is the number 5.
-    return isinstance(value, str | int) or (isinstance(value, float) and value.is_integer())
+    if kind == "id":  # 5.0 is the number 5
+        return isinstance(value, str | int) or (isinstance(value, float) and value.is_integer())
+    # What is no time at all is told as such, with its own reason.
+    types = {"string": str, "boolean": bool, "float": int | float, "time": object}
+    return isinstance(value, types[kind])
 
 
-def _json_problem(line: bytes) -> str | None:
+def _unicode_problem(line: bytes) -> Problem | None:
+    try:
+        line.decode("utf-8")
+    except UnicodeDecodeError as cause:
+        return Reason.NOT_UTF8, f"byte {cause.start} is not UTF-8"
+    if has_lone_surrogate(line):
+        repaired = _LONE.sub(rb"_", _PAIR.sub(b"_", line.replace(b"\\\\", b"__")))
+        if _json_problem(repaired) is None:
+            return Reason.NOT_UTF8, "an escape of half a surrogate pair, without the other half"
+    return None
+
+
+def _json_problem(line: bytes) -> Problem | None:
+    if is_too_deep(line):
+        return Reason.NOT_JSON, f"nested deeper than {MAX_DEPTH} levels"
     try:
         msgspec.json.decode(line)
     except msgspec.ValidationError:
-        return "a number is out of range"
+        return Reason.NOT_JSON, "a number is out of range"
     except (msgspec.DecodeError, UnicodeDecodeError) as cause:
-        return str(cause)
+        return Reason.NOT_JSON, str(cause)
     return None
 
 

@@ -12,11 +12,10 @@ asks for a String decides afterwards whether that text may have come from someth
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 import msgspec
-import numpy as np
 import polars as pl
 
 from agent.core.plan import FIELD_DTYPES, Contract, Path
@@ -26,7 +25,6 @@ Demand = tuple[Path, DType]
 _Tree = dict[str, Any]  # key → subtree, or the DType of a leaf
 
 _INT64 = msgspec.Meta(ge=-(2**63), le=2**63 - 1)
-_NEWLINE = 10
 
 
 class UnreadableError(Exception):
@@ -45,7 +43,7 @@ def time_dtype(contract: Contract) -> DType:
 
 
 def id_dtype(contract: Contract) -> DType:
-    """The type by which the id is read: text, so that 5 and "5" are one id; or a declared integer."""
+    """The type by which the id is read: text (5 and "5" are one id), or a declared integer."""
     declared = [FIELD_DTYPES[f.type] for f in contract.fields if f.path == contract.id_path]
     return pl.Int64 if declared == [pl.Int64] else pl.String
 
@@ -89,7 +87,8 @@ class Layout:
     def read(self, joined: bytes, count: int) -> pl.DataFrame:
         """The columns of `count` records that `joined` has, one a line.
 
-        Raises UnreadableError when any line is not what the demands allow.
+        No record may be blank: then each takes a line or more, and as many rows as records prove
+        that each took one. Raises UnreadableError when any line is not what the demands allow.
         """
         frames = [self._read_one(i, joined, count) for i in range(len(self._trees))]
         return frames[0] if len(frames) == 1 else pl.concat(frames, how="horizontal")
@@ -117,13 +116,6 @@ class Layout:
                     expression = expression.struct.field(key)
                 self._expressions[index].append(expression.alias(name))
                 return
-
-
-def join_lines(lines: Sequence[bytes]) -> bytes | None:
-    """The lines joined; None if some line has a line break of its own."""
-    joined = b"\n".join(lines)
-    breaks = np.count_nonzero(np.frombuffer(joined, dtype=np.uint8) == _NEWLINE)
-    return joined if breaks == len(lines) - 1 else None
 
 
 def _insert(tree: _Tree, path: Path, dtype: DType) -> bool:
