@@ -1,0 +1,108 @@
+"""The series held here and those of all other workers as one company, for the exports."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+from agent.core.frame import kpi_partition, state_partition
+from agent.core.objectives import score
+from agent.core.results import Closings, SeriesView
+from agent.export.state import AgentState, Alert
+from agent.kafka.app import MergeStage
+from agent.kafka.viewer import BoardWriter, CompanyView, SeriesId
+
+FRESH_SECONDS = 0.9
+"""For how long looked-up views serve: a little less than the board's second."""
+
+
+class Company:
+    """Answers `AgentState`'s questions; what it looked up serves for a second."""
+
+    def __init__(self, state: AgentState, view: CompanyView) -> None:
+        self.writer: BoardWriter | None = None
+        self._state = state
+        self._view = view
+        self._merge: MergeStage | None = None
+        self._state_partitions = 0
+        self._held: list[SeriesView] = []
+        self._held_at = 0.0
+        self._all: list[SeriesView] = []
+        self._all_of: tuple[int, int] | None = None
+        state.views = self.held
+        state.company = self.everyone
+        state.objective_scores = self.scores
+        state.alerts = self.alerts
+
+    def begin(self, merge: MergeStage, state_partitions: int) -> None:
+        """The stage that holds this worker's series now."""
+        self._merge = merge
+        self._state_partitions = state_partitions
+        self._held_at = 0.0
+
+    def end(self) -> None:
+        """No stage holds series until the next `begin`."""
+        self._merge = None
+        self.writer = None
+        self._held_at = 0.0
+
+    def told(self, closings: Sequence[Closings]) -> None:
+        """Something closed: what was looked up is old."""
+        self._held_at = 0.0
+        if self.writer is not None:
+            self.writer.told(self._state.plan, closings)
+
+    def held(self) -> list[SeriesView]:
+        """The series held here."""
+        now = time.monotonic()
+        if now - self._held_at > FRESH_SECONDS:
+            self._held = self._merge.views() if self._merge is not None else []
+            self._held_at = now
+            self._state.stats.table_rows = len(self._held)
+        return self._held
+
+    def everyone(self) -> list[SeriesView]:
+        """All series: those held here as they stand, the others as the board topic tells."""
+        held = self.held()
+        version = (self._view.changes, id(held))
+        if self._all_of != version:
+            ours = {(v.kpi, v.dimensions) for v in held}
+            others = [v for v in self._view.snapshot() if (v.kpi, v.dimensions) not in ours]
+            self._all = others + held
+            self._all_of = version
+        return self._all
+
+    def is_ours(self, series: SeriesId) -> bool:
+        """Whether the series' state partition is held here."""
+        if self._merge is None or not self._merge.partitions:
+            return False
+        name, dimensions = series
+        kpi = self._state.plan.kpis.get(name)
+        if kpi is None or (dimensions is not None and len(dimensions) != len(kpi.by)):
+            return self._state.leader  # nobody's: the leader clears it away
+        if dimensions is None:
+            return kpi_partition(name, self._state_partitions) in self._merge.partitions
+        place = state_partition(kpi.by, dimensions, self._state_partitions)
+        return place in self._merge.partitions
+
+    def scores(self) -> Mapping[str, float | None]:
+        """The score of each objective over the whole company."""
+        attainments: dict[str, list[float]] = defaultdict(list)
+        for view in self.everyone():
+            if view.status is not None and view.status.attainment is not None:
+                attainments[view.kpi].append(view.status.attainment)
+        return {
+            name: score(objective, attainments)
+            for name, objective in self._state.plan.objectives.items()
+        }
+
+    def alerts(self) -> list[Alert]:
+        """The alerts of all workers, with their texts."""
+        return [
+            Alert(
+                row.rule, row.severity, row.kpi, row.dimensions or (), row.phase, row.at_ms,
+                row.value, row.summary, row.description,
+            )
+            for row in self._view.alerts()
+        ]  # fmt: skip

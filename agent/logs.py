@@ -1,0 +1,55 @@
+"""Logging of the long-running commands: lines for people, or JSON for machines, on stderr."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+
+from agent.settings import Settings
+
+QUIET = ("aiokafka", "faust", "mode", "asyncio", "aiohttp.access")
+"""Libraries that tell of every step of theirs; only their warnings matter here."""
+
+SILENT = {
+    # Faust says that its buffer is full whenever a round writes more than 100 rows.
+    "faust.transport.producer": logging.ERROR,
+    # aiokafka reports each lost connection once a second; readiness says it in words.
+    "aiokafka.conn": logging.ERROR,
+}
+
+
+class _Json(logging.Formatter):
+    """One JSON object a line: `at` (ISO 8601, UTC), `level`, `logger`, `message`, `error`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        at = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+        line = {
+            "at": f"{at}.{int(record.msecs):03d}Z",
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            line["error"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False)
+
+
+def configure(settings: Settings) -> None:
+    """Send the log to stderr, as the settings say."""
+    handler = logging.StreamHandler(sys.stderr)
+    if settings.log_format == "json":
+        handler.setFormatter(_Json())
+    else:
+        handler.setFormatter(
+            logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S")
+        )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(settings.log_level.upper())
+    if settings.log_level != "debug":
+        for name in QUIET:
+            logging.getLogger(name).setLevel(logging.WARNING)
+        for name, level in SILENT.items():
+            logging.getLogger(name).setLevel(level)

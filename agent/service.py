@@ -1,0 +1,257 @@
+"""`kpi-agent run`: both stages, the board and the exports in one process, on one event loop.
+
+    web server          from the first moment to the last
+    └─ one life         ends with a failure (then comes the next), new rules, or the end
+       ├─ ingest        stage 1: source topics → frames
+       ├─ merge         stage 2: frames → windows, targets, alerts
+       ├─ company view  the board topic → every series of every worker
+       └─ board writer  the series held here → the board topic
+
+A life starts from what is committed and ends with everything committed, or not, when it crashes:
+the next one can't tell the difference.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable, Mapping
+from importlib import metadata
+
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from agent.company import Company
+from agent.core.plan import Plan
+from agent.errors import EnvironmentFault, KpiAgentError, RulesError
+from agent.export.state import AgentState
+from agent.export.web import serving
+from agent.kafka.app import MergeStage
+from agent.kafka.client import new_producer, wait_for_broker
+from agent.kafka.ingest import Ingest
+from agent.kafka.publish import Publisher
+from agent.kafka.topics import TopicNames, ensure
+from agent.kafka.viewer import BoardWriter, CompanyView
+from agent.news import BOARD, BROKER, COMPONENTS, INGEST, MERGE, News
+from agent.settings import Settings, misspelt_variables
+
+log = logging.getLogger(__name__)
+
+FIRST_PAUSE_SECONDS = 1.0
+LONGEST_PAUSE_SECONDS = 30.0
+STOP_TIMEOUT_SECONDS = 10.0
+
+LoadPlan = Callable[[], Plan]
+
+
+class Service:
+    """One running agent. `load_plan` reads the rules anew; it raises RulesError if they are wrong."""
+
+    def __init__(self, settings: Settings, load_plan: LoadPlan, name: str = "KPI agent") -> None:
+        self._settings = settings
+        self._load_plan = load_plan
+        self._names = TopicNames.of(settings)
+        self._end = asyncio.Event()
+        self._life_over = asyncio.Event()
+        plan = load_plan()
+        self.state = AgentState(plan, name=name, version=metadata.version("kpi-agent"))
+        self.state.started_at_ms = _now_ms()
+        self.state.stats.last_reload_ms = _now_ms()
+        self.state.ready = dict.fromkeys(COMPONENTS, "starting")
+        self.state.reload = self.reload
+        self._view = CompanyView(settings, self._names.board, plan)
+        self._company = Company(self.state, self._view)
+        self._news = News(self.state, self._company.told)
+
+    def stop(self) -> None:
+        """End in good order: flush, commit, leave the groups."""
+        if not self._end.is_set():
+            log.info("stopping: flushing, committing, leaving the groups")
+        self._end.set()
+        self._life_over.set()
+
+    async def reload(self) -> tuple[bool, str]:
+        """Load the rules anew. All are valid and are taken, or nothing changes."""
+        stats = self.state.stats
+        try:
+            plan = await asyncio.to_thread(self._load_plan)
+        except RulesError as error:
+            stats.reloads_failed += 1
+            log.warning("the rules were not reloaded, the old ones stay: %s", error)
+            return False, f"the rules are not valid, the old ones stay:\n{error}"
+        stats.reloads_ok += 1
+        stats.last_reload_ms = _now_ms()
+        if plan.config_hash == self.state.plan.config_hash:
+            return True, "the rules are the same as before"
+        self.state.plan = plan
+        self._view.replan(plan)
+        self._life_over.set()
+        told = f"{len(plan.kpis)} KPIs and {len(plan.rules)} rules are in use now"
+        log.info("reloaded: %s", told)
+        return True, told
+
+    async def run(self, on_serving: Callable[[int], None] = lambda port: None) -> None:
+        """Run until `stop`; `on_serving` is told the port of the web server.
+
+        Raises EnvironmentFault where the surroundings can't serve and waiting won't help.
+        """
+        host, port = self._settings.web_host, self._settings.web_port
+        for hint in misspelt_variables(os.environ):
+            log.warning("%s", hint)
+        try:
+            async with serving(self.state, host, port) as served:
+                log.info("serving http://%s:%d", "localhost" if host == "0.0.0.0" else host, served)  # noqa: S104
+                on_serving(served)
+                await self._lives()
+        except OSError as error:
+            if isinstance(error, KpiAgentError):
+                raise
+            raise EnvironmentFault(str(error)) from error
+
+    async def _lives(self) -> None:
+        pause_seconds = FIRST_PAUSE_SECONDS
+        while not self._end.is_set():
+            self._life_over.clear()
+            if self._end.is_set():
+                break
+            started = time.monotonic()
+            try:
+                await self._live()
+            except asyncio.CancelledError:
+                raise
+            except Exception as error:
+                if time.monotonic() - started > LONGEST_PAUSE_SECONDS:
+                    pause_seconds = FIRST_PAUSE_SECONDS
+                self._say_failure(error, pause_seconds)
+                await _first(self._end, asyncio.create_task(asyncio.sleep(pause_seconds)))
+                pause_seconds = min(pause_seconds * 2, LONGEST_PAUSE_SECONDS)
+
+    def _say_failure(self, error: Exception, pause_seconds: float) -> None:
+        self.state.stats.errors["life"] += 1
+        reason = f"{error}; starting anew in {pause_seconds:.0f} s"
+        if isinstance(error, (KafkaError, EnvironmentFault, OSError)):
+            log.error("%s", reason)
+        else:
+            log.error("%s", reason, exc_info=error)
+        self.state.ready[INGEST] = self.state.ready[MERGE] = reason
+
+    async def _live(self) -> None:
+        """One life of the stages."""
+        for component in COMPONENTS:
+            self.state.ready[component] = "starting"
+        admin = await self._reach_broker()
+        if admin is None:
+            return
+        producer = new_producer(self._settings)
+        try:
+            state_partitions, warnings = await ensure(admin, self._settings)
+            for warning in warnings:
+                log.warning("%s", warning)
+            await producer.start()
+            publisher = Publisher(producer, self._names)
+            await self._stages(admin, publisher, state_partitions)
+        finally:
+            async with asyncio.timeout(STOP_TIMEOUT_SECONDS):
+                await producer.stop()
+                await admin.close()
+
+    async def _reach_broker(self) -> AIOKafkaAdminClient | None:
+        """An admin client once a broker answers; None when the end comes first."""
+        waiting = asyncio.create_task(
+            wait_for_broker(self._settings, lambda reason: self._news.waiting(BROKER, reason))
+        )
+        await _first(self._life_over, waiting)
+        if not waiting.done():
+            waiting.cancel()
+            return None
+        self._news.waiting(BROKER, None)
+        return waiting.result()
+
+    async def _stages(
+        self, admin: AIOKafkaAdminClient, publisher: Publisher, state_partitions: int
+    ) -> None:
+        plan, news = self.state.plan, self._news
+        merge = MergeStage(self._settings, plan, publisher, state_partitions, news)
+        ingest = Ingest(self._settings, plan, publisher, admin, state_partitions, news)
+        self._company.begin(merge, state_partitions)
+        writer = BoardWriter(publisher, self._view, self._company.held, self._company.is_ours)
+        self._company.writer = writer
+        self.state.ready[BOARD] = None
+        stages = {
+            INGEST: asyncio.create_task(ingest.run(), name=INGEST),
+            MERGE: asyncio.create_task(merge.run(), name=MERGE),
+        }
+        helpers = {
+            BOARD: asyncio.create_task(self._view.run(), name=BOARD),
+            "board-writer": asyncio.create_task(writer.run(), name="board-writer"),
+        }
+        try:
+            await _first(self._life_over, *stages.values(), *helpers.values())
+            for task in [*stages.values(), *helpers.values()]:
+                if task.done():
+                    task.result()
+        finally:
+            ingest.stop()
+            merge.stop()
+            await self._wind_down(stages, helpers)
+            self._company.end()
+
+    async def _wind_down(
+        self,
+        stages: Mapping[str, asyncio.Task[None]],
+        helpers: Mapping[str, asyncio.Task[None]],
+    ) -> None:
+        """Let the stages finish, in time; then cancel what is left."""
+        for task in helpers.values():
+            task.cancel()
+        _, late = await asyncio.wait(stages.values(), timeout=STOP_TIMEOUT_SECONDS)
+        for task in late:
+            log.warning("%s did not stop within %.0f s", task.get_name(), STOP_TIMEOUT_SECONDS)
+            task.cancel()
+        await asyncio.wait([*stages.values(), *helpers.values()], timeout=STOP_TIMEOUT_SECONDS)
+
+
+async def run(
+    settings: Settings,
+    load_plan: LoadPlan,
+    name: str = "KPI agent",
+    on_serving: Callable[[int], None] = lambda port: None,
+) -> None:
+    """Run an agent until SIGTERM or SIGINT; SIGHUP reloads its rules.
+
+    Raises RulesError for rules that can't be loaded, EnvironmentFault for surroundings that can't
+    serve.
+    """
+    service = Service(settings, load_plan, name)
+    loop = asyncio.get_running_loop()
+    reloads: set[asyncio.Task[tuple[bool, str]]] = set()
+
+    def reload() -> None:
+        task = loop.create_task(service.reload())
+        reloads.add(task)
+        task.add_done_callback(reloads.discard)
+
+    loop.add_signal_handler(signal.SIGTERM, service.stop)
+    loop.add_signal_handler(signal.SIGINT, service.stop)
+    loop.add_signal_handler(signal.SIGHUP, reload)
+    try:
+        await service.run(on_serving)
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            loop.remove_signal_handler(number)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+async def _first(event: asyncio.Event, *tasks: asyncio.Task[object] | asyncio.Task[None]) -> None:
+    """Wait until the event is set or one of the tasks is done. The tasks go on."""
+    waiting = asyncio.create_task(event.wait())
+    try:
+        await asyncio.wait([waiting, *tasks], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        waiting.cancel()
