@@ -207,5 +207,5 @@ def _stale(kpi: Kpi, plan: Plan) -> AgentAlert:
         "Its last window closed {{ $value | humanizeDuration }} ago; by its declaration it should "
         f"be at most {span_text(limit * 1000)}. Boards and rules show an old value.",
         "kpi-stale",
-        tuple((name, value) for name, value in labels if value),
+        tuple((name, literal(value)) for name, value in labels if value),
     )

@@ -149,7 +149,7 @@ def test_the_rules_say_that_and_how_they_were_made() -> None:
 def test_a_kpi_is_stale_after_a_hop_its_lateness_the_idle_time_and_a_margin() -> None:
     plan = company()
     hopping = kpi("a", None, window=FixedWindow(3_600_000, 60_000))
-    assert stale_after_seconds(hopping, plan) == 60 + 10 + 30 + 300
+    assert stale_after_seconds(hopping, replace(plan, kpis={"a": hopping})) == 60 + 10 + 30 + 300
 
 
 def test_a_calendar_kpi_is_stale_after_its_longest_period() -> None:

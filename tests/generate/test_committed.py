@@ -1,0 +1,65 @@
+"""The generated files of the example company are those in the repository."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from agent.export.prometheus import AgentCollector
+from agent.export.series import BANDS, LabelCache, families
+from agent.export.state import AgentState
+from agent.generate import board_kpi, names
+from agent.generate.files import differs
+from agent.generate.grafana import dashboards, grafana_files, queries
+from agent.generate.prometheus import alert_rules, prometheus_config, prometheus_files
+from agent.spec.load import load
+from generate.plans import company
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize(
+    ("folder", "files", "what"),
+    [("deploy/prometheus", prometheus_files, "prometheus"), ("grafana", grafana_files, "grafana")],
+)
+def test_the_committed_files_are_what_the_rules_generate(folder, files, what) -> None:  # type: ignore[no-untyped-def]
+    stale = differs(ROOT / folder, files(load(ROOT / "rules")), what)
+    assert stale == [], f"run: kpi-agent generate {what}"
+
+
+def test_the_committed_scrape_configuration_is_the_generated_one() -> None:
+    committed = (ROOT / "deploy/prometheus/prometheus.yml").read_text()
+    assert committed == prometheus_config(interval="5s")
+
+
+def test_every_series_of_the_boards_and_alerts_is_one_that_the_agent_exports() -> None:
+    plan = company()
+    text = alert_rules(plan) + "\n".join(q for d in dashboards(plan).values() for q in queries(d))
+    asked = set(re.findall(r"\bkpi_[a-z0-9_]+\b", text)) - {"kpi_agent"}
+    asked = {re.sub(r"_(total|bucket)$", "", name) for name in asked}
+    exported = {f.name for f in families(plan, (), None, {}, LabelCache())}
+    exported |= {f.name for f in every_agent_family(plan)}
+    assert asked - exported == set()
+
+
+def every_agent_family(plan):  # type: ignore[no-untyped-def]
+    collector = AgentCollector(AgentState(plan))
+    return [*collector._about(), *collector._records(), *collector._stages(), *reloads(plan)]
+
+
+def reloads(plan):  # type: ignore[no-untyped-def]
+    state = AgentState(plan)
+    state.stats.last_reload_ms = 1
+    return AgentCollector(state)._reloads()
+
+
+def test_the_bands_are_those_of_the_exporter() -> None:
+    assert tuple(board_kpi.BANDS) == BANDS
+
+
+def test_firing_is_the_exporters_number() -> None:
+    from agent.core.results import ALERT_PHASE_NUMBER, AlertPhase
+
+    assert ALERT_PHASE_NUMBER[AlertPhase.FIRING] == names.FIRING

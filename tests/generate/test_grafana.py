@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import promql_parser
+import pytest
+import yaml
+
+from agent.generate.grafana import dashboards, generate_grafana, grafana_files, queries
+from agent.generate.provisioning import provisioning
+from agent.generate.uids import MAX_UID, kpi_board_uid
+from agent.generate.units import grafana_unit
+from generate.plans import company
+
+BOARDS = {name: json.loads(text) for name, text in dashboards(company()).items()}
+NAMES = sorted(BOARDS)
+
+
+def panels(board: dict) -> list[dict]:
+    return [p for p in board["panels"] if p["type"] != "row"]
+
+
+def panel(board: str, title: str) -> dict:
+    (found,) = (p for p in panels(BOARDS[board]) if p["title"] == title)
+    return found
+
+
+def expressions(found: dict) -> list[str]:
+    return [t["expr"] for t in found["targets"]]
+
+
+def test_there_is_a_strategy_an_agent_and_a_board_for_each_kpi() -> None:
+    assert NAMES == [
+        "agent.json",
+        "kpi-conversion.json",
+        "kpi-orders.json",
+        "kpi-response_time.json",
+        "kpi-revenue.json",
+        "kpi-visits.json",
+        "strategy.json",
+    ]
+
+
+def test_boards_are_the_same_text_each_time() -> None:
+    assert dashboards(company()) == dashboards(company())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_panel_says_what_it_shows_in_which_unit(name: str) -> None:
+    for found in panels(BOARDS[name]):
+        assert found["title"], found
+        assert found["description"], found["title"]
+        assert found["fieldConfig"]["defaults"]["unit"], found["title"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_panel_and_query_reads_the_one_data_source_variable(name: str) -> None:
+    board = BOARDS[name]
+    variables = [v for v in board["templating"]["list"] if v["type"] == "datasource"]
+    assert [(v["name"], v["query"]) for v in variables] == [("datasource", "prometheus")]
+    wanted = {"type": "prometheus", "uid": "${datasource}"}
+    sources = [p["datasource"] for p in panels(board)]
+    sources += [t["datasource"] for p in panels(board) for t in p.get("targets", [])]
+    assert [s for s in sources if s != wanted] == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_panels_are_numbered_apart(name: str) -> None:
+    ids = [p["id"] for p in BOARDS[name]["panels"]]
+    assert ids == sorted(set(ids))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_panels_lie_on_the_grid_without_overlap(name: str) -> None:
+    places = [p["gridPos"] for p in BOARDS[name]["panels"]]
+    for place in places:
+        assert place["x"] >= 0
+        assert place["x"] + place["w"] <= 24
+    for one, other in itertools.combinations(places, 2):
+        apart_x = one["x"] + one["w"] <= other["x"] or other["x"] + other["w"] <= one["x"]
+        apart_y = one["y"] + one["h"] <= other["y"] or other["y"] + other["h"] <= one["y"]
+        assert apart_x or apart_y, (one, other)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_query_is_promql(name: str) -> None:
+    found = queries(json.dumps(BOARDS[name]))
+    assert found
+    for query in found:
+        promql_parser.parse(query)
+        assert "$" not in query
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_rates_are_over_the_interval_that_grafana_chooses(name: str) -> None:
+    for found in panels(BOARDS[name]):
+        for expr in (t["expr"] for t in found.get("targets", [])):
+            if "rate(" in expr or "increase(" in expr:
+                assert "[$__rate_interval]" in expr
+
+
+def test_uids_are_fixed_and_apart() -> None:
+    uids = {name: board["uid"] for name, board in BOARDS.items()}
+    assert uids["strategy.json"] == "kpis-strategy"
+    assert uids["kpi-revenue.json"] == "kpi-revenue"
+    assert len(set(uids.values())) == len(uids)
+
+
+def test_a_long_name_has_a_uid_within_grafanas_limit_of_its_own() -> None:
+    one, other = kpi_board_uid("x" * 60 + "a"), kpi_board_uid("x" * 60 + "b")
+    assert len(one) == MAX_UID
+    assert one != other
+
+
+def test_a_kpi_is_drawn_with_the_bands_it_has_and_no_others() -> None:
+    drawn = expressions(panel("kpi-response_time.json", "Value against its bands"))
+    assert drawn == [
+        'max without (instance, pod) (kpi_response_time_seconds{region=~"$region"})',
+        'max without (instance, pod) (kpi_response_time_current_seconds{region=~"$region"})',
+        "max without (instance, pod) "
+        '(kpi_response_time_target_seconds{band="at_most",region=~"$region"})',
+        "max without (instance, pod) "
+        '(kpi_response_time_target_seconds{band="warn_at_most",region=~"$region"})',
+    ]
+
+
+def test_each_dimension_has_a_variable() -> None:
+    variables = BOARDS["kpi-revenue.json"]["templating"]["list"]
+    found = [(v["name"], v["query"]) for v in variables if v["type"] == "query"]
+    assert found == [
+        ("region", "label_values(kpi_revenue_gbp, region)"),
+        ("pod", "label_values(kpi_revenue_gbp, pod)"),
+    ]
+
+
+def test_a_kpi_without_target_or_rules_has_no_panels_for_them() -> None:
+    titles = {p["title"] for p in panels(BOARDS["kpi-visits.json"])}
+    assert not titles & {"Target", "Target state", "Attainment", "Alerts"}
+
+
+def test_units_are_grafanas() -> None:
+    value = "Last closed window"
+    unit = {
+        name: panel(name, value)["fieldConfig"]["defaults"]["unit"]
+        for name in NAMES
+        if name.startswith("kpi-")
+    }
+    assert unit == {
+        "kpi-conversion.json": "percentunit",
+        "kpi-orders.json": "short",
+        "kpi-response_time.json": "s",
+        "kpi-revenue.json": "currencyGBP",
+        "kpi-visits.json": "short",
+    }
+
+
+def test_a_unit_that_grafana_does_not_know_stands_after_the_number() -> None:
+    assert grafana_unit("support_tickets") == "suffix: support tickets"
+
+
+def test_states_are_told_by_a_sign_and_a_word_beside_the_colour() -> None:
+    (mapping,) = panel("kpi-revenue.json", "Target state")["fieldConfig"]["defaults"]["mappings"]
+    assert {k: v["text"] for k, v in mapping["options"].items()} == {
+        "0": "○ no data",
+        "1": "✓ met",
+        "2": "▲ at risk",
+        "3": "✕ missed",
+    }
+    assert len({v["color"] for v in mapping["options"].values()}) == 4
+
+
+def test_each_objective_has_its_score_and_what_it_is_made_of() -> None:
+    found = panel("strategy.json", "Growth")
+    assert expressions(found) == [
+        'max without (instance, pod) (kpi_objective_score_ratio{objective="growth"})'
+    ]
+    assert "60% [Revenue](/d/kpi-revenue)" in found["description"]
+
+
+def links(board: dict) -> Iterator[str]:
+    for link in board["links"]:
+        if link["type"] == "link":
+            yield link["url"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_links_lead_to_boards_that_exist(name: str) -> None:
+    addresses = {f"/d/{board['uid']}" for board in BOARDS.values()}
+    assert set(links(BOARDS[name])) <= addresses
+
+
+def test_grafana_finds_its_boards_and_its_data() -> None:
+    files = {name: yaml.safe_load(text) for name, text in provisioning().items()}
+    (source,) = files["datasources/kpi-agent.yaml"]["datasources"]
+    (provider,) = files["dashboards/kpi-agent.yaml"]["providers"]
+    assert (source["type"], source["url"]) == ("prometheus", "$PROMETHEUS_URL")
+    assert provider["options"]["path"] == "/var/lib/grafana/dashboards"
+
+
+def test_generating_twice_changes_nothing(tmp_path: Path) -> None:
+    written = generate_grafana(company(), tmp_path)
+    assert {p.relative_to(tmp_path).as_posix() for p in written} == set(grafana_files(company()))
+    assert generate_grafana(company(), tmp_path) == []
