@@ -1,1 +1,1 @@
-
+"""The rules as people write them: YAML with positions, validated, compiled to a plan."""

@@ -103,7 +103,8 @@ class Declared:
             return True
         if self.complete:
             one, many = WORDS[section]
-            hint = hint or suggest(name, self.names[section], many)
+            others = [n for n in self.names[section] if (section, n) != entry.place]
+            hint = hint or suggest(name, others, many)
             self.report(entry, at, f"unknown {one} '{name}'", hint, on=on)
         return False
 
@@ -178,6 +179,8 @@ def _file(declared: Declared, source: Source) -> None:
             _section(declared, source, key, value)
         elif not key.startswith("x-"):  # x-…: a place for anchors
             head[key] = value
+            # What stands under a misspelt section is not unknown.
+            declared.complete = declared.complete and key in FileSpec.model_fields
     head.pop("defaults", None)
     _validate(declared, source, FileSpec, head, ())
 
@@ -200,6 +203,7 @@ def _section(declared: Declared, source: Source, section: str, data: Any) -> Non
         declared.names[section][name] = source
         named = _named(declared, source, place)
         model = _validate(declared, source, SECTIONS[section], value, place)
+        _nulls(declared, source, value, place)
         if model is not None:
             entries[name] = Entry(section, name, source, model)
         if model is None or not named:
@@ -216,6 +220,24 @@ def _named(declared: Declared, source: Source, place: tuple[str, str]) -> bool:
             declared.problems.append(source.problem(span, place, message, hint))
         return False
     return True
+
+
+def _nulls(declared: Declared, source: Source, data: Any, place: Place) -> None:
+    """`owner:` with nothing behind it is more often forgotten than meant."""
+    children: Iterable[tuple[str | int, Any]] = ()
+    if isinstance(data, dict):
+        children = data.items()
+    elif isinstance(data, list):
+        children = enumerate(data)
+    for key, value in children:
+        at = (*place, key)
+        if key == "match":
+            continue  # null is a dimension's value like any other
+        if value is None:
+            message, hint = f"'{key}' has no value", "give it one, or leave it out"
+            problem = source.problem(source.locate(at), at, message, hint)
+            declared.problems.append(problem)
+        _nulls(declared, source, value, at)
 
 
 def _twice(declared: Declared, place: Place, first: Source, second: Source) -> None:

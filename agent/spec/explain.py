@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from agent.spec.models import FileSpec
 from agent.spec.problems import suggest
 from agent.spec.source import On, Place, Source
 
@@ -33,7 +35,7 @@ _TAGS = {
 def explain(
     error: ValidationError, model: type[BaseModel], source: Source, base: Place
 ) -> Iterator[tuple[Place, On, str, str | None]]:
-    """The errors of one entry: (place, key or value, message, hint). `base` is the entry's place."""
+    """The errors of one entry, as (place, key or value, message, hint); `base` is its place."""
     for detail in error.errors(include_url=False):
         parts = tuple(p for p in detail["loc"] if not (isinstance(p, str) and p.startswith("<")))
         on: On = "value"
@@ -48,22 +50,29 @@ def explain(
 
 
 def _words(detail: ErrorDetails, model: type[BaseModel], parts: Place) -> tuple[str, str | None]:
-    kind, given, context = detail["type"], detail["input"], detail.get("ctx", {})
+    kind, context = detail["type"], detail.get("ctx", {})
     name = str(parts[-1]) if parts else ""
     if kind == "rules":
         return str(context["message"]), context.get("hint")
-    if kind == "extra_forbidden":
+    if kind in ("extra_forbidden", "missing"):
         fields = _fields(_model_at(model, parts[:-1]))
-        return f"unknown field '{name}'", suggest(name, fields, "fields")
-    if kind == "missing":
-        fields = _fields(_model_at(model, parts[:-1]))
-        return f"'{name}' is missing", f"add `{name}: {_example(fields.get(name))}`"
-    if given is None:
+        if kind == "missing":
+            return f"'{name}' is missing", f"add `{name}: {_example(fields.get(name))}`"
+        one = "section" if model is FileSpec else "field"
+        return f"unknown {one} '{name}'", suggest(name, fields, f"{one}s")
+    if detail["input"] is None:
         return f"'{name}' has no value" if name else "has no value", "give it one, or leave it out"
+    return _about_value(kind, detail["input"], context, detail["msg"])
+
+
+def _about_value(
+    kind: str, given: Any, context: dict[str, Any], said: str
+) -> tuple[str, str | None]:
     if kind == "literal_error":
-        options = [
-            part.strip(" '") for part in context["expected"].replace(" or ", ", ").split(",")
-        ]
+        expected = context["expected"].replace(" or ", ", ").split(",")
+        options = [part.strip(" '") for part in expected]
+        if len(options) == 1:
+            return f"should be {options[0]}, not {_show(given)}", None
         return f"{_show(given)} is not one of {', '.join(options)}", _near(given, options)
     if kind == "union_tag_invalid":
         expected = [_TAGS[tag.strip(" '")] for tag in context["expected_tags"].split(",")]
@@ -71,25 +80,24 @@ def _words(detail: ErrorDetails, model: type[BaseModel], parts: Place) -> tuple[
     if kind in _SHOULD_BE:
         quote = kind == "string_type" and not isinstance(given, dict | list)
         hint = f'put it in quotes: "{_plain(given)}"' if quote else None
+        if isinstance(given, str) and re.fullmatch(r"-?\d+(\.\d+)?|true|false", given):
+            hint = "leave the quotes out"
         return f"should be {_SHOULD_BE[kind]}, not {_show(given)}", hint
-    return _about_size(kind, given, context, detail["msg"])
+    return _about_size(kind, given, context, said), None
 
 
-def _about_size(
-    kind: str, given: Any, context: dict[str, Any], said: str
-) -> tuple[str, str | None]:
-    if kind == "greater_than":
-        return f"must be more than {context['gt']}, not {_show(given)}", None
-    if kind == "greater_than_equal":
-        return f"must be at least {context['ge']}, not {_show(given)}", None
-    if kind == "finite_number":
-        return "must be a finite number", None
-    if kind == "too_short":
-        least = context["min_length"]
-        return ("is empty" if not given else f"should have {least} values, not {len(given)}"), None
+def _about_size(kind: str, given: Any, context: dict[str, Any], said: str) -> str:
+    if kind == "too_short" and given:
+        return f"should have {context['min_length']} values, not {len(given)}"
     if kind == "too_long":
-        return f"should have {context['max_length']} values, not {len(given)}", None
-    return said, None
+        return f"should have {context['max_length']} values, not {len(given)}"
+    words = {
+        "greater_than": f"must be more than {context.get('gt')}, not {_show(given)}",
+        "greater_than_equal": f"must be at least {context.get('ge')}, not {_show(given)}",
+        "finite_number": "must be a finite number",
+        "too_short": "is empty",
+    }
+    return words.get(kind, said)
 
 
 def _near(given: Any, options: list[str]) -> str | None:

@@ -40,7 +40,7 @@ LEAST_EXPIRY_MS = durations.UNIT_MS["w"]
 
 
 def make_plan(declared: Declared, shapes: Mapping[str, Shape], sql: Statements) -> Plan:
-    """The plan of a sound declaration. `shapes` is in dependency order, as `shapes.resolve` says."""
+    """The plan of a sound declaration. `shapes` is in dependency order, as `resolve` gives it."""
     slices = _slices(declared, shapes)
     contracts = {
         name: _contract(declared, entry, _grain_ms(declared, name, slices))

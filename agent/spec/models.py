@@ -45,18 +45,21 @@ class Defaults(Strict):
 
     timezone: TimeZone | None = Field(
         None,
-        description="Time zone of times without an offset, and of calendar windows. UTC if not given.",
+        description="Time zone of times without an offset, and of calendar windows. UTC if "
+        "not given.",
     )
     lateness: Duration | None = Field(
         None, description="How long a window waits for stragglers after its end. 10s if not given."
     )
     max_future: PositiveDuration | None = Field(
         None,
-        description="How far an event's time may be ahead of the time at which the broker got it. 1h if not given.",
+        description="How far an event's time may be ahead of the time at which the broker got "
+        "it. 1h if not given.",
     )
     idle_after: PositiveDuration | None = Field(
         None,
-        description="A source partition without events for this long no longer holds up the others. 30s if not given.",
+        description="A source partition without events for this long no longer holds up the "
+        "others. 30s if not given.",
     )
     max_bytes: int | None = Field(
         None, gt=0, description="The largest event, in bytes. 1048576 if not given."
@@ -101,10 +104,12 @@ class EventSpec(Strict):
     topic: Topic = Field(description="The Kafka topic.", examples=["support"])
     type_field: TypeField = Field(
         "type",
-        description="The field, with dots where nested, whose value names the event type. `none`: every event of the topic is of this type.",
+        description="The field, with dots where nested, whose value names the event type. "
+        "`none`: every event of the topic is of this type.",
     )
     time: DottedPath = Field(
-        description="The field that holds the event's time: ISO 8601, or epoch seconds, milliseconds or microseconds.",
+        description="The field that holds the event's time: ISO 8601, or epoch seconds, "
+        "milliseconds or microseconds.",
         examples=["created_at"],
     )
     timezone: TimeZone | None = Field(None, description="The time zone of times without an offset.")
@@ -120,13 +125,15 @@ class EventSpec(Strict):
     )
     idle_after: PositiveDuration | None = Field(
         None,
-        description="A source partition without events for this long no longer holds up the others.",
+        description="A source partition without events for this long no longer holds up the "
+        "others.",
     )
     max_bytes: int | None = Field(None, gt=0, description="The largest event, in bytes.")
     description: Text | None = Field(None, description="What the event means.")
     fields: dict[FieldName, AnyField] = Field(
         default_factory=dict,
-        description="The fields that KPIs may use: name: type, or name: {type, required, minimum, …}.",
+        description="The fields that KPIs may use: name: type, or name: {type, required, "
+        "minimum, …}.",
     )
 
 
@@ -147,7 +154,8 @@ class TargetSpec(Strict):
         | None
     ) = Field(
         None,
-        description="Beyond this value, inside the target, the KPI is at risk. Two values with between.",
+        description="Beyond this value, inside the target, the KPI is at risk. Two values "
+        "with between.",
     )
 
 
@@ -181,7 +189,8 @@ class KpiSpec(Strict):
     )
     where: Text | None = Field(None, description="SQL: which events count.")
     value: Text = Field(
-        description="SQL: the KPI's value, from aggregates such as count(*), avg(x), quantile(x, 0.95).",
+        description="SQL: the KPI's value, from aggregates such as count(*), avg(x), "
+        "quantile(x, 0.95).",
         examples=["count(*)"],
     )
     by: list[Text] | None = Field(
@@ -189,7 +198,8 @@ class KpiSpec(Strict):
     )
     window: WindowText | None = Field(
         None,
-        description="5m (tumbling), 5m every 1m (hopping), or day, week, month, quarter, year of the calendar.",
+        description="5m (tumbling), 5m every 1m (hopping), or day, week, month, quarter, year "
+        "of the calendar.",
         examples=["5m"],
     )
     timezone: TimeZone | None = Field(None, description="The time zone of calendar windows.")
@@ -205,7 +215,8 @@ class KpiSpec(Strict):
     )
     expire_after: PositiveDuration | None = Field(
         None,
-        description="A series without events for this long is forgotten. 7d or ten windows if not given, whichever is longer.",
+        description="A series without events for this long is forgotten. 7d or ten windows if "
+        "not given, whichever is longer.",
     )
 
 
@@ -221,7 +232,8 @@ class RuleSpec(Strict):
         | None
     ) = Field(
         None,
-        description="SQL over value, events and target: fires when true. Or one condition for each severity.",
+        description="SQL over value, events and target: fires when true. Or one condition for "
+        "each severity.",
     )
     clear: (
         Annotated[
@@ -231,7 +243,8 @@ class RuleSpec(Strict):
         | None
     ) = Field(
         None,
-        description="SQL: a firing alert ends when this is true. If not given, when `when` is false.",
+        description="SQL: a firing alert ends when this is true. If not given, when `when` is "
+        "false.",
     )
     on: Literal["closed", "current"] | None = Field(
         None,
@@ -257,7 +270,8 @@ class RuleSpec(Strict):
     severity: Severity | None = Field(None, description="warning if not given.")
     summary: Text | None = Field(
         None,
-        description='One line for the person called: "{{ region }} answers in {{ value | humanize }}".',
+        description='One line for the person called: "{{ region }} answers in {{ value | '
+        'humanize }}".',
     )
     description: Text | None = Field(
         None, description="What to know and to do; a template like summary."

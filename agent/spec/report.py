@@ -70,11 +70,11 @@ def _human(problem: Problem, color: bool) -> str:
         number = str(problem.line)
         margin = " " * len(number)
         # Tabs are shown as one space each, so that the marks stand below what they mark.
-        marks = " " * (column - 1) + "^" * max(1, end_column - column)
+        marks = "^" * max(1, end_column - column)
         lines.append(paint(f" {number} | ", _BLUE) + text.replace("\t", " "))
-        lines.append(paint(f" {margin} | ", _BLUE) + paint(marks, tint))
+        lines.append(paint(f" {margin} | ", _BLUE) + " " * (column - 1) + paint(marks, tint))
     if problem.hint:
-        lines.append(f"    {problem.hint}")
+        lines += [f"    {line}" for line in problem.hint.splitlines()]
     return "\n".join(lines) + "\n"
 
 

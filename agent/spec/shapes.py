@@ -1,4 +1,4 @@
-"""What KPIs take from what they are computed from: dimensions, window, and the order of computing."""
+"""Dimensions and window of each KPI, and the order in which KPIs are computed."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def zone_of(declared: Declared, written: str | None) -> str:
 def _base(declared: Declared, entry: Entry[KpiSpec]) -> Shape | None:
     model = entry.model
     event = str(model.from_)
-    if model.window is None:
+    if model.window is None and event not in declared.names["kpis"]:
         hint = "add `window: 5m`, `5m every 1m`, or day, week, month"
         declared.report(entry, (), "'window' is missing", hint, on="key")
     hint = None
@@ -109,22 +109,21 @@ def _base(declared: Declared, entry: Entry[KpiSpec]) -> Shape | None:
 
 
 def _derived(declared: Declared, entry: Entry[KpiSpec], shapes: dict[str, Shape]) -> Shape | None:
-    model = entry.model
-    assert isinstance(model.from_, list)
+    model, names = entry.model, list(entry.model.from_)
     if model.where is not None:
         hint = "filter in the KPIs that it is computed from"
         message = "`where` in a KPI over KPIs: it has no events of its own"
         declared.report(entry, ("where",), message, hint, on="key")
     inputs: list[tuple[str, Shape]] = []
-    for i, name in enumerate(model.from_):
+    for i, name in enumerate(names):
         hint = None
         if name in declared.names["events"]:
             hint = f"an event is written without brackets: `from: {name}`"
-        if name in model.from_[:i]:
+        if name in names[:i]:
             declared.report(entry, ("from", i), f"'{name}' is given twice", "keep one")
         elif declared.known(entry, ("from", i), "kpis", name, hint) and name in shapes:
             inputs.append((name, shapes[name]))
-    if len(inputs) < len(model.from_):
+    if len(inputs) < len(names):
         return None
     return _fit(declared, entry, inputs)
 
@@ -142,7 +141,8 @@ def _fit(
             declared.report(entry, at, message, "KPIs that are combined need the same `by`")
             return None
         if other.window != shape.window:
-            message = f"the window of '{name}' is {show(other.window)}, that of '{first}' {show(shape.window)}"
+            windows = show(other.window), show(shape.window)
+            message = f"the window of '{name}' is {windows[0]}, that of '{first}' {windows[1]}"
             declared.report(entry, at, message, "KPIs that are combined need the same window")
             return None
     if model.by is not None and tuple(model.by) != shape.by:

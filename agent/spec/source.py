@@ -7,13 +7,14 @@ scalars follow YAML 1.2, as editors do: `on`, `yes` and `no` are text, and so ar
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import yaml
 
 from agent.spec.problems import Importance, Problem
+from agent.spec.syntax import explain_syntax
 
 Place = tuple[str | int, ...]
 """A path in the document: `("kpis", "orders", "by", 0)`."""
@@ -44,6 +45,32 @@ for _tag, _pattern, _first in (
     (_MERGE, r"<<", ["<"]),
 ):
     _Loader.add_implicit_resolver(_tag, re.compile(rf"^(?:{_pattern})$"), _first)
+
+
+_COLLECTIONS = ("tag:yaml.org,2002:seq", "tag:yaml.org,2002:map")
+
+
+def _shown(tag: str) -> str:
+    return tag.replace("tag:yaml.org,2002:", "!!")
+
+
+def _integer(text: str) -> int | float:
+    # Python refuses to read integers of thousands of digits; no number of a rule needs them.
+    return int(text) if len(text) < 400 else float(text)
+
+
+def _float(text: str) -> float:
+    return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
+
+
+_READERS: Mapping[str, Callable[[str], Any]] = {
+    _TEXT: str,
+    _MERGE: str,
+    _NULL: lambda text: None,
+    _BOOL: lambda text: text.lower() == "true",
+    _INT: _integer,
+    _FLOAT: _float,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,10 +187,22 @@ def read(name: str, raw: bytes) -> Source:
         source.problems.append(source.problem(Span(1, 1, 2), (), "nested too deeply", hint))
         return source
     except yaml.YAMLError as error:
-        source.problems.append(_syntax_problem(source, error))
+        line, column, message, hint = explain_syntax(error, text)
+        if line > 1 and not source.line(line).strip():
+            # The end of the file: the last line that says something is where to look.
+            line = next((n for n in range(line, 0, -1) if source.line(n).strip()), line)
+            column = len(source.line(line))
+        span = Span(line, column, column + 1)
+        source.problems.append(source.problem(span, (), f"not YAML: {message}", hint))
         return source
     if node is not None:
-        source.data = _Builder(source).build(node, ())
+        builder = _Builder(source)
+        source.data = builder.build(node, ())
+        if builder.count > MOST_NODES:
+            source.data = None
+            message = f"more than {MOST_NODES} values, aliases followed"
+            problem = source.problem(Span(1, 1, 2), (), message, "split the file")
+            source.problems.append(problem)
     return source
 
 
@@ -178,13 +217,16 @@ class _Builder:
     def build(self, node: yaml.Node, place: Place) -> Any:
         self.source.nodes[place] = node
         self.count += 1
-        if self.count > MOST_NODES or node in self.open:
-            if self.count <= MOST_NODES + 1:
-                self._refuse(node, place, "an alias that holds itself, or far too many values")
-                self.count = MOST_NODES + 1
+        if self.count > MOST_NODES:
+            return None  # told by `read`
+        if node in self.open:
+            self._refuse(node, place, "an alias that holds itself", "write out what is meant")
             return None
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node, place)
+        if node.tag not in _COLLECTIONS:
+            message = f"the tag {_shown(node.tag)} is not supported"
+            self._refuse(node, place, message, "write plain YAML, without `!`")
         self.open.append(node)
         try:
             if isinstance(node, yaml.SequenceNode):
@@ -228,7 +270,7 @@ class _Builder:
                 self._refuse(node, place, "`<<` takes a mapping", "write `<<: *name`")
                 continue
             if base in self.open:
-                self._refuse(node, place, "an alias that holds itself, or far too many values")
+                self._refuse(node, place, "an alias that holds itself", "write out what is meant")
                 continue
             for key_node, value_node in base.value:
                 if key_node.tag == _MERGE:
@@ -242,24 +284,16 @@ class _Builder:
                     data[key_node.value] = self.build(value_node, here)
 
     def _scalar(self, node: yaml.ScalarNode, place: Place) -> Any:
-        tag, value = node.tag, node.value
-        if tag == _TEXT:
-            return value
-        if tag == _NULL:
+        reader = _READERS.get(node.tag)
+        if reader is None:
+            message = f"the tag {_shown(node.tag)} is not supported"
+            self._refuse(node, place, message, "write plain YAML, without `!`")
             return None
-        if tag == _BOOL:
-            return value.lower() == "true"
-        if tag == _INT:
-            # Longer numbers are slow to read, and no number of a rule needs them.
-            return int(value) if len(value) < 400 else float(value)
-        if tag == _FLOAT:
-            return float(value.lower().replace(".inf", "inf").replace(".nan", "nan"))
-        if tag == _MERGE:
-            return value
-        self._refuse(
-            node, place, f"the tag {tag} is not supported", "write plain YAML, without `!`"
-        )
-        return None
+        try:
+            return reader(node.value)
+        except ValueError:  # an explicit tag: `!!int abc`
+            self._refuse(node, place, f"'{node.value}' is not what its tag says", "leave it out")
+            return None
 
     def _refuse(self, node: yaml.Node, place: Place, message: str, hint: str | None = None) -> None:
         span = self.source._span(node.start_mark, node.end_mark)
@@ -290,78 +324,3 @@ def _offsets(node: yaml.ScalarNode, text: str) -> list[int]:
         found.append(seen)
         at = seen + 1
     return found
-
-
-_SYNTAX: tuple[tuple[str, str, str], ...] = (
-    (
-        r"found character '\\t'",
-        "a tab where YAML wants spaces",
-        "indent with spaces",
-    ),
-    (
-        r"mapping values are not allowed",
-        "a second ': ' in one line, or a line that is indented too far",
-        "put text that holds ': ' in quotes",
-    ),
-    (
-        r"expected a single document",
-        "a second document in the file",
-        "take the line `---` out, or split the file",
-    ),
-    (
-        r"found undefined alias|found undefined",
-        "an alias without its anchor",
-        "an anchor (&name) must stand before its alias (*name); text that begins with * needs quotes",
-    ),
-    (
-        r"could not find expected ':'",
-        "a line without ': '",
-        "write `name: value`; is the line above indented as it should be?",
-    ),
-    (
-        r"expected <block end>|expected the node content|while parsing a block",
-        "the indentation, or a bracket, does not fit what is above",
-        "give everything on one level the same indentation; put text that begins with { [ * & ! % @ in quotes",
-    ),
-    (
-        r"expected ',' or|while parsing a flow",
-        "a bracket or a comma is missing",
-        "every { needs a }, every [ a ], and a comma stands between two values",
-    ),
-    (
-        r"unexpected end of stream|found unexpected end",
-        "a quote is not closed",
-        "every quote needs its partner",
-    ),
-    (
-        r"cannot start any token",
-        "a character that can not begin a value",
-        "put the value in quotes",
-    ),
-    (
-        r"special characters are not allowed",
-        "a control character",
-        "remove it",
-    ),
-)
-
-
-def _syntax_problem(source: Source, error: yaml.YAMLError) -> Problem:
-    said = str(error)
-    line, column = 1, 1
-    if isinstance(error, yaml.MarkedYAMLError):
-        mark = error.problem_mark or error.context_mark
-        if mark is not None:
-            line, column = mark.line + 1, mark.column + 1
-    elif isinstance(error, yaml.reader.ReaderError):
-        before = source.text[: error.position]
-        line, column = before.count("\n") + 1, error.position - (before.rfind("\n") + 1) + 1
-    if line > 1 and not source.line(line).strip():
-        # The end of the file: the last line that says something is where to look.
-        line = next((n for n in range(line, 0, -1) if source.line(n).strip()), line)
-        column = len(source.line(line))
-    for pattern, message, hint in _SYNTAX:
-        if re.search(pattern, said):
-            return source.problem(Span(line, column, column + 1), (), f"not YAML: {message}", hint)
-    plain = getattr(error, "problem", None) or said.splitlines()[0]
-    return source.problem(Span(line, column, column + 1), (), f"not YAML: {plain}")

@@ -94,6 +94,8 @@ def _base(declared: Declared, entry: Entry[KpiSpec]) -> KpiSql | None:
 
 def _derived(declared: Declared, entry: Entry[KpiSpec]) -> KpiSql | None:
     inputs = list(entry.model.from_)
+    if any(name in declared.names["events"] for name in inputs):
+        return None  # told already, and what is written is SQL over events
     value = _tried(declared, entry, ("value",), entry.model.value, compile_derived, inputs)
     return None if value is None else KpiSql(None, (), value)
 
@@ -124,12 +126,13 @@ def _strip(text: str | None) -> str | None:
 def _condition(declared: Declared, entry: Entry[RuleSpec], at: Place, text: str) -> pl.Expr | None:
     found = _tried(declared, entry, at, text, compile_condition, CONDITION_COLUMNS)
     kpi = declared.kpis.get(entry.model.kpi)
-    if found is not None and kpi is not None and "target" in found.meta.root_names():
-        if kpi.model.target is None and not kpi.model.overrides:
-            start = text.lower().find("target")
-            message = f"'{entry.model.kpi}' has no target"
-            hint = "give the KPI a `target`, or write the number"
-            declared.report(entry, at, message, hint, chars=(start, start + len("target")))
+    if found is None or kpi is None or kpi.model.target is not None or kpi.model.overrides:
+        return found
+    if "target" in found.meta.root_names():
+        start = text.lower().find("target")
+        message = f"'{entry.model.kpi}' has no target"
+        hint = "give the KPI a `target`, or write the number"
+        declared.report(entry, at, message, hint, chars=(start, start + len("target")))
     return found
 
 

@@ -1,6 +1,6 @@
-"""The single values of the language: names, durations, windows, paths; each with its message.
+"""The single values of the language: names, durations, windows, paths.
 
-Validators raise `PydanticCustomError` whose context may hold a `hint`; `agent.spec.explain` reads it.
+Validators raise `PydanticCustomError` whose context may hold a `hint`, which `explain` reads.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, BeforeValidator, Field
@@ -188,7 +188,9 @@ TimeZone = Annotated[str, AfterValidator(_zone)]
 Url = Annotated[str, AfterValidator(_url), Field(json_schema_extra={"format": "uri"})]
 Number = Annotated[float, Field(json_schema_extra={"type": "number"})]
 
-_DurationText = Annotated[str, Field(pattern=rf"^({durations.PATTERN}|0)$", examples=["5m"])]
+_DurationText = (
+    Annotated[str, Field(pattern=rf"^({durations.PATTERN}|0)$", examples=["5m"])] | Literal[0]
+)
 Duration = Annotated[int, BeforeValidator(_duration, json_schema_input_type=_DurationText)]
 PositiveDuration = Annotated[
     int, BeforeValidator(_duration, json_schema_input_type=_DurationText), AfterValidator(_positive)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import get_args
 
@@ -59,7 +58,9 @@ def parse(text: str) -> WindowSpec:
         size_ms = durations.parse(words[0])
         hop_ms = durations.parse(words[2]) if len(words) == 3 else size_ms
     except ValueError as error:
-        raise WindowError(f"'{text}' is not a window: {error}", _how(text)) from error
+        said = str(error)
+        why = "" if said.endswith("is not a duration") else f": {said}"
+        raise WindowError(f"'{text}' is not a window{why}", _how(text)) from error
     _check(size_ms, hop_ms, "hop" if len(words) == 3 else "window")
     return WindowSpec(size_ms, hop_ms)
 

@@ -40,7 +40,8 @@ def check(declared: Declared, shapes: dict[str, Shape]) -> None:
             _label(declared, entry, ("by", i), dimension)
         if model.target is not None:
             check_target(declared, entry, ("target",), model.target)
-            _direction(declared, entry, model.target)
+            if declared.sound(entry):
+                _direction(declared, entry, model.target)
         for i, override in enumerate(model.overrides):
             check_target(declared, entry, ("overrides", i, "target"), override.target)
             if shape is not None:
@@ -81,7 +82,7 @@ def check_target(declared: Declared, entry: Entry[KpiSpec], at: Place, target: T
 def _warn(
     declared: Declared, entry: Entry[KpiSpec], at: Place, kind: str, bound: float, warn: float
 ) -> None:
-    if kind == "at_most" and warn > bound or kind == "at_least" and warn < bound:
+    if (kind == "at_most" and warn > bound) or (kind == "at_least" and warn < bound):
         side, right = ("above", "below") if kind == "at_most" else ("below", "above")
         message = f"warn {warn:g} is {side} {kind} {bound:g}: the target is missed before it warns"
         declared.report(entry, (*at, "warn"), message, f"put warn {right} {bound:g}")

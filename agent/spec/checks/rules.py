@@ -91,7 +91,7 @@ def _for(declared: Declared, entry: Entry[RuleSpec], shape: Shape) -> None:
         return
     message = (
         f"`for: {durations.show(held)}` is shorter than the {durations.show(step_ms)} between two "
-        "windows: one window would do"
+        "windows: it would fire at the first"
     )
     hint = f"0s to fire at once, or at least {durations.show(step_ms)}"
     declared.report(entry, ("for",), message, hint)

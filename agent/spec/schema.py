@@ -1,0 +1,60 @@
+"""The language as JSON Schema (draft 2020-12), for completion and hover in editors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic.json_schema import GenerateJsonSchema
+
+from agent.spec.models import FileSpec
+
+ID = "https://kpi-agent.example/schema.json"
+
+
+def json_schema() -> dict[str, Any]:
+    """The schema of one file of rules.
+
+    It accepts the short and the long forms, and refuses unknown fields. What needs more than one
+    value (a field that must be in the contract, bounds in order) only `kpi-agent check` can say.
+    """
+    schema = FileSpec.model_json_schema(by_alias=True, mode="validation")
+    definitions = schema["$defs"]
+    for model in (schema, *definitions.values()):
+        _tidy(model)
+    schema["patternProperties"] = {
+        "^x-": {"description": "Read by nobody: a place for anchors (&name) to refer to (*name)."}
+    }
+    _one_kind(definitions)
+    return {
+        "$schema": GenerateJsonSchema.schema_dialect,
+        "$id": ID,
+        **schema,
+        "title": "Rules of kpi-agent",
+    }
+
+
+def _tidy(model: dict[str, Any]) -> None:
+    """Leave out null where it only means "not given": writing `null` is a mistake in YAML."""
+    model["title"] = model.get("title", "").removesuffix("Spec")
+    for name, field in model.get("properties", {}).items():
+        field["title"] = name
+        if "patternProperties" in field:
+            field["additionalProperties"] = False
+        options = field.get("anyOf")
+        if options is not None and {"type": "null"} in options:
+            options.remove({"type": "null"})
+            if len(options) == 1:
+                del field["anyOf"]
+                field.update({**options[0], **field})
+        if field.get("default", 0) is None:
+            del field["default"]
+
+
+def _one_kind(definitions: dict[str, Any]) -> None:
+    """What exactly one of several fields must say."""
+    definitions["RuleSpec"]["oneOf"] = [{"required": ["when"]}, {"required": ["no_data_for"]}]
+    definitions["TargetSpec"]["oneOf"] = [
+        {"required": ["at_most"]},
+        {"required": ["at_least"]},
+        {"required": ["between"]},
+    ]
