@@ -70,7 +70,7 @@ class Truth:
         return _figures(found, len(by))
 
     def of_nothing(self, kpi: Mapping[str, Any], type_name: str | None) -> float | None:
-        """What the KPI's value is of no events at all."""
+        """What DuckDB says of a KPI over no events at all."""
         value = str(kpi["value"])
         for ours, theirs in DUCKDB_SPELLING:
             value = re.sub(ours, theirs, value)
