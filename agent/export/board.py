@@ -15,8 +15,8 @@ epoch, and shown in the reader's own zone.
                    description, owner, runbook}], firing first, the gravest first
     objectives     [{name, title, description, owner, score (0 to 1, or null), text, state,
                    kpis: [{name, title, weight, state}]}]
-    kpis           [{name, title, description, owner, unit, better, by, window, state,
-                   counts: {state: series}, total, start_ms, end_ms, stale, rows}]
+    kpis           [{name, title, description, owner, unit, better, by, window, target,
+                   state, counts: {state: series}, total, start_ms, end_ms, stale, rows}]
     kpi_order      [name]
 
 A KPI's `rows` are its worst series, at most ROWS of `total`; `GET /api/v1/kpis/<name>` gives the
@@ -53,7 +53,7 @@ from agent.export.words import (
     percent_text,
     target_text,
     value_text,
-    window_text,
+    window_words,
 )
 
 Json = dict[str, Any]
@@ -260,7 +260,8 @@ def _card(kpi: Kpi, series: Sequence[SeriesView], until_ms: int | None, rows: in
         "unit": kpi.unit,
         "better": kpi.better,
         "by": list(kpi.by),
-        "window": window_text(kpi.window),
+        "window": window_words(kpi.window),
+        "target": target_text(kpi.target, kpi.unit),
         "state": next((s for s in _STATE_ORDER if states[s]), _state_without_series(kpi)),
         "counts": {s: states[s] for s in _STATE_ORDER if states[s]},
         "total": len(series),

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 
 from agent.core.encode import label
@@ -20,6 +21,8 @@ CURRENCIES = {
     "zar": "ZAR ", "sgd": "S$", "try": "₺", "ils": "₪",
 }  # fmt: skip
 """ISO 4217 codes in lower case, as a unit spells them, and what people write before the number."""
+
+_ZEROS = re.compile(r"\.0+(?=\D|$)|(?<=\.\d)0(?= |$)")
 
 CURRENCY_WORDS = {"euros": "eur", "pounds": "gbp", "dollars": "usd"}
 
@@ -54,6 +57,16 @@ def window_text(window: Window) -> str:
     if window.hop_ms == window.size_ms:
         return span_text(window.size_ms)
     return f"{span_text(window.size_ms)} every {span_text(window.hop_ms)}"
+
+
+def window_words(window: Window) -> str:
+    """A window for people: "5 min, every 1 min", "each 1 h", "each day in Europe/London"."""
+    if isinstance(window, CalendarWindow):
+        return f"each {window.unit} in {window.timezone}"
+    size = seconds_text(window.size_ms / 1000)
+    if window.hop_ms == window.size_ms:
+        return f"each {size}"
+    return f"{size}, every {seconds_text(window.hop_ms / 1000)}"
 
 
 def number_text(value: float) -> str:
@@ -157,7 +170,8 @@ def target_text(target: Target | None, unit: str | None) -> str:
         return ""
 
     def say(bound: float | None) -> str:
-        return value_text(bound, unit)
+        # A bound was written by a person, and never changes: no zeros to keep its width.
+        return _ZEROS.sub("", value_text(bound, unit))
 
     least, most = target.at_least, target.at_most
     if least is not None and most is not None:

@@ -43,9 +43,11 @@ export function patchKpi(node, kpi, nowMs) {
   setText(p.which, many && row ? (kpi.total > 1 ? `${row.series}, worst of ${kpi.total}` : row.series) : "");
   setHidden(p.which, !many);
   setText(p.value, row?.text ?? "–");
-  setText(p.current, row === null ? "No window has closed yet" : row.current === null ? "" : `${row.current} in the open window`);
+  setData(p.value, "empty", String(row === null || row.value === null));
+  setText(p.current, row === null ? "No window has closed yet" : row.current === null ? "" : `Open window: ${row.current}`);
+  p.spark.toggleAttribute("hidden", row === null);
   if (row) drawSpark(p.spark, row, 64);
-  patchReach(p, row);
+  patchReach(p, kpi, row);
   setHidden(p.rows, kpi.total < 2);
   if (node.expanded) expand(node);
   else patchRows(node, kpi.total > 1 ? kpi.rows : []);
@@ -55,21 +57,24 @@ export function patchKpi(node, kpi, nowMs) {
 }
 
 function freshText(kpi, row, nowMs) {
-  if (kpi.end_ms === null) return `Window ${kpi.window}`;
+  if (kpi.end_ms === null) return kpi.window;
   const events = row ? ` · ${row.events.toLocaleString()} ${row.events === 1 ? "event" : "events"}` : "";
   const end = momentText(kpi.end_ms, nowMs);
-  return `${kpi.stale ? "Stale: nothing since" : "To"} ${end} · window ${kpi.window}${kpi.total > 1 ? "" : events}`;
+  return `${kpi.stale ? "Stale, nothing since" : "Up to"} ${end} · ${kpi.window}${kpi.total > 1 ? "" : events}`;
 }
 
-function patchReach(p, row) {
-  setHidden(p.reach, !row?.target);
-  if (!row?.target) return;
-  setText(p.target, `Target ${row.target}`);
-  setText(p.attainment, row.attainment_text);
-  const part = Math.max(0, Math.min(FULL, row.attainment ?? 0)) / FULL;
+function patchReach(p, kpi, row) {
+  const target = row ? row.target : kpi.target;
+  setHidden(p.reach, !target);
+  if (!target) return;
+  setText(p.target, `Target ${target}`);
+  const reached = row?.attainment ?? null;
+  setHidden(p.meter, reached === null);
+  setText(p.attainment, reached === null ? "" : row.attainment_text);
+  if (reached === null) return;
+  const part = Math.max(0, Math.min(FULL, reached)) / FULL;
   p.meter.firstElementChild.style.width = `${(part * 100).toFixed(2)}%`;
-  setHidden(p.meter, row.attainment === null);
-  p.meter.setAttribute("aria-valuenow", String(Math.round(Math.min(FULL, row.attainment ?? 0) * 100)));
+  p.meter.setAttribute("aria-valuenow", String(Math.round(Math.min(FULL, reached) * 100)));
   p.meter.setAttribute("aria-valuetext", `${row.attainment_text} of the target`);
 }
 

@@ -56,6 +56,9 @@ export function drawSpark(node, row, height) {
   for (const bound of bounds.filter(inside)) {
     shown.push(svg("line", { class: "bound", x1: 0, x2: WIDTH, y1: y(bound), y2: y(bound) }));
   }
+  for (const bound of [row.bounds.warn_at_least, row.bounds.warn_at_most].filter(inside)) {
+    shown.push(svg("line", { class: "warn", x1: 0, x2: WIDTH, y1: y(bound), y2: y(bound) }));
+  }
   for (const run of lines(row.history, x, y)) {
     const [start, end] = [run[0], run[run.length - 1]];
     shown.push(svg("path", { class: "under", d: `${path(run)}L${end[0].toFixed(1)} ${height}L${start[0].toFixed(1)} ${height}Z` }));
