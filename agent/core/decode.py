@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from typing import Any
 
 import msgspec
@@ -140,10 +141,9 @@ class _Run:
         values = self.source.values
         if all(values) and not any(map(bytes.isspace, values)):  # type: ignore[arg-type]
             return np.arange(len(values)), values  # type: ignore[return-value]
-        kept = [i for i, value in enumerate(values) if value and not value.isspace()]
-        rows = np.array(kept, dtype=np.int64)
-        self.empty = np.setdiff1d(np.arange(len(values)), rows)
-        return rows, [self.source.line(i) for i in kept]
+        present = [bool(value) and not value.isspace() for value in values]  # type: ignore[union-attr]
+        self.empty = np.flatnonzero(~np.array(present, dtype=np.bool_))
+        return np.flatnonzero(present), list(compress(values, present))  # type: ignore[arg-type]
 
     def _screen_whole(self, rows: _Rows, lines: Sequence[bytes]) -> tuple[_Rows, Sequence[bytes]]:
         """Takes out what no read may see: too large, too deep, half a surrogate pair."""
@@ -221,18 +221,13 @@ class _Run:
             return [_with_rows(layout.read(joined, len(lines)), rows)], []
         except UnreadableError:
             pass
-        good: list[int] = []
-        odd: list[int] = []
-        flat = list(lines)
-        for i, line in enumerate(lines):
-            if b"\n" in line:
-                flat[i] = _without_breaks(line)
-            if _passes(layout, flat[i]):
-                good.append(i)
-            else:
-                odd.append(int(rows[i]))
+        if joined.count(b"\n") != len(lines) - 1:
+            lines = [_without_breaks(line) for line in lines]
+        bad = layout.screen(lines)
+        good = np.delete(np.arange(len(lines)), bad)
         frames: list[pl.DataFrame] = []
-        _read_halves(layout, rows[good], [flat[i] for i in good], frames, odd)
+        odd = rows[bad].tolist()
+        _read_halves(layout, rows[good], [lines[i] for i in good.tolist()], frames, odd)
         return frames, odd
 
     def _examine(self, odd: Sequence[int], contracts: Sequence[Contract]) -> int:
@@ -335,18 +330,6 @@ def _without_breaks(line: bytes) -> bytes:
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return line
     return line.replace(b"\n", b" ")
-
-
-def _passes(layout: Layout, line: bytes) -> bool:
-    if b"\n" in line:
-        return False
-    try:
-        line.decode()
-        for screen in layout.screens:
-            screen.decode(line)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        return False
-    return True
 
 
 def _read_halves(

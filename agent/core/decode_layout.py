@@ -12,7 +12,7 @@ asks for a String decides afterwards whether that text may have come from someth
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -61,8 +61,7 @@ def demands_of(contract: Contract) -> list[Demand]:
 class Layout:
     """Reads of the same lines that together answer all demands.
 
-    `screens` decode one line with msgspec; they refuse nearly all that the reads would refuse, and
-    nothing that the reads would take, save duplicate keys. They find the bad lines of a batch.
+    When a read fails, `screen` finds the bad lines.
     """
 
     def __init__(self, demands: Iterable[Demand]) -> None:
@@ -73,7 +72,7 @@ class Layout:
             if demand not in self._names:
                 self._place(demand)
         self._schemas = [_schema(tree) for tree in self._trees]
-        self.screens = [msgspec.json.Decoder(_struct(tree)) for tree in self._trees]
+        self._screens = [msgspec.json.Decoder(_struct(tree)) for tree in self._trees]
 
     @property
     def reads(self) -> int:
@@ -92,6 +91,22 @@ class Layout:
         """
         frames = [self._read_one(i, joined, count) for i in range(len(self._trees))]
         return frames[0] if len(frames) == 1 else pl.concat(frames, how="horizontal")
+
+    def screen(self, lines: Sequence[bytes]) -> list[int]:
+        """Indices, ascending, of lines that msgspec finds unlike the demands.
+
+        Among them are nearly all that the reads refuse (not numbers out of any range), and of those
+        that the reads take only lines with a duplicate key, of which msgspec takes the last.
+        """
+        bad = {i for i, line in enumerate(lines) if not _is_flat_text(line)}
+        for screen in self._screens:
+            decode = screen.decode
+            for i, line in enumerate(lines):
+                try:
+                    decode(line)
+                except (msgspec.MsgspecError, UnicodeDecodeError):
+                    bad.add(i)
+        return sorted(bad)
 
     def _read_one(self, index: int, joined: bytes, count: int) -> pl.DataFrame:
         try:
@@ -116,6 +131,16 @@ class Layout:
                     expression = expression.struct.field(key)
                 self._expressions[index].append(expression.alias(name))
                 return
+
+
+def _is_flat_text(line: bytes) -> bool:
+    """Whether the line is UTF-8 (msgspec skips what it isn't asked for) without line breaks."""
+    if line.isascii():
+        return b"\n" not in line
+    try:
+        return "\n" not in line.decode()
+    except UnicodeDecodeError:
+        return False
 
 
 def _insert(tree: _Tree, path: Path, dtype: DType) -> bool:

@@ -45,6 +45,11 @@ _ISO = re.compile(
     r"(?::(?P<second>[0-9]{2})(?:[.,](?P<fraction>[0-9]+))?)?"
     r"(?P<zone>[Zz]|(?P<sign>[+-])(?P<zone_hour>[0-9]{2}):?(?P<zone_minute>[0-9]{2})?)?)?"
 )
+# The basic format and week dates, which fromisoformat reads; it also takes much that is not ISO 8601.
+_FURTHER_ISO = re.compile(
+    r"[0-9]{4}(?:[0-9]{4}|-?W[0-9]{2}(?:-?[0-9])?)"
+    r"(?:T[0-9:]+(?:[.,][0-9]+)?(?:Z|[+-][0-9:]+)?)?"
+)
 # A batch of one producer has one or two shapes; what has more is read value by value.
 _MAX_SHAPES = 16
 _MAX_LENGTH = 40
@@ -109,7 +114,7 @@ def _epoch_ms(text: str) -> int:
 
 
 def _other_iso_ms(text: str, timezone: str) -> int:
-    if "24:" in text or "T24" in text or not text.isascii():  # read by some Pythons only
+    if "T24" in text or not _FURTHER_ISO.fullmatch(text):  # 24:00 is read by some Pythons only
         raise ValueError(text)
     read = datetime.fromisoformat(text)
     offset = read.utcoffset()
