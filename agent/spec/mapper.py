@@ -241,7 +241,9 @@ def _target(spec: TargetSpec) -> Target:
 
 def _rule(entry: Entry[RuleSpec], kpis: Mapping[str, Kpi], sql: Statements) -> Rule:
     model, kpi = entry.model, kpis[entry.model.kpi]
-    told = {
+    told: dict[str, Any] = {
+        # Without a summary, those who show the alert have each their own way of saying it.
+        "summary": model.summary or "",
         "description": model.description or "",
         "runbook": model.runbook,
         "owner": model.owner or kpi.owner,
@@ -256,7 +258,6 @@ def _rule(entry: Entry[RuleSpec], kpis: Mapping[str, Kpi], sql: Statements) -> R
             no_data_for_ms=model.no_data_for,
             per=model.per or ("series" if kpi.by else "kpi"),
             keep_firing_for_ms=model.keep_firing_for or 0,
-            summary=model.summary or "No events for {{ title }}",
             **told,
         )
     return ThresholdRule(
@@ -270,18 +271,8 @@ def _rule(entry: Entry[RuleSpec], kpis: Mapping[str, Kpi], sql: Statements) -> R
         for_ms=model.for_ or 0,
         keep_firing_for_ms=model.keep_firing_for or 0,
         min_events=model.min_events or 0,
-        summary=model.summary or _summary(kpi),
         **told,
     )
-
-
-def _summary(kpi: Kpi) -> str:
-    """The line of a rule that has none: what, where, how much."""
-    series = f" ({', '.join(f'{{{{ {name} }}}}' for name in kpi.by)})" if kpi.by else ""
-    if kpi.unit == "ratio":
-        return f"{{{{ title }}}}{series} is {{{{ value | humanize_percentage }}}}"
-    unit = f" {kpi.unit}" if kpi.unit else ""
-    return f"{{{{ title }}}}{series} is {{{{ value | humanize }}}}{unit}"
 
 
 def _weights(kpis: Mapping[str, float]) -> dict[str, float]:

@@ -8,7 +8,7 @@ from agent.spec.load import check
 from agent.spec.report import render
 
 BAD = Path(__file__).parent / "bad"
-WARNINGS = {"many_hops", "unit_reserved", "better_contradicts_target"}
+WARNINGS = {"template_shadowed", "many_hops", "unit_reserved", "better_contradicts_target"}
 
 
 @pytest.mark.parametrize("name", sorted(file.stem for file in BAD.glob("*.yaml")))

@@ -189,7 +189,7 @@ def test_rules_and_objectives_are_complete(tmp_path: Path) -> None:
         "closed",
     )
     assert (low.owner, low.team, low.labels) == ("somebody", "sales", {"area": "money"})
-    assert low.summary == "{{ title }} is {{ value | humanize }}"
+    assert (low.summary, silent.summary) == ("", "Nothing")
     assert isinstance(few, ThresholdRule)
     assert (few.on, few.for_ms, few.levels[0].severity) == ("current", 60_000, "page")
     assert isinstance(silent, AbsenceRule)

@@ -21,6 +21,9 @@ RESERVED_LABELS = {
     "rule": "the agent's metrics have it",
     "severity": "the agent's metrics have it",
     "objective": "the agent's metrics have it",
+    "owner": "the generated alerts have it",
+    "team": "the generated alerts have it",
+    "series": "the generated alerts have it",
 }
 """Label names that a dimension can not have, and why."""
 

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from agent.core import templates
+from agent.core.encode import VARIABLES
 from agent.spec import durations
 from agent.spec.checks.kpis import RESERVED_LABELS
 from agent.spec.declared import Declared, Entry
 from agent.spec.models import RuleSpec
 from agent.spec.problems import suggest
 from agent.spec.shapes import Shape
-
-VARIABLES = frozenset(
-    {"value", "events", "kpi", "title", "unit", "owner", "rule", "severity", "start", "end"}
-)
-"""What the texts of a rule may name besides the KPI's dimensions."""
 
 _ONLY_WHEN = ("clear", "on", "for", "min_events")
 
@@ -114,11 +111,22 @@ def _template(
         message = f"unknown filter '{filter_name[1]}'" if filter_name else str(error)
         declared.report(entry, (key,), message, hint, chars=(start, max(end, start + 1)))
         return
+    _shadowed(declared, entry, key, text, used & VARIABLES & set(shape.by))
     known = VARIABLES | set(shape.by)
     for name in sorted(used - known):
         message = f"unknown variable '{name}'"
         hint = suggest(name, known, "variables")
         declared.report(entry, (key,), message, hint, chars=_find(text, name))
+
+
+def _shadowed(
+    declared: Declared, entry: Entry[RuleSpec], key: str, text: str, names: Iterable[str]
+) -> None:
+    for name in sorted(names):
+        message = f"'{name}' is the alert's own {name} here, not the dimension"
+        hint = f"the dimension is {{{{ dimensions.{name} }}}}"
+        chars = _find(text, name)
+        declared.report(entry, (key,), message, hint, chars=chars, severity="warning")
 
 
 def _find(text: str, name: str) -> tuple[int, int]:
