@@ -6,7 +6,7 @@ associative and commutative, and a frame that is sent twice is the same frame. N
 None.
 
 **Distinct values**: Apache DataSketches theta, `k = 2**LG_K` hashes. Exact up to k distinct values;
-above that the standard error is `1 / sqrt(k)`, 1.1 % (theta sketch framework, Dasgupta et al. 2016).
+above that the standard error is `1 / sqrt(k)`, 1.1 % (theta sketches, Dasgupta et al. 2016).
 Canonical because every sketch is trimmed to the k smallest hashes of its set, theta being the next
 one: the smallest k+1 hashes of a union depend on the smallest k+1 of its parts only. The share of
 one set that is found in another is exact while their union has at most k values; above that its
@@ -26,7 +26,7 @@ from itertools import pairwise
 
 import numpy as np
 import polars as pl
-from datasketches import (  # type: ignore[import-untyped]  # the wheel has no stubs
+from datasketches import (
     compact_theta_sketch,
     theta_intersection,
     theta_union,
@@ -41,9 +41,7 @@ QUANTILE_ERROR = 0.005
 
 GAMMA = (1 + QUANTILE_ERROR) / (1 - QUANTILE_ERROR)
 _LOG_GAMMA = math.log(GAMMA)
-_MIDDLE = 2 / (
-    1 + GAMMA
-)  # of a bucket's upper bound: equally far, relatively, from both its ends
+_MIDDLE = 2 / (1 + GAMMA)  # of a bucket's upper bound: equally far, relatively, from both its ends
 
 # Doubles span bucket numbers -74,446 to 70,980; shifted by this they are all positive, so that a
 # key's sign is the value's sign, its order the values' order, and 0 is zero.
@@ -56,7 +54,7 @@ _WIDTH = _KEY.itemsize + _COUNT.itemsize
 
 
 def theta_of(values: Iterable[str | int | float | bool]) -> bytes | None:
-    """The sketch of some values, which are all of one type; duplicates are welcome, nulls are not."""
+    """The sketch of some values, all of one type; duplicates are welcome, nulls are not."""
     sketch = update_theta_sketch(LG_K)
     update = sketch.update
     for value in values:
@@ -81,11 +79,7 @@ def theta_merged(sketches: Sequence[bytes]) -> bytes:
 
 def theta_count(sketch: bytes | None) -> float:
     """How many distinct values there are: exact, a whole number, up to `2**LG_K`."""
-    return (
-        0.0
-        if sketch is None
-        else compact_theta_sketch.deserialize(sketch).get_estimate()
-    )
+    return 0.0 if sketch is None else compact_theta_sketch.deserialize(sketch).get_estimate()
 
 
 def theta_share(whole: bytes | None, other: bytes | None) -> float | None:
@@ -123,13 +117,9 @@ def buckets_of(keys: pl.Series) -> list[bytes | None]:
     )
     key = counted["key"].to_numpy().astype(_KEY, copy=False)
     count = counted["count"].to_numpy().astype(_COUNT, copy=False)
-    bounds = np.searchsorted(
-        counted["group"].to_numpy(), np.arange(len(keys) + 1)
-    ).tolist()
+    bounds = np.searchsorted(counted["group"].to_numpy(), np.arange(len(keys) + 1)).tolist()
     return [
-        key[start:stop].tobytes() + count[start:stop].tobytes()
-        if start < stop
-        else None
+        key[start:stop].tobytes() + count[start:stop].tobytes() if start < stop else None
         for start, stop in pairwise(bounds)
     ]
 
@@ -139,9 +129,7 @@ def buckets_merged(sketches: Sequence[bytes]) -> bytes:
     if len(sketches) == 1:
         return sketches[0]
     parts = [_unpacked(sketch) for sketch in sketches]
-    keys, where = np.unique(
-        np.concatenate([key for key, _ in parts]), return_inverse=True
-    )
+    keys, where = np.unique(np.concatenate([key for key, _ in parts]), return_inverse=True)
     counts = np.zeros(len(keys), _COUNT)
     np.add.at(counts, where, np.concatenate([count for _, count in parts]))
     return keys.astype(_KEY, copy=False).tobytes() + counts.tobytes()

@@ -156,7 +156,12 @@ class Scope:
 
     def same(self, nodes: Sequence[exp.Expression]) -> tuple[list[pl.Expr], SqlType]:
         """Nodes that have to be of one type, integers and floats together being floats."""
-        found = [self.translate(node) for node in nodes]
+        return self.unified(nodes, [self.translate(node) for node in nodes])
+
+    def unified(
+        self, nodes: Sequence[exp.Expression], found: Sequence[Typed]
+    ) -> tuple[list[pl.Expr], SqlType]:
+        """As `same`, of nodes that are translated already."""
         type_: SqlType = "null"
         for node, typed in zip(nodes, found, strict=True):
             if type_ == "null" or typed.type == "null":

@@ -200,8 +200,10 @@ def _case(scope: Scope, node: exp.Case) -> Typed:
         conditions = [scope.of(arm.this, "boolean") for arm in ifs]
     else:
         conditions = []
+        subject_found = scope.translate(node.this)
         for arm in ifs:
-            (subject, wanted), type_ = scope.same([node.this, arm.this])
+            pair = [subject_found, scope.translate(arm.this)]
+            (subject, wanted), type_ = scope.unified([node.this, arm.this], pair)
             same = subject == wanted if type_ != "null" else pl.lit(None, dtype=pl.Boolean)
             conditions.append(same)
     otherwise = node.args.get("default") or exp.Null()
@@ -219,19 +221,17 @@ def _coalesce(scope: Scope, node: exp.Coalesce) -> Typed:
 
 
 def _nullif(scope: Scope, node: exp.Nullif) -> Typed:
-    (value, other), type_ = scope.same([node.this, node.expression])
+    nodes = [node.this, node.expression]
+    found = [scope.translate(each) for each in nodes]
+    (value, other), type_ = scope.unified(nodes, found)
     if type_ == "null":
-        return Typed(value, "null")
-    kept = scope.translate(node.this)
-    differ = value.ne_missing(other)
-    return Typed(pl.when(differ).then(kept.expr), kept.type)
+        return found[0]
+    return Typed(pl.when(value.ne_missing(other)).then(found[0].expr), found[0].type)
 
 
 def _extreme(choose: Callable[..., pl.Expr], scope: Scope, node: exp.Func) -> Typed:
     nodes = [node.this, *node.expressions]
-    for each in nodes:
-        scope.number(each)
-    values, type_ = scope.same(nodes)
+    values, type_ = scope.unified(nodes, [scope.number(each) for each in nodes])
     return Typed(choose(values), type_)
 
 

@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.core.aggregates import KINDS, Aggregator, State
+from agent.core.aggregates import Aggregator, State
+from agent.core.kinds import KINDS
 from agent.core.plan import Partial, PartialKind
 from agent.core.sketches import QUANTILE_ERROR
 
@@ -169,6 +170,7 @@ def test_any_tree_of_merges_gives_the_same_state(pieces: int, seed: int) -> None
     whole = states(folded(agg, rows))
     for region, expected in whole.items():
         parts = [states(folded(agg, piece)).get(region, agg.empty()) for piece in cut]
+        same(agg.merge_all(parts), expected)
         while len(parts) > 1:
             a, b = (parts.pop(rng.randrange(len(parts))) for _ in range(2))
             same(agg.merge(a, b), agg.merge(b, a))
@@ -183,6 +185,7 @@ def test_merging_with_nothing_changes_nothing() -> None:
         assert agg.merge(state, agg.empty()) == state
         assert agg.merge(agg.empty(), state) == state
     assert agg.merge(agg.empty(), agg.empty()) == agg.empty()
+    assert agg.merge_all([]) == agg.merge_all([agg.empty()] * 3) == agg.empty()
 
 
 def test_finals_of_nothing_count_zero_and_are_null_otherwise() -> None:
