@@ -15,7 +15,8 @@ from agent.generate.files import differs
 from agent.generate.grafana import dashboards, grafana_files, queries
 from agent.generate.prometheus import alert_rules, prometheus_config, prometheus_files
 from agent.spec.load import load
-from generate.plans import company
+
+from .plans import company
 
 ROOT = Path(__file__).parents[2]
 

@@ -13,7 +13,8 @@ from agent.generate.grafana import dashboards, generate_grafana, grafana_files, 
 from agent.generate.provisioning import provisioning
 from agent.generate.uids import MAX_UID, kpi_board_uid
 from agent.generate.units import grafana_unit
-from generate.plans import company
+
+from .plans import company
 
 BOARDS = {name: json.loads(text) for name, text in dashboards(company()).items()}
 NAMES = sorted(BOARDS)

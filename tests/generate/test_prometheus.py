@@ -18,7 +18,8 @@ from agent.generate.prometheus import (
     generate_prometheus,
     prometheus_config,
 )
-from generate.plans import absence, company, kpi, level, threshold
+
+from .plans import absence, company, kpi, level, threshold
 
 ROOT = Path(__file__).parents[2]
 SCENARIOS = Path(__file__).parent / "promtool"

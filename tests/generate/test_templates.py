@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from agent.generate.templates import annotation
-from generate.plans import absence, company, level, threshold
+
+from .plans import absence, company, level, threshold
 
 VALUE = '{{ with printf "max(kpi_response_time_seconds{region=%q})" $labels.region | query }}'
 END = "{{ else }}no value{{ end }}"

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from agent.generate.prometheus import alert_rules
+from agent.spec.load import load
+
+ROOT = Path(__file__).parents[2]
+FILE = ROOT / "deploy/alertmanager/alertmanager.yml"
+
+
+def tool(name: str, *arguments: str) -> str:
+    found = shutil.which(name)
+    assert found, f"{name} is missing: apt-get install prometheus prometheus-alertmanager"
+    done = subprocess.run(
+        [found, *arguments], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_every_team_of_the_example_company_has_a_route() -> None:
+    plan = load(ROOT / "rules")
+    teams = {kpi.team for kpi in plan.kpis.values() if kpi.team}
+    routes = yaml.safe_load(FILE.read_text())["route"]["routes"]
+    routed = {m.partition("=")[2].strip('"') for r in routes for m in r["matchers"] if "team" in m}
+    assert routed == teams
+
+
+def test_every_label_that_inhibition_compares_is_one_that_alerts_carry() -> None:
+    found = yaml.safe_load(FILE.read_text())["inhibit_rules"]
+    compared = {label for rule in found for label in rule.get("equal", [])}
+    assert compared == {"alertname", "kpi", "series", "topic", "job"}
+    assert "series:" in alert_rules(load(ROOT / "rules"))
+
+
+@pytest.mark.needs_prometheus
+def test_alertmanager_accepts_its_configuration() -> None:
+    tool("amtool", "check-config", str(FILE))
+
+
+@pytest.mark.needs_prometheus
+@pytest.mark.parametrize(
+    ("labels", "receivers"),
+    [
+        (["severity=critical", "team=sales"], "on-call,sales"),
+        (["severity=page", "team=growth"], "on-call,growth"),
+        (["severity=warning", "team=support"], "support"),
+        (["severity=info", "team=support"], "digest"),
+        (["severity=warning"], "everyone"),
+    ],
+)
+def test_alerts_reach_who_should_act(labels: list[str], receivers: str) -> None:
+    said = tool("amtool", "config", "routes", "test", f"--config.file={FILE}", *labels)
+    assert said.strip() == receivers
+
+
+@pytest.mark.needs_prometheus
+def test_prometheus_accepts_its_configuration_and_the_rules_beside_it() -> None:
+    tool("promtool", "check", "config", str(ROOT / "deploy/prometheus/prometheus.yml"))
