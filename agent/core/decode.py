@@ -116,7 +116,7 @@ class _Run:
         self.decoder = decoder
         self.contracts = decoder._contracts
         self.source = Source(batch.values, batch.partitions, batch.offsets, batch.timestamps)
-        self.rejects: list[tuple[int, Reject]] = []
+        self.rejects: dict[tuple[int, str | None], Reject] = {}
         self.frames: dict[str, list[pl.DataFrame]] = {c.name: [] for c in self.contracts}
         self.empty: _Rows = np.zeros(0, dtype=np.int64)
         self.settled = np.zeros(len(batch.values), dtype=np.bool_)
@@ -132,9 +132,10 @@ class _Run:
             self._read_together(rows, lines)
         tables = {c.name: self._table(c) for c in self.contracts}
         order = {c.name: i for i, c in enumerate(self.contracts)}
-        self.rejects.sort(key=lambda x: (x[0], order.get(x[1].contract or "", -1)))
+        keys = sorted(self.rejects, key=lambda x: (x[0], order.get(x[1] or "", -1)))
+        rejects = tuple((key[0], self.rejects[key]) for key in keys)
         self.settled[self.empty] = True
-        return Decoded(tables, tuple(self.rejects), self.empty, np.flatnonzero(~self.settled))
+        return Decoded(tables, rejects, self.empty, np.flatnonzero(~self.settled))
 
     def _present(self) -> tuple[_Rows, Sequence[bytes]]:
         """The records that have a value. Without blank ones the reads can't shift rows."""
@@ -264,11 +265,7 @@ class _Run:
         for frame in frames:
             self._take([contract], layout, frame, sure=True)
         for row in unreadable:
-            if not self._rejected_whole(row):
-                self._reject(row, None, Reason.NOT_JSON, "a number is out of range")
-
-    def _rejected_whole(self, row: int) -> bool:
-        return any(r == row and x.reason is Reason.NOT_JSON for r, x in self.rejects)
+            self._reject(row, None, Reason.NOT_JSON, "the JSON can't be read")
 
     def _is_of(self, contract: Contract, layout: Layout, frame: pl.DataFrame) -> pl.Expr:
         """Whether a record of the frame is of the contract's type."""
@@ -313,7 +310,8 @@ class _Run:
     def _reject(self, row: int, contract: str | None, reason: Reason, detail: str) -> None:
         partition, offset = int(self.source.partitions[row]), int(self.source.offsets[row])
         name = contract or self.decoder._only
-        self.rejects.append((row, Reject(partition, offset, name, reason, detail)))
+        # Where contracts are read apart, several may find the same line to be no JSON.
+        self.rejects.setdefault((row, name), Reject(partition, offset, name, reason, detail))
         self.settled[row] = True
 
 

@@ -213,12 +213,12 @@ def _check_bounds(f: Field, values: pl.Series, verdicts: _Verdicts) -> None:
         verdicts.reject(
             below,
             Reason.OUT_OF_BOUNDS,
-            lambda i: f"{where}: {values[i]} is below the minimum {low:g}",
+            lambda i: f"{where}: {values[i]} is below the minimum {low:.15g}",
         )
     if high is not None:
         above = (values > high).fill_null(False).to_numpy()
         verdicts.reject(
             above,
             Reason.OUT_OF_BOUNDS,
-            lambda i: f"{where}: {values[i]} is above the maximum {high:g}",
+            lambda i: f"{where}: {values[i]} is above the maximum {high:.15g}",
         )

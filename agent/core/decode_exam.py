@@ -72,8 +72,8 @@ def read_object(line: bytes) -> dict[str, Any] | Problem:
     if problem is not None:
         return problem
     try:
-        found = json.loads(line, object_pairs_hook=_first_wins)
-    except ValueError:  # more digits than Python converts
+        found = json.loads(line.decode(), object_pairs_hook=_first_wins, parse_int=_integer)
+    except ValueError:
         return Reason.NOT_JSON, "a number is out of range"
     if not isinstance(found, dict):
         return Reason.NOT_AN_OBJECT, f"expected an object {{…}}, found {describe(found)}"
@@ -202,6 +202,14 @@ def _json_problem(line: bytes) -> Problem | None:
     except (msgspec.DecodeError, UnicodeDecodeError) as cause:
         return Reason.NOT_JSON, str(cause)
     return None
+
+
+def _integer(digits: str) -> int:
+    """An integer as wide as polars reads it. Raises ValueError beyond."""
+    number = int(digits)
+    if not -(2**127) <= number < 2**128:
+        raise ValueError(digits)
+    return number
 
 
 def _first_wins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

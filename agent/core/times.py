@@ -45,7 +45,7 @@ _ISO = re.compile(
     r"(?::(?P<second>[0-9]{2})(?:[.,](?P<fraction>[0-9]+))?)?"
     r"(?P<zone>[Zz]|(?P<sign>[+-])(?P<zone_hour>[0-9]{2}):?(?P<zone_minute>[0-9]{2})?)?)?"
 )
-# The basic format and week dates, which fromisoformat reads; it also takes much that is not ISO 8601.
+# The basic format and week dates. fromisoformat also takes much that is not ISO 8601.
 _FURTHER_ISO = re.compile(
     r"[0-9]{4}(?:[0-9]{4}|-?W[0-9]{2}(?:-?[0-9])?)"
     r"(?:T[0-9:]+(?:[.,][0-9]+)?(?:Z|[+-][0-9:]+)?)?"
@@ -196,45 +196,45 @@ def _fill_numbers(values: pl.Series, rows: Any, ms: Millis, readable: Flags) -> 
 
 
 def _fill_shapes(
-    values: pl.Series,
-    rows: npt.NDArray[np.intp],
-    timezone: str,
-    ms: Millis,
-    readable: Flags,
+    values: pl.Series, rows: npt.NDArray[np.intp], timezone: str, ms: Millis, readable: Flags
 ) -> npt.NDArray[np.intp]:
     """Reads the values (of one length) shape by shape; returns the rows that fit none."""
     width = values.str.len_bytes()[0]
     text = np.frombuffer(values.str.join("").item().encode(), dtype=np.uint8)
     columns = np.ascontiguousarray(text.reshape(len(values), width).T)
+    left = [rows[:0]]
     for _ in range(_MAX_SHAPES):
-        shape = columns[:, 0].tobytes().decode("ascii", errors="replace")
-        found = _ISO.fullmatch(shape)
-        if found is None:
-            return rows
+        shape = columns[:, 0]
         fits = _fits(columns, shape)
         everything = bool(fits.all())
-        chosen = columns if everything else columns[:, fits]
-        local_seconds, fraction_ms, valid = _clock(chosen, found)
-        if found["zone"] is None:
-            offset = _local_offsets(timezone, local_seconds)
-        else:
-            offset = _zone_offset(chosen, found, valid)
         target = rows if everything else rows[fits]
-        ms[target] = (local_seconds - offset) * 1000 + fraction_ms
-        readable[target] = valid
+        found = _ISO.fullmatch(shape.tobytes().decode("latin-1"))
+        if found is None:
+            left.append(target)
+        else:
+            chosen = columns if everything else columns[:, fits]
+            ms[target], readable[target] = _read_shape(chosen, found, timezone)
         if everything:
-            return rows[:0]
+            return np.concatenate(left)
         rows, columns = rows[~fits], columns[:, ~fits]
-    return rows
+    return np.concatenate([*left, rows])
 
 
-def _fits(columns: _Bytes, shape: str) -> Flags:
+def _read_shape(columns: _Bytes, found: re.Match[str], timezone: str) -> tuple[Millis, Flags]:
+    local_seconds, fraction_ms, valid = _clock(columns, found)
+    if found["zone"] is None:
+        offset = _local_offsets(timezone, local_seconds)
+    else:
+        offset = _zone_offset(columns, found, valid)
+    return (local_seconds - offset) * 1000 + fraction_ms, valid
+
+
+def _fits(columns: _Bytes, shape: _Bytes) -> Flags:
     """Which values have digits where the shape has digits, and its very signs elsewhere."""
-    digits = np.array([c in "0123456789" for c in shape])
-    numbers = columns[digits]
-    fits: Flags = ((numbers - np.uint8(48)) < 10).all(axis=0)
-    signs = np.frombuffer(shape.encode("ascii", errors="replace"), dtype=np.uint8)[~digits]
-    fits &= (columns[~digits] == signs[:, None]).all(axis=0)
+    digits = (shape - np.uint8(48)) < 10
+    same_digits = ((columns[digits] - np.uint8(48)) < 10).all(axis=0)
+    same_signs = (columns[~digits] == shape[~digits, None]).all(axis=0)
+    fits: Flags = same_digits & same_signs
     return fits
 
 
