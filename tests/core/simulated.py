@@ -1,0 +1,223 @@
+"""The core on a simulated log: any batching, any crash, any zombie, with a virtual clock.
+
+`World` holds what survives a crash (source logs, the frames logs, committed offsets, table rows,
+what was published) and runs workers over it as a test says.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from agent.core.decode import Batch
+from agent.core.fold import Commit, Folder, Resume
+from agent.core.merge import Merger
+from agent.core.plan import Plan
+from agent.core.results import Closings, Outcome
+from agent.spec.load import load
+
+TOPIC = "shop"
+START_MS = 1_760_000_040_000  # a whole minute, as the rules' windows are
+
+RULES = """
+version: 1
+defaults: {lateness: 10s, idle_after: 30s}
+events:
+  sale:
+    topic: shop
+    time: at
+    id: id
+    fields: {amount: float, region: string, customer: string}
+  visit:
+    topic: shop
+    time: at
+    fields: {region: string}
+kpis:
+  revenue: {from: sale, value: sum(amount), by: [region], window: 1m}
+  spread:
+    from: sale
+    value: max(amount) - min(amount) + coalesce(stddev(amount), 0) + avg(amount)
+    by: [region]
+    window: 2m every 30s
+  ends: {from: sale, value: last(amount) - first(amount), window: 1m}
+  buyers: {from: sale, where: amount > 0, value: count(distinct customer), window: 10m}
+  orders: {from: sale, value: count(*), by: [region], window: 1m}
+  visits: {from: visit, value: count(*), by: [region], window: 1m}
+  conversion: {from: [orders, visits], value: orders / visits}
+rules:
+  big: {kpi: revenue, when: value > 60, for: 1m, clear: value < 40}
+  quiet: {kpi: orders, no_data_for: 2m}
+  gone: {kpi: visits, no_data_for: 90s, per: kpi}
+"""
+
+
+def plan_of(text: str, folder: Path) -> Plan:
+    """The plan of one file of rules."""
+    path = folder / "rules.yaml"
+    path.write_text(text, encoding="utf-8")
+    return load(path)
+
+
+def sale(at_ms: int, amount: float, region: str | None, customer: str, name: str) -> bytes:
+    """A sale as a producer sends it."""
+    return msgspec.json.encode(
+        {
+            "type": "sale",
+            "at": at_ms,
+            "id": name,
+            "amount": amount,
+            "region": region,
+            "customer": customer,
+        }
+    )
+
+
+def visit(at_ms: int, region: str | None) -> bytes:
+    """A visit as a producer sends it."""
+    return msgspec.json.encode({"type": "visit", "at": at_ms, "region": region})
+
+
+@dataclass
+class Worker1:
+    """A stage-1 worker: its folder, and where it reads each partition next."""
+
+    folder: Folder
+    reads: dict[int, int] = field(default_factory=dict)
+    unsent: dict[int, Commit] = field(default_factory=dict)
+
+
+class World:
+    """What survives crashes, and the outside that sees what was published."""
+
+    def __init__(self, plan: Plan, logs: list[list[bytes]], state_partitions: int = 2) -> None:
+        self.plan = plan
+        self.logs = logs
+        self.frames: list[list[bytes]] = [[] for _ in range(state_partitions)]
+        self.committed: dict[int, Commit] = {}
+        self.rows: list[dict[bytes, bytes]] = [{} for _ in range(state_partitions)]
+        self.positions = [0] * state_partitions
+        self.published: list[Closings] = []
+        self.outcomes: Counter[Outcome] = Counter()
+
+    # stage 1
+
+    def worker(self, partitions: Iterable[int] | None = None) -> Worker1:
+        """A worker that takes on partitions where the committed offsets say."""
+        worker = Worker1(Folder(self.plan, TOPIC, len(self.frames)))
+        for p in range(len(self.logs)) if partitions is None else partitions:
+            commit = self.committed.get(p)
+            resume = Resume.parse(commit.offset, commit.metadata) if commit else None
+            worker.folder.assign(p, resume)
+            worker.reads[p] = resume.offset if resume else 0
+        return worker
+
+    def read(self, worker: Worker1, sizes: dict[int, int]) -> None:
+        """Let a worker read so many records of each partition, as one batch."""
+        values: list[bytes] = []
+        places: list[tuple[int, int]] = []
+        for p, size in sorted(sizes.items()):
+            begin = worker.reads[p]
+            chunk = self.logs[p][begin : begin + size]
+            values += chunk
+            places += [(p, begin + i) for i in range(len(chunk))]
+            worker.reads[p] = begin + len(chunk)
+        if not values:
+            return
+        partitions, offsets = zip(*places, strict=True)
+        added = worker.folder.add(
+            Batch(
+                TOPIC,
+                values,
+                np.array(partitions, np.int32),
+                np.array(offsets, np.int64),
+                np.full(len(values), 2_000_000_000_000),
+            )
+        )
+        for (outcome, _, _), number in added.counts.items():
+            self.outcomes[outcome] += number
+
+    def flush(self, worker: Worker1, quiet_ms: int | None = None) -> dict[int, Commit]:
+        """Let a worker send its frames; what it may commit."""
+        clock = 2_000_000_000_000
+        quiet = dict.fromkeys(worker.reads, quiet_ms)
+        for target, message in worker.folder.flush(clock, quiet, len(self.logs)):
+            self.frames[target].append(message)
+        return worker.folder.commits()
+
+    def commit(self, commits: dict[int, Commit]) -> None:
+        """Commit offsets."""
+        self.committed.update(commits)
+
+    # stage 2
+
+    def merger(self, partition: int) -> Merger:
+        """A merger restored from the table, to apply frames from the committed position on."""
+        merger = Merger(self.plan, partition, len(self.frames))
+        merger.restore(self.rows[partition].items())
+        return merger
+
+    def apply(self, merger: Merger, partition: int, start: int, stop: int) -> list[Closings]:
+        """Apply a stretch of the frames log."""
+        return [
+            merger.apply(self.frames[partition][position], position)
+            for position in range(start, stop)
+        ]
+
+    def write(self, merger: Merger, partition: int) -> None:
+        """Write the rows that changed."""
+        for key, row in merger.dirty_rows():
+            if row is None:
+                self.rows[partition].pop(key, None)
+            else:
+                self.rows[partition][key] = row
+
+    # what the outside sees
+
+    def windows(self) -> dict[tuple[str, object, int], tuple[float | None, int]]:
+        """Every closed window once; a repeat must say the same."""
+        found: dict[tuple[str, object, int], tuple[float | None, int]] = {}
+        for closings in self.published:
+            for w in closings.windows:
+                key, value = (w.kpi, w.dimensions, w.end_ms), (w.value, w.events)
+                assert same(found.setdefault(key, value), value), (key, found[key], value)
+        return found
+
+    def transitions(self) -> set[tuple[object, ...]]:
+        """Every transition once."""
+        return {
+            (t.rule, t.severity, t.dimensions, t.episode_ms, t.state.value, t.at_ms)
+            for closings in self.published
+            for t in closings.transitions
+        }
+
+
+def same(a: tuple[float | None, int], b: tuple[float | None, int]) -> bool:
+    """Equal but for the rounding of floating-point sums in another order."""
+    if a[1] != b[1] or (a[0] is None) != (b[0] is None):
+        return False
+    return a[0] is None or b[0] is None or abs(a[0] - b[0]) <= 1e-9 * max(1.0, abs(a[0]), abs(b[0]))
+
+
+def straight(plan: Plan, logs: list[list[bytes]]) -> World:
+    """The world after one worker read everything at once and one merger applied it."""
+    world = World(plan, logs)
+    worker = world.worker()
+    world.read(worker, {p: len(log) for p, log in enumerate(logs)})
+    world.flush(worker)
+    settle(world)
+    return world
+
+
+def settle(world: World) -> None:
+    """Apply the rest of every frames log, without a crash."""
+    for p, frames in enumerate(world.frames):
+        merger = world.merger(p)
+        closings = world.apply(merger, p, world.positions[p], len(frames))
+        world.write(merger, p)
+        world.published += closings
+        world.positions[p] = merger.needed_position()
