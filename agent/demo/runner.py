@@ -1,0 +1,229 @@
+"""`kpi-agent demo`: an embedded broker, events into it, and the whole agent on it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from agent import logs
+from agent.demo import story
+from agent.demo.generator import BACKFILL_SECONDS, Company
+from agent.demo.retail import Timelapse
+from agent.demo.screen import Screen, waiting_line
+from agent.demo.sender import Sender
+from agent.errors import EnvironmentFault
+from agent.kafka.embedded import EmbeddedBroker
+from agent.service import Service
+from agent.settings import Settings, load_settings
+from agent.spec.load import load
+
+ROOT = Path(__file__).parents[2]
+COMPANY_RULES = ROOT / "rules"
+RETAIL_RULES = ROOT / "examples" / "retail" / "rules"
+RETAIL_DATA = ROOT / "examples" / "retail" / "retail-invoices.ndjson.gz"
+
+LOOK_SECONDS = 0.5
+PORTS_TRIED = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Show:
+    """What is shown: `send` tells the events, `line` says what goes on so long after the start."""
+
+    title: str
+    rules: Path
+    about: tuple[str, ...]
+    send: Callable[[Sender], Coroutine[Any, Any, None]]
+    line: Callable[[float], str]
+    over: str | None = None
+
+
+def run_demo(retail: bool = False, port: int = 9108, seconds: float | None = None) -> int:
+    """Run the demo until Ctrl-C, or for so many seconds; the exit code.
+
+    Raises EnvironmentFault where the example rules are not at hand or no port is free.
+    """
+    asyncio.run(demo(retail=retail, port=port, seconds=seconds))
+    return 0
+
+
+async def demo(
+    retail: bool = False,
+    port: int = 9108,
+    seconds: float | None = None,
+    screen: Screen | None = None,
+    on_service: Callable[[Service], None] = lambda service: None,
+) -> None:
+    """Run the demo. `on_service` is given the service before it starts."""
+    screen = screen or Screen()
+    show = _retail() if retail else _company()
+    free = free_port(port)
+    if free != port:
+        screen.say(f"port {port} is taken by another program: using {free}", "yellow")
+    with EmbeddedBroker() as broker:
+        settings = _settings(broker.address, free, show.rules)
+        logs.configure(settings)
+        service = Service(settings, lambda: load(show.rules), show.title)
+        on_service(service)
+        sender = Sender(broker.address)
+        with _stopping_on_signals(service):
+            try:
+                await _play(show, service, sender, screen, seconds)
+            finally:
+                screen.close()
+                await sender.close()
+
+
+async def _play(
+    show: Show, service: Service, sender: Sender, screen: Screen, seconds: float | None
+) -> None:
+    """Run the agent with the show's events until it is stopped or the time is over."""
+    sending = asyncio.create_task(show.send(sender))
+    looking = asyncio.create_task(_look(show, service, sender, sending, screen))
+    if seconds is not None:
+        asyncio.get_running_loop().call_later(seconds, service.stop)
+    try:
+        await service.run(lambda port: screen.open(show.title, port, show.about))
+    finally:
+        for task in (sending, looking):
+            task.cancel()
+        ended = await asyncio.gather(sending, looking, return_exceptions=True)
+    for result in ended:
+        if isinstance(result, Exception):
+            raise result
+
+
+async def _look(
+    show: Show,
+    service: Service,
+    sender: Sender,
+    sending: asyncio.Task[None],
+    screen: Screen,
+) -> None:
+    """Keep the live line and the alerts' lines up to date; stop the agent if sending failed."""
+    started, stage, over = time.monotonic(), None, False
+    while True:
+        await asyncio.sleep(LOOK_SECONDS)
+        elapsed = time.monotonic() - started
+        if sending.done() and not sending.cancelled() and sending.exception() is not None:
+            service.stop()
+            return
+        if sending.done() and show.over and not over:
+            over = True
+            screen.say(show.over, "bold")
+        state = service.state
+        if not over and show.line is _company_line and story.stage_at(elapsed) is not stage:
+            stage = story.stage_at(elapsed)
+            screen.say(f"staged: {stage.says}" if stage else "staged: all is well again")
+        screen.alerts(state.alerts() if state.alerts else [], state.plan)
+        read = sum(state.stats.records.values())
+        waiting = waiting_line(state.ready)
+        doing = f"waiting for {waiting}" if waiting else show.line(elapsed)
+        screen.now(f"{doing} · {sender.sent:,} events sent, {read:,} read")
+
+
+def _company() -> Show:
+    if not COMPANY_RULES.is_dir():
+        raise _not_a_checkout(COMPANY_RULES)
+
+    async def send(sender: Sender) -> None:
+        await sender.tell_company(Company(time.time_ns() // 1_000_000))
+
+    return Show(
+        title="Example company",
+        rules=COMPANY_RULES,
+        about=(
+            f"A shop with a support desk: its last {BACKFILL_SECONDS // 60} minutes, then its",
+            f"life. A day takes {story.DAY_SECONDS / 60:.0f} minutes, and brings this trouble:",
+            *(f"  {s.begins_seconds:>3.0f} s  {s.says}" for s in story.STAGES),
+        ),
+        send=send,
+        line=_company_line,
+    )
+
+
+def _company_line(elapsed_seconds: float) -> str:
+    day = int(elapsed_seconds // story.DAY_SECONDS) + 1
+    stage = story.stage_at(elapsed_seconds)
+    return f"day {day}, {story.day_time(elapsed_seconds):.0f} s: {stage.says if stage else 'calm'}"
+
+
+def _retail() -> Show:
+    if not RETAIL_RULES.is_dir() or not RETAIL_DATA.is_file():
+        raise _not_a_checkout(RETAIL_DATA)
+    year = Timelapse(RETAIL_DATA)
+    minutes = year.seconds / 60
+    return Show(
+        title="A real retailer's year",
+        rules=RETAIL_RULES,
+        about=(
+            f"{len(year.events):,} events of a UK online retailer, December 2010 to 2011.",
+            f"Time-lapse: {year.days_per_second:g} day a second, {minutes:.1f} minutes in all.",
+            "Data: Online Retail, Daqing Chen, UCI Machine Learning Repository, CC BY 4.0",
+            "(examples/retail/ATTRIBUTION.md).",
+        ),
+        send=lambda sender: sender.tell_year(year),
+        line=lambda elapsed: f"{year.date_at(min(elapsed, year.seconds)):%a %d %b %Y}",
+        over="The year is over. The board stays until Ctrl-C.",
+    )
+
+
+def _not_a_checkout(missing: Path) -> EnvironmentFault:
+    return EnvironmentFault(
+        f"the demo's files are not there: {missing}",
+        "Run the demo from a checkout of the repository.",
+    )
+
+
+def _settings(address: str, port: int, rules: Path) -> Settings:
+    # Everything that the environment might say of a real broker is said here for the embedded one.
+    return load_settings(
+        brokers=address,
+        security_protocol="PLAINTEXT",
+        create_topics=False,  # the embedded broker makes topics on first use, and can't otherwise
+        start_from="earliest",
+        rules=rules,
+        web_port=port,
+        log_level="warning",
+        log_format="text",
+    )
+
+
+@contextlib.contextmanager
+def _stopping_on_signals(service: Service) -> Any:
+    """Stop in good order on Ctrl-C and SIGTERM."""
+    loop = asyncio.get_running_loop()
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    for number in numbers:
+        loop.add_signal_handler(number, service.stop)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)
+
+
+def free_port(wanted: int) -> int:
+    """The wanted port, or the next that is free after it; 0 stays 0: any.
+
+    Raises EnvironmentFault where none of the next ones is free either.
+    """
+    if wanted == 0:
+        return 0
+    for port in range(wanted, min(wanted + PORTS_TRIED, 65536)):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with contextlib.suppress(OSError):
+                probe.bind(("0.0.0.0", port))  # noqa: S104 - as the web server will
+                return port
+    raise EnvironmentFault(
+        f"ports {wanted} to {wanted + PORTS_TRIED - 1} are all taken",
+        "Name a free one: kpi-agent demo --port N.",
+    )
