@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Annotated, Any, Literal
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
@@ -130,9 +130,11 @@ def _zones() -> frozenset[str]:
 
 
 def _zone(value: str) -> str:
-    if value in _zones():
+    try:
         ZoneInfo(value)
         return value
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        pass  # OSError: the name of a folder of zones, as `Europe`
     cities = {zone.rsplit("/", 1)[-1]: zone for zone in sorted(_zones()) if "/" in zone}
     near = nearest(value, _zones()) or cities.get(nearest(value.replace(" ", "_"), cities) or "")
     hint = f"did you mean '{near}'?" if near else "an IANA name, such as Europe/London"
