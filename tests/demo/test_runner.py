@@ -1,0 +1,119 @@
+"""The demo as a person sees it: the whole agent on the embedded broker, over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import re
+import socket
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import aiohttp
+import pytest
+from rich.console import Console
+
+from agent.demo import runner
+from agent.demo.screen import Screen
+from agent.errors import EnvironmentFault
+from agent.service import Service
+
+DEADLINE_SECONDS = 30.0
+
+
+@asynccontextmanager
+async def playing(retail: bool) -> AsyncIterator[tuple[str, io.StringIO]]:
+    """A running demo: its address and what it prints."""
+    out, port = io.StringIO(), runner.free_port(29_108)
+    screen = Screen(Console(file=out, width=120))
+    services: list[Service] = []
+    task = asyncio.create_task(
+        runner.demo(retail=retail, port=port, screen=screen, on_service=services.append)
+    )
+    try:
+        yield f"http://localhost:{port}", out
+    finally:
+        for service in services:
+            service.stop()
+        await asyncio.wait_for(task, DEADLINE_SECONDS)
+
+
+async def metrics(url: str) -> str:
+    try:
+        async with aiohttp.ClientSession() as session, session.get(f"{url}/metrics") as answer:
+            return await answer.text()
+    except aiohttp.ClientError:
+        return ""
+
+
+async def until(url: str, pattern: str, seconds: float) -> str:
+    """The first line of /metrics that matches, waited for."""
+    deadline = time.monotonic() + seconds
+    while True:
+        found = re.search(pattern, await metrics(url), re.MULTILINE)
+        if found:
+            return found[0]
+        assert time.monotonic() < deadline, f"no {pattern!r} within {seconds:.0f} s"
+        await asyncio.sleep(0.5)
+
+
+async def said(out: io.StringIO, words: str, seconds: float) -> None:
+    """Wait until the terminal says something."""
+    deadline = time.monotonic() + seconds
+    while words not in out.getvalue():
+        assert time.monotonic() < deadline, f"the terminal does not say {words!r}"
+        await asyncio.sleep(0.2)
+
+
+@pytest.mark.timeout(150)
+async def test_windows_close_within_30_seconds_and_an_alert_fires_within_90() -> None:
+    started = time.monotonic()
+    async with playing(retail=False) as (url, out):
+        await until(url, r'^kpi_response_time_seconds\{.*region="emea".*\} \d', DEADLINE_SECONDS)
+        await until(url, r"^kpi_conversion_ratio\{.*\} 0\.\d+", DEADLINE_SECONDS)
+        await until(url, r'^kpi_objective_score_ratio\{objective="growth"\} \d', DEADLINE_SECONDS)
+        assert time.monotonic() - started < DEADLINE_SECONDS
+        firing = r'^kpi_rule_state\{.*rule="slow_support".*\} 2'
+        await until(url, firing, 90 - (time.monotonic() - started))
+        text = await metrics(url)
+        assert re.search(r'^kpi_agent_records_total\{.*outcome="rejected".*\} [1-9]', text, re.M)
+        assert re.search(r'^kpi_agent_records_total\{.*outcome="late".*\} [1-9]', text, re.M)
+        assert re.search(r'^kpi_agent_records_total\{.*outcome="duplicate".*\} [1-9]', text, re.M)
+        await said(out, "firing", 10)
+    assert f"{url}/metrics" in out.getvalue()
+
+
+async def test_the_retailers_year_closes_its_first_weeks() -> None:
+    async with playing(retail=True) as (url, out):
+        line = await until(url, r"^kpi_daily_invoices(\{\})? 1\d\d", DEADLINE_SECONDS)
+        assert float(line.split()[-1]) in {137.0, 143.0, 108.0, 133.0, 123.0, 132.0}
+    assert "1 day a second" in out.getvalue()
+    assert "CC BY 4.0" in out.getvalue()
+
+
+async def test_it_ends_by_itself_after_the_seconds_it_was_given() -> None:
+    out = io.StringIO()
+    screen = Screen(Console(file=out, width=120))
+    started = time.monotonic()
+    await runner.demo(port=runner.free_port(29_208), seconds=3, screen=screen)
+    assert 3 <= time.monotonic() - started < DEADLINE_SECONDS
+
+
+def test_a_taken_port_gives_way_to_the_next() -> None:
+    with socket.socket() as taken:
+        taken.bind(("0.0.0.0", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert port < runner.free_port(port) <= port + runner.PORTS_TRIED
+
+
+def test_ports_that_are_all_taken_are_said_with_the_way_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(runner, "PORTS_TRIED", 1)
+    with socket.socket() as taken:
+        taken.bind(("0.0.0.0", 0))
+        taken.listen()
+        with pytest.raises(EnvironmentFault, match="--port"):
+            runner.free_port(taken.getsockname()[1])
