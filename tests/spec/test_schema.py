@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 from typing import Any
 
@@ -68,3 +69,9 @@ def test_every_field_has_a_title_and_a_description_for_hover() -> None:
             assert field["title"] == name
             assert field["description"], name
     assert set(schema["properties"]) == set(FileSpec.model_fields)
+
+
+def test_the_committed_schema_is_the_one_that_the_models_give() -> None:
+    """`kpi-agent schema > docs/schema.json` renews it."""
+    committed = json.loads((HERE.parents[1] / "docs" / "schema.json").read_text())
+    assert committed == json_schema()
