@@ -37,9 +37,11 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from heapq import nsmallest
+from itertools import chain
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -71,21 +73,34 @@ _SEVERITY_RANK = {"page": 0, "critical": 1, "warning": 2, "info": 3}
 
 
 class Board:
-    """The board of one agent. A snapshot is made at most every `min_age_ms`, for all readers."""
+    """The board of one agent. A snapshot is made at most every `min_age_seconds`, for all readers.
 
-    def __init__(self, state: AgentState, now_ms: Callable[[], int], min_age_ms: int = 900) -> None:
+    `now_ms` is the wall clock that the board shows, `clock_seconds` the one that never jumps.
+    """
+
+    def __init__(
+        self,
+        state: AgentState,
+        now_ms: Callable[[], int],
+        min_age_seconds: float = 0.9,
+        clock_seconds: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._state = state
         self._now_ms = now_ms
-        self._min_age_ms = min_age_ms
+        self._min_age_seconds = min_age_seconds
+        self._clock_seconds = clock_seconds
+        self._made_at_seconds = 0.0
         self._last: Json | None = None
         self._busy = asyncio.Lock()
 
     async def snapshot(self) -> Json:
         """The whole board as described above; made in a thread, as there may be many series."""
         async with self._busy:
-            now_ms = self._now_ms()
-            if self._last is None or abs(now_ms - self._last["now_ms"]) >= self._min_age_ms:
-                self._last = await asyncio.to_thread(_snapshot, _Read(self._state, now_ms))
+            at_seconds = self._clock_seconds()
+            if self._last is None or at_seconds - self._made_at_seconds >= self._min_age_seconds:
+                read = _Read(self._state, self._now_ms())
+                self._last = await asyncio.to_thread(_snapshot, read)
+                self._made_at_seconds = at_seconds
             return self._last
 
     async def kpi(self, name: str) -> Json | None:
@@ -96,7 +111,7 @@ class Board:
             return None
 
         def work() -> Json:
-            return _card(kpi, group(read.plan, read.series)[name], read.data_until_ms, MORE_ROWS)
+            return _card(kpi, group(read.plan, read.series)[name], read.data_until_ms(), MORE_ROWS)
 
         return await asyncio.to_thread(work)
 
@@ -111,8 +126,13 @@ class _Read:
         self.alerts = None if state.alerts is None else tuple(state.alerts())
         self.scores = dict(state.objective_scores())
         self.ready = dict(state.ready)
-        self.data_until_ms = state.data_until_ms()
+        self.watermark_ms = max(state.stats.watermark_ms.values(), default=None)
         self.name, self.version = state.name, state.version
+
+    def data_until_ms(self) -> int | None:
+        """How far event time has got, by the newest source or window of any worker."""
+        ends = (v.closed.end_ms for v in self.series if v.closed is not None)
+        return max(chain((self.watermark_ms or 0,), ends)) or None
 
 
 def change(old: Json, new: Json) -> Json:
@@ -129,7 +149,8 @@ def change(old: Json, new: Json) -> Json:
 
 def _snapshot(read: _Read) -> Json:
     held = group(read.plan, read.series)
-    cards = [_card(k, held[k.name], read.data_until_ms, ROWS) for k in read.plan.kpis.values()]
+    until_ms = read.data_until_ms()
+    cards = [_card(k, held[k.name], until_ms, ROWS) for k in read.plan.kpis.values()]
     states = {card["name"]: card["state"] for card in cards}
     alerts = _from_phases(read.series) if read.alerts is None else read.alerts
     return {
@@ -137,7 +158,7 @@ def _snapshot(read: _Read) -> Json:
         "version": read.version,
         "config_hash": read.plan.config_hash,
         "now_ms": read.now_ms,
-        "data_until_ms": read.data_until_ms,
+        "data_until_ms": until_ms,
         "ready": ready_json(read.ready),
         "alerts": _alerts(read.plan, alerts),
         "objectives": _objectives(read.plan, read.scores, states),
@@ -217,7 +238,7 @@ def _objectives(
 ) -> list[Json]:
     made = []
     for objective in plan.objectives.values():
-        score = scores.get(objective.name)
+        score = _finite(scores.get(objective.name))
         kpis = [
             {
                 "name": name,
@@ -286,7 +307,7 @@ def _state(view: SeriesView) -> str:
         return str(view.status.state)
     if view.target is not None:
         return str(TargetState.NO_DATA)
-    return "no_data" if view.closed is None or view.closed.value is None else "none"
+    return "no_data" if _value(view) is None else "none"
 
 
 def _phase(view: SeriesView) -> str | None:
@@ -299,8 +320,7 @@ def _phase(view: SeriesView) -> str | None:
 
 def _badness(kpi: Kpi, view: SeriesView) -> tuple[int, int, float, float, str]:
     """The order of rows: alerts, then states, then attainment, then the value."""
-    attainment = view.status.attainment if view.status else None
-    value = view.closed.value if view.closed else None
+    attainment, value = _attainment(view), _value(view)
     if value is None:
         value = math.inf
     elif kpi.better == "lower":
@@ -310,11 +330,23 @@ def _badness(kpi: Kpi, view: SeriesView) -> tuple[int, int, float, float, str]:
     return firing, _RANK[_state(view)], reached, value, str(view.dimensions)
 
 
+def _value(view: SeriesView) -> float | None:
+    return _finite(view.closed.value if view.closed else None)
+
+
+def _attainment(view: SeriesView) -> float | None:
+    return _finite(view.status.attainment if view.status else None)
+
+
+def _finite(value: float | None) -> float | None:
+    """JSON has no NaN and no infinity."""
+    return value if value is not None and math.isfinite(value) else None
+
+
 def _row(kpi: Kpi, view: SeriesView) -> Json:
-    value = view.closed.value if view.closed else None
-    attainment = view.status.attainment if view.status else None
-    history = [(at, v) for at, v in view.history[-HISTORY_POINTS:]]
-    known = [v for _, v in history if v is not None and math.isfinite(v)]
+    value, attainment = _value(view), _attainment(view)
+    history = [[at, _short(v)] for at, v in view.history[-HISTORY_POINTS:]]
+    known = [v for _, v in history if v is not None]
     return {
         "key": series_key(kpi.by, view.dimensions),
         "series": series_text(view.dimensions),
@@ -327,7 +359,7 @@ def _row(kpi: Kpi, view: SeriesView) -> Json:
         "attainment_text": "" if attainment is None else percent_text(attainment * 100, digits=0),
         "target": target_text(view.target, kpi.unit),
         "bounds": _bounds(view.target),
-        "history": [[at, _short(v)] for at, v in history],
+        "history": history,
         "low": value_text(min(known), kpi.unit) if known else "",
         "high": value_text(max(known), kpi.unit) if known else "",
         "phase": _phase(view),
@@ -348,7 +380,7 @@ def _bounds(target: Target | None) -> Json:
 
 def _short(value: float | None) -> float | None:
     """Six digits are more than a sparkline can show."""
-    return None if value is None or not math.isfinite(value) else float(f"{value:.6g}")
+    return None if _finite(value) is None else float(f"{value:.6g}")
 
 
 def series_text(dimensions: Dimensions) -> str:

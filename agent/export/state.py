@@ -148,9 +148,3 @@ class AgentState:
     version: str = ""
     name: str = "KPI agent"
     """The board's heading."""
-
-    def data_until_ms(self) -> int | None:
-        """How far event time has got, by the newest source; None before the first event."""
-        known = [*self.stats.watermark_ms.values()]
-        known += [v.closed.end_ms for v in self.company() if v.closed is not None]
-        return max(known, default=None)

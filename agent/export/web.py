@@ -60,7 +60,7 @@ class Pages:
 
     def __init__(self, state: AgentState, now_ms: Callable[[], int], tick_seconds: float) -> None:
         self._state = state
-        self._board = Board(state, now_ms, min_age_ms=int(tick_seconds * 900))
+        self._board = Board(state, now_ms, min_age_seconds=tick_seconds * 0.9)
         self._tick_seconds = tick_seconds
         self._exposition = Exposition(state)
         self._reloading = asyncio.Lock()

@@ -129,6 +129,12 @@ def percent_text(percent: float, digits: int = 1) -> str:
     return f"{number_text(float(f'{percent:.2g}'))} %".replace("-", "−")
 
 
+def _currency(unit: str | None) -> str | None:
+    """The key in CURRENCIES of a unit that is one."""
+    code = CURRENCY_WORDS.get(unit or "", unit or "")
+    return code if code in CURRENCIES else None
+
+
 def _currency_text(amount: float, code: str) -> str:
     minus, size = ("−" if amount < 0 else ""), abs(amount)
     cents = size < 999.995 and size != int(size)
@@ -152,8 +158,7 @@ def value_text(value: float | None, unit: str | None) -> str:
         return "–"
     if unit in _SPECIAL:
         return _SPECIAL[unit](value)
-    code = CURRENCY_WORDS.get(unit or "", unit or "")
-    if code in CURRENCIES:
+    if code := _currency(unit):
         return _currency_text(value, code)
     text = number_text(value).replace("-", "−")
     return text if unit in (None, "", "count", "number", "total") else f"{text} {unit_text(unit)}"
@@ -171,7 +176,8 @@ def target_text(target: Target | None, unit: str | None) -> str:
 
     def say(bound: float | None) -> str:
         # A bound was written by a person, and never changes: no zeros to keep its width.
-        return _ZEROS.sub("", value_text(bound, unit))
+        text = value_text(bound, unit)
+        return text if _currency(unit) else _ZEROS.sub("", text)
 
     least, most = target.at_least, target.at_most
     if least is not None and most is not None:

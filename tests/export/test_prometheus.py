@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gzip
 import subprocess
-import time
 from dataclasses import replace
 
 import pytest
@@ -232,17 +231,18 @@ def _many(count: int) -> list[SeriesView]:
 
 
 async def test_a_large_scrape_does_not_hold_the_event_loop() -> None:
-    """25,000 series of 9 lines each; what is asserted is loose, the benchmark measures."""
+    """25,000 series of 9 lines; how long a turn takes is for a benchmark on a quiet machine."""
     series = _many(25_000)
     exposition = Exposition(AgentState(invented.COMPANY, views=lambda: series))
     await exposition.scrape("text/plain", "gzip")
-    longest, done = 0.0, asyncio.ensure_future(exposition.scrape("text/plain", "gzip"))
+    turns, done = 0, asyncio.ensure_future(exposition.scrape("text/plain", "identity"))
     while not done.done():
-        before = time.perf_counter()
-        await asyncio.sleep(0.001)
-        longest = max(longest, time.perf_counter() - before)
-    assert (await done).gzipped
-    assert longest < 0.5
+        await asyncio.sleep(0)
+        turns += 1
+    chunks = (await done).chunks
+    assert turns > 10
+    assert len(chunks) > 40
+    assert max(map(len, chunks)) < 1_000_000  # the longest stretch without a pause
 
 
 @pytest.mark.needs_prometheus

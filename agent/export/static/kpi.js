@@ -20,7 +20,7 @@ export function makeKpi(kpi) {
     svg("svg", { "data-part": "spark", class: "spark", role: "img" }),
     el("div", { "data-part": "reach", class: "reach" },
       el("p", { class: "target" }, el("span", { "data-part": "target" }), el("span", { "data-part": "attainment", class: "percent" })),
-      el("div", { "data-part": "meter", class: "meter", role: "meter", "aria-valuemin": "0", "aria-valuemax": "125", "aria-label": "Attainment of the target in per cent" }, el("span", { class: "fill" }), el("span", { class: "mark" }))),
+      el("div", { "data-part": "meter", class: "meter", role: "meter", "aria-valuemin": "0", "aria-valuemax": "125", "aria-label": "Attainment of the target in per cent" }, el("span", { class: "fill" }), el("span", { class: "goal" }))),
     el("ul", { "data-part": "rows", class: "rows" }),
     el("button", { "data-part": "more", class: "more", type: "button", "aria-expanded": "false" }),
     el("p", { "data-part": "fresh", class: "fresh" }));
@@ -67,7 +67,8 @@ function patchReach(p, kpi, row) {
   const target = row ? row.target : kpi.target;
   setHidden(p.reach, !target);
   if (!target) return;
-  setText(p.target, `Target ${target}`);
+  // A number stays with its unit when the line breaks.
+  setText(p.target, `Target ${target}`.replace(/(\d) (?=\S)/g, "$1\u00a0"));
   const reached = row?.attainment ?? null;
   setHidden(p.meter, reached === null);
   setText(p.attainment, reached === null ? "" : row.attainment_text);

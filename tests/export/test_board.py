@@ -1,0 +1,181 @@
+"""What the board's snapshot says."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+from agent.core.results import AlertPhase
+from agent.export.board import Board, change
+from agent.export.state import AgentState
+from tests.export import invented
+from tests.export.invented import (
+    COMPANY,
+    NOW_MS,
+    RESPONSE,
+    SLOW_SUPPORT,
+    TASKS,
+    company_state,
+    view,
+)
+
+
+async def _board(state: AgentState) -> dict[str, Any]:
+    made = await Board(state, lambda: NOW_MS).snapshot()
+    return json.loads(json.dumps(made, allow_nan=False))  # as a reader gets it
+
+
+def _kpi(board: dict[str, Any], name: str) -> dict[str, Any]:
+    return next(kpi for kpi in board["kpis"] if kpi["name"] == name)
+
+
+async def test_a_kpi_shows_its_worst_series_first() -> None:
+    kpi = _kpi(await _board(company_state()), "response_time")
+    assert [row["series"] for row in kpi["rows"]] == ["emea", "amer", "apac"]
+    assert (kpi["state"], kpi["counts"]) == ("missed", {"missed": 1, "at_risk": 1, "met": 1})
+    worst = kpi["rows"][0]
+    assert worst["text"] == "7 min 8 s"
+    assert worst["current"] == "7 min 20 s"
+    assert worst["target"] == "at most 4 min, warn above 3 min 20 s"
+    assert worst["attainment_text"] == "56 %"
+    assert worst["phase"] == "firing"
+    assert worst["bounds"] == {"at_most": 240, "warn_at_most": 200}
+    assert kpi["rows"][2]["bounds"] == {"at_most": 300, "warn_at_most": 260}
+    assert (kpi["total"], kpi["stale"]) == (3, False)
+
+
+async def test_a_board_has_few_rows_of_a_kpi_and_gives_more_when_asked() -> None:
+    board = Board(company_state(), lambda: NOW_MS)
+    few, more = (
+        _kpi(await board.snapshot(), "tasks_per_employee"),
+        await board.kpi("tasks_per_employee"),
+    )
+    assert more is not None
+    assert (few["total"], len(few["rows"]), len(more["rows"])) == (8, 6, 8)
+    assert more["rows"][7]["series"] == "none"
+    assert await board.kpi("unheard_of") is None
+
+
+async def test_alerts_come_firing_first_with_owner_and_runbook() -> None:
+    alerts = (await _board(company_state()))["alerts"]
+    assert [(a["rule"], a["phase"]) for a in alerts] == [
+        ("slow_support", "firing"),
+        ("quiet_support", "pending"),
+    ]
+    assert alerts[0]["summary"] == "emea answers in 7 min 8 s"
+    assert alerts[0]["owner"] == "support-ops"
+    assert alerts[0]["runbook"] == "https://example.org/runbooks/slow-support"
+    assert alerts[0]["since_ms"] == NOW_MS - 9 * invented.MINUTE_MS
+    assert alerts[1]["owner"] == "support-ops"  # its KPI's, as the rule has none
+
+
+async def test_without_a_list_of_alerts_they_come_from_the_phases() -> None:
+    state = company_state()
+    state.alerts = None
+    alerts = (await _board(state))["alerts"]
+    assert [(a["rule"], a["series"], a["phase"]) for a in alerts] == [
+        ("slow_support", "emea", "firing"),
+        ("quiet_support", "", "pending"),
+    ]
+
+
+async def test_a_runbook_that_is_no_web_page_is_no_link() -> None:
+    state = company_state()
+    rule = replace(SLOW_SUPPORT, runbook="javascript:alert(1)")
+    state.plan = replace(COMPANY, rules={**COMPANY.rules, "slow_support": rule})
+    assert (await _board(state))["alerts"][0]["runbook"] is None
+
+
+async def test_objectives_have_score_state_and_kpis() -> None:
+    objectives = {o["name"]: o for o in (await _board(company_state()))["objectives"]}
+    satisfaction = objectives["customer_satisfaction"]
+    assert (satisfaction["text"], satisfaction["state"]) == ("83 %", "missed")
+    assert [(k["name"], k["weight"], k["state"]) for k in satisfaction["kpis"]] == [
+        ("response_time", "30 %", "missed"),
+        ("feedback_score", "40 %", "at_risk"),
+        ("customer_retention", "30 %", "met"),
+    ]
+    assert (objectives["growth"]["state"], objectives["productivity"]["state"]) == (
+        "at_risk",
+        "met",
+    )
+
+
+async def test_a_score_short_of_all_is_not_rounded_up_to_it() -> None:
+    state = company_state()
+    state.objective_scores = lambda: {"growth": 0.99996, "productivity": None}
+    texts = {o["name"]: o["text"] for o in (await _board(state))["objectives"]}
+    assert texts == {"customer_satisfaction": "–", "growth": "99.9 %", "productivity": "–"}
+
+
+async def test_before_the_first_event_the_board_says_what_is_waited_for() -> None:
+    board = await _board(AgentState(COMPANY, ready={"source topics": "waiting for topic support"}))
+    assert board["data_until_ms"] is None
+    assert board["ready"] == {
+        "ok": False,
+        "reasons": [{"component": "source topics", "reason": "waiting for topic support"}],
+    }
+    assert {kpi["state"] for kpi in board["kpis"]} == {"no_data", "none"}
+    assert all(kpi["rows"] == [] for kpi in board["kpis"])
+
+
+async def test_a_kpi_whose_windows_stopped_closing_is_stale() -> None:
+    state = company_state()
+    late = [view(RESPONSE, ("emea",), 100.0, end_ms=NOW_MS - 4_000 - 5 * invented.MINUTE_MS)]
+    state.company = lambda: late
+    assert _kpi(await _board(state), "response_time")["stale"] is True
+
+
+async def test_values_that_are_not_finite_are_shown_as_missing() -> None:
+    odd = view(TASKS, ("x",), float("nan"), history=[1.0, float("inf"), None, 2.0])
+    board = await _board(AgentState(COMPANY, company=lambda: [replace(odd, status=None)]))
+    row = _kpi(board, "tasks_per_employee")["rows"][0]
+    assert (row["text"], row["value"]) == ("–", None)
+    assert [v for _, v in row["history"]] == [1.0, None, None, 2.0]
+    assert (row["low"], row["high"]) == ("1 tasks", "2 tasks")
+
+
+async def test_the_clock_alone_is_no_change() -> None:
+    old = await Board(company_state(), lambda: NOW_MS).snapshot()
+    new = await Board(company_state(), lambda: NOW_MS + 5_000).snapshot()
+    assert change(old, new) == {}
+
+
+async def test_a_change_has_only_what_changed_and_gives_the_new_board() -> None:
+    old = await Board(company_state(), lambda: NOW_MS).snapshot()
+    new = await Board(company_state(firing=False), lambda: NOW_MS).snapshot()
+    changed = change(old, new)
+    assert sorted(changed) == ["alerts", "kpis", "now_ms", "objectives"]
+    assert [kpi["name"] for kpi in changed["kpis"]] == ["response_time"]
+    known = {kpi["name"]: kpi for kpi in (*old["kpis"], *changed["kpis"])}
+    assert {**old, **changed, "kpis": [known[n] for n in new["kpi_order"]]} == new
+
+
+async def test_a_snapshot_is_shared_by_readers_of_the_same_moment() -> None:
+    clock = [0.0]
+    calls = []
+    series = invented.company_series()
+
+    def company() -> list[Any]:
+        calls.append(1)
+        return series
+
+    board = Board(
+        AgentState(COMPANY, company=company), lambda: NOW_MS, clock_seconds=lambda: clock[0]
+    )
+    first = await board.snapshot()
+    assert await board.snapshot() is first
+    read = len(calls)
+    clock[0] += 1
+    assert await board.snapshot() is not first
+    assert len(calls) == 2 * read
+
+
+async def test_an_alert_that_is_over_is_no_longer_a_phase_on_its_row() -> None:
+    over = view(
+        RESPONSE, ("emea",), 90.0, phases={("slow_support", "warning"): AlertPhase.RESOLVED}
+    )
+    board = await _board(AgentState(COMPANY, company=lambda: [over]))
+    assert _kpi(board, "response_time")["rows"][0]["phase"] is None
+    assert board["alerts"] == []
