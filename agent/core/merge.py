@@ -55,6 +55,10 @@ class Merger:
         self._dirty: dict[RowId, Told] = {}
         self._gone: set[RowId] = set()
         self._again = Closings()
+        # What the rows told before a restart: part of their next telling too, because the one
+        # that repeats it may be cut short as well.
+        self._carried: dict[RowId, Closings] = {}
+        self._repeated = False
 
     def _state(self, kpi: Kpi, kept: bool) -> KpiState:
         if kpi.contract is None:
@@ -79,6 +83,7 @@ class Merger:
                 kpi, dimensions = msgspec.msgpack.decode(key)
                 self._gone.add((kpi, None if dimensions is None else tuple(dimensions)))
                 continue
+            self._carried[series.kpi, series.dimensions] = series.told
             told[0].extend(series.told.windows)
             told[1].extend(series.told.targets)
             told[2].extend(series.told.transitions)
@@ -98,10 +103,13 @@ class Merger:
         for (kpi, dimensions), told in self._dirty.items():
             series = self._series(kpi, dimensions)
             if series is not None:
-                series.told = Closings(tuple(told[0]), tuple(told[1]), tuple(told[2]))
+                now = Closings(tuple(told[0]), tuple(told[1]), tuple(told[2]))
+                series.told = _joined(self._carried.get((kpi, dimensions), Closings()), now)
                 out.append((row_key(kpi, dimensions), row_bytes(series)))
         out += [(row_key(kpi, dimensions), None) for kpi, dimensions in self._gone]
         self._dirty, self._gone = {}, set()
+        if self._repeated:
+            self._carried = {}
         return out
 
     def needed_position(self) -> int:
@@ -133,6 +141,7 @@ class Merger:
         """
         frame = decode(data)
         self._position = position
+        self._repeated = True
         again, self._again = self._again, Closings()
         sources = self._sources.get(frame.topic)
         if sources is None:
