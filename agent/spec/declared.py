@@ -58,7 +58,7 @@ class Declared:
     """What all files declare. Only entries of the right shape are in the mappings; `names` has all
     names of a section, so that a reference to a broken entry is not called unknown."""
 
-    defaults: Defaults = field(default_factory=Defaults)
+    defaults: Defaults = field(default_factory=lambda: Defaults.model_validate({}))
     events: dict[str, Entry[EventSpec]] = field(default_factory=dict)
     kpis: dict[str, Entry[KpiSpec]] = field(default_factory=dict)
     rules: dict[str, Entry[RuleSpec]] = field(default_factory=dict)

@@ -92,7 +92,7 @@ def _digest(content: Any) -> str:
 def _slices(declared: Declared, shapes: Mapping[str, Shape]) -> dict[str, int]:
     """The slice of each KPI: finer for what a rule judges while open, and for its inputs."""
     current = {e.model.kpi for e in declared.rules.values() if e.model.on == "current"}
-    for name in reversed(shapes):
+    for name in reversed(list(shapes)):
         inputs = declared.kpis[name].model.from_
         if name in current and isinstance(inputs, list):
             current.update(inputs)

@@ -7,7 +7,7 @@ the JSON Schema, so every field says what it means and how it is written.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag
 
@@ -88,14 +88,17 @@ class FieldSpec(Strict):
 
 
 def _short_field(type_name: FieldType) -> FieldSpec:
-    return FieldSpec(type=type_name)
+    return FieldSpec.model_validate({"type": type_name})
 
 
-AnyField = Annotated[
-    Annotated[FieldSpec, Tag("<mapping>")]
-    | Annotated[FieldType, AfterValidator(_short_field), Tag("<text>")],
-    Discriminator(form),
-]
+if TYPE_CHECKING:
+    AnyField = FieldSpec  # the short form is made into the long one
+else:
+    AnyField = Annotated[
+        Annotated[FieldSpec, Tag("<mapping>")]
+        | Annotated[FieldType, AfterValidator(_short_field), Tag("<text>")],
+        Discriminator(form),
+    ]
 
 
 class EventSpec(Strict):

@@ -76,10 +76,10 @@ def zone_of(declared: Declared, written: str | None) -> str:
 def _base(declared: Declared, entry: Entry[KpiSpec]) -> Shape | None:
     model = entry.model
     event = str(model.from_)
+    hint: str | None = None
     if model.window is None and event not in declared.names["kpis"]:
-        hint = "add `window: 5m`, `5m every 1m`, or day, week, month"
-        declared.report(entry, (), "'window' is missing", hint, on="key")
-    hint = None
+        window = "add `window: 5m`, `5m every 1m`, or day, week, month"
+        declared.report(entry, (), "'window' is missing", window, on="key")
     if event in declared.names["kpis"]:
         hint = f"a KPI over KPIs takes a list: `from: [{event}]`"
     if not declared.known(entry, ("from",), "events", event, hint):
@@ -104,19 +104,19 @@ def _base(declared: Declared, entry: Entry[KpiSpec]) -> Shape | None:
             types[dimension] = field.type
     if model.window is None or len(types) < len(model.by or []):
         return None
-    window = model.window.compile(zone_of(declared, model.timezone))
-    return Shape(tuple(model.by or []), window, types)
+    zone = zone_of(declared, model.timezone)
+    return Shape(tuple(model.by or []), model.window.compile(zone), types)
 
 
 def _derived(declared: Declared, entry: Entry[KpiSpec], shapes: dict[str, Shape]) -> Shape | None:
     model, names = entry.model, list(entry.model.from_)
     if model.where is not None:
-        hint = "filter in the KPIs that it is computed from"
         message = "`where` in a KPI over KPIs: it has no events of its own"
-        declared.report(entry, ("where",), message, hint, on="key")
+        instead = "filter in the KPIs that it is computed from"
+        declared.report(entry, ("where",), message, instead, on="key")
     inputs: list[tuple[str, Shape]] = []
     for i, name in enumerate(names):
-        hint = None
+        hint: str | None = None
         if name in declared.names["events"]:
             hint = f"an event is written without brackets: `from: {name}`"
         if name in names[:i]:

@@ -183,15 +183,15 @@ def read(name: str, raw: bytes) -> Source:
         loader = _Loader(text)
         node = loader.get_single_node()
     except RecursionError:
-        hint = "no rule needs so many brackets"
-        source.problems.append(source.problem(Span(1, 1, 2), (), "nested too deeply", hint))
+        why = "no rule needs so many brackets"
+        source.problems.append(source.problem(Span(1, 1, 2), (), "nested too deeply", why))
         return source
     except yaml.YAMLError as error:
         line, column, message, hint = explain_syntax(error, text)
         if line > 1 and not source.line(line).strip():
             # The end of the file: the last line that says something is where to look.
             line = next((n for n in range(line, 0, -1) if source.line(n).strip()), line)
-            column = len(source.line(line))
+            column = max(1, len(source.line(line)))
         span = Span(line, column, column + 1)
         source.problems.append(source.problem(span, (), f"not YAML: {message}", hint))
         return source
