@@ -1,7 +1,7 @@
 """A KPI's partial aggregates together: `core/kinds.py` for all partials of one KPI.
 
 A KPI's state is one flat tuple of Python scalars, its partials' columns in order; in tables these
-are the columns `p{partial}_{column}`. States of counts and sums are numbers, of sketches bytes or None.
+are the columns `p{partial}_{column}`. Sketches are bytes in it, None when they are empty.
 """
 
 from __future__ import annotations

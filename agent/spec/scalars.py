@@ -12,6 +12,7 @@ no event can stop a fold and no NaN leaves as a number:
 
 from __future__ import annotations
 
+import math
 import operator
 import re
 from collections.abc import Callable, Mapping
@@ -21,12 +22,21 @@ import polars as pl
 from sqlglot import exp
 
 from agent.core.plan import FieldType
-from agent.spec.expressions import Entry, Scope, SqlType, Typed, fail, finite, refuse_unsupported
+from agent.spec.expressions import Entry, Scope, SqlType, Typed, fail, refuse_unsupported
 
 # What DuckDB's trim takes off: Unicode's space separators (category Zs), not tabs or line ends.
 _SPACES = " \u00a0\u1680\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
 
 _MOST_DECIMALS = 15
+
+
+def _finite(number: pl.Expr) -> pl.Expr:
+    """Null for NaN and the infinities, using the expression once.
+
+    Nested, what uses its operand twice (`fill_nan` does) doubles the work at every level: polars
+    finds common subexpressions between columns only.
+    """
+    return number.replace([math.inf, -math.inf, math.nan], None)
 
 
 def _literal(_scope: Scope, node: exp.Literal) -> Typed:
@@ -35,7 +45,7 @@ def _literal(_scope: Scope, node: exp.Literal) -> Typed:
     if node.name.isdigit() and int(node.name) < 2**63:
         return Typed(pl.lit(int(node.name), dtype=pl.Int64), "integer")
     value = float(node.name)
-    if value in (float("inf"), float("-inf")):
+    if math.isinf(value):
         fail(node, "this number is too large")
     return Typed(pl.lit(value, dtype=pl.Float64), "float")
 
@@ -67,17 +77,14 @@ def _arithmetic(operate: Callable[..., pl.Expr], scope: Scope, node: exp.Binary)
 
 def _divide(scope: Scope, node: exp.Div) -> Typed:
     a, b = scope.number(node.this).cast("float"), scope.number(node.expression).cast("float")
-    return Typed(a / pl.when(b != 0).then(b), "float")
+    return Typed(a / b.replace(0.0, None), "float")
 
 
 def _remainder(scope: Scope, node: exp.Mod) -> Typed:
     """The remainder with the dividend's sign; polars' has the divisor's."""
-
-    def truncated(a: pl.Expr, b: pl.Expr) -> pl.Expr:
-        size = a.abs() % pl.when(b != 0).then(b).abs()
-        return pl.when(a < 0).then(0 - size).otherwise(size)
-
-    return _arithmetic(truncated, scope, node)
+    found = _arithmetic(lambda a, b: a.sign() * (a.abs() % b.abs()), scope, node)
+    # By zero it is null of integers already, NaN of floats.
+    return Typed(_finite(found.expr), "float") if found.type == "float" else found
 
 
 def _negative(scope: Scope, node: exp.Neg) -> Typed:
@@ -249,7 +256,7 @@ def _round(scope: Scope, node: exp.Round) -> Typed:
     scale = 10.0 ** abs(decimals)
     away = partial(pl.Expr.round, decimals=0, mode="half_away_from_zero")
     if decimals >= 0:
-        return Typed(finite(away(found.expr * scale) / scale), "float")
+        return Typed(away(found.expr * scale) / scale, "float")
     return Typed(away(found.expr / scale) * scale, "float")
 
 
@@ -273,19 +280,12 @@ def _of_float(
     return Typed(apply(scope.number(node.this).cast("float")), "float")
 
 
-def _logarithm(x: pl.Expr) -> pl.Expr:
-    return pl.when(x > 0).then(x).log()
-
-
-def _root(x: pl.Expr) -> pl.Expr:
-    return x.sqrt().fill_nan(None)
-
-
 def _power(scope: Scope, node: exp.Pow) -> Typed:
     if "start" not in node.meta:  # `^` and `**`, whose precedence differs between SQL dialects
         refuse_unsupported(scope.text, node)
     base, exponent = scope.number(node.this), scope.number(node.expression)
-    return Typed(finite(base.cast("float").pow(exponent.cast("float"))), "float")
+    power = base.cast("float").pow(exponent.cast("float"))
+    return Typed(_finite(power), "float")
 
 
 def _of_string(
@@ -333,7 +333,7 @@ def _cast(scope: Scope, node: exp.Cast) -> Typed:
 def _converted(found: Typed, to: SqlType) -> pl.Expr:
     if found.type == "string":
         read = found.expr.str.strip_chars().cast(pl.Float64, strict=False)
-        return finite(read)
+        return _finite(read)
     if (found.type, to) == ("float", "integer"):
         return found.expr.round(0, mode="half_to_even").cast(pl.Int64, strict=False)
     return found.cast(to)
@@ -379,8 +379,8 @@ SCALARS: Mapping[type[exp.Expression], Entry] = {
     exp.Round: Entry("this decimals", _round),
     exp.Floor: Entry("this", partial(_of_float, pl.Expr.floor)),
     exp.Ceil: Entry("this", partial(_of_float, pl.Expr.ceil)),
-    exp.Sqrt: Entry("this", partial(_of_float, _root)),
-    exp.Ln: Entry("this", partial(_of_float, _logarithm)),
+    exp.Sqrt: Entry("this", partial(_of_float, lambda x: _finite(x.sqrt()))),
+    exp.Ln: Entry("this", partial(_of_float, lambda x: _finite(x.log()))),
     exp.Pow: Entry(_BOTH, _power),
     exp.Length: Entry(
         "this", partial(_of_string, lambda x: x.str.len_chars().cast(pl.Int64), "integer")
