@@ -12,7 +12,9 @@ epoch, and shown in the reader's own zone.
     data_until_ms  how far event time has got, or null
     ready          {ok, reasons: [{component, reason}]}
     alerts         [{key, rule, severity, phase, kpi, title, series, since_ms, value, summary,
-                   description, owner, runbook}], firing first, the gravest first
+                   description, owner, runbook}], firing first, the gravest first; few of
+                   those resolved a short while ago, and MOST_ALERTS in all
+    alert_counts   {firing, pending}: how many there are
     objectives     [{name, title, description, owner, score (0 to 1, or null), text, state,
                    kpis: [{name, title, weight, state}]}]
     kpis           [{name, title, description, owner, unit, better, by, window, target,
@@ -63,6 +65,9 @@ Json = dict[str, Any]
 ROWS = 6
 MORE_ROWS = 500
 HISTORY_POINTS = 40
+MOST_ALERTS = 50
+MOST_RESOLVED = 3
+RESOLVED_SHOWN_MS = 3_600_000
 STALE_SLACK_MS = 60_000
 """A window may be this late beyond lateness and two hops before the board calls the KPI stale."""
 
@@ -160,7 +165,11 @@ def _snapshot(read: _Read) -> Json:
         "now_ms": read.now_ms,
         "data_until_ms": until_ms,
         "ready": ready_json(read.ready),
-        "alerts": _alerts(read.plan, alerts),
+        "alerts": _alerts(read.plan, alerts, until_ms),
+        "alert_counts": {
+            "firing": sum(a.phase == AlertPhase.FIRING for a in alerts),
+            "pending": sum(a.phase == AlertPhase.PENDING for a in alerts),
+        },
         "objectives": _objectives(read.plan, read.scores, states),
         "kpis": cards,
         "kpi_order": list(read.plan.kpis),
@@ -185,18 +194,32 @@ def _from_phases(series: Iterable[SeriesView]) -> list[Alert]:
     ]
 
 
-def _alerts(plan: Plan, alerts: Sequence[Alert]) -> list[Json]:
-    shown = [a for a in alerts if a.phase in _PHASE_RANK]
+def _alerts(plan: Plan, alerts: Sequence[Alert], until_ms: int | None) -> list[Json]:
+    shown = [a for a in alerts if a.phase in (AlertPhase.FIRING, AlertPhase.PENDING)]
+    over = [a for a in alerts if _is_just_over(plan, a, until_ms)]
+    shown += sorted(over, key=lambda a: -(a.since_ms or 0))[:MOST_RESOLVED]
     shown.sort(
         key=lambda a: (
             _PHASE_RANK[a.phase],
             _SEVERITY_RANK[a.severity],
             -(a.since_ms or 0),
             a.rule,
-            tuple(map(str, a.dimensions)),
+            series_text(a.dimensions),
         )
     )
-    return [_alert(plan, alert) for alert in shown]
+    return [_alert(plan, alert) for alert in shown[:MOST_ALERTS]]
+
+
+def _is_just_over(plan: Plan, alert: Alert, until_ms: int | None) -> bool:
+    """Whether it resolved so short a while ago that people still want to know.
+
+    An hour, or the KPI's last ten windows: of a daily KPI, an hour is nothing.
+    """
+    kpi = plan.kpis.get(alert.kpi)
+    if alert.phase != AlertPhase.RESOLVED or kpi is None or None in (until_ms, alert.since_ms):
+        return False
+    ago_ms = (until_ms or 0) - (alert.since_ms or 0)
+    return ago_ms <= max(RESOLVED_SHOWN_MS, 10 * kpi.window.step_ms)
 
 
 def _alert(plan: Plan, alert: Alert) -> Json:
@@ -383,11 +406,11 @@ def _short(value: float | None) -> float | None:
     return None if _finite(value) is None else float(f"{value:.6g}")
 
 
-def series_text(dimensions: Dimensions) -> str:
+def series_text(dimensions: Dimensions | None) -> str:
     """A series for people: its dimension values; "" for the only series of a KPI."""
-    return " · ".join(dimension_text(d) for d in dimensions)
+    return " · ".join(dimension_text(d) for d in dimensions or ())
 
 
-def series_key(by: Sequence[str], dimensions: Dimensions) -> str:
+def series_key(by: Sequence[str], dimensions: Dimensions | None) -> str:
     """A series for programs. Python's spelling keeps null and "None" apart."""
-    return ",".join(f"{name}={value!r}" for name, value in zip(by, dimensions, strict=False))
+    return ",".join(f"{name}={value!r}" for name, value in zip(by, dimensions or (), strict=False))

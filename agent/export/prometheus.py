@@ -23,8 +23,7 @@ from prometheus_client.exposition import generate_latest as generate_text
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.registry import Collector
 
-from agent.core.results import SeriesView
-from agent.export.series import LabelCache, families, render
+from agent.export.series import LabelCache, families, render, wholes
 from agent.export.state import AgentState, Histogram
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
@@ -206,7 +205,7 @@ class Exposition:
         # What can change is read here, on the loop; a thread makes the text of it.
         state = self._state
         views = tuple(state.views())
-        whole = _wholes(state) if state.leader else None
+        whole = wholes(state.plan, state.company()) if state.leader else None
         scores = dict(state.objective_scores()) if state.leader else {}
         if openmetrics:
             # The library leaves this one function without types.
@@ -221,11 +220,6 @@ class Exposition:
             return list(compressed(plain)) if gzipped else list(plain)
 
         return await asyncio.to_thread(work)
-
-
-def _wholes(state: AgentState) -> dict[str, SeriesView]:
-    kpis = state.plan.kpis
-    return {v.kpi: v for v in state.company() if not v.dimensions and v.kpi in kpis}
 
 
 def _chunks(own: bytes, series: Iterator[bytes], openmetrics: bool) -> Iterator[bytes]:

@@ -131,9 +131,21 @@ def group(plan: Plan, views: Sequence[SeriesView]) -> dict[str, list[SeriesView]
     held: dict[str, list[SeriesView]] = {name: [] for name in plan.kpis}
     widths = {name: len(kpi.by) for name, kpi in plan.kpis.items()}
     for view in views:
-        if widths.get(view.kpi) == len(view.dimensions):
+        if view.dimensions is not None and widths.get(view.kpi) == len(view.dimensions):
             held[view.kpi].append(view)
     return held
+
+
+def wholes(plan: Plan, views: Iterable[SeriesView]) -> dict[str, SeriesView]:
+    """By KPI, the view whose phases are those of the KPI as a whole."""
+    found: dict[str, SeriesView] = {}
+    for view in views:
+        # The only series of a KPI without dimensions stands for the whole of it, if nothing does.
+        if view.kpi in plan.kpis and not view.dimensions:
+            known = found.get(view.kpi)
+            if known is None or view.dimensions is None or not known.phases:
+                found[view.kpi] = view
+    return found
 
 
 def _own_families(kpi: Kpi, series: list[SeriesView], labels_of: LabelsOf) -> Iterator[Family]:

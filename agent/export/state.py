@@ -126,8 +126,8 @@ class AgentState:
 
     `views()` gives the series this worker holds, `company()` those of all workers. Both are called
     on the event loop at every scrape and board refresh: keep the list, and replace in it the views
-    that change. A view with no dimensions of a KPI that has some stands for the KPI as a whole:
-    only its rule phases (`per: kpi` rules) are read.
+    that change. A view whose dimensions are None, or empty though the KPI has some, stands for the
+    KPI as a whole: only its rule phases (`per: kpi` rules) are read.
     `alerts` None: firing alerts are taken from the phases in `company()`, without their summary.
     `ready` says of each component None, or in words why it is not ready.
     `reload()` gives (done, what happened or which problems).

@@ -6,9 +6,9 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from agent.core.results import AlertPhase
+from agent.core.results import AlertPhase, SeriesView
 from agent.export.board import Board, change
-from agent.export.state import AgentState
+from agent.export.state import AgentState, Alert
 from tests.export import invented
 from tests.export.invented import (
     COMPANY,
@@ -146,7 +146,7 @@ async def test_a_change_has_only_what_changed_and_gives_the_new_board() -> None:
     old = await Board(company_state(), lambda: NOW_MS).snapshot()
     new = await Board(company_state(firing=False), lambda: NOW_MS).snapshot()
     changed = change(old, new)
-    assert sorted(changed) == ["alerts", "kpis", "now_ms", "objectives"]
+    assert sorted(changed) == ["alert_counts", "alerts", "kpis", "now_ms", "objectives"]
     assert [kpi["name"] for kpi in changed["kpis"]] == ["response_time"]
     known = {kpi["name"]: kpi for kpi in (*old["kpis"], *changed["kpis"])}
     assert {**old, **changed, "kpis": [known[n] for n in new["kpi_order"]]} == new
@@ -179,3 +179,36 @@ async def test_an_alert_that_is_over_is_no_longer_a_phase_on_its_row() -> None:
     board = await _board(AgentState(COMPANY, company=lambda: [over]))
     assert _kpi(board, "response_time")["rows"][0]["phase"] is None
     assert board["alerts"] == []
+
+
+async def test_of_very_many_alerts_the_gravest_are_shown_and_all_are_counted() -> None:
+    state = company_state()
+    regions = [f"r{i:04}" for i in range(400)]
+    state.alerts = lambda: [
+        Alert("slow_support", severity, "response_time", (r,), AlertPhase.FIRING, NOW_MS)
+        for r in regions
+        for severity in ("warning", "critical")
+    ]
+    board = await _board(state)
+    assert board["alert_counts"] == {"firing": 800, "pending": 0}
+    assert {a["severity"] for a in board["alerts"]} == {"critical"}
+    assert len(board["alerts"]) == 50
+
+
+async def test_what_resolved_long_ago_is_forgotten() -> None:
+    state = company_state()
+    minutes = (1, 30, 59, 61, 600)
+    state.alerts = lambda: [
+        Alert(
+            "slow_support", "warning", "response_time", (f"r{m}",), AlertPhase.RESOLVED,
+            NOW_MS - 4_000 - m * invented.MINUTE_MS,
+        )
+        for m in minutes
+    ]  # fmt: skip
+    assert [a["series"] for a in (await _board(state))["alerts"]] == ["r1", "r30", "r59"]
+
+
+async def test_a_view_of_a_kpi_as_a_whole_is_no_row() -> None:
+    whole = SeriesView("response_time", None, None, None, None, None)  # type: ignore[arg-type]
+    state = AgentState(COMPANY, company=lambda: [whole, view(RESPONSE, ("emea",), 1.0)])
+    assert _kpi(await _board(state), "response_time")["total"] == 1

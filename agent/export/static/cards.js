@@ -8,6 +8,7 @@ const PHASES = { firing: "firing", pending: "pending", resolved: "resolved" };
 const WORDS = { met: "On target", at_risk: "At risk", missed: "Missed", no_data: "No data", none: "No target" };
 
 export function makeAlert(alert) {
+  if (alert.rest) return el("li", { class: "rest" });
   if (alert.quiet) {
     return el("li", { class: "quiet" }, el("span", { "data-part": "icon", class: "badge" }), el("span", { "data-part": "text" }));
   }
@@ -21,10 +22,11 @@ export function makeAlert(alert) {
 }
 
 export function patchAlert(node, alert, eventTimeMs, board) {
+  if (alert.rest) return setText(node, `and ${alert.rest.toLocaleString()} more`);
   const p = parts(node);
   if (alert.quiet) {
     setIcon(p.icon, "met");
-    const pending = board.alerts.some((a) => a.phase === "pending");
+    const pending = board.alert_counts.pending > 0;
     return setText(p.text, board.data_until_ms === null ? "No alerts." : pending ? "Nothing fires yet." : "All quiet. No alert is firing.");
   }
   setData(node, "phase", alert.phase);
