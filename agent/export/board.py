@@ -24,7 +24,7 @@ epoch, and shown in the reader's own zone.
 A KPI's `rows` are its worst series, at most ROWS of `total`; `GET /api/v1/kpis/<name>` gives the
 same object with more of them. A row:
 
-    key, series    the dimensions, for programs (`region=emea`) and for people (`emea`)
+    key, series    the dimensions, for programs (`region='emea'`) and for people (`emea`)
     value, text    the last closed window's value, as a number and for people
     current        the open window's value for people, or null
     events         in the last closed window
@@ -41,20 +41,21 @@ import asyncio
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from heapq import nsmallest
 from itertools import chain
 from typing import Any
-from urllib.parse import urlsplit
 
 from agent.core.objectives import state_of
-from agent.core.plan import Dimensions, Kpi, Plan, Rule, Target
+from agent.core.plan import Kpi, Plan, Target
 from agent.core.results import AlertPhase, SeriesView, TargetState
+from agent.export.board_alerts import alerts_json, from_phases
 from agent.export.series import BANDS, group
-from agent.export.state import AgentState, Alert
+from agent.export.state import AgentState
 from agent.export.words import (
-    dimension_text,
     percent_text,
+    series_key,
+    series_text,
     target_text,
     value_text,
     window_words,
@@ -65,16 +66,11 @@ Json = dict[str, Any]
 ROWS = 6
 MORE_ROWS = 500
 HISTORY_POINTS = 40
-MOST_ALERTS = 50
-MOST_RESOLVED = 3
-RESOLVED_SHOWN_MS = 3_600_000
 STALE_SLACK_MS = 60_000
 """A window may be this late beyond lateness and two hops before the board calls the KPI stale."""
 
 _STATE_ORDER = ("missed", "at_risk", "met", "none", "no_data")
 _RANK = {state: rank for rank, state in enumerate(_STATE_ORDER)}
-_PHASE_RANK = {AlertPhase.FIRING: 0, AlertPhase.PENDING: 1, AlertPhase.RESOLVED: 2}
-_SEVERITY_RANK = {"page": 0, "critical": 1, "warning": 2, "info": 3}
 
 
 class Board:
@@ -157,7 +153,7 @@ def _snapshot(read: _Read) -> Json:
     until_ms = read.data_until_ms()
     cards = [_card(k, held[k.name], until_ms, ROWS) for k in read.plan.kpis.values()]
     states = {card["name"]: card["state"] for card in cards}
-    alerts = _from_phases(read.series) if read.alerts is None else read.alerts
+    alerts = from_phases(read.series) if read.alerts is None else read.alerts
     return {
         "name": read.name,
         "version": read.version,
@@ -165,7 +161,7 @@ def _snapshot(read: _Read) -> Json:
         "now_ms": read.now_ms,
         "data_until_ms": until_ms,
         "ready": ready_json(read.ready),
-        "alerts": _alerts(read.plan, alerts, until_ms),
+        "alerts": alerts_json(read.plan, alerts, until_ms),
         "alert_counts": {
             "firing": sum(a.phase == AlertPhase.FIRING for a in alerts),
             "pending": sum(a.phase == AlertPhase.PENDING for a in alerts),
@@ -182,78 +178,6 @@ def ready_json(ready: Mapping[str, str | None]) -> Json:
     if not ready:
         reasons = [{"component": "agent", "reason": "starting: no part of it has reported yet"}]
     return {"ok": not reasons, "reasons": reasons}
-
-
-def _from_phases(series: Iterable[SeriesView]) -> list[Alert]:
-    shown = (AlertPhase.FIRING, AlertPhase.PENDING)
-    return [
-        Alert(rule, severity, view.kpi, view.dimensions, phase)
-        for view in series
-        for (rule, severity), phase in view.phases.items()
-        if phase in shown
-    ]
-
-
-def _alerts(plan: Plan, alerts: Sequence[Alert], until_ms: int | None) -> list[Json]:
-    shown = [a for a in alerts if a.phase in (AlertPhase.FIRING, AlertPhase.PENDING)]
-    over = [a for a in alerts if _is_just_over(plan, a, until_ms)]
-    shown += sorted(over, key=lambda a: -(a.since_ms or 0))[:MOST_RESOLVED]
-    shown.sort(
-        key=lambda a: (
-            _PHASE_RANK[a.phase],
-            _SEVERITY_RANK[a.severity],
-            -(a.since_ms or 0),
-            a.rule,
-            series_text(a.dimensions),
-        )
-    )
-    return [_alert(plan, alert) for alert in shown[:MOST_ALERTS]]
-
-
-def _is_just_over(plan: Plan, alert: Alert, until_ms: int | None) -> bool:
-    """Whether it resolved so short a while ago that people still want to know.
-
-    An hour, or the KPI's last ten windows: of a daily KPI, an hour is nothing.
-    """
-    kpi = plan.kpis.get(alert.kpi)
-    if alert.phase != AlertPhase.RESOLVED or kpi is None or None in (until_ms, alert.since_ms):
-        return False
-    ago_ms = (until_ms or 0) - (alert.since_ms or 0)
-    return ago_ms <= max(RESOLVED_SHOWN_MS, 10 * kpi.window.step_ms)
-
-
-def _alert(plan: Plan, alert: Alert) -> Json:
-    kpi, rule = plan.kpis.get(alert.kpi), plan.rules.get(alert.rule)
-    by = kpi.by if kpi else ()
-    series = series_text(alert.dimensions)
-    title = kpi.title if kpi else alert.kpi
-    return {
-        "key": f"{alert.rule}/{alert.severity}/{alert.kpi}/{series_key(by, alert.dimensions)}",
-        "rule": alert.rule,
-        "severity": alert.severity,
-        "phase": str(alert.phase),
-        "kpi": alert.kpi,
-        "title": title,
-        "series": series,
-        "since_ms": alert.since_ms,
-        "value": None
-        if alert.value is None
-        else value_text(alert.value, kpi.unit if kpi else None),
-        "summary": alert.summary or title,
-        "description": alert.description,
-        "owner": _owner(rule, kpi),
-        "runbook": _safe_link(rule.runbook if rule else None),
-    }
-
-
-def _owner(rule: Rule | None, kpi: Kpi | None) -> str:
-    found = [said for of in (rule, kpi) if of is not None for said in (of.owner, of.team) if said]
-    return found[0] if found else ""
-
-
-def _safe_link(url: str | None) -> str | None:
-    """Only what a browser opens as a page: a rule must not bring a script to the board."""
-    return url if url and urlsplit(url).scheme in ("http", "https") else None
 
 
 def _objectives(
@@ -404,13 +328,3 @@ def _bounds(target: Target | None) -> Json:
 def _short(value: float | None) -> float | None:
     """Six digits are more than a sparkline can show."""
     return None if _finite(value) is None else float(f"{value:.6g}")
-
-
-def series_text(dimensions: Dimensions | None) -> str:
-    """A series for people: its dimension values; "" for the only series of a KPI."""
-    return " · ".join(dimension_text(d) for d in dimensions or ())
-
-
-def series_key(by: Sequence[str], dimensions: Dimensions | None) -> str:
-    """A series for programs. Python's spelling keeps null and "None" apart."""
-    return ",".join(f"{name}={value!r}" for name, value in zip(by, dimensions or (), strict=False))

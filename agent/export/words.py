@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from agent.core.encode import label
-from agent.core.plan import Scalar, Target
+from agent.core.plan import Dimensions, Scalar, Target
 from agent.core.windows import CalendarWindow, Window
 
 CURRENCIES = {
@@ -194,3 +194,13 @@ def target_text(target: Target | None, unit: str | None) -> str:
         warn = target.warn_at_least
         return f"at least {say(least)}" + ("" if warn is None else f", warn below {say(warn)}")
     return ""
+
+
+def series_text(dimensions: Dimensions | None) -> str:
+    """A series for people: its dimension values; "" for the only series of a KPI."""
+    return " · ".join(dimension_text(d) for d in dimensions or ())
+
+
+def series_key(by: Sequence[str], dimensions: Dimensions | None) -> str:
+    """A series for programs. Python's spelling keeps null and "None" apart."""
+    return ",".join(f"{name}={value!r}" for name, value in zip(by, dimensions or (), strict=False))

@@ -1,0 +1,94 @@
+"""The alerts of the board: which are shown, in which order, with which words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+from agent.core.plan import Kpi, Plan, Rule
+from agent.core.results import AlertPhase, SeriesView
+from agent.export.state import Alert
+from agent.export.words import series_key, series_text, value_text
+
+Json = dict[str, Any]
+
+RESOLVED_SHOWN_MS = 3_600_000
+MOST_RESOLVED = 3
+MOST_ALERTS = 50
+_SEVERITY_RANK = {"page": 0, "critical": 1, "warning": 2, "info": 3}
+_PHASE_RANK = {AlertPhase.FIRING: 0, AlertPhase.PENDING: 1, AlertPhase.RESOLVED: 2}
+
+
+def from_phases(series: Iterable[SeriesView]) -> list[Alert]:
+    """The alerts that the phases of these series tell of; nothing is known of their words."""
+    shown = (AlertPhase.FIRING, AlertPhase.PENDING)
+    return [
+        Alert(rule, severity, view.kpi, view.dimensions, phase)
+        for view in series
+        for (rule, severity), phase in view.phases.items()
+        if phase in shown
+    ]
+
+
+def alerts_json(plan: Plan, alerts: Sequence[Alert], until_ms: int | None) -> list[Json]:
+    """What a board shows of these alerts, in its order, once event time has got to `until_ms`."""
+    shown = [a for a in alerts if a.phase in (AlertPhase.FIRING, AlertPhase.PENDING)]
+    over = [a for a in alerts if _is_just_over(plan, a, until_ms)]
+    shown += sorted(over, key=lambda a: -(a.since_ms or 0))[:MOST_RESOLVED]
+    shown.sort(
+        key=lambda a: (
+            _PHASE_RANK[a.phase],
+            _SEVERITY_RANK[a.severity],
+            -(a.since_ms or 0),
+            a.rule,
+            series_text(a.dimensions),
+        )
+    )
+    return [_alert(plan, alert) for alert in shown[:MOST_ALERTS]]
+
+
+def _is_just_over(plan: Plan, alert: Alert, until_ms: int | None) -> bool:
+    """Whether it resolved so short a while ago that people still want to know.
+
+    An hour, or the KPI's last ten windows: of a daily KPI, an hour is nothing.
+    """
+    kpi = plan.kpis.get(alert.kpi)
+    if alert.phase != AlertPhase.RESOLVED or kpi is None or None in (until_ms, alert.since_ms):
+        return False
+    ago_ms = (until_ms or 0) - (alert.since_ms or 0)
+    return ago_ms <= max(RESOLVED_SHOWN_MS, 10 * kpi.window.step_ms)
+
+
+def _alert(plan: Plan, alert: Alert) -> Json:
+    kpi, rule = plan.kpis.get(alert.kpi), plan.rules.get(alert.rule)
+    by = kpi.by if kpi else ()
+    series = series_text(alert.dimensions)
+    title = kpi.title if kpi else alert.kpi
+    return {
+        "key": f"{alert.rule}/{alert.severity}/{alert.kpi}/{series_key(by, alert.dimensions)}",
+        "rule": alert.rule,
+        "severity": alert.severity,
+        "phase": str(alert.phase),
+        "kpi": alert.kpi,
+        "title": title,
+        "series": series,
+        "since_ms": alert.since_ms,
+        "value": None
+        if alert.value is None
+        else value_text(alert.value, kpi.unit if kpi else None),
+        "summary": alert.summary or title,
+        "description": alert.description,
+        "owner": _owner(rule, kpi),
+        "runbook": _safe_link(rule.runbook if rule else None),
+    }
+
+
+def _owner(rule: Rule | None, kpi: Kpi | None) -> str:
+    found = [said for of in (rule, kpi) if of is not None for said in (of.owner, of.team) if said]
+    return found[0] if found else ""
+
+
+def _safe_link(url: str | None) -> str | None:
+    """Only what a browser opens as a page: a rule must not bring a script to the board."""
+    return url if url and urlsplit(url).scheme in ("http", "https") else None
