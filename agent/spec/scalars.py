@@ -44,7 +44,10 @@ def _literal(_scope: Scope, node: exp.Literal) -> Typed:
         return Typed(pl.lit(node.name, dtype=pl.String), "string")
     if node.name.isdigit() and int(node.name) < 2**63:
         return Typed(pl.lit(int(node.name), dtype=pl.Int64), "integer")
-    value = float(node.name)
+    try:
+        value = float(node.name)
+    except ValueError:
+        fail(node, f"`{node.name}` is not a number")
     if math.isinf(value):
         fail(node, "this number is too large")
     return Typed(pl.lit(value, dtype=pl.Float64), "float")
