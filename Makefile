@@ -1,0 +1,53 @@
+# What people do with this project. Each target makes what it needs first; `make` alone lists them.
+# Variables: PYTHON names the interpreter for .venv; ARGS is passed on to pytest or the demo.
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint check generate check-generated format clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY) ## Make .venv from the lock file
+
+$(READY): pyproject.toml uv.lock scripts/setup
+	@scripts/setup
+	@touch $@
+
+demo: $(READY) ## Run the whole agent on an embedded broker, with an example company
+	@$(BIN)/kpi-agent demo $(ARGS)
+
+test: $(READY) ## Run the tests that need nothing but Python
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: $(READY) ## Check format, style, types and who imports whom
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(READY) ## Format the code, and mend what ruff can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+generate: $(READY) ## Write the boards, alert rules and JSON Schema that the rules give
+	$(BIN)/kpi-agent generate prometheus
+	$(BIN)/kpi-agent generate grafana
+	$(BIN)/kpi-agent schema > docs/schema.json
+
+check-generated: $(READY) ## Check that the generated files are what the rules give
+	$(BIN)/kpi-agent check
+	$(BIN)/kpi-agent check examples/retail/rules
+	$(BIN)/kpi-agent generate prometheus --check
+	$(BIN)/kpi-agent generate grafana --check
+	@$(BIN)/kpi-agent schema | cmp - docs/schema.json || \
+		{ echo 'docs/schema.json is not what the models give; run: make generate' >&2; exit 1; }
+
+check: lint check-generated test ## All of lint, check-generated and test
+
+clean: ## Remove .venv and everything that is made
+	rm -rf $(VENV) .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,50 @@
+"""A test that needs a tool fails where the tool is missing, and says how to get it.
+
+Such tests are left out unless asked for (`-m needs_kafka`): whoever asks wants them run, so that a
+missing tool must never pass as a skipped test.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What a marker stands for: programs on PATH, files of the project, and who installs them."""
+
+    programs: tuple[str, ...]
+    install: str
+    files: tuple[Path, ...] = ()
+
+    def missing(self) -> list[str]:
+        """What is not there, in words."""
+        programs = [name for name in self.programs if shutil.which(name) is None]
+        return programs + [str(path) for path in self.files if not path.exists()]
+
+
+NEEDS = {
+    "needs_prometheus": Need(
+        ("prometheus", "promtool", "prometheus-alertmanager", "amtool"),
+        ".ci/install-prometheus.sh",
+    ),
+    "needs_browser": Need(("chromium", "chromedriver"), ".ci/install-chromium.sh"),
+    "needs_kafka": Need(
+        ("java",), ".ci/install-kafka.sh", files=(ROOT / ".cache" / "kafka" / "pom.xml",)
+    ),
+}
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Fail a marked test before its fixtures start, where its tools are missing."""
+    for marker, need in NEEDS.items():
+        if item.get_closest_marker(marker) and (missing := need.missing()):
+            pytest.fail(
+                f"{marker}: {', '.join(missing)} missing; run {need.install}", pytrace=False
+            )
