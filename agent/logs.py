@@ -13,11 +13,32 @@ QUIET = ("aiokafka", "faust", "mode", "asyncio", "aiohttp.access")
 """Libraries that tell of every step of theirs; only their warnings matter here."""
 
 SILENT = {
+    # mode logs a service's start under the module of its class.
+    "agent.kafka.table": logging.WARNING,
     # Faust says that its buffer is full whenever a round writes more than 100 rows.
     "faust.transport.producer": logging.ERROR,
-    # aiokafka reports each lost connection once a second; readiness says it in words.
-    "aiokafka.conn": logging.ERROR,
 }
+
+
+REPEAT_SECONDS = 60.0
+
+
+class _Sparing(logging.Filter):
+    """Lets each kind of message of the libraries through once a minute: without a broker they
+    repeat themselves several times a second, and readiness says it in words."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: dict[tuple[str, str], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if not record.name.startswith(QUIET):
+            return True
+        key, now = (record.name, str(record.msg)), time.monotonic()
+        if now - self._said.get(key, -REPEAT_SECONDS) < REPEAT_SECONDS:
+            return False
+        self._said[key] = now
+        return True
 
 
 class _Json(logging.Formatter):
@@ -45,6 +66,8 @@ def configure(settings: Settings) -> None:
         handler.setFormatter(
             logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S")
         )
+    if settings.log_level != "debug":
+        handler.addFilter(_Sparing())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.log_level.upper())

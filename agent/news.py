@@ -13,6 +13,8 @@ from agent.export.state import AgentState
 log = logging.getLogger(__name__)
 
 FAILURE_SHOWN_SECONDS = 300.0
+SILENT_SECONDS = 5.0
+SILENT_BROKER = "the brokers have acknowledged nothing"
 
 INGEST, MERGE, TOPICS, BROKER, BOARD = "ingest", "merge", "topics", "broker", "board"
 COMPONENTS = (BROKER, TOPICS, INGEST, MERGE, BOARD)
@@ -30,7 +32,8 @@ class News:
     def waiting(self, component: str, reason: str | None) -> None:
         """What a component waits for; None: it is ready. A new reason is logged once."""
         if reason and self._state.ready.get(component) != reason:
-            log.warning("%s: %s", component, reason)
+            level = logging.WARNING if component in (BROKER, TOPICS) else logging.INFO
+            log.log(level, "%s: %s", component, reason)
         self._state.ready[component] = reason
 
     # ---- stage 1
@@ -45,7 +48,14 @@ class News:
     def flushed(self, frames: int, seconds: float) -> None:
         """Count acknowledged frames."""
         self._state.stats.frames_sent += frames
+        if (self._state.ready.get(INGEST) or "").startswith(SILENT_BROKER):
+            self.waiting(INGEST, None)
         self._state.stats.flush_seconds.observe(seconds)
+
+    def unacknowledged(self, seconds: float) -> None:
+        """Say that the broker is silent, once that is no hiccup."""
+        if seconds > SILENT_SECONDS:
+            self._state.ready[INGEST] = f"{SILENT_BROKER} for {seconds:.0f} s"
 
     def watermark(self, topic: str, partition: int, watermark_ms: int | None) -> None:
         """Note how far event time has got."""

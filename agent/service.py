@@ -17,6 +17,7 @@ import asyncio
 import logging
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Mapping
 from importlib import metadata
@@ -42,13 +43,16 @@ log = logging.getLogger(__name__)
 
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 30.0
-STOP_TIMEOUT_SECONDS = 10.0
+STOP_TIMEOUT_SECONDS = 7.0
+
+EXIT_SECONDS = 25.0
+"""Below the 30 s that Kubernetes waits before it kills."""
 
 LoadPlan = Callable[[], Plan]
 
 
 class Service:
-    """One running agent. `load_plan` reads the rules anew; it raises RulesError if they are wrong."""
+    """One running agent. `load_plan` reads the rules anew, and raises RulesError for wrong ones."""
 
     def __init__(self, settings: Settings, load_plan: LoadPlan, name: str = "KPI agent") -> None:
         self._settings = settings
@@ -131,7 +135,7 @@ class Service:
 
     def _say_failure(self, error: Exception, pause_seconds: float) -> None:
         self.state.stats.errors["life"] += 1
-        reason = f"{error}; starting anew in {pause_seconds:.0f} s"
+        reason = f"{error or type(error).__name__}; starting anew in {pause_seconds:.0f} s"
         if isinstance(error, (KafkaError, EnvironmentFault, OSError)):
             log.error("%s", reason)
         else:
@@ -154,9 +158,10 @@ class Service:
             publisher = Publisher(producer, self._names)
             await self._stages(admin, publisher, state_partitions)
         finally:
-            async with asyncio.timeout(STOP_TIMEOUT_SECONDS):
-                await producer.stop()
-                await admin.close()
+            closing = [asyncio.create_task(c) for c in (producer.stop(), admin.close())]
+            _, late = await asyncio.wait(closing, timeout=STOP_TIMEOUT_SECONDS)
+            for task in late:
+                task.cancel()
 
     async def _reach_broker(self) -> AIOKafkaAdminClient | None:
         """An admin client once a broker answers; None when the end comes first."""
@@ -234,14 +239,29 @@ async def run(
         reloads.add(task)
         task.add_done_callback(reloads.discard)
 
-    loop.add_signal_handler(signal.SIGTERM, service.stop)
-    loop.add_signal_handler(signal.SIGINT, service.stop)
+    def stop() -> None:
+        service.stop()
+        if not watchdog.is_alive():
+            watchdog.start()
+
+    watchdog = threading.Timer(EXIT_SECONDS, _exit_hard)
+    watchdog.daemon = True
+    loop.add_signal_handler(signal.SIGTERM, stop)
+    loop.add_signal_handler(signal.SIGINT, stop)
     loop.add_signal_handler(signal.SIGHUP, reload)
     try:
         await service.run(on_serving)
     finally:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.remove_signal_handler(number)
+        # What is left now is at most a thread of a client that waits for a broker that is gone.
+        watchdog.cancel()
+
+
+def _exit_hard() -> None:
+    log.error("not stopped after %.0f s: leaving as if crashed; nothing is lost", EXIT_SECONDS)
+    logging.shutdown()
+    os._exit(1)
 
 
 def _now_ms() -> int:

@@ -41,7 +41,7 @@ TICK_SECONDS = 0.5
 COMMIT_SECONDS = 1.0
 DAY_SECONDS = 86_400.0
 FRAMES_BUFFER = 8_192
-STOP_TIMEOUT_SECONDS = 10.0
+STOP_TIMEOUT_SECONDS = 5.0
 
 Told = Callable[[Closings], None]
 
@@ -124,12 +124,18 @@ class MergeStage:
     async def _close(self, starting: asyncio.Task[Any]) -> None:
         self._drop("stopping")
         starting.cancel()
-        try:
-            async with asyncio.timeout(STOP_TIMEOUT_SECONDS):
-                await asyncio.wait([starting])
-                await self._app.stop()
-        except TimeoutError:
-            log.warning("the Faust app did not stop within %.0f s", STOP_TIMEOUT_SECONDS)
+        await asyncio.wait([starting], timeout=STOP_TIMEOUT_SECONDS)
+        # Without a broker the consumer's thread may end without saying so; mode waits for a minute.
+        thread = getattr(self._app.consumer, "_thread", None)
+        if thread is not None:
+            thread.shutdown_timeout = STOP_TIMEOUT_SECONDS
+        # mode swallows a cancellation half-way through its services: wait beside it.
+        stop = asyncio.create_task(self._app.stop())
+        done, _ = await asyncio.wait([stop], timeout=STOP_TIMEOUT_SECONDS + 1)
+        if not done or stop.exception() is not None:
+            log.warning(
+                "the Faust app did not stop in good order: its group will miss it for a while"
+            )
         if self._scratch is not None:
             self._scratch.cleanup()
 

@@ -82,6 +82,7 @@ class Ingest:
         self._folds: list[_Fold] = []
         self._sends: list[Send] = []
         self._telling: asyncio.Task[None] | None = None
+        self._told_at = 0.0
         self._failure: BaseException | None = None
         self._stopping = False
 
@@ -198,10 +199,12 @@ class Ingest:
         """Make frames and send them; their acknowledgement and commit go on in the background."""
         if self._telling is not None:
             if not self._telling.done():
-                return  # the broker is slow: the next flush tells it all
+                # The next flush tells it all.
+                self._progress.unacknowledged(time.monotonic() - self._told_at)
+                return
             self._telling.result()
         await self._finish_folds()
-        started = time.monotonic()
+        started = self._told_at = time.monotonic()
         frames, commits = await self._make_frames()
         sends, self._sends = self._sends + await self._publisher.frames(frames), []
         self._telling = asyncio.create_task(self._tell(sends, commits, started, len(frames)))

@@ -18,6 +18,9 @@ class IngestProgress(Protocol):
     def flushed(self, frames: int, seconds: float) -> None:
         """Frames were acknowledged, so long after their flush began."""
 
+    def unacknowledged(self, seconds: float) -> None:
+        """Frames sent so long ago are not acknowledged yet."""
+
     def watermark(self, topic: str, partition: int, watermark_ms: int | None) -> None:
         """How far event time has got in a source partition."""
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
 
 from agent.core import encode
 from agent.core.plan import Dimensions, Plan, Scalar, Severity, Target
@@ -33,6 +34,7 @@ log = logging.getLogger(__name__)
 TICK_SECONDS = 1.0
 MOST_ROWS_A_TICK = 2_000
 POLL_MS = 500
+RETRY_SECONDS = 2.0
 KEEP_RESOLVED_MS = 3_600_000
 """For how long after its end an alert stays on the board, by event time."""
 
@@ -162,12 +164,20 @@ class CompanyView:
         self._snapshot = None
 
     async def run(self) -> None:
-        """Read the topic from its beginning, for ever."""
+        """Read the topic from its beginning, for ever, whatever happens to the brokers."""
+        while True:
+            try:
+                await self._read()
+            except KafkaError as error:
+                log.debug("the board topic is read anew: %r", error)
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def _read(self) -> None:
         consumer = AIOKafkaConsumer(
             **connection(self._settings), enable_auto_commit=False, auto_offset_reset="earliest"
         )
-        await consumer.start()
         try:
+            await consumer.start()
             await self._assign(consumer)
             while True:
                 fetched = await consumer.getmany(timeout_ms=POLL_MS, max_records=5_000)
@@ -233,7 +243,11 @@ class BoardWriter:
         """Write, tick by tick, for ever."""
         while True:
             await asyncio.sleep(TICK_SECONDS)
-            await self.tick()
+            try:
+                await self.tick()
+            except KafkaError as error:
+                log.debug("the board was not written: %r", error)
+                await asyncio.sleep(RETRY_SECONDS)
 
     async def tick(self) -> None:
         """Write what changed; series whose window closed or whose alerts changed go first."""

@@ -1,0 +1,31 @@
+"""An agent as a process of its own, for tests that kill it. Settings come from the environment."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import signal
+
+from agent import logs, service
+from agent.settings import load_settings
+from agent.spec.load import load
+
+PR_SET_PDEATHSIG = 1  # linux/prctl.h: a test that dies takes its agents with it
+
+
+def main() -> None:
+    """Run until told to stop; the first line of stdout is the port of the web server."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    settings = load_settings()
+    logs.configure(settings)
+    asyncio.run(
+        service.run(
+            settings,
+            lambda: load(settings.rules),
+            on_serving=lambda port: print(port, flush=True),
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,145 @@
+"""The whole `run` path on the embedded broker, with agents that are killed and join."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agent.kafka.embedded import EmbeddedBroker
+from tests.kafka.support import RULES, Agent, Orders, Published
+
+pytestmark = pytest.mark.timeout(150)
+
+
+@pytest.fixture
+def address() -> Iterator[str]:
+    with EmbeddedBroker() as broker:
+        yield broker.address
+
+
+@pytest.fixture
+def rules(tmp_path: Path) -> Path:
+    folder = tmp_path / "rules"
+    folder.mkdir()
+    (folder / "shop.yaml").write_text(RULES)
+    return folder
+
+
+def wait_ready(agent: Agent, seconds: float = 40) -> None:
+    deadline = time.monotonic() + seconds
+    while agent.get("/-/ready")[0] != 200:
+        assert time.monotonic() < deadline, agent.get("/-/ready")[1]
+        time.sleep(0.1)
+
+
+def assert_exact(published: Published, orders: int) -> None:
+    """Every full window of `orders` orders, ten a second, holds what was written, once."""
+    revenue, counts = published.windows("revenue"), published.windows("orders")
+    seconds = orders // 10
+    assert len(revenue) >= 2 * (seconds // 5 - 1)
+    assert set(revenue.values()) == {25.0}
+    inner = sorted(counts)[1:]  # the first window began before the first order
+    assert {counts[key] for key in inner} == {100.0}
+    assert published.contradictions() == []
+
+
+def test_a_killed_agent_is_replaced_without_loss_and_nothing_counts_twice(
+    address: str, rules: Path
+) -> None:
+    orders, published = Orders(address), Published(address)
+    orders.write(range(1000))
+    first = Agent(address, rules)
+    try:
+        published.until(lambda: len(published.windows("revenue")) >= 36)
+    finally:
+        first.kill()
+    orders.write(range(1000, 2000))
+    orders.raw(b"rubbish", 0)
+    orders.flush()
+    second = Agent(address, rules)
+    try:
+        published.until(lambda: len(published.windows("revenue")) >= 78)
+        published.until(lambda: any(m.topic().endswith("dead-letters") for m in published.messages))
+        assert_exact(published, 2000)
+        [dead] = [m for m in published.messages if m.topic() == "kpi-agent-dead-letters"]
+        assert dead.value() == b"rubbish"
+        headers = {name: value.decode() for name, value in dead.headers()}
+        assert headers["kpi-agent-topic"] == "orders"
+        assert headers["kpi-agent-partition"] == "0"
+        assert headers["kpi-agent-offset"] == "500"
+        assert headers["kpi-agent-reason"] == "not_json"
+        assert second.stop() == 0
+    finally:
+        second.kill()
+        published.close()
+
+
+def test_two_agents_share_the_work_and_each_shows_the_whole_company(
+    address: str, rules: Path
+) -> None:
+    orders, published = Orders(address), Published(address)
+    orders.write(range(500))
+    one = Agent(address, rules)
+    agents = [one]
+    try:
+        published.until(lambda: len(published.windows("revenue")) >= 16)
+        two = Agent(address, rules)
+        agents.append(two)
+        wait_ready(two)
+        held = [agent.metric("kpi_agent_series") for agent in agents]
+        deadline = time.monotonic() + 40
+        while not (None not in held and sum(h or 0 for h in held) == 3 and (held[1] or 0) >= 0):
+            assert time.monotonic() < deadline, held
+            time.sleep(0.3)
+            held = [agent.metric("kpi_agent_series") for agent in agents]
+        orders.write(range(500, 1500))
+        published.until(lambda: len(published.windows("revenue")) >= 56)
+        for agent in agents:
+            board = agent.get("/api/v1/board")[1]
+            assert '"revenue"' in board and '"orders"' in board
+        assert one.stop() == 0
+        orders.write(range(1500, 2000))
+        published.until(lambda: len(published.windows("revenue")) >= 78)
+        assert_exact(published, 2000)
+    finally:
+        for agent in agents:
+            agent.kill()
+        published.close()
+
+
+def test_a_missing_topic_is_waited_for_and_rules_are_reloaded_whole_or_not_at_all(
+    address: str, rules: Path
+) -> None:
+    agent, published = Agent(address, rules), Published(address)
+    try:
+        deadline = time.monotonic() + 30
+        while "orders" not in agent.get("/-/ready")[1]:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert agent.get("/-/healthy")[0] == 200
+        orders = Orders(address)
+        orders.write(range(300))
+        published.until(lambda: len(published.windows("revenue")) >= 8)
+        wait_ready(agent)
+
+        shop = rules / "shop.yaml"
+        shop.write_text(RULES.replace("sum(amount)", "sum(amuont)"))
+        status, told = agent.get("/-/reload", "POST")
+        assert status == 400 and "amount" in told
+        assert agent.get("/-/ready")[0] == 200
+
+        more = RULES.replace("rules:\n", "  biggest: {from: order, value: max(amount), window: 5s}\nrules:\n")
+        shop.write_text(more)
+        assert agent.get("/-/reload", "POST")[0] == 200
+        orders.write(range(300, 800))
+        published.until(lambda: len(published.windows("biggest")) >= 5)
+        published.until(lambda: len(published.windows("revenue")) >= 30)
+        assert set(published.windows("revenue").values()) == {25.0}
+        assert published.contradictions() == []
+        assert agent.stop() == 0
+    finally:
+        agent.kill()
+        published.close()
