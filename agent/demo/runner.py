@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import signal
 import socket
 import time
@@ -70,6 +71,8 @@ async def demo(
     with EmbeddedBroker() as broker:
         settings = _settings(broker.address, free, show.rules)
         logs.configure(settings)
+        # A loaded machine is no news to whoever watches a demo.
+        logging.getLogger("mode.timers").setLevel(logging.ERROR)
         service = Service(settings, lambda: load(show.rules), show.title)
         on_service(service)
         sender = Sender(broker.address)
