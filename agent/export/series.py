@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agent.core.encode import label
 from agent.core.plan import AbsenceRule, Dimensions, Kpi, Plan, Rule, Severity, Target, metric_name
@@ -133,7 +133,21 @@ def group(plan: Plan, views: Sequence[SeriesView]) -> dict[str, list[SeriesView]
     for view in views:
         if view.dimensions is not None and widths.get(view.kpi) == len(view.dimensions):
             held[view.kpi].append(view)
+    for name, found in held.items():
+        if not widths[name] and len(found) > 1:
+            held[name] = [_as_one(found)]
     return held
+
+
+def _as_one(views: Sequence[SeriesView]) -> SeriesView:
+    """The only series of a KPI without dimensions, of which its whole may be told beside it."""
+    phases: dict[tuple[str, Severity], AlertPhase] = {}
+    for view in views:
+        for key, phase in view.phases.items():
+            known = phases.get(key, AlertPhase.INACTIVE)
+            phases[key] = max(known, phase, key=ALERT_PHASE_NUMBER.__getitem__)
+    newest = max(views, key=lambda v: v.closed.end_ms if v.closed is not None else -1)
+    return replace(newest, phases=phases)
 
 
 def wholes(plan: Plan, views: Iterable[SeriesView]) -> dict[str, SeriesView]:

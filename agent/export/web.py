@@ -117,10 +117,13 @@ class Pages:
         if scrape.gzipped:
             response.headers["Content-Encoding"] = "gzip"
         response.content_length = sum(map(len, scrape.chunks))
-        await response.prepare(request)
-        for chunk in scrape.chunks:
-            await response.write(chunk)
-        await response.write_eof()
+        try:
+            await response.prepare(request)
+            for chunk in scrape.chunks:
+                await response.write(chunk)
+            await response.write_eof()
+        except ConnectionError:
+            pass  # the scraper's time was up
         return response
 
     async def healthy(self, _request: web.Request) -> web.Response:

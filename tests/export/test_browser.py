@@ -17,6 +17,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
+from agent.export import web
 from agent.export.state import AgentState
 from agent.export.web import serving
 from tests.export.invented import COMPANY, NOW_MS, company_state
@@ -208,3 +209,19 @@ def test_the_board_says_when_the_agent_is_gone(browser: webdriver.Chrome) -> Non
         lambda b: _text(b, "#link-text") in ("Reconnecting", "No connection")
     )
     assert "7 min 8 s" in _text(browser, "#kpi-response_time")  # what was known stays
+
+
+def test_without_a_stream_the_board_asks_every_few_seconds(
+    browser: webdriver.Chrome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(web, "MAX_STREAMS", 0)
+    state = company_state()
+    with _served(state) as address:
+        browser.get(address)
+        _until(browser, "#link-text", "Every 5 s")
+        _until(browser, "#kpi-response_time .figure", "7 min 8 s")
+        calm = company_state(firing=False)
+        state.company, state.alerts = calm.company, calm.alerts
+        _until(browser, "#kpi-response_time .figure", "3 min 31 s")
+        monkeypatch.setattr(web, "MAX_STREAMS", 9)
+        _until(browser, "#link-text", "Live")

@@ -254,3 +254,15 @@ async def test_promtool_finds_nothing_to_criticise(accept: str) -> None:
         subprocess.run, command, input=text, capture_output=True, text=True, check=False
     )
     assert (told.returncode, told.stdout + told.stderr) == (0, "")
+
+
+async def test_a_kpi_without_dimensions_that_is_told_of_twice_is_one_series() -> None:
+    """Once as its only series, once as a whole: they may be held in two state partitions."""
+    firing = {("low_conversion", "page"): AlertPhase.FIRING}
+    only = view(invented.CONVERSION, (), 0.02, phases=firing)
+    whole = SeriesView("conversion", (), None, None, None, None)
+    for views in ([only, whole], [whole, only]):
+        samples = await _samples(AgentState(invented.COMPANY, views=lambda v=views: v))
+        labels = {"rule": "low_conversion", "severity": "page", "kpi": "conversion"}
+        assert samples[_key("kpi_rule_state", **labels)] == 2
+        assert samples[_key("kpi_conversion_ratio")] == 0.02

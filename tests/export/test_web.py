@@ -7,6 +7,7 @@ import json
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import aiohttp
 import pytest
@@ -185,3 +186,18 @@ async def _next_event(answer: aiohttp.ClientResponse) -> tuple[str, dict]:
         elif text.startswith("data: "):
             return name, json.loads(text.removeprefix("data: "))
     raise AssertionError("the stream ended")
+
+
+async def test_a_scraper_that_goes_away_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
+    series = [
+        replace(invented.view(invented.RESPONSE, ("",), 1.0), dimensions=(f"r{i}",))
+        for i in range(9_000)
+    ]
+    state = AgentState(invented.COMPANY, views=lambda: series)
+    async with serving(state, "127.0.0.1", 0) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        await reader.readexactly(100)
+        writer.transport.abort()
+        await asyncio.sleep(0.3)
+    assert [record.message for record in caplog.records if record.levelname == "ERROR"] == []

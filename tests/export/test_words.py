@@ -25,6 +25,7 @@ from agent.export.words import dimension_text, target_text, value_text, window_t
         (86_399, "seconds", "1 d"),
         (273_600, "seconds", "3 d 4 h"),
         (1500, "milliseconds", "1.5 s"),
+        (35.88, "minutes", "35 min 53 s"),
         (0.842, "ratio", "84.2 %"),
         (0.97, "ratio", "97 %"),
         (0.0042, "ratio", "0.42 %"),

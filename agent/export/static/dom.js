@@ -45,10 +45,13 @@ export function setHidden(node, hidden) {
 
 // Make the children of `parent` those of `items`, in that order: known ones are patched and kept.
 export function patchList(parent, items, keyOf, make, patch) {
-  const known = new Map([...parent.children].map((child) => [child.dataset.key, child]));
+  const known = new Map(Array.from(parent.children, (child) => [child.dataset.key, child]));
   let place = parent.firstElementChild;
+  const done = new Set();
   for (const item of items) {
     const key = keyOf(item);
+    if (done.has(key)) continue;
+    done.add(key);
     let node = known.get(key);
     if (node) known.delete(key);
     else {

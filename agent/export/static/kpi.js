@@ -40,7 +40,7 @@ export function patchKpi(node, kpi, nowMs) {
   setText(p.owner, kpi.owner);
   setIcon(p.icon, kpi.state);
   setText(p.word, WORDS[kpi.state]);
-  setText(p.which, many && row ? (kpi.total > 1 ? `${row.series}, worst of ${kpi.total}` : row.series) : "");
+  setText(p.which, many && row ? (kpi.total > 1 ? `${row.series}, ${rankText(kpi)} of ${kpi.total}` : row.series) : "");
   setHidden(p.which, !many);
   setText(p.value, row?.text ?? "–");
   setData(p.value, "empty", String(row === null || row.value === null));
@@ -54,6 +54,12 @@ export function patchKpi(node, kpi, nowMs) {
   patchMore(p.more, kpi, node.expanded);
   setText(p.fresh, freshText(kpi, row, nowMs));
   setData(p.fresh, "stale", String(kpi.stale));
+}
+
+// Without a target nothing is bad: the row is only the one that people would look at first.
+function rankText(kpi) {
+  if (kpi.state !== "none") return "worst";
+  return kpi.better === "lower" ? "highest" : "lowest";
 }
 
 function freshText(kpi, row, nowMs) {

@@ -24,8 +24,9 @@ export function follow(take, link) {
       failures += 1;
       if (!polling) link("lost", "Reconnecting");
       // A browser gives up for good on an answer that is no stream: then it is on us.
-      if (source.readyState === EventSource.CLOSED) setTimeout(open, RETRY_MS);
-      if (failures >= 2) startPolling();
+      const refused = source.readyState === EventSource.CLOSED;
+      if (refused) setTimeout(open, RETRY_MS);
+      if (refused || failures >= 2) startPolling();
     };
   }
 
