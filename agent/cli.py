@@ -7,6 +7,7 @@ Exit codes: 0 done; 1 the rules or the events' files are wrong, or a check found
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import os
 import sys
@@ -64,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-Commands = argparse._SubParsersAction  # noqa: SLF001 - argparse has no public name for it
+Commands = argparse._SubParsersAction
 
 
 def _command(
@@ -83,9 +84,7 @@ def _command(
 
 def _add_check(commands: Commands[argparse.ArgumentParser]) -> None:
     parser = _command(commands, "check", check, "read the rules and say everything that is wrong")
-    parser.add_argument(
-        "rules", nargs="?", default="rules", metavar="DIR", help="default: rules"
-    )
+    parser.add_argument("rules", nargs="?", default="rules", metavar="DIR", help="default: rules")
     parser.add_argument("--format", choices=("human", "json", "github"), default="human")
 
 
@@ -128,7 +127,9 @@ def _add_replay(commands: Commands[argparse.ArgumentParser]) -> None:
     )
     parser.add_argument("files", nargs="+", metavar="[TOPIC=]FILE", help="NDJSON, plain or gzipped")
     parser.add_argument("--rules", default="rules", metavar="DIR")
-    parser.add_argument("--format", choices=("table", "json", "csv", "openmetrics"), default="table")
+    parser.add_argument(
+        "--format", choices=("table", "json", "csv", "openmetrics"), default="table"
+    )
     parser.add_argument("--kpi", action="append", default=[], metavar="NAME", help="only this KPI")
     parser.add_argument("--since", type=_instant, metavar="TIME", help="ISO 8601, UTC if naive")
     parser.add_argument("--until", type=_instant, metavar="TIME", help="ISO 8601, UTC if naive")
@@ -201,8 +202,9 @@ def _add_run(commands: Commands[argparse.ArgumentParser]) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """`kpi-agent run`."""
-    from agent.service import run_agent
+    from agent import logs, service
     from agent.settings import load_settings
+    from agent.spec.load import load
 
     settings = load_settings(
         options.settings,
@@ -210,7 +212,9 @@ def run(options: argparse.Namespace) -> int:
         brokers=options.brokers,
         web_port=options.port,
     )
-    return run_agent(settings)
+    logs.configure(settings)
+    asyncio.run(service.run(settings, lambda: load(settings.rules)))
+    return OK
 
 
 def _add_demo(commands: Commands[argparse.ArgumentParser]) -> None:

@@ -11,8 +11,9 @@ import gzip
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from io import BufferedIOBase, BufferedReader
+from itertools import islice
 from pathlib import Path
-from typing import IO
 
 import msgspec
 import numpy as np
@@ -85,60 +86,59 @@ def replay(
     """Send all files through the core. `clock_ms` stands for the broker's timestamp of every
     record: an event further in its future than the contract allows is rejected."""
     partitions = Counter(topic for source in files for topic in source.topics)
-    pipeline = Pipeline(plan, partitions)
+    run = _Run(plan, Pipeline(plan, partitions), Replayed(Closings(), []), clock_ms)
     taken: Counter[str] = Counter()
-    out = Replayed(Closings(), [])
     found: list[Closings] = []
     for source in files:
         places = {topic: taken[topic] for topic in source.topics}
         taken.update(source.topics)
-        offset = 0
+        first = 0
         for lines, size in _batches(source.path):
-            for topic, rows in _split(plan, source.topics, lines).items():
-                _add(pipeline, out, source, topic, places[topic], rows, lines, offset, clock_ms)
-            offset += len(lines)
-            found.append(pipeline.flush())
+            run.add(source, places, lines, first)
+            first += len(lines)
+            found.append(run.pipeline.flush())
             progress(size)
         for topic, place in places.items():
-            pipeline.end(topic, place)
-    found.append(pipeline.finish())
-    out.closings = joined(found)
-    out.open = pipeline.open_windows()
-    return out
+            run.pipeline.end(topic, place)
+    found.append(run.pipeline.finish())
+    run.out.closings = joined(found)
+    run.out.open = run.pipeline.open_windows()
+    return run.out
 
 
-def _add(
-    pipeline: Pipeline,
-    out: Replayed,
-    source: Source,
-    topic: str,
-    partition: int,
-    rows: Sequence[int],
-    lines: Sequence[bytes],
-    offset: int,
-    clock_ms: int,
-) -> None:
-    whole = len(rows) == len(lines)
-    added = pipeline.add(
-        Batch(
-            topic,
-            lines if whole else [lines[row] for row in rows],
-            np.full(len(rows), partition, np.int32),
-            np.asarray(rows, np.int64) + offset,
-            np.full(len(rows), clock_ms, np.int64),
-        )
-    )
-    for (outcome, _, reason), number in added.counts.items():
-        out.outcomes[outcome] += number
-        if reason is not None:
-            out.reasons[reason] += number
-    room = REJECTS_SHOWN - len(out.rejects)
-    out.rejects += [(str(source.path), reject) for _, reject in added.rejects[:room]]
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """One replay under way."""
+
+    plan: Plan
+    pipeline: Pipeline
+    out: Replayed
+    clock_ms: int
+
+    def add(
+        self, source: Source, places: dict[str, int], lines: Sequence[bytes], first: int
+    ) -> None:
+        """Add lines of a file, the first of which has the number `first`."""
+        for topic, rows in _split(self.plan, source.topics, lines).items():
+            whole = len(rows) == len(lines)
+            added = self.pipeline.add(
+                Batch(
+                    topic,
+                    lines if whole else [lines[row] for row in rows],
+                    np.full(len(rows), places[topic], np.int32),
+                    np.asarray(rows, np.int64) + first,
+                    np.full(len(rows), self.clock_ms, np.int64),
+                )
+            )
+            for (outcome, _, reason), number in added.counts.items():
+                self.out.outcomes[outcome] += number
+                if reason is not None:
+                    self.out.reasons[reason] += number
+            room = REJECTS_SHOWN - len(self.out.rejects)
+            self.out.rejects += [(str(source.path), reject) for _, reject in added.rejects[:room]]
 
 
-def _split(
-    plan: Plan, topics: Sequence[str], lines: Sequence[bytes]
-) -> dict[str, Sequence[int]]:
+def _split(plan: Plan, topics: Sequence[str], lines: Sequence[bytes]) -> dict[str, Sequence[int]]:
     """Which lines go to which topic. A line goes to one topic: the one whose contract names its
     type, else the first that takes every event, else the first."""
     if len(topics) == 1:
@@ -179,17 +179,15 @@ def _topic_of(
 def _batches(path: Path) -> Iterator[tuple[list[bytes], int]]:
     """Batches of lines with the bytes read for them. Raises EnvironmentFault for a broken file."""
     try:
-        with path.open("rb") as raw:
-            magic = raw.peek(2)[:2]
-            stream: IO[bytes] = gzip.open(raw) if magic == b"\x1f\x8b" else raw  # type: ignore[assignment]
+        with path.open("rb") as raw, _unpacked(raw) as stream:
             at = 0
-            lines: list[bytes] = []
-            for line in stream:
-                lines.append(line.rstrip(b"\r\n"))
-                if len(lines) == BATCH_RECORDS:
-                    before, at = at, raw.tell()
-                    yield lines, at - before
-                    lines = []
-            yield lines, raw.tell() - at
+            while lines := [line.rstrip(b"\r\n") for line in islice(stream, BATCH_RECORDS)]:
+                before, at = at, raw.tell()
+                yield lines, at - before
     except (OSError, EOFError) as cause:
         raise EnvironmentFault(f"{path}: can't be read: {cause}") from cause
+
+
+def _unpacked(raw: BufferedReader) -> BufferedIOBase:
+    """The stream itself, or what is in it if it is gzipped."""
+    return gzip.GzipFile(fileobj=raw) if raw.peek(2)[:2] == b"\x1f\x8b" else raw

@@ -116,11 +116,7 @@ def step(
     if found is None:
         return state, ()
     phase, action = found
-    if (
-        action is Action.BEGIN
-        and state.episode_ms is not None
-        and at_ms <= state.episode_ms
-    ):
+    if action is Action.BEGIN and state.episode_ms is not None and at_ms <= state.episode_ms:
         return state, ()
     after = _apply(action, phase, state, at_ms)
     if phase is state.phase:
@@ -145,9 +141,7 @@ def _signal(
     return None if when is None else Signal.CALM
 
 
-def _apply(
-    action: Action, phase: AlertPhase, state: AlertState, at_ms: int
-) -> AlertState:
+def _apply(action: Action, phase: AlertPhase, state: AlertState, at_ms: int) -> AlertState:
     if action is Action.KEEP:
         return state
     if action is Action.BEGIN:

@@ -83,7 +83,12 @@ class DerivedState:
             step.expired.add(dimensions)
 
     def _window(
-        self, dimensions: Dimensions, end: int, value: float | None, events: int, open_: bool = False
+        self,
+        dimensions: Dimensions,
+        end: int,
+        value: float | None,
+        events: int,
+        open_: bool = False,
     ) -> WindowValue:
         start = self.kpi.window.start_of(end)
         return WindowValue(self.kpi.name, dimensions, start, end, value, events, open_)

@@ -11,6 +11,7 @@ from typing import cast
 
 import polars as pl
 
+from agent.core import alerts
 from agent.core import rules as core_rules
 from agent.core.aggregates import Aggregator
 from agent.core.alerts import AlertState
@@ -114,7 +115,7 @@ class Judge:
     def silence(
         self, rules: Iterable[AbsenceRule], series: Series, last_event_ms: int, frontier_ms: int
     ) -> list[Transition]:
-        """Judge how long a series, or the KPI as a whole, has been silent; the series is changed."""
+        """Judge how long a series, or the KPI as a whole, was silent; the series is changed."""
         out: list[Transition] = []
         for rule in rules:
             state = series.absences.get(rule.name, core_rules.NEVER_SEEN)
@@ -231,7 +232,7 @@ def _step(
     rule: ThresholdRule, series: Series, window: WindowValue, row: core_rules.Row, at_ms: int
 ) -> tuple[Transition, ...]:
     known = series.alerts.get(rule.name, {})
-    states = tuple(known.get(level.severity, core_rules.alerts.INACTIVE) for level in rule.levels)
+    states = tuple(known.get(level.severity, alerts.INACTIVE) for level in rule.levels)
     after, transitions = core_rules.step_threshold(rule, states, window, row, at_ms)
     if after != states:
         series.alerts[rule.name] = {

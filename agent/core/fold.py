@@ -11,23 +11,22 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from agent.core.aggregates import Aggregator
 from agent.core.decode import Batch, Decoded, Decoder
 from agent.core.dedup import IdMemory
-from agent.core.frame import Block, Frame, encode, state_partition
-from agent.core.plan import AbsenceRule, Contract, Dimensions, Kpi, Plan
+from agent.core.frame import Block, Frame, encode
+from agent.core.kpi_fold import KpiFold
+from agent.core.plan import AbsenceRule, Contract, Kpi, Plan
 from agent.core.results import Outcome, Reason, Reject
 from agent.core.source import NO_TIME_MS, Commit, Ints, Resume, SourceProgress
 
 __all__ = ["Added", "Commit", "Folder", "Resume"]
-
-KEYS = ("_partition", "_slice")
 
 RANKS = (
     Outcome.IGNORED,
@@ -67,6 +66,19 @@ class _Verdicts:
         self.contract[wins] = contract
 
 
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """The rows of one contract from one source partition; `looked` are the places of those that
+    are not late, `before` is the watermark before each row."""
+
+    contract: Contract
+    partition: int
+    offsets: Ints
+    horizons: Ints
+    before: Ints
+    looked: Ints
+
+
 class Folder:
     """Stage 1 of one source topic, over the partitions assigned here.
 
@@ -87,7 +99,7 @@ class Folder:
             if isinstance(rule, AbsenceRule) and rule.per == "kpi"
         }
         self._folds = [
-            _KpiFold(kpi, contract.lateness_ms, kpi.name in watched, state_partitions)
+            KpiFold(kpi, contract, kpi.name in watched, state_partitions)
             for contract in self._contracts
             for kpi in self._kpis[contract.name]
         ]
@@ -174,7 +186,7 @@ class Folder:
         return messages
 
     def commits(self) -> dict[int, Commit]:
-        """What may be committed, by partition, once the frames of the last flush are acknowledged."""
+        """What may be committed, by partition, once the last flush's frames are acknowledged."""
         return dict(self._flushed)
 
     def _settle(self, telling: Mapping[int, SourceProgress]) -> None:
@@ -213,61 +225,53 @@ class Folder:
         keep = sealed > earlier
         verdicts.give(rows[~keep], Outcome.LATE, index)
         horizons = _horizons(times, self._steps[contract.name])
-        partitions = table["_partition"].to_numpy()
-        offsets = table["_offset"].to_numpy()
-        for partition, start, stop in _segments(partitions):
+        for partition, start, stop in _segments(table["_partition"].to_numpy()):
             place = slice(start, stop)
-            self._need(contract, partition, horizons[place], offsets[place], earlier[place], keep[place])
+            part = _Part(
+                contract,
+                partition,
+                table["_offset"].to_numpy()[place],
+                horizons[place],
+                earlier[place],
+                np.flatnonzero(keep[place]),
+            )
+            self._need(part)
             if contract.id_path is not None:
-                repeated = self._repeats(contract, partition, table[start:stop], keep[place],
-                                         horizons[place], offsets[place], earlier[place])  # fmt: skip
-                keep[start + repeated] = False
-                verdicts.give(rows[start + repeated], Outcome.DUPLICATE, index)
+                repeated = start + self._repeats(part, table["_id"][start:stop])
+                keep[repeated] = False
+                verdicts.give(rows[repeated], Outcome.DUPLICATE, index)
         verdicts.give(rows[keep], Outcome.FOLDED, index)
         return table if keep.all() else table.filter(pl.Series(keep))
 
-    def _need(
-        self,
-        contract: Contract,
-        partition: int,
-        horizons: Ints,
-        offsets: Ints,
-        earlier: Ints,
-        keep: npt.NDArray[np.bool_],
-    ) -> None:
-        found, first = np.unique(horizons[keep], return_index=True)
-        at, before = offsets[keep][first], earlier[keep][first]
-        source = self.sources[partition]
-        for horizon, offset, watermark in zip(
-            found.tolist(), at.tolist(), before.tolist(), strict=True
-        ):
-            source.need(contract.name, horizon, offset, watermark)
+    def _need(self, part: _Part) -> None:
+        """Note where a restart would have to begin for the sake of these rows."""
+        source = self.sources[part.partition]
+        for row in part.looked[_first_of_each(part.horizons[part.looked])].tolist():
+            source.need(
+                part.contract.name,
+                int(part.horizons[row]),
+                int(part.offsets[row]),
+                int(part.before[row]),
+            )
 
-    def _repeats(
-        self,
-        contract: Contract,
-        partition: int,
-        table: pl.DataFrame,
-        keep: npt.NDArray[np.bool_],
-        horizons: Ints,
-        offsets: Ints,
-        earlier: Ints,
-    ) -> Ints:
-        """Which rows of one partition's table are repeats; `keep` says which may be looked at."""
-        memory = self._ids.setdefault((contract.name, partition), IdMemory(contract.lateness_ms))
-        looked = np.flatnonzero(keep)
-        ids = table["_id"].gather(looked).to_list()
-        found = memory.repeats(ids, horizons[looked], earlier[looked])
+    def _repeats(self, part: _Part, ids: pl.Series) -> Ints:
+        """Which of the rows are repeats."""
+        name, partition = part.contract.name, part.partition
+        memory = self._ids.setdefault((name, partition), IdMemory(part.contract.lateness_ms))
+        looked = part.looked
+        found = memory.repeats(
+            ids.gather(looked).to_list(), part.horizons[looked], part.before[looked]
+        )
         source = self.sources[partition]
         for row, horizon in found.leans:
-            needed = source.needs.get(contract.name, {}).get(horizon)
+            needed = source.needs.get(name, {}).get(horizon)
             if needed is not None:
-                source.need(contract.name, int(horizons[looked[row]]), *needed)
+                source.need(name, int(part.horizons[looked[row]]), *needed)
         return looked[found.mask]
 
     def _fold(self, kept: Mapping[str, pl.DataFrame]) -> None:
-        folds = [f for f in self._folds if f.kpi.contract in kept and kept[f.kpi.contract].height]
-        frames = [f.fold(kept[f.kpi.contract].lazy()) for f in folds]  # type: ignore[index]
+        folds = [f for f in self._folds if f.contract in kept and kept[f.contract].height]
+        frames = [f.fold(kept[f.contract].lazy()) for f in folds]
         for fold, folded in zip(folds, pl.collect_all(frames), strict=True):
             fold.take(folded)
 
@@ -291,127 +295,8 @@ class Folder:
             name = self._contracts[contract - 1].name if contract else None
             counts[(RANKS[rank], name, None)] += int(number)
         late_rows = np.flatnonzero(~told & (verdicts.rank == RANK[Outcome.LATE]))
-        late = tuple(
-            (int(row), self._contracts[verdicts.contract[row]].name) for row in late_rows
-        )
+        late = tuple((int(row), self._contracts[verdicts.contract[row]].name) for row in late_rows)
         return Added(counts, tuple(rejected.items()), late)
-
-
-class _KpiFold:
-    """The unfinished partials of one KPI: a table keyed by source partition, slice, dimensions."""
-
-    def __init__(self, kpi: Kpi, lateness_ms: int, watched: bool, state_partitions: int) -> None:
-        self.kpi = kpi
-        self.watched = watched
-        self._lateness_ms = lateness_ms
-        self._aggregator = Aggregator(kpi)
-        self._keys = [*KEYS, *kpi.by]
-        self._state: pl.DataFrame | None = None
-        self._pending: list[pl.DataFrame] = []
-        self._places: dict[Dimensions, int] = {}
-        self._state_partitions = state_partitions
-
-    def fold(self, rows: pl.LazyFrame) -> pl.LazyFrame:
-        """The partials of one batch, lazily: all KPIs are collected together."""
-        slice_ms = self.kpi.slice_ms
-        time = pl.col("_time")
-        return self._aggregator.fold(
-            rows.with_columns((time - time % slice_ms).alias("_slice")), self._keys
-        )
-
-    def take(self, folded: pl.DataFrame) -> None:
-        """Keep the partials of one batch until the next flush."""
-        if folded.height:
-            self._pending.append(self._aggregator.finish(folded))
-
-    def revoke(self, partition: int) -> None:
-        """Forget a source partition."""
-        others = pl.col("_partition") != partition
-        if self._state is not None:
-            self._state = self._state.filter(others)
-        self._pending = [table.filter(others) for table in self._pending]
-
-    def changed(
-        self,
-        telling: Mapping[int, SourceProgress],
-        sources: Mapping[int, SourceProgress],
-        fresh: set[int],
-    ) -> Iterator[tuple[tuple[int, int], Block]]:
-        """The changed partials as blocks by (source partition, state partition); then forget the
-        partials of finished slices."""
-        if not self._pending and (self._state is None or fresh.isdisjoint(telling)):
-            return
-        state, news = self._combined()
-        told = {p: s.told_watermark_ms for p, s in sources.items()}
-        now = {p: s.watermark_ms for p, s in sources.items()}
-        state = state.filter(self._unfinished(told))
-        tell = state.filter(pl.col("_partition").is_in(list(telling)))
-        if news is not None:
-            again = tell.filter(pl.col("_partition").is_in(list(fresh)))
-            rest = tell.filter(~pl.col("_partition").is_in(list(fresh)))
-            tell = pl.concat([again, rest.join(news, on=self._keys, how="semi", nulls_equal=True)])
-        else:
-            tell = tell.filter(pl.col("_partition").is_in(list(fresh)))
-        self._state = state.filter(self._unfinished(now))
-        yield from self._blocks(tell)
-
-    def _combined(self) -> tuple[pl.DataFrame, pl.DataFrame | None]:
-        """All partials, and the keys of those that are new."""
-        parts = [] if self._state is None else [self._state]
-        if not self._pending:
-            return parts[0], None
-        news = pl.concat([table.select(self._keys) for table in self._pending])
-        parts += self._pending
-        self._pending = []
-        state = parts[0] if len(parts) == 1 else self._aggregator.combine(parts, self._keys)
-        return state, news
-
-    def _unfinished(self, watermarks_ms: Mapping[int, int | None]) -> pl.Expr:
-        """Whether a row's slice can still grow at its partition's watermark."""
-        known = {p: w for p, w in watermarks_ms.items() if w is not None}
-        if not known:
-            return pl.lit(True)
-        watermark = pl.col("_partition").replace_strict(
-            list(known), list(known.values()), default=NO_TIME_MS, return_dtype=pl.Int64
-        )
-        return pl.col("_slice") + (self.kpi.slice_ms + self._lateness_ms) > watermark
-
-    def _blocks(self, table: pl.DataFrame) -> Iterator[tuple[tuple[int, int], Block]]:
-        if not table.height:
-            return
-        series = _tuples(table, self.kpi.by)
-        places = pl.Series("_state", [self._place(dimensions) for dimensions in series])
-        parts = table.with_columns(places).partition_by(
-            ["_partition", "_state"], as_dict=True, maintain_order=True
-        )
-        for (partition, place), part in parts.items():
-            yield (int(partition), int(place)), self._block(part)
-
-    def _block(self, part: pl.DataFrame) -> Block:
-        numbers: dict[Dimensions, int] = {}
-        series = [numbers.setdefault(d, len(numbers)) for d in _tuples(part, self.kpi.by)]
-        return Block(
-            self.kpi.name,
-            self.kpi.fingerprint,
-            [list(d) for d in numbers],
-            series,
-            part["_slice"].to_list(),
-            [part[name].to_list() for name in self._aggregator.columns()],
-        )
-
-    def _place(self, dimensions: Dimensions) -> int:
-        place = self._places.get(dimensions)
-        if place is None:
-            place = state_partition(self.kpi.by, dimensions, self._state_partitions)
-            self._places[dimensions] = place
-        return place
-
-
-def _tuples(table: pl.DataFrame, names: tuple[str, ...]) -> list[Dimensions]:
-    if not names:
-        return [()] * table.height
-    columns: list[list[Any]] = [table[name].to_list() for name in names]
-    return list(zip(*columns, strict=True))
 
 
 def _segments(partitions: npt.NDArray[Any]) -> Iterator[tuple[int, int, int]]:
@@ -420,8 +305,19 @@ def _segments(partitions: npt.NDArray[Any]) -> Iterator[tuple[int, int, int]]:
         return
     cuts = np.flatnonzero(np.diff(partitions)) + 1
     edges = [0, *cuts.tolist(), len(partitions)]
-    for start, stop in zip(edges, edges[1:], strict=False):
+    for start, stop in pairwise(edges):
         yield int(partitions[start]), start, stop
+
+
+def _first_of_each(values: Ints) -> Ints:
+    """The places of the first of each different value; a run counts as different where others lie
+    between, which is seldom in log order and does no harm."""
+    if not len(values):
+        return values
+    changes = np.flatnonzero(np.diff(values)) + 1
+    if len(changes) < len(values) // 8:
+        return np.concatenate(([0], changes))
+    return np.unique(values, return_index=True)[1]
 
 
 def _slice_steps(kpis: tuple[Kpi, ...]) -> list[int]:

@@ -16,7 +16,7 @@ from agent.core.evaluate import Judge, Pair
 from agent.core.frame import Block
 from agent.core.plan import OTHER, Dimensions, Kpi, Plan
 from agent.core.results import TargetStatus, Transition, WindowValue
-from agent.core.series import Series, State, born, merged
+from agent.core.series import Series, State, born
 from agent.core.windows import ends_between, previous_start
 
 Source = tuple[int, Dimensions]
@@ -178,14 +178,12 @@ class BaseState:
                 series = self.series[dimensions] = born(
                     self.kpi.name, self.kpi.fingerprint, dimensions, start
                 )
-            state = merged(list(partials.values()), merge, self._aggregator.empty())
+            state = self._aggregator.merge_all(list(partials.values()))
             known = series.panes.get(pane)
             series.panes[pane] = state if known is None else merge(known, state)
             series.sealed_ms = end
             if self.judge.series_absences and state[0]:
-                step.transitions += self.judge.silence(
-                    self.judge.series_absences, series, end, end
-                )
+                step.transitions += self.judge.silence(self.judge.series_absences, series, end, end)
             if state[0]:
                 series.last_event_ms = end
             step.changed.add(dimensions)
@@ -225,7 +223,7 @@ class BaseState:
 
     def _over(self, series: Series, start: int, end: int) -> State:
         states = [s for pane, s in sorted(series.panes.items()) if start <= pane < end]
-        return merged(states, self._aggregator.merge, self._aggregator.empty())
+        return self._aggregator.merge_all(states)
 
     # --- judgement -------------------------------------------------------------------------
 
@@ -322,9 +320,7 @@ class BaseState:
         return found
 
     def _joined(self, state: State, others: Iterable[State]) -> State:
-        for other in others:
-            state = self._aggregator.merge(state, other)
-        return state
+        return self._aggregator.merge_all([state, *others])
 
 
 def _valued(window: WindowValue, value: float | None) -> WindowValue:

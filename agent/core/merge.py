@@ -53,7 +53,10 @@ class Merger:
         }
         self._position = -1
         self._dirty: dict[RowId, Told] = {}
+        # Rows to delete. One that expired keeps its row for one round more: what its last step
+        # told must be told again if a crash comes before the telling is done.
         self._gone: set[RowId] = set()
+        self._expired: set[RowId] = set()
         self._again = Closings()
         # What the rows told before a restart: part of their next telling too, because the one
         # that repeats it may be cut short as well.
@@ -107,7 +110,7 @@ class Merger:
                 series.told = _joined(self._carried.get((kpi, dimensions), Closings()), now)
                 out.append((row_key(kpi, dimensions), row_bytes(series)))
         out += [(row_key(kpi, dimensions), None) for kpi, dimensions in self._gone]
-        self._dirty, self._gone = {}, set()
+        self._dirty, self._gone, self._expired = {}, self._expired, set()
         if self._repeated:
             self._carried = {}
         return out
@@ -130,6 +133,7 @@ class Merger:
 
     def _mark(self, row: RowId) -> Told:
         self._gone.discard(row)
+        self._expired.discard(row)
         return self._dirty.setdefault(row, ([], [], []))
 
     # --- frames ----------------------------------------------------------------------------
@@ -156,7 +160,7 @@ class Merger:
         return _joined(again, self._advance(frame.topic, late))
 
     def finish(self, topic: str, watermark_ms: int) -> Closings:
-        """Close what ends by a watermark without any frame, for files that have come to their end."""
+        """Close what ends by a watermark without any frame, for files at their end."""
         return self._advance(topic, 0, watermark_ms)
 
     def _take(self, frame: Frame, position: int) -> int:
@@ -226,7 +230,7 @@ class Merger:
                 transitions.append(transition)
             for dimensions in step.expired:
                 self._dirty.pop((name, dimensions), None)
-                self._gone.add((name, dimensions))
+                self._expired.add((name, dimensions))
         watched, self._again = self._again.transitions, Closings()
         closed.sort(key=lambda pair: (pair[0].end_ms, self._order[pair[0].kpi]))
         transitions = sorted([*transitions, *watched], key=lambda t: t.at_ms)

@@ -70,9 +70,7 @@ class Pipeline:
 
     def open_windows(self) -> list[WindowValue]:
         """The windows that are still open and hold rows, in the order of their ends."""
-        found = [
-            w for merger in self.mergers for ws in merger.open_windows().values() for w in ws
-        ]
+        found = [w for merger in self.mergers for ws in merger.open_windows().values() for w in ws]
         return sorted(found, key=lambda w: w.end_ms)
 
     def views(self) -> list[SeriesView]:
@@ -81,8 +79,8 @@ class Pipeline:
 
 
 _ENDED_MS = 10**15
-"""The quiet of a source that has ended: longer than any `idle_after`, so that it is idle, and so far
-ahead that what it lets pass is bounded by the other sources alone."""
+"""The quiet of a source that has ended: longer than any `idle_after`, so that it is idle, and so
+far ahead that what it lets pass is bounded by the other sources alone."""
 
 
 def joined(closings: Sequence[Closings]) -> Closings:

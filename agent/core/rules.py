@@ -42,14 +42,11 @@ def conditions(
     columns = []
     for i, level in enumerate(rule.levels):
         clear = ~level.when if level.clear is None else level.clear
-        columns.append(
-            pl.when(enough).then(level.when).cast(pl.Boolean).alias(f"when{i}")
-        )
+        columns.append(pl.when(enough).then(level.when).cast(pl.Boolean).alias(f"when{i}"))
         columns.append(pl.when(enough).then(clear).cast(pl.Boolean).alias(f"clear{i}"))
     found = table.select(columns)
     return [
-        (found[f"when{i}"].to_list(), found[f"clear{i}"].to_list())
-        for i in range(len(rule.levels))
+        (found[f"when{i}"].to_list(), found[f"clear{i}"].to_list()) for i in range(len(rule.levels))
     ]
 
 
@@ -70,9 +67,9 @@ def step_threshold(
     before = states or (alerts.INACTIVE,) * len(rule.levels)
     after: list[AlertState] = []
     transitions: list[Transition] = []
-    for level, state, (when, clear) in zip(rule.levels, before, row, strict=True):
+    for level, known, (when, clear) in zip(rule.levels, before, row, strict=True):
         state, changes = alerts.step(
-            state, at_ms, when, clear, rule.for_ms, rule.keep_firing_for_ms
+            known, at_ms, when, clear, rule.for_ms, rule.keep_firing_for_ms
         )
         after.append(state)
         for previous, phase, reason in changes:
@@ -104,12 +101,15 @@ def step_absence(
     state: AbsenceState,
     last_event_ms: int,
     frontier_ms: int,
+    first_event_ms: int | None = None,
 ) -> tuple[AbsenceState, tuple[Transition, ...]]:
     """Judge the silence of a series (or, with `dimensions` (), of a whole KPI).
 
     `frontier_ms` is how far event time is settled: no event before it can still come.
     `last_event_ms` is the latest settled event; the caller names every one that ends a silence, in
-    order, by calling once for each. Both must not go back.
+    order, by calling once for each. Both must not go back. A caller that knows only the slices that
+    hold events gives the end of one as `last_event_ms` and its start as `first_event_ms`: the slice
+    counts as events all along, so that its own length is never taken for silence.
 
     Fires at exactly `last_event_ms + no_data_for_ms` once the frontier is past that instant, and
     resolves at the event that ends the silence, or `keep_firing_for_ms` after it if no other
@@ -119,14 +119,10 @@ def step_absence(
     transitions: list[Transition] = []
 
     def judge(alert: AlertState, at_ms: int, silent: bool) -> AlertState:
-        alert, changes = alerts.step(
-            alert, at_ms, silent, not silent, 0, rule.keep_firing_for_ms
-        )
+        alert, changes = alerts.step(alert, at_ms, silent, not silent, 0, rule.keep_firing_for_ms)
         for previous, phase, reason in changes:
             transitions.append(
-                _absence_transition(
-                    rule, kpi, dimensions, alert, at_ms, previous, phase, reason
-                )
+                _absence_transition(rule, kpi, dimensions, alert, at_ms, previous, phase, reason)
             )
         return alert
 
@@ -140,8 +136,12 @@ def step_absence(
 
     alert, last_ms = state.alert, state.last_event_ms
     if last_ms is not None and last_event_ms > last_ms:
-        alert = advance(alert, last_ms, last_event_ms)
-        alert = judge(alert, last_event_ms, silent=False)
+        back_ms = last_event_ms if first_event_ms is None else first_event_ms
+        alert = advance(alert, last_ms, back_ms)
+        if alert.phase is AlertPhase.FIRING and alert.episode_ms is not None:
+            # A silence shorter than a slice can be taken to begin inside the slice that ends it.
+            back_ms = max(back_ms, alert.episode_ms)
+        alert = judge(alert, back_ms, silent=False)
     last_ms = last_event_ms if last_ms is None else max(last_ms, last_event_ms)
     alert = advance(alert, last_ms, frontier_ms)
     return AbsenceState(alert, last_ms), tuple(transitions)

@@ -7,7 +7,6 @@ world (told again after a restart, because the telling may not have been done).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -89,13 +88,3 @@ def read_row(data: bytes) -> Series:
 def born(kpi: str, fingerprint: str, dimensions: Dimensions | None, at_ms: int) -> Series:
     """A series whose first event lies in the slice that starts at `at_ms`."""
     return Series(kpi, fingerprint, dimensions, at_ms, at_ms, at_ms, at_ms)
-
-
-def merged(states: Sequence[State], merge: Any, empty: State) -> State:
-    """Several states as one, in the order given."""
-    if not states:
-        return empty
-    total = states[0]
-    for state in states[1:]:
-        total = merge(total, state)
-    return total

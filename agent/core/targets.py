@@ -19,9 +19,7 @@ def target_of(kpi: Kpi, dimensions: Dimensions) -> Target | None:
     values = dict(zip(kpi.by, dimensions, strict=True))
     for override in reversed(kpi.overrides):
         if all(
-            name in values
-            and values[name] == wanted
-            and type(values[name]) is type(wanted)
+            name in values and values[name] == wanted and type(values[name]) is type(wanted)
             for name, wanted in override.match.items()
         ):
             return override.target
@@ -62,17 +60,9 @@ def _inside(value: float, least: float | None, most: float | None) -> bool:
 def _attainment(target: Target, value: float) -> float:
     least, most = target.at_least, target.at_most
     if least is not None and (most is None or value < least):
-        return (
-            _ratio(value, least)
-            if value > 0 and least > 0
-            else _distance(value, least, +1)
-        )
+        return _ratio(value, least) if value > 0 and least > 0 else _distance(value, least, +1)
     if most is not None and (least is None or value > most):
-        return (
-            _ratio(most, value)
-            if value > 0 and most > 0
-            else _distance(value, most, -1)
-        )
+        return _ratio(most, value) if value > 0 and most > 0 else _distance(value, most, -1)
     return 1.0
 
 

@@ -187,9 +187,13 @@ def _midnight(zone: str, day: date) -> int:
     """The first instant of a local day; where a clock change skips midnight, the change itself."""
     tz = ZoneInfo(zone)
     at = int(datetime(day.year, day.month, day.day, tzinfo=tz).timestamp())
-    if datetime.fromtimestamp(at, tz).replace(tzinfo=None) == datetime(day.year, day.month, day.day):
+    if datetime.fromtimestamp(at, tz).replace(tzinfo=None) == datetime(
+        day.year, day.month, day.day
+    ):
         return at * 1000
     # Midnight falls into the gap of a clock change: look for the first minute of the day around it.
     minutes = range(at // 60 - 240, at // 60 + 240)
-    first = bisect_left(minutes, True, key=lambda m: datetime.fromtimestamp(m * 60, tz).date() >= day)
+    first = bisect_left(
+        minutes, True, key=lambda m: datetime.fromtimestamp(m * 60, tz).date() >= day
+    )
     return minutes[first] * 60_000
