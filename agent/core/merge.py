@@ -240,8 +240,8 @@ class Merger:
     # --- looking at it ---------------------------------------------------------------------
 
     def views(self) -> list[SeriesView]:
-        """Every series held here, with its open window as it stands. The phases of what is watched
-        of a KPI as a whole are in a view without dimensions."""
+        """Every series held here, with its open window as it stands; and, with `dimensions` None,
+        the phases of what is watched of a KPI as a whole."""
         current = self.open_windows(latest=True)
         out = []
         for name, state in self.states.items():
@@ -250,12 +250,7 @@ class Merger:
                 out.append(_view(state, series, standing.get(dimensions)))
         for watch in self._watched.values():
             if watch.series is not None:
-                whole = _view(watch.state, watch.series, None)
-                same = next((v for v in out if v.kpi == whole.kpi and not v.dimensions), None)
-                if same is None:
-                    out.append(whole)
-                else:
-                    same.phases.update(whole.phases)
+                out.append(_view(watch.state, watch.series, None))
         return out
 
     def open_windows(self, latest: bool = False) -> dict[str, list[WindowValue]]:
@@ -323,7 +318,7 @@ def _view(state: KpiState, series: Series, current: WindowValue | None) -> Serie
     dimensions = series.dimensions or ()
     return SeriesView(
         state.kpi.name,
-        dimensions,
+        series.dimensions,
         series.closed,
         current,
         state.judge.target(dimensions) if series.dimensions is not None else None,

@@ -147,14 +147,20 @@ class Closings:
 
 @dataclass(frozen=True, slots=True)
 class SeriesView:
-    """One series as a board or a scrape sees it. `history` is (end_ms, value) of the last closed
+    """One series as a board or a scrape sees it; `dimensions` None: what is watched of the KPI as
+    a whole, which has phases only. `history` is (end_ms, value) of the last closed
     windows, oldest first; `phases` is (rule, severity) to phase."""
 
     kpi: str
-    dimensions: Dimensions
+    dimensions: Dimensions | None
     closed: WindowValue | None
     current: WindowValue | None
     target: Target | None
     status: TargetStatus | None
     history: tuple[tuple[int, float | None], ...] = ()
     phases: dict[tuple[str, Severity], AlertPhase] = field(default_factory=dict)
+
+    @property
+    def series(self) -> Dimensions:
+        """The dimension values, none for what is watched of the KPI as a whole."""
+        return self.dimensions or ()

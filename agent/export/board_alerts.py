@@ -24,7 +24,7 @@ def from_phases(series: Iterable[SeriesView]) -> list[Alert]:
     """The alerts that the phases of these series tell of; nothing is known of their words."""
     shown = (AlertPhase.FIRING, AlertPhase.PENDING)
     return [
-        Alert(rule, severity, view.kpi, view.dimensions, phase)
+        Alert(rule, severity, view.kpi, view.series, phase)
         for view in series
         for (rule, severity), phase in view.phases.items()
         if phase in shown

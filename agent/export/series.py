@@ -183,7 +183,7 @@ def _closed_lines(kpi: Kpi, series: list[SeriesView], labels_of: LabelsOf) -> It
     for view in series:
         window = view.closed
         if window is not None and (value := window.value) is not None and finite(value):
-            yield f"{name}{_braced(labels_of(view.dimensions))} {value!r}\n"
+            yield f"{name}{_braced(labels_of(view.series))} {value!r}\n"
 
 
 def _current_lines(name: str, series: list[SeriesView], labels_of: LabelsOf) -> Iterator[str]:
@@ -191,7 +191,7 @@ def _current_lines(name: str, series: list[SeriesView], labels_of: LabelsOf) -> 
     for view in series:
         window = view.current
         if window is not None and (value := window.value) is not None and finite(value):
-            yield f"{name}{_braced(labels_of(view.dimensions))} {value!r}\n"
+            yield f"{name}{_braced(labels_of(view.series))} {value!r}\n"
 
 
 def _bounds(target: Target) -> list[tuple[str, float]]:
@@ -207,7 +207,7 @@ def _target_lines(name: str, series: list[SeriesView], labels_of: LabelsOf) -> I
             continue
         if target not in bounds:
             bounds[target] = _bounds(target)
-        labels = labels_of(view.dimensions)
+        labels = labels_of(view.series)
         comma = "," if labels else ""
         for band, bound in bounds[target]:
             yield f'{name}{{{labels}{comma}band="{band}"}} {bound!r}\n'
@@ -226,7 +226,7 @@ def _state_lines(kpi: Kpi, series: list[SeriesView], labels_of: LabelsOf) -> Ite
             number = no_data
         else:
             continue
-        yield f"{_shared('kpi_target_state', kpi, labels_of(view.dimensions))} {number}\n"
+        yield f"{_shared('kpi_target_state', kpi, labels_of(view.series))} {number}\n"
 
 
 def _attainment_lines(kpi: Kpi, series: list[SeriesView], labels_of: LabelsOf) -> Iterator[str]:
@@ -234,14 +234,14 @@ def _attainment_lines(kpi: Kpi, series: list[SeriesView], labels_of: LabelsOf) -
         if view.status is None or (reached := view.status.attainment) is None:
             continue
         if math.isfinite(reached):
-            name = _shared("kpi_target_attainment_ratio", kpi, labels_of(view.dimensions))
+            name = _shared("kpi_target_attainment_ratio", kpi, labels_of(view.series))
             yield f"{name} {reached!r}\n"
 
 
 def _events_lines(kpi: Kpi, series: list[SeriesView], labels_of: LabelsOf) -> Iterator[str]:
     for view in series:
         if view.closed is not None:
-            name = _shared("kpi_window_events", kpi, labels_of(view.dimensions))
+            name = _shared("kpi_window_events", kpi, labels_of(view.series))
             yield f"{name} {view.closed.events}\n"
 
 
@@ -275,7 +275,7 @@ def _rule_lines(
                         yield f"{start}}} {ALERT_PHASE_NUMBER[phase]}\n"
                     continue
                 for view in series:
-                    labels = labels_of(view.dimensions)
+                    labels = labels_of(view.series)
                     number = ALERT_PHASE_NUMBER[view.phases.get(key, inactive)]
                     yield f"{start}{',' if labels else ''}{labels}}} {number}\n"
 

@@ -99,7 +99,7 @@ def to_view(row: SeriesRow) -> SeriesView:
     """A row as the view that it was made from."""
     return SeriesView(
         row.kpi,
-        row.dimensions,  # type: ignore[arg-type]  # None: what is watched of the KPI as a whole
+        row.dimensions,  # None: what is watched of the KPI as a whole
         row.closed,
         row.current,
         row.target,
