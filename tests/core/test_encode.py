@@ -5,7 +5,6 @@ import json
 
 import polars as pl
 import pytest
-from small_plans import kpi, plan
 
 from agent.core.encode import (
     VARIABLES,
@@ -30,6 +29,7 @@ from agent.core.results import (
     Transition,
     WindowValue,
 )
+from tests.core.small_plans import kpi, plan
 
 START = 1_291_191_960_000  # 2010-12-01T08:26:00Z
 WINDOW = WindowValue("response_time", ("apac",), START, START + 60_000, 700.5, 9)

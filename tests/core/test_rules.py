@@ -277,6 +277,35 @@ def test_how_often_silence_is_judged_changes_nothing(
     assert silences(events, [*frontiers, 250], keep=keep) == silences(events, [250], keep=keep)
 
 
+def slices(starts: Iterable[int], span: int, no_data_for: int, keep: int = 0) -> list[Told]:
+    """Slices that hold events, each told when it ends; then nothing more."""
+    rule, state = absence(no_data_for, keep), NEVER_SEEN
+    found: list[Transition] = []
+    for start in starts:
+        end = start + span
+        state, told = step_absence(rule, "k", (), state, end, end, first_event_ms=start)
+        found += told
+    return [(t.at_ms, t.state.value, t.reason) for t in found]
+
+
+def test_a_slice_is_never_taken_for_silence() -> None:
+    assert slices([0, 10, 20, 30], span=10, no_data_for=15) == []
+    assert slices([0, 10, 20, 30], span=10, no_data_for=5) == []
+    # Between 10 and 20 there is one empty slice: ten are not more than fifteen.
+    assert slices([0, 20, 40], span=10, no_data_for=15) == []
+
+
+def test_silence_known_by_slices_ends_where_the_next_slice_begins() -> None:
+    assert slices([0, 30, 40], span=10, no_data_for=15) == [
+        (25, "firing", "no_data"),
+        (30, "resolved", "data"),
+    ]
+    assert slices([0, 30, 40], span=10, no_data_for=15, keep=8) == [
+        (25, "firing", "no_data"),
+        (38, "resolved", "keep_firing_for"),
+    ]
+
+
 def test_the_transition_of_an_absence_names_the_silence() -> None:
     state, told = step_absence(
         absence(15 * MINUTE), "response_time", ("apac",), NEVER_SEEN, 5 * MINUTE, 60 * MINUTE

@@ -3,11 +3,11 @@ from __future__ import annotations
 import math
 
 import pytest
-from small_plans import kpi
 
 from agent.core.plan import Target, TargetOverride
 from agent.core.results import TargetState
 from agent.core.targets import MAX_ATTAINMENT, assess, target_of
+from tests.core.small_plans import kpi
 
 NO_DATA, MET, AT_RISK, MISSED = TargetState
 
