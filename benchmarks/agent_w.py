@@ -1,0 +1,195 @@
+"""Workload W through the whole product, as a user runs it.
+
+The agent runs and is ready; the events lie in the topic in an open transaction. Committing it makes
+them all readable at one moment. Measured: from that moment until the values of all windows have
+been read from the values topic, by another process than the agent. `--cold` starts the agent on
+the full topic instead, and measures from the moment it was given its partitions. Every value is
+then held against DuckDB.
+
+    python -m benchmarks.agent_w                 # 3 groupings, then 20 KPIs; median of 3 runs each
+    python -m benchmarks.agent_w --rules w --events 50000 --runs 1
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from confluent_kafka import Consumer, Producer
+
+from agent.core.plan import Plan
+from agent.spec.load import load
+from benchmarks import results
+from benchmarks.broker import kafka
+from benchmarks.process import Agent, agent
+from benchmarks.truth import Value, Verdict, Window, compare, windows
+from benchmarks.workload import Shape, new_topic, send
+
+RULES = Path(__file__).resolve().parent / "rules"
+TOPIC = "bench-w"
+TIMEOUT_SECONDS = 900.0
+TAKEN_ON = "took on [1-9][0-9]* source partitions"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run. `cpu_seconds` is what the agent used from the first event to the last window."""
+
+    seconds: float
+    cpu_seconds: float
+    peak_bytes: int
+    verdict: Verdict
+
+    def report(self, events: int) -> dict[str, Any]:
+        """As kept in the results."""
+        return {
+            "seconds": round(self.seconds, 3),
+            "events_per_second": round(events / self.seconds),
+            "cpu_us_per_event": round(self.cpu_seconds / events * 1e6, 3),
+            "peak_mb": round(self.peak_bytes / 1e6),
+            "windows": self.verdict.windows,
+            "exact": self.verdict.exact,
+            "wrong": list(self.verdict.wrong[:5]),
+        }
+
+
+class Values:
+    """Reads the values topic from its start, in the measuring process."""
+
+    def __init__(self, broker: str, topic: str) -> None:
+        self.records: list[bytes] = []
+        self._consumer = Consumer(
+            {
+                "bootstrap.servers": broker,
+                "log_level": 2,
+                "group.id": f"reader-{uuid.uuid4()}",
+                "auto.offset.reset": "earliest",
+                "enable.auto.commit": False,
+                "topic.metadata.refresh.interval.ms": 500,
+                "fetch.wait.max.ms": 20,
+            }
+        )
+        self._consumer.subscribe([topic])
+
+    def read(self, enough: int) -> float:
+        """Read until there are so many distinct keys; the moment the last one came."""
+        seen: set[bytes] = set()
+        deadline = time.monotonic() + TIMEOUT_SECONDS
+        while len(seen) < enough:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{len(seen)} of {enough} windows after {TIMEOUT_SECONDS:.0f} s")
+            for message in self._consumer.consume(10_000, 0.05):
+                key, value = message.key(), message.value()
+                if message.error() is None and key is not None and value is not None:
+                    self.records.append(value)
+                    seen.add(key)
+        return time.monotonic()
+
+    def close(self) -> None:
+        """Leave the group."""
+        self._consumer.close()
+
+
+def run(
+    broker: str, shape: Shape, rules: Path, plan: Plan, expected: dict[Window, Value],
+    held_back: Producer | None, wrapper: tuple[str, ...] = (),
+) -> Run:  # fmt: skip
+    """One run over a topic that is filled. `held_back`: the open transaction that the events are
+    in, committed when the agent is ready; None: they are readable, and the agent starts cold."""
+    group = f"bench-{uuid.uuid4().hex[:8]}"
+    with agent(broker, rules, group, wrapper) as running:
+        if held_back is not None:
+            running.wait_ready()
+            values = Values(broker, f"{group}-values")
+            cpu = running.cpu_seconds()
+            started = time.monotonic()
+            held_back.commit_transaction(60)
+        else:
+            cpu = 0.0
+            started = _taken_on(running)
+            values = Values(broker, f"{group}-values")
+        try:
+            ended = values.read(_enough(plan, expected))
+        except TimeoutError as error:
+            raise SystemExit(f"{error}\n{running.log()[-3000:]}") from error
+        finally:
+            values.close()
+        cpu = running.cpu_seconds() - cpu
+        peak = running.peak_bytes()
+    told = [json.loads(value) for value in values.records]
+    return Run(ended - started, cpu, peak, compare(plan, expected, told))
+
+
+def _taken_on(running: Agent) -> float:
+    while (found := running.first(TAKEN_ON)) is None:
+        if time.monotonic() - running.started > 60:
+            raise SystemExit("the agent was given no partitions:\n" + running.log())
+        time.sleep(0.005)
+    return found
+
+
+def _enough(plan: Plan, expected: dict[Window, Value]) -> int:
+    """How many windows are told: from its first event on a series has every window."""
+    last = max(start for _, _, start in expected)
+    first: dict[tuple[str, tuple[str | None, ...]], int] = {}
+    for kpi, dimensions, start in expected:
+        known = first.get((kpi, dimensions))
+        first[kpi, dimensions] = start if known is None else min(known, start)
+    return sum((last - start) // 60_000 + 1 for start in first.values())
+
+
+def measure(
+    shape: Shape, name: str, runs: int, cold: bool = False, wrapper: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """Several runs, each on a broker and with a process of its own; the median by speed."""
+    rules = RULES / name
+    plan = load(rules)
+    expected = windows(shape, plan)
+    found: list[Run] = []
+    for number in range(runs):
+        with kafka() as broker:
+            new_topic(broker, TOPIC)
+            held_back = send(shape, broker, TOPIC, held_back=not cold)
+            one = run(broker, shape, rules, plan, expected, held_back, wrapper)
+        found.append(one)
+        print(
+            f"{name} run {number + 1}{' cold' if cold else ''}: {one.report(shape.events)}",
+            flush=True,
+        )
+    middle = statistics.median_low([one.seconds for one in found])
+    median = next(one for one in found if one.seconds == middle)
+    return {
+        "events": shape.events,
+        "median": median.report(shape.events),
+        "runs": [one.report(shape.events) for one in found],
+    }
+
+
+def main() -> None:
+    """Measure, and keep the results."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--rules", action="append", choices=["w", "w20"])
+    parser.add_argument("--events", type=int, default=Shape().events)
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--cold", action="store_true")
+    parser.add_argument("--wrapper", default="", help="a profiler's command, before python")
+    options = parser.parse_args()
+    shape = Shape(events=options.events)
+    for name in options.rules or ["w", "w20"]:
+        found = measure(shape, name, options.runs, options.cold, tuple(options.wrapper.split()))
+        if not found["median"]["exact"]:
+            raise SystemExit(f"{name}: not exact: {found['median']['wrong']}")
+        if options.events == Shape().events and not options.wrapper:
+            results.save(f"agent-{name}{'-cold' if options.cold else ''}", found)
+
+
+if __name__ == "__main__":
+    main()
