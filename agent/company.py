@@ -21,7 +21,7 @@ class Company:
     """Answers `AgentState`'s questions; what it looked up serves for a second."""
 
     def __init__(self, state: AgentState, view: CompanyView) -> None:
-        self.writer: BoardWriter | None = None
+        self._writer: BoardWriter | None = None
         self._state = state
         self._view = view
         self._merge: MergeStage | None = None
@@ -35,23 +35,24 @@ class Company:
         state.objective_scores = self.scores
         state.alerts = self.alerts
 
-    def begin(self, merge: MergeStage, state_partitions: int) -> None:
-        """The stage that holds this worker's series now."""
+    def begin(self, merge: MergeStage, state_partitions: int, writer: BoardWriter) -> None:
+        """The stage that holds this worker's series now, and who writes them to the board."""
         self._merge = merge
+        self._writer = writer
         self._state_partitions = state_partitions
         self._held_at = 0.0
 
     def end(self) -> None:
         """No stage holds series until the next `begin`."""
         self._merge = None
-        self.writer = None
+        self._writer = None
         self._held_at = 0.0
 
     def told(self, closings: Sequence[Closings]) -> None:
         """Something closed: what was looked up is old."""
         self._held_at = 0.0
-        if self.writer is not None:
-            self.writer.told(self._state.plan, closings)
+        if self._writer is not None:
+            self._writer.told(self._state.plan, closings)
 
     def held(self) -> list[SeriesView]:
         """The series held here."""

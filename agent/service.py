@@ -1,14 +1,13 @@
 """`kpi-agent run`: both stages, the board and the exports in one process, on one event loop.
 
     web server          from the first moment to the last
-    └─ one life         ends with a failure (then comes the next), new rules, or the end
+    └─ one life         ends with new rules, or the end
        ├─ ingest        stage 1: source topics → frames
-       ├─ merge         stage 2: frames → windows, targets, alerts
-       ├─ company view  the board topic → every series of every worker
-       └─ board writer  the series held here → the board topic
+       ├─ merge         stage 2: frames → windows, targets, alerts; and the board topic
+       └─ company view  the board topic → every series of every worker
 
-A life starts from what is committed and ends with everything committed, or not, when it crashes:
-the next one can't tell the difference.
+A stage starts from what is committed and ends with everything committed, or not, when it crashes:
+the next one can't tell the difference. One that fails is started anew, by itself.
 """
 
 from __future__ import annotations
@@ -16,11 +15,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import random
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine
 from importlib import metadata
+from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
@@ -116,52 +117,65 @@ class Service:
             raise EnvironmentFault(str(error)) from error
 
     async def _lives(self) -> None:
-        pause_seconds = FIRST_PAUSE_SECONDS
+        """One life of the stages after the other: a new one begins with new rules."""
         while not self._end.is_set():
             self._life_over.clear()
-            if self._end.is_set():
-                break
-            started = time.monotonic()
-            try:
-                await self._live()
-            except asyncio.CancelledError:
-                raise
-            except Exception as error:
-                if time.monotonic() - started > LONGEST_PAUSE_SECONDS:
-                    pause_seconds = FIRST_PAUSE_SECONDS
-                self._say_failure(error, pause_seconds)
-                await _first(self._end, asyncio.create_task(asyncio.sleep(pause_seconds)))
-                pause_seconds = min(pause_seconds * 2, LONGEST_PAUSE_SECONDS)
-
-    def _say_failure(self, error: Exception, pause_seconds: float) -> None:
-        self.state.stats.errors["life"] += 1
-        reason = f"{error or type(error).__name__}; starting anew in {pause_seconds:.0f} s"
-        if isinstance(error, (KafkaError, EnvironmentFault, OSError)):
-            log.error("%s", reason)
-        else:
-            log.error("%s", reason, exc_info=error)
-        self.state.ready[INGEST] = self.state.ready[MERGE] = reason
+            await self._keep(BROKER, self._life_over, self._live)
 
     async def _live(self) -> None:
-        """One life of the stages."""
+        """See that broker and topics are there, then keep all stages going until the life is over.
+
+        A stage that fails is started anew by itself: the others need not read anything again.
+        """
         for component in COMPONENTS:
             self.state.ready[component] = "starting"
         admin = await self._reach_broker()
         if admin is None:
             return
-        producer = new_producer(self._settings)
+        over = self._life_over
         try:
             state_partitions, warnings = await ensure(admin, self._settings)
             for warning in warnings:
                 log.warning("%s", warning)
-            await producer.start()
-            publisher = Publisher(producer, self._names)
-            await self._stages(admin, publisher, state_partitions)
+            self._news.waiting(BROKER, None)
+            self._news.waiting(BOARD, None)
+            kept = [
+                self._keep(INGEST, over, lambda: self._run_ingest(admin, state_partitions)),
+                self._keep(MERGE, over, lambda: self._run_merge(state_partitions)),
+                self._keep(BOARD, over, self._run_view),
+            ]
+            async with asyncio.TaskGroup() as group:
+                for keeping in kept:
+                    group.create_task(keeping)
         finally:
-            closing = [asyncio.create_task(c) for c in (producer.stop(), admin.close())]
-            _, late = await asyncio.wait(closing, timeout=STOP_TIMEOUT_SECONDS)
-            for task in late:
-                task.cancel()
+            await _in_time("the admin client", admin.close())
+
+    async def _keep(
+        self, component: str, over: asyncio.Event, once: Callable[[], Awaitable[None]]
+    ) -> None:
+        """Do something until it ends by itself or all is over; after a failure, again."""
+        pause_seconds = FIRST_PAUSE_SECONDS
+        while True:
+            started = time.monotonic()
+            try:
+                return await once()
+            except Exception as error:
+                if time.monotonic() - started > LONGEST_PAUSE_SECONDS:
+                    pause_seconds = FIRST_PAUSE_SECONDS
+                self._say_failure(component, error, pause_seconds)
+            # Not in step with other workers that failed for the same reason.
+            jitter = random.uniform(0.5, 1.5)  # noqa: S311  no secret
+            await _first(over, asyncio.create_task(asyncio.sleep(pause_seconds * jitter)))
+            if over.is_set():
+                return
+            pause_seconds = min(pause_seconds * 2, LONGEST_PAUSE_SECONDS)
+
+    def _say_failure(self, component: str, error: Exception, pause_seconds: float) -> None:
+        self.state.stats.errors[component] += 1
+        reason = f"{error or type(error).__name__}; starting anew in about {pause_seconds:.0f} s"
+        mine = not isinstance(error, (KafkaError, EnvironmentFault, OSError))
+        log.error("%s: %s", component, reason, exc_info=error if mine else None)
+        self.state.ready[component] = reason
 
     async def _reach_broker(self) -> AIOKafkaAdminClient | None:
         """An admin client once a broker answers; None when the end comes first."""
@@ -172,51 +186,74 @@ class Service:
         if not waiting.done():
             waiting.cancel()
             return None
-        self._news.waiting(BROKER, None)
         return waiting.result()
 
-    async def _stages(
-        self, admin: AIOKafkaAdminClient, publisher: Publisher, state_partitions: int
-    ) -> None:
-        plan, news = self.state.plan, self._news
-        merge = MergeStage(self._settings, plan, publisher, state_partitions, news)
-        ingest = Ingest(self._settings, plan, publisher, admin, state_partitions, news)
-        self._company.begin(merge, state_partitions)
-        writer = BoardWriter(publisher, self._view, self._company.held, self._company.is_ours)
-        self._company.writer = writer
-        self.state.ready[BOARD] = None
-        stages = {
-            INGEST: asyncio.create_task(ingest.run(), name=INGEST),
-            MERGE: asyncio.create_task(merge.run(), name=MERGE),
-        }
-        helpers = {
-            BOARD: asyncio.create_task(self._view.run(), name=BOARD),
-            "board-writer": asyncio.create_task(writer.run(), name="board-writer"),
-        }
+    async def _run_ingest(self, admin: AIOKafkaAdminClient, state_partitions: int) -> None:
+        """Stage 1, until the life is over."""
+        producer = new_producer(self._settings)
         try:
-            await _first(self._life_over, *stages.values(), *helpers.values())
-            for task in [*stages.values(), *helpers.values()]:
-                if task.done():
-                    task.result()
+            await producer.start()
+            publisher = Publisher(producer, self._names)
+            ingest = Ingest(
+                self._settings, self.state.plan, publisher, admin, state_partitions, self._news
+            )
+            await self._until_over(INGEST, ingest.run(), ingest.stop)
         finally:
-            ingest.stop()
-            merge.stop()
-            await self._wind_down(stages, helpers)
-            self._company.end()
+            await _in_time("the ingest's producer", producer.stop())
 
-    async def _wind_down(
+    async def _run_merge(self, state_partitions: int) -> None:
+        """Stage 2 and the writer of its series to the board topic, until the life is over."""
+        producer = new_producer(self._settings)
+        try:
+            await producer.start()
+            publisher = Publisher(producer, self._names)
+            merge = MergeStage(
+                self._settings, self.state.plan, publisher, state_partitions, self._news
+            )
+            writer = BoardWriter(publisher, self._view, self._company.held, self._company.is_ours)
+            self._company.begin(merge, state_partitions, writer)
+            writing = asyncio.create_task(writer.run(), name="board-writer")
+            try:
+                await self._until_over(MERGE, merge.run(), merge.stop, writing)
+            finally:
+                writing.cancel()
+                self._company.end()
+        finally:
+            await _in_time("the merge's producer", producer.stop())
+
+    async def _run_view(self) -> None:
+        """The reader of the board topic, until the life is over."""
+        viewing = asyncio.create_task(self._view.run(), name=BOARD)
+        try:
+            await _first(self._life_over, viewing)
+            if viewing.done():
+                viewing.result()
+        finally:
+            viewing.cancel()
+            await asyncio.wait([viewing], timeout=STOP_TIMEOUT_SECONDS)
+
+    async def _until_over(
         self,
-        stages: Mapping[str, asyncio.Task[None]],
-        helpers: Mapping[str, asyncio.Task[None]],
+        name: str,
+        running: Coroutine[Any, Any, None],
+        stop: Callable[[], None],
+        *beside: asyncio.Task[None],
     ) -> None:
-        """Let the stages finish, in time; then cancel what is left."""
-        for task in helpers.values():
-            task.cancel()
-        _, late = await asyncio.wait(stages.values(), timeout=STOP_TIMEOUT_SECONDS)
-        for task in late:
-            log.warning("%s did not stop within %.0f s", task.get_name(), STOP_TIMEOUT_SECONDS)
-            task.cancel()
-        await asyncio.wait([*stages.values(), *helpers.values()], timeout=STOP_TIMEOUT_SECONDS)
+        """Run a stage until it fails, what runs beside it fails, or the life is over; let it end
+        in good order, in time."""
+        stage = asyncio.create_task(running, name=name)
+        try:
+            await _first(self._life_over, stage, *beside)
+        finally:
+            stop()
+            done, _ = await asyncio.wait([stage], timeout=STOP_TIMEOUT_SECONDS)
+            if not done:
+                log.warning("%s did not stop within %.0f s", name, STOP_TIMEOUT_SECONDS)
+                stage.cancel()
+                await asyncio.wait([stage], timeout=STOP_TIMEOUT_SECONDS)
+        for task in (stage, *beside):
+            if task.done() and not task.cancelled():
+                task.result()
 
 
 async def run(
@@ -275,3 +312,14 @@ async def _first(event: asyncio.Event, *tasks: asyncio.Task[object] | asyncio.Ta
         await asyncio.wait([waiting, *tasks], return_when=asyncio.FIRST_COMPLETED)
     finally:
         waiting.cancel()
+
+
+async def _in_time(what: str, closing: Coroutine[Any, Any, None]) -> None:
+    """Close something, but don't wait for ever: its broker may be gone."""
+    task = asyncio.create_task(closing)
+    done, _ = await asyncio.wait([task], timeout=STOP_TIMEOUT_SECONDS)
+    if not done:
+        log.warning("%s did not close within %.0f s", what, STOP_TIMEOUT_SECONDS)
+        task.cancel()
+    elif (error := task.exception()) is not None:
+        log.warning("%s did not close well: %s", what, error or type(error).__name__)

@@ -115,11 +115,21 @@ class MergeStage:
                 raise error
             if self._app.crashed:
                 raise self._app.crash_reason or InternalError("the Faust app crashed")
+            self._check_membership()
             gap, tick = time.monotonic() - tick, time.monotonic()
             if gap > self._settings.session_timeout:
                 # The process slept: others may hold these partitions by now.
                 self._drop(f"this worker slept for {gap:.0f} s")
                 raise EnvironmentFault(f"this worker slept for {gap:.0f} s and starts anew")
+
+    def _check_membership(self) -> None:
+        """Raise what ended the consumer's membership for good. Faust would notice at its next
+        fetch, which never comes where the group gave it nothing to fetch."""
+        thread = getattr(self._app.consumer, "_thread", None)
+        consumer = getattr(thread, "_consumer", None)
+        coordinator = getattr(consumer, "_coordinator", None)
+        if coordinator is not None and hasattr(coordinator, "check_errors"):
+            coordinator.check_errors()
 
     async def _close(self, starting: asyncio.Task[Any]) -> None:
         self._drop("stopping")
@@ -192,9 +202,20 @@ class MergeStage:
         return app, cast(StateTable, table)
 
     def _data_folder(self) -> Path:
-        """Faust wants a folder even when it keeps everything in memory."""
+        """Faust wants a folder, which must be there, even when it keeps everything in memory.
+
+        Raises EnvironmentFault where the setting's can't be made.
+        """
         if self._settings.data_dir is not None:
-            return self._settings.data_dir / "faust"
+            folder = self._settings.data_dir / "faust"
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise EnvironmentFault(
+                    f"the folder for the state can't be made: {folder}: {error.strerror}",
+                    "Let data_dir name a folder that this user may write to.",
+                ) from error
+            return folder
         self._scratch = tempfile.TemporaryDirectory(prefix="kpi-agent-")
         return Path(self._scratch.name)
 

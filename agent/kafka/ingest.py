@@ -271,8 +271,8 @@ class Ingest:
             return
         try:
             await asyncio.wait_for(self._consumer.commit(commits), COMMIT_TIMEOUT_SECONDS)
-        except (CommitFailedError, IllegalStateError) as error:
-            log.warning("offsets not committed, the group is being rearranged: %s", error)
+        except (CommitFailedError, IllegalStateError):
+            log.info("offsets not committed: the group is being rearranged")
         except TimeoutError:
             log.warning("offsets not committed within %.0f s", COMMIT_TIMEOUT_SECONDS)
         else:

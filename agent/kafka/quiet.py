@@ -61,4 +61,7 @@ class QuietWatch:
             return None
         if self._tick[0] - self._alive_at > self._session_seconds:
             return None
+        if self._tick[1] - end_seen_at_ms > STALL_SECONDS * 1000:
+            # The partition can't be reached: who knows what has come since.
+            return None
         return end_seen_at_ms - since

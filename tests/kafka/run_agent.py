@@ -5,12 +5,19 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import signal
+import sys
 
 from agent import logs, service
 from agent.settings import load_settings
 from agent.spec.load import load
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h: a test that dies takes its agents with it
+
+
+def say_port(port: int) -> None:
+    """Tell the test which port was free."""
+    sys.stdout.write(f"{port}\n")
+    sys.stdout.flush()
 
 
 def main() -> None:
@@ -22,7 +29,7 @@ def main() -> None:
         service.run(
             settings,
             lambda: load(settings.rules),
-            on_serving=lambda port: print(port, flush=True),
+            on_serving=say_port,
         )
     )
 

@@ -105,9 +105,9 @@ class Published:
             if message is None or message.error():
                 continue
             self.messages.append(message)
-            if message.key() is not None:
-                found = self.by_key.setdefault((message.topic(), message.key()), [])
-                found.append(message.value())
+            topic, key, value = message.topic(), message.key(), message.value()
+            if topic is not None and key is not None and value is not None:
+                self.by_key.setdefault((topic, key), []).append(value)
 
     def windows(self, kpi: str) -> dict[tuple[str, str], float | None]:
         """The closed windows of a KPI: (dimension values, start) to value."""
@@ -121,6 +121,10 @@ class Published:
         """The last message of every key, of one kind, parsed."""
         last = [json.loads(messages[-1]) for messages in self.by_key.values()]
         return [one for one in last if one.get("kind") == kind]
+
+    def on(self, topic: str) -> list[Message]:
+        """The messages of one topic."""
+        return [message for message in self.messages if message.topic() == topic]
 
     def contradictions(self) -> list[tuple[str, bytes]]:
         """Keys that were published more than once, with different values."""
