@@ -1,0 +1,95 @@
+"""Waiting for what other processes do: with a deadline, and with words for when it passes."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+Found = TypeVar("Found")
+
+LOG_LINES_SHOWN = 40
+
+
+def until(
+    look: Callable[[], Found], seconds: float, what: Callable[[], str] | str, every: float = 0.25
+) -> Found:
+    """What `look` finds, once it finds something true. AssertionError with `what` in the end."""
+    deadline = time.monotonic() + seconds
+    while True:
+        if found := look():
+            return found
+        if time.monotonic() > deadline:
+            told = what if isinstance(what, str) else what()
+            raise AssertionError(f"not within {seconds:.0f} s: {told}")
+        time.sleep(every)
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Process:
+    """A program in the background, its output in a file that is shown where it fails."""
+
+    def __init__(self, name: str, log: Path) -> None:
+        self.name = name
+        self.log = log
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def launch(self, command: list[str], env: dict[str, str] | None = None) -> None:
+        """Start it; what it says is added to the log."""
+        assert self._process is None, f"{self.name} runs already"
+        with self.log.open("ab") as out:
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=env
+            )
+
+    @property
+    def running(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self._process is not None and self._process.poll() is None
+
+    def check_runs(self) -> None:
+        """AssertionError with its last words, when it ended by itself."""
+        assert self.running, f"{self.name} ended by itself:\n{self.last_words()}"
+
+    def last_words(self) -> str:
+        """The end of its log."""
+        if not self.log.exists():
+            return "(it said nothing)"
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-LOG_LINES_SHOWN:])
+
+    def terminate(self, seconds: float = 30) -> int:
+        """SIGTERM, and the exit code. AssertionError when it does not end in time."""
+        return self._end(subprocess.Popen.terminate, seconds)
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self._end(subprocess.Popen.kill, 10)
+
+    def clean_up(self) -> None:
+        """End it, however it stands."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(10)
+            self._process = None
+
+    def _end(self, how: Callable[[subprocess.Popen[bytes]], None], seconds: float) -> int:
+        process = self._process
+        assert process is not None, f"{self.name} does not run"
+        how(process)
+        try:
+            code = process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(
+                f"{self.name} did not end within {seconds:.0f} s:\n{self.last_words()}"
+            ) from None
+        self._process = None
+        return code
