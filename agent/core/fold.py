@@ -178,6 +178,7 @@ class Folder:
                     True,
                     active[p],
                     blocks.get((p, target), []),
+                    p in self._fresh,
                 )
             )
         ]

@@ -38,7 +38,8 @@ class Frame(msgspec.Struct, array_like=True, frozen=True):
     records come; else for how long none came, known from a fetch that found the log's end.
     `clock_ms`: when the frame was made. `last` False: more blocks of the same flush follow, the
     watermark does not count yet. `active`: the slices in which a KPI had rows in this flush, for
-    KPIs whose absence is watched as a whole.
+    KPIs whose absence is watched as a whole. `again`: the first frames of a source's new owner,
+    which tell over what the last one told already.
     """
 
     topic: str
@@ -51,6 +52,7 @@ class Frame(msgspec.Struct, array_like=True, frozen=True):
     last: bool
     active: dict[str, list[int]]
     blocks: list[Block]
+    again: bool = False
 
 
 _encoder = msgspec.msgpack.Encoder()

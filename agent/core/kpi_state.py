@@ -108,6 +108,8 @@ class BaseState:
     def restore(self, series: Series) -> None:
         """Take on a series from its row."""
         self.series[series.dimensions or ()] = series
+        # A rule on current values that is new begins after the last window that closed.
+        series.judged_ms = max(series.judged_ms, series.closed_ms)
         self._sooner(series)
 
     def _sooner(self, series: Series) -> None:
@@ -150,8 +152,10 @@ class BaseState:
         window = self.kpi.window
         sealing = deque(sorted(start for start in self._slices if start + span <= frontier_ms))
         at = self._next_end_ms - 1 if self._next_end_ms is not None else None
-        if self.judge.current_rules and before_ms is not None:
-            at = before_ms
+        if self.judge.current_rules:
+            # After a restart: from the last judgement that a row knows of.
+            judged = (series.judged_ms for series in self.series.values())
+            at = before_ms if before_ms is not None else min(judged, default=None)
         while True:
             ends = [sealing[0] + span] if sealing else []
             if at is not None and self.series:

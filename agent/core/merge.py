@@ -101,9 +101,14 @@ class Merger:
         self._again = Closings(tuple(told[0]), tuple(told[1]), tuple(told[2]))
 
     def dirty_rows(self) -> list[tuple[bytes, bytes | None]]:
-        """The rows to write (None: to delete) for what was applied since the last call."""
+        """The rows to write (None: to delete) for what was applied since the last call.
+
+        A crash may leave any first part of them written. So KPIs over others go first: an input
+        whose row says that its window was used must not be written before the row that used it.
+        """
         out: list[tuple[bytes, bytes | None]] = []
-        for (kpi, dimensions), told in self._dirty.items():
+        dirty = sorted(self._dirty.items(), key=lambda item: -self._order[item[0][0]])
+        for (kpi, dimensions), told in dirty:
             series = self._series(kpi, dimensions)
             if series is not None:
                 now = Closings(tuple(told[0]), tuple(told[1]), tuple(told[2]))
@@ -153,7 +158,9 @@ class Merger:
         if sources.is_stale(frame):
             self.stale_frames += 1
             return again
-        late = self._take(frame, position)
+        found = self._take(frame, position)
+        # What is told over was in time when it was told first.
+        late = found if sources.is_news(frame) else 0
         if not frame.last:
             return _joined(again, Closings(late=late))
         sources.take(frame)

@@ -27,7 +27,8 @@ class Series(msgspec.Struct, array_like=True):
     """One series of one KPI; `dimensions` None: what is watched of the KPI as a whole.
 
     `sealed_ms`: everything before it is in `panes` (pane start to state) and final. `closed_ms`:
-    every window that ends by then has been told. `last_event_ms`: end of the last slice that held
+    every window that ends by then has been told. `judged_ms`: the same of the instants at which
+    rules on current values are judged. `last_event_ms`: end of the last slice that held
     an event. `history` is (end_ms, value, events), oldest first; `waiting` holds closed windows by
     end until the KPIs over this one have used them.
     """
@@ -54,6 +55,7 @@ class Series(msgspec.Struct, array_like=True):
         if self.sealed_ms > self.first_ms:
             return False
         self.first_ms = self.sealed_ms = self.closed_ms = self.last_event_ms = at_ms
+        self.judged_ms = at_ms
         return True
 
     def remember(self, window: WindowValue) -> None:
@@ -87,4 +89,4 @@ def read_row(data: bytes) -> Series:
 
 def born(kpi: str, fingerprint: str, dimensions: Dimensions | None, at_ms: int) -> Series:
     """A series whose first event lies in the slice that starts at `at_ms`."""
-    return Series(kpi, fingerprint, dimensions, at_ms, at_ms, at_ms, at_ms)
+    return Series(kpi, fingerprint, dimensions, at_ms, at_ms, at_ms, at_ms, judged_ms=at_ms)

@@ -4,7 +4,8 @@
 - A source that has been quiet for `idle_after`, and was seen to be at the end of its log, does not
   hold the others back further than the instant of that claim: what is appended later is later.
 - When every source is quiet, time moves on by the clock: from the highest W by the quiet that all
-  of them share.
+  of them share, which is the stretch of time in which each was known to be quiet. An old claim of a
+  worker that died says nothing of the time since.
 - A source that was never heard of holds everything back: its records may be anywhere.
 - A source whose worker died keeps its last claim, so nothing closes on behalf of a dead worker.
 
@@ -56,6 +57,11 @@ class TopicSources:
         claim = self.claims.get(frame.partition)
         return claim is not None and frame.covered < claim.covered
 
+    def is_news(self, frame: Frame) -> bool:
+        """Whether all that a frame holds was folded from records that no frame covered before."""
+        claim = self.claims.get(frame.partition)
+        return not frame.again and (claim is None or frame.covered > claim.covered)
+
     def take(self, frame: Frame) -> None:
         """Note what the last frame of a flush says of its source."""
         self.partitions = max(self.partitions, frame.partitions)
@@ -78,8 +84,12 @@ class TopicSources:
         idle = [c.idle_for(idle_after_ms) for c in claims]
         if all(quiet is not None for quiet in idle):
             known = [c.watermark_ms for c in claims if c.watermark_ms is not None]
-            shared = min(quiet for quiet in idle if quiet is not None)
-            return max(known) + shared if known else None
+            began_ms = max(c.clock_ms - (c.quiet_ms or 0) for c in claims)
+            shared_ms = min(c.clock_ms for c in claims) - began_ms
+            if not known:
+                return None
+            if shared_ms >= 0:
+                return max(known) + shared_ms
         upto = [c.upto_ms(idle_after_ms) for c in claims]
         settled = [at for at in upto if at is not None]
         return min(settled) if len(settled) == len(upto) else None

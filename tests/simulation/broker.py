@@ -1,0 +1,83 @@
+"""What survives every crash of a worker: logs, committed offsets, the changelog, what was told."""
+
+from __future__ import annotations
+
+import bisect
+import random
+from collections import Counter
+from dataclasses import dataclass, field
+
+from agent.core.fold import Commit
+from agent.core.results import Closings, Outcome, Transition, WindowValue
+from tests.core.simulated import same
+from tests.simulation.history import History, Key
+
+Told = WindowValue | Transition
+
+
+@dataclass
+class Broker:
+    """The brokers, and the outside that reads what was published. The clock is `now_ms`."""
+
+    history: History
+    state_partitions: int
+    now_ms: int
+    frames: list[list[bytes]] = field(default_factory=list)
+    commits: dict[int, Commit] = field(default_factory=dict)
+    positions: dict[int, int] = field(default_factory=dict)
+    changelog: list[list[tuple[bytes, int, bytes | None]]] = field(default_factory=list)
+    told: list[Told] = field(default_factory=list)
+    late_partials: int = 0
+    outcomes: Counter[Outcome] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        self.frames = [[] for _ in range(self.state_partitions)]
+        self.changelog = [[] for _ in range(self.state_partitions)]
+        self._arrivals = [[r.appended_ms for r in log] for log in self.history.logs]
+
+    def partitions(self, now_ms: int) -> int:
+        """How many source partitions there are."""
+        there = len(self.history.logs)
+        return there - 1 if there > 1 and now_ms < self.history.added_ms else there
+
+    def end(self, partition: int, now_ms: int) -> int:
+        """The end of a source partition's log."""
+        return bisect.bisect_right(self._arrivals[partition], now_ms)
+
+    def rows(self, partition: int) -> list[tuple[bytes, bytes]]:
+        """The table as a recovery builds it: of each row the one with the highest position."""
+        newest: dict[bytes, tuple[int, bytes]] = {}
+        for key, position, row in self.changelog[partition]:
+            if row is None:
+                newest.pop(key, None)
+            elif position >= newest.get(key, (-1, b""))[0]:
+                newest[key] = (position, row)
+        return [(key, row) for key, (_, row) in newest.items()]
+
+    def windows(self) -> dict[Key, tuple[float | None, int]]:
+        """Every closed window once; a repeat must say the same."""
+        found: dict[Key, tuple[float | None, int]] = {}
+        for w in self.told:
+            if isinstance(w, WindowValue):
+                value = (w.value, w.events)
+                known = found.setdefault((w.kpi, w.dimensions, w.end_ms), value)  # type: ignore[arg-type]
+                assert same(known, value), f"told differently: {w} and before {known}"
+        return found
+
+    def transitions(self) -> dict[tuple[object, ...], tuple[object, ...]]:
+        """Every transition once, by its key; a repeat must say the same."""
+        found: dict[tuple[object, ...], tuple[object, ...]] = {}
+        for t in self.told:
+            if isinstance(t, Transition):
+                key = (t.rule, t.severity, t.dimensions, t.episode_ms, t.state.value)
+                said = (t.at_ms, t.previous.value, t.value, t.start_ms, t.end_ms, t.reason)
+                known = found.setdefault(key, said)
+                assert known == said, f"told differently: {key} {said} and before {known}"
+        return found
+
+
+def items(closings: list[Closings], rng: random.Random) -> list[Told]:
+    """What some closings tell, in an order that the network may give them."""
+    told: list[Told] = [t for c in closings for t in (*c.windows, *c.transitions)]
+    rng.shuffle(told)
+    return told

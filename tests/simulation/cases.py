@@ -1,0 +1,194 @@
+"""Small rule sets with their meaning in plain Python, for the simulation.
+
+A case's `meaning` says what each base KPI is worth over the events of a window; it shares nothing
+with the agent but the words.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+from agent.core.plan import Plan
+from agent.spec.load import load
+
+TOPIC = "shop"
+LATENESS_MS = 10_000
+IDLE_AFTER_MS = 12_000
+
+EVENTS = """
+version: 1
+defaults: {lateness: 10s, idle_after: 12s}
+events:
+  sale:
+    topic: shop
+    time: at
+    id: id
+    fields: {amount: float, region: string, customer: string}
+"""
+VISITS = """  visit:
+    topic: shop
+    time: at
+    fields: {region: string}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event that counts, in the words of the truth."""
+
+    at_ms: int
+    region: str | None
+    amount: float
+    customer: str
+
+
+Events = Sequence[Event]
+Value = float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """A base KPI in plain Python: over which events, by region or not, in which windows (ms)."""
+
+    contract: str
+    value: Callable[[Events], Value]
+    size_ms: int
+    hop_ms: int
+    by_region: bool = True
+    where: Callable[[Event], bool] = lambda event: True
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A rule set and its meaning. `derived` is, by KPI, its two inputs and how they combine."""
+
+    name: str
+    rules: str
+    meaning: Mapping[str, Meaning]
+    derived: Mapping[str, tuple[str, str, Callable[[Value, Value], Value]]] = field(
+        default_factory=dict
+    )
+
+    @property
+    def grain_ms(self) -> int:
+        """All slices of a case are equal, so this is the slice too."""
+        return GRAINS_MS[self.name]
+
+
+GRAINS_MS = {"tumbling": 60_000, "hopping": 20_000, "derived": 60_000, "current": 6_000}
+
+
+def total(events: Events) -> Value:
+    return sum(e.amount for e in events) if events else None
+
+
+def count(events: Events) -> Value:
+    return float(len(events))
+
+
+def spread(events: Events) -> Value:
+    amounts = [e.amount for e in events]
+    return max(amounts) - min(amounts) if amounts else None
+
+
+def drift(events: Events) -> Value:
+    in_time = sorted(events, key=lambda e: e.at_ms)
+    return in_time[-1].amount - in_time[0].amount if in_time else None
+
+
+def customers(events: Events) -> Value:
+    return float(len({e.customer for e in events}))
+
+
+def ratio(a: Value, b: Value) -> Value:
+    return a / b if a is not None and b else None
+
+
+CASES = (
+    Case(
+        "tumbling",
+        EVENTS
+        + """
+kpis:
+  revenue: {from: sale, value: sum(amount), by: [region], window: 1m}
+  buyers: {from: sale, where: amount > 0, value: count(distinct customer), window: 2m every 1m}
+rules:
+  big: {kpi: revenue, when: value > 30, for: 1m, clear: value < 20}
+  quiet: {kpi: revenue, no_data_for: 90s}
+""",
+        {
+            "revenue": Meaning("sale", total, 60_000, 60_000),
+            "buyers": Meaning(
+                "sale", customers, 120_000, 60_000, by_region=False, where=lambda e: e.amount > 0
+            ),
+        },
+    ),
+    Case(
+        "hopping",
+        EVENTS
+        + """
+kpis:
+  spread: {from: sale, value: max(amount) - min(amount), by: [region], window: 1m every 20s}
+  drift: {from: sale, value: last(amount) - first(amount), window: 40s every 20s}
+rules:
+  wide: {kpi: spread, when: {warning: value > 5, critical: value > 30}, keep_firing_for: 20s}
+  gone: {kpi: drift, no_data_for: 50s, per: kpi}
+""",
+        {
+            "spread": Meaning("sale", spread, 60_000, 20_000),
+            "drift": Meaning("sale", drift, 40_000, 20_000, by_region=False),
+        },
+    ),
+    Case(
+        "derived",
+        EVENTS
+        + VISITS
+        + """
+kpis:
+  orders: {from: sale, value: count(*), by: [region], window: 1m}
+  visits: {from: visit, value: count(*), by: [region], window: 1m}
+  conversion: {from: [orders, visits], value: orders / visits}
+rules:
+  poor: {kpi: conversion, when: value < 1}
+  gone: {kpi: visits, no_data_for: 2m, per: kpi}
+""",
+        {
+            "orders": Meaning("sale", count, 60_000, 60_000),
+            "visits": Meaning("visit", count, 60_000, 60_000),
+        },
+        {"conversion": ("orders", "visits", ratio)},
+    ),
+    Case(
+        "current",
+        EVENTS
+        + """
+kpis:
+  revenue: {from: sale, value: sum(amount), by: [region], window: 1m}
+  sales: {from: sale, value: count(*), by: [region], window: 1m}
+rules:
+  now: {kpi: revenue, on: current, when: value > 20, for: 12s}
+  few: {kpi: sales, on: current, when: value < 2}
+  quiet: {kpi: revenue, no_data_for: 90s}
+""",
+        {
+            "revenue": Meaning("sale", total, 60_000, 60_000),
+            "sales": Meaning("sale", count, 60_000, 60_000),
+        },
+    ),
+)
+
+
+@cache
+def plan_of(case: int) -> Plan:
+    """The compiled plan of a case."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "rules.yaml"
+        path.write_text(CASES[case].rules, encoding="utf-8")
+        plan = load(path)
+    grains = {c.grain_ms for c in plan.contracts.values()}
+    assert grains == {CASES[case].grain_ms}, grains
+    return plan

@@ -1,0 +1,180 @@
+"""What producers did in a simulated run, and the truth of it in plain Python.
+
+A record is either punctual (it arrives well within the lateness of its event time) or late beyond
+doubt by the rule of its own partition. So no fault, however long, may make a record late that is
+not late by the log alone.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+
+from agent.core.results import Outcome
+from tests.simulation.cases import LATENESS_MS, Case, Event
+
+START_MS = 1_760_000_040_000  # a whole minute, as the windows are
+MOST_DELAY_MS = 5_000
+"""Half of the lateness: the other half is for a log's end that was seen some seconds ago."""
+
+Key = tuple[str, tuple[str | None, ...], int]
+"""KPI, dimensions, end of the window (ms)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One record of a source partition, and when it was appended."""
+
+    appended_ms: int
+    value: bytes
+
+
+@dataclass
+class History:
+    """The source partitions, and what a faultless reader makes of them."""
+
+    logs: list[list[Record]]
+    end_ms: int
+    added_ms: int  # when the last partition was added; START_MS: it was always there
+    verdicts: list[list[Outcome]] = field(default_factory=list)
+    counted: list[tuple[str, Event]] = field(default_factory=list)
+
+    @property
+    def outcomes(self) -> Counter[Outcome]:
+        return Counter(v for log in self.verdicts for v in log)
+
+
+class _Partition:
+    """One partition's log as it grows, with each record's verdict by the rules of the contract."""
+
+    def __init__(self, case: Case, history: History, number: int) -> None:
+        self.case, self.history, self.number = case, history, number
+        self.log: list[Record] = []
+        self.verdicts: list[Outcome] = []
+        self.reached: int | None = None
+        self.ids: dict[str, int] = {}
+
+    def sealed_ms(self, at_ms: int) -> int:
+        grain = self.case.grain_ms
+        return at_ms - at_ms % grain + grain + LATENESS_MS
+
+    def is_late(self, at_ms: int) -> bool:
+        return self.reached is not None and self.sealed_ms(at_ms) <= self.reached
+
+    def put(self, now_ms: int, value: bytes, verdict: Outcome, at_ms: int | None = None) -> None:
+        self.log.append(Record(now_ms, value))
+        self.verdicts.append(verdict)
+        if at_ms is not None:
+            self.reached = at_ms if self.reached is None else max(self.reached, at_ms)
+
+    def event(self, now_ms: int, kind: str, event: Event, name: str | None) -> None:
+        body: dict[str, object] = {"type": kind, "at": event.at_ms, "region": event.region}
+        if kind == "sale":
+            body |= {"amount": event.amount, "customer": event.customer, "id": name}
+        verdict = Outcome.FOLDED
+        open_until = self.ids.get(name) if name is not None else None
+        if self.is_late(event.at_ms):
+            verdict = Outcome.LATE
+        elif open_until is not None and (self.reached is None or open_until > self.reached):
+            verdict = Outcome.DUPLICATE
+        elif name is not None:
+            self.ids[name] = self.sealed_ms(event.at_ms)
+        if verdict is Outcome.FOLDED:
+            self.history.counted.append((kind, event))
+        self.put(now_ms, json.dumps(body).encode(), verdict, event.at_ms)
+
+
+def history_of(rng: random.Random, case: Case) -> History:
+    """A run of some minutes over two or three partitions with bursts, quiet spells and rubbish."""
+    minutes = rng.choice([4, 5, 7])
+    end_ms = START_MS + minutes * 60_000 + 7_000
+    partitions = rng.choice([1, 2, 2, 3])
+    added_ms = START_MS
+    if partitions > 1 and rng.random() < 0.2:
+        added_ms = START_MS + rng.randint(20, 120) * 1_000
+    history = History([], end_ms, added_ms)
+    used: set[int] = set()
+    for number in range(partitions):
+        part = _Partition(case, history, number)
+        first_ms = added_ms + 1_000 if number == partitions - 1 else START_MS
+        _fill(rng, case, part, first_ms, end_ms, used)
+        history.logs.append(part.log)
+        history.verdicts.append(part.verdicts)
+    return history
+
+
+def _fill(
+    rng: random.Random, case: Case, part: _Partition, now_ms: int, end_ms: int, used: set[int]
+) -> None:
+    lively = rng.choice([0.0, 0.5, 1.0, 1.0])
+    recent: list[tuple[str, Event, str]] = []
+    while lively:
+        # Bursts with quiet spells between them, some longer than `idle_after`.
+        now_ms += rng.choice([0, 100, 400, 2_000, 7_000, round(20_000 / lively), 45_000])
+        if now_ms >= end_ms:
+            break
+        dice = rng.random()
+        if dice < 0.06:
+            value, verdict = rng.choice(
+                [(b"{", Outcome.REJECTED), (b"", Outcome.EMPTY), (b'{"type":"x"}', Outcome.IGNORED)]
+            )
+            part.put(now_ms, value, verdict)
+        elif dice < 0.14 and recent:
+            kind, event, name = rng.choice(recent[-5:])
+            if now_ms - event.at_ms <= MOST_DELAY_MS or part.is_late(event.at_ms):
+                part.event(now_ms, kind, event, name)
+        else:
+            delay_ms = rng.choice([0, 0, 900, 2_500, MOST_DELAY_MS, 40_000, 130_000])
+            at_ms = _unused(now_ms - delay_ms, used)
+            if now_ms - at_ms > MOST_DELAY_MS and not part.is_late(at_ms):
+                at_ms = _unused(now_ms, used)
+            kind = rng.choice(["sale", "sale", "visit"]) if "visit" in case.rules else "sale"
+            region = rng.choice(["eu", "us", None])
+            amount = rng.choice([0.25, 7.5, 33.0, -4.0])
+            event = Event(at_ms, region, amount, f"c{rng.randint(0, 6)}")
+            name = f"{part.number}.{len(part.log)}"
+            part.event(now_ms, kind, event, name if kind == "sale" else None)
+            if kind == "sale":
+                recent.append((kind, event, name))
+    # The last word of every partition, so that all that was open by then closes.
+    for kind in ("sale", "visit") if "visit" in case.rules else ("sale",):
+        event = Event(end_ms, "end", 1.0, "c")
+        part.event(end_ms, kind, event, f"{part.number}.end" if kind == "sale" else None)
+
+
+def _unused(at_ms: int, used: set[int]) -> int:
+    """No two events share an instant: `first` and `last` are then one event each."""
+    while at_ms in used:
+        at_ms -= 1
+    used.add(at_ms)
+    return at_ms
+
+
+def truth(case: Case, history: History) -> dict[Key, tuple[float | None, int]]:
+    """Every window that must be closed at the end, with its value and number of events."""
+    frontier_ms = history.end_ms - LATENESS_MS
+    found: dict[Key, tuple[float | None, int]] = {}
+    for kpi, meaning in case.meaning.items():
+        series: dict[tuple[str | None, ...], list[Event]] = defaultdict(list)
+        for kind, event in history.counted:
+            if kind == meaning.contract and meaning.where(event):
+                series[(event.region,) if meaning.by_region else ()].append(event)
+        for dimensions, events in series.items():
+            first = min(e.at_ms for e in events)
+            # Windows end at multiples of the hop, plus the size; the first holds the first slice.
+            first -= first % case.grain_ms
+            end = first - (first - meaning.size_ms) % meaning.hop_ms + meaning.hop_ms
+            while end <= frontier_ms:
+                inside = [e for e in events if end - meaning.size_ms <= e.at_ms < end]
+                found[kpi, dimensions, end] = (meaning.value(inside), len(inside))
+                end += meaning.hop_ms
+    for kpi, (a, b, combine) in case.derived.items():
+        empty = {name: case.meaning[name].value(()) for name in (a, b)}
+        places = {(d, end) for name, d, end in found if name in (a, b)}
+        for dimensions, end in places:
+            one = found.get((a, dimensions, end), (empty[a], 0))
+            two = found.get((b, dimensions, end), (empty[b], 0))
+            found[kpi, dimensions, end] = (combine(one[0], two[0]), one[1] + two[1])
+    return found

@@ -1,0 +1,273 @@
+"""One simulated run: workers over a broker, a virtual clock, and a seeded choice at every step.
+
+`simulate(seed)` runs a whole history with faults and checks it. The same seed gives the same run.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from dataclasses import dataclass, field
+
+from agent.core.plan import Plan
+from agent.core.results import Outcome
+from tests.core.simulated import same
+from tests.simulation.broker import Broker
+from tests.simulation.cases import CASES, Case, plan_of
+from tests.simulation.history import START_MS, History, history_of, truth
+from tests.simulation.workers import SESSION_MS, IngestSide, MergeSide
+
+MOST_WORKERS = 3
+
+
+@dataclass
+class Worker:
+    """One process. `asleep_until_ms`: stopped, not dead; `heard_ms`: its last heartbeat."""
+
+    ingest: IngestSide
+    merge: MergeSide
+    heard_ms: int
+    asleep_until_ms: int = 0
+    is_member: bool = True
+
+
+@dataclass
+class Faults:
+    """How likely each fault is at a step. All zero: a run in which nothing goes wrong."""
+
+    crash: float = 0.0
+    sleep: float = 0.0
+    join: float = 0.0
+    leave: float = 0.0
+    cut: float = 0.0
+    lost_commit: float = 0.0
+
+    @classmethod
+    def drawn(cls, rng: random.Random) -> Faults:
+        def some(most: float) -> float:
+            return rng.choice([0.0, most / 4, most])
+
+        return cls(some(0.05), some(0.04), some(0.03), some(0.02), some(0.02), some(0.3))
+
+
+@dataclass
+class Run:
+    """A run under way."""
+
+    seed: int
+    rng: random.Random
+    case: Case
+    plan: Plan
+    broker: Broker
+    faults: Faults
+    workers: list[Worker] = field(default_factory=list)
+    orphans: list[list[tuple[int, bytes]]] = field(default_factory=list)
+    generation: int = 0
+    rebalance: bool = True
+    cut_off: dict[int, int] = field(default_factory=dict)
+    crashes: int = 0
+    seen: Counter[str] = field(default_factory=Counter)
+
+    # ---- the group
+
+    def start(self) -> None:
+        """A new process joins."""
+        one = Worker(
+            IngestSide(self.plan, self.broker, self.rng),
+            MergeSide(self.plan, self.broker, self.rng),
+            self.broker.now_ms,
+        )
+        self.workers.append(one)
+        self.rebalance = True
+
+    def coordinate(self) -> None:
+        """Drop members that were silent for too long; share out when the members have changed."""
+        for worker in self.workers:
+            asleep = self.broker.now_ms < worker.asleep_until_ms
+            if not asleep and worker.is_member:
+                worker.heard_ms = self.broker.now_ms
+        for worker in [w for w in self.workers if w.is_member]:
+            if self.broker.now_ms - worker.heard_ms > SESSION_MS:
+                worker.is_member = False
+                self.rebalance = True
+                if worker.asleep_until_ms == DEAD_MS:
+                    self.workers.remove(worker)
+        if self.rebalance:
+            self.share_out()
+
+    def share_out(self) -> None:
+        """Give every partition to one member; the awake give back in good order first."""
+        members = [w for w in self.workers if w.is_member]
+        awake = [w for w in members if self.broker.now_ms >= w.asleep_until_ms]
+        if len(awake) < len(members) or not awake:
+            return  # the group waits for those it still believes in
+        self.rebalance = False
+        for worker in awake:
+            if worker.ingest.reads and self.rng.random() < 0.8:
+                worker.ingest.settle(self.generation)
+            worker.ingest.give_back(list(worker.ingest.reads))
+            worker.ingest.sending, worker.ingest.commits = [], None
+        self.generation += 1
+        self.rng.shuffle(awake)
+        known = self.broker.partitions(self.broker.now_ms)
+        for number, worker in enumerate(awake):
+            worker.ingest.take_on(range(number, known, len(awake)), self.generation)
+            mine = range(number, self.broker.state_partitions, len(awake))
+            worker.merge.take_on(mine, self.generation)
+
+    # ---- faults
+
+    def crash(self, worker: Worker) -> None:
+        """kill -9: what was under way may arrive in part, now or later, or never."""
+        self.crashes += 1
+        keep = self.rng.randint(0, len(worker.ingest.sending))
+        self.orphans.append(worker.ingest.sending[:keep])
+        for p in worker.merge.held:
+            worker.merge.write(p, self.rng.randint(0, 3))
+            worker.merge.tell(p, self.rng.randint(0, 3))
+        worker.asleep_until_ms = DEAD_MS
+        if not worker.is_member:
+            self.workers.remove(worker)
+
+    def harm(self) -> None:
+        """Draw this step's faults."""
+        rng, faults, now = self.rng, self.faults, self.broker.now_ms
+        for worker in self.awake():
+            if rng.random() < faults.crash:
+                self.crash(worker)
+            elif rng.random() < faults.sleep:
+                worker.ingest.sleep()
+                worker.asleep_until_ms = now + rng.choice([2_000, SESSION_MS + 4_000, 60_000])
+            elif rng.random() < faults.leave and len(self.awake()) > 1:
+                worker.ingest.settle(self.generation)
+                self.workers.remove(worker)
+                self.rebalance = True
+        living = len([w for w in self.workers if w.asleep_until_ms != DEAD_MS])
+        if living == 0 or (living < MOST_WORKERS and rng.random() < faults.join):
+            self.start()
+        if rng.random() < faults.cut:
+            self.cut_off[rng.randrange(len(self.broker.history.logs))] = now + 40_000
+        if self.orphans and rng.random() < 0.4:
+            for target, message in self.orphans.pop(rng.randrange(len(self.orphans))):
+                self.broker.frames[target].append(message)
+
+    def awake(self) -> list[Worker]:
+        return [w for w in self.workers if self.broker.now_ms >= w.asleep_until_ms]
+
+    # ---- work
+
+    def work(self, worker: Worker) -> None:
+        """One round of a worker's loop: some of what it could do, in random portions."""
+        rng = self.rng
+        if not worker.is_member and rng.random() < 0.5:
+            self.rejoin(worker)
+            return
+        side = worker.ingest
+        side.tick()
+        cut = frozenset(p for p, until in self.cut_off.items() if until > self.broker.now_ms)
+        if rng.random() < 0.5:
+            side.fetch(cut, rng.choice([2, 10, 1_000]))
+        if rng.random() < 0.6:
+            side.flush()
+        if side.deliver(rng.choice([1, 3, 100])) and rng.random() < 0.9:
+            side.commit(self.generation, rng.random() < self.faults.lost_commit)
+        merge = worker.merge
+        for p in merge.held:
+            if rng.random() < 0.7:
+                merge.apply(p, rng.choice([1, 5, 100]))
+            merge.write(p, rng.choice([0, 1, 3, 100]))
+            merge.tell(p, rng.choice([0, 1, 100]))
+            merge.acknowledge(p, self.generation, rng.random() < self.faults.lost_commit)
+
+    def rejoin(self, worker: Worker) -> None:
+        """A zombie learns what it is and begins a new life."""
+        self.orphans.append(worker.ingest.sending)
+        self.workers.remove(worker)
+        self.start()
+
+    def step(self) -> None:
+        """Let some time pass, with faults, and everybody work."""
+        known = self.broker.partitions(self.broker.now_ms)
+        self.broker.now_ms += self.rng.choice([300, 800, 1_500, 2_500])
+        self.broker.now_ms = min(self.broker.now_ms, self.broker.history.end_ms)
+        if self.broker.partitions(self.broker.now_ms) != known:
+            self.rebalance = True
+        self.harm()
+        self.coordinate()
+        for worker in self.awake():
+            self.work(worker)
+
+    def finish(self) -> None:
+        """Time stands still, faults end, and the work is done to its end."""
+        for frames in self.orphans:
+            for target, message in frames:
+                self.broker.frames[target].append(message)
+        self.workers.clear()
+        self.start()
+        self.share_out()
+        worker = self.workers[0]
+        worker.ingest.tick()
+        worker.ingest.fetch(frozenset())
+        worker.ingest.settle(self.generation)
+        for p in worker.merge.held:
+            worker.merge.apply(p, 1_000_000)
+            worker.merge.write(p, 1_000_000)
+            worker.merge.tell(p, 1_000_000)
+            worker.merge.acknowledge(p, self.generation)
+
+
+DEAD_MS = 1 << 62
+
+
+def new_run(seed: int, faults: Faults | None = None) -> Run:
+    """A run of a seed, with its own faults or those given."""
+    rng = random.Random(seed)
+    number = rng.randrange(len(CASES))
+    history = history_of(rng, CASES[number])
+    broker = Broker(history, rng.choice([1, 2, 3]), START_MS)
+    drawn = Faults.drawn(rng)
+    return Run(
+        seed, rng, CASES[number], plan_of(number), broker, drawn if faults is None else faults
+    )
+
+
+def simulate(seed: int) -> Run:
+    """Run a seed and check it; raises AssertionError where an invariant does not hold."""
+    run = new_run(seed)
+    for _ in range(run.rng.randint(1, MOST_WORKERS)):
+        run.start()
+    while run.broker.now_ms < run.broker.history.end_ms:
+        run.step()
+    run.finish()
+    check(run)
+    return run
+
+
+def check(run: Run) -> None:
+    """The invariants: see docs/exactness.md."""
+    history: History = run.broker.history
+    expected = truth(run.case, history)
+    found = run.broker.windows()
+    missing = sorted(expected.keys() - found.keys(), key=repr)
+    assert not missing, f"{len(missing)} windows missing: {missing[:3]}"
+    extra = sorted(found.keys() - expected.keys(), key=repr)
+    assert not extra, f"{len(extra)} windows that are none: {[(k, found[k]) for k in extra[:3]]}"
+    wrong = [(k, found[k], v) for k, v in expected.items() if not same(found[k], v)]
+    assert not wrong, f"{len(wrong)} windows wrong (found, expected): {wrong[:3]}"
+    transitions, wanted = run.broker.transitions(), straight(run).transitions()
+    assert transitions == wanted, sorted(transitions.items() ^ wanted.items(), key=repr)[:6]
+    verdicts: Counter[Outcome] = history.outcomes
+    short = verdicts - run.broker.outcomes
+    assert not short, f"records without an outcome: {short}"
+    if not (run.faults.crash or run.faults.sleep):
+        # A worker that died ahead of its last commit has told what its successor tells over: only
+        # where nobody died does every partial that comes to a sealed slice mean a late record.
+        assert run.broker.late_partials == 0, f"{run.broker.late_partials} partials told late"
+
+
+def straight(run: Run) -> Broker:
+    """The same history with no faults: one worker reads everything at once."""
+    broker = Broker(run.broker.history, run.broker.state_partitions, run.broker.now_ms)
+    calm = Run(run.seed, random.Random(0), run.case, run.plan, broker, Faults())
+    calm.finish()
+    return broker

@@ -1,0 +1,47 @@
+"""A few hundred seconds of simulated trouble; `make simulate` does thousands of runs."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.simulation.simulation import Faults, check, new_run, simulate
+
+RUNS = 24
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "seed" in metafunc.fixturenames:
+        asked = metafunc.config.getoption("--seed", default=None)
+        runs = metafunc.config.getoption("--runs", default=None) or RUNS
+        metafunc.parametrize("seed", range(runs) if asked is None else [asked])
+
+
+def test_whatever_goes_wrong_the_figures_are_exact(seed: int) -> None:
+    simulate(seed)
+
+
+def test_the_same_seed_gives_the_same_run() -> None:
+    one, two = simulate(3), simulate(3)
+    assert one.broker.told == two.broker.told
+    assert one.broker.frames == two.broker.frames
+
+
+def test_without_faults_nothing_is_told_twice() -> None:
+    for seed in range(4):
+        run = new_run(seed, Faults())
+        run.broker.history.added_ms = 0  # no partition is added, so nobody gives any back
+        run.start()
+        while run.broker.now_ms < run.broker.history.end_ms:
+            run.step()
+        for worker in run.workers:
+            worker.ingest.fetch(frozenset())
+            worker.ingest.settle(run.generation)
+            for p in worker.merge.held:
+                for _ in range(2):  # a round may be under way
+                    worker.merge.apply(p, 1_000_000)
+                    worker.merge.write(p, 1_000_000)
+                    worker.merge.tell(p, 1_000_000)
+                    worker.merge.acknowledge(p, run.generation)
+        check(run)
+        assert len(run.broker.told) == len(run.broker.windows()) + len(run.broker.transitions())
+        assert run.broker.outcomes == run.broker.history.outcomes

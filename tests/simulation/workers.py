@@ -1,0 +1,227 @@
+"""A worker of the simulation: the order of work of `agent.kafka`, one small step at a time.
+
+Every method ends where a crash, a sleep or a rebalance may come, so the driver can cut the work
+between any two of them. A step of one that has lost its partitions without knowing is a zombie's.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+from aiokafka import TopicPartition
+
+from agent.core.decode import Batch
+from agent.core.fold import Commit, Folder, Resume
+from agent.core.merge import Merger
+from agent.core.plan import Plan
+from agent.core.results import Closings
+from agent.kafka.quiet import QuietWatch
+from tests.simulation.broker import Broker, Told, items
+from tests.simulation.cases import TOPIC
+
+SESSION_MS = 10_000
+METADATA_MS = 500
+
+
+class IngestSide:
+    """Stage 1 of a worker: fetch, fold, flush, deliver, commit, in the order of `kafka.ingest`."""
+
+    def __init__(self, plan: Plan, broker: Broker, rng: random.Random) -> None:
+        self.broker, self.rng = broker, rng
+        self.folder = Folder(plan, TOPIC, broker.state_partitions)
+        self.quiet = QuietWatch(SESSION_MS / 1000)
+        self.reads: dict[int, int] = {}
+        self.ends: dict[int, tuple[int, int]] = {}  # by partition: log's end, when it was seen
+        self.stale_ends: dict[int, int] = {}  # answers that came before a sleep
+        self.sending: list[tuple[int, bytes]] = []
+        self.commits: dict[int, Commit] | None = None
+        self.folded_alone = True
+        self.generation = 0
+
+    def take_on(self, partitions: Iterable[int], generation: int) -> None:
+        """Go on with partitions from what is committed."""
+        self.generation = generation
+        for p in partitions:
+            commit = self.broker.commits.get(p)
+            resume = Resume.parse(commit.offset, commit.metadata) if commit else None
+            self.folder.assign(p, resume)
+            self.reads[p] = resume.offset if resume else 0
+            self.quiet.begin(_tp(p), self.broker.now_ms)
+        self.quiet.alive(self.broker.now_ms / 1000)
+
+    def give_back(self, partitions: Iterable[int]) -> None:
+        """Forget partitions."""
+        for p in partitions:
+            self.folder.revoke(p)
+            self.quiet.forget(_tp(p))
+            del self.reads[p]
+            self.ends.pop(p, None)
+
+    def sleep(self) -> None:
+        """Fetches that were answered before a sleep are processed after it, as if fresh."""
+        if self.rng.random() < 0.5:
+            self.stale_ends = {p: self.broker.end(p, self.broker.now_ms) for p in self.reads}
+
+    def tick(self) -> None:
+        """One round of the loop, as the quiet sees it."""
+        self.quiet.tick(self.broker.now_ms / 1000, self.broker.now_ms)
+
+    def fetch(self, cut_off: frozenset[int], most: int = 1_000_000) -> None:
+        """Read what is there (up to `most` a partition) and fold it; `cut_off` can't be reached."""
+        values: list[bytes] = []
+        places: list[tuple[int, int, int]] = []
+        now = self.broker.now_ms
+        for p, begin in sorted(self.reads.items()):
+            if p in cut_off:
+                continue
+            end = self.stale_ends.get(p, self.broker.end(p, now))
+            self.ends[p] = (end, now)
+            chunk = self.broker.history.logs[p][begin : min(end, begin + most)]
+            if chunk:
+                values += [r.value for r in chunk]
+                places += [(p, begin + i, r.appended_ms) for i, r in enumerate(chunk)]
+                self.reads[p] = begin + len(chunk)
+                self.quiet.fetched(_tp(p), now)
+        self.stale_ends = {}
+        if values:
+            self._fold(values, places)
+
+    def _fold(self, values: list[bytes], places: list[tuple[int, int, int]]) -> None:
+        told = {p: self.folder.sources[p].told for p in self.reads}
+        partitions, offsets, times = zip(*places, strict=True)
+        added = self.folder.add(
+            Batch(
+                TOPIC,
+                values,
+                np.array(partitions, np.int32),
+                np.array(offsets, np.int64),
+                np.array(times, np.int64),
+            )
+        )
+        verdicts = self.broker.history.verdicts
+        expected = [verdicts[p][o] for p, o, _ in places if o >= told[p]]
+        counts = dict.fromkeys(expected, 0)
+        for (outcome, _, _), number in added.counts.items():
+            counts[outcome] = counts.get(outcome, 0) + number
+            self.broker.outcomes[outcome] += number
+        wanted = {outcome: expected.count(outcome) for outcome in expected}
+        assert counts == wanted, f"outcomes {counts}, by the log {wanted}"
+
+    def flush(self) -> None:
+        """Make frames, unless the last ones are still under way."""
+        if self.commits is not None:
+            return
+        quiet: dict[int, int | None] = {}
+        for p in self.reads:
+            end, seen_ms = self.ends.get(p, (1 << 60, 0))
+            quiet[p] = self.quiet.quiet_ms(_tp(p), seen_ms if self.reads[p] >= end else None)
+        now = self.broker.now_ms
+        count = self.broker.partitions(now - METADATA_MS)
+        self.sending = self.folder.flush(now, quiet, count)
+        self.commits = self.folder.commits()
+
+    def deliver(self, most: int) -> bool:
+        """Let some frames reach the log, now and then twice, as a producer that never heard of
+        the first time sends them; True once all are there."""
+        batch, self.sending = self.sending[:most], self.sending[most:]
+        for target, message in batch:
+            self.broker.frames[target].append(message)
+        if batch and self.rng.random() < 0.05:
+            for target, message in batch:
+                self.broker.frames[target].append(message)
+        return not self.sending
+
+    def commit(self, generation: int, lost: bool = False) -> None:
+        """Commit what was delivered; the group refuses a member that it has dropped."""
+        if self.commits is not None and not self.sending:
+            if self.generation == generation:
+                if not lost:
+                    self.broker.commits.update(self.commits)
+                self.quiet.alive(self.broker.now_ms / 1000)
+            self.commits = None
+
+    def settle(self, generation: int) -> None:
+        """Flush, deliver and commit everything now."""
+        for _ in range(2):
+            self.deliver(1_000_000)
+            self.commit(generation)
+            self.flush()
+        self.deliver(1_000_000)
+        self.commit(generation)
+
+
+@dataclass
+class Held:
+    """One state partition held by a worker, and the round under way."""
+
+    merger: Merger
+    read: int
+    generation: int
+    closings: list[Closings] = field(default_factory=list)
+    rows: list[tuple[bytes, bytes | None]] = field(default_factory=list)
+    telling: list[Told] = field(default_factory=list)
+    needed: int | None = None
+    high: int = -1
+
+
+class MergeSide:
+    """Stage 2 of a worker: apply, write rows, tell, acknowledge, in the order of `kafka.app`."""
+
+    def __init__(self, plan: Plan, broker: Broker, rng: random.Random) -> None:
+        self.plan, self.broker, self.rng = plan, broker, rng
+        self.held: dict[int, Held] = {}
+
+    def take_on(self, partitions: Iterable[int], generation: int) -> None:
+        """Build the mergers anew from the table."""
+        self.held = {}
+        for p in partitions:
+            merger = Merger(self.plan, p, self.broker.state_partitions)
+            merger.restore(self.broker.rows(p))
+            self.held[p] = Held(merger, self.broker.positions.get(p, 0), generation)
+
+    def apply(self, partition: int, most: int) -> None:
+        """Apply some frames, unless a round is under way."""
+        held = self.held[partition]
+        log = self.broker.frames[partition]
+        if held.needed is not None or held.read >= len(log):
+            return
+        stop = min(len(log), held.read + most)
+        for position in range(held.read, stop):
+            closings = held.merger.apply(log[position], position)
+            held.high = position
+            if closings:
+                self.broker.late_partials += closings.late
+                held.closings.append(closings)
+        held.read = stop
+        held.needed = held.merger.needed_position()
+        held.rows = held.merger.dirty_rows()
+        held.telling = items(held.closings, self.rng)
+        held.closings = []
+
+    def write(self, partition: int, most: int) -> None:
+        """Let some rows of the round reach the changelog."""
+        held = self.held[partition]
+        batch, held.rows = held.rows[:most], held.rows[most:]
+        self.broker.changelog[partition] += [(key, held.high, row) for key, row in batch]
+
+    def tell(self, partition: int, most: int) -> None:
+        """Tell the world some of what the round brought, once all rows are written."""
+        held = self.held[partition]
+        if not held.rows:
+            self.broker.told += held.telling[:most]
+            del held.telling[:most]
+
+    def acknowledge(self, partition: int, generation: int, lost: bool = False) -> None:
+        """Commit the position once all is told; the group refuses a zombie's."""
+        held = self.held[partition]
+        if held.needed is not None and not held.rows and not held.telling:
+            if held.generation == generation and not lost:
+                self.broker.positions[partition] = held.needed
+            held.needed = None
+
+
+def _tp(partition: int) -> TopicPartition:
+    return TopicPartition(TOPIC, partition)
