@@ -3,7 +3,9 @@
 Quiet is only what a broker's answer proves: a fetch that was answered after the quiet began and
 found the position at the log's end. A worker that slept (a stopped process, a suspended machine)
 first answers from buffers filled before the sleep: what it learns then is no proof, so the quiet
-begins anew when it wakes. A worker that may have lost its membership says nothing about quiet.
+begins anew when it wakes. The same holds when no answer came for a while: producers were cut off
+from the brokers too, and need `idle_after` to send what they hold. A worker that may have lost its
+membership says nothing about quiet.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ class QuietWatch:
     def __init__(self, session_timeout_seconds: float) -> None:
         self._session_seconds = session_timeout_seconds
         self._since_ms: dict[TopicPartition, int] = {}
+        self._asked: dict[TopicPartition, tuple[int, int]] = {}  # last asked at, answered at (ms)
         self._alive_at: float | None = None
         self._tick: tuple[float, int] | None = None
 
@@ -34,6 +37,7 @@ class QuietWatch:
     def forget(self, tp: TopicPartition) -> None:
         """A partition given back."""
         self._since_ms.pop(tp, None)
+        self._asked.pop(tp, None)
 
     def alive(self, monotonic_seconds: float) -> None:
         """The group has just accepted this member's commit or given it partitions."""
@@ -59,9 +63,15 @@ class QuietWatch:
             return None
         if self._alive_at is None or self._tick is None:
             return None
+        now_ms = self._tick[1]
+        asked_ms, answered_ms = self._asked.get(tp, (now_ms, end_seen_at_ms))
+        self._asked[tp] = (now_ms, end_seen_at_ms)
+        silent_ms = end_seen_at_ms - answered_ms - (now_ms - asked_ms)
+        if silent_ms > STALL_SECONDS * 1000:
+            since = self._since_ms[tp] = end_seen_at_ms
         if self._tick[0] - self._alive_at > self._session_seconds:
             return None
-        if self._tick[1] - end_seen_at_ms > STALL_SECONDS * 1000:
+        if now_ms - end_seen_at_ms > STALL_SECONDS * 1000:
             # The partition can't be reached: who knows what has come since.
             return None
         return end_seen_at_ms - since

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
 from agent.core import encode
@@ -173,12 +173,15 @@ class CompanyView:
                 await asyncio.sleep(RETRY_SECONDS)
 
     async def _read(self) -> None:
+        # Without a group, a consumer reads all partitions.
         consumer = AIOKafkaConsumer(
-            **connection(self._settings), enable_auto_commit=False, auto_offset_reset="earliest"
+            self._topic,
+            **connection(self._settings),
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
         )
         try:
             await consumer.start()
-            await self._assign(consumer)
             while True:
                 fetched = await consumer.getmany(timeout_ms=POLL_MS, max_records=5_000)
                 for records in fetched.values():
@@ -191,19 +194,11 @@ class CompanyView:
         finally:
             await consumer.stop()
 
-    async def _assign(self, consumer: AIOKafkaConsumer) -> None:
-        while not (partitions := consumer.partitions_for_topic(self._topic)):
-            await consumer.topics()
-            partitions = consumer.partitions_for_topic(self._topic)
-            if partitions:
-                break
-            await asyncio.sleep(0.5)
-        tps = [TopicPartition(self._topic, p) for p in sorted(partitions)]
-        consumer.assign(tps)
-        await consumer.seek_to_beginning(*tps)
-
     async def _at_end(self, consumer: AIOKafkaConsumer) -> bool:
-        ends = await consumer.end_offsets(list(consumer.assignment()))
+        assigned = list(consumer.assignment())
+        if not assigned:
+            return False
+        ends = await consumer.end_offsets(assigned)
         for tp, end in ends.items():
             if await consumer.position(tp) < end:
                 return False

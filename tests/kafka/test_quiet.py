@@ -1,0 +1,112 @@
+"""When a partition may be called quiet."""
+
+from __future__ import annotations
+
+from aiokafka import TopicPartition
+
+from agent.kafka.quiet import QuietWatch
+
+TP = TopicPartition("orders", 0)
+SESSION_SECONDS = 15.0
+
+
+def watch_at(seconds: float, watch: QuietWatch | None = None) -> QuietWatch:
+    """A watch whose loop has turned every second up to then, and whose membership is alive."""
+    watch = watch or QuietWatch(SESSION_SECONDS)
+    for second in range(int(seconds) + 1):
+        watch.tick(second, second * 1000)
+    watch.alive(seconds)
+    return watch
+
+
+def test_quiet_is_as_long_as_the_answers_prove() -> None:
+    watch = QuietWatch(SESSION_SECONDS)
+    watch.fetched(TP, 2_000)
+    watch_at(10, watch)
+    assert watch.quiet_ms(TP, 9_500) == 7_500
+
+
+def test_an_answer_from_before_the_last_record_proves_nothing() -> None:
+    watch = watch_at(10)
+    watch.fetched(TP, 9_000)
+    assert watch.quiet_ms(TP, 8_999) is None
+
+
+def test_a_partition_that_is_not_at_its_end_is_not_quiet() -> None:
+    watch = watch_at(10)
+    watch.fetched(TP, 2_000)
+    assert watch.quiet_ms(TP, None) is None
+
+
+def test_an_empty_partition_is_quiet_from_when_it_was_taken_on() -> None:
+    watch = QuietWatch(SESSION_SECONDS)
+    watch.begin(TP, 1_000)
+    watch_at(5, watch)
+    assert watch.quiet_ms(TP, 5_000) == 4_000
+
+
+def test_a_worker_that_slept_begins_its_quiet_anew() -> None:
+    watch = QuietWatch(SESSION_SECONDS)
+    watch.fetched(TP, 2_000)
+    watch_at(5, watch)
+    watch.tick(65, 65_000)
+    watch.alive(65)
+    assert watch.quiet_ms(TP, 65_200) == 200
+
+
+def test_a_suspended_machine_is_noticed_though_its_monotonic_clock_stood_still() -> None:
+    watch = QuietWatch(SESSION_SECONDS)
+    watch.fetched(TP, 2_000)
+    watch_at(5, watch)
+    watch.tick(5.1, 65_000)
+    watch.alive(5.1)
+    assert watch.quiet_ms(TP, 65_200) == 200
+
+
+def test_a_worker_that_may_have_lost_its_membership_says_nothing() -> None:
+    watch = QuietWatch(SESSION_SECONDS)
+    watch.fetched(TP, 1_000)
+    watch_at(2, watch)
+    for second in range(3, 19):
+        watch.tick(second, second * 1000)
+    assert watch.quiet_ms(TP, 18_000) is None
+
+
+def test_a_partition_given_back_is_forgotten() -> None:
+    watch = watch_at(10)
+    watch.fetched(TP, 2_000)
+    watch.forget(TP)
+    assert watch.quiet_ms(TP, 9_000) is None
+
+
+def test_an_answer_of_long_ago_proves_nothing_of_now() -> None:
+    """The partition's leader is out of reach while others are not."""
+    watch = QuietWatch(SESSION_SECONDS)
+    watch.fetched(TP, 2_000)
+    watch_at(10, watch)
+    assert watch.quiet_ms(TP, 6_900) is None
+    assert watch.quiet_ms(TP, 7_000) == 5_000
+
+
+def test_quiet_begins_anew_when_answers_come_again() -> None:
+    """Producers were cut off too: what they hold must not come to closed windows."""
+    watch = QuietWatch(SESSION_SECONDS)
+    watch.fetched(TP, 2_000)
+    for second in range(30):
+        watch.tick(second, second * 1000)
+        watch.alive(second)
+        watch.quiet_ms(TP, min(second * 1000, 5_000))
+    watch.tick(30, 30_000)
+    assert watch.quiet_ms(TP, 29_900) == 0
+    watch.tick(31, 31_000)
+    assert watch.quiet_ms(TP, 30_900) == 1_000
+
+
+def test_asking_seldom_makes_no_quiet_shorter() -> None:
+    watch = QuietWatch(SESSION_SECONDS)
+    watch.fetched(TP, 0)
+    for second in range(100):
+        watch.tick(second, second * 1000)
+        watch.alive(second)
+        if second % 40 == 0:
+            assert watch.quiet_ms(TP, second * 1000) == second * 1000
