@@ -113,14 +113,25 @@ class Judge:
         return out
 
     def silence(
-        self, rules: Iterable[AbsenceRule], series: Series, last_event_ms: int, frontier_ms: int
+        self,
+        rules: Iterable[AbsenceRule],
+        series: Series,
+        last_event_ms: int,
+        frontier_ms: int,
+        first_event_ms: int | None = None,
     ) -> list[Transition]:
         """Judge how long a series, or the KPI as a whole, was silent; the series is changed."""
         out: list[Transition] = []
         for rule in rules:
             state = series.absences.get(rule.name, core_rules.NEVER_SEEN)
             after, transitions = core_rules.step_absence(
-                rule, self.kpi.name, series.dimensions or (), state, last_event_ms, frontier_ms
+                rule,
+                self.kpi.name,
+                series.dimensions or (),
+                state,
+                last_event_ms,
+                frontier_ms,
+                first_event_ms,
             )
             if after != state:
                 series.absences[rule.name] = after

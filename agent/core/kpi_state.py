@@ -131,11 +131,12 @@ class BaseState:
             if not is_end and not self.judge.current_rules:
                 continue
             for series in list(self.series.values()):
+                # Before closing, which drops the panes that no later window needs.
+                if self.judge.current_rules and instant > series.judged_ms:
+                    self._judge_at(series, instant, work)
                 if is_end and instant > series.closed_ms:
                     self._close_at(series, instant, work)
                     step.changed.add(series.dimensions or ())
-                if self.judge.current_rules and instant > series.judged_ms:
-                    self._judge_at(series, instant, work)
             if is_end:
                 self._expire(instant, step)
         self._tell(work, step)
@@ -187,7 +188,9 @@ class BaseState:
             series.panes[pane] = state if known is None else merge(known, state)
             series.sealed_ms = end
             if self.judge.series_absences and state[0]:
-                step.transitions += self.judge.silence(self.judge.series_absences, series, end, end)
+                step.transitions += self.judge.silence(
+                    self.judge.series_absences, series, end, end, start
+                )
             if state[0]:
                 series.last_event_ms = end
             step.changed.add(dimensions)

@@ -308,7 +308,7 @@ class KpiWatch:
             if self.series is None:
                 self.series = born(self.state.kpi.name, self.state.kpi.fingerprint, None, start)
             if end > self.series.last_event_ms:
-                out += judge.silence(judge.kpi_absences, self.series, end, end)
+                out += judge.silence(judge.kpi_absences, self.series, end, end, start)
                 self.series.last_event_ms = end
                 self.changed = True
         if self.series is not None:

@@ -10,24 +10,8 @@ from tests.scenarios.scenario import in_words, read, run
 
 FILES = sorted(Path(__file__).parent.glob("*.yaml"))
 
-SLICES = "a slice with events counts only by its end, so silence seems longer than it was"
-DROPPED = "a window is judged as current after the panes that it needs were dropped"
-DEFECTS = {
-    "absence_between_slices": SLICES,
-    "absence_of_a_kpi": SLICES,
-    "absence_of_a_series": SLICES,
-    "current_value": DROPPED,
-}
-"""Scenarios that do not come out yet, and why."""
 
-
-def _param(path: Path) -> object:
-    defect = DEFECTS.get(path.stem)
-    marks = [pytest.mark.xfail(reason=defect, strict=True)] if defect else []
-    return pytest.param(path, id=path.stem, marks=marks)
-
-
-@pytest.mark.parametrize("path", [_param(path) for path in FILES])
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 @pytest.mark.parametrize(
     ("one_by_one", "state_partitions"),
     [(False, 1), (True, 1), (True, 3)],
