@@ -19,11 +19,13 @@ class DerivedState:
         self.judge = Judge(plan, kpi)
         self.series: dict[Dimensions, Series] = {}
         self.frontier_ms: int | None = None
+        self.touched: set[Dimensions] = set()
         self._kept = kept
 
     def restore(self, series: Series) -> None:
         """Take on a series from its row."""
         self.series[series.dimensions or ()] = series
+        self.touched.add(series.dimensions or ())
 
     def advance(self, inputs: Sequence[KpiState]) -> Step:
         """Close every window that all inputs have closed."""
@@ -77,8 +79,13 @@ class DerivedState:
         return series
 
     def _expire(self, inputs: Sequence[KpiState], step: Step) -> None:
-        """Forget a series when no input has it any more."""
-        for dimensions in [d for d in self.series if not any(d in i.series for i in inputs)]:
+        """Forget a series when no input has it any more.
+
+        After a restart an input may not have it yet: its frames are still read again.
+        """
+        oldest = (self.frontier_ms or 0) - max(i.kpi.expire_after_ms for i in inputs)
+        old = [d for d, series in self.series.items() if series.last_event_ms < oldest]
+        for dimensions in [d for d in old if not any(d in i.series for i in inputs)]:
             step.transitions += self.judge.farewell(self.series.pop(dimensions))
             step.expired.add(dimensions)
 
