@@ -60,6 +60,8 @@ class BaseState:
         self._most_series = most_series
         self._kept = kept  # whether KPIs over this one wait for its windows
         self._next_end_ms: int | None = None
+        self._newest_pane: int | None = None
+        self.touched: set[Dimensions] = set()  # series whose view is old
 
     # --- partials in -----------------------------------------------------------------------
 
@@ -92,6 +94,7 @@ class BaseState:
                 of_slice = self._slices[start] = {}
                 self.first_positions.setdefault(start, position)
             of_slice.setdefault(home, {})[source, series] = state
+            self.touched.add(home)
         return late
 
     def _admit(self, dimensions: Dimensions, at_ms: int) -> Dimensions:
@@ -177,6 +180,8 @@ class BaseState:
         pane = self.kpi.window.pane_start(start)
         end = start + self.kpi.slice_ms
         self.first_positions.pop(start, None)
+        if self._newest_pane is None or pane > self._newest_pane:
+            self._newest_pane = pane
         for dimensions, partials in self._slices.pop(start).items():
             series = self.series.get(dimensions)
             if series is None:
@@ -282,30 +287,48 @@ class BaseState:
         """The value of a window without events."""
         return self.judge.values([(self._aggregator.empty(), None)])[0]
 
-    def open_windows(self, ends: Iterable[int]) -> list[WindowValue]:
+    def open_windows(
+        self, ends: Iterable[int], only: Iterable[Dimensions] | None = None
+    ) -> list[WindowValue]:
         """The windows with these ends as they stand now, unsealed slices included; only those
-        that hold rows."""
+        that hold rows, and only of some series if these are named."""
         windows: list[WindowValue] = []
         pairs: list[Pair] = []
+        wanted = self.series if only is None else [d for d in only if d in self.series]
         for end in ends:
             start = self.kpi.window.start_of(end)
-            loose = self._unsealed(start, end)
+            now = self._unsealed(start, end)
             before = self._unsealed(previous_start(self.kpi.window, end), start)
-            for dimensions, series in self.series.items():
+            for dimensions in wanted:
+                series = self.series[dimensions]
                 if end <= series.closed_ms:
                     continue
                 sealed, previous = self._pair(series, start, end)
-                state = self._joined(sealed, loose.get(dimensions, ()))
+                state = self._joined(sealed, dimensions, now)
                 if not state[0]:
                     continue
                 if previous is not None:
-                    previous = self._joined(previous, before.get(dimensions, ()))
+                    previous = self._joined(previous, dimensions, before)
                 pairs.append((state, previous))
                 windows.append(
                     WindowValue(self.kpi.name, dimensions, start, end, None, state[0], open=True)
                 )
         values = self.judge.values(pairs)
         return [_valued(w, value) for w, value in zip(windows, values, strict=True)]
+
+    def current_end(self) -> int | None:
+        """The end of the window that a reader calls the current one: the earliest-ending one that
+        ends after the watermark and holds rows, else the one that waits for late events."""
+        newest = max(self._slices, default=None)
+        if self._newest_pane is not None:
+            newest = max(self._newest_pane, newest or self._newest_pane)
+        if newest is None:
+            return None
+        window = self.kpi.window
+        if self.frontier_ms is None:
+            return window.first_end_after(newest)
+        end = window.first_end_after(self.frontier_ms + self.kpi.lateness_ms)
+        return end if newest >= window.start_of(end) else window.last_end_over(newest)
 
     def open_ends(self) -> list[int]:
         """The ends of all windows that hold rows and are not closed, ascending."""
@@ -318,16 +341,21 @@ class BaseState:
             ends.update(ends_between(window, start, window.last_end_over(start)))
         return sorted(e for e in ends if self.frontier_ms is None or e > self.frontier_ms)
 
-    def _unsealed(self, start: int, end: int) -> dict[Dimensions, list[State]]:
-        found: dict[Dimensions, list[State]] = {}
-        for at, of_slice in self._slices.items():
-            if start <= at < end:
-                for dimensions, partials in of_slice.items():
-                    found.setdefault(dimensions, []).extend(partials.values())
-        return found
+    def _unsealed(self, start: int, end: int) -> list[dict[Dimensions, dict[Source, State]]]:
+        return [of_slice for at, of_slice in self._slices.items() if start <= at < end]
 
-    def _joined(self, state: State, others: Iterable[State]) -> State:
-        return self._aggregator.merge_all([state, *others])
+    def _joined(
+        self,
+        state: State,
+        dimensions: Dimensions,
+        slices: Iterable[dict[Dimensions, dict[Source, State]]],
+    ) -> State:
+        """A sealed state with what unsealed slices hold of a series."""
+        loose = [s for of_slice in slices for s in of_slice.get(dimensions, _NONE).values()]
+        return self._aggregator.merge_all([state, *loose]) if loose else state
+
+
+_NONE: dict[Source, State] = {}
 
 
 def _valued(window: WindowValue, value: float | None) -> WindowValue:

@@ -11,7 +11,7 @@ may have come before the telling was done; consumers drop repeated keys.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import TypeVar
 
 import msgspec
@@ -22,6 +22,7 @@ from agent.core.kpi_state import BaseState, Step
 from agent.core.plan import Contract, Dimensions, Kpi, Plan
 from agent.core.results import Closings, SeriesView, TargetStatus, Transition, WindowValue
 from agent.core.series import Series, born, read_row, row_bytes, row_key
+from agent.core.views import Views, view_of
 from agent.core.watermark import TopicSources
 
 RowId = tuple[str, Dimensions | None]
@@ -43,6 +44,7 @@ class Merger:
         self.states: dict[str, KpiState] = {
             name: self._state(kpi, name in inputs) for name, kpi in plan.kpis.items()
         }
+        self._views = Views(self.states)
         self._order = {name: i for i, name in enumerate(plan.kpis)}
         self._watched = {
             name: KpiWatch(state)
@@ -139,6 +141,8 @@ class Merger:
     def _mark(self, row: RowId) -> Told:
         self._gone.discard(row)
         self._expired.discard(row)
+        if row[1] is not None:
+            self.states[row[0]].touched.add(row[1])
         return self._dirty.setdefault(row, ([], [], []))
 
     # --- frames ----------------------------------------------------------------------------
@@ -248,39 +252,23 @@ class Merger:
 
     def views(self) -> list[SeriesView]:
         """Every series held here, with its open window as it stands; and, with `dimensions` None,
-        the phases of what is watched of a KPI as a whole."""
-        current = self.open_windows(latest=True)
-        out = []
-        for name, state in self.states.items():
-            standing = {w.dimensions: w for w in current.get(name, ())}
-            for dimensions, series in state.series.items():
-                out.append(_view(state, series, standing.get(dimensions)))
-        for watch in self._watched.values():
-            if watch.series is not None:
-                out.append(_view(watch.state, watch.series, None))
-        return out
+        the phases of what is watched of a KPI as a whole. A view that did not change is the same
+        object as before."""
+        watched = [w for w in self._watched.values() if w.series is not None]
+        return self._views.read() + [view_of(w.state, w.series, None) for w in watched if w.series]
 
-    def open_windows(self, latest: bool = False) -> dict[str, list[WindowValue]]:
-        """The windows not yet closed that hold rows, by KPI; `latest`: of each series only the
-        earliest-ending one that ends after the watermark."""
+    def open_windows(self) -> dict[str, list[WindowValue]]:
+        """The windows not yet closed that hold rows, by KPI."""
         out: dict[str, list[WindowValue]] = {}
         for name, state in self.states.items():
             if isinstance(state, BaseState):
-                ends = state.open_ends()
-                out[name] = state.open_windows(self._latest(state, ends) if latest else ends)
+                out[name] = state.open_windows(state.open_ends())
             else:
                 inputs = [self.states[i] for i in state.kpi.inputs]
                 out[name] = state.open_windows(
                     [out[i] for i in state.kpi.inputs], [i.empty_value() for i in inputs]
                 )
         return out
-
-    def _latest(self, state: BaseState, ends: list[int]) -> list[int]:
-        """The end of the window that a reader calls the current one."""
-        if state.frontier_ms is None:
-            return ends[-1:]
-        watermark = state.frontier_ms + state.kpi.lateness_ms
-        return [end for end in ends if end > watermark][:1] or ends[-1:]
 
 
 class KpiWatch:
@@ -318,21 +306,6 @@ class KpiWatch:
             out += found
             self.changed = self.changed or bool(found)
         return out
-
-
-def _view(state: KpiState, series: Series, current: WindowValue | None) -> SeriesView:
-    phases: Mapping[tuple[str, str], object] = state.judge.phases(series)
-    dimensions = series.dimensions or ()
-    return SeriesView(
-        state.kpi.name,
-        series.dimensions,
-        series.closed,
-        current,
-        state.judge.target(dimensions) if series.dimensions is not None else None,
-        series.status,
-        tuple((end, value) for end, value, _ in series.history),
-        dict(phases),  # type: ignore[arg-type]
-    )
 
 
 def _joined(first: Closings, second: Closings) -> Closings:

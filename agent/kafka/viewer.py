@@ -248,7 +248,7 @@ class BoardWriter:
         """Write what changed; series whose window closed or whose alerts changed go first."""
         views = {series_key(v.kpi, v.dimensions): v for v in self._views()}
         rows: dict[bytes, bytes | None] = dict(self._alerts)
-        changed = [key for key, view in views.items() if self._written.get(key) != view]
+        changed = [key for key, view in views.items() if self._written.get(key) is not view]
         changed.sort(key=lambda key: _only_current_changed(self._written.get(key), views[key]))
         for key in changed[:MOST_ROWS_A_TICK]:
             rows[key] = to_row(views[key])

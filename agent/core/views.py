@@ -1,0 +1,98 @@
+"""What a board or a scrape sees of the series held here, at the cost of what changed since.
+
+A scrape of many series must not compute what it computed before: the open window of a series is
+worked out anew when its partials changed or another window became the current one, its view when
+that or its closed state changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from itertools import chain
+
+from agent.core.derived_state import DerivedState, KpiState
+from agent.core.kpi_state import BaseState
+from agent.core.plan import Dimensions
+from agent.core.results import AlertPhase, SeriesView, WindowValue
+from agent.core.series import Series
+
+
+class Views:
+    """The views of all series of some KPIs, in dependency order as the plan has them."""
+
+    def __init__(self, states: Mapping[str, KpiState]) -> None:
+        self._states = states
+        self._views: dict[str, dict[Dimensions, SeriesView]] = {name: {} for name in states}
+        self._current: dict[str, dict[Dimensions, WindowValue]] = {name: {} for name in states}
+        self._ends: dict[str, int | None] = dict.fromkeys(states)
+
+    def read(self) -> list[SeriesView]:
+        """Every series; a view that did not change is the same object as before."""
+        changed: dict[str, set[Dimensions]] = {}
+        for name, state in self._states.items():
+            if isinstance(state, BaseState):
+                changed[name] = self._look(name, state)
+            else:
+                changed[name] = self._derive(name, state, [changed[i] for i in state.kpi.inputs])
+            self._renew(name, state, changed[name] | state.touched)
+            state.touched = set()
+        return list(chain.from_iterable(views.values() for views in self._views.values()))
+
+    def _look(self, name: str, state: BaseState) -> set[Dimensions]:
+        """Work out the open windows that are not what they were; whose they are."""
+        end = state.current_end()
+        current = self._current[name]
+        if end != self._ends[name]:
+            self._ends[name] = end
+            before = set(current)
+            found = state.open_windows([] if end is None else [end])
+            self._current[name] = {w.dimensions: w for w in found}
+            return before.union(self._current[name])
+        for dimensions in state.touched:
+            current.pop(dimensions, None)
+        if end is not None and state.touched:
+            for window in state.open_windows([end], state.touched):
+                current[window.dimensions] = window
+        return state.touched
+
+    def _derive(
+        self, name: str, state: DerivedState, changed: Iterable[set[Dimensions]]
+    ) -> set[Dimensions]:
+        if not any(changed):
+            return set()
+        inputs = [self._states[i] for i in state.kpi.inputs]
+        found = state.open_windows(
+            [list(self._current[i].values()) for i in state.kpi.inputs],
+            [i.empty_value() for i in inputs],
+        )
+        before, self._current[name] = self._current[name], {w.dimensions: w for w in found}
+        after = self._current[name]
+        return {d for d in before.keys() | after.keys() if before.get(d) != after.get(d)}
+
+    def _renew(self, name: str, state: KpiState, dimensions: Iterable[Dimensions]) -> None:
+        views, current = self._views[name], self._current[name]
+        for one in dimensions:
+            series = state.series.get(one)
+            if series is None:
+                views.pop(one, None)
+            else:
+                views[one] = view_of(state, series, current.get(one))
+        if len(views) > len(state.series):
+            for gone in [one for one in views if one not in state.series]:
+                del views[gone]
+
+
+def view_of(state: KpiState, series: Series, current: WindowValue | None) -> SeriesView:
+    """The view of one series; of what is watched of the KPI as a whole, its phases."""
+    phases: dict[tuple[str, str], AlertPhase] = state.judge.phases(series)
+    dimensions = series.dimensions or ()
+    return SeriesView(
+        state.kpi.name,
+        series.dimensions,
+        series.closed,
+        current,
+        state.judge.target(dimensions) if series.dimensions is not None else None,
+        series.status,
+        tuple((end, value) for end, value, _ in series.history),
+        phases,  # type: ignore[arg-type]  # severities are checked where rules are declared
+    )
