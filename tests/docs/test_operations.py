@@ -1,0 +1,152 @@
+"""The page for whoever runs the agent says what the agent does: settings, messages, metrics."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from agent.core import encode
+from agent.core.plan import Plan
+from agent.core.results import Outcome, Reason
+from agent.export.prometheus import AgentCollector
+from agent.export.state import AgentState
+from agent.kafka.publish import origin_headers, target_key
+from agent.kafka.topics import DAY_MS, TopicNames
+from agent.replay import Replayed, replay, sources
+from agent.settings import Settings, load_settings
+from agent.spec.load import load
+from tests.conftest import ROOT
+from tests.docs.test_readme import PAGE as README
+
+PAGE = (ROOT / "docs" / "operations.md").read_text()
+NOW_MS = 1_800_000_000_000
+
+
+def section(title: str) -> str:
+    """The text under a heading, up to the next heading of its rank or above."""
+    found = re.search(rf"^(#+) {title}\n(.*?)(?=^#{{1,2}} |\Z)", PAGE, re.DOTALL | re.MULTILINE)
+    assert found is not None
+    return found[2]
+
+
+def first_cells(text: str) -> list[str]:
+    return re.findall(r"^\| (`.*?`[^|]*) \|", text, re.MULTILINE)
+
+
+def test_every_setting_is_in_the_table_with_its_default() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| (?:`(.*?)`)? ?\|", section("Settings"), re.MULTILINE)
+    defaults = {
+        name: "" if field.default is None else str(field.default).replace("True", "true")
+        for name, field in Settings.model_fields.items()
+    }
+    assert dict(rows) == defaults
+    assert len(rows) == len(defaults)
+
+
+def test_the_topics_that_it_writes_are_in_the_table() -> None:
+    names = TopicNames.of(load_settings())
+    kept = re.findall(
+        r"^\| `(kpi-[\w-]+)` \|[^|]*\|[^|]*\| (.*?) \|$",
+        section("Topics that it writes"),
+        re.MULTILINE,
+    )
+    told = {
+        name: "compacted"
+        if config["cleanup.policy"] == "compact"
+        else f"{int(config['retention.ms']) // DAY_MS} days"
+        for name, config in names.configs().items()
+    }
+    assert dict(kept) == told
+
+
+@pytest.fixture(scope="module")
+def tour(tmp_path_factory: pytest.TempPathFactory) -> tuple[Plan, Replayed]:
+    """The README's rules, with its rubbish and the hour in which Bergen waits."""
+    folder = tmp_path_factory.mktemp("tour")
+    documents = re.findall(r"cat >>? tour/([\w/.]+) <<'END'\n(.*?)^END$", README, re.DOTALL | re.M)
+    rules = "".join(text for name, text in documents if name.endswith(".yaml"))
+    (folder / "rules.yaml").write_text(rules)
+    events = folder / "parcels.ndjson"
+    with events.open("w") as out:
+        for minute in range(120):
+            at = f"2025-03-03T{10 + minute // 60:02}:{minute % 60:02}:20Z"
+            event = {
+                "type": "parcel.delivered",
+                "parcel": f"p{minute}",
+                "delivered_at": at,
+                "city": "Bergen",
+                "minutes": 30 + minute % 10 + 45 * (minute < 50),
+            }
+            out.write(json.dumps(event) + "\n")
+    plan = load(folder / "rules.yaml")
+    return plan, replay(plan, sources(plan, [str(events)]), NOW_MS)
+
+
+def test_the_messages_are_those_of_the_tour(tour: tuple[Plan, Replayed]) -> None:
+    plan, found = tour
+    kpi, rule = plan.kpis["delivery"], plan.rules["slow_delivery"]
+    window = next(w for w in found.closings.windows if w.end_ms == instant("10:30"))
+    target = next(t for t in found.closings.targets if t.window == window)
+    [firing] = [t for t in found.closings.transitions if t.state == "firing"]
+    key = encode.window_key(kpi, window)
+    assert re.findall(r"^```json\n(.*?)\n```$", PAGE, re.MULTILINE) == [
+        text.decode()
+        for text in (
+            key,
+            encode.dumps(encode.window_json(kpi, window)),
+            target_key(key),
+            encode.dumps(encode.target_json(kpi, target)),
+            encode.transition_key(plan, firing),
+            encode.dumps(encode.transition_json(plan, rule, firing)),
+        )
+    ]
+
+
+def instant(clock: str) -> int:
+    return int(datetime.fromisoformat(f"2025-03-03T{clock}+00:00").timestamp() * 1000)
+
+
+def test_the_fields_of_the_messages_are_explained(tour: tuple[Plan, Replayed]) -> None:
+    plan, found = tour
+    step = found.closings.transitions[0]
+    fields = set(encode.transition_json(plan, plan.rules[step.rule], step))
+    fields |= set(encode.target_json(plan.kpis["delivery"], found.closings.targets[0]))
+    named = set(re.findall(r"`(\w+)`", " ".join(first_cells(section("Topics that it writes")))))
+    assert fields - named == {"kind", "rule", "severity", "kpi"}
+
+
+def test_headers_and_reasons_of_dead_letters_are_named() -> None:
+    class Record:
+        topic, partition, offset, headers = "parcels", 3, 361, ()
+
+    made = origin_headers(Record(), "wrong_type", "detail", "parcel.delivered")
+    text = section("Dead letters and late records")
+    assert [f"`{name}`" for name, _ in made] == first_cells(text)
+    assert {str(reason) for reason in Reason} <= set(re.findall(r"`(\w+)`", text))
+
+
+def test_every_metric_of_the_agent_is_named(tmp_path: Path) -> None:
+    state = AgentState(load(ROOT / "rules"), name="", version="")
+    state.stats.records["orders", Outcome.FOLDED.value, "", "order"] += 1
+    state.stats.lag["orders", 0] = state.stats.watermark_ms["orders", 0] = 1
+    state.stats.dropped_series["revenue"] = state.stats.errors["merge"] = 1
+    state.stats.last_reload_ms = 1
+    state.ready["ingest"] = None
+    made = {
+        family.name + ("_total" if family.type == "counter" else "")
+        for family in AgentCollector(state).collect()
+    }
+    told = re.findall(r"`(kpi_agent_\w+)", " ".join(first_cells(section("Metrics"))))
+    assert sorted(told) == sorted(made)
+
+
+def test_the_paths_of_the_web_server_are_named() -> None:
+    source = (ROOT / "agent" / "export" / "web.py").read_text()
+    routes = set(re.findall(r'web\.(?:get|post|put)\("(/[^"]*)"', source))
+    aids = {"/static/{name}", "/favicon.ico"}
+    named = re.findall(r"`(/[^`]*)`", " ".join(first_cells(section("Endpoints"))))
+    assert {path.replace("<name>", "{name}") for path in named} == routes - aids
