@@ -29,6 +29,10 @@ class Agent(Process):
         self._env = {k: v for k, v in os.environ.items() if not k.startswith("KPI_AGENT_")}
         self._env |= {f"KPI_AGENT_{k.upper()}": str(v) for k, v in ours.items()}
 
+    def forget(self, setting: str) -> None:
+        """Leave a setting to its default."""
+        del self._env[f"KPI_AGENT_{setting.upper()}"]
+
     def start(self) -> None:
         """Start it; it may take a while until it is ready."""
         self.launch([sys.executable, "-m", "agent", "run"], self._env)

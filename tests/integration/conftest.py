@@ -36,7 +36,7 @@ def own_kafka(tmp_path: Path) -> Iterator[Broker]:
 
 
 def _stage(broker: Broker, request: pytest.FixtureRequest, folder: Path) -> Iterator[Stage]:
-    name = re.sub(r"\W+", "-", request.node.name.removeprefix("test_"))[:40]
+    name = re.sub(r"[\W_]+", "-", request.node.name.removeprefix("test_"))[:40]
     stage = Stage(broker, name, folder)
     try:
         yield stage

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -91,10 +92,10 @@ def read(address: str, topics: Sequence[str]) -> list[Record]:
         consumer.assign([TopicPartition(t, p, OFFSET_BEGINNING) for t, p in ends])
         left = {place for place, end in ends.items() if end > 0}
         records: list[Record] = []
+        deadline = time.monotonic() + READ_SECONDS
         while left:
-            batch = consumer.consume(5000, timeout=READ_SECONDS)
-            assert batch, f"nothing more comes from {sorted(left)}"
-            for message in batch:
+            assert time.monotonic() < deadline, f"nothing more comes from {sorted(left)}"
+            for message in consumer.consume(5000, timeout=0.2):
                 assert message.error() is None, message.error()
                 record = _record(message)
                 records.append(record)

@@ -162,11 +162,11 @@ class Stage:
             agent.clean_up()
 
 
-def alike(one: float | None, other: float | None) -> bool:
-    """Equal, to what the order of floating-point additions may change."""
+def alike(one: float | None, other: float | None, tolerance: float = 1e-9) -> bool:
+    """Equal, to what the order of floating-point additions may change or a sketch is allowed."""
     if one is None or other is None:
         return one is other
-    return math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-12)
+    return math.isclose(one, other, rel_tol=tolerance, abs_tol=1e-12)
 
 
 def step_of(line: Json) -> tuple[str, ...]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
+import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +15,7 @@ from typing import TypeVar
 Found = TypeVar("Found")
 
 LOG_LINES_SHOWN = 40
+PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
 
 def until(
@@ -35,6 +39,12 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def _die_with_parent() -> None:
+    """Where the tests themselves are killed, what they started goes with them (Linux only)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 class Process:
     """A program in the background, its output in a file that is shown where it fails."""
 
@@ -48,7 +58,12 @@ class Process:
         assert self._process is None, f"{self.name} runs already"
         with self.log.open("ab") as out:
             self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=env
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                env=env,
+                preexec_fn=_die_with_parent,  # noqa: PLW1509 - one call of libc, no lock
             )
 
     @property
