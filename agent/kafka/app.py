@@ -15,7 +15,7 @@ import logging
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -48,10 +48,12 @@ Told = Callable[[Closings], None]
 
 @dataclass(slots=True)
 class _Held:
-    """One state partition held here. `waiting` are frames not acknowledged yet, oldest first."""
+    """One state partition held here. `high` is the highest position that any row is true for,
+    `next` the offset of the frame to come, `waiting` the frames not acknowledged yet, in order."""
 
     merger: Merger
     high: int
+    next: int
     waiting: deque[Event] = field(default_factory=deque)
     last: Event | None = None
     closings: list[Closings] = field(default_factory=list)
@@ -248,7 +250,8 @@ class MergeStage:
             stored = await asyncio.to_thread(self._table.rows_of, ours)
             for partition, (high, _) in stored.items():
                 self._check_position(partition, high, ends)
-            held = await asyncio.to_thread(self._build, stored)
+            starts = await self._seek(ours)
+            held = await asyncio.to_thread(self._build, stored, starts)
         except Exception as error:
             self._failure = error
             return
@@ -261,12 +264,28 @@ class MergeStage:
                 time.monotonic() - started,
             )  # fmt: skip
 
-    def _build(self, stored: Any) -> dict[int, _Held]:
+    async def _seek(self, partitions: Iterable[int]) -> dict[int, int]:
+        """Go to where reading must begin: the committed offset, or the log's start.
+
+        Faust seeks only where something was committed; what it had fetched before the recovery
+        and dropped would be passed over for good.
+        """
+        consumer: Any = self._app.consumer  # its type leaves seek_to_committed out
+        tps = [TP(self._names.frames, p) for p in partitions]
+        if not tps:
+            return {}
+        committed = {tuple(tp): at for tp, at in (await consumer.seek_to_committed()).items()}
+        starts = await consumer.earliest_offsets(*tps)
+        at = {tp: max(committed.get(tuple(tp)) or 0, starts.get(tp) or 0) for tp in tps}
+        await consumer.seek_wait(at)
+        return {tp.partition: offset for tp, offset in at.items()}
+
+    def _build(self, stored: Any, starts: Mapping[int, int]) -> dict[int, _Held]:
         held = {}
         for partition, (high, rows) in stored.items():
             merger = Merger(self._plan, partition, self._state_partitions)
             merger.restore(rows)
-            held[partition] = _Held(merger, high)
+            held[partition] = _Held(merger, high, starts[partition])
         return held
 
     def _check_position(self, partition: int, high: int, ends: Any) -> None:
@@ -302,6 +321,14 @@ class MergeStage:
         held = self._held.get(message.partition)
         if held is None:
             return  # not ours: left unacknowledged for its owner
+        if message.offset < held.next:
+            return  # applied already; it waits for its acknowledgement
+        if message.offset > held.next:
+            raise InternalError(
+                f"frames {held.next} to {message.offset - 1} of state partition "
+                f"{message.partition} were passed over: read again from the last commit"
+            )
+        held.next = message.offset + 1
         frame = message.value
         # What waits for its acknowledgement must not hold on to its bytes.
         message.value = None

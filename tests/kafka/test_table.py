@@ -1,0 +1,103 @@
+"""The state table: recovery fences rows that a later position has overtaken."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from aiokafka import AIOKafkaProducer
+
+from agent.core.plan import Plan
+from agent.core.results import Closings
+from agent.core.series import born, read_row, row_bytes, row_key
+from agent.kafka.app import MergeStage
+from agent.kafka.client import new_producer
+from agent.kafka.embedded import PARTITIONS, EmbeddedBroker
+from agent.kafka.publish import Publisher
+from agent.kafka.topics import TopicNames
+from agent.settings import Settings, load_settings
+from agent.spec.load import load
+from tests.kafka.support import RULES
+
+KEY = row_key("revenue", ("a",))
+
+
+class Heard:
+    """What the stage told."""
+
+    def __init__(self) -> None:
+        self.partitions: frozenset[int] | None = None
+        self.failed: list[tuple[int, int]] = []
+
+    def held(self, partitions: frozenset[int] | None) -> None:
+        self.partitions = partitions
+
+    def frame_failed(self, partition: int, offset: int, error: Exception) -> None:
+        self.failed.append((partition, offset))
+
+    def round(self, frames: int, rows: int, told: Sequence[Closings], seconds: float) -> None:
+        pass
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Plan:
+    (tmp_path / "shop.yaml").write_text(RULES)
+    return load(tmp_path)
+
+
+async def started(stage: MergeStage, heard: Heard) -> asyncio.Task[None]:
+    """The running stage, once it holds all partitions."""
+    running = asyncio.create_task(stage.run())
+    async with asyncio.timeout(40):
+        while heard.partitions is None and not running.done():  # noqa: ASYNC110  another's news
+            await asyncio.sleep(0.05)
+    return running
+
+
+async def write_state(producer: AIOKafkaProducer, names: TopicNames, plan: Plan) -> None:
+    """A row at position 10, then one at position 5 of a worker that had lost the partition; and
+    frames enough for those positions, though none that can be read."""
+    fingerprint = plan.kpis["revenue"].fingerprint
+    key = struct.pack(">H", 1) + KEY
+    for position, at_ms in ((10, 9_000), (5, 4_000)):
+        row = row_bytes(born("revenue", fingerprint, ("a",), at_ms))
+        value = struct.pack(">q", position) + row
+        await producer.send_and_wait(names.series, value, key, partition=1)
+    for partition in range(PARTITIONS):
+        for _ in range(12):
+            await producer.send(names.frames, b"not a frame", partition=partition)
+    await producer.flush()
+
+
+def settings_for(address: str, folder: Path | None) -> Settings:
+    return load_settings(brokers=address, create_topics=False, session_timeout=6, data_dir=folder)
+
+
+@pytest.mark.parametrize("store", ["memory", "rocksdict"])
+async def test_the_row_of_the_later_position_stands_and_unreadable_frames_are_passed_over(
+    plan: Plan, tmp_path: Path, store: str
+) -> None:
+    with EmbeddedBroker() as broker:
+        settings = settings_for(broker.address, tmp_path if store == "rocksdict" else None)
+        names, heard = TopicNames.of(settings), Heard()
+        producer = new_producer(settings)
+        await producer.start()
+        await write_state(producer, names, plan)
+        stage = MergeStage(settings, plan, Publisher(producer, names), PARTITIONS, heard)
+        running = await started(stage, heard)
+        try:
+            assert heard.partitions == frozenset(range(PARTITIONS))
+            high, rows = stage._table.rows_of([1])[1]
+            assert high == 10
+            assert [(key, read_row(row).first_ms) for key, row in rows] == [(KEY, 9_000)]
+            async with asyncio.timeout(20):
+                while len(heard.failed) < 12 * PARTITIONS:  # noqa: ASYNC110  another's news
+                    await asyncio.sleep(0.05)
+        finally:
+            stage.stop()
+            await running
+            await producer.stop()
+        assert sorted(heard.failed) == [(p, at) for p in range(PARTITIONS) for at in range(12)]
