@@ -98,12 +98,12 @@ class Values:
 
 def run(
     broker: str, shape: Shape, rules: Path, plan: Plan, expected: dict[Window, Value],
-    held_back: Producer | None, wrapper: tuple[str, ...] = (),
+    held_back: Producer | None, profile: Path | None = None,
 ) -> Run:  # fmt: skip
     """One run over a topic that is filled. `held_back`: the open transaction that the events are
     in, committed when the agent is ready; None: they are readable, and the agent starts cold."""
     group = f"bench-{uuid.uuid4().hex[:8]}"
-    with agent(broker, rules, group, wrapper) as running:
+    with agent(broker, rules, group) as running:
         if held_back is not None:
             running.wait_ready()
             values = Values(broker, f"{group}-values")
@@ -115,7 +115,8 @@ def run(
             started = _taken_on(running)
             values = Values(broker, f"{group}-values")
         try:
-            ended = values.read(_enough(plan, expected))
+            with running.profiled(profile):
+                ended = values.read(_enough(plan, expected))
         except TimeoutError as error:
             raise SystemExit(f"{error}\n{running.log()[-3000:]}") from error
         finally:
@@ -145,7 +146,7 @@ def _enough(plan: Plan, expected: dict[Window, Value]) -> int:
 
 
 def measure(
-    shape: Shape, name: str, runs: int, cold: bool = False, wrapper: tuple[str, ...] = ()
+    shape: Shape, name: str, runs: int, cold: bool = False, profile: Path | None = None
 ) -> dict[str, Any]:
     """Several runs, each on a broker and with a process of its own; the median by speed."""
     rules = RULES / name
@@ -156,7 +157,7 @@ def measure(
         with kafka() as broker:
             new_topic(broker, TOPIC)
             held_back = send(shape, broker, TOPIC, held_back=not cold)
-            one = run(broker, shape, rules, plan, expected, held_back, wrapper)
+            one = run(broker, shape, rules, plan, expected, held_back, profile)
         found.append(one)
         print(
             f"{name} run {number + 1}{' cold' if cold else ''}: {one.report(shape.events)}",
@@ -180,14 +181,14 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=Shape().events)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--cold", action="store_true")
-    parser.add_argument("--wrapper", default="", help="a profiler's command, before python")
+    parser.add_argument("--profile", type=Path, metavar="FILE", help="of py-spy, in PATH")
     options = parser.parse_args()
     shape = Shape(events=options.events)
     for name in options.rules or ["w", "w20"]:
-        found = measure(shape, name, options.runs, options.cold, tuple(options.wrapper.split()))
+        found = measure(shape, name, options.runs, options.cold, options.profile)
         if not found["median"]["exact"]:
             raise SystemExit(f"{name}: not exact: {found['median']['wrong']}")
-        if options.events == Shape().events and not options.wrapper:
+        if options.events == Shape().events and not options.profile:
             results.save(f"agent-{name}{'-cold' if options.cold else ''}", found)
 
 

@@ -82,6 +82,18 @@ class Agent:
         fields = Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / TICKS
 
+    @contextmanager
+    def profiled(self, out: Path | None) -> Iterator[None]:
+        """Sample all threads with py-spy, if `out` names a file: collapsed stacks with counts."""
+        if out is None:
+            yield
+            return
+        command = ["py-spy", "record", "-r", "100", "-t", "-f", "raw", "-o", str(out),
+                   "-p", str(self.pid)]  # fmt: skip
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL) as spy:
+            yield
+            spy.send_signal(signal.SIGINT)
+
     def metric(self, name: str) -> float:
         """The sum of all samples of a metric."""
         text = self.get("/metrics").decode()
@@ -114,14 +126,12 @@ def agent(
     broker: str,
     rules: Path,
     group: str,
-    wrapper: tuple[str, ...] = (),
     values: str | None = None,
     **settings: str,
 ) -> Iterator[Agent]:
     """Run an agent with a group and topics of its own while the block runs.
 
-    `wrapper` goes before `python` in the command (a profiler); `settings` are set as
-    `KPI_AGENT_<NAME>`.
+    `settings` are set as `KPI_AGENT_<NAME>`.
     """
     port = free_port()
     environment = {k: v for k, v in os.environ.items() if not k.startswith("KPI_AGENT_")}
@@ -133,7 +143,7 @@ def agent(
         "KPI_AGENT_WEB_HOST": "127.0.0.1",
         **{f"KPI_AGENT_{name.upper()}": value for name, value in settings.items()},
     }
-    command = [*wrapper, sys.executable, "-m", "agent", "run", "--rules", str(rules),
+    command = [sys.executable, "-m", "agent", "run", "--rules", str(rules),
                "--brokers", broker, "--port", str(port)]  # fmt: skip
     process = subprocess.Popen(
         command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL,

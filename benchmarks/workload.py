@@ -154,15 +154,17 @@ def send(shape: Shape, broker: str, topic: str, held_back: bool = False) -> Prod
         for json, customer in table.iter_rows():
             _produce(producer, topic, json, customer)
     for partition in range(PARTITIONS):
-        producer.produce(topic, closing(shape), b"closing", partition)
+        _produce(producer, topic, closing(shape), b"closing", partition)
     producer.flush()
     return producer if held_back else None
 
 
-def _produce(producer: Producer, topic: str, json: str, customer: str) -> None:
+def _produce(
+    producer: Producer, topic: str, value: str | bytes, key: str | bytes, partition: int = -1
+) -> None:
     while True:
         try:
-            producer.produce(topic, json, customer)
+            producer.produce(topic, value, key, partition)
             return
         except BufferError:
             producer.poll(0.1)

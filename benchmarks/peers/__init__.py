@@ -1,0 +1,1 @@
+"""Workload W on what people would use instead, each checked against the same truth."""
