@@ -263,8 +263,12 @@ class BaseState:
     def _silences(self, step: Step, frontier_ms: int) -> None:
         if self.judge.series_absences:
             for dimensions, series in self.series.items():
+                # The slice that the frontier is in may hold events that are not sealed yet.
                 found = self.judge.silence(
-                    self.judge.series_absences, series, series.last_event_ms, frontier_ms
+                    self.judge.series_absences,
+                    series,
+                    series.last_event_ms,
+                    frontier_ms - frontier_ms % self.kpi.slice_ms,
                 )
                 if found:
                     step.transitions += found

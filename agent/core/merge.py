@@ -301,7 +301,10 @@ class KpiWatch:
                 self.changed = True
         if self.series is not None:
             found = judge.silence(
-                judge.kpi_absences, self.series, self.series.last_event_ms, frontier_ms
+                judge.kpi_absences,
+                self.series,
+                self.series.last_event_ms,
+                frontier_ms - frontier_ms % span,
             )
             out += found
             self.changed = self.changed or bool(found)
