@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint check generate check-generated format clean
+.PHONY: help setup demo test simulate chaos lint check generate check-generated format clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,6 +22,13 @@ demo: $(READY) ## Run the whole agent on an embedded broker, with an example com
 
 test: $(READY) ## Run the tests that need nothing but Python
 	@$(BIN)/python -m pytest $(ARGS)
+
+simulate: $(READY) ## Run the core a thousand times under simulated faults
+	@$(BIN)/python -m tests.simulation $(ARGS)
+
+chaos: $(READY) ## Kill workers, brokers and networks around a real Kafka, for half an hour
+	@.ci/install-kafka.sh
+	@$(BIN)/python -m pytest tests/chaos -m needs_kafka --full -o log_cli=true $(ARGS)
 
 lint: $(READY) ## Check format, style, types and who imports whom
 	$(BIN)/ruff format --check .

@@ -1,0 +1,253 @@
+"""Workers, brokers and networks fail; every figure stays exact and is soon current again.
+
+Without `--full` one short run has the faults of workers and network. The seed is in the name of
+every failure: `--chaos-seed N` draws the same traffic and the same faults, as far as time allows.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.cluster import Cluster
+from tests.chaos.traffic import RULES
+from tests.chaos.world import RECOVERY_SECONDS, SESSION_SECONDS, Verdict, World
+from tests.integration.waiting import until
+
+log = logging.getLogger(__name__)
+
+pytestmark = [pytest.mark.needs_kafka, pytest.mark.timeout(900)]
+
+ROUNDS = 4
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """One broker behind a proxy."""
+    found = Cluster(tmp_path_factory.mktemp("cluster"), 1)
+    try:
+        found.start()
+        yield found
+    finally:
+        found.clean_up()
+
+
+@pytest.fixture(scope="module")
+def three_brokers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Three brokers, replication 3, two of them must have a record."""
+    found = Cluster(tmp_path_factory.mktemp("three"), 3)
+    try:
+        found.start()
+        yield found
+    finally:
+        found.clean_up()
+
+
+@pytest.fixture
+def seed(request: pytest.FixtureRequest) -> int:
+    asked = request.config.getoption("--chaos-seed", default=None)
+    return random.randrange(10_000) if asked is None else int(asked)
+
+
+@pytest.fixture
+def full(request: pytest.FixtureRequest) -> None:
+    if not request.config.getoption("--full", default=False):
+        pytest.skip("takes minutes: --full")
+
+
+def world_of(cluster: Cluster, request: pytest.FixtureRequest, folder: Path, seed: int) -> World:
+    name = request.node.name.removeprefix("test_").replace("_", "-")
+    return World(cluster, name, folder / "world", seed)
+
+
+@pytest.fixture
+def world(
+    cluster: Cluster, request: pytest.FixtureRequest, tmp_path: Path, seed: int
+) -> Iterator[World]:
+    found = world_of(cluster, request, tmp_path, seed)
+    try:
+        yield found
+    finally:
+        cluster.mend()
+        found.clean_up()
+
+
+@pytest.fixture
+def wide_world(
+    three_brokers: Cluster, request: pytest.FixtureRequest, tmp_path: Path, seed: int
+) -> Iterator[World]:
+    found = world_of(three_brokers, request, tmp_path, seed)
+    try:
+        yield found
+    finally:
+        found.clean_up()
+
+
+def conclude(world: World, verdict: Verdict) -> None:
+    """Say what was found; recovery is part of the promise."""
+    log.warning("%s, seed %d: %s", world.name, world.seed, verdict)
+    slow = [(what, s) for what, s in verdict.recoveries if s is None or s > RECOVERY_SECONDS]
+    assert not slow, f"seed {world.seed}: not current within {RECOVERY_SECONDS} s: {slow}"
+
+
+def kill_and_restart(world: World, count: int) -> None:
+    """kill -9 of some workers; they are started again at once or after a while."""
+    killed = world.rng.sample(world.running(), min(count, len(world.running())))
+    world.kill(killed)
+    if world.rng.random() < 0.5:
+        world.calm(1, SESSION_SECONDS + 2)
+    for worker in killed:
+        worker.start()
+    world.recover()
+
+
+def zombie(world: World) -> None:
+    """A worker sleeps until the others have its share, and wakes up."""
+    sleeper = world.rng.choice(world.running())
+    world.fault("SIGSTOP past the session timeout")
+    sleeper.signal(signal.SIGSTOP)
+    time.sleep(SESSION_SECONDS + world.rng.uniform(3, 8))
+    world.fault("SIGCONT")
+    sleeper.signal(signal.SIGCONT)
+    world.recover()
+
+
+def test_short(world: World) -> None:
+    """Kills, a zombie and a cut of the network in a minute or two."""
+    world.start(2)
+    kill_and_restart(world, 1)
+    zombie(world)
+    world.fault("network cut for 8 s")
+    world.cluster.cut()
+    time.sleep(8)
+    world.cluster.mend()
+    world.recover()
+    kill_and_restart(world, 2)
+    conclude(world, world.finish())
+
+
+@pytest.mark.usefixtures("full")
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_workers_are_killed_again_and_again(world: World, count: int) -> None:
+    world.start(3)
+    for _ in range(ROUNDS):
+        kill_and_restart(world, count)
+        world.calm(0, 6)
+    conclude(world, world.finish())
+
+
+@pytest.mark.usefixtures("full")
+def test_workers_are_killed_before_they_recover(world: World) -> None:
+    """No time to get current in between."""
+    world.start(3)
+    for _ in range(2 * ROUNDS):
+        victim = world.rng.choice(world.workers)
+        if victim.running:
+            victim.kill()
+        world.calm(0, 5)
+        if not victim.running:
+            victim.start()
+        world.calm(0, 5)
+    for worker in world.workers:
+        if not worker.running:
+            worker.start()
+    world.fault("killed before they recover")
+    conclude(world, world.finish())
+
+
+@pytest.mark.usefixtures("full")
+def test_zombies_wake_up(world: World) -> None:
+    world.start(3)
+    for _ in range(ROUNDS):
+        zombie(world)
+    conclude(world, world.finish())
+
+
+@pytest.mark.usefixtures("full")
+def test_workers_join_and_leave(world: World) -> None:
+    """1 → 3 → 2 → 1 → 3: nobody dies, so every record is counted once."""
+    world.start(1)
+    for change in (+2, -1, -1, +2):
+        world.fault(f"{change:+d} workers")
+        if change > 0:
+            for worker in [w for w in world.workers if not w.running][:change]:
+                worker.start()
+        else:
+            leaver = world.rng.choice(world.running())
+            assert leaver.terminate() == 0, leaver.last_words()
+        world.recover()
+    conclude(world, world.finish())
+
+
+@pytest.mark.usefixtures("full")
+def test_the_broker_is_restarted(world: World) -> None:
+    world.start(2)
+    node = world.cluster.nodes[0]
+    for stop in (node.terminate, node.kill):
+        world.fault(f"broker stopped ({stop.__name__})")
+        stop()
+        world.calm(2, 6)
+        node.start()
+        until(world.cluster.answers, 90, node.last_words)
+        world.fault("broker is back")
+        world.recover()
+    world.faults = [f for f in world.faults if f[1] == "broker is back"]
+    conclude(world, world.finish())
+
+
+@pytest.mark.usefixtures("full")
+def test_the_network_is_cut_for_a_minute(world: World) -> None:
+    world.start(2)
+    world.cluster.cut()
+    time.sleep(60)
+    world.cluster.mend()
+    world.fault("network is back after 60 s")
+    conclude(world, world.finish())
+
+
+@pytest.mark.usefixtures("full")
+def test_a_disk_is_lost(world: World) -> None:
+    world.start(2)
+    for _ in range(3):
+        victim = world.workers[0]
+        world.kill([victim])
+        victim.lose_disk()
+        victim.start()
+        world.recover()
+    conclude(world, world.finish())
+
+
+@pytest.mark.usefixtures("full")
+def test_leaders_of_the_agents_topics_are_killed(wide_world: World) -> None:
+    world = wide_world
+    world.start(2)
+    for topic in ("frames", "series", "frames"):
+        node = world.cluster.leader(f"{world.prefix}agent-{topic}", world.rng.randrange(3))
+        node.kill()
+        world.fault(f"leader of {topic} killed")
+        time.sleep(15)
+        node.start()
+        until(world.cluster.answers, 90, node.last_words)
+        world.recover()
+    world.faults = []  # how long brokers take to elect leaders is not ours
+    conclude(world, world.finish())
+
+
+@pytest.mark.usefixtures("full")
+def test_rules_change_while_workers_roll(world: World) -> None:
+    """Another threshold and one more KPI, old and new workers side by side."""
+    world.start(3)
+    more = "  dearest: {from: order, value: max(amount), by: [region], window: 5s}\nrules:\n"
+    world.write_rules(RULES.replace("rules:\n", more).replace("value > 400", "value > 350"))
+    for worker in list(world.workers):
+        world.fault("one worker rolled")
+        assert worker.terminate() == 0, worker.last_words()
+        worker.start()
+        world.recover()
+    conclude(world, world.finish(frozenset({"dearest", "rich"})))

@@ -1,0 +1,327 @@
+"""A scenario's world: a cluster, workers on it, live traffic, a watcher, and the verdict."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from confluent_kafka import Consumer, Message
+
+from tests.chaos.cluster import Cluster
+from tests.chaos.traffic import PARTITIONS, RULES, SHOP, VISITS, Traffic, now_ms
+from tests.chaos.truth import (
+    LATENESS_MS,
+    Key,
+    Truth,
+    faultless_transitions,
+    load_plan,
+    read_all,
+    truth_of,
+)
+from tests.integration.agents import Agent
+from tests.integration.waiting import until
+
+SESSION_SECONDS = 6
+CURRENT_MS = LATENESS_MS + 5_000 + 3_000
+"""Figures are current while the newest window ended at most this long ago: the lateness, the next
+window's length, a flush and a round."""
+RECOVERY_SECONDS = SESSION_SECONDS + 15
+SETTLE_SECONDS = 120
+
+
+class Worker(Agent):
+    """One agent process that can be killed, stopped and woken."""
+
+    def __init__(self, name: str, folder: Path, settings: dict[str, Any]) -> None:
+        super().__init__(name, folder, settings)
+        self.data_dir = settings.get("data_dir")
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal."""
+        assert self._process is not None
+        os.kill(self._process.pid, number)
+
+    def lose_disk(self) -> None:
+        """Delete its data folder."""
+        if self.data_dir is not None:
+            shutil.rmtree(self.data_dir, ignore_errors=True)
+
+
+class Watcher:
+    """Reads the values topic as it grows, to know how current each KPI is."""
+
+    def __init__(self, address: str, topic: str) -> None:
+        self.newest: dict[tuple[str, str | None], int] = {}
+        self.ages_ms: list[tuple[float, int]] = []
+        self._consumer = Consumer(
+            {
+                "bootstrap.servers": address,
+                "group.id": f"watcher-{topic}",
+                "auto.offset.reset": "earliest",
+                "enable.auto.commit": False,
+                "topic.metadata.refresh.interval.ms": 500,
+                "allow.auto.create.topics": False,
+                "log_level": 0,
+            }
+        )
+        self._consumer.subscribe([topic])
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self._thread.join(10)
+        self._consumer.close()
+
+    @property
+    def current(self) -> bool:
+        """Whether every KPI of the busiest regions has told its last window in time."""
+        return bool(self.ages_ms) and self.ages_ms[-1][1] <= CURRENT_MS
+
+    def recovery_seconds(self, since: float, until_: float) -> float | None:
+        """From an instant (monotonic): until all was current again for good, before the next
+        fault; 0 if it always was, None if it never was."""
+        behind = [at for at, age in self.ages_ms if since <= at <= until_ and age > CURRENT_MS]
+        if not behind:
+            return 0.0
+        later = [at for at, age in self.ages_ms if behind[-1] < at <= until_ and age <= CURRENT_MS]
+        return later[0] - since if later else None
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            for message in self._consumer.consume(500, timeout=0.2):
+                if message.error() is None:
+                    self._take(json.loads(message.value()))
+            watched = [
+                self.newest.get((kpi, region), 0)
+                for kpi in ("revenue", "basket", "orders", "visits", "conversion")
+                for region in ("eu", "us")
+            ]
+            self.ages_ms.append((time.monotonic(), now_ms() - min(watched)))
+
+    def _take(self, told: dict[str, Any]) -> None:
+        if told["kind"] == "window":
+            place = (told["kpi"], told["dimensions"].get("region"))
+            self.newest[place] = max(self.newest.get(place, 0), ms(told["end"]))
+
+
+@dataclass
+class Verdict:
+    """What a scenario found."""
+
+    windows: int
+    transitions: int
+    repeats: int
+    records: int
+    counted: int
+    recoveries: list[tuple[str, float | None]] = field(default_factory=list)
+
+
+class World:
+    """One scenario on a cluster; `name` keeps its topics apart from others'."""
+
+    def __init__(self, cluster: Cluster, name: str, folder: Path, seed: int) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.cluster, self.name, self.folder, self.seed = cluster, name, folder, seed
+        self.rng = random.Random(seed)
+        self.prefix = f"{name}-"
+        self.rules = folder / "rules"
+        self.rules.mkdir()
+        self.write_rules(RULES)
+        self.workers = [self._worker(n) for n in range(3)]
+        self.faults: list[tuple[float, str]] = []
+        for topic, partitions in PARTITIONS.items():
+            cluster.create_topic(self.prefix + topic, partitions)
+        self.traffic = Traffic(cluster.address, self.prefix, seed)
+        self.watcher = Watcher(cluster.address, self.values_topic)
+
+    @property
+    def values_topic(self) -> str:
+        return f"{self.prefix}values"
+
+    def write_rules(self, text: str) -> None:
+        """The rules that workers read when they start."""
+        text = text.replace("SHOP", self.prefix + SHOP).replace("VISITS", self.prefix + VISITS)
+        (self.rules / "rules.yaml").write_text(text)
+
+    def _worker(self, number: int) -> Worker:
+        settings: dict[str, Any] = {
+            "brokers": self.cluster.agents_address,
+            "group": f"{self.prefix}agent",
+            "topic_prefix": f"{self.prefix}agent",
+            "values_topic": self.values_topic,
+            "alerts_topic": f"{self.prefix}alerts",
+            "rules": self.rules,
+            "session_timeout": SESSION_SECONDS,
+            "state_partitions": 3,
+        }
+        if number != 1:  # one keeps its state in memory
+            settings["data_dir"] = self.folder / f"data-{number}"
+        return Worker(f"{self.name}-{number}", self.folder, settings)
+
+    def start(self, workers: int) -> None:
+        """Start workers and traffic, and wait until the figures are current."""
+        for worker in self.workers[:workers]:
+            worker.start()
+        self.traffic.start()
+        self.wait_current(120)
+
+    def wait_current(self, seconds: float = SETTLE_SECONDS) -> None:
+        """Wait until every KPI is current."""
+        until(lambda: self.watcher.current, seconds, self._state)
+
+    def recover(self) -> None:
+        """Let the last fault show, and wait until every KPI is current again."""
+        time.sleep(SESSION_SECONDS + 2)
+        self.wait_current()
+
+    def fault(self, what: str) -> None:
+        """Note a fault at this instant."""
+        self.faults.append((time.monotonic(), what))
+
+    def calm(self, low: float, high: float) -> None:
+        """Let a random time pass."""
+        time.sleep(self.rng.uniform(low, high))
+
+    def running(self) -> list[Worker]:
+        return [w for w in self.workers if w.running]
+
+    def kill(self, workers: Iterable[Worker]) -> None:
+        """kill -9."""
+        killed = list(workers)
+        self.fault(f"kill -9 of {len(killed)}")
+        for worker in killed:
+            worker.kill()
+
+    def finish(self, changed: frozenset[str] = frozenset()) -> Verdict:
+        """End the traffic, wait for the last windows, and hold everything to the truth."""
+        self.recover()
+        now = time.monotonic()
+        end_ms = self.traffic.stop()
+        logs = {topic: read_all(self.cluster.address, self.prefix + topic) for topic in PARTITIONS}
+        truth = truth_of(logs, end_ms)
+        last = truth.frontier_ms - truth.frontier_ms % 5_000
+        wanted = [key for key in truth.windows if key[2] == last]
+        until(
+            lambda: all(self.watcher.newest.get(k[:2], 0) >= last for k in wanted),
+            SETTLE_SECONDS,
+            self._state,
+        )
+        time.sleep(3)  # transitions of the same round
+        verdict = self._judge(truth, logs, changed)
+        ends = [at for at, _ in self.faults[1:]] + [now]
+        verdict.recoveries = [
+            (what, self.watcher.recovery_seconds(at, end))
+            for (at, what), end in zip(self.faults, ends, strict=True)
+        ]
+        return verdict
+
+    def clean_up(self) -> None:
+        """End everything of this scenario."""
+        for worker in self.workers:
+            worker.clean_up()
+        self.traffic._stopping.set()
+        self.watcher.stop()
+
+    # ---- the verdict
+
+    def _judge(
+        self, truth: Truth, logs: dict[str, list[Message]], changed: frozenset[str]
+    ) -> Verdict:
+        told, repeats = self._windows(truth.frontier_ms)
+        missing = truth.windows.keys() - told.keys()
+        assert not missing, f"{len(missing)} windows missing: {sorted(missing, key=repr)[:5]}"
+        extra = {k for k in told.keys() - truth.windows.keys() if k[0] not in changed}
+        assert not extra, f"{len(extra)} windows that are none: {sorted(extra, key=repr)[:5]}"
+        wrong = [
+            (key, told[key], right)
+            for key, right in truth.windows.items()
+            if not _same(told[key], right)
+        ]
+        assert not wrong, f"{len(wrong)} windows wrong (key, told, right): {wrong[:5]}"
+        transitions = self._transitions(truth, logs, changed)
+        self._check_refused(truth)
+        counted = sum((w.outcomes() for w in self.running()), Counter())
+        return Verdict(len(told), transitions, repeats, truth.records, sum(counted.values()))
+
+    def _windows(self, frontier_ms: int) -> tuple[dict[Key, tuple[float | None, int]], int]:
+        """What kpi-values says once repeated keys are dropped; a repeat must say the same."""
+        found: dict[Key, tuple[float | None, int]] = {}
+        repeats = 0
+        for message in read_all(self.cluster.address, self.values_topic):
+            told = json.loads(message.value())
+            if told["kind"] != "window" or ms(told["end"]) > frontier_ms:
+                continue
+            key = (told["kpi"], told["dimensions"].get("region"), ms(told["end"]))
+            value = (told["value"], told["events"])
+            repeats += key in found
+            known = found.setdefault(key, value)
+            assert _same(known, value), f"told differently: {key}: {known} and {value}"
+        return found, repeats
+
+    def _transitions(
+        self, truth: Truth, logs: dict[str, list[Message]], changed: frozenset[str]
+    ) -> int:
+        plan = load_plan(self.rules)
+        named = {self.prefix + topic: records for topic, records in logs.items()}
+        expected = {
+            (t.rule, t.severity, t.dimensions[0], t.episode_ms, t.state.value): t.at_ms
+            for t in faultless_transitions(plan, named, truth.frontier_ms)
+            if t.rule not in changed
+        }
+        found: dict[tuple[object, ...], int] = {}
+        for message in read_all(self.cluster.address, f"{self.prefix}alerts"):
+            told = json.loads(message.value())
+            if ms(told["at"]) > truth.frontier_ms or told["rule"] in changed:
+                continue
+            episode = ms(json.loads(message.key())["episode"])
+            key = (
+                told["rule"], told["severity"], told["dimensions"]["region"], episode,
+                told["state"],
+            )  # fmt: skip
+            assert found.setdefault(key, ms(told["at"])) == ms(told["at"]), told
+        differing = sorted(found.items() ^ expected.items(), key=repr)
+        assert not differing, f"{len(differing)} transitions differ: {differing[:6]}"
+        return len(found)
+
+    def _check_refused(self, truth: Truth) -> None:
+        """The late topic holds the late records and no other; so do the dead letters."""
+        for topic, right in (("late", truth.late), ("dead-letters", truth.rejected)):
+            found = set()
+            for message in read_all(self.cluster.address, f"{self.prefix}agent-{topic}"):
+                headers = dict(message.headers() or [])
+                place = headers["kpi-agent-partition"], headers["kpi-agent-offset"]
+                found.add((int(place[0]), int(place[1])))
+            assert found == right, f"{topic}: {sorted(found ^ right)[:5]}"
+
+    def _state(self) -> str:
+        """What to show where waiting was in vain."""
+        told = [f"newest windows, behind by: {self._behind()}"]
+        told += [f"{w.name} {w.get('/-/ready')}\n{w.last_words()}" for w in self.running()]
+        return "\n".join([f"seed {self.seed}, {self.name}", *told])
+
+    def _behind(self) -> dict[tuple[str, str | None], float]:
+        return {place: (now_ms() - end) / 1000 for place, end in self.watcher.newest.items()}
+
+
+def ms(iso: str) -> int:
+    """An ISO 8601 instant in ms."""
+    return round(datetime.fromisoformat(iso).timestamp() * 1000)
+
+
+def _same(a: tuple[float | None, int], b: tuple[float | None, int]) -> bool:
+    if a[1] != b[1] or (a[0] is None) != (b[0] is None):
+        return False
+    return a[0] is None or b[0] is None or abs(a[0] - b[0]) <= 1e-9 * max(1.0, abs(a[0]))
