@@ -60,6 +60,7 @@ class Meaning:
     hop_ms: int
     by_region: bool = True
     where: Callable[[Event], bool] = lambda event: True
+    expire_ms: int = 7 * 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,13 @@ class Case:
         return GRAINS_MS[self.name]
 
 
-GRAINS_MS = {"tumbling": 60_000, "hopping": 20_000, "derived": 60_000, "current": 6_000}
+GRAINS_MS = {
+    "tumbling": 60_000,
+    "hopping": 20_000,
+    "derived": 60_000,
+    "current": 6_000,
+    "expiring": 10_000,
+}
 
 
 def total(events: Events) -> Value:
@@ -181,14 +188,29 @@ rules:
     ),
 )
 
+EXPIRING = Case(
+    "expiring",
+    EVENTS
+    + """
+kpis:
+  revenue: {from: sale, value: sum(amount), by: [region], window: 10s, expire_after: 45s}
+rules:
+  big: {kpi: revenue, when: value > 5}
+  quiet: {kpi: revenue, no_data_for: 15s}
+""",
+    {"revenue": Meaning("sale", total, 10_000, 10_000, expire_ms=45_000)},
+)
+"""A series is forgotten and comes again. Without faults: a crash just then can bring it back."""
+
 
 @cache
-def plan_of(case: int) -> Plan:
+def plan_of(name: str) -> Plan:
     """The compiled plan of a case."""
+    case = next(c for c in (*CASES, EXPIRING) if c.name == name)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "rules.yaml"
-        path.write_text(CASES[case].rules, encoding="utf-8")
+        path.write_text(case.rules, encoding="utf-8")
         plan = load(path)
     grains = {c.grain_ms for c in plan.contracts.values()}
-    assert grains == {CASES[case].grain_ms}, grains
+    assert grains == {case.grain_ms}, grains
     return plan

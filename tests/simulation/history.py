@@ -10,10 +10,11 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from agent.core.results import Outcome
-from tests.simulation.cases import LATENESS_MS, Case, Event
+from tests.simulation.cases import LATENESS_MS, Case, Event, Meaning
 
 START_MS = 1_760_000_040_000  # a whole minute, as the windows are
 MOST_DELAY_MS = 5_000
@@ -162,14 +163,10 @@ def truth(case: Case, history: History) -> dict[Key, tuple[float | None, int]]:
             if kind == meaning.contract and meaning.where(event):
                 series[(event.region,) if meaning.by_region else ()].append(event)
         for dimensions, events in series.items():
-            first = min(e.at_ms for e in events)
-            # Windows end at multiples of the hop, plus the size; the first holds the first slice.
-            first -= first % case.grain_ms
-            end = first - (first - meaning.size_ms) % meaning.hop_ms + meaning.hop_ms
-            while end <= frontier_ms:
-                inside = [e for e in events if end - meaning.size_ms <= e.at_ms < end]
-                found[kpi, dimensions, end] = (meaning.value(inside), len(inside))
-                end += meaning.hop_ms
+            for end in _ends(case, meaning, [e.at_ms for e in events]):
+                if end <= frontier_ms:
+                    inside = [e for e in events if end - meaning.size_ms <= e.at_ms < end]
+                    found[kpi, dimensions, end] = (meaning.value(inside), len(inside))
     for kpi, (a, b, combine) in case.derived.items():
         empty = {name: case.meaning[name].value(()) for name in (a, b)}
         places = {(d, end) for name, d, end in found if name in (a, b)}
@@ -178,3 +175,19 @@ def truth(case: Case, history: History) -> dict[Key, tuple[float | None, int]]:
             two = found.get((b, dimensions, end), (empty[b], 0))
             found[kpi, dimensions, end] = (combine(one[0], two[0]), one[1] + two[1])
     return found
+
+
+def _ends(case: Case, meaning: Meaning, times_ms: list[int]) -> Iterator[int]:
+    """The ends of a series' windows: from its first slice on, and anew after a long silence."""
+    slices = sorted({at - at % case.grain_ms for at in times_ms})
+    while slices:
+        first = slices[0]
+        # Windows end at multiples of the hop, plus the size; the first holds the first slice.
+        end = first - (first - meaning.size_ms) % meaning.hop_ms + meaning.hop_ms
+        while end < slices[0] + 3_600_000:
+            yield end
+            last = max(s for s in slices if s < end) + case.grain_ms
+            if last < end - meaning.expire_ms:
+                break
+            end += meaning.hop_ms
+        slices = [s for s in slices if s >= end]

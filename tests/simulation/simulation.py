@@ -219,16 +219,15 @@ class Run:
 DEAD_MS = 1 << 62
 
 
-def new_run(seed: int, faults: Faults | None = None) -> Run:
-    """A run of a seed, with its own faults or those given."""
+def new_run(seed: int, faults: Faults | None = None, case: Case | None = None) -> Run:
+    """A run of a seed, with its own faults and rules or those given."""
     rng = random.Random(seed)
-    number = rng.randrange(len(CASES))
-    history = history_of(rng, CASES[number])
+    drawn_case = rng.choice(CASES)
+    case = case or drawn_case
+    history = history_of(rng, case)
     broker = Broker(history, rng.choice([1, 2, 3]), START_MS)
     drawn = Faults.drawn(rng)
-    return Run(
-        seed, rng, CASES[number], plan_of(number), broker, drawn if faults is None else faults
-    )
+    return Run(seed, rng, case, plan_of(case.name), broker, faults or drawn)
 
 
 def simulate(seed: int) -> Run:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.simulation.cases import CASES, EXPIRING, Case
 from tests.simulation.simulation import Faults, check, new_run, simulate
 
 RUNS = 24
@@ -26,9 +27,10 @@ def test_the_same_seed_gives_the_same_run() -> None:
     assert one.broker.frames == two.broker.frames
 
 
-def test_without_faults_nothing_is_told_twice() -> None:
-    for seed in range(4):
-        run = new_run(seed, Faults())
+@pytest.mark.parametrize("case", [*CASES, EXPIRING], ids=lambda case: case.name)
+def test_without_faults_nothing_is_told_twice(case: Case) -> None:
+    for seed in range(2):
+        run = new_run(seed, Faults(), case)
         run.broker.history.added_ms = 0  # no partition is added, so nobody gives any back
         run.start()
         while run.broker.now_ms < run.broker.history.end_ms:
