@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from agent.core.evaluate import Judge
 from agent.core.kpi_state import BaseState, Step
@@ -21,6 +21,11 @@ class DerivedState:
         self.frontier_ms: int | None = None
         self.touched: set[Dimensions] = set()
         self._kept = kept
+        # The inputs may name the same dimensions in another order.
+        self._orders = [
+            tuple(plan.kpis[name].by.index(dimension) for dimension in kpi.by)
+            for name in kpi.inputs
+        ]
 
     def restore(self, series: Series) -> None:
         """Take on a series from its row."""
@@ -40,14 +45,26 @@ class DerivedState:
         found: dict[tuple[int, Dimensions], list[tuple[float | None, int]]] = {}
         empties = [(state.empty_value(), 0) for state in inputs]
         for place, state in enumerate(inputs):
-            for dimensions, series in state.series.items():
-                for end, waiting in series.waiting.items():
-                    if end <= frontier:
-                        row = found.setdefault((end, dimensions), list(empties))
-                        row[place] = waiting
+            for dimensions, end, waiting in self._waiting(place, state):
+                if end <= frontier:
+                    found.setdefault((end, dimensions), list(empties))[place] = waiting
         self._close(found, step)
         self._expire(inputs, step)
         return step
+
+    def _waiting(
+        self, place: int, state: KpiState
+    ) -> Iterator[tuple[Dimensions, int, tuple[float | None, int]]]:
+        """The closed windows of an input that are not used yet, by this KPI's dimensions."""
+        for series in living(state):
+            if series.waiting:
+                dimensions = self._ours(place, series.dimensions or ())
+                for end, waiting in series.waiting.items():
+                    yield dimensions, end, waiting
+
+    def _ours(self, place: int, theirs: Dimensions) -> Dimensions:
+        """An input's dimensions in the order of this KPI's."""
+        return tuple(theirs[i] for i in self._orders[place])
 
     def _close(
         self, found: Mapping[tuple[int, Dimensions], Sequence[tuple[float | None, int]]], step: Step
@@ -84,8 +101,17 @@ class DerivedState:
         After a restart an input may not have it yet: its frames are still read again.
         """
         oldest = (self.frontier_ms or 0) - max(i.kpi.expire_after_ms for i in inputs)
-        old = [d for d, series in self.series.items() if series.last_event_ms < oldest]
-        for dimensions in [d for d in old if not any(d in i.series for i in inputs)]:
+        old = [
+            dimensions
+            for dimensions, series in self.series.items()
+            if series.last_event_ms < oldest and not series.waiting
+        ]
+        known = old and {
+            self._ours(place, series.dimensions or ())
+            for place, state in enumerate(inputs)
+            for series in living(state)
+        }
+        for dimensions in [d for d in old if d not in known]:
             step.transitions += self.judge.farewell(self.series.pop(dimensions))
             step.expired.add(dimensions)
 
@@ -105,26 +131,37 @@ class DerivedState:
         return None
 
     def open_windows(
-        self, inputs: Sequence[Sequence[WindowValue]], empties: Sequence[float | None]
+        self, inputs: Sequence[KpiState], windows: Sequence[Sequence[WindowValue]]
     ) -> list[WindowValue]:
-        """The windows as they stand, of the inputs' windows as they stand; `empties` are the
-        inputs' values of an empty window."""
-        found: dict[tuple[int, Dimensions], dict[int, WindowValue]] = {}
-        for place, windows in enumerate(inputs):
-            for window in windows:
-                found.setdefault((window.end_ms, window.dimensions), {})[place] = window
-        places = sorted(found, key=lambda key: key[0])
-        rows = [
-            [found[key][i].value if i in found[key] else empties[i] for i in range(len(inputs))]
-            for key in places
-        ]
+        """The windows as they stand: of the inputs' open windows, and of those that an input has
+        closed before the others did. Only those that hold rows."""
+        found: dict[tuple[int, Dimensions], list[tuple[float | None, int]]] = {}
+        empties = [(state.empty_value(), 0) for state in inputs]
+        for place, state in enumerate(inputs):
+            for window in windows[place]:
+                key = window.end_ms, self._ours(place, window.dimensions)
+                found.setdefault(key, list(empties))[place] = (window.value, window.events)
+            for dimensions, end, waiting in self._waiting(place, state):
+                if self.frontier_ms is None or end > self.frontier_ms:
+                    found.setdefault((end, dimensions), list(empties))[place] = waiting
+        rows = sorted(
+            (item for item in found.items() if any(events for _, events in item[1])),
+            key=lambda item: item[0][0],
+        )
+        values = self.judge.derived([[value for value, _ in row] for _, row in rows])
         return [
-            self._window(dims, end, value, sum(w.events for w in found[end, dims].values()), True)
-            for (end, dims), value in zip(places, self.judge.derived(rows), strict=True)
+            self._window(dimensions, end, value, sum(events for _, events in row), True)
+            for ((end, dimensions), row), value in zip(rows, values, strict=True)
         ]
 
 
 KpiState = BaseState | DerivedState
+
+
+def living(state: KpiState) -> list[Series]:
+    """The series of a KPI, with those that are forgotten but for their unused windows."""
+    found = list(state.series.values())
+    return [*found, *state.departed.values()] if isinstance(state, BaseState) else found
 
 
 def used(states: Mapping[str, KpiState], kpi: Kpi) -> None:
@@ -134,6 +171,6 @@ def used(states: Mapping[str, KpiState], kpi: Kpi) -> None:
         if any(f is None for f in frontiers):
             continue
         done = min(f for f in frontiers if f is not None)
-        for series in states[name].series.values():
+        for series in living(states[name]):
             for end in [e for e in series.waiting if e <= done]:
                 del series.waiting[end]

@@ -43,6 +43,7 @@ class _Work:
     closed_pairs: list[Pair]
     judged: list[tuple[Series, WindowValue, int]]
     judged_pairs: list[Pair]
+    forgotten: list[Series]
 
 
 class BaseState:
@@ -52,6 +53,8 @@ class BaseState:
         self.kpi = kpi
         self.judge = Judge(plan, kpi)
         self.series: dict[Dimensions, Series] = {}
+        # Forgotten, but KPIs over this one have not used its last windows yet.
+        self.departed: dict[Dimensions, Series] = {}
         self.frontier_ms: int | None = None
         self.first_positions: dict[int, int] = {}
         self.folded_into_other = 0
@@ -85,10 +88,13 @@ class BaseState:
             known = self.series.get(series)
             if known is None:
                 home = self._admit(series, start)
-            elif start < known.sealed_ms and not known.lowered(start):
-                continue
-            else:
+            elif start >= known.sealed_ms:
                 home = series
+            elif known.lowered(start):
+                home = series
+                self._sooner(known)
+            else:
+                continue
             of_slice = self._slices.get(start)
             if of_slice is None:
                 of_slice = self._slices[start] = {}
@@ -106,6 +112,8 @@ class BaseState:
         if home not in self.series:
             self.series[home] = born(self.kpi.name, self.kpi.fingerprint, home, at_ms)
             self._sooner(self.series[home])
+            if home in self.departed:
+                self.series[home].waiting = self.departed.pop(home).waiting
         return home
 
     def restore(self, series: Series) -> None:
@@ -128,7 +136,7 @@ class BaseState:
         if self.frontier_ms is not None and frontier_ms <= self.frontier_ms:
             return step
         before, self.frontier_ms = self.frontier_ms, frontier_ms
-        work = _Work([], [], [], [])
+        work = _Work([], [], [], [], [])
         for instant in self._instants(before, frontier_ms, step):
             is_end = self.kpi.window.first_end_after(instant - 1) == instant
             if not is_end and not self.judge.current_rules:
@@ -141,9 +149,10 @@ class BaseState:
                     self._close_at(series, instant, work)
                     step.changed.add(series.dimensions or ())
             if is_end:
-                self._expire(instant, step)
+                self._expire(instant, step, work)
         self._tell(work, step)
-        self._silences(step, frontier_ms)
+        self._silences(step, self.series.values(), frontier_ms)
+        self._part(work.forgotten, step)
         return step
 
     def _instants(self, before_ms: int | None, frontier_ms: int, step: Step) -> Iterator[int]:
@@ -172,7 +181,10 @@ class BaseState:
             while sealing and sealing[0] + span <= at:
                 self._seal(sealing.popleft(), step)
             yield at
-        self._next_end_ms = window.first_end_after(frontier_ms) if self.series else None
+        if not self.series:
+            self._next_end_ms = None
+        elif self._next_end_ms is None or self._next_end_ms <= frontier_ms:
+            self._next_end_ms = window.first_end_after(frontier_ms)
 
     def _seal(self, start: int, step: Step) -> None:
         """Make a slice's partials final: merged over the sources into the pane."""
@@ -260,9 +272,9 @@ class BaseState:
             if transitions:
                 step.changed.add(window.dimensions)
 
-    def _silences(self, step: Step, frontier_ms: int) -> None:
+    def _silences(self, step: Step, of: Iterable[Series], frontier_ms: int) -> None:
         if self.judge.series_absences:
-            for dimensions, series in self.series.items():
+            for series in of:
                 # The slice that the frontier is in may hold events that are not sealed yet.
                 found = self.judge.silence(
                     self.judge.series_absences,
@@ -272,18 +284,41 @@ class BaseState:
                 )
                 if found:
                     step.transitions += found
-                    step.changed.add(dimensions)
+                    step.changed.add(series.dimensions or ())
 
-    def _expire(self, at_ms: int, step: Step) -> None:
-        """Forget the series that had no event for long."""
+    def _expire(self, at_ms: int, step: Step, work: _Work) -> None:
+        """Forget the series that had no event for long.
+
+        What is known of later events makes no difference: one that comes again begins anew, as it
+        does when those events are not read yet.
+        """
         oldest = at_ms - self.kpi.expire_after_ms
         old = [d for d, series in self.series.items() if series.last_event_ms < oldest]
         for dimensions in old:
-            coming = any(dimensions in of_slice for of_slice in self._slices.values())
-            if not coming and not self.series[dimensions].waiting:
-                step.transitions += self.judge.farewell(self.series.pop(dimensions))
-                step.changed.discard(dimensions)
-                step.expired.add(dimensions)
+            work.forgotten.append(self.series.pop(dimensions))
+            step.changed.discard(dimensions)
+            coming = [at for at, of_slice in self._slices.items() if dimensions in of_slice]
+            if coming:
+                self.series[dimensions] = born(
+                    self.kpi.name, self.kpi.fingerprint, dimensions, min(coming)
+                )
+
+    def _part(self, forgotten: Iterable[Series], step: Step) -> None:
+        """End the alerts of forgotten series, now that all their windows have been judged."""
+        for series in forgotten:
+            dimensions = series.dimensions or ()
+            self._silences(step, (series,), series.closed_ms)
+            step.transitions += self.judge.farewell(series)
+            following = self.series.get(dimensions) or self.departed.get(dimensions)
+            if following is not None:
+                following.waiting |= series.waiting
+            elif series.waiting:
+                self.departed[dimensions] = series
+        used = [d for d, series in self.departed.items() if not series.waiting]
+        for dimensions in used:
+            del self.departed[dimensions]
+        gone = [*used, *(s.dimensions or () for s in forgotten)]
+        step.expired.update(d for d in gone if d not in self.series and d not in self.departed)
 
     # --- looking at it ---------------------------------------------------------------------
 

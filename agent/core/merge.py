@@ -136,7 +136,11 @@ class Merger:
         if dimensions is None:
             watch = self._watched.get(kpi)
             return watch.series if watch else None
-        return self.states[kpi].series.get(dimensions)
+        state = self.states[kpi]
+        found = state.series.get(dimensions)
+        if found is None and isinstance(state, BaseState):
+            found = state.departed.get(dimensions)
+        return found
 
     def _mark(self, row: RowId) -> Told:
         self._gone.discard(row)
@@ -236,7 +240,7 @@ class Merger:
                 closed.append((window, status))
                 transitions += found
             for transition in step.transitions:
-                if transition.dimensions in self.states[name].series:
+                if self._series(name, transition.dimensions) is not None:
                     self._mark((name, transition.dimensions))[2].append(transition)
                 transitions.append(transition)
             for dimensions in step.expired:
@@ -265,9 +269,7 @@ class Merger:
                 out[name] = state.open_windows(state.open_ends())
             else:
                 inputs = [self.states[i] for i in state.kpi.inputs]
-                out[name] = state.open_windows(
-                    [out[i] for i in state.kpi.inputs], [i.empty_value() for i in inputs]
-                )
+                out[name] = state.open_windows(inputs, [out[i] for i in state.kpi.inputs])
         return out
 
 

@@ -60,14 +60,25 @@ class Views:
     ) -> set[Dimensions]:
         if not any(changed):
             return set()
-        inputs = [self._states[i] for i in state.kpi.inputs]
-        found = state.open_windows(
-            [list(self._current[i].values()) for i in state.kpi.inputs],
-            [i.empty_value() for i in inputs],
-        )
+        ends = [e for i in state.kpi.inputs if (e := self._ends[i]) is not None]
+        self._ends[name] = min(ends, default=None)
+        found = self._at(name, self._ends[name])
         before, self._current[name] = self._current[name], {w.dimensions: w for w in found}
         after = self._current[name]
         return {d for d in before.keys() | after.keys() if before.get(d) != after.get(d)}
+
+    def _at(self, name: str, end: int | None) -> list[WindowValue]:
+        """The open windows of a KPI with one end, which may be before that of its current ones."""
+        state = self._states[name]
+        if isinstance(state, DerivedState):
+            inputs = [self._states[i] for i in state.kpi.inputs]
+            windows = [self._at(i, end) for i in state.kpi.inputs]
+            return [w for w in state.open_windows(inputs, windows) if w.end_ms == end]
+        if end == self._ends[name]:
+            return list(self._current[name].values())
+        if end is None or (state.frontier_ms is not None and end <= state.frontier_ms):
+            return []
+        return state.open_windows([end])
 
     def _renew(self, name: str, state: KpiState, dimensions: Iterable[Dimensions]) -> None:
         views, current = self._views[name], self._current[name]
