@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import faust
+from aiokafka.errors import IllegalStateError
 from faust.types import TP
 
 from agent.core.merge import Merger
@@ -252,6 +253,10 @@ class MergeStage:
                 self._check_position(partition, high, ends)
             starts = await self._seek(ours)
             held = await asyncio.to_thread(self._build, stored, starts)
+        except IllegalStateError as error:
+            # The group is being rearranged again already: the recovery that follows builds them.
+            self._expect_recovery(epoch, error)
+            return
         except Exception as error:
             self._failure = error
             return
@@ -263,6 +268,15 @@ class MergeStage:
                 len(held), sum(len(rows) for _, rows in stored.values()),
                 time.monotonic() - started,
             )  # fmt: skip
+
+    def _expect_recovery(self, epoch: int, error: Exception) -> None:
+        """Fail, unless the partitions were rearranged or recovered again before long."""
+
+        def check() -> None:
+            if epoch == self._epoch:
+                self._failure = error
+
+        asyncio.get_running_loop().call_later(self._settings.session_timeout, check)
 
     async def _seek(self, partitions: Iterable[int]) -> dict[int, int]:
         """Go to where reading must begin: the committed offset, or the log's start.
