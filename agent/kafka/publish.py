@@ -7,6 +7,7 @@ came from. All of it is told at least once: consumers drop repeated keys.
 from __future__ import annotations
 
 import asyncio
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -14,8 +15,9 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.structs import ConsumerRecord
 
 from agent.core import encode
-from agent.core.plan import Plan
+from agent.core.plan import Dimensions, Plan
 from agent.core.results import Closings
+from agent.core.series import row_key
 from agent.kafka.topics import TopicNames
 
 Send = asyncio.Future[Any]
@@ -37,6 +39,18 @@ def origin_headers(record: Record, reason: str, detail: str, contract: str | Non
     }
     theirs = [(k, v) for k, v in record.headers if k not in ours]
     return theirs + [(name, value.encode("utf-8", "replace")) for name, value in ours.items()]
+
+
+class _Places:
+    """Which partition of a topic is told of which series."""
+
+    def __init__(self, topic: str, partitions: Iterable[int]) -> None:
+        self.topic = topic
+        self._partitions = sorted(partitions)
+
+    def of(self, kpi: str, dimensions: Dimensions) -> int:
+        """The partition of one series."""
+        return self._partitions[zlib.crc32(row_key(kpi, dimensions)) % len(self._partitions)]
 
 
 class Publisher:
@@ -69,36 +83,39 @@ class Publisher:
         return await self._send(self._names.late, record.key, record.value, headers=headers)
 
     async def closings(self, plan: Plan, closings: Closings) -> list[Send]:
-        """Closed windows and target states to the values topic, transitions to the alerts topic."""
+        """Closed windows and target states to the values topic, transitions to the alerts topic.
+
+        Keys tell every window and every step apart, so that repeats can be dropped. The partition
+        goes by the series alone, so that what is told of one series is read in its order.
+        """
         sends: list[Send] = []
+        values = _Places(
+            self._names.values, await self._producer.partitions_for(self._names.values)
+        )
+        alerts = _Places(
+            self._names.alerts, await self._producer.partitions_for(self._names.alerts)
+        )
         for window in closings.windows:
             if (kpi := plan.kpis.get(window.kpi)) is not None:
-                sends.append(
-                    await self._send(
-                        self._names.values,
-                        encode.window_key(kpi, window),
-                        encode.dumps(encode.window_json(kpi, window)),
-                    )
-                )
+                key, body = encode.window_key(kpi, window), encode.window_json(kpi, window)
+                sends.append(await self._tell(values, kpi.name, window.dimensions, key, body))
         for status in closings.targets:
-            if (kpi := plan.kpis.get(status.window.kpi)) is not None:
-                sends.append(
-                    await self._send(
-                        self._names.values,
-                        target_key(encode.window_key(kpi, status.window)),
-                        encode.dumps(encode.target_json(kpi, status)),
-                    )
-                )
-        for transition in closings.transitions:
-            rule = plan.rules.get(transition.rule)
-            sends.append(
-                await self._send(
-                    self._names.alerts,
-                    encode.transition_key(plan, transition),
-                    encode.dumps(encode.transition_json(plan, rule, transition)),
-                )
-            )
+            window = status.window
+            if (kpi := plan.kpis.get(window.kpi)) is not None:
+                key = target_key(encode.window_key(kpi, window))
+                body = encode.target_json(kpi, status)
+                sends.append(await self._tell(values, kpi.name, window.dimensions, key, body))
+        for step in closings.transitions:
+            key = encode.transition_key(plan, step)
+            body = encode.transition_json(plan, plan.rules.get(step.rule), step)
+            sends.append(await self._tell(alerts, step.kpi, step.dimensions, key, body))
         return sends
+
+    async def _tell(
+        self, places: _Places, kpi: str, dimensions: Dimensions, key: bytes, body: encode.Json
+    ) -> Send:
+        partition = places.of(kpi, dimensions)
+        return await self._send(places.topic, key, encode.dumps(body), partition=partition)
 
     async def board(self, rows: Mapping[bytes, bytes | None]) -> list[Send]:
         """Rows of the board topic; None takes a row away."""

@@ -79,8 +79,8 @@ async def ensure(admin: AIOKafkaAdminClient, settings: Settings) -> tuple[int, l
         raise EnvironmentFault(
             f"topic {names.frames} has {counts[names.frames]} partitions and {names.series} has "
             f"{counts[names.series]}: they must have equally many",
-            "Stop all agents, delete both topics, and start again: what unfinished windows held "
-            "is folded anew from the source topics.",
+            "Stop all agents, delete both topics, and start again: windows still open then begin "
+            "anew with what was not read yet, and so do the alerts.",
         )
     warnings = []
     if settings.create_topics and counts[names.frames] != settings.state_partitions:
