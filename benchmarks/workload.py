@@ -41,11 +41,12 @@ class Shape:
     seed: int = 1
     employees: int = 200
     customers: int = 50_000
+    step_ms: float = STEP_MS
 
     @property
     def name(self) -> str:
         """Of its file, without the suffix."""
-        return f"w-{self.events}-{self.seed}-{self.employees}-{self.customers}"
+        return f"w-{self.events}-{self.seed}-{self.employees}-{self.customers}-{self.step_ms}"
 
     @property
     def file(self) -> Path:
@@ -56,7 +57,7 @@ class Shape:
     def closing_ms(self) -> int:
         """The event time of the closing events: every window that holds events is past then,
         lateness included, and not one more."""
-        last = FIRST_MS + self.events * STEP_MS + DISORDER_MS
+        last = FIRST_MS + int(self.events * self.step_ms) + DISORDER_MS
         return last - last % WINDOW_MS + WINDOW_MS + LATENESS_MS
 
 
@@ -68,7 +69,9 @@ def chunk(shape: Shape, first: int, count: int) -> pl.DataFrame:
     table = pl.DataFrame(
         {
             "number": number,
-            "at": FIRST_MS + number * STEP_MS + random.integers(0, DISORDER_MS + 1, count),
+            "at": FIRST_MS
+            + (number * shape.step_ms).astype(np.int64)
+            + random.integers(0, DISORDER_MS + 1, count),
             "kind": np.searchsorted(cut, random.random(count), side="right"),
             "region": np.array(REGIONS)[random.integers(0, len(REGIONS), count)],
             "channel": np.array(CHANNELS)[random.integers(0, len(CHANNELS), count)],
@@ -91,7 +94,7 @@ def chunk(shape: Shape, first: int, count: int) -> pl.DataFrame:
         '{{"type":"{}","id":"e{}","at":{},"customer":"{}","region":"{}","channel":"{}",'
         '"employee":"m{}",{}}}',
         kind, pl.col("number").cast(pl.String).str.zfill(10), "at", "buyer", "region", "channel",
-        pl.col("employee").cast(pl.String).str.zfill(4), special,
+        pl.col("employee").cast(pl.String).str.zfill(5), special,
     )  # fmt: skip
     return table.select(text.alias("json"), pl.col("buyer").alias("customer"))
 
@@ -106,7 +109,7 @@ def closing(shape: Shape) -> bytes:
     """The event that closes all windows, sent to every partition."""
     return (
         f'{{"type":"feedback.submitted","id":"closing","at":{shape.closing_ms},'
-        '"customer":"closing","region":"amer","channel":"app","employee":"m0000","score":3}'
+        '"customer":"closing","region":"amer","channel":"app","employee":"m00000","score":3}'
     ).encode()
 
 

@@ -19,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
@@ -29,6 +30,7 @@ from agent.core.decode import Batch
 from agent.core.fold import Added, Folder, Resume
 from agent.core.plan import Plan
 from agent.kafka.client import connection
+from agent.kafka.fetch import Raw, by_batch, full_record
 from agent.kafka.progress import IngestProgress
 from agent.kafka.publish import Publisher, Record, Send, acknowledged
 from agent.kafka.quiet import QuietWatch
@@ -49,9 +51,14 @@ class _Fold:
     """A fold under way, with the records that its verdicts point at."""
 
     topic: str
-    records: list[Record]
+    records: list[Raw]
+    partitions: npt.NDArray[np.int32]
     result: asyncio.Future[Added]
     started: float = field(default_factory=time.monotonic)
+
+    def record(self, row: int) -> Record:
+        """The record of a row of the batch."""
+        return full_record(self.topic, int(self.partitions[row]), self.records[row])
 
 
 class Ingest:
@@ -95,6 +102,7 @@ class Ingest:
         subscribing = asyncio.create_task(self._keep_subscribed())
         try:
             await self._consumer.start()
+            by_batch(self._consumer)
             await self._loop()
             async with self._lock:
                 await self._flush_all()
@@ -163,9 +171,9 @@ class Ingest:
         if self._failure is not None:
             raise self._failure
 
-    def _start_folds(self, fetched: Mapping[TopicPartition, Sequence[Record]]) -> None:
+    def _start_folds(self, fetched: Mapping[TopicPartition, Sequence[Raw]]) -> None:
         """Hand what was fetched to the folding thread, one batch a topic."""
-        by_topic: dict[str, list[tuple[int, Sequence[Record]]]] = {}
+        by_topic: dict[str, list[tuple[int, Sequence[Raw]]]] = {}
         for tp, records in fetched.items():
             # A partition whose resume point is not known yet will be read again from there.
             if records and tp.partition in self._folders[tp.topic].sources:
@@ -176,7 +184,7 @@ class Ingest:
             records = [record for _, part in sorted(parts, key=lambda p: p[0]) for record in part]
             batch = make_batch(topic, sorted(parts, key=lambda p: p[0]))
             result = loop.run_in_executor(self._executor, self._folders[topic].add, batch)
-            self._folds.append(_Fold(topic, records, result))
+            self._folds.append(_Fold(topic, records, batch.partitions, result))
 
     async def _finish_folds(self) -> None:
         """Wait for the folds under way, count what they found, send on what they refused."""
@@ -187,11 +195,11 @@ class Ingest:
             for row, reject in added.rejects:
                 self._sends.append(
                     await self._publisher.dead_letter(
-                        fold.records[row], reject.reason.value, reject.detail, reject.contract
+                        fold.record(row), reject.reason.value, reject.detail, reject.contract
                     )
                 )
             for row, contract in added.late:
-                self._sends.append(await self._publisher.late(fold.records[row], contract))
+                self._sends.append(await self._publisher.late(fold.record(row), contract))
 
     # ---- flush and commit
 
@@ -357,7 +365,7 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # untyped
         await self._ingest.take_on(sorted(assigned))
 
 
-def make_batch(topic: str, parts: Sequence[tuple[int, Sequence[Record]]]) -> Batch:
+def make_batch(topic: str, parts: Sequence[tuple[int, Sequence[Raw]]]) -> Batch:
     """One batch of a topic's records, in the order (partition, offset) that they come in."""
     total = sum(len(records) for _, records in parts)
     values: list[bytes | None] = []

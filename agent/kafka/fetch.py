@@ -1,0 +1,114 @@
+"""Reading a consumer a record batch at a time, not a record at a time.
+
+For each record aiokafka's `getmany` steps through a generator and fills a `ConsumerRecord`: 2 to
+3 µs, more than decoding and folding it. What a batch gives by itself has the fields that the ingest
+needs, at a fifth of that (docs/decisions/0014-records-by-batch.md). This takes over one step of
+aiokafka, `FetchResult.getall`, for one consumer; fetching, positions, rebalances and errors stay
+aiokafka's.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.consumer.fetcher import READ_COMMITTED, FetchResult, PartitionRecords
+from aiokafka.errors import CorruptRecordException
+from aiokafka.structs import ConsumerRecord
+
+Raw = Any
+"""A record as its batch gives it: `offset`, `timestamp` (ms), `key`, `value`, `headers`."""
+
+
+def by_batch(consumer: AIOKafkaConsumer) -> None:
+    """Let `getmany` of a started consumer give `Raw` records. The consumer must have no
+    deserializers, and be read by nothing but `getmany`."""
+    fetcher = consumer._fetcher
+    results = _Results()
+    for tp, result in fetcher._records.items():
+        results[tp] = result
+    fetcher._records = results
+
+
+def full_record(topic: str, partition: int, raw: Raw) -> ConsumerRecord[Any, Any]:
+    """The record with all that `getmany` would have said of it."""
+    return ConsumerRecord(
+        topic, partition, raw.offset, raw.timestamp, raw.timestamp_type, raw.key, raw.value,
+        raw.checksum, -1 if raw.key is None else len(raw.key),
+        -1 if raw.value is None else len(raw.value), tuple(raw.headers),
+    )  # fmt: skip
+
+
+class _Results(OrderedDict[TopicPartition, Any]):
+    """What is fetched and not taken yet. aiokafka asks each result for its records by `getall`."""
+
+    def __setitem__(self, tp: TopicPartition, result: Any) -> None:
+        if type(result) is FetchResult and result._partition_records is not None:
+            result.getall = _Taking(result).getall
+        super().__setitem__(tp, result)
+
+
+class _Taking:
+    """`FetchResult.getall` by batches. `_rest` is of a batch that was taken in part."""
+
+    def __init__(self, result: FetchResult) -> None:
+        self._result = result
+        self._batches = _batches(result._partition_records)
+        self._rest: list[Raw] = []
+        self._rest_end = 0
+
+    def getall(self, max_records: int | None = None) -> list[Raw]:
+        """The next records, at most so many; none when the partition was taken away or sought."""
+        result = self._result
+        if not result.check_assignment(result._topic_partition) or not result.has_more():
+            return []
+        taken: list[Raw] = []
+        parsed = result._partition_records
+        while max_records is None or len(taken) < max_records:
+            if not self._rest:
+                batch = next(self._batches, None)
+                if batch is None:
+                    result._update_position()
+                    result._partition_records = None
+                    return taken
+                self._rest, self._rest_end = batch
+            room = len(self._rest) if max_records is None else max_records - len(taken)
+            part, self._rest = self._rest[:room], self._rest[room:]
+            taken += part
+            parsed.next_fetch_offset = part[-1].offset + 1 if self._rest else self._rest_end
+        result._update_position()
+        return taken
+
+
+def _batches(parsed: PartitionRecords) -> Iterator[tuple[list[Raw], int]]:
+    """Batches of records with the offset after them. Aborted transactions, control batches and
+    what lies before the position are left out, as `PartitionRecords` leaves them out."""
+    records = parsed._records
+    while records.has_next():
+        batch = records.next_batch()
+        if parsed._check_crcs and not batch.validate_crc():
+            raise CorruptRecordException(f"Invalid CRC - {parsed._tp}")
+        if _is_aborted(parsed, batch) or batch.is_control_batch:
+            parsed.next_fetch_offset = batch.next_offset
+            continue
+        found = list(batch)
+        if found and found[0].offset < parsed.next_fetch_offset:
+            found = [raw for raw in found if raw.offset >= parsed.next_fetch_offset]
+        if not found:  # compacted away, or wholly before the position
+            parsed.next_fetch_offset = batch.next_offset
+            continue
+        yield found, batch.next_offset
+
+
+def _is_aborted(parsed: PartitionRecords, batch: Any) -> bool:
+    """Whether a batch belongs to a transaction that was aborted."""
+    if parsed._isolation_level != READ_COMMITTED or batch.producer_id is None:
+        return False
+    parsed._consume_aborted_up_to(batch.base_offset)
+    if batch.is_control_batch:
+        if parsed._contains_abort_marker(batch):
+            parsed._aborted_producers.discard(batch.producer_id)
+        return False
+    return batch.is_transactional and batch.producer_id in parsed._aborted_producers

@@ -1,0 +1,251 @@
+"""The agent while it runs: how fresh `/metrics` is, what many series cost, what idling costs, how
+soon it is ready.
+
+    python -m benchmarks.live                     # all four
+    python -m benchmarks.live --only freshness --rate 5000 --seconds 20
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from confluent_kafka import Producer
+
+from benchmarks import results
+from benchmarks.broker import ROOT, kafka
+from benchmarks.process import Agent, agent
+from benchmarks.steady import TOPIC
+from benchmarks.workload import new_topic
+
+RULES = Path(__file__).resolve().parent / "rules"
+WARM_SECONDS = 5.0
+POLL_SECONDS = 0.05
+WAIT_SECONDS = 120.0
+PROBE = re.compile(rb"^kpi_probe_current(?:\{[^}]*\})? (\S+)", re.MULTILINE)
+
+
+class Flow:
+    """A running `benchmarks.steady`. `probes` are (number, wall clock of its acknowledgement)."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.probes: dict[int, float] = {}
+        self.sent = 0
+        self.seconds = 0.0
+        self._process = process
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            word, first, second = line.split()
+            if word == "probe":
+                self.probes[int(first)] = float(second)
+            else:
+                self.sent, self.seconds = int(first), float(second)
+
+    @property
+    def running(self) -> bool:
+        """Whether events still come."""
+        return self._process.poll() is None
+
+    def wait(self) -> None:
+        """Until it has ended, and all it said is read."""
+        self._process.wait()
+        self._reader.join(5)
+
+
+@contextmanager
+def flow(broker: str, rate: int, seconds: float, customers: int = 50_000) -> Iterator[Flow]:
+    """A steady flow while the block runs."""
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.steady",
+        broker,
+        str(rate),
+        str(seconds),
+        str(customers),
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        try:
+            yield Flow(process)
+        finally:
+            process.terminate()
+
+
+def freshness(rate: int, seconds: float) -> dict[str, Any]:
+    """From a record's acknowledgement by the broker until `/metrics` shows it."""
+    seen: list[tuple[float, float]] = []
+    with kafka() as broker:
+        new_topic(broker, TOPIC)
+        with agent(broker, RULES / "live", "bench-live") as running:
+            running.wait_ready()
+            with flow(broker, rate, seconds + WARM_SECONDS) as events:
+                while events.running:
+                    found = PROBE.search(running.get("/metrics"))
+                    if found and found[1] != b"NaN":
+                        seen.append((time.time(), float(found[1])))
+                    time.sleep(POLL_SECONDS)
+                events.wait()
+            peak = running.peak_bytes()
+    ages = _ages(events.probes, seen)
+    return {
+        "events_per_second": round(events.sent / events.seconds),
+        "probes": len(ages),
+        "p50_seconds": round(statistics.median(ages), 3),
+        "p99_seconds": round(sorted(ages)[int(len(ages) * 0.99)], 3),
+        "worst_seconds": round(max(ages), 3),
+        "peak_mb": round(peak / 1e6),
+    }
+
+
+def _ages(probes: dict[int, float], seen: list[tuple[float, float]]) -> list[float]:
+    """For each probe sent once warm and seen: how long it took."""
+    ages = []
+    start = min(probes.values()) + WARM_SECONDS
+    for number, sent_at in sorted(probes.items()):
+        at = next((at for at, shown in seen if shown >= number and at >= sent_at), None)
+        if sent_at >= start and at is not None:
+            ages.append(at - sent_at)
+    return ages
+
+
+def many_series(customers: int, rate: int, seconds: float) -> dict[str, Any]:
+    """A scrape of very many series, and whether the ingest goes on meanwhile."""
+    with kafka() as broker:
+        new_topic(broker, TOPIC)
+        _one_event_each(broker, customers)
+        with agent(broker, RULES / "series", "bench-series") as running:
+            running.wait_ready()
+            _wait(lambda: running.metric("kpi_spent_current") and _series(running) >= customers)
+            alone = [_scrape(running) for _ in range(5)]
+            with flow(broker, rate, seconds, customers):
+                time.sleep(WARM_SECONDS)
+                busy, lags = [], []
+                until = time.monotonic() + seconds - WARM_SECONDS - 1
+                while time.monotonic() < until:
+                    busy.append(_scrape(running))
+                    lags.append(running.metric("kpi_agent_lag_records"))
+                    time.sleep(1)
+            peak, resident = running.peak_bytes(), running.resident_bytes()
+    return {
+        "series": customers,
+        "scrape_seconds": round(statistics.median(alone), 3),
+        "scrape_while_ingesting_seconds": round(statistics.median(busy), 3),
+        "scrape_worst_seconds": round(max(alone + busy), 3),
+        "events_per_second": rate,
+        "worst_lag_records": max(lags),
+        "worst_lag_seconds": round(max(lags) / rate, 3),
+        "resident_mb": round(resident / 1e6),
+        "peak_mb": round(peak / 1e6),
+    }
+
+
+def _one_event_each(broker: str, customers: int) -> None:
+    producer = Producer({"bootstrap.servers": broker, "compression.type": "lz4", "log_level": 2,
+                         "queue.buffering.max.messages": 1_000_000})  # fmt: skip
+    for number in range(customers):
+        customer = f"c{number:05d}"
+        producer.produce(
+            TOPIC,
+            f'{{"type":"order.completed","at":{time.time_ns() // 1_000_000},'
+            f'"customer":"{customer}","amount":1.5}}',
+            customer,
+        )
+    producer.flush()
+
+
+def _series(running: Agent) -> int:
+    return running.get("/metrics").count(b"\nkpi_spent_current{")
+
+
+def _scrape(running: Agent) -> float:
+    began = time.monotonic()
+    running.get("/metrics")
+    return time.monotonic() - began
+
+
+def _wait(done: Any) -> None:
+    deadline = time.monotonic() + WAIT_SECONDS
+    while not done():
+        if time.monotonic() > deadline:
+            raise SystemExit("what was waited for did not come")
+        time.sleep(1)
+
+
+def idle(seconds: float) -> dict[str, Any]:
+    """The share of a core and the memory of an agent to which no events come."""
+    with kafka() as broker:
+        new_topic(broker, TOPIC)
+        with agent(broker, RULES / "live", "bench-idle") as running:
+            running.wait_ready()
+            time.sleep(WARM_SECONDS)
+            began, cpu = time.monotonic(), running.cpu_seconds()
+            time.sleep(seconds)
+            share = (running.cpu_seconds() - cpu) / (time.monotonic() - began)
+            return {
+                "core_percent": round(share * 100, 2),
+                "resident_mb": round(running.resident_bytes() / 1e6),
+                "peak_mb": round(running.peak_bytes() / 1e6),
+            }
+
+
+def startup(series: int, runs: int = 3) -> dict[str, Any]:
+    """From the start of the process until `/-/ready`, with open series to take on."""
+    found = []
+    with kafka() as broker:
+        new_topic(broker, TOPIC)
+        _one_event_each(broker, series)
+        with agent(broker, RULES / "series", "bench-start") as running:
+            running.wait_ready()
+            _wait(lambda: _series(running) >= series)
+        for _ in range(runs):
+            with agent(broker, RULES / "series", "bench-start") as running:
+                ready = running.wait_ready()
+                _wait(lambda: _series(running) >= series)
+                found.append((ready, time.monotonic() - running.started))
+    return {
+        "series": series,
+        "ready_seconds": round(statistics.median(ready for ready, _ in found), 2),
+        "shown_seconds": round(statistics.median(shown for _, shown in found), 2),
+    }
+
+
+def main() -> None:
+    """Measure, and keep the results."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument(
+        "--only", action="append", choices=["freshness", "series", "idle", "startup"]
+    )
+    parser.add_argument("--rate", type=int, default=50_000, help="events/s of the freshness run")
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--series", type=int, default=100_000)
+    options = parser.parse_args()
+    runs = {
+        "freshness": lambda: freshness(options.rate, options.seconds),
+        "series": lambda: many_series(options.series, 20_000, options.seconds),
+        "idle": lambda: idle(options.seconds),
+        "startup": lambda: startup(1_000),
+    }
+    for name in options.only or runs:
+        found = runs[name]()
+        print(f"{name}: {found}", flush=True)
+        if (options.rate, options.seconds, options.series) == (50_000, 60.0, 100_000):
+            results.save(name, found)
+
+
+if __name__ == "__main__":
+    main()
