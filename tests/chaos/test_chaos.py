@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import random
+import re
 import signal
 import time
 from collections.abc import Iterator
@@ -62,7 +63,7 @@ def full(request: pytest.FixtureRequest) -> None:
 
 
 def world_of(cluster: Cluster, request: pytest.FixtureRequest, folder: Path, seed: int) -> World:
-    name = request.node.name.removeprefix("test_").replace("_", "-")
+    name = re.sub(r"[\W_]+", "-", request.node.name.removeprefix("test_")).strip("-")
     return World(cluster, name, folder / "world", seed)
 
 
@@ -102,6 +103,9 @@ def kill_and_restart(world: World, count: int) -> None:
     world.kill(killed)
     if world.rng.random() < 0.5:
         world.calm(1, SESSION_SECONDS + 2)
+    if not world.running():
+        world.faults.pop()
+        world.fault("all started again after kill -9")
     for worker in killed:
         worker.start()
     world.recover()
@@ -170,8 +174,21 @@ def test_zombies_wake_up(world: World) -> None:
 
 
 @pytest.mark.usefixtures("full")
+def test_a_worker_joins(world: World) -> None:
+    """Nobody dies, so every record is counted once, by one of them."""
+    world.start(1)
+    for worker in world.workers[1:]:
+        world.fault("+1 worker")
+        worker.start()
+        world.recover()
+    verdict = world.finish()
+    assert verdict.counted == verdict.records
+    conclude(world, verdict)
+
+
+@pytest.mark.usefixtures("full")
 def test_workers_join_and_leave(world: World) -> None:
-    """1 → 3 → 2 → 1 → 3: nobody dies, so every record is counted once."""
+    """1 → 3 → 2 → 1 → 3."""
     world.start(1)
     for change in (+2, -1, -1, +2):
         world.fault(f"{change:+d} workers")

@@ -68,9 +68,9 @@ class Traffic:
             }
         )
         self._number = 0
-        self._recent: list[tuple[int, int, dict[str, object]]] = []
+        self.sent = 0
         self._stopping = threading.Event()
-        self._failed: list[str] = []
+        self.failed: list[str] = []
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._began = time.monotonic()
 
@@ -89,14 +89,23 @@ class Traffic:
         for partition in range(PARTITIONS[VISITS]):
             self._send(VISITS, partition, {"at": end_ms, "region": "end"})
         assert self._producer.flush(120) == 0, "events were not delivered"
-        assert not self._failed, self._failed[:3]
+        self.check()
         return end_ms
 
+    def check(self) -> None:
+        """AssertionError when an event was not delivered, or the traffic ended by itself."""
+        assert not self.failed, self.failed[:3]
+        assert self._thread.is_alive() or self._stopping.is_set(), "the traffic ended by itself"
+
     def _run(self) -> None:
-        while not self._stopping.wait(self._pause):
-            for _ in range(self._rng.randint(0, round(2 * self._each))):
-                self._one()
-            self._producer.poll(0)
+        try:
+            while not self._stopping.wait(self._pause):
+                for _ in range(self._rng.randint(0, round(2 * self._each))):
+                    self._one()
+                self._producer.poll(0)
+        except Exception as error:
+            self.failed.append(repr(error))
+            raise
 
     def _one(self) -> None:
         rng, elapsed = self._rng, time.monotonic() - self._began
@@ -134,8 +143,9 @@ class Traffic:
     def _raw(self, topic: str, partition: int, value: bytes) -> None:
         def delivered(error: object, _message: object) -> None:
             if error is not None:
-                self._failed.append(str(error))
+                self.failed.append(str(error))
 
+        self.sent += 1
         self._producer.produce(
             self._prefix + topic, value=value, partition=partition, on_delivery=delivered
         )

@@ -63,7 +63,8 @@ WITH timed AS (
     FROM raw WINDOW earlier AS (
         PARTITION BY topic, part ORDER BY off ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
 ), late AS (
-    SELECT *, coalesce(happened // 5000 * 5000 + 5000 + 4000 <= reached, false) AS is_late FROM timed
+    SELECT *, coalesce(happened // 5000 * 5000 + 5000 + 4000 <= reached, false) AS is_late
+    FROM timed
 )
 SELECT *, not is_late AND id IS NOT NULL
     AND row_number() OVER (PARTITION BY topic, part, id, is_late ORDER BY off) > 1 AS is_repeat

@@ -180,7 +180,7 @@ class World:
 
     def wait_current(self, seconds: float = SETTLE_SECONDS) -> None:
         """Wait until every KPI is current."""
-        until(lambda: self.watcher.current, seconds, self._state)
+        until(lambda: self.traffic.check() or self.watcher.current, seconds, self._state)
 
     def recover(self) -> None:
         """Let the last fault show, and wait until every KPI is current again."""
@@ -308,7 +308,7 @@ class World:
 
     def _state(self) -> str:
         """What to show where waiting was in vain."""
-        told = [f"newest windows, behind by: {self._behind()}"]
+        told = [f"newest windows, behind by: {self._behind()}", f"sent: {self.traffic.sent}"]
         told += [f"{w.name} {w.get('/-/ready')}\n{w.last_words()}" for w in self.running()]
         return "\n".join([f"seed {self.seed}, {self.name}", *told])
 
