@@ -1,0 +1,208 @@
+"""The report: tables in `docs/benchmarks.md` and plots beside it, from what was measured last.
+
+    python -m benchmarks.report
+
+The text between the two marks in the page is written anew; the rest is written by people.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from typing import Any
+
+from benchmarks import results
+from benchmarks.broker import ROOT
+
+PAGE = ROOT / "docs" / "benchmarks.md"
+PLOT = ROOT / "docs" / "benchmarks.svg"
+BEGIN, END = "<!-- measured: written by `make bench-report` -->", "<!-- end of measured -->"
+PEERS = ("flink-sql", "kafka-streams", "quix-streams", "faust")
+WANTED_TIMES = {"faust": 100.0, "quix-streams": 20.0, "kafka-streams": 2.5, "flink-sql": 1.8}
+WANTED_SPEED = 350_000
+
+Row = tuple[str, str, str, str]
+"""Figure, wanted, measured, whether it is reached."""
+
+
+def rows() -> list[Row]:
+    """The figures against what is wanted; one that was not measured says so."""
+    found: list[Row] = []
+    w = results.load("agent-w")
+    w20 = results.load("agent-w20")
+    speed = _speed(w)
+    if w:
+        median = w["median"]
+        found.append(_at_least("W, one process: events/s", WANTED_SPEED, speed))
+        found.append(_at_most("W: peak memory, MB", 400, median["peak_mb"]))
+    else:
+        found.append(("W, one process", f"{WANTED_SPEED:,} events/s", "not measured", ""))
+    for name in PEERS:
+        peer = results.load(f"peer-{name}")
+        title = (
+            f"W: times as fast as {peer['title'].split(',')[0]}" if peer else f"W against {name}"
+        )
+        times = speed / _speed(peer) if w and peer else None
+        found.append(_at_least(title, WANTED_TIMES[name], times))
+    share = _speed(w20) / speed if w and w20 else None
+    found.append(_at_least("W with 20 KPIs, share of the speed", 0.6, share))
+    return found + _scale_rows() + _live_rows()
+
+
+def _scale_rows() -> list[Row]:
+    scale = results.load("scale")
+    if not scale:
+        return [("Cost per event, flat within", "15 %", "not measured", "")]
+    million = scale["events"]["by_million_us"]
+    series = list(scale["series"].values())
+    beyond = [one["total_us"] - one["bare_fold_us"] for one in series]
+    return [
+        _at_most("Cost per event, 10 million against 1: rise, %", 15,
+                 (million[-1] / million[0] - 1) * 100),
+        _at_most("Cost per event beyond the bare fold, 10,000 series a KPI against 10: rise, %", 15,
+                 (beyond[-1] / beyond[0] - 1) * 100),
+    ]  # fmt: skip
+
+
+def _live_rows() -> list[Row]:
+    series = results.load("series") or {}
+    fresh = results.load("freshness") or {}
+    idle = results.load("idle") or {}
+    start = results.load("startup") or {}
+    return [
+        _at_most("100,000 series: scrape, s", 0.5, series.get("scrape_while_ingesting_seconds")),
+        _at_most("100,000 series: peak memory, MB", 1200, series.get("peak_mb")),
+        _at_most("100,000 series: worst lag of the ingest while scraped, s", 2.0,
+                 series.get("worst_lag_seconds")),
+        _at_most("Freshness at 50,000 events/s, p99, s", 1.5, fresh.get("p99_seconds")),
+        _at_most("Idle: share of a core, %", 2, idle.get("core_percent")),
+        _at_most("Idle: memory, MB", 200, idle.get("resident_mb")),
+        _at_most("Start to ready on 1,000 open series, s", 10, start.get("ready_seconds")),
+    ]  # fmt: skip
+
+
+def _speed(found: dict[str, Any] | None) -> float:
+    return float(found["median"]["events_per_second"]) if found else 0.0
+
+
+def _at_least(figure: str, wanted: float, measured: float | None) -> Row:
+    return _row(figure, "at least ", wanted, measured, measured is not None and measured >= wanted)
+
+
+def _at_most(figure: str, wanted: float, measured: float | None) -> Row:
+    return _row(figure, "at most ", wanted, measured, measured is not None and measured <= wanted)
+
+
+def _row(figure: str, how: str, wanted: float, measured: float | None, reached: bool) -> Row:
+    if measured is None:
+        return figure, how + number(wanted), "not measured", ""
+    return figure, how + number(wanted), number(measured), "yes" if reached else "**no**"
+
+
+def number(value: float) -> str:
+    """A number as a person reads it."""
+    if abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:,.2f}".rstrip("0").rstrip(".")
+
+
+def table(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
+    out = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
+    out += ["| " + " | ".join(line) + " |" for line in lines]
+    return "\n".join(out)
+
+
+def speeds() -> list[tuple[str, float, str]]:
+    """Who, events/s, and details, fastest first; what was not exact is left out."""
+    found = []
+    for name, title in (
+        ("agent-w", "KPI agent"),
+        ("agent-w-cold", "KPI agent, started on the full topic"),
+        ("agent-w20", "KPI agent, 20 KPIs"),
+        *((f"peer-{name}", "") for name in PEERS),
+    ):
+        one = results.load(name)
+        if one and one["median"]["exact"]:
+            runs = ", ".join(number(run["events_per_second"]) for run in one["runs"])
+            found.append((title or one["title"], _speed(one), runs))
+    return sorted(found, key=lambda line: -line[1])
+
+
+def plot(lines: Sequence[tuple[str, float, str]]) -> str:
+    """Bars of events/s, as SVG that reads on a light and on a dark page."""
+    width, left, bar, gap = 760, 300, 22, 12
+    height = len(lines) * (bar + gap) + 40
+    longest = max((speed for _, speed, _ in lines), default=1.0)
+    out = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" '
+        f'aria-label="Events per second on workload W" font-family="sans-serif" font-size="13">',
+        '<rect width="100%" height="100%" fill="#ffffff"/>',
+        '<text x="8" y="20" fill="#222222">Workload W: events per second, longer is better</text>',
+    ]
+    for i, (title, speed, _) in enumerate(lines):
+        y = 34 + i * (bar + gap)
+        size = max(1.0, speed / longest * (width - left - 90))
+        color = "#1f6feb" if title.startswith("KPI agent") else "#8c959f"
+        out.append(
+            f'<text x="{left - 8}" y="{y + 15}" text-anchor="end" fill="#222222">'
+            f"{html.escape(title.split(', cold')[0][:44])}</text>"
+            f'<rect x="{left}" y="{y}" width="{size:.1f}" height="{bar}" fill="{color}"/>'
+            f'<text x="{left + size + 6:.1f}" y="{y + 15}" fill="#222222">{speed:,.0f}</text>'
+        )
+    return "\n".join([*out, "</svg>"]) + "\n"
+
+
+def measured() -> str:
+    """The measured part of the page."""
+    parts = []
+    names = ["agent-w", "agent-w20", *(f"peer-{name}" for name in PEERS)]
+    names += ["scale", "freshness", "series", "idle", "startup"]
+    kept = [(name, one) for name in names if (one := results.load(name))]
+    if not kept:
+        return "Nothing was measured yet: `make bench`."
+    machine = kept[0][1]["machine"]
+    versions = ", ".join(f"{n} {machine[n]}" for n in results.PACKAGES)
+    parts.append(
+        f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gb']} GB, "
+        f"{machine['system']}; Python {machine['python']}, {versions}; {machine['java']}."
+    )
+    loads = ", ".join(f"{n} {one['machine']['load_before']} ({one['at']})" for n, one in kept)
+    parts.append(f"Load of the machine (1 minute) when each was kept, and its day: {loads}.")
+    parts.append(table(("figure", "wanted", "measured", "reached"), rows()))
+    lines = speeds()
+    if lines:
+        parts.append("![Events per second on workload W](benchmarks.svg)")
+        parts.append(
+            table(("workload W", "events/s, median", "each run"),
+                  [(title, number(speed), runs) for title, speed, runs in lines])
+        )  # fmt: skip
+    parts.append(_costs())
+    return "\n\n".join(part for part in parts if part)
+
+
+def _costs() -> str:
+    scale = results.load("scale")
+    if not scale:
+        return ""
+    heads = ("series a KPI", "decode and fold", "frames and merge", "bare group-by", "total")
+    keys = ("decode_and_fold_us", "frames_and_merge_us", "bare_fold_us", "total_us")
+    lines = [
+        (f"{int(n):,}", *(f"{one[k]:.2f}" for k in keys)) for n, one in scale["series"].items()
+    ]
+    return "CPU microseconds an event, in the core:\n\n" + table(heads, lines)
+
+
+def main() -> None:
+    """Write the page's measured part, and the plot."""
+    text = PAGE.read_text()
+    head, _, rest = text.partition(BEGIN)
+    _, _, tail = rest.partition(END)
+    PAGE.write_text(f"{head}{BEGIN}\n\n{measured()}\n\n{END}{tail}")
+    lines = speeds()
+    if lines:
+        PLOT.write_text(plot(lines))
+
+
+if __name__ == "__main__":
+    main()
