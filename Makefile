@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test simulate chaos lint check generate check-generated format clean
+.PHONY: help setup demo test simulate chaos bench bench-report lint check generate check-generated format clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,18 @@ simulate: $(READY) ## Run the core a thousand times under simulated faults
 chaos: $(READY) ## Kill workers, brokers and networks around a real Kafka, for half an hour
 	@.ci/install-kafka.sh
 	@$(BIN)/python -m pytest tests/chaos -m needs_kafka --full -o log_cli=true $(ARGS)
+
+bench: $(READY) ## Measure the agent and what people would use instead, for half an hour; then the report
+	.ci/install-kafka.sh
+	$(BIN)/python -m benchmarks.agent_w $(ARGS)
+	$(BIN)/python -m benchmarks.agent_w --cold --rules w $(ARGS)
+	$(BIN)/python -m benchmarks.peers.run
+	$(BIN)/python -m benchmarks.scale
+	$(BIN)/python -m benchmarks.live
+	$(BIN)/python -m benchmarks.report
+
+bench-report: $(READY) ## Write the tables and the plot of docs/benchmarks.md from what was measured last
+	$(BIN)/python -m benchmarks.report
 
 lint: $(READY) ## Check format, style, types and who imports whom
 	$(BIN)/ruff format --check .
