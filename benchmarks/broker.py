@@ -8,8 +8,10 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -59,6 +61,8 @@ def kafka() -> Iterator[str]:
     """A fresh broker while the block runs; gives `host:port`. Its data is deleted at the end."""
     if not LIBS.is_dir():
         raise SystemExit("Kafka's jars are not there; run: .ci/install-kafka.sh")
+    # Ended from outside, still end what was started here.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     folder = Path(tempfile.mkdtemp(prefix="bench-kafka-"))
     process: subprocess.Popen[bytes] | None = None
     try:

@@ -83,9 +83,9 @@ def compare(
         if record["kind"] != "window":
             continue
         window = _window(plan.kpis[str(record["kpi"])], record)
-        value = (record["value"], record["events"])
-        if found.setdefault(window, value) != value:  # type: ignore[arg-type]
-            wrong.append(f"{window} told twice: {found[window]} and {value}")
+        told_value: Value = (record["value"], record["events"])  # type: ignore[assignment]
+        if found.setdefault(window, told_value) != told_value:
+            wrong.append(f"{window} told twice: {found[window]} and {told_value}")
     for window, (value, number) in found.items():
         truth = expected.get(window, (None if value is None else 0.0, 0))
         if number != truth[1] or not _equal(value, truth[0], _error(plan.kpis[window[0]])):

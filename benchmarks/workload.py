@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # not in its stubs
 
 CACHE = Path(__file__).resolve().parent.parent / ".cache" / "bench"
 FIRST_MS = 1_767_225_600_000  # 2026-01-01T00:00:00Z, the start of a 60 s window

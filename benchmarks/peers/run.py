@@ -201,7 +201,7 @@ def measure(name: str, runs: int, events: int | None) -> dict[str, Any]:
     peer = PEERS[name]
     shape = Shape(events=events or peer.events)
     expected = truth(shape)
-    found = []
+    found: list[dict[str, Any]] = []
     for number in range(runs):
         with kafka() as broker, tempfile.TemporaryDirectory(prefix="bench-peer-") as folder:
             new_topic(broker, TOPIC)
