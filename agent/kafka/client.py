@@ -10,7 +10,12 @@ from typing import Any
 import faust
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
+from aiokafka.conn import create_conn
+from aiokafka.errors import (
+    KafkaError,
+    SaslAuthenticationFailed,
+    UnsupportedSaslMechanismError,
+)
 
 from agent.errors import EnvironmentFault
 from agent.settings import Settings
@@ -94,9 +99,30 @@ async def wait_for_broker(settings: Settings, tell: Callable[[str], None]) -> AI
             return admin
         except (KafkaError, OSError) as error:
             await admin.close()
-            tell(f"no broker answers at {settings.brokers}: {error}")
+            tell(await _why_not(settings) or f"no broker answers at {settings.brokers}: {error}")
         except BaseException:
             await admin.close()
             raise
         await asyncio.sleep(wait_seconds)
         wait_seconds = min(wait_seconds * 2, LONGEST_WAIT_SECONDS)
+
+
+async def _why_not(settings: Settings) -> str | None:
+    """Why the first broker that can be reached does not let us in; None when none is reached.
+
+    The client library tells its log alone, and its callers only that it could not connect.
+    """
+    options = connection(settings)
+    del options["bootstrap_servers"], options["metadata_max_age_ms"]
+    for address in settings.bootstrap:
+        host, _, port = address.rpartition(":")
+        try:
+            found = await create_conn(host, int(port), **options)
+        except (SaslAuthenticationFailed, UnsupportedSaslMechanismError) as error:
+            return f"{address} refuses the login of {settings.sasl_username!r}: {error}"
+        except ssl.SSLError as error:
+            return f"{address} answers, but no TLS connection comes about: {error.reason or error}"
+        except (KafkaError, OSError, TimeoutError):
+            continue
+        found.close()
+    return None

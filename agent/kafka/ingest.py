@@ -158,7 +158,7 @@ class Ingest:
                 await asyncio.sleep(POLL_MS / 1000)
                 continue
             async with self._lock:
-                records = await self._consumer.getmany(timeout_ms=POLL_MS)
+                records = await self._fetch()
                 await self._finish_folds()
                 self._start_folds(records)
                 if time.monotonic() >= flush_at:
@@ -166,6 +166,21 @@ class Ingest:
                     await self._flush()
             # The lock is fair, but a rebalance needs the loop to get at it.
             await asyncio.sleep(0)
+
+    async def _fetch(self) -> Mapping[TopicPartition, Sequence[Raw]]:
+        """What has come, or comes within POLL_MS.
+
+        While the group is being rearranged, `getmany` waits for that to end, whatever its timeout;
+        and that can't end before `give_back` gets the lock, which we hold. So the wait is cut
+        short: `getmany` can be cancelled only before it has taken any record.
+        """
+        fetching = asyncio.ensure_future(self._consumer.getmany(timeout_ms=POLL_MS))
+        try:
+            await asyncio.wait([fetching], timeout=2 * POLL_MS / 1000)
+        finally:
+            fetching.cancel()
+        await asyncio.wait([fetching])
+        return {} if fetching.cancelled() else fetching.result()
 
     def _raise_failure(self) -> None:
         if self._failure is not None:

@@ -48,7 +48,8 @@ def test_the_wrong_password_is_said_and_never_shown(stage: Stage) -> None:
     stage.create_topics()
     agent = stage.agent("agent", **secure(stage, sasl_password=WRONG))
     agent.start()
-    said = agent.wait_says("uthentication")
+    said = agent.wait_says("refuses the login")
+    assert stage.broker.secure_address in said and USER in said
     assert agent.get("/-/healthy")[0] == 200
     assert WRONG not in said
     assert agent.terminate() == 0, agent.last_words()
