@@ -85,7 +85,7 @@ class Ingest:
         self._lock = asyncio.Lock()
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="fold")
         self._consumer = self._new_consumer()
-        self._quiet = QuietWatch(settings.session_timeout)
+        self._quiet = QuietWatch(settings.session_timeout, settings.flush_interval)
         self._folds: list[_Fold] = []
         self._sends: list[Send] = []
         self._telling: asyncio.Task[None] | None = None

@@ -19,10 +19,11 @@ STALL_SECONDS = 3.0
 class QuietWatch:
     """Since when each partition is quiet. Clocks are arguments: wall (ms) and monotonic (s)."""
 
-    def __init__(self, session_timeout_seconds: float) -> None:
+    def __init__(self, session_timeout_seconds: float, asked_every_seconds: float = 1.0) -> None:
         self._session_seconds = session_timeout_seconds
+        self._most_apart_ms = (asked_every_seconds + STALL_SECONDS) * 1000
         self._since_ms: dict[TopicPartition, int] = {}
-        self._asked: dict[TopicPartition, tuple[int, int]] = {}  # last asked at, answered at (ms)
+        self._answered_ms: dict[TopicPartition, int] = {}
         self._alive_at: float | None = None
         self._tick: tuple[float, int] | None = None
 
@@ -37,7 +38,7 @@ class QuietWatch:
     def forget(self, tp: TopicPartition) -> None:
         """A partition given back."""
         self._since_ms.pop(tp, None)
-        self._asked.pop(tp, None)
+        self._answered_ms.pop(tp, None)
 
     def alive(self, monotonic_seconds: float) -> None:
         """The group has just accepted this member's commit or given it partitions."""
@@ -64,10 +65,9 @@ class QuietWatch:
         if self._alive_at is None or self._tick is None:
             return None
         now_ms = self._tick[1]
-        asked_ms, answered_ms = self._asked.get(tp, (now_ms, end_seen_at_ms))
-        self._asked[tp] = (now_ms, end_seen_at_ms)
-        silent_ms = end_seen_at_ms - answered_ms - (now_ms - asked_ms)
-        if silent_ms > STALL_SECONDS * 1000:
+        answered_ms = self._answered_ms.get(tp, end_seen_at_ms)
+        self._answered_ms[tp] = end_seen_at_ms
+        if end_seen_at_ms - answered_ms > self._most_apart_ms:
             since = self._since_ms[tp] = end_seen_at_ms
         if self._tick[0] - self._alive_at > self._session_seconds:
             return None

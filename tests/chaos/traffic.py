@@ -62,6 +62,7 @@ class Traffic:
             {
                 "bootstrap.servers": address,
                 "enable.idempotence": True,
+                "reconnect.backoff.max.ms": 500,
                 "linger.ms": 5,
                 "message.timeout.ms": 300_000,
                 "log_level": 0,

@@ -45,7 +45,7 @@ def read_all(address: str, topic: str) -> list[Message]:
             consumer.assign([tp])
             at = low
             while at < high:
-                batch = consumer.consume(5_000, timeout=5)
+                batch = consumer.consume(min(5_000, high - at), timeout=1)
                 for message in batch:
                     assert message.error() is None, message.error()
                 records += batch

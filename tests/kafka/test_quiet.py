@@ -102,8 +102,19 @@ def test_quiet_begins_anew_when_answers_come_again() -> None:
     assert watch.quiet_ms(TP, 30_900) == 1_000
 
 
-def test_asking_seldom_makes_no_quiet_shorter() -> None:
+def test_nobody_asks_while_nothing_is_acknowledged() -> None:
     watch = QuietWatch(SESSION_SECONDS)
+    watch.fetched(TP, 2_000)
+    watch_at(5, watch)
+    assert watch.quiet_ms(TP, 5_000) == 3_000
+    for second in range(6, 31):
+        watch.tick(second, second * 1000)
+    watch.alive(30)
+    assert watch.quiet_ms(TP, 29_900) == 0
+
+
+def test_asking_seldom_makes_no_quiet_shorter() -> None:
+    watch = QuietWatch(SESSION_SECONDS, asked_every_seconds=40)
     watch.fetched(TP, 0)
     for second in range(100):
         watch.tick(second, second * 1000)
