@@ -112,6 +112,8 @@ class News:
         stats = self._state.stats
         stats.frames_applied += frames
         stats.late_partials += sum(one.late for one in told)
+        stats.frames_ignored += sum(one.stale for one in told)
+        stats.dropped_series.update(kpi for one in told for kpi in one.full)
         if told:
             stats.close_seconds.observe(seconds)
             self._on_told(told)

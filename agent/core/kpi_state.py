@@ -57,7 +57,7 @@ class BaseState:
         self.departed: dict[Dimensions, Series] = {}
         self.frontier_ms: int | None = None
         self.first_positions: dict[int, int] = {}
-        self.folded_into_other = 0
+        self.turned_away: set[Dimensions] = set()
         self._aggregator = Aggregator(kpi)
         self._slices: dict[int, dict[Dimensions, dict[Source, State]]] = {}
         self._most_series = most_series
@@ -107,7 +107,8 @@ class BaseState:
         """Begin a series, or name the one that takes in what exceeds the limit."""
         home = dimensions
         if dimensions and len(self.series) >= self._most_series:
-            self.folded_into_other += 1
+            if len(self.turned_away) < self._most_series:  # counted up to there, to stay small
+                self.turned_away.add(dimensions)
             home = (OTHER,) * len(dimensions)
         if home not in self.series:
             self.series[home] = born(self.kpi.name, self.kpi.fingerprint, home, at_ms)

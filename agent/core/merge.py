@@ -35,8 +35,6 @@ class Merger:
 
     def __init__(self, plan: Plan, state_partition: int, state_partitions: int) -> None:
         self.plan = plan
-        self.stale_frames = 0
-        self.rows_held = 0
         self._partition = state_partition
         self._partitions = state_partitions
         self._sources = {topic: TopicSources() for topic in plan.topics}
@@ -164,46 +162,50 @@ class Merger:
         if sources is None:
             return again
         if sources.is_stale(frame):
-            self.stale_frames += 1
-            return again
-        found = self._take(frame, position)
+            return _joined(again, Closings(stale=1))
+        late, full = self._take(frame, position)
         # What is told over was in time when it was told first.
-        late = found if sources.is_news(frame) else 0
+        counted = Closings(late=late if sources.is_news(frame) else 0, full=full)
+        again = _joined(again, counted)
         if not frame.last:
-            return _joined(again, Closings(late=late))
+            return again
         sources.take(frame)
-        return _joined(again, self._advance(frame.topic, late))
+        return _joined(again, self._advance(frame.topic))
 
     def finish(self, topic: str, watermark_ms: int) -> Closings:
         """Close what ends by a watermark without any frame, for files at their end."""
-        return self._advance(topic, 0, watermark_ms)
+        return self._advance(topic, watermark_ms)
 
-    def _take(self, frame: Frame, position: int) -> int:
+    def _take(self, frame: Frame, position: int) -> tuple[int, tuple[str, ...]]:
+        """How many partials came too late, and the KPI of each new series that found no room."""
         late = 0
+        full: tuple[str, ...] = ()
         for block in frame.blocks:
             state = self.states.get(block.kpi)
             if isinstance(state, BaseState) and state.kpi.fingerprint == block.fingerprint:
+                before = len(state.turned_away)
                 late += state.take(block, frame.partition, position)
+                full += (block.kpi,) * (len(state.turned_away) - before)
         for kpi, slices in frame.active.items():
             if kpi in self._watched:
                 self._watched[kpi].take(slices, position)
-        return late
+        return late, full
 
-    def _advance(self, topic: str, late: int, watermark_ms: int | None = None) -> Closings:
+    def _advance(self, topic: str, watermark_ms: int | None = None) -> Closings:
         steps: list[tuple[str, Step]] = []
         sources = self._sources[topic]
         for contract in self.plan.contracts_of(topic):
             now = sources.watermark_ms(contract) if watermark_ms is None else watermark_ms
             if now is not None:
                 steps += self._advance_contract(contract, now)
-        if not steps and not late:
+        if not steps:
             return Closings()
         for name, state in self.states.items():
             if isinstance(state, DerivedState):
                 inputs = [self.states[i] for i in state.kpi.inputs]
                 steps.append((name, state.advance(inputs)))
                 used(self.states, state.kpi)
-        return self._closings(steps, late)
+        return self._closings(steps)
 
     def _advance_contract(self, contract: Contract, watermark_ms: int) -> list[tuple[str, Step]]:
         steps = []
@@ -225,7 +227,7 @@ class Merger:
             self._mark((kpi, None))[2].extend(found)
         self._again = _joined(self._again, Closings(transitions=tuple(found)))
 
-    def _closings(self, steps: Iterable[tuple[str, Step]], late: int) -> Closings:
+    def _closings(self, steps: Iterable[tuple[str, Step]]) -> Closings:
         """The steps of all KPIs in event-time order, and their rows marked for writing."""
         closed: list[tuple[WindowValue, TargetStatus | None]] = []
         transitions: list[Transition] = []
@@ -250,7 +252,7 @@ class Merger:
         closed.sort(key=lambda pair: (pair[0].end_ms, self._order[pair[0].kpi]))
         transitions = sorted([*transitions, *watched], key=lambda t: t.at_ms)
         targets = tuple(status for _, status in closed if status is not None)
-        return Closings(tuple(w for w, _ in closed), targets, tuple(transitions), late)
+        return Closings(tuple(w for w, _ in closed), targets, tuple(transitions))
 
     # --- looking at it ---------------------------------------------------------------------
 
@@ -321,4 +323,6 @@ def _joined(first: Closings, second: Closings) -> Closings:
         first.targets + second.targets,
         first.transitions + second.transitions,
         first.late + second.late,
+        first.stale + second.stale,
+        first.full + second.full,
     )

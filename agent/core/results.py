@@ -134,15 +134,22 @@ class Transition:
 
 @dataclass(frozen=True, slots=True)
 class Closings:
-    """What one step of the watermark brought, in event-time order."""
+    """What one step of the watermark brought, in event-time order.
+
+    `late`: partials that came too late; `stale`: frames that covered less than one before; `full`:
+    a KPI's name for each new series that it had no room for.
+    """
 
     windows: tuple[WindowValue, ...] = ()
     targets: tuple[TargetStatus, ...] = ()
     transitions: tuple[Transition, ...] = ()
     late: int = 0
+    stale: int = 0
+    full: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.windows or self.targets or self.transitions or self.late)
+        told = self.windows or self.targets or self.transitions
+        return bool(told or self.late or self.stale or self.full)
 
 
 @dataclass(frozen=True, slots=True)
