@@ -141,7 +141,7 @@ class World:
         self.rules.mkdir()
         self.write_rules(RULES)
         self.workers = [self._worker(n) for n in range(3)]
-        self.faults: list[tuple[float, str]] = []
+        self.faults: list[tuple[float, str, bool]] = []
         for topic, partitions in PARTITIONS.items():
             cluster.create_topic(self.prefix + topic, partitions)
         self.traffic = Traffic(cluster.address, self.prefix, seed)
@@ -187,9 +187,9 @@ class World:
         time.sleep(SESSION_SECONDS + 2)
         self.wait_current()
 
-    def fault(self, what: str) -> None:
-        """Note a fault at this instant."""
-        self.faults.append((time.monotonic(), what))
+    def fault(self, what: str, measured: bool = True) -> None:
+        """Note a fault, or its end, at this instant; `measured`: recovery is counted from here."""
+        self.faults.append((time.monotonic(), what, measured))
 
     def calm(self, low: float, high: float) -> None:
         """Let a random time pass."""
@@ -221,10 +221,11 @@ class World:
         )
         time.sleep(3)  # transitions of the same round
         verdict = self._judge(truth, logs, changed)
-        ends = [at for at, _ in self.faults[1:]] + [now]
+        ends = [at for at, _, _ in self.faults[1:]] + [now]
         verdict.recoveries = [
             (what, self.watcher.recovery_seconds(at, end))
-            for (at, what), end in zip(self.faults, ends, strict=True)
+            for (at, what, measured), end in zip(self.faults, ends, strict=True)
+            if measured
         ]
         return verdict
 

@@ -24,6 +24,7 @@ from tests.simulation.cases import TOPIC
 
 SESSION_MS = 10_000
 METADATA_MS = 500
+FLUSH_SECONDS = 4.0  # between two flushes, in most cases
 
 
 class IngestSide:
@@ -32,7 +33,7 @@ class IngestSide:
     def __init__(self, plan: Plan, broker: Broker, rng: random.Random) -> None:
         self.broker, self.rng = broker, rng
         self.folder = Folder(plan, TOPIC, broker.state_partitions)
-        self.quiet = QuietWatch(SESSION_MS / 1000)
+        self.quiet = QuietWatch(SESSION_MS / 1000, FLUSH_SECONDS)
         self.reads: dict[int, int] = {}
         self.ends: dict[int, tuple[int, int]] = {}  # by partition: log's end, when it was seen
         self.stale_ends: dict[int, int] = {}  # answers that came before a sleep
