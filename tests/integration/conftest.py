@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,8 @@ import pytest
 
 from .broker import Broker
 from .stage import Stage
+
+STAGES = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
@@ -36,7 +39,8 @@ def own_kafka(tmp_path: Path) -> Iterator[Broker]:
 
 
 def _stage(broker: Broker, request: pytest.FixtureRequest, folder: Path) -> Iterator[Stage]:
-    name = re.sub(r"[\W_]+", "-", request.node.name.removeprefix("test_"))[:40]
+    words = re.sub(r"[\W_]+", "-", request.node.name.removeprefix("test_"))
+    name = f"{words[:30]}-{next(STAGES)}"  # tests that differ in a parameter only share the words
     stage = Stage(broker, name, folder)
     try:
         yield stage
