@@ -81,8 +81,17 @@ def target_json(kpi: Kpi, status: TargetStatus) -> Json:
         "state": status.state.value,
         "previous": status.previous.value if status.previous else None,
         "attainment": _finite(status.attainment),
+        "bound": bound_text(status.target),
         **bounds_json(status.target),
     }
+
+
+def bound_text(target: Target) -> str:
+    """What a target asks for, as a rule would write it: `value <= 240`."""
+    least, most = target.at_least, target.at_most
+    if least is not None and most is not None:
+        return f"value between {least:.15g} and {most:.15g}"
+    return f"value >= {least:.15g}" if least is not None else f"value <= {most or 0:.15g}"
 
 
 def bounds_json(target: Target) -> dict[str, float]:

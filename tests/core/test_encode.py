@@ -9,6 +9,7 @@ import pytest
 from agent.core.encode import (
     VARIABLES,
     _variables,
+    bound_text,
     dumps,
     iso,
     label,
@@ -124,6 +125,7 @@ def test_a_target_as_json_has_the_bounds_that_apply() -> None:
         "state": "missed",
         "previous": "met",
         "attainment": 0.25,
+        "bound": "value <= 240",
         "at_most": 240,
         "warn_at_most": 200,
     }
@@ -203,3 +205,15 @@ def test_the_keys_are_stable_bytes() -> None:
         b'{"rule":"slow","severity":"critical","kpi":"response_time",'
         b'"dimensions":{"region":"apac"},"episode":"2010-12-01T08:26:00Z","state":"firing"}'
     )
+
+
+@pytest.mark.parametrize(
+    ("target", "text"),
+    [
+        (Target(at_most=0), "value <= 0"),
+        (Target(at_least=1234567.5), "value >= 1234567.5"),
+        (Target(at_least=40, at_most=80, warn_at_least=50), "value between 40 and 80"),
+    ],
+)
+def test_a_target_is_written_as_a_rule_would_write_it(target: Target, text: str) -> None:
+    assert bound_text(target) == text
