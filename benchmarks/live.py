@@ -31,7 +31,7 @@ RULES = Path(__file__).resolve().parent / "rules"
 WARM_SECONDS = 5.0
 POLL_SECONDS = 0.05
 WAIT_SECONDS = 120.0
-PROBE = re.compile(rb"^kpi_probe_current(?:\{[^}]*\})? (\S+)", re.MULTILINE)
+PROBE = re.compile(rb"^kpi_newest_probe_current(?:\{[^}]*\})? (\S+)", re.MULTILINE)
 
 
 class Flow:

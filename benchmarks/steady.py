@@ -36,7 +36,7 @@ def main() -> None:
             "batch.size": 500_000, "queue.buffering.max.messages": 500_000, "log_level": 2,
         }
     )  # fmt: skip
-    sent, ticks, began = 0, 0, time.time()
+    sent, ticks, probes, began = 0, 0, 0, time.time()
     while (now := time.time()) - began < seconds:
         due = int((now - began) * rate)
         at = str(int(now * 1000))
@@ -44,10 +44,13 @@ def main() -> None:
             head, tail, customer = events[sent % len(events)]
             producer.produce(TOPIC, head + at + tail, customer)
             sent += 1
-        if ticks % PROBE_EVERY_TICKS == 0:
-            _probe(producer, ticks // PROBE_EVERY_TICKS, at)
-        ticks += 1
-        producer.poll(max(0.0, began + ticks / TICKS_A_SECOND - time.time()))
+        if ticks // PROBE_EVERY_TICKS > probes:
+            probes = ticks // PROBE_EVERY_TICKS
+            _probe(producer, probes, at)
+        ticks = max(ticks + 1, int((now - began) * TICKS_A_SECOND))
+        due_at = began + ticks / TICKS_A_SECOND
+        while (wait := due_at - time.time()) > 0:
+            producer.poll(wait)
     producer.flush()
     print(f"sent {sent} {time.time() - began:.1f}", flush=True)
 
