@@ -171,7 +171,12 @@ def faultless_transitions(
                 np.array([r.timestamp()[1] for r in records], np.int64),
             )
         )
-    return [t for t in pipeline.flush().transitions if t.at_ms <= frontier_ms]
+    return [t for t in pipeline.flush().transitions if t.at_ms < settled_ms(frontier_ms)]
+
+
+def settled_ms(frontier_ms: int) -> int:
+    """Before this instant all is told; silence is judged by whole slices."""
+    return frontier_ms - frontier_ms % SLICE_MS
 
 
 def load_plan(folder: Path) -> Plan:

@@ -27,6 +27,7 @@ from tests.chaos.truth import (
     faultless_transitions,
     load_plan,
     read_all,
+    settled_ms,
     truth_of,
 )
 from tests.integration.agents import Agent
@@ -36,7 +37,9 @@ SESSION_SECONDS = 6
 CURRENT_MS = LATENESS_MS + 5_000 + 3_000
 """Figures are current while the newest window ended at most this long ago: the lateness, the next
 window's length, a flush and a round."""
-RECOVERY_SECONDS = SESSION_SECONDS + 15
+IDLE_AFTER_SECONDS = 5
+RECOVERY_SECONDS = SESSION_SECONDS + 15 + IDLE_AFTER_SECONDS
+"""A source that rests must be known anew to rest, after whoever knew it is gone."""
 SETTLE_SECONDS = 120
 
 
@@ -285,7 +288,7 @@ class World:
         found: dict[tuple[object, ...], int] = {}
         for message in read_all(self.cluster.address, f"{self.prefix}alerts"):
             told = json.loads(message.value())
-            if ms(told["at"]) > truth.frontier_ms or told["rule"] in changed:
+            if ms(told["at"]) >= settled_ms(truth.frontier_ms) or told["rule"] in changed:
                 continue
             episode = ms(json.loads(message.key())["episode"])
             key = (
