@@ -310,6 +310,7 @@ def _joined(scope: Scope, node: exp.DPipe) -> Typed:
 _CAST_TYPES: Mapping[exp.DType, FieldType] = {
     exp.DType.DOUBLE: "float",
     exp.DType.BIGINT: "integer",
+    exp.DType.INT: "integer",
     exp.DType.TEXT: "string",
     exp.DType.VARCHAR: "string",
 }
@@ -318,7 +319,9 @@ _CAST_TYPES: Mapping[exp.DType, FieldType] = {
 def _cast(scope: Scope, node: exp.Cast) -> Typed:
     to = _CAST_TYPES.get(node.to.this)
     if to is None or node.to.expressions:
-        fail(node, "casts go to double, bigint and varchar only", "for example `cast(x as double)`")
+        fail(
+            node, "casts go to double, integer and varchar only", "for example `cast(x as double)`"
+        )
     found = scope.translate(node.this)
     if found.type in (to, "null"):
         return Typed(found.cast(to), to)

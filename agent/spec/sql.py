@@ -29,6 +29,7 @@ from agent.spec.expressions import (
     fail,
     finite,
     only,
+    span,
     written,
 )
 from agent.spec.scalars import SCALARS
@@ -113,6 +114,8 @@ def _explained(text: str, error: ParseError) -> SqlProblem:
     description = str(found.get("description") or "")
     if description.startswith("Expecting"):
         message = f"`{description.removeprefix('Expecting ').strip()}` is missing after `{token}`"
+    elif description.startswith("The number of provided arguments"):
+        message = "too many arguments"
     elif description.startswith("Required keyword"):
         message = f"something is missing beside `{token}`"
     else:
@@ -244,7 +247,8 @@ class _Split:
     def _split(self, node: exp.Expression, condition: pl.Expr | None) -> Typed:
         if isinstance(node, exp.Quantile):
             only(self.text, node, "this quantile")
-            return self._of(_Simple(PartialKind.QUANTILE), node.this, condition, _share(node))
+            share = _share(self.text, node)
+            return self._of(_Simple(PartialKind.QUANTILE), node.this, condition, share)
         if isinstance(node, exp.CountIf):
             only(self.text, node, "this")
             holds = self.inner.of(node.this, "boolean")
@@ -312,9 +316,12 @@ def _equal(a: Partial, b: Partial) -> bool:
     )
 
 
-def _share(node: exp.Quantile) -> float:
+def _share(text: str, node: exp.Quantile) -> float:
     q = node.args.get("quantile")
     if isinstance(q, exp.Literal) and not q.is_string and 0 <= float(q.name) <= 1:
+        # The parser drops what follows.
+        if text[span(q)[1] :].lstrip().startswith(","):
+            fail(q, "quantile takes two arguments", "one KPI for each quantile")
         return float(q.name)
     fail(
         q or node, "the quantile has to be a number from 0 to 1", "for example `quantile(x, 0.95)`"

@@ -105,7 +105,15 @@ NUMBERS = [
         "case s when 'a' then 1 when t then 2 else 3 end",
     ),
     *("case x when null then 1 else 2 end", "if(b, x, y)", "if(x > 1, 1, 0)", "cast(i as double)"),
-    *("cast(x as bigint)", "x::bigint", "cast(b as bigint)", "cast(b as double)", "null + 1"),
+    *(
+        "cast(x as bigint)",
+        "x::bigint",
+        "x::int",
+        "b::int",
+        "cast(b as bigint)",
+        "cast(b as double)",
+        "null + 1",
+    ),
     *("cast(x / 2 as bigint)", "try_cast(s as double)", "case when null then 1 else 2 end"),
     *("9223372036854775807 - 1 + 0 * i", "x * 1e3", "i + cast(c as bigint)", "(i + 1) * (j - 1)"),
 ]
