@@ -90,6 +90,7 @@ def _add_check(commands: Commands[argparse.ArgumentParser]) -> None:
 
 def check(options: argparse.Namespace) -> int:
     """`kpi-agent check`."""
+    from agent.spec.declared import WORDS
     from agent.spec.load import check as check_rules
     from agent.spec.report import render
 
@@ -98,10 +99,14 @@ def check(options: argparse.Namespace) -> int:
     if plan is None:
         return WRONG
     if options.format == "human":
-        print(  # noqa: T201
-            f"{options.rules}: {len(plan.contracts)} events, {len(plan.kpis)} KPIs, "
-            f"{len(plan.rules)} rules, {len(plan.objectives)} objectives: all good"
-        )
+        counts = {
+            "events": plan.contracts,
+            "kpis": plan.kpis,
+            "rules": plan.rules,
+            "objectives": plan.objectives,
+        }
+        told = ", ".join(f"{len(made)} {WORDS[s][len(made) != 1]}" for s, made in counts.items())
+        print(f"{options.rules}: {told}: all good")  # noqa: T201
     return OK
 
 

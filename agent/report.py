@@ -192,7 +192,8 @@ def _transitions_table(plan: Plan, replayed: Replayed) -> Table:
 def _outcomes_text(replayed: Replayed) -> str:
     parts = [f"{number_} {outcome}" for outcome, number_ in replayed.outcomes.items() if number_]
     reasons = ", ".join(f"{n} {reason}" for reason, n in replayed.reasons.most_common())
-    told = f"{replayed.records} records: {', '.join(parts) or 'none'}"
+    records = "1 record" if replayed.records == 1 else f"{replayed.records} records"
+    told = f"{records}: {', '.join(parts) or 'none'}"
     return f"{told} ({reasons})" if reasons else told
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -20,6 +20,7 @@ from agent.spec.models import (
     RuleSpec,
 )
 from agent.spec.problems import Importance, Problem, suggest
+from agent.spec.salvage import salvage, written
 from agent.spec.source import On, Place, Source, read
 from agent.spec.values import EventName, Name
 
@@ -33,6 +34,9 @@ WORDS = {
 }
 """One and many of what each section declares."""
 
+_ATTRIBUTES = {"for": "for_", "from": "from_"}
+"""The models' names for keys that are words of Python."""
+
 _NAMES: dict[str, TypeAdapter[str]] = {
     section: TypeAdapter(EventName if section == "events" else Name) for section in SECTIONS
 }
@@ -40,23 +44,37 @@ _NAMES: dict[str, TypeAdapter[str]] = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Entry(Generic[M]):
-    """One declared thing: its model, and where it stands."""
+    """One declared thing: its model, and where it stands.
+
+    The model of a broken entry has what could be read: what is at its `holes` is not known.
+    """
 
     section: str
     name: str
     source: Source
     model: M
+    holes: frozenset[Place] = frozenset()
+    keys: Mapping[Place, str] | None = None
 
     @property
     def place(self) -> Place:
         """Its path in its file."""
         return (self.section, self.name)
 
+    def says(self, key: str) -> bool:
+        """Whether a field of the entry that may be left out is written, well or badly."""
+        given = getattr(self.model, _ATTRIBUTES.get(key, key))
+        return (key,) in self.holes or given is not None
+
+    def torn(self, *at: str | int) -> bool:
+        """Whether a hole is at a place, around it or below it."""
+        return any(all(a == b for a, b in zip(hole, at, strict=False)) for hole in self.holes)
+
 
 @dataclass(slots=True)
 class Declared:
-    """What all files declare. Only entries of the right shape are in the mappings; `names` has all
-    names of a section, so that a reference to a broken entry is not called unknown."""
+    """What all files declare. Entries of which nothing could be read are not in the mappings;
+    `names` has all names of a section, so that a reference to them is not called unknown."""
 
     defaults: Defaults = field(default_factory=lambda: Defaults.model_validate({}))
     events: dict[str, Entry[EventSpec]] = field(default_factory=dict)
@@ -64,7 +82,6 @@ class Declared:
     rules: dict[str, Entry[RuleSpec]] = field(default_factory=dict)
     objectives: dict[str, Entry[ObjectiveSpec]] = field(default_factory=dict)
     names: dict[str, dict[str, Source]] = field(default_factory=lambda: {s: {} for s in SECTIONS})
-    broken: set[tuple[str, str]] = field(default_factory=set)
     problems: list[Problem] = field(default_factory=list)
     complete: bool = True
     """False when a file could not be read: what it declares is not known then."""
@@ -80,13 +97,17 @@ class Declared:
         severity: Importance = "error",
         chars: tuple[int, int] | None = None,
     ) -> None:
-        """Note a problem of an entry; `at` is below it, `chars` a span within the text there."""
-        place = (*entry.place, *at)
+        """Note a problem of an entry; `at` is below it, `chars` a span within the text there.
+
+        Nothing is said of what stands in a hole: what is wrong there has been told.
+        """
+        inside = at[:-1] if on == "key" else at
+        if any(inside[: len(hole)] == hole for hole in entry.holes):
+            return
+        place = (*entry.place, *written(at, entry.keys))
         source = entry.source
         span = source.locate_text(place, *chars) if chars else source.locate(place, on)
         self.problems.append(source.problem(span, place, message, hint, severity))
-        if severity == "error":
-            self.broken.add((entry.section, entry.name))
 
     def known(
         self,
@@ -107,10 +128,6 @@ class Declared:
             hint = hint or suggest(name, others, many)
             self.report(entry, at, f"unknown {one} '{name}'", hint, on=on)
         return False
-
-    def sound(self, entry: Entry[Any]) -> bool:
-        """Whether nothing is wrong with an entry so far."""
-        return (entry.section, entry.name) not in self.broken
 
 
 def files_of(path: Path) -> list[Path]:
@@ -201,29 +218,30 @@ def _section(declared: Declared, source: Source, section: str, data: Any) -> Non
             _twice(declared, place, other, source)
             continue
         declared.names[section][name] = source
-        named = _named(declared, source, place)
-        model = _validate(declared, source, SECTIONS[section], value, place)
-        _nulls(declared, source, value, place)
-        if model is not None:
-            entries[name] = Entry(section, name, source, model)
-        if model is None or not named:
-            declared.broken.add((section, name))
+        _name(declared, source, place)
+        found = salvage(SECTIONS[section], value)
+        for at, on, message, hint in found.told:
+            span = source.locate((*place, *at), on)
+            declared.problems.append(source.problem(span, (*place, *at), message, hint))
+        nulls = frozenset(_nulls(declared, source, value, place))
+        if found.model is not None:
+            holes = found.holes | nulls
+            entries[name] = Entry(section, name, source, found.model, holes, found.keys)
 
 
-def _named(declared: Declared, source: Source, place: tuple[str, str]) -> bool:
-    """Whether an entry's name is a good one; notes the problem where it is not."""
+def _name(declared: Declared, source: Source, place: tuple[str, str]) -> None:
+    """Note what is wrong with an entry's name."""
     try:
         _NAMES[place[0]].validate_python(place[1])
     except ValidationError as error:
-        for _, _, message, hint in explain(error, FileSpec, source, place):
+        for _, _, message, hint in explain(error, FileSpec, place):
             span = source.locate(place, "key")
             declared.problems.append(source.problem(span, place, message, hint))
-        return False
-    return True
 
 
-def _nulls(declared: Declared, source: Source, data: Any, place: Place) -> None:
-    """`owner:` with nothing behind it is more often forgotten than meant."""
+def _nulls(declared: Declared, source: Source, data: Any, place: Place) -> Iterator[Place]:
+    """`owner:` with nothing behind it is more often forgotten than meant. Yields the places below
+    the entry."""
     children: Iterable[tuple[str | int, Any]] = ()
     if isinstance(data, dict):
         children = data.items()
@@ -237,7 +255,8 @@ def _nulls(declared: Declared, source: Source, data: Any, place: Place) -> None:
             message, hint = f"'{key}' has no value", "give it one, or leave it out"
             problem = source.problem(source.locate(at), at, message, hint)
             declared.problems.append(problem)
-        _nulls(declared, source, value, at)
+            yield at[2:]
+        yield from _nulls(declared, source, value, at)
 
 
 def _twice(declared: Declared, place: Place, first: Source, second: Source) -> None:
@@ -256,7 +275,7 @@ def _validate(
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        for at, on, message, hint in explain(error, model, source, place):
+        for at, on, message, hint in explain(error, model, place):
             span = source.locate(at, on)
             declared.problems.append(source.problem(span, at, message, hint))
         return None

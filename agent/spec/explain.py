@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 
 from agent.spec.models import FileSpec
 from agent.spec.problems import suggest
-from agent.spec.source import On, Place, Source
+from agent.spec.source import On, Place
 
 _SHOULD_BE = {
     "string_type": "text",
@@ -33,20 +33,28 @@ _TAGS = {
 
 
 def explain(
-    error: ValidationError, model: type[BaseModel], source: Source, base: Place
+    error: ValidationError, model: type[BaseModel], base: Place
 ) -> Iterator[tuple[Place, On, str, str | None]]:
     """The errors of one entry, as (place, key or value, message, hint); `base` is its place."""
     for detail in error.errors(include_url=False):
-        parts = tuple(p for p in detail["loc"] if not (isinstance(p, str) and p.startswith("<")))
-        on: On = "value"
-        if parts and parts[-1] == "[key]":
-            parts, on = parts[:-1], "key"
-        if detail["type"] in ("extra_forbidden", "missing"):
-            on = "key"
+        parts, on = place_of(detail)
         message, hint = _words(detail, model, parts)
         place = (*base, *parts)
         # A missing field is shown at what it is missing from.
         yield (place[:-1] if detail["type"] == "missing" else place), on, message, hint
+
+
+def place_of(detail: ErrorDetails) -> tuple[Place, On]:
+    """Where an error is in what was validated, and whether it is about the key there."""
+    parts = tuple(p for p in detail["loc"] if not (isinstance(p, str) and p.startswith("<")))
+    if parts and parts[-1] == "[key]":
+        return parts[:-1], "key"
+    return parts, "key" if detail["type"] in ("extra_forbidden", "missing") else "value"
+
+
+def fields_at(model: type[BaseModel], place: Place) -> dict[str, Any]:
+    """The fields of the model that is written at a place below an instance of `model`."""
+    return _fields(_model_at(model, place))
 
 
 def _words(detail: ErrorDetails, model: type[BaseModel], parts: Place) -> tuple[str, str | None]:
@@ -55,7 +63,7 @@ def _words(detail: ErrorDetails, model: type[BaseModel], parts: Place) -> tuple[
     if kind == "rules":
         return str(context["message"]), context.get("hint")
     if kind in ("extra_forbidden", "missing"):
-        fields = _fields(_model_at(model, parts[:-1]))
+        fields = fields_at(model, parts[:-1])
         if kind == "missing":
             return f"'{name}' is missing", f"add `{name}: {_example(fields.get(name))}`"
         one = "section" if model is FileSpec else "field"

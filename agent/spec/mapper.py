@@ -24,11 +24,12 @@ from agent.core.plan import (
     TargetOverride,
     ThresholdRule,
 )
-from agent.core.windows import MAX_SLICE_MS, current_slice_ms
+from agent.core.windows import MAX_SLICE_MS
 from agent.spec import durations
 from agent.spec.declared import Declared, Entry
 from agent.spec.models import SECTIONS, EventSpec, KpiSpec, RuleSpec, TargetSpec
 from agent.spec.shapes import Shape, show, zone_of
+from agent.spec.shapes import slices as slices_of
 from agent.spec.statements import KpiSql, Statements
 
 LATENESS_MS = 10_000
@@ -41,7 +42,7 @@ LEAST_EXPIRY_MS = durations.UNIT_MS["w"]
 
 def make_plan(declared: Declared, shapes: Mapping[str, Shape], sql: Statements) -> Plan:
     """The plan of a sound declaration. `shapes` is in dependency order, as `resolve` gives it."""
-    slices = _slices(declared, shapes)
+    slices = slices_of(declared, shapes)
     contracts = {
         name: _contract(declared, entry, _grain_ms(declared, name, slices))
         for name, entry in declared.events.items()
@@ -87,19 +88,6 @@ def config_hash(declared: Declared) -> str:
 def _digest(content: Any) -> str:
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(canonical.encode()).hexdigest()[:12]
-
-
-def _slices(declared: Declared, shapes: Mapping[str, Shape]) -> dict[str, int]:
-    """The slice of each KPI: finer for what a rule judges while open, and for its inputs."""
-    current = {e.model.kpi for e in declared.rules.values() if e.model.on == "current"}
-    for name in reversed(list(shapes)):
-        inputs = declared.kpis[name].model.from_
-        if name in current and isinstance(inputs, list):
-            current.update(inputs)
-    return {
-        name: current_slice_ms(shape.window) if name in current else shape.window.slice_ms
-        for name, shape in shapes.items()
-    }
 
 
 def _grain_ms(declared: Declared, event: str, slices: Mapping[str, int]) -> int:

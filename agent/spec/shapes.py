@@ -2,30 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from agent.core.plan import FieldType
-from agent.core.windows import CalendarWindow, Window
+from agent.core.windows import CalendarWindow, FixedWindow, Window, current_slice_ms
 from agent.spec import durations
 from agent.spec.declared import Declared, Entry
-from agent.spec.models import KpiSpec
+from agent.spec.models import EventSpec, KpiSpec
 from agent.spec.problems import suggest
+from agent.spec.salvage import KEY
 
 MANY_HOPS = 10_000
 """Each closing window adds up its panes: more of them are slow, and mostly a slip of the unit."""
 
 
+Part = Literal["by", "window"]
+
+
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """The dimensions (with their types) and the window of a KPI."""
+    """The dimensions (with the types that are known) and the window of a KPI.
+
+    `unsure` names what a mistake leaves open: nothing that follows from it may be called wrong.
+    """
 
     by: tuple[str, ...]
     window: Window
-    types: dict[str, FieldType]
+    types: Mapping[str, FieldType]
+    unsure: frozenset[Part] = frozenset()
+
+
+_ANY_WINDOW = FixedWindow(300_000, 300_000)
+UNKNOWN = Shape((), _ANY_WINDOW, {}, frozenset({"by", "window"}))
+"""The shape of a KPI of which nothing is known."""
 
 
 def resolve(declared: Declared) -> dict[str, Shape]:
-    """The shapes of the KPIs that have one, inputs before what is derived from them.
+    """The shapes of the KPIs, inputs before what is derived from them.
 
     Notes unknown events, KPIs and dimensions, cycles, and inputs that do not fit together.
     """
@@ -56,12 +71,10 @@ def _visit(
     if name in done:
         return
     done.add(name)
-    shape = (
+    shapes[name] = (
         _derived(declared, entry, shapes) if isinstance(inputs, list) else _base(declared, entry)
     )
-    if shape is not None:
-        shapes[name] = shape
-        _hops(declared, entry, shape)
+    _hops(declared, entry, shapes[name])
 
 
 def _input_place(model: KpiSpec, name: str) -> tuple[str | int, ...]:
@@ -73,42 +86,79 @@ def zone_of(declared: Declared, written: str | None) -> str:
     return written or declared.defaults.timezone or "UTC"
 
 
-def _base(declared: Declared, entry: Entry[KpiSpec]) -> Shape | None:
-    model = entry.model
+def slices(declared: Declared, shapes: Mapping[str, Shape]) -> dict[str, int]:
+    """The slice of each KPI (ms): finer for what a rule judges while open, and for its inputs.
+
+    `shapes` is in dependency order, as `resolve` gives it.
+    """
+    current = {e.model.kpi for e in declared.rules.values() if e.model.on == "current"}
+    for name in reversed(list(shapes)):
+        inputs = declared.kpis[name].model.from_
+        if name in current and isinstance(inputs, list):
+            current.update(inputs)
+    return {
+        name: current_slice_ms(shape.window) if name in current else shape.window.slice_ms
+        for name, shape in shapes.items()
+    }
+
+
+def _base(declared: Declared, entry: Entry[KpiSpec]) -> Shape:
+    model, by = entry.model, entry.model.by or []
     event = str(model.from_)
     hint: str | None = None
-    if model.window is None and event not in declared.names["kpis"]:
+    if event in declared.names["kpis"] and event not in declared.names["events"]:
+        hint = f"a KPI over KPIs takes a list: `from: [{event}]`"
+    elif not entry.says("window") and not entry.torn("from"):
         window = "add `window: 5m`, `5m every 1m`, or day, week, month"
         declared.report(entry, (), "'window' is missing", window, on="key")
-    if event in declared.names["kpis"]:
-        hint = f"a KPI over KPIs takes a list: `from: [{event}]`"
-    if not declared.known(entry, ("from",), "events", event, hint):
-        return None
+    if not declared.known(entry, ("from",), "events", event, hint) and hint is not None:
+        return UNKNOWN
     found = declared.events.get(event)
-    if found is None:
-        return None
+    types = _dimensions(declared, entry, found)
+    unsure: set[Part] = set()
+    if entry.torn("by") or (found is not None and len(types) < len(by)):
+        unsure.add("by")
+    if model.window is None or entry.torn("timezone"):
+        unsure.add("window")
+    zone = zone_of(declared, model.timezone)
+    compiled = _ANY_WINDOW if model.window is None else model.window.compile(zone)
+    return Shape(tuple(by), compiled, types, frozenset(unsure))
+
+
+def _dimensions(
+    declared: Declared, entry: Entry[KpiSpec], event: Entry[EventSpec] | None
+) -> dict[str, FieldType]:
+    """The dimensions that are good fields of the event, with their types."""
     types: dict[str, FieldType] = {}
-    for i, dimension in enumerate(model.by or []):
-        field = found.model.fields.get(dimension)
-        if dimension in types:
+    by = entry.model.by or []
+    for i, dimension in enumerate(by):
+        if dimension in by[:i]:
             declared.report(entry, ("by", i), f"'{dimension}' is given twice", "keep one")
-        elif field is None:
-            fields = found.model.fields
-            near = suggest(dimension, fields, f"fields of {event}")
-            message = f"'{dimension}' is not a field of {event}"
+            continue
+        if event is None or type_unknown(event, dimension):
+            continue
+        fields = event.model.fields
+        field = fields.get(dimension)
+        if field is None:
+            near = suggest(dimension, fields, f"fields of {event.name}")
+            message = f"'{dimension}' is not a field of {event.name}"
             declared.report(entry, ("by", i), message, near)
         elif field.type == "float":
             message = f"'{dimension}' is a float: every value would be a series of its own"
             declared.report(entry, ("by", i), message, "use a string, integer or boolean field")
         else:
             types[dimension] = field.type
-    if model.window is None or len(types) < len(model.by or []):
-        return None
-    zone = zone_of(declared, model.timezone)
-    return Shape(tuple(model.by or []), model.window.compile(zone), types)
+    return types
 
 
-def _derived(declared: Declared, entry: Entry[KpiSpec], shapes: dict[str, Shape]) -> Shape | None:
+def type_unknown(event: Entry[EventSpec], name: str) -> bool:
+    """Whether a mistake in the event leaves open what a field is, or that it exists."""
+    if name in event.model.fields:
+        return ("fields", name) in event.holes or ("fields", name, "type") in event.holes
+    return ("fields",) in event.holes or ("fields", KEY) in event.holes
+
+
+def _derived(declared: Declared, entry: Entry[KpiSpec], shapes: Mapping[str, Shape]) -> Shape:
     model, names = entry.model, list(entry.model.from_)
     if model.where is not None:
         message = "`where` in a KPI over KPIs: it has no events of its own"
@@ -123,39 +173,51 @@ def _derived(declared: Declared, entry: Entry[KpiSpec], shapes: dict[str, Shape]
             declared.report(entry, ("from", i), f"'{name}' is given twice", "keep one")
         elif declared.known(entry, ("from", i), "kpis", name, hint) and name in shapes:
             inputs.append((name, shapes[name]))
-    if len(inputs) < len(names):
-        return None
-    return _fit(declared, entry, inputs)
+    if not _fit(declared, entry, inputs) or len(inputs) < len(names):
+        return UNKNOWN
+    first = inputs[0][1]
+    unsure = frozenset(part for _, shape in inputs for part in shape.unsure)
+    shape = Shape(first.by, first.window, first.types, unsure)
+    _own(declared, entry, shape)
+    return shape
 
 
-def _fit(
-    declared: Declared, entry: Entry[KpiSpec], inputs: list[tuple[str, Shape]]
-) -> Shape | None:
-    """The shape that all inputs share, and that the KPI itself doesn't contradict."""
+def _fit(declared: Declared, entry: Entry[KpiSpec], inputs: list[tuple[str, Shape]]) -> bool:
+    """Whether all inputs have the same shape, as far as it is known."""
+    by = [(name, shape) for name, shape in inputs if "by" not in shape.unsure]
+    for name, shape in by[1:]:
+        first, wanted = by[0]
+        if set(shape.by) != set(wanted.by):
+            message = f"'{name}' is by {_list(shape.by)}, '{first}' by {_list(wanted.by)}"
+            hint = "KPIs that are combined need the same `by`"
+            declared.report(entry, _input_place(entry.model, name), message, hint)
+            return False
+    windows = [(name, shape.window) for name, shape in inputs if "window" not in shape.unsure]
+    for name, window in windows[1:]:
+        first, same = windows[0]
+        if window != same:
+            message = f"the window of '{name}' is {show(window)}, that of '{first}' {show(same)}"
+            hint = "KPIs that are combined need the same window"
+            declared.report(entry, _input_place(entry.model, name), message, hint)
+            return False
+    return True
+
+
+def _own(declared: Declared, entry: Entry[KpiSpec], shape: Shape) -> None:
+    """What the KPI itself says of the shape that its inputs share must not contradict it."""
     model = entry.model
-    first, shape = inputs[0]
-    for name, other in inputs[1:]:
-        at = _input_place(model, name)
-        if set(other.by) != set(shape.by):
-            message = f"'{name}' is by {_list(other.by)}, '{first}' by {_list(shape.by)}"
-            declared.report(entry, at, message, "KPIs that are combined need the same `by`")
-            return None
-        if other.window != shape.window:
-            windows = show(other.window), show(shape.window)
-            message = f"the window of '{name}' is {windows[0]}, that of '{first}' {windows[1]}"
-            declared.report(entry, at, message, "KPIs that are combined need the same window")
-            return None
-    if model.by is not None and tuple(model.by) != shape.by:
+    by_known = "by" not in shape.unsure and not entry.torn("by")
+    if model.by is not None and by_known and tuple(model.by) != shape.by:
         message = f"its inputs are by {_list(shape.by)}, not {_list(tuple(model.by))}"
         declared.report(entry, ("by",), message, "leave `by` out: it is taken from the inputs")
-    if model.window is not None:
+    window_known = "window" not in shape.unsure and not entry.torn("timezone")
+    if model.window is not None and window_known:
         zone = shape.window.timezone if isinstance(shape.window, CalendarWindow) else "UTC"
         own = model.window.compile(model.timezone or zone)
         if own != shape.window:
             message = f"the window of its inputs is {show(shape.window)}, not {show(own)}"
             hint = "leave `window` out: it is taken from the inputs"
             declared.report(entry, ("window",), message, hint)
-    return shape
 
 
 def _list(names: tuple[str, ...]) -> str:

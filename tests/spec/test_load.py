@@ -316,3 +316,23 @@ def test_the_example_company_has_no_problem() -> None:
     plan, problems = check(Path(__file__).parents[2] / "rules")
     assert problems == []
     assert plan is not None
+
+
+def test_a_kpi_may_have_the_name_of_an_event(tmp_path: Path) -> None:
+    kpis = "kpis:\n  visit: {from: visit, value: count(*), window: 5m}\n"
+    derived = "  twice: {from: [visit], value: visit * 2}\n"
+    plan = plan_of(tmp_path, a=EVENTS + kpis + derived)
+    assert (plan.kpis["visit"].contract, plan.kpis["visit"].inputs) == ("visit", ())
+    assert (plan.kpis["twice"].contract, plan.kpis["twice"].inputs) == (None, ("visit",))
+
+
+def test_an_absence_may_be_as_short_as_a_slice(tmp_path: Path) -> None:
+    # The rule on the current value makes the slices of `small` finer: 42s.
+    text = GOOD.replace("kpi: orders, no_data_for: 15m", "kpi: small, no_data_for: 42s")
+    rule = plan_of(tmp_path, a=text).rules["silent"]
+    assert isinstance(rule, AbsenceRule)
+    assert rule.no_data_for_ms == 42_000
+    _, problems = check(tmp_path / "a.yaml")
+    assert problems == []
+    (tmp_path / "a.yaml").write_text(text.replace("no_data_for: 42s", "no_data_for: 41s"))
+    assert [p.hint for p in check(tmp_path)[1]] == ["the shortest is 42s"]

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from agent.spec.load import check
 from agent.spec.report import FORMATS, render
+from agent.spec.salvage import NOBODY
 
 RULES = Path(__file__).parents[2] / "rules"
 LINES = "\n".join(file.read_text() for file in sorted(RULES.glob("s*.yaml"))[:1]).splitlines()
@@ -62,4 +63,5 @@ def test_damaged_files_give_problems_with_places(tmp_path: Path, text: str) -> N
         assert problem.file == str(file)
         assert 1 <= problem.line <= len(lines)
         assert 1 <= problem.column < problem.end_column
+        assert NOBODY not in f"{problem.message} {problem.hint} {problem.where}"
     assert all(bool(render(problems, form)) == bool(problems) for form in FORMATS)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from agent.core.plan import FieldType, Scalar
 from agent.spec import durations
 from agent.spec.declared import Declared, Entry
@@ -35,22 +37,26 @@ _SCALARS: dict[FieldType, tuple[type, str]] = {
 
 
 def check(declared: Declared, shapes: dict[str, Shape]) -> None:
-    """Check every KPI whose shape is known."""
+    """Check every KPI, as far as it could be read."""
     for name, entry in declared.kpis.items():
-        shape = shapes.get(name)
+        shape = shapes[name]
         model = entry.model
         for i, dimension in enumerate(model.by or []):
             _label(declared, entry, ("by", i), dimension)
         if model.target is not None:
+            told = len(declared.problems)
             check_target(declared, entry, ("target",), model.target)
-            if declared.sound(entry):
+            if told == len(declared.problems) and not entry.torn("better"):
                 _direction(declared, entry, model.target)
         for i, override in enumerate(model.overrides):
             check_target(declared, entry, ("overrides", i, "target"), override.target)
-            if shape is not None:
-                _match(declared, entry, i, override.match, shape)
-        if shape is not None:
-            _expiry(declared, entry, shape)
+            _match(declared, entry, i, override.match, shape)
+        _expiry(declared, entry, shape)
+
+
+def has_target(entry: Entry[KpiSpec]) -> bool:
+    """Whether any series of a KPI has a target, or may have one when its mistakes are mended."""
+    return entry.says("target") or bool(entry.model.overrides) or entry.torn("overrides")
 
 
 def _label(declared: Declared, entry: Entry[KpiSpec], at: Place, dimension: str) -> None:
@@ -62,7 +68,11 @@ def _label(declared: Declared, entry: Entry[KpiSpec], at: Place, dimension: str)
 
 def check_target(declared: Declared, entry: Entry[KpiSpec], at: Place, target: TargetSpec) -> None:
     """One bound, or two in order; the warning band inside."""
-    given = [k for k in ("at_most", "at_least", "between") if getattr(target, k) is not None]
+    given = [
+        bound
+        for bound in ("at_most", "at_least", "between")
+        if getattr(target, bound) is not None or (*at, bound) in entry.holes
+    ]
     if not given:
         hint = "give at_most, at_least or between"
         declared.report(entry, at, "a target without a bound", hint, on="key")
@@ -78,7 +88,7 @@ def check_target(declared: Declared, entry: Entry[KpiSpec], at: Place, target: T
     elif isinstance(target.warn, list):
         message = f"two warn values with {kind}"
         declared.report(entry, (*at, "warn"), message, "one number: where the warning begins")
-    elif target.warn is not None:
+    elif target.warn is not None and (*at, kind) not in entry.holes:
         _warn(declared, entry, at, kind, getattr(target, kind), target.warn)
 
 
@@ -92,7 +102,7 @@ def _warn(
 
 
 def _between(declared: Declared, entry: Entry[KpiSpec], at: Place, target: TargetSpec) -> None:
-    low, high = target.between or (0.0, 0.0)
+    low, high = target.between or (-math.inf, math.inf)
     if low >= high:
         message = f"{low:g} is not below {high:g}"
         declared.report(entry, (*at, "between"), message, "the lower bound comes first")
@@ -114,7 +124,8 @@ def _between(declared: Declared, entry: Entry[KpiSpec], at: Place, target: Targe
 def _direction(declared: Declared, entry: Entry[KpiSpec], target: TargetSpec) -> None:
     better = entry.model.better
     wanted = "lower" if target.at_most is not None else "higher"
-    if target.between is None and better != wanted:
+    one_sided = target.at_most is not None or target.at_least is not None
+    if one_sided and better != wanted:
         kind = "at_most" if wanted == "lower" else "at_least"
         written = "" if "better" in entry.model.model_fields_set else ", as it is if not given"
         message = f"the target is {kind}, but better is {better}{written}"
@@ -133,10 +144,14 @@ def _match(
 ) -> None:
     for dimension, value in match.items():
         at: Place = ("overrides", i, "match", dimension)
+        if dimension not in shape.by and "by" in shape.unsure:
+            continue
         if dimension not in shape.by:
             hint = suggest(dimension, shape.by, "dimensions") if shape.by else "add it to `by`"
             message = f"'{dimension}' is not a dimension of '{entry.name}'"
             declared.report(entry, at, message, hint, on="key")
+            continue
+        if dimension not in shape.types:
             continue
         wanted, word = _SCALARS[shape.types[dimension]]
         # A bool is an int in Python, and not in JSON.
@@ -150,6 +165,8 @@ def _match(
 
 def _expiry(declared: Declared, entry: Entry[KpiSpec], shape: Shape) -> None:
     expire_after = entry.model.expire_after
+    if "window" in shape.unsure:
+        return
     if expire_after is not None and expire_after < shape.window.span_ms:
         message = "a series would be forgotten before its window closes"
         hint = f"at least {durations.show(shape.window.span_ms)}, the longest window"

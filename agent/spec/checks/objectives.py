@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from agent.spec.checks.kpis import has_target
 from agent.spec.declared import Declared
 
 
@@ -20,6 +21,6 @@ def check(declared: Declared) -> None:
                 hint = "weights are scaled to add up to 1: any positive numbers do"
                 declared.report(entry, at, message, hint)
             kpi = declared.kpis.get(name)
-            if kpi is not None and kpi.model.target is None and not kpi.model.overrides:
+            if kpi is not None and not has_target(kpi):
                 message = f"'{name}' has no target, so it can not attain anything"
                 declared.report(entry, at, message, "give the KPI a `target`", on="key")

@@ -12,61 +12,46 @@ from agent.spec.checks.kpis import RESERVED_LABELS
 from agent.spec.declared import Declared, Entry
 from agent.spec.models import RuleSpec
 from agent.spec.problems import suggest
-from agent.spec.shapes import Shape
+from agent.spec.shapes import UNKNOWN, Shape, slices
 
 _ONLY_WHEN = ("clear", "on", "for", "min_events")
 
 
 def check(declared: Declared, shapes: dict[str, Shape]) -> None:
     """Check every rule. What is not about the KPI is checked also when the KPI is unknown."""
+    slices_ms = slices(declared, shapes)
     for entry in declared.rules.values():
         declared.known(entry, ("kpi",), "kpis", entry.model.kpi)
-        shape = shapes.get(entry.model.kpi)
+        shape = shapes.get(entry.model.kpi, UNKNOWN)
         _kind(declared, entry)
-        _over_kpis(declared, entry)
         _severities(declared, entry)
         _labels(declared, entry, shape)
-        if shape is not None:
+        if "window" not in shape.unsure:
             _for(declared, entry, shape)
-            for key in ("summary", "description"):
-                text = getattr(entry.model, key)
-                if text is not None:
-                    _template(declared, entry, key, text, shape)
+            _silence(declared, entry, slices_ms[entry.model.kpi])
+        for key in ("summary", "description"):
+            text = getattr(entry.model, key)
+            if text is not None:
+                _template(declared, entry, key, text, shape)
 
 
 def _kind(declared: Declared, entry: Entry[RuleSpec]) -> None:
-    model = entry.model
-    if model.when is None and model.no_data_for is None:
+    condition, silence = entry.says("when"), entry.says("no_data_for")
+    if not condition and not silence:
         hint = "add `when: value > …`, or `no_data_for: 15m`"
         declared.report(entry, (), "neither `when` nor `no_data_for`", hint, on="key")
-    elif model.when is not None and model.no_data_for is not None:
+    elif condition and silence:
         hint = "make two rules of it"
         message = "both `when` and `no_data_for`"
         declared.report(entry, ("no_data_for",), message, hint, on="key")
-    elif model.no_data_for is not None:
+    elif silence:
         for key in _ONLY_WHEN:
-            written = getattr(model, "for_" if key == "for" else key)
-            if written is not None:
+            if entry.says(key):
                 message = f"`{key}` says nothing in a rule with `no_data_for`"
                 declared.report(entry, (key,), message, "leave it out", on="key")
-    elif model.per is not None:
+    elif entry.says("per"):
         message = "`per` says nothing in a rule with `when`: each series is judged by itself"
         declared.report(entry, ("per",), message, "leave it out", on="key")
-
-
-def _over_kpis(declared: Declared, entry: Entry[RuleSpec]) -> None:
-    """A KPI over KPIs is known by its closed windows only."""
-    name = entry.model.kpi
-    watched = declared.kpis.get(name)
-    if watched is None or not isinstance(watched.model.from_, list):
-        return
-    hint = f"watch one of its inputs, for example `kpi: {next(iter(watched.model.from_), '…')}`"
-    if entry.model.on == "current":
-        message = f"'{name}' is made of closed windows: it has no current value to judge"
-        declared.report(entry, ("on",), message, f"leave `on` out, or {hint}")
-    if entry.model.no_data_for is not None:
-        message = f"'{name}' has no events of its own that could stay away"
-        declared.report(entry, ("kpi",), message, hint)
 
 
 def _severities(declared: Declared, entry: Entry[RuleSpec]) -> None:
@@ -82,16 +67,16 @@ def _severities(declared: Declared, entry: Entry[RuleSpec]) -> None:
         declared.report(entry, ("clear",), "`clear` by severity, but one `when`", hint, on="key")
         return
     for severity in model.clear:
-        if severity not in model.when:
+        if severity not in model.when and not entry.torn("when", severity):
             message = f"`clear` for '{severity}', which `when` does not have"
             hint = suggest(severity, model.when, "severities of `when`")
             declared.report(entry, ("clear", severity), message, hint, on="key")
 
 
-def _labels(declared: Declared, entry: Entry[RuleSpec], shape: Shape | None) -> None:
+def _labels(declared: Declared, entry: Entry[RuleSpec], shape: Shape) -> None:
     for label in entry.model.labels:
         taken = RESERVED_LABELS.get(label)
-        if shape is not None and label in shape.by:
+        if label in shape.by:
             taken = "it is a dimension of the KPI"
         if taken is not None:
             message = f"'{label}' can not be a label: {taken}"
@@ -108,6 +93,18 @@ def _for(declared: Declared, entry: Entry[RuleSpec], shape: Shape) -> None:
     )
     hint = f"0s to fire at once, or at least {durations.show(step_ms)}"
     declared.report(entry, ("for",), message, hint)
+
+
+def _silence(declared: Declared, entry: Entry[RuleSpec], slice_ms: int) -> None:
+    """Of a slice is only known that it holds events: no silence shorter than it can be seen."""
+    least = entry.model.no_data_for
+    if least is not None and least < slice_ms:
+        message = (
+            f"`no_data_for: {durations.show(least)}` is shorter than the slices of "
+            f"{durations.show(slice_ms)} in which the events of '{entry.model.kpi}' are counted"
+        )
+        hint = f"the shortest is {durations.show(slice_ms)}"
+        declared.report(entry, ("no_data_for",), message, hint)
 
 
 def _template(
@@ -128,6 +125,8 @@ def _template(
         declared.report(entry, (key,), message, hint, chars=(start, max(end, start + 1)))
         return
     _shadowed(declared, entry, key, text, used & VARIABLES & set(shape.by))
+    if "by" in shape.unsure:
+        return
     known = VARIABLES | set(shape.by)
     for name in sorted(used - known):
         message = f"unknown variable '{name}'"
