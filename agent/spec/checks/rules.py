@@ -24,6 +24,7 @@ def check(declared: Declared, shapes: dict[str, Shape]) -> None:
         declared.known(entry, ("kpi",), "kpis", entry.model.kpi)
         shape = shapes.get(entry.model.kpi, UNKNOWN)
         _kind(declared, entry)
+        _over_kpis(declared, entry)
         _severities(declared, entry)
         _labels(declared, entry, shape)
         if "window" not in shape.unsure:
@@ -52,6 +53,21 @@ def _kind(declared: Declared, entry: Entry[RuleSpec]) -> None:
     elif entry.says("per"):
         message = "`per` says nothing in a rule with `when`: each series is judged by itself"
         declared.report(entry, ("per",), message, "leave it out", on="key")
+
+
+def _over_kpis(declared: Declared, entry: Entry[RuleSpec]) -> None:
+    """A KPI over KPIs is known by its closed windows only."""
+    name = entry.model.kpi
+    watched = declared.kpis.get(name)
+    if watched is None or not isinstance(watched.model.from_, list):
+        return
+    hint = f"watch one of its inputs, for example `kpi: {next(iter(watched.model.from_), '…')}`"
+    if entry.model.on == "current":
+        message = f"'{name}' is made of closed windows: it has no current value to judge"
+        declared.report(entry, ("on",), message, f"leave `on` out, or {hint}")
+    if entry.model.no_data_for is not None:
+        message = f"'{name}' has no events of its own that could stay away"
+        declared.report(entry, ("kpi",), message, hint)
 
 
 def _severities(declared: Declared, entry: Entry[RuleSpec]) -> None:
