@@ -122,13 +122,6 @@ def test_the_grain_divides_the_slices_of_all_base_kpis(tmp_path: Path) -> None:
     assert plan.contracts["visit"].grain_ms == 120_000
 
 
-def test_a_rule_on_current_values_of_a_derived_kpi_refines_its_inputs(tmp_path: Path) -> None:
-    rule = "  now: {kpi: conversion, when: value < 1, on: current}\nobjectives:\n"
-    plan = plan_of(tmp_path, a=GOOD.replace("objectives:\n", rule))
-    slices = {plan.kpis[n].slice_ms for n in ("conversion", "orders", "visits")}
-    assert slices == {12_000}
-
-
 def test_kpis_are_complete_and_in_dependency_order(tmp_path: Path) -> None:
     plan = plan_of(tmp_path, a=GOOD)
     assert list(plan.kpis) == ["orders", "visits", "conversion", "revenue", "small"]
