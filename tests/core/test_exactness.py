@@ -13,7 +13,17 @@ from hypothesis import strategies as st
 
 from agent.core.plan import Plan
 from agent.core.results import Outcome
-from tests.core.simulated import RULES, START_MS, World, plan_of, sale, same, settle, straight, visit
+from tests.core.simulated import (
+    RULES,
+    START_MS,
+    World,
+    plan_of,
+    sale,
+    same,
+    settle,
+    straight,
+    visit,
+)
 
 PARTITIONS = 2
 SEEDS = st.integers(0, 2**32 - 1)
