@@ -142,6 +142,7 @@ class MergeStage:
         thread = getattr(self._app.consumer, "_thread", None)
         if thread is not None:
             thread.shutdown_timeout = STOP_TIMEOUT_SECONDS
+        databases = self._table.databases()
         # mode swallows a cancellation half-way through its services: wait beside it.
         stop = asyncio.create_task(self._app.stop())
         done, _ = await asyncio.wait([stop], timeout=STOP_TIMEOUT_SECONDS + 1)
@@ -149,6 +150,9 @@ class MergeStage:
             log.warning(
                 "the Faust app did not stop in good order: its group will miss it for a while"
             )
+        # Faust leaves this to the garbage collector: a task that hangs would keep them locked.
+        for database in databases:
+            database.close()
         if self._scratch is not None:
             self._scratch.cleanup()
 

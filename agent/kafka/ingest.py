@@ -170,9 +170,8 @@ class Ingest:
     async def _fetch(self) -> Mapping[TopicPartition, Sequence[Raw]]:
         """What has come, or comes within POLL_MS.
 
-        While the group is being rearranged, `getmany` waits for that to end, whatever its timeout;
-        and that can't end before `give_back` gets the lock, which we hold. So the wait is cut
-        short: `getmany` can be cancelled only before it has taken any record.
+        While the group is being rearranged, `getmany` waits for that, whatever its timeout, and
+        that waits for our lock. So we cut it short: it is cancelled before it takes any record.
         """
         fetching = asyncio.ensure_future(self._consumer.getmany(timeout_ms=POLL_MS))
         try:

@@ -93,6 +93,10 @@ class StateTable(faust.Table[bytes, bytes]):
                 self.data.data.pop(key, None)
         return {p: (highest[p], rows[p]) for p in rows}
 
+    def databases(self) -> list[Any]:
+        """The databases on disk that are open now; none where the state is kept in memory."""
+        return list(getattr(self.data, "_dbs", {}).values())
+
 
 def _position(value: bytes | None) -> int:
     return -1 if value is None else int(_POSITION.unpack_from(value)[0])
