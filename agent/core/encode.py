@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 import msgspec
 
@@ -37,6 +38,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _encoder = msgspec.json.Encoder()
 
 
+@lru_cache(maxsize=4096)  # the windows that close together share their times
 def iso(at_ms: int) -> str:
     """`2010-12-01T08:26:00Z`; with milliseconds only when they are not zero."""
     at = (_EPOCH + timedelta(milliseconds=at_ms)).replace(tzinfo=None)
