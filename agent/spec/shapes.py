@@ -87,15 +87,8 @@ def zone_of(declared: Declared, written: str | None) -> str:
 
 
 def slices(declared: Declared, shapes: Mapping[str, Shape]) -> dict[str, int]:
-    """The slice of each KPI (ms): finer for what a rule judges while open, and for its inputs.
-
-    `shapes` is in dependency order, as `resolve` gives it.
-    """
+    """The slice of each KPI (ms): finer for what a rule judges while the window is open."""
     current = {e.model.kpi for e in declared.rules.values() if e.model.on == "current"}
-    for name in reversed(list(shapes)):
-        inputs = declared.kpis[name].model.from_
-        if name in current and isinstance(inputs, list):
-            current.update(inputs)
     return {
         name: current_slice_ms(shape.window) if name in current else shape.window.slice_ms
         for name, shape in shapes.items()
