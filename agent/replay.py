@@ -67,6 +67,9 @@ def sources(plan: Plan, files: Sequence[str]) -> list[Source]:
         topic, _, rest = name.partition("=")
         named = bool(rest) and topic in plan.topics
         path = Path(rest if named else name)
+        if rest and not named and not path.is_file() and Path(rest).is_file():
+            known = ", ".join(plan.topics)
+            raise EnvironmentFault(f"no contract has a topic '{topic}'. Known are: {known}")
         if not path.is_file():
             raise EnvironmentFault(f"{path}: no such file. Name files of events, one JSON a line.")
         found.append(Source(path, (topic,) if named else _topics(plan, path)))
