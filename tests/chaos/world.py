@@ -225,11 +225,11 @@ class World:
         time.sleep(3)  # transitions of the same round
         verdict = self._judge(truth, logs, changed)
         ends = [at for at, _, _ in self.faults[1:]] + [now]
-        verdict.recoveries = [
-            (what, self.watcher.recovery_seconds(at, end))
-            for (at, what, measured), end in zip(self.faults, ends, strict=True)
-            if measured
-        ]
+        for (at, what, measured), end in zip(self.faults, ends, strict=True):
+            seconds = self.watcher.recovery_seconds(at, end)
+            # One that the next fault came too soon for says nothing.
+            if measured and (seconds is not None or end - at > RECOVERY_SECONDS):
+                verdict.recoveries.append((what, seconds))
         return verdict
 
     def clean_up(self) -> None:
