@@ -25,6 +25,9 @@ from agent.core.series import Series, born, read_row, row_bytes, row_key
 from agent.core.views import Views, view_of
 from agent.core.watermark import TopicSources
 
+FOREIGN_KEPT_MS = 3_600_000
+"""How long rows that this rule set does not know are kept: longer than a rolling restart takes."""
+
 RowId = tuple[str, Dimensions | None]
 Told = tuple[list[WindowValue], list[TargetStatus], list[Transition]]
 Item = TypeVar("Item", WindowValue, TargetStatus, Transition)
@@ -56,6 +59,8 @@ class Merger:
         # Rows to delete. One that expired keeps its row for one round more: what its last step
         # told must be told again if a crash comes before the telling is done.
         self._gone: set[RowId] = set()
+        self._foreign: set[RowId] = set()
+        self._began_ms: int | None = None
         self._expired: set[RowId] = set()
         self._again = Closings()
         # What the rows told before a restart: part of their next telling too, because the one
@@ -73,7 +78,9 @@ class Merger:
     def restore(self, rows: Iterable[tuple[bytes, bytes]]) -> None:
         """Take on the table rows of this partition, before any frame.
 
-        Rows of KPIs that are gone or defined anew are deleted: their state means something else.
+        Rows of KPIs that are not declared, or otherwise, are passed over: their state means
+        something else. They are deleted after a while only, because in a rolling restart with new
+        rules they may be what a new worker wrote and an old one does not know.
         """
         told: Told = ([], [], [])
         for key, data in rows:
@@ -84,7 +91,7 @@ class Merger:
             state = self.states.get(series.kpi) if series else None
             if series is None or state is None or state.kpi.fingerprint != series.fingerprint:
                 kpi, dimensions = msgspec.msgpack.decode(key)
-                self._gone.add((kpi, None if dimensions is None else tuple(dimensions)))
+                self._foreign.add((kpi, None if dimensions is None else tuple(dimensions)))
                 continue
             self._carried[series.kpi, series.dimensions] = series.told
             told[0].extend(series.told.windows)
@@ -142,6 +149,7 @@ class Merger:
 
     def _mark(self, row: RowId) -> Told:
         self._gone.discard(row)
+        self._foreign.discard(row)
         self._expired.discard(row)
         if row[1] is not None:
             self.states[row[0]].touched.add(row[1])
@@ -158,6 +166,7 @@ class Merger:
         self._position = position
         self._repeated = True
         again, self._again = self._again, Closings()
+        self._clear_foreign(frame.clock_ms)
         sources = self._sources.get(frame.topic)
         if sources is None:
             return again
@@ -171,6 +180,14 @@ class Merger:
             return again
         sources.take(frame)
         return _joined(again, self._advance(frame.topic))
+
+    def _clear_foreign(self, clock_ms: int) -> None:
+        """Delete the rows that nobody has known for long."""
+        if self._began_ms is None:
+            self._began_ms = clock_ms
+        if self._foreign and clock_ms - self._began_ms > FOREIGN_KEPT_MS:
+            self._gone |= self._foreign
+            self._foreign = set()
 
     def finish(self, topic: str, watermark_ms: int) -> Closings:
         """Close what ends by a watermark without any frame, for files at their end."""

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
+
+from agent.core.frame import decode, encode
+from agent.core.merge import Merger
 from agent.core.plan import OTHER
 from tests.core.simulated import START_MS, World, plan_of, sale, visit
 
@@ -66,12 +70,18 @@ def test_what_was_told_before_a_crash_is_told_again(tmp_path: Path) -> None:
     assert set(again.windows) == set(told.windows)
 
 
-def test_rows_of_a_kpi_defined_anew_are_deleted(tmp_path: Path) -> None:
+def test_rows_of_a_kpi_defined_otherwise_outlive_a_rolling_restart_only(tmp_path: Path) -> None:
     world = world_of(tmp_path, "ab")
     merger = world.merger(0)
     world.apply(merger, 0, 0, 1)
     world.write(merger, 0)
     assert len(world.rows[0]) == 2
-    world.plan = plan_of(LIMITED.replace("sum(amount)", "avg(amount)"), tmp_path)
-    world.write(world.merger(0), 0)
-    assert world.rows[0] == {}
+    others = plan_of(LIMITED.replace("sum(amount)", "avg(amount)"), tmp_path)
+    other = Merger(others, 0, 1)
+    other.restore(world.rows[0].items())
+    begun = decode(world.frames[0][0])
+    for hours, deleted in ((0, 0), (1, 0), (1.1, 2)):
+        at_ms = begun.clock_ms + int(hours * 3_600_000)
+        frame = msgspec.structs.replace(begun, clock_ms=at_ms, blocks=[])
+        other.apply(next(encode(frame)), 1)
+        assert [row for _, row in other.dirty_rows()] == [None] * deleted

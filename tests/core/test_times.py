@@ -164,7 +164,8 @@ NEAR_CHANGES = st.builds(
 def test_local_times_are_as_the_zone_says(times: list[datetime], timezone: str) -> None:
     zone = ZoneInfo(timezone)
     expected = [
-        int(t.replace(tzinfo=zone, microsecond=0, fold=0).timestamp()) * 1000 + t.microsecond // 1000
+        int(t.replace(tzinfo=zone, microsecond=0, fold=0).timestamp()) * 1000
+        + t.microsecond // 1000
         for t in times
     ]
     texts = [t.isoformat() for t in times]

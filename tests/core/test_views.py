@@ -43,7 +43,7 @@ def test_a_view_that_did_not_change_is_the_same_object(tmp_path: Path) -> None:
     plan = plan_of(RULES, tmp_path)
     world = World(plan, some_logs(random.Random(3)), state_partitions=1)
     worker = world.worker()
-    world.read(worker, {p: 1_000 for p in worker.reads})
+    world.read(worker, dict.fromkeys(worker.reads, 1000))
     world.flush(worker)
     merger = world.merger(0)
     world.apply(merger, 0, 0, len(world.frames[0]))
