@@ -154,7 +154,12 @@ def _period_at(unit: CalendarUnit, zone: str, at_ms: int) -> tuple[int, int]:
     """Start and end of the period that holds an instant."""
     known = _last_periods.get((unit, zone))
     if known is None or not known[0] <= at_ms < known[1]:
-        known = _period(unit, zone, _local_day(zone, at_ms))
+        day = _local_day(zone, at_ms)
+        known = _period(unit, zone, day)
+        if at_ms >= known[1]:
+            # Clocks went back over midnight, and the day before is read once more: the new day,
+            # once begun, goes on.
+            known = _period(unit, zone, day + timedelta(days=1))
         _last_periods[unit, zone] = known
     return known
 
