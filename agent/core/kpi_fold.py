@@ -72,7 +72,8 @@ class KpiFold:
         else:
             tell = tell.filter(pl.col("_partition").is_in(list(fresh)))
         self._state = state.filter(self._unfinished(now))
-        yield from self._blocks(tell)
+        # Groups come in any order: sorted, the same log gives the same frames.
+        yield from self._blocks(tell.sort(self._keys, nulls_last=True))
 
     def _combined(self) -> tuple[pl.DataFrame, pl.DataFrame | None]:
         """All partials, and the keys of those that are new."""
