@@ -7,6 +7,7 @@ every failure: `--chaos-seed N` draws the same traffic and the same faults, as f
 from __future__ import annotations
 
 import logging
+import math
 import random
 import re
 import signal
@@ -93,15 +94,11 @@ def wide_world(
         found.clean_up()
 
 
-def conclude(world: World, verdict: Verdict) -> None:
-    """Say what was found. How long recovery took is told, not judged: a busy machine is slow; that
-    it came is judged."""
+def conclude(world: World, verdict: Verdict, limit_seconds: float = RECOVERY_SECONDS) -> None:
+    """Say what was found; recovery is part of the promise."""
     log.warning("%s, seed %d: %s", world.name, world.seed, verdict)
-    slow = [(what, s) for what, s in verdict.recoveries if s is not None and s > RECOVERY_SECONDS]
-    if slow:
-        log.warning("seed %d: not current within %.0f s: %s", world.seed, RECOVERY_SECONDS, slow)
-    never = [what for what, s in verdict.recoveries if s is None]
-    assert not never, f"seed {world.seed}: not current again after {never}"
+    slow = [(what, s) for what, s in verdict.recoveries if s is None or s > limit_seconds]
+    assert not slow, f"seed {world.seed}: not current within {limit_seconds} s: {slow}"
 
 
 def kill_and_restart(world: World, count: int) -> None:
@@ -141,7 +138,9 @@ def test_short(world: World) -> None:
     world.fault("network is back after 8 s")
     world.recover()
     kill_and_restart(world, 2)
-    conclude(world, world.finish())
+    conclude(
+        world, world.finish(), limit_seconds=math.inf
+    )  # told, not judged: landings share a busy machine
 
 
 @pytest.mark.usefixtures("full")
