@@ -41,6 +41,7 @@ ROUND_SECONDS = 0.25  # a round at the latest after this, though more frames are
 TICK_SECONDS = 0.5
 COMMIT_SECONDS = 1.0
 DAY_SECONDS = 86_400.0
+STALL_SECONDS = 2.0  # frames that are there and have not come by then are fetched again
 FRAMES_BUFFER = 8_192
 STOP_TIMEOUT_SECONDS = 5.0
 
@@ -57,6 +58,8 @@ class _Held:
     next: int
     waiting: deque[Event] = field(default_factory=deque)
     last: Event | None = None
+    sought: int = -1  # the offset that reading last went back to
+    moved_at: float = field(default_factory=time.monotonic)  # when `next` last moved
     closings: list[Closings] = field(default_factory=list)
 
 
@@ -83,6 +86,7 @@ class MergeStage:
         self._frames_since_round = 0
         self._failure: BaseException | None = None
         self._stopping = asyncio.Event()
+        self._queue: Any = None  # of frames that Faust has fetched
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
         self._app, self._table = self._new_app()
 
@@ -119,6 +123,7 @@ class MergeStage:
             if self._app.crashed:
                 raise self._app.crash_reason or InternalError("the Faust app crashed")
             self._check_membership()
+            await self._wake_stalled()
             gap, tick = time.monotonic() - tick, time.monotonic()
             if gap > self._settings.session_timeout:
                 # The process slept: others may hold these partitions by now.
@@ -320,9 +325,11 @@ class MergeStage:
 
     async def _merge(self, stream: Any) -> None:
         """The agent. It never raises: what goes wrong ends in `_failure`, and the stage anew."""
+        self._queue = stream.channel
         async for event in stream.noack().events():
             try:
-                self._apply(event)
+                if (gap := self._apply(event)) is not None:
+                    await self._go_back(event.message.partition, gap)
                 if stream.channel.empty() or time.monotonic() - self._round_at > ROUND_SECONDS:
                     await self._round()
                     self._round_at = time.monotonic()
@@ -333,20 +340,54 @@ class MergeStage:
                 self._failure = error
                 self._drop("a failure")
 
-    def _apply(self, event: Event) -> None:
-        """Apply one frame. One that can't be applied is counted and passed over."""
+    async def _wake_stalled(self) -> None:
+        """Go back where frames are known to be there and none has come for a while."""
+        now = time.monotonic()
+        if self._queue is None or not self._queue.empty():
+            return
+        for partition, held in list(self._held.items()):
+            if now - held.moved_at < STALL_SECONDS:
+                continue
+            held.moved_at = now
+            with contextlib.suppress(IllegalStateError, AssertionError):  # not ours any more
+                end = self._app.consumer.highwater(TP(self._names.frames, partition))
+                if end is not None and end > held.next:
+                    await self._go_back(partition, held)
+
+    async def _go_back(self, partition: int, held: _Held) -> None:
+        """Read again from the frame that is missing.
+
+        Faust empties its queues when a rebalance ends; frames that it had fetched by then are
+        gone from there, and its position is behind them.
+        """
+        held.sought = wanted = held.next
+        consumer: Any = self._app.consumer  # its type leaves seek_wait out
+        tp = TP(self._names.frames, partition)
+        with contextlib.suppress(IllegalStateError, AssertionError):  # not ours any more
+            start = (await consumer.earliest_offsets(tp)).get(tp) or 0
+            if start > wanted:
+                raise InternalError(
+                    f"frames {wanted} to {start - 1} of state partition {partition} were deleted "
+                    "from their topic before they were merged"
+                )
+            log.info("going back to frame %d of state partition %d", wanted, partition)
+            await consumer.seek_wait({tp: wanted})
+
+    def _apply(self, event: Event) -> _Held | None:
+        """Apply one frame. One that can't be applied is counted and passed over.
+
+        Returns what the frame is ahead of, where reading has yet to go back to the one before.
+        """
         message = event.message
         held = self._held.get(message.partition)
         if held is None:
-            return  # not ours: left unacknowledged for its owner
+            return None  # not ours: left unacknowledged for its owner
         if message.offset < held.next:
-            return  # applied already; it waits for its acknowledgement
+            return None  # applied already; it waits for its acknowledgement
         if message.offset > held.next:
-            raise InternalError(
-                f"frames {held.next} to {message.offset - 1} of state partition "
-                f"{message.partition} were passed over: read again from the last commit"
-            )
+            return held if held.sought != held.next else None
         held.next = message.offset + 1
+        held.moved_at = time.monotonic()
         frame = message.value
         # What waits for its acknowledgement must not hold on to its bytes.
         message.value = None

@@ -101,3 +101,39 @@ async def test_the_row_of_the_later_position_stands_and_unreadable_frames_are_pa
             await running
             await producer.stop()
         assert sorted(heard.failed) == [(p, at) for p in range(PARTITIONS) for at in range(12)]
+
+
+async def test_frames_that_faust_drops_at_the_end_of_a_rebalance_are_fetched_again(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with EmbeddedBroker() as broker:
+        settings = settings_for(broker.address, None)
+        names, heard = TopicNames.of(settings), Heard()
+        producer = new_producer(settings)
+        await producer.start()
+        await write_state(producer, names, plan)
+        stage = MergeStage(settings, plan, Publisher(producer, names), PARTITIONS, heard)
+        consumer = stage._app.consumer
+        seek, take_round = consumer.perform_seek, stage._round
+
+        async def slow_seek() -> None:
+            """As on a busy machine: frames come in before Faust empties its queues."""
+            await seek()
+            await asyncio.sleep(2)
+
+        async def slow_round() -> None:
+            await asyncio.sleep(1)
+            await take_round()
+
+        monkeypatch.setattr(consumer, "perform_seek", slow_seek)
+        monkeypatch.setattr(stage, "_round", slow_round)
+        running = await started(stage, heard)
+        try:
+            async with asyncio.timeout(20):
+                while len(heard.failed) < 12 * PARTITIONS:  # noqa: ASYNC110  another's news
+                    await asyncio.sleep(0.05)
+        finally:
+            stage.stop()
+            await running
+            await producer.stop()
+        assert sorted(heard.failed) == [(p, at) for p in range(PARTITIONS) for at in range(12)]
