@@ -328,8 +328,7 @@ class MergeStage:
         self._queue = stream.channel
         async for event in stream.noack().events():
             try:
-                if (gap := self._apply(event)) is not None:
-                    await self._go_back(event.message.partition, gap)
+                await self._take(event)
                 if stream.channel.empty() or time.monotonic() - self._round_at > ROUND_SECONDS:
                     await self._round()
                     self._round_at = time.monotonic()
@@ -373,19 +372,21 @@ class MergeStage:
             log.info("going back to frame %d of state partition %d", wanted, partition)
             await consumer.seek_wait({tp: wanted})
 
-    def _apply(self, event: Event) -> _Held | None:
-        """Apply one frame. One that can't be applied is counted and passed over.
-
-        Returns what the frame is ahead of, where reading has yet to go back to the one before.
-        """
-        message = event.message
-        held = self._held.get(message.partition)
+    async def _take(self, event: Event) -> None:
+        """Apply the frame, if it is the next of a partition held here. Others stay unacknowledged:
+        for their owner, or because they were applied and are needed still."""
+        partition, offset = event.message.partition, event.message.offset
+        held = self._held.get(partition)
         if held is None:
-            return None  # not ours: left unacknowledged for its owner
-        if message.offset < held.next:
-            return None  # applied already; it waits for its acknowledgement
-        if message.offset > held.next:
-            return held if held.sought != held.next else None
+            return
+        if offset == held.next:
+            self._apply(held, event)
+        elif offset > held.next and held.sought != held.next:
+            await self._go_back(partition, held)
+
+    def _apply(self, held: _Held, event: Event) -> None:
+        """Apply one frame. One that can't be applied is counted and passed over."""
+        message = event.message
         held.next = message.offset + 1
         held.moved_at = time.monotonic()
         frame = message.value
