@@ -13,6 +13,7 @@ the next one can't tell the difference. One that fails is started anew, by itsel
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import logging
 import os
@@ -66,6 +67,8 @@ class Service:
         self._names = TopicNames.of(settings)
         self._end = asyncio.Event()
         self._life_over = asyncio.Event()
+        self._at_rest = asyncio.Event()  # no stage is running
+        self._at_rest.set()
         plan = load_plan()
         self.state = AgentState(plan, name=name, version=metadata.version("kpi-agent"))
         self.state.started_at_ms = _now_ms()
@@ -84,7 +87,11 @@ class Service:
         self._life_over.set()
 
     async def reload(self) -> tuple[bool, str]:
-        """Load the rules anew. All are valid and are taken, or nothing changes."""
+        """Load the rules anew. All are valid and are taken, or nothing changes.
+
+        Returns once no stage runs by the old rules any more: events that are written from then on
+        are judged by the new ones.
+        """
         stats = self.state.stats
         try:
             plan = await asyncio.to_thread(self._load_plan)
@@ -99,6 +106,8 @@ class Service:
         self.state.plan = plan
         self._view.replan(plan)
         self._life_over.set()
+        with contextlib.suppress(TimeoutError):  # the log says which stage does not stop
+            await asyncio.wait_for(self._at_rest.wait(), 2 * STOP_TIMEOUT_SECONDS)
         told = f"{len(plan.kpis)} KPIs and {len(plan.rules)} rules are in use now"
         log.info("reloaded: %s", told)
         return True, told
@@ -149,10 +158,12 @@ class Service:
                 self._keep(MERGE, over, lambda: self._run_merge(state_partitions)),
                 self._keep(BOARD, over, self._run_view),
             ]
+            self._at_rest.clear()
             async with asyncio.TaskGroup() as group:
                 for keeping in kept:
                     group.create_task(keeping)
         finally:
+            self._at_rest.set()
             await _in_time("the admin client", admin.close())
 
     async def _keep(
