@@ -120,6 +120,11 @@ async def _why_not(settings: Settings) -> str | None:
             found = await create_conn(host, int(port), **options)
         except (SaslAuthenticationFailed, UnsupportedSaslMechanismError) as error:
             return f"{address} refuses the login of {settings.sasl_username!r}: {error}"
+        except ssl.SSLCertVerificationError as error:
+            return (
+                f"the certificate of {address} is not accepted: {error.verify_message}; "
+                "ssl_cafile must name the authority that signed it"
+            )
         except ssl.SSLError as error:
             return f"{address} answers, but no TLS connection comes about: {error.reason or error}"
         except (KafkaError, OSError, TimeoutError):

@@ -5,9 +5,16 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+import trustme
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 from .waiting import Process, free_port, until
 
@@ -22,12 +29,22 @@ node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller}
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAIN
-listeners=PLAIN://127.0.0.1:{plain},SECURE://127.0.0.1:{secure},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAIN://127.0.0.1:{plain},SECURE://127.0.0.1:{secure}
-listener.security.protocol.map=PLAIN:PLAINTEXT,SECURE:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT
+listeners=PLAIN://127.0.0.1:{plain},SECURE://127.0.0.1:{secure},TLS://localhost:{tls},\
+MUTUAL://localhost:{mutual},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAIN://127.0.0.1:{plain},SECURE://127.0.0.1:{secure},\
+TLS://localhost:{tls},MUTUAL://localhost:{mutual}
+listener.security.protocol.map=\
+PLAIN:PLAINTEXT,SECURE:SASL_PLAINTEXT,TLS:SASL_SSL,MUTUAL:SSL,CONTROLLER:PLAINTEXT
 sasl.enabled.mechanisms=SCRAM-SHA-256
 listener.name.secure.scram-sha-256.sasl.jaas.config=\
 org.apache.kafka.common.security.scram.ScramLoginModule required;
+listener.name.tls.scram-sha-256.sasl.jaas.config=\
+org.apache.kafka.common.security.scram.ScramLoginModule required;
+listener.name.mutual.ssl.client.auth=required
+ssl.keystore.type=PEM
+ssl.keystore.location={certificates}/broker.pem
+ssl.truststore.type=PEM
+ssl.truststore.location={certificates}/authority.pem
 log.dirs={data}
 auto.create.topics.enable=false
 num.partitions=4
@@ -54,12 +71,20 @@ class Broker(Process):
         super().__init__("kafka", folder / "kafka.log")
         self._config = folder / "server.properties"
         self._log_config = folder / "log4j.properties"
+        self.certificates = folder / "certificates"
+        self._certify()
         plain, secure, controller = free_port(), free_port(), free_port()
+        tls, mutual = free_port(), free_port()
         self.address = f"127.0.0.1:{plain}"
         self.secure_address = f"127.0.0.1:{secure}"
+        self.tls_address = f"localhost:{tls}"
+        self.mutual_address = f"localhost:{mutual}"
         self._config.write_text(
-            CONFIG.format(plain=plain, secure=secure, controller=controller, data=folder / "data")
-        )
+            CONFIG.format(
+                plain=plain, secure=secure, tls=tls, mutual=mutual, controller=controller,
+                certificates=self.certificates, data=folder / "data",
+            )
+        )  # fmt: skip
         self._log_config.write_text(LOG_CONFIG)
         self._format()
 
@@ -74,6 +99,21 @@ class Broker(Process):
         made = admin.create_topics([NewTopic(name, partitions, 1) for name in names])
         for future in made.values():
             future.result(START_SECONDS)
+
+    def _certify(self) -> None:
+        """An authority, and certificates by it for the broker and for one client."""
+        self.certificates.mkdir(parents=True, exist_ok=True)
+        authority = trustme.CA()
+        authority.cert_pem.write_to_path(str(self.certificates / "authority.pem"))
+        broker, client = authority.issue_cert("localhost"), authority.issue_cert("kpi-agent.test")
+        # Java reads keys as PKCS #8 alone.
+        key = load_pem_private_key(broker.private_key_pem.bytes(), None).private_bytes(
+            Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
+        )
+        chain = b"".join(pem.bytes() for pem in broker.cert_chain_pems)
+        (self.certificates / "broker.pem").write_bytes(key + chain)
+        client.private_key_pem.write_to_path(str(self.certificates / "client.key"))
+        client.cert_chain_pems[0].write_to_path(str(self.certificates / "client.pem"))
 
     def _format(self) -> None:
         scram = f"SCRAM-SHA-256=[name={USER},password={PASSWORD}]"

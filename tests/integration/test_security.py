@@ -1,11 +1,13 @@
-"""A broker that asks for a password (SASL/SCRAM)."""
+"""Brokers that ask for a password (SASL/SCRAM), for TLS, and for a client's certificate."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
+import trustme
 
+from .agents import Agent
 from .broker import PASSWORD, USER
 from .stage import Stage
 
@@ -24,15 +26,14 @@ def secure(stage: Stage, **password: str | Path) -> dict[str, object]:
     }
 
 
-def test_the_right_password_lets_both_stages_in(stage: Stage, tmp_path: Path) -> None:
+def work_through(stage: Stage, **settings: object) -> Agent:
+    """An agent with these settings reads everything and tells what is right."""
     stage.use_company()
     stage.create_topics()
     (everything,) = stage.company_parts(1)
     stage.send(everything)
     stage.send_closing()
-    file = tmp_path / "password"
-    file.write_text(PASSWORD + "\n")
-    agent = stage.agent("agent", **secure(stage, sasl_password_file=file))
+    agent = stage.agent("agent", **settings)
     agent.start()
     agent.wait_ready()
     stage.wait_counted()
@@ -40,7 +41,52 @@ def test_the_right_password_lets_both_stages_in(stage: Stage, tmp_path: Path) ->
     stage.wait_told(expected)
     stage.check_exact(expected)
     assert agent.terminate() == 0, agent.last_words()
+    return agent
+
+
+def test_the_right_password_lets_both_stages_in(stage: Stage, tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    file.write_text(PASSWORD + "\n")
+    agent = work_through(stage, **secure(stage, sasl_password_file=file))
     assert PASSWORD not in agent.log.read_text()
+
+
+def test_password_over_tls(stage: Stage) -> None:
+    tls = {
+        "brokers": stage.broker.tls_address,
+        "security_protocol": "SASL_SSL",
+        "ssl_cafile": stage.broker.certificates / "authority.pem",
+    }
+    work_through(stage, **{**secure(stage, sasl_password=PASSWORD), **tls})
+
+
+def test_a_clients_certificate(stage: Stage) -> None:
+    certificates = stage.broker.certificates
+    work_through(
+        stage,
+        brokers=stage.broker.mutual_address,
+        security_protocol="SSL",
+        ssl_cafile=certificates / "authority.pem",
+        ssl_certfile=certificates / "client.pem",
+        ssl_keyfile=certificates / "client.key",
+    )
+
+
+def test_a_certificate_of_a_stranger_is_said(stage: Stage, tmp_path: Path) -> None:
+    stage.use_company()
+    stage.create_topics()
+    other = tmp_path / "other.pem"
+    trustme.CA().cert_pem.write_to_path(str(other))
+    agent = stage.agent(
+        "agent",
+        brokers=stage.broker.mutual_address,
+        security_protocol="SSL",
+        ssl_cafile=other,
+    )
+    agent.start()
+    said = agent.wait_says("certificate")
+    assert stage.broker.mutual_address in said and "ssl_cafile" in said
+    assert agent.terminate() == 0, agent.last_words()
 
 
 def test_the_wrong_password_is_said_and_never_shown(stage: Stage) -> None:
