@@ -121,6 +121,28 @@ def test_two_agents_share_the_work_and_each_shows_the_whole_company(
         published.close()
 
 
+def test_starting_at_the_latest_leaves_out_what_was_written_before(
+    address: str, rules: Path
+) -> None:
+    orders, published = Orders(address), Published(address)
+    orders.write(range(500))
+    agent = Agent(address, rules, start_from="latest")
+    try:
+        wait_ready(agent)
+        orders.write(range(500, 1000))
+        published.until(lambda: len(published.windows("revenue")) >= 16)
+        agent.kill()
+        orders.write(range(1000, 1100))
+        agent = Agent(address, rules, start_from="latest")  # goes on where it was
+        published.until(lambda: len(published.windows("revenue")) >= 22)
+        assert set(published.windows("revenue").values()) == {25.0}
+        assert min(start for _, start in published.windows("revenue")) == "2023-11-14T22:14:10Z"
+        assert published.contradictions() == []
+    finally:
+        agent.kill()
+        published.close()
+
+
 def test_a_missing_topic_is_waited_for_and_rules_are_reloaded_whole_or_not_at_all(
     address: str, rules: Path
 ) -> None:
