@@ -40,6 +40,10 @@ class Aggregator:
         """The names of the partial columns, in the order of the state."""
         return self._columns
 
+    def columns_of(self) -> list[tuple[str, ...]]:
+        """The columns of each partial."""
+        return [self._columns[start:stop] for _, _, start, stop in self._spans]
+
     def dtypes(self) -> tuple[type[pl.DataType], ...]:
         """The dtypes of the finished partial columns."""
         return tuple(dtype for _, kind, _, _ in self._spans for dtype in kind.dtypes)
@@ -82,10 +86,13 @@ class Aggregator:
         ]
         return folded.with_columns(made) if made else folded
 
-    def combine(self, parts: Sequence[pl.DataFrame], keys: Sequence[str]) -> pl.DataFrame:
-        """Finished tables (at least one) put together: one row per key. Groups in any order."""
-        whole = pl.concat([part.select(*keys, *self._columns) for part in parts])
-        combined: list[pl.Expr] = []
+    def combine(
+        self, parts: Sequence[pl.DataFrame], keys: Sequence[str], *beside: pl.Expr
+    ) -> pl.DataFrame:
+        """Finished tables (at least one) put together: one row per key, with what else is asked
+        (`beside`, of their further columns). Groups in any order."""
+        whole = pl.concat([part.select(parts[0].columns) for part in parts])
+        combined: list[pl.Expr] = [*beside]
         for _, kind, start, stop in self._spans:
             names = self._columns[start:stop]
             made = kind.combine(*(pl.col(name) for name in names))

@@ -21,7 +21,7 @@ import polars as pl
 from agent.core.decode import Batch, Decoded, Decoder
 from agent.core.dedup import IdMemory
 from agent.core.frame import Block, Frame, encode
-from agent.core.kpi_fold import KpiFold
+from agent.core.kpi_fold import KpiFold, sharing
 from agent.core.plan import AbsenceRule, Contract, Kpi, Plan
 from agent.core.results import Outcome, Reason, Reject
 from agent.core.source import NO_TIME_MS, Commit, Ints, Resume, SourceProgress
@@ -99,9 +99,9 @@ class Folder:
             if isinstance(rule, AbsenceRule) and rule.per == "kpi"
         }
         self._folds = [
-            KpiFold(kpi, contract, kpi.name in watched, state_partitions)
+            KpiFold(kpis, contract, watched, state_partitions)
             for contract in self._contracts
-            for kpi in self._kpis[contract.name]
+            for kpis in sharing(self._kpis[contract.name])
         ]
         self._ids: dict[tuple[str, int], IdMemory] = {}
         self._fresh: set[int] = set()
@@ -159,8 +159,8 @@ class Folder:
         for fold in self._folds:
             for place, block in fold.changed(telling, self.sources, self._fresh):
                 blocks.setdefault(place, []).append(block)
-                if fold.watched:
-                    slices = active[place[0]].setdefault(fold.kpi.name, [])
+                if block.kpi in fold.watched:
+                    slices = active[place[0]].setdefault(block.kpi, [])
                     slices.extend(set(block.slices).difference(slices))
         messages = [
             (target, message)

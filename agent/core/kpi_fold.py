@@ -1,38 +1,65 @@
-"""The unfinished partials of one KPI on their way into frames."""
+"""The unfinished partials of KPIs on their way into frames.
+
+KPIs over the same rows of a contract, by the same dimensions and in the same slices, share one
+table: their keys are grouped once, and a partial that several ask for is folded once.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from agent.core.aggregates import Aggregator
 from agent.core.frame import Block, state_partition
-from agent.core.plan import Contract, Dimensions, Kpi
+from agent.core.kinds import KINDS
+from agent.core.plan import Contract, Dimensions, Kpi, Partial
 from agent.core.source import NO_TIME_MS, SourceProgress
 
 KEYS = ("_partition", "_slice")
+_NEW = "_new"
+_SERIES = "_series"
+_NOTHING: npt.NDArray[np.int64] = np.zeros(0, np.int64)
+
+
+def sharing(kpis: Iterable[Kpi]) -> list[tuple[Kpi, ...]]:
+    """KPIs of one contract, those together that can share a `KpiFold`."""
+    groups: dict[object, list[Kpi]] = {}
+    for kpi in kpis:
+        groups.setdefault((kpi.where_sql, kpi.by, kpi.slice_ms), []).append(kpi)
+    return [tuple(group) for group in groups.values()]
 
 
 class KpiFold:
-    """The unfinished partials of one KPI: a table keyed by source partition, slice, dimensions."""
+    """The unfinished partials of KPIs that share their rows, dimensions and slices (`sharing`): a
+    table keyed by source partition, slice, dimensions."""
 
-    def __init__(self, kpi: Kpi, contract: Contract, watched: bool, state_partitions: int) -> None:
-        self.kpi = kpi
+    def __init__(
+        self,
+        kpis: tuple[Kpi, ...],
+        contract: Contract,
+        watched: Iterable[str],
+        state_partitions: int,
+    ) -> None:
+        self.kpis = kpis
         self.contract = contract.name
-        self.watched = watched
-        self._lateness_ms = contract.lateness_ms
-        self._aggregator = Aggregator(kpi)
-        self._keys = [*KEYS, *kpi.by]
+        self.watched = frozenset(watched)
+        self._by = kpis[0].by
+        self._span_ms = kpis[0].slice_ms + contract.lateness_ms
+        self._aggregator, self._columns = _shared(kpis)
+        self._keys = [*KEYS, *self._by]
         self._state: pl.DataFrame | None = None
         self._pending: list[pl.DataFrame] = []
-        self._places: dict[Dimensions, int] = {}
-        self._state_partitions = state_partitions
+        self._series = _SeriesNumbers(self._by, state_partitions)
 
     def fold(self, rows: pl.LazyFrame) -> pl.LazyFrame:
         """The partials of one batch, lazily: all KPIs are collected together."""
-        slice_ms = self.kpi.slice_ms
+        slice_ms = self.kpis[0].slice_ms
         time = pl.col("_time")
         return self._aggregator.fold(
             rows.with_columns((time - time % slice_ms).alias("_slice")), self._keys
@@ -60,31 +87,31 @@ class KpiFold:
         partials of finished slices."""
         if not self._pending and (self._state is None or fresh.isdisjoint(telling)):
             return
-        state, news = self._combined()
+        state = self._combined()
         told = {p: s.told_watermark_ms for p, s in sources.items()}
         now = {p: s.watermark_ms for p, s in sources.items()}
-        state = state.filter(self._unfinished(told))
-        tell = state.filter(pl.col("_partition").is_in(list(telling)))
-        if news is not None:
-            again = tell.filter(pl.col("_partition").is_in(list(fresh)))
-            rest = tell.filter(~pl.col("_partition").is_in(list(fresh)))
-            tell = pl.concat([again, rest.join(news, on=self._keys, how="semi", nulls_equal=True)])
-        else:
-            tell = tell.filter(pl.col("_partition").is_in(list(fresh)))
-        self._state = state.filter(self._unfinished(now))
+        partition = pl.col("_partition")
+        tell = partition.is_in(list(telling)) & (pl.col(_NEW) | partition.is_in(list(fresh)))
+        kept = state.lazy().filter(self._unfinished(told))
         # Groups come in any order: sorted, the same log gives the same frames.
-        yield from self._blocks(tell.sort(self._keys, nulls_last=True))
+        news, rest = pl.collect_all(
+            [
+                kept.filter(tell).sort(self._keys, nulls_last=True),
+                kept.filter(self._unfinished(now)).drop(_NEW),
+            ]
+        )
+        self._state = rest
+        yield from self._blocks(news)
 
-    def _combined(self) -> tuple[pl.DataFrame, pl.DataFrame | None]:
-        """All partials, and the keys of those that are new."""
-        parts = [] if self._state is None else [self._state]
-        if not self._pending:
-            return parts[0], None
-        news = pl.concat([table.select(self._keys) for table in self._pending])
-        parts += self._pending
+    def _combined(self) -> pl.DataFrame:
+        """All partials, with a column that says which of them are new since the last flush."""
+        old = [] if self._state is None else [self._state.with_columns(pl.lit(False).alias(_NEW))]
+        news = [table.with_columns(pl.lit(True).alias(_NEW)) for table in self._pending]
         self._pending = []
-        state = parts[0] if len(parts) == 1 else self._aggregator.combine(parts, self._keys)
-        return state, news
+        parts = old + news
+        if len(parts) == 1:
+            return parts[0]
+        return self._aggregator.combine(parts, self._keys, pl.col(_NEW).any())
 
     def _unfinished(self, watermarks_ms: Mapping[int, int | None]) -> pl.Expr:
         """Whether a row's slice can still grow at its partition's watermark."""
@@ -94,41 +121,117 @@ class KpiFold:
         watermark = pl.col("_partition").replace_strict(
             list(known), list(known.values()), default=NO_TIME_MS, return_dtype=pl.Int64
         )
-        return pl.col("_slice") + (self.kpi.slice_ms + self._lateness_ms) > watermark
+        return pl.col("_slice") + self._span_ms > watermark
 
     def _blocks(self, table: pl.DataFrame) -> Iterator[tuple[tuple[int, int], Block]]:
+        """The rows of a table, in its order, apart by source and state partition."""
         if not table.height:
             return
-        series = _tuples(table, self.kpi.by)
-        places = pl.Series("_state", [self._place(dimensions) for dimensions in series])
-        parts = table.with_columns(places).partition_by(
-            ["_partition", "_state"], as_dict=True, maintain_order=True
+        numbers, places = self._series.of(table)
+        sources = table["_partition"].to_numpy().astype(np.int64)
+        order = np.lexsort((places, sources))  # keeps the order of rows within each
+        numbers, places, sources = numbers[order], places[order], sources[order]
+        columns = table.select("_slice", *self._aggregator.columns())[order]
+        lists = {name: columns[name].to_list() for name in columns.columns}
+        cuts = np.flatnonzero((np.diff(places) != 0) | (np.diff(sources) != 0)) + 1
+        edges = [0, *cuts.tolist(), len(order)]
+        for start, stop in pairwise(edges):
+            dimensions, series = self._series.named(numbers[start:stop])
+            where = int(sources[start]), int(places[start])
+            slices = lists["_slice"][start:stop]
+            for kpi, names in zip(self.kpis, self._columns, strict=True):
+                values = [lists[name][start:stop] for name in names]
+                yield (
+                    where,
+                    Block(kpi.name, kpi.fingerprint, dimensions, series, slices, values),
+                )
+
+
+class _SeriesNumbers:
+    """The series met so far, numbered as they came, with the state partition of each."""
+
+    def __init__(self, by: tuple[str, ...], state_partitions: int) -> None:
+        self._by = by
+        self._state_partitions = state_partitions
+        self._known: pl.DataFrame | None = None
+        self._dimensions: list[Dimensions] = []
+        self._places = _NOTHING
+
+    def of(self, table: pl.DataFrame) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Number and state partition of the series of each row."""
+        if not self._by:
+            if not self._dimensions:
+                self._learn([()])
+            numbers = np.zeros(table.height, np.int64)
+            return numbers, self._places[numbers]
+        keys = table.select(self._by)
+        found = self._look_up(keys)
+        if found.null_count():
+            fresh = keys.filter(found.is_null()).unique(maintain_order=True)
+            first = len(self._dimensions)
+            self._learn(fresh.rows())
+            counted = pl.Series(_SERIES, range(first, len(self._dimensions)), dtype=pl.Int64)
+            fresh = fresh.with_columns(counted)
+            self._known = fresh if self._known is None else pl.concat([self._known, fresh])
+            found = self._look_up(keys)
+        numbers = found.to_numpy()
+        return numbers, self._places[numbers]
+
+    def named(self, numbers: npt.NDArray[np.int64]) -> tuple[list[list[Any]], list[int]]:
+        """The dimensions of the series that occur, in the order that they come in, and which of
+        them each row is of."""
+        present, first, inverse = np.unique(numbers, return_index=True, return_inverse=True)
+        order = np.argsort(first)
+        rank = np.empty_like(order)
+        rank[order] = np.arange(len(order))
+        dimensions = [list(self._dimensions[n]) for n in present[order].tolist()]
+        return dimensions, rank[inverse].tolist()
+
+    def _look_up(self, keys: pl.DataFrame) -> pl.Series:
+        """The number of the series of each row; null where it is new."""
+        if self._known is None:
+            return pl.repeat(None, keys.height, dtype=pl.Int64, eager=True)
+        joined = keys.join(
+            self._known, on=list(self._by), how="left", nulls_equal=True, maintain_order="left"
         )
-        for (partition, place), part in parts.items():
-            yield (int(partition), int(place)), self._block(part)
+        return joined[_SERIES]
 
-    def _block(self, part: pl.DataFrame) -> Block:
-        numbers: dict[Dimensions, int] = {}
-        series = [numbers.setdefault(d, len(numbers)) for d in _tuples(part, self.kpi.by)]
-        return Block(
-            self.kpi.name,
-            self.kpi.fingerprint,
-            [list(d) for d in numbers],
-            series,
-            part["_slice"].to_list(),
-            [part[name].to_list() for name in self._aggregator.columns()],
-        )
-
-    def _place(self, dimensions: Dimensions) -> int:
-        place = self._places.get(dimensions)
-        if place is None:
-            place = state_partition(self.kpi.by, dimensions, self._state_partitions)
-            self._places[dimensions] = place
-        return place
+    def _learn(self, found: list[Dimensions]) -> None:
+        places = [state_partition(self._by, one, self._state_partitions) for one in found]
+        self._dimensions += found
+        self._places = np.concatenate([self._places, np.array(places, np.int64)])
 
 
-def _tuples(table: pl.DataFrame, names: tuple[str, ...]) -> list[Dimensions]:
-    if not names:
-        return [()] * table.height
-    columns: list[list[Any]] = [table[name].to_list() for name in names]
-    return list(zip(*columns, strict=True))
+def _shared(kpis: tuple[Kpi, ...]) -> tuple[Aggregator, list[list[str]]]:
+    """One aggregator for all partials of some KPIs, each once; and the columns of each KPI."""
+    distinct: list[Partial] = []
+    places: list[list[int]] = []
+    for kpi in kpis:
+        mine: list[int] = []
+        for partial in kpi.partials:
+            same = (i for i, other in enumerate(distinct) if _folds_alike(partial, other))
+            place = next(same, len(distinct))
+            if place == len(distinct):
+                distinct.append(partial)
+            mine.append(place)
+        places.append(mine)
+    aggregator = Aggregator(replace(kpis[0], partials=tuple(distinct)))
+    spans = aggregator.columns_of()
+    return aggregator, [[name for place in mine for name in spans[place]] for mine in places]
+
+
+def _folds_alike(a: Partial, b: Partial) -> bool:
+    """Whether two partials have the same state: their final values may differ."""
+    one, other = KINDS[a.kind], KINDS[b.kind]
+    return (
+        one.fold is other.fold
+        and one.prepare is other.prepare
+        and _same(a.argument, b.argument)
+        and _same(a.filter, b.filter)
+    )
+
+
+def _same(a: pl.Expr | None, b: pl.Expr | None) -> bool:
+    if a is None or b is None:
+        return a is b
+    return a.meta.eq(b)

@@ -59,6 +59,7 @@ class BaseState:
         self.first_positions: dict[int, int] = {}
         self.turned_away: set[Dimensions] = set()
         self._aggregator = Aggregator(kpi)
+        self._has_retention = kpi.has_retention
         self._slices: dict[int, dict[Dimensions, dict[Source, State]]] = {}
         self._most_series = most_series
         self._kept = kept  # whether KPIs over this one wait for its windows
@@ -221,7 +222,7 @@ class BaseState:
         work.closed_pairs.append(pair)
         series.closed_ms = end_ms
         oldest = window.start_of(window.first_end_after(end_ms))
-        if self.kpi.has_retention:
+        if self._has_retention:
             oldest = window.start_of(oldest)
         for pane in [p for p in series.panes if p < oldest]:
             del series.panes[pane]
@@ -241,7 +242,7 @@ class BaseState:
 
     def _pair(self, series: Series, start: int, end: int) -> Pair:
         state = self._over(series, start, end)
-        if not self.kpi.has_retention:
+        if not self._has_retention:
             return state, None
         earlier = previous_start(self.kpi.window, end)
         return state, self._over(series, earlier, start) if start > series.first_ms else None

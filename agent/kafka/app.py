@@ -191,7 +191,7 @@ class MergeStage:
             broker_session_timeout=settings.session_timeout,
             broker_heartbeat_interval=settings.session_timeout / 4,
             producer_acks=-1,
-            producer_compression_type="lz4",
+            producer_compression_type="zstd",
             producer_linger=0.005,
             worker_redirect_stdouts=False,
         )

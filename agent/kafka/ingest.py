@@ -17,9 +17,9 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from operator import attrgetter, itemgetter
 
 import numpy as np
-import numpy.typing as npt
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
@@ -45,20 +45,25 @@ MAX_PARTITION_FETCH_BYTES = 8 * 1024 * 1024
 COMMIT_TIMEOUT_SECONDS = 10.0
 TOPIC_CHECK_SECONDS = 5.0
 
+_VALUE, _TIMESTAMP = attrgetter("value"), attrgetter("timestamp")
+
 
 @dataclass(slots=True)
 class _Fold:
     """A fold under way, with the records that its verdicts point at."""
 
     topic: str
-    records: list[Raw]
-    partitions: npt.NDArray[np.int32]
+    parts: list[tuple[int, Sequence[Raw]]]
     result: asyncio.Future[Added]
     started: float = field(default_factory=time.monotonic)
 
     def record(self, row: int) -> Record:
         """The record of a row of the batch."""
-        return full_record(self.topic, int(self.partitions[row]), self.records[row])
+        for partition, records in self.parts:
+            if row < len(records):
+                return full_record(self.topic, partition, records[row])
+            row -= len(records)
+        raise IndexError(row)
 
 
 class Ingest:
@@ -151,6 +156,7 @@ class Ingest:
 
     async def _loop(self) -> None:
         flush_at = time.monotonic() + self._settings.flush_interval
+        behind = False
         while not self._stopping:
             self._raise_failure()
             self._quiet.tick(time.monotonic(), self._wall_ms())
@@ -161,9 +167,13 @@ class Ingest:
                 records = await self._fetch()
                 await self._finish_folds()
                 self._start_folds(records)
-                if time.monotonic() >= flush_at:
-                    flush_at = time.monotonic() + self._settings.flush_interval
-                    await self._flush()
+                full = sum(map(len, records.values())) >= MAX_POLL_RECORDS
+                # What was caught up with is told at once: nothing more may come for a while.
+                if (behind and not records) or time.monotonic() >= flush_at:
+                    told = await self._flush()
+                    pause = self._settings.flush_interval if told else POLL_MS / 1000
+                    flush_at = time.monotonic() + pause
+                behind = full or (behind and bool(records))
             # The lock is fair, but a rebalance needs the loop to get at it.
             await asyncio.sleep(0)
 
@@ -195,10 +205,10 @@ class Ingest:
                 self._quiet.fetched(tp, self._wall_ms())
         loop = asyncio.get_running_loop()
         for topic, parts in by_topic.items():
-            records = [record for _, part in sorted(parts, key=lambda p: p[0]) for record in part]
-            batch = make_batch(topic, sorted(parts, key=lambda p: p[0]))
+            parts.sort(key=itemgetter(0))
+            batch = make_batch(topic, parts)
             result = loop.run_in_executor(self._executor, self._folders[topic].add, batch)
-            self._folds.append(_Fold(topic, records, batch.partitions, result))
+            self._folds.append(_Fold(topic, parts, result))
 
     async def _finish_folds(self) -> None:
         """Wait for the folds under way, count what they found, send on what they refused."""
@@ -217,19 +227,22 @@ class Ingest:
 
     # ---- flush and commit
 
-    async def _flush(self) -> None:
-        """Make frames and send them; their acknowledgement and commit go on in the background."""
+    async def _flush(self) -> bool:
+        """Make frames and send them; their acknowledgement and commit go on in the background.
+
+        False while the last ones are not acknowledged: the next flush tells it all.
+        """
         if self._telling is not None:
             if not self._telling.done():
-                # The next flush tells it all.
                 self._progress.unacknowledged(time.monotonic() - self._told_at)
-                return
+                return False
             self._telling.result()
         await self._finish_folds()
         started = self._told_at = time.monotonic()
         frames, commits = await self._make_frames()
         sends, self._sends = self._sends + await self._publisher.frames(frames), []
         self._telling = asyncio.create_task(self._tell(sends, commits, started, len(frames)))
+        return True
 
     async def _flush_all(self) -> None:
         """Flush and commit everything now."""
@@ -389,13 +402,13 @@ def make_batch(topic: str, parts: Sequence[tuple[int, Sequence[Raw]]]) -> Batch:
     start = 0
     for partition, records in parts:
         stop = start + len(records)
-        values += [record.value for record in records]
+        values.extend(map(_VALUE, records))
         partitions[start:stop] = partition
         first, last = records[0].offset, records[-1].offset
         if last - first == len(records) - 1:
             offsets[start:stop] = np.arange(first, last + 1)
         else:  # compaction or transaction markers left gaps
             offsets[start:stop] = np.fromiter((r.offset for r in records), np.int64, len(records))
-        timestamps[start:stop] = np.fromiter((r.timestamp for r in records), np.int64, len(records))
+        timestamps[start:stop] = np.fromiter(map(_TIMESTAMP, records), np.int64, len(records))
         start = stop
     return Batch(topic, values, partitions, offsets, timestamps)
