@@ -117,12 +117,14 @@ def judge(
         _check_bounds(f, frame[f.name], verdicts)
     partitions, offsets = source.partitions[rows], source.offsets[rows]
     raw_id = pl.col(_RAW_ID)
+    if contract.id_path is not None:
+        raw_id = pl.when(raw_id != "").then(raw_id)
     table = frame.select(
         pl.col("_row"),
         pl.Series("_partition", partitions, dtype=pl.Int32),
         pl.Series("_offset", offsets, dtype=pl.Int64),
         pl.Series("_time", ms, dtype=pl.Int64),
-        pl.when(raw_id != "").then(raw_id).alias("_id"),
+        raw_id.alias("_id"),
         *(pl.col(f.name) for f in contract.fields),
     )
     if verdicts.problems:

@@ -89,8 +89,9 @@ def parse_times(times: pl.Series, timezone: str) -> tuple[Millis, Flags]:
         _fill_decimals(times, slice(None), ms, readable)
     elif times.dtype == pl.String:
         _fill_text(times, timezone, ms, readable)
-    readable &= (ms >= 0) & (ms < END_MS)
-    ms[~readable] = 0
+    if not readable.all() or (ms.size and (ms.min() < 0 or ms.max() >= END_MS)):
+        readable &= (ms >= 0) & (ms < END_MS)
+        ms[~readable] = 0
     return ms, readable
 
 
@@ -144,6 +145,9 @@ def _offset_seconds(timezone: str, local_seconds: int) -> int:
 
 def _fill_integers(times: pl.Series, where: Any, ms: Millis, readable: Flags) -> None:
     values = times.fill_null(-1).to_numpy()
+    if values.size and values.min() >= SECONDS_BELOW and values.max() < MILLISECONDS_BELOW:
+        ms[where], readable[where] = values, True  # what most producers write
+        return
     magnitude = np.abs(values)
     scaled = np.where(magnitude < SECONDS_BELOW, values * 1000, values)
     ms[where] = np.where(magnitude < MILLISECONDS_BELOW, scaled, values // 1000)
@@ -186,6 +190,12 @@ def _fill_numbers(values: pl.Series, rows: Any, ms: Millis, readable: Flags) -> 
     first = values[0]
     if not _NUMBER.fullmatch(first) or len(first) > 18:
         return False
+    if first.isdigit() and first[0] != "0":
+        numbers = values.cast(pl.Int64, strict=False)
+        # With a sign or a leading zero, as many characters would give a smaller number.
+        if not numbers.null_count() and int(numbers.min()) >= 10 ** (len(first) - 1):  # type: ignore[arg-type]
+            _fill_integers(numbers, rows, ms, readable)
+            return True
     if values.str.contains(_INTEGER).all():
         _fill_integers(values.cast(pl.Int64), rows, ms, readable)
         return True

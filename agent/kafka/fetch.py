@@ -2,17 +2,20 @@
 
 For each record aiokafka's `getmany` steps through a generator and fills a `ConsumerRecord`: 2 to
 3 µs, more than decoding and folding it. What a batch gives by itself has the fields that the ingest
-needs, at a fifth of that (docs/decisions/0014-records-by-batch.md). This takes over one step of
-aiokafka, `FetchResult.getall`, for one consumer; fetching, positions, rebalances and errors stay
-aiokafka's.
+needs, at a fifth of that (docs/decisions/0014-records-by-batch.md); they are put into columns
+while the batch is still in the processor's cache. This takes over one step of aiokafka,
+`FetchResult.getall`, for one consumer; fetching, positions, rebalances and errors stay aiokafka's.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator
+from operator import attrgetter
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.consumer.fetcher import READ_COMMITTED, FetchResult, PartitionRecords
 from aiokafka.errors import CorruptRecordException
@@ -21,24 +24,71 @@ from aiokafka.structs import ConsumerRecord
 Raw = Any
 """A record as its batch gives it: `offset`, `timestamp` (ms), `key`, `value`, `headers`."""
 
+_VALUE, _KEY = attrgetter("value"), attrgetter("key")
+_OFFSET, _TIMESTAMP = attrgetter("offset"), attrgetter("timestamp")
+
+
+class Fetched:
+    """Records of one partition in the order of their offsets, as columns. `headers` and
+    `stamps` (timestamp type and checksum) are by the place of the record, and of the first one
+    of each batch."""
+
+    __slots__ = ("_offsets", "_timestamps", "headers", "keys", "stamps", "values")
+
+    def __init__(self) -> None:
+        self.values: list[bytes | None] = []
+        self.keys: list[bytes | None] = []
+        self.headers: dict[int, Any] = {}
+        self.stamps: dict[int, tuple[int, Any]] = {}
+        self._offsets: list[npt.NDArray[np.int64]] = []
+        self._timestamps: list[npt.NDArray[np.int64]] = []
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def take(self, raws: list[Raw]) -> None:
+        """Take in records of one batch, at least one."""
+        start, count = len(self.values), len(raws)
+        self.values.extend(map(_VALUE, raws))
+        self.keys.extend(map(_KEY, raws))
+        self.headers.update((start + i, raw.headers) for i, raw in enumerate(raws) if raw.headers)
+        self.stamps[start] = raws[0].timestamp_type, raws[0].checksum
+        first, last = raws[0].offset, raws[-1].offset
+        if last - first == count - 1:
+            self._offsets.append(np.arange(first, last + 1))
+        else:  # compaction left gaps
+            self._offsets.append(np.fromiter(map(_OFFSET, raws), np.int64, count))
+        self._timestamps.append(np.fromiter(map(_TIMESTAMP, raws), np.int64, count))
+
+    @property
+    def offsets(self) -> npt.NDArray[np.int64]:
+        """The offset of each record."""
+        return np.concatenate(self._offsets) if self._offsets else np.zeros(0, np.int64)
+
+    @property
+    def timestamps(self) -> npt.NDArray[np.int64]:
+        """The broker's timestamp of each record, ms since the epoch."""
+        return np.concatenate(self._timestamps) if self._timestamps else np.zeros(0, np.int64)
+
+    def record(self, topic: str, partition: int, place: int) -> ConsumerRecord[Any, Any]:
+        """A record with all that `getmany` would have said of it."""
+        key, value = self.keys[place], self.values[place]
+        kind, checksum = self.stamps[max(start for start in self.stamps if start <= place)]
+        return ConsumerRecord(
+            topic, partition, int(self.offsets[place]), int(self.timestamps[place]), kind,
+            key, value, checksum, -1 if key is None else len(key),
+            -1 if value is None else len(value), tuple(self.headers.get(place, ())),
+        )  # fmt: skip
+
 
 def by_batch(consumer: AIOKafkaConsumer) -> None:
-    """Let `getmany` of a started consumer give `Raw` records. The consumer must have no
+    """Let `getmany` of a started consumer give `Fetched` records. The consumer must have no
     deserializers, and be read by nothing but `getmany`."""
     fetcher = consumer._fetcher
     results = _Results()
     for tp, result in fetcher._records.items():
         results[tp] = result
     fetcher._records = results
-
-
-def full_record(topic: str, partition: int, raw: Raw) -> ConsumerRecord[Any, Any]:
-    """The record with all that `getmany` would have said of it."""
-    return ConsumerRecord(
-        topic, partition, raw.offset, raw.timestamp, raw.timestamp_type, raw.key, raw.value,
-        raw.checksum, -1 if raw.key is None else len(raw.key),
-        -1 if raw.value is None else len(raw.value), tuple(raw.headers),
-    )  # fmt: skip
 
 
 class _Results(OrderedDict[TopicPartition, Any]):
@@ -59,12 +109,12 @@ class _Taking:
         self._rest: list[Raw] = []
         self._rest_end = 0
 
-    def getall(self, max_records: int | None = None) -> list[Raw]:
+    def getall(self, max_records: int | None = None) -> Fetched:
         """The next records, at most so many; none when the partition was taken away or sought."""
         result = self._result
         if not result.check_assignment(result._topic_partition) or not result.has_more():
-            return []
-        taken: list[Raw] = []
+            return Fetched()
+        taken = Fetched()
         parsed = result._partition_records
         while max_records is None or len(taken) < max_records:
             if not self._rest:
@@ -76,7 +126,7 @@ class _Taking:
                 self._rest, self._rest_end = batch
             room = len(self._rest) if max_records is None else max_records - len(taken)
             part, self._rest = self._rest[:room], self._rest[room:]
-            taken += part
+            taken.take(part)
             parsed.next_fetch_offset = part[-1].offset + 1 if self._rest else self._rest_end
         result._update_position()
         return taken

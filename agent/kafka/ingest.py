@@ -17,7 +17,8 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from operator import attrgetter, itemgetter
+from itertools import chain
+from operator import itemgetter
 
 import numpy as np
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
@@ -30,7 +31,7 @@ from agent.core.decode import Batch
 from agent.core.fold import Added, Folder, Resume
 from agent.core.plan import Plan
 from agent.kafka.client import connection
-from agent.kafka.fetch import Raw, by_batch, full_record
+from agent.kafka.fetch import Fetched, by_batch
 from agent.kafka.progress import IngestProgress
 from agent.kafka.publish import Publisher, Record, Send, acknowledged
 from agent.kafka.quiet import QuietWatch
@@ -45,15 +46,13 @@ MAX_PARTITION_FETCH_BYTES = 8 * 1024 * 1024
 COMMIT_TIMEOUT_SECONDS = 10.0
 TOPIC_CHECK_SECONDS = 5.0
 
-_VALUE, _TIMESTAMP = attrgetter("value"), attrgetter("timestamp")
-
 
 @dataclass(slots=True)
 class _Fold:
     """A fold under way, with the records that its verdicts point at."""
 
     topic: str
-    parts: list[tuple[int, Sequence[Raw]]]
+    parts: list[tuple[int, Fetched]]
     result: asyncio.Future[Added]
     started: float = field(default_factory=time.monotonic)
 
@@ -61,7 +60,7 @@ class _Fold:
         """The record of a row of the batch."""
         for partition, records in self.parts:
             if row < len(records):
-                return full_record(self.topic, partition, records[row])
+                return records.record(self.topic, partition, row)
             row -= len(records)
         raise IndexError(row)
 
@@ -177,7 +176,7 @@ class Ingest:
             # The lock is fair, but a rebalance needs the loop to get at it.
             await asyncio.sleep(0)
 
-    async def _fetch(self) -> Mapping[TopicPartition, Sequence[Raw]]:
+    async def _fetch(self) -> Mapping[TopicPartition, Fetched]:
         """What has come, or comes within POLL_MS.
 
         While the group is being rearranged, `getmany` waits for that, whatever its timeout, and
@@ -195,9 +194,9 @@ class Ingest:
         if self._failure is not None:
             raise self._failure
 
-    def _start_folds(self, fetched: Mapping[TopicPartition, Sequence[Raw]]) -> None:
+    def _start_folds(self, fetched: Mapping[TopicPartition, Fetched]) -> None:
         """Hand what was fetched to the folding thread, one batch a topic."""
-        by_topic: dict[str, list[tuple[int, Sequence[Raw]]]] = {}
+        by_topic: dict[str, list[tuple[int, Fetched]]] = {}
         for tp, records in fetched.items():
             # A partition whose resume point is not known yet will be read again from there.
             if records and tp.partition in self._folders[tp.topic].sources:
@@ -392,23 +391,13 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # untyped
         await self._ingest.take_on(sorted(assigned))
 
 
-def make_batch(topic: str, parts: Sequence[tuple[int, Sequence[Raw]]]) -> Batch:
+def make_batch(topic: str, parts: Sequence[tuple[int, Fetched]]) -> Batch:
     """One batch of a topic's records, in the order (partition, offset) that they come in."""
-    total = sum(len(records) for _, records in parts)
-    values: list[bytes | None] = []
-    partitions = np.empty(total, np.int32)
-    offsets = np.empty(total, np.int64)
-    timestamps = np.empty(total, np.int64)
-    start = 0
-    for partition, records in parts:
-        stop = start + len(records)
-        values.extend(map(_VALUE, records))
-        partitions[start:stop] = partition
-        first, last = records[0].offset, records[-1].offset
-        if last - first == len(records) - 1:
-            offsets[start:stop] = np.arange(first, last + 1)
-        else:  # compaction or transaction markers left gaps
-            offsets[start:stop] = np.fromiter((r.offset for r in records), np.int64, len(records))
-        timestamps[start:stop] = np.fromiter(map(_TIMESTAMP, records), np.int64, len(records))
-        start = stop
-    return Batch(topic, values, partitions, offsets, timestamps)
+    sizes = [len(records) for _, records in parts]
+    return Batch(
+        topic,
+        list(chain.from_iterable(records.values for _, records in parts)),
+        np.repeat(np.array([partition for partition, _ in parts], np.int32), sizes),
+        np.concatenate([records.offsets for _, records in parts]),
+        np.concatenate([records.timestamps for _, records in parts]),
+    )

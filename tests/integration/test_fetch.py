@@ -8,7 +8,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from confluent_kafka import Producer
 
-from agent.kafka.fetch import by_batch, full_record
+from agent.kafka.fetch import by_batch
 from tests.integration.broker import Broker
 
 pytestmark = [pytest.mark.needs_kafka, pytest.mark.timeout(120)]
@@ -49,9 +49,12 @@ async def read(address: str, batched: bool, start: int, most: int) -> list[Any]:
         end = (await consumer.end_offsets([TP]))[TP]
         found: list[Any] = []
         while await consumer.position(TP) < end:
-            got = (await consumer.getmany(timeout_ms=200, max_records=most)).get(TP, [])
+            fetched = await consumer.getmany(timeout_ms=200, max_records=most)
+            got: Any = fetched.get(TP, [])
             assert len(got) <= most
-            found += [full_record(TOPIC, 0, raw) for raw in got] if batched else got
+            if batched:
+                got = [got.record(TOPIC, 0, place) for place in range(len(got))]
+            found += got
             if got:
                 assert await consumer.position(TP) > got[-1].offset
         return found

@@ -6,6 +6,7 @@ from typing import Any
 
 from aiokafka.structs import ConsumerRecord
 
+from agent.kafka.fetch import Fetched
 from agent.kafka.ingest import make_batch
 from agent.kafka.publish import origin_headers, target_key
 
@@ -18,8 +19,17 @@ def record(partition: int, offset: int, value: bytes | None = b"{}") -> Consumer
     )  # fmt: skip
 
 
+def fetched(*records: ConsumerRecord[Any, Any]) -> Fetched:
+    """Records of one partition, as a consumer gives them."""
+    found = Fetched()
+    found.take(list(records))
+    return found
+
+
 def test_a_batch_is_in_the_order_of_its_parts_and_keeps_tombstones() -> None:
-    batch = make_batch("orders", [(0, [record(0, 5), record(0, 6, None)]), (3, [record(3, 1)])])
+    batch = make_batch(
+        "orders", [(0, fetched(record(0, 5), record(0, 6, None))), (3, fetched(record(3, 1)))]
+    )
     assert batch.values == [b"{}", None, b"{}"]
     assert batch.partitions.tolist() == [0, 0, 3]
     assert batch.offsets.tolist() == [5, 6, 1]
@@ -27,8 +37,15 @@ def test_a_batch_is_in_the_order_of_its_parts_and_keeps_tombstones() -> None:
 
 
 def test_gaps_between_offsets_are_kept() -> None:
-    batch = make_batch("orders", [(0, [record(0, 5), record(0, 9), record(0, 10)])])
+    batch = make_batch("orders", [(0, fetched(record(0, 5), record(0, 9), record(0, 10)))])
     assert batch.offsets.tolist() == [5, 9, 10]
+
+
+def test_a_record_is_given_back_with_its_key_and_headers() -> None:
+    found = fetched(record(2, 5), record(2, 9))
+    found.take([record(2, 10)])
+    assert [found.record("orders", 2, place).offset for place in range(3)] == [5, 9, 10]
+    assert found.record("orders", 2, 1).headers == record(2, 9).headers
 
 
 def test_a_dead_letter_names_its_origin_and_keeps_the_producers_own_headers() -> None:
