@@ -13,12 +13,13 @@ from agent.export.state import AgentState, Alert
 from agent.kafka.app import MergeStage
 from agent.kafka.viewer import BoardWriter, CompanyView, SeriesId
 
-FRESH_SECONDS = 0.9
-"""For how long looked-up views serve: a little less than the board's second."""
+FRESH_SECONDS = 0.1
+"""For how long looked-up views serve. Looking again costs what changed since; what a scrape shows
+is as old as that and the flush."""
 
 
 class Company:
-    """Answers `AgentState`'s questions; what it looked up serves for a second."""
+    """Answers `AgentState`'s questions; what it looked up serves for an instant."""
 
     def __init__(self, state: AgentState, view: CompanyView) -> None:
         self._writer: BoardWriter | None = None
@@ -66,6 +67,8 @@ class Company:
     def everyone(self) -> list[SeriesView]:
         """All series: those held here as they stand, the others as the board topic tells."""
         held = self.held()
+        if self._merge is not None and len(self._merge.partitions) == self._state_partitions:
+            return held  # there are no others
         version = (self._view.changes, id(held))
         if self._all_of != version:
             ours = {(v.kpi, v.dimensions) for v in held}
@@ -89,6 +92,8 @@ class Company:
 
     def scores(self) -> Mapping[str, float | None]:
         """The score of each objective over the whole company."""
+        if not self._state.plan.objectives:
+            return {}
         attainments: dict[str, list[float]] = defaultdict(list)
         for view in self.everyone():
             if view.status is not None and view.status.attainment is not None:

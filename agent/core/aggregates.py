@@ -140,13 +140,12 @@ class Aggregator:
 
         `previous` is the state of the window before, for RETENTION only; None: there is none.
         """
-        return tuple(
-            kind.final(
-                state[start:stop],
-                None if previous is None else previous[start:stop],
-                partial,
+        if previous is None:
+            return tuple(
+                [kind.final(state[i:j], None, partial) for partial, kind, i, j in self._spans]
             )
-            for partial, kind, start, stop in self._spans
+        return tuple(
+            [kind.final(state[i:j], previous[i:j], partial) for partial, kind, i, j in self._spans]
         )
 
 

@@ -248,7 +248,11 @@ class BaseState:
         return state, self._over(series, earlier, start) if start > series.first_ms else None
 
     def _over(self, series: Series, start: int, end: int) -> State:
-        states = [s for pane, s in sorted(series.panes.items()) if start <= pane < end]
+        panes = series.panes
+        if len(panes) < 2:  # mostly: a tumbling window is one pane
+            states = [s for pane, s in panes.items() if start <= pane < end]
+        else:
+            states = [s for pane, s in sorted(panes.items()) if start <= pane < end]
         return self._aggregator.merge_all(states)
 
     # --- judgement -------------------------------------------------------------------------

@@ -87,14 +87,26 @@ class Views:
             if series is None:
                 views.pop(one, None)
             else:
-                views[one] = view_of(state, series, current.get(one))
+                views[one] = view_of(state, series, current.get(one), views.get(one))
         if len(views) > len(state.series):
             for gone in [one for one in views if one not in state.series]:
                 del views[gone]
 
 
-def view_of(state: KpiState, series: Series, current: WindowValue | None) -> SeriesView:
-    """The view of one series; of what is watched of the KPI as a whole, its phases."""
+def view_of(
+    state: KpiState,
+    series: Series,
+    current: WindowValue | None,
+    before: SeriesView | None = None,
+) -> SeriesView:
+    """The view of one series; of what is watched of the KPI as a whole, its phases.
+
+    `before` is its last view: while nothing closes, its history is that one's.
+    """
+    if before is not None and before.closed is series.closed and series.closed is not None:
+        history = before.history
+    else:
+        history = tuple((end, value) for end, value, _ in series.history)
     phases: dict[tuple[str, str], AlertPhase] = state.judge.phases(series)
     dimensions = series.dimensions or ()
     return SeriesView(
@@ -104,6 +116,6 @@ def view_of(state: KpiState, series: Series, current: WindowValue | None) -> Ser
         current,
         state.judge.target(dimensions) if series.dimensions is not None else None,
         series.status,
-        tuple((end, value) for end, value, _ in series.history),
+        history,
         phases,  # type: ignore[arg-type]  # severities are checked where rules are declared
     )

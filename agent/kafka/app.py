@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ParamSpec, TypeVar, cast
 
 import faust
 from aiokafka.errors import IllegalStateError
@@ -43,9 +43,15 @@ COMMIT_SECONDS = 1.0
 DAY_SECONDS = 86_400.0
 STALL_SECONDS = 2.0  # frames that are there and have not come by then are fetched again
 FRAMES_BUFFER = 8_192
+HEAVY_FRAME_BYTES = 64 * 1024
+HEAVY_SERIES = 2_000
+"""A frame so large, or for so many series, may take tenths of a second: it is applied beside the
+event loop, which goes on with heartbeats, fetches and scrapes. Others are not worth a thread."""
 STOP_TIMEOUT_SECONDS = 5.0
 
 Told = Callable[[Closings], None]
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
 
 
 @dataclass(slots=True)
@@ -58,6 +64,8 @@ class _Held:
     next: int
     waiting: deque[Event] = field(default_factory=deque)
     last: Event | None = None
+    busy: bool = False  # a thread works on the merger
+    views: list[SeriesView] = field(default_factory=list)  # as last looked at
     sought: int = -1  # the offset that reading last went back to
     moved_at: float = field(default_factory=time.monotonic)  # when `next` last moved
     closings: list[Closings] = field(default_factory=list)
@@ -96,8 +104,11 @@ class MergeStage:
         return frozenset(self._held)
 
     def views(self) -> list[SeriesView]:
-        """The series held here."""
-        return [view for held in self._held.values() for view in held.merger.views()]
+        """The series held here; of a partition that is being worked on, as they were before."""
+        for held in self._held.values():
+            if not held.busy:
+                held.views = held.merger.views()
+        return [view for held in self._held.values() for view in held.views]
 
     def stop(self) -> None:
         """Ask `run` to commit, leave the group and return."""
@@ -380,11 +391,11 @@ class MergeStage:
         if held is None:
             return
         if offset == held.next:
-            self._apply(held, event)
+            await self._apply(held, event)
         elif offset > held.next and held.sought != held.next:
             await self._go_back(partition, held)
 
-    def _apply(self, held: _Held, event: Event) -> None:
+    async def _apply(self, held: _Held, event: Event) -> None:
         """Apply one frame. One that can't be applied is counted and passed over."""
         message = event.message
         held.next = message.offset + 1
@@ -398,7 +409,8 @@ class MergeStage:
         held.high = max(held.high, message.offset)
         self._frames_since_round += 1
         try:
-            closings = held.merger.apply(frame or b"", message.offset)
+            heavy = len(frame or b"") > HEAVY_FRAME_BYTES or len(held.views) > HEAVY_SERIES
+            closings = await _worked(held, heavy, held.merger.apply, frame or b"", message.offset)
         except Exception as error:
             log.exception(
                 "frame at offset %d of partition %d passed over", message.offset, message.partition
@@ -418,7 +430,10 @@ class MergeStage:
         needed = [(held, held.merger.needed_position()) for held in work]
         rows = 0
         for held in work:
-            dirty = held.merger.dirty_rows()
+            heavy = len(held.views) > HEAVY_SERIES
+            dirty = await _worked(held, heavy, held.merger.dirty_rows)
+            if epoch != self._epoch:
+                return
             if dirty and held.last is not None:
                 rows += len(dirty)
                 await self._table.write(held.last, dirty, held.high)
@@ -441,3 +456,17 @@ class MergeStage:
         for held, position in needed:
             while held.waiting and held.waiting[0].message.offset < position:
                 held.waiting.popleft().ack()
+
+
+async def _worked(
+    held: _Held, heavy: bool, work: Callable[Parameters, Result], /, *args: Parameters.args,
+    **kwargs: Parameters.kwargs,
+) -> Result:  # fmt: skip
+    """Have a merger do something; beside the event loop if that may take long."""
+    if not heavy:
+        return work(*args, **kwargs)
+    held.busy = True
+    try:
+        return await asyncio.to_thread(work, *args, **kwargs)
+    finally:
+        held.busy = False

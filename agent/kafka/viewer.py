@@ -224,7 +224,7 @@ class BoardWriter:
         self._company = company
         self._views = views
         self._is_ours = is_ours
-        self._written: dict[bytes, SeriesView] = {}
+        self._written: dict[SeriesId, SeriesView] = {}
         self._alerts: dict[bytes, bytes | None] = {}
 
     def told(self, plan: Plan, closings: Iterable[Closings]) -> None:
@@ -246,26 +246,29 @@ class BoardWriter:
 
     async def tick(self) -> None:
         """Write what changed; series whose window closed or whose alerts changed go first."""
-        views = {series_key(v.kpi, v.dimensions): v for v in self._views()}
+        views = {(v.kpi, v.dimensions): v for v in self._views()}
         rows: dict[bytes, bytes | None] = dict(self._alerts)
-        changed = [key for key, view in views.items() if self._written.get(key) is not view]
-        changed.sort(key=lambda key: _only_current_changed(self._written.get(key), views[key]))
-        for key in changed[:MOST_ROWS_A_TICK]:
-            rows[key] = to_row(views[key])
+        written = self._written
+        changed = [one for one, view in views.items() if written.get(one) is not view]
+        changed.sort(key=lambda one: _only_current_changed(written.get(one), views[one]))
+        del changed[MOST_ROWS_A_TICK:]
+        for one in changed:
+            rows[series_key(*one)] = to_row(views[one])
         if views and self._company.complete:
             rows |= dict.fromkeys(self._stale(views), None)
         if not rows:
             return
         self._alerts = {}
         await acknowledged(await self._publisher.board(rows))
-        for key in changed[:MOST_ROWS_A_TICK]:
-            self._written[key] = views[key]
-        for key in [k for k in self._written if k not in views]:
-            del self._written[key]
+        for one in changed:
+            written[one] = views[one]
+        if len(written) > len(views):
+            for one in [o for o in written if o not in views]:
+                del written[one]
 
-    def _stale(self, views: Mapping[bytes, SeriesView]) -> list[bytes]:
+    def _stale(self, views: Mapping[SeriesId, SeriesView]) -> list[bytes]:
         """Rows of series that expired, or whose KPI is gone."""
-        return [key for key, one in self._company.ids() if key not in views and self._is_ours(one)]
+        return [key for key, one in self._company.ids() if one not in views and self._is_ours(one)]
 
 
 def alert_row(plan: Plan, transition: Transition) -> tuple[bytes, bytes | None]:
@@ -280,4 +283,5 @@ def alert_row(plan: Plan, transition: Transition) -> tuple[bytes, bytes | None]:
 
 
 def _only_current_changed(old: SeriesView | None, new: SeriesView) -> bool:
-    return old is not None and (old.closed, old.phases) == (new.closed, new.phases)
+    # A window that did not close anew is the same object.
+    return old is not None and old.closed is new.closed and old.phases == new.phases
