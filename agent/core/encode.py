@@ -13,6 +13,7 @@ from functools import lru_cache
 
 import msgspec
 
+from agent.core.because import because
 from agent.core.plan import Dimensions, Kpi, Plan, Rule, Scalar, Target
 from agent.core.results import Outcome, Reason, TargetStatus, Transition, WindowValue
 from agent.core.templates import render
@@ -107,15 +108,18 @@ def bounds_json(target: Target) -> dict[str, float]:
     return {name: bound for name, bound in bounds.items() if bound is not None}
 
 
-def transition_json(plan: Plan, rule: Rule | None, transition: Transition) -> Json:
+def transition_json(
+    plan: Plan, rule: Rule | None, transition: Transition, processed_ms: int | None = None
+) -> Json:
     """A step of an alert's life, with all that whoever is called needs to know.
 
-    `rule` None: it is no longer declared.
+    `rule` None: it is no longer declared. `processed_ms`: the wall clock when it was told; None
+    where that means nothing, as in a replay, whose answer is the same at any time.
     """
     kpi = plan.kpis.get(transition.kpi)
     variables = _variables(kpi, rule, transition)
     written = (rule.summary if rule else "") or DEFAULT_SUMMARY
-    return {
+    told: Json = {
         "kind": "rule",
         "rule": transition.rule,
         "severity": transition.severity,
@@ -130,13 +134,18 @@ def transition_json(plan: Plan, rule: Rule | None, transition: Transition) -> Js
         "previous": transition.previous.value,
         "bound": transition.bound,
         "reason": transition.reason,
+        "because": because(kpi, transition),
         "summary": render(written, variables),
         "description": render(rule.description, variables) if rule else "",
         "runbook": rule.runbook if rule else None,
         "owner": variables["owner"],
         "team": variables["team"],
         "labels": variables["labels"],
+        "config_hash": plan.config_hash,
     }
+    if processed_ms is not None:
+        told["processed"] = iso(processed_ms)
+    return told
 
 
 def summary_json(

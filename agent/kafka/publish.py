@@ -7,6 +7,7 @@ came from. All of it is told at least once: consumers drop repeated keys.
 from __future__ import annotations
 
 import asyncio
+import time
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
@@ -170,8 +171,10 @@ def _values(plan: Plan, closings: Closings, places: _Places) -> Iterator[Placed]
 
 def _alerts(plan: Plan, closings: Closings, places: _Places) -> Iterator[Placed]:
     """The records of the alerts topic: the steps of alerts."""
+    processed_ms = time.time_ns() // 1_000_000
     for step in closings.transitions:
-        body = encode.dumps(encode.transition_json(plan, plan.rules.get(step.rule), step))
+        rule = plan.rules.get(step.rule)
+        body = encode.dumps(encode.transition_json(plan, rule, step, processed_ms))
         place = places.of(step.kpi, step.dimensions)
         yield place, encode.transition_key(plan, step), body
 

@@ -147,13 +147,21 @@ def test_a_transition_as_json_has_all_that_whoever_is_called_needs() -> None:
         "previous": "pending",
         "bound": "value > 600",
         "reason": "for",
+        "because": "value > 600 has held for 1m: "
+        "the value is 700.5 seconds from 08:26 to 08:27 UTC on 2010-12-01",
         "summary": "apac answers in 11m 40s",
         "description": "Since 2010-12-01 08:26:00 UTC; see support",
         "runbook": "https://example.org/runbooks/slow",
         "owner": "support-ops",
         "team": "tier-2",
         "labels": {"board": "support"},
+        "config_hash": plan(kpi(), RULE).config_hash,
     }
+
+
+def test_when_it_was_told_is_said_where_that_is_known() -> None:
+    found = transition_json(plan(kpi(), RULE), RULE, FIRING, processed_ms=START + 61_500)
+    assert found["processed"] == "2010-12-01T08:27:01.500Z"
 
 
 def test_a_rule_without_summary_gets_one() -> None:
