@@ -87,7 +87,7 @@ class Company:
             return self._state.leader  # nobody's: the leader clears it away
         if dimensions is None:
             return kpi_partition(name, self._state_partitions) in self._merge.partitions
-        place = state_partition(kpi.by, dimensions, self._state_partitions)
+        place = state_partition(kpi, dimensions, self._state_partitions)
         return place in self._merge.partitions
 
     def scores(self) -> Mapping[str, float | None]:

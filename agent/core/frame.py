@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from agent.core.plan import Dimensions, Scalar
+from agent.core.plan import Dimensions, Kpi, Scalar
 
 MAX_FRAME_BYTES = 900_000
 """Below Kafka's default `message.max.bytes` of 1,048,588, with room for headers."""
@@ -108,10 +108,11 @@ def _rows(block: Block, start: int, stop: int) -> Block:
     )
 
 
-def state_partition(by: Sequence[str], dimensions: Dimensions, partitions: int) -> int:
-    """The state partition of a series: by its dimensions only, so that all KPIs of one series,
-    and the KPIs over them, live in one place."""
-    named = sorted(zip(by, dimensions, strict=True))
+def state_partition(kpi: Kpi, dimensions: Dimensions, partitions: int) -> int:
+    """The state partition of a series: by the dimensions of its KPI's placement only, so that all
+    KPIs of one series, the KPIs over them and all that must see each other live in one place."""
+    placed = kpi.by if kpi.placement is None else kpi.placement
+    named = sorted(pair for pair in zip(kpi.by, dimensions, strict=True) if pair[0] in placed)
     return zlib.crc32(_encoder.encode(named)) % partitions
 
 

@@ -1,7 +1,7 @@
 """The unfinished partials of KPIs on their way into frames.
 
-KPIs over the same rows of a contract, by the same dimensions and in the same slices, share one
-table: their keys are grouped once, and a partial that several ask for is folded once.
+KPIs over the same rows of a contract, by the same dimensions, in the same slices and placed alike
+share one table: their keys are grouped once, and a partial that several ask for is folded once.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def sharing(kpis: Iterable[Kpi]) -> list[tuple[Kpi, ...]]:
     """KPIs of one contract, those together that can share a `KpiFold`."""
     groups: dict[object, list[Kpi]] = {}
     for kpi in kpis:
-        groups.setdefault((kpi.where_sql, kpi.by, kpi.slice_ms), []).append(kpi)
+        groups.setdefault((kpi.where_sql, kpi.by, kpi.slice_ms, kpi.placement), []).append(kpi)
     return [tuple(group) for group in groups.values()]
 
 
@@ -55,7 +55,7 @@ class KpiFold:
         self._keys = [*KEYS, *self._by]
         self._state: pl.DataFrame | None = None
         self._pending: list[pl.DataFrame] = []
-        self._series = _SeriesNumbers(self._by, state_partitions)
+        self._series = _SeriesNumbers(kpis[0], state_partitions)
 
     def fold(self, rows: pl.LazyFrame) -> pl.LazyFrame:
         """The partials of one batch, lazily: all KPIs are collected together."""
@@ -150,8 +150,9 @@ class KpiFold:
 class _SeriesNumbers:
     """The series met so far, numbered as they came, with the state partition of each."""
 
-    def __init__(self, by: tuple[str, ...], state_partitions: int) -> None:
-        self._by = by
+    def __init__(self, kpi: Kpi, state_partitions: int) -> None:
+        self._kpi = kpi
+        self._by = kpi.by
         self._state_partitions = state_partitions
         self._known: pl.DataFrame | None = None
         self._dimensions: list[Dimensions] = []
@@ -197,7 +198,7 @@ class _SeriesNumbers:
         return joined[_SERIES]
 
     def _learn(self, found: list[Dimensions]) -> None:
-        places = [state_partition(self._by, one, self._state_partitions) for one in found]
+        places = [state_partition(self._kpi, one, self._state_partitions) for one in found]
         self._dimensions += found
         self._places = np.concatenate([self._places, np.array(places, np.int64)])
 

@@ -71,7 +71,9 @@ class Merger:
     def _state(self, kpi: Kpi, kept: bool) -> KpiState:
         if kpi.contract is None:
             return DerivedState(self.plan, kpi, kept)
-        return BaseState(self.plan, kpi, math.ceil(kpi.max_series / self._partitions), kept)
+        # By few dimensions, many series may share a place.
+        shares = self._partitions if kpi.placement is None else 1
+        return BaseState(self.plan, kpi, math.ceil(kpi.max_series / shares), kept)
 
     # --- rows ------------------------------------------------------------------------------
 

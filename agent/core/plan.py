@@ -136,6 +136,8 @@ class Kpi:
     without filter: the window's number of events.
     Derived: `contract` is None, `value` is an expression over columns named after `inputs`, all of
     which share this KPI's `by` and `window`.
+    `placement` names the dimensions whose values say where a series lives; None: all of `by`. KPIs
+    that must see each other share it (`agent.spec.coupling`).
     `slice_ms` is the window's slice, or a finer one where a rule judges current values.
     `fingerprint` changes exactly when state of this KPI can not be carried on (value, where, by,
     window, slice, or the contract's reading of its fields).
@@ -164,6 +166,7 @@ class Kpi:
     fingerprint: str
     sql: str
     where_sql: str | None
+    placement: tuple[str, ...] | None = None
 
     @property
     def metric(self) -> str:

@@ -26,6 +26,7 @@ from agent.core.plan import (
 )
 from agent.core.windows import MAX_SLICE_MS
 from agent.spec import durations
+from agent.spec.coupling import couplings, placements
 from agent.spec.declared import Declared, Entry
 from agent.spec.models import SECTIONS, EventSpec, KpiSpec, RuleSpec, TargetSpec
 from agent.spec.shapes import Shape, show, zone_of
@@ -43,6 +44,7 @@ LEAST_EXPIRY_MS = durations.UNIT_MS["w"]
 def make_plan(declared: Declared, shapes: Mapping[str, Shape], sql: Statements) -> Plan:
     """The plan of a sound declaration. `shapes` is in dependency order, as `resolve` gives it."""
     slices = slices_of(declared, shapes)
+    placed = placements(couplings(declared), shapes)
     contracts = {
         name: _contract(declared, entry, _grain_ms(declared, name, slices))
         for name, entry in declared.events.items()
@@ -50,7 +52,11 @@ def make_plan(declared: Declared, shapes: Mapping[str, Shape], sql: Statements) 
     kpis: dict[str, Kpi] = {}
     for name, shape in shapes.items():
         entry = declared.kpis[name]
-        kpis[name] = _kpi(declared, entry, shape, sql.kpis[name], slices[name], contracts, kpis)
+        # By all its dimensions, where nothing asks for less: so that state is kept.
+        placement = None if len(placed[name]) == len(shape.by) else placed[name]
+        kpis[name] = _kpi(
+            declared, entry, shape, sql.kpis[name], slices[name], placement, contracts, kpis
+        )
     rules = {name: _rule(entry, kpis, sql) for name, entry in declared.rules.items()}
     objectives = {
         name: Objective(
@@ -141,6 +147,7 @@ def _kpi(
     shape: Shape,
     sql: KpiSql,
     slice_ms: int,
+    placement: tuple[str, ...] | None,
     contracts: Mapping[str, Contract],
     kpis: Mapping[str, Kpi],
 ) -> Kpi:
@@ -169,9 +176,12 @@ def _kpi(
         overrides=tuple(TargetOverride(o.match, _target(o.target)) for o in model.overrides),
         max_series=model.max_series,
         expire_after_ms=_given(model.expire_after, max(LEAST_EXPIRY_MS, 10 * shape.window.span_ms)),
-        fingerprint=_fingerprint(model, shape, sql, slice_ms, contract, [kpis[i] for i in inputs]),
+        fingerprint=_fingerprint(
+            model, shape, sql, slice_ms, placement, contract, [kpis[i] for i in inputs]
+        ),
         sql=model.value.strip(),
         where_sql=None if model.where is None else model.where.strip(),
+        placement=placement,
     )
 
 
@@ -180,6 +190,7 @@ def _fingerprint(
     shape: Shape,
     sql: KpiSql,
     slice_ms: int,
+    placement: tuple[str, ...] | None,
     contract: Contract | None,
     inputs: Iterable[Kpi],
 ) -> str:
@@ -191,6 +202,8 @@ def _fingerprint(
         "slice_ms": slice_ms,
         "inputs": [(kpi.name, kpi.fingerprint) for kpi in inputs],
     }
+    if placement is not None:
+        content["placement"] = sorted(placement)
     if contract is not None:
         used = _columns(sql) | set(shape.by)
         # Only what this KPI reads: a new field of the contract must not forget its history.
