@@ -59,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_check(commands)
     _add_schema(commands)
     _add_replay(commands)
+    _add_modules(commands)
     _add_run(commands)
     _add_demo(commands)
     _add_generate(commands)
@@ -79,6 +80,15 @@ def _command(
     return parser
 
 
+def _add_modules(commands: Commands[argparse.ArgumentParser]) -> None:
+    """The commands that have a module each."""
+    from agent.commands import diff
+
+    for module in (diff,):
+        name = module.__name__.rpartition(".")[2]
+        module.arguments(_command(commands, name, module.run, module.ABOUT))
+
+
 # --- check and schema ------------------------------------------------------------------------
 
 
@@ -90,7 +100,7 @@ def _add_check(commands: Commands[argparse.ArgumentParser]) -> None:
 
 def check(options: argparse.Namespace) -> int:
     """`kpi-agent check`."""
-    from agent.spec.declared import WORDS
+    from agent.core.described import WORDS
     from agent.spec.load import check as check_rules
     from agent.spec.report import render
 

@@ -30,6 +30,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from agent.company import Company
+from agent.core.diff import compare, summary
 from agent.core.plan import Plan
 from agent.errors import EnvironmentFault, KpiAgentError, RulesError
 from agent.export.state import AgentState
@@ -108,12 +109,13 @@ class Service:
         stats.last_reload_ms = _now_ms()
         if plan.config_hash == self.state.plan.config_hash:
             return True, "the rules are the same as before"
+        found = compare(self.state.plan, plan)
         self.state.plan = plan
         self._view.replan(plan)
         self._life_over.set()
         with contextlib.suppress(TimeoutError):  # the log says which stage does not stop
             await asyncio.wait_for(self._at_rest.wait(), 2 * STOP_TIMEOUT_SECONDS)
-        told = f"{len(plan.kpis)} KPIs and {len(plan.rules)} rules are in use now"
+        told = f"{summary(found)}; {len(plan.kpis)} KPIs and {len(plan.rules)} rules are in use now"
         log.info("reloaded: %s", told)
         return True, told
 

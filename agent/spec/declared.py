@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from agent.core.described import WORDS
 from agent.spec.explain import explain
 from agent.spec.models import (
     SECTIONS,
@@ -25,14 +26,6 @@ from agent.spec.source import On, Place, Source, read
 from agent.spec.values import EventName, Name
 
 M = TypeVar("M", bound=BaseModel)
-
-WORDS = {
-    "events": ("event", "events"),
-    "kpis": ("KPI", "KPIs"),
-    "rules": ("rule", "rules"),
-    "objectives": ("objective", "objectives"),
-}
-"""One and many of what each section declares."""
 
 _ATTRIBUTES = {"for": "for_", "from": "from_"}
 """The models' names for keys that are words of Python."""

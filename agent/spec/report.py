@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, get_args
 
 from agent.spec.problems import Problem
@@ -39,7 +39,6 @@ def _json(problem: Problem) -> str:
 
 
 def _github(problem: Problem) -> str:
-    """https://docs.github.com/actions/reference/workflow-commands-for-github-actions"""
     properties = {
         "file": problem.file,
         "line": str(problem.line),
@@ -47,9 +46,17 @@ def _github(problem: Problem) -> str:
         "endColumn": str(problem.end_column),
         "title": problem.where,
     }
-    written = ",".join(f"{k}={_escape(v, ':,')}" for k, v in properties.items() if v)
     hint = f"\n{problem.hint}" if problem.hint else ""
-    return f"::{problem.severity} {written}::{_escape(problem.message + hint)}"
+    return annotation(problem.severity, properties, problem.message + hint)
+
+
+def annotation(level: str, properties: Mapping[str, str], message: str) -> str:
+    """A workflow command: `::error file=…,line=…::message`. `level` is error, warning or notice.
+
+    https://docs.github.com/actions/reference/workflow-commands-for-github-actions
+    """
+    written = ",".join(f"{k}={_escape(v, ':,')}" for k, v in properties.items() if v)
+    return f"::{level}{' ' if written else ''}{written}::{_escape(message)}"
 
 
 def _escape(text: str, more: str = "") -> str:

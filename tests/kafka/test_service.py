@@ -168,7 +168,9 @@ def test_a_missing_topic_is_waited_for_and_rules_are_reloaded_whole_or_not_at_al
             "rules:\n", "  biggest: {from: order, value: max(amount), window: 5s}\nrules:\n"
         )
         shop.write_text(more)
-        assert agent.get("/-/reload", "POST")[0] == 200
+        status, told = agent.get("/-/reload", "POST")
+        assert status == 200
+        assert told.startswith("1 KPI added; all state is kept; ")
         orders.write(range(300, 800))
         published.until(lambda: len(published.windows("biggest")) >= 5)
         published.until(lambda: len(published.windows("revenue")) >= 30)

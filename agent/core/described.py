@@ -1,0 +1,135 @@
+"""What is declared of a thing, part by part, in words that compare: `for`: `10m`.
+
+Written over whatever fields the plan's classes have, so that a field which is new to the language
+is compared, too, without a word here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+import polars as pl
+
+from agent.core.plan import Contract, Kpi, Level, Target
+from agent.core.rules import duration
+from agent.core.windows import CalendarWindow, FixedWindow, Window
+
+Parts = dict[str, str]
+"""The name of each part that is given, as YAML calls it where it can, and its text."""
+
+WORDS = {
+    "events": ("event", "events"),
+    "kpis": ("KPI", "KPIs"),
+    "rules": ("rule", "rules"),
+    "objectives": ("objective", "objectives"),
+}
+"""One and many of what each section declares."""
+
+_IMPLIED: Mapping[type, frozenset[str]] = {
+    # What follows from the other parts, or from another declaration that tells it itself.
+    Kpi: frozenset({"name", "fingerprint", "slice_ms", "lateness_ms", "partials"}),
+    Contract: frozenset({"name", "grain_ms"}),
+}
+_NAMES = {
+    (Kpi, "sql"): "value",
+    (Kpi, "where_sql"): "where",
+    (Kpi, "contract"): "from",
+    (Kpi, "inputs"): "from",
+    (Contract, "type_path"): "type_field",
+    (Contract, "type_value"): "type",
+    (Contract, "time_path"): "time",
+    (Contract, "id_path"): "id",
+}
+
+
+def describe(thing: Any) -> Parts:
+    """The parts of a contract, KPI, rule or objective. What is not given is not there."""
+    return dict(_parts(thing, ""))
+
+
+def window_text(window: Window) -> str:
+    """A window as YAML writes it: `5m every 1m`; `day in Europe/London`."""
+    if isinstance(window, CalendarWindow):
+        return f"{window.unit} in {window.timezone}"
+    size = duration(window.size_ms)
+    return size if window.size_ms == window.hop_ms else f"{size} every {duration(window.hop_ms)}"
+
+
+def target_text(target: Target | None) -> str | None:
+    """Bounds as YAML writes them: `at_most 240, warn 200`."""
+    if target is None:
+        return None
+    least, most = target.at_least, target.at_most
+    warns = [w for w in (target.warn_at_least, target.warn_at_most) if w is not None]
+    if least is not None and most is not None:
+        bounds = f"between {_text(least)} and {_text(most)}"
+    else:
+        bounds = f"at_least {_text(least)}" if most is None else f"at_most {_text(most)}"
+    return bounds + (f", warn {' and '.join(map(_text, warns))}" if warns else "")
+
+
+def _parts(thing: Any, prefix: str) -> Iterator[tuple[str, str]]:
+    kind = type(thing)
+    written = {field.name for field in fields(thing)}
+    for name in (field.name for field in fields(thing)):
+        value = getattr(thing, name)
+        # Beside an expression stands its SQL.
+        if f"{name}_sql" in written or isinstance(value, pl.Expr):
+            continue
+        if name in _IMPLIED.get(kind, frozenset({"name"})):
+            continue
+        label = _NAMES.get((kind, name)) or name.removesuffix("_ms").removesuffix("_sql")
+        yield from _value(prefix + label, name, value)
+
+
+def _value(label: str, name: str, value: Any) -> Iterator[tuple[str, str]]:
+    if value is None or (isinstance(value, (tuple, str, Mapping)) and not value):
+        return
+    if isinstance(value, Target):
+        yield label, target_text(value) or ""
+    elif isinstance(value, FixedWindow | CalendarWindow):
+        yield label, window_text(value)
+    elif isinstance(value, Mapping):
+        for key, of_key in value.items():
+            yield from _value(f"{label}.{key}", name, of_key)
+    elif isinstance(value, tuple) and is_dataclass(value[0]):
+        for number, item in enumerate(value):
+            # The severity of a level says enough: `when.critical`.
+            at = "" if isinstance(item, Level) else f"{label}.{_key(item, number)}."
+            yield from _renamed(item, at)
+    elif is_dataclass(value):
+        yield from _parts(value, f"{label}.")
+    elif isinstance(value, tuple):
+        join = "." if name.endswith("path") else ", "
+        yield label, join.join(map(_text, value))
+    elif name.endswith("_ms"):
+        yield label, duration(value)
+    else:
+        yield label, _text(value)
+
+
+def _renamed(item: Any, at: str) -> Iterator[tuple[str, str]]:
+    for part, text in _parts(item, at):
+        if not isinstance(item, Level):
+            yield part, text
+        elif part != "severity":
+            yield f"{part}.{item.severity}", text
+
+
+def _key(item: Any, number: int) -> str:
+    match = getattr(item, "match", None)
+    if match:
+        return "{" + ", ".join(f"{name}: {_text(value)}" for name, value in match.items()) + "}"
+    return str(getattr(item, "name", number))
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return f"{value:.15g}"
+    return str(value)

@@ -1,0 +1,299 @@
+"""What a change of the rules does, before it is applied: two plans, compared.
+
+What is declared is compared part by part (`described.py`), and what follows from it is told apart:
+metrics that appear, vanish or get another name or other labels; state that is kept or begins anew,
+by `Kpi.fingerprint`, with the part that is the reason; alerts that are new, end or begin anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+import polars as pl
+
+from agent.core.described import WORDS, Parts, describe
+from agent.core.plan import Kpi, Plan, Rule, Severity, ThresholdRule, metric_name
+
+Kind = Literal["added", "removed", "renamed", "changed"]
+
+_WORDS = frozenset({"title", "description", "summary", "runbook", "owner", "team"})
+"""What people read: it tells nothing of what a thing is, so a renamed one may differ in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part that differs: its text before and after, None where it is not given."""
+
+    name: str
+    before: str | None
+    after: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A declared thing that is new, gone, otherwise, or (`was`) only called otherwise."""
+
+    section: str
+    name: str
+    kind: Kind
+    parts: tuple[Part, ...] = ()
+    was: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MetricChange:
+    """A metric that appears or vanishes, has another name, or other labels (`changed`): then every
+    series of it is another one. Without the labels that all of them have (`kpi`, `band`)."""
+
+    name: str
+    kind: Kind
+    labels: tuple[str, ...]
+    was: str | None = None
+    labels_before: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class KpiState:
+    """What becomes of a KPI's state: kept, or begun anew for these reasons."""
+
+    kpi: str
+    reasons: tuple[Part, ...] = ()
+
+    @property
+    def kept(self) -> bool:
+        """Whether history, open windows and alerts go on as they are."""
+        return not self.reasons
+
+
+@dataclass(frozen=True, slots=True)
+class AlertChange:
+    """What becomes of the alerts of a rule and severity.
+
+    `new`: there were none. `ends`: those that fire are told as resolved, with the reason `removed`.
+    `anew`: the KPI's state begins anew, and they with it, without being told as resolved.
+    `goes on`: what is pending or firing stays so, and is judged by what the rule says now.
+    """
+
+    rule: str
+    severity: Severity
+    effect: Literal["new", "ends", "anew", "goes on"]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """All that a change of the rules does. Everything in the order of sections and names."""
+
+    changes: tuple[Change, ...] = ()
+    metrics: tuple[MetricChange, ...] = ()
+    states: tuple[KpiState, ...] = ()
+    alerts: tuple[AlertChange, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.changes)
+
+
+def compare(old: Plan, new: Plan) -> Difference:
+    """What becomes otherwise when `new` is applied where `old` was."""
+    changes = tuple(_changes(old, new))
+    kpis = [c for c in changes if c.section == "kpis"]
+    states = tuple(
+        KpiState(name, tuple(_reasons(old, new, name))) for name in new.kpis if name in old.kpis
+    )
+    return Difference(
+        changes, tuple(_metrics(old, new, kpis)), states, tuple(_alerts(old, new, states))
+    )
+
+
+# --- what is declared --------------------------------------------------------------------------
+
+
+def sections(plan: Plan) -> dict[str, Mapping[str, Any]]:
+    """What a plan holds by section, as the YAML files call them; contracts stand for events."""
+    found = {field.name: getattr(plan, field.name) for field in fields(plan)}
+    named = {"events" if name == "contracts" else name: made for name, made in found.items()}
+    return {name: made for name, made in named.items() if isinstance(made, Mapping)}
+
+
+def _changes(old: Plan, new: Plan) -> Iterator[Change]:
+    called: dict[str, str] = {}  # the KPIs that have another name now
+    now = sections(new)
+    for section, before in sections(old).items():
+        after = now[section]
+        renamed = _renamed(section, before, after, called)
+        if section == "kpis":
+            called = {was: name for name, was in renamed.items()}
+        for name in sorted({*before, *after} - set(renamed.values())):
+            was = renamed.get(name)
+            if name not in after:
+                yield Change(section, name, "removed")
+            elif name not in before and was is None:
+                yield Change(section, name, "added")
+            else:
+                first = describe(before[was or name])
+                parts = tuple(_differing(first, describe(after[name])))
+                if parts or was:
+                    yield Change(section, name, "renamed" if was else "changed", parts, was)
+
+
+def _differing(before: Parts, after: Parts) -> Iterator[Part]:
+    for name in sorted({*before, *after}):
+        if before.get(name) != after.get(name):
+            yield Part(name, before.get(name), after.get(name))
+
+
+def _renamed(
+    section: str,
+    before: Mapping[str, Any],
+    after: Mapping[str, Any],
+    called: Mapping[str, str],
+) -> dict[str, str]:
+    """The former names of what has another name now: all but its words is as before.
+
+    Events are left out: their name is the value that the producers write. Where two are alike,
+    neither is called renamed.
+    """
+    if section == "events":
+        return {}
+    gone = {_essence(thing, called): name for name, thing in before.items() if name not in after}
+    found: dict[str, str] = {}
+    for name, thing in after.items():
+        was = gone.get(_essence(thing, {})) if name not in before else None
+        if was is not None:
+            found[name] = was
+    taken = list(found.values())
+    return {name: was for name, was in found.items() if taken.count(was) == 1}
+
+
+def _essence(thing: Any, called: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    parts = describe(thing)
+    kpi = parts.get("kpi")
+    if kpi is not None:
+        parts["kpi"] = called.get(kpi, kpi)
+    return tuple(sorted((name, text) for name, text in parts.items() if name not in _WORDS))
+
+
+# --- metrics -----------------------------------------------------------------------------------
+
+
+def _metrics(old: Plan, new: Plan, changes: Iterable[Change]) -> Iterator[MetricChange]:
+    for change in changes:
+        before = old.kpis.get(change.was or change.name)
+        after = new.kpis.get(change.name)
+        was, now = _families(before), _families(after)
+        for middle in ("", "current", "target"):
+            first, second = was.get(middle), now.get(middle)
+            by = after.by if after else ()
+            former = before.by if before else ()
+            if first is None and second is not None:
+                yield MetricChange(second, "added", by)
+            elif second is None and first is not None:
+                yield MetricChange(first, "removed", former)
+            elif first is not None and second is not None and first != second:
+                yield MetricChange(second, "renamed", by, first, former)
+            elif second is not None and former != by:
+                yield MetricChange(second, "changed", by, None, former)
+
+
+def _families(kpi: Kpi | None) -> dict[str, str]:
+    """The KPI's own metrics, by what stands in the middle of their names."""
+    if kpi is None:
+        return {}
+    targets = ("target",) if kpi.target is not None or kpi.overrides else ()
+    return {m: metric_name(kpi.name, kpi.unit, m) for m in ("", "current", *targets)}
+
+
+# --- state -------------------------------------------------------------------------------------
+
+
+def _reasons(old: Plan, new: Plan, name: str) -> Iterator[Part]:
+    """Why a KPI's state can not be carried on; nothing if it can."""
+    before, after = old.kpis[name], new.kpis[name]
+    if before.fingerprint == after.fingerprint:
+        return
+    first, second = _carried(old, before), _carried(new, after)
+    found = list(_differing(first, second))
+    for kpi in sorted(set(before.inputs) & set(after.inputs)):
+        if old.kpis[kpi].fingerprint != new.kpis[kpi].fingerprint:
+            found.append(Part(f"from.{kpi}", "as it was", "begins anew"))
+    yield from found or [Part("fingerprint", before.fingerprint, after.fingerprint)]
+
+
+def _carried(plan: Plan, kpi: Kpi) -> Parts:
+    """The parts that a KPI's state depends on: see `Kpi.fingerprint`."""
+    described = describe(kpi)
+    kept = ("value", "where", "by", "window", "from")
+    parts: Parts = {name: text for name, text in described.items() if name in kept}
+    parts["slice"] = f"{kpi.slice_ms} ms"
+    if kpi.contract is not None:
+        contract = plan.contracts[kpi.contract]
+        read = _reads(kpi)
+        for part, text in describe(contract).items():
+            head, _, rest = part.partition(".")
+            field = head == "fields" and rest.split(".")[0] in read and not part.endswith(".unit")
+            if head in _READING or field:
+                parts[f"{contract.name}.{part}"] = text
+    return parts
+
+
+_READING = frozenset({"topic", "type_field", "type", "time", "timezone", "id"})
+"""What of a contract, beside its fields, says how its events are read."""
+
+
+def _reads(kpi: Kpi) -> frozenset[str]:
+    """The fields that a KPI reads."""
+    read: list[pl.Expr | None] = [kpi.where]
+    for partial in kpi.partials:
+        read += [partial.argument, partial.filter]
+    names = {name for expr in read if expr is not None for name in expr.meta.root_names()}
+    return frozenset({*names, *kpi.by})
+
+
+# --- alerts ------------------------------------------------------------------------------------
+
+
+def _alerts(old: Plan, new: Plan, states: Iterable[KpiState]) -> Iterator[AlertChange]:
+    anew = {state.kpi for state in states if not state.kept}
+    before, after = _levels(old), _levels(new)
+    for key in sorted({*before, *after}):
+        rule, severity = key
+        was, now = before.get(key), after.get(key)
+        if was is None or now is None or was.kpi != now.kpi or type(was) is not type(now):
+            if was is not None:
+                yield AlertChange(rule, severity, "ends")
+            if now is not None:
+                yield AlertChange(rule, severity, "new")
+        elif now.kpi in anew:
+            yield AlertChange(rule, severity, "anew")
+        elif describe(was) != describe(now):
+            yield AlertChange(rule, severity, "goes on")
+
+
+def _levels(plan: Plan) -> dict[tuple[str, Severity], Rule]:
+    return {(rule.name, severity): rule for rule in plan.rules.values() for severity in _of(rule)}
+
+
+def _of(rule: Rule) -> tuple[Severity, ...]:
+    if isinstance(rule, ThresholdRule):
+        return tuple(level.severity for level in rule.levels)
+    return (rule.severity,)
+
+
+# --- in words ----------------------------------------------------------------------------------
+
+
+def summary(found: Difference) -> str:
+    """The change in one line: `1 KPI added, 2 rules changed; the state of orders begins anew`."""
+    if not found:
+        return "nothing changes"
+    told = []
+    for section in dict.fromkeys(change.section for change in found.changes):
+        one, many = WORDS.get(section, (section, section))
+        for kind in ("added", "removed", "renamed", "changed"):
+            count = sum(c.section == section and c.kind == kind for c in found.changes)
+            if count:
+                told.append(f"{count} {one if count == 1 else many} {kind}")
+    anew = [state.kpi for state in found.states if not state.kept]
+    kept = f"; the state of {', '.join(anew)} begins anew" if anew else "; all state is kept"
+    return ", ".join(told) + kept

@@ -1,0 +1,120 @@
+"""What a change of the rules does, as text: for people, for programs, for GitHub's annotations."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Literal
+
+from agent.core.described import WORDS
+from agent.core.diff import AlertChange, Change, Difference, KpiState, MetricChange, Part, summary
+from agent.spec.declared import declare
+from agent.spec.report import annotation
+
+Format = Literal["human", "json", "github"]
+
+_MARKS = {"added": "+", "removed": "-", "renamed": "~", "changed": "~"}
+_EFFECTS = {
+    "new": "is new",
+    "ends": "ends; where it fires, it is told as resolved (removed)",
+    "anew": "begins anew with its KPI, without being told as resolved",
+    "goes on": "goes on from where it stands, by what the rule says now",
+}
+
+
+def render(found: Difference, format: Format, rules: Path, former: str) -> str:
+    """The difference as text that ends with a line break.
+
+    `rules` is where the new rules lie, `former` what they are compared with. `json` is one object:
+    `summary`, `changes`, `metrics`, `states`, `alerts`. `github` is an annotation for each change,
+    at its place in the file.
+    """
+    if format == "json":
+        told = {"summary": summary(found), **asdict(found)}
+        for state, made in zip(found.states, told["states"], strict=True):
+            made["kept"] = state.kept
+        return json.dumps(told, ensure_ascii=False) + "\n"
+    if format == "github":
+        return "".join(f"{line}\n" for line in _annotations(found, rules))
+    return "".join(f"{line}\n" for line in _human(found, rules, former))
+
+
+def _human(found: Difference, rules: Path, former: str) -> Iterator[str]:
+    yield f"{rules} against {former}: {summary(found)}"
+    for section in dict.fromkeys(change.section for change in found.changes):
+        yield ""
+        yield WORDS.get(section, (section, section))[1]
+        for change in found.changes:
+            if change.section == section:
+                yield f"  {_MARKS[change.kind]} {_head(change)}"
+                yield from (f"      {part_text(part)}" for part in change.parts)
+    if found.metrics:
+        yield ""
+        yield "metrics"
+        yield from (f"  {_MARKS[m.kind]} {metric_text(m)}" for m in found.metrics)
+    if found.alerts:
+        yield ""
+        yield "alerts"
+        yield from (f"  {alert_text(alert)}" for alert in found.alerts)
+    if found and found.states:
+        yield ""
+        yield "state"
+        kept = [state.kpi for state in found.states if state.kept]
+        yield from (f"  {state_text(state)}" for state in found.states if not state.kept)
+        if kept:
+            yield f"  kept: {', '.join(kept)}"
+
+
+def _head(change: Change) -> str:
+    return f"{change.was} is called {change.name}" if change.was else change.name
+
+
+def part_text(part: Part) -> str:
+    """`for: 10m → 20m`; what is not given is `–`."""
+    return f"{part.name}: {_short(part.before)} → {_short(part.after)}"
+
+
+def _short(text: str | None) -> str:
+    return "–" if text is None else " ".join(text.split())
+
+
+def metric_text(metric: MetricChange) -> str:
+    """A metric's change in words."""
+    labels = f"{{{', '.join(metric.labels)}}}" if metric.labels else ""
+    before = f"{{{', '.join(metric.labels_before)}}}" if metric.labels_before else ""
+    if metric.kind == "renamed":
+        return f"{metric.was}{before} is called {metric.name}{labels}"
+    if metric.kind == "changed":
+        return f"{metric.name}: labels {before or '{}'} → {labels or '{}'}; every series is another"
+    return f"{metric.name}{labels}"
+
+
+def alert_text(alert: AlertChange) -> str:
+    """What becomes of a rule's alerts of one severity."""
+    return f"{alert.rule} ({alert.severity}) {_EFFECTS[alert.effect]}"
+
+
+def state_text(state: KpiState) -> str:
+    """Why a KPI's state begins anew."""
+    reasons = "; ".join(part_text(part) for part in state.reasons)
+    return f"{state.kpi} begins anew: history, open windows and alerts ({reasons})"
+
+
+def _annotations(found: Difference, rules: Path) -> Iterator[str]:
+    """A warning for state that is lost and for what is gone, a notice for everything else."""
+    declared = declare(rules)
+    anew = {state.kpi: state for state in found.states if not state.kept}
+    for change in found.changes:
+        entry = getattr(declared, change.section, {}).get(change.name)
+        at = entry.source.locate(entry.place, "key") if entry else None
+        place = {"file": entry.source.name, "line": str(at.line)} if entry and at else {}
+        lines = [f"{_head(change)} {change.kind}", *map(part_text, change.parts)]
+        lost = anew.pop(change.name, None) if change.section == "kpis" else None
+        lines += [state_text(lost)] if lost else []
+        level = "warning" if lost or change.kind == "removed" else "notice"
+        title = WORDS.get(change.section, (change.section,))[0]
+        yield annotation(level, {**place, "title": f"{title} {change.name}"}, "\n".join(lines))
+    for state in anew.values():
+        yield annotation("warning", {"title": f"KPI {state.kpi}"}, state_text(state))

@@ -1,0 +1,135 @@
+"""`kpi-agent diff`, as a person or a pipeline calls it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from agent.cli import main
+from tests.core.test_diff import SHOP
+
+
+@pytest.fixture
+def committed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A git repository with the shop's rules in it; the working directory."""
+    rules = tmp_path / "rules"
+    rules.mkdir()
+    (rules / "shop.yaml").write_text(SHOP)
+    for command in (
+        "git init -q -b main .",
+        "git add .",
+        "git -c user.name=t -c user.email=t@example.org commit -q -m rules",
+    ):
+        subprocess.run(command.split(), cwd=tmp_path, check=True)
+    monkeypatch.chdir(tmp_path)
+    return rules
+
+
+def edit(rules: Path, old: str, new: str) -> None:
+    text = (rules / "shop.yaml").read_text()
+    assert old in text
+    (rules / "shop.yaml").write_text(text.replace(old, new))
+
+
+def test_rules_are_compared_with_what_is_committed(
+    committed: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["diff"]) == 0
+    assert capsys.readouterr().out == "rules against HEAD: nothing changes\n"
+    edit(committed, "value: sum(amount)", "value: avg(amount)")
+    assert main(["diff"]) == 0
+    assert main(["diff", "--against", "main", "rules", "--exit-code"]) == 1
+    assert capsys.readouterr().out.startswith(
+        "rules against HEAD: 1 KPI changed; the state of revenue begins anew\n"
+    )
+
+
+def test_two_folders_are_compared_as_they_are_named(
+    committed: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = committed.parent / "other.yaml"
+    other.write_text(SHOP.replace("for: 20m", "for: 30m"))
+    assert main(["diff", "rules", "other.yaml", "--exit-code"]) == 1
+    assert capsys.readouterr().out == (
+        "other.yaml against rules: 1 rule changed; all state is kept\n"
+        "\n"
+        "rules\n"
+        "  ~ revenue_low\n"
+        "      for: 20m → 30m\n"
+        "\n"
+        "alerts\n"
+        "  revenue_low (critical) goes on from where it stands, by what the rule says now\n"
+        "  revenue_low (warning) goes on from where it stands, by what the rule says now\n"
+        "\n"
+        "state\n"
+        "  kept: revenue, orders, visits, conversion\n"
+    )
+
+
+def test_programs_get_one_object(committed: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    edit(committed, "unit: eur\n    from", "unit: usd\n    from")
+    assert main(["diff", "--format", "json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["changes"] == [
+        {
+            "section": "kpis",
+            "name": "revenue",
+            "kind": "changed",
+            "parts": [{"name": "unit", "before": "eur", "after": "usd"}],
+            "was": None,
+        }
+    ]
+    assert told["metrics"][0]["was"] == "kpi_revenue_eur"
+    assert {s["kpi"]: s["kept"] for s in told["states"]}["revenue"] is True
+
+
+def test_github_gets_a_warning_at_the_line_whose_state_is_lost(
+    committed: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    edit(committed, "value: sum(amount)", "value: avg(amount)")
+    edit(committed, "for: 20m", "for: 30m")
+    assert main(["diff", "--format", "github"]) == 0
+    kpi, rule = capsys.readouterr().out.splitlines()
+    assert kpi.startswith("::warning file=rules/shop.yaml,line=10,title=KPI revenue::")
+    assert "value: sum(amount) → avg(amount)" in kpi
+    assert rule == (
+        "::notice file=rules/shop.yaml,line=22,title=rule revenue_low::"
+        "revenue_low changed%0Afor: 20m → 30m"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["--against", "nowhere"], 3, "git does not give nowhere of rules"),
+        (["--against=--output=x"], 3, "is an option, not a revision"),
+        (["a", "b", "c"], 2, "name one folder"),
+        (["rules", "rules", "--against", "HEAD"], 2, "name one folder"),
+        (["missing"], 1, "missing"),
+    ],
+)
+def test_what_can_not_be_compared_is_told(
+    committed: Path,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    code: int,
+    said: str,
+) -> None:
+    assert main(["diff", *arguments]) == code
+    assert said in capsys.readouterr().err
+
+
+def test_committed_rules_that_are_not_valid_are_told_with_their_revision(
+    committed: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    edit(committed, "value: sum(amount)", "value: sum(amuont)")
+    subprocess.run(
+        ["git", "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qam", "broken"],
+        check=True,
+    )
+    edit(committed, "value: sum(amuont)", "value: sum(amount)")
+    assert main(["diff"]) == 1
+    assert "HEAD:rules/shop.yaml:13:" in capsys.readouterr().err
