@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from agent.core.frame import kpi_partition, state_partition
-from agent.core.objectives import score
+from agent.core.objectives import Score, earlier_attainment, standing
 from agent.core.results import Closings, SeriesView
 from agent.export.state import AgentState, Alert
 from agent.kafka.app import MergeStage
@@ -31,6 +30,9 @@ class Company:
         self._held_at = 0.0
         self._all: list[SeriesView] = []
         self._all_of: tuple[int, int] | None = None
+        self._scores: Mapping[str, Score] = {}
+        self._scores_of: list[SeriesView] | None = None
+        self._earlier: dict[SeriesId, tuple[object, float | None]] = {}
         state.views = self.held
         state.company = self.everyone
         state.objective_scores = self.scores
@@ -90,18 +92,28 @@ class Company:
         place = state_partition(kpi, dimensions, self._state_partitions)
         return place in self._merge.partitions
 
-    def scores(self) -> Mapping[str, float | None]:
-        """The score of each objective over the whole company."""
-        if not self._state.plan.objectives:
+    def scores(self) -> Mapping[str, Score]:
+        """How each objective stands, over the whole company."""
+        plan = self._state.plan
+        if not plan.objectives:
             return {}
-        attainments: dict[str, list[float]] = defaultdict(list)
-        for view in self.everyone():
-            if view.status is not None and view.status.attainment is not None:
-                attainments[view.kpi].append(view.status.attainment)
-        return {
-            name: score(objective, attainments)
-            for name, objective in self._state.plan.objectives.items()
-        }
+        everyone = self.everyone()
+        # Scrapes and boards ask at the same time; a list that is looked up anew is another one.
+        if self._scores_of is not everyone or self._scores.keys() != plan.objectives.keys():
+            if len(self._earlier) > 2 * len(everyone):
+                self._earlier.clear()  # of series that are gone
+            self._scores = standing(plan, everyone, self._before)
+            self._scores_of = everyone
+        return self._scores
+
+    def _before(self, view: SeriesView) -> float | None:
+        """The series' attainment a while ago; looked up once for each window that closes."""
+        kpi = self._state.plan.kpis[view.kpi]
+        known = self._earlier.get((view.kpi, view.dimensions))
+        if known is None or known[0] is not view.status:
+            known = (view.status, earlier_attainment(view, kpi.window.span_ms))
+            self._earlier[view.kpi, view.dimensions] = known
+        return known[1]
 
     def alerts(self) -> list[Alert]:
         """The alerts of all workers, with their texts."""

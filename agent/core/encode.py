@@ -141,6 +141,7 @@ def transition_json(
         "owner": variables["owner"],
         "team": variables["team"],
         "labels": variables["labels"],
+        "objectives": list(plan.objectives_of(transition.kpi)) if kpi else [],
         "config_hash": plan.config_hash,
     }
     if processed_ms is not None:

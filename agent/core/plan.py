@@ -140,7 +140,8 @@ class Kpi:
     that must see each other share it (`agent.spec.coupling`).
     `slice_ms` is the window's slice, or a finer one where a rule judges current values.
     `fingerprint` changes exactly when state of this KPI can not be carried on (value, where, by,
-    window, slice, or the contract's reading of its fields).
+    window, slice, or the contract's reading of its fields). `objective` is the one that the KPI
+    itself says it serves.
     """
 
     name: str
@@ -167,6 +168,7 @@ class Kpi:
     sql: str
     where_sql: str | None
     placement: tuple[str, ...] | None = None
+    objective: str | None = None
 
     @property
     def metric(self) -> str:
@@ -245,13 +247,15 @@ Rule = ThresholdRule | AbsenceRule
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """A weighted set of KPIs. Weights are positive and add up to 1."""
+    """A weighted set of KPIs and objectives. All weights are positive and together add up to 1."""
 
     name: str
     title: str
     description: str
     owner: str | None
     kpis: Mapping[str, float]
+    objectives: Mapping[str, float] = field(default_factory=dict)
+    team: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,6 +287,13 @@ class Plan:
     def rules_of(self, kpi: str) -> tuple[Rule, ...]:
         """The rules over one KPI."""
         return tuple(r for r in self.rules.values() if r.kpi == kpi)
+
+    def objectives_of(self, kpi: str) -> tuple[str, ...]:
+        """The objectives that a KPI serves: those that weigh it, and the one it states; by name."""
+        stated = self.kpis[kpi].objective
+        return tuple(
+            sorted(o for o, one in self.objectives.items() if kpi in one.kpis or o == stated)
+        )
 
     def contracts_under(self, kpi: str) -> frozenset[str]:
         """The contracts that a KPI's value comes from, through its inputs."""

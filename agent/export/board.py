@@ -16,8 +16,9 @@ epoch, and shown in the reader's own zone.
                    those resolved a short while ago, and MOST_ALERTS in all
     alert_counts   {firing, pending}: how many there are
     objectives     [{name, title, description, owner, score (0 to 1, or null), text, state,
-                   kpis: [{name, title, weight, state}]}]
-    kpis           [{name, title, description, owner, unit, better, by, window, target,
+                   trend (up, down, flat, or null), trend_text,
+                   objectives, kpis: [{name, title, weight, state}]}], each before its parts
+    kpis           [{name, title, description, owner, objectives, unit, better, by, window, target,
                    state, counts: {state: series}, total, start_ms, end_ms, stale, rows}]
     kpi_order      [name]
 
@@ -46,7 +47,7 @@ from heapq import nsmallest
 from itertools import chain
 from typing import Any
 
-from agent.core.objectives import state_of
+from agent.core.objectives import Score, in_tree_order
 from agent.core.plan import Kpi, Plan, Target
 from agent.core.results import AlertPhase, SeriesView, TargetState
 from agent.export.board_alerts import alerts_json, from_phases
@@ -112,7 +113,8 @@ class Board:
             return None
 
         def work() -> Json:
-            return _card(kpi, group(read.plan, read.series)[name], read.data_until_ms(), MORE_ROWS)
+            series = group(read.plan, read.series)[name]
+            return _card(read.plan, kpi, series, read.data_until_ms(), MORE_ROWS)
 
         return await asyncio.to_thread(work)
 
@@ -151,7 +153,7 @@ def change(old: Json, new: Json) -> Json:
 def _snapshot(read: _Read) -> Json:
     held = group(read.plan, read.series)
     until_ms = read.data_until_ms()
-    cards = [_card(k, held[k.name], until_ms, ROWS) for k in read.plan.kpis.values()]
+    cards = [_card(read.plan, k, held[k.name], until_ms, ROWS) for k in read.plan.kpis.values()]
     states = {card["name"]: card["state"] for card in cards}
     alerts = from_phases(read.series) if read.alerts is None else read.alerts
     return {
@@ -180,12 +182,11 @@ def ready_json(ready: Mapping[str, str | None]) -> Json:
     return {"ok": not reasons, "reasons": reasons}
 
 
-def _objectives(
-    plan: Plan, scores: Mapping[str, float | None], states: Mapping[str, str]
-) -> list[Json]:
+def _objectives(plan: Plan, scores: Mapping[str, Score], states: Mapping[str, str]) -> list[Json]:
     made = []
-    for objective in plan.objectives.values():
-        score = _finite(scores.get(objective.name))
+    for objective in in_tree_order(plan.objectives):
+        found = scores.get(objective.name, Score())
+        score = _finite(found.value)
         kpis = [
             {
                 "name": name,
@@ -204,11 +205,32 @@ def _objectives(
                 "owner": objective.owner or "",
                 "score": score,
                 "text": "–" if score is None else _score_text(score),
-                "state": str(state_of(score)),
+                "state": str(found.state),
+                "trend": found.trend,
+                "trend_text": _trend_text(found),
+                "objectives": [
+                    {
+                        "name": name,
+                        "title": plan.objectives[name].title,
+                        "weight": percent_text(weight * 100, digits=0),
+                        "state": str(scores.get(name, Score()).state),
+                    }
+                    for name, weight in objective.objectives.items()
+                ],
                 "kpis": kpis,
             }
         )
     return made
+
+
+def _trend_text(score: Score) -> str:
+    """Where the score is heading, for people: "up 3.2 points"; "" where that is not known."""
+    if score.trend is None or score.change is None:
+        return ""
+    if score.trend == "flat":
+        return "steady"
+    points = f"{abs(score.change) * 100:.1f}".removesuffix(".0")
+    return f"{score.trend} {points} {'point' if points == '1' else 'points'}"
 
 
 def _score_text(score: float) -> str:
@@ -216,7 +238,9 @@ def _score_text(score: float) -> str:
     return percent_text(math.floor(score * 1000 + 1e-6) / 10, digits=0 if score >= 1 else 1)
 
 
-def _card(kpi: Kpi, series: Sequence[SeriesView], until_ms: int | None, rows: int) -> Json:
+def _card(
+    plan: Plan, kpi: Kpi, series: Sequence[SeriesView], until_ms: int | None, rows: int
+) -> Json:
     states = Counter(_state(view) for view in series)
     worst = nsmallest(rows, series, key=lambda view: _badness(kpi, view))
     newest = max((v.closed for v in series if v.closed), key=lambda w: w.end_ms, default=None)
@@ -225,6 +249,7 @@ def _card(kpi: Kpi, series: Sequence[SeriesView], until_ms: int | None, rows: in
         "title": kpi.title,
         "description": kpi.description,
         "owner": kpi.owner or kpi.team or "",
+        "objectives": [plan.objectives[name].title for name in plan.objectives_of(kpi.name)],
         "unit": kpi.unit,
         "better": kpi.better,
         "by": list(kpi.by),

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from agent.core.encode import label
+from agent.core.objectives import Score
 from agent.core.plan import AbsenceRule, Dimensions, Kpi, Plan, Rule, Severity, Target, metric_name
 from agent.core.results import (
     ALERT_PHASE_NUMBER,
@@ -84,7 +85,7 @@ def families(
     plan: Plan,
     views: Sequence[SeriesView],
     whole: Mapping[str, SeriesView] | None,
-    scores: Mapping[str, float | None],
+    scores: Mapping[str, Score],
     cache: LabelCache,
 ) -> Iterator[Family]:
     """Every KPI family of one worker, in a fixed order.
@@ -281,7 +282,7 @@ def _rule_lines(
 
 
 def _plan_families(
-    plan: Plan, held: Mapping[str, Sequence[SeriesView]], scores: Mapping[str, float | None]
+    plan: Plan, held: Mapping[str, Sequence[SeriesView]], scores: Mapping[str, Score]
 ) -> Iterator[Family]:
     yield Family(
         "kpi_window_end_timestamp_seconds",
@@ -291,11 +292,27 @@ def _plan_families(
     )
     yield Family(
         "kpi_objective_score_ratio",
-        "The weighted attainment of an objective's KPIs.",
-        _score_lines(plan, scores),
+        "The weighted attainment of an objective's KPIs and of the objectives below it.",
+        _score_lines("kpi_objective_score_ratio", {n: s.value for n, s in scores.items()}),
         "ratio",
     )
+    yield Family(
+        "kpi_objective_change_ratio",
+        "How much higher an objective's score is than it was a week, or four windows, before.",
+        _score_lines("kpi_objective_change_ratio", {n: s.change for n, s in scores.items()}),
+        "ratio",
+    )
+    yield Family(
+        "kpi_objective_state",
+        "An objective's score in words: 0 no data, 1 met, 2 at risk, 3 missed.",
+        _score_lines(
+            "kpi_objective_state", {n: TARGET_STATE_NUMBER[s.state] for n, s in scores.items()}
+        ),
+    )
     yield Family("kpi_info", "What is declared of a KPI; always 1.", _info_lines(plan))
+    if scores:
+        about = "What is declared of an objective; always 1."
+        yield Family("kpi_objective_info", about, _objective_lines(plan))
 
 
 def _window_end_lines(held: Mapping[str, Sequence[SeriesView]]) -> Iterator[str]:
@@ -305,16 +322,27 @@ def _window_end_lines(held: Mapping[str, Sequence[SeriesView]]) -> Iterator[str]
             yield f'kpi_window_end_timestamp_seconds{{kpi="{name}"}} {end_ms / 1000!r}\n'
 
 
-def _score_lines(plan: Plan, scores: Mapping[str, float | None]) -> Iterator[str]:
-    for name in plan.objectives:
-        score = scores.get(name)
-        if score is not None and math.isfinite(score):
-            yield f'kpi_objective_score_ratio{{objective="{name}"}} {score!r}\n'
+def _score_lines(metric: str, values: Mapping[str, float | None]) -> Iterator[str]:
+    for name, value in values.items():
+        if value is not None and math.isfinite(value):
+            yield f'{metric}{{objective="{name}"}} {value!r}\n'
+
+
+def _objective_lines(plan: Plan) -> Iterator[str]:
+    for objective in plan.objectives.values():
+        above = sorted(o.name for o in plan.objectives.values() if objective.name in o.objectives)
+        pairs = (
+            ("objective", objective.name),
+            ("title", objective.title),
+            ("owner", objective.owner or ""),
+            ("team", objective.team or ""),
+            ("above", ",".join(above)),
+        )
+        yield f"kpi_objective_info{{{labels_text(pairs)}}} 1\n"
 
 
 def _info_lines(plan: Plan) -> Iterator[str]:
     for kpi in plan.kpis.values():
-        in_objectives = sorted(o.name for o in plan.objectives.values() if kpi.name in o.kpis)
         pairs = (
             ("kpi", kpi.name),
             ("title", kpi.title),
@@ -324,7 +352,7 @@ def _info_lines(plan: Plan) -> Iterator[str]:
             ("better", kpi.better),
             ("window", window_text(kpi.window)),
             # One series a KPI, so that joins on it stay one-to-many.
-            ("objective", ",".join(in_objectives)),
+            ("objective", ",".join(plan.objectives_of(kpi.name))),
         )
         yield f"kpi_info{{{labels_text(pairs)}}} 1\n"
 

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from agent.core.objectives import Score
 from agent.core.plan import Dimensions, Plan, Severity
 from agent.core.results import AlertPhase, SeriesView
 
@@ -108,7 +109,7 @@ class Alert:
     description: str = ""
 
 
-def _no_scores() -> Mapping[str, float | None]:
+def _no_scores() -> Mapping[str, Score]:
     return {}
 
 
@@ -136,8 +137,8 @@ class AgentState:
     plan: Plan
     views: Views = _no_series
     company: Views = _no_series
-    objective_scores: Callable[[], Mapping[str, float | None]] = _no_scores
-    """0 to 1 by objective; None while no KPI of it has a value."""
+    objective_scores: Callable[[], Mapping[str, Score]] = _no_scores
+    """How each objective stands."""
     alerts: Callable[[], Sequence[Alert]] | None = None
     stats: Stats = field(default_factory=Stats)
     ready: dict[str, str | None] = field(default_factory=dict)

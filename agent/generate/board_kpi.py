@@ -132,10 +132,10 @@ def _about(plan: Plan, kpi: Kpi) -> Iterator[str]:
     for word, value in (("Owner", kpi.owner), ("Team", kpi.team)):
         if value:
             yield f"- **{word}**: {value}"
-    for objective in sorted(plan.objectives.values(), key=lambda o: o.name):
-        if kpi.name in objective.kpis:
-            share = f"{objective.kpis[kpi.name]:.0%}"
-            yield f"- **Objective**: [{objective.title}](/d/{STRATEGY_UID}), {share} of its score"
+    for objective in (plan.objectives[name] for name in plan.objectives_of(kpi.name)):
+        weight = objective.kpis.get(kpi.name)
+        share = f", {weight:.0%} of its score" if weight else ""
+        yield f"- **Objective**: [{objective.title}](/d/{STRATEGY_UID}){share}"
     for name in kpi.inputs:
         yield f"- **From**: [{plan.kpis[name].title}](/d/{kpi_board_uid(name)})"
     if kpi.contract:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from agent.core.objectives import in_tree_order
 from agent.core.plan import Objective, Plan
 from agent.generate import names, panels
 from agent.generate.layout import Board, Cell, Section
@@ -36,7 +37,7 @@ def strategy_board(plan: Plan) -> Board:
 
 
 def _objectives(plan: Plan) -> Iterator[Cell]:
-    found = sorted(plan.objectives.values(), key=lambda o: o.name)
+    found = in_tree_order(plan.objectives)
     width = max(24 // max(len(found), 1), 6)
     for objective in found:
         score = names.selector(names.OBJECTIVE_SCORE, [("objective", objective.name)])
@@ -47,6 +48,10 @@ def _objectives(plan: Plan) -> Iterator[Cell]:
 
 def _made_of(plan: Plan, objective: Objective) -> str:
     parts = [
+        f"- {weight:.0%} {plan.objectives[name].title}"
+        for name, weight in objective.objectives.items()
+    ]
+    parts += [
         f"- {weight:.0%} [{plan.kpis[name].title}](/d/{kpi_board_uid(name)})"
         for name, weight in objective.kpis.items()
     ]
@@ -153,7 +158,14 @@ def _alerts(plan: Plan) -> Iterator[Cell]:
 def _courses() -> Iterator[Cell]:
     about = About("Scores", "Each objective's score; 100 % is every target reached.", "percentunit")
     query = Query(names.one_of_workers(names.OBJECTIVE_SCORE), "{{objective}}")
-    yield Cell(panels.line_panel(about, [query], limit=1.0), 12)
+    yield Cell(panels.line_panel(about, [query], limit=1.0), 8)
+    about = About(
+        "Trend of the scores",
+        "How much higher each score is than a week (of long windows: four windows) before.",
+        "percentunit",
+    )
+    query = Query(names.one_of_workers(names.OBJECTIVE_CHANGE), "{{objective}}")
+    yield Cell(panels.line_panel(about, [query]), 8)
     about = About("Series by target state", "How many series stood where.", "short")
     state = names.one_of_workers(names.TARGET_STATE)
     queries = [
@@ -162,4 +174,4 @@ def _courses() -> Iterator[Cell]:
     ]
     panel = panels.line_panel(about, queries, stacked=True)
     panels.color_states(panel, panels.TARGET_STATES)
-    yield Cell(panel, 12)
+    yield Cell(panel, 8)

@@ -113,7 +113,6 @@ def _firing(rule: Rule, kpi: Kpi, severity: Severity) -> str:
 
 def _labels(plan: Plan, rule: Rule, kpi: Kpi, severity: Severity) -> dict[str, str]:
     """Who and what; never a value. Rule, KPI and dimensions also come with the series."""
-    objectives = sorted(o.name for o in plan.objectives.values() if kpi.name in o.kpis)
     # One label for all dimensions: Alertmanager inhibits by labels of equal name, and two series
     # stay apart where a dimension is called like one of these labels.
     series = templates.series_text(kpi.by, ",")
@@ -123,7 +122,7 @@ def _labels(plan: Plan, rule: Rule, kpi: Kpi, severity: Severity) -> dict[str, s
         "kpi": kpi.name,
         "owner": rule.owner or kpi.owner or "",
         "team": rule.team or kpi.team or "",
-        "objective": ",".join(objectives),
+        "objective": ",".join(plan.objectives_of(kpi.name)),
     }
     fixed = {name: templates.literal(value) for name, value in labels.items()}
     return {name: value for name, value in (fixed | {"series": series}).items() if value}

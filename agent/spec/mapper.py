@@ -28,7 +28,7 @@ from agent.core.windows import MAX_SLICE_MS
 from agent.spec import durations
 from agent.spec.coupling import couplings, placements
 from agent.spec.declared import Declared, Entry
-from agent.spec.models import SECTIONS, EventSpec, KpiSpec, RuleSpec, TargetSpec
+from agent.spec.models import SECTIONS, EventSpec, KpiSpec, ObjectiveSpec, RuleSpec, TargetSpec
 from agent.spec.shapes import Shape, show, zone_of
 from agent.spec.shapes import slices as slices_of
 from agent.spec.statements import KpiSql, Statements
@@ -64,7 +64,8 @@ def make_plan(declared: Declared, shapes: Mapping[str, Shape], sql: Statements) 
             title=entry.model.title or title_of(name),
             description=entry.model.description or "",
             owner=entry.model.owner or declared.defaults.owner,
-            kpis=_weights(entry.model.kpis),
+            team=entry.model.team or declared.defaults.team,
+            **_weights(entry.model),
         )
         for name, entry in declared.objectives.items()
     }
@@ -182,6 +183,7 @@ def _kpi(
         sql=model.value.strip(),
         where_sql=None if model.where is None else model.where.strip(),
         placement=placement,
+        objective=model.objective,
     )
 
 
@@ -276,6 +278,9 @@ def _rule(entry: Entry[RuleSpec], kpis: Mapping[str, Kpi], sql: Statements) -> R
     )
 
 
-def _weights(kpis: Mapping[str, float]) -> dict[str, float]:
-    whole = math.fsum(kpis.values())
-    return {name: weight / whole for name, weight in kpis.items()}
+def _weights(model: ObjectiveSpec) -> dict[str, dict[str, float]]:
+    whole = math.fsum([*model.kpis.values(), *model.objectives.values()])
+    return {
+        "kpis": {name: weight / whole for name, weight in model.kpis.items()},
+        "objectives": {name: weight / whole for name, weight in model.objectives.items()},
+    }

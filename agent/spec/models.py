@@ -182,6 +182,10 @@ class KpiSpec(Strict):
     better: Better = Field("higher", description="Whether higher or lower values are better.")
     owner: Text | None = Field(None, description="Who answers for the KPI.")
     team: Text | None = Field(None, description="The owner's team.")
+    objective: Text | None = Field(
+        None,
+        description="The objective that the KPI serves; needed where none weighs it.",
+    )
     from_: Annotated[
         Annotated[Text, Tag("<text>")] | Annotated[list[Text], Field(min_length=1), Tag("<list>")],
         Discriminator(form),
@@ -290,14 +294,22 @@ class RuleSpec(Strict):
 
 
 class ObjectiveSpec(Strict):
-    """What the company wants: a weighted set of KPIs."""
+    """What the company wants: a weighted set of KPIs and other objectives."""
 
     title: Text | None = Field(None, description="The name that people see.")
     description: Text | None = Field(None, description="What it means to reach it.")
     owner: Text | None = Field(None, description="Who answers for it.")
+    team: Text | None = Field(None, description="The owner's team.")
     kpis: dict[str, Number] = Field(
-        description="KPI: weight. Weights are positive; they are scaled to add up to 1.",
+        default_factory=dict,
+        description="KPI: weight. Weights are positive; all of an objective are scaled to add up "
+        "to 1.",
         examples=[{"orders": 1}],
+    )
+    objectives: dict[str, Number] = Field(
+        default_factory=dict,
+        description="Objective: weight, of the objectives that this one is made of.",
+        examples=[{"growth": 1}],
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from agent.core.objectives import Score
 from agent.core.plan import (
     AbsenceRule,
     Dimensions,
@@ -252,6 +253,14 @@ OBJECTIVES = (
     ),
     Objective("growth", "Growth", "", "head-of-growth", {"revenue": 0.6, "conversion": 0.4}),
     Objective("productivity", "Productivity", "", "operations", {"tasks_per_employee": 1.0}),
+    Objective(
+        "year_plan",
+        "This year's plan",
+        "",
+        "director",
+        {},
+        {"customer_satisfaction": 0.6, "growth": 0.4},
+    ),
 )
 COMPANY = plan(
     (RESPONSE, FEEDBACK, RETENTION, REVENUE, ORDERS, CONVERSION, TASKS), RULES, OBJECTIVES
@@ -357,9 +366,10 @@ def company_state(*, firing: bool = True) -> AgentState:
         views=lambda: series,
         company=lambda: series,
         objective_scores=lambda: {
-            "customer_satisfaction": 0.83,
-            "growth": 0.97,
-            "productivity": 1.0,
+            "year_plan": Score(0.9, -0.02),
+            "customer_satisfaction": Score(0.83, -0.041),
+            "growth": Score(0.97, 0.004),
+            "productivity": Score(1.0),
         },
         alerts=lambda: alerts,
         ready={"ingest": None, "merge": None},

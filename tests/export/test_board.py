@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
+from agent.core.objectives import Score
 from agent.core.results import AlertPhase, SeriesView
 from agent.export.board import Board, change
 from agent.export.state import AgentState, Alert
@@ -104,9 +105,38 @@ async def test_objectives_have_score_state_and_kpis() -> None:
 
 async def test_a_score_short_of_all_is_not_rounded_up_to_it() -> None:
     state = company_state()
-    state.objective_scores = lambda: {"growth": 0.99996, "productivity": None}
+    state.objective_scores = lambda: {"growth": Score(0.99996)}
     texts = {o["name"]: o["text"] for o in (await _board(state))["objectives"]}
-    assert texts == {"customer_satisfaction": "–", "growth": "99.9 %", "productivity": "–"}
+    assert texts.pop("growth") == "99.9 %"
+    assert set(texts.values()) == {"–"}
+
+
+async def test_an_objective_stands_above_its_parts_and_says_where_it_is_heading() -> None:
+    objectives = (await _board(company_state()))["objectives"]
+    assert [o["name"] for o in objectives] == [
+        "productivity",
+        "year_plan",
+        "customer_satisfaction",
+        "growth",
+    ]
+    plan, satisfaction, growth = objectives[1:]
+    assert plan["objectives"] == [
+        {
+            "name": "customer_satisfaction", "title": "Customer satisfaction", "weight": "60 %",
+            "state": "missed",
+        },
+        {"name": "growth", "title": "Growth", "weight": "40 %", "state": "at_risk"},
+    ]  # fmt: skip
+    assert [(o["trend"], o["trend_text"]) for o in (satisfaction, growth, objectives[0])] == [
+        ("down", "down 4.1 points"),
+        ("flat", "steady"),
+        (None, ""),
+    ]
+
+
+async def test_a_kpi_says_which_objectives_it_serves() -> None:
+    board = await _board(company_state())
+    assert _kpi(board, "response_time")["objectives"] == ["Customer satisfaction"]
 
 
 async def test_before_the_first_event_the_board_says_what_is_waited_for() -> None:

@@ -87,10 +87,19 @@ async def test_every_series_tells_of_every_rule_also_an_inactive_one() -> None:
 
 async def test_only_the_leader_tells_of_objectives_and_of_whole_kpis() -> None:
     state = company_state()
-    assert (await _samples(state))[_key("kpi_objective_score_ratio", objective="growth")] == 0.97
+    samples = await _samples(state)
+    assert samples[_key("kpi_objective_score_ratio", objective="growth")] == 0.97
+    assert samples[_key("kpi_objective_change_ratio", objective="growth")] == 0.004
+    assert _key("kpi_objective_change_ratio", objective="productivity") not in samples
+    assert samples[_key("kpi_objective_state", objective="customer_satisfaction")] == 3
+    info = _key(
+        "kpi_objective_info", objective="growth", title="Growth", owner="head-of-growth", team="",
+        above="year_plan",
+    )  # fmt: skip
+    assert samples[info] == 1
     state.leader = False
     followers = await _samples(state)
-    assert not any(name == "kpi_objective_score_ratio" for name, _ in followers)
+    assert not any(name.startswith("kpi_objective") for name, _ in followers)
     quiet = _key("kpi_rule_state", rule="quiet_support", severity="warning", kpi="response_time")
     assert quiet not in followers
 

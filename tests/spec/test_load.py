@@ -54,7 +54,7 @@ kpis:
     value: sum(amount)
     window: month
     target: {between: [10, 20], warn: [12, 18]}
-  small: {from: order.paid, value: avg(amount), window: 7m, expire_after: 30d}
+  small: {from: order.paid, value: avg(amount), window: 7m, objective: growth, expire_after: 30d}
 """
 RULES = """\
 rules:

@@ -5,6 +5,7 @@ import { makeRing, patchRing } from "./spark.js";
 import { ageText, momentText } from "./times.js";
 
 const PHASES = { firing: "firing", pending: "pending", resolved: "resolved" };
+const ARROWS = { up: "↗", down: "↘", flat: "→" };
 const WORDS = { met: "On target", at_risk: "At risk", missed: "Missed", no_data: "No data", none: "No target" };
 
 export function makeAlert(alert) {
@@ -48,12 +49,13 @@ export function patchAlert(node, alert, eventTimeMs, board) {
   p.runbook.setAttribute("aria-label", `Runbook of ${alert.rule}`);
 }
 
-export function makeObjective() {
-  return el("article", { class: "card objective" },
+export function makeObjective(objective) {
+  return el("article", { class: "card objective", id: `objective-${objective.name}` },
     el("div", { "data-part": "ring", class: "gauge" }, makeRing(), el("span", { "data-part": "icon", class: "badge" })),
     el("div", { class: "about" },
       el("h3", { "data-part": "title" }),
       el("p", { class: "score" }, el("span", { "data-part": "score", class: "number" }), el("span", { "data-part": "word", class: "word" })),
+      el("p", { "data-part": "trend", class: "trend" }),
       el("p", { "data-part": "owner", class: "owner" })),
     el("ul", { "data-part": "kpis", class: "of" }));
 }
@@ -67,13 +69,17 @@ export function patchObjective(node, objective) {
   node.title = objective.description;
   setText(p.score, objective.text);
   setText(p.word, WORDS[objective.state]);
+  setText(p.trend, objective.trend === null ? "" : `${ARROWS[objective.trend]} ${objective.trend_text}`);
+  setHidden(p.trend, objective.trend === null);
+  setData(p.trend, "trend", objective.trend ?? "");
   setText(p.owner, objective.owner);
-  const drawn = JSON.stringify(objective.kpis);
+  const made = [...objective.objectives.map((o) => ({ ...o, to: "objective" })), ...objective.kpis.map((k) => ({ ...k, to: "kpi" }))];
+  const drawn = JSON.stringify(made);
   if (p.kpis.drawn === drawn) return;
   p.kpis.drawn = drawn;
-  p.kpis.replaceChildren(...objective.kpis.map((kpi) => {
-    const badge = el("span", { class: "badge", "data-state": kpi.state });
-    setIcon(badge, kpi.state);
-    return el("li", {}, badge, el("a", { href: `#kpi-${kpi.name}` }, kpi.title), el("span", { class: "hidden" }, `, ${WORDS[kpi.state]}, weight`), el("span", { class: "weight" }, kpi.weight));
+  p.kpis.replaceChildren(...made.map((part) => {
+    const badge = el("span", { class: "badge", "data-state": part.state });
+    setIcon(badge, part.state);
+    return el("li", {}, badge, el("a", { href: `#${part.to}-${part.name}` }, part.title), el("span", { class: "hidden" }, `, ${WORDS[part.state]}, weight`), el("span", { class: "weight" }, part.weight));
   }));
 }

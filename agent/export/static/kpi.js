@@ -37,7 +37,7 @@ export function patchKpi(node, kpi, nowMs) {
   setData(node, "phase", row?.phase ?? "");
   setText(p.title, kpi.title);
   p.title.title = kpi.description;
-  setText(p.owner, kpi.owner);
+  setText(p.owner, [kpi.owner, ...kpi.objectives].filter(Boolean).join(" · "));
   setIcon(p.icon, kpi.state);
   setText(p.word, WORDS[kpi.state]);
   setText(p.which, many && row ? (kpi.total > 1 ? `${row.series}, ${rankText(kpi)} of ${kpi.total}` : row.series) : "");

@@ -11,7 +11,10 @@ OWN_METRICS = frozenset(
         "kpi_target_state",
         "kpi_target_attainment_ratio",
         "kpi_rule_state",
+        "kpi_objective_change_ratio",
+        "kpi_objective_info",
         "kpi_objective_score_ratio",
+        "kpi_objective_state",
         "kpi_window_end_timestamp_seconds",
         "kpi_info",
     }

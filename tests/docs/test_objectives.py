@@ -1,0 +1,47 @@
+"""The bakery of docs/rules/objectives.md is a valid rule set with the scores that the page says."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+from agent.core.objectives import Score, scores
+from agent.spec.load import check
+from tests.conftest import ROOT
+
+PAGE = (ROOT / "docs" / "rules" / "objectives.md").read_text()
+
+
+def _table(page: str, head: str) -> list[list[str]]:
+    """The rows of the table that begins with this head."""
+    body = page[page.index(head) :].splitlines()[2:]
+    rows = []
+    for line in body:
+        if not line.startswith("|"):
+            break
+        rows.append([cell.strip() for cell in line.strip("|").split("|")])
+    return rows
+
+
+def test_the_scores_of_the_bakery_are_what_the_page_says(tmp_path: Path) -> None:
+    (block,) = re.findall(r"^```yaml\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
+    (tmp_path / "bakery.yaml").write_text(block)
+    plan, problems = check(tmp_path)
+    assert plan is not None
+    assert problems == []
+    assert plan.objectives_of("loaves") == ("trade",)
+    assert plan.objectives["quality"].kpis == {"freshness": 0.75, "stars": 0.25}
+    assert plan.objectives["plan"].team == "management"
+
+    attainments = defaultdict(list)
+    for kpi, _, attainment in _table(PAGE, "| KPI | series | attainment |"):
+        attainments[kpi].append(float(attainment))
+    found = scores(plan.objectives, attainments)
+    told = _table(PAGE, "| objective | how | score | state |")
+    assert {name for name, *_ in told} == set(plan.objectives)
+    for name, _, score, state in told:
+        assert found[name] == pytest.approx(float(score))
+        assert Score(found[name]).state.value == state
