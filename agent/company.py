@@ -29,7 +29,7 @@ class Company:
         self._held: list[SeriesView] = []
         self._held_at = 0.0
         self._all: list[SeriesView] = []
-        self._all_of: tuple[int, int] | None = None
+        self._all_of: tuple[int, list[SeriesView]] = (-1, self._held)
         self._scores: Mapping[str, Score] = {}
         self._scores_of: list[SeriesView] | None = None
         self._earlier: dict[SeriesId, tuple[object, float | None]] = {}
@@ -71,12 +71,13 @@ class Company:
         held = self.held()
         if self._merge is not None and len(self._merge.partitions) == self._state_partitions:
             return held  # there are no others
-        version = (self._view.changes, id(held))
-        if self._all_of != version:
+        changes, known = self._all_of
+        # Kept, and not its id: the next list may come to lie where the last one did.
+        if changes != self._view.changes or known is not held:
             ours = {(v.kpi, v.dimensions) for v in held}
             others = [v for v in self._view.snapshot() if (v.kpi, v.dimensions) not in ours]
             self._all = others + held
-            self._all_of = version
+            self._all_of = (self._view.changes, held)
         return self._all
 
     def is_ours(self, series: SeriesId) -> bool:
