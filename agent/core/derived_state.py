@@ -124,7 +124,8 @@ class DerivedState:
         open_: bool = False,
     ) -> WindowValue:
         start = self.kpi.window.start_of(end)
-        return WindowValue(self.kpi.name, dimensions, start, end, value, events, open_)
+        calm = self.judge.upkeep.over(dimensions, start, end)
+        return WindowValue(self.kpi.name, dimensions, start, end, value, events, open_, calm)
 
     def empty_value(self) -> float | None:
         """The value of a window that no input knows of."""

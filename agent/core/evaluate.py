@@ -15,6 +15,7 @@ from agent.core import alerts
 from agent.core import rules as core_rules
 from agent.core.aggregates import Aggregator
 from agent.core.alerts import AlertState
+from agent.core.maintenance import upkeep_of
 from agent.core.plan import (
     AbsenceRule,
     Dimensions,
@@ -22,11 +23,12 @@ from agent.core.plan import (
     Plan,
     Severity,
     Target,
+    TargetOverride,
     ThresholdRule,
 )
 from agent.core.results import AlertPhase, TargetState, TargetStatus, Transition, WindowValue
 from agent.core.series import Series, State
-from agent.core.targets import assess, target_of
+from agent.core.targets import assess, in_force, overrides_of
 
 Pair = tuple[State, State | None]
 """A window's state and, where retention asks for it, that of the window before."""
@@ -46,7 +48,8 @@ class Judge:
         self.kpi_absences = [r for r in absences if r.per == "kpi"]
         self._names = {r.name: r for r in rules}
         self._aggregator = Aggregator(kpi)
-        self._targets: dict[Dimensions, Target | None] = {}
+        self.upkeep = upkeep_of(plan, kpi)
+        self._overrides: dict[Dimensions, tuple[TargetOverride, ...]] = {}
 
     def values(self, pairs: Sequence[Pair]) -> list[float | None]:
         """The KPI's value of each state; None where it has none. Never NaN, never infinite."""
@@ -77,23 +80,26 @@ class Judge:
         # An expression without columns (a constant) gives one row.
         return found if len(found) == table.height else found * table.height
 
-    def target(self, dimensions: Dimensions) -> Target | None:
-        """The target that applies to a series."""
-        if dimensions not in self._targets:
-            self._targets[dimensions] = target_of(self.kpi, dimensions)
-        return self._targets[dimensions]
+    def target(self, dimensions: Dimensions, start_ms: int) -> Target | None:
+        """The target that applies to the window of a series that starts at an instant (ms)."""
+        if dimensions not in self._overrides:
+            self._overrides[dimensions] = overrides_of(self.kpi, dimensions)
+        return in_force(self.kpi, self._overrides[dimensions], start_ms)
 
     def close(
         self, closed: Sequence[tuple[Series, WindowValue]]
     ) -> list[tuple[WindowValue, TargetStatus | None, list[Transition]]]:
-        """Judge closed windows, per series in the order of their ends; the series are changed."""
+        """Judge closed windows, per series in the order of their ends; the series are changed.
+
+        No rule is judged on a window in maintenance: its alerts stay as they are.
+        """
         windows = [window for _, window in closed]
         rows = self._rows(self.closed_rules, windows)
         out = []
         for i, (series, window) in enumerate(closed):
             status = self._status(series, window)
             transitions: list[Transition] = []
-            for rule, conditions in rows:
+            for rule, conditions in rows if window.maintenance is None else ():
                 transitions += _step(rule, series, window, conditions[i], window.end_ms)
             series.remember(window)
             out.append((window, status, transitions))
@@ -102,12 +108,14 @@ class Judge:
     def current(
         self, judged: Sequence[tuple[Series, WindowValue, int]]
     ) -> list[tuple[int, WindowValue, list[Transition]]]:
-        """Judge windows as they stand at an instant (ms), for the rules on current values."""
+        """Judge windows as they stand at an instant (ms), for the rules on current values; not
+        those that were in maintenance before it."""
         rows = self._rows(self.current_rules, [window for _, window, _ in judged])
         out = []
         for i, (series, window, at_ms) in enumerate(judged):
             transitions: list[Transition] = []
-            for rule, conditions in rows:
+            calm = self.upkeep.over(window.dimensions, window.start_ms, at_ms)
+            for rule, conditions in rows if calm is None else ():
                 transitions += _step(rule, series, window, conditions[i], at_ms)
             out.append((at_ms, window, transitions))
         return out
@@ -120,7 +128,10 @@ class Judge:
         frontier_ms: int,
         first_event_ms: int | None = None,
     ) -> list[Transition]:
-        """Judge how long a series, or the KPI as a whole, was silent; the series is changed."""
+        """Judge how long a series, or the KPI as a whole, was silent; the series is changed.
+
+        Time in maintenance is no silence.
+        """
         out: list[Transition] = []
         for rule in rules:
             state = series.absences.get(rule.name, core_rules.NEVER_SEEN)
@@ -132,6 +143,7 @@ class Judge:
                 last_event_ms,
                 frontier_ms,
                 first_event_ms,
+                core_rules.Running(self.upkeep, series.dimensions, rule.no_data_for_ms),
             )
             if after != state:
                 series.absences[rule.name] = after
@@ -188,11 +200,11 @@ class Judge:
         return found
 
     def _status(self, series: Series, window: WindowValue) -> TargetStatus | None:
-        target = self.target(window.dimensions)
+        target = self.target(window.dimensions, window.start_ms)
         if target is None:
             series.status = None
             return None
-        state, attainment = assess(target, window.value)
+        state, attainment = assess(target, window.value if window.maintenance is None else None)
         previous = series.status.state if series.status else None
         series.status = TargetStatus(window, TargetState(state), previous, attainment, target)
         return series.status
@@ -220,7 +232,7 @@ class Judge:
         return out  # type: ignore[return-value]
 
     def _bound(self, window: WindowValue) -> float | None:
-        target = self.target(window.dimensions)
+        target = self.target(window.dimensions, window.start_ms)
         if target is None:
             return None
         return target.at_least if target.at_least is not None else target.at_most

@@ -218,7 +218,7 @@ class BaseState:
         window = self.kpi.window
         start = window.start_of(end_ms)
         pair = self._pair(series, start, end_ms)
-        work.closed.append((series, self._window(series, start, end_ms, pair)))
+        work.closed.append((series, self._window(series, start, end_ms, pair[0])))
         work.closed_pairs.append(pair)
         series.closed_ms = end_ms
         oldest = window.start_of(window.first_end_after(end_ms))
@@ -232,13 +232,16 @@ class BaseState:
         end = self.kpi.window.first_end_after(instant - 1)
         start = self.kpi.window.start_of(end)
         pair = self._pair(series, start, end)
-        work.judged.append((series, self._window(series, start, end, pair), instant))
+        work.judged.append((series, self._window(series, start, end, pair[0]), instant))
         work.judged_pairs.append(pair)
         series.judged_ms = instant
 
-    def _window(self, series: Series, start: int, end: int, pair: Pair) -> WindowValue:
-        dimensions = series.dimensions or ()
-        return WindowValue(self.kpi.name, dimensions, start, end, None, pair[0][0])
+    def _window(
+        self, series: Series, start: int, end: int, state: State, open_: bool = False
+    ) -> WindowValue:
+        dimensions, events = series.dimensions or (), state[0]
+        calm = self.judge.upkeep.over(dimensions, start, end)
+        return WindowValue(self.kpi.name, dimensions, start, end, None, events, open_, calm)
 
     def _pair(self, series: Series, start: int, end: int) -> Pair:
         state = self._over(series, start, end)
@@ -355,9 +358,7 @@ class BaseState:
                 if previous is not None:
                     previous = self._joined(previous, dimensions, before)
                 pairs.append((state, previous))
-                windows.append(
-                    WindowValue(self.kpi.name, dimensions, start, end, None, state[0], open=True)
-                )
+                windows.append(self._window(series, start, end, state, True))
         values = self.judge.values(pairs)
         return [_valued(w, value) for w, value in zip(windows, values, strict=True)]
 
@@ -406,5 +407,5 @@ _NONE: dict[Source, State] = {}
 def _valued(window: WindowValue, value: float | None) -> WindowValue:
     return WindowValue(
         window.kpi, window.dimensions, window.start_ms, window.end_ms, value, window.events,
-        window.open,
+        window.open, window.maintenance,
     )  # fmt: skip

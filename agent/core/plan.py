@@ -6,13 +6,14 @@ epoch (UTC), all spans integer milliseconds, all intervals half open `[start, en
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
 import polars as pl
 
+from agent.core.schedules import Schedule
 from agent.core.windows import Window
 
 Scalar = str | int | bool | None
@@ -121,10 +122,12 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class TargetOverride:
-    """The target of the series whose dimensions equal `match`; the last matching one holds."""
+    """The target of the series whose dimensions equal `match` (empty: of all), in the windows that
+    start at `from_ms` or later (None: in all); the last matching one holds."""
 
     match: Mapping[str, Scalar]
     target: Target
+    from_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +182,18 @@ class Kpi:
     def has_retention(self) -> bool:
         """Whether a window needs the window before it."""
         return any(p.kind is PartialKind.RETENTION for p in self.partials)
+
+
+def matches(by: Sequence[str], dimensions: Dimensions, match: Mapping[str, Scalar]) -> bool:
+    """Whether every dimension that `match` names has exactly the value it gives.
+
+    True is not 1 here, and null only matches null.
+    """
+    values = dict(zip(by, dimensions, strict=True))
+    return all(
+        name in values and values[name] == wanted and type(values[name]) is type(wanted)
+        for name, wanted in match.items()
+    )
 
 
 def metric_name(kpi: str, unit: str | None, middle: str = "") -> str:
@@ -259,6 +274,22 @@ class Objective:
 
 
 @dataclass(frozen=True, slots=True)
+class Maintenance:
+    """Time that is taken out of alerts, targets and baselines.
+
+    `kpis` are all it is of, those computed from others among them; `match` leaves of these the
+    series whose dimensions equal it.
+    """
+
+    name: str
+    title: str
+    description: str
+    kpis: frozenset[str]
+    match: Mapping[str, Scalar]
+    schedule: Schedule
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """Everything declared, compiled. `kpis` is in dependency order (inputs before derived).
 
@@ -270,6 +301,7 @@ class Plan:
     rules: Mapping[str, Rule]
     objectives: Mapping[str, Objective]
     config_hash: str
+    maintenance: Mapping[str, Maintenance] = field(default_factory=dict)
 
     @property
     def topics(self) -> tuple[str, ...]:

@@ -52,7 +52,8 @@ class Reject:
 
 @dataclass(frozen=True, slots=True)
 class WindowValue:
-    """One window of one series. `events` is the number of rows it holds (after `where`)."""
+    """One window of one series. `events` is the number of rows it holds (after `where`),
+    `maintenance` the name of the maintenance that it is in."""
 
     kpi: str
     dimensions: Dimensions
@@ -61,6 +62,7 @@ class WindowValue:
     value: float | None
     events: int
     open: bool = False
+    maintenance: str | None = None
 
 
 class TargetState(StrEnum):
@@ -82,7 +84,8 @@ TARGET_STATE_NUMBER = {
 
 @dataclass(frozen=True, slots=True)
 class TargetStatus:
-    """A window's value held against its target. `attainment` is None without a value."""
+    """A window's value held against its target. `attainment` is None without a value, and in
+    maintenance, where the state is no data."""
 
     window: WindowValue
     state: TargetState

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 import polars as pl
 
 from agent.core import alerts
 from agent.core.alerts import AlertState
+from agent.core.maintenance import NO_UPKEEP, Upkeep
 from agent.core.plan import AbsenceRule, Dimensions, Severity, ThresholdRule
 from agent.core.results import AlertPhase, Transition, WindowValue
 
@@ -23,6 +24,25 @@ class AbsenceState(msgspec.Struct, frozen=True, array_like=True):
 
     alert: AlertState = alerts.INACTIVE
     last_event_ms: int | None = None
+
+
+class Running(NamedTuple):
+    """How the time of an absence rule runs: not in maintenance.
+
+    `dimensions` None: for the KPI as a whole.
+    """
+
+    upkeep: Upkeep
+    dimensions: Dimensions | None
+    no_data_for_ms: int
+
+    def due_ms(self, last_event_ms: int, upto_ms: int) -> int:
+        """When silence since an event has lasted long enough; exact up to `upto_ms`."""
+        return self.upkeep.after(self.dimensions, last_event_ms, self.no_data_for_ms, upto_ms)
+
+    def began_ms(self, due_ms: int) -> int:
+        """When the silence began that has lasted long enough."""
+        return self.upkeep.before(self.dimensions, due_ms, self.no_data_for_ms)
 
 
 NEVER_SEEN = AbsenceState()
@@ -102,6 +122,7 @@ def step_absence(
     last_event_ms: int,
     frontier_ms: int,
     first_event_ms: int | None = None,
+    running: Running | None = None,
 ) -> tuple[AbsenceState, tuple[Transition, ...]]:
     """Judge the silence of a series (or, with `dimensions` (), of a whole KPI).
 
@@ -111,23 +132,26 @@ def step_absence(
     hold events gives the end of one as `last_event_ms` and its start as `first_event_ms`: the slice
     counts as events all along, so that its own length is never taken for silence.
 
-    Fires at exactly `last_event_ms + no_data_for_ms` once the frontier is past that instant, and
+    Fires at exactly `last_event_ms + no_data_for_ms`, time in maintenance not counted (`running`
+    None: there is none), once the frontier is past that instant, and
     resolves at the event that ends the silence, or `keep_firing_for_ms` after it if no other
     silence came between. How often it is called changes nothing: the instants come from the
     events, never from the call.
     """
     transitions: list[Transition] = []
+    running = running or Running(NO_UPKEEP, dimensions, rule.no_data_for_ms)
 
     def judge(alert: AlertState, at_ms: int, silent: bool) -> AlertState:
         alert, changes = alerts.step(alert, at_ms, silent, not silent, 0, rule.keep_firing_for_ms)
-        for previous, phase, reason in changes:
+        for change in changes:
+            began_ms = running.began_ms(at_ms if alert.episode_ms is None else alert.episode_ms)
             transitions.append(
-                _absence_transition(rule, kpi, dimensions, alert, at_ms, previous, phase, reason)
+                _absence_transition(rule, kpi, dimensions, alert, at_ms, began_ms, change)
             )
         return alert
 
     def advance(alert: AlertState, last_ms: int, upto_ms: int) -> AlertState:
-        due_ms = last_ms + rule.no_data_for_ms
+        due_ms = running.due_ms(last_ms, upto_ms)
         if alert.clearing_since_ms is not None:
             resolved_ms = alert.clearing_since_ms + rule.keep_firing_for_ms
             if resolved_ms <= min(due_ms, upto_ms):
@@ -153,10 +177,10 @@ def _absence_transition(
     dimensions: Dimensions,
     alert: AlertState,
     at_ms: int,
-    previous: AlertPhase,
-    phase: AlertPhase,
-    reason: alerts.StepReason,
+    began_ms: int,
+    change: alerts.Change,
 ) -> Transition:
+    previous, phase, reason = change
     episode_ms = at_ms if alert.episode_ms is None else alert.episode_ms
     words: dict[alerts.StepReason, Literal["no_data", "data", "keep_firing_for"]] = {
         "when": "no_data",
@@ -174,7 +198,7 @@ def _absence_transition(
         previous=previous,
         value=None,
         bound=f"no event for {duration(rule.no_data_for_ms)}",
-        start_ms=episode_ms - rule.no_data_for_ms,
+        start_ms=began_ms,
         end_ms=at_ms,
         reason=words[reason],
     )

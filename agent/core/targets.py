@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from agent.core.plan import Dimensions, Kpi, Target
+from collections.abc import Sequence
+
+from agent.core.plan import Dimensions, Kpi, Target, TargetOverride, matches
 from agent.core.results import TargetState
 
 MAX_ATTAINMENT = 10.0
@@ -10,18 +12,21 @@ MAX_ATTAINMENT = 10.0
 one series near zero would swamp every mean and every axis it is drawn on."""
 
 
-def target_of(kpi: Kpi, dimensions: Dimensions) -> Target | None:
-    """The target of one series: that of the last override that matches it, else the KPI's own.
+def overrides_of(kpi: Kpi, dimensions: Dimensions) -> tuple[TargetOverride, ...]:
+    """The overrides that match a series, whenever they hold: the last that has begun is the one."""
+    return tuple(o for o in kpi.overrides if matches(kpi.by, dimensions, o.match))
 
-    An override matches when every dimension it names has exactly the value it gives; True is not 1
-    here, and null only matches null. None: the series has no target.
-    """
-    values = dict(zip(kpi.by, dimensions, strict=True))
-    for override in reversed(kpi.overrides):
-        if all(
-            name in values and values[name] == wanted and type(values[name]) is type(wanted)
-            for name, wanted in override.match.items()
-        ):
+
+def target_of(kpi: Kpi, dimensions: Dimensions, start_ms: int) -> Target | None:
+    """The target of the window of a series that starts at an instant (ms): that of the last
+    override that matches the series and has begun, else the KPI's own. None: there is none."""
+    return in_force(kpi, overrides_of(kpi, dimensions), start_ms)
+
+
+def in_force(kpi: Kpi, overrides: Sequence[TargetOverride], start_ms: int) -> Target | None:
+    """The target at an instant among overrides that match."""
+    for override in reversed(overrides):
+        if override.from_ms is None or override.from_ms <= start_ms:
             return override.target
     return kpi.target
 

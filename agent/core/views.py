@@ -12,7 +12,7 @@ from itertools import chain
 
 from agent.core.derived_state import DerivedState, KpiState
 from agent.core.kpi_state import BaseState
-from agent.core.plan import Dimensions
+from agent.core.plan import Dimensions, Target
 from agent.core.results import AlertPhase, SeriesView, WindowValue
 from agent.core.series import Series
 
@@ -108,14 +108,21 @@ def view_of(
     else:
         history = tuple((end, value) for end, value, _ in series.history)
     phases: dict[tuple[str, str], AlertPhase] = state.judge.phases(series)
-    dimensions = series.dimensions or ()
     return SeriesView(
         state.kpi.name,
         series.dimensions,
         series.closed,
         current,
-        state.judge.target(dimensions) if series.dimensions is not None else None,
+        _target(state, series, current),
         series.status,
         history,
         phases,  # type: ignore[arg-type]  # severities are checked where rules are declared
     )
+
+
+def _target(state: KpiState, series: Series, current: WindowValue | None) -> Target | None:
+    """The target of the last closed window, before there is one of the open one."""
+    window = series.closed or current
+    if series.dimensions is None or window is None:
+        return None
+    return state.judge.target(series.dimensions, window.start_ms)

@@ -190,15 +190,25 @@ def _period(unit: CalendarUnit, zone: str, day: date) -> tuple[int, int]:
 
 def _midnight(zone: str, day: date) -> int:
     """The first instant of a local day; where a clock change skips midnight, the change itself."""
+    return wall_clock_ms(zone, datetime(day.year, day.month, day.day))
+
+
+def wall_clock_ms(zone: str, local: datetime) -> int:
+    """The instant (ms) at which the clocks of a zone show a time of whole minutes.
+
+    The first of the two where clocks go back over it; the clock change itself where they skip it.
+    """
     tz = ZoneInfo(zone)
-    at = int(datetime(day.year, day.month, day.day, tzinfo=tz).timestamp())
-    if datetime.fromtimestamp(at, tz).replace(tzinfo=None) == datetime(
-        day.year, day.month, day.day
-    ):
+    at = int(local.replace(tzinfo=tz).timestamp())
+    if datetime.fromtimestamp(at, tz).replace(tzinfo=None) == local:
         return at * 1000
-    # Midnight falls into the gap of a clock change: look for the first minute of the day around it.
-    minutes = range(at // 60 - 240, at // 60 + 240)
+    # In the gap of a clock change, which lies between what the two offsets make of it (PEP 495):
+    # look for the first minute that shows the time or a later one.
+    before = int(local.replace(tzinfo=tz, fold=1).timestamp())
+    minutes = range(before // 60, at // 60 + 1)
     first = bisect_left(
-        minutes, True, key=lambda m: datetime.fromtimestamp(m * 60, tz).date() >= day
+        minutes,
+        True,
+        key=lambda m: datetime.fromtimestamp(m * 60, tz).replace(tzinfo=None) >= local,
     )
     return minutes[first] * 60_000

@@ -75,23 +75,38 @@ def test_the_last_matching_override_holds() -> None:
         target=own,
     )
 
-    assert target_of(k, ("emea", 1, False)) is own
-    assert target_of(k, ("apac", 3, False)) is apac
-    assert target_of(k, ("apac", 1, False)) is apac_gold
-    assert target_of(k, ("apac", 2, False)) is gold
+    assert target_of(k, ("emea", 1, False), 0) is own
+    assert target_of(k, ("apac", 3, False), 0) is apac
+    assert target_of(k, ("apac", 1, False), 0) is apac_gold
+    assert target_of(k, ("apac", 2, False), 0) is gold
 
 
 def test_an_override_of_null_matches_only_null() -> None:
     own, unknown = Target(at_most=1), Target(at_most=2)
     k = kpi(TargetOverride({"region": None}, unknown), by=BY, target=own)
 
-    assert target_of(k, (None, 1, False)) is unknown
-    assert target_of(k, ("__none__", 1, False)) is own
+    assert target_of(k, (None, 1, False), 0) is unknown
+    assert target_of(k, ("__none__", 1, False), 0) is own
 
 
 def test_true_is_not_one() -> None:
     vip = Target(at_most=2)
     k = kpi(TargetOverride({"vip": True}, vip), by=BY)
 
-    assert target_of(k, ("apac", 1, True)) is vip
-    assert target_of(k, ("apac", 1, 1)) is None
+    assert target_of(k, ("apac", 1, True), 0) is vip
+    assert target_of(k, ("apac", 1, 1), 0) is None
+
+
+def test_of_overrides_that_change_with_time_the_last_that_has_begun_holds() -> None:
+    early, late, apac, base = (Target(at_least=n) for n in (1, 2, 3, 4))
+    k = kpi(
+        TargetOverride({}, early, 100),
+        TargetOverride({}, late, 200),
+        TargetOverride({"region": "apac"}, apac, 150),
+        target=base,
+        by=("region",),
+    )
+    steps = [target_of(k, ("emea",), at) for at in (99, 100, 199, 200)]
+    assert steps == [base, early, early, late]
+    # Until its own begins, an override leaves the KPI's target as it is; then it wins.
+    assert [target_of(k, ("apac",), at) for at in (120, 150, 200)] == [early, apac, apac]
