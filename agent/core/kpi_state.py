@@ -121,6 +121,7 @@ class BaseState:
     def restore(self, series: Series) -> None:
         """Take on a series from its row."""
         self.series[series.dimensions or ()] = series
+        self.touched.add(series.dimensions or ())
         # A rule on current values that is new begins after the last window that closed.
         series.judged_ms = max(series.judged_ms, series.closed_ms)
         self._sooner(series)

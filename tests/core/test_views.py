@@ -51,3 +51,20 @@ def test_a_view_that_did_not_change_is_the_same_object(tmp_path: Path) -> None:
     second = [v for v in merger.views() if v.dimensions is not None]
     assert first
     assert all(a is b for a, b in zip(first, second, strict=True))
+
+
+def test_series_taken_on_from_their_rows_are_seen_at_once(tmp_path: Path) -> None:
+    plan = plan_of(RULES, tmp_path)
+    world = World(plan, some_logs(random.Random(5)), state_partitions=1)
+    worker = world.worker()
+    world.read(worker, dict.fromkeys(worker.reads, 1000))
+    world.flush(worker)
+    merger = world.merger(0)
+    world.apply(merger, 0, 0, len(world.frames[0]))
+    closed = {(v.kpi, v.dimensions): v.closed for v in merger.views() if v.closed is not None}
+    rows = [(key, row) for key, row in merger.dirty_rows() if row is not None]
+    successor = world.merger(0)
+    successor.restore(rows)
+    assert closed
+    seen = {(v.kpi, v.dimensions): v.closed for v in successor.views()}
+    assert {name: seen.get(name) for name in closed} == closed
