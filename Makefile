@@ -54,6 +54,7 @@ format: $(READY) ## Format the code, and mend what ruff can mend
 
 generate: $(READY) ## Write the boards, alert rules and JSON Schema that the rules give
 	$(BIN)/kpi-agent generate prometheus
+	$(BIN)/kpi-agent generate alertmanager
 	$(BIN)/kpi-agent generate grafana
 	$(BIN)/kpi-agent schema > docs/schema.json
 
@@ -61,6 +62,7 @@ check-generated: $(READY) ## Check that the generated files are what the rules g
 	$(BIN)/kpi-agent check
 	$(BIN)/kpi-agent check examples/retail/rules
 	$(BIN)/kpi-agent generate prometheus --check
+	$(BIN)/kpi-agent generate alertmanager --check
 	$(BIN)/kpi-agent generate grafana --check
 	@$(BIN)/kpi-agent schema | cmp - docs/schema.json || \
 		{ echo 'docs/schema.json is not what the models give; run: make generate' >&2; exit 1; }

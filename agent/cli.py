@@ -253,14 +253,25 @@ def demo(options: argparse.Namespace) -> int:
 # --- generate --------------------------------------------------------------------------------
 
 
+GENERATED = {
+    "prometheus": "deploy/prometheus",
+    "alertmanager": "deploy/alertmanager",
+    "grafana": "grafana",
+}
+"""What can be generated, and where it goes."""
+
+
 def _add_generate(commands: Commands[argparse.ArgumentParser]) -> None:
     parser = _command(
-        commands, "generate", generate, "write Prometheus rules or Grafana boards from the rules"
+        commands,
+        "generate",
+        generate,
+        "write Prometheus rules, Alertmanager routes or Grafana boards from the rules",
     )
-    parser.add_argument("what", choices=("prometheus", "grafana"))
+    parser.add_argument("what", choices=tuple(GENERATED))
     parser.add_argument("--rules", default="rules", metavar="DIR")
     parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="default: deploy/prometheus or grafana"
+        "--out", type=Path, metavar="DIR", help=f"default: {', '.join(GENERATED.values())}"
     )
     parser.add_argument(
         "--check", action="store_true", help="write nothing; exit 1 where the files differ"
@@ -269,6 +280,12 @@ def _add_generate(commands: Commands[argparse.ArgumentParser]) -> None:
 
 def generate(options: argparse.Namespace) -> int:
     """`kpi-agent generate`."""
+    from agent.generate.alertmanager import (
+        RECEIVERS_FILE,
+        alertmanager_files,
+        read_receivers,
+        skeleton,
+    )
     from agent.generate.files import differs, write
     from agent.generate.grafana import grafana_files
     from agent.generate.prometheus import prometheus_files
@@ -276,8 +293,12 @@ def generate(options: argparse.Namespace) -> int:
 
     plan = load(options.rules)
     what = options.what
-    files = prometheus_files(plan) if what == "prometheus" else grafana_files(plan)
-    out = options.out or Path("deploy/prometheus" if what == "prometheus" else "grafana")
+    out = options.out or Path(GENERATED[what])
+    receivers = out / RECEIVERS_FILE
+    if what == "alertmanager":
+        files = alertmanager_files(plan, read_receivers(receivers))
+    else:
+        files = prometheus_files(plan) if what == "prometheus" else grafana_files(plan)
     if options.check:
         found = differs(out, files, what)
         for path in found:
@@ -285,6 +306,9 @@ def generate(options: argparse.Namespace) -> int:
         return WRONG if found else OK
     for path in write(out, files, what):
         _say(f"wrote {path}")
+    if what == "alertmanager" and not receivers.exists():
+        receivers.write_text(skeleton(plan), encoding="utf-8")
+        _say(f"wrote {receivers}: yours to fill in")
     return OK
 
 

@@ -16,6 +16,7 @@ import msgspec
 from agent.core.because import because
 from agent.core.plan import Dimensions, Kpi, Plan, Rule, Scalar, Target
 from agent.core.results import Outcome, Reason, TargetStatus, Transition, WindowValue
+from agent.core.rules import duration
 from agent.core.templates import render
 
 Json = dict[str, object]
@@ -141,6 +142,7 @@ def transition_json(
         "owner": variables["owner"],
         "team": variables["team"],
         "labels": variables["labels"],
+        "escalation": _escalation(rule),
         "objectives": list(plan.objectives_of(transition.kpi)) if kpi else [],
         "config_hash": plan.config_hash,
     }
@@ -200,6 +202,12 @@ def _window(kpi: Kpi, window: WindowValue) -> Json:
 
 def _finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
+
+
+def _escalation(rule: Rule | None) -> Json | None:
+    """Who is called as well, and after how long."""
+    found = rule.escalation if rule else None
+    return {"after": duration(found.after_ms), "to": found.to} if found else None
 
 
 def _variables(kpi: Kpi | None, rule: Rule | None, transition: Transition) -> Json:

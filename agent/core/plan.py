@@ -221,6 +221,14 @@ class Level:
 
 
 @dataclass(frozen=True, slots=True)
+class Escalation:
+    """Who is called as well, once an alert has been firing for so long."""
+
+    after_ms: int
+    to: str
+
+
+@dataclass(frozen=True, slots=True)
 class ThresholdRule:
     """Fires when `when` has held for `for_ms` of event time."""
 
@@ -237,6 +245,7 @@ class ThresholdRule:
     owner: str | None
     team: str | None
     labels: Mapping[str, str] = field(default_factory=dict)
+    escalation: Escalation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +264,7 @@ class AbsenceRule:
     owner: str | None
     team: str | None
     labels: Mapping[str, str] = field(default_factory=dict)
+    escalation: Escalation | None = None
 
 
 Rule = ThresholdRule | AbsenceRule

@@ -12,8 +12,8 @@ epoch, and shown in the reader's own zone.
     data_until_ms  how far event time has got, or null
     ready          {ok, reasons: [{component, reason}]}
     alerts         [{key, rule, severity, phase, kpi, title, series, since_ms, value, summary,
-                   description, owner, runbook}], firing first, the gravest first; few of
-                   those resolved a short while ago, and MOST_ALERTS in all
+                   description, owner, team, escalation, runbook}], firing first, the gravest
+                   first; few of those resolved a short while ago, and MOST_ALERTS in all
     alert_counts   {firing, pending}: how many there are
     objectives     [{name, title, description, owner, score (0 to 1, or null), text, state,
                    trend (up, down, flat, or null), trend_text,

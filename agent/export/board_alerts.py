@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from agent.core.plan import Kpi, Plan, Rule
 from agent.core.results import AlertPhase, SeriesView
+from agent.core.routing import escalation_text
 from agent.export.state import Alert
 from agent.export.words import series_key, series_text, value_text
 
@@ -80,6 +81,8 @@ def _alert(plan: Plan, alert: Alert) -> Json:
         "summary": alert.summary or title,
         "description": alert.description,
         "owner": _owner(rule, kpi),
+        "team": (rule.team if rule else None) or (kpi.team if kpi else None) or "",
+        "escalation": escalation_text(rule.escalation) if rule and rule.escalation else "",
         "runbook": _safe_link(rule.runbook if rule else None),
     }
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from agent.core.encode import label
 from agent.core.objectives import Score
-from agent.core.plan import AbsenceRule, Dimensions, Kpi, Plan, Rule, Severity, Target, metric_name
+from agent.core.plan import Dimensions, Kpi, Plan, Severity, Target, metric_name
 from agent.core.results import (
     ALERT_PHASE_NUMBER,
     TARGET_STATE_NUMBER,
@@ -22,6 +22,7 @@ from agent.core.results import (
     SeriesView,
     TargetState,
 )
+from agent.core.routing import severities, watches_whole
 from agent.export.words import window_text
 
 LINES_PER_CHUNK = 5_000
@@ -246,18 +247,6 @@ def _events_lines(kpi: Kpi, series: list[SeriesView], labels_of: LabelsOf) -> It
             yield f"{name} {view.closed.events}\n"
 
 
-def rule_severities(rule: Rule) -> tuple[Severity, ...]:
-    """The severities that a rule can fire with."""
-    if isinstance(rule, AbsenceRule):
-        return (rule.severity,)
-    return tuple(level.severity for level in rule.levels)
-
-
-def is_per_kpi(rule: Rule) -> bool:
-    """Whether the rule looks at the KPI as a whole, not at its series."""
-    return isinstance(rule, AbsenceRule) and rule.per == "kpi"
-
-
 def _rule_lines(
     plan: Plan,
     every: list[tuple[Kpi, list[SeriesView], LabelsOf]],
@@ -266,10 +255,10 @@ def _rule_lines(
     inactive = AlertPhase.INACTIVE
     for kpi, series, labels_of in every:
         for rule in plan.rules_of(kpi.name):
-            for severity in rule_severities(rule):
+            for severity in severities(rule):
                 key = (rule.name, severity)
                 start = f'kpi_rule_state{{rule="{rule.name}",severity="{severity}",kpi="{kpi.name}"'
-                if is_per_kpi(rule):
+                if watches_whole(rule):
                     if whole is not None:
                         seen = whole.get(kpi.name)
                         phase = seen.phases.get(key, inactive) if seen else inactive

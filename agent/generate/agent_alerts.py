@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from agent.core.plan import Kpi, Plan, Severity
+from agent.core.plan import Kpi, Objective, Plan, Severity
 from agent.core.windows import CalendarWindow
 from agent.generate import names
 from agent.generate.templates import literal
@@ -21,6 +21,9 @@ SHARE_OF_BAD_RECORDS = 0.01
 FEW_RECORDS = 20
 LAG_SECONDS = 300
 LAG_CRITICAL_SECONDS = 1800
+OBJECTIVE_MISSED = "KpiObjectiveMissed"
+OBJECTIVE_HOLD = "15m"
+"""A score follows every window that closes: a dip between two of them is nothing to act on."""
 FRESHNESS_MARGIN_SECONDS = 300
 """Beyond what a window may take by its own declaration: flushes, scrapes, a rebalance."""
 
@@ -47,6 +50,11 @@ def agent_alerts() -> tuple[AgentAlert, ...]:
 def stale_alerts(plan: Plan) -> tuple[AgentAlert, ...]:
     """One alert per KPI: its windows no longer close."""
     return tuple(_stale(kpi, plan) for _, kpi in sorted(plan.kpis.items()))
+
+
+def objective_alerts(plan: Plan) -> tuple[AgentAlert, ...]:
+    """One alert per objective: it is missed."""
+    return tuple(_missed(objective) for _, objective in sorted(plan.objectives.items()))
 
 
 def stale_after_seconds(kpi: Kpi, plan: Plan) -> int:
@@ -191,6 +199,24 @@ def _inside() -> Iterable[AgentAlert]:
         "KPI {{ $labels.kpi }} has more series than its max_series",
         "New combinations of its dimensions are folded into `__other__`; the series it had go on.",
         "series-dropped",
+    )
+
+
+def _missed(objective: Objective) -> AgentAlert:
+    state = names.selector(names.OBJECTIVE_STATE, [("objective", objective.name)])
+    labels = [
+        ("objective", objective.name), ("owner", objective.owner), ("team", objective.team),
+    ]  # fmt: skip
+    return AgentAlert(
+        OBJECTIVE_MISSED,
+        f"{names.one_of_workers(state)} == {names.MISSED}",
+        OBJECTIVE_HOLD,
+        "warning",
+        f"Objective missed: {literal(objective.title)}",
+        "Its score is below 90 %, by the weights of its KPIs. The board shows which of them fall "
+        "short; warnings of their own are held back for the team meanwhile, critical ones are not.",
+        "objective-missed",
+        tuple((name, literal(value)) for name, value in labels if value),
     )
 
 

@@ -45,6 +45,8 @@ ERRORS = "kpi_agent_errors_total"
 
 FIRING = 2
 """`kpi_rule_state` of a firing alert."""
+MISSED = 3
+"""`kpi_objective_state` of an objective that is missed."""
 
 WORKER_LABELS = ("instance", "pod")
 """The labels by which Prometheus tells one worker from another."""

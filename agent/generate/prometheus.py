@@ -9,13 +9,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 import yaml
 
-from agent.core.plan import AbsenceRule, Kpi, Plan, Rule, Severity
+from agent.core.plan import AbsenceRule, Escalation, Kpi, Plan, Rule, Severity
+from agent.core.routing import ESCALATION, alert_labels, escalation_text, watches_whole
 from agent.generate import files, names, templates
-from agent.generate.agent_alerts import AgentAlert, agent_alerts, stale_alerts
-from agent.generate.uids import AGENT_UID, kpi_board_uid
+from agent.generate.agent_alerts import (
+    AgentAlert,
+    agent_alerts,
+    objective_alerts,
+    stale_alerts,
+)
+from agent.generate.uids import AGENT_UID, STRATEGY_UID, kpi_board_uid
 from agent.generate.words import span_text
 
 WHAT = "prometheus"
@@ -50,8 +57,11 @@ def alert_rules(plan: Plan, links: Links | None = None) -> str:
         for name, kpi in sorted(plan.kpis.items())
         if plan.rules_of(name)
     ]
+    missed = [_agent_entry(alert, links) for alert in objective_alerts(plan)]
     stale = [_agent_entry(alert, links) for alert in stale_alerts(plan)]
     health = [_agent_entry(alert, links) for alert in agent_alerts()]
+    if missed:
+        groups.append({"name": "kpi-objectives", "rules": missed})
     if stale:
         groups.append({"name": "kpi-freshness", "rules": stale})
     groups.append({"name": "kpi-agent", "rules": health})
@@ -83,15 +93,30 @@ def prometheus_config(
 def _kpi_entries(plan: Plan, declared: Kpi, links: Links) -> Iterator[Entry]:
     for rule in sorted(plan.rules_of(declared.name), key=lambda r: r.name):
         # The alert of a whole KPI has no dimensions.
-        whole = isinstance(rule, AbsenceRule) and rule.per == "kpi"
-        kpi = replace(declared, by=()) if whole else declared
+        kpi = replace(declared, by=()) if watches_whole(rule) else declared
         for severity, condition in _levels(rule):
-            yield {
+            entry: Entry = {
                 "alert": rule.name,
                 "expr": _firing(rule, kpi, severity),
                 "labels": _labels(plan, rule, kpi, severity),
                 "annotations": _annotations(rule, kpi, severity, condition, links),
             }
+            yield entry
+            if rule.escalation is not None:
+                yield _escalated(entry, rule.escalation)
+
+
+def _escalated(entry: Entry, escalation: Escalation) -> Entry:
+    """The alert that calls the next one up. How long people have had is a matter of the clock, so
+    it is Prometheus that waits."""
+    labels = cast(dict[str, str], entry["labels"])
+    return {
+        "alert": entry["alert"],
+        "expr": entry["expr"],
+        "for": span_text(escalation.after_ms),
+        "labels": labels | {ESCALATION: templates.literal(escalation.to)},
+        "annotations": dict(cast(dict[str, str], entry["annotations"])),  # YAML would alias it
+    }
 
 
 def _levels(rule: Rule) -> Iterator[tuple[Severity, str]]:
@@ -113,32 +138,26 @@ def _firing(rule: Rule, kpi: Kpi, severity: Severity) -> str:
 
 def _labels(plan: Plan, rule: Rule, kpi: Kpi, severity: Severity) -> dict[str, str]:
     """Who and what; never a value. Rule, KPI and dimensions also come with the series."""
-    # One label for all dimensions: Alertmanager inhibits by labels of equal name, and two series
-    # stay apart where a dimension is called like one of these labels.
-    series = templates.series_text(kpi.by, ",")
-    labels = dict(rule.labels) | {
-        "severity": severity,
-        "rule": rule.name,
-        "kpi": kpi.name,
-        "owner": rule.owner or kpi.owner or "",
-        "team": rule.team or kpi.team or "",
-        "objective": ",".join(plan.objectives_of(kpi.name)),
-    }
+    labels = alert_labels(plan, rule, kpi, severity)
     fixed = {name: templates.literal(value) for name, value in labels.items()}
-    return {name: value for name, value in (fixed | {"series": series}).items() if value}
+    series = templates.series_text(kpi.by, ",")
+    return fixed | ({"series": series} if series else {})
 
 
 def _annotations(
     rule: Rule, kpi: Kpi, severity: Severity, condition: str, links: Links
 ) -> dict[str, str]:
-    told = templates.annotation(rule.summary, rule, kpi, severity, condition)
+    summary = templates.annotation(rule.summary, rule, kpi, severity, condition)
     described = templates.annotation(rule.description, rule, kpi, severity, condition)
-    return {
-        "summary": told or templates.plain_summary(kpi, condition),
+    told = {
+        "summary": summary or templates.plain_summary(kpi, condition),
         "description": described or _description(rule, kpi, condition),
         "runbook_url": templates.literal(rule.runbook or f"{links.runbooks}/kpi-alert.md"),
         "dashboard_url": _board(kpi, links),
     }
+    if rule.escalation is not None:
+        told[ESCALATION] = templates.literal(escalation_text(rule.escalation))
+    return told
 
 
 def _description(rule: Rule, kpi: Kpi, condition: str) -> str:
@@ -172,8 +191,10 @@ def _agent_entry(alert: AgentAlert, links: Links) -> Entry:
 
 
 def _health_board(alert: AgentAlert) -> str:
-    kpi = dict(alert.labels).get("kpi")
-    return kpi_board_uid(kpi) if kpi else AGENT_UID
+    labels = dict(alert.labels)
+    if "objective" in labels:
+        return STRATEGY_UID
+    return kpi_board_uid(labels["kpi"]) if "kpi" in labels else AGENT_UID
 
 
 def _document(content: Entry, *comments: str) -> str:

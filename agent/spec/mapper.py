@@ -14,6 +14,7 @@ from typing import Any
 from agent.core.plan import (
     AbsenceRule,
     Contract,
+    Escalation,
     Field,
     Kpi,
     Level,
@@ -57,7 +58,7 @@ def make_plan(declared: Declared, shapes: Mapping[str, Shape], sql: Statements) 
         kpis[name] = _kpi(
             declared, entry, shape, sql.kpis[name], slices[name], placement, contracts, kpis
         )
-    rules = {name: _rule(entry, kpis, sql) for name, entry in declared.rules.items()}
+    rules = {name: _rule(declared, entry, kpis, sql) for name, entry in declared.rules.items()}
     objectives = {
         name: Objective(
             name=name,
@@ -242,7 +243,16 @@ def _target(spec: TargetSpec) -> Target:
     return Target(at_most=spec.at_most, warn_at_most=warn)
 
 
-def _rule(entry: Entry[RuleSpec], kpis: Mapping[str, Kpi], sql: Statements) -> Rule:
+def _escalation(declared: Declared, entry: Entry[RuleSpec]) -> Escalation | None:
+    """The rule's own, its KPI's, or the default."""
+    kpi = declared.kpis[entry.model.kpi].model
+    found = entry.model.escalation or kpi.escalation or declared.defaults.escalation
+    return Escalation(found.after, found.to) if found is not None else None
+
+
+def _rule(
+    declared: Declared, entry: Entry[RuleSpec], kpis: Mapping[str, Kpi], sql: Statements
+) -> Rule:
     model, kpi = entry.model, kpis[entry.model.kpi]
     told: dict[str, Any] = {
         # Without a summary, those who show the alert have each their own way of saying it.
@@ -252,6 +262,7 @@ def _rule(entry: Entry[RuleSpec], kpis: Mapping[str, Kpi], sql: Statements) -> R
         "owner": model.owner or kpi.owner,
         "team": model.team or kpi.team,
         "labels": dict(model.labels),
+        "escalation": _escalation(declared, entry),
     }
     if model.no_data_for is not None:
         return AbsenceRule(

@@ -40,6 +40,15 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
+class EscalationSpec(Strict):
+    """Who is called as well when an alert goes on firing."""
+
+    after: PositiveDuration = Field(
+        description="How long the alert has to have been firing.", examples=["30m"]
+    )
+    to: Text = Field(description="Who is called then.", examples=["head-of-support"])
+
+
 class Defaults(Strict):
     """What holds wherever an event or a KPI doesn't say otherwise."""
 
@@ -66,6 +75,9 @@ class Defaults(Strict):
     )
     owner: Text | None = Field(None, description="Who answers for what names no owner itself.")
     team: Text | None = Field(None, description="The team of what names no team itself.")
+    escalation: EscalationSpec | None = Field(
+        None, description="Of the alerts of rules and KPIs that say none themselves."
+    )
 
 
 class FieldSpec(Strict):
@@ -182,6 +194,9 @@ class KpiSpec(Strict):
     better: Better = Field("higher", description="Whether higher or lower values are better.")
     owner: Text | None = Field(None, description="Who answers for the KPI.")
     team: Text | None = Field(None, description="The owner's team.")
+    escalation: EscalationSpec | None = Field(
+        None, description="Who is called as well when an alert on the KPI goes on."
+    )
     objective: Text | None = Field(
         None,
         description="The objective that the KPI serves; needed where none weighs it.",
@@ -288,6 +303,9 @@ class RuleSpec(Strict):
         None, description="Who answers for the rule. The KPI's owner if not given."
     )
     team: Text | None = Field(None, description="Whose alert it is. The KPI's team if not given.")
+    escalation: EscalationSpec | None = Field(
+        None, description="Who is called as well when it goes on. The KPI's if not given."
+    )
     labels: dict[LabelName, Text] = Field(
         default_factory=dict, description="More labels of the alert, for routing."
     )

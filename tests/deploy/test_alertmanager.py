@@ -24,18 +24,10 @@ def tool(name: str, *arguments: str) -> str:
     return done.stdout
 
 
-def test_every_team_of_the_example_company_has_a_route() -> None:
-    plan = load(ROOT / "rules")
-    teams = {kpi.team for kpi in plan.kpis.values() if kpi.team}
-    routes = yaml.safe_load(FILE.read_text())["route"]["routes"]
-    routed = {m.partition("=")[2].strip('"') for r in routes for m in r["matchers"] if "team" in m}
-    assert routed == teams
-
-
 def test_every_label_that_inhibition_compares_is_one_that_alerts_carry() -> None:
     found = yaml.safe_load(FILE.read_text())["inhibit_rules"]
     compared = {label for rule in found for label in rule.get("equal", [])}
-    assert compared == {"alertname", "kpi", "series", "topic", "job"}
+    assert compared == {"alertname", "kpi", "series", "topic", "job", "team"}
     assert "series:" in alert_rules(load(ROOT / "rules"))
 
 
@@ -53,6 +45,8 @@ def test_alertmanager_accepts_its_configuration() -> None:
         (["severity=warning", "team=support"], "support"),
         (["severity=info", "team=support"], "digest"),
         (["severity=warning"], "everyone"),
+        (["severity=warning", "owner=head-of-growth", "team=growth"], "growth"),
+        (["severity=critical", "team=support", "escalation=head-of-support"], "head-of-support"),
     ],
 )
 def test_alerts_reach_who_should_act(labels: list[str], receivers: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import polars as pl
 
@@ -11,6 +12,7 @@ from agent.core.objectives import Score
 from agent.core.plan import (
     AbsenceRule,
     Dimensions,
+    Escalation,
     Kpi,
     Level,
     Objective,
@@ -82,7 +84,7 @@ def kpi(
     )
 
 
-def threshold(name: str, of: str, *severities: Severity, **words: str) -> ThresholdRule:
+def threshold(name: str, of: str, *severities: Severity, **words: Any) -> ThresholdRule:
     """A rule `value > 600` at these severities."""
     levels = tuple(Level(s, pl.col("value") > 600, None, "value > 600", None) for s in severities)
     return ThresholdRule(
@@ -98,6 +100,7 @@ def threshold(name: str, of: str, *severities: Severity, **words: str) -> Thresh
         runbook=words.get("runbook"),
         owner=words.get("owner"),
         team=None,
+        escalation=words.get("escalation"),
     )
 
 
@@ -236,6 +239,7 @@ SLOW_SUPPORT = threshold(
     "critical",
     runbook="https://example.org/runbooks/slow-support",
     owner="support-ops",
+    escalation=Escalation(1_800_000, "director"),
 )
 RULES = (
     SLOW_SUPPORT,

@@ -66,6 +66,8 @@ async def test_alerts_come_firing_first_with_owner_and_runbook() -> None:
     ]
     assert alerts[0]["summary"] == "emea answers in 7 min 8 s"
     assert alerts[0]["owner"] == "support-ops"
+    assert (alerts[0]["team"], alerts[0]["escalation"]) == ("operations", "director after 30m")
+    assert (alerts[1]["team"], alerts[1]["escalation"]) == ("operations", "")
     assert alerts[0]["runbook"] == "https://example.org/runbooks/slow-support"
     assert alerts[0]["since_ms"] == NOW_MS - 9 * invented.MINUTE_MS
     assert alerts[1]["owner"] == "support-ops"  # its KPI's, as the rule has none

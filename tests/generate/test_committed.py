@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from agent.core.plan import Plan
 from agent.export.prometheus import AgentCollector
 from agent.export.series import BANDS, LabelCache, families
 from agent.export.state import AgentState
 from agent.generate import board_kpi, names
+from agent.generate.alertmanager import alertmanager_files, read_receivers
 from agent.generate.files import differs
 from agent.generate.grafana import dashboards, grafana_files, queries
 from agent.generate.prometheus import alert_rules, prometheus_config, prometheus_files
@@ -21,9 +23,17 @@ from .plans import company
 ROOT = Path(__file__).parents[2]
 
 
+def alertmanager_with_receivers(plan: Plan) -> dict[str, str]:
+    return alertmanager_files(plan, read_receivers(ROOT / "deploy/alertmanager/receivers.yml"))
+
+
 @pytest.mark.parametrize(
     ("folder", "files", "what"),
-    [("deploy/prometheus", prometheus_files, "prometheus"), ("grafana", grafana_files, "grafana")],
+    [
+        ("deploy/prometheus", prometheus_files, "prometheus"),
+        ("deploy/alertmanager", alertmanager_with_receivers, "alertmanager"),
+        ("grafana", grafana_files, "grafana"),
+    ],
 )
 def test_the_committed_files_are_what_the_rules_generate(folder, files, what) -> None:  # type: ignore[no-untyped-def]
     stale = differs(ROOT / folder, files(load(ROOT / "rules")), what)

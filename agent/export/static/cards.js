@@ -41,7 +41,8 @@ export function patchAlert(node, alert, eventTimeMs, board) {
   const age = since === null ? 0 : eventTimeMs - since;
   const began = since === null ? "" : momentText(since, eventTimeMs);
   setText(p.since, since === null ? "" : alert.phase === "resolved" ? `${began}, ${ageText(age)} ago` : `since ${began}, ${ageText(age)}`);
-  setText(p.owner, alert.owner);
+  const next = alert.escalation && alert.phase === "firing" ? `then ${alert.escalation}` : "";
+  setText(p.owner, [alert.owner, next].filter(Boolean).join(", "));
   setText(p.description, alert.description);
   for (const part of [p.since, p.owner, p.description]) setHidden(part, part.textContent === "");
   setHidden(p.runbook, alert.runbook === null);

@@ -26,6 +26,7 @@ RESERVED_LABELS = {
     "owner": "the generated alerts have it",
     "team": "the generated alerts have it",
     "series": "the generated alerts have it",
+    "escalation": "the generated alerts have it",
 }
 """Label names that a dimension can not have, and why."""
 

@@ -1,0 +1,191 @@
+"""An Alertmanager's configuration, from the plan: who hears of which alert, and of which not.
+
+Receivers are people's own: what they say, and where their secrets lie, stands in `receivers.yml`
+beside the generated file, and is taken over from there. A receiver that is not described there
+keeps its alerts visible on Alertmanager's own page, and sends nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import yaml
+
+from agent.core.plan import Plan
+from agent.core.routing import ESCALATION
+from agent.errors import RulesError
+from agent.generate import files
+from agent.generate.inhibition import inhibit_rules
+
+WHAT = "alertmanager"
+CONFIG_FILE = "alertmanager.yml"
+RECEIVERS_FILE = "receivers.yml"
+
+EVERYONE, ON_CALL, DIGEST = "everyone", "on-call", "digest"
+
+Entry = dict[str, object]
+Receivers = Mapping[str, Entry]
+"""What people have written of receivers, by name."""
+
+
+def alertmanager_files(plan: Plan, receivers: Receivers | None = None) -> dict[str, str]:
+    """The generated files by path, relative to the output directory.
+
+    Raises RulesError when a receiver is described that no route leads to.
+    """
+    return {CONFIG_FILE: configuration(plan, receivers or {})}
+
+
+def read_receivers(file: Path) -> dict[str, Entry]:
+    """The receivers that people have described in a file; none where it does not exist.
+
+    Raises RulesError when it is not a list of receivers as Alertmanager has them.
+    """
+    if not file.exists():
+        return {}
+    try:
+        found = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        raise RulesError(f"{file} can't be read: {error}") from error
+    entries = found.get("receivers") if isinstance(found, dict) and len(found) == 1 else None
+    if not isinstance(entries, list) or not all(
+        isinstance(one, dict) and isinstance(one.get("name"), str) for one in entries
+    ):
+        hint = "for example `receivers: [{name: on-call}]`"
+        raise RulesError(f"{file} should hold `receivers:`, a list with names, and no more", hint)
+    named = [one["name"] for one in entries]
+    twice = sorted({name for name in named if named.count(name) > 1})
+    if twice:
+        raise RulesError(f"{file} describes {', '.join(twice)} more than once", "keep one of each")
+    return dict(zip(named, entries, strict=True))
+
+
+def receiver_names(plan: Plan) -> list[str]:
+    """Every receiver that a route leads to, in the order of the routes."""
+    routes = _routes(plan)
+    return list(dict.fromkeys([EVERYONE, *(str(route["receiver"]) for route in routes)]))
+
+
+def configuration(plan: Plan, receivers: Receivers) -> str:
+    """An alertmanager.yml. Raises RulesError for a receiver that no route leads to."""
+    known = receiver_names(plan)
+    unknown = sorted(set(receivers) - set(known))
+    if unknown:
+        hint = f"receivers of these rules: {', '.join(known)}"
+        raise RulesError(f"no route leads to the receiver {', '.join(unknown)}", hint)
+    bare = [name for name in known if len(receivers.get(name, {})) < 2]
+    config: Entry = {
+        "route": {
+            "receiver": EVERYONE,
+            # One message for a rule, with all the series that it fires for.
+            "group_by": ["alertname", "kpi", "team"],
+            "group_wait": "10s",
+            "group_interval": "1m",
+            "repeat_interval": "4h",
+            "routes": _routes(plan),
+        },
+        "receivers": [receivers.get(name, {"name": name}) for name in known],
+        "inhibit_rules": inhibit_rules(plan),
+    }
+    lines = [
+        files.mark(WHAT),
+        "Who hears of which alert. docs/rules/routing.md says how it follows from the rules.",
+    ]
+    if bare:
+        told = ", ".join(bare)
+        lines.append(f"These send nothing until {RECEIVERS_FILE} gives them a channel: {told}.")
+    head = "".join(f"# {line}\n" for line in lines)
+    return head + yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=2**20)
+
+
+def _routes(plan: Plan) -> list[Entry]:
+    return [*_escalations(plan), *_severities(), *_owners(plan)]
+
+
+def _escalations(plan: Plan) -> Iterator[Entry]:
+    """Whoever is called when an alert goes on; the others have heard of it already."""
+    found = {r.escalation.to for r in plan.rules.values() if r.escalation is not None}
+    for name in sorted(found):
+        yield {
+            "matchers": [_equal(ESCALATION, name)],
+            "receiver": name,
+            "group_wait": "0s",
+            "repeat_interval": "1h",
+        }
+
+
+def _severities() -> Iterator[Entry]:
+    # Somebody is called at once, whoever owns it.
+    yield {
+        "matchers": ['severity="page"'],
+        "receiver": ON_CALL,
+        "group_wait": "0s",
+        "repeat_interval": "1h",
+        "continue": True,
+    }
+    yield {
+        "matchers": ['severity="critical"'],
+        "receiver": ON_CALL,
+        "repeat_interval": "1h",
+        "continue": True,
+    }
+    # Worth a look at the next stand-up.
+    yield {
+        "matchers": ['severity="info"'],
+        "receiver": DIGEST,
+        "group_wait": "1m",
+        "group_interval": "1h",
+        "repeat_interval": "24h",
+    }
+
+
+def _owners(plan: Plan) -> Iterator[Entry]:
+    """Every team hears of its own alerts; where there is no team, the owner does."""
+    teams, owners = set(), set()
+    found = [(kpi.owner, kpi.team) for kpi in plan.kpis.values()]
+    found += [(objective.owner, objective.team) for objective in plan.objectives.values()]
+    for rule in plan.rules.values():
+        kpi = plan.kpis[rule.kpi]
+        found.append((rule.owner or kpi.owner, rule.team or kpi.team))
+    for owner, team in found:
+        if team:
+            teams.add(team)
+        elif owner:
+            owners.add(owner)
+    for team in sorted(teams):
+        yield {"matchers": [_equal("team", team)], "receiver": team}
+    for owner in sorted(owners):
+        yield {"matchers": ['team=""', _equal("owner", owner)], "receiver": owner}
+
+
+def _equal(label: str, value: str) -> str:
+    return f"{label}={json.dumps(value, ensure_ascii=False)}"
+
+
+def skeleton(plan: Plan) -> str:
+    """A `receivers.yml` to begin with, in which no receiver sends anything yet.
+
+    Written once, where there is none; from then on it is people's own.
+    """
+    lines = [
+        "# Who the receivers are, and by which channel they are reached. Yours to edit:",
+        "# `kpi-agent generate alertmanager` takes over what stands here, and never writes to it.",
+        "# Take the comment signs away before the channel that a receiver's people read, and fill",
+        "# in what is called <…>. Secrets stay in files that you mount into Alertmanager.",
+        "receivers:",
+    ]
+    for name in receiver_names(plan):
+        secret = "/etc/alertmanager/secrets/" + re.sub(r"[^A-Za-z0-9-]+", "-", name)
+        lines += [
+            f"  - name: {json.dumps(name, ensure_ascii=False)}",
+            "    # slack_configs:",
+            f'    #   - {{channel: "<channel>", api_url_file: {secret}.slack-url}}',
+            "    # pagerduty_configs:",
+            f"    #   - {{routing_key_file: {secret}.pagerduty-key}}",
+            "    # email_configs:",
+            '    #   - {to: "<address>", from: "<address>", smarthost: "<host>:587"}',
+        ]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,115 @@
+"""Which alerts hold others back in Alertmanager: the one that says what to do, over its echoes.
+
+- The worse level of a rule over the milder ones of the same series.
+- A missing feed over what it feeds: where no event comes, what is computed from the events says
+  nothing new. Only the absence of a KPI without `where` is that of its feed.
+- An objective over the warnings of its KPIs, where the same team hears of both. Critical alerts are
+  never held back by it: somebody has to act on that very series.
+- No agent at all over what follows from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from agent.core.plan import AbsenceRule, Kpi, Plan
+from agent.core.routing import severities
+from agent.generate.agent_alerts import OBJECTIVE_MISSED
+
+Entry = dict[str, object]
+
+SEVERITIES = ("page", "critical", "warning", "info")
+"""Worst first."""
+SAME = ["alertname", "kpi", "series", "topic", "job"]
+"""What is equal in two levels of one alert. Where both lack a label, that counts as equal."""
+
+
+def inhibit_rules(plan: Plan) -> list[Entry]:
+    """The `inhibit_rules` of an Alertmanager's configuration."""
+    return [*_levels(), *_feeds(plan), *_objectives(plan), _no_agent()]
+
+
+def _levels() -> Iterator[Entry]:
+    for n, severity in enumerate(SEVERITIES[:-1]):
+        yield {
+            "source_matchers": [f'severity="{severity}"'],
+            "target_matchers": [_among("severity", SEVERITIES[n + 1 :])],
+            "equal": SAME[:],
+        }
+
+
+def _feeds(plan: Plan) -> Iterator[Entry]:
+    """The silence of a feed over the rules that judge what comes of it.
+
+    Of a rule that watches each series only over KPIs that are split by the same dimensions, and
+    only over series that agree in them.
+    """
+    for rule in sorted(plan.rules.values(), key=lambda r: r.name):
+        kpi = plan.kpis[rule.kpi]
+        if not isinstance(rule, AbsenceRule) or kpi.contract is None or kpi.where is not None:
+            continue
+        fed = [k for k in plan.kpis.values() if kpi.contract in plan.contracts_under(k.name)]
+        source = [f'alertname="{rule.name}"', f'rule="{rule.name}"']
+        if rule.per == "kpi":
+            yield from _held_back(source, [_among("rule", _echoes(plan, rule, fed))], [])
+            stale = ['alertname="KpiStale"', _among("kpi", sorted(k.name for k in fed))]
+            yield from _held_back(source, [*stale], [])
+        else:
+            split = [k for k in fed if set(kpi.by) <= set(k.by)]
+            yield from _held_back(
+                source, [_among("rule", _echoes(plan, rule, split))], sorted(kpi.by)
+            )
+
+
+def _held_back(source: list[str], target: list[str | None], equal: list[str]) -> Iterator[Entry]:
+    if None not in target:
+        # A list of its own: YAML would write an alias for one that it has seen.
+        entry: Entry = {"source_matchers": source[:], "target_matchers": target}
+        yield entry | ({"equal": equal} if equal else {})
+
+
+def _echoes(plan: Plan, source: AbsenceRule, kpis: Iterable[Kpi]) -> list[str]:
+    """The rules over these KPIs that an absence says more than.
+
+    Two absences must not hold each other back; that of a whole KPI comes before those of series.
+    """
+    return sorted(
+        rule.name
+        for kpi in kpis
+        for rule in plan.rules_of(kpi.name)
+        if not isinstance(rule, AbsenceRule) or (source.per == "kpi" and rule.per == "series")
+    )
+
+
+def _objectives(plan: Plan) -> Iterator[Entry]:
+    """An objective over the milder alerts of its own KPIs, where one team hears of both.
+
+    Not over those of the objectives below it, and not over a feed that is missing: that is a fault
+    to mend, not a KPI that falls short.
+    """
+    mild = ("warning", "info")
+    for name in sorted(plan.objectives):
+        rules = sorted(
+            rule.name
+            for rule in plan.rules.values()
+            if name in plan.objectives_of(rule.kpi)
+            and not isinstance(rule, AbsenceRule)
+            and set(mild) & set(severities(rule))
+        )
+        source = [f'alertname="{OBJECTIVE_MISSED}"', f'objective="{name}"']
+        yield from _held_back(source, [_among("rule", rules), _among("severity", mild)], ["team"])
+
+
+def _no_agent() -> Entry:
+    return {
+        "source_matchers": ['alertname="KpiAgentAbsent"'],
+        "target_matchers": ['alertname=~"KpiAgentDown|KpiAgentNotReady|KpiAgentNoEvents|KpiStale"'],
+    }
+
+
+def _among(label: str, values: Iterable[str]) -> str | None:
+    """A matcher for any of the values; None when there is none."""
+    found = list(values)
+    if not found:
+        return None
+    return f'{label}="{found[0]}"' if len(found) == 1 else f'{label}=~"{"|".join(found)}"'
