@@ -11,18 +11,12 @@ import asyncio
 import json
 import os
 import sys
-import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from agent import __version__
+from agent.commands.common import clock_ms, instant, known, reading
 from agent.errors import EnvironmentFault, KpiAgentError, RulesError
-
-if TYPE_CHECKING:
-    from agent.core.plan import Plan
-    from agent.replay import Replayed, Source
 
 OK, WRONG, USAGE, ENVIRONMENT = 0, 1, 2, 3
 
@@ -82,9 +76,9 @@ def _command(
 
 def _add_modules(commands: Commands[argparse.ArgumentParser]) -> None:
     """The commands that have a module each."""
-    from agent.commands import diff
+    from agent.commands import backtest, diff
 
-    for module in (diff,):
+    for module in (diff, backtest):
         name = module.__name__.rpartition(".")[2]
         module.arguments(_command(commands, name, module.run, module.ABOUT))
 
@@ -146,11 +140,11 @@ def _add_replay(commands: Commands[argparse.ArgumentParser]) -> None:
         "--format", choices=("table", "json", "csv", "openmetrics"), default="table"
     )
     parser.add_argument("--kpi", action="append", default=[], metavar="NAME", help="only this KPI")
-    parser.add_argument("--since", type=_instant, metavar="TIME", help="ISO 8601, UTC if naive")
-    parser.add_argument("--until", type=_instant, metavar="TIME", help="ISO 8601, UTC if naive")
+    parser.add_argument("--since", type=instant, metavar="TIME", help="ISO 8601, UTC if naive")
+    parser.add_argument("--until", type=instant, metavar="TIME", help="ISO 8601, UTC if naive")
     parser.add_argument(
         "--now",
-        type=_instant,
+        type=instant,
         metavar="TIME",
         help="what counts as now for events from the future (default: the clock)",
     )
@@ -158,50 +152,19 @@ def _add_replay(commands: Commands[argparse.ArgumentParser]) -> None:
 
 def replay(options: argparse.Namespace) -> int:
     """`kpi-agent replay`."""
+    from agent.replay import replay as run_replay
     from agent.replay import sources
     from agent.report import Selection, selected, write
     from agent.spec.load import load
 
     plan = load(options.rules)
-    _known_kpis(plan, options.kpi)
-    now_ms = options.now if options.now is not None else time.time_ns() // 1_000_000
-    replayed = _replayed(plan, sources(plan, options.files), now_ms)
+    known(options.kpi, tuple(plan.kpis), "KPI")
+    files = sources(plan, options.files)
+    with reading("replay", files) as progress:
+        replayed = run_replay(plan, files, clock_ms(options.now), progress)
     selection = Selection(options.since, options.until, frozenset(options.kpi))
     write(plan, selected(replayed, selection), options.format, sys.stdout)
     return OK
-
-
-def _replayed(plan: Plan, files: list[Source], now_ms: int) -> Replayed:
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
-
-    from agent.replay import replay as run_replay
-
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn(),
-    )  # fmt: skip
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("replay", total=sum(f.size_bytes for f in files))
-        return run_replay(plan, files, now_ms, lambda size: progress.advance(task, size))
-
-
-def _known_kpis(plan: Plan, names: Sequence[str]) -> None:
-    unknown = sorted(set(names) - set(plan.kpis))
-    if unknown:
-        raise RulesError(
-            f"no KPI is called {', '.join(unknown)}", f"Known are: {', '.join(sorted(plan.kpis))}"
-        )
-
-
-def _instant(text: str) -> int:
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is no time; write 2011-03-01 or 2011-03-01T12:00:00Z"
-        ) from None
-    at = at if at.tzinfo else at.replace(tzinfo=UTC)
-    return int(at.timestamp() * 1000)
 
 
 # --- run and demo ----------------------------------------------------------------------------

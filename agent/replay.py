@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import gzip
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import BufferedIOBase, BufferedReader
 from itertools import islice
@@ -19,6 +19,7 @@ import msgspec
 import numpy as np
 
 from agent.core.decode import Batch
+from agent.core.fold import Added
 from agent.core.pipeline import Pipeline, joined
 from agent.core.plan import Plan
 from agent.core.results import Closings, Outcome, Reason, Reject, WindowValue
@@ -56,8 +57,17 @@ class Replayed:
 
     @property
     def records(self) -> int:
-        """How many records the files hold."""
+        """How many records were read."""
         return sum(self.outcomes.values())
+
+    def note(self, name: str, added: Added) -> None:
+        """Note what became of a batch; `name` says where it comes from."""
+        for (outcome, _, reason), number in added.counts.items():
+            self.outcomes[outcome] += number
+            if reason is not None:
+                self.reasons[reason] += number
+        room = REJECTS_SHOWN - len(self.rejects)
+        self.rejects += [(name, reject) for _, reject in added.rejects[:room]]
 
 
 def sources(plan: Plan, files: Sequence[str]) -> list[Source]:
@@ -88,10 +98,27 @@ def replay(
 ) -> Replayed:
     """Send all files through the core. `clock_ms` stands for the broker's timestamp of every
     record: an event further in its future than the contract allows is rejected."""
+    out = Replayed(Closings(), [])
+    out.closings = joined(list(stream(plan, files, clock_ms, out, progress)))
+    return out
+
+
+def stream(
+    plan: Plan,
+    files: Sequence[Source],
+    clock_ms: int,
+    out: Replayed,
+    progress: Progress = lambda _: None,
+    until_ms: int | None = None,
+) -> Iterator[Closings]:
+    """The same, batch by batch: what closes, each series in the order of time.
+
+    `out` gets everything but the closings. Of a file, what comes once every window that ends by
+    `until_ms` is closed is not read.
+    """
     partitions = Counter(topic for source in files for topic in source.topics)
-    run = _Run(plan, Pipeline(plan, partitions), Replayed(Closings(), []), clock_ms)
+    run = _Run(plan, Pipeline(plan, partitions), out, clock_ms)
     taken: Counter[str] = Counter()
-    found: list[Closings] = []
     for source in files:
         places = {topic: taken[topic] for topic in source.topics}
         taken.update(source.topics)
@@ -99,14 +126,14 @@ def replay(
         for lines, size in _batches(source.path):
             run.add(source, places, lines, first)
             first += len(lines)
-            found.append(run.pipeline.flush())
+            yield run.pipeline.flush()
             progress(size)
+            if until_ms is not None and run.is_past(places, until_ms):
+                break
         for topic, place in places.items():
             run.pipeline.end(topic, place)
-    found.append(run.pipeline.finish())
-    run.out.closings = joined(found)
-    run.out.open = run.pipeline.open_windows()
-    return run.out
+    yield run.pipeline.finish()
+    out.open = run.pipeline.open_windows()
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,12 +160,11 @@ class _Run:
                     np.full(len(rows), self.clock_ms, np.int64),
                 )
             )
-            for (outcome, _, reason), number in added.counts.items():
-                self.out.outcomes[outcome] += number
-                if reason is not None:
-                    self.out.reasons[reason] += number
-            room = REJECTS_SHOWN - len(self.out.rejects)
-            self.out.rejects += [(str(source.path), reject) for _, reject in added.rejects[:room]]
+            self.out.note(str(source.path), added)
+
+    def is_past(self, places: Mapping[str, int], at_ms: int) -> bool:
+        """Whether nothing that a file still holds can belong to a window that ends by then."""
+        return all(self.pipeline.is_past(topic, place, at_ms) for topic, place in places.items())
 
 
 def _split(plan: Plan, topics: Sequence[str], lines: Sequence[bytes]) -> dict[str, Sequence[int]]:

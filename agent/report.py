@@ -146,7 +146,7 @@ def _table(plan: Plan, replayed: Replayed, out: TextIO) -> None:
     console.print(_windows_table(plan, replayed, statuses))
     if replayed.closings.transitions:
         console.print(_transitions_table(plan, replayed))
-    console.print(_outcomes_text(replayed))
+    console.print(outcomes_text(replayed))
     for name, reject in replayed.rejects:
         console.print(
             f"  {name}, record {reject.offset + 1}: {reject.reason.value}: {reject.detail}",
@@ -189,7 +189,8 @@ def _transitions_table(plan: Plan, replayed: Replayed) -> Table:
     return table
 
 
-def _outcomes_text(replayed: Replayed) -> str:
+def outcomes_text(replayed: Replayed) -> str:
+    """What became of the records, in one line."""
     parts = [f"{number_} {outcome}" for outcome, number_ in replayed.outcomes.items() if number_]
     reasons = ", ".join(f"{n} {reason}" for reason, n in replayed.reasons.most_common())
     records = "1 record" if replayed.records == 1 else f"{replayed.records} records"

@@ -6,8 +6,6 @@ import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from agent.core.plan import Plan
-
 ABOUT = "say what a change of the rules does to metrics, alerts, targets and state"
 
 
@@ -19,8 +17,8 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--against",
         metavar="REV",
-        help="compare with the folder as it is committed in this revision of git; "
-        "default, where no OLD is named: HEAD",
+        help="compare with the folder as it is committed in this revision of git, or with another "
+        "folder; default, where no OLD is named: HEAD",
     )
     parser.add_argument("--format", choices=("human", "json", "github"), default="human")
     parser.add_argument(
@@ -30,6 +28,7 @@ def arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """`kpi-agent diff`."""
+    from agent.commands.common import former
     from agent.core.diff import compare
     from agent.diff_report import render
     from agent.spec.load import load
@@ -39,19 +38,7 @@ def run(options: Namespace) -> int:
         return 2
     path = Path(options.rules[-1] if options.rules else "rules")
     new = load(path)
-    old, called = former(
-        options.rules[0] if len(options.rules) == 2 else None, options.against, path
-    )
-    found = compare(old, new)
-    sys.stdout.write(render(found, options.format, path, called))
+    other = options.rules[0] if len(options.rules) == 2 else options.against or "HEAD"
+    found = compare(former(other, path), new)
+    sys.stdout.write(render(found, options.format, path, other))
     return 1 if options.exit_code and found else 0
-
-
-def former(folder: str | None, revision: str | None, rules: Path) -> tuple[Plan, str]:
-    """The plan to compare with, and how to call it: of another folder, or of a revision."""
-    from agent.revision import load_revision
-    from agent.spec.load import load
-
-    if folder is not None:
-        return load(folder), folder
-    return load_revision(rules, revision or "HEAD"), revision or "HEAD"

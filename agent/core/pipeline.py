@@ -54,6 +54,13 @@ class Pipeline:
                 self._position += 1
         return joined(found)
 
+    def is_past(self, topic: str, partition: int, at_ms: int) -> bool:
+        """Whether no record that a source still has can belong to a window that ends by an
+        instant: it would come too late."""
+        watermark = self._folders[topic].sources[partition].watermark_ms
+        lateness = max(c.lateness_ms for c in self.plan.contracts_of(topic))
+        return watermark is not None and watermark >= at_ms + lateness
+
     def end(self, topic: str, partition: int = 0) -> None:
         """Say that a source has come to its end."""
         self._done[topic].add(partition)

@@ -1,0 +1,94 @@
+"""`kpi-agent backtest`: every alert that would have fired."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agent.commands.common import clock_ms, former, instant, known, passing, reading, span
+
+if TYPE_CHECKING:
+    from agent.backtest import Backtest
+    from agent.core.plan import Plan
+
+ABOUT = "run rules over history, and tell every alert that would have fired"
+
+
+def arguments(parser: ArgumentParser) -> None:
+    """The command's options."""
+    parser.add_argument(
+        "files",
+        nargs="*",
+        metavar="[TOPIC=]FILE",
+        help="NDJSON, plain or gzipped; none: the topics in Kafka, beside all consumer groups",
+    )
+    parser.add_argument("--rules", default="rules", metavar="DIR")
+    parser.add_argument("--rule", action="append", default=[], metavar="NAME", help="only this one")
+    parser.add_argument("--since", type=instant, metavar="TIME", help="ISO 8601, UTC if naive")
+    parser.add_argument("--until", type=instant, metavar="TIME", help="ISO 8601, UTC if naive")
+    parser.add_argument(
+        "--against",
+        metavar="REV",
+        help="tell what changes against the rules of a revision of git, or of another folder",
+    )
+    parser.add_argument("--format", choices=("human", "json", "html"), default="human")
+    parser.add_argument("--brokers", metavar="HOST:PORT", help="default: KPI_AGENT_BROKERS")
+    parser.add_argument("--settings", type=Path, metavar="FILE", help="or KPI_AGENT_SETTINGS")
+    parser.add_argument(
+        "--warm-up",
+        type=span,
+        metavar="SPAN",
+        help="how long before --since to begin to read topics; default: what the rules ask for",
+    )
+    parser.add_argument(
+        "--now",
+        type=instant,
+        metavar="TIME",
+        help="what counts as now for events of files from the future (default: the clock)",
+    )
+
+
+def run(options: Namespace) -> int:
+    """`kpi-agent backtest`."""
+    from agent.backtest_page import page
+    from agent.backtest_report import Tested, as_json, human
+    from agent.core.encode import dumps
+    from agent.spec.load import load
+
+    plan = load(options.rules)
+    before = former(options.against, Path(options.rules)) if options.against else None
+    known(options.rule, (*plan.rules, *(before.rules if before else ())), "rule")
+    options.now = clock_ms(options.now)
+    after = _backtest(plan, options, "backtest")
+    tested = Tested(
+        after,
+        _backtest(before, options, f"backtest of {options.against}") if before else None,
+        options.against or "",
+        frozenset(options.rule),
+    )
+    if options.format == "human":
+        sys.stdout.writelines(f"{line}\n" for line in human(tested))
+    elif options.format == "json":
+        sys.stdout.write(dumps(as_json(tested)).decode() + "\n")
+    else:
+        sys.stdout.writelines(page(tested))
+    return 0
+
+
+def _backtest(plan: Plan, options: Namespace, what: str) -> Backtest:
+    from agent.backtest import over_files, over_topics
+    from agent.replay import sources
+    from agent.settings import load_settings
+
+    since, until = options.since, options.until
+    if options.files:
+        files = sources(plan, options.files)
+        with reading(what, files) as progress:
+            return over_files(plan, files, options.now, since, until, progress)
+    settings = load_settings(options.settings, brokers=options.brokers)
+    with passing(what) as progress_of:
+        until = options.now if until is None else until
+        return asyncio.run(over_topics(settings, plan, since, until, options.warm_up, progress_of))

@@ -1,0 +1,91 @@
+"""What several commands share: instants and spans on the command line, progress, former rules."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agent.errors import RulesError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, ProgressColumn, TaskID
+
+    from agent.core.plan import Plan
+    from agent.replay import Source
+
+
+def instant(text: str) -> int:
+    """An ISO 8601 time as ms since the epoch; UTC if it names no zone."""
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no time; write 2011-03-01 or 2011-03-01T12:00:00Z"
+        ) from None
+    at = at if at.tzinfo else at.replace(tzinfo=UTC)
+    return int(at.timestamp() * 1000)
+
+
+def span(text: str) -> int:
+    """A duration as the rules write it, as ms."""
+    from agent.spec.durations import parse
+
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def clock_ms(now: int | None = None) -> int:
+    """What counts as now: what was asked for, else the clock."""
+    return now if now is not None else time.time_ns() // 1_000_000
+
+
+def known(names: Sequence[str], among: Sequence[str], what: str) -> None:
+    """Raises RulesError for names that nothing has."""
+    unknown = sorted(set(names) - set(among))
+    if unknown:
+        raise RulesError(
+            f"no {what} is called {', '.join(unknown)}", f"Known are: {', '.join(sorted(among))}"
+        )
+
+
+def former(name: str, rules: Path) -> Plan:
+    """The plan to hold rules against: another folder's, or that of a revision of git."""
+    from agent.revision import load_revision
+    from agent.spec.load import load
+
+    return load(name) if Path(name).exists() else load_revision(rules, name)
+
+
+@contextmanager
+def reading(what: str, files: Sequence[Source]) -> Iterator[Callable[[int], None]]:
+    """A bar on the terminal while files are read; told how many bytes were since the last time."""
+    from rich.progress import DownloadColumn
+
+    with _bar(what, sum(f.size_bytes for f in files), DownloadColumn()) as (shown, task):
+        yield lambda size: shown.advance(task, size)
+
+
+@contextmanager
+def passing(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on the terminal while topics are read: told how many records of how many."""
+    from rich.progress import MofNCompleteColumn
+
+    with _bar(what, None, MofNCompleteColumn()) as (shown, task):
+        yield lambda done, whole: shown.update(task, completed=done, total=whole)
+
+
+@contextmanager
+def _bar(what: str, whole: int | None, amount: ProgressColumn) -> Iterator[tuple[Progress, TaskID]]:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), amount, TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
+        yield shown, shown.add_task(what, total=whole)

@@ -1,0 +1,149 @@
+"""What source topics hold of a stretch of time, through the core, beside all consumer groups.
+
+The consumer has no group: it is told its partitions and where to begin, and commits nothing, so
+that a running agent doesn't notice. Where to begin is asked by the records' timestamps: an event is
+rejected when it is further ahead of its record's timestamp than `max_future`, so whatever happened
+from an instant on was written from `max_future` before it on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any
+
+import numpy as np
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from agent.core.decode import Batch
+from agent.core.fold import Added
+from agent.core.pipeline import Pipeline
+from agent.core.plan import Plan
+from agent.core.results import Closings
+from agent.errors import EnvironmentFault
+from agent.kafka.client import connection
+from agent.settings import Settings
+
+MOST_RECORDS = 20_000
+POLL_MS = 1_000
+
+Note = Callable[[str, Added], None]
+"""Told what became of each batch, with a name for where it comes from."""
+
+Progress = Callable[[int, int], None]
+"""Told how many records of how many were passed."""
+
+
+async def history(
+    settings: Settings,
+    plan: Plan,
+    from_ms: int | None,
+    until_ms: int,
+    note: Note,
+    progress: Progress = lambda _done, _all: None,
+) -> AsyncIterator[Closings]:
+    """Everything that closes by `until_ms`, from the events since `from_ms` (None: since the
+    topics begin), batch by batch: each series in the order of time.
+
+    Reads each partition up to where it ends now, or until nothing in it can belong to a window that
+    ends by `until_ms`. A partition without a record as new as `from_ms` is read from its beginning:
+    not every broker can search by time. Raises EnvironmentFault when the brokers can't be reached
+    or a topic isn't there.
+    """
+    options = {**connection(settings), "client_id": f"{settings.group}-history"}
+    consumer = AIOKafkaConsumer(
+        **options, group_id=None, enable_auto_commit=False, isolation_level="read_committed"
+    )
+    try:
+        await consumer.start()
+        try:
+            async for closings in _read(consumer, plan, from_ms, until_ms, note, progress):
+                yield closings
+        finally:
+            await consumer.stop()
+    except (KafkaError, OSError) as error:
+        raise EnvironmentFault(
+            f"the topics can't be read from {settings.brokers}: {error}"
+        ) from error
+
+
+async def _read(
+    consumer: AIOKafkaConsumer,
+    plan: Plan,
+    from_ms: int | None,
+    until_ms: int,
+    note: Note,
+    progress: Progress,
+) -> AsyncIterator[Closings]:
+    partitions = await _partitions(consumer, plan)
+    pipeline = Pipeline(plan, {topic: len(found) for topic, found in partitions.items()})
+    places = [TopicPartition(topic, p) for topic, found in partitions.items() for p in found]
+    consumer.assign(places)
+    ends = await consumer.end_offsets(places)
+    begins = await _begins(consumer, plan, places, from_ms)
+    whole = sum(max(ends[place] - begins[place], 0) for place in places)
+    reading = set(places)
+    done = 0
+
+    def finish(place: TopicPartition) -> None:
+        reading.discard(place)
+        consumer.pause(place)
+        pipeline.end(place.topic, place.partition)
+
+    for place in places:
+        if begins[place] >= ends[place]:
+            finish(place)
+        else:
+            consumer.seek(place, begins[place])
+    while reading:
+        fetched = await consumer.getmany(timeout_ms=POLL_MS, max_records=MOST_RECORDS)
+        for place, records in fetched.items():
+            within = [record for record in records if record.offset < ends[place]]
+            if within and place in reading:
+                note(f"{place.topic}/{place.partition}", pipeline.add(_batch(place, within)))
+                done += len(within)
+        progress(done, whole)
+        for place in list(reading):
+            # The position also passes what holds no record: markers of transactions, and gaps. It
+            # stays before a transaction that is still open.
+            stable = consumer.last_stable_offset(place)
+            end = ends[place] if stable is None else min(ends[place], stable)
+            at_end = await consumer.position(place) >= end
+            if at_end or pipeline.is_past(place.topic, place.partition, until_ms):
+                finish(place)
+        yield pipeline.flush()
+    yield pipeline.finish()
+
+
+async def _partitions(consumer: AIOKafkaConsumer, plan: Plan) -> dict[str, list[int]]:
+    """The partitions of every source topic."""
+    known = await consumer.topics()
+    missing = [topic for topic in plan.topics if topic not in known]
+    if missing:
+        raise EnvironmentFault(f"there is no topic {', '.join(missing)}")
+    return {t: sorted(consumer.partitions_for_topic(t) or ()) for t in plan.topics}
+
+
+async def _begins(
+    consumer: AIOKafkaConsumer, plan: Plan, places: list[TopicPartition], from_ms: int | None
+) -> Mapping[TopicPartition, int]:
+    begins: dict[TopicPartition, int] = await consumer.beginning_offsets(places)
+    if from_ms is None:
+        return begins
+    ahead = {t: max(c.max_future_ms for c in plan.contracts_of(t)) for t in plan.topics}
+    wanted = {place: max(from_ms - ahead[place.topic], 0) for place in places}
+    found = await consumer.offsets_for_times(wanted)
+    return {
+        place: max(begins[place], at.offset) if (at := found.get(place)) else begins[place]
+        for place in places
+    }
+
+
+def _batch(place: TopicPartition, records: list[Any]) -> Batch:
+    return Batch(
+        place.topic,
+        [record.value for record in records],
+        np.full(len(records), place.partition, np.int32),
+        np.fromiter((record.offset for record in records), np.int64, len(records)),
+        np.fromiter((record.timestamp for record in records), np.int64, len(records)),
+    )
