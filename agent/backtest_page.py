@@ -6,12 +6,13 @@ import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from html import escape
+from itertools import pairwise
 
 from agent.backtest_report import MOST_SERIES, Tested, by_series, clock, lasted, often
 from agent.core.encode import iso
 from agent.core.episodes import Episode, Found, Versus
 from agent.core.plan import Dimensions, Rule, ThresholdRule
-from agent.core.targets import target_of
+from agent.core.targets import overrides_of, target_of
 from agent.report import number, outcomes_text, series_text
 
 WIDTH, HEIGHT, LEFT, BOTTOM = 960, 180, 70, 22
@@ -20,6 +21,9 @@ MOST_POINTS = 2_000
 
 _BOUND = re.compile(r"\bvalue\s*(?:<=|>=|<|>)\s*(-?\d+(?:\.\d+)?)\b(?!\s*[*/+-])")
 """A plain number that a condition holds the value against: it is drawn as a line."""
+
+_Bound = tuple[int, int, float]
+"""From and to (ms), and the level."""
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1c2733; --soft: #66727f; --paper: #fff; --edge: #d5dbe1;
@@ -37,6 +41,7 @@ th:last-child, td:last-child { text-align: right }
 .dot { fill: var(--line) } .bound { stroke: var(--bound); stroke-dasharray: 5 4 }
 .warning { fill: var(--warning) } .critical, .page { fill: var(--critical) }
 .info { fill: var(--info) }
+.former { fill: none; stroke: var(--soft); stroke-dasharray: 3 3 }
 .pending { opacity: .18 } .fires { opacity: .38 }
 text { fill: var(--soft); font: 11px system-ui, sans-serif }
 """
@@ -58,11 +63,12 @@ def page(tested: Tested) -> Iterator[str]:
         yield from _change(tested, change)
     for name in tested.shown_rules():
         if name in found.plan.rules:
-            yield from _rule(found, found.plan.rules[name])
+            yield from _rule(tested, found.plan.rules[name])
     yield "</body></html>\n"
 
 
-def _rule(found: Found, rule: Rule) -> Iterator[str]:
+def _rule(tested: Tested, rule: Rule) -> Iterator[str]:
+    found = tested.found
     episodes = found.of_rule(rule.name)
     kpi = found.plan.kpis[rule.kpi]
     held = found.held_back[rule.name]
@@ -70,9 +76,9 @@ def _rule(found: Found, rule: Rule) -> Iterator[str]:
     yield f"<section><h2>{escape(rule.name)}</h2>\n"
     yield f"<p>{escape(often(len(episodes), found) + more)}.</p>\n"
     yield f'<p class="soft">{escape(kpi.title)} · {escape(_condition(rule))}</p>\n'
-    groups = by_series(episodes)
-    for dimensions, group in groups[:MOST_SERIES]:
-        yield from _figure(found, rule, dimensions, group)
+    groups = by_series((*episodes, *tested.former_episodes(rule.name)))
+    for dimensions, _ in groups[:MOST_SERIES]:
+        yield from _figure(tested, rule, dimensions)
     if len(groups) > MOST_SERIES:
         yield f"<p>Charts of {len(groups) - MOST_SERIES} more series are left out.</p>\n"
     yield from _table(found, episodes)
@@ -153,15 +159,16 @@ class _Frame:
         return round((HEIGHT - BOTTOM) * (1 - share) + 6, 1)
 
 
-def _figure(
-    found: Found, rule: Rule, dimensions: Dimensions, episodes: Sequence[Episode]
-) -> Iterator[str]:
+def _figure(tested: Tested, rule: Rule, dimensions: Dimensions) -> Iterator[str]:
+    found = tested.found
+    episodes = [e for e in found.of_rule(rule.name) if e.dimensions == dimensions]
+    former = [e for e in tested.former_episodes(rule.name) if e.dimensions == dimensions]
     kpi = found.plan.kpis[rule.kpi]
     span = (found.since_ms, found.until_ms)
     series = found.values.get((rule.kpi, dimensions))
     points = _thinned(series.between(*span) if series else [])
     bounds = _bounds(found, rule, dimensions)
-    levels = [value for _, value in points] + bounds
+    levels = [value for _, value in points] + [level for _, _, level in bounds]
     if not levels:
         return
     low = min(0.0, *levels) if min(levels) < 0.7 * max(levels) else min(levels)
@@ -172,10 +179,12 @@ def _figure(
     yield f'aria-label="{escape(name, quote=True)}: {len(episodes)} episodes">\n'
     for episode in episodes:
         yield _shade(frame, episode, found.until_ms)
+    for episode in former:
+        yield _outline(frame, episode, found.until_ms, tested.former)
     yield from _axes(frame)
-    for bound in bounds:
-        at = frame.y(bound)
-        yield f'<line class="bound" x1="{LEFT}" x2="{WIDTH}" y1="{at}" y2="{at}"/>\n'
+    for first, last, level in bounds:
+        left, right, at = frame.x(first), frame.x(last), frame.y(level)
+        yield f'<line class="bound" x1="{left}" x2="{right}" y1="{at}" y2="{at}"/>\n'
     yield from _line(frame, points, kpi.window.step_ms)
     yield "</svg></figure>\n"
 
@@ -195,6 +204,17 @@ def _shade(frame: _Frame, episode: Episode, until_ms: int) -> str:
                 f"<title>{episode.severity} {phase}: {iso(first)} to {iso(last)}</title></rect>\n"
             )
     return out
+
+
+def _outline(frame: _Frame, episode: Episode, until_ms: int, former: str) -> str:
+    """An episode by the other rules: a dashed edge around the time that it fires."""
+    ended = until_ms if episode.resolved_ms is None else episode.resolved_ms
+    left, right = frame.x(episode.fired_ms), frame.x(ended)
+    return (
+        f'<rect class="former" x="{left}" y="6" width="{max(round(right - left, 1), 1.5)}" '
+        f'height="{HEIGHT - BOTTOM}"><title>{escape(former)}: {episode.severity} fires: '
+        f"{iso(episode.fired_ms)} to {iso(ended)}</title></rect>\n"
+    )
 
 
 def _axes(frame: _Frame) -> Iterator[str]:
@@ -248,13 +268,21 @@ def _thinned(points: list[tuple[int, float]]) -> list[tuple[int, float]]:
     return out
 
 
-def _bounds(found: Found, rule: Rule, dimensions: Dimensions) -> list[float]:
-    """The numbers that the rule holds the value against: those it names, and the target's."""
+def _bounds(found: Found, rule: Rule, dimensions: Dimensions) -> list[_Bound]:
+    """What the rule holds the value against: the numbers that it names, and the target's bounds for
+    as long as each holds."""
     if not isinstance(rule, ThresholdRule):
         return []
+    span = (found.since_ms, found.until_ms)
     texts = [text for level in rule.levels for text in (level.when_sql, level.clear_sql) if text]
     named = [float(bound) for text in texts for bound in _BOUND.findall(text)]
-    target = target_of(found.plan.kpis[rule.kpi], dimensions)
-    if target is not None and any("target" in text for text in texts):
-        named += [b for b in (target.at_least, target.at_most) if b is not None]
-    return sorted(set(named))
+    bounds: list[_Bound] = [(*span, level) for level in sorted(set(named))]
+    if any(re.search(r"\btarget\b", text) for text in texts):
+        kpi = found.plan.kpis[rule.kpi]
+        begins = {o.from_ms for o in overrides_of(kpi, dimensions) if o.from_ms is not None}
+        steps = sorted({span[0], *(at for at in begins if span[0] < at < span[1])})
+        for first, last in pairwise([*steps, span[1]]):
+            target = target_of(kpi, dimensions, first)
+            for level in (target.at_least, target.at_most) if target else ():
+                bounds += [(first, last, level)] if level is not None else []
+    return bounds

@@ -39,6 +39,10 @@ class Tested:
         known = {*self.found.plan.rules, *(self.before.found.plan.rules if self.before else ())}
         return sorted(known & self.rules if self.rules else known)
 
+    def former_episodes(self, rule: str) -> tuple[Episode, ...]:
+        """The episodes that a rule has by the other rules."""
+        return self.before.found.of_rule(rule) if self.before else ()
+
     def versus(self) -> Versus | None:
         """What the change does, of the rules that are told of."""
         if self.before is None:
@@ -88,7 +92,7 @@ def human(tested: Tested) -> Iterator[str]:
     for name in tested.shown_rules():
         if name in found.plan.rules:
             yield ""
-            yield from _rule(found, found.plan.rules[name])
+            yield from _rule(tested, found.plan.rules[name])
     change = tested.versus()
     if change is not None and tested.before is not None:
         yield ""
@@ -97,15 +101,16 @@ def human(tested: Tested) -> Iterator[str]:
     yield outcomes_text(tested.after.read)
 
 
-def _rule(found: Found, rule: Rule) -> Iterator[str]:
+def _rule(tested: Tested, rule: Rule) -> Iterator[str]:
+    found = tested.found
     episodes = found.of_rule(rule.name)
     held = found.held_back[rule.name]
     more = f"; {held} more began and did not last for long enough" if held else ""
     yield f"{rule.name} on {rule.kpi}: {often(len(episodes), found)}{more}"
     yield from _table(found, episodes)
-    groups = by_series(episodes)
-    for dimensions, group in groups[:MOST_SERIES]:
-        yield from _chart(found, rule, dimensions, group)
+    groups = by_series((*episodes, *tested.former_episodes(rule.name)))
+    for dimensions, _ in groups[:MOST_SERIES]:
+        yield from _chart(tested, rule, dimensions)
     if len(groups) > MOST_SERIES:
         yield f"  charts of {len(groups) - MOST_SERIES} more series are left out"
 
@@ -139,10 +144,9 @@ def _series(plan: Plan, episode: Episode) -> str:
     return series_text(kpi.by if kpi else (), episode.dimensions)
 
 
-def _chart(
-    found: Found, rule: Rule, dimensions: Dimensions, episodes: Sequence[Episode]
-) -> Iterator[str]:
-    """The values with what is pending (`·`) and firing (`━`) below."""
+def _chart(tested: Tested, rule: Rule, dimensions: Dimensions) -> Iterator[str]:
+    """The values with what is pending (`·`) and firing (`━`) below; by the other rules, too."""
+    found = tested.found
     series = found.values.get((rule.kpi, dimensions))
     span = (found.since_ms, found.until_ms)
     points = series.between(*span) if series else []
@@ -151,16 +155,20 @@ def _chart(
     low, high = _scale([value for _, value in points])
     lines = chart.bars(chart.columns(points, span), low, high)
     labels = [number(high), *[""] * (len(lines) - 2), number(low)]
-    width = max(map(len, labels))
+    rows = {"fires": found.of_rule(rule.name)}
+    if tested.before is not None:
+        rows["before"] = tested.former_episodes(rule.name)
+    width = max(map(len, (*labels, *rows)))
     kpi = found.plan.kpis[rule.kpi]
     yield ""
     yield f"  {series_text(kpi.by, dimensions) or rule.kpi}{f', in {kpi.unit}' if kpi.unit else ''}"
     for label, line in zip(labels, lines, strict=True):
         yield f"  {label.rjust(width)} ┤{line}".rstrip()
-    ends = [(e, e.resolved_ms or found.until_ms) for e in episodes]
-    spans = [((e.began_ms, e.fired_ms), "·") for e in episodes]
-    spans += [((e.fired_ms, end), "━") for e, end in ends]
-    yield f"  {'fires'.rjust(width)} │{chart.marks(spans, span)}"
+    for label, episodes in rows.items():
+        own = [e for e in episodes if e.dimensions == dimensions]
+        spans = [((e.began_ms, e.fired_ms), "·") for e in own]
+        spans += [((e.fired_ms, e.resolved_ms or found.until_ms), "━") for e in own]
+        yield f"  {label.rjust(width)} │{chart.marks(spans, span)}".rstrip()
 
 
 def _scale(values: Sequence[float]) -> tuple[float, float]:

@@ -12,7 +12,8 @@ from typing import Any
 
 import polars as pl
 
-from agent.core.plan import Contract, Kpi, Level, Target
+from agent.core.encode import iso
+from agent.core.plan import Contract, Kpi, Level, Target, TargetOverride
 from agent.core.rules import duration
 from agent.core.windows import CalendarWindow, FixedWindow, Window
 
@@ -31,7 +32,10 @@ _IMPLIED: Mapping[type, frozenset[str]] = {
     # What follows from the other parts, or from another declaration that tells it itself.
     Kpi: frozenset({"name", "fingerprint", "slice_ms", "lateness_ms", "partials"}),
     Contract: frozenset({"name", "grain_ms"}),
+    # An override is called by these.
+    TargetOverride: frozenset({"match", "from_ms"}),
 }
+_INSTANTS = frozenset({"from_ms", "until_ms"})
 _NAMES = {
     (Kpi, "sql"): "value",
     (Kpi, "where_sql"): "where",
@@ -85,13 +89,9 @@ def _parts(thing: Any, prefix: str) -> Iterator[tuple[str, str]]:
 
 
 def _value(label: str, name: str, value: Any) -> Iterator[tuple[str, str]]:
-    if value is None or (isinstance(value, (tuple, str, Mapping)) and not value):
+    if value is None or (isinstance(value, (tuple, str, Mapping, frozenset)) and not value):
         return
-    if isinstance(value, Target):
-        yield label, target_text(value) or ""
-    elif isinstance(value, FixedWindow | CalendarWindow):
-        yield label, window_text(value)
-    elif isinstance(value, Mapping):
+    if isinstance(value, Mapping):
         for key, of_key in value.items():
             yield from _value(f"{label}.{key}", name, of_key)
     elif isinstance(value, tuple) and is_dataclass(value[0]):
@@ -99,15 +99,24 @@ def _value(label: str, name: str, value: Any) -> Iterator[tuple[str, str]]:
             # The severity of a level says enough: `when.critical`.
             at = "" if isinstance(item, Level) else f"{label}.{_key(item, number)}."
             yield from _renamed(item, at)
-    elif is_dataclass(value):
+    elif is_dataclass(value) and not isinstance(value, Target | FixedWindow | CalendarWindow):
         yield from _parts(value, f"{label}.")
-    elif isinstance(value, tuple):
-        join = "." if name.endswith("path") else ", "
-        yield label, join.join(map(_text, value))
-    elif name.endswith("_ms"):
-        yield label, duration(value)
     else:
-        yield label, _text(value)
+        yield label, _leaf(name, value)
+
+
+def _leaf(name: str, value: Any) -> str:
+    if isinstance(value, Target):
+        return target_text(value) or ""
+    if isinstance(value, FixedWindow | CalendarWindow):
+        return window_text(value)
+    if isinstance(value, frozenset):
+        return ", ".join(_text(one) for one in sorted(value))
+    if isinstance(value, tuple):
+        return ("." if name.endswith("path") else ", ").join(map(_text, value))
+    if name in _INSTANTS:
+        return iso(value)
+    return duration(value) if name.endswith("_ms") else _text(value)
 
 
 def _renamed(item: Any, at: str) -> Iterator[tuple[str, str]]:
@@ -119,9 +128,9 @@ def _renamed(item: Any, at: str) -> Iterator[tuple[str, str]]:
 
 
 def _key(item: Any, number: int) -> str:
-    match = getattr(item, "match", None)
-    if match:
-        return "{" + ", ".join(f"{name}: {_text(value)}" for name, value in match.items()) + "}"
+    if isinstance(item, TargetOverride):
+        match = ", ".join(f"{name}: {_text(value)}" for name, value in item.match.items())
+        return f"{{{match}}}" + ("" if item.from_ms is None else f" from {iso(item.from_ms)}")
     return str(getattr(item, "name", number))
 
 
@@ -132,4 +141,6 @@ def _text(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, float):
         return f"{value:.15g}"
+    if isinstance(value, tuple):
+        return ".".join(map(_text, value))
     return str(value)

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from agent.core.decode import Batch
@@ -51,13 +52,19 @@ async def history(
     or a topic isn't there.
     """
     options = {**connection(settings), "client_id": f"{settings.group}-history"}
-    consumer = AIOKafkaConsumer(
-        **options, group_id=None, enable_auto_commit=False, isolation_level="read_committed"
-    )
     try:
+        partitions = await _partitions(options, plan)
+        consumer = AIOKafkaConsumer(
+            **options, group_id=None, enable_auto_commit=False, isolation_level="read_committed"
+        )
         await consumer.start()
         try:
-            async for closings in _read(consumer, plan, from_ms, until_ms, note, progress):
+            pipeline = Pipeline(plan, {topic: len(found) for topic, found in partitions.items()})
+            places = [
+                TopicPartition(topic, p) for topic, found in partitions.items() for p in found
+            ]
+            reading = _read(consumer, pipeline, places, from_ms, until_ms, note, progress)
+            async for closings in reading:
                 yield closings
         finally:
             await consumer.stop()
@@ -69,18 +76,16 @@ async def history(
 
 async def _read(
     consumer: AIOKafkaConsumer,
-    plan: Plan,
+    pipeline: Pipeline,
+    places: list[TopicPartition],
     from_ms: int | None,
     until_ms: int,
     note: Note,
     progress: Progress,
 ) -> AsyncIterator[Closings]:
-    partitions = await _partitions(consumer, plan)
-    pipeline = Pipeline(plan, {topic: len(found) for topic, found in partitions.items()})
-    places = [TopicPartition(topic, p) for topic, found in partitions.items() for p in found]
     consumer.assign(places)
-    ends = await consumer.end_offsets(places)
-    begins = await _begins(consumer, plan, places, from_ms)
+    ends = await consumer.end_offsets(places)  # as far as transactions are decided
+    begins = await _begins(consumer, pipeline.plan, places, from_ms)
     whole = sum(max(ends[place] - begins[place], 0) for place in places)
     reading = set(places)
     done = 0
@@ -104,24 +109,30 @@ async def _read(
                 done += len(within)
         progress(done, whole)
         for place in list(reading):
-            # The position also passes what holds no record: markers of transactions, and gaps. It
-            # stays before a transaction that is still open.
-            stable = consumer.last_stable_offset(place)
-            end = ends[place] if stable is None else min(ends[place], stable)
-            at_end = await consumer.position(place) >= end
+            # The position also passes what holds no record: markers of transactions, and gaps.
+            at_end = await consumer.position(place) >= ends[place]
             if at_end or pipeline.is_past(place.topic, place.partition, until_ms):
                 finish(place)
         yield pipeline.flush()
     yield pipeline.finish()
 
 
-async def _partitions(consumer: AIOKafkaConsumer, plan: Plan) -> dict[str, list[int]]:
+async def _partitions(options: Mapping[str, Any], plan: Plan) -> dict[str, list[int]]:
     """The partitions of every source topic."""
-    known = await consumer.topics()
-    missing = [topic for topic in plan.topics if topic not in known]
-    if missing:
-        raise EnvironmentFault(f"there is no topic {', '.join(missing)}")
-    return {t: sorted(consumer.partitions_for_topic(t) or ()) for t in plan.topics}
+    admin = AIOKafkaAdminClient(**options)
+    try:
+        await admin.start()
+        known = set(await admin.list_topics())
+        missing = [topic for topic in plan.topics if topic not in known]
+        if missing:
+            raise EnvironmentFault(f"there is no topic {', '.join(missing)}")
+        described = await admin.describe_topics(list(plan.topics))
+    finally:
+        await admin.close()
+    return {
+        topic["topic"]: sorted(place["partition"] for place in topic["partitions"])
+        for topic in described
+    }
 
 
 async def _begins(

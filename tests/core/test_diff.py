@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,8 @@ from agent.core.diff import (
     sections,
     summary,
 )
+from agent.core.plan import Maintenance, Target, TargetOverride
+from agent.core.schedules import MonthDays, Schedule
 from agent.spec.load import load
 from tests.conftest import ROOT
 
@@ -212,3 +215,42 @@ def test_state_is_told_of_every_kpi_that_stays() -> None:
         n for n in new.kpis if n in old.kpis and new.kpis[n].fingerprint == old.kpis[n].fingerprint
     }
     assert isinstance(found.states[0], KpiState)
+
+
+def test_whatever_a_plan_holds_is_described_in_words() -> None:
+    described = describe(
+        Maintenance(
+            "stocktaking",
+            "Stocktaking",
+            "",
+            frozenset({"revenue", "orders"}),
+            {"region": "apac"},
+            Schedule("Europe/London", MonthDays(frozenset({-1})), 60, 3_600_000, 0, None),
+        )
+    )
+    assert described == {
+        "title": "Stocktaking",
+        "kpis": "orders, revenue",
+        "match.region": "apac",
+        "schedule.timezone": "Europe/London",
+        "schedule.days.numbers": "-1",
+        "schedule.at_minutes": "60",
+        "schedule.for": "1h",
+        "schedule.from": "1970-01-01T00:00:00Z",
+    }
+
+
+def test_overrides_of_the_same_series_are_told_apart_by_when_they_begin() -> None:
+    kpi = replace(
+        load(ROOT / "rules").kpis["revenue"],
+        target=None,
+        overrides=(
+            TargetOverride({"region": "apac"}, Target(at_least=1)),
+            TargetOverride({"region": "apac"}, Target(at_least=2), 1_700_000_000_000),
+        ),
+    )
+    told = {name: text for name, text in describe(kpi).items() if name.startswith("overrides")}
+    assert told == {
+        "overrides.{region: apac}.target": "at_least 1",
+        "overrides.{region: apac} from 2023-11-14T22:13:20Z.target": "at_least 2",
+    }
