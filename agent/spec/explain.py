@@ -140,19 +140,26 @@ def _fields(model: type[BaseModel] | None) -> dict[str, Any]:
 
 def _model_at(model: type[BaseModel], parts: Place) -> type[BaseModel] | None:
     """The model of what is written at `parts` below an instance of `model`."""
-    current: type[BaseModel] | None = model
-    skip = False
+    annotation: Any = model
     for part in parts:
-        if skip:
-            # The name or number within a dict or list: its type was found before.
-            skip = False
-            continue
-        field = _fields(current).get(str(part))
-        if field is None:
+        held = _held_in(annotation, list if isinstance(part, int) else dict)
+        if held is None:
+            field = _fields(_model_in(annotation)).get(str(part))
+            held = None if field is None else field.annotation
+        if held is None:
             return None
-        current = _model_in(field.annotation)
-        skip = get_origin(field.annotation) in (dict, list)
-    return current
+        annotation = held
+    return _model_in(annotation)
+
+
+def _held_in(annotation: Any, origin: type) -> Any:
+    """What a list or dict holds that is written there, in any of the forms of it."""
+    if get_origin(annotation) is origin:
+        return get_args(annotation)[-1]
+    if get_origin(annotation) in (dict, list):
+        return None
+    found = (_held_in(one, origin) for one in get_args(annotation))
+    return next((one for one in found if one is not None), None)
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:

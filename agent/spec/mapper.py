@@ -21,15 +21,26 @@ from agent.core.plan import (
     Objective,
     Plan,
     Rule,
+    Scalar,
     Target,
     TargetOverride,
     ThresholdRule,
 )
 from agent.core.windows import MAX_SLICE_MS
 from agent.spec import durations
+from agent.spec.checks.targets import begins_ms, zone_of_dates
 from agent.spec.coupling import couplings, placements
 from agent.spec.declared import Declared, Entry
-from agent.spec.models import SECTIONS, EventSpec, KpiSpec, ObjectiveSpec, RuleSpec, TargetSpec
+from agent.spec.models import (
+    SECTIONS,
+    AnyTarget,
+    EventSpec,
+    KpiSpec,
+    ObjectiveSpec,
+    RuleSpec,
+    TargetSpec,
+    TargetStepSpec,
+)
 from agent.spec.shapes import Shape, show, zone_of
 from agent.spec.shapes import slices as slices_of
 from agent.spec.statements import KpiSql, Statements
@@ -157,6 +168,7 @@ def _kpi(
     inputs = tuple(model.from_) if isinstance(model.from_, list) else ()
     contract = None if inputs else contracts[str(model.from_)]
     lateness_ms = contract.lateness_ms if contract else max(kpis[i].lateness_ms for i in inputs)
+    target, overrides = _targets(model, zone_of_dates(declared, model, shape.window))
     return Kpi(
         name=entry.name,
         title=model.title or title_of(entry.name),
@@ -174,8 +186,8 @@ def _kpi(
         window=shape.window,
         slice_ms=slice_ms,
         lateness_ms=lateness_ms,
-        target=None if model.target is None else _target(model.target),
-        overrides=tuple(TargetOverride(o.match, _target(o.target)) for o in model.overrides),
+        target=target,
+        overrides=tuple(overrides),
         max_series=model.max_series,
         expire_after_ms=_given(model.expire_after, max(LEAST_EXPIRY_MS, 10 * shape.window.span_ms)),
         fingerprint=_fingerprint(
@@ -230,6 +242,23 @@ def _columns(sql: KpiSql) -> set[str]:
     for partial in sql.partials:
         read += [partial.argument, partial.filter]
     return {name for expr in read if expr is not None for name in expr.meta.root_names()}
+
+
+def _targets(model: KpiSpec, zone: str) -> tuple[Target | None, list[TargetOverride]]:
+    """The target that holds where no override does, and the overrides: those by date, too."""
+    written: list[tuple[Mapping[str, Scalar], AnyTarget | None]] = [({}, model.target)]
+    written += [(override.match, override.target) for override in model.overrides]
+    target: Target | None = None
+    overrides = []
+    for match, one in written:
+        for step in one if isinstance(one, list) else [one] if one is not None else []:
+            date = step.from_ if isinstance(step, TargetStepSpec) else None
+            if match or date is not None:
+                from_ms = None if date is None else begins_ms(zone, date)
+                overrides.append(TargetOverride(match, _target(step), from_ms))
+            else:
+                target = _target(step)
+    return target, overrides
 
 
 def _target(spec: TargetSpec) -> Target:

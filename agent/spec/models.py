@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field
 
 from agent.core.plan import Better, FieldType, Severity
 from agent.spec.values import (
+    DateText,
     DimensionValue,
     DottedPath,
     Duration,
@@ -174,13 +175,37 @@ class TargetSpec(Strict):
     )
 
 
+class TargetStepSpec(TargetSpec):
+    """A target from a date on."""
+
+    from_: DateText | None = Field(
+        None,
+        alias="from",
+        description="The first day of the target, in the KPI's time zone: a year, quarter, month, "
+        "ISO week or day. The first target of the list may leave it out.",
+        examples=["2027-Q1"],
+    )
+
+
+if TYPE_CHECKING:
+    AnyTarget = TargetSpec | list[TargetStepSpec]
+else:
+    AnyTarget = Annotated[
+        Annotated[TargetSpec, Tag("<mapping>")]
+        | Annotated[list[TargetStepSpec], Field(min_length=1), Tag("<list>")],
+        Discriminator(form),
+    ]
+
+
 class OverrideSpec(Strict):
     """Another target for the series whose dimensions match."""
 
     match: dict[str, DimensionValue] = Field(
         min_length=1, description="Dimension: value; all must match.", examples=[{"region": "apac"}]
     )
-    target: TargetSpec = Field(description="The target of these series.")
+    target: AnyTarget = Field(
+        description="The target of these series, or a list of them by date, as for the KPI."
+    )
 
 
 class KpiSpec(Strict):
@@ -224,8 +249,14 @@ class KpiSpec(Strict):
         "of the calendar.",
         examples=["5m"],
     )
-    timezone: TimeZone | None = Field(None, description="The time zone of calendar windows.")
-    target: TargetSpec | None = Field(None, description="The value to reach.")
+    timezone: TimeZone | None = Field(
+        None, description="The time zone of calendar windows, and of the dates of targets."
+    )
+    target: AnyTarget | None = Field(
+        None,
+        description="The value to reach; or a list of targets, each `from` a date on. The target "
+        "of a window is the one that holds when it starts.",
+    )
     overrides: list[OverrideSpec] = Field(
         default_factory=list,
         description="Other targets for some series; the last that matches holds.",

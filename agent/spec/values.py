@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 from agent.core.plan import Severity
-from agent.spec import durations, window_spec
+from agent.spec import dates, durations, window_spec
 from agent.spec.problems import nearest
 
 NAME = r"^[a-z][a-z0-9_]*$"
@@ -141,6 +141,18 @@ def _zone(value: str) -> str:
     raise wrong(f"unknown time zone '{value}'", hint)
 
 
+def _date(value: Any) -> Any:
+    # A year is a number in YAML.
+    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    if not isinstance(text, str):
+        raise wrong("should be a date", dates.DATE_HOW)
+    try:
+        dates.first_day(text)
+    except dates.DateError as error:
+        raise wrong(error.message, error.hint) from error
+    return text
+
+
 def _scalar(value: Any) -> Any:
     if value is None or isinstance(value, str | int | bool):
         return value
@@ -196,6 +208,10 @@ _DurationText = (
 Duration = Annotated[int, BeforeValidator(_duration, json_schema_input_type=_DurationText)]
 PositiveDuration = Annotated[
     int, BeforeValidator(_duration, json_schema_input_type=_DurationText), AfterValidator(_positive)
+]
+_DateText = Annotated[str, Field(pattern=rf"^({dates.DATE})$", examples=["2027-Q1"])]
+DateText = Annotated[
+    str, BeforeValidator(_date, json_schema_input_type=_DateText | Annotated[int, Field(ge=1900)])
 ]
 _WindowPattern = Annotated[str, Field(pattern=window_spec.PATTERN, examples=["5m every 1m", "day"])]
 WindowText = Annotated[
