@@ -33,7 +33,7 @@ _IMPLIED: Mapping[type, frozenset[str]] = {
     Kpi: frozenset({"name", "fingerprint", "slice_ms", "lateness_ms", "partials"}),
     Contract: frozenset({"name", "grain_ms"}),
     # An override is called by these.
-    TargetOverride: frozenset({"match", "from_ms"}),
+    TargetOverride: frozenset({"match", "from_ms", "since"}),
 }
 _INSTANTS = frozenset({"from_ms", "until_ms"})
 _NAMES = {
@@ -130,7 +130,8 @@ def _renamed(item: Any, at: str) -> Iterator[tuple[str, str]]:
 def _key(item: Any, number: int) -> str:
     if isinstance(item, TargetOverride):
         match = ", ".join(f"{name}: {_text(value)}" for name, value in item.match.items())
-        return f"{{{match}}}" + ("" if item.from_ms is None else f" from {iso(item.from_ms)}")
+        since = item.since or (None if item.from_ms is None else iso(item.from_ms))
+        return f"{{{match}}}" + (f" from {since}" if since else "")
     return str(getattr(item, "name", number))
 
 

@@ -123,11 +123,13 @@ class Target:
 @dataclass(frozen=True, slots=True)
 class TargetOverride:
     """The target of the series whose dimensions equal `match` (empty: of all), in the windows that
-    start at `from_ms` or later (None: in all); the last matching one holds."""
+    start at `from_ms` or later (None: in all); the last matching one holds. `since` is that date as
+    it is written, for people."""
 
     match: Mapping[str, Scalar]
     target: Target
     from_ms: int | None = None
+    since: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

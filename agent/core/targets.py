@@ -23,6 +23,11 @@ def target_of(kpi: Kpi, dimensions: Dimensions, start_ms: int) -> Target | None:
     return in_force(kpi, overrides_of(kpi, dimensions), start_ms)
 
 
+def common_target(kpi: Kpi, start_ms: int) -> Target | None:
+    """The target, at an instant (ms), of the series that no override matches."""
+    return in_force(kpi, [o for o in kpi.overrides if not o.match], start_ms)
+
+
 def in_force(kpi: Kpi, overrides: Sequence[TargetOverride], start_ms: int) -> Target | None:
     """The target at an instant among overrides that match."""
     for override in reversed(overrides):

@@ -50,6 +50,7 @@ from typing import Any
 from agent.core.objectives import Score, in_tree_order
 from agent.core.plan import Kpi, Plan, Target
 from agent.core.results import AlertPhase, SeriesView, TargetState
+from agent.core.targets import common_target
 from agent.export.board_alerts import alerts_json, from_phases
 from agent.export.series import BANDS, group
 from agent.export.state import AgentState
@@ -244,6 +245,7 @@ def _card(
     states = Counter(_state(view) for view in series)
     worst = nsmallest(rows, series, key=lambda view: _badness(kpi, view))
     newest = max((v.closed for v in series if v.closed), key=lambda w: w.end_ms, default=None)
+    target = common_target(kpi, newest.start_ms) if newest else kpi.target
     return {
         "name": kpi.name,
         "title": kpi.title,
@@ -254,7 +256,7 @@ def _card(
         "better": kpi.better,
         "by": list(kpi.by),
         "window": window_words(kpi.window),
-        "target": target_text(kpi.target, kpi.unit),
+        "target": target_text(target, kpi.unit),
         "state": next((s for s in _STATE_ORDER if states[s]), _state_without_series(kpi)),
         "counts": {s: states[s] for s in _STATE_ORDER if states[s]},
         "total": len(series),

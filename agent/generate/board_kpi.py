@@ -148,7 +148,9 @@ def _targets_in_words(kpi: Kpi) -> Iterable[str]:
         yield f"- **Target**: {target_text(kpi.target)}"
     for override in kpi.overrides:
         match = ", ".join(f"{k} {v}" for k, v in sorted(override.match.items()))
-        yield f"- **Target for {match}**: {target_text(override.target)}"
+        words = ["Target", *([f"for {match}"] if match else [])]
+        words += [f"from {override.since} on"] if override.since else []
+        yield f"- **{' '.join(words)}**: {target_text(override.target)}"
 
 
 def _targets(kpi: Kpi) -> Iterator[Cell]:

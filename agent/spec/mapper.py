@@ -255,7 +255,7 @@ def _targets(model: KpiSpec, zone: str) -> tuple[Target | None, list[TargetOverr
             date = step.from_ if isinstance(step, TargetStepSpec) else None
             if match or date is not None:
                 from_ms = None if date is None else begins_ms(zone, date)
-                overrides.append(TargetOverride(match, _target(step), from_ms))
+                overrides.append(TargetOverride(match, _target(step), from_ms, date))
             else:
                 target = _target(step)
     return target, overrides

@@ -53,8 +53,9 @@ def _tidy(model: dict[str, Any]) -> None:
 def _one_kind(definitions: dict[str, Any]) -> None:
     """What exactly one of several fields must say."""
     definitions["RuleSpec"]["oneOf"] = [{"required": ["when"]}, {"required": ["no_data_for"]}]
-    definitions["TargetSpec"]["oneOf"] = [
-        {"required": ["at_most"]},
-        {"required": ["at_least"]},
-        {"required": ["between"]},
-    ]
+    for target in ("TargetSpec", "TargetStepSpec"):
+        definitions[target]["oneOf"] = [
+            {"required": ["at_most"]},
+            {"required": ["at_least"]},
+            {"required": ["between"]},
+        ]
