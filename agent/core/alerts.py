@@ -11,6 +11,8 @@ Rules
 - Where `when` and `clear` both hold (thresholds that overlap), `when` wins: else the alert would
   flap with every window.
 - Resolved stays resolved until the next episode begins.
+- An alert that *flaps*, by the rule's own measure (so many firings within such a time), ends only
+  once `clear` has held for that time: it rings once for a row of episodes.
 
 Exceptions
 ----------
@@ -29,6 +31,7 @@ from typing import Literal
 
 import msgspec
 
+from agent.core.plan import Flapping
 from agent.core.results import AlertPhase
 
 StepReason = Literal["when", "clear", "for", "keep_firing_for"]
@@ -37,15 +40,25 @@ Change = tuple[AlertPhase, AlertPhase, StepReason]
 
 
 class AlertState(msgspec.Struct, frozen=True, array_like=True):
-    """What is remembered of one alert: `[phase, episode_ms, clearing_since_ms]` when serialised.
+    """What is remembered of one alert: `[phase, episode_ms, clearing_since_ms, fired_ms]` when
+    serialised.
 
     `episode_ms` is when the latest episode began (None: never), `clearing_since_ms` since when
-    `clear` has held without a break while firing.
+    `clear` has held without a break while firing. `fired_ms`: when it has begun to fire lately, of
+    rules that look for flapping.
     """
 
     phase: AlertPhase = AlertPhase.INACTIVE
     episode_ms: int | None = None
     clearing_since_ms: int | None = None
+    fired_ms: tuple[int, ...] = ()
+
+    def flaps(self, at_ms: int, flapping: Flapping | None) -> bool:
+        """Whether it has fired so often, within the time that the rule says."""
+        if flapping is None:
+            return False
+        lately = [fired for fired in self.fired_ms if at_ms - fired <= flapping.within_ms]
+        return len(lately) >= flapping.times
 
 
 INACTIVE = AlertState()
@@ -106,11 +119,14 @@ def step(
     clear: bool | None,
     for_ms: int,
     keep_firing_for_ms: int,
+    flapping: Flapping | None = None,
 ) -> tuple[AlertState, tuple[Change, ...]]:
     """Judge an alert once, at an instant of event time; instants must not go back.
 
     Returns the new state and the changes of phase (at most one: no two follow from one judgement).
     """
+    if flapping is not None and state.flaps(at_ms, flapping):
+        keep_firing_for_ms = max(keep_firing_for_ms, flapping.within_ms)
     signal = _signal(state, at_ms, when, clear, for_ms, keep_firing_for_ms)
     found = TABLE[state.phase].get(signal) if signal else None
     if found is None:
@@ -121,6 +137,9 @@ def step(
     after = _apply(action, phase, state, at_ms)
     if phase is state.phase:
         return after, ()
+    if flapping is not None and phase is AlertPhase.FIRING:
+        lately = [fired for fired in state.fired_ms if at_ms - fired <= flapping.within_ms]
+        after = msgspec.structs.replace(after, fired_ms=(*lately, at_ms))
     return after, ((state.phase, phase, _reason(state, phase)),)
 
 
@@ -145,11 +164,11 @@ def _apply(action: Action, phase: AlertPhase, state: AlertState, at_ms: int) -> 
     if action is Action.KEEP:
         return state
     if action is Action.BEGIN:
-        return AlertState(phase, at_ms)
+        return AlertState(phase, at_ms, None, state.fired_ms)
     if action is Action.CLEARING:
         since = at_ms if state.clearing_since_ms is None else state.clearing_since_ms
-        return AlertState(phase, state.episode_ms, since)
-    return AlertState(phase, state.episode_ms)
+        return AlertState(phase, state.episode_ms, since, state.fired_ms)
+    return AlertState(phase, state.episode_ms, None, state.fired_ms)
 
 
 def _reason(before: AlertState, phase: AlertPhase) -> StepReason:

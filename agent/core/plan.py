@@ -13,6 +13,7 @@ from typing import Literal
 
 import polars as pl
 
+from agent.core.features.look import Feature
 from agent.core.schedules import Schedule
 from agent.core.windows import Window
 
@@ -213,13 +214,24 @@ def metric_name(kpi: str, unit: str | None, middle: str = "") -> str:
 @dataclass(frozen=True, slots=True)
 class Level:
     """One severity of a threshold rule: boolean expressions over column `value` (and `events`,
-    `target`). `clear` None: clears when `when` is false."""
+    `target`, and `f0…fn` of the rule's features). `clear` None: clears when `when` is false."""
 
     severity: Severity
     when: pl.Expr
     clear: pl.Expr | None
     when_sql: str
     clear_sql: str | None
+
+
+OnNoData = Literal["keep", "resolve", "alert"]
+
+
+@dataclass(frozen=True, slots=True)
+class Flapping:
+    """An alert that fires `times` times within `within_ms` flaps."""
+
+    times: int
+    within_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +244,13 @@ class Escalation:
 
 @dataclass(frozen=True, slots=True)
 class ThresholdRule:
-    """Fires when `when` has held for `for_ms` of event time."""
+    """Fires when `when` has held for `for_ms` of event time.
+
+    `features` are what its conditions ask of a series' history, as columns `f0…fn`. A series is
+    judged once its first window is `min_history_ms` old. `on_no_data`: what a window without a
+    value, or with fewer than `min_events` events, does: nothing, what `clear` or what `when` does.
+    `overrides`: the rule as it is for the series that match; the last matching one holds.
+    """
 
     name: str
     kpi: str
@@ -248,6 +266,19 @@ class ThresholdRule:
     team: str | None
     labels: Mapping[str, str] = field(default_factory=dict)
     escalation: Escalation | None = None
+    features: tuple[Feature, ...] = ()
+    min_history_ms: int = 0
+    on_no_data: OnNoData = "keep"
+    flapping: Flapping | None = None
+    overrides: tuple[RuleOverride, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RuleOverride:
+    """A rule as it is for the series whose dimensions equal `match`; `rule` None: not at all."""
+
+    match: Mapping[str, Scalar]
+    rule: ThresholdRule | None
 
 
 @dataclass(frozen=True, slots=True)

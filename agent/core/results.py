@@ -117,7 +117,8 @@ class Transition:
 
     `at_ms` is event time. `episode_ms` is when its pending began: rule, severity, series, episode
     and state together name a transition for good, so that a repeat can be told.
-    `bound` is the condition in words (the rule's SQL, or how long no event came).
+    `bound` is the condition in words (the rule's SQL, or how long no event came). `facts` are what
+    the condition asked of the series' history, as it is written, and the answers.
     """
 
     rule: str
@@ -133,6 +134,7 @@ class Transition:
     start_ms: int
     end_ms: int
     reason: Literal["when", "clear", "no_data", "data", "for", "keep_firing_for", "removed"]
+    facts: tuple[tuple[str, float | None], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

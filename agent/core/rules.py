@@ -55,15 +55,22 @@ def conditions(
     """`when` and `clear` of every row, a pair of lists for each level of the rule.
 
     `table` has the columns `value` (Float64), `events` (Int64) and `target` (Float64: the bound
-    that applies to the series, null where there is none), one row per window. A row with fewer
-    events than `min_events` gives null for both. Without a `clear`, it is "not `when`".
+    that applies to the series, null where there is none) and `f0…fn` (Float64: the answers of the
+    rule's features), one row per window. Without a `clear`, it is "not `when`". A row with fewer
+    events than `min_events` gives null for both; where `on_no_data` says otherwise, one of them is
+    true for it, and for a row without a value.
     """
     enough = pl.col("events") >= rule.min_events
+    if rule.on_no_data != "keep":
+        enough &= pl.col("value").is_not_null()
+    alert = {"keep": None, "alert": True, "resolve": False}[rule.on_no_data]
     columns = []
     for i, level in enumerate(rule.levels):
         clear = ~level.when if level.clear is None else level.clear
-        columns.append(pl.when(enough).then(level.when).cast(pl.Boolean).alias(f"when{i}"))
-        columns.append(pl.when(enough).then(clear).cast(pl.Boolean).alias(f"clear{i}"))
+        whens = pl.when(enough).then(level.when).otherwise(pl.lit(alert, pl.Boolean))
+        clears = pl.when(enough).then(clear).otherwise(~pl.lit(alert, pl.Boolean))
+        columns.append(whens.cast(pl.Boolean).alias(f"when{i}"))
+        columns.append(clears.cast(pl.Boolean).alias(f"clear{i}"))
     found = table.select(columns)
     return [
         (found[f"when{i}"].to_list(), found[f"clear{i}"].to_list()) for i in range(len(rule.levels))
@@ -76,6 +83,7 @@ def step_threshold(
     window: WindowValue,
     row: Row,
     at_ms: int | None = None,
+    facts: tuple[tuple[str, float | None], ...] = (),
 ) -> tuple[tuple[AlertState, ...], tuple[Transition, ...]]:
     """Judge one window of a series: its alerts' new states, one per level, and the transitions.
 
@@ -89,7 +97,7 @@ def step_threshold(
     transitions: list[Transition] = []
     for level, known, (when, clear) in zip(rule.levels, before, row, strict=True):
         state, changes = alerts.step(
-            known, at_ms, when, clear, rule.for_ms, rule.keep_firing_for_ms
+            known, at_ms, when, clear, rule.for_ms, rule.keep_firing_for_ms, rule.flapping
         )
         after.append(state)
         for previous, phase, reason in changes:
@@ -109,6 +117,7 @@ def step_threshold(
                     start_ms=window.start_ms,
                     end_ms=window.end_ms,
                     reason=reason,
+                    facts=facts,
                 )
             )
     return tuple(after), tuple(transitions)

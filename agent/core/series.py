@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from agent.core.alerts import AlertState
+from agent.core.features.past import Item
 from agent.core.plan import Dimensions, Scalar
 from agent.core.results import Closings, TargetStatus, WindowValue
 from agent.core.rules import AbsenceState
@@ -29,8 +30,8 @@ class Series(msgspec.Struct, array_like=True):
     `sealed_ms`: everything before it is in `panes` (pane start to state) and final. `closed_ms`:
     every window that ends by then has been told. `judged_ms`: the same of the instants at which
     rules on current values are judged. `last_event_ms`: end of the last slice that held
-    an event. `history` is (end_ms, value, events), oldest first; `waiting` holds closed windows by
-    end until the KPIs over this one have used them.
+    an event. `history` has the last closed windows, oldest first; `waiting` holds closed windows by
+    end until the KPIs over this one have used them; `memory` is what features keep.
     """
 
     kpi: str
@@ -41,7 +42,7 @@ class Series(msgspec.Struct, array_like=True):
     closed_ms: int
     last_event_ms: int
     panes: dict[int, State] = {}
-    history: list[tuple[int, float | None, int]] = []
+    history: list[Item] = []
     waiting: dict[int, tuple[float | None, int]] = {}
     closed: WindowValue | None = None
     status: TargetStatus | None = None
@@ -49,6 +50,7 @@ class Series(msgspec.Struct, array_like=True):
     absences: dict[str, AbsenceState] = {}
     judged_ms: int = 0
     told: Closings = Closings()
+    memory: dict[str, Any] = {}
 
     def lowered(self, at_ms: int) -> bool:
         """Begin earlier, for an event that came after later ones; False once anything is sealed."""
@@ -58,12 +60,12 @@ class Series(msgspec.Struct, array_like=True):
         self.judged_ms = at_ms
         return True
 
-    def remember(self, window: WindowValue) -> None:
-        """Note a closed window."""
+    def remember(self, window: WindowValue, flags: int = 0, most: int = HISTORY_WINDOWS) -> None:
+        """Note a closed window; of older ones, no more than `most` in all are kept."""
         self.closed = window
         self.closed_ms = window.end_ms
-        self.history.append((window.end_ms, window.value, window.events))
-        del self.history[:-HISTORY_WINDOWS]
+        self.history.append((window.end_ms, window.value, window.events, flags))
+        del self.history[:-most]
 
 
 _encoder = msgspec.msgpack.Encoder()

@@ -106,7 +106,7 @@ def view_of(
     if before is not None and before.closed is series.closed and series.closed is not None:
         history = before.history
     else:
-        history = tuple((end, value) for end, value, _ in series.history)
+        history = tuple((end, value) for end, value, *_ in series.history)
     phases: dict[tuple[str, str], AlertPhase] = state.judge.phases(series)
     return SeriesView(
         state.kpi.name,

@@ -1,0 +1,104 @@
+"""The closed windows of one series, oldest first, as arrays that grow at one end."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+Item = tuple[int, float | None, int, int]
+"""End (ms), value (None: it has none), events, and the flags of a window."""
+
+INCIDENT = 1
+"""Flag: an alert over the series was firing when the window closed."""
+MAINTENANCE = 2
+"""Flag: the window overlaps a time that is taken out of alerts, targets and baselines."""
+
+_LEAST = 64
+
+
+class Past:
+    """Windows by rising end: `ends` int64 (ms), `values` float64 (NaN: none), `events` int64,
+    `flags` uint8. All have the same length, and are views that the next change makes stale."""
+
+    def __init__(self, items: Iterable[Item] = ()) -> None:
+        known = {item[0]: item for item in items}
+        ordered = [known[end] for end in sorted(known)]
+        self._first = 0
+        self._size = len(ordered)
+        room = max(_LEAST, 2 * self._size)
+        self._ends = np.zeros(room, np.int64)
+        self._values = np.zeros(room, np.float64)
+        self._events = np.zeros(room, np.int64)
+        self._flags = np.zeros(room, np.uint8)
+        for place, item in enumerate(ordered):
+            self._put(place, item)
+
+    def __len__(self) -> int:
+        return self._size - self._first
+
+    @property
+    def ends(self) -> NDArray[np.int64]:
+        """The windows' ends, ms, rising."""
+        return self._ends[self._first : self._size]
+
+    @property
+    def values(self) -> NDArray[np.float64]:
+        """The windows' values, NaN where there is none."""
+        return self._values[self._first : self._size]
+
+    @property
+    def events(self) -> NDArray[np.int64]:
+        """The windows' numbers of events."""
+        return self._events[self._first : self._size]
+
+    @property
+    def flags(self) -> NDArray[np.uint8]:
+        """The windows' flags."""
+        return self._flags[self._first : self._size]
+
+    def append(self, item: Item) -> None:
+        """Add a window that ends after all others."""
+        if self._size == len(self._ends):
+            self._make_room()
+        self._put(self._size, item)
+        self._size += 1
+
+    def pop(self) -> None:
+        """Take back the window that was added last."""
+        self._size -= 1
+
+    def flag(self, flags: int) -> None:
+        """Set flags of the last window."""
+        self._flags[self._size - 1] |= flags
+
+    def drop_before(self, end_ms: int) -> None:
+        """Forget the windows that end before an instant."""
+        self._first += int(np.searchsorted(self.ends, end_ms))
+
+    def at(self, end_ms: int) -> int | None:
+        """The place of the window with that end; None: it is not known."""
+        place = int(np.searchsorted(self.ends, end_ms))
+        return place if place < len(self) and self.ends[place] == end_ms else None
+
+    def since(self, after_ms: int) -> slice:
+        """The places of the windows that end after an instant."""
+        return slice(int(np.searchsorted(self.ends, after_ms, "right")), len(self))
+
+    def _put(self, place: int, item: Item) -> None:
+        end, value, events, flags = item
+        self._ends[place] = end
+        self._values[place] = math.nan if value is None else value
+        self._events[place] = events
+        self._flags[place] = flags
+
+    def _make_room(self) -> None:
+        room = max(_LEAST, 2 * len(self))
+        for name in ("_ends", "_values", "_events", "_flags"):
+            old = getattr(self, name)
+            new = np.zeros(room, old.dtype)
+            new[: len(self)] = old[self._first : self._size]
+            setattr(self, name, new)
+        self._size, self._first = len(self), 0

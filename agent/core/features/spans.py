@@ -1,0 +1,64 @@
+"""Spans of history as rules write them, and where the calendar puts them."""
+
+from __future__ import annotations
+
+import calendar
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+DAY_MS = 86_400_000
+MONTH_MS = 2_629_746_000
+"""A twelfth of the Gregorian year of 365.2425 days."""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A stretch of time: months and days of the calendar, and exact milliseconds."""
+
+    months: int = 0
+    days: int = 0
+    ms: int = 0
+
+    @property
+    def mean_ms(self) -> int:
+        """Its length where no calendar is asked, a month being a twelfth of a year."""
+        return self.months * MONTH_MS + self.days * DAY_MS + self.ms
+
+    @property
+    def most_ms(self) -> int:
+        """The longest that it can be, a change of clocks included."""
+        clocks = 3_600_000 if self.months or self.days else 0
+        return self.months * 31 * DAY_MS + self.days * DAY_MS + self.ms + clocks
+
+
+@lru_cache(maxsize=4096)
+def back(at_ms: int, span: Span, zone: str) -> int:
+    """The instant a span before another one: the same time of the local clock, the last day of a
+    month that has no such day."""
+    if not span.months and not span.days:
+        return at_ms - span.ms
+    tz = ZoneInfo(zone)
+    local = datetime.fromtimestamp(at_ms / 1000, UTC).astimezone(tz)
+    month = local.year * 12 + local.month - 1 - span.months
+    year, month = divmod(month, 12)
+    last = calendar.monthrange(year, month + 1)[1]
+    moved = local.replace(year=year, month=month + 1, day=min(local.day, last))
+    moved -= timedelta(days=span.days)  # of the local clock
+    return round(moved.timestamp() * 1000) - span.ms
+
+
+@lru_cache(maxsize=65536)
+def slot_of(end_ms: int, season: str, zone: str) -> int:
+    """Which hour of the local day (season `day`) or week (`week`, from Monday) an instant just
+    before `end_ms` is in."""
+    at = datetime.fromtimestamp((end_ms - 1) / 1000, UTC).astimezone(ZoneInfo(zone))
+    return at.hour if season == "day" else at.weekday() * 24 + at.hour
+
+
+@lru_cache(maxsize=4096)
+def day_start(at_ms: int, zone: str) -> int:
+    """The midnight before an instant."""
+    at = datetime.fromtimestamp(at_ms / 1000, UTC).astimezone(ZoneInfo(zone))
+    return round(at.replace(hour=0, minute=0, second=0, microsecond=0).timestamp() * 1000)

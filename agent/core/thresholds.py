@@ -1,0 +1,178 @@
+"""The rules on values: conditions over a KPI's windows, and over what was before them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from agent.core import alerts
+from agent.core import rules as core_rules
+from agent.core.features.look import Feature, Floats, Look
+from agent.core.features.past import Past
+from agent.core.plan import Dimensions, Kpi, Target, ThresholdRule, matches
+from agent.core.results import Transition, WindowValue
+from agent.core.rules import Row
+from agent.core.series import Series
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A window of a series as rules see it: at an instant (ms), against its target, after what was
+    before. `past` ends with the window; None where no rule looks back."""
+
+    series: Series
+    window: WindowValue
+    at_ms: int
+    target: Target | None
+    past: Past | None
+    memory: dict[str, Any]
+
+    @property
+    def bound(self) -> float | None:
+        """What conditions call `target`."""
+        if self.target is None:
+            return None
+        least = self.target.at_least
+        return least if least is not None else self.target.at_most
+
+
+Answers = dict[Feature, float | None]
+
+
+class Thresholds:
+    """Some rules of one KPI."""
+
+    def __init__(self, kpi: Kpi, rules: Sequence[ThresholdRule]) -> None:
+        self.rules = tuple(rules)
+        self.needs_ms = max(
+            (f.needs_ms(kpi.window) for rule in self.variants() for f in rule.features), default=0
+        )
+        self.asks = any(rule.features for rule in self.variants())
+        self._kpi = kpi
+        self._of = lru_cache(maxsize=None)(self._find)
+
+    def variants(self) -> list[ThresholdRule]:
+        """Every rule, and what overrides make of it."""
+        others = [o.rule for rule in self.rules for o in rule.overrides if o.rule is not None]
+        return [*self.rules, *others]
+
+    def of(self, dimensions: Dimensions) -> tuple[ThresholdRule, ...]:
+        """The rules as they are for one series."""
+        return self._of(dimensions)
+
+    def _find(self, dimensions: Dimensions) -> tuple[ThresholdRule, ...]:
+        found = []
+        for rule in self.rules:
+            holds: ThresholdRule | None = rule
+            for override in rule.overrides:
+                if matches(self._kpi.by, dimensions, override.match):
+                    holds = override.rule
+            if holds is not None:
+                found.append(holds)
+        return tuple(found)
+
+    def judge(self, judged: Sequence[Judged]) -> list[list[Transition]]:
+        """Judge windows, per series in the order of their instants; the transitions of each. Where
+        rules look aside, all windows of one instant must come together."""
+        out: list[list[Transition]] = [[] for _ in judged]
+        if not self.rules or not judged:
+            return out
+        rows: dict[int, tuple[ThresholdRule, list[int]]] = {}
+        for i, one in enumerate(judged):
+            for rule in self._of(one.series.dimensions or ()):
+                rows.setdefault(id(rule), (rule, []))[1].append(i)
+        peers = _Peers(judged)
+        answers: list[Answers] = [{} for _ in judged]
+        for rule, places in rows.values():
+            some = [judged[i] for i in places]
+            for i in places:
+                self._ask(rule, judged[i], peers, answers[i])
+            table = _table(rule, some, [answers[i] for i in places])
+            conditions = _conditions(rule, table, some)
+            for i, row in zip(places, conditions, strict=True):
+                out[i] += _step(rule, judged[i], row, answers[i])
+        return out
+
+    def _ask(self, rule: ThresholdRule, one: Judged, peers: _Peers, answers: Answers) -> None:
+        asked = [f for f in rule.features if f not in answers]
+        if not asked:
+            return
+        window, target = one.window, one.target
+        look = Look(
+            self._kpi.window, one.past or Past(), window.start_ms, window.end_ms, window.value,
+            one.series.first_ms, target.at_least if target else None,
+            target.at_most if target else None, one.memory,
+            lambda by: peers.of(window, by),
+        )  # fmt: skip
+        for feature in asked:
+            answers[feature] = feature.of(look)
+
+
+class _Peers:
+    """The values of the series of one KPI, by instant and shared dimensions."""
+
+    def __init__(self, judged: Sequence[Judged]) -> None:
+        self._judged = judged
+        self._groups: dict[tuple[int, ...], dict[tuple[object, ...], Floats]] = {}
+
+    def of(self, window: WindowValue, by: tuple[int, ...]) -> Floats:
+        """The group of a window, itself included."""
+        groups = self._groups.get(by)
+        if groups is None:
+            lists: dict[tuple[object, ...], list[float]] = {}
+            for one in self._judged:
+                if one.window.value is not None:
+                    lists.setdefault(_group(one.window, by), []).append(one.window.value)
+            groups = self._groups[by] = {k: np.array(v) for k, v in lists.items()}
+        return groups.get(_group(window, by), _NOBODY)
+
+
+_NOBODY: Floats = np.empty(0)
+
+
+def _group(window: WindowValue, by: tuple[int, ...]) -> tuple[object, ...]:
+    return (window.end_ms, *(window.dimensions[place] for place in by))
+
+
+def _table(
+    rule: ThresholdRule, judged: Sequence[Judged], answers: Sequence[Answers]
+) -> pl.DataFrame:
+    """The columns that a rule's conditions read, a row per window."""
+    columns = {
+        "value": pl.Series([one.window.value for one in judged], dtype=pl.Float64),
+        "events": pl.Series([one.window.events for one in judged], dtype=pl.Int64),
+        "target": pl.Series([one.bound for one in judged], dtype=pl.Float64),
+    }
+    for i, feature in enumerate(rule.features):
+        columns[f"f{i}"] = pl.Series([a[feature] for a in answers], dtype=pl.Float64)
+    return pl.DataFrame(columns)
+
+
+def _conditions(rule: ThresholdRule, table: pl.DataFrame, judged: Sequence[Judged]) -> list[Row]:
+    """`when` and `clear` of each window, a pair for each level of the rule."""
+    levels = core_rules.conditions(rule, table)
+    rows = [tuple((when[i], clear[i]) for when, clear in levels) for i in range(len(judged))]
+    if not rule.min_history_ms:
+        return list(rows)
+    unknown = ((None, None),) * len(rule.levels)
+    return [
+        row if one.window.end_ms - one.series.first_ms >= rule.min_history_ms else unknown
+        for row, one in zip(rows, judged, strict=True)
+    ]
+
+
+def _step(rule: ThresholdRule, one: Judged, row: Row, answers: Answers) -> tuple[Transition, ...]:
+    known = one.series.alerts.get(rule.name, {})
+    states = tuple(known.get(level.severity, alerts.INACTIVE) for level in rule.levels)
+    facts = tuple((f.text, answers[f]) for f in rule.features)
+    after, transitions = core_rules.step_threshold(rule, states, one.window, row, one.at_ms, facts)
+    if after != states:
+        one.series.alerts[rule.name] = {
+            level.severity: state for level, state in zip(rule.levels, after, strict=True)
+        }
+    return transitions
