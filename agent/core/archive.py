@@ -33,6 +33,13 @@ class Chunk(msgspec.Struct, array_like=True, frozen=True):
 
 _encoder = msgspec.msgpack.Encoder()
 _chunks = msgspec.msgpack.Decoder(Chunk)
+_THREE = 0x93
+"""The first byte of a list of three, in msgpack."""
+
+
+def is_chunk(key: bytes) -> bool:
+    """Whether a table key is that of a chunk: beside KPI and dimensions it has an instant."""
+    return key[0] == _THREE
 
 
 def read_chunk(data: bytes) -> Chunk:

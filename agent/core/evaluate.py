@@ -1,20 +1,23 @@
 """Values into judgements: what a KPI's windows say of its target and of the rules that watch it.
 
 One `Judge` per KPI. Expressions run over all windows of a step at once (polars); targets and
-alerts then go through the windows one by one, in the order of their ends.
+alerts then go through the windows one by one, in the order of their ends. Where rules look back or
+aside, the windows of one end are judged before the next: what an alert did is part of the past.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import groupby
 from typing import cast
 
 import polars as pl
 
-from agent.core import alerts
 from agent.core import rules as core_rules
 from agent.core.aggregates import Aggregator
 from agent.core.alerts import AlertState
+from agent.core.archive import Archive
+from agent.core.features.past import INCIDENT, MAINTENANCE
 from agent.core.maintenance import upkeep_of
 from agent.core.plan import (
     AbsenceRule,
@@ -29,6 +32,7 @@ from agent.core.plan import (
 from agent.core.results import AlertPhase, TargetState, TargetStatus, Transition, WindowValue
 from agent.core.series import Series, State
 from agent.core.targets import assess, in_force, overrides_of
+from agent.core.thresholds import Judged, Thresholds
 
 Pair = tuple[State, State | None]
 """A window's state and, where retention asks for it, that of the window before."""
@@ -42,8 +46,10 @@ class Judge:
         rules = plan.rules_of(kpi.name)
         thresholds = [r for r in rules if isinstance(r, ThresholdRule)]
         absences = [r for r in rules if isinstance(r, AbsenceRule)]
-        self.closed_rules = [r for r in thresholds if r.on == "closed"]
-        self.current_rules = [r for r in thresholds if r.on == "current"]
+        self.closed_rules = Thresholds(kpi, [r for r in thresholds if r.on == "closed"])
+        self.current_rules = Thresholds(kpi, [r for r in thresholds if r.on == "current"])
+        needs_ms = max(self.closed_rules.needs_ms, self.current_rules.needs_ms)
+        self.archive = Archive(kpi, needs_ms) if needs_ms else None
         self.series_absences = [r for r in absences if r.per == "series"]
         self.kpi_absences = [r for r in absences if r.per == "kpi"]
         self._names = {r.name: r for r in rules}
@@ -93,32 +99,69 @@ class Judge:
 
         No rule is judged on a window in maintenance: its alerts stay as they are.
         """
-        windows = [window for _, window in closed]
-        rows = self._rows(self.closed_rules, windows)
         out = []
-        for i, (series, window) in enumerate(closed):
-            status = self._status(series, window)
-            transitions: list[Transition] = []
-            for rule, conditions in rows if window.maintenance is None else ():
-                transitions += _step(rule, series, window, conditions[i], window.end_ms)
-            series.remember(window)
-            out.append((window, status, transitions))
+        for group in self._groups(closed):
+            statuses = [self._status(series, window) for series, window in group]
+            judged = [self._closed(series, window) for series, window in group]
+            found = self.closed_rules.judge(judged, [w.maintenance is None for _, w in group])
+            for (series, window), status, transitions in zip(group, statuses, found, strict=True):
+                self._remember(series, window)
+                out.append((window, status, transitions))
         return out
+
+    def _groups(
+        self, closed: Sequence[tuple[Series, WindowValue]]
+    ) -> Iterable[Sequence[tuple[Series, WindowValue]]]:
+        """The windows that are judged together: those of one end, or, if no rule asks, all."""
+        if not closed:
+            return []
+        if not self.closed_rules.asks and self.archive is None:
+            return [closed]
+        ordered = sorted(closed, key=lambda item: item[1].end_ms)
+        return [list(group) for _, group in groupby(ordered, lambda item: item[1].end_ms)]
+
+    def _closed(self, series: Series, window: WindowValue) -> Judged:
+        past = None
+        if self.archive is not None:
+            past = self.archive.past(series)
+            past.append((window.end_ms, window.value, window.events, 0))
+        target = self.target(window.dimensions, window.start_ms)
+        return Judged(series, window, window.end_ms, target, past, series.memory)
+
+    def _remember(self, series: Series, window: WindowValue) -> None:
+        if self.archive is None:
+            series.remember(window)
+            return
+        flags = INCIDENT if _fires(series, self.closed_rules) else 0
+        flags |= 0 if window.maintenance is None else MAINTENANCE
+        self.archive.past(series).flag(flags)
+        self.archive.remember(series, window, flags)
+        self.archive.trim(series, window.end_ms)
 
     def current(
         self, judged: Sequence[tuple[Series, WindowValue, int]]
     ) -> list[tuple[int, WindowValue, list[Transition]]]:
         """Judge windows as they stand at an instant (ms), for the rules on current values; not
         those that were in maintenance before it."""
-        rows = self._rows(self.current_rules, [window for _, window, _ in judged])
         out = []
-        for i, (series, window, at_ms) in enumerate(judged):
-            transitions: list[Transition] = []
-            calm = self.upkeep.over(window.dimensions, window.start_ms, at_ms)
-            for rule, conditions in rows if calm is None else ():
-                transitions += _step(rule, series, window, conditions[i], at_ms)
-            out.append((at_ms, window, transitions))
+        for _, group in groupby(judged, lambda item: item[2]):
+            looks = [self._open(series, window, at_ms) for series, window, at_ms in group]
+            calm = [
+                self.upkeep.over(one.window.dimensions, one.window.start_ms, one.at_ms) is None
+                for one in looks
+            ]
+            found = self.current_rules.judge(looks, calm)
+            out += [(one.at_ms, one.window, t) for one, t in zip(looks, found, strict=True)]
         return out
+
+    def _open(self, series: Series, window: WindowValue, at_ms: int) -> Judged:
+        past = None
+        if self.current_rules.needs_ms and self.archive is not None:
+            # Windows that end later may have closed in the same step.
+            past = self.archive.past(series).upto(at_ms)
+            past.append((window.end_ms, window.value, window.events, 0))
+        target = self.target(window.dimensions, window.start_ms)
+        return Judged(series, window, at_ms, target, past, dict(series.memory))
 
     def silence(
         self,
@@ -152,7 +195,8 @@ class Judge:
 
     def drop_undeclared(self, series: Series) -> list[Transition]:
         """End the alerts of rules and levels that are declared no more."""
-        rules = [*self.closed_rules, *self.current_rules]
+        dimensions = series.dimensions or ()
+        rules = [*self.closed_rules.of(dimensions), *self.current_rules.of(dimensions)]
         declared = {(r.name, level.severity) for r in rules for level in r.levels}
         silences = {r.name for r in [*self.series_absences, *self.kpi_absences]}
         alerts = [
@@ -173,6 +217,8 @@ class Judge:
 
     def farewell(self, series: Series) -> list[Transition]:
         """End every alert of a series that is forgotten."""
+        if self.archive is not None:
+            self.archive.forget(series)
         return _ended(
             self.kpi.name,
             series,
@@ -187,7 +233,8 @@ class Judge:
     def phases(self, series: Series) -> dict[tuple[str, str], AlertPhase]:
         """The phase of every alert that watches a series, also of those never judged."""
         found: dict[tuple[str, str], AlertPhase] = {}
-        for rule in [*self.closed_rules, *self.current_rules]:
+        dimensions = series.dimensions or ()
+        for rule in [*self.closed_rules.of(dimensions), *self.current_rules.of(dimensions)]:
             states = series.alerts.get(rule.name, {})
             for level in rule.levels:
                 state = states.get(level.severity)
@@ -209,34 +256,6 @@ class Judge:
         series.status = TargetStatus(window, TargetState(state), previous, attainment, target)
         return series.status
 
-    def _rows(
-        self, rules: Sequence[ThresholdRule], windows: Sequence[WindowValue]
-    ) -> list[tuple[ThresholdRule, list[core_rules.Row]]]:
-        """Every rule with its conditions, a row per window."""
-        if not rules or not windows:
-            return []
-        table = pl.DataFrame(
-            {
-                "value": pl.Series([w.value for w in windows], dtype=pl.Float64),
-                "events": pl.Series([w.events for w in windows], dtype=pl.Int64),
-                "target": pl.Series([self._bound(w) for w in windows], dtype=pl.Float64),
-            }
-        )
-        out = []
-        for rule in rules:
-            levels = core_rules.conditions(rule, table)
-            rows = [
-                tuple((when[i], clear[i]) for when, clear in levels) for i in range(len(windows))
-            ]
-            out.append((rule, rows))
-        return out  # type: ignore[return-value]
-
-    def _bound(self, window: WindowValue) -> float | None:
-        target = self.target(window.dimensions, window.start_ms)
-        if target is None:
-            return None
-        return target.at_least if target.at_least is not None else target.at_most
-
 
 def _ended(
     kpi: str, series: Series, alerts: Iterable[tuple[str, str, AlertState]]
@@ -251,14 +270,10 @@ def _ended(
     return [transition for transition in ended if transition is not None]
 
 
-def _step(
-    rule: ThresholdRule, series: Series, window: WindowValue, row: core_rules.Row, at_ms: int
-) -> tuple[Transition, ...]:
-    known = series.alerts.get(rule.name, {})
-    states = tuple(known.get(level.severity, alerts.INACTIVE) for level in rule.levels)
-    after, transitions = core_rules.step_threshold(rule, states, window, row, at_ms)
-    if after != states:
-        series.alerts[rule.name] = {
-            level.severity: state for level, state in zip(rule.levels, after, strict=True)
-        }
-    return transitions
+def _fires(series: Series, rules: Thresholds) -> bool:
+    """Whether an alert of these rules fires over a series."""
+    return any(
+        state.phase is AlertPhase.FIRING
+        for rule in rules.of(series.dimensions or ())
+        for state in series.alerts.get(rule.name, {}).values()
+    )

@@ -16,6 +16,7 @@ from typing import TypeVar
 
 import msgspec
 
+from agent.core.archive import is_chunk, read_chunk
 from agent.core.derived_state import DerivedState, KpiState, used
 from agent.core.frame import Frame, decode, kpi_partition
 from agent.core.kpi_state import BaseState, Step
@@ -59,7 +60,8 @@ class Merger:
         # Rows to delete. One that expired keeps its row for one round more: what its last step
         # told must be told again if a crash comes before the telling is done.
         self._gone: set[RowId] = set()
-        self._foreign: set[RowId] = set()
+        self._foreign: set[bytes] = set()  # rows that nobody here knows
+        self._given_up: set[bytes] = set()  # those of them that are to be deleted
         self._began_ms: int | None = None
         self._expired: set[RowId] = set()
         self._again = Closings()
@@ -85,15 +87,18 @@ class Merger:
         rules they may be what a new worker wrote and an old one does not know.
         """
         told: Told = ([], [], [])
+        chunks = []
         for key, data in rows:
+            if is_chunk(key):
+                chunks.append((key, data))
+                continue
             try:
                 series = read_row(data)
             except msgspec.DecodeError:
                 series = None
             state = self.states.get(series.kpi) if series else None
             if series is None or state is None or state.kpi.fingerprint != series.fingerprint:
-                kpi, dimensions = msgspec.msgpack.decode(key)
-                self._foreign.add((kpi, None if dimensions is None else tuple(dimensions)))
+                self._foreign.add(key)
                 continue
             self._carried[series.kpi, series.dimensions] = series.told
             told[0].extend(series.told.windows)
@@ -107,15 +112,38 @@ class Merger:
             if ended:
                 self._mark((series.kpi, series.dimensions))[2].extend(ended)
                 told[2].extend(ended)
+        for key, data in chunks:
+            if not self._restore_chunk(data):
+                self._foreign.add(key)
         self._again = Closings(tuple(told[0]), tuple(told[1]), tuple(told[2]))
+
+    def _restore_chunk(self, data: bytes) -> bool:
+        """Take on windows that a series' row no longer has; False: nobody asks for them."""
+        try:
+            chunk = read_chunk(data)
+        except msgspec.DecodeError:
+            return False
+        state = self.states.get(chunk.kpi)
+        series = state.series.get(chunk.dimensions) if state else None
+        archive = state.judge.archive if state else None
+        if series is None or archive is None:
+            return False
+        if (series.fingerprint, series.first_ms) != (chunk.fingerprint, chunk.first_ms):
+            return False
+        archive.restore(chunk)
+        return True
 
     def dirty_rows(self) -> list[tuple[bytes, bytes | None]]:
         """The rows to write (None: to delete) for what was applied since the last call.
 
         A crash may leave any first part of them written. So KPIs over others go first: an input
-        whose row says that its window was used must not be written before the row that used it.
+        whose row says that its window was used must not be written before the row that used it,
+        and the windows that a row no longer has before that row.
         """
         out: list[tuple[bytes, bytes | None]] = []
+        for state in self.states.values():
+            if state.judge.archive is not None:
+                out += state.judge.archive.rows()
         dirty = sorted(self._dirty.items(), key=lambda item: -self._order[item[0][0]])
         for (kpi, dimensions), told in dirty:
             series = self._series(kpi, dimensions)
@@ -124,6 +152,8 @@ class Merger:
                 series.told = _joined(self._carried.get((kpi, dimensions), Closings()), now)
                 out.append((row_key(kpi, dimensions), row_bytes(series)))
         out += [(row_key(kpi, dimensions), None) for kpi, dimensions in self._gone]
+        out += [(key, None) for key in self._given_up]
+        self._given_up = set()
         self._dirty, self._gone, self._expired = {}, self._expired, set()
         if self._repeated:
             self._carried = {}
@@ -151,7 +181,8 @@ class Merger:
 
     def _mark(self, row: RowId) -> Told:
         self._gone.discard(row)
-        self._foreign.discard(row)
+        if self._foreign:
+            self._foreign.discard(row_key(*row))
         self._expired.discard(row)
         if row[1] is not None:
             self.states[row[0]].touched.add(row[1])
@@ -188,7 +219,7 @@ class Merger:
         if self._began_ms is None:
             self._began_ms = clock_ms
         if self._foreign and clock_ms - self._began_ms > FOREIGN_KEPT_MS:
-            self._gone |= self._foreign
+            self._given_up |= self._foreign
             self._foreign = set()
 
     def finish(self, topic: str, watermark_ms: int) -> Closings:

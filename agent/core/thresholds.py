@@ -56,6 +56,9 @@ class Thresholds:
         self._kpi = kpi
         self._of = lru_cache(maxsize=None)(self._find)
 
+    def __bool__(self) -> bool:
+        return bool(self.rules)
+
     def variants(self) -> list[ThresholdRule]:
         """Every rule, and what overrides make of it."""
         others = [o.rule for rule in self.rules for o in rule.overrides if o.rule is not None]
@@ -76,17 +79,18 @@ class Thresholds:
                 found.append(holds)
         return tuple(found)
 
-    def judge(self, judged: Sequence[Judged]) -> list[list[Transition]]:
-        """Judge windows, per series in the order of their instants; the transitions of each. Where
-        rules look aside, all windows of one instant must come together."""
+    def judge(self, judged: Sequence[Judged], calm: Sequence[bool]) -> list[list[Transition]]:
+        """Judge those windows that are `calm` (in no maintenance), per series in the order of their
+        instants; the transitions of each. Where rules look aside, all windows of one instant must
+        come together."""
         out: list[list[Transition]] = [[] for _ in judged]
-        if not self.rules or not judged:
+        if not self.rules:
             return out
         rows: dict[int, tuple[ThresholdRule, list[int]]] = {}
         for i, one in enumerate(judged):
-            for rule in self._of(one.series.dimensions or ()):
+            for rule in self._of(one.series.dimensions or ()) if calm[i] else ():
                 rows.setdefault(id(rule), (rule, []))[1].append(i)
-        peers = _Peers(judged)
+        peers = _Peers([one for i, one in enumerate(judged) if calm[i]])
         answers: list[Answers] = [{} for _ in judged]
         for rule, places in rows.values():
             some = [judged[i] for i in places]

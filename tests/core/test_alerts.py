@@ -149,6 +149,6 @@ def test_the_table_leads_from_every_state_to_every_other_that_the_rules_name() -
 def test_a_state_survives_msgpack(state: AlertState) -> None:
     data = msgspec.msgpack.encode(state)
     assert msgspec.msgpack.decode(data) == [
-        state.phase.value, state.episode_ms, state.clearing_since_ms,
+        state.phase.value, state.episode_ms, state.clearing_since_ms, [],
     ]  # fmt: skip
     assert msgspec.msgpack.decode(data, type=AlertState) == state

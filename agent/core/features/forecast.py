@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from agent.core.features.look import Floats, Look
 from agent.core.features.robust import slope, thinned, trending
@@ -79,7 +80,7 @@ class Breach:
         return 0.0, float(np.median(values))
 
 
-def _slots_of(ends: Floats, season: Season, zone: str) -> np.ndarray:  # type: ignore[type-arg]
+def _slots_of(ends: Floats, season: Season, zone: str) -> NDArray[np.int16]:
     return np.fromiter((slot_of(round(end), season, zone) for end in ends), np.int16, len(ends))
 
 

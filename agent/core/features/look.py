@@ -42,10 +42,12 @@ class Look:
         overlap, oldest first, the window itself last."""
         window, past = self.window, self.past
         since = past.since(self.end_ms - span_ms)
-        places = np.arange(since.start, since.stop)
+        places: NDArray[np.intp] = np.arange(since.start, since.stop, dtype=np.intp)
         if isinstance(window, CalendarWindow) or window.hop_ms == window.size_ms:
             return places
-        return places[(self.end_ms - past.ends[since]) % window.size_ms == 0]
+        whole = (self.end_ms - past.ends[since]) % window.size_ms == 0
+        found: NDArray[np.intp] = places[whole]
+        return found
 
     def valued(self, span_ms: int) -> tuple[Floats, Floats]:
         """The windows of `apart` that have a value: ends in days before now (≤ 0), and values."""

@@ -70,6 +70,18 @@ class Past:
         """Take back the window that was added last."""
         self._size -= 1
 
+    def upto(self, end_ms: int) -> Past:
+        """A copy of it up to the last window that ends by an instant."""
+        size = int(np.searchsorted(self.ends, end_ms, "right"))
+        found = Past()
+        for name in ("_ends", "_values", "_events", "_flags"):
+            old = getattr(self, name)
+            setattr(found, name, old[self._first : self._first + size + 1].copy())
+        found._size = size
+        if size == len(found._ends):
+            found._make_room()
+        return found
+
     def flag(self, flags: int) -> None:
         """Set flags of the last window."""
         self._flags[self._size - 1] |= flags
