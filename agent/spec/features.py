@@ -167,7 +167,7 @@ class _Call:
         for i, argument in enumerate(self.arguments):
             named = isinstance(argument, exp.EQ | exp.PropertyEQ | exp.Kwarg)
             if named and argument.this.name.lower() == name:
-                return self.arguments.pop(i).expression  # type: ignore[no-any-return]
+                return self.arguments.pop(i).expression
         return None
 
     def refuse_rest(self) -> None:
@@ -190,7 +190,7 @@ class _Call:
             if column.name in self.numbers
         ]
         if found and not all(found):
-            fail(around, "a percentage and a plain number in one comparison")
+            fail(self.node, "it is compared with a percentage and with a plain number at once")
         return bool(found)
 
     def span(self, node: exp.Expression | None, default: Span | None = None) -> Span:

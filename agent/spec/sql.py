@@ -10,7 +10,7 @@ All four functions raise SqlProblem at the first thing that is wrong, with its p
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import polars as pl
@@ -32,6 +32,8 @@ from agent.spec.expressions import (
     span,
     written,
 )
+from agent.spec.features import Asked
+from agent.spec.percents import marked
 from agent.spec.scalars import SCALARS
 
 __all__ = ["SqlProblem", "compile_condition", "compile_derived", "compile_value", "compile_where"]
@@ -73,18 +75,26 @@ def compile_derived(text: str, inputs: Sequence[str]) -> pl.Expr:
     return _number(node, scope.translate(node))
 
 
-def compile_condition(text: str, columns: Sequence[str]) -> pl.Expr:
-    """A rule's condition: a boolean expression over number columns."""
-    node = _parsed(text)
+def compile_condition(text: str, columns: Sequence[str], asked: Asked) -> pl.Expr:
+    """A rule's condition: a boolean expression over number columns, and over those of the features
+    that it asks for, which are added to `asked`."""
+    plain, numbers = marked(text)
+    node = _parsed(plain, text)
     scope = _values(text, columns, "a rule looks at values already aggregated")
-    return _condition(node, scope.translate(node))
+    without = scope.special
+
+    def special(node: exp.Expression) -> Typed | None:
+        return asked.special(text, numbers, node) or without(node)
+
+    return _condition(node, replace(scope, special=special).translate(node))
 
 
-def _parsed(text: str) -> exp.Expression:
+def _parsed(text: str, written: str | None = None) -> exp.Expression:
+    """The tree of a text; `written`: as its writer knows it, of the same length."""
     try:
         tree = sqlglot.parse_one(PREFIX + text, dialect="duckdb")
     except ParseError as error:
-        raise _explained(text, error) from error
+        raise _explained(written or text, error) from error
     except TokenError as error:
         quote = max(text.find("'"), text.find('"'), 0)
         raise SqlProblem(
@@ -100,7 +110,7 @@ def _parsed(text: str) -> exp.Expression:
             fail(inner, f"`{part.strip('_')}` has no place here: write the expression only")
     if len(tree.expressions) > 1:
         fail(tree.expressions[1], "this has to be one expression", "leave out the comma")
-    tree.meta[TEXT] = text
+    tree.meta[TEXT] = written or text
     return tree.expressions[0]  # type: ignore[no-any-return]
 
 
