@@ -133,8 +133,7 @@ def _beside(node: exp.Expression, names: tuple[str, ...]) -> bool:
     """Whether one of these calls stands in the same comparison."""
     around = node.find_ancestor(*_COMPARISONS)
     return around is not None and any(
-        isinstance(other, exp.Anonymous) and other.name.lower() in names
-        for other in around.walk()
+        isinstance(other, exp.Anonymous) and other.name.lower() in names for other in around.walk()
     )
 
 
@@ -167,7 +166,8 @@ class _Call:
         for i, argument in enumerate(self.arguments):
             named = isinstance(argument, exp.EQ | exp.PropertyEQ | exp.Kwarg)
             if named and argument.this.name.lower() == name:
-                return self.arguments.pop(i).expression
+                found: exp.Expression = self.arguments.pop(i).expression
+                return found
         return None
 
     def refuse_rest(self) -> None:
@@ -207,7 +207,7 @@ class _Call:
         if node is None:
             return None
         if isinstance(node, exp.Literal) and node.is_string and node.name in SEASON_MS:
-            return node.name  # type: ignore[return-value]
+            return node.name
         fail(node, "a season is 'day' or 'week'", "season='week': the same hour of the week")
 
 

@@ -31,7 +31,7 @@ def check(path: str | Path) -> tuple[Plan | None, list[Problem]]:
     metrics.check(declared)
     rules.check(declared, known)
     objectives.check(declared)
-    compiled = statements.compile_all(declared)
+    compiled = statements.compile_all(declared, known)
     problems = in_order(declared.problems)
     if any(p.severity == "error" for p in problems):
         return None, problems

@@ -9,6 +9,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from agent.core.plan import (
@@ -21,6 +22,7 @@ from agent.core.plan import (
     Objective,
     Plan,
     Rule,
+    RuleOverride,
     Scalar,
     Target,
     TargetOverride,
@@ -29,6 +31,7 @@ from agent.core.plan import (
 from agent.core.windows import MAX_SLICE_MS
 from agent.spec import durations
 from agent.spec.checks.targets import begins_ms, zone_of_dates
+from agent.spec.conditions import RuleSql
 from agent.spec.coupling import couplings, placements
 from agent.spec.declared import Declared, Entry
 from agent.spec.models import (
@@ -37,6 +40,7 @@ from agent.spec.models import (
     EventSpec,
     KpiSpec,
     ObjectiveSpec,
+    RuleOverrideSpec,
     RuleSpec,
     TargetSpec,
     TargetStepSpec,
@@ -303,18 +307,45 @@ def _rule(
             keep_firing_for_ms=model.keep_firing_for or 0,
             **told,
         )
-    return ThresholdRule(
+    found = sql.rules[entry.name]
+    rule = ThresholdRule(
         name=entry.name,
         kpi=kpi.name,
-        levels=tuple(
-            Level(c.severity, c.when, c.clear, c.when_sql, c.clear_sql)
-            for c in sql.rules[entry.name]
-        ),
+        levels=_levels(found),
         on=model.on or "closed",
         for_ms=model.for_ or 0,
         keep_firing_for_ms=model.keep_firing_for or 0,
         min_events=model.min_events or 0,
         **told,
+        features=found.features,
+        min_history_ms=model.min_history or 0,
+        on_no_data=model.on_no_data or "keep",
+        flapping=model.flapping,
+    )
+    overrides = zip(model.overrides, found.overrides, strict=True)
+    return replace(rule, overrides=tuple(_override(rule, *one) for one in overrides))
+
+
+def _levels(sql: RuleSql) -> tuple[Level, ...]:
+    return tuple(
+        Level(c.severity, c.when, c.clear, c.when_sql, c.clear_sql) for c in sql.conditions
+    )
+
+
+def _override(rule: ThresholdRule, spec: RuleOverrideSpec, sql: RuleSql | None) -> RuleOverride:
+    """The rule with what an override says otherwise."""
+    if spec.off:
+        return RuleOverride(spec.match, None)
+    return RuleOverride(
+        spec.match,
+        replace(
+            rule,
+            levels=rule.levels if sql is None else _levels(sql),
+            features=rule.features if sql is None else sql.features,
+            for_ms=_given(spec.for_, rule.for_ms),
+            keep_firing_for_ms=_given(spec.keep_firing_for, rule.keep_firing_for_ms),
+            min_events=_given(spec.min_events, rule.min_events),
+        ),
     )
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from agent.core.plan import Better, FieldType, Severity
+from agent.core.windows import CalendarUnit
 from agent.spec.values import (
     DateText,
     DimensionValue,
@@ -19,11 +20,14 @@ from agent.spec.values import (
     Duration,
     EventName,
     FieldName,
+    FlappingText,
     LabelName,
     Name,
     Number,
     PositiveDuration,
+    PromiseText,
     SeverityTexts,
+    Shape,
     Text,
     TimeZone,
     Topic,
@@ -273,8 +277,53 @@ class KpiSpec(Strict):
     )
 
 
+class PaceSpec(Strict):
+    """What the running total of a period should come to."""
+
+    period: CalendarUnit = Field(description="The period, of the calendar.", examples=["month"])
+    target: Number = Field(description="What the period's total should be at its end.")
+    shape: Shape = Field(
+        "line",
+        description="How a period fills up: `line`, evenly; `last 3`, as the last three did.",
+        examples=["last 3"],
+    )
+
+
+class RuleOverrideSpec(Strict):
+    """What is different about a rule for the series whose dimensions match."""
+
+    match: dict[str, DimensionValue] = Field(
+        min_length=1, description="Dimension: value; all must match.", examples=[{"region": "apac"}]
+    )
+    when: (
+        Annotated[
+            Annotated[Text, Tag("<text>")] | Annotated[SeverityTexts, Tag("<mapping>")],
+            Discriminator(form),
+        ]
+        | None
+    ) = Field(None, description="The condition of these series.")
+    clear: (
+        Annotated[
+            Annotated[Text, Tag("<text>")] | Annotated[SeverityTexts, Tag("<mapping>")],
+            Discriminator(form),
+        ]
+        | None
+    ) = Field(None, description="When an alert of these series ends.")
+    for_: Duration | None = Field(
+        None, alias="for", description="How long the condition must hold for these series."
+    )
+    keep_firing_for: Duration | None = Field(
+        None, description="How long the end of the condition must hold for these series."
+    )
+    min_events: int | None = Field(
+        None, ge=0, description="Windows of these series with fewer events count as no data."
+    )
+    off: bool = Field(False, description="The rule is not judged for these series.")
+
+
 class RuleSpec(Strict):
-    """When to alert: a condition on a KPI's value (when), or its silence (no_data_for)."""
+    """When to alert: a condition on a KPI's value and its history (when), or its silence
+    (no_data_for)."""
 
     kpi: Text = Field(description="The KPI it watches.", examples=["orders"])
     when: (
@@ -285,8 +334,8 @@ class RuleSpec(Strict):
         | None
     ) = Field(
         None,
-        description="SQL over value, events and target: fires when true. Or one condition for "
-        "each severity.",
+        description="SQL over value, events, target and what was before, as in change('1 week') "
+        "< -20%: fires when true. Or one condition for each severity.",
     )
     clear: (
         Annotated[
@@ -313,6 +362,35 @@ class RuleSpec(Strict):
     )
     min_events: int | None = Field(
         None, ge=0, description="Windows with fewer events count as no data."
+    )
+    min_history: PositiveDuration | None = Field(
+        None, description="A series is judged once its first window is this old."
+    )
+    on_no_data: Literal["keep", "resolve", "alert"] | None = Field(
+        None,
+        description="What a window without a value, or with too few events, does to the alert: "
+        "nothing (keep, the default), end it (resolve), or count as the condition (alert).",
+    )
+    flapping: FlappingText | None = Field(
+        None,
+        description="An alert that has fired so often within such a time keeps firing until its "
+        "end has held for that time.",
+        examples=["3 in 1h"],
+    )
+    pace: PaceSpec | None = Field(
+        None,
+        description="Where the running total of a period should end. Without `when`, fires when "
+        "the projected end misses the target.",
+    )
+    objective: PromiseText | None = Field(
+        None,
+        description="For a ratio KPI: the share that is promised, over a period. Without `when`, "
+        "fires by the published windows and burn rates.",
+        examples=["99.5% over 30d"],
+    )
+    overrides: list[RuleOverrideSpec] = Field(
+        default_factory=list,
+        description="What is different for some series; the last that matches holds.",
     )
     no_data_for: PositiveDuration | None = Field(
         None, description="Fires when no event has come for this long."

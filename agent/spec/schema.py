@@ -52,7 +52,8 @@ def _tidy(model: dict[str, Any]) -> None:
 
 def _one_kind(definitions: dict[str, Any]) -> None:
     """What exactly one of several fields must say."""
-    definitions["RuleSpec"]["oneOf"] = [{"required": ["when"]}, {"required": ["no_data_for"]}]
+    conditions = [{"required": [key]} for key in ("when", "pace", "objective")]
+    definitions["RuleSpec"]["oneOf"] = [{"anyOf": conditions}, {"required": ["no_data_for"]}]
     for target in ("TargetSpec", "TargetStepSpec"):
         definitions[target]["oneOf"] = [
             {"required": ["at_most"]},

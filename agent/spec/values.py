@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
@@ -14,7 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
-from agent.core.plan import Severity
+from agent.core.plan import Flapping, Severity
 from agent.spec import dates, durations, window_spec
 from agent.spec.problems import nearest
 
@@ -171,6 +172,50 @@ def _label(value: str) -> str:
     return _matching(FIELD, _LABEL_RULE, _plain)(value)
 
 
+def _flapping(value: Any) -> Any:
+    if isinstance(value, Flapping):
+        return value
+    found = re.fullmatch(r"(\d+) in (\S+)", value.strip()) if isinstance(value, str) else None
+    hint = "how often within which time: 3 in 1h"
+    if found is None:
+        raise wrong("should be a number of firings and a time", hint)
+    within_ms = _positive(_duration(found[2]))
+    if int(found[1]) < 2:
+        raise wrong("an alert that fires once does not flap", hint)
+    return Flapping(int(found[1]), within_ms)
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """The share of good events that is promised over a period (ms)."""
+
+    share: float
+    period_ms: int
+
+
+def _promise(value: Any) -> Any:
+    if isinstance(value, Promise):
+        return value
+    pattern = r"(\d+(?:\.\d+)?)\s*%\s+over\s+(\S+)"
+    found = re.fullmatch(pattern, value.strip()) if isinstance(value, str) else None
+    hint = "a share and a period: 99.5% over 30d"
+    if found is None:
+        raise wrong("should be a share over a period", hint)
+    share = float(found[1]) / 100
+    if not 0 < share < 1:
+        raise wrong(f"{found[1]}% leaves no error budget, or nothing else", hint)
+    return Promise(share, _positive(_duration(found[2])))
+
+
+def _shape(value: Any) -> Any:
+    if value == "line" or (isinstance(value, int) and not isinstance(value, bool)):
+        return value
+    found = re.fullmatch(r"last (\d+)", value.strip()) if isinstance(value, str) else None
+    if found is None or not 1 <= int(found[1]) <= 12:
+        raise wrong("should be `line`, or `last 3`: as the last three periods did")
+    return int(found[1])
+
+
 _Scalar = str | int | bool | None
 DimensionValue = Annotated[Any, BeforeValidator(_scalar, json_schema_input_type=_Scalar)]
 Text = Annotated[str, AfterValidator(_text)]
@@ -216,5 +261,17 @@ DateText = Annotated[
 _WindowPattern = Annotated[str, Field(pattern=window_spec.PATTERN, examples=["5m every 1m", "day"])]
 WindowText = Annotated[
     window_spec.WindowSpec, BeforeValidator(_window, json_schema_input_type=_WindowPattern)
+]
+_FlappingPattern = Annotated[str, Field(pattern=r"^\d+ in \S+$", examples=["3 in 1h"])]
+FlappingText = Annotated[
+    Flapping, BeforeValidator(_flapping, json_schema_input_type=_FlappingPattern)
+]
+_PromisePattern = Annotated[
+    str, Field(pattern=r"^\d+(\.\d+)?\s*%\s+over\s+\S+$", examples=["99.5% over 30d"])
+]
+PromiseText = Annotated[Promise, BeforeValidator(_promise, json_schema_input_type=_PromisePattern)]
+_ShapePattern = Annotated[str, Field(pattern=r"^(line|last \d+)$", examples=["last 3"])]
+Shape = Annotated[
+    Literal["line"] | int, BeforeValidator(_shape, json_schema_input_type=_ShapePattern)
 ]
 SeverityTexts = Annotated[dict[Severity, Text], Field(min_length=1)]

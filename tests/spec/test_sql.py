@@ -14,6 +14,8 @@ import pytest
 
 from agent.core.aggregates import Aggregator
 from agent.core.plan import FIELD_DTYPES, FieldType, Partial, PartialKind
+from agent.core.windows import FixedWindow
+from agent.spec.features import Asked, Subject
 from agent.spec.sql import (
     SqlProblem,
     compile_condition,
@@ -21,6 +23,8 @@ from agent.spec.sql import (
     compile_value,
     compile_where,
 )
+
+SUBJECT = Subject(FixedWindow(60_000, 60_000), (), False, "UTC", "higher", True)
 
 FIELDS: Mapping[str, FieldType] = {
     "x": "float",
@@ -346,7 +350,8 @@ def test_derived_values_are_arithmetic_over_inputs(
 
 def test_conditions_are_null_without_a_value() -> None:
     rows = pl.DataFrame({"value": [700.0, 100.0, None], "events": [3, 3, 0]})
-    condition = compile_condition("value > 600 and events >= 3", ["value", "events", "target"])
+    columns = ["value", "events", "target"]
+    condition = compile_condition("value > 600 and events >= 3", columns, Asked(SUBJECT))
     assert rows.select(v=condition)["v"].to_list() == [True, False, False]
-    plain = compile_condition("value > 600", ["value", "events", "target"])
+    plain = compile_condition("value > 600", columns, Asked(SUBJECT))
     assert rows.select(v=plain)["v"].to_list() == [True, False, None]

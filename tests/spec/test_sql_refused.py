@@ -10,6 +10,8 @@ import polars as pl
 import pytest
 
 from agent.core.plan import FIELD_DTYPES, FieldType
+from agent.core.windows import FixedWindow
+from agent.spec.features import Asked, Subject
 from agent.spec.sql import (
     SqlProblem,
     compile_condition,
@@ -17,6 +19,8 @@ from agent.spec.sql import (
     compile_value,
     compile_where,
 )
+
+SUBJECT = Subject(FixedWindow(60_000, 60_000), (), False, "UTC", "higher", True)
 
 FIELDS: Mapping[str, FieldType] = {
     "x": "float",
@@ -130,7 +134,7 @@ def test_aggregates_are_refused_in_derived_values_and_conditions() -> None:
     with pytest.raises(SqlProblem, match="values already"):
         compile_derived("sum(orders)", ["orders"])
     with pytest.raises(SqlProblem, match="already aggregated"):
-        compile_condition("max(value) > 3", ["value"])
+        compile_condition("max(value) > 3", ["value"], Asked(SUBJECT))
     with pytest.raises(SqlProblem, match="there is no expression"):
         compile_derived("", ["orders"])
 

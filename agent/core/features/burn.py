@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from agent.core.features.look import Look
-from agent.core.plan import Better
+from agent.core.plan import Better, Severity
 from agent.core.windows import Window
 
 HOUR_MS = 3_600_000
@@ -22,7 +22,7 @@ HOUR_MS = 3_600_000
 class Pair:
     """A row of the published table: fires while both windows burn faster than `rate`."""
 
-    severity: str
+    severity: Severity
     budget: float
     long_ms: int
     short_ms: int

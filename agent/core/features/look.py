@@ -68,7 +68,9 @@ class Feature(Protocol):
     """
 
     @property
-    def text(self) -> str: ...
+    def text(self) -> str:
+        """The call, as the rule writes it."""
+        ...
 
     def needs_ms(self, window: Window) -> int:
         """How far back it looks, from the end of the window that is judged; 0: not at all."""

@@ -8,13 +8,17 @@ from collections.abc import Iterable
 from agent.core import templates
 from agent.core.encode import VARIABLES
 from agent.spec import durations
+from agent.spec.checks import promises
 from agent.spec.checks.kpis import RESERVED_LABELS
 from agent.spec.declared import Declared, Entry
 from agent.spec.models import RuleSpec
 from agent.spec.problems import suggest
 from agent.spec.shapes import UNKNOWN, Shape, slices
 
-_ONLY_WHEN = ("clear", "on", "for", "min_events")
+_ONLY_WHEN = (
+    *("clear", "on", "for", "min_events", "min_history", "on_no_data", "flapping"),
+    *("pace", "objective"),
+)
 
 
 def check(declared: Declared, shapes: dict[str, Shape]) -> None:
@@ -27,6 +31,7 @@ def check(declared: Declared, shapes: dict[str, Shape]) -> None:
         _over_kpis(declared, entry)
         _severities(declared, entry)
         _labels(declared, entry, shape)
+        promises.check(declared, entry, shape)
         if "window" not in shape.unsure:
             _for(declared, entry, shape)
             _silence(declared, entry, slices_ms[entry.model.kpi])
@@ -37,7 +42,8 @@ def check(declared: Declared, shapes: dict[str, Shape]) -> None:
 
 
 def _kind(declared: Declared, entry: Entry[RuleSpec]) -> None:
-    condition, silence = entry.says("when"), entry.says("no_data_for")
+    condition = any(entry.says(key) for key in ("when", "pace", "objective"))
+    silence = entry.says("no_data_for")
     if not condition and not silence:
         hint = "add `when: value > …`, or `no_data_for: 15m`"
         declared.report(entry, (), "neither `when` nor `no_data_for`", hint, on="key")
@@ -46,8 +52,8 @@ def _kind(declared: Declared, entry: Entry[RuleSpec]) -> None:
         message = "both `when` and `no_data_for`"
         declared.report(entry, ("no_data_for",), message, hint, on="key")
     elif silence:
-        for key in _ONLY_WHEN:
-            if entry.says(key):
+        for key in (*_ONLY_WHEN, "overrides"):
+            if entry.model.overrides if key == "overrides" else entry.says(key):
                 message = f"`{key}` says nothing in a rule with `no_data_for`"
                 declared.report(entry, (key,), message, "leave it out", on="key")
     elif entry.says("per"):

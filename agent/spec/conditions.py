@@ -1,0 +1,196 @@
+"""The conditions of rules, compiled: one for each severity, and anew for each override."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import polars as pl
+
+from agent.core.features.burn import PUBLISHED
+from agent.core.features.look import Feature
+from agent.core.plan import Severity
+from agent.spec import durations
+from agent.spec.checks.kpis import has_target
+from agent.spec.declared import Declared, Entry
+from agent.spec.features import Asked, Due, Objective, Subject
+from agent.spec.models import RuleOverrideSpec, RuleSpec
+from agent.spec.shapes import Shape, zone_of
+from agent.spec.source import Place
+from agent.spec.sql import compile_condition
+from agent.spec.tries import tried
+
+CONDITION_COLUMNS = ("value", "events", "target")
+"""What the conditions of rules may name."""
+
+LEVELS: tuple[Severity, ...] = ("page", "critical", "warning", "info")
+"""The severities, the most urgent first: the order of a rule's levels, whatever is written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One severity's expressions and their text."""
+
+    severity: Severity
+    when: pl.Expr
+    clear: pl.Expr | None
+    when_sql: str
+    clear_sql: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RuleSql:
+    """A rule's conditions, what they ask of the history, and the same for each of its overrides,
+    None where it says nothing new."""
+
+    conditions: tuple[Condition, ...]
+    features: tuple[Feature, ...] = ()
+    overrides: tuple[RuleSql | None, ...] = ()
+
+
+Texts = str | dict[Severity, str]
+
+
+def compile_rule(declared: Declared, entry: Entry[RuleSpec], shape: Shape) -> RuleSql | None:
+    """The SQL of a rule; None where something is wrong, which is noted."""
+    model = entry.model
+    subject = subject_of(declared, entry, shape)
+    found = _Reading(declared, entry, subject).read((), written_when(model, subject), model.clear)
+    overrides = []
+    for i, override in enumerate(model.overrides):
+        at: Place = ("overrides", i)
+        own = None
+        if override.when is not None or override.clear is not None:
+            when = override.when if override.when is not None else written_when(model, subject)
+            clear = override.clear
+            if clear is None and override.when is None:
+                clear = model.clear
+            own = _Reading(declared, entry, subject).read(at, when, clear, override)
+            if own is None:
+                return None
+        overrides.append(own)
+    return None if found is None else RuleSql(found.conditions, found.features, tuple(overrides))
+
+
+def subject_of(declared: Declared, entry: Entry[RuleSpec], shape: Shape) -> Subject:
+    """What a rule's conditions are about."""
+    model = entry.model
+    kpi = declared.kpis.get(model.kpi)
+    objective = due = None
+    if model.objective is not None:
+        objective = Objective(model.objective.share, model.objective.period_ms)
+    if model.pace is not None:
+        shape_of = model.pace.shape
+        due = Due(model.pace.period, model.pace.target, 0 if shape_of == "line" else shape_of)
+    return Subject(
+        window=None if "window" in shape.unsure else shape.window,
+        by=shape.by,
+        by_unsure="by" in shape.unsure,
+        zone=zone_of(declared, kpi.model.timezone if kpi else None),
+        better=kpi.model.better if kpi else "higher",
+        has_target=kpi is None or has_target(kpi),
+        objective=objective,
+        due=due,
+    )
+
+
+def written_when(model: RuleSpec, subject: Subject) -> Texts | None:
+    """A rule's condition; where it is left out, what its `objective` or its `pace` stands for."""
+    if model.when is not None:
+        return model.when
+    if subject.objective is not None:
+        return published(subject.objective)
+    if subject.due is not None:
+        sign = "<" if subject.better == "higher" else ">"
+        return f"projected() {sign} {subject.due.target:.15g}"
+    return None
+
+
+def published(objective: Objective) -> dict[Severity, str]:
+    """The published table of windows and burn rates as conditions, for the objective's period."""
+    texts: dict[Severity, list[str]] = {}
+    for row in PUBLISHED:
+        rate = row.budget * objective.period_ms / row.long_ms
+        long, short = durations.show(row.long_ms), durations.show(row.short_ms)
+        both = f"burn_rate('{long}') > {rate:.6g} and burn_rate('{short}') > {rate:.6g}"
+        texts.setdefault(row.severity, []).append(both)
+    return {
+        severity: alternatives[0]
+        if len(alternatives) == 1
+        else " or ".join(f"({one})" for one in alternatives)
+        for severity, alternatives in texts.items()
+    }
+
+
+class _Reading:
+    """The conditions of a rule, or of one of its overrides, being compiled."""
+
+    def __init__(self, declared: Declared, entry: Entry[RuleSpec], subject: Subject) -> None:
+        self._declared = declared
+        self._entry = entry
+        self._asked = Asked(subject)
+
+    def read(
+        self,
+        at: Place,
+        when: Texts | None,
+        clear: Texts | None,
+        override: RuleOverrideSpec | None = None,
+    ) -> RuleSql | None:
+        """What is written at a place of the entry."""
+        if when is None:
+            self._lone_clears(at, clear, ())
+            return RuleSql(())
+        whens: Mapping[Severity, str] = (
+            when if isinstance(when, dict) else {self._entry.model.severity or "warning": when}
+        )
+        self._lone_clears(at, clear, whens)
+        given = override.when if override is not None else self._entry.model.when
+        found = []
+        for severity in LEVELS:
+            if severity not in whens:
+                continue
+            when_at: Place = (*at, "when")
+            if isinstance(given, dict):
+                when_at = (*when_at, severity)
+            fires = self._condition(when_at, whens[severity])
+            clear_at: Place = (
+                (*at, "clear", severity) if isinstance(clear, dict) else (*at, "clear")
+            )
+            text = clear.get(severity) if isinstance(clear, dict) else clear
+            clears = None if text is None else self._condition(clear_at, text)
+            if fires is not None and (text is None or clears is not None):
+                found.append(
+                    Condition(severity, fires, clears, whens[severity].strip(), _strip(text))
+                )
+        if len(found) < len(whens):
+            return None
+        return RuleSql(tuple(found), tuple(self._asked.features))
+
+    def _lone_clears(self, at: Place, clear: Texts | None, whens: Collection[Severity]) -> None:
+        """What is wrong with a `clear` whose `when` is missing, or could not be read."""
+        if isinstance(clear, dict):
+            for severity in clear:
+                if severity not in whens:
+                    self._condition((*at, "clear", severity), clear[severity])
+        elif clear is not None and not whens:
+            self._condition((*at, "clear"), clear)
+
+    def _condition(self, at: Place, text: str) -> pl.Expr | None:
+        declared, entry = self._declared, self._entry
+        tries = [partial(compile_condition, columns=CONDITION_COLUMNS, asked=self._asked)]
+        found: Any = tried(declared, entry, at, text, tries)
+        if found is None or self._asked.subject.has_target:
+            return found  # type: ignore[no-any-return]
+        if "target" in found.meta.root_names():
+            start = text.lower().find("target")
+            message = f"'{entry.model.kpi}' has no target"
+            hint = "give the KPI a `target`, or write the number"
+            declared.report(entry, at, message, hint, chars=(start, start + len("target")))
+        return found  # type: ignore[no-any-return]
+
+
+def _strip(text: str | None) -> str | None:
+    return None if text is None else text.strip()
