@@ -27,9 +27,7 @@ def check(declared: Declared, entry: Entry[RuleSpec], shape: Shape) -> None:
     if model.objective is not None:
         _objective(declared, entry, shape)
     for i, override in enumerate(model.overrides):
-        check_match(
-            declared, entry, ("overrides", i, "match"), override.match, model.kpi, shape
-        )
+        check_match(declared, entry, ("overrides", i, "match"), override.match, model.kpi, shape)
         said = override.model_fields_set - {"match", "off"}
         if override.off and said:
             message = "an override that is `off` says more"
