@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from agent.core.frame import kpi_partition, state_partition
 from agent.core.objectives import Score, earlier_attainment, standing
 from agent.core.results import Closings, SeriesView
+from agent.core.routing import watches_whole
 from agent.export.state import AgentState, Alert
 from agent.kafka.app import MergeStage
 from agent.kafka.viewer import BoardWriter, CompanyView, SeriesId
@@ -115,6 +116,19 @@ class Company:
             known = (view.status, earlier_attainment(view, kpi.window.span_ms))
             self._earlier[view.kpi, view.dimensions] = known
         return known[1]
+
+    def own_alerts(self) -> list[Alert] | None:
+        """The alerts of the series held here; None while they are not known."""
+        if self._merge is None or not self._merge.partitions or not self._view.complete:
+            return None
+        rules = self._state.plan.rules
+        return [
+            alert
+            for alert in self.alerts()
+            if self.is_ours(
+                (alert.kpi, None if watches_whole(rules[alert.rule]) else alert.dimensions)
+            )
+        ]
 
     def alerts(self) -> list[Alert]:
         """The alerts of all workers, with their texts."""

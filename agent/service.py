@@ -22,7 +22,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from importlib import metadata
 from typing import Any
 
@@ -33,6 +33,7 @@ from agent.company import Company
 from agent.core.diff import compare, summary
 from agent.core.plan import Plan
 from agent.errors import EnvironmentFault, KpiAgentError, RulesError
+from agent.export.delivery import Delivery
 from agent.export.state import AgentState
 from agent.export.web import serving
 from agent.kafka.app import MergeStage
@@ -131,11 +132,30 @@ class Service:
             async with serving(self.state, host, port) as served:
                 log.info("serving http://%s:%d", "localhost" if host == "0.0.0.0" else host, served)  # noqa: S104
                 on_serving(served)
-                await self._lives()
+                async with self._delivering():
+                    await self._lives()
         except OSError as error:
             if isinstance(error, KpiAgentError):
                 raise
             raise EnvironmentFault(str(error)) from error
+
+    @contextlib.asynccontextmanager
+    async def _delivering(self) -> AsyncIterator[None]:
+        """Send alerts to the Alertmanagers of the settings, if any, beside all lives."""
+        urls = self._settings.alertmanager_urls
+        if not urls:
+            yield
+            return
+        delivery = Delivery(
+            self.state, urls, self._company.own_alerts, self._company.is_ours, _now_ms,
+            self._settings.alert_resend,
+        )  # fmt: skip
+        task = asyncio.create_task(delivery.run(), name="delivery")
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.wait([task], timeout=STOP_TIMEOUT_SECONDS)
 
     async def _lives(self) -> None:
         """One life of the stages after the other: a new one begins with new rules."""

@@ -13,6 +13,7 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
+from urllib.parse import urlsplit
 
 import yaml
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
@@ -72,6 +73,13 @@ class Settings(BaseSettings):
         None, description="where the state is kept for a quick restart; default: in memory"
     )
 
+    alertmanagers: str = Field(
+        "",
+        description="base addresses of Alertmanagers, by commas, that the agent sends its alerts "
+        "to; without any, Prometheus does",
+    )
+    alert_resend: float = Field(60.0, ge=1, le=3600, description="between sendings of an alert")
+
     web_host: str = "0.0.0.0"  # noqa: S104  a scrape comes from outside
     web_port: int = Field(9108, ge=0, le=65535, description="0 takes a free port")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -84,6 +92,17 @@ class Settings(BaseSettings):
             host, _, port = address.strip().rpartition(":")
             if not host or not port.isdigit():
                 raise ValueError(f"{address.strip()!r} is not host:port")
+        return text
+
+    @field_validator("alertmanagers")
+    @classmethod
+    def _check_alertmanagers(cls, text: str) -> str:
+        for address in filter(None, text.split(",")):
+            parts = urlsplit(address.strip())
+            if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
+                raise ValueError(f"{address.strip()!r} is not http://host:port")
+            if parts.username or parts.password:
+                raise ValueError("a password has no place in an address: use a proxy that adds it")
         return text
 
     @model_validator(mode="after")
@@ -103,6 +122,11 @@ class Settings(BaseSettings):
     def bootstrap(self) -> list[str]:
         """The brokers, one address each."""
         return [address.strip() for address in self.brokers.split(",")]
+
+    @property
+    def alertmanager_urls(self) -> list[str]:
+        """The Alertmanagers that alerts are sent to, one address each."""
+        return [one.strip() for one in self.alertmanagers.split(",") if one.strip()]
 
     def password(self) -> str | None:
         """The SASL password itself. Raises EnvironmentFault where its file can't be read."""

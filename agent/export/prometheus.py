@@ -11,6 +11,7 @@ import platform
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import (
@@ -44,7 +45,10 @@ class AgentCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """All families; those without a sample yet are left out."""
-        for family in (*self._about(), *self._records(), *self._stages(), *self._reloads()):
+        parts = (
+            self._about(), self._records(), self._stages(), self._reloads(), self._delivery(),
+        )  # fmt: skip
+        for family in chain.from_iterable(parts):
             if family.samples:
                 yield family
 
@@ -153,6 +157,31 @@ class AgentCollector(Collector):
         for component, count in sorted(stats.errors.items()):
             errors.add_metric([component], count)
         yield errors
+
+    def _delivery(self) -> Iterator[Metric]:
+        stats = self._state.stats
+        for name, about, counts in (
+            (
+                "kpi_agent_alerts_delivered",
+                "Alerts that an Alertmanager has acknowledged.",
+                stats.alerts_delivered,
+            ),
+            (
+                "kpi_agent_alert_delivery_failures",
+                "Requests with alerts that failed, and are made again.",
+                stats.alert_failures,
+            ),
+        ):
+            family = CounterMetricFamily(name, about, labels=["alertmanager"])
+            for url, count in sorted(counts.items()):
+                family.add_metric([url], count)
+            yield family
+        if stats.alerts_reach is not None:
+            yield _gauge(
+                "kpi_agent_alert_delivery_up",
+                "1 when an Alertmanager took this worker's last alerts.",
+                stats.alerts_reach,
+            )
 
 
 def _gauge(name: str, about: str, value: float) -> GaugeMetricFamily:

@@ -89,6 +89,12 @@ class Stats:
     """When the rules in use were loaded, wall clock."""
     errors: Counter[str] = field(default_factory=Counter)
     """Exceptions caught and survived, by component."""
+    alerts_delivered: Counter[str] = field(default_factory=Counter)
+    """Alerts that an Alertmanager has acknowledged, resent ones too, by its address."""
+    alert_failures: Counter[str] = field(default_factory=Counter)
+    """Requests that an Alertmanager did not take, by its address."""
+    alerts_reach: bool | None = None
+    """Whether an Alertmanager took the last alerts; None where this worker sends none itself."""
 
 
 @dataclass(frozen=True, slots=True)

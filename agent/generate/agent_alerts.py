@@ -192,6 +192,16 @@ def _inside() -> Iterable[AgentAlert]:
         "agent-errors",
     )
     yield AgentAlert(
+        "KpiAgentAlertsUndelivered",
+        f"{names.ALERT_DELIVERY_UP} == 0",
+        "5m",
+        "warning",
+        "KPI agent {{ $labels.instance }} reaches no Alertmanager",
+        "The alerts of its series come through Prometheus meanwhile, later than they should; the "
+        "agent's log says why its own way is closed.",
+        "alerts-undelivered",
+    )
+    yield AgentAlert(
         "KpiSeriesDropped",
         f"sum without ({WORKERS}) (increase({names.DROPPED_SERIES}[1h])) > 0",
         "0m",

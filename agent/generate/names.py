@@ -42,6 +42,8 @@ DROPPED_SERIES = "kpi_agent_dropped_series_total"
 RELOADS = "kpi_agent_reloads_total"
 LAST_RELOAD = "kpi_agent_last_reload_timestamp_seconds"
 ERRORS = "kpi_agent_errors_total"
+ALERT_DELIVERY_UP = "kpi_agent_alert_delivery_up"
+ALERT_FAILURES = "kpi_agent_alert_delivery_failures_total"
 
 FIRING = 2
 """`kpi_rule_state` of a firing alert."""

@@ -28,6 +28,9 @@ from agent.generate.words import span_text
 WHAT = "prometheus"
 RULES_FILE = "kpi-agent.rules.yml"
 
+TOLD_BY_AGENTS = f"unless on () (min({names.ALERT_DELIVERY_UP}) == 1)"
+"""Where every agent reaches an Alertmanager by itself, Prometheus keeps silent."""
+
 Entry = dict[str, object]
 
 
@@ -133,7 +136,7 @@ def _firing(rule: Rule, kpi: Kpi, severity: Severity) -> str:
         names.RULE_STATE,
         [("rule", rule.name), ("severity", severity), ("kpi", kpi.name)],
     )
-    return f"{names.one_of_workers(state, kpi.by)} == {names.FIRING}"
+    return f"{names.one_of_workers(state, kpi.by)} == {names.FIRING} {TOLD_BY_AGENTS}"
 
 
 def _labels(plan: Plan, rule: Rule, kpi: Kpi, severity: Severity) -> dict[str, str]:

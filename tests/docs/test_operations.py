@@ -138,6 +138,8 @@ def test_every_metric_of_the_agent_is_named(tmp_path: Path) -> None:
     state.stats.dropped_series["revenue"] = state.stats.errors["merge"] = 1
     state.stats.last_reload_ms = 1
     state.ready["ingest"] = None
+    state.stats.alerts_delivered["http://a"] = state.stats.alert_failures["http://a"] = 1
+    state.stats.alerts_reach = True
     made = {
         family.name + ("_total" if family.type == "counter" else "")
         for family in AgentCollector(state).collect()

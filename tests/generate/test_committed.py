@@ -56,8 +56,11 @@ def test_every_series_of_the_boards_and_alerts_is_one_that_the_agent_exports() -
 
 
 def every_agent_family(plan):  # type: ignore[no-untyped-def]
-    collector = AgentCollector(AgentState(plan))
-    return [*collector._about(), *collector._records(), *collector._stages(), *reloads(plan)]
+    state = AgentState(plan)
+    state.stats.alerts_reach = True
+    collector = AgentCollector(state)
+    stages = [*collector._about(), *collector._records(), *collector._stages()]
+    return [*stages, *collector._delivery(), *reloads(plan)]
 
 
 def reloads(plan):  # type: ignore[no-untyped-def]

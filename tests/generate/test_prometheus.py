@@ -42,7 +42,7 @@ def test_a_kpi_alert_only_tests_the_state_that_the_agent_has_decided() -> None:
     found = entry("slow_support", "critical")
     assert found["expr"] == (
         'max without (instance, pod) (kpi_rule_state{rule="slow_support",severity="critical",'
-        'kpi="response_time"}) == 2'
+        'kpi="response_time"}) == 2 unless on () (min(kpi_agent_alert_delivery_up) == 1)'
     )
     assert "for" not in found
     assert "keep_firing_for" not in found
