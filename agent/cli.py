@@ -11,7 +11,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from agent import __version__
@@ -103,12 +103,14 @@ def check(options: argparse.Namespace) -> int:
     if plan is None:
         return WRONG
     if options.format == "human":
-        counts = {
+        counts: dict[str, Mapping[str, object]] = {
             "events": plan.contracts,
             "kpis": plan.kpis,
             "rules": plan.rules,
             "objectives": plan.objectives,
         }
+        if plan.maintenance:
+            counts["maintenance"] = plan.maintenance
         told = ", ".join(f"{len(made)} {WORDS[s][len(made) != 1]}" for s, made in counts.items())
         print(f"{options.rules}: {told}: all good")  # noqa: T201
     return OK

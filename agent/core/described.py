@@ -25,6 +25,7 @@ WORDS = {
     "kpis": ("KPI", "KPIs"),
     "rules": ("rule", "rules"),
     "objectives": ("objective", "objectives"),
+    "maintenance": ("maintenance", "maintenance"),
 }
 """One and many of what each section declares."""
 

@@ -19,7 +19,11 @@ CLOCK = r"([01]\d|2[0-3]):[0-5]\d"
 DATE_HOW = "a year, quarter, month, ISO week or day: 2027, 2027-Q1, 2027-07, 2027-W05, 2027-01-15"
 
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+LAST_DAY = "last day"
 NTH = {"first": 1, "second": 2, "third": 3, "fourth": 4, "last": -1}
+
+DAY = rf"^(\d\d-\d\d|{LAST_DAY}|({'|'.join(NTH)}) ({'|'.join(WEEKDAYS)}))$"
+"""Days that have no word of one's own; the JSON Schema uses it."""
 
 
 class DateError(ValueError):
@@ -116,8 +120,25 @@ def nth_weekday(text: str) -> tuple[int, int] | None:
     return None
 
 
+def day(value: int | str) -> int | str:
+    """A day of `on`: a weekday; `last day`, `first sunday` or a number, of the month; 12-24, of the
+    year. Raises DateError."""
+    if isinstance(value, int):
+        if 1 <= value <= 31:
+            return value
+        raise DateError(f"{value} is not a day of a month", "1 to 31, or `last day`")
+    if value in WEEKDAYS or value == LAST_DAY or nth_weekday(value) or day_of_year(value):
+        return value
+    near = near_day(value)
+    hint = f"did you mean '{near}'?" if near else "sunday, first sunday, last day, 1, or 12-24"
+    raise DateError(f"'{value}' is not a day", hint)
+
+
 def near_day(text: str) -> str | None:
     """The weekday that a misspelt or shortened one is meant to be."""
     plain = text.strip().lower()
+    if plain.partition(" ")[0] in NTH and " " in plain:
+        rest = near_day(plain.partition(" ")[2])
+        return f"{plain.partition(' ')[0]} {rest}" if rest else None
     short = [day for day in WEEKDAYS if len(plain) >= 2 and day.startswith(plain)]
     return short[0] if short else nearest(plain, WEEKDAYS)

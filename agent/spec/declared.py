@@ -17,6 +17,7 @@ from agent.spec.models import (
     EventSpec,
     FileSpec,
     KpiSpec,
+    MaintenanceSpec,
     ObjectiveSpec,
     RuleSpec,
 )
@@ -74,6 +75,7 @@ class Declared:
     kpis: dict[str, Entry[KpiSpec]] = field(default_factory=dict)
     rules: dict[str, Entry[RuleSpec]] = field(default_factory=dict)
     objectives: dict[str, Entry[ObjectiveSpec]] = field(default_factory=dict)
+    maintenance: dict[str, Entry[MaintenanceSpec]] = field(default_factory=dict)
     names: dict[str, dict[str, Source]] = field(default_factory=lambda: {s: {} for s in SECTIONS})
     problems: list[Problem] = field(default_factory=list)
     complete: bool = True

@@ -19,6 +19,7 @@ from agent.core.plan import (
     Field,
     Kpi,
     Level,
+    Maintenance,
     Objective,
     Plan,
     Rule,
@@ -30,6 +31,7 @@ from agent.core.plan import (
 )
 from agent.core.windows import MAX_SLICE_MS
 from agent.spec import durations
+from agent.spec.checks.maintenance import covered
 from agent.spec.checks.targets import begins_ms, zone_of_dates
 from agent.spec.conditions import RuleSql
 from agent.spec.coupling import couplings, placements
@@ -39,12 +41,14 @@ from agent.spec.models import (
     AnyTarget,
     EventSpec,
     KpiSpec,
+    MaintenanceSpec,
     ObjectiveSpec,
     RuleOverrideSpec,
     RuleSpec,
     TargetSpec,
     TargetStepSpec,
 )
+from agent.spec.schedule_spec import compile_schedule
 from agent.spec.shapes import Shape, show, zone_of
 from agent.spec.shapes import slices as slices_of
 from agent.spec.statements import KpiSql, Statements
@@ -85,7 +89,22 @@ def make_plan(declared: Declared, shapes: Mapping[str, Shape], sql: Statements) 
         )
         for name, entry in declared.objectives.items()
     }
-    return Plan(contracts, kpis, rules, objectives, config_hash(declared))
+    maintenance = {
+        name: _maintenance(declared, entry) for name, entry in declared.maintenance.items()
+    }
+    return Plan(contracts, kpis, rules, objectives, config_hash(declared), maintenance)
+
+
+def _maintenance(declared: Declared, entry: Entry[MaintenanceSpec]) -> Maintenance:
+    model = entry.model
+    return Maintenance(
+        name=entry.name,
+        title=model.title or title_of(entry.name),
+        description=model.description or "",
+        kpis=frozenset(covered(declared, entry)),
+        match=model.match,
+        schedule=compile_schedule(model, zone_of(declared, model.timezone)),
+    )
 
 
 def title_of(name: str) -> str:

@@ -14,6 +14,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field
 from agent.core.plan import Better, FieldType, Severity
 from agent.core.windows import CalendarUnit
 from agent.spec.values import (
+    ClockText,
+    Country,
     DateText,
     DimensionValue,
     DottedPath,
@@ -22,8 +24,10 @@ from agent.spec.values import (
     FieldName,
     FlappingText,
     LabelName,
+    MomentText,
     Name,
     Number,
+    OnDays,
     PositiveDuration,
     PromiseText,
     SeverityTexts,
@@ -440,11 +444,63 @@ class ObjectiveSpec(Strict):
     )
 
 
+class MaintenanceSpec(Strict):
+    """Time that is taken out of alerts, targets and baselines: once, recurring, or on holidays."""
+
+    title: Text | None = Field(None, description="The name that people see.")
+    description: Text | None = Field(None, description="What is done, and why.")
+    from_: MomentText | None = Field(
+        None,
+        alias="from",
+        description="When it begins: 2027-03-06T22:00, or a date. With every or holidays: since "
+        "when it comes back.",
+    )
+    until: MomentText | None = Field(
+        None, description="When it is over; a date is its first instant."
+    )
+    timezone: TimeZone | None = Field(
+        None, description="The time zone of its days and hours. That of the defaults if not given."
+    )
+    every: Literal["day", "week", "month", "year"] | None = Field(
+        None, description="How often it comes back."
+    )
+    on: OnDays | None = Field(
+        None,
+        description="The days on which it comes back, one or a list: sunday (every week); 1, last "
+        "day, first sunday (every month); 12-24 (every year).",
+        examples=["sunday"],
+    )
+    at: ClockText | None = Field(
+        None, description='When it begins on these days: "02:00". Whole days if not given.'
+    )
+    for_: PositiveDuration | None = Field(
+        None, alias="for", description="How long it lasts from then on."
+    )
+    holidays: Country | None = Field(
+        None,
+        description="The public holidays of a country, by its ISO 3166 code, or of a part of it: "
+        "GB, GB-SCT.",
+        examples=["GB"],
+    )
+    kpis: list[Text] | None = Field(
+        None,
+        min_length=1,
+        description="The KPIs that it is of, with all that are computed from them. All if not "
+        "given.",
+    )
+    match: dict[str, DimensionValue] = Field(
+        default_factory=dict,
+        description="Dimension: value. Only the series that match are in maintenance.",
+        examples=[{"region": "apac"}],
+    )
+
+
 SECTIONS: dict[str, type[Strict]] = {
     "events": EventSpec,
     "kpis": KpiSpec,
     "rules": RuleSpec,
     "objectives": ObjectiveSpec,
+    "maintenance": MaintenanceSpec,
 }
 """The sections that declare something by name."""
 
@@ -465,4 +521,8 @@ class FileSpec(Strict):
     )
     objectives: dict[Name, ObjectiveSpec] = Field(
         default_factory=dict, description="The objectives, by name."
+    )
+    maintenance: dict[Name, MaintenanceSpec] = Field(
+        default_factory=dict,
+        description="Time that is taken out of alerts, targets and baselines, by name.",
     )

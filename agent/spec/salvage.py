@@ -169,6 +169,8 @@ def _cut(data: Any, detail: ErrorDetails) -> Place | None:
 
 
 def _stand_in(place: Place) -> Any:
+    if len(place) == 2 and place[0] == "kpis" and isinstance(place[1], int):
+        return NOBODY  # the KPIs of a maintenance are a list, those of an objective have weights
     for pattern, value in _STAND_INS.items():
         if len(pattern) == len(place) and all(
             p in ("*", part) for p, part in zip(pattern, place, strict=True)

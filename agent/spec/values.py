@@ -17,7 +17,7 @@ from pydantic_core import PydanticCustomError
 
 from agent.core.plan import Flapping, Severity
 from agent.spec import dates, durations, window_spec
-from agent.spec.problems import nearest
+from agent.spec.problems import nearest, suggest
 
 NAME = r"^[a-z][a-z0-9_]*$"
 FIELD = r"^[A-Za-z][A-Za-z0-9_]*$"
@@ -154,6 +154,63 @@ def _date(value: Any) -> Any:
     return text
 
 
+def _moment(value: Any) -> Any:
+    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    if not isinstance(text, str):
+        raise wrong("should be a date or a time", "for example 2027-03-06T22:00")
+    try:
+        dates.moment(text)
+    except dates.DateError as error:
+        raise wrong(error.message, error.hint) from error
+    return text
+
+
+def _clock(value: Any) -> Any:
+    if not isinstance(value, str):
+        raise wrong("should be a time of the day", 'hours and minutes: "02:00", "17:30"')
+    try:
+        dates.clock(value)
+    except dates.DateError as error:
+        raise wrong(error.message, error.hint) from error
+    return value
+
+
+def _days(value: Any) -> Any:
+    days = value if isinstance(value, list) else [value]
+    if not days:
+        raise wrong("is empty")
+    for day in days:
+        if isinstance(day, bool) or not isinstance(day, int | str):
+            raise wrong("should be a day, or a list of days", "sunday, first sunday, 1, 12-24")
+        try:
+            dates.day(day)
+        except dates.DateError as error:
+            raise wrong(error.message, error.hint) from error
+    return days
+
+
+def _country(value: str) -> str:
+    # Imported when it is first needed: it takes longer than all of the language.
+    from holidays import country_holidays, list_supported_countries
+
+    country, _, part = value.partition("-")
+    try:
+        country_holidays(country, subdiv=part or None)
+        if country == country.upper():
+            return value
+    except NotImplementedError:
+        pass
+    countries = list_supported_countries(include_aliases=False)
+    if country in countries:
+        raise wrong(
+            f"unknown part '{part}' of {country}",
+            suggest(part, countries[country], f"parts of {country}"),
+        )
+    near = country.upper() if country.upper() in countries else None
+    hint = f"did you mean '{near}'?" if near else "its ISO 3166 code: GB, NO, US-CA, DE-BY"
+    raise wrong(f"unknown country '{country}'", hint)
+
+
 def _scalar(value: Any) -> Any:
     if value is None or isinstance(value, str | int | bool):
         return value
@@ -258,6 +315,22 @@ _DateText = Annotated[str, Field(pattern=rf"^({dates.DATE})$", examples=["2027-Q
 DateText = Annotated[
     str, BeforeValidator(_date, json_schema_input_type=_DateText | Annotated[int, Field(ge=1900)])
 ]
+_MomentText = Annotated[str, Field(pattern=rf"^({dates.MOMENT})$", examples=["2027-03-06T22:00"])]
+MomentText = Annotated[
+    str,
+    BeforeValidator(_moment, json_schema_input_type=_MomentText | Annotated[int, Field(ge=1900)]),
+]
+_ClockText = Annotated[str, Field(pattern=f"^{dates.CLOCK}$", examples=["02:00"])]
+ClockText = Annotated[str, BeforeValidator(_clock, json_schema_input_type=_ClockText)]
+_Day = (
+    Annotated[int, Field(ge=1, le=31)]
+    | Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
+    | Annotated[str, Field(pattern=dates.DAY, examples=["first sunday", "12-24"])]
+)
+OnDays = Annotated[
+    list[int | str], BeforeValidator(_days, json_schema_input_type=_Day | list[_Day])
+]
+Country = Annotated[str, AfterValidator(_country)]
 _WindowPattern = Annotated[str, Field(pattern=window_spec.PATTERN, examples=["5m every 1m", "day"])]
 WindowText = Annotated[
     window_spec.WindowSpec, BeforeValidator(_window, json_schema_input_type=_WindowPattern)
