@@ -76,9 +76,9 @@ def _command(
 
 def _add_modules(commands: Commands[argparse.ArgumentParser]) -> None:
     """The commands that have a module each."""
-    from agent.commands import backtest, diff
+    from agent.commands import backfill, backtest, diff
 
-    for module in (diff, backtest):
+    for module in (diff, backtest, backfill):
         name = module.__name__.rpartition(".")[2]
         module.arguments(_command(commands, name, module.run, module.ABOUT))
 
@@ -138,9 +138,7 @@ def _add_replay(commands: Commands[argparse.ArgumentParser]) -> None:
     )
     parser.add_argument("files", nargs="+", metavar="[TOPIC=]FILE", help="NDJSON, plain or gzipped")
     parser.add_argument("--rules", default="rules", metavar="DIR")
-    parser.add_argument(
-        "--format", choices=("table", "json", "csv", "openmetrics"), default="table"
-    )
+    parser.add_argument("--format", choices=("table", "json", "csv"), default="table")
     parser.add_argument("--kpi", action="append", default=[], metavar="NAME", help="only this KPI")
     parser.add_argument("--since", type=instant, metavar="TIME", help="ISO 8601, UTC if naive")
     parser.add_argument("--until", type=instant, metavar="TIME", help="ISO 8601, UTC if naive")

@@ -1,4 +1,4 @@
-"""What a replay found, as a table for people or as JSON, CSV or OpenMetrics for programs."""
+"""What a replay found, as a table for people or as JSON or CSV for programs."""
 
 from __future__ import annotations
 
@@ -20,11 +20,17 @@ from agent.core.encode import (
     window_json,
 )
 from agent.core.plan import Dimensions, Plan
-from agent.core.results import AlertPhase, TargetState, TargetStatus, Transition, WindowValue
-from agent.export.openmetrics import openmetrics_chunks
+from agent.core.results import (
+    AlertPhase,
+    Closings,
+    TargetState,
+    TargetStatus,
+    Transition,
+    WindowValue,
+)
 from agent.replay import Replayed
 
-Format = Literal["table", "json", "csv", "openmetrics"]
+Format = Literal["table", "json", "csv"]
 
 _STATE_MARKS = {
     TargetState.MET: "[green]● met[/]",
@@ -73,19 +79,22 @@ class Selection:
 
 def selected(replayed: Replayed, selection: Selection) -> Replayed:
     """The part of a replay that is shown; the outcomes are of all records."""
-    found = replayed.closings
-    closings = type(found)(
-        tuple(w for w in found.windows if selection.has(w)),
-        tuple(t for t in found.targets if selection.has(t.window)),
-        tuple(t for t in found.transitions if selection.has_transition(t)),
-        found.late,
-    )
     return Replayed(
-        closings,
+        chosen(replayed.closings, selection),
         [w for w in replayed.open if selection.has(w)],
         replayed.outcomes,
         replayed.reasons,
         replayed.rejects,
+    )
+
+
+def chosen(closings: Closings, selection: Selection) -> Closings:
+    """The part of what closed that is shown."""
+    return Closings(
+        tuple(w for w in closings.windows if selection.has(w)),
+        tuple(t for t in closings.targets if selection.has(t.window)),
+        tuple(t for t in closings.transitions if selection.has_transition(t)),
+        closings.late,
     )
 
 
@@ -95,7 +104,6 @@ def write(plan: Plan, replayed: Replayed, format: Format, out: TextIO) -> None:
         "table": _table,
         "json": _json,
         "csv": _csv,
-        "openmetrics": _openmetrics,
     }
     writers[format](plan, replayed, out)
 
@@ -129,12 +137,6 @@ def _csv(plan: Plan, replayed: Replayed, out: TextIO) -> None:
     for line in _lines(plan, replayed):
         line["dimensions"] = dumps(line["dimensions"]).decode()  # type: ignore[arg-type]
         writer.writerow(line)
-
-
-def _openmetrics(plan: Plan, replayed: Replayed, out: TextIO) -> None:
-    found = replayed.closings
-    for chunk in openmetrics_chunks(plan, found.windows, found.targets):
-        out.write(chunk.decode())
 
 
 def _table(plan: Plan, replayed: Replayed, out: TextIO) -> None:

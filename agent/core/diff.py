@@ -14,7 +14,8 @@ from typing import Any, Literal
 import polars as pl
 
 from agent.core.described import WORDS, Parts, describe
-from agent.core.plan import Kpi, Plan, Rule, Severity, ThresholdRule, metric_name
+from agent.core.plan import Kpi, Plan, Rule, Severity, metric_name
+from agent.core.routing import severities
 
 Kind = Literal["added", "removed", "renamed", "changed"]
 
@@ -271,13 +272,9 @@ def _alerts(old: Plan, new: Plan, states: Iterable[KpiState]) -> Iterator[AlertC
 
 
 def _levels(plan: Plan) -> dict[tuple[str, Severity], Rule]:
-    return {(rule.name, severity): rule for rule in plan.rules.values() for severity in _of(rule)}
-
-
-def _of(rule: Rule) -> tuple[Severity, ...]:
-    if isinstance(rule, ThresholdRule):
-        return tuple(level.severity for level in rule.levels)
-    return (rule.severity,)
+    return {
+        (rule.name, severity): rule for rule in plan.rules.values() for severity in severities(rule)
+    }
 
 
 # --- in words ----------------------------------------------------------------------------------

@@ -8,101 +8,211 @@ end of its window: what a scrape would have seen from then on. Metrics have the 
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from operator import itemgetter
+from dataclasses import dataclass, field
 
-from agent.core.plan import Dimensions, Kpi, Plan, Target, metric_name
-from agent.core.results import TARGET_STATE_NUMBER, TargetStatus, WindowValue
-from agent.export.series import BANDS, Family, LabelCache, render
+from agent.core.plan import Dimensions, Kpi, Plan, Rule, metric_name
+from agent.core.results import (
+    ALERT_PHASE_NUMBER,
+    TARGET_STATE_NUMBER,
+    Closings,
+    TargetStatus,
+    Transition,
+    WindowValue,
+)
+from agent.core.routing import severities, watches_whole
+from agent.export.series import (
+    BANDS,
+    Family,
+    LabelCache,
+    labels_text,
+    render,
+)
+from agent.export.spool import Sample, Spool
 
-Sample = tuple[int, float | int]
-"""(time in ms, value)"""
+SeriesKey = tuple[str, Dimensions | None]
+"""A series; without dimensions, what is watched of the KPI as a whole."""
 
-Series = dict[str, list[Sample]]
-"""Samples by label text."""
+_ABOUT = {
+    "kpi_target_state": "Closed windows against the target: 0 no data, 1 met, 2 at risk, 3 missed.",
+    "kpi_target_attainment_ratio": "How far closed windows reach their target.",
+    "kpi_rule_state": "Where the alert of a rule stands: 0 inactive, 1 pending, 2 firing.",
+    "kpi_window_events": "Events in closed windows.",
+}
 
 
-def openmetrics_chunks(
-    plan: Plan, windows: Iterable[WindowValue], targets: Iterable[TargetStatus] = ()
-) -> Iterator[bytes]:
-    """The closed windows and target states of a replay as OpenMetrics text, ending in `# EOF`.
+@dataclass(slots=True)
+class _Held:
+    """What a scrape would see of a series, by sample series, and up to when that is written;
+    `states` are the sample series of its alerts."""
 
-    Open windows, windows without a finite value and KPIs that the plan doesn't have are left out.
-    Any order of the input will do; all of it is held in memory to be sorted.
+    upto_ms: int
+    samples: dict[int, float | int] = field(default_factory=dict)
+    states: list[int] | None = None
+
+
+class History:
+    """Takes what closes, batch by batch, and writes it out in the end.
+
+    `every_ms`: a value is repeated that often, at multiples of it, until the next window of its
+    series closes; None: each window is one sample. Use it as a context manager: what was taken in
+    lies on disk until the end.
     """
-    samples = _Samples(plan)
-    for window in windows:
-        samples.add_window(window)
-    for status in targets:
-        samples.add_status(status)
-    yield from render(samples.families(), openmetrics=True)
-    yield b"# EOF\n"
 
-
-class _Samples:
-    """Samples by metric and labels."""
-
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, every_ms: int | None = None) -> None:
         self._plan = plan
+        self._every_ms = every_ms
+        self._spool = Spool()
+        self._held: dict[SeriesKey, _Held] = {}
         cache = LabelCache()
         # Nothing is ever forgotten here, so any number of series in use will do.
         self._labels: dict[str, Callable[[Dimensions], str]] = {
             kpi.name: cache.of(kpi, 2**62) for kpi in plan.kpis.values()
         }
-        self._found: dict[str, Series] = defaultdict(lambda: defaultdict(list))
 
-    def add_window(self, window: WindowValue) -> None:
-        """Value and events of one closed window."""
+    def take(self, closings: Closings) -> None:
+        """Take in what closed next, each series in the order of time. KPIs and rules that the plan
+        doesn't have, and values that are not finite, are left out."""
+        steps: list[tuple[int, int, Transition | TargetStatus | WindowValue]] = []
+        steps += ((step.at_ms, 0, step) for step in closings.transitions)
+        steps += ((window.end_ms, 1, window) for window in closings.windows)
+        steps += ((status.window.end_ms, 2, status) for status in closings.targets)
+        for _, _, found in sorted(steps, key=lambda item: item[:2]):
+            if isinstance(found, Transition):
+                self._take_step(found)
+            elif isinstance(found, WindowValue):
+                self._take_window(found)
+            else:
+                self._take_status(found)
+
+    def chunks(self) -> Iterator[bytes]:
+        """All of it as OpenMetrics text, ending in `# EOF`."""
+        yield from render(self._families(), openmetrics=True)
+        yield b"# EOF\n"
+
+    def __enter__(self) -> History:
+        self._spool.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._spool.__exit__(*error)
+
+    # --- samples -------------------------------------------------------------------------------
+
+    def _take_window(self, window: WindowValue) -> None:
+        """Value and events of a closed window, and where its alerts stand."""
         kpi = self._plan.kpis.get(window.kpi)
         if kpi is None or window.open:
             return
-        labels = self._labels[kpi.name](window.dimensions)
-        self._add(kpi.metric, labels, window.end_ms, window.value)
-        self._add("kpi_window_events", _with_kpi(kpi, labels), window.end_ms, window.events)
+        dimensions, at_ms = window.dimensions, window.end_ms
+        key = (kpi.name, dimensions)
+        labels = self._labels[kpi.name](dimensions)
+        self._stand(kpi, dimensions, at_ms)
+        if kpi.by:
+            self._stand(kpi, None, at_ms)
+        self._put(key, kpi.metric, labels, at_ms, window.value)
+        self._put(key, "kpi_window_events", _with_kpi(kpi, labels), at_ms, window.events)
 
-    def add_status(self, status: TargetStatus) -> None:
-        """State, attainment and bounds of one closed window."""
+    def _stand(self, kpi: Kpi, dimensions: Dimensions | None, at_ms: int) -> None:
+        """Where the alerts of a series stand when a window closes; the window before counts no
+        more. `dimensions` None: those that watch the KPI as a whole, once for all its series."""
+        key = (kpi.name, dimensions)
+        before = self._held.get(key)
+        if dimensions is None and before is not None and before.upto_ms >= at_ms - 1:
+            return
+        self._carry(key, at_ms)
+        held = self._held[key]
+        if held.states is None:
+            held.states = [
+                self._state_series(rule, severity, kpi, dimensions)
+                for rule in self._plan.rules_of(kpi.name)
+                if _is_of_whole(kpi, rule) == (dimensions is None)
+                for severity in severities(rule)
+            ]
+        held.samples = {series: held.samples.get(series, 0) for series in held.states}
+        for series, value in held.samples.items():
+            self._spool.add(series, at_ms, value)
+
+    def _take_status(self, status: TargetStatus) -> None:
+        """State, attainment and bounds of a closed window."""
         window = status.window
         kpi = self._plan.kpis.get(window.kpi)
         if kpi is None or window.open:
             return
+        key, at_ms = (kpi.name, window.dimensions), window.end_ms
         labels = self._labels[kpi.name](window.dimensions)
-        shared, at_ms = _with_kpi(kpi, labels), window.end_ms
-        self._add("kpi_target_state", shared, at_ms, TARGET_STATE_NUMBER[status.state])
-        self._add("kpi_target_attainment_ratio", shared, at_ms, status.attainment)
-        self._add_bounds(kpi, labels, at_ms, status.target)
-
-    def _add_bounds(self, kpi: Kpi, labels: str, at_ms: int, target: Target) -> None:
-        name = metric_name(kpi.name, kpi.unit, "target")
-        comma = "," if labels else ""
+        shared = _with_kpi(kpi, labels)
+        self._put(key, "kpi_target_state", shared, at_ms, TARGET_STATE_NUMBER[status.state])
+        self._put(key, "kpi_target_attainment_ratio", shared, at_ms, status.attainment)
+        name, comma = metric_name(kpi.name, kpi.unit, "target"), "," if labels else ""
         for band in BANDS:
-            self._add(name, f'{labels}{comma}band="{band}"', at_ms, getattr(target, band))
+            bound = getattr(status.target, band)
+            self._put(key, name, f'{labels}{comma}band="{band}"', at_ms, bound)
 
-    def _add(self, name: str, labels: str, at_ms: int, value: float | None) -> None:
+    def _take_step(self, step: Transition) -> None:
+        """Where an alert stands from now on."""
+        kpi, rule = self._plan.kpis.get(step.kpi), self._plan.rules.get(step.rule)
+        if kpi is None or rule is None or step.severity not in severities(rule):
+            return
+        key = kpi.name, None if _is_of_whole(kpi, rule) else step.dimensions
+        self._carry(key, step.at_ms)
+        series = self._state_series(rule, step.severity, kpi, key[1])
+        self._keep(key, series, step.at_ms, ALERT_PHASE_NUMBER[step.state])
+
+    def _state_series(
+        self, rule: Rule, severity: str, kpi: Kpi, dimensions: Dimensions | None
+    ) -> int:
+        named = labels_text([("rule", rule.name), ("severity", severity), ("kpi", kpi.name)])
+        labels = self._labels[kpi.name](dimensions) if dimensions else ""
+        return self._spool.series("kpi_rule_state", f"{named},{labels}" if labels else named)
+
+    def _put(self, key: SeriesKey, name: str, labels: str, at_ms: int, value: float | None) -> None:
         if value is not None and math.isfinite(value):
-            self._found[name][labels].append((at_ms, value))
+            self._keep(key, self._spool.series(name, labels), at_ms, value)
 
-    def families(self) -> Iterator[Family]:
+    def _keep(self, key: SeriesKey, series: int, at_ms: int, value: float | int) -> None:
+        self._spool.add(series, at_ms, value)
+        self._held[key].samples[series] = value
+
+    def _carry(self, key: SeriesKey, at_ms: int) -> None:
+        """Repeat what a series shows until an instant."""
+        held = self._held.setdefault(key, _Held(at_ms - 1))
+        if self._every_ms is not None:
+            first = held.upto_ms - held.upto_ms % self._every_ms + self._every_ms
+            for at in range(first, at_ms, self._every_ms):
+                for series, value in held.samples.items():
+                    self._spool.add(series, at, value)
+        held.upto_ms = at_ms - 1
+
+    # --- text ----------------------------------------------------------------------------------
+
+    def _families(self) -> Iterator[Family]:
         """All metrics, by name."""
         units = {"kpi_target_attainment_ratio": "ratio"}
+        abouts = dict(_ABOUT)
         for kpi in self._plan.kpis.values():
+            target = metric_name(kpi.name, kpi.unit, "target")
+            abouts[kpi.metric] = f"{kpi.title}: closed windows."
+            abouts[target] = f"{kpi.title}: the bounds that hold, by band."
             if kpi.unit:
-                units[kpi.metric] = units[metric_name(kpi.name, kpi.unit, "target")] = kpi.unit
-        abouts = {kpi.metric: f"{kpi.title}: closed windows." for kpi in self._plan.kpis.values()}
-        for name in sorted(self._found):
-            about = abouts.get(name, "Of closed windows.")
-            yield Family(name, about, _lines(name, self._found[name]), units.get(name))
+                units[kpi.metric] = units[target] = kpi.unit
+        for name, series in self._spool.read():
+            yield Family(name, abouts[name], _lines(name, series), units.get(name))
+
+
+def _is_of_whole(kpi: Kpi, rule: Rule) -> bool:
+    """Whether a rule's alerts are beside those of the KPI's series."""
+    return watches_whole(rule) and bool(kpi.by)
 
 
 def _with_kpi(kpi: Kpi, labels: str) -> str:
     return f'kpi="{kpi.name}"{"," if labels else ""}{labels}'
 
 
-def _lines(name: str, series: Series) -> Iterator[str]:
-    for labels in sorted(series):
+def _lines(name: str, series: Iterable[tuple[str, Iterable[Sample]]]) -> Iterator[str]:
+    for labels, samples in series:
         start = f"{name}{{{labels}}}" if labels else name
-        for at_ms, value in sorted(series[labels], key=itemgetter(0)):
+        for at_ms, value in samples:
             yield f"{start} {value!r} {_seconds(at_ms)}\n"
 
 

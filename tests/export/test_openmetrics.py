@@ -10,10 +10,19 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from agent.core.plan import Target
-from agent.core.results import TargetState, TargetStatus, WindowValue
-from agent.export.openmetrics import openmetrics_chunks
+from agent.core.results import (
+    AlertPhase,
+    Closings,
+    TargetState,
+    TargetStatus,
+    Transition,
+    WindowValue,
+)
+from agent.core.routing import severities, watches_whole
+from agent.export.openmetrics import History
 from tests.export.invented import COMPANY, MINUTE_MS, NOW_MS
 
+SLOW_IN_EMEA = 'kpi_rule_state{rule="slow_support",severity="%s",kpi="response_time",region="emea"}'
 START_MS = NOW_MS // 3_600_000 * 3_600_000
 
 
@@ -24,8 +33,30 @@ def _window(region: str, minute: int, value: float | None, *, open_: bool = Fals
     )
 
 
-def _text(windows: list[WindowValue], targets: list[TargetStatus] | None = None) -> str:
-    return b"".join(openmetrics_chunks(COMPANY, windows, targets or [])).decode()
+def _text(
+    windows: list[WindowValue],
+    targets: list[TargetStatus] | None = None,
+    steps: list[Transition] | None = None,
+    every_ms: int | None = None,
+) -> str:
+    with History(COMPANY, every_ms) as history:
+        history.take(Closings(tuple(windows), tuple(targets or ()), tuple(steps or ())))
+        return b"".join(history.chunks()).decode()
+
+
+def _step(rule: str, minute: int, to: AlertPhase, region: str | None = None) -> Transition:
+    kpi = COMPANY.rules[rule].kpi
+    at_ms = START_MS + minute * MINUTE_MS
+    return Transition(
+        rule, severities(COMPANY.rules[rule])[0], kpi, (region,) if region else (), at_ms, at_ms,
+        to, AlertPhase.INACTIVE, 1.0, "", at_ms, at_ms, "when",
+    )  # fmt: skip
+
+
+def _samples(text: str, start: str) -> list[tuple[str, int]]:
+    """Value and minute of the samples whose line starts so."""
+    found = [line[len(start) :].split() for line in text.splitlines() if line.startswith(start)]
+    return [(value, (int(at) - START_MS // 1000) // 60) for value, at in found]
 
 
 def test_a_closed_window_is_a_sample_at_its_end() -> None:
@@ -35,17 +66,16 @@ def test_a_closed_window_is_a_sample_at_its_end() -> None:
         "# TYPE kpi_feedback_score_stars gauge\n"
         "# UNIT kpi_feedback_score_stars stars\n"
         "kpi_feedback_score_stars 4.5 1.500\n"
-        "# HELP kpi_window_events Of closed windows.\n"
+        "# HELP kpi_window_events Events in closed windows.\n"
         "# TYPE kpi_window_events gauge\n"
         'kpi_window_events{kpi="feedback_score"} 3 1.500\n'
         "# EOF\n"
     )
 
 
-def test_any_order_of_windows_gives_series_in_the_order_of_time() -> None:
+def test_series_are_in_one_piece_and_in_the_order_of_time() -> None:
     windows = [_window(r, m, m / 2) for r in ("emea", "apac") for m in range(30)]
     shuffled = random.Random(7).sample(windows, len(windows))
-    assert _text(shuffled) == _text(windows)
     families = {f.name: f for f in text_string_to_metric_families(_text(shuffled))}
     seen = [
         (s.labels["region"], float(s.timestamp))
@@ -71,6 +101,68 @@ def test_a_target_status_gives_state_attainment_and_bounds() -> None:
     assert f'kpi_target_state{{kpi="response_time",region="emea"}} 3 {at}\n' in text
     assert f'kpi_target_attainment_ratio{{kpi="response_time",region="emea"}} 0.8 {at}\n' in text
     assert f'kpi_response_time_target_seconds{{region="emea",band="at_most"}} 240 {at}\n' in text
+
+
+def test_an_alert_has_its_state_at_the_end_of_every_window_and_where_it_steps() -> None:
+    windows = [_window("emea", m, 300.0) for m in range(1, 6)]
+    steps = [
+        _step("slow_support", 2, AlertPhase.PENDING, "emea"),
+        _step("slow_support", 4, AlertPhase.FIRING, "emea"),
+        _step("slow_support", 5, AlertPhase.RESOLVED, "emea"),
+    ]
+    text = _text(windows, steps=steps)
+    assert _samples(text, SLOW_IN_EMEA % "warning") == [
+        ("0", 1), ("1", 2), ("1", 3), ("2", 4), ("0", 5),
+    ]  # fmt: skip
+    assert _samples(text, SLOW_IN_EMEA % "critical") == [("0", m) for m in range(1, 6)]
+
+
+def test_an_alert_of_a_kpi_as_a_whole_has_no_region() -> None:
+    assert watches_whole(COMPANY.rules["quiet_support"])
+    windows = [_window(r, m, 3.0) for m in (1, 2, 3) for r in ("emea", "apac")]
+    text = _text(windows, steps=[_step("quiet_support", 2, AlertPhase.FIRING)])
+    found = [line for line in text.splitlines() if "quiet_support" in line]
+    assert len(found) == 3
+    start = found[0].partition("}")[0] + "}"
+    assert "region" not in start
+    assert _samples(text, start) == [("0", 1), ("2", 2), ("2", 3)]
+
+
+def test_steps_between_windows_are_samples_of_their_own() -> None:
+    first, last = _window("emea", 5, 3.0), _window("emea", 10, 3.0)
+    steps = [_step("slow_support", 7, AlertPhase.FIRING, "emea")]
+    text = _text([first, last], steps=steps)
+    start = (
+        'kpi_rule_state{rule="slow_support",severity="warning",kpi="response_time",region="emea"}'
+    )
+    assert _samples(text, start) == [("0", 5), ("2", 7), ("2", 10)]
+
+
+def test_values_are_repeated_until_the_next_window_where_that_is_asked_for() -> None:
+    windows = [_window("emea", 1, 3.0), _window("emea", 6, None), _window("emea", 11, 4.0)]
+    steps = [_step("slow_support", 4, AlertPhase.FIRING, "emea")]
+    text = _text(windows, steps=steps, every_ms=2 * MINUTE_MS)
+    value = _samples(text, 'kpi_response_time_seconds{region="emea"}')
+    # At every other minute; the window that ends at 6 has no value, so nothing is repeated of it.
+    assert value == [("3.0", 1), ("3.0", 2), ("3.0", 4), ("4.0", 11)]
+    start = (
+        'kpi_rule_state{rule="slow_support",severity="warning",kpi="response_time",region="emea"}'
+    )
+    assert _samples(text, start) == [
+        ("0", 1), ("0", 2), ("2", 4), ("2", 6), ("2", 8), ("2", 10), ("2", 11),
+    ]  # fmt: skip
+
+
+def test_what_is_taken_in_parts_is_what_is_taken_at_once() -> None:
+    windows = [_window(r, m, m / 2) for m in range(1, 30) for r in ("emea", "apac")]
+    steps = [_step("slow_support", m, AlertPhase.FIRING, "emea") for m in (3, 17)]
+    with History(COMPANY) as history:
+        for at in range(1, 30):
+            end_ms = START_MS + at * MINUTE_MS
+            part = tuple(w for w in windows if w.end_ms == end_ms)
+            history.take(Closings(part, (), tuple(s for s in steps if s.at_ms == end_ms)))
+        parts = b"".join(history.chunks()).decode()
+    assert parts == _text(windows, steps=steps)
 
 
 @pytest.mark.needs_prometheus

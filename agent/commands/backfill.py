@@ -1,0 +1,85 @@
+"""`kpi-agent backfill`: history for Prometheus, so that boards have it on the first day."""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Iterable
+from pathlib import Path
+
+from agent.commands.common import clock_ms, instant, known, reading, span
+from agent.errors import EnvironmentFault
+
+ABOUT = "write files of events as history that promtool makes Prometheus blocks of"
+
+
+def arguments(parser: ArgumentParser) -> None:
+    """The command's options."""
+    parser.add_argument("files", nargs="+", metavar="[TOPIC=]FILE", help="NDJSON, plain or gzipped")
+    parser.add_argument("--rules", default="rules", metavar="DIR")
+    parser.add_argument(
+        "--output", type=Path, metavar="FILE", help="OpenMetrics text; default: standard output"
+    )
+    parser.add_argument("--kpi", action="append", default=[], metavar="NAME", help="only this KPI")
+    parser.add_argument("--since", type=instant, metavar="TIME", help="ISO 8601, UTC if naive")
+    parser.add_argument("--until", type=instant, metavar="TIME", help="ISO 8601, UTC if naive")
+    parser.add_argument(
+        "--every",
+        type=_step,
+        metavar="SPAN",
+        help="repeat each value that often until the next window closes, as scrapes would; "
+        "default: one sample a window",
+    )
+    parser.add_argument(
+        "--now",
+        type=instant,
+        metavar="TIME",
+        help="what counts as now for events from the future (default: the clock)",
+    )
+
+
+def run(options: Namespace) -> int:
+    """`kpi-agent backfill`."""
+    from agent.core.results import Closings
+    from agent.export.openmetrics import History
+    from agent.replay import Replayed, sources, stream
+    from agent.report import Selection, chosen, outcomes_text
+    from agent.spec.load import load
+
+    plan = load(options.rules)
+    known(options.kpi, tuple(plan.kpis), "KPI")
+    files = sources(plan, options.files)
+    selection = Selection(options.since, options.until, frozenset(options.kpi))
+    read = Replayed(Closings(), [])
+    with History(plan, options.every) as history:
+        with reading("backfill", files) as progress:
+            now = clock_ms(options.now)
+            for closings in stream(plan, files, now, read, progress, options.until):
+                history.take(chosen(closings, selection))
+        _write(history.chunks(), options.output)
+    sys.stderr.write(outcomes_text(read) + "\n")
+    return 0
+
+
+def _write(chunks: Iterable[bytes], path: Path | None) -> None:
+    """Write a file whole or not at all; without a path, to standard output."""
+    if path is None:
+        for chunk in chunks:
+            sys.stdout.write(chunk.decode())
+        return
+    part = path.with_name(f"{path.name}.partial")
+    try:
+        with part.open("wb") as out:
+            out.writelines(chunks)
+        part.replace(path)
+    except OSError as error:
+        raise EnvironmentFault(f"{path}: can't be written: {error.strerror}") from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _step(text: str) -> int:
+    every_ms = span(text)
+    if every_ms < 1000:
+        raise ArgumentTypeError(f"{text!r} is too short: nobody scrapes more often than 1s")
+    return every_ms
