@@ -36,6 +36,7 @@ from agent.errors import EnvironmentFault, KpiAgentError, RulesError
 from agent.export.delivery import Delivery
 from agent.export.state import AgentState
 from agent.export.web import serving
+from agent.kafka.alert_log import AlertLog
 from agent.kafka.app import MergeStage
 from agent.kafka.client import new_producer, wait_for_broker
 from agent.kafka.ingest import Ingest
@@ -83,6 +84,8 @@ class Service:
         self.state.ready = dict.fromkeys(COMPONENTS, "starting")
         self.state.reload = self.reload
         self._view = CompanyView(settings, self._names.board, plan)
+        self._alert_log = AlertLog(settings, self._names.alerts)
+        self.state.alert_log = self._alert_log.steps
         self._company = Company(self.state, self._view)
         self._news = News(self.state, self._company.told)
 
@@ -265,15 +268,20 @@ class Service:
             await _in_time("the merge's producer", producer.stop())
 
     async def _run_view(self) -> None:
-        """The reader of the board topic, until the life is over."""
-        viewing = asyncio.create_task(self._view.run(), name=BOARD)
+        """The readers of the board topic and of the alerts topic, until the life is over."""
+        reading = [
+            asyncio.create_task(self._view.run(), name=BOARD),
+            asyncio.create_task(self._alert_log.run(), name="alert-log"),
+        ]
         try:
-            await _first(self._life_over, viewing)
-            if viewing.done():
-                viewing.result()
+            await _first(self._life_over, *reading)
+            for task in reading:
+                if task.done():
+                    task.result()
         finally:
-            viewing.cancel()
-            await asyncio.wait([viewing], timeout=STOP_TIMEOUT_SECONDS)
+            for task in reading:
+                task.cancel()
+            await asyncio.wait(reading, timeout=STOP_TIMEOUT_SECONDS)
 
     async def _until_over(
         self,

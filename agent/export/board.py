@@ -15,6 +15,8 @@ epoch, and shown in the reader's own zone.
                    description, owner, team, escalation, runbook}], firing first, the gravest
                    first; few of those resolved a short while ago, and MOST_ALERTS in all
     alert_counts   {firing, pending}: how many there are
+    steps          [{key, at_ms, rule, severity, state, title, series, because}]: the last steps
+                   that alerts took, newest first
     objectives     [{name, title, description, owner, score (0 to 1, or null), text, state,
                    trend (up, down, flat, or null), trend_text,
                    objectives, kpis: [{name, title, weight, state}]}], each before its parts
@@ -44,14 +46,14 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from heapq import nsmallest
-from itertools import chain
+from itertools import chain, islice
 from typing import Any
 
 from agent.core.objectives import Score, in_tree_order
 from agent.core.plan import Kpi, Plan, Target
 from agent.core.results import AlertPhase, SeriesView, TargetState
 from agent.core.targets import common_target
-from agent.export.board_alerts import alerts_json, from_phases
+from agent.export.board_alerts import MOST_STEPS, alerts_json, from_phases, steps_json
 from agent.export.series import BANDS, group
 from agent.export.state import AgentState
 from agent.export.words import (
@@ -128,6 +130,7 @@ class _Read:
         self.plan = state.plan
         self.series = tuple(state.company())
         self.alerts = None if state.alerts is None else tuple(state.alerts())
+        self.steps = tuple(islice(state.alert_log(), MOST_STEPS))
         self.scores = dict(state.objective_scores())
         self.ready = dict(state.ready)
         self.watermark_ms = max(state.stats.watermark_ms.values(), default=None)
@@ -169,6 +172,7 @@ def _snapshot(read: _Read) -> Json:
             "firing": sum(a.phase == AlertPhase.FIRING for a in alerts),
             "pending": sum(a.phase == AlertPhase.PENDING for a in alerts),
         },
+        "steps": steps_json(read.plan, read.steps),
         "objectives": _objectives(read.plan, read.scores, states),
         "kpis": cards,
         "kpi_order": list(read.plan.kpis),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from itertools import islice
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,6 +19,8 @@ Json = dict[str, Any]
 RESOLVED_SHOWN_MS = 3_600_000
 MOST_RESOLVED = 3
 MOST_ALERTS = 50
+MOST_STEPS = 30
+"""Steps of the history that a board shows; `/api/v1/alerts` has more."""
 _SEVERITY_RANK = {"page": 0, "critical": 1, "warning": 2, "info": 3}
 _PHASE_RANK = {AlertPhase.FIRING: 0, AlertPhase.PENDING: 1, AlertPhase.RESOLVED: 2}
 
@@ -37,16 +41,43 @@ def alerts_json(plan: Plan, alerts: Sequence[Alert], until_ms: int | None) -> li
     shown = [a for a in alerts if a.phase in (AlertPhase.FIRING, AlertPhase.PENDING)]
     over = [a for a in alerts if _is_just_over(plan, a, until_ms)]
     shown += sorted(over, key=lambda a: -(a.since_ms or 0))[:MOST_RESOLVED]
-    shown.sort(
+    return [_alert(plan, alert) for alert in in_order(shown)[:MOST_ALERTS]]
+
+
+def in_order(alerts: Iterable[Alert]) -> list[Alert]:
+    """Firing first, then the gravest, then the newest."""
+    return sorted(
+        alerts,
         key=lambda a: (
             _PHASE_RANK[a.phase],
             _SEVERITY_RANK[a.severity],
             -(a.since_ms or 0),
             a.rule,
             series_text(a.dimensions),
-        )
+        ),
     )
-    return [_alert(plan, alert) for alert in shown[:MOST_ALERTS]]
+
+
+def steps_json(plan: Plan, steps: Iterable[Mapping[str, Any]]) -> list[Json]:
+    """The last steps of alerts, in few words, newest first."""
+    return [_step(plan, step) for step in islice(steps, MOST_STEPS)]
+
+
+def _step(plan: Plan, step: Mapping[str, Any]) -> Json:
+    kpi = plan.kpis.get(step["kpi"])
+    dimensions = tuple(step["dimensions"].values())
+    at = datetime.fromisoformat(step["at"])
+    key = (step["rule"], step["severity"], step["kpi"], dimensions, step["episode"], step["state"])
+    return {
+        "key": "/".join(map(str, key)),
+        "at_ms": int(at.timestamp() * 1000),
+        "rule": step["rule"],
+        "severity": step["severity"],
+        "state": step["state"],
+        "title": kpi.title if kpi else step["kpi"],
+        "series": series_text(dimensions),
+        "because": step.get("because", ""),
+    }
 
 
 def _is_just_over(plan: Plan, alert: Alert, until_ms: int | None) -> bool:

@@ -11,6 +11,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from agent.core.objectives import Score
 from agent.core.plan import Dimensions, Plan, Severity
@@ -123,6 +124,10 @@ def _no_series() -> Sequence[SeriesView]:
     return ()
 
 
+def _no_steps() -> Sequence[Mapping[str, Any]]:
+    return ()
+
+
 async def _no_reload() -> tuple[bool, str]:
     return False, "this agent was started without a way to reload its rules"
 
@@ -146,6 +151,8 @@ class AgentState:
     objective_scores: Callable[[], Mapping[str, Score]] = _no_scores
     """How each objective stands."""
     alerts: Callable[[], Sequence[Alert]] | None = None
+    alert_log: Callable[[], Sequence[Mapping[str, Any]]] = _no_steps
+    """The last steps of all alerts, newest first, as the alerts topic tells them."""
     stats: Stats = field(default_factory=Stats)
     ready: dict[str, str | None] = field(default_factory=dict)
     reload: Callable[[], Awaitable[tuple[bool, str]]] = _no_reload

@@ -4,6 +4,7 @@
 |---|---|
 | `/` | the board |
 | `/api/v1/board`, `/api/v1/kpis/<name>`, `/api/v1/stream` | its data (`board.py` describes it) |
+| `/api/v1/alerts` | active alerts and the last steps (`alert_pages.py` describes it) |
 | `/metrics` | text 0.0.4 or OpenMetrics 1.0.0, gzip |
 | `/-/healthy` | 200 while the event loop runs |
 | `/-/ready` | 200, or 503 with what is waited for |
@@ -26,7 +27,9 @@ from pathlib import Path
 
 from aiohttp import web
 
+from agent.export.alert_pages import BadQuery, Query, alerts_answer
 from agent.export.board import Board, Json, change, ready_json
+from agent.export.board_alerts import from_phases
 from agent.export.prometheus import Exposition
 from agent.export.state import AgentState
 
@@ -60,6 +63,7 @@ class Pages:
 
     def __init__(self, state: AgentState, now_ms: Callable[[], int], tick_seconds: float) -> None:
         self._state = state
+        self._now_ms = now_ms
         self._board = Board(state, now_ms, min_age_seconds=tick_seconds * 0.9)
         self._tick_seconds = tick_seconds
         self._exposition = Exposition(state)
@@ -81,6 +85,7 @@ class Pages:
             web.put("/-/reload", self.reload),
             web.get("/api/v1/board", self.board),
             web.get("/api/v1/kpis/{name}", self.kpi),
+            web.get("/api/v1/alerts", self.alerts),
             web.get("/api/v1/stream", self.stream),
         ]
 
@@ -164,6 +169,16 @@ class Pages:
         if card is None:
             return web.json_response({"error": f"there is no KPI called {name}"}, status=404)
         return _json(card)
+
+    async def alerts(self, request: web.Request) -> web.Response:
+        """Active alerts, and the last steps that alerts took."""
+        state = self._state
+        try:
+            query = Query(request.query.items())
+        except BadQuery as error:
+            return web.json_response({"error": str(error)}, status=400)
+        alerts = from_phases(state.company()) if state.alerts is None else state.alerts()
+        return _json(alerts_answer(state.plan, alerts, state.alert_log(), query, self._now_ms()))
 
     async def stream(self, request: web.Request) -> web.StreamResponse:
         """Server-sent events: the board, then its changes."""

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
-from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
 from agent.core import encode
@@ -25,7 +24,7 @@ from agent.core.results import (
     Transition,
     WindowValue,
 )
-from agent.kafka.client import connection
+from agent.kafka.follow import RETRY_SECONDS, follow
 from agent.kafka.publish import Publisher, acknowledged
 from agent.settings import Settings
 
@@ -33,8 +32,6 @@ log = logging.getLogger(__name__)
 
 TICK_SECONDS = 1.0
 MOST_ROWS_A_TICK = 2_000
-POLL_MS = 500
-RETRY_SECONDS = 2.0
 KEEP_RESOLVED_MS = 3_600_000
 """For how long after its end an alert stays on the board, by event time."""
 
@@ -165,44 +162,11 @@ class CompanyView:
 
     async def run(self) -> None:
         """Read the topic from its beginning, for ever, whatever happens to the brokers."""
-        while True:
-            try:
-                await self._read()
-            except KafkaError as error:
-                log.debug("the board topic is read anew: %r", error)
-                await asyncio.sleep(RETRY_SECONDS)
 
-    async def _read(self) -> None:
-        # Without a group, a consumer reads all partitions.
-        consumer = AIOKafkaConsumer(
-            self._topic,
-            **connection(self._settings),
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-        )
-        try:
-            await consumer.start()
-            while True:
-                fetched = await consumer.getmany(timeout_ms=POLL_MS, max_records=5_000)
-                for records in fetched.values():
-                    for record in records:
-                        if record.key is not None:
-                            self.take(record.key, record.value)
-                    await asyncio.sleep(0)
-                if not self.complete:
-                    self.complete = not fetched and await self._at_end(consumer)
-        finally:
-            await consumer.stop()
+        def complete() -> None:
+            self.complete = True
 
-    async def _at_end(self, consumer: AIOKafkaConsumer) -> bool:
-        assigned = list(consumer.assignment())
-        if not assigned:
-            return False
-        ends = await consumer.end_offsets(assigned)
-        for tp, end in ends.items():
-            if await consumer.position(tp) < end:
-                return False
-        return True
+        await follow(self._settings, self._topic, self.take, complete)
 
     def _is_declared(self, view: SeriesView) -> bool:
         kpi = self.plan.kpis.get(view.kpi)

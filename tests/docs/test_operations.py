@@ -12,9 +12,10 @@ import pytest
 
 from agent.core import encode
 from agent.core.plan import Plan
-from agent.core.results import Outcome, Reason
+from agent.core.results import AlertPhase, Outcome, Reason
+from agent.export.alert_pages import Query, alerts_answer
 from agent.export.prometheus import AgentCollector
-from agent.export.state import AgentState
+from agent.export.state import AgentState, Alert
 from agent.kafka.publish import origin_headers, target_key
 from agent.kafka.topics import DAY_MS, TopicNames
 from agent.replay import Replayed, replay, sources
@@ -95,7 +96,7 @@ def test_the_messages_are_those_of_the_tour(tour: tuple[Plan, Replayed]) -> None
     target = next(t for t in found.closings.targets if t.window == window)
     [firing] = [t for t in found.closings.transitions if t.state == "firing"]
     key = encode.window_key(kpi, window)
-    assert re.findall(r"^```json\n(.*?)\n```$", PAGE, re.MULTILINE) == [
+    assert re.findall(r"^```json\n(.*?)\n```$", section("Topics that it writes"), re.MULTILINE) == [
         text.decode()
         for text in (
             key,
@@ -110,6 +111,21 @@ def test_the_messages_are_those_of_the_tour(tour: tuple[Plan, Replayed]) -> None
 
 def instant(clock: str) -> int:
     return int(datetime.fromisoformat(f"2025-03-03T{clock}+00:00").timestamp() * 1000)
+
+
+def test_the_alerts_of_the_tour_are_given_as_json_as_the_page_says(
+    tour: tuple[Plan, Replayed],
+) -> None:
+    plan, found = tour
+    step = next(t for t in found.closings.transitions if t.state is AlertPhase.FIRING)
+    told = encode.transition_json(plan, plan.rules[step.rule], step)
+    alert = Alert(
+        step.rule, step.severity, step.kpi, step.dimensions, step.state, step.at_ms, step.value,
+        str(told["summary"]), str(told["description"]),
+    )  # fmt: skip
+    answer = alerts_answer(plan, [alert], [], Query([]), 1_741_001_400_000)
+    (example,) = re.findall(r"^```json\n(.*?)^```$", section("Alerts as JSON"), re.M | re.DOTALL)
+    assert json.loads(example) == answer
 
 
 def test_the_fields_of_the_messages_are_explained(tour: tuple[Plan, Replayed]) -> None:

@@ -20,6 +20,7 @@ from tests.export.invented import (
     company_state,
     view,
 )
+from tests.export.test_alert_pages import STEPS
 
 
 async def _board(state: AgentState) -> dict[str, Any]:
@@ -134,6 +135,21 @@ async def test_an_objective_stands_above_its_parts_and_says_where_it_is_heading(
         ("flat", "steady"),
         (None, ""),
     ]
+
+
+async def test_the_last_steps_of_alerts_are_told_in_few_words() -> None:
+    state = company_state()
+    state.alert_log = lambda: 20 * STEPS
+    steps = (await _board(state))["steps"]
+    assert len(steps) == 30
+    first = steps[0]
+    assert (first["state"], first["title"], first["series"]) == (
+        "resolved",
+        "Average response time to customer inquiries",
+        "emea",
+    )
+    assert first["at_ms"] == NOW_MS + 3 * invented.MINUTE_MS
+    assert first["because"].startswith("value > 600 holds")
 
 
 async def test_a_kpi_says_which_objectives_it_serves() -> None:

@@ -21,6 +21,7 @@ from agent.export import web
 from agent.export.state import AgentState
 from agent.export.web import serving
 from tests.export.invented import COMPANY, NOW_MS, company_state
+from tests.export.test_alert_pages import STEPS
 
 pytestmark = pytest.mark.needs_browser
 
@@ -84,6 +85,29 @@ def _text(browser: webdriver.Chrome, selector: str) -> str:
 def _width(browser: webdriver.Chrome, pixels: int) -> None:
     metrics = {"width": pixels, "height": 780, "deviceScaleFactor": 1, "mobile": pixels < 500}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+
+
+def test_the_last_steps_of_alerts_open_below_them(browser: webdriver.Chrome) -> None:
+    state = company_state()
+    state.alert_log = lambda: STEPS
+    with _served(state) as address:
+        browser.get(address)
+        _until(browser, "#history summary", "What alerts did last")
+        browser.find_element(By.CSS_SELECTOR, "#history summary").click()
+        newest, second, oldest = browser.find_elements(By.CSS_SELECTOR, "#steps li")
+        assert "emea: slow_support (critical) ended" in newest.text
+        assert "value > 600" in newest.text
+        assert "apac: slow_support (critical) fired" in second.text
+        assert oldest.get_attribute("data-phase") == "firing"
+
+
+def test_an_objective_shows_its_parts_and_its_trend(browser: webdriver.Chrome) -> None:
+    with _served(company_state()) as address:
+        browser.get(address)
+        _until(browser, "#objective-year_plan", "This year's plan")
+        assert "down 2 points" in _text(browser, "#objective-year_plan .trend")
+        part = browser.find_element(By.CSS_SELECTOR, "#objective-year_plan .of a")
+        assert part.get_attribute("href").endswith("#objective-customer_satisfaction")
 
 
 def test_a_person_sees_values_alerts_and_objectives(browser: webdriver.Chrome) -> None:

@@ -1,7 +1,7 @@
 // The board: takes snapshots and changes from the agent, and patches the page.
 
 import { setData, setHidden, setText, el, patchList } from "./dom.js";
-import { makeAlert, makeObjective, patchAlert, patchObjective } from "./cards.js";
+import { makeAlert, makeObjective, makeStep, patchAlert, patchObjective, patchStep } from "./cards.js";
 import { makeKpi, patchKpi } from "./kpi.js";
 import { ageText, clockText } from "./times.js";
 import { follow } from "./stream.js";
@@ -66,6 +66,8 @@ function drawAlerts() {
   const hidden = firing + pending - board.alerts.filter((a) => a.phase !== "resolved").length;
   if (hidden > 0) items.push({ key: "rest", rest: hidden });
   patchList($("alerts"), items, (a) => a.key, makeAlert, (node, alert) => patchAlert(node, alert, board.data_until_ms ?? now(), board));
+  setHidden($("history"), board.steps.length === 0);
+  patchList($("steps"), board.steps, (s) => s.key, makeStep, (node, step) => patchStep(node, step, board.data_until_ms ?? now()));
 }
 
 function drawChips(known) {

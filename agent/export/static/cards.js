@@ -2,7 +2,7 @@
 
 import { el, parts, setData, setHidden, setIcon, setText } from "./dom.js";
 import { makeRing, patchRing } from "./spark.js";
-import { ageText, momentText } from "./times.js";
+import { ageText, clockText, momentText } from "./times.js";
 
 const PHASES = { firing: "firing", pending: "pending", resolved: "resolved" };
 const ARROWS = { up: "↗", down: "↘", flat: "→" };
@@ -48,6 +48,27 @@ export function patchAlert(node, alert, eventTimeMs, board) {
   setHidden(p.runbook, alert.runbook === null);
   if (alert.runbook !== null && p.runbook.getAttribute("href") !== alert.runbook) p.runbook.setAttribute("href", alert.runbook);
   p.runbook.setAttribute("aria-label", `Runbook of ${alert.rule}`);
+}
+
+const STEPS = { firing: "fired", pending: "is pending", resolved: "ended", inactive: "came to nothing" };
+
+export function makeStep() {
+  return el("li", {},
+    el("span", { "data-part": "icon", class: "badge" }),
+    el("time", { "data-part": "at" }),
+    el("span", { "data-part": "text", class: "text" }),
+    el("span", { "data-part": "because", class: "because" }));
+}
+
+export function patchStep(node, step, nowMs) {
+  const p = parts(node);
+  setData(node, "phase", step.state);
+  setData(node, "severity", step.severity);
+  setIcon(p.icon, step.state === "resolved" ? "resolved" : step.state === "inactive" ? "none" : step.severity);
+  setText(p.at, clockText(step.at_ms, nowMs));
+  p.at.dateTime = new Date(step.at_ms).toISOString();
+  setText(p.text, `${[step.title, step.series].filter(Boolean).join(" · ")}: ${step.rule} (${step.severity}) ${STEPS[step.state]}`);
+  setText(p.because, step.because);
 }
 
 export function makeObjective(objective) {

@@ -1,0 +1,88 @@
+"""The last steps of alerts: kept by event time, each once, there again after a restart."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from confluent_kafka import Producer
+
+from agent.core.encode import iso
+from agent.kafka import alert_log
+from agent.kafka.alert_log import AlertLog
+from agent.kafka.embedded import PARTITIONS, EmbeddedBroker
+from agent.settings import load_settings
+
+
+def step(number: int, state: str = "firing", **more: Any) -> tuple[bytes, bytes]:
+    """Key and value of a message of the alerts topic; `number` is its second of event time."""
+    named = {
+        "rule": "low", "severity": "warning", "kpi": "revenue", "dimensions": {"region": "a"},
+        "episode": iso(number * 1000), "state": state,
+    }  # fmt: skip
+    body = {**named, "at": iso(number * 1000), "kind": "rule", **more}
+    return json.dumps(named).encode(), json.dumps(body).encode()
+
+
+def log_of(*messages: tuple[bytes, bytes | None]) -> AlertLog:
+    log = AlertLog(load_settings(), "kpi-alerts")
+    for key, value in messages:
+        log.take(key, value)
+    return log
+
+
+def test_the_newest_by_event_time_come_first_and_a_repeat_counts_once() -> None:
+    second = step(2, processed="2026-01-01T00:00:02Z")
+    again = step(2, processed="2026-01-01T00:00:09Z")
+    log = log_of(step(3), step(1), second, again)
+    assert [one["at"] for one in log.steps()] == [iso(3_000), iso(2_000), iso(1_000)]
+    assert log.changes == 4
+
+
+def test_milliseconds_that_are_left_out_are_zero() -> None:
+    log = log_of(step(1), step(1, "resolved", at="1970-01-01T00:00:01.500Z"))
+    assert [one["state"] for one in log.steps()] == ["resolved", "firing"]
+
+
+def test_only_the_newest_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(alert_log, "KEPT", 10)
+    log = log_of(*(step(number) for number in [*range(50, 100), *range(50)]))
+    assert [one["at"] for one in log.steps()] == [iso(n * 1000) for n in range(99, 89, -1)]
+
+
+@pytest.mark.parametrize("value", [None, b"", b"rubbish", b"[1]", b'{"at": 5}', b'{"rule": "x"}'])
+def test_what_is_no_step_is_passed_over(value: bytes | None) -> None:
+    assert log_of((b"key", value)).steps() == []
+
+
+async def test_a_worker_that_starts_has_what_was_told_before_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(alert_log, "KEPT", 5)
+    with EmbeddedBroker() as broker:
+        producer = Producer({"bootstrap.servers": broker.address})
+        for number in range(40):
+            key, value = step(number)
+            producer.produce("kpi-alerts", value, key, partition=number % PARTITIONS)
+        producer.flush()
+        log = AlertLog(load_settings(brokers=broker.address), "kpi-alerts")
+        reading = asyncio.create_task(log.run())
+        try:
+            await until(lambda: log.complete)
+            assert [one["at"] for one in log.steps()] == [iso(n * 1000) for n in range(39, 34, -1)]
+            assert log.changes == 5 * PARTITIONS
+            producer.produce("kpi-alerts", *reversed(step(50)))
+            producer.flush()
+            await until(lambda: log.steps()[0]["at"] == iso(50_000))
+        finally:
+            reading.cancel()
+            await asyncio.wait([reading])
+
+
+async def until(done: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not done():  # noqa: ASYNC110  what is waited for is another task's reading
+            await asyncio.sleep(0.05)
