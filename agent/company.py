@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 
-from agent.core.frame import kpi_partition, state_partition
+from agent.core.frame import place_of
 from agent.core.objectives import Score, earlier_attainment, standing
 from agent.core.results import Closings, SeriesView
 from agent.core.routing import watches_whole
@@ -85,13 +85,9 @@ class Company:
         """Whether the series' state partition is held here."""
         if self._merge is None or not self._merge.partitions:
             return False
-        name, dimensions = series
-        kpi = self._state.plan.kpis.get(name)
-        if kpi is None or (dimensions is not None and len(dimensions) != len(kpi.by)):
+        place = place_of(self._state.plan, *series, self._state_partitions)
+        if place is None:
             return self._state.leader  # nobody's: the leader clears it away
-        if dimensions is None:
-            return kpi_partition(name, self._state_partitions) in self._merge.partitions
-        place = state_partition(kpi, dimensions, self._state_partitions)
         return place in self._merge.partitions
 
     def scores(self) -> Mapping[str, Score]:

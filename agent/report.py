@@ -41,6 +41,7 @@ _STATE_MARKS = {
 _PHASE_MARKS = {
     AlertPhase.FIRING: "[red]firing[/]",
     AlertPhase.PENDING: "[yellow]pending[/]",
+    AlertPhase.SILENCED: "[dim]silenced[/]",
     AlertPhase.RESOLVED: "[green]resolved[/]",
     AlertPhase.INACTIVE: "[dim]inactive[/]",
 }
@@ -183,7 +184,7 @@ def _transitions_table(plan: Plan, replayed: Replayed) -> Table:
     for name in ("at", "rule", "severity", "series", "from", "to", "value", "bound"):
         table.add_column(name, justify="right" if name == "value" else "left")
     for t in replayed.closings.transitions:
-        kpi = plan.kpis.get(t.kpi)
+        kpi = plan.subject(t.kpi)
         table.add_row(
             iso(t.at_ms), t.rule, t.severity, series_text(kpi.by if kpi else (), t.dimensions),
             t.previous.value, _PHASE_MARKS[t.state], number(t.value), t.bound,

@@ -46,6 +46,12 @@ def _back(_kpi: Kpi | None, step: Transition) -> str:
     return f"events came again, after {duration(step.end_ms - step.start_ms)} without one"
 
 
+def _dependent(_kpi: Kpi | None, step: Transition) -> str:
+    if step.state is AlertPhase.SILENCED:
+        return f"{step.bound} fires, which this rule depends on"
+    return f"what it depends on is well again, and {step.bound} still holds"
+
+
 def _removed(_kpi: Kpi | None, _step: Transition) -> str:
     return "the rule is declared no more, or its series had no event for so long that it is gone"
 
@@ -55,12 +61,15 @@ _SENTENCES: dict[str, Callable[[Kpi | None, Transition], str]] = {
     "keep_firing_for": _kept,
     "no_data": _silent,
     "data": _back,
+    "depends_on": _dependent,
     "removed": _removed,
 }
 
 
 def _found(kpi: Kpi | None, step: Transition) -> str:
-    """The value and the window that it is of."""
+    """The value and the window that it is of; of a combination, which has none, since when."""
+    if kpi is not None and not kpi.name:
+        return f"since {_clock(step.start_ms)}"
     if step.value is None or not math.isfinite(step.value):
         value = "there is no value"
     else:

@@ -14,8 +14,8 @@ from functools import lru_cache
 import msgspec
 
 from agent.core.because import because
-from agent.core.plan import Dimensions, Kpi, Plan, Rule, Scalar, Target
-from agent.core.results import Outcome, Reason, TargetStatus, Transition, WindowValue
+from agent.core.plan import HOME, Dimensions, Kpi, Plan, Rule, Scalar, Target
+from agent.core.results import AlertPhase, Outcome, Reason, TargetStatus, Transition, WindowValue
 from agent.core.rules import duration
 from agent.core.templates import render
 
@@ -117,14 +117,14 @@ def transition_json(
     `rule` None: it is no longer declared. `processed_ms`: the wall clock when it was told; None
     where that means nothing, as in a replay, whose answer is the same at any time.
     """
-    kpi = plan.kpis.get(transition.kpi)
+    kpi = plan.subject(transition.kpi)
     variables = _variables(kpi, rule, transition)
     written = (rule.summary if rule else "") or DEFAULT_SUMMARY
     told: Json = {
         "kind": "rule",
         "rule": transition.rule,
         "severity": transition.severity,
-        "kpi": transition.kpi,
+        "kpi": _kpi_name(transition),
         "dimensions": dimensions_json(kpi, transition.dimensions),
         "start": iso(transition.start_ms),
         "end": iso(transition.end_ms),
@@ -176,17 +176,23 @@ def window_key(kpi: Kpi, window: WindowValue) -> bytes:
 
 def transition_key(plan: Plan, transition: Transition) -> bytes:
     """The message key of a transition. A consumer that drops repeated keys sees each one once."""
-    kpi = plan.kpis.get(transition.kpi)
-    return dumps(
-        {
-            "rule": transition.rule,
-            "severity": transition.severity,
-            "kpi": transition.kpi,
-            "dimensions": dimensions_json(kpi, transition.dimensions),
-            "episode": iso(transition.episode_ms),
-            "state": transition.state.value,
-        }
-    )
+    kpi = plan.subject(transition.kpi)
+    key: Json = {
+        "rule": transition.rule,
+        "severity": transition.severity,
+        "kpi": _kpi_name(transition),
+        "dimensions": dimensions_json(kpi, transition.dimensions),
+        "episode": iso(transition.episode_ms),
+        "state": transition.state.value,
+    }
+    if AlertPhase.SILENCED in (transition.state, transition.previous):
+        key["at"] = iso(transition.at_ms)  # an episode may be silenced several times
+    return dumps(key)
+
+
+def _kpi_name(transition: Transition) -> str | None:
+    """None: the alert is a combination rule's, and no single KPI's."""
+    return None if transition.kpi.startswith(HOME) else transition.kpi
 
 
 def _window(kpi: Kpi, window: WindowValue) -> Json:
@@ -226,7 +232,7 @@ def _variables(kpi: Kpi | None, rule: Rule | None, transition: Transition) -> Js
         "previous": transition.previous.value,
         "reason": transition.reason,
         "bound": transition.bound,
-        "kpi": transition.kpi,
+        "kpi": _kpi_name(transition) or "",
         "title": kpi.title if kpi else transition.kpi,
         "unit": (kpi.unit if kpi else None) or "",
         "value": _finite(transition.value),

@@ -9,13 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import groupby
-from typing import cast
 
 import polars as pl
 
 from agent.core import rules as core_rules
 from agent.core.aggregates import Aggregator
-from agent.core.alerts import AlertState
 from agent.core.archive import Archive
 from agent.core.features.past import INCIDENT, MAINTENANCE
 from agent.core.maintenance import upkeep_of
@@ -24,7 +22,6 @@ from agent.core.plan import (
     Dimensions,
     Kpi,
     Plan,
-    Severity,
     Target,
     TargetOverride,
     ThresholdRule,
@@ -213,15 +210,16 @@ class Judge:
         for name, severity, _ in alerts:
             series.absences.pop(name, None)
             series.alerts.get(name, {}).pop(severity, None)
-        return _ended(self.kpi.name, series, alerts)
+        return core_rules.ended(self.kpi.name, series.dimensions, series.closed_ms, alerts)
 
     def farewell(self, series: Series) -> list[Transition]:
         """End every alert of a series that is forgotten."""
         if self.archive is not None:
             self.archive.forget(series)
-        return _ended(
+        return core_rules.ended(
             self.kpi.name,
-            series,
+            series.dimensions,
+            series.closed_ms,
             [(n, s, a) for n, states in series.alerts.items() for s, a in states.items()]
             + [
                 (rule.name, rule.severity, series.absences[rule.name].alert)
@@ -244,6 +242,10 @@ class Judge:
             known = series.absences.get(silence.name)
             phase = known.alert.phase if known else AlertPhase.INACTIVE
             found[silence.name, silence.severity] = phase
+        for name, severity in found:
+            if self._names[name].depends_on:
+                shown = series.shown.get(name, {}).get(severity)
+                found[name, severity] = shown.state if shown else AlertPhase.INACTIVE
         return found
 
     def _status(self, series: Series, window: WindowValue) -> TargetStatus | None:
@@ -255,19 +257,6 @@ class Judge:
         previous = series.status.state if series.status else None
         series.status = TargetStatus(window, TargetState(state), previous, attainment, target)
         return series.status
-
-
-def _ended(
-    kpi: str, series: Series, alerts: Iterable[tuple[str, str, AlertState]]
-) -> list[Transition]:
-    """The transitions that end alerts whose rule or series is no more."""
-    ended = [
-        core_rules.removed(
-            name, cast(Severity, severity), kpi, series.dimensions or (), state, series.closed_ms
-        )
-        for name, severity, state in alerts
-    ]
-    return [transition for transition in ended if transition is not None]
 
 
 def _fires(series: Series, rules: Thresholds) -> bool:

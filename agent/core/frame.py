@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from agent.core.plan import Dimensions, Kpi, Scalar
+from agent.core.plan import Dimensions, Kpi, Plan, Scalar, is_whole
 
 MAX_FRAME_BYTES = 900_000
 """Below Kafka's default `message.max.bytes` of 1,048,588, with room for headers."""
@@ -112,10 +112,45 @@ def state_partition(kpi: Kpi, dimensions: Dimensions, partitions: int) -> int:
     """The state partition of a series: by the dimensions of its KPI's placement only, so that all
     KPIs of one series, the KPIs over them and all that must see each other live in one place."""
     placed = kpi.by if kpi.placement is None else kpi.placement
-    named = sorted(pair for pair in zip(kpi.by, dimensions, strict=True) if pair[0] in placed)
+    return _partition(kpi.by, dimensions, placed, partitions)
+
+
+def _partition(
+    by: Sequence[str], dimensions: Dimensions, placed: Sequence[str], partitions: int
+) -> int:
+    named = sorted(pair for pair in zip(by, dimensions, strict=True) if pair[0] in placed)
     return zlib.crc32(_encoder.encode(named)) % partitions
 
 
-def kpi_partition(kpi: str, partitions: int) -> int:
-    """The state partition that watches a KPI as a whole."""
+def place_of(plan: Plan, home: str, dimensions: Dimensions | None, partitions: int) -> int | None:
+    """The state partition of a series of a KPI or a combination rule; None: it is not declared so.
+
+    `dimensions` None: what is watched of a KPI as a whole.
+    """
+    by = plan.by_of(home)
+    if by is None or (dimensions is not None and len(dimensions) != len(by)):
+        return None
+    if dimensions is None:
+        return watch_partition(plan, home, partitions)
+    kpi = plan.kpis.get(_nearest(plan, home))
+    placed = by if kpi is None or kpi.placement is None else kpi.placement
+    return _partition(by, dimensions, placed, partitions)
+
+
+def _nearest(plan: Plan, home: str) -> str:
+    """A KPI that the series of a combination rule live with."""
+    while home not in plan.kpis:
+        home = plan.combinations[home].heeds[0].home
+    return home
+
+
+def watch_partition(plan: Plan, kpi: str, partitions: int) -> int:
+    """The state partition that watches a KPI as a whole, and tells what it sees."""
+    if any(is_whole(rule) and rule.depends_on for rule in plan.rules_of(kpi)):
+        return gathering_partition(partitions)  # where what they depend on can be seen
     return zlib.crc32(kpi.encode()) % partitions
+
+
+def gathering_partition(partitions: int) -> int:
+    """The state partition of all series that are placed by no dimension."""
+    return zlib.crc32(_encoder.encode([])) % partitions

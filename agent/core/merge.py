@@ -11,25 +11,28 @@ may have come before the telling was done; consumers drop repeated keys.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 import msgspec
 
 from agent.core.archive import is_chunk, read_chunk
+from agent.core.combination import Combination
+from agent.core.coupled import Coupled, Place
 from agent.core.derived_state import DerivedState, KpiState, used
-from agent.core.frame import Frame, decode, kpi_partition
+from agent.core.frame import Frame, decode, gathering_partition, watch_partition
 from agent.core.kpi_state import BaseState, Step
-from agent.core.plan import Contract, Dimensions, Kpi, Plan
+from agent.core.plan import HOME, Contract, Dimensions, Kpi, Plan, heeds
 from agent.core.results import Closings, SeriesView, TargetStatus, Transition, WindowValue
-from agent.core.series import Series, born, read_row, row_bytes, row_key
+from agent.core.rules import ended
+from agent.core.series import Series, read_row, row_bytes, row_key
 from agent.core.views import Views, view_of
+from agent.core.watch import KpiWatch
 from agent.core.watermark import TopicSources
 
 FOREIGN_KEPT_MS = 3_600_000
 """How long rows that this rule set does not know are kept: longer than a rolling restart takes."""
 
-RowId = tuple[str, Dimensions | None]
 Told = tuple[list[WindowValue], list[TargetStatus], list[Transition]]
 Item = TypeVar("Item", WindowValue, TargetStatus, Transition)
 
@@ -48,26 +51,33 @@ class Merger:
         }
         self._views = Views(self.states)
         self._order = {name: i for i, name in enumerate(plan.kpis)}
-        self._watched = {
-            name: KpiWatch(state)
-            for name, state in self.states.items()
-            if isinstance(state, BaseState)
-            and state.judge.kpi_absences
-            and kpi_partition(name, state_partitions) == state_partition
-        }
+        heeded = {h.home for r in plan.rules.values() for h in heeds(r) if h.whole}
+        self._watched: dict[str, KpiWatch] = {}
+        for name, state in self.states.items():
+            if isinstance(state, BaseState) and state.judge.kpi_absences:
+                tells = watch_partition(plan, name, state_partitions) == state_partition
+                if tells or name in heeded:
+                    self._watched[name] = KpiWatch(state, tells)
+        self._coupled = Coupled(
+            plan,
+            gathering_partition(state_partitions) == state_partition,
+            self._all_series,
+            self._series,
+            lambda name: self.states[name].frontier_ms if name in self.states else None,
+        )
         self._position = -1
-        self._dirty: dict[RowId, Told] = {}
+        self._dirty: dict[Place, Told] = {}
         # Rows to delete. One that expired keeps its row for one round more: what its last step
         # told must be told again if a crash comes before the telling is done.
-        self._gone: set[RowId] = set()
+        self._gone: set[Place] = set()
         self._foreign: set[bytes] = set()  # rows that nobody here knows
         self._given_up: set[bytes] = set()  # those of them that are to be deleted
         self._began_ms: int | None = None
-        self._expired: set[RowId] = set()
+        self._expired: set[Place] = set()
         self._again = Closings()
         # What the rows told before a restart: part of their next telling too, because the one
         # that repeats it may be cut short as well.
-        self._carried: dict[RowId, Closings] = {}
+        self._carried: dict[Place, Closings] = {}
         self._repeated = False
 
     def _state(self, kpi: Kpi, kept: bool) -> KpiState:
@@ -96,26 +106,35 @@ class Merger:
                 series = read_row(data)
             except msgspec.DecodeError:
                 series = None
-            state = self.states.get(series.kpi) if series else None
-            if series is None or state is None or state.kpi.fingerprint != series.fingerprint:
+            home = self._home(series) if series else None
+            if series is None or home is None:
                 self._foreign.add(key)
+                told[2].extend(_last_of(series) if series else ())
                 continue
             self._carried[series.kpi, series.dimensions] = series.told
             told[0].extend(series.told.windows)
             told[1].extend(series.told.targets)
             told[2].extend(series.told.transitions)
-            ended = state.judge.drop_undeclared(series)
+            rules = home if isinstance(home, Combination) else home.judge
+            gone = [*rules.drop_undeclared(series), *self._coupled.unsilenced(series)]
             if series.dimensions is not None:
-                state.restore(series)
+                home.restore(series)
             elif series.kpi in self._watched:
                 self._watched[series.kpi].series = series
-            if ended:
-                self._mark((series.kpi, series.dimensions))[2].extend(ended)
-                told[2].extend(ended)
+            if gone:
+                self._mark((series.kpi, series.dimensions))[2].extend(gone)
+                told[2].extend(gone)
         for key, data in chunks:
             if not self._restore_chunk(data):
                 self._foreign.add(key)
         self._again = Closings(tuple(told[0]), tuple(told[1]), tuple(told[2]))
+
+    def _home(self, series: Series) -> KpiState | Combination | None:
+        """Whose row it is; None: not declared, or otherwise."""
+        state = self.states.get(series.kpi)
+        if state is not None:
+            return state if state.kpi.fingerprint == series.fingerprint else None
+        return self._coupled.combinations.get(series.kpi)
 
     def _restore_chunk(self, data: bytes) -> bool:
         """Take on windows that a series' row no longer has; False: nobody asks for them."""
@@ -144,11 +163,12 @@ class Merger:
         for state in self.states.values():
             if state.judge.archive is not None:
                 out += state.judge.archive.rows()
-        dirty = sorted(self._dirty.items(), key=lambda item: -self._order[item[0][0]])
+        dirty = sorted(self._dirty.items(), key=lambda item: -self._order.get(item[0][0], 0))
         for (kpi, dimensions), told in dirty:
             series = self._series(kpi, dimensions)
             if series is not None:
                 now = Closings(tuple(told[0]), tuple(told[1]), tuple(told[2]))
+                self._coupled.prune(series)
                 series.told = _joined(self._carried.get((kpi, dimensions), Closings()), now)
                 out.append((row_key(kpi, dimensions), row_bytes(series)))
         out += [(row_key(kpi, dimensions), None) for kpi, dimensions in self._gone]
@@ -157,6 +177,7 @@ class Merger:
         self._dirty, self._gone, self._expired = {}, self._expired, set()
         if self._repeated:
             self._carried = {}
+        self._coupled.written()
         return out
 
     def needed_position(self) -> int:
@@ -173,18 +194,29 @@ class Merger:
         if dimensions is None:
             watch = self._watched.get(kpi)
             return watch.series if watch else None
+        if kpi in self._coupled.combinations:
+            return self._coupled.combinations[kpi].series.get(dimensions)
         state = self.states[kpi]
         found = state.series.get(dimensions)
         if found is None and isinstance(state, BaseState):
             found = state.departed.get(dimensions)
         return found
 
-    def _mark(self, row: RowId) -> Told:
+    def _all_series(self, home: str, whole: bool) -> Sequence[Series]:
+        """The series of a KPI or a combination rule; or what is watched of it as a whole."""
+        if whole:
+            watch = self._watched.get(home)
+            return [watch.series] if watch and watch.series else []
+        if home in self._coupled.combinations:
+            return list(self._coupled.combinations[home].series.values())
+        return list(self.states[home].series.values()) if home in self.states else []
+
+    def _mark(self, row: Place) -> Told:
         self._gone.discard(row)
         if self._foreign:
             self._foreign.discard(row_key(*row))
         self._expired.discard(row)
-        if row[1] is not None:
+        if row[1] is not None and row[0] in self.states:
             self.states[row[0]].touched.add(row[1])
         return self._dirty.setdefault(row, ([], [], []))
 
@@ -272,7 +304,9 @@ class Merger:
 
     def _watch(self, kpi: str, frontier_ms: int) -> None:
         watch = self._watched[kpi]
-        found = watch.advance(frontier_ms)
+        found = self._coupled.route((kpi, None), watch.advance(frontier_ms))
+        if not watch.tells:
+            found = []
         if watch.changed:
             self._mark((kpi, None))[2].extend(found)
         self._again = _joined(self._again, Closings(transitions=tuple(found)))
@@ -284,25 +318,49 @@ class Merger:
         for name, step in steps:
             for dimensions in step.changed:
                 self._mark((name, dimensions))
-            for window, status, found in step.closed:
-                told = self._mark((name, window.dimensions))
+            for window, status, steps_ in step.closed:
+                place = name, window.dimensions
+                told = self._mark(place)
+                if status is not None:
+                    self._coupled.judged(place, status)
+                found = self._coupled.route(place, steps_)
                 told[0].append(window)
                 told[1].extend([status] if status else [])
                 told[2].extend(found)
                 closed.append((window, status))
                 transitions += found
             for transition in step.transitions:
-                if self._series(name, transition.dimensions) is not None:
-                    self._mark((name, transition.dimensions))[2].append(transition)
-                transitions.append(transition)
+                place = name, transition.dimensions
+                found = self._coupled.route(place, [transition])
+                if self._series(*place) is not None:
+                    self._mark(place)[2].extend(found)
+                transitions += found
             for dimensions in step.expired:
                 self._dirty.pop((name, dimensions), None)
                 self._expired.add((name, dimensions))
+        transitions += self._heard()
         watched, self._again = self._again.transitions, Closings()
         closed.sort(key=lambda pair: (pair[0].end_ms, self._order[pair[0].kpi]))
         transitions = sorted([*transitions, *watched], key=lambda t: t.at_ms)
         targets = tuple(status for _, status in closed if status is not None)
         return Closings(tuple(w for w, _ in closed), targets, tuple(transitions))
+
+    def _heard(self) -> list[Transition]:
+        """What the rules that look at others tell, and their rows marked for writing."""
+        heard = self._coupled.advance()
+        for place in heard.changed:
+            self._mark(place)
+        told = []
+        for place, transition in heard.told:
+            watch = self._watched.get(place[0]) if place[1] is None else None
+            news = [transition] if watch is None or watch.tells else []
+            if self._series(*place) is not None:
+                self._mark(place)[2].extend(news)
+            told += news
+        for place in heard.expired:
+            self._dirty.pop(place, None)
+            self._expired.add(place)
+        return told
 
     # --- looking at it ---------------------------------------------------------------------
 
@@ -310,8 +368,12 @@ class Merger:
         """Every series held here, with its open window as it stands; and, with `dimensions` None,
         the phases of what is watched of a KPI as a whole. A view that did not change is the same
         object as before."""
-        watched = [w for w in self._watched.values() if w.series is not None]
-        return self._views.read() + [view_of(w.state, w.series, None) for w in watched if w.series]
+        watched = [w for w in self._watched.values() if w.tells]
+        return [
+            *self._views.read(),
+            *(view_of(w.state, w.series, None) for w in watched if w.series),
+            *self._coupled.views(),
+        ]
 
     def open_windows(self) -> dict[str, list[WindowValue]]:
         """The windows not yet closed that hold rows, by KPI."""
@@ -325,44 +387,12 @@ class Merger:
         return out
 
 
-class KpiWatch:
-    """What is watched of a base KPI as a whole: whether any of its series has events."""
-
-    def __init__(self, state: BaseState) -> None:
-        self.state = state
-        self.series: Series | None = None
-        self.slices: dict[int, int] = {}
-        self.changed = False
-
-    def take(self, slices: Iterable[int], position: int) -> None:
-        """Note slices (starts, ms) that hold events, anywhere."""
-        for start in slices:
-            self.slices.setdefault(start, position)
-
-    def advance(self, frontier_ms: int) -> list[Transition]:
-        """Judge the silence up to the frontier, one event after the other."""
-        self.changed = False
-        judge, span = self.state.judge, self.state.kpi.slice_ms
-        out: list[Transition] = []
-        for start in sorted(s for s in self.slices if s + span <= frontier_ms):
-            del self.slices[start]
-            end = start + span
-            if self.series is None:
-                self.series = born(self.state.kpi.name, self.state.kpi.fingerprint, None, start)
-            if end > self.series.last_event_ms:
-                out += judge.silence(judge.kpi_absences, self.series, end, end, start)
-                self.series.last_event_ms = end
-                self.changed = True
-        if self.series is not None:
-            found = judge.silence(
-                judge.kpi_absences,
-                self.series,
-                self.series.last_event_ms,
-                frontier_ms - frontier_ms % span,
-            )
-            out += found
-            self.changed = self.changed or bool(found)
-        return out
+def _last_of(series: Series) -> list[Transition]:
+    """What ends the alerts of a combination rule that is declared no more."""
+    if not series.kpi.startswith(HOME):
+        return []
+    alerts = [(rule, s, a) for rule, states in series.alerts.items() for s, a in states.items()]
+    return ended(series.kpi, series.dimensions, series.judged_ms, alerts)
 
 
 def _joined(first: Closings, second: Closings) -> Closings:

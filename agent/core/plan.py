@@ -15,7 +15,7 @@ import polars as pl
 
 from agent.core.features.look import Feature
 from agent.core.schedules import Schedule
-from agent.core.windows import Window
+from agent.core.windows import FixedWindow, Window
 
 Scalar = str | int | bool | None
 """A dimension's value. Floats are refused as dimensions at `check`."""
@@ -243,6 +243,43 @@ class Escalation:
 
 
 @dataclass(frozen=True, slots=True)
+class Heeded:
+    """What a rule looks at beside its own KPI: the alerts of another rule, or with `rule` "" a KPI
+    whose target is missed.
+
+    `home`: the KPI that the alerts belong to, or the `home` of a combination rule. `severity` None:
+    any. `whole`: a rule that watches a KPI as a whole. A series there and one of the rule that
+    looks belong together where the dimensions at `theirs` equal those at `ours`.
+    """
+
+    name: str
+    home: str
+    rule: str
+    severity: Severity | None
+    whole: bool
+    theirs: tuple[int, ...]
+    ours: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """A condition over alerts: `is` names a place in `CombinationRule.heeds`."""
+
+    op: Literal["is", "not", "and", "or"]
+    parts: tuple[Term, ...] = ()
+    place: int = 0
+
+    def holds(self, firing: Sequence[bool]) -> bool:
+        """Whether it is true while these fire."""
+        if self.op == "is":
+            return firing[self.place]
+        if self.op == "not":
+            return not self.parts[0].holds(firing)
+        whole = all if self.op == "and" else any
+        return whole(part.holds(firing) for part in self.parts)
+
+
+@dataclass(frozen=True, slots=True)
 class ThresholdRule:
     """Fires when `when` has held for `for_ms` of event time.
 
@@ -271,6 +308,7 @@ class ThresholdRule:
     on_no_data: OnNoData = "keep"
     flapping: Flapping | None = None
     overrides: tuple[RuleOverride, ...] = ()
+    depends_on: tuple[Heeded, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,9 +336,63 @@ class AbsenceRule:
     team: str | None
     labels: Mapping[str, str] = field(default_factory=dict)
     escalation: Escalation | None = None
+    depends_on: tuple[Heeded, ...] = ()
 
 
-Rule = ThresholdRule | AbsenceRule
+@dataclass(frozen=True, slots=True)
+class CombinedLevel:
+    """One severity of a combination rule."""
+
+    severity: Severity
+    when: Term
+    when_sql: str
+
+
+@dataclass(frozen=True, slots=True)
+class CombinationRule:
+    """Fires when `when`, over the alerts of other rules, has held for `for_ms`.
+
+    Its series are by the dimensions that all these share. `when` is false while none of them fires.
+    `kpi` is its home: what stands where alerts name their KPI; it is the name of none.
+    """
+
+    name: str
+    heeds: tuple[Heeded, ...]
+    levels: tuple[CombinedLevel, ...]
+    by: tuple[str, ...]
+    for_ms: int
+    keep_firing_for_ms: int
+    expire_after_ms: int
+    summary: str
+    description: str
+    runbook: str | None
+    owner: str | None
+    team: str | None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    escalation: Escalation | None = None
+    depends_on: tuple[Heeded, ...] = ()
+
+    @property
+    def kpi(self) -> str:
+        """Its home."""
+        return HOME + self.name
+
+
+Rule = ThresholdRule | AbsenceRule | CombinationRule
+
+
+HOME = "rule/"
+"""What the home of a combination rule begins with; no KPI's name does."""
+
+
+def heeds(rule: Rule) -> tuple[Heeded, ...]:
+    """What a rule looks at, beside its own KPI."""
+    return (*(rule.heeds if isinstance(rule, CombinationRule) else ()), *rule.depends_on)
+
+
+def is_whole(rule: Rule) -> bool:
+    """Whether a rule watches a KPI as a whole, not its series."""
+    return isinstance(rule, AbsenceRule) and rule.per == "kpi"
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,7 +428,8 @@ class Maintenance:
 class Plan:
     """Everything declared, compiled. `kpis` is in dependency order (inputs before derived).
 
-    `config_hash` identifies the rule set: the same YAML content gives the same hash.
+    A rule comes after those that it looks at. `config_hash` identifies the rule set: the same YAML
+    content gives the same hash.
     """
 
     contracts: Mapping[str, Contract]
@@ -370,9 +463,40 @@ class Plan:
             sorted(o for o, one in self.objectives.items() if kpi in one.kpis or o == stated)
         )
 
+    @property
+    def combinations(self) -> Mapping[str, CombinationRule]:
+        """The combination rules, by their home."""
+        return {r.kpi: r for r in self.rules.values() if isinstance(r, CombinationRule)}
+
+    def by_of(self, home: str) -> tuple[str, ...] | None:
+        """The dimensions of a KPI's series, or of a combination rule's; None: not declared."""
+        if home in self.kpis:
+            return self.kpis[home].by
+        rule = self.rules.get(home.removeprefix(HOME)) if home.startswith(HOME) else None
+        return rule.by if isinstance(rule, CombinationRule) else None
+
+    def subject(self, home: str) -> Kpi | None:
+        """What alerts with this home are about: a KPI; of a combination rule, which is about no
+        single one, what stands for one, without a name and a value. None: not declared."""
+        if home in self.kpis or not home.startswith(HOME):
+            return self.kpis.get(home)
+        rule = self.rules.get(home.removeprefix(HOME))
+        return _stand_in(rule) if isinstance(rule, CombinationRule) else None
+
     def contracts_under(self, kpi: str) -> frozenset[str]:
         """The contracts that a KPI's value comes from, through its inputs."""
         found = self.kpis[kpi]
         if found.contract is not None:
             return frozenset({found.contract})
         return frozenset().union(*(self.contracts_under(name) for name in found.inputs))
+
+
+def _stand_in(rule: CombinationRule) -> Kpi:
+    words = rule.name.replace("_", " ")
+    return Kpi(
+        name="", title=words[:1].upper() + words[1:], description=rule.description, unit=None,
+        better="lower", owner=rule.owner, team=rule.team, contract=None, inputs=(), where=None,
+        partials=(), value=pl.lit(None), by=rule.by, window=FixedWindow(60_000, 60_000),
+        slice_ms=60_000, lateness_ms=0, target=None, overrides=(), max_series=1,
+        expire_after_ms=rule.expire_after_ms, fingerprint="", sql="", where_sql=None,
+    )  # fmt: skip

@@ -100,6 +100,7 @@ class AlertPhase(StrEnum):
     INACTIVE = "inactive"
     PENDING = "pending"
     FIRING = "firing"
+    SILENCED = "silenced"  # it would fire, but what the rule depends on does: nobody is called
     RESOLVED = "resolved"
 
 
@@ -107,6 +108,7 @@ ALERT_PHASE_NUMBER = {
     AlertPhase.INACTIVE: 0,
     AlertPhase.PENDING: 1,
     AlertPhase.FIRING: 2,
+    AlertPhase.SILENCED: 3,
     AlertPhase.RESOLVED: 0,
 }
 
@@ -116,7 +118,9 @@ class Transition:
     """One step of an alert's life.
 
     `at_ms` is event time. `episode_ms` is when its pending began: rule, severity, series, episode
-    and state together name a transition for good, so that a repeat can be told.
+    and state together name a transition for good, so that a repeat can be told; of steps into and
+    out of silence, which an episode may take several times, together with `at_ms`.
+    `kpi` is the home of a combination rule's alerts, which are no KPI's.
     `bound` is the condition in words (the rule's SQL, or how long no event came). `facts` are what
     the condition asked of the series' history, as it is written, and the answers.
     """
@@ -133,7 +137,9 @@ class Transition:
     bound: str
     start_ms: int
     end_ms: int
-    reason: Literal["when", "clear", "no_data", "data", "for", "keep_firing_for", "removed"]
+    reason: Literal[
+        "when", "clear", "no_data", "data", "for", "keep_firing_for", "depends_on", "removed"
+    ]
     facts: tuple[tuple[str, float | None], ...] = ()
 
 

@@ -18,11 +18,6 @@ def severities(rule: Rule) -> tuple[Severity, ...]:
     return tuple(level.severity for level in rule.levels)
 
 
-def watches_whole(rule: Rule) -> bool:
-    """Whether the rule looks at the KPI as a whole, not at its series."""
-    return isinstance(rule, AbsenceRule) and rule.per == "kpi"
-
-
 def alert_labels(plan: Plan, rule: Rule, kpi: Kpi, severity: Severity) -> dict[str, str]:
     """Who and what, without the series; never a value. Empty ones are left out."""
     labels = dict(rule.labels) | {
@@ -31,7 +26,7 @@ def alert_labels(plan: Plan, rule: Rule, kpi: Kpi, severity: Severity) -> dict[s
         "kpi": kpi.name,
         "owner": rule.owner or kpi.owner or "",
         "team": rule.team or kpi.team or "",
-        "objective": ",".join(plan.objectives_of(kpi.name)),
+        "objective": ",".join(plan.objectives_of(kpi.name)) if kpi.name else "",
     }
     return {name: value for name, value in labels.items() if value}
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Literal, NamedTuple, cast
 
 import msgspec
 import polars as pl
@@ -247,6 +247,20 @@ def removed(
         end_ms=at_ms,
         reason="removed",
     )
+
+
+def ended(
+    kpi: str,
+    dimensions: Dimensions | None,
+    at_ms: int,
+    known: Iterable[tuple[str, str, AlertState]],
+) -> list[Transition]:
+    """The transitions that end alerts (rule, severity, state) whose rule or series is no more."""
+    found = [
+        removed(rule, cast(Severity, severity), kpi, dimensions or (), state, at_ms)
+        for rule, severity, state in known
+    ]
+    return [transition for transition in found if transition is not None]
 
 
 def duration(span_ms: int) -> str:

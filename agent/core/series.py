@@ -14,7 +14,7 @@ import msgspec
 from agent.core.alerts import AlertState
 from agent.core.features.past import Item
 from agent.core.plan import Dimensions, Scalar
-from agent.core.results import Closings, TargetStatus, WindowValue
+from agent.core.results import Closings, TargetStatus, Transition, WindowValue
 from agent.core.rules import AbsenceState
 
 HISTORY_WINDOWS = 48
@@ -24,6 +24,19 @@ State = tuple[Any, ...]
 """The partial state of a series over a stretch of time: see `agent.core.aggregates`."""
 
 
+class Flip(msgspec.Struct, frozen=True, array_like=True):
+    """An alert began to fire, or stopped; `rule` "": the target was missed, or is no more.
+
+    `step` is the step itself where the rule depends on others, which decide if it is told.
+    """
+
+    rule: str
+    severity: str
+    at_ms: int
+    firing: bool
+    step: Transition | None = None
+
+
 class Series(msgspec.Struct, array_like=True):
     """One series of one KPI; `dimensions` None: what is watched of the KPI as a whole.
 
@@ -31,7 +44,9 @@ class Series(msgspec.Struct, array_like=True):
     every window that ends by then has been told. `judged_ms`: the same of the instants at which
     rules on current values are judged. `last_event_ms`: end of the last slice that held
     an event. `history` has the last closed windows, oldest first; `waiting` holds closed windows by
-    end until the KPIs over this one have used them; `memory` is what features keep.
+    end until the KPIs over this one have used them; `memory` is what features keep;
+    `flips` what the rules that look at this series' alerts may not have used. `shown` is, of rules
+    that depend on others, what their alerts were last said to be, by rule and severity.
     """
 
     kpi: str
@@ -51,6 +66,8 @@ class Series(msgspec.Struct, array_like=True):
     judged_ms: int = 0
     told: Closings = Closings()
     memory: dict[str, Any] = {}
+    flips: list[Flip] = []
+    shown: dict[str, dict[str, Transition]] = {}
 
     def lowered(self, at_ms: int) -> bool:
         """Begin earlier, for an event that came after later ones; False once anything is sealed."""

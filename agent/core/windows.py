@@ -212,3 +212,11 @@ def wall_clock_ms(zone: str, local: datetime) -> int:
         key=lambda m: datetime.fromtimestamp(m * 60, tz).replace(tzinfo=None) >= local,
     )
     return minutes[first] * 60_000
+
+
+def first_end_within(window: Window, at_ms: int) -> int:
+    """The end of the first window that begins at or after an instant."""
+    if isinstance(window, FixedWindow):
+        return window.first_end_after(at_ms + window.size_ms - 1)
+    end = window.first_end_after(at_ms)
+    return end if window.start_of(end) >= at_ms else window.first_end_after(end)

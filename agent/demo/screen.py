@@ -76,7 +76,7 @@ class Screen:
 
 def alert_line(alert: Alert, plan: Plan) -> str:
     """An alert in one line: phase, severity, rule, series, and its summary."""
-    kpi = plan.kpis.get(alert.kpi)
+    kpi = plan.subject(alert.kpi)
     series = dict(zip(kpi.by if kpi else (), alert.dimensions, strict=False))
     where = f" {{{', '.join(f'{k}={v}' for k, v in series.items())}}}" if series else ""
     words = f": {alert.summary}" if alert.summary else ""

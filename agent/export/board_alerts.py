@@ -22,23 +22,24 @@ MOST_ALERTS = 50
 MOST_STEPS = 30
 """Steps of the history that a board shows; `/api/v1/alerts` has more."""
 _SEVERITY_RANK = {"page": 0, "critical": 1, "warning": 2, "info": 3}
-_PHASE_RANK = {AlertPhase.FIRING: 0, AlertPhase.PENDING: 1, AlertPhase.RESOLVED: 2}
+_STANDING = (AlertPhase.FIRING, AlertPhase.SILENCED, AlertPhase.PENDING)
+"""What goes on, the most urgent first: silenced would fire, if what it depends on did not."""
+_PHASE_RANK = {phase: rank for rank, phase in enumerate((*_STANDING, AlertPhase.RESOLVED))}
 
 
 def from_phases(series: Iterable[SeriesView]) -> list[Alert]:
     """The alerts that the phases of these series tell of; nothing is known of their words."""
-    shown = (AlertPhase.FIRING, AlertPhase.PENDING)
     return [
         Alert(rule, severity, view.kpi, view.series, phase)
         for view in series
         for (rule, severity), phase in view.phases.items()
-        if phase in shown
+        if phase in _STANDING
     ]
 
 
 def alerts_json(plan: Plan, alerts: Sequence[Alert], until_ms: int | None) -> list[Json]:
     """What a board shows of these alerts, in its order, once event time has got to `until_ms`."""
-    shown = [a for a in alerts if a.phase in (AlertPhase.FIRING, AlertPhase.PENDING)]
+    shown = [a for a in alerts if a.phase in _STANDING]
     over = [a for a in alerts if _is_just_over(plan, a, until_ms)]
     shown += sorted(over, key=lambda a: -(a.since_ms or 0))[:MOST_RESOLVED]
     return [_alert(plan, alert) for alert in in_order(shown)[:MOST_ALERTS]]
@@ -85,7 +86,7 @@ def _is_just_over(plan: Plan, alert: Alert, until_ms: int | None) -> bool:
 
     An hour, or the KPI's last ten windows: of a daily KPI, an hour is nothing.
     """
-    kpi = plan.kpis.get(alert.kpi)
+    kpi = plan.subject(alert.kpi)
     if alert.phase != AlertPhase.RESOLVED or kpi is None or None in (until_ms, alert.since_ms):
         return False
     ago_ms = (until_ms or 0) - (alert.since_ms or 0)
@@ -93,7 +94,7 @@ def _is_just_over(plan: Plan, alert: Alert, until_ms: int | None) -> bool:
 
 
 def _alert(plan: Plan, alert: Alert) -> Json:
-    kpi, rule = plan.kpis.get(alert.kpi), plan.rules.get(alert.rule)
+    kpi, rule = plan.subject(alert.kpi), plan.rules.get(alert.rule)
     by = kpi.by if kpi else ()
     series = series_text(alert.dimensions)
     title = kpi.title if kpi else alert.kpi

@@ -11,10 +11,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from agent.core.encode import label
 from agent.core.objectives import Score
-from agent.core.plan import Dimensions, Kpi, Plan, Severity, Target, metric_name
+from agent.core.plan import Dimensions, Kpi, Plan, Severity, Target, is_whole, metric_name
 from agent.core.results import (
     ALERT_PHASE_NUMBER,
     TARGET_STATE_NUMBER,
@@ -22,7 +23,7 @@ from agent.core.results import (
     SeriesView,
     TargetState,
 )
-from agent.core.routing import severities, watches_whole
+from agent.core.routing import severities
 from agent.export.words import window_text
 
 LINES_PER_CHUNK = 5_000
@@ -117,8 +118,9 @@ def families(
     )
     yield Family(
         "kpi_rule_state",
-        "Where the alert of a rule stands: 0 inactive, 1 pending, 2 firing.",
-        _rule_lines(plan, every, whole),
+        "Where the alert of a rule stands: 0 inactive, 1 pending, 2 firing, 3 silenced by what it"
+        " depends on.",
+        chain(_rule_lines(plan, every, whole), _combination_lines(plan, views)),
     )
     yield Family(
         "kpi_window_events",
@@ -258,7 +260,7 @@ def _rule_lines(
             for severity in severities(rule):
                 key = (rule.name, severity)
                 start = f'kpi_rule_state{{rule="{rule.name}",severity="{severity}",kpi="{kpi.name}"'
-                if watches_whole(rule):
+                if is_whole(rule):
                     if whole is not None:
                         seen = whole.get(kpi.name)
                         phase = seen.phases.get(key, inactive) if seen else inactive
@@ -268,6 +270,19 @@ def _rule_lines(
                     labels = labels_of(view.series)
                     number = ALERT_PHASE_NUMBER[view.phases.get(key, inactive)]
                     yield f"{start}{',' if labels else ''}{labels}}} {number}\n"
+
+
+def _combination_lines(plan: Plan, views: Iterable[SeriesView]) -> Iterator[str]:
+    """The alerts of rules over rules, which are no KPI's."""
+    combinations = plan.combinations
+    for view in views if combinations else ():
+        rule = combinations.get(view.kpi)
+        if rule is None or len(view.series) != len(rule.by):
+            continue
+        labels = labels_text(zip(rule.by, map(label, view.series), strict=True))
+        for (_, severity), phase in view.phases.items():
+            start = f'kpi_rule_state{{rule="{rule.name}",severity="{severity}"'
+            yield f"{start}{',' if labels else ''}{labels}}} {ALERT_PHASE_NUMBER[phase]}\n"
 
 
 def _plan_families(

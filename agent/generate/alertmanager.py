@@ -148,8 +148,9 @@ def _owners(plan: Plan) -> Iterator[Entry]:
     found = [(kpi.owner, kpi.team) for kpi in plan.kpis.values()]
     found += [(objective.owner, objective.team) for objective in plan.objectives.values()]
     for rule in plan.rules.values():
-        kpi = plan.kpis[rule.kpi]
-        found.append((rule.owner or kpi.owner, rule.team or kpi.team))
+        kpi = plan.subject(rule.kpi)
+        if kpi is not None:
+            found.append((rule.owner or kpi.owner, rule.team or kpi.team))
     for owner, team in found:
         if team:
             teams.add(team)

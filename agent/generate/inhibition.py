@@ -45,8 +45,10 @@ def _feeds(plan: Plan) -> Iterator[Entry]:
     only over series that agree in them.
     """
     for rule in sorted(plan.rules.values(), key=lambda r: r.name):
-        kpi = plan.kpis[rule.kpi]
-        if not isinstance(rule, AbsenceRule) or kpi.contract is None or kpi.where is not None:
+        kpi = plan.kpis.get(rule.kpi)
+        if kpi is None or not isinstance(rule, AbsenceRule):
+            continue
+        if kpi.contract is None or kpi.where is not None:
             continue
         fed = [k for k in plan.kpis.values() if kpi.contract in plan.contracts_under(k.name)]
         source = [f'alertname="{rule.name}"', f'rule="{rule.name}"']

@@ -13,8 +13,17 @@ from typing import cast
 
 import yaml
 
-from agent.core.plan import AbsenceRule, Escalation, Kpi, Plan, Rule, Severity
-from agent.core.routing import ESCALATION, alert_labels, escalation_text, watches_whole
+from agent.core.plan import (
+    AbsenceRule,
+    CombinationRule,
+    Escalation,
+    Kpi,
+    Plan,
+    Rule,
+    Severity,
+    is_whole,
+)
+from agent.core.routing import ESCALATION, alert_labels, escalation_text
 from agent.generate import files, names, templates
 from agent.generate.agent_alerts import (
     AgentAlert,
@@ -60,6 +69,14 @@ def alert_rules(plan: Plan, links: Links | None = None) -> str:
         for name, kpi in sorted(plan.kpis.items())
         if plan.rules_of(name)
     ]
+    combined = [
+        entry
+        for home, rule in sorted(plan.combinations.items())
+        if (kpi := plan.subject(home)) is not None
+        for entry in _rule_entries(plan, rule, kpi, links)
+    ]
+    if combined:
+        groups.append({"name": "kpi-combinations", "rules": combined})
     missed = [_agent_entry(alert, links) for alert in objective_alerts(plan)]
     stale = [_agent_entry(alert, links) for alert in stale_alerts(plan)]
     health = [_agent_entry(alert, links) for alert in agent_alerts()]
@@ -96,17 +113,21 @@ def prometheus_config(
 def _kpi_entries(plan: Plan, declared: Kpi, links: Links) -> Iterator[Entry]:
     for rule in sorted(plan.rules_of(declared.name), key=lambda r: r.name):
         # The alert of a whole KPI has no dimensions.
-        kpi = replace(declared, by=()) if watches_whole(rule) else declared
-        for severity, condition in _levels(rule):
-            entry: Entry = {
-                "alert": rule.name,
-                "expr": _firing(rule, kpi, severity),
-                "labels": _labels(plan, rule, kpi, severity),
-                "annotations": _annotations(rule, kpi, severity, condition, links),
-            }
-            yield entry
-            if rule.escalation is not None:
-                yield _escalated(entry, rule.escalation)
+        kpi = replace(declared, by=()) if is_whole(rule) else declared
+        yield from _rule_entries(plan, rule, kpi, links)
+
+
+def _rule_entries(plan: Plan, rule: Rule, kpi: Kpi, links: Links) -> Iterator[Entry]:
+    for severity, condition in _levels(rule):
+        entry: Entry = {
+            "alert": rule.name,
+            "expr": _firing(rule, kpi, severity),
+            "labels": _labels(plan, rule, kpi, severity),
+            "annotations": _annotations(rule, kpi, severity, condition, links),
+        }
+        yield entry
+        if rule.escalation is not None:
+            yield _escalated(entry, rule.escalation)
 
 
 def _escalated(entry: Entry, escalation: Escalation) -> Entry:
@@ -134,7 +155,7 @@ def _levels(rule: Rule) -> Iterator[tuple[Severity, str]]:
 def _firing(rule: Rule, kpi: Kpi, severity: Severity) -> str:
     state = names.selector(
         names.RULE_STATE,
-        [("rule", rule.name), ("severity", severity), ("kpi", kpi.name)],
+        [("rule", rule.name), ("severity", severity), *([("kpi", kpi.name)] if kpi.name else [])],
     )
     return f"{names.one_of_workers(state, kpi.by)} == {names.FIRING} {TOLD_BY_AGENTS}"
 
@@ -164,6 +185,9 @@ def _annotations(
 
 
 def _description(rule: Rule, kpi: Kpi, condition: str) -> str:
+    if isinstance(rule, CombinationRule):
+        held = templates.literal(condition)
+        return f"The rule {rule.name}{templates.where(kpi.by)}: {held}."
     ratio = kpi.unit == "ratio"
     value = templates.value_text(rule, kpi, " | humanizePercentage" if ratio else " | humanize")
     unit = f" {kpi.unit}" if kpi.unit and not ratio else ""
@@ -175,6 +199,8 @@ def _description(rule: Rule, kpi: Kpi, condition: str) -> str:
 
 def _board(kpi: Kpi, links: Links) -> str:
     """The KPI's board, with the alert's series chosen."""
+    if not kpi.name:
+        return f"{links.grafana}/d/{STRATEGY_UID}"
     chosen = "&".join(f"var-{name}={{{{ $labels.{name} | urlquery }}}}" for name in kpi.by)
     return f"{links.grafana}/d/{kpi_board_uid(kpi.name)}" + (f"?{chosen}" if chosen else "")
 

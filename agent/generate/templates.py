@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 
 from jinja2 import TemplateSyntaxError, nodes
 
-from agent.core.plan import AbsenceRule, Kpi, Rule, Severity
+from agent.core.plan import Kpi, Rule, Severity, ThresholdRule
 from agent.core.templates import NO_VALUE, environment
 from agent.generate import names
 
@@ -81,7 +81,9 @@ def literal(text: str) -> str:
 
 def value_text(rule: Rule, kpi: Kpi, pipe: str) -> str:
     """The rule's value of the alert's own series through a filter, or that there is none."""
-    on_current = not isinstance(rule, AbsenceRule) and rule.on == "current"
+    if not kpi.name:
+        return NO_VALUE  # a combination rule is about no single value
+    on_current = isinstance(rule, ThresholdRule) and rule.on == "current"
     metric = names.current_metric(kpi) if on_current else kpi.metric
     number = f"{{{{ . | first | value{pipe} }}}}"
     return f"{{{{ with {_query(metric, kpi.by)} }}}}{number}{{{{ else }}}}{NO_VALUE}{{{{ end }}}}"

@@ -130,7 +130,7 @@ class CompanyView:
         return [
             a
             for a in self._alerts.values()
-            if a.rule in self.plan.rules and a.kpi in self.plan.kpis
+            if a.rule in self.plan.rules and self.plan.by_of(a.kpi) is not None
         ]
 
     def ids(self) -> Iterable[tuple[bytes, SeriesId]]:
@@ -169,9 +169,9 @@ class CompanyView:
         await follow(self._settings, self._topic, self.take, complete)
 
     def _is_declared(self, view: SeriesView) -> bool:
-        kpi = self.plan.kpis.get(view.kpi)
+        by = self.plan.by_of(view.kpi)
         # A row of an older declaration may have other dimensions.
-        return kpi is not None and (view.dimensions is None or len(view.dimensions) == len(kpi.by))
+        return by is not None and (view.dimensions is None or len(view.dimensions) == len(by))
 
 
 class BoardWriter:
@@ -241,7 +241,7 @@ def alert_row(plan: Plan, transition: Transition) -> tuple[bytes, bytes | None]:
     row = AlertRow(
         transition.rule, transition.severity, transition.kpi, transition.dimensions,
         transition.state, transition.at_ms, transition.value, str(told["summary"]),
-        str(told["description"]),
+        str(told["because" if transition.state is AlertPhase.SILENCED else "description"]),
     )  # fmt: skip
     return alert_key(row), None if transition.reason == "removed" else _encoder.encode(row)
 

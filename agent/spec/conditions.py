@@ -77,7 +77,7 @@ def compile_rule(declared: Declared, entry: Entry[RuleSpec], shape: Shape) -> Ru
 def subject_of(declared: Declared, entry: Entry[RuleSpec], shape: Shape) -> Subject:
     """What a rule's conditions are about."""
     model = entry.model
-    kpi = declared.kpis.get(model.kpi)
+    kpi = declared.kpis.get(model.kpi or "")
     objective = due = None
     if model.objective is not None:
         objective = Objective(model.objective.share, model.objective.period_ms)

@@ -10,8 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from agent.core.features.peers import Deviation
+from agent.spec.conditions import RuleSql
 from agent.spec.declared import Declared
+from agent.spec.links import Links
 from agent.spec.shapes import Shape
+from agent.spec.statements import Statements
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +27,25 @@ class Coupling:
     over: tuple[str, ...] | None = None
 
 
-def couplings(declared: Declared) -> Iterator[Coupling]:
+def couplings(declared: Declared, links: Links, sql: Statements) -> Iterator[Coupling]:
     """Every coupling of a declaration. Names that are not declared may be among the KPIs."""
     for name, entry in declared.kpis.items():
         if isinstance(entry.model.from_, list):
             yield Coupling((name, *entry.model.from_))
+    entries = declared.rules
+    for name in entries:
+        if links.heeds[name] or links.depends[name]:
+            # Over what the rule's own series share: none, where it watches a KPI as a whole.
+            yield Coupling(tuple(sorted(links.seen(name))), over=links.by(name))
+        for group in _groups(sql.rules.get(name)):
+            by = links.by(name)
+            yield Coupling((entries[name].model.kpi or "",), over=tuple(by[i] for i in group))
+
+
+def _groups(rule: RuleSql | None) -> set[tuple[int, ...]]:
+    """The groups of peers that a rule compares with, by the places of their dimensions."""
+    every = [one for one in (rule, *(rule.overrides if rule else ())) if one is not None]
+    return {f.by for one in every for f in one.features if isinstance(f, Deviation)}
 
 
 def placements(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from agent.core.plan import Plan
 from agent.spec import mapper, shapes, statements
-from agent.spec.checks import events, kpis, maintenance, metrics, objectives, rules
+from agent.spec.checks import events, kpis, links, maintenance, metrics, objectives, rules
 from agent.spec.declared import declare
 from agent.spec.problems import Problem, SpecError, in_order
 
@@ -29,11 +29,12 @@ def check(path: str | Path) -> tuple[Plan | None, list[Problem]]:
     events.check(declared)
     kpis.check(declared, known)
     metrics.check(declared)
-    rules.check(declared, known)
+    linked = links.check(declared, known)
+    rules.check(declared, known, linked)
     objectives.check(declared)
     maintenance.check(declared, known)
     compiled = statements.compile_all(declared, known)
     problems = in_order(declared.problems)
     if any(p.severity == "error" for p in problems):
         return None, problems
-    return mapper.make_plan(declared, known, compiled), problems
+    return mapper.make_plan(declared, known, compiled, linked), problems

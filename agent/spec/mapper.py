@@ -14,9 +14,12 @@ from typing import Any
 
 from agent.core.plan import (
     AbsenceRule,
+    CombinationRule,
+    CombinedLevel,
     Contract,
     Escalation,
     Field,
+    Heeded,
     Kpi,
     Level,
     Maintenance,
@@ -25,17 +28,20 @@ from agent.core.plan import (
     Rule,
     RuleOverride,
     Scalar,
+    Severity,
     Target,
     TargetOverride,
+    Term,
     ThresholdRule,
 )
 from agent.core.windows import MAX_SLICE_MS
 from agent.spec import durations
 from agent.spec.checks.maintenance import covered
 from agent.spec.checks.targets import begins_ms, zone_of_dates
-from agent.spec.conditions import RuleSql
+from agent.spec.conditions import LEVELS, RuleSql
 from agent.spec.coupling import couplings, placements
 from agent.spec.declared import Declared, Entry
+from agent.spec.links import Links, compile_combination, conditions
 from agent.spec.models import (
     SECTIONS,
     AnyTarget,
@@ -61,10 +67,12 @@ MAX_BYTES = 1024 * 1024
 LEAST_EXPIRY_MS = durations.UNIT_MS["w"]
 
 
-def make_plan(declared: Declared, shapes: Mapping[str, Shape], sql: Statements) -> Plan:
+def make_plan(
+    declared: Declared, shapes: Mapping[str, Shape], sql: Statements, links: Links
+) -> Plan:
     """The plan of a sound declaration. `shapes` is in dependency order, as `resolve` gives it."""
     slices = slices_of(declared, shapes)
-    placed = placements(couplings(declared), shapes)
+    placed = placements(couplings(declared, links, sql), shapes)
     contracts = {
         name: _contract(declared, entry, _grain_ms(declared, name, slices))
         for name, entry in declared.events.items()
@@ -77,7 +85,14 @@ def make_plan(declared: Declared, shapes: Mapping[str, Shape], sql: Statements) 
         kpis[name] = _kpi(
             declared, entry, shape, sql.kpis[name], slices[name], placement, contracts, kpis
         )
-    rules = {name: _rule(declared, entry, kpis, sql) for name, entry in declared.rules.items()}
+    rules: dict[str, Rule] = {}
+    for name in links.order():
+        entry_ = declared.rules[name]
+        rules[name] = (
+            _combination(declared, entry_, links, kpis)
+            if entry_.model.kpi is None
+            else _rule(declared, entry_, kpis[entry_.model.kpi], sql, links)
+        )
     objectives = {
         name: Objective(
             name=name,
@@ -295,27 +310,80 @@ def _target(spec: TargetSpec) -> Target:
     return Target(at_most=spec.at_most, warn_at_most=warn)
 
 
-def _escalation(declared: Declared, entry: Entry[RuleSpec]) -> Escalation | None:
+def _escalation(declared: Declared, model: RuleSpec) -> Escalation | None:
     """The rule's own, its KPI's, or the default."""
-    kpi = declared.kpis[entry.model.kpi].model
-    found = entry.model.escalation or kpi.escalation or declared.defaults.escalation
+    kpi = declared.kpis[model.kpi].model.escalation if model.kpi else None
+    found = model.escalation or kpi or declared.defaults.escalation
     return Escalation(found.after, found.to) if found is not None else None
 
 
-def _rule(
-    declared: Declared, entry: Entry[RuleSpec], kpis: Mapping[str, Kpi], sql: Statements
-) -> Rule:
-    model, kpi = entry.model, kpis[entry.model.kpi]
-    told: dict[str, Any] = {
+def _told(
+    declared: Declared, model: RuleSpec, owner: str | None, team: str | None
+) -> dict[str, Any]:
+    """What a rule says to whoever is called; owner and team where it names none."""
+    return {
         # Without a summary, those who show the alert have each their own way of saying it.
         "summary": model.summary or "",
         "description": model.description or "",
         "runbook": model.runbook,
-        "owner": model.owner or kpi.owner,
-        "team": model.team or kpi.team,
+        "owner": model.owner or owner,
+        "team": model.team or team,
         "labels": dict(model.labels),
-        "escalation": _escalation(declared, entry),
+        "escalation": _escalation(declared, model),
     }
+
+
+def _combination(
+    declared: Declared, entry: Entry[RuleSpec], links: Links, kpis: Mapping[str, Kpi]
+) -> CombinationRule:
+    model, by = entry.model, links.by(entry.name)
+    heeds = links.heeds[entry.name]
+    written = conditions(model)
+    levels = []
+    for severity in LEVELS:
+        text = written.get(severity)
+        if text is None and severity == (model.severity or "warning"):
+            text = written.get(None)
+        if text is not None:
+            condition = compile_combination(text)
+            places = [
+                heeds.index(link)
+                for one in condition.names
+                if (link := links.link(one.name, one.severity)) is not None
+            ]
+            level: Severity = severity
+            levels.append(CombinedLevel(level, _placed(condition.term, places), text.strip()))
+    under = [kpis[name].expire_after_ms for name in links.seen(entry.name)]
+    return CombinationRule(
+        name=entry.name,
+        heeds=tuple(links.heeded(link, by) for link in heeds),
+        levels=tuple(levels),
+        by=by,
+        for_ms=model.for_ or 0,
+        keep_firing_for_ms=model.keep_firing_for or 0,
+        expire_after_ms=max(under, default=LEAST_EXPIRY_MS),
+        depends_on=_depends(entry, links, by),
+        **_told(declared, model, declared.defaults.owner, declared.defaults.team),
+    )
+
+
+def _placed(term: Term, places: list[int]) -> Term:
+    """A condition over a rule's own names as one over all that the rule looks at."""
+    if term.op == "is":
+        return Term("is", place=places[term.place])
+    return Term(term.op, tuple(_placed(part, places) for part in term.parts))
+
+
+def _depends(entry: Entry[RuleSpec], links: Links, by: tuple[str, ...]) -> tuple[Heeded, ...]:
+    return tuple(links.heeded(link, by) for link in links.depends[entry.name])
+
+
+def _rule(
+    declared: Declared, entry: Entry[RuleSpec], kpi: Kpi, sql: Statements, links: Links
+) -> Rule:
+    model = entry.model
+    told = _told(declared, model, kpi.owner, kpi.team)
+    told["depends_on"] = _depends(entry, links, links.by(entry.name))
     if model.no_data_for is not None:
         return AbsenceRule(
             name=entry.name,

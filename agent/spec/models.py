@@ -327,9 +327,13 @@ class RuleOverrideSpec(Strict):
 
 class RuleSpec(Strict):
     """When to alert: a condition on a KPI's value and its history (when), or its silence
-    (no_data_for)."""
+    (no_data_for); without a KPI, a condition over other rules."""
 
-    kpi: Text = Field(description="The KPI it watches.", examples=["orders"])
+    kpi: Text | None = Field(
+        None,
+        description="The KPI it watches. Without one, `when` puts other rules together.",
+        examples=["orders"],
+    )
     when: (
         Annotated[
             Annotated[Text, Tag("<text>")] | Annotated[SeverityTexts, Tag("<mapping>")],
@@ -339,7 +343,9 @@ class RuleSpec(Strict):
     ) = Field(
         None,
         description="SQL over value, events, target and what was before, as in change('1 week') "
-        "< -20%: fires when true. Or one condition for each severity.",
+        "< -20%: fires when true. Or one condition for each severity. Without `kpi`: and, or, not "
+        "over names of rules (of any severity, or name.critical) and of KPIs (that miss their "
+        "target).",
     )
     clear: (
         Annotated[
@@ -401,6 +407,13 @@ class RuleSpec(Strict):
     )
     per: Literal["series", "kpi"] | None = Field(
         None, description="With no_data_for: watch each known series, or the KPI as a whole."
+    )
+    depends_on: list[Text] | None = Field(
+        None,
+        min_length=1,
+        description="While one of these rules fires, this one's alerts are silenced. A KPI or an "
+        "event stands for the absence rules that watch it.",
+        examples=[["orders_silent"]],
     )
     severity: Severity | None = Field(None, description="warning if not given.")
     summary: Text | None = Field(

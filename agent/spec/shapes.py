@@ -34,8 +34,9 @@ class Shape:
     unsure: frozenset[Part] = frozenset()
 
 
-_ANY_WINDOW = FixedWindow(300_000, 300_000)
-UNKNOWN = Shape((), _ANY_WINDOW, {}, frozenset({"by", "window"}))
+ANY_WINDOW = FixedWindow(300_000, 300_000)
+"""Stands where there is no window, or none that can be read."""
+UNKNOWN = Shape((), ANY_WINDOW, {}, frozenset({"by", "window"}))
 """The shape of a KPI of which nothing is known."""
 
 
@@ -114,7 +115,7 @@ def _base(declared: Declared, entry: Entry[KpiSpec]) -> Shape:
     if model.window is None or entry.torn("timezone"):
         unsure.add("window")
     zone = zone_of(declared, model.timezone)
-    compiled = _ANY_WINDOW if model.window is None else model.window.compile(zone)
+    compiled = ANY_WINDOW if model.window is None else model.window.compile(zone)
     return Shape(tuple(by), compiled, types, frozenset(unsure))
 
 

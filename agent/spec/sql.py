@@ -41,7 +41,7 @@ __all__ = ["SqlProblem", "compile_condition", "compile_derived", "compile_value"
 
 def compile_where(text: str, fields: Mapping[str, FieldType]) -> pl.Expr:
     """A boolean expression over a contract's fields."""
-    node = _parsed(text)
+    node = parsed(text)
     found = _rows(text, fields, "`where` looks at one event at a time", _WHERE_HINT).translate(node)
     return _condition(node, found)
 
@@ -56,7 +56,7 @@ def compile_value(
 
     The first partial is count(*) without filter. Equal aggregates share a partial.
     """
-    node = _parsed(text)
+    node = parsed(text)
     split = _Split(text, fields)
     found = split.outer.translate(node)
     if not split.seen:
@@ -70,7 +70,7 @@ def compile_value(
 
 def compile_derived(text: str, inputs: Sequence[str]) -> pl.Expr:
     """A KPI over KPIs: Float64 over columns named after its inputs, finite or null."""
-    node = _parsed(text)
+    node = parsed(text)
     scope = _values(text, inputs, "the inputs are values already")
     return _number(node, scope.translate(node))
 
@@ -79,7 +79,7 @@ def compile_condition(text: str, columns: Sequence[str], asked: Asked) -> pl.Exp
     """A rule's condition: a boolean expression over number columns, and over those of the features
     that it asks for, which are added to `asked`."""
     plain, numbers = marked(text)
-    node = _parsed(plain, text)
+    node = parsed(plain, text)
     scope = _values(text, columns, "a rule looks at values already aggregated")
     without = scope.special
 
@@ -89,8 +89,11 @@ def compile_condition(text: str, columns: Sequence[str], asked: Asked) -> pl.Exp
     return _condition(node, replace(scope, special=special).translate(node))
 
 
-def _parsed(text: str, written: str | None = None) -> exp.Expression:
-    """The tree of a text; `written`: as its writer knows it, of the same length."""
+def parsed(text: str, written: str | None = None) -> exp.Expression:
+    """The tree of a text; `written`: as its writer knows it, of the same length.
+
+    Raises SqlProblem.
+    """
     try:
         tree = sqlglot.parse_one(PREFIX + text, dialect="duckdb")
     except ParseError as error:

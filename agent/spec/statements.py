@@ -78,6 +78,8 @@ def compile_all(declared: Declared, shapes: Mapping[str, Shape]) -> Statements:
         if made is not None:
             found.kpis[name] = made
     for name, rule in declared.rules.items():
+        if rule.model.kpi is None:
+            continue  # over other rules: see `agent.spec.links`
         conditions = compile_rule(declared, rule, shapes.get(rule.model.kpi, UNKNOWN))
         if conditions is not None:
             found.rules[name] = conditions

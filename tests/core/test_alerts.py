@@ -7,7 +7,7 @@ from agent.core import alerts
 from agent.core.alerts import INACTIVE, AlertState
 from agent.core.results import AlertPhase
 
-IN, PE, FI, RE = AlertPhase
+IN, PE, FI, _SI, RE = AlertPhase
 MINUTE = 60_000
 
 # What one window says: (when, clear).

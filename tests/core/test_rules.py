@@ -151,7 +151,7 @@ def test_a_transition_says_what_happened_and_when_its_episode_began() -> None:
         "dimensions": ("apac",),
         "episode_ms": MINUTE,
     }
-    inactive, pending, firing, resolved = AlertPhase
+    inactive, pending, firing, _silenced, resolved = AlertPhase
     assert found == [
         Transition(
             **common,
@@ -323,7 +323,7 @@ def test_the_transition_of_an_absence_names_the_silence() -> None:
         "bound": "no event for 15m",
         "start_ms": 5 * MINUTE,
     }
-    inactive, _, firing, resolved = AlertPhase
+    inactive, _, firing, _silenced, resolved = AlertPhase
     assert told + told_after == (
         Transition(
             **common,

@@ -200,7 +200,9 @@ def _place(scenario: Scenario, window: WindowValue) -> str:
 
 
 def _series(scenario: Scenario, kpi: str, dimensions: Dimensions) -> str:
-    pairs: Iterable[tuple[str, Scalar]] = zip(scenario.plan.kpis[kpi].by, dimensions, strict=False)
+    pairs: Iterable[tuple[str, Scalar]] = zip(
+        scenario.plan.by_of(kpi) or (), dimensions, strict=False
+    )
     inside = ",".join(f"{name}={_dimension(value)}" for name, value in pairs)
     return f"{kpi}{{{inside}}}" if inside else kpi
 

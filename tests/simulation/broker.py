@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from agent.core.fold import Commit
-from agent.core.results import Closings, Outcome, Transition, WindowValue
+from agent.core.results import AlertPhase, Closings, Outcome, Transition, WindowValue
 from tests.core.simulated import same
 from tests.simulation.history import History, Key
 
@@ -69,7 +69,9 @@ class Broker:
         found: dict[tuple[object, ...], tuple[object, ...]] = {}
         for t in self.told:
             if isinstance(t, Transition):
-                key = (t.rule, t.severity, t.dimensions, t.episode_ms, t.state.value)
+                silence = AlertPhase.SILENCED in (t.state, t.previous)
+                key: tuple[object, ...] = (t.rule, t.severity, t.dimensions, t.episode_ms)
+                key += (t.state.value, t.at_ms if silence else None)
                 said = (t.at_ms, t.previous.value, t.value, t.start_ms, t.end_ms, t.reason)
                 known = found.setdefault(key, said)
                 assert known == said, f"told differently: {key} {said} and before {known}"

@@ -59,8 +59,14 @@ class Meaning:
     size_ms: int
     hop_ms: int
     by_region: bool = True
+    by_customer: bool = False
     where: Callable[[Event], bool] = lambda event: True
     expire_ms: int = 7 * 86_400_000
+
+    def dimensions_of(self, event: Event) -> tuple[str | None, ...]:
+        """The series that an event belongs to."""
+        region = (event.region,) if self.by_region else ()
+        return (*region, event.customer) if self.by_customer else region
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +91,7 @@ GRAINS_MS = {
     "hopping": 20_000,
     "derived": 60_000,
     "current": 6_000,
+    "coupled": 20_000,
     "expiring": 10_000,
 }
 
@@ -187,6 +194,34 @@ rules:
         },
     ),
 )
+
+COUPLED = Case(
+    "coupled",
+    EVENTS
+    + VISITS
+    + """
+kpis:
+  revenue: {from: sale, value: sum(amount), by: [region, customer], window: 20s, target: {at_least: 5}}
+  visits: {from: visit, value: count(*), by: [region], window: 40s every 20s}
+  sales: {from: sale, value: count(*), window: 20s}
+rules:
+  big: {kpi: revenue, when: {warning: value > 5, critical: value > 30}}
+  few: {kpi: visits, when: value < 2, clear: value > 2, depends_on: [gone]}
+  gone: {kpi: visits, no_data_for: 40s, per: kpi}
+  quiet: {kpi: revenue, no_data_for: 60s, depends_on: [gone]}
+  odd: {when: big and few or revenue and not quiet, for: 20s, keep_firing_for: 5s}
+  odder: {when: {critical: big.critical and odd, warning: odd and gone}, depends_on: [quiet]}
+  still: {kpi: sales, no_data_for: 40s, per: kpi, depends_on: [quiet]}
+""",
+    {
+        "revenue": Meaning("sale", total, 20_000, 20_000, by_customer=True),
+        "visits": Meaning("visit", count, 40_000, 20_000),
+        "sales": Meaning("sale", count, 20_000, 20_000, by_region=False),
+    },
+)
+"""Rules over rules, over KPIs of different dimensions, and rules that depend on others."""
+
+CASES = (*CASES, COUPLED)
 
 EXPIRING = Case(
     "expiring",

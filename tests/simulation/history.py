@@ -161,7 +161,7 @@ def truth(case: Case, history: History) -> dict[Key, tuple[float | None, int]]:
         series: dict[tuple[str | None, ...], list[Event]] = defaultdict(list)
         for kind, event in history.counted:
             if kind == meaning.contract and meaning.where(event):
-                series[(event.region,) if meaning.by_region else ()].append(event)
+                series[meaning.dimensions_of(event)].append(event)
         for dimensions, events in series.items():
             for end in _ends(case, meaning, [e.at_ms for e in events]):
                 if end <= frontier_ms:

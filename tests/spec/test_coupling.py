@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
+
 from agent.core.windows import FixedWindow
 from agent.spec.coupling import Coupling, placements
+from agent.spec.load import load
 from agent.spec.shapes import Shape
 
 MINUTE = FixedWindow(60_000, 60_000)
@@ -49,3 +54,43 @@ def test_a_group_of_peers_is_placed_by_its_dimensions() -> None:
 
 def test_a_name_that_is_not_declared_couples_nothing() -> None:
     assert placements([Coupling(("nothing",))], SHAPES) == placements([], SHAPES)
+
+
+RULES = """
+version: 1
+events:
+  task: {topic: work, time: at, fields: {team: string, employee: string, region: string}}
+kpis:
+  tasks: {from: task, value: count(*), by: [team, employee], window: 1h}
+  others: {from: task, value: count(*), by: [region], window: 1h}
+  busy: {from: task, value: count(*), by: [region, team], window: 1h}
+rules:
+"""
+
+
+@pytest.mark.parametrize(
+    ("rules", "tasks", "busy"),
+    [
+        ("odd: {kpi: tasks, when: deviation_from_group > 3}", (), None),
+        ("odd: {kpi: tasks, when: deviation_from_group(by='team') > 3}", ("team",), None),
+        ("many: {kpi: busy, when: value > 9}", None, None),
+        ("a: {kpi: tasks, when: value > 9}\n  b: {kpi: busy, when: value > 9}\n"
+         "  both: {when: a and b}", ("team",), ("team",)),
+        ("a: {kpi: tasks, when: value > 9, depends_on: [gone]}\n"
+         "  gone: {kpi: busy, no_data_for: 2h, per: kpi}", None, None),
+        ("a: {kpi: tasks, when: value > 9, depends_on: [gone]}\n"
+         "  gone: {kpi: busy, no_data_for: 2h}", ("team",), ("team",)),
+    ],
+)  # fmt: skip
+def test_rules_place_the_kpis_that_they_see_together(
+    rules: str,
+    tasks: tuple[str, ...] | None,
+    busy: tuple[str, ...] | None,
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "rules.yaml").write_text(f"{RULES}  {rules}\n")
+
+    kpis = load(tmp_path).kpis
+
+    assert (kpis["tasks"].placement, kpis["busy"].placement) == (tasks, busy)
+    assert kpis["others"].placement is None

@@ -4,7 +4,7 @@ import { el, parts, setData, setHidden, setIcon, setText } from "./dom.js";
 import { makeRing, patchRing } from "./spark.js";
 import { ageText, clockText, momentText } from "./times.js";
 
-const PHASES = { firing: "firing", pending: "pending", resolved: "resolved" };
+const PHASES = { firing: "firing", silenced: "silenced", pending: "pending", resolved: "resolved" };
 const ARROWS = { up: "↗", down: "↘", flat: "→" };
 const WORDS = { met: "On target", at_risk: "At risk", missed: "Missed", no_data: "No data", none: "No target" };
 

@@ -27,7 +27,8 @@ def check(declared: Declared, entry: Entry[RuleSpec], shape: Shape) -> None:
     if model.objective is not None:
         _objective(declared, entry, shape)
     for i, override in enumerate(model.overrides):
-        check_match(declared, entry, ("overrides", i, "match"), override.match, model.kpi, shape)
+        at = ("overrides", i, "match")
+        check_match(declared, entry, at, override.match, model.kpi or "", shape)
         said = override.model_fields_set - {"match", "off"}
         if override.off and said:
             message = "an override that is `off` says more"
@@ -40,7 +41,7 @@ def check(declared: Declared, entry: Entry[RuleSpec], shape: Shape) -> None:
 
 def _pace(declared: Declared, entry: Entry[RuleSpec]) -> None:
     """A pace adds up windows."""
-    watched = declared.kpis.get(entry.model.kpi)
+    watched = declared.kpis.get(entry.model.kpi or "")
     if watched is None:
         return
     found = _NOT_ADDITIVE.search(watched.model.value)
@@ -52,7 +53,7 @@ def _pace(declared: Declared, entry: Entry[RuleSpec]) -> None:
 
 def _objective(declared: Declared, entry: Entry[RuleSpec], shape: Shape) -> None:
     model = entry.model
-    watched = declared.kpis.get(model.kpi)
+    watched = declared.kpis.get(model.kpi or "")
     unit = watched.model.unit if watched is not None else None
     if unit not in (None, "ratio"):
         message = f"an objective is promised of a share from 0 to 1; '{model.kpi}' is in {unit}"

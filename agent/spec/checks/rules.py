@@ -11,9 +11,10 @@ from agent.spec import durations
 from agent.spec.checks import promises
 from agent.spec.checks.kpis import RESERVED_LABELS
 from agent.spec.declared import Declared, Entry
+from agent.spec.links import Links
 from agent.spec.models import RuleSpec
 from agent.spec.problems import suggest
-from agent.spec.shapes import UNKNOWN, Shape, slices
+from agent.spec.shapes import ANY_WINDOW, UNKNOWN, Shape, slices
 
 _ONLY_WHEN = (
     *("clear", "on", "for", "min_events", "min_history", "on_no_data", "flapping"),
@@ -21,20 +22,25 @@ _ONLY_WHEN = (
 )
 
 
-def check(declared: Declared, shapes: dict[str, Shape]) -> None:
+def check(declared: Declared, shapes: dict[str, Shape], links: Links) -> None:
     """Check every rule. What is not about the KPI is checked also when the KPI is unknown."""
     slices_ms = slices(declared, shapes)
     for entry in declared.rules.values():
-        declared.known(entry, ("kpi",), "kpis", entry.model.kpi)
-        shape = shapes.get(entry.model.kpi, UNKNOWN)
-        _kind(declared, entry)
-        _over_kpis(declared, entry)
+        kpi = entry.model.kpi
+        if kpi is None:
+            shape = UNKNOWN if entry.torn("kpi") else Shape(links.by(entry.name), ANY_WINDOW, {})
+        else:
+            declared.known(entry, ("kpi",), "kpis", kpi)
+            shape = shapes.get(kpi, UNKNOWN)
+            _kind(declared, entry)
+            _over_kpis(declared, entry, kpi)
         _severities(declared, entry)
         _labels(declared, entry, shape)
-        promises.check(declared, entry, shape)
-        if "window" not in shape.unsure:
+        if kpi is not None:
+            promises.check(declared, entry, shape)
+        if kpi is not None and "window" not in shape.unsure:
             _for(declared, entry, shape)
-            _silence(declared, entry, slices_ms[entry.model.kpi])
+            _silence(declared, entry, slices_ms[kpi])
         for key in ("summary", "description"):
             text = getattr(entry.model, key)
             if text is not None:
@@ -61,9 +67,8 @@ def _kind(declared: Declared, entry: Entry[RuleSpec]) -> None:
         declared.report(entry, ("per",), message, "leave it out", on="key")
 
 
-def _over_kpis(declared: Declared, entry: Entry[RuleSpec]) -> None:
+def _over_kpis(declared: Declared, entry: Entry[RuleSpec], name: str) -> None:
     """A KPI over KPIs is known by its closed windows only."""
-    name = entry.model.kpi
     watched = declared.kpis.get(name)
     if watched is None or not isinstance(watched.model.from_, list):
         return
