@@ -11,7 +11,7 @@ from itertools import pairwise
 from agent.backtest_report import MOST_SERIES, Tested, by_series, clock, lasted, often
 from agent.core.encode import iso
 from agent.core.episodes import Episode, Found, Versus
-from agent.core.plan import Dimensions, Rule, ThresholdRule
+from agent.core.plan import AbsenceRule, Dimensions, Rule, ThresholdRule
 from agent.core.targets import overrides_of, target_of
 from agent.report import number, outcomes_text, series_text
 
@@ -70,7 +70,7 @@ def page(tested: Tested) -> Iterator[str]:
 def _rule(tested: Tested, rule: Rule) -> Iterator[str]:
     found = tested.found
     episodes = found.of_rule(rule.name)
-    kpi = found.plan.kpis[rule.kpi]
+    kpi = found.plan.subject_of(rule)
     held = found.held_back[rule.name]
     more = f"; {held} more began and did not last for long enough" if held else ""
     yield f"<section><h2>{escape(rule.name)}</h2>\n"
@@ -86,7 +86,7 @@ def _rule(tested: Tested, rule: Rule) -> Iterator[str]:
 
 
 def _condition(rule: Rule) -> str:
-    if not isinstance(rule, ThresholdRule):
+    if isinstance(rule, AbsenceRule):
         return "no events"
     return ", ".join(f"{level.severity}: {level.when_sql}" for level in rule.levels)
 
@@ -97,7 +97,7 @@ def _table(found: Found, episodes: Sequence[Episode]) -> Iterator[str]:
     heads = ("severity", "series", "began", "fired", "resolved", "lasted", "peak")
     yield f"<table><thead><tr>{''.join(f'<th>{h}</th>' for h in heads)}</tr></thead><tbody>\n"
     for episode in episodes:
-        kpi = found.plan.kpis.get(episode.kpi)
+        kpi = found.plan.subject(episode.kpi)
         ended = episode.resolved_ms
         cells = (
             episode.severity,
@@ -163,7 +163,7 @@ def _figure(tested: Tested, rule: Rule, dimensions: Dimensions) -> Iterator[str]
     found = tested.found
     episodes = [e for e in found.of_rule(rule.name) if e.dimensions == dimensions]
     former = [e for e in tested.former_episodes(rule.name) if e.dimensions == dimensions]
-    kpi = found.plan.kpis[rule.kpi]
+    kpi = found.plan.subject_of(rule)
     span = (found.since_ms, found.until_ms)
     series = found.values.get((rule.kpi, dimensions))
     points = _thinned(series.between(*span) if series else [])
@@ -278,7 +278,7 @@ def _bounds(found: Found, rule: Rule, dimensions: Dimensions) -> list[_Bound]:
     named = [float(bound) for text in texts for bound in _BOUND.findall(text)]
     bounds: list[_Bound] = [(*span, level) for level in sorted(set(named))]
     if any(re.search(r"\btarget\b", text) for text in texts):
-        kpi = found.plan.kpis[rule.kpi]
+        kpi = found.plan.subject_of(rule)
         begins = {o.from_ms for o in overrides_of(kpi, dimensions) if o.from_ms is not None}
         steps = sorted({span[0], *(at for at in begins if span[0] < at < span[1])})
         for first, last in pairwise([*steps, span[1]]):

@@ -140,7 +140,7 @@ def _table(found: Found, episodes: Sequence[Episode], mark: str = "  ") -> Itera
 
 
 def _series(plan: Plan, episode: Episode) -> str:
-    kpi = plan.kpis.get(episode.kpi)
+    kpi = plan.subject(episode.kpi)
     return series_text(kpi.by if kpi else (), episode.dimensions)
 
 
@@ -159,7 +159,7 @@ def _chart(tested: Tested, rule: Rule, dimensions: Dimensions) -> Iterator[str]:
     if tested.before is not None:
         rows["before"] = tested.former_episodes(rule.name)
     width = max(map(len, (*labels, *rows)))
-    kpi = found.plan.kpis[rule.kpi]
+    kpi = found.plan.subject_of(rule)
     yield ""
     yield f"  {series_text(kpi.by, dimensions) or rule.kpi}{f', in {kpi.unit}' if kpi.unit else ''}"
     for label, line in zip(labels, lines, strict=True):
@@ -256,7 +256,7 @@ def episode_json(found: Found, episode: Episode) -> Json:
         "rule": episode.rule,
         "severity": episode.severity,
         "kpi": episode.kpi,
-        "dimensions": dimensions_json(found.plan.kpis.get(episode.kpi), episode.dimensions),
+        "dimensions": dimensions_json(found.plan.subject(episode.kpi), episode.dimensions),
         "began": iso(episode.began_ms),
         "fired": iso(episode.fired_ms),
         "resolved": None if episode.resolved_ms is None else iso(episode.resolved_ms),

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 
 from agent.core.frame import place_of
 from agent.core.objectives import Score, earlier_attainment, standing
+from agent.core.plan import is_whole
 from agent.core.results import Closings, SeriesView
-from agent.core.routing import watches_whole
 from agent.export.state import AgentState, Alert
 from agent.kafka.app import MergeStage
 from agent.kafka.viewer import BoardWriter, CompanyView, SeriesId
@@ -121,9 +121,7 @@ class Company:
         return [
             alert
             for alert in self.alerts()
-            if self.is_ours(
-                (alert.kpi, None if watches_whole(rules[alert.rule]) else alert.dimensions)
-            )
+            if self.is_ours((alert.kpi, None if is_whole(rules[alert.rule]) else alert.dimensions))
         ]
 
     def alerts(self) -> list[Alert]:

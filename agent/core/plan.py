@@ -476,12 +476,16 @@ class Plan:
         return rule.by if isinstance(rule, CombinationRule) else None
 
     def subject(self, home: str) -> Kpi | None:
-        """What alerts with this home are about: a KPI; of a combination rule, which is about no
-        single one, what stands for one, without a name and a value. None: not declared."""
+        """What alerts with this home are about; None: it is not declared."""
         if home in self.kpis or not home.startswith(HOME):
             return self.kpis.get(home)
         rule = self.rules.get(home.removeprefix(HOME))
-        return _stand_in(rule) if isinstance(rule, CombinationRule) else None
+        return self.subject_of(rule) if isinstance(rule, CombinationRule) else None
+
+    def subject_of(self, rule: Rule) -> Kpi:
+        """What a rule is about: its KPI; of a combination rule, which is about no single one, what
+        stands for one, without a name and a value."""
+        return _stand_in(rule) if isinstance(rule, CombinationRule) else self.kpis[rule.kpi]
 
     def contracts_under(self, kpi: str) -> frozenset[str]:
         """The contracts that a KPI's value comes from, through its inputs."""

@@ -21,14 +21,13 @@ from dataclasses import dataclass
 import aiohttp
 
 from agent.core.encode import iso, label
-from agent.core.plan import Dimensions, Kpi, Plan, Rule
+from agent.core.plan import Dimensions, Kpi, Plan, Rule, is_whole
 from agent.core.results import AlertPhase
 from agent.core.routing import (
     ESCALATION,
     alert_labels,
     escalation_text,
     series_label,
-    watches_whole,
 )
 from agent.export.state import AgentState, Alert
 from agent.export.words import value_text
@@ -74,7 +73,7 @@ def tellable(plan: Plan, alerts: Sequence[Alert], now_ms: int) -> dict[Key, Told
     """Every alert of these that Alertmanager should know of, with the escalations that are due."""
     found: dict[Key, Told] = {}
     for alert in alerts:
-        rule, kpi = plan.rules.get(alert.rule), plan.kpis.get(alert.kpi)
+        rule, kpi = plan.rules.get(alert.rule), plan.subject(alert.kpi)
         if rule is None or kpi is None or alert.since_ms is None:
             continue
         for told in _tell(plan, rule, kpi, alert, now_ms):
@@ -87,7 +86,7 @@ def _tell(plan: Plan, rule: Rule, kpi: Kpi, alert: Alert, now_ms: int) -> Iterat
     over = alert.phase is AlertPhase.RESOLVED
     if alert.phase is not AlertPhase.FIRING and not (over and now_ms - since_ms < RESOLVED_TOLD_MS):
         return
-    by = () if watches_whole(rule) else kpi.by
+    by = () if is_whole(rule) else kpi.by
     pairs = [
         (name, label(one))
         for name, one in zip(by, alert.dimensions, strict=False)
@@ -97,7 +96,7 @@ def _tell(plan: Plan, rule: Rule, kpi: Kpi, alert: Alert, now_ms: int) -> Iterat
     labels |= alert_labels(plan, rule, kpi, alert.severity)
     if pairs:
         labels["series"] = series_label(pairs)
-    series = (kpi.name, None if watches_whole(rule) else alert.dimensions)
+    series = (alert.kpi, None if is_whole(rule) else alert.dimensions)
     annotations = _annotations(rule, kpi, alert)
     ended_ms = since_ms if over else None
     yield Told(series, labels, annotations, since_ms, ended_ms)

@@ -11,7 +11,8 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from agent.core.plan import Dimensions, Kpi, Plan, Rule, metric_name
+from agent.core.encode import label
+from agent.core.plan import Dimensions, Kpi, Plan, Rule, is_whole, metric_name
 from agent.core.results import (
     ALERT_PHASE_NUMBER,
     TARGET_STATE_NUMBER,
@@ -20,7 +21,7 @@ from agent.core.results import (
     Transition,
     WindowValue,
 )
-from agent.core.routing import severities, watches_whole
+from agent.core.routing import severities
 from agent.export.series import (
     BANDS,
     Family,
@@ -151,10 +152,10 @@ class History:
 
     def _take_step(self, step: Transition) -> None:
         """Where an alert stands from now on."""
-        kpi, rule = self._plan.kpis.get(step.kpi), self._plan.rules.get(step.rule)
+        kpi, rule = self._plan.subject(step.kpi), self._plan.rules.get(step.rule)
         if kpi is None or rule is None or step.severity not in severities(rule):
             return
-        key = kpi.name, None if _is_of_whole(kpi, rule) else step.dimensions
+        key = step.kpi, None if _is_of_whole(kpi, rule) else step.dimensions
         self._carry(key, step.at_ms)
         series = self._state_series(rule, step.severity, kpi, key[1])
         self._keep(key, series, step.at_ms, ALERT_PHASE_NUMBER[step.state])
@@ -162,8 +163,9 @@ class History:
     def _state_series(
         self, rule: Rule, severity: str, kpi: Kpi, dimensions: Dimensions | None
     ) -> int:
-        named = labels_text([("rule", rule.name), ("severity", severity), ("kpi", kpi.name)])
-        labels = self._labels[kpi.name](dimensions) if dimensions else ""
+        about = [("kpi", kpi.name)] if kpi.name else []  # a combination rule is about no single one
+        named = labels_text([("rule", rule.name), ("severity", severity), *about])
+        labels = labels_text(zip(kpi.by, map(label, dimensions), strict=True)) if dimensions else ""
         return self._spool.series("kpi_rule_state", f"{named},{labels}" if labels else named)
 
     def _put(self, key: SeriesKey, name: str, labels: str, at_ms: int, value: float | None) -> None:
@@ -202,7 +204,7 @@ class History:
 
 def _is_of_whole(kpi: Kpi, rule: Rule) -> bool:
     """Whether a rule's alerts are beside those of the KPI's series."""
-    return watches_whole(rule) and bool(kpi.by)
+    return is_whole(rule) and bool(kpi.by)
 
 
 def _with_kpi(kpi: Kpi, labels: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from agent.core.plan import Target
+from agent.core.plan import Target, is_whole
 from agent.core.results import (
     AlertPhase,
     Closings,
@@ -18,7 +18,7 @@ from agent.core.results import (
     Transition,
     WindowValue,
 )
-from agent.core.routing import severities, watches_whole
+from agent.core.routing import severities
 from agent.export.openmetrics import History
 from tests.export.invented import COMPANY, MINUTE_MS, NOW_MS
 
@@ -118,7 +118,7 @@ def test_an_alert_has_its_state_at_the_end_of_every_window_and_where_it_steps() 
 
 
 def test_an_alert_of_a_kpi_as_a_whole_has_no_region() -> None:
-    assert watches_whole(COMPANY.rules["quiet_support"])
+    assert is_whole(COMPANY.rules["quiet_support"])
     windows = [_window(r, m, 3.0) for m in (1, 2, 3) for r in ("emea", "apac")]
     text = _text(windows, steps=[_step("quiet_support", 2, AlertPhase.FIRING)])
     found = [line for line in text.splitlines() if "quiet_support" in line]

@@ -201,7 +201,12 @@ COUPLED = Case(
     + VISITS
     + """
 kpis:
-  revenue: {from: sale, value: sum(amount), by: [region, customer], window: 20s, target: {at_least: 5}}
+  revenue:
+    from: sale
+    value: sum(amount)
+    by: [region, customer]
+    window: 20s
+    target: {at_least: 5}
   visits: {from: visit, value: count(*), by: [region], window: 40s every 20s}
   sales: {from: sale, value: count(*), window: 20s}
 rules:

@@ -59,11 +59,11 @@ def test_a_name_that_is_not_declared_couples_nothing() -> None:
 RULES = """
 version: 1
 events:
-  task: {topic: work, time: at, fields: {team: string, employee: string, region: string}}
+  task: {topic: work, time: at, fields: {crew: string, employee: string, region: string}}
 kpis:
-  tasks: {from: task, value: count(*), by: [team, employee], window: 1h}
+  tasks: {from: task, value: count(*), by: [crew, employee], window: 1h}
   others: {from: task, value: count(*), by: [region], window: 1h}
-  busy: {from: task, value: count(*), by: [region, team], window: 1h}
+  busy: {from: task, value: count(*), by: [region, crew], window: 1h}
 rules:
 """
 
@@ -72,14 +72,14 @@ rules:
     ("rules", "tasks", "busy"),
     [
         ("odd: {kpi: tasks, when: deviation_from_group > 3}", (), None),
-        ("odd: {kpi: tasks, when: deviation_from_group(by='team') > 3}", ("team",), None),
+        ("odd: {kpi: tasks, when: deviation_from_group(by='crew') > 3}", ("crew",), None),
         ("many: {kpi: busy, when: value > 9}", None, None),
         ("a: {kpi: tasks, when: value > 9}\n  b: {kpi: busy, when: value > 9}\n"
-         "  both: {when: a and b}", ("team",), ("team",)),
+         "  both: {when: a and b}", ("crew",), ("crew",)),
         ("a: {kpi: tasks, when: value > 9, depends_on: [gone]}\n"
          "  gone: {kpi: busy, no_data_for: 2h, per: kpi}", None, None),
         ("a: {kpi: tasks, when: value > 9, depends_on: [gone]}\n"
-         "  gone: {kpi: busy, no_data_for: 2h}", ("team",), ("team",)),
+         "  gone: {kpi: busy, no_data_for: 2h}", ("crew",), ("crew",)),
     ],
 )  # fmt: skip
 def test_rules_place_the_kpis_that_they_see_together(
