@@ -195,7 +195,7 @@ class Judge:
         dimensions = series.dimensions or ()
         rules = [*self.closed_rules.of(dimensions), *self.current_rules.of(dimensions)]
         declared = {(r.name, level.severity) for r in rules for level in r.levels}
-        silences = {r.name for r in [*self.series_absences, *self.kpi_absences]}
+        silences = {r.name: r.severity for r in [*self.series_absences, *self.kpi_absences]}
         alerts = [
             (name, severity, state)
             for name, states in series.alerts.items()
@@ -203,9 +203,9 @@ class Judge:
             if (name, severity) not in declared
         ]
         alerts += [
-            (name, "warning", absence.alert)
+            (name, absence.severity or "warning", absence.alert)
             for name, absence in series.absences.items()
-            if name not in silences
+            if name not in silences or absence.severity not in (silences[name], None)
         ]
         for name, severity, _ in alerts:
             series.absences.pop(name, None)

@@ -20,10 +20,12 @@ Row = Sequence[tuple[Condition, Condition]]
 
 
 class AbsenceState(msgspec.Struct, frozen=True, array_like=True):
-    """What is remembered of one absence alert: its life, and the last event it knows of."""
+    """What is remembered of one absence alert: its life, the last event it knows of, and the
+    severity that it has been told with (None in rows of before: not known)."""
 
     alert: AlertState = alerts.INACTIVE
     last_event_ms: int | None = None
+    severity: Severity | None = None
 
 
 class Running(NamedTuple):
@@ -177,7 +179,7 @@ def step_absence(
         alert = judge(alert, back_ms, silent=False)
     last_ms = last_event_ms if last_ms is None else max(last_ms, last_event_ms)
     alert = advance(alert, last_ms, frontier_ms)
-    return AbsenceState(alert, last_ms), tuple(transitions)
+    return AbsenceState(alert, last_ms, rule.severity), tuple(transitions)
 
 
 def _absence_transition(
