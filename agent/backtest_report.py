@@ -106,7 +106,8 @@ def _rule(tested: Tested, rule: Rule) -> Iterator[str]:
     episodes = found.of_rule(rule.name)
     held = found.held_back[rule.name]
     more = f"; {held} more began and did not last for long enough" if held else ""
-    yield f"{rule.name} on {rule.kpi}: {often(len(episodes), found)}{more}"
+    watched = found.plan.subject_of(rule).name
+    yield f"{rule.name}{f' on {watched}' if watched else ''}: {often(len(episodes), found)}{more}"
     yield from _table(found, episodes)
     groups = by_series((*episodes, *tested.former_episodes(rule.name)))
     for dimensions, _ in groups[:MOST_SERIES]:
@@ -242,7 +243,7 @@ def _rule_json(found: Found, name: str) -> Json:
     episodes = found.of_rule(name)
     return {
         "rule": name,
-        "kpi": rule.kpi,
+        "kpi": found.plan.subject_of(rule).name or None,
         "episodes": len(episodes),
         "per_week": round(len(episodes) / found.weeks, 4),
         "held_back": found.held_back[name],

@@ -67,9 +67,9 @@ _SENTENCES: dict[str, Callable[[Kpi | None, Transition], str]] = {
 
 
 def _found(kpi: Kpi | None, step: Transition) -> str:
-    """The value and the window that it is of; of a combination, which has none, since when."""
+    """The value and the window that it is of; of a combination, which has none, its beginning."""
     if kpi is not None and not kpi.name:
-        return f"since {_clock(step.start_ms)}"
+        return f"it began at {_clock(step.start_ms)}"
     if step.value is None or not math.isfinite(step.value):
         value = "there is no value"
     else:

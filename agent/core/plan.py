@@ -458,6 +458,8 @@ class Plan:
 
     def objectives_of(self, kpi: str) -> tuple[str, ...]:
         """The objectives that a KPI serves: those that weigh it, and the one it states; by name."""
+        if kpi not in self.kpis:
+            return ()  # a combination rule's alerts are no KPI's
         stated = self.kpis[kpi].objective
         return tuple(
             sorted(o for o, one in self.objectives.items() if kpi in one.kpis or o == stated)

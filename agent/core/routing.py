@@ -26,7 +26,7 @@ def alert_labels(plan: Plan, rule: Rule, kpi: Kpi, severity: Severity) -> dict[s
         "kpi": kpi.name,
         "owner": rule.owner or kpi.owner or "",
         "team": rule.team or kpi.team or "",
-        "objective": ",".join(plan.objectives_of(kpi.name)) if kpi.name else "",
+        "objective": ",".join(plan.objectives_of(kpi.name)),
     }
     return {name: value for name, value in labels.items() if value}
 

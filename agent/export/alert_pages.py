@@ -76,7 +76,7 @@ def alerts_answer(
     now_ms: int,
 ) -> Json:
     """The answer, as described above."""
-    shown = (AlertPhase.FIRING, AlertPhase.PENDING)
+    shown = (AlertPhase.FIRING, AlertPhase.SILENCED, AlertPhase.PENDING)
     active = [_alert(plan, a) for a in in_order(a for a in alerts if a.phase in shown)]
     history = [step for step in steps if query.takes(step)]
     return {
@@ -87,7 +87,7 @@ def alerts_answer(
 
 
 def _alert(plan: Plan, alert: Alert) -> Json:
-    rule, kpi = plan.rules.get(alert.rule), plan.kpis.get(alert.kpi)
+    rule, kpi = plan.rules.get(alert.rule), plan.subject(alert.kpi)
     owner = (rule.owner if rule else None) or (kpi.owner if kpi else None)
     team = (rule.team if rule else None) or (kpi.team if kpi else None)
     escalation = rule.escalation if rule else None
@@ -95,7 +95,7 @@ def _alert(plan: Plan, alert: Alert) -> Json:
         "rule": alert.rule,
         "severity": alert.severity,
         "state": alert.phase.value,
-        "kpi": alert.kpi,
+        "kpi": None if kpi is not None and not kpi.name else alert.kpi,
         "dimensions": dimensions_json(kpi, alert.dimensions),
         "since": None if alert.since_ms is None else iso(alert.since_ms),
         "value": alert.value,

@@ -65,10 +65,11 @@ def steps_json(plan: Plan, steps: Iterable[Mapping[str, Any]]) -> list[Json]:
 
 
 def _step(plan: Plan, step: Mapping[str, Any]) -> Json:
-    kpi = plan.kpis.get(step["kpi"])
+    rule = plan.rules.get(step["rule"])
+    kpi = plan.subject_of(rule) if rule is not None else None
     dimensions = tuple(step["dimensions"].values())
     at = datetime.fromisoformat(step["at"])
-    key = (step["rule"], step["severity"], step["kpi"], dimensions, step["episode"], step["state"])
+    key = (step["rule"], step["severity"], step["kpi"], dimensions, step["at"], step["state"])
     return {
         "key": "/".join(map(str, key)),
         "at_ms": int(at.timestamp() * 1000),

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -30,6 +31,7 @@ from agent.core.results import (
     Transition,
     WindowValue,
 )
+from tests.core.simulated import plan_of
 from tests.core.small_plans import kpi, plan
 
 START = 1_291_191_960_000  # 2010-12-01T08:26:00Z
@@ -227,3 +229,44 @@ def test_the_keys_are_stable_bytes() -> None:
 )
 def test_a_target_is_written_as_a_rule_would_write_it(target: Target, text: str) -> None:
     assert bound_text(target) == text
+
+
+def test_the_alert_of_a_combination_rule_is_no_kpis(tmp_path: Path) -> None:
+    both = plan_of(
+        "events: {sale: {topic: shop, time: at, fields: {amount: float, region: string}}}\n"
+        "kpis:\n"
+        "  revenue: {from: sale, value: sum(amount), by: [region], window: 1m}\n"
+        "rules:\n"
+        "  low: {kpi: revenue, when: value < 5}\n"
+        "  odd: {kpi: revenue, when: value < 3, depends_on: [low]}\n"
+        '  both: {when: low and odd, severity: critical, summary: "{{ region }} is odd"}\n',
+        tmp_path,
+    )
+    rule = both.rules["both"]
+    minute = 60_000
+    step = Transition(
+        "both", "critical", rule.kpi, ("eu",), 3 * minute, minute, AlertPhase.FIRING,
+        AlertPhase.PENDING, None, "low and odd", minute, 3 * minute, "for",
+    )  # fmt: skip
+
+    told = transition_json(both, rule, step)
+
+    assert (told["kpi"], told["dimensions"]) == (None, {"region": "eu"})
+    assert told["summary"] == "eu is odd"
+    assert told["because"] == ("low and odd has held for 2m: it began at 1970-01-01 00:01 UTC")
+
+
+def test_an_episode_that_is_silenced_twice_has_a_key_for_each_time() -> None:
+    steps = [
+        dataclasses.replace(
+            FIRING, at_ms=at_ms, state=AlertPhase.SILENCED, previous=AlertPhase.FIRING,
+            reason="depends_on", bound="feed_gone",
+        )
+        for at_ms in (60_000, 120_000)
+    ]  # fmt: skip
+    one = plan(kpi())
+
+    assert len({transition_key(one, step) for step in steps}) == 2
+    assert transition_json(one, None, steps[0])["because"] == (
+        "feed_gone fires, which this rule depends on"
+    )

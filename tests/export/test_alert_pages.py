@@ -89,7 +89,10 @@ def test_filters_choose_alerts_and_steps(
     ("pair", "hint"),
     [
         (("stat", "firing"), "no filter is called stat: rule, kpi, state, severity, limit are"),
-        (("state", "fired"), "state is one of inactive, pending, firing, resolved, not fired"),
+        (
+            ("state", "fired"),
+            "state is one of inactive, pending, firing, silenced, resolved, not fired",
+        ),
         (("severity", "high"), "severity is one of page, critical, warning, info, not high"),
         (("limit", "-1"), "limit is a number of steps, not -1"),
         (("limit", "²"), "limit is a number of steps, not ²"),
