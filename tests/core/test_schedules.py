@@ -12,6 +12,7 @@ from govuk_bank_holidays.bank_holidays import BankHolidays
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent.core.schedule_words import schedule_text
 from agent.core.schedules import (
     EVERY_DAY,
     Days,
@@ -252,3 +253,25 @@ def test_a_day_off_may_lie_in_the_year_before_its_holiday() -> None:
     # New Year's Day of 2022 was a Saturday; federal offices closed on Friday, 31 December 2021
     # (opm.gov, "2021 holiday schedule").
     assert HolidayDays("US").has(date(2021, 12, 31))
+
+
+# Words.
+
+
+@pytest.mark.parametrize(
+    ("schedule", "words"),
+    [
+        (Schedule("UTC", EVERY_DAY, 150, HOUR), "every day at 02:30 for 1h in UTC"),
+        (Schedule("Europe/Oslo", Weekdays(frozenset({6, 5}))),
+         "every week on saturday, sunday in Europe/Oslo"),
+        (Schedule("UTC", MonthDays(frozenset({15, -1}), frozenset({(1, 6), (-1, 4)}))),
+         "every month on 15, last day, last friday, first sunday in UTC"),
+        (Schedule("UTC", YearDays(frozenset({(12, 24)})), from_ms=utc("2026-01-01")),
+         "every year on 12-24 from 2026-01-01T00:00 in UTC"),
+        (Schedule("Europe/London", HolidayDays("GB", "SCT")), "holidays GB-SCT in Europe/London"),
+        (Schedule("Asia/Tokyo", from_ms=utc("2026-01-01"), until_ms=utc("2026-01-02")),
+         "from 2026-01-01T09:00 until 2026-01-02T09:00 in Asia/Tokyo"),
+    ],
+)  # fmt: skip
+def test_a_schedule_in_words_is_as_the_language_writes_it(schedule: Schedule, words: str) -> None:
+    assert schedule_text(schedule) == words
