@@ -172,6 +172,8 @@ def _windows_table(
         kpi = plan.kpis[w.kpi]
         status = statuses.get((w.kpi, w.dimensions, w.end_ms))
         mark = "[dim]open[/]" if w.open else _STATE_MARKS[status.state] if status else ""
+        if w.maintenance is not None and not w.open:
+            mark = "[dim]○ maintenance[/]"
         table.add_row(
             w.kpi, series_text(kpi.by, w.dimensions), iso(w.start_ms), iso(w.end_ms),
             number(w.value), kpi.unit or "", str(w.events), mark,

@@ -6,7 +6,7 @@ is compared, too, without a word here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -15,6 +15,8 @@ import polars as pl
 from agent.core.encode import iso
 from agent.core.plan import Contract, Kpi, Level, Target, TargetOverride
 from agent.core.rules import duration
+from agent.core.schedule_words import schedule_text
+from agent.core.schedules import Schedule
 from agent.core.windows import CalendarWindow, FixedWindow, Window
 
 Parts = dict[str, str]
@@ -100,17 +102,24 @@ def _value(label: str, name: str, value: Any) -> Iterator[tuple[str, str]]:
             # The severity of a level says enough: `when.critical`.
             at = "" if isinstance(item, Level) else f"{label}.{_key(item, number)}."
             yield from _renamed(item, at)
-    elif is_dataclass(value) and not isinstance(value, Target | FixedWindow | CalendarWindow):
+    elif is_dataclass(value) and type(value) not in _TEXTS:
         yield from _parts(value, f"{label}.")
     else:
         yield label, _leaf(name, value)
 
 
+_TEXTS: Mapping[type, Callable[[Any], str | None]] = {
+    Target: target_text,
+    FixedWindow: window_text,
+    CalendarWindow: window_text,
+    Schedule: schedule_text,
+}
+"""What is told by one text."""
+
+
 def _leaf(name: str, value: Any) -> str:
-    if isinstance(value, Target):
-        return target_text(value) or ""
-    if isinstance(value, FixedWindow | CalendarWindow):
-        return window_text(value)
+    if type(value) in _TEXTS:
+        return _TEXTS[type(value)](value) or ""
     if isinstance(value, frozenset):
         return ", ".join(_text(one) for one in sorted(value))
     if isinstance(value, tuple):

@@ -196,7 +196,7 @@ def _kpi_name(transition: Transition) -> str | None:
 
 
 def _window(kpi: Kpi, window: WindowValue) -> Json:
-    return {
+    made: Json = {
         "kpi": window.kpi,
         "dimensions": dimensions_json(kpi, window.dimensions),
         "start": iso(window.start_ms),
@@ -204,6 +204,9 @@ def _window(kpi: Kpi, window: WindowValue) -> Json:
         "value": _finite(window.value),
         "events": window.events,
     }
+    if window.maintenance is not None:
+        made["maintenance"] = window.maintenance
+    return made
 
 
 def _finite(value: float | None) -> float | None:

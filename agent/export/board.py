@@ -31,6 +31,7 @@ same object with more of them. A row:
     value, text    the last closed window's value, as a number and for people
     current        the open window's value for people, or null
     events         in the last closed window
+    maintenance    the title of what the last closed window was in, or null
     state          met, at_risk, missed, no_data, or none (no target)
     attainment     a number or null;   attainment_text   for people
     target         for people;   bounds   {at_least, at_most, warn_at_least, warn_at_most}
@@ -268,7 +269,7 @@ def _card(
         "start_ms": newest and newest.start_ms,
         "end_ms": newest and newest.end_ms,
         "stale": newest is not None and _is_stale(kpi, newest.end_ms, until_ms),
-        "rows": [_row(kpi, view) for view in worst],
+        "rows": [_row(plan, kpi, view) for view in worst],
     }
 
 
@@ -322,7 +323,7 @@ def _finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
-def _row(kpi: Kpi, view: SeriesView) -> Json:
+def _row(plan: Plan, kpi: Kpi, view: SeriesView) -> Json:
     value, attainment = _value(view), _attainment(view)
     history = [[at, _short(v)] for at, v in view.history[-HISTORY_POINTS:]]
     known = [v for _, v in history if v is not None]
@@ -333,6 +334,7 @@ def _row(kpi: Kpi, view: SeriesView) -> Json:
         "text": value_text(value, kpi.unit),
         "current": _current(kpi, view),
         "events": view.closed.events if view.closed else 0,
+        "maintenance": _maintenance(plan, view),
         "state": _state(view),
         "attainment": attainment,
         "attainment_text": "" if attainment is None else percent_text(attainment * 100, digits=0),
@@ -343,6 +345,12 @@ def _row(kpi: Kpi, view: SeriesView) -> Json:
         "high": value_text(max(known), kpi.unit) if known else "",
         "phase": _phase(view),
     }
+
+
+def _maintenance(plan: Plan, view: SeriesView) -> str | None:
+    name = view.closed.maintenance if view.closed else None
+    known = plan.maintenance.get(name) if name is not None else None
+    return known.title if known else name
 
 
 def _current(kpi: Kpi, view: SeriesView) -> str | None:

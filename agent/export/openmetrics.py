@@ -27,6 +27,7 @@ from agent.export.series import (
     Family,
     LabelCache,
     labels_text,
+    maintenance_labels,
     render,
 )
 from agent.export.spool import Sample, Spool
@@ -39,6 +40,7 @@ _ABOUT = {
     "kpi_target_attainment_ratio": "How far closed windows reach their target.",
     "kpi_rule_state": "Where the alert of a rule stands: 0 inactive, 1 pending, 2 firing.",
     "kpi_window_events": "Events in closed windows.",
+    "kpi_maintenance": "1 for closed windows that were in maintenance.",
 }
 
 
@@ -113,6 +115,9 @@ class History:
             self._stand(kpi, None, at_ms)
         self._put(key, kpi.metric, labels, at_ms, window.value)
         self._put(key, "kpi_window_events", _with_kpi(kpi, labels), at_ms, window.events)
+        if window.maintenance is not None:
+            named = maintenance_labels(window, self._labels[kpi.name])
+            self._put(key, "kpi_maintenance", _with_kpi(kpi, named), at_ms, 1)
 
     def _stand(self, kpi: Kpi, dimensions: Dimensions | None, at_ms: int) -> None:
         """Where the alerts of a series stand when a window closes; the window before counts no

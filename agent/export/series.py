@@ -22,6 +22,7 @@ from agent.core.results import (
     AlertPhase,
     SeriesView,
     TargetState,
+    WindowValue,
 )
 from agent.core.routing import severities
 from agent.export.words import window_text
@@ -126,6 +127,11 @@ def families(
         "kpi_window_events",
         "Events in the last closed window.",
         (line for k, s, of in every for line in _events_lines(k, s, of)),
+    )
+    yield Family(
+        "kpi_maintenance",
+        "1 for a series whose last closed window was in maintenance; else there is no sample.",
+        (line for k, s, of in every for line in _maintenance_lines(k, s, of)),
     )
     yield from _plan_families(plan, held, scores)
 
@@ -247,6 +253,19 @@ def _events_lines(kpi: Kpi, series: list[SeriesView], labels_of: LabelsOf) -> It
         if view.closed is not None:
             name = _shared("kpi_window_events", kpi, labels_of(view.series))
             yield f"{name} {view.closed.events}\n"
+
+
+def _maintenance_lines(kpi: Kpi, series: list[SeriesView], labels_of: LabelsOf) -> Iterator[str]:
+    for view in series:
+        if view.closed is not None and view.closed.maintenance is not None:
+            labels = maintenance_labels(view.closed, labels_of)
+            yield f"{_shared('kpi_maintenance', kpi, labels)} 1\n"
+
+
+def maintenance_labels(window: WindowValue, labels_of: LabelsOf) -> str:
+    """The labels of a window's series, with the name of the maintenance that it is in."""
+    labels = labels_of(window.dimensions)
+    return f'maintenance="{window.maintenance}"{"," if labels else ""}{labels}'
 
 
 def _rule_lines(

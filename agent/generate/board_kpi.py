@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from agent.core.plan import Kpi, Plan
+from agent.core.schedule_words import schedule_text
 from agent.generate import names, panels
 from agent.generate.agent_alerts import stale_after_seconds
 from agent.generate.layout import Board, Cell, Section
@@ -40,8 +41,16 @@ def kpi_board(plan: Plan, kpi: Kpi) -> Board:
             Section("Can it be trusted?", 7, list(_trust(plan, kpi))),
         ],
         dimensions=[(kpi, name) for name in kpi.by],
+        marks=_marks(plan, kpi),
         links=[("Strategy", f"/d/{STRATEGY_UID}"), ("KPI agent", f"/d/{AGENT_UID}")],
     )
+
+
+def _marks(plan: Plan, kpi: Kpi) -> list[tuple[str, str]]:
+    if not any(kpi.name in m.kpis for m in plan.maintenance.values()):
+        return []
+    query = names.selector(names.MAINTENANCE, [("kpi", kpi.name)])
+    return [("Maintenance", f"max by (maintenance) ({query})")]
 
 
 def has_target(kpi: Kpi) -> bool:
@@ -136,6 +145,9 @@ def _about(plan: Plan, kpi: Kpi) -> Iterator[str]:
         weight = objective.kpis.get(kpi.name)
         share = f", {weight:.0%} of its score" if weight else ""
         yield f"- **Objective**: [{objective.title}](/d/{STRATEGY_UID}){share}"
+    for maintenance in plan.maintenance.values():
+        if kpi.name in maintenance.kpis:
+            yield f"- **Maintenance**: {maintenance.title} ({schedule_text(maintenance.schedule)})"
     for name in kpi.inputs:
         yield f"- **From**: [{plan.kpis[name].title}](/d/{kpi_board_uid(name)})"
     if kpi.contract:

@@ -12,7 +12,7 @@ from grafana_foundation_sdk.models import dashboard as models
 
 from agent.core.plan import Kpi
 from agent.generate.files import mark
-from agent.generate.panels import SOURCE, Panel
+from agent.generate.panels import GREY, SOURCE, Panel
 
 WHAT = "grafana"
 COLUMNS = 24
@@ -49,6 +49,8 @@ class Board:
     """A variable for each dimension of a KPI."""
     links: Sequence[tuple[str, str]] = ()
     """Title and address of other boards."""
+    marks: Sequence[tuple[str, str]] = ()
+    """Stretches of time to mark on all panels: a name, and a query with samples while they last."""
     since: str = "now-6h"
     _number: int = field(default=0, init=False)
 
@@ -100,6 +102,9 @@ class Board:
         )
         for variable in _dimension_variables(self.dimensions):
             built.with_variable(variable)
+        for name, query in self.marks:
+            mark_ = dashboard.AnnotationQuery().name(name).datasource(SOURCE).enable(True)
+            built.annotation(mark_.expr(query).icon_color(GREY))
         for title, url in self.links:
             link = dashboard.DashboardLink(title).type(models.DashboardLinkType.LINK).url(url)
             built.link(link.keep_time(True).icon("dashboard"))

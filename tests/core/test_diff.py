@@ -232,11 +232,7 @@ def test_whatever_a_plan_holds_is_described_in_words() -> None:
         "title": "Stocktaking",
         "kpis": "orders, revenue",
         "match.region": "apac",
-        "schedule.timezone": "Europe/London",
-        "schedule.days.numbers": "-1",
-        "schedule.at_minutes": "60",
-        "schedule.for": "1h",
-        "schedule.from": "1970-01-01T00:00:00Z",
+        "schedule": "every month on last day at 01:00 for 1h from 1970-01-01T01:00 in Europe/London",
     }
 
 

@@ -39,7 +39,8 @@ export function patchKpi(node, kpi, nowMs) {
   p.title.title = kpi.description;
   setText(p.owner, [kpi.owner, ...kpi.objectives].filter(Boolean).join(" · "));
   setIcon(p.icon, kpi.state);
-  setText(p.word, WORDS[kpi.state]);
+  setText(p.word, row?.maintenance ? "Maintenance" : WORDS[kpi.state]);
+  p.word.title = row?.maintenance ?? "";
   setText(p.which, many && row ? (kpi.total > 1 ? `${row.series}, ${rankText(kpi)} of ${kpi.total}` : row.series) : "");
   setHidden(p.which, !many);
   setText(p.value, row?.text ?? "–");
@@ -104,9 +105,10 @@ function patchRow(node, row) {
   setData(node, "phase", row.phase ?? "");
   setIcon(p.icon, row.state);
   setText(p.series, row.series);
-  p.series.title = row.target ? `${row.series}: target ${row.target}` : row.series;
+  const about = row.maintenance ? `in maintenance: ${row.maintenance}` : row.target ? `target ${row.target}` : "";
+  p.series.title = about ? `${row.series}: ${about}` : row.series;
   setText(p.value, row.text);
-  setText(p.word, `, ${WORDS[row.state]}${row.phase ? `, alert ${row.phase}` : ""}`);
+  setText(p.word, `, ${row.maintenance ? `in maintenance: ${row.maintenance}` : WORDS[row.state]}${row.phase ? `, alert ${row.phase}` : ""}`);
   drawSpark(p.spark, row, 20);
 }
 

@@ -22,6 +22,7 @@ RESERVED_LABELS = {
     "alertname": "Prometheus sets it to the name of an alert",
     "band": "the agent's target metrics have it",
     "kpi": "the agent's metrics have it",
+    "maintenance": "the agent's metrics have it",
     "rule": "the agent's metrics have it",
     "severity": "the agent's metrics have it",
     "objective": "the agent's metrics have it",

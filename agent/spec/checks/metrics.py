@@ -17,6 +17,7 @@ OWN_METRICS = frozenset(
         "kpi_objective_state",
         "kpi_window_end_timestamp_seconds",
         "kpi_info",
+        "kpi_maintenance",
     }
 )
 OWN_PREFIX = "kpi_agent_"
