@@ -232,7 +232,8 @@ def test_whatever_a_plan_holds_is_described_in_words() -> None:
         "title": "Stocktaking",
         "kpis": "orders, revenue",
         "match.region": "apac",
-        "schedule": "every month on last day at 01:00 for 1h from 1970-01-01T01:00 in Europe/London",
+        "schedule": "every month on last day at 01:00 for 1h from 1970-01-01T01:00 "
+        "in Europe/London",
     }
 
 

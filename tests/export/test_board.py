@@ -7,7 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from agent.core.objectives import Score
+from agent.core.plan import Maintenance, Target, TargetOverride
 from agent.core.results import AlertPhase, SeriesView
+from agent.core.schedules import Schedule
 from agent.export.board import Board, change
 from agent.export.state import AgentState, Alert
 from tests.export import invented
@@ -260,3 +262,29 @@ async def test_a_view_of_a_kpi_as_a_whole_is_no_row() -> None:
     whole = SeriesView("response_time", None, None, None, None, None)  # type: ignore[arg-type]
     state = AgentState(COMPANY, company=lambda: [whole, view(RESPONSE, ("emea",), 1.0)])
     assert _kpi(await _board(state), "response_time")["total"] == 1
+
+
+async def test_a_series_in_maintenance_says_so_with_its_title() -> None:
+    here = view(RESPONSE, ("emea",), 428.0)
+    assert here.closed is not None
+    calm = replace(here, closed=replace(here.closed, maintenance="phones"), status=None)
+    state = company_state()
+    state.company = lambda: [calm, view(RESPONSE, ("apac",), 120.0)]
+    schedule = Schedule("UTC", from_ms=0, until_ms=NOW_MS)
+    phones = Maintenance("phones", "New phones", "", frozenset({"response_time"}), {}, schedule)
+    state.plan = replace(COMPANY, maintenance={"phones": phones})
+    kpi = _kpi(await _board(state), "response_time")
+    assert [(row["series"], row["state"], row["maintenance"]) for row in kpi["rows"]] == [
+        ("apac", "met", None),
+        ("emea", "no_data", "New phones"),
+    ]
+    # The value is told all the same.
+    assert kpi["rows"][1]["value"] == 428.0
+
+
+async def test_a_kpis_target_by_calendar_is_that_of_the_newest_window() -> None:
+    later = TargetOverride({}, Target(at_most=100), NOW_MS - 3_600_000, "2027-Q1")
+    dated = replace(RESPONSE, overrides=(later,))
+    state = company_state()
+    state.plan = replace(COMPANY, kpis={**COMPANY.kpis, "response_time": dated})
+    assert _kpi(await _board(state), "response_time")["target"] == "at most 1 min 40 s"

@@ -275,3 +275,16 @@ async def test_a_kpi_without_dimensions_that_is_told_of_twice_is_one_series() ->
         labels = {"rule": "low_conversion", "severity": "page", "kpi": "conversion"}
         assert samples[_key("kpi_rule_state", **labels)] == 2
         assert samples[_key("kpi_conversion_ratio")] == 0.02
+
+
+async def test_only_a_series_in_maintenance_has_a_sample_of_it() -> None:
+    here = view(RESPONSE, ("emea",), 428.0)
+    assert here.closed is not None
+    calm = replace(here, closed=replace(here.closed, maintenance="phones"))
+    state = company_state()
+    state.views = lambda: [calm, view(RESPONSE, ("apac",), 120.0)]
+    samples = await _samples(state)
+    assert {labels: v for (name, labels), v in samples.items() if name == "kpi_maintenance"} == {
+        frozenset({("kpi", "response_time"), ("maintenance", "phones"), ("region", "emea")}): 1
+    }
+    assert samples[_key("kpi_response_time_seconds", region="emea")] == 428.0

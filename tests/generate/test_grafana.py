@@ -3,12 +3,15 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import promql_parser
 import pytest
 import yaml
 
+from agent.core.plan import Maintenance
+from agent.core.schedules import Schedule, Weekdays
 from agent.generate.grafana import dashboards, generate_grafana, grafana_files, queries
 from agent.generate.provisioning import provisioning
 from agent.generate.uids import MAX_UID, kpi_board_uid
@@ -205,3 +208,18 @@ def test_generating_twice_changes_nothing(tmp_path: Path) -> None:
     written = generate_grafana(company(), tmp_path)
     assert {p.relative_to(tmp_path).as_posix() for p in written} == set(grafana_files(company()))
     assert generate_grafana(company(), tmp_path) == []
+
+
+def test_the_board_of_a_kpi_marks_its_maintenance() -> None:
+    schedule = Schedule("UTC", Weekdays(frozenset({6})), 120, 14_400_000)
+    backup = Maintenance("backup", "Backup", "", frozenset({"revenue"}), {}, schedule)
+    plan = replace(company(), maintenance={"backup": backup})
+    boards = {name: json.loads(text) for name, text in dashboards(plan).items()}
+    (found,) = boards["kpi-revenue.json"]["annotations"]["list"]
+    assert found["name"] == "Maintenance"
+    assert found["datasource"]["uid"] == "${datasource}"
+    promql_parser.parse(found["expr"])
+    assert 'kpi="revenue"' in found["expr"] and found["expr"].count("kpi_maintenance") == 1
+    told = "every week on sunday at 02:00 for 4h in UTC"
+    assert told in json.dumps(boards["kpi-revenue.json"])
+    assert "list" not in boards["kpi-orders.json"]["annotations"]
