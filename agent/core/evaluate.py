@@ -29,7 +29,7 @@ from agent.core.plan import (
 from agent.core.results import AlertPhase, TargetState, TargetStatus, Transition, WindowValue
 from agent.core.series import Series, State
 from agent.core.targets import assess, in_force, overrides_of
-from agent.core.thresholds import Judged, Thresholds
+from agent.core.thresholds import Judged, Thresholds, Witness
 
 Pair = tuple[State, State | None]
 """A window's state and, where retention asks for it, that of the window before."""
@@ -53,6 +53,10 @@ class Judge:
         self._aggregator = Aggregator(kpi)
         self.upkeep = upkeep_of(plan, kpi)
         self._overrides: dict[Dimensions, tuple[TargetOverride, ...]] = {}
+
+    def witnessed_by(self, witness: Witness | None) -> None:
+        """Tell somebody of every judgement."""
+        self.closed_rules.witness = self.current_rules.witness = witness
 
     def values(self, pairs: Sequence[Pair]) -> list[float | None]:
         """The KPI's value of each state; None where it has none. Never NaN, never infinite."""

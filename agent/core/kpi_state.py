@@ -36,7 +36,7 @@ class Step:
 
 
 @dataclass(slots=True)
-class _Work:
+class Work:
     """Windows whose values are computed together at the end of a step, with their states."""
 
     closed: list[tuple[Series, WindowValue]]
@@ -139,7 +139,7 @@ class BaseState:
         if self.frontier_ms is not None and frontier_ms <= self.frontier_ms:
             return step
         before, self.frontier_ms = self.frontier_ms, frontier_ms
-        work = _Work([], [], [], [], [])
+        work = Work([], [], [], [], [])
         for instant in self._instants(before, frontier_ms, step):
             is_end = self.kpi.window.first_end_after(instant - 1) == instant
             if not is_end and not self.judge.current_rules:
@@ -215,7 +215,7 @@ class BaseState:
                 series.last_event_ms = end
             step.changed.add(dimensions)
 
-    def _close_at(self, series: Series, end_ms: int, work: _Work) -> None:
+    def _close_at(self, series: Series, end_ms: int, work: Work) -> None:
         window = self.kpi.window
         start = window.start_of(end_ms)
         pair = self._pair(series, start, end_ms)
@@ -228,7 +228,7 @@ class BaseState:
         for pane in [p for p in series.panes if p < oldest]:
             del series.panes[pane]
 
-    def _judge_at(self, series: Series, instant: int, work: _Work) -> None:
+    def _judge_at(self, series: Series, instant: int, work: Work) -> None:
         """Note the window that is open just before an instant, for rules on current values."""
         end = self.kpi.window.first_end_after(instant - 1)
         start = self.kpi.window.start_of(end)
@@ -261,7 +261,7 @@ class BaseState:
 
     # --- judgement -------------------------------------------------------------------------
 
-    def _tell(self, work: _Work, step: Step) -> None:
+    def _tell(self, work: Work, step: Step) -> None:
         values = self.judge.values(work.closed_pairs)
         valued = [
             (series, _valued(window, value))
@@ -296,7 +296,7 @@ class BaseState:
                     step.transitions += found
                     step.changed.add(series.dimensions or ())
 
-    def _expire(self, at_ms: int, step: Step, work: _Work) -> None:
+    def _expire(self, at_ms: int, step: Step, work: Work) -> None:
         """Forget the series that had no event for long.
 
         What is known of later events makes no difference: one that comes again begins anew, as it

@@ -15,6 +15,7 @@ from agent.core.fold import Added, CountKey, Folder
 from agent.core.merge import Merger
 from agent.core.plan import Plan
 from agent.core.results import Closings, SeriesView, WindowValue
+from agent.core.windows import MAX_SLICE_MS
 
 
 class Pipeline:
@@ -73,6 +74,18 @@ class Pipeline:
             times = [s.watermark_ms for s in folder.sources.values() if s.watermark_ms is not None]
             if times:
                 found += [merger.finish(topic, max(times)) for merger in self.mergers]
+        return joined(found)
+
+    def rest(self, until_ms: int) -> Closings:
+        """Let time go by without events: close every window that ends by an instant, and judge the
+        silence up to it. What a shorter lateness lets be known of the time after it is told, too.
+        """
+        found = [self.flush()]
+        for topic in self._folders:
+            contracts = self.plan.contracts_of(topic)
+            # Silence is judged by whole slices, and tells of an instant once it is past.
+            past = until_ms + max(c.lateness_ms for c in contracts) + MAX_SLICE_MS + 1
+            found += [merger.finish(topic, past) for merger in self.mergers]
         return joined(found)
 
     def open_windows(self) -> list[WindowValue]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -12,9 +12,10 @@ import polars as pl
 
 from agent.core import alerts
 from agent.core import rules as core_rules
+from agent.core.alerts import AlertState
 from agent.core.features.look import Feature, Floats, Look
 from agent.core.features.past import Past
-from agent.core.plan import Dimensions, Kpi, Target, ThresholdRule, matches
+from agent.core.plan import Dimensions, Kpi, Severity, Target, ThresholdRule, matches
 from agent.core.results import Transition, WindowValue
 from agent.core.rules import Row
 from agent.core.series import Series
@@ -41,6 +42,23 @@ class Judged:
         return least if least is not None else self.target.at_most
 
 
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """One level of a rule, as it is for the series, held against a window at an instant (ms)."""
+
+    rule: ThresholdRule
+    severity: Severity
+    window: WindowValue
+    at_ms: int
+    when: bool | None
+    clear: bool | None
+    before: AlertState
+    after: AlertState
+
+
+Witness = Callable[[Judgement], None]
+"""Told of every judgement, also of those that change nothing: for coverage."""
+
 Answers = dict[Feature, float | None]
 
 
@@ -52,6 +70,7 @@ class Thresholds:
         self.needs_ms = max(
             (f.needs_ms(kpi.window) for rule in self.variants() for f in rule.features), default=0
         )
+        self.witness: Witness | None = None
         self.asks = any(rule.features for rule in self.variants())
         self._kpi = kpi
         self._of = lru_cache(maxsize=None)(self._find)
@@ -99,7 +118,7 @@ class Thresholds:
             table = _table(rule, some, [answers[i] for i in places])
             conditions = _conditions(rule, table, some)
             for i, row in zip(places, conditions, strict=True):
-                out[i] += _step(rule, judged[i], row, answers[i])
+                out[i] += _step(rule, judged[i], row, answers[i], self.witness)
         return out
 
     def _ask(self, rule: ThresholdRule, one: Judged, peers: _Peers, answers: Answers) -> None:
@@ -170,7 +189,9 @@ def _conditions(rule: ThresholdRule, table: pl.DataFrame, judged: Sequence[Judge
     ]
 
 
-def _step(rule: ThresholdRule, one: Judged, row: Row, answers: Answers) -> tuple[Transition, ...]:
+def _step(
+    rule: ThresholdRule, one: Judged, row: Row, answers: Answers, witness: Witness | None
+) -> tuple[Transition, ...]:
     known = one.series.alerts.get(rule.name, {})
     states = tuple(known.get(level.severity, alerts.INACTIVE) for level in rule.levels)
     facts = tuple((f.text, answers[f]) for f in rule.features)
@@ -179,4 +200,9 @@ def _step(rule: ThresholdRule, one: Judged, row: Row, answers: Answers) -> tuple
         one.series.alerts[rule.name] = {
             level.severity: state for level, state in zip(rule.levels, after, strict=True)
         }
+    if witness is not None:
+        for level, (when, clear), old, new in zip(rule.levels, row, states, after, strict=True):
+            witness(
+                Judgement(rule, level.severity, one.window, one.at_ms, when, clear, old, new)
+            )
     return transitions

@@ -1,0 +1,162 @@
+"""Values of closed windows that are given, not computed: rules are judged without any event.
+
+`GivenValues` is a merger whose states close the windows that it was given, at their ends; all that
+follows (targets, alerts, KPIs over KPIs) is the same code that closes windows of events.
+
+Of a given window is not known when its events came. One with events counts as events all along
+since the end of the window before, so that no silence begins before its own end.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import groupby
+
+from agent.core.derived_state import DerivedState, KpiState
+from agent.core.kpi_state import BaseState, Step, Work
+from agent.core.merge import Merger
+from agent.core.pipeline import joined
+from agent.core.plan import Dimensions, Kpi, Plan
+from agent.core.results import Closings, WindowValue
+from agent.core.series import Series, born
+from agent.core.windows import MAX_SLICE_MS, FixedWindow, Window
+
+
+class GivenValues(Merger):
+    """A merger that closes given windows of some KPIs; its other KPIs over events have none.
+
+    A KPI over KPIs that is not given is computed from its inputs. Several series may have windows
+    with the same end; they are judged together.
+    """
+
+    def __init__(self, plan: Plan, windows: Iterable[WindowValue]) -> None:
+        self._given: dict[str, list[WindowValue]] = {}
+        for window in sorted(windows, key=lambda w: w.end_ms):
+            self._given.setdefault(window.kpi, []).append(window)
+        self._unwatched = {
+            kpi: deque(w for w in given if w.events) for kpi, given in self._given.items()
+        }
+        super().__init__(_without_lateness(plan), 0, 1)
+
+    def run(self, until_ms: int) -> Closings:
+        """Close all windows in event-time order, then let time go by up to an instant.
+
+        What is known of a little more time than that is told, too.
+        """
+        ends = sorted({w.end_ms for windows in self._given.values() for w in windows})
+        instants = [*ends, max([until_ms, *ends]) + MAX_SLICE_MS + 1]
+        return joined([self.finish(topic, at) for at in instants for topic in self.plan.topics])
+
+    def _state(self, kpi: Kpi, kept: bool) -> KpiState:
+        given = self._given.get(kpi.name)
+        if given is None:
+            return super()._state(kpi, kept)
+        if kpi.contract is None:
+            return _GivenDerived(self.plan, kpi, kept, given)
+        return _GivenBase(self.plan, kpi, kept, given)
+
+    def _watch(self, kpi: str, frontier_ms: int) -> None:
+        waiting = self._unwatched.get(kpi, deque())
+        of = self.plan.kpis[kpi]
+        while waiting and waiting[0].end_ms <= frontier_ms:
+            end = waiting.popleft().end_ms
+            slices = range(end - _step_ms(of.window, end), end, of.slice_ms)
+            self._watched[kpi].take(slices, 0)
+        super()._watch(kpi, frontier_ms)
+
+
+class _GivenBase(BaseState):
+    """A KPI over events whose windows are given."""
+
+    def __init__(self, plan: Plan, kpi: Kpi, kept: bool, windows: list[WindowValue]) -> None:
+        super().__init__(plan, kpi, len(windows) + 1, kept)
+        self._windows = _by_end(windows)
+
+    def advance(self, frontier_ms: int) -> Step:
+        step = Step()
+        self.frontier_ms = frontier_ms
+        for end_ms in [end for end in self._windows if end <= frontier_ms]:
+            windows = self._windows.pop(end_ms)
+            began = end_ms - _step_ms(self.kpi.window, end_ms)
+            for window in [w for w in windows if w.events]:
+                step.transitions += self.judge.silence(
+                    self.judge.series_absences, _series(self, window), end_ms, end_ms, began
+                )
+            _close(self, windows, self._kept, step)
+            work = Work([], [], [], [], [])
+            self._expire(end_ms, step, work)
+            self._part(work.forgotten, step)
+        self._silences(step, self.series.values(), frontier_ms)
+        return step
+
+
+class _GivenDerived(DerivedState):
+    """A KPI over KPIs whose windows are given, whatever its inputs are."""
+
+    def __init__(self, plan: Plan, kpi: Kpi, kept: bool, windows: list[WindowValue]) -> None:
+        super().__init__(plan, kpi, kept)
+        self._windows = _by_end(windows)
+
+    def advance(self, inputs: Sequence[KpiState]) -> Step:
+        step = Step()
+        frontiers = [i.frontier_ms for i in inputs]
+        if any(f is None for f in frontiers):
+            return step
+        self.frontier_ms = min(f for f in frontiers if f is not None)
+        for end_ms in [end for end in self._windows if end <= self.frontier_ms]:
+            _close(self, self._windows.pop(end_ms), self._kept, step)
+        return step
+
+
+def _close(state: KpiState, windows: Iterable[WindowValue], kept: bool, step: Step) -> None:
+    """Close the windows of one instant, as a state does that has computed their values."""
+    closed = [(_series(state, window), window) for window in windows]
+    for series, window in closed:
+        if window.events:
+            series.last_event_ms = window.end_ms
+        if kept:
+            series.waiting[window.end_ms] = (window.value, window.events)
+        step.changed.add(window.dimensions)
+    step.closed += state.judge.close(closed)
+
+
+def _series(state: KpiState, window: WindowValue) -> Series:
+    if window.dimensions not in state.series:
+        state.series[window.dimensions] = born(
+            state.kpi.name, state.kpi.fingerprint, window.dimensions, window.start_ms
+        )
+    return state.series[window.dimensions]
+
+
+def _by_end(windows: Iterable[WindowValue]) -> dict[int, list[WindowValue]]:
+    return {end: list(group) for end, group in groupby(windows, key=lambda w: w.end_ms)}
+
+
+def _step_ms(window: Window, end_ms: int) -> int:
+    """The time between a window's end and the end of the one before."""
+    if isinstance(window, FixedWindow):
+        return window.hop_ms
+    return end_ms - window.start_of(end_ms)
+
+
+def _without_lateness(plan: Plan) -> Plan:
+    """The plan with windows that close at their very end: nothing comes late."""
+    return replace(
+        plan,
+        contracts={n: replace(c, lateness_ms=0) for n, c in plan.contracts.items()},
+        kpis={n: replace(k, lateness_ms=0) for n, k in plan.kpis.items()},
+    )
+
+
+def given_windows(
+    kpi: Kpi, dimensions: Dimensions, values: Iterable[tuple[float | None, int]], start_ms: int
+) -> Iterator[WindowValue]:
+    """Consecutive windows of a series, of values and their numbers of events; the first is the
+    one that ends first after `start_ms`."""
+    end_ms = start_ms
+    for value, events in values:
+        end_ms = kpi.window.first_end_after(end_ms)
+        start = kpi.window.start_of(end_ms)
+        yield WindowValue(kpi.name, dimensions, start, end_ms, value, events)
