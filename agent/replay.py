@@ -110,14 +110,16 @@ def stream(
     out: Replayed,
     progress: Progress = lambda _: None,
     until_ms: int | None = None,
+    pipeline: Pipeline | None = None,
 ) -> Iterator[Closings]:
     """The same, batch by batch: what closes, each series in the order of time.
 
     `out` gets everything but the closings. Of a file, what comes once every window that ends by
-    `until_ms` is closed is not read.
+    `until_ms` is closed is not read. `pipeline`: one that has a source for each file, to go on
+    with afterwards.
     """
     partitions = Counter(topic for source in files for topic in source.topics)
-    run = _Run(plan, Pipeline(plan, partitions), out, clock_ms)
+    run = _Run(plan, pipeline or Pipeline(plan, partitions), out, clock_ms)
     taken: Counter[str] = Counter()
     for source in files:
         places = {topic: taken[topic] for topic in source.topics}

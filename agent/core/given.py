@@ -21,7 +21,7 @@ from agent.core.pipeline import joined
 from agent.core.plan import Dimensions, Kpi, Plan
 from agent.core.results import Closings, WindowValue
 from agent.core.series import Series, born
-from agent.core.windows import MAX_SLICE_MS, FixedWindow, Window
+from agent.core.windows import MAX_SLICE_MS, previous_end
 
 
 class GivenValues(Merger):
@@ -62,7 +62,7 @@ class GivenValues(Merger):
         of = self.plan.kpis[kpi]
         while waiting and waiting[0].end_ms <= frontier_ms:
             end = waiting.popleft().end_ms
-            slices = range(end - _step_ms(of.window, end), end, of.slice_ms)
+            slices = range(previous_end(of.window, end), end, of.slice_ms)
             self._watched[kpi].take(slices, 0)
         super()._watch(kpi, frontier_ms)
 
@@ -79,7 +79,7 @@ class _GivenBase(BaseState):
         self.frontier_ms = frontier_ms
         for end_ms in [end for end in self._windows if end <= frontier_ms]:
             windows = self._windows.pop(end_ms)
-            began = end_ms - _step_ms(self.kpi.window, end_ms)
+            began = previous_end(self.kpi.window, end_ms)
             for window in [w for w in windows if w.events]:
                 step.transitions += self.judge.silence(
                     self.judge.series_absences, _series(self, window), end_ms, end_ms, began
@@ -132,13 +132,6 @@ def _series(state: KpiState, window: WindowValue) -> Series:
 
 def _by_end(windows: Iterable[WindowValue]) -> dict[int, list[WindowValue]]:
     return {end: list(group) for end, group in groupby(windows, key=lambda w: w.end_ms)}
-
-
-def _step_ms(window: Window, end_ms: int) -> int:
-    """The time between a window's end and the end of the one before."""
-    if isinstance(window, FixedWindow):
-        return window.hop_ms
-    return end_ms - window.start_of(end_ms)
 
 
 def _without_lateness(plan: Plan) -> Plan:

@@ -26,6 +26,7 @@ from agent.core.plan import HOME, Contract, Dimensions, Kpi, Plan, heeds
 from agent.core.results import Closings, SeriesView, TargetStatus, Transition, WindowValue
 from agent.core.rules import ended
 from agent.core.series import Series, read_row, row_bytes, row_key
+from agent.core.thresholds import Witness
 from agent.core.views import Views, view_of
 from agent.core.watch import KpiWatch
 from agent.core.watermark import TopicSources
@@ -86,6 +87,11 @@ class Merger:
         # By few dimensions, many series may share a place.
         shares = self._partitions if kpi.placement is None else 1
         return BaseState(self.plan, kpi, math.ceil(kpi.max_series / shares), kept)
+
+    def witnessed_by(self, witness: Witness | None) -> None:
+        """Tell somebody of every judgement."""
+        for state in self.states.values():
+            state.judge.witnessed_by(witness)
 
     # --- rows ------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from agent.core.decode import Batch
+from agent.core.thresholds import Witness
 from agent.core.fold import Added, CountKey, Folder
 from agent.core.merge import Merger
 from agent.core.plan import Plan
@@ -34,6 +35,11 @@ class Pipeline:
         for topic, folder in self._folders.items():
             for partition in range(self._partitions[topic]):
                 folder.assign(partition, None)
+
+    def witnessed_by(self, witness: Witness | None) -> None:
+        """Tell somebody of every judgement."""
+        for merger in self.mergers:
+            merger.witnessed_by(witness)
 
     def add(self, batch: Batch) -> Added:
         """Decode, judge and fold a batch of one topic."""
@@ -87,6 +93,12 @@ class Pipeline:
             past = until_ms + max(c.lateness_ms for c in contracts) + MAX_SLICE_MS + 1
             found += [merger.finish(topic, past) for merger in self.mergers]
         return joined(found)
+
+    @property
+    def newest_ms(self) -> int | None:
+        """The latest event time of any source; None before the first event."""
+        times = (s.watermark_ms for f in self._folders.values() for s in f.sources.values())
+        return max((at for at in times if at is not None), default=None)
 
     def open_windows(self) -> list[WindowValue]:
         """The windows that are still open and hold rows, in the order of their ends."""

@@ -141,6 +141,13 @@ def ends_between(window: Window, after_ms: int, upto_ms: int) -> Iterator[int]:
         end = window.first_end_after(end)
 
 
+def previous_end(window: Window, end_ms: int) -> int:
+    """The end of the window that ends last before the one with that end."""
+    if isinstance(window, FixedWindow):
+        return end_ms - window.hop_ms
+    return window.start_of(end_ms)
+
+
 def previous_start(window: Window, end_ms: int) -> int:
     """The start of the window just before the one with that end, without overlap."""
     return window.start_of(window.start_of(end_ms))

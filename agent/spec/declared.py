@@ -64,6 +64,28 @@ class Entry(Generic[M]):
         """Whether a hole is at a place, around it or below it."""
         return any(all(a == b for a, b in zip(hole, at, strict=False)) for hole in self.holes)
 
+    def problem(
+        self,
+        at: Place,
+        message: str,
+        hint: str | None = None,
+        *,
+        on: On = "value",
+        severity: Importance = "error",
+        chars: tuple[int, int] | None = None,
+    ) -> Problem | None:
+        """A problem of the entry; `at` is below it, `chars` a span within the text there.
+
+        None for what stands in a hole: what is wrong there has been told.
+        """
+        inside = at[:-1] if on == "key" else at
+        if any(inside[: len(hole)] == hole for hole in self.holes):
+            return None
+        place = (*self.place, *written(at, self.keys))
+        source = self.source
+        span = source.locate_text(place, *chars, on) if chars else source.locate(place, on)
+        return source.problem(span, place, message, hint, severity)
+
 
 @dataclass(slots=True)
 class Declared:
@@ -92,17 +114,10 @@ class Declared:
         severity: Importance = "error",
         chars: tuple[int, int] | None = None,
     ) -> None:
-        """Note a problem of an entry; `at` is below it, `chars` a span within the text there.
-
-        Nothing is said of what stands in a hole: what is wrong there has been told.
-        """
-        inside = at[:-1] if on == "key" else at
-        if any(inside[: len(hole)] == hole for hole in entry.holes):
-            return
-        place = (*entry.place, *written(at, entry.keys))
-        source = entry.source
-        span = source.locate_text(place, *chars) if chars else source.locate(place, on)
-        self.problems.append(source.problem(span, place, message, hint, severity))
+        """Note a problem of an entry; see `Entry.problem`."""
+        problem = entry.problem(at, message, hint, on=on, severity=severity, chars=chars)
+        if problem is not None:
+            self.problems.append(problem)
 
     def known(
         self,
@@ -126,23 +141,37 @@ class Declared:
 
 
 def files_of(path: Path) -> list[Path]:
-    """The YAML files of a folder tree, sorted; hidden ones and `*.test.yaml` are left out."""
+    """The files of rules of a folder tree, sorted; hidden ones and rule tests are left out."""
     if path.is_file():
         return [path]
+    return [file for file in yaml_files(path) if not is_test_file(file)]
+
+
+def yaml_files(folder: Path) -> list[Path]:
+    """The YAML files of a folder tree, sorted, without hidden ones."""
     return sorted(
         file
         for pattern in ("*.yaml", "*.yml")
-        for file in path.rglob(pattern)
+        for file in folder.rglob(pattern)
         if file.is_file()
-        and not any(part.startswith(".") for part in file.relative_to(path).parts)
-        and not file.name.endswith((".test.yaml", ".test.yml"))
+        and not any(part.startswith(".") for part in file.relative_to(folder).parts)
     )
+
+
+def is_test_file(path: Path) -> bool:
+    """Whether a file holds rule tests, by its name: they stand beside the rules."""
+    return path.name.endswith(("_test.yaml", "_test.yml"))
 
 
 def declare(path: Path) -> Declared:
     """Read and validate every file under a path, each entry by itself."""
     declared = Declared()
     files = files_of(path) if path.exists() else []
+    if path.is_file() and is_test_file(path):
+        hint = f"run them: kpi-agent test {path}"
+        said = "a file of rule tests, not of rules"
+        declared.problems.append(Problem(str(path), 1, 1, 2, "", said, hint))
+        return declared
     if not files:
         declared.problems.append(_nothing(path))
         return declared

@@ -44,6 +44,10 @@ _STAND_INS: Mapping[Place, Any] = {
     ("kpi",): NOBODY,
     ("kpis",): {},
     ("kpis", "*"): 1,
+    # of rule tests
+    ("events", "*", "type"): NOBODY,
+    ("expect",): {},
+    ("expect", "alerts_at", "*", "*", "alert"): NOBODY,
 }
 """What stands where a value can not be left out; `*` is any name or number."""
 

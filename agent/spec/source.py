@@ -109,11 +109,18 @@ class Source:
             place, on = place[:-1], "key"
         return Span(1, 1, len(self.line(1)) + 1)
 
-    def locate_text(self, place: Place, start: int, end: int) -> Span:
-        """The span of characters `start` to `end` of the text that is the value at `place`.
+    def locate_text(self, place: Place, start: int, end: int, on: On = "value") -> Span:
+        """The span of characters `start` to `end` of the text that is the value or key at a place.
 
-        Exact for every YAML style without escapes, folded and literal blocks included.
+        Exact for every YAML style without escapes, folded and literal blocks included; of keys only
+        for those without quotes.
         """
+        if on == "key" and place in self.keys:
+            key = self.keys[place]
+            whole = str(place[-1])
+            if self.line(key.line)[key.column - 1 :].startswith(whole):
+                return Span(key.line, key.column + start, key.column + max(end, start + 1))
+            return key
         node = self.nodes.get(place)
         if not isinstance(node, yaml.ScalarNode) or not node.value:
             return self.locate(place)

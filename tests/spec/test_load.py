@@ -246,7 +246,7 @@ def test_hidden_files_and_rule_tests_are_left_out(tmp_path: Path) -> None:
     (tmp_path / ".git").mkdir()
     (tmp_path / ".git" / "x.yaml").write_text("rubbish: [")
     (tmp_path / ".hidden.yaml").write_text("rubbish: [")
-    plan = plan_of(tmp_path, **{"a": GOOD, "a.test": "rubbish: ["})
+    plan = plan_of(tmp_path, **{"a": GOOD, "a_test": "rubbish: ["})
     assert len(plan.kpis) == 5
 
 

@@ -1,0 +1,140 @@
+"""Names in tests: which KPI, series, rule and alert a text means, or what is wrong with it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import get_args
+
+from agent.core.plan import (
+    AbsenceRule,
+    Dimensions,
+    FieldType,
+    Kpi,
+    Plan,
+    Rule,
+    Scalar,
+    Severity,
+    ThresholdRule,
+)
+from agent.core.results import AlertPhase
+from agent.ruletests.cases import Alert
+from agent.ruletests.notation import Named, NotationError, Word, read_name
+from agent.spec.problems import suggest
+
+_SEVERITIES: tuple[str, ...] = get_args(Severity)
+_PHASES = tuple(phase.value for phase in AlertPhase)
+
+
+def series_of(plan: Plan, text: str) -> tuple[Kpi, Dimensions]:
+    """The KPI and series that a text names. Raises NotationError."""
+    named = read_name(text)
+    for word in named.words:
+        raise NotationError(f"'{word.text}' behind the name", "leave it out", word.chars)
+    kpi = plan.kpis.get(named.name.text)
+    if kpi is None:
+        hint = suggest(named.name.text, plan.kpis, "KPIs")
+        raise NotationError(f"unknown KPI '{named.name.text}'", hint, named.name.chars)
+    return kpi, _dimensions(named, kpi.by, _types(plan, kpi), kpi.name)
+
+
+def alert_of(plan: Plan, text: str) -> tuple[Alert, AlertPhase | None]:
+    """The alert that a text names, and the phase where it says one. Raises NotationError."""
+    named = read_name(text)
+    rule = plan.rules.get(named.name.text)
+    if rule is None:
+        hint = suggest(named.name.text, plan.rules, "rules")
+        raise NotationError(f"unknown rule '{named.name.text}'", hint, named.name.chars)
+    kpi = plan.kpis[rule.kpi]
+    by = () if isinstance(rule, AbsenceRule) and rule.per == "kpi" else kpi.by
+    dimensions = _dimensions(named, by, _types(plan, kpi), rule.name)
+    severity: str | None = None
+    phase: AlertPhase | None = None
+    for word in named.words:
+        if word.text in _SEVERITIES and severity is None:
+            severity = word.text
+            _has(rule, word)
+        elif word.text in _PHASES and phase is None:
+            phase = AlertPhase(word.text)
+        else:
+            hint = suggest(word.text, [*severities(rule), *_PHASES], "severities and phases")
+            message = f"'{word.text}' is neither a severity nor a phase"
+            raise NotationError(message, hint, word.chars)
+    if severity is None:
+        own = severities(rule)
+        if len(own) > 1:
+            message = f"which severity of '{rule.name}'? It has {', '.join(own)}"
+            hint = f"for example: {text.strip()} {own[0]}"
+            raise NotationError(message, hint, named.name.chars)
+        severity = own[0]
+    return Alert(rule.name, severity, dimensions), phase  # type: ignore[arg-type]
+
+
+def severities(rule: Rule) -> tuple[Severity, ...]:
+    """The severities that a rule can alert with."""
+    if isinstance(rule, ThresholdRule):
+        return tuple(level.severity for level in rule.levels)
+    return (rule.severity,)
+
+
+def show_series(plan: Plan, kpi: str, dimensions: Dimensions) -> str:
+    """A series as a test names it."""
+    by = plan.kpis[kpi].by
+    pairs = zip(by, dimensions, strict=False)
+    inside = ", ".join(f"{name}={json.dumps(one, ensure_ascii=False)}" for name, one in pairs)
+    return f"{kpi}{{{inside}}}" if inside else kpi
+
+
+def show_alert(plan: Plan, alert: Alert) -> str:
+    """An alert as a test names it; the severity where the rule has several."""
+    rule = plan.rules[alert.rule]
+    inside = show_series(plan, rule.kpi, alert.dimensions).removeprefix(rule.kpi)
+    severity = f" {alert.severity}" if len(severities(rule)) > 1 else ""
+    return f"{alert.rule}{inside}{severity}"
+
+
+def _has(rule: Rule, word: Word) -> None:
+    own = severities(rule)
+    if word.text not in own:
+        message = f"'{rule.name}' has no severity {word.text}"
+        raise NotationError(message, f"it has {', '.join(own)}", word.chars)
+
+
+def _dimensions(
+    named: Named, by: tuple[str, ...], types: Mapping[str, FieldType], owner: str
+) -> Dimensions:
+    for key, (word, _) in named.dimensions.items():
+        if key not in by:
+            hint = suggest(key, by, f"dimensions of {owner}") if by else "leave the braces out"
+            at = word.start - 1 - len(key)
+            raise NotationError(f"'{key}' is not a dimension of {owner}", hint, (at, at + len(key)))
+    missing = [name for name in by if name not in named.dimensions]
+    if missing:
+        pairs = ", ".join(f'{name}="…"' for name in by)
+        message = f"which {' and '.join(missing)}? A test names one series"
+        raise NotationError(message, f"{named.name.text}{{{pairs}}}", named.name.chars)
+    return tuple(_scalar(*named.dimensions[name], types[name]) for name in by)
+
+
+def _scalar(word: Word, quoted: bool, type_: FieldType) -> Scalar:
+    text = word.text
+    if text == "null" and not quoted:
+        return None
+    if type_ == "boolean":
+        if text in ("true", "false"):
+            return text == "true"
+        raise NotationError(f"'{text}' is not true or false", None, word.chars)
+    if type_ == "integer":
+        try:
+            return int(text)
+        except ValueError:
+            raise NotationError(f"'{text}' is not a whole number", None, word.chars) from None
+    return text
+
+
+def _types(plan: Plan, kpi: Kpi) -> Mapping[str, FieldType]:
+    """The types of a KPI's dimensions."""
+    base = kpi
+    while base.contract is None:
+        base = plan.kpis[base.inputs[0]]
+    return {field.name: field.type for field in plan.contracts[base.contract].fields}

@@ -1,0 +1,115 @@
+"""From a test as written to a case that can run: names, times, windows; all problems collected."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from agent.core.given import given_windows
+from agent.core.plan import Dimensions, Kpi, Plan, ThresholdRule
+from agent.core.results import WindowValue
+from agent.ruletests.cases import Case, Record, Wanted
+from agent.ruletests.desk import Desk
+from agent.ruletests.events import records
+from agent.ruletests.models import TestFileSpec, TestSpec, ValuesSpec
+from agent.ruletests.times import TimeError, clock_of
+from agent.ruletests.wanted import wanted
+from agent.spec.declared import Entry
+from agent.spec.problems import Problem, suggest
+from agent.spec.source import Place
+
+
+def resolve(
+    plan: Plan, entry: Entry[TestSpec], file: TestFileSpec
+) -> tuple[Case | None, list[Problem]]:
+    """The case of a test, None where something is wrong, and its problems."""
+    spec = entry.model
+    zone = spec.timezone or file.timezone or "UTC"
+    try:
+        clock = clock_of(zone, spec.start or file.start)
+    except TimeError as error:
+        at: Place = ("start",) if spec.start else ()
+        found = entry.problem(at, error.message, error.hint, on="value" if spec.start else "key")
+        return None, [found] if found else []
+    desk = Desk(plan, entry, clock, frozenset(spec.rules or ()))
+    desk.rules = _rules(desk)
+    given = [key for key in ("events", "series", "file") if entry.says(key)]
+    if len(given) != 1:
+        message = "both `" + "` and `".join(given) + "`" if given else "nothing comes in"
+        hint = "make two tests of it" if given else "give it `events`, `series` or a `file`"
+        desk.wrong((given[-1],) if given else (), message, hint, on="key")
+    expected = wanted(desk, closed_only=spec.series is not None)
+    until = desk.time(("until",), spec.until)
+    came = records(desk) if spec.events is not None else None
+    windows = _windows(desk) if spec.series is not None else None
+    path = _path(desk) if spec.file is not None else None
+    if desk.problems or entry.holes:
+        return None, desk.problems
+    until = _until(until, expected, came, windows)
+    span = entry.source.locate(entry.place, "key")
+    case = Case(
+        entry.name, entry.source, span, clock, until, desk.rules, expected, came, windows, path
+    )
+    return case, []
+
+
+def _rules(desk: Desk) -> frozenset[str]:
+    """The rules that the test looks at."""
+    named = desk.entry.model.rules
+    if named is None:
+        return frozenset(desk.plan.rules)
+    for place, name in enumerate(named):
+        if name not in desk.plan.rules:
+            hint = suggest(name, desk.plan.rules, "rules")
+            desk.wrong(("rules", place), f"unknown rule '{name}'", hint)
+    return frozenset(named)
+
+
+def _until(
+    until: int | None,
+    expected: Wanted,
+    came: Iterable[Record] | None,
+    windows: Iterable[WindowValue] | None,
+) -> int | None:
+    if until is not None:
+        return until
+    ends = [r.arrives_ms for r in came or ()] + [w.end_ms for w in windows or ()]
+    if not ends:
+        return None
+    return max(*ends, expected.latest_ms or 0)
+
+
+def _windows(desk: Desk) -> tuple[WindowValue, ...]:
+    """The given windows of all series."""
+    out: list[WindowValue] = []
+    seen: set[tuple[str, Dimensions]] = set()
+    for text, spec in (desk.entry.model.series or {}).items():
+        at: Place = ("series", text)
+        found = desk.series(at, text)
+        long = isinstance(spec, ValuesSpec)
+        written = spec.values if isinstance(spec, ValuesSpec) else spec
+        values = desk.values((*at, "values") if long else at, written)
+        if found is None:
+            continue
+        kpi, dimensions = found
+        if (kpi.name, dimensions) in seen:
+            desk.wrong(at, "the same series twice", "put the values together", on="key")
+        seen.add((kpi.name, dimensions))
+        default = spec.events if isinstance(spec, ValuesSpec) else None
+        events = _enough(desk.plan, kpi) if default is None else default
+        filled = [(v.value, events if v.events is None else v.events) for v in values]
+        out += given_windows(kpi, dimensions, filled, desk.clock.start_ms)
+    return tuple(out)
+
+
+def _enough(plan: Plan, kpi: Kpi) -> int:
+    """So many events that no rule of the KPI takes the window for no data."""
+    rules = plan.rules_of(kpi.name)
+    return max([1, *(r.min_events for r in rules if isinstance(r, ThresholdRule))])
+
+
+def _path(desk: Desk) -> Path | None:
+    path = Path(desk.entry.source.name).parent / str(desk.entry.model.file)
+    if not path.is_file():
+        desk.wrong(("file",), f"there is no file {path}", "its path is from the test file's folder")
+    return path

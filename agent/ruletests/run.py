@@ -1,0 +1,105 @@
+"""Run a test: events through the whole core, values of windows from the judgement on."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from agent.core.decode import Batch
+from agent.core.thresholds import Judgement
+from agent.core.given import GivenValues
+from agent.core.pipeline import Pipeline, joined
+from agent.core.plan import Plan
+from agent.core.results import Closings, Outcome, TargetStatus, Transition, WindowValue
+from agent.replay import Replayed, sources, stream
+from agent.ruletests.cases import Case, Record
+from agent.spec.source import Span
+
+FAR_MS = 4_102_444_800_000
+"""2100-01-01: what counts as now for the events of a file, so that none comes from the future."""
+
+
+@dataclass(slots=True)
+class Told:
+    """All that one test has brought about, up to its end."""
+
+    windows: tuple[WindowValue, ...] = ()
+    targets: tuple[TargetStatus, ...] = ()
+    transitions: tuple[Transition, ...] = ()
+    outcomes: Counter[Outcome] = field(default_factory=Counter)
+    refused: list[tuple[Span, str]] = field(default_factory=list)
+    """Events that were not folded: where they are written, and why."""
+    judgements: list[Judgement] = field(default_factory=list)
+    computed: frozenset[str] = frozenset()
+    """The KPIs whose values were computed, not given."""
+
+
+def run(plan: Plan, case: Case) -> Told:
+    """Run a test. Raises EnvironmentFault for a file of events that can't be read."""
+    told = Told()
+    until = case.until_ms or 0
+    if case.windows is not None:
+        closings = _given(plan, case, told)
+    elif case.records is not None:
+        closings = _events(plan, case, case.records, told)
+    else:
+        closings, newest = _file(plan, case, told)
+        until = until or max(newest, case.wanted.latest_ms or 0)
+    told.windows = tuple(w for w in closings.windows if w.end_ms <= until)
+    told.targets = tuple(t for t in closings.targets if t.window.end_ms <= until)
+    told.transitions = tuple(t for t in closings.transitions if t.at_ms <= until)
+    told.judgements = [j for j in told.judgements if j.at_ms <= until]
+    given = {w.kpi for w in case.windows or ()}
+    told.computed = frozenset(w.kpi for w in told.windows if w.value is not None) - given
+    return told
+
+
+def _given(plan: Plan, case: Case, told: Told) -> Closings:
+    merger = GivenValues(plan, case.windows or ())
+    merger.witnessed_by(told.judgements.append)
+    return merger.run(case.until_ms or 0)
+
+
+def _events(plan: Plan, case: Case, records: Sequence[Record], told: Told) -> Closings:
+    pipeline = Pipeline(plan)
+    pipeline.witnessed_by(told.judgements.append)
+    for topic in plan.topics:
+        of_topic = [r for r in records if r.topic == topic]
+        if of_topic:
+            added = pipeline.add(_batch(topic, of_topic))
+            told.refused += [
+                (of_topic[row].span, f"rejected: {r.detail}") for row, r in added.rejects
+            ]
+            told.refused += [(of_topic[row].span, "late") for row, _ in added.late]
+    for (outcome, _, _), number in pipeline.counts.items():
+        told.outcomes[outcome] += number
+    return joined([pipeline.flush(), pipeline.rest(case.until_ms or 0)])
+
+
+def _batch(topic: str, records: Sequence[Record]) -> Batch:
+    return Batch(
+        topic,
+        [record.value for record in records],
+        np.zeros(len(records), np.int32),
+        np.arange(len(records), dtype=np.int64),
+        np.array([record.arrives_ms for record in records], np.int64),
+    )
+
+
+def _file(plan: Plan, case: Case, told: Told) -> tuple[Closings, int]:
+    """What the events of a file bring about, and when the last of them happened."""
+    pipeline = Pipeline(plan)
+    pipeline.witnessed_by(told.judgements.append)
+    out = Replayed(Closings(), [])
+    found = list(
+        stream(plan, sources(plan, [str(case.file)]), FAR_MS, out, pipeline=pipeline)
+    )
+    newest = pipeline.newest_ms or 0
+    until = case.until_ms or case.wanted.latest_ms or 0
+    if until > newest:
+        found.append(pipeline.rest(until))
+    told.outcomes += out.outcomes
+    return joined(found), newest
