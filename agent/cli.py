@@ -76,9 +76,9 @@ def _command(
 
 def _add_modules(commands: Commands[argparse.ArgumentParser]) -> None:
     """The commands that have a module each."""
-    from agent.commands import backfill, backtest, diff
+    from agent.commands import backfill, backtest, diff, test
 
-    for module in (diff, backtest, backfill):
+    for module in (diff, test, backtest, backfill):
         name = module.__name__.rpartition(".")[2]
         module.arguments(_command(commands, name, module.run, module.ABOUT))
 

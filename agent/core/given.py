@@ -112,7 +112,11 @@ class _GivenDerived(DerivedState):
 
 def _close(state: KpiState, windows: Iterable[WindowValue], kept: bool, step: Step) -> None:
     """Close the windows of one instant, as a state does that has computed their values."""
-    closed = [(_series(state, window), window) for window in windows]
+    upkeep = state.judge.upkeep
+    closed = []
+    for window in windows:
+        calm = upkeep.over(window.dimensions, window.start_ms, window.end_ms)
+        closed.append((_series(state, window), replace(window, maintenance=calm)))
     for series, window in closed:
         if window.events:
             series.last_event_ms = window.end_ms

@@ -107,12 +107,13 @@ def _states(desk: Desk) -> Iterator[StateWanted]:
     for text, states in desk.entry.model.expect.targets.items():
         at: Place = ("expect", "targets", text)
         found = desk.series(at, text)
-        if found is not None and target_of(*found) is None:
-            desk.wrong(at, f"'{text}' has no target", "give the KPI a `target`", on="key")
         for time, state in states.items():
             ended = _end(desk, (*at, time), time, found[0] if found else None)
             if ended is not None and found is not None:
                 kpi, dimensions = found
+                if target_of(kpi, dimensions, kpi.window.start_of(ended)) is None:
+                    hint = "give the KPI a `target`"
+                    desk.wrong((*at, time), f"'{text}' has no target", hint, on="key")
                 span = _span(desk, (*at, time))
                 yield StateWanted(kpi.name, dimensions, ended, TargetState(state), span)
 

@@ -1,0 +1,124 @@
+"""`kpi-agent test`: rule tests in YAML beside the rules."""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from agent.core.plan import Plan
+    from agent.ruletests.cases import Case
+    from agent.ruletests.compare import Result
+    from agent.ruletests.coverage import Coverage
+
+ABOUT = "run the rule tests that lie beside the rules"
+
+
+def arguments(parser: ArgumentParser) -> None:
+    """The command's options."""
+    parser.add_argument(
+        "paths", nargs="*", type=Path, metavar="PATH",
+        help="folders of rules, or files of rule tests (*_test.yaml); default: rules",
+    )  # fmt: skip
+    parser.add_argument(
+        "--rules", type=Path, metavar="DIR",
+        help="the rules to test; default: the folder named, or that of the file named",
+    )  # fmt: skip
+    parser.add_argument(
+        "--run", dest="pattern", type=_pattern, metavar="PATTERN",
+        help="only tests whose file or name has this regular expression",
+    )  # fmt: skip
+    parser.add_argument("--format", choices=("human", "json", "github", "junit"), default="human")
+    parser.add_argument("--junit", type=Path, metavar="FILE", help="write JUnit's XML there, too")
+    parser.add_argument(
+        "--coverage", action="store_true", help="show what of the rules no test has seen"
+    )
+    parser.add_argument(
+        "--fail-under", type=_percent, metavar="PERCENT", help="fail where coverage is lower"
+    )
+
+
+def run(options: Namespace) -> int:
+    """`kpi-agent test`: 0 all pass, 1 a test fails or coverage is too low, 2 a file is broken."""
+    from agent.ruletests import report as reports
+    from agent.ruletests.coverage import coverage_of
+    from agent.ruletests.read import read_tests
+    from agent.spec.load import check
+    from agent.spec.report import Format, render
+
+    paths = options.paths or [options.rules or Path("rules")]
+    rules = options.rules or (paths[0].parent if paths[0].is_file() else paths[0])
+    plan, problems = check(rules)
+    suite = read_tests(plan, paths) if plan is not None else None
+    if suite is not None:
+        problems = suite.problems
+    if plan is None or suite is None or any(p.severity == "error" for p in problems):
+        written: Format = "human" if options.format == "junit" else options.format
+        sys.stdout.write(render(problems, written, color=sys.stdout.isatty()))
+        return 2
+    chosen = [case for case in suite.cases if _chosen(case, options.pattern)]
+    if not chosen:
+        sys.stderr.write(f"kpi-agent test: none of {len(suite.cases)} tests is called so\n")
+        return 2
+    coverage = coverage_of(plan)
+    results = list(_results(plan, _with_progress(chosen), coverage))
+    wanted = options.coverage or options.fail_under is not None
+    report = reports.Report(results, coverage, wanted)
+    reports.write(report, options.format, sys.stdout)
+    if options.junit is not None:
+        options.junit.write_text(reports.junit(results) + "\n")
+    low = options.fail_under is not None and coverage.percent < options.fail_under
+    if low:
+        sys.stderr.write(
+            f"kpi-agent test: coverage {coverage.percent:.1f} % is under {options.fail_under:g} %\n"
+        )
+    return 1 if report.failed or low else 0
+
+
+def _results(plan: Plan, cases: Iterable[Case], coverage: Coverage) -> Iterator[Result]:
+    from dataclasses import replace
+
+    from agent.ruletests.compare import compare
+    from agent.ruletests.run import run as run_case
+
+    for case in cases:
+        began = time.perf_counter()
+        told = run_case(plan, case)
+        coverage.add(plan, told)
+        yield replace(compare(plan, case, told), seconds=time.perf_counter() - began)
+
+
+def _with_progress(cases: list[Case]) -> Iterator[Case]:
+    from rich.console import Console
+    from rich.progress import track
+
+    yield from track(
+        cases, "tests", console=Console(stderr=True), transient=True,
+        disable=not sys.stderr.isatty(),
+    )  # fmt: skip
+
+
+def _chosen(case: Case, pattern: re.Pattern[str] | None) -> bool:
+    return pattern is None or bool(pattern.search(case.name) or pattern.search(case.source.name))
+
+
+def _pattern(text: str) -> re.Pattern[str]:
+    try:
+        return re.compile(text)
+    except re.error as error:
+        raise ArgumentTypeError(f"{text!r} is no regular expression: {error}") from None
+
+
+def _percent(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r} is no number") from None
+    if not 0 <= number <= 100:
+        raise ArgumentTypeError(f"{text} is not from 0 to 100")
+    return number

@@ -1,0 +1,219 @@
+"""How tests came out: for people, for programs (`json`), for GitHub's annotations (`github`), and
+for whatever reads JUnit's XML."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any, Literal, TextIO, get_args
+from xml.etree import ElementTree
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+
+from agent.ruletests.compare import Result, Row, Section
+from agent.ruletests.coverage import Coverage, Item, unseen
+from agent.spec.report import render
+
+Format = Literal["human", "json", "github", "junit"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+
+_CONTEXT_ROWS = 12
+"""A longer list is shown by what differs in it, a shorter one as a whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The results of all tests that ran, in their order; `with_coverage`: it is asked for."""
+
+    results: Sequence[Result]
+    coverage: Coverage
+    with_coverage: bool
+
+    @property
+    def failed(self) -> list[Result]:
+        """The tests that did not pass."""
+        return [result for result in self.results if not result.passed]
+
+
+def write(report: Report, format: Format, out: TextIO) -> None:
+    """Write a report to a text stream."""
+    if format == "json":
+        for line in _json_lines(report):
+            out.write(json.dumps(line, ensure_ascii=False) + "\n")
+    elif format == "github":
+        for result in report.failed:
+            out.write(render(result.problems(), "github"))
+        out.write(f"{summary(report)}\n")
+    elif format == "junit":
+        out.write(junit(report.results) + "\n")
+    else:
+        _human(report, out)
+
+
+def summary(report: Report) -> str:
+    """How many passed and failed, in one line."""
+    number, failed = len(report.results), len(report.failed)
+    files = len({result.case.source.name for result in report.results})
+    tests = "1 test" if number == 1 else f"{number} tests"
+    where = "1 file" if files == 1 else f"{files} files"
+    told = f"{failed} of {tests} failed" if failed else f"{tests} passed"
+    covered = f"; coverage {report.coverage.percent:.0f} %" if report.with_coverage else ""
+    return f"{told} in {where}{covered}"
+
+
+# --- for people ------------------------------------------------------------------------------
+
+
+def _human(report: Report, out: TextIO) -> None:
+    console = Console(file=out, width=None if out.isatty() else 120, highlight=False)
+    for name, results in groupby(report.results, key=lambda r: r.case.source.name):
+        console.print(name, style="bold", markup=False, soft_wrap=True)
+        for result in results:
+            _result(console, result)
+    if report.with_coverage:
+        console.print(_coverage_table(report.coverage))
+    style = "red" if report.failed else "green"
+    console.print(summary(report), style=style, markup=False)
+
+
+def _result(console: Console, result: Result) -> None:
+    mark, style = ("✓", "green") if result.passed else ("✗", "red")
+    console.print(f"  [{style}]{mark}[/] ", end="")
+    console.print(result.case.name, markup=False, soft_wrap=True)
+    for section in result.sections:
+        if not section.right:
+            console.print(Padding(_section_table(result, section), (0, 0, 0, 4)))
+
+
+def _section_table(result: Result, section: Section) -> Table:
+    """The differences of one section, side by side, with their place."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for title in ("", "at", section.title, "expected", "got", "where"):
+        table.add_column(title, overflow="fold", no_wrap=title in ("", "at"))
+    rows = section.rows
+    if len(rows) > _CONTEXT_ROWS:
+        rows = tuple(row for row in rows if not row.right)
+    for row in rows:
+        _add_row(table, result, row)
+    return table
+
+
+def _add_row(table: Table, result: Result, row: Row) -> None:
+    tint = "dim" if row.right else ""
+    mark = "[green]=[/]" if row.right else "[red]≠[/]"
+    where = f"{result.case.source.name}:{row.span.line}:{row.span.column}"
+    texts = (row.at, row.what, row.expected, row.got, "" if row.right else where)
+    table.add_row(mark, *(text.replace("[", "\\[") for text in texts), style=tint)
+    if row.hint and not row.right:
+        for line in row.hint.splitlines():
+            table.add_row("", "", f"[dim]{line.replace('[', chr(92) + '[')}[/]", "", "", "")
+
+
+def _coverage_table(coverage: Coverage) -> Table:
+    title = f"Coverage: {coverage.percent:.0f} %"
+    table = Table(title=title, title_justify="left", header_style="bold")
+    table.add_column("of")
+    table.add_column("what", overflow="fold")
+    table.add_column("seen", justify="right")
+    table.add_column("not seen by any test", overflow="fold")
+    for (section, name, part), items in _grouped(coverage.items):
+        seen = [item for item in items if item in coverage.seen]
+        missing = ", ".join(item.what for item in items if item not in coverage.seen)
+        one = "rule" if section == "rules" else "KPI"
+        style = "" if missing else "dim"
+        table.add_row(
+            one, f"{name} {part}", f"{len(seen)} of {len(items)}", missing, style=style
+        )  # fmt: skip
+    return table
+
+
+def _grouped(items: Iterable[Item]) -> Iterable[tuple[tuple[str, str, str], list[Item]]]:
+    for key, group in groupby(items, key=lambda item: (item.section, item.name, item.part)):
+        yield key, list(group)
+
+
+# --- for programs ----------------------------------------------------------------------------
+
+
+def _json_lines(report: Report) -> Iterable[dict[str, Any]]:
+    for result in report.results:
+        yield {
+            "kind": "test",
+            "name": result.case.name,
+            "file": result.case.source.name,
+            "line": result.case.span.line,
+            "passed": result.passed,
+            "seconds": round(result.seconds, 3),
+            "differences": [
+                {
+                    "section": section.title,
+                    "line": row.span.line,
+                    "column": row.span.column,
+                    "at": row.at,
+                    "what": row.what,
+                    "expected": row.expected,
+                    "got": row.got,
+                    "hint": row.hint,
+                }
+                for section in result.sections
+                for row in section.rows
+                if not row.right
+            ],
+        }
+    if report.with_coverage:
+        coverage = report.coverage
+        yield {
+            "kind": "coverage",
+            "percent": round(coverage.percent, 1),
+            "seen": len(coverage.items) - len(list(unseen(coverage))),
+            "of": len(coverage.items),
+            "unseen": [
+                {"section": i.section, "name": i.name, "part": i.part, "what": i.what}
+                for i in unseen(coverage)
+            ],
+        }
+    yield {"kind": "summary", "tests": len(report.results), "failed": len(report.failed)}
+
+
+def junit(results: Sequence[Result]) -> str:
+    """The results as JUnit's XML, which CI systems show: a suite for each file.
+
+    The attributes are those that https://github.com/testmoapp/junitxml lists as common.
+    """
+    root = ElementTree.Element("testsuites", _counts(results) | {"name": "kpi-agent test"})
+    for name, group in groupby(results, key=lambda r: r.case.source.name):
+        of_file = list(group)
+        suite = ElementTree.SubElement(root, "testsuite", _counts(of_file) | {"name": name})
+        for result in of_file:
+            case = ElementTree.SubElement(
+                suite,
+                "testcase",
+                {
+                    "name": result.case.name,
+                    "classname": name,
+                    "file": name,
+                    "line": str(result.case.span.line),
+                    "time": f"{result.seconds:.3f}",
+                },
+            )
+            problems = result.problems()
+            if problems:
+                more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+                said = {"message": problems[0].message + more, "type": "difference"}
+                failure = ElementTree.SubElement(case, "failure", said)
+                failure.text = render(problems)
+    ElementTree.indent(root)
+    return ElementTree.tostring(root, encoding="unicode", xml_declaration=True)
+
+
+def _counts(results: Sequence[Result]) -> dict[str, str]:
+    return {
+        "tests": str(len(results)),
+        "failures": str(sum(not r.passed for r in results)),
+        "errors": "0",
+        "time": f"{sum(r.seconds for r in results):.3f}",
+    }
