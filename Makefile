@@ -57,6 +57,7 @@ generate: $(READY) ## Write the boards, alert rules and JSON Schema that the rul
 	$(BIN)/kpi-agent generate alertmanager
 	$(BIN)/kpi-agent generate grafana
 	$(BIN)/kpi-agent schema > docs/schema.json
+	$(BIN)/kpi-agent schema --tests > docs/tests.schema.json
 
 check-generated: $(READY) ## Check that the generated files are what the rules give
 	$(BIN)/kpi-agent check

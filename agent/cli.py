@@ -117,13 +117,16 @@ def check(options: argparse.Namespace) -> int:
 
 
 def _add_schema(commands: Commands[argparse.ArgumentParser]) -> None:
-    _command(commands, "schema", schema, "print the JSON Schema of the rules, for editors")
+    parser = _command(commands, "schema", schema, "print the JSON Schema of the rules, for editors")
+    parser.add_argument("--tests", action="store_true", help="that of the rule tests instead")
 
 
-def schema(_options: argparse.Namespace) -> int:
+def schema(options: argparse.Namespace) -> int:
     """`kpi-agent schema`."""
-    from agent.spec.schema import json_schema
-
+    if options.tests:
+        from agent.ruletests.schema import json_schema
+    else:
+        from agent.spec.schema import json_schema
     json.dump(json_schema(), sys.stdout, indent=2, ensure_ascii=False)
     sys.stdout.write("\n")
     return OK

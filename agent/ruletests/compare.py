@@ -205,6 +205,9 @@ class _Looked:
             for want in moment.alerts
             if want.phase is AlertPhase.FIRING
         }
+        for moment in self.case.wanted.moments:  # what fires there unexpectedly is told there
+            active = self._active(moment.at_ms).items()
+            named |= {alert for alert, step in active if step.state is AlertPhase.FIRING}
         for step in self.transitions:
             alert = alert_of(step)
             if step.state is AlertPhase.FIRING and alert not in named:
@@ -295,7 +298,7 @@ def _window_wanted(want: WindowWanted) -> str:
     off = f" ± {_number(want.tolerance)}" if want.tolerance and want.value is not None else ""
     value = [_number(want.value) + off] if want.says_value else []
     events = [] if want.events is None else [_events(want.events)]
-    return ", ".join([*value, *events])
+    return " of ".join([*value, *events])
 
 
 def _window_found(want: WindowWanted, found: WindowValue | None) -> str:
@@ -303,7 +306,7 @@ def _window_found(want: WindowWanted, found: WindowValue | None) -> str:
         return "no such window"
     value = [_number(found.value)] if want.says_value else []
     events = [] if want.events is None else [_events(found.events)]
-    return ", ".join([*value, *events])
+    return " of ".join([*value, *events])
 
 
 def _alert_wanted(want: AlertWanted) -> str:

@@ -54,7 +54,7 @@ def _times(desk: Desk, at: Place, spec: EventsSpec) -> range | list[int]:
     """When the event happens: once, or again and again."""
     if spec.every is None:
         for key, given in (("from", spec.from_), ("until", spec.until)):
-            if given is not None:
+            if given is not None and not desk.entry.torn(*at, "every"):
                 hint = "say how often: every: 5s; or write `at`"
                 desk.wrong((*at, key), f"`{key}` without `every`", hint, on="key")
         at_ms = desk.time((*at, "at"), spec.at)

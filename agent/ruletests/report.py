@@ -10,11 +10,11 @@ from itertools import groupby
 from typing import Any, Literal, TextIO, get_args
 from xml.etree import ElementTree
 
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console
-from rich.padding import Padding
 from rich.table import Table
 
-from agent.ruletests.compare import Result, Row, Section
+from agent.ruletests.compare import Result, Section
 from agent.ruletests.coverage import Coverage, Item, unseen
 from agent.spec.report import render
 
@@ -74,7 +74,7 @@ def _human(report: Report, out: TextIO) -> None:
         console.print(name, style="bold", markup=False, soft_wrap=True)
         for result in results:
             _result(console, result)
-    if report.with_coverage:
+    if report.with_coverage and any(True for _ in unseen(report.coverage)):
         console.print(_coverage_table(report.coverage))
     style = "red" if report.failed else "green"
     console.print(summary(report), style=style, markup=False)
@@ -86,48 +86,49 @@ def _result(console: Console, result: Result) -> None:
     console.print(result.case.name, markup=False, soft_wrap=True)
     for section in result.sections:
         if not section.right:
-            console.print(Padding(_section_table(result, section), (0, 0, 0, 4)))
+            _section(console, result, section)
 
 
-def _section_table(result: Result, section: Section) -> Table:
-    """The differences of one section, side by side, with their place."""
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for title in ("", "at", section.title, "expected", "got", "where"):
-        table.add_column(title, overflow="fold", no_wrap=title in ("", "at"))
+def _section(console: Console, result: Result, section: Section) -> None:
+    """One section side by side: what was expected, what came, and where it is written."""
     rows = section.rows
     if len(rows) > _CONTEXT_ROWS:
         rows = tuple(row for row in rows if not row.right)
-    for row in rows:
-        _add_row(table, result, row)
-    return table
+    table = [(row.at, row.what, row.expected, row.got) for row in rows]
+    heads = ("", section.title, "expected", "got")
+    widths = [max(cell_len(line[i]) for line in (heads, *table)) for i in range(len(heads))]
+    console.print(_line("  ", heads, widths), style="dim", markup=False, soft_wrap=True)
+    for row, cells in zip(rows, table, strict=True):
+        if row.right:
+            line = _line("= ", cells, widths)
+            console.print(line, style="dim", markup=False, soft_wrap=True)
+            continue
+        where = f"  {result.case.source.name}:{row.span.line}:{row.span.column}"
+        line = _line("≠ ", cells, widths) + where
+        console.print(line, style="red", markup=False, soft_wrap=True)
+        for hint in (row.hint or "").splitlines():
+            console.print(_line("  ", ("", hint), widths), markup=False, soft_wrap=True)
 
 
-def _add_row(table: Table, result: Result, row: Row) -> None:
-    tint = "dim" if row.right else ""
-    mark = "[green]=[/]" if row.right else "[red]≠[/]"
-    where = f"{result.case.source.name}:{row.span.line}:{row.span.column}"
-    texts = (row.at, row.what, row.expected, row.got, "" if row.right else where)
-    table.add_row(mark, *(text.replace("[", "\\[") for text in texts), style=tint)
-    if row.hint and not row.right:
-        for line in row.hint.splitlines():
-            table.add_row("", "", f"[dim]{line.replace('[', chr(92) + '[')}[/]", "", "", "")
+def _line(mark: str, cells: Sequence[str], widths: Sequence[int]) -> str:
+    padded = [
+        cell if cell_len(cell) > width else set_cell_size(cell, width)
+        for cell, width in zip(cells, widths, strict=False)
+    ]
+    return f"      {mark}{'  '.join(padded)}"
 
 
 def _coverage_table(coverage: Coverage) -> Table:
-    title = f"Coverage: {coverage.percent:.0f} %"
-    table = Table(title=title, title_justify="left", header_style="bold")
-    table.add_column("of")
-    table.add_column("what", overflow="fold")
-    table.add_column("seen", justify="right")
-    table.add_column("not seen by any test", overflow="fold")
+    """What no test has seen; what is seen as a whole is left out."""
+    table = Table(title="Not seen by any test", title_justify="left", header_style="bold")
+    for name in ("of", "name", "seen", "not seen"):
+        table.add_column(name, overflow="fold", justify="right" if name == "seen" else "left")
     for (section, name, part), items in _grouped(coverage.items):
-        seen = [item for item in items if item in coverage.seen]
-        missing = ", ".join(item.what for item in items if item not in coverage.seen)
-        one = "rule" if section == "rules" else "KPI"
-        style = "" if missing else "dim"
-        table.add_row(
-            one, f"{name} {part}", f"{len(seen)} of {len(items)}", missing, style=style
-        )  # fmt: skip
+        missing = [item.what for item in items if item not in coverage.seen]
+        if missing:
+            one = "rule" if section == "rules" else "KPI"
+            seen = f"{len(items) - len(missing)} of {len(items)}"
+            table.add_row(one, f"{name} {part}", seen, ", ".join(missing))
     return table
 
 

@@ -56,13 +56,12 @@ def resolve(
 def _rules(desk: Desk) -> frozenset[str]:
     """The rules that the test looks at."""
     named = desk.entry.model.rules
-    if named is None:
-        return frozenset(desk.plan.rules)
-    for place, name in enumerate(named):
-        if name not in desk.plan.rules:
-            hint = suggest(name, desk.plan.rules, "rules")
-            desk.wrong(("rules", place), f"unknown rule '{name}'", hint)
-    return frozenset(named)
+    unknown = [n for n in named or () if n not in desk.plan.rules]
+    for name in unknown:
+        hint = suggest(name, desk.plan.rules, "rules")
+        desk.wrong(("rules", (named or []).index(name)), f"unknown rule '{name}'", hint)
+    # Which rule is meant is not known: then none is called wrong for not being named.
+    return frozenset(desk.plan.rules if named is None or unknown else named)
 
 
 def _until(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
 from agent.spec.models import FileSpec
@@ -17,19 +18,24 @@ def json_schema() -> dict[str, Any]:
     It accepts the short and the long forms, and refuses unknown fields. What needs more than one
     value (a field that must be in the contract, bounds in order) only `kpi-agent check` can say.
     """
-    schema = FileSpec.model_json_schema(by_alias=True, mode="validation")
-    definitions = schema["$defs"]
-    for model in (schema, *definitions.values()):
+    schema = schema_of(FileSpec, ID, "Rules of kpi-agent")
+    _one_kind(schema["$defs"])
+    return schema
+
+
+def schema_of(file: type[BaseModel], id: str, title: str) -> dict[str, Any]:
+    """The schema of the files of one language, as editors like it."""
+    schema = file.model_json_schema(by_alias=True, mode="validation")
+    for model in (schema, *schema["$defs"].values()):
         _tidy(model)
     schema["patternProperties"] = {
         "^x-": {"description": "Read by nobody: a place for anchors (&name) to refer to (*name)."}
     }
-    _one_kind(definitions)
     return {
         "$schema": GenerateJsonSchema.schema_dialect,
-        "$id": ID,
+        "$id": id,
         **schema,
-        "title": "Rules of kpi-agent",
+        "title": title,
     }
 
 
