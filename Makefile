@@ -59,14 +59,17 @@ generate: $(READY) ## Write the boards, alert rules and JSON Schema that the rul
 	$(BIN)/kpi-agent schema > docs/schema.json
 	$(BIN)/kpi-agent schema --tests > docs/tests.schema.json
 
-check-generated: $(READY) ## Check that the generated files are what the rules give
+check-generated: $(READY) ## Check the rules, run their tests, compare the files that they generate
 	$(BIN)/kpi-agent check
 	$(BIN)/kpi-agent check examples/retail/rules
+	$(BIN)/kpi-agent test --fail-under 100
+	$(BIN)/kpi-agent test examples/retail/rules --fail-under 100
 	$(BIN)/kpi-agent generate prometheus --check
 	$(BIN)/kpi-agent generate alertmanager --check
 	$(BIN)/kpi-agent generate grafana --check
-	@$(BIN)/kpi-agent schema | cmp - docs/schema.json || \
-		{ echo 'docs/schema.json is not what the models give; run: make generate' >&2; exit 1; }
+	@$(BIN)/kpi-agent schema | cmp - docs/schema.json && \
+		$(BIN)/kpi-agent schema --tests | cmp - docs/tests.schema.json || \
+		{ echo 'a schema in docs/ is not what the models give; run: make generate' >&2; exit 1; }
 
 check: lint check-generated test ## All of lint, check-generated and test
 

@@ -40,7 +40,7 @@ class Coverage:
 
     def add(self, plan: Plan, told: Told) -> None:
         """Note what one test has seen."""
-        self.seen.update(_seen(plan, told))
+        self.seen.update(set(self.items).intersection(_seen(plan, told)))
 
 
 def coverage_of(plan: Plan) -> Coverage:

@@ -63,11 +63,10 @@ class Desk:
         """Values of consecutive windows."""
         if not isinstance(text, str):
             return [Value(float(text), None, (0, 1))]
-        try:
-            return list(read_values(text))
-        except NotationError as error:
+        found, wrong = read_values(text)
+        for error in wrong:
             self.wrong(at, error.message, error.hint, chars=error.chars)
-            return []
+        return found
 
     def alert(self, at: Place, text: str, *, on: On) -> tuple[Alert, AlertPhase | None] | None:
         """The alert that a text names, and its phase where it says one."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 MOST_VALUES = 100_000
@@ -93,20 +93,24 @@ def read_name(text: str) -> Named:
     return Named(Word(found["name"], *found.span("name")), dimensions, words)
 
 
-def read_values(text: str) -> Sequence[Value]:
-    """The values of consecutive windows. Raises NotationError.
+def read_values(text: str) -> tuple[list[Value], list[NotationError]]:
+    """The values of consecutive windows, and what in the text is none.
 
     `5` one window, `5x3` three of them, `5+2x3` is 5 7 9, `5-2x3` is 5 3 1; `_` no data, `_x3`
     three times; `@12` behind a value: of twelve events. `x` always says how many windows, where
     promtool makes one more than it says of all but `_`.
     """
     out: list[Value] = []
+    wrong: list[NotationError] = []
     for word in re.finditer(r"\S+", text):
-        out += _item(word)
+        try:
+            out += _item(word)
+        except NotationError as error:
+            wrong.append(error)
         if len(out) > MOST_VALUES:
             message = f"more than {MOST_VALUES} windows"
-            raise NotationError(message, "use fewer", word.span())
-    return out
+            return [], [*wrong, NotationError(message, "use fewer", word.span())]
+    return out, wrong
 
 
 def _item(word: re.Match[str]) -> Iterator[Value]:
@@ -120,7 +124,7 @@ def _item(word: re.Match[str]) -> Iterator[Value]:
         raise NotationError(message, f"1 to {MOST_VALUES}", word.span())
     events = None if found["events"] is None else int(found["events"])
     if found["gap"]:
-        return (Value(None, events or 0, word.span()) for _ in range(times))
+        return (Value(None, events, word.span()) for _ in range(times))
     if found["step"] and not found["times"]:
         hint = f"say how often: {word[0]}x3"
         raise NotationError(f"'{word[0]}' goes on by a step", hint, word.span())

@@ -12,6 +12,7 @@ from agent.ruletests.cases import Case, Record, Wanted
 from agent.ruletests.desk import Desk
 from agent.ruletests.events import records
 from agent.ruletests.models import TestFileSpec, TestSpec, ValuesSpec
+from agent.ruletests.notation import Value
 from agent.ruletests.times import TimeError, clock_of
 from agent.ruletests.wanted import wanted
 from agent.spec.declared import Entry
@@ -96,9 +97,15 @@ def _windows(desk: Desk) -> tuple[WindowValue, ...]:
         seen.add((kpi.name, dimensions))
         default = spec.events if isinstance(spec, ValuesSpec) else None
         events = _enough(desk.plan, kpi) if default is None else default
-        filled = [(v.value, events if v.events is None else v.events) for v in values]
+        filled = [(v.value, _number(v, events)) for v in values]
         out += given_windows(kpi, dimensions, filled, desk.clock.start_ms)
     return tuple(out)
+
+
+def _number(value: Value, default: int) -> int:
+    if value.events is not None:
+        return value.events
+    return 0 if value.value is None else default
 
 
 def _enough(plan: Plan, kpi: Kpi) -> int:

@@ -11,6 +11,7 @@ import pytest
 from agent.core.plan import AbsenceRule, PartialKind, Plan
 from agent.replay import replay, sources
 from agent.report import Selection, selected, write
+from agent.spec.declared import is_test_file
 from agent.spec.load import load
 
 ROOT = Path(__file__).parents[2]
@@ -91,7 +92,8 @@ def test_the_shipped_rules_are_valid_and_name_their_owners(folder: str) -> None:
 @pytest.mark.parametrize("file", sorted((ROOT / "rules").rglob("*.yaml")), ids=lambda f: f.name)
 def test_the_example_files_carry_the_line_that_gives_editors_completion(file: Path) -> None:
     first = file.read_text().splitlines()[0]
-    assert first == "# yaml-language-server: $schema=../docs/schema.json"
+    schema = "tests.schema.json" if is_test_file(file) else "schema.json"
+    assert first == f"# yaml-language-server: $schema=../docs/{schema}"
 
 
 def test_the_example_company_has_the_kpis_and_objectives_it_is_known_for() -> None:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
+from agent.spec.declared import files_of
 from agent.spec.models import FileSpec
 from agent.spec.schema import json_schema
 from agent.spec.source import read
@@ -48,7 +49,7 @@ def test_it_is_a_json_schema() -> None:
     Draft202012Validator.check_schema(json_schema())
 
 
-@pytest.mark.parametrize("file", sorted(RULES.glob("*.yaml")), ids=lambda f: f.stem)
+@pytest.mark.parametrize("file", sorted(files_of(RULES)), ids=lambda f: f.stem)
 def test_good_files_pass(file: Path) -> None:
     assert [e.message for e in VALIDATOR.iter_errors(data_of(file))] == []
 

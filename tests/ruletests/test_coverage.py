@@ -1,0 +1,89 @@
+"""What counts as seen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from agent.ruletests.coverage import coverage_of, unseen
+from agent.ruletests.read import read_tests
+from agent.ruletests.run import run
+from agent.spec.load import load
+
+PLAN = load(Path(__file__).parent / "rules")
+
+
+def seen(folder: Path, test: str) -> set[tuple[str, str, str]]:
+    """What a test of these lines sees, as (name, part, what)."""
+    file = folder / "a_test.yaml"
+    file.write_text(f"start: 10:00\ntests:\n  one:\n    rules: []\n    {test}\n")
+    suite = read_tests(PLAN, [file])
+    assert suite.problems == []
+    coverage = coverage_of(PLAN)
+    for case in suite.cases:
+        coverage.add(PLAN, run(PLAN, case))
+    assert coverage.seen <= set(coverage.items)
+    assert set(unseen(coverage)) == set(coverage.items) - coverage.seen
+    return {(i.name, i.part, i.what) for i in coverage.seen}
+
+
+EMEA = "series: {'response_time{region=\"emea\"}': %s}\n    expect: {outcomes: {}}"
+WAYS = {
+    "fired": "700x3",
+    "resolved": "700x3 400x3",
+    "pending that ended": "700 500",
+    "firing between when and clear": "700x3 500",
+    "clearing that ended (keep_firing_for)": "700x3 400 700",
+    "too few events (min_events)": "700@2",
+    "no data": "_",
+}
+
+
+@pytest.mark.parametrize("what", WAYS)
+def test_a_way_that_an_alert_goes_is_seen_where_it_goes_it(what: str, tmp_path: Path) -> None:
+    test = EMEA.replace("expect: {outcomes: {}}", "expect: {alerts_at: {10:00: []}}") % WAYS[what]
+    found = seen(tmp_path, test)
+    assert ("slow", "warning", what) in found
+    others = {w for name, part, w in found if (name, part) == ("slow", "warning")} - {what}
+    assert others <= {"fired"}
+
+
+def test_target_states_are_those_of_series_without_an_override(tmp_path: Path) -> None:
+    test = (
+        "series: {'response_time{region=\"emea\"}': 300 301, "
+        "'response_time{region=\"apac\"}': 5000}\n"
+        "    expect: {alerts_at: {10:00: []}}"
+    )
+    found = {item for item in seen(tmp_path, test) if item[0] == "response_time"}
+    assert found == {
+        ("response_time", "target", "met"),
+        ("response_time", "target", "at_risk"),
+        ("response_time", "override 1", "region=apac"),
+    }
+
+
+def test_a_value_is_seen_where_it_is_computed_not_where_it_is_given(tmp_path: Path) -> None:
+    test = (
+        "series: {'answered{region=\"emea\"}': 5, 'opened{region=\"emea\"}': 5}\n"
+        "    expect: {alerts_at: {10:00: []}}"
+    )
+    assert {item for item in seen(tmp_path, test) if item[1] == "value"} == {
+        ("answer_rate", "value", "computed")
+    }
+
+
+def test_silence_is_seen_with_its_end(tmp_path: Path) -> None:
+    test = (
+        "events:\n"
+        "      - {type: ticket.answered, seconds: 1, region: emea, at: 10:00}\n"
+        "      - {type: ticket.answered, seconds: 1, region: emea, at: 10:20}\n"
+        "    expect: {alerts_at: {10:00: []}}"
+    )
+    found = {item for item in seen(tmp_path, test) if item[0] in ("silent", "no_answers")}
+    assert found == {
+        ("silent", "critical", "fired"),
+        ("silent", "critical", "resolved"),
+        ("no_answers", "warning", "fired"),
+        ("no_answers", "warning", "resolved"),
+    }
