@@ -1,4 +1,4 @@
-"""Times of a test: of the clock, since the start, with a date; never guessed over a clock change."""
+"""Times of a test: of the clock, since the start, or with a date; never guessed."""
 
 from datetime import UTC, datetime
 
