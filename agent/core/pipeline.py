@@ -11,11 +11,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from agent.core.decode import Batch
-from agent.core.thresholds import Witness
 from agent.core.fold import Added, CountKey, Folder
 from agent.core.merge import Merger
 from agent.core.plan import Plan
 from agent.core.results import Closings, SeriesView, WindowValue
+from agent.core.thresholds import Witness
 from agent.core.windows import MAX_SLICE_MS
 
 

@@ -202,7 +202,5 @@ def _step(
         }
     if witness is not None:
         for level, (when, clear), old, new in zip(rule.levels, row, states, after, strict=True):
-            witness(
-                Judgement(rule, level.severity, one.window, one.at_ms, when, clear, old, new)
-            )
+            witness(Judgement(rule, level.severity, one.window, one.at_ms, when, clear, old, new))
     return transitions

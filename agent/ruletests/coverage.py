@@ -9,9 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from agent.core.evaluate import Judgement
-from agent.core.plan import AbsenceRule, Kpi, Plan, Rule, ThresholdRule
+from agent.core.plan import (
+    AbsenceRule,
+    Dimensions,
+    Kpi,
+    Plan,
+    Rule,
+    TargetOverride,
+    ThresholdRule,
+    matches,
+)
 from agent.core.results import AlertPhase, TargetStatus, Transition
+from agent.core.thresholds import Judgement
 from agent.ruletests.run import Told
 
 
@@ -67,9 +76,12 @@ def _of_rule(rule: Rule) -> Iterator[Item]:
             "clearing that ended (keep_firing_for)": rule.keep_firing_for_ms > 0,
             "too few events (min_events)": rule.min_events > 0,
             "no data": True,
+            "not enough history": bool(rule.min_history_ms or rule.features),
         }
         for what in (what for what, used in ways.items() if used):
             yield Item("rules", rule.name, level.severity, what)
+    for number in range(len(rule.overrides)):
+        yield _of_override("rules", rule, number)
 
 
 def _of_kpi(kpi: Kpi) -> Iterator[Item]:
@@ -79,12 +91,15 @@ def _of_kpi(kpi: Kpi) -> Iterator[Item]:
         for state in ("met", "at_risk", "missed") if warned else ("met", "missed"):
             yield Item("kpis", kpi.name, "target", state)
     for number in range(len(kpi.overrides)):
-        yield _of_override(kpi, number)
+        yield _of_override("kpis", kpi, number)
 
 
-def _of_override(kpi: Kpi, number: int) -> Item:
-    match = ", ".join(f"{key}={value}" for key, value in kpi.overrides[number].match.items())
-    return Item("kpis", kpi.name, f"override {number + 1}", match)
+def _of_override(section: str, of: Kpi | ThresholdRule, number: int) -> Item:
+    override = of.overrides[number]
+    what = [f"{key}={value}" for key, value in override.match.items()]
+    if isinstance(override, TargetOverride) and override.since is not None:
+        what.append(f"from {override.since}")
+    return Item(section, of.name, f"override {number + 1}", ", ".join(what))
 
 
 def _seen(plan: Plan, told: Told) -> Iterator[Item]:
@@ -93,17 +108,29 @@ def _seen(plan: Plan, told: Told) -> Iterator[Item]:
         yield from _of_status(plan.kpis[status.window.kpi], status)
     for step in told.transitions:
         yield from _of_step(step)
-    rules = {r.name: r for r in plan.rules.values() if isinstance(r, ThresholdRule)}
     for judgement in told.judgements:
-        what = _of_judgement(rules[judgement.rule], judgement)
+        what = _of_judgement(judgement)
         if what is not None:
-            yield Item("rules", judgement.rule, judgement.severity, what)
+            yield Item("rules", judgement.rule.name, judgement.severity, what)
+    series = {(w.kpi, w.dimensions) for w in told.windows}
+    for rule in plan.rules.values():
+        if isinstance(rule, ThresholdRule) and rule.overrides:
+            for kpi, dimensions in series:
+                if kpi == rule.kpi:
+                    yield from _of_series(plan.kpis[kpi], rule, dimensions)
+
+
+def _of_series(kpi: Kpi, rule: ThresholdRule, dimensions: Dimensions) -> Iterator[Item]:
+    """The override that holds for a series: the last that matches, as in `Thresholds`."""
+    found = [n for n, o in enumerate(rule.overrides) if matches(kpi.by, dimensions, o.match)]
+    if found:
+        yield _of_override("rules", rule, found[-1])
 
 
 def _of_status(kpi: Kpi, status: TargetStatus) -> Iterator[Item]:
     for number, override in enumerate(kpi.overrides):
         if override.target is status.target:
-            yield _of_override(kpi, number)
+            yield _of_override("kpis", kpi, number)
             return
     yield Item("kpis", kpi.name, "target", status.state.value)
 
@@ -120,11 +147,14 @@ def _of_step(step: Transition) -> Iterator[Item]:
         yield Item("rules", step.rule, step.severity, what)
 
 
-def _of_judgement(rule: ThresholdRule, j: Judgement) -> str | None:
+def _of_judgement(j: Judgement) -> str | None:
     """What of a judgement no transition tells."""
+    if 0 < j.window.events < j.rule.min_events:
+        return "too few events (min_events)"
+    if j.window.value is None:
+        return "no data"
     if j.when is None:
-        few = rule.min_events > j.window.events > 0
-        return "too few events (min_events)" if few else "no data"
+        return "not enough history"
     if j.before.phase is not AlertPhase.FIRING or j.after.phase is not AlertPhase.FIRING:
         return None
     if j.before.clearing_since_ms is not None and j.after.clearing_since_ms is None:

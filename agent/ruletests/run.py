@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from agent.core.decode import Batch
-from agent.core.thresholds import Judgement
 from agent.core.given import GivenValues
 from agent.core.pipeline import Pipeline, joined
 from agent.core.plan import Plan
 from agent.core.results import Closings, Outcome, TargetStatus, Transition, WindowValue
+from agent.core.thresholds import Judgement
 from agent.replay import Replayed, sources, stream
 from agent.ruletests.cases import Case, Record
 from agent.spec.source import Span
@@ -94,9 +94,7 @@ def _file(plan: Plan, case: Case, told: Told) -> tuple[Closings, int]:
     pipeline = Pipeline(plan)
     pipeline.witnessed_by(told.judgements.append)
     out = Replayed(Closings(), [])
-    found = list(
-        stream(plan, sources(plan, [str(case.file)]), FAR_MS, out, pipeline=pipeline)
-    )
+    found = list(stream(plan, sources(plan, [str(case.file)]), FAR_MS, out, pipeline=pipeline))
     newest = pipeline.newest_ms or 0
     until = case.until_ms or case.wanted.latest_ms or 0
     if until > newest:
