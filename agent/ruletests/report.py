@@ -104,7 +104,8 @@ def _section(console: Console, result: Result, section: Section) -> None:
             console.print(line, style="dim", markup=False, soft_wrap=True)
             continue
         where = f"  {result.case.source.name}:{row.span.line}:{row.span.column}"
-        line = _line("≠ ", cells, widths) + where
+        whole = sum(widths) + 2 * len(widths) - 2
+        line = set_cell_size(_line("≠ ", cells, widths), whole + 8) + where
         console.print(line, style="red", markup=False, soft_wrap=True)
         for hint in (row.hint or "").splitlines():
             console.print(_line("  ", ("", hint), widths), markup=False, soft_wrap=True)
@@ -115,7 +116,7 @@ def _line(mark: str, cells: Sequence[str], widths: Sequence[int]) -> str:
         cell if cell_len(cell) > width else set_cell_size(cell, width)
         for cell, width in zip(cells, widths, strict=False)
     ]
-    return f"      {mark}{'  '.join(padded)}"
+    return f"      {mark}{'  '.join(padded)}".rstrip()
 
 
 def _coverage_table(coverage: Coverage) -> Table:
