@@ -63,25 +63,32 @@ def coverage_of(plan: Plan) -> Coverage:
 
 
 def _of_rule(rule: Rule) -> Iterator[Item]:
+    for severity, ways in _ways(rule):
+        for what in (what for what, used in ways.items() if used):
+            yield Item("rules", rule.name, severity, what)
+    if isinstance(rule, ThresholdRule):
+        for number in range(len(rule.overrides)):
+            yield _of_override("rules", rule, number)
+
+
+def _ways(rule: Rule) -> Iterator[tuple[str, dict[str, bool]]]:
+    """Each severity of a rule, with the ways that its alerts may go, and whether these may."""
+    both = {"fired": True, "resolved": True}
+    silenced = {"silenced (depends_on)": bool(rule.depends_on)}
     if isinstance(rule, AbsenceRule):
-        yield Item("rules", rule.name, rule.severity, "fired")
-        yield Item("rules", rule.name, rule.severity, "resolved")
+        yield rule.severity, both | silenced
         return
     for level in rule.levels:
-        ways = {
-            "fired": True,
-            "resolved": True,
-            "pending that ended": rule.for_ms > 0,
-            "firing between when and clear": level.clear is not None,
-            "clearing that ended (keep_firing_for)": rule.keep_firing_for_ms > 0,
-            "too few events (min_events)": rule.min_events > 0,
-            "no data": True,
-            "not enough history": bool(rule.min_history_ms or rule.features),
-        }
-        for what in (what for what, used in ways.items() if used):
-            yield Item("rules", rule.name, level.severity, what)
-    for number in range(len(rule.overrides)):
-        yield _of_override("rules", rule, number)
+        ways = both | {"pending that ended": rule.for_ms > 0} | silenced
+        if isinstance(level, Level) and isinstance(rule, ThresholdRule):
+            ways |= {
+                "firing between when and clear": level.clear is not None,
+                "clearing that ended (keep_firing_for)": rule.keep_firing_for_ms > 0,
+                "too few events (min_events)": rule.min_events > 0,
+                "no data": True,
+                "not enough history": bool(rule.min_history_ms or rule.features),
+            }
+        yield level.severity, ways
 
 
 def _of_kpi(kpi: Kpi) -> Iterator[Item]:
@@ -143,6 +150,8 @@ def _of_step(step: Transition) -> Iterator[Item]:
     }
     previous = step.previous if step.state is AlertPhase.INACTIVE else None
     what = whats.get((step.state, previous))
+    if step.reason == "depends_on":
+        what = "silenced (depends_on)"
     if what is not None and step.reason != "removed":
         yield Item("rules", step.rule, step.severity, what)
 

@@ -15,7 +15,8 @@ from agent.core.plan import (
     Rule,
     Scalar,
     Severity,
-    ThresholdRule,
+    heeds,
+    is_whole,
 )
 from agent.core.results import AlertPhase
 from agent.ruletests.cases import Alert
@@ -35,7 +36,7 @@ def series_of(plan: Plan, text: str) -> tuple[Kpi, Dimensions]:
     if kpi is None:
         hint = suggest(named.name.text, plan.kpis, "KPIs")
         raise NotationError(f"unknown KPI '{named.name.text}'", hint, named.name.chars)
-    return kpi, _dimensions(named, kpi.by, _types(plan, kpi), kpi.name)
+    return kpi, _dimensions(named, kpi.by, _types(plan, kpi.name), kpi.name)
 
 
 def alert_of(plan: Plan, text: str) -> tuple[Alert, AlertPhase | None]:
@@ -45,9 +46,8 @@ def alert_of(plan: Plan, text: str) -> tuple[Alert, AlertPhase | None]:
     if rule is None:
         hint = suggest(named.name.text, plan.rules, "rules")
         raise NotationError(f"unknown rule '{named.name.text}'", hint, named.name.chars)
-    kpi = plan.kpis[rule.kpi]
-    by = () if isinstance(rule, AbsenceRule) and rule.per == "kpi" else kpi.by
-    dimensions = _dimensions(named, by, _types(plan, kpi), rule.name)
+    by = () if is_whole(rule) else plan.by_of(rule.kpi) or ()
+    dimensions = _dimensions(named, by, _types(plan, rule.kpi), rule.name)
     severity: str | None = None
     phase: AlertPhase | None = None
     for word in named.words:
@@ -72,25 +72,27 @@ def alert_of(plan: Plan, text: str) -> tuple[Alert, AlertPhase | None]:
 
 def severities(rule: Rule) -> tuple[Severity, ...]:
     """The severities that a rule can alert with."""
-    if isinstance(rule, ThresholdRule):
-        return tuple(level.severity for level in rule.levels)
-    return (rule.severity,)
+    if isinstance(rule, AbsenceRule):
+        return (rule.severity,)
+    return tuple(level.severity for level in rule.levels)
 
 
-def show_series(plan: Plan, kpi: str, dimensions: Dimensions) -> str:
-    """A series as a test names it."""
-    by = plan.kpis[kpi].by
-    pairs = zip(by, dimensions, strict=False)
-    inside = ", ".join(f"{name}={json.dumps(one, ensure_ascii=False)}" for name, one in pairs)
-    return f"{kpi}{{{inside}}}" if inside else kpi
+def show_series(plan: Plan, home: str, dimensions: Dimensions) -> str:
+    """A series as a test names it; `home` is its KPI."""
+    return f"{home}{_braces(plan.by_of(home) or (), dimensions)}"
 
 
 def show_alert(plan: Plan, alert: Alert) -> str:
     """An alert as a test names it; the severity where the rule has several."""
     rule = plan.rules[alert.rule]
-    inside = show_series(plan, rule.kpi, alert.dimensions).removeprefix(rule.kpi)
     severity = f" {alert.severity}" if len(severities(rule)) > 1 else ""
-    return f"{alert.rule}{inside}{severity}"
+    return f"{alert.rule}{_braces(plan.by_of(rule.kpi) or (), alert.dimensions)}{severity}"
+
+
+def _braces(by: tuple[str, ...], dimensions: Dimensions) -> str:
+    pairs = zip(by, dimensions, strict=False)
+    inside = ", ".join(f"{name}={json.dumps(one, ensure_ascii=False)}" for name, one in pairs)
+    return f"{{{inside}}}" if inside else ""
 
 
 def _has(rule: Rule, word: Word) -> None:
@@ -132,9 +134,10 @@ def _scalar(word: Word, quoted: bool, type_: FieldType) -> Scalar:
     return text
 
 
-def _types(plan: Plan, kpi: Kpi) -> Mapping[str, FieldType]:
-    """The types of a KPI's dimensions."""
-    base = kpi
-    while base.contract is None:
-        base = plan.kpis[base.inputs[0]]
-    return {field.name: field.type for field in plan.contracts[base.contract].fields}
+def _types(plan: Plan, home: str) -> Mapping[str, FieldType]:
+    """The types of the dimensions of a KPI, or of a combination rule."""
+    kpi = plan.kpis.get(home)
+    if kpi is not None and kpi.contract is not None:
+        return {field.name: field.type for field in plan.contracts[kpi.contract].fields}
+    below = kpi.inputs if kpi else [h.home for r in plan.rules_of(home) for h in heeds(r)]
+    return {name: type_ for one in below for name, type_ in _types(plan, one).items()}

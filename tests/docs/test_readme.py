@@ -15,7 +15,7 @@ PAGE = (ROOT / "README.md").read_text()
 
 
 def test_the_tour_runs_and_prints_what_the_page_shows(tmp_path: Path) -> None:
-    assert walk(PAGE, tmp_path) == 5
+    assert walk(PAGE, tmp_path) == 6
 
 
 def test_the_language_by_example_is_a_valid_rule_set(tmp_path: Path) -> None:
