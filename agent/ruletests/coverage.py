@@ -13,6 +13,7 @@ from agent.core.plan import (
     AbsenceRule,
     Dimensions,
     Kpi,
+    Level,
     Plan,
     Rule,
     TargetOverride,
@@ -150,7 +151,7 @@ def _of_step(step: Transition) -> Iterator[Item]:
     }
     previous = step.previous if step.state is AlertPhase.INACTIVE else None
     what = whats.get((step.state, previous))
-    if step.reason == "depends_on":
+    if step.state is AlertPhase.SILENCED:
         what = "silenced (depends_on)"
     if what is not None and step.reason != "removed":
         yield Item("rules", step.rule, step.severity, what)

@@ -70,7 +70,7 @@ def tour(tmp_path_factory: pytest.TempPathFactory) -> tuple[Plan, Replayed]:
     """The README's rules, with its rubbish and the hour in which Bergen waits."""
     folder = tmp_path_factory.mktemp("tour")
     documents = re.findall(r"cat >>? tour/([\w/.]+) <<'END'\n(.*?)^END$", README, re.DOTALL | re.M)
-    rules = "".join(text for name, text in documents if name.endswith(".yaml"))
+    rules = "".join(text for name, text in documents if name.endswith("parcels.yaml"))
     (folder / "rules.yaml").write_text(rules)
     events = folder / "parcels.ndjson"
     with events.open("w") as out:
