@@ -1,0 +1,164 @@
+"""Which season a series has, found out by itself, and what to expect of a window by it.
+
+A profile of the day and one of the week are learnt side by side; the one that foretells values best, out of
+sample, is the season, if it does so better than the long-run level alone. Where there is one, the spread
+around it is learnt by the hour of the day.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+
+import msgspec
+
+DAY_MS = 86_400_000
+WEEK_MS = 7 * DAY_MS
+FINEST_MS = {"day": 300_000, "week": 1_800_000}
+"""Slots of a profile are as long as a window, but no shorter than this: at most 288 and 336 of them."""
+RATE = 0.15
+"""How much one more pass changes a profile that is learnt: the last six or so count."""
+BOUND = 3.0
+"""A pass counts as at most so many usual errors off the profile: one bad day does not become the season."""
+BETTER = 0.9
+"""A season replaces another, or none, when its usual error is less than this part of the other's."""
+ERROR_DAYS = 28
+HOURS = 24
+NARROWEST = 0.25
+HOUR_TRUST = 20.0
+HOUR_DAYS = 10
+FLOAT = struct.Struct("<f")
+
+
+def gentle(error: float, usual: float) -> float:
+    """|error|, bounded so that one outlier does not spoil what is usual, yet never stuck at 0."""
+    magnitude = abs(error)
+    return min(magnitude, max(4.0 * usual, magnitude / 16.0))
+
+
+class Profile(msgspec.Struct, array_like=True):
+    """Expected value by slot of a period, as packed 32-bit floats (NaN: not seen), learnt pass by pass.
+
+    A slot's mean is learnt when time leaves it, so that no value is foretold by its own slot.
+    `error` is the usual |value - expected|, `judged` the number of values it is from.
+    """
+
+    levels: bytes = b""
+    passes: int = 0
+    slot: int = -1
+    total: float = 0.0
+    count: int = 0
+    error: float = 0.0
+    judged: int = 0
+
+    def step(self, slot: int, slots: int, value: float, memory: float) -> float:
+        """What was expected of this value (NaN: unknown); then learn it."""
+        if slot != self.slot:
+            self._leave(slots)
+            self.passes += slot < self.slot
+            self.slot, self.total, self.count = slot, 0.0, 0
+        self.total += value
+        self.count += 1
+        expected: float = FLOAT.unpack_from(self.levels, 4 * slot)[0]
+        if expected == expected:
+            self.judged += 1
+            rate = max(1.0 / self.judged, 1.0 / memory)
+            self.error += rate * (gentle(value - expected, self.error) - self.error)
+        return expected
+
+    def _leave(self, slots: int) -> None:
+        if not self.levels:
+            self.levels = FLOAT.pack(math.nan) * slots
+            return
+        place = 4 * self.slot
+        level: float = FLOAT.unpack_from(self.levels, place)[0]
+        mean = self.total / self.count
+        if level == level:
+            error = mean - level
+            if self.passes > 2:
+                error = max(-BOUND * self.error, min(BOUND * self.error, error))
+            mean = level + error * max(1.0 / (self.passes + 1), RATE)
+        self.levels = self.levels[:place] + FLOAT.pack(mean) + self.levels[place + 4 :]
+
+
+class Spread(msgspec.Struct, array_like=True):
+    """The usual step from one value to the next: over the day, and at each hour of it."""
+
+    hours: list[float] = []
+    counts: list[int] = []
+    mean: float = 0.0
+    count: int = 0
+
+    def width(self, at_ms: int, move: float, per_hour: float) -> float:
+        """How widely values stray at this hour, 1 over the day; then learn this move."""
+        if not self.hours:
+            self.hours = [0.0] * HOURS
+            self.counts = [0] * HOURS
+        hour = at_ms % DAY_MS * HOURS // DAY_MS
+        usual, count = self.hours[hour], self.counts[hour]
+        width = 1.0
+        if self.mean > 0.0:
+            trust = count / (count + HOUR_TRUST)
+            width = max(1.0 + trust * (usual / self.mean - 1.0), NARROWEST)
+        memory = max(int(HOUR_DAYS * per_hour), 32)
+        self.counts[hour] = count = min(count + 1, memory)
+        self.hours[hour] = usual + (gentle(move, max(usual, self.mean)) - usual) / count
+        self.count = min(self.count + 1, memory * HOURS)
+        self.mean += (gentle(move, self.mean) - self.mean) / self.count
+        return width
+
+
+class Seasons(msgspec.Struct, array_like=True):
+    """The profiles of one series, and the season chosen: "", "day" or "week".
+
+    `level` and `error` are those of no season: a slow robust mean, and the usual distance from it.
+    """
+
+    interval_ms: int = 0
+    anchor_ms: int = 0
+    count: int = 0
+    level: float = 0.0
+    error: float = 0.0
+    day: Profile = msgspec.field(default_factory=Profile)
+    week: Profile = msgspec.field(default_factory=Profile)
+    chosen: str = ""
+
+    def step(self, interval_ms: int, at_ms: int, value: float) -> float:
+        """What is expected of this value by the season: 0 without one, NaN where unknown; then learn."""
+        if interval_ms != self.interval_ms:
+            self.interval_ms, self.anchor_ms = interval_ms, at_ms
+            self.day, self.week, self.chosen = Profile(), Profile(), ""
+        per_day = max(DAY_MS / interval_ms, 1.0)
+        memory = max(ERROR_DAYS * per_day, 64.0)
+        self._learn_level(value, memory)
+        expected, errors = {"": 0.0}, {"": self.error}
+        if interval_ms <= DAY_MS // 4:
+            expected["day"] = self._profile(self.day, "day", DAY_MS, at_ms, value, memory)
+            if self.day.judged >= per_day:
+                errors["day"] = self.day.error
+        if interval_ms <= DAY_MS:
+            expected["week"] = self._profile(self.week, "week", WEEK_MS, at_ms, value, memory)
+            if self.week.judged >= 7 * per_day:
+                errors["week"] = self.week.error
+        for season, error in errors.items():
+            if error < BETTER * errors[self.chosen]:
+                self.chosen = season
+        return expected[self.chosen]
+
+    def _profile(
+        self, profile: Profile, name: str, period_ms: int, at_ms: int, value: float, memory: float
+    ) -> float:
+        slot_ms = max(self.interval_ms, FINEST_MS[name])
+        slots = -(-period_ms // slot_ms)
+        # From half a slot before the first value, so that an hour more or less, as clocks are
+        # put on, leaves a window of a day in its slot.
+        since = (at_ms - self.anchor_ms + slot_ms // 2) % period_ms
+        return profile.step(since // slot_ms, slots, value, memory)
+
+    def _learn_level(self, value: float, memory: float) -> None:
+        self.count += 1
+        rate = max(1.0 / self.count, 1.0 / memory)
+        off = value - self.level
+        bound = BOUND * self.error if self.count > 2 else math.inf
+        self.level += rate * max(-bound, min(bound, off))
+        self.error += rate * (gentle(off, self.error) - self.error)

@@ -1,0 +1,83 @@
+"""Run the anomaly detector over the Numenta Anomaly Benchmark's series.
+
+usage: python -m benchmarks.nab SERIES_DIR SCORES_DIR [--raw]
+
+Writes SCORES_DIR/folder/file.csv with the columns timestamp and score: 1 at each row where a rule
+`when: anomaly() > 4` begins to fire, else 0; with --raw the detector's score itself, clipped to 0..1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from agent.core.features.detector import DetectorState, Verdict, step
+
+THRESHOLD = 4.0
+CLEAR = 3.0
+KEEP_FIRING_MS = 3 * 3_600_000
+RAW_TOP = 40.0
+
+
+def rows(path: Path) -> Iterator[tuple[str, int, float]]:
+    with path.open(newline="") as file:
+        for row in csv.DictReader(file):
+            at = datetime.fromisoformat(row["timestamp"]).replace(tzinfo=UTC)
+            yield row["timestamp"], int(at.timestamp() * 1000), float(row["value"])
+
+
+def verdicts(path: Path) -> Iterator[tuple[str, int, float, Verdict]]:
+    state = DetectorState()
+    for stamp, at_ms, value in rows(path):
+        state, verdict = step(state, at_ms, value)
+        yield stamp, at_ms, value, verdict
+
+
+class Alert:
+    """The life of one alert, as a rule with the default texts has it."""
+
+    def __init__(self, threshold: float = THRESHOLD, keep_ms: int = KEEP_FIRING_MS) -> None:
+        self.threshold = threshold
+        self.keep_ms = keep_ms
+        self.high_ms: int | None = None
+
+    def begins(self, at_ms: int, score: float | None) -> bool:
+        score = score or 0.0
+        if self.high_ms is None:
+            if score > self.threshold:
+                self.high_ms = at_ms
+                return True
+            return False
+        if score > 0.75 * self.threshold:
+            self.high_ms = at_ms
+        elif at_ms - self.high_ms >= self.keep_ms:
+            self.high_ms = None
+        return False
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("series", type=Path)
+    parser.add_argument("scores", type=Path)
+    parser.add_argument("--raw", action="store_true")
+    args = parser.parse_args()
+    for path in sorted(args.series.glob("*/*.csv")):
+        target = args.scores / path.relative_to(args.series)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        alert = Alert()
+        with target.open("w", newline="") as file:
+            out = csv.writer(file)
+            out.writerow(["timestamp", "score"])
+            for stamp, at_ms, _, verdict in verdicts(path):
+                score = verdict.score or 0.0
+                if args.raw:
+                    out.writerow([stamp, f"{min(score / RAW_TOP, 1.0):.6f}"])
+                else:
+                    out.writerow([stamp, int(alert.begins(at_ms, verdict.score))])
+
+
+if __name__ == "__main__":
+    main()
