@@ -3,7 +3,8 @@
 usage: python -m benchmarks.nab SERIES_DIR SCORES_DIR [--raw]
 
 Writes SCORES_DIR/folder/file.csv with the columns timestamp and score: 1 at each row where a rule
-`when: anomaly() > 4` begins to fire, else 0; with --raw the detector's score itself, clipped to 0..1.
+`when: anomaly() > 4`, `clear: anomaly() < 3`, `keep_firing_for: 3h` begins to fire, else 0; with --raw
+the detector's score itself, over 40 and clipped to 0..1.
 """
 
 from __future__ import annotations
@@ -59,7 +60,9 @@ class Alert:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("series", type=Path)
     parser.add_argument("scores", type=Path)
     parser.add_argument("--raw", action="store_true")

@@ -1,19 +1,19 @@
 """The detector behind `anomaly()`: how unusual is this window, for this series?
 
-What remains of a value beside its season (`seasons`) is followed by running means over about 4, 16, 64 and
-256 windows. From these come ten statistics, each judged against its own past (`tails`):
+What remains of a value beside its season (`profiles`) is followed by running means over about 4, 16,
+64 and 256 windows. From these come ten statistics, each judged against its own past (`tails`):
 
 | part | statistic | speaks of |
 |---|---|---|
 | spike | the value less the shortest mean | a value that stands out |
 | shift | a mean less the next longer one | a step, over 4 to 64 windows |
 | level | a mean less that of the last eight days | a drift, a level that stays away |
-| unrest, calm | running means of ln(1 + (spike / its usual size)²), each less the next longer one | noise, jumps or spikes growing denser; a flat line |
+| unrest, calm | the same means of ln(1 + (spike / usual spike)²) | spikes growing denser; a flat line |
 
-Their probabilities p are combined as 1 / sum(1 / p), the harmonic mean of dependent tests (Wilson, *The
-harmonic mean p-value*, PNAS 2019), and told as the standard deviations of a normal distribution. Judging
-recent error by its own past is the idea of Lavin & Ahmad's anomaly likelihood (*Evaluating Real-Time
-Anomaly Detection Algorithms*, 2015).
+Their probabilities p are combined as 1 / sum(1 / p), the harmonic mean of dependent tests (Wilson,
+*The harmonic mean p-value*, PNAS 2019), and told as the standard deviations of a normal
+distribution. Judging recent error by its own past is the idea of Lavin & Ahmad's anomaly likelihood
+(*Evaluating Real-Time Anomaly Detection Algorithms*, 2015).
 
 Everything is O(1) in the length of the series, and a function of the values in their order alone.
 """
@@ -24,31 +24,36 @@ import math
 
 import msgspec
 
-from agent.core.features.seasons import DAY_MS, Seasons, Spread
+from agent.core.features.profiles import DAY_MS, Seasons, Spread
 from agent.core.features.tails import Tail, judge_and_learn, sigmas
 
 MEANS = 4
+"""As many as a day of 5-minute windows needs."""
 RATIO = 4.0
 """Running mean k is over about RATIO ** (k + 1) windows."""
 LEVEL_DAYS = 8
+"""The mean that a level is held against: a whole week, and a day."""
 LEARNING = 50
 """Windows without a score, first of all and when the season changes."""
 STILL_AWAY = 0.25
+"""The shortest mean's part of a slower deviation, under which the series counts as back."""
 FLOOR = 0.005
-"""Deviations are measured in no less than this part of the usual distance from the level: in a series without
-any noise, a difference that nobody would see is none."""
+"""Deviations are measured in no less than this part of the usual distance from the level: in a
+series without any noise, a difference that nobody would see is none."""
 CALIBRATION = 1.4
-"""Added to -ln p: on normal noise in 5-minute windows, a score of 4 comes once in about three weeks."""
+"""Added to -ln p, so that noise reaches a score of 4 about once in 2,000 windows, a week of 5-minute
+ones; measured on generated noise (docs/rules/anomaly.md)."""
 NEW_INTERVAL = 0.75
+"""A gap shorter than this part of the interval is the interval: days of 23 hours are not."""
 HIGHEST = 1e300
 
 
 class Verdict(msgspec.Struct, frozen=True):
     """How unusual a window is, and why.
 
-    `score` None: still learning (or no number to judge). `part` is the statistic that stood out most, over
-    about `span_ms`; `actual` and `expected` are what it compared, in the units of the KPI (of `unrest` and
-    `calm`: the value, and what the last windows were like).
+    `score` None: still learning (or no number to judge). `part` is the statistic that stood out
+    most, over about `span_ms`; `actual` and `expected` are what it compared, in the units of the KPI
+    (of `unrest` and `calm`: the value, and the mean of as many windows).
     """
 
     score: float | None
@@ -60,7 +65,7 @@ class Verdict(msgspec.Struct, frozen=True):
 
 
 class DetectorState(msgspec.Struct, array_like=True):
-    """All that is kept of a series: at most 4 KB as MessagePack. Values are kept less the first one."""
+    """All that is kept of a series: at most 4 KB as MessagePack. Values are kept less the first."""
 
     count: int = 0
     origin: float = 0.0
@@ -98,9 +103,9 @@ class _Finding(msgspec.Struct):
 def step(state: DetectorState, at_ms: int, value: float) -> tuple[DetectorState, Verdict]:
     """Judge one window's value by those before it, then learn it.
 
-    Windows come in the order of event time; one without a value is not given. `at_ms` may be local time,
-    where the season follows the clock. A value that is no finite number is passed over. `state` is used up:
-    it is changed and given back.
+    Windows come in the order of event time; one without a value is not given. `at_ms` may be local
+    time, where the season follows the clock. A value that is no finite number is passed over.
+    `state` is used up: it is changed and given back.
     """
     s = state
     if not abs(value) < HIGHEST:
@@ -111,7 +116,7 @@ def step(state: DetectorState, at_ms: int, value: float) -> tuple[DetectorState,
     expected = s.seasons.step(s.interval_ms, at_ms, value)
     if s.season != s.seasons.chosen:
         s.season, s.age, s.spread = s.seasons.chosen, 0, Spread()
-    if expected != expected:
+    if math.isnan(expected):
         return s, Verdict(None)
     rest = value - expected
     per_day = max(DAY_MS / s.interval_ms, 1.0)
@@ -138,7 +143,6 @@ def _timed(s: DetectorState, at_ms: int, value: float) -> bool:
         return False
     gap_ms = at_ms - s.last_ms
     s.last_ms = at_ms
-    # A day of 23 hours is no new interval; a window left out is none either.
     if gap_ms > 0 and (s.interval_ms == 0 or gap_ms < NEW_INTERVAL * s.interval_ms):
         s.interval_ms = gap_ms
     return s.interval_ms > 0

@@ -1,8 +1,8 @@
 """Which season a series has, found out by itself, and what to expect of a window by it.
 
-A profile of the day and one of the week are learnt side by side; the one that foretells values best, out of
-sample, is the season, if it does so better than the long-run level alone. Where there is one, the spread
-around it is learnt by the hour of the day.
+A profile of the day and one of the week are learnt side by side; the one that foretells values best,
+out of sample, is the season, if it does so better than the long-run level alone. Where there is one,
+the spread around it is learnt by the hour of the day.
 """
 
 from __future__ import annotations
@@ -15,17 +15,20 @@ import msgspec
 DAY_MS = 86_400_000
 WEEK_MS = 7 * DAY_MS
 FINEST_MS = {"day": 300_000, "week": 1_800_000}
-"""Slots of a profile are as long as a window, but no shorter than this: at most 288 and 336 of them."""
+"""A profile's slots are as long as a window, but no shorter: at most 288 and 336 of them."""
 RATE = 0.15
 """How much one more pass changes a profile that is learnt: the last six or so count."""
 BOUND = 3.0
-"""A pass counts as at most so many usual errors off the profile: one bad day does not become the season."""
+"""A pass counts as at most so many usual errors off: one bad day does not become the season."""
 BETTER = 0.9
-"""A season replaces another, or none, when its usual error is less than this part of the other's."""
+"""A season replaces another, or none, when its usual error is less than this part of that one's."""
 ERROR_DAYS = 28
+"""Usual errors are of about so many days: four of each day of the week."""
 HOURS = 24
 NARROWEST = 0.25
+"""No hour is taken to be quieter than this part of the day: a night without events is no promise."""
 HOUR_TRUST = 20.0
+"""After so many values an hour's own spread counts as much as the day's."""
 HOUR_DAYS = 10
 FLOAT = struct.Struct("<f")
 
@@ -37,9 +40,9 @@ def gentle(error: float, usual: float) -> float:
 
 
 class Profile(msgspec.Struct, array_like=True):
-    """Expected value by slot of a period, as packed 32-bit floats (NaN: not seen), learnt pass by pass.
+    """Expected value by slot of a period, learnt pass by pass.
 
-    A slot's mean is learnt when time leaves it, so that no value is foretold by its own slot.
+    `levels` are packed 32-bit floats, NaN where not seen. A slot's mean is learnt when time leaves it, so that no value is foretold by its own slot.
     `error` is the usual |value - expected|, `judged` the number of values it is from.
     """
 
@@ -60,7 +63,7 @@ class Profile(msgspec.Struct, array_like=True):
         self.total += value
         self.count += 1
         expected: float = FLOAT.unpack_from(self.levels, 4 * slot)[0]
-        if expected == expected:
+        if not math.isnan(expected):
             self.judged += 1
             rate = max(1.0 / self.judged, 1.0 / memory)
             self.error += rate * (gentle(value - expected, self.error) - self.error)
@@ -73,7 +76,7 @@ class Profile(msgspec.Struct, array_like=True):
         place = 4 * self.slot
         level: float = FLOAT.unpack_from(self.levels, place)[0]
         mean = self.total / self.count
-        if level == level:
+        if not math.isnan(level):
             error = mean - level
             if self.passes > 2:
                 error = max(-BOUND * self.error, min(BOUND * self.error, error))
@@ -124,7 +127,7 @@ class Seasons(msgspec.Struct, array_like=True):
     chosen: str = ""
 
     def step(self, interval_ms: int, at_ms: int, value: float) -> float:
-        """What is expected of this value by the season: 0 without one, NaN where unknown; then learn."""
+        """What the season has expected of this value (0: no season, NaN: unknown); then learn it."""
         if interval_ms != self.interval_ms:
             self.interval_ms, self.anchor_ms = interval_ms, at_ms
             self.day, self.week, self.chosen = Profile(), Profile(), ""

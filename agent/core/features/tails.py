@@ -1,14 +1,15 @@
 """How unusual a number is, told from the numbers of its kind before it.
 
-A statistic's deviation is measured in its own usual size. Up to `BODY` of it is ordinary; beyond begins
-the tail, which is described as extreme value theory has it, by how often it is reached and a generalised
-Pareto law of how far (peaks over threshold: Pickands 1975; on streams: Siffer et al., *Anomaly Detection
-in Streams with Extreme Value Theory*, KDD 2017). Shape and scale are the moment estimates of Dekkers, Einmahl
-and de Haan (*A moment estimator for the index of an extreme-value distribution*, 1989), which need two sums of
-logarithms and hold for light tails and heavy ones. Both sides are learnt apart: latency strays upwards only.
+A statistic's deviation is measured in its own usual size. Up to `BODY` of it is ordinary; beyond
+begins the tail, described as extreme value theory has it: by how often it is reached, and a
+generalised Pareto law of how far (peaks over threshold: Pickands 1975; on streams: Siffer et al.,
+*Anomaly Detection in Streams with Extreme Value Theory*, KDD 2017). Shape and scale are the moment
+estimates of Dekkers, Einmahl & de Haan (*A moment estimator for the index of an extreme-value
+distribution*, 1989), which need two sums of logarithms and hold for light tails and heavy ones. Both
+sides are learnt apart: latency strays upwards only.
 
-A normal distribution is the prior, worth `PRIOR` visits to the tail, so that a few numbers give a careful
-answer, and a series whose tail is heavy soon has a heavy one.
+A normal distribution is the prior, worth `PRIOR` visits to the tail, so that a few numbers give a
+careful answer, and a series whose tail is heavy soon has a heavy one.
 """
 
 from __future__ import annotations
@@ -26,8 +27,9 @@ NORMAL_LOG = 0.1620
 NORMAL_LOG_SQUARED = 0.04359
 """E(ln²(Z / BODY) | Z > BODY)."""
 PRIOR = 32.0
+"""As many visits as 1,400 numbers of a normal distribution make."""
 MEMORY = 8192.0
-"""Independent looks after which what was learnt has faded to 1/e: four weeks of 5-minute windows."""
+"""Looks after which what was learnt has faded to 1/e: four weeks of 5-minute windows."""
 OUTLIER = 8.0
 """One visit to the tail is learnt as at most so many times the mean visit."""
 LOOKS = 4.0
@@ -49,7 +51,7 @@ class Side(msgspec.Struct, array_like=True):
 
 
 class Tail(msgspec.Struct, array_like=True):
-    """What is known of one statistic: rows, independent looks, mean magnitude, and its two tails."""
+    """What is known of one statistic: rows, independent looks, mean magnitude, its two tails."""
 
     rows: int = 0
     looks: float = 0.0
@@ -59,10 +61,11 @@ class Tail(msgspec.Struct, array_like=True):
 
 
 def judge_and_learn(tail: Tail, deviation: float, span: float, floor: float) -> float:
-    """ln P(a deviation so large on this side), by what came before; then learn it (`tail` changes).
+    """ln P(a deviation so large on this side), by what came before; then learn it.
 
-    `span` is the number of rows that one independent look takes: a mean over 16 windows hardly changes
-    from one to the next. No standard deviation is taken to be less than `floor`. 0 where nothing is unusual.
+    `span` is the number of rows that one independent look takes: a mean over 16 windows hardly
+    changes from one to the next. No standard deviation is taken to be less than `floor`. 0 where
+    nothing is unusual. `tail` is changed.
     """
     magnitude = abs(deviation)
     looks = tail.looks
@@ -101,8 +104,8 @@ def judge_and_learn(tail: Tail, deviation: float, span: float, floor: float) -> 
 def _beyond(side: Side, visits: float, beyond: float) -> tuple[float, float]:
     """(ln P(a visit goes beyond exp(beyond) * BODY), the mean of ln(z / BODY) over visits).
 
-    The law is that of z², which for a normal z falls off exponentially (shape 0); the shape is raised by
-    1 / (visits + 1), as the posterior predictive of an exponential law is (a Lomax law).
+    The law is that of z², which for a normal z falls off exponentially (shape 0); the shape is
+    raised by 1 / (visits + 1), as the posterior predictive of an exponential law is (a Lomax law).
     """
     mean = (PRIOR * NORMAL_LOG + side.logs) / visits
     square = (PRIOR * NORMAL_LOG_SQUARED + side.squares) / visits
@@ -113,12 +116,14 @@ def _beyond(side: Side, visits: float, beyond: float) -> tuple[float, float]:
 
 
 def sigmas(log_p: float) -> float:
-    """How many standard deviations out a standard normal leaves exp(log_p) on one side; at least 0."""
+    """How far out a standard normal leaves exp(log_p) on one side; at least 0."""
     if log_p > -0.7:
         return 0.0
-    # P(Z > s) ~ exp(-s²/2) / (s sqrt(2 pi)) * (1 - 1 / (s² + 2)): solved by iteration, within 0.01 beyond 2.
+    # P(Z > s) ~ exp(-s²/2) / (s sqrt(2 pi)) * (1 - 1 / (s² + 2)), solved by iteration.
     target = -2.0 * log_p - LOG_2PI
     s = math.sqrt(max(target, 0.5))
     for _ in range(4):
-        s = math.sqrt(max(target - 2.0 * math.log(s) + 2.0 * math.log1p(-1.0 / (s * s + 2.0)), 0.04))
+        s = math.sqrt(
+            max(target - 2.0 * math.log(s) + 2.0 * math.log1p(-1.0 / (s * s + 2.0)), 0.04)
+        )
     return s
