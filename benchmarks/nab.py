@@ -3,8 +3,8 @@
 usage: python -m benchmarks.nab SERIES_DIR SCORES_DIR [--raw]
 
 Writes SCORES_DIR/folder/file.csv with the columns timestamp and score: 1 at each row where a rule
-`when: anomaly() > 4`, `clear: anomaly() < 3`, `keep_firing_for: 3h` begins to fire, else 0; with --raw
-the detector's score itself, over 40 and clipped to 0..1.
+`when: anomaly() > 4`, `clear: anomaly() < 3`, `keep_firing_for: 3h` begins to fire, else 0; with
+--raw the detector's score itself, over 40 and clipped to 0..1.
 """
 
 from __future__ import annotations

@@ -1,14 +1,14 @@
 """The detector behind `anomaly()`: how unusual is this window, for this series?
 
-What remains of a value beside its season (`profiles`) is followed by running means over about 4, 16,
-64 and 256 windows. From these come ten statistics, each judged against its own past (`tails`):
+What remains of a value beside its season (`profiles`) is followed by running means over about 4,
+16, 64 and 256 windows. From these come ten statistics, each judged against its own past (`tails`):
 
 | part | statistic | speaks of |
 |---|---|---|
 | spike | the value less the shortest mean | a value that stands out |
 | shift | a mean less the next longer one | a step, over 4 to 64 windows |
 | level | a mean less that of the last eight days | a drift, a level that stays away |
-| unrest, calm | the same means of ln(1 + (spike / usual spike)²) | spikes growing denser; a flat line |
+| unrest, calm | the same of ln(1 + (spike / usual spike)²) | spikes growing denser; a flat line |
 
 Their probabilities p are combined as 1 / sum(1 / p), the harmonic mean of dependent tests (Wilson,
 *The harmonic mean p-value*, PNAS 2019), and told as the standard deviations of a normal
@@ -41,19 +41,20 @@ FLOOR = 0.005
 """Deviations are measured in no less than this part of the usual distance from the level: in a
 series without any noise, a difference that nobody would see is none."""
 CALIBRATION = 1.4
-"""Added to -ln p, so that noise reaches a score of 4 about once in 2,000 windows, a week of 5-minute
-ones; measured on generated noise (docs/rules/anomaly.md)."""
+"""Added to -ln p, so that noise reaches a score of 4 about once in 2,000 windows, a week of
+5-minute ones; measured on generated noise (docs/rules/anomaly.md)."""
 NEW_INTERVAL = 0.75
 """A gap shorter than this part of the interval is the interval: days of 23 hours are not."""
-HIGHEST = 1e300
+HIGHEST = 1e36
+"""Values are finite; and profiles are of 32-bit floats."""
 
 
 class Verdict(msgspec.Struct, frozen=True):
     """How unusual a window is, and why.
 
     `score` None: still learning (or no number to judge). `part` is the statistic that stood out
-    most, over about `span_ms`; `actual` and `expected` are what it compared, in the units of the KPI
-    (of `unrest` and `calm`: the value, and the mean of as many windows).
+    most, over about `span_ms`; `actual` and `expected` are what it compared, in the KPI's unit (of
+    `unrest` and `calm`: the value, and the mean of as many windows).
     """
 
     score: float | None

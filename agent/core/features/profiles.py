@@ -1,8 +1,8 @@
 """Which season a series has, found out by itself, and what to expect of a window by it.
 
-A profile of the day and one of the week are learnt side by side; the one that foretells values best,
-out of sample, is the season, if it does so better than the long-run level alone. Where there is one,
-the spread around it is learnt by the hour of the day.
+A profile of the day and one of the week are learnt side by side; the one that foretells values
+best, out of sample, is the season, if it does so better than the long-run level alone. Where there
+is one, the spread around it is learnt by the hour of the day.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ ERROR_DAYS = 28
 """Usual errors are of about so many days: four of each day of the week."""
 HOURS = 24
 NARROWEST = 0.25
-"""No hour is taken to be quieter than this part of the day: a night without events is no promise."""
+"""No hour is taken to be quieter than this part of the day: a silent night is no promise."""
 HOUR_TRUST = 20.0
 """After so many values an hour's own spread counts as much as the day's."""
 HOUR_DAYS = 10
@@ -42,7 +42,8 @@ def gentle(error: float, usual: float) -> float:
 class Profile(msgspec.Struct, array_like=True):
     """Expected value by slot of a period, learnt pass by pass.
 
-    `levels` are packed 32-bit floats, NaN where not seen. A slot's mean is learnt when time leaves it, so that no value is foretold by its own slot.
+    `levels` are packed 32-bit floats, NaN where not seen. A slot's mean is learnt when time leaves
+    it, so that no value is foretold by its own slot.
     `error` is the usual |value - expected|, `judged` the number of values it is from.
     """
 
@@ -127,13 +128,13 @@ class Seasons(msgspec.Struct, array_like=True):
     chosen: str = ""
 
     def step(self, interval_ms: int, at_ms: int, value: float) -> float:
-        """What the season has expected of this value (0: no season, NaN: unknown); then learn it."""
+        """What the season expects of this value (0: no season, NaN: unknown); then learn it."""
         if interval_ms != self.interval_ms:
             self.interval_ms, self.anchor_ms = interval_ms, at_ms
             self.day, self.week, self.chosen = Profile(), Profile(), ""
         per_day = max(DAY_MS / interval_ms, 1.0)
         memory = max(ERROR_DAYS * per_day, 64.0)
-        self._learn_level(value, memory)
+        self._learn_level(value, max(per_day / RATE, 64.0), memory)
         expected, errors = {"": 0.0}, {"": self.error}
         if interval_ms <= DAY_MS // 4:
             expected["day"] = self._profile(self.day, "day", DAY_MS, at_ms, value, memory)
@@ -158,10 +159,11 @@ class Seasons(msgspec.Struct, array_like=True):
         since = (at_ms - self.anchor_ms + slot_ms // 2) % period_ms
         return profile.step(since // slot_ms, slots, value, memory)
 
-    def _learn_level(self, value: float, memory: float) -> None:
+    def _learn_level(self, value: float, level_memory: float, error_memory: float) -> None:
+        # As slow as a profile of the day: else a level that wanders would pass for a season.
         self.count += 1
-        rate = max(1.0 / self.count, 1.0 / memory)
         off = value - self.level
         bound = BOUND * self.error if self.count > 2 else math.inf
-        self.level += rate * max(-bound, min(bound, off))
+        self.level += max(1.0 / self.count, 1.0 / level_memory) * max(-bound, min(bound, off))
+        rate = max(1.0 / self.count, 1.0 / error_memory)
         self.error += rate * (gentle(off, self.error) - self.error)

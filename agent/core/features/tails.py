@@ -5,8 +5,8 @@ begins the tail, described as extreme value theory has it: by how often it is re
 generalised Pareto law of how far (peaks over threshold: Pickands 1975; on streams: Siffer et al.,
 *Anomaly Detection in Streams with Extreme Value Theory*, KDD 2017). Shape and scale are the moment
 estimates of Dekkers, Einmahl & de Haan (*A moment estimator for the index of an extreme-value
-distribution*, 1989), which need two sums of logarithms and hold for light tails and heavy ones. Both
-sides are learnt apart: latency strays upwards only.
+distribution*, 1989), which need two sums of logarithms and hold for light tails and heavy ones.
+Both sides are learnt apart: latency strays upwards only.
 
 A normal distribution is the prior, worth `PRIOR` visits to the tail, so that a few numbers give a
 careful answer, and a series whose tail is heavy soon has a heavy one.
@@ -15,6 +15,7 @@ careful answer, and a series whose tail is heavy soon has a heavy one.
 from __future__ import annotations
 
 import math
+from statistics import NormalDist
 
 import msgspec
 
@@ -39,7 +40,9 @@ SIZE_BOUND = 3.0
 SIGMA_PER_MEAN = math.sqrt(math.pi / 2.0)
 """Standard deviation over mean magnitude, of a normal distribution."""
 FARTHEST = 1e6
+"""Beyond so many standard deviations there is nothing more to tell."""
 LOG_2PI = math.log(2.0 * math.pi)
+NORMAL = NormalDist()
 
 
 class Side(msgspec.Struct, array_like=True):
@@ -117,13 +120,11 @@ def _beyond(side: Side, visits: float, beyond: float) -> tuple[float, float]:
 
 def sigmas(log_p: float) -> float:
     """How far out a standard normal leaves exp(log_p) on one side; at least 0."""
-    if log_p > -0.7:
-        return 0.0
+    if log_p > -20.0:
+        return max(0.0, -NORMAL.inv_cdf(min(math.exp(log_p), 0.5)))
     # P(Z > s) ~ exp(-s²/2) / (s sqrt(2 pi)) * (1 - 1 / (s² + 2)), solved by iteration.
     target = -2.0 * log_p - LOG_2PI
-    s = math.sqrt(max(target, 0.5))
+    s = math.sqrt(target)
     for _ in range(4):
-        s = math.sqrt(
-            max(target - 2.0 * math.log(s) + 2.0 * math.log1p(-1.0 / (s * s + 2.0)), 0.04)
-        )
+        s = math.sqrt(target - 2.0 * math.log(s) + 2.0 * math.log1p(-1.0 / (s * s + 2.0)))
     return s
