@@ -67,9 +67,15 @@ _SENTENCES: dict[str, Callable[[Kpi | None, Transition], str]] = {
 
 
 def _found(kpi: Kpi | None, step: Transition) -> str:
-    """The value and the window that it is of; of a combination, which has none, its beginning."""
+    """What the condition asked for, the value, and the window that it is of; of a combination,
+    which has none, its beginning."""
     if kpi is not None and not kpi.name:
         return f"it began at {_clock(step.start_ms)}"
+    facts = "".join(f"{fact.asked} is {fact.words}, " for fact in step.facts)
+    return facts + _value(kpi, step)
+
+
+def _value(kpi: Kpi | None, step: Transition) -> str:
     if step.value is None or not math.isfinite(step.value):
         value = "there is no value"
     else:

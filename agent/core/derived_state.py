@@ -85,7 +85,7 @@ class DerivedState:
             if self._kept:
                 series.waiting[end] = (value, events)
             step.changed.add(series.dimensions or ())
-        step.closed += self.judge.close(closed)
+        step.closed += self.judge.close(closed, self.series.values())
 
     def _at(self, dimensions: Dimensions, end_ms: int) -> Series:
         series = self.series.get(dimensions)

@@ -136,6 +136,7 @@ def transition_json(
         "bound": transition.bound,
         "reason": transition.reason,
         "because": because(kpi, transition),
+        "facts": {fact.asked: _finite(fact.value) for fact in transition.facts},
         "summary": render(written, variables),
         "description": render(rule.description, variables) if rule else "",
         "runbook": rule.runbook if rule else None,

@@ -29,7 +29,7 @@ from agent.core.plan import (
 from agent.core.results import AlertPhase, TargetState, TargetStatus, Transition, WindowValue
 from agent.core.series import Series, State
 from agent.core.targets import assess, in_force, overrides_of
-from agent.core.thresholds import Judged, Thresholds, Witness
+from agent.core.thresholds import Judged, Peers, Thresholds, Witness
 
 Pair = tuple[State, State | None]
 """A window's state and, where retention asks for it, that of the window before."""
@@ -94,32 +94,52 @@ class Judge:
         return in_force(self.kpi, self._overrides[dimensions], start_ms)
 
     def close(
-        self, closed: Sequence[tuple[Series, WindowValue]]
+        self, closed: Sequence[tuple[Series, WindowValue]], among: Iterable[Series] = ()
     ) -> list[tuple[WindowValue, TargetStatus | None, list[Transition]]]:
         """Judge closed windows, per series in the order of their ends; the series are changed.
 
-        No rule is judged on a window in maintenance: its alerts stay as they are.
+        No rule is judged on a window in maintenance: its alerts stay as they are. `among`: all
+        series of the KPI. After a restart, some may have closed these windows before.
         """
         out = []
         for group in self._groups(closed):
-            statuses = [self._status(series, window) for series, window in group]
-            judged = [self._closed(series, window) for series, window in group]
-            found = self.closed_rules.judge(judged, [w.maintenance is None for _, w in group])
-            for (series, window), status, transitions in zip(group, statuses, found, strict=True):
+            peers = self._peers(group, among)
+            statuses, calm = [], []
+            for series, window in group:
+                statuses.append(self._status(series, window))
+                one = self._closed(series, window)
+                if window.maintenance is None:
+                    calm.append((one, self.closed_rules.ask(one, peers)))
+            found = iter(self.closed_rules.judge(calm))
+            for (series, window), status in zip(group, statuses, strict=True):
+                out.append((window, status, next(found) if window.maintenance is None else []))
                 self._remember(series, window)
-                out.append((window, status, transitions))
         return out
 
     def _groups(
         self, closed: Sequence[tuple[Series, WindowValue]]
     ) -> Iterable[Sequence[tuple[Series, WindowValue]]]:
-        """The windows that are judged together: those of one end, or, if no rule asks, all."""
-        if not closed:
-            return []
-        if not self.closed_rules.asks and self.archive is None:
-            return [closed]
+        """The windows that are judged together, by rising ends: all of them, or those of one end
+        where rules ask what alerts did before."""
         ordered = sorted(closed, key=lambda item: item[1].end_ms)
+        if not self.closed_rules.heeds_alerts:
+            return [ordered]
         return [list(group) for _, group in groupby(ordered, lambda item: item[1].end_ms)]
+
+    def _peers(self, group: Sequence[tuple[Series, WindowValue]], among: Iterable[Series]) -> Peers:
+        """The windows of one end, or of several, of all series."""
+        calm = [window for _, window in group if window.maintenance is None]
+        if not self.closed_rules.looks_aside:
+            return Peers(())
+        ends = {window.end_ms for _, window in group}
+        here = {(window.end_ms, window.dimensions) for _, window in group}
+        for series in among:
+            dimensions = series.dimensions or ()
+            for end, value, events, flags in series.history:
+                if end in ends and (end, dimensions) not in here and not flags & MAINTENANCE:
+                    start = self.kpi.window.start_of(end)
+                    calm.append(WindowValue(self.kpi.name, dimensions, start, end, value, events))
+        return Peers(calm)
 
     def _closed(self, series: Series, window: WindowValue) -> Judged:
         past = None
@@ -130,12 +150,13 @@ class Judge:
         return Judged(series, window, window.end_ms, target, past, series.memory)
 
     def _remember(self, series: Series, window: WindowValue) -> None:
-        if self.archive is None:
-            series.remember(window)
-            return
-        flags = INCIDENT if _fires(series, self.closed_rules) else 0
+        heeded = self.closed_rules.heeds_alerts
+        flags = INCIDENT if heeded and _fires(series, self.closed_rules) else 0
         flags |= 0 if window.maintenance is None else MAINTENANCE
-        self.archive.past(series).flag(flags)
+        if self.archive is None:
+            series.remember(window, flags)
+            return
+        self.archive.past(series).flag(window.end_ms, flags)
         self.archive.remember(series, window, flags)
         self.archive.trim(series, window.end_ms)
 
@@ -145,14 +166,17 @@ class Judge:
         """Judge windows as they stand at an instant (ms), for the rules on current values; not
         those that were in maintenance before it."""
         out = []
-        for _, group in groupby(judged, lambda item: item[2]):
-            looks = [self._open(series, window, at_ms) for series, window, at_ms in group]
-            calm = [
-                self.upkeep.over(one.window.dimensions, one.window.start_ms, one.at_ms) is None
-                for one in looks
+        for at_ms, items in groupby(judged, lambda item: item[2]):
+            group = [
+                (series, window, self.upkeep.over(window.dimensions, window.start_ms, at_ms))
+                for series, window, _ in items
             ]
-            found = self.current_rules.judge(looks, calm)
-            out += [(one.at_ms, one.window, t) for one, t in zip(looks, found, strict=True)]
+            peers = Peers(window for _, window, upkeep in group if upkeep is None)
+            looks = [self._open(s, window, at_ms) for s, window, upkeep in group if upkeep is None]
+            calm = [(one, self.current_rules.ask(one, peers)) for one in looks]
+            found = iter(self.current_rules.judge(calm))
+            for _, window, upkeep in group:
+                out.append((at_ms, window, next(found) if upkeep is None else []))
         return out
 
     def _open(self, series: Series, window: WindowValue, at_ms: int) -> Judged:

@@ -267,7 +267,7 @@ class BaseState:
             (series, _valued(window, value))
             for (series, window), value in zip(work.closed, values, strict=True)
         ]
-        step.closed += self.judge.close(valued)
+        step.closed += self.judge.close(valued, self.series.values())
         if self._kept:
             for series, window in valued:
                 series.waiting[window.end_ms] = (window.value, window.events)

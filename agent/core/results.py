@@ -114,6 +114,15 @@ ALERT_PHASE_NUMBER = {
 
 
 @dataclass(frozen=True, slots=True)
+class Fact:
+    """What a condition asked of a series' history, as it is written, the answer, and in words."""
+
+    asked: str
+    value: float | None
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
 class Transition:
     """One step of an alert's life.
 
@@ -122,7 +131,7 @@ class Transition:
     out of silence, which an episode may take several times, together with `at_ms`.
     `kpi` is the home of a combination rule's alerts, which are no KPI's.
     `bound` is the condition in words (the rule's SQL, or how long no event came). `facts` are what
-    the condition asked of the series' history, as it is written, and the answers.
+    the condition asked of the series' history.
     """
 
     rule: str
@@ -140,7 +149,7 @@ class Transition:
     reason: Literal[
         "when", "clear", "no_data", "data", "for", "keep_firing_for", "depends_on", "removed"
     ]
-    facts: tuple[tuple[str, float | None], ...] = ()
+    facts: tuple[Fact, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

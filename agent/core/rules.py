@@ -12,7 +12,7 @@ from agent.core import alerts
 from agent.core.alerts import AlertState
 from agent.core.maintenance import NO_UPKEEP, Upkeep
 from agent.core.plan import AbsenceRule, Dimensions, Severity, ThresholdRule
-from agent.core.results import AlertPhase, Transition, WindowValue
+from agent.core.results import AlertPhase, Fact, Transition, WindowValue
 
 Condition = bool | None
 Row = Sequence[tuple[Condition, Condition]]
@@ -85,7 +85,7 @@ def step_threshold(
     window: WindowValue,
     row: Row,
     at_ms: int | None = None,
-    facts: tuple[tuple[str, float | None], ...] = (),
+    facts: tuple[Fact, ...] = (),
 ) -> tuple[tuple[AlertState, ...], tuple[Transition, ...]]:
     """Judge one window of a series: its alerts' new states, one per level, and the transitions.
 

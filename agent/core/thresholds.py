@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -15,8 +15,9 @@ from agent.core import rules as core_rules
 from agent.core.alerts import AlertState
 from agent.core.features.look import Feature, Floats, Look
 from agent.core.features.past import Past
+from agent.core.features.peers import Deviation
 from agent.core.plan import Dimensions, Kpi, Severity, Target, ThresholdRule, matches
-from agent.core.results import Transition, WindowValue
+from agent.core.results import Fact, Transition, WindowValue
 from agent.core.rules import Row
 from agent.core.series import Series
 
@@ -70,8 +71,11 @@ class Thresholds:
         self.needs_ms = max(
             (f.needs_ms(kpi.window) for rule in self.variants() for f in rule.features), default=0
         )
+        self.heeds_alerts = any(f.heeds_alerts for rule in self.variants() for f in rule.features)
+        self.looks_aside = any(
+            isinstance(f, Deviation) for rule in self.variants() for f in rule.features
+        )
         self.witness: Witness | None = None
-        self.asks = any(rule.features for rule in self.variants())
         self._kpi = kpi
         self._of = lru_cache(maxsize=None)(self._find)
 
@@ -98,49 +102,44 @@ class Thresholds:
                 found.append(holds)
         return tuple(found)
 
-    def judge(self, judged: Sequence[Judged], calm: Sequence[bool]) -> list[list[Transition]]:
-        """Judge those windows that are `calm` (in no maintenance), per series in the order of their
-        instants; the transitions of each. Where rules look aside, all windows of one instant must
-        come together."""
-        out: list[list[Transition]] = [[] for _ in judged]
-        if not self.rules:
-            return out
-        rows: dict[int, tuple[ThresholdRule, list[int]]] = {}
-        for i, one in enumerate(judged):
-            for rule in self._of(one.series.dimensions or ()) if calm[i] else ():
-                rows.setdefault(id(rule), (rule, []))[1].append(i)
-        peers = _Peers([one for i, one in enumerate(judged) if calm[i]])
-        answers: list[Answers] = [{} for _ in judged]
-        for rule, places in rows.values():
-            some = [judged[i] for i in places]
-            for i in places:
-                self._ask(rule, judged[i], peers, answers[i])
-            table = _table(rule, some, [answers[i] for i in places])
-            conditions = _conditions(rule, table, some)
-            for i, row in zip(places, conditions, strict=True):
-                out[i] += _step(rule, judged[i], row, answers[i], self.witness)
-        return out
+    def ask(self, one: Judged, peers: Peers) -> Answers:
+        """What the rules' features say of a window. Must be asked before a later window of the
+        series is added to its past."""
+        answers: Answers = {}
+        for rule in self.of(one.series.dimensions or ()):
+            for feature in rule.features:
+                if feature not in answers:
+                    answers[feature] = feature.of(self._look(one, peers))
+        return answers
 
-    def _ask(self, rule: ThresholdRule, one: Judged, peers: _Peers, answers: Answers) -> None:
-        asked = [f for f in rule.features if f not in answers]
-        if not asked:
-            return
+    def _look(self, one: Judged, peers: Peers) -> Look:
         window, target = one.window, one.target
-        look = Look(
+        return Look(
             self._kpi.window, one.past or Past(), window.start_ms, window.end_ms, window.value,
             one.series.first_ms, target.at_least if target else None,
             target.at_most if target else None, one.memory,
             lambda by: peers.of(window, by),
         )  # fmt: skip
-        for feature in asked:
-            answers[feature] = feature.of(look)
+
+    def judge(self, judged: Sequence[tuple[Judged, Answers]]) -> list[list[Transition]]:
+        """Judge windows, per series in the order of their instants; the transitions of each."""
+        out: list[list[Transition]] = [[] for _ in judged]
+        rows: dict[int, tuple[ThresholdRule, list[int]]] = {}
+        for i, (one, _) in enumerate(judged):
+            for rule in self.of(one.series.dimensions or ()):
+                rows.setdefault(id(rule), (rule, []))[1].append(i)
+        for rule, places in rows.values():
+            some = [judged[i] for i in places]
+            for i, row in zip(places, _conditions(rule, some), strict=True):
+                out[i] += _step(rule, *judged[i], row, self.witness)
+        return out
 
 
-class _Peers:
+class Peers:
     """The values of the series of one KPI, by instant and shared dimensions."""
 
-    def __init__(self, judged: Sequence[Judged]) -> None:
-        self._judged = judged
+    def __init__(self, windows: Iterable[WindowValue]) -> None:
+        self._windows = [window for window in windows if window.value is not None]
         self._groups: dict[tuple[int, ...], dict[tuple[object, ...], Floats]] = {}
 
     def of(self, window: WindowValue, by: tuple[int, ...]) -> Floats:
@@ -148,9 +147,8 @@ class _Peers:
         groups = self._groups.get(by)
         if groups is None:
             lists: dict[tuple[object, ...], list[float]] = {}
-            for one in self._judged:
-                if one.window.value is not None:
-                    lists.setdefault(_group(one.window, by), []).append(one.window.value)
+            for window_ in self._windows:
+                lists.setdefault(_group(window_, by), []).append(window_.value or 0.0)
             groups = self._groups[by] = {k: np.array(v) for k, v in lists.items()}
         return groups.get(_group(window, by), _NOBODY)
 
@@ -162,39 +160,35 @@ def _group(window: WindowValue, by: tuple[int, ...]) -> tuple[object, ...]:
     return (window.end_ms, *(window.dimensions[place] for place in by))
 
 
-def _table(
-    rule: ThresholdRule, judged: Sequence[Judged], answers: Sequence[Answers]
-) -> pl.DataFrame:
+def _conditions(rule: ThresholdRule, judged: Sequence[tuple[Judged, Answers]]) -> list[Row]:
+    """`when` and `clear` of each window, a pair for each level of the rule."""
+    levels = core_rules.conditions(rule, _table(rule, judged))
+    unknown = ((None, None),) * len(rule.levels)
+    rows: list[Row] = []
+    for i, (one, _) in enumerate(judged):
+        known = one.window.end_ms - one.series.first_ms >= rule.min_history_ms
+        rows.append(tuple((when[i], clear[i]) for when, clear in levels) if known else unknown)
+    return rows
+
+
+def _table(rule: ThresholdRule, judged: Sequence[tuple[Judged, Answers]]) -> pl.DataFrame:
     """The columns that a rule's conditions read, a row per window."""
     columns = {
-        "value": pl.Series([one.window.value for one in judged], dtype=pl.Float64),
-        "events": pl.Series([one.window.events for one in judged], dtype=pl.Int64),
-        "target": pl.Series([one.bound for one in judged], dtype=pl.Float64),
+        "value": pl.Series([one.window.value for one, _ in judged], dtype=pl.Float64),
+        "events": pl.Series([one.window.events for one, _ in judged], dtype=pl.Int64),
+        "target": pl.Series([one.bound for one, _ in judged], dtype=pl.Float64),
     }
     for i, feature in enumerate(rule.features):
-        columns[f"f{i}"] = pl.Series([a[feature] for a in answers], dtype=pl.Float64)
+        columns[f"f{i}"] = pl.Series([found[feature] for _, found in judged], dtype=pl.Float64)
     return pl.DataFrame(columns)
 
 
-def _conditions(rule: ThresholdRule, table: pl.DataFrame, judged: Sequence[Judged]) -> list[Row]:
-    """`when` and `clear` of each window, a pair for each level of the rule."""
-    levels = core_rules.conditions(rule, table)
-    rows = [tuple((when[i], clear[i]) for when, clear in levels) for i in range(len(judged))]
-    if not rule.min_history_ms:
-        return list(rows)
-    unknown = ((None, None),) * len(rule.levels)
-    return [
-        row if one.window.end_ms - one.series.first_ms >= rule.min_history_ms else unknown
-        for row, one in zip(rows, judged, strict=True)
-    ]
-
-
 def _step(
-    rule: ThresholdRule, one: Judged, row: Row, answers: Answers, witness: Witness | None
+    rule: ThresholdRule, one: Judged, answers: Answers, row: Row, witness: Witness | None
 ) -> tuple[Transition, ...]:
     known = one.series.alerts.get(rule.name, {})
     states = tuple(known.get(level.severity, alerts.INACTIVE) for level in rule.levels)
-    facts = tuple((f.text, answers[f]) for f in rule.features)
+    facts = tuple(Fact(f.text, answers[f], f.words(answers[f])) for f in rule.features)
     after, transitions = core_rules.step_threshold(rule, states, one.window, row, one.at_ms, facts)
     if after != states:
         one.series.alerts[rule.name] = {

@@ -11,6 +11,7 @@ import polars as pl
 
 from agent.core.features.burn import PUBLISHED
 from agent.core.features.look import Feature
+from agent.core.features.peers import Deviation
 from agent.core.plan import Severity
 from agent.spec import durations
 from agent.spec.checks.kpis import has_target
@@ -49,6 +50,11 @@ class RuleSql:
     features: tuple[Feature, ...] = ()
     overrides: tuple[RuleSql | None, ...] = ()
 
+    def all_features(self) -> tuple[Feature, ...]:
+        """What the rule and its overrides ask."""
+        others = [f for o in self.overrides if o is not None for f in o.features]
+        return (*self.features, *others)
+
 
 Texts = str | dict[Severity, str]
 
@@ -71,7 +77,13 @@ def compile_rule(declared: Declared, entry: Entry[RuleSpec], shape: Shape) -> Ru
             if own is None:
                 return None
         overrides.append(own)
-    return None if found is None else RuleSql(found.conditions, found.features, tuple(overrides))
+    if found is None:
+        return None
+    sql = RuleSql(found.conditions, found.features, tuple(overrides))
+    if model.on == "current" and any(isinstance(f, Deviation) for f in sql.all_features()):
+        message = "a group is known when its windows close: it has no current values"
+        declared.report(entry, ("on",), message, "leave `on` out")
+    return sql
 
 
 def subject_of(declared: Declared, entry: Entry[RuleSpec], shape: Shape) -> Subject:

@@ -83,7 +83,7 @@ class Asked:
         build = CALLS.get(name)
         if build is None:
             return None
-        call = _Call(self.subject, text, node, name, arguments, numbers)
+        call = _Call(self.subject, text, node, name, arguments, numbers, len(arguments))
         feature = build(call)
         call.refuse_rest()
         self._check(call, feature)
@@ -146,10 +146,13 @@ class _Call:
     name: str
     arguments: list[exp.Expression]
     numbers: Mapping[str, Number]
+    given: int
 
     @property
     def text(self) -> str:
-        """The call as it is written."""
+        """The call as it is written; without arguments, always in one way."""
+        if not self.given:
+            return self.name if self.name in _BARE_MOSTLY else f"{self.name}()"
         start, end = span(self.node)
         return " ".join(self.sql[start:end].split())
 
@@ -183,14 +186,17 @@ class _Call:
         around = self.node.find_ancestor(*_COMPARISONS)
         if around is None:
             return False
-        found = [
-            self.numbers[column.name].percent
-            for column in around.find_all(exp.Column)
-            if column.name in self.numbers
-        ]
-        if found and not all(found):
+        percent = plain = False
+        for node in around.iter_expressions():
+            inner = node.this if isinstance(node, exp.Neg) else node
+            if isinstance(inner, exp.Column) and inner.name in self.numbers:
+                percent |= self.numbers[inner.name].percent
+                plain |= not self.numbers[inner.name].percent
+            elif isinstance(inner, exp.Literal) and not inner.is_string:
+                plain |= float(inner.name) != 0  # zero per cent is nothing, too
+        if percent and plain:
             fail(self.node, "it is compared with a percentage and with a plain number at once")
-        return bool(found)
+        return percent
 
     def span(self, node: exp.Expression | None, default: Span | None = None) -> Span:
         """A stretch of time. Raises SqlProblem if there is none and no default."""
@@ -397,6 +403,7 @@ CALLS: Mapping[str, Callable[[_Call], Feature]] = {
 }
 """The calls of the language, by name."""
 
+_BARE_MOSTLY = ("deviation_from_group",)
 _BARE = ("deviation_from_group", "anomaly", "budget_left", "pace", "projected", "to_date")
 
 ARGUMENTS: Mapping[str, tuple[str, ...]] = {

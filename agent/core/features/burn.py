@@ -8,10 +8,11 @@ exactly the budget by the end of the period; 14.4 uses up 2 % of a budget of 30 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
-from agent.core.features.look import Look
+from agent.core.features.look import UNKNOWN, Look
 from agent.core.plan import Better, Severity
 from agent.core.windows import Window
 
@@ -50,6 +51,11 @@ class BurnRate:
     span_ms: int
     budget: float
     better: Better
+    heeds_alerts: ClassVar[bool] = False
+
+    def words(self, answer: float | None) -> str:
+        """A plain number."""
+        return UNKNOWN if answer is None else f"{answer:.4g}"
 
     def needs_ms(self, window: Window) -> int:
         """The span, at least a window."""
@@ -69,6 +75,11 @@ class BudgetLeft:
     period_ms: int
     budget: float
     better: Better
+    heeds_alerts: ClassVar[bool] = False
+
+    def words(self, answer: float | None) -> str:
+        """A plain number."""
+        return UNKNOWN if answer is None else f"{answer:.4g}"
 
     def needs_ms(self, window: Window) -> int:
         """The period."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
-from agent.core.features.look import Look
+from agent.core.features.look import UNKNOWN, Look
 from agent.core.features.spans import Span, back
 from agent.core.windows import CalendarWindow, Window
 
@@ -23,6 +24,13 @@ class Change:
     span: Span | None
     relative: bool
     zone: str
+    heeds_alerts: ClassVar[bool] = False
+
+    def words(self, answer: float | None) -> str:
+        """A percentage, or a plain number."""
+        if answer is None:
+            return UNKNOWN
+        return f"{answer * 100:+.4g} %" if self.relative else f"{answer:+.4g}"
 
     def needs_ms(self, window: Window) -> int:
         """The span and a window more."""

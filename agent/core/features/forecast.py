@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.core.features.look import Floats, Look
+from agent.core.features.look import UNKNOWN, Floats, Look
 from agent.core.features.robust import slope, thinned, trending
 from agent.core.features.season import SEASON_MS, Season
 from agent.core.features.spans import DAY_MS, slot_of
@@ -34,6 +35,11 @@ class Breach:
     season: Season | None
     bound: tuple[float | None, float | None] | None
     zone: str
+    heeds_alerts: ClassVar[bool] = False
+
+    def words(self, answer: float | None) -> str:
+        """Yes or no."""
+        return UNKNOWN if answer is None else "yes" if answer else "no"
 
     def needs_ms(self, window: Window) -> int:
         """The span of the history."""

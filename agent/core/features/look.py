@@ -59,6 +59,7 @@ class Look:
 
 
 DAY_MS = 86_400_000
+UNKNOWN = "not known"
 
 
 class Feature(Protocol):
@@ -70,6 +71,15 @@ class Feature(Protocol):
     @property
     def text(self) -> str:
         """The call, as the rule writes it."""
+        ...
+
+    @property
+    def heeds_alerts(self) -> bool:
+        """Whether its answer depends on what alerts did before."""
+        ...
+
+    def words(self, answer: float | None) -> str:
+        """An answer for people."""
         ...
 
     def needs_ms(self, window: Window) -> int:

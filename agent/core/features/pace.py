@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
-from agent.core.features.look import Look
+from agent.core.features.look import UNKNOWN, Look
 from agent.core.windows import CalendarUnit, CalendarWindow, Window
 
 LEAST_SHARE = 0.05
@@ -32,6 +32,11 @@ class Pace:
     zone: str
     target: float
     shape: int
+    heeds_alerts: ClassVar[bool] = False
+
+    def words(self, answer: float | None) -> str:
+        """A plain number."""
+        return UNKNOWN if answer is None else f"{answer:.4g}"
 
     def needs_ms(self, window: Window) -> int:
         """The period and those whose shape is followed."""

@@ -66,10 +66,6 @@ class Past:
         self._put(self._size, item)
         self._size += 1
 
-    def pop(self) -> None:
-        """Take back the window that was added last."""
-        self._size -= 1
-
     def upto(self, end_ms: int) -> Past:
         """A copy of it up to the last window that ends by an instant."""
         size = int(np.searchsorted(self.ends, end_ms, "right"))
@@ -82,9 +78,11 @@ class Past:
             found._make_room()
         return found
 
-    def flag(self, flags: int) -> None:
-        """Set flags of the last window."""
-        self._flags[self._size - 1] |= flags
+    def flag(self, end_ms: int, flags: int) -> None:
+        """Set flags of the window with that end."""
+        place = self.at(end_ms)
+        if place is not None:
+            self._flags[self._first + place] |= flags
 
     def drop_before(self, end_ms: int) -> None:
         """Forget the windows that end before an instant."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
-from agent.core.features.look import Look
+from agent.core.features.look import UNKNOWN, Look
 from agent.core.features.robust import spread
 from agent.core.features.season import FARTHEST
 from agent.core.windows import Window
@@ -23,6 +24,11 @@ class Deviation:
 
     text: str
     by: tuple[int, ...]
+    heeds_alerts: ClassVar[bool] = False
+
+    def words(self, answer: float | None) -> str:
+        """A plain number."""
+        return UNKNOWN if answer is None else f"{answer:.4g}"
 
     def needs_ms(self, window: Window) -> int:
         """Nothing: it looks aside, not back."""

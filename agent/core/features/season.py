@@ -9,12 +9,12 @@ over all slots, which what was known when the local day began decides.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.core.features.look import Floats, Look
+from agent.core.features.look import DAY_MS, UNKNOWN, Floats, Look
 from agent.core.features.past import INCIDENT, MAINTENANCE
 from agent.core.features.robust import spread
 from agent.core.features.spans import day_start, slot_of
@@ -22,6 +22,8 @@ from agent.core.windows import Window
 
 Season = Literal["day", "week"]
 SEASON_MS: dict[Season, int] = {"day": 86_400_000, "week": 604_800_000}
+
+HOUR_MS = 3_600_000  # a day may be so much longer
 
 LEAST_SEASONS = 3
 """Of fewer values in a slot, one odd one would be the baseline."""
@@ -47,7 +49,8 @@ def baseline(look: Look, season: Season, span_ms: int, zone: str) -> Baseline | 
     lasts for more than half of the past is no incident but a new normal.
     """
     now = slot_of(look.end_ms, season, zone)
-    values, ends = _known(look, span_ms)
+    # The window itself is no part of what it is held against.
+    values, ends = _known(look, look.end_ms - span_ms, look.end_ms - 1)
     slots = _slots(ends, season, zone)
     mine = values[slots == now]
     seasons = len(np.unique(ends[slots == now] // SEASON_MS[season]))
@@ -59,11 +62,10 @@ def baseline(look: Look, season: Season, span_ms: int, zone: str) -> Baseline | 
     return Baseline(centre, max(spread(mine, centre), usual, least), len(mine))
 
 
-def _known(look: Look, span_ms: int) -> tuple[Floats, NDArray[np.int64]]:
-    """Values and ends of the windows before this one that a baseline is made of."""
+def _known(look: Look, after_ms: int, upto_ms: int) -> tuple[Floats, NDArray[np.int64]]:
+    """Values and ends of the windows that end in `(after, upto]` and that a baseline is made of."""
     past = look.past
-    # The window itself is the last, and no part of what it is held against.
-    part = slice(past.since(look.end_ms - span_ms).start, len(past) - 1)
+    part = slice(past.since(after_ms).start, past.since(upto_ms).start)
     values, flags = past.values[part], past.flags[part]
     usable = ~np.isnan(values) & (flags & MAINTENANCE == 0)
     calm = usable & (flags & INCIDENT == 0)
@@ -83,9 +85,8 @@ def _usual_spread(look: Look, season: Season, span_ms: int, zone: str) -> float:
     known = look.memory.get(key)
     if known is not None and known[0] == morning:
         return float(known[1])
-    values, ends = _known(look, span_ms)
-    before = ends <= morning
-    values, slots = values[before], _slots(ends[before], season, zone)
+    values, ends = _known(look, morning - span_ms, morning)
+    slots = _slots(ends, season, zone)
     spreads = []
     for slot in np.unique(slots):
         mine = values[slots == slot]
@@ -104,10 +105,15 @@ class SeasonalAnomaly:
     season: Season
     span_ms: int
     zone: str
+    heeds_alerts: ClassVar[bool] = True
+
+    def words(self, answer: float | None) -> str:
+        """A plain number."""
+        return UNKNOWN if answer is None else f"{answer:.4g}"
 
     def needs_ms(self, window: Window) -> int:
-        """The span of the baseline and a window more."""
-        return self.span_ms + window.span_ms
+        """The span of the baseline, as it was when the local day began."""
+        return self.span_ms + DAY_MS + HOUR_MS + window.span_ms
 
     def of(self, look: Look) -> float | None:
         """None without a value or a baseline. A value that differs where nothing ever did is far

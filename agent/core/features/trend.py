@@ -4,11 +4,11 @@ steadily."""
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
-from agent.core.features.look import Look
+from agent.core.features.look import UNKNOWN, Look
 from agent.core.features.robust import slope, thinned, trending
 from agent.core.windows import Window
 
@@ -28,6 +28,13 @@ class Trend:
     text: str
     span_ms: int
     relative: bool
+    heeds_alerts: ClassVar[bool] = False
+
+    def words(self, answer: float | None) -> str:
+        """A percentage, or a plain number."""
+        if answer is None:
+            return UNKNOWN
+        return f"{answer * 100:+.4g} % a day" if self.relative else f"{answer:+.4g} a day"
 
     def needs_ms(self, window: Window) -> int:
         """The span."""
@@ -55,6 +62,11 @@ class Run:
     text: str
     direction: Literal["declining", "rising"]
     windows: int
+    heeds_alerts: ClassVar[bool] = False
+
+    def words(self, answer: float | None) -> str:
+        """Yes or no."""
+        return UNKNOWN if answer is None else "yes" if answer else "no"
 
     def needs_ms(self, window: Window) -> int:
         """All windows, and the one before them."""
