@@ -133,6 +133,10 @@ kpis:
 rules:
   big: {kpi: revenue, when: value > 30, for: 1m, clear: value < 20}
   quiet: {kpi: revenue, no_data_for: 90s}
+maintenance:
+  # Within every run, which begins at 08:54 in UTC.
+  pause: {every: day, at: "08:56", for: 70s, kpis: [revenue]}
+  move: {from: 2025-10-09T08:55:10, until: 2025-10-09T08:55:50, match: {region: eu}}
 """,
         {
             "revenue": Meaning("sale", total, 60_000, 60_000),
