@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 from agent.core.frame import place_of
+from agent.core.maintenance import upkeep_of
 from agent.core.objectives import Score, earlier_attainment, standing
 from agent.core.plan import is_whole
 from agent.core.results import Closings, SeriesView
@@ -109,7 +110,13 @@ class Company:
         kpi = self._state.plan.kpis[view.kpi]
         known = self._earlier.get((view.kpi, view.dimensions))
         if known is None or known[0] is not view.status:
-            known = (view.status, earlier_attainment(view, kpi.window.span_ms))
+            upkeep = upkeep_of(self._state.plan, kpi)
+            before = earlier_attainment(
+                view,
+                kpi.window.span_ms,
+                lambda end: bool(upkeep.over(view.dimensions, kpi.window.start_of(end), end)),
+            )
+            known = (view.status, before)
             self._earlier[view.kpi, view.dimensions] = known
         return known[1]
 

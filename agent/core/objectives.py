@@ -119,12 +119,15 @@ def _change(before: float | None, after: float | None) -> float | None:
     return None if before is None or after is None else after - before
 
 
-def earlier_attainment(view: SeriesView, span_ms: int) -> float | None:
+def earlier_attainment(
+    view: SeriesView, span_ms: int, left_out: Callable[[int], bool] = lambda _: False
+) -> float | None:
     """A series' attainment a week before its last closed window, of windows longer than a day and
     three quarters four windows before; of what it remembers, the oldest that is not older.
 
     The value then is held against the target that holds now: a target that was moved is no trend.
-    None where nothing older than the last window is remembered. `span_ms`: the window's length.
+    None where nothing older than the last window is remembered. `span_ms`: the window's length;
+    `left_out`: whether the window with an end (ms) says nothing, because it was in maintenance.
     """
     if view.closed is None or view.target is None:
         return None
@@ -133,7 +136,7 @@ def earlier_attainment(view: SeriesView, span_ms: int) -> float | None:
     for end_ms, value in view.history[at:]:
         if end_ms >= view.closed.end_ms:
             return None
-        if value is not None:
+        if value is not None and not left_out(end_ms):
             return assess(view.target, value)[1]
     return None
 

@@ -142,6 +142,12 @@ def test_a_series_is_compared_with_what_it_was(
     assert earlier_attainment(series("a", *history), int(span_days * DAY_MS)) == expected
 
 
+def test_a_window_in_maintenance_is_not_compared_with() -> None:
+    told = series("a", (9, 10.0), (7, 20.0), (3, 30.0), (0, 40.0))
+    calm = NOW_MS - 7 * DAY_MS
+    assert earlier_attainment(told, DAY_MS, lambda end_ms: end_ms == calm) == 0.3
+
+
 def test_the_change_of_a_score_is_over_the_series_that_have_a_past() -> None:
     company = plan(
         [
