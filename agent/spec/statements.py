@@ -110,7 +110,8 @@ def _derived(declared: Declared, entry: Entry[KpiSpec]) -> KpiSql | None:
     if any(name in declared.names["events"] for name in unknown):
         return None  # told already, and what is written is SQL over events
     if unknown:
-        inputs += declared.names["kpis"]  # any of them may be meant
+        # Any of them may be meant.
+        inputs = [name for name in inputs if name != NOBODY] + list(declared.names["kpis"])
     tries = [partial(compile_derived, inputs=inputs)]
     value = tried(declared, entry, ("value",), entry.model.value, tries)
     return None if value is None else KpiSql(None, (), value)

@@ -10,7 +10,8 @@ from agent.spec.report import FORMATS, render
 from agent.spec.salvage import NOBODY
 
 RULES = Path(__file__).parents[2] / "rules"
-LINES = "\n".join(file.read_text() for file in sorted(RULES.glob("s*.yaml"))[:1]).splitlines()
+TIMES = (RULES / "maintenance.yaml").read_text().replace("version: 1\n", "")
+LINES = f"{(RULES / 'sales.yaml').read_text()}\n{TIMES}".splitlines()
 ODD = [
     *("5", "-1", "~", "[]", "{}", "[~]", "{a: b}", "''", ".nan", "true", "1e400", "*q", "'{{'"),
     *(
@@ -22,6 +23,8 @@ ODD = [
         "99999999999999999999999",
         "'𝄞é'",
         "Europe",
+        "2027-Q5",
+        "[monday, 5]",
     ),
 ]
 

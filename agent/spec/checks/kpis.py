@@ -69,6 +69,15 @@ def _label(declared: Declared, entry: Entry[KpiSpec], at: Place, dimension: str)
         declared.report(entry, at, message, hint)
 
 
+def can_equal(shape: Shape, dimension: str, value: Scalar) -> bool:
+    """Whether a dimension can have a value, as far as its type is known."""
+    if value is None or dimension not in shape.types:
+        return True
+    wanted, _ = _SCALARS[shape.types[dimension]]
+    # A bool is an int in Python, and not in JSON.
+    return isinstance(value, wanted) and isinstance(value, bool) == (wanted is bool)
+
+
 def check_match(
     declared: Declared,
     entry: Entry[Any],
@@ -87,12 +96,8 @@ def check_match(
             message = f"'{dimension}' is not a dimension of '{kpi}'"
             declared.report(entry, here, message, hint, on="key")
             continue
-        if dimension not in shape.types:
-            continue
-        wanted, word = _SCALARS[shape.types[dimension]]
-        # A bool is an int in Python, and not in JSON.
-        fits = isinstance(value, wanted) and isinstance(value, bool) == (wanted is bool)
-        if value is not None and not fits:
+        if not can_equal(shape, dimension, value):
+            wanted, word = _SCALARS[shape.types[dimension]]
             shown = f"'{value}'" if isinstance(value, str) else str(value).lower()
             message = f"{shown} can not equal '{dimension}', which is {word}"
             hint = f'put it in quotes: "{shown}"' if wanted is str else f"write {word}"

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from agent.core.schedules import Schedule
 from agent.core.windows import CalendarWindow, Window, wall_clock_ms
 from agent.spec import schedule_spec
-from agent.spec.checks.kpis import check_match
+from agent.spec.checks.kpis import can_equal, check_match
 from agent.spec.declared import Declared, Entry
 from agent.spec.models import KpiSpec, MaintenanceSpec
 from agent.spec.problems import suggest
@@ -127,11 +127,15 @@ def _kpis(declared: Declared, entry: Entry[MaintenanceSpec], shapes: Mapping[str
             check_match(declared, entry, ("match",), model.match, name, shapes[name])
     if model.kpis is None and all("by" not in shape.unsure for shape in shapes.values()):
         dimensions = {dimension for shape in shapes.values() for dimension in shape.by}
-        for name in model.match:
-            if name not in dimensions:
+        for name, value in model.match.items():
+            having = {kpi: shape for kpi, shape in shapes.items() if name in shape.by}
+            if not having:
                 message = f"no KPI has a dimension '{name}'"
                 hint = suggest(name, dimensions, "dimensions")
                 declared.report(entry, ("match", name), message, hint, on="key")
+            elif not any(can_equal(shape, name, value) for shape in having.values()):
+                first = next(iter(having))
+                check_match(declared, entry, ("match",), {name: value}, first, having[first])
 
 
 def _times(declared: Declared, entry: Entry[MaintenanceSpec], shapes: Mapping[str, Shape]) -> None:
