@@ -23,7 +23,7 @@ OK, WRONG, USAGE, ENVIRONMENT = 0, 1, 2, 3
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; the exit code."""
-    options = _parser().parse_args(arguments)
+    options = _options(arguments)
     try:
         code: int = options.run(options)
     except RulesError as error:
@@ -42,6 +42,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     return code
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The command line. Files may also stand after options, which argparse itself does not take
+    where something stands before them."""
+    parser = _parser()
+    options, more = parser.parse_known_args(arguments)
+    if more and not (hasattr(options, "files") and not any(m.startswith("-") for m in more)):
+        parser.error(f"unrecognized arguments: {' '.join(more)}")
+    if more:
+        options.files = [*options.files, *more]
+    return options
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -76,9 +88,9 @@ def _command(
 
 def _add_modules(commands: Commands[argparse.ArgumentParser]) -> None:
     """The commands that have a module each."""
-    from agent.commands import backfill, backtest, diff, test
+    from agent.commands import backfill, backtest, diff, explain, test
 
-    for module in (diff, test, backtest, backfill):
+    for module in (diff, test, backtest, backfill, explain):
         name = module.__name__.rpartition(".")[2]
         module.arguments(_command(commands, name, module.run, module.ABOUT))
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 
+from agent.core.encode import Json
 from agent.core.frame import place_of
 from agent.core.maintenance import upkeep_of
 from agent.core.objectives import Score, earlier_attainment, standing
 from agent.core.plan import is_whole
 from agent.core.results import Closings, SeriesView
+from agent.errors import RulesError
+from agent.explain import asked_text, explanations, wanted
 from agent.export.state import AgentState, Alert
 from agent.kafka.app import MergeStage
 from agent.kafka.viewer import BoardWriter, CompanyView, SeriesId
@@ -39,6 +42,7 @@ class Company:
         state.company = self.everyone
         state.objective_scores = self.scores
         state.alerts = self.alerts
+        state.explain = self.explain
 
     def begin(self, merge: MergeStage, state_partitions: int, writer: BoardWriter) -> None:
         """The stage that holds this worker's series now, and who writes them to the board."""
@@ -140,3 +144,20 @@ class Company:
             )
             for row in self._view.alerts()
         ]  # fmt: skip
+
+    async def explain(self, name: str, series: str) -> Json:
+        """How a rule stands over the series held here, `series`, the most urgent ones of `count`.
+
+        Raises RulesError for what is not declared, or not held here.
+        """
+        plan = self._state.plan
+        rule, asked = wanted(plan, name, series)
+        mergers = await self._merge.mergers() if self._merge is not None else []
+        # While the rules change, the stage that runs by the old ones says nothing of the new.
+        told, count = explanations(plan, (m for m in mergers if m.plan is plan), rule, asked)
+        if not told:
+            held = {id(view) for view in self.held()}
+            others = any(v.kpi == rule.kpi and id(v) not in held for v in self.everyone())
+            hint = "Other workers hold some: ask each." if others else None
+            raise RulesError(f"no series of {name} is held here{asked_text(series)}", hint)
+        return {"count": count, "series": [one for _, one in told]}

@@ -103,6 +103,12 @@ def replay(
     return out
 
 
+def pipeline_over(plan: Plan, files: Sequence[Source], until_ms: int | None = None) -> Pipeline:
+    """The core over these files, in which nothing that ends after `until_ms` closes."""
+    partitions = Counter(topic for source in files for topic in source.topics)
+    return Pipeline(plan, partitions, until_ms=until_ms)
+
+
 def stream(
     plan: Plan,
     files: Sequence[Source],
@@ -115,11 +121,10 @@ def stream(
     """The same, batch by batch: what closes, each series in the order of time.
 
     `out` gets everything but the closings. Of a file, what comes once every window that ends by
-    `until_ms` is closed is not read. `pipeline`: one that has a source for each file, to go on
-    with afterwards.
+    `until_ms` is closed is not read. `pipeline`: one of `pipeline_over` the files, for those who
+    look at what it holds.
     """
-    partitions = Counter(topic for source in files for topic in source.topics)
-    run = _Run(plan, pipeline or Pipeline(plan, partitions), out, clock_ms)
+    run = _Run(plan, pipeline or pipeline_over(plan, files), out, clock_ms)
     taken: Counter[str] = Counter()
     for source in files:
         places = {topic: taken[topic] for topic in source.topics}

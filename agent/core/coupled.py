@@ -93,6 +93,17 @@ class Coupled:
             key = one.home, one.rule
             self._listeners.setdefault(key, []).append((hearing, place))
 
+    def firing(self, rule: Rule, dimensions: Dimensions) -> tuple[tuple[str, bool], ...]:
+        """What a combination rule hears for a series: each name that it looks at, and whether it
+        fires."""
+        heard = self.combinations[rule.kpi].hearing
+        return tuple((h.name, heard.fires(i, dimensions)) for i, h in enumerate(heard.heeded))
+
+    def silencing(self, rule: Rule, dimensions: Dimensions) -> tuple[str, ...]:
+        """What a rule depends on that fires for a series, and so silences it."""
+        gate = self._gates.get(rule.name)
+        return tuple(gate.silencing(dimensions)) if gate else ()
+
     # --- what happens ----------------------------------------------------------------------
 
     def route(self, place: Place, steps: Sequence[Transition]) -> list[Transition]:

@@ -35,6 +35,7 @@ _IMPLIED: Mapping[type, frozenset[str]] = {
     # What follows from the other parts, or from another declaration that tells it itself.
     Kpi: frozenset({"name", "fingerprint", "slice_ms", "lateness_ms", "partials"}),
     Contract: frozenset({"name", "grain_ms"}),
+    Level: frozenset({"name", "when_clauses", "clear_clauses"}),
     # An override is called by these.
     TargetOverride: frozenset({"match", "from_ms", "since"}),
 }

@@ -103,7 +103,7 @@ class Judge:
         """
         out = []
         for group in self._groups(closed):
-            peers = self._peers(group, among)
+            peers = self.peers(group, among)
             statuses, calm = [], []
             for series, window in group:
                 statuses.append(self._status(series, window))
@@ -126,7 +126,7 @@ class Judge:
             return [ordered]
         return [list(group) for _, group in groupby(ordered, lambda item: item[1].end_ms)]
 
-    def _peers(self, group: Sequence[tuple[Series, WindowValue]], among: Iterable[Series]) -> Peers:
+    def peers(self, group: Sequence[tuple[Series, WindowValue]], among: Iterable[Series]) -> Peers:
         """The windows of one end, or of several, of all series."""
         calm = [window for _, window in group if window.maintenance is None]
         if not self.closed_rules.looks_aside:
@@ -172,14 +172,24 @@ class Judge:
                 for series, window, _ in items
             ]
             peers = Peers(window for _, window, upkeep in group if upkeep is None)
-            looks = [self._open(s, window, at_ms) for s, window, upkeep in group if upkeep is None]
+            looks = [self.at(s, window, at_ms) for s, window, upkeep in group if upkeep is None]
             calm = [(one, self.current_rules.ask(one, peers)) for one in looks]
             found = iter(self.current_rules.judge(calm))
             for _, window, upkeep in group:
                 out.append((at_ms, window, next(found) if upkeep is None else []))
         return out
 
-    def _open(self, series: Series, window: WindowValue, at_ms: int) -> Judged:
+    def again(self, series: Series) -> Judged | None:
+        """The last window of a series that closed, as the rules saw it; nothing is changed."""
+        window = series.closed
+        if window is None:
+            return None
+        past = self.archive.past(series) if self.archive is not None else None
+        target = self.target(window.dimensions, window.start_ms)
+        return Judged(series, window, window.end_ms, target, past, dict(series.memory))
+
+    def at(self, series: Series, window: WindowValue, at_ms: int) -> Judged:
+        """A window as it stands at an instant (ms), as the rules on current values see it."""
         past = None
         if self.current_rules.needs_ms and self.archive is not None:
             # Windows that end later may have closed in the same step.

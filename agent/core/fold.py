@@ -9,7 +9,7 @@ frames are acknowledged.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -38,6 +38,9 @@ RANKS = (
 )
 """A record that several contracts read has the outcome of the highest rank among theirs."""
 RANK = {outcome: np.int8(rank) for rank, outcome in enumerate(RANKS)}
+
+Reader = Callable[[str, pl.DataFrame], None]
+"""Shown the name of a contract and rows of it that are folded, for who asks for the events."""
 
 CountKey = tuple[Outcome, str | None, Reason | None]
 
@@ -87,6 +90,7 @@ class Folder:
 
     def __init__(self, plan: Plan, topic: str, state_partitions: int) -> None:
         self.topic = topic
+        self.readers: tuple[Reader, ...] = ()
         self.sources: dict[int, SourceProgress] = {}
         self._contracts = plan.contracts_of(topic)
         self._decoder = Decoder(self._contracts)
@@ -140,6 +144,9 @@ class Folder:
             for index, contract in enumerate(self._contracts)
             if (table := decoded.tables.get(contract.name)) is not None and table.height
         }
+        for reader in self.readers:
+            for name, table in kept.items():
+                reader(name, table)
         self._fold(kept)
         return self._account(batch, decoded, verdicts)
 

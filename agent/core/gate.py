@@ -98,6 +98,14 @@ class Gate:
     def _silences(self, place: int, shared: Dimensions) -> bool:
         return self.hearing.fires(place, shared) or (place, shared) in self._holds
 
+    def silencing(self, dimensions: Dimensions) -> list[str]:
+        """What fires, of all that the rule depends on, and so silences one of its series."""
+        return [
+            heeded.name
+            for place, heeded in enumerate(self.hearing.heeded)
+            if place != OWN and self._silences(place, self._shared(place, dimensions))
+        ]
+
     def _concerned(self, dimensions: Dimensions, changed: set[tuple[int, Dimensions]]) -> bool:
         return any(self._shared(place, dimensions) == shared for place, shared in changed)
 
@@ -108,11 +116,7 @@ class Gate:
         dimensions, severity = key
         phase, bound = step.state, step.bound
         if phase is AlertPhase.FIRING:
-            silent = [
-                heeded.name
-                for place, heeded in enumerate(self.hearing.heeded)
-                if place != OWN and self._silences(place, self._shared(place, dimensions))
-            ]
+            silent = self.silencing(dimensions)
             if silent:
                 phase, bound = AlertPhase.SILENCED, ", ".join(silent)
         last = self._told.get(key)

@@ -336,6 +336,16 @@ class BaseState:
         """The value of a window without events."""
         return self.judge.values([(self._aggregator.empty(), None)])[0]
 
+    def looked(self, series: Series) -> WindowValue | None:
+        """The window that rules on current values judged last, as it stood then."""
+        end = self.kpi.window.first_end_after(series.judged_ms - 1)
+        if series.closed is not None and series.closed.end_ms >= end:
+            return series.closed
+        start = self.kpi.window.start_of(end)
+        pair = self._pair(series, start, end)
+        window = self._window(series, start, end, pair[0], open_=True)
+        return _valued(window, self.judge.values([pair])[0])
+
     def open_windows(
         self, ends: Iterable[int], only: Iterable[Dimensions] | None = None
     ) -> list[WindowValue]:

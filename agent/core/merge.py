@@ -22,7 +22,7 @@ from agent.core.coupled import Coupled, Place
 from agent.core.derived_state import DerivedState, KpiState, used
 from agent.core.frame import Frame, decode, gathering_partition, watch_partition
 from agent.core.kpi_state import BaseState, Step
-from agent.core.plan import HOME, Contract, Dimensions, Kpi, Plan, heeds
+from agent.core.plan import HOME, Contract, Dimensions, Kpi, Plan, Rule, heeds, is_whole
 from agent.core.results import Closings, SeriesView, TargetStatus, Transition, WindowValue
 from agent.core.rules import ended
 from agent.core.series import Series, read_row, row_bytes, row_key
@@ -66,6 +66,7 @@ class Merger:
             self._series,
             lambda name: self.states[name].frontier_ms if name in self.states else None,
         )
+        self.until_ms: int | None = None  # event time stands still there
         self._position = -1
         self._dirty: dict[Place, Told] = {}
         # Rows to delete. One that expired keeps its row for one round more: what its last step
@@ -300,6 +301,8 @@ class Merger:
         for kpi in self.plan.kpis_of(contract.name):
             state = self.states[kpi.name]
             frontier = watermark_ms - kpi.lateness_ms
+            if self.until_ms is not None:
+                frontier = min(frontier, self.until_ms)
             if isinstance(state, BaseState) and (
                 state.frontier_ms is None or frontier > state.frontier_ms
             ):
@@ -380,6 +383,18 @@ class Merger:
             *(view_of(w.state, w.series, None) for w in watched if w.series),
             *self._coupled.views(),
         ]
+
+    def watched(self, rule: Rule) -> Sequence[Series]:
+        """The series here that a rule watches and tells of."""
+        if is_whole(rule):
+            watch = self._watched.get(rule.kpi)
+            return [watch.series] if watch and watch.tells and watch.series else []
+        return self._all_series(rule.kpi, False)
+
+    @property
+    def coupled(self) -> Coupled:
+        """The rules that look at others."""
+        return self._coupled
 
     def open_windows(self) -> dict[str, list[WindowValue]]:
         """The windows not yet closed that hold rows, by KPI."""

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from agent.core.decode import Batch
-from agent.core.fold import Added, CountKey, Folder
+from agent.core.fold import Added, CountKey, Folder, Reader
 from agent.core.merge import Merger
 from agent.core.plan import Plan
 from agent.core.results import Closings, SeriesView, WindowValue
@@ -20,16 +20,23 @@ from agent.core.windows import MAX_SLICE_MS
 
 
 class Pipeline:
-    """The core over a fixed set of sources: `sources` is the number of partitions by topic."""
+    """The core over a fixed set of sources: `sources` is the number of partitions by topic. Nothing
+    that ends after `until_ms` closes: what is held then is what is known at that instant."""
 
     def __init__(
-        self, plan: Plan, sources: Mapping[str, int] | None = None, state_partitions: int = 1
+        self,
+        plan: Plan,
+        sources: Mapping[str, int] | None = None,
+        state_partitions: int = 1,
+        until_ms: int | None = None,
     ) -> None:
         self.plan = plan
         self.counts: Counter[CountKey] = Counter()
         self._partitions = {topic: (sources or {}).get(topic, 1) for topic in plan.topics}
         self._folders = {topic: Folder(plan, topic, state_partitions) for topic in plan.topics}
         self.mergers = [Merger(plan, p, state_partitions) for p in range(state_partitions)]
+        for merger in self.mergers:
+            merger.until_ms = until_ms
         self._done: dict[str, set[int]] = {topic: set() for topic in plan.topics}
         self._position = 0
         for topic, folder in self._folders.items():
@@ -40,6 +47,11 @@ class Pipeline:
         """Tell somebody of every judgement."""
         for merger in self.mergers:
             merger.witnessed_by(witness)
+
+    def show(self, readers: Sequence[Reader]) -> None:
+        """Show readers the rows of every batch that are folded, by contract."""
+        for folder in self._folders.values():
+            folder.readers = tuple(readers)
 
     def add(self, batch: Batch) -> Added:
         """Decode, judge and fold a batch of one topic."""

@@ -212,6 +212,14 @@ def metric_name(kpi: str, unit: str | None, middle: str = "") -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Clause:
+    """A part of a condition between its `and`s and `or`s, for people who ask which one decided."""
+
+    sql: str
+    holds: pl.Expr
+
+
+@dataclass(frozen=True, slots=True)
 class Level:
     """One severity of a threshold rule: boolean expressions over column `value` (and `events`,
     `target`, and `f0…fn` of the rule's features). `clear` None: clears when `when` is false."""
@@ -221,6 +229,8 @@ class Level:
     clear: pl.Expr | None
     when_sql: str
     clear_sql: str | None
+    when_clauses: tuple[Clause, ...] = ()
+    clear_clauses: tuple[Clause, ...] = ()
 
 
 OnNoData = Literal["keep", "resolve", "alert"]

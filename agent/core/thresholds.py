@@ -112,6 +112,14 @@ class Thresholds:
                     answers[feature] = feature.of(self._look(one, peers))
         return answers
 
+    def look(
+        self, rule: ThresholdRule, one: Judged, peers: Peers
+    ) -> tuple[pl.DataFrame, Row, tuple[Fact, ...]]:
+        """What a rule's conditions read of a window, what they say, and what its features answer.
+        Nothing is judged."""
+        found = [(one, self.ask(one, peers))]
+        return _table(rule, found), _conditions(rule, found)[0], _facts(rule, found[0][1])
+
     def _look(self, one: Judged, peers: Peers) -> Look:
         window, target = one.window, one.target
         return Look(
@@ -183,12 +191,16 @@ def _table(rule: ThresholdRule, judged: Sequence[tuple[Judged, Answers]]) -> pl.
     return pl.DataFrame(columns)
 
 
+def _facts(rule: ThresholdRule, answers: Answers) -> tuple[Fact, ...]:
+    return tuple(Fact(f.text, answers[f], f.words(answers[f])) for f in rule.features)
+
+
 def _step(
     rule: ThresholdRule, one: Judged, answers: Answers, row: Row, witness: Witness | None
 ) -> tuple[Transition, ...]:
     known = one.series.alerts.get(rule.name, {})
     states = tuple(known.get(level.severity, alerts.INACTIVE) for level in rule.levels)
-    facts = tuple(Fact(f.text, answers[f], f.words(answers[f])) for f in rule.features)
+    facts = _facts(rule, answers)
     after, transitions = core_rules.step_threshold(rule, states, one.window, row, one.at_ms, facts)
     if after != states:
         one.series.alerts[rule.name] = {

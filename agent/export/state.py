@@ -16,6 +16,7 @@ from typing import Any
 from agent.core.objectives import Score
 from agent.core.plan import Dimensions, Plan, Severity
 from agent.core.results import AlertPhase, SeriesView
+from agent.errors import RulesError
 
 Views = Callable[[], Sequence[SeriesView]]
 
@@ -132,6 +133,10 @@ async def _no_reload() -> tuple[bool, str]:
     return False, "this agent was started without a way to reload its rules"
 
 
+async def _no_explain(_rule: str, _series: str) -> dict[str, object]:
+    raise RulesError("this agent was started without a way to explain its rules")
+
+
 @dataclass(slots=True)
 class AgentState:
     """Everything that `/metrics`, `/-/ready`, `/-/reload` and the board read.
@@ -143,6 +148,8 @@ class AgentState:
     `alerts` None: firing alerts are taken from the phases in `company()`, without their summary.
     `ready` says of each component None, or in words why it is not ready.
     `reload()` gives (done, what happened or which problems).
+    `explain(rule, series)` gives how a rule stands over the series held here, `series` of them and
+    `count` in all; RulesError for what is not known.
     """
 
     plan: Plan
@@ -156,6 +163,7 @@ class AgentState:
     stats: Stats = field(default_factory=Stats)
     ready: dict[str, str | None] = field(default_factory=dict)
     reload: Callable[[], Awaitable[tuple[bool, str]]] = _no_reload
+    explain: Callable[[str, str], Awaitable[dict[str, object]]] = _no_explain
     leader: bool = False
     """The one worker that exports what belongs to no series: objectives and `per: kpi` rules."""
     started_at_ms: int = 0

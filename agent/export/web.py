@@ -5,6 +5,7 @@
 | `/` | the board |
 | `/api/v1/board`, `/api/v1/kpis/<name>`, `/api/v1/stream` | its data (`board.py` describes it) |
 | `/api/v1/alerts` | active alerts and the last steps (`alert_pages.py` describes it) |
+| `/api/v1/explain?rule=<name>` | how a rule stands, and why; `&series=region=emea` |
 | `/metrics` | text 0.0.4 or OpenMetrics 1.0.0, gzip |
 | `/-/healthy` | 200 while the event loop runs |
 | `/-/ready` | 200, or 503 with what is waited for |
@@ -27,6 +28,7 @@ from pathlib import Path
 
 from aiohttp import web
 
+from agent.errors import RulesError
 from agent.export.alert_pages import BadQuery, Query, alerts_answer
 from agent.export.board import Board, Json, change, ready_json
 from agent.export.board_alerts import from_phases
@@ -86,6 +88,7 @@ class Pages:
             web.get("/api/v1/board", self.board),
             web.get("/api/v1/kpis/{name}", self.kpi),
             web.get("/api/v1/alerts", self.alerts),
+            web.get("/api/v1/explain", self.explain),
             web.get("/api/v1/stream", self.stream),
         ]
 
@@ -179,6 +182,14 @@ class Pages:
             return web.json_response({"error": str(error)}, status=400)
         alerts = from_phases(state.company()) if state.alerts is None else state.alerts()
         return _json(alerts_answer(state.plan, alerts, state.alert_log(), query, self._now_ms()))
+
+    async def explain(self, request: web.Request) -> web.Response:
+        """How a rule stands over the series that this worker holds."""
+        query = request.query
+        try:
+            return _json(await self._state.explain(query.get("rule", ""), query.get("series", "")))
+        except RulesError as error:
+            return web.json_response({"error": str(error)}, status=404)
 
     async def stream(self, request: web.Request) -> web.StreamResponse:
         """Server-sent events: the board, then its changes."""

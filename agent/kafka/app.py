@@ -48,6 +48,7 @@ HEAVY_SERIES = 2_000
 """A frame so large, or for so many series, may take tenths of a second: it is applied beside the
 event loop, which goes on with heartbeats, fetches and scrapes. Others are not worth a thread."""
 STOP_TIMEOUT_SECONDS = 5.0
+BUSY_SECONDS = 0.02  # until looking again whether a thread is done
 
 Told = Callable[[Closings], None]
 Parameters = ParamSpec("Parameters")
@@ -109,6 +110,13 @@ class MergeStage:
             if not held.busy:
                 held.views = held.merger.views()
         return [view for held in self._held.values() for view in held.views]
+
+    async def mergers(self) -> list[Merger]:
+        """The mergers held here, between two pieces of their work; look at them before the next
+        await."""
+        while any(held.busy for held in self._held.values()):  # noqa: ASYNC110  tenths of a second
+            await asyncio.sleep(BUSY_SECONDS)
+        return [held.merger for held in self._held.values()]
 
     def stop(self) -> None:
         """Ask `run` to commit, leave the group and return."""

@@ -12,9 +12,10 @@ import polars as pl
 from agent.core.features.burn import PUBLISHED
 from agent.core.features.look import Feature
 from agent.core.features.peers import Deviation
-from agent.core.plan import Severity
+from agent.core.plan import Clause, Severity
 from agent.spec import durations
 from agent.spec.checks.kpis import has_target
+from agent.spec.clauses import clauses
 from agent.spec.declared import Declared, Entry
 from agent.spec.features import Asked, Due, Objective, Subject
 from agent.spec.models import RuleOverrideSpec, RuleSpec
@@ -39,6 +40,8 @@ class Condition:
     clear: pl.Expr | None
     when_sql: str
     clear_sql: str | None
+    when_clauses: tuple[Clause, ...] = ()
+    clear_clauses: tuple[Clause, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,12 +177,21 @@ class _Reading:
             text = clear.get(severity) if isinstance(clear, dict) else clear
             clears = None if text is None else self._condition(clear_at, text)
             if fires is not None and (text is None or clears is not None):
+                whens_of, clears_of = self._clauses(whens[severity]), self._clauses(text)
+                sql, clear_sql = whens[severity].strip(), _strip(text)
                 found.append(
-                    Condition(severity, fires, clears, whens[severity].strip(), _strip(text))
+                    Condition(severity, fires, clears, sql, clear_sql, whens_of, clears_of)
                 )
         if len(found) < len(whens):
             return None
         return RuleSql(tuple(found), tuple(self._asked.features))
+
+    def _clauses(self, text: str | None) -> tuple[Clause, ...]:
+        """The clauses of a condition that has compiled."""
+        return tuple(
+            Clause(one, compile_condition(one, CONDITION_COLUMNS, self._asked))
+            for one in (clauses(text) if text is not None else ())
+        )
 
     def _lone_clears(self, at: Place, clear: Texts | None, whens: Collection[Severity]) -> None:
         """What is wrong with a `clear` whose `when` is missing, or could not be read."""

@@ -415,7 +415,8 @@ def _rule(
 
 def _levels(sql: RuleSql) -> tuple[Level, ...]:
     return tuple(
-        Level(c.severity, c.when, c.clear, c.when_sql, c.clear_sql) for c in sql.conditions
+        Level(c.severity, c.when, c.clear, c.when_sql, c.clear_sql, c.when_clauses, c.clear_clauses)
+        for c in sql.conditions
     )
 
 

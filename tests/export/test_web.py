@@ -12,6 +12,7 @@ from dataclasses import replace
 import aiohttp
 import pytest
 
+from agent.errors import RulesError
 from agent.export.state import AgentState
 from agent.export.web import serving
 from tests.export import invented
@@ -201,3 +202,22 @@ async def test_a_scraper_that_goes_away_is_no_error(caplog: pytest.LogCaptureFix
         writer.transport.abort()
         await asyncio.sleep(0.3)
     assert [record.message for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+async def test_a_rule_is_explained_and_what_is_not_known_is_told() -> None:
+    async def explain(rule: str, series: str) -> dict[str, object]:
+        if rule != "low":
+            raise RulesError(f"no rule is called {rule}", "Known are: low")
+        return {"count": 1, "series": [{"rule": rule, "asked": series}]}
+
+    state = company_state()
+    state.explain = explain
+    async with _client(state) as client:
+        answer = await client.get(
+            "/api/v1/explain", params={"rule": "low", "series": "region=emea"}
+        )
+        told = {"count": 1, "series": [{"rule": "low", "asked": "region=emea"}]}
+        assert (answer.status, await answer.json()) == (200, told)
+        answer = await client.get("/api/v1/explain", params={"rule": "lo"})
+        assert answer.status == 404
+        assert await answer.json() == {"error": "no rule is called lo\nKnown are: low"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -163,6 +164,12 @@ def test_a_missing_topic_is_waited_for_and_rules_are_reloaded_whole_or_not_at_al
         status, told = agent.get("/-/reload", "POST")
         assert status == 400 and "amount" in told
         assert agent.get("/-/ready")[0] == 200
+        status, told = agent.get("/api/v1/explain?rule=low&series=region=a")
+        assert status == 200, told
+        [series] = json.loads(told)["series"]
+        assert (status, series["dimensions"]) == (200, {"region": "a"})
+        assert series["alerts"][0]["when"]["clauses"][0]["values"] == "25 < 20"
+        assert agent.get("/api/v1/explain?rule=lo")[0] == 404
 
         more = RULES.replace(
             "rules:\n", "  biggest: {from: order, value: max(amount), window: 5s}\nrules:\n"

@@ -1,0 +1,125 @@
+"""`kpi-agent explain`: how a rule stands, and why."""
+
+from __future__ import annotations
+
+import json
+import sys
+import urllib.error
+import urllib.parse
+import urllib.request
+from argparse import ArgumentParser, Namespace
+from typing import TYPE_CHECKING, Any
+
+from agent.commands.common import clock_ms, instant, reading
+from agent.errors import EnvironmentFault, RulesError
+
+if TYPE_CHECKING:
+    from agent.core.pipeline import Pipeline
+    from agent.explain_events import Events
+
+ABOUT = "say how a rule stands and why: the value, the events behind it, what decided"
+
+ANSWER_SECONDS = 30.0
+
+
+def arguments(parser: ArgumentParser) -> None:
+    """The command's options."""
+    parser.add_argument("rule", metavar="RULE")
+    parser.add_argument("files", nargs="*", metavar="[TOPIC=]FILE", help="NDJSON, plain or gzipped")
+    parser.add_argument("--agent", metavar="URL", help="ask a running agent instead")
+    parser.add_argument("--rules", default="rules", metavar="DIR")
+    parser.add_argument(
+        "--series",
+        default="",
+        metavar="NAME=VALUE,…",
+        help="the series that have these dimensions; default: all. The most urgent ones are told",
+    )
+    parser.add_argument(
+        "--at", type=instant, metavar="TIME", help="as it stood then; default: in the end"
+    )
+    parser.add_argument("--format", choices=("human", "json"), default="human")
+    parser.add_argument(
+        "--now",
+        type=instant,
+        metavar="TIME",
+        help="what counts as now for events from the future (default: the clock)",
+    )
+
+
+def run(options: Namespace) -> int:
+    """`kpi-agent explain`."""
+    from agent.explain import asked_text
+    from agent.explain_text import text
+
+    if bool(options.agent) == bool(options.files):
+        sys.stderr.write("kpi-agent explain: name files of events, or --agent URL\n")
+        return 2
+    if options.agent and options.at is not None:
+        sys.stderr.write(
+            "kpi-agent explain: an agent knows how a rule stands now; leave --at out\n"
+        )
+        return 2
+    told, count = _of_agent(options) if options.agent else _of_files(options)
+    if not told:
+        raise RulesError(f"no series of {options.rule} is known{asked_text(options.series)}")
+    if options.format == "json":
+        sys.stdout.writelines(json.dumps(one, ensure_ascii=False) + "\n" for one in told)
+    else:
+        sys.stdout.write("\n".join("".join(f"{line}\n" for line in text(one)) for one in told))
+    if count > len(told):
+        sys.stderr.write(f"{count - len(told)} more series; name one with --series\n")
+    return 0
+
+
+def _of_files(options: Namespace) -> tuple[list[Any], int]:
+    """How the rule stands after a replay, with the events behind it; and of how many series."""
+    from agent.core.results import Closings
+    from agent.explain import explanations, wanted
+    from agent.explain_events import Events
+    from agent.replay import Replayed, pipeline_over, sources, stream
+    from agent.spec.load import load
+
+    plan = load(options.rules)
+    rule, asked = wanted(plan, options.rule, options.series)
+    files, now, at = sources(plan, options.files), clock_ms(options.now), options.at
+
+    def read(what: str, *readers: Events) -> Pipeline:
+        pipeline = pipeline_over(plan, files, at)
+        pipeline.show(readers)
+        with reading(what, files) as progress:
+            for _ in stream(plan, files, now, Replayed(Closings(), []), progress, at, pipeline):
+                pass
+        return pipeline
+
+    found, count = explanations(plan, read("explain").mergers, rule, asked)
+    # Which window it is about is known in the end only: its events are in a second reading.
+    readers = [Events(plan, explained) for explained, _ in found]
+    if any(events.possible for events in readers):
+        read("events", *(events for events in readers if events.possible))
+    for (_, told), events in zip(found, readers, strict=True):
+        told["events"] = events.as_json()
+    return [told for _, told in found], count
+
+
+def _of_agent(options: Namespace) -> tuple[list[Any], int]:
+    """What a running agent answers; and of how many series."""
+    query = urllib.parse.urlencode({"rule": options.rule, "series": options.series})
+    url = f"{options.agent.rstrip('/')}/api/v1/explain?{query}"
+    if not url.startswith(("http://", "https://")):
+        raise EnvironmentFault(f"{options.agent} is no address; write http://host:9108")
+    try:
+        with urllib.request.urlopen(url, timeout=ANSWER_SECONDS) as answer:  # noqa: S310
+            told = json.load(answer)
+    except urllib.error.HTTPError as error:
+        body = error.read().decode(errors="replace")
+        raise RulesError(_said(body) or f"{options.agent} answers {error.code}") from error
+    except (OSError, ValueError) as error:
+        raise EnvironmentFault(f"{options.agent} does not answer as an agent: {error}") from error
+    return told["series"], told["count"]
+
+
+def _said(body: str) -> str | None:
+    try:
+        return str(json.loads(body)["error"])
+    except (ValueError, KeyError, TypeError):
+        return None
