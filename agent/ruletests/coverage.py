@@ -27,7 +27,7 @@ from agent.ruletests.run import Told
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One thing to see: of a rule (with its severity) or a KPI."""
+    """One thing to see: of a rule (`part`: its severity), a KPI or a maintenance."""
 
     section: str
     name: str
@@ -60,6 +60,7 @@ def coverage_of(plan: Plan) -> Coverage:
         items += _of_rule(rule)
     for kpi in plan.kpis.values():
         items += _of_kpi(kpi)
+    items += (Item("maintenance", name, "", "a window in it") for name in plan.maintenance)
     return Coverage(tuple(items))
 
 
@@ -112,6 +113,8 @@ def _of_override(section: str, of: Kpi | ThresholdRule, number: int) -> Item:
 
 def _seen(plan: Plan, told: Told) -> Iterator[Item]:
     yield from (Item("kpis", name, "value", "computed") for name in told.computed)
+    for name in {w.maintenance for w in told.windows if w.maintenance is not None}:
+        yield Item("maintenance", name, "", "a window in it")
     for status in told.targets:
         yield from _of_status(plan.kpis[status.window.kpi], status)
     for step in told.transitions:

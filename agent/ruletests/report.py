@@ -127,9 +127,9 @@ def _coverage_table(coverage: Coverage) -> Table:
     for (section, name, part), items in _grouped(coverage.items):
         missing = [item.what for item in items if item not in coverage.seen]
         if missing:
-            one = "rule" if section == "rules" else "KPI"
+            one = {"rules": "rule", "kpis": "KPI"}.get(section, section)
             seen = f"{len(items) - len(missing)} of {len(items)}"
-            table.add_row(one, f"{name} {part}", seen, ", ".join(missing))
+            table.add_row(one, f"{name} {part}".rstrip(), seen, ", ".join(missing))
     return table
 
 

@@ -87,3 +87,22 @@ def test_silence_is_seen_with_its_end(tmp_path: Path) -> None:
         ("no_answers", "warning", "fired"),
         ("no_answers", "warning", "resolved"),
     }
+
+
+def test_rules_that_look_at_others_and_maintenance_are_counted() -> None:
+    folder = Path(__file__).parent / "strategy"
+    plan = load(folder)
+    coverage = coverage_of(plan)
+    for case in read_tests(plan, [folder]).cases:
+        coverage.add(plan, run(plan, case))
+    found = {(i.name, i.what) for i in coverage.seen}
+    assert {
+        ("revenue_down", "not enough history"),
+        ("revenue_down", "region=apac"),
+        ("revenue_down", "region=test"),
+        ("odd_one", "no data"),
+        ("bad_hour", "fired"),
+        ("sold_nothing", "silenced (depends_on)"),
+        ("stocktaking", "a window in it"),
+    } <= found
+    assert ("bad_hour", "pending that ended") not in found
