@@ -66,7 +66,7 @@ class Pace:
         known = look.first_ms <= start_ms or (
             len(places) > 0 and look.window.start_of(int(past.ends[places[0]])) <= start_ms
         )
-        return float(np.nansum(past.values[places])) if known else None
+        return float(np.nansum(past.told[places])) if known else None
 
     def _due(
         self, look: Look, period: CalendarWindow, start_ms: int, elapsed: float

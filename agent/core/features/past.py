@@ -20,8 +20,9 @@ _LEAST = 64
 
 
 class Past:
-    """Windows by rising end: `ends` int64 (ms), `values` float64 (NaN: none), `events` int64,
-    `flags` uint8. All have the same length, and are views that the next change makes stale."""
+    """Windows by rising end: `ends` int64 (ms), `values` float64 (NaN: none, or in maintenance),
+    `told` float64 (NaN: none), `events` int64, `flags` uint8. All have the same length, and are
+    views that the next change makes stale."""
 
     def __init__(self, items: Iterable[Item] = ()) -> None:
         known = {item[0]: item for item in items}
@@ -31,6 +32,7 @@ class Past:
         room = max(_LEAST, 2 * self._size)
         self._ends = np.zeros(room, np.int64)
         self._values = np.zeros(room, np.float64)
+        self._told = np.zeros(room, np.float64)
         self._events = np.zeros(room, np.int64)
         self._flags = np.zeros(room, np.uint8)
         for place, item in enumerate(ordered):
@@ -46,8 +48,14 @@ class Past:
 
     @property
     def values(self) -> NDArray[np.float64]:
-        """The windows' values, NaN where there is none."""
+        """What windows are compared with: their values, NaN where there is none or where
+        maintenance takes it out."""
         return self._values[self._first : self._size]
+
+    @property
+    def told(self) -> NDArray[np.float64]:
+        """The windows' values as they were told, in maintenance, too: what totals are made of."""
+        return self._told[self._first : self._size]
 
     @property
     def events(self) -> NDArray[np.int64]:
@@ -70,7 +78,7 @@ class Past:
         """A copy of it up to the last window that ends by an instant."""
         size = int(np.searchsorted(self.ends, end_ms, "right"))
         found = Past()
-        for name in ("_ends", "_values", "_events", "_flags"):
+        for name in ("_ends", "_values", "_told", "_events", "_flags"):
             old = getattr(self, name)
             setattr(found, name, old[self._first : self._first + size + 1].copy())
         found._size = size
@@ -83,6 +91,8 @@ class Past:
         place = self.at(end_ms)
         if place is not None:
             self._flags[self._first + place] |= flags
+            if flags & MAINTENANCE:
+                self._values[self._first + place] = math.nan
 
     def drop_before(self, end_ms: int) -> None:
         """Forget the windows that end before an instant."""
@@ -100,13 +110,14 @@ class Past:
     def _put(self, place: int, item: Item) -> None:
         end, value, events, flags = item
         self._ends[place] = end
-        self._values[place] = math.nan if value is None else value
+        self._told[place] = math.nan if value is None else value
+        self._values[place] = math.nan if flags & MAINTENANCE else self._told[place]
         self._events[place] = events
         self._flags[place] = flags
 
     def _make_room(self) -> None:
         room = max(_LEAST, 2 * len(self))
-        for name in ("_ends", "_values", "_events", "_flags"):
+        for name in ("_ends", "_values", "_told", "_events", "_flags"):
             old = getattr(self, name)
             new = np.zeros(room, old.dtype)
             new[: len(self)] = old[self._first : self._size]
