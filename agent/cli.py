@@ -131,6 +131,9 @@ def check(options: argparse.Namespace) -> int:
 def _add_schema(commands: Commands[argparse.ArgumentParser]) -> None:
     parser = _command(commands, "schema", schema, "print the JSON Schema of the rules, for editors")
     parser.add_argument("--tests", action="store_true", help="that of the rule tests instead")
+    parser.add_argument(
+        "--rules", type=Path, metavar="DIR", help="offer the names of these rules, too"
+    )
 
 
 def schema(options: argparse.Namespace) -> int:
@@ -139,7 +142,13 @@ def schema(options: argparse.Namespace) -> int:
         from agent.ruletests.schema import json_schema
     else:
         from agent.spec.schema import json_schema
-    json.dump(json_schema(), sys.stdout, indent=2, ensure_ascii=False)
+    made = json_schema()
+    if options.rules is not None:
+        from agent.spec.declared import declare
+        from agent.spec.hover import with_names
+
+        made = with_names(made, declare(options.rules))
+    json.dump(made, sys.stdout, indent=2, ensure_ascii=False)
     sys.stdout.write("\n")
     return OK
 

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
+from agent.spec.hover import explain_words
 from agent.spec.models import FileSpec
 
 ID = "https://kpi-agent.example/schema.json"
@@ -28,6 +29,7 @@ def schema_of(file: type[BaseModel], id: str, title: str) -> dict[str, Any]:
     schema = file.model_json_schema(by_alias=True, mode="validation")
     for model in (schema, *schema["$defs"].values()):
         _tidy(model)
+    explain_words(schema)
     schema["patternProperties"] = {
         "^x-": {"description": "Read by nobody: a place for anchors (&name) to refer to (*name)."}
     }
