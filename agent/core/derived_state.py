@@ -1,14 +1,24 @@
-"""KPIs over KPIs: a window closes when all inputs have closed theirs."""
+"""KPIs over KPIs: a window closes when all inputs have closed theirs.
+
+One that is by fewer dimensions than its inputs rolls them up: its value is made of aggregates over
+those of their series that have events in the window.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from agent.core.evaluate import Judge
 from agent.core.kpi_state import BaseState, Step
 from agent.core.plan import Dimensions, Kpi, Plan
 from agent.core.results import WindowValue
 from agent.core.series import Series, born
+
+Key = tuple[int, Dimensions]
+"""A window's end (ms), and the series."""
+Waiting = tuple[float | None, int]
+"""A window's value and number of events."""
+Rows = Sequence[Sequence[Waiting]]
 
 
 class DerivedState:
@@ -18,6 +28,7 @@ class DerivedState:
         self.kpi = kpi
         self.judge = Judge(plan, kpi)
         self.series: dict[Dimensions, Series] = {}
+        self.leaving: list[Series] = []  # none: a series is kept until all is judged
         self.frontier_ms: int | None = None
         self.touched: set[Dimensions] = set()
         self._kept = kept
@@ -26,6 +37,11 @@ class DerivedState:
             tuple(plan.kpis[name].by.index(dimension) for dimension in kpi.by)
             for name in kpi.inputs
         ]
+        first = plan.kpis[kpi.inputs[0]].by
+        self._alikes = [
+            tuple(plan.kpis[name].by.index(dimension) for dimension in first) for name in kpi.inputs
+        ]
+        self.rolls_up = len(kpi.by) < len(first)
 
     def restore(self, series: Series) -> None:
         """Take on a series from its row."""
@@ -42,50 +58,63 @@ class DerivedState:
         if self.frontier_ms is not None and frontier <= self.frontier_ms:
             return step
         self.frontier_ms = frontier
-        found: dict[tuple[int, Dimensions], list[tuple[float | None, int]]] = {}
-        empties = [(state.empty_value(), 0) for state in inputs]
+        found = _Found(inputs)
         for place, state in enumerate(inputs):
-            for dimensions, end, waiting in self._waiting(place, state):
-                if end <= frontier:
-                    found.setdefault((end, dimensions), list(empties))[place] = waiting
+            for key, theirs, waiting in self._waiting(place, state):
+                if key[0] <= frontier:
+                    found.put(key, theirs, place, waiting)
         self._close(found, step)
         self._expire(inputs, step)
         return step
 
-    def _waiting(
-        self, place: int, state: KpiState
-    ) -> Iterator[tuple[Dimensions, int, tuple[float | None, int]]]:
-        """The closed windows of an input that are not used yet, by this KPI's dimensions."""
+    def _waiting(self, place: int, state: KpiState) -> Iterator[tuple[Key, Dimensions, Waiting]]:
+        """The closed windows of an input that are not used yet."""
         for series in living(state):
             if series.waiting:
-                dimensions = self._ours(place, series.dimensions or ())
+                dimensions = series.dimensions or ()
+                ours, theirs = self._ours(place, dimensions), self._alike(place, dimensions)
                 for end, waiting in series.waiting.items():
-                    yield dimensions, end, waiting
+                    yield (end, ours), theirs, waiting
 
     def _ours(self, place: int, theirs: Dimensions) -> Dimensions:
-        """An input's dimensions in the order of this KPI's."""
+        """An input's dimensions in the order of this KPI's, without those that it leaves out."""
         return tuple(theirs[i] for i in self._orders[place])
 
-    def _close(
-        self, found: Mapping[tuple[int, Dimensions], Sequence[tuple[float | None, int]]], step: Step
-    ) -> None:
-        fresh: list[tuple[Series, int, Sequence[tuple[float | None, int]]]] = []
-        for (end, dimensions), row in sorted(found.items(), key=lambda item: item[0][0]):
+    def _alike(self, place: int, theirs: Dimensions) -> Dimensions:
+        """An input's dimensions in the order of the first input's."""
+        return tuple(theirs[i] for i in self._alikes[place])
+
+    def _values(self, rows: Sequence[Rows]) -> list[float | None]:
+        """The value of each window: of the inputs' values, or rolled up over those of all series
+        that have events."""
+        if not self.rolls_up:
+            return self.judge.derived([[value for value, _ in row] for (row,) in rows])
+        return self.judge.rolled_up(
+            [[[value for value, _ in row] for row in some if _events([row])] for some in rows]
+        )
+
+    def _close(self, found: _Found, step: Step) -> None:
+        fresh: list[tuple[Series, int, Rows]] = []
+        for (end, dimensions), rows in found.in_order():
             series = self._at(dimensions, end)
             if end > series.closed_ms:
                 series.closed_ms = end
-                fresh.append((series, end, row))
-        values = self.judge.derived([[value for value, _ in row] for _, _, row in fresh])
+                fresh.append((series, end, rows))
+        values = self._values([rows for _, _, rows in fresh])
         closed = []
-        for (series, end, row), value in zip(fresh, values, strict=True):
-            events = sum(number for _, number in row)
+        for (series, end, rows), value in zip(fresh, values, strict=True):
+            events = _events(rows)
             closed.append((series, self._window(series.dimensions or (), end, value, events)))
             if events:
                 series.last_event_ms = end
             if self._kept:
                 series.waiting[end] = (value, events)
             step.changed.add(series.dimensions or ())
-        step.closed += self.judge.close(closed, self.series.values())
+        if self.judge.benchmarks:
+            for series, window in closed:
+                series.unjudged[window.end_ms] = window
+        else:
+            step.closed += self.judge.close(closed, self.series.values())
 
     def _at(self, dimensions: Dimensions, end_ms: int) -> Series:
         series = self.series.get(dimensions)
@@ -104,7 +133,7 @@ class DerivedState:
         old = [
             dimensions
             for dimensions, series in self.series.items()
-            if series.last_event_ms < oldest and not series.waiting
+            if series.last_event_ms < oldest and not series.waiting and not series.unjudged
         ]
         known = old and {
             self._ours(place, series.dimensions or ())
@@ -136,24 +165,47 @@ class DerivedState:
     ) -> list[WindowValue]:
         """The windows as they stand: of the inputs' open windows, and of those that an input has
         closed before the others did. Only those that hold rows."""
-        found: dict[tuple[int, Dimensions], list[tuple[float | None, int]]] = {}
-        empties = [(state.empty_value(), 0) for state in inputs]
+        found = _Found(inputs)
         for place, state in enumerate(inputs):
             for window in windows[place]:
                 key = window.end_ms, self._ours(place, window.dimensions)
-                found.setdefault(key, list(empties))[place] = (window.value, window.events)
-            for dimensions, end, waiting in self._waiting(place, state):
-                if self.frontier_ms is None or end > self.frontier_ms:
-                    found.setdefault((end, dimensions), list(empties))[place] = waiting
-        rows = sorted(
-            (item for item in found.items() if any(events for _, events in item[1])),
-            key=lambda item: item[0][0],
-        )
-        values = self.judge.derived([[value for value, _ in row] for _, row in rows])
+                theirs = self._alike(place, window.dimensions)
+                found.put(key, theirs, place, (window.value, window.events))
+            for key, theirs, waiting in self._waiting(place, state):
+                if self.frontier_ms is None or key[0] > self.frontier_ms:
+                    found.put(key, theirs, place, waiting)
+        rows = [(key, some) for key, some in found.in_order() if _events(some)]
+        values = self._values([some for _, some in rows])
         return [
-            self._window(dimensions, end, value, sum(events for _, events in row), True)
-            for ((end, dimensions), row), value in zip(rows, values, strict=True)
+            self._window(dimensions, end, value, _events(some), True)
+            for ((end, dimensions), some), value in zip(rows, values, strict=True)
         ]
+
+
+class _Found:
+    """What the inputs say of each window: for each of their series a row, with a place for each
+    input; what an input does not know of is empty."""
+
+    def __init__(self, inputs: Sequence[KpiState]) -> None:
+        self._empties: list[Waiting] = [(state.empty_value(), 0) for state in inputs]
+        self._rows: dict[Key, dict[Dimensions, list[Waiting]]] = {}
+
+    def put(self, key: Key, theirs: Dimensions, place: int, waiting: Waiting) -> None:
+        """What one input says of one of its series."""
+        rows = self._rows.setdefault(key, {})
+        rows.setdefault(theirs, list(self._empties))[place] = waiting
+
+    def in_order(self) -> list[tuple[Key, Rows]]:
+        """The windows in the order of their ends, the rows of each in one that is always the same:
+        sums of floats depend on it."""
+        return [
+            (key, [row for _, row in sorted(rows.items(), key=lambda item: repr(item[0]))])
+            for key, rows in sorted(self._rows.items(), key=lambda item: item[0][0])
+        ]
+
+
+def _events(rows: Rows) -> int:
+    return sum(events for row in rows for _, events in row)
 
 
 KpiState = BaseState | DerivedState
@@ -165,10 +217,14 @@ def living(state: KpiState) -> list[Series]:
     return [*found, *state.departed.values()] if isinstance(state, BaseState) else found
 
 
-def used(states: Mapping[str, KpiState], kpi: Kpi) -> None:
-    """Drop the inputs' waiting windows that every KPI over them has used."""
-    for name in kpi.inputs:
-        frontiers = [s.frontier_ms for s in states.values() if name in s.kpi.inputs]
+Reader = Callable[[], int | None]
+"""How far (ms) somebody has used the windows of a KPI."""
+
+
+def used(states: Mapping[str, KpiState], readers: Mapping[str, Sequence[Reader]]) -> None:
+    """Drop the waiting windows, by KPI, that everybody who reads them has used."""
+    for name, reading in readers.items():
+        frontiers = [reader() for reader in reading]
         if any(f is None for f in frontiers):
             continue
         done = min(f for f in frontiers if f is not None)

@@ -73,9 +73,14 @@ def target_text(target: Target | None) -> str | None:
     warns = [w for w in (target.warn_at_least, target.warn_at_most) if w is not None]
     if least is not None and most is not None:
         bounds = f"between {_text(least)} and {_text(most)}"
-    else:
+    elif least is not None or most is not None:
         bounds = f"at_least {_text(least)}" if most is None else f"at_most {_text(most)}"
-    return bounds + (f", warn {' and '.join(map(_text, warns))}" if warns else "")
+    else:
+        bounds = ""
+    words = {"warn_at_least": "warn", "warn_at_most": "warn"}
+    of_kpis = [f"{words.get(band, band)} kpi({name})" for band, name in target.kpis]
+    of_numbers = [f"warn {' and '.join(map(_text, warns))}"] if warns else []
+    return ", ".join([*([bounds] if bounds else []), *of_kpis, *of_numbers])
 
 
 def _parts(thing: Any, prefix: str) -> Iterator[tuple[str, str]]:

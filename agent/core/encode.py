@@ -93,6 +93,9 @@ def target_json(kpi: Kpi, status: TargetStatus) -> Json:
 def bound_text(target: Target) -> str:
     """What a target asks for, as a rule would write it: `value <= 240`."""
     least, most = target.at_least, target.at_most
+    for band, name in target.kpis:  # of which there is no value
+        if band in ("at_least", "at_most"):
+            return f"value {'>=' if band == 'at_least' else '<='} kpi({name})"
     if least is not None and most is not None:
         return f"value between {least:.15g} and {most:.15g}"
     return f"value >= {least:.15g}" if least is not None else f"value <= {most or 0:.15g}"

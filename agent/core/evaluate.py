@@ -7,7 +7,7 @@ aside, the windows of one end are judged before the next: what an alert did is p
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 
 import polars as pl
@@ -28,11 +28,14 @@ from agent.core.plan import (
 )
 from agent.core.results import AlertPhase, TargetState, TargetStatus, Transition, WindowValue
 from agent.core.series import Series, State
-from agent.core.targets import assess, in_force, overrides_of
+from agent.core.targets import assess, benchmarks_of, in_force, overrides_of, resolved
 from agent.core.thresholds import Judged, Peers, Thresholds, Witness
 
 Pair = tuple[State, State | None]
 """A window's state and, where retention asks for it, that of the window before."""
+
+
+_GROUP = "_group"  # no KPI's name begins so
 
 
 class Judge:
@@ -53,6 +56,8 @@ class Judge:
         self._aggregator = Aggregator(kpi)
         self.upkeep = upkeep_of(plan, kpi)
         self._overrides: dict[Dimensions, tuple[TargetOverride, ...]] = {}
+        self.benchmarks = benchmarks_of(kpi)
+        self.benchmark: Callable[[str, WindowValue], float | None] = lambda name, window: None
 
     def witnessed_by(self, witness: Witness | None) -> None:
         """Tell somebody of every judgement."""
@@ -79,6 +84,20 @@ class Judge:
             return []
         schema = dict.fromkeys(self.kpi.inputs, pl.Float64)
         return self._evaluated(pl.DataFrame([list(r) for r in rows], schema=schema, orient="row"))
+
+    def rolled_up(self, groups: Sequence[Sequence[Sequence[float | None]]]) -> list[float | None]:
+        """A rolled-up KPI's value of each group of rows of input values."""
+        schema = dict.fromkeys(self.kpi.inputs, pl.Float64)
+        value = self.kpi.value.cast(pl.Float64)
+        finite = pl.when(value.is_finite()).then(value).alias("value")
+        rows = [(*row, i) for i, group in enumerate(groups) for row in group]
+        table = pl.DataFrame(rows, schema=schema | {_GROUP: pl.Int64}, orient="row")
+        found = table.group_by(_GROUP, maintain_order=True).agg(finite)
+        values = dict(zip(found[_GROUP].to_list(), found["value"].to_list(), strict=True))
+        if len(values) < len(groups):
+            of_none = pl.DataFrame(schema=schema).select(finite)["value"].to_list()[0]
+            return [values.get(i, of_none) for i in range(len(groups))]
+        return [values[i] for i in range(len(groups))]
 
     def _evaluated(self, table: pl.DataFrame) -> list[float | None]:
         value = self.kpi.value.cast(pl.Float64)
@@ -146,7 +165,7 @@ class Judge:
         if self.archive is not None:
             past = self.archive.past(series)
             past.append((window.end_ms, window.value, window.events, 0))
-        target = self.target(window.dimensions, window.start_ms)
+        target = self._target_of(window)
         return Judged(series, window, window.end_ms, target, past, series.memory)
 
     def _remember(self, series: Series, window: WindowValue) -> None:
@@ -286,8 +305,15 @@ class Judge:
                 found[name, severity] = shown.state if shown else AlertPhase.INACTIVE
         return found
 
-    def _status(self, series: Series, window: WindowValue) -> TargetStatus | None:
+    def _target_of(self, window: WindowValue) -> Target | None:
+        """The target of a closed window, with what its benchmarks say."""
         target = self.target(window.dimensions, window.start_ms)
+        if target is None or not target.kpis:
+            return target
+        return resolved(target, {name: self.benchmark(name, window) for _, name in target.kpis})
+
+    def _status(self, series: Series, window: WindowValue) -> TargetStatus | None:
+        target = self._target_of(window)
         if target is None:
             series.status = None
             return None

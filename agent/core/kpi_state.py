@@ -55,6 +55,7 @@ class BaseState:
         self.series: dict[Dimensions, Series] = {}
         # Forgotten, but KPIs over this one have not used its last windows yet.
         self.departed: dict[Dimensions, Series] = {}
+        self.leaving: list[Series] = []  # forgotten, but their last windows are not judged yet
         self.frontier_ms: int | None = None
         self.first_positions: dict[int, int] = {}
         self.turned_away: set[Dimensions] = set()
@@ -267,7 +268,11 @@ class BaseState:
             (series, _valued(window, value))
             for (series, window), value in zip(work.closed, values, strict=True)
         ]
-        step.closed += self.judge.close(valued, self.series.values())
+        if self.judge.benchmarks:
+            for series, window in valued:
+                series.unjudged[window.end_ms] = window
+        else:
+            step.closed += self.judge.close(valued, self.series.values())
         if self._kept:
             for series, window in valued:
                 series.waiting[window.end_ms] = (window.value, window.events)
@@ -318,7 +323,10 @@ class BaseState:
         for series in forgotten:
             dimensions = series.dimensions or ()
             self._silences(step, (series,), series.closed_ms)
-            step.transitions += self.judge.farewell(series)
+            if series.unjudged:
+                self.leaving.append(series)
+            else:
+                step.transitions += self.judge.farewell(series)
             following = self.series.get(dimensions) or self.departed.get(dimensions)
             if following is not None:
                 following.waiting |= series.waiting
@@ -328,7 +336,8 @@ class BaseState:
         for dimensions in used:
             del self.departed[dimensions]
         gone = [*used, *(s.dimensions or () for s in forgotten)]
-        step.expired.update(d for d in gone if d not in self.series and d not in self.departed)
+        kept = {*self.series, *self.departed, *(s.dimensions or () for s in self.leaving)}
+        step.expired.update(d for d in gone if d not in kept)
 
     # --- looking at it ---------------------------------------------------------------------
 

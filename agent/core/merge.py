@@ -12,20 +12,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import TypeVar
 
 import msgspec
 
 from agent.core.archive import is_chunk, read_chunk
+from agent.core.benchmarks import Benchmarked
 from agent.core.combination import Combination
 from agent.core.coupled import Coupled, Place
-from agent.core.derived_state import DerivedState, KpiState, used
+from agent.core.derived_state import DerivedState, KpiState, Reader, used
 from agent.core.frame import Frame, decode, gathering_partition, watch_partition
 from agent.core.kpi_state import BaseState, Step
 from agent.core.plan import HOME, Contract, Dimensions, Kpi, Plan, Rule, heeds, is_whole
 from agent.core.results import Closings, SeriesView, TargetStatus, Transition, WindowValue
 from agent.core.rules import ended
 from agent.core.series import Series, read_row, row_bytes, row_key
+from agent.core.targets import benchmarks_of
 from agent.core.thresholds import Witness
 from agent.core.views import Views, view_of
 from agent.core.watch import KpiWatch
@@ -46,10 +49,22 @@ class Merger:
         self._partition = state_partition
         self._partitions = state_partitions
         self._sources = {topic: TopicSources() for topic in plan.topics}
-        inputs = {name for kpi in plan.kpis.values() for name in kpi.inputs}
+        read = {name for k in plan.kpis.values() for name in (*k.inputs, *benchmarks_of(k))}
         self.states: dict[str, KpiState] = {
-            name: self._state(kpi, name in inputs) for name, kpi in plan.kpis.items()
+            name: self._state(kpi, name in read) for name, kpi in plan.kpis.items()
         }
+        self._benchmarked = {
+            name: Benchmarked(plan, state, {b: self.states[b] for b in state.judge.benchmarks})
+            for name, state in self.states.items()
+            if state.judge.benchmarks
+        }
+        self._readers: dict[str, list[Reader]] = {name: [] for name in read}
+        for name, state in self.states.items():
+            for one in state.kpi.inputs:
+                self._readers[one].append(partial(getattr, state, "frontier_ms"))
+            for one in state.judge.benchmarks:
+                reader = partial(getattr, self._benchmarked[name], "written_ms")
+                self._readers[one].append(reader)
         self._views = Views(self.states)
         self._order = {name: i for i, name in enumerate(plan.kpis)}
         heeded = {h.home for r in plan.rules.values() for h in heeds(r) if h.whole}
@@ -64,7 +79,7 @@ class Merger:
             gathering_partition(state_partitions) == state_partition,
             self._all_series,
             self._series,
-            lambda name: self.states[name].frontier_ms if name in self.states else None,
+            self._judged_ms,
         )
         self.until_ms: int | None = None  # event time stands still there
         self._position = -1
@@ -184,8 +199,15 @@ class Merger:
         self._dirty, self._gone, self._expired = {}, self._expired, set()
         if self._repeated:
             self._carried = {}
-        self._coupled.written()
+        self.safe()
         return out
+
+    def safe(self) -> None:
+        """Say that what was applied is in rows, or that no crash can undo it: what only a repeat
+        would need again may be forgotten."""
+        self._coupled.written()
+        for benchmarked in self._benchmarked.values():
+            benchmarked.written_ms = benchmarked.frontier_ms
 
     def needed_position(self) -> int:
         """The first offset of the frames log that a restart would need."""
@@ -207,7 +229,14 @@ class Merger:
         found = state.series.get(dimensions)
         if found is None and isinstance(state, BaseState):
             found = state.departed.get(dimensions)
-        return found
+        leaving = (s for s in state.leaving if s.dimensions == dimensions)
+        return next(leaving, None) if found is None else found
+
+    def _judged_ms(self, name: str) -> int | None:
+        """How far the windows of a KPI are judged."""
+        if name in self._benchmarked:
+            return self._benchmarked[name].frontier_ms
+        return self.states[name].frontier_ms if name in self.states else None
 
     def _all_series(self, home: str, whole: bool) -> Sequence[Series]:
         """The series of a KPI or a combination rule; or what is watched of it as a whole."""
@@ -293,7 +322,9 @@ class Merger:
             if isinstance(state, DerivedState):
                 inputs = [self.states[i] for i in state.kpi.inputs]
                 steps.append((name, state.advance(inputs)))
-                used(self.states, state.kpi)
+        for name, benchmarked in self._benchmarked.items():
+            steps.append((name, benchmarked.advance()))
+        used(self.states, self._readers)
         return self._closings(steps)
 
     def _advance_contract(self, contract: Contract, watermark_ms: int) -> list[tuple[str, Step]]:

@@ -71,6 +71,8 @@ class Pipeline:
             for target, message in folder.flush(clock_ms, quiet, self._partitions[topic]):
                 found.append(self.mergers[target].apply(message, self._position))
                 self._position += 1
+        for merger in self.mergers:
+            merger.safe()
         return joined(found)
 
     def is_past(self, topic: str, partition: int, at_ms: int) -> bool:

@@ -112,13 +112,15 @@ class Partial:
 class Target:
     """Bounds of a KPI's value; None where not given.
 
-    `at_least` and `at_most` both given: between. The warn bounds lie inside them.
+    `at_least` and `at_most` both given: between. The warn bounds lie inside them. `kpis` are the
+    bounds that are another KPI's value of the same window, as (name of the bound, KPI).
     """
 
     at_least: float | None = None
     at_most: float | None = None
     warn_at_least: float | None = None
     warn_at_most: float | None = None
+    kpis: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +143,8 @@ class Kpi:
     `value` is an expression over `a0…an`, the partials' finals. `partials[0]` is always count(*)
     without filter: the window's number of events.
     Derived: `contract` is None, `value` is an expression over columns named after `inputs`, all of
-    which share this KPI's `by` and `window`.
+    which share this KPI's `by` and `window`; if they have more in `by`, `value` aggregates over
+    their series.
     `placement` names the dimensions whose values say where a series lives; None: all of `by`. KPIs
     that must see each other share it (`agent.spec.coupling`).
     `slice_ms` is the window's slice, or a finer one where a rule judges current values.

@@ -46,7 +46,8 @@ class Series(msgspec.Struct, array_like=True):
     an event. `history` has the last closed windows, oldest first; `waiting` holds closed windows by
     end until the KPIs over this one have used them; `memory` is what features keep;
     `flips` what the rules that look at this series' alerts may not have used. `shown` is, of rules
-    that depend on others, what their alerts were last said to be, by rule and severity.
+    that depend on others, what their alerts were last said to be, by rule and severity. `unjudged`
+    are closed windows, by end, that wait for those of the KPIs that they are held against.
     """
 
     kpi: str
@@ -68,6 +69,7 @@ class Series(msgspec.Struct, array_like=True):
     memory: dict[str, Any] = {}
     flips: list[Flip] = []
     shown: dict[str, dict[str, Transition]] = {}
+    unjudged: dict[int, WindowValue] = {}
 
     def lowered(self, at_ms: int) -> bool:
         """Begin earlier, for an event that came after later ones; False once anything is sealed."""
@@ -80,7 +82,7 @@ class Series(msgspec.Struct, array_like=True):
     def remember(self, window: WindowValue, flags: int = 0, most: int = HISTORY_WINDOWS) -> None:
         """Note a closed window; of older ones, no more than `most` in all are kept."""
         self.closed = window
-        self.closed_ms = window.end_ms
+        self.closed_ms = max(self.closed_ms, window.end_ms)  # later ones may wait for judgement
         self.history.append((window.end_ms, window.value, window.events, flags))
         del self.history[:-most]
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 from agent.core.plan import Dimensions, Kpi, Target, TargetOverride, matches
 from agent.core.results import TargetState
@@ -36,11 +38,27 @@ def in_force(kpi: Kpi, overrides: Sequence[TargetOverride], start_ms: int) -> Ta
     return kpi.target
 
 
+def benchmarks_of(kpi: Kpi) -> tuple[str, ...]:
+    """The KPIs that any of a KPI's targets names, sorted."""
+    targets = [kpi.target, *(override.target for override in kpi.overrides)]
+    return tuple(sorted({name for t in targets if t is not None for _, name in t.kpis}))
+
+
+def resolved(target: Target, values: Mapping[str, float | None]) -> Target:
+    """A target with the values of its benchmarks for bounds; one without a value stays open."""
+    known: dict[str, Any] = {
+        band: values[name] for band, name in target.kpis if values.get(name) is not None
+    }
+    missing = tuple(pair for pair in target.kpis if pair[0] not in known)
+    return replace(target, kpis=missing, **known)
+
+
 def assess(target: Target, value: float | None) -> tuple[TargetState, float | None]:
     """State and attainment of a value.
 
-    State: no value is no data. A value outside the bounds has missed the target; inside them, but
-    outside the warn bounds, it is at risk; else the target is met. A bound itself counts as inside.
+    State: no value, or a bound whose benchmark has none, is no data. A value outside the bounds has
+    missed the target; inside them, but outside the warn bounds, it is at risk; else the target is
+    met. A bound itself counts as inside.
 
     Attainment is 1 at the target and more when better, so that KPIs of either direction compare:
 
@@ -52,7 +70,7 @@ def assess(target: Target, value: float | None) -> tuple[TargetState, float | No
 
     The result is clipped to [0, `MAX_ATTAINMENT`]; None without a value.
     """
-    if value is None:
+    if value is None or target.kpis:
         return TargetState.NO_DATA, None
     if not _inside(value, target.at_least, target.at_most):
         state = TargetState.MISSED

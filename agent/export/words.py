@@ -182,6 +182,9 @@ def target_text(target: Target | None, unit: str | None) -> str:
         text = value_text(bound, unit)
         return text if _currency(unit) else _ZEROS.sub("", text)
 
+    for band, name in target.kpis:  # whose value is not known, or differs by series
+        if band in ("at_least", "at_most"):
+            return f"{band.replace('_', ' ')} {name.replace('_', ' ')}"
     least, most = target.at_least, target.at_most
     if least is not None and most is not None:
         text = f"between {say(least)} and {say(most)}"

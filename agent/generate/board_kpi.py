@@ -129,7 +129,9 @@ def _course(plan: Plan, kpi: Kpi) -> Iterator[Cell]:
 
 def _has_band(kpi: Kpi, band: str) -> bool:
     targets = [kpi.target, *(override.target for override in kpi.overrides)]
-    return any(getattr(t, band) is not None for t in targets if t is not None)
+    return any(
+        getattr(t, band) is not None or band in dict(t.kpis) for t in targets if t is not None
+    )
 
 
 def _about(plan: Plan, kpi: Kpi) -> Iterator[str]:

@@ -30,6 +30,9 @@ def target_text(target: Target) -> str:
     if low is not None and high is not None:
         told = f"between {low:g} and {high:g}"
     else:
-        told = f"at least {low:g}" if low is not None else f"at most {high:g}"
+        known = dict(target.kpis)
+        least = f"{low:g}" if low is not None else known.get("at_least")
+        told = f"at least {least}" if least else f"at most {known.get('at_most') or f'{high:g}'}"
     warns = [f"{w:g}" for w in (target.warn_at_least, target.warn_at_most) if w is not None]
+    warns += [name for band, name in target.kpis if band.startswith("warn")]
     return told + (f", warn {' and '.join(warns)}" if warns else "")

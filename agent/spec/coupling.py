@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from agent.core.features.peers import Deviation
+from agent.spec.checks.benchmarks import benchmarks
 from agent.spec.conditions import RuleSql
 from agent.spec.declared import Declared
 from agent.spec.links import Links
@@ -32,6 +33,8 @@ def couplings(declared: Declared, links: Links, sql: Statements) -> Iterator[Cou
     for name, entry in declared.kpis.items():
         if isinstance(entry.model.from_, list):
             yield Coupling((name, *entry.model.from_))
+        for _, benchmark in benchmarks(entry.model):
+            yield Coupling((name, benchmark))
     entries = declared.rules
     for name in entries:
         if links.heeds[name] or links.depends[name]:

@@ -6,7 +6,16 @@ from pathlib import Path
 
 from agent.core.plan import Plan
 from agent.spec import mapper, shapes, statements
-from agent.spec.checks import events, kpis, links, maintenance, metrics, objectives, rules
+from agent.spec.checks import (
+    benchmarks,
+    events,
+    kpis,
+    links,
+    maintenance,
+    metrics,
+    objectives,
+    rules,
+)
 from agent.spec.declared import declare
 from agent.spec.problems import Problem, SpecError, in_order
 
@@ -28,6 +37,7 @@ def check(path: str | Path) -> tuple[Plan | None, list[Problem]]:
     known = shapes.resolve(declared)
     events.check(declared)
     kpis.check(declared, known)
+    benchmarks.check(declared, known)
     metrics.check(declared)
     linked = links.check(declared, known)
     rules.check(declared, known, linked)

@@ -58,6 +58,7 @@ from agent.spec.schedule_spec import compile_schedule
 from agent.spec.shapes import Shape, show, zone_of
 from agent.spec.shapes import slices as slices_of
 from agent.spec.statements import KpiSql, Statements
+from agent.spec.values import benchmark_of
 
 LATENESS_MS = 10_000
 MAX_FUTURE_MS = durations.UNIT_MS["h"]
@@ -304,10 +305,13 @@ def _target(spec: TargetSpec) -> Target:
         low, high = spec.between
         warn_low, warn_high = spec.warn if isinstance(spec.warn, list) else (None, None)
         return Target(low, high, warn_low, warn_high)
-    warn = spec.warn if isinstance(spec.warn, float) else None
-    if spec.at_least is not None:
-        return Target(at_least=spec.at_least, warn_at_least=warn)
-    return Target(at_most=spec.at_most, warn_at_most=warn)
+    kind = "at_least" if spec.at_least is not None else "at_most"
+    bounds = {kind: getattr(spec, kind), f"warn_{kind}": spec.warn}
+    named = {band: benchmark_of(bound) for band, bound in bounds.items()}
+    return Target(
+        **{band: bound for band, bound in bounds.items() if isinstance(bound, float)},
+        kpis=tuple((band, name) for band, name in named.items() if name is not None),
+    )
 
 
 def _escalation(declared: Declared, model: RuleSpec) -> Escalation | None:

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field
 from agent.core.plan import Better, FieldType, Severity
 from agent.core.windows import CalendarUnit
 from agent.spec.values import (
+    Benchmark,
     ClockText,
     Country,
     DateText,
@@ -161,17 +162,35 @@ class EventSpec(Strict):
     )
 
 
+if TYPE_CHECKING:
+    Bound = float | str
+else:
+    Bound = Annotated[
+        Annotated[Number, Tag("<number>")] | Annotated[Benchmark, Tag("<text>")],
+        Discriminator(form),
+    ]
+
+
 class TargetSpec(Strict):
     """The value a KPI should reach: at_most, at_least or between, with a warning band inside."""
 
-    at_most: Number | None = Field(None, description="The target is met up to this value.")
-    at_least: Number | None = Field(None, description="The target is met from this value on.")
+    at_most: Bound | None = Field(
+        None,
+        description="The target is met up to this value: a number, or `kpi(name)`, the value of "
+        "another KPI in the same window.",
+    )
+    at_least: Bound | None = Field(
+        None,
+        description="The target is met from this value on: a number, or `kpi(name)`, the value of "
+        "another KPI in the same window.",
+    )
     between: list[Number] | None = Field(
         None, min_length=2, max_length=2, description="The target is met between these two values."
     )
     warn: (
         Annotated[
             Annotated[Number, Tag("<number>")]
+            | Annotated[Benchmark, Tag("<text>")]
             | Annotated[list[Number], Field(min_length=2, max_length=2), Tag("<list>")],
             Discriminator(form),
         ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from agent.core.plan import FieldType
@@ -173,6 +173,8 @@ def _derived(declared: Declared, entry: Entry[KpiSpec], shapes: Mapping[str, Sha
     unsure = frozenset(part for _, shape in inputs for part in shape.unsure)
     shape = Shape(first.by, first.window, first.types, unsure)
     _own(declared, entry, shape)
+    if model.by is not None and set(model.by) < set(first.by):  # rolled up over the others
+        return replace(shape, by=tuple(dict.fromkeys(model.by)))
     return shape
 
 
@@ -201,9 +203,11 @@ def _own(declared: Declared, entry: Entry[KpiSpec], shape: Shape) -> None:
     """What the KPI itself says of the shape that its inputs share must not contradict it."""
     model = entry.model
     by_known = "by" not in shape.unsure and not entry.torn("by")
-    if model.by is not None and by_known and tuple(model.by) != shape.by:
+    rolled_up = model.by is not None and set(model.by) < set(shape.by)
+    if model.by is not None and by_known and not rolled_up and tuple(model.by) != shape.by:
         message = f"its inputs are by {_list(shape.by)}, not {_list(tuple(model.by))}"
-        declared.report(entry, ("by",), message, "leave `by` out: it is taken from the inputs")
+        hint = "leave `by` out: it is taken from the inputs; or name fewer, to roll series up"
+        declared.report(entry, ("by",), message, hint)
     window_known = "window" not in shape.unsure and not entry.torn("timezone")
     if model.window is not None and window_known:
         zone = shape.window.timezone if isinstance(shape.window, CalendarWindow) else "UTC"

@@ -36,7 +36,13 @@ from agent.spec.features import Asked
 from agent.spec.percents import marked
 from agent.spec.scalars import SCALARS
 
-__all__ = ["SqlProblem", "compile_condition", "compile_derived", "compile_value", "compile_where"]
+__all__ = [
+    "SqlProblem",
+    "compile_condition",
+    "compile_derived",
+    "compile_value",
+    "compile_where",
+]
 
 
 def compile_where(text: str, fields: Mapping[str, FieldType]) -> pl.Expr:
@@ -65,14 +71,14 @@ def compile_value(
             "a KPI's value is made of aggregates",
             "for example `count(*)`, `sum(x)`, `avg(x)`",
         )
-    return tuple(split.partials), _number(node, found)
+    return tuple(split.partials), as_number(node, found)
 
 
 def compile_derived(text: str, inputs: Sequence[str]) -> pl.Expr:
     """A KPI over KPIs: Float64 over columns named after its inputs, finite or null."""
     node = parsed(text)
     scope = _values(text, inputs, "the inputs are values already")
-    return _number(node, scope.translate(node))
+    return as_number(node, scope.translate(node))
 
 
 def compile_condition(text: str, columns: Sequence[str], asked: Asked) -> pl.Expr:
@@ -145,7 +151,7 @@ def _condition(node: exp.Expression, found: Typed) -> pl.Expr:
     return found.expr
 
 
-def _number(node: exp.Expression, found: Typed) -> pl.Expr:
+def as_number(node: exp.Expression, found: Typed) -> pl.Expr:
     if found.type not in ("integer", "float"):
         hint = "`case when … then 1 else 0 end` makes one" if found.type == "boolean" else None
         fail(node, f"a KPI's value is a number, this is {WORDS[found.type]}", hint)
@@ -158,7 +164,7 @@ def _column(_node: exp.Column, name: str, type_: FieldType) -> Typed:
 
 def _rows(text: str, fields: Mapping[str, FieldType], why: str, hint: str) -> Scope:
     """Over the fields of single events, where an aggregate has no place."""
-    return Scope(text, SCALARS, fields, _column, _without_aggregates(text, why, hint))
+    return Scope(text, SCALARS, fields, _column, without_aggregates(text, why, hint))
 
 
 def _values(text: str, columns: Sequence[str], why: str) -> Scope:
@@ -169,10 +175,10 @@ def _values(text: str, columns: Sequence[str], why: str) -> Scope:
         return Typed(pl.col(name).cast(pl.Float64), "float")
 
     hint = "take " + ", ".join(f"`{name}`" for name in columns) + " as they are"
-    return Scope(text, SCALARS, types, column, _without_aggregates(text, why, hint))
+    return Scope(text, SCALARS, types, column, without_aggregates(text, why, hint))
 
 
-def _without_aggregates(text: str, why: str, hint: str) -> Callable[[exp.Expression], Typed | None]:
+def without_aggregates(text: str, why: str, hint: str) -> Callable[[exp.Expression], Typed | None]:
     def special(node: exp.Expression) -> Typed | None:
         if _is_aggregate(node):
             fail(node, f"`{written(text, node)}` is an aggregate; {why}", hint)
@@ -260,7 +266,7 @@ class _Split:
     def _split(self, node: exp.Expression, condition: pl.Expr | None) -> Typed:
         if isinstance(node, exp.Quantile):
             only(self.text, node, "this quantile")
-            share = _share(self.text, node)
+            share = share_of(self.text, node)
             return self._of(_Simple(PartialKind.QUANTILE), node.this, condition, share)
         if isinstance(node, exp.CountIf):
             only(self.text, node, "this")
@@ -329,7 +335,7 @@ def _equal(a: Partial, b: Partial) -> bool:
     )
 
 
-def _share(text: str, node: exp.Quantile) -> float:
+def share_of(text: str, node: exp.Quantile) -> float:
     q = node.args.get("quantile")
     if isinstance(q, exp.Literal) and not q.is_string and 0 <= float(q.name) <= 1:
         # The parser drops what follows.

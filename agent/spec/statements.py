@@ -13,6 +13,7 @@ from agent.core.plan import FieldType, Partial
 from agent.spec.conditions import RuleSql, compile_rule
 from agent.spec.declared import Declared, Entry
 from agent.spec.models import EventSpec, KpiSpec
+from agent.spec.roll_up import compile_roll_up
 from agent.spec.salvage import NOBODY
 from agent.spec.shapes import UNKNOWN, Shape, type_unknown
 from agent.spec.sql import compile_derived, compile_value, compile_where
@@ -73,7 +74,9 @@ def compile_all(declared: Declared, shapes: Mapping[str, Shape]) -> Statements:
     found = Statements()
     for name, kpi in declared.kpis.items():
         made = (
-            _derived(declared, kpi) if isinstance(kpi.model.from_, list) else _base(declared, kpi)
+            _derived(declared, kpi, shapes)
+            if isinstance(kpi.model.from_, list)
+            else _base(declared, kpi)
         )
         if made is not None:
             found.kpis[name] = made
@@ -104,7 +107,9 @@ def _base(declared: Declared, entry: Entry[KpiSpec]) -> KpiSql | None:
     return KpiSql(where, *value)
 
 
-def _derived(declared: Declared, entry: Entry[KpiSpec]) -> KpiSql | None:
+def _derived(
+    declared: Declared, entry: Entry[KpiSpec], shapes: Mapping[str, Shape]
+) -> KpiSql | None:
     inputs = list(entry.model.from_)
     unknown = [name for name in inputs if name not in declared.names["kpis"]]
     if any(name in declared.names["events"] for name in unknown):
@@ -112,6 +117,11 @@ def _derived(declared: Declared, entry: Entry[KpiSpec]) -> KpiSql | None:
     if unknown:
         # Any of them may be meant.
         inputs = [name for name in inputs if name != NOBODY] + list(declared.names["kpis"])
-    tries = [partial(compile_derived, inputs=inputs)]
+    first, by = shapes.get(inputs[0]), entry.model.by
+    ways: list[Callable[..., pl.Expr]] = [compile_derived]
+    if by is not None and first is not None and set(by) != set(first.by):
+        # By dimensions that the inputs don't have, either may be meant.
+        ways = [compile_roll_up] if set(by) < set(first.by) else [compile_derived, compile_roll_up]
+    tries = [partial(way, inputs=inputs) for way in ways]
     value = tried(declared, entry, ("value",), entry.model.value, tries)
     return None if value is None else KpiSql(None, (), value)

@@ -304,6 +304,29 @@ TimeZone = Annotated[str, AfterValidator(_zone)]
 Url = Annotated[str, AfterValidator(_url), Field(json_schema_extra={"format": "uri"})]
 Number = Annotated[float, Field(json_schema_extra={"type": "number"})]
 
+_BENCHMARK = r"kpi\(\s*([a-z][a-z0-9_]*)\s*\)"
+
+
+def _benchmark(value: str) -> str:
+    if re.fullmatch(_BENCHMARK, value.strip()) is None:
+        raise wrong(
+            f"'{value}' is no bound", "a number, or another KPI's value: `kpi(team_median)`"
+        )
+    return value.strip()
+
+
+def benchmark_of(bound: object) -> str | None:
+    """The KPI that a bound names; None: it is a number, or there is none."""
+    found = re.fullmatch(_BENCHMARK, bound) if isinstance(bound, str) else None
+    return found[1] if found else None
+
+
+Benchmark = Annotated[
+    str,
+    AfterValidator(_benchmark),
+    Field(json_schema_extra={"pattern": f"^{_BENCHMARK}$", "examples": ["kpi(team_median)"]}),
+]
+
 _DurationText = (
     Annotated[str, Field(pattern=rf"^({durations.PATTERN}|0)$", examples=["5m"])] | Literal[0]
 )

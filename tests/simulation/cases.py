@@ -71,12 +71,16 @@ class Meaning:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A rule set and its meaning. `derived` is, by KPI, its two inputs and how they combine."""
+    """A rule set and its meaning. `derived` is, by KPI, its two inputs and how they combine;
+    `rolled_up` by KPI, its input and what is made of its series of a region."""
 
     name: str
     rules: str
     meaning: Mapping[str, Meaning]
     derived: Mapping[str, tuple[str, str, Callable[[Value, Value], Value]]] = field(
+        default_factory=dict
+    )
+    rolled_up: Mapping[str, tuple[str, Callable[[Sequence[Value]], Value]]] = field(
         default_factory=dict
     )
 
@@ -92,6 +96,7 @@ GRAINS_MS = {
     "derived": 60_000,
     "current": 6_000,
     "coupled": 20_000,
+    "benchmark": 20_000,
     "expiring": 10_000,
 }
 
@@ -116,6 +121,11 @@ def drift(events: Events) -> Value:
 
 def customers(events: Events) -> Value:
     return float(len({e.customer for e in events}))
+
+
+def best(values: Sequence[Value]) -> Value:
+    known = [value for value in values if value is not None]
+    return max(known) - len(known) if known else None
 
 
 def ratio(a: Value, b: Value) -> Value:
@@ -230,7 +240,34 @@ rules:
 )
 """Rules over rules, over KPIs of different dimensions, and rules that depend on others."""
 
-CASES = (*CASES, COUPLED)
+BENCHMARK = Case(
+    "benchmark",
+    EVENTS
+    + VISITS
+    + """
+kpis:
+  revenue:
+    from: sale
+    value: sum(amount)
+    by: [region, customer]
+    window: 20s
+    target: {at_least: kpi(visits), warn: kpi(best)}
+    overrides: [{match: {region: eu}, target: {at_least: kpi(best)}}]
+  visits: {from: visit, value: count(*), by: [region], window: 20s}
+  best: {from: [revenue], by: [region], value: max(revenue) - count(revenue)}
+rules:
+  short: {kpi: revenue, when: value < target, for: 20s}
+  odd: {when: short and revenue}
+""",
+    {
+        "revenue": Meaning("sale", total, 20_000, 20_000, by_customer=True),
+        "visits": Meaning("visit", count, 20_000, 20_000),
+    },
+    rolled_up={"best": ("revenue", best)},
+)
+"""Targets that are another KPI's value, from another feed and rolled up from the KPI itself."""
+
+CASES = (*CASES, COUPLED, BENCHMARK)
 
 EXPIRING = Case(
     "expiring",

@@ -174,6 +174,14 @@ def truth(case: Case, history: History) -> dict[Key, tuple[float | None, int]]:
             one = found.get((a, dimensions, end), (empty[a], 0))
             two = found.get((b, dimensions, end), (empty[b], 0))
             found[kpi, dimensions, end] = (combine(one[0], two[0]), one[1] + two[1])
+    for kpi, (name, roll_up) in case.rolled_up.items():
+        groups: dict[tuple[str | None, int], list[tuple[float | None, int]]] = defaultdict(list)
+        for input_, dimensions, end in [*found]:
+            if input_ == name:
+                groups[dimensions[0], end].append(found[input_, dimensions, end])
+        for (region, end), rows in groups.items():
+            value = roll_up([value for value, events in rows if events])
+            found[kpi, (region,), end] = (value, sum(events for _, events in rows))
     return found
 
 

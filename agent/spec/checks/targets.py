@@ -117,7 +117,7 @@ def _bounds(declared: Declared, entry: Entry[KpiSpec], at: Place, target: Target
     elif isinstance(target.warn, list):
         message = f"two warn values with {kind}"
         declared.report(entry, (*at, "warn"), message, "one number: where the warning begins")
-    elif target.warn is not None and (*at, kind) not in entry.holes:
+    elif isinstance(target.warn, float) and isinstance(getattr(target, kind), float):
         _warn(declared, entry, at, kind, getattr(target, kind), target.warn)
 
 
