@@ -8,6 +8,7 @@ aside, the windows of one end are judged before the next: what an alert did is p
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from copy import deepcopy
 from itertools import groupby
 
 import polars as pl
@@ -205,7 +206,7 @@ class Judge:
             return None
         past = self.archive.past(series) if self.archive is not None else None
         target = self.target(window.dimensions, window.start_ms)
-        return Judged(series, window, window.end_ms, target, past, dict(series.memory))
+        return Judged(series, window, window.end_ms, target, past, deepcopy(series.memory))
 
     def at(self, series: Series, window: WindowValue, at_ms: int) -> Judged:
         """A window as it stands at an instant (ms), as the rules on current values see it."""
@@ -215,7 +216,8 @@ class Judge:
             past = self.archive.past(series).upto(at_ms)
             past.append((window.end_ms, window.value, window.events, 0))
         target = self.target(window.dimensions, window.start_ms)
-        return Judged(series, window, at_ms, target, past, dict(series.memory))
+        memory = deepcopy(series.memory) if self.current_rules.asks else {}
+        return Judged(series, window, at_ms, target, past, memory)
 
     def silence(
         self,

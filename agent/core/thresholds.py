@@ -60,7 +60,7 @@ class Judgement:
 Witness = Callable[[Judgement], None]
 """Told of every judgement, also of those that change nothing: for coverage."""
 
-Answers = dict[Feature, float | None]
+Answers = dict[Feature, Fact]
 
 
 class Thresholds:
@@ -71,6 +71,7 @@ class Thresholds:
         self.needs_ms = max(
             (f.needs_ms(kpi.window) for rule in self.variants() for f in rule.features), default=0
         )
+        self.asks = any(rule.features for rule in self.variants())
         self.heeds_alerts = any(f.heeds_alerts for rule in self.variants() for f in rule.features)
         self.looks_aside = any(
             isinstance(f, Deviation) for rule in self.variants() for f in rule.features
@@ -109,7 +110,9 @@ class Thresholds:
         for rule in self.of(one.series.dimensions or ()):
             for feature in rule.features:
                 if feature not in answers:
-                    answers[feature] = feature.of(self._look(one, peers))
+                    answer = feature.of(self._look(one, peers))
+                    words = feature.words(answer, one.memory)
+                    answers[feature] = Fact(feature.text, answer, words)
         return answers
 
     def look(
@@ -187,12 +190,13 @@ def _table(rule: ThresholdRule, judged: Sequence[tuple[Judged, Answers]]) -> pl.
         "target": pl.Series([one.bound for one, _ in judged], dtype=pl.Float64),
     }
     for i, feature in enumerate(rule.features):
-        columns[f"f{i}"] = pl.Series([found[feature] for _, found in judged], dtype=pl.Float64)
+        answers = [found[feature].value for _, found in judged]
+        columns[f"f{i}"] = pl.Series(answers, dtype=pl.Float64)
     return pl.DataFrame(columns)
 
 
 def _facts(rule: ThresholdRule, answers: Answers) -> tuple[Fact, ...]:
-    return tuple(Fact(f.text, answers[f], f.words(answers[f])) for f in rule.features)
+    return tuple(answers[feature] for feature in rule.features)
 
 
 def _step(

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import polars as pl
 from sqlglot import exp
 
+from agent.core.features.anomaly import Anomaly
 from agent.core.features.burn import BudgetLeft, BurnRate
 from agent.core.features.change import Change
 from agent.core.features.forecast import Breach, default_span_ms
@@ -302,7 +303,9 @@ def _anomaly(call: _Call) -> Feature:
     season = call.season()
     over = call.named("over")
     if season is None:
-        fail(call.node, "an anomaly needs a season to be held against", EXAMPLES["anomaly"])
+        if over is not None:
+            fail(over, "`over` goes with a `season`", EXAMPLES["anomaly"])
+        return Anomaly(call.text, call.subject.zone)
     length_ms = call.span(over, Span(ms=5 * SEASON_MS[season])).mean_ms
     if length_ms < 3 * SEASON_MS[season]:
         fail(over or call.node, "a baseline needs three seasons at least", "over='5 weeks'")
@@ -418,7 +421,7 @@ EXAMPLES: Mapping[str, str] = {
     "trend": "for example `trend('8 weeks') < -2% per week`",
     "declining": "for example `declining(4)`",
     "rising": "for example `rising(4)`",
-    "anomaly": "for example `anomaly(season='week') > 4`",
+    "anomaly": "for example `anomaly() > 4`, or `anomaly(season='week') > 4`",
     "breach_in": "for example `breach_in('3 days')`, or `breach_in('3 days', at_most=600)`",
     "burn_rate": "for example `burn_rate('1h') > 14.4`",
     "budget_left": "for example `budget_left() < 20%`",

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from agent.core.features.anomaly import KEEP_FIRING_MS, Anomaly
 from agent.core.plan import (
     AbsenceRule,
     CombinationRule,
@@ -405,7 +406,7 @@ def _rule(
         levels=_levels(found),
         on=model.on or "closed",
         for_ms=model.for_ or 0,
-        keep_firing_for_ms=model.keep_firing_for or 0,
+        keep_firing_for_ms=_kept(model, found),
         min_events=model.min_events or 0,
         **told,
         features=found.features,
@@ -415,6 +416,14 @@ def _rule(
     )
     overrides = zip(model.overrides, found.overrides, strict=True)
     return replace(rule, overrides=tuple(_override(rule, *one) for one in overrides))
+
+
+def _kept(model: RuleSpec, sql: RuleSql) -> int:
+    """How long the end of a rule's condition has to hold."""
+    silent = model.keep_firing_for is None and model.clear is None
+    if silent and any(isinstance(feature, Anomaly) for feature in sql.features):
+        return KEEP_FIRING_MS
+    return model.keep_firing_for or 0
 
 
 def _levels(sql: RuleSql) -> tuple[Level, ...]:

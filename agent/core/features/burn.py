@@ -8,7 +8,7 @@ exactly the budget by the end of the period; 14.4 uses up 2 % of a budget of 30 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -53,7 +53,7 @@ class BurnRate:
     better: Better
     heeds_alerts: ClassVar[bool] = False
 
-    def words(self, answer: float | None) -> str:
+    def words(self, answer: float | None, memory: dict[str, Any]) -> str:
         """A plain number."""
         return UNKNOWN if answer is None else f"{answer:.4g}"
 
@@ -77,7 +77,7 @@ class BudgetLeft:
     better: Better
     heeds_alerts: ClassVar[bool] = False
 
-    def words(self, answer: float | None) -> str:
+    def words(self, answer: float | None, memory: dict[str, Any]) -> str:
         """A plain number."""
         return UNKNOWN if answer is None else f"{answer:.4g}"
 

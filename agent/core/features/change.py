@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from agent.core.features.look import UNKNOWN, Look
 from agent.core.features.spans import Span, back
@@ -26,7 +26,7 @@ class Change:
     zone: str
     heeds_alerts: ClassVar[bool] = False
 
-    def words(self, answer: float | None) -> str:
+    def words(self, answer: float | None, memory: dict[str, Any]) -> str:
         """A percentage, or a plain number."""
         if answer is None:
             return UNKNOWN

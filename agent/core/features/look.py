@@ -78,8 +78,8 @@ class Feature(Protocol):
         """Whether its answer depends on what alerts did before."""
         ...
 
-    def words(self, answer: float | None) -> str:
-        """An answer for people."""
+    def words(self, answer: float | None, memory: dict[str, Any]) -> str:
+        """An answer for people, right after it was given."""
         ...
 
     def needs_ms(self, window: Window) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -34,7 +34,7 @@ class Pace:
     shape: int
     heeds_alerts: ClassVar[bool] = False
 
-    def words(self, answer: float | None) -> str:
+    def words(self, answer: float | None, memory: dict[str, Any]) -> str:
         """A plain number."""
         return UNKNOWN if answer is None else f"{answer:.4g}"
 

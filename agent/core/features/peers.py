@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -26,7 +26,7 @@ class Deviation:
     by: tuple[int, ...]
     heeds_alerts: ClassVar[bool] = False
 
-    def words(self, answer: float | None) -> str:
+    def words(self, answer: float | None, memory: dict[str, Any]) -> str:
         """A plain number."""
         return UNKNOWN if answer is None else f"{answer:.4g}"
 

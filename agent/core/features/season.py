@@ -9,7 +9,7 @@ over all slots, which what was known when the local day began decides.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,7 +107,7 @@ class SeasonalAnomaly:
     zone: str
     heeds_alerts: ClassVar[bool] = True
 
-    def words(self, answer: float | None) -> str:
+    def words(self, answer: float | None, memory: dict[str, Any]) -> str:
         """A plain number."""
         return UNKNOWN if answer is None else f"{answer:.4g}"
 

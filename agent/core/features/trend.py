@@ -4,7 +4,7 @@ steadily."""
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -30,7 +30,7 @@ class Trend:
     relative: bool
     heeds_alerts: ClassVar[bool] = False
 
-    def words(self, answer: float | None) -> str:
+    def words(self, answer: float | None, memory: dict[str, Any]) -> str:
         """A percentage, or a plain number."""
         if answer is None:
             return UNKNOWN
@@ -64,7 +64,7 @@ class Run:
     windows: int
     heeds_alerts: ClassVar[bool] = False
 
-    def words(self, answer: float | None) -> str:
+    def words(self, answer: float | None, memory: dict[str, Any]) -> str:
         """Yes or no."""
         return UNKNOWN if answer is None else "yes" if answer else "no"
 
