@@ -110,6 +110,21 @@ def test_an_objective_shows_its_parts_and_its_trend(browser: webdriver.Chrome) -
         assert part.get_attribute("href").endswith("#objective-customer_satisfaction")
 
 
+def test_a_series_in_maintenance_says_so_in_the_place_of_its_state(
+    browser: webdriver.Chrome,
+) -> None:
+    state = company_state()
+    (score,) = (v for v in state.company() if v.kpi == "feedback_score")
+    assert score.closed is not None
+    calm = replace(score, closed=replace(score.closed, maintenance="survey"), status=None)
+    state.company = lambda: [calm]
+    with _served(state) as address:
+        browser.get(address)
+        _until(browser, "#kpi-feedback_score .word", "Maintenance")
+        # The value is told all the same.
+        assert "4.31" in _text(browser, "#kpi-feedback_score .number")
+
+
 def test_a_person_sees_values_alerts_and_objectives(browser: webdriver.Chrome) -> None:
     with _served(company_state()) as address:
         browser.get(address)
