@@ -89,6 +89,7 @@ def _ways(rule: Rule) -> Iterator[tuple[str, dict[str, bool]]]:
                 "too few events (min_events)": rule.min_events > 0,
                 "no data": True,
                 "not enough history": bool(rule.min_history_ms or rule.features),
+                "flapping": rule.flapping is not None,
             }
         yield level.severity, ways
 
@@ -120,8 +121,7 @@ def _seen(plan: Plan, told: Told) -> Iterator[Item]:
     for step in told.transitions:
         yield from _of_step(step)
     for judgement in told.judgements:
-        what = _of_judgement(judgement)
-        if what is not None:
+        for what in _of_judgement(judgement):
             yield Item("rules", judgement.rule.name, judgement.severity, what)
     series = {(w.kpi, w.dimensions) for w in told.windows}
     for rule in plan.rules.values():
@@ -160,19 +160,21 @@ def _of_step(step: Transition) -> Iterator[Item]:
         yield Item("rules", step.rule, step.severity, what)
 
 
-def _of_judgement(j: Judgement) -> str | None:
+def _of_judgement(j: Judgement) -> Iterator[str]:
     """What of a judgement no transition tells."""
     if 0 < j.window.events < j.rule.min_events:
-        return "too few events (min_events)"
-    if j.window.value is None:
-        return "no data"
-    if j.when is None:
-        return "not enough history"
-    if j.before.phase is not AlertPhase.FIRING or j.after.phase is not AlertPhase.FIRING:
-        return None
-    if j.before.clearing_since_ms is not None and j.after.clearing_since_ms is None:
-        return "clearing that ended (keep_firing_for)"
-    return "firing between when and clear" if not j.when and not j.clear else None
+        yield "too few events (min_events)"
+    elif j.window.value is None:
+        yield "no data"
+    elif j.when is None:
+        yield "not enough history"
+    elif j.before.phase is AlertPhase.FIRING and j.after.phase is AlertPhase.FIRING:
+        if j.before.clearing_since_ms is not None and j.after.clearing_since_ms is None:
+            yield "clearing that ended (keep_firing_for)"
+        elif not j.when and not j.clear:
+            yield "firing between when and clear"
+    if j.after.flaps(j.at_ms, j.rule.flapping):
+        yield "flapping"
 
 
 def unseen(coverage: Coverage) -> Iterable[Item]:

@@ -101,6 +101,7 @@ def test_rules_that_look_at_others_and_maintenance_are_counted() -> None:
         ("revenue_down", "region=apac"),
         ("revenue_down", "region=test"),
         ("odd_one", "no data"),
+        ("swaying", "flapping"),
         ("bad_hour", "fired"),
         ("sold_nothing", "silenced (depends_on)"),
         ("stocktaking", "a window in it"),

@@ -17,6 +17,6 @@ def test_the_shipped_rules_pass_their_tests(
 def test_rules_that_look_back_aside_and_at_others_can_be_tested(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Change and trend, peers, combinations, `depends_on`, overrides and maintenance."""
+    """Each kind of rule, and overrides, `depends_on`, flapping and maintenance."""
     code = main(["test", str(ROOT / "tests" / "ruletests" / "strategy")])
     assert code == 0, capsys.readouterr().out
