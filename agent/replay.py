@@ -212,6 +212,12 @@ def _topic_of(
     return None
 
 
+def lines_of(path: Path) -> Iterator[bytes]:
+    """The lines of a file, plain or gzipped. Raises EnvironmentFault where it can't be read."""
+    for lines, _ in _batches(path):
+        yield from lines
+
+
 def _batches(path: Path) -> Iterator[tuple[list[bytes], int]]:
     """Batches of lines with the bytes read for them. Raises EnvironmentFault for a broken file."""
     try:

@@ -8,7 +8,7 @@ from an instant on was written from `max_future` before it on.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -53,7 +53,7 @@ async def history(
     """
     options = {**connection(settings), "client_id": f"{settings.group}-history"}
     try:
-        partitions = await _partitions(options, plan)
+        partitions = await _partitions(options, plan.topics)
         consumer = AIOKafkaConsumer(
             **options, group_id=None, enable_auto_commit=False, isolation_level="read_committed"
         )
@@ -117,16 +117,47 @@ async def _read(
     yield pipeline.finish()
 
 
-async def _partitions(options: Mapping[str, Any], plan: Plan) -> dict[str, list[int]]:
-    """The partitions of every source topic."""
+async def newest(settings: Settings, topic: str, most: int) -> list[bytes]:
+    """The newest records of a topic, about `most` of them, in the order of their timestamps.
+
+    Raises EnvironmentFault as `history` does.
+    """
+    options = {**connection(settings), "client_id": f"{settings.group}-history"}
+    try:
+        partitions = await _partitions(options, [topic])
+        places = [TopicPartition(topic, partition) for partition in partitions[topic]]
+        consumer = AIOKafkaConsumer(**options, group_id=None, enable_auto_commit=False)
+        await consumer.start()
+        try:
+            consumer.assign(places)
+            ends = await consumer.end_offsets(places)
+            begins = await consumer.beginning_offsets(places)
+            found: list[tuple[int, bytes]] = []
+            reading = {p for p in places if begins[p] < ends[p]}
+            for place in places:
+                consumer.seek(place, max(begins[place], ends[place] - -(-most // len(places))))
+            while reading:
+                for records in (await consumer.getmany(timeout_ms=POLL_MS)).values():
+                    found += [(r.timestamp, r.value) for r in records if r.value is not None]
+                reading = {p for p in reading if await consumer.position(p) < ends[p]}
+        finally:
+            await consumer.stop()
+    except (KafkaError, OSError) as error:
+        told = f"{topic} can't be read from {settings.brokers}: {error}"
+        raise EnvironmentFault(told) from error
+    return [value for _, value in sorted(found, key=lambda item: item[0])]
+
+
+async def _partitions(options: Mapping[str, Any], topics: Sequence[str]) -> dict[str, list[int]]:
+    """The partitions of topics."""
     admin = AIOKafkaAdminClient(**options)
     try:
         await admin.start()
         known = set(await admin.list_topics())
-        missing = [topic for topic in plan.topics if topic not in known]
+        missing = [topic for topic in topics if topic not in known]
         if missing:
             raise EnvironmentFault(f"there is no topic {', '.join(missing)}")
-        described = await admin.describe_topics(list(plan.topics))
+        described = await admin.describe_topics(list(topics))
     finally:
         await admin.close()
     return {

@@ -11,4 +11,4 @@ PAGE = (ROOT / "docs" / "before-paging.md").read_text()
 
 
 def test_the_page_runs_and_prints_what_it_shows(tmp_path: Path) -> None:
-    assert walk(PAGE, tmp_path) == 6
+    assert walk(PAGE, tmp_path) == 7

@@ -17,7 +17,7 @@ from agent.core.plan import Plan
 from agent.core.results import Closings, Outcome, WindowValue
 from agent.errors import EnvironmentFault
 from agent.kafka.embedded import PARTITIONS, EmbeddedBroker
-from agent.kafka.history import history
+from agent.kafka.history import history, newest
 from agent.replay import Replayed, sources
 from agent.settings import Settings, load_settings
 from agent.spec.load import load
@@ -153,3 +153,12 @@ async def test_a_topic_that_is_not_there_is_told(broker: EmbeddedBroker, tmp_pat
 async def test_brokers_that_do_not_answer_are_told(plan: Plan) -> None:
     with pytest.raises(EnvironmentFault, match=r"can't be read from localhost:1"):
         await over_topics(load_settings(brokers="localhost:1"), plan, None, START_MS)
+
+
+async def test_the_newest_records_of_a_topic_come_in_the_order_of_their_times(
+    settings: Settings,
+) -> None:
+    found = [json.loads(value) for value in await newest(settings, "orders", 400)]
+    assert [event["id"] for event in found] == [event["id"] for event in events()[-400:]]
+    with pytest.raises(EnvironmentFault, match="there is no topic nowhere"):
+        await newest(settings, "nowhere", 5)

@@ -1,0 +1,140 @@
+"""`kpi-agent init`: what it writes is valid, and its thresholds are quantiles of the sample."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import math
+import re
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+from agent.cli import main
+from agent.spec.load import check, load
+from tests.conftest import ROOT
+
+YEAR = ROOT / "examples" / "retail" / "retail-invoices.ndjson.gz"
+
+
+@pytest.fixture(scope="module")
+def retail(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What is written for the retailer's year."""
+    folder = tmp_path_factory.mktemp("rules")
+    arguments = ["--topic", "retail", "--timezone", "Europe/London", "--owner", "trade", "--yes"]
+    assert main(["init", str(YEAR), "--rules", str(folder), *arguments]) == 0
+    return folder / "retail.yaml"
+
+
+def test_what_it_writes_for_a_real_year_passes_the_check(retail: Path) -> None:
+    plan, problems = check(retail)
+    assert problems == []
+    assert plan is not None
+    assert set(plan.contracts) == {
+        "invoice.placed", "invoice.cancelled", "stock.adjusted", "debt.adjusted",
+    }  # fmt: skip
+    placed = plan.contracts["invoice.placed"]
+    assert (placed.time_path, placed.timezone, placed.id_path) == (
+        ("occurred_at",), "Europe/London", ("id",),
+    )  # fmt: skip
+    assert all(rule.owner == "trade" for rule in plan.rules.values())
+    assert retail.read_text().startswith("# yaml-language-server: $schema=")
+
+
+def test_the_thresholds_are_the_quantiles_of_the_days(retail: Path) -> None:
+    days: dict[str, float] = defaultdict(float)
+    seen = set()
+    with gzip.open(YEAR, "rt") as lines:
+        for line in lines:
+            event = json.loads(line)
+            if event["type"] == "invoice.placed" and event["id"] not in seen:
+                seen.add(event["id"])
+                days[event["occurred_at"][:10]] += event["units"]
+    # The last day never closes.
+    values = sorted(units for day, units in days.items() if day != max(days))
+    text = retail.read_text()
+    rule = text[text.index("invoice_placed_units_low:") :]
+    told = re.findall(r"value [<>] ([-\d.]+)  # proposed: the (\d+)\w+ percentile of (\d+)", rule)
+    for threshold, percent, windows in told[:2]:
+        assert int(windows) == len(values)
+        expected = values[math.ceil(int(percent) / 100 * len(values)) - 1]
+        assert float(threshold) == float(f"{expected:.3g}")
+    assert [percent for _, percent, _ in told[:2]] == ["1", "25"]
+
+
+def test_nothing_is_overwritten(retail: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = retail.read_text()
+    arguments = [str(YEAR), "--rules", str(retail.parent), "--topic", "retail", "--yes"]
+    assert main(["init", *arguments]) == 1
+    assert "is there already" in capsys.readouterr().err
+    assert retail.read_text() == before
+
+
+def test_without_a_sample_all_can_be_said_by_options(tmp_path: Path) -> None:
+    arguments = [
+        "--event", "ticket.answered", "--topic", "support", "--time", "at", "--id", "ticket.id",
+        "--fields", "wait_seconds:float,user.region:string", "--by", "region", "--window", "5m",
+        "--rules", str(tmp_path), "--name", "desk",
+    ]  # fmt: skip
+    assert main(["init", *arguments, "--yes"]) == 0
+    plan = load(tmp_path / "desk.yaml")
+    assert list(plan.kpis) == ["ticket_answered_events", "ticket_answered_wait_seconds_p95"]
+    assert plan.kpis["ticket_answered_wait_seconds_p95"].by == ("region",)
+    assert plan.contracts["ticket.answered"].fields[1].path == ("user", "region")
+    assert plan.rules == {}
+
+
+def test_on_a_terminal_what_is_left_open_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = ["ticket.answered", "", "", "answered_at", "", "", "stars:integer", "15m", "", "me"]
+    answers = io.StringIO("\n".join([*lines, ""]))
+    answers.isatty = lambda: True  # type: ignore[method-assign]
+    monkeypatch.setattr(sys, "stdin", answers)
+    assert main(["init", "--rules", str(tmp_path)]) == 0
+    asked = capsys.readouterr().out
+    assert "The Kafka topic [tickets]: " in asked
+    plan = load(tmp_path / "tickets.yaml")
+    assert plan.contracts["ticket.answered"].time_path == ("answered_at",)
+    assert plan.kpis["ticket_answered_stars_mean"].owner == "me"
+
+
+@pytest.mark.parametrize(
+    ("sample", "arguments", "code", "said"),
+    [
+        ("", [], 3, "the sample holds no JSON object"),
+        ('{"a": 1}\n', [], 1, "no field can be read as a time"),
+        ('{"at": "2025-03-01"}\n', ["--brokers", "localhost:1"], 2, "name a --topic and no files"),
+        (
+            '{"at": "2025-03-01"}\n',
+            ["--type-field", "kind"],
+            3,
+            "no event of the sample has a text",
+        ),
+    ],
+)
+def test_what_can_not_be_used_is_told(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    sample: str,
+    arguments: list[str],
+    code: int,
+    said: str,
+) -> None:
+    file = tmp_path / "sample.ndjson"
+    file.write_text(sample)
+    arguments = [str(file), "--rules", str(tmp_path / "rules"), "--yes", *arguments]
+    assert main(["init", *arguments]) == code
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "rules").exists()
+
+
+def test_a_few_odd_events_still_give_valid_rules(tmp_path: Path) -> None:
+    file = tmp_path / "odd.ndjson"
+    event = {"select": 1, "Group By": "x", "at": "2025-03-01T10:00Z", "ünï": 2, "user": {"id": 5}}
+    file.write_text((json.dumps(event) + "\n") * 3 + "no JSON\n[1]\n")
+    assert main(["init", str(file), "--rules", str(tmp_path / "rules"), "--yes"]) == 0
+    assert len(load(tmp_path / "rules" / "odd.yaml").kpis) >= 1
