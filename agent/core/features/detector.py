@@ -41,8 +41,8 @@ FLOOR = 0.005
 """Deviations are measured in no less than this part of the usual distance from the level: in a
 series without any noise, a difference that nobody would see is none."""
 CALIBRATION = 1.0
-"""Added to -ln p, so that noise reaches a score of 4 about once in 5,000 windows, two or three weeks
-of 5-minute ones; measured on generated noise (docs/rules/anomaly.md)."""
+"""Added to -ln p, so that noise reaches a score of 4 about once in 5,000 windows, two or three
+weeks of 5-minute ones; measured on generated noise (docs/rules/anomaly.md)."""
 NEW_INTERVAL = 0.75
 """A gap shorter than this part of the interval is the interval: days of 23 hours are not."""
 HIGHEST = 1e36
