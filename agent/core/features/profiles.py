@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import struct
+from copy import copy
 
 import msgspec
 
@@ -93,6 +94,11 @@ class Spread(msgspec.Struct, array_like=True):
     mean: float = 0.0
     count: int = 0
 
+    def __deepcopy__(self, _memo: object) -> Spread:
+        twin = copy(self)
+        twin.hours, twin.counts = self.hours[:], self.counts[:]
+        return twin
+
     def width(self, at_ms: int, move: float, per_hour: float) -> float:
         """How widely values stray at this hour, 1 over the day; then learn this move."""
         if not self.hours:
@@ -126,6 +132,11 @@ class Seasons(msgspec.Struct, array_like=True):
     day: Profile = msgspec.field(default_factory=Profile)
     week: Profile = msgspec.field(default_factory=Profile)
     chosen: str = ""
+
+    def __deepcopy__(self, _memo: object) -> Seasons:
+        twin = copy(self)
+        twin.day, twin.week = copy(self.day), copy(self.week)
+        return twin
 
     def step(self, interval_ms: int, at_ms: int, value: float) -> float:
         """What the season expects of this value (0: no season, NaN: unknown); then learn it."""

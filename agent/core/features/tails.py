@@ -15,6 +15,7 @@ careful answer, and a series whose tail is heavy soon has a heavy one.
 from __future__ import annotations
 
 import math
+from copy import copy
 from statistics import NormalDist
 
 import msgspec
@@ -61,6 +62,11 @@ class Tail(msgspec.Struct, array_like=True):
     size: float = 0.0
     low: Side = msgspec.field(default_factory=Side)
     high: Side = msgspec.field(default_factory=Side)
+
+    def __deepcopy__(self, _memo: object) -> Tail:
+        twin = copy(self)
+        twin.low, twin.high = copy(self.low), copy(self.high)
+        return twin
 
 
 def judge_and_learn(tail: Tail, deviation: float, span: float, floor: float) -> float:

@@ -1,6 +1,7 @@
 """The detector behind `anomaly()`, on generated series whose oddities are known."""
 
 import math
+from copy import deepcopy
 
 import msgspec
 import numpy as np
@@ -189,6 +190,20 @@ def test_a_state_that_went_through_a_row_goes_on_the_same(seed, cut):
         state, verdict = step(state, START + i * 30 * MINUTE, float(value))
         told.append(verdict)
     assert told == verdicts(values, 30 * MINUTE)
+
+
+def test_a_copy_of_a_state_is_apart_from_it():
+    values = days(288 * 4) + noise(288 * 4)
+    state = DetectorState()
+    for i, value in enumerate(values):
+        state, _ = step(state, START + i * 5 * MINUTE, float(value))
+    assert state.season == "day"
+    before = msgspec.msgpack.encode(state)
+    twin = deepcopy(state)
+    assert twin == state
+    for i in range(300):
+        step(twin, START + (len(values) + i) * 5 * MINUTE, 500.0 + i)
+    assert msgspec.msgpack.encode(state) == before
 
 
 def test_the_state_of_a_seasonal_series_fits_in_four_kilobytes():
