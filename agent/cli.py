@@ -88,9 +88,9 @@ def _command(
 
 def _add_modules(commands: Commands[argparse.ArgumentParser]) -> None:
     """The commands that have a module each."""
-    from agent.commands import backfill, backtest, diff, explain, init, test
+    from agent.commands import backfill, backtest, diff, explain, init, link, test
 
-    for module in (init, diff, test, backtest, backfill, explain):
+    for module in (init, diff, test, backtest, backfill, explain, link):
         name = module.__name__.rpartition(".")[2]
         module.arguments(_command(commands, name, module.run, module.ABOUT))
 

@@ -32,6 +32,7 @@ from aiokafka.errors import KafkaError
 from agent.company import Company
 from agent.core.diff import compare, summary
 from agent.core.plan import Plan
+from agent.core.privacy import Privacy
 from agent.errors import EnvironmentFault, KpiAgentError, RulesError
 from agent.export.delivery import Delivery
 from agent.export.state import AgentState
@@ -77,8 +78,10 @@ class Service:
         self._life_over = asyncio.Event()
         self._at_rest = asyncio.Event()  # no stage is running
         self._at_rest.set()
-        plan = load_plan()
+        self._privacy = Privacy(settings.secret_of_people())
+        plan = self._load()
         self.state = AgentState(plan, name=name, version=metadata.version("kpi-agent"))
+        self.state.privacy = self._privacy
         self.state.started_at_ms = _now_ms()
         self.state.stats.last_reload_ms = _now_ms()
         self.state.ready = dict.fromkeys(COMPONENTS, "starting")
@@ -88,6 +91,13 @@ class Service:
         self.state.alert_log = self._alert_log.steps
         self._company = Company(self.state, self._view)
         self._news = News(self.state, self._company.told)
+
+    def _load(self) -> Plan:
+        """Read the rules. Raises RulesError where they are wrong, and EnvironmentFault where they
+        have KPIs of single people, and no secret is known that would hide them."""
+        plan = self._load_plan()
+        self._privacy.check(plan)
+        return plan
 
     def stop(self) -> None:
         """End in good order: flush, commit, leave the groups."""
@@ -104,8 +114,8 @@ class Service:
         """
         stats = self.state.stats
         try:
-            plan = await asyncio.to_thread(self._load_plan)
-        except RulesError as error:
+            plan = await asyncio.to_thread(self._load)
+        except (RulesError, EnvironmentFault) as error:
             stats.reloads_failed += 1
             log.warning("the rules were not reloaded, the old ones stay: %s", error)
             return False, f"the rules are not valid, the old ones stay:\n{error}"
@@ -252,11 +262,13 @@ class Service:
         producer = new_producer(self._settings)
         try:
             await producer.start()
-            publisher = Publisher(producer, self._names)
+            publisher = Publisher(producer, self._names, self.state.privacy)
             merge = MergeStage(
                 self._settings, self.state.plan, publisher, state_partitions, self._news
             )
-            writer = BoardWriter(publisher, self._view, self._company.held, self._company.is_ours)
+            writer = BoardWriter(
+                publisher, self._view, self._company.held, self._company.is_ours, self.state.privacy
+            )
             self._company.begin(merge, state_partitions, writer)
             writing = asyncio.create_task(writer.run(), name="board-writer")
             try:

@@ -28,6 +28,8 @@ from agent.errors import EnvironmentFault
 
 PREFIX = "KPI_AGENT_"
 FILE_VARIABLE = "KPI_AGENT_SETTINGS"
+LEAST_SECRET = 16
+"""Characters. Who has a list of names could try out a shorter one."""
 
 
 class Settings(BaseSettings):
@@ -73,6 +75,10 @@ class Settings(BaseSettings):
         None, description="where the state is kept for a quick restart; default: in memory"
     )
 
+    person_secret: SecretStr | None = Field(
+        None, description="by which people's own numbers are hashed"
+    )
+    person_secret_file: Path | None = Field(None, description="a file that holds it")
     alertmanagers: str = Field(
         "",
         description="base addresses of Alertmanagers, by commas, that the agent sends its alerts "
@@ -130,16 +136,29 @@ class Settings(BaseSettings):
 
     def password(self) -> str | None:
         """The SASL password itself. Raises EnvironmentFault where its file can't be read."""
-        if self.sasl_password is not None:
-            return self.sasl_password.get_secret_value()
-        if self.sasl_password_file is None:
-            return None
-        try:
-            return self.sasl_password_file.read_text(encoding="utf-8").rstrip("\r\n")
-        except OSError as error:
+        return _secret("sasl_password_file", self.sasl_password, self.sasl_password_file)
+
+    def secret_of_people(self) -> str | None:
+        """The secret of private KPIs itself. Raises EnvironmentFault where its file can't be read
+        or holds too little."""
+        found = _secret("person_secret_file", self.person_secret, self.person_secret_file)
+        if found is not None and len(found) < LEAST_SECRET:
             raise EnvironmentFault(
-                f"sasl_password_file can't be read: {error.strerror}: {self.sasl_password_file}"
-            ) from error
+                f"the person_secret is shorter than {LEAST_SECRET} characters",
+                "For example: openssl rand -hex 32",
+            )
+        return found
+
+
+def _secret(name: str, given: SecretStr | None, file: Path | None) -> str | None:
+    if given is not None:
+        return given.get_secret_value()
+    if file is None:
+        return None
+    try:
+        return file.read_text(encoding="utf-8").rstrip("\r\n")
+    except OSError as error:
+        raise EnvironmentFault(f"{name} can't be read: {error.strerror}: {file}") from error
 
 
 def load_settings(file: Path | None = None, **arguments: Any) -> Settings:

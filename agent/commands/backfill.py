@@ -40,13 +40,17 @@ def arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """`kpi-agent backfill`."""
+    from agent.core.privacy import Privacy
     from agent.core.results import Closings
     from agent.export.openmetrics import History
     from agent.replay import Replayed, sources, stream
     from agent.report import Selection, chosen, outcomes_text
+    from agent.settings import load_settings
     from agent.spec.load import load
 
     plan = load(options.rules)
+    privacy = Privacy(load_settings().secret_of_people())
+    privacy.check(plan)
     known(options.kpi, tuple(plan.kpis), "KPI")
     files = sources(plan, options.files)
     selection = Selection(options.since, options.until, frozenset(options.kpi))
@@ -55,7 +59,7 @@ def run(options: Namespace) -> int:
         with reading("backfill", files) as progress:
             now = clock_ms(options.now)
             for closings in stream(plan, files, now, read, progress, options.until):
-                history.take(chosen(closings, selection))
+                history.take(privacy.closings(plan, chosen(closings, selection)))
         _write(history.chunks(), options.output)
     sys.stderr.write(outcomes_text(read) + "\n")
     return 0

@@ -150,7 +150,8 @@ class Kpi:
     `slice_ms` is the window's slice, or a finer one where a rule judges current values.
     `fingerprint` changes exactly when state of this KPI can not be carried on (value, where, by,
     window, slice, or the contract's reading of its fields). `objective` is the one that the KPI
-    itself says it serves.
+    itself says it serves. `person` is the dimension that names a person, which makes the KPI
+    private; `named`: people are told by name all the same.
     """
 
     name: str
@@ -178,6 +179,8 @@ class Kpi:
     where_sql: str | None
     placement: tuple[str, ...] | None = None
     objective: str | None = None
+    person: str | None = None
+    named: bool = False
 
     @property
     def metric(self) -> str:

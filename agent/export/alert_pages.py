@@ -2,8 +2,8 @@
 
     now_ms       the agent's clock
     alerts       [{rule, severity, state, kpi, dimensions, since, value, summary, description,
-                 runbook, owner, team, escalation, objectives}]: pending and firing, of the whole
-                 company; firing first, then the gravest, then the newest
+                 runbook, owner, team, escalation, objectives}]: pending, silenced and firing, of
+                 the whole company; firing first, then the gravest, then the newest
     history      [step]: the newest first; a step is what the alerts topic says of it
 
 Filters are `rule`, `kpi`, `state` and `severity`, each once or several times (any of them), and
@@ -19,7 +19,7 @@ from agent.core.encode import dimensions_json, iso
 from agent.core.plan import Plan
 from agent.core.results import AlertPhase
 from agent.core.routing import escalation_text
-from agent.export.board_alerts import in_order
+from agent.export.board_alerts import STANDING, in_order
 from agent.export.state import Alert
 
 Json = dict[str, Any]
@@ -76,8 +76,7 @@ def alerts_answer(
     now_ms: int,
 ) -> Json:
     """The answer, as described above."""
-    shown = (AlertPhase.FIRING, AlertPhase.SILENCED, AlertPhase.PENDING)
-    active = [_alert(plan, a) for a in in_order(a for a in alerts if a.phase in shown)]
+    active = [_alert(plan, a) for a in in_order(a for a in alerts if a.phase in STANDING)]
     history = [step for step in steps if query.takes(step)]
     return {
         "now_ms": now_ms,
@@ -95,7 +94,7 @@ def _alert(plan: Plan, alert: Alert) -> Json:
         "rule": alert.rule,
         "severity": alert.severity,
         "state": alert.phase.value,
-        "kpi": None if kpi is not None and not kpi.name else alert.kpi,
+        "kpi": (kpi.name or None) if kpi else alert.kpi,
         "dimensions": dimensions_json(kpi, alert.dimensions),
         "since": None if alert.since_ms is None else iso(alert.since_ms),
         "value": alert.value,
@@ -105,5 +104,5 @@ def _alert(plan: Plan, alert: Alert) -> Json:
         "owner": owner,
         "team": team,
         "escalation": escalation_text(escalation) if escalation else None,
-        "objectives": list(plan.objectives_of(alert.kpi)) if kpi else [],
+        "objectives": list(plan.objectives_of(alert.kpi)) if alert.kpi in plan.kpis else [],
     }

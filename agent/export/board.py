@@ -45,16 +45,24 @@ import asyncio
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from heapq import nsmallest
 from itertools import chain, islice
 from typing import Any
 
 from agent.core.objectives import Score, in_tree_order
 from agent.core.plan import Kpi, Plan, Target
+from agent.core.privacy import private_homes, shared
 from agent.core.results import AlertPhase, SeriesView, TargetState
 from agent.core.targets import common_target
-from agent.export.board_alerts import MOST_STEPS, alerts_json, from_phases, steps_json
+from agent.export.board_alerts import (
+    MOST_STEPS,
+    alerts_json,
+    from_phases,
+    public_alerts,
+    public_steps,
+    steps_json,
+)
 from agent.export.series import BANDS, group
 from agent.export.state import AgentState
 from agent.export.words import (
@@ -118,7 +126,7 @@ class Board:
 
         def work() -> Json:
             series = group(read.plan, read.series)[name]
-            return _card(read.plan, kpi, series, read.data_until_ms(), MORE_ROWS)
+            return card(read.plan, kpi, series, read.data_until_ms, MORE_ROWS)
 
         return await asyncio.to_thread(work)
 
@@ -128,19 +136,23 @@ class _Read:
 
     def __init__(self, state: AgentState, now_ms: int) -> None:
         self.now_ms = now_ms
-        self.plan = state.plan
-        self.series = tuple(state.company())
-        self.alerts = None if state.alerts is None else tuple(state.alerts())
-        self.steps = tuple(islice(state.alert_log(), MOST_STEPS))
+        self.plan = shared(state.plan)
+        private = private_homes(state.plan)
+        self.series = tuple(v for v in state.company() if v.kpi not in private)
+        known = None if state.alerts is None else state.alerts()
+        self.alerts = None if known is None else tuple(public_alerts(state.plan, known))
+        self.steps = tuple(islice(public_steps(state.plan, state.alert_log()), MOST_STEPS))
         self.scores = dict(state.objective_scores())
         self.ready = dict(state.ready)
-        self.watermark_ms = max(state.stats.watermark_ms.values(), default=None)
+        self.data_until_ms = data_until_ms(state, self.series)
         self.name, self.version = state.name, state.version
 
-    def data_until_ms(self) -> int | None:
-        """How far event time has got, by the newest source or window of any worker."""
-        ends = (v.closed.end_ms for v in self.series if v.closed is not None)
-        return max(chain((self.watermark_ms or 0,), ends)) or None
+
+def data_until_ms(state: AgentState, series: Iterable[SeriesView]) -> int | None:
+    """How far event time has got, by the newest source or window of any worker."""
+    newest = max(state.stats.watermark_ms.values(), default=0)
+    ends = (v.closed.end_ms for v in series if v.closed is not None)
+    return max(chain((newest,), ends)) or None
 
 
 def change(old: Json, new: Json) -> Json:
@@ -157,8 +169,8 @@ def change(old: Json, new: Json) -> Json:
 
 def _snapshot(read: _Read) -> Json:
     held = group(read.plan, read.series)
-    until_ms = read.data_until_ms()
-    cards = [_card(read.plan, k, held[k.name], until_ms, ROWS) for k in read.plan.kpis.values()]
+    until_ms = read.data_until_ms
+    cards = [card(read.plan, k, held[k.name], until_ms, ROWS) for k in read.plan.kpis.values()]
     states = {card["name"]: card["state"] for card in cards}
     alerts = from_phases(read.series) if read.alerts is None else read.alerts
     return {
@@ -245,9 +257,10 @@ def _score_text(score: float) -> str:
     return percent_text(math.floor(score * 1000 + 1e-6) / 10, digits=0 if score >= 1 else 1)
 
 
-def _card(
+def card(
     plan: Plan, kpi: Kpi, series: Sequence[SeriesView], until_ms: int | None, rows: int
 ) -> Json:
+    """A KPI with its worst series, as described above."""
     states = Counter(_state(view) for view in series)
     worst = nsmallest(rows, series, key=lambda view: _badness(kpi, view))
     newest = max((v.closed for v in series if v.closed), key=lambda w: w.end_ms, default=None)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
 from typing import Any
 from urllib.parse import urlsplit
 
 from agent.core.plan import Kpi, Plan, Rule
+from agent.core.privacy import private_homes, shared
 from agent.core.results import AlertPhase, SeriesView
 from agent.core.routing import escalation_text
 from agent.export.state import Alert
 from agent.export.words import series_key, series_text, value_text
 
 Json = dict[str, Any]
+Step = Mapping[str, Any]
+"""A step of an alert, as the alerts topic tells it."""
 
 RESOLVED_SHOWN_MS = 3_600_000
 MOST_RESOLVED = 3
@@ -22,9 +25,21 @@ MOST_ALERTS = 50
 MOST_STEPS = 30
 """Steps of the history that a board shows; `/api/v1/alerts` has more."""
 _SEVERITY_RANK = {"page": 0, "critical": 1, "warning": 2, "info": 3}
-_STANDING = (AlertPhase.FIRING, AlertPhase.SILENCED, AlertPhase.PENDING)
+STANDING = (AlertPhase.FIRING, AlertPhase.SILENCED, AlertPhase.PENDING)
 """What goes on, the most urgent first: silenced would fire, if what it depends on did not."""
-_PHASE_RANK = {phase: rank for rank, phase in enumerate((*_STANDING, AlertPhase.RESOLVED))}
+_PHASE_RANK = {phase: rank for rank, phase in enumerate((*STANDING, AlertPhase.RESOLVED))}
+
+
+def public_alerts(plan: Plan, alerts: Iterable[Alert]) -> list[Alert]:
+    """The alerts that everybody may see."""
+    private = private_homes(plan)
+    return [alert for alert in alerts if alert.kpi not in private]
+
+
+def public_steps(plan: Plan, steps: Iterable[Step]) -> Iterator[Step]:
+    """The steps that everybody may see."""
+    homes, rules = private_homes(plan), plan.rules.keys() - shared(plan).rules.keys()
+    return (step for step in steps if step["kpi"] not in homes and step["rule"] not in rules)
 
 
 def from_phases(series: Iterable[SeriesView]) -> list[Alert]:
@@ -33,13 +48,13 @@ def from_phases(series: Iterable[SeriesView]) -> list[Alert]:
         Alert(rule, severity, view.kpi, view.series, phase)
         for view in series
         for (rule, severity), phase in view.phases.items()
-        if phase in _STANDING
+        if phase in STANDING
     ]
 
 
 def alerts_json(plan: Plan, alerts: Sequence[Alert], until_ms: int | None) -> list[Json]:
     """What a board shows of these alerts, in its order, once event time has got to `until_ms`."""
-    shown = [a for a in alerts if a.phase in _STANDING]
+    shown = [a for a in alerts if a.phase in STANDING]
     over = [a for a in alerts if _is_just_over(plan, a, until_ms)]
     shown += sorted(over, key=lambda a: -(a.since_ms or 0))[:MOST_RESOLVED]
     return [_alert(plan, alert) for alert in in_order(shown)[:MOST_ALERTS]]
@@ -76,7 +91,7 @@ def _step(plan: Plan, step: Mapping[str, Any]) -> Json:
         "rule": step["rule"],
         "severity": step["severity"],
         "state": step["state"],
-        "title": kpi.title if kpi else step["kpi"],
+        "title": kpi.title if kpi else step["kpi"] or step["rule"],
         "series": series_text(dimensions),
         "because": step.get("because", ""),
     }

@@ -16,12 +16,13 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import aiohttp
 
 from agent.core.encode import iso, label
 from agent.core.plan import Dimensions, Kpi, Plan, Rule, is_whole
+from agent.core.privacy import Privacy
 from agent.core.results import AlertPhase
 from agent.core.routing import (
     ESCALATION,
@@ -69,15 +70,21 @@ class Told:
         return tuple(sorted(self.labels.items()))
 
 
-def tellable(plan: Plan, alerts: Sequence[Alert], now_ms: int) -> dict[Key, Told]:
+def tellable(
+    plan: Plan, alerts: Sequence[Alert], now_ms: int, privacy: Privacy | None = None
+) -> dict[Key, Told]:
     """Every alert of these that Alertmanager should know of, with the escalations that are due."""
+    privacy = privacy or Privacy()
     found: dict[Key, Told] = {}
     for alert in alerts:
         rule, kpi = plan.rules.get(alert.rule), plan.subject(alert.kpi)
         if rule is None or kpi is None or alert.since_ms is None:
             continue
-        for told in _tell(plan, rule, kpi, alert, now_ms):
-            found[told.key] = told
+        shown = privacy.dimensions(plan, alert.kpi, alert.dimensions)
+        for told in _tell(plan, rule, kpi, replace(alert, dimensions=shown), now_ms):
+            # Whose it is goes by the series as it is, not as it is called outside.
+            series = (alert.kpi, None if is_whole(rule) else alert.dimensions)
+            found[told.key] = replace(told, series=series)
     return found
 
 
@@ -168,7 +175,7 @@ class Delivery:
         if alerts is None:
             return
         now_ms = self._now_ms()
-        wanted = tellable(self._state.plan, alerts, now_ms)
+        wanted = tellable(self._state.plan, alerts, now_ms, self._state.privacy)
         due = receiver.due(wanted, self._is_ours, now_ms, self._resend_ms)
         ends_ms = now_ms + ENDS_AFTER_RESENDS * self._resend_ms
         parts = [due[n : n + MOST_A_REQUEST] for n in range(0, len(due), MOST_A_REQUEST)]

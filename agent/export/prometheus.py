@@ -233,7 +233,7 @@ class Exposition:
     async def _render(self, openmetrics: bool, gzipped: bool) -> list[bytes]:
         # What can change is read here, on the loop; a thread makes the text of it.
         state = self._state
-        views = tuple(state.views())
+        views = state.privacy.views(state.plan, state.views())
         whole = wholes(state.plan, state.company()) if state.leader else None
         scores = dict(state.objective_scores()) if state.leader else {}
         if openmetrics:

@@ -15,6 +15,7 @@ from typing import Any
 
 from agent.core.objectives import Score
 from agent.core.plan import Dimensions, Plan, Severity
+from agent.core.privacy import Privacy
 from agent.core.results import AlertPhase, SeriesView
 from agent.errors import RulesError
 
@@ -164,6 +165,8 @@ class AgentState:
     ready: dict[str, str | None] = field(default_factory=dict)
     reload: Callable[[], Awaitable[tuple[bool, str]]] = _no_reload
     explain: Callable[[str, str], Awaitable[dict[str, object]]] = _no_explain
+    privacy: Privacy = field(default_factory=Privacy)
+    """How the people of private KPIs are told outside."""
     leader: bool = False
     """The one worker that exports what belongs to no series: objectives and `per: kpi` rules."""
     started_at_ms: int = 0

@@ -6,6 +6,7 @@
 | `/api/v1/board`, `/api/v1/kpis/<name>`, `/api/v1/stream` | its data (`board.py` describes it) |
 | `/api/v1/alerts` | active alerts and the last steps (`alert_pages.py` describes it) |
 | `/api/v1/explain?rule=<name>` | how a rule stands, and why; `&series=region=emea` |
+| `/private/<token>`, `/api/v1/private/<token>` | people's own numbers (`private_pages.py`) |
 | `/metrics` | text 0.0.4 or OpenMetrics 1.0.0, gzip |
 | `/-/healthy` | 200 while the event loop runs |
 | `/-/ready` | 200, or 503 with what is waited for |
@@ -28,10 +29,13 @@ from pathlib import Path
 
 from aiohttp import web
 
+from agent.core.privacy import shared
 from agent.errors import RulesError
 from agent.export.alert_pages import BadQuery, Query, alerts_answer
 from agent.export.board import Board, Json, change, ready_json
-from agent.export.board_alerts import from_phases
+from agent.export.board_alerts import from_phases, public_alerts, public_steps
+from agent.export.private_pages import PrivatePages
+from agent.export.private_pages import page as private_page
 from agent.export.prometheus import Exposition
 from agent.export.state import AgentState
 
@@ -55,6 +59,10 @@ _HEADERS = {
 }
 
 
+_UNSEEN = {"Cache-Control": "no-store", "X-Robots-Tag": "noindex"}
+NOTHING_PRIVATE = "this address opens nothing, or nothing is known of this person yet\n"
+
+
 def wall_clock_ms() -> int:
     """Now, in ms since the epoch."""
     return time.time_ns() // 1_000_000
@@ -68,6 +76,7 @@ class Pages:
         self._now_ms = now_ms
         self._board = Board(state, now_ms, min_age_seconds=tick_seconds * 0.9)
         self._tick_seconds = tick_seconds
+        self._private = PrivatePages(state)
         self._exposition = Exposition(state)
         self._reloading = asyncio.Lock()
         self._closing = asyncio.Event()
@@ -90,6 +99,8 @@ class Pages:
             web.get("/api/v1/alerts", self.alerts),
             web.get("/api/v1/explain", self.explain),
             web.get("/api/v1/stream", self.stream),
+            web.get("/private/{token}", self.private),
+            web.get("/api/v1/private/{token}", self.private_data),
         ]
 
     async def close(self, _app: web.Application) -> None:
@@ -180,12 +191,34 @@ class Pages:
             query = Query(request.query.items())
         except BadQuery as error:
             return web.json_response({"error": str(error)}, status=400)
-        alerts = from_phases(state.company()) if state.alerts is None else state.alerts()
-        return _json(alerts_answer(state.plan, alerts, state.alert_log(), query, self._now_ms()))
+        found = from_phases(state.company()) if state.alerts is None else state.alerts()
+        alerts = public_alerts(state.plan, found)
+        steps = public_steps(state.plan, state.alert_log())
+        return _json(alerts_answer(shared(state.plan), alerts, steps, query, self._now_ms()))
+
+    async def private(self, request: web.Request) -> web.Response:
+        """The page of a person's own numbers, or of those that an owner answers for."""
+        data = self._private.data(request.match_info["token"], self._now_ms())
+        if data is None:
+            return web.Response(text=NOTHING_PRIVATE, status=404, headers=_UNSEEN)
+        return web.Response(text=private_page(data), content_type="text/html", headers=_UNSEEN)
+
+    async def private_data(self, request: web.Request) -> web.Response:
+        """The same as JSON."""
+        data = self._private.data(request.match_info["token"], self._now_ms())
+        if data is None:
+            told = {"error": NOTHING_PRIVATE.strip()}
+            return web.json_response(told, status=404, headers=_UNSEEN)
+        return web.json_response(data, headers=_UNSEEN)
 
     async def explain(self, request: web.Request) -> web.Response:
         """How a rule stands over the series that this worker holds."""
-        query = request.query
+        query, plan = request.query, self._state.plan
+        if query.get("rule") in plan.rules.keys() - shared(plan).rules.keys():
+            told = (
+                "the rule is about numbers of single people: kpi-agent explain shows them, of files"
+            )
+            return web.json_response({"error": told}, status=403)
         try:
             return _json(await self._state.explain(query.get("rule", ""), query.get("series", "")))
         except RulesError as error:

@@ -13,6 +13,7 @@ from agent.core.plan import Kpi, Objective, Plan, Severity
 from agent.core.windows import CalendarWindow
 from agent.generate import names
 from agent.generate.templates import literal
+from agent.generate.uids import AGENT_UID, STRATEGY_UID, kpi_board_uid
 from agent.generate.words import span_text
 
 WORKERS = ", ".join(names.WORKER_LABELS)
@@ -30,7 +31,8 @@ FRESHNESS_MARGIN_SECONDS = 300
 
 @dataclass(frozen=True, slots=True)
 class AgentAlert:
-    """One alert over the agent's own series. `runbook` is a file's stem under docs/runbooks/."""
+    """One alert over the agent's own series. `runbook` is a file's stem under docs/runbooks/,
+    `board` the uid of the board to look at."""
 
     name: str
     expr: str
@@ -40,6 +42,7 @@ class AgentAlert:
     description: str
     runbook: str
     labels: tuple[tuple[str, str], ...] = ()
+    board: str = AGENT_UID
 
 
 def agent_alerts() -> tuple[AgentAlert, ...]:
@@ -227,6 +230,7 @@ def _missed(objective: Objective) -> AgentAlert:
         "short; warnings of their own are held back for the team meanwhile, critical ones are not.",
         "objective-missed",
         tuple((name, literal(value)) for name, value in labels if value),
+        STRATEGY_UID,
     )
 
 
@@ -244,4 +248,5 @@ def _stale(kpi: Kpi, plan: Plan) -> AgentAlert:
         f"be at most {span_text(limit * 1000)}. Boards and rules show an old value.",
         "kpi-stale",
         tuple((name, literal(value)) for name, value in labels if value),
+        kpi_board_uid(kpi.name) if kpi.person is None else STRATEGY_UID,
     )

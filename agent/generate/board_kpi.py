@@ -150,8 +150,10 @@ def _about(plan: Plan, kpi: Kpi) -> Iterator[str]:
     for maintenance in plan.maintenance.values():
         if kpi.name in maintenance.kpis:
             yield f"- **Maintenance**: {maintenance.title} ({schedule_text(maintenance.schedule)})"
-    for name in kpi.inputs:
-        yield f"- **From**: [{plan.kpis[name].title}](/d/{kpi_board_uid(name)})"
+    for source in (plan.kpis[name] for name in kpi.inputs):
+        # A private KPI has no board.
+        link = f"[{source.title}](/d/{kpi_board_uid(source.name)})"
+        yield f"- **From**: {link if source.person is None else source.title}"
     if kpi.contract:
         yield f"- **From**: events `{kpi.contract}`"
     yield f"\n```sql\n{kpi.sql}{f' WHERE {kpi.where_sql}' if kpi.where_sql else ''}\n```"

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from agent.core.objectives import in_tree_order
 from agent.core.plan import Objective, Plan
+from agent.core.privacy import shared
 from agent.generate import names, panels
 from agent.generate.layout import Board, Cell, Section
 from agent.generate.panels import About, Query
@@ -18,8 +19,26 @@ MOST_ROWS = 200
 NO_SERIES = "or vector(0)"
 
 
-def strategy_board(plan: Plan) -> Board:
+class _Public:
+    """The series of the KPIs and rules that everybody may see."""
+
+    def __init__(self, plan: Plan) -> None:
+        public = shared(plan)
+        self._kpis = sorted(plan.kpis.keys() - public.kpis.keys())
+        self._rules = sorted(plan.rules.keys() - public.rules.keys())
+
+    def of(self, metric: str) -> str:
+        """A metric of all series, without those that are private."""
+        hidden = [("kpi", self._kpis)]
+        if metric == names.RULE_STATE:
+            hidden.append(("rule", self._rules))
+        inside = ",".join(f'{label}!~"{"|".join(found)}"' for label, found in hidden if found)
+        return names.one_of_workers(f"{metric}{{{inside}}}" if inside else metric)
+
+
+def strategy_board(declared: Plan) -> Board:
     """The one board that everybody starts at."""
+    plan, public = shared(declared), _Public(declared)
     return Board(
         uid=STRATEGY_UID,
         title="Strategy",
@@ -27,10 +46,10 @@ def strategy_board(plan: Plan) -> Board:
         tags=["strategy"],
         sections=[
             Section("Objectives", 5, list(_objectives(plan))),
-            Section("At a glance", 4, list(_counts())),
-            Section("Every KPI against its target", 11, list(_standing(plan))),
-            Section("Alerts", 9, list(_alerts(plan))),
-            Section("Over time", 8, list(_courses())),
+            Section("At a glance", 4, list(_counts(public))),
+            Section("Every KPI against its target", 11, list(_standing(plan, public))),
+            Section("Alerts", 9, list(_alerts(plan, public))),
+            Section("Over time", 8, list(_courses(public))),
         ],
         links=[("KPI agent", f"/d/{AGENT_UID}")],
     )
@@ -60,14 +79,14 @@ def _made_of(plan: Plan, objective: Objective) -> str:
     return f"{head}\n\nThe weighted attainment of:\n" + "\n".join(parts)
 
 
-def _counts() -> Iterator[Cell]:
-    state = names.one_of_workers(names.TARGET_STATE)
+def _counts(public: _Public) -> Iterator[Cell]:
+    state = public.of(names.TARGET_STATE)
     for number in (3, 2, 1, 0):
         words, color = panels.TARGET_STATES[number]
         query = Query(f"count({state} == {number}) {NO_SERIES}", words)
         about = About(words, f"Series whose last closed window is: {words[2:]}.", "short")
         yield Cell(panels.stat_panel(about, [query], steps=((None, color),)), 5)
-    firing = f"count({names.one_of_workers(names.RULE_STATE)} == {names.FIRING}) {NO_SERIES}"
+    firing = f"count({public.of(names.RULE_STATE)} == {names.FIRING}) {NO_SERIES}"
     about = About("● firing", "Alerts that fire now, of all severities.", "short")
     steps = ((None, panels.BLUE), (1.0, panels.VERMILLION))
     yield Cell(panels.stat_panel(about, [Query(firing, "firing")], steps=steps), 4)
@@ -84,15 +103,15 @@ def _named(query: str) -> str:
     return f"({query}) * on (kpi) group_left (title, owner) {info}"
 
 
-def _standing(plan: Plan) -> Iterator[Cell]:
+def _standing(plan: Plan, public: _Public) -> Iterator[Cell]:
     about = About(
         "Targets",
         f"The last closed window of each series, missed ones first ({MOST_ROWS} at most). "
         "Attainment: 100 % is the target.",
         "short",
     )
-    worst = f"topk({MOST_ROWS}, {names.one_of_workers(names.TARGET_STATE)})"
-    lowest = f"bottomk({MOST_ROWS}, {names.one_of_workers(names.ATTAINMENT)})"
+    worst = f"topk({MOST_ROWS}, {public.of(names.TARGET_STATE)})"
+    lowest = f"bottomk({MOST_ROWS}, {public.of(names.ATTAINMENT)})"
     panel = panels.table_panel(
         about,
         [Query(_named(worst)), Query(_named(lowest))],
@@ -115,7 +134,7 @@ def _standing(plan: Plan) -> Iterator[Cell]:
         "The series of each KPI that is furthest from its target; 100 % is the target.",
         "percentunit",
     )
-    lowest = f"min by (kpi) ({names.one_of_workers(names.ATTAINMENT)})"
+    lowest = f"min by (kpi) ({public.of(names.ATTAINMENT)})"
     query = Query(f"sort({_titled(lowest)})", "{{title}}")
     steps = ((None, panels.VERMILLION), (1.0, panels.BLUE))
     yield Cell(panels.bar_panel(about, [query], steps, 1.5), 9)
@@ -125,13 +144,13 @@ def _titled(query: str) -> str:
     return f"({query}) * on (kpi) group_left (title) max by (kpi, title) ({names.INFO})"
 
 
-def _alerts(plan: Plan) -> Iterator[Cell]:
+def _alerts(plan: Plan, public: _Public) -> Iterator[Cell]:
     about = About(
         "Rules, firing first",
         f"Every rule and series; firing ones first ({MOST_ROWS} at most).",
         "short",
     )
-    query = f"topk({MOST_ROWS}, {names.one_of_workers(names.RULE_STATE)})"
+    query = f"topk({MOST_ROWS}, {public.of(names.RULE_STATE)})"
     panel = panels.table_panel(
         about,
         [Query(_named(query))],
@@ -150,12 +169,12 @@ def _alerts(plan: Plan) -> Iterator[Cell]:
     panels.link_column(panel, "KPI", "Open its board", "/d/kpi-${__data.fields.Name}")
     yield Cell(panel, 15)
     about = About("Firing alerts", "How many fired, by severity.", "short")
-    state = names.one_of_workers(names.RULE_STATE)
+    state = public.of(names.RULE_STATE)
     fired = f"sum by (severity) ({state} == bool {names.FIRING})"
     yield Cell(panels.line_panel(about, [Query(fired, "{{severity}}")], stacked=True), 9)
 
 
-def _courses() -> Iterator[Cell]:
+def _courses(public: _Public) -> Iterator[Cell]:
     about = About("Scores", "Each objective's score; 100 % is every target reached.", "percentunit")
     query = Query(names.one_of_workers(names.OBJECTIVE_SCORE), "{{objective}}")
     yield Cell(panels.line_panel(about, [query], limit=1.0), 8)
@@ -167,7 +186,7 @@ def _courses() -> Iterator[Cell]:
     query = Query(names.one_of_workers(names.OBJECTIVE_CHANGE), "{{objective}}")
     yield Cell(panels.line_panel(about, [query]), 8)
     about = About("Series by target state", "How many series stood where.", "short")
-    state = names.one_of_workers(names.TARGET_STATE)
+    state = public.of(names.TARGET_STATE)
     queries = [
         Query(f"count({state} == {number}) {NO_SERIES}", panels.TARGET_STATES[number][0])
         for number in (3, 2, 1, 0)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from agent.core.plan import Plan
+from agent.core.privacy import shared
 from agent.generate import files
 from agent.generate.board_agent import agent_board
 from agent.generate.board_kpi import kpi_board
@@ -33,9 +34,10 @@ def grafana_files(plan: Plan) -> dict[str, str]:
 
 
 def dashboards(plan: Plan) -> dict[str, str]:
-    """The dashboards' JSON by file name: strategy, agent, and one a KPI."""
+    """The dashboards' JSON by file name: strategy, agent, and one a KPI that is not private."""
     found = {"strategy.json": strategy_board(plan), "agent.json": agent_board()}
-    found |= {f"kpi-{name}.json": kpi_board(plan, kpi) for name, kpi in sorted(plan.kpis.items())}
+    public = shared(plan)
+    found |= {f"kpi-{name}.json": kpi_board(plan, kpi) for name, kpi in sorted(public.kpis.items())}
     return {name: board.json_text() for name, board in found.items()}
 
 

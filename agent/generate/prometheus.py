@@ -31,7 +31,7 @@ from agent.generate.agent_alerts import (
     objective_alerts,
     stale_alerts,
 )
-from agent.generate.uids import AGENT_UID, STRATEGY_UID, kpi_board_uid
+from agent.generate.uids import STRATEGY_UID, kpi_board_uid
 from agent.generate.words import span_text
 
 WHAT = "prometheus"
@@ -198,8 +198,8 @@ def _description(rule: Rule, kpi: Kpi, condition: str) -> str:
 
 
 def _board(kpi: Kpi, links: Links) -> str:
-    """The KPI's board, with the alert's series chosen."""
-    if not kpi.name:
+    """The KPI's board, with the alert's series chosen; what has none is on the strategy board."""
+    if not kpi.name or kpi.person is not None:
         return f"{links.grafana}/d/{STRATEGY_UID}"
     chosen = "&".join(f"var-{name}={{{{ $labels.{name} | urlquery }}}}" for name in kpi.by)
     return f"{links.grafana}/d/{kpi_board_uid(kpi.name)}" + (f"?{chosen}" if chosen else "")
@@ -214,16 +214,9 @@ def _agent_entry(alert: AgentAlert, links: Links) -> Entry:
         "summary": alert.summary,
         "description": alert.description,
         "runbook_url": f"{links.runbooks}/{alert.runbook}.md",
-        "dashboard_url": f"{links.grafana}/d/{_health_board(alert)}",
+        "dashboard_url": f"{links.grafana}/d/{alert.board}",
     }
     return entry
-
-
-def _health_board(alert: AgentAlert) -> str:
-    labels = dict(alert.labels)
-    if "objective" in labels:
-        return STRATEGY_UID
-    return kpi_board_uid(labels["kpi"]) if "kpi" in labels else AGENT_UID
 
 
 def _document(content: Entry, *comments: str) -> str:

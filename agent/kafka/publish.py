@@ -18,6 +18,7 @@ from aiokafka.structs import ConsumerRecord
 
 from agent.core import encode
 from agent.core.plan import Dimensions, Plan
+from agent.core.privacy import Privacy
 from agent.core.results import Closings
 from agent.core.series import row_key
 from agent.kafka.topics import TopicNames
@@ -60,7 +61,10 @@ class _Places:
 class Publisher:
     """Sends to the agent's topics through one producer."""
 
-    def __init__(self, producer: AIOKafkaProducer, names: TopicNames) -> None:
+    def __init__(
+        self, producer: AIOKafkaProducer, names: TopicNames, privacy: Privacy | None = None
+    ) -> None:
+        self._privacy = privacy or Privacy()
         self._producer = producer
         self._names = names
         self._since_yield = 0
@@ -90,8 +94,10 @@ class Publisher:
         """Closed windows and target states to the values topic, transitions to the alerts topic.
 
         Keys tell every window and every step apart, so that repeats can be dropped. The partition
-        goes by the series alone, so that what is told of one series is read in its order.
+        goes by the series alone, so that what is told of one series is read in its order. Series of
+        people go by their pseudonyms.
         """
+        closings = self._privacy.closings(plan, closings)
         values, alerts = [
             _Places(topic, await self._producer.partitions_for(topic))
             for topic in (self._names.values, self._names.alerts)

@@ -16,6 +16,7 @@ from aiokafka.errors import KafkaError
 
 from agent.core import encode
 from agent.core.plan import Dimensions, Plan, Scalar, Severity, Target
+from agent.core.privacy import Privacy
 from agent.core.results import (
     AlertPhase,
     Closings,
@@ -183,7 +184,9 @@ class BoardWriter:
         company: CompanyView,
         views: Callable[[], list[SeriesView]],
         is_ours: Callable[[SeriesId], bool],
+        privacy: Privacy | None = None,
     ) -> None:
+        self._privacy = privacy or Privacy()
         self._publisher = publisher
         self._company = company
         self._views = views
@@ -195,7 +198,7 @@ class BoardWriter:
         """Note alerts that changed: they are written at the next tick."""
         for one in closings:
             for transition in one.transitions:
-                key, row = alert_row(plan, transition)
+                key, row = alert_row(plan, transition, self._privacy)
                 self._alerts[key] = row
 
     async def run(self) -> None:
@@ -235,9 +238,13 @@ class BoardWriter:
         return [key for key, one in self._company.ids() if one not in views and self._is_ours(one)]
 
 
-def alert_row(plan: Plan, transition: Transition) -> tuple[bytes, bytes | None]:
-    """Key and row of an alert after a step; None takes a removed one off the board."""
-    told: dict[str, Any] = encode.transition_json(plan, plan.rules.get(transition.rule), transition)
+def alert_row(plan: Plan, transition: Transition, privacy: Privacy) -> tuple[bytes, bytes | None]:
+    """Key and row of an alert after a step; None takes a removed one off the board.
+
+    Its words are for everybody: they name people by their pseudonyms.
+    """
+    rule = plan.rules.get(transition.rule)
+    told: dict[str, Any] = encode.transition_json(plan, rule, privacy.step(plan, transition))
     row = AlertRow(
         transition.rule, transition.severity, transition.kpi, transition.dimensions,
         transition.state, transition.at_ms, transition.value, str(told["summary"]),

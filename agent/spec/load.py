@@ -14,6 +14,7 @@ from agent.spec.checks import (
     maintenance,
     metrics,
     objectives,
+    privacy,
     rules,
 )
 from agent.spec.declared import declare
@@ -42,6 +43,7 @@ def check(path: str | Path) -> tuple[Plan | None, list[Problem]]:
     linked = links.check(declared, known)
     rules.check(declared, known, linked)
     objectives.check(declared)
+    privacy.check(declared, known)
     maintenance.check(declared, known)
     compiled = statements.compile_all(declared, known)
     problems = in_order(declared.problems)

@@ -237,6 +237,8 @@ def _kpi(
         where_sql=None if model.where is None else model.where.strip(),
         placement=placement,
         objective=model.objective,
+        person=model.person,
+        named=model.export == "named",
     )
 
 

@@ -253,6 +253,21 @@ class KpiSpec(Strict):
         None,
         description="The objective that the KPI serves; needed where none weighs it.",
     )
+    visibility: Literal["public", "private"] | None = Field(
+        None,
+        description="private: its series are those of single people, and are shown to themselves "
+        "and the owner only. public if not given.",
+    )
+    person: Text | None = Field(
+        None,
+        description="Of a private KPI, the dimension that names the person.",
+        examples=["employee"],
+    )
+    export: Literal["hashed", "named"] | None = Field(
+        None,
+        description="How a private KPI's people are told in metrics, topics and alerts: under a "
+        "keyed hash (default), or by name.",
+    )
     from_: Annotated[
         Annotated[Text, Tag("<text>")] | Annotated[list[Text], Field(min_length=1), Tag("<list>")],
         Discriminator(form),

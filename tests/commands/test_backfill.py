@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent.cli import main
+from agent.core.privacy import Privacy
 from tests.integration.monitoring import Server
 
 RULES = """\
@@ -112,3 +113,21 @@ def test_prometheus_answers_from_the_blocks(shop: Path, every: str | None) -> No
         assert count == (341 if every else 35)
     finally:
         server.terminate()
+
+
+def test_people_of_private_kpis_are_written_under_their_pseudonym(
+    shop: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rules = RULES.replace("unit: eur,", "unit: eur, visibility: private, person: region,")
+    (shop / "shop.yaml").write_text(rules)
+    assert backfill() == 3
+    assert "no person_secret" in capsys.readouterr().err
+    secret = "a secret of sixteen characters or more"
+    monkeypatch.setenv("KPI_AGENT_PERSON_SECRET", secret)
+    assert backfill() == 0
+    told = capsys.readouterr().out
+    pseudonym = Privacy(secret).pseudonym("region", 'a "b"\\c')
+    assert f'kpi_revenue_eur{{region="{pseudonym}"}}' in told
+    rule = 'kpi_rule_state{rule="low",severity="warning",kpi="revenue"'
+    assert f'{rule},region="{pseudonym}"}}' in told
+    assert "b\\" not in told

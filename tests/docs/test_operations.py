@@ -169,4 +169,4 @@ def test_the_paths_of_the_web_server_are_named() -> None:
     routes = set(re.findall(r'web\.(?:get|post|put)\("(/[^"]*)"', source))
     aids = {"/static/{name}", "/favicon.ico"}
     named = re.findall(r"`(/[^`]*)`", " ".join(first_cells(section("Endpoints"))))
-    assert {path.replace("<name>", "{name}") for path in named} == routes - aids
+    assert {re.sub(r"<(\w+)>", r"{\1}", path) for path in named} == routes - aids

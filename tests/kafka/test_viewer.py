@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from agent.core.plan import Plan, Target
+from agent.core.privacy import Privacy
 from agent.core.results import (
     AlertPhase,
     SeriesView,
@@ -79,7 +80,7 @@ def test_an_alert_has_its_texts_and_goes_when_its_rule_does(tmp_path: Path) -> N
         "low", "warning", "revenue", ("a",), 5_000, 5_000, AlertPhase.FIRING,
         AlertPhase.INACTIVE, 1.5, "value < 20", 0, 5_000, "when",
     )  # fmt: skip
-    key, row = alert_row(plan, step)
+    key, row = alert_row(plan, step, Privacy())
     view.take(key, row)
     [alert] = view.alerts()
     assert (alert.rule, alert.phase, alert.at_ms, alert.value) == ("low", "firing", 5_000, 1.5)

@@ -50,7 +50,7 @@ export function patchAlert(node, alert, eventTimeMs, board) {
   p.runbook.setAttribute("aria-label", `Runbook of ${alert.rule}`);
 }
 
-const STEPS = { firing: "fired", pending: "is pending", resolved: "ended", inactive: "came to nothing" };
+const STEPS = { firing: "fired", pending: "is pending", silenced: "is silenced", resolved: "ended", inactive: "came to nothing" };
 
 export function makeStep() {
   return el("li", {},

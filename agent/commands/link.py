@@ -1,0 +1,60 @@
+"""`kpi-agent link`: the address at which a person, or an owner, sees private KPIs."""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from agent.errors import EnvironmentFault, RulesError
+
+ABOUT = "print the address at which a person, or an owner, sees their private KPIs"
+
+
+def arguments(parser: ArgumentParser) -> None:
+    """The command's options."""
+    parser.add_argument(
+        "person", nargs="?", metavar="DIMENSION=NAME", help="for example employee=4711"
+    )
+    parser.add_argument("--owner", metavar="NAME", help="whoever answers for private KPIs")
+    parser.add_argument("--rules", default="rules", metavar="DIR")
+    parser.add_argument("--settings", type=Path, metavar="FILE", help="or KPI_AGENT_SETTINGS")
+    parser.add_argument(
+        "--base", default="http://localhost:9108", metavar="URL", help="where the agent is reached"
+    )
+
+
+def run(options: Namespace) -> int:
+    """`kpi-agent link`."""
+    from agent.core.privacy import Privacy
+    from agent.settings import load_settings
+    from agent.spec.load import load
+
+    if (options.person is None) == (options.owner is None):
+        sys.stderr.write("kpi-agent link: name either a person (employee=4711) or an --owner\n")
+        return 2
+    private = [kpi for kpi in load(options.rules).kpis.values() if kpi.person is not None]
+    secret = load_settings(options.settings).secret_of_people()
+    if secret is None:
+        raise EnvironmentFault(
+            "there is no person_secret, by which the agent makes these addresses",
+            "Set KPI_AGENT_PERSON_SECRET_FILE or KPI_AGENT_PERSON_SECRET as for the agent.",
+        )
+    privacy = Privacy(secret)
+    if options.owner is not None:
+        owners = {kpi.owner for kpi in private if kpi.owner}
+        _known(options.owner, owners, "owner of a private KPI")
+        token = privacy.owner_token(options.owner)
+    else:
+        dimension, _, name = options.person.partition("=")
+        people = {kpi.person for kpi in private if kpi.person}
+        _known(dimension, people, "person of a private KPI")
+        token = privacy.person_token(dimension, name)
+    sys.stdout.write(f"{options.base.rstrip('/')}/private/{token}\n")
+    return 0
+
+
+def _known(name: str, names: set[str], what: str) -> None:
+    if name not in names:
+        told = ", ".join(sorted(names)) or "there is none"
+        raise RulesError(f"{name} is not the {what} in these rules", f"Known: {told}")

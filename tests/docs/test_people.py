@@ -1,0 +1,91 @@
+"""The workshop of docs/rules/people.md: who sees what, and the addresses, are as the page says."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from agent.cli import main
+from agent.core.encode import transition_json
+from agent.core.plan import Plan
+from agent.core.privacy import Privacy, private_homes, shared
+from agent.core.results import AlertPhase, Transition
+from agent.spec.load import check
+from tests.conftest import ROOT
+
+PAGE = (ROOT / "docs" / "rules" / "people.md").read_text()
+(RULES,) = re.findall(r"^```yaml\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
+(COMMANDS,) = re.findall(r"^```sh\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
+(ADDRESSES,) = re.findall(r"^```text\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
+(SECRET, MECHANIC, HASH) = re.findall(
+    r"the secret `(.*?)`, mechanic `(.*?)` is `(.*?)`", PAGE.replace("\n", " ")
+)[0]
+
+
+@pytest.fixture
+def rules(tmp_path: Path) -> Path:
+    (tmp_path / "workshop.yaml").write_text(RULES)
+    return tmp_path
+
+
+@pytest.fixture
+def plan(rules: Path) -> Plan:
+    found, problems = check(rules)
+    assert found is not None
+    assert [p.message for p in problems] == [
+        "'bench_time' serves no objective",
+        "'repairs' serves no objective",
+    ]
+    return found
+
+
+def test_the_hash_of_the_page_is_the_mechanics() -> None:
+    assert Privacy(SECRET).pseudonym("mechanic", MECHANIC) == HASH
+
+
+def test_one_kpi_is_private_and_the_rest_is_everybodys(plan: Plan) -> None:
+    assert private_homes(plan) == {"repair_time"}
+    public = shared(plan)
+    assert (list(public.kpis), list(public.rules)) == (["bench_time", "repairs"], [])
+    assert public.objectives["workshop"].kpis == {}
+
+
+def test_the_alert_says_what_the_page_says(plan: Plan) -> None:
+    step = Transition(
+        "slow_repairs", "warning", "repair_time", ("bench-2", MECHANIC), 0, 0, AlertPhase.FIRING,
+        AlertPhase.INACTIVE, 95.0, "value > 90", 0, 0, "when",
+    )  # fmt: skip
+    told = transition_json(plan, plan.rules["slow_repairs"], Privacy(SECRET).step(plan, step))
+    assert f"`{told['summary']}`" in PAGE.replace("\n", " ")
+    assert told["dimensions"] == {"bench": "bench-2", "mechanic": HASH}
+
+
+def test_the_commands_print_the_addresses(
+    rules: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("KPI_AGENT_PERSON_SECRET", SECRET)
+    for line in COMMANDS.splitlines():
+        assert main([*line.split()[1:], "--rules", str(rules)]) == 0
+    assert capsys.readouterr().out == ADDRESSES
+
+
+def test_links_need_the_secret_and_known_names(
+    rules: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = ["--rules", str(rules)]
+    monkeypatch.delenv("KPI_AGENT_PERSON_SECRET", raising=False)
+    assert main(["link", "mechanic=4711", *where]) == 3
+    assert "there is no person_secret" in capsys.readouterr().err
+    monkeypatch.setenv("KPI_AGENT_PERSON_SECRET", SECRET)
+    assert main(["link", "bench=4711", *where]) == 1
+    assert "Known: mechanic" in capsys.readouterr().err
+    assert main(["link", "--owner", "nobody", *where]) == 1
+    assert "Known: head-of-workshop" in capsys.readouterr().err
+    assert main(["link", *where]) == 2
+    monkeypatch.setenv("KPI_AGENT_PERSON_SECRET", "too short")
+    assert main(["link", "mechanic=4711", *where]) == 3
+    told = capsys.readouterr().err
+    assert "16 characters" in told
+    assert "too short" not in told
