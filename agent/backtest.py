@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from agent.core.episodes import Found, Record, found
-from agent.core.plan import AbsenceRule, Plan
+from agent.core.plan import AbsenceRule, Plan, ThresholdRule
 from agent.core.results import Closings
 from agent.replay import Replayed, Source, stream
 from agent.settings import Settings
@@ -59,13 +59,24 @@ async def over_topics(
 
 
 def warm_up(plan: Plan) -> int:
-    """How long before an instant events must be read for windows and pending alerts to be whole
-    there, in ms: twice the longest window, and the longest wait of a rule. An alert that fired
-    earlier, and that no later value ends, is not known."""
+    """How long before an instant events must be read for windows, pending alerts and what rules
+    look back on to be whole there, in ms: twice the longest window, the longest wait of a rule, and
+    its longest look. An alert that fired earlier, and that no later value ends, is not known."""
     windows = [2 * kpi.window.span_ms + kpi.lateness_ms for kpi in plan.kpis.values()]
     waits = [
         rule.keep_firing_for_ms
         + (rule.no_data_for_ms if isinstance(rule, AbsenceRule) else rule.for_ms)
         for rule in plan.rules.values()
     ]
-    return max(windows, default=0) + max(waits, default=0)
+    return max(windows, default=0) + max(waits, default=0) + _longest_look(plan)
+
+
+def _longest_look(plan: Plan) -> int:
+    looks = [0]
+    for rule in plan.rules.values():
+        if isinstance(rule, ThresholdRule):
+            window = plan.kpis[rule.kpi].window
+            variants = [rule, *(o.rule for o in rule.overrides if o.rule is not None)]
+            looks += [v.min_history_ms for v in variants]
+            looks += [feature.needs_ms(window) for v in variants for feature in v.features]
+    return max(looks)

@@ -24,7 +24,8 @@ def text(told: Mapping[str, Any]) -> Iterator[str]:
         for name in ("when", "clear"):
             yield from _condition(name, alert["severity"], alert.get(name))
     for fact in told["facts"]:
-        yield f"  {fact['sql']} = {number(fact['value'])}: {fact['words']}"
+        words = "" if fact["words"] == number(fact["value"]) else f": {fact['words']}"
+        yield f"  {fact['sql']} = {number(fact['value'])}{words}"
     yield from _events(told.get("events"))
     yield ""
     owner = " of ".join(filter(None, (told["owner"], told["team"])))

@@ -124,3 +124,11 @@ def test_the_warm_up_holds_two_windows_and_the_longest_wait(rules: Path) -> None
     day = 86_400_000
     # The longest day has 25 hours; the lateness is a day.
     assert warm_up(load(rules)) == 2 * 25 * 3_600_000 + day + 2 * day
+
+
+def test_the_warm_up_holds_what_rules_look_back_on(tmp_path: Path) -> None:
+    looks = "  fell: {kpi: units_sold, when: change('4 weeks') < -50%, min_history: 3w}\n"
+    (tmp_path / "retail.yaml").write_text(RULES + looks)
+    (tmp_path / "plain.yaml").write_text(RULES)
+    more = warm_up(load(tmp_path / "retail.yaml")) - warm_up(load(tmp_path / "plain.yaml"))
+    assert more >= 28 * 86_400_000

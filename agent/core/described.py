@@ -13,7 +13,18 @@ from typing import Any
 import polars as pl
 
 from agent.core.encode import iso
-from agent.core.plan import Contract, Kpi, Level, Target, TargetOverride
+from agent.core.plan import (
+    CombinationRule,
+    CombinedLevel,
+    Contract,
+    Heeded,
+    Kpi,
+    Level,
+    RuleOverride,
+    Target,
+    TargetOverride,
+    ThresholdRule,
+)
 from agent.core.rules import duration
 from agent.core.schedule_words import schedule_text
 from agent.core.schedules import Schedule
@@ -36,9 +47,13 @@ _IMPLIED: Mapping[type, frozenset[str]] = {
     Kpi: frozenset({"name", "fingerprint", "slice_ms", "lateness_ms", "partials"}),
     Contract: frozenset({"name", "grain_ms"}),
     Level: frozenset({"name", "when_clauses", "clear_clauses"}),
+    ThresholdRule: frozenset({"name", "features"}),
+    CombinationRule: frozenset({"name", "heeds"}),
     # An override is called by these.
     TargetOverride: frozenset({"match", "from_ms", "since"}),
+    RuleOverride: frozenset({"match"}),
 }
+_LEVELS = (Level, CombinedLevel)
 _INSTANTS = frozenset({"from_ms", "until_ms"})
 _NAMES = {
     (Kpi, "sql"): "value",
@@ -54,7 +69,14 @@ _NAMES = {
 
 def describe(thing: Any) -> Parts:
     """The parts of a contract, KPI, rule or objective. What is not given is not there."""
-    return dict(_parts(thing, ""))
+    parts = dict(_parts(thing, ""))
+    # An override of a rule says what is otherwise than in the rule.
+    return {n: t for n, t in parts.items() if ".rule." not in n or parts.get(_of_rule(n)) != t}
+
+
+def _of_rule(part: str) -> str:
+    """What a part of an override is called in the rule itself."""
+    return part.partition(".rule.")[2]
 
 
 def window_text(window: Window) -> str:
@@ -100,13 +122,19 @@ def _parts(thing: Any, prefix: str) -> Iterator[tuple[str, str]]:
 def _value(label: str, name: str, value: Any) -> Iterator[tuple[str, str]]:
     if value is None or (isinstance(value, (tuple, str, Mapping, frozenset)) and not value):
         return
-    if isinstance(value, Mapping):
+    if isinstance(value, tuple) and isinstance(value[0], Heeded):
+        yield label, ", ".join(heeded.name for heeded in value)
+    elif isinstance(value, Mapping):
         for key, of_key in value.items():
             yield from _value(f"{label}.{key}", name, of_key)
     elif isinstance(value, tuple) and is_dataclass(value[0]):
         for number, item in enumerate(value):
             # The severity of a level says enough: `when.critical`.
-            at = "" if isinstance(item, Level) else f"{label}.{_key(item, number)}."
+            if isinstance(item, RuleOverride) and item.rule is None:
+                yield f"{label}.{_key(item, number)}.off", "true"
+                continue
+            is_level = isinstance(item, _LEVELS)
+            at = label.removesuffix(name) if is_level else f"{label}.{_key(item, number)}."
             yield from _renamed(item, at)
     elif is_dataclass(value) and type(value) not in _TEXTS:
         yield from _parts(value, f"{label}.")
@@ -137,15 +165,17 @@ def _leaf(name: str, value: Any) -> str:
 
 def _renamed(item: Any, at: str) -> Iterator[tuple[str, str]]:
     for part, text in _parts(item, at):
-        if not isinstance(item, Level):
+        if not isinstance(item, _LEVELS):
             yield part, text
-        elif part != "severity":
+        elif part != f"{at}severity":
             yield f"{part}.{item.severity}", text
 
 
 def _key(item: Any, number: int) -> str:
-    if isinstance(item, TargetOverride):
+    if isinstance(item, TargetOverride | RuleOverride):
         match = ", ".join(f"{name}: {_text(value)}" for name, value in item.match.items())
+        if isinstance(item, RuleOverride):
+            return f"{{{match}}}"
         since = item.since or (None if item.from_ms is None else iso(item.from_ms))
         return f"{{{match}}}" + (f" from {since}" if since else "")
     return str(getattr(item, "name", number))

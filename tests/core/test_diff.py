@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +21,7 @@ from agent.core.diff import (
     sections,
     summary,
 )
-from agent.core.plan import Maintenance, Target, TargetOverride
+from agent.core.plan import Maintenance, Rule, Target, TargetOverride
 from agent.core.schedules import MonthDays, Schedule
 from agent.spec.load import load
 from tests.conftest import ROOT
@@ -251,3 +253,34 @@ def test_overrides_of_the_same_series_are_told_apart_by_when_they_begin() -> Non
         "overrides.{region: apac}.target": "at_least 1",
         "overrides.{region: apac} from 2023-11-14T22:13:20Z.target": "at_least 2",
     }
+
+
+def test_rules_over_rules_and_overrides_of_rules_are_told_as_they_are_written(
+    change,  # type: ignore[no-untyped-def]
+) -> None:
+    more = "  both: {when: revenue_low and no_orders, for: 1h}\n"
+    more += "  fell:\n    kpi: revenue\n    when: change('1 week') < -20%\n"
+    more += "    depends_on: [no_orders]\n"
+    more += "    overrides:\n"
+    more += "      - {match: {region: apac}, when: change('1 week') < -40%}\n"
+    more += "      - {match: {region: latam}, off: true}\n"
+    with_rules = ("objectives:\n", f"{more}objectives:\n")
+    found = change(with_rules)
+    assert [(c.name, c.kind) for c in found.changes] == [("both", "added"), ("fell", "added")]
+    assert [(a.rule, a.effect) for a in found.alerts] == [("both", "new"), ("fell", "new")]
+    rules = {name: describe(rule) for name, rule in load_text(SHOP.replace(*with_rules)).items()}
+    assert rules["both"]["when.warning"] == "revenue_low and no_orders"
+    assert rules["fell"]["depends_on"] == "no_orders"
+    assert {n: t for n, t in rules["fell"].items() if n.startswith("overrides")} == {
+        "overrides.{region: apac}.rule.when.warning": "change('1 week') < -40%",
+        "overrides.{region: latam}.off": "true",
+    }
+    assert not any(name.startswith(("features", "heeds")) for of in rules.values() for name in of)
+
+
+def load_text(text: str) -> Mapping[str, Rule]:
+    """The rules of a text."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "rules.yaml"
+        path.write_text(text)
+        return load(path).rules
