@@ -46,8 +46,13 @@ class GivenValues(Merger):
         What is known of a little more time than that is told, too.
         """
         ends = sorted({w.end_ms for windows in self._given.values() for w in windows})
-        instants = [*ends, max([until_ms, *ends]) + MAX_SLICE_MS + 1]
-        return joined([self.finish(topic, at) for at in instants for topic in self.plan.topics])
+        past = max([until_ms, *ends]) + MAX_SLICE_MS + 1
+        found = {self.plan.kpis[name].contract for name in self._given}
+        given = {self.plan.contracts[name].topic for name in found if name is not None}
+        # Where nothing is given time has passed already: nobody waits for it.
+        told = [self.finish(topic, past) for topic in self.plan.topics if topic not in given]
+        told += [self.finish(topic, at) for at in [*ends, past] for topic in sorted(given)]
+        return joined(told)
 
     def _state(self, kpi: Kpi, kept: bool) -> KpiState:
         given = self._given.get(kpi.name)
