@@ -61,6 +61,16 @@ class StateWanted:
 
 
 @dataclass(frozen=True, slots=True)
+class StandingWanted:
+    """The state of an objective at an instant, or its score."""
+
+    objective: str
+    at_ms: int
+    standing: TargetState | float
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
 class AlertWanted:
     """An alert in a phase, and what it must say; None: anything."""
 
@@ -97,6 +107,7 @@ class Wanted:
 
     windows: tuple[WindowWanted, ...] = ()
     states: tuple[StateWanted, ...] = ()
+    standings: tuple[StandingWanted, ...] = ()
     moments: tuple[Moment, ...] = ()
     steps: tuple[StepWanted, ...] | None = None
     steps_span: Span | None = None
@@ -111,6 +122,7 @@ class Wanted:
             [
                 *(w.end_ms for w in self.windows),
                 *(s.end_ms for s in self.states),
+                *(o.at_ms for o in self.standings),
                 *(m.at_ms for m in self.moments),
                 *(s.at_ms for s in self.steps or ()),
             ],

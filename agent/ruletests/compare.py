@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from agent.core.because import because
 from agent.core.encode import transition_json
+from agent.core.objectives import Score, scores
 from agent.core.plan import Dimensions, Plan
 from agent.core.results import AlertPhase, Outcome, Transition, WindowValue
 from agent.ruletests.cases import Alert, AlertWanted, Case, Moment, WindowWanted
@@ -88,6 +89,7 @@ def compare(plan: Plan, case: Case, told: Told) -> Result:
     sections = [
         Section("windows", tuple(looked.windows())),
         Section("targets", tuple(looked.states())),
+        Section("objectives", tuple(looked.standings())),
         Section("alerts", tuple(row for m in case.wanted.moments for row in looked.moment(m))),
         Section("transitions", tuple(looked.steps())),
         Section("nothing else fires", tuple(looked.others())),
@@ -141,6 +143,33 @@ class _Looked:
                 want.span,
                 hint,
             )
+
+    def standings(self) -> Iterator[Row]:
+        for want in self.case.wanted.standings:
+            score = Score(self._scores(want.at_ms)[want.objective])
+            if isinstance(want.standing, float):
+                expected, got = _number(want.standing), _number(score.value)
+                right = score.value is not None and _close(
+                    want.standing, score.value, self._tolerance
+                )
+            else:
+                expected, got = want.standing.value, score.state.value
+                right = want.standing is score.state
+            hint = None if right else f"its score is {_number(score.value)}: {score.state.value}"
+            yield Row(self.show(want.at_ms), want.objective, expected, got, right, want.span, hint)
+
+    def _scores(self, at_ms: int) -> dict[str, float | None]:
+        """The scores from the last window of each series that has closed by an instant."""
+        last = {
+            (t.window.kpi, t.window.dimensions): t
+            for t in self.told.targets
+            if t.window.end_ms <= at_ms
+        }
+        attainments: dict[str, list[float]] = {}
+        for (kpi, _), status in last.items():
+            if status.attainment is not None:
+                attainments.setdefault(kpi, []).append(status.attainment)
+        return scores(self.plan.objectives, attainments)
 
     def _closed(self, kpi: str, dimensions: Dimensions) -> str:
         """Which windows there are instead."""

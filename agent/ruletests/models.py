@@ -125,6 +125,9 @@ _Windows = Annotated[
     | Annotated[Number, Tag("<number>")],
     Discriminator(form),
 ]
+_Standing = Annotated[
+    Annotated[StateName, Tag("<text>")] | Annotated[Number, Tag("<number>")], Discriminator(form)
+]
 _Alert = Annotated[
     Annotated[AlertSpec, Tag("<mapping>")] | Annotated[Text, Tag("<text>")], Discriminator(form)
 ]
@@ -151,6 +154,12 @@ class ExpectSpec(Strict):
         description="KPI and series: where closed windows stand against their target, by their "
         "ends.",
         examples=[{'response_time{region="emea"}': {"10:05": "missed"}}],
+    )
+    objectives: dict[Text, dict[TimeText, _Standing]] = Field(
+        default_factory=dict,
+        description="Objective: its state or its score (0 to 1) at an instant, from the windows "
+        "that have closed by then.",
+        examples=[{"growth": {"10:05": "met", "10:10": 0.95}}],
     )
     alerts_at: dict[TimeText, list[_Alert]] = Field(
         default_factory=dict,

@@ -12,6 +12,7 @@ from agent.ruletests.cases import (
     Alert,
     AlertWanted,
     Moment,
+    StandingWanted,
     StateWanted,
     StepWanted,
     Wanted,
@@ -19,9 +20,10 @@ from agent.ruletests.cases import (
 )
 from agent.ruletests.desk import Desk
 from agent.ruletests.models import AlertSpec, WindowSpec
+from agent.spec.problems import suggest
 from agent.spec.source import On, Place, Span
 
-_SAYS = ("windows", "targets", "alerts_at", "transitions", "outcomes")
+_SAYS = ("windows", "targets", "objectives", "alerts_at", "transitions", "outcomes")
 
 
 def wanted(desk: Desk, *, closed_only: bool) -> Wanted:
@@ -41,6 +43,7 @@ def wanted(desk: Desk, *, closed_only: bool) -> Wanted:
     return Wanted(
         tuple(_windows(desk)),
         tuple(_states(desk)),
+        tuple(_standings(desk)),
         tuple(alerts.moments()),
         None if spec.transitions is None else tuple(alerts.steps()),
         _span(desk, ("expect", "transitions"), "key"),
@@ -116,6 +119,20 @@ def _states(desk: Desk) -> Iterator[StateWanted]:
                     desk.wrong((*at, time), f"'{text}' has no target", hint, on="key")
                 span = _span(desk, (*at, time))
                 yield StateWanted(kpi.name, dimensions, ended, TargetState(state), span)
+
+
+def _standings(desk: Desk) -> Iterator[StandingWanted]:
+    for name, standings in desk.entry.model.expect.objectives.items():
+        at: Place = ("expect", "objectives", name)
+        known = name in desk.plan.objectives
+        if not known:
+            hint = suggest(name, desk.plan.objectives, "objectives")
+            desk.wrong(at, f"unknown objective '{name}'", hint, on="key")
+        for time, one in standings.items():
+            at_ms = desk.time((*at, time), time, on="key")
+            if known and at_ms is not None:
+                standing = TargetState(one) if isinstance(one, str) else float(one)
+                yield StandingWanted(name, at_ms, standing, _span(desk, (*at, time)))
 
 
 def _end(desk: Desk, at: Place, text: str, kpi: Kpi | None) -> int | None:
