@@ -12,7 +12,7 @@ from agent.core.objectives import Score, earlier_attainment, standing
 from agent.core.plan import is_whole
 from agent.core.results import Closings, SeriesView
 from agent.errors import RulesError
-from agent.explain import asked_text, explanations, wanted
+from agent.explain import asked_text, explanations, refuse_private, wanted
 from agent.export.state import AgentState, Alert
 from agent.kafka.app import MergeStage
 from agent.kafka.viewer import BoardWriter, CompanyView, SeriesId
@@ -148,10 +148,11 @@ class Company:
     async def explain(self, name: str, series: str) -> Json:
         """How a rule stands over the series held here, `series`, the most urgent ones of `count`.
 
-        Raises RulesError for what is not declared, or not held here.
+        Raises RulesError for what is not declared, not held here, or about single people.
         """
         plan = self._state.plan
         rule, asked = wanted(plan, name, series)
+        refuse_private(plan, rule)
         mergers = await self._merge.mergers() if self._merge is not None else []
         # While the rules change, the stage that runs by the old ones says nothing of the new.
         told, count = explanations(plan, (m for m in mergers if m.plan is plan), rule, asked)

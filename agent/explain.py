@@ -14,6 +14,7 @@ from agent.core.encode import Json, bounds_json, dimensions_json, iso, label
 from agent.core.explained import AlertFound, ConditionFound, Explained, explain
 from agent.core.merge import Merger
 from agent.core.plan import AbsenceRule, CombinationRule, Dimensions, Kpi, Plan, Rule, is_whole
+from agent.core.privacy import private_homes
 from agent.core.results import AlertPhase
 from agent.core.series import Series
 from agent.errors import RulesError
@@ -45,6 +46,15 @@ def wanted(plan: Plan, rule: str, series: str) -> tuple[Rule, dict[str, str]]:
             )
         asked[name.strip()] = value.strip()
     return found, asked
+
+
+def refuse_private(plan: Plan, rule: Rule) -> None:
+    """Raises RulesError for a rule about single people: where everybody can ask, nobody is told."""
+    if rule.kpi in private_homes(plan):
+        raise RulesError(
+            f"{rule.name} is about single people, and is not explained to everybody",
+            "Explain it from files of events, or look at the pages of those whom it is about.",
+        )
 
 
 def asked_text(series: str) -> str:

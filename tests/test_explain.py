@@ -12,7 +12,7 @@ import pytest
 from agent.core.encode import Json
 from agent.core.results import Closings
 from agent.errors import RulesError
-from agent.explain import explanations, wanted
+from agent.explain import explanations, refuse_private, wanted
 from agent.replay import Replayed, pipeline_over, replay, sources, stream
 from agent.spec.load import load
 
@@ -231,3 +231,23 @@ def test_what_is_not_declared_is_told(place: Path) -> None:
         wanted(plan, "lo", "")
     with pytest.raises(RulesError, match="'city=Oslo' is no dimension=value of low"):
         wanted(plan, "low", "city=Oslo")
+
+
+def test_rules_about_single_people_are_not_explained_to_everybody(tmp_path: Path) -> None:
+    (tmp_path / "people.yaml").write_text("""\
+version: 1
+events:
+  call: {topic: calls, time: at, fields: {seconds: float, employee: string, region: string}}
+kpis:
+  own_wait:
+    {from: call, value: avg(seconds), by: [employee], window: 1h, visibility: private,
+     person: employee, owner: head-of-desk}
+  wait: {from: call, value: avg(seconds), by: [region], window: 1h}
+rules:
+  own_slow: {kpi: own_wait, when: value > 300}
+  slow: {kpi: wait, when: value > 300}
+""")
+    plan = load(tmp_path / "people.yaml")
+    refuse_private(plan, plan.rules["slow"])
+    with pytest.raises(RulesError, match="own_slow is about single people"):
+        refuse_private(plan, plan.rules["own_slow"])
