@@ -1,10 +1,11 @@
 """Run the anomaly detector over the Numenta Anomaly Benchmark's series.
 
-usage: python -m benchmarks.nab SERIES_DIR SCORES_DIR [--raw]
+usage: python -m benchmarks.nab SERIES_DIR SCORES_DIR [--over 4] [--clear 3] [--raw]
+       [--set tails.PRIOR=24]
 
 Writes SCORES_DIR/folder/file.csv with the columns timestamp and score: 1 at each row where a rule
 `when: anomaly() > 4`, `clear: anomaly() < 3`, `keep_firing_for: 3h` begins to fire, else 0; with
---raw the detector's score itself, over 40 and clipped to 0..1.
+--raw the detector's score itself, over 40 and clipped to 0..1. --set tries another constant.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import argparse
 import csv
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 
 from agent.core.features.detector import DetectorState, Verdict, step
@@ -38,23 +40,23 @@ def verdicts(path: Path) -> Iterator[tuple[str, int, float, Verdict]]:
 
 
 class Alert:
-    """The life of one alert, as a rule with the default texts has it."""
+    """The life of one alert of such a rule."""
 
-    def __init__(self, threshold: float = THRESHOLD, keep_ms: int = KEEP_FIRING_MS) -> None:
-        self.threshold = threshold
-        self.keep_ms = keep_ms
+    def __init__(self, over: float = THRESHOLD, clear: float = CLEAR) -> None:
+        self.over = over
+        self.clear = clear
         self.high_ms: int | None = None
 
     def begins(self, at_ms: int, score: float | None) -> bool:
         score = score or 0.0
         if self.high_ms is None:
-            if score > self.threshold:
+            if score > self.over:
                 self.high_ms = at_ms
                 return True
             return False
-        if score > 0.75 * self.threshold:
+        if score >= self.clear:
             self.high_ms = at_ms
-        elif at_ms - self.high_ms >= self.keep_ms:
+        elif at_ms - self.high_ms >= KEEP_FIRING_MS:
             self.high_ms = None
         return False
 
@@ -65,12 +67,19 @@ def main() -> None:
     )
     parser.add_argument("series", type=Path)
     parser.add_argument("scores", type=Path)
+    parser.add_argument("--over", type=float, default=THRESHOLD)
+    parser.add_argument("--clear", type=float, default=CLEAR)
+    parser.add_argument("--set", action="append", default=[], metavar="MODULE.NAME=VALUE")
     parser.add_argument("--raw", action="store_true")
     args = parser.parse_args()
+    for text in args.set:
+        name, _, number = text.partition("=")
+        module, _, constant = name.partition(".")
+        setattr(import_module(f"agent.core.features.{module}"), constant, float(number))
     for path in sorted(args.series.glob("*/*.csv")):
         target = args.scores / path.relative_to(args.series)
         target.parent.mkdir(parents=True, exist_ok=True)
-        alert = Alert()
+        alert = Alert(args.over, args.clear)
         with target.open("w", newline="") as file:
             out = csv.writer(file)
             out.writerow(["timestamp", "score"])
