@@ -25,19 +25,20 @@ class Upkeep:
     def __init__(self, maintenance: Iterable[Maintenance], by: Sequence[str]) -> None:
         self.all = tuple(maintenance)
         self._by = by
-        self._asked: tuple[int, int] | None = None
-        self._found: tuple[Maintenance, ...] = ()
+        # What was asked for last, and what was found: the windows of thousands of series share
+        # their times.
+        self._last: tuple[Period, tuple[Maintenance, ...]] = (0, 0), ()
 
     def over(self, dimensions: Dimensions | None, start_ms: int, end_ms: int) -> str | None:
         """The name of the maintenance that a window `[start, end)` is in; of several, the first
         that is declared."""
         if not self.all:
             return None
-        if self._asked != (start_ms, end_ms):
-            # The windows of thousands of series share their times.
-            self._asked = start_ms, end_ms
-            self._found = tuple(m for m in self.all if m.schedule.first(start_ms, end_ms))
-        return next((m.name for m in self._found if self._is_of(m, dimensions)), None)
+        asked, found = self._last
+        if asked != (start_ms, end_ms):
+            found = tuple(m for m in self.all if m.schedule.first(start_ms, end_ms))
+            self._last = (start_ms, end_ms), found
+        return next((m.name for m in found if self._is_of(m, dimensions)), None)
 
     def after(self, dimensions: Dimensions | None, from_ms: int, span_ms: int, upto_ms: int) -> int:
         """The instant at which a span has gone by since `from_ms`, not counting maintenance.
@@ -59,7 +60,7 @@ class Upkeep:
         the latest such instant that is not in maintenance itself."""
         at, start = until_ms, until_ms - span_ms
         while self.all and start < at:
-            period = self._last(dimensions, start, at)
+            period = self._final(dimensions, start, at)
             if period is None:
                 break
             stop = min(period[0], at)
@@ -72,7 +73,7 @@ class Upkeep:
         found = [p for m in of if (p := m.schedule.first(start_ms, end_ms))]
         return min(found, default=None)
 
-    def _last(self, dimensions: Dimensions | None, start_ms: int, end_ms: int) -> Period | None:
+    def _final(self, dimensions: Dimensions | None, start_ms: int, end_ms: int) -> Period | None:
         of = (m for m in self.all if self._is_of(m, dimensions))
         found = [p for m in of for p in m.schedule.periods(start_ms, end_ms)]
         return max(found, key=lambda p: p[1], default=None)

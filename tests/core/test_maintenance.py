@@ -28,7 +28,7 @@ def once(
 spans = st.tuples(st.integers(0, 200), st.integers(1, 60)).map(lambda s: (s[0], s[0] + s[1]))
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(st.lists(spans, max_size=5), spans)
 def test_a_window_is_in_maintenance_when_any_instant_of_it_is(
     periods: list[tuple[int, int]], window: tuple[int, int]
@@ -41,7 +41,7 @@ def test_a_window_is_in_maintenance_when_any_instant_of_it_is(
     assert upkeep.over((), *window) == first
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(st.lists(spans, max_size=5), st.integers(0, 250), st.integers(1, 150))
 def test_time_runs_outside_of_maintenance_only(
     periods: list[tuple[int, int]], start: int, span: int
@@ -62,7 +62,7 @@ def test_time_runs_outside_of_maintenance_only(
     assert upkeep.before((), at, span) == back
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(st.lists(spans, max_size=5), st.integers(0, 250), st.integers(1, 150), st.integers(0, 600))
 def test_beyond_its_limit_time_is_only_said_to_be_later(
     periods: list[tuple[int, int]], start: int, span: int, upto: int
@@ -102,7 +102,7 @@ def test_no_maintenance_is_of_a_kpi_that_it_does_not_name() -> None:
 RULE = AbsenceRule("quiet", "response_time", "warning", 30, "series", 0, "", "", None, None, None)
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(
     st.lists(spans, max_size=4),
     st.lists(st.integers(1, 80), min_size=1, max_size=8),
