@@ -138,7 +138,9 @@ class _Read:
         self.now_ms = now_ms
         self.plan = shared(state.plan)
         private = private_homes(state.plan)
-        self.series = tuple(v for v in state.company() if v.kpi not in private)
+        # A copy, as the work is done in a thread.
+        everyone = tuple(state.company())
+        self.series = tuple(v for v in everyone if v.kpi not in private) if private else everyone
         known = None if state.alerts is None else state.alerts()
         self.alerts = None if known is None else tuple(public_alerts(state.plan, known))
         self.steps = tuple(islice(public_steps(state.plan, state.alert_log()), MOST_STEPS))

@@ -95,6 +95,8 @@ def with_names(schema: Schema, declared: Declared) -> Schema:
         ("KpiSpec", "from", "string", events),
         ("KpiSpec", "from", "array", kpis),
         ("KpiSpec", "by", "array", fields),
+        ("KpiSpec", "person", "string", fields),
+        ("KpiSpec", "objective", "string", sorted(declared.names["objectives"])),
         ("EventsSpec", "type", "string", events),
         ("TestSpec", "rules", "array", rules),
     ):
@@ -102,6 +104,8 @@ def with_names(schema: Schema, declared: Declared) -> Schema:
         if field is not None:
             _offer(field, form, names)
     _offer_keys(schema, "ObjectiveSpec", "kpis", {k: _title(declared, k) for k in kpis})
+    objectives = dict.fromkeys(sorted(declared.names["objectives"]), "An objective.")
+    _offer_keys(schema, "ObjectiveSpec", "objectives", objectives)
     _offer_keys(schema, "EventsSpec", None, dict.fromkeys(fields, "A field of the event."))
     series = {_series(declared, k): _title(declared, k) for k in kpis}
     for model, name in (

@@ -20,6 +20,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 from agent.export import web
 from agent.export.state import AgentState
 from agent.export.web import serving
+from tests.export import test_private as private
 from tests.export.invented import COMPANY, NOW_MS, company_state
 from tests.export.test_alert_pages import STEPS
 
@@ -264,3 +265,17 @@ def test_without_a_stream_the_board_asks_every_few_seconds(
         _until(browser, "#kpi-response_time .figure", "3 min 31 s")
         monkeypatch.setattr(web, "MAX_STREAMS", 9)
         _until(browser, "#link-text", "Live")
+
+
+def test_a_person_opens_the_page_of_their_own_numbers(browser: webdriver.Chrome) -> None:
+    token = private.PRIVACY.person_token("employee", "anna")
+    with _served(private.state()) as address:
+        browser.get(f"{address}private/{token}")
+        assert _text(browser, "h1") == "employee: anna"
+        assert "north · anna" in _text(browser, "main")
+        assert "slow, warning" in _text(browser, ".alert")
+        style = "return getComputedStyle(document.querySelector('table')).borderCollapse"
+        assert browser.execute_script(style) == "collapse"  # the stylesheet is there
+        browser.get(address)
+        _until(browser, "#kpi-orders", "Orders")
+        assert "anna" not in browser.page_source
