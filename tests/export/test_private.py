@@ -112,13 +112,6 @@ async def test_the_shared_board_has_the_score_and_the_other_kpis() -> None:
         assert (await client.get("/api/v1/kpis/tasks")).status == 404
 
 
-async def test_a_rule_over_people_is_not_explained_to_everybody() -> None:
-    async with _client(state()) as client:
-        answer = await client.get("/api/v1/explain?rule=slow")
-        assert answer.status == 403
-        assert "single people" in (await answer.json())["error"]
-
-
 async def test_metrics_have_people_by_their_pseudonym() -> None:
     anna = PRIVACY.pseudonym("employee", "anna")
     async with _client(state()) as client:
