@@ -116,7 +116,7 @@ class History:
         self._put(key, kpi.metric, labels, at_ms, window.value)
         self._put(key, "kpi_window_events", _with_kpi(kpi, labels), at_ms, window.events)
         if window.maintenance is not None:
-            named = maintenance_labels(window, self._labels[kpi.name])
+            named = maintenance_labels(window.maintenance, labels)
             self._put(key, "kpi_maintenance", _with_kpi(kpi, named), at_ms, 1)
 
     def _stand(self, kpi: Kpi, dimensions: Dimensions | None, at_ms: int) -> None:

@@ -22,7 +22,6 @@ from agent.core.results import (
     AlertPhase,
     SeriesView,
     TargetState,
-    WindowValue,
 )
 from agent.core.routing import severities
 from agent.export.words import window_text
@@ -258,14 +257,14 @@ def _events_lines(kpi: Kpi, series: list[SeriesView], labels_of: LabelsOf) -> It
 def _maintenance_lines(kpi: Kpi, series: list[SeriesView], labels_of: LabelsOf) -> Iterator[str]:
     for view in series:
         if view.closed is not None and view.closed.maintenance is not None:
-            labels = maintenance_labels(view.closed, labels_of)
+            # Not the window's dimensions: a private KPI's are told by the view.
+            labels = maintenance_labels(view.closed.maintenance, labels_of(view.series))
             yield f"{_shared('kpi_maintenance', kpi, labels)} 1\n"
 
 
-def maintenance_labels(window: WindowValue, labels_of: LabelsOf) -> str:
-    """The labels of a window's series, with the name of the maintenance that it is in."""
-    labels = labels_of(window.dimensions)
-    return f'maintenance="{window.maintenance}"{"," if labels else ""}{labels}'
+def maintenance_labels(name: str, labels: str) -> str:
+    """The labels of a series whose window is in a maintenance."""
+    return f'maintenance="{name}"{"," if labels else ""}{labels}'
 
 
 def _rule_lines(

@@ -281,6 +281,8 @@ async def test_only_a_series_in_maintenance_has_a_sample_of_it() -> None:
     here = view(RESPONSE, ("emea",), 428.0)
     assert here.closed is not None
     calm = replace(here, closed=replace(here.closed, maintenance="phones"))
+    # As a private KPI's series is told: by another name than the one in its window.
+    calm = replace(calm, dimensions=("emea",), closed=replace(calm.closed, dimensions=("secret",)))
     state = company_state()
     state.views = lambda: [calm, view(RESPONSE, ("apac",), 120.0)]
     samples = await _samples(state)
