@@ -40,7 +40,8 @@ _FLOAT_PATTERN = (
 for _tag, _pattern, _first in (
     (_NULL, r"~|null|Null|NULL|", ["~", "n", "N", ""]),
     (_BOOL, r"true|True|TRUE|false|False|FALSE", list("tTfF")),
-    (_INT, r"[-+]?[0-9]+", list("-+0123456789")),
+    # Beyond the core schema: thousands may be set apart, as in 1_000_000.
+    (_INT, r"[-+]?[0-9]+|[-+]?[0-9]{1,3}(_[0-9]{3})+", list("-+0123456789")),
     (_FLOAT, _FLOAT_PATTERN, list("-+0123456789.")),
     (_MERGE, r"<<", ["<"]),
 ):
