@@ -125,7 +125,9 @@ def step(
 
     Returns the new state and the changes of phase (at most one: no two follow from one judgement).
     """
-    if flapping is not None and state.flaps(at_ms, flapping):
+    # Once it has begun to clear, the firings are not forgotten while that goes on.
+    clearing_ms = at_ms if state.clearing_since_ms is None else state.clearing_since_ms
+    if flapping is not None and state.flaps(clearing_ms, flapping):
         keep_firing_for_ms = max(keep_firing_for_ms, flapping.within_ms)
     signal = _signal(state, at_ms, when, clear, for_ms, keep_firing_for_ms)
     found = TABLE[state.phase].get(signal) if signal else None

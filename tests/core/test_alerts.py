@@ -5,6 +5,7 @@ import pytest
 
 from agent.core import alerts
 from agent.core.alerts import INACTIVE, AlertState
+from agent.core.plan import Flapping
 from agent.core.results import AlertPhase
 
 IN, PE, FI, _SI, RE = AlertPhase
@@ -152,3 +153,18 @@ def test_a_state_survives_msgpack(state: AlertState) -> None:
         state.phase.value, state.episode_ms, state.clearing_since_ms, [],
     ]  # fmt: skip
     assert msgspec.msgpack.decode(data, type=AlertState) == state
+
+
+def test_an_alert_that_flaps_rings_once_for_a_row_of_episodes() -> None:
+    flapping = Flapping(3, 10 * MINUTE)
+    state, seen = INACTIVE, []
+    # Bad and good in turns for six minutes, then good.
+    for minute in range(30):
+        bad = minute < 6 and minute % 2 == 0
+        state, changes = alerts.step(state, minute * MINUTE, bad, not bad, 0, 0, flapping)
+        seen += [(minute, phase.value) for _, phase, _ in changes]
+    # The third firing makes it flap; its end has begun at minute 5, and holds for ten.
+    assert seen == [
+        *((0, "firing"), (1, "resolved"), (2, "firing"), (3, "resolved")),
+        *((4, "firing"), (15, "resolved")),
+    ]
