@@ -41,6 +41,8 @@ STILL_AWAY = 0.25
 FLOOR = 0.005
 """Deviations are measured in no less than this part of the usual distance from the level: in a
 series without any noise, a difference that nobody would see is none."""
+UNREST_FLOOR = 0.05
+"""The same of ln(1 + (spike / usual spike)²): spikes a twentieth larger are no news."""
 CALIBRATION = 1.0
 """Added to -ln p, so that noise reaches a score of 4 about once in 5,000 windows, two or three
 weeks of 5-minute ones; measured on generated noise (docs/rules/anomaly.md)."""
@@ -212,7 +214,7 @@ def _judge_unrest(s: DetectorState, energy: float, found: _Finding) -> None:
         older = s.unrest[k]
         if k:
             change = newer - older
-            log_p = judge_and_learn(s.unrests[k - 1], change, span, 0.0)
+            log_p = judge_and_learn(s.unrests[k - 1], change, span, UNREST_FLOOR)
             found.add(log_p, "unrest" if change > 0.0 else "calm", k, s.means[k])
         span *= RATIO
         newer = older + max(1.0 / s.age, 1.0 / span) * (newer - older)
