@@ -1,0 +1,12 @@
+"""The examples of docs/rules/benchmark.md are so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.conftest import ROOT
+from tests.docs.shell import walk
+
+
+def test_the_examples_of_the_page_are_so(tmp_path: Path) -> None:
+    assert walk((ROOT / "docs" / "rules" / "benchmark.md").read_text(), tmp_path) == 1
