@@ -110,11 +110,7 @@ class DerivedState:
             if self._kept:
                 series.waiting[end] = (value, events)
             step.changed.add(series.dimensions or ())
-        if self.judge.benchmarks:
-            for series, window in closed:
-                series.unjudged[window.end_ms] = window
-        else:
-            step.closed += self.judge.close(closed, self.series.values())
+        step.closed += self.judge.take(closed, self.series.values())
 
     def _at(self, dimensions: Dimensions, end_ms: int) -> Series:
         series = self.series.get(dimensions)

@@ -113,6 +113,17 @@ class Judge:
             self._overrides[dimensions] = overrides_of(self.kpi, dimensions)
         return in_force(self.kpi, self._overrides[dimensions], start_ms)
 
+    def take(
+        self, closed: Sequence[tuple[Series, WindowValue]], among: Iterable[Series] = ()
+    ) -> list[tuple[WindowValue, TargetStatus | None, list[Transition]]]:
+        """Take closed windows: judge them (see `close`), or keep them until what they are held
+        against has closed the same ones (`agent.core.benchmarks`)."""
+        if not self.benchmarks:
+            return self.close(closed, among)
+        for series, window in closed:
+            series.unjudged[window.end_ms] = window
+        return []
+
     def close(
         self, closed: Sequence[tuple[Series, WindowValue]], among: Iterable[Series] = ()
     ) -> list[tuple[WindowValue, TargetStatus | None, list[Transition]]]:
@@ -205,7 +216,7 @@ class Judge:
         if window is None:
             return None
         past = self.archive.past(series) if self.archive is not None else None
-        target = self.target(window.dimensions, window.start_ms)
+        target = series.status.target if series.status is not None else None
         return Judged(series, window, window.end_ms, target, past, deepcopy(series.memory))
 
     def at(self, series: Series, window: WindowValue, at_ms: int) -> Judged:

@@ -128,7 +128,7 @@ def _close(state: KpiState, windows: Iterable[WindowValue], kept: bool, step: St
         if kept:
             series.waiting[window.end_ms] = (window.value, window.events)
         step.changed.add(window.dimensions)
-    step.closed += state.judge.close(closed)
+    step.closed += state.judge.take(closed)
 
 
 def _series(state: KpiState, window: WindowValue) -> Series:

@@ -268,11 +268,7 @@ class BaseState:
             (series, _valued(window, value))
             for (series, window), value in zip(work.closed, values, strict=True)
         ]
-        if self.judge.benchmarks:
-            for series, window in valued:
-                series.unjudged[window.end_ms] = window
-        else:
-            step.closed += self.judge.close(valued, self.series.values())
+        step.closed += self.judge.take(valued, self.series.values())
         if self._kept:
             for series, window in valued:
                 series.waiting[window.end_ms] = (window.value, window.events)

@@ -276,7 +276,7 @@ class _Looked:
         return f"its steps: {told}"
 
     def _why(self, step: Transition) -> str:
-        return because(self.plan.kpis.get(step.kpi), step)
+        return because(self.plan.subject(step.kpi), step)
 
     def _name(self, alert: Alert) -> str:
         return show_alert(self.plan, alert)
