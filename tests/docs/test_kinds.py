@@ -9,7 +9,7 @@ import pytest
 from tests.conftest import ROOT
 from tests.docs.shell import walk
 
-KINDS = ["absence", "change", "peers", "threshold", "trend"]
+KINDS = ["absence", "burn-rate", "change", "forecast", "pace", "peers", "threshold", "trend"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
