@@ -63,7 +63,7 @@ class BurnRate:
 
     def of(self, look: Look) -> float | None:
         """None where the span had no events."""
-        bad = _bad_share(look, self.needs_ms(look.window), self.better)
+        bad = _bad_share(look, self.span_ms, self.better)
         return None if bad is None else bad / self.budget
 
 
