@@ -1,0 +1,343 @@
+"""One rule of each kind over the retailer's year: when its alerts fire and end, computed twice.
+
+The second time, windows and sums come from DuckDB over the raw events, slopes and tests from scipy
+and pymannkendall, and an alert's life from ten lines that read as the documents do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import duckdb
+import numpy as np
+import pymannkendall
+import pytest
+from scipy import stats
+
+from agent.core.results import AlertPhase
+from agent.replay import replay, sources
+from agent.spec.load import load
+
+HERE = Path(__file__).parent
+DATA = HERE.parents[1] / "examples" / "retail" / "retail-invoices.ndjson.gz"
+NOW_MS = 1_700_000_000_000
+DAY = 86_400_000
+WEEK = 7 * DAY
+
+Series = tuple[str, ...]
+Steps = list[tuple[Series, int, str]]
+"""Series, instant (ms) and `firing` or `resolved`."""
+
+
+class Day(NamedTuple):
+    """A window: its bounds in ms, its value, and its number of events."""
+
+    start: int
+    end: int
+    value: float | None
+    events: int
+
+
+@pytest.fixture(scope="module")
+def told() -> dict[str, Steps]:
+    """What the agent says, by rule."""
+    plan = load(HERE / "rules_kinds")
+    found: dict[str, Steps] = {name: [] for name in plan.rules}
+    for t in replay(plan, sources(plan, [str(DATA)]), NOW_MS).closings.transitions:
+        if t.state in (AlertPhase.FIRING, AlertPhase.RESOLVED):
+            series = tuple(str(d) for d in t.dimensions)
+            found[t.rule].append((series, t.at_ms, t.state.value))
+    return {name: sorted(steps) for name, steps in found.items()}
+
+
+@pytest.fixture(scope="module")
+def db() -> duckdb.DuckDBPyConnection:
+    made = duckdb.connect()
+    made.execute(f"""create table events as
+        select *, epoch_ms(timezone('Europe/London', occurred_at)) as at_ms
+        from read_json('{DATA}', format = 'newline_delimited')""")
+    made.execute("create view placed as select * from events where type = 'invoice.placed'")
+    return made
+
+
+def windows(db: duckdb.DuckDBPyConnection, unit: str, value: str, of: str = "placed") -> list[Day]:
+    """Every window, by the London calendar, from the first event to what is settled an hour
+    before the last one. Those without events are there, too."""
+    found = db.execute(f"""
+        with span as (select date_trunc('{unit}', min(occurred_at)) as a,
+                             max(occurred_at) - interval 1 hour as z from {of}),
+        steps as (select unnest(generate_series(a, z, interval 1 {unit})) as t from span)
+        select epoch_ms(timezone('Europe/London', t)),
+               epoch_ms(timezone('Europe/London', t + interval 1 {unit})), {value}, count(units)
+        from steps left join {of} on date_trunc('{unit}', occurred_at) = t
+        where t + interval 1 {unit} <= (select z from span)
+        group by t order by t""").fetchall()
+    return [Day(*row) for row in found]
+
+
+def keep(db: duckdb.DuckDBPyConnection, table: str, days: Sequence[Day]) -> None:
+    """Windows as a table that more can be asked of."""
+    db.execute(f"create or replace table {table} (finish bigint, value double)")
+    db.executemany(f"insert into {table} values (?, ?)", [(d.end, d.value) for d in days])
+
+
+def life(
+    judged: Iterable[tuple[int, bool | None, bool | None]],
+    series: Series = (),
+    hold: int = 0,
+    keep_firing: int = 0,
+) -> Steps:
+    """An alert's life: pending while `when` holds, firing after `hold`; over once `clear` has held
+    for `keep_firing`. What is not known changes nothing."""
+    found: Steps = []
+    firing, since, calm = False, None, None
+    for at, when, clear in judged:
+        if when is None:
+            continue
+        if when:
+            since = at if since is None else since
+            calm = None
+            if not firing and at - since >= hold:
+                firing = True
+                found.append((series, at, "firing"))
+        elif not firing:
+            since = None
+        elif not clear:
+            calm = None
+        else:
+            calm = at if calm is None else calm
+            if at - calm >= keep_firing:
+                firing, since, calm = False, None, None
+                found.append((series, at, "resolved"))
+    return found
+
+
+def judged(days: Sequence[Day], when: Callable[[int], bool | None], series: Series = ()) -> Steps:
+    """The life of an alert that is over when its condition no longer holds."""
+    answers = [(d.end, when(i)) for i, d in enumerate(days)]
+    return life([(end, a, None if a is None else not a) for end, a in answers], series)
+
+
+def within(days: Sequence[Day], last: int, span: int) -> list[Day]:
+    """The windows up to the `last` that end within a span before its end."""
+    return [d for d in days[: last + 1] if d.end > days[last].end - span]
+
+
+def line(days: Sequence[Day]) -> tuple[float, float, float]:
+    """Slope a day and height at the last window's end, and the median; flat where no trend is."""
+    y = np.array([d.value for d in days], float)
+    x = np.array([(d.end - days[-1].end) / DAY for d in days])
+    if not pymannkendall.original_test(y, alpha=0.05).h:
+        return 0.0, float(np.median(y)), float(np.median(y))
+    fit: Any = stats.theilslopes(y, x)
+    return float(fit[0]), float(fit[1]), float(np.median(y))
+
+
+def same(told: dict[str, Steps], rule: str, expected: Steps) -> None:
+    assert told[rule] == sorted(expected)
+    assert any(state == "resolved" for _, _, state in expected), "no whole episode: it shows little"
+
+
+def test_change_against_a_week_ago(told: dict[str, Steps], db: duckdb.DuckDBPyConnection) -> None:
+    keep(db, "days", windows(db, "day", "count(units)"))
+    found = db.execute("""select finish, (value - week_ago) / nullif(week_ago, 0) < -0.4 from
+        (select finish, value, lag(value, 7) over (order by finish) as week_ago from days)
+        order by finish""").fetchall()
+    same(told, "change_in_a_week", life([(t, w, None if w is None else not w) for t, w in found]))
+
+
+def test_change_against_the_window_before(
+    told: dict[str, Steps], db: duckdb.DuckDBPyConnection
+) -> None:
+    keep(db, "weeks", windows(db, "week", "count(units)"))
+    found = db.execute("""select finish, value - lag(value) over (order by finish) < -50
+        from weeks order by finish""").fetchall()
+    same(told, "change_at_once", life([(t, w, None if w is None else not w) for t, w in found]))
+
+
+def test_declining(told: dict[str, Steps], db: duckdb.DuckDBPyConnection) -> None:
+    keep(db, "weeks", windows(db, "week", "count(units)"))
+    found = db.execute("""select finish, value < a and a < b and b < c from (select *,
+            lag(value) over w as a, lag(value, 2) over w as b, lag(value, 3) over w as c
+            from weeks window w as (order by finish))
+        where c is not null order by finish""").fetchall()
+    same(told, "declining", life([(t, w, not w) for t, w in found]))
+
+
+def test_trend(told: dict[str, Steps], db: duckdb.DuckDBPyConnection) -> None:
+    weeks = windows(db, "week", "count(units)")
+
+    def when(i: int) -> bool | None:
+        known = within(weeks, i, 8 * WEEK)
+        if len(known) < 5:
+            return None
+        steep, _, middle = line(known)
+        return steep / middle > 0.02 / 7
+
+    same(told, "trend", judged(weeks, when))
+
+
+def test_breach(told: dict[str, Steps], db: duckdb.DuckDBPyConnection) -> None:
+    weeks = windows(db, "week", "count(units)")
+
+    def when(i: int) -> bool | None:
+        if (weeks[i].value or 0) < 240:
+            return True
+        known = within(weeks, i, 16 * WEEK)
+        if known[-1].end - known[0].end < 7 * WEEK - DAY // 24:  # half of the history, less one
+            return None
+        steep, height, _ = line(known)
+        return min(height, height + steep * 28) < 240
+
+    same(told, "breach", judged(weeks, when))
+
+
+def test_anomaly(told: dict[str, Steps], db: duckdb.DuckDBPyConnection) -> None:
+    days = windows(db, "day", "count(units)")
+    found: Steps = []
+    incidents: set[int] = set()
+
+    def usable(after: int, upto: int) -> list[tuple[int, float]]:
+        rows = [(i, d.value or 0.0) for i, d in enumerate(days) if after < d.end <= upto]
+        calm = [row for row in rows if row[0] not in incidents]
+        return calm if 2 * len(calm) >= len(rows) else rows
+
+    def spread(values: list[float]) -> float:
+        mad = float(stats.median_abs_deviation(values, scale="normal"))
+        middle = np.median(values)
+        return mad or float(np.mean(np.abs(np.array(values) - middle))) * float(np.sqrt(np.pi / 2))
+
+    firing = False
+    for i, day in enumerate(days):
+        mine = [v for j, v in usable(day.end - 35 * DAY, day.end - 1) if (i - j) % 7 == 0]
+        if len(mine) >= 3:
+            week: dict[int, list[float]] = {}
+            for j, v in usable(day.start - 35 * DAY, day.start):
+                week.setdefault(j % 7, []).append(v)
+            usual = float(np.median([spread(vs) for vs in week.values() if len(vs) >= 3] or [0.0]))
+            centre = float(np.median(mine))
+            apart = abs((day.value or 0.0) - centre)
+            wide = max(spread(mine), usual, 1e-9 * centre)
+            odd = apart > 0 and (wide == 0 or apart / wide > 4)
+            if odd != firing:
+                firing = odd
+                found.append(((), day.end, "firing" if odd else "resolved"))
+        if firing:
+            incidents.add(i)
+    same(told, "anomaly", found)
+
+
+def test_burn_rate(told: dict[str, Steps], db: duckdb.DuckDBPyConnection) -> None:
+    days = windows(db, "day", "count_if(type <> 'invoice.placed')", "events")
+
+    def rate(i: int, span: int) -> float | None:
+        known = within(days, i, span)
+        events = sum(d.events for d in known)
+        return sum(d.value or 0 for d in known) / events / 0.15 if events else None
+
+    def when(i: int) -> bool | None:
+        rates = (rate(i, 7 * DAY), rate(i, DAY))
+        if any(r is not None and r <= 1.2 for r in rates):
+            return False
+        return None if None in rates else True
+
+    same(told, "burn", judged(days, when))
+
+
+def months(db: duckdb.DuckDBPyConnection) -> list[tuple[int, int]]:
+    return db.execute("""select epoch_ms(timezone('Europe/London', t)),
+        epoch_ms(timezone('Europe/London', t + interval 1 month)) from (select unnest(
+        generate_series(timestamp '2010-12-01', timestamp '2011-12-01', interval 1 month)) as t)
+        order by t""").fetchall()
+
+
+def total(days: Sequence[Day], after: int, upto: int) -> float:
+    return sum(d.value or 0.0 for d in days if after < d.end <= upto)
+
+
+def test_pace_by_line(told: dict[str, Steps], db: duckdb.DuckDBPyConnection) -> None:
+    days = windows(db, "day", "count(units)")
+    calendar = months(db)
+
+    def when(i: int) -> bool | None:
+        end = days[i].end
+        a, z = next(m for m in calendar if m[0] < end <= m[1])
+        gone = (end - a) / (z - a)
+        return total(days, a, end) / gone < 1500 if gone >= 0.05 else None
+
+    same(told, "pace_by_line", judged(days, when))
+
+
+def test_pace_by_the_shape_of_three_months(
+    told: dict[str, Steps], db: duckdb.DuckDBPyConnection
+) -> None:
+    days = windows(db, "day", "sum(units)")
+    calendar = months(db)
+
+    def when(i: int) -> bool | None:
+        end = days[i].end
+        at = next(k for k, m in enumerate(calendar) if m[0] < end <= m[1])
+        a, z = calendar[at]
+        if at < 3:
+            return None
+        gone = (end - a) / (z - a)
+        due = np.mean(
+            [
+                total(days, p, p + round(gone * (q - p))) / total(days, p, q)
+                for p, q in calendar[at - 3 : at]
+            ]
+        )
+        return bool(total(days, a, end) / due < 400_000) if due >= 0.05 else None
+
+    same(told, "pace_by_shape", judged(days, when))
+
+
+def test_a_series_apart_from_its_group(
+    told: dict[str, Steps], db: duckdb.DuckDBPyConnection
+) -> None:
+    settled = windows(db, "week", "0")[-1].end
+    found = db.execute(f"""
+        with baskets as (
+            select country, epoch_ms(timezone('Europe/London', week + interval 1 week)) as finish,
+                   avg(units) as value
+            from (select *, date_trunc('week', occurred_at) as week from placed)
+            group by country, week),
+        groups as (
+            select finish, median(value) as middle, mad(value) as wide, count(*) as members
+            from baskets group by finish)
+        select country, finish, abs(value - middle) / (wide / 0.6744897501960817) > 8
+        from baskets join groups using (finish)
+        where members >= 4 and finish <= {settled} order by country, finish""").fetchall()
+    expected: Steps = []
+    for country in sorted({row[0] for row in found}):
+        mine = [(t, w, not w) for c, t, w in found if c == country]
+        expected += life(mine, (country,))
+    same(told, "apart", expected)
+
+
+def test_a_threshold_with_all_that_goes_with_it(
+    told: dict[str, Steps], db: duckdb.DuckDBPyConnection
+) -> None:
+    days = windows(db, "day", "count_if(type = 'invoice.cancelled') / count(units)", "events")
+    known = [(d.end, d.value) for d in days if d.events >= 30 and d.value is not None]
+    rows = [(end, value > 0.2, value < 0.18) for end, value in known]
+    same(told, "threshold", life(rows, hold=DAY, keep_firing=2 * DAY))
+
+
+def test_absence(told: dict[str, Steps], db: duckdb.DuckDBPyConnection) -> None:
+    # Events are known to their slice of five minutes.
+    found = db.execute(f"""
+        with seen as (select distinct country, at_ms // 300000 * 300000 as slice_ms from placed),
+        settled as (select max(at_ms) - 3600000 as now_ms from placed)
+        select country, slice_ms + 300000 + {60 * DAY}, next_ms from (
+            select *, lead(slice_ms) over (partition by country order by slice_ms) as next_ms
+            from seen), settled
+        where coalesce(next_ms, now_ms) > slice_ms + 300000 + {60 * DAY}""").fetchall()
+    expected: Steps = []
+    for country, fires, ends in found:
+        expected.append(((country,), fires, "firing"))
+        if ends is not None:
+            expected.append(((country,), ends, "resolved"))
+    same(told, "absence", expected)
