@@ -132,7 +132,12 @@ class Judge:
         No rule is judged on a window in maintenance: its alerts stay as they are. `among`: all
         series of the KPI. After a restart, some may have closed these windows before.
         """
-        out = []
+        out: list[tuple[WindowValue, TargetStatus | None, list[Transition]]] = []
+        if not self.closed_rules and self.archive is None:  # most KPIs have no rule
+            for series, window in closed:
+                out.append((window, self._status(series, window), []))
+                self._remember(series, window)
+            return out
         for group in self._groups(closed):
             peers = self.peers(group, among)
             statuses, calm = [], []
