@@ -52,12 +52,13 @@ format: $(READY) ## Format the code, and mend what ruff can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-generate: $(READY) ## Write the boards, alert rules and JSON Schema that the rules give
+generate: $(READY) ## Write the boards, alert rules, JSON Schema and pictures that the rules give
 	$(BIN)/kpi-agent generate prometheus
 	$(BIN)/kpi-agent generate alertmanager
 	$(BIN)/kpi-agent generate grafana
 	$(BIN)/kpi-agent schema > docs/schema.json
 	$(BIN)/kpi-agent schema --tests > docs/tests.schema.json
+	$(BIN)/python scripts/draw_rules.py
 
 check-generated: $(READY) ## Check the rules, run their tests, compare the files that they generate
 	$(BIN)/kpi-agent check
