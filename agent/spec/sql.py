@@ -78,7 +78,17 @@ def compile_derived(text: str, inputs: Sequence[str]) -> pl.Expr:
     """A KPI over KPIs: Float64 over columns named after its inputs, finite or null."""
     node = parsed(text)
     scope = _values(text, inputs, "the inputs are values already")
-    return as_number(node, scope.translate(node))
+    if len(inputs) != 1:
+        return as_number(node, scope.translate(node))
+    without = scope.special
+
+    def special(node: exp.Expression) -> Typed | None:
+        if _is_aggregate(node) or isinstance(node, exp.Median):
+            hint = f"take `{inputs[0]}` as it is; to put its series together, say by what: `by: []`"
+            fail(node, "the input is a value already, one for each series", hint)
+        return without(node)
+
+    return as_number(node, replace(scope, special=special).translate(node))
 
 
 def compile_condition(text: str, columns: Sequence[str], asked: Asked) -> pl.Expr:

@@ -131,7 +131,7 @@ def test_what_is_wrong_is_refused_where_it_stands(
 
 
 def test_aggregates_are_refused_in_derived_values_and_conditions() -> None:
-    with pytest.raises(SqlProblem, match="values already"):
+    with pytest.raises(SqlProblem, match="a value already"):
         compile_derived("sum(orders)", ["orders"])
     with pytest.raises(SqlProblem, match="already aggregated"):
         compile_condition("max(value) > 3", ["value"], Asked(SUBJECT))
