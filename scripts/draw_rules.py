@@ -28,7 +28,7 @@ from agent.spec.percents import marked
 
 ROOT = Path(__file__).parents[1]
 KINDS = (
-    "absence", "burn-rate", "change", "forecast", "pace", "peers", "threshold", "trend",
+    "absence", "anomaly", "burn-rate", "change", "forecast", "pace", "peers", "threshold", "trend",
 )  # fmt: skip
 
 WIDTH, LEFT, RIGHT, TOP = 720, 64, 12, 34

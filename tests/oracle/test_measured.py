@@ -53,3 +53,13 @@ def test_a_kind_finds_most_of_what_it_is_for(
     seen, _, of = share.strip("()").partition("/")
     assert float(delay) <= within
     assert int(seen) >= 0.7 * int(of)
+
+
+def test_the_page_of_each_kind_has_its_rows(printed: str) -> None:
+    pages = {
+        page: page.read_text(encoding="utf-8")
+        for page in (ROOT / "docs" / "rules").glob("*.md")
+        if page.name != "measured.md"
+    }
+    for line in [line for line in printed.splitlines() if line.startswith("| ")]:
+        assert any(line in text for text in pages.values()), line
