@@ -48,6 +48,10 @@ class Heard:
     expired: list[Place] = field(default_factory=list)
 
 
+OWN_NAME = "gate/"
+"""What a gate's hearing is called in rows, before the rule's name; a combination's by its home."""
+
+
 class Coupled:
     """All rules of one state partition that look at others."""
 
@@ -197,26 +201,45 @@ class Coupled:
     def _begin(self) -> None:
         """Know what fires already, and what is still to be heard, by the rows."""
         self._begun = True
+        used = self._used()
         for (home, rule), listeners in self._listeners.items():
             gated = rule in self._gates
             for series, dimensions in self._rows(home, rule):
-                for severity in self._firing(series, rule, gated):
-                    for hearing, place in listeners:
+                for hearing, place in listeners:
+                    after_ms = used.get(self._name_of(hearing))
+                    for severity in self._firing(series, rule, gated, after_ms):
                         hearing.begin(place, dimensions, severity)
-                for flip in series.flips:
-                    if flip.rule == rule and flip.step is None:
-                        for hearing, place in listeners:
-                            hearing.hear(place, dimensions, flip)
+                    for flip in _after(series, rule, after_ms):
+                        hearing.hear(place, dimensions, flip)
         for name, gate in self._gates.items():
             for series, dimensions in self._rows(self._plan.rules[name].kpi, name):
-                self._restore(gate, series, dimensions)
+                self._restore(gate, series, dimensions, used.get(OWN_NAME + name))
+
+    def _used(self) -> dict[str, int]:
+        """Up to where the rows say that each rule has used what it heard, and written what came
+        of it. A row that was not written since still has flips from before."""
+        used: dict[str, int] = {}
+        homes = {home for home, _ in self._listeners} | {r.kpi for r in self._plan.rules.values()}
+        for home in homes:
+            for whole in (False, True):
+                for series in self._series_of(home, whole):
+                    for name, at_ms in series.used.items():
+                        used[name] = max(used.get(name, at_ms), at_ms)
+        return used
+
+    def _name_of(self, hearing: Hearing) -> str:
+        """What a hearing is called in rows."""
+        for name, own in self._own.items():
+            if own is hearing:
+                return OWN_NAME + name
+        return next(home for home, c in self.combinations.items() if c.hearing is hearing)
 
     def _rows(self, home: str, rule: str) -> Iterator[tuple[Series, Dimensions]]:
         whole = bool(rule) and is_whole(self._plan.rules[rule])
         for series in self._series_of(home, whole):
             yield series, series.dimensions or ()
 
-    def _firing(self, series: Series, rule: str, gated: bool) -> list[str]:
+    def _firing(self, series: Series, rule: str, gated: bool, after_ms: int | None) -> list[str]:
         """The severities of a rule's alerts that fire on a series before what is to be heard."""
         if not rule:
             missed = series.status is not None and series.status.state is TargetState.MISSED
@@ -226,14 +249,19 @@ class Coupled:
             if gated:
                 phases = {s: step.state for s, step in series.shown.get(rule, {}).items()}
             now = {severity: phase is AlertPhase.FIRING for severity, phase in phases.items()}
-        for flip in reversed(series.flips):
-            if flip.rule == rule and flip.step is None:
-                now[flip.severity] = not flip.firing
+        for flip in reversed(_after(series, rule, after_ms)):
+            now[flip.severity] = not flip.firing
         return [severity for severity, fires in now.items() if fires]
 
-    def _restore(self, gate: Gate, series: Series, dimensions: Dimensions) -> None:
+    def _restore(
+        self, gate: Gate, series: Series, dimensions: Dimensions, after_ms: int | None
+    ) -> None:
         name = gate.rule.name
-        coming = [f for f in series.flips if f.rule == name and f.step is not None]
+        coming = [
+            f
+            for f in series.flips
+            if f.rule == name and f.step is not None and (after_ms is None or f.at_ms > after_ms)
+        ]
         shown = series.shown.setdefault(name, {})
         for severity, phase in phases_of(series, gate.rule).items():
             first = next((f.step for f in coming if f.severity == severity), None)
@@ -272,7 +300,14 @@ class Coupled:
     def prune(self, series: Series) -> None:
         """Forget the flips of a series that everybody has used, and written what came of it."""
         if series.flips:
-            series.flips = [flip for flip in series.flips if self._wanted(series.kpi, flip)]
+            kept = [flip for flip in series.flips if self._wanted(series.kpi, flip)]
+            if len(kept) < len(series.flips):
+                series.flips = kept
+                series.used = {
+                    self._name_of(hearing): at_ms
+                    for hearing in self._hearings()
+                    if (at_ms := self._settled.get(id(hearing))) is not None
+                }
 
     def _wanted(self, home: str, flip: Flip) -> bool:
         listeners = self._listeners.get((home, flip.rule), [])
@@ -284,8 +319,19 @@ class Coupled:
 
     def written(self) -> None:
         """What was judged up to now is in the rows of this round."""
-        hearings = [*self._own.values(), *(c.hearing for c in self.combinations.values())]
-        self._settled = {id(hearing): hearing.used_ms for hearing in hearings}
+        self._settled = {id(hearing): hearing.used_ms for hearing in self._hearings()}
+
+    def _hearings(self) -> list[Hearing]:
+        return [*self._own.values(), *(c.hearing for c in self.combinations.values())]
+
+
+def _after(series: Series, rule: str, after_ms: int | None) -> list[Flip]:
+    """What others hear of a rule on a series, after an instant (ms)."""
+    return [
+        flip
+        for flip in series.flips
+        if flip.rule == rule and flip.step is None and (after_ms is None or flip.at_ms > after_ms)
+    ]
 
 
 def phases_of(series: Series, rule: Rule) -> Mapping[str, AlertPhase]:

@@ -285,13 +285,13 @@ class BaseState:
 
     def _silences(self, step: Step, of: Iterable[Series], frontier_ms: int) -> None:
         if self.judge.series_absences:
+            # The slice that the frontier is in may hold events that are not sealed yet.
+            settled_ms = frontier_ms - frontier_ms % self.kpi.slice_ms
             for series in of:
-                # The slice that the frontier is in may hold events that are not sealed yet.
+                if series.last_event_ms > settled_ms:
+                    continue  # just begun: an earlier event may still come
                 found = self.judge.silence(
-                    self.judge.series_absences,
-                    series,
-                    series.last_event_ms,
-                    frontier_ms - frontier_ms % self.kpi.slice_ms,
+                    self.judge.series_absences, series, series.last_event_ms, settled_ms
                 )
                 if found:
                     step.transitions += found

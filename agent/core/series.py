@@ -45,7 +45,8 @@ class Series(msgspec.Struct, array_like=True):
     rules on current values are judged. `last_event_ms`: end of the last slice that held
     an event. `history` has the last closed windows, oldest first; `waiting` holds closed windows by
     end until the KPIs over this one have used them; `memory` is what features keep;
-    `flips` what the rules that look at this series' alerts may not have used. `shown` is, of rules
+    `flips` what the rules that look at this series' alerts may not have used, `used` up to where
+    (ms) each of them had when some were dropped. `shown` is, of rules
     that depend on others, what their alerts were last said to be, by rule and severity. `unjudged`
     are closed windows, by end, that wait for those of the KPIs that they are held against.
     """
@@ -70,6 +71,7 @@ class Series(msgspec.Struct, array_like=True):
     flips: list[Flip] = []
     shown: dict[str, dict[str, Transition]] = {}
     unjudged: dict[int, WindowValue] = {}
+    used: dict[str, int] = {}
 
     def lowered(self, at_ms: int) -> bool:
         """Begin earlier, for an event that came after later ones; False once anything is sealed."""
