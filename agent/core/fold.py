@@ -1,7 +1,8 @@
 """Stage 1: records of one topic in, frames out. Every verdict is a pure function of the log.
 
-`Folder.add` decodes a batch, judges each record against the watermark just before it (late,
-duplicate) and folds what remains into partials by (source partition, slice, dimensions).
+`Folder.decode` makes a batch a table for each contract. `Folder.take` judges each record against
+the watermark just before it (late, duplicate) and folds what remains into partials by (source
+partition, slice, dimensions).
 `Folder.flush` says what changed as frames; `Folder.commits` what may be committed once those
 frames are acknowledged.
 """
@@ -85,7 +86,7 @@ class _Part:
 class Folder:
     """Stage 1 of one source topic, over the partitions assigned here.
 
-    Not thread-safe: one call at a time. `add` may run in a worker thread.
+    Not thread-safe but for `decode`: one call at a time, from any thread.
     """
 
     def __init__(self, plan: Plan, topic: str, state_partitions: int) -> None:
@@ -128,12 +129,19 @@ class Folder:
         for fold in self._folds:
             fold.revoke(partition)
 
+    def decode(self, batch: Batch) -> Decoded:
+        """Decode one batch, for `take`. It depends on nothing before: several threads may."""
+        return self._decoder.decode(batch)
+
     def add(self, batch: Batch) -> Added:
-        """Decode, judge and fold one batch, whose partitions are all assigned here and whose
-        offsets go on from what was added before."""
+        """Decode, judge and fold one batch."""
+        return self.take(batch, self.decode(batch))
+
+    def take(self, batch: Batch, decoded: Decoded) -> Added:
+        """Judge and fold one batch, whose partitions are all assigned here and whose offsets go on
+        from what was taken before."""
         if not len(batch.values):
             return Added(Counter(), (), ())
-        decoded = self._decoder.decode(batch)
         before = self._advance(batch, decoded)
         verdicts = _Verdicts(
             np.zeros(len(batch.values), np.int8), np.full(len(batch.values), -1, np.int16)

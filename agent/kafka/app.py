@@ -28,7 +28,7 @@ from agent.core.merge import Merger
 from agent.core.plan import Plan
 from agent.core.results import Closings, SeriesView
 from agent.errors import EnvironmentFault, InternalError
-from agent.kafka.client import METADATA_MAX_AGE_MS, faust_credentials
+from agent.kafka.client import METADATA_MAX_AGE_MS, PRODUCER_BATCH_BYTES, faust_credentials
 from agent.kafka.progress import MergeProgress
 from agent.kafka.publish import Publisher, Send, acknowledged
 from agent.kafka.table import Event, StateTable
@@ -212,6 +212,7 @@ class MergeStage:
             producer_acks=-1,
             producer_compression_type="zstd",
             producer_linger=0.005,
+            producer_max_batch_size=PRODUCER_BATCH_BYTES,
             worker_redirect_stdouts=False,
         )
         frames = app.topic(

@@ -25,6 +25,7 @@ Raw = Any
 """A record as its batch gives it: `offset`, `timestamp` (ms), `key`, `value`, `headers`."""
 
 _VALUE, _KEY = attrgetter("value"), attrgetter("key")
+_HEADERS = attrgetter("headers")
 _OFFSET, _TIMESTAMP = attrgetter("offset"), attrgetter("timestamp")
 
 
@@ -51,7 +52,9 @@ class Fetched:
         start, count = len(self.values), len(raws)
         self.values.extend(map(_VALUE, raws))
         self.keys.extend(map(_KEY, raws))
-        self.headers.update((start + i, raw.headers) for i, raw in enumerate(raws) if raw.headers)
+        if any(map(_HEADERS, raws)):
+            headed = ((start + i, raw.headers) for i, raw in enumerate(raws) if raw.headers)
+            self.headers.update(headed)
         self.stamps[start] = raws[0].timestamp_type, raws[0].checksum
         first, last = raws[0].offset, raws[-1].offset
         if last - first == count - 1:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -27,7 +28,7 @@ from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssigno
 from aiokafka.errors import CommitFailedError, IllegalStateError
 from aiokafka.structs import OffsetAndMetadata
 
-from agent.core.decode import Batch
+from agent.core.decode import Batch, Decoded
 from agent.core.fold import Added, Folder, Resume
 from agent.core.plan import Plan
 from agent.kafka.client import connection
@@ -41,6 +42,7 @@ log = logging.getLogger(__name__)
 
 POLL_MS = 80  # long enough for a batch worth folding, short against the flush interval
 MAX_POLL_RECORDS = 50_000
+FLUSH_RECORDS = 200_000  # in a catch-up, so that merging goes on beside it and little is left
 MAX_FETCH_BYTES = 32 * 1024 * 1024
 MAX_PARTITION_FETCH_BYTES = 8 * 1024 * 1024
 COMMIT_TIMEOUT_SECONDS = 10.0
@@ -53,7 +55,7 @@ class _Fold:
 
     topic: str
     parts: list[tuple[int, Fetched]]
-    result: asyncio.Future[Added]
+    result: asyncio.Task[Added]
     started: float = field(default_factory=time.monotonic)
 
     def record(self, row: int) -> Record:
@@ -87,10 +89,14 @@ class Ingest:
         self._folders = {t: Folder(plan, t, state_partitions) for t in plan.topics}
         self._group = f"{settings.group}-ingest"
         self._lock = asyncio.Lock()
+        # Decoding needs nothing but the batch: the next one is decoded while one is folded.
+        self._decoding = ThreadPoolExecutor(2, thread_name_prefix="decode")
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="fold")
         self._consumer = self._new_consumer()
         self._quiet = QuietWatch(settings.session_timeout, settings.flush_interval)
-        self._folds: list[_Fold] = []
+        self._folds: deque[_Fold] = deque()
+        self._newest_folds = 0  # of the last fetch
+        self._unflushed = 0  # records folded since the last flush
         self._sends: list[Send] = []
         self._telling: asyncio.Task[None] | None = None
         self._told_at = 0.0
@@ -114,6 +120,9 @@ class Ingest:
             subscribing.cancel()
             # A cancelled run (a crash of the other stage) must not wait for acknowledgements.
             await self._consumer.stop()
+            for fold in self._folds:
+                fold.result.cancel()
+            self._decoding.shutdown(wait=True, cancel_futures=True)
             self._executor.shutdown(wait=True, cancel_futures=True)
             if self._telling is not None:
                 self._telling.cancel()
@@ -164,15 +173,17 @@ class Ingest:
                 continue
             async with self._lock:
                 records = await self._fetch()
-                await self._finish_folds()
+                await self._finish_folds(self._newest_folds if records else 0)
                 self._start_folds(records)
                 full = sum(map(len, records.values())) >= MAX_POLL_RECORDS
                 # What was caught up with is told at once: nothing more may come for a while.
-                if (behind and not records) or time.monotonic() >= flush_at:
+                caught_up = behind and not full and (not records or await self._is_at_end())
+                much = self._unflushed >= FLUSH_RECORDS
+                if caught_up or much or time.monotonic() >= flush_at:
                     told = await self._flush()
                     pause = self._settings.flush_interval if told else POLL_MS / 1000
                     flush_at = time.monotonic() + pause
-                behind = full or (behind and bool(records))
+                behind = full or (behind and not caught_up)
             # The lock is fair, but a rebalance needs the loop to get at it.
             await asyncio.sleep(0)
 
@@ -206,13 +217,28 @@ class Ingest:
         for topic, parts in by_topic.items():
             parts.sort(key=itemgetter(0))
             batch = make_batch(topic, parts)
-            result = loop.run_in_executor(self._executor, self._folders[topic].add, batch)
+            self._unflushed += len(batch.values)
+            decoded = loop.run_in_executor(self._decoding, self._folders[topic].decode, batch)
+            before = self._folds[-1].result if self._folds else None
+            result = asyncio.create_task(self._folded(batch, decoded, before))
             self._folds.append(_Fold(topic, parts, result))
+        self._newest_folds = len(by_topic)
 
-    async def _finish_folds(self) -> None:
-        """Wait for the folds under way, count what they found, send on what they refused."""
-        folds, self._folds = self._folds, []
-        for fold in folds:
+    async def _folded(
+        self, batch: Batch, decoded: asyncio.Future[Decoded], before: asyncio.Task[Added] | None
+    ) -> Added:
+        """Fold a batch after the one before it, in the order of the log."""
+        found = await decoded
+        if before is not None:
+            await before
+        take = self._folders[batch.topic].take
+        return await asyncio.get_running_loop().run_in_executor(self._executor, take, batch, found)
+
+    async def _finish_folds(self, leave: int = 0) -> None:
+        """Wait for the folds under way, save the newest ones; count what they found, send on what
+        they refused."""
+        while len(self._folds) > leave:
+            fold = self._folds.popleft()
             added = await fold.result
             self._progress.folded(fold.topic, added, time.monotonic() - fold.started)
             for row, reject in added.rejects:
@@ -239,6 +265,7 @@ class Ingest:
         await self._finish_folds()
         started = self._told_at = time.monotonic()
         frames, commits = await self._make_frames()
+        self._unflushed = 0
         sends, self._sends = self._sends + await self._publisher.frames(frames), []
         self._telling = asyncio.create_task(self._tell(sends, commits, started, len(frames)))
         return True
@@ -273,21 +300,37 @@ class Ingest:
                 self._progress.watermark(topic, partition, source.watermark_ms)
         return frames, commits
 
+    async def _left(self, tp: TopicPartition) -> int | None:
+        """How many records of a partition are not read, as far as the broker has told; None when
+        that is not known, or the partition is just being taken away."""
+        try:
+            position = await self._consumer.position(tp)
+            end = self._consumer.highwater(tp)
+        except (IllegalStateError, AssertionError):
+            return None
+        return None if end is None else max(0, end - position)
+
+    async def _is_at_end(self) -> bool:
+        """Whether all that the broker has told of is read."""
+        for topic, folder in self._folders.items():
+            for partition in folder.sources:
+                if await self._left(TopicPartition(topic, partition)) != 0:
+                    return False
+        return True
+
     async def _quiet_ms(self, topic: str, partitions: Iterable[int]) -> dict[int, int | None]:
         quiet: dict[int, int | None] = {}
         for partition in partitions:
             tp = TopicPartition(topic, partition)
+            left = await self._left(tp)
             try:
-                position = await self._consumer.position(tp)
-                end = self._consumer.highwater(tp)
                 answered_ms = self._consumer.last_poll_timestamp(tp)
             except (IllegalStateError, AssertionError):  # just being taken away
                 quiet[partition] = None
                 continue
-            if end is not None:
-                self._progress.lag(topic, partition, max(0, end - position))
-            at_end = end is not None and position >= end
-            quiet[partition] = self._quiet.quiet_ms(tp, answered_ms if at_end else None)
+            if left is not None:
+                self._progress.lag(topic, partition, left)
+            quiet[partition] = self._quiet.quiet_ms(tp, answered_ms if left == 0 else None)
         return quiet
 
     async def _tell(
