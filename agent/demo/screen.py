@@ -30,13 +30,16 @@ class Screen:
         self._status: Status | None = None
         self._phases: dict[AlertKey, AlertPhase] = {}
 
-    def open(self, title: str, port: int, about: Sequence[str]) -> None:
-        """Say where to look and what is going to happen."""
+    def open(
+        self, title: str, port: int, about: Sequence[str], pages: Sequence[tuple[str, str]] = ()
+    ) -> None:
+        """Say where to look, also at `pages` (path, what it is), and what is going to happen."""
         url = f"http://localhost:{port}"
         lines = [
             f"board     [bold cyan]{url}/[/]",
             f"metrics   {url}/metrics",
             f"ready?    {url}/-/ready",
+            *(f"private   {url}{path}\n          {escape(what)}" for path, what in pages),
             "",
             *map(escape, about),
             "",
