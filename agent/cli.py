@@ -199,7 +199,7 @@ def _add_run(commands: Commands[argparse.ArgumentParser]) -> None:
     parser.add_argument("--rules", metavar="DIR", help="default: rules, or KPI_AGENT_RULES")
     parser.add_argument("--brokers", metavar="HOST:PORT", help="default: KPI_AGENT_BROKERS")
     parser.add_argument("--settings", type=Path, metavar="FILE", help="or KPI_AGENT_SETTINGS")
-    parser.add_argument("--port", type=int, metavar="N", help="of the board and /metrics")
+    parser.add_argument("--port", type=_port, metavar="N", help="of the board and /metrics")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -219,6 +219,12 @@ def run(options: argparse.Namespace) -> int:
     return OK
 
 
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: a number up to 65535; 0 takes any")
+    return int(text)
+
+
 def _add_demo(commands: Commands[argparse.ArgumentParser]) -> None:
     parser = _command(
         commands, "demo", demo, "run the whole agent on an embedded broker with an example company"
@@ -226,7 +232,7 @@ def _add_demo(commands: Commands[argparse.ArgumentParser]) -> None:
     parser.add_argument(
         "--retail", action="store_true", help="replay a real retailer's year instead"
     )
-    parser.add_argument("--port", type=int, default=9108, metavar="N", help="default: 9108")
+    parser.add_argument("--port", type=_port, default=9108, metavar="N", help="default: 9108")
     parser.add_argument("--seconds", type=float, metavar="N", help="stop after that long")
 
 
