@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from agent import __version__
-from agent.commands.common import clock_ms, instant, known, reading
+from agent.commands.common import clock_ms, instant, known, reading, writing
 from agent.errors import EnvironmentFault, KpiAgentError, RulesError
 
 OK, WRONG, USAGE, ENVIRONMENT = 0, 1, 2, 3
@@ -147,6 +147,8 @@ def schema(options: argparse.Namespace) -> int:
         from agent.spec.declared import declare
         from agent.spec.hover import with_names
 
+        if not options.rules.exists():
+            raise EnvironmentFault(f"{options.rules}: no such file or folder")
         made = with_names(made, declare(options.rules))
     json.dump(made, sys.stdout, indent=2, ensure_ascii=False)
     sys.stdout.write("\n")
@@ -297,11 +299,12 @@ def generate(options: argparse.Namespace) -> int:
         for path in found:
             _say(f"{path} is not what the rules generate; run: kpi-agent generate {what}")
         return WRONG if found else OK
-    for path in write(out, files, what):
-        _say(f"wrote {path}")
-    if what == "alertmanager" and not receivers.exists():
-        receivers.write_text(skeleton(plan), encoding="utf-8")
-        _say(f"wrote {receivers}: yours to fill in")
+    with writing(out):
+        for path in write(out, files, what):
+            _say(f"wrote {path}")
+        if what == "alertmanager" and not receivers.exists():
+            receivers.write_text(skeleton(plan), encoding="utf-8")
+            _say(f"wrote {receivers}: yours to fill in")
     return OK
 
 
