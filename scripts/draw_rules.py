@@ -15,8 +15,9 @@ from pathlib import Path
 
 from agent.core.explained import explain
 from agent.core.given import GivenValues
+from agent.core.objectives import AT_RISK_FROM, Score, scores
 from agent.core.plan import CombinationRule, Dimensions, Plan, Severity, ThresholdRule
-from agent.core.results import AlertPhase, Closings, Transition, WindowValue
+from agent.core.results import AlertPhase, Closings, TargetStatus, Transition, WindowValue
 from agent.ruletests.cases import Case
 from agent.ruletests.read import read_tests
 from agent.spec.clauses import clauses
@@ -107,6 +108,22 @@ def lived(plan: Plan, case: Case, zone: str) -> Picture:
     return Picture(steps[-1].rule, zone, panels, strips)
 
 
+def scored(plan: Plan, case: Case, zone: str) -> Picture:
+    """The score of each objective whenever a window closes, and its state."""
+    latest: dict[Series, TargetStatus] = {}
+    panels = {name: Panel(f"{name}: score", bounds=[AT_RISK_FROM]) for name in plan.objectives}
+    for end_ms, group in groupby(closed(plan, case).targets, lambda t: t.window.end_ms):
+        latest |= {(t.window.kpi, t.window.dimensions): t for t in group}
+        attained: dict[str, list[float]] = {}
+        for (kpi, _), status in latest.items():
+            if status.attainment is not None:
+                attained.setdefault(kpi, []).append(status.attainment)
+        for name, value in scores(plan.objectives, attained).items():
+            panels[name].line.append((end_ms, value))
+            panels[name].states[end_ms] = Score(value).state
+    return Picture("objectives", zone, list(panels.values()))
+
+
 PICTURES: dict[str, Callable[[Plan, Case, str], Picture]] = {
     "absence": judged,
     "anomaly": judged,
@@ -117,6 +134,7 @@ PICTURES: dict[str, Callable[[Plan, Case, str], Picture]] = {
     "depends_on": lived,
     "forecast": judged,
     "maintenance": lived,
+    "objectives": scored,
     "pace": judged,
     "peers": judged,
     "targets": held,
