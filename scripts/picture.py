@@ -219,7 +219,7 @@ def _panel(panel: Panel, axis: _Axis, top: float, tall: float) -> Iterator[str]:
         if known is not None:
             yield _mark(axis.x(at), y(known), panel.states.get(at))
     yield from numbers
-    if panel.states:
+    if panel.states and top == TOP:
         yield from _legend(top - 4)
 
 
