@@ -185,7 +185,7 @@ def table(seeds: int) -> list[str]:
             delays = [delay for delay in first if delay is not None]
             late = f"{statistics.median(delays):g}" if delays else "-"
             cells.append(f"{late} ({len(delays)}/{len(hurt)})")
-        when = (said.partition("when: ")[2] or said).strip('"')
+        when = (said.partition("when: ")[2] or said.removeprefix("target: ")).strip('"')
         lines.append(f"| {rule}: `{when}` | {' | '.join(cells)} |")
     return lines
 
