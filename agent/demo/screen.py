@@ -66,8 +66,9 @@ class Screen:
             key = (alert.rule, alert.severity, alert.dimensions)
             before = self._phases.get(key)
             self._phases[key] = alert.phase
-            if before is alert.phase or (before is None and alert.phase not in PHASE_STYLE):
-                continue
+            begins = alert.phase in (AlertPhase.PENDING, AlertPhase.FIRING)
+            if before is alert.phase or (before is None and not begins):
+                continue  # of what ended in the history before the demo nobody has heard
             self.say(alert_line(alert, plan), PHASE_STYLE.get(alert.phase, ""))
 
     def close(self) -> None:
