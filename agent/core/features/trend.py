@@ -37,7 +37,7 @@ class Trend:
         """A percentage, or a plain number; by the day, or by less where the span is short."""
         if answer is None:
             return UNKNOWN
-        unit, in_a_day = next(one for least_ms, *one in _UNITS if self.span_ms >= least_ms)
+        _, unit, in_a_day = next(row for row in _UNITS if self.span_ms >= row[0])
         speed = answer / in_a_day
         return f"{speed * 100:+.4g} % {unit}" if self.relative else f"{speed:+.4g} {unit}"
 
