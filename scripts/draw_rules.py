@@ -14,6 +14,8 @@ from itertools import groupby
 from pathlib import Path
 
 from agent.core.explained import explain
+from agent.core.features.change import Change
+from agent.core.features.trend import Trend
 from agent.core.given import GivenValues
 from agent.core.objectives import AT_RISK_FROM, Score, scores
 from agent.core.plan import CombinationRule, Dimensions, Plan, Severity, ThresholdRule
@@ -53,6 +55,10 @@ def judged(plan: Plan, case: Case, zone: str) -> Picture:
         answered = _answers(plan, case, fired)
         for name, bound in _bounds(rule, fired.severity):
             panels.setdefault(name, Panel(name, answered.get(name, []))).bounds.append(bound)
+        for feature in rule.features:
+            if feature.text in panels and isinstance(feature, Change | Trend):
+                panels[feature.text].percent = feature.relative
+                panels[feature.text].name += ", a day" * isinstance(feature, Trend)
         if any("breach_in" in feature.text for feature in rule.features):
             upper.bounds += {v for _, v in answered["target"] if v is not None}
         if any("deviation" in feature.text for feature in rule.features):

@@ -79,6 +79,7 @@ class Panel:
     targets: dict[str, Line] = field(default_factory=dict)
     states: dict[int, TargetState] = field(default_factory=dict)
     maintenance: list[Span] = field(default_factory=list)
+    percent: bool = False
 
 
 @dataclass
@@ -202,10 +203,10 @@ def _panel(panel: Panel, axis: _Axis, top: float, tall: float) -> Iterator[str]:
     yield _text(LEFT, top - 4, panel.name, "name")
     for bound in panel.bounds:
         yield f'<path class="bound" d="M{LEFT} {y(bound):.1f}H{WIDTH - RIGHT}"/>\n'
-        yield _text(LEFT - 6, y(bound) + 4, _number(bound), "fires", "end")
+        yield _text(LEFT - 6, y(bound) + 4, _number(bound, panel.percent), "fires", "end")
     for value in (low + room, high - room):
         if all(abs(y(value) - y(bound)) > 14 for bound in panel.bounds):
-            yield _text(LEFT - 6, y(value) + 4, _number(value), anchor="end")
+            yield _text(LEFT - 6, y(value) + 4, _number(value, panel.percent), anchor="end")
     numbers = []
     for kind, line in steps:
         points = [(axis.x(at), v, None if v is None else y(v)) for at, v in line]
@@ -291,11 +292,9 @@ def _path(points: Sequence[tuple[float, float | None]]) -> str:
     return "".join(parts) or "M0 0"
 
 
-def _number(value: float) -> str:
-    return (
-        f"{value:.0f}"
-        if abs(value) >= 1000
-        else f"{value:.2g}"
-        if abs(value) < 0.1
-        else f"{value:.3g}"
-    )
+def _number(value: float, percent: bool = False) -> str:
+    if percent:
+        return f"{value * 100:.2g} %"
+    if abs(value) >= 1000:
+        return f"{value:.0f}"
+    return f"{value:.2g}" if abs(value) < 0.1 else f"{value:.3g}"
