@@ -420,3 +420,19 @@ def test_a_target_by_calendar(closings: Closings, db: duckdb.DuckDBPyConnection)
     actual = states(closings, "orders_planned")
     assert actual == expected
     assert {state for _, _, state in actual} == {"met", "at_risk", "missed"}
+
+
+def test_how_far_a_target_is_attained(closings: Closings, db: duckdb.DuckDBPyConnection) -> None:
+    found = db.execute("""
+        with weeks as (
+            select date_trunc('week', occurred_at) as week, count(*) as n from placed group by week)
+        select epoch_ms(timezone('Europe/London', week + interval 1 week)),
+            case when week >= date '2011-09-05'
+                 then case when n < 400 then n / 400 when n > 700 then 700 / n else 1 end
+                 when week >= date '2011-04-01' then 350 / n else n / 280 end
+        from weeks""").fetchall()
+    expected = dict(found)
+    told = [t for t in closings.targets if t.window.kpi == "orders_planned" and t.window.events]
+    assert len(told) > 50
+    for t in told:
+        assert t.attainment == pytest.approx(expected[t.window.end_ms], rel=1e-12)
