@@ -58,7 +58,7 @@ generate: $(READY) ## Write the boards, alert rules, JSON Schema and pictures th
 	$(BIN)/kpi-agent generate grafana
 	$(BIN)/kpi-agent schema > docs/schema.json
 	$(BIN)/kpi-agent schema --tests > docs/tests.schema.json
-	$(BIN)/python scripts/draw_rules.py
+	$(BIN)/python -m scripts.draw_rules
 
 check-generated: $(READY) ## Check the rules, run their tests, compare the files that they generate
 	$(BIN)/kpi-agent check

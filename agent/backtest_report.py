@@ -88,7 +88,10 @@ def by_series(episodes: Iterable[Episode]) -> list[tuple[Dimensions, list[Episod
 def human(tested: Tested) -> Iterator[str]:
     """Lines: each rule with its episodes and charts, then the comparison, then the records."""
     found = tested.found
-    yield f"{clock(found.since_ms)} to {clock(found.until_ms)} UTC: {found.weeks:.3g} weeks"
+    if found.until_ms <= found.since_ms:
+        yield "no window closed: there is nothing that the rules could look at"
+    else:
+        yield f"{clock(found.since_ms)} to {clock(found.until_ms)} UTC: {found.weeks:.3g} weeks"
     for name in tested.shown_rules():
         if name in found.plan.rules:
             yield ""

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from agent import __version__
-from agent.commands.common import clock_ms, instant, known, reading
+from agent.commands.common import clock_ms, instant, known, reading, writing
 from agent.errors import EnvironmentFault, KpiAgentError, RulesError
 
 OK, WRONG, USAGE, ENVIRONMENT = 0, 1, 2, 3
@@ -147,6 +147,8 @@ def schema(options: argparse.Namespace) -> int:
         from agent.spec.declared import declare
         from agent.spec.hover import with_names
 
+        if not options.rules.exists():
+            raise EnvironmentFault(f"{options.rules}: no such file or folder")
         made = with_names(made, declare(options.rules))
     json.dump(made, sys.stdout, indent=2, ensure_ascii=False)
     sys.stdout.write("\n")
@@ -199,7 +201,7 @@ def _add_run(commands: Commands[argparse.ArgumentParser]) -> None:
     parser.add_argument("--rules", metavar="DIR", help="default: rules, or KPI_AGENT_RULES")
     parser.add_argument("--brokers", metavar="HOST:PORT", help="default: KPI_AGENT_BROKERS")
     parser.add_argument("--settings", type=Path, metavar="FILE", help="or KPI_AGENT_SETTINGS")
-    parser.add_argument("--port", type=int, metavar="N", help="of the board and /metrics")
+    parser.add_argument("--port", type=_port, metavar="N", help="of the board and /metrics")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -219,6 +221,12 @@ def run(options: argparse.Namespace) -> int:
     return OK
 
 
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: a number up to 65535; 0 takes any")
+    return int(text)
+
+
 def _add_demo(commands: Commands[argparse.ArgumentParser]) -> None:
     parser = _command(
         commands, "demo", demo, "run the whole agent on an embedded broker with an example company"
@@ -226,7 +234,7 @@ def _add_demo(commands: Commands[argparse.ArgumentParser]) -> None:
     parser.add_argument(
         "--retail", action="store_true", help="replay a real retailer's year instead"
     )
-    parser.add_argument("--port", type=int, default=9108, metavar="N", help="default: 9108")
+    parser.add_argument("--port", type=_port, default=9108, metavar="N", help="default: 9108")
     parser.add_argument("--seconds", type=float, metavar="N", help="stop after that long")
 
 
@@ -291,11 +299,12 @@ def generate(options: argparse.Namespace) -> int:
         for path in found:
             _say(f"{path} is not what the rules generate; run: kpi-agent generate {what}")
         return WRONG if found else OK
-    for path in write(out, files, what):
-        _say(f"wrote {path}")
-    if what == "alertmanager" and not receivers.exists():
-        receivers.write_text(skeleton(plan), encoding="utf-8")
-        _say(f"wrote {receivers}: yours to fill in")
+    with writing(out):
+        for path in write(out, files, what):
+            _say(f"wrote {path}")
+        if what == "alertmanager" and not receivers.exists():
+            receivers.write_text(skeleton(plan), encoding="utf-8")
+            _say(f"wrote {receivers}: yours to fill in")
     return OK
 
 

@@ -81,7 +81,8 @@ def sources(plan: Plan, files: Sequence[str]) -> list[Source]:
             known = ", ".join(plan.topics)
             raise EnvironmentFault(f"no contract has a topic '{topic}'. Known are: {known}")
         if not path.is_file():
-            raise EnvironmentFault(f"{path}: no such file. Name files of events, one JSON a line.")
+            wrong = "this is a folder" if path.is_dir() else "no such file"
+            raise EnvironmentFault(f"{path}: {wrong}. Name files of events, one JSON a line.")
         found.append(Source(path, (topic,) if named else _topics(plan, path)))
     return found
 

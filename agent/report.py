@@ -23,6 +23,7 @@ from agent.core.plan import Dimensions, Plan
 from agent.core.results import (
     AlertPhase,
     Closings,
+    Outcome,
     TargetState,
     TargetStatus,
     Transition,
@@ -155,6 +156,9 @@ def _table(plan: Plan, replayed: Replayed, out: TextIO) -> None:
             f"  {name}, record {reject.offset + 1}: {reject.reason.value}: {reject.detail}",
             markup=False,
         )
+    more = replayed.outcomes[Outcome.REJECTED] - len(replayed.rejects)
+    if more > 0:
+        console.print(f"  … and {more} more")
 
 
 def _windows_table(

@@ -61,5 +61,8 @@ def _git(folder: Path, *arguments: str) -> bytes:
         raise EnvironmentFault("git is not installed; name two folders instead") from error
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip()
-        raise EnvironmentFault(f"git does not give {arguments[2]} of {folder}: {said}")
+        raise EnvironmentFault(
+            f"git does not give {arguments[2]} of {folder}: {said}",
+            "Name a revision of the repository that the rules are in, or two folders of rules.",
+        )
     return done.stdout

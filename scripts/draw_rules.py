@@ -1,81 +1,36 @@
-"""Draw docs/images/rules/*.svg: the first rule test of each kind's page, and when it fires.
+"""Draw docs/images/rules/*.svg: the first rule test of each page, and what comes of it.
 
-    python scripts/draw_rules.py
+    python -m scripts.draw_rules
 
-Values are those of the test, answers and alerts those of the agent's own judgement of them.
+Values are those of the test; answers, states and alerts those of the agent's own judgement of them.
 """
 
 from __future__ import annotations
 
-import math
 import re
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Iterator
+from itertools import groupby
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 from agent.core.explained import explain
+from agent.core.features.change import Change
+from agent.core.features.trend import Trend
 from agent.core.given import GivenValues
-from agent.core.plan import Plan, ThresholdRule
-from agent.core.results import AlertPhase, Transition
+from agent.core.objectives import AT_RISK_FROM, Score, scores
+from agent.core.plan import CombinationRule, Dimensions, Plan, Severity, ThresholdRule
+from agent.core.results import AlertPhase, Closings, TargetStatus, Transition, WindowValue
 from agent.ruletests.cases import Case
 from agent.ruletests.read import read_tests
 from agent.spec.clauses import clauses
 from agent.spec.load import load
 from agent.spec.percents import marked
+from scripts.picture import Line, Panel, Picture, Span, Strip, svg
 
 ROOT = Path(__file__).parents[1]
-KINDS = (
-    "absence", "anomaly", "burn-rate", "change", "forecast", "pace", "peers", "threshold", "trend",
-)  # fmt: skip
 
-WIDTH, LEFT, RIGHT, TOP = 720, 64, 12, 34
-UPPER, LOWER, BETWEEN = 150, 80, 30
-MOST_WINDOWS = 48
-"""Only the last ones are drawn."""
-
-Line = list[tuple[int, float | None]]
-"""(end of a window in ms, its value)"""
-
-_HEAD = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img">
-<title>{title}</title>
-<style>
-svg {{ --ground: #fff; --ink: #1c1f24; --soft: #5b616b; --line: #0072b2; --bound: #a84600;
-  --fire: #d55e0033; font: 12px system-ui, sans-serif }}
-@media (prefers-color-scheme: dark) {{ svg {{ --ground: #121418; --ink: #eceef1; --soft: #a0a7b3;
-  --line: #56b4e9; --bound: #ff9a66; --fire: #f0783a44 }} }}
-.ground {{ fill: var(--ground) }} text {{ fill: var(--soft) }} .name {{ fill: var(--ink) }}
-.fires {{ fill: var(--bound); font-weight: 600 }} .fire {{ fill: var(--fire) }}
-path {{ fill: none; stroke: var(--line); stroke-width: 2; stroke-linejoin: round }}
-circle {{ fill: var(--line) }} .other {{ stroke: var(--soft); stroke-width: 1; opacity: .6 }}
-.bound {{ stroke: var(--bound); stroke-width: 1.5; stroke-dasharray: 6 4 }}
-.at {{ stroke: var(--bound); stroke-width: 1.5 }}
-</style>
-<rect class="ground" width="{width}" height="{height}"/>
-"""
-
-
-@dataclass
-class Panel:
-    """Lines over time with bounds; `answers` of a rule's call, or the values themselves."""
-
-    name: str
-    line: Line = field(default_factory=list)
-    others: list[Line] = field(default_factory=list)
-    bounds: list[float] = field(default_factory=list)
-
-
-@dataclass
-class Picture:
-    """One test: its panels, and when the alert that fires first fired and ended."""
-
-    rule: str
-    panels: list[Panel]
-    fired_ms: int
-    resolved_ms: int | None
-    zone: str
+Series = tuple[str, Dimensions]
+"""A KPI, and the dimensions of one of its series."""
 
 
 def first_test(page: str) -> tuple[Plan, Case, str]:
@@ -89,33 +44,163 @@ def first_test(page: str) -> tuple[Plan, Case, str]:
 
 
 def judged(plan: Plan, case: Case, zone: str) -> Picture:
-    """Run a test window by window, and keep what the rule that fires first looked at."""
+    """What the rule that fires first looked at, and when it fires."""
     windows = case.windows or ()
-    closings = GivenValues(plan, windows).run(case.until_ms or 0)
+    closings = closed(plan, case)
     fired = next(t for t in closings.transitions if t.state is AlertPhase.FIRING)
     rule = plan.rules[fired.rule]
-    own = [w for w in windows if w.kpi == fired.kpi and w.dimensions == fired.dimensions]
-    upper = Panel(fired.kpi, [(w.end_ms, w.value) for w in own])
+    upper = Panel(fired.kpi, _line(windows, (fired.kpi, fired.dimensions)))
     panels = {"value": upper}
     if isinstance(rule, ThresholdRule):
         answered = _answers(plan, case, fired)
-        for name, bound in _bounds(rule, fired):
+        for name, bound in _bounds(rule, fired.severity):
             panels.setdefault(name, Panel(name, answered.get(name, []))).bounds.append(bound)
+        for feature in rule.features:
+            if feature.text in panels and isinstance(feature, Change | Trend):
+                panels[feature.text].percent = feature.relative
+                panels[feature.text].name += ", a day" * isinstance(feature, Trend)
         if any("breach_in" in feature.text for feature in rule.features):
             upper.bounds += {v for _, v in answered["target"] if v is not None}
         if any("deviation" in feature.text for feature in rule.features):
-            others = {w.dimensions for w in windows} - {fired.dimensions}
-            for one in sorted(others, key=str):
-                upper.others.append([(w.end_ms, w.value) for w in windows if w.dimensions == one])
-    ends = [
-        t.at_ms
-        for t in closings.transitions
-        if _alert(t) == _alert(fired) and t.state is AlertPhase.RESOLVED
-    ]
-    return Picture(fired.rule, list(panels.values()), fired.at_ms, min(ends, default=None), zone)
+            upper.others += _others(windows, (fired.kpi, fired.dimensions))
+    ended = (t for t in closings.transitions if t.state is AlertPhase.RESOLVED)
+    ends = min((t.at_ms for t in ended if _alert(t) == _alert(fired)), default=upper.line[-1][0])
+    span = Span(fired.at_ms, ends, AlertPhase.FIRING)
+    return Picture(fired.rule, zone, list(panels.values()), fired=span)
 
 
-def _alert(step: Transition) -> tuple[object, ...]:
+def held(plan: Plan, case: Case, zone: str) -> Picture:
+    """The first series of the test that has a target, with its bounds and where it stands."""
+    told = closed(plan, case).targets
+    first = told[0].window
+    series = (first.kpi, first.dimensions)
+    panel = Panel(_called(plan, series), _line(case.windows or (), series))
+    panel.others += _others(case.windows or (), series)
+    own = [t for t in told if (t.window.kpi, t.window.dimensions) == series]
+    panel.states = {t.window.end_ms: t.state for t in own}
+    bounds = {
+        "target": [t.target.at_least or t.target.at_most for t in own],
+        "warn": [t.target.warn_at_least or t.target.warn_at_most for t in own],
+    }
+    for name, values in bounds.items():
+        panel.targets[name] = [(t.window.end_ms, v) for t, v in zip(own, values, strict=True)]
+    return Picture(f"{first.kpi} against its target", zone, [panel])
+
+
+def lived(plan: Plan, case: Case, zone: str) -> Picture:
+    """Each series that an alert is of, and below them the life of each alert."""
+    closings = closed(plan, case)
+    steps = sorted(closings.transitions, key=lambda t: (_place(plan, t), str(_alert(t))))
+    end_ms = max(w.end_ms for w in closings.windows)
+    panels = []
+    known = dict.fromkeys((w.kpi, w.dimensions) for w in closings.windows)
+    for series in sorted(known, key=lambda one: list(plan.kpis).index(one[0])):
+        concerned = [t for t in steps if t.kpi == series[0] and t.dimensions in ((), series[1])]
+        if concerned:
+            line = _line(closings.windows, series)
+            panel = Panel(_called(plan, series), line, maintenance=_rests(closings, series))
+            rules = [plan.rules[t.rule] for t in concerned]
+            found = (_bounds(r, t.severity) for r, t in zip(rules, concerned, strict=True)
+                     if isinstance(r, ThresholdRule))  # fmt: skip
+            panel.bounds = sorted({bound for pairs in found for _, bound in pairs})
+            panels.append(panel)
+    strips = []
+    for (rule, severity, dimensions), own in groupby(steps, _alert):
+        levels = {t.severity for t in steps if t.rule == rule}
+        more = {t.dimensions for t in steps if t.rule == rule}
+        words = [rule, *([severity] if len(levels) > 1 else [])]
+        words += [str(d) for d in dimensions] if len(more) > 1 else []
+        strips.append(Strip(" ".join(words), list(_spans(own, end_ms))))
+    return Picture(steps[-1].rule, zone, panels, strips)
+
+
+def scored(plan: Plan, case: Case, zone: str) -> Picture:
+    """The score of each objective whenever a window closes, and its state."""
+    latest: dict[Series, TargetStatus] = {}
+    panels = {name: Panel(f"{name}: score", bounds=[AT_RISK_FROM]) for name in plan.objectives}
+    for end_ms, group in groupby(closed(plan, case).targets, lambda t: t.window.end_ms):
+        latest |= {(t.window.kpi, t.window.dimensions): t for t in group}
+        attained: dict[str, list[float]] = {}
+        for (kpi, _), status in latest.items():
+            if status.attainment is not None:
+                attained.setdefault(kpi, []).append(status.attainment)
+        for name, value in scores(plan.objectives, attained).items():
+            panels[name].line.append((end_ms, value))
+            panels[name].states[end_ms] = Score(value).state
+    return Picture("objectives", zone, list(panels.values()))
+
+
+PICTURES: dict[str, Callable[[Plan, Case, str], Picture]] = {
+    "absence": judged,
+    "anomaly": judged,
+    "benchmark": held,
+    "burn-rate": judged,
+    "change": judged,
+    "combination": lived,
+    "depends_on": lived,
+    "forecast": judged,
+    "maintenance": lived,
+    "objectives": scored,
+    "pace": judged,
+    "peers": judged,
+    "targets": held,
+    "threshold": judged,
+    "trend": judged,
+}
+"""How the picture of each page is made."""
+
+
+def closed(plan: Plan, case: Case) -> Closings:
+    """All that the values of a test give."""
+    return GivenValues(plan, case.windows or ()).run(case.until_ms or 0)
+
+
+def _line(windows: Iterable[WindowValue], series: Series) -> Line:
+    own = sorted((w.end_ms, w) for w in windows if (w.kpi, w.dimensions) == series)
+    return [(end_ms, w.value) for end_ms, w in own]
+
+
+def _others(windows: Iterable[WindowValue], series: Series) -> list[Line]:
+    """The lines of the other series of the same KPI."""
+    found = list(windows)
+    dimensions = {w.dimensions for w in found if w.kpi == series[0]} - {series[1]}
+    return [_line(found, (series[0], one)) for one in sorted(dimensions, key=str)]
+
+
+def _called(plan: Plan, series: Series) -> str:
+    by = plan.kpis[series[0]].by
+    named = ", ".join(f'{name}="{value}"' for name, value in zip(by, series[1], strict=True))
+    return f"{series[0]}{{{named}}}" if by else series[0]
+
+
+def _rests(closings: Closings, series: Series) -> list[Span]:
+    """The maintenance that a series is in: windows side by side are one stretch."""
+    own = [w for w in closings.windows if (w.kpi, w.dimensions) == series]
+    found = []
+    for name, group in groupby(own, lambda w: w.maintenance):
+        windows = list(group)
+        if name is not None:
+            found.append(Span(windows[0].start_ms, windows[-1].end_ms, name))
+    return found
+
+
+def _place(plan: Plan, step: Transition) -> tuple[int, int]:
+    """What others look at comes before what looks at it, in the order of the file."""
+    rule = plan.rules[step.rule]
+    looks = isinstance(rule, CombinationRule) or bool(rule.depends_on)
+    return looks, list(plan.rules).index(step.rule)
+
+
+def _spans(steps: Iterable[Transition], end_ms: int) -> Iterator[Span]:
+    """The phases of one alert but for its rest; the last one goes on to the end."""
+    known = sorted(steps, key=lambda t: t.at_ms)
+    for step, ends in zip(known, [*(t.at_ms for t in known[1:]), end_ms], strict=True):
+        resting = step.state in (AlertPhase.RESOLVED, AlertPhase.INACTIVE)
+        if step.at_ms < end_ms and not resting:
+            yield Span(step.at_ms, ends, step.state)
+
+
+def _alert(step: Transition) -> tuple[str, Severity, Dimensions]:
     return step.rule, step.severity, step.dimensions
 
 
@@ -137,9 +222,9 @@ def _answers(plan: Plan, case: Case, fired: Transition) -> dict[str, Line]:
     return answers
 
 
-def _bounds(rule: ThresholdRule, fired: Transition) -> Iterator[tuple[str, float]]:
-    """What the level that fired compares with plain numbers, first of each: `value > 600`."""
-    level = next(level for level in rule.levels if level.severity == fired.severity)
+def _bounds(rule: ThresholdRule, severity: Severity) -> Iterator[tuple[str, float]]:
+    """What a severity compares with plain numbers, first of each: `value > 600`."""
+    level = next(level for level in rule.levels if level.severity == severity)
     seen: set[tuple[str, str]] = set()
     for sql in (level.when_sql, level.clear_sql or ""):
         for clause in clauses(sql) if sql else ():
@@ -155,109 +240,12 @@ def _bounds(rule: ThresholdRule, fired: Transition) -> Iterator[tuple[str, float
             yield found[1], -size if found[2] else size
 
 
-def svg(picture: Picture) -> str:
-    """The picture as a document of its own, for light and dark."""
-    ends = [end for end, _ in picture.panels[0].line][-MOST_WINDOWS:]
-    span = (ends[0], max(ends[-1], picture.fired_ms))
-    heights = [UPPER, *[LOWER] * (len(picture.panels) - 1)]
-    height = TOP + sum(heights) + BETWEEN * len(heights)
-
-    def x(at_ms: int) -> float:
-        return LEFT + (at_ms - span[0]) / (span[1] - span[0]) * (WIDTH - LEFT - RIGHT)
-
-    out = [_HEAD.format(width=WIDTH, height=height, title=f"{picture.rule}: {_when(picture)}")]
-    last = x(min(picture.resolved_ms or span[1], span[1]))
-    fired = x(picture.fired_ms)
-    bottom = height - BETWEEN
-    out.append(
-        f'<rect class="fire" x="{fired:.1f}" y="{TOP}" width="{max(last - fired, 1):.1f}" '
-        f'height="{bottom - TOP}"/>\n'
-        f'<path class="at" d="M{fired:.1f} {TOP - 6}V{bottom}"/>\n'
-        f'<text class="fires" x="{fired:.1f}" y="{TOP - 12}" text-anchor="'
-        f'{"end" if fired > WIDTH / 2 else "start"}">{_when(picture)}</text>\n'
-    )
-    top = TOP
-    for panel, tall in zip(picture.panels, heights, strict=True):
-        out += _panel(panel, ends, x, top, tall)
-        top += tall + BETWEEN
-    for end, anchor in ((ends[0], "start"), (span[1], "end")):
-        label = _clock(end, picture)
-        out.append(
-            f'<text x="{x(end):.1f}" y="{height - 8}" text-anchor="{anchor}">{label}</text>\n'
-        )
-    return "".join([*out, "</svg>\n"])
-
-
-def _panel(
-    panel: Panel, ends: Sequence[int], x: Callable[[int], float], top: float, tall: float
-) -> Iterator[str]:
-    shown = [[(at, v) for at, v in one if at >= ends[0]] for one in (panel.line, *panel.others)]
-    values = [v for one in shown for _, v in one if v is not None] + panel.bounds
-    low, high = min(values), max(values)
-    room = (high - low) * 0.08 or 1.0
-    low, high = low - room, high + room
-
-    def y(value: float) -> float:
-        return top + (high - value) / (high - low) * tall
-
-    name = panel.name.replace("<", "&lt;")
-    yield f'<text class="name" x="{LEFT}" y="{top - 4:.1f}">{name}</text>\n'
-    for bound in panel.bounds:
-        yield (
-            f'<path class="bound" d="M{LEFT} {y(bound):.1f}H{WIDTH - RIGHT}"/>\n'
-            f'<text class="fires" x="{LEFT - 6}" y="{y(bound) + 4:.1f}" '
-            f'text-anchor="end">{_number(bound)}</text>\n'
-        )
-    for value in (low + room, high - room):
-        if all(abs(y(value) - y(bound)) > 14 for bound in panel.bounds):
-            yield (
-                f'<text x="{LEFT - 6}" y="{y(value) + 4:.1f}" '
-                f'text-anchor="end">{_number(value)}</text>\n'
-            )
-    for place, line in reversed(list(enumerate(shown))):
-        drawn = _path([(x(at), None if v is None else y(v)) for at, v in line])
-        yield f'<path class="{"other" if place else "own"}" d="{drawn}"/>\n'
-    for at, known in shown[0]:
-        if known is not None:
-            yield f'<circle cx="{x(at):.1f}" cy="{y(known):.1f}" r="2.5"/>\n'
-
-
-def _path(points: Sequence[tuple[float, float | None]]) -> str:
-    parts, pen = [], "M"
-    for x, y in points:
-        if y is None or math.isnan(y):
-            pen = "M"
-            continue
-        parts.append(f"{pen}{x:.1f} {y:.1f}")
-        pen = "L"
-    return "".join(parts) or "M0 0"
-
-
-def _number(value: float) -> str:
-    return (
-        f"{value:.0f}"
-        if abs(value) >= 1000
-        else f"{value:.2g}"
-        if abs(value) < 0.1
-        else f"{value:.3g}"
-    )
-
-
-def _when(picture: Picture) -> str:
-    return f"fires {_clock(picture.fired_ms, picture)}"
-
-
-def _clock(at_ms: int, picture: Picture) -> str:
-    at = datetime.fromtimestamp(at_ms / 1000, UTC).astimezone(ZoneInfo(picture.zone))
-    days = at.hour == at.minute == 0
-    return f"{at:%Y-%m-%d}" if days else f"{at:%H:%M}"
-
-
 def drawn() -> Iterator[tuple[Path, str]]:
     """Every picture: where it belongs, and its text."""
-    for kind in KINDS:
-        page = (ROOT / "docs" / "rules" / f"{kind}.md").read_text()
-        yield ROOT / "docs" / "images" / "rules" / f"{kind}.svg", svg(judged(*first_test(page)))
+    for name, made in PICTURES.items():
+        page = (ROOT / "docs" / "rules" / f"{name}.md").read_text()
+        picture = made(*first_test(page))
+        yield ROOT / "docs" / "images" / "rules" / f"{name}.svg", svg(picture)
 
 
 if __name__ == "__main__":

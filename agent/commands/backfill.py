@@ -7,8 +7,7 @@ from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Iterable
 from pathlib import Path
 
-from agent.commands.common import clock_ms, instant, known, reading, span
-from agent.errors import EnvironmentFault
+from agent.commands.common import clock_ms, instant, known, reading, span, writing
 
 ABOUT = "write files of events as history that promtool makes Prometheus blocks of"
 
@@ -73,11 +72,10 @@ def _write(chunks: Iterable[bytes], path: Path | None) -> None:
         return
     part = path.with_name(f"{path.name}.partial")
     try:
-        with part.open("wb") as out:
-            out.writelines(chunks)
-        part.replace(path)
-    except OSError as error:
-        raise EnvironmentFault(f"{path}: can't be written: {error.strerror}") from error
+        with writing(path):
+            with part.open("wb") as out:
+                out.writelines(chunks)
+            part.replace(path)
     finally:
         part.unlink(missing_ok=True)
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agent.errors import RulesError
+from agent.errors import EnvironmentFault, RulesError
 
 if TYPE_CHECKING:
     from rich.progress import Progress, ProgressColumn, TaskID
@@ -44,6 +44,15 @@ def span(text: str) -> int:
 def clock_ms(now: int | None = None) -> int:
     """What counts as now: what was asked for, else the clock."""
     return now if now is not None else time.time_ns() // 1_000_000
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Raises EnvironmentFault, which names the place, where it can't be written to."""
+    try:
+        yield
+    except OSError as error:
+        raise EnvironmentFault(f"{path}: can't be written: {error.strerror or error}") from error
 
 
 def known(names: Sequence[str], among: Sequence[str], what: str) -> None:

@@ -11,7 +11,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from agent.commands.common import clock_ms, instant
+from agent.commands.common import clock_ms, instant, writing
 from agent.errors import EnvironmentFault, InternalError, RulesError
 
 if TYPE_CHECKING:
@@ -255,9 +255,7 @@ def _schema(place: Path) -> str:
 
 
 def _write(place: Path, text: str) -> None:
-    try:
+    with writing(place):
         place.parent.mkdir(parents=True, exist_ok=True)
         with place.open("x", encoding="utf-8") as out:
             out.write(text)
-    except OSError as error:
-        raise EnvironmentFault(f"{place}: can't be written: {error.strerror}") from error

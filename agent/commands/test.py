@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agent.commands.common import writing
+
 if TYPE_CHECKING:
     from agent.core.plan import Plan
     from agent.ruletests.cases import Case
@@ -71,7 +73,8 @@ def run(options: Namespace) -> int:
     report = reports.Report(results, coverage, wanted)
     reports.write(report, options.format, sys.stdout)
     if options.junit is not None:
-        options.junit.write_text(reports.junit(results) + "\n")
+        with writing(options.junit):
+            options.junit.write_text(reports.junit(results) + "\n")
     low = options.fail_under is not None and coverage.percent < options.fail_under
     if low:
         sys.stderr.write(

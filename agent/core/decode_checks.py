@@ -190,13 +190,13 @@ def _check_time(
             Reason.BAD_TIME,
             lambda i: (
                 f"{where}: expected ISO 8601 or epoch seconds, milliseconds or microseconds, from "
-                f"1970 to 9999, found {describe(raw[i])}"
+                f"1970 to 9999, found {describe(raw[i]).removeprefix('the string ')}"
             ),
         )
     ahead = ms - verdicts.source.timestamps[verdicts.rows]
 
     def future(i: int) -> str:
-        by, most = timedelta(milliseconds=int(ahead[i])), contract.max_future_ms
+        by, most = timedelta(seconds=int(ahead[i]) // 1000), contract.max_future_ms
         at = datetime.fromtimestamp(ms[i] / 1000, UTC).isoformat(timespec="milliseconds")
         return (
             f"{where}: {at} is {by} after the record's timestamp; "

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from codecs import BOM_UTF8
 from collections.abc import Sequence
 from typing import Any
 
@@ -200,6 +201,8 @@ def _json_problem(line: bytes) -> Problem | None:
     except msgspec.ValidationError:
         return Reason.NOT_JSON, "a number is out of range"
     except (msgspec.DecodeError, UnicodeDecodeError) as cause:
+        if line.startswith(BOM_UTF8):
+            return Reason.NOT_JSON, "a byte order mark before the JSON: write UTF-8 without one"
         return Reason.NOT_JSON, str(cause)
     return None
 

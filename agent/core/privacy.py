@@ -84,7 +84,8 @@ class Privacy:
         if self._secret is None:
             raise NoSecret(
                 "the rules have private KPIs, and there is no person_secret to hide people by",
-                "Set person_secret_file to a file that holds the output of: openssl rand -hex 32",
+                "Set KPI_AGENT_PERSON_SECRET_FILE to a file that holds what this prints: "
+                "openssl rand -hex 32",
             )
         # Lengths keep ("a", "bc") and ("ab", "c") apart.
         text = "".join(f"{len(part.encode())}:{part}" for part in parts)

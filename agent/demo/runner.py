@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import secrets
 import signal
 import socket
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from agent import logs
+from agent.core.privacy import Privacy, shared
 from agent.demo import story
 from agent.demo.generator import BACKFILL_SECONDS, Company
 from agent.demo.retail import Timelapse
@@ -70,6 +72,7 @@ async def demo(
         screen.say(f"port {port} is taken by another program: using {free}", "yellow")
     with EmbeddedBroker() as broker:
         settings = _settings(broker.address, free, show.rules)
+        pages = _private_pages(show, settings)
         logs.configure(settings)
         # A loaded machine is no news to whoever watches a demo.
         logging.getLogger("mode.timers").setLevel(logging.ERROR)
@@ -78,14 +81,19 @@ async def demo(
         sender = Sender(broker.address)
         with _stopping_on_signals(service):
             try:
-                await _play(show, service, sender, screen, seconds)
+                await _play(show, pages, service, sender, screen, seconds)
             finally:
                 screen.close()
                 await sender.close()
 
 
 async def _play(
-    show: Show, service: Service, sender: Sender, screen: Screen, seconds: float | None
+    show: Show,
+    pages: Sequence[tuple[str, str]],
+    service: Service,
+    sender: Sender,
+    screen: Screen,
+    seconds: float | None,
 ) -> None:
     """Run the agent with the show's events until it is stopped or the time is over."""
     sending = asyncio.create_task(show.send(sender))
@@ -93,7 +101,7 @@ async def _play(
     if seconds is not None:
         asyncio.get_running_loop().call_later(seconds, service.stop)
     try:
-        await service.run(lambda port: screen.open(show.title, port, show.about))
+        await service.run(lambda port: screen.open(show.title, port, show.about, pages))
     finally:
         for task in (sending, looking):
             task.cancel()
@@ -125,7 +133,9 @@ async def _look(
         if not over and show.line is _company_line and story.stage_at(elapsed) is not stage:
             stage = story.stage_at(elapsed)
             screen.say(f"staged: {stage.says}" if stage else "staged: all is well again")
-        screen.alerts(state.alerts() if state.alerts else [], state.plan)
+        told = shared(state.plan)
+        alerts = state.alerts() if state.alerts else []
+        screen.alerts([alert for alert in alerts if alert.rule in told.rules], told)
         read = sum(state.stats.records.values())
         waiting = waiting_line(state.ready)
         doing = f"waiting for {waiting}" if waiting else show.line(elapsed)
@@ -193,10 +203,23 @@ def _settings(address: str, port: int, rules: Path) -> Settings:
         create_topics=False,  # the embedded broker makes topics on first use, and can't otherwise
         start_from="earliest",
         rules=rules,
+        # For its one life; a real agent has one secret for good, so that people keep their hashes.
+        person_secret=secrets.token_hex(),
         web_port=port,
         log_level="warning",
         log_format="text",
     )
+
+
+def _private_pages(show: Show, settings: Settings) -> list[tuple[str, str]]:
+    """The path of each owner's page of private KPIs, and what to say of it."""
+    privacy = Privacy(settings.secret_of_people())
+    kpis = load(show.rules).kpis.values()
+    owners = sorted({kpi.owner for kpi in kpis if kpi.person is not None and kpi.owner})
+    return [
+        (f"/private/{privacy.owner_token(owner)}", f"people's own figures, for {owner} only")
+        for owner in owners
+    ]
 
 
 @contextlib.contextmanager

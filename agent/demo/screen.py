@@ -30,13 +30,16 @@ class Screen:
         self._status: Status | None = None
         self._phases: dict[AlertKey, AlertPhase] = {}
 
-    def open(self, title: str, port: int, about: Sequence[str]) -> None:
-        """Say where to look and what is going to happen."""
+    def open(
+        self, title: str, port: int, about: Sequence[str], pages: Sequence[tuple[str, str]] = ()
+    ) -> None:
+        """Say where to look, also at `pages` (path, what it is), and what is going to happen."""
         url = f"http://localhost:{port}"
         lines = [
             f"board     [bold cyan]{url}/[/]",
             f"metrics   {url}/metrics",
             f"ready?    {url}/-/ready",
+            *(f"private   {url}{path}\n          {escape(what)}" for path, what in pages),
             "",
             *map(escape, about),
             "",
@@ -63,8 +66,9 @@ class Screen:
             key = (alert.rule, alert.severity, alert.dimensions)
             before = self._phases.get(key)
             self._phases[key] = alert.phase
-            if before is alert.phase or (before is None and alert.phase not in PHASE_STYLE):
-                continue
+            begins = alert.phase in (AlertPhase.PENDING, AlertPhase.FIRING)
+            if before is alert.phase or (before is None and not begins):
+                continue  # of what ended in the history before the demo nobody has heard
             self.say(alert_line(alert, plan), PHASE_STYLE.get(alert.phase, ""))
 
     def close(self) -> None:

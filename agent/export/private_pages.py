@@ -27,7 +27,7 @@ from agent.export.board import MORE_ROWS, card, data_until_ms
 from agent.export.board_alerts import STANDING, from_phases, in_order
 from agent.export.series import group
 from agent.export.state import AgentState, Alert
-from agent.export.words import series_text, value_text
+from agent.export.words import series_text, span_text, value_text
 
 Json = dict[str, Any]
 
@@ -39,6 +39,7 @@ WORDS = {
     "none": "no target",
 }
 REFRESH_SECONDS = 30
+MINUTE_MS = 60_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,36 +173,70 @@ def page(data: Json) -> str:
         "<link rel='stylesheet' href='../static/board.css'></head>"
         f"<body><header class='bar'><h1>{say(whose)}</h1></header><main class='private'>"
     ]
-    parts += (_alert_html(alert) for alert in data["alerts"])
+    parts += (_alert_html(alert, data["now_ms"]) for alert in data["alerts"])
     parts += (_kpi_html(kpi) for kpi in data["kpis"])
     parts.append("</main></body></html>\n")
     return "".join(parts)
 
 
-def _alert_html(alert: Json) -> str:
+def _alert_html(alert: Json, now_ms: int) -> str:
     say = html.escape
     named = " · ".join(filter(None, (alert["title"], alert["series"])))
-    value = f", {alert['value']}" if alert["value"] else ""
+    value = f": {alert['value']}" if alert["value"] else ""
+    unit_ms = MINUTE_MS if now_ms - alert["since_ms"] >= MINUTE_MS else 1000
+    lasts = span_text(max(0, now_ms - alert["since_ms"]) // unit_ms * unit_ms)
     return (
         f"<p class='alert' data-phase='{say(alert['phase'])}' "
-        f"data-severity='{say(alert['severity'])}'><strong>{say(alert['phase'])}</strong>"
-        f"<span>{say(named)}{say(value)}: {say(alert['rule'])}, {say(alert['severity'])}</span></p>"
+        f"data-severity='{say(alert['severity'])}'><strong>{say(alert['phase'])} for {lasts}"
+        f"</strong><span>{say(named)}{say(value)}<br>"
+        f"<small>{say(alert['rule'])}, {say(alert['severity'])}</small></span></p>"
     )
 
 
 def _kpi_html(kpi: Json) -> str:
     say = html.escape
     about = ", ".join(filter(None, (kpi["window"], kpi["target"] and f"target {kpi['target']}")))
-    rows = "".join(
-        f"<tr data-state='{say(row['state'])}'><th scope='row'>{say(row['series'])}</th>"
-        f"<td>{say(row['text'])}</td><td>{say(row['current'] or '')}</td>"
-        f"<td>{say(WORDS[row['state']])}</td><td>{say(row['attainment_text'])}</td>"
-        f"<td>{say(' to '.join(filter(None, (row['low'], row['high']))))}</td></tr>"
-        for row in kpi["rows"]
-    )
+    held = any(row["state"] != "none" for row in kpi["rows"])
+    head = ["Series", "Last window", "Lately", "Open window"]
+    head += ["Target", "Attained"] if held else []
+    rows = "".join(_row_html(row, held) for row in kpi["rows"])
     return (
         f"<article class='card kpi' data-state='{say(kpi['state'])}'><h2>{say(kpi['title'])}</h2>"
-        f"<p>{say(kpi['description'])}</p><p class='owner'>{say(about)}</p>"
-        "<table><thead><tr><th>Series</th><th>Last window</th><th>Open window</th><th>Target</th>"
-        f"<th>Attained</th><th>Lately</th></tr></thead><tbody>{rows}</tbody></table></article>"
+        f"<p>{say(kpi['description'])}</p><p class='owner'>{say(about)}</p><table><thead><tr>"
+        f"{''.join(f'<th>{title}</th>' for title in head)}</tr></thead>"
+        f"<tbody>{rows}</tbody></table></article>"
+    )
+
+
+def _row_html(row: Json, held: bool) -> str:
+    say = html.escape
+    cells = [row["current"] or ""]
+    cells += [WORDS[row["state"]], row["attainment_text"]] if held else []
+    return (
+        f"<tr data-state='{say(row['state'])}'><th scope='row'>{say(row['series'])}</th>"
+        f"<td>{say(row['text'])}</td><td>{_spark(row)}</td>"
+        f"{''.join(f'<td>{say(cell)}</td>' for cell in cells)}</tr>"
+    )
+
+
+def _spark(row: Json) -> str:
+    """The last windows as a line: where it is heading is what a single figure does not say."""
+    runs: list[list[str]] = [[]]
+    known = [value for _, value in row["history"] if value is not None]
+    if not known:
+        return ""
+    low, high = min(known), max(known)
+    first, last = row["history"][0][0], row["history"][-1][0]
+    for at, value in row["history"]:
+        if value is None:
+            runs.append([])
+            continue
+        x = 2 + (at - first) / max(1, last - first) * 96
+        y = 18 - (value - low) / (high - low or 1) * 16
+        runs[-1].append(f"{x:.1f} {y:.1f}")
+    drawn = "".join(f"<path class='line' d='M{'L'.join(run)}h.01'/>" for run in runs if run)
+    said = f"The last {len(row['history'])} windows, between {row['low']} and {row['high']}"
+    return (
+        f"<svg class='spark' viewBox='0 0 100 20' preserveAspectRatio='none' role='img' "
+        f"aria-label='{html.escape(said)}'><title>{html.escape(said)}</title>{drawn}</svg>"
     )

@@ -74,7 +74,7 @@ def configuration(plan: Plan, receivers: Receivers) -> str:
     known = receiver_names(plan)
     unknown = sorted(set(receivers) - set(known))
     if unknown:
-        hint = f"receivers of these rules: {', '.join(known)}"
+        hint = f"Rename it in {RECEIVERS_FILE}, or take it out. Routes lead to: {', '.join(known)}"
         raise RulesError(f"no route leads to the receiver {', '.join(unknown)}", hint)
     bare = [name for name in known if len(receivers.get(name, {})) < 2]
     config: Entry = {

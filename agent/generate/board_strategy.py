@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from agent.core.objectives import in_tree_order
+from agent.core.objectives import AT_RISK_FROM, MET_FROM, in_tree_order
 from agent.core.plan import Objective, Plan
 from agent.core.privacy import shared
 from agent.generate import names, panels
@@ -12,7 +12,12 @@ from agent.generate.layout import Board, Cell, Section
 from agent.generate.panels import About, Query
 from agent.generate.uids import AGENT_UID, STRATEGY_UID, kpi_board_uid
 
-SCORE_STEPS = ((None, panels.VERMILLION), (0.8, panels.ORANGE), (0.95, panels.BLUE))
+SCORE_STEPS = (
+    (None, panels.VERMILLION),
+    (AT_RISK_FROM, panels.ORANGE),
+    (MET_FROM, panels.BLUE),
+)
+"""A score has the colour of its objective's state."""
 MOST_ROWS = 200
 """Rows of the tables: the worst series of a company, not all of them."""
 

@@ -99,7 +99,11 @@ async def wait_for_broker(settings: Settings, tell: Callable[[str], None]) -> AI
             return admin
         except (KafkaError, OSError) as error:
             await admin.close()
-            tell(await _why_not(settings) or f"no broker answers at {settings.brokers}: {error}")
+            tell(
+                await _why_not(settings)
+                or f"no broker answers at {settings.brokers}, trying again: {error}; "
+                "are the brokers right (--brokers, KPI_AGENT_BROKERS), and do they run?"
+            )
         except BaseException:
             await admin.close()
             raise

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from agent.core.plan import Dimensions, Kpi, ThresholdRule
 from agent.core.results import AlertPhase, Outcome, TargetState
@@ -33,6 +33,9 @@ def wanted(desk: Desk, *, closed_only: bool) -> Wanted:
     if not spec.model_fields_set & set(_SAYS) and not desk.entry.torn("expect"):
         hint = f"say what must come out: {', '.join(_SAYS)}"
         desk.wrong(("expect",), "nothing is expected", hint, on="key")
+    for section in ("windows", "targets", "objectives"):
+        if section in spec.model_fields_set:
+            _refuse_empty(desk, ("expect", section), getattr(spec, section))
     if spec.outcomes is not None and closed_only:
         message = "`outcomes` of events, but the test has none"
         desk.wrong(("expect", "outcomes"), message, "leave it out", on="key")
@@ -57,6 +60,16 @@ def _span(desk: Desk, at: Place, on: On = "value", chars: tuple[int, int] | None
     place = (*desk.entry.place, *at)
     source = desk.entry.source
     return source.locate(place, on) if chars is None else source.locate_text(place, *chars)
+
+
+def _refuse_empty(desk: Desk, at: Place, said: Mapping[str, object]) -> None:
+    """What says nothing would always hold."""
+    if not said and not desk.entry.torn(*at):
+        desk.wrong(at, "nothing is expected here", "leave it out, or say what must be", on="key")
+    for name, one in said.items():
+        if isinstance(one, dict) and not one and not desk.entry.torn(*at, name):
+            hint = "say when, and what: `10:05: …`"
+            desk.wrong((*at, name), f"nothing is expected of '{name}'", hint, on="key")
 
 
 def _windows(desk: Desk) -> Iterator[WindowWanted]:

@@ -105,13 +105,23 @@ def compile_condition(text: str, columns: Sequence[str], asked: Asked) -> pl.Exp
     return _condition(node, replace(scope, special=special).translate(node))
 
 
+MOST_DEEP = 100
+"""Levels of an expression, of which `a and b and c` has two: what translates it calls itself."""
+
+
 def parsed(text: str, written: str | None = None) -> exp.Expression:
     """The tree of a text; `written`: as its writer knows it, of the same length.
 
     Raises SqlProblem.
     """
+    whole = (0, max(1, len(text)))
+    deep = SqlProblem(
+        "nested too deeply", "leave brackets out, or make two KPIs or rules of it", *whole
+    )
     try:
         tree = sqlglot.parse_one(PREFIX + text, dialect="duckdb")
+    except RecursionError as error:
+        raise deep from error
     except ParseError as error:
         raise _explained(written or text, error) from error
     except TokenError as error:
@@ -120,17 +130,29 @@ def parsed(text: str, written: str | None = None) -> exp.Expression:
             "a quote is not closed", "strings are written 'like this'", quote, len(text)
         ) from error
     if not isinstance(tree, exp.Select):
-        raise SqlProblem("this has to be one expression", None, 0, max(1, len(text)))
+        raise SqlProblem("this has to be one expression", None, *whole)
     if not tree.expressions:
-        raise SqlProblem("there is no expression", "for example `count(*)`", 0, max(1, len(text)))
+        raise SqlProblem("there is no expression", "for example `count(*)`", *whole)
     for part, value in tree.args.items():
         if value and part != "expressions":
             inner = value[0] if isinstance(value, list) else value
             fail(inner, f"`{part.strip('_')}` has no place here: write the expression only")
     if len(tree.expressions) > 1:
         fail(tree.expressions[1], "this has to be one expression", "leave out the comma")
+    if _is_deeper(tree, MOST_DEEP):
+        raise deep
     tree.meta[TEXT] = written or text
     return tree.expressions[0]  # type: ignore[no-any-return]
+
+
+def _is_deeper(tree: exp.Expression, levels: int) -> bool:
+    """Whether anything lies more than so many levels below the root."""
+    row = [tree]
+    for _ in range(levels + 1):
+        row = [part for node in row for part in node.iter_expressions()]
+        if not row:
+            return False
+    return True
 
 
 def _explained(text: str, error: ParseError) -> SqlProblem:

@@ -272,7 +272,9 @@ def test_details_say_what_was_found_and_what_would_be_right() -> None:
         order(amount=None),
         order(amount=-3),
         order(at="yesterday"),
-        order(at="2024-05-01T13:00:00Z"),
+        order(at=True),
+        order(at="2024-05-01T13:00:00.750Z"),
+        b"\xef\xbb\xbf" + order(),
     )
     assert [reject.detail for _, reject in got.rejects] == [
         'amount: expected a number, found the string "abc"',
@@ -280,9 +282,12 @@ def test_details_say_what_was_found_and_what_would_be_right() -> None:
         "amount: required, but absent or null",
         "amount: -3.0 is below the minimum 0",
         "at: expected ISO 8601 or epoch seconds, milliseconds or microseconds, from 1970 to 9999, "
-        'found the string "yesterday"',
-        "at: 2024-05-01T13:00:00.000+00:00 is 3:00:00 after the record's timestamp; "
+        'found "yesterday"',
+        "at: expected ISO 8601 or epoch seconds, milliseconds or microseconds, from 1970 to 9999, "
+        'found "true"',
+        "at: 2024-05-01T13:00:00.750+00:00 is 3:00:00 after the record's timestamp; "
         "at most 1:00:00 (max_future)",
+        "a byte order mark before the JSON: write UTF-8 without one",
     ]
 
 

@@ -39,10 +39,11 @@ async def playing(retail: bool) -> AsyncIterator[tuple[str, io.StringIO]]:
         await asyncio.wait_for(task, DEADLINE_SECONDS)
 
 
-async def metrics(url: str) -> str:
+async def fetched(url: str, path: str) -> str:
+    """What a page says; nothing where there is none."""
     try:
-        async with aiohttp.ClientSession() as session, session.get(f"{url}/metrics") as answer:
-            return await answer.text()
+        async with aiohttp.ClientSession() as session, session.get(f"{url}{path}") as answer:
+            return await answer.text() if answer.ok else ""
     except aiohttp.ClientError:
         return ""
 
@@ -51,7 +52,7 @@ async def until(url: str, pattern: str, seconds: float) -> str:
     """The first line of /metrics that matches, waited for."""
     deadline = time.monotonic() + seconds
     while True:
-        found = re.search(pattern, await metrics(url), re.MULTILINE)
+        found = re.search(pattern, await fetched(url, "/metrics"), re.MULTILINE)
         if found:
             return found[0]
         assert time.monotonic() < deadline, f"no {pattern!r} within {seconds:.0f} s"
@@ -76,11 +77,18 @@ async def test_windows_close_within_30_seconds_and_an_alert_fires_within_90() ->
         assert time.monotonic() - started < DEADLINE_SECONDS
         firing = r'^kpi_rule_state\{.*rule="slow_support".*\} 2'
         await until(url, firing, 90 - (time.monotonic() - started))
-        text = await metrics(url)
+        text = await fetched(url, "/metrics")
         assert re.search(r'^kpi_agent_records_total\{.*outcome="rejected".*\} [1-9]', text, re.M)
         assert re.search(r'^kpi_agent_records_total\{.*outcome="late".*\} [1-9]', text, re.M)
         assert re.search(r'^kpi_agent_records_total\{.*outcome="duplicate".*\} [1-9]', text, re.M)
         await said(out, "firing", 10)
+        # The owner's page names people; what everybody can see has hashes.
+        assert re.search(r'^kpi_employee_tasks\{employee="p-[0-9a-f]{16}"\} \d', text, re.M)
+        assert "warehouse-0" not in text
+        page = re.search(rf"{url}(/private/\w+)", out.getvalue())
+        assert page is not None
+        assert "warehouse-0" in await fetched(url, page[1])
+        assert await fetched(url, "/private/" + "0" * 32) == ""
     assert f"{url}/metrics" in out.getvalue()
 
 

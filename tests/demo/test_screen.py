@@ -31,6 +31,13 @@ def test_an_alert_is_one_line_with_its_series_and_summary() -> None:
     )
 
 
+def test_an_alert_that_was_over_before_the_demo_began_is_not_said_to_end() -> None:
+    shown, out = screen()
+    shown.alerts([alert(AlertPhase.RESOLVED)], PLAN)
+    shown.alerts([alert(AlertPhase.FIRING)], PLAN)
+    assert [line.split()[1] for line in out.getvalue().splitlines()] == ["firing"]
+
+
 def test_each_phase_of_an_alert_is_said_once() -> None:
     shown, out = screen()
     for phase in (AlertPhase.PENDING, AlertPhase.PENDING, AlertPhase.FIRING, AlertPhase.RESOLVED):

@@ -46,7 +46,10 @@ def test_alertmanager_accepts_its_configuration() -> None:
         (["severity=info", "team=support"], "digest"),
         (["severity=warning"], "everyone"),
         (["severity=warning", "owner=head-of-growth", "team=growth"], "growth"),
-        (["severity=critical", "team=support", "escalation=head-of-support"], "head-of-support"),
+        (
+            ["severity=critical", "team=support", "escalation=managing-director"],
+            "managing-director",
+        ),
     ],
 )
 def test_alerts_reach_who_should_act(labels: list[str], receivers: str) -> None:

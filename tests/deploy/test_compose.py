@@ -93,7 +93,16 @@ def test_grafana_finds_the_boards_where_its_provisioning_looks() -> None:
 
 def test_the_file_holds_no_password() -> None:
     text = (DEPLOY / "compose.yaml").read_text()
-    assert re.findall(r"(?i)\b\w*(?:password|secret|token)\w*\s*:\s*\S+", text) == []
+    found = re.findall(r"(?i)\b\w*(?:password|secret|token)\w*\s*:(?!\?)\s*(\S+)", text)
+    assert [value for value in found if not value.startswith("${")] == []
+
+
+def test_the_secret_that_the_rules_need_is_asked_for_and_the_file_says_how_to_make_it() -> None:
+    text = (DEPLOY / "compose.yaml").read_text()
+    wanted = SERVICES["agent-1"]["environment"][f"{PREFIX}PERSON_SECRET"]
+    assert wanted.startswith(f"${{{PREFIX}PERSON_SECRET:?write it into deploy/.env")
+    assert f'echo "{PREFIX}PERSON_SECRET=$(openssl rand -hex 32)" > deploy/.env' in text
+    assert "/deploy/.env" in (DEPLOY.parent / ".gitignore").read_text().splitlines()
 
 
 @pytest.mark.parametrize("name", [n for n in NAMES if not n.startswith("agent-")])

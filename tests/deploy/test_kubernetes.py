@@ -41,6 +41,15 @@ def test_every_setting_exists() -> None:
     Settings(**{name.removeprefix(PREFIX).lower(): value for name, _, value in literals})
 
 
+def test_the_secret_that_the_rules_need_comes_from_one_that_the_file_says_how_to_make() -> None:
+    (variable,) = CONTAINER["env"]
+    assert variable["name"] == f"{PREFIX}PERSON_SECRET"
+    wanted = variable["valueFrom"]["secretKeyRef"]
+    text = (FOLDER / "agent.yaml").read_text()
+    assert f"kubectl create secret generic {wanted['name']} --namespace kpi-agent" in text
+    assert f"--from-literal={wanted['key']}=" in text
+
+
 def test_two_workers_survive_a_drained_node() -> None:
     assert only("StatefulSet")["spec"]["replicas"] == 2
     assert only("PodDisruptionBudget")["spec"]["maxUnavailable"] == 1

@@ -27,8 +27,11 @@ def _table(page: str, head: str) -> list[list[str]]:
 
 
 def test_the_scores_of_the_bakery_are_what_the_page_says(tmp_path: Path) -> None:
-    (block,) = re.findall(r"^```yaml\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
-    (tmp_path / "bakery.yaml").write_text(block)
+    block = re.search(
+        r"^cat > bakery/bakery.yaml <<'END'\n(.*?)^END$", PAGE, re.DOTALL | re.MULTILINE
+    )
+    assert block is not None
+    (tmp_path / "bakery.yaml").write_text(block[1])
     plan, problems = check(tmp_path)
     assert plan is not None
     assert problems == []

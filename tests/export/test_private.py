@@ -41,12 +41,19 @@ COMPANY = plan(
 )
 
 
+PAST: dict[Dimensions, tuple[tuple[int, float | None], ...]] = {
+    ("north", "anna"): ((NOW_MS - 120_000, 12.0), (NOW_MS - 60_000, None), (NOW_MS, 4.0)),
+    ("south", "anna"): ((NOW_MS, 12.0),),
+    ("anna",): ((NOW_MS - 60_000, 30.0), (NOW_MS, 33.0)),
+}
+
+
 def series(of: str, dimensions: Dimensions, value: float, firing: str = "") -> SeriesView:
     window = WindowValue(of, dimensions, NOW_MS - 60_000, NOW_MS, value, 3)
     state, attainment = assess(TARGET, value)
     return SeriesView(
         of, dimensions, window, None, TARGET,
-        TargetStatus(window, state, None, attainment, TARGET), ((NOW_MS, value),),
+        TargetStatus(window, state, None, attainment, TARGET), PAST.get(dimensions, ()),
         {(firing, "warning"): AlertPhase.FIRING} if firing else {},
     )  # fmt: skip
 
@@ -166,6 +173,9 @@ async def test_a_person_sees_all_of_their_own_series_and_nobody_elses() -> None:
     assert "Tasks &lt;done&gt;" in page
     assert "berta" not in page
     assert "✕ missed" in page
+    assert "firing for 1m" in page
+    assert "<title>The last 3 windows, between 4 and 12</title><path class='line'" in page
+    assert page.count("<path") == page.count("<svg") + 1  # a window without a value is a gap
 
 
 async def test_an_owner_sees_everybody_in_the_private_kpis_that_are_theirs() -> None:

@@ -10,6 +10,7 @@ import promql_parser
 import pytest
 import yaml
 
+from agent.core.objectives import Score
 from agent.core.plan import Maintenance
 from agent.core.schedules import Schedule, Weekdays
 from agent.generate.grafana import dashboards, generate_grafana, grafana_files, queries
@@ -182,6 +183,11 @@ def test_each_objective_has_its_score_and_what_it_is_made_of() -> None:
         'max without (instance, pod) (kpi_objective_score_ratio{objective="growth"})'
     ]
     assert "60% [Revenue](/d/kpi-revenue)" in found["description"]
+    steps = found["fieldConfig"]["defaults"]["thresholds"]["steps"]
+    assert len(steps) == 3
+    for value in (0.0, 0.85, 0.9, 0.96, 0.998, 0.999, 1.0):
+        coloured = sum(step["value"] is None or value >= step["value"] for step in steps)
+        assert Score(value).state == ("missed", "at_risk", "met")[coloured - 1], value
 
 
 def links(board: dict) -> Iterator[str]:

@@ -15,6 +15,10 @@ from typing import Any
 import msgspec
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, Producer, TopicPartition
 
+from agent.core.plan import HOME
+from agent.core.privacy import Privacy
+from agent.spec.load import load
+
 Json = dict[str, Any]
 Event = tuple[str, bytes, bytes]
 """Topic, key and value of a message to send."""
@@ -159,8 +163,12 @@ def place_of(line: Json) -> tuple[str, ...]:
     return line["kpi"], dimensions, line["start"], line["end"]
 
 
-def judged(address: str, rules: Path, topics: Sequence[str], folder: Path) -> Judged:
-    """Replay what the topics hold, each partition as a file of its own: a source, as it is."""
+def judged(address: str, rules: Path, topics: Sequence[str], folder: Path, secret: str) -> Judged:
+    """Replay what the topics hold, each partition as a file of its own: a source, as it is.
+
+    People are called in it as an agent with this secret calls them outside.
+    """
+    plan, privacy = load(rules), Privacy(secret)
     folder.mkdir(exist_ok=True)
     lines: dict[tuple[str, int], list[bytes]] = {}
     for record in read(address, topics):
@@ -175,6 +183,10 @@ def judged(address: str, rules: Path, topics: Sequence[str], folder: Path) -> Ju
     assert done.returncode == 0, done.stderr.decode()
     out = Judged()
     for line in map(msgspec.json.decode, done.stdout.splitlines()):
+        if line["kind"] in ("window", "rule"):
+            home, named = line["kpi"] or HOME + line["rule"], line["dimensions"]
+            hidden = privacy.dimensions(plan, home, tuple(named.values()))
+            line["dimensions"] = dict(zip(named, hidden, strict=True))
         if line["kind"] == "window":
             (out.open if line.get("open") else out.closed)[place_of(line)] = line
         elif line["kind"] == "rule":

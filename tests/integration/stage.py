@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[2]
 HISTORY_MS = 20 * 60_000
 PARTITIONS = 4
 DONE_SECONDS = 120
+PERSON_SECRET = "one secret for all agents of a test"
 
 
 class Stage:
@@ -60,6 +61,7 @@ class Stage:
             "alerts_topic": self.alerts_topic,
             "rules": self.rules,
             "session_timeout": 10,
+            "person_secret": PERSON_SECRET,
             "data_dir": self.folder / f"{name}-data",
         }
         self.agents.append(Agent(name, self.folder, ours | settings))
@@ -95,7 +97,9 @@ class Stage:
 
     def judged(self) -> Judged:
         """What `replay` says of everything that was sent."""
-        return judged(self.broker.address, self.rules, self.topics, self.folder / "events")
+        return judged(
+            self.broker.address, self.rules, self.topics, self.folder / "events", PERSON_SECRET
+        )
 
     def counted(self) -> Counter[str]:
         """The outcomes that the running agents have counted."""

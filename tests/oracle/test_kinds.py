@@ -16,7 +16,7 @@ import pymannkendall
 import pytest
 from scipy import stats
 
-from agent.core.results import AlertPhase
+from agent.core.results import AlertPhase, Closings
 from agent.replay import replay, sources
 from agent.spec.load import load
 
@@ -41,11 +41,17 @@ class Day(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def told() -> dict[str, Steps]:
-    """What the agent says, by rule."""
+def closings() -> Closings:
+    """All that the agent says of the year."""
     plan = load(HERE / "rules_kinds")
-    found: dict[str, Steps] = {name: [] for name in plan.rules}
-    for t in replay(plan, sources(plan, [str(DATA)]), NOW_MS).closings.transitions:
+    return replay(plan, sources(plan, [str(DATA)]), NOW_MS).closings
+
+
+@pytest.fixture(scope="module")
+def told(closings: Closings) -> dict[str, Steps]:
+    """What the agent says of its alerts, by rule."""
+    found: dict[str, Steps] = {name: [] for name in load(HERE / "rules_kinds").rules}
+    for t in closings.transitions:
         if t.state in (AlertPhase.FIRING, AlertPhase.RESOLVED):
             series = tuple(str(d) for d in t.dimensions)
             found[t.rule].append((series, t.at_ms, t.state.value))
@@ -341,3 +347,92 @@ def test_absence(told: dict[str, Steps], db: duckdb.DuckDBPyConnection) -> None:
         if ends is not None:
             expected.append(((country,), ends, "resolved"))
     same(told, "absence", expected)
+
+
+def test_a_combination(told: dict[str, Steps], db: duckdb.DuckDBPyConnection) -> None:
+    # Its inputs have been computed anew above; here is when one fires while the other does not.
+    db.execute("create or replace table steps (rule varchar, at_ms bigint, step integer)")
+    rows = [
+        (rule, at, 1 if state == "firing" else -1)
+        for rule in ("change_in_a_week", "threshold")
+        for _, at, state in told[rule]
+    ]
+    db.executemany("insert into steps values (?, ?, ?)", rows)
+    found = db.execute(f"""
+        with at_once as (
+            select at_ms, coalesce(sum(step) filter (where rule = 'change_in_a_week'), 0) as change,
+                       coalesce(sum(step) filter (where rule = 'threshold'), 0) as other
+            from steps group by at_ms),
+        standing as (
+            select at_ms, sum(change) over past > 0 and sum(other) over past = 0 as holds
+            from at_once window past as (order by at_ms)),
+        turns as (
+            select *, lead(at_ms) over (order by at_ms) as ends from (
+                select *, lag(holds, 1, false) over (order by at_ms) as before from standing)
+            where holds <> before)
+        select at_ms + {DAY // 4}, ends from turns
+        where holds and (ends is null or ends > at_ms + {DAY // 4})""").fetchall()
+    expected: Steps = []
+    for fires, ends in found:
+        expected += [((), fires, "firing"), ((), ends, "resolved")]
+    same(told, "together", expected)
+
+
+def states(closings: Closings, kpi: str) -> list[tuple[str | None, int, str]]:
+    """Series, end and state of each window of a KPI that has events."""
+    return sorted(
+        (str(t.window.dimensions[0]) if t.window.dimensions else None, t.window.end_ms, t.state)
+        for t in closings.targets
+        if t.window.kpi == kpi and t.window.events
+    )
+
+
+def test_a_target_that_is_the_median_of_all(
+    closings: Closings, db: duckdb.DuckDBPyConnection
+) -> None:
+    settled = windows(db, "week", "0")[-1].end
+    expected = db.execute(f"""
+        with baskets as (
+            select country, epoch_ms(timezone('Europe/London', week + interval 1 week)) as finish,
+                   avg(units) as value
+            from (select *, date_trunc('week', occurred_at) as week from placed)
+            group by country, week)
+        select country, finish, case when value >= median(value) over (partition by finish)
+                                then 'met' else 'missed' end
+        from baskets where finish <= {settled} order by country, finish""").fetchall()
+    assert states(closings, "basket_held") == expected
+
+
+def test_a_target_by_calendar(closings: Closings, db: duckdb.DuckDBPyConnection) -> None:
+    settled = windows(db, "week", "0")[-1].end
+    expected = db.execute(f"""
+        with weeks as (
+            select date_trunc('week', occurred_at) as week, count(*) as n from placed group by week)
+        select null, epoch_ms(timezone('Europe/London', week + interval 1 week)) as finish,
+            case when week >= date '2011-09-05'
+                 then case when n not between 400 and 700 then 'missed'
+                           when n not between 450 and 600 then 'at_risk' else 'met' end
+                 when week >= date '2011-04-01'
+                 then case when n > 350 then 'missed' else 'met' end
+                 else case when n < 280 then 'missed' when n < 320 then 'at_risk' else 'met' end
+            end
+        from weeks where finish <= {settled} order by finish""").fetchall()
+    actual = states(closings, "orders_planned")
+    assert actual == expected
+    assert {state for _, _, state in actual} == {"met", "at_risk", "missed"}
+
+
+def test_how_far_a_target_is_attained(closings: Closings, db: duckdb.DuckDBPyConnection) -> None:
+    found = db.execute("""
+        with weeks as (
+            select date_trunc('week', occurred_at) as week, count(*) as n from placed group by week)
+        select epoch_ms(timezone('Europe/London', week + interval 1 week)),
+            case when week >= date '2011-09-05'
+                 then case when n < 400 then n / 400 when n > 700 then 700 / n else 1 end
+                 when week >= date '2011-04-01' then 350 / n else n / 280 end
+        from weeks""").fetchall()
+    expected = dict(found)
+    told = [t for t in closings.targets if t.window.kpi == "orders_planned" and t.window.events]
+    assert len(told) > 50
+    for t in told:
+        assert t.attainment == pytest.approx(expected[t.window.end_ms], rel=1e-12)

@@ -42,6 +42,10 @@ def test_the_page_has_the_tables_of_the_script(printed: str) -> None:
         ("pace", "level", 21),
         ("forecast", "level", 14),
         ("burn rate", "level", 7),
+        ("absence", "silence", 2),
+        ("combination", "level", 3),
+        ("target", "spike", 0),
+        ("benchmark", "level", 7),
     ],
 )
 def test_a_kind_finds_most_of_what_it_is_for(

@@ -8,6 +8,7 @@ fixed ones by arithmetic, calendar ones by `date_trunc` on the local time.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -61,8 +62,7 @@ class Truth:
         value = str(kpi["value"])
         retention = re.fullmatch(r"retention\((\w+)\)", value)
         if retention is None:
-            for ours, theirs in DUCKDB_SPELLING:
-                value = re.sub(ours, theirs, value)
+            value = _spelt(value)
             query = f"select {_list(by)} from_ms, to_ms, {value}, count(*) from placed group by all"
         else:
             query = _retention(retention[1], by)
@@ -71,11 +71,17 @@ class Truth:
 
     def of_nothing(self, kpi: Mapping[str, Any], type_name: str | None) -> float | None:
         """What DuckDB says of a KPI over no events at all."""
-        value = str(kpi["value"])
-        for ours, theirs in DUCKDB_SPELLING:
-            value = re.sub(ours, theirs, value)
+        value = _spelt(str(kpi["value"]))
         rows = self._rows(kpi, type_name)
         found = self._db.execute(f"select {value} from ({rows}) where false").fetchone()
+        assert found is not None
+        return None if found[0] is None else float(found[0])
+
+    def of_no_series(self, kpi: Mapping[str, Any]) -> float | None:
+        """What DuckDB says of a KPI over the series of others when there is none."""
+        columns = ", ".join(f"0::double as {name}" for name in kpi["from"])
+        query = f"select {_spelt(kpi['value'])} from (select {columns}) where false"
+        found = self._db.execute(query).fetchone()
         assert found is not None
         return None if found[0] is None else float(found[0])
 
@@ -95,6 +101,32 @@ class Truth:
             made[key] = Figure(found[0], sum(one.events for one in given))
         return made
 
+    def rolled_up(
+        self,
+        kpi: Mapping[str, Any],
+        by: Sequence[str],
+        inputs: Mapping[str, Mapping[Key, Figure]],
+    ) -> dict[Key, Figure]:
+        """A KPI over the series of others, which are `by` more dimensions than it: those series
+        that have events, in a table. Where one of several inputs has no window, it is a count."""
+        rows = []
+        for key in set().union(*inputs.values()):
+            given = [figures.get(key, Figure(0, 0)) for figures in inputs.values()]
+            dims, *bounds = key
+            events = sum(one.events for one in given)
+            rows.append((*dims, *bounds, *(one.value for one in given), events))
+        names = [*by, "from_ms", "to_ms", *inputs, "events"]
+        shape = dict.fromkeys(by, "varchar") | dict.fromkeys(inputs, "double")
+        shape = {name: shape.get(name, "bigint") for name in names}
+        given_rows = [dict(zip(names, row, strict=True)) for row in rows]
+        own = list(kpi["by"])
+        found = self._db.execute(
+            f"""select {_list(own)} from_ms, to_ms, {_spelt(kpi["value"])}, sum(events)::bigint
+            from (select unnest(from_json(?, ?), recursive := true)) group by all""",
+            [json.dumps(given_rows), json.dumps([shape])],
+        ).fetchall()
+        return _figures(found, len(own))
+
     def events_of(self, types: Sequence[str] | None) -> int:
         """How many events are of these types; None: of any."""
         of_types = "true" if types is None else f"type in {tuple(types)}"
@@ -112,6 +144,13 @@ class Truth:
     def _rows(kpi: Mapping[str, Any], type_name: str | None) -> str:
         of_type = "true" if type_name is None else f"type = '{type_name}'"
         return f"select * from events where {of_type} and ({kpi.get('where', 'true')})"
+
+
+def _spelt(sql: str) -> str:
+    """The same SQL in DuckDB's words."""
+    for ours, theirs in DUCKDB_SPELLING:
+        sql = re.sub(ours, theirs, sql)
+    return sql
 
 
 def span_ms(written: str) -> int:

@@ -16,6 +16,9 @@ LEAST_POINTS = 5
 """Of fewer values no trend can be told from chance at 5 %: of four, even a steady rise happens by
 chance in 2 of 24 orders."""
 
+_UNITS = ((172_800_000, "a day", 1), (7_200_000, "an hour", 24), (0, "a minute", 1440))
+"""From which span (ms) on a slope is told by which unit, and how many of them are a day."""
+
 
 @dataclass(frozen=True, slots=True)
 class Trend:
@@ -31,10 +34,12 @@ class Trend:
     heeds_alerts: ClassVar[bool] = False
 
     def words(self, answer: float | None, memory: dict[str, Any]) -> str:
-        """A percentage, or a plain number."""
+        """A percentage, or a plain number; by the day, or by less where the span is short."""
         if answer is None:
             return UNKNOWN
-        return f"{answer * 100:+.4g} % a day" if self.relative else f"{answer:+.4g} a day"
+        _, unit, in_a_day = next(row for row in _UNITS if self.span_ms >= row[0])
+        speed = answer / in_a_day
+        return f"{speed * 100:+.4g} % {unit}" if self.relative else f"{speed:+.4g} {unit}"
 
     def needs_ms(self, window: Window) -> int:
         """The span."""

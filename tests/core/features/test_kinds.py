@@ -101,6 +101,22 @@ def test_a_trend_is_a_slope_a_day_where_it_is_no_chance() -> None:
     assert Trend("", 30 * DAY, False).of(look(rising[:12])) is None  # less than half is known
 
 
+@pytest.mark.parametrize(
+    ("span_ms", "relative", "words"),
+    [
+        (14 * DAY, True, "-1440 % a day"),
+        (DAY, True, "-60 % an hour"),
+        (DAY // 24, True, "-1 % a minute"),
+        (14 * DAY, False, "-14.4 a day"),
+        (DAY // 24, False, "-0.01 a minute"),
+    ],
+)
+def test_a_trend_is_told_by_a_unit_of_the_size_of_its_span(
+    span_ms: int, relative: bool, words: str
+) -> None:
+    assert Trend("", span_ms, relative).words(-14.4, {}) == words
+
+
 def test_one_outlier_is_no_trend() -> None:
     values = [100.0 + 0.1 * (i % 3) for i in range(40)]
     values[-1] = 1e6

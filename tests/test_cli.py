@@ -1,0 +1,102 @@
+"""What the commands say of files, folders and ports that are not what they should be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from agent.cli import main
+
+RULES = """version: 1
+events:
+  sold: {topic: tills, time: at, fields: {price: float}}
+kpis:
+  takings: {from: sold, value: sum(price), window: 1h}
+"""
+
+
+@pytest.fixture
+def rules(tmp_path: Path) -> Path:
+    file = tmp_path / "rules.yaml"
+    file.write_text(RULES)
+    return file
+
+
+def test_the_first_rejected_records_are_told_and_how_many_more_there_are(
+    rules: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "sold.ndjson"
+    file.write_text("rubbish\n" * 25)
+    assert main(["replay", "--rules", str(rules), str(file)]) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert len([line for line in told if "not_json: " in line]) == 20
+    assert told[-1] == "  … and 5 more"
+
+
+@pytest.mark.parametrize(
+    ("named", "wrong"), [("nothing.ndjson", "no such file"), (".", "this is a folder")]
+)
+def test_what_is_no_file_is_said_to_be_none(
+    named: str, wrong: str, rules: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["replay", "--rules", str(rules), str(tmp_path / named)]) == 3
+    assert f"{wrong}. Name files of events, one JSON a line." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("port", ["70000", "-1", "web", "9108.5"])
+def test_what_is_no_port_is_refused(port: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for command in ("run", "demo"):
+        with pytest.raises(SystemExit):
+            main([command, f"--port={port}"])
+        assert f"'{port}' is no port" in capsys.readouterr().err
+
+
+def test_a_folder_that_can_not_be_written_to_is_named(
+    rules: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    taken = tmp_path / "taken"
+    taken.write_text("")
+    command = ["generate", "prometheus", "--rules", str(rules), "--out", str(taken)]
+    assert main(command) == 3
+    assert f"{taken}: can't be written: Not a directory" in capsys.readouterr().err
+
+
+def test_a_file_that_somebody_else_wrote_is_left_alone(
+    rules: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    theirs = tmp_path / "kpi-agent.rules.yml"
+    theirs.write_text("groups: []\n")
+    command = ["generate", "prometheus", "--rules", str(rules), "--out", str(tmp_path)]
+    assert main(command) == 3
+    assert "move it away, or generate into another directory" in capsys.readouterr().err
+    assert theirs.read_text() == "groups: []\n"
+
+
+def test_a_schema_of_rules_that_are_not_there_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["schema", "--rules", str(tmp_path / "nowhere")]) == 3
+    told = capsys.readouterr()
+    assert "nowhere: no such file or folder" in told.err
+    assert told.out == ""
+
+
+def test_a_backtest_over_nothing_says_so(
+    rules: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "sold.ndjson"
+    file.write_text("")
+    assert main(["backtest", "--rules", str(rules), str(file)]) == 0
+    assert capsys.readouterr().out.splitlines()[0].startswith("no window closed")
+
+
+def test_a_report_that_can_not_be_written_is_named(
+    rules: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "rules_test.yaml").write_text(
+        "version: 1\ntests: {sold: {series: {takings: 5x2}, expect: {windows: {takings: 5x2}}}}\n"
+    )
+    place = tmp_path / "nowhere" / "junit.xml"
+    assert main(["test", str(rules.parent), "--junit", str(place)]) == 3
+    assert f"{place}: can't be written: No such file or directory" in capsys.readouterr().err
