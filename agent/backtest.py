@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from agent.core.episodes import Found, Record, found
-from agent.core.plan import AbsenceRule, Plan, ThresholdRule
+from agent.core.plan import AbsenceRule, CombinationRule, Plan, Rule, ThresholdRule, variants
 from agent.core.results import Closings
 from agent.replay import Replayed, Source, stream
 from agent.settings import Settings
@@ -63,20 +63,24 @@ def warm_up(plan: Plan) -> int:
     look back on to be whole there, in ms: twice the longest window, the longest wait of a rule, and
     its longest look. An alert that fired earlier, and that no later value ends, is not known."""
     windows = [2 * kpi.window.span_ms + kpi.lateness_ms for kpi in plan.kpis.values()]
-    waits = [
-        rule.keep_firing_for_ms
-        + (rule.no_data_for_ms if isinstance(rule, AbsenceRule) else rule.for_ms)
-        for rule in plan.rules.values()
-    ]
+    waits = [_wait(variant) for rule in plan.rules.values() for variant in variants(rule)]
     return max(windows, default=0) + max(waits, default=0) + _longest_look(plan)
+
+
+def _wait(rule: Rule) -> int:
+    """How long an alert may be about to fire, and about to end."""
+    kept = max(rule.keep_firing_for_ms, rule.flapping.within_ms if rule.flapping else 0)
+    if isinstance(rule, AbsenceRule):
+        return kept + max(level.no_data_for_ms for level in rule.levels)
+    return kept + rule.for_ms
 
 
 def _longest_look(plan: Plan) -> int:
     looks = [0]
     for rule in plan.rules.values():
+        if not isinstance(rule, CombinationRule):
+            looks += [one.min_history_ms for one in variants(rule)]
         if isinstance(rule, ThresholdRule):
             window = plan.kpis[rule.kpi].window
-            variants = [rule, *(o.rule for o in rule.overrides if o.rule is not None)]
-            looks += [v.min_history_ms for v in variants]
-            looks += [feature.needs_ms(window) for v in variants for feature in v.features]
+            looks += [f.needs_ms(window) for one in variants(rule) for f in one.features]
     return max(looks)

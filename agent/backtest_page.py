@@ -11,7 +11,8 @@ from itertools import pairwise
 from agent.backtest_report import MOST_SERIES, Tested, by_series, clock, lasted, often
 from agent.core.encode import iso
 from agent.core.episodes import Episode, Found, Versus
-from agent.core.plan import AbsenceRule, Dimensions, Rule, ThresholdRule
+from agent.core.plan import Dimensions, Rule, ThresholdRule
+from agent.core.rules import conditions_of
 from agent.core.targets import overrides_of, target_of
 from agent.report import number, outcomes_text, series_text
 
@@ -86,9 +87,7 @@ def _rule(tested: Tested, rule: Rule) -> Iterator[str]:
 
 
 def _condition(rule: Rule) -> str:
-    if isinstance(rule, AbsenceRule):
-        return "no events"
-    return ", ".join(f"{level.severity}: {level.when_sql}" for level in rule.levels)
+    return ", ".join(f"{severity}: {text}" for severity, text in conditions_of(rule))
 
 
 def _table(found: Found, episodes: Sequence[Episode]) -> Iterator[str]:

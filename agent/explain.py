@@ -88,9 +88,7 @@ def _has(by: tuple[str, ...], dimensions: Dimensions, asked: Mapping[str, str]) 
 
 
 def _urgency(rule: Rule, series: Series) -> int:
-    states = [*series.alerts.get(rule.name, {}).values()]
-    if rule.name in series.absences:
-        states.append(series.absences[rule.name].alert)
+    states = series.alerts.get(rule.name, {}).values()
     return min((_ORDER.index(state.phase) for state in states), default=len(_ORDER))
 
 
@@ -129,7 +127,6 @@ def as_json(plan: Plan, found: Explained) -> Json:
         "config_hash": plan.config_hash,
     }
     if isinstance(rule, AbsenceRule):
-        told["no_data_for_seconds"] = rule.no_data_for_ms / 1000
         told["last_event_before"] = _when(found.last_event_ms)
     return told
 
@@ -153,6 +150,8 @@ def _alert_json(rule: Rule, alert: AlertFound) -> Json:
         "fires_at": _when(alert.fires_ms),
         "ends_at": _when(alert.ends_ms),
     }
+    if alert.no_data_for_ms is not None:
+        told["no_data_for_seconds"] = alert.no_data_for_ms / 1000
     if not isinstance(rule, AbsenceRule):
         told["for_seconds"] = rule.for_ms / 1000
         told["keep_firing_for_seconds"] = rule.keep_firing_for_ms / 1000

@@ -37,10 +37,11 @@ def _standing(told: Mapping[str, Any], alert: Mapping[str, Any]) -> str:
     """Where an alert stands, and what comes next."""
     state = alert["state"]
     since = f" since {_clock(alert['since'])}" if alert["since"] else ""
-    if "no_data_for_seconds" in told:
-        last = _clock(told["last_event_before"])
-        span = duration(int(told["no_data_for_seconds"] * 1000))
+    if "no_data_for_seconds" in alert:
+        last, span = _clock(told["last_event_before"]), _span(alert["no_data_for_seconds"])
         more = f", fires at {_clock(alert['fires_at'])} if none comes" if alert["fires_at"] else ""
+        if alert["ends_at"]:
+            more = f"; clearing, ends at {_clock(alert['ends_at'])} if no other silence comes"
         return f"{state}{since}; the last event was before {last}, {span} without one fire{more}"
     if state == "pending":
         held = f"; `when` must hold for {_span(alert['for_seconds'])}"

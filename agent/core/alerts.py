@@ -60,6 +60,26 @@ class AlertState(msgspec.Struct, frozen=True, array_like=True):
         lately = [fired for fired in self.fired_ms if at_ms - fired <= flapping.within_ms]
         return len(lately) >= flapping.times
 
+    def kept_ms(self, at_ms: int, keep_firing_for_ms: int, flapping: Flapping | None) -> int:
+        """How long `clear` must hold, by what is known at an instant: for longer while it flaps."""
+        # Once it has begun to clear, the firings are not forgotten while that goes on.
+        clearing_ms = at_ms if self.clearing_since_ms is None else self.clearing_since_ms
+        if flapping is not None and self.flaps(clearing_ms, flapping):
+            return max(keep_firing_for_ms, flapping.within_ms)
+        return keep_firing_for_ms
+
+    def fires_ms(self, for_ms: int) -> int | None:
+        """When it fires if `when` goes on to hold; None: it is not pending."""
+        pending = self.phase is AlertPhase.PENDING and self.episode_ms is not None
+        return (self.episode_ms or 0) + for_ms if pending else None
+
+    def ends_ms(self, keep_firing_for_ms: int, flapping: Flapping | None) -> int | None:
+        """When it ends if `clear` goes on to hold; None: it is not clearing."""
+        since_ms = self.clearing_since_ms
+        if self.phase is not AlertPhase.FIRING or since_ms is None:
+            return None
+        return since_ms + self.kept_ms(since_ms, keep_firing_for_ms, flapping)
+
 
 INACTIVE = AlertState()
 """The state of an alert that was never judged."""
@@ -125,11 +145,8 @@ def step(
 
     Returns the new state and the changes of phase (at most one: no two follow from one judgement).
     """
-    # Once it has begun to clear, the firings are not forgotten while that goes on.
-    clearing_ms = at_ms if state.clearing_since_ms is None else state.clearing_since_ms
-    if flapping is not None and state.flaps(clearing_ms, flapping):
-        keep_firing_for_ms = max(keep_firing_for_ms, flapping.within_ms)
-    signal = _signal(state, at_ms, when, clear, for_ms, keep_firing_for_ms)
+    kept_ms = state.kept_ms(at_ms, keep_firing_for_ms, flapping)
+    signal = _signal(state, at_ms, when, clear, for_ms, kept_ms)
     found = TABLE[state.phase].get(signal) if signal else None
     if found is None:
         return state, ()

@@ -3,7 +3,7 @@
 Rules
 -----
 - A series of the combination is what the heeded series share; a rule counts as true for it while
-  any of its series with those dimensions fires.
+  any of its series with those dimensions fires. An override may make another rule of it for some.
 - It is judged at every instant at which one of them changes, and exactly when `for` or
   `keep_firing_for` is over; never at others. So when it is called makes no difference.
 - Instants come in order, up to where event time is settled for all that it looks at.
@@ -11,13 +11,15 @@ Rules
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from agent.core import alerts
-from agent.core.alerts import AlertState
 from agent.core.hearing import Hearing
-from agent.core.plan import CombinationRule, CombinedLevel, Dimensions
+from agent.core.plan import CombinationRule, CombinedLevel, Dimensions, as_for
 from agent.core.results import AlertPhase, SeriesView, Transition
 from agent.core.rules import ended
 from agent.core.series import Series, born
+from agent.core.thresholds import Judgement, Witness
 
 
 class Combination:
@@ -28,8 +30,14 @@ class Combination:
         self.hearing = Hearing(rule.heeds)
         self.series: dict[Dimensions, Series] = {}
         self.changed: set[Dimensions] = set()  # series whose row is old
+        self.witness: Witness | None = None
         self._due: dict[Dimensions, int] = {}
         self._begun = False
+        self.of = lru_cache(maxsize=None)(self._as_for)
+
+    def _as_for(self, dimensions: Dimensions) -> CombinationRule | None:
+        """The rule as it is for one series."""
+        return as_for(self.rule, self.rule.by, dimensions)
 
     def restore(self, series: Series) -> None:
         """Take on a series from its row."""
@@ -37,7 +45,8 @@ class Combination:
 
     def drop_undeclared(self, series: Series) -> list[Transition]:
         """End the alerts of severities that are declared no more."""
-        declared = {level.severity for level in self.rule.levels}
+        rule = self.of(series.dimensions or ())
+        declared = {level.severity for level in rule.levels} if rule else set()
         states = series.alerts.get(self.rule.name, {})
         gone = [(self.rule.name, s, states.pop(s)) for s in list(states) if s not in declared]
         return ended(self.rule.kpi, series.dimensions, series.judged_ms, gone)
@@ -66,7 +75,9 @@ class Combination:
     def _judge(self, dimensions: Dimensions, at_ms: int) -> list[Transition]:
         """Judge one series at an instant, and note when it must be judged again."""
         self._due.pop(dimensions, None)
-        rule = self.rule
+        rule = self.of(dimensions)
+        if rule is None:
+            return []
         firing = [self.hearing.fires(i, dimensions) for i in range(len(rule.heeds))]
         series = self.series.get(dimensions)
         if series is None:
@@ -80,11 +91,19 @@ class Combination:
             states = series.alerts.setdefault(rule.name, {})
             for level in rule.levels:
                 holds = level.when.holds(firing)
+                clears = not holds if level.clear is None else level.clear.holds(firing)
                 before = states.get(level.severity, alerts.INACTIVE)
                 after, changes = alerts.step(
-                    before, at_ms, holds, not holds, rule.for_ms, rule.keep_firing_for_ms
-                )
+                    before, at_ms, holds, clears, rule.for_ms, rule.keep_firing_for_ms,
+                    rule.flapping,
+                )  # fmt: skip
                 states[level.severity] = after
+                if self.witness is not None:
+                    self.witness(
+                        Judgement(
+                            rule, level.severity, None, at_ms, holds, clears, before, after
+                        )
+                    )  # fmt: skip
                 if after != before:
                     series.judged_ms = at_ms
                     self.changed.add(dimensions)
@@ -103,17 +122,20 @@ class Combination:
     def _plan(self, dimensions: Dimensions) -> None:
         """Note when a span of one of the series' alerts is over."""
         series = self.series.get(dimensions)
-        states = series.alerts.get(self.rule.name, {}).values() if series else ()
-        due = [end for state in states if (end := self._end_ms(state)) is not None]
+        rule = self.of(dimensions)
+        if series is None or rule is None:
+            return
+        due = [
+            end
+            for state in series.alerts.get(rule.name, {}).values()
+            for end in (
+                state.fires_ms(rule.for_ms),
+                state.ends_ms(rule.keep_firing_for_ms, rule.flapping),
+            )
+            if end is not None
+        ]
         if due:
             self._due[dimensions] = min(due)
-
-    def _end_ms(self, state: AlertState) -> int | None:
-        if state.phase is AlertPhase.PENDING and state.episode_ms is not None:
-            return state.episode_ms + self.rule.for_ms
-        if state.phase is AlertPhase.FIRING and state.clearing_since_ms is not None:
-            return state.clearing_since_ms + self.rule.keep_firing_for_ms
-        return None
 
     def expired(self, known_ms: int) -> list[Dimensions]:
         """Forget the series of which nothing fires any more, and has not for long; which."""
@@ -135,7 +157,8 @@ class Combination:
         states = series.alerts.get(self.rule.name, {})
         shown = series.shown.get(self.rule.name, {})
         phases = {}
-        for level in self.rule.levels:
+        rule = self.of(series.dimensions or ())
+        for level in rule.levels if rule else ():
             phase = states.get(level.severity, alerts.INACTIVE).phase
             if self.rule.depends_on:
                 told = shown.get(level.severity)
@@ -145,4 +168,6 @@ class Combination:
 
 
 def _bound(level: CombinedLevel, phase: AlertPhase) -> str:
-    return f"not ({level.when_sql})" if phase is AlertPhase.RESOLVED else level.when_sql
+    if phase is not AlertPhase.RESOLVED:
+        return level.when_sql
+    return level.clear_sql or f"not ({level.when_sql})"

@@ -90,7 +90,8 @@ class Coupled:
             return self._find(rule.kpi, None if own.whole else dimensions)
 
         judges = isinstance(rule, ThresholdRule)
-        return Gate(rule, hearing, self._plan.kpis[rule.kpi].window if judges else None, find)
+        window = self._plan.kpis[rule.kpi].window if judges else None
+        return Gate(rule, by, hearing, window, find)
 
     def _listen(self, hearing: Hearing, heeded: Sequence[Heeded], first: int = 0) -> None:
         for place, one in enumerate(heeded, first):
@@ -336,9 +337,6 @@ def _after(series: Series, rule: str, after_ms: int | None) -> list[Flip]:
 
 def phases_of(series: Series, rule: Rule) -> Mapping[str, AlertPhase]:
     """The phases of a rule's own alerts on a series, by severity, whatever is told of them."""
-    if isinstance(rule, AbsenceRule):
-        state = series.absences.get(rule.name)
-        return {rule.severity: state.alert.phase} if state else {}
     return {severity: state.phase for severity, state in series.alerts.get(rule.name, {}).items()}
 
 

@@ -14,6 +14,7 @@ import polars as pl
 
 from agent.core.encode import iso
 from agent.core.plan import (
+    AbsenceLevel,
     CombinationRule,
     CombinedLevel,
     Contract,
@@ -53,7 +54,7 @@ _IMPLIED: Mapping[type, frozenset[str]] = {
     TargetOverride: frozenset({"match", "from_ms", "since"}),
     RuleOverride: frozenset({"match"}),
 }
-_LEVELS = (Level, CombinedLevel)
+_LEVELS = (Level, AbsenceLevel, CombinedLevel)
 _INSTANTS = frozenset({"from_ms", "until_ms"})
 _NAMES = {
     (Kpi, "sql"): "value",

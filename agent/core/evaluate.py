@@ -9,28 +9,34 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from copy import deepcopy
+from functools import lru_cache
 from itertools import groupby
 
 import polars as pl
 
+from agent.core import alerts
 from agent.core import rules as core_rules
 from agent.core.aggregates import Aggregator
 from agent.core.archive import Archive
 from agent.core.features.past import INCIDENT, MAINTENANCE
 from agent.core.maintenance import upkeep_of
 from agent.core.plan import (
+    AbsenceLevel,
     AbsenceRule,
     Dimensions,
     Kpi,
     Plan,
+    Rule,
     Target,
     TargetOverride,
     ThresholdRule,
+    as_for,
 )
 from agent.core.results import AlertPhase, TargetState, TargetStatus, Transition, WindowValue
+from agent.core.rules import Running
 from agent.core.series import Series, State
 from agent.core.targets import assess, benchmarks_of, in_force, overrides_of, resolved
-from agent.core.thresholds import Judged, Peers, Thresholds, Witness
+from agent.core.thresholds import Judged, Judgement, Peers, Thresholds, Witness
 
 Pair = tuple[State, State | None]
 """A window's state and, where retention asks for it, that of the window before."""
@@ -54,14 +60,17 @@ class Judge:
         self.series_absences = [r for r in absences if r.per == "series"]
         self.kpi_absences = [r for r in absences if r.per == "kpi"]
         self._names = {r.name: r for r in rules}
+        self._absences = lru_cache(maxsize=None)(self._absences_of)
         self._aggregator = Aggregator(kpi)
         self.upkeep = upkeep_of(plan, kpi)
         self._overrides: dict[Dimensions, tuple[TargetOverride, ...]] = {}
+        self.witness: Witness | None = None
         self.benchmarks = benchmarks_of(kpi)
         self.benchmark: Callable[[str, WindowValue], float | None] = lambda name, window: None
 
     def witnessed_by(self, witness: Witness | None) -> None:
-        """Tell somebody of every judgement."""
+        """Tell somebody of every judgement; of silence, of those that change something."""
+        self.witness = witness
         self.closed_rules.witness = self.current_rules.witness = witness
 
     def values(self, pairs: Sequence[Pair]) -> list[float | None]:
@@ -237,7 +246,6 @@ class Judge:
 
     def silence(
         self,
-        rules: Iterable[AbsenceRule],
         series: Series,
         last_event_ms: int,
         frontier_ms: int,
@@ -248,44 +256,72 @@ class Judge:
         Time in maintenance is no silence.
         """
         out: list[Transition] = []
-        for rule in rules:
-            state = series.absences.get(rule.name, core_rules.NEVER_SEEN)
-            after, transitions = core_rules.step_absence(
-                rule,
-                self.kpi.name,
-                series.dimensions or (),
-                state,
-                last_event_ms,
-                frontier_ms,
-                first_event_ms,
-                core_rules.Running(self.upkeep, series.dimensions, rule.no_data_for_ms),
-            )
-            if after != state:
-                series.absences[rule.name] = after
-            out += transitions
+        for rule in self._absences(series.dimensions):
+            for level in rule.levels:
+                state = series.alerts.get(rule.name, {}).get(level.severity, alerts.INACTIVE)
+                after, transitions = core_rules.step_absence(
+                    rule,
+                    level,
+                    self._running(rule, level, series),
+                    state,
+                    series.last_event_ms,
+                    last_event_ms,
+                    frontier_ms,
+                    first_event_ms,
+                )
+                if after != state:
+                    series.alerts.setdefault(rule.name, {})[level.severity] = after
+                    if self.witness is not None:
+                        self.witness(
+                            Judgement(
+                                rule, level.severity, None, frontier_ms, None, None, state, after
+                            )
+                        )
+                out += transitions
         return out
+
+    def _running(self, rule: AbsenceRule, level: AbsenceLevel, series: Series) -> Running:
+        old_enough_ms = series.first_ms + rule.min_history_ms if rule.min_history_ms else None
+        return Running(self.upkeep, series.dimensions, level.no_data_for_ms, old_enough_ms)
+
+    def misses_ms(self, rule: AbsenceRule, level: AbsenceLevel, series: Series) -> int:
+        """When a level of an absence rule fires over a series, if nothing comes."""
+        running = self._running(rule, level, series)
+        last_ms = series.last_event_ms
+        due_ms = running.due_ms(last_ms, last_ms + level.no_data_for_ms)
+        return max(due_ms, running.not_before_ms or due_ms)
+
+    def _absences_of(self, dimensions: Dimensions | None) -> tuple[AbsenceRule, ...]:
+        """The absence rules as they are for one series; None: of the KPI as a whole."""
+        if dimensions is None:
+            return tuple(self.kpi_absences)
+        found = (as_for(rule, self.kpi.by, dimensions) for rule in self.series_absences)
+        return tuple(rule for rule in found if rule is not None)
+
+    def rules_of(self, dimensions: Dimensions | None) -> tuple[Rule, ...]:
+        """All rules as they are for one series; None: of the KPI as a whole."""
+        absences = self._absences(dimensions)
+        if dimensions is None:
+            return absences
+        return (
+            *self.closed_rules.of(dimensions),
+            *self.current_rules.of(dimensions),
+            *absences,
+        )
 
     def drop_undeclared(self, series: Series) -> list[Transition]:
         """End the alerts of rules and levels that are declared no more."""
-        dimensions = series.dimensions or ()
-        rules = [*self.closed_rules.of(dimensions), *self.current_rules.of(dimensions)]
+        rules = self.rules_of(series.dimensions)
         declared = {(r.name, level.severity) for r in rules for level in r.levels}
-        silences = {r.name: r.severity for r in [*self.series_absences, *self.kpi_absences]}
-        alerts = [
+        gone = [
             (name, severity, state)
             for name, states in series.alerts.items()
             for severity, state in states.items()
             if (name, severity) not in declared
         ]
-        alerts += [
-            (name, absence.severity or "warning", absence.alert)
-            for name, absence in series.absences.items()
-            if name not in silences or absence.severity not in (silences[name], None)
-        ]
-        for name, severity, _ in alerts:
-            series.absences.pop(name, None)
-            series.alerts.get(name, {}).pop(severity, None)
-        return core_rules.ended(self.kpi.name, series.dimensions, series.closed_ms, alerts)
+        for name, severity, _ in gone:
+            series.alerts[name].pop(severity)
+        return core_rules.ended(self.kpi.name, series.dimensions, series.closed_ms, gone)
 
     def farewell(self, series: Series) -> list[Transition]:
         """End every alert of a series that is forgotten."""
@@ -295,28 +331,17 @@ class Judge:
             self.kpi.name,
             series.dimensions,
             series.closed_ms,
-            [(n, s, a) for n, states in series.alerts.items() for s, a in states.items()]
-            + [
-                (rule.name, rule.severity, series.absences[rule.name].alert)
-                for rule in self.series_absences
-                if rule.name in series.absences
-            ],
+            [(n, s, a) for n, states in series.alerts.items() for s, a in states.items()],
         )
 
     def phases(self, series: Series) -> dict[tuple[str, str], AlertPhase]:
         """The phase of every alert that watches a series, also of those never judged."""
         found: dict[tuple[str, str], AlertPhase] = {}
-        dimensions = series.dimensions or ()
-        for rule in [*self.closed_rules.of(dimensions), *self.current_rules.of(dimensions)]:
+        for rule in self.rules_of(series.dimensions):
             states = series.alerts.get(rule.name, {})
             for level in rule.levels:
                 state = states.get(level.severity)
                 found[rule.name, level.severity] = state.phase if state else AlertPhase.INACTIVE
-        silences = self.series_absences if series.dimensions is not None else self.kpi_absences
-        for silence in silences:
-            known = series.absences.get(silence.name)
-            phase = known.alert.phase if known else AlertPhase.INACTIVE
-            found[silence.name, silence.severity] = phase
         for name, severity in found:
             if self._names[name].depends_on:
                 shown = series.shown.get(name, {}).get(severity)

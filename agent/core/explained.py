@@ -29,10 +29,11 @@ from agent.core.plan import (
     Target,
     TargetOverride,
     ThresholdRule,
-    matches,
+    as_for,
+    override_for,
 )
 from agent.core.results import AlertPhase, Fact, WindowValue
-from agent.core.rules import NEVER_SEEN, Row
+from agent.core.rules import Row
 from agent.core.series import Series
 from agent.core.targets import overrides_of
 from agent.core.thresholds import Judged, Peers, Thresholds
@@ -61,7 +62,7 @@ class ConditionFound:
 class AlertFound:
     """An alert of one severity. `since_ms`: of what is pending or firing, when that episode began.
     `fires_ms`: from when on it fires if `when` holds on; `ends_ms`: from when on it ends if
-    `clear` does. `when` None: the rule is about silence."""
+    `clear` does. `when` None: the rule is about silence of `no_data_for_ms`."""
 
     severity: Severity
     phase: AlertPhase
@@ -70,6 +71,7 @@ class AlertFound:
     clear: ConditionFound | None = None
     fires_ms: int | None = None
     ends_ms: int | None = None
+    no_data_for_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,12 +131,12 @@ def _threshold(
     own = next((r for r in rules.of(dimensions) if r.name == rule.name), None)
     if own is None:
         return None
-    match = [o.match for o in rule.overrides if matches(state.kpi.by, dimensions, o.match)]
+    match = _match(rule, state.kpi.by, dimensions)
     one = _judged(state, rule, series)
     if one is None:
         found = tuple(_alert(own, level, series, None, None) for level in own.levels)
         return Explained(state.kpi, own, series.dimensions, series.closed_ms, None, found,
-                         rule_match=match[-1] if match else None,
+                         rule_match=match,
                          unjudged="no window has closed yet")  # fmt: skip
     table, row, facts = _looked(state, rules, own, one)
     override = _override(state.kpi, dimensions, one.window.start_ms)
@@ -157,12 +159,18 @@ def _threshold(
         target=one.target,
         target_match=override.match if override else None,
         target_since=override.since if override else None,
-        rule_match=match[-1] if match else None,
+        rule_match=match,
         columns=tuple(table.select("value", "events", "target").row(0, named=True).items()),
         facts=facts,
         unjudged=_unjudged(own, one),
         inputs=_inputs(states, state, series, one.window),
     )
+
+
+def _match(rule: Rule, by: tuple[str, ...], dimensions: Dimensions) -> Mapping[str, object] | None:
+    """The series of the override that makes a rule what it is for one of them."""
+    number = override_for(rule, by, dimensions)
+    return None if number is None else rule.overrides[number].match
 
 
 def _judged(state: KpiState, rule: ThresholdRule, series: Series) -> Judged | None:
@@ -270,20 +278,18 @@ def _alert(
     clear: ConditionFound | None,
 ) -> AlertFound:
     state = series.alerts.get(rule.name, {}).get(level.severity, alerts.INACTIVE)
-    fires, ends = _timers(rule, state)
-    return AlertFound(level.severity, state.phase, _since(state), when, clear, fires, ends)
+    return _found(rule, level.severity, state, when, clear)
 
 
-def _timers(
-    rule: ThresholdRule | CombinationRule, state: AlertState
-) -> tuple[int | None, int | None]:
-    """From when on an alert fires, or ends, if things stay as they are."""
-    fires = ends = None
-    if state.phase is AlertPhase.PENDING and state.episode_ms is not None:
-        fires = state.episode_ms + rule.for_ms
-    if state.phase is AlertPhase.FIRING and state.clearing_since_ms is not None:
-        ends = state.clearing_since_ms + rule.keep_firing_for_ms
-    return fires, ends
+def _found(
+    rule: ThresholdRule | CombinationRule,
+    severity: Severity,
+    state: AlertState,
+    when: ConditionFound | None,
+    clear: ConditionFound | None,
+) -> AlertFound:
+    fires, ends = state.fires_ms(rule.for_ms), state.ends_ms(rule.keep_firing_for_ms, rule.flapping)
+    return AlertFound(severity, state.phase, _since(state), when, clear, fires, ends)
 
 
 def _since(state: AlertState) -> int | None:
@@ -291,34 +297,54 @@ def _since(state: AlertState) -> int | None:
     return state.episode_ms if active else None
 
 
-def _combined(plan: Plan, coupled: Coupled, rule: CombinationRule, series: Series) -> Explained:
+def _combined(
+    plan: Plan, coupled: Coupled, rule: CombinationRule, series: Series
+) -> Explained | None:
     """A rule over others: its clauses are the rules that it looks at."""
+    dimensions = series.dimensions or ()
+    own = as_for(rule, rule.by, dimensions)
+    if own is None:
+        return None
     firing = coupled.firing(rule, series.dimensions or ())
     clauses = tuple(ClauseFound(n, "fires" if one else "does not fire", one) for n, one in firing)
+    holds = [one for _, one in firing]
     found = []
-    for level in rule.levels:
+    for level in own.levels:
         state = series.alerts.get(rule.name, {}).get(level.severity, alerts.INACTIVE)
-        when = ConditionFound(level.when_sql, level.when.holds([f for _, f in firing]), clauses)
-        fires, ends = _timers(rule, state)
-        found.append(
-            AlertFound(level.severity, state.phase, _since(state), when, None, fires, ends)
-        )
+        when = ConditionFound(level.when_sql, level.when.holds(holds), clauses)
+        clear = None
+        if level.clear is not None:
+            clear = ConditionFound(level.clear_sql, level.clear.holds(holds), clauses)
+        found.append(_found(own, level.severity, state, when, clear))
     return Explained(
-        plan.subject_of(rule), rule, series.dimensions, series.judged_ms, None, tuple(found)
-    )
+        plan.subject_of(rule), own, series.dimensions, series.judged_ms, None, tuple(found),
+        rule_match=_match(rule, rule.by, dimensions),
+    )  # fmt: skip
 
 
-def _silence(state: KpiState, rule: AbsenceRule, series: Series) -> Explained:
-    known = series.absences.get(rule.name, NEVER_SEEN)
-    upkeep = state.judge.upkeep
-    fires = None
-    if known.alert.phase is not AlertPhase.FIRING:
-        at = series.last_event_ms
-        fires = upkeep.after(series.dimensions, at, rule.no_data_for_ms, at + rule.no_data_for_ms)
-    alert = AlertFound(rule.severity, known.alert.phase, _since(known.alert), fires_ms=fires)
+def _silence(state: KpiState, rule: AbsenceRule, series: Series) -> Explained | None:
+    dimensions = series.dimensions or ()
+    whole = series.dimensions is None
+    own = rule if whole else as_for(rule, state.kpi.by, dimensions)
+    if own is None:
+        return None
+    found = []
+    for level in own.levels:
+        alert = series.alerts.get(rule.name, {}).get(level.severity, alerts.INACTIVE)
+        fires = None
+        if alert.phase is not AlertPhase.FIRING:
+            fires = state.judge.misses_ms(own, level, series)
+        ends = alert.ends_ms(own.keep_firing_for_ms, own.flapping)
+        found.append(
+            AlertFound(
+                level.severity, alert.phase, _since(alert), fires_ms=fires, ends_ms=ends,
+                no_data_for_ms=level.no_data_for_ms,
+            )
+        )  # fmt: skip
     frontier = state.frontier_ms if isinstance(state, BaseState) else None
     at_ms = frontier if frontier is not None else series.closed_ms
     return Explained(
-        state.kpi, rule, series.dimensions, at_ms, series.closed, (alert,),
+        state.kpi, own, series.dimensions, at_ms, series.closed, tuple(found),
+        rule_match=None if whole else _match(rule, state.kpi.by, dimensions),
         last_event_ms=series.last_event_ms,
     )  # fmt: skip

@@ -17,9 +17,9 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from agent.core.hearing import Hearing
-from agent.core.plan import AbsenceRule, Dimensions, Rule
+from agent.core.plan import Dimensions, Rule, as_for
 from agent.core.results import AlertPhase, Transition
-from agent.core.rules import duration
+from agent.core.rules import when_text
 from agent.core.series import Flip, Series
 from agent.core.windows import Window, first_end_within
 
@@ -36,11 +36,13 @@ class Gate:
     def __init__(
         self,
         rule: Rule,
+        by: tuple[str, ...],
         hearing: Hearing,
         window: Window | None,
         find: Callable[[Dimensions], Series | None],
     ) -> None:
         self.rule = rule
+        self._by = by
         self._window = window  # None: the rule does not judge windows
         # Of what fires no more: since when, and until when it silences all the same.
         self._holds: dict[tuple[int, Dimensions], tuple[int, int]] = {}
@@ -53,8 +55,15 @@ class Gate:
         """Begin with an alert: whether it fires by itself, and what was last told of it."""
         self._told[key] = told
         if fires:
-            bound = _bound(self.rule, key[1])
+            bound = self._bound(*key)
             self._own[key] = replace(told, state=AlertPhase.FIRING, bound=bound)
+
+    def _bound(self, dimensions: Dimensions, severity: str) -> str:
+        rule: Rule | None = as_for(self.rule, self._by, dimensions)
+        for level in rule.levels if rule else ():
+            if level.severity == severity:
+                return when_text(level)
+        return ""
 
     def advance(self, known_ms: int) -> list[Transition]:
         """What is told up to an instant (ms), inclusive, in order of time."""
@@ -131,12 +140,6 @@ class Gate:
         if series is not None:
             series.shown.setdefault(self.rule.name, {})[severity] = told
         return [told]
-
-
-def _bound(rule: Rule, severity: str) -> str:
-    if isinstance(rule, AbsenceRule):
-        return f"no event for {duration(rule.no_data_for_ms)}"
-    return next((level.when_sql for level in rule.levels if level.severity == severity), "")
 
 
 def flip_of(step: Transition, own: bool = False) -> Flip:

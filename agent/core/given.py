@@ -86,9 +86,8 @@ class _GivenBase(BaseState):
             windows = self._windows.pop(end_ms)
             began = previous_end(self.kpi.window, end_ms)
             for window in [w for w in windows if w.events]:
-                step.transitions += self.judge.silence(
-                    self.judge.series_absences, _series(self, window), end_ms, end_ms, began
-                )
+                series = _series(self, window)
+                step.transitions += self.judge.silence(series, end_ms, end_ms, began)
             _close(self, windows, self._kept, step)
             work = Work([], [], [], [], [])
             self._expire(end_ms, step, work)
@@ -133,9 +132,9 @@ def _close(state: KpiState, windows: Iterable[WindowValue], kept: bool, step: St
 
 def _series(state: KpiState, window: WindowValue) -> Series:
     if window.dimensions not in state.series:
-        state.series[window.dimensions] = born(
-            state.kpi.name, state.kpi.fingerprint, window.dimensions, window.start_ms
-        )
+        series = born(state.kpi.name, state.kpi.fingerprint, window.dimensions, window.start_ms)
+        series.last_event_ms = previous_end(state.kpi.window, window.end_ms)
+        state.series[window.dimensions] = series
     return state.series[window.dimensions]
 
 

@@ -209,9 +209,7 @@ class BaseState:
             series.panes[pane] = state if known is None else merge(known, state)
             series.sealed_ms = end
             if self.judge.series_absences and state[0]:
-                step.transitions += self.judge.silence(
-                    self.judge.series_absences, series, end, end, start
-                )
+                step.transitions += self.judge.silence(series, end, end, start)
             if state[0]:
                 series.last_event_ms = end
             step.changed.add(dimensions)
@@ -290,9 +288,7 @@ class BaseState:
             for series in of:
                 if series.last_event_ms > settled_ms:
                     continue  # just begun: an earlier event may still come
-                found = self.judge.silence(
-                    self.judge.series_absences, series, series.last_event_ms, settled_ms
-                )
+                found = self.judge.silence(series, series.last_event_ms, settled_ms)
                 if found:
                     step.transitions += found
                     step.changed.add(series.dimensions or ())

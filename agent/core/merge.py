@@ -108,6 +108,8 @@ class Merger:
         """Tell somebody of every judgement."""
         for state in self.states.values():
             state.judge.witnessed_by(witness)
+        for combination in self._coupled.combinations.values():
+            combination.witness = witness
 
     # --- rows ------------------------------------------------------------------------------
 
@@ -156,7 +158,9 @@ class Merger:
         state = self.states.get(series.kpi)
         if state is not None:
             return state if state.kpi.fingerprint == series.fingerprint else None
-        return self._coupled.combinations.get(series.kpi)
+        combination = self._coupled.combinations.get(series.kpi)
+        known = combination is not None and len(series.dimensions or ()) == len(combination.rule.by)
+        return combination if known else None
 
     def _restore_chunk(self, data: bytes) -> bool:
         """Take on windows that a series' row no longer has; False: nobody asks for them."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Literal
+from typing import Generic, Literal, TypeVar, cast
 
 import polars as pl
 
@@ -32,6 +32,8 @@ FIELD_DTYPES: Mapping[FieldType, type[pl.DataType]] = {
 }
 
 Severity = Literal["critical", "warning", "info", "page"]
+SEVERITIES: tuple[Severity, ...] = ("page", "critical", "warning", "info")
+"""The most urgent first: the order of a rule's levels, whatever is written."""
 Better = Literal["higher", "lower"]
 Path = tuple[str, ...]
 """A place in a JSON object: `user.id` is `("user", "id")`."""
@@ -323,26 +325,37 @@ class ThresholdRule:
     min_history_ms: int = 0
     on_no_data: OnNoData = "keep"
     flapping: Flapping | None = None
-    overrides: tuple[RuleOverride, ...] = ()
+    overrides: tuple[RuleOverride[ThresholdRule], ...] = ()
     depends_on: tuple[Heeded, ...] = ()
 
 
+_R = TypeVar("_R")
+
+
 @dataclass(frozen=True, slots=True)
-class RuleOverride:
+class RuleOverride(Generic[_R]):
     """A rule as it is for the series whose dimensions equal `match`; `rule` None: not at all."""
 
     match: Mapping[str, Scalar]
-    rule: ThresholdRule | None
+    rule: _R | None
+
+
+@dataclass(frozen=True, slots=True)
+class AbsenceLevel:
+    """One severity of an absence rule: fires after so long without an event."""
+
+    severity: Severity
+    no_data_for_ms: int
 
 
 @dataclass(frozen=True, slots=True)
 class AbsenceRule:
-    """Fires when the KPI, or one of its known series, has had no event for `no_data_for_ms`."""
+    """Fires when the KPI, or one of its known series, has had no event for `no_data_for_ms` of a
+    level; of a series not before its first event is `min_history_ms` old."""
 
     name: str
     kpi: str
-    severity: Severity
-    no_data_for_ms: int
+    levels: tuple[AbsenceLevel, ...]
     per: Literal["series", "kpi"]
     keep_firing_for_ms: int
     summary: str
@@ -352,23 +365,29 @@ class AbsenceRule:
     team: str | None
     labels: Mapping[str, str] = field(default_factory=dict)
     escalation: Escalation | None = None
+    min_history_ms: int = 0
+    flapping: Flapping | None = None
+    overrides: tuple[RuleOverride[AbsenceRule], ...] = ()
     depends_on: tuple[Heeded, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class CombinedLevel:
-    """One severity of a combination rule."""
+    """One severity of a combination rule. `clear` None: clears when `when` is false."""
 
     severity: Severity
     when: Term
+    clear: Term | None
     when_sql: str
+    clear_sql: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class CombinationRule:
     """Fires when `when`, over the alerts of other rules, has held for `for_ms`.
 
-    Its series are by the dimensions that all these share. `when` is false while none of them fires.
+    Its series are by the dimensions that all these share. `when` is false while none of them fires,
+    and `clear` true. `heeds` are those of its overrides, too, so that places mean the same in all.
     `kpi` is its home: what stands where alerts name their KPI; it is the name of none.
     """
 
@@ -386,6 +405,8 @@ class CombinationRule:
     team: str | None
     labels: Mapping[str, str] = field(default_factory=dict)
     escalation: Escalation | None = None
+    flapping: Flapping | None = None
+    overrides: tuple[RuleOverride[CombinationRule], ...] = ()
     depends_on: tuple[Heeded, ...] = ()
 
     @property
@@ -395,7 +416,7 @@ class CombinationRule:
 
 
 Rule = ThresholdRule | AbsenceRule | CombinationRule
-
+AnyLevel = Level | AbsenceLevel | CombinedLevel
 
 HOME = "rule/"
 """What the home of a combination rule begins with; no KPI's name does."""
@@ -404,6 +425,28 @@ HOME = "rule/"
 def heeds(rule: Rule) -> tuple[Heeded, ...]:
     """What a rule looks at, beside its own KPI."""
     return (*(rule.heeds if isinstance(rule, CombinationRule) else ()), *rule.depends_on)
+
+
+AnyRule = TypeVar("AnyRule", bound=Rule)
+
+
+def variants(rule: AnyRule) -> list[AnyRule]:
+    """A rule, and what its overrides make of it."""
+    others = [override.rule for override in rule.overrides if override.rule is not None]
+    return [rule, *cast("list[AnyRule]", others)]
+
+
+def override_for(rule: Rule, by: Sequence[str], dimensions: Dimensions) -> int | None:
+    """Which override of a rule holds for a series: the last that matches; None: none does."""
+    wanted = [override.match for override in rule.overrides]
+    found = [number for number, match in enumerate(wanted) if matches(by, dimensions, match)]
+    return found[-1] if found else None
+
+
+def as_for(rule: AnyRule, by: Sequence[str], dimensions: Dimensions) -> AnyRule | None:
+    """A rule as it is for one series; None: it is not judged there."""
+    number = override_for(rule, by, dimensions)
+    return rule if number is None else cast("AnyRule | None", rule.overrides[number].rule)
 
 
 def is_whole(rule: Rule) -> bool:

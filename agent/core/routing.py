@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from agent.core.plan import AbsenceRule, Escalation, Kpi, Plan, Rule, Severity
+from agent.core.plan import SEVERITIES, Escalation, Kpi, Plan, Rule, Severity, variants
 from agent.core.rules import duration
 
 ESCALATION = "escalation"
@@ -12,10 +12,10 @@ ESCALATION = "escalation"
 
 
 def severities(rule: Rule) -> tuple[Severity, ...]:
-    """The severities that a rule can fire with."""
-    if isinstance(rule, AbsenceRule):
-        return (rule.severity,)
-    return tuple(level.severity for level in rule.levels)
+    """The severities that a rule can fire with, by itself or where an override says otherwise; the
+    most urgent first."""
+    found = {level.severity for variant in variants(rule) for level in variant.levels}
+    return tuple(severity for severity in SEVERITIES if severity in found)
 
 
 def alert_labels(plan: Plan, rule: Rule, kpi: Kpi, severity: Severity) -> dict[str, str]:

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, NamedTuple, cast
 
-import msgspec
 import polars as pl
 
 from agent.core import alerts
 from agent.core.alerts import AlertState
-from agent.core.maintenance import NO_UPKEEP, Upkeep
-from agent.core.plan import AbsenceRule, Dimensions, Severity, ThresholdRule
+from agent.core.maintenance import Upkeep
+from agent.core.plan import (
+    AbsenceLevel,
+    AbsenceRule,
+    AnyLevel,
+    Dimensions,
+    Rule,
+    Severity,
+    ThresholdRule,
+    variants,
+)
 from agent.core.results import AlertPhase, Fact, Transition, WindowValue
 
 Condition = bool | None
@@ -19,24 +27,16 @@ Row = Sequence[tuple[Condition, Condition]]
 """`when` and `clear` of one window, a pair for each level of the rule."""
 
 
-class AbsenceState(msgspec.Struct, frozen=True, array_like=True):
-    """What is remembered of one absence alert: its life, the last event it knows of, and the
-    severity that it has been told with (None in rows of before: not known)."""
-
-    alert: AlertState = alerts.INACTIVE
-    last_event_ms: int | None = None
-    severity: Severity | None = None
-
-
 class Running(NamedTuple):
-    """How the time of an absence rule runs: not in maintenance.
+    """How the time of a level of an absence rule runs: not in maintenance.
 
-    `dimensions` None: for the KPI as a whole.
+    `dimensions` None: for the KPI as a whole. `not_before_ms`: nothing is missed before.
     """
 
     upkeep: Upkeep
     dimensions: Dimensions | None
     no_data_for_ms: int
+    not_before_ms: int | None = None
 
     def due_ms(self, last_event_ms: int, upto_ms: int) -> int:
         """When silence since an event has lasted long enough; exact up to `upto_ms`."""
@@ -45,10 +45,6 @@ class Running(NamedTuple):
     def began_ms(self, due_ms: int) -> int:
         """When the silence began that has lasted long enough."""
         return self.upkeep.before(self.dimensions, due_ms, self.no_data_for_ms)
-
-
-NEVER_SEEN = AbsenceState()
-"""The state of an absence alert that knows of no event yet: it can not fire."""
 
 
 def conditions(
@@ -127,65 +123,67 @@ def step_threshold(
 
 def step_absence(
     rule: AbsenceRule,
-    kpi: str,
-    dimensions: Dimensions,
-    state: AbsenceState,
+    level: AbsenceLevel,
+    running: Running,
+    alert: AlertState,
+    known_ms: int,
     last_event_ms: int,
     frontier_ms: int,
     first_event_ms: int | None = None,
-    running: Running | None = None,
-) -> tuple[AbsenceState, tuple[Transition, ...]]:
-    """Judge the silence of a series (or, with `dimensions` (), of a whole KPI).
+) -> tuple[AlertState, tuple[Transition, ...]]:
+    """Judge the silence of the series (or whole KPI) of `running`, for one level of a rule.
 
-    `frontier_ms` is how far event time is settled: no event before it can still come.
-    `last_event_ms` is the latest settled event; the caller names every one that ends a silence, in
-    order, by calling once for each. Both must not go back. A caller that knows only the slices that
-    hold events gives the end of one as `last_event_ms` and its start as `first_event_ms`: the slice
-    counts as events all along, so that its own length is never taken for silence.
+    `frontier_ms` is how far event time is settled: no event before it can still come. `known_ms` is
+    the last event that was judged, `last_event_ms` the latest settled one; the caller names every
+    one that ends a silence, in order, by calling once for each. None may go back. A caller that
+    knows only the slices that hold events gives the end of one as `last_event_ms` and its start as
+    `first_event_ms`: the slice counts as events all along, so that its own length is never taken
+    for silence.
 
-    Fires at exactly `last_event_ms + no_data_for_ms`, time in maintenance not counted (`running`
-    None: there is none), once the frontier is past that instant, and
-    resolves at the event that ends the silence, or `keep_firing_for_ms` after it if no other
-    silence came between. How often it is called changes nothing: the instants come from the
+    Fires at exactly `last_event_ms + no_data_for_ms`, time in maintenance not counted, or at
+    `running.not_before_ms` if that is later, once the frontier is past that instant, and resolves
+    at the event that ends the silence, or `keep_firing_for_ms` after it (`flapping`: later) if no
+    other silence came between. How often it is called changes nothing: the instants come from the
     events, never from the call.
     """
     transitions: list[Transition] = []
-    running = running or Running(NO_UPKEEP, dimensions, rule.no_data_for_ms)
+    not_before_ms = running.not_before_ms
 
-    def judge(alert: AlertState, at_ms: int, silent: bool) -> AlertState:
-        alert, changes = alerts.step(alert, at_ms, silent, not silent, 0, rule.keep_firing_for_ms)
+    def judge(alert: AlertState, at_ms: int, silent: bool, due_ms: int) -> AlertState:
+        alert, changes = alerts.step(
+            alert, at_ms, silent, not silent, 0, rule.keep_firing_for_ms, rule.flapping
+        )
         for change in changes:
-            began_ms = running.began_ms(at_ms if alert.episode_ms is None else alert.episode_ms)
+            # Of several silences in a row, the first; one that was not missed at once began before.
+            fired_ms = at_ms if alert.episode_ms is None else alert.episode_ms
+            began_ms = running.began_ms(min(fired_ms, due_ms))
             transitions.append(
-                _absence_transition(rule, kpi, dimensions, alert, at_ms, began_ms, change)
+                _absence_transition(rule, level, running, alert, at_ms, began_ms, change)
             )
         return alert
 
     def advance(alert: AlertState, last_ms: int, upto_ms: int) -> AlertState:
         due_ms = running.due_ms(last_ms, upto_ms)
-        if alert.clearing_since_ms is not None:
-            resolved_ms = alert.clearing_since_ms + rule.keep_firing_for_ms
-            if resolved_ms <= min(due_ms, upto_ms):
-                alert = judge(alert, resolved_ms, silent=False)
-        return judge(alert, due_ms, silent=True) if due_ms < upto_ms else alert
+        fires_ms = due_ms if not_before_ms is None else max(due_ms, not_before_ms)
+        ends_ms = alert.ends_ms(rule.keep_firing_for_ms, rule.flapping)
+        if ends_ms is not None and ends_ms <= min(fires_ms, upto_ms):
+            alert = judge(alert, ends_ms, False, due_ms)
+        return judge(alert, fires_ms, True, due_ms) if fires_ms < upto_ms else alert
 
-    alert, last_ms = state.alert, state.last_event_ms
-    if last_ms is not None and last_event_ms > last_ms:
+    if last_event_ms > known_ms:
         back_ms = last_event_ms if first_event_ms is None else first_event_ms
-        alert = advance(alert, last_ms, back_ms)
+        alert = advance(alert, known_ms, back_ms)
         if alert.phase is AlertPhase.FIRING and alert.episode_ms is not None:
             # A silence shorter than a slice can be taken to begin inside the slice that ends it.
             back_ms = max(back_ms, alert.episode_ms)
-        alert = judge(alert, back_ms, silent=False)
-    last_ms = last_event_ms if last_ms is None else max(last_ms, last_event_ms)
-    alert = advance(alert, last_ms, frontier_ms)
-    return AbsenceState(alert, last_ms, rule.severity), tuple(transitions)
+        alert = judge(alert, back_ms, False, running.due_ms(known_ms, back_ms))
+    return advance(alert, max(known_ms, last_event_ms), frontier_ms), tuple(transitions)
 
 
 def _absence_transition(
     rule: AbsenceRule,
-    kpi: str,
-    dimensions: Dimensions,
+    level: AbsenceLevel,
+    running: Running,
     alert: AlertState,
     at_ms: int,
     began_ms: int,
@@ -200,19 +198,37 @@ def _absence_transition(
     }
     return Transition(
         rule=rule.name,
-        severity=rule.severity,
-        kpi=kpi,
-        dimensions=dimensions,
+        severity=level.severity,
+        kpi=rule.kpi,
+        dimensions=running.dimensions or (),
         at_ms=at_ms,
         episode_ms=episode_ms,
         state=phase,
         previous=previous,
         value=None,
-        bound=f"no event for {duration(rule.no_data_for_ms)}",
+        bound=when_text(level),
         start_ms=began_ms,
         end_ms=at_ms,
         reason=words[reason],
     )
+
+
+def conditions_of(rule: Rule) -> Iterator[tuple[Severity, str]]:
+    """Each severity that a rule can fire with, and its condition in words: of those that only
+    overrides have, that of the first."""
+    told: set[Severity] = set()
+    for variant in variants(rule):
+        for level in variant.levels:
+            if level.severity not in told:
+                told.add(level.severity)
+                yield level.severity, when_text(level)
+
+
+def when_text(level: AnyLevel) -> str:
+    """When a level fires, in words."""
+    if isinstance(level, AbsenceLevel):
+        return f"no event for {duration(level.no_data_for_ms)}"
+    return level.when_sql
 
 
 def removed(

@@ -15,7 +15,6 @@ from agent.core.alerts import AlertState
 from agent.core.features.past import Item
 from agent.core.plan import Dimensions, Scalar
 from agent.core.results import Closings, TargetStatus, Transition, WindowValue
-from agent.core.rules import AbsenceState
 
 HISTORY_WINDOWS = 48
 """Closed windows kept per series, for sparklines and rules that look back."""
@@ -37,6 +36,14 @@ class Flip(msgspec.Struct, frozen=True, array_like=True):
     step: Transition | None = None
 
 
+class OldAbsence(msgspec.Struct, frozen=True, array_like=True):
+    """The alert of an absence rule in a row of before, when such a rule had one severity."""
+
+    alert: AlertState
+    last_event_ms: int | None = None
+    severity: str | None = None
+
+
 class Series(msgspec.Struct, array_like=True):
     """One series of one KPI; `dimensions` None: what is watched of the KPI as a whole.
 
@@ -46,7 +53,8 @@ class Series(msgspec.Struct, array_like=True):
     an event. `history` has the last closed windows, oldest first; `waiting` holds closed windows by
     end until the KPIs over this one have used them; `memory` is what features keep;
     `flips` what the rules that look at this series' alerts may not have used, `used` up to where
-    (ms) each of them had when some were dropped. `shown` is, of rules
+    (ms) each of them had when some were dropped. `absences` are read from rows of before, and
+    always empty. `shown` is, of rules
     that depend on others, what their alerts were last said to be, by rule and severity. `unjudged`
     are closed windows, by end, that wait for those of the KPIs that they are held against.
     """
@@ -64,7 +72,7 @@ class Series(msgspec.Struct, array_like=True):
     closed: WindowValue | None = None
     status: TargetStatus | None = None
     alerts: dict[str, dict[str, AlertState]] = {}
-    absences: dict[str, AbsenceState] = {}
+    absences: dict[str, OldAbsence] = {}
     judged_ms: int = 0
     told: Closings = Closings()
     memory: dict[str, Any] = {}
@@ -107,6 +115,10 @@ def read_row(data: bytes) -> Series:
     """Read a row. Raises `msgspec.DecodeError` when it is not one, or of an older layout."""
     series = _rows.decode(data)
     series.panes = {start: tuple(state) for start, state in series.panes.items()}
+    for rule, old in series.absences.items():
+        if old.severity is not None:  # else it is judged anew, and begins at the same instants
+            series.alerts.setdefault(rule, {}).setdefault(old.severity, old.alert)
+    series.absences = {}
     return series
 
 

@@ -16,7 +16,7 @@ from agent.core.alerts import AlertState
 from agent.core.features.look import Feature, Floats, Look
 from agent.core.features.past import Past
 from agent.core.features.peers import Deviation
-from agent.core.plan import Dimensions, Kpi, Severity, Target, ThresholdRule, matches
+from agent.core.plan import Dimensions, Kpi, Rule, Severity, Target, ThresholdRule, as_for, variants
 from agent.core.results import Fact, Transition, WindowValue
 from agent.core.rules import Row
 from agent.core.series import Series
@@ -45,11 +45,12 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """One level of a rule, as it is for the series, held against a window at an instant (ms)."""
+    """One level of a rule, as it is for the series, judged at an instant (ms). `window` is what it
+    was held against; None: it judges no windows."""
 
-    rule: ThresholdRule
+    rule: Rule
     severity: Severity
-    window: WindowValue
+    window: WindowValue | None
     at_ms: int
     when: bool | None
     clear: bool | None
@@ -85,23 +86,15 @@ class Thresholds:
 
     def variants(self) -> list[ThresholdRule]:
         """Every rule, and what overrides make of it."""
-        others = [o.rule for rule in self.rules for o in rule.overrides if o.rule is not None]
-        return [*self.rules, *others]
+        return [one for rule in self.rules for one in variants(rule)]
 
     def of(self, dimensions: Dimensions) -> tuple[ThresholdRule, ...]:
         """The rules as they are for one series."""
         return self._of(dimensions)
 
     def _find(self, dimensions: Dimensions) -> tuple[ThresholdRule, ...]:
-        found = []
-        for rule in self.rules:
-            holds: ThresholdRule | None = rule
-            for override in rule.overrides:
-                if matches(self._kpi.by, dimensions, override.match):
-                    holds = override.rule
-            if holds is not None:
-                found.append(holds)
-        return tuple(found)
+        found = (as_for(rule, self._kpi.by, dimensions) for rule in self.rules)
+        return tuple(rule for rule in found if rule is not None)
 
     def ask(self, one: Judged, peers: Peers) -> Answers:
         """What the rules' features say of a window. Must be asked before a later window of the

@@ -39,12 +39,11 @@ class KpiWatch:
             if self.series is None:
                 self.series = born(self.state.kpi.name, self.state.kpi.fingerprint, None, start)
             if end > self.series.last_event_ms:
-                out += judge.silence(judge.kpi_absences, self.series, end, end, start)
+                out += judge.silence(self.series, end, end, start)
                 self.series.last_event_ms = end
                 self.changed = True
         if self.series is not None:
             found = judge.silence(
-                judge.kpi_absences,
                 self.series,
                 self.series.last_event_ms,
                 frontier_ms - frontier_ms % span,

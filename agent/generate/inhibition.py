@@ -12,14 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from agent.core.plan import AbsenceRule, Kpi, Plan
+from agent.core.plan import SEVERITIES, AbsenceRule, Kpi, Plan
 from agent.core.routing import severities
 from agent.generate.agent_alerts import OBJECTIVE_MISSED
 
 Entry = dict[str, object]
 
-SEVERITIES = ("page", "critical", "warning", "info")
-"""Worst first."""
 SAME = ["alertname", "kpi", "series", "topic", "job"]
 """What is equal in two levels of one alert. Where both lack a label, that counts as equal."""
 

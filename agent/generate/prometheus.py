@@ -14,7 +14,6 @@ from typing import cast
 import yaml
 
 from agent.core.plan import (
-    AbsenceRule,
     CombinationRule,
     Escalation,
     Kpi,
@@ -24,6 +23,7 @@ from agent.core.plan import (
     is_whole,
 )
 from agent.core.routing import ESCALATION, alert_labels, escalation_text
+from agent.core.rules import conditions_of
 from agent.generate import files, names, templates
 from agent.generate.agent_alerts import (
     AgentAlert,
@@ -118,7 +118,7 @@ def _kpi_entries(plan: Plan, declared: Kpi, links: Links) -> Iterator[Entry]:
 
 
 def _rule_entries(plan: Plan, rule: Rule, kpi: Kpi, links: Links) -> Iterator[Entry]:
-    for severity, condition in _levels(rule):
+    for severity, condition in conditions_of(rule):
         entry: Entry = {
             "alert": rule.name,
             "expr": _firing(rule, kpi, severity),
@@ -141,15 +141,6 @@ def _escalated(entry: Entry, escalation: Escalation) -> Entry:
         "labels": labels | {ESCALATION: templates.literal(escalation.to)},
         "annotations": dict(cast(dict[str, str], entry["annotations"])),  # YAML would alias it
     }
-
-
-def _levels(rule: Rule) -> Iterator[tuple[Severity, str]]:
-    """Each severity of the rule, with its condition in words."""
-    if isinstance(rule, AbsenceRule):
-        yield rule.severity, f"no events for {span_text(rule.no_data_for_ms)}"
-        return
-    for level in rule.levels:
-        yield level.severity, level.when_sql
 
 
 def _firing(rule: Rule, kpi: Kpi, severity: Severity) -> str:

@@ -10,15 +10,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from agent.core.plan import (
+    AbsenceLevel,
     AbsenceRule,
-    Dimensions,
     Kpi,
-    Level,
     Plan,
     Rule,
     TargetOverride,
     ThresholdRule,
-    matches,
+    is_whole,
+    override_for,
 )
 from agent.core.results import AlertPhase, TargetStatus, Transition
 from agent.core.thresholds import Judgement
@@ -68,28 +68,29 @@ def _of_rule(rule: Rule) -> Iterator[Item]:
     for severity, ways in _ways(rule):
         for what in (what for what, used in ways.items() if used):
             yield Item("rules", rule.name, severity, what)
-    if isinstance(rule, ThresholdRule):
-        for number in range(len(rule.overrides)):
-            yield _of_override("rules", rule, number)
+    for number in range(len(rule.overrides)):
+        yield _of_override("rules", rule, number)
 
 
 def _ways(rule: Rule) -> Iterator[tuple[str, dict[str, bool]]]:
     """Each severity of a rule, with the ways that its alerts may go, and whether these may."""
-    both = {"fired": True, "resolved": True}
-    silenced = {"silenced (depends_on)": bool(rule.depends_on)}
-    if isinstance(rule, AbsenceRule):
-        yield rule.severity, both | silenced
-        return
     for level in rule.levels:
-        ways = both | {"pending that ended": rule.for_ms > 0} | silenced
-        if isinstance(level, Level) and isinstance(rule, ThresholdRule):
+        ways = {
+            "fired": True,
+            "resolved": True,
+            "silenced (depends_on)": bool(rule.depends_on),
+            "clearing that ended (keep_firing_for)": rule.keep_firing_for_ms > 0,
+            "flapping": rule.flapping is not None,
+        }
+        if not isinstance(rule, AbsenceRule):
+            ways["pending that ended"] = rule.for_ms > 0
+        if not isinstance(level, AbsenceLevel):
+            ways["firing between when and clear"] = level.clear is not None
+        if isinstance(rule, ThresholdRule):
             ways |= {
-                "firing between when and clear": level.clear is not None,
-                "clearing that ended (keep_firing_for)": rule.keep_firing_for_ms > 0,
                 "too few events (min_events)": rule.min_events > 0,
                 "no data": True,
                 "not enough history": bool(rule.min_history_ms or rule.features),
-                "flapping": rule.flapping is not None,
             }
         yield level.severity, ways
 
@@ -104,7 +105,7 @@ def _of_kpi(kpi: Kpi) -> Iterator[Item]:
         yield _of_override("kpis", kpi, number)
 
 
-def _of_override(section: str, of: Kpi | ThresholdRule, number: int) -> Item:
+def _of_override(section: str, of: Kpi | Rule, number: int) -> Item:
     override = of.overrides[number]
     what = [f"{key}={value}" for key, value in override.match.items()]
     if isinstance(override, TargetOverride) and override.since is not None:
@@ -124,18 +125,14 @@ def _seen(plan: Plan, told: Told) -> Iterator[Item]:
         for what in _of_judgement(judgement):
             yield Item("rules", judgement.rule.name, judgement.severity, what)
     series = {(w.kpi, w.dimensions) for w in told.windows}
+    series |= {(step.kpi, step.dimensions) for step in told.transitions}
     for rule in plan.rules.values():
-        if isinstance(rule, ThresholdRule) and rule.overrides:
-            for kpi, dimensions in series:
-                if kpi == rule.kpi:
-                    yield from _of_series(plan.kpis[kpi], rule, dimensions)
-
-
-def _of_series(kpi: Kpi, rule: ThresholdRule, dimensions: Dimensions) -> Iterator[Item]:
-    """The override that holds for a series: the last that matches, as in `Thresholds`."""
-    found = [n for n, o in enumerate(rule.overrides) if matches(kpi.by, dimensions, o.match)]
-    if found:
-        yield _of_override("rules", rule, found[-1])
+        by = plan.by_of(rule.kpi) or ()
+        for kpi, dimensions in series if rule.overrides and not is_whole(rule) else ():
+            if kpi == rule.kpi and len(dimensions) == len(by):
+                number = override_for(rule, by, dimensions)
+                if number is not None:
+                    yield _of_override("rules", rule, number)
 
 
 def _of_status(kpi: Kpi, status: TargetStatus) -> Iterator[Item]:
@@ -162,19 +159,25 @@ def _of_step(step: Transition) -> Iterator[Item]:
 
 def _of_judgement(j: Judgement) -> Iterator[str]:
     """What of a judgement no transition tells."""
-    if 0 < j.window.events < j.rule.min_events:
-        yield "too few events (min_events)"
-    elif j.window.value is None:
-        yield "no data"
-    elif j.when is None:
-        yield "not enough history"
+    rule = j.rule
+    if isinstance(rule, ThresholdRule) and (why := _unjudged(j, rule)):
+        yield why
     elif j.before.phase is AlertPhase.FIRING and j.after.phase is AlertPhase.FIRING:
         if j.before.clearing_since_ms is not None and j.after.clearing_since_ms is None:
             yield "clearing that ended (keep_firing_for)"
-        elif not j.when and not j.clear:
+        elif j.when is False and not j.clear:
             yield "firing between when and clear"
-    if j.after.flaps(j.at_ms, j.rule.flapping):
+    if j.after.flaps(j.at_ms, rule.flapping):
         yield "flapping"
+
+
+def _unjudged(j: Judgement, rule: ThresholdRule) -> str | None:
+    """Why a window changed nothing; None: it was judged."""
+    if j.window is not None and 0 < j.window.events < rule.min_events:
+        return "too few events (min_events)"
+    if j.window is None or j.window.value is None:
+        return "no data"
+    return "not enough history" if j.when is None else None
 
 
 def unseen(coverage: Coverage) -> Iterable[Item]:

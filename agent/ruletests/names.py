@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import get_args
 
 from agent.core.plan import (
-    AbsenceRule,
     Dimensions,
     FieldType,
     Kpi,
@@ -15,10 +14,12 @@ from agent.core.plan import (
     Rule,
     Scalar,
     Severity,
+    as_for,
     heeds,
     is_whole,
 )
 from agent.core.results import AlertPhase
+from agent.core.routing import severities
 from agent.ruletests.cases import Alert
 from agent.ruletests.notation import Named, NotationError, Word, read_name
 from agent.spec.problems import suggest
@@ -61,20 +62,14 @@ def alert_of(plan: Plan, text: str) -> tuple[Alert, AlertPhase | None]:
             message = f"'{word.text}' is neither a severity nor a phase"
             raise NotationError(message, hint, word.chars)
     if severity is None:
-        own = severities(rule)
+        here: Rule = as_for(rule, by, dimensions) or rule
+        own = tuple(level.severity for level in here.levels)
         if len(own) > 1:
             message = f"which severity of '{rule.name}'? It has {', '.join(own)}"
             hint = f"for example: {text.strip()} {own[0]}"
             raise NotationError(message, hint, named.name.chars)
         severity = own[0]
     return Alert(rule.name, severity, dimensions), phase  # type: ignore[arg-type]
-
-
-def severities(rule: Rule) -> tuple[Severity, ...]:
-    """The severities that a rule can alert with."""
-    if isinstance(rule, AbsenceRule):
-        return (rule.severity,)
-    return tuple(level.severity for level in rule.levels)
 
 
 def show_series(plan: Plan, home: str, dimensions: Dimensions) -> str:

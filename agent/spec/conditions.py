@@ -12,7 +12,7 @@ import polars as pl
 from agent.core.features.burn import PUBLISHED
 from agent.core.features.look import Feature
 from agent.core.features.peers import Deviation
-from agent.core.plan import Clause, Severity
+from agent.core.plan import SEVERITIES, Clause, Severity
 from agent.spec import durations
 from agent.spec.checks.kpis import has_target
 from agent.spec.clauses import clauses
@@ -26,9 +26,6 @@ from agent.spec.tries import tried
 
 CONDITION_COLUMNS = ("value", "events", "target")
 """What the conditions of rules may name."""
-
-LEVELS: tuple[Severity, ...] = ("page", "critical", "warning", "info")
-"""The severities, the most urgent first: the order of a rule's levels, whatever is written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +68,13 @@ def compile_rule(declared: Declared, entry: Entry[RuleSpec], shape: Shape) -> Ru
     for i, override in enumerate(model.overrides):
         at: Place = ("overrides", i)
         own = None
-        if override.when is not None or override.clear is not None:
-            when = override.when if override.when is not None else written_when(model, subject)
+        if _anew(override):
+            about = subject_of(declared, entry, shape, override)
+            when = override.when if override.when is not None else written_when(model, about)
             clear = override.clear
             if clear is None and override.when is None:
                 clear = model.clear
-            own = _Reading(declared, entry, subject).read(at, when, clear, override)
+            own = _Reading(declared, entry, about).read(at, when, clear, override)
             if own is None:
                 return None
         overrides.append(own)
@@ -89,16 +87,28 @@ def compile_rule(declared: Declared, entry: Entry[RuleSpec], shape: Shape) -> Ru
     return sql
 
 
-def subject_of(declared: Declared, entry: Entry[RuleSpec], shape: Shape) -> Subject:
-    """What a rule's conditions are about."""
+def _anew(override: RuleOverrideSpec) -> bool:
+    """Whether an override says anything that conditions are made of."""
+    said = (override.when, override.clear, override.severity, override.pace, override.objective)
+    return any(one is not None for one in said)
+
+
+def subject_of(
+    declared: Declared,
+    entry: Entry[RuleSpec],
+    shape: Shape,
+    override: RuleOverrideSpec | None = None,
+) -> Subject:
+    """What the conditions of a rule, or of one of its overrides, are about."""
     model = entry.model
     kpi = declared.kpis.get(model.kpi or "")
+    promise = (override.objective if override else None) or model.objective
+    pace = (override.pace if override else None) or model.pace
     objective = due = None
-    if model.objective is not None:
-        objective = Objective(model.objective.share, model.objective.period_ms)
-    if model.pace is not None:
-        shape_of = model.pace.shape
-        due = Due(model.pace.period, model.pace.target, 0 if shape_of == "line" else shape_of)
+    if promise is not None:
+        objective = Objective(promise.share, promise.period_ms)
+    if pace is not None:
+        due = Due(pace.period, pace.target, 0 if pace.shape == "line" else pace.shape)
     return Subject(
         window=None if "window" in shape.unsure else shape.window,
         by=shape.by,
@@ -158,22 +168,28 @@ class _Reading:
         if when is None:
             self._lone_clears(at, clear, ())
             return RuleSql(())
-        whens: Mapping[Severity, str] = (
-            when if isinstance(when, dict) else {self._entry.model.severity or "warning": when}
-        )
+        model = self._entry.model
+        one = (override.severity if override is not None else None) or model.severity or "warning"
+        whens: Mapping[Severity, str] = when if isinstance(when, dict) else {one: when}
         self._lone_clears(at, clear, whens)
-        given = override.when if override is not None else self._entry.model.when
+        # What an override takes over from the rule is written there.
+        given, when_from = model.when, at
+        if override is not None and override.when is not None:
+            given = override.when
+        elif override is not None:
+            when_from = ()
+        clear_from: Place = () if override is not None and override.clear is None else at
         found = []
-        for severity in LEVELS:
+        for severity in SEVERITIES:
             if severity not in whens:
                 continue
-            when_at: Place = (*at, "when")
+            when_at: Place = (*when_from, "when")
             if isinstance(given, dict):
                 when_at = (*when_at, severity)
             fires = self._condition(when_at, whens[severity])
-            clear_at: Place = (
-                (*at, "clear", severity) if isinstance(clear, dict) else (*at, "clear")
-            )
+            clear_at: Place = (*clear_from, "clear")
+            if isinstance(clear, dict):
+                clear_at = (*clear_at, severity)
             text = clear.get(severity) if isinstance(clear, dict) else clear
             clears = None if text is None else self._condition(clear_at, text)
             if fires is not None and (text is None or clears is not None):

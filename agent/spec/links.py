@@ -9,15 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import cast, get_args
+from typing import Literal, cast, get_args
 
 from sqlglot import exp
 
 from agent.core.plan import HOME, Heeded, Severity, Term
 from agent.spec.declared import Declared, Entry
 from agent.spec.expressions import SqlProblem, fail, refuse_unsupported, span
-from agent.spec.models import RuleSpec
+from agent.spec.models import RuleOverrideSpec, RuleSpec
 from agent.spec.shapes import Shape
+from agent.spec.source import Place
 from agent.spec.sql import parsed
 
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)
@@ -92,13 +93,37 @@ def is_combination(model: RuleSpec) -> bool:
     return model.kpi is None
 
 
-def conditions(model: RuleSpec) -> Mapping[str | None, str]:
-    """The conditions as written, by severity; None: there is one for all."""
-    if model.when is None:
+def texts(written: str | dict[Severity, str] | None) -> Mapping[Severity | None, str]:
+    """Conditions as they are written, by severity; None: there is one for all."""
+    if written is None:
         return {}
-    if isinstance(model.when, dict):
-        return dict[str | None, str](model.when.items())
-    return {None: model.when}
+    return {None: written} if isinstance(written, str) else dict(written.items())
+
+
+def conditions(model: RuleSpec) -> Iterator[tuple[Place, Literal["when", "clear"], str]]:
+    """Every condition of a rule and its overrides, with its place."""
+    for at, one in ((), model), *((("overrides", i), o) for i, o in enumerate(model.overrides)):
+        keys: tuple[Literal["when", "clear"], ...] = ("when", "clear")
+        for key in keys:
+            for severity, text in texts(getattr(one, key)).items():
+                yield (*at, key) if severity is None else (*at, key, severity), key, text
+
+
+def severities_of(model: RuleSpec) -> frozenset[Severity] | None:
+    """The severities that a rule can fire with; None: those of the published burn rates."""
+    found: set[Severity] = set()
+    every: list[RuleSpec | RuleOverrideSpec] = [model, *model.overrides]
+    for one in every:
+        said = [w for w in (one.when, one.no_data_for) if w is not None]
+        said = said or [w for w in (model.when, model.no_data_for) if w is not None]
+        if not said and model.objective is not None:
+            return None
+        for written in said:
+            if isinstance(written, dict):
+                found |= set(written)
+        if not any(isinstance(written, dict) for written in said):
+            found.add(one.severity or model.severity or "warning")
+    return frozenset(found)
 
 
 class Links:
@@ -112,7 +137,7 @@ class Links:
 
     def _heeds(self, entry: Entry[RuleSpec]) -> Iterator[Link]:
         seen: set[Link] = set()
-        for text in conditions(entry.model).values() if is_combination(entry.model) else ():
+        for _, _, text in conditions(entry.model) if is_combination(entry.model) else ():
             try:
                 names = compile_combination(text).names
             except SqlProblem:

@@ -8,12 +8,14 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from agent.core.features.anomaly import KEEP_FIRING_MS, Anomaly
 from agent.core.plan import (
+    SEVERITIES,
+    AbsenceLevel,
     AbsenceRule,
     CombinationRule,
     CombinedLevel,
@@ -39,10 +41,10 @@ from agent.core.windows import MAX_SLICE_MS
 from agent.spec import durations
 from agent.spec.checks.maintenance import covered
 from agent.spec.checks.targets import begins_ms, zone_of_dates
-from agent.spec.conditions import LEVELS, RuleSql
+from agent.spec.conditions import RuleSql
 from agent.spec.coupling import couplings, placements
 from agent.spec.declared import Declared, Entry
-from agent.spec.links import Links, compile_combination, conditions
+from agent.spec.links import Link, Links, compile_combination, texts
 from agent.spec.models import (
     SECTIONS,
     AnyTarget,
@@ -345,33 +347,66 @@ def _combination(
 ) -> CombinationRule:
     model, by = entry.model, links.by(entry.name)
     heeds = links.heeds[entry.name]
-    written = conditions(model)
-    levels = []
-    for severity in LEVELS:
-        text = written.get(severity)
-        if text is None and severity == (model.severity or "warning"):
-            text = written.get(None)
-        if text is not None:
-            condition = compile_combination(text)
-            places = [
-                heeds.index(link)
-                for one in condition.names
-                if (link := links.link(one.name, one.severity)) is not None
-            ]
-            level: Severity = severity
-            levels.append(CombinedLevel(level, _placed(condition.term, places), text.strip()))
     under = [kpis[name].expire_after_ms for name in links.seen(entry.name)]
-    return CombinationRule(
+    rule = CombinationRule(
         name=entry.name,
         heeds=tuple(links.heeded(link, by) for link in heeds),
-        levels=tuple(levels),
+        levels=_combined(links, heeds, model.when, model.clear, model.severity),
         by=by,
         for_ms=model.for_ or 0,
         keep_firing_for_ms=model.keep_firing_for or 0,
         expire_after_ms=max(under, default=LEAST_EXPIRY_MS),
         depends_on=_depends(entry, links, by),
+        flapping=model.flapping,
         **_told(declared, model, declared.defaults.owner, declared.defaults.team),
     )
+    overrides = []
+    for own in model.overrides:
+        when = own.when if own.when is not None else model.when
+        clear = own.clear if own.clear is not None or own.when is not None else model.clear
+        levels = _combined(links, heeds, when, clear, own.severity or model.severity)
+        made = replace(
+            rule,
+            levels=levels,
+            for_ms=_given(own.for_, rule.for_ms),
+            keep_firing_for_ms=_given(own.keep_firing_for, rule.keep_firing_for_ms),
+            flapping=own.flapping or rule.flapping,
+        )
+        overrides.append(RuleOverride(own.match, None if own.off else made))
+    return replace(rule, overrides=tuple(overrides))
+
+
+def _combined(
+    links: Links,
+    heeds: Sequence[Link],
+    when: str | dict[Severity, str] | None,
+    clear: str | dict[Severity, str] | None,
+    severity: Severity | None,
+) -> tuple[CombinedLevel, ...]:
+    """The levels of a combination, its terms over all that it looks at."""
+
+    def term(text: str) -> Term:
+        condition = compile_combination(text)
+        links_ = [links.link(one.name, one.severity) for one in condition.names]
+        return _placed(condition.term, [heeds.index(link) for link in links_ if link is not None])
+
+    whens, clears = texts(when), texts(clear)
+    levels = []
+    for one in SEVERITIES:
+        key = None if None in whens and one == (severity or "warning") else one
+        if key not in whens:
+            continue
+        over = clears.get(one, clears.get(None))
+        levels.append(
+            CombinedLevel(
+                one,
+                term(whens[key]),
+                None if over is None else term(over),
+                whens[key].strip(),
+                None if over is None else over.strip(),
+            )
+        )
+    return tuple(levels)
 
 
 def _placed(term: Term, places: list[int]) -> Term:
@@ -392,15 +427,7 @@ def _rule(
     told = _told(declared, model, kpi.owner, kpi.team)
     told["depends_on"] = _depends(entry, links, links.by(entry.name))
     if model.no_data_for is not None:
-        return AbsenceRule(
-            name=entry.name,
-            kpi=kpi.name,
-            severity=model.severity or "warning",
-            no_data_for_ms=model.no_data_for,
-            per=model.per or ("series" if kpi.by else "kpi"),
-            keep_firing_for_ms=model.keep_firing_for or 0,
-            **told,
-        )
+        return _absence(entry, kpi, told)
     found = sql.rules[entry.name]
     rule = ThresholdRule(
         name=entry.name,
@@ -435,7 +462,9 @@ def _levels(sql: RuleSql) -> tuple[Level, ...]:
     )
 
 
-def _override(rule: ThresholdRule, spec: RuleOverrideSpec, sql: RuleSql | None) -> RuleOverride:
+def _override(
+    rule: ThresholdRule, spec: RuleOverrideSpec, sql: RuleSql | None
+) -> RuleOverride[ThresholdRule]:
     """The rule with what an override says otherwise."""
     if spec.off:
         return RuleOverride(spec.match, None)
@@ -448,8 +477,45 @@ def _override(rule: ThresholdRule, spec: RuleOverrideSpec, sql: RuleSql | None) 
             for_ms=_given(spec.for_, rule.for_ms),
             keep_firing_for_ms=_given(spec.keep_firing_for, rule.keep_firing_for_ms),
             min_events=_given(spec.min_events, rule.min_events),
+            min_history_ms=_given(spec.min_history, rule.min_history_ms),
+            on_no_data=spec.on_no_data or rule.on_no_data,
+            flapping=spec.flapping or rule.flapping,
         ),
     )
+
+
+def _absence(entry: Entry[RuleSpec], kpi: Kpi, told: dict[str, Any]) -> AbsenceRule:
+    model = entry.model
+    rule = AbsenceRule(
+        name=entry.name,
+        kpi=kpi.name,
+        levels=_silences(model.no_data_for, model.severity),
+        per=model.per or ("series" if kpi.by else "kpi"),
+        keep_firing_for_ms=model.keep_firing_for or 0,
+        min_history_ms=model.min_history or 0,
+        flapping=model.flapping,
+        **told,
+    )
+    overrides = []
+    for own in model.overrides:
+        silence = own.no_data_for if own.no_data_for is not None else model.no_data_for
+        made = replace(
+            rule,
+            levels=_silences(silence, own.severity or model.severity),
+            keep_firing_for_ms=_given(own.keep_firing_for, rule.keep_firing_for_ms),
+            min_history_ms=_given(own.min_history, rule.min_history_ms),
+            flapping=own.flapping or rule.flapping,
+        )
+        overrides.append(RuleOverride(own.match, None if own.off else made))
+    return replace(rule, overrides=tuple(overrides))
+
+
+def _silences(
+    written: int | dict[Severity, int] | None, severity: Severity | None
+) -> tuple[AbsenceLevel, ...]:
+    if not isinstance(written, dict):
+        return (AbsenceLevel(severity or "warning", written or 0),)
+    return tuple(AbsenceLevel(one, written[one]) for one in SEVERITIES if one in written)
 
 
 def _weights(model: ObjectiveSpec) -> dict[str, dict[str, float]]:

@@ -31,6 +31,7 @@ from agent.spec.values import (
     OnDays,
     PositiveDuration,
     PromiseText,
+    SeverityDurations,
     SeverityTexts,
     Shape,
     Text,
@@ -41,6 +42,7 @@ from agent.spec.values import (
     Url,
     WindowText,
     form,
+    mapping_or_text,
 )
 
 
@@ -327,26 +329,28 @@ class PaceSpec(Strict):
     )
 
 
+Conditions = Annotated[
+    Annotated[Text, Tag("<text>")] | Annotated[SeverityTexts, Tag("<mapping>")],
+    Discriminator(form),
+]
+Silences = Annotated[
+    Annotated[PositiveDuration, Tag("<text>")] | Annotated[SeverityDurations, Tag("<mapping>")],
+    Discriminator(mapping_or_text),
+]
+
+
 class RuleOverrideSpec(Strict):
     """What is different about a rule for the series whose dimensions match."""
 
     match: dict[str, DimensionValue] = Field(
         min_length=1, description="Dimension: value; all must match.", examples=[{"region": "apac"}]
     )
-    when: (
-        Annotated[
-            Annotated[Text, Tag("<text>")] | Annotated[SeverityTexts, Tag("<mapping>")],
-            Discriminator(form),
-        ]
-        | None
-    ) = Field(None, description="The condition of these series.")
-    clear: (
-        Annotated[
-            Annotated[Text, Tag("<text>")] | Annotated[SeverityTexts, Tag("<mapping>")],
-            Discriminator(form),
-        ]
-        | None
-    ) = Field(None, description="When an alert of these series ends.")
+    when: Conditions | None = Field(None, description="The condition of these series.")
+    clear: Conditions | None = Field(None, description="When an alert of these series ends.")
+    no_data_for: Silences | None = Field(
+        None,
+        description="Of a rule with no_data_for: how long no event may come from these series.",
+    )
     for_: Duration | None = Field(
         None, alias="for", description="How long the condition must hold for these series."
     )
@@ -355,6 +359,26 @@ class RuleOverrideSpec(Strict):
     )
     min_events: int | None = Field(
         None, ge=0, description="Windows of these series with fewer events count as no data."
+    )
+    min_history: PositiveDuration | None = Field(
+        None, description="These series are judged once their first window is this old."
+    )
+    on_no_data: Literal["keep", "resolve", "alert"] | None = Field(
+        None, description="What a window of these series does without a value."
+    )
+    flapping: FlappingText | None = Field(
+        None, description="When an alert of these series flaps.", examples=["3 in 1h"]
+    )
+    pace: PaceSpec | None = Field(
+        None, description="Where the running total of these series should end."
+    )
+    objective: PromiseText | None = Field(
+        None,
+        description="The share that is promised of these series, over a period.",
+        examples=["99% over 30d"],
+    )
+    severity: Severity | None = Field(
+        None, description="The severity for these series, where there is one condition."
     )
     off: bool = Field(False, description="The rule is not judged for these series.")
 
@@ -368,29 +392,17 @@ class RuleSpec(Strict):
         description="The KPI it watches. Without one, `when` puts other rules together.",
         examples=["orders"],
     )
-    when: (
-        Annotated[
-            Annotated[Text, Tag("<text>")] | Annotated[SeverityTexts, Tag("<mapping>")],
-            Discriminator(form),
-        ]
-        | None
-    ) = Field(
+    when: Conditions | None = Field(
         None,
         description="SQL over value, events, target and what was before, as in change('1 week') "
         "< -20%: fires when true. Or one condition for each severity. Without `kpi`: and, or, not "
         "over names of rules (of any severity, or name.critical) and of KPIs (that miss their "
         "target).",
     )
-    clear: (
-        Annotated[
-            Annotated[Text, Tag("<text>")] | Annotated[SeverityTexts, Tag("<mapping>")],
-            Discriminator(form),
-        ]
-        | None
-    ) = Field(
+    clear: Conditions | None = Field(
         None,
         description="SQL: a firing alert ends when this is true. If not given, when `when` is "
-        "false.",
+        "false. Without `kpi`: over names, as `when`.",
     )
     on: Literal["closed", "current"] | None = Field(
         None,
@@ -436,8 +448,10 @@ class RuleSpec(Strict):
         default_factory=list,
         description="What is different for some series; the last that matches holds.",
     )
-    no_data_for: PositiveDuration | None = Field(
-        None, description="Fires when no event has come for this long."
+    no_data_for: Silences | None = Field(
+        None,
+        description="Fires when no event has come for this long; or one time for each severity.",
+        examples=["30m"],
     )
     per: Literal["series", "kpi"] | None = Field(
         None, description="With no_data_for: watch each known series, or the KPI as a whole."

@@ -44,6 +44,11 @@ def form(value: Any) -> str:
     return "<text>"
 
 
+def mapping_or_text(value: Any) -> str:
+    """As `form`, where everything but a mapping is judged as text is, in words of its own."""
+    return "<mapping>" if isinstance(value, dict) else "<text>"
+
+
 def _text(value: str) -> str:
     if not value.strip():
         raise wrong("is empty text", "write something, or leave it out")
@@ -371,3 +376,4 @@ Shape = Annotated[
     Literal["line"] | int, BeforeValidator(_shape, json_schema_input_type=_ShapePattern)
 ]
 SeverityTexts = Annotated[dict[Severity, Text], Field(min_length=1)]
+SeverityDurations = Annotated[dict[Severity, PositiveDuration], Field(min_length=1)]

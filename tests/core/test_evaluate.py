@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import msgspec
 import pytest
 
 from agent.core.evaluate import Judge
-from agent.core.plan import AbsenceRule, Severity
-from agent.core.rules import AbsenceState
-from agent.core.series import Series, born
+from agent.core.plan import AbsenceLevel, AbsenceRule, Severity
+from agent.core.series import OldAbsence, Series, born, read_row, row_bytes
 from tests.core.small_plans import MINUTE_MS, kpi, plan
 
 
 def silent(severity: Severity) -> AbsenceRule:
     """A rule that fires after ten minutes without an event."""
-    return AbsenceRule(
-        "silent", "response_time", severity, 10 * MINUTE_MS, "series", 0, "", "", None, None, None
-    )
+    levels = (AbsenceLevel(severity, 10 * MINUTE_MS),)
+    return AbsenceRule("silent", "response_time", levels, "series", 0, "", "", None, None, None)
 
 
 def judge(*rules: AbsenceRule) -> Judge:
@@ -26,8 +23,8 @@ def judge(*rules: AbsenceRule) -> Judge:
 def fired(rule: AbsenceRule) -> Series:
     """A series whose last event lies an hour back."""
     series = born("response_time", "", ("emea",), 0)
-    [step] = judge(rule).silence([rule], series, 0, 60 * MINUTE_MS)
-    assert (step.severity, step.state) == (rule.severity, "firing")
+    [step] = judge(rule).silence(series, 0, 60 * MINUTE_MS)
+    assert (step.severity, step.state) == (rule.levels[0].severity, "firing")
     return series
 
 
@@ -41,21 +38,34 @@ def test_the_end_of_an_absence_whose_rule_is_gone_has_its_severity(severity: Sev
         "resolved",
         "removed",
     )
-    assert series.absences == {}
+    assert series.alerts == {"silent": {}}
 
 
 def test_an_absence_whose_severity_changed_ends_and_begins_with_the_new_one() -> None:
     series, rule = fired(silent("warning")), silent("critical")
     [end] = judge(rule).drop_undeclared(series)
-    [begin] = judge(rule).silence([rule], series, 0, 61 * MINUTE_MS)
+    [begin] = judge(rule).silence(series, 0, 61 * MINUTE_MS)
     assert (end.severity, end.state) == ("warning", "resolved")
     assert (begin.severity, begin.state, begin.at_ms) == ("critical", "firing", 10 * MINUTE_MS)
 
 
-def test_a_state_of_before_that_has_no_severity_is_carried_on() -> None:
+@pytest.mark.parametrize("severity", ["critical", "warning"])
+def test_an_absence_in_a_row_of_before_is_carried_on(severity: Severity) -> None:
+    series, rule = fired(silent(severity)), silent(severity)
+    series.absences = {"silent": OldAbsence(series.alerts.pop("silent")[severity], 0, severity)}
+    read = read_row(row_bytes(series))
+    assert judge(rule).drop_undeclared(read) == []
+    assert judge(rule).silence(read, 0, 61 * MINUTE_MS) == []
+    [end] = judge(rule).silence(read, 70 * MINUTE_MS, 70 * MINUTE_MS)
+    assert (end.severity, end.state, end.episode_ms) == (severity, "resolved", 10 * MINUTE_MS)
+
+
+def test_one_without_a_severity_begins_again_at_the_same_instant_and_so_under_the_same_key() -> (
+    None
+):
     series, rule = fired(silent("critical")), silent("critical")
-    known = series.absences["silent"]
-    old = msgspec.msgpack.encode([[*msgspec.to_builtins(known.alert)], known.last_event_ms])
-    series.absences["silent"] = msgspec.msgpack.decode(old, type=AbsenceState)
-    assert judge(rule).drop_undeclared(series) == []
-    assert judge(rule).silence([rule], series, 0, 61 * MINUTE_MS) == []
+    series.absences = {"silent": OldAbsence(series.alerts.pop("silent")["critical"], 0)}
+    read = read_row(row_bytes(series))
+    assert judge(rule).drop_undeclared(read) == []
+    [begin] = judge(rule).silence(read, 0, 61 * MINUTE_MS)
+    assert (begin.severity, begin.state, begin.episode_ms) == ("critical", "firing", 10 * MINUTE_MS)

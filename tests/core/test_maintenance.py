@@ -8,9 +8,10 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent.core.alerts import INACTIVE
 from agent.core.maintenance import NO_UPKEEP, Upkeep, in_maintenance
-from agent.core.plan import AbsenceRule, Maintenance, Scalar
-from agent.core.rules import NEVER_SEEN, Running, step_absence
+from agent.core.plan import AbsenceLevel, AbsenceRule, Maintenance, Scalar
+from agent.core.rules import Running, step_absence
 from agent.core.schedules import EVERY_DAY, Schedule
 from tests.core.small_plans import MINUTE_MS, kpi, plan
 
@@ -99,7 +100,8 @@ def test_no_maintenance_is_of_a_kpi_that_it_does_not_name() -> None:
 
 # Absence.
 
-RULE = AbsenceRule("quiet", "response_time", "warning", 30, "series", 0, "", "", None, None, None)
+LEVEL = AbsenceLevel("warning", 30)
+RULE = AbsenceRule("quiet", "response_time", (LEVEL,), "series", 0, "", "", None, None, None)
 
 
 @settings(max_examples=300, deadline=None)
@@ -125,26 +127,25 @@ def test_silence_in_maintenance_does_not_count_however_often_it_is_judged(
         silent = 0 if at in events else silent
         silent += at not in calm
         # It has lasted long enough with the end of this instant, if that is settled.
-        if silent == RULE.no_data_for_ms and not firing and at not in calm:
+        if silent == LEVEL.no_data_for_ms and not firing and at not in calm:
             due = at + 1
             if due < end and due not in events:
                 expected.append((due, "firing"))
                 firing = True
-    state, found = NEVER_SEEN, []
-    running = Running(upkeep, (), RULE.no_data_for_ms)
+    state, found, known = INACTIVE, [], events[0]
+    running = Running(upkeep, (), LEVEL.no_data_for_ms)
     for last, following in pairwise([*events, end]):
         frontiers = data.draw(st.lists(st.integers(last, following), max_size=4))
         for frontier in [last, *sorted(frontiers)]:
-            state, told = step_absence(
-                RULE, "response_time", (), state, last, frontier, None, running
-            )
+            state, told = step_absence(RULE, LEVEL, running, state, known, last, frontier)
+            known = last
             found += told
-    state, told = step_absence(RULE, "response_time", (), state, events[-1], end, None, running)
+    state, told = step_absence(RULE, LEVEL, running, state, known, events[-1], end)
     found += told
     assert [(t.at_ms, t.state.value) for t in found] == expected
     for told_of in found:
         silence = range(told_of.start_ms, told_of.episode_ms)
-        assert sum(at not in calm for at in silence) == RULE.no_data_for_ms
+        assert sum(at not in calm for at in silence) == LEVEL.no_data_for_ms
         assert not set(events) & set(silence[1:])
 
 

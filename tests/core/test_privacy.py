@@ -47,7 +47,7 @@ def combination(name: str, *homes: str) -> CombinationRule:
     heeds = tuple(
         Heeded(f"r{n}", home, "r", None, False, (0, 1), (0, 1)) for n, home in enumerate(homes)
     )
-    level = CombinedLevel("warning", Term("is"), "r")
+    level = CombinedLevel("warning", Term("is"), None, "r", None)
     return CombinationRule(
         name, heeds, (level,), ("desk", "employee"), 0, 0, 1, "", "", None, None, None
     )

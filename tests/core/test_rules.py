@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
@@ -11,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.core.alerts import INACTIVE, AlertState
-from agent.core.plan import AbsenceRule, Level, ThresholdRule
+from agent.core.maintenance import NO_UPKEEP
+from agent.core.plan import AbsenceLevel, AbsenceRule, Flapping, Level, ThresholdRule
 from agent.core.results import AlertPhase, Transition, WindowValue
 from agent.core.rules import (
-    NEVER_SEEN,
-    AbsenceState,
+    Running,
     conditions,
     duration,
     removed,
@@ -48,14 +49,14 @@ def threshold(*levels: Level, **changes: Any) -> ThresholdRule:
     return ThresholdRule(**(defaults | changes))
 
 
-def absence(no_data_for: int, keep: int = 0) -> AbsenceRule:
+def absence(no_data_for: int, keep: int = 0, flapping: Flapping | None = None) -> AbsenceRule:
     return AbsenceRule(
         name="quiet",
         kpi="response_time",
-        severity="warning",
-        no_data_for_ms=no_data_for,
+        levels=(AbsenceLevel("warning", no_data_for),),
         per="series",
         keep_firing_for_ms=keep,
+        flapping=flapping,
         summary="",
         description="",
         runbook=None,
@@ -207,25 +208,60 @@ def test_a_current_window_is_judged_at_the_instant_that_the_caller_names() -> No
 Told = tuple[int, str, str]
 
 
+@dataclass
+class Quiet:
+    """One series watched by an absence rule; the alert and the last event are all that is kept."""
+
+    rule: AbsenceRule
+    running: Running
+    alert: AlertState = INACTIVE
+    known_ms: int = 0
+    told: list[Transition] = field(default_factory=list)
+
+    def judge(self, last_ms: int, frontier_ms: int, first_ms: int | None = None) -> None:
+        [level] = self.rule.levels
+        self.alert, told = step_absence(
+            self.rule,
+            level,
+            self.running,
+            self.alert,
+            self.known_ms,
+            last_ms,
+            frontier_ms,
+            first_ms,
+        )
+        self.known_ms = last_ms
+        self.told += told
+
+    @property
+    def steps(self) -> list[Told]:
+        return [(t.at_ms, t.state.value, t.reason) for t in self.told]
+
+
+def quiet(rule: AbsenceRule, dimensions: tuple[str, ...] = (), begins: int = 0) -> Quiet:
+    [level] = rule.levels
+    running = Running(NO_UPKEEP, dimensions, level.no_data_for_ms, rule.min_history_ms or None)
+    return Quiet(rule, running, known_ms=begins)
+
+
 def silences(
     events: Iterable[int],
     frontiers: Iterable[int],
     no_data_for: int = 15,
     keep: int = 0,
-) -> tuple[AbsenceState, list[Told]]:
+    **changes: Any,
+) -> tuple[AlertState, list[Told]]:
     """Each event is told as it comes, and each frontier once all events before it are."""
-    rule, state = absence(no_data_for, keep), NEVER_SEEN
-    waiting, last = sorted(set(events)), None
-    found: list[Transition] = []
+    waiting = sorted(set(events))
+    one = quiet(replace(absence(no_data_for, keep), **changes), begins=waiting[0] if waiting else 0)
+    last = None
     for frontier in sorted(frontiers):
         while waiting and waiting[0] < frontier:
             last = waiting.pop(0)
-            state, told = step_absence(rule, "response_time", (), state, last, last)
-            found += told
+            one.judge(last, last)
         if last is not None:
-            state, told = step_absence(rule, "response_time", (), state, last, frontier)
-            found += told
-    return state, [(t.at_ms, t.state.value, t.reason) for t in found]
+            one.judge(last, frontier)
+    return one.alert, one.steps
 
 
 def test_silence_fires_at_its_own_instant_and_the_next_event_resolves() -> None:
@@ -261,8 +297,31 @@ def test_silence_that_comes_back_while_resolving_goes_on_firing() -> None:
     ]
 
 
-def test_a_series_never_seen_is_not_absent() -> None:
-    assert silences([], [1000]) == (NEVER_SEEN, [])
+def test_an_absence_that_flaps_ends_when_events_have_come_for_as_long() -> None:
+    # Silent three times within 100, back for good at 100: as often as flaps; ends at 100 + 100.
+    events = [0, 20, 40, 60, *range(100, 260, 10)]
+    steps = silences(events, [260], flapping=Flapping(3, 100))[1]
+    assert steps[:5] == [
+        (15, "firing", "no_data"),
+        (20, "resolved", "data"),
+        (35, "firing", "no_data"),
+        (40, "resolved", "data"),
+        (55, "firing", "no_data"),
+    ]
+    assert steps[5:] == [(200, "resolved", "keep_firing_for")]
+
+
+def test_what_is_too_young_is_missed_once_it_is_old_enough_and_then_for_all_its_silence() -> None:
+    assert silences([0], [60], min_history_ms=50)[1] == [(50, "firing", "no_data")]
+    assert silences([0, 30, 60], [61], min_history_ms=50)[1] == [
+        (50, "firing", "no_data"),
+        (60, "resolved", "data"),
+    ]
+    assert silences([0, 45], [55], min_history_ms=50)[1] == []  # it came in time
+    one = quiet(replace(absence(15), min_history_ms=50))
+    one.judge(0, 60)
+    one.judge(80, 80)
+    assert [(t.start_ms, t.at_ms) for t in one.told] == [(0, 50), (0, 80)]
 
 
 @settings(max_examples=60, deadline=None)
@@ -270,22 +329,26 @@ def test_a_series_never_seen_is_not_absent() -> None:
     events=st.lists(st.integers(0, 200), min_size=1, max_size=12),
     frontiers=st.lists(st.integers(0, 250), max_size=20),
     keep=st.sampled_from([0, 1, 7, 15, 40]),
+    flapping=st.sampled_from([None, Flapping(2, 60), Flapping(3, 90)]),
+    min_history=st.sampled_from([0, 40, 120]),
 )
 def test_how_often_silence_is_judged_changes_nothing(
-    events: list[int], frontiers: list[int], keep: int
+    events: list[int],
+    frontiers: list[int],
+    keep: int,
+    flapping: Flapping | None,
+    min_history: int,
 ) -> None:
-    assert silences(events, [*frontiers, 250], keep=keep) == silences(events, [250], keep=keep)
+    rule: dict[str, Any] = {"keep": keep, "flapping": flapping, "min_history_ms": min_history}
+    assert silences(events, [*frontiers, 250], **rule) == silences(events, [250], **rule)
 
 
 def slices(starts: Iterable[int], span: int, no_data_for: int, keep: int = 0) -> list[Told]:
     """Slices that hold events, each told when it ends; then nothing more."""
-    rule, state = absence(no_data_for, keep), NEVER_SEEN
-    found: list[Transition] = []
+    one = quiet(absence(no_data_for, keep))
     for start in starts:
-        end = start + span
-        state, told = step_absence(rule, "k", (), state, end, end, first_event_ms=start)
-        found += told
-    return [(t.at_ms, t.state.value, t.reason) for t in found]
+        one.judge(start + span, start + span, start)
+    return one.steps
 
 
 def test_a_slice_is_never_taken_for_silence() -> None:
@@ -307,12 +370,9 @@ def test_silence_known_by_slices_ends_where_the_next_slice_begins() -> None:
 
 
 def test_the_transition_of_an_absence_names_the_silence() -> None:
-    state, told = step_absence(
-        absence(15 * MINUTE), "response_time", ("apac",), NEVER_SEEN, 5 * MINUTE, 60 * MINUTE
-    )
-    _, told_after = step_absence(
-        absence(15 * MINUTE), "response_time", ("apac",), state, 70 * MINUTE, 70 * MINUTE
-    )
+    one = quiet(absence(15 * MINUTE), ("apac",), begins=5 * MINUTE)
+    one.judge(5 * MINUTE, 60 * MINUTE)
+    one.judge(70 * MINUTE, 70 * MINUTE)
     common: dict[str, Any] = {
         "rule": "quiet",
         "severity": "warning",
@@ -324,7 +384,7 @@ def test_the_transition_of_an_absence_names_the_silence() -> None:
         "start_ms": 5 * MINUTE,
     }
     inactive, _, firing, _silenced, resolved = AlertPhase
-    assert told + told_after == (
+    assert tuple(one.told) == (
         Transition(
             **common,
             at_ms=20 * MINUTE,
@@ -345,20 +405,17 @@ def test_the_transition_of_an_absence_names_the_silence() -> None:
 
 
 def test_the_state_of_an_absence_survives_msgpack_at_any_point() -> None:
-    rule = absence(15, keep=12)
+    rule = absence(15, keep=12, flapping=Flapping(2, 60))
     calls = [(0, 5), (10, 30), (40, 40), (45, 60), (100, 130)]
     for cut in range(len(calls)):
-        kept = straight = NEVER_SEEN
-        told_kept: list[Transition] = []
-        told_straight: list[Transition] = []
+        kept, straight = quiet(rule), quiet(rule)
         for i, (last, frontier) in enumerate(calls):
-            straight, told = step_absence(rule, "k", (), straight, last, frontier)
-            told_straight += told
+            straight.judge(last, frontier)
             if i == cut:
-                kept = msgspec.msgpack.decode(msgspec.msgpack.encode(kept), type=AbsenceState)
-            kept, told = step_absence(rule, "k", (), kept, last, frontier)
-            told_kept += told
-        assert (kept, told_kept) == (straight, told_straight)
+                row = msgspec.msgpack.encode(kept.alert)
+                kept.alert = msgspec.msgpack.decode(row, type=AlertState)
+            kept.judge(last, frontier)
+        assert (kept.alert, kept.told) == (straight.alert, straight.told)
 
 
 # Rules that are declared no more.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.core.plan import AbsenceRule, PartialKind, Plan
+from agent.core.plan import AbsenceLevel, AbsenceRule, PartialKind, Plan
 from agent.replay import replay, sources
 from agent.report import Selection, selected, write
 from agent.spec.declared import is_test_file
@@ -69,8 +69,7 @@ def test_the_examples_mean_what_the_page_says(plan: Plan) -> None:
     assert plan.rules["city_silent"] == AbsenceRule(
         name="city_silent",
         kpi="rides",
-        severity="critical",
-        no_data_for_ms=1_800_000,
+        levels=(AbsenceLevel("critical", 1_800_000),),
         per="series",
         keep_firing_for_ms=0,
         summary="No ride in {{ city }} for half an hour",

@@ -10,6 +10,7 @@ import polars as pl
 
 from agent.core.objectives import Score
 from agent.core.plan import (
+    AbsenceLevel,
     AbsenceRule,
     Dimensions,
     Escalation,
@@ -106,7 +107,8 @@ def threshold(name: str, of: str, *severities: Severity, **words: Any) -> Thresh
 
 def absence(name: str, of: str, per: str, severity: Severity = "warning") -> AbsenceRule:
     """A rule that fires after fifteen minutes of silence."""
-    return AbsenceRule(name, of, severity, 900_000, per, 0, "", "", None, None, None)
+    levels = (AbsenceLevel(severity, 900_000),)
+    return AbsenceRule(name, of, levels, per, 0, "", "", None, None, None)
 
 
 def plan(

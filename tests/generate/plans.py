@@ -5,6 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from agent.core.plan import (
+    AbsenceLevel,
     AbsenceRule,
     Contract,
     Field,
@@ -103,8 +104,7 @@ def threshold(name: str, of: str, *levels: Level, **given: object) -> ThresholdR
 
 def absence(name: str, of: str, **given: object) -> AbsenceRule:
     fields: dict[str, object] = {
-        "severity": "critical",
-        "no_data_for_ms": 15 * MINUTE_MS,
+        "levels": (AbsenceLevel("critical", 15 * MINUTE_MS),),
         "per": "kpi",
         "keep_firing_for_ms": 0,
         "summary": "",

@@ -176,7 +176,7 @@ def test_texts_of_people_reach_the_alert_as_they_are(odd: str) -> None:
     text = alert_rules(replace(plan, kpis=plan.kpis | {"orders": named}))
     (found,) = (e for e in entries(text) if e["alert"] == "no_orders")
     rendered = found["annotations"]["summary"].replace('{{ "{{" }}', "{{")
-    assert rendered == f"{odd}: no events for 15m"
+    assert rendered == f"{odd}: no event for 15m"
 
 
 def test_generating_twice_changes_nothing(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from agent.core.plan import (
+    AbsenceLevel,
     AbsenceRule,
     Field,
     Plan,
@@ -186,7 +187,7 @@ def test_rules_and_objectives_are_complete(tmp_path: Path) -> None:
     assert isinstance(few, ThresholdRule)
     assert (few.on, few.for_ms, few.levels[0].severity) == ("current", 60_000, "page")
     assert isinstance(silent, AbsenceRule)
-    assert (silent.no_data_for_ms, silent.per, silent.severity) == (900_000, "series", "warning")
+    assert (silent.levels, silent.per) == ((AbsenceLevel("warning", 900_000),), "series")
     assert plan.objectives["growth"].kpis == {"revenue": 0.25, "conversion": 0.75}
     assert plan.objectives["growth"].title == "Growth"
 
@@ -324,7 +325,7 @@ def test_an_absence_may_be_as_short_as_a_slice(tmp_path: Path) -> None:
     text = GOOD.replace("kpi: orders, no_data_for: 15m", "kpi: small, no_data_for: 42s")
     rule = plan_of(tmp_path, a=text).rules["silent"]
     assert isinstance(rule, AbsenceRule)
-    assert rule.no_data_for_ms == 42_000
+    assert rule.levels == (AbsenceLevel("warning", 42_000),)
     _, problems = check(tmp_path / "a.yaml")
     assert problems == []
     (tmp_path / "a.yaml").write_text(text.replace("no_data_for: 42s", "no_data_for: 41s"))

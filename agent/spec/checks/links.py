@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import re
+from typing import Literal
 
+from agent.spec.checks import kinds
 from agent.spec.checks.kpis import has_target
 from agent.spec.declared import Declared, Entry
 from agent.spec.expressions import SqlProblem
-from agent.spec.links import Condition, Links, Name, compile_combination, conditions, is_combination
+from agent.spec.links import (
+    Links,
+    Name,
+    compile_combination,
+    conditions,
+    is_combination,
+    severities_of,
+    texts,
+)
 from agent.spec.models import RuleSpec
 from agent.spec.problems import suggest
 from agent.spec.shapes import Shape
 from agent.spec.source import Place
 
-_NOT_COMBINED = (
-    *("clear", "on", "min_events", "min_history", "on_no_data", "flapping", "pace", "objective"),
-    *("overrides", "no_data_for", "per"),
-)
 _OF_VALUES = {"value", "events", "target"}
 
 
@@ -43,23 +49,23 @@ def check(declared: Declared, shapes: dict[str, Shape]) -> Links:
 def _combination(declared: Declared, entry: Entry[RuleSpec], links: Links) -> None:
     model = entry.model
     named = {*declared.names["rules"], *declared.names["kpis"]}
-    words = {word for text in conditions(model).values() for word in re.findall(r"\w+", text)}
+    words = {word for text in texts(model.when).values() for word in re.findall(r"\w+", text)}
     if (model.when is None and not entry.torn("when")) or (words & _OF_VALUES) - named:
         hint = "add `kpi: orders`; only a condition over other rules has none"
         declared.report(entry, (), "'kpi' is missing", hint, on="key")
         return
-    for key in _NOT_COMBINED:
-        if entry.says(key) and getattr(model, key) != []:
-            message = f"`{key}` says nothing in a rule without `kpi`"
-            hint = "leave it out: the rules that it puts together have their own"
-            declared.report(entry, (key,), message, hint, on="key")
-    for severity, text in conditions(model).items():
-        at: Place = ("when",) if severity is None else ("when", severity)
-        _condition(declared, entry, links, at, text)
+    kinds.refuse(declared, entry, "combination")
+    for at, key, text in conditions(model):
+        _condition(declared, entry, links, at, key, text)
 
 
 def _condition(
-    declared: Declared, entry: Entry[RuleSpec], links: Links, at: Place, text: str
+    declared: Declared,
+    entry: Entry[RuleSpec],
+    links: Links,
+    at: Place,
+    key: Literal["when", "clear"],
+    text: str,
 ) -> None:
     try:
         condition = compile_combination(text)
@@ -69,7 +75,8 @@ def _condition(
         return
     sound = [_name(declared, entry, links, at, one) for one in condition.names]
     if all(sound):
-        _quiet(declared, entry, at, condition)
+        quiet = condition.term.holds([False] * len(condition.names))
+        _quiet(declared, entry, at, key, quiet)
 
 
 def _name(declared: Declared, entry: Entry[RuleSpec], links: Links, at: Place, one: Name) -> bool:
@@ -94,11 +101,8 @@ def _wrong_rule(declared: Declared, one: Name) -> tuple[str, str] | None:
     rule = declared.rules.get(one.name)
     if rule is None or one.severity is None or rule.torn("when") or rule.torn("severity"):
         return None
-    when = rule.model.when
-    if when is None or rule.model.overrides:
-        return None  # it may have others than it says here
-    known = set(when) if isinstance(when, dict) else {rule.model.severity or "warning"}
-    if one.severity in known:
+    known = severities_of(rule.model)
+    if known is None or one.severity in known:
         return None
     message = f"'{one.name}' never fires with severity '{one.severity}'"
     return message, f"its severities: {', '.join(sorted(known))}"
@@ -114,8 +118,19 @@ def _wrong_kpi(declared: Declared, one: Name) -> tuple[str, str] | None:
     return f"'{one.name}' has no target that it could miss", hint
 
 
-def _quiet(declared: Declared, entry: Entry[RuleSpec], at: Place, condition: Condition) -> None:
-    if condition.term.holds([False] * len(condition.names)):
+def _quiet(
+    declared: Declared,
+    entry: Entry[RuleSpec],
+    at: Place,
+    key: Literal["when", "clear"],
+    quiet: bool,
+) -> None:
+    """`quiet`: whether the condition is true while nothing fires."""
+    if key == "clear" and not quiet:
+        message = "it is false while none of these fires: an alert could stay for ever"
+        hint = "say what must be over: `not slow_support`"
+        declared.report(entry, at, message, hint)
+    elif key == "when" and quiet:
         message = "it is true while none of these fires: nothing would ever begin it"
         hint = "join it to a rule that must fire: `orders_dropping and not checkout_down`"
         declared.report(entry, at, message, hint)

@@ -1,4 +1,4 @@
-"""Rules with a `pace`, an `objective` or `overrides`: what must fit the KPI, and each other."""
+"""Rules with a `pace` or an `objective`: what must fit the KPI, and each other."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import re
 
 from agent.core.features.burn import PUBLISHED
 from agent.spec import durations
-from agent.spec.checks.kpis import check_match
 from agent.spec.declared import Declared, Entry
 from agent.spec.models import RuleSpec
 from agent.spec.shapes import Shape
+from agent.spec.source import Place
+from agent.spec.values import Promise
 
 _NOT_ADDITIVE = re.compile(
     r"\b(avg|min|max|stddev|quantile|retention|first|last)\s*\(|\bdistinct\b|/", re.IGNORECASE
@@ -27,16 +28,11 @@ def check(declared: Declared, entry: Entry[RuleSpec], shape: Shape) -> None:
     if model.objective is not None:
         _objective(declared, entry, shape)
     for i, override in enumerate(model.overrides):
-        at = ("overrides", i, "match")
-        check_match(declared, entry, at, override.match, model.kpi or "", shape)
-        said = override.model_fields_set - {"match", "off"}
-        if override.off and said:
-            message = "an override that is `off` says more"
-            declared.report(entry, ("overrides", i, "off"), message, "leave one of them out")
-        elif not override.off and not said:
-            message = "an override that changes nothing"
-            hint = "add what is different, for example `when: value > 900`, or `off: true`"
-            declared.report(entry, ("overrides", i), message, hint)
+        said = override.severity is not None and override.when is None
+        if said and model.objective is not None and model.when is None:
+            _one_severity(declared, entry, ("overrides", i, "severity"))
+        if override.objective is not None and override.when is None:
+            _period(declared, entry, ("overrides", i, "objective"), override.objective)
 
 
 def _pace(declared: Declared, entry: Entry[RuleSpec]) -> None:
@@ -60,10 +56,7 @@ def _objective(declared: Declared, entry: Entry[RuleSpec], shape: Shape) -> None
         hint = "watch a KPI with `unit: ratio`"
         declared.report(entry, ("objective",), message, hint)
     if model.when is None and model.severity is not None:
-        message = "`severity`, but an `objective` alerts with two of them"
-        hint = "leave `severity` out, or write `when`"
-        declared.report(entry, ("severity",), message, hint, on="key")
-    longest = max(row.long_ms for row in PUBLISHED)
+        _one_severity(declared, entry, ("severity",))
     shortest = min(row.long_ms for row in PUBLISHED)
     if model.when is not None or "window" in shape.unsure or model.objective is None:
         return
@@ -74,7 +67,18 @@ def _objective(declared: Declared, entry: Entry[RuleSpec], shape: Shape) -> None
         )
         hint = "give the KPI shorter windows, or write `when: burn_rate('3d') > 1`"
         declared.report(entry, ("objective",), message, hint)
-    if model.objective.period_ms < longest:
+    _period(declared, entry, ("objective",), model.objective)
+
+
+def _one_severity(declared: Declared, entry: Entry[RuleSpec], at: Place) -> None:
+    message = "`severity`, but an `objective` alerts with two of them"
+    declared.report(entry, at, message, "leave `severity` out, or write `when`", on="key")
+
+
+def _period(declared: Declared, entry: Entry[RuleSpec], at: Place, promise: Promise) -> None:
+    """A promise whose period holds the windows that are judged, where no `when` says others."""
+    longest = max(row.long_ms for row in PUBLISHED)
+    if entry.model.when is None and promise.period_ms < longest:
         message = f"a period shorter than {durations.show(longest)}, the longest window judged"
         hint = "take a longer period, 30d mostly, or write `when`"
-        declared.report(entry, ("objective",), message, hint)
+        declared.report(entry, at, message, hint)

@@ -7,19 +7,18 @@ from collections.abc import Iterable
 
 from agent.core import templates
 from agent.core.encode import VARIABLES
+from agent.core.plan import Severity
 from agent.spec import durations
-from agent.spec.checks import promises
+from agent.spec.checks import kinds, overrides, promises
 from agent.spec.checks.kpis import RESERVED_LABELS
 from agent.spec.declared import Declared, Entry
 from agent.spec.links import Links
-from agent.spec.models import RuleSpec
+from agent.spec.models import RuleOverrideSpec, RuleSpec
 from agent.spec.problems import suggest
 from agent.spec.shapes import ANY_WINDOW, UNKNOWN, Shape, slices
+from agent.spec.source import Place
 
-_ONLY_WHEN = (
-    *("clear", "on", "for", "min_events", "min_history", "on_no_data", "flapping"),
-    *("pace", "objective"),
-)
+Texts = str | dict[Severity, str]
 
 
 def check(declared: Declared, shapes: dict[str, Shape], links: Links) -> None:
@@ -28,19 +27,22 @@ def check(declared: Declared, shapes: dict[str, Shape], links: Links) -> None:
     for entry in declared.rules.values():
         kpi = entry.model.kpi
         if kpi is None:
-            shape = UNKNOWN if entry.torn("kpi") else Shape(links.by(entry.name), ANY_WINDOW, {})
+            seen = [shapes[name].types for name in links.seen(entry.name) if name in shapes]
+            types = {name: type_ for types in seen for name, type_ in types.items()}
+            shape = Shape(links.by(entry.name), ANY_WINDOW, types)
+            shape = UNKNOWN if entry.torn("kpi") else shape
         else:
             declared.known(entry, ("kpi",), "kpis", kpi)
             shape = shapes.get(kpi, UNKNOWN)
             _kind(declared, entry)
             _over_kpis(declared, entry, kpi)
+        overrides.check(declared, entry, kinds.kind_of(entry), shape, links.is_whole(entry.name))
         _severities(declared, entry)
         _labels(declared, entry, shape)
         if kpi is not None:
             promises.check(declared, entry, shape)
         if kpi is not None and "window" not in shape.unsure:
-            _for(declared, entry, shape)
-            _silence(declared, entry, slices_ms[kpi])
+            _spans(declared, entry, shape, slices_ms[kpi])
         for key in ("summary", "description"):
             text = getattr(entry.model, key)
             if text is not None:
@@ -57,14 +59,8 @@ def _kind(declared: Declared, entry: Entry[RuleSpec]) -> None:
         hint = "make two rules of it"
         message = "both `when` and `no_data_for`"
         declared.report(entry, ("no_data_for",), message, hint, on="key")
-    elif silence:
-        for key in (*_ONLY_WHEN, "overrides"):
-            if entry.model.overrides if key == "overrides" else entry.says(key):
-                message = f"`{key}` says nothing in a rule with `no_data_for`"
-                declared.report(entry, (key,), message, "leave it out", on="key")
-    elif entry.says("per"):
-        message = "`per` says nothing in a rule with `when`: each series is judged by itself"
-        declared.report(entry, ("per",), message, "leave it out", on="key")
+    else:
+        kinds.refuse(declared, entry, kinds.kind_of(entry))
 
 
 def _over_kpis(declared: Declared, entry: Entry[RuleSpec], name: str) -> None:
@@ -82,22 +78,55 @@ def _over_kpis(declared: Declared, entry: Entry[RuleSpec], name: str) -> None:
 
 
 def _severities(declared: Declared, entry: Entry[RuleSpec]) -> None:
+    """Severities are said in one place, and `clear` in the same form as `when`."""
     model = entry.model
-    if isinstance(model.when, dict) and model.severity is not None:
+    _by_severity(declared, entry, (), model.when, model.clear, model.severity)
+    _silences(declared, entry, (), model.no_data_for, model.severity)
+    for i, own in enumerate(model.overrides):
+        at: Place = ("overrides", i)
+        when = own.when if own.when is not None else model.when
+        _by_severity(declared, entry, at, when, own.clear, own.severity)
+        silence = own.no_data_for if own.no_data_for is not None else model.no_data_for
+        _silences(declared, entry, at, silence, own.severity)
+
+
+def _by_severity(
+    declared: Declared,
+    entry: Entry[RuleSpec],
+    at: Place,
+    when: Texts | None,
+    clear: Texts | None,
+    severity: Severity | None,
+) -> None:
+    if isinstance(when, dict) and severity is not None:
         message = "`severity` and a `when` by severity"
         hint = "leave `severity` out: each condition has its own"
-        declared.report(entry, ("severity",), message, hint, on="key")
-    if not isinstance(model.clear, dict) or model.when is None:
+        declared.report(entry, (*at, "severity"), message, hint, on="key")
+    if not isinstance(clear, dict) or when is None:
         return
-    if not isinstance(model.when, dict):
+    if not isinstance(when, dict):
         hint = "write `clear: …` in one line, or `when` by severity too"
-        declared.report(entry, ("clear",), "`clear` by severity, but one `when`", hint, on="key")
+        message = "`clear` by severity, but one `when`"
+        declared.report(entry, (*at, "clear"), message, hint, on="key")
         return
-    for severity in model.clear:
-        if severity not in model.when and not entry.torn("when", severity):
-            message = f"`clear` for '{severity}', which `when` does not have"
-            hint = suggest(severity, model.when, "severities of `when`")
-            declared.report(entry, ("clear", severity), message, hint, on="key")
+    for one in clear:
+        if one not in when and not entry.torn(*at, "when", one):
+            message = f"`clear` for '{one}', which `when` does not have"
+            hint = suggest(one, when, "severities of `when`")
+            declared.report(entry, (*at, "clear", one), message, hint, on="key")
+
+
+def _silences(
+    declared: Declared,
+    entry: Entry[RuleSpec],
+    at: Place,
+    silence: int | dict[Severity, int] | None,
+    severity: Severity | None,
+) -> None:
+    if isinstance(silence, dict) and severity is not None:
+        message = "`severity` and a `no_data_for` by severity"
+        hint = "leave `severity` out: each time has its own"
+        declared.report(entry, (*at, "severity"), message, hint, on="key")
 
 
 def _labels(declared: Declared, entry: Entry[RuleSpec], shape: Shape) -> None:
@@ -110,8 +139,19 @@ def _labels(declared: Declared, entry: Entry[RuleSpec], shape: Shape) -> None:
             declared.report(entry, ("labels", label), message, "choose another name", on="key")
 
 
-def _for(declared: Declared, entry: Entry[RuleSpec], shape: Shape) -> None:
-    held, step_ms = entry.model.for_, shape.window.step_ms
+def _spans(declared: Declared, entry: Entry[RuleSpec], shape: Shape, slice_ms: int) -> None:
+    """Times that the windows can tell apart."""
+    written: list[tuple[Place, RuleSpec | RuleOverrideSpec]] = [((), entry.model)]
+    written += [(("overrides", i), own) for i, own in enumerate(entry.model.overrides)]
+    for at, one in written:
+        _for(declared, entry, at, one.for_, shape)
+        _silence(declared, entry, at, one.no_data_for, slice_ms)
+
+
+def _for(
+    declared: Declared, entry: Entry[RuleSpec], at: Place, held: int | None, shape: Shape
+) -> None:
+    step_ms = shape.window.step_ms
     if entry.model.on == "current" or not held or held >= step_ms:
         return
     message = (
@@ -119,19 +159,30 @@ def _for(declared: Declared, entry: Entry[RuleSpec], shape: Shape) -> None:
         "windows: it would fire at the first"
     )
     hint = f"0s to fire at once, or at least {durations.show(step_ms)}"
-    declared.report(entry, ("for",), message, hint)
+    declared.report(entry, (*at, "for"), message, hint)
 
 
-def _silence(declared: Declared, entry: Entry[RuleSpec], slice_ms: int) -> None:
+def _silence(
+    declared: Declared,
+    entry: Entry[RuleSpec],
+    at: Place,
+    silence: int | dict[Severity, int] | None,
+    slice_ms: int,
+) -> None:
     """Of a slice is only known that it holds events: no silence shorter than it can be seen."""
-    least = entry.model.no_data_for
-    if least is not None and least < slice_ms:
-        message = (
-            f"`no_data_for: {durations.show(least)}` is shorter than the slices of "
-            f"{durations.show(slice_ms)} in which the events of '{entry.model.kpi}' are counted"
-        )
-        hint = f"the shortest is {durations.show(slice_ms)}"
-        declared.report(entry, ("no_data_for",), message, hint)
+    given: dict[Place, int] = {}
+    if isinstance(silence, dict):
+        given = {("no_data_for", severity): least for severity, least in silence.items()}
+    elif silence is not None:
+        given = {("no_data_for",): silence}
+    for place, least in given.items():
+        if least < slice_ms:
+            message = (
+                f"`no_data_for: {durations.show(least)}` is shorter than the slices of "
+                f"{durations.show(slice_ms)} in which the events of '{entry.model.kpi}' are counted"
+            )
+            hint = f"the shortest is {durations.show(slice_ms)}"
+            declared.report(entry, (*at, *place), message, hint)
 
 
 def _template(
