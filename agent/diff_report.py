@@ -10,6 +10,7 @@ from typing import Literal
 
 from agent.core.described import WORDS
 from agent.core.diff import AlertChange, Change, Difference, KpiState, MetricChange, Part, summary
+from agent.core.in_use import Held
 from agent.spec.declared import declare
 from agent.spec.report import annotation
 
@@ -24,31 +25,38 @@ _EFFECTS = {
 }
 
 
-def render(found: Difference, format: Format, rules: Path, former: str) -> str:
+def render(
+    found: Difference, format: Format, rules: Path, former: str, held: Held | None = None
+) -> str:
     """The difference as text that ends with a line break.
 
-    `rules` is where the new rules lie, `former` what they are compared with. `json` is one object:
-    `summary`, `changes`, `metrics`, `states`, `alerts`. `github` is an annotation for each change,
+    `rules` is where the new rules lie, `former` what they are compared with, `held` what a running
+    agent holds by the former ones. `json` is one object: `summary`, `changes`, `metrics`, `states`,
+    `alerts`, and `held` of an agent. `github` is an annotation for each change,
     at its place in the file.
     """
     if format == "json":
         told = {"summary": summary(found), **asdict(found)}
         for state, made in zip(found.states, told["states"], strict=True):
             made["kept"] = state.kept
+        if held is not None:
+            told["held"] = asdict(held)
         return json.dumps(told, ensure_ascii=False) + "\n"
     if format == "github":
-        return "".join(f"{line}\n" for line in _annotations(found, rules))
-    return "".join(f"{line}\n" for line in _human(found, rules, former))
+        return "".join(f"{line}\n" for line in _annotations(found, rules, held))
+    return "".join(f"{line}\n" for line in _human(found, rules, former, held))
 
 
-def _human(found: Difference, rules: Path, former: str) -> Iterator[str]:
+def _human(found: Difference, rules: Path, former: str, held: Held | None) -> Iterator[str]:
     yield f"{rules} against {former}: {summary(found)}"
     for section in dict.fromkeys(change.section for change in found.changes):
         yield ""
         yield WORDS.get(section, (section, section))[1]
         for change in found.changes:
             if change.section == section:
-                yield f"  {_MARKS[change.kind]} {_head(change)}"
+                gone = change.section == "kpis" and change.kind == "removed"
+                count = series_text(held, change.name, " ({})") if gone else ""
+                yield f"  {_MARKS[change.kind]} {_head(change)}{count}"
                 yield from (f"      {part_text(part)}" for part in change.parts)
     if found.metrics:
         yield ""
@@ -57,12 +65,16 @@ def _human(found: Difference, rules: Path, former: str) -> Iterator[str]:
     if found.alerts:
         yield ""
         yield "alerts"
-        yield from (f"  {alert_text(alert)}" for alert in found.alerts)
+        yield from (f"  {alert_text(alert, held)}" for alert in found.alerts)
     if found and found.states:
         yield ""
         yield "state"
-        kept = [state.kpi for state in found.states if state.kept]
-        yield from (f"  {state_text(state)}" for state in found.states if not state.kept)
+        kept = [
+            state.kpi + series_text(held, state.kpi, " ({})")
+            for state in found.states
+            if state.kept
+        ]
+        yield from (f"  {state_text(state, held)}" for state in found.states if not state.kept)
         if kept:
             yield f"  kept: {', '.join(kept)}"
 
@@ -91,18 +103,28 @@ def metric_text(metric: MetricChange) -> str:
     return f"{metric.name}{labels}"
 
 
-def alert_text(alert: AlertChange) -> str:
-    """What becomes of a rule's alerts of one severity."""
-    return f"{alert.rule} ({alert.severity}) {_EFFECTS[alert.effect]}"
+def alert_text(alert: AlertChange, held: Held | None = None) -> str:
+    """What becomes of a rule's alerts of one severity, and how many there are."""
+    told = f"{alert.rule} ({alert.severity}) {_EFFECTS[alert.effect]}"
+    standing = held.standing(alert.rule, alert.severity) if held else {}
+    counts = ", ".join(f"{count} {phase.value}" for phase, count in standing.items())
+    return f"{told}: {counts}" if counts and alert.effect != "new" else told
 
 
-def state_text(state: KpiState) -> str:
+def series_text(held: Held | None, kpi: str, form: str) -> str:
+    """How many series a KPI has, in a form; nothing where that is not known."""
+    count = held.series.get(kpi) if held else None
+    return "" if count is None else form.format("1 series" if count == 1 else f"{count:,} series")
+
+
+def state_text(state: KpiState, held: Held | None = None) -> str:
     """Why a KPI's state begins anew."""
     reasons = "; ".join(part_text(part) for part in state.reasons)
-    return f"{state.kpi} begins anew: history, open windows and alerts ({reasons})"
+    of = series_text(held, state.kpi, " of {}")
+    return f"{state.kpi} begins anew: history, open windows and alerts{of} ({reasons})"
 
 
-def _annotations(found: Difference, rules: Path) -> Iterator[str]:
+def _annotations(found: Difference, rules: Path, held: Held | None) -> Iterator[str]:
     """A warning for state that is lost and for what is gone, a notice for everything else."""
     declared = declare(rules)
     anew = {state.kpi: state for state in found.states if not state.kept}
@@ -112,9 +134,9 @@ def _annotations(found: Difference, rules: Path) -> Iterator[str]:
         place = {"file": entry.source.name, "line": str(at.line)} if entry and at else {}
         lines = [f"{_head(change)} {change.kind}", *map(part_text, change.parts)]
         lost = anew.pop(change.name, None) if change.section == "kpis" else None
-        lines += [state_text(lost)] if lost else []
+        lines += [state_text(lost, held)] if lost else []
         level = "warning" if lost or change.kind == "removed" else "notice"
         title = WORDS.get(change.section, (change.section,))[0]
         yield annotation(level, {**place, "title": f"{title} {change.name}"}, "\n".join(lines))
     for state in anew.values():
-        yield annotation("warning", {"title": f"KPI {state.kpi}"}, state_text(state))
+        yield annotation("warning", {"title": f"KPI {state.kpi}"}, state_text(state, held))

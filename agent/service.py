@@ -31,6 +31,7 @@ from aiokafka.errors import KafkaError
 
 from agent.company import Company
 from agent.core.diff import compare, summary
+from agent.core.outline import outline
 from agent.core.plan import Plan
 from agent.core.privacy import Privacy
 from agent.errors import EnvironmentFault, KpiAgentError, RulesError
@@ -123,7 +124,7 @@ class Service:
         stats.last_reload_ms = _now_ms()
         if plan.config_hash == self.state.plan.config_hash:
             return True, "the rules are the same as before"
-        found = compare(self.state.plan, plan)
+        found = compare(outline(self.state.plan), outline(plan))
         self.state.plan = plan
         self._view.replan(plan)
         self._life_over.set()

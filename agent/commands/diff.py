@@ -5,6 +5,10 @@ from __future__ import annotations
 import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from agent.core.in_use import InUse
 
 ABOUT = "say what a change of the rules does to metrics, alerts, targets and state"
 
@@ -20,6 +24,9 @@ def arguments(parser: ArgumentParser) -> None:
         help="compare with the folder as it is committed in this revision of git, or with another "
         "folder; default, where no OLD is named: HEAD",
     )
+    parser.add_argument(
+        "--agent", metavar="URL", help="compare with the rules that a running agent uses"
+    )
     parser.add_argument("--format", choices=("human", "json", "github"), default="human")
     parser.add_argument(
         "--exit-code", action="store_true", help="exit 1 where anything changes, else 0"
@@ -30,15 +37,40 @@ def run(options: Namespace) -> int:
     """`kpi-agent diff`."""
     from agent.commands.common import former
     from agent.core.diff import compare
+    from agent.core.outline import outline, public_outline
     from agent.diff_report import render
     from agent.spec.load import load
 
-    if len(options.rules) > 2 or (len(options.rules) == 2 and options.against):
-        sys.stderr.write("kpi-agent diff: name one folder and --against REV, or two folders\n")
+    said = (len(options.rules) == 2) + bool(options.against) + bool(options.agent)
+    if len(options.rules) > 2 or said > 1:
+        sys.stderr.write(
+            "kpi-agent diff: name one folder and --against REV or --agent URL, or two folders\n"
+        )
         return 2
     path = Path(options.rules[-1] if options.rules else "rules")
     new = load(path)
-    other = options.rules[0] if len(options.rules) == 2 else options.against or "HEAD"
-    found = compare(former(other, path), new)
-    sys.stdout.write(render(found, options.format, path, other))
+    held = None
+    if options.agent:
+        other, used = options.agent, _in_use(options.agent)
+        held = used.held
+        found = compare(used.rules, public_outline(new))
+        if held is None:
+            sys.stderr.write(f"{other} is not ready: it does not know yet what it holds\n")
+    else:
+        other = options.rules[0] if len(options.rules) == 2 else options.against or "HEAD"
+        found = compare(outline(former(other, path)), outline(new))
+    sys.stdout.write(render(found, options.format, path, other, held))
     return 1 if options.exit_code and found else 0
+
+
+def _in_use(agent: str) -> InUse:
+    """The rules that a running agent uses, and what it holds by them."""
+    import msgspec
+
+    from agent.commands.asking import answer_of, not_an_agent
+    from agent.core.in_use import from_bytes
+
+    try:
+        return from_bytes(answer_of(agent, "/api/v1/rules"))
+    except msgspec.DecodeError as error:
+        raise not_an_agent(agent, error) from error

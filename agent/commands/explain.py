@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import json
 import sys
-import urllib.error
 import urllib.parse
-import urllib.request
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING, Any
 
+from agent.commands.asking import answer_of, not_an_agent
 from agent.commands.common import clock_ms, instant, reading
-from agent.errors import EnvironmentFault, RulesError
+from agent.errors import RulesError
 
 if TYPE_CHECKING:
     from agent.core.pipeline import Pipeline
     from agent.explain_events import Events
 
 ABOUT = "say how a rule stands and why: the value, the events behind it, what decided"
-
-ANSWER_SECONDS = 30.0
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -104,22 +101,9 @@ def _of_files(options: Namespace) -> tuple[list[Any], int]:
 def _of_agent(options: Namespace) -> tuple[list[Any], int]:
     """What a running agent answers; and of how many series."""
     query = urllib.parse.urlencode({"rule": options.rule, "series": options.series})
-    url = f"{options.agent.rstrip('/')}/api/v1/explain?{query}"
-    if not url.startswith(("http://", "https://")):
-        raise EnvironmentFault(f"{options.agent} is no address; write http://host:9108")
+    answer = answer_of(options.agent, f"/api/v1/explain?{query}")
     try:
-        with urllib.request.urlopen(url, timeout=ANSWER_SECONDS) as answer:  # noqa: S310
-            told = json.load(answer)
-    except urllib.error.HTTPError as error:
-        body = error.read().decode(errors="replace")
-        raise RulesError(_said(body) or f"{options.agent} answers {error.code}") from error
-    except (OSError, ValueError) as error:
-        raise EnvironmentFault(f"{options.agent} does not answer as an agent: {error}") from error
-    return told["series"], told["count"]
-
-
-def _said(body: str) -> str | None:
-    try:
-        return str(json.loads(body)["error"])
-    except (ValueError, KeyError, TypeError):
-        return None
+        told = json.loads(answer)
+        return told["series"], told["count"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise not_an_agent(options.agent, error) from error

@@ -1,6 +1,6 @@
-"""What a change of the rules does, before it is applied: two plans, compared.
+"""What a change of the rules does, before it is applied: the outlines of two plans, compared.
 
-What is declared is compared part by part (`described.py`), and what follows from it is told apart:
+What is declared is compared part by part (`outline.py`), and what follows from it is told apart:
 metrics that appear, vanish or get another name or other labels; state that is kept or begins anew,
 by `Kpi.fingerprint`, with the part that is the reason; alerts that are new, end or begin anew.
 """
@@ -8,14 +8,12 @@ by `Kpi.fingerprint`, with the part that is the reason; alerts that are new, end
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
-import polars as pl
-
-from agent.core.described import WORDS, Parts, describe
-from agent.core.plan import Kpi, Plan, Rule, Severity, metric_name
-from agent.core.routing import severities
+from agent.core.described import WORDS, Parts
+from agent.core.outline import Outline, RuleOutline
+from agent.core.plan import Severity
 
 Kind = Literal["added", "removed", "renamed", "changed"]
 
@@ -95,7 +93,7 @@ class Difference:
         return bool(self.changes)
 
 
-def compare(old: Plan, new: Plan) -> Difference:
+def compare(old: Outline, new: Outline) -> Difference:
     """What becomes otherwise when `new` is applied where `old` was."""
     changes = tuple(_changes(old, new))
     kpis = [c for c in changes if c.section == "kpis"]
@@ -110,18 +108,10 @@ def compare(old: Plan, new: Plan) -> Difference:
 # --- what is declared --------------------------------------------------------------------------
 
 
-def sections(plan: Plan) -> dict[str, Mapping[str, Any]]:
-    """What a plan holds by section, as the YAML files call them; contracts stand for events."""
-    found = {field.name: getattr(plan, field.name) for field in fields(plan)}
-    named = {"events" if name == "contracts" else name: made for name, made in found.items()}
-    return {name: made for name, made in named.items() if isinstance(made, Mapping)}
-
-
-def _changes(old: Plan, new: Plan) -> Iterator[Change]:
+def _changes(old: Outline, new: Outline) -> Iterator[Change]:
     called: dict[str, str] = {}  # the KPIs that have another name now
-    now = sections(new)
-    for section, before in sections(old).items():
-        after = now[section]
+    for section, before in old.sections.items():
+        after = new.sections[section]
         renamed = _renamed(section, before, after, called)
         if section == "kpis":
             called = {was: name for name, was in renamed.items()}
@@ -132,8 +122,7 @@ def _changes(old: Plan, new: Plan) -> Iterator[Change]:
             elif name not in before and was is None:
                 yield Change(section, name, "added")
             else:
-                first = describe(before[was or name])
-                parts = tuple(_differing(first, describe(after[name])))
+                parts = tuple(_differing(before[was or name], after[name]))
                 if parts or was:
                     yield Change(section, name, "renamed" if was else "changed", parts, was)
 
@@ -146,8 +135,8 @@ def _differing(before: Parts, after: Parts) -> Iterator[Part]:
 
 def _renamed(
     section: str,
-    before: Mapping[str, Any],
-    after: Mapping[str, Any],
+    before: Mapping[str, Parts],
+    after: Mapping[str, Parts],
     called: Mapping[str, str],
 ) -> dict[str, str]:
     """The former names of what has another name now: all but its words is as before.
@@ -167,22 +156,20 @@ def _renamed(
     return {name: was for name, was in found.items() if taken.count(was) == 1}
 
 
-def _essence(thing: Any, called: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    parts = describe(thing)
+def _essence(parts: Parts, called: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     kpi = parts.get("kpi")
-    if kpi is not None:
-        parts["kpi"] = called.get(kpi, kpi)
-    return tuple(sorted((name, text) for name, text in parts.items() if name not in _WORDS))
+    said = parts if kpi is None else {**parts, "kpi": called.get(kpi, kpi)}
+    return tuple(sorted((name, text) for name, text in said.items() if name not in _WORDS))
 
 
 # --- metrics -----------------------------------------------------------------------------------
 
 
-def _metrics(old: Plan, new: Plan, changes: Iterable[Change]) -> Iterator[MetricChange]:
+def _metrics(old: Outline, new: Outline, changes: Iterable[Change]) -> Iterator[MetricChange]:
     for change in changes:
         before = old.kpis.get(change.was or change.name)
         after = new.kpis.get(change.name)
-        was, now = _families(before), _families(after)
+        was, now = before.metrics if before else {}, after.metrics if after else {}
         for middle in ("", "current", "target"):
             first, second = was.get(middle), now.get(middle)
             by = after.by if after else ()
@@ -197,83 +184,44 @@ def _metrics(old: Plan, new: Plan, changes: Iterable[Change]) -> Iterator[Metric
                 yield MetricChange(second, "changed", by, None, former)
 
 
-def _families(kpi: Kpi | None) -> dict[str, str]:
-    """The KPI's own metrics, by what stands in the middle of their names."""
-    if kpi is None:
-        return {}
-    targets = ("target",) if kpi.target is not None or kpi.overrides else ()
-    return {m: metric_name(kpi.name, kpi.unit, m) for m in ("", "current", *targets)}
-
-
 # --- state -------------------------------------------------------------------------------------
 
 
-def _reasons(old: Plan, new: Plan, name: str) -> Iterator[Part]:
+def _reasons(old: Outline, new: Outline, name: str) -> Iterator[Part]:
     """Why a KPI's state can not be carried on; nothing if it can."""
     before, after = old.kpis[name], new.kpis[name]
     if before.fingerprint == after.fingerprint:
         return
-    first, second = _carried(old, before), _carried(new, after)
-    found = list(_differing(first, second))
+    found = list(_differing(before.carried, after.carried))
     for kpi in sorted(set(before.inputs) & set(after.inputs)):
         if old.kpis[kpi].fingerprint != new.kpis[kpi].fingerprint:
             found.append(Part(f"from.{kpi}", "as it was", "begins anew"))
     yield from found or [Part("fingerprint", before.fingerprint, after.fingerprint)]
 
 
-def _carried(plan: Plan, kpi: Kpi) -> Parts:
-    """The parts that a KPI's state depends on: see `Kpi.fingerprint`."""
-    described = describe(kpi)
-    kept = ("value", "where", "by", "window", "from")
-    parts: Parts = {name: text for name, text in described.items() if name in kept}
-    parts["slice"] = f"{kpi.slice_ms} ms"
-    if kpi.contract is not None:
-        contract = plan.contracts[kpi.contract]
-        read = _reads(kpi)
-        for part, text in describe(contract).items():
-            head, _, rest = part.partition(".")
-            field = head == "fields" and rest.split(".")[0] in read and not part.endswith(".unit")
-            if head in _READING or field:
-                parts[f"{contract.name}.{part}"] = text
-    return parts
-
-
-_READING = frozenset({"topic", "type_field", "type", "time", "timezone", "id"})
-"""What of a contract, beside its fields, says how its events are read."""
-
-
-def _reads(kpi: Kpi) -> frozenset[str]:
-    """The fields that a KPI reads."""
-    read: list[pl.Expr | None] = [kpi.where]
-    for partial in kpi.partials:
-        read += [partial.argument, partial.filter]
-    names = {name for expr in read if expr is not None for name in expr.meta.root_names()}
-    return frozenset({*names, *kpi.by})
-
-
 # --- alerts ------------------------------------------------------------------------------------
 
 
-def _alerts(old: Plan, new: Plan, states: Iterable[KpiState]) -> Iterator[AlertChange]:
+def _alerts(old: Outline, new: Outline, states: Iterable[KpiState]) -> Iterator[AlertChange]:
     anew = {state.kpi for state in states if not state.kept}
     before, after = _levels(old), _levels(new)
     for key in sorted({*before, *after}):
         rule, severity = key
         was, now = before.get(key), after.get(key)
-        if was is None or now is None or was.kpi != now.kpi or type(was) is not type(now):
+        if was is None or now is None or (was.kpi, was.kind) != (now.kpi, now.kind):
             if was is not None:
                 yield AlertChange(rule, severity, "ends")
             if now is not None:
                 yield AlertChange(rule, severity, "new")
         elif now.kpi in anew:
             yield AlertChange(rule, severity, "anew")
-        elif describe(was) != describe(now):
+        elif old.sections["rules"][rule] != new.sections["rules"][rule]:
             yield AlertChange(rule, severity, "goes on")
 
 
-def _levels(plan: Plan) -> dict[tuple[str, Severity], Rule]:
+def _levels(of: Outline) -> dict[tuple[str, Severity], RuleOutline]:
     return {
-        (rule.name, severity): rule for rule in plan.rules.values() for severity in severities(rule)
+        (name, severity): rule for name, rule in of.rules.items() for severity in rule.severities
     }
 
 

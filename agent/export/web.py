@@ -6,6 +6,7 @@
 | `/api/v1/board`, `/api/v1/kpis/<name>`, `/api/v1/stream` | its data (`board.py` describes it) |
 | `/api/v1/alerts` | active alerts and the last steps (`alert_pages.py` describes it) |
 | `/api/v1/explain?rule=<name>` | how a rule stands, and why; `&series=region=emea` |
+| `/api/v1/rules` | the rules in use, as text, and how many series and alerts there are by them |
 | `/private/<token>`, `/api/v1/private/<token>` | people's own numbers (`private_pages.py`) |
 | `/metrics` | text 0.0.4 or OpenMetrics 1.0.0, gzip |
 | `/-/healthy` | 200 while the event loop runs |
@@ -29,6 +30,7 @@ from pathlib import Path
 
 from aiohttp import web
 
+from agent.core.in_use import in_use, to_bytes
 from agent.core.privacy import shared
 from agent.errors import RulesError
 from agent.export.alert_pages import BadQuery, Query, alerts_answer
@@ -98,6 +100,7 @@ class Pages:
             web.get("/api/v1/kpis/{name}", self.kpi),
             web.get("/api/v1/alerts", self.alerts),
             web.get("/api/v1/explain", self.explain),
+            web.get("/api/v1/rules", self.rules),
             web.get("/api/v1/stream", self.stream),
             web.get("/private/{token}", self.private),
             web.get("/api/v1/private/{token}", self.private_data),
@@ -218,6 +221,14 @@ class Pages:
             return _json(await self._state.explain(query.get("rule", ""), query.get("series", "")))
         except RulesError as error:
             return web.json_response({"error": str(error)}, status=404)
+
+    async def rules(self, _request: web.Request) -> web.Response:
+        """What is declared, and held; of what is private, only whether it is the same."""
+        plan, ready = self._state.plan, ready_json(self._state.ready)["ok"]
+        views = self._state.company() if ready else None
+        body = await asyncio.to_thread(lambda: to_bytes(in_use(plan, views)))
+        headers = {"Cache-Control": "no-store"}
+        return web.Response(body=body, content_type="application/json", headers=headers)
 
     async def stream(self, request: web.Request) -> web.StreamResponse:
         """Server-sent events: the board, then its changes."""

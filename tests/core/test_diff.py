@@ -18,9 +18,9 @@ from agent.core.diff import (
     MetricChange,
     Part,
     compare,
-    sections,
     summary,
 )
+from agent.core.outline import outline, sections
 from agent.core.plan import Maintenance, Rule, Target, TargetOverride
 from agent.core.schedules import MonthDays, Schedule
 from agent.spec.load import load
@@ -69,7 +69,7 @@ def change(tmp_path: Path):  # type: ignore[no-untyped-def]
             text = text.replace(old, new)
         (tmp_path / "old.yaml").write_text(SHOP)
         (tmp_path / "new.yaml").write_text(text)
-        return compare(load(tmp_path / "old.yaml"), load(tmp_path / "new.yaml"))
+        return compare(outline(load(tmp_path / "old.yaml")), outline(load(tmp_path / "new.yaml")))
 
     return made
 
@@ -210,7 +210,7 @@ def test_everything_that_is_declared_is_described(folder: str) -> None:
 
 def test_state_is_told_of_every_kpi_that_stays() -> None:
     old, new = load(ROOT / "examples/retail/rules"), load(ROOT / "rules")
-    found = compare(old, new)
+    found = compare(outline(old), outline(new))
     assert [s.kpi for s in found.states] == [n for n in new.kpis if n in old.kpis]
     kept = {s.kpi for s in found.states if s.kept}
     assert kept == {
