@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Message
 
+from agent.core.in_use import from_bytes
+from agent.core.outline import public_outline
 from agent.kafka.embedded import EmbeddedBroker
+from agent.spec.load import load
 from tests.kafka.support import RULES, Agent, Orders, Published
 
 pytestmark = pytest.mark.timeout(300)  # rebalances take long on the embedded broker
@@ -159,7 +162,7 @@ def test_a_missing_topic_is_waited_for_and_rules_are_reloaded_whole_or_not_at_al
         published.until(lambda: len(published.windows("revenue")) >= 8)
         wait_ready(agent)
 
-        shop = rules / "shop.yaml"
+        shop, plan = rules / "shop.yaml", load(rules)
         shop.write_text(RULES.replace("sum(amount)", "sum(amuont)"))
         status, told = agent.get("/-/reload", "POST")
         assert status == 400 and "amount" in told
@@ -170,6 +173,10 @@ def test_a_missing_topic_is_waited_for_and_rules_are_reloaded_whole_or_not_at_al
         assert (status, series["dimensions"]) == (200, {"region": "a"})
         assert series["alerts"][0]["when"]["clauses"][0]["values"] == "25 < 20"
         assert agent.get("/api/v1/explain?rule=lo")[0] == 404
+        status, told = agent.get("/api/v1/rules")
+        used = from_bytes(told.encode())
+        assert used.rules == public_outline(plan)
+        assert used.held is not None and used.held.series["revenue"] == 2
 
         more = RULES.replace(
             "rules:\n", "  biggest: {from: order, value: max(amount), window: 5s}\nrules:\n"
