@@ -217,10 +217,10 @@ def _finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
-def _escalation(rule: Rule | None) -> Json | None:
+def _escalation(rule: Rule | None) -> list[Json]:
     """Who is called as well, and after how long."""
-    found = rule.escalation if rule else None
-    return {"after": duration(found.after_ms), "to": found.to} if found else None
+    steps = rule.escalation if rule else ()
+    return [{"after": duration(step.after_ms), "to": step.to} for step in steps]
 
 
 def _variables(kpi: Kpi | None, rule: Rule | None, transition: Transition) -> Json:

@@ -254,7 +254,7 @@ class Flapping:
 
 @dataclass(frozen=True, slots=True)
 class Escalation:
-    """Who is called as well, once an alert has been firing for so long."""
+    """Who is called as well, once an alert has been firing for so long: one step of a rule's."""
 
     after_ms: int
     to: str
@@ -320,7 +320,7 @@ class ThresholdRule:
     owner: str | None
     team: str | None
     labels: Mapping[str, str] = field(default_factory=dict)
-    escalation: Escalation | None = None
+    escalation: tuple[Escalation, ...] = ()
     features: tuple[Feature, ...] = ()
     min_history_ms: int = 0
     on_no_data: OnNoData = "keep"
@@ -364,7 +364,7 @@ class AbsenceRule:
     owner: str | None
     team: str | None
     labels: Mapping[str, str] = field(default_factory=dict)
-    escalation: Escalation | None = None
+    escalation: tuple[Escalation, ...] = ()
     min_history_ms: int = 0
     flapping: Flapping | None = None
     overrides: tuple[RuleOverride[AbsenceRule], ...] = ()
@@ -404,7 +404,7 @@ class CombinationRule:
     owner: str | None
     team: str | None
     labels: Mapping[str, str] = field(default_factory=dict)
-    escalation: Escalation | None = None
+    escalation: tuple[Escalation, ...] = ()
     flapping: Flapping | None = None
     overrides: tuple[RuleOverride[CombinationRule], ...] = ()
     depends_on: tuple[Heeded, ...] = ()

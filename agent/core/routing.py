@@ -40,6 +40,6 @@ def series_label(pairs: Iterable[tuple[str, str]]) -> str:
     return ",".join(f"{name}={value}" for name, value in pairs)
 
 
-def escalation_text(escalation: Escalation) -> str:
-    """`head-of-support after 30m`."""
-    return f"{escalation.to} after {duration(escalation.after_ms)}"
+def escalation_text(steps: Iterable[Escalation]) -> str:
+    """`head-of-support after 30m, director after 2h`; "" where nobody else is called."""
+    return ", ".join(f"{step.to} after {duration(step.after_ms)}" for step in steps)

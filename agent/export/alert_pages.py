@@ -89,7 +89,6 @@ def _alert(plan: Plan, alert: Alert) -> Json:
     rule, kpi = plan.rules.get(alert.rule), plan.subject(alert.kpi)
     owner = (rule.owner if rule else None) or (kpi.owner if kpi else None)
     team = (rule.team if rule else None) or (kpi.team if kpi else None)
-    escalation = rule.escalation if rule else None
     return {
         "rule": alert.rule,
         "severity": alert.severity,
@@ -103,6 +102,6 @@ def _alert(plan: Plan, alert: Alert) -> Json:
         "runbook": rule.runbook if rule else None,
         "owner": owner,
         "team": team,
-        "escalation": escalation_text(escalation) if escalation else None,
+        "escalation": escalation_text(rule.escalation if rule else ()) or None,
         "objectives": list(plan.objectives_of(alert.kpi)) if alert.kpi in plan.kpis else [],
     }

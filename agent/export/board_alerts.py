@@ -130,7 +130,7 @@ def _alert(plan: Plan, alert: Alert) -> Json:
         "description": alert.description,
         "owner": _owner(rule, kpi),
         "team": (rule.team if rule else None) or (kpi.team if kpi else None) or "",
-        "escalation": escalation_text(rule.escalation) if rule and rule.escalation else "",
+        "escalation": escalation_text(rule.escalation if rule else ()),
         "runbook": _safe_link(rule.runbook if rule else None),
     }
 

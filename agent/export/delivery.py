@@ -107,11 +107,11 @@ def _tell(plan: Plan, rule: Rule, kpi: Kpi, alert: Alert, now_ms: int) -> Iterat
     annotations = _annotations(rule, kpi, alert)
     ended_ms = since_ms if over else None
     yield Told(series, labels, annotations, since_ms, ended_ms)
-    if rule.escalation is not None:
-        due_ms = since_ms + rule.escalation.after_ms
+    for step in rule.escalation:
+        due_ms = since_ms + step.after_ms
         if over or now_ms >= due_ms:
-            labels = labels | {ESCALATION: rule.escalation.to}
-            yield Told(series, labels, annotations, since_ms if over else due_ms, ended_ms)
+            called = labels | {ESCALATION: step.to}
+            yield Told(series, called, annotations, since_ms if over else due_ms, ended_ms)
 
 
 def _annotations(rule: Rule, kpi: Kpi, alert: Alert) -> dict[str, str]:
@@ -120,7 +120,7 @@ def _annotations(rule: Rule, kpi: Kpi, alert: Alert) -> dict[str, str]:
         "description": alert.description,
         "runbook_url": rule.runbook or "",
         "value": "" if alert.value is None else value_text(alert.value, kpi.unit),
-        "escalation": escalation_text(rule.escalation) if rule.escalation else "",
+        "escalation": escalation_text(rule.escalation),
     }
     return {name: text for name, text in told.items() if text}
 

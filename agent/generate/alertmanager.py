@@ -107,7 +107,7 @@ def _routes(plan: Plan) -> list[Entry]:
 
 def _escalations(plan: Plan) -> Iterator[Entry]:
     """Whoever is called when an alert goes on; the others have heard of it already."""
-    found = {r.escalation.to for r in plan.rules.values() if r.escalation is not None}
+    found = {step.to for rule in plan.rules.values() for step in rule.escalation}
     for name in sorted(found):
         yield {
             "matchers": [_equal(ESCALATION, name)],

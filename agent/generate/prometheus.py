@@ -126,8 +126,8 @@ def _rule_entries(plan: Plan, rule: Rule, kpi: Kpi, links: Links) -> Iterator[En
             "annotations": _annotations(rule, kpi, severity, condition, links),
         }
         yield entry
-        if rule.escalation is not None:
-            yield _escalated(entry, rule.escalation)
+        for step in rule.escalation:
+            yield _escalated(entry, step)
 
 
 def _escalated(entry: Entry, escalation: Escalation) -> Entry:
@@ -170,7 +170,7 @@ def _annotations(
         "runbook_url": templates.literal(rule.runbook or f"{links.runbooks}/kpi-alert.md"),
         "dashboard_url": _board(kpi, links),
     }
-    if rule.escalation is not None:
+    if rule.escalation:
         told[ESCALATION] = templates.literal(escalation_text(rule.escalation))
     return told
 

@@ -319,11 +319,12 @@ def _target(spec: TargetSpec) -> Target:
     )
 
 
-def _escalation(declared: Declared, model: RuleSpec) -> Escalation | None:
+def _escalation(declared: Declared, model: RuleSpec) -> tuple[Escalation, ...]:
     """The rule's own, its KPI's, or the default."""
     kpi = declared.kpis[model.kpi].model.escalation if model.kpi else None
     found = model.escalation or kpi or declared.defaults.escalation
-    return Escalation(found.after, found.to) if found is not None else None
+    steps = found if isinstance(found, list) else [found] if found is not None else []
+    return tuple(Escalation(step.after, step.to) for step in steps)
 
 
 def _told(

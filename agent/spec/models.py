@@ -7,6 +7,7 @@ the JSON Schema, so every field says what it means and how it is written.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag
@@ -43,6 +44,7 @@ from agent.spec.values import (
     WindowText,
     form,
     mapping_or_text,
+    wrong,
 )
 
 
@@ -53,12 +55,36 @@ class Strict(BaseModel):
 
 
 class EscalationSpec(Strict):
-    """Who is called as well when an alert goes on firing."""
+    """Who is called as well when an alert goes on firing; of a list, one after the other."""
 
     after: PositiveDuration = Field(
         description="How long the alert has to have been firing.", examples=["30m"]
     )
     to: Text = Field(description="Who is called then.", examples=["head-of-support"])
+
+
+def _in_turn(steps: list[EscalationSpec]) -> list[EscalationSpec]:
+    for first, second in pairwise(steps):
+        if second.after <= first.after:
+            message = f"{second.to} is called no later than {first.to}"
+            raise wrong(message, "name the steps in turn, each with a longer `after`")
+    called = [step.to for step in steps]
+    for one in called:
+        if called.count(one) > 1:
+            raise wrong(f"{one} is called twice", "keep one step")
+    return steps
+
+
+if TYPE_CHECKING:
+    AnyEscalation = EscalationSpec | list[EscalationSpec]
+else:
+    AnyEscalation = Annotated[
+        Annotated[EscalationSpec, Tag("<mapping>")]
+        | Annotated[
+            list[EscalationSpec], Field(min_length=1), AfterValidator(_in_turn), Tag("<list>")
+        ],
+        Discriminator(form),
+    ]
 
 
 class Defaults(Strict):
@@ -87,7 +113,7 @@ class Defaults(Strict):
     )
     owner: Text | None = Field(None, description="Who answers for what names no owner itself.")
     team: Text | None = Field(None, description="The team of what names no team itself.")
-    escalation: EscalationSpec | None = Field(
+    escalation: AnyEscalation | None = Field(
         None, description="Of the alerts of rules and KPIs that say none themselves."
     )
 
@@ -248,7 +274,7 @@ class KpiSpec(Strict):
     better: Better = Field("higher", description="Whether higher or lower values are better.")
     owner: Text | None = Field(None, description="Who answers for the KPI.")
     team: Text | None = Field(None, description="The owner's team.")
-    escalation: EscalationSpec | None = Field(
+    escalation: AnyEscalation | None = Field(
         None, description="Who is called as well when an alert on the KPI goes on."
     )
     objective: Text | None = Field(
@@ -477,7 +503,7 @@ class RuleSpec(Strict):
         None, description="Who answers for the rule. The KPI's owner if not given."
     )
     team: Text | None = Field(None, description="Whose alert it is. The KPI's team if not given.")
-    escalation: EscalationSpec | None = Field(
+    escalation: AnyEscalation | None = Field(
         None, description="Who is called as well when it goes on. The KPI's if not given."
     )
     labels: dict[LabelName, Text] = Field(

@@ -158,7 +158,7 @@ def test_a_transition_as_json_has_all_that_whoever_is_called_needs() -> None:
         "owner": "support-ops",
         "team": "tier-2",
         "labels": {"board": "support"},
-        "escalation": None,
+        "escalation": [],
         "objectives": [],
         "config_hash": plan(kpi(), RULE).config_hash,
     }

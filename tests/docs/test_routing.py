@@ -15,7 +15,7 @@ from agent.spec.load import load
 from tests.conftest import ROOT
 
 PAGE = (ROOT / "docs" / "rules" / "routing.md").read_text()
-RULES, RECEIVERS = re.findall(r"^```yaml\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
+RULES, STEPS, RECEIVERS = re.findall(r"^```yaml\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
 (ROUTES,) = re.findall(r"^```text\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
 
 
@@ -37,9 +37,18 @@ def config(plan: Plan, tmp_path: Path) -> Path:
 def test_a_rules_own_word_comes_first_then_its_kpis_then_the_default(plan: Plan) -> None:
     low, few = plan.rules["low_takings"], plan.rules["few_loaves"]
     assert (low.owner, low.team) == ("shop-lead", "shops")
-    assert low.escalation == Escalation(1_800_000, "head-of-shops")
+    assert low.escalation == (Escalation(1_800_000, "head-of-shops"),)
     assert (few.owner, few.team) == ("baker", None)
-    assert few.escalation == Escalation(7_200_000, "owner-of-the-house")
+    assert few.escalation == (Escalation(7_200_000, "owner-of-the-house"),)
+
+
+def test_several_steps_are_taken_in_turn(tmp_path: Path) -> None:
+    (tmp_path / "bakery.yaml").write_text(RULES)
+    (tmp_path / "steps.yaml").write_text(STEPS)
+    assert load(tmp_path).rules["no_takings"].escalation == (
+        Escalation(3_600_000, "head-of-shops"),
+        Escalation(28_800_000, "owner-of-the-house"),
+    )
 
 
 def test_the_receivers_of_the_page_are_taken_over_and_the_others_named(config: Path) -> None:

@@ -101,7 +101,7 @@ def threshold(name: str, of: str, *severities: Severity, **words: Any) -> Thresh
         runbook=words.get("runbook"),
         owner=words.get("owner"),
         team=None,
-        escalation=words.get("escalation"),
+        escalation=words.get("escalation", ()),
     )
 
 
@@ -241,7 +241,7 @@ SLOW_SUPPORT = threshold(
     "critical",
     runbook="https://example.org/runbooks/slow-support",
     owner="support-ops",
-    escalation=Escalation(1_800_000, "director"),
+    escalation=(Escalation(1_800_000, "director"),),
 )
 RULES = (
     SLOW_SUPPORT,

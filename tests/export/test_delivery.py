@@ -27,7 +27,8 @@ from tests.integration.monitoring import Alertmanager
 MINUTE_MS = 60_000
 SLOW = threshold(
     "slow_support", "response_time", "critical", "warning", owner="support-ops",
-    runbook="https://example.org/runbooks/slow", escalation=Escalation(30 * MINUTE_MS, "director"),
+    runbook="https://example.org/runbooks/slow",
+    escalation=(Escalation(30 * MINUTE_MS, "director"), Escalation(120 * MINUTE_MS, "board")),
 )  # fmt: skip
 QUIET = absence("quiet", "response_time", "kpi")
 PLAN = plan((RESPONSE,), (SLOW, QUIET))
@@ -69,7 +70,7 @@ def test_an_alert_says_who_what_and_where() -> None:
         "description": "Move people over.",
         "runbook_url": "https://example.org/runbooks/slow",
         "value": "7 min 8 s",
-        "escalation": "director after 30m",
+        "escalation": "director after 30m, board after 2h",
     }
 
 
@@ -110,6 +111,10 @@ def test_an_alert_that_goes_on_calls_the_next_one_up() -> None:
     assert "escalation" not in first.labels
     assert second.labels == {**first.labels, "escalation": "director"}
     assert second.began_ms == NOW_MS
+    *others, third = told(firing("emea", 121 * MINUTE_MS))
+    assert [one.labels.get("escalation") for one in others] == [None, "director"]
+    assert third.labels == {**first.labels, "escalation": "board"}
+    assert third.began_ms == NOW_MS - MINUTE_MS
 
 
 def test_pending_alerts_and_ends_long_past_are_not_told() -> None:

@@ -43,7 +43,9 @@ def held_back_by(plan: Plan, source: str) -> list[dict[str, Any]]:
 
 
 def test_every_team_and_every_owner_without_one_has_a_receiver() -> None:
-    rules = with_rules(replace(PLAN.rules["slow_support"], escalation=Escalation(60_000, "boss")))
+    rules = with_rules(
+        replace(PLAN.rules["slow_support"], escalation=(Escalation(60_000, "boss"),))
+    )
     found = receiver_names(rules)
     teams = {kpi.team for kpi in PLAN.kpis.values()} | {r.team for r in PLAN.rules.values()}
     assert found[0] == "everyone"
@@ -167,7 +169,7 @@ def test_amtool_accepts_the_skeleton_with_every_channel_filled_in(tmp_path: Path
 @pytest.mark.needs_prometheus
 def test_names_with_signs_of_their_own_are_routed(tmp_path: Path) -> None:
     odd = 'the "quick" team \\ 2, süd'
-    rule = replace(PLAN.rules["slow_support"], team=odd, escalation=Escalation(60_000, "a b"))
+    rule = replace(PLAN.rules["slow_support"], team=odd, escalation=(Escalation(60_000, "a b"),))
     file = tmp_path / CONFIG_FILE
     file.write_text(alertmanager_files(with_rules(rule))[CONFIG_FILE])
     amtool("check-config", str(file))
