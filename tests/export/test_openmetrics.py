@@ -19,7 +19,6 @@ from agent.core.results import (
     Transition,
     WindowValue,
 )
-from agent.core.routing import severities
 from agent.export.openmetrics import History
 from tests.export.invented import COMPANY, MINUTE_MS, NOW_MS
 
@@ -46,10 +45,10 @@ def _text(
 
 
 def _step(rule: str, minute: int, to: AlertPhase, region: str | None = None) -> Transition:
-    kpi = COMPANY.rules[rule].kpi
+    kpi, severity = COMPANY.rules[rule].kpi, COMPANY.rules[rule].levels[0].severity
     at_ms = START_MS + minute * MINUTE_MS
     return Transition(
-        rule, severities(COMPANY.rules[rule])[0], kpi, (region,) if region else (), at_ms, at_ms,
+        rule, severity, kpi, (region,) if region else (), at_ms, at_ms,
         to, AlertPhase.INACTIVE, 1.0, "", at_ms, at_ms, "when",
     )  # fmt: skip
 
