@@ -142,7 +142,12 @@ kpis:
   buyers: {from: sale, where: amount > 0, value: count(distinct customer), window: 2m every 1m}
 rules:
   big: {kpi: revenue, when: value > 30, for: 1m, clear: value < 20}
-  quiet: {kpi: revenue, no_data_for: 90s}
+  quiet:
+    kpi: revenue
+    no_data_for: {warning: 60s, critical: 90s}
+    keep_firing_for: 20s
+    flapping: 2 in 3m
+    overrides: [{match: {region: eu}, no_data_for: 70s, min_history: 2m}]
 maintenance:
   # Within every run, which begins at 08:54 in UTC.
   pause: {every: day, at: "08:56", for: 70s, kpis: [revenue]}
@@ -227,8 +232,17 @@ rules:
   big: {kpi: revenue, when: {warning: value > 5, critical: value > 30}}
   few: {kpi: visits, when: value < 2, clear: value > 2, depends_on: [gone]}
   gone: {kpi: visits, no_data_for: 40s, per: kpi}
-  quiet: {kpi: revenue, no_data_for: 60s, depends_on: [gone]}
-  odd: {when: big and few or revenue and not quiet, for: 20s, keep_firing_for: 5s}
+  quiet:
+    kpi: revenue
+    no_data_for: {info: 40s, warning: 60s}
+    depends_on: [gone]
+    overrides: [{match: {region: eu, customer: c1}, off: true}]
+  odd:
+    when: big and few or revenue and not quiet
+    for: 20s
+    keep_firing_for: 5s
+    flapping: 2 in 90s
+    overrides: [{match: {region: eu}, when: big, clear: not big and not few, severity: critical}]
   odder: {when: {critical: big.critical and odd, warning: odd and gone}, depends_on: [quiet]}
   still: {kpi: sales, no_data_for: 40s, per: kpi, depends_on: [quiet]}
 """,
