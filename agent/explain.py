@@ -13,7 +13,16 @@ from agent.core.described import target_text, window_text
 from agent.core.encode import Json, bounds_json, dimensions_json, iso, label
 from agent.core.explained import AlertFound, ConditionFound, Explained, explain
 from agent.core.merge import Merger
-from agent.core.plan import AbsenceRule, CombinationRule, Dimensions, Kpi, Plan, Rule, is_whole
+from agent.core.plan import (
+    AbsenceRule,
+    CombinationRule,
+    Dimensions,
+    Kpi,
+    Plan,
+    Rule,
+    as_for,
+    is_whole,
+)
 from agent.core.privacy import private_homes
 from agent.core.results import AlertPhase
 from agent.core.series import Series
@@ -71,7 +80,8 @@ def explanations(
     found: list[tuple[int, str, Merger, Series]] = []
     for merger in mergers:
         for series in merger.watched(rule):
-            if is_whole(rule) or _has(by, series.dimensions or (), asked):
+            dimensions = () if is_whole(rule) else series.dimensions or ()
+            if _has(by, dimensions, asked) and as_for(rule, by, dimensions) is not None:
                 found.append((_urgency(rule, series), str(series.dimensions), merger, series))
     found.sort(key=lambda item: item[:2])
     told = []
@@ -84,7 +94,7 @@ def explanations(
 
 def _has(by: tuple[str, ...], dimensions: Dimensions, asked: Mapping[str, str]) -> bool:
     values = dict(zip(by, map(label, dimensions), strict=True))
-    return all(values[name] == value for name, value in asked.items())
+    return all(values.get(name, value) == value for name, value in asked.items())
 
 
 def _urgency(rule: Rule, series: Series) -> int:

@@ -53,6 +53,15 @@ rules:
   now: {kpi: orders, when: value > 3, on: current}
   silent: {kpi: orders, no_data_for: 30m}
   both: {when: low and not silent, for: 10m}
+  lost:
+    kpi: orders
+    no_data_for: {warning: 15m, critical: 1h}
+    keep_firing_for: 30m
+    flapping: 1 in 2h
+    overrides: [{match: {region: emea}, off: true}]
+  either:
+    when: low or silent
+    overrides: [{match: {region: emea}, when: low, clear: not low, severity: info}]
   hushed: {kpi: revenue, when: value < 60, depends_on: [low]}
 """
 
@@ -190,6 +199,28 @@ def test_a_silence_says_when_the_last_event_was_and_when_it_fires(ask: Ask) -> N
     assert told["alerts"][0]["state"] == "inactive"
     assert told["alerts"][0]["fires_at"] == clock(270)
     assert ask("silent", "region=apac", 275)["alerts"][0]["state"] == "firing"  # type: ignore[index]
+
+
+def test_a_silence_says_how_each_severity_stands_and_leaves_out_the_series_that_are_off(
+    ask: Ask,
+) -> None:
+    told: Any = ask("lost", "", 260)  # one series: emea is off
+    assert told["dimensions"] == {"region": "apac"}
+    standing = [
+        (a["severity"], a["state"], a["no_data_for_seconds"], a["fires_at"]) for a in told["alerts"]
+    ]
+    assert standing == [
+        ("critical", "inactive", 3600.0, clock(300)), ("warning", "firing", 900.0, None),
+    ]  # fmt: skip
+
+
+def test_a_rule_over_rules_is_explained_as_its_override_makes_it(ask: Ask) -> None:
+    told: Any = ask("either", "region=emea", 95)
+    assert told["rule_override"] == {"region": "emea"}
+    [found] = told["alerts"]
+    assert (found["severity"], found["state"]) == ("info", "firing")
+    assert [c["sql"] for c in found["when"]["clauses"]] == ["low"]
+    assert (found["clear"]["sql"], found["clear"]["holds"]) == ("not low", False)
 
 
 def test_a_rule_over_rules_names_those_that_fire(ask: Ask) -> None:

@@ -28,6 +28,7 @@ from agent.core.plan import (
     Severity,
     Target,
     TargetOverride,
+    Term,
     ThresholdRule,
     as_for,
     override_for,
@@ -305,16 +306,21 @@ def _combined(
     own = as_for(rule, rule.by, dimensions)
     if own is None:
         return None
-    firing = coupled.firing(rule, series.dimensions or ())
-    clauses = tuple(ClauseFound(n, "fires" if one else "does not fire", one) for n, one in firing)
-    holds = [one for _, one in firing]
+    firing = coupled.firing(rule, dimensions)
+
+    def condition(term: Term, sql: str | None) -> ConditionFound:
+        clauses = tuple(
+            ClauseFound(name, "fires" if one else "does not fire", one)
+            for place, (name, one) in enumerate(firing)
+            if place in term.places()
+        )
+        return ConditionFound(sql, term.holds([one for _, one in firing]), clauses)
+
     found = []
     for level in own.levels:
         state = series.alerts.get(rule.name, {}).get(level.severity, alerts.INACTIVE)
-        when = ConditionFound(level.when_sql, level.when.holds(holds), clauses)
-        clear = None
-        if level.clear is not None:
-            clear = ConditionFound(level.clear_sql, level.clear.holds(holds), clauses)
+        when = condition(level.when, level.when_sql)
+        clear = None if level.clear is None else condition(level.clear, level.clear_sql)
         found.append(_found(own, level.severity, state, when, clear))
     return Explained(
         plan.subject_of(rule), own, series.dimensions, series.judged_ms, None, tuple(found),

@@ -296,6 +296,12 @@ class Term:
         whole = all if self.op == "and" else any
         return whole(part.holds(firing) for part in self.parts)
 
+    def places(self) -> frozenset[int]:
+        """What it looks at."""
+        if self.op == "is":
+            return frozenset({self.place})
+        return frozenset().union(*(part.places() for part in self.parts))
+
 
 @dataclass(frozen=True, slots=True)
 class ThresholdRule:
