@@ -56,8 +56,6 @@ rules:
   lost:
     kpi: orders
     no_data_for: {warning: 15m, critical: 1h}
-    keep_firing_for: 30m
-    flapping: 1 in 2h
     overrides: [{match: {region: emea}, off: true}]
   either:
     when: low or silent
