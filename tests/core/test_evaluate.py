@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from agent.core.evaluate import Judge
-from agent.core.plan import AbsenceLevel, AbsenceRule, Severity
+from agent.core.plan import AbsenceLevel, AbsenceRule, RuleOverride, Severity
 from agent.core.series import OldAbsence, Series, born, read_row, row_bytes
 from tests.core.small_plans import MINUTE_MS, kpi, plan
 
@@ -69,3 +71,22 @@ def test_one_without_a_severity_begins_again_at_the_same_instant_and_so_under_th
     assert judge(rule).drop_undeclared(read) == []
     [begin] = judge(rule).silence(read, 0, 61 * MINUTE_MS)
     assert (begin.severity, begin.state, begin.episode_ms) == ("critical", "firing", 10 * MINUTE_MS)
+
+
+def test_an_override_that_takes_a_series_out_ends_its_alert() -> None:
+    series, rule = fired(silent("warning")), silent("warning")
+    off = replace(rule, overrides=(RuleOverride({"region": "emea"}, None),))
+    [end] = judge(off).drop_undeclared(series)
+    assert (end.severity, end.state, end.reason) == ("warning", "resolved", "removed")
+    assert judge(off).silence(series, 0, 90 * MINUTE_MS) == []
+
+
+def test_a_level_that_an_override_adds_begins_where_the_others_stay() -> None:
+    series, rule = fired(silent("warning")), silent("warning")
+    levels = (AbsenceLevel("critical", 30 * MINUTE_MS), *rule.levels)
+    more = replace(
+        rule, overrides=(RuleOverride({"region": "emea"}, replace(rule, levels=levels)),)
+    )
+    assert judge(more).drop_undeclared(series) == []
+    [begin] = judge(more).silence(series, 0, 90 * MINUTE_MS)
+    assert (begin.severity, begin.state, begin.at_ms) == ("critical", "firing", 30 * MINUTE_MS)

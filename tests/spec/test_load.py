@@ -10,6 +10,7 @@ from agent.core.plan import (
     Target,
     TargetOverride,
     ThresholdRule,
+    variants,
 )
 from agent.core.windows import CalendarWindow, FixedWindow
 from agent.errors import RulesError
@@ -330,3 +331,43 @@ def test_an_absence_may_be_as_short_as_a_slice(tmp_path: Path) -> None:
     assert problems == []
     (tmp_path / "a.yaml").write_text(text.replace("no_data_for: 42s", "no_data_for: 41s"))
     assert [p.hint for p in check(tmp_path)[1]] == ["the shortest is 42s"]
+
+
+def test_an_override_may_have_another_plan_or_promise(tmp_path: Path) -> None:
+    text = """\
+version: 1
+events:
+  payment: {topic: payments, time: at, fields: {ok: boolean, bank: string, amount: float}}
+kpis:
+  success: {unit: ratio, from: payment, value: count_if(ok) / count(*), by: [bank], window: 5m}
+  paid: {from: payment, value: sum(amount), by: [bank], window: day}
+rules:
+  failing:
+    kpi: success
+    objective: 99.5% over 30d
+    overrides: [{match: {bank: north}, objective: 99% over 15d}]
+  lost:
+    kpi: paid
+    pace: {period: month, target: 30000}
+    overrides:
+      - {match: {bank: north}, pace: {period: month, target: 400}, severity: info}
+      - {match: {bank: south}, when: pace() < 90%, min_history: 60d}
+"""
+    rules = plan_of(tmp_path, a=text).rules
+    failing, lost = rules["failing"], rules["lost"]
+    assert isinstance(failing, ThresholdRule)
+    assert isinstance(lost, ThresholdRule)
+    [north] = failing.overrides
+    assert north.rule is not None
+    assert "burn_rate('1h') > 7.2 and" in north.rule.levels[0].when_sql
+    assert "burn_rate('1h') > 14.4 and" in failing.levels[0].when_sql
+    told = [(v.levels[0].severity, v.levels[0].when_sql) for v in variants(lost)]
+    assert told == [
+        ("warning", "projected() < 30000"),
+        ("info", "projected() < 400"),
+        ("warning", "pace() < 90%"),
+    ]
+    assert [v.min_history_ms for v in variants(lost)] == [0, 0, 60 * 86_400_000]
+    assert [getattr(f, "target", None) for v in variants(lost) for f in v.features] == [
+        30000, 400, 30000,
+    ]  # fmt: skip

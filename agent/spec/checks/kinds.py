@@ -6,7 +6,7 @@ as a table, which a test holds to this.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Literal
 
 from agent.spec.declared import Declared, Entry
@@ -67,10 +67,8 @@ def refuse(
     entry: Entry[RuleSpec],
     kind: Kind,
     override: int | None = None,
-    but: Iterable[str] = (),
 ) -> None:
-    """Note each field of a rule, or of one of its overrides, that says nothing for its kind;
-    not those in `but`, which are told otherwise."""
+    """Note each field of a rule, or of one of its overrides, that says nothing for its kind."""
     at: Place = () if override is None else ("overrides", override)
     model: RuleSpec | RuleOverrideSpec = entry.model
     if override is not None:
@@ -78,6 +76,6 @@ def refuse(
     for key, hint in REFUSED[kind].items():
         attribute = _ATTRIBUTES.get(key, key)
         said = entry.says(key) if override is None else getattr(model, attribute, None) is not None
-        if said and key not in but:
+        if said:
             message = f"`{key}` says nothing in {_CALLED[kind]}"
             declared.report(entry, (*at, key), message, hint, on="key")
