@@ -21,7 +21,9 @@ from tests.docs.shell import walk
 PAGE = (ROOT / "docs" / "before-paging.md").read_text()
 
 
-AGENT = re.compile(r"```sh\nkpi-agent (diff --agent (\S+) .*)\n```\n\n```text\n(.*?)```", re.DOTALL)
+AGENT = re.compile(
+    r"```sh\nkpi-agent (diff --agent (\S+) [^\n]*)\n```\n\n```text\n(.*?)```", re.DOTALL
+)
 NOON_MS = clock_of("2025-03-19T12:00")
 """When the page asks the agent."""
 
@@ -35,7 +37,8 @@ async def test_the_page_runs_and_prints_what_it_shows(
     plan = load("trust/rules")
     files = sources(plan, ["trust/calls.ndjson"])
     pipeline = pipeline_over(plan, files, NOON_MS)
-    for _ in stream(plan, files, NOON_MS, Replayed(Closings(), []), None, NOON_MS, pipeline):
+    out = Replayed(Closings(), [])
+    for _ in stream(plan, files, NOON_MS, out, until_ms=NOON_MS, pipeline=pipeline):
         pass
     state = AgentState(plan, company=pipeline.views, ready={"merge": None})
     [(command, url, shown)] = AGENT.findall(PAGE)
