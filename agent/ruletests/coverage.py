@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from agent.core.plan import (
     AbsenceLevel,
     AbsenceRule,
+    CombinationRule,
+    Dimensions,
     Kpi,
     Plan,
     Rule,
@@ -74,24 +76,20 @@ def _of_rule(rule: Rule) -> Iterator[Item]:
 
 def _ways(rule: Rule) -> Iterator[tuple[str, dict[str, bool]]]:
     """Each severity of a rule, with the ways that its alerts may go, and whether these may."""
+    judge = rule if isinstance(rule, ThresholdRule) else None  # of values
     for level in rule.levels:
-        ways = {
-            "fired": True,
-            "resolved": True,
-            "silenced (depends_on)": bool(rule.depends_on),
-            "clearing that ended (keep_firing_for)": rule.keep_firing_for_ms > 0,
-            "flapping": rule.flapping is not None,
-        }
-        if not isinstance(rule, AbsenceRule):
-            ways["pending that ended"] = rule.for_ms > 0
-        if not isinstance(level, AbsenceLevel):
-            ways["firing between when and clear"] = level.clear is not None
-        if isinstance(rule, ThresholdRule):
-            ways |= {
-                "too few events (min_events)": rule.min_events > 0,
-                "no data": True,
-                "not enough history": bool(rule.min_history_ms or rule.features),
-            }
+        ways = {"fired": True, "resolved": True}
+        ways["pending that ended"] = not isinstance(rule, AbsenceRule) and rule.for_ms > 0
+        ways["silenced (depends_on)"] = bool(rule.depends_on)
+        ways["firing between when and clear"] = (
+            not isinstance(level, AbsenceLevel) and level.clear is not None
+        )
+        ways["clearing that ended (keep_firing_for)"] = rule.keep_firing_for_ms > 0
+        ways["too few events (min_events)"] = judge is not None and judge.min_events > 0
+        ways["no data"] = judge is not None
+        looks_back = judge is not None and bool(judge.min_history_ms or judge.features)
+        ways["not enough history"] = looks_back
+        ways["flapping"] = rule.flapping is not None
         yield level.severity, ways
 
 
@@ -128,11 +126,21 @@ def _seen(plan: Plan, told: Told) -> Iterator[Item]:
     series |= {(step.kpi, step.dimensions) for step in told.transitions}
     for rule in plan.rules.values():
         by = plan.by_of(rule.kpi) or ()
-        for kpi, dimensions in series if rule.overrides and not is_whole(rule) else ():
-            if kpi == rule.kpi and len(dimensions) == len(by):
-                number = override_for(rule, by, dimensions)
-                if number is not None:
-                    yield _of_override("rules", rule, number)
+        for dimensions in _judged(rule, series) if rule.overrides and not is_whole(rule) else ():
+            number = override_for(rule, by, dimensions) if len(dimensions) == len(by) else None
+            if number is not None:
+                yield _of_override("rules", rule, number)
+
+
+def _judged(rule: Rule, series: Iterable[tuple[str, Dimensions]]) -> Iterator[Dimensions]:
+    """The series of a rule, among those of all KPIs and rules."""
+    if not isinstance(rule, CombinationRule):
+        yield from (dimensions for home, dimensions in series if home == rule.kpi)
+        return
+    for home, dimensions in series:
+        for heeded in rule.heeds:
+            if heeded.home == home and max(heeded.theirs, default=-1) < len(dimensions):
+                yield tuple(dimensions[place] for place in heeded.theirs)
 
 
 def _of_status(kpi: Kpi, status: TargetStatus) -> Iterator[Item]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.core.plan import Plan
 from agent.ruletests.coverage import coverage_of, unseen
 from agent.ruletests.read import read_tests
 from agent.ruletests.run import run
@@ -14,15 +15,15 @@ from agent.spec.load import load
 PLAN = load(Path(__file__).parent / "rules")
 
 
-def seen(folder: Path, test: str) -> set[tuple[str, str, str]]:
+def seen(folder: Path, test: str, plan: Plan = PLAN) -> set[tuple[str, str, str]]:
     """What a test of these lines sees, as (name, part, what)."""
     file = folder / "a_test.yaml"
     file.write_text(f"start: 10:00\ntests:\n  one:\n    rules: []\n    {test}\n")
-    suite = read_tests(PLAN, [file])
+    suite = read_tests(plan, [file])
     assert suite.problems == []
-    coverage = coverage_of(PLAN)
+    coverage = coverage_of(plan)
     for case in suite.cases:
-        coverage.add(PLAN, run(PLAN, case))
+        coverage.add(plan, run(plan, case))
     assert coverage.seen <= set(coverage.items)
     assert set(unseen(coverage)) == set(coverage.items) - coverage.seen
     return {(i.name, i.part, i.what) for i in coverage.seen}
@@ -107,3 +108,67 @@ def test_rules_that_look_at_others_and_maintenance_are_counted() -> None:
         ("stocktaking", "a window in it"),
     } <= found
     assert ("bad_hour", "pending that ended") not in found
+
+
+SHOP = """\
+version: 1
+events:
+  order: {topic: orders, time: at, fields: {region: string}}
+  answer: {topic: desk, time: at, fields: {region: string, seconds: float}}
+kpis:
+  orders: {from: order, value: count(*), by: [region], window: 5m}
+  wait: {from: answer, value: avg(seconds), by: [region], window: 5m}
+rules:
+  quiet:
+    kpi: orders
+    no_data_for: {warning: 10m, critical: 30m}
+    keep_firing_for: 20m
+    flapping: 2 in 2h
+    overrides:
+      - {match: {region: apac}, off: true}
+      - {match: {region: latam}, no_data_for: 1h}
+  slow: {kpi: wait, when: value > 60}
+  few: {kpi: orders, when: value < 5}
+  both:
+    when: slow and few
+    clear: not slow
+    flapping: 2 in 1h
+    overrides:
+      - {match: {region: apac}, off: true}
+"""
+
+
+def test_what_absences_and_combinations_can_do_is_counted_of_each_severity(tmp_path: Path) -> None:
+    (tmp_path / "shop.yaml").write_text(SHOP)
+    plan = load(tmp_path / "shop.yaml")
+    items = {(i.name, i.part, i.what) for i in coverage_of(plan).items if i.section == "rules"}
+    ways = {"fired", "resolved", "clearing that ended (keep_firing_for)", "flapping"}
+    for severity in ("warning", "critical"):
+        assert {what for name, part, what in items if (name, part) == ("quiet", severity)} == ways
+    assert {what for name, part, what in items if (name, part) == ("both", "warning")} == {
+        "fired", "resolved", "firing between when and clear", "flapping",
+    }  # fmt: skip
+
+    silences = (
+        "series: {'orders{region=\"emea\"}': 9 _x3 9 _x3 9, 'orders{region=\"apac\"}': 9}\n"
+        "    expect: {alerts_at: {10:00: []}}"
+    )
+    found = seen(tmp_path, silences, plan)
+    quiet = {(part, what) for name, part, what in found if name == "quiet"}
+    assert quiet == {
+        ("warning", "fired"), ("warning", "clearing that ended (keep_firing_for)"),
+        ("override 1", "region=apac"),
+    }  # fmt: skip
+
+    relapse = (
+        "series:\n"
+        "      'wait{region=\"emea\"}': 90 20 90 90 20\n"
+        "      'orders{region=\"emea\"}': 1 9 1 9 9\n"
+        "      'wait{region=\"apac\"}': 20x5\n"
+        "    expect: {alerts_at: {10:00: []}}"
+    )
+    both = {(part, what) for name, part, what in seen(tmp_path, relapse, plan) if name == "both"}
+    assert both == {
+        ("warning", "fired"), ("warning", "resolved"), ("warning", "firing between when and clear"),
+        ("warning", "flapping"), ("override 1", "region=apac"),
+    }  # fmt: skip
