@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 from pathlib import Path
@@ -9,6 +10,10 @@ from pathlib import Path
 import pytest
 
 from agent.cli import main
+from agent.core.results import AlertPhase, SeriesView
+from agent.export.state import AgentState
+from agent.export.web import serving
+from agent.spec.load import load
 from tests.core.test_diff import SHOP
 
 
@@ -133,3 +138,45 @@ def test_committed_rules_that_are_not_valid_are_told_with_their_revision(
     edit(committed, "value: sum(amuont)", "value: sum(amount)")
     assert main(["diff"]) == 1
     assert "HEAD:rules/shop.yaml:13:" in capsys.readouterr().err
+
+
+def test_an_agent_is_asked_for_its_rules_instead(
+    committed: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["diff", "--agent", "http://127.0.0.1:1"]) == 3
+    assert "does not answer as an agent" in capsys.readouterr().err
+    assert main(["diff", "--agent", "http://x", "--against", "main"]) == 2
+    assert main(["diff", "rules", "rules", "--agent", "http://x"]) == 2
+    assert "--agent URL, or two folders" in capsys.readouterr().err
+
+
+async def test_what_a_running_agent_holds_is_counted(
+    committed: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = load(committed)
+    views = [
+        SeriesView("visits", (region,), None, None, None, None, phases={})
+        for region in ("emea", "apac", "latam")
+    ]
+    firing = {("no_orders", "warning"): AlertPhase.FIRING}
+    views.append(SeriesView("orders", ("emea",), None, None, None, None, phases=firing))  # type: ignore[arg-type]
+    state = AgentState(plan, company=lambda: views, ready={"merge": None})
+    derived = "  conversion: {unit: ratio, from: [orders, visits], value: orders / visits}\n"
+    edit(committed, derived, "")
+    edit(committed, "  visits: {from: visit, value: count(*), by: [region], window: 10m}\n", "")
+    edit(committed, "  no_orders: {kpi: orders, no_data_for: 30m}\n", "")
+    async with serving(state, "127.0.0.1", 0) as port:
+        url = f"http://127.0.0.1:{port}"
+        assert await asyncio.to_thread(main, ["diff", "--agent", url, "--exit-code"]) == 1
+        told = capsys.readouterr().out
+        assert await asyncio.to_thread(main, ["diff", "--agent", url, "--format", "json"]) == 0
+    assert "  - visits (3 series)\n" in told
+    assert (
+        "  no_orders (warning) ends; where it fires, it is told as resolved (removed): 1 firing\n"
+        in told
+    )
+    assert "  kept: revenue (0 series), orders (1 series)\n" in told
+    assert json.loads(capsys.readouterr().out)["held"] == {
+        "series": {"revenue": 0, "orders": 1, "visits": 3, "conversion": 0},
+        "alerts": [{"rule": "no_orders", "severity": "warning", "phase": "firing", "count": 1}],
+    }

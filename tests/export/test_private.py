@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from agent.core.in_use import from_bytes
 from agent.core.objectives import Score
+from agent.core.outline import HIDDEN, public_outline
 from agent.core.plan import Dimensions, Objective, Target
 from agent.core.privacy import Privacy
 from agent.core.results import AlertPhase, SeriesView, TargetStatus, WindowValue
@@ -106,6 +108,33 @@ async def test_nothing_that_everybody_sees_names_a_person_or_a_private_kpi(path:
             text += await answer.text()
     for hidden in (*PEOPLE, "Tasks", "tasks", "slow", PRIVACY.pseudonym("employee", "anna")):
         assert hidden not in text
+
+
+def declared() -> AgentState:
+    """The company with KPIs that need no contract, of which it has none."""
+    kpis = {name: replace(one, contract=None) for name, one in COMPANY.kpis.items()}
+    made = state()
+    made.plan = replace(COMPANY, kpis=kpis)
+    return made
+
+
+async def test_the_rules_in_use_name_nobody_and_count_what_everybody_may_see() -> None:
+    here = declared()
+    async with _client(here) as client:
+        told = from_bytes(await (await client.get("/api/v1/rules")).read())
+    assert told.held is not None
+    assert told.held.series == {"orders": 1}
+    assert told.held.alerts == ()
+    assert told.rules == public_outline(here.plan)
+    assert set(told.rules.sections["kpis"]["tasks"]) == {HIDDEN}
+
+
+async def test_an_agent_that_is_not_ready_counts_nothing() -> None:
+    waiting = declared()
+    waiting.ready["board"] = "reading the board topic"
+    async with _client(waiting) as client:
+        told = from_bytes(await (await client.get("/api/v1/rules")).read())
+    assert told.held is None
 
 
 async def test_the_shared_board_has_the_score_and_the_other_kpis() -> None:
