@@ -34,12 +34,13 @@ Series = tuple[str, Dimensions]
 
 
 def first_test(page: str) -> tuple[Plan, Case, str]:
-    """The rules of a page, its first rule test, and the rules' time zone."""
+    """The rules of a page's first block, its first rule test, and the rules' time zone."""
+    block = page.split("<!-- runs -->")[1]
     with tempfile.TemporaryDirectory() as folder:
-        for name, text in re.findall(r"^cat > \w+/(\S+) <<'END'\n(.*?)^END$", page, re.S | re.M):
+        for name, text in re.findall(r"^cat > \w+/(\S+) <<'END'\n(.*?)^END$", block, re.S | re.M):
             (Path(folder) / name).write_text(text)
         plan = load(Path(folder))
-        zone = re.search(r"timezone: ([\w/]+)", page)
+        zone = re.search(r"timezone: ([\w/]+)", block)
         return plan, read_tests(plan, [Path(folder)]).cases[0], zone[1] if zone else "UTC"
 
 
