@@ -60,6 +60,15 @@ class AlertState(msgspec.Struct, frozen=True, array_like=True):
         lately = [fired for fired in self.fired_ms if at_ms - fired <= flapping.within_ms]
         return len(lately) >= flapping.times
 
+    def flapping(self, phase: AlertPhase, flapping: Flapping | None) -> Flapping | None:
+        """Of an alert that has just begun to fire: how often it has within the rule's time, where
+        that makes it flap."""
+        at_ms = self.fired_ms[-1] if self.fired_ms else 0
+        if flapping is None or phase is not AlertPhase.FIRING or not self.flaps(at_ms, flapping):
+            return None
+        lately = [fired for fired in self.fired_ms if at_ms - fired <= flapping.within_ms]
+        return Flapping(len(lately), flapping.within_ms)
+
     def kept_ms(self, at_ms: int, keep_firing_for_ms: int, flapping: Flapping | None) -> int:
         """How long `clear` must hold, by what is known at an instant: for longer while it flaps."""
         # Once it has begun to clear, the firings are not forgotten while that goes on.

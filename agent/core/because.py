@@ -19,7 +19,11 @@ def because(kpi: Kpi | None, step: Transition) -> str:
 
     Of a reason that has no sentence of its own, the condition and the value.
     """
-    return _SENTENCES.get(step.reason, _condition)(kpi, step)
+    sentence = _SENTENCES.get(step.reason, _condition)(kpi, step)
+    if step.flaps is None or step.state is not AlertPhase.FIRING:
+        return sentence
+    often = f"has fired {step.flaps.times} times within {duration(step.flaps.within_ms)}"
+    return f"{sentence}; it flaps: it {often}"
 
 
 def _condition(kpi: Kpi | None, step: Transition) -> str:

@@ -111,7 +111,8 @@ class Combination:
                 out += [
                     Transition(
                         rule.name, level.severity, rule.kpi, dimensions, at_ms, since_ms, phase,
-                        previous, None, _bound(level, phase), since_ms, at_ms, reason,
+                        previous, None, _bound(level, phase), since_ms, at_ms, reason, (),
+                        after.flapping(phase, rule.flapping),
                     )
                     for previous, phase, reason in changes
                 ]  # fmt: skip

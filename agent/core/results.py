@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
-from agent.core.plan import Dimensions, Severity, Target
+from agent.core.plan import Dimensions, Flapping, Severity, Target
 
 
 class Outcome(StrEnum):
@@ -131,7 +131,8 @@ class Transition:
     out of silence, which an episode may take several times, together with `at_ms`.
     `kpi` is the home of a combination rule's alerts, which are no KPI's.
     `bound` is the condition in words (the rule's SQL, or how long no event came). `facts` are what
-    the condition asked of the series' history.
+    the condition asked of the series' history. `flaps`: of a step into firing, how often it has
+    fired within which time, where that makes it flap.
     """
 
     rule: str
@@ -150,6 +151,7 @@ class Transition:
         "when", "clear", "no_data", "data", "for", "keep_firing_for", "depends_on", "removed"
     ]
     facts: tuple[Fact, ...] = ()
+    flaps: Flapping | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,6 +116,7 @@ def step_threshold(
                     end_ms=window.end_ms,
                     reason=reason,
                     facts=facts,
+                    flaps=state.flapping(phase, rule.flapping),
                 )
             )
     return tuple(after), tuple(transitions)
@@ -210,6 +211,7 @@ def _absence_transition(
         start_ms=began_ms,
         end_ms=at_ms,
         reason=words[reason],
+        flaps=alert.flapping(phase, rule.flapping),
     )
 
 

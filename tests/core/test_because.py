@@ -6,6 +6,7 @@ import math
 import pytest
 
 from agent.core.because import because
+from agent.core.plan import Flapping
 from agent.core.results import AlertPhase, Transition
 from tests.core.small_plans import kpi
 
@@ -46,6 +47,19 @@ def step(**changes: object) -> Transition:
         (
             step(reason="data", value=None, end_ms=START + HOUR),
             "events came again, after 1h without one",
+        ),
+        (
+            step(flaps=Flapping(3, HOUR)),
+            f"value > 600 holds: {SEEN}; it flaps: it has fired 3 times within 1h",
+        ),
+        (
+            step(
+                flaps=Flapping(3, HOUR),
+                state=AlertPhase.SILENCED,
+                bound="gone",
+                reason="depends_on",
+            ),
+            "gone fires, which this rule depends on",
         ),
         (
             step(reason="removed", value=None),

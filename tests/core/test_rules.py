@@ -311,6 +311,21 @@ def test_an_absence_that_flaps_ends_when_events_have_come_for_as_long() -> None:
     assert steps[5:] == [(200, "resolved", "keep_firing_for")]
 
 
+def test_the_firing_that_makes_an_alert_flap_says_so() -> None:
+    states: tuple[AlertState, ...] = ()
+    rule = threshold(WARNING, flapping=Flapping(2, 10 * MINUTE))
+    flaps = []
+    for minute, when in enumerate([True, False, True, False], 1):
+        window = WindowValue("response_time", (), 0, minute * MINUTE, 700, 9)
+        states, steps = step_threshold(rule, states, window, [(when, not when)])
+        flaps += [(step.state.value, step.flaps) for step in steps]
+    assert flaps == [
+        ("firing", None),
+        ("resolved", None),
+        ("firing", Flapping(2, 10 * MINUTE)),
+    ]
+
+
 def test_what_is_too_young_is_missed_once_it_is_old_enough_and_then_for_all_its_silence() -> None:
     assert silences([0], [60], min_history_ms=50)[1] == [(50, "firing", "no_data")]
     assert silences([0, 30, 60], [61], min_history_ms=50)[1] == [
