@@ -34,8 +34,8 @@ Series = tuple[str, Dimensions]
 
 
 def first_test(page: str) -> tuple[Plan, Case, str]:
-    """The rules of a page's first block, its first rule test, and the rules' time zone."""
-    block = page.split("<!-- runs -->")[1]
+    """A page's rules up to where its first tests are run, the first test, and their time zone."""
+    block = page.partition("kpi-agent test")[0]
     with tempfile.TemporaryDirectory() as folder:
         for name, text in re.findall(r"^cat > \w+/(\S+) <<'END'\n(.*?)^END$", block, re.S | re.M):
             (Path(folder) / name).write_text(text)
