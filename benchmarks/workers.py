@@ -63,6 +63,7 @@ def run(shape: Shape, workers: int) -> dict[str, Any]:
         events = shape.events - CHUNK_EVENTS
         values = Values(broker, f"{group}-values")
         before = [one.cpu_seconds() for one in running]
+        folds = sum(one.metric("kpi_agent_fold_seconds_count") for one in running)
         read = [int(one.metric("kpi_agent_records_total")) for one in running]
         began = time.monotonic()
         held_back.commit_transaction(60)
@@ -76,6 +77,7 @@ def run(shape: Shape, workers: int) -> dict[str, Any]:
             int(one.metric("kpi_agent_records_total")) - start
             for one, start in zip(running, read, strict=True)
         ]
+        folds = sum(one.metric("kpi_agent_fold_seconds_count") for one in running) - folds
         busiest = max(range(workers), key=cpu.__getitem__)
         verdict = compare(plan, expected, map(json.loads, values.records))
         return {
@@ -85,6 +87,7 @@ def run(shape: Shape, workers: int) -> dict[str, Any]:
             "events_per_second": round(events / seconds),
             "cpu_us_per_event": round(sum(cpu) / events * 1e6, 3),
             "cpu_us_per_event_of_busiest": round(cpu[busiest] / records[busiest] * 1e6, 3),
+            "events_per_fold": round(events / folds),
             "cpu_seconds_by_worker": [round(one, 2) for one in cpu],
             "records_by_worker": records,
             "source_partitions_by_worker": [_source_partitions(one) for one in running],

@@ -46,6 +46,12 @@ def _grow(stage: Stage, partitions: int, *topics: str) -> None:
         future.result(30)
 
 
+def _delete(stage: Stage, *topics: str) -> None:
+    admin = AdminClient({"bootstrap.servers": stage.broker.address})
+    for future in admin.delete_topics(list(topics)).values():
+        future.result(30)
+
+
 def _sum_of_closed(stage: Stage) -> float:
     """The sales of all windows that are told."""
     lines = told(stage.broker.address, stage.values_topic).values()
@@ -148,7 +154,7 @@ def test_another_number_of_state_partitions_is_refused_until_both_topics_are_mad
     assert "partitions were added" in agent.log.read_text()
 
     # What the message says mends it, and figures are right from then on.
-    AdminClient({"bootstrap.servers": stage.broker.address}).delete_topics([frames, series])
+    _delete(stage, frames, series)
     agent.wait_ready()
     before = _sum_of_closed(stage)
     shops.sell_for(3, 0, 1)
