@@ -32,6 +32,7 @@ from agent.core.merge import Merger
 from agent.core.pipeline import Pipeline
 from agent.core.plan import Plan
 from agent.kafka.client import PRODUCER_BATCH_BYTES
+from agent.service import GC_THRESHOLDS
 from agent.spec.load import load
 from benchmarks import results
 from benchmarks.broker import ROOT
@@ -298,6 +299,8 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=1_000_000)
     parser.add_argument("--memory", choices=MEMORY, help="this alone, in this process, as JSON")
     options = parser.parse_args()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)  # as `run` does
     if options.memory:
         print(json.dumps(MEMORY[options.memory]()))
         return
