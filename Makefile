@@ -30,13 +30,15 @@ chaos: $(READY) ## Kill workers, brokers and networks around a real Kafka, for h
 	@.ci/install-kafka.sh
 	@$(BIN)/python -m pytest tests/chaos -m needs_kafka --full -o log_cli=true $(ARGS)
 
-bench: $(READY) ## Measure the agent and what people would use instead, for half an hour; then the report
+bench: $(READY) ## Measure the agent and what people would use instead, for an hour; then the report
 	.ci/install-kafka.sh
 	$(BIN)/python -m benchmarks.agent_w $(ARGS)
 	$(BIN)/python -m benchmarks.agent_w --cold --rules w $(ARGS)
 	$(BIN)/python -m benchmarks.peers.run
 	$(BIN)/python -m benchmarks.scale
+	$(BIN)/python -m benchmarks.workers
 	$(BIN)/python -m benchmarks.live
+	$(BIN)/python -m benchmarks.costs
 	$(BIN)/python -m benchmarks.report
 
 bench-report: $(READY) ## Write the tables and the plot of docs/benchmarks.md from what was measured last

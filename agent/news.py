@@ -94,8 +94,13 @@ class News:
     def held(self, partitions: frozenset[int] | None) -> None:
         """Note which state partitions are ready here."""
         self._state.leader = partitions is not None and 0 in partitions
+        self._state.stats.frames_lag.clear()
         reason = "waiting for the group to share out the state" if partitions is None else None
         self.waiting(MERGE, reason)
+
+    def frames_lag(self, partition: int, frames: int) -> None:
+        """Note how many frames are not merged yet."""
+        self._state.stats.frames_lag[partition] = frames
 
     def frame_failed(self, partition: int, offset: int, error: Exception) -> None:
         """Count a frame that was passed over, and say so for a while."""

@@ -42,6 +42,7 @@ from agent.kafka.alert_log import AlertLog
 from agent.kafka.app import MergeStage
 from agent.kafka.client import new_producer, wait_for_broker
 from agent.kafka.ingest import Ingest
+from agent.kafka.placement import has_changed
 from agent.kafka.publish import Publisher
 from agent.kafka.topics import TopicNames, ensure
 from agent.kafka.viewer import BoardWriter, CompanyView
@@ -53,6 +54,7 @@ log = logging.getLogger(__name__)
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 30.0
 STOP_TIMEOUT_SECONDS = 7.0
+TOPICS_CHECK_SECONDS = 10.0
 
 GC_THRESHOLDS = (200_000, 10, 10)
 """Python looks for cycles after so many new objects: two batches of records are fewer. With its
@@ -203,9 +205,21 @@ class Service:
             async with asyncio.TaskGroup() as group:
                 for keeping in kept:
                     group.create_task(keeping)
+                group.create_task(self._watch_placement(admin, state_partitions))
         finally:
             self._at_rest.set()
             await _in_time("the admin client", admin.close())
+
+    async def _watch_placement(self, admin: AIOKafkaAdminClient, state_partitions: int) -> None:
+        """End the life when somebody changes the number of state partitions: the next refuses."""
+        over, names = self._life_over, self._names
+        while not over.is_set():
+            pause = asyncio.create_task(asyncio.sleep(TOPICS_CHECK_SECONDS))
+            await _first(over, pause)
+            if not pause.done():
+                pause.cancel()
+            elif await has_changed(admin, names.frames, names.series, state_partitions):
+                over.set()
 
     async def _keep(
         self, component: str, over: asyncio.Event, once: Callable[[], Awaitable[None]]

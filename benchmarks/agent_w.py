@@ -116,7 +116,7 @@ def run(
             values = Values(broker, f"{group}-values")
         try:
             with running.profiled(profile):
-                ended = values.read(_enough(plan, expected))
+                ended = values.read(enough(plan, expected))
         except TimeoutError as error:
             raise SystemExit(f"{error}\n{running.log()[-3000:]}") from error
         finally:
@@ -135,7 +135,7 @@ def _taken_on(running: Agent) -> float:
     return found
 
 
-def _enough(plan: Plan, expected: dict[Window, Value]) -> int:
+def enough(plan: Plan, expected: dict[Window, Value]) -> int:
     """How many windows are told: from its first event on a series has every window."""
     last = max(start for _, _, start in expected)
     first: dict[tuple[str, tuple[str | None, ...]], int] = {}

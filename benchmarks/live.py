@@ -1,7 +1,7 @@
 """The agent while it runs: how fresh `/metrics` is, what many series cost, what idling costs, how
-soon it is ready.
+soon it is ready, what a frame costs.
 
-    python -m benchmarks.live                     # all four
+    python -m benchmarks.live                     # all five
     python -m benchmarks.live --only freshness --rate 5000 --seconds 20
 """
 
@@ -25,12 +25,14 @@ from benchmarks import results
 from benchmarks.broker import ROOT, kafka
 from benchmarks.process import Agent, agent
 from benchmarks.steady import TOPIC
-from benchmarks.workload import new_topic
+from benchmarks.workload import PARTITIONS, new_topic
 
 RULES = Path(__file__).resolve().parent / "rules"
 WARM_SECONDS = 5.0
 POLL_SECONDS = 0.05
 WAIT_SECONDS = 120.0
+MANY_PARTITIONS = 32
+STATE_PARTITIONS = 8  # the setting's default
 PROBE = re.compile(rb"^kpi_newest_probe_current(?:\{[^}]*\})? (\S+)", re.MULTILINE)
 
 
@@ -184,10 +186,10 @@ def _wait(done: Any) -> None:
         time.sleep(1)
 
 
-def idle(seconds: float) -> dict[str, Any]:
+def idle(seconds: float, partitions: int = PARTITIONS) -> dict[str, Any]:
     """The share of a core and the memory of an agent to which no events come."""
     with kafka() as broker:
-        new_topic(broker, TOPIC)
+        new_topic(broker, TOPIC, partitions)
         with agent(broker, RULES / "live", "bench-idle") as running:
             running.wait_ready()
             time.sleep(WARM_SECONDS)
@@ -199,6 +201,19 @@ def idle(seconds: float) -> dict[str, Any]:
                 "resident_mb": round(running.resident_bytes() / 1e6),
                 "peak_mb": round(running.peak_bytes() / 1e6),
             }
+
+
+def frames(seconds: float) -> dict[str, Any]:
+    """What a frame costs the whole agent, from fold to acknowledgement: two idle agents, of which
+    one has more source partitions and so sends more frames, with nothing in them."""
+    few, many = idle(seconds), idle(seconds, MANY_PARTITIONS)
+    more = (MANY_PARTITIONS - PARTITIONS) * STATE_PARTITIONS
+    percent = many["core_percent"] - few["core_percent"]
+    return {
+        "frames_per_second": MANY_PARTITIONS * STATE_PARTITIONS,
+        "core_percent": many["core_percent"],
+        "us_per_frame": round(percent / 100 / more * 1e6, 1),
+    }
 
 
 def startup(series: int, runs: int = 3) -> dict[str, Any]:
@@ -228,7 +243,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument(
-        "--only", action="append", choices=["freshness", "series", "idle", "startup"]
+        "--only", action="append", choices=["freshness", "series", "idle", "startup", "frames"]
     )
     parser.add_argument("--rate", type=int, default=50_000, help="events/s of the freshness run")
     parser.add_argument("--seconds", type=float, default=60.0)
@@ -239,6 +254,7 @@ def main() -> None:
         "series": lambda: many_series(options.series, 20_000, options.seconds),
         "idle": lambda: idle(options.seconds),
         "startup": lambda: startup(1_000),
+        "frames": lambda: frames(options.seconds / 2),
     }
     for name in options.only or runs:
         found = runs[name]()

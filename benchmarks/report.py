@@ -9,15 +9,21 @@ from __future__ import annotations
 
 import html
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-from benchmarks import results
+from benchmarks import results, sizing
 from benchmarks.broker import ROOT
 
 PAGE = ROOT / "docs" / "benchmarks.md"
 PLOT = ROOT / "docs" / "benchmarks.svg"
 BEGIN, END = "<!-- measured: written by `make bench-report` -->", "<!-- end of measured -->"
+SCALING = ROOT / "docs" / "scaling.md"
+COSTS_BEGIN, COSTS_END = "<!-- costs: written by `make bench-report` -->", "<!-- end of costs -->"
+EXAMPLE_BEGIN = "<!-- example: written by `make bench-report` -->"
+EXAMPLE_END = "<!-- end of example -->"
 PEERS = ("flink-sql", "kafka-streams", "quix-streams", "faust")
+WORKERS = (*(f"workers-{n}-uniform" for n in (1, 2, 3)), "workers-3-zipf", "workers-3-hot")
 WANTED_TIMES = {"faust": 100.0, "quix-streams": 20.0, "kafka-streams": 2.5, "flink-sql": 1.8}
 WANTED_SPEED = 350_000
 
@@ -46,7 +52,7 @@ def rows() -> list[Row]:
         found.append(_at_least(title, WANTED_TIMES[name], times))
     share = _speed(w20) / speed if w and w20 else None
     found.append(_at_least("W with 20 KPIs, share of the speed", 0.6, share))
-    return found + _scale_rows() + _live_rows()
+    return found + _scale_rows() + _workers_rows() + _live_rows()
 
 
 def _scale_rows() -> list[Row]:
@@ -62,6 +68,23 @@ def _scale_rows() -> list[Row]:
         _at_most("Cost per event beyond the bare fold, 10,000 series a KPI against 10: rise, %", 15,
                  (beyond[-1] / beyond[0] - 1) * 100),
     ]  # fmt: skip
+
+
+def _workers_rows() -> list[Row]:
+    one, two, three = (_cost(results.load(f"workers-{n}-uniform")) for n in (1, 2, 3))
+    skewed = [_cost(results.load(f"workers-3-{keys}")) for keys in ("zipf", "hot")]
+    most = [cost for cost in (two, three) if cost is not None]
+    worst = [cost for cost in skewed if cost is not None]
+    return [
+        _at_most("CPU of all workers per event, 2 and 3 workers against 1: rise, %", 15,
+                 (max(most) / one - 1) * 100 if one and most else None),
+        _at_most("CPU of all workers per event, skewed keys against even ones: rise, %", 15,
+                 (max(worst) / three - 1) * 100 if three and worst else None),
+    ]  # fmt: skip
+
+
+def _cost(found: dict[str, Any] | None) -> float | None:
+    return float(found["median"]["cpu_us_per_event"]) if found else None
 
 
 def _live_rows() -> list[Row]:
@@ -157,16 +180,11 @@ def measured() -> str:
     """The measured part of the page."""
     parts = []
     names = ["agent-w", "agent-w20", *(f"peer-{name}" for name in PEERS)]
-    names += ["scale", "freshness", "series", "idle", "startup"]
+    names += ["scale", *WORKERS, "freshness", "series", "idle", "startup"]
     kept = [(name, one) for name in names if (one := results.load(name))]
     if not kept:
         return "Nothing was measured yet: `make bench`."
-    machine = kept[0][1]["machine"]
-    versions = ", ".join(f"{n} {machine[n]}" for n in results.PACKAGES)
-    parts.append(
-        f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gb']} GB, "
-        f"{machine['system']}; Python {machine['python']}, {versions}; {machine['java']}."
-    )
+    parts.append(_machine(kept[0][1]))
     loads = ", ".join(f"{n} {one['machine']['load_before']} ({one['at']})" for n, one in kept)
     parts.append(f"Load of the machine (1 minute) when each was kept, and its day: {loads}.")
     parts.append(table(("figure", "wanted", "measured", "reached"), rows()))
@@ -177,8 +195,34 @@ def measured() -> str:
             table(("workload W", "events/s, median", "each run"),
                   [(title, number(speed), runs) for title, speed, runs in lines])
         )  # fmt: skip
-    parts.append(_costs())
+    parts += [_costs(), _workers()]
     return "\n\n".join(part for part in parts if part)
+
+
+def _machine(found: dict[str, Any]) -> str:
+    machine = found["machine"]
+    versions = ", ".join(f"{n} {machine[n]}" for n in results.PACKAGES)
+    return (
+        f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gb']} GB, "
+        f"{machine['system']}; Python {machine['python']}, {versions}; {machine['java']}."
+    )
+
+
+def _workers() -> str:
+    heads = ("workers", "keys", "CPU of all, µs an event", "each run", "records by worker",
+             "source partitions", "state partitions")  # fmt: skip
+    lines = []
+    for name in WORKERS:
+        if found := results.load(name):
+            one = found["median"]
+            lines.append(
+                (str(one["workers"]), one["keys"], f"{one['cpu_us_per_event']:.2f}",
+                 ", ".join(f"{run['cpu_us_per_event']:.2f}" for run in found["runs"]),
+                 ", ".join(f"{n:,}" for n in one["records_by_worker"]),
+                 ", ".join(map(str, one["source_partitions_by_worker"])),
+                 ", ".join(map(str, one["state_partitions_by_worker"])))
+            )  # fmt: skip
+    return "Workers on one broker, 12 source partitions:\n\n" + table(heads, lines) if lines else ""
 
 
 def _costs() -> str:
@@ -193,12 +237,22 @@ def _costs() -> str:
     return "CPU microseconds an event, in the core:\n\n" + table(heads, lines)
 
 
+def between(page: Path, begin: str, end: str, text: str) -> None:
+    """Write the text between two marks of a page anew."""
+    head, _, rest = page.read_text().partition(begin)
+    _, _, tail = rest.partition(end)
+    page.write_text(f"{head}{begin}\n\n{text}\n\n{end}{tail}")
+
+
 def main() -> None:
-    """Write the page's measured part, and the plot."""
-    text = PAGE.read_text()
-    head, _, rest = text.partition(BEGIN)
-    _, _, tail = rest.partition(END)
-    PAGE.write_text(f"{head}{BEGIN}\n\n{measured()}\n\n{END}{tail}")
+    """Write the pages' measured parts, and the plot."""
+    between(PAGE, BEGIN, END, measured())
+    known = sizing.measured()
+    if known is not None:
+        costs = table(("what", "costs"), sizing.cost_rows(known))
+        between(SCALING, COSTS_BEGIN, COSTS_END, f"{_machine(known['costs'])}\n\n{costs}")
+        example = table(("needs", "", "by"), sizing.example_rows(sizing.Load(), known))
+        between(SCALING, EXAMPLE_BEGIN, EXAMPLE_END, example)
     lines = speeds()
     if lines:
         PLOT.write_text(plot(lines))

@@ -15,8 +15,10 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # not in its stubs
@@ -33,6 +35,11 @@ REGIONS = ("amer", "apac", "emea", "latam")
 CHANNELS = ("app", "mail", "partner", "phone", "web")
 
 
+Keys = Literal["uniform", "zipf", "hot"]
+"""How events fall on customers, which are the records' keys: evenly; the n-th customer has 1/n of
+what the first one has; or one customer has nine in ten."""
+
+
 @dataclass(frozen=True, slots=True)
 class Shape:
     """Which workload: W itself by default."""
@@ -42,11 +49,13 @@ class Shape:
     employees: int = 200
     customers: int = 50_000
     step_ms: float = STEP_MS
+    keys: Keys = "uniform"
 
     @property
     def name(self) -> str:
         """Of its file, without the suffix."""
-        return f"w-{self.events}-{self.seed}-{self.employees}-{self.customers}-{self.step_ms}"
+        name = f"w-{self.events}-{self.seed}-{self.employees}-{self.customers}-{self.step_ms}"
+        return name if self.keys == "uniform" else f"{name}-{self.keys}"
 
     @property
     def file(self) -> Path:
@@ -76,7 +85,7 @@ def chunk(shape: Shape, first: int, count: int) -> pl.DataFrame:
             "region": np.array(REGIONS)[random.integers(0, len(REGIONS), count)],
             "channel": np.array(CHANNELS)[random.integers(0, len(CHANNELS), count)],
             "employee": random.integers(0, shape.employees, count),
-            "customer": random.integers(0, shape.customers, count),
+            "customer": _customers(shape, random, count),
             "amount": np.round(random.lognormal(3.5, 1.0, count), 2),
             "seconds": np.round(random.lognormal(4.5, 0.8, count), 3),
             "score": random.integers(1, 6, count),
@@ -97,6 +106,17 @@ def chunk(shape: Shape, first: int, count: int) -> pl.DataFrame:
         pl.col("employee").cast(pl.String).str.zfill(5), special,
     )  # fmt: skip
     return table.select(text.alias("json"), pl.col("buyer").alias("customer"))
+
+
+def _customers(shape: Shape, random: np.random.Generator, count: int) -> npt.NDArray[np.int64]:
+    even: npt.NDArray[np.int64] = random.integers(0, shape.customers, count)
+    if shape.keys == "uniform":
+        return even
+    chance = np.random.default_rng([shape.seed, int(even[0])])  # beside the other draws
+    if shape.keys == "hot":
+        return np.where(chance.random(count) < 0.9, 0, even)
+    weights = np.cumsum(1 / np.arange(1, shape.customers + 1))
+    return np.searchsorted(weights, chance.random(count) * weights[-1])
 
 
 def chunks(shape: Shape) -> Iterator[pl.DataFrame]:
@@ -132,11 +152,19 @@ def new_topic(broker: str, name: str, partitions: int = PARTITIONS) -> None:
     made[name].result(30)
 
 
-def send(shape: Shape, broker: str, topic: str, held_back: bool = False) -> Producer | None:
-    """Send the workload and the closing events.
+def send(
+    shape: Shape,
+    broker: str,
+    topic: str,
+    held_back: bool = False,
+    partitions: int = PARTITIONS,
+    readable_chunks: int = 0,
+) -> Producer | None:
+    """Send the workload and the closing events, one to each of the topic's partitions.
 
     `held_back`: in a transaction that the caller commits, so that consumers that read committed
-    records see them all from one moment on; the producer is given back for that.
+    records see them all from one moment on; the producer is given back for that. The first
+    `readable_chunks` of them can be read at once.
     """
     config = {
         "bootstrap.servers": broker,
@@ -153,10 +181,13 @@ def send(shape: Shape, broker: str, topic: str, held_back: bool = False) -> Prod
     if held_back:
         producer.init_transactions(30)
         producer.begin_transaction()
-    for table in chunks(shape):
+    for number, table in enumerate(chunks(shape)):
+        if held_back and 0 < number == readable_chunks:
+            producer.commit_transaction(60)
+            producer.begin_transaction()
         for json, customer in table.iter_rows():
             _produce(producer, topic, json, customer)
-    for partition in range(PARTITIONS):
+    for partition in range(partitions):
         _produce(producer, topic, closing(shape), b"closing", partition)
     producer.flush()
     return producer if held_back else None

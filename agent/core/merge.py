@@ -408,6 +408,11 @@ class Merger:
 
     # --- looking at it ---------------------------------------------------------------------
 
+    @property
+    def size(self) -> int:
+        """How many series are held here."""
+        return sum(len(state.series) for state in self.states.values())
+
     def views(self) -> list[SeriesView]:
         """Every series held here, with its open window as it stands; and, with `dimensions` None,
         the phases of what is watched of a KPI as a whole. A view that did not change is the same

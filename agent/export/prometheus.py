@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import platform
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -24,6 +24,8 @@ from prometheus_client.exposition import generate_latest as generate_text
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.registry import Collector
 
+from agent.core.plan import is_whole
+from agent.core.results import SeriesView
 from agent.export.series import LabelCache, families, render, wholes
 from agent.export.state import AgentState, Histogram
 
@@ -113,6 +115,12 @@ class AgentCollector(Collector):
             "From a frame's arrival until what it closed is told.",
             stats.close_seconds,
         )
+        waiting = GaugeMetricFamily(
+            "kpi_agent_lag_frames", "Frames not merged yet.", labels=["state_partition"]
+        )
+        for partition, behind in sorted(stats.frames_lag.items()):
+            waiting.add_metric([str(partition)], behind)
+        yield waiting
         yield _counter("kpi_agent_frames_sent", "Frames sent.", stats.frames_sent)
         yield _counter("kpi_agent_frames_applied", "Frames merged.", stats.frames_applied)
         yield _counter(
@@ -234,7 +242,7 @@ class Exposition:
         # What can change is read here, on the loop; a thread makes the text of it.
         state = self._state
         views = state.privacy.views(state.plan, state.views())
-        whole = wholes(state.plan, state.company()) if state.leader else None
+        whole = self._wholes() if state.leader else None
         scores = dict(state.objective_scores()) if state.leader else {}
         if openmetrics:
             # The library leaves this one function without types.
@@ -249,6 +257,12 @@ class Exposition:
             return list(compressed(plain)) if gzipped else list(plain)
 
         return await asyncio.to_thread(work)
+
+    def _wholes(self) -> Mapping[str, SeriesView]:
+        """What is watched of KPIs as a whole; nobody looks through all series where nothing is."""
+        state = self._state
+        asked = any(is_whole(rule) for rule in state.plan.rules.values())
+        return wholes(state.plan, state.company()) if asked else {}
 
 
 def _chunks(own: bytes, series: Iterator[bytes], openmetrics: bool) -> Iterator[bytes]:

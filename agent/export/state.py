@@ -62,7 +62,7 @@ class Stats:
     """The agent's own counters and gauges, written to by the stages, read by `/metrics`.
 
     Counters only ever grow while the process lives. Partitions that a worker loses must be removed
-    from `lag` and `watermark_ms` by the stage that lost them.
+    from `lag`, `watermark_ms` and `frames_lag` by the stage that lost them.
     """
 
     records: Counter[tuple[str, str, str, str]] = field(default_factory=Counter)
@@ -77,6 +77,8 @@ class Stats:
     """From a frame's arrival until what it closed is written and told."""
     fold_seconds: Histogram = field(default_factory=Histogram)
     """Decoding and folding one micro-batch."""
+    frames_lag: dict[int, int] = field(default_factory=dict)
+    """Frames not merged yet, by state partition."""
     frames_sent: int = 0
     frames_applied: int = 0
     frames_ignored: int = 0

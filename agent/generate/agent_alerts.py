@@ -22,6 +22,7 @@ SHARE_OF_BAD_RECORDS = 0.01
 FEW_RECORDS = 20
 LAG_SECONDS = 300
 LAG_CRITICAL_SECONDS = 1800
+FRAMES_LAG_SECONDS = 60
 OBJECTIVE_MISSED = "KpiObjectiveMissed"
 OBJECTIVE_HOLD = "15m"
 """A score follows every window that closes: a dip between two of them is nothing to act on."""
@@ -128,6 +129,18 @@ def _behind() -> Iterable[AgentAlert]:
             "be read are {{ $value | humanizeDuration }} of work. Windows close late by that.",
             "agent-lagging",
         )
+    frames = f"sum without ({WORKERS}, state_partition) ({names.FRAMES_LAG})"
+    merged = f"sum without ({WORKERS}) (rate({names.FRAMES_APPLIED}[5m]))"
+    yield AgentAlert(
+        "KpiAgentMergeLagging",
+        f"{frames} / {merged} > {FRAMES_LAG_SECONDS}",
+        "5m",
+        "warning",
+        "KPIs are behind: frames wait to be merged",
+        "At the speed of the last five minutes the frames that wait to be merged are "
+        "{{ $value | humanizeDuration }} of work. Windows close late by that.",
+        "agent-lagging",
+    )
     yield AgentAlert(
         "KpiAgentNoEvents",
         f"sum without ({PER_TOPIC}, topic) (increase({names.RECORDS}[15m])) == 0",

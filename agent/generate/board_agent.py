@@ -84,9 +84,12 @@ def _records() -> Iterator[Cell]:
 
 
 def _keeping_up() -> Iterator[Cell]:
-    about = About("Lag", "Records that wait to be read.", "short")
-    query = Query(f"sum by (topic) ({names.LAG})", "{{topic}}")
-    yield Cell(panels.line_panel(about, [query]), 8)
+    about = About("Lag", "Records that wait to be read, and frames to be merged.", "short")
+    queries = [
+        Query(f"sum by (topic) ({names.LAG})", "{{topic}}"),
+        Query(f"sum({names.FRAMES_LAG})", "frames"),
+    ]
+    yield Cell(panels.line_panel(about, queries), 8)
     about = About(
         "Event time behind the clock",
         "How old the watermark of each topic's slowest partition is. Windows close by it.",

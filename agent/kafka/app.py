@@ -17,6 +17,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
 
@@ -38,15 +39,19 @@ from agent.settings import Settings
 log = logging.getLogger(__name__)
 
 ROUND_SECONDS = 0.25  # a round at the latest after this, though more frames are waiting
+GATHER_SECONDS = 0.02
 TICK_SECONDS = 0.5
-COMMIT_SECONDS = 1.0
+COMMIT_SECONDS = 3.0
 DAY_SECONDS = 86_400.0
 STALL_SECONDS = 2.0  # frames that are there and have not come by then are fetched again
 FRAMES_BUFFER = 8_192
 HEAVY_FRAME_BYTES = 64 * 1024
 HEAVY_SERIES = 2_000
 """A frame so large, or for so many series, may take tenths of a second: it is applied beside the
-event loop, which goes on with heartbeats, fetches and scrapes. Others are not worth a thread."""
+event loop, which goes on with heartbeats, fetches and scrapes. Others are not worth a thread. The
+views of so many series are worked out there, too, when frames have come, not when they are asked
+for."""
+LOOK_SHARE = 3  # of the time, at most the third part goes into the views of many series
 STOP_TIMEOUT_SECONDS = 5.0
 BUSY_SECONDS = 0.02  # until looking again whether a thread is done
 
@@ -67,9 +72,15 @@ class _Held:
     last: Event | None = None
     busy: bool = False  # a thread works on the merger
     views: list[SeriesView] = field(default_factory=list)  # as last looked at
+    look_at: float = 0.0  # when to look again, where there are many
     sought: int = -1  # the offset that reading last went back to
     moved_at: float = field(default_factory=time.monotonic)  # when `next` last moved
     closings: list[Closings] = field(default_factory=list)
+
+    @property
+    def is_heavy(self) -> bool:
+        """Whether so many series are held that work on all of them takes long."""
+        return self.merger.size > HEAVY_SERIES
 
 
 class MergeStage:
@@ -105,11 +116,12 @@ class MergeStage:
         return frozenset(self._held)
 
     def views(self) -> list[SeriesView]:
-        """The series held here; of a partition that is being worked on, as they were before."""
+        """The series held here; of a partition with many, or one that is being worked on, as they
+        were when they were last looked at: a moment ago."""
         for held in self._held.values():
-            if not held.busy:
+            if not held.busy and not held.is_heavy:
                 held.views = held.merger.views()
-        return [view for held in self._held.values() for view in held.views]
+        return list(chain.from_iterable(held.views for held in self._held.values()))
 
     async def mergers(self) -> list[Merger]:
         """The mergers held here, between two pieces of their work; look at them before the next
@@ -143,6 +155,7 @@ class MergeStage:
                 raise self._app.crash_reason or InternalError("the Faust app crashed")
             self._check_membership()
             await self._wake_stalled()
+            self._tell_lag()
             gap, tick = time.monotonic() - tick, time.monotonic()
             if gap > self._settings.session_timeout:
                 # The process slept: others may hold these partitions by now.
@@ -328,7 +341,7 @@ class MergeStage:
         for partition, (high, rows) in stored.items():
             merger = Merger(self._plan, partition, self._state_partitions)
             merger.restore(rows)
-            held[partition] = _Held(merger, high, starts[partition])
+            held[partition] = _Held(merger, high, starts[partition], views=merger.views())
         return held
 
     def _check_position(self, partition: int, high: int, ends: Any) -> None:
@@ -349,15 +362,25 @@ class MergeStage:
         async for event in stream.noack().events():
             try:
                 await self._take(event)
-                if stream.channel.empty() or time.monotonic() - self._round_at > ROUND_SECONDS:
+                if await self._is_round_due(stream.channel):
                     await self._round()
                     self._round_at = time.monotonic()
-                else:
-                    await asyncio.sleep(0)
             except Exception as error:
                 log.exception("the merge can not go on, and starts anew")
                 self._failure = error
                 self._drop("a failure")
+
+    async def _is_round_due(self, channel: Any) -> bool:
+        """Whether no frame waits, or they have gone on for long.
+
+        A flush sends a frame from every source: those that close nothing wait for the others, as
+        a round costs more than such a frame.
+        """
+        if time.monotonic() - self._round_at > ROUND_SECONDS and not channel.empty():
+            return True
+        has_closed = any(held.closings for held in self._held.values())
+        await asyncio.sleep(0 if has_closed or not channel.empty() else GATHER_SECONDS)
+        return bool(channel.empty())
 
     async def _wake_stalled(self) -> None:
         """Go back where frames are known to be there and none has come for a while."""
@@ -372,6 +395,13 @@ class MergeStage:
                 end = self._app.consumer.highwater(TP(self._names.frames, partition))
                 if end is not None and end > held.next:
                     await self._go_back(partition, held)
+
+    def _tell_lag(self) -> None:
+        for partition, held in self._held.items():
+            with contextlib.suppress(IllegalStateError, AssertionError):  # not ours any more
+                end = self._app.consumer.highwater(TP(self._names.frames, partition))
+                if end is not None:
+                    self._progress.frames_lag(partition, max(0, end - held.next))
 
     async def _go_back(self, partition: int, held: _Held) -> None:
         """Read again from the frame that is missing.
@@ -418,7 +448,7 @@ class MergeStage:
         held.high = max(held.high, message.offset)
         self._frames_since_round += 1
         try:
-            heavy = len(frame or b"") > HEAVY_FRAME_BYTES or len(held.views) > HEAVY_SERIES
+            heavy = held.is_heavy or len(frame or b"") > HEAVY_FRAME_BYTES
             closings = await _worked(held, heavy, held.merger.apply, frame or b"", message.offset)
         except Exception as error:
             log.exception(
@@ -439,8 +469,7 @@ class MergeStage:
         needed = [(held, held.merger.needed_position()) for held in work]
         rows = 0
         for held in work:
-            heavy = len(held.views) > HEAVY_SERIES
-            dirty = await _worked(held, heavy, held.merger.dirty_rows)
+            dirty = await _worked(held, held.is_heavy, held.merger.dirty_rows)
             if epoch != self._epoch:
                 return
             if dirty and held.last is not None:
@@ -460,6 +489,16 @@ class MergeStage:
         self._acknowledge(needed)
         self._progress.round(self._frames_since_round, rows, told, time.monotonic() - started)
         self._frames_since_round = 0
+        for held in work:
+            await self._look(held)
+
+    async def _look(self, held: _Held) -> None:
+        """Work out the views of a partition with many series, for whoever asks."""
+        started = time.monotonic()
+        if held.is_heavy and started > held.look_at:
+            held.views = await _worked(held, True, held.merger.views)
+            now = time.monotonic()
+            held.look_at = now + (LOOK_SHARE - 1) * (now - started)
 
     def _acknowledge(self, needed: Iterable[tuple[_Held, int]]) -> None:
         for held, position in needed:

@@ -15,6 +15,7 @@ from agent.settings import Settings
 log = logging.getLogger(__name__)
 
 POLL_MS = 500
+IDLE_MS = 2_000  # how long the broker may hold an answer back while there is nothing to tell
 RETRY_SECONDS = 2.0
 MOST_A_POLL = 5_000
 
@@ -46,8 +47,9 @@ async def _read(
 ) -> None:
     # Without a group, a consumer reads all partitions.
     consumer = AIOKafkaConsumer(
-        topic, **connection(settings), enable_auto_commit=False, auto_offset_reset="earliest"
-    )
+        topic, **connection(settings), enable_auto_commit=False, auto_offset_reset="earliest",
+        fetch_max_wait_ms=IDLE_MS,
+    )  # fmt: skip
     caught_up = False
     try:
         await consumer.start()

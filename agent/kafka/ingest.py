@@ -25,7 +25,7 @@ import numpy as np
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
-from aiokafka.errors import CommitFailedError, IllegalStateError
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from aiokafka.structs import OffsetAndMetadata
 
 from agent.core.decode import Batch, Decoded
@@ -40,12 +40,14 @@ from agent.settings import Settings
 
 log = logging.getLogger(__name__)
 
-POLL_MS = 80  # long enough for a batch worth folding, short against the flush interval
+POLL_MS = 250  # while nothing comes; short against the time that a rebalance may take
+RETRY_SECONDS = 0.08  # until a flush is tried again whose forerunner is not acknowledged
 MAX_POLL_RECORDS = 50_000
 FLUSH_RECORDS = 200_000  # in a catch-up, so that merging goes on beside it and little is left
 MAX_FETCH_BYTES = 32 * 1024 * 1024
 MAX_PARTITION_FETCH_BYTES = 8 * 1024 * 1024
 COMMIT_TIMEOUT_SECONDS = 10.0
+COUNT_TIMEOUT_SECONDS = 1.0
 TOPIC_CHECK_SECONDS = 5.0
 
 
@@ -172,7 +174,7 @@ class Ingest:
                 await asyncio.sleep(POLL_MS / 1000)
                 continue
             async with self._lock:
-                records = await self._fetch()
+                records = await self._fetch(flush_at)
                 await self._finish_folds(self._newest_folds if records else 0)
                 self._start_folds(records)
                 full = sum(map(len, records.values())) >= MAX_POLL_RECORDS
@@ -181,21 +183,23 @@ class Ingest:
                 much = self._unflushed >= FLUSH_RECORDS
                 if caught_up or much or time.monotonic() >= flush_at:
                     told = await self._flush()
-                    pause = self._settings.flush_interval if told else POLL_MS / 1000
+                    pause = self._settings.flush_interval if told else RETRY_SECONDS
                     flush_at = time.monotonic() + pause
                 behind = full or (behind and not caught_up)
             # The lock is fair, but a rebalance needs the loop to get at it.
             await asyncio.sleep(0)
 
-    async def _fetch(self) -> Mapping[TopicPartition, Fetched]:
-        """What has come, or comes within POLL_MS.
+    async def _fetch(self, flush_at: float) -> Mapping[TopicPartition, Fetched]:
+        """What has come, or comes within POLL_MS and before the next flush.
 
         While the group is being rearranged, `getmany` waits for that, whatever its timeout, and
         that waits for our lock. So we cut it short: it is cancelled before it takes any record.
         """
-        fetching = asyncio.ensure_future(self._consumer.getmany(timeout_ms=POLL_MS))
+        until_flush_ms = max(0, int((flush_at - time.monotonic()) * 1000)) + 1
+        timeout_ms = min(POLL_MS, until_flush_ms)
+        fetching = asyncio.ensure_future(self._consumer.getmany(timeout_ms=timeout_ms))
         try:
-            await asyncio.wait([fetching], timeout=2 * POLL_MS / 1000)
+            await asyncio.wait([fetching], timeout=(timeout_ms + POLL_MS) / 1000)
         finally:
             fetching.cancel()
         await asyncio.wait([fetching])
@@ -264,7 +268,7 @@ class Ingest:
             self._telling.result()
         await self._finish_folds()
         started = self._told_at = time.monotonic()
-        frames, commits = await self._make_frames()
+        frames, commits = await self._make_frames(await self._partition_counts())
         self._unflushed = 0
         sends, self._sends = self._sends + await self._publisher.frames(frames), []
         self._telling = asyncio.create_task(self._tell(sends, commits, started, len(frames)))
@@ -278,8 +282,26 @@ class Ingest:
         if self._telling is not None:
             await self._telling
 
+    async def _partition_counts(self) -> dict[str, int]:
+        """How many partitions the source topics have now, after the records that are told were
+        fetched. So whatever was written to a partition by then is waited for, before the group has
+        given the partition to anybody (docs/decisions/0026-partitions-that-are-added.md)."""
+        ours = [topic for topic, folder in self._folders.items() if folder.sources]
+        counts = {t: len(self._consumer.partitions_for_topic(t) or ()) for t in ours}
+        if not ours:
+            return counts
+        try:
+            found = await asyncio.wait_for(self._admin.describe_topics(ours), COUNT_TIMEOUT_SECONDS)
+        except (KafkaError, OSError, TimeoutError) as error:  # it is known from half a minute ago
+            log.debug("the partitions of the source topics were not told: %r", error)
+            return counts
+        now = {t["topic"]: len(t["partitions"]) for t in found if not t["error_code"]}
+        if any(count > counts[topic] for topic, count in now.items()):
+            self._consumer._client.force_metadata_update()  # let the group share out anew
+        return {topic: max(count, now.get(topic, 0)) for topic, count in counts.items()}
+
     async def _make_frames(
-        self,
+        self, counts: Mapping[str, int]
     ) -> tuple[list[tuple[int, bytes]], dict[TopicPartition, OffsetAndMetadata]]:
         frames: list[tuple[int, bytes]] = []
         commits: dict[TopicPartition, OffsetAndMetadata] = {}
@@ -288,7 +310,7 @@ class Ingest:
             if not folder.sources:
                 continue
             quiet = await self._quiet_ms(topic, folder.sources)
-            count = len(self._consumer.partitions_for_topic(topic) or ()) or len(folder.sources)
+            count = max(counts.get(topic, 0), len(folder.sources))
             clock_ms = self._wall_ms()
             frames += await loop.run_in_executor(
                 self._executor, folder.flush, clock_ms, quiet, count

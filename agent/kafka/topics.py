@@ -12,6 +12,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from agent.errors import EnvironmentFault
+from agent.kafka.placement import check_placement
 from agent.settings import Settings
 
 DAY_MS = 24 * 3_600_000
@@ -75,22 +76,9 @@ async def ensure(admin: AIOKafkaAdminClient, settings: Settings) -> tuple[int, l
     if settings.create_topics:
         await _create_missing(admin, settings, names)
     counts = await _partition_counts(admin, list(names.configs()))
-    if counts[names.frames] != counts[names.series]:
-        raise EnvironmentFault(
-            f"topic {names.frames} has {counts[names.frames]} partitions and {names.series} has "
-            f"{counts[names.series]}: they must have equally many",
-            "Stop all agents, delete both topics, and start again: windows still open then begin "
-            "anew with what was not read yet, and so do the alerts.",
-        )
-    warnings = []
-    if settings.create_topics and counts[names.frames] != settings.state_partitions:
-        warnings.append(
-            f"topic {names.frames} has {counts[names.frames]} partitions, the setting "
-            f"state_partitions says {settings.state_partitions}: the topic's number is used"
-        )
-    if settings.create_topics:
-        warnings += await _check_policies(admin, names)
-    return counts[names.frames], warnings
+    count = await check_placement(settings, names.frames, names.series, counts)
+    warnings = await _check_policies(admin, names) if settings.create_topics else []
+    return count, warnings
 
 
 async def _create_missing(

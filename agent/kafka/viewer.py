@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain, islice
 from typing import Any
 
 import msgspec
@@ -33,6 +34,7 @@ log = logging.getLogger(__name__)
 
 TICK_SECONDS = 1.0
 MOST_ROWS_A_TICK = 2_000
+CLEAR_EVERY_TICKS = 10
 KEEP_RESOLVED_MS = 3_600_000
 """For how long after its end an alert stays on the board, by event time."""
 
@@ -192,6 +194,11 @@ class BoardWriter:
         self._views = views
         self._is_ours = is_ours
         self._written: dict[SeriesId, SeriesView] = {}
+        self._seen: Sequence[SeriesView] = ()
+        # Changed and not written yet: a window closed or an alert changed; the open window alone.
+        self._urgent: dict[SeriesId, SeriesView] = {}
+        self._waiting: dict[SeriesId, SeriesView] = {}
+        self._ticks = 0
         self._alerts: dict[bytes, bytes | None] = {}
 
     def told(self, plan: Plan, closings: Iterable[Closings]) -> None:
@@ -213,29 +220,53 @@ class BoardWriter:
 
     async def tick(self) -> None:
         """Write what changed; series whose window closed or whose alerts changed go first."""
-        views = {(v.kpi, v.dimensions): v for v in self._views()}
+        views = self._views()
         rows: dict[bytes, bytes | None] = dict(self._alerts)
-        written = self._written
-        changed = [one for one, view in views.items() if written.get(one) is not view]
-        changed.sort(key=lambda one: _only_current_changed(written.get(one), views[one]))
-        del changed[MOST_ROWS_A_TICK:]
-        for one in changed:
-            rows[series_key(*one)] = to_row(views[one])
-        if views and self._company.complete:
-            rows |= dict.fromkeys(self._stale(views), None)
+        has_fewer = self._look(views)
+        changed = chain(self._urgent.items(), self._waiting.items())
+        told = dict(islice(changed, MOST_ROWS_A_TICK))
+        for one, view in told.items():
+            rows[series_key(*one)] = to_row(view)
+        if (has_fewer or not self._ticks) and views and self._company.complete:
+            rows |= dict.fromkeys(self._clear(views), None)
+        self._ticks = (self._ticks + 1) % CLEAR_EVERY_TICKS
         if not rows:
             return
         self._alerts = {}
         await acknowledged(await self._publisher.board(rows))
-        for one in changed:
-            written[one] = views[one]
-        if len(written) > len(views):
-            for one in [o for o in written if o not in views]:
-                del written[one]
+        for one, view in told.items():
+            self._written[one] = view
+            for waiting in (self._urgent, self._waiting):
+                if waiting.get(one) is view:
+                    del waiting[one]
 
-    def _stale(self, views: Mapping[SeriesId, SeriesView]) -> list[bytes]:
-        """Rows of series that expired, or whose KPI is gone."""
-        return [key for key, one in self._company.ids() if one not in views and self._is_ours(one)]
+    def _look(self, views: Sequence[SeriesView]) -> bool:
+        """Note the views that changed; whether there are series that are gone.
+
+        Of very many, asking each for its name takes long; most are the same objects as before.
+        """
+        before = set(map(id, self._seen))
+        known = len(before)
+        for view in views:
+            if id(view) not in before:
+                one = view.kpi, view.dimensions
+                old = self._written.get(one)
+                known += old is None and one not in self._urgent
+                if one in self._urgent or not _only_current_changed(old, view):
+                    self._waiting.pop(one, None)
+                    self._urgent[one] = view
+                else:
+                    self._waiting[one] = view
+        self._seen = tuple(views)  # while they are kept, no new one can have the id of one of them
+        return known > len(views)
+
+    def _clear(self, views: Iterable[SeriesView]) -> list[bytes]:
+        """Rows of series that expired, or whose KPI is gone, which are forgotten here, too."""
+        there = {(view.kpi, view.dimensions) for view in views}
+        for known in (self._written, self._urgent, self._waiting):
+            for one in [one for one in known if one not in there]:
+                del known[one]
+        return [key for key, one in self._company.ids() if one not in there and self._is_ours(one)]
 
 
 def alert_row(plan: Plan, transition: Transition, privacy: Privacy) -> tuple[bytes, bytes | None]:

@@ -1,10 +1,21 @@
 """Workload W has the shape that the report says it has."""
 
 import json
+from collections import Counter
+from dataclasses import replace
 
 import pytest
 
-from benchmarks.workload import DISORDER_MS, FIRST_MS, LATENESS_MS, WINDOW_MS, Shape, chunk, closing
+from benchmarks.workload import (
+    DISORDER_MS,
+    FIRST_MS,
+    LATENESS_MS,
+    WINDOW_MS,
+    Keys,
+    Shape,
+    chunk,
+    closing,
+)
 
 SHAPE = Shape(events=20_000)
 
@@ -55,3 +66,17 @@ def test_the_closing_event_is_just_past_the_last_window(events: list[dict]) -> N
     at = json.loads(closing(SHAPE))["at"]
     last_end = max(e["at"] for e in events) // WINDOW_MS * WINDOW_MS + WINDOW_MS
     assert at == last_end + LATENESS_MS
+
+
+def test_skewed_keys_change_nothing_but_the_customer(events: list[dict]) -> None:
+    def customers(keys: Keys) -> list[str]:
+        found = [json.loads(t) for t in chunk(replace(SHAPE, keys=keys), 0, SHAPE.events)["json"]]
+        told = [e.pop("customer") for e in found]
+        assert found == [{k: v for k, v in e.items() if k != "customer"} for e in events]
+        return told
+
+    hot, zipf, even = (customers(keys) for keys in ("hot", "zipf", "uniform"))
+    shares = [max(Counter(told).values()) / len(told) for told in (hot, zipf, even)]
+    assert shares[0] == pytest.approx(0.9, abs=0.01)
+    assert shares[1] == pytest.approx(0.088, abs=0.01)  # 1 / H(50,000)
+    assert shares[2] < 0.001

@@ -226,6 +226,7 @@ def test_the_agents_own_alerts_fire_when_they_should_and_not_otherwise(tmp_path:
         "KpiAgentAbsent": {"15m": 0, "24m": 1},
         "KpiAgentNotReady": {"3m": 0, "6m": 1},
         "KpiAgentLagging": {"20m": 2},  # its warning and its critical level
+        "KpiAgentMergeLagging": {"0m": 0, "20m": 1},
         "KpiAgentNoEvents": {"10m": 1, "25m": 1},  # of the calm installation alone
         "KpiAgentDeadLetters": {"20m": 1},
         "KpiAgentLateEvents": {"20m": 0},

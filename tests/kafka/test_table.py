@@ -32,6 +32,9 @@ class Heard:
         self.partitions: frozenset[int] | None = None
         self.failed: list[tuple[int, int]] = []
 
+    def frames_lag(self, partition: int, frames: int) -> None:
+        pass
+
     def held(self, partitions: frozenset[int] | None) -> None:
         self.partitions = partitions
 

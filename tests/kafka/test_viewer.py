@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from agent.core.plan import Plan, Target
@@ -20,12 +21,20 @@ from agent.kafka.client import new_producer
 from agent.kafka.embedded import EmbeddedBroker
 from agent.kafka.publish import Publisher
 from agent.kafka.topics import TopicNames
-from agent.kafka.viewer import BoardWriter, CompanyView, alert_row, series_key, to_row
+from agent.kafka.viewer import (
+    MOST_ROWS_A_TICK,
+    BoardWriter,
+    CompanyView,
+    alert_row,
+    series_key,
+    to_row,
+)
 from agent.settings import load_settings
 from agent.spec.load import load
 from tests.kafka.support import RULES
 
 WINDOW = WindowValue("revenue", ("a",), 0, 5_000, 1.5, 3)
+WINDOW_AFTER = WindowValue("revenue", ("a",), 5_000, 10_000, 2.5, 3)
 TARGET = Target(at_least=20.0)
 VIEW = SeriesView(
     "revenue", ("a",), WINDOW, None, TARGET,
@@ -112,6 +121,44 @@ async def test_what_one_worker_writes_every_worker_reads_and_only_changes_are_wr
             reading.cancel()
             await asyncio.wait([reading])
             await producer.stop()
+
+
+class Board:
+    """Takes rows as the publisher does, and keeps the last ones."""
+
+    def __init__(self) -> None:
+        self.rows: dict[bytes, bytes | None] = {}
+
+    async def board(self, rows: dict[bytes, bytes | None]) -> list[asyncio.Future[object]]:
+        self.rows = rows
+        return []
+
+
+def open_series(name: str, value: float) -> SeriesView:
+    current = WindowValue("revenue", (name,), 5_000, 10_000, value, 3, open=True)
+    return SeriesView("revenue", (name,), None, current, None, None)
+
+
+async def test_of_many_changes_windows_that_closed_are_written_first_and_each_change_once(
+    tmp_path: Path,
+) -> None:
+    reader, board = company(plan_at(tmp_path)), Board()
+    names = [f"s{number}" for number in range(MOST_ROWS_A_TICK)]
+    held = [open_series(name, 1.0) for name in names] + [VIEW]
+    writer = BoardWriter(board, reader, lambda: held, lambda _: True)
+    await writer.tick()
+    await writer.tick()
+    assert list(board.rows) == [series_key("revenue", ("a",))]
+
+    held = [open_series(name, 2.0) for name in names] + [replace(VIEW, closed=WINDOW_AFTER)]
+    await writer.tick()
+    assert len(board.rows) == MOST_ROWS_A_TICK
+    assert next(iter(board.rows)) == series_key("revenue", ("a",))
+    await writer.tick()
+    assert list(board.rows) == [series_key("revenue", (names[-1],))]
+    board.rows = {}
+    await writer.tick()
+    assert board.rows == {}
 
 
 async def until(done: Callable[[], bool]) -> None:

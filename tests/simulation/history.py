@@ -99,7 +99,7 @@ def history_of(rng: random.Random, case: Case) -> History:
     used: set[int] = set()
     for number in range(partitions):
         part = _Partition(case, history, number)
-        first_ms = added_ms + 1_000 if number == partitions - 1 else START_MS
+        first_ms = added_ms if number == partitions - 1 else START_MS
         _fill(rng, case, part, first_ms, end_ms, used)
         history.logs.append(part.log)
         history.verdicts.append(part.verdicts)

@@ -23,7 +23,6 @@ from tests.simulation.broker import Broker, Told, items
 from tests.simulation.cases import TOPIC
 
 SESSION_MS = 10_000
-METADATA_MS = 500
 FLUSH_SECONDS = 4.0  # between two flushes, in most cases
 
 
@@ -120,7 +119,7 @@ class IngestSide:
             end, seen_ms = self.ends.get(p, (1 << 60, 0))
             quiet[p] = self.quiet.quiet_ms(_tp(p), seen_ms if self.reads[p] >= end else None)
         now = self.broker.now_ms
-        count = self.broker.partitions(now - METADATA_MS)
+        count = self.broker.partitions(now)
         self.sending = self.folder.flush(now, quiet, count)
         self.commits = self.folder.commits()
 

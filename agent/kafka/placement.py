@@ -1,0 +1,103 @@
+"""By how many state partitions the state is placed, and the refusal to go on by another number.
+
+A series' state partition is a hash by that number: with another one, the rows that the series
+topic holds and the frames under way would lie in the wrong partitions, and values would be wrong
+without a sign of it. So the number of the topics' partitions is the number that the state was
+begun with, or nothing runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from agent.errors import EnvironmentFault
+from agent.kafka.client import connection
+from agent.settings import Settings
+
+log = logging.getLogger(__name__)
+
+FIRST_FLUSH_SECONDS = 5.0
+"""A worker that begins at this very moment may have sent its first frames to some partitions."""
+
+
+async def check_placement(
+    settings: Settings, frames: str, series: str, counts: Mapping[str, int]
+) -> int:
+    """The number of state partitions. `counts`: the partitions of both topics.
+
+    Raises EnvironmentFault where the topics have different numbers, another one than the frames
+    were sent by so far, or another one than the setting.
+    """
+    count = counts[frames]
+    both = f"{frames} and {series}"
+    if count != counts[series]:
+        raise EnvironmentFault(
+            f"topic {frames} has {count} partitions and {series} has {counts[series]}: they must "
+            "have equally many",
+            _begin_anew(settings, frames, series),
+        )
+    used = await _sent_to(settings, frames, count)
+    if 0 < len(used) < count:
+        raise EnvironmentFault(
+            f"topics {both} have {count} partitions, but frames were sent to {len(used)} of them "
+            f"only: partitions were added, and the state is placed by {len(used)}",
+            _begin_anew(settings, frames, series),
+        )
+    if settings.create_topics and count != settings.state_partitions:
+        raise EnvironmentFault(
+            f"the setting state_partitions says {settings.state_partitions}, but topics {both} "
+            f"have {count} partitions, and the state is placed by them",
+            f"Set state_partitions: {count}. To change the number: "
+            + _begin_anew(settings, frames, series),
+        )
+    return count
+
+
+async def has_changed(
+    admin: AIOKafkaAdminClient, frames: str, series: str, state_partitions: int
+) -> bool:
+    """Whether a topic has another number of partitions now. A broker that does not answer, or a
+    topic that is not there, has changed nothing."""
+    try:
+        found = await admin.describe_topics([frames, series])
+    except (KafkaError, OSError):
+        return False
+    now = {t["topic"]: len(t["partitions"]) for t in found if not t["error_code"]}
+    other = {topic: count for topic, count in now.items() if count != state_partitions}
+    for topic, count in other.items():
+        log.error("topic %s has %d partitions now, not %d", topic, count, state_partitions)
+    return bool(other)
+
+
+def _begin_anew(settings: Settings, frames: str, series: str) -> str:
+    return (
+        "Stop all agents, delete both topics (kafka-topics.sh --bootstrap-server "
+        f"{settings.brokers} --delete --topic '{frames}|{series}') and start again: windows still "
+        "open then begin anew with what was not read yet, and so do alerts and what rules look "
+        "back on. docs/scaling.md says how to lose none of it."
+    )
+
+
+async def _sent_to(settings: Settings, frames: str, count: int) -> list[int]:
+    """The partitions that frames were ever sent to: a flush sends one to every partition, and the
+    end of a log stays when what it held is deleted by age."""
+    partitions = [TopicPartition(frames, p) for p in range(count)]
+    consumer = AIOKafkaConsumer(**connection(settings))
+    await consumer.start()
+    try:
+        deadline = asyncio.get_running_loop().time() + FIRST_FLUSH_SECONDS
+        while True:
+            ends = await consumer.end_offsets(partitions)
+            used = [tp.partition for tp in partitions if ends[tp] > 0]
+            late = asyncio.get_running_loop().time() > deadline
+            if len(used) in (0, count) or late:
+                return used
+            await asyncio.sleep(0.5)
+    finally:
+        await consumer.stop()

@@ -1,0 +1,169 @@
+"""One, two and three workers on one broker: how they share the work, and what an event costs.
+
+Workload W, longer, in a topic of 12 partitions. All workers of a run are ready, the partitions are
+shared out, and the first 500,000 events are read, before the transaction that the others are in is
+committed. Cost is the user and system time of all workers together, from then until the values of
+all windows have been read.
+Every value is held against DuckDB. The same with skewed keys: customers by Zipf's law, and nine in
+ten events in one partition.
+
+All workers together have one half of the processors, the broker and the reader the other. Without
+that, more workers would only keep the broker's neighbours busier, and what runs beside it makes
+the same work take up to 1.7 times as long (docs/decisions/0015-what-an-event-costs.md).
+
+    python -m benchmarks.workers                          # all
+    python -m benchmarks.workers --workers 2 --keys hot --runs 1
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import statistics
+import time
+import uuid
+from contextlib import ExitStack
+from typing import Any, get_args
+
+from agent.spec.load import load
+from benchmarks import results
+from benchmarks.agent_w import RULES, TOPIC, Values, enough
+from benchmarks.broker import kafka
+from benchmarks.process import Agent, agent
+from benchmarks.truth import compare, windows
+from benchmarks.workload import CHUNK_EVENTS, Keys, Shape, new_topic, send
+
+SOURCE_PARTITIONS = 12
+EVENTS = 2_500_000
+MOST_WORKERS = 3
+SHARE_SECONDS = 60.0
+PROCESSORS = sorted(os.sched_getaffinity(0))
+
+
+def run(shape: Shape, workers: int) -> dict[str, Any]:
+    """One run on a broker of its own."""
+    plan = load(RULES / "w")
+    expected = windows(shape, plan)
+    group = f"bench-{uuid.uuid4().hex[:8]}"
+    theirs, ours = _halves()
+    os.sched_setaffinity(0, theirs)  # the broker will have it from here
+    with kafka() as broker, ExitStack() as stack:
+        new_topic(broker, TOPIC, SOURCE_PARTITIONS)
+        held_back = send(shape, broker, TOPIC, True, SOURCE_PARTITIONS, readable_chunks=1)
+        assert held_back is not None
+        running = [stack.enter_context(agent(broker, RULES / "w", group)) for _ in range(workers)]
+        for one in running:
+            os.sched_setaffinity(one.pid, ours)  # before it has a second thread
+        for one in running:
+            one.wait_ready()
+        _wait_shared(running)
+        _wait_read(running, CHUNK_EVENTS)
+        events = shape.events - CHUNK_EVENTS
+        values = Values(broker, f"{group}-values")
+        before = [one.cpu_seconds() for one in running]
+        folds = sum(one.metric("kpi_agent_fold_seconds_count") for one in running)
+        read = [int(one.metric("kpi_agent_records_total")) for one in running]
+        began = time.monotonic()
+        held_back.commit_transaction(60)
+        try:
+            seconds = values.read(enough(plan, expected)) - began
+        finally:
+            values.close()
+        cpu = [one.cpu_seconds() - start for one, start in zip(running, before, strict=True)]
+        time.sleep(1.5)  # for the flush that counts the last records
+        records = [
+            int(one.metric("kpi_agent_records_total")) - start
+            for one, start in zip(running, read, strict=True)
+        ]
+        folds = sum(one.metric("kpi_agent_fold_seconds_count") for one in running) - folds
+        busiest = max(range(workers), key=cpu.__getitem__)
+        verdict = compare(plan, expected, map(json.loads, values.records))
+        return {
+            "workers": workers,
+            "keys": shape.keys,
+            "seconds": round(seconds, 3),
+            "events_per_second": round(events / seconds),
+            "cpu_us_per_event": round(sum(cpu) / events * 1e6, 3),
+            "cpu_us_per_event_of_busiest": round(cpu[busiest] / records[busiest] * 1e6, 3),
+            "events_per_fold": round(events / folds),
+            "cpu_seconds_by_worker": [round(one, 2) for one in cpu],
+            "records_by_worker": records,
+            "source_partitions_by_worker": [_source_partitions(one) for one in running],
+            "state_partitions_by_worker": [_state_partitions(one) for one in running],
+            "peak_mb_by_worker": [round(one.peak_bytes() / 1e6) for one in running],
+            "windows": verdict.windows,
+            "exact": verdict.exact,
+            "wrong": list(verdict.wrong[:5]),
+        }
+
+
+def _halves() -> tuple[set[int], set[int]]:
+    half = PROCESSORS[: max(1, len(PROCESSORS) // 2)]
+    return set(half), set(PROCESSORS) - set(half) or set(half)
+
+
+def _wait_shared(running: list[Agent]) -> None:
+    """Until every source partition is held by one worker, and each holds as many as any other."""
+    deadline = time.monotonic() + SHARE_SECONDS
+    while time.monotonic() < deadline:
+        held = [_source_partitions(one) for one in running]
+        state = [_state_partitions(one) for one in running]
+        if sum(held) == SOURCE_PARTITIONS and max(held) - min(held) <= 1 and all(state):
+            return
+        time.sleep(0.2)
+    raise SystemExit(f"the partitions were not shared out: {held}, {state}")
+
+
+def _wait_read(running: list[Agent], events: int) -> None:
+    """Until the workers have read so many events, and their imports, caches and heaps are warm."""
+    deadline = time.monotonic() + SHARE_SECONDS
+    while (read := sum(one.metric("kpi_agent_records_total") for one in running)) < events:
+        if time.monotonic() > deadline:
+            raise SystemExit(f"{read} of {events} events were read")
+        time.sleep(0.2)
+    time.sleep(2.0)  # for what they close
+
+
+def _source_partitions(one: Agent) -> int:
+    return one.get("/metrics").count(b"\nkpi_agent_lag_records{")
+
+
+def _state_partitions(one: Agent) -> int:
+    found = re.findall(r"took on (\d+) state partitions", one.log())
+    return int(found[-1]) if found else 0
+
+
+def main() -> None:
+    """Measure, and keep the results."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--workers", action="append", type=int, choices=range(1, MOST_WORKERS + 1))
+    parser.add_argument("--keys", action="append", choices=get_args(Keys))
+    parser.add_argument("--events", type=int, default=EVENTS)
+    parser.add_argument("--runs", type=int, default=3)
+    options = parser.parse_args()
+    for keys in options.keys or get_args(Keys):
+        shape = Shape(events=options.events, keys=keys)
+        # What skewed keys cost shows best where nothing else changes.
+        for workers in options.workers or (
+            range(1, MOST_WORKERS + 1) if keys == "uniform" else [3]
+        ):
+            found = []
+            for _ in range(options.runs):
+                one = run(shape, workers)
+                print(one, flush=True)
+                if not one["exact"]:
+                    raise SystemExit(f"not exact: {one['wrong']}")
+                found.append(one)
+            middle = statistics.median_low([one["cpu_us_per_event"] for one in found])
+            median = next(one for one in found if one["cpu_us_per_event"] == middle)
+            if options.events == EVENTS:
+                told = {"events": options.events, "median": median, "runs": found}
+                results.save(f"workers-{workers}-{keys}", told)
+
+
+if __name__ == "__main__":
+    main()
