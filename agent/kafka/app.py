@@ -445,9 +445,9 @@ class MergeStage:
                 return
             if dirty and held.last is not None:
                 rows += len(dirty)
-                await self._table.write(held.last, dirty, held.high)
-        written, self._table.written = self._table.written, []
-        await acknowledged(written)
+                partition = held.last.message.partition
+                await self._table.write(partition, dirty, held.high)
+        await self._table.settle()
         if epoch != self._epoch:
             return  # taken away meanwhile: whoever has it now tells it
         sends: list[Send] = []
