@@ -174,6 +174,8 @@ class MergeStage:
             log.warning(
                 "the Faust app did not stop in good order: its group will miss it for a while"
             )
+        # All apps of a process share a signal's receivers: this stage would stay for good.
+        self._app.on_partitions_revoked.disconnect(self._revoked, weak=False)
         # Faust leaves this to the garbage collector: a task that hangs would keep them locked.
         for database in databases:
             database.close()

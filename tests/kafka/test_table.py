@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import struct
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -159,6 +161,24 @@ async def test_what_a_worker_wrote_in_its_sleep_does_not_hide_what_its_successor
                 stage.stop()
                 await running
         await producer.stop()
+
+
+async def test_of_a_stage_that_is_over_nothing_is_left(plan: Plan) -> None:
+    # Every reload of the rules begins a new one.
+    with EmbeddedBroker() as broker:
+        settings, heard = settings_for(broker.address, None), Heard()
+        producer = new_producer(settings)
+        await producer.start()
+        publisher = Publisher(producer, TopicNames.of(settings))
+        stage = MergeStage(settings, plan, publisher, PARTITIONS, heard)
+        running = await started(stage, heard)
+        stage.stop()
+        await running
+        await producer.stop()
+        left = weakref.ref(stage)
+        del stage, running
+        gc.collect()
+        assert left() is None
 
 
 async def test_frames_that_faust_drops_at_the_end_of_a_rebalance_are_fetched_again(
