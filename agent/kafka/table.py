@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -100,24 +100,23 @@ class StateTable(faust.Table[bytes, bytes]):
             if partition in databases:  # else taken away meanwhile
                 self._keep(databases[partition], partition, rows)
 
-    def _keep(self, database: Any, partition: int, rows: Iterable[_Sent]) -> None:
+    def _keep(self, database: Any, partition: int, rows: Sequence[_Sent]) -> None:
         """Write rows with the offset that they reach, all or nothing; up to the first gap, where
         somebody else has written: the next recovery reads on from there."""
-        known = self._known.get(partition)
-        reached, batch = known, rocksdict.WriteBatch(raw_mode=True)
-        for row in rows:
-            offset = row.future.result().offset
-            if offset != (-1 if reached is None else reached) + 1:
-                break
-            reached = offset
+        count, reached = known_rows(
+            self._known.get(partition), [row.future.result().offset for row in rows]
+        )
+        if not count:
+            return
+        batch = rocksdict.WriteBatch(raw_mode=True)
+        for row in rows[:count]:
             if row.value is None:
                 batch.delete(row.key)
             else:
                 batch.put(row.key, row.value)
-        if reached != known:
-            batch.put(self.data.offset_key, str(reached).encode())
-            database.write(batch)
-            self._known[partition] = reached
+        batch.put(self.data.offset_key, str(reached).encode())
+        database.write(batch)
+        self._known[partition] = reached
 
     def rows_of(self, partitions: Iterable[int]) -> Mapping[int, tuple[int, list[Row]]]:
         """The rows of partitions, and the highest position among them (-1: no rows).
@@ -146,6 +145,17 @@ class StateTable(faust.Table[bytes, bytes]):
     def databases(self) -> list[Any]:
         """The databases on disk that are open now; none where the state is kept in memory."""
         return list(getattr(self.data, "_dbs", {}).values())
+
+
+def known_rows(known: int | None, offsets: Sequence[int]) -> tuple[int, int | None]:
+    """How many rows, of those with these offsets of the changelog, follow what is known of it
+    without a gap; and up to where it is known then. None: nothing is."""
+    count = 0
+    for offset in offsets:
+        if offset != (-1 if known is None else known) + 1:
+            break
+        known, count = offset, count + 1
+    return count, known
 
 
 def _position(value: bytes | None) -> int:
