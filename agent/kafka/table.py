@@ -28,6 +28,7 @@ from agent.kafka.publish import acknowledged
 _PARTITION = struct.Struct(">H")
 _POSITION = struct.Struct(">q")
 YIELD_EVERY = 200  # rows between two chances for other tasks
+KEPT_AT_ONCE = 1_000  # rows: a millisecond or two
 
 Row = tuple[bytes, bytes]
 Event: TypeAlias = EventT[Any]
@@ -92,20 +93,22 @@ class StateTable(faust.Table[bytes, bytes]):
         """Wait until the changelog has what was sent; then it goes to disk, if there is one."""
         sent, self._sent = self._sent, []
         await acknowledged([one.future for one in sent])
-        databases = getattr(self.data, "_dbs", {})
         by_partition: dict[int, list[_Sent]] = {}
         for one in sent:
             by_partition.setdefault(one.partition, []).append(one)
         for partition, rows in by_partition.items():
-            if partition in databases:  # else taken away meanwhile
-                self._keep(databases[partition], partition, rows)
+            for start in range(0, len(rows), KEPT_AT_ONCE):
+                self._keep(partition, rows[start : start + KEPT_AT_ONCE])
+                await asyncio.sleep(0)
 
-    def _keep(self, database: Any, partition: int, rows: Sequence[_Sent]) -> None:
-        """Write rows with the offset that they reach, all or nothing; up to the first gap, where
-        somebody else has written: the next recovery reads on from there."""
-        count, reached = known_rows(
-            self._known.get(partition), [row.future.result().offset for row in rows]
-        )
+    def _keep(self, partition: int, rows: Sequence[_Sent]) -> None:
+        """Write rows to disk with the offset that they reach, all or nothing; up to the first gap,
+        where somebody else has written: the next recovery reads on from there."""
+        database = getattr(self.data, "_dbs", {}).get(partition)
+        if database is None:  # all is in memory, or the partition was taken away meanwhile
+            return
+        offsets = [row.future.result().offset for row in rows]
+        count, reached = known_rows(self._known.get(partition), offsets)
         if not count:
             return
         batch = rocksdict.WriteBatch(raw_mode=True)
