@@ -104,7 +104,8 @@ class StateTable(faust.Table[bytes, bytes]):
     def _keep(self, partition: int, rows: Sequence[_Sent]) -> None:
         """Write rows to disk with the offset that they reach, all or nothing; up to the first gap,
         where somebody else has written: the next recovery reads on from there."""
-        database = getattr(self.data, "_dbs", {}).get(partition)
+        store: Any = self.data  # RocksDB's has more than its type says
+        database = getattr(store, "_dbs", {}).get(partition)
         if database is None:  # all is in memory, or the partition was taken away meanwhile
             return
         offsets = [row.future.result().offset for row in rows]
@@ -117,7 +118,7 @@ class StateTable(faust.Table[bytes, bytes]):
                 batch.delete(row.key)
             else:
                 batch.put(row.key, row.value)
-        batch.put(self.data.offset_key, str(reached).encode())
+        batch.put(store.offset_key, str(reached).encode())
         database.write(batch)
         self._known[partition] = reached
 
