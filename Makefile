@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test simulate chaos bench bench-report lint check generate check-generated format clean
+.PHONY: help setup demo test simulate chaos soak bench bench-report lint check generate check-generated format clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,7 +28,12 @@ simulate: $(READY) ## Run the core a thousand times under simulated faults
 
 chaos: $(READY) ## Kill workers, brokers and networks around a real Kafka, for half an hour
 	@.ci/install-kafka.sh
-	@$(BIN)/python -m pytest tests/chaos -m needs_kafka --full -o log_cli=true $(ARGS)
+	@$(BIN)/python -m pytest tests/chaos --ignore tests/chaos/test_soak.py -m needs_kafka --full \
+		-o log_cli=true $(ARGS)
+
+soak: $(READY) ## Send as many events as the machine can take, for ten minutes
+	@.ci/install-kafka.sh
+	@$(BIN)/python -m pytest tests/chaos/test_soak.py -m needs_kafka --full -o log_cli=true $(ARGS)
 
 bench: $(READY) ## Measure the agent and what people would use instead, for an hour; then the report
 	.ci/install-kafka.sh

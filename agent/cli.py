@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -206,6 +207,8 @@ def _add_run(commands: Commands[argparse.ArgumentParser]) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """`kpi-agent run`."""
+    # What is not handled yet would end the process: a reload that is asked for by now comes later.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     from agent import logs, service
     from agent.settings import load_settings
     from agent.spec.load import load

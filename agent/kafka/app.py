@@ -187,6 +187,8 @@ class MergeStage:
             log.warning(
                 "the Faust app did not stop in good order: its group will miss it for a while"
             )
+        # All apps of a process share a signal's receivers: this stage would stay for good.
+        self._app.on_partitions_revoked.disconnect(self._revoked, weak=False)
         # Faust leaves this to the garbage collector: a task that hangs would keep them locked.
         for database in databases:
             database.close()
@@ -474,9 +476,9 @@ class MergeStage:
                 return
             if dirty and held.last is not None:
                 rows += len(dirty)
-                await self._table.write(held.last, dirty, held.high)
-        written, self._table.written = self._table.written, []
-        await acknowledged(written)
+                partition = held.last.message.partition
+                await self._table.write(partition, dirty, held.high)
+        await self._table.settle()
         if epoch != self._epoch:
             return  # taken away meanwhile: whoever has it now tells it
         sends: list[Send] = []

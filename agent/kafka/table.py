@@ -4,48 +4,64 @@ A table key is the state partition (2 bytes) and the merger's key; a row is the 
 frames topic that it is true for (8 bytes) and the merger's bytes. The position fences: a worker
 that has lost a partition without knowing it may still write a row that was true before its
 successor's. On recovery the row with the higher position stands, whichever was written last.
+
+What is on disk is a first part of the changelog, never more and never with a gap: a row goes there
+once the changelog has it, and only while nobody else wrote in between. So a restart that reads on
+from there has what every other worker would have.
 """
 
 from __future__ import annotations
 
 import asyncio
 import struct
-import weakref
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import faust
+import rocksdict
 from faust.stores.memory import Store as MemoryStore
-from faust.streams import _current_event
-from faust.types import EventT
+from faust.types import TP, EventT
+
+from agent.kafka.publish import acknowledged
 
 _PARTITION = struct.Struct(">H")
 _POSITION = struct.Struct(">q")
 YIELD_EVERY = 200  # rows between two chances for other tasks
+KEPT_AT_ONCE = 1_000  # rows: a millisecond or two
 
 Row = tuple[bytes, bytes]
 Event: TypeAlias = EventT[Any]
 
 
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """A row on its way to the changelog; `value` None deletes."""
+
+    partition: int
+    key: bytes
+    value: bytes | None
+    future: Any  # of a RecordMetadata
+
+
 class StateTable(faust.Table[bytes, bytes]):
-    """A table that keeps the futures of its changelog writes, and fences on recovery."""
+    """A table whose rows are written in rounds, and which fences on recovery."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.written: list[asyncio.Future[Any]] = []
+        self._sent: list[_Sent] = []
+        self._known: dict[int, int | None] = {}  # by partition: the changelog's offset on disk
 
-    def send_changelog(self, *args: Any, **kwargs: Any) -> Any:
-        """Send a row to the changelog; its future goes to `written`."""
-        sent = super().send_changelog(*args, **kwargs)
-        self.written.append(sent)
-        return sent
+    def _on_changelog_sent(self, fut: Any) -> None:
+        """Faust would note the offset here, whatever lies before it; see `settle`."""
 
     def apply_changelog_batch(self, batch: Iterable[Event]) -> None:
         """Take in rows of the changelog, save those that a later position has overtaken."""
         newest: dict[bytes, int] = {}
+        reached: dict[TP, int] = {}
         kept = []
         for event in batch:
+            reached[event.message.tp] = event.message.offset
             key, value = event.message.key or b"", event.message.value
             if key not in newest:
                 newest[key] = _position(self.data.get(key))
@@ -57,27 +73,64 @@ class StateTable(faust.Table[bytes, bytes]):
                 continue
             kept.append(event)
         super().apply_changelog_batch(kept)
+        for tp, offset in reached.items():  # past what was left out, too
+            self.data.set_persisted_offset(tp, offset)
+            self._known[tp.partition] = offset
 
     async def write(
-        self, event: Event, rows: Iterable[tuple[bytes, bytes | None]], position: int
+        self, partition: int, rows: Iterable[tuple[bytes, bytes | None]], position: int
     ) -> None:
-        """Write rows of the partition that the event came from; None deletes. `written` then holds
-        the futures to wait for."""
-        partition = _PARTITION.pack(event.message.partition)
+        """Send rows of a partition to the changelog; None deletes. `settle` waits for them."""
+        prefix, at = _PARTITION.pack(partition), _POSITION.pack(position)
         for number, (key, row) in enumerate(rows, 1):
-            with _as_current(event):
-                if row is not None:
-                    self[partition + key] = _POSITION.pack(position) + row
-                elif partition + key in self:
-                    del self[partition + key]
+            value = None if row is None else at + row
+            future = self.send_changelog(partition, prefix + key, value, "raw", "raw")
+            self._sent.append(_Sent(partition, prefix + key, value, future))
             if number % YIELD_EVERY == 0:
                 await asyncio.sleep(0)
+
+    async def settle(self) -> None:
+        """Wait until the changelog has what was sent; then it goes to disk, if there is one."""
+        sent, self._sent = self._sent, []
+        await acknowledged([one.future for one in sent])
+        by_partition: dict[int, list[_Sent]] = {}
+        for one in sent:
+            by_partition.setdefault(one.partition, []).append(one)
+        for partition, rows in by_partition.items():
+            for start in range(0, len(rows), KEPT_AT_ONCE):
+                self._keep(partition, rows[start : start + KEPT_AT_ONCE])
+                await asyncio.sleep(0)
+
+    def _keep(self, partition: int, rows: Sequence[_Sent]) -> None:
+        """Write rows to disk with the offset that they reach, all or nothing; up to the first gap,
+        where somebody else has written: the next recovery reads on from there."""
+        store: Any = self.data  # RocksDB's has more than its type says
+        database = getattr(store, "_dbs", {}).get(partition)
+        if database is None:  # all is in memory, or the partition was taken away meanwhile
+            return
+        offsets = [row.future.result().offset for row in rows]
+        count, reached = known_rows(self._known.get(partition), offsets)
+        if not count:
+            return
+        batch = rocksdict.WriteBatch(raw_mode=True)
+        for row in rows[:count]:
+            if row.value is None:
+                batch.delete(row.key)
+            else:
+                batch.put(row.key, row.value)
+        batch.put(store.offset_key, str(reached).encode())
+        database.write(batch)
+        self._known[partition] = reached
 
     def rows_of(self, partitions: Iterable[int]) -> Mapping[int, tuple[int, list[Row]]]:
         """The rows of partitions, and the highest position among them (-1: no rows).
 
         Rows of other partitions are dropped from memory; their owner has them.
         """
+        for partition in partitions:
+            if partition not in self._known:  # nothing new was read
+                tp = TP(self.changelog_topic.get_topic_name(), partition)
+                self._known[partition] = self.persisted_offset(tp)
         rows: dict[int, list[Row]] = {p: [] for p in partitions}
         highest = dict.fromkeys(rows, -1)
         foreign = []
@@ -98,16 +151,16 @@ class StateTable(faust.Table[bytes, bytes]):
         return list(getattr(self.data, "_dbs", {}).values())
 
 
+def known_rows(known: int | None, offsets: Sequence[int]) -> tuple[int, int | None]:
+    """How many rows, of those with these offsets of the changelog, follow what is known of it
+    without a gap; and up to where it is known then. None: nothing is."""
+    count = 0
+    for offset in offsets:
+        if offset != (-1 if known is None else known) + 1:
+            break
+        known, count = offset, count + 1
+    return count, known
+
+
 def _position(value: bytes | None) -> int:
     return -1 if value is None else int(_POSITION.unpack_from(value)[0])
-
-
-@contextmanager
-def _as_current(event: Event) -> Iterator[None]:
-    """Faust takes the partition of a table write from the event that it believes is being
-    processed; rows are written in rounds, for several events of several partitions."""
-    token = _current_event.set(weakref.ref(event))
-    try:
-        yield
-    finally:
-        _current_event.reset(token)

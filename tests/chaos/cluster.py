@@ -5,8 +5,8 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
 from tests.chaos.proxy import Proxy
 from tests.integration.broker import CLUSTER_ID, LIBS, LOG_CONFIG
@@ -118,6 +118,12 @@ class Cluster:
         found = self._admin().list_topics(topic, timeout=10).topics[topic]
         number = found.partitions[partition].leader
         return next(node for node in self.nodes if node.number == number)
+
+    def end(self, topic: str, partition: int) -> int:
+        """How many records a partition has, of a topic that nothing was deleted from."""
+        place = TopicPartition(topic, partition)
+        found = self._admin().list_offsets({place: OffsetSpec.latest()})
+        return int(found[place].result(START_SECONDS).offset)
 
     def cut(self) -> None:
         """Cut the agents off from all brokers."""

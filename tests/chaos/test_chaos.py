@@ -6,124 +6,20 @@ every failure: `--chaos-seed N` draws the same traffic and the same faults, as f
 
 from __future__ import annotations
 
-import logging
 import math
-import random
-import re
-import signal
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.chaos.cluster import Cluster
+from tests.chaos.faults import conclude, kill_and_restart, zombie
+from tests.chaos.steps import STEPS, kill_at
 from tests.chaos.traffic import RULES
-from tests.chaos.world import RECOVERY_SECONDS, SESSION_SECONDS, Verdict, World
+from tests.chaos.world import World
 from tests.integration.waiting import until
-
-log = logging.getLogger(__name__)
 
 pytestmark = [pytest.mark.needs_kafka, pytest.mark.timeout(900)]
 
 ROUNDS = 4
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """One broker behind a proxy."""
-    found = Cluster(tmp_path_factory.mktemp("cluster"), 1)
-    try:
-        found.start()
-        yield found
-    finally:
-        found.clean_up()
-
-
-@pytest.fixture(scope="module")
-def three_brokers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Three brokers, replication 3, two of them must have a record."""
-    found = Cluster(tmp_path_factory.mktemp("three"), 3)
-    try:
-        found.start()
-        yield found
-    finally:
-        found.clean_up()
-
-
-@pytest.fixture
-def seed(request: pytest.FixtureRequest) -> int:
-    asked = request.config.getoption("--chaos-seed", default=None)
-    if asked is not None:
-        return int(asked)
-    # What runs before every landing is the same each time; `make chaos` draws anew.
-    return random.randrange(10_000) if request.config.getoption("--full", default=False) else 1
-
-
-@pytest.fixture
-def full(request: pytest.FixtureRequest) -> None:
-    if not request.config.getoption("--full", default=False):
-        pytest.skip("takes minutes: --full")
-
-
-def world_of(cluster: Cluster, request: pytest.FixtureRequest, folder: Path, seed: int) -> World:
-    name = re.sub(r"[\W_]+", "-", request.node.name.removeprefix("test_")).strip("-")
-    return World(cluster, name, folder / "world", seed)
-
-
-@pytest.fixture
-def world(
-    cluster: Cluster, request: pytest.FixtureRequest, tmp_path: Path, seed: int
-) -> Iterator[World]:
-    found = world_of(cluster, request, tmp_path, seed)
-    try:
-        yield found
-    finally:
-        cluster.mend()
-        found.clean_up()
-
-
-@pytest.fixture
-def wide_world(
-    three_brokers: Cluster, request: pytest.FixtureRequest, tmp_path: Path, seed: int
-) -> Iterator[World]:
-    found = world_of(three_brokers, request, tmp_path, seed)
-    try:
-        yield found
-    finally:
-        found.clean_up()
-
-
-def conclude(world: World, verdict: Verdict, limit_seconds: float = RECOVERY_SECONDS) -> None:
-    """Say what was found; recovery is part of the promise."""
-    log.warning("%s, seed %d: %s", world.name, world.seed, verdict)
-    slow = [(what, s) for what, s in verdict.recoveries if s is None or s > limit_seconds]
-    assert not slow, f"seed {world.seed}: not current within {limit_seconds} s: {slow}"
-
-
-def kill_and_restart(world: World, count: int) -> None:
-    """kill -9 of some workers; they are started again at once or after a while."""
-    killed = world.rng.sample(world.running(), min(count, len(world.running())))
-    world.kill(killed)
-    if world.rng.random() < 0.5:
-        world.calm(1, SESSION_SECONDS + 2)
-    if not world.running():
-        world.faults.pop()
-        world.fault("all started again after kill -9")
-    for worker in killed:
-        worker.start()
-    world.recover()
-
-
-def zombie(world: World) -> None:
-    """A worker sleeps until the others have its share, and wakes up."""
-    sleeper = world.rng.choice(world.running())
-    world.fault("SIGSTOP past the session timeout")
-    sleeper.signal(signal.SIGSTOP)
-    time.sleep(SESSION_SECONDS + world.rng.uniform(3, 8))
-    world.fault("SIGCONT")
-    sleeper.signal(signal.SIGCONT)
-    world.recover()
 
 
 def test_short(world: World) -> None:
@@ -138,12 +34,14 @@ def test_short(world: World) -> None:
     world.fault("network is back after 8 s")
     world.recover()
     kill_and_restart(world, 2)
-    conclude(
-        world, world.finish(), limit_seconds=math.inf
-    )  # told, not judged: landings share a busy machine
+    for step in ("frames are sent", "rows are written", "windows are told"):
+        kill_at(world, step, answered=True)
+    world.start_dead()
+    # Recovery is told, not judged: landings share a busy machine.
+    conclude(world, world.finish(), limit_seconds=math.inf)
 
 
-@pytest.mark.usefixtures("full")
+@pytest.mark.full
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_workers_are_killed_again_and_again(world: World, count: int) -> None:
     world.start(3)
@@ -153,7 +51,7 @@ def test_workers_are_killed_again_and_again(world: World, count: int) -> None:
     conclude(world, world.finish())
 
 
-@pytest.mark.usefixtures("full")
+@pytest.mark.full
 def test_workers_are_killed_before_they_recover(world: World) -> None:
     """No time to get current in between."""
     world.start(3)
@@ -165,14 +63,26 @@ def test_workers_are_killed_before_they_recover(world: World) -> None:
         if not victim.running:
             victim.start()
         world.calm(0, 5)
-    for worker in world.workers:
-        if not worker.running:
-            worker.start()
+    world.start_dead()
     world.fault("killed before they recover")
     conclude(world, world.finish())
 
 
-@pytest.mark.usefixtures("full")
+@pytest.mark.full
+@pytest.mark.parametrize("answered", [False, True], ids=["before it", "after it"])
+def test_workers_are_killed_at_each_step_of_their_work(world: World, answered: bool) -> None:
+    """Before the broker hears of the step; when it has answered, and the worker has not heard."""
+    world.start(3)
+    steps = list(STEPS)
+    world.rng.shuffle(steps)
+    for step in steps:
+        kill_at(world, step, answered)
+    world.start_dead()
+    world.fault("all started again after kill -9 at each step")
+    conclude(world, world.finish())
+
+
+@pytest.mark.full
 def test_zombies_wake_up(world: World) -> None:
     world.start(3)
     for _ in range(ROUNDS):
@@ -180,7 +90,7 @@ def test_zombies_wake_up(world: World) -> None:
     conclude(world, world.finish())
 
 
-@pytest.mark.usefixtures("full")
+@pytest.mark.full
 def test_a_worker_joins(world: World) -> None:
     """Nobody dies, so no record is without an outcome."""
     world.start(1)
@@ -193,7 +103,7 @@ def test_a_worker_joins(world: World) -> None:
     conclude(world, verdict)
 
 
-@pytest.mark.usefixtures("full")
+@pytest.mark.full
 def test_workers_join_and_leave(world: World) -> None:
     """1 → 3 → 2 → 1 → 3."""
     world.start(1)
@@ -209,7 +119,7 @@ def test_workers_join_and_leave(world: World) -> None:
     conclude(world, world.finish())
 
 
-@pytest.mark.usefixtures("full")
+@pytest.mark.full
 def test_the_broker_is_restarted(world: World) -> None:
     world.start(2)
     node = world.cluster.nodes[0]
@@ -224,7 +134,7 @@ def test_the_broker_is_restarted(world: World) -> None:
     conclude(world, world.finish())
 
 
-@pytest.mark.usefixtures("full")
+@pytest.mark.full
 def test_the_network_is_cut_for_a_minute(world: World) -> None:
     world.start(2)
     world.cluster.cut()
@@ -234,7 +144,7 @@ def test_the_network_is_cut_for_a_minute(world: World) -> None:
     conclude(world, world.finish())
 
 
-@pytest.mark.usefixtures("full")
+@pytest.mark.full
 def test_a_disk_is_lost(world: World) -> None:
     world.start(2)
     for _ in range(3):
@@ -246,7 +156,7 @@ def test_a_disk_is_lost(world: World) -> None:
     conclude(world, world.finish())
 
 
-@pytest.mark.usefixtures("full")
+@pytest.mark.full
 def test_leaders_of_the_agents_topics_are_killed(wide_world: World) -> None:
     world = wide_world
     world.start(2)
@@ -263,7 +173,7 @@ def test_leaders_of_the_agents_topics_are_killed(wide_world: World) -> None:
     conclude(world, world.finish())
 
 
-@pytest.mark.usefixtures("full")
+@pytest.mark.full
 def test_rules_change_while_workers_roll(world: World) -> None:
     """Another threshold and one more KPI, old and new workers side by side."""
     world.start(3)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 import numpy as np
+import polars as pl
 from confluent_kafka import Consumer, Message, TopicPartition
 
 from agent.core.decode import Batch
@@ -56,6 +58,10 @@ def read_all(address: str, topic: str) -> list[Message]:
     return records
 
 
+SCHEMA = {
+    "topic": pl.String, "part": pl.Int32, "off": pl.Int64, "happened": pl.Int64, "id": pl.String,
+    "region": pl.String, "amount": pl.Float64,
+}  # fmt: skip
 EVENTS_SQL = """
 CREATE TABLE judged AS
 WITH timed AS (
@@ -90,6 +96,13 @@ KPIS = {
     "orders": ("shop", "count(happened)", 5_000),
     "visits": ("visits", "count(happened)", 5_000),
 }
+
+
+def target_state(revenue: float | None) -> str:
+    """How the rules' one target stands at a window's value."""
+    if revenue is None:
+        return "no_data"
+    return "missed" if revenue < 100 else "at_risk" if revenue < 200 else "met"
 
 
 @dataclass(frozen=True)
@@ -129,11 +142,9 @@ def truth_of(logs: Mapping[str, Sequence[Message]], end_ms: int) -> Truth:
                 )
             )
     base = duckdb.connect()
-    base.execute(
-        "CREATE TABLE raw (topic VARCHAR, part INT, off BIGINT, happened BIGINT, id VARCHAR, "
-        "region VARCHAR, amount DOUBLE)"
-    )
-    base.executemany("INSERT INTO raw VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+    with tempfile.NamedTemporaryFile(suffix=".parquet") as file:
+        pl.DataFrame(rows, SCHEMA, orient="row").write_parquet(file.name)
+        base.execute(f"CREATE TABLE raw AS SELECT * FROM '{file.name}'")
     base.execute(EVENTS_SQL)
     windows: dict[Key, tuple[float | None, int]] = {}
     for kpi, (topic, value, size) in KPIS.items():

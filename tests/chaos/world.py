@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
 import os
 import random
 import shutil
 import signal
+import sys
 import threading
 import time
 from collections import Counter
@@ -19,7 +22,7 @@ from typing import Any
 from confluent_kafka import Consumer, Message
 
 from tests.chaos.cluster import Cluster
-from tests.chaos.traffic import PARTITIONS, RULES, SHOP, VISITS, Traffic, now_ms
+from tests.chaos.traffic import EVEN, PARTITIONS, RULES, SHOP, VISITS, Shares, Traffic, now_ms
 from tests.chaos.truth import (
     LATENESS_MS,
     Key,
@@ -28,18 +31,19 @@ from tests.chaos.truth import (
     load_plan,
     read_all,
     settled_ms,
+    target_state,
     truth_of,
 )
 from tests.integration.agents import Agent
 from tests.integration.waiting import until
 
+Json = dict[str, Any]
+
 SESSION_SECONDS = 6
 CURRENT_MS = LATENESS_MS + 5_000 + 3_000
 """Figures are current while the newest window ended at most this long ago: the lateness, the next
 window's length, a flush and a round."""
-IDLE_AFTER_SECONDS = 5
-RECOVERY_SECONDS = SESSION_SECONDS + 15 + IDLE_AFTER_SECONDS
-"""A source that rests must be known anew to rest, after whoever knew it is gone."""
+RECOVERY_SECONDS = SESSION_SECONDS + 15
 SETTLE_SECONDS = 120
 
 
@@ -50,10 +54,40 @@ class Worker(Agent):
         super().__init__(name, folder, settings)
         self.data_dir = settings.get("data_dir")
 
+    def start(self, behind_seconds: int = 0) -> None:
+        """Start it, its clock behind by so much."""
+        if behind_seconds:
+            module = ("tests.chaos.earlier", str(behind_seconds))
+            self.launch([sys.executable, "-m", *module, "run"], self._env)
+        else:
+            super().start()
+
     def signal(self, number: signal.Signals) -> None:
         """Send a signal."""
         assert self._process is not None
         os.kill(self._process.pid, number)
+
+    @property
+    def was_started(self) -> bool:
+        """Whether it belongs to the world by now, dead or alive."""
+        return self.log.exists()
+
+    def resident_mb(self) -> float:
+        """Its resident memory now."""
+        assert self._process is not None
+        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        return int(status.split("VmRSS:")[1].split()[0]) / 1024
+
+    def has_port(self, port: int) -> bool:
+        """Whether a local port is one end of its connections."""
+        inode = _inode_of(port)
+        if inode is None or self._process is None:
+            return False
+        for link in Path(f"/proc/{self._process.pid}/fd").iterdir():
+            with contextlib.suppress(OSError):  # closed meanwhile
+                if link.readlink().name == f"socket:[{inode}]":
+                    return True
+        return False
 
     def lose_disk(self) -> None:
         """Delete its data folder."""
@@ -61,10 +95,20 @@ class Worker(Agent):
             shutil.rmtree(self.data_dir, ignore_errors=True)
 
 
+def _inode_of(port: int) -> str | None:
+    """The inode of the socket of 127.0.0.1 with a local port (Linux)."""
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        fields = line.split()
+        if fields[1] == f"0100007F:{port:04X}":
+            return fields[9]
+    return None
+
+
 class Watcher:
     """Reads the values topic as it grows, to know how current each KPI is."""
 
-    def __init__(self, address: str, topic: str) -> None:
+    def __init__(self, address: str, topic: str, behind_ms: int) -> None:
+        self.behind_ms = behind_ms
         self.newest: dict[tuple[str, str | None], int] = {}
         self.ages_ms: list[tuple[float, int]] = []
         self._consumer = Consumer(
@@ -112,7 +156,8 @@ class Watcher:
                 for kpi in ("revenue", "basket", "orders", "visits", "conversion")
                 for region in ("eu", "us")
             ]
-            self.ages_ms.append((time.monotonic(), now_ms() - min(watched)))
+            age_ms = now_ms() - self.behind_ms - min(watched)
+            self.ages_ms.append((time.monotonic(), age_ms))
 
     def _take(self, told: dict[str, Any]) -> None:
         if told["kind"] == "window":
@@ -135,7 +180,15 @@ class Verdict:
 class World:
     """One scenario on a cluster; `name` keeps its topics apart from others'."""
 
-    def __init__(self, cluster: Cluster, name: str, folder: Path, seed: int) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        name: str,
+        folder: Path,
+        seed: int,
+        shares: Shares = EVEN,
+        behind_seconds: int = 0,
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.cluster, self.name, self.folder, self.seed = cluster, name, folder, seed
         self.rng = random.Random(seed)
@@ -145,10 +198,13 @@ class World:
         self.write_rules(RULES)
         self.workers = [self._worker(n) for n in range(3)]
         self.faults: list[tuple[float, str, bool]] = []
+        self._lock = threading.Lock()  # traps kill from the proxies' threads
         for topic, partitions in PARTITIONS.items():
             cluster.create_topic(self.prefix + topic, partitions)
-        self.traffic = Traffic(cluster.address, self.prefix, seed)
-        self.watcher = Watcher(cluster.address, self.values_topic)
+        self._behind_seconds = behind_seconds
+        behind_ms = behind_seconds * 1000
+        self.traffic = Traffic(cluster.address, self.prefix, seed, shares, behind_ms)
+        self.watcher = Watcher(cluster.address, self.values_topic, behind_ms)
 
     @property
     def values_topic(self) -> str:
@@ -157,7 +213,9 @@ class World:
     def write_rules(self, text: str) -> None:
         """The rules that workers read when they start."""
         text = text.replace("SHOP", self.prefix + SHOP).replace("VISITS", self.prefix + VISITS)
-        (self.rules / "rules.yaml").write_text(text)
+        whole = self.folder / "rules.new"
+        whole.write_text(text)
+        whole.replace(self.rules / "rules.yaml")  # workers may start at any time
 
     def _worker(self, number: int) -> Worker:
         settings: dict[str, Any] = {
@@ -177,13 +235,23 @@ class World:
     def start(self, workers: int) -> None:
         """Start workers and traffic, and wait until the figures are current."""
         for worker in self.workers[:workers]:
-            worker.start()
+            worker.start(self._behind_seconds)
         self.traffic.start()
         self.wait_current(120)
 
+    def leap(self, events_per_second: float) -> int:
+        """All workers die where their clocks are behind; what happens until now is sent. The
+        number of records that wait for whoever goes on."""
+        for worker in self.running():
+            worker.kill()
+        before = self.traffic.sent
+        self.traffic.leap(events_per_second)
+        self.watcher.behind_ms = 0
+        return self.traffic.sent - before
+
     def wait_current(self, seconds: float = SETTLE_SECONDS) -> None:
         """Wait until every KPI is current."""
-        until(lambda: self.traffic.check() or self.watcher.current, seconds, self._state)
+        until(lambda: self.traffic.check() or self.watcher.current, seconds, self.state)
 
     def recover(self) -> None:
         """Let the last fault show, and wait until every KPI is current again."""
@@ -208,6 +276,31 @@ class World:
         for worker in killed:
             worker.kill()
 
+    def kill_at_port(self, port: int) -> None:
+        """kill -9 of whichever worker has a connection from a port."""
+        with self._lock:
+            for worker in self.running():
+                if worker.has_port(port):
+                    worker.kill()
+
+    def end(self, worker: Worker) -> None:
+        """kill -9 of one, unless a trap has been quicker."""
+        with self._lock:
+            if worker.running:
+                worker.kill()
+
+    def begin(self, worker: Worker) -> None:
+        """Start one that is dead."""
+        with self._lock:
+            worker.start()
+
+    def start_dead(self) -> None:
+        """Start every worker that was there once and is dead."""
+        with self._lock:
+            for worker in self.workers:
+                if worker.was_started and not worker.running:
+                    worker.start()
+
     def finish(self, changed: frozenset[str] = frozenset()) -> Verdict:
         """End the traffic, wait for the last windows, and hold everything to the truth."""
         self.recover()
@@ -220,7 +313,7 @@ class World:
         until(
             lambda: all(self.watcher.newest.get(k[:2], 0) >= last for k in wanted),
             SETTLE_SECONDS,
-            self._state,
+            self.state,
         )
         time.sleep(3)  # transitions of the same round
         verdict = self._judge(truth, logs, changed)
@@ -236,7 +329,7 @@ class World:
         """End everything of this scenario."""
         for worker in self.workers:
             worker.clean_up()
-        self.traffic._stopping.set()
+        self.traffic.end()
         self.watcher.stop()
 
     # ---- the verdict
@@ -260,19 +353,39 @@ class World:
         counted = sum((w.outcomes() for w in self.running()), Counter())
         return Verdict(len(told), transitions, repeats, truth.records, sum(counted.values()))
 
-    def _windows(self, frontier_ms: int) -> tuple[dict[Key, tuple[float | None, int]], int]:
-        """What kpi-values says once repeated keys are dropped; a repeat must say the same."""
-        found: dict[Key, tuple[float | None, int]] = {}
+    def _told(self, topic: str, frontier_ms: int) -> tuple[list[tuple[bytes, Json]], int]:
+        """What a topic says by the frontier, once repeated keys are dropped, and the number of
+        repeats. A repeat must say the same."""
+        first: dict[bytes, Json] = {}
         repeats = 0
-        for message in read_all(self.cluster.address, self.values_topic):
+        for message in read_all(self.cluster.address, topic):
             told = json.loads(message.value())
-            if told["kind"] != "window" or ms(told["end"]) > frontier_ms:
+            if ms(told["end"]) > frontier_ms:
                 continue
+            # When a step was told, and by which version of the rules, may differ.
+            told = {k: v for k, v in told.items() if k not in ("processed", "config_hash")}
+            key = message.key() or b""
+            repeats += key in first
+            known = first.setdefault(key, told)
+            assert _alike(known, told), f"told differently: {known} and {told}"
+        return list(first.items()), repeats
+
+    def _windows(self, frontier_ms: int) -> tuple[dict[Key, tuple[float | None, int]], int]:
+        """The windows that kpi-values tells; each must have its target state, if its KPI has one,
+        and that state must be right."""
+        found: dict[Key, tuple[float | None, int]] = {}
+        states: dict[Key, str] = {}
+        lines, repeats = self._told(self.values_topic, frontier_ms)
+        for _, told in lines:
             key = (told["kpi"], told["dimensions"].get("region"), ms(told["end"]))
-            value = (told["value"], told["events"])
-            repeats += key in found
-            known = found.setdefault(key, value)
-            assert _same(known, value), f"told differently: {key}: {known} and {value}"
+            if told["kind"] == "window":
+                assert key not in found, f"told under two keys: {told}"
+                found[key] = (told["value"], told["events"])
+            else:
+                states[key] = told["state"]
+        right = {k: target_state(v) for k, (v, _) in found.items() if k[0] == "revenue"}
+        differing = sorted(right.items() ^ states.items(), key=repr)
+        assert not differing, f"{len(differing)} target states differ: {differing[:6]}"
         return found, repeats
 
     def _transitions(
@@ -286,11 +399,11 @@ class World:
             if t.rule not in changed
         }
         found: dict[tuple[object, ...], int] = {}
-        for message in read_all(self.cluster.address, f"{self.prefix}alerts"):
-            told = json.loads(message.value())
+        lines, _ = self._told(f"{self.prefix}alerts", truth.frontier_ms)
+        for name, told in lines:
             if ms(told["at"]) >= settled_ms(truth.frontier_ms) or told["rule"] in changed:
                 continue
-            episode = ms(json.loads(message.key())["episode"])
+            episode = ms(json.loads(name)["episode"])
             key = (
                 told["rule"], told["severity"], told["dimensions"]["region"], episode,
                 told["state"],
@@ -310,7 +423,7 @@ class World:
                 found.add((int(place[0]), int(place[1])))
             assert found == right, f"{topic}: {sorted(found ^ right)[:5]}"
 
-    def _state(self) -> str:
+    def state(self) -> str:
         """What to show where waiting was in vain."""
         told = [f"newest windows, behind by: {self._behind()}", f"sent: {self.traffic.sent}"]
         told += [f"{w.name} {w.get('/-/ready')}\n{w.last_words()}" for w in self.running()]
@@ -323,6 +436,15 @@ class World:
 def ms(iso: str) -> int:
     """An ISO 8601 instant in ms."""
     return round(datetime.fromisoformat(iso).timestamp() * 1000)
+
+
+def _alike(a: object, b: object) -> bool:
+    """Equal, but for the last bits of floating-point numbers."""
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(_alike(a[k], b[k]) for k in a)
+    if isinstance(a, float) and isinstance(b, float):
+        return math.isclose(a, b, rel_tol=1e-9)
+    return a == b
 
 
 def _same(a: tuple[float | None, int], b: tuple[float | None, int]) -> bool:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +18,7 @@ from agent.core.in_use import from_bytes
 from agent.core.outline import public_outline
 from agent.kafka.embedded import EmbeddedBroker
 from agent.spec.load import load
+from tests.integration.waiting import until
 from tests.kafka.support import RULES, Agent, Orders, Published
 
 pytestmark = pytest.mark.timeout(300)  # rebalances take long on the embedded broker
@@ -194,3 +199,26 @@ def test_a_missing_topic_is_waited_for_and_rules_are_reloaded_whole_or_not_at_al
     finally:
         agent.kill()
         published.close()
+
+
+def test_a_reload_that_is_asked_for_while_it_starts_does_not_end_it(tmp_path: Path) -> None:
+    rules = tmp_path / "rules"
+    rules.mkdir()
+    (rules / "shop.yaml").write_text(RULES)
+    ours = {"BROKERS": "127.0.0.1:1", "RULES": str(rules), "WEB_PORT": "0"}
+    env = {**os.environ, **{f"KPI_AGENT_{name}": value for name, value in ours.items()}}
+    command = [sys.executable, "-m", "agent", "run"]
+    with subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            until(lambda: held_back(process.pid, signal.SIGHUP), 20, "the signal is held back")
+            process.send_signal(signal.SIGHUP)
+            assert process.stderr is not None
+            assert any("serving http" in line for line in process.stderr)
+        finally:
+            process.kill()
+
+
+def held_back(pid: int, number: signal.Signals) -> bool:
+    """Whether a process lets a signal wait (Linux)."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return bool(int(status.split("SigBlk:")[1].split()[0], 16) >> (number - 1) & 1)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import struct
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -104,6 +106,82 @@ async def test_the_row_of_the_later_position_stands_and_unreadable_frames_are_pa
             await running
             await producer.stop()
         assert sorted(heard.failed) == [(p, at) for p in range(PARTITIONS) for at in range(12)]
+
+
+def row_at(plan: Plan, first_ms: int) -> bytes:
+    return row_bytes(born("revenue", plan.kpis["revenue"].fingerprint, ("a",), first_ms))
+
+
+def first_ms_on_disk(stage: MergeStage) -> list[int]:
+    """The rows of partition 1, by when their series begin."""
+    return [read_row(row).first_ms for _, row in stage._table.rows_of([1])[1][1]]
+
+
+async def test_a_row_is_on_disk_only_once_the_changelog_has_it(plan: Plan, tmp_path: Path) -> None:
+    # If it were before, a worker killed in between would go on from what no other worker can know.
+    with EmbeddedBroker() as broker:
+        settings, heard = settings_for(broker.address, tmp_path), Heard()
+        names = TopicNames.of(settings)
+        producer = new_producer(settings)
+        await producer.start()
+        await write_state(producer, names, plan)
+        stage = MergeStage(settings, plan, Publisher(producer, names), PARTITIONS, heard)
+        running = await started(stage, heard)
+        try:
+            await stage._table.write(1, [(KEY, row_at(plan, 11_000))], 11)
+            assert first_ms_on_disk(stage) == [9_000]
+            await stage._table.settle()
+            assert first_ms_on_disk(stage) == [11_000]
+        finally:
+            stage.stop()
+            await running
+            await producer.stop()
+
+
+async def test_what_a_worker_wrote_in_its_sleep_does_not_hide_what_its_successor_wrote(
+    plan: Plan, tmp_path: Path
+) -> None:
+    with EmbeddedBroker() as broker:
+        settings = settings_for(broker.address, tmp_path)
+        names = TopicNames.of(settings)
+        producer = new_producer(settings)
+        await producer.start()
+        await write_state(producer, names, plan)
+        for awake in (False, True):
+            heard = Heard()
+            stage = MergeStage(settings, plan, Publisher(producer, names), PARTITIONS, heard)
+            running = await started(stage, heard)
+            try:
+                if awake:
+                    assert first_ms_on_disk(stage) == [11_000]
+                else:
+                    value = struct.pack(">q", 11) + row_at(plan, 11_000)
+                    key = struct.pack(">H", 1) + KEY
+                    await producer.send_and_wait(names.series, value, key, partition=1)
+                    await stage._table.write(1, [(KEY, row_at(plan, 8_000))], 8)
+                    await stage._table.settle()
+            finally:
+                stage.stop()
+                await running
+        await producer.stop()
+
+
+async def test_of_a_stage_that_is_over_nothing_is_left(plan: Plan) -> None:
+    # Every reload of the rules begins a new one.
+    with EmbeddedBroker() as broker:
+        settings, heard = settings_for(broker.address, None), Heard()
+        producer = new_producer(settings)
+        await producer.start()
+        publisher = Publisher(producer, TopicNames.of(settings))
+        stage = MergeStage(settings, plan, publisher, PARTITIONS, heard)
+        running = await started(stage, heard)
+        stage.stop()
+        await running
+        await producer.stop()
+        left = weakref.ref(stage)
+        del stage, running
+        gc.collect()
+        assert left() is None
 
 
 async def test_frames_that_faust_drops_at_the_end_of_a_rebalance_are_fetched_again(

@@ -9,10 +9,47 @@ from dataclasses import dataclass, field
 
 from agent.core.fold import Commit
 from agent.core.results import AlertPhase, Closings, Outcome, Transition, WindowValue
+from agent.kafka.table import known_rows
 from tests.core.simulated import same
 from tests.simulation.history import History, Key
 
 Told = WindowValue | Transition
+
+
+Write = tuple[bytes, int, bytes | None]
+"""A row's key, the position that it is true for, and the row; None deletes."""
+
+
+@dataclass
+class Disk:
+    """What a worker finds again after its death, by state partition: rows, and the offset of the
+    changelog that they reach."""
+
+    rows: dict[int, dict[bytes, tuple[int, bytes]]] = field(default_factory=dict)
+    known: dict[int, int | None] = field(default_factory=dict)
+
+    def recovered(self, partition: int, changelog: list[Write]) -> list[tuple[bytes, bytes]]:
+        """Read the changelog on to its end; all rows."""
+        known = self.known.get(partition)
+        for write in changelog[0 if known is None else known + 1 :]:
+            self._take(partition, write)
+        self.known[partition] = len(changelog) - 1 if changelog else None
+        return [(key, row) for key, (_, row) in self.rows.get(partition, {}).items()]
+
+    def keep(self, partition: int, written: list[tuple[int, Write]]) -> None:
+        """Take on what this worker wrote at these offsets, as far as nobody else did."""
+        offsets = [offset for offset, _ in written]
+        count, self.known[partition] = known_rows(self.known.get(partition), offsets)
+        for _, write in written[:count]:
+            self._take(partition, write)
+
+    def _take(self, partition: int, write: Write) -> None:
+        rows = self.rows.setdefault(partition, {})
+        key, position, row = write
+        if row is None:
+            rows.pop(key, None)
+        elif position >= rows.get(key, (-1, b""))[0]:
+            rows[key] = (position, row)
 
 
 @dataclass
@@ -25,7 +62,7 @@ class Broker:
     frames: list[list[bytes]] = field(default_factory=list)
     commits: dict[int, Commit] = field(default_factory=dict)
     positions: dict[int, int] = field(default_factory=dict)
-    changelog: list[list[tuple[bytes, int, bytes | None]]] = field(default_factory=list)
+    changelog: list[list[Write]] = field(default_factory=list)
     told: list[Told] = field(default_factory=list)
     late_partials: int = 0
     outcomes: Counter[Outcome] = field(default_factory=Counter)
@@ -43,16 +80,6 @@ class Broker:
     def end(self, partition: int, now_ms: int) -> int:
         """The end of a source partition's log."""
         return bisect.bisect_right(self._arrivals[partition], now_ms)
-
-    def rows(self, partition: int) -> list[tuple[bytes, bytes]]:
-        """The table as a recovery builds it: of each row the one with the highest position."""
-        newest: dict[bytes, tuple[int, bytes]] = {}
-        for key, position, row in self.changelog[partition]:
-            if row is None:
-                newest.pop(key, None)
-            elif position >= newest.get(key, (-1, b""))[0]:
-                newest[key] = (position, row)
-        return [(key, row) for key, (_, row) in newest.items()]
 
     def windows(self) -> dict[Key, tuple[float | None, int]]:
         """Every closed window once; a repeat must say the same."""

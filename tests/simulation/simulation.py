@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from agent.core.plan import Plan
 from agent.core.results import Outcome
 from tests.core.simulated import same
-from tests.simulation.broker import Broker
+from tests.simulation.broker import Broker, Disk
 from tests.simulation.cases import CASES, Case, plan_of
 from tests.simulation.history import START_MS, History, history_of, truth
 from tests.simulation.workers import SESSION_MS, IngestSide, MergeSide
@@ -65,16 +65,26 @@ class Run:
     generation: int = 0
     rebalance: bool = True
     cut_off: dict[int, int] = field(default_factory=dict)
+    disks: list[Disk] = field(default_factory=list)  # of the dead
     crashes: int = 0
     seen: Counter[str] = field(default_factory=Counter)
 
+    def __post_init__(self) -> None:
+        self._disk_rng = random.Random(self.seed)  # its own: the other faults stay as they are
+
     # ---- the group
 
-    def start(self) -> None:
-        """A new process joins."""
+    def start(self, disk: Disk | None = None) -> None:
+        """A new process joins, on a disk that it is given, or that a dead one has left, or on a new
+        one, or on none."""
+        dice = self._disk_rng.random()
+        if disk is None and self.disks and dice < 0.6:
+            disk = self.disks.pop(self._disk_rng.randrange(len(self.disks)))
+        elif disk is None and dice < 0.85:
+            disk = Disk()
         one = Worker(
             IngestSide(self.plan, self.broker, self.rng),
-            MergeSide(self.plan, self.broker, self.rng),
+            MergeSide(self.plan, self.broker, self.rng, disk),
             self.broker.now_ms,
         )
         self.workers.append(one)
@@ -125,9 +135,16 @@ class Run:
         for p in worker.merge.held:
             worker.merge.write(p, self.rng.randint(0, 3))
             worker.merge.tell(p, self.rng.randint(0, 3))
+        self.leave_disk(worker)
         worker.asleep_until_ms = DEAD_MS
         if not worker.is_member:
             self.workers.remove(worker)
+
+    def leave_disk(self, worker: Worker) -> None:
+        """Whoever is started next may find it."""
+        if worker.merge.disk is not None:
+            self.disks.append(worker.merge.disk)
+            worker.merge.disk = None
 
     def harm(self) -> None:
         """Draw this step's faults."""
@@ -140,6 +157,7 @@ class Run:
                 worker.asleep_until_ms = now + rng.choice([2_000, SESSION_MS + 4_000, 60_000])
             elif rng.random() < faults.leave and len(self.awake()) > 1:
                 worker.ingest.settle(self.generation)
+                self.leave_disk(worker)
                 self.workers.remove(worker)
                 self.rebalance = True
         living = len([w for w in self.workers if w.asleep_until_ms != DEAD_MS])
@@ -183,7 +201,7 @@ class Run:
         """A zombie learns what it is and begins a new life."""
         self.orphans.append(worker.ingest.sending)
         self.workers.remove(worker)
-        self.start()
+        self.start(worker.merge.disk)
 
     def step(self) -> None:
         """Let some time pass, with faults, and everybody work."""

@@ -19,7 +19,7 @@ from agent.core.merge import Merger
 from agent.core.plan import Plan
 from agent.core.results import Closings
 from agent.kafka.quiet import QuietWatch
-from tests.simulation.broker import Broker, Told, items
+from tests.simulation.broker import Broker, Disk, Told, Write, items
 from tests.simulation.cases import TOPIC
 
 SESSION_MS = 10_000
@@ -162,6 +162,7 @@ class Held:
     generation: int
     closings: list[Closings] = field(default_factory=list)
     rows: list[tuple[bytes, bytes | None]] = field(default_factory=list)
+    written: list[tuple[int, Write]] = field(default_factory=list)
     telling: list[Told] = field(default_factory=list)
     needed: int | None = None
     high: int = -1
@@ -170,8 +171,10 @@ class Held:
 class MergeSide:
     """Stage 2 of a worker: apply, write rows, tell, acknowledge, in the order of `kafka.app`."""
 
-    def __init__(self, plan: Plan, broker: Broker, rng: random.Random) -> None:
-        self.plan, self.broker, self.rng = plan, broker, rng
+    def __init__(
+        self, plan: Plan, broker: Broker, rng: random.Random, disk: Disk | None = None
+    ) -> None:
+        self.plan, self.broker, self.rng, self.disk = plan, broker, rng, disk
         self.held: dict[int, Held] = {}
 
     def take_on(self, partitions: Iterable[int], generation: int) -> None:
@@ -179,7 +182,8 @@ class MergeSide:
         self.held = {}
         for p in partitions:
             merger = Merger(self.plan, p, self.broker.state_partitions)
-            merger.restore(self.broker.rows(p))
+            disk = self.disk or Disk()
+            merger.restore(disk.recovered(p, self.broker.changelog[p]))
             self.held[p] = Held(merger, self.broker.positions.get(p, 0), generation)
 
     def apply(self, partition: int, most: int) -> None:
@@ -205,12 +209,18 @@ class MergeSide:
         """Let some rows of the round reach the changelog."""
         held = self.held[partition]
         batch, held.rows = held.rows[:most], held.rows[most:]
-        self.broker.changelog[partition] += [(key, held.high, row) for key, row in batch]
+        log = self.broker.changelog[partition]
+        for key, row in batch:
+            held.written.append((len(log), (key, held.high, row)))
+            log.append(held.written[-1][1])
 
     def tell(self, partition: int, most: int) -> None:
-        """Tell the world some of what the round brought, once all rows are written."""
+        """Tell the world some of what the round brought, once all rows are written, and on disk."""
         held = self.held[partition]
         if not held.rows:
+            if self.disk is not None:
+                self.disk.keep(partition, held.written)
+            held.written = []
             self.broker.told += held.telling[:most]
             del held.telling[:most]
 
