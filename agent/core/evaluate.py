@@ -60,6 +60,13 @@ class Judge:
         self.benchmarks = benchmarks_of(kpi)
         self.benchmark: Callable[[str, WindowValue], float | None] = lambda name, window: None
 
+    def of_the_past(self) -> None:
+        """Judge only what the judgement of later windows looks back on: nobody is told of alerts,
+        and what a window was held against then is not known."""
+        self.current_rules = Thresholds(self.kpi, [])
+        self.series_absences = []
+        self.benchmarks = ()
+
     def witnessed_by(self, witness: Witness | None) -> None:
         """Tell somebody of every judgement."""
         self.closed_rules.witness = self.current_rules.witness = witness

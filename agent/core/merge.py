@@ -10,8 +10,7 @@ may have come before the telling was done; consumers drop repeated keys.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import partial
 from typing import TypeVar
 
@@ -23,7 +22,7 @@ from agent.core.combination import Combination
 from agent.core.coupled import Coupled, Place
 from agent.core.derived_state import DerivedState, KpiState, Reader, used
 from agent.core.frame import Frame, decode, gathering_partition, watch_partition
-from agent.core.kpi_state import BaseState, Step
+from agent.core.kpi_state import BaseState, Step, room_for
 from agent.core.plan import HOME, Contract, Dimensions, Kpi, Plan, Rule, heeds, is_whole
 from agent.core.results import Closings, SeriesView, TargetStatus, Transition, WindowValue
 from agent.core.rules import ended
@@ -31,6 +30,18 @@ from agent.core.series import Series, read_row, row_bytes, row_key
 from agent.core.targets import benchmarks_of
 from agent.core.thresholds import Witness
 from agent.core.views import Views, view_of
+from agent.core.waiting import (
+    BEGINNING_MS,
+    Due,
+    Mark,
+    Waiting,
+    is_mark,
+    kpi_of,
+    mark_key,
+    mark_row,
+    read_mark,
+    wrapped,
+)
 from agent.core.watch import KpiWatch
 from agent.core.watermark import TopicSources
 
@@ -88,7 +99,12 @@ class Merger:
         # told must be told again if a crash comes before the telling is done.
         self._gone: set[Place] = set()
         self._foreign: set[bytes] = set()  # rows that nobody here knows
-        self._given_up: set[bytes] = set()  # those of them that are to be deleted
+        self._given_up: dict[bytes, None] = {}  # those of them that are to be deleted, in order
+        self._waiting = {
+            name: Waiting(kpi) for name, kpi in plan.kpis.items() if kpi.backfill_ms is not None
+        }
+        self._filled: list[tuple[bytes, bytes]] = []  # rows of backfills, to be written as they are
+        self._say_who_waits()
         self._began_ms: int | None = None
         self._expired: set[Place] = set()
         self._again = Closings()
@@ -100,9 +116,7 @@ class Merger:
     def _state(self, kpi: Kpi, kept: bool) -> KpiState:
         if kpi.contract is None:
             return DerivedState(self.plan, kpi, kept)
-        # By few dimensions, many series may share a place.
-        shares = self._partitions if kpi.placement is None else 1
-        return BaseState(self.plan, kpi, math.ceil(kpi.max_series / shares), kept)
+        return BaseState(self.plan, kpi, room_for(kpi, self._partitions), kept)
 
     def witnessed_by(self, witness: Witness | None) -> None:
         """Tell somebody of every judgement."""
@@ -120,7 +134,14 @@ class Merger:
         """
         told: Told = ([], [], [])
         chunks = []
+        rows = list(rows)
+        half = self._restore_marks([(key, data) for key, data in rows if is_mark(key)])
         for key, data in rows:
+            if is_mark(key):
+                continue
+            if half and kpi_of(key) in half:
+                self._given_up[key] = None
+                continue
             if is_chunk(key):
                 chunks.append((key, data))
                 continue
@@ -149,7 +170,28 @@ class Merger:
         for key, data in chunks:
             if not self._restore_chunk(data):
                 self._foreign.add(key)
+        self._given_up.update(dict.fromkeys(map(mark_key, half)))  # after the rows it speaks of
+        for name in [name for name in self._waiting if self.states[name].series]:
+            # It had state before it had a backfill.
+            del self._waiting[name]
+            self._filled.append(mark_row(self.plan.kpis[name], BEGINNING_MS, True))
+        self._say_who_waits()
         self._again = Closings(tuple(told[0]), tuple(told[1]), tuple(told[2]))
+
+    def _restore_marks(self, rows: Iterable[tuple[bytes, bytes]]) -> set[str]:
+        """Know which KPIs have their past; those whose past was only written in part."""
+        half = set()
+        for key, data in rows:
+            name, mark = read_mark(key, data) or ("", Mark("", 0, True))
+            kpi = self.plan.kpis.get(name)
+            if kpi is None or kpi.fingerprint != mark.fingerprint:
+                self._foreign.add(key)
+            elif mark.done:
+                self._waiting.pop(name, None)
+                self._begin_over(name, mark.cut_ms)
+            else:
+                half.add(name)
+        return half
 
     def _home(self, series: Series) -> KpiState | Combination | None:
         """Whose row it is; None: not declared, or otherwise."""
@@ -181,7 +223,9 @@ class Merger:
         whose row says that its window was used must not be written before the row that used it,
         and the windows that a row no longer has before that row.
         """
-        out: list[tuple[bytes, bytes | None]] = []
+        out: list[tuple[bytes, bytes | None]] = [(key, None) for key in self._given_up]
+        out += self._filled
+        self._given_up, self._filled = {}, []
         for state in self.states.values():
             if state.judge.archive is not None:
                 out += state.judge.archive.rows()
@@ -194,8 +238,6 @@ class Merger:
                 series.told = _joined(self._carried.get((kpi, dimensions), Closings()), now)
                 out.append((row_key(kpi, dimensions), row_bytes(series)))
         out += [(row_key(kpi, dimensions), None) for kpi, dimensions in self._gone]
-        out += [(key, None) for key in self._given_up]
-        self._given_up = set()
         self._dirty, self._gone, self._expired = {}, self._expired, set()
         if self._repeated:
             self._carried = {}
@@ -217,6 +259,9 @@ class Merger:
                 needed = min(needed, min(state.first_positions.values(), default=needed))
         for watch in self._watched.values():
             needed = min(needed, min(watch.slices.values(), default=needed))
+        for waiting in self._waiting.values():
+            if waiting.first_position is not None:
+                needed = min(needed, waiting.first_position)
         return needed
 
     def _series(self, kpi: str, dimensions: Dimensions | None) -> Series | None:
@@ -280,6 +325,7 @@ class Merger:
         if not frame.last:
             return again
         sources.take(frame)
+        self._hear(frame)
         return _joined(again, self._advance(frame.topic))
 
     def _clear_foreign(self, clock_ms: int) -> None:
@@ -287,7 +333,7 @@ class Merger:
         if self._began_ms is None:
             self._began_ms = clock_ms
         if self._foreign and clock_ms - self._began_ms > FOREIGN_KEPT_MS:
-            self._given_up |= self._foreign
+            self._given_up.update(dict.fromkeys(self._foreign))
             self._foreign = set()
 
     def finish(self, topic: str, watermark_ms: int) -> Closings:
@@ -300,7 +346,11 @@ class Merger:
         full: tuple[str, ...] = ()
         for block in frame.blocks:
             state = self.states.get(block.kpi)
-            if isinstance(state, BaseState) and state.kpi.fingerprint == block.fingerprint:
+            if not isinstance(state, BaseState) or state.kpi.fingerprint != block.fingerprint:
+                continue
+            if block.kpi in self._waiting:
+                self._waiting[block.kpi].take(block, frame.partition, position)
+            else:
                 before = len(state.turned_away)
                 late += state.take(block, frame.partition, position)
                 full += (block.kpi,) * (len(state.turned_away) - before)
@@ -334,7 +384,9 @@ class Merger:
             frontier = watermark_ms - kpi.lateness_ms
             if self.until_ms is not None:
                 frontier = min(frontier, self.until_ms)
-            if isinstance(state, BaseState) and (
+            if kpi.name in self._waiting:
+                self._waiting[kpi.name].frontier_ms = frontier
+            elif isinstance(state, BaseState) and (
                 state.frontier_ms is None or frontier > state.frontier_ms
             ):
                 steps.append((kpi.name, state.advance(frontier)))
@@ -401,6 +453,99 @@ class Merger:
             self._dirty.pop(place, None)
             self._expired.add(place)
         return told
+
+    # --- backfills -------------------------------------------------------------------------
+
+    @property
+    def waiting(self) -> frozenset[str]:
+        """The KPIs that wait for their past."""
+        return frozenset(self._waiting)
+
+    def due(self) -> list[Due]:
+        """The KPIs that wait for their past and whose live flow is past the cut: what decides the
+        past is in the logs."""
+        found = []
+        for name, waiting in self._waiting.items():
+            claims = self._sources_of(waiting.kpi).claims
+            cut = self._cut_ms(waiting)
+            frontier = waiting.frontier_ms
+            if cut is not None and frontier is not None and frontier >= cut:
+                found.append(Due(name, cut, {p: claim.covered for p, claim in claims.items()}))
+        return found
+
+    def adopt(
+        self,
+        kpi: str,
+        cut_ms: int,
+        sources: Collection[int],
+        rows: Sequence[tuple[bytes, bytes]],
+    ) -> bool:
+        """Take on a KPI's past up to `cut_ms` as the rows that it would have left; `sources` are
+        the partitions that it was read from. The next frame moves the KPI on from there.
+
+        False, and nothing has changed: it is not waiting, or not all that came since is here.
+        """
+        waiting = self._waiting.get(kpi)
+        cut = self._cut_ms(waiting) if waiting is not None else None
+        if waiting is None or cut is None or cut > cut_ms:
+            return False
+        if not set(self._sources_of(waiting.kpi).claims) <= set(sources):
+            return False
+        state = self.states[kpi]
+        for key, data in rows:
+            self._foreign.discard(key)
+            self._given_up.pop(key, None)
+            if not is_chunk(key):
+                state.restore(read_row(data))
+        for key, data in rows:
+            if is_chunk(key):
+                self._restore_chunk(data)
+        state.frontier_ms = cut_ms
+        self._filled += wrapped(waiting.kpi, rows, cut_ms)
+        self._begin(waiting, cut_ms)
+        return True
+
+    def _sources_of(self, kpi: Kpi) -> TopicSources:
+        return self._sources[self.plan.contracts[kpi.contract or ""].topic]
+
+    def _cut_ms(self, waiting: Waiting) -> int | None:
+        sources = self._sources_of(waiting.kpi)
+        return waiting.cut_ms(sources.claims.keys(), sources.partitions)
+
+    def _hear(self, frame: Frame) -> None:
+        """Note what a frame says of the KPIs that wait; let those begin that have no other past."""
+        for waiting in list(self._waiting.values()):
+            if self.plan.contracts[waiting.kpi.contract or ""].topic == frame.topic:
+                waiting.hear(frame)
+                if self._cut_ms(waiting) == BEGINNING_MS:
+                    self._filled.append(mark_row(waiting.kpi, BEGINNING_MS, True))
+                    self._begin(waiting, BEGINNING_MS)
+
+    def _begin(self, waiting: Waiting, cut_ms: int) -> None:
+        """Let a KPI that waited take part, with what came of it since the cut."""
+        name = waiting.kpi.name
+        del self._waiting[name]
+        state = self.states[name]
+        if isinstance(state, BaseState):
+            for block, source in waiting.blocks(cut_ms):
+                state.take(block, source, waiting.first_position or 0)
+        self._foreign.discard(mark_key(name))
+        self._begin_over(name, cut_ms)
+        self._say_who_waits()
+
+    def _say_who_waits(self) -> None:
+        waiting = set(self._waiting)
+        for name, state in self.states.items():
+            if isinstance(state, DerivedState):
+                state.waits = not waiting.isdisjoint(state.kpi.inputs)
+                waiting |= {name} if state.waits else set()
+
+    def _begin_over(self, name: str, cut_ms: int) -> None:
+        """The KPIs over one with a past begin at its cut: the others' past is not waiting there."""
+        for state in self.states.values():
+            if isinstance(state, DerivedState) and name in state.kpi.inputs:
+                state.begins_ms = max(state.begins_ms, cut_ms)
+                self._begin_over(state.kpi.name, cut_ms)
 
     # --- looking at it ---------------------------------------------------------------------
 

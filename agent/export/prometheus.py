@@ -46,7 +46,8 @@ class AgentCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """All families; those without a sample yet are left out."""
         parts = (
-            self._about(), self._records(), self._stages(), self._reloads(), self._delivery(),
+            self._about(), self._records(), self._stages(), self._backfills(), self._reloads(),
+            self._delivery(),
         )  # fmt: skip
         for family in chain.from_iterable(parts):
             if family.samples:
@@ -136,6 +137,27 @@ class AgentCollector(Collector):
         for kpi, count in sorted(stats.dropped_series.items()):
             dropped.add_metric([kpi], count)
         yield dropped
+
+    def _backfills(self) -> Iterator[Metric]:
+        stats = self._state.stats
+        asked = [n for n, k in self._state.plan.kpis.items() if k.backfill_ms is not None]
+        records = GaugeMetricFamily(
+            "kpi_agent_backfill_records",
+            "Records of a KPI's past that its backfill has read here.",
+            labels=["kpi"],
+        )
+        ratio = GaugeMetricFamily(
+            "kpi_agent_backfill_ratio",
+            "How much of a KPI's past is read; 1 once the KPI goes on from there.",
+            labels=["kpi"],
+        )
+        for kpi in asked:
+            if kpi in stats.backfill_ratio:
+                records.add_metric([kpi], stats.backfill_records.get(kpi, 0))
+                ratio.add_metric([kpi], stats.backfill_ratio[kpi])
+        if asked:
+            yield records
+            yield ratio
 
     def _reloads(self) -> Iterator[Metric]:
         stats = self._state.stats

@@ -239,6 +239,7 @@ def _kpi(
         objective=model.objective,
         person=model.person,
         named=model.export == "named",
+        backfill_ms=model.backfill,
     )
 
 
