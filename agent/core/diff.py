@@ -16,6 +16,7 @@ import polars as pl
 from agent.core.described import WORDS, Parts, describe
 from agent.core.plan import Kpi, Plan, Rule, Severity, metric_name
 from agent.core.routing import severities
+from agent.core.rules import duration
 
 Kind = Literal["added", "removed", "renamed", "changed"]
 
@@ -69,6 +70,16 @@ class KpiState:
 
 
 @dataclass(frozen=True, slots=True)
+class Past:
+    """A KPI whose backfill begins (`is_read`), or is of no effect because it has state already.
+    `span`: how far back, as YAML writes it."""
+
+    kpi: str
+    span: str
+    is_read: bool
+
+
+@dataclass(frozen=True, slots=True)
 class AlertChange:
     """What becomes of the alerts of a rule and severity.
 
@@ -90,6 +101,7 @@ class Difference:
     metrics: tuple[MetricChange, ...] = ()
     states: tuple[KpiState, ...] = ()
     alerts: tuple[AlertChange, ...] = ()
+    pasts: tuple[Past, ...] = ()
 
     def __bool__(self) -> bool:
         return bool(self.changes)
@@ -103,7 +115,11 @@ def compare(old: Plan, new: Plan) -> Difference:
         KpiState(name, tuple(_reasons(old, new, name))) for name in new.kpis if name in old.kpis
     )
     return Difference(
-        changes, tuple(_metrics(old, new, kpis)), states, tuple(_alerts(old, new, states))
+        changes,
+        tuple(_metrics(old, new, kpis)),
+        states,
+        tuple(_alerts(old, new, states)),
+        tuple(_pasts(old, new)),
     )
 
 
@@ -221,6 +237,16 @@ def _reasons(old: Plan, new: Plan, name: str) -> Iterator[Part]:
     yield from found or [Part("fingerprint", before.fingerprint, after.fingerprint)]
 
 
+def _pasts(old: Plan, new: Plan) -> Iterator[Past]:
+    for name, kpi in new.kpis.items():
+        if kpi.backfill_ms is None:
+            continue
+        before = old.kpis.get(name)
+        is_read = before is None or before.fingerprint != kpi.fingerprint
+        if is_read or before is None or before.backfill_ms != kpi.backfill_ms:
+            yield Past(name, duration(kpi.backfill_ms), is_read)
+
+
 def _carried(plan: Plan, kpi: Kpi) -> Parts:
     """The parts that a KPI's state depends on: see `Kpi.fingerprint`."""
     described = describe(kpi)
@@ -292,5 +318,7 @@ def summary(found: Difference) -> str:
             if count:
                 told.append(f"{count} {one if count == 1 else many} {kind}")
     anew = [state.kpi for state in found.states if not state.kept]
+    read = [past for past in found.pasts if past.is_read]
     kept = f"; the state of {', '.join(anew)} begins anew" if anew else "; all state is kept"
-    return ", ".join(told) + kept
+    pasts = "".join(f"; {past.kpi} is given its past ({past.span})" for past in read)
+    return ", ".join(told) + kept + pasts
