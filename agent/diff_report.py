@@ -37,8 +37,8 @@ def render(found: Difference, format: Format, rules: Path, former: str) -> str:
     """The difference as text that ends with a line break.
 
     `rules` is where the new rules lie, `former` what they are compared with. `json` is one object:
-    `summary`, `changes`, `metrics`, `states`, `alerts`, `pasts`. `github` is an annotation for each change,
-    at its place in the file.
+    `summary`, `changes`, `metrics`, `states`, `alerts`, `pasts`. `github` is an annotation
+    for each change, at its place in the file.
     """
     if format == "json":
         told = {"summary": summary(found), **asdict(found)}
