@@ -272,7 +272,7 @@ def new_run(seed: int, faults: Faults | None = None, case: Case | None = None) -
     """A run of a seed, with its own faults and rules or those given."""
     rng = random.Random(seed)
     drawn_case = rng.choice(CASES)
-    if random.Random(f"{seed} grows").random() < 1 / 7:  # seeds that are kept stay what they are
+    if random.Random(f"{seed} reloads").random() < 1 / 7:  # seeds that are kept stay what they are
         drawn_case = BACKFILL
     case = case or drawn_case
     history = history_of(rng, case)
