@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from agent.core.frame import state_partition
 from agent.core.merge import Merger
 from agent.core.plan import Plan
 from agent.core.results import Closings
+from agent.core.waiting import kpi_of
 from tests.core.simulated import (
     RULES,
     START_MS,
@@ -241,3 +243,64 @@ def test_a_kpi_added_with_a_backfill_is_as_one_that_was_always_there(
     if run.cuts:
         first = min(run.cuts)
         assert all(int(str(t[5])) > first for t in run.world.transitions() - old)
+
+
+def adopting(before: Plan, after: Plan) -> tuple[Grown, int, list[tuple[bytes, bytes | None]]]:
+    """A run in which a merger has just adopted three pasts; and the rows that it is to write."""
+    rng = random.Random(1)
+    run = Grown(rng, before, logs_of(rng))
+    run.world.read(run.worker, dict.fromkeys(run.worker.reads, 9))
+    run.reload(after)
+    for _ in range(30):
+        run.world.read(run.worker, dict.fromkeys(run.worker.reads, 2))
+        run.world.flush(run.worker)
+        for p, held in enumerate(run.held):
+            run.world.apply(held.merger, p, held.read, len(run.world.frames[p]))
+            held.read = len(run.world.frames[p])
+            run.write(p, held.merger.dirty_rows())
+            run.backfill(p)
+            if run.cuts:
+                return run, p, held.merger.dirty_rows()
+    raise AssertionError("nothing was due")
+
+
+def test_of_a_past_that_was_written_in_part_nothing_is_left(before: Plan, after: Plan) -> None:
+    run, p, rows = adopting(before, after)
+    known = dict(run.world.rows[p])
+    names = [kpi_of(key) for key, _ in rows]
+    assert set(names) == set(ADDED)
+    for cut in range(len(rows) + 1):
+        run.world.rows[p] = dict(known)
+        run.write(p, rows[:cut])
+        done = {name for i, name in enumerate(names[:cut]) if name not in names[i + 1 : len(rows)]}
+        merger = run.world.merger(p)
+        assert merger.waiting == set(ADDED) - done
+        run.write(p, merger.dirty_rows())
+        left = {kpi_of(key) for key in run.world.rows[p]} & set(ADDED)
+        assert left == done
+
+
+def test_what_the_live_flow_brings_meanwhile_stays_readable(before: Plan, after: Plan) -> None:
+    rng = random.Random(1)
+    run = Grown(rng, before, logs_of(rng))
+    run.world.read(run.worker, dict.fromkeys(run.worker.reads, 9))
+    run.reload(after)
+    run.world.read(run.worker, dict.fromkeys(run.worker.reads, 60))
+    run.world.flush(run.worker)
+    for p, held in enumerate(run.held):
+        run.world.apply(held.merger, p, held.read, len(run.world.frames[p]))
+        assert held.merger.waiting
+        assert held.merger.needed_position() < len(run.world.frames[p])
+        assert not {w.kpi for w in held.merger.views()} & {*ADDED, "conversion"}
+
+
+def test_rows_of_before_are_a_past_enough(before: Plan, after: Plan, tmp_path: Path) -> None:
+    text = "\n".join(RULES.splitlines())
+    plain = straight(plan_of(text, tmp_path), logs_of(random.Random(3)))
+    for p, rows in enumerate(plain.rows):
+        merger = Merger(after, p, len(plain.rows))
+        merger.restore(rows.items())
+        held = {kpi_of(key) for key in rows}
+        assert merger.waiting == set(ADDED) - held
+        marks = [key for key, _ in merger.dirty_rows()]
+        assert {kpi_of(key) for key in marks} == set(ADDED) & held
