@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from agent.core.backfill import Backfill, Wanted
 from agent.core.decode import Batch
-from agent.core.frame import state_partition
+from agent.core.frame import decode, state_partition
 from agent.core.merge import Merger
 from agent.core.plan import Plan
 from agent.core.results import Closings
@@ -246,10 +246,10 @@ def test_a_kpi_added_with_a_backfill_is_as_one_that_was_always_there(
 
 
 def adopting(before: Plan, after: Plan) -> tuple[Grown, int, list[tuple[bytes, bytes | None]]]:
-    """A run in which a merger has just adopted three pasts; and the rows that it is to write."""
+    """A run in which a merger has just adopted pasts; and the rows that it is to write."""
     rng = random.Random(1)
     run = Grown(rng, before, logs_of(rng))
-    run.world.read(run.worker, dict.fromkeys(run.worker.reads, 9))
+    run.world.read(run.worker, dict.fromkeys(run.worker.reads, 25))
     run.reload(after)
     for _ in range(30):
         run.world.read(run.worker, dict.fromkeys(run.worker.reads, 2))
@@ -259,8 +259,9 @@ def adopting(before: Plan, after: Plan) -> tuple[Grown, int, list[tuple[bytes, b
             held.read = len(run.world.frames[p])
             run.write(p, held.merger.dirty_rows())
             run.backfill(p)
-            if run.cuts:
-                return run, p, held.merger.dirty_rows()
+            rows = held.merger.dirty_rows()
+            if len(rows) > 2 * len(run.cuts) > 0:
+                return run, p, rows
     raise AssertionError("nothing was due")
 
 
@@ -268,7 +269,7 @@ def test_of_a_past_that_was_written_in_part_nothing_is_left(before: Plan, after:
     run, p, rows = adopting(before, after)
     known = dict(run.world.rows[p])
     names = [kpi_of(key) for key, _ in rows]
-    assert set(names) == set(ADDED)
+    assert len(names) > 2 * len(set(names))  # more than the marks
     for cut in range(len(rows) + 1):
         run.world.rows[p] = dict(known)
         run.write(p, rows[:cut])
@@ -285,12 +286,19 @@ def test_what_the_live_flow_brings_meanwhile_stays_readable(before: Plan, after:
     run = Grown(rng, before, logs_of(rng))
     run.world.read(run.worker, dict.fromkeys(run.worker.reads, 9))
     run.reload(after)
-    run.world.read(run.worker, dict.fromkeys(run.worker.reads, 60))
-    run.world.flush(run.worker)
+    for _ in range(20):
+        run.world.read(run.worker, dict.fromkeys(run.worker.reads, 4))
+        run.world.flush(run.worker)
     for p, held in enumerate(run.held):
-        run.world.apply(held.merger, p, held.read, len(run.world.frames[p]))
-        assert held.merger.waiting
-        assert held.merger.needed_position() < len(run.world.frames[p])
+        frames = run.world.frames[p]
+        run.world.apply(held.merger, p, held.read, len(frames))
+        first = next(
+            position
+            for position in range(held.read, len(frames))
+            if {block.kpi for block in decode(frames[position]).blocks} & set(ADDED)
+        )
+        assert held.merger.waiting == set(ADDED)
+        assert held.merger.needed_position() == first
         assert not {w.kpi for w in held.merger.views()} & {*ADDED, "conversion"}
 
 
