@@ -177,6 +177,9 @@ class Backfiller:
                 now = self._held()
                 if not work.done() and any(now.get(p) is not m for p, m in mergers.items()):
                     log.info("the past of %s is not read on: the group was rearranged", names)
+                    over.set()
+                    await asyncio.wait([work])
+                    work.exception()  # what it says of a reading that is over does not matter
                     return
         finally:
             over.set()
