@@ -30,18 +30,7 @@ from agent.core.series import Series, read_row, row_bytes, row_key
 from agent.core.targets import benchmarks_of
 from agent.core.thresholds import Witness
 from agent.core.views import Views, view_of
-from agent.core.waiting import (
-    BEGINNING_MS,
-    Due,
-    Mark,
-    Waiting,
-    is_mark,
-    kpi_of,
-    mark_key,
-    mark_row,
-    read_mark,
-    wrapped,
-)
+from agent.core.waiting import Due, Waiting, Waitings, is_mark, kpi_of, mark_key
 from agent.core.watch import KpiWatch
 from agent.core.watermark import TopicSources
 
@@ -100,11 +89,8 @@ class Merger:
         self._gone: set[Place] = set()
         self._foreign: set[bytes] = set()  # rows that nobody here knows
         self._given_up: dict[bytes, None] = {}  # those of them that are to be deleted, in order
-        self._waiting = {
-            name: Waiting(kpi) for name, kpi in plan.kpis.items() if kpi.backfill_ms is not None
-        }
-        self._filled: list[tuple[bytes, bytes]] = []  # rows of backfills, to be written as they are
-        self._say_who_waits()
+        self._waitings = Waitings(plan, self._sources)
+        self._tell_derived()
         self._began_ms: int | None = None
         self._expired: set[Place] = set()
         self._again = Closings()
@@ -134,14 +120,7 @@ class Merger:
         """
         told: Told = ([], [], [])
         chunks = []
-        rows = list(rows)
-        half = self._restore_marks([(key, data) for key, data in rows if is_mark(key)])
-        for key, data in rows:
-            if is_mark(key):
-                continue
-            if half and kpi_of(key) in half:
-                self._given_up[key] = None
-                continue
+        for key, data in self._without_halves(list(rows)):
             if is_chunk(key):
                 chunks.append((key, data))
                 continue
@@ -170,28 +149,22 @@ class Merger:
         for key, data in chunks:
             if not self._restore_chunk(data):
                 self._foreign.add(key)
-        self._given_up.update(dict.fromkeys(map(mark_key, half)))  # after the rows it speaks of
-        for name in [name for name in self._waiting if self.states[name].series]:
-            # It had state before it had a backfill.
-            del self._waiting[name]
-            self._filled.append(mark_row(self.plan.kpis[name], BEGINNING_MS, True))
-        self._say_who_waits()
+        for name, state in self.states.items():
+            if state.series:
+                self._waitings.had_state(name)
+        self._tell_derived()
         self._again = Closings(tuple(told[0]), tuple(told[1]), tuple(told[2]))
 
-    def _restore_marks(self, rows: Iterable[tuple[bytes, bytes]]) -> set[str]:
-        """Know which KPIs have their past; those whose past was only written in part."""
-        half = set()
-        for key, data in rows:
-            name, mark = read_mark(key, data) or ("", Mark("", 0, True))
-            kpi = self.plan.kpis.get(name)
-            if kpi is None or kpi.fingerprint != mark.fingerprint:
-                self._foreign.add(key)
-            elif mark.done:
-                self._waiting.pop(name, None)
-                self._begin_over(name, mark.cut_ms)
-            else:
-                half.add(name)
-        return half
+    def _without_halves(self, rows: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+        """The rows of series and chunks. A past that was written in part only is to be deleted:
+        its rows, and then the mark that tells of it."""
+        half, foreign = self._waitings.restore(row for row in rows if is_mark(row[0]))
+        self._foreign.update(foreign)
+        kept = [row for row in rows if not is_mark(row[0])]
+        if half:
+            lost = [key for key, _ in kept if kpi_of(key) in half]
+            self._given_up = dict.fromkeys([*lost, *map(mark_key, sorted(half))])
+        return [row for row in kept if row[0] not in self._given_up]
 
     def _home(self, series: Series) -> KpiState | Combination | None:
         """Whose row it is; None: not declared, or otherwise."""
@@ -224,8 +197,8 @@ class Merger:
         and the windows that a row no longer has before that row.
         """
         out: list[tuple[bytes, bytes | None]] = [(key, None) for key in self._given_up]
-        out += self._filled
-        self._given_up, self._filled = {}, []
+        out += self._waitings.rows
+        self._given_up, self._waitings.rows = {}, []
         for state in self.states.values():
             if state.judge.archive is not None:
                 out += state.judge.archive.rows()
@@ -259,10 +232,8 @@ class Merger:
                 needed = min(needed, min(state.first_positions.values(), default=needed))
         for watch in self._watched.values():
             needed = min(needed, min(watch.slices.values(), default=needed))
-        for waiting in self._waiting.values():
-            if waiting.first_position is not None:
-                needed = min(needed, waiting.first_position)
-        return needed
+        waited = self._waitings.first_position
+        return needed if waited is None else min(needed, waited)
 
     def _series(self, kpi: str, dimensions: Dimensions | None) -> Series | None:
         if dimensions is None:
@@ -325,7 +296,8 @@ class Merger:
         if not frame.last:
             return again
         sources.take(frame)
-        self._hear(frame)
+        for waiting in self._waitings.hear(frame):
+            self._begin(waiting)
         return _joined(again, self._advance(frame.topic))
 
     def _clear_foreign(self, clock_ms: int) -> None:
@@ -348,9 +320,7 @@ class Merger:
             state = self.states.get(block.kpi)
             if not isinstance(state, BaseState) or state.kpi.fingerprint != block.fingerprint:
                 continue
-            if block.kpi in self._waiting:
-                self._waiting[block.kpi].take(block, frame.partition, position)
-            else:
+            if not self._waitings.take(block, frame.partition, position):
                 before = len(state.turned_away)
                 late += state.take(block, frame.partition, position)
                 full += (block.kpi,) * (len(state.turned_away) - before)
@@ -384,9 +354,9 @@ class Merger:
             frontier = watermark_ms - kpi.lateness_ms
             if self.until_ms is not None:
                 frontier = min(frontier, self.until_ms)
-            if kpi.name in self._waiting:
-                self._waiting[kpi.name].frontier_ms = frontier
-            elif isinstance(state, BaseState) and (
+            if self._waitings.reached(kpi.name, frontier):
+                continue
+            if isinstance(state, BaseState) and (
                 state.frontier_ms is None or frontier > state.frontier_ms
             ):
                 steps.append((kpi.name, state.advance(frontier)))
@@ -459,19 +429,11 @@ class Merger:
     @property
     def waiting(self) -> frozenset[str]:
         """The KPIs that wait for their past."""
-        return frozenset(self._waiting)
+        return self._waitings.names
 
     def due(self) -> list[Due]:
-        """The KPIs that wait for their past and whose live flow is past the cut: what decides the
-        past is in the logs."""
-        found = []
-        for name, waiting in self._waiting.items():
-            claims = self._sources_of(waiting.kpi).claims
-            cut = self._cut_ms(waiting)
-            frontier = waiting.frontier_ms
-            if cut is not None and frontier is not None and frontier >= cut:
-                found.append(Due(name, cut, {p: claim.covered for p, claim in claims.items()}))
-        return found
+        """The KPIs whose past can be read."""
+        return self._waitings.due()
 
     def adopt(
         self,
@@ -480,16 +442,13 @@ class Merger:
         sources: Collection[int],
         rows: Sequence[tuple[bytes, bytes]],
     ) -> bool:
-        """Take on a KPI's past up to `cut_ms` as the rows that it would have left; `sources` are
-        the partitions that it was read from. The next frame moves the KPI on from there.
+        """Take on a KPI's past up to `cut_ms`, read from these partitions, as the rows that it
+        would have left. The next frame moves the KPI on from there.
 
         False, and nothing has changed: it is not waiting, or not all that came since is here.
         """
-        waiting = self._waiting.get(kpi)
-        cut = self._cut_ms(waiting) if waiting is not None else None
-        if waiting is None or cut is None or cut > cut_ms:
-            return False
-        if not set(self._sources_of(waiting.kpi).claims) <= set(sources):
+        waiting = self._waitings.adopt(kpi, cut_ms, sources, rows)
+        if waiting is None:
             return False
         state = self.states[kpi]
         for key, data in rows:
@@ -501,51 +460,30 @@ class Merger:
             if is_chunk(key):
                 self._restore_chunk(data)
         state.frontier_ms = cut_ms
-        self._filled += wrapped(waiting.kpi, rows, cut_ms)
-        self._begin(waiting, cut_ms)
+        self._begin(waiting)
         return True
 
-    def _sources_of(self, kpi: Kpi) -> TopicSources:
-        return self._sources[self.plan.contracts[kpi.contract or ""].topic]
-
-    def _cut_ms(self, waiting: Waiting) -> int | None:
-        sources = self._sources_of(waiting.kpi)
-        return waiting.cut_ms(sources.claims.keys(), sources.partitions)
-
-    def _hear(self, frame: Frame) -> None:
-        """Note what a frame says of the KPIs that wait; let those begin that have no other past."""
-        for waiting in list(self._waiting.values()):
-            if self.plan.contracts[waiting.kpi.contract or ""].topic == frame.topic:
-                waiting.hear(frame)
-                if self._cut_ms(waiting) == BEGINNING_MS:
-                    self._filled.append(mark_row(waiting.kpi, BEGINNING_MS, True))
-                    self._begin(waiting, BEGINNING_MS)
-
-    def _begin(self, waiting: Waiting, cut_ms: int) -> None:
+    def _begin(self, waiting: Waiting) -> None:
         """Let a KPI that waited take part, with what came of it since the cut."""
         name = waiting.kpi.name
-        del self._waiting[name]
         state = self.states[name]
         if isinstance(state, BaseState):
-            for block, source in waiting.blocks(cut_ms):
+            for block, source in waiting.blocks(self._waitings.cuts[name]):
                 state.take(block, source, waiting.first_position or 0)
         self._foreign.discard(mark_key(name))
-        self._begin_over(name, cut_ms)
-        self._say_who_waits()
+        self._tell_derived()
 
-    def _say_who_waits(self) -> None:
-        waiting = set(self._waiting)
+    def _tell_derived(self) -> None:
+        """Let the KPIs over others know which of those wait, and the last cut: the windows before
+        it, which the others may still have, are not theirs."""
+        waiting, cuts = set(self._waitings.names), dict(self._waitings.cuts)
         for name, state in self.states.items():
             if isinstance(state, DerivedState):
                 state.waits = not waiting.isdisjoint(state.kpi.inputs)
                 waiting |= {name} if state.waits else set()
-
-    def _begin_over(self, name: str, cut_ms: int) -> None:
-        """The KPIs over one with a past begin at its cut: the others' past is not waiting there."""
-        for state in self.states.values():
-            if isinstance(state, DerivedState) and name in state.kpi.inputs:
-                state.begins_ms = max(state.begins_ms, cut_ms)
-                self._begin_over(state.kpi.name, cut_ms)
+                found = [cuts[one] for one in state.kpi.inputs if one in cuts]
+                if found:
+                    state.begins_ms = cuts[name] = max(found)
 
     # --- looking at it ---------------------------------------------------------------------
 

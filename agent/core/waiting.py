@@ -14,14 +14,15 @@ rules, makes its source begin anew.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
 
 from agent.core.frame import Block, Frame
-from agent.core.plan import Dimensions, Kpi
+from agent.core.plan import Dimensions, Kpi, Plan
 from agent.core.series import State
+from agent.core.watermark import TopicSources
 
 BEGINNING_MS = -(2**62)
 """Stands for "from the first event on": no event is older."""
@@ -101,6 +102,128 @@ class Waiting:
             )  # fmt: skip
 
 
+class Waitings:
+    """All KPIs of one state partition that wait, and the marks of those that have their past.
+
+    `sources` are the source partitions by topic, as frames tell of them. `cuts` has the cut of
+    every KPI that was given its past; `rows` are to be written as they are, before all others.
+    """
+
+    def __init__(self, plan: Plan, sources: Mapping[str, TopicSources]) -> None:
+        self._plan = plan
+        self._sources = sources
+        self._waiting = {
+            name: Waiting(kpi) for name, kpi in plan.kpis.items() if kpi.backfill_ms is not None
+        }
+        self.cuts: dict[str, int] = {}
+        self.rows: list[tuple[bytes, bytes]] = []
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The KPIs that wait."""
+        return frozenset(self._waiting)
+
+    @property
+    def first_position(self) -> int | None:
+        """The first frame that holds anything of theirs."""
+        known = [w.first_position for w in self._waiting.values() if w.first_position is not None]
+        return min(known, default=None)
+
+    def restore(self, marks: Iterable[tuple[bytes, bytes]]) -> tuple[set[str], list[bytes]]:
+        """Know by the marks which KPIs have their past.
+
+        Returns those whose past was only written in part, and the keys of marks of another rule
+        set.
+        """
+        half, foreign = set(), []
+        for key, data in marks:
+            name, mark = _read_mark(key, data)
+            kpi = self._plan.kpis.get(name)
+            if kpi is None or mark is None or kpi.fingerprint != mark.fingerprint:
+                foreign.append(key)
+            elif mark.done:
+                self._waiting.pop(name, None)
+                self.cuts[name] = mark.cut_ms
+            else:
+                half.add(name)
+        return half, foreign
+
+    def had_state(self, kpi: str) -> None:
+        """Note that a KPI has state of before it had a backfill: that is past enough."""
+        if kpi in self._waiting:
+            self._done(kpi, BEGINNING_MS, ())
+
+    def take(self, block: Block, source: int, position: int) -> bool:
+        """Keep a frame's partials if they are of a KPI that waits; whether they are."""
+        waiting = self._waiting.get(block.kpi)
+        if waiting is not None:
+            waiting.take(block, source, position)
+        return waiting is not None
+
+    def reached(self, kpi: str, frontier_ms: int) -> bool:
+        """Note how far the live flow is settled if the KPI waits; whether it does."""
+        waiting = self._waiting.get(kpi)
+        if waiting is not None:
+            waiting.frontier_ms = frontier_ms
+        return waiting is not None
+
+    def hear(self, frame: Frame) -> list[Waiting]:
+        """Note what the last frame of a flush says; those that wait no longer, because the live
+        flow has all there ever was."""
+        begin = []
+        for name, waiting in list(self._waiting.items()):
+            if self._topic(waiting.kpi) == frame.topic:
+                waiting.hear(frame)
+                if self._cut_ms(waiting) == BEGINNING_MS:
+                    begin.append(self._done(name, BEGINNING_MS, ()))
+        return begin
+
+    def due(self) -> list[Due]:
+        """Those whose live flow is past the cut: what decides their past is in the logs."""
+        found = []
+        for name, waiting in self._waiting.items():
+            claims = self._sources[self._topic(waiting.kpi)].claims
+            cut, frontier = self._cut_ms(waiting), waiting.frontier_ms
+            if cut is not None and frontier is not None and frontier >= cut:
+                found.append(Due(name, cut, {p: claim.covered for p, claim in claims.items()}))
+        return found
+
+    def adopt(
+        self,
+        kpi: str,
+        cut_ms: int,
+        sources: Collection[int],
+        rows: Sequence[tuple[bytes, bytes]],
+    ) -> Waiting | None:
+        """Let a KPI have its past, as the rows that it would have left, read from these sources.
+
+        None, and nothing has changed: it does not wait, or not all that came since is here.
+        """
+        waiting = self._waiting.get(kpi)
+        cut = self._cut_ms(waiting) if waiting is not None else None
+        if waiting is None or cut is None or cut > cut_ms:
+            return None
+        if not self._sources[self._topic(waiting.kpi)].claims.keys() <= set(sources):
+            return None
+        # A crash may leave any first part of them: the mark says first that they are being
+        # written, and last that they are.
+        self.rows.append(_mark_row(waiting.kpi, cut_ms, False))
+        return self._done(kpi, cut_ms, rows)
+
+    def _done(self, kpi: str, cut_ms: int, rows: Sequence[tuple[bytes, bytes]]) -> Waiting:
+        waiting = self._waiting.pop(kpi)
+        self.rows += [*rows, _mark_row(waiting.kpi, cut_ms, True)]
+        self.cuts[kpi] = cut_ms
+        return waiting
+
+    def _cut_ms(self, waiting: Waiting) -> int | None:
+        sources = self._sources[self._topic(waiting.kpi)]
+        return waiting.cut_ms(sources.claims.keys(), sources.partitions)
+
+    def _topic(self, kpi: Kpi) -> str:
+        return self._plan.contracts[kpi.contract or ""].topic
+
+
 _encoder = msgspec.msgpack.Encoder()
 _marks = msgspec.msgpack.Decoder(Mark)
 _ONE = 0x91
@@ -117,27 +240,18 @@ def is_mark(key: bytes) -> bool:
     return key[0] == _ONE
 
 
-def read_mark(key: bytes, data: bytes) -> tuple[str, Mark] | None:
-    """The KPI and its mark; None when the row is of another layout."""
-    try:
-        return kpi_of(key), _marks.decode(data)
-    except msgspec.DecodeError:
-        return None
-
-
-def mark_row(kpi: Kpi, cut_ms: int, done: bool) -> tuple[bytes, bytes]:
-    """A mark's row."""
-    return mark_key(kpi.name), _encoder.encode(Mark(kpi.fingerprint, cut_ms, done))
-
-
 def kpi_of(key: bytes) -> str:
     """The KPI that a table key names first."""
     return str(msgspec.msgpack.decode(key)[0])
 
 
-def wrapped(
-    kpi: Kpi, rows: Sequence[tuple[bytes, bytes]], cut_ms: int
-) -> list[tuple[bytes, bytes]]:
-    """Rows of a backfill as they are written: a crash may leave any first part of them, so the
-    mark says first that they are being written, and last that they are."""
-    return [mark_row(kpi, cut_ms, False), *rows, mark_row(kpi, cut_ms, True)]
+def _read_mark(key: bytes, data: bytes) -> tuple[str, Mark | None]:
+    """The KPI and its mark; None when the row is of another layout."""
+    try:
+        return kpi_of(key), _marks.decode(data)
+    except msgspec.DecodeError:
+        return "", None
+
+
+def _mark_row(kpi: Kpi, cut_ms: int, done: bool) -> tuple[bytes, bytes]:
+    return mark_key(kpi.name), _encoder.encode(Mark(kpi.fingerprint, cut_ms, done))
