@@ -280,6 +280,7 @@ class _Reading:
         reading = set(begins)
         for place, begin in begins.items():
             consumer.seek(place, min(begin.offset, ends[place]))
+        worked = 0.0
         while not self._over.is_set():
             for place in list(reading):
                 # The position also passes what holds no record: markers of transactions, gaps.
@@ -287,10 +288,14 @@ class _Reading:
                     reading.discard(place)
                     consumer.pause(place)
                     past.end(place.partition)
-            self._tell(past.flush())
+            started = time.monotonic()
+            closings = past.flush()
+            worked += time.monotonic() - started
+            self._tell(closings)
             self._note(self.records, whole)
             if not reading:
                 return past.rows()
+            await asyncio.sleep(worked * REST)
             self._keep_in_step(consumer, past, reading)
             fetched = await consumer.getmany(timeout_ms=POLL_MS, max_records=MOST_RECORDS)
             started = time.monotonic()
@@ -298,7 +303,7 @@ class _Reading:
                 if place in reading:
                     past.add(batch := _batch(place, records, ends[place]))
                     self.records += len(batch.values)
-            await asyncio.sleep((time.monotonic() - started) * REST)
+            worked = time.monotonic() - started
         return {}
 
     def _keep_in_step(
