@@ -140,7 +140,6 @@ class AgentCollector(Collector):
 
     def _backfills(self) -> Iterator[Metric]:
         stats = self._state.stats
-        asked = [n for n, k in self._state.plan.kpis.items() if k.backfill_ms is not None]
         records = GaugeMetricFamily(
             "kpi_agent_backfill_records",
             "Records of a KPI's past that its backfill has read here.",
@@ -151,13 +150,11 @@ class AgentCollector(Collector):
             "How much of a KPI's past is read; 1 once the KPI goes on from there.",
             labels=["kpi"],
         )
-        for kpi in asked:
-            if kpi in stats.backfill_ratio:
-                records.add_metric([kpi], stats.backfill_records.get(kpi, 0))
-                ratio.add_metric([kpi], stats.backfill_ratio[kpi])
-        if asked:
-            yield records
-            yield ratio
+        for kpi in sorted(self._state.plan.kpis.keys() & stats.backfill_ratio.keys()):
+            records.add_metric([kpi], stats.backfill_records.get(kpi, 0))
+            ratio.add_metric([kpi], stats.backfill_ratio[kpi])
+        yield records
+        yield ratio
 
     def _reloads(self) -> Iterator[Metric]:
         stats = self._state.stats
