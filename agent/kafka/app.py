@@ -491,8 +491,7 @@ class MergeStage:
         given, held.filled = held.filled, []
         for one in given:
             args = one.kpi, one.cut_ms, one.sources, one.rows
-            if await _worked(held, len(one.rows) > HEAVY_SERIES, held.merger.adopt, *args):
-                log.info("%s has its past, and goes on from there: %d rows", one.kpi, len(one.rows))
+            await _worked(held, len(one.rows) > HEAVY_SERIES, held.merger.adopt, *args)
 
     def _acknowledge(self, needed: Iterable[tuple[_Held, int]]) -> None:
         for held, position in needed:

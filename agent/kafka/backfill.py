@@ -190,13 +190,19 @@ class Backfiller:
             names, sum(map(len, found.values())), reading.records, time.monotonic() - started,
         )  # fmt: skip
         now = self._held()
+        ours = {
+            place: one for place, one in found.items() if now.get(place[1]) is mergers[place[1]]
+        }
         await asyncio.gather(
             *(
                 self._give(p, Filled(kpi, job.cuts[kpi], job.covered.keys(), rows))
-                for (kpi, p), rows in found.items()
-                if now.get(p) is mergers[p]
+                for (kpi, p), rows in ours.items()
             )
         )
+        await self._at_rest()
+        for kpi in job.cuts:
+            if not any(kpi in merger.waiting for merger in mergers.values()):
+                log.info("%s has its past, and goes on from there", kpi)
 
     async def _tell(self, closings: Closings) -> None:
         await acknowledged(await self._publisher.closings(self._plan, closings))
