@@ -229,6 +229,7 @@ def test_a_kpi_added_with_a_backfill_is_as_one_that_was_always_there(
     found = run.world.windows()
     begins = max(run.cuts, default=0)
     for (kpi, dimensions, end), value in expected.items():
+        assert isinstance(dimensions, tuple)
         p = state_partition(after.kpis[kpi], dimensions, len(run.held))
         if run.held[p].merger.waiting & {kpi, *after.kpis[kpi].inputs}:
             continue
