@@ -20,7 +20,7 @@ from agent.core.decode import Batch
 from agent.core.frame import decode, state_partition
 from agent.core.merge import Merger
 from agent.core.plan import Plan
-from agent.core.results import Closings
+from agent.core.results import Closings, WindowValue
 from agent.core.waiting import kpi_of
 from tests.core.simulated import (
     RULES,
@@ -313,3 +313,50 @@ def test_rows_of_before_are_a_past_enough(before: Plan, after: Plan, tmp_path: P
         assert merger.waiting == set(ADDED) - held
         marks = [key for key, _ in merger.dirty_rows()]
         assert {kpi_of(key) for key in marks} == set(ADDED) & held
+
+
+WHOLE = """
+version: 1
+defaults: {lateness: 10s, idle_after: 30s}
+events:
+  sale: {topic: shop, time: at, id: id, fields: {amount: float, region: string, customer: string}}
+kpis:
+  income: {from: sale, value: sum(amount), by: [region], window: 2m every 30s, backfill: 1d}
+  sales: {from: sale, value: count(*), window: 1m, backfill: 1d}
+  kept: {from: sale, value: retention(customer), window: 2m every 1m, backfill: 1d}
+rules:
+  high: {kpi: income, when: value > 1}
+"""
+
+
+@pytest.mark.parametrize("after_ms", [0, 10_000, 60_000, 130_000])
+def test_only_whole_windows_are_told_from_the_first_one_on(after_ms: int, tmp_path: Path) -> None:
+    plan = plan_of(WHOLE, tmp_path)
+    rng = random.Random(after_ms)
+    log = [
+        sale(START_MS + n * 1_000, 1.5, rng.choice("ab"), f"c{rng.randint(0, 9)}", f"s{n}")
+        for n in range(900)
+    ]
+    from_ms, cut_ms = START_MS + 180_000 + after_ms, START_MS + 600_000
+    wanted = [Wanted(name, from_ms, cut_ms, (0,)) for name in plan.kpis]
+    past = Backfill(plan, TOPIC, wanted, [0], 1)
+    told: list[WindowValue] = []
+    for at in range(0, len(log), 50):
+        past.add(a_batch(0, at, log[at : at + 50]))
+        told += past.flush().windows
+    past.end(0)
+    told += past.flush().windows
+    found = {(w.kpi, w.dimensions, w.end_ms): (w.value, w.events) for w in told}
+    all_time = straight(plan, [log]).windows()
+    for kpi in plan.kpis.values():
+        first_ms = from_ms if kpi.name != "kept" else from_ms + 120_000
+        expected = {
+            key: value
+            for key, value in all_time.items()
+            if key[0] == kpi.name and kpi.window.start_of(key[2]) >= first_ms and key[2] <= cut_ms
+        }
+        mine = {key: value for key, value in found.items() if key[0] == kpi.name}
+        # Of the one that looks at the window before, the first whole one is only looked at.
+        assert mine.keys() == expected.keys()
+        assert all(same(mine[key], value) for key, value in expected.items()), kpi.name
+    assert expected
