@@ -360,3 +360,51 @@ def test_only_whole_windows_are_told_from_the_first_one_on(after_ms: int, tmp_pa
         assert mine.keys() == expected.keys()
         assert all(same(mine[key], value) for key, value in expected.items()), kpi.name
     assert expected
+
+
+JUMP = """
+version: 1
+defaults: {lateness: 10s, idle_after: 30s}
+events:
+  sale: {topic: shop, time: at, id: id, fields: {amount: float, region: string, customer: string}}
+kpis:
+  sales: {from: sale, value: count(*), window: 1m}
+"""
+JUMPED = """
+  income: {from: sale, value: sum(amount), by: [region], window: 1m, backfill: 1d}
+rules:
+  jump: {kpi: income, when: change('10 minutes') > 50%}
+  high: {kpi: income, when: value > 1}
+  gone: {kpi: income, no_data_for: 3m}
+"""
+
+
+def test_rules_look_back_on_the_past_and_nobody_is_called_for_it(tmp_path: Path) -> None:
+    run = Grown(random.Random(0), plan_of(JUMP, tmp_path), [[]])
+    log = run.world.logs[0]
+
+    def sell(since_s: int, until_s: int, amount: float) -> None:
+        for at in range(since_s, until_s, 5):
+            region = "eu" if at < 900 else "us"  # the first is gone before the KPI comes
+            for one in {region, "us"}:
+                log.append(sale(START_MS + at * 1_000, amount, one, "c", f"{one}{at}"))
+        run.world.read(run.worker, {0: len(log)})
+        run.world.commit(run.world.flush(run.worker))
+        for p in range(len(run.held)):
+            run.settle(p)
+
+    sell(0, 1_200, 1.0)
+    run.reload(plan_of(JUMP + JUMPED, tmp_path))
+    sell(1_200, 1_230, 1.0)
+    sell(1_230, 1_320, 3.0)
+    sell(1_320, 1_800, 3.0)
+    cut_ms = max(run.cuts)
+    assert cut_ms == START_MS + 1_260_000
+    assert {w[2] for w in run.world.windows() if w[0] == "income"} >= {START_MS + 60_000}
+    steps = {(str(t[0]), t[2], str(t[4]), int(str(t[5]))) for t in run.world.transitions()}
+    first_ms = cut_ms + 60_000
+    # The first live window is held against one of ten minutes before.
+    assert {step for step in steps if step[0] == "jump"} == {("jump", ("us",), "firing", first_ms)}
+    assert min(at for rule, _, _, at in steps if rule == "high") == first_ms
+    # Silent since before the KPI came: counted from where the live flow takes over.
+    assert ("gone", ("eu",), "firing", cut_ms + 180_000) in steps
