@@ -9,7 +9,16 @@ from pathlib import Path
 from typing import Literal
 
 from agent.core.described import WORDS
-from agent.core.diff import AlertChange, Change, Difference, KpiState, MetricChange, Part, summary
+from agent.core.diff import (
+    AlertChange,
+    Change,
+    Difference,
+    KpiState,
+    MetricChange,
+    Part,
+    Past,
+    summary,
+)
 from agent.core.in_use import Held
 from agent.spec.declared import declare
 from agent.spec.report import annotation
@@ -32,7 +41,7 @@ def render(
 
     `rules` is where the new rules lie, `former` what they are compared with, `held` what a running
     agent holds by the former ones. `json` is one object: `summary`, `changes`, `metrics`, `states`,
-    `alerts`, and `held` of an agent. `github` is an annotation for each change,
+    `alerts`, `pasts`, and `held` of an agent. `github` is an annotation for each change,
     at its place in the file.
     """
     if format == "json":
@@ -66,7 +75,7 @@ def _human(found: Difference, rules: Path, former: str, held: Held | None) -> It
         yield ""
         yield "alerts"
         yield from (f"  {alert_text(alert, held)}" for alert in found.alerts)
-    if found and found.states:
+    if found and (found.states or found.pasts):
         yield ""
         yield "state"
         kept = [
@@ -75,6 +84,7 @@ def _human(found: Difference, rules: Path, former: str, held: Held | None) -> It
             if state.kept
         ]
         yield from (f"  {state_text(state, held)}" for state in found.states if not state.kept)
+        yield from (f"  {past_text(past)}" for past in found.pasts)
         if kept:
             yield f"  kept: {', '.join(kept)}"
 
@@ -124,6 +134,13 @@ def state_text(state: KpiState, held: Held | None = None) -> str:
     return f"{state.kpi} begins anew: history, open windows and alerts{of} ({reasons})"
 
 
+def past_text(past: Past) -> str:
+    """What becomes of a KPI's backfill."""
+    if past.is_read:
+        return f"{past.kpi} is given its past: the events of {past.span} are read again"
+    return f"{past.kpi} has state already: its backfill ({past.span}) is not read"
+
+
 def _annotations(found: Difference, rules: Path, held: Held | None) -> Iterator[str]:
     """A warning for state that is lost and for what is gone, a notice for everything else."""
     declared = declare(rules)
@@ -135,6 +152,8 @@ def _annotations(found: Difference, rules: Path, held: Held | None) -> Iterator[
         lines = [f"{_head(change)} {change.kind}", *map(part_text, change.parts)]
         lost = anew.pop(change.name, None) if change.section == "kpis" else None
         lines += [state_text(lost, held)] if lost else []
+        if change.section == "kpis":
+            lines += [past_text(past) for past in found.pasts if past.kpi == change.name]
         level = "warning" if lost or change.kind == "removed" else "notice"
         title = WORDS.get(change.section, (change.section,))[0]
         yield annotation(level, {**place, "title": f"{title} {change.name}"}, "\n".join(lines))

@@ -125,3 +125,10 @@ class News:
         if self._failed_at and time.monotonic() - self._failed_at > FAILURE_SHOWN_SECONDS:
             self._failed_at = None
             self.waiting(MERGE, None)
+
+    def backfill(self, kpi: str, records: int, ratio: float) -> None:
+        """Note how far the reading of a KPI's past has got."""
+        stats = self._state.stats
+        if records or ratio < 1:
+            stats.backfill_records[kpi] = records
+        stats.backfill_ratio[kpi] = ratio

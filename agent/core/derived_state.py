@@ -13,6 +13,7 @@ from agent.core.kpi_state import BaseState, Step
 from agent.core.plan import Dimensions, Kpi, Plan
 from agent.core.results import WindowValue
 from agent.core.series import Series, born
+from agent.core.waiting import BEGINNING_MS
 
 Key = tuple[int, Dimensions]
 """A window's end (ms), and the series."""
@@ -31,6 +32,9 @@ class DerivedState:
         self.leaving: list[Series] = []  # none: a series is kept until all is judged
         self.frontier_ms: int | None = None
         self.touched: set[Dimensions] = set()
+        # An input that was given its past has windows up to here that the others have no more.
+        self.begins_ms = BEGINNING_MS
+        self.waits = False  # an input waits for its past: nothing can be said
         self._kept = kept
         # The inputs may name the same dimensions in another order.
         self._orders = [
@@ -61,7 +65,7 @@ class DerivedState:
         found = _Found(inputs)
         for place, state in enumerate(inputs):
             for key, theirs, waiting in self._waiting(place, state):
-                if key[0] <= frontier:
+                if self.begins_ms < key[0] <= frontier:
                     found.put(key, theirs, place, waiting)
         self._close(found, step)
         self._expire(inputs, step)
@@ -161,6 +165,8 @@ class DerivedState:
     ) -> list[WindowValue]:
         """The windows as they stand: of the inputs' open windows, and of those that an input has
         closed before the others did. Only those that hold rows."""
+        if self.waits:
+            return []
         found = _Found(inputs)
         for place, state in enumerate(inputs):
             for window in windows[place]:

@@ -14,6 +14,7 @@ from typing import Literal
 from agent.core.described import WORDS, Parts
 from agent.core.outline import Outline, RuleOutline
 from agent.core.plan import Severity
+from agent.core.rules import duration
 
 Kind = Literal["added", "removed", "renamed", "changed"]
 
@@ -67,6 +68,16 @@ class KpiState:
 
 
 @dataclass(frozen=True, slots=True)
+class Past:
+    """A KPI whose backfill begins (`is_read`), or is of no effect because it has state already.
+    `span`: how far back, as YAML writes it."""
+
+    kpi: str
+    span: str
+    is_read: bool
+
+
+@dataclass(frozen=True, slots=True)
 class AlertChange:
     """What becomes of the alerts of a rule and severity.
 
@@ -88,6 +99,7 @@ class Difference:
     metrics: tuple[MetricChange, ...] = ()
     states: tuple[KpiState, ...] = ()
     alerts: tuple[AlertChange, ...] = ()
+    pasts: tuple[Past, ...] = ()
 
     def __bool__(self) -> bool:
         return bool(self.changes)
@@ -101,7 +113,11 @@ def compare(old: Outline, new: Outline) -> Difference:
         KpiState(name, tuple(_reasons(old, new, name))) for name in new.kpis if name in old.kpis
     )
     return Difference(
-        changes, tuple(_metrics(old, new, kpis)), states, tuple(_alerts(old, new, states))
+        changes,
+        tuple(_metrics(old, new, kpis)),
+        states,
+        tuple(_alerts(old, new, states)),
+        tuple(_pasts(old, new)),
     )
 
 
@@ -199,6 +215,16 @@ def _reasons(old: Outline, new: Outline, name: str) -> Iterator[Part]:
     yield from found or [Part("fingerprint", before.fingerprint, after.fingerprint)]
 
 
+def _pasts(old: Outline, new: Outline) -> Iterator[Past]:
+    for name, kpi in new.kpis.items():
+        if kpi.backfill_ms is None:
+            continue
+        before = old.kpis.get(name)
+        is_read = before is None or before.fingerprint != kpi.fingerprint
+        if is_read or before is None or before.backfill_ms != kpi.backfill_ms:
+            yield Past(name, duration(kpi.backfill_ms), is_read)
+
+
 # --- alerts ------------------------------------------------------------------------------------
 
 
@@ -240,5 +266,7 @@ def summary(found: Difference) -> str:
             if count:
                 told.append(f"{count} {one if count == 1 else many} {kind}")
     anew = [state.kpi for state in found.states if not state.kept]
+    read = [past for past in found.pasts if past.is_read]
     kept = f"; the state of {', '.join(anew)} begins anew" if anew else "; all state is kept"
-    return ", ".join(told) + kept
+    pasts = "".join(f"; {past.kpi} is given its past ({past.span})" for past in read)
+    return ", ".join(told) + kept + pasts

@@ -68,6 +68,13 @@ class Judge:
         self.benchmarks = benchmarks_of(kpi)
         self.benchmark: Callable[[str, WindowValue], float | None] = lambda name, window: None
 
+    def of_the_past(self) -> None:
+        """Judge only what the judgement of later windows looks back on: nobody is told of alerts,
+        and what a window was held against then is not known."""
+        self.current_rules = Thresholds(self.kpi, [])
+        self.series_absences = []
+        self.benchmarks = ()
+
     def witnessed_by(self, witness: Witness | None) -> None:
         """Tell somebody of every judgement; of silence, of those that change something."""
         self.witness = witness
@@ -281,8 +288,11 @@ class Judge:
         return out
 
     def _running(self, rule: AbsenceRule, level: AbsenceLevel, series: Series) -> Running:
-        old_enough_ms = series.first_ms + rule.min_history_ms if rule.min_history_ms else None
-        return Running(self.upkeep, series.dimensions, level.no_data_for_ms, old_enough_ms)
+        old_enough_ms = series.first_ms + rule.min_history_ms if rule.min_history_ms else 0
+        # Of a past that was read later, silence is counted from where the live flow took over.
+        missed_ms = series.cut_ms + level.no_data_for_ms if series.cut_ms else 0
+        not_before_ms = max(old_enough_ms, missed_ms) or None
+        return Running(self.upkeep, series.dimensions, level.no_data_for_ms, not_before_ms)
 
     def misses_ms(self, rule: AbsenceRule, level: AbsenceLevel, series: Series) -> int:
         """When a level of an absence rule fires over a series, if nothing comes."""

@@ -10,7 +10,7 @@ frames are acknowledged.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -89,7 +89,10 @@ class Folder:
     Not thread-safe but for `decode`: one call at a time, from any thread.
     """
 
-    def __init__(self, plan: Plan, topic: str, state_partitions: int) -> None:
+    def __init__(
+        self, plan: Plan, topic: str, state_partitions: int, only: Collection[str] | None = None
+    ) -> None:
+        """`only`: the KPIs to fold, None for all. Verdicts are those of all KPIs together."""
         self.topic = topic
         self.readers: tuple[Reader, ...] = ()
         self.sources: dict[int, SourceProgress] = {}
@@ -106,8 +109,20 @@ class Folder:
         self._folds = [
             KpiFold(kpis, contract, watched, state_partitions)
             for contract in self._contracts
-            for kpis in sharing(self._kpis[contract.name])
+            for kpis in sharing(
+                k for k in self._kpis[contract.name] if only is None or k.name in only
+            )
         ]
+        self._filled = {
+            kpi.name: kpi.fingerprint
+            for kpis in self._kpis.values()
+            for kpi in kpis
+            if kpi.backfill_ms is not None
+        }
+        self._max_future_ms = max((c.max_future_ms for c in self._contracts), default=0)
+        # Until when (ms) events may lie before a reading that began with nothing known; None until
+        # the clock is known.
+        self._unseen: dict[int, int | None] = {}
         self._ids: dict[tuple[str, int], IdMemory] = {}
         self._fresh: set[int] = set()
         self._flushed: dict[int, Commit] = {}
@@ -118,12 +133,15 @@ class Folder:
         begin = resume or Resume(0, 0, None, None)
         self.sources[partition] = SourceProgress.resumed(begin)
         self._fresh.add(partition)
+        if begin.offset > 0 and begin.floor_ms is None:
+            self._unseen[partition] = None
 
     def revoke(self, partition: int) -> None:
         """Forget everything about a partition."""
         self.sources.pop(partition, None)
         self._flushed.pop(partition, None)
         self._fresh.discard(partition)
+        self._unseen.pop(partition, None)
         for key in [k for k in self._ids if k[1] == partition]:
             del self._ids[key]
         for fold in self._folds:
@@ -194,12 +212,27 @@ class Folder:
                     active[p],
                     blocks.get((p, target), []),
                     p in self._fresh,
+                    self._filled,
+                    self._since_ms(p, source, clock_ms) if self._filled else None,
                 )
             )
         ]
         self._fresh.difference_update(telling)
         self._settle(telling)
         return messages
+
+    def _since_ms(self, partition: int, source: SourceProgress, clock_ms: int) -> int | None:
+        """Up to which instant a frame that is made now is not all there is: see `Frame`."""
+        if source.covered == 0 or (partition in self._fresh and source.told == 0):
+            return None  # the log from its start
+        known = source.watermark_ms
+        if partition not in self._unseen:
+            return known
+        bound = self._unseen[partition]
+        if bound is None:
+            # No record is further ahead of its timestamp, and none was written in the future.
+            bound = self._unseen[partition] = clock_ms + self._max_future_ms
+        return bound if known is None else max(bound, known)
 
     def commits(self) -> dict[int, Commit]:
         """What may be committed, by partition, once the last flush's frames are acknowledged."""

@@ -39,7 +39,10 @@ class Frame(msgspec.Struct, array_like=True, frozen=True):
     `clock_ms`: when the frame was made. `last` False: more blocks of the same flush follow, the
     watermark does not count yet. `active`: the slices in which a KPI had rows in this flush, for
     KPIs whose absence is watched as a whole. `again`: the first frames of a source's new owner,
-    which tell over what the last one told already.
+    which tell over what the last one told already. `filled` names the KPIs with `backfill` that the
+    owner folds, with their fingerprints; a slice that starts after `since_ms` (None: any) has no
+    event that was folded by somebody else, or told in an earlier frame only
+    (`agent.core.waiting`).
     """
 
     topic: str
@@ -53,6 +56,8 @@ class Frame(msgspec.Struct, array_like=True, frozen=True):
     active: dict[str, list[int]]
     blocks: list[Block]
     again: bool = False
+    filled: dict[str, str] = {}
+    since_ms: int | None = None
 
 
 _encoder = msgspec.msgpack.Encoder()

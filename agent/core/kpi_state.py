@@ -7,6 +7,7 @@ become final) and closes windows; both happen in the order of time, however far 
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -44,6 +45,12 @@ class Work:
     judged: list[tuple[Series, WindowValue, int]]
     judged_pairs: list[Pair]
     forgotten: list[Series]
+
+
+def room_for(kpi: Kpi, partitions: int) -> int:
+    """How many series of a KPI one of so many state partitions takes."""
+    # By few dimensions, many series may share a place.
+    return math.ceil(kpi.max_series / (partitions if kpi.placement is None else 1))
 
 
 class BaseState:

@@ -10,8 +10,7 @@ may have come before the telling was done; consumers drop repeated keys.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import partial
 from typing import TypeVar
 
@@ -23,7 +22,7 @@ from agent.core.combination import Combination
 from agent.core.coupled import Coupled, Place
 from agent.core.derived_state import DerivedState, KpiState, Reader, used
 from agent.core.frame import Frame, decode, gathering_partition, watch_partition
-from agent.core.kpi_state import BaseState, Step
+from agent.core.kpi_state import BaseState, Step, room_for
 from agent.core.plan import HOME, Contract, Dimensions, Kpi, Plan, Rule, heeds, is_whole
 from agent.core.results import Closings, SeriesView, TargetStatus, Transition, WindowValue
 from agent.core.rules import ended
@@ -31,6 +30,7 @@ from agent.core.series import Series, read_row, row_bytes, row_key
 from agent.core.targets import benchmarks_of
 from agent.core.thresholds import Witness
 from agent.core.views import Views, view_of
+from agent.core.waiting import Due, Waiting, Waitings, is_mark, kpi_of, mark_key
 from agent.core.watch import KpiWatch
 from agent.core.watermark import TopicSources
 
@@ -88,7 +88,9 @@ class Merger:
         # told must be told again if a crash comes before the telling is done.
         self._gone: set[Place] = set()
         self._foreign: set[bytes] = set()  # rows that nobody here knows
-        self._given_up: set[bytes] = set()  # those of them that are to be deleted
+        self._given_up: dict[bytes, None] = {}  # those of them that are to be deleted, in order
+        self._waitings = Waitings(plan, self._sources)
+        self._tell_derived()
         self._began_ms: int | None = None
         self._expired: set[Place] = set()
         self._again = Closings()
@@ -100,9 +102,7 @@ class Merger:
     def _state(self, kpi: Kpi, kept: bool) -> KpiState:
         if kpi.contract is None:
             return DerivedState(self.plan, kpi, kept)
-        # By few dimensions, many series may share a place.
-        shares = self._partitions if kpi.placement is None else 1
-        return BaseState(self.plan, kpi, math.ceil(kpi.max_series / shares), kept)
+        return BaseState(self.plan, kpi, room_for(kpi, self._partitions), kept)
 
     def witnessed_by(self, witness: Witness | None) -> None:
         """Tell somebody of every judgement."""
@@ -122,7 +122,7 @@ class Merger:
         """
         told: Told = ([], [], [])
         chunks = []
-        for key, data in rows:
+        for key, data in self._without_halves(list(rows)):
             if is_chunk(key):
                 chunks.append((key, data))
                 continue
@@ -151,7 +151,22 @@ class Merger:
         for key, data in chunks:
             if not self._restore_chunk(data):
                 self._foreign.add(key)
+        for name, state in self.states.items():
+            if state.series:
+                self._waitings.had_state(name)
+        self._tell_derived()
         self._again = Closings(tuple(told[0]), tuple(told[1]), tuple(told[2]))
+
+    def _without_halves(self, rows: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+        """The rows of series and chunks. A past that was written in part only is to be deleted:
+        its rows, and then the mark that tells of it."""
+        half, foreign = self._waitings.restore(row for row in rows if is_mark(row[0]))
+        self._foreign.update(foreign)
+        kept = [row for row in rows if not is_mark(row[0])]
+        if half:
+            lost = [key for key, _ in kept if kpi_of(key) in half]
+            self._given_up = dict.fromkeys([*lost, *map(mark_key, sorted(half))])
+        return [row for row in kept if row[0] not in self._given_up]
 
     def _home(self, series: Series) -> KpiState | Combination | None:
         """Whose row it is; None: not declared, or otherwise."""
@@ -185,7 +200,9 @@ class Merger:
         whose row says that its window was used must not be written before the row that used it,
         and the windows that a row no longer has before that row.
         """
-        out: list[tuple[bytes, bytes | None]] = []
+        out: list[tuple[bytes, bytes | None]] = [(key, None) for key in self._given_up]
+        out += self._waitings.rows
+        self._given_up, self._waitings.rows = {}, []
         for state in self.states.values():
             if state.judge.archive is not None:
                 out += state.judge.archive.rows()
@@ -198,8 +215,6 @@ class Merger:
                 series.told = _joined(self._carried.get((kpi, dimensions), Closings()), now)
                 out.append((row_key(kpi, dimensions), row_bytes(series)))
         out += [(row_key(kpi, dimensions), None) for kpi, dimensions in self._gone]
-        out += [(key, None) for key in self._given_up]
-        self._given_up = set()
         self._dirty, self._gone, self._expired = {}, self._expired, set()
         if self._repeated:
             self._carried = {}
@@ -221,7 +236,8 @@ class Merger:
                 needed = min(needed, min(state.first_positions.values(), default=needed))
         for watch in self._watched.values():
             needed = min(needed, min(watch.slices.values(), default=needed))
-        return needed
+        waited = self._waitings.first_position
+        return needed if waited is None else min(needed, waited)
 
     def _series(self, kpi: str, dimensions: Dimensions | None) -> Series | None:
         if dimensions is None:
@@ -284,6 +300,8 @@ class Merger:
         if not frame.last:
             return again
         sources.take(frame)
+        for waiting in self._waitings.hear(frame):
+            self._begin(waiting)
         return _joined(again, self._advance(frame.topic))
 
     def _clear_foreign(self, clock_ms: int) -> None:
@@ -291,7 +309,7 @@ class Merger:
         if self._began_ms is None:
             self._began_ms = clock_ms
         if self._foreign and clock_ms - self._began_ms > FOREIGN_KEPT_MS:
-            self._given_up |= self._foreign
+            self._given_up.update(dict.fromkeys(self._foreign))
             self._foreign = set()
 
     def finish(self, topic: str, watermark_ms: int) -> Closings:
@@ -304,7 +322,9 @@ class Merger:
         full: tuple[str, ...] = ()
         for block in frame.blocks:
             state = self.states.get(block.kpi)
-            if isinstance(state, BaseState) and state.kpi.fingerprint == block.fingerprint:
+            if not isinstance(state, BaseState) or state.kpi.fingerprint != block.fingerprint:
+                continue
+            if not self._waitings.take(block, frame.partition, position):
                 before = len(state.turned_away)
                 late += state.take(block, frame.partition, position)
                 full += (block.kpi,) * (len(state.turned_away) - before)
@@ -338,6 +358,8 @@ class Merger:
             frontier = watermark_ms - kpi.lateness_ms
             if self.until_ms is not None:
                 frontier = min(frontier, self.until_ms)
+            if self._waitings.reached(kpi.name, frontier):
+                continue
             if isinstance(state, BaseState) and (
                 state.frontier_ms is None or frontier > state.frontier_ms
             ):
@@ -405,6 +427,67 @@ class Merger:
             self._dirty.pop(place, None)
             self._expired.add(place)
         return told
+
+    # --- backfills -------------------------------------------------------------------------
+
+    @property
+    def waiting(self) -> frozenset[str]:
+        """The KPIs that wait for their past."""
+        return self._waitings.names
+
+    def due(self) -> list[Due]:
+        """The KPIs whose past can be read."""
+        return self._waitings.due()
+
+    def adopt(
+        self,
+        kpi: str,
+        cut_ms: int,
+        sources: Collection[int],
+        rows: Sequence[tuple[bytes, bytes]],
+    ) -> bool:
+        """Take on a KPI's past up to `cut_ms`, read from these partitions, as the rows that it
+        would have left. The next frame moves the KPI on from there.
+
+        False, and nothing has changed: it is not waiting, or not all that came since is here.
+        """
+        waiting = self._waitings.adopt(kpi, cut_ms, sources, rows)
+        if waiting is None:
+            return False
+        state = self.states[kpi]
+        for key, data in rows:
+            self._foreign.discard(key)
+            self._given_up.pop(key, None)
+            if not is_chunk(key):
+                state.restore(read_row(data))
+        for key, data in rows:
+            if is_chunk(key):
+                self._restore_chunk(data)
+        state.frontier_ms = cut_ms
+        self._begin(waiting)
+        return True
+
+    def _begin(self, waiting: Waiting) -> None:
+        """Let a KPI that waited take part, with what came of it since the cut."""
+        name = waiting.kpi.name
+        state = self.states[name]
+        if isinstance(state, BaseState):
+            for block, source in waiting.blocks(self._waitings.cuts[name]):
+                state.take(block, source, waiting.first_position or 0)
+        self._foreign.discard(mark_key(name))
+        self._tell_derived()
+
+    def _tell_derived(self) -> None:
+        """Let the KPIs over others know which of those wait, and the last cut: the windows before
+        it, which the others may still have, are not theirs."""
+        waiting, cuts = set(self._waitings.names), dict(self._waitings.cuts)
+        for name, state in self.states.items():
+            if isinstance(state, DerivedState):
+                state.waits = not waiting.isdisjoint(state.kpi.inputs)
+                waiting |= {name} if state.waits else set()
+                found = [cuts[one] for one in state.kpi.inputs if one in cuts]
+                if found:
+                    state.begins_ms = cuts[name] = max(found)
 
     # --- looking at it ---------------------------------------------------------------------
 

@@ -25,14 +25,16 @@ HIDDEN = "private"
 
 @dataclass(frozen=True, slots=True)
 class KpiOutline:
-    """A KPI's dimensions, its own metrics by what stands in the middle of their names, and what its
-    state hangs on: `carried`, part by part, and the fingerprint of all of it."""
+    """A KPI's dimensions, its own metrics by what stands in the middle of their names, what its
+    state hangs on (`carried`, part by part, and the fingerprint of all of it), and how much of its
+    past is read when it is new (ms)."""
 
     by: tuple[str, ...]
     metrics: dict[str, str]
     inputs: tuple[str, ...]
     fingerprint: str
     carried: Parts
+    backfill_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,7 @@ def _outline(plan: Plan, private: frozenset[str], persons: frozenset[str]) -> Ou
                 kpi.inputs,
                 kpi.fingerprint,
                 {} if name in private else _carried(plan, kpi),
+                kpi.backfill_ms,
             )
             for name, kpi in plan.kpis.items()
         },

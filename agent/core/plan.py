@@ -153,7 +153,8 @@ class Kpi:
     `fingerprint` changes exactly when state of this KPI can not be carried on (value, where, by,
     window, slice, or the contract's reading of its fields). `objective` is the one that the KPI
     itself says it serves. `person` is the dimension that names a person, which makes the KPI
-    private; `named`: people are told by name all the same.
+    private; `named`: people are told by name all the same. `backfill_ms` is how much of its past a
+    base KPI without state is given from the source topic.
     """
 
     name: str
@@ -183,6 +184,7 @@ class Kpi:
     objective: str | None = None
     person: str | None = None
     named: bool = False
+    backfill_ms: int | None = None
 
     @property
     def metric(self) -> str:

@@ -48,7 +48,8 @@ class AgentCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """All families; those without a sample yet are left out."""
         parts = (
-            self._about(), self._records(), self._stages(), self._reloads(), self._delivery(),
+            self._about(), self._records(), self._stages(), self._backfills(), self._reloads(),
+            self._delivery(),
         )  # fmt: skip
         for family in chain.from_iterable(parts):
             if family.samples:
@@ -144,6 +145,24 @@ class AgentCollector(Collector):
         for kpi, count in sorted(stats.dropped_series.items()):
             dropped.add_metric([kpi], count)
         yield dropped
+
+    def _backfills(self) -> Iterator[Metric]:
+        stats = self._state.stats
+        records = GaugeMetricFamily(
+            "kpi_agent_backfill_records",
+            "Records of a KPI's past that its backfill has read here.",
+            labels=["kpi"],
+        )
+        ratio = GaugeMetricFamily(
+            "kpi_agent_backfill_ratio",
+            "How much of a KPI's past is read; 1 once the KPI goes on from there.",
+            labels=["kpi"],
+        )
+        for kpi in sorted(self._state.plan.kpis.keys() & stats.backfill_ratio.keys()):
+            records.add_metric([kpi], stats.backfill_records.get(kpi, 0))
+            ratio.add_metric([kpi], stats.backfill_ratio[kpi])
+        yield records
+        yield ratio
 
     def _reloads(self) -> Iterator[Metric]:
         stats = self._state.stats

@@ -88,6 +88,10 @@ class Stats:
     table_rows: int = 0
     dropped_series: Counter[str] = field(default_factory=Counter)
     """Series folded into `__other__` because their KPI is full, by KPI."""
+    backfill_records: dict[str, int] = field(default_factory=dict)
+    """Records of a KPI's past that its backfill has read, by KPI."""
+    backfill_ratio: dict[str, float] = field(default_factory=dict)
+    """How much of its past a KPI with a backfill has been given, by KPI."""
     reloads_ok: int = 0
     reloads_failed: int = 0
     last_reload_ms: int | None = None

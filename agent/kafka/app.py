@@ -29,6 +29,7 @@ from agent.core.merge import Merger
 from agent.core.plan import Plan
 from agent.core.results import Closings, SeriesView
 from agent.errors import EnvironmentFault, InternalError
+from agent.kafka.backfill import Backfiller, Filled
 from agent.kafka.client import METADATA_MAX_AGE_MS, PRODUCER_BATCH_BYTES, faust_credentials
 from agent.kafka.progress import MergeProgress
 from agent.kafka.publish import Publisher, Send, acknowledged
@@ -76,6 +77,7 @@ class _Held:
     sought: int = -1  # the offset that reading last went back to
     moved_at: float = field(default_factory=time.monotonic)  # when `next` last moved
     closings: list[Closings] = field(default_factory=list)
+    filled: list[Filled] = field(default_factory=list)  # to be adopted in the next round
 
     @property
     def is_heavy(self) -> bool:
@@ -126,9 +128,12 @@ class MergeStage:
     async def mergers(self) -> list[Merger]:
         """The mergers held here, between two pieces of their work; look at them before the next
         await."""
+        await self._at_rest()
+        return [held.merger for held in self._held.values()]
+
+    async def _at_rest(self) -> None:
         while any(held.busy for held in self._held.values()):  # noqa: ASYNC110  tenths of a second
             await asyncio.sleep(BUSY_SECONDS)
-        return [held.merger for held in self._held.values()]
 
     def stop(self) -> None:
         """Ask `run` to commit, leave the group and return."""
@@ -137,20 +142,28 @@ class MergeStage:
     async def run(self) -> None:
         """Merge until `stop`. Raises what makes it impossible to go on."""
         starting = asyncio.create_task(self._app.start())
+        backfiller = Backfiller(
+            self._settings, self._plan, self._publisher, self._state_partitions, self._progress,
+            lambda: {p: held.merger for p, held in self._held.items()}, self._at_rest, self._give,
+        )  # fmt: skip
+        filling = asyncio.create_task(backfiller.run(), name="backfill")
         try:
-            await self._watch(starting)
+            await self._watch(starting, filling)
         finally:
+            filling.cancel()
             await self._close(starting)
+            await asyncio.wait([filling])
 
-    async def _watch(self, starting: asyncio.Task[Any]) -> None:
+    async def _watch(self, starting: asyncio.Task[Any], filling: asyncio.Task[None]) -> None:
         tick = time.monotonic()
         while not self._stopping.is_set():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), TICK_SECONDS)
             if self._failure is not None:
                 raise self._failure
-            if starting.done() and (error := starting.exception()) is not None:
-                raise error
+            for task in (starting, filling):
+                if task.done() and (error := task.exception()) is not None:
+                    raise error
             if self._app.crashed:
                 raise self._app.crash_reason or InternalError("the Faust app crashed")
             self._check_membership()
@@ -465,6 +478,10 @@ class MergeStage:
         """Write what changed, tell it, acknowledge what is not needed any more."""
         started, epoch = time.monotonic(), self._epoch
         work = [held for held in self._held.values() if held.last is not None]
+        for held in work:
+            await self._adopt(held)
+            if epoch != self._epoch:
+                return
         closings = [(held, held.closings) for held in work]
         for held in work:
             held.closings = []
@@ -501,6 +518,21 @@ class MergeStage:
             held.views = await _worked(held, True, held.merger.views)
             now = time.monotonic()
             held.look_at = now + (LOOK_SHARE - 1) * (now - started)
+
+    async def _give(self, partition: int, filled: Filled) -> None:
+        """Hand a past to the merger of a partition; return when it took it, or is put down."""
+        held = self._held[partition]
+        held.filled.append(filled)
+        while held.filled and self._held.get(partition) is held:  # noqa: ASYNC110  one round
+            await asyncio.sleep(BUSY_SECONDS)
+
+    async def _adopt(self, held: _Held) -> None:
+        """Let a merger take on the pasts that were read for it. One that doesn't fit any more is
+        read once more."""
+        given, held.filled = held.filled, []
+        for one in given:
+            args = one.kpi, one.cut_ms, one.sources, one.rows
+            await _worked(held, len(one.rows) > HEAVY_SERIES, held.merger.adopt, *args)
 
     def _acknowledge(self, needed: Iterable[tuple[_Held, int]]) -> None:
         for held, position in needed:

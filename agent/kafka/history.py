@@ -9,6 +9,7 @@ from an instant on was written from `max_future` before it on.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -85,7 +86,8 @@ async def _read(
 ) -> AsyncIterator[Closings]:
     consumer.assign(places)
     ends = await consumer.end_offsets(places)  # as far as transactions are decided
-    begins = await _begins(consumer, pipeline.plan, places, from_ms)
+    found = await begins_of(consumer, pipeline.plan, places, from_ms)
+    begins = {place: begin.offset for place, begin in found.items()}
     whole = sum(max(ends[place] - begins[place], 0) for place in places)
     reading = set(places)
     done = 0
@@ -166,19 +168,34 @@ async def _partitions(options: Mapping[str, Any], topics: Sequence[str]) -> dict
     }
 
 
-async def _begins(
-    consumer: AIOKafkaConsumer, plan: Plan, places: list[TopicPartition], from_ms: int | None
-) -> Mapping[TopicPartition, int]:
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """Where to begin in a partition. `whole_from_ms`: records before that were deleted may hold
+    events up to there; None where none can that was asked for."""
+
+    offset: int
+    whole_from_ms: int | None = None
+
+
+async def begins_of(
+    consumer: AIOKafkaConsumer, plan: Plan, places: Sequence[TopicPartition], from_ms: int | None
+) -> Mapping[TopicPartition, Begin]:
+    """Where the events since an instant begin (None: where the log begins)."""
     begins: dict[TopicPartition, int] = await consumer.beginning_offsets(places)
     if from_ms is None:
-        return begins
+        return {place: Begin(offset) for place, offset in begins.items()}
     ahead = {t: max(c.max_future_ms for c in plan.contracts_of(t)) for t in plan.topics}
     wanted = {place: max(from_ms - ahead[place.topic], 0) for place in places}
     found = await consumer.offsets_for_times(wanted)
-    return {
-        place: max(begins[place], at.offset) if (at := found.get(place)) else begins[place]
-        for place in places
-    }
+    out = {}
+    for place, first in begins.items():
+        at = found.get(place)
+        # Where the first record that is left is as new as what is asked for, newer ones than that
+        # may be gone.
+        is_short = at is not None and first > 0 and at.offset <= first
+        whole_from_ms = at.timestamp + ahead[place.topic] if at and is_short else None
+        out[place] = Begin(max(first, at.offset) if at else first, whole_from_ms)
+    return out
 
 
 def _batch(place: TopicPartition, records: list[Any]) -> Batch:

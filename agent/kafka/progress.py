@@ -54,3 +54,6 @@ class MergeProgress(Protocol):
 
     def round(self, frames: int, rows: int, told: Sequence[Closings], seconds: float) -> None:
         """So many frames were applied and rows written, and this was told, in so long."""
+
+    def backfill(self, kpi: str, records: int, ratio: float) -> None:
+        """So many records of a KPI's past are read, which is so much of it; 1: it has its past."""

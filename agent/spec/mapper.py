@@ -241,6 +241,7 @@ def _kpi(
         objective=model.objective,
         person=model.person,
         named=model.export == "named",
+        backfill_ms=model.backfill,
     )
 
 

@@ -341,6 +341,12 @@ class KpiSpec(Strict):
         description="A series without events for this long is forgotten. 7d or ten windows if "
         "not given, whichever is longer.",
     )
+    backfill: PositiveDuration | None = Field(
+        None,
+        description="A KPI that is new, or defined anew, is given its past: the events of so long "
+        "are read from their topic, beside the live flow.",
+        examples=["30d"],
+    )
 
 
 class PaceSpec(Strict):

@@ -17,6 +17,7 @@ from agent.core.diff import (
     KpiState,
     MetricChange,
     Part,
+    Past,
     compare,
     summary,
 )
@@ -284,3 +285,15 @@ def load_text(text: str) -> Mapping[str, Rule]:
         path = Path(folder) / "rules.yaml"
         path.write_text(text)
         return load(path).rules
+
+
+def test_a_backfill_is_read_for_a_kpi_without_state_and_not_for_one_that_has_some(change) -> None:  # type: ignore[no-untyped-def]
+    given = ("value: sum(amount)", "value: sum(amount)\n    backfill: 30d")
+    found = change(given)
+    assert found.pasts == (Past("revenue", "4w2d", False),)
+    assert summary(found) == "1 KPI changed; all state is kept"
+    found = change(given, ("unit: eur\n    from", "unit: eur\n    where: amount > 1\n    from"))
+    assert found.pasts == (Past("revenue", "4w2d", True),)
+    assert summary(found) == (
+        "1 KPI changed; the state of revenue begins anew; revenue is given its past (4w2d)"
+    )

@@ -46,6 +46,9 @@ class Heard:
     def round(self, frames: int, rows: int, told: Sequence[Closings], seconds: float) -> None:
         pass
 
+    def backfill(self, kpi: str, records: int, ratio: float) -> None:
+        pass
+
 
 @pytest.fixture
 def plan(tmp_path: Path) -> Plan:

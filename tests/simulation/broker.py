@@ -66,6 +66,7 @@ class Broker:
     told: list[Told] = field(default_factory=list)
     late_partials: int = 0
     outcomes: Counter[Outcome] = field(default_factory=Counter)
+    cuts: list[int] = field(default_factory=list)  # where pasts were adopted up to
 
     def __post_init__(self) -> None:
         self.frames = [[] for _ in range(self.state_partitions)]

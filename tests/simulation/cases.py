@@ -72,7 +72,8 @@ class Meaning:
 @dataclass(frozen=True, slots=True)
 class Case:
     """A rule set and its meaning. `derived` is, by KPI, its two inputs and how they combine;
-    `rolled_up` by KPI, its input and what is made of its series of a region."""
+    `rolled_up` by KPI, its input and what is made of its series of a region. `before`: the rules
+    that the run begins with, where KPIs are added on the way, with a backfill."""
 
     name: str
     rules: str
@@ -83,6 +84,7 @@ class Case:
     rolled_up: Mapping[str, tuple[str, Callable[[Sequence[Value]], Value]]] = field(
         default_factory=dict
     )
+    before: str | None = None
 
     @property
     def grain_ms(self) -> int:
@@ -98,6 +100,7 @@ GRAINS_MS = {
     "coupled": 20_000,
     "benchmark": 20_000,
     "expiring": 10_000,
+    "backfill": 20_000,
 }
 
 
@@ -283,6 +286,44 @@ rules:
 
 CASES = (*CASES, COUPLED, BENCHMARK)
 
+FIRST = """
+kpis:
+  revenue: {from: sale, value: sum(amount), by: [region], window: 20s}
+  visits: {from: visit, value: count(*), by: [region], window: 20s}
+rules:
+  big: {kpi: revenue, when: value > 5}
+"""
+
+BACKFILL = Case(
+    "backfill",
+    EVENTS
+    + VISITS
+    + FIRST.replace(
+        "rules:",
+        """\
+  sales: {from: sale, value: count(*), by: [region], window: 40s every 20s, backfill: 90d}
+  wide:
+    from: sale
+    value: max(amount) - min(amount)
+    by: [region, customer]
+    window: 1m every 20s
+    backfill: 90d
+  visitors: {from: visit, value: count(*), window: 20s, backfill: 90d}
+rules:
+  many: {kpi: sales, when: value > 1}""",
+    ),
+    {
+        "revenue": Meaning("sale", total, 20_000, 20_000),
+        "visits": Meaning("visit", count, 20_000, 20_000),
+        "sales": Meaning("sale", count, 40_000, 20_000),
+        "wide": Meaning("sale", spread, 60_000, 20_000, by_customer=True),
+        "visitors": Meaning("visit", count, 20_000, 20_000, by_region=False),
+    },
+    before=EVENTS + VISITS + FIRST,
+)
+"""KPIs that are added on the way, and given their past. Of each seven runs, one is such."""
+
+
 EXPIRING = Case(
     "expiring",
     EVENTS
@@ -299,12 +340,13 @@ rules:
 
 
 @cache
-def plan_of(name: str) -> Plan:
-    """The compiled plan of a case."""
-    case = next(c for c in (*CASES, EXPIRING) if c.name == name)
+def plan_of(name: str, *, before: bool = False) -> Plan:
+    """The compiled plan of a case; or of what it begins with, where that is another."""
+    case = next(c for c in (*CASES, EXPIRING, BACKFILL) if c.name == name)
+    rules = case.before if before and case.before is not None else case.rules
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "rules.yaml"
-        path.write_text(case.rules, encoding="utf-8")
+        path.write_text(rules, encoding="utf-8")
         plan = load(path)
     grains = {c.grain_ms for c in plan.contracts.values()}
     assert grains == {case.grain_ms}, grains

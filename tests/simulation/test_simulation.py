@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.simulation.cases import CASES, EXPIRING, Case
+from tests.simulation.cases import BACKFILL, CASES, EXPIRING, Case
 from tests.simulation.simulation import Faults, check, new_run, simulate
 
 RUNS = 24
@@ -26,6 +26,11 @@ def test_runs_that_once_went_wrong(known: int) -> None:
     # A series' later events were read first, and its silence was counted from them; a row that was
     # not written for a while had steps of others that their listeners had used long ago.
     simulate(known)
+
+
+@pytest.mark.parametrize("some", range(8))
+def test_a_kpi_added_on_the_way_has_the_past_of_one_that_was_always_there(some: int) -> None:
+    simulate(some, BACKFILL)
 
 
 def test_the_same_seed_gives_the_same_run() -> None:

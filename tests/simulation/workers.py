@@ -13,11 +13,13 @@ from dataclasses import dataclass, field
 import numpy as np
 from aiokafka import TopicPartition
 
+from agent.core.backfill import Backfill, Wanted
 from agent.core.decode import Batch
 from agent.core.fold import Commit, Folder, Resume
 from agent.core.merge import Merger
 from agent.core.plan import Plan
 from agent.core.results import Closings
+from agent.core.waiting import Due
 from agent.kafka.quiet import QuietWatch
 from tests.simulation.broker import Broker, Disk, Told, Write, items
 from tests.simulation.cases import TOPIC
@@ -166,6 +168,7 @@ class Held:
     telling: list[Told] = field(default_factory=list)
     needed: int | None = None
     high: int = -1
+    filled: list[tuple[Due, list[tuple[bytes, bytes]]]] = field(default_factory=list)
 
 
 class MergeSide:
@@ -204,6 +207,47 @@ class MergeSide:
         held.rows = held.merger.dirty_rows()
         held.telling = items(held.closings, self.rng)
         held.closings = []
+
+    def backfill(self, partition: int) -> None:
+        """Let the merger adopt the pasts that were read for it, or read those that are due: both
+        between two rounds, and a crash in between loses them."""
+        held = self.held[partition]
+        if held.needed is not None:
+            return
+        filled, held.filled = held.filled, []
+        for due, rows in filled:
+            if held.merger.adopt(due.kpi, due.cut_ms, due.covered, rows):
+                self.broker.cuts.append(due.cut_ms)
+        for due in held.merger.due():
+            held.filled.append((due, self._past(due, partition)))
+
+    def _past(self, due: Due, partition: int) -> list[tuple[bytes, bytes]]:
+        """Read the logs up to where they decide the past, in portions; tell what closes."""
+        wanted = Wanted(due.kpi, None, due.cut_ms, (partition,))
+        past = Backfill(self.plan, TOPIC, [wanted], due.covered, self.broker.state_partitions)
+        reads = dict.fromkeys(due.covered, 0)
+        while reads:
+            p = self.rng.choice(sorted(reads))
+            stop = min(due.covered[p], reads[p] + self.rng.choice([1, 7, 100]))
+            chunk = self.broker.history.logs[p][reads[p] : stop]
+            if chunk:
+                past.add(
+                    Batch(
+                        TOPIC,
+                        [r.value for r in chunk],
+                        np.full(len(chunk), p, np.int32),
+                        np.arange(reads[p], stop),
+                        np.array([r.appended_ms for r in chunk], np.int64),
+                    )
+                )
+            reads[p] = stop
+            if stop == due.covered[p]:
+                del reads[p]
+                past.end(p)
+            if self.rng.random() < 0.3:
+                self.broker.told += items([past.flush()], self.rng)
+        self.broker.told += items([past.flush()], self.rng)
+        return past.rows()[due.kpi, partition]
 
     def write(self, partition: int, most: int) -> None:
         """Let some rows of the round reach the changelog."""

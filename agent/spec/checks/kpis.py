@@ -55,6 +55,10 @@ def check(declared: Declared, shapes: dict[str, Shape]) -> None:
                 declared, entry, ("overrides", i, "match"), override.match, entry.name, shape
             )
         _expiry(declared, entry, shape)
+        if model.backfill is not None and isinstance(model.from_, list):
+            message = "a KPI over KPIs has no events to read again"
+            hint = f"give `backfill` to {', '.join(model.from_)}"
+            declared.report(entry, ("backfill",), message, hint, on="key")
 
 
 def has_target(entry: Entry[KpiSpec]) -> bool:

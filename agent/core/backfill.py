@@ -1,0 +1,167 @@
+"""The past of KPIs that began after it: their events from the source topic, folded beside the live
+flow up to the cut (`agent.core.waiting`), as the rows that they would have left in the table.
+
+Records are judged as the live flow judges them: by all KPIs of their contract, against the log
+before them. What a frame's source holds nothing of any more ends; windows close in the order of
+event time as the slowest source allows, so that little is kept at once. No alert is told: rules are
+judged so that what they look back on is there, and all alerts are inactive at the cut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+
+from agent.core.decode import Batch
+from agent.core.fold import Folder
+from agent.core.frame import Block, decode
+from agent.core.kpi_state import BaseState, room_for
+from agent.core.plan import Kpi, Plan
+from agent.core.results import Closings, TargetStatus, WindowValue
+from agent.core.series import row_bytes, row_key
+from agent.core.windows import first_end_within, previous_end, previous_start
+
+Row = tuple[bytes, bytes]
+
+
+def begin_ms(kpi: Kpi, asked_ms: int) -> int:
+    """Where to begin, so that the window that holds an instant is whole."""
+    first = kpi.window.first_end_after(asked_ms)
+    if kpi.has_retention:  # that looks at the window before it, too
+        return previous_start(kpi.window, first)
+    return kpi.window.start_of(first)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is asked for of one KPI: whole windows only, from the first that starts at or after
+    `from_ms` (None: the log's first event) up to the cut, in these state partitions."""
+
+    kpi: str
+    from_ms: int | None
+    cut_ms: int
+    state_partitions: Collection[int]
+
+
+class Backfill:
+    """The backfill of some KPIs of one topic. Not thread-safe."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        topic: str,
+        wanted: Iterable[Wanted],
+        sources: Collection[int],
+        state_partitions: int,
+    ) -> None:
+        wanted = list(wanted)
+        self._folder = Folder(plan, topic, state_partitions, {one.kpi for one in wanted})
+        self._pasts = {
+            (one.kpi, p): _Past(plan, plan.kpis[one.kpi], one, state_partitions)
+            for one in wanted
+            for p in one.state_partitions
+        }
+        self._targets = {p for _, p in self._pasts}
+        self._reading = set(sources)
+        for source in sources:
+            self._folder.assign(source, None)
+
+    def add(self, batch: Batch) -> None:
+        """Decode, judge and fold a batch; each source's offsets go on from what was added."""
+        self._folder.add(batch)
+
+    def watermark_ms(self, source: int) -> int | None:
+        """How far event time has got in a source."""
+        return self._folder.sources[source].watermark_ms
+
+    def end(self, source: int) -> None:
+        """Say that a source was read as far as it decides what lies before the cut."""
+        self._reading.discard(source)
+
+    def flush(self) -> Closings:
+        """Close what can be closed, to be told: windows and target states, and no alert."""
+        for target, message in self._folder.flush(0, {}, len(self._folder.sources)):
+            if target in self._targets:
+                frame = decode(message)
+                for block in frame.blocks:
+                    self._pasts[block.kpi, target].take(block, frame.partition)
+        times = [self._folder.sources[p].watermark_ms for p in self._reading]
+        known = [at for at in times if at is not None]
+        if len(known) < len(times):
+            return Closings()
+        slowest = min(known, default=None)
+        found = [past.advance(slowest) for past in self._pasts.values()]
+        return Closings(
+            tuple(w for windows, _ in found for w in windows),
+            tuple(t for _, targets in found for t in targets),
+        )
+
+    def rows(self) -> Mapping[tuple[str, int], list[Row]]:
+        """The rows by KPI and state partition, once every source has ended and was flushed: first
+        what is put away of long pasts, then one row a series."""
+        return {place: past.rows() for place, past in self._pasts.items()}
+
+
+class _Past:
+    """One KPI in one state partition, up to its cut."""
+
+    def __init__(self, plan: Plan, kpi: Kpi, wanted: Wanted, state_partitions: int) -> None:
+        self._state = BaseState(plan, kpi, room_for(kpi, state_partitions), kept=False)
+        self._cut_ms = wanted.cut_ms
+        self._state.judge.of_the_past()
+        self._begin_ms: int | None = None
+        self._closed_ms: int | None = None
+        self._chunks: dict[bytes, bytes] = {}
+        if wanted.from_ms is not None:
+            window = kpi.window
+            first = first_end_within(window, wanted.from_ms)
+            self._begin_ms = window.start_of(first)
+            if kpi.has_retention:  # the first window that is told needs the one before it
+                first = first_end_within(window, first)
+            self._closed_ms = previous_end(window, first)
+            if self._closed_ms > self._cut_ms:
+                # Too little is there for a whole window: it begins as one without a backfill.
+                self._begin_ms, self._closed_ms = self._cut_ms, None
+
+    def take(self, block: Block, source: int) -> None:
+        """Take a frame's partials that lie between the first whole window and the cut."""
+        least = self._begin_ms
+        kept = [
+            i
+            for i, start in enumerate(block.slices)
+            if start < self._cut_ms and (least is None or start >= least)
+        ]
+        if len(kept) < len(block.slices):
+            block = Block(
+                block.kpi, block.fingerprint, block.dimensions, [block.series[i] for i in kept],
+                [block.slices[i] for i in kept], [[c[i] for i in kept] for c in block.columns],
+            )  # fmt: skip
+        self._state.take(block, source, 0)
+
+    def advance(self, watermark_ms: int | None) -> tuple[list[WindowValue], list[TargetStatus]]:
+        """Close what a watermark lets close; None: everything up to the cut."""
+        state = self._state
+        frontier = self._cut_ms
+        if watermark_ms is not None:
+            frontier = min(frontier, watermark_ms - state.kpi.lateness_ms)
+        if self._closed_ms is not None:
+            # A window that began before the first whole one would hold a part only.
+            for series in state.series.values():
+                series.closed_ms = max(series.closed_ms, self._closed_ms)
+        step = state.advance(frontier)
+        if state.judge.archive is not None:
+            for key, row in state.judge.archive.rows():
+                if row is None:
+                    self._chunks.pop(key, None)
+                else:
+                    self._chunks[key] = row
+        return [w for w, _, _ in step.closed], [t for _, t, _ in step.closed if t is not None]
+
+    def rows(self) -> list[Row]:
+        found = list(self._chunks.items())
+        for dimensions, series in self._state.series.items():
+            series.sealed_ms = self._cut_ms  # everything before is final
+            # At the cut all alerts are inactive, and silence is counted from there.
+            series.alerts, series.cut_ms = {}, self._cut_ms
+            found.append((row_key(series.kpi, dimensions), row_bytes(series)))
+        return found
