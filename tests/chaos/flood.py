@@ -24,6 +24,7 @@ WINDOW_MS = 10_000
 LATE_MS = 60_000
 DISORDER_MS = 400
 TICK_SECONDS = 0.05
+MOST_WAITING = 500_000  # records that the broker has not taken yet
 FILE_SECONDS = 5.0
 REGIONS = ("amer", "apac", "emea", "latam")
 CHANNELS = ("app", "mail", "partner", "phone", "web")
@@ -137,7 +138,9 @@ class Notes:
 
 
 def send(producer: Producer, topic: str, table: pl.DataFrame) -> None:
-    """Send events, each partition in the order of the table."""
+    """Send events, each partition in the order of the table; wait where the broker is behind."""
+    while len(producer) > MOST_WAITING:
+        producer.poll(0.1)
     for (partition,), part in table.group_by(["part"], maintain_order=True):
         messages = [{"value": value} for value in part["json"].to_list()]
         queued = producer.produce_batch(topic, messages, partition=int(partition))
@@ -160,7 +163,7 @@ def main() -> None:
     flood, notes, sent = Flood(seed), Notes(folder), 0
     began = time.monotonic()
     while (now := time.monotonic()) - began < seconds:
-        due = int((now - began) * rate) - sent
+        due = min(int((now - began) * rate) - sent, rate)
         if due > 0:
             table = flood.tick(time.time_ns() // 1_000_000, due)
             send(producer, topic, table)
