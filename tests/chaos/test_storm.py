@@ -99,9 +99,10 @@ class Storm:
             worker.signal(signal.SIGCONT)
 
     def reload(self, awake: list[Worker]) -> None:
-        """Other words, the same figures."""
+        """Other words, of a KPI that no alert speaks of; the same figures."""
         self.reloads += 1
-        titled = RULES.replace("  revenue:\n", f"  revenue:\n    title: Revenue {self.reloads}\n")
+        titled = RULES.replace("  visits: {", f"  visits: {{title: Visits {self.reloads}, ")
+        assert titled != RULES
         self.world.write_rules(titled)
         for worker in awake:
             if worker.running:
