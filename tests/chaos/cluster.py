@@ -121,8 +121,9 @@ class Cluster:
 
     def end(self, topic: str, partition: int) -> int:
         """How many records a partition has, of a topic that nothing was deleted from."""
+        admin = self._admin()  # to be kept until the future is done
         place = TopicPartition(topic, partition)
-        found = self._admin().list_offsets({place: OffsetSpec.latest()})
+        found = admin.list_offsets({place: OffsetSpec.latest()})
         return int(found[place].result(START_SECONDS).offset)
 
     def cut(self) -> None:
