@@ -48,7 +48,12 @@ class Orders:
     def __init__(self, address: str, topic: str, start_ms: int) -> None:
         # Idempotent: a batch that is sent again must not come after later ones, and be late.
         self._producer = Producer(
-            {"bootstrap.servers": address, "linger.ms": 20, "enable.idempotence": True}
+            {
+                "bootstrap.servers": address,
+                "linger.ms": 20,
+                "enable.idempotence": True,
+                "queue.buffering.max.messages": 1_000_000,
+            }
         )
         self._topic = topic
         self.start_ms = start_ms
