@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 
 POLL_MS = 250  # while nothing comes; short against the time that a rebalance may take
 RETRY_SECONDS = 0.08  # until a flush is tried again whose forerunner is not acknowledged
-MAX_POLL_RECORDS = 50_000
+MAX_POLL_RECORDS = 35_000  # two batches are in memory at a time
 FLUSH_RECORDS = 200_000  # in a catch-up, so that merging goes on beside it and little is left
 MAX_FETCH_BYTES = 32 * 1024 * 1024
 MAX_PARTITION_FETCH_BYTES = 8 * 1024 * 1024
