@@ -138,7 +138,7 @@ def rows_and_windows() -> dict[str, float]:
         with making.running():
             messages = folder.flush(FIRST_MS, {}, PARTITIONS)
         frames += [message for _, message in messages]
-        rows += sum(len(b.slices) for _, m in messages for b in decode(m).blocks)
+        rows += sum(len(b.keys) for _, m in messages for b in decode(m).blocks)
         with merging.running():
             position = _apply(mergers, messages, position)
         # One more event a partition, a lateness after the window's end.

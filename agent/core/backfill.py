@@ -126,17 +126,8 @@ class _Past:
     def take(self, block: Block, source: int) -> None:
         """Take a frame's partials that lie between the first whole window and the cut."""
         least = self._begin_ms
-        kept = [
-            i
-            for i, start in enumerate(block.slices)
-            if start < self._cut_ms and (least is None or start >= least)
-        ]
-        if len(kept) < len(block.slices):
-            block = Block(
-                block.kpi, block.fingerprint, block.dimensions, [block.series[i] for i in kept],
-                [block.slices[i] for i in kept], [[c[i] for i in kept] for c in block.columns],
-            )  # fmt: skip
-        self._state.take(block, source, 0)
+        if block.start_ms < self._cut_ms and (least is None or block.start_ms >= least):
+            self._state.take(block, source, 0)
 
     def advance(self, watermark_ms: int | None) -> tuple[list[WindowValue], list[TargetStatus]]:
         """Close what a watermark lets close; None: everything up to the cut."""

@@ -194,7 +194,8 @@ class Folder:
                 blocks.setdefault(place, []).append(block)
                 if block.kpi in fold.watched:
                     slices = active[place[0]].setdefault(block.kpi, [])
-                    slices.extend(set(block.slices).difference(slices))
+                    if block.start_ms not in slices:
+                        slices.append(block.start_ms)
         messages = [
             (target, message)
             for p, source in sorted(telling.items())

@@ -11,23 +11,44 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 
 from agent.core.plan import Dimensions, Kpi, Plan, Scalar, is_whole
 
 MAX_FRAME_BYTES = 900_000
 """Below Kafka's default `message.max.bytes` of 1,048,588, with room for headers."""
 
+INT, FLOAT = np.dtype("<i8"), np.dtype("<f8")
+NO_INT = np.iinfo(np.int64).min
+
+Column = bytes | list[bytes | None]
+
 
 class Block(msgspec.Struct, array_like=True, frozen=True):
-    """The rows of one KPI: row i is series `series[i]` in slice `slices[i]` with partial state
-    `columns[0][i], columns[1][i], …`. `slices` are slice starts in ms."""
+    """The rows of one KPI in the slice that starts at `start_ms`, as columns: row i is the series
+    with the key `keys[i]` (`series_key`), and has the partial state `columns[0][i], columns[1][i]…`
+
+    A column of numbers is little-endian bytes, 8 for each (`INT` or `FLOAT`); where there is none,
+    an integer is `NO_INT` and a float NaN. A column of sketches is a list.
+    """
 
     kpi: str
     fingerprint: str
-    dimensions: list[list[Scalar]]
-    series: list[int]
-    slices: list[int]
-    columns: list[list[Any]]
+    start_ms: int
+    keys: list[bytes]
+    columns: list[Column]
+
+    def rows(self, start: int, stop: int) -> Block:
+        """The rows `[start, stop)`."""
+        numbers = slice(8 * start, 8 * stop)
+        return Block(
+            self.kpi,
+            self.fingerprint,
+            self.start_ms,
+            self.keys[start:stop],
+            [c[numbers] if isinstance(c, bytes) else c[start:stop] for c in self.columns],
+        )
 
 
 class Frame(msgspec.Struct, array_like=True, frozen=True):
@@ -62,11 +83,42 @@ class Frame(msgspec.Struct, array_like=True, frozen=True):
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Frame)
+_keys = msgspec.msgpack.Decoder(list[Scalar])
 
 
 def decode(data: bytes) -> Frame:
     """Read a frame. Raises `msgspec.DecodeError` for anything that is not one."""
-    return _decoder.decode(data)
+    frame = _decoder.decode(data)
+    for block in frame.blocks:
+        rows = len(block.keys)
+        for column in block.columns:
+            if len(column) != (8 * rows if isinstance(column, bytes) else rows):
+                raise msgspec.ValidationError(f"a column of {block.kpi} has not {rows} rows")
+    return frame
+
+
+def read_column(column: Column, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    """A block's column as an array of `INT`, `FLOAT` or, of sketches, objects; read-only."""
+    if isinstance(column, bytes):
+        return np.frombuffer(column, dtype)
+    made = np.empty(len(column), object)
+    made[:] = column
+    return made
+
+
+def written_column(column: npt.NDArray[Any]) -> Column:
+    """An array of `INT`, `FLOAT` or objects as a block's column."""
+    return column.tolist() if column.dtype == object else column.tobytes()
+
+
+def series_key(dimensions: Dimensions) -> bytes:
+    """How frames name a series."""
+    return _encoder.encode(dimensions)
+
+
+def named(key: bytes) -> Dimensions:
+    """The dimensions of a series by its key."""
+    return tuple(_keys.decode(key))
 
 
 def encode(frame: Frame) -> Iterator[bytes]:
@@ -75,7 +127,7 @@ def encode(frame: Frame) -> Iterator[bytes]:
     A single row larger than that goes out as it is, for the broker to judge.
     """
     data = _encoder.encode(frame)
-    if len(data) <= MAX_FRAME_BYTES or sum(len(b.slices) for b in frame.blocks) <= 1:
+    if len(data) <= MAX_FRAME_BYTES or sum(len(b.keys) for b in frame.blocks) <= 1:
         yield data
         return
     first, second = _halves(frame.blocks)
@@ -84,33 +136,17 @@ def encode(frame: Frame) -> Iterator[bytes]:
 
 
 def _halves(blocks: Sequence[Block]) -> tuple[list[Block], list[Block]]:
-    rows = sum(len(b.slices) for b in blocks)
     first: list[Block] = []
     second: list[Block] = []
-    room = rows // 2
+    room = sum(len(b.keys) for b in blocks) // 2
     for block in blocks:
-        take = min(room, len(block.slices))
+        take = min(room, len(block.keys))
         if take:
-            first.append(_rows(block, 0, take))
-        if take < len(block.slices):
-            second.append(_rows(block, take, len(block.slices)))
+            first.append(block.rows(0, take))
+        if take < len(block.keys):
+            second.append(block.rows(take, len(block.keys)))
         room -= take
     return first, second
-
-
-def _rows(block: Block, start: int, stop: int) -> Block:
-    """Rows `[start, stop)` of a block, with only the dimensions that they name."""
-    series = block.series[start:stop]
-    kept = sorted(set(series))
-    place = {old: new for new, old in enumerate(kept)}
-    return Block(
-        block.kpi,
-        block.fingerprint,
-        [block.dimensions[i] for i in kept],
-        [place[i] for i in series],
-        block.slices[start:stop],
-        [column[start:stop] for column in block.columns],
-    )
 
 
 def state_partition(kpi: Kpi, dimensions: Dimensions, partitions: int) -> int:

@@ -6,6 +6,7 @@ share one table: their keys are grouped once, and a partial that several ask for
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import pairwise
@@ -16,7 +17,7 @@ import numpy.typing as npt
 import polars as pl
 
 from agent.core.aggregates import Aggregator
-from agent.core.frame import Block, state_partition
+from agent.core.frame import NO_INT, Block, series_key, state_partition, written_column
 from agent.core.kinds import KINDS
 from agent.core.plan import Contract, Dimensions, Kpi, Partial
 from agent.core.source import NO_TIME_MS, SourceProgress
@@ -24,6 +25,9 @@ from agent.core.source import NO_TIME_MS, SourceProgress
 KEYS = ("_partition", "_slice")
 _NEW = "_new"
 _SERIES = "_series"
+FORGOTTEN_KEPT = 10_000
+"""How many series that have no unfinished slice are known still: they may come again."""
+
 _NOTHING: npt.NDArray[np.int64] = np.zeros(0, np.int64)
 
 
@@ -93,14 +97,11 @@ class KpiFold:
         partition = pl.col("_partition")
         tell = partition.is_in(list(telling)) & (pl.col(_NEW) | partition.is_in(list(fresh)))
         kept = state.lazy().filter(self._unfinished(told))
-        # Groups come in any order: sorted, the same log gives the same frames.
         news, rest = pl.collect_all(
-            [
-                kept.filter(tell).sort(self._keys, nulls_last=True),
-                kept.filter(self._unfinished(now)).drop(_NEW),
-            ]
+            [kept.filter(tell), kept.filter(self._unfinished(now)).drop(_NEW)]
         )
         self._state = rest
+        self._series.keep(rest)
         yield from self._blocks(news)
 
     def _combined(self) -> pl.DataFrame:
@@ -124,83 +125,96 @@ class KpiFold:
         return pl.col("_slice") + self._span_ms > watermark
 
     def _blocks(self, table: pl.DataFrame) -> Iterator[tuple[tuple[int, int], Block]]:
-        """The rows of a table, in its order, apart by source and state partition."""
+        """The rows of a table, apart by source partition, state partition and slice."""
         if not table.height:
             return
         numbers, places = self._series.of(table)
-        sources = table["_partition"].to_numpy().astype(np.int64)
-        order = np.lexsort((places, sources))  # keeps the order of rows within each
-        numbers, places, sources = numbers[order], places[order], sources[order]
-        columns = table.select("_slice", *self._aggregator.columns())[order]
-        lists = {name: columns[name].to_list() for name in columns.columns}
-        cuts = np.flatnonzero((np.diff(places) != 0) | (np.diff(sources) != 0)) + 1
-        edges = [0, *cuts.tolist(), len(order)]
-        for start, stop in pairwise(edges):
-            dimensions, series = self._series.named(numbers[start:stop])
-            where = int(sources[start]), int(places[start])
-            slices = lists["_slice"][start:stop]
+        sources = table["_partition"].to_numpy()
+        starts = table["_slice"].to_numpy()
+        # Groups come in any order: sorted, the same log gives the same frames.
+        order = np.lexsort((numbers, starts, places, sources))
+        sources, places, starts = sources[order], places[order], starts[order]
+        keys = self._series.keys[numbers[order]].tolist()
+        columns = {name: _column(table[name])[order] for name in self._aggregator.columns()}
+        cuts = np.diff(sources) | np.diff(places) | np.diff(starts)
+        edges = [0, *(np.flatnonzero(cuts) + 1).tolist(), len(order)]
+        for at, to in pairwise(edges):
+            where = int(sources[at]), int(places[at])
+            made = {name: written_column(column[at:to]) for name, column in columns.items()}
             for kpi, names in zip(self.kpis, self._columns, strict=True):
-                values = [lists[name][start:stop] for name in names]
+                values = [made[name] for name in names]
                 yield (
                     where,
-                    Block(kpi.name, kpi.fingerprint, dimensions, series, slices, values),
+                    Block(kpi.name, kpi.fingerprint, int(starts[at]), keys[at:to], values),
                 )
 
 
 class _SeriesNumbers:
-    """The series met so far, numbered as they came, with the state partition of each."""
+    """The series in use, numbered as they came: `keys` and `places` have the key and the state
+    partition of each."""
 
     def __init__(self, kpi: Kpi, state_partitions: int) -> None:
         self._kpi = kpi
-        self._by = kpi.by
+        self._by = list(kpi.by)
         self._state_partitions = state_partitions
-        self._known: pl.DataFrame | None = None
-        self._dimensions: list[Dimensions] = []
-        self._places = _NOTHING
+        self._known = pl.DataFrame()
+        self.keys = np.zeros(0, object)
+        self.places = _NOTHING
+        if not self._by:
+            self._learn([()])
 
     def of(self, table: pl.DataFrame) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """Number and state partition of the series of each row."""
         if not self._by:
-            if not self._dimensions:
-                self._learn([()])
             numbers = np.zeros(table.height, np.int64)
-            return numbers, self._places[numbers]
+            return numbers, self.places[numbers]
         keys = table.select(self._by)
         found = self._look_up(keys)
         if found.null_count():
-            fresh = keys.filter(found.is_null()).unique(maintain_order=True)
-            first = len(self._dimensions)
+            fresh = keys.filter(found.is_null()).unique().sort(self._by)
+            counted = pl.int_range(len(self.keys), len(self.keys) + fresh.height, eager=True)
             self._learn(fresh.rows())
-            counted = pl.Series(_SERIES, range(first, len(self._dimensions)), dtype=pl.Int64)
-            fresh = fresh.with_columns(counted)
-            self._known = fresh if self._known is None else pl.concat([self._known, fresh])
+            fresh = fresh.with_columns(counted.alias(_SERIES))
+            self._known = pl.concat([self._known, fresh]) if self._known.height else fresh
             found = self._look_up(keys)
         numbers = found.to_numpy()
-        return numbers, self._places[numbers]
+        return numbers, self.places[numbers]
 
-    def named(self, numbers: npt.NDArray[np.int64]) -> tuple[list[list[Any]], list[int]]:
-        """The dimensions of the series that occur, in the order that they come in, and which of
-        them each row is of."""
-        present, first, inverse = np.unique(numbers, return_index=True, return_inverse=True)
-        order = np.argsort(first)
-        rank = np.empty_like(order)
-        rank[order] = np.arange(len(order))
-        dimensions = [list(self._dimensions[n]) for n in present[order].tolist()]
-        return dimensions, rank[inverse].tolist()
+    def keep(self, table: pl.DataFrame) -> None:
+        """Forget the series that a table does not name, once most are such."""
+        if self._by and len(self.keys) > FORGOTTEN_KEPT + 2 * table.height:
+            numbers = np.unique(self._look_up(table.select(self._by)).drop_nulls().to_numpy())
+            self._known = self._known[numbers].with_columns(
+                pl.int_range(len(numbers), dtype=pl.Int64).alias(_SERIES)
+            )
+            self.keys, self.places = self.keys[numbers], self.places[numbers]
 
     def _look_up(self, keys: pl.DataFrame) -> pl.Series:
         """The number of the series of each row; null where it is new."""
-        if self._known is None:
+        if not self._known.height:
             return pl.repeat(None, keys.height, dtype=pl.Int64, eager=True)
         joined = keys.join(
-            self._known, on=list(self._by), how="left", nulls_equal=True, maintain_order="left"
+            self._known, on=self._by, how="left", nulls_equal=True, maintain_order="left"
         )
         return joined[_SERIES]
 
     def _learn(self, found: list[Dimensions]) -> None:
         places = [state_partition(self._kpi, one, self._state_partitions) for one in found]
-        self._dimensions += found
-        self._places = np.concatenate([self._places, np.array(places, np.int64)])
+        keys = np.empty(len(found), object)
+        keys[:] = [series_key(one) for one in found]
+        self.keys = np.concatenate([self.keys, keys])
+        self.places = np.concatenate([self.places, np.array(places, np.int64)])
+
+
+def _column(values: pl.Series) -> npt.NDArray[Any]:
+    """A column as frames have it: nothing is `NO_INT`, NaN or None."""
+    if values.dtype == pl.Int64:
+        return values.fill_null(NO_INT).to_numpy()
+    if values.dtype == pl.Float64:
+        return values.fill_null(math.nan).to_numpy()
+    made = np.empty(len(values), object)
+    made[:] = values.to_list()
+    return made
 
 
 def _shared(kpis: tuple[Kpi, ...]) -> tuple[Aggregator, list[list[str]]]:

@@ -9,19 +9,18 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 from agent.core.aggregates import Aggregator
 from agent.core.evaluate import Judge, Pair
-from agent.core.frame import Block
+from agent.core.frame import Block, named
+from agent.core.partials import SlicePartials
 from agent.core.plan import OTHER, Dimensions, Kpi, Plan
 from agent.core.results import TargetStatus, Transition, WindowValue
 from agent.core.series import Series, State, born
 from agent.core.windows import ends_between, previous_start
-
-Source = tuple[int, Dimensions]
-"""Whose partial a slice holds: the source partition, and the series it was folded for."""
 
 
 @dataclass(slots=True)
@@ -68,7 +67,7 @@ class BaseState:
         self.turned_away: set[Dimensions] = set()
         self._aggregator = Aggregator(kpi)
         self._has_retention = kpi.has_retention
-        self._slices: dict[int, dict[Dimensions, dict[Source, State]]] = {}
+        self._slices: dict[int, SlicePartials] = {}
         self._most_series = most_series
         self._kept = kept  # whether KPIs over this one wait for its windows
         self._next_end_ms: int | None = None
@@ -80,37 +79,32 @@ class BaseState:
     def take(self, block: Block, source: int, position: int) -> int:
         """Take a frame's cumulative partials of this KPI; the number that came too late.
 
-        A partial replaces the one known from the same source. One for a slice that was sealed
-        before a restart is passed over in silence: the row has it.
+        A partial replaces the one known from the same source.
         """
-        late = 0
-        dimensions = [tuple(d) for d in block.dimensions]
-        frontier = self.frontier_ms
-        span = self.kpi.slice_ms
-        for number, start, state in zip(
-            block.series, block.slices, zip(*block.columns, strict=True), strict=True
-        ):
-            if frontier is not None and start + span <= frontier:
-                late += 1
-                continue
-            series = dimensions[number]
-            known = self.series.get(series)
-            if known is None:
-                home = self._admit(series, start)
-            elif start >= known.sealed_ms:
-                home = series
-            elif known.lowered(start):
-                home = series
-                self._sooner(known)
-            else:
-                continue
-            of_slice = self._slices.get(start)
-            if of_slice is None:
-                of_slice = self._slices[start] = {}
-                self.first_positions.setdefault(start, position)
-            of_slice.setdefault(home, {})[source, series] = state
-            self.touched.add(home)
-        return late
+        start = block.start_ms
+        if self.frontier_ms is not None and start + self.kpi.slice_ms <= self.frontier_ms:
+            return len(block.keys)
+        of_slice = self._slices.get(start)
+        if of_slice is None:
+            of_slice = SlicePartials(self._aggregator, partial(self._home, start))
+        of_slice.take(block, source)
+        if len(of_slice) and start not in self._slices:
+            self._slices[start] = of_slice
+            self.first_positions[start] = position
+        return 0
+
+    def _home(self, start_ms: int, key: bytes) -> Dimensions | None:
+        """The series that a key's partials of a slice go to; None: the slice was sealed before a
+        restart, and the row has it."""
+        dimensions = named(key)
+        known = self.series.get(dimensions)
+        if known is None:
+            return self._admit(dimensions, start_ms)
+        if start_ms < known.sealed_ms:
+            if not known.lowered(start_ms):
+                return None
+            self._sooner(known)
+        return known.dimensions or ()
 
     def _admit(self, dimensions: Dimensions, at_ms: int) -> Dimensions:
         """Begin a series, or name the one that takes in what exceeds the limit."""
@@ -138,6 +132,12 @@ class BaseState:
         end = self.kpi.window.first_end_after(series.closed_ms)
         if self._next_end_ms is None or end < self._next_end_ms:
             self._next_end_ms = end
+
+    def look(self) -> set[Dimensions]:
+        """The series whose view is old."""
+        for of_slice in self._slices.values():
+            self.touched |= of_slice.news()
+        return self.touched
 
     # --- time moves on ---------------------------------------------------------------------
 
@@ -205,13 +205,16 @@ class BaseState:
         self.first_positions.pop(start, None)
         if self._newest_pane is None or pane > self._newest_pane:
             self._newest_pane = pane
-        for dimensions, partials in self._slices.pop(start).items():
+        found: dict[Dimensions, list[State]] = {}
+        for dimensions, partial_state in self._slices.pop(start).states():
+            found.setdefault(dimensions, []).append(partial_state)
+        for dimensions, states in found.items():
             series = self.series.get(dimensions)
             if series is None:
                 series = self.series[dimensions] = born(
                     self.kpi.name, self.kpi.fingerprint, dimensions, start
                 )
-            state = self._aggregator.merge_all(list(partials.values()))
+            state = self._aggregator.merge_all(states)
             known = series.panes.get(pane)
             series.panes[pane] = state if known is None else merge(known, state)
             series.sealed_ms = end
@@ -355,7 +358,7 @@ class BaseState:
         return _valued(window, self.judge.values([pair])[0])
 
     def open_windows(
-        self, ends: Iterable[int], only: Iterable[Dimensions] | None = None
+        self, ends: Iterable[int], only: Collection[Dimensions] | None = None
     ) -> list[WindowValue]:
         """The windows with these ends as they stand now, unsealed slices included; only those
         that hold rows, and only of some series if these are named."""
@@ -364,18 +367,20 @@ class BaseState:
         wanted = self.series if only is None else [d for d in only if d in self.series]
         for end in ends:
             start = self.kpi.window.start_of(end)
-            now = self._unsealed(start, end)
-            before = self._unsealed(previous_start(self.kpi.window, end), start)
+            now = self._unsealed(start, end, only)
+            before: dict[Dimensions, list[State]] = {}
+            if self._has_retention:
+                before = self._unsealed(previous_start(self.kpi.window, end), start, only)
             for dimensions in wanted:
                 series = self.series[dimensions]
                 if end <= series.closed_ms:
                     continue
                 sealed, previous = self._pair(series, start, end)
-                state = self._joined(sealed, dimensions, now)
+                state = self._aggregator.merge_all([sealed, *now.get(dimensions, ())])
                 if not state[0]:
                     continue
                 if previous is not None:
-                    previous = self._joined(previous, dimensions, before)
+                    previous = self._aggregator.merge_all([previous, *before.get(dimensions, ())])
                 pairs.append((state, previous))
                 windows.append(self._window(series, start, end, state, True))
         values = self.judge.values(pairs)
@@ -406,21 +411,16 @@ class BaseState:
             ends.update(ends_between(window, start, window.last_end_over(start)))
         return sorted(e for e in ends if self.frontier_ms is None or e > self.frontier_ms)
 
-    def _unsealed(self, start: int, end: int) -> list[dict[Dimensions, dict[Source, State]]]:
-        return [of_slice for at, of_slice in self._slices.items() if start <= at < end]
-
-    def _joined(
-        self,
-        state: State,
-        dimensions: Dimensions,
-        slices: Iterable[dict[Dimensions, dict[Source, State]]],
-    ) -> State:
-        """A sealed state with what unsealed slices hold of a series."""
-        loose = [s for of_slice in slices for s in of_slice.get(dimensions, _NONE).values()]
-        return self._aggregator.merge_all([state, *loose]) if loose else state
-
-
-_NONE: dict[Source, State] = {}
+    def _unsealed(
+        self, start: int, end: int, only: Collection[Dimensions] | None
+    ) -> dict[Dimensions, list[State]]:
+        """What unsealed slices between two instants hold, by series; of some only, if named."""
+        found: dict[Dimensions, list[State]] = {}
+        for at, of_slice in self._slices.items():
+            if start <= at < end:
+                for dimensions, state in of_slice.states(only):
+                    found.setdefault(dimensions, []).append(state)
+        return found
 
 
 def _valued(window: WindowValue, value: float | None) -> WindowValue:

@@ -472,7 +472,7 @@ class Merger:
         name = waiting.kpi.name
         state = self.states[name]
         if isinstance(state, BaseState):
-            for block, source in waiting.blocks(self._waitings.cuts[name]):
+            for source, block in waiting.blocks(self._waitings.cuts[name]):
                 state.take(block, source, waiting.first_position or 0)
         self._foreign.discard(mark_key(name))
         self._tell_derived()

@@ -40,6 +40,7 @@ class Views:
 
     def _look(self, name: str, state: BaseState) -> set[Dimensions]:
         """Work out the open windows that are not what they were; whose they are."""
+        touched = state.look()
         end = state.current_end()
         current = self._current[name]
         if end != self._ends[name]:
@@ -48,12 +49,12 @@ class Views:
             found = state.open_windows([] if end is None else [end])
             self._current[name] = {w.dimensions: w for w in found}
             return before.union(self._current[name])
-        for dimensions in state.touched:
+        for dimensions in touched:
             current.pop(dimensions, None)
-        if end is not None and state.touched:
-            for window in state.open_windows([end], state.touched):
+        if end is not None and touched:
+            for window in state.open_windows([end], touched):
                 current[window.dimensions] = window
-        return state.touched
+        return touched
 
     def _derive(
         self, name: str, state: DerivedState, changed: Iterable[set[Dimensions]]

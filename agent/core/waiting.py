@@ -19,9 +19,10 @@ from dataclasses import dataclass
 
 import msgspec
 
-from agent.core.frame import Block, Frame
-from agent.core.plan import Dimensions, Kpi, Plan
-from agent.core.series import State
+from agent.core.aggregates import Aggregator
+from agent.core.frame import Block, Frame, named
+from agent.core.partials import SlicePartials
+from agent.core.plan import Kpi, Plan
 from agent.core.watermark import TopicSources
 
 BEGINNING_MS = -(2**62)
@@ -54,7 +55,8 @@ class Waiting:
         self.frontier_ms: int | None = None
         self.first_position: int | None = None
         self._since: dict[int, int] = {}
-        self._partials: dict[int, dict[tuple[int, Dimensions], State]] = {}
+        self._aggregator = Aggregator(kpi)
+        self._slices: dict[int, SlicePartials] = {}
 
     def hear(self, frame: Frame) -> None:
         """Note what the last frame of a flush says of its source."""
@@ -66,13 +68,11 @@ class Waiting:
 
     def take(self, block: Block, source: int, position: int) -> None:
         """Keep a frame's cumulative partials: one replaces the one known from the same source."""
-        dimensions = [tuple(d) for d in block.dimensions]
-        for number, start, state in zip(
-            block.series, block.slices, zip(*block.columns, strict=True), strict=True
-        ):
-            self._partials.setdefault(start, {})[source, dimensions[number]] = state
-            if self.first_position is None:
-                self.first_position = position
+        if block.start_ms not in self._slices:
+            self._slices[block.start_ms] = SlicePartials(self._aggregator, named)
+        self._slices[block.start_ms].take(block, source)
+        if self.first_position is None:
+            self.first_position = position
 
     def cut_ms(self, sources: Collection[int], partitions: int) -> int | None:
         """The first slice start from which on everything is live; None while a source was not
@@ -83,23 +83,11 @@ class Waiting:
         span = self.kpi.slice_ms
         return since if since == BEGINNING_MS else since - since % span + span
 
-    def blocks(self, from_ms: int) -> Iterator[tuple[Block, int]]:
+    def blocks(self, from_ms: int) -> Iterator[tuple[int, Block]]:
         """The partials of slices that start at or after an instant, with their sources."""
-        kept = sorted(start for start in self._partials if start >= from_ms)
-        by_source: dict[int, list[tuple[Dimensions, int, State]]] = {}
-        for start in kept:
-            for (source, dimensions), state in self._partials[start].items():
-                by_source.setdefault(source, []).append((dimensions, start, state))
-        for source, rows in by_source.items():
-            columns = [list(column) for column in zip(*(state for *_, state in rows), strict=True)]
-            series = list(range(len(rows)))
-            yield (
-                Block(
-                    self.kpi.name, self.kpi.fingerprint, [list(d) for d, *_ in rows], series,
-                    [start for _, start, _ in rows], columns,
-                ),
-                source,
-            )  # fmt: skip
+        for start, of_slice in sorted(self._slices.items()):
+            if start >= from_ms:
+                yield from of_slice.blocks(self.kpi.name, self.kpi.fingerprint, start)
 
 
 class Waitings:
