@@ -13,6 +13,7 @@ from operator import add
 
 import polars as pl
 
+from agent.core.columns import Column, Ints
 from agent.core.kinds import KINDS, Final, Kind, State
 from agent.core.plan import Kpi, Partial
 
@@ -86,29 +87,11 @@ class Aggregator:
         ]
         return folded.with_columns(made) if made else folded
 
-    def combine(
-        self, parts: Sequence[pl.DataFrame], keys: Sequence[str], *beside: pl.Expr
-    ) -> pl.DataFrame:
-        """Finished tables (at least one) put together: one row per key, with what else is asked
-        (`beside`, of their further columns). Groups in any order."""
-        whole = pl.concat([part.select(parts[0].columns) for part in parts])
-        combined: list[pl.Expr] = [*beside]
+    def add(self, mine: Sequence[Column], rows: Ints, theirs: Sequence[Column]) -> None:
+        """Merge rows of state columns (`core/columns.py`) into the given rows of others, in place;
+        a row may be given several times."""
         for _, kind, start, stop in self._spans:
-            names = self._columns[start:stop]
-            made = kind.combine(*(pl.col(name) for name in names))
-            combined += (e.alias(name) for e, name in zip(made, names, strict=True))
-        return self._gathered(whole.group_by(keys).agg(combined))
-
-    def _gathered(self, combined: pl.DataFrame) -> pl.DataFrame:
-        made = []
-        for _, kind, start, _ in self._spans:
-            if kind.gather is not None:
-                name = self._columns[start]
-                merged = [
-                    kind.gather(parts) if parts else None for parts in combined[name].to_list()
-                ]
-                made.append(pl.Series(name, merged, pl.Binary))
-        return combined.with_columns(made) if made else combined
+            kind.add(mine[start:stop], rows, theirs[start:stop])
 
     def merge(self, a: State, b: State) -> State:
         """The state of the rows of both."""

@@ -12,32 +12,27 @@ from typing import Any
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
+from agent.core.columns import OBJECT, Column, of_objects
 from agent.core.plan import Dimensions, Kpi, Plan, Scalar, is_whole
 
 MAX_FRAME_BYTES = 900_000
 """Below Kafka's default `message.max.bytes` of 1,048,588, with room for headers."""
 
-INT, FLOAT = np.dtype("<i8"), np.dtype("<f8")
-NO_INT = np.iinfo(np.int64).min
-
-Column = bytes | list[bytes | None]
+Written = bytes | list[bytes | None]
+"""A column of partial states (`core/columns.py`): numbers as their bytes, sketches as a list."""
 
 
 class Block(msgspec.Struct, array_like=True, frozen=True):
     """The rows of one KPI in the slice that starts at `start_ms`, as columns: row i is the series
     with the key `keys[i]` (`series_key`), and has the partial state `columns[0][i], columns[1][i]…`
-
-    A column of numbers is little-endian bytes, 8 for each (`INT` or `FLOAT`); where there is none,
-    an integer is `NO_INT` and a float NaN. A column of sketches is a list.
     """
 
     kpi: str
     fingerprint: str
     start_ms: int
     keys: list[bytes]
-    columns: list[Column]
+    columns: list[Written]
 
     def rows(self, start: int, stop: int) -> Block:
         """The rows `[start, stop)`."""
@@ -97,18 +92,14 @@ def decode(data: bytes) -> Frame:
     return frame
 
 
-def read_column(column: Column, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
-    """A block's column as an array of `INT`, `FLOAT` or, of sketches, objects; read-only."""
-    if isinstance(column, bytes):
-        return np.frombuffer(column, dtype)
-    made = np.empty(len(column), object)
-    made[:] = column
-    return made
+def written(column: Column) -> Written:
+    """A column as a block has it."""
+    return column.tolist() if column.dtype == OBJECT else column.tobytes()
 
 
-def written_column(column: npt.NDArray[Any]) -> Column:
-    """An array of `INT`, `FLOAT` or objects as a block's column."""
-    return column.tolist() if column.dtype == object else column.tobytes()
+def read(column: Written, dtype: np.dtype[Any]) -> Column:
+    """A block's column, read-only."""
+    return np.frombuffer(column, dtype) if isinstance(column, bytes) else of_objects(column)
 
 
 def series_key(dimensions: Dimensions) -> bytes:

@@ -1,4 +1,4 @@
-"""The kinds of partial aggregates: how rows fold, folded rows combine, states merge, what they say.
+"""The kinds of partial aggregates: how rows fold, how partials merge, what they say.
 
 `KINDS` has every kind. A state is a tuple of Python scalars, one for each of the kind's columns:
 
@@ -20,15 +20,19 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from operator import add
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from agent.core import sketches
+from agent.core.columns import NO_INT, Column, Ints
 from agent.core.plan import Partial, PartialKind
 
 State = tuple[Any, ...]
+Columns = Sequence[Column]
 Final = float | int | None
 
 
@@ -37,17 +41,17 @@ class Kind:
     """One kind of partial aggregate.
 
     `fold` makes the aggregations of one partial from its column (the argument where the filter
-    holds, null elsewhere; Boolean for count(*)); `combine` those of columns folded before.
-    `finish` makes a sketch's storable column of the lists that `fold` gathered, `gather` of the
-    lists of sketches that `combine` did. `merge` gets two states of this kind's width. `additive`:
-    merging is adding, column by column. `final` gets the state, the one of the window before
-    (None without one) and the partial.
+    holds, null elsewhere; Boolean for count(*)), `finish` a sketch's storable column of the lists
+    that `fold` gathered. `add` merges rows of columns into the given rows of other columns, in
+    place; a row may be given several times. `merge` gets two states of this kind's width, `gather`
+    several sketches. `additive`: merging is adding, column by column. `final` gets the state, the
+    one of the window before (None without one) and the partial.
     """
 
     dtypes: tuple[type[pl.DataType], ...]
     empty: State
     fold: Callable[[pl.Expr], tuple[pl.Expr, ...]]
-    combine: Callable[..., tuple[pl.Expr, ...]]
+    add: Callable[[Columns, Ints, Columns], None]
     merge: Callable[[State, State], State]
     final: Callable[[State, State | None, Partial], Final]
     prepare: Callable[[pl.Expr], pl.Expr] = lambda argument: argument.cast(pl.Float64)
@@ -56,8 +60,17 @@ class Kind:
     additive: bool = False
 
 
-def _summed(*columns: pl.Expr) -> tuple[pl.Expr, ...]:
-    return tuple(column.sum() for column in columns)
+def _add_sums(mine: Columns, rows: Ints, theirs: Columns) -> None:
+    for column, values in zip(mine, theirs, strict=True):
+        np.add.at(column, rows, values)
+
+
+def _add_smallest(mine: Columns, rows: Ints, theirs: Columns) -> None:
+    np.fmin.at(mine[0], rows, theirs[0])  # of a number and NaN, the number
+
+
+def _add_largest(mine: Columns, rows: Ints, theirs: Columns) -> None:
+    np.fmax.at(mine[0], rows, theirs[0])
 
 
 def _added(a: State, b: State) -> State:
@@ -93,9 +106,17 @@ def _spread_fold(x: pl.Expr) -> tuple[pl.Expr, ...]:
     return n.cast(pl.Int64), x.mean().fill_null(0.0), (x.var(ddof=0) * n).fill_null(0.0)
 
 
-def _spread_combine(n: pl.Expr, mean: pl.Expr, m2: pl.Expr) -> tuple[pl.Expr, ...]:
-    whole = pl.when(n.sum() > 0).then((mean * n).sum() / n.sum()).otherwise(0.0)
-    return n.sum(), whole, m2.sum() + (n * (mean - whole) ** 2).sum()
+def _add_spreads(mine: Columns, rows: Ints, theirs: Columns) -> None:
+    """The same as `_spread_merge`, over all parts of a row at once."""
+    places, part = np.unique(rows, return_inverse=True)
+    before = [column[places] for column in mine]
+    n, mean, m2 = (np.concatenate(pair) for pair in zip(before, theirs, strict=True))
+    part = np.concatenate([np.arange(len(places)), part])
+    whole_n = np.bincount(part, n)
+    whole = np.bincount(part, n * mean) / np.maximum(whole_n, 1)
+    mine[0][places] = whole_n
+    mine[1][places] = whole
+    mine[2][places] = np.bincount(part, m2 + n * (mean - whole[part]) ** 2)
 
 
 def _spread_merge(a: State, b: State) -> State:
@@ -130,6 +151,20 @@ def _ranked(descending: bool, *order: pl.Expr) -> tuple[pl.Expr, ...]:
     )
 
 
+def _add_timed(mine: Columns, rows: Ints, theirs: Columns, latest: bool) -> None:
+    places = np.unique(rows)
+    where = np.concatenate([places, rows])
+    columns = [np.concatenate([m[places], t]) for m, t in zip(mine, theirs, strict=True)]
+    known = columns[0] != NO_INT
+    where, columns = where[known], [column[known] for column in columns]
+    order = np.lexsort((columns[2], columns[1], columns[0], where))
+    if latest:
+        order = order[::-1]
+    places, first = np.unique(where[order], return_index=True)
+    for column, values in zip(mine, columns, strict=True):
+        column[places] = values[order[first]]
+
+
 def _timed_fold(descending: bool, x: pl.Expr) -> tuple[pl.Expr, ...]:
     return _ranked(descending, *(x.struct.field(name) for name in ("time", "offset", "value")))
 
@@ -142,6 +177,20 @@ def _theta_merge(a: State, b: State) -> State:
 
 def _theta_finish(lists: pl.Series) -> list[bytes | None]:
     return [sketches.theta_of(values) for values in lists.to_list()]
+
+
+def _add_sketches(
+    gather: Callable[[Sequence[bytes]], bytes], mine: Columns, rows: Ints, theirs: Columns
+) -> None:
+    (column,) = mine
+    parts: dict[int, list[bytes]] = {}
+    for row, sketch in zip(rows.tolist(), theirs[0].tolist(), strict=True):
+        if sketch is not None:
+            parts.setdefault(row, []).append(sketch)
+    for row, found in parts.items():
+        if column[row] is not None:
+            found.append(column[row])
+        column[row] = found[0] if len(found) == 1 else gather(found)
 
 
 def _buckets_merge(a: State, b: State) -> State:
@@ -163,7 +212,7 @@ _COUNTED = Kind(
     empty=(0,),
     prepare=lambda argument: argument,
     fold=lambda x: (x.count().cast(pl.Int64),),
-    combine=_summed,
+    add=_add_sums,
     merge=_added,
     final=_first,
     additive=True,
@@ -172,7 +221,7 @@ _SUMMED = Kind(
     dtypes=(pl.Int64, pl.Float64),
     empty=(0, 0.0),
     fold=lambda x: (x.count().cast(pl.Int64), x.sum()),
-    combine=_summed,
+    add=_add_sums,
     merge=_added,
     final=lambda state, _previous, _partial: state[1] if state[0] else None,
     additive=True,
@@ -181,7 +230,7 @@ _SMALLEST = Kind(
     dtypes=(pl.Float64,),
     empty=(None,),
     fold=lambda x: (x.min(),),
-    combine=lambda x: (x.min(),),
+    add=_add_smallest,
     merge=_smaller,
     final=_first,
 )
@@ -190,7 +239,7 @@ _EARLIEST = Kind(
     empty=(None, None, None),
     prepare=_timed,
     fold=lambda x: _timed_fold(False, x),
-    combine=lambda *columns: _ranked(False, *columns),
+    add=partial(_add_timed, latest=False),
     merge=_earlier,
     final=lambda state, _previous, _partial: state[2],
 )
@@ -200,7 +249,7 @@ _DISTINCT = Kind(
     prepare=lambda argument: argument,
     fold=lambda x: (x.drop_nulls().unique(),),
     finish=_theta_finish,
-    combine=lambda x: (x.drop_nulls(),),
+    add=partial(_add_sketches, sketches.theta_merged),
     gather=sketches.theta_merged,
     merge=_theta_merge,
     final=lambda state, _previous, _partial: sketches.theta_count(state[0]),
@@ -217,14 +266,14 @@ KINDS: Mapping[PartialKind, Kind] = {
     PartialKind.MAX: replace(
         _SMALLEST,
         fold=lambda x: (x.max(),),
-        combine=lambda x: (x.max(),),
+        add=_add_largest,
         merge=_larger,
     ),
     PartialKind.STDDEV: Kind(
         dtypes=(pl.Int64, pl.Float64, pl.Float64),
         empty=(0, 0.0, 0.0),
         fold=_spread_fold,
-        combine=_spread_combine,
+        add=_add_spreads,
         merge=_spread_merge,
         final=_spread_final,
     ),
@@ -232,7 +281,7 @@ KINDS: Mapping[PartialKind, Kind] = {
     PartialKind.LAST: replace(
         _EARLIEST,
         fold=lambda x: _timed_fold(True, x),
-        combine=lambda *columns: _ranked(True, *columns),
+        add=partial(_add_timed, latest=True),
         merge=_later,
     ),
     PartialKind.DISTINCT: _DISTINCT,
@@ -243,7 +292,7 @@ KINDS: Mapping[PartialKind, Kind] = {
         prepare=lambda argument: sketches.bucket_key(argument.cast(pl.Float64)),
         fold=lambda x: (x.drop_nulls(),),
         finish=sketches.buckets_of,
-        combine=lambda x: (x.drop_nulls(),),
+        add=partial(_add_sketches, sketches.buckets_merged),
         gather=sketches.buckets_merged,
         merge=_buckets_merge,
         final=lambda state, _previous, partial: sketches.buckets_quantile(

@@ -6,29 +6,27 @@ share one table: their keys are grouped once, and a partial that several ask for
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from agent.core.aggregates import Aggregator
-from agent.core.frame import NO_INT, Block, series_key, state_partition, written_column
+from agent.core.columns import Column, Ints, of_objects, of_polars
+from agent.core.frame import Block, series_key, state_partition, written
 from agent.core.kinds import KINDS
+from agent.core.partials import PartialRows
 from agent.core.plan import Contract, Dimensions, Kpi, Partial
-from agent.core.source import NO_TIME_MS, SourceProgress
+from agent.core.source import SourceProgress
 
 KEYS = ("_partition", "_slice")
-_NEW = "_new"
-_SERIES = "_series"
 FORGOTTEN_KEPT = 10_000
 """How many series that have no unfinished slice are known still: they may come again."""
 
-_NOTHING: npt.NDArray[np.int64] = np.zeros(0, np.int64)
+_NUMBER = "_number"
+_NONE: Ints = np.zeros(0, np.int64)
 
 
 def sharing(kpis: Iterable[Kpi]) -> list[tuple[Kpi, ...]]:
@@ -40,8 +38,7 @@ def sharing(kpis: Iterable[Kpi]) -> list[tuple[Kpi, ...]]:
 
 
 class KpiFold:
-    """The unfinished partials of KPIs that share their rows, dimensions and slices (`sharing`): a
-    table keyed by source partition, slice, dimensions."""
+    """The unfinished partials of KPIs that share their rows, dimensions and slices (`sharing`)."""
 
     def __init__(
         self,
@@ -57,7 +54,7 @@ class KpiFold:
         self._span_ms = kpis[0].slice_ms + contract.lateness_ms
         self._aggregator, self._columns = _shared(kpis)
         self._keys = [*KEYS, *self._by]
-        self._state: pl.DataFrame | None = None
+        self._slices: dict[tuple[int, int], _Slice] = {}  # by source partition and start (ms)
         self._pending: list[pl.DataFrame] = []
         self._series = _SeriesNumbers(kpis[0], state_partitions)
 
@@ -76,77 +73,99 @@ class KpiFold:
 
     def revoke(self, partition: int) -> None:
         """Forget a source partition."""
-        others = pl.col("_partition") != partition
-        if self._state is not None:
-            self._state = self._state.filter(others)
-        self._pending = [table.filter(others) for table in self._pending]
+        self._slices = {key: one for key, one in self._slices.items() if key[0] != partition}
+        self._pending = [t.filter(pl.col("_partition") != partition) for t in self._pending]
 
     def changed(
         self,
-        telling: Mapping[int, SourceProgress],
+        telling: Collection[int],
         sources: Mapping[int, SourceProgress],
-        fresh: set[int],
+        fresh: Collection[int],
     ) -> Iterator[tuple[tuple[int, int], Block]]:
-        """The changed partials as blocks by (source partition, state partition); then forget the
-        partials of finished slices."""
-        if not self._pending and (self._state is None or fresh.isdisjoint(telling)):
-            return
-        state = self._combined()
-        told = {p: s.told_watermark_ms for p, s in sources.items()}
-        now = {p: s.watermark_ms for p, s in sources.items()}
-        partition = pl.col("_partition")
-        tell = partition.is_in(list(telling)) & (pl.col(_NEW) | partition.is_in(list(fresh)))
-        kept = state.lazy().filter(self._unfinished(told))
-        news, rest = pl.collect_all(
-            [kept.filter(tell), kept.filter(self._unfinished(now)).drop(_NEW)]
-        )
-        self._state = rest
-        self._series.keep(rest)
-        yield from self._blocks(news)
+        """The changed partials as blocks by (source partition, state partition), those of `fresh`
+        source partitions whole; then forget the partials of finished slices."""
+        if self._pending:
+            self._take_pending()
+        for (partition, start), one in sorted(self._slices.items()):
+            source, end = sources[partition], start + self._span_ms
+            told, now = source.told_watermark_ms, source.watermark_ms
+            if partition in telling and (told is None or end > told):
+                rows = one.partials.changed()
+                if partition in fresh:
+                    rows = np.arange(len(one.partials))
+                for place, block in self._blocks(start, one, rows):
+                    yield (partition, place), block
+            if now is not None and end <= now:
+                del self._slices[partition, start]
+        if self._series.count > FORGOTTEN_KEPT + 2 * sum(map(len, self._slices.values())):
+            self._forget()
 
-    def _combined(self) -> pl.DataFrame:
-        """All partials, with a column that says which of them are new since the last flush."""
-        old = [] if self._state is None else [self._state.with_columns(pl.lit(False).alias(_NEW))]
-        news = [table.with_columns(pl.lit(True).alias(_NEW)) for table in self._pending]
+    def _take_pending(self) -> None:
+        """Merge the partials of the last batches into those of their slices."""
+        table = pl.concat(self._pending)
         self._pending = []
-        parts = old + news
-        if len(parts) == 1:
-            return parts[0]
-        return self._aggregator.combine(parts, self._keys, pl.col(_NEW).any())
+        numbers = self._series.of(table)
+        columns = [of_polars(table[name]) for name in self._aggregator.columns()]
+        sources, starts = table["_partition"].to_numpy(), table["_slice"].to_numpy()
+        for rows in _alike(sources, (starts - starts.min()) // self.kpis[0].slice_ms):
+            key = int(sources[rows[0]]), int(starts[rows[0]])
+            one = self._slices.get(key)
+            if one is None:
+                one = self._slices[key] = _Slice(self._aggregator)
+            one.add(numbers[rows], [column[rows] for column in columns], self._series.count)
 
-    def _unfinished(self, watermarks_ms: Mapping[int, int | None]) -> pl.Expr:
-        """Whether a row's slice can still grow at its partition's watermark."""
-        known = {p: w for p, w in watermarks_ms.items() if w is not None}
-        if not known:
-            return pl.lit(True)
-        watermark = pl.col("_partition").replace_strict(
-            list(known), list(known.values()), default=NO_TIME_MS, return_dtype=pl.Int64
-        )
-        return pl.col("_slice") + self._span_ms > watermark
-
-    def _blocks(self, table: pl.DataFrame) -> Iterator[tuple[tuple[int, int], Block]]:
-        """The rows of a table, apart by source partition, state partition and slice."""
-        if not table.height:
-            return
-        numbers, places = self._series.of(table)
-        sources = table["_partition"].to_numpy()
-        starts = table["_slice"].to_numpy()
-        # Groups come in any order: sorted, the same log gives the same frames.
-        order = np.lexsort((numbers, starts, places, sources))
-        sources, places, starts = sources[order], places[order], starts[order]
-        keys = self._series.keys[numbers[order]].tolist()
-        columns = {name: _column(table[name])[order] for name in self._aggregator.columns()}
-        cuts = np.diff(sources) | np.diff(places) | np.diff(starts)
-        edges = [0, *(np.flatnonzero(cuts) + 1).tolist(), len(order)]
-        for at, to in pairwise(edges):
-            where = int(sources[at]), int(places[at])
-            made = {name: written_column(column[at:to]) for name, column in columns.items()}
+    def _blocks(self, start_ms: int, one: _Slice, rows: Ints) -> Iterator[tuple[int, Block]]:
+        """Rows of a slice's partials, apart by state partition."""
+        numbers = one.numbers[rows]
+        for some in _alike(self._series.places[numbers]):
+            keys = self._series.keys[numbers[some]].tolist()
+            columns = [written(column[rows[some]]) for column in one.partials.columns]
+            made = dict(zip(self._aggregator.columns(), columns, strict=True))
+            place = int(self._series.places[numbers[some[0]]])
             for kpi, names in zip(self.kpis, self._columns, strict=True):
                 values = [made[name] for name in names]
-                yield (
-                    where,
-                    Block(kpi.name, kpi.fingerprint, int(starts[at]), keys[at:to], values),
-                )
+                yield place, Block(kpi.name, kpi.fingerprint, start_ms, keys, values)
+
+    def _forget(self) -> None:
+        """Forget the series without an unfinished slice."""
+        numbers = [one.numbers for one in self._slices.values()]
+        kept = np.unique(np.concatenate([_NONE, *numbers]))
+        for one in self._slices.values():
+            one.renumber(kept)
+        self._series.keep(kept)
+
+
+class _Slice:
+    """The unfinished partials of one slice of a source partition: of the series with the number
+    `numbers[i]`, row i has the partial."""
+
+    def __init__(self, aggregator: Aggregator) -> None:
+        self.numbers = _NONE
+        self.partials = PartialRows(aggregator)
+        self._rows = np.zeros(0, np.int32)  # by number; -1: none. Small, as there may be many
+
+    def __len__(self) -> int:
+        return len(self.partials)
+
+    def add(self, numbers: Ints, columns: Sequence[Column], count: int) -> None:
+        """Merge in the partials of series with these numbers, below `count`."""
+        if count > len(self._rows):
+            none = np.full(count - len(self._rows), -1, np.int32)
+            self._rows = np.concatenate([self._rows, none])
+        rows = self._rows[numbers]
+        if (rows < 0).any():
+            fresh = np.unique(numbers[rows < 0])
+            self._rows[fresh] = np.arange(len(self), len(self) + len(fresh))
+            self.numbers = np.concatenate([self.numbers, fresh])
+            self.partials.append(len(fresh))
+            rows = self._rows[numbers]
+        self.partials.add(rows.astype(np.int64), columns)
+
+    def renumber(self, kept: Ints) -> None:
+        """Take on that the series numbered `kept[i]` is number i from now on."""
+        self.numbers = np.searchsorted(kept, self.numbers)
+        self._rows = np.full(len(kept), -1, np.int32)
+        self._rows[self.numbers] = np.arange(len(self.numbers))
 
 
 class _SeriesNumbers:
@@ -159,34 +178,36 @@ class _SeriesNumbers:
         self._state_partitions = state_partitions
         self._known = pl.DataFrame()
         self.keys = np.zeros(0, object)
-        self.places = _NOTHING
+        self.places = _NONE
         if not self._by:
             self._learn([()])
 
-    def of(self, table: pl.DataFrame) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Number and state partition of the series of each row."""
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return len(self.keys)
+
+    def of(self, table: pl.DataFrame) -> Ints:
+        """The number of the series of each row."""
         if not self._by:
-            numbers = np.zeros(table.height, np.int64)
-            return numbers, self.places[numbers]
+            return np.zeros(table.height, np.int64)
         keys = table.select(self._by)
         found = self._look_up(keys)
         if found.null_count():
+            # Groups come in any order: sorted, the same log gives the same frames.
             fresh = keys.filter(found.is_null()).unique().sort(self._by)
-            counted = pl.int_range(len(self.keys), len(self.keys) + fresh.height, eager=True)
+            numbers = pl.int_range(self.count, self.count + fresh.height, eager=True)
             self._learn(fresh.rows())
-            fresh = fresh.with_columns(counted.alias(_SERIES))
+            fresh = fresh.with_columns(numbers.alias(_NUMBER))
             self._known = pl.concat([self._known, fresh]) if self._known.height else fresh
             found = self._look_up(keys)
-        numbers = found.to_numpy()
-        return numbers, self.places[numbers]
+        return found.to_numpy()
 
-    def keep(self, table: pl.DataFrame) -> None:
-        """Forget the series that a table does not name, once most are such."""
-        if self._by and len(self.keys) > FORGOTTEN_KEPT + 2 * table.height:
-            numbers = np.unique(self._look_up(table.select(self._by)).drop_nulls().to_numpy())
-            self._known = self._known[numbers].with_columns(
-                pl.int_range(len(numbers), dtype=pl.Int64).alias(_SERIES)
-            )
+    def keep(self, numbers: Ints) -> None:
+        """Forget all but the series with these numbers, ascending; they are numbered anew."""
+        if self._by:
+            anew = pl.int_range(len(numbers), dtype=pl.Int64).alias(_NUMBER)
+            self._known = self._known[numbers].with_columns(anew)
             self.keys, self.places = self.keys[numbers], self.places[numbers]
 
     def _look_up(self, keys: pl.DataFrame) -> pl.Series:
@@ -196,25 +217,28 @@ class _SeriesNumbers:
         joined = keys.join(
             self._known, on=self._by, how="left", nulls_equal=True, maintain_order="left"
         )
-        return joined[_SERIES]
+        return joined[_NUMBER]
 
     def _learn(self, found: list[Dimensions]) -> None:
         places = [state_partition(self._kpi, one, self._state_partitions) for one in found]
-        keys = np.empty(len(found), object)
-        keys[:] = [series_key(one) for one in found]
-        self.keys = np.concatenate([self.keys, keys])
+        self.keys = np.concatenate([self.keys, of_objects([series_key(one) for one in found])])
         self.places = np.concatenate([self.places, np.array(places, np.int64)])
 
 
-def _column(values: pl.Series) -> npt.NDArray[Any]:
-    """A column as frames have it: nothing is `NO_INT`, NaN or None."""
-    if values.dtype == pl.Int64:
-        return values.fill_null(NO_INT).to_numpy()
-    if values.dtype == pl.Float64:
-        return values.fill_null(math.nan).to_numpy()
-    made = np.empty(len(values), object)
-    made[:] = values.to_list()
-    return made
+def _alike(*columns: Ints) -> Iterator[Ints]:
+    """The rows apart by what the columns (small numbers, not negative) have there, in order."""
+    code = columns[0].astype(np.int64)
+    for column in columns[1:]:
+        code = code * (int(column.max()) + 1) + column
+    if not len(code):
+        return
+    if code.max() < 65_536:
+        code = code.astype(np.uint16)  # sorted by its digits, ten times as fast
+    order = np.argsort(code, kind="stable")
+    ordered = code[order]
+    edges = [0, *(np.flatnonzero(ordered[1:] != ordered[:-1]) + 1).tolist(), len(order)]
+    for at, to in pairwise(edges):
+        yield order[at:to]
 
 
 def _shared(kpis: tuple[Kpi, ...]) -> tuple[Aggregator, list[list[str]]]:

@@ -1,52 +1,99 @@
-"""The partials of one KPI's slice, as frames tell of them, until the slice is final.
+"""Partial states as rows of columns, for many series at once.
 
-A partial is cumulative, so the newest one of a source replaces what it told before. Kept as
-columns: a frame's rows are found by their keys and written all at once.
+`PartialRows` are such rows, and grow. `SlicePartials` are those of one KPI's slice as frames tell
+of them, until the slice is final: a partial is cumulative, so the newest one of a source replaces
+what it told before.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
-from math import isnan
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 
 from agent.core.aggregates import Aggregator
-from agent.core.frame import FLOAT, INT, NO_INT, Block, read_column, written_column
+from agent.core.columns import DTYPES, NOTHING, Column, Ints, to_scalars
+from agent.core.frame import Block, read, written
 from agent.core.kinds import State
 from agent.core.plan import Dimensions
 
 Admit = Callable[[bytes], Dimensions | None]
 """Which series the partials of a new key go to; None: they are not wanted."""
 
-DTYPES: dict[type[pl.DataType], np.dtype[Any]] = {
-    pl.Int64: INT,
-    pl.Float64: FLOAT,
-    pl.Binary: np.dtype(object),
-}
 ROOM = 8
-"""Rows of a new slice."""
+"""Rows that there is room for at first."""
 _UNWANTED = -1
 _UNKNOWN = -2
+
+
+class PartialRows:
+    """Rows of partial states as columns, each marked when it changes."""
+
+    __slots__ = ("_aggregator", "_changed", "_columns", "_count", "_empty")
+
+    def __init__(self, aggregator: Aggregator) -> None:
+        self._aggregator = aggregator
+        self._count = 0
+        dtypes = [DTYPES[dtype] for dtype in aggregator.dtypes()]
+        self._empty = [
+            NOTHING[dtype] if value is None else value
+            for dtype, value in zip(dtypes, aggregator.empty(), strict=True)
+        ]
+        self._columns = [np.full(ROOM, e, d) for e, d in zip(self._empty, dtypes, strict=True)]
+        self._changed = np.zeros(ROOM, np.bool_)
+
+    def __len__(self) -> int:
+        return self._count
+
+    @property
+    def columns(self) -> list[Column]:
+        """The columns: views, not copies."""
+        return [column[: self._count] for column in self._columns]
+
+    def append(self, count: int) -> None:
+        """Add rows that hold nothing."""
+        self._count += count
+        missing = self._count - len(self._changed)
+        if missing > 0:
+            more = max(missing, len(self._changed))
+            self._columns = [
+                np.concatenate([column, np.full(more, empty, column.dtype)])
+                for column, empty in zip(self._columns, self._empty, strict=True)
+            ]
+            self._changed = np.concatenate([self._changed, np.zeros(more, np.bool_)])
+
+    def put(self, rows: Ints, columns: Sequence[Column]) -> None:
+        """Replace rows."""
+        for mine, theirs in zip(self._columns, columns, strict=True):
+            mine[rows] = theirs
+        self._changed[rows] = True
+
+    def add(self, rows: Ints, columns: Sequence[Column]) -> None:
+        """Merge others into rows; one may be named several times."""
+        self._aggregator.add(self._columns, rows, columns)
+        self._changed[rows] = True
+
+    def changed(self) -> Ints:
+        """The rows that were written since the last call, ascending."""
+        rows = np.flatnonzero(self._changed)
+        self._changed[rows] = False
+        return rows
 
 
 class SlicePartials:
     """The partials of one slice: a row for each key of each source, and the series it goes to."""
 
-    __slots__ = ("_admit", "_columns", "_homes", "_news", "_nullable", "_of_home", "_rows")
+    __slots__ = ("_admit", "_homes", "_nullable", "_of_home", "_partials", "_rows")
 
     def __init__(self, aggregator: Aggregator, admit: Admit) -> None:
         self._admit = admit
         self._rows: dict[int, _Rows] = {}
         self._homes: list[Dimensions] = []
         self._of_home: dict[Dimensions, tuple[int, ...]] = {}
-        self._columns = [np.zeros(ROOM, DTYPES[dtype]) for dtype in aggregator.dtypes()]
+        self._partials = PartialRows(aggregator)
         self._nullable = [value is None for value in aggregator.empty()]
-        self._news = np.zeros(ROOM, np.bool_)
 
     def __len__(self) -> int:
         return len(self._homes)
@@ -57,29 +104,25 @@ class SlicePartials:
     def take(self, block: Block, source: int) -> None:
         """Take a frame's rows of this slice."""
         rows = self._places(block.keys, source)
+        dtypes = (column.dtype for column in self._partials.columns)
+        columns = [read(one, dtype) for one, dtype in zip(block.columns, dtypes, strict=True)]
         wanted = rows >= 0
-        every = bool(wanted.all())
-        if not every:
-            rows = rows[wanted]
-        for mine, column in zip(self._columns, block.columns, strict=True):
-            theirs = read_column(column, mine.dtype)
-            mine[rows] = theirs if every else theirs[wanted]
-        self._news[rows] = True
+        if not wanted.all():
+            rows, columns = rows[wanted], [column[wanted] for column in columns]
+        self._partials.put(rows, columns)
 
     def news(self) -> set[Dimensions]:
         """The series of the rows that were taken since the last call."""
-        rows = np.flatnonzero(self._news)
-        self._news[rows] = False
-        return {self._homes[row] for row in rows.tolist()}
+        return {self._homes[row] for row in self._partials.changed().tolist()}
 
     def states(self, of: Iterable[Dimensions] | None = None) -> Iterator[tuple[Dimensions, State]]:
         """Every row as the series it goes to and its state; of some series only, if they are named.
-        A series has one row for each key and source."""
-        homes, columns = self._homes, [column[: len(self._homes)] for column in self._columns]
+        A series has a row for each key and source."""
+        homes, columns = self._homes, self._partials.columns
         if of is not None:
             chosen = list(chain.from_iterable(self._of_home.get(home, ()) for home in of))
             homes, columns = [homes[row] for row in chosen], [c[chosen] for c in columns]
-        scalars = map(_scalars, columns, self._nullable)
+        scalars = map(to_scalars, columns, self._nullable)
         return zip(homes, zip(*scalars, strict=True), strict=True)
 
     def blocks(self, kpi: str, fingerprint: str, start_ms: int) -> Iterator[tuple[int, Block]]:
@@ -87,7 +130,7 @@ class SlicePartials:
         for source, known in self._rows.items():
             keys = [key for key, row in known.items() if row >= 0]
             rows = np.array([known[key] for key in keys], np.int64)
-            columns = [written_column(column[rows]) for column in self._columns]
+            columns = [written(column[rows]) for column in self._partials.columns]
             yield source, Block(kpi, fingerprint, start_ms, keys, columns)
 
     def _places(self, keys: Sequence[bytes], source: int) -> npt.NDArray[np.int64]:
@@ -100,7 +143,7 @@ class SlicePartials:
         if len(unknown):
             for place in unknown.tolist():
                 rows[place] = known[keys[place]] = self._admitted(keys[place])
-            self._make_room()
+            self._partials.append(len(self._homes) - len(self._partials))
         return rows
 
     def _admitted(self, key: bytes) -> int:
@@ -112,26 +155,9 @@ class SlicePartials:
         self._of_home[home] = (*self._of_home.get(home, ()), row)
         return row
 
-    def _make_room(self) -> None:
-        room = len(self._news)
-        if len(self._homes) > room:
-            more = max(len(self._homes) - room, room)
-            self._columns = [np.concatenate([c, np.zeros(more, c.dtype)]) for c in self._columns]
-            self._news = np.concatenate([self._news, np.zeros(more, np.bool_)])
-
 
 class _Rows(dict[bytes, int]):
     """The row of each key that one source has told of."""
 
     def __missing__(self, key: bytes) -> int:
         return _UNKNOWN
-
-
-def _scalars(column: npt.NDArray[Any], nullable: bool) -> Sequence[Any]:
-    """Python's numbers, None where there is none."""
-    found: list[Any] = column.tolist()
-    if not nullable or column.dtype == object:
-        return found
-    if column.dtype == INT:
-        return [None if one == NO_INT else one for one in found]
-    return [None if isnan(one) else one for one in found]

@@ -1,0 +1,54 @@
+"""Columns of partial states as numpy arrays, and their way to and from polars and Python.
+
+Three dtypes: `INT`, `FLOAT`, and objects (sketches as bytes). Where there is none, an integer is
+`NO_INT`, a float NaN, an object None.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import isnan
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+INT = np.dtype("<i8")
+FLOAT = np.dtype("<f8")
+OBJECT = np.dtype(object)
+NO_INT = int(np.iinfo(np.int64).min)
+
+Column = npt.NDArray[Any]
+Ints = npt.NDArray[np.int64]
+
+DTYPES: dict[type[pl.DataType], np.dtype[Any]] = {
+    pl.Int64: INT,
+    pl.Float64: FLOAT,
+    pl.Binary: OBJECT,
+}
+NOTHING: dict[np.dtype[Any], Any] = {INT: NO_INT, FLOAT: np.nan, OBJECT: None}
+
+
+def of_objects(values: Sequence[bytes | None]) -> Column:
+    """A column of sketches."""
+    made = np.empty(len(values), object)
+    made[:] = values
+    return made
+
+
+def of_polars(values: pl.Series) -> Column:
+    """A column of Int64, Float64 or Binary."""
+    if values.dtype == pl.Binary:
+        return of_objects(values.to_list())
+    return values.fill_null(NOTHING[DTYPES[type(values.dtype)]]).to_numpy()
+
+
+def to_scalars(column: Column, nullable: bool) -> list[Any]:
+    """Python's numbers; None where there is none, if that can be."""
+    found: list[Any] = column.tolist()
+    if not nullable or column.dtype == OBJECT:
+        return found
+    if column.dtype == INT:
+        return [None if one == NO_INT else one for one in found]
+    return [None if isnan(one) else one for one in found]
