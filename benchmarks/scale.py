@@ -32,6 +32,7 @@ BATCH_EVENTS = 50_000
 FLUSH_EVENTS = 350_000
 STEP_MS = 1000 / FLUSH_EVENTS
 SERIES = (10, 100, 1_000, 10_000)
+SERIES_EVENTS = 5_000_000  # enough that the making of the series, once, is a small part
 
 
 def batches(shape: Shape) -> Iterator[Batch]:
@@ -117,7 +118,10 @@ def main() -> None:
     run(Shape(events=100_000, step_ms=STEP_MS))  # polars' thread pool, imports
     series = {}
     for number in SERIES:
-        series[number] = run(Shape(employees=number, step_ms=STEP_MS, events=1_000_000))
+        shape = Shape(
+            employees=number, step_ms=STEP_MS, events=options.million * SERIES_EVENTS // 10
+        )
+        series[number] = run(shape)
         print(f"{number:>6} series a KPI: {series[number]}", flush=True)
     events = run(Shape(events=options.million * 1_000_000, step_ms=STEP_MS))
     print(f"{options.million} million events: {events}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from copy import deepcopy
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import groupby
 
 import polars as pl
@@ -28,7 +28,6 @@ from agent.core.plan import (
     Plan,
     Rule,
     Target,
-    TargetOverride,
     ThresholdRule,
     as_for,
 )
@@ -36,7 +35,7 @@ from agent.core.results import AlertPhase, TargetState, TargetStatus, Transition
 from agent.core.rules import Running
 from agent.core.series import Series, State
 from agent.core.targets import assess, benchmarks_of, in_force, overrides_of, resolved
-from agent.core.thresholds import Judged, Judgement, Peers, Thresholds, Witness
+from agent.core.thresholds import MOST_KNOWN, Judged, Judgement, Peers, Thresholds, Witness
 
 Pair = tuple[State, State | None]
 """A window's state and, where retention asks for it, that of the window before."""
@@ -60,10 +59,10 @@ class Judge:
         self.series_absences = [r for r in absences if r.per == "series"]
         self.kpi_absences = [r for r in absences if r.per == "kpi"]
         self._names = {r.name: r for r in rules}
-        self._absences = lru_cache(maxsize=None)(self._absences_of)
+        self._absences = lru_cache(MOST_KNOWN)(self._absences_of)
         self._aggregator = Aggregator(kpi)
         self.upkeep = upkeep_of(plan, kpi)
-        self._overrides: dict[Dimensions, tuple[TargetOverride, ...]] = {}
+        self._overrides = lru_cache(MOST_KNOWN)(partial(overrides_of, kpi))
         self.witness: Witness | None = None
         self.benchmarks = benchmarks_of(kpi)
         self.benchmark: Callable[[str, WindowValue], float | None] = lambda name, window: None
@@ -125,9 +124,9 @@ class Judge:
 
     def target(self, dimensions: Dimensions, start_ms: int) -> Target | None:
         """The target that applies to the window of a series that starts at an instant (ms)."""
-        if dimensions not in self._overrides:
-            self._overrides[dimensions] = overrides_of(self.kpi, dimensions)
-        return in_force(self.kpi, self._overrides[dimensions], start_ms)
+        if not self.kpi.overrides:
+            return self.kpi.target
+        return in_force(self.kpi, self._overrides(dimensions), start_ms)
 
     def take(
         self, closed: Sequence[tuple[Series, WindowValue]], among: Iterable[Series] = ()
@@ -310,7 +309,7 @@ class Judge:
 
     def rules_of(self, dimensions: Dimensions | None) -> tuple[Rule, ...]:
         """All rules as they are for one series; None: of the KPI as a whole."""
-        absences = self._absences(dimensions)
+        absences = self._absences(dimensions) if self.series_absences or dimensions is None else ()
         if dimensions is None:
             return absences
         return (
@@ -347,6 +346,8 @@ class Judge:
     def phases(self, series: Series) -> dict[tuple[str, str], AlertPhase]:
         """The phase of every alert that watches a series, also of those never judged."""
         found: dict[tuple[str, str], AlertPhase] = {}
+        if not self._names:
+            return found
         for rule in self.rules_of(series.dimensions):
             states = series.alerts.get(rule.name, {})
             for level in rule.levels:

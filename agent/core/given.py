@@ -14,6 +14,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
 
+from msgspec import structs
+
 from agent.core.derived_state import DerivedState, KpiState
 from agent.core.kpi_state import BaseState, Step, Work
 from agent.core.merge import Merger
@@ -77,13 +79,13 @@ class _GivenBase(BaseState):
 
     def __init__(self, plan: Plan, kpi: Kpi, kept: bool, windows: list[WindowValue]) -> None:
         super().__init__(plan, kpi, len(windows) + 1, kept)
-        self._windows = _by_end(windows)
+        self._given = _by_end(windows)
 
     def advance(self, frontier_ms: int) -> Step:
         step = Step()
         self.frontier_ms = frontier_ms
-        for end_ms in [end for end in self._windows if end <= frontier_ms]:
-            windows = self._windows.pop(end_ms)
+        for end_ms in [end for end in self._given if end <= frontier_ms]:
+            windows = self._given.pop(end_ms)
             began = previous_end(self.kpi.window, end_ms)
             for window in [w for w in windows if w.events]:
                 series = _series(self, window)
@@ -101,7 +103,7 @@ class _GivenDerived(DerivedState):
 
     def __init__(self, plan: Plan, kpi: Kpi, kept: bool, windows: list[WindowValue]) -> None:
         super().__init__(plan, kpi, kept)
-        self._windows = _by_end(windows)
+        self._given = _by_end(windows)
 
     def advance(self, inputs: Sequence[KpiState]) -> Step:
         step = Step()
@@ -109,8 +111,8 @@ class _GivenDerived(DerivedState):
         if any(f is None for f in frontiers):
             return step
         self.frontier_ms = min(f for f in frontiers if f is not None)
-        for end_ms in [end for end in self._windows if end <= self.frontier_ms]:
-            _close(self, self._windows.pop(end_ms), self._kept, step)
+        for end_ms in [end for end in self._given if end <= self.frontier_ms]:
+            _close(self, self._given.pop(end_ms), self._kept, step)
         return step
 
 
@@ -120,7 +122,7 @@ def _close(state: KpiState, windows: Iterable[WindowValue], kept: bool, step: St
     closed = []
     for window in windows:
         calm = upkeep.over(window.dimensions, window.start_ms, window.end_ms)
-        closed.append((_series(state, window), replace(window, maintenance=calm)))
+        closed.append((_series(state, window), structs.replace(window, maintenance=calm)))
     for series, window in closed:
         if window.events:
             series.last_event_ms = window.end_ms

@@ -74,7 +74,8 @@ class KpiFold:
     def revoke(self, partition: int) -> None:
         """Forget a source partition."""
         self._slices = {key: one for key, one in self._slices.items() if key[0] != partition}
-        self._pending = [t.filter(pl.col("_partition") != partition) for t in self._pending]
+        pending = (t.filter(pl.col("_partition") != partition) for t in self._pending)
+        self._pending = [table for table in pending if table.height]
 
     def changed(
         self,
@@ -227,11 +228,11 @@ class _SeriesNumbers:
 
 def _alike(*columns: Ints) -> Iterator[Ints]:
     """The rows apart by what the columns (small numbers, not negative) have there, in order."""
+    if not len(columns[0]):
+        return
     code = columns[0].astype(np.int64)
     for column in columns[1:]:
         code = code * (int(column.max()) + 1) + column
-    if not len(code):
-        return
     if code.max() < 65_536:
         code = code.astype(np.uint16)  # sorted by its digits, ten times as fast
     order = np.argsort(code, kind="stable")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -37,11 +37,12 @@ class Step:
 
 @dataclass(slots=True)
 class Work:
-    """Windows whose values are computed together at the end of a step, with their states."""
+    """Windows, by their ends, whose values are computed together at the end of a step, and their
+    states; those that are judged with the instant of it."""
 
-    closed: list[tuple[Series, WindowValue]]
+    closed: list[tuple[Series, int]]
     closed_pairs: list[Pair]
-    judged: list[tuple[Series, WindowValue, int]]
+    judged: list[tuple[Series, int, int]]
     judged_pairs: list[Pair]
     forgotten: list[Series]
 
@@ -227,9 +228,8 @@ class BaseState:
     def _close_at(self, series: Series, end_ms: int, work: Work) -> None:
         window = self.kpi.window
         start = window.start_of(end_ms)
-        pair = self._pair(series, start, end_ms)
-        work.closed.append((series, self._window(series, start, end_ms, pair[0])))
-        work.closed_pairs.append(pair)
+        work.closed.append((series, end_ms))
+        work.closed_pairs.append(self._pair(series, start, end_ms))
         series.closed_ms = end_ms
         oldest = window.start_of(window.first_end_after(end_ms))
         if self._has_retention:
@@ -241,17 +241,23 @@ class BaseState:
         """Note the window that is open just before an instant, for rules on current values."""
         end = self.kpi.window.first_end_after(instant - 1)
         start = self.kpi.window.start_of(end)
-        pair = self._pair(series, start, end)
-        work.judged.append((series, self._window(series, start, end, pair[0]), instant))
-        work.judged_pairs.append(pair)
+        work.judged.append((series, end, instant))
+        work.judged_pairs.append(self._pair(series, start, end))
         series.judged_ms = instant
 
-    def _window(
-        self, series: Series, start: int, end: int, state: State, open_: bool = False
-    ) -> WindowValue:
-        dimensions, events = series.dimensions or (), state[0]
-        calm = self.judge.upkeep.over(dimensions, start, end)
-        return WindowValue(self.kpi.name, dimensions, start, end, None, events, open_, calm)
+    def _windows(
+        self, of: Iterable[tuple[Series, int]], pairs: Sequence[Pair], open_: bool = False
+    ) -> list[WindowValue]:
+        """The windows of series with these ends, from their states."""
+        name, calm, start_of = self.kpi.name, self.judge.upkeep.over, self.kpi.window.start_of
+        made = []
+        for (series, end), pair, value in zip(of, pairs, self.judge.values(pairs), strict=True):
+            dimensions, start = series.dimensions or (), start_of(end)
+            maintenance = calm(dimensions, start, end)
+            made.append(
+                WindowValue(name, dimensions, start, end, value, pair[0][0], open_, maintenance)
+            )
+        return made
 
     def _pair(self, series: Series, start: int, end: int) -> Pair:
         state = self._over(series, start, end)
@@ -262,6 +268,8 @@ class BaseState:
 
     def _over(self, series: Series, start: int, end: int) -> State:
         panes = series.panes
+        if not panes:
+            return self._aggregator.empty()
         if len(panes) < 2:  # mostly: a tumbling window is one pane
             states = [s for pane, s in panes.items() if start <= pane < end]
         else:
@@ -271,20 +279,18 @@ class BaseState:
     # --- judgement -------------------------------------------------------------------------
 
     def _tell(self, work: Work, step: Step) -> None:
-        values = self.judge.values(work.closed_pairs)
-        valued = [
-            (series, _valued(window, value))
-            for (series, window), value in zip(work.closed, values, strict=True)
-        ]
+        windows = self._windows(work.closed, work.closed_pairs)
+        valued = [(series, w) for (series, _), w in zip(work.closed, windows, strict=True)]
         step.closed += self.judge.take(valued, self.series.values())
         if self._kept:
             for series, window in valued:
                 series.waiting[window.end_ms] = (window.value, window.events)
+        windows = self._windows(
+            [(series, end) for series, end, _ in work.judged], work.judged_pairs
+        )
         looked = [
-            (series, _valued(window, value), instant)
-            for (series, window, instant), value in zip(
-                work.judged, self.judge.values(work.judged_pairs), strict=True
-            )
+            (series, window, instant)
+            for (series, _, instant), window in zip(work.judged, windows, strict=True)
         ]
         for _, window, transitions in self.judge.current(looked):
             step.transitions += transitions
@@ -354,17 +360,17 @@ class BaseState:
             return series.closed
         start = self.kpi.window.start_of(end)
         pair = self._pair(series, start, end)
-        window = self._window(series, start, end, pair[0], open_=True)
-        return _valued(window, self.judge.values([pair])[0])
+        return self._windows([(series, end)], [pair], open_=True)[0]
 
     def open_windows(
         self, ends: Iterable[int], only: Collection[Dimensions] | None = None
     ) -> list[WindowValue]:
         """The windows with these ends as they stand now, unsealed slices included; only those
         that hold rows, and only of some series if these are named."""
-        windows: list[WindowValue] = []
+        found: list[tuple[Series, int]] = []
         pairs: list[Pair] = []
         wanted = self.series if only is None else [d for d in only if d in self.series]
+        merge = self._aggregator.merge_all
         for end in ends:
             start = self.kpi.window.start_of(end)
             now = self._unsealed(start, end, only)
@@ -375,16 +381,16 @@ class BaseState:
                 series = self.series[dimensions]
                 if end <= series.closed_ms:
                     continue
-                sealed, previous = self._pair(series, start, end)
-                state = self._aggregator.merge_all([sealed, *now.get(dimensions, ())])
+                state, previous = self._pair(series, start, end)
+                if loose := now.get(dimensions):
+                    state = merge([state, *loose] if series.panes else loose)
                 if not state[0]:
                     continue
                 if previous is not None:
-                    previous = self._aggregator.merge_all([previous, *before.get(dimensions, ())])
+                    previous = merge([previous, *before.get(dimensions, ())])
                 pairs.append((state, previous))
-                windows.append(self._window(series, start, end, state, True))
-        values = self.judge.values(pairs)
-        return [_valued(w, value) for w, value in zip(windows, values, strict=True)]
+                found.append((series, end))
+        return self._windows(found, pairs, open_=True)
 
     def current_end(self) -> int | None:
         """The end of the window that a reader calls the current one: the earliest-ending one that
@@ -421,10 +427,3 @@ class BaseState:
                 for dimensions, state in of_slice.states(only):
                     found.setdefault(dimensions, []).append(state)
         return found
-
-
-def _valued(window: WindowValue, value: float | None) -> WindowValue:
-    return WindowValue(
-        window.kpi, window.dimensions, window.start_ms, window.end_ms, value, window.events,
-        window.open, window.maintenance,
-    )  # fmt: skip

@@ -12,6 +12,8 @@ import hmac
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from msgspec import structs
+
 from agent.core.encode import label
 from agent.core.plan import OTHER, CombinationRule, Dimensions, Plan, Scalar
 from agent.core.results import Closings, SeriesView, TargetStatus, Transition, WindowValue
@@ -116,7 +118,7 @@ class Privacy:
         return [
             view
             if view.dimensions is None
-            else replace(view, dimensions=self.dimensions(plan, view.kpi, view.dimensions))
+            else structs.replace(view, dimensions=self.dimensions(plan, view.kpi, view.dimensions))
             for view in views
         ]
 
@@ -138,10 +140,12 @@ class Privacy:
 
     def _window(self, plan: Plan, window: WindowValue) -> WindowValue:
         dimensions = self.dimensions(plan, window.kpi, window.dimensions)
-        return window if dimensions is window.dimensions else replace(window, dimensions=dimensions)
+        if dimensions is window.dimensions:
+            return window
+        return structs.replace(window, dimensions=dimensions)
 
     def _status(self, plan: Plan, status: TargetStatus) -> TargetStatus:
-        return replace(status, window=self._window(plan, status.window))
+        return structs.replace(status, window=self._window(plan, status.window))
 
     def _places(self, plan: Plan) -> Mapping[str, tuple[int, ...]]:
         if self._plan is not plan:

@@ -1,14 +1,17 @@
 """What the core tells: closed and open windows, target states, rule transitions, outcomes.
 
-All frozen values. Times are integer milliseconds since the epoch, `value` is a finite float or None
-(no value: an empty window, a division by zero).
+All frozen values; those of which there are many are quick to make (msgspec). Times are integer
+milliseconds since the epoch, `value` is a finite float or None (no value: an empty window, a
+division by zero).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
+
+import msgspec
 
 from agent.core.plan import Dimensions, Flapping, Severity, Target
 
@@ -50,8 +53,7 @@ class Reject:
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
-class WindowValue:
+class WindowValue(msgspec.Struct, frozen=True, gc=False):
     """One window of one series. `events` is the number of rows it holds (after `where`),
     `maintenance` the name of the maintenance that it is in."""
 
@@ -82,8 +84,7 @@ TARGET_STATE_NUMBER = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class TargetStatus:
+class TargetStatus(msgspec.Struct, frozen=True):
     """A window's value held against its target. `attainment` is None without a value, and in
     maintenance, where the state is no data."""
 
@@ -174,8 +175,7 @@ class Closings:
         return bool(told or self.late or self.stale or self.full)
 
 
-@dataclass(frozen=True, slots=True)
-class SeriesView:
+class SeriesView(msgspec.Struct, frozen=True):
     """One series as a board or a scrape sees it; `dimensions` None: what is watched of the KPI as
     a whole, which has phases only. `history` is (end_ms, value) of the last closed
     windows, oldest first; `phases` is (rule, severity) to phase."""
@@ -187,7 +187,7 @@ class SeriesView:
     target: Target | None
     status: TargetStatus | None
     history: tuple[tuple[int, float | None], ...] = ()
-    phases: dict[tuple[str, Severity], AlertPhase] = field(default_factory=dict)
+    phases: dict[tuple[str, Severity], AlertPhase] = {}
 
     @property
     def series(self) -> Dimensions:

@@ -63,6 +63,10 @@ Witness = Callable[[Judgement], None]
 
 Answers = dict[Feature, Fact]
 
+MOST_KNOWN = 100_000
+"""Series of which a KPI remembers what is declared otherwise for them: those that were asked for
+last, because series come and go."""
+
 
 class Thresholds:
     """Some rules of one KPI."""
@@ -79,7 +83,8 @@ class Thresholds:
         )
         self.witness: Witness | None = None
         self._kpi = kpi
-        self._of = lru_cache(maxsize=None)(self._find)
+        self._varied = any(rule.overrides for rule in rules)
+        self._of = lru_cache(MOST_KNOWN)(self._find)
 
     def __bool__(self) -> bool:
         return bool(self.rules)
@@ -90,7 +95,7 @@ class Thresholds:
 
     def of(self, dimensions: Dimensions) -> tuple[ThresholdRule, ...]:
         """The rules as they are for one series."""
-        return self._of(dimensions)
+        return self._of(dimensions) if self._varied else self.rules
 
     def _find(self, dimensions: Dimensions) -> tuple[ThresholdRule, ...]:
         found = (as_for(rule, self._kpi.by, dimensions) for rule in self.rules)

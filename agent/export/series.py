@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain
+
+from msgspec import structs
 
 from agent.core.encode import label
 from agent.core.objectives import Score
@@ -156,7 +158,7 @@ def _as_one(views: Sequence[SeriesView]) -> SeriesView:
             known = phases.get(key, AlertPhase.INACTIVE)
             phases[key] = max(known, phase, key=ALERT_PHASE_NUMBER.__getitem__)
     newest = max(views, key=lambda v: v.closed.end_ms if v.closed is not None else -1)
-    return replace(newest, phases=phases)
+    return structs.replace(newest, phases=phases)
 
 
 def wholes(plan: Plan, views: Iterable[SeriesView]) -> dict[str, SeriesView]:

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
-import dataclasses
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
 import pytest
+from msgspec import structs
 
 from agent.core.encode import (
     VARIABLES,
@@ -94,7 +95,7 @@ def test_a_window_as_json() -> None:
 
 
 def test_an_open_window_without_value_and_with_a_null_dimension_as_json() -> None:
-    window = dataclasses.replace(WINDOW, dimensions=(None,), value=None, events=0, open=True)
+    window = structs.replace(WINDOW, dimensions=(None,), value=None, events=0, open=True)
     assert json.loads(dumps(window_json(kpi(), window))) == {
         "kind": "window",
         "kpi": "response_time",
@@ -109,7 +110,7 @@ def test_an_open_window_without_value_and_with_a_null_dimension_as_json() -> Non
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
 def test_what_is_not_a_finite_number_is_null(value: float) -> None:
-    window = dataclasses.replace(WINDOW, value=value)
+    window = structs.replace(WINDOW, value=value)
     assert json.loads(dumps(window_json(kpi(), window)))["value"] is None
 
 
@@ -170,13 +171,13 @@ def test_when_it_was_told_is_said_where_that_is_known() -> None:
 
 
 def test_a_rule_without_summary_gets_one() -> None:
-    rule = dataclasses.replace(RULE, summary="")
+    rule = replace(RULE, summary="")
     found = transition_json(plan(kpi(), rule), rule, FIRING)
     assert found["summary"] == "Response time (region=apac): value > 600"
 
 
 def test_a_transition_of_what_is_no_longer_declared_can_still_be_told() -> None:
-    gone = dataclasses.replace(FIRING, kpi="old_kpi", reason="removed")
+    gone = replace(FIRING, kpi="old_kpi", reason="removed")
     found = transition_json(plan(kpi()), None, gone)
     assert found["dimensions"] == {"1": "apac"}
     assert found["summary"] == "old_kpi (1=apac): value > 600"
@@ -188,7 +189,7 @@ def test_the_variables_named_are_the_variables_given() -> None:
 
 
 def test_a_dimension_with_the_name_of_a_variable_is_read_through_dimensions() -> None:
-    rule = dataclasses.replace(RULE, summary="{{ value }} {{ dimensions.value }}")
+    rule = replace(RULE, summary="{{ value }} {{ dimensions.value }}")
     found = transition_json(plan(kpi(by=("value",)), rule), rule, FIRING)
     assert found["summary"] == "700.5 apac"
 
@@ -259,7 +260,7 @@ def test_the_alert_of_a_combination_rule_is_no_kpis(tmp_path: Path) -> None:
 
 def test_an_episode_that_is_silenced_twice_has_a_key_for_each_time() -> None:
     steps = [
-        dataclasses.replace(
+        replace(
             FIRING, at_ms=at_ms, state=AlertPhase.SILENCED, previous=AlertPhase.FIRING,
             reason="depends_on", bound="feed_gone",
         )

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from agent.core.decode import Batch
 from agent.core.pipeline import Pipeline, joined
@@ -107,7 +108,7 @@ def test_maintenance_takes_out_what_it_touches_and_nothing_else(
     without = run(replace(plan, maintenance={}), events, [])
     found = run(plan, events, cuts)
     # The values are those that there would be without.
-    assert [replace(w, maintenance=None) for w in found.windows] == list(without.windows)
+    assert [structs.replace(w, maintenance=None) for w in found.windows] == list(without.windows)
     told = {(s.window.dimensions, s.window.end_ms): s for s in found.targets}
     plain = {(s.window.dimensions, s.window.end_ms): s for s in without.targets}
     for window in found.windows:

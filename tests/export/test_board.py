@@ -6,6 +6,8 @@ import json
 from dataclasses import replace
 from typing import Any
 
+from msgspec import structs
+
 from agent.core.objectives import Score
 from agent.core.plan import Maintenance, Target, TargetOverride
 from agent.core.results import AlertPhase, SeriesView
@@ -179,7 +181,7 @@ async def test_a_kpi_whose_windows_stopped_closing_is_stale() -> None:
 
 async def test_values_that_are_not_finite_are_shown_as_missing() -> None:
     odd = view(TASKS, ("x",), float("nan"), history=[1.0, float("inf"), None, 2.0])
-    board = await _board(AgentState(COMPANY, company=lambda: [replace(odd, status=None)]))
+    board = await _board(AgentState(COMPANY, company=lambda: [structs.replace(odd, status=None)]))
     row = _kpi(board, "tasks_per_employee")["rows"][0]
     assert (row["text"], row["value"]) == ("–", None)
     assert [v for _, v in row["history"]] == [1.0, None, None, 2.0]
@@ -267,7 +269,9 @@ async def test_a_view_of_a_kpi_as_a_whole_is_no_row() -> None:
 async def test_a_series_in_maintenance_says_so_with_its_title() -> None:
     here = view(RESPONSE, ("emea",), 428.0)
     assert here.closed is not None
-    calm = replace(here, closed=replace(here.closed, maintenance="phones"), status=None)
+    calm = structs.replace(
+        here, closed=structs.replace(here.closed, maintenance="phones"), status=None
+    )
     state = company_state()
     state.company = lambda: [calm, view(RESPONSE, ("apac",), 120.0)]
     schedule = Schedule("UTC", from_ms=0, until_ms=NOW_MS)

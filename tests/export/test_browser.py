@@ -6,10 +6,10 @@ import asyncio
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 from selenium import webdriver
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
@@ -117,7 +117,9 @@ def test_a_series_in_maintenance_says_so_in_the_place_of_its_state(
     state = company_state()
     (score,) = (v for v in state.company() if v.kpi == "feedback_score")
     assert score.closed is not None
-    calm = replace(score, closed=replace(score.closed, maintenance="survey"), status=None)
+    calm = structs.replace(
+        score, closed=structs.replace(score.closed, maintenance="survey"), status=None
+    )
     state.company = lambda: [calm]
     with _served(state) as address:
         browser.get(address)
@@ -231,7 +233,7 @@ def test_text_from_rules_and_events_is_never_markup(browser: webdriver.Chrome) -
     state = company_state()
     series = [s for s in company_state().company() if s.kpi != "revenue"]
     country = next(s for s in state.company() if s.kpi == "revenue")
-    state.company = lambda: [*series, replace(country, dimensions=(evil,))]
+    state.company = lambda: [*series, structs.replace(country, dimensions=(evil,))]
     state.name = evil
     with _served(state) as address:
         browser.get(address)

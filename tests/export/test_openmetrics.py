@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import random
 import subprocess
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from agent.core.plan import Target, is_whole
@@ -182,7 +182,7 @@ def test_promtool_makes_blocks_of_it(tmp_path: Path) -> None:
 
 
 def test_a_window_in_maintenance_has_a_sample_of_it_that_ends_with_the_next() -> None:
-    calm = replace(_window("emea", 5, 7.0), maintenance="phones")
+    calm = structs.replace(_window("emea", 5, 7.0), maintenance="phones")
     text = _text([calm, _window("emea", 10, 8.0)], every_ms=MINUTE_MS)
     start = 'kpi_maintenance{kpi="response_time",maintenance="phones",region="emea"} '
     assert _samples(text, start) == [("1", minute) for minute in range(5, 10)]

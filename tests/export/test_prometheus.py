@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import gzip
 import subprocess
-from dataclasses import replace
 
 import pytest
+from msgspec import structs
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
@@ -236,7 +236,7 @@ async def test_series_that_are_gone_are_gone_from_the_next_scrape() -> None:
 def _many(count: int) -> list[SeriesView]:
     phases = {("slow_support", "warning"): AlertPhase.INACTIVE}
     made = view(RESPONSE, ("",), 100.0, current=90.0, phases=phases)
-    return [replace(made, dimensions=(f"region-{i:06}",)) for i in range(count)]
+    return [structs.replace(made, dimensions=(f"region-{i:06}",)) for i in range(count)]
 
 
 async def test_a_large_scrape_does_not_hold_the_event_loop() -> None:
@@ -280,9 +280,11 @@ async def test_a_kpi_without_dimensions_that_is_told_of_twice_is_one_series() ->
 async def test_only_a_series_in_maintenance_has_a_sample_of_it() -> None:
     here = view(RESPONSE, ("emea",), 428.0)
     assert here.closed is not None
-    calm = replace(here, closed=replace(here.closed, maintenance="phones"))
+    calm = structs.replace(here, closed=structs.replace(here.closed, maintenance="phones"))
     # As a private KPI's series is told: by another name than the one in its window.
-    calm = replace(calm, dimensions=("emea",), closed=replace(calm.closed, dimensions=("secret",)))
+    calm = structs.replace(
+        calm, dimensions=("emea",), closed=structs.replace(calm.closed, dimensions=("secret",))
+    )
     state = company_state()
     state.views = lambda: [calm, view(RESPONSE, ("apac",), 120.0)]
     samples = await _samples(state)

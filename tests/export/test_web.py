@@ -7,10 +7,10 @@ import json
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 
 import aiohttp
 import pytest
+from msgspec import structs
 
 from agent.errors import RulesError
 from agent.export.state import AgentState
@@ -191,7 +191,7 @@ async def _next_event(answer: aiohttp.ClientResponse) -> tuple[str, dict]:
 
 async def test_a_scraper_that_goes_away_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
     series = [
-        replace(invented.view(invented.RESPONSE, ("",), 1.0), dimensions=(f"r{i}",))
+        structs.replace(invented.view(invented.RESPONSE, ("",), 1.0), dimensions=(f"r{i}",))
         for i in range(9_000)
     ]
     state = AgentState(invented.COMPANY, views=lambda: series)

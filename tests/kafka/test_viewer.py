@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec import structs
 
 from agent.core.plan import Plan, Target
 from agent.core.privacy import Privacy
@@ -150,7 +151,7 @@ async def test_of_many_changes_windows_that_closed_are_written_first_and_each_ch
     await writer.tick()
     assert list(board.rows) == [series_key("revenue", ("a",))]
 
-    held = [open_series(name, 2.0) for name in names] + [replace(VIEW, closed=WINDOW_AFTER)]
+    held = [open_series(name, 2.0) for name in names] + [structs.replace(VIEW, closed=WINDOW_AFTER)]
     await writer.tick()
     assert len(board.rows) == MOST_ROWS_A_TICK
     assert next(iter(board.rows)) == series_key("revenue", ("a",))
