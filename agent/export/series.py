@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 
 from msgspec import structs
 
@@ -24,6 +24,7 @@ from agent.core.results import (
     AlertPhase,
     SeriesView,
     TargetState,
+    WindowValue,
 )
 from agent.core.routing import severities
 from agent.export.words import window_text
@@ -50,29 +51,33 @@ class LabelCache:
     """The label part of every series, by KPI and dimensions: built once, kept while in use."""
 
     def __init__(self) -> None:
-        self._by_kpi: dict[tuple[str, tuple[str, ...]], dict[Dimensions, str]] = {}
+        self._by_kpi: dict[tuple[str, tuple[str, ...]], _Labels] = {}
 
     def of(self, kpi: Kpi, in_use: int) -> LabelsOf:
         """A function from dimensions to label text, for a KPI that now has `in_use` series."""
-        known = self._by_kpi.setdefault((kpi.name, kpi.by), {})
+        known = self._by_kpi.setdefault((kpi.name, kpi.by), _Labels(kpi.by))
         if len(known) > 2 * in_use + 1_000:  # forgotten series: start anew rather than track them
             known.clear()
-        by = kpi.by
-
-        def labels_of(dimensions: Dimensions) -> str:
-            found = known.get(dimensions)
-            if found is None:
-                pairs = zip(by, (label(d) for d in dimensions), strict=True)
-                found = known[dimensions] = labels_text(pairs)
-            return found
-
-        return labels_of
+        return known.__getitem__
 
     def keep(self, kpis: Iterable[Kpi]) -> None:
         """Forget the KPIs that are not among these (after a reload)."""
         wanted = {(k.name, k.by) for k in kpis}
         for gone in self._by_kpi.keys() - wanted:
             del self._by_kpi[gone]
+
+
+class _Labels(dict[Dimensions, str]):
+    """The label part by dimensions, made when it is asked for first."""
+
+    def __init__(self, by: Sequence[str]) -> None:
+        super().__init__()
+        self._by = by
+
+    def __missing__(self, dimensions: Dimensions) -> str:
+        pairs = zip(self._by, map(label, dimensions), strict=True)
+        made = self[dimensions] = labels_text(pairs)
+        return made
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,31 +183,34 @@ def _own_families(kpi: Kpi, series: list[SeriesView], labels_of: LabelsOf) -> It
     yield Family(kpi.metric, about, _closed_lines(kpi, series, labels_of), kpi.unit)
     name = metric_name(kpi.name, kpi.unit, "current")
     about = f"{kpi.title}: the window still open ({window_text(kpi.window)})."
-    yield Family(name, about, _current_lines(name, series, labels_of), kpi.unit)
+    yield Family(name, about, _current_lines(name, kpi, series, labels_of), kpi.unit)
     if kpi.target is not None or kpi.overrides:
         name = metric_name(kpi.name, kpi.unit, "target")
         about = f"{kpi.title}: the bounds that hold for this series, by band."
         yield Family(name, about, _target_lines(name, series, labels_of), kpi.unit)
 
 
-def _braced(labels: str) -> str:
-    return f"{{{labels}}}" if labels else ""
-
-
 def _closed_lines(kpi: Kpi, series: list[SeriesView], labels_of: LabelsOf) -> Iterator[str]:
-    name, finite = kpi.metric, math.isfinite
-    for view in series:
-        window = view.closed
-        if window is not None and (value := window.value) is not None and finite(value):
-            yield f"{name}{_braced(labels_of(view.series))} {value!r}\n"
+    return _value_lines(kpi.metric, kpi, ((v, v.closed) for v in series), labels_of)
 
 
-def _current_lines(name: str, series: list[SeriesView], labels_of: LabelsOf) -> Iterator[str]:
-    finite = math.isfinite
-    for view in series:
-        window = view.current
+def _current_lines(
+    name: str, kpi: Kpi, series: list[SeriesView], labels_of: LabelsOf
+) -> Iterator[str]:
+    return _value_lines(name, kpi, ((v, v.current) for v in series), labels_of)
+
+
+def _value_lines(
+    name: str,
+    kpi: Kpi,
+    windows: Iterable[tuple[SeriesView, WindowValue | None]],
+    labels_of: LabelsOf,
+) -> Iterator[str]:
+    # Most lines of a large scrape are made here: as little as can be is done for each.
+    start, end, finite = (f"{name}{{", "}", math.isfinite) if kpi.by else (name, "", math.isfinite)
+    for view, window in windows:
         if window is not None and (value := window.value) is not None and finite(value):
-            yield f"{name}{_braced(labels_of(view.series))} {value!r}\n"
+            yield f"{start}{labels_of(view.dimensions or ())}{end} {value!r}\n"
 
 
 def _bounds(target: Target) -> list[tuple[str, float]]:
@@ -218,7 +226,7 @@ def _target_lines(name: str, series: list[SeriesView], labels_of: LabelsOf) -> I
             continue
         if target not in bounds:
             bounds[target] = _bounds(target)
-        labels = labels_of(view.series)
+        labels = labels_of(view.dimensions or ())
         comma = "," if labels else ""
         for band, bound in bounds[target]:
             yield f'{name}{{{labels}{comma}band="{band}"}} {bound!r}\n'
@@ -237,7 +245,7 @@ def _state_lines(kpi: Kpi, series: list[SeriesView], labels_of: LabelsOf) -> Ite
             number = no_data
         else:
             continue
-        yield f"{_shared('kpi_target_state', kpi, labels_of(view.series))} {number}\n"
+        yield f"{_shared('kpi_target_state', kpi, labels_of(view.dimensions or ()))} {number}\n"
 
 
 def _attainment_lines(kpi: Kpi, series: list[SeriesView], labels_of: LabelsOf) -> Iterator[str]:
@@ -245,14 +253,14 @@ def _attainment_lines(kpi: Kpi, series: list[SeriesView], labels_of: LabelsOf) -
         if view.status is None or (reached := view.status.attainment) is None:
             continue
         if math.isfinite(reached):
-            name = _shared("kpi_target_attainment_ratio", kpi, labels_of(view.series))
+            name = _shared("kpi_target_attainment_ratio", kpi, labels_of(view.dimensions or ()))
             yield f"{name} {reached!r}\n"
 
 
 def _events_lines(kpi: Kpi, series: list[SeriesView], labels_of: LabelsOf) -> Iterator[str]:
     for view in series:
         if view.closed is not None:
-            name = _shared("kpi_window_events", kpi, labels_of(view.series))
+            name = _shared("kpi_window_events", kpi, labels_of(view.dimensions or ()))
             yield f"{name} {view.closed.events}\n"
 
 
@@ -260,7 +268,7 @@ def _maintenance_lines(kpi: Kpi, series: list[SeriesView], labels_of: LabelsOf) 
     for view in series:
         if view.closed is not None and view.closed.maintenance is not None:
             # Not the window's dimensions: a private KPI's are told by the view.
-            labels = maintenance_labels(view.closed.maintenance, labels_of(view.series))
+            labels = maintenance_labels(view.closed.maintenance, labels_of(view.dimensions or ()))
             yield f"{_shared('kpi_maintenance', kpi, labels)} 1\n"
 
 
@@ -287,7 +295,7 @@ def _rule_lines(
                         yield f"{start}}} {ALERT_PHASE_NUMBER[phase]}\n"
                     continue
                 for view in series:
-                    labels = labels_of(view.series)
+                    labels = labels_of(view.dimensions or ())
                     number = ALERT_PHASE_NUMBER[view.phases.get(key, inactive)]
                     yield f"{start}{',' if labels else ''}{labels}}} {number}\n"
 
@@ -384,18 +392,12 @@ def _info_lines(plan: Plan) -> Iterator[str]:
 def render(found: Iterable[Family], *, openmetrics: bool) -> Iterator[bytes]:
     """The families in either text format, in chunks; those without samples are left out."""
     for family in found:
-        chunk: list[str] = []
-        started = False
-        for line in family.lines:
-            if not started:
-                chunk.append(_header(family, openmetrics))
-                started = True
-            chunk.append(line)
-            if len(chunk) >= LINES_PER_CHUNK:
-                yield "".join(chunk).encode()
-                chunk.clear()
-        if chunk:
+        lines = iter(family.lines)
+        if chunk := list(islice(lines, LINES_PER_CHUNK)):
+            chunk.insert(0, _header(family, openmetrics))
+        while chunk:
             yield "".join(chunk).encode()
+            chunk = list(islice(lines, LINES_PER_CHUNK))
 
 
 def _header(family: Family, openmetrics: bool) -> str:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from itertools import chain, islice
+from itertools import chain, compress, islice
+from operator import is_not
 from typing import Any
 
 import msgspec
@@ -195,6 +196,7 @@ class BoardWriter:
         self._is_ours = is_ours
         self._written: dict[SeriesId, SeriesView] = {}
         self._seen: Sequence[SeriesView] = ()
+        self._known: dict[SeriesId, SeriesView] = {}  # the same by name
         # Changed and not written yet: a window closed or an alert changed; the open window alone.
         self._urgent: dict[SeriesId, SeriesView] = {}
         self._waiting: dict[SeriesId, SeriesView] = {}
@@ -228,7 +230,7 @@ class BoardWriter:
         for one, view in told.items():
             rows[series_key(*one)] = to_row(view)
         if (has_fewer or not self._ticks) and views and self._company.complete:
-            rows |= dict.fromkeys(self._clear(views), None)
+            rows |= dict.fromkeys(self._clear(views, has_fewer), None)
         self._ticks = (self._ticks + 1) % CLEAR_EVERY_TICKS
         if not rows:
             return
@@ -243,30 +245,32 @@ class BoardWriter:
     def _look(self, views: Sequence[SeriesView]) -> bool:
         """Note the views that changed; whether there are series that are gone.
 
-        Of very many, asking each for its name takes long; most are the same objects as before.
+        Of very many, asking each for its name takes long; most are the same objects as before, and
+        stand where they stood.
         """
-        before = set(map(id, self._seen))
-        known = len(before)
-        for view in views:
-            if id(view) not in before:
-                one = view.kpi, view.dimensions
-                old = self._written.get(one)
-                known += old is None and one not in self._urgent
-                if one in self._urgent or not _only_current_changed(old, view):
-                    self._waiting.pop(one, None)
-                    self._urgent[one] = view
-                else:
-                    self._waiting[one] = view
-        self._seen = tuple(views)  # while they are kept, no new one can have the id of one of them
-        return known > len(views)
+        seen, self._seen = self._seen, tuple(views)
+        moved = compress(views, map(is_not, views, seen))
+        for view in chain(moved, islice(views, len(seen), None)):
+            one = view.kpi, view.dimensions
+            if self._known.get(one) is view:
+                continue
+            self._known[one] = view
+            if one in self._urgent or not _only_current_changed(self._written.get(one), view):
+                self._waiting.pop(one, None)
+                self._urgent[one] = view
+            else:
+                self._waiting[one] = view
+        return len(self._known) > len(views)
 
-    def _clear(self, views: Iterable[SeriesView]) -> list[bytes]:
+    def _clear(self, views: Iterable[SeriesView], has_fewer: bool) -> list[bytes]:
         """Rows of series that expired, or whose KPI is gone, which are forgotten here, too."""
-        there = {(view.kpi, view.dimensions) for view in views}
-        for known in (self._written, self._urgent, self._waiting):
-            for one in [one for one in known if one not in there]:
-                del known[one]
-        return [key for key, one in self._company.ids() if one not in there and self._is_ours(one)]
+        if has_fewer:
+            there = {(view.kpi, view.dimensions) for view in views}
+            for known in (self._known, self._written, self._urgent, self._waiting):
+                for one in [one for one in known if one not in there]:
+                    del known[one]
+        ids = self._company.ids()
+        return [key for key, one in ids if one not in self._known and self._is_ours(one)]
 
 
 def alert_row(plan: Plan, transition: Transition, privacy: Privacy) -> tuple[bytes, bytes | None]:
