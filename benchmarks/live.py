@@ -1,22 +1,27 @@
 """The agent while it runs: how fresh `/metrics` is, what many series cost, what idling costs, how
-soon it is ready, what a frame costs.
+soon it is ready, what a frame costs, what a backfill takes from the live flow.
 
-    python -m benchmarks.live                     # all five
+    python -m benchmarks.live                     # all six
     python -m benchmarks.live --only freshness --rate 5000 --seconds 20
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import re
+import shutil
+import signal
 import statistics
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from confluent_kafka import Producer
@@ -25,13 +30,14 @@ from benchmarks import results
 from benchmarks.broker import ROOT, kafka
 from benchmarks.process import Agent, agent
 from benchmarks.steady import TOPIC
-from benchmarks.workload import PARTITIONS, new_topic
+from benchmarks.workload import PARTITIONS, Shape, chunk, new_topic
 
 RULES = Path(__file__).resolve().parent / "rules"
 WARM_SECONDS = 5.0
 POLL_SECONDS = 0.05
 WAIT_SECONDS = 120.0
 MANY_PARTITIONS = 32
+LAG = re.compile(rb"^kpi_agent_lag_records\{[^}]*\} (\S+)", re.MULTILINE)
 STATE_PARTITIONS = 8  # the setting's default
 PROBE = re.compile(rb"^kpi_newest_probe_current(?:\{[^}]*\})? (\S+)", re.MULTILINE)
 
@@ -112,10 +118,96 @@ def freshness(rate: int, seconds: float) -> dict[str, Any]:
     }
 
 
-def _ages(probes: dict[int, float], seen: list[tuple[float, float]]) -> list[float]:
+def backfill(rate: int, seconds: float, events: int) -> dict[str, Any]:
+    """How fresh `/metrics` is, and how far the ingest lags, before and while a KPI's past is read
+    beside the live flow."""
+    with kafka() as broker, TemporaryDirectory() as folder:
+        rules = Path(shutil.copytree(RULES / "live", Path(folder) / "rules"))
+        new_topic(broker, TOPIC)
+        _past(broker, events)
+        with agent(broker, rules, "bench-backfill") as running:
+            running.wait_ready()
+            _wait(lambda: running.metric("kpi_agent_records_total") == events)
+            with flow(broker, rate, WAIT_SECONDS + seconds) as flowing:
+                _wait(lambda: PROBE.search(running.get("/metrics")))
+                before = _watch(running, lambda at: at > WARM_SECONDS + seconds)
+                (rules / "past.yaml").write_text(BACKFILLED)
+                os.kill(running.pid, signal.SIGHUP)
+                _wait(lambda: running.metric("kpi_agent_backfill_records"))
+                during = _watch(running, lambda _: running.metric("kpi_agent_backfill_ratio") == 1)
+    found = {}
+    for name, watched in (("before", before), ("during", during)):
+        probes = {n: at for n, at in flowing.probes.items() if watched.began < at < watched.ended}
+        ages = _ages(probes, watched.seen, WARM_SECONDS if watched is before else 0.0)
+        found[name] = {
+            "p50_seconds": round(statistics.median(ages), 3),
+            "p99_seconds": round(sorted(ages)[int(len(ages) * 0.99)], 3),
+            "worst_lag_seconds": round(max(watched.lags) / rate, 3),
+            "core_percent": round(watched.cpu / (watched.ended - watched.began) * 100, 1),
+        }
+    took = during.ended - during.began
+    return {"events_per_second": rate, "past_events": events, "seconds": round(took, 1), **found}
+
+
+BACKFILLED = """\
+version: 1
+kpis:
+  past: {from: order.completed, value: sum(amount), by: [channel], window: 60s, backfill: 2d}
+"""
+PAST_HOURS = 40
+
+
+@dataclass
+class Watched:
+    """What was seen of an agent between two moments (wall clock, s)."""
+
+    began: float
+    ended: float = 0.0
+    cpu: float = 0.0
+    seen: list[tuple[float, float]] = field(default_factory=list)
+    lags: list[float] = field(default_factory=list)
+
+
+def _watch(running: Agent, done: Callable[[float], bool]) -> Watched:
+    """Look until it is done, of which the seconds since the beginning may tell."""
+    watched, cpu = Watched(time.time()), running.cpu_seconds()
+    while not done(time.time() - watched.began):
+        text = running.get("/metrics")
+        found = PROBE.search(text)
+        if found and found[1] != b"NaN":
+            watched.seen.append((time.time(), float(found[1])))
+        watched.lags.append(sum(float(one) for one in LAG.findall(text)))
+        time.sleep(POLL_SECONDS)
+    watched.ended, watched.cpu = time.time(), running.cpu_seconds() - cpu
+    return watched
+
+
+def _past(broker: str, events: int) -> None:
+    """Events of two days, in their order, up to an hour ago."""
+    settings = {"bootstrap.servers": broker, "compression.type": "lz4", "log_level": 2}
+    producer = Producer({**settings, "enable.idempotence": True})
+    end_ms = time.time_ns() // 1_000_000 - 3_600_000
+    step = PAST_HOURS * 3_600_000 / events
+    rows = chunk(Shape(), 0, 200_000).rows()
+    for number in range(events):
+        text, customer = rows[number % len(rows)]
+        place = text.index('"at":') + 5
+        at = str(int(end_ms - (events - number) * step))
+        while True:
+            try:
+                producer.produce(TOPIC, text[:place] + at + text[place + 13 :], customer)
+                break
+            except BufferError:
+                producer.poll(0.1)
+    producer.flush()
+
+
+def _ages(
+    probes: dict[int, float], seen: list[tuple[float, float]], warm_seconds: float = WARM_SECONDS
+) -> list[float]:
     """For each probe sent once warm and seen: how long it took."""
     ages = []
-    start = min(probes.values()) + WARM_SECONDS
+    start = min(probes.values()) + warm_seconds
     for number, sent_at in sorted(probes.items()):
         at = next((at for at, shown in seen if shown >= number and at >= sent_at), None)
         if sent_at >= start and at is not None:
@@ -243,7 +335,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument(
-        "--only", action="append", choices=["freshness", "series", "idle", "startup", "frames"]
+        "--only",
+        action="append",
+        choices=["freshness", "series", "idle", "startup", "frames", "backfill"],
     )
     parser.add_argument("--rate", type=int, default=50_000, help="events/s of the freshness run")
     parser.add_argument("--seconds", type=float, default=60.0)
@@ -255,6 +349,7 @@ def main() -> None:
         "idle": lambda: idle(options.seconds),
         "startup": lambda: startup(1_000),
         "frames": lambda: frames(options.seconds / 2),
+        "backfill": lambda: backfill(20_000, options.seconds / 3, 3_000_000),
     }
     for name in options.only or runs:
         found = runs[name]()
