@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from agent.core.id_run import IdRun, Words, hashes_of
+from agent.core.id_run import IdRun, Words, due_of, hashes_of
 from agent.core.source import Ints
 
 Bools = npt.NDArray[np.bool_]
@@ -28,6 +28,10 @@ RECENT = 4_000
 """More ids than that are no longer kept in a dict."""
 MANY = 8
 """With so many runs, one is also merged with the one before it when they end at other times."""
+MAX_IDS = 500_000
+"""No longer run is made of several: to merge takes 25 ms then, and 40 MB for as long."""
+MAX_TEXT_BYTES = 2**31
+"""A run counts the bytes of its text in 32 bits; a batch adds to those of the runs it takes in."""
 
 
 @dataclass(slots=True)
@@ -129,15 +133,18 @@ class IdMemory:
         self.recent = {}
 
     def _add(self, ids: pl.Series, hashes: Words, horizons_ms: Ints) -> None:
-        """Remember ids in a run. Runs are at least twice as long as the next, or end earlier: so
-        they are few, and most are dropped whole."""
+        """Remember ids in a run, with those of the last runs that are not much longer or due at
+        another time: so runs stay few, and most are dropped whole."""
         if not len(ids):
             return
-        run = IdRun.of(ids, hashes, horizons_ms)
-        while self.runs and self._merges(self.runs[-1], run):
-            run = self.runs.pop().merged(run)
-        self.runs.append(run)
-
-    def _merges(self, before: IdRun, run: IdRun) -> bool:
-        alike = before.due_ms == run.due_ms or len(self.runs) >= MANY
-        return alike and len(before) < 2 * len(run) and before.fits(run)
+        due_ms, number, text_bytes = due_of(horizons_ms), len(ids), 0
+        others: list[IdRun] = []
+        while self.runs:
+            last = self.runs[-1]
+            alike = last.due_ms == due_ms or len(self.runs) >= MANY
+            fit = number + len(last) <= MAX_IDS and text_bytes + len(last.text) <= MAX_TEXT_BYTES
+            if not (alike and fit and len(last) <= 2 * number):
+                break
+            number, text_bytes = number + len(last), text_bytes + len(last.text)
+            others.insert(0, self.runs.pop())
+        self.runs.append(IdRun.of(ids, hashes, horizons_ms, others))

@@ -6,7 +6,7 @@ always decided by their text: a hash only says where to look.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,8 +19,6 @@ Words = npt.NDArray[np.uint32]
 
 DUE_SHARE = 8
 """A run is written anew when one in so many of its ids is finished."""
-MAX_TEXT_BYTES = 2**32 - 1
-"""How far `starts` can count."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,11 +39,24 @@ class IdRun:
     marks: npt.NDArray[np.uint8]
 
     @classmethod
-    def of(cls, ids: pl.Series, hashes: Words, horizons_ms: Ints) -> IdRun:
-        """A run of some ids: String, at least one, none null."""
+    def of(
+        cls, ids: pl.Series, hashes: Words, horizons_ms: Ints, others: Sequence[IdRun] = ()
+    ) -> IdRun:
+        """A run of some ids (String, none null) and of what is in other runs; not of nothing."""
+        order = np.argsort(hashes)
         lengths = ids.str.len_bytes().to_numpy()
-        text = ids.str.join("").item().encode()
-        return cls._of(np.argsort(hashes), hashes, horizons_ms, _starts(lengths), lengths, text)
+        texts = [*(run.text for run in others), ids.str.join("").item().encode()]
+        begins = _starts(np.array([len(text) for text in texts]))
+        every_hash = np.concatenate([*(run.hashes for run in others), hashes[order]])
+        starts = [*(run.starts for run in others), _starts(lengths)[order]]
+        return cls._of(
+            np.argsort(every_hash, kind="stable"),  # which merges what is sorted
+            every_hash,
+            np.concatenate([*(run.horizons_ms for run in others), horizons_ms[order]]),
+            np.concatenate([s + begin for s, begin in zip(starts, begins, strict=True)]),
+            np.concatenate([*(run.lengths for run in others), lengths[order]]),
+            b"".join(texts),
+        )
 
     @classmethod
     def _of(
@@ -59,31 +70,15 @@ class IdRun:
     ) -> IdRun:
         """The entries in this order, which is that of their hashes."""
         hashes, horizons_ms = hashes[order], horizons_ms[order]
-        share = len(order) // DUE_SHARE
-        due_ms = int(np.partition(horizons_ms, share)[share])
         bits = np.zeros(2 ** min(32, len(order).bit_length() + 3), np.bool_)
         bits[hashes >> _shift(len(bits))] = True
         marks = np.packbits(bits, bitorder="little")
-        return cls(hashes, horizons_ms, starts[order], lengths[order], text, due_ms, marks)
+        return cls(
+            hashes, horizons_ms, starts[order], lengths[order], text, due_of(horizons_ms), marks
+        )
 
     def __len__(self) -> int:
         return len(self.hashes)
-
-    def fits(self, other: IdRun) -> bool:
-        """Whether the two may become one."""
-        return len(self.text) + len(other.text) <= MAX_TEXT_BYTES
-
-    def merged(self, other: IdRun) -> IdRun:
-        """The ids of both."""
-        hashes = np.concatenate((self.hashes, other.hashes))
-        return self._of(
-            np.argsort(hashes, kind="stable"),  # which merges what is sorted
-            hashes,
-            np.concatenate((self.horizons_ms, other.horizons_ms)),
-            np.concatenate((self.starts, other.starts + np.uint32(len(self.text)))),
-            np.concatenate((self.lengths, other.lengths)),
-            self.text + other.text,
-        )
 
     def after(self, done_ms: int) -> IdRun | None:
         """The run without the ids that are finished, if it is time; None when none is left."""
@@ -99,9 +94,7 @@ class IdRun:
         starts = np.empty_like(self.starts)
         starts[kept] = _starts(self.lengths[kept])
         order = np.flatnonzero(left)
-        return self._of(
-            order, self.hashes, self.horizons_ms, starts, self.lengths, text.tobytes()
-        )
+        return self._of(order, self.hashes, self.horizons_ms, starts, self.lengths, text.tobytes())
 
     def find(self, hashes: Words) -> tuple[Ints, Iterable[tuple[str, int]]]:
         """The places of those among some hashes that ids here have, and these ids with their
@@ -130,7 +123,13 @@ def hashes_of(ids: pl.Series) -> Words:
     return ids.hash(seed=0).to_numpy().astype(np.uint32)
 
 
-def _starts(lengths: Words) -> Words:
+def due_of(horizons_ms: Ints) -> int:
+    """The horizon by which one in `DUE_SHARE` is finished."""
+    share = len(horizons_ms) // DUE_SHARE
+    return int(np.partition(horizons_ms, share)[share])
+
+
+def _starts(lengths: npt.NDArray[np.integer]) -> Words:
     """Where pieces of these lengths begin, one after the other."""
     return (np.cumsum(lengths) - lengths).astype(np.uint32)
 
