@@ -46,7 +46,7 @@ class IdRun:
         order = np.argsort(hashes)
         lengths = ids.str.len_bytes().to_numpy()
         texts = [*(run.text for run in others), ids.str.join("").item().encode()]
-        begins = _starts(np.array([len(text) for text in texts]))
+        begins = _starts(np.array([len(text) for text in texts], np.uint32))
         every_hash = np.concatenate([*(run.hashes for run in others), hashes[order]])
         starts = [*(run.starts for run in others), _starts(lengths)[order]]
         return cls._of(
@@ -129,9 +129,9 @@ def due_of(horizons_ms: Ints) -> int:
     return int(np.partition(horizons_ms, share)[share])
 
 
-def _starts(lengths: npt.NDArray[np.integer]) -> Words:
+def _starts(lengths: Words) -> Words:
     """Where pieces of these lengths begin, one after the other."""
-    return (np.cumsum(lengths) - lengths).astype(np.uint32)
+    return np.cumsum(lengths, dtype=np.uint32) - lengths
 
 
 def _shift(bits: int) -> np.uint32:
