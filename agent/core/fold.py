@@ -309,9 +309,8 @@ class Folder:
         name, partition = part.contract.name, part.partition
         memory = self._ids.setdefault((name, partition), IdMemory(part.contract.lateness_ms))
         looked = part.looked
-        found = memory.repeats(
-            ids.gather(looked).to_list(), part.horizons[looked], part.before[looked]
-        )
+        some = ids if len(looked) == len(ids) else ids[looked]
+        found = memory.repeats(some, part.horizons[looked], part.before[looked])
         source = self.sources[partition]
         for row, horizon in found.leans:
             needed = source.needs.get(name, {}).get(horizon)
