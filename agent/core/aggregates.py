@@ -13,7 +13,7 @@ from operator import add
 
 import polars as pl
 
-from agent.core.columns import Column, Ints
+from agent.core.columns import DTYPES, NOTHING, Column, Ints
 from agent.core.kinds import KINDS, Final, Kind, State
 from agent.core.plan import Kpi, Partial
 
@@ -23,7 +23,10 @@ __all__ = ["Aggregator", "Final", "State"]
 class Aggregator:
     """A KPI's partials as functions, looked up once: merging is hot. Immutable, pure."""
 
-    __slots__ = ("_additive", "_columns", "_empty", "_kpi", "_spans", "_steps")
+    __slots__ = (
+        *("_additive", "_columns", "_empty", "_kpi", "_spans", "_steps"),
+        *("nullable", "stored_dtypes", "stored_empty"),
+    )
 
     def __init__(self, kpi: Kpi) -> None:
         self._kpi = kpi
@@ -35,6 +38,14 @@ class Aggregator:
         self._additive = all(kind.additive for kind in kinds)
         starts = list(accumulate((len(kind.dtypes) for kind in kinds), initial=0))
         self._spans = tuple(zip(kpi.partials, kinds, starts, starts[1:], strict=False))
+        # How columns (`core/columns.py`) hold the state: dtypes, the empty state, and which can be
+        # None.
+        self.stored_dtypes = tuple(DTYPES[dtype] for dtype in self.dtypes())
+        self.nullable = tuple(value is None for value in self._empty)
+        self.stored_empty = tuple(
+            NOTHING[dtype] if value is None else value
+            for dtype, value in zip(self.stored_dtypes, self._empty, strict=True)
+        )
         self._steps = tuple((kind.merge, start, stop) for _, kind, start, stop in self._spans)
 
     def columns(self) -> tuple[str, ...]:

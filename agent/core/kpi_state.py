@@ -23,6 +23,10 @@ from agent.core.series import Series, State, born
 from agent.core.windows import ends_between, previous_start
 
 
+NAMES_KEPT = 10_000
+"""So many keys of series that are no more, or have no room, are known still."""
+
+
 @dataclass(slots=True)
 class Step:
     """What one move of the frontier brought, each with its instant (ms) for the order."""
@@ -69,6 +73,7 @@ class BaseState:
         self._aggregator = Aggregator(kpi)
         self._has_retention = kpi.has_retention
         self._slices: dict[int, SlicePartials] = {}
+        self._names: dict[bytes, Dimensions] = {}  # by the keys in frames
         self._most_series = most_series
         self._kept = kept  # whether KPIs over this one wait for its windows
         self._next_end_ms: int | None = None
@@ -87,6 +92,8 @@ class BaseState:
             return len(block.keys)
         of_slice = self._slices.get(start)
         if of_slice is None:
+            if len(self._names) > 2 * len(self.series) + NAMES_KEPT:
+                self._names = {}
             of_slice = SlicePartials(self._aggregator, partial(self._home, start))
         of_slice.take(block, source)
         if len(of_slice) and start not in self._slices:
@@ -97,7 +104,9 @@ class BaseState:
     def _home(self, start_ms: int, key: bytes) -> Dimensions | None:
         """The series that a key's partials of a slice go to; None: the slice was sealed before a
         restart, and the row has it."""
-        dimensions = named(key)
+        dimensions = self._names.get(key)
+        if dimensions is None:
+            dimensions = self._names[key] = named(key)
         known = self.series.get(dimensions)
         if known is None:
             return self._admit(dimensions, start_ms)

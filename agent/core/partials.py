@@ -11,10 +11,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 
 import numpy as np
-import numpy.typing as npt
 
 from agent.core.aggregates import Aggregator
-from agent.core.columns import DTYPES, NOTHING, Column, Ints, to_scalars
+from agent.core.columns import Column, Ints, to_scalars
 from agent.core.frame import Block, read, written
 from agent.core.kinds import State
 from agent.core.plan import Dimensions
@@ -25,23 +24,17 @@ Admit = Callable[[bytes], Dimensions | None]
 ROOM = 8
 """Rows that there is room for at first."""
 _UNWANTED = -1
-_UNKNOWN = -2
 
 
 class PartialRows:
     """Rows of partial states as columns, each marked when it changes."""
 
-    __slots__ = ("_aggregator", "_changed", "_columns", "_count", "_empty")
+    __slots__ = ("_aggregator", "_changed", "_columns", "_count")
 
     def __init__(self, aggregator: Aggregator) -> None:
         self._aggregator = aggregator
         self._count = 0
-        dtypes = [DTYPES[dtype] for dtype in aggregator.dtypes()]
-        self._empty = [
-            NOTHING[dtype] if value is None else value
-            for dtype, value in zip(dtypes, aggregator.empty(), strict=True)
-        ]
-        self._columns = [np.full(ROOM, e, d) for e, d in zip(self._empty, dtypes, strict=True)]
+        self._columns = [np.empty(ROOM, dtype) for dtype in aggregator.stored_dtypes]
         self._changed = np.zeros(ROOM, np.bool_)
 
     def __len__(self) -> int:
@@ -54,15 +47,14 @@ class PartialRows:
 
     def append(self, count: int) -> None:
         """Add rows that hold nothing."""
-        self._count += count
+        first, self._count = self._count, self._count + count
         missing = self._count - len(self._changed)
         if missing > 0:
             more = max(missing, len(self._changed))
-            self._columns = [
-                np.concatenate([column, np.full(more, empty, column.dtype)])
-                for column, empty in zip(self._columns, self._empty, strict=True)
-            ]
+            self._columns = [np.concatenate([c, np.empty(more, c.dtype)]) for c in self._columns]
             self._changed = np.concatenate([self._changed, np.zeros(more, np.bool_)])
+        for column, nothing in zip(self._columns, self._aggregator.stored_empty, strict=True):
+            column[first : self._count] = nothing
 
     def put(self, rows: Ints, columns: Sequence[Column]) -> None:
         """Replace rows."""
@@ -77,7 +69,7 @@ class PartialRows:
 
     def changed(self) -> Ints:
         """The rows that were written since the last call, ascending."""
-        rows = np.flatnonzero(self._changed)
+        (rows,) = self._changed.nonzero()
         self._changed[rows] = False
         return rows
 
@@ -85,29 +77,40 @@ class PartialRows:
 class SlicePartials:
     """The partials of one slice: a row for each key of each source, and the series it goes to."""
 
-    __slots__ = ("_admit", "_homes", "_nullable", "_of_home", "_partials", "_rows")
+    __slots__ = (
+        *("_admit", "_aggregator", "_homes", "_indexed", "_of_home", "_partials", "_rows"),
+        "_turns_away",
+    )
 
     def __init__(self, aggregator: Aggregator, admit: Admit) -> None:
+        self._aggregator = aggregator
         self._admit = admit
+        self._turns_away = False  # whether a key is not wanted
         self._rows: dict[int, _Rows] = {}
         self._homes: list[Dimensions] = []
         self._of_home: dict[Dimensions, tuple[int, ...]] = {}
+        self._indexed = 0  # so many rows are in it
         self._partials = PartialRows(aggregator)
-        self._nullable = [value is None for value in aggregator.empty()]
 
     def __len__(self) -> int:
         return len(self._homes)
 
     def __contains__(self, home: Dimensions) -> bool:
-        return home in self._of_home
+        return home in self._rows_of()
 
     def take(self, block: Block, source: int) -> None:
         """Take a frame's rows of this slice."""
-        rows = self._places(block.keys, source)
-        dtypes = (column.dtype for column in self._partials.columns)
-        columns = [read(one, dtype) for one, dtype in zip(block.columns, dtypes, strict=True)]
-        wanted = rows >= 0
-        if not wanted.all():
+        known = self._rows.get(source)
+        if known is None:
+            known = self._rows[source] = _Rows()
+        known.new = self._admitted
+        rows = np.fromiter(map(known.__getitem__, block.keys), np.int64, len(block.keys))
+        del known.new  # or they would hold each other
+        if len(self._homes) > len(self._partials):
+            self._partials.append(len(self._homes) - len(self._partials))
+        columns = list(map(read, block.columns, self._aggregator.stored_dtypes))
+        if self._turns_away:
+            wanted = rows >= 0
             rows, columns = rows[wanted], [column[wanted] for column in columns]
         self._partials.put(rows, columns)
 
@@ -120,9 +123,10 @@ class SlicePartials:
         A series has a row for each key and source."""
         homes, columns = self._homes, self._partials.columns
         if of is not None:
-            chosen = list(chain.from_iterable(self._of_home.get(home, ()) for home in of))
+            rows_of = self._rows_of()
+            chosen = list(chain.from_iterable(rows_of.get(home, ()) for home in of))
             homes, columns = [homes[row] for row in chosen], [c[chosen] for c in columns]
-        scalars = map(to_scalars, columns, self._nullable)
+        scalars = map(to_scalars, columns, self._aggregator.nullable)
         return zip(homes, zip(*scalars, strict=True), strict=True)
 
     def blocks(self, kpi: str, fingerprint: str, start_ms: int) -> Iterator[tuple[int, Block]]:
@@ -133,31 +137,32 @@ class SlicePartials:
             columns = [written(column[rows]) for column in self._partials.columns]
             yield source, Block(kpi, fingerprint, start_ms, keys, columns)
 
-    def _places(self, keys: Sequence[bytes], source: int) -> npt.NDArray[np.int64]:
-        """The row of each key; negative where it is not wanted."""
-        known = self._rows.get(source)
-        if known is None:
-            known = self._rows[source] = _Rows()
-        rows = np.fromiter(map(known.__getitem__, keys), np.int64, len(keys))
-        unknown = np.flatnonzero(rows == _UNKNOWN)
-        if len(unknown):
-            for place in unknown.tolist():
-                rows[place] = known[keys[place]] = self._admitted(keys[place])
-            self._partials.append(len(self._homes) - len(self._partials))
-        return rows
-
     def _admitted(self, key: bytes) -> int:
         home = self._admit(key)
         if home is None:
+            self._turns_away = True
             return _UNWANTED
         row = len(self._homes)
         self._homes.append(home)
-        self._of_home[home] = (*self._of_home.get(home, ()), row)
         return row
+
+    def _rows_of(self) -> dict[Dimensions, tuple[int, ...]]:
+        """The rows of each series, worked out for what came since somebody asked."""
+        found = self._of_home
+        for row in range(self._indexed, len(self._homes)):
+            home = self._homes[row]
+            found[home] = (*found.get(home, ()), row)
+        self._indexed = len(self._homes)
+        return found
 
 
 class _Rows(dict[bytes, int]):
-    """The row of each key that one source has told of."""
+    """The row of each key that one source has told of; `new` makes that of another."""
+
+    __slots__ = ("new",)
+
+    new: Callable[[bytes], int]
 
     def __missing__(self, key: bytes) -> int:
-        return _UNKNOWN
+        row = self[key] = self.new(key)
+        return row

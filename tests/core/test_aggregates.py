@@ -156,8 +156,7 @@ def added(agg: Aggregator, parts: list[pl.DataFrame]) -> dict[str, State]:
         if some:
             where = np.array([regions[region] for region in table["region"].to_list()])
             rows.add(where, [of_polars(table[name]) for name in agg.columns()])
-    nullable = [value is None for value in agg.empty()]
-    columns = list(map(to_scalars, rows.columns, nullable))
+    columns = list(map(to_scalars, rows.columns, agg.nullable))
     return {region: tuple(column[row] for column in columns) for region, row in regions.items()}
 
 
