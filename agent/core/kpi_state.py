@@ -22,7 +22,6 @@ from agent.core.results import TargetStatus, Transition, WindowValue
 from agent.core.series import Series, State, born
 from agent.core.windows import ends_between, previous_start
 
-
 NAMES_KEPT = 10_000
 """So many keys of series that are no more, or have no room, are known still."""
 
