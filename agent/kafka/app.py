@@ -31,6 +31,7 @@ from agent.core.results import Closings, SeriesView
 from agent.errors import EnvironmentFault, InternalError
 from agent.kafka.backfill import Backfiller, Filled
 from agent.kafka.client import METADATA_MAX_AGE_MS, PRODUCER_BATCH_BYTES, faust_credentials
+from agent.kafka.messages import split
 from agent.kafka.progress import MergeProgress
 from agent.kafka.publish import Publisher, Send, acknowledged
 from agent.kafka.table import Event, StateTable
@@ -41,7 +42,7 @@ log = logging.getLogger(__name__)
 
 ROUND_SECONDS = 0.25  # a round at the latest after this, though more frames are waiting
 GATHER_SECONDS = 0.02
-TICK_SECONDS = 0.5
+TICK_SECONDS = 1.0
 COMMIT_SECONDS = 3.0
 DAY_SECONDS = 86_400.0
 STALL_SECONDS = 2.0  # frames that are there and have not come by then are fetched again
@@ -450,26 +451,29 @@ class MergeStage:
             await self._go_back(partition, held)
 
     async def _apply(self, held: _Held, event: Event) -> None:
-        """Apply one frame. One that can't be applied is counted and passed over."""
+        """Apply the frames of one message."""
         message = event.message
         held.next = message.offset + 1
         held.moved_at = time.monotonic()
-        frame = message.value
+        frames = split(message.value or b"")
         # What waits for its acknowledgement must not hold on to its bytes.
         message.value = None
         event.value = None
         held.waiting.append(event)
         held.last = event
         held.high = max(held.high, message.offset)
-        self._frames_since_round += 1
+        self._frames_since_round += len(frames)
+        for frame in frames:
+            await self._apply_frame(held, frame, message.partition, message.offset)
+
+    async def _apply_frame(self, held: _Held, frame: bytes, partition: int, offset: int) -> None:
+        """Apply one frame. One that can't be applied is counted and passed over."""
         try:
-            heavy = held.is_heavy or len(frame or b"") > HEAVY_FRAME_BYTES
-            closings = await _worked(held, heavy, held.merger.apply, frame or b"", message.offset)
+            heavy = held.is_heavy or len(frame) > HEAVY_FRAME_BYTES
+            closings = await _worked(held, heavy, held.merger.apply, frame, offset)
         except Exception as error:
-            log.exception(
-                "frame at offset %d of partition %d passed over", message.offset, message.partition
-            )
-            self._progress.frame_failed(message.partition, message.offset, error)
+            log.exception("frame at offset %d of partition %d passed over", offset, partition)
+            self._progress.frame_failed(partition, offset, error)
             return
         if closings:
             held.closings.append(closings)

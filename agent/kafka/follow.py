@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from agent.kafka.client import connection
@@ -14,8 +14,9 @@ from agent.settings import Settings
 
 log = logging.getLogger(__name__)
 
-POLL_MS = 500
-IDLE_MS = 2_000  # how long the broker may hold an answer back while there is nothing to tell
+IDLE_MS = 10_000
+"""How long the broker may hold an answer back, and we wait for one, while there is nothing to tell.
+Something that comes is told at once."""
 RETRY_SECONDS = 2.0
 MOST_A_POLL = 5_000
 
@@ -48,41 +49,33 @@ async def _read(
     # Without a group, a consumer reads all partitions.
     consumer = AIOKafkaConsumer(
         topic, **connection(settings), enable_auto_commit=False, auto_offset_reset="earliest",
-        fetch_max_wait_ms=IDLE_MS,
+        fetch_max_wait_ms=IDLE_MS, consumer_timeout_ms=IDLE_MS,
     )  # fmt: skip
-    caught_up = False
     try:
         await consumer.start()
+        # Asked now: later, the answer would wait behind a fetch that waits for something to come.
+        ends = await consumer.end_offsets(list(consumer.assignment()))
         if last is not None:
-            await _skip_to(consumer, last)
+            for tp, end in ends.items():
+                consumer.seek(tp, max(0, end - last))  # the start, where that is gone
+        caught_up = False
         while True:
-            fetched = await consumer.getmany(timeout_ms=POLL_MS, max_records=MOST_A_POLL)
+            if not caught_up and await _has_reached(consumer, ends):
+                caught_up = True
+                complete()
+            fetched = await consumer.getmany(timeout_ms=IDLE_MS, max_records=MOST_A_POLL)
             for records in fetched.values():
                 for record in records:
                     if record.key is not None:
                         take(record.key, record.value)
                 await asyncio.sleep(0)
-            if not caught_up and not fetched and await _at_end(consumer):
-                caught_up = True
-                complete()
     finally:
         await consumer.stop()
 
 
-async def _skip_to(consumer: AIOKafkaConsumer, last: int) -> None:
-    assigned = list(consumer.assignment())
-    starts = await consumer.beginning_offsets(assigned)
-    ends = await consumer.end_offsets(assigned)
-    for tp in assigned:
-        consumer.seek(tp, max(starts[tp], ends[tp] - last))
-
-
-async def _at_end(consumer: AIOKafkaConsumer) -> bool:
-    assigned = list(consumer.assignment())
-    if not assigned:
-        return False
-    ends = await consumer.end_offsets(assigned)
+async def _has_reached(consumer: AIOKafkaConsumer, ends: dict[TopicPartition, int]) -> bool:
+    """Whether all is read that was there at the start."""
     for tp, end in ends.items():
         if await consumer.position(tp) < end:
             return False
-    return True
+    return bool(ends)

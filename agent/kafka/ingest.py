@@ -40,7 +40,8 @@ from agent.settings import Settings
 
 log = logging.getLogger(__name__)
 
-POLL_MS = 250  # while nothing comes; short against the time that a rebalance may take
+POLL_MS = 250  # in a catch-up, whose end may be told by no record
+IDLE_POLL_MS = 1_000  # while nothing comes; a rebalance cuts it short
 RETRY_SECONDS = 0.08  # until a flush is tried again whose forerunner is not acknowledged
 MAX_POLL_RECORDS = 35_000  # two batches are in memory at a time
 FLUSH_RECORDS = 200_000  # in a catch-up, so that merging goes on beside it and little is left
@@ -96,6 +97,7 @@ class Ingest:
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="fold")
         self._consumer = self._new_consumer()
         self._quiet = QuietWatch(settings.session_timeout, settings.flush_interval)
+        self._fetching: asyncio.Future[Mapping[TopicPartition, Fetched]] | None = None
         self._folds: deque[_Fold] = deque()
         self._newest_folds = 0  # of the last fetch
         self._unflushed = 0  # records folded since the last flush
@@ -108,6 +110,7 @@ class Ingest:
     def stop(self) -> None:
         """Ask `run` to flush, commit, leave the group and return."""
         self._stopping = True
+        self._make_way()
 
     async def run(self) -> None:
         """Read until `stop`. Raises what makes it impossible to go on without a gap."""
@@ -174,7 +177,8 @@ class Ingest:
                 await asyncio.sleep(POLL_MS / 1000)
                 continue
             async with self._lock:
-                records = await self._fetch(flush_at)
+                until_ms = max(0, int((flush_at - time.monotonic()) * 1000)) + 1
+                records = await self._fetch(min(POLL_MS if behind else IDLE_POLL_MS, until_ms))
                 await self._finish_folds(self._newest_folds if records else 0)
                 self._start_folds(records)
                 full = sum(map(len, records.values())) >= MAX_POLL_RECORDS
@@ -189,21 +193,26 @@ class Ingest:
             # The lock is fair, but a rebalance needs the loop to get at it.
             await asyncio.sleep(0)
 
-    async def _fetch(self, flush_at: float) -> Mapping[TopicPartition, Fetched]:
-        """What has come, or comes within POLL_MS and before the next flush.
+    async def _fetch(self, timeout_ms: int) -> Mapping[TopicPartition, Fetched]:
+        """What has come, or comes within the time, if nobody else needs the lock before.
 
         While the group is being rearranged, `getmany` waits for that, whatever its timeout, and
         that waits for our lock. So we cut it short: it is cancelled before it takes any record.
         """
-        until_flush_ms = max(0, int((flush_at - time.monotonic()) * 1000)) + 1
-        timeout_ms = min(POLL_MS, until_flush_ms)
-        fetching = asyncio.ensure_future(self._consumer.getmany(timeout_ms=timeout_ms))
+        self._fetching = fetching = asyncio.ensure_future(
+            self._consumer.getmany(timeout_ms=timeout_ms)
+        )
         try:
             await asyncio.wait([fetching], timeout=(timeout_ms + POLL_MS) / 1000)
         finally:
             fetching.cancel()
         await asyncio.wait([fetching])
         return {} if fetching.cancelled() else fetching.result()
+
+    def _make_way(self) -> None:
+        """End the wait for records: somebody needs the lock, or we stop."""
+        if self._fetching is not None:
+            self._fetching.cancel()
 
     def _raise_failure(self) -> None:
         if self._failure is not None:
@@ -363,7 +372,11 @@ class Ingest:
         frames: int,
     ) -> None:
         """Wait for the acknowledgements, then commit. A lost membership is no failure: the group
-        gives the partitions out again, and whoever gets them reads from the last commit."""
+        gives the partitions out again, and whoever gets them reads from the last commit.
+
+        What is committed already is committed again: the answer says that we are in the group
+        still, and sooner than a heartbeat's when it is being rearranged.
+        """
         await acknowledged(sends)
         self._progress.flushed(frames, time.monotonic() - started)
         if not commits:
@@ -381,6 +394,7 @@ class Ingest:
 
     async def give_back(self, partitions: Iterable[TopicPartition]) -> None:
         """Flush, commit and forget partitions that are being taken away."""
+        self._make_way()
         async with self._lock:
             lost = [tp for tp in partitions if tp.partition in self._folders[tp.topic].sources]
             if not lost:
@@ -397,6 +411,7 @@ class Ingest:
 
     async def take_on(self, partitions: Sequence[TopicPartition]) -> None:
         """Go on with partitions from where their last owner committed."""
+        self._make_way()
         async with self._lock:
             try:
                 await self._resume(partitions)

@@ -21,12 +21,13 @@ from agent.core.plan import Dimensions, Plan
 from agent.core.privacy import Privacy
 from agent.core.results import Closings
 from agent.core.series import row_key
+from agent.kafka.messages import join
 from agent.kafka.topics import TopicNames
 
 Send = asyncio.Future[Any]
 Record: TypeAlias = "ConsumerRecord[Any, Any]"
 Headers = list[tuple[str, bytes]]
-Placed: TypeAlias = tuple[int, bytes, bytes | None]
+Placed: TypeAlias = tuple[int, bytes | None, bytes | None]
 """A record to send: its partition, key and value."""
 
 YIELD_EVERY = 500  # sends between two chances for other tasks, heartbeats among them
@@ -71,10 +72,8 @@ class Publisher:
 
     async def frames(self, frames: Iterable[tuple[int, bytes]]) -> list[Send]:
         """Frames, each to its state partition, in the order given."""
-        return [
-            await self._send(self._names.frames, None, frame, partition=partition)
-            for partition, frame in frames
-        ]
+        placed = ((partition, None, message) for partition, message in join(frames))
+        return await self._send_many(self._names.frames, placed)
 
     async def dead_letter(
         self, record: Record, reason: str, detail: str, contract: str | None
@@ -150,13 +149,10 @@ class Publisher:
         topic: str,
         key: bytes | None,
         value: bytes | None,
-        partition: int | None = None,
         headers: Headers | None = None,
     ) -> Send:
         await self._yield_now_and_then()
-        sent: Send = await self._producer.send(
-            topic, value=value, key=key, partition=partition, headers=headers
-        )
+        sent: Send = await self._producer.send(topic, value=value, key=key, headers=headers)
         return sent
 
 
