@@ -318,9 +318,12 @@ class Ingest:
         for topic, folder in self._folders.items():
             if not folder.sources:
                 continue
+            # The instant of what is claimed: whoever sleeps from here on claims nothing later. And
+            # whoever has slept since the round began must know of it before it claims anything.
+            clock_ms = self._wall_ms()
+            self._quiet.tick(time.monotonic(), clock_ms)
             quiet = await self._quiet_ms(topic, folder.sources)
             count = max(counts.get(topic, 0), len(folder.sources))
-            clock_ms = self._wall_ms()
             frames += await loop.run_in_executor(
                 self._executor, folder.flush, clock_ms, quiet, count
             )

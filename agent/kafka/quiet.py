@@ -65,7 +65,7 @@ class QuietWatch:
         if self._alive_at is None or self._tick is None:
             return None
         now_ms = self._tick[1]
-        answered_ms = self._answered_ms.get(tp, end_seen_at_ms)
+        answered_ms = self._answered_ms.get(tp, since)
         self._answered_ms[tp] = end_seen_at_ms
         if end_seen_at_ms - answered_ms > self._most_apart_ms:
             since = self._since_ms[tp] = end_seen_at_ms

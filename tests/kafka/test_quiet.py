@@ -22,8 +22,17 @@ def watch_at(seconds: float, watch: QuietWatch | None = None) -> QuietWatch:
 def test_quiet_is_as_long_as_the_answers_prove() -> None:
     watch = QuietWatch(SESSION_SECONDS)
     watch.fetched(TP, 2_000)
-    watch_at(10, watch)
-    assert watch.quiet_ms(TP, 9_500) == 7_500
+    watch_at(5, watch)
+    assert watch.quiet_ms(TP, 4_500) == 2_500
+    watch.tick(7, 7_000)
+    assert watch.quiet_ms(TP, 7_000) == 5_000
+
+
+def test_the_first_answer_after_a_sleep_proves_nothing_of_the_time_before() -> None:
+    watch = QuietWatch(SESSION_SECONDS)
+    watch.begin(TP, 1_000)  # and the worker sleeps, with an answer to its first fetch in a buffer
+    watch_at(1, watch)
+    assert watch.quiet_ms(TP, 28_000) == 0
 
 
 def test_an_answer_from_before_the_last_record_proves_nothing() -> None:
@@ -83,9 +92,12 @@ def test_an_answer_of_long_ago_proves_nothing_of_now() -> None:
     """The partition's leader is out of reach while others are not."""
     watch = QuietWatch(SESSION_SECONDS)
     watch.fetched(TP, 2_000)
-    watch_at(10, watch)
-    assert watch.quiet_ms(TP, 6_900) is None
-    assert watch.quiet_ms(TP, 7_000) == 5_000
+    watch_at(5, watch)
+    assert watch.quiet_ms(TP, 5_000) == 3_000
+    watch.tick(7.5, 7_500)
+    watch.tick(9, 9_000)
+    assert watch.quiet_ms(TP, 5_900) is None
+    assert watch.quiet_ms(TP, 6_000) == 4_000
 
 
 def test_quiet_begins_anew_when_answers_come_again() -> None:
