@@ -77,6 +77,7 @@ class _Held:
     next: int
     waiting: deque[Event] = field(default_factory=deque)
     last: Event | None = None
+    joined: int = 1  # frames in the last message
     busy: bool = False  # a thread works on the merger
     views: list[SeriesView] = field(default_factory=list)  # as last looked at
     look_at: float = 0.0  # when to look again, where there are many
@@ -425,7 +426,7 @@ class MergeStage:
             with contextlib.suppress(IllegalStateError, AssertionError):  # not ours any more
                 end = self._app.consumer.highwater(TP(self._names.frames, partition))
                 if end is not None:
-                    self._progress.frames_lag(partition, max(0, end - held.next))
+                    self._progress.frames_lag(partition, max(0, end - held.next) * held.joined)
 
     async def _go_back(self, partition: int, held: _Held) -> None:
         """Read again from the frame that is missing.
@@ -470,6 +471,7 @@ class MergeStage:
         held.waiting.append(event)
         held.last = event
         held.high = max(held.high, message.offset)
+        held.joined = len(frames)
         self._frames_since_round += len(frames)
         for frame in frames:
             await self._apply_frame(held, frame, message.partition, message.offset)
