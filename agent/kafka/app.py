@@ -30,7 +30,12 @@ from agent.core.plan import Plan
 from agent.core.results import Closings, SeriesView
 from agent.errors import EnvironmentFault, InternalError
 from agent.kafka.backfill import Backfiller, Filled
-from agent.kafka.client import METADATA_MAX_AGE_MS, PRODUCER_BATCH_BYTES, faust_credentials
+from agent.kafka.client import (
+    LOOK_AGAIN_MS,
+    METADATA_MAX_AGE_MS,
+    PRODUCER_BATCH_BYTES,
+    faust_credentials,
+)
 from agent.kafka.messages import split
 from agent.kafka.progress import MergeProgress
 from agent.kafka.publish import Publisher, Send, acknowledged
@@ -72,6 +77,7 @@ class _Held:
     next: int
     waiting: deque[Event] = field(default_factory=deque)
     last: Event | None = None
+    joined: int = 1  # frames in the last message
     busy: bool = False  # a thread works on the merger
     views: list[SeriesView] = field(default_factory=list)  # as last looked at
     look_at: float = 0.0  # when to look again, where there are many
@@ -179,11 +185,13 @@ class MergeStage:
     def _check_membership(self) -> None:
         """Raise what ended the consumer's membership for good. Faust would notice at its next
         fetch, which never comes where the group gave it nothing to fetch."""
-        thread = getattr(self._app.consumer, "_thread", None)
-        consumer = getattr(thread, "_consumer", None)
-        coordinator = getattr(consumer, "_coordinator", None)
+        coordinator = getattr(self._client(), "_coordinator", None)
         if coordinator is not None and hasattr(coordinator, "check_errors"):
             coordinator.check_errors()
+
+    def _client(self) -> Any:
+        """aiokafka's consumer, in Faust's thread; None before it has begun."""
+        return getattr(getattr(self._app.consumer, "_thread", None), "_consumer", None)
 
     async def _close(self, starting: asyncio.Task[Any]) -> None:
         self._drop("stopping")
@@ -297,6 +305,7 @@ class MergeStage:
     async def _recovered(self) -> None:
         """The table is complete: build the mergers of the partitions that are ours now."""
         self._drop("the table was recovered")
+        self._client()._fetcher._fetcher_timeout = LOOK_AGAIN_MS / 1000  # Faust has no setting
         epoch = self._epoch
         started = time.monotonic()
         ours = sorted(
@@ -417,7 +426,7 @@ class MergeStage:
             with contextlib.suppress(IllegalStateError, AssertionError):  # not ours any more
                 end = self._app.consumer.highwater(TP(self._names.frames, partition))
                 if end is not None:
-                    self._progress.frames_lag(partition, max(0, end - held.next))
+                    self._progress.frames_lag(partition, max(0, end - held.next) * held.joined)
 
     async def _go_back(self, partition: int, held: _Held) -> None:
         """Read again from the frame that is missing.
@@ -462,6 +471,7 @@ class MergeStage:
         held.waiting.append(event)
         held.last = event
         held.high = max(held.high, message.offset)
+        held.joined = len(frames)
         self._frames_since_round += len(frames)
         for frame in frames:
             await self._apply_frame(held, frame, message.partition, message.offset)

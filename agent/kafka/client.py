@@ -24,6 +24,9 @@ FIRST_WAIT_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 10.0
 METADATA_MAX_AGE_MS = 30_000  # how soon new partitions of a topic are noticed
 PRODUCER_BATCH_BYTES = 128 * 1024
+LOOK_AGAIN_MS = 1_000
+"""How often a consumer looks for what it may fetch though nothing has happened. aiokafka does so
+five times a second, but every answer, assignment, seek and pause wakes it, too."""
 
 
 def ssl_context(settings: Settings) -> ssl.SSLContext | None:

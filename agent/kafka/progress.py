@@ -47,7 +47,7 @@ class MergeProgress(Protocol):
         """The state partitions held here and ready; None while the group is rearranged."""
 
     def frames_lag(self, partition: int, frames: int) -> None:
-        """How many frames of a state partition are not merged yet."""
+        """About how many frames of a state partition are not merged yet."""
 
     def frame_failed(self, partition: int, offset: int, error: Exception) -> None:
         """A frame could not be applied and was passed over: a fault of ours."""
