@@ -279,7 +279,8 @@ class Merger:
     # --- frames ----------------------------------------------------------------------------
 
     def apply(self, data: bytes, position: int) -> Closings:
-        """Apply one frame; `position` is its offset in the frames log, rising.
+        """Apply one frame; `position` is the offset of its message in the frames log, not
+        falling.
 
         Raises `msgspec.DecodeError` when the bytes are not a frame; nothing has changed then.
         """

@@ -31,7 +31,7 @@ from aiokafka.structs import OffsetAndMetadata
 from agent.core.decode import Batch, Decoded
 from agent.core.fold import Added, Folder, Resume
 from agent.core.plan import Plan
-from agent.kafka.client import LOOK_AGAIN_MS, connection
+from agent.kafka.client import connection
 from agent.kafka.fetch import Fetched, by_batch
 from agent.kafka.progress import IngestProgress
 from agent.kafka.publish import Publisher, Record, Send, acknowledged
@@ -146,7 +146,6 @@ class Ingest:
             max_partition_fetch_bytes=MAX_PARTITION_FETCH_BYTES,
             session_timeout_ms=int(self._settings.session_timeout * 1000),
             heartbeat_interval_ms=int(self._settings.session_timeout * 1000 / 4),
-            consumer_timeout_ms=LOOK_AGAIN_MS,
         )
 
     async def _keep_subscribed(self) -> None:
