@@ -94,25 +94,19 @@ def flow(broker: str, rate: int, seconds: float, customers: int = 50_000) -> Ite
 
 def freshness(rate: int, seconds: float) -> dict[str, Any]:
     """From a record's acknowledgement by the broker until `/metrics` shows it."""
-    seen: list[tuple[float, float]] = []
     with kafka() as broker:
         new_topic(broker, TOPIC)
         with agent(broker, RULES / "live", "bench-live") as running:
             running.wait_ready()
             with flow(broker, rate, seconds + WARM_SECONDS) as events:
-                while events.running:
-                    found = PROBE.search(running.get("/metrics"))
-                    if found and found[1] != b"NaN":
-                        seen.append((time.time(), float(found[1])))
-                    time.sleep(POLL_SECONDS)
+                watched = _watch(running, lambda _: not events.running)
                 events.wait()
             peak = running.peak_bytes()
-    ages = _ages(events.probes, seen)
+    ages = _ages(events.probes, watched.seen)
     return {
         "events_per_second": round(events.sent / events.seconds),
         "probes": len(ages),
-        "p50_seconds": round(statistics.median(ages), 3),
-        "p99_seconds": round(sorted(ages)[int(len(ages) * 0.99)], 3),
+        **_percentiles(ages),
         "worst_seconds": round(max(ages), 3),
         "peak_mb": round(peak / 1e6),
     }
@@ -140,8 +134,7 @@ def backfill(rate: int, seconds: float, events: int) -> dict[str, Any]:
         probes = {n: at for n, at in flowing.probes.items() if watched.began < at < watched.ended}
         ages = _ages(probes, watched.seen, WARM_SECONDS if watched is before else 0.0)
         found[name] = {
-            "p50_seconds": round(statistics.median(ages), 3),
-            "p99_seconds": round(sorted(ages)[int(len(ages) * 0.99)], 3),
+            **_percentiles(ages),
             "worst_lag_seconds": round(max(watched.lags) / rate, 3),
             "core_percent": round(watched.cpu / (watched.ended - watched.began) * 100, 1),
         }
@@ -213,6 +206,13 @@ def _ages(
         if sent_at >= start and at is not None:
             ages.append(at - sent_at)
     return ages
+
+
+def _percentiles(ages: list[float]) -> dict[str, float]:
+    return {
+        "p50_seconds": round(statistics.median(ages), 3),
+        "p99_seconds": round(sorted(ages)[int(len(ages) * 0.99)], 3),
+    }
 
 
 def many_series(customers: int, rate: int, seconds: float) -> dict[str, Any]:

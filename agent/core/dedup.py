@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from agent.core.columns import Ints
 from agent.core.id_run import IdRun, Words, due_of, hashes_of
-from agent.core.source import Ints
 
 Bools = npt.NDArray[np.bool_]
 

@@ -19,13 +19,14 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from agent.core.columns import Ints
 from agent.core.decode import Batch, Decoded, Decoder
 from agent.core.dedup import IdMemory
 from agent.core.frame import Block, Frame, encode
 from agent.core.kpi_fold import KpiFold, sharing
 from agent.core.plan import AbsenceRule, Contract, Kpi, Plan
 from agent.core.results import Outcome, Reason, Reject
-from agent.core.source import NO_TIME_MS, Commit, Ints, Resume, SourceProgress
+from agent.core.source import NO_TIME_MS, Commit, Resume, SourceProgress
 
 __all__ = ["Added", "Commit", "Folder", "Resume"]
 

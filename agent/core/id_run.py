@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from agent.core.source import Ints
+from agent.core.columns import Ints
 
 Words = npt.NDArray[np.uint32]
 

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain
 
 from agent.core.aggregates import Aggregator
 from agent.core.evaluate import Judge, Pair
@@ -214,10 +215,7 @@ class BaseState:
         self.first_positions.pop(start, None)
         if self._newest_pane is None or pane > self._newest_pane:
             self._newest_pane = pane
-        found: dict[Dimensions, list[State]] = {}
-        for dimensions, partial_state in self._slices.pop(start).states():
-            found.setdefault(dimensions, []).append(partial_state)
-        for dimensions, states in found.items():
+        for dimensions, states in _by_series(self._slices.pop(start).states()).items():
             series = self.series.get(dimensions)
             if series is None:
                 series = self.series[dimensions] = born(
@@ -429,9 +427,13 @@ class BaseState:
         self, start: int, end: int, only: Collection[Dimensions] | None
     ) -> dict[Dimensions, list[State]]:
         """What unsealed slices between two instants hold, by series; of some only, if named."""
-        found: dict[Dimensions, list[State]] = {}
-        for at, of_slice in self._slices.items():
-            if start <= at < end:
-                for dimensions, state in of_slice.states(only):
-                    found.setdefault(dimensions, []).append(state)
-        return found
+        wanted = (of_slice for at, of_slice in self._slices.items() if start <= at < end)
+        return _by_series(chain.from_iterable(of_slice.states(only) for of_slice in wanted))
+
+
+def _by_series(states: Iterable[tuple[Dimensions, State]]) -> dict[Dimensions, list[State]]:
+    """All states of each series."""
+    found: dict[Dimensions, list[State]] = {}
+    for dimensions, state in states:
+        found.setdefault(dimensions, []).append(state)
+    return found

@@ -16,11 +16,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 
-Ints = npt.NDArray[np.int64]
+from agent.core.columns import NO_INT, Ints
 
-NO_TIME_MS = np.iinfo(np.int64).min
+NO_TIME_MS = NO_INT
 """Stands for "no event yet" in arrays of times."""
 
 

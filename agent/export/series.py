@@ -207,7 +207,8 @@ def _value_lines(
     labels_of: LabelsOf,
 ) -> Iterator[str]:
     # Most lines of a large scrape are made here: as little as can be is done for each.
-    start, end, finite = (f"{name}{{", "}", math.isfinite) if kpi.by else (name, "", math.isfinite)
+    start, end = (f"{name}{{", "}") if kpi.by else (name, "")
+    finite = math.isfinite
     for view, window in windows:
         if window is not None and (value := window.value) is not None and finite(value):
             yield f"{start}{labels_of(view.dimensions or ())}{end} {value!r}\n"

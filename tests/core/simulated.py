@@ -24,6 +24,14 @@ from agent.spec.load import load
 TOPIC = "shop"
 START_MS = 1_760_000_040_000  # a whole minute, as the rules' windows are
 
+EVENTS = """
+version: 1
+events:
+  sale: {topic: shop, time: at, id: id, fields: {amount: float, region: string, customer: string}}
+  visit: {topic: shop, time: at, fields: {region: string}}
+"""
+"""What `sale` and `visit` make, for rules of a test's own."""
+
 RULES = """
 version: 1
 defaults: {lateness: 10s, idle_after: 30s}

@@ -9,15 +9,10 @@ import msgspec
 from agent.core.frame import decode, encode
 from agent.core.merge import Merger
 from agent.core.plan import OTHER
-from tests.core.simulated import START_MS, World, plan_of, sale, visit
+from tests.core.simulated import EVENTS, START_MS, World, plan_of, sale, visit
 
-LIMITED = """
-version: 1
-events:
-  sale: {topic: shop, time: at, id: id, fields: {amount: float, region: string, customer: string}}
-  visit: {topic: shop, time: at, fields: {region: string}}
-kpis:
-  revenue: {from: sale, value: sum(amount), by: [region], window: 1m, max_series: 2}
+LIMITED = f"""{EVENTS}kpis:
+  revenue: {{from: sale, value: sum(amount), by: [region], window: 1m, max_series: 2}}
 """
 
 

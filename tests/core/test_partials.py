@@ -13,15 +13,10 @@ from agent.core.aggregates import Aggregator
 from agent.core.frame import Block, decode, encode, named, series_key
 from agent.core.partials import SlicePartials
 from agent.core.plan import Dimensions
-from tests.core.simulated import START_MS, World, plan_of, sale
+from tests.core.simulated import EVENTS, START_MS, World, plan_of, sale
 
-RULES = """
-version: 1
-events:
-  sale: {topic: shop, time: at, id: id, fields: {amount: float, region: string, customer: string}}
-  visit: {topic: shop, time: at, fields: {region: string}}
-kpis:
-  spent: {from: sale, value: max(amount) + sum(amount), by: [customer], window: 1m}
+RULES = f"""{EVENTS}kpis:
+  spent: {{from: sale, value: max(amount) + sum(amount), by: [customer], window: 1m}}
 """
 
 
