@@ -8,7 +8,7 @@ end of its window: what a scrape would have seen from then on. Metrics have the 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from agent.core.encode import label
@@ -68,10 +68,7 @@ class History:
         self._spool = Spool()
         self._held: dict[SeriesKey, _Held] = {}
         cache = LabelCache()
-        # Nothing is ever forgotten here, so any number of series in use will do.
-        self._labels: dict[str, Callable[[Dimensions], str]] = {
-            kpi.name: cache.of(kpi, 2**62) for kpi in plan.kpis.values()
-        }
+        self._labels = {kpi.name: cache.of(kpi) for kpi in plan.kpis.values()}
 
     def take(self, closings: Closings) -> None:
         """Take in what closed next, each series in the order of time. KPIs and rules that the plan
@@ -109,7 +106,7 @@ class History:
             return
         dimensions, at_ms = window.dimensions, window.end_ms
         key = (kpi.name, dimensions)
-        labels = self._labels[kpi.name](dimensions)
+        labels = self._labels[kpi.name][dimensions]
         self._stand(kpi, dimensions, at_ms)
         if kpi.by:
             self._stand(kpi, None, at_ms)
@@ -146,7 +143,7 @@ class History:
         if kpi is None or window.open:
             return
         key, at_ms = (kpi.name, window.dimensions), window.end_ms
-        labels = self._labels[kpi.name](window.dimensions)
+        labels = self._labels[kpi.name][window.dimensions]
         shared = _with_kpi(kpi, labels)
         self._put(key, "kpi_target_state", shared, at_ms, TARGET_STATE_NUMBER[status.state])
         self._put(key, "kpi_target_attainment_ratio", shared, at_ms, status.attainment)

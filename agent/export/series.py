@@ -9,10 +9,11 @@ in chunks, by a thread (`prometheus.py`). What is missing or not finite gives no
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 
+import msgspec
 from msgspec import structs
 
 from agent.core.encode import label
@@ -29,12 +30,13 @@ from agent.core.results import (
 from agent.core.routing import severities
 from agent.export.words import window_text
 
+_JSON = msgspec.json.Encoder()
+_NONE = "null"
+
 LINES_PER_CHUNK = 5_000
 """About half a megabyte: joined in a millisecond or two, so that no chunk holds the interpreter."""
 
 BANDS = ("at_least", "at_most", "warn_at_least", "warn_at_most")
-
-LabelsOf = Callable[[Dimensions], str]
 
 
 def escape_label(text: str) -> str:
@@ -53,12 +55,9 @@ class LabelCache:
     def __init__(self) -> None:
         self._by_kpi: dict[tuple[str, tuple[str, ...]], _Labels] = {}
 
-    def of(self, kpi: Kpi, in_use: int) -> LabelsOf:
-        """A function from dimensions to label text, for a KPI that now has `in_use` series."""
-        known = self._by_kpi.setdefault((kpi.name, kpi.by), _Labels(kpi.by))
-        if len(known) > 2 * in_use + 1_000:  # forgotten series: start anew rather than track them
-            known.clear()
-        return known.__getitem__
+    def of(self, kpi: Kpi) -> _Labels:
+        """Those of one KPI."""
+        return self._by_kpi.setdefault((kpi.name, kpi.by), _Labels(kpi.by))
 
     def keep(self, kpis: Iterable[Kpi]) -> None:
         """Forget the KPIs that are not among these (after a reload)."""
@@ -73,11 +72,30 @@ class _Labels(dict[Dimensions, str]):
     def __init__(self, by: Sequence[str]) -> None:
         super().__init__()
         self._by = by
+        self._last: tuple[Sequence[Dimensions], Sequence[str]] = (), ()
 
     def __missing__(self, dimensions: Dimensions) -> str:
         pairs = zip(self._by, map(label, dimensions), strict=True)
         made = self[dimensions] = labels_text(pairs)
         return made
+
+    def all_of(self, views: Sequence[SeriesView]) -> Sequence[str]:
+        """Those of all series in use: of the others no more is known.
+
+        Most series stand where they stood at the last scrape. To look at that is cheaper by far
+        than to look a hundred thousand up.
+        """
+        if len(self) > 2 * len(views) + 1_000:  # start anew rather than track what is gone
+            self.clear()
+        now = [view.dimensions or () for view in views]
+        then, known = self._last
+        texts = [
+            text if one is before else self[one]
+            for one, before, text in zip(now, then, known, strict=False)
+        ]
+        texts += map(self.__getitem__, islice(now, len(texts), None))
+        self._last = now, texts
+        return texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,23 +122,19 @@ def families(
     """
     held = group(plan, views)
     cache.keep(plan.kpis.values())
-    labelled = {
-        name: (plan.kpis[name], group_, cache.of(plan.kpis[name], len(group_)))
-        for name, group_ in held.items()
-    }
-    for kpi, series, labels_of in labelled.values():
-        yield from _own_families(kpi, series, labels_of)
-    every = list(labelled.values())
+    every = [_Shown(plan.kpis[name], found, cache) for name, found in held.items()]
+    for shown in every:
+        yield from _own_families(shown)
     yield Family(
         "kpi_target_state",
         "The last closed window against its target: 0 no data, 1 met, 2 at risk, 3 missed.",
-        (line for k, s, of in every for line in _state_lines(k, s, of)),
+        chain.from_iterable(map(_state_lines, every)),
     )
     yield Family(
         "kpi_target_attainment_ratio",
         "How far the last closed window reaches its target, the KPI's direction counted: 1 is the"
         " target.",
-        (line for k, s, of in every for line in _attainment_lines(k, s, of)),
+        chain.from_iterable(map(_attainment_lines, every)),
         "ratio",
     )
     yield Family(
@@ -132,12 +146,12 @@ def families(
     yield Family(
         "kpi_window_events",
         "Events in the last closed window.",
-        (line for k, s, of in every for line in _events_lines(k, s, of)),
+        chain.from_iterable(map(_events_lines, every)),
     )
     yield Family(
         "kpi_maintenance",
         "1 for a series whose last closed window was in maintenance; else there is no sample.",
-        (line for k, s, of in every for line in _maintenance_lines(k, s, of)),
+        chain.from_iterable(map(_maintenance_lines, every)),
     )
     yield from _plan_families(plan, held, scores)
 
@@ -178,40 +192,50 @@ def wholes(plan: Plan, views: Iterable[SeriesView]) -> dict[str, SeriesView]:
     return found
 
 
-def _own_families(kpi: Kpi, series: list[SeriesView], labels_of: LabelsOf) -> Iterator[Family]:
+class _Shown:
+    """The series of one KPI in one scrape. `labels` stand beside them, and beside `closed`, their
+    closed windows, and `aimed`, the series that may have a target, where there is any of these."""
+
+    # Lists side by side: a pair for each series, made anew at each scrape, would be work for the
+    # search for cycles.
+    def __init__(self, kpi: Kpi, views: Sequence[SeriesView], cache: LabelCache) -> None:
+        closed = [view.closed for view in views]
+        self.kpi = kpi
+        self.views = views
+        self.labels = cache.of(kpi).all_of(views)
+        self.closed = closed if any(closed) else []
+        self.aimed = views if kpi.target is not None or kpi.overrides else []
+
+
+def _own_families(shown: _Shown) -> Iterator[Family]:
+    kpi = shown.kpi
     about = f"{kpi.title}: the last closed window ({window_text(kpi.window)})."
-    yield Family(kpi.metric, about, _closed_lines(kpi, series, labels_of), kpi.unit)
+    yield Family(kpi.metric, about, _value_lines(kpi.metric, shown, shown.closed), kpi.unit)
     name = metric_name(kpi.name, kpi.unit, "current")
     about = f"{kpi.title}: the window still open ({window_text(kpi.window)})."
-    yield Family(name, about, _current_lines(name, kpi, series, labels_of), kpi.unit)
-    if kpi.target is not None or kpi.overrides:
-        name = metric_name(kpi.name, kpi.unit, "target")
-        about = f"{kpi.title}: the bounds that hold for this series, by band."
-        yield Family(name, about, _target_lines(name, series, labels_of), kpi.unit)
+    current = [view.current for view in shown.views]
+    yield Family(name, about, _value_lines(name, shown, current), kpi.unit)
+    name = metric_name(kpi.name, kpi.unit, "target")
+    about = f"{kpi.title}: the bounds that hold for this series, by band."
+    yield Family(name, about, _target_lines(name, shown), kpi.unit)
 
 
-def _closed_lines(kpi: Kpi, series: list[SeriesView], labels_of: LabelsOf) -> Iterator[str]:
-    return _value_lines(kpi.metric, kpi, ((v, v.closed) for v in series), labels_of)
-
-
-def _current_lines(
-    name: str, kpi: Kpi, series: list[SeriesView], labels_of: LabelsOf
-) -> Iterator[str]:
-    return _value_lines(name, kpi, ((v, v.current) for v in series), labels_of)
-
-
-def _value_lines(
-    name: str,
-    kpi: Kpi,
-    windows: Iterable[tuple[SeriesView, WindowValue | None]],
-    labels_of: LabelsOf,
-) -> Iterator[str]:
+def _value_lines(name: str, shown: _Shown, windows: Sequence[WindowValue | None]) -> Iterator[str]:
     # Most lines of a large scrape are made here: as little as can be is done for each.
-    start, end = (f"{name}{{", "}") if kpi.by else (name, "")
-    finite = math.isfinite
-    for view, window in windows:
-        if window is not None and (value := window.value) is not None and finite(value):
-            yield f"{start}{labels_of(view.dimensions or ())}{end} {value!r}\n"
+    start, end = (f"{name}{{", "}") if shown.kpi.by else (name, "")
+    numbers = _numbers([None if window is None else window.value for window in windows])
+    for labels, number in zip(shown.labels, numbers, strict=False):
+        if number != _NONE:
+            yield f"{start}{labels}{end} {number}\n"
+
+
+def _numbers(values: Sequence[float | None]) -> Iterator[str]:
+    """The shortest text that reads as each number; `_NONE` for what is missing or not finite.
+
+    A list of numbers in JSON is just that, and msgspec writes it six times as fast as `repr`.
+    """
+    for at in range(0, len(values), LINES_PER_CHUNK):
+        yield from _JSON.encode(values[at : at + LINES_PER_CHUNK])[1:-1].decode().split(",")
 
 
 def _bounds(target: Target) -> list[tuple[str, float]]:
@@ -219,58 +243,60 @@ def _bounds(target: Target) -> list[tuple[str, float]]:
     return [(band, bound) for band, bound in found if bound is not None]
 
 
-def _target_lines(name: str, series: list[SeriesView], labels_of: LabelsOf) -> Iterator[str]:
+def _target_lines(name: str, shown: _Shown) -> Iterator[str]:
     # Thousands of series share a handful of targets.
     bounds: dict[Target, list[tuple[str, float]]] = {}
-    for view in series:
+    for labels, view in zip(shown.labels, shown.aimed, strict=False):
         if (target := view.target) is None:
             continue
         if target not in bounds:
             bounds[target] = _bounds(target)
-        labels = labels_of(view.dimensions or ())
         comma = "," if labels else ""
         for band, bound in bounds[target]:
             yield f'{name}{{{labels}{comma}band="{band}"}} {bound!r}\n'
 
 
-def _shared(name: str, kpi: Kpi, labels: str) -> str:
-    return f'{name}{{kpi="{kpi.name}"{"," if labels else ""}{labels}}}'
+def _shared(name: str, kpi: Kpi) -> str:
+    """What is before the labels of a series, in a metric that many KPIs share."""
+    return f'{name}{{kpi="{kpi.name}"{"," if kpi.by else ""}'
 
 
-def _state_lines(kpi: Kpi, series: list[SeriesView], labels_of: LabelsOf) -> Iterator[str]:
+def _state_lines(shown: _Shown) -> Iterator[str]:
     no_data = TARGET_STATE_NUMBER[TargetState.NO_DATA]
-    for view in series:
+    start = _shared("kpi_target_state", shown.kpi)
+    for labels, view in zip(shown.labels, shown.aimed, strict=False):
         if view.status is not None:
             number = TARGET_STATE_NUMBER[view.status.state]
         elif view.target is not None:
             number = no_data
         else:
             continue
-        yield f"{_shared('kpi_target_state', kpi, labels_of(view.dimensions or ()))} {number}\n"
+        yield f"{start}{labels}}} {number}\n"
 
 
-def _attainment_lines(kpi: Kpi, series: list[SeriesView], labels_of: LabelsOf) -> Iterator[str]:
-    for view in series:
+def _attainment_lines(shown: _Shown) -> Iterator[str]:
+    start = _shared("kpi_target_attainment_ratio", shown.kpi)
+    for labels, view in zip(shown.labels, shown.aimed, strict=False):
         if view.status is None or (reached := view.status.attainment) is None:
             continue
         if math.isfinite(reached):
-            name = _shared("kpi_target_attainment_ratio", kpi, labels_of(view.dimensions or ()))
-            yield f"{name} {reached!r}\n"
+            yield f"{start}{labels}}} {reached!r}\n"
 
 
-def _events_lines(kpi: Kpi, series: list[SeriesView], labels_of: LabelsOf) -> Iterator[str]:
-    for view in series:
-        if view.closed is not None:
-            name = _shared("kpi_window_events", kpi, labels_of(view.dimensions or ()))
-            yield f"{name} {view.closed.events}\n"
+def _events_lines(shown: _Shown) -> Iterator[str]:
+    start = _shared("kpi_window_events", shown.kpi)
+    for labels, window in zip(shown.labels, shown.closed, strict=False):
+        if window is not None:
+            yield f"{start}{labels}}} {window.events}\n"
 
 
-def _maintenance_lines(kpi: Kpi, series: list[SeriesView], labels_of: LabelsOf) -> Iterator[str]:
-    for view in series:
-        if view.closed is not None and view.closed.maintenance is not None:
+def _maintenance_lines(shown: _Shown) -> Iterator[str]:
+    start = f'kpi_maintenance{{kpi="{shown.kpi.name}",'
+    for labels, window in zip(shown.labels, shown.closed, strict=False):
+        if window is not None and window.maintenance is not None:
             # Not the window's dimensions: a private KPI's are told by the view.
-            labels = maintenance_labels(view.closed.maintenance, labels_of(view.dimensions or ()))
-            yield f"{_shared('kpi_maintenance', kpi, labels)} 1\n"
+            named = maintenance_labels(window.maintenance, labels)
+            yield f"{start}{named}}} 1\n"
 
 
 def maintenance_labels(name: str, labels: str) -> str:
@@ -280,11 +306,12 @@ def maintenance_labels(name: str, labels: str) -> str:
 
 def _rule_lines(
     plan: Plan,
-    every: list[tuple[Kpi, list[SeriesView], LabelsOf]],
+    every: Sequence[_Shown],
     whole: Mapping[str, SeriesView] | None,
 ) -> Iterator[str]:
     inactive = AlertPhase.INACTIVE
-    for kpi, series, labels_of in every:
+    for shown in every:
+        kpi = shown.kpi
         for rule in plan.rules_of(kpi.name):
             for severity in severities(rule):
                 key = (rule.name, severity)
@@ -295,8 +322,7 @@ def _rule_lines(
                         phase = seen.phases.get(key, inactive) if seen else inactive
                         yield f"{start}}} {ALERT_PHASE_NUMBER[phase]}\n"
                     continue
-                for view in series:
-                    labels = labels_of(view.dimensions or ())
+                for labels, view in zip(shown.labels, shown.views, strict=True):
                     number = ALERT_PHASE_NUMBER[view.phases.get(key, inactive)]
                     yield f"{start}{',' if labels else ''}{labels}}} {number}\n"
 

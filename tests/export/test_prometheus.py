@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import subprocess
+from math import inf, nan
 
 import pytest
 from msgspec import structs
@@ -277,6 +278,38 @@ async def test_a_kpi_without_dimensions_that_is_told_of_twice_is_one_series() ->
         assert samples[_key("kpi_conversion_ratio")] == 0.02
 
 
+async def test_a_value_is_read_as_it_is_and_one_that_is_none_gives_no_sample() -> None:
+    values = [0.1 + 0.2, 1e22, 1.5e300, 5e-324, -0.0, 123456789012345680.0, 7.0, 1 / 3]
+    state = company_state()
+    state.views = lambda: [
+        *(view(invented.REVENUE, (f"r{at}",), value) for at, value in enumerate(values)),
+        *(
+            view(invented.REVENUE, (f"none{at}",), value)
+            for at, value in enumerate((None, inf, nan))
+        ),
+    ]
+    samples = await _samples(state)
+    name = "kpi_revenue_gbp"
+    found = {labels: value for (metric, labels), value in samples.items() if metric == name}
+    assert found == {frozenset({("country", f"r{at}")}): value for at, value in enumerate(values)}
+
+
+async def test_a_series_keeps_its_labels_when_others_come_and_go() -> None:
+    state = company_state()
+    exposition = Exposition(state)
+    for regions in ("abc", "abcd", "acd", "dca", "", "b"):
+        views = [view(RESPONSE, (region,), float(ord(region))) for region in regions]
+        state.views = lambda views=views: views
+        text = b"".join((await exposition.scrape("text/plain", "")).chunks).decode()
+        found = {
+            sample.labels["region"]: sample.value
+            for family in parse_text(text)
+            for sample in family.samples
+            if sample.name == "kpi_response_time_seconds"
+        }
+        assert found == {region: float(ord(region)) for region in regions}
+
+
 async def test_only_a_series_in_maintenance_has_a_sample_of_it() -> None:
     here = view(RESPONSE, ("emea",), 428.0)
     assert here.closed is not None
@@ -285,10 +318,14 @@ async def test_only_a_series_in_maintenance_has_a_sample_of_it() -> None:
     calm = structs.replace(
         calm, dimensions=("emea",), closed=structs.replace(calm.closed, dimensions=("secret",))
     )
+    only = view(invented.CONVERSION, (), 0.02)
+    assert only.closed is not None
+    only = structs.replace(only, closed=structs.replace(only.closed, maintenance="shop"))
     state = company_state()
-    state.views = lambda: [calm, view(RESPONSE, ("apac",), 120.0)]
+    state.views = lambda: [calm, view(RESPONSE, ("apac",), 120.0), only]
     samples = await _samples(state)
     assert {labels: v for (name, labels), v in samples.items() if name == "kpi_maintenance"} == {
-        frozenset({("kpi", "response_time"), ("maintenance", "phones"), ("region", "emea")}): 1
+        frozenset({("kpi", "response_time"), ("maintenance", "phones"), ("region", "emea")}): 1,
+        frozenset({("kpi", "conversion"), ("maintenance", "shop")}): 1,
     }
     assert samples[_key("kpi_response_time_seconds", region="emea")] == 428.0
