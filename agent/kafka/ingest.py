@@ -42,6 +42,7 @@ log = logging.getLogger(__name__)
 
 POLL_MS = 250  # in a catch-up, whose end may be told by no record
 IDLE_POLL_MS = 1_000  # while nothing comes; a rebalance cuts it short
+QUIET_INTERVALS = 2  # between flushes with no event to tell of, only of the time
 RETRY_SECONDS = 0.08  # until a flush is tried again whose forerunner is not acknowledged
 MAX_POLL_RECORDS = 35_000  # two batches are in memory at a time
 FLUSH_RECORDS = 200_000  # in a catch-up, so that merging goes on beside it and little is left
@@ -96,7 +97,9 @@ class Ingest:
         self._decoding = ThreadPoolExecutor(2, thread_name_prefix="decode")
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="fold")
         self._consumer = self._new_consumer()
-        self._quiet = QuietWatch(settings.session_timeout, settings.flush_interval)
+        self._quiet = QuietWatch(
+            settings.session_timeout, QUIET_INTERVALS * settings.flush_interval
+        )
         self._fetching: asyncio.Future[Mapping[TopicPartition, Fetched]] | None = None
         self._folds: deque[_Fold] = deque()
         self._newest_folds = 0  # of the last fetch
@@ -168,8 +171,9 @@ class Ingest:
     # ---- the loop
 
     async def _loop(self) -> None:
-        flush_at = time.monotonic() + self._settings.flush_interval
-        behind = False
+        interval = self._settings.flush_interval
+        flush_at = time.monotonic() + interval
+        resting = behind = False
         while not self._stopping:
             self._raise_failure()
             self._quiet.tick(time.monotonic(), self._wall_ms())
@@ -179,6 +183,9 @@ class Ingest:
             async with self._lock:
                 until_ms = max(0, int((flush_at - time.monotonic()) * 1000)) + 1
                 records = await self._fetch(min(POLL_MS if behind else IDLE_POLL_MS, until_ms))
+                if records and resting:
+                    flush_at -= (QUIET_INTERVALS - 1) * interval
+                    resting = False
                 await self._finish_folds(self._newest_folds if records else 0)
                 self._start_folds(records)
                 full = sum(map(len, records.values())) >= MAX_POLL_RECORDS
@@ -186,9 +193,11 @@ class Ingest:
                 caught_up = behind and not full and (not records or await self._is_at_end())
                 much = self._unflushed >= FLUSH_RECORDS
                 if caught_up or much or time.monotonic() >= flush_at:
+                    nothing_came = not self._unflushed
                     told = await self._flush()
-                    pause = self._settings.flush_interval if told else RETRY_SECONDS
-                    flush_at = time.monotonic() + pause
+                    resting = told and nothing_came
+                    pause = QUIET_INTERVALS * interval if resting else interval
+                    flush_at = time.monotonic() + (pause if told else RETRY_SECONDS)
                 behind = full or (behind and not caught_up)
             # The lock is fair, but a rebalance needs the loop to get at it.
             await asyncio.sleep(0)
