@@ -26,6 +26,8 @@ from typing import Any
 
 from confluent_kafka import Producer
 
+from agent.kafka.ingest import QUIET_INTERVALS
+from agent.settings import Settings
 from benchmarks import results
 from benchmarks.broker import ROOT, kafka
 from benchmarks.process import Agent, agent
@@ -299,10 +301,11 @@ def frames(seconds: float) -> dict[str, Any]:
     """What a frame costs the whole agent, from fold to acknowledgement: two idle agents, of which
     one has more source partitions and so sends more frames, with nothing in them."""
     few, many = idle(seconds), idle(seconds, MANY_PARTITIONS)
-    more = (MANY_PARTITIONS - PARTITIONS) * STATE_PARTITIONS
+    each = STATE_PARTITIONS / (QUIET_INTERVALS * Settings().flush_interval)
+    more = (MANY_PARTITIONS - PARTITIONS) * each
     percent = many["core_percent"] - few["core_percent"]
     return {
-        "frames_per_second": MANY_PARTITIONS * STATE_PARTITIONS,
+        "frames_per_second": MANY_PARTITIONS * each,
         "core_percent": many["core_percent"],
         "us_per_frame": round(percent / 100 / more * 1e6, 1),
     }

@@ -8,6 +8,7 @@ The text between the two marks in the page is written anew; the rest is written 
 from __future__ import annotations
 
 import html
+import statistics
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -71,20 +72,24 @@ def _scale_rows() -> list[Row]:
 
 
 def _workers_rows() -> list[Row]:
-    one, two, three = (_cost(results.load(f"workers-{n}-uniform")) for n in (1, 2, 3))
-    skewed = [_cost(results.load(f"workers-3-{keys}")) for keys in ("zipf", "hot")]
-    most = [cost for cost in (two, three) if cost is not None]
-    worst = [cost for cost in skewed if cost is not None]
+    more = [_rise(f"workers-{n}-uniform", "workers-1-uniform") for n in (2, 3)]
+    skewed = [_rise(f"workers-3-{keys}", "workers-3-uniform") for keys in ("zipf", "hot")]
     return [
         _at_most("CPU of all workers per event, 2 and 3 workers against 1: rise, %", 15,
-                 (max(most) / one - 1) * 100 if one and most else None),
+                 max((one for one in more if one is not None), default=None)),
         _at_most("CPU of all workers per event, skewed keys against even ones: rise, %", 15,
-                 (max(worst) / three - 1) * 100 if three and worst else None),
+                 max((one for one in skewed if one is not None), default=None)),
     ]  # fmt: skip
 
 
-def _cost(found: dict[str, Any] | None) -> float | None:
-    return float(found["median"]["cpu_us_per_event"]) if found else None
+def _rise(name: str, base: str) -> float | None:
+    """By how many percent an event costs more, in the middle of the runs beside each other."""
+    found, beside = results.load(name), results.load(base)
+    if not found or not beside:
+        return None
+    pairs = zip(found["runs"], beside["runs"], strict=True)
+    ratios = [one["cpu_us_per_event"] / other["cpu_us_per_event"] for one, other in pairs]
+    return (statistics.median(ratios) - 1) * 100
 
 
 def _live_rows() -> list[Row]:
@@ -212,8 +217,9 @@ def _machine(found: dict[str, Any]) -> str:
 
 
 def _workers() -> str:
-    heads = ("workers", "keys", "CPU of all, µs an event", "each run", "records by worker",
-             "source partitions", "state partitions")  # fmt: skip
+    heads = ("workers", "keys", "CPU of all, µs an event", "each run",
+             "standing by, % of a core", "records by worker", "source partitions",
+             "state partitions")  # fmt: skip
     lines = []
     for name in WORKERS:
         if found := results.load(name):
@@ -221,6 +227,7 @@ def _workers() -> str:
             lines.append(
                 (str(one["workers"]), one["keys"], f"{one['cpu_us_per_event']:.2f}",
                  ", ".join(f"{run['cpu_us_per_event']:.2f}" for run in found["runs"]),
+                 f"{one['core_percent_standing_by']:.1f}",
                  ", ".join(f"{n:,}" for n in one["records_by_worker"]),
                  ", ".join(map(str, one["source_partitions_by_worker"])),
                  ", ".join(map(str, one["state_partitions_by_worker"])))
