@@ -108,7 +108,9 @@ class KpiFold:
         numbers = self._series.of(table)
         columns = [of_polars(table[name]) for name in self._aggregator.columns()]
         sources, starts = table["_partition"].to_numpy(), table["_slice"].to_numpy()
-        for rows in _alike(sources, (starts - starts.min()) // self.kpis[0].slice_ms):
+        order, parts = _apart(sources, (starts - starts.min()) // self.kpis[0].slice_ms)
+        for at, to in parts:
+            rows = order[at:to]
             key = int(sources[rows[0]]), int(starts[rows[0]])
             one = self._slices.get(key)
             if one is None:
@@ -117,15 +119,20 @@ class KpiFold:
 
     def _blocks(self, start_ms: int, one: _Slice, rows: Ints) -> Iterator[tuple[int, Block]]:
         """Rows of a slice's partials, apart by state partition."""
-        numbers = one.numbers[rows]
-        for some in _alike(self._series.places[numbers]):
-            keys = self._series.keys[numbers[some]].tolist()
-            columns = [written(column[rows[some]]) for column in one.partials.columns]
-            made = dict(zip(self._aggregator.columns(), columns, strict=True))
-            place = int(self._series.places[numbers[some[0]]])
-            for kpi, names in zip(self.kpis, self._columns, strict=True):
-                values = [made[name] for name in names]
-                yield place, Block(kpi.name, kpi.fingerprint, start_ms, keys, values)
+        places = self._series.places[one.numbers[rows]]
+        order, parts = _apart(places)
+        rows = rows[order]
+        keys = self._series.keys[one.numbers[rows]].tolist()
+        columns = [written(column[rows]) for column in one.partials.columns]
+        made = dict(zip(self._aggregator.columns(), columns, strict=True))
+        whole = [
+            Block(kpi.name, kpi.fingerprint, start_ms, keys, [made[name] for name in names])
+            for kpi, names in zip(self.kpis, self._columns, strict=True)
+        ]
+        for at, to in parts:
+            place = int(places[order[at]])
+            for block in whole:
+                yield place, block.rows(at, to)
 
     def _forget(self) -> None:
         """Forget the series without an unfinished slice."""
@@ -226,20 +233,18 @@ class _SeriesNumbers:
         self.places = np.concatenate([self.places, np.array(places, np.int64)])
 
 
-def _alike(*columns: Ints) -> Iterator[Ints]:
-    """The rows apart by what the columns (small numbers, not negative) have there, in order."""
-    if not len(columns[0]):
-        return
+def _apart(*columns: Ints) -> tuple[Ints, list[tuple[int, int]]]:
+    """The rows in the order of what the columns (small numbers, not negative) have there, and the
+    spans in it that have the same."""
     code = columns[0].astype(np.int64)
     for column in columns[1:]:
-        code = code * (int(column.max()) + 1) + column
-    if code.max() < 65_536:
+        code = code * (int(column.max(initial=0)) + 1) + column
+    if code.max(initial=0) < 65_536:
         code = code.astype(np.uint16)  # sorted by its digits, ten times as fast
     order = np.argsort(code, kind="stable")
     ordered = code[order]
-    edges = [0, *(np.flatnonzero(ordered[1:] != ordered[:-1]) + 1).tolist(), len(order)]
-    for at, to in pairwise(edges):
-        yield order[at:to]
+    edges = (np.flatnonzero(ordered[1:] != ordered[:-1]) + 1).tolist()
+    return order, list(pairwise([0, *edges, len(order)])) if len(order) else []
 
 
 def _shared(kpis: tuple[Kpi, ...]) -> tuple[Aggregator, list[list[str]]]:

@@ -86,7 +86,7 @@ class SlicePartials:
         self._aggregator = aggregator
         self._admit = admit
         self._turns_away = False  # whether a key is not wanted
-        self._rows: dict[int, _Rows] = {}
+        self._rows: dict[int, dict[bytes, int]] = {}  # by source and key
         self._homes: list[Dimensions] = []
         self._of_home: dict[Dimensions, tuple[int, ...]] = {}
         self._indexed = 0  # so many rows are in it
@@ -100,12 +100,20 @@ class SlicePartials:
 
     def take(self, block: Block, source: int) -> None:
         """Take a frame's rows of this slice."""
-        known = self._rows.get(source)
-        if known is None:
-            known = self._rows[source] = _Rows()
-        known.new = self._admitted
-        rows = np.fromiter(map(known.__getitem__, block.keys), np.int64, len(block.keys))
-        del known.new  # or they would hold each other
+        known, homes = self._rows.setdefault(source, {}), self._homes
+        found = []
+        for key in block.keys:
+            row = known.get(key)
+            if row is None:
+                home = self._admit(key)
+                if home is None:
+                    self._turns_away, row = True, _UNWANTED
+                else:
+                    row = len(homes)
+                    homes.append(home)
+                known[key] = row
+            found.append(row)
+        rows = np.array(found, np.int64)
         if len(self._homes) > len(self._partials):
             self._partials.append(len(self._homes) - len(self._partials))
         columns = list(map(read, block.columns, self._aggregator.stored_dtypes))
@@ -137,15 +145,6 @@ class SlicePartials:
             columns = [written(column[rows]) for column in self._partials.columns]
             yield source, Block(kpi, fingerprint, start_ms, keys, columns)
 
-    def _admitted(self, key: bytes) -> int:
-        home = self._admit(key)
-        if home is None:
-            self._turns_away = True
-            return _UNWANTED
-        row = len(self._homes)
-        self._homes.append(home)
-        return row
-
     def _rows_of(self) -> dict[Dimensions, tuple[int, ...]]:
         """The rows of each series, worked out for what came since somebody asked."""
         found = self._of_home
@@ -154,15 +153,3 @@ class SlicePartials:
             found[home] = (*found.get(home, ()), row)
         self._indexed = len(self._homes)
         return found
-
-
-class _Rows(dict[bytes, int]):
-    """The row of each key that one source has told of; `new` makes that of another."""
-
-    __slots__ = ("new",)
-
-    new: Callable[[bytes], int]
-
-    def __missing__(self, key: bytes) -> int:
-        row = self[key] = self.new(key)
-        return row
