@@ -109,6 +109,8 @@ class _Taking:
     def __init__(self, result: FetchResult) -> None:
         self._result = result
         self._batches = _batches(result._partition_records)
+        # It is never asked, and would keep what was fetched until the next search for cycles.
+        result._partition_records._records_iterator.close()
         self._rest: list[Raw] = []
         self._rest_end = 0
 
@@ -125,6 +127,7 @@ class _Taking:
                 if batch is None:
                     result._update_position()
                     result._partition_records = None
+                    del result.getall  # by which it holds itself
                     return taken
                 self._rest, self._rest_end = batch
             room = len(self._rest) if max_records is None else max_records - len(taken)

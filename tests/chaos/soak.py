@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -103,11 +104,15 @@ class Samples:
 
     def median_lag(self, since: float, until: float) -> float:
         """Of the samples in a stretch of seconds."""
-        return float(
-            np.median(
-                [lag for at, lag in zip(self.seconds, self.lag, strict=True) if since <= at < until]
-            )
-        )
+        return self._median(self.lag, since, until)
+
+    def median_mb(self, since: float, until: float) -> float:
+        """Memory in a stretch of seconds."""
+        return self._median(self.resident_mb, since, until)
+
+    def _median(self, values: Sequence[float], since: float, until: float) -> float:
+        inside = [v for at, v in zip(self.seconds, values, strict=True) if since <= at < until]
+        return float(np.median(inside))
 
 
 class Sampler:

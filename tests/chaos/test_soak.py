@@ -146,9 +146,11 @@ def words(samples: Samples, seconds: float) -> str:
     warm = WARM_SHARE * seconds
     growth = samples.growth_mb_per_minute(warm)
     memory = [mb for at, mb in zip(samples.seconds, samples.resident_mb, strict=True) if at > warm]
+    medians = [samples.median_mb(at, at + seconds / 5) for at in fifths(seconds)]
     lags = [samples.median_lag(at, at + seconds / 5) for at in fifths(seconds)]
     return (
-        f"memory {min(memory):.0f} to {max(memory):.0f} MB, {growth:+.2f} MB a minute; "
+        f"memory {min(memory):.0f} to {max(memory):.0f} MB, {growth:+.2f} MB a minute, "
+        f"median by fifths {[round(mb) for mb in medians]}; "
         f"median lag by fifths {[round(lag) for lag in lags]} records, worst {max(samples.lag)}"
     )
 
