@@ -29,6 +29,7 @@ from typing import Any
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
+from agent import memory
 from agent.company import Company
 from agent.core.diff import compare, summary
 from agent.core.outline import outline
@@ -148,8 +149,12 @@ class Service:
             async with serving(self.state, host, port) as served:
                 log.info("serving http://%s:%d", "localhost" if host == "0.0.0.0" else host, served)  # noqa: S104
                 on_serving(served)
-                async with self._delivering():
-                    await self._lives()
+                giving_back = asyncio.create_task(memory.give_back(), name="memory")
+                try:
+                    async with self._delivering():
+                        await self._lives()
+                finally:
+                    giving_back.cancel()
         except OSError as error:
             if isinstance(error, KpiAgentError):
                 raise
