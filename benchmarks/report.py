@@ -227,7 +227,7 @@ def _workers() -> str:
             lines.append(
                 (str(one["workers"]), one["keys"], f"{one['cpu_us_per_event']:.2f}",
                  ", ".join(f"{run['cpu_us_per_event']:.2f}" for run in found["runs"]),
-                 f"{one['core_percent_standing_by']:.1f}",
+                 f"{one.get('core_percent_standing_by', '')}",
                  ", ".join(f"{n:,}" for n in one["records_by_worker"]),
                  ", ".join(map(str, one["source_partitions_by_worker"])),
                  ", ".join(map(str, one["state_partitions_by_worker"])))
