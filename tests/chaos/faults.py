@@ -25,8 +25,7 @@ def kill_and_restart(world: World, count: int) -> None:
     if world.rng.random() < 0.5:
         world.calm(1, SESSION_SECONDS + 2)
     if not world.running():
-        world.faults.pop()
-        world.fault("all started again after kill -9")
+        world.recovers_from("all started again after kill -9")
     for worker in killed:
         worker.start()
     world.recover()

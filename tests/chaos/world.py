@@ -262,6 +262,11 @@ class World:
         """Note a fault, or its end, at this instant; `measured`: recovery is counted from here."""
         self.faults.append((time.monotonic(), what, measured))
 
+    def recovers_from(self, what: str) -> None:
+        """Recovery from the last fault is counted from this instant: nobody was there before."""
+        self.faults[-1] = (*self.faults[-1][:2], False)
+        self.fault(what)
+
     def calm(self, low: float, high: float) -> None:
         """Let a random time pass."""
         time.sleep(self.rng.uniform(low, high))
