@@ -119,6 +119,8 @@ class KpiFold:
 
     def _blocks(self, start_ms: int, one: _Slice, rows: Ints) -> Iterator[tuple[int, Block]]:
         """Rows of a slice's partials, apart by state partition."""
+        if not len(rows):
+            return
         places = self._series.places[one.numbers[rows]]
         order, parts = _apart(places)
         rows = rows[order]
@@ -234,17 +236,17 @@ class _SeriesNumbers:
 
 
 def _apart(*columns: Ints) -> tuple[Ints, list[tuple[int, int]]]:
-    """The rows in the order of what the columns (small numbers, not negative) have there, and the
-    spans in it that have the same."""
+    """The rows, at least one, in the order of what the columns (small numbers, not negative) have
+    there, and the spans in it that have the same."""
     code = columns[0].astype(np.int64)
     for column in columns[1:]:
-        code = code * (int(column.max(initial=0)) + 1) + column
-    if code.max(initial=0) < 65_536:
+        code = code * (int(column.max()) + 1) + column
+    if code.max() < 65_536:
         code = code.astype(np.uint16)  # sorted by its digits, ten times as fast
     order = np.argsort(code, kind="stable")
     ordered = code[order]
     edges = (np.flatnonzero(ordered[1:] != ordered[:-1]) + 1).tolist()
-    return order, list(pairwise([0, *edges, len(order)])) if len(order) else []
+    return order, list(pairwise([0, *edges, len(order)]))
 
 
 def _shared(kpis: tuple[Kpi, ...]) -> tuple[Aggregator, list[list[str]]]:
