@@ -6,7 +6,7 @@ been read from the values topic, by another process than the agent. `--cold` sta
 the full topic instead, and measures from the moment it was given its partitions. Every value is
 then held against DuckDB.
 
-    python -m benchmarks.agent_w                 # 3 groupings, then 20 KPIs; median of 3 runs each
+    python -m benchmarks.agent_w      # 3 groupings and 20 KPIs in turns; median of 3 runs each
     python -m benchmarks.agent_w --rules w --events 50000 --runs 1
 """
 
@@ -17,7 +17,9 @@ import json
 import statistics
 import time
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +61,15 @@ class Run:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Case:
+    """Rules to measure, and what they must give."""
+
+    name: str
+    plan: Plan
+    expected: dict[Window, Value]
+
+
 class Values:
     """Reads the values topic from its start, in the measuring process."""
 
@@ -96,14 +107,11 @@ class Values:
         self._consumer.close()
 
 
-def run(
-    broker: str, shape: Shape, rules: Path, plan: Plan, expected: dict[Window, Value],
-    held_back: Producer | None, profile: Path | None = None,
-) -> Run:  # fmt: skip
+def run(broker: str, case: Case, held_back: Producer | None, profile: Path | None = None) -> Run:
     """One run over a topic that is filled. `held_back`: the open transaction that the events are
     in, committed when the agent is ready; None: they are readable, and the agent starts cold."""
     group = f"bench-{uuid.uuid4().hex[:8]}"
-    with agent(broker, rules, group) as running:
+    with agent(broker, RULES / case.name, group) as running:
         if held_back is not None:
             running.wait_ready()
             values = Values(broker, f"{group}-values")
@@ -116,7 +124,7 @@ def run(
             values = Values(broker, f"{group}-values")
         try:
             with running.profiled(profile):
-                ended = values.read(enough(plan, expected))
+                ended = values.read(enough(case.plan, case.expected))
         except TimeoutError as error:
             raise SystemExit(f"{error}\n{running.log()[-3000:]}") from error
         finally:
@@ -124,7 +132,7 @@ def run(
         cpu = running.cpu_seconds() - cpu
         peak = running.peak_bytes()
     told = [json.loads(value) for value in values.records]
-    return Run(ended - started, cpu, peak, compare(plan, expected, told))
+    return Run(ended - started, cpu, peak, compare(case.plan, case.expected, told))
 
 
 def _taken_on(running: Agent) -> float:
@@ -146,29 +154,33 @@ def enough(plan: Plan, expected: dict[Window, Value]) -> int:
 
 
 def measure(
-    shape: Shape, name: str, runs: int, cold: bool = False, profile: Path | None = None
-) -> dict[str, Any]:
-    """Several runs, each on a broker and with a process of its own; the median by speed."""
-    rules = RULES / name
-    plan = load(rules)
-    expected = windows(shape, plan)
-    found: list[Run] = []
-    for number in range(runs):
+    shape: Shape, names: Sequence[str], runs: int, cold: bool = False, profile: Path | None = None
+) -> dict[str, dict[str, Any]]:
+    """Several runs of each rule set, each on a broker and with a process of its own; the median by
+    speed. Rule sets take turns, so that a machine that drifts makes no difference between them."""
+    plans = {name: load(RULES / name) for name in names}
+    cases = [Case(name, plan, windows(shape, plan)) for name, plan in plans.items()]
+    found: dict[str, list[Run]] = {name: [] for name in names}
+    for number, case in product(range(runs), cases):
         with kafka() as broker:
             new_topic(broker, TOPIC)
             held_back = send(shape, broker, TOPIC, held_back=not cold)
-            one = run(broker, shape, rules, plan, expected, held_back, profile)
-        found.append(one)
+            one = run(broker, case, held_back, profile)
+        found[case.name].append(one)
         print(
-            f"{name} run {number + 1}{' cold' if cold else ''}: {one.report(shape.events)}",
+            f"{case.name} run {number + 1}{' cold' if cold else ''}: {one.report(shape.events)}",
             flush=True,
         )
-    middle = statistics.median_low([one.seconds for one in found])
-    median = next(one for one in found if one.seconds == middle)
+    return {name: _report(shape.events, of) for name, of in found.items()}
+
+
+def _report(events: int, runs: Sequence[Run]) -> dict[str, Any]:
+    middle = statistics.median_low([one.seconds for one in runs])
+    median = next(one for one in runs if one.seconds == middle)
     return {
-        "events": shape.events,
-        "median": median.report(shape.events),
-        "runs": [one.report(shape.events) for one in found],
+        "events": events,
+        "median": median.report(events),
+        "runs": [one.report(events) for one in runs],
     }
 
 
@@ -184,8 +196,9 @@ def main() -> None:
     parser.add_argument("--profile", type=Path, metavar="FILE", help="of py-spy, in PATH")
     options = parser.parse_args()
     shape = Shape(events=options.events)
-    for name in options.rules or ["w", "w20"]:
-        found = measure(shape, name, options.runs, options.cold, options.profile)
+    names = options.rules or ["w", "w20"]
+    measured = measure(shape, names, options.runs, options.cold, options.profile)
+    for name, found in measured.items():
         if not found["median"]["exact"]:
             raise SystemExit(f"{name}: not exact: {found['median']['wrong']}")
         if options.events == Shape().events and not options.profile:

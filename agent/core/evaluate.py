@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from copy import deepcopy
 from functools import lru_cache, partial
 from itertools import groupby
+from math import isfinite
 
 import polars as pl
 
@@ -61,6 +62,8 @@ class Judge:
         self._names = {r.name: r for r in rules}
         self._absences = lru_cache(MOST_KNOWN)(self._absences_of)
         self._aggregator = Aggregator(kpi)
+        ones = (i for i in range(len(kpi.partials)) if kpi.value.meta.eq(pl.col(f"a{i}")))
+        self._one = next(ones, None)  # the aggregate that the value is, if it is one as it stands
         self.upkeep = upkeep_of(plan, kpi)
         self._overrides = lru_cache(MOST_KNOWN)(partial(overrides_of, kpi))
         self.witness: Witness | None = None
@@ -84,6 +87,8 @@ class Judge:
         if not pairs:
             return []
         rows = [self._aggregator.finals(state, previous) for state, previous in pairs]
+        if self._one is not None:  # as most are; asking polars takes as long as closing 15 windows
+            return [_finite(row[self._one]) for row in rows]
         columns = {
             f"a{i}": pl.Series(f"a{i}", column, strict=False)
             for i, column in enumerate(zip(*rows, strict=True))
@@ -384,3 +389,7 @@ def _fires(series: Series, rules: Thresholds) -> bool:
         for rule in rules.of(series.dimensions or ())
         for state in series.alerts.get(rule.name, {}).values()
     )
+
+
+def _finite(value: float | None) -> float | None:
+    return float(value) if value is not None and isfinite(value) else None

@@ -322,7 +322,7 @@ class Folder:
     def _fold(self, kept: Mapping[str, pl.DataFrame]) -> None:
         folds = [f for f in self._folds if f.contract in kept and kept[f.contract].height]
         frames = [f.fold(kept[f.contract].lazy()) for f in folds]
-        for fold, folded in zip(folds, pl.collect_all(frames), strict=True):
+        for fold, folded in zip(folds, pl.collect_all(frames, engine="in-memory"), strict=True):
             fold.take(folded)
 
     def _account(self, batch: Batch, decoded: Decoded, verdicts: _Verdicts) -> Added:

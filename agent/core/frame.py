@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -100,6 +101,13 @@ def written(column: Column) -> Written:
 def read(column: Written, dtype: np.dtype[Any]) -> Column:
     """A block's column, read-only."""
     return np.frombuffer(column, dtype) if isinstance(column, bytes) else of_objects(column)
+
+
+def joined(parts: Sequence[Written]) -> Written:
+    """A block's column of the rows of several blocks, in order."""
+    if isinstance(parts[0], bytes):
+        return b"".join(parts)  # type: ignore[arg-type]
+    return list(chain.from_iterable(parts))  # type: ignore[arg-type]
 
 
 def series_key(dimensions: Dimensions) -> bytes:

@@ -14,7 +14,7 @@ import numpy as np
 
 from agent.core.aggregates import Aggregator
 from agent.core.columns import Column, Ints, to_scalars
-from agent.core.frame import Block, read, written
+from agent.core.frame import Block, Written, joined, read, written
 from agent.core.kinds import State
 from agent.core.plan import Dimensions
 
@@ -23,6 +23,8 @@ Admit = Callable[[bytes], Dimensions | None]
 
 ROOM = 8
 """Rows that there is room for at first."""
+MOST_WAITING = 256
+"""Rows that may wait to be put in their places; many small blocks are put there as one."""
 _UNWANTED = -1
 
 
@@ -78,8 +80,8 @@ class SlicePartials:
     """The partials of one slice: a row for each key of each source, and the series it goes to."""
 
     __slots__ = (
-        *("_admit", "_aggregator", "_homes", "_indexed", "_of_home", "_partials", "_rows"),
-        "_turns_away",
+        *("_admit", "_aggregator", "_homes", "_indexed", "_of_home", "_partials", "_places"),
+        *("_rows", "_turns_away", "_waiting"),
     )
 
     def __init__(self, aggregator: Aggregator, admit: Admit) -> None:
@@ -91,6 +93,8 @@ class SlicePartials:
         self._of_home: dict[Dimensions, tuple[int, ...]] = {}
         self._indexed = 0  # so many rows are in it
         self._partials = PartialRows(aggregator)
+        self._waiting: dict[int, list[Written]] = {}  # the columns of a block, by its source
+        self._places: list[int] = []  # the rows that they go to
 
     def __len__(self) -> int:
         return len(self._homes)
@@ -100,8 +104,9 @@ class SlicePartials:
 
     def take(self, block: Block, source: int) -> None:
         """Take a frame's rows of this slice."""
-        known, homes = self._rows.setdefault(source, {}), self._homes
-        found = []
+        if source in self._waiting:
+            self._put()  # one after the other: the newer one counts
+        known, homes, places = self._rows.setdefault(source, {}), self._homes, self._places
         for key in block.keys:
             row = known.get(key)
             if row is None:
@@ -112,11 +117,27 @@ class SlicePartials:
                     row = len(homes)
                     homes.append(home)
                 known[key] = row
-            found.append(row)
-        rows = np.array(found, np.int64)
+            places.append(row)
+        self._waiting[source] = block.columns
+        if len(places) >= MOST_WAITING:
+            self._put()
+
+    def _put(self) -> None:
+        """Put in their places the rows that wait."""
+        if not self._waiting:
+            return
+        rows = np.array(self._places, np.int64)
+        columns = [
+            read(joined(parts), dtype)
+            for parts, dtype in zip(
+                zip(*self._waiting.values(), strict=True),
+                self._aggregator.stored_dtypes,
+                strict=True,
+            )
+        ]
+        self._waiting, self._places = {}, []
         if len(self._homes) > len(self._partials):
             self._partials.append(len(self._homes) - len(self._partials))
-        columns = list(map(read, block.columns, self._aggregator.stored_dtypes))
         if self._turns_away:
             wanted = rows >= 0
             rows, columns = rows[wanted], [column[wanted] for column in columns]
@@ -124,11 +145,13 @@ class SlicePartials:
 
     def news(self) -> set[Dimensions]:
         """The series of the rows that were taken since the last call."""
+        self._put()
         return {self._homes[row] for row in self._partials.changed().tolist()}
 
     def states(self, of: Iterable[Dimensions] | None = None) -> Iterator[tuple[Dimensions, State]]:
         """Every row as the series it goes to and its state; of some series only, if they are named.
         A series has a row for each key and source."""
+        self._put()
         homes, columns = self._homes, self._partials.columns
         if of is not None:
             rows_of = self._rows_of()
@@ -139,6 +162,7 @@ class SlicePartials:
 
     def blocks(self, kpi: str, fingerprint: str, start_ms: int) -> Iterator[tuple[int, Block]]:
         """All of it, as one block for each source."""
+        self._put()
         for source, known in self._rows.items():
             keys = [key for key, row in known.items() if row >= 0]
             rows = np.array([known[key] for key in keys], np.int64)

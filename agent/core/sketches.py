@@ -113,7 +113,7 @@ def buckets_of(keys: pl.Series) -> list[bytes | None]:
         .group_by("group", "key")
         .len("count")
         .sort("group", "key")
-        .collect()
+        .collect(engine="in-memory")
     )
     key = counted["key"].to_numpy().astype(_KEY, copy=False)
     count = counted["count"].to_numpy().astype(_COUNT, copy=False)

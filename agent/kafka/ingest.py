@@ -17,9 +17,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import chain
 from operator import itemgetter
+from typing import Any
 
 import numpy as np
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
@@ -29,7 +30,7 @@ from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from aiokafka.structs import OffsetAndMetadata
 
 from agent.core.decode import Batch, Decoded
-from agent.core.fold import Added, Folder, Resume
+from agent.core.fold import Folder, Resume
 from agent.core.plan import Plan
 from agent.kafka.client import connection
 from agent.kafka.fetch import Fetched, by_batch
@@ -53,14 +54,12 @@ COUNT_TIMEOUT_SECONDS = 1.0
 TOPIC_CHECK_SECONDS = 5.0
 
 
-@dataclass(slots=True)
-class _Fold:
-    """A fold under way, with the records that its verdicts point at."""
+@dataclass(frozen=True, slots=True)
+class _Fetch:
+    """What was fetched of a topic, in the order of a batch."""
 
     topic: str
     parts: list[tuple[int, Fetched]]
-    result: asyncio.Task[Added]
-    started: float = field(default_factory=time.monotonic)
 
     def record(self, row: int) -> Record:
         """The record of a row of the batch."""
@@ -69,6 +68,25 @@ class _Fold:
                 return records.record(self.topic, partition, row)
             row -= len(records)
         raise IndexError(row)
+
+
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    """What the consumer knows when all that it has read is on its way into the folders: the time
+    (ms), and by topic for how long each partition has been quiet."""
+
+    clock_ms: int
+    quiet_ms: dict[str, dict[int, int | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Flush:
+    """Frames, what may be committed once they are acknowledged, and what was sent of the records
+    that they cover."""
+
+    frames: list[tuple[int, bytes]]
+    commits: dict[TopicPartition, OffsetAndMetadata]
+    sends: list[Send]
 
 
 class Ingest:
@@ -101,10 +119,12 @@ class Ingest:
             settings.session_timeout, QUIET_INTERVALS * settings.flush_interval
         )
         self._fetching: asyncio.Future[Mapping[TopicPartition, Fetched]] | None = None
-        self._folds: deque[_Fold] = deque()
+        # What uses the folders waits in line: folds and, after those that they cover, frames.
+        self._line: asyncio.Task[Any] | None = None
+        self._folds: deque[asyncio.Task[None]] = deque()
         self._newest_folds = 0  # of the last fetch
-        self._unflushed = 0  # records folded since the last flush
-        self._sends: list[Send] = []
+        self._unflushed = 0  # records fetched since the last flush
+        self._sends: list[Send] = []  # of the records folded since the last flush
         self._telling: asyncio.Task[None] | None = None
         self._told_at = 0.0
         self._failure: BaseException | None = None
@@ -128,12 +148,11 @@ class Ingest:
             subscribing.cancel()
             # A cancelled run (a crash of the other stage) must not wait for acknowledgements.
             await self._consumer.stop()
-            for fold in self._folds:
-                fold.result.cancel()
+            for task in (*self._folds, self._line, self._telling):
+                if task is not None:
+                    task.cancel()
             self._decoding.shutdown(wait=True, cancel_futures=True)
             self._executor.shutdown(wait=True, cancel_futures=True)
-            if self._telling is not None:
-                self._telling.cancel()
             self._progress.forget_all()
 
     def _new_consumer(self) -> AIOKafkaConsumer:
@@ -238,44 +257,50 @@ class Ingest:
         loop = asyncio.get_running_loop()
         for topic, parts in by_topic.items():
             parts.sort(key=itemgetter(0))
+            fetch = _Fetch(topic, parts)
             batch = make_batch(topic, parts)
             self._unflushed += len(batch.values)
             decoded = loop.run_in_executor(self._decoding, self._folders[topic].decode, batch)
-            before = self._folds[-1].result if self._folds else None
-            result = asyncio.create_task(self._folded(batch, decoded, before))
-            self._folds.append(_Fold(topic, parts, result))
+            fold = asyncio.create_task(self._fold(fetch, batch, decoded, self._line))
+            self._folds.append(fold)
+            self._line = fold
         self._newest_folds = len(by_topic)
 
-    async def _folded(
-        self, batch: Batch, decoded: asyncio.Future[Decoded], before: asyncio.Task[Added] | None
-    ) -> Added:
-        """Fold a batch after the one before it, in the order of the log."""
+    async def _fold(
+        self,
+        fetch: _Fetch,
+        batch: Batch,
+        decoded: asyncio.Future[Decoded],
+        before: asyncio.Task[Any] | None,
+    ) -> None:
+        """Fold a batch when its turn comes; count what was found, send on what was refused."""
+        started = time.monotonic()
         found = await decoded
         if before is not None:
             await before
-        take = self._folders[batch.topic].take
-        return await asyncio.get_running_loop().run_in_executor(self._executor, take, batch, found)
-
-    async def _finish_folds(self, leave: int = 0) -> None:
-        """Wait for the folds under way, save the newest ones; count what they found, send on what
-        they refused."""
-        while len(self._folds) > leave:
-            fold = self._folds.popleft()
-            added = await fold.result
-            self._progress.folded(fold.topic, added, time.monotonic() - fold.started)
-            for row, reject in added.rejects:
-                self._sends.append(
-                    await self._publisher.dead_letter(
-                        fold.record(row), reject.reason.value, reject.detail, reject.contract
-                    )
+        take = self._folders[fetch.topic].take
+        loop = asyncio.get_running_loop()
+        added = await loop.run_in_executor(self._executor, take, batch, found)
+        self._progress.folded(fetch.topic, added, time.monotonic() - started)
+        for row, reject in added.rejects:
+            self._sends.append(
+                await self._publisher.dead_letter(
+                    fetch.record(row), reject.reason.value, reject.detail, reject.contract
                 )
-            for row, contract in added.late:
-                self._sends.append(await self._publisher.late(fold.record(row), contract))
+            )
+        for row, contract in added.late:
+            self._sends.append(await self._publisher.late(fetch.record(row), contract))
+
+    async def _finish_folds(self, leave: int) -> None:
+        """Wait for the folds under way, save the newest ones."""
+        while len(self._folds) > leave:
+            await self._folds.popleft()
 
     # ---- flush and commit
 
     async def _flush(self) -> bool:
-        """Make frames and send them; their acknowledgement and commit go on in the background.
+        """Tell what was fetched so far; folding it, making frames of it, their acknowledgement and
+        commit go on in the background.
 
         False while the last ones are not acknowledged: the next flush tells it all.
         """
@@ -284,12 +309,12 @@ class Ingest:
                 self._progress.unacknowledged(time.monotonic() - self._told_at)
                 return False
             self._telling.result()
-        await self._finish_folds()
         started = self._told_at = time.monotonic()
-        frames, commits = await self._make_frames(await self._partition_counts())
+        # Here and now, as what is fetched from here on is not in these frames.
+        claim = await self._claim()
+        framing = self._line = asyncio.create_task(self._make_frames(claim, self._line))
         self._unflushed = 0
-        sends, self._sends = self._sends + await self._publisher.frames(frames), []
-        self._telling = asyncio.create_task(self._tell(sends, commits, started, len(frames)))
+        self._telling = asyncio.create_task(self._tell(framing, started))
         return True
 
     async def _flush_all(self) -> None:
@@ -318,30 +343,36 @@ class Ingest:
             self._consumer._client.force_metadata_update()  # let the group share out anew
         return {topic: max(count, now.get(topic, 0)) for topic, count in counts.items()}
 
-    async def _make_frames(
-        self, counts: Mapping[str, int]
-    ) -> tuple[list[tuple[int, bytes]], dict[TopicPartition, OffsetAndMetadata]]:
+    async def _claim(self) -> _Claim:
+        # Whoever sleeps from here on claims nothing later. And whoever has slept since the round
+        # began must know of it before it claims anything.
+        clock_ms = self._wall_ms()
+        self._quiet.tick(time.monotonic(), clock_ms)
+        quiet = {t: await self._quiet_ms(t, f.sources) for t, f in self._folders.items()}
+        return _Claim(clock_ms, quiet)
+
+    async def _make_frames(self, claim: _Claim, before: asyncio.Task[Any] | None) -> _Flush:
+        """Frames of all that was fetched before, when it is folded; and of nothing later."""
+        counts = await self._partition_counts()
+        if before is not None:
+            await before
+        sends, self._sends = self._sends, []
         frames: list[tuple[int, bytes]] = []
         commits: dict[TopicPartition, OffsetAndMetadata] = {}
         loop = asyncio.get_running_loop()
         for topic, folder in self._folders.items():
             if not folder.sources:
                 continue
-            # The instant of what is claimed: whoever sleeps from here on claims nothing later. And
-            # whoever has slept since the round began must know of it before it claims anything.
-            clock_ms = self._wall_ms()
-            self._quiet.tick(time.monotonic(), clock_ms)
-            quiet = await self._quiet_ms(topic, folder.sources)
             count = max(counts.get(topic, 0), len(folder.sources))
             frames += await loop.run_in_executor(
-                self._executor, folder.flush, clock_ms, quiet, count
+                self._executor, folder.flush, claim.clock_ms, claim.quiet_ms[topic], count
             )
             for partition, commit in folder.commits().items():
                 tp = TopicPartition(topic, partition)
                 commits[tp] = OffsetAndMetadata(commit.offset, commit.metadata)
             for partition, source in folder.sources.items():
                 self._progress.watermark(topic, partition, source.watermark_ms)
-        return frames, commits
+        return _Flush(frames, commits, sends)
 
     async def _left(self, tp: TopicPartition) -> int | None:
         """How many records of a partition are not read, as far as the broker has told; None when
@@ -376,25 +407,21 @@ class Ingest:
             quiet[partition] = self._quiet.quiet_ms(tp, answered_ms if left == 0 else None)
         return quiet
 
-    async def _tell(
-        self,
-        sends: list[Send],
-        commits: dict[TopicPartition, OffsetAndMetadata],
-        started: float,
-        frames: int,
-    ) -> None:
-        """Wait for the acknowledgements, then commit. A lost membership is no failure: the group
-        gives the partitions out again, and whoever gets them reads from the last commit.
+    async def _tell(self, framing: asyncio.Task[_Flush], started: float) -> None:
+        """Send frames, wait for the acknowledgements, then commit. A lost membership is no failure:
+        the group gives the partitions out again, and whoever gets them reads from the last commit.
 
         What is committed already is committed again: the answer says that we are in the group
         still, and sooner than a heartbeat's when it is being rearranged.
         """
+        flush = await framing
+        sends = flush.sends + await self._publisher.frames(flush.frames)
         await acknowledged(sends)
-        self._progress.flushed(frames, time.monotonic() - started)
-        if not commits:
+        self._progress.flushed(len(flush.frames), time.monotonic() - started)
+        if not flush.commits:
             return
         try:
-            await asyncio.wait_for(self._consumer.commit(commits), COMMIT_TIMEOUT_SECONDS)
+            await asyncio.wait_for(self._consumer.commit(flush.commits), COMMIT_TIMEOUT_SECONDS)
         except (CommitFailedError, IllegalStateError):
             log.info("offsets not committed: the group is being rearranged")
         except TimeoutError:
@@ -426,6 +453,8 @@ class Ingest:
         self._make_way()
         async with self._lock:
             try:
+                if self._line is not None:
+                    await self._line
                 await self._resume(partitions)
             except Exception as error:
                 self._failure = error

@@ -58,7 +58,8 @@ _WHERE_HINT = "use `sum(x) FILTER (WHERE …)` in `value`, or a rule over the KP
 def compile_value(
     text: str, fields: Mapping[str, FieldType]
 ) -> tuple[tuple[Partial, ...], pl.Expr]:
-    """The partials of a KPI's value, and its value: Float64 over `a0…an`, finite or null.
+    """The partials of a KPI's value, and its value: the column among `a0…an` of the aggregate that
+    it is, or an expression over them, which is Float64, finite or null.
 
     The first partial is count(*) without filter. Equal aggregates share a partial.
     """
@@ -71,7 +72,11 @@ def compile_value(
             "a KPI's value is made of aggregates",
             "for example `count(*)`, `sum(x)`, `avg(x)`",
         )
-    return tuple(split.partials), as_number(node, found)
+    value = as_number(node, found)
+    if _is_aggregate(node):
+        (name,) = found.expr.meta.root_names()
+        value = pl.col(name)
+    return tuple(split.partials), value
 
 
 def compile_derived(text: str, inputs: Sequence[str]) -> pl.Expr:

@@ -1,14 +1,17 @@
-"""What a judge makes of alerts whose rule is no more, or is another."""
+"""What a judge makes of states, and of alerts whose rule is no more, or is another."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from math import inf
+from pathlib import Path
 
 import pytest
 
 from agent.core.evaluate import Judge
 from agent.core.plan import AbsenceLevel, AbsenceRule, RuleOverride, Severity
 from agent.core.series import OldAbsence, Series, born, read_row, row_bytes
+from tests.core.simulated import EVENTS, plan_of
 from tests.core.small_plans import MINUTE_MS, kpi, plan
 
 
@@ -28,6 +31,15 @@ def fired(rule: AbsenceRule) -> Series:
     [step] = judge(rule).silence(series, 0, 60 * MINUTE_MS)
     assert (step.severity, step.state) == (rule.levels[0].severity, "firing")
     return series
+
+
+@pytest.mark.parametrize("value", ["sum(amount)", "sum(amount) * 1"])
+def test_a_value_that_no_number_holds_is_none(value: str, tmp_path: Path) -> None:
+    rules = f"{EVENTS}kpis: {{spent: {{from: sale, value: {value}, window: 1m}}}}"
+    plan = plan_of(rules, tmp_path)
+    states = [(1, 1, 2.5), (2, 2, inf), (2, 2, -inf), (0, 0, 0.0)]
+    found = Judge(plan, plan.kpis["spent"]).values([(state, None) for state in states])
+    assert found == [2.5, None, None, None]
 
 
 @pytest.mark.parametrize("severity", ["critical", "warning", "info"])

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from agent.core import kpi_fold
+from agent.core import kpi_fold, partials
 from agent.core.aggregates import Aggregator
 from agent.core.frame import Block, decode, encode, named, series_key
 from agent.core.partials import SlicePartials
@@ -52,6 +52,23 @@ def test_the_newest_partial_of_a_source_replaces_and_sources_stand_apart(
         (("b",), (1, None, 1, 0.0)),
     ]
     assert len(list(of_slice.states())) == len(of_slice) == 23
+
+
+def test_of_two_blocks_of_a_source_the_later_one_counts_whoever_looks_when(
+    aggregator: Aggregator,
+) -> None:
+    of_slice = SlicePartials(aggregator, named)
+    of_slice.take(block({"a": (1, 5.0, 5.0), "b": (1, 2.0, 2.0)}), 0)
+    of_slice.take(block({"b": (2, 3.0, 5.0), "a": (3, 7.0, 16.0)}), 0)
+    many = {f"n{i}": (i + 1, 1.0, float(i)) for i in range(partials.MOST_WAITING)}
+    of_slice.take(block(many), 1)
+    of_slice.take(block({"n3": (40, 9.0, 90.0)}), 1)
+    states = dict(of_slice.states())
+    assert (states["a",], states["b",]) == ((3, 7.0, 3, 16.0), (2, 3.0, 2, 5.0))
+    assert states["n3",] == (40, 9.0, 40, 90.0)
+    assert states["n5",] == (6, 1.0, 6, 5.0)
+    assert len(states) == len(of_slice) == 2 + len(many)
+    assert of_slice.news() == set(states)
 
 
 def test_what_is_not_wanted_stays_out_and_many_keys_may_go_to_one_series(

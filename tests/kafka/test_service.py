@@ -97,39 +97,6 @@ def test_a_killed_agent_is_replaced_without_loss_and_nothing_counts_twice(
         published.close()
 
 
-def test_two_agents_share_the_work_and_each_shows_the_whole_company(
-    address: str, rules: Path
-) -> None:
-    orders, published = Orders(address), Published(address)
-    orders.write(range(500))
-    one = Agent(address, rules)
-    agents = [one]
-    try:
-        published.until(lambda: len(published.windows("revenue")) >= 16)
-        two = Agent(address, rules)
-        agents.append(two)
-        wait_ready(two)
-        held = [agent.metric("kpi_agent_series") for agent in agents]
-        deadline = time.monotonic() + 80
-        while not (None not in held and sum(h or 0 for h in held) == 3 and (held[1] or 0) >= 0):
-            assert time.monotonic() < deadline, held
-            time.sleep(0.3)
-            held = [agent.metric("kpi_agent_series") for agent in agents]
-        orders.write(range(500, 1500))
-        published.until(lambda: len(published.windows("revenue")) >= 56)
-        for agent in agents:
-            board = agent.get("/api/v1/board")[1]
-            assert '"revenue"' in board and '"orders"' in board
-        assert one.stop() == 0
-        orders.write(range(1500, 2000))
-        published.until(lambda: len(published.windows("revenue")) >= 78)
-        assert_exact(published, 2000)
-    finally:
-        for agent in agents:
-            agent.kill()
-        published.close()
-
-
 def test_starting_at_the_latest_leaves_out_what_was_written_before(
     address: str, rules: Path
 ) -> None:
