@@ -12,7 +12,9 @@ the middle of the runs that stood beside each other, as machines drift.
 
 All workers together have one half of the processors, the broker and the reader the other. Without
 that, more workers would only keep the broker's neighbours busier, and what runs beside it makes
-the same work take up to 1.7 times as long (docs/decisions/0015-what-an-event-costs.md).
+the same work take up to 1.7 times as long (docs/decisions/0015-what-an-event-costs.md). A worker
+has its processor for 0.1 s at a time, where Linux (6.12 on) grants that: three that take turns
+every few milliseconds fill its caches anew each time, which workers with a processor each do not.
 
     python -m benchmarks.workers                          # all
     python -m benchmarks.workers --workers 2 --keys hot --runs 1
@@ -21,10 +23,12 @@ the same work take up to 1.7 times as long (docs/decisions/0015-what-an-event-co
 from __future__ import annotations
 
 import argparse
+import ctypes
 import json
 import os
 import re
 import statistics
+import struct
 import time
 import uuid
 from contextlib import ExitStack
@@ -44,6 +48,8 @@ MOST_WORKERS = 3
 SHARE_SECONDS = 60.0
 STANDING_SECONDS = 5.0
 PROCESSORS = sorted(os.sched_getaffinity(0))
+SCHED_SETATTR = {"x86_64": 314, "aarch64": 274}  # the system call's numbers
+LONGEST_SLICE_NS = 100_000_000
 
 
 def run(shape: Shape, workers: int) -> dict[str, Any]:
@@ -58,8 +64,9 @@ def run(shape: Shape, workers: int) -> dict[str, Any]:
         held_back = send(shape, broker, TOPIC, True, SOURCE_PARTITIONS, readable_chunks=1)
         assert held_back is not None
         running = [stack.enter_context(agent(broker, RULES / "w", group)) for _ in range(workers)]
-        for one in running:
-            os.sched_setaffinity(one.pid, ours)  # before it has a second thread
+        for one in running:  # before it has a second thread
+            os.sched_setaffinity(one.pid, ours)
+            _lengthen_slices(one.pid)
         for one in running:
             one.wait_ready()
         _wait_shared(running)
@@ -108,6 +115,16 @@ def run(shape: Shape, workers: int) -> dict[str, Any]:
 def _halves() -> tuple[set[int], set[int]]:
     half = PROCESSORS[: max(1, len(PROCESSORS) // 2)]
     return set(half), set(PROCESSORS) - set(half) or set(half)
+
+
+def _lengthen_slices(pid: int) -> None:
+    """Ask for the longest time slices that Linux gives, for a process and the threads it starts:
+    sched_setattr(2) with the struct sched_attr, whose `sched_runtime` (ns) is the slice."""
+    number = SCHED_SETATTR.get(os.uname().machine)
+    attributes = struct.pack("=IIQiIQQQ", 48, os.SCHED_OTHER, 0, 0, 0, LONGEST_SLICE_NS, 0, 0)
+    if number is None or ctypes.CDLL(None).syscall(number, pid, attributes, 0):
+        print("time slices are as they are: workers that share a processor cost more than they do "
+              "with one each")  # fmt: skip
 
 
 def _wait_shared(running: list[Agent]) -> None:

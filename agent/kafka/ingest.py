@@ -415,6 +415,8 @@ class Ingest:
         still, and sooner than a heartbeat's when it is being rearranged.
         """
         flush = await framing
+        if self._line is framing:  # nobody waits for it, and it would hold its frames
+            self._line = None
         sends = flush.sends + await self._publisher.frames(flush.frames)
         await acknowledged(sends)
         self._progress.flushed(len(flush.frames), time.monotonic() - started)
