@@ -32,7 +32,7 @@ BATCH_EVENTS = 50_000
 FLUSH_EVENTS = 350_000
 STEP_MS = 1000 / FLUSH_EVENTS
 SERIES = (10, 100, 1_000, 10_000)
-SERIES_EVENTS = 5_000_000  # enough that the making of the series, once, is a small part
+SERIES_EVENTS = 10_000_000  # enough that the making of the series, once, is a small part
 
 
 def batches(shape: Shape) -> Iterator[Batch]:
