@@ -21,9 +21,9 @@ demo: $(READY) ## Run the whole agent on an embedded broker, with an example com
 	@$(BIN)/kpi-agent demo $(ARGS)
 
 test: $(READY) ## Run the tests that need nothing but Python
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
 
-simulate: $(READY) ## Run the core a thousand times under simulated faults
+simulate: $(READY) ## Run the core two thousand times under simulated faults
 	@$(BIN)/python -m tests.simulation $(ARGS)
 
 chaos: $(READY) ## Kill workers, brokers and networks around a real Kafka, for half an hour

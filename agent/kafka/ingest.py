@@ -5,8 +5,10 @@ letters and late records among them â†’ wait for the broker's acknowledgements â
 in between ends the run, and a new one reads again from what was committed; frames are cumulative,
 so what was sent twice counts once.
 
-One lock is held while the folders' partitions are in use, so that a rebalance waits for the fold
-and flushes before it gives partitions away.
+Folding stands in line: batches in the order of the log, and the frames of a flush behind what they
+cover. Fetching, decoding and sending go on beside it. One lock is held from a fetch until its
+batches stand in line, and by a rebalance, which waits for the line to end, with a flush, before it
+gives partitions away.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Many simulated runs over several processes: `python -m tests.simulation --runs 1000`.
+"""Many simulated runs over several processes: `python -m tests.simulation --runs 2000`.
 
 Says every failing seed with what did not hold, and how to run it again; exits 1 if there is one.
 """
@@ -32,7 +32,7 @@ def say(line: str) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
-    parser.add_argument("--runs", type=int, default=1_000)
+    parser.add_argument("--runs", type=int, default=2_000)
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     wanted = parser.parse_args()
