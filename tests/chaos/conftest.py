@@ -18,7 +18,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--full", action="store_true", help="every scenario, for minutes each")
     group.addoption("--chaos-seed", type=int, default=None, help="the seed of traffic and faults")
     group.addoption("--soak-minutes", type=float, default=10.0, help="how long the soak lasts")
-    group.addoption("--soak-rate", type=int, default=100_000, help="events a second of the soak")
+    group.addoption("--soak-rate", type=int, default=150_000, help="events a second of the soak")
     group.addoption("--storm-minutes", type=float, default=3.0, help="how long the storm lasts")
 
 
