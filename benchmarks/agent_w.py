@@ -14,12 +14,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
 import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -175,11 +175,9 @@ def measure(
 
 
 def _report(events: int, runs: Sequence[Run]) -> dict[str, Any]:
-    middle = statistics.median_low([one.seconds for one in runs])
-    median = next(one for one in runs if one.seconds == middle)
     return {
         "events": events,
-        "median": median.report(events),
+        "median": results.median(runs, attrgetter("seconds")).report(events),
         "runs": [one.report(events) for one in runs],
     }
 

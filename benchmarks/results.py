@@ -6,11 +6,13 @@ import json
 import os
 import platform
 import subprocess
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+Run = TypeVar("Run")
 FOLDER = Path(__file__).resolve().parent / "results"
 PACKAGES = ("polars", "aiokafka", "faust-streaming", "msgspec", "duckdb", "confluent-kafka")
 
@@ -45,6 +47,11 @@ def save(name: str, found: dict[str, Any]) -> Path:
     told = {"at": datetime.now(UTC).strftime("%Y-%m-%d"), "machine": machine(), **found}
     path.write_text(json.dumps(told, indent=2) + "\n")
     return path
+
+
+def median(runs: Sequence[Run], by: Callable[[Run], float]) -> Run:
+    """The run in the middle by a figure; of an even number, the lower of the two."""
+    return sorted(runs, key=by)[(len(runs) - 1) // 2]
 
 
 def load(name: str) -> dict[str, Any] | None:

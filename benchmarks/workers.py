@@ -27,11 +27,11 @@ import ctypes
 import json
 import os
 import re
-import statistics
 import struct
 import time
 import uuid
 from contextlib import ExitStack
+from operator import itemgetter
 from typing import Any, get_args
 
 from agent.spec.load import load
@@ -193,8 +193,7 @@ def main() -> None:
             found.setdefault(f"workers-{workers}-{keys}", []).append(one)
     if options.events == EVENTS:
         for name, runs in found.items():
-            middle = statistics.median_low([one["cpu_us_per_event"] for one in runs])
-            median = next(one for one in runs if one["cpu_us_per_event"] == middle)
+            median = results.median(runs, itemgetter("cpu_us_per_event"))
             results.save(name, {"events": options.events, "median": median, "runs": runs})
 
 

@@ -6,7 +6,6 @@ finite number is null.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -15,7 +14,15 @@ import msgspec
 
 from agent.core.because import because
 from agent.core.plan import HOME, Dimensions, Kpi, Plan, Rule, Scalar, Target
-from agent.core.results import AlertPhase, Outcome, Reason, TargetStatus, Transition, WindowValue
+from agent.core.results import (
+    AlertPhase,
+    Outcome,
+    Reason,
+    TargetStatus,
+    Transition,
+    WindowValue,
+    finite,
+)
 from agent.core.rules import duration
 from agent.core.templates import render
 
@@ -84,7 +91,7 @@ def target_json(kpi: Kpi, status: TargetStatus) -> Json:
         **_window(kpi, status.window),
         "state": status.state.value,
         "previous": status.previous.value if status.previous else None,
-        "attainment": _finite(status.attainment),
+        "attainment": finite(status.attainment),
         "bound": bound_text(status.target),
         **bounds_json(status.target),
     }
@@ -133,13 +140,13 @@ def transition_json(
         "end": iso(transition.end_ms),
         "at": iso(transition.at_ms),
         "episode": iso(transition.episode_ms),
-        "value": _finite(transition.value),
+        "value": finite(transition.value),
         "state": transition.state.value,
         "previous": transition.previous.value,
         "bound": transition.bound,
         "reason": transition.reason,
         "because": because(kpi, transition),
-        "facts": {fact.asked: _finite(fact.value) for fact in transition.facts},
+        "facts": {fact.asked: finite(fact.value) for fact in transition.facts},
         "summary": render(written, variables),
         "description": render(rule.description, variables) if rule else "",
         "runbook": rule.runbook if rule else None,
@@ -205,16 +212,12 @@ def _window(kpi: Kpi, window: WindowValue) -> Json:
         "dimensions": dimensions_json(kpi, window.dimensions),
         "start": iso(window.start_ms),
         "end": iso(window.end_ms),
-        "value": _finite(window.value),
+        "value": finite(window.value),
         "events": window.events,
     }
     if window.maintenance is not None:
         made["maintenance"] = window.maintenance
     return made
-
-
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
 
 
 def _escalation(rule: Rule | None) -> list[Json]:
@@ -242,7 +245,7 @@ def _variables(kpi: Kpi | None, rule: Rule | None, transition: Transition) -> Js
         "kpi": _kpi_name(transition) or "",
         "title": kpi.title if kpi else transition.kpi,
         "unit": (kpi.unit if kpi else None) or "",
-        "value": _finite(transition.value),
+        "value": finite(transition.value),
         "start": iso(transition.start_ms),
         "end": iso(transition.end_ms),
         "at": iso(transition.at_ms),

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Sequence
 from copy import deepcopy
 from functools import lru_cache, partial
 from itertools import groupby
-from math import isfinite
 
 import polars as pl
 
@@ -32,7 +31,14 @@ from agent.core.plan import (
     ThresholdRule,
     as_for,
 )
-from agent.core.results import AlertPhase, TargetState, TargetStatus, Transition, WindowValue
+from agent.core.results import (
+    AlertPhase,
+    TargetState,
+    TargetStatus,
+    Transition,
+    WindowValue,
+    finite,
+)
 from agent.core.rules import Running
 from agent.core.series import Series, State
 from agent.core.targets import assess, benchmarks_of, in_force, overrides_of, resolved
@@ -88,7 +94,8 @@ class Judge:
             return []
         rows = [self._aggregator.finals(state, previous) for state, previous in pairs]
         if self._one is not None:  # as most are; asking polars takes as long as closing 15 windows
-            return [_finite(row[self._one]) for row in rows]
+            ones = [row[self._one] for row in rows]
+            return [None if one is None else finite(float(one)) for one in ones]
         columns = {
             f"a{i}": pl.Series(f"a{i}", column, strict=False)
             for i, column in enumerate(zip(*rows, strict=True))
@@ -110,20 +117,20 @@ class Judge:
         """A rolled-up KPI's value of each group of rows of input values."""
         schema = dict.fromkeys(self.kpi.inputs, pl.Float64)
         value = self.kpi.value.cast(pl.Float64)
-        finite = pl.when(value.is_finite()).then(value).alias("value")
+        number = pl.when(value.is_finite()).then(value).alias("value")
         rows = [(*row, i) for i, group in enumerate(groups) for row in group]
         table = pl.DataFrame(rows, schema=schema | {_GROUP: pl.Int64}, orient="row")
-        found = table.group_by(_GROUP, maintain_order=True).agg(finite)
+        found = table.group_by(_GROUP, maintain_order=True).agg(number)
         values = dict(zip(found[_GROUP].to_list(), found["value"].to_list(), strict=True))
         if len(values) < len(groups):
-            of_none = pl.DataFrame(schema=schema).select(finite)["value"].to_list()[0]
+            of_none = pl.DataFrame(schema=schema).select(number)["value"].to_list()[0]
             return [values.get(i, of_none) for i in range(len(groups))]
         return [values[i] for i in range(len(groups))]
 
     def _evaluated(self, table: pl.DataFrame) -> list[float | None]:
         value = self.kpi.value.cast(pl.Float64)
-        finite = pl.when(value.is_finite()).then(value).alias("value")
-        found = table.select(finite)["value"].to_list()
+        number = pl.when(value.is_finite()).then(value).alias("value")
+        found = table.select(number)["value"].to_list()
         # An expression without columns (a constant) gives one row.
         return found if len(found) == table.height else found * table.height
 
@@ -389,7 +396,3 @@ def _fires(series: Series, rules: Thresholds) -> bool:
         for rule in rules.of(series.dimensions or ())
         for state in series.alerts.get(rule.name, {}).values()
     )
-
-
-def _finite(value: float | None) -> float | None:
-    return float(value) if value is not None and isfinite(value) else None

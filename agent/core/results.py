@@ -9,11 +9,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from math import isfinite
 from typing import Literal
 
 import msgspec
 
 from agent.core.plan import Dimensions, Flapping, Severity, Target
+
+
+def finite(value: float | None) -> float | None:
+    """The number; None where there is none, or where it is NaN or infinite."""
+    return value if value is not None and isfinite(value) else None
 
 
 class Outcome(StrEnum):

@@ -53,7 +53,7 @@ from typing import Any
 from agent.core.objectives import Score, in_tree_order
 from agent.core.plan import Kpi, Plan, Target
 from agent.core.privacy import private_homes, shared
-from agent.core.results import AlertPhase, SeriesView, TargetState
+from agent.core.results import AlertPhase, SeriesView, TargetState, finite
 from agent.core.targets import common_target
 from agent.export.board_alerts import (
     MOST_STEPS,
@@ -207,7 +207,7 @@ def _objectives(plan: Plan, scores: Mapping[str, Score], states: Mapping[str, st
     made = []
     for objective in in_tree_order(plan.objectives):
         found = scores.get(objective.name, Score())
-        score = _finite(found.value)
+        score = finite(found.value)
         kpis = [
             {
                 "name": name,
@@ -326,16 +326,11 @@ def _badness(kpi: Kpi, view: SeriesView) -> tuple[int, int, float, float, str]:
 
 
 def _value(view: SeriesView) -> float | None:
-    return _finite(view.closed.value if view.closed else None)
+    return finite(view.closed.value if view.closed else None)
 
 
 def _attainment(view: SeriesView) -> float | None:
-    return _finite(view.status.attainment if view.status else None)
-
-
-def _finite(value: float | None) -> float | None:
-    """JSON has no NaN and no infinity."""
-    return value if value is not None and math.isfinite(value) else None
+    return finite(view.status.attainment if view.status else None)
 
 
 def _row(plan: Plan, kpi: Kpi, view: SeriesView) -> Json:
@@ -382,4 +377,4 @@ def _bounds(target: Target | None) -> Json:
 
 def _short(value: float | None) -> float | None:
     """Six digits are more than a sparkline can show."""
-    return None if _finite(value) is None else float(f"{value:.6g}")
+    return None if finite(value) is None else float(f"{value:.6g}")

@@ -14,13 +14,13 @@ import argparse
 import json
 import math
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
 import venv
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -218,11 +218,10 @@ def measure(name: str, runs: int, events: int | None) -> dict[str, Any]:
             }
         )
         print(f"{name} run {number + 1}: {found[-1]}", flush=True)
-    middle = statistics.median_low(one["seconds"] for one in found)
     return {
         "title": peer.title,
         "events": shape.events,
-        "median": next(one for one in found if one["seconds"] == middle),
+        "median": results.median(found, itemgetter("seconds")),
         "runs": found,
     }
 
