@@ -8,6 +8,7 @@ from typing import Any
 from agent.core.printable import printable
 from agent.core.rules import duration
 from agent.report import number
+from agent.series_selector import selector_text
 
 _HOLDS = {True: "true", False: "false", None: "can't be said"}
 
@@ -18,7 +19,7 @@ def text(told: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _lines(told: Mapping[str, Any]) -> Iterator[str]:
-    series = ", ".join(f"{name}={_value(value)}" for name, value in told["dimensions"].items())
+    series = selector_text(told["dimensions"])
     yield f"{told['rule']}{f' ({series})' if series else ''}, at {_clock(told['at'])} UTC"
     for alert in told["alerts"]:
         yield f"  {alert['severity']}: {_standing(told, alert)}"

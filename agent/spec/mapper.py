@@ -58,7 +58,7 @@ from agent.spec.models import (
     TargetStepSpec,
 )
 from agent.spec.schedule_spec import compile_schedule
-from agent.spec.shapes import Shape, show, zone_of
+from agent.spec.shapes import LEAST_EXPIRY_MS, Shape, expire_after_ms, show, zone_of
 from agent.spec.shapes import slices as slices_of
 from agent.spec.statements import KpiSql, Statements
 from agent.spec.values import benchmark_of
@@ -68,7 +68,6 @@ MAX_FUTURE_MS = durations.UNIT_MS["h"]
 IDLE_AFTER_MS = 30_000
 MAX_BYTES = 1024 * 1024
 """Kafka's own default for the largest message (broker setting message.max.bytes), about."""
-LEAST_EXPIRY_MS = durations.UNIT_MS["w"]
 
 
 def make_plan(
@@ -231,7 +230,7 @@ def _kpi(
         target=target,
         overrides=tuple(overrides),
         max_series=model.max_series,
-        expire_after_ms=_given(model.expire_after, max(LEAST_EXPIRY_MS, 10 * shape.window.span_ms)),
+        expire_after_ms=expire_after_ms(model, shape),
         fingerprint=_fingerprint(
             model, shape, sql, slice_ms, placement, contract, [kpis[i] for i in inputs]
         ),
