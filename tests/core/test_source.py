@@ -71,7 +71,9 @@ def test_a_commit_is_read_back_as_it_was_made(resume: Resume) -> None:
     assert Resume.parse(commit.offset, commit.metadata) == resume
 
 
-@pytest.mark.parametrize("metadata", ["", "1;7;9;8", "2;7;9", "2;x;9;8;id;0;;", "2;;;;;;;", "moved"])
+@pytest.mark.parametrize(
+    "metadata", ["", "1;7;9;8", "2;7;9", "2;x;9;8;id;0;;", "2;;;;;;;", "moved"]
+)
 def test_an_offset_that_the_agent_did_not_commit_is_plain(metadata: str) -> None:
     assert Resume.parse(5, metadata) == Resume(5, 5, None, None, is_plain=True)
 
