@@ -10,8 +10,8 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 
-from agent.core.encode import label
-from agent.core.plan import Dimensions, Scalar
+from agent.core.model.plan import Dimensions, Scalar
+from agent.core.output.messages import label
 from agent.core.printable import printable
 from agent.errors import RulesError
 
