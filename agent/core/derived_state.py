@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from agent.core.evaluate import Judge
 from agent.core.kpi_state import BaseState, Step
 from agent.core.plan import Dimensions, Kpi, Plan
-from agent.core.results import WindowValue
+from agent.core.results import Number, WindowValue
 from agent.core.series import Series, born
 from agent.core.waiting import BEGINNING_MS
 
 Key = tuple[int, Dimensions]
 """A window's end (ms), and the series."""
-Waiting = tuple[float | None, int]
+Waiting = tuple[Number, int]
 """A window's value and number of events."""
 Rows = Sequence[Sequence[Waiting]]
 
@@ -88,7 +88,7 @@ class DerivedState:
         """An input's dimensions in the order of the first input's."""
         return tuple(theirs[i] for i in self._alikes[place])
 
-    def _values(self, rows: Sequence[Rows]) -> list[float | None]:
+    def _values(self, rows: Sequence[Rows]) -> list[Number]:
         """The value of each window: of the inputs' values, or rolled up over those of all series
         that have events."""
         if not self.rolls_up:
@@ -148,7 +148,7 @@ class DerivedState:
         self,
         dimensions: Dimensions,
         end: int,
-        value: float | None,
+        value: Number,
         events: int,
         open_: bool = False,
     ) -> WindowValue:
@@ -156,7 +156,7 @@ class DerivedState:
         calm = self.judge.upkeep.over(dimensions, start, end)
         return WindowValue(self.kpi.name, dimensions, start, end, value, events, open_, calm)
 
-    def empty_value(self) -> float | None:
+    def empty_value(self) -> Number:
         """The value of a window that no input knows of."""
         return None
 

@@ -16,7 +16,7 @@ import polars as pl
 from agent.core.aggregates import Aggregator
 from agent.core.columns import Column, Ints, of_objects, of_polars
 from agent.core.frame import Block, series_key, state_partition, written
-from agent.core.kinds import KINDS
+from agent.core.kinds import kind_of
 from agent.core.partials import PartialRows
 from agent.core.plan import Contract, Dimensions, Kpi, Partial
 from agent.core.source import SourceProgress
@@ -269,7 +269,7 @@ def _shared(kpis: tuple[Kpi, ...]) -> tuple[Aggregator, list[list[str]]]:
 
 def _folds_alike(a: Partial, b: Partial) -> bool:
     """Whether two partials have the same state: their final values may differ."""
-    one, other = KINDS[a.kind], KINDS[b.kind]
+    one, other = kind_of(a), kind_of(b)
     return (
         one.fold is other.fold
         and one.prepare is other.prepare

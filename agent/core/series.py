@@ -14,7 +14,7 @@ import msgspec
 from agent.core.alerts import AlertState
 from agent.core.features.past import Item
 from agent.core.plan import Dimensions, Scalar
-from agent.core.results import Closings, TargetStatus, Transition, WindowValue
+from agent.core.results import Closings, Number, TargetStatus, Transition, WindowValue
 
 HISTORY_WINDOWS = 48
 """Closed windows kept per series, for sparklines and rules that look back."""
@@ -69,7 +69,7 @@ class Series(msgspec.Struct, array_like=True):
     last_event_ms: int
     panes: dict[int, State] = {}
     history: list[Item] = []
-    waiting: dict[int, tuple[float | None, int]] = {}
+    waiting: dict[int, tuple[Number, int]] = {}
     closed: WindowValue | None = None
     status: TargetStatus | None = None
     alerts: dict[str, dict[str, AlertState]] = {}
