@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.core import merge
-from agent.core.results import Closings
+from agent.core.merge import merger as merge
+from agent.core.model.results import Emitted
 from tests.core.simulated import EVENTS, START_MS, World, plan_of, sale, visit
 
 DAY_MS = 86_400_000
@@ -29,7 +29,7 @@ maintenance:
 """
 
 
-def closings_of(log: list[bytes], folder: Path, batch: int, rules: str = RULES) -> list[Closings]:
+def closings_of(log: list[bytes], folder: Path, batch: int, rules: str = RULES) -> list[Emitted]:
     """What a log brings that is read in batches of so many records."""
     world = World(plan_of(rules, folder), [log], 1)
     worker = world.worker()
@@ -57,7 +57,7 @@ def log_with_gap(gap_ms: int) -> list[bytes]:
     return [*log, sale(end, 1.0, "a", "c", "end"), visit(end, "a")]
 
 
-def told(closings: list[Closings]) -> tuple[list[object], list[object]]:
+def told(closings: list[Emitted]) -> tuple[list[object], list[object]]:
     return (
         [w for c in closings for w in c.windows],
         [t for c in closings for t in c.transitions],
