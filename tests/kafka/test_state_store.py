@@ -76,8 +76,14 @@ def flip(path: Path) -> None:
     path.write_bytes(bytes(content))
 
 
-def set_aside(folder: Path) -> list[Path]:
-    return sorted(folder.glob(f"series-0.db{ASIDE}*"))
+def harm_files(data: Path, harm: Callable[[Path], None]) -> None:
+    """Harm what a worker has on disk of partition 1."""
+    for path in data.glob("faust/**/series-1.db/*.sst"):
+        harm(path)
+
+
+def set_aside(folder: Path, partition: int = 0) -> list[Path]:
+    return sorted(folder.glob(f"series-{partition}.db{ASIDE}*"))
 
 
 def test_an_unharmed_store_gives_every_row_and_its_offset(folder: Path) -> None:
@@ -183,11 +189,10 @@ async def test_a_worker_whose_disk_is_damaged_has_the_state_of_the_changelog(
             await asyncio.wait([running])
 
     assert await rows_of_a_run() == [(KEY, 9_000)]
-    for path in tmp_path.glob("faust/**/series-1.db/*.sst"):
-        harm(path)
+    harm_files(tmp_path, harm)
     for _ in range(restarts):
         with pytest.raises(DamagedState):
             await rows_of_a_run()
     assert await rows_of_a_run() == [(KEY, 9_000)]
-    assert len(list(tmp_path.glob(f"faust/**/series-1.db{ASIDE}*"))) == 1
+    assert len(set_aside(tmp_path / "faust" / "v1" / "tables", partition=1)) == 1
     await producer.stop()
