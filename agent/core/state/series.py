@@ -57,7 +57,8 @@ class Series(msgspec.Struct, array_like=True):
     always empty. `shown` is, of rules
     that depend on others, what their alerts were last said to be, by rule and severity. `unjudged`
     are closed windows, by end, that wait for those of the KPIs that they are held against.
-    `cut_ms`: where the live flow took over from a backfill (0: there was none).
+    `cut_ms`: where the live flow took over from a backfill (0: there was none). `inputs`: of a KPI
+    over others, those that have had the series, as bits.
     """
 
     kpi: str
@@ -82,6 +83,7 @@ class Series(msgspec.Struct, array_like=True):
     unjudged: dict[int, WindowValue] = {}
     used: dict[str, int] = {}
     cut_ms: int = 0
+    inputs: int = 0
 
     def lowered(self, at_ms: int) -> bool:
         """Begin earlier, for an event that came after later ones; False once anything is sealed."""
