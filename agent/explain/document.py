@@ -18,8 +18,8 @@ from agent.core.output.messages import Json, bounds_json, dimensions_json, iso, 
 from agent.core.output.privacy import private_homes
 from agent.core.state.series import Series
 from agent.errors import RulesError
+from agent.explain.series_selector import Selector, parse_selector, selects
 from agent.generate import names
-from agent.series_selector import Selector, parse_selector, selects
 
 MOST_SERIES = 5
 """So many series are explained at once: it is an answer for people."""

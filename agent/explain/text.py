@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from agent.core.evaluate.transitions import duration
-from agent.core.printable import printable
+from agent.core.model.printable import printable
+from agent.core.model.text import duration
+from agent.explain.series_selector import selector_text
 from agent.replay.report import number
-from agent.series_selector import selector_text
 
 _HOLDS = {True: "true", False: "false", None: "can't be said"}
 

@@ -14,11 +14,11 @@ from agent.core.history.peers import Deviation
 from agent.core.model.history import Feature
 from agent.core.model.plan import SEVERITIES, Clause, Severity
 from agent.language.checks.kpis import has_target
+from agent.language.compile.satisfiable import Range, can_hold, range_of
 from agent.language.compile.shapes import Shape, zone_of
 from agent.language.declared import Declared, Entry
 from agent.language.models import durations
 from agent.language.models.models import RuleOverrideSpec, RuleSpec
-from agent.language.satisfiable import Range, can_hold, range_of
 from agent.language.source import Place
 from agent.language.sql.clauses import clauses
 from agent.language.sql.compile_first import tried

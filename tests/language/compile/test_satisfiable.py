@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.language.satisfiable import Range, can_hold
+from agent.language.compile.satisfiable import Range, can_hold
 from agent.language.sql.compiler import compile_condition
 from agent.language.sql.history_functions import Asked, Subject
 

@@ -11,8 +11,8 @@ import re
 from collections.abc import Mapping, Sequence
 
 from agent.core.model.plan import Dimensions, Scalar
+from agent.core.model.printable import printable
 from agent.core.output.messages import label
-from agent.core.printable import printable
 from agent.errors import RulesError
 
 Selector = Mapping[str, str | None]

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.errors import RulesError
-from agent.series_selector import parse_selector, selector_text, selects
+from agent.explain.series_selector import parse_selector, selector_text, selects
 
 BY = ("region", "team")
 
