@@ -231,6 +231,7 @@ def _kpi(
         target=target,
         overrides=tuple(overrides),
         max_series=model.max_series,
+        max_state_bytes=model.max_state_bytes,
         expire_after_ms=_given(model.expire_after, max(LEAST_EXPIRY_MS, 10 * shape.window.span_ms)),
         fingerprint=_fingerprint(
             model, shape, sql, slice_ms, placement, contract, [kpis[i] for i in inputs]
