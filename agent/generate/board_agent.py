@@ -8,7 +8,7 @@ from agent.generate import names, panels
 from agent.generate.agent_alerts import WORKERS
 from agent.generate.layout import Board, Cell, Section
 from agent.generate.panels import About, Query
-from agent.generate.uids import AGENT_UID, STRATEGY_UID
+from agent.generate.uids import AGENT_TITLE, AGENT_UID, STRATEGY_UID
 
 RATE = "[$__rate_interval]"
 ZERO = "or vector(0)"
@@ -19,7 +19,7 @@ def agent_board() -> Board:
     """The board of all workers."""
     return Board(
         uid=AGENT_UID,
-        title="KPI agent",
+        title=AGENT_TITLE,
         description="The health of the agents: for those who run them.",
         tags=["agent"],
         sections=[

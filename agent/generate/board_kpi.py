@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from agent.core.plan import Kpi, Plan
@@ -10,7 +11,13 @@ from agent.generate import names, panels
 from agent.generate.agent_alerts import stale_after_seconds
 from agent.generate.layout import Board, Cell, Section
 from agent.generate.panels import About, Query
-from agent.generate.uids import AGENT_UID, STRATEGY_UID, kpi_board_uid
+from agent.generate.uids import (
+    AGENT_TITLE,
+    AGENT_UID,
+    STRATEGY_TITLE,
+    STRATEGY_UID,
+    kpi_board_uid,
+)
 from agent.generate.units import grafana_unit
 from agent.generate.words import target_text, window_text
 
@@ -30,7 +37,7 @@ def kpi_board(plan: Plan, kpi: Kpi) -> Board:
     """The board of one KPI."""
     return Board(
         uid=kpi_board_uid(kpi.name),
-        title=kpi.title,
+        title=_title(plan, kpi),
         description=kpi.description or f"The KPI {kpi.name}.",
         tags=[kpi.team] if kpi.team else [],
         sections=[
@@ -44,6 +51,23 @@ def kpi_board(plan: Plan, kpi: Kpi) -> Board:
         marks=_marks(plan, kpi),
         links=[("Strategy", f"/d/{STRATEGY_UID}"), ("KPI agent", f"/d/{AGENT_UID}")],
     )
+
+
+def _title(plan: Plan, kpi: Kpi) -> str:
+    """The KPI's title; with its name where another board has the same title, which Grafana refuses
+    in one folder."""
+    fixed = {STRATEGY_UID: STRATEGY_TITLE, AGENT_UID: AGENT_TITLE}
+    titles = fixed | {f"kpi-{name}": one.title for name, one in plan.kpis.items()}
+    while True:
+        counts = Counter(title.casefold() for title in titles.values())
+        twice = [board for board, title in titles.items() if counts[title.casefold()] > 1]
+        if not twice:
+            return titles[f"kpi-{kpi.name}"]
+        titles |= {
+            board: f"{titles[board]} ({board.removeprefix('kpi-')})"
+            for board in twice
+            if board not in fixed
+        }
 
 
 def _marks(plan: Plan, kpi: Kpi) -> list[tuple[str, str]]:
@@ -61,7 +85,7 @@ def has_target(kpi: Kpi) -> bool:
 def _chosen(kpi: Kpi, metric: str, *fixed: tuple[str, str]) -> str:
     """A metric's series that the board's variables choose, over all workers."""
     inside = [f"{name}={names.quoted(value)}" for name, value in fixed]
-    inside += [f'{name}=~"${name}"' for name in kpi.by]
+    inside += [f'{name}=~"${names.variable_name(name)}"' for name in kpi.by]
     query = f"{metric}{{{','.join(inside)}}}" if inside else metric
     return names.one_of_workers(query, kpi.by)
 

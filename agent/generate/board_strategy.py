@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from agent.core.objectives import AT_RISK_FROM, MET_FROM, in_tree_order
 from agent.core.plan import Objective, Plan
-from agent.core.privacy import shared
+from agent.core.privacy import shared as public_plan
 from agent.generate import names, panels
 from agent.generate.layout import Board, Cell, Section
 from agent.generate.panels import About, Query
-from agent.generate.uids import AGENT_UID, STRATEGY_UID, kpi_board_uid
+from agent.generate.uids import AGENT_UID, STRATEGY_TITLE, STRATEGY_UID, kpi_board_uid
 
 SCORE_STEPS = (
     (None, panels.VERMILLION),
@@ -21,32 +21,78 @@ SCORE_STEPS = (
 MOST_ROWS = 200
 """Rows of the tables: the worst series of a company, not all of them."""
 
+BOARD_COLUMN = "Board"
+BOARD_LINK = f"/d/${{__data.fields.{BOARD_COLUMN}}}"
+
 NO_SERIES = "or vector(0)"
 
 
-class _Public:
-    """The series of the KPIs and rules that everybody may see."""
+class _PublicSeries:
+    """Selects the series that everybody may see, whichever worker exports them.
 
-    def __init__(self, plan: Plan) -> None:
-        public = shared(plan)
-        self._kpis = sorted(plan.kpis.keys() - public.kpis.keys())
-        self._rules = sorted(plan.rules.keys() - public.rules.keys())
+    A scrape adds labels of its own to every series. Where a KPI has a dimension of such a name
+    (`pod`, `service`), the dimension is kept for that KPI and the scrape's label is dropped from
+    all others, so that no series are merged and no row shows a value that is not a dimension.
+    """
+
+    def __init__(self, declared: Plan) -> None:
+        plan = public_plan(declared)
+        self._private_kpis = declared.kpis.keys() - plan.kpis.keys()
+        self._private_rules = declared.rules.keys() - plan.rules.keys()
+        by = {name: kpi.by for name, kpi in plan.kpis.items()}
+        by_rule = {rule.name: rule.by for rule in plan.combinations.values()}
+        dimensions = {name for names_ in (*by.values(), *by_rule.values()) for name in names_}
+        self._ambiguous = dimensions & set(names.SCRAPE_LABELS)
+        self._kpis = self._by_kept_labels(by)
+        self._rules = self._by_kept_labels(by_rule)
 
     def of(self, metric: str) -> str:
-        """A metric of all series, without those that are private."""
-        hidden = [("kpi", self._kpis)]
-        if metric == names.RULE_STATE:
-            hidden.append(("rule", self._rules))
-        inside = ",".join(f'{label}!~"{"|".join(found)}"' for label, found in hidden if found)
-        return names.one_of_workers(f"{metric}{{{inside}}}" if inside else metric)
+        """All public series of a metric that has the label `kpi`."""
+        is_rule_state = metric == names.RULE_STATE
+        kept_kpis = {name for found in self._kpis.values() for name in found}
+        excluded = {"kpi": self._private_kpis | kept_kpis}
+        if is_rule_state:
+            kept_rules = {name for found in self._rules.values() for name in found}
+            excluded["rule"] = self._private_rules | kept_rules
+        parts = [self._merged(_without(metric, excluded), frozenset())]
+        for kept, found in self._kpis.items():
+            rules = {"rule": self._private_rules} if is_rule_state else {}
+            parts.append(self._merged(_without(metric, rules, _among("kpi", found)), kept))
+        if is_rule_state:
+            for kept, found in self._rules.items():
+                parts.append(self._merged(_without(metric, {}, _among("rule", found)), kept))
+        return parts[0] if len(parts) == 1 else f"({' or '.join(parts)})"
+
+    def _by_kept_labels(self, by: Mapping[str, Sequence[str]]) -> dict[frozenset[str], list[str]]:
+        """The KPIs or rules that have dimensions called like labels of a scrape, by these."""
+        found: dict[frozenset[str], list[str]] = {}
+        for name, dimensions in sorted(by.items()):
+            if kept := self._ambiguous & set(dimensions):
+                found.setdefault(frozenset(kept), []).append(name)
+        return found
+
+    def _merged(self, query: str, kept: frozenset[str]) -> str:
+        drop = (set(names.WORKER_LABELS) | self._ambiguous) - kept
+        return f"max without ({', '.join(sorted(drop))}) ({query})"
+
+
+def _among(label: str, values: Iterable[str]) -> str:
+    return f'{label}=~"{"|".join(sorted(values))}"'
+
+
+def _without(metric: str, excluded: Mapping[str, Iterable[str]], *matchers: str) -> str:
+    """A metric's series with these matchers, and without those whose labels are excluded."""
+    found = [f'{label}!~"{"|".join(sorted(v))}"' for label, v in excluded.items() if v]
+    inside = ",".join([*found, *matchers])
+    return f"{metric}{{{inside}}}" if inside else metric
 
 
 def strategy_board(declared: Plan) -> Board:
     """The one board that everybody starts at."""
-    plan, public = shared(declared), _Public(declared)
+    plan, public = public_plan(declared), _PublicSeries(declared)
     return Board(
         uid=STRATEGY_UID,
-        title="Strategy",
+        title=STRATEGY_TITLE,
         description="Objectives and their KPIs: where they stand, and who should act.",
         tags=["strategy"],
         sections=[
@@ -84,7 +130,7 @@ def _made_of(plan: Plan, objective: Objective) -> str:
     return f"{head}\n\nThe weighted attainment of:\n" + "\n".join(parts)
 
 
-def _counts(public: _Public) -> Iterator[Cell]:
+def _counts(public: _PublicSeries) -> Iterator[Cell]:
     state = public.of(names.TARGET_STATE)
     for number in (3, 2, 1, 0):
         words, color = panels.TARGET_STATES[number]
@@ -102,13 +148,30 @@ def _dimensions(plan: Plan) -> list[str]:
     return sorted({name for kpi in plan.kpis.values() for name in kpi.by})
 
 
-def _named(query: str) -> str:
-    """Adds the KPI's title and owner."""
-    info = f"max by (kpi, title, owner) ({names.INFO})"
-    return f"({query}) * on (kpi) group_left (title, owner) {info}"
+KPI_TITLE = "kpi_title"
+"""The label that the tables take a KPI's title from; `title` may be a dimension of the KPI."""
+BOARD_UID = "kpi_board"
+"""The label with the uid of a KPI's board."""
 
 
-def _standing(plan: Plan, public: _Public) -> Iterator[Cell]:
+def _described(query: str, plan: Plan) -> str:
+    """Adds title and owner of the KPI, and the uid of its board."""
+    joined = f"({query}) * on (kpi) group_left ({KPI_TITLE}, owner) {_info('owner')}"
+    plain = f'label_replace({joined}, "{BOARD_UID}", "kpi-$1", "kpi", "(.+)")'
+    shortened = {
+        name: kpi_board_uid(name) for name in plan.kpis if kpi_board_uid(name) != f"kpi-{name}"
+    }
+    return names.labeled(plain, BOARD_UID, "kpi", shortened)
+
+
+def _info(*labels: str) -> str:
+    """What is declared of each KPI: its title as `KPI_TITLE`, and other labels of `kpi_info`."""
+    kept = ", ".join(("kpi", KPI_TITLE, *labels))
+    renamed = f'label_replace({names.INFO}, "{KPI_TITLE}", "$1", "title", "(.*)")'
+    return f"max by ({kept}) ({renamed})"
+
+
+def _standing(plan: Plan, public: _PublicSeries) -> Iterator[Cell]:
     about = About(
         "Targets",
         f"The last closed window of each series, missed ones first ({MOST_ROWS} at most). "
@@ -116,23 +179,25 @@ def _standing(plan: Plan, public: _Public) -> Iterator[Cell]:
         "short",
     )
     worst = f"topk({MOST_ROWS}, {public.of(names.TARGET_STATE)})"
-    lowest = f"bottomk({MOST_ROWS}, {public.of(names.ATTAINMENT)})"
+    attained = f"{public.of(names.ATTAINMENT)} and {worst}"
     panel = panels.table_panel(
         about,
-        [Query(_named(worst)), Query(_named(lowest))],
+        [Query(_described(worst, plan)), Query(_described(attained, plan))],
         columns={
-            "title": "KPI",
+            KPI_TITLE: "KPI",
             **{name: name.replace("_", " ") for name in _dimensions(plan)},
             "Value #A": "State",
             "Value #B": "Attainment",
             "owner": "Owner",
             "kpi": "Name",
+            BOARD_UID: BOARD_COLUMN,
         },
         sort_by="State",
     )
     panels.state_column(panel, "State", panels.TARGET_STATES)
     panels.unit_column(panel, "Attainment", "percentunit")
-    panels.link_column(panel, "KPI", "Open its board", "/d/kpi-${__data.fields.Name}")
+    panels.link_column(panel, "KPI", "Open its board", BOARD_LINK)
+    panels.hide_column(panel, BOARD_COLUMN)
     yield Cell(panel, 15)
     about = About(
         "Attainment, the lowest of each KPI",
@@ -140,38 +205,51 @@ def _standing(plan: Plan, public: _Public) -> Iterator[Cell]:
         "percentunit",
     )
     lowest = f"min by (kpi) ({public.of(names.ATTAINMENT)})"
-    query = Query(f"sort({_titled(lowest)})", "{{title}}")
+    titles = [kpi.title for kpi in plan.kpis.values()]
+    legend = f"{{{{{KPI_TITLE}}}}}"
+    if len(set(titles)) < len(titles):
+        legend += " ({{kpi}})"
+    query = Query(f"sort({_titled(lowest)})", legend)
     steps = ((None, panels.VERMILLION), (1.0, panels.BLUE))
     yield Cell(panels.bar_panel(about, [query], steps, 1.5), 9)
 
 
 def _titled(query: str) -> str:
-    return f"({query}) * on (kpi) group_left (title) max by (kpi, title) ({names.INFO})"
+    return f"({query}) * on (kpi) group_left ({KPI_TITLE}) {_info()}"
 
 
-def _alerts(plan: Plan, public: _Public) -> Iterator[Cell]:
+def _alerts(plan: Plan, public: _PublicSeries) -> Iterator[Cell]:
     about = About(
         "Rules, firing first",
         f"Every rule and series; firing ones first ({MOST_ROWS} at most).",
         "short",
     )
-    query = f"topk({MOST_ROWS}, {public.of(names.RULE_STATE)})"
+    rule_states = public.of(names.RULE_STATE)
+    of_kpis = _described(rule_states, plan)
+    # The alerts of composite rules are about no single KPI.
+    owners = {rule.name: rule.owner for rule in plan.combinations.values() if rule.owner}
+    composite = names.labeled(
+        f"{rule_states} unless on (kpi) {names.INFO}", "owner", "rule", owners
+    )
+    query = f"topk({MOST_ROWS}, {of_kpis} or {composite})"
     panel = panels.table_panel(
         about,
-        [Query(_named(query))],
+        [Query(query)],
         columns={
             "rule": "Rule",
             "severity": "Severity",
             "Value": "State",
-            "title": "KPI",
+            KPI_TITLE: "KPI",
             **{name: name.replace("_", " ") for name in _dimensions(plan)},
             "owner": "Owner",
             "kpi": "Name",
+            BOARD_UID: BOARD_COLUMN,
         },
         sort_by="State",
     )
     panels.state_column(panel, "State", panels.RULE_STATES)
-    panels.link_column(panel, "KPI", "Open its board", "/d/kpi-${__data.fields.Name}")
+    panels.link_column(panel, "KPI", "Open its board", BOARD_LINK)
+    panels.hide_column(panel, BOARD_COLUMN)
     yield Cell(panel, 15)
     about = About("Firing alerts", "How many fired, by severity.", "short")
     state = public.of(names.RULE_STATE)
@@ -179,7 +257,7 @@ def _alerts(plan: Plan, public: _Public) -> Iterator[Cell]:
     yield Cell(panels.line_panel(about, [Query(fired, "{{severity}}")], stacked=True), 9)
 
 
-def _courses(public: _Public) -> Iterator[Cell]:
+def _courses(public: _PublicSeries) -> Iterator[Cell]:
     about = About("Scores", "Each objective's score; 100 % is every target reached.", "percentunit")
     query = Query(names.one_of_workers(names.OBJECTIVE_SCORE), "{{objective}}")
     yield Cell(panels.line_panel(about, [query], limit=1.0), 8)

@@ -12,6 +12,7 @@ from grafana_foundation_sdk.models import dashboard as models
 
 from agent.core.plan import Kpi
 from agent.generate.files import mark
+from agent.generate.names import DATA_SOURCE_VARIABLE, variable_name
 from agent.generate.panels import GREY, SOURCE, Panel
 
 WHAT = "grafana"
@@ -97,7 +98,9 @@ class Board:
             .refresh("10s")
             .tooltip(models.DashboardCursorSync.CROSSHAIR)
             .with_variable(
-                dashboard.DatasourceVariable("datasource").label("Data source").type("prometheus")
+                dashboard.DatasourceVariable(DATA_SOURCE_VARIABLE)
+                .label("Data source")
+                .type("prometheus")
             )
         )
         for variable in _dimension_variables(self.dimensions):
@@ -118,7 +121,7 @@ def _dimension_variables(
     for kpi, name in dimensions:
         every = models.VariableOption(selected=True, text="All", value="$__all")
         yield (
-            dashboard.QueryVariable(name)
+            dashboard.QueryVariable(variable_name(name))
             .label(name.replace("_", " "))
             .datasource(SOURCE)
             .query(f"label_values({kpi.metric}, {name})")

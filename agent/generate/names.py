@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 
 from agent.core.plan import Kpi, metric_name
 
@@ -54,6 +55,8 @@ MISSED = 3
 
 WORKER_LABELS = ("instance", "pod")
 """The labels by which Prometheus tells one worker from another."""
+SCRAPE_LABELS = (*WORKER_LABELS, "container", "endpoint", "namespace", "service")
+"""The labels that a scrape by the Prometheus operator adds to every series, beside `job`."""
 
 
 def value_metric(kpi: Kpi) -> str:
@@ -86,6 +89,25 @@ def one_of_workers(query: str, dimensions: Iterable[str] = ()) -> str:
     """
     drop = ", ".join(label for label in WORKER_LABELS if label not in set(dimensions))
     return f"max without ({drop}) ({query})"
+
+
+DATA_SOURCE_VARIABLE = "datasource"
+"""The boards' variable for the Prometheus that they read."""
+
+
+def variable_name(dimension: str) -> str:
+    """The boards' variable for a dimension: of its name, and never that of the data source."""
+    reserved = dimension.rstrip("_") == DATA_SOURCE_VARIABLE
+    return f"{dimension}_" if reserved else dimension
+
+
+def labeled(query: str, label: str, source: str, values: Mapping[str, str]) -> str:
+    """The query with one label more: for each value of the label `source`, what `values` says."""
+    for value, text in sorted(values.items()):
+        replacement = quoted(text.replace("$", "$$"))
+        pattern = quoted(re.escape(value))
+        query = f'label_replace({query}, "{label}", {replacement}, "{source}", {pattern})'
+    return query
 
 
 def quoted(text: str) -> str:

@@ -104,7 +104,12 @@ def prometheus_config(
         "rule_files": list(rule_files),
         "alerting": {"alertmanagers": [{"static_configs": [{"targets": list(alertmanagers)}]}]},
         "scrape_configs": [
-            {"job_name": names.JOB, "static_configs": [{"targets": list(agents)}]},
+            {
+                "job_name": names.JOB,
+                # A KPI's own dimension stands where it is called like a label of the scrape.
+                "honor_labels": True,
+                "static_configs": [{"targets": list(agents)}],
+            },
         ],
     }
     return _document(config, "Scrapes the agents, loads the generated rules, sends alerts on.")
@@ -192,7 +197,9 @@ def _board(kpi: Kpi, links: Links) -> str:
     """The KPI's board, with the alert's series chosen; what has none is on the strategy board."""
     if not kpi.name or kpi.person is not None:
         return f"{links.grafana}/d/{STRATEGY_UID}"
-    chosen = "&".join(f"var-{name}={{{{ $labels.{name} | urlquery }}}}" for name in kpi.by)
+    chosen = "&".join(
+        f"var-{names.variable_name(name)}={{{{ $labels.{name} | urlquery }}}}" for name in kpi.by
+    )
     return f"{links.grafana}/d/{kpi_board_uid(kpi.name)}" + (f"?{chosen}" if chosen else "")
 
 

@@ -30,6 +30,8 @@ RESERVED_LABELS = {
     "team": "the generated alerts have it",
     "series": "the generated alerts have it",
     "escalation": "the generated alerts have it",
+    "kpi_title": "the generated boards have it",
+    "kpi_board": "the generated boards have it",
 }
 """Label names that a dimension can not have, and why."""
 
