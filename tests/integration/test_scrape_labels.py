@@ -76,7 +76,7 @@ def view(plan: Plan, dimensions: Dimensions) -> SeriesView:
     target = plan.kpis["calls"].target
     assert target is not None
     status = TargetStatus(window, TargetState.MET, None, 1.2, target)
-    return SeriesView("calls", dimensions, window, None, status, target, {})
+    return SeriesView("calls", dimensions, window, None, target, status)
 
 
 def test_dimensions_called_like_labels_of_the_scrape_come_through_and_stay_apart(
