@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from agent.generate.grafana import dashboards, fill
-from agent.spec.load import load
+from agent.language.load import load
 
 LONG = "share_of_orders_that_were_delivered_on_the_promised_day"
 RULES = f"""

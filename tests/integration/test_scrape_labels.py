@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from agent.core.plan import Dimensions, Plan
-from agent.core.results import SeriesView, TargetState, TargetStatus, WindowValue
-from agent.export.series import LabelCache, families, render
+from agent.core.model.plan import Dimensions, Plan
+from agent.core.model.results import SeriesView, TargetState, TargetStatus, WindowValue
+from agent.export.metrics.kpi_series import LabelCache, families, render
 from agent.generate.grafana import dashboards, queries
-from agent.spec.load import load
+from agent.language.load import load
 
 from .monitoring import Prometheus
 from .waiting import until
