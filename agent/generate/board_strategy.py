@@ -27,6 +27,12 @@ BOARD_LINK = f"/d/${{__data.fields.{BOARD_COLUMN}}}"
 NO_SERIES = "or vector(0)"
 
 
+KPI_TITLE = "kpi_title"
+"""The label that the tables take a KPI's title from; `title` may be a dimension of the KPI."""
+BOARD_UID = "kpi_board"
+"""The label with the uid of a KPI's board."""
+
+
 class _PublicSeries:
     """Selects the series that everybody may see, whichever worker exports them.
 
@@ -35,8 +41,10 @@ class _PublicSeries:
     all others, so that no series are merged and no row shows a value that is not a dimension.
     """
 
-    def __init__(self, declared: Plan) -> None:
+    def __init__(self, declared: Plan, external: Sequence[str]) -> None:
         plan = public_plan(declared)
+        self.external = tuple(external)
+        self._environment = names.chosen(external)
         self._private_kpis = declared.kpis.keys() - plan.kpis.keys()
         self._private_rules = declared.rules.keys() - plan.rules.keys()
         by = {name: kpi.by for name, kpi in plan.kpis.items()}
@@ -54,14 +62,52 @@ class _PublicSeries:
         if is_rule_state:
             kept_rules = {name for found in self._rules.values() for name in found}
             excluded["rule"] = self._private_rules | kept_rules
-        parts = [self._merged(_without(metric, excluded), frozenset())]
+        parts = [self._merged(_without(metric, excluded, *self._environment), frozenset())]
         for kept, found in self._kpis.items():
             rules = {"rule": self._private_rules} if is_rule_state else {}
-            parts.append(self._merged(_without(metric, rules, _among("kpi", found)), kept))
+            parts.append(
+                self._merged(
+                    _without(metric, rules, _among("kpi", found), *self._environment), kept
+                )
+            )
         if is_rule_state:
             for kept, found in self._rules.items():
-                parts.append(self._merged(_without(metric, {}, _among("rule", found)), kept))
+                parts.append(
+                    self._merged(
+                        _without(metric, {}, _among("rule", found), *self._environment), kept
+                    )
+                )
         return parts[0] if len(parts) == 1 else f"({' or '.join(parts)})"
+
+    def of_objectives(self, metric: str, *fixed: tuple[str, str]) -> str:
+        """All series of a metric that has the label `objective`."""
+        matchers = [*names.equal_to(fixed), *self._environment]
+        return names.one_of_workers(names.matching(metric, matchers))
+
+    def described(self, query: str, plan: Plan) -> str:
+        """Adds title and owner of the KPI, and the uid of its board."""
+        joined = self._joined(query, KPI_TITLE, "owner")
+        plain = f'label_replace({joined}, "{BOARD_UID}", "kpi-$1", "kpi", "(.+)")'
+        shortened = {
+            name: kpi_board_uid(name) for name in plan.kpis if kpi_board_uid(name) != f"kpi-{name}"
+        }
+        return names.labeled(plain, BOARD_UID, "kpi", shortened)
+
+    def titled(self, query: str) -> str:
+        """Adds the title of the KPI."""
+        return self._joined(query, KPI_TITLE)
+
+    def undescribed(self, query: str) -> str:
+        """What of a query is about no KPI."""
+        info = names.matching(names.INFO, self._environment)
+        return f"{query} unless {names.on(self.external, 'kpi')} {info}"
+
+    def _joined(self, query: str, *labels: str) -> str:
+        kept = ", ".join(("kpi", *labels, *self.external))
+        info = names.matching(names.INFO, self._environment)
+        renamed = f'label_replace({info}, "{KPI_TITLE}", "$1", "title", "(.*)")'
+        on, group = names.on(self.external, "kpi"), ", ".join(labels)
+        return f"({query}) * {on} group_left ({group}) max by ({kept}) ({renamed})"
 
     def _by_kept_labels(self, by: Mapping[str, Sequence[str]]) -> dict[frozenset[str], list[str]]:
         """The KPIs or rules that have dimensions called like labels of a scrape, by these."""
@@ -87,31 +133,32 @@ def _without(metric: str, excluded: Mapping[str, Iterable[str]], *matchers: str)
     return f"{metric}{{{inside}}}" if inside else metric
 
 
-def strategy_board(declared: Plan) -> Board:
+def strategy_board(declared: Plan, external: Sequence[str] = ()) -> Board:
     """The one board that everybody starts at."""
-    plan, public = public_plan(declared), _PublicSeries(declared)
+    plan, public = public_plan(declared), _PublicSeries(declared, external)
     return Board(
         uid=STRATEGY_UID,
         title=STRATEGY_TITLE,
         description="Objectives and their KPIs: where they stand, and who should act.",
         tags=["strategy"],
         sections=[
-            Section("Objectives", 5, list(_objectives(plan))),
+            Section("Objectives", 5, list(_objectives(plan, public))),
             Section("At a glance", 4, list(_counts(public))),
             Section("Every KPI against its target", 11, list(_standing(plan, public))),
             Section("Alerts", 9, list(_alerts(plan, public))),
             Section("Over time", 8, list(_courses(public))),
         ],
+        external_labels=external,
         links=[("KPI agent", f"/d/{AGENT_UID}")],
     )
 
 
-def _objectives(plan: Plan) -> Iterator[Cell]:
+def _objectives(plan: Plan, public: _PublicSeries) -> Iterator[Cell]:
     found = in_tree_order(plan.objectives)
     width = max(24 // max(len(found), 1), 6)
     for objective in found:
-        score = names.selector(names.OBJECTIVE_SCORE, [("objective", objective.name)])
-        query = Query(names.one_of_workers(score), objective.title)
+        score = public.of_objectives(names.OBJECTIVE_SCORE, ("objective", objective.name))
+        query = Query(score, objective.title)
         about = About(objective.title, _made_of(plan, objective), "percentunit")
         yield Cell(panels.stat_panel(about, [query], steps=SCORE_STEPS, sparkline=True), width)
 
@@ -148,29 +195,6 @@ def _dimensions(plan: Plan) -> list[str]:
     return sorted({name for kpi in plan.kpis.values() for name in kpi.by})
 
 
-KPI_TITLE = "kpi_title"
-"""The label that the tables take a KPI's title from; `title` may be a dimension of the KPI."""
-BOARD_UID = "kpi_board"
-"""The label with the uid of a KPI's board."""
-
-
-def _described(query: str, plan: Plan) -> str:
-    """Adds title and owner of the KPI, and the uid of its board."""
-    joined = f"({query}) * on (kpi) group_left ({KPI_TITLE}, owner) {_info('owner')}"
-    plain = f'label_replace({joined}, "{BOARD_UID}", "kpi-$1", "kpi", "(.+)")'
-    shortened = {
-        name: kpi_board_uid(name) for name in plan.kpis if kpi_board_uid(name) != f"kpi-{name}"
-    }
-    return names.labeled(plain, BOARD_UID, "kpi", shortened)
-
-
-def _info(*labels: str) -> str:
-    """What is declared of each KPI: its title as `KPI_TITLE`, and other labels of `kpi_info`."""
-    kept = ", ".join(("kpi", KPI_TITLE, *labels))
-    renamed = f'label_replace({names.INFO}, "{KPI_TITLE}", "$1", "title", "(.*)")'
-    return f"max by ({kept}) ({renamed})"
-
-
 def _standing(plan: Plan, public: _PublicSeries) -> Iterator[Cell]:
     about = About(
         "Targets",
@@ -182,7 +206,7 @@ def _standing(plan: Plan, public: _PublicSeries) -> Iterator[Cell]:
     attained = f"{public.of(names.ATTAINMENT)} and {worst}"
     panel = panels.table_panel(
         about,
-        [Query(_described(worst, plan)), Query(_described(attained, plan))],
+        [Query(public.described(worst, plan)), Query(public.described(attained, plan))],
         columns={
             KPI_TITLE: "KPI",
             **{name: name.replace("_", " ") for name in _dimensions(plan)},
@@ -204,18 +228,14 @@ def _standing(plan: Plan, public: _PublicSeries) -> Iterator[Cell]:
         "The series of each KPI that is furthest from its target; 100 % is the target.",
         "percentunit",
     )
-    lowest = f"min by (kpi) ({public.of(names.ATTAINMENT)})"
+    lowest = f"min by ({', '.join(('kpi', *public.external))}) ({public.of(names.ATTAINMENT)})"
     titles = [kpi.title for kpi in plan.kpis.values()]
     legend = f"{{{{{KPI_TITLE}}}}}"
     if len(set(titles)) < len(titles):
         legend += " ({{kpi}})"
-    query = Query(f"sort({_titled(lowest)})", legend)
+    query = Query(f"sort({public.titled(lowest)})", legend)
     steps = ((None, panels.VERMILLION), (1.0, panels.BLUE))
     yield Cell(panels.bar_panel(about, [query], steps, 1.5), 9)
-
-
-def _titled(query: str) -> str:
-    return f"({query}) * on (kpi) group_left ({KPI_TITLE}) {_info()}"
 
 
 def _alerts(plan: Plan, public: _PublicSeries) -> Iterator[Cell]:
@@ -225,12 +245,10 @@ def _alerts(plan: Plan, public: _PublicSeries) -> Iterator[Cell]:
         "short",
     )
     rule_states = public.of(names.RULE_STATE)
-    of_kpis = _described(rule_states, plan)
+    of_kpis = public.described(rule_states, plan)
     # The alerts of composite rules are about no single KPI.
     owners = {rule.name: rule.owner for rule in plan.combinations.values() if rule.owner}
-    composite = names.labeled(
-        f"{rule_states} unless on (kpi) {names.INFO}", "owner", "rule", owners
-    )
+    composite = names.labeled(public.undescribed(rule_states), "owner", "rule", owners)
     query = f"topk({MOST_ROWS}, {of_kpis} or {composite})"
     panel = panels.table_panel(
         about,
@@ -259,14 +277,14 @@ def _alerts(plan: Plan, public: _PublicSeries) -> Iterator[Cell]:
 
 def _courses(public: _PublicSeries) -> Iterator[Cell]:
     about = About("Scores", "Each objective's score; 100 % is every target reached.", "percentunit")
-    query = Query(names.one_of_workers(names.OBJECTIVE_SCORE), "{{objective}}")
+    query = Query(public.of_objectives(names.OBJECTIVE_SCORE), "{{objective}}")
     yield Cell(panels.line_panel(about, [query], limit=1.0), 8)
     about = About(
         "Trend of the scores",
         "How much higher each score is than a week (of long windows: four windows) before.",
         "percentunit",
     )
-    query = Query(names.one_of_workers(names.OBJECTIVE_CHANGE), "{{objective}}")
+    query = Query(public.of_objectives(names.OBJECTIVE_CHANGE), "{{objective}}")
     yield Cell(panels.line_panel(about, [query]), 8)
     about = About("Series by target state", "How many series stood where.", "short")
     state = public.of(names.TARGET_STATE)

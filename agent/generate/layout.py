@@ -12,7 +12,7 @@ from grafana_foundation_sdk.models import dashboard as models
 
 from agent.core.model.plan import Kpi
 from agent.generate.files import mark
-from agent.generate.names import DATA_SOURCE_VARIABLE, variable_name
+from agent.generate.names import BUILD_INFO, DATA_SOURCE_VARIABLE, variable_name
 from agent.generate.panels import GREY, SOURCE, Panel
 
 WHAT = "grafana"
@@ -48,6 +48,8 @@ class Board:
     sections: Sequence[Section]
     dimensions: Sequence[tuple[Kpi, str]] = ()
     """A variable for each dimension of a KPI."""
+    external_labels: Sequence[str] = ()
+    """A variable for each label that keeps environments apart."""
     links: Sequence[tuple[str, str]] = ()
     """Title and address of other boards."""
     marks: Sequence[tuple[str, str]] = ()
@@ -103,6 +105,15 @@ class Board:
                 .type("prometheus")
             )
         )
+        for name in self.external_labels:
+            built.with_variable(
+                dashboard.QueryVariable(name)
+                .label(name.replace("_", " "))
+                .datasource(SOURCE)
+                .query(f"label_values({BUILD_INFO}, {name})")
+                .refresh(models.VariableRefresh.ON_DASHBOARD_LOAD)
+                .sort(models.VariableSort.NATURAL_ASC)
+            )
         for variable in _dimension_variables(self.dimensions):
             built.with_variable(variable)
         for name, query in self.marks:

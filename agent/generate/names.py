@@ -75,10 +75,30 @@ def target_metric(kpi: Kpi) -> str:
     return metric_name(kpi.name, kpi.unit, "target")
 
 
+def on(external: Iterable[str] = (), *labels: str) -> str:
+    """`on (kpi, environment)`: by which labels two sides of an expression belong together."""
+    return f"on ({', '.join((*labels, *external))})"
+
+
+def chosen(external: Iterable[str]) -> list[str]:
+    """The matchers by which a board shows the environment that is chosen on it."""
+    return [f'{name}=~"${name}"' for name in external]
+
+
+def matching(metric: str, matchers: Iterable[str]) -> str:
+    """`metric{matcher,…}`."""
+    inside = ",".join(matchers)
+    return f"{metric}{{{inside}}}" if inside else metric
+
+
+def equal_to(labels: Iterable[tuple[str, str]]) -> list[str]:
+    """Matchers for labels of these values."""
+    return [f"{name}={quoted(value)}" for name, value in labels]
+
+
 def selector(metric: str, labels: Iterable[tuple[str, str]] = ()) -> str:
     """`metric{name="value",…}`."""
-    inside = ",".join(f"{name}={quoted(value)}" for name, value in labels)
-    return f"{metric}{{{inside}}}" if inside else metric
+    return matching(metric, equal_to(labels))
 
 
 def one_of_workers(query: str, dimensions: Iterable[str] = ()) -> str:

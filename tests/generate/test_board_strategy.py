@@ -13,6 +13,8 @@ import yaml
 from agent.generate.grafana import dashboards, fill
 from agent.language.load import load
 
+pytestmark = pytest.mark.needs_prometheus
+
 LONG = "share_of_orders_that_were_delivered_on_the_promised_day"
 RULES = f"""
 events:
