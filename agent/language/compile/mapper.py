@@ -66,6 +66,8 @@ from agent.language.models.values import benchmark_of
 
 LATENESS_MS = 10_000
 MAX_FUTURE_MS = durations.UNIT_MS["h"]
+MAX_PAST_MS = 10_950 * durations.UNIT_MS["d"]
+"""Thirty years: what lies further back was no time, or an epoch in another unit."""
 IDLE_AFTER_MS = 30_000
 MAX_BYTES = 1024 * 1024
 """Kafka's own default for the largest message (broker setting message.max.bytes), about."""
@@ -190,6 +192,7 @@ def _contract(declared: Declared, entry: Entry[EventSpec], grain_ms: int) -> Con
             for name, spec in model.fields.items()
         ),
         grain_ms=grain_ms,
+        max_past_ms=_given(model.max_past, defaults.max_past, MAX_PAST_MS),
     )
 
 
