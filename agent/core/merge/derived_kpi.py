@@ -19,12 +19,12 @@ from agent.core.evaluate.evaluator import Evaluator
 from agent.core.merge.backfill_buffer import BEGINNING_MS
 from agent.core.merge.base_kpi import BaseKpi, Step
 from agent.core.model.plan import OTHER, Dimensions, Kpi, Plan
-from agent.core.model.results import WindowValue
+from agent.core.model.results import Number, WindowValue
 from agent.core.state.series import Series, born
 
 Key = tuple[int, Dimensions]
 """A window's end (ms), and the series."""
-Waiting = tuple[float | None, int]
+Waiting = tuple[Number, int]
 """A window's value and number of events."""
 Rows = Sequence[Sequence[Waiting]]
 
@@ -95,7 +95,7 @@ class DerivedKpi:
         """An input's dimensions in the order of the first input's."""
         return tuple(theirs[i] for i in self._alikes[place])
 
-    def _values(self, windows: Sequence[tuple[Dimensions, Rows, bool]]) -> list[float | None]:
+    def _values(self, windows: Sequence[tuple[Dimensions, Rows, bool]]) -> list[Number]:
         """The value of each window: of the inputs' values, or rolled up over those of all series
         that have events. None where series that belong to it may be in `__other__`."""
         if not self.rolls_up:
@@ -168,7 +168,7 @@ class DerivedKpi:
         self,
         dimensions: Dimensions,
         end: int,
-        value: float | None,
+        value: Number,
         events: int,
         open_: bool = False,
     ) -> WindowValue:
@@ -176,7 +176,7 @@ class DerivedKpi:
         calm = self.judge.upkeep.over(dimensions, start, end)
         return WindowValue(self.kpi.name, dimensions, start, end, value, events, open_, calm)
 
-    def empty_value(self) -> float | None:
+    def empty_value(self) -> Number:
         """The value of a window that no input knows of."""
         return None
 

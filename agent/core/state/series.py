@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from agent.core.model.plan import Dimensions, Scalar
-from agent.core.model.results import Emitted, TargetStatus, Transition, WindowValue
+from agent.core.model.results import Emitted, Number, TargetStatus, Transition, WindowValue
 from agent.core.model.window_history import Item
 from agent.core.state.alert_state import AlertState
 
@@ -61,7 +61,7 @@ class Series(msgspec.Struct, array_like=True):
     last_event_ms: int
     panes: dict[int, State] = {}
     history: list[Item] = []
-    waiting: dict[int, tuple[float | None, int]] = {}
+    waiting: dict[int, tuple[Number, int]] = {}
     closed: WindowValue | None = None
     status: TargetStatus | None = None
     alerts: dict[str, dict[str, AlertState]] = {}
