@@ -66,6 +66,10 @@ class News:
         """Note how many records are not read yet."""
         self._state.stats.lag[topic, partition] = records
 
+    def missed(self, topic: str, partition: int, records: int) -> None:
+        """Count records that were gone before they were read."""
+        self._state.stats.records_missed[topic, partition] += records
+
     def missing_topics(self, topics: Sequence[str]) -> None:
         """Say which source topics are waited for."""
         if self._missing and not topics:

@@ -92,6 +92,14 @@ class AgentCollector(Collector):
         for (topic, partition), behind in sorted(stats.lag.items()):
             lag.add_metric([topic, str(partition)], behind)
         yield lag
+        missed = CounterMetricFamily(
+            "kpi_agent_records_missed",
+            "Records (and frames) that were gone before they were read, at most.",
+            labels=["topic", "partition"],
+        )
+        for (topic, partition), count in sorted(stats.records_missed.items()):
+            missed.add_metric([topic, str(partition)], count)
+        yield missed
         watermark = GaugeMetricFamily(
             "kpi_agent_watermark_timestamp_seconds",
             "How far event time has got.",

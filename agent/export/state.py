@@ -79,6 +79,9 @@ class Stats:
     """Decoding and folding one micro-batch."""
     frames_lag: dict[int, int] = field(default_factory=dict)
     """Frames not merged yet, by state partition."""
+    records_missed: Counter[tuple[str, int]] = field(default_factory=Counter)
+    """Records that were gone before they were read, at most, by (topic, partition); of frames,
+    too."""
     frames_sent: int = 0
     frames_applied: int = 0
     frames_ignored: int = 0

@@ -28,17 +28,27 @@ import numpy as np
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
-from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+from aiokafka.errors import (
+    CommitFailedError,
+    IllegalStateError,
+    KafkaError,
+    NoOffsetForPartitionError,
+    OffsetOutOfRangeError,
+)
 from aiokafka.structs import OffsetAndMetadata
 
 from agent.core.decode import Batch, Decoded
-from agent.core.fold import Folder, Resume
+from agent.core.fold import Folder
 from agent.core.plan import Plan
+from agent.errors import EnvironmentFault
 from agent.kafka.client import connection
 from agent.kafka.fetch import Fetched, by_batch
+from agent.kafka.ingest_assignment import find_begins, in_words
 from agent.kafka.progress import IngestProgress
 from agent.kafka.publish import Publisher, Record, Send, acknowledged
 from agent.kafka.quiet import QuietWatch
+from agent.kafka.topic_ids import describe
+from agent.kafka.topics import TopicNames
 from agent.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -112,6 +122,7 @@ class Ingest:
         self._topics = plan.topics
         self._folders = {t: Folder(plan, t, state_partitions) for t in plan.topics}
         self._group = f"{settings.group}-ingest"
+        self._frames_topic = TopicNames.of(settings).frames
         self._lock = asyncio.Lock()
         # Decoding needs nothing but the batch: the next one is decoded while one is folded.
         self._decoding = ThreadPoolExecutor(2, thread_name_prefix="decode")
@@ -162,7 +173,7 @@ class Ingest:
             **connection(self._settings),
             group_id=self._group,
             enable_auto_commit=False,
-            auto_offset_reset="earliest",
+            auto_offset_reset="none",  # a client that jumps by itself hides a gap
             isolation_level="read_committed",
             partition_assignment_strategy=[RoundRobinPartitionAssignor],
             max_poll_records=MAX_POLL_RECORDS,
@@ -176,18 +187,27 @@ class Ingest:
         """Subscribe to the source topics that exist, and to the others as they appear."""
         subscribed: tuple[str, ...] = ()
         try:
-            while not self._stopping and len(subscribed) < len(self._topics):
-                there = set(await self._admin.list_topics())
-                found = tuple(t for t in self._topics if t in there)
-                self._progress.missing_topics([t for t in self._topics if t not in there])
-                if found != subscribed:
-                    self._consumer.subscribe(list(found), listener=_Listener(self))
-                    subscribed = found
-                await asyncio.sleep(0.2 if not found else TOPIC_CHECK_SECONDS)
+            while not self._stopping:
+                there = await self._existing_topics()
+                if there is not None:
+                    found = tuple(t for t in self._topics if t in there or t in subscribed)
+                    self._progress.missing_topics([t for t in self._topics if t not in there])
+                    if found != subscribed:
+                        self._consumer.subscribe(list(found), listener=_Listener(self))
+                        subscribed = found
+                await asyncio.sleep(TOPIC_CHECK_SECONDS if subscribed else 0.2)
         except asyncio.CancelledError:
             raise
         except Exception as error:  # told by the loop, which can end the run
             self._failure = error
+
+    async def _existing_topics(self) -> set[str] | None:
+        """The topics that there are; None where no broker answers."""
+        try:
+            return set(await self._admin.list_topics())
+        except (KafkaError, OSError, TimeoutError) as error:
+            log.debug("the topics were not told: %r", error)
+            return None
 
     # ---- the loop
 
@@ -237,7 +257,31 @@ class Ingest:
         finally:
             fetching.cancel()
         await asyncio.wait([fetching])
-        return {} if fetching.cancelled() else fetching.result()
+        if fetching.cancelled():
+            return {}
+        try:
+            fetched: Mapping[TopicPartition, Fetched] = fetching.result()
+            return fetched
+        except NoOffsetForPartitionError:
+            return {}  # from before we went where the partition goes on
+        except OffsetOutOfRangeError as error:
+            await self._check_position(error)
+            return {}
+
+    async def _check_position(self, error: OffsetOutOfRangeError) -> None:
+        """Raise what a position out of the log's range means, once all that was read before is
+        told and committed: the next start finds out what was missed."""
+        for tp, offset in error.args[0].items():
+            if not self._is_assigned(tp) or await self._consumer.position(tp) != offset:
+                continue  # from before we went where the partition goes on
+            await self._flush_all()
+            raise EnvironmentFault(
+                f"topic {tp.topic} partition {tp.partition} has no offset {offset} any more: "
+                "records were deleted before they were read, or the topic was created again"
+            )
+
+    def _is_assigned(self, tp: TopicPartition) -> bool:
+        return tp.topic in self._folders and tp.partition in self._folders[tp.topic].sources
 
     def _make_way(self) -> None:
         """End the wait for records: somebody needs the lock, or we stop."""
@@ -330,17 +374,29 @@ class Ingest:
     async def _partition_counts(self) -> dict[str, int]:
         """How many partitions the source topics have now, after the records that are told were
         fetched. So whatever was written to a partition by then is waited for, before the group has
-        given the partition to anybody (docs/decisions/0026-partitions-that-are-added.md)."""
+        given the partition to anybody (docs/decisions/0026-partitions-that-are-added.md).
+
+        Raises EnvironmentFault where a topic was created again: what was fetched since the last
+        flush may be of its new log, so nothing of it is told
+        (docs/decisions/0028-gaps-and-topics-made-anew.md).
+        """
         ours = [topic for topic, folder in self._folders.items() if folder.sources]
         counts = {t: len(self._consumer.partitions_for_topic(t) or ()) for t in ours}
         if not ours:
             return counts
         try:
-            found = await asyncio.wait_for(self._admin.describe_topics(ours), COUNT_TIMEOUT_SECONDS)
+            found = await asyncio.wait_for(describe(self._admin, ours), COUNT_TIMEOUT_SECONDS)
         except (KafkaError, OSError, TimeoutError) as error:  # it is known from half a minute ago
             log.debug("the partitions of the source topics were not told: %r", error)
             return counts
-        now = {t["topic"]: len(t["partitions"]) for t in found if not t["error_code"]}
+        for topic, metadata in found.items():
+            for source in self._folders[topic].sources.values():
+                if metadata.topic_id and source.topic_id not in ("", metadata.topic_id):
+                    raise EnvironmentFault(
+                        f"topic {topic} was deleted and created again (its id was "
+                        f"{source.topic_id} and is {metadata.topic_id})"
+                    )
+        now = {topic: metadata.partitions for topic, metadata in found.items()}
         if any(count > counts[topic] for topic, count in now.items()):
             self._consumer._client.force_metadata_update()  # let the group share out anew
         return {topic: max(count, now.get(topic, 0)) for topic, count in counts.items()}
@@ -467,40 +523,20 @@ class Ingest:
         if not partitions:
             log.info("no source partitions for this worker: others hold them all")
             return
-        committed = await self._admin.list_consumer_group_offsets(
-            self._group, partitions=list(partitions)
+        begins = await find_begins(
+            self._settings, self._frames_topic, self._admin, self._consumer, partitions
         )
-        ends = await self._consumer.end_offsets(list(partitions))
-        known = {tp.topic for tp, at in committed.items() if at.offset >= 0}
         for tp in partitions:
-            at = committed.get(tp)
-            resume = self._resume_at(tp, at, ends[tp], tp.topic in known)
-            self._folders[tp.topic].assign(tp.partition, resume)
-            self._consumer.seek(tp, resume.offset)
+            begin = begins[tp]
+            if (words := in_words(tp, begin)) is not None:
+                log.log(*words)
+            self._progress.missed(tp.topic, tp.partition, begin.finding.missed)
+            self._folders[tp.topic].assign(tp.partition, begin.resume)
+            self._consumer.seek(tp, begin.resume.offset)
             self._quiet.begin(tp, self._wall_ms())
         self._quiet.alive(time.monotonic())
         self._progress.assigned(len(partitions))
         log.info("took on %d source partitions", len(partitions))
-
-    def _resume_at(
-        self, tp: TopicPartition, at: OffsetAndMetadata | None, end: int, topic_known: bool
-    ) -> Resume:
-        """Where to go on: the commit, or where the settings say that a new topic begins."""
-        if at is not None and 0 <= at.offset <= end:
-            resume = Resume.parse(at.offset, at.metadata or "")
-            if resume.covered <= end:
-                return resume
-        if at is not None and at.offset >= 0:
-            log.warning(
-                "topic %s partition %d ends at %d, before what was read of it: it was made anew, "
-                "and is read from its start",
-                tp.topic, tp.partition, end,
-            )  # fmt: skip
-            return Resume(0, 0, None, None)
-        # A partition added to a topic that is being read is read whole.
-        if self._settings.start_from == "latest" and not topic_known:
-            return Resume(end, end, None, None)
-        return Resume(0, 0, None, None)
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # untyped
