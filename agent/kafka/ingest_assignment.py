@@ -23,9 +23,9 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
+from agent.core.fold.checkpoint import MissedSpan, Resume
 from agent.core.frame import decode
-from agent.core.source import MissedSpan, Resume
-from agent.kafka.messages import split
+from agent.kafka.frame_batches import split
 from agent.kafka.topic_ids import describe
 from agent.kafka.topic_reader import read_newest
 from agent.settings import Settings

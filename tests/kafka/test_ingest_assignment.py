@@ -9,8 +9,9 @@ import msgspec
 import pytest
 from aiokafka import TopicPartition
 
+from agent.core.fold.checkpoint import MissedSpan, Resume
 from agent.core.frame import Frame
-from agent.core.source import MissedSpan, Resume
+from agent.kafka.frame_batches import join
 from agent.kafka.ingest_assignment import (
     WORDS,
     Begin,
@@ -23,7 +24,6 @@ from agent.kafka.ingest_assignment import (
     last_frames,
     needs_last_frame,
 )
-from agent.kafka.messages import join
 
 W = 1_700_000_000_000
 F = W - 60_000
