@@ -391,7 +391,10 @@ class MergeStage:
                     await self._round()
                     self._round_at = time.monotonic()
             except Exception as error:
-                log.exception("the merge can not go on, and starts anew")
+                mine = not isinstance(error, EnvironmentFault)
+                log.error(
+                    "the merge can not go on, and starts anew", exc_info=error if mine else None
+                )
                 self._failure = error
                 self._drop("a failure")
 

@@ -103,7 +103,7 @@ class SideOutputs:
         if _size(sent.record.key, sent.record.value, sent.headers) <= CUT_TO_BYTES[0]:
             tries.append((sent.record.key, sent.record.value, sent.headers))
         tries += [cut(sent.record, sent.headers, size) for size in CUT_TO_BYTES]
-        for number, (key, value, headers) in enumerate(tries):
+        for key, value, headers in tries:
             try:
                 await self._send_alone(sent.topic, key, value, headers)
             except MessageSizeTooLargeError:
