@@ -45,7 +45,8 @@ from agent.kafka.batch_fetch import Fetched, by_batch
 from agent.kafka.client import connection
 from agent.kafka.idleness import IdleDetector
 from agent.kafka.ingest_assignment import find_begins, in_words
-from agent.kafka.publish import Publisher, Record, Send, acknowledged
+from agent.kafka.publish import Publisher, acknowledged
+from agent.kafka.side_outputs import Record, Sent, SideOutputs
 from agent.kafka.stage_events import IngestProgress
 from agent.kafka.topic_ids import describe
 from agent.kafka.topics import TopicNames
@@ -98,7 +99,7 @@ class _Flush:
 
     frames: list[tuple[int, bytes]]
     commits: dict[TopicPartition, OffsetAndMetadata]
-    sends: list[Send]
+    sent: list[Sent]
 
 
 class Ingest:
@@ -109,6 +110,7 @@ class Ingest:
         settings: Settings,
         plan: Plan,
         publisher: Publisher,
+        side_outputs: SideOutputs,
         admin: AIOKafkaAdminClient,
         state_partitions: int,
         progress: IngestProgress,
@@ -116,6 +118,7 @@ class Ingest:
     ) -> None:
         self._settings = settings
         self._publisher = publisher
+        self._side_outputs = side_outputs
         self._admin = admin
         self._progress = progress
         self._wall_ms = wall_ms
@@ -137,7 +140,7 @@ class Ingest:
         self._folds: deque[asyncio.Task[None]] = deque()
         self._newest_folds = 0  # of the last fetch
         self._unflushed = 0  # records fetched since the last flush
-        self._sends: list[Send] = []  # of the records folded since the last flush
+        self._sent: list[Sent] = []  # of the records folded since the last flush
         self._telling: asyncio.Task[None] | None = None
         self._told_at = 0.0
         self._failure: BaseException | None = None
@@ -329,13 +332,13 @@ class Ingest:
         added = await loop.run_in_executor(self._executor, take, batch, found)
         self._progress.folded(fetch.topic, added, time.monotonic() - started)
         for row, reject in added.rejects:
-            self._sends.append(
-                await self._publisher.dead_letter(
+            self._sent.append(
+                await self._side_outputs.dead_letter(
                     fetch.record(row), reject.reason.value, reject.detail, reject.contract
                 )
             )
         for row, contract in added.late:
-            self._sends.append(await self._publisher.late(fetch.record(row), contract))
+            self._sent.append(await self._side_outputs.late(fetch.record(row), contract))
 
     async def _finish_folds(self, leave: int) -> None:
         """Wait for the folds under way, save the newest ones."""
@@ -414,7 +417,7 @@ class Ingest:
         counts = await self._partition_counts()
         if before is not None:
             await before
-        sends, self._sends = self._sends, []
+        sent, self._sent = self._sent, []
         frames: list[tuple[int, bytes]] = []
         commits: dict[TopicPartition, OffsetAndMetadata] = {}
         loop = asyncio.get_running_loop()
@@ -430,7 +433,7 @@ class Ingest:
                 commits[tp] = OffsetAndMetadata(commit.offset, commit.metadata)
             for partition, source in folder.sources.items():
                 self._progress.watermark(topic, partition, source.watermark_ms)
-        return _Flush(frames, commits, sends)
+        return _Flush(frames, commits, sent)
 
     async def _left(self, tp: TopicPartition) -> int | None:
         """How many records of a partition are not read, as far as the broker has told; None when
@@ -475,8 +478,8 @@ class Ingest:
         flush = await framing
         if self._line is framing:  # nobody waits for it, and it would hold its frames
             self._line = None
-        sends = flush.sends + await self._publisher.frames(flush.frames)
-        await acknowledged(sends)
+        await acknowledged(await self._publisher.frames(flush.frames))
+        await self._side_outputs.settle(flush.sent)
         self._progress.flushed(len(flush.frames), time.monotonic() - started)
         if not flush.commits:
             return

@@ -20,9 +20,12 @@ from typing import Any, TypeAlias
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import MessageSizeTooLargeError
+from aiokafka.partitioner import DefaultPartitioner
 from aiokafka.structs import ConsumerRecord
 
 from agent.kafka.topics import TopicNames
+
+_places = DefaultPartitioner()  # as a producer does that is told no partition
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +35,7 @@ Headers = list[tuple[str, bytes]]
 CUT_TO_BYTES = (900_000, 60_000, 500)
 """What is tried, one after the other, where a record doesn't fit: below Kafka's default limit of
 1,048,588 bytes, below a small one, and not much more than the headers."""
+YIELD_EVERY = 500  # sends between two chances for other tasks, heartbeats among them
 HEADERS_SHARE = 4  # of what is tried, a producer's own headers may take so much
 
 
@@ -54,6 +58,7 @@ class SideOutputs:
         self._producer = producer
         self._names = names
         self._on_cut = on_cut
+        self._since_yield = 0
 
     async def dead_letter(
         self, record: Record, reason: str, detail: str, contract: str | None
@@ -87,6 +92,10 @@ class SideOutputs:
             raise failures[0]
 
     async def _send(self, topic: str, record: Record, headers: Headers) -> Sent:
+        self._since_yield += 1
+        if self._since_yield >= YIELD_EVERY:
+            self._since_yield = 0
+            await asyncio.sleep(0)
         try:
             acknowledged = await self._producer.send(
                 topic, value=record.value, key=record.key, headers=headers
@@ -130,7 +139,7 @@ class SideOutputs:
             raise MessageSizeTooLargeError
         batch.close()
         partitions = sorted(await self._producer.partitions_for(topic))
-        partition = partitions[hash(key) % len(partitions)]
+        partition = _places(key, partitions, partitions)
         await (await self._producer.send_batch(batch, topic, partition=partition))
 
 

@@ -13,7 +13,7 @@ from .stage import Stage
 
 RULES = """\
 version: 1
-defaults: {lateness: 1s}
+defaults: {lateness: 1s, max_bytes: BYTES}
 events:
   sale:
     topic: TOPIC
@@ -24,11 +24,13 @@ kpis:
 """
 
 
-def use_sales(stage: Stage) -> str:
+def use_sales(stage: Stage, max_bytes: int = 1_048_576) -> str:
     """Rules over one source topic; its name."""
     topic = f"{stage.prefix}sales"
     stage.rules.mkdir(parents=True)
-    (stage.rules / "sales.yaml").write_text(RULES.replace("TOPIC", topic))
+    (stage.rules / "sales.yaml").write_text(
+        RULES.replace("TOPIC", topic).replace("BYTES", str(max_bytes))
+    )
     stage.broker.create_topics([topic], 2)
     return topic
 
