@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from agent.core.evaluate.transitions import duration
+from agent.core.model.text import duration
 from agent.core.printable import printable
 from agent.replay.report import number
 

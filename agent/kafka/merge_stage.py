@@ -406,6 +406,8 @@ class MergeStage:
         """
         if time.monotonic() - self._round_at > ROUND_SECONDS and not channel.empty():
             return True
+        if any(held.merger.is_full for held in self._held.values()):
+            return True
         has_closed = any(held.closings for held in self._held.values())
         await asyncio.sleep(0 if has_closed or not channel.empty() else GATHER_SECONDS)
         return bool(channel.empty())
@@ -490,6 +492,15 @@ class MergeStage:
             return
         if closings:
             held.closings.append(closings)
+        while held.merger.is_behind and self._held.get(partition) is held:
+            # Very many windows close at once: they are told by and by, so that neither memory nor
+            # rows grow with them, and others have their turn on the event loop.
+            await self._round()
+            if self._stopping.is_set() or self._held.get(partition) is not held:
+                return  # the frame is not acknowledged: a restart goes on from the rows
+            closings = await _worked(held, True, held.merger.catch_up)
+            if closings:
+                held.closings.append(closings)
 
     async def _round(self) -> None:
         """Write what changed, tell it, acknowledge what is not needed any more."""

@@ -218,5 +218,7 @@ def _time(scenario: Scenario, at_ms: int) -> str:
     return clock if day == scenario.day else f"{day}T{clock}"
 
 
-def _number(value: float | None) -> str:
+def _number(value: float | int | None) -> str:
+    if isinstance(value, int):
+        return str(value)
     return "none" if value is None else f"{value:.10g}"

@@ -100,14 +100,16 @@ class Partial:
     """One partial aggregate of a KPI.
 
     `argument` is an expression over the contract's columns (None: count(*)); `filter` the boolean
-    expression of its FILTER clause. `q` is the quantile asked of a QUANTILE. The final value of
-    partial number i is column `a{i}` for `Kpi.value`.
+    expression of its FILTER clause. `q` is the quantile asked of a QUANTILE. `whole`: the argument
+    is an integer, which sums and extremes keep exactly. The final value of partial number i is
+    column `a{i}` for `Kpi.value`.
     """
 
     kind: PartialKind
     argument: pl.Expr | None = None
     filter: pl.Expr | None = None
     q: float | None = None
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +156,7 @@ class Kpi:
     window, slice, or the contract's reading of its fields). `objective` is the one that the KPI
     itself says it serves. `person` is the dimension that names a person, which makes the KPI
     private; `named`: people are told by name all the same. `backfill_ms` is how much of its past a
-    base KPI without state is given from the source topic.
+    base KPI without state is given from the source topic. `whole`: its values are whole numbers.
     """
 
     name: str
@@ -185,6 +187,7 @@ class Kpi:
     person: str | None = None
     named: bool = False
     backfill_ms: int | None = None
+    whole: bool = False
 
     @property
     def metric(self) -> str:

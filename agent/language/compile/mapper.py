@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from agent.core.aggregate.functions import LAYOUT
 from agent.core.history.anomaly.score import KEEP_FIRING_MS, Anomaly
 from agent.core.model.plan import (
     SEVERITIES,
@@ -242,6 +243,7 @@ def _kpi(
         person=model.person,
         named=model.export == "named",
         backfill_ms=model.backfill,
+        whole=sql.whole,
     )
 
 
@@ -260,6 +262,7 @@ def _fingerprint(
         "by": shape.by,
         "window": show(shape.window),
         "slice_ms": slice_ms,
+        "layout": LAYOUT,
         "inputs": [(kpi.name, kpi.fingerprint) for kpi in inputs],
     }
     if placement is not None:
