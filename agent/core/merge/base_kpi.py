@@ -18,6 +18,7 @@ from agent.core.aggregate.aggregator import Aggregator
 from agent.core.aggregate.rows import SlicePartials
 from agent.core.evaluate.evaluator import Evaluator, Pair
 from agent.core.frame import Block, named
+from agent.core.merge.missed_records import NONE_MISSED, MissedRecords
 from agent.core.model.plan import OTHER, Dimensions, Kpi, Plan
 from agent.core.model.results import TargetStatus, Transition, WindowValue
 from agent.core.model.windows import ends_between, previous_start
@@ -77,7 +78,14 @@ def limit_of(kpi: Kpi, partitions: int, bytes_held: Callable[[], int] = lambda: 
 class BaseKpi:
     """A base KPI's unsealed slices and series."""
 
-    def __init__(self, plan: Plan, kpi: Kpi, limit: SeriesLimit, kept: bool) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        kpi: Kpi,
+        limit: SeriesLimit,
+        kept: bool,
+        missed: MissedRecords = NONE_MISSED,
+    ) -> None:
         self.kpi = kpi
         self.judge = Evaluator(plan, kpi)
         self.series: dict[Dimensions, Series] = {}
@@ -92,6 +100,7 @@ class BaseKpi:
         self._slices: dict[int, SlicePartials] = {}
         self._names: dict[bytes, Dimensions] = {}  # by the keys in frames
         self._limit = limit
+        self._missed = missed
         self._kept = kept  # whether KPIs over this one wait for its windows
         # No series has anything to do before this instant.
         self._due_ms: int | None = None
@@ -304,12 +313,22 @@ class BaseKpi:
     ) -> list[WindowValue]:
         """The windows of series with these ends, from their states."""
         name, calm, start_of = self.kpi.name, self.judge.upkeep.over, self.kpi.window.start_of
-        made = []
+        made, touched = [], self._missed.touch
         for (series, end), pair, value in zip(of, pairs, self.judge.values(pairs), strict=True):
             dimensions, start = series.dimensions or (), start_of(end)
             maintenance = calm(dimensions, start, end)
             made.append(
-                WindowValue(name, dimensions, start, end, value, pair[0][0], open_, maintenance)
+                WindowValue(
+                    name,
+                    dimensions,
+                    start,
+                    end,
+                    value,
+                    pair[0][0],
+                    open_,
+                    maintenance,
+                    touched(start, end),
+                )
             )
         return made
 
