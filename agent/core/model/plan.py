@@ -60,8 +60,9 @@ class Contract:
     """What a product team promises of one event type.
 
     `type_path` None: every event of the topic is of this type; else the event whose value there
-    equals `type_value`. `grain_ms` is the slice by which lateness is judged: the greatest common
-    divisor of the slices of all base KPIs over this contract, at most five minutes.
+    equals `type_value`. An event further back than `max_past_ms` before its record's timestamp is
+    rejected (None: none is). `grain_ms` is the slice by which lateness is judged: the greatest
+    common divisor of the slices of all base KPIs over this contract, at most five minutes.
     """
 
     name: str
@@ -77,6 +78,7 @@ class Contract:
     max_bytes: int
     fields: tuple[Field, ...]
     grain_ms: int
+    max_past_ms: int | None = None
 
 
 class PartialKind(StrEnum):

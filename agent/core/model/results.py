@@ -65,6 +65,7 @@ class Reason(StrEnum):
     NO_TIME = "no_time"
     BAD_TIME = "bad_time"
     FUTURE_TIME = "future_time"
+    PAST_TIME = "past_time"
 
 
 @dataclass(frozen=True, slots=True)
