@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping
 
 from agent.core.model.plan import Severity
 from agent.core.output import templates
+from agent.core.output.labels import RESERVED_LABELS
 from agent.core.output.messages import VARIABLES
 from agent.language.checks import kinds, overrides
 from agent.language.checks import slo as promises
-from agent.language.checks.kpis import RESERVED_LABELS
 from agent.language.compile.links import Links
 from agent.language.compile.shapes import ANY_WINDOW, UNKNOWN, Shape, expire_after_ms, slices
 from agent.language.declared import Declared, Entry
