@@ -29,8 +29,13 @@ from agent.generate.words import span_text
 WHAT = "prometheus"
 RULES_FILE = "kpi-agent.rules.yml"
 
-TOLD_BY_AGENTS = f"unless on () (min({names.ALERT_DELIVERY_UP}) == 1)"
-"""Where every agent reaches an Alertmanager by itself, Prometheus keeps silent."""
+SENT_BY_AGENTS = (
+    f"unless on () ({names.ALERT_DELIVERY_UP} or (last_over_time({names.ALERT_DELIVERY_UP}"
+    f"[{names.GAP_OF_SENDERS}]) unless on () {names.BUILD_INFO}))"
+)
+"""Where agents send their alerts themselves, Prometheus sends none of them, whether they reach an
+Alertmanager or not: two senders of one alert would resolve it for each other. While all of them are
+down it goes by how they were."""
 
 Entry = dict[str, object]
 
@@ -57,7 +62,10 @@ def alert_rules(plan: Plan, links: Links | None = None) -> str:
     """A Prometheus rules file (YAML): the KPIs' alerts, their freshness, the agent's health."""
     links = links or Links()
     groups: list[Entry] = [
-        {"name": f"kpi:{name}", "rules": list(_kpi_entries(plan, kpi, links))}
+        {
+            "name": f"kpi:{name}",
+            "rules": [_recorded_state([("kpi", name)], kpi), *_kpi_entries(plan, kpi, links)],
+        }
         for name, kpi in sorted(plan.kpis.items())
         if plan.rules_of(name)
     ]
@@ -65,15 +73,19 @@ def alert_rules(plan: Plan, links: Links | None = None) -> str:
         entry
         for home, rule in sorted(plan.combinations.items())
         if (kpi := plan.subject(home)) is not None
-        for entry in _rule_entries(plan, rule, kpi, links)
-    ]
+        for entry in (
+            _recorded_state([("rule", rule.name)], kpi), *_rule_entries(plan, rule, kpi, links)
+        )
+    ]  # fmt: skip
     if combined:
         groups.append({"name": "kpi-combinations", "rules": combined})
     missed = [_agent_entry(alert, links) for alert in objective_alerts(plan)]
     stale = [_agent_entry(alert, links) for alert in stale_alerts(plan)]
     health = [_agent_entry(alert, links) for alert in agent_alerts()]
     if missed:
-        groups.append({"name": "kpi-objectives", "rules": missed})
+        states = names.one_of_workers(names.OBJECTIVE_STATE)
+        recorded: Entry = {"record": names.HELD_OBJECTIVE_STATE, "expr": states}
+        groups.append({"name": "kpi-objectives", "rules": [recorded, *missed]})
     if stale:
         groups.append({"name": "kpi-freshness", "rules": stale})
     groups.append({"name": "kpi-agent", "rules": health})
@@ -135,12 +147,22 @@ def _escalated(entry: Entry, escalation: Escalation) -> Entry:
     }
 
 
+def _recorded_state(labels: Sequence[tuple[str, str]], kpi: Kpi) -> Entry:
+    """The states of a KPI's rules, or of one rule over rules, whichever worker tells them.
+
+    They are recorded so that what a series last was is one value: of two workers that have both
+    held it within the time of a gap, each last value alone would be known.
+    """
+    states = names.selector(names.RULE_STATE, labels)
+    return {"record": names.HELD_RULE_STATE, "expr": names.one_of_workers(states, kpi.by)}
+
+
 def _firing(rule: Rule, kpi: Kpi, severity: Severity) -> str:
     state = names.selector(
-        names.RULE_STATE,
+        names.HELD_RULE_STATE,
         [("rule", rule.name), ("severity", severity), *([("kpi", kpi.name)] if kpi.name else [])],
     )
-    return f"{names.one_of_workers(state, kpi.by)} == {names.FIRING} {TOLD_BY_AGENTS}"
+    return f"{names.through_gaps(state)} == {names.FIRING} {SENT_BY_AGENTS}"
 
 
 def _labels(plan: Plan, rule: Rule, kpi: Kpi, severity: Severity) -> dict[str, str]:

@@ -74,16 +74,15 @@ async def ensure(admin: AIOKafkaAdminClient, settings: Settings) -> tuple[int, l
     """
     names = TopicNames.of(settings)
     if settings.create_topics:
-        await _create_missing(admin, settings, names)
-    counts = await _partition_counts(admin, list(names.configs()))
+        await create_missing(admin, settings, names)
+    counts = await _partition_counts(admin, settings, list(names.configs()))
     count = await check_placement(settings, names.frames, names.series, counts)
     warnings = await _check_policies(admin, names) if settings.create_topics else []
     return count, warnings
 
 
-async def _create_missing(
-    admin: AIOKafkaAdminClient, settings: Settings, names: TopicNames
-) -> None:
+async def create_missing(admin: AIOKafkaAdminClient, settings: Settings, names: TopicNames) -> None:
+    """Create the topics that do not exist. Raises EnvironmentFault for one that can't be."""
     there = set(await admin.list_topics())
     brokers = len((await admin.describe_cluster())["brokers"])
     replicas = settings.replication_factor or min(MOST_REPLICAS, brokers)
@@ -105,7 +104,9 @@ async def _create_missing(
             )
 
 
-async def _partition_counts(admin: AIOKafkaAdminClient, topics: list[str]) -> dict[str, int]:
+async def _partition_counts(
+    admin: AIOKafkaAdminClient, settings: Settings, topics: list[str]
+) -> dict[str, int]:
     """The number of partitions by topic. Waits for topics just made to get their leaders."""
     deadline = asyncio.get_running_loop().time() + APPEAR_TIMEOUT_SECONDS
     while True:
@@ -115,11 +116,23 @@ async def _partition_counts(admin: AIOKafkaAdminClient, topics: list[str]) -> di
         if not absent:
             return counts
         if asyncio.get_running_loop().time() > deadline:
-            raise EnvironmentFault(
-                f"these topics are not there: {', '.join(absent)}",
-                "Create them, or let the agent do it: create_topics: true.",
-            )
+            raise EnvironmentFault(*_absence(settings, absent))
         await asyncio.sleep(0.2)
+
+
+def _absence(settings: Settings, topics: list[str]) -> tuple[str, str]:
+    """What to say of topics that do not appear, and what to do."""
+    told = ", ".join(topics)
+    if settings.create_topics:
+        return (
+            f"these topics are created, and have no leader after {APPEAR_TIMEOUT_SECONDS:.0f} s: "
+            f"{told}",
+            "The brokers may be busy, or too few of them up: kafka-topics.sh --describe shows it.",
+        )
+    return (
+        f"these topics do not exist: {told}",
+        "Create them (docs/operations.md says how), or let the agent do it: create_topics: true.",
+    )
 
 
 async def _check_policies(admin: AIOKafkaAdminClient, names: TopicNames) -> list[str]:
