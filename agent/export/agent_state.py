@@ -182,6 +182,8 @@ class AgentState:
     explain: Callable[[str, str], Awaitable[dict[str, object]]] = _no_explain
     privacy: Privacy = field(default_factory=Privacy)
     """How the people of private KPIs are told outside."""
+    external_labels: Mapping[str, str] = field(default_factory=dict)
+    """Labels of all series and alerts: which environment this agent is of."""
     leader: bool = False
     """The one worker that exports what belongs to no series: objectives and `per: kpi` rules."""
     started_at_ms: int = 0

@@ -6,7 +6,7 @@ ratios ignore topics with almost no traffic, where one bad record would be a lar
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from agent.core.model.plan import Kpi, Objective, Plan, Severity
@@ -16,6 +16,8 @@ from agent.generate.templates import literal
 from agent.generate.uids import AGENT_UID, STRATEGY_UID, kpi_board_uid
 from agent.generate.words import span_text
 
+REMEMBERED = "1d"
+"""For how long an environment whose agents are all gone is missed."""
 WORKERS = ", ".join(names.WORKER_LABELS)
 PER_TOPIC = f"{WORKERS}, outcome, reason, contract"
 SHARE_OF_BAD_RECORDS = 0.01
@@ -47,9 +49,10 @@ class AgentAlert:
     board: str = AGENT_UID
 
 
-def agent_alerts() -> tuple[AgentAlert, ...]:
-    """The alerts on the agent's health, worst first."""
-    return (*_down(), *_ready(), *_behind(), *_bad_records(), *_inside())
+def agent_alerts(external: Sequence[str] = ()) -> tuple[AgentAlert, ...]:
+    """The alerts on the agent's health, worst first. `external`: the names of the labels by which
+    several environments are kept apart."""
+    return (*_down(external), *_ready(), *_behind(), *_bad_records(), *_inside())
 
 
 def stale_alerts(plan: Plan) -> tuple[AgentAlert, ...]:
@@ -75,13 +78,34 @@ def stale_after_seconds(kpi: Kpi, plan: Plan) -> int:
     return -(-(hop_ms + max(wait_ms, kpi.lateness_ms)) // 1000) + FRESHNESS_MARGIN_SECONDS
 
 
-def _down() -> Iterable[AgentAlert]:
+def _absent(external: Sequence[str]) -> str:
+    """No agent at all; where environments are kept apart, also none in one that had some.
+
+    `absent` knows no environments: one agent anywhere would keep it silent.
+    """
+    if not external:
+        return f"absent({names.BUILD_INFO})"
+    by = ", ".join(external)
+    known = f"group by ({by}) (last_over_time({names.BUILD_INFO}[{REMEMBERED}]))"
+    here = f"group by ({by}) ({names.BUILD_INFO})"
+    return f"({known} unless {here}) or absent({names.BUILD_INFO})"
+
+
+def _of_environment(external: Sequence[str]) -> str:
+    """` (prod, eu-1)` as a template of the alert's labels."""
+    if not external:
+        return ""
+    values = ", ".join(f"{{{{ $labels.{name} }}}}" for name in external)
+    return f"{{{{ if $labels.{external[0]} }}}} ({values}){{{{ end }}}}"
+
+
+def _down(external: Sequence[str]) -> Iterable[AgentAlert]:
     yield AgentAlert(
         "KpiAgentAbsent",
-        f"absent({names.BUILD_INFO})",
+        _absent(external),
         "2m",
         "critical",
-        "No KPI agent is running",
+        "No KPI agent is running" + _of_environment(external),
         "Prometheus has no series of any KPI agent: no KPI is computed and no KPI alert can fire.",
         "agent-down",
     )

@@ -6,7 +6,8 @@ together.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 
 from agent.core.model.plan import Kpi, metric_name
 
@@ -69,6 +70,8 @@ MISSED = 3
 
 WORKER_LABELS = ("instance", "pod")
 """The labels by which Prometheus tells one worker from another."""
+SCRAPE_LABELS = (*WORKER_LABELS, "container", "endpoint", "namespace", "service")
+"""The labels that a scrape by the Prometheus operator adds to every series, beside `job`."""
 
 
 def value_metric(kpi: Kpi) -> str:
@@ -86,10 +89,30 @@ def target_metric(kpi: Kpi) -> str:
     return metric_name(kpi.name, kpi.unit, "target")
 
 
+def on(external: Iterable[str] = (), *labels: str) -> str:
+    """`on (kpi, environment)`: by which labels two sides of an expression belong together."""
+    return f"on ({', '.join((*labels, *external))})"
+
+
+def chosen(external: Iterable[str]) -> list[str]:
+    """The matchers by which a board shows the environment that is chosen on it."""
+    return [f'{name}=~"${name}"' for name in external]
+
+
+def matching(metric: str, matchers: Iterable[str]) -> str:
+    """`metric{matcher,…}`."""
+    inside = ",".join(matchers)
+    return f"{metric}{{{inside}}}" if inside else metric
+
+
+def equal_to(labels: Iterable[tuple[str, str]]) -> list[str]:
+    """Matchers for labels of these values."""
+    return [f"{name}={quoted(value)}" for name, value in labels]
+
+
 def selector(metric: str, labels: Iterable[tuple[str, str]] = ()) -> str:
     """`metric{name="value",…}`."""
-    inside = ",".join(f"{name}={quoted(value)}" for name, value in labels)
-    return f"{metric}{{{inside}}}" if inside else metric
+    return matching(metric, equal_to(labels))
 
 
 def one_of_workers(query: str, dimensions: Iterable[str] = ()) -> str:
@@ -106,6 +129,25 @@ def one_of_workers(query: str, dimensions: Iterable[str] = ()) -> str:
 def through_gaps(recorded: str) -> str:
     """A recorded series as it is, or as it last was while no worker exports it."""
     return f"last_over_time({recorded}[{GAP}])"
+
+
+DATA_SOURCE_VARIABLE = "datasource"
+"""The boards' variable for the Prometheus that they read."""
+
+
+def variable_name(dimension: str) -> str:
+    """The boards' variable for a dimension: of its name, and never that of the data source."""
+    reserved = dimension.rstrip("_") == DATA_SOURCE_VARIABLE
+    return f"{dimension}_" if reserved else dimension
+
+
+def labeled(query: str, label: str, source: str, values: Mapping[str, str]) -> str:
+    """The query with one label more: for each value of the label `source`, what `values` says."""
+    for value, text in sorted(values.items()):
+        replacement = quoted(text.replace("$", "$$"))
+        pattern = quoted(re.escape(value))
+        query = f'label_replace({query}, "{label}", {replacement}, "{source}", {pattern})'
+    return query
 
 
 def quoted(text: str) -> str:

@@ -405,6 +405,8 @@ class MergeStage:
         """
         if time.monotonic() - self._round_at > ROUND_SECONDS and not channel.empty():
             return True
+        if any(held.merger.is_full for held in self._held.values()):
+            return True
         has_closed = any(held.closings for held in self._held.values())
         await asyncio.sleep(0 if has_closed or not channel.empty() else GATHER_SECONDS)
         return bool(channel.empty())
@@ -483,14 +485,32 @@ class MergeStage:
         held.high = max(held.high, message.offset)
         held.joined = len(frames)
         self._frames_since_round += len(frames)
-        applied = await _beside(held, _applied, held.merger, frames, message.offset)
+        while frames:
+            applied = await _beside(held, _applied, held.merger, frames, message.offset)
+            frames = frames[len(applied) :]
+            self._collect(held, applied, message.partition, message.offset)
+            while held.merger.is_behind and self._held.get(message.partition) is held:
+                # Very many windows close at once: they are told by and by, so that neither memory
+                # nor rows grow with them, and others have their turn on the event loop.
+                await self._round()
+                if self._stopping.is_set() or self._held.get(message.partition) is not held:
+                    return  # the frame is not acknowledged: a restart goes on from the rows
+                closings = await _beside(held, held.merger.catch_up)
+                if closings:
+                    held.closings.append(closings)
+
+    def _collect(
+        self, held: _Held, applied: Sequence[Emitted | Exception], partition: int, offset: int
+    ) -> None:
+        """Keep what frames brought for the next round. One that can't be applied is counted and
+        passed over."""
         for closings in applied:
             if isinstance(closings, Exception):
                 log.error(
                     "a frame at offset %d of state partition %d can't be applied and is skipped",
-                    message.offset, message.partition, exc_info=closings,
+                    offset, partition, exc_info=closings,
                 )  # fmt: skip
-                self._progress.frame_failed(message.partition, message.offset, closings)
+                self._progress.frame_failed(partition, offset, closings)
             elif closings:
                 held.closings.append(closings)
 
@@ -578,11 +598,14 @@ async def _beside(
 
 
 def _applied(merger: Merger, frames: Sequence[bytes], offset: int) -> list[Emitted | Exception]:
-    """What each frame of a message brought, or why it could not be applied."""
+    """What each frame of a message brought, or why it could not be applied; up to one that leaves
+    the merger behind, which must catch up before the next."""
     found: list[Emitted | Exception] = []
     for frame in frames:
         try:
             found.append(merger.apply(frame, offset))
         except Exception as error:
             found.append(error)
+        if merger.is_behind:
+            break
     return found

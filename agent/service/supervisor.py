@@ -31,6 +31,7 @@ from aiokafka.errors import KafkaError
 from agent.core.changes.diff import compare, summary
 from agent.core.changes.outline import outline
 from agent.core.model.plan import Plan
+from agent.core.output.labels import check_external_labels
 from agent.core.output.privacy import Privacy
 from agent.errors import EnvironmentFault, KpiAgentError, RulesError
 from agent.export.agent_state import AgentState
@@ -84,6 +85,7 @@ class Service:
         plan = self._load()
         self.state = AgentState(plan, name=name, version=metadata.version("kpi-agent"))
         self.state.privacy = self._privacy
+        self.state.external_labels = settings.labels
         self.state.started_at_ms = _now_ms()
         self.state.stats.last_reload_ms = _now_ms()
         self.state.ready = dict.fromkeys(COMPONENTS, "starting")
@@ -105,6 +107,7 @@ class Service:
         have KPIs of single people, and no secret is known that would hide them."""
         plan = self._load_plan()
         self._privacy.check(plan)
+        check_external_labels(plan, self._settings.labels)
         return plan
 
     def stop(self) -> None:

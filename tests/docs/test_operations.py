@@ -166,7 +166,7 @@ def test_every_metric_of_the_agent_is_named(tmp_path: Path) -> None:
 
 
 def test_the_paths_of_the_web_server_are_named() -> None:
-    source = (ROOT / "agent" / "export" / "web.py").read_text()
+    source = (ROOT / "agent" / "export" / "web" / "server.py").read_text()
     routes = set(re.findall(r'web\.(?:get|post|put)\("(/[^"]*)"', source))
     aids = {"/static/{name}", "/favicon.ico"}
     named = re.findall(r"`(/[^`]*)`", " ".join(first_cells(section("Endpoints"))))

@@ -10,11 +10,11 @@ from types import SimpleNamespace
 
 import pytest
 import rocksdict
-from faust.types import TP
-
 from agent.core.plan import Plan
 from agent.core.series import read_row
 from agent.kafka.app import MergeStage
+from faust.types import TP
+
 from agent.kafka.client import new_producer
 from agent.kafka.embedded import PARTITIONS, EmbeddedBroker
 from agent.kafka.publish import Publisher

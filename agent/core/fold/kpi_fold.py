@@ -15,7 +15,7 @@ import polars as pl
 
 from agent.core.aggregate.aggregator import Aggregator
 from agent.core.aggregate.columns import Column, Ints, of_objects, of_polars
-from agent.core.aggregate.functions import KINDS
+from agent.core.aggregate.functions import kind_of
 from agent.core.aggregate.rows import PartialRows
 from agent.core.fold.checkpoint import SourceProgress
 from agent.core.frame import Block, series_key, state_partition, written
@@ -269,7 +269,7 @@ def _shared(kpis: tuple[Kpi, ...]) -> tuple[Aggregator, list[list[str]]]:
 
 def _folds_alike(a: Partial, b: Partial) -> bool:
     """Whether two partials have the same state: their final values may differ."""
-    one, other = KINDS[a.kind], KINDS[b.kind]
+    one, other = kind_of(a), kind_of(b)
     return (
         one.fold is other.fold
         and one.prepare is other.prepare

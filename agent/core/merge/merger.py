@@ -34,6 +34,10 @@ from agent.core.model.results import Emitted, SeriesView, TargetStatus, Transiti
 from agent.core.state.archive import is_chunk, read_chunk
 from agent.core.state.series import Series, read_row, row_bytes, row_key
 
+STRIDE_WINDOWS = 4_000
+"""About how many windows one call closes: a tenth of a second's work."""
+ROUND_WINDOWS = 8_000
+"""So many windows that no row has yet make a round due: a row must not grow with them."""
 FOREIGN_KEPT_MS = 3_600_000
 """How long rows that this rule set does not know are kept: longer than a rolling restart takes."""
 
@@ -82,6 +86,8 @@ class Merger:
             self._judged_ms,
         )
         self.until_ms: int | None = None  # event time stands still there
+        self._behind: set[str] = set()  # topics of which some windows are still to be closed
+        self._unwritten = 0  # windows that are in no row yet
         self._position = -1
         self._dirty: dict[Place, Told] = {}
         # Rows to delete. One that expired keeps its row for one round more: what its last step
@@ -216,6 +222,7 @@ class Merger:
                 out.append((row_key(kpi, dimensions), row_bytes(series)))
         out += [(row_key(kpi, dimensions), None) for kpi, dimensions in self._gone]
         self._dirty, self._gone, self._expired = {}, self._expired, set()
+        self._unwritten = 0
         if self._repeated:
             self._carried = {}
         self.safe()
@@ -230,7 +237,8 @@ class Merger:
 
     def needed_position(self) -> int:
         """The first offset of the frames log that a restart would need."""
-        needed = self._position + 1
+        # The frame whose watermark is not reached yet is needed to get there.
+        needed = self._position if self._behind else self._position + 1
         for state in self.states.values():
             if isinstance(state, BaseKpi):
                 needed = min(needed, min(state.first_positions.values(), default=needed))
@@ -282,9 +290,17 @@ class Merger:
         """Apply one frame; `position` is the offset of its message in the frames log, not
         falling.
 
+        A watermark that lets very many windows close is not reached at once: while `is_behind`,
+        `catch_up` closes the next of them. Where the caller doesn't, the next frame does.
         Raises `msgspec.DecodeError` when the bytes are not a frame; nothing has changed then.
         """
         frame = decode(data)
+        before = Emitted()
+        while self._behind:
+            before = _joined(before, self.catch_up())
+        return _joined(before, self._apply(frame, position))
+
+    def _apply(self, frame: Frame, position: int) -> Emitted:
         self._position = position
         self._repeated = True
         again, self._again = self._again, Emitted()
@@ -305,6 +321,20 @@ class Merger:
             self._begin(waiting)
         return _joined(again, self._advance(frame.topic))
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether windows are still to be closed by the frames that were applied."""
+        return bool(self._behind)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether so much was closed since `dirty_rows` that the rows should be written."""
+        return self._unwritten >= ROUND_WINDOWS
+
+    def catch_up(self) -> Emitted:
+        """Close the next windows that frames applied before let close."""
+        return self._advance(min(self._behind)) if self._behind else Emitted()
+
     def _clear_foreign(self, clock_ms: int) -> None:
         """Delete the rows that nobody has known for long."""
         if self._began_ms is None:
@@ -315,7 +345,10 @@ class Merger:
 
     def finish(self, topic: str, watermark_ms: int) -> Emitted:
         """Close what ends by a watermark without any frame, for files at their end."""
-        return self._advance(topic, watermark_ms)
+        found = self._advance(topic, watermark_ms)
+        while self._behind:
+            found = _joined(found, self._advance(topic, watermark_ms))
+        return found
 
     def _take(self, frame: Frame, position: int) -> tuple[int, tuple[str, ...]]:
         """How many partials came too late, and the KPI of each new series that found no room."""
@@ -337,10 +370,18 @@ class Merger:
     def _advance(self, topic: str, watermark_ms: int | None = None) -> Emitted:
         steps: list[tuple[str, Step]] = []
         sources = self._sources[topic]
-        for contract in self.plan.contracts_of(topic):
-            now = sources.watermark_ms(contract) if watermark_ms is None else watermark_ms
-            if now is not None:
-                steps += self._advance_contract(contract, now)
+        reached = [
+            (contract, now)
+            for contract in self.plan.contracts_of(topic)
+            if (now := sources.watermark_ms(contract) if watermark_ms is None else watermark_ms)
+            is not None
+        ]
+        stride_ms = self._stride_end_ms(reached)
+        self._behind.discard(topic)
+        if stride_ms is not None:
+            self._behind.add(topic)
+        for contract, now in reached:
+            steps += self._advance_contract(contract, now, stride_ms)
         if not steps:
             return Emitted()
         for name, state in self.states.items():
@@ -352,13 +393,34 @@ class Merger:
         used(self.states, self._readers)
         return self._closings(steps)
 
-    def _advance_contract(self, contract: Contract, watermark_ms: int) -> list[tuple[str, Step]]:
+    def _stride_end_ms(self, reached: Sequence[tuple[Contract, int]]) -> int | None:
+        """Up to where the KPIs of a topic close windows now; None: as far as they can."""
+        ends, waiting = [], self._waitings.names
+        for contract, watermark_ms in reached:
+            for kpi in self.plan.kpis_of(contract.name):
+                state = self.states[kpi.name]
+                frontier = self._frontier_ms(kpi, watermark_ms)
+                if not isinstance(state, BaseKpi) or kpi.name in waiting:
+                    continue
+                if state.frontier_ms is None or frontier > state.frontier_ms:
+                    end = state.stride_end_ms(frontier, STRIDE_WINDOWS)
+                    if end < frontier:
+                        ends.append(end)
+        return min(ends, default=None)
+
+    def _frontier_ms(self, kpi: Kpi, watermark_ms: int) -> int:
+        frontier = watermark_ms - kpi.lateness_ms
+        return frontier if self.until_ms is None else min(frontier, self.until_ms)
+
+    def _advance_contract(
+        self, contract: Contract, watermark_ms: int, stride_ms: int | None
+    ) -> list[tuple[str, Step]]:
         steps = []
         for kpi in self.plan.kpis_of(contract.name):
             state = self.states[kpi.name]
-            frontier = watermark_ms - kpi.lateness_ms
-            if self.until_ms is not None:
-                frontier = min(frontier, self.until_ms)
+            frontier = self._frontier_ms(kpi, watermark_ms)
+            if stride_ms is not None:
+                frontier = min(frontier, stride_ms)
             if self._waitings.reached(kpi.name, frontier):
                 continue
             if isinstance(state, BaseKpi) and (
@@ -407,6 +469,7 @@ class Merger:
                 self._expired.add((name, dimensions))
         transitions += self._heard()
         watched, self._again = self._again.transitions, Emitted()
+        self._unwritten += len(closed)
         closed.sort(key=lambda pair: (pair[0].end_ms, self._order[pair[0].kpi]))
         transitions = sorted([*transitions, *watched], key=lambda t: t.at_ms)
         targets = tuple(status for _, status in closed if status is not None)

@@ -60,8 +60,9 @@ class Contract:
     """What a product team promises of one event type.
 
     `type_path` None: every event of the topic is of this type; else the event whose value there
-    equals `type_value`. `grain_ms` is the slice by which lateness is judged: the greatest common
-    divisor of the slices of all base KPIs over this contract, at most five minutes.
+    equals `type_value`. An event further back than `max_past_ms` before its record's timestamp is
+    rejected (None: none is). `grain_ms` is the slice by which lateness is judged: the greatest
+    common divisor of the slices of all base KPIs over this contract, at most five minutes.
     """
 
     name: str
@@ -77,6 +78,7 @@ class Contract:
     max_bytes: int
     fields: tuple[Field, ...]
     grain_ms: int
+    max_past_ms: int | None = None
 
 
 class PartialKind(StrEnum):
@@ -100,14 +102,16 @@ class Partial:
     """One partial aggregate of a KPI.
 
     `argument` is an expression over the contract's columns (None: count(*)); `filter` the boolean
-    expression of its FILTER clause. `q` is the quantile asked of a QUANTILE. The final value of
-    partial number i is column `a{i}` for `Kpi.value`.
+    expression of its FILTER clause. `q` is the quantile asked of a QUANTILE. `whole`: the argument
+    is an integer, which sums and extremes keep exactly. The final value of partial number i is
+    column `a{i}` for `Kpi.value`.
     """
 
     kind: PartialKind
     argument: pl.Expr | None = None
     filter: pl.Expr | None = None
     q: float | None = None
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +158,7 @@ class Kpi:
     window, slice, or the contract's reading of its fields). `objective` is the one that the KPI
     itself says it serves. `person` is the dimension that names a person, which makes the KPI
     private; `named`: people are told by name all the same. `backfill_ms` is how much of its past a
-    base KPI without state is given from the source topic.
+    base KPI without state is given from the source topic. `whole`: its values are whole numbers.
     """
 
     name: str
@@ -185,6 +189,7 @@ class Kpi:
     person: str | None = None
     named: bool = False
     backfill_ms: int | None = None
+    whole: bool = False
 
     @property
     def metric(self) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from agent.core.model.plan import Dimensions, Scalar
-from agent.core.model.results import Emitted, TargetStatus, Transition, WindowValue
+from agent.core.model.results import Emitted, Number, TargetStatus, Transition, WindowValue
 from agent.core.model.window_history import Item
 from agent.core.state.alert_state import AlertState
 
@@ -57,7 +57,8 @@ class Series(msgspec.Struct, array_like=True):
     always empty. `shown` is, of rules
     that depend on others, what their alerts were last said to be, by rule and severity. `unjudged`
     are closed windows, by end, that wait for those of the KPIs that they are held against.
-    `cut_ms`: where the live flow took over from a backfill (0: there was none).
+    `cut_ms`: where the live flow took over from a backfill (0: there was none). `inputs`: of a KPI
+    over others, those that have had the series, as bits.
     """
 
     kpi: str
@@ -69,7 +70,7 @@ class Series(msgspec.Struct, array_like=True):
     last_event_ms: int
     panes: dict[int, State] = {}
     history: list[Item] = []
-    waiting: dict[int, tuple[float | None, int]] = {}
+    waiting: dict[int, tuple[Number, int]] = {}
     closed: WindowValue | None = None
     status: TargetStatus | None = None
     alerts: dict[str, dict[str, AlertState]] = {}
@@ -82,6 +83,7 @@ class Series(msgspec.Struct, array_like=True):
     unjudged: dict[int, WindowValue] = {}
     used: dict[str, int] = {}
     cut_ms: int = 0
+    inputs: int = 0
 
     def lowered(self, at_ms: int) -> bool:
         """Begin earlier, for an event that came after later ones; False once anything is sealed."""

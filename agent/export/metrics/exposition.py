@@ -27,7 +27,7 @@ from prometheus_client.registry import Collector
 from agent.core.model.plan import Plan, is_whole
 from agent.core.model.results import Outcome, Reason, SeriesView
 from agent.export.agent_state import AgentState, Histogram
-from agent.export.metrics.kpi_series import LabelCache, families, render, wholes
+from agent.export.metrics.kpi_series import LabelCache, families, render, wholes, with_labels
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
@@ -305,9 +305,11 @@ class Exposition:
         else:
             own = generate_text(self._registry)
         found = families(state.plan, views, whole, scores, self._cache)
+        external = dict(state.external_labels)
 
         def work() -> list[bytes]:
-            plain = _chunks(own, render(found, openmetrics=openmetrics), openmetrics)
+            series = render(found, openmetrics=openmetrics, external=external)
+            plain = _chunks(_labeled(own, external), series, openmetrics)
             return list(compressed(plain)) if gzipped else list(plain)
 
         return await asyncio.to_thread(work)
@@ -317,6 +319,17 @@ class Exposition:
         state = self._state
         asked = any(is_whole(rule) for rule in state.plan.rules.values())
         return wholes(state.plan, state.company()) if asked else {}
+
+
+def _labeled(text: bytes, external: Mapping[str, str]) -> bytes:
+    """What prometheus_client has written, every sample with labels more."""
+    if not external:
+        return text
+    lines = text.decode().splitlines(keepends=True)
+    found = (
+        line if line.startswith("#") else next(with_labels([line], external)) for line in lines
+    )
+    return "".join(found).encode()
 
 
 def _chunks(own: bytes, series: Iterator[bytes], openmetrics: bool) -> Iterator[bytes]:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from agent.core.aggregate.functions import LAYOUT
 from agent.core.history.anomaly.score import KEEP_FIRING_MS, Anomaly
 from agent.core.model.plan import (
     SEVERITIES,
@@ -44,7 +45,7 @@ from agent.language.compile.conditions import RuleSql
 from agent.language.compile.coupling import couplings, placements
 from agent.language.compile.links import Link, Links, compile_combination, texts
 from agent.language.compile.schedules import compile_schedule
-from agent.language.compile.shapes import Shape, show, zone_of
+from agent.language.compile.shapes import LEAST_EXPIRY_MS, Shape, expire_after_ms, show, zone_of
 from agent.language.compile.shapes import slices as slices_of
 from agent.language.compile.statements import KpiSql, Statements
 from agent.language.declared import Declared, Entry
@@ -65,10 +66,11 @@ from agent.language.models.values import benchmark_of
 
 LATENESS_MS = 10_000
 MAX_FUTURE_MS = durations.UNIT_MS["h"]
+MAX_PAST_MS = 10_950 * durations.UNIT_MS["d"]
+"""Thirty years: what lies further back was no time, or an epoch in another unit."""
 IDLE_AFTER_MS = 30_000
 MAX_BYTES = 1024 * 1024
 """Kafka's own default for the largest message (broker setting message.max.bytes), about."""
-LEAST_EXPIRY_MS = durations.UNIT_MS["w"]
 
 
 def make_plan(
@@ -189,6 +191,7 @@ def _contract(declared: Declared, entry: Entry[EventSpec], grain_ms: int) -> Con
             for name, spec in model.fields.items()
         ),
         grain_ms=grain_ms,
+        max_past_ms=_given(model.max_past, defaults.max_past, MAX_PAST_MS),
     )
 
 
@@ -231,7 +234,7 @@ def _kpi(
         target=target,
         overrides=tuple(overrides),
         max_series=model.max_series,
-        expire_after_ms=_given(model.expire_after, max(LEAST_EXPIRY_MS, 10 * shape.window.span_ms)),
+        expire_after_ms=expire_after_ms(model, shape),
         fingerprint=_fingerprint(
             model, shape, sql, slice_ms, placement, contract, [kpis[i] for i in inputs]
         ),
@@ -242,6 +245,7 @@ def _kpi(
         person=model.person,
         named=model.export == "named",
         backfill_ms=model.backfill,
+        whole=sql.whole,
     )
 
 
@@ -260,6 +264,7 @@ def _fingerprint(
         "by": shape.by,
         "window": show(shape.window),
         "slice_ms": slice_ms,
+        "layout": LAYOUT,
         "inputs": [(kpi.name, kpi.fingerprint) for kpi in inputs],
     }
     if placement is not None:

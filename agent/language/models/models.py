@@ -104,6 +104,11 @@ class Defaults(Strict):
         description="How far an event's time may be ahead of the time at which the broker got "
         "it. 1h if not given.",
     )
+    max_past: PositiveDuration | None = Field(
+        None,
+        description="How far an event's time may lie before the time at which the broker got it. "
+        "10950d, thirty years, if not given.",
+    )
     idle_after: PositiveDuration | None = Field(
         None,
         description="A source partition without events for this long no longer holds up the "
@@ -176,6 +181,10 @@ class EventSpec(Strict):
     max_future: PositiveDuration | None = Field(
         None,
         description="How far an event's time may be ahead of the time at which the broker got it.",
+    )
+    max_past: PositiveDuration | None = Field(
+        None,
+        description="How far an event's time may lie before the time at which the broker got it.",
     )
     idle_after: PositiveDuration | None = Field(
         None,
