@@ -21,7 +21,7 @@ from agent.core.model.plan import Dimensions, Plan
 from agent.core.model.results import Emitted
 from agent.core.output import messages as encode
 from agent.core.output.privacy import Privacy
-from agent.core.state.series import row_key
+from agent.core.state.rows import row_key
 from agent.errors import EnvironmentFault
 from agent.kafka.frame_batches import join
 from agent.kafka.topics import TopicNames

@@ -234,6 +234,7 @@ def _kpi(
         target=target,
         overrides=tuple(overrides),
         max_series=model.max_series,
+        max_state_bytes=model.max_state_bytes,
         expire_after_ms=expire_after_ms(model, shape),
         fingerprint=_fingerprint(
             model, shape, sql, slice_ms, placement, contract, [kpis[i] for i in inputs]
