@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from agent.core.changes.describe import target_text, window_text
 from agent.core.explanation import AlertFound, ConditionFound, Explained, explain
 from agent.core.merge.merger import Merger
 from agent.core.model.plan import (
@@ -23,6 +22,7 @@ from agent.core.model.plan import (
     is_whole,
 )
 from agent.core.model.results import AlertPhase
+from agent.core.model.text import bounds_text, window_text
 from agent.core.output.messages import Json, bounds_json, dimensions_json, iso, label
 from agent.core.output.privacy import private_homes
 from agent.core.state.series import Series
@@ -146,7 +146,7 @@ def _target_json(found: Explained) -> Json | None:
         return None
     return {
         **bounds_json(found.target),
-        "text": target_text(found.target),
+        "text": bounds_text(found.target) if found.target else None,
         "override": None if found.target_match is None else dict(found.target_match),
         "since": found.target_since,
     }
