@@ -17,7 +17,7 @@ from pathlib import Path
 
 from agent import __version__
 from agent.commands.common import clock_ms, instant, known, reading, writing
-from agent.core.printable import printable, printable_lines
+from agent.core.model.printable import printable, printable_lines
 from agent.errors import EnvironmentFault, KpiAgentError, RulesError
 
 OK, WRONG, USAGE, ENVIRONMENT = 0, 1, 2, 3

@@ -26,6 +26,8 @@ LAG_SECONDS = 300
 LAG_CRITICAL_SECONDS = 1800
 FRAMES_LAG_SECONDS = 60
 OBJECTIVE_MISSED = "KpiObjectiveMissed"
+ROLLING_CHANGE = "15m"  # for so long, workers of a group may run different rules
+MISSED_SHOWN = "1h"  # for so long after a gap its alert fires
 OBJECTIVE_HOLD = "15m"
 """A score follows every window that closes: a dip between two of them is nothing to act on."""
 FRESHNESS_MARGIN_SECONDS = 300
@@ -209,7 +211,36 @@ def _share(outcome: str) -> str:
     return f"{found} / ({every} > {FEW_RECORDS}) > {SHARE_OF_BAD_RECORDS}"
 
 
+def _missed_records() -> AgentAlert:
+    now = names.RECORDS_MISSED
+    # A gap may be found before the first scrape, where `increase` would see nothing.
+    earlier = f"({now} offset {MISSED_SHOWN} or {now} * 0)"
+    return AgentAlert(
+        "KpiAgentRecordsMissed",
+        f"sum without ({WORKERS}, partition) (clamp_min({now} - {earlier}, 0)) > 0",
+        "0m",
+        "critical",
+        "Records of {{ $labels.topic }} were gone before the KPI agent read them",
+        "At most {{ $value }} records: retention deleted them, or somebody moved the group's "
+        "offsets. Windows that may lack them are marked as incomplete; the agent's log names "
+        "partition and offsets.",
+        "records-missed",
+    )
+
+
 def _inside() -> Iterable[AgentAlert]:
+    yield _missed_records()
+    yield AgentAlert(
+        "KpiAgentTwoRuleSets",
+        f"count by (group) (count by (group, config_hash) ({names.BUILD_INFO})) > 1",
+        ROLLING_CHANGE,
+        "critical",
+        "Workers of the KPI agent group {{ $labels.group }} run different rules",
+        "{{ $value }} rule sets share one group for longer than a rolling change takes. Each "
+        "record is folded by the rules of whichever worker reads it, so values are a mixture. "
+        "`config_hash` of kpi_agent_build_info says which worker has which.",
+        "two-rule-sets",
+    )
     failed = names.selector(names.RELOADS, [("result", "failed")])
     done = names.selector(names.RELOADS, [("result", "ok")])
     yield AgentAlert(

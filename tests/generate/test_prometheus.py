@@ -234,6 +234,8 @@ def test_the_agents_own_alerts_fire_when_they_should_and_not_otherwise(tmp_path:
         "KpiAgentNoEvents": {"10m": 1, "25m": 1},  # of the calm installation alone
         "KpiAgentDeadLetters": {"20m": 1},
         "KpiAgentLateEvents": {"20m": 0},
+        "KpiAgentRecordsMissed": {"4m": 0, "6m": 1, "60m": 1, "70m": 0},
+        "KpiAgentTwoRuleSets": {"14m": 0, "17m": 1, "23m": 0},  # where it is no rolling change
         "KpiAgentReloadFailed": {"4m": 0, "8m": 1, "12m": 0},
         "KpiStale": {"5m": 0, "13m": 1},  # revenue; visits has a month's time
     }

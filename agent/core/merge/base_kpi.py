@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
@@ -18,6 +18,7 @@ from agent.core.aggregate.aggregator import Aggregator
 from agent.core.aggregate.rows import SlicePartials
 from agent.core.evaluate.evaluator import Evaluator, Pair
 from agent.core.frame import Block, named
+from agent.core.merge.missed_records import NONE_MISSED, MissedRecords
 from agent.core.model.plan import OTHER, Dimensions, Kpi, Plan
 from agent.core.model.results import TargetStatus, Transition, WindowValue
 from agent.core.model.windows import ends_between, previous_start
@@ -51,16 +52,40 @@ class Work:
     forgotten: list[Series]
 
 
-def room_for(kpi: Kpi, partitions: int) -> int:
-    """How many series of a KPI one of so many state partitions takes."""
+@dataclass(frozen=True, slots=True)
+class SeriesLimit:
+    """How many series of a KPI one state partition holds, and how many bytes their rows may have;
+    `bytes_held` says how many they have."""
+
+    most_series: int
+    most_bytes: int
+    bytes_held: Callable[[], int]
+
+    def is_reached(self, series: int) -> bool:
+        """Whether there is no room for one more."""
+        return series >= self.most_series or self.bytes_held() >= self.most_bytes
+
+
+def limit_of(kpi: Kpi, partitions: int, bytes_held: Callable[[], int] = lambda: 0) -> SeriesLimit:
+    """What one of so many state partitions holds of a KPI."""
     # By few dimensions, many series may share a place.
-    return math.ceil(kpi.max_series / (partitions if kpi.placement is None else 1))
+    share = partitions if kpi.placement is None else 1
+    return SeriesLimit(
+        math.ceil(kpi.max_series / share), math.ceil(kpi.max_state_bytes / share), bytes_held
+    )
 
 
 class BaseKpi:
     """A base KPI's unsealed slices and series."""
 
-    def __init__(self, plan: Plan, kpi: Kpi, most_series: int, kept: bool) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        kpi: Kpi,
+        limit: SeriesLimit,
+        kept: bool,
+        missed: MissedRecords = NONE_MISSED,
+    ) -> None:
         self.kpi = kpi
         self.judge = Evaluator(plan, kpi)
         self.series: dict[Dimensions, Series] = {}
@@ -74,7 +99,8 @@ class BaseKpi:
         self._has_retention = kpi.has_retention
         self._slices: dict[int, SlicePartials] = {}
         self._names: dict[bytes, Dimensions] = {}  # by the keys in frames
-        self._most_series = most_series
+        self._limit = limit
+        self._missed = missed
         self._kept = kept  # whether KPIs over this one wait for its windows
         # No series has anything to do before this instant.
         self._due_ms: int | None = None
@@ -120,8 +146,10 @@ class BaseKpi:
     def _admit(self, dimensions: Dimensions, at_ms: int) -> Dimensions:
         """Begin a series, or name the one that takes in what exceeds the limit."""
         home = dimensions
-        if dimensions and len(self.series) >= self._most_series:
-            if len(self.turned_away) < self._most_series:  # counted up to there, to stay small
+        if dimensions and self._limit.is_reached(len(self.series)):
+            if (
+                len(self.turned_away) < self._limit.most_series
+            ):  # counted up to there, to stay small
                 self.turned_away.add(dimensions)
             home = (OTHER,) * len(dimensions)
         if home not in self.series:
@@ -285,12 +313,22 @@ class BaseKpi:
     ) -> list[WindowValue]:
         """The windows of series with these ends, from their states."""
         name, calm, start_of = self.kpi.name, self.judge.upkeep.over, self.kpi.window.start_of
-        made = []
+        made, touched = [], self._missed.touch
         for (series, end), pair, value in zip(of, pairs, self.judge.values(pairs), strict=True):
             dimensions, start = series.dimensions or (), start_of(end)
             maintenance = calm(dimensions, start, end)
             made.append(
-                WindowValue(name, dimensions, start, end, value, pair[0][0], open_, maintenance)
+                WindowValue(
+                    name,
+                    dimensions,
+                    start,
+                    end,
+                    value,
+                    pair[0][0],
+                    open_,
+                    maintenance,
+                    touched(start, end),
+                )
             )
         return made
 

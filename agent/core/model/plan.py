@@ -151,6 +151,8 @@ class Kpi:
     Derived: `contract` is None, `value` is an expression over columns named after `inputs`, all of
     which share this KPI's `by` and `window`; if they have more in `by`, `value` aggregates over
     their series.
+    `max_series` and `max_state_bytes` bound the series and the size of their rows: beyond either,
+    new series are folded into `__other__`.
     `placement` names the dimensions whose values say where a series lives; None: all of `by`. KPIs
     that must see each other share it (`agent.language.coupling`).
     `slice_ms` is the window's slice, or a finer one where a rule judges current values.
@@ -189,6 +191,7 @@ class Kpi:
     person: str | None = None
     named: bool = False
     backfill_ms: int | None = None
+    max_state_bytes: int = 2**30
     whole: bool = False
 
     @property

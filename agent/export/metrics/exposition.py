@@ -60,9 +60,10 @@ class AgentCollector(Collector):
         info = GaugeMetricFamily(
             "kpi_agent_build_info",
             "The agent's version and the rules it runs; always 1.",
-            labels=["version", "config_hash", "python"],
+            labels=["version", "config_hash", "python", "group"],
         )
-        info.add_metric([state.version, state.plan.config_hash, platform.python_version()], 1)
+        python = platform.python_version()
+        info.add_metric([state.version, state.plan.config_hash, python, state.group], 1)
         yield info
         yield _gauge(
             "kpi_agent_start_timestamp_seconds", "When it started.", state.started_at_ms / 1000
@@ -92,6 +93,22 @@ class AgentCollector(Collector):
         for (topic, partition), behind in sorted(stats.lag.items()):
             lag.add_metric([topic, str(partition)], behind)
         yield lag
+        missed = CounterMetricFamily(
+            "kpi_agent_records_missed",
+            "Records (and frames) that were gone before they were read, at most.",
+            labels=["topic", "partition"],
+        )
+        for (topic, partition), count in sorted(stats.records_missed.items()):
+            missed.add_metric([topic, str(partition)], count)
+        yield missed
+        truncated = CounterMetricFamily(
+            "kpi_agent_records_truncated",
+            "Dead letters and late records that were too large to be sent whole, by their topic.",
+            labels=["topic"],
+        )
+        for topic, count in sorted(stats.records_truncated.items()):
+            truncated.add_metric([topic], count)
+        yield truncated
         watermark = GaugeMetricFamily(
             "kpi_agent_watermark_timestamp_seconds",
             "How far event time has got.",

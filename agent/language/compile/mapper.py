@@ -72,7 +72,6 @@ MAX_PAST_MS = 10_950 * durations.UNIT_MS["d"]
 IDLE_AFTER_MS = 30_000
 MAX_BYTES = 1024 * 1024
 """Kafka's own default for the largest message (broker setting message.max.bytes), about."""
-LEAST_EXPIRY_MS = durations.UNIT_MS["w"]
 
 
 def make_plan(
@@ -236,7 +235,8 @@ def _kpi(
         target=target,
         overrides=tuple(overrides),
         max_series=model.max_series,
-        expire_after_ms=_given(model.expire_after, max(LEAST_EXPIRY_MS, 10 * shape.window.span_ms)),
+        max_state_bytes=model.max_state_bytes,
+        expire_after_ms=expire_after_ms(model, shape),
         fingerprint=_fingerprint(
             model, shape, sql, slice_ms, placement, contract, [kpis[i] for i in inputs]
         ),

@@ -346,6 +346,12 @@ class KpiSpec(Strict):
         gt=0,
         description="The most series; what comes beyond is folded into one called __other__.",
     )
+    max_state_bytes: int = Field(
+        2**30,
+        gt=0,
+        description="The most bytes that the rows of all series may have; beyond it, new series "
+        "are folded into __other__, too.",
+    )
     expire_after: PositiveDuration | None = Field(
         None,
         description="A series without events for this long is forgotten. 7d or ten windows if "
