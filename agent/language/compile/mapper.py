@@ -46,7 +46,7 @@ from agent.language.compile.conditions import RuleSql
 from agent.language.compile.coupling import couplings, placements
 from agent.language.compile.links import Link, Links, compile_combination, texts
 from agent.language.compile.schedules import compile_schedule
-from agent.language.compile.shapes import Shape, zone_of
+from agent.language.compile.shapes import LEAST_EXPIRY_MS, Shape, expire_after_ms, zone_of
 from agent.language.compile.shapes import slices as slices_of
 from agent.language.compile.statements import KpiSql, Statements
 from agent.language.declared import Declared, Entry

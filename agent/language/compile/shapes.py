@@ -10,6 +10,7 @@ from agent.core.model.plan import FieldType
 from agent.core.model.text import window_text
 from agent.core.model.windows import CalendarWindow, FixedWindow, Window, current_slice_ms
 from agent.language.declared import Declared, Entry
+from agent.language.models import durations
 from agent.language.models.models import EventSpec, KpiSpec
 from agent.language.problems import suggest
 from agent.language.recovery import KEY
