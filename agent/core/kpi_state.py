@@ -12,7 +12,9 @@ from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import chain
+from itertools import chain, groupby
+from operator import attrgetter
+from typing import NamedTuple
 
 from agent.core.aggregates import Aggregator
 from agent.core.evaluate import Judge, Pair
@@ -25,6 +27,22 @@ from agent.core.windows import ends_between, previous_start
 
 NAMES_KEPT = 10_000
 """So many keys of series that are no more, or have no room, are known still."""
+
+
+class SliceKey(NamedTuple):
+    """A slice, and the pane that its rows belong to; `late`: they came after the slice of their
+    time was sealed, so their pane may be an earlier one than the slice's own."""
+
+    start_ms: int
+    late: bool
+    pane_ms: int
+
+    @classmethod
+    def of(cls, block: Block, kpi: Kpi) -> SliceKey:
+        """Where a block's rows go."""
+        if block.pane_ms is not None:
+            return cls(block.start_ms, True, block.pane_ms)
+        return cls(block.start_ms, False, kpi.window.pane_start(block.start_ms))
 
 
 @dataclass(slots=True)
@@ -68,11 +86,11 @@ class BaseState:
         self.departed: dict[Dimensions, Series] = {}
         self.leaving: list[Series] = []  # forgotten, but their last windows are not judged yet
         self.frontier_ms: int | None = None
-        self.first_positions: dict[int, int] = {}
+        self.first_positions: dict[SliceKey, int] = {}
         self.turned_away: set[Dimensions] = set()
         self._aggregator = Aggregator(kpi)
         self._has_retention = kpi.has_retention
-        self._slices: dict[int, SlicePartials] = {}
+        self._slices: dict[SliceKey, SlicePartials] = {}
         self._names: dict[bytes, Dimensions] = {}  # by the keys in frames
         self._most_series = most_series
         self._kept = kept  # whether KPIs over this one wait for its windows
@@ -90,15 +108,16 @@ class BaseState:
         start = block.start_ms
         if self.frontier_ms is not None and start + self.kpi.slice_ms <= self.frontier_ms:
             return len(block.keys)
-        of_slice = self._slices.get(start)
+        key = SliceKey.of(block, self.kpi)
+        of_slice = self._slices.get(key)
         if of_slice is None:
             if len(self._names) > 2 * len(self.series) + NAMES_KEPT:
                 self._names = {}
             of_slice = SlicePartials(self._aggregator, partial(self._home, start))
         of_slice.take(block, source)
-        if len(of_slice) and start not in self._slices:
-            self._slices[start] = of_slice
-            self.first_positions[start] = position
+        if len(of_slice) and key not in self._slices:
+            self._slices[key] = of_slice
+            self.first_positions[key] = position
         return 0
 
     def _home(self, start_ms: int, key: bytes) -> Dimensions | None:
@@ -184,14 +203,15 @@ class BaseState:
         """
         span = self.kpi.slice_ms
         window = self.kpi.window
-        sealing = deque(sorted(start for start in self._slices if start + span <= frontier_ms))
+        keys = sorted(key for key in self._slices if key.start_ms + span <= frontier_ms)
+        sealing = deque((start, list(of)) for start, of in groupby(keys, attrgetter("start_ms")))
         at = self._next_end_ms - 1 if self._next_end_ms is not None else None
         if self.judge.current_rules:
             # After a restart: from the last judgement that a row knows of.
             judged = (series.judged_ms for series in self.series.values())
             at = before_ms if before_ms is not None else min(judged, default=None)
         while True:
-            ends = [sealing[0] + span] if sealing else []
+            ends = [sealing[0][0] + span] if sealing else []
             if at is not None and self.series:
                 ends.append(window.first_end_after(at))
                 if self.judge.current_rules:
@@ -199,37 +219,42 @@ class BaseState:
             at = min(ends, default=frontier_ms + 1)
             if at > frontier_ms:
                 break
-            while sealing and sealing[0] + span <= at:
-                self._seal(sealing.popleft(), step)
+            while sealing and sealing[0][0] + span <= at:
+                self._seal(*sealing.popleft(), step)
             yield at
         if not self.series:
             self._next_end_ms = None
         elif self._next_end_ms is None or self._next_end_ms <= frontier_ms:
             self._next_end_ms = window.first_end_after(frontier_ms)
 
-    def _seal(self, start: int, step: Step) -> None:
-        """Make a slice's partials final: merged over the sources into the pane."""
+    def _seal(self, start: int, keys: Iterable[SliceKey], step: Step) -> None:
+        """Make a slice's partials final: merged over the sources into the panes."""
         merge = self._aggregator.merge
-        pane = self.kpi.window.pane_start(start)
         end = start + self.kpi.slice_ms
-        self.first_positions.pop(start, None)
-        if self._newest_pane is None or pane > self._newest_pane:
-            self._newest_pane = pane
-        for dimensions, states in _by_series(self._slices.pop(start).states()).items():
-            series = self.series.get(dimensions)
-            if series is None:
-                series = self.series[dimensions] = born(
-                    self.kpi.name, self.kpi.fingerprint, dimensions, start
-                )
-            state = self._aggregator.merge_all(states)
-            known = series.panes.get(pane)
-            series.panes[pane] = state if known is None else merge(known, state)
-            series.sealed_ms = end
-            if self.judge.series_absences and state[0]:
+        seen: dict[Dimensions, None] = {}
+        for key in keys:
+            pane = key.pane_ms
+            self.first_positions.pop(key, None)
+            if self._newest_pane is None or pane > self._newest_pane:
+                self._newest_pane = pane
+            for dimensions, states in _by_series(self._slices.pop(key).states()).items():
+                series = self.series.get(dimensions)
+                if series is None:
+                    series = self.series[dimensions] = born(
+                        self.kpi.name, self.kpi.fingerprint, dimensions, start
+                    )
+                state = self._aggregator.merge_all(states)
+                known = series.panes.get(pane)
+                series.panes[pane] = state if known is None else merge(known, state)
+                series.sealed_ms = end
+                step.changed.add(dimensions)
+                if state[0]:
+                    seen[dimensions] = None
+        for dimensions in seen:
+            series = self.series[dimensions]
+            if self.judge.series_absences:
                 step.transitions += self.judge.silence(series, end, end, start)
-            if state[0]:
-                series.last_event_ms = end
-            step.changed.add(dimensions)
+            series.last_event_ms = end
 
     def _close_at(self, series: Series, end_ms: int, work: Work) -> None:
         window = self.kpi.window
@@ -326,7 +351,9 @@ class BaseState:
         for dimensions in old:
             work.forgotten.append(self.series.pop(dimensions))
             step.changed.discard(dimensions)
-            coming = [at for at, of_slice in self._slices.items() if dimensions in of_slice]
+            coming = [
+                key.start_ms for key, of_slice in self._slices.items() if dimensions in of_slice
+            ]
             if coming:
                 self.series[dimensions] = born(
                     self.kpi.name, self.kpi.fingerprint, dimensions, min(coming)
@@ -401,7 +428,8 @@ class BaseState:
     def current_end(self) -> int | None:
         """The end of the window that a reader calls the current one: the earliest-ending one that
         ends after the watermark and holds rows, else the one that waits for late events."""
-        newest = max(self._slices, default=None)
+        # Of a slice that is not sealed, its own start: its pane may only have begun.
+        newest = max((k.pane_ms if k.late else k.start_ms for k in self._slices), default=None)
         if self._newest_pane is not None:
             newest = max(self._newest_pane, newest or self._newest_pane)
         if newest is None:
@@ -415,7 +443,7 @@ class BaseState:
     def open_ends(self) -> list[int]:
         """The ends of all windows that hold rows and are not closed, ascending."""
         window = self.kpi.window
-        starts = set(self._slices)
+        starts = {key.pane_ms if key.late else key.start_ms for key in self._slices}
         for series in self.series.values():
             starts.update(pane for pane in series.panes)
         ends: set[int] = set()
@@ -427,7 +455,11 @@ class BaseState:
         self, start: int, end: int, only: Collection[Dimensions] | None
     ) -> dict[Dimensions, list[State]]:
         """What unsealed slices between two instants hold, by series; of some only, if named."""
-        wanted = (of_slice for at, of_slice in self._slices.items() if start <= at < end)
+        wanted = (
+            of_slice
+            for key, of_slice in self._slices.items()
+            if start <= key.pane_ms and max(key.start_ms, key.pane_ms) < end
+        )
         return _by_series(chain.from_iterable(of_slice.states(only) for of_slice in wanted))
 
 

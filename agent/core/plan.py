@@ -60,8 +60,7 @@ class Contract:
     """What a product team promises of one event type.
 
     `type_path` None: every event of the topic is of this type; else the event whose value there
-    equals `type_value`. `grain_ms` is the slice by which lateness is judged: the greatest common
-    divisor of the slices of all base KPIs over this contract, at most five minutes.
+    equals `type_value`. `duplicate_window_ms`: how long an id is remembered at most.
     """
 
     name: str
@@ -76,7 +75,7 @@ class Contract:
     idle_after_ms: int
     max_bytes: int
     fields: tuple[Field, ...]
-    grain_ms: int
+    duplicate_window_ms: int
 
 
 class PartialKind(StrEnum):
