@@ -10,6 +10,7 @@ from agent.backtest import Backtest
 from agent.core.encode import Json, dimensions_json, iso, summary_json
 from agent.core.episodes import Episode, Found, Versus, versus
 from agent.core.plan import Dimensions, Plan, Rule
+from agent.core.printable import printable
 from agent.core.rules import duration
 from agent.report import number, outcomes_text, series_text
 
@@ -86,7 +87,12 @@ def by_series(episodes: Iterable[Episode]) -> list[tuple[Dimensions, list[Episod
 
 
 def human(tested: Tested) -> Iterator[str]:
-    """Lines: each rule with its episodes and charts, then the comparison, then the records."""
+    """Lines: each rule with its episodes and charts, then the comparison, then the records; control
+    characters are visible."""
+    return map(printable, _lines(tested))
+
+
+def _lines(tested: Tested) -> Iterator[str]:
     found = tested.found
     if found.until_ms <= found.since_ms:
         yield "no window closed: there is nothing that the rules could look at"

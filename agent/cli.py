@@ -17,6 +17,7 @@ from pathlib import Path
 
 from agent import __version__
 from agent.commands.common import clock_ms, instant, known, reading, writing
+from agent.core.printable import printable, printable_lines
 from agent.errors import EnvironmentFault, KpiAgentError, RulesError
 
 OK, WRONG, USAGE, ENVIRONMENT = 0, 1, 2, 3
@@ -125,7 +126,7 @@ def check(options: argparse.Namespace) -> int:
         if plan.maintenance:
             counts["maintenance"] = plan.maintenance
         told = ", ".join(f"{len(made)} {WORDS[s][len(made) != 1]}" for s, made in counts.items())
-        print(f"{options.rules}: {told}: all good")  # noqa: T201
+        print(f"{printable(options.rules)}: {told}: all good")  # noqa: T201
     return OK
 
 
@@ -325,4 +326,4 @@ def _say_rules_error(error: RulesError) -> None:
 
 
 def _say(text: str) -> None:
-    sys.stderr.write(text + "\n")
+    sys.stderr.write(f"{printable_lines(text)}\n")

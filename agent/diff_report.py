@@ -20,6 +20,7 @@ from agent.core.diff import (
     summary,
 )
 from agent.core.in_use import Held
+from agent.core.printable import printable
 from agent.spec.declared import declare
 from agent.spec.report import annotation
 
@@ -53,7 +54,7 @@ def render(
         return json.dumps(told, ensure_ascii=False) + "\n"
     if format == "github":
         return "".join(f"{line}\n" for line in _annotations(found, rules, held))
-    return "".join(f"{line}\n" for line in _human(found, rules, former, held))
+    return "".join(f"{printable(line)}\n" for line in _human(found, rules, former, held))
 
 
 def _human(found: Difference, rules: Path, former: str, held: Held | None) -> Iterator[str]:

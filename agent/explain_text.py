@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from agent.core.printable import printable
 from agent.core.rules import duration
 from agent.report import number
 
@@ -12,7 +13,11 @@ _HOLDS = {True: "true", False: "false", None: "can't be said"}
 
 
 def text(told: Mapping[str, Any]) -> Iterator[str]:
-    """The lines of one series."""
+    """The lines of one series, control characters made visible."""
+    return map(printable, _lines(told))
+
+
+def _lines(told: Mapping[str, Any]) -> Iterator[str]:
     series = ", ".join(f"{name}={_value(value)}" for name, value in told["dimensions"].items())
     yield f"{told['rule']}{f' ({series})' if series else ''}, at {_clock(told['at'])} UTC"
     for alert in told["alerts"]:

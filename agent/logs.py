@@ -7,6 +7,7 @@ import logging
 import sys
 import time
 
+from agent.core.printable import printable_lines
 from agent.settings import Settings
 
 QUIET = ("aiokafka", "faust", "mode", "asyncio", "aiohttp.access")
@@ -41,6 +42,13 @@ class _Sparing(logging.Filter):
         return True
 
 
+class _Lines(logging.Formatter):
+    """Lines for people; control characters in values and messages are visible."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable_lines(super().format(record))
+
+
 class _Json(logging.Formatter):
     """One JSON object a line: `at` (ISO 8601, UTC), `level`, `logger`, `message`, `error`."""
 
@@ -63,9 +71,7 @@ def configure(settings: Settings) -> None:
     if settings.log_format == "json":
         handler.setFormatter(_Json())
     else:
-        handler.setFormatter(
-            logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S")
-        )
+        handler.setFormatter(_Lines("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S"))
     if settings.log_level != "debug":
         handler.addFilter(_Sparing())
     root = logging.getLogger()

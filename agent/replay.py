@@ -202,7 +202,7 @@ def _topic_of(
 ) -> str | None:
     try:
         event = msgspec.json.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, ValueError, RecursionError):
         return None
     for path in paths:
         value = event

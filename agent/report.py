@@ -9,6 +9,7 @@ from typing import Literal, TextIO
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from agent.core.encode import (
     dumps,
@@ -20,6 +21,7 @@ from agent.core.encode import (
     window_json,
 )
 from agent.core.plan import Dimensions, Plan
+from agent.core.printable import printable, printable_lines
 from agent.core.results import (
     AlertPhase,
     Closings,
@@ -150,12 +152,10 @@ def _table(plan: Plan, replayed: Replayed, out: TextIO) -> None:
     console.print(_windows_table(plan, replayed, statuses))
     if replayed.closings.transitions:
         console.print(_transitions_table(plan, replayed))
-    console.print(outcomes_text(replayed))
+    console.print(outcomes_text(replayed), markup=False)
     for name, reject in replayed.rejects:
-        console.print(
-            f"  {name}, record {reject.offset + 1}: {reject.reason.value}: {reject.detail}",
-            markup=False,
-        )
+        told = f"{name}, record {reject.offset + 1}: {reject.reason.value}: {reject.detail}"
+        console.print(f"  {printable(told)}", markup=False)
     more = replayed.outcomes[Outcome.REJECTED] - len(replayed.rejects)
     if more > 0:
         console.print(f"  … and {more} more")
@@ -179,7 +179,7 @@ def _windows_table(
         if w.maintenance is not None and not w.open:
             mark = "[dim]○ maintenance[/]"
         table.add_row(
-            w.kpi, series_text(kpi.by, w.dimensions), iso(w.start_ms), iso(w.end_ms),
+            w.kpi, Text(series_text(kpi.by, w.dimensions)), iso(w.start_ms), iso(w.end_ms),
             number(w.value), kpi.unit or "", str(w.events), mark,
         )  # fmt: skip
     return table
@@ -192,8 +192,10 @@ def _transitions_table(plan: Plan, replayed: Replayed) -> Table:
     for t in replayed.closings.transitions:
         kpi = plan.subject(t.kpi)
         table.add_row(
-            iso(t.at_ms), t.rule, t.severity, series_text(kpi.by if kpi else (), t.dimensions),
-            t.previous.value, _PHASE_MARKS[t.state], number(t.value), t.bound,
+            iso(t.at_ms), t.rule, t.severity,
+            Text(series_text(kpi.by if kpi else (), t.dimensions)),
+            t.previous.value, _PHASE_MARKS[t.state], number(t.value),
+            Text(printable_lines(t.bound)),
         )  # fmt: skip
     return table
 
@@ -208,8 +210,8 @@ def outcomes_text(replayed: Replayed) -> str:
 
 
 def series_text(by: tuple[str, ...], dimensions: Dimensions) -> str:
-    """`region=apac, channel=web`."""
-    return ", ".join(f"{n}={label(v)}" for n, v in zip(by, dimensions, strict=False))
+    """`region=apac, channel=web`; control characters are visible."""
+    return ", ".join(f"{n}={printable(label(v))}" for n, v in zip(by, dimensions, strict=False))
 
 
 def number(value: float | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,40 @@ def test_the_first_rejected_records_are_told_and_how_many_more_there_are(
     told = capsys.readouterr().out.splitlines()
     assert len([line for line in told if "not_json: " in line]) == 20
     assert told[-1] == "  … and 5 more"
+
+
+SPLIT = RULES.replace("{price: float}", "{price: float, till: string}").replace(
+    "window:", "by: [till], window:"
+)
+
+
+@pytest.mark.parametrize(
+    ("till", "shown"),
+    [
+        ("[/x]", "till=[/x]"),
+        ("[red]a[/]", "till=[red]a[/]"),
+        ("\x1b[31mred\x07", "till=\\x1b[31mred\\x07"),
+        ("a\nb\tc", "till=a\\nb\\tc"),
+        ("\x9b2Jx\u202e", "till=\\x9b2Jx\\u202e"),
+    ],
+)
+def test_values_reach_the_terminal_as_text(
+    till: str, shown: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rules, file = tmp_path / "rules.yaml", tmp_path / "sold.ndjson"
+    rules.write_text(f"{SPLIT}rules:\n  any: {{kpi: takings, when: value > 0, severity: info}}\n")
+    events = [
+        {"type": "sold", "at": f"2025-03-01T{hour}:00:00Z", "till": till, "price": 1}
+        for hour in ("10", "12")
+    ]
+    file.write_text("".join(f"{json.dumps(event)}\n" for event in events))
+    assert main(["replay", "--rules", str(rules), str(file)]) == 0
+    assert main(["backtest", "--rules", str(rules), str(file)]) == 0
+    assert main(["explain", "any", "--rules", str(rules), str(file)]) == 0
+    table, _, lines = capsys.readouterr().out.partition(" to 2025")
+    assert table.count(shown) == 3
+    assert shown.removeprefix("till=") in lines
+    assert all(character.isprintable() or character == "\n" for character in table + lines)
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,7 @@ from agent.core.decode_layout import (
     Layout,
     UnreadableError,
     demands_of,
+    join_lines,
     type_demands,
 )
 from agent.core.plan import Contract
@@ -149,7 +150,7 @@ class _Run:
     def _screen_whole(self, rows: _Rows, lines: Sequence[bytes]) -> tuple[_Rows, Sequence[bytes]]:
         """Takes out what no read may see: too large, too deep, half a surrogate pair."""
         self.longest = max(map(len, lines), default=0)
-        self.joined = b"\n".join(lines)
+        self.joined = join_lines(lines)
         suspects = self._suspects(lines)
         if not suspects:
             return rows, lines
@@ -165,7 +166,7 @@ class _Run:
                 out.add(i)
         keep = [i for i in range(len(lines)) if i not in out]
         kept = [lines[i] for i in keep]
-        self.joined = b"\n".join(kept)
+        self.joined = join_lines(kept)
         return rows[keep], kept
 
     def _suspects(self, lines: Sequence[bytes]) -> list[int]:
@@ -207,7 +208,7 @@ class _Run:
             own = np.sort(np.concatenate([rows[:0], *chosen[contract.name]])).astype(np.int64)
             layout = self.decoder._layouts[contract.name]
             chosen_lines = [self.source.line(r) for r in own.tolist()]
-            frames, odd = self._read(layout, own, chosen_lines, b"\n".join(chosen_lines))
+            frames, odd = self._read(layout, own, chosen_lines, join_lines(chosen_lines))
             for frame in frames:
                 self._take([contract], layout, frame, sure=True)
             self._examine(odd, [contract])
@@ -337,7 +338,7 @@ def _read_halves(
     if not lines:
         return
     try:
-        frames.append(_with_rows(layout.read(b"\n".join(lines), len(lines)), rows))
+        frames.append(_with_rows(layout.read(join_lines(lines), len(lines)), rows))
     except UnreadableError:
         if len(lines) == 1:
             odd.append(int(rows[0]))

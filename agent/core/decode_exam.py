@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from agent.core.plan import Contract, FieldType, Path
 from agent.core.results import Reason
@@ -30,7 +31,8 @@ _PAIR = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}",
 )
 _LONE = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_NO_STRUCTURE = bytes(byte for byte in range(256) if byte not in b'{}[]"')
+_BRACKET_STEPS = bytes.maketrans(b"{[}]", b"\x01\x01\xff\xff")
 _EXPECTED: dict[str, str] = {
     "string": "a string",
     "integer": "an integer",
@@ -56,15 +58,11 @@ def is_too_deep(line: bytes) -> bool:
     """Whether arrays and objects are nested deeper than MAX_DEPTH."""
     if len(line) < SHORTEST_DEEP or line.count(b"{") + line.count(b"[") <= MAX_DEPTH:
         return False
-    depth = 0
-    for byte in _STRING.sub(b"", line):
-        if byte in b"{[":
-            depth += 1
-            if depth > MAX_DEPTH:
-                return True
-        elif byte in b"}]":
-            depth -= 1
-    return False
+    if b"\\" in line:
+        line = line.replace(b"\\\\", b"").replace(b'\\"', b"")
+    outside_strings = b"".join(line.translate(None, _NO_STRUCTURE).split(b'"')[::2])
+    steps = np.frombuffer(outside_strings.translate(_BRACKET_STEPS), dtype=np.int8)
+    return bool(steps.size and int(np.cumsum(steps, dtype=np.int64).max()) > MAX_DEPTH)
 
 
 def read_object(line: bytes) -> dict[str, Any] | Problem:

@@ -31,6 +31,15 @@ class UnreadableError(Exception):
     """polars could not read some line, or read another number of records than there are lines."""
 
 
+def join_lines(lines: Sequence[bytes]) -> bytes:
+    """Records as the one text that a read takes.
+
+    It begins with a blank: polars decompresses bytes that begin with the magic number of gzip,
+    zlib or zstd, and a record is never anything but what its contract says.
+    """
+    return b"".join((b" ", b"\n".join(lines)))
+
+
 def type_demands(contracts: Iterable[Contract]) -> list[Demand]:
     """What tells to which contract a record belongs."""
     return [(c.type_path, pl.String) for c in contracts if c.type_path is not None]
@@ -86,8 +95,9 @@ class Layout:
     def read(self, joined: bytes, count: int) -> pl.DataFrame:
         """The columns of `count` records that `joined` has, one a line.
 
-        No record may be blank: then each takes a line or more, and as many rows as records prove
-        that each took one. Raises UnreadableError when any line is not what the demands allow.
+        `joined` is what `join_lines` gives. No record may be blank: then each takes a line or
+        more, and as many rows as records prove that each took one. Raises UnreadableError when any
+        line is not what the demands allow.
         """
         frames = [self._read_one(i, joined, count) for i in range(len(self._trees))]
         return frames[0] if len(frames) == 1 else pl.concat(frames, how="horizontal")
@@ -111,7 +121,8 @@ class Layout:
     def _read_one(self, index: int, joined: bytes, count: int) -> pl.DataFrame:
         try:
             frame = pl.read_ndjson(joined, schema=self._schemas[index])
-        except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as cause:
+        except (Exception, pl.exceptions.PanicException) as cause:
+            # Whatever a library makes of the bytes, it costs no more than the records it is about.
             raise UnreadableError from cause
         if frame.height != count:
             raise UnreadableError

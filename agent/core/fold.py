@@ -208,6 +208,9 @@ class Folder:
                     p in self._fresh,
                     self._filled,
                     self._since_ms(p, source, clock_ms) if self._filled else None,
+                    source.topic_id,
+                    source.epoch,
+                    source.missed_until(clock_ms + self._max_future_ms),
                 )
             )
         ]
@@ -283,6 +286,8 @@ class Folder:
         for partition, start, stop in _segments(batch.partitions):
             source = self.sources[partition]
             before[start:stop] = source.advance(times[start:stop], int(batch.offsets[stop - 1]) + 1)
+            # What is missing was written before the first record that is left.
+            source.bound_missed(int(batch.timestamps[start]) + self._max_future_ms)
         return before
 
     def _judge(

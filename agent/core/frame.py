@@ -66,6 +66,11 @@ class Frame(msgspec.Struct, array_like=True, frozen=True):
     owner folds, with their fingerprints; a slice that starts after `since_ms` (None: any) has no
     event that was folded by somebody else, or told in an earlier frame only
     (`agent.core.waiting`).
+
+    `topic_id` and `epoch` name the log that `covered` counts in, and the stretch of it that is read
+    without a gap (`agent.core.source`). `missed` is the last span of event time, from the watermark
+    before a gap up to its end (ms), in which records of this source are missing: every window that
+    it touches may lack some. Each frame repeats it, so a merger knows of it before it closes one.
     """
 
     topic: str
@@ -81,6 +86,14 @@ class Frame(msgspec.Struct, array_like=True, frozen=True):
     again: bool = False
     filled: dict[str, str] = {}
     since_ms: int | None = None
+    topic_id: str = ""
+    epoch: int = 0
+    missed: tuple[int | None, int] | None = None
+
+    @property
+    def source(self) -> int:
+        """What tells this source's partials from those of others, and of its earlier epochs."""
+        return self.partition | self.epoch << 32
 
 
 VERSION = 1

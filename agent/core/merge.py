@@ -327,7 +327,7 @@ class Merger:
                 continue
             if not self._waitings.take(block, frame.partition, position):
                 before = len(state.turned_away)
-                late += state.take(block, frame.partition, position)
+                late += state.take(block, frame.source, position)
                 full += (block.kpi,) * (len(state.turned_away) - before)
         for kpi, slices in frame.active.items():
             if kpi in self._watched:

@@ -9,6 +9,11 @@ carries C (the offset covered), W (the watermark at C) and F (the watermark just
 restart reads from h with the watermark at F, so that every record in `[h, C)` meets the very
 verdict it met before; what was finished at W is not sent again, because its first records may lie
 before h.
+
+All of that holds for one log that is read without a gap. The commit also carries the topic's id
+and an *epoch*: a number that grows when reading goes on behind a gap (retention deleted records, or
+somebody moved the offsets), or in the log of a topic that was deleted and created again. What a
+later epoch sends is added to what the earlier one sent, and replaces none of it.
 """
 
 from __future__ import annotations
@@ -19,6 +24,9 @@ import numpy as np
 
 from agent.core.columns import NO_INT, Ints
 from agent.errors import UnknownVersionError
+
+COMMIT_VERSION = 2
+"""Of a commit's metadata. It changes with every change that an older agent would misread."""
 
 NO_TIME_MS = NO_INT
 """Stands for "no event yet" in arrays of times."""
@@ -32,44 +40,80 @@ class Commit:
     metadata: str
 
 
-VERSION = 1
-"""Of a commit's metadata."""
+@dataclass(frozen=True, slots=True)
+class MissedSpan:
+    """A span of event time in which records of a source partition are missing, because they were
+    not there any more when they should have been read.
+
+    `from_ms` is the watermark before them (None: there was none), so the windows that may lack a
+    record are those that a record of that watermark could still count in, and all up to `until_ms`.
+    `until_ms` None: not known before the first record behind the gap is read.
+    """
+
+    from_ms: int | None
+    until_ms: int | None
+
+    def joined(self, earlier: MissedSpan | None) -> MissedSpan:
+        """One span over this one and an earlier one."""
+        if earlier is None:
+            return self
+        first = None if None in (self.from_ms, earlier.from_ms) else earlier.from_ms
+        return MissedSpan(first, self.until_ms)
 
 
 @dataclass(frozen=True, slots=True)
 class Resume:
     """Where a restart begins: read from `offset` with the running maximum at `floor_ms`; the log
-    up to `covered` was told already, when the running maximum was `watermark_ms`. `clocks`: by
-    which clock events from the future are judged, as (offset from which on, ms), ascending."""
+    up to `covered` was told already, when the running maximum was `watermark_ms`.
+
+    `topic_id` is the broker's id of the topic ("" where it gives none), `epoch` the number of the
+    stretch that is read. `missed`: the last span of event time whose records were not read.
+    `is_plain`: an offset that the agent did not commit, or that somebody moved: nothing is known of
+    what came before it. `clocks`: by which clock events from the future are judged, as (offset from
+    which on, ms), ascending.
+    """
 
     offset: int
     covered: int
     watermark_ms: int | None
     floor_ms: int | None
+    topic_id: str = ""
+    epoch: int = 0
+    missed: MissedSpan | None = None
+    is_plain: bool = False
     clocks: tuple[tuple[int, int], ...] = ()
 
     @classmethod
     def parse(cls, offset: int, metadata: str) -> Resume:
         """Read a commit. Metadata that is not ours means a plain offset: nothing is known before
-        it, so nothing before it is told again. Raises `UnknownVersionError`."""
+        it, so nothing before it is told again. Raises `UnknownVersionError` for that of a later
+        version of the agent."""
+        plain = cls(offset, offset, None, None, is_plain=True)
         version, *parts = metadata.split(";")
-        if parts and version.isdigit() and int(version) != VERSION:
-            raise UnknownVersionError("a commit", int(version), VERSION)
+        if parts and version.isdigit() and int(version) > COMMIT_VERSION:
+            raise UnknownVersionError("a commit", int(version), COMMIT_VERSION)
         try:
             *numbers, clocks = parts
-            covered, watermark, floor = (int(p) if p else None for p in numbers)
+            topic_id = numbers.pop(3)
+            covered, watermark, floor, epoch, first, last = (int(p) if p else None for p in numbers)
             pairs = [pair.split(":") for pair in clocks.split(",") if pair]
             known = tuple((int(at), int(clock)) for at, clock in pairs)
-        except ValueError:
-            return cls(offset, offset, None, None)
-        return cls(offset, offset if covered is None else covered, watermark, floor, known)
+        except (ValueError, IndexError):
+            return plain
+        if covered is None:
+            return plain
+        span = MissedSpan(first, last) if last is not None else None
+        return cls(offset, covered, watermark, floor, topic_id, epoch or 0, span, clocks=known)
 
     def commit(self) -> Commit:
         """The commit that `parse` reads back."""
-        numbers = [self.covered, self.watermark_ms, self.floor_ms]
+        span = self.missed or MissedSpan(None, None)
         clocks = ",".join(f"{at}:{clock}" for at, clock in self.clocks)
-        words = [str(VERSION), *("" if w is None else str(w) for w in numbers), clocks]
-        return Commit(self.offset, ";".join(words))
+        words = [
+            *(COMMIT_VERSION, self.covered, self.watermark_ms, self.floor_ms),
+            *(self.topic_id, self.epoch, span.from_ms, span.until_ms, clocks),
+        ]
+        return Commit(self.offset, ";".join("" if w is None else str(w) for w in words))
 
 
 @dataclass(slots=True)
@@ -106,6 +150,9 @@ class SourceProgress:
     watermark_ms: int | None = None
     told: int = 0
     told_watermark_ms: int | None = None
+    topic_id: str = ""
+    epoch: int = 0
+    missed: MissedSpan | None = None
     clocks: list[tuple[int, int]] = field(default_factory=list)
     slices: dict[str, Needs] = field(default_factory=dict)
     ids: dict[str, Needs] = field(default_factory=dict)
@@ -116,7 +163,23 @@ class SourceProgress:
         clocks = list(resume.clocks)
         if not clocks and clock_ms is not None:
             clocks = [(0, clock_ms)]
-        return cls(resume.offset, resume.floor_ms, resume.covered, resume.watermark_ms, clocks)
+        return cls(
+            resume.offset, resume.floor_ms, resume.covered, resume.watermark_ms,
+            resume.topic_id, resume.epoch, resume.missed, clocks,
+        )  # fmt: skip
+
+    def bound_missed(self, until_ms: int) -> None:
+        """Note up to when records may be missing, where that was not known yet."""
+        if self.missed is not None and self.missed.until_ms is None:
+            self.missed = MissedSpan(self.missed.from_ms, until_ms)
+
+    def missed_until(self, unread_until_ms: int) -> tuple[int | None, int] | None:
+        """The span of missing records, as frames carry it; up to `unread_until_ms` while no record
+        behind the gap was read."""
+        if self.missed is None:
+            return None
+        until_ms = self.missed.until_ms
+        return self.missed.from_ms, unread_until_ms if until_ms is None else until_ms
 
     @property
     def rebuilding(self) -> bool:
@@ -159,4 +222,7 @@ class SourceProgress:
         # Those in force at the offset or later.
         later = sum(at > offset for at, _ in self.clocks)
         del self.clocks[: max(0, len(self.clocks) - later - 1)]
-        return Resume(offset, self.covered, self.watermark_ms, floor, tuple(self.clocks))
+        return Resume(
+            offset, self.covered, self.watermark_ms, floor, self.topic_id, self.epoch, self.missed,
+            clocks=tuple(self.clocks),
+        )  # fmt: skip

@@ -230,15 +230,33 @@ def _parse(text: str) -> nodes.Template:
         raise BadTemplate(f"the template is longer than {MAX_TEMPLATE_CHARS} characters")
     try:
         tree = environment().parse(text)
+        if _is_deeper(tree, DEEPEST):
+            raise BadTemplate(_TOO_DEEP)
         for node in tree.find_all(nodes.Node):
             _allow(node)
         environment().compile(tree)  # names unknown filters and tests
     except TemplateSyntaxError as error:
         raise BadTemplate(_syntax(error), error.lineno) from error
-    except RecursionError as error:
-        raise BadTemplate("the template is nested too deeply") from error
+    except (RecursionError, MemoryError, SyntaxError) as error:
+        raise BadTemplate(_TOO_DEEP) from error
     # Compiling rewrites parts of the tree; the reader wants the names as written.
     return environment().parse(text)
+
+
+DEEPEST = 60
+"""Levels of a template: Jinja makes brackets in Python of them, of which Python takes 200, and
+blocks, of which it takes 100 (`tokenizer.h`: MAXLEVEL, MAXINDENT)."""
+_TOO_DEEP = "the template is nested too deeply"
+
+
+def _is_deeper(tree: nodes.Node, levels: int) -> bool:
+    """Whether anything lies more than so many levels below the root."""
+    row = [tree]
+    for _ in range(levels + 1):
+        row = [child for node in row for child in node.iter_child_nodes()]
+        if not row:
+            return False
+    return True
 
 
 def _allow(node: nodes.Node) -> None:

@@ -9,6 +9,8 @@
 - A source that was never heard of holds everything back: its records may be anywhere.
 - A source whose worker died keeps its last claim, so nothing closes on behalf of a dead worker.
 
+- A topic that was deleted and created again begins anew: what its old log claimed counts no more.
+
 Time never goes back. The clock is the one written in the frames, so the same frames give the same
 watermarks.
 """
@@ -29,6 +31,7 @@ class SourceClaim:
     watermark_ms: int | None
     quiet_ms: int | None
     clock_ms: int
+    epoch: int = 0
 
     def idle_for(self, idle_after_ms: int) -> int | None:
         """For how long the source is idle; None when it is not."""
@@ -49,25 +52,41 @@ class TopicSources:
     """The source partitions of one topic, as their frames tell of them."""
 
     partitions: int = 0
+    topic_id: str = ""  # "": no broker has told it
     claims: dict[int, SourceClaim] = field(default_factory=dict)
     _reached: dict[str, int] = field(default_factory=dict)
 
     def is_stale(self, frame: Frame) -> bool:
-        """Whether a frame covers less of its source than one that was applied."""
+        """Whether a frame covers less of its source than one that was applied, or is of a log that
+        is there no more."""
+        if self._is_of_another_log(frame):
+            return not self._is_of_a_later_log(frame)
         claim = self.claims.get(frame.partition)
-        return claim is not None and frame.covered < claim.covered
+        return claim is not None and (frame.epoch, frame.covered) < (claim.epoch, claim.covered)
 
     def is_news(self, frame: Frame) -> bool:
         """Whether all that a frame holds was folded from records that no frame covered before."""
         claim = self.claims.get(frame.partition)
-        return not frame.again and (claim is None or frame.covered > claim.covered)
+        if claim is None or self._is_of_another_log(frame):
+            return not frame.again
+        return not frame.again and (frame.epoch, frame.covered) > (claim.epoch, claim.covered)
 
     def take(self, frame: Frame) -> None:
         """Note what the last frame of a flush says of its source."""
+        if self._is_of_another_log(frame):
+            self.partitions, self.claims = 0, {}  # it may have fewer
+        self.topic_id = frame.topic_id or self.topic_id
         self.partitions = max(self.partitions, frame.partitions)
         self.claims[frame.partition] = SourceClaim(
-            frame.covered, frame.watermark_ms, frame.quiet_ms, frame.clock_ms
+            frame.covered, frame.watermark_ms, frame.quiet_ms, frame.clock_ms, frame.epoch
         )
+
+    def _is_of_another_log(self, frame: Frame) -> bool:
+        return bool(self.topic_id and frame.topic_id) and frame.topic_id != self.topic_id
+
+    def _is_of_a_later_log(self, frame: Frame) -> bool:
+        """Ids have no order; a new log begins with a higher epoch than any source had before."""
+        return frame.epoch > max((claim.epoch for claim in self.claims.values()), default=-1)
 
     def watermark_ms(self, contract: Contract) -> int | None:
         """The watermark of one contract, None while nothing is known. Never goes back."""

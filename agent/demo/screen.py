@@ -11,6 +11,7 @@ from rich.panel import Panel
 from rich.status import Status
 
 from agent.core.plan import Plan
+from agent.core.printable import printable
 from agent.core.results import AlertPhase
 from agent.export.state import Alert
 
@@ -52,7 +53,7 @@ class Screen:
 
     def say(self, text: str, style: str = "") -> None:
         """A line that stays, with the time."""
-        line = f"[dim]{time.strftime('%H:%M:%S')}[/]  {escape(text)}"
+        line = f"[dim]{time.strftime('%H:%M:%S')}[/]  {escape(printable(text))}"
         self._console.print(f"[{style}]{line}[/]" if style else line, soft_wrap=True)
 
     def now(self, text: str) -> None:

@@ -26,6 +26,8 @@ Json = dict[str, Any]
 
 HISTORY_SHOWN = 100
 """Steps in an answer that asks for no number."""
+MOST_HISTORY = 10_000
+"""The largest number of steps that can be asked for."""
 STATES = tuple(phase.value for phase in AlertPhase)
 SEVERITIES = ("page", "critical", "warning", "info")
 _ALLOWED: Mapping[str, tuple[str, ...] | None] = {
@@ -50,11 +52,13 @@ class Query:
             if name == "limit":
                 self.limit = _number(value)
             elif name not in _ALLOWED:
-                raise BadQuery(f"no filter is called {name}: {', '.join(_ALLOWED)}, limit are")
+                raise BadQuery(
+                    f"no filter is called {_short(name)}: {', '.join(_ALLOWED)}, limit are"
+                )
             else:
                 allowed = _ALLOWED[name]
                 if allowed is not None and value not in allowed:
-                    raise BadQuery(f"{name} is one of {', '.join(allowed)}, not {value}")
+                    raise BadQuery(f"{name} is one of {', '.join(allowed)}, not {_short(value)}")
                 self._wanted.setdefault(name, set()).add(value)
 
     def takes(self, found: Mapping[str, Any]) -> bool:
@@ -64,8 +68,16 @@ class Query:
 
 def _number(text: str) -> int:
     if not text.isascii() or not text.isdigit():
-        raise BadQuery(f"limit is a number of steps, not {text}")
-    return int(text)
+        raise BadQuery(f"limit is a number of steps, not {_short(text)}")
+    digits = text.lstrip("0")
+    if len(digits) > len(str(MOST_HISTORY)) or int(digits or "0") > MOST_HISTORY:
+        raise BadQuery(f"limit is at most {MOST_HISTORY}, not {_short(text)}")
+    return int(digits or "0")
+
+
+def _short(text: str) -> str:
+    """What was asked, as it can stand in an answer."""
+    return text if len(text) <= 40 else f"{text[:40]}…"
 
 
 def alerts_answer(

@@ -184,7 +184,7 @@ class Pages:
         name = request.match_info["name"]
         card = await self._board.kpi(name)
         if card is None:
-            return web.json_response({"error": f"there is no KPI called {name}"}, status=404)
+            return web.json_response({"error": f"there is no KPI called {name[:80]}"}, status=404)
         return _json(card)
 
     async def alerts(self, request: web.Request) -> web.Response:

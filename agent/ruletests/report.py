@@ -13,7 +13,9 @@ from xml.etree import ElementTree
 from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from agent.core.printable import printable
 from agent.ruletests.compare import Result, Section
 from agent.ruletests.coverage import Coverage, Item, unseen
 from agent.spec.report import render
@@ -83,7 +85,7 @@ def _human(report: Report, out: TextIO) -> None:
 def _result(console: Console, result: Result) -> None:
     mark, style = ("✓", "green") if result.passed else ("✗", "red")
     console.print(f"  [{style}]{mark}[/] ", end="")
-    console.print(result.case.name, markup=False, soft_wrap=True)
+    console.print(printable(result.case.name), markup=False, soft_wrap=True)
     for section in result.sections:
         if not section.right:
             _section(console, result, section)
@@ -94,8 +96,8 @@ def _section(console: Console, result: Result, section: Section) -> None:
     rows = section.rows
     if len(rows) > _CONTEXT_ROWS:
         rows = tuple(row for row in rows if not row.right)
-    table = [(row.at, row.what, row.expected, row.got) for row in rows]
-    heads = ("", section.title, "expected", "got")
+    table = [tuple(map(printable, (row.at, row.what, row.expected, row.got))) for row in rows]
+    heads = ("", printable(section.title), "expected", "got")
     widths = [max(cell_len(line[i]) for line in (heads, *table)) for i in range(len(heads))]
     console.print(_line("  ", heads, widths), style="dim", markup=False, soft_wrap=True)
     for row, cells in zip(rows, table, strict=True):
@@ -108,7 +110,7 @@ def _section(console: Console, result: Result, section: Section) -> None:
         line = set_cell_size(_line("≠ ", cells, widths), whole + 8) + where
         console.print(line, style="red", markup=False, soft_wrap=True)
         for hint in (row.hint or "").splitlines():
-            console.print(_line("  ", ("", hint), widths), markup=False, soft_wrap=True)
+            console.print(_line("  ", ("", printable(hint)), widths), markup=False, soft_wrap=True)
 
 
 def _line(mark: str, cells: Sequence[str], widths: Sequence[int]) -> str:
@@ -129,7 +131,8 @@ def _coverage_table(coverage: Coverage) -> Table:
         if missing:
             one = {"rules": "rule", "kpis": "KPI"}.get(section, section)
             seen = f"{len(items) - len(missing)} of {len(items)}"
-            table.add_row(one, f"{name} {part}".rstrip(), seen, ", ".join(missing))
+            what = Text(printable(", ".join(missing)))
+            table.add_row(one, Text(printable(f"{name} {part}".rstrip())), seen, what)
     return table
 
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Literal, get_args
 
+from agent.core.printable import printable, printable_lines
 from agent.spec.problems import Problem
 
 Format = Literal["human", "json", "github"]
@@ -60,7 +61,8 @@ def annotation(level: str, properties: Mapping[str, str], message: str) -> str:
 
 
 def _escape(text: str, more: str = "") -> str:
-    for character in "%\r\n" + more:
+    text = printable_lines(text.replace("\r", "\n"))
+    for character in "%\n" + more:
         text = text.replace(character, f"%{ord(character):02X}")
     return text
 
@@ -68,21 +70,28 @@ def _escape(text: str, more: str = "") -> str:
 def _human(problem: Problem, color: bool) -> str:
     tint = _RED if problem.severity == "error" else _YELLOW
     paint = _painted if color else _plain
-    head = f"{problem.file}:{problem.line}:{problem.column}: "
-    lines = [paint(head, _BOLD) + paint(f"{problem.severity}: ", tint) + problem.message]
+    head = printable(f"{problem.file}:{problem.line}:{problem.column}: ")
+    message = printable(problem.message)
+    lines = [paint(head, _BOLD) + paint(f"{problem.severity}: ", tint) + message]
     if problem.where:
-        lines.append(f"    at {problem.where}")
+        lines.append(f"    at {printable(problem.where)}")
     if problem.line_text.strip():
         text, column, end_column = _window(problem)
         number = str(problem.line)
         margin = " " * len(number)
-        # Tabs are shown as one space each, so that the marks stand below what they mark.
-        marks = "^" * max(1, end_column - column)
-        lines.append(paint(f" {number} | ", _BLUE) + text.replace("\t", " "))
-        lines.append(paint(f" {margin} | ", _BLUE) + " " * (column - 1) + paint(marks, tint))
+        before, marked = (_shown(text[: column - 1]), _shown(text[column - 1 : end_column - 1]))
+        # The marks stand below what they mark, which is longer where it has control characters.
+        marks = "^" * max(1, len(marked), end_column - column)
+        lines.append(paint(f" {number} | ", _BLUE) + _shown(text))
+        lines.append(paint(f" {margin} | ", _BLUE) + " " * len(before) + paint(marks, tint))
     if problem.hint:
-        lines += [f"    {line}" for line in problem.hint.splitlines()]
+        lines += [f"    {printable(line)}" for line in problem.hint.split("\n")]
     return "\n".join(lines) + "\n"
+
+
+def _shown(text: str) -> str:
+    """A line of a file: a tab as one space, other control characters as visible escapes."""
+    return printable(text.replace("\t", " "))
 
 
 def _window(problem: Problem) -> tuple[str, int, int]:

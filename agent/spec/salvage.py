@@ -31,7 +31,7 @@ _ROUNDS = 5
 
 _STAND_INS: Mapping[Place, Any] = {
     ("topic",): "unknown",
-    ("time",): NOBODY,
+    ("time",): "unknown time",
     ("fields", "*"): {"type": "string"},
     ("fields", "*", "type"): "string",
     ("from",): NOBODY,

@@ -22,7 +22,11 @@ Place = tuple[str | int, ...]
 On = Literal["key", "value"]
 
 MOST_NODES = 100_000
-"""Values in one file, aliases followed: stops aliases of aliases from filling the memory."""
+"""Values in one file, aliases and merges (`<<`) followed: stops aliases of aliases from filling the
+memory, and merges of merges from taking the time."""
+
+DEEPEST = 64
+"""Levels of values within values, aliases and merges followed: what walks them calls itself."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -205,28 +209,43 @@ def read(name: str, raw: bytes) -> Source:
         return source
     if node is not None:
         builder = _Builder(source)
-        source.data = builder.build(node, ())
-        if builder.count > MOST_NODES:
-            source.data = None
-            message = f"more than {MOST_NODES} values, aliases followed"
-            problem = source.problem(Span(1, 1, 2), (), message, "split the file")
-            source.problems.append(problem)
+        try:
+            source.data = builder.build(node, ())
+        except _TooMuch as error:
+            source.problems.append(source.problem(Span(1, 1, 2), (), error.message, error.hint))
     return source
 
 
+class _TooMuch(Exception):
+    """A file with more values, or more levels of them, than are read."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
 class _Builder:
-    """Turns nodes into plain data, noting the place of each."""
+    """Turns nodes into plain data, noting the place of each. Raises _TooMuch."""
 
     def __init__(self, source: Source) -> None:
         self.source = source
         self.count = 0
         self.open: list[yaml.Node] = []
 
-    def build(self, node: yaml.Node, place: Place) -> Any:
-        self.source.nodes[place] = node
+    def _visit(self) -> None:
+        """Count one more value that is looked at, by itself, through an alias or in a merge."""
         self.count += 1
         if self.count > MOST_NODES:
-            return None  # told by `read`
+            message = f"more than {MOST_NODES:,} values, aliases and merges followed"
+            raise _TooMuch(message, "split the file")
+        if len(self.open) > DEEPEST:
+            message = f"more than {DEEPEST} levels, aliases and merges followed"
+            raise _TooMuch(message, "no rule needs so many: write out what is meant")
+
+    def build(self, node: yaml.Node, place: Place) -> Any:
+        self.source.nodes[place] = node
+        self._visit()
         if node in self.open:
             self._refuse(node, place, "an alias that holds itself", "write out what is meant")
             return None
@@ -274,6 +293,7 @@ class _Builder:
         """`<<: *base`: what `data` doesn't say itself comes from the base, the first base first."""
         bases = node.value if isinstance(node, yaml.SequenceNode) else [node]
         for base in bases:
+            self._visit()
             if not isinstance(base, yaml.MappingNode):
                 self._refuse(node, place, "`<<` takes a mapping", "write `<<: *name`")
                 continue
@@ -281,6 +301,7 @@ class _Builder:
                 self._refuse(node, place, "an alias that holds itself", "write out what is meant")
                 continue
             for key_node, value_node in base.value:
+                self._visit()
                 if key_node.tag == _MERGE:
                     self.open.append(base)
                     self._merge(value_node, place, data)

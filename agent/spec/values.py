@@ -94,9 +94,21 @@ def _event_name(value: str) -> str:
     return value
 
 
+MOST_PATH_NAMES = 32
+"""So many names may be nested in the path of a field."""
+
+
 def _path(value: str) -> str:
     if any(not part.strip() for part in value.split(".")):
         raise wrong(f"'{value}' is not a path", "names with a dot between them: user.id")
+    if value.count(".") >= MOST_PATH_NAMES:
+        message = f"a path of {value.count('.') + 1} names"
+        raise wrong(message, f"at most {MOST_PATH_NAMES}: no event is nested so deeply")
+    if any(char in '"\\' or ord(char) < 32 or 0xD800 <= ord(char) < 0xE000 for char in value):
+        message = f"'{value}' holds a quote, a backslash or a control character"
+        raise wrong(message, "a field of such a name can't be read: have it renamed")
+    if any(part == "*" or (part[0] == "^" and part[-1] == "$") for part in value.split(".")):
+        raise wrong(f"'{value}' is a pattern, not a path", "name one field")
     return value
 
 

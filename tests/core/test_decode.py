@@ -1,9 +1,14 @@
 """Decoding: what becomes of each record, whatever stands beside it in the batch."""
 
+import gzip
 import json
-from collections.abc import Sequence
+import resource
+import time
+import zlib
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import cramjam
 import numpy as np
 import polars as pl
 import pytest
@@ -11,6 +16,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from agent.core.decode import Batch, Decoded, Decoder
+from agent.core.decode_exam import is_too_deep
 from agent.core.plan import Contract, Field
 from agent.core.results import Reason
 
@@ -198,6 +204,97 @@ REJECTED = [
 @pytest.mark.parametrize(("value", "reason"), REJECTED)
 def test_a_bad_record_is_rejected_alone_with_its_reason(value: bytes, reason: str) -> None:
     assert verdict([ORDER], value) == (reason, "order")
+
+
+HEADS = {
+    "gzip": b"\x1f\x8b\x08",
+    "zlib, fast": b"\x78\x01",
+    "zlib": b"\x78\x9c",
+    "zlib, best": b"\x78\xda",
+    "zstd": b"\x28\xb5\x2f\xfd",
+    "lz4": b"\x04\x22\x4d\x18",
+    "bzip2": b"BZh9",
+    "xz": b"\xfd7zXZ\x00",
+    "snappy": b"\xff\x06\x00\x00sNaPpY",
+}
+
+
+@pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)
+@pytest.mark.parametrize("first", [True, False], ids=["first", "later"])
+def test_bytes_that_begin_as_a_compressed_file_are_a_bad_record_and_no_more(
+    head: bytes, first: bool
+) -> None:
+    junk = head + b"junk"
+    got = decode([ORDER], *([junk, order()] if first else [order(), junk]))
+    assert got.tables["order"].height == 1
+    assert [(row, r.reason.value) for row, r in got.rejects] in (
+        [(0 if first else 1, "not_json")],
+        [(0 if first else 1, "not_utf8")],
+    )
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, zlib.compress, cramjam.zstd.compress])
+def test_compressed_events_are_never_unpacked(compress: Callable[[bytes], bytes]) -> None:
+    made_up = b"\n".join(order(id=f"made-up-{n}") for n in range(3))
+    packed = [bytes(compress(made_up)), bytes(compress(order(id="c")))]
+    values = [packed[0], order(id="a"), order(id="b"), packed[1]]
+    got = decode([ORDER], *values)
+    assert got.tables["order"].select("_row", "_id").rows() == [(1, "a"), (2, "b")]
+    assert [row for row, _ in got.rejects] == [0, 3]
+
+
+def test_a_record_that_would_unpack_to_gigabytes_takes_no_memory() -> None:
+    packer = zlib.compressobj()
+    bomb = b"".join(packer.compress(b"\n" * (1 << 20)) for _ in range(256)) + packer.flush()
+    assert len(bomb) < 1 << 20
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    got = decode([ORDER], bomb, order())
+    assert got.tables["order"].height == 1
+    grown_bytes = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
+    assert grown_bytes < 64 << 20
+
+
+def test_what_a_library_raises_costs_only_the_records_that_it_raises_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read_ndjson = pl.read_ndjson
+
+    def failing(source: bytes, **arguments: Any) -> pl.DataFrame:
+        if b"poison" in source:
+            raise OSError("a library's own error")
+        return read_ndjson(source, **arguments)
+
+    monkeypatch.setattr(pl, "read_ndjson", failing)
+    got = decode([ORDER], order(id="a"), order(id="poison"), order(id="b"))
+    assert got.tables["order"]["_id"].to_list() == ["a", "b"]
+    assert [(row, r.reason.value) for row, r in got.rejects] == [(1, "not_json")]
+
+
+def nested(depth: int, width: int) -> bytes:
+    """A record with `width` values, each of them `depth` levels deep."""
+    value = b"[" * depth + b'"]"' + b"]" * depth
+    return order(other=0).replace(b'"other": 0', b'"other": [' + b",".join([value] * width) + b"]")
+
+
+DEEP = [
+    (nested(254, 1), False),
+    (nested(255, 1), True),
+    (nested(254, 300), False),
+    (nested(2, 5000), False),
+    (nested(2, 5000).replace(b'"]"', b'"\\\\\\"]]]]"'), False),
+    (nested(254, 3).replace(b'"]"', b'"[[[[\\""'), False),
+    (b"[" * 300 + b'\\"' * 400_000, True),
+    (b'{"a":' * 300 + b'"' * 999, True),
+]
+
+
+@pytest.mark.parametrize(("value", "deep"), DEEP)
+def test_depth_is_counted_outside_strings_without_a_step_for_each_byte(
+    value: bytes, deep: bool
+) -> None:
+    started = time.process_time()
+    assert is_too_deep(value) is deep
+    assert time.process_time() - started < 1
 
 
 TAKEN = [

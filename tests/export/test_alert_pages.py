@@ -95,6 +95,8 @@ def test_filters_choose_alerts_and_steps(
         ),
         (("severity", "high"), "severity is one of page, critical, warning, info, not high"),
         (("limit", "-1"), "limit is a number of steps, not -1"),
+        (("limit", "9" * 5000), f"limit is at most 10000, not {'9' * 40}…"),
+        (("limit", "10001"), "limit is at most 10000, not 10001"),
         (("limit", "²"), "limit is a number of steps, not ²"),
     ],
 )

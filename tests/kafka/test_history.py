@@ -133,7 +133,7 @@ async def test_what_the_agent_has_committed_stays_as_it_is(settings: Settings, p
     await agent.start()
     try:
         agent.assign(places)
-        await agent.commit({place: OffsetAndMetadata(7, "1;7;;") for place in places})
+        await agent.commit({place: OffsetAndMetadata(7, "2;7;;;;0;;") for place in places})
         before = await admin.list_consumer_group_offsets(group, partitions=places)
         await over_topics(settings, plan, START_MS, START_MS + 600_000)
         assert await admin.list_consumer_group_offsets(group, partitions=places) == before

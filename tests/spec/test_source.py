@@ -97,9 +97,40 @@ def test_what_is_not_yaml_is_told_and_never_raised(
     assert (problem.line, problem.column, problem.message) == (line, column, message)
 
 
+def test_merges_of_merges_take_no_time() -> None:
+    lines = ["a0: &a0 {x: 1}"]
+    lines += [f"a{i}: &a{i} {{<<: [*a{i - 1}, *a{i - 1}]}}" for i in range(1, 22)]
+    source = read("a.yaml", "\n".join(lines).encode())
+    assert source.data is None
+    assert [p.message for p in source.problems] == [
+        "more than 100,000 values, aliases and merges followed"
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: " + "[" * 90 + "]" * 90,
+        *(
+            "a0: &a0 {x: 1}\n"
+            + "\n".join(f"a{i}: &a{i} {made.format(i - 1)}" for i in range(1, 90))
+            for made in ("[*a{}]", "{{<<: *a{}}}")
+        ),
+    ],
+)
+def test_values_within_values_have_a_depth_however_they_are_written(text: str) -> None:
+    source = read("a.yaml", text.encode())
+    assert source.data is None
+    assert [p.message for p in source.problems] == [
+        "more than 64 levels, aliases and merges followed"
+    ]
+
+
 def test_aliases_of_aliases_do_not_fill_the_memory() -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 12)]
     source = read("a.yaml", "\n".join(lines).encode())
     assert source.data is None
-    assert [p.message for p in source.problems] == ["more than 100000 values, aliases followed"]
+    assert [p.message for p in source.problems] == [
+        "more than 100,000 values, aliases and merges followed"
+    ]

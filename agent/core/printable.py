@@ -1,0 +1,33 @@
+"""Text from events, rules and files, made safe for a terminal.
+
+A value may hold anything: escape sequences that recolour or rewrite the screen, characters that
+reverse the direction of what follows, half of a surrogate pair that can't be encoded. Such
+characters are written as escapes (`\\x1b`, `\\u202e`), as in Python and JSON; all others stay.
+"""
+
+from __future__ import annotations
+
+import re
+
+# Cc (C0, DEL, C1); format characters that reorder or hide text (UAX 9, "Trojan Source",
+# CVE-2021-42574); line and paragraph separators; surrogates.
+_UNPRINTABLE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069\ud800-\udfff\ufeff]"
+)
+_NAMED = {"\t": "\\t", "\n": "\\n", "\r": "\\r"}
+
+
+def printable(text: str) -> str:
+    """The text with each control character as a visible escape, line breaks included."""
+    return _UNPRINTABLE.sub(_escape, text)
+
+
+def printable_lines(text: str) -> str:
+    """The same for a text of several lines: its line breaks stay."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
+def _escape(found: re.Match[str]) -> str:
+    character = found.group()
+    code = ord(character)
+    return _NAMED.get(character) or (f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}")
