@@ -108,9 +108,9 @@ def _add_check(commands: Commands[argparse.ArgumentParser]) -> None:
 
 def check(options: argparse.Namespace) -> int:
     """`kpi-agent check`."""
-    from agent.core.described import WORDS
-    from agent.spec.load import check as check_rules
-    from agent.spec.report import render
+    from agent.core.changes.describe import WORDS
+    from agent.language.load import check as check_rules
+    from agent.language.report import render
 
     plan, problems = check_rules(options.rules)
     sys.stdout.write(render(problems, options.format, color=sys.stdout.isatty()))
@@ -143,11 +143,11 @@ def schema(options: argparse.Namespace) -> int:
     if options.tests:
         from agent.ruletests.schema import json_schema
     else:
-        from agent.spec.schema import json_schema
+        from agent.language.schema import json_schema
     made = json_schema()
     if options.rules is not None:
-        from agent.spec.declared import declare
-        from agent.spec.hover import with_names
+        from agent.language.declared import declare
+        from agent.language.hover import with_names
 
         if not options.rules.exists():
             raise EnvironmentFault(f"{options.rules}: no such file or folder")
@@ -180,10 +180,10 @@ def _add_replay(commands: Commands[argparse.ArgumentParser]) -> None:
 
 def replay(options: argparse.Namespace) -> int:
     """`kpi-agent replay`."""
-    from agent.replay import replay as run_replay
-    from agent.replay import sources
-    from agent.report import Selection, selected, write
-    from agent.spec.load import load
+    from agent.language.load import load
+    from agent.replay.report import Selection, selected, write
+    from agent.replay.runner import replay as run_replay
+    from agent.replay.runner import sources
 
     plan = load(options.rules)
     known(options.kpi, tuple(plan.kpis), "KPI")
@@ -210,9 +210,10 @@ def run(options: argparse.Namespace) -> int:
     """`kpi-agent run`."""
     # What is not handled yet would end the process: a reload that is asked for by now comes later.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
-    from agent import logs, service
+    from agent import logs
+    from agent.language.load import load
+    from agent.service import supervisor as service
     from agent.settings import load_settings
-    from agent.spec.load import load
 
     settings = load_settings(
         options.settings,
@@ -288,7 +289,7 @@ def generate(options: argparse.Namespace) -> int:
     from agent.generate.files import differs, write
     from agent.generate.grafana import grafana_files
     from agent.generate.prometheus import prometheus_files
-    from agent.spec.load import load
+    from agent.language.load import load
 
     plan = load(options.rules)
     what = options.what
@@ -316,8 +317,8 @@ def generate(options: argparse.Namespace) -> int:
 
 
 def _say_rules_error(error: RulesError) -> None:
-    from agent.spec.problems import SpecError
-    from agent.spec.report import render
+    from agent.language.problems import SpecError
+    from agent.language.report import render
 
     if isinstance(error, SpecError):
         sys.stderr.write(render(error.problems, color=sys.stderr.isatty()))

@@ -1,7 +1,8 @@
 """The errors of the agent, split by whose fault they are.
 
     KpiAgentError
-    ├── RulesError           the user's: what is declared in YAML is wrong (SpecError in agent.spec)
+    ├── RulesError           the user's: what is declared in YAML is wrong (SpecError in
+    agent.language)
     ├── EventError           a producer's: a record breaks its contract
     ├── EnvironmentFault     the surroundings': broker, network, disk, port, settings
     │   └── UnknownVersionError  another version of the agent wrote it

@@ -15,7 +15,7 @@ QUIET = ("aiokafka", "faust", "mode", "asyncio", "aiohttp.access")
 
 SILENT = {
     # mode logs a service's start under the module of its class.
-    "agent.kafka.table": logging.WARNING,
+    "agent.kafka.state_table": logging.WARNING,
     # Faust says that its buffer is full whenever a round writes more than 100 rows.
     "faust.transport.producer": logging.ERROR,
 }

@@ -25,8 +25,8 @@ from typing import Any
 
 from confluent_kafka import Consumer, Producer
 
-from agent.core.plan import Plan
-from agent.spec.load import load
+from agent.core.model.plan import Plan
+from agent.language.load import load
 from benchmarks import results
 from benchmarks.broker import kafka
 from benchmarks.process import Agent, agent

@@ -17,7 +17,7 @@ from statistics import median
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.core.features.detector import DetectorState, step
+from agent.core.history.anomaly.detector import DetectorState, step
 from benchmarks.nab import Alert
 
 Values = NDArray[np.float64]

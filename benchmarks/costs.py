@@ -24,16 +24,16 @@ from typing import Any
 import cramjam
 import numpy as np
 
-from agent.core import encode
-from agent.core.decode import Batch
-from agent.core.fold import Folder
+from agent.core.decode.decoder import Batch
+from agent.core.fold.folder import Folder
 from agent.core.frame import decode
-from agent.core.merge import Merger
+from agent.core.merge.merger import Merger
+from agent.core.model.plan import Plan
+from agent.core.output import messages as encode
 from agent.core.pipeline import Pipeline
-from agent.core.plan import Plan
 from agent.kafka.client import PRODUCER_BATCH_BYTES
-from agent.service import GC_THRESHOLDS
-from agent.spec.load import load
+from agent.language.load import load
+from agent.service.supervisor import GC_THRESHOLDS
 from benchmarks import results
 from benchmarks.broker import ROOT
 from benchmarks.scale import STEP_MS, batches

@@ -26,7 +26,7 @@ from typing import Any
 
 from confluent_kafka import Producer
 
-from agent.kafka.ingest import QUIET_INTERVALS
+from agent.kafka.ingest_stage import QUIET_INTERVALS
 from agent.settings import Settings
 from benchmarks import results
 from benchmarks.broker import ROOT, kafka

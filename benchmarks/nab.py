@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 
-from agent.core.features.detector import DetectorState, Verdict, step
+from agent.core.history.anomaly.detector import DetectorState, Verdict, step
 
 THRESHOLD = 4.0
 CLEAR = 3.0
@@ -75,7 +75,7 @@ def main() -> None:
     for text in args.set:
         name, _, number = text.partition("=")
         module, _, constant = name.partition(".")
-        setattr(import_module(f"agent.core.features.{module}"), constant, float(number))
+        setattr(import_module(f"agent.core.history.anomaly.{module}"), constant, float(number))
     for path in sorted(args.series.glob("*/*.csv")):
         target = args.scores / path.relative_to(args.series)
         target.parent.mkdir(parents=True, exist_ok=True)

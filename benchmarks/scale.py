@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from agent.core.decode import Batch
+from agent.core.decode.decoder import Batch
+from agent.core.model.results import Outcome
 from agent.core.pipeline import Pipeline
-from agent.core.results import Outcome
-from agent.spec.load import load
+from agent.language.load import load
 from benchmarks import results
 from benchmarks.workload import CHUNK_EVENTS, FIRST_MS, PARTITIONS, Shape, chunks
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import duckdb
 
-from agent.core.plan import Kpi, PartialKind, Plan
+from agent.core.model.plan import Kpi, PartialKind, Plan
 from benchmarks.workload import WINDOW_MS, Shape, write
 
 Window = tuple[str, tuple[str | None, ...], int]

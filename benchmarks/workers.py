@@ -34,7 +34,7 @@ from contextlib import ExitStack
 from operator import itemgetter
 from typing import Any, get_args
 
-from agent.spec.load import load
+from agent.language.load import load
 from benchmarks import results
 from benchmarks.agent_w import RULES, TOPIC, Values, enough
 from benchmarks.broker import kafka

@@ -13,18 +13,18 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
 
-from agent.core.explained import explain
-from agent.core.features.change import Change
-from agent.core.features.trend import Trend
-from agent.core.given import GivenValues
-from agent.core.objectives import AT_RISK_FROM, Score, scores
-from agent.core.plan import CombinationRule, Dimensions, Plan, Severity, ThresholdRule
-from agent.core.results import AlertPhase, Closings, TargetStatus, Transition, WindowValue
+from agent.core.evaluate.objectives import AT_RISK_FROM, Score, scores
+from agent.core.explanation import explain
+from agent.core.fixed_windows import FixedWindows
+from agent.core.history.change import Change
+from agent.core.history.trend import Trend
+from agent.core.model.plan import CombinationRule, Dimensions, Plan, Severity, ThresholdRule
+from agent.core.model.results import AlertPhase, Emitted, TargetStatus, Transition, WindowValue
+from agent.language.load import load
+from agent.language.sql.clauses import clauses
+from agent.language.sql.percents import marked
 from agent.ruletests.cases import Case
 from agent.ruletests.read import read_tests
-from agent.spec.clauses import clauses
-from agent.spec.load import load
-from agent.spec.percents import marked
 from scripts.picture import Line, Panel, Picture, Span, Strip, svg
 
 ROOT = Path(__file__).parents[1]
@@ -151,9 +151,9 @@ PICTURES: dict[str, Callable[[Plan, Case, str], Picture]] = {
 """How the picture of each page is made."""
 
 
-def closed(plan: Plan, case: Case) -> Closings:
+def closed(plan: Plan, case: Case) -> Emitted:
     """All that the values of a test give."""
-    return GivenValues(plan, case.windows or ()).run(case.until_ms or 0)
+    return FixedWindows(plan, case.windows or ()).run(case.until_ms or 0)
 
 
 def _line(windows: Iterable[WindowValue], series: Series) -> Line:
@@ -174,7 +174,7 @@ def _called(plan: Plan, series: Series) -> str:
     return f"{series[0]}{{{named}}}" if by else series[0]
 
 
-def _rests(closings: Closings, series: Series) -> list[Span]:
+def _rests(closings: Emitted, series: Series) -> list[Span]:
     """The maintenance that a series is in: windows side by side are one stretch."""
     own = [w for w in closings.windows if (w.kpi, w.dimensions) == series]
     found = []
@@ -207,7 +207,7 @@ def _alert(step: Transition) -> tuple[str, Severity, Dimensions]:
 
 def _answers(plan: Plan, case: Case, fired: Transition) -> dict[str, Line]:
     """What the rule's calls answered at each window, by call, and its target."""
-    merger = GivenValues(plan, case.windows or ())
+    merger = FixedWindows(plan, case.windows or ())
     answers: dict[str, Line] = {"target": []}
     for end_ms in sorted({w.end_ms for w in case.windows or ()}):
         for topic in plan.topics:

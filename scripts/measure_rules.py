@@ -19,10 +19,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from agent.core.given import GivenValues, given_windows
-from agent.core.plan import Plan
-from agent.core.results import AlertPhase, TargetState, WindowValue
-from agent.spec.load import load
+from agent.core.fixed_windows import FixedWindows, given_windows
+from agent.core.model.plan import Plan
+from agent.core.model.results import AlertPhase, TargetState, WindowValue
+from agent.language.load import load
 
 DAYS, ONSET = 140, 84
 SEEDS = 5
@@ -138,7 +138,7 @@ def fired(seeds: int) -> dict[tuple[str, str, str], list[int]]:
         windows += given_windows(plan.kpis["rare"], made[:2], counted, MONDAY_MS)
     rows = {_name(row): row for row in RULES}
     targets = _targets()
-    closings = GivenValues(plan, windows).run(MONDAY_MS + DAYS * DAY_MS)
+    closings = FixedWindows(plan, windows).run(MONDAY_MS + DAYS * DAY_MS)
     begun = [
         (rows[t.rule], t.dimensions, t.at_ms)
         for t in closings.transitions

@@ -13,7 +13,7 @@ from itertools import pairwise
 from xml.sax.saxutils import escape
 from zoneinfo import ZoneInfo
 
-from agent.core.results import AlertPhase, TargetState
+from agent.core.model.results import AlertPhase, TargetState
 
 WIDTH, LEFT, RIGHT, TOP = 720, 64, 12, 34
 UPPER, LOWER, BETWEEN = 150, 80, 30

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from agent.core.plan import Plan
+from agent.core.model.plan import Plan
 from agent.errors import EnvironmentFault
-from agent.service import Service
+from agent.language.load import load
+from agent.service.supervisor import Service
 from agent.settings import load_settings
-from agent.spec.load import load
 
 PUBLIC = """
 events:

@@ -39,13 +39,13 @@ def arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """`kpi-agent backfill`."""
-    from agent.core.privacy import Privacy
-    from agent.core.results import Closings
-    from agent.export.openmetrics import History
-    from agent.replay import Replayed, sources, stream
-    from agent.report import Selection, chosen, outcomes_text
+    from agent.core.model.results import Emitted
+    from agent.core.output.privacy import Privacy
+    from agent.export.metrics.history_file import History
+    from agent.language.load import load
+    from agent.replay.report import Selection, chosen, outcomes_text
+    from agent.replay.runner import Replayed, sources, stream
     from agent.settings import load_settings
-    from agent.spec.load import load
 
     plan = load(options.rules)
     privacy = Privacy(load_settings().secret_of_people())
@@ -53,7 +53,7 @@ def run(options: Namespace) -> int:
     known(options.kpi, tuple(plan.kpis), "KPI")
     files = sources(plan, options.files)
     selection = Selection(options.since, options.until, frozenset(options.kpi))
-    read = Replayed(Closings(), [])
+    read = Replayed(Emitted(), [])
     with History(plan, options.every) as history:
         with reading("backfill", files) as progress:
             now = clock_ms(options.now)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from agent.commands.common import clock_ms, former, instant, known, passing, reading, span
 
 if TYPE_CHECKING:
-    from agent.backtest import Backtest
-    from agent.core.plan import Plan
+    from agent.backtest.runner import Backtest
+    from agent.core.model.plan import Plan
 
 ABOUT = "run rules over history, and tell every alert that would have fired"
 
@@ -53,10 +53,10 @@ def arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """`kpi-agent backtest`."""
-    from agent.backtest_page import page
-    from agent.backtest_report import Tested, as_json, human
-    from agent.core.encode import dumps
-    from agent.spec.load import load
+    from agent.backtest.page import page
+    from agent.backtest.report import Tested, as_json, human
+    from agent.core.output.messages import dumps
+    from agent.language.load import load
 
     plan = load(options.rules)
     before = former(options.against, Path(options.rules)) if options.against else None
@@ -79,8 +79,8 @@ def run(options: Namespace) -> int:
 
 
 def _backtest(plan: Plan, options: Namespace, what: str) -> Backtest:
-    from agent.backtest import over_files, over_topics
-    from agent.replay import sources
+    from agent.backtest.runner import over_files, over_topics
+    from agent.replay.runner import sources
     from agent.settings import load_settings
 
     since, until = options.since, options.until

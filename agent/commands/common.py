@@ -15,8 +15,8 @@ from agent.errors import EnvironmentFault, RulesError
 if TYPE_CHECKING:
     from rich.progress import Progress, ProgressColumn, TaskID
 
-    from agent.core.plan import Plan
-    from agent.replay import Source
+    from agent.core.model.plan import Plan
+    from agent.replay.runner import Source
 
 
 def instant(text: str) -> int:
@@ -33,7 +33,7 @@ def instant(text: str) -> int:
 
 def span(text: str) -> int:
     """A duration as the rules write it, as ms."""
-    from agent.spec.durations import parse
+    from agent.language.models.durations import parse
 
     try:
         return parse(text)
@@ -66,8 +66,8 @@ def known(names: Sequence[str], among: Sequence[str], what: str) -> None:
 
 def former(name: str, rules: Path) -> Plan:
     """The plan to hold rules against: another folder's, or that of a revision of git."""
-    from agent.revision import load_revision
-    from agent.spec.load import load
+    from agent.diff.revision import load_revision
+    from agent.language.load import load
 
     return load(name) if Path(name).exists() else load_revision(rules, name)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from agent.core.in_use import InUse
+    from agent.core.changes.inventory import InUse
 
 ABOUT = "say what a change of the rules does to metrics, alerts, targets and state"
 
@@ -36,10 +36,10 @@ def arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> int:
     """`kpi-agent diff`."""
     from agent.commands.common import former
-    from agent.core.diff import compare
-    from agent.core.outline import outline, public_outline
-    from agent.diff_report import render
-    from agent.spec.load import load
+    from agent.core.changes.diff import compare
+    from agent.core.changes.outline import outline, public_outline
+    from agent.diff.report import render
+    from agent.language.load import load
 
     said = (len(options.rules) == 2) + bool(options.against) + bool(options.agent)
     if len(options.rules) > 2 or said > 1:
@@ -68,7 +68,7 @@ def _in_use(agent: str) -> InUse:
     import msgspec
 
     from agent.commands.asking import answer_of, not_an_agent
-    from agent.core.in_use import from_bytes
+    from agent.core.changes.inventory import from_bytes
 
     try:
         return from_bytes(answer_of(agent, "/api/v1/rules"))

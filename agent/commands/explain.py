@@ -14,7 +14,7 @@ from agent.errors import RulesError
 
 if TYPE_CHECKING:
     from agent.core.pipeline import Pipeline
-    from agent.explain_events import Events
+    from agent.explain.events import Events
 
 ABOUT = "say how a rule stands and why: the value, the events behind it, what decided"
 
@@ -45,8 +45,8 @@ def arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """`kpi-agent explain`."""
-    from agent.explain import asked_text
-    from agent.explain_text import text
+    from agent.explain.document import asked_text
+    from agent.explain.text import text
 
     if bool(options.agent) == bool(options.files):
         sys.stderr.write("kpi-agent explain: name files of events, or --agent URL\n")
@@ -70,11 +70,11 @@ def run(options: Namespace) -> int:
 
 def _of_files(options: Namespace) -> tuple[list[Any], int]:
     """How the rule stands after a replay, with the events behind it; and of how many series."""
-    from agent.core.results import Closings
-    from agent.explain import explanations, wanted
-    from agent.explain_events import Events
-    from agent.replay import Replayed, pipeline_over, sources, stream
-    from agent.spec.load import load
+    from agent.core.model.results import Emitted
+    from agent.explain.document import explanations, wanted
+    from agent.explain.events import Events
+    from agent.language.load import load
+    from agent.replay.runner import Replayed, pipeline_over, sources, stream
 
     plan = load(options.rules)
     rule, asked = wanted(plan, options.rule, options.series)
@@ -84,7 +84,7 @@ def _of_files(options: Namespace) -> tuple[list[Any], int]:
         pipeline = pipeline_over(plan, files, at)
         pipeline.show(readers)
         with reading(what, files) as progress:
-            for _ in stream(plan, files, now, Replayed(Closings(), []), progress, at, pipeline):
+            for _ in stream(plan, files, now, Replayed(Emitted(), []), progress, at, pipeline):
                 pass
         return pipeline
 

@@ -15,7 +15,7 @@ from agent.commands.common import clock_ms, instant, writing
 from agent.errors import EnvironmentFault, InternalError, RulesError
 
 if TYPE_CHECKING:
-    from agent.initial.guess import FieldGuess, Guess
+    from agent.init.guess import FieldGuess, Guess
 
 ABOUT = "write a first contract, KPIs and rules, from a sample of events or from answers"
 
@@ -73,10 +73,10 @@ def run(options: Namespace) -> int:
 
 
 def _run(options: Namespace, ask: Ask) -> int:
-    from agent.initial.proposal import observe, proposals, silence
-    from agent.initial.write import document
-    from agent.report import outcomes_text
-    from agent.spec.load import check
+    from agent.init.proposal import observe, proposals, silence
+    from agent.init.write import document
+    from agent.language.load import check
+    from agent.replay.report import outcomes_text
 
     guesses, times = _from_sample(options, ask) if options.files else (_from_answers(ask), {})
     owner = ask("owner", "Who answers for these KPIs", "")
@@ -137,9 +137,9 @@ def _asking(options: Namespace) -> Ask:
 
 def _from_sample(options: Namespace, ask: Ask) -> tuple[list[Guess], dict[str, list[int]]]:
     """What the sample shows, by type of event; and the times of each."""
-    from agent.initial import guess as guessing
-    from agent.initial.sample import flat, profile, read
-    from agent.replay import lines_of
+    from agent.init import guess as guessing
+    from agent.init.sample import flat, profile, read
+    from agent.replay.runner import lines_of
 
     events = list(read(chain.from_iterable(lines_of(Path(name)) for name in options.files)))
     if not events:
@@ -167,9 +167,9 @@ def _guess(
     name: str, topic: str, path: str, events: list[dict[str, Any]], ask: Ask
 ) -> tuple[Guess, list[int]]:
     """One event type of the sample."""
-    from agent.initial import guess as guessing
-    from agent.initial.guess import Guess
-    from agent.initial.sample import flat, profile
+    from agent.init import guess as guessing
+    from agent.init.guess import Guess
+    from agent.init.sample import flat, profile
 
     seen = profile(events)
     time = ask("time", f"{name}: when it happened", guessing.time_field(seen, len(events)) or "")
@@ -210,8 +210,8 @@ def _guess(
 
 def _from_answers(ask: Ask) -> list[Guess]:
     """A contract without a sample: what is asked for, and no thresholds."""
-    from agent.initial import guess as guessing
-    from agent.initial.guess import Guess
+    from agent.init import guess as guessing
+    from agent.init.guess import Guess
 
     event = ask("event", "The event's type", "order.placed")
     topic = ask("topic", "The Kafka topic", guessing.snake(event).partition("_")[0] + "s")
@@ -230,8 +230,8 @@ def _from_answers(ask: Ask) -> list[Guess]:
 
 def _fields(text: str) -> list[FieldGuess]:
     """`amount:float,region:string`."""
-    from agent.core.plan import FIELD_DTYPES, FieldType
-    from agent.initial.guess import FieldGuess, snake, unit_of
+    from agent.core.model.plan import FIELD_DTYPES, FieldType
+    from agent.init.guess import FieldGuess, snake, unit_of
 
     found = []
     for part in filter(None, (one.strip() for one in text.split(","))):

@@ -26,9 +26,9 @@ def arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """`kpi-agent link`."""
-    from agent.core.privacy import Privacy
+    from agent.core.output.privacy import Privacy
+    from agent.language.load import load
     from agent.settings import load_settings
-    from agent.spec.load import load
 
     if (options.person is None) == (options.owner is None):
         sys.stderr.write("kpi-agent link: name either a person (employee=4711) or an --owner\n")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from agent.commands.common import writing
 
 if TYPE_CHECKING:
-    from agent.core.plan import Plan
+    from agent.core.model.plan import Plan
     from agent.ruletests.cases import Case
     from agent.ruletests.compare import Result
     from agent.ruletests.coverage import Coverage
@@ -47,11 +47,11 @@ def arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """`kpi-agent test`: 0 all pass, 1 a test fails or coverage is too low, 2 a file is broken."""
+    from agent.language.load import check
+    from agent.language.report import Format, render
     from agent.ruletests import report as reports
     from agent.ruletests.coverage import coverage_of
     from agent.ruletests.read import read_tests
-    from agent.spec.load import check
-    from agent.spec.report import Format, render
 
     paths = options.paths or [options.rules or Path("rules")]
     rules = options.rules or (paths[0].parent if paths[0].is_file() else paths[0])

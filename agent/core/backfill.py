@@ -12,14 +12,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from agent.core.decode import Batch
-from agent.core.fold import Folder
+from agent.core.decode.decoder import Batch
+from agent.core.fold.folder import Folder
 from agent.core.frame import Block, decode
-from agent.core.kpi_state import BaseState, room_for
-from agent.core.plan import Kpi, Plan
-from agent.core.results import Closings, TargetStatus, WindowValue
-from agent.core.series import row_bytes, row_key
-from agent.core.windows import first_end_within, previous_end, previous_start
+from agent.core.merge.base_kpi import BaseKpi, room_for
+from agent.core.model.plan import Kpi, Plan
+from agent.core.model.results import Emitted, TargetStatus, WindowValue
+from agent.core.model.windows import first_end_within, previous_end, previous_start
+from agent.core.state.series import row_bytes, row_key
 
 Row = tuple[bytes, bytes]
 
@@ -78,7 +78,7 @@ class Backfill:
         """Say that a source was read as far as it decides what lies before the cut."""
         self._reading.discard(source)
 
-    def flush(self) -> Closings:
+    def flush(self) -> Emitted:
         """Close what can be closed, to be told: windows and target states, and no alert."""
         for target, message in self._folder.flush(0, {}, len(self._folder.sources)):
             if target in self._targets:
@@ -88,10 +88,10 @@ class Backfill:
         times = [self._folder.sources[p].watermark_ms for p in self._reading]
         known = [at for at in times if at is not None]
         if len(known) < len(times):
-            return Closings()
+            return Emitted()
         slowest = min(known, default=None)
         found = [past.advance(slowest) for past in self._pasts.values()]
-        return Closings(
+        return Emitted(
             tuple(w for windows, _ in found for w in windows),
             tuple(t for _, targets in found for t in targets),
         )
@@ -106,7 +106,7 @@ class _Past:
     """One KPI in one state partition, up to its cut."""
 
     def __init__(self, plan: Plan, kpi: Kpi, wanted: Wanted, state_partitions: int) -> None:
-        self._state = BaseState(plan, kpi, room_for(kpi, state_partitions), kept=False)
+        self._state = BaseKpi(plan, kpi, room_for(kpi, state_partitions), kept=False)
         self._cut_ms = wanted.cut_ms
         self._state.judge.of_the_past()
         self._begin_ms: int | None = None

@@ -11,12 +11,12 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import polars as pl
 
-from agent.core.columns import Ints
-from agent.core.dedup import IdMemory
+from agent.core.aggregate.columns import Ints
+from agent.core.fold.checkpoint import Needs
+from agent.core.fold.dedup import IdMemory
 from agent.core.lateness import Bools, closed_before, last_ends
-from agent.core.plan import Contract, Kpi
-from agent.core.source import Needs
-from agent.core.windows import Window
+from agent.core.model.plan import Contract, Kpi
+from agent.core.model.windows import Window
 
 
 class Deduplicator:

@@ -14,15 +14,16 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from agent.core.columns import OBJECT, Column, of_objects
-from agent.core.plan import Dimensions, Kpi, Plan, Scalar, is_whole
+from agent.core.aggregate.columns import OBJECT, Column, of_objects
+from agent.core.model.plan import Dimensions, Kpi, Plan, Scalar, is_whole
 from agent.errors import UnknownVersionError
 
 MAX_FRAME_BYTES = 900_000
 """Below Kafka's default `message.max.bytes` of 1,048,588, with room for headers."""
 
 Written = bytes | list[bytes | None]
-"""A column of partial states (`core/columns.py`): numbers as their bytes, sketches as a list."""
+"""A column of partial states (`core/aggregate/columns.py`): numbers as their bytes, sketches as a
+list."""
 
 
 class Block(msgspec.Struct, array_like=True, frozen=True):

@@ -17,8 +17,8 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from agent.core.columns import NO_INT, Ints
-from agent.core.windows import FixedWindow, Window
+from agent.core.aggregate.columns import NO_INT, Ints
+from agent.core.model.windows import FixedWindow, Window
 
 Bools = npt.NDArray[np.bool_]
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from agent.core.columns import Ints
+from agent.core.aggregate.columns import Ints
 from agent.core.lateness import Bools
-from agent.core.results import Outcome, Reason, Reject
+from agent.core.model.results import Outcome, Reason, Reject
 
 RANKS = (
     Outcome.IGNORED,

@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from agent.core.decode import Batch
-from agent.core.fold import Added, CountKey, Folder, Reader
-from agent.core.merge import Merger
-from agent.core.plan import Plan
-from agent.core.results import Closings, SeriesView, WindowValue
-from agent.core.thresholds import Witness
-from agent.core.windows import MAX_SLICE_MS
+from agent.core.decode.decoder import Batch
+from agent.core.evaluate.thresholds import Witness
+from agent.core.fold.folder import Added, CountKey, Folder, Reader
+from agent.core.merge.merger import Merger
+from agent.core.model.plan import Plan
+from agent.core.model.results import Emitted, SeriesView, WindowValue
+from agent.core.model.windows import MAX_SLICE_MS
 
 
 class Pipeline:
@@ -59,12 +59,12 @@ class Pipeline:
         self.counts.update(added.counts)
         return added
 
-    def flush(self, clock_ms: int = 0) -> Closings:
+    def flush(self, clock_ms: int = 0) -> Emitted:
         """Send the frames of what was added, merge them and close what can be closed.
 
         A source that has ended holds nothing back any more.
         """
-        found: list[Closings] = []
+        found: list[Emitted] = []
         for topic, folder in self._folders.items():
             done = self._done[topic]
             quiet = dict.fromkeys(done, _ENDED_MS) if len(done) < self._partitions[topic] else {}
@@ -86,7 +86,7 @@ class Pipeline:
         """Say that a source has come to its end."""
         self._done[topic].add(partition)
 
-    def finish(self) -> Closings:
+    def finish(self) -> Emitted:
         """When all sources have ended: close every window that the latest event of its topic is
         past, by the lateness."""
         found = [self.flush()]
@@ -96,7 +96,7 @@ class Pipeline:
                 found += [merger.finish(topic, max(times)) for merger in self.mergers]
         return joined(found)
 
-    def rest(self, until_ms: int) -> Closings:
+    def rest(self, until_ms: int) -> Emitted:
         """Let time go by without events: close every window that ends by an instant, and judge the
         silence up to it. What a shorter lateness lets be known of the time after it is told, too.
         """
@@ -129,9 +129,9 @@ _ENDED_MS = 10**15
 far ahead that what it lets pass is bounded by the other sources alone."""
 
 
-def joined(closings: Sequence[Closings]) -> Closings:
+def joined(closings: Sequence[Emitted]) -> Emitted:
     """Several closings as one, in event-time order."""
-    return Closings(
+    return Emitted(
         tuple(sorted((w for c in closings for w in c.windows), key=lambda w: w.end_ms)),
         tuple(sorted((t for c in closings for t in c.targets), key=lambda t: t.window.end_ms)),
         tuple(sorted((t for c in closings for t in c.transitions), key=lambda t: t.at_ms)),

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from agent import logs
-from agent.core.privacy import Privacy, shared
+from agent.core.output.privacy import Privacy, shared
 from agent.demo import story
 from agent.demo.generator import BACKFILL_SECONDS, Company
 from agent.demo.retail import Timelapse
@@ -23,9 +23,9 @@ from agent.demo.screen import Screen, waiting_line
 from agent.demo.sender import Sender
 from agent.errors import EnvironmentFault
 from agent.kafka.embedded import EmbeddedBroker
-from agent.service import Service
+from agent.language.load import load
+from agent.service.supervisor import Service
 from agent.settings import Settings, load_settings
-from agent.spec.load import load
 
 ROOT = Path(__file__).parents[2]
 COMPANY_RULES = ROOT / "rules"

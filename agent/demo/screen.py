@@ -10,10 +10,10 @@ from rich.markup import escape
 from rich.panel import Panel
 from rich.status import Status
 
-from agent.core.plan import Plan
+from agent.core.model.plan import Plan
+from agent.core.model.results import AlertPhase
 from agent.core.printable import printable
-from agent.core.results import AlertPhase
-from agent.export.state import Alert
+from agent.export.agent_state import Alert
 
 AlertKey = tuple[str, str, tuple[object, ...]]
 PHASE_STYLE = {

@@ -10,9 +10,9 @@ import math
 import re
 from collections.abc import Callable, Sequence
 
-from agent.core.encode import label
-from agent.core.plan import Dimensions, Scalar, Target
-from agent.core.windows import CalendarWindow, Window
+from agent.core.model.plan import Dimensions, Scalar, Target
+from agent.core.model.windows import CalendarWindow, Window
+from agent.core.output.messages import label
 
 CURRENCIES = {
     "eur": "€", "gbp": "£", "usd": "$", "jpy": "¥", "cny": "CN¥", "inr": "₹", "krw": "₩",

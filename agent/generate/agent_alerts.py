@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from agent.core.plan import Kpi, Objective, Plan, Severity
-from agent.core.windows import CalendarWindow
+from agent.core.model.plan import Kpi, Objective, Plan, Severity
+from agent.core.model.windows import CalendarWindow
 from agent.generate import names
 from agent.generate.templates import literal
 from agent.generate.uids import AGENT_UID, STRATEGY_UID, kpi_board_uid

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import yaml
 
-from agent.core.plan import Plan
-from agent.core.routing import ESCALATION
+from agent.core.model.plan import Plan
+from agent.core.output.alert_labels import ESCALATION
 from agent.errors import RulesError
 from agent.generate import files
 from agent.generate.inhibition import inhibit_rules

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from agent.core.plan import Kpi, Plan
-from agent.core.schedule_words import schedule_text
+from agent.core.model.plan import Kpi, Plan
+from agent.core.model.schedule_words import schedule_text
 from agent.generate import names, panels
 from agent.generate.agent_alerts import stale_after_seconds
 from agent.generate.layout import Board, Cell, Section

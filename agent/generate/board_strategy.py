@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from agent.core.objectives import AT_RISK_FROM, MET_FROM, in_tree_order
-from agent.core.plan import Objective, Plan
-from agent.core.privacy import shared
+from agent.core.evaluate.objectives import AT_RISK_FROM, MET_FROM, in_tree_order
+from agent.core.model.plan import Objective, Plan
+from agent.core.output.privacy import shared
 from agent.generate import names, panels
 from agent.generate.layout import Board, Cell, Section
 from agent.generate.panels import About, Query

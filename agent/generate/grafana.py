@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from agent.core.plan import Plan
-from agent.core.privacy import shared
+from agent.core.model.plan import Plan
+from agent.core.output.privacy import shared
 from agent.generate import files
 from agent.generate.board_agent import agent_board
 from agent.generate.board_kpi import kpi_board

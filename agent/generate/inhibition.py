@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from agent.core.plan import SEVERITIES, AbsenceRule, Kpi, Plan
-from agent.core.routing import severities
+from agent.core.model.plan import SEVERITIES, AbsenceRule, Kpi, Plan
+from agent.core.output.alert_labels import severities
 from agent.generate.agent_alerts import OBJECTIVE_MISSED
 
 Entry = dict[str, object]

@@ -10,7 +10,7 @@ from grafana_foundation_sdk.builders import dashboard
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models import dashboard as models
 
-from agent.core.plan import Kpi
+from agent.core.model.plan import Kpi
 from agent.generate.files import mark
 from agent.generate.panels import GREY, SOURCE, Panel
 

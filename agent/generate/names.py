@@ -1,13 +1,14 @@
 """The series that the generated rules and boards query, and how they are merged over workers.
 
-`agent/export/prometheus.py` is what writes these series; a test holds the two lists together.
+`agent/export/metrics/exposition.py` is what writes these series; a test holds the two lists
+together.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from agent.core.plan import Kpi, metric_name
+from agent.core.model.plan import Kpi, metric_name
 
 JOB = "kpi-agent"
 """The scrape job of the agents, in the generated prometheus.yml."""

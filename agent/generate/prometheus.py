@@ -13,17 +13,9 @@ from typing import cast
 
 import yaml
 
-from agent.core.plan import (
-    CombinationRule,
-    Escalation,
-    Kpi,
-    Plan,
-    Rule,
-    Severity,
-    is_whole,
-)
-from agent.core.routing import ESCALATION, alert_labels, escalation_text
-from agent.core.rules import conditions_of
+from agent.core.evaluate.transitions import conditions_of
+from agent.core.model.plan import CombinationRule, Escalation, Kpi, Plan, Rule, Severity, is_whole
+from agent.core.output.alert_labels import ESCALATION, alert_labels, escalation_text
 from agent.generate import files, names, templates
 from agent.generate.agent_alerts import (
     AgentAlert,

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Mapping
 
 from jinja2 import TemplateSyntaxError, nodes
 
-from agent.core.plan import Kpi, Rule, Severity, ThresholdRule
-from agent.core.templates import NO_VALUE, environment
+from agent.core.model.plan import Kpi, Rule, Severity, ThresholdRule
+from agent.core.output.templates import NO_VALUE, environment
 from agent.generate import names
 
 FILTERS: Mapping[str, str] = {

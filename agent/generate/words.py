@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from agent.core.plan import Target
-from agent.core.windows import CalendarWindow, Window
+from agent.core.model.plan import Target
+from agent.core.model.windows import CalendarWindow, Window
 
 
 def span_text(ms: int) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from agent.kafka.follow import follow
+from agent.kafka.topic_tail import follow
 from agent.settings import Settings
 
 KEPT = 1_000

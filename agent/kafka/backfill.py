@@ -23,15 +23,15 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from agent.core.backfill import Backfill, Row, Wanted, begin_ms
-from agent.core.decode import Batch
-from agent.core.merge import Merger
-from agent.core.plan import Plan
-from agent.core.results import Closings
+from agent.core.decode.decoder import Batch
+from agent.core.merge.merger import Merger
+from agent.core.model.plan import Plan
+from agent.core.model.results import Emitted
+from agent.kafka.batch_fetch import Fetched, by_batch
 from agent.kafka.client import connection
-from agent.kafka.fetch import Fetched, by_batch
 from agent.kafka.history import Begin, begins_of
-from agent.kafka.progress import MergeProgress
 from agent.kafka.publish import Publisher, acknowledged
+from agent.kafka.stage_events import MergeProgress
 from agent.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -155,7 +155,7 @@ class Backfiller:
         log.info("reading the past of %s from topic %s", names, job.topic)
         loop = asyncio.get_running_loop()
 
-        def tell(closings: Closings) -> None:
+        def tell(closings: Emitted) -> None:
             telling = asyncio.run_coroutine_threadsafe(self._tell(closings), loop)
             while not over.is_set() and not _done(telling):
                 pass
@@ -204,7 +204,7 @@ class Backfiller:
             if not any(kpi in merger.waiting for merger in mergers.values()):
                 log.info("%s has its past, and goes on from there", kpi)
 
-    async def _tell(self, closings: Closings) -> None:
+    async def _tell(self, closings: Emitted) -> None:
         await acknowledged(await self._publisher.closings(self._plan, closings))
 
 
@@ -217,7 +217,7 @@ class _Reading:
         plan: Plan,
         job: Job,
         state_partitions: int,
-        tell: Callable[[Closings], None],
+        tell: Callable[[Emitted], None],
         note: Callable[[int, int], None],
         over: threading.Event,
     ) -> None:

@@ -17,11 +17,11 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from agent.core.decode import Batch
-from agent.core.fold import Added
+from agent.core.decode.decoder import Batch
+from agent.core.fold.folder import Added
+from agent.core.model.plan import Plan
+from agent.core.model.results import Emitted
 from agent.core.pipeline import Pipeline
-from agent.core.plan import Plan
-from agent.core.results import Closings
 from agent.errors import EnvironmentFault
 from agent.kafka.client import connection
 from agent.settings import Settings
@@ -43,7 +43,7 @@ async def history(
     until_ms: int,
     note: Note,
     progress: Progress = lambda _done, _all: None,
-) -> AsyncIterator[Closings]:
+) -> AsyncIterator[Emitted]:
     """Everything that closes by `until_ms`, from the events since `from_ms` (None: since the
     topics begin), batch by batch: each series in the order of time.
 
@@ -83,7 +83,7 @@ async def _read(
     until_ms: int,
     note: Note,
     progress: Progress,
-) -> AsyncIterator[Closings]:
+) -> AsyncIterator[Emitted]:
     consumer.assign(places)
     ends = await consumer.end_offsets(places)  # as far as transactions are decided
     found = await begins_of(consumer, pipeline.plan, places, from_ms)

@@ -16,12 +16,12 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.partitioner import DefaultPartitioner
 from aiokafka.structs import ConsumerRecord
 
-from agent.core import encode
-from agent.core.plan import Dimensions, Plan
-from agent.core.privacy import Privacy
-from agent.core.results import Closings
-from agent.core.series import row_key
-from agent.kafka.messages import join
+from agent.core.model.plan import Dimensions, Plan
+from agent.core.model.results import Emitted
+from agent.core.output import messages as encode
+from agent.core.output.privacy import Privacy
+from agent.core.state.series import row_key
+from agent.kafka.frame_batches import join
 from agent.kafka.topics import TopicNames
 
 Send = asyncio.Future[Any]
@@ -89,7 +89,7 @@ class Publisher:
         headers = origin_headers(record, "late", detail, contract)
         return await self._send(self._names.late, record.key, record.value, headers=headers)
 
-    async def closings(self, plan: Plan, closings: Closings) -> list[Send]:
+    async def closings(self, plan: Plan, closings: Emitted) -> list[Send]:
         """Closed windows and target states to the values topic, transitions to the alerts topic.
 
         Keys tell every window and every step apart, so that repeats can be dropped. The partition
@@ -156,7 +156,7 @@ class Publisher:
         return sent
 
 
-def _values(plan: Plan, closings: Closings, places: _Places) -> Iterator[Placed]:
+def _values(plan: Plan, closings: Emitted, places: _Places) -> Iterator[Placed]:
     """The records of the values topic: closed windows, then target states."""
     for window in closings.windows:
         if (kpi := plan.kpis.get(window.kpi)) is not None:
@@ -171,7 +171,7 @@ def _values(plan: Plan, closings: Closings, places: _Places) -> Iterator[Placed]
             yield place, target_key(encode.window_key(kpi, window)), body
 
 
-def _alerts(plan: Plan, closings: Closings, places: _Places) -> Iterator[Placed]:
+def _alerts(plan: Plan, closings: Emitted, places: _Places) -> Iterator[Placed]:
     """The records of the alerts topic: the steps of alerts."""
     processed_ms = time.time_ns() // 1_000_000
     for step in closings.transitions:

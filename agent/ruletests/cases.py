@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.core.plan import Dimensions, Severity
-from agent.core.results import AlertPhase, Outcome, TargetState, WindowValue
+from agent.core.model.plan import Dimensions, Severity
+from agent.core.model.results import AlertPhase, Outcome, TargetState, WindowValue
+from agent.language.source import Source, Span
 from agent.ruletests.times import Clock
-from agent.spec.source import Source, Span
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,16 +6,16 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from agent.core.because import because
-from agent.core.encode import transition_json
-from agent.core.objectives import Score, scores
-from agent.core.plan import Dimensions, Plan
-from agent.core.results import AlertPhase, Outcome, Transition, WindowValue
+from agent.core.evaluate.objectives import Score, scores
+from agent.core.model.plan import Dimensions, Plan
+from agent.core.model.results import AlertPhase, Outcome, Transition, WindowValue
+from agent.core.output.messages import transition_json
+from agent.core.output.reasons import because
+from agent.language.problems import Problem
+from agent.language.source import Span
 from agent.ruletests.cases import Alert, AlertWanted, Case, Moment, WindowWanted
 from agent.ruletests.names import show_alert, show_series
 from agent.ruletests.run import Told
-from agent.spec.problems import Problem
-from agent.spec.source import Span
 
 NOTHING = "–"
 _SHOWN = 6

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from agent.core.plan import (
+from agent.core.evaluate.thresholds import Evaluation
+from agent.core.model.plan import (
     AbsenceLevel,
     AbsenceRule,
     CombinationRule,
@@ -22,8 +23,7 @@ from agent.core.plan import (
     is_whole,
     override_for,
 )
-from agent.core.results import AlertPhase, TargetStatus, Transition
-from agent.core.thresholds import Judgement
+from agent.core.model.results import AlertPhase, TargetStatus, Transition
 from agent.ruletests.run import Told
 
 
@@ -165,7 +165,7 @@ def _of_step(step: Transition) -> Iterator[Item]:
         yield Item("rules", step.rule, step.severity, what)
 
 
-def _of_judgement(j: Judgement) -> Iterator[str]:
+def _of_judgement(j: Evaluation) -> Iterator[str]:
     """What of a judgement no transition tells."""
     rule = j.rule
     if isinstance(rule, ThresholdRule) and (why := _unjudged(j, rule)):
@@ -179,7 +179,7 @@ def _of_judgement(j: Judgement) -> Iterator[str]:
         yield "flapping"
 
 
-def _unjudged(j: Judgement, rule: ThresholdRule) -> str | None:
+def _unjudged(j: Evaluation, rule: ThresholdRule) -> str | None:
     """Why a window changed nothing; None: it was judged."""
     if j.window is not None and 0 < j.window.events < rule.min_events:
         return "too few events (min_events)"

@@ -6,14 +6,14 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from agent.core.encode import iso
-from agent.core.plan import Contract, Field
+from agent.core.model.plan import Contract, Field
+from agent.core.output.messages import iso
+from agent.language.problems import suggest
+from agent.language.recovery import NOBODY
+from agent.language.source import Place
 from agent.ruletests.cases import Record
-from agent.ruletests.desk import Desk
 from agent.ruletests.models import EventsSpec
-from agent.spec.problems import suggest
-from agent.spec.salvage import NOBODY
-from agent.spec.source import Place
+from agent.ruletests.resolve_context import Desk
 
 MOST_EVENTS = 1_000_000
 """Of one test: more is a slip of a unit."""

@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Discriminator, Field, Tag
 
-from agent.spec.models import Strict
-from agent.spec.values import Number, PositiveDuration, Text, TimeZone, form, wrong
+from agent.language.models.models import Strict
+from agent.language.models.values import Number, PositiveDuration, Text, TimeZone, form, wrong
 
 TimeText = Annotated[Text, Field(examples=["10:05", "+20m", "2026-03-02 10:05"])]
 """A time of the test: of the clock, since its start, or with a date. `agent.ruletests.times`."""

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import get_args
 
-from agent.core.plan import (
+from agent.core.model.plan import (
     Dimensions,
     FieldType,
     Kpi,
@@ -18,11 +18,11 @@ from agent.core.plan import (
     heeds,
     is_whole,
 )
-from agent.core.results import AlertPhase
-from agent.core.routing import severities
+from agent.core.model.results import AlertPhase
+from agent.core.output.alert_labels import severities
+from agent.language.problems import suggest
 from agent.ruletests.cases import Alert
 from agent.ruletests.notation import Named, NotationError, Word, read_name
-from agent.spec.problems import suggest
 
 _SEVERITIES: tuple[str, ...] = get_args(Severity)
 _PHASES = tuple(phase.value for phase in AlertPhase)

@@ -9,15 +9,15 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from agent.core.plan import Plan
+from agent.core.model.plan import Plan
+from agent.language.declared import Entry, is_test_file, yaml_files
+from agent.language.error_text import explain
+from agent.language.problems import Problem, in_order
+from agent.language.recovery import salvage
+from agent.language.source import Place, Source, read
 from agent.ruletests.cases import Case
 from agent.ruletests.models import TestFileSpec, TestSpec
 from agent.ruletests.resolve import resolve
-from agent.spec.declared import Entry, is_test_file, yaml_files
-from agent.spec.explain import explain
-from agent.spec.problems import Problem, in_order
-from agent.spec.salvage import salvage
-from agent.spec.source import Place, Source, read
 
 
 @dataclass(slots=True)

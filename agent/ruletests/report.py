@@ -16,9 +16,9 @@ from rich.table import Table
 from rich.text import Text
 
 from agent.core.printable import printable
+from agent.language.report import render
 from agent.ruletests.compare import Result, Section
 from agent.ruletests.coverage import Coverage, Item, unseen
-from agent.spec.report import render
 
 Format = Literal["human", "json", "github", "junit"]
 FORMATS: tuple[Format, ...] = get_args(Format)

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from agent.core.given import given_windows
-from agent.core.plan import Dimensions, Kpi, Plan, ThresholdRule
-from agent.core.results import WindowValue
+from agent.core.fixed_windows import given_windows
+from agent.core.model.plan import Dimensions, Kpi, Plan, ThresholdRule
+from agent.core.model.results import WindowValue
+from agent.language.declared import Entry
+from agent.language.problems import Problem, suggest
+from agent.language.source import Place
 from agent.ruletests.cases import Case, Record, Wanted
-from agent.ruletests.desk import Desk
 from agent.ruletests.events import records
+from agent.ruletests.expectations import wanted
 from agent.ruletests.models import TestFileSpec, TestSpec, ValuesSpec
 from agent.ruletests.notation import Value
+from agent.ruletests.resolve_context import Desk
 from agent.ruletests.times import TimeError, clock_of
-from agent.ruletests.wanted import wanted
-from agent.spec.declared import Entry
-from agent.spec.problems import Problem, suggest
-from agent.spec.source import Place
 
 
 def resolve(

@@ -8,15 +8,15 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from agent.core.decode import Batch
-from agent.core.given import GivenValues
+from agent.core.decode.decoder import Batch
+from agent.core.evaluate.thresholds import Evaluation
+from agent.core.fixed_windows import FixedWindows
+from agent.core.model.plan import Plan
+from agent.core.model.results import Emitted, Outcome, TargetStatus, Transition, WindowValue
 from agent.core.pipeline import Pipeline, joined
-from agent.core.plan import Plan
-from agent.core.results import Closings, Outcome, TargetStatus, Transition, WindowValue
-from agent.core.thresholds import Judgement
-from agent.replay import Replayed, sources, stream
+from agent.language.source import Span
+from agent.replay.runner import Replayed, sources, stream
 from agent.ruletests.cases import Case, Record
-from agent.spec.source import Span
 
 FAR_MS = 4_102_444_800_000
 """2100-01-01: what counts as now for the events of a file, so that none comes from the future."""
@@ -32,7 +32,7 @@ class Told:
     outcomes: Counter[Outcome] = field(default_factory=Counter)
     refused: list[tuple[Span, str]] = field(default_factory=list)
     """Events that were not folded: where they are written, and why."""
-    judgements: list[Judgement] = field(default_factory=list)
+    judgements: list[Evaluation] = field(default_factory=list)
     computed: frozenset[str] = frozenset()
     """The KPIs whose values were computed, not given."""
 
@@ -57,13 +57,13 @@ def run(plan: Plan, case: Case) -> Told:
     return told
 
 
-def _given(plan: Plan, case: Case, told: Told) -> Closings:
-    merger = GivenValues(plan, case.windows or ())
+def _given(plan: Plan, case: Case, told: Told) -> Emitted:
+    merger = FixedWindows(plan, case.windows or ())
     merger.witnessed_by(told.judgements.append)
     return merger.run(case.until_ms or 0)
 
 
-def _events(plan: Plan, case: Case, records: Sequence[Record], told: Told) -> Closings:
+def _events(plan: Plan, case: Case, records: Sequence[Record], told: Told) -> Emitted:
     pipeline = Pipeline(plan)
     pipeline.witnessed_by(told.judgements.append)
     for topic in plan.topics:
@@ -89,11 +89,11 @@ def _batch(topic: str, records: Sequence[Record]) -> Batch:
     )
 
 
-def _file(plan: Plan, case: Case, told: Told) -> tuple[Closings, int]:
+def _file(plan: Plan, case: Case, told: Told) -> tuple[Emitted, int]:
     """What the events of a file bring about, and when the last of them happened."""
     pipeline = Pipeline(plan)
     pipeline.witnessed_by(told.judgements.append)
-    out = Replayed(Closings(), [])
+    out = Replayed(Emitted(), [])
     found = list(stream(plan, sources(plan, [str(case.file)]), FAR_MS, out, pipeline=pipeline))
     newest = pipeline.newest_ms or 0
     until = case.until_ms or case.wanted.latest_ms or 0

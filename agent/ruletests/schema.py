@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from agent.language.schema import schema_of
 from agent.ruletests.models import TestFileSpec
-from agent.spec.schema import schema_of
 
 ID = "https://kpi-agent.example/tests.schema.json"
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from zoneinfo import ZoneInfo
 
-from agent.spec import durations
+from agent.language.models import durations
 
 DEFAULT_DAY = date(2024, 1, 1)
 """The day of tests that name none: a Monday, and the first of a month, quarter and year."""

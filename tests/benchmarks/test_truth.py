@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 import benchmarks.workload
-from agent.core.encode import window_json
+from agent.core.model.plan import Plan
+from agent.core.output.messages import window_json
 from agent.core.pipeline import Pipeline, joined
-from agent.core.plan import Plan
-from agent.spec.load import load
+from agent.language.load import load
 from benchmarks import scale
 from benchmarks.truth import Value, Window, compare, windows
 from benchmarks.workload import Shape

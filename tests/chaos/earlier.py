@@ -19,6 +19,6 @@ def set_back(seconds: int) -> None:
 
 if __name__ == "__main__":
     set_back(int(sys.argv.pop(1)))
-    from agent.__main__ import main  # only now: modules may take the clock by its name
+    from agent.__main__ import main
 
     main()

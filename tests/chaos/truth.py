@@ -13,10 +13,10 @@ import numpy as np
 import polars as pl
 from confluent_kafka import Consumer, Message, TopicPartition
 
-from agent.core.decode import Batch
+from agent.core.decode.decoder import Batch
+from agent.core.model.plan import Plan
+from agent.core.model.results import Transition
 from agent.core.pipeline import Pipeline
-from agent.core.plan import Plan
-from agent.core.results import Transition
 
 LATENESS_MS = 4_000
 SLICE_MS = 5_000
@@ -192,6 +192,6 @@ def settled_ms(frontier_ms: int) -> int:
 
 def load_plan(folder: Path) -> Plan:
     """The compiled rules of a folder."""
-    from agent.spec.load import load
+    from agent.language.load import load
 
     return load(folder)

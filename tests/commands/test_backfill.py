@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent.cli import main
-from agent.core.privacy import Privacy
+from agent.core.output.privacy import Privacy
 from tests.integration.monitoring import Server
 
 RULES = """\

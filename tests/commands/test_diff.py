@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from agent.cli import main
-from agent.core.results import AlertPhase, SeriesView
-from agent.export.state import AgentState
-from agent.export.web import serving
-from agent.spec.load import load
-from tests.core.test_diff import SHOP
+from agent.core.model.results import AlertPhase, SeriesView
+from agent.export.agent_state import AgentState
+from agent.export.web.server import serving
+from agent.language.load import load
+from tests.core.changes.test_diff import SHOP
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from agent.cli import main
-from agent.spec.load import check, load
+from agent.language.load import check, load
 from tests.conftest import ROOT
 
 YEAR = ROOT / "examples" / "retail" / "retail-invoices.ndjson.gz"

@@ -14,12 +14,12 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from agent.core.decode import Batch
-from agent.core.fold import Commit, Folder, Resume
-from agent.core.merge import Merger
-from agent.core.plan import Plan
-from agent.core.results import Closings, Outcome
-from agent.spec.load import load
+from agent.core.decode.decoder import Batch
+from agent.core.fold.folder import Commit, Folder, Resume
+from agent.core.merge.merger import Merger
+from agent.core.model.plan import Plan
+from agent.core.model.results import Emitted, Outcome
+from agent.language.load import load
 
 TOPIC = "shop"
 START_MS = 1_760_000_040_000  # a whole minute, as the rules' windows are
@@ -109,7 +109,7 @@ class World:
         self.committed: dict[int, Commit] = {}
         self.rows: list[dict[bytes, bytes]] = [{} for _ in range(state_partitions)]
         self.positions = [0] * state_partitions
-        self.published: list[Closings] = []
+        self.published: list[Emitted] = []
         self.outcomes: Counter[Outcome] = Counter()
 
     # stage 1
@@ -169,7 +169,7 @@ class World:
         merger.restore(self.rows[partition].items())
         return merger
 
-    def apply(self, merger: Merger, partition: int, start: int, stop: int) -> list[Closings]:
+    def apply(self, merger: Merger, partition: int, start: int, stop: int) -> list[Emitted]:
         """Apply a stretch of the frames log."""
         return [
             merger.apply(self.frames[partition][position], position)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import polars as pl
 
-from agent.core.plan import Kpi, Plan, Rule, Target, TargetOverride
-from agent.core.windows import FixedWindow
+from agent.core.model.plan import Kpi, Plan, Rule, Target, TargetOverride
+from agent.core.model.windows import FixedWindow
 
 MINUTE_MS = 60_000
 

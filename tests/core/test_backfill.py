@@ -16,12 +16,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agent.core.backfill import Backfill, Wanted
-from agent.core.decode import Batch
+from agent.core.decode.decoder import Batch
 from agent.core.frame import decode, state_partition
-from agent.core.merge import Merger
-from agent.core.plan import Plan
-from agent.core.results import Closings, WindowValue
-from agent.core.waiting import kpi_of
+from agent.core.merge.backfill_buffer import kpi_of
+from agent.core.merge.merger import Merger
+from agent.core.model.plan import Plan
+from agent.core.model.results import Emitted, WindowValue
 from tests.core.simulated import (
     RULES,
     START_MS,
@@ -70,7 +70,7 @@ class Held:
 
     merger: Merger
     read: int
-    closings: list[Closings] = field(default_factory=list)
+    closings: list[Emitted] = field(default_factory=list)
 
 
 class Grown:

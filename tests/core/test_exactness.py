@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agent.core.plan import Plan
-from agent.core.results import Outcome
+from agent.core.model.plan import Plan
+from agent.core.model.results import Outcome
 from tests.core.simulated import (
     RULES,
     START_MS,

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agent.core.decode import Batch
-from agent.core.fold import Folder
+from agent.core.decode.decoder import Batch
+from agent.core.fold.checkpoint import MissedSpan, Resume
+from agent.core.fold.folder import Folder
 from agent.core.frame import Frame, decode
-from agent.core.plan import Plan
-from agent.core.source import MissedSpan, Resume
-from agent.core.watermark import TopicSources
+from agent.core.merge.watermark import TopicSources
+from agent.core.model.plan import Plan
 from agent.errors import UnknownVersionError
 from tests.core.simulated import START_MS, TOPIC, World, plan_of, sale, settle
 

@@ -17,7 +17,7 @@ from rich.console import Console
 from agent.demo import runner
 from agent.demo.screen import Screen
 from agent.errors import EnvironmentFault
-from agent.service import Service
+from agent.service.supervisor import Service
 
 DEADLINE_SECONDS = 30.0
 

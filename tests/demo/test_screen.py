@@ -5,10 +5,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from agent.core.results import AlertPhase
+from agent.core.model.results import AlertPhase
 from agent.demo.screen import Screen, alert_line, waiting_line
-from agent.export.state import Alert
-from agent.spec.load import load
+from agent.export.agent_state import Alert
+from agent.language.load import load
 
 PLAN = load(Path(__file__).parents[2] / "rules")
 

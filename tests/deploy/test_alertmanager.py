@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from agent.generate.prometheus import alert_rules
-from agent.spec.load import load
+from agent.language.load import load
 
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "deploy/alertmanager/alertmanager.yml"

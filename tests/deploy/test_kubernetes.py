@@ -4,8 +4,8 @@ from pathlib import Path
 
 import yaml
 
+from agent.language.declared import files_of
 from agent.settings import PREFIX, Settings
-from agent.spec.declared import files_of
 
 FOLDER = Path(__file__).parents[2] / "deploy/kubernetes"
 KUSTOMIZATION = yaml.safe_load((FOLDER / "kustomization.yaml").read_text())

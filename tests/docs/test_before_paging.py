@@ -10,11 +10,11 @@ import pytest
 
 from agent.cli import main
 from agent.commands.common import instant as clock_of
-from agent.core.results import Closings
-from agent.export.state import AgentState
-from agent.export.web import serving
-from agent.replay import Replayed, pipeline_over, sources, stream
-from agent.spec.load import load
+from agent.core.model.results import Emitted
+from agent.export.agent_state import AgentState
+from agent.export.web.server import serving
+from agent.language.load import load
+from agent.replay.runner import Replayed, pipeline_over, sources, stream
 from tests.conftest import ROOT
 from tests.docs.shell import walk
 
@@ -37,7 +37,7 @@ async def test_the_page_runs_and_prints_what_it_shows(
     plan = load("trust/rules")
     files = sources(plan, ["trust/calls.ndjson"])
     pipeline = pipeline_over(plan, files, NOON_MS)
-    out = Replayed(Closings(), [])
+    out = Replayed(Emitted(), [])
     for _ in stream(plan, files, NOON_MS, out, until_ms=NOON_MS, pipeline=pipeline):
         pass
     state = AgentState(plan, company=pipeline.views, ready={"merge": None})

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from agent.core.plan import AbsenceLevel, AbsenceRule, PartialKind, Plan
-from agent.replay import replay, sources
-from agent.report import Selection, selected, write
-from agent.spec.declared import is_test_file
-from agent.spec.load import load
+from agent.core.model.plan import AbsenceLevel, AbsenceRule, PartialKind, Plan
+from agent.language.declared import is_test_file
+from agent.language.load import load
+from agent.replay.report import Selection, selected, write
+from agent.replay.runner import replay, sources
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "rules.md"

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from agent.spec.checks.kinds import REFUSED
-from agent.spec.load import check
+from agent.language.checks.kinds import REFUSED
+from agent.language.load import check
 from tests.conftest import ROOT
 
 PAGE = (ROOT / "docs" / "rules.md").read_text()

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.core.objectives import Score, scores
-from agent.spec.load import check
+from agent.core.evaluate.objectives import Score, scores
+from agent.language.load import check
 from tests.conftest import ROOT
 
 PAGE = (ROOT / "docs" / "rules" / "objectives.md").read_text()

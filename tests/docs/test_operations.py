@@ -10,17 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from agent.core import encode
-from agent.core.plan import Plan
-from agent.core.results import AlertPhase, Outcome, Reason
-from agent.export.alert_pages import Query, alerts_answer
-from agent.export.prometheus import AgentCollector
-from agent.export.state import AgentState, Alert
+from agent.core.model.plan import Plan
+from agent.core.model.results import AlertPhase, Outcome, Reason
+from agent.core.output import messages as encode
+from agent.export.agent_state import AgentState, Alert
+from agent.export.metrics.exposition import AgentCollector
+from agent.export.web.alerts import Query, alerts_answer
 from agent.kafka.publish import origin_headers, target_key
 from agent.kafka.topics import DAY_MS, TopicNames
-from agent.replay import Replayed, replay, sources
+from agent.language.load import load
+from agent.replay.runner import Replayed, replay, sources
 from agent.settings import Settings, load_settings
-from agent.spec.load import load
 from tests.conftest import ROOT
 from tests.docs.test_readme import PAGE as README
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from agent.cli import main
-from agent.core.encode import transition_json
-from agent.core.plan import Plan
-from agent.core.privacy import Privacy, private_homes, shared
-from agent.core.results import AlertPhase, Transition
-from agent.spec.load import check
+from agent.core.model.plan import Plan
+from agent.core.model.results import AlertPhase, Transition
+from agent.core.output.messages import transition_json
+from agent.core.output.privacy import Privacy, private_homes, shared
+from agent.language.load import check
 from tests.conftest import ROOT
 
 PAGE = (ROOT / "docs" / "rules" / "people.md").read_text()

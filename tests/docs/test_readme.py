@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.spec.load import load
+from agent.language.load import load
 from tests.conftest import ROOT
 from tests.docs.shell import walk
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from agent.core.plan import Escalation, Plan
+from agent.core.model.plan import Escalation, Plan
 from agent.generate.alertmanager import CONFIG_FILE, alertmanager_files, read_receivers
-from agent.spec.load import load
+from agent.language.load import load
 from tests.conftest import ROOT
 
 PAGE = (ROOT / "docs" / "rules" / "routing.md").read_text()

@@ -8,8 +8,8 @@ from typing import Any
 
 import polars as pl
 
-from agent.core.objectives import Score
-from agent.core.plan import (
+from agent.core.evaluate.objectives import Score
+from agent.core.model.plan import (
     AbsenceLevel,
     AbsenceRule,
     Dimensions,
@@ -26,15 +26,9 @@ from agent.core.plan import (
     TargetOverride,
     ThresholdRule,
 )
-from agent.core.results import (
-    AlertPhase,
-    SeriesView,
-    TargetState,
-    TargetStatus,
-    WindowValue,
-)
-from agent.core.windows import CalendarWindow, FixedWindow, Window
-from agent.export.state import AgentState, Alert
+from agent.core.model.results import AlertPhase, SeriesView, TargetState, TargetStatus, WindowValue
+from agent.core.model.windows import CalendarWindow, FixedWindow, Window
+from agent.export.agent_state import AgentState, Alert
 
 MINUTE_MS = 60_000
 NOW_MS = 1_795_520_000_000 // MINUTE_MS * MINUTE_MS + 4_000

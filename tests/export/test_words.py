@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from agent.core.plan import Target
-from agent.core.windows import CalendarWindow, FixedWindow
+from agent.core.model.plan import Target
+from agent.core.model.windows import CalendarWindow, FixedWindow
 from agent.export.words import dimension_text, target_text, value_text, window_text, window_words
 
 

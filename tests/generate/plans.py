@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from agent.core.plan import (
+from agent.core.model.plan import (
     AbsenceLevel,
     AbsenceRule,
     Contract,
@@ -20,7 +20,7 @@ from agent.core.plan import (
     TargetOverride,
     ThresholdRule,
 )
-from agent.core.windows import CalendarWindow, FixedWindow, Window
+from agent.core.model.windows import CalendarWindow, FixedWindow, Window
 
 MINUTE_MS = 60_000
 

@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 import yaml
 
-from agent.core.plan import Escalation, Objective, Plan
+from agent.core.model.plan import Escalation, Objective, Plan
 from agent.errors import RulesError
 from agent.generate.alertmanager import (
     CONFIG_FILE,

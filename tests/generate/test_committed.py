@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from agent.core.plan import Plan
-from agent.export.prometheus import AgentCollector
-from agent.export.series import BANDS, LabelCache, families
-from agent.export.state import AgentState
+from agent.core.model.plan import Plan
+from agent.export.agent_state import AgentState
+from agent.export.metrics.exposition import AgentCollector
+from agent.export.metrics.kpi_series import BANDS, LabelCache, families
 from agent.generate import board_kpi, names
 from agent.generate.alertmanager import alertmanager_files, read_receivers
 from agent.generate.files import differs
 from agent.generate.grafana import dashboards, grafana_files, queries
 from agent.generate.prometheus import alert_rules, prometheus_config, prometheus_files
-from agent.spec.load import load
+from agent.language.load import load
 
 from .plans import company
 
@@ -74,6 +74,6 @@ def test_the_bands_are_those_of_the_exporter() -> None:
 
 
 def test_firing_is_the_exporters_number() -> None:
-    from agent.core.results import ALERT_PHASE_NUMBER, AlertPhase
+    from agent.core.model.results import ALERT_PHASE_NUMBER, AlertPhase
 
     assert ALERT_PHASE_NUMBER[AlertPhase.FIRING] == names.FIRING

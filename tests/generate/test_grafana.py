@@ -10,9 +10,9 @@ import promql_parser
 import pytest
 import yaml
 
-from agent.core.objectives import Score
-from agent.core.plan import Maintenance
-from agent.core.schedules import Schedule, Weekdays
+from agent.core.evaluate.objectives import Score
+from agent.core.model.plan import Maintenance
+from agent.core.model.schedules import Schedule, Weekdays
 from agent.generate.grafana import dashboards, generate_grafana, grafana_files, queries
 from agent.generate.provisioning import provisioning
 from agent.generate.uids import MAX_UID, kpi_board_uid

@@ -8,7 +8,7 @@ from dataclasses import replace
 import promql_parser
 import yaml
 
-from agent.core.plan import Objective
+from agent.core.model.plan import Objective
 from agent.generate.grafana import dashboards, queries
 from agent.generate.prometheus import alert_rules
 

@@ -9,7 +9,7 @@ import promql_parser
 import pytest
 import yaml
 
-from agent.core.windows import CalendarWindow, FixedWindow
+from agent.core.model.windows import CalendarWindow, FixedWindow
 from agent.generate.agent_alerts import agent_alerts, stale_after_seconds
 from agent.generate.prometheus import (
     RULES_FILE,

@@ -15,9 +15,9 @@ from typing import Any
 import msgspec
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, Producer, TopicPartition
 
-from agent.core.plan import HOME
-from agent.core.privacy import Privacy
-from agent.spec.load import load
+from agent.core.model.plan import HOME
+from agent.core.output.privacy import Privacy
+from agent.language.load import load
 
 Json = dict[str, Any]
 Event = tuple[str, bytes, bytes]

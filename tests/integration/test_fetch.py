@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.consumer.fetcher import PartitionRecords
 from confluent_kafka import Producer
 
-from agent.kafka.fetch import by_batch
+from agent.kafka.batch_fetch import by_batch
 from tests.integration.broker import Broker
 
 pytestmark = [pytest.mark.needs_kafka, pytest.mark.timeout(120)]

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from agent.core.encode import iso
-from agent.core.sketches import QUANTILE_ERROR
+from agent.core.aggregate.sketches import QUANTILE_ERROR
+from agent.core.output.messages import iso
 from tests.oracle.truth import Truth
 
 from .agents import Agent

@@ -7,9 +7,10 @@ import ctypes
 import signal
 import sys
 
-from agent import logs, service
+from agent import logs
+from agent.language.load import load
+from agent.service import supervisor as service
 from agent.settings import load_settings
-from agent.spec.load import load
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h: a test that dies takes its agents with it
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 
-from agent.core.encode import iso
+from agent.core.output.messages import iso
 from agent.kafka import alert_log
 from agent.kafka.alert_log import AlertLog
 from agent.kafka.embedded import PARTITIONS, EmbeddedBroker

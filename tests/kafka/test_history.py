@@ -12,15 +12,15 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.structs import OffsetAndMetadata
 
-from agent.backtest import over_files, over_topics
-from agent.core.plan import Plan
-from agent.core.results import Closings, Outcome, WindowValue
+from agent.backtest.runner import over_files, over_topics
+from agent.core.model.plan import Plan
+from agent.core.model.results import Emitted, Outcome, WindowValue
 from agent.errors import EnvironmentFault
 from agent.kafka.embedded import PARTITIONS, EmbeddedBroker
 from agent.kafka.history import history, newest
-from agent.replay import Replayed, sources
+from agent.language.load import load
+from agent.replay.runner import Replayed, sources
 from agent.settings import Settings, load_settings
-from agent.spec.load import load
 
 START_MS = 1_700_000_000_000 // 60_000 * 60_000
 RULES = """\
@@ -105,7 +105,7 @@ async def test_a_backtest_over_topics_finds_what_one_over_files_finds(
 
 async def test_what_is_asked_for_is_read_and_no_more(settings: Settings, plan: Plan) -> None:
     since, until = START_MS + 600_000, START_MS + 1_500_000
-    read = Replayed(Closings(), [])
+    read = Replayed(Emitted(), [])
     seen: list[tuple[int, int]] = []
     windows: list[WindowValue] = []
     async for closings in history(

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Message
 
-from agent.core.in_use import from_bytes
-from agent.core.outline import public_outline
+from agent.core.changes.inventory import from_bytes
+from agent.core.changes.outline import public_outline
 from agent.kafka.embedded import EmbeddedBroker
-from agent.spec.load import load
+from agent.language.load import load
 from tests.integration.waiting import until
 from tests.kafka.support import RULES, Agent, Orders, Published
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from agent.core.decode import Batch
+from agent.core.decode.decoder import Batch
+from agent.core.model.plan import Plan
+from agent.core.model.results import Emitted, Outcome, WindowValue
 from agent.core.pipeline import Pipeline
-from agent.core.plan import Plan
-from agent.core.results import Closings, Outcome, WindowValue
-from agent.spec.load import load
+from agent.language.load import load
 
 from .truth import Key
 
@@ -57,7 +57,7 @@ def answered(rules: Path, file: Path, sources: int = 1, state_partitions: int = 
     return Answers(plan, told, dict(outcomes))
 
 
-def _windows(closings: Closings) -> list[WindowValue]:
+def _windows(closings: Emitted) -> list[WindowValue]:
     assert closings.late == 0
     return list(closings.windows)
 

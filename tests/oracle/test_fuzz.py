@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from agent.cli import main
-from agent.core.sketches import QUANTILE_ERROR
+from agent.core.aggregate.sketches import QUANTILE_ERROR
 
 from .fuzz_cases import Drawing, Drawn
 from .fuzz_truth import FuzzTruth, Place, Told

@@ -16,9 +16,9 @@ import pymannkendall
 import pytest
 from scipy import stats
 
-from agent.core.results import AlertPhase, Closings
-from agent.replay import replay, sources
-from agent.spec.load import load
+from agent.core.model.results import AlertPhase, Emitted
+from agent.language.load import load
+from agent.replay.runner import replay, sources
 
 HERE = Path(__file__).parent
 DATA = HERE.parents[1] / "examples" / "retail" / "retail-invoices.ndjson.gz"
@@ -41,14 +41,14 @@ class Day(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def closings() -> Closings:
+def closings() -> Emitted:
     """All that the agent says of the year."""
     plan = load(HERE / "rules_kinds")
     return replay(plan, sources(plan, [str(DATA)]), NOW_MS).closings
 
 
 @pytest.fixture(scope="module")
-def told(closings: Closings) -> dict[str, Steps]:
+def told(closings: Emitted) -> dict[str, Steps]:
     """What the agent says of its alerts, by rule."""
     found: dict[str, Steps] = {name: [] for name in load(HERE / "rules_kinds").rules}
     for t in closings.transitions:
@@ -378,7 +378,7 @@ def test_a_combination(told: dict[str, Steps], db: duckdb.DuckDBPyConnection) ->
     same(told, "together", expected)
 
 
-def states(closings: Closings, kpi: str) -> list[tuple[str | None, int, str]]:
+def states(closings: Emitted, kpi: str) -> list[tuple[str | None, int, str]]:
     """Series, end and state of each window of a KPI that has events."""
     return sorted(
         (str(t.window.dimensions[0]) if t.window.dimensions else None, t.window.end_ms, t.state)
@@ -388,7 +388,7 @@ def states(closings: Closings, kpi: str) -> list[tuple[str | None, int, str]]:
 
 
 def test_a_target_that_is_the_median_of_all(
-    closings: Closings, db: duckdb.DuckDBPyConnection
+    closings: Emitted, db: duckdb.DuckDBPyConnection
 ) -> None:
     settled = windows(db, "week", "0")[-1].end
     expected = db.execute(f"""
@@ -403,7 +403,7 @@ def test_a_target_that_is_the_median_of_all(
     assert states(closings, "basket_held") == expected
 
 
-def test_a_target_by_calendar(closings: Closings, db: duckdb.DuckDBPyConnection) -> None:
+def test_a_target_by_calendar(closings: Emitted, db: duckdb.DuckDBPyConnection) -> None:
     settled = windows(db, "week", "0")[-1].end
     expected = db.execute(f"""
         with weeks as (
@@ -422,7 +422,7 @@ def test_a_target_by_calendar(closings: Closings, db: duckdb.DuckDBPyConnection)
     assert {state for _, _, state in actual} == {"met", "at_risk", "missed"}
 
 
-def test_how_far_a_target_is_attained(closings: Closings, db: duckdb.DuckDBPyConnection) -> None:
+def test_how_far_a_target_is_attained(closings: Emitted, db: duckdb.DuckDBPyConnection) -> None:
     found = db.execute("""
         with weeks as (
             select date_trunc('week', occurred_at) as week, count(*) as n from placed group by week)

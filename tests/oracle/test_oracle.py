@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from agent.core.results import Outcome, WindowValue
-from agent.core.sketches import QUANTILE_ERROR
+from agent.core.aggregate.sketches import QUANTILE_ERROR
+from agent.core.model.results import Outcome, WindowValue
 
 from .answers import Answers, answered
 from .truth import Figure, Key, Truth

@@ -7,9 +7,9 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from agent.core.results import AlertPhase, Transition
-from agent.replay import Replayed, replay, sources
-from agent.spec.load import load
+from agent.core.model.results import AlertPhase, Transition
+from agent.language.load import load
+from agent.replay.runner import Replayed, replay, sources
 
 from .answers import answered
 

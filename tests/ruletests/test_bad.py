@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from agent.language.load import load
+from agent.language.report import render
 from agent.ruletests.read import read_tests
-from agent.spec.load import load
-from agent.spec.report import render
 
 BAD = Path(__file__).parent / "bad"
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from agent.core.plan import Plan
+from agent.core.model.plan import Plan
+from agent.language.load import load
 from agent.ruletests.coverage import coverage_of, unseen
 from agent.ruletests.read import read_tests
 from agent.ruletests.run import run
-from agent.spec.load import load
 
 PLAN = load(Path(__file__).parent / "rules")
 

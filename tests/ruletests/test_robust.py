@@ -7,12 +7,12 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from agent.language.load import load
+from agent.language.recovery import NOBODY
+from agent.language.report import FORMATS, render
 from agent.ruletests.compare import compare
 from agent.ruletests.read import read_tests
 from agent.ruletests.run import run
-from agent.spec.load import load
-from agent.spec.report import FORMATS, render
-from agent.spec.salvage import NOBODY
 
 HERE = Path(__file__).parent
 PLAN = load(HERE / "rules")

@@ -7,10 +7,10 @@ from typing import get_args
 import pytest
 from jsonschema import Draft202012Validator
 
-from agent.core.results import AlertPhase, Outcome, TargetState
+from agent.core.model.results import AlertPhase, Outcome, TargetState
+from agent.language.source import read
 from agent.ruletests.models import OutcomeName, PhaseName, StateName
 from agent.ruletests.schema import json_schema
-from agent.spec.source import read
 from tests.conftest import ROOT
 
 HERE = Path(__file__).parent

@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 import yaml
 
-from agent.core.decode import Batch
-from agent.core.encode import iso
+from agent.core.decode.decoder import Batch
+from agent.core.model.plan import Dimensions, Plan, Scalar
+from agent.core.model.results import Emitted, Outcome, TargetStatus, Transition, WindowValue
+from agent.core.output.messages import iso
 from agent.core.pipeline import Pipeline
-from agent.core.plan import Dimensions, Plan, Scalar
-from agent.core.results import Closings, Outcome, TargetStatus, Transition, WindowValue
-from agent.spec.load import load
+from agent.language.load import load
 
 BROKER_MS = 4_102_444_800_000  # 2100: no event of a scenario comes from the future
 
@@ -52,7 +52,7 @@ class Scenario:
 class Told:
     """Everything that one run has said."""
 
-    closings: list[Closings] = field(default_factory=list)
+    closings: list[Emitted] = field(default_factory=list)
     open_windows: list[WindowValue] = field(default_factory=list)
     outcomes: dict[str, int] = field(default_factory=dict)
     reasons: dict[str, int] = field(default_factory=dict)

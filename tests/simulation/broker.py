@@ -7,9 +7,9 @@ import random
 from collections import Counter
 from dataclasses import dataclass, field
 
-from agent.core.fold import Commit
-from agent.core.results import AlertPhase, Closings, Outcome, Transition, WindowValue
-from agent.kafka.table import known_rows
+from agent.core.fold.folder import Commit
+from agent.core.model.results import AlertPhase, Emitted, Outcome, Transition, WindowValue
+from agent.kafka.state_table import known_rows
 from tests.core.simulated import same
 from tests.simulation.history import History, Key
 
@@ -106,7 +106,7 @@ class Broker:
         return found
 
 
-def items(closings: list[Closings], rng: random.Random) -> list[Told]:
+def items(closings: list[Emitted], rng: random.Random) -> list[Told]:
     """What some closings tell, in an order that the network may give them."""
     told: list[Told] = [t for c in closings for t in (*c.windows, *c.transitions)]
     rng.shuffle(told)

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-from agent.core.plan import Plan
-from agent.spec.load import load
+from agent.core.model.plan import Plan
+from agent.language.load import load
 
 TOPIC = "shop"
 LATENESS_MS = 10_000

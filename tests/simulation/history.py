@@ -14,7 +14,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from agent.core.results import Outcome
+from agent.core.model.results import Outcome
 from tests.simulation.cases import LATENESS_MS, Case, Event, Meaning
 
 START_MS = 1_760_000_040_000  # a whole minute, as the windows are

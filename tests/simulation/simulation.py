@@ -10,8 +10,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from agent.core.frame import state_partition
-from agent.core.plan import Plan
-from agent.core.results import Outcome, Transition
+from agent.core.model.plan import Plan
+from agent.core.model.results import Outcome, Transition
 from tests.core.simulated import same
 from tests.simulation.broker import Broker, Disk
 from tests.simulation.cases import BACKFILL, CASES, Case, plan_of

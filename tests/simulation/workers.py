@@ -14,13 +14,13 @@ import numpy as np
 from aiokafka import TopicPartition
 
 from agent.core.backfill import Backfill, Wanted
-from agent.core.decode import Batch
-from agent.core.fold import Commit, Folder, Resume
-from agent.core.merge import Merger
-from agent.core.plan import Plan
-from agent.core.results import Closings
-from agent.core.waiting import Due
-from agent.kafka.quiet import QuietWatch
+from agent.core.decode.decoder import Batch
+from agent.core.fold.folder import Commit, Folder, Resume
+from agent.core.merge.backfill_buffer import Due
+from agent.core.merge.merger import Merger
+from agent.core.model.plan import Plan
+from agent.core.model.results import Emitted
+from agent.kafka.idleness import IdleDetector
 from tests.simulation.broker import Broker, Disk, Told, Write, items
 from tests.simulation.cases import TOPIC
 
@@ -34,7 +34,7 @@ class IngestSide:
     def __init__(self, plan: Plan, broker: Broker, rng: random.Random) -> None:
         self.broker, self.rng = broker, rng
         self.folder = Folder(plan, TOPIC, broker.state_partitions)
-        self.quiet = QuietWatch(SESSION_MS / 1000, FLUSH_SECONDS)
+        self.quiet = IdleDetector(SESSION_MS / 1000, FLUSH_SECONDS)
         self.reads: dict[int, int] = {}
         self.ends: dict[int, tuple[int, int]] = {}  # by partition: log's end, when it was seen
         self.stale_ends: dict[int, int] = {}  # answers that came before a sleep
@@ -162,7 +162,7 @@ class Held:
     merger: Merger
     read: int
     generation: int
-    closings: list[Closings] = field(default_factory=list)
+    closings: list[Emitted] = field(default_factory=list)
     rows: list[tuple[bytes, bytes | None]] = field(default_factory=list)
     written: list[tuple[int, Write]] = field(default_factory=list)
     telling: list[Told] = field(default_factory=list)

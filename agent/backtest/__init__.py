@@ -1,0 +1,1 @@
+"""`kpi-agent backtest`: rules over history."""

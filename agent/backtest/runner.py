@@ -1,0 +1,86 @@
+"""`kpi-agent backtest`: rules over history, through the very core that `run` puts on Kafka."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from agent.core.model.plan import AbsenceRule, CombinationRule, Plan, Rule, ThresholdRule, variants
+from agent.core.model.results import Emitted
+from agent.core.output.episodes import Found, Record, found
+from agent.replay.runner import Replayed, Source, stream
+from agent.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Backtest:
+    """The episodes found, and what became of the records that were read."""
+
+    found: Found
+    read: Replayed
+
+
+def over_files(
+    plan: Plan,
+    files: list[Source],
+    clock_ms: int,
+    since_ms: int | None,
+    until_ms: int | None,
+    progress: Callable[[int], None] = lambda _: None,
+) -> Backtest:
+    """The rules over files of events. All of what comes before `since_ms` is read, too, so that
+    windows and alerts are then as they would have been."""
+    read = Replayed(Emitted(), [])
+    record = Record(plan)
+    for closings in stream(plan, files, clock_ms, read, progress, until_ms):
+        record.take(closings)
+    return Backtest(found(record, since_ms, until_ms), read)
+
+
+async def over_topics(
+    settings: Settings,
+    plan: Plan,
+    since_ms: int | None,
+    until_ms: int,
+    warm_up_ms: int | None = None,
+    progress: Callable[[int, int], None] = lambda _done, _all: None,
+) -> Backtest:
+    """The rules over what the topics hold, from `warm_up_ms` before `since_ms` on (None: what the
+    rules ask for); without `since_ms`, from where the topics begin."""
+    from agent.kafka.history import history
+
+    read = Replayed(Emitted(), [])
+    record = Record(plan)
+    before_ms = warm_up(plan) if warm_up_ms is None else warm_up_ms
+    from_ms = None if since_ms is None else since_ms - before_ms
+    async for closings in history(settings, plan, from_ms, until_ms, read.note, progress):
+        record.take(closings)
+    return Backtest(found(record, since_ms, until_ms), read)
+
+
+def warm_up(plan: Plan) -> int:
+    """How long before an instant events must be read for windows, pending alerts and what rules
+    look back on to be whole there, in ms: twice the longest window, the longest wait of a rule, and
+    its longest look. An alert that fired earlier, and that no later value ends, is not known."""
+    windows = [2 * kpi.window.span_ms + kpi.lateness_ms for kpi in plan.kpis.values()]
+    waits = [_wait(variant) for rule in plan.rules.values() for variant in variants(rule)]
+    return max(windows, default=0) + max(waits, default=0) + _longest_look(plan)
+
+
+def _wait(rule: Rule) -> int:
+    """How long an alert may be about to fire, and about to end."""
+    kept = max(rule.keep_firing_for_ms, rule.flapping.within_ms if rule.flapping else 0)
+    if isinstance(rule, AbsenceRule):
+        return kept + max(level.no_data_for_ms for level in rule.levels)
+    return kept + rule.for_ms
+
+
+def _longest_look(plan: Plan) -> int:
+    looks = [0]
+    for rule in plan.rules.values():
+        if not isinstance(rule, CombinationRule):
+            looks += [one.min_history_ms for one in variants(rule)]
+        if isinstance(rule, ThresholdRule):
+            window = plan.kpis[rule.kpi].window
+            looks += [f.needs_ms(window) for one in variants(rule) for f in one.features]
+    return max(looks)

@@ -1,0 +1,1 @@
+"""Partial aggregates: how rows fold, how partials merge, and how values come out of them."""

@@ -1,0 +1,194 @@
+"""What is declared of a thing, part by part, in words that compare: `for`: `10m`.
+
+Written over whatever fields the plan's classes have, so that a field which is new to the language
+is compared, too, without a word here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+import polars as pl
+
+from agent.core.evaluate.transitions import duration
+from agent.core.model.plan import (
+    AbsenceLevel,
+    CombinationRule,
+    CombinedLevel,
+    Contract,
+    Kpi,
+    Level,
+    RuleOverride,
+    RuleRef,
+    Target,
+    TargetOverride,
+    ThresholdRule,
+)
+from agent.core.model.schedule_words import schedule_text
+from agent.core.model.schedules import Schedule
+from agent.core.model.windows import CalendarWindow, FixedWindow, Window
+from agent.core.output.messages import iso
+
+Parts = dict[str, str]
+"""The name of each part that is given, as YAML calls it where it can, and its text."""
+
+WORDS = {
+    "events": ("event", "events"),
+    "kpis": ("KPI", "KPIs"),
+    "rules": ("rule", "rules"),
+    "objectives": ("objective", "objectives"),
+    "maintenance": ("maintenance", "maintenance"),
+}
+"""One and many of what each section declares."""
+
+_IMPLIED: Mapping[type, frozenset[str]] = {
+    # What follows from the other parts, or from another declaration that tells it itself.
+    Kpi: frozenset({"name", "fingerprint", "slice_ms", "lateness_ms", "partials"}),
+    Contract: frozenset({"name"}),
+    Level: frozenset({"name", "when_clauses", "clear_clauses"}),
+    ThresholdRule: frozenset({"name", "features"}),
+    CombinationRule: frozenset({"name", "heeds"}),
+    # An override is called by these.
+    TargetOverride: frozenset({"match", "from_ms", "since"}),
+    RuleOverride: frozenset({"match"}),
+}
+_LEVELS = (Level, AbsenceLevel, CombinedLevel)
+_INSTANTS = frozenset({"from_ms", "until_ms"})
+_NAMES = {
+    (Kpi, "sql"): "value",
+    (Kpi, "where_sql"): "where",
+    (Kpi, "contract"): "from",
+    (Kpi, "inputs"): "from",
+    (Contract, "type_path"): "type_field",
+    (Contract, "type_value"): "type",
+    (Contract, "time_path"): "time",
+    (Contract, "id_path"): "id",
+}
+
+
+def describe(thing: Any) -> Parts:
+    """The parts of a contract, KPI, rule or objective. What is not given is not there."""
+    parts = dict(_parts(thing, ""))
+    # An override of a rule says what is otherwise than in the rule.
+    return {n: t for n, t in parts.items() if ".rule." not in n or parts.get(_of_rule(n)) != t}
+
+
+def _of_rule(part: str) -> str:
+    """What a part of an override is called in the rule itself."""
+    return part.partition(".rule.")[2]
+
+
+def window_text(window: Window) -> str:
+    """A window as YAML writes it: `5m every 1m`; `day in Europe/London`."""
+    if isinstance(window, CalendarWindow):
+        return f"{window.unit} in {window.timezone}"
+    size = duration(window.size_ms)
+    return size if window.size_ms == window.hop_ms else f"{size} every {duration(window.hop_ms)}"
+
+
+def target_text(target: Target | None) -> str | None:
+    """Bounds as YAML writes them: `at_most 240, warn 200`."""
+    if target is None:
+        return None
+    least, most = target.at_least, target.at_most
+    warns = [w for w in (target.warn_at_least, target.warn_at_most) if w is not None]
+    if least is not None and most is not None:
+        bounds = f"between {_text(least)} and {_text(most)}"
+    elif least is not None or most is not None:
+        bounds = f"at_least {_text(least)}" if most is None else f"at_most {_text(most)}"
+    else:
+        bounds = ""
+    words = {"warn_at_least": "warn", "warn_at_most": "warn"}
+    of_kpis = [f"{words.get(band, band)} kpi({name})" for band, name in target.kpis]
+    of_numbers = [f"warn {' and '.join(map(_text, warns))}"] if warns else []
+    return ", ".join([*([bounds] if bounds else []), *of_kpis, *of_numbers])
+
+
+def _parts(thing: Any, prefix: str) -> Iterator[tuple[str, str]]:
+    kind = type(thing)
+    written = {field.name for field in fields(thing)}
+    for name in (field.name for field in fields(thing)):
+        value = getattr(thing, name)
+        # Beside an expression stands its SQL.
+        if f"{name}_sql" in written or isinstance(value, pl.Expr):
+            continue
+        if name in _IMPLIED.get(kind, frozenset({"name"})):
+            continue
+        label = _NAMES.get((kind, name)) or name.removesuffix("_ms").removesuffix("_sql")
+        yield from _value(prefix + label, name, value)
+
+
+def _value(label: str, name: str, value: Any) -> Iterator[tuple[str, str]]:
+    if value is None or (isinstance(value, (tuple, str, Mapping, frozenset)) and not value):
+        return
+    if isinstance(value, tuple) and isinstance(value[0], RuleRef):
+        yield label, ", ".join(heeded.name for heeded in value)
+    elif isinstance(value, Mapping):
+        for key, of_key in value.items():
+            yield from _value(f"{label}.{key}", name, of_key)
+    elif isinstance(value, tuple) and is_dataclass(value[0]):
+        for number, item in enumerate(value):
+            # The severity of a level says enough: `when.critical`.
+            if isinstance(item, RuleOverride) and item.rule is None:
+                yield f"{label}.{_key(item, number)}.off", "true"
+                continue
+            is_level = isinstance(item, _LEVELS)
+            at = label.removesuffix(name) if is_level else f"{label}.{_key(item, number)}."
+            yield from _renamed(item, at)
+    elif is_dataclass(value) and type(value) not in _TEXTS:
+        yield from _parts(value, f"{label}.")
+    else:
+        yield label, _leaf(name, value)
+
+
+_TEXTS: Mapping[type, Callable[[Any], str | None]] = {
+    Target: target_text,
+    FixedWindow: window_text,
+    CalendarWindow: window_text,
+    Schedule: schedule_text,
+}
+"""What is told by one text."""
+
+
+def _leaf(name: str, value: Any) -> str:
+    if type(value) in _TEXTS:
+        return _TEXTS[type(value)](value) or ""
+    if isinstance(value, frozenset):
+        return ", ".join(_text(one) for one in sorted(value))
+    if isinstance(value, tuple):
+        return ("." if name.endswith("path") else ", ").join(map(_text, value))
+    if name in _INSTANTS:
+        return iso(value)
+    return duration(value) if name.endswith("_ms") else _text(value)
+
+
+def _renamed(item: Any, at: str) -> Iterator[tuple[str, str]]:
+    for part, text in _parts(item, at):
+        if not isinstance(item, _LEVELS):
+            yield part, text
+        elif part != f"{at}severity":
+            yield f"{part}.{item.severity}", text
+
+
+def _key(item: Any, number: int) -> str:
+    if isinstance(item, TargetOverride | RuleOverride):
+        match = ", ".join(f"{name}: {_text(value)}" for name, value in item.match.items())
+        if isinstance(item, RuleOverride):
+            return f"{{{match}}}"
+        since = item.since or (None if item.from_ms is None else iso(item.from_ms))
+        return f"{{{match}}}" + (f" from {since}" if since else "")
+    return str(getattr(item, "name", number))
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return f"{value:.15g}"
+    if isinstance(value, tuple):
+        return ".".join(map(_text, value))
+    return str(value)

@@ -1,0 +1,272 @@
+"""What a change of the rules does, before it is applied: the outlines of two plans, compared.
+
+What is declared is compared part by part (`outline.py`), and what follows from it is told apart:
+metrics that appear, vanish or get another name or other labels; state that is kept or begins anew,
+by `Kpi.fingerprint`, with the part that is the reason; alerts that are new, end or begin anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from agent.core.changes.describe import WORDS, Parts
+from agent.core.changes.outline import Outline, RuleOutline
+from agent.core.evaluate.transitions import duration
+from agent.core.model.plan import Severity
+
+Kind = Literal["added", "removed", "renamed", "changed"]
+
+_WORDS = frozenset({"title", "description", "summary", "runbook", "owner", "team"})
+"""What people read: it tells nothing of what a thing is, so a renamed one may differ in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part that differs: its text before and after, None where it is not given."""
+
+    name: str
+    before: str | None
+    after: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A declared thing that is new, gone, otherwise, or (`was`) only called otherwise."""
+
+    section: str
+    name: str
+    kind: Kind
+    parts: tuple[Part, ...] = ()
+    was: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MetricChange:
+    """A metric that appears or vanishes, has another name, or other labels (`changed`): then every
+    series of it is another one. Without the labels that all of them have (`kpi`, `band`)."""
+
+    name: str
+    kind: Kind
+    labels: tuple[str, ...]
+    was: str | None = None
+    labels_before: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class KpiState:
+    """What becomes of a KPI's state: kept, or begun anew for these reasons."""
+
+    kpi: str
+    reasons: tuple[Part, ...] = ()
+
+    @property
+    def kept(self) -> bool:
+        """Whether history, open windows and alerts go on as they are."""
+        return not self.reasons
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """A KPI whose backfill begins (`is_read`), or is of no effect because it has state already.
+    `span`: how far back, as YAML writes it."""
+
+    kpi: str
+    span: str
+    is_read: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AlertChange:
+    """What becomes of the alerts of a rule and severity.
+
+    `new`: there were none. `ends`: those that fire are told as resolved, with the reason `removed`.
+    `anew`: the KPI's state begins anew, and they with it, without being told as resolved.
+    `goes on`: what is pending or firing stays so, and is judged by what the rule says now.
+    """
+
+    rule: str
+    severity: Severity
+    effect: Literal["new", "ends", "anew", "goes on"]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """All that a change of the rules does. Everything in the order of sections and names."""
+
+    changes: tuple[Change, ...] = ()
+    metrics: tuple[MetricChange, ...] = ()
+    states: tuple[KpiState, ...] = ()
+    alerts: tuple[AlertChange, ...] = ()
+    pasts: tuple[Past, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.changes)
+
+
+def compare(old: Outline, new: Outline) -> Difference:
+    """What becomes otherwise when `new` is applied where `old` was."""
+    changes = tuple(_changes(old, new))
+    kpis = [c for c in changes if c.section == "kpis"]
+    states = tuple(
+        KpiState(name, tuple(_reasons(old, new, name))) for name in new.kpis if name in old.kpis
+    )
+    return Difference(
+        changes,
+        tuple(_metrics(old, new, kpis)),
+        states,
+        tuple(_alerts(old, new, states)),
+        tuple(_pasts(old, new)),
+    )
+
+
+# --- what is declared --------------------------------------------------------------------------
+
+
+def _changes(old: Outline, new: Outline) -> Iterator[Change]:
+    called: dict[str, str] = {}  # the KPIs that have another name now
+    for section, before in old.sections.items():
+        after = new.sections[section]
+        renamed = _renamed(section, before, after, called)
+        if section == "kpis":
+            called = {was: name for name, was in renamed.items()}
+        for name in sorted({*before, *after} - set(renamed.values())):
+            was = renamed.get(name)
+            if name not in after:
+                yield Change(section, name, "removed")
+            elif name not in before and was is None:
+                yield Change(section, name, "added")
+            else:
+                parts = tuple(_differing(before[was or name], after[name]))
+                if parts or was:
+                    yield Change(section, name, "renamed" if was else "changed", parts, was)
+
+
+def _differing(before: Parts, after: Parts) -> Iterator[Part]:
+    for name in sorted({*before, *after}):
+        if before.get(name) != after.get(name):
+            yield Part(name, before.get(name), after.get(name))
+
+
+def _renamed(
+    section: str,
+    before: Mapping[str, Parts],
+    after: Mapping[str, Parts],
+    called: Mapping[str, str],
+) -> dict[str, str]:
+    """The former names of what has another name now: all but its words is as before.
+
+    Events are left out: their name is the value that the producers write. Where two are alike,
+    neither is called renamed.
+    """
+    if section == "events":
+        return {}
+    gone = {_essence(thing, called): name for name, thing in before.items() if name not in after}
+    found: dict[str, str] = {}
+    for name, thing in after.items():
+        was = gone.get(_essence(thing, {})) if name not in before else None
+        if was is not None:
+            found[name] = was
+    taken = list(found.values())
+    return {name: was for name, was in found.items() if taken.count(was) == 1}
+
+
+def _essence(parts: Parts, called: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    kpi = parts.get("kpi")
+    said = parts if kpi is None else {**parts, "kpi": called.get(kpi, kpi)}
+    return tuple(sorted((name, text) for name, text in said.items() if name not in _WORDS))
+
+
+# --- metrics -----------------------------------------------------------------------------------
+
+
+def _metrics(old: Outline, new: Outline, changes: Iterable[Change]) -> Iterator[MetricChange]:
+    for change in changes:
+        before = old.kpis.get(change.was or change.name)
+        after = new.kpis.get(change.name)
+        was, now = before.metrics if before else {}, after.metrics if after else {}
+        for middle in ("", "current", "target"):
+            first, second = was.get(middle), now.get(middle)
+            by = after.by if after else ()
+            former = before.by if before else ()
+            if first is None and second is not None:
+                yield MetricChange(second, "added", by)
+            elif second is None and first is not None:
+                yield MetricChange(first, "removed", former)
+            elif first is not None and second is not None and first != second:
+                yield MetricChange(second, "renamed", by, first, former)
+            elif second is not None and former != by:
+                yield MetricChange(second, "changed", by, None, former)
+
+
+# --- state -------------------------------------------------------------------------------------
+
+
+def _reasons(old: Outline, new: Outline, name: str) -> Iterator[Part]:
+    """Why a KPI's state can not be carried on; nothing if it can."""
+    before, after = old.kpis[name], new.kpis[name]
+    if before.fingerprint == after.fingerprint:
+        return
+    found = list(_differing(before.carried, after.carried))
+    for kpi in sorted(set(before.inputs) & set(after.inputs)):
+        if old.kpis[kpi].fingerprint != new.kpis[kpi].fingerprint:
+            found.append(Part(f"from.{kpi}", "as it was", "begins anew"))
+    yield from found or [Part("fingerprint", before.fingerprint, after.fingerprint)]
+
+
+def _pasts(old: Outline, new: Outline) -> Iterator[Past]:
+    for name, kpi in new.kpis.items():
+        if kpi.backfill_ms is None:
+            continue
+        before = old.kpis.get(name)
+        is_read = before is None or before.fingerprint != kpi.fingerprint
+        if is_read or before is None or before.backfill_ms != kpi.backfill_ms:
+            yield Past(name, duration(kpi.backfill_ms), is_read)
+
+
+# --- alerts ------------------------------------------------------------------------------------
+
+
+def _alerts(old: Outline, new: Outline, states: Iterable[KpiState]) -> Iterator[AlertChange]:
+    anew = {state.kpi for state in states if not state.kept}
+    before, after = _levels(old), _levels(new)
+    for key in sorted({*before, *after}):
+        rule, severity = key
+        was, now = before.get(key), after.get(key)
+        if was is None or now is None or (was.kpi, was.kind) != (now.kpi, now.kind):
+            if was is not None:
+                yield AlertChange(rule, severity, "ends")
+            if now is not None:
+                yield AlertChange(rule, severity, "new")
+        elif now.kpi in anew:
+            yield AlertChange(rule, severity, "anew")
+        elif old.sections["rules"][rule] != new.sections["rules"][rule]:
+            yield AlertChange(rule, severity, "goes on")
+
+
+def _levels(of: Outline) -> dict[tuple[str, Severity], RuleOutline]:
+    return {
+        (name, severity): rule for name, rule in of.rules.items() for severity in rule.severities
+    }
+
+
+# --- in words ----------------------------------------------------------------------------------
+
+
+def summary(found: Difference) -> str:
+    """The change in one line: `1 KPI added, 2 rules changed; the state of orders begins anew`."""
+    if not found:
+        return "nothing changes"
+    told = []
+    for section in dict.fromkeys(change.section for change in found.changes):
+        one, many = WORDS.get(section, (section, section))
+        for kind in ("added", "removed", "renamed", "changed"):
+            count = sum(c.section == section and c.kind == kind for c in found.changes)
+            if count:
+                told.append(f"{count} {one if count == 1 else many} {kind}")
+    anew = [state.kpi for state in found.states if not state.kept]
+    read = [past for past in found.pasts if past.is_read]
+    kept = f"; the state of {', '.join(anew)} begins anew" if anew else "; all state is kept"
+    pasts = "".join(f"; {past.kpi} is given its past ({past.span})" for past in read)
+    return ", ".join(told) + kept + pasts

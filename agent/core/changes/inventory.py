@@ -1,0 +1,86 @@
+"""What a running agent says of the rules that it uses, and of what it holds by them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import msgspec
+
+from agent.core.changes.outline import Outline, public_outline
+from agent.core.model.plan import Plan, Severity
+from agent.core.model.results import AlertPhase, SeriesView
+from agent.core.output.privacy import private_homes
+
+_COUNTED = (AlertPhase.PENDING, AlertPhase.FIRING, AlertPhase.SILENCED)
+
+
+@dataclass(frozen=True, slots=True)
+class HeldAlerts:
+    """How many alerts of a rule and severity are in a phase: pending, firing or silenced."""
+
+    rule: str
+    severity: Severity
+    phase: AlertPhase
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """How many series of all workers there are, by KPI, and which alerts; nothing private."""
+
+    series: dict[str, int]
+    alerts: tuple[HeldAlerts, ...]
+
+    def standing(self, rule: str, severity: Severity) -> dict[AlertPhase, int]:
+        """The alerts of a rule and severity, by phase; those that are none are left out."""
+        return {
+            one.phase: one.count
+            for one in self.alerts
+            if (one.rule, one.severity) == (rule, severity)
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class InUse:
+    """The rules in use; `held` None: the agent does not know yet what there is."""
+
+    rules: Outline
+    held: Held | None
+
+
+def in_use(plan: Plan, views: Iterable[SeriesView] | None) -> InUse:
+    """What is in use, and held; `views` are the series of all workers, None: not known yet."""
+    return InUse(public_outline(plan), None if views is None else held(plan, views))
+
+
+def held(plan: Plan, views: Iterable[SeriesView]) -> Held:
+    """Count series and alerts."""
+    private = private_homes(plan)
+    series: Counter[str] = Counter()
+    alerts: Counter[tuple[str, Severity, AlertPhase]] = Counter()
+    for view in views:
+        if view.kpi in private:
+            continue
+        if view.dimensions is not None and view.kpi in plan.kpis:
+            series[view.kpi] += 1
+        for (rule, severity), phase in view.phases.items():
+            if phase in _COUNTED:
+                alerts[rule, severity, phase] += 1
+    found = (HeldAlerts(*key, count) for key, count in sorted(alerts.items()))
+    return Held({name: series[name] for name in plan.kpis if name not in private}, tuple(found))
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(InUse)
+
+
+def to_bytes(found: InUse) -> bytes:
+    """As JSON."""
+    return _encoder.encode(found)
+
+
+def from_bytes(data: bytes) -> InUse:
+    """Read JSON. Raises `msgspec.DecodeError` when it is not what `to_bytes` makes."""
+    return _decoder.decode(data)

@@ -1,0 +1,147 @@
+"""What is declared, as text: enough to say what another declaration would change.
+
+A plan holds compiled expressions and can't be sent; its outline can, and says nothing of single
+people. Of what is private (`agent.core.privacy`) it has a digest, so that a change shows, and not
+what it says.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+import polars as pl
+
+from agent.core.changes.describe import Parts, describe
+from agent.core.model.plan import Kpi, Maintenance, Plan, Rule, Severity, metric_name
+from agent.core.output.alert_labels import severities
+from agent.core.output.privacy import private_homes
+
+HIDDEN = "private"
+"""The one part of what is private; its text is a digest of all that is declared of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class KpiOutline:
+    """A KPI's dimensions, its own metrics by what stands in the middle of their names, what its
+    state hangs on (`carried`, part by part, and the fingerprint of all of it), and how much of its
+    past is read when it is new (ms)."""
+
+    by: tuple[str, ...]
+    metrics: dict[str, str]
+    inputs: tuple[str, ...]
+    fingerprint: str
+    carried: Parts
+    backfill_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RuleOutline:
+    """What a rule's alerts are of: its KPI (or home), its kind, its severities."""
+
+    kpi: str
+    kind: str
+    severities: tuple[Severity, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """`sections`: by section, as YAML calls it, and by name, the parts of everything declared; in
+    the order of the plan."""
+
+    config_hash: str
+    sections: dict[str, dict[str, Parts]]
+    kpis: dict[str, KpiOutline]
+    rules: dict[str, RuleOutline]
+
+
+def outline(plan: Plan) -> Outline:
+    """The outline of a plan, whole."""
+    return _outline(plan, frozenset(), frozenset())
+
+
+def public_outline(plan: Plan) -> Outline:
+    """The outline of a plan that everybody may see."""
+    persons = frozenset(kpi.person for kpi in plan.kpis.values() if kpi.person is not None)
+    return _outline(plan, private_homes(plan), persons)
+
+
+def _outline(plan: Plan, private: frozenset[str], persons: frozenset[str]) -> Outline:
+    def parts(name: str, thing: Any) -> Parts:
+        found = describe(thing)
+        hidden = isinstance(thing, Kpi) and name in private
+        hidden |= isinstance(thing, Rule) and thing.kpi in private
+        hidden |= isinstance(thing, Maintenance) and bool(persons & thing.match.keys())
+        return {HIDDEN: _digest(found)} if hidden else found
+
+    return Outline(
+        plan.config_hash,
+        {
+            section: {name: parts(name, thing) for name, thing in made.items()}
+            for section, made in sections(plan).items()
+        },
+        {
+            name: KpiOutline(
+                kpi.by,
+                _families(kpi),
+                kpi.inputs,
+                kpi.fingerprint,
+                {} if name in private else _carried(plan, kpi),
+                kpi.backfill_ms,
+            )
+            for name, kpi in plan.kpis.items()
+        },
+        {
+            name: RuleOutline(rule.kpi, type(rule).__name__, severities(rule))
+            for name, rule in plan.rules.items()
+        },
+    )
+
+
+def _digest(parts: Parts) -> str:
+    text = "\n".join(f"{name}: {parts[name]}" for name in sorted(parts))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def sections(plan: Plan) -> dict[str, Mapping[str, Any]]:
+    """What a plan holds by section, as the YAML files call them; contracts stand for events."""
+    found = {field.name: getattr(plan, field.name) for field in fields(plan)}
+    named = {"events" if name == "contracts" else name: made for name, made in found.items()}
+    return {name: made for name, made in named.items() if isinstance(made, Mapping)}
+
+
+def _families(kpi: Kpi) -> dict[str, str]:
+    targets = ("target",) if kpi.target is not None or kpi.overrides else ()
+    return {m: metric_name(kpi.name, kpi.unit, m) for m in ("", "current", *targets)}
+
+
+def _carried(plan: Plan, kpi: Kpi) -> Parts:
+    """The parts that a KPI's state depends on: see `Kpi.fingerprint`."""
+    described = describe(kpi)
+    kept = ("value", "where", "by", "window", "from")
+    parts: Parts = {name: text for name, text in described.items() if name in kept}
+    parts["slice"] = f"{kpi.slice_ms} ms"
+    if kpi.contract is not None:
+        contract = plan.contracts[kpi.contract]
+        read = _reads(kpi)
+        for part, text in describe(contract).items():
+            head, _, rest = part.partition(".")
+            field = head == "fields" and rest.split(".")[0] in read and not part.endswith(".unit")
+            if head in _READING or field:
+                parts[f"{contract.name}.{part}"] = text
+    return parts
+
+
+_READING = frozenset({"topic", "type_field", "type", "time", "timezone", "id"})
+"""What of a contract, beside its fields, says how its events are read."""
+
+
+def _reads(kpi: Kpi) -> frozenset[str]:
+    """The fields that a KPI reads."""
+    read: list[pl.Expr | None] = [kpi.where]
+    for partial in kpi.partials:
+        read += [partial.argument, partial.filter]
+    names = {name for expr in read if expr is not None for name in expr.meta.root_names()}
+    return frozenset({*names, *kpi.by})

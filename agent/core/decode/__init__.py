@@ -1,0 +1,1 @@
+"""Bytes of a batch become one table for each contract, and rejects with their reasons."""

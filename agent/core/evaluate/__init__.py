@@ -1,0 +1,1 @@
+"""Values become target states and alert transitions."""

@@ -1,0 +1,174 @@
+"""Combination rules: and, or, not over the alerts of other rules.
+
+Rules
+-----
+- A series of the combination is what the heeded series share; a rule counts as true for it while
+  any of its series with those dimensions fires. An override may make another rule of it for some.
+- It is judged at every instant at which one of them changes, and exactly when `for` or
+  `keep_firing_for` is over; never at others. So when it is called makes no difference.
+- Instants come in order, up to where event time is settled for all that it looks at.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from agent.core.evaluate.subscription import Subscription
+from agent.core.evaluate.thresholds import Evaluation, Witness
+from agent.core.evaluate.transitions import ended
+from agent.core.model.plan import CombinationRule, CombinedLevel, Dimensions, as_for
+from agent.core.model.results import AlertPhase, SeriesView, Transition
+from agent.core.state import alert_state as alerts
+from agent.core.state.series import Series, born
+
+
+class CompositeRule:
+    """A combination rule's series in one state partition."""
+
+    def __init__(self, rule: CombinationRule) -> None:
+        self.rule = rule
+        self.hearing = Subscription(rule.heeds)
+        self.series: dict[Dimensions, Series] = {}
+        self.changed: set[Dimensions] = set()  # series whose row is old
+        self.witness: Witness | None = None
+        self._due: dict[Dimensions, int] = {}
+        self._begun = False
+        self.of = lru_cache(maxsize=None)(self._as_for)
+
+    def _as_for(self, dimensions: Dimensions) -> CombinationRule | None:
+        """The rule as it is for one series."""
+        return as_for(self.rule, self.rule.by, dimensions)
+
+    def restore(self, series: Series) -> None:
+        """Take on a series from its row."""
+        self.series[series.dimensions or ()] = series
+
+    def drop_undeclared(self, series: Series) -> list[Transition]:
+        """End the alerts of severities that are declared no more."""
+        rule = self.of(series.dimensions or ())
+        declared = {level.severity for level in rule.levels} if rule else set()
+        states = series.alerts.get(self.rule.name, {})
+        gone = [(self.rule.name, s, states.pop(s)) for s in list(states) if s not in declared]
+        return ended(self.rule.kpi, series.dimensions, series.judged_ms, gone)
+
+    def advance(self, known_ms: int) -> list[Transition]:
+        """Judge up to an instant (ms), inclusive; the transitions in order of time."""
+        out: list[Transition] = []
+        if not self._begun:
+            # A rule that is new, or reads otherwise than before, begins with what fires already.
+            self._begun = True
+            for dimensions in {*self.series, *self.hearing.shared()}:
+                self._plan(dimensions)
+                self._due.setdefault(dimensions, known_ms)
+        while True:
+            instants = [i for i in (self.hearing.next_ms(), *self._due.values()) if i is not None]
+            at_ms = min(instants, default=known_ms + 1)
+            if at_ms > known_ms:
+                break
+            touched = {d for d, due_ms in self._due.items() if due_ms <= at_ms}
+            touched.update(shared for _, shared in self.hearing.take(at_ms))
+            for dimensions in sorted(touched, key=repr):
+                out += self._judge(dimensions, at_ms)
+        self.hearing.known_ms = known_ms
+        return out
+
+    def _judge(self, dimensions: Dimensions, at_ms: int) -> list[Transition]:
+        """Judge one series at an instant, and note when it must be judged again."""
+        self._due.pop(dimensions, None)
+        rule = self.of(dimensions)
+        if rule is None:
+            return []
+        firing = [self.hearing.fires(i, dimensions) for i in range(len(rule.heeds))]
+        series = self.series.get(dimensions)
+        if series is None:
+            if not any(level.when.holds(firing) for level in rule.levels):
+                return []
+            series = born(rule.kpi, "", dimensions, at_ms)
+            series.judged_ms = at_ms - 1
+            self.series[dimensions] = series
+        out: list[Transition] = []
+        if at_ms > series.judged_ms:  # else it was, before a restart
+            states = series.alerts.setdefault(rule.name, {})
+            for level in rule.levels:
+                holds = level.when.holds(firing)
+                clears = not holds if level.clear is None else level.clear.holds(firing)
+                before = states.get(level.severity, alerts.INACTIVE)
+                after, changes = alerts.step(
+                    before, at_ms, holds, clears, rule.for_ms, rule.keep_firing_for_ms,
+                    rule.flapping,
+                )  # fmt: skip
+                states[level.severity] = after
+                if self.witness is not None:
+                    self.witness(
+                        Evaluation(
+                            rule, level.severity, None, at_ms, holds, clears, before, after
+                        )
+                    )  # fmt: skip
+                if after != before:
+                    series.judged_ms = at_ms
+                    self.changed.add(dimensions)
+                since_ms = at_ms if after.episode_ms is None else after.episode_ms
+                out += [
+                    Transition(
+                        rule.name, level.severity, rule.kpi, dimensions, at_ms, since_ms, phase,
+                        previous, None, _bound(level, phase), since_ms, at_ms, reason, (),
+                        after.flapping(phase, rule.flapping),
+                    )
+                    for previous, phase, reason in changes
+                ]  # fmt: skip
+            series.last_event_ms = series.closed_ms = series.judged_ms
+        self._plan(dimensions)
+        return out
+
+    def _plan(self, dimensions: Dimensions) -> None:
+        """Note when a span of one of the series' alerts is over."""
+        series = self.series.get(dimensions)
+        rule = self.of(dimensions)
+        if series is None or rule is None:
+            return
+        due = [
+            end
+            for state in series.alerts.get(rule.name, {}).values()
+            for end in (
+                state.fires_ms(rule.for_ms),
+                state.ends_ms(rule.keep_firing_for_ms, rule.flapping),
+            )
+            if end is not None
+        ]
+        if due:
+            self._due[dimensions] = min(due)
+
+    def expired(self, known_ms: int) -> list[Dimensions]:
+        """Forget the series of which nothing fires any more, and has not for long; which."""
+        oldest = known_ms - self.rule.expire_after_ms
+        firing = self.hearing.shared()
+        old = [
+            dimensions
+            for dimensions, series in self.series.items()
+            if series.judged_ms < oldest
+            and dimensions not in firing
+            and dimensions not in self._due
+        ]
+        for dimensions in old:
+            del self.series[dimensions]
+        return old
+
+    def view(self, series: Series) -> SeriesView:
+        """What a board sees of a series: its phases."""
+        states = series.alerts.get(self.rule.name, {})
+        shown = series.shown.get(self.rule.name, {})
+        phases = {}
+        rule = self.of(series.dimensions or ())
+        for level in rule.levels if rule else ():
+            phase = states.get(level.severity, alerts.INACTIVE).phase
+            if self.rule.depends_on:
+                told = shown.get(level.severity)
+                phase = told.state if told else AlertPhase.INACTIVE
+            phases[self.rule.name, level.severity] = phase
+        return SeriesView(self.rule.kpi, series.dimensions, None, None, None, None, phases=phases)
+
+
+def _bound(level: CombinedLevel, phase: AlertPhase) -> str:
+    if phase is not AlertPhase.RESOLVED:
+        return level.when_sql
+    return level.clear_sql or f"not ({level.when_sql})"

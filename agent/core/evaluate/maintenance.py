@@ -1,0 +1,100 @@
+"""Maintenance: windows that no rule is judged on, silence that does not count.
+
+A window is in maintenance when any part of it is: what an outage of ten minutes does to an hour's
+value nobody can say, and a window that is left out too many is one that nobody is called for in
+vain. The values are told all the same, with the name of the maintenance.
+
+All of this is a function of the plan and of event time, so that it can be asked of windows that
+closed long ago: what is declared today of yesterday holds for yesterday's windows too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from agent.core.model.plan import Dimensions, Kpi, Maintenance, Plan, matches
+from agent.core.model.schedules import Period
+
+
+class MaintenanceCalendar:
+    """The maintenance of one KPI, whose series are by `by`.
+
+    `dimensions` None: the KPI as a whole, which only what is of all its series is of.
+    """
+
+    def __init__(self, maintenance: Iterable[Maintenance], by: Sequence[str]) -> None:
+        self.all = tuple(maintenance)
+        self._by = by
+        # What was asked for last, and what was found: the windows of thousands of series share
+        # their times.
+        self._last: tuple[Period, tuple[Maintenance, ...]] = (0, 0), ()
+
+    def over(self, dimensions: Dimensions | None, start_ms: int, end_ms: int) -> str | None:
+        """The name of the maintenance that a window `[start, end)` is in; of several, the first
+        that is declared."""
+        if not self.all:
+            return None
+        asked, found = self._last
+        if asked != (start_ms, end_ms):
+            found = tuple(m for m in self.all if m.schedule.first(start_ms, end_ms))
+            self._last = (start_ms, end_ms), found
+        return next((m.name for m in found if self._is_of(m, dimensions)), None)
+
+    def after(self, dimensions: Dimensions | None, from_ms: int, span_ms: int, upto_ms: int) -> int:
+        """The instant at which a span has gone by since `from_ms`, not counting maintenance.
+
+        Exact up to `upto_ms`; a later instant only says that it is later.
+        """
+        at, end = from_ms, from_ms + span_ms
+        while self.all and end <= upto_ms:
+            period = self._first(dimensions, at, end)
+            if period is None:
+                break
+            stop = max(period[1], at)
+            end += stop - max(period[0], at)
+            at = stop
+        return end
+
+    def before(self, dimensions: Dimensions | None, until_ms: int, span_ms: int) -> int:
+        """The instant from which on a span has gone by until `until_ms`, not counting maintenance:
+        the latest such instant that is not in maintenance itself."""
+        at, start = until_ms, until_ms - span_ms
+        while self.all and start < at:
+            period = self._final(dimensions, start, at)
+            if period is None:
+                break
+            stop = min(period[0], at)
+            start -= min(period[1], at) - stop
+            at = stop
+        return start
+
+    def _first(self, dimensions: Dimensions | None, start_ms: int, end_ms: int) -> Period | None:
+        of = (m for m in self.all if self._is_of(m, dimensions))
+        found = [p for m in of if (p := m.schedule.first(start_ms, end_ms))]
+        return min(found, default=None)
+
+    def _final(self, dimensions: Dimensions | None, start_ms: int, end_ms: int) -> Period | None:
+        of = (m for m in self.all if self._is_of(m, dimensions))
+        found = [p for m in of for p in m.schedule.periods(start_ms, end_ms)]
+        return max(found, key=lambda p: p[1], default=None)
+
+    def _is_of(self, maintenance: Maintenance, dimensions: Dimensions | None) -> bool:
+        if not maintenance.match:
+            return True
+        return dimensions is not None and matches(self._by, dimensions, maintenance.match)
+
+
+NO_UPKEEP = MaintenanceCalendar((), ())
+"""Of what is never in maintenance."""
+
+
+def upkeep_of(plan: Plan, kpi: Kpi) -> MaintenanceCalendar:
+    """The maintenance of a KPI's series."""
+    return MaintenanceCalendar((m for m in plan.maintenance.values() if kpi.name in m.kpis), kpi.by)
+
+
+def in_maintenance(
+    plan: Plan, kpi: str, dimensions: Dimensions | None, start_ms: int, end_ms: int
+) -> bool:
+    """Whether a window `[start, end)` of a series is in maintenance."""
+    return upkeep_of(plan, plan.kpis[kpi]).over(dimensions, start_ms, end_ms) is not None

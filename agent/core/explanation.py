@@ -1,0 +1,356 @@
+"""How a rule stands over one series, and why: everything that its last judgement looked at.
+
+Read from the state that is held, as it is held: nothing is judged, and nothing changes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+import polars as pl
+
+from agent.core.evaluate.rule_graph import RuleGraph
+from agent.core.evaluate.targets import overrides_of
+from agent.core.evaluate.thresholds import EvaluationInput, Peers, Thresholds
+from agent.core.evaluate.transitions import Row
+from agent.core.merge.base_kpi import BaseKpi
+from agent.core.merge.derived_kpi import DerivedKpi, KpiState
+from agent.core.model.plan import (
+    AbsenceRule,
+    Clause,
+    CombinationRule,
+    Dimensions,
+    Kpi,
+    Level,
+    Plan,
+    Rule,
+    Severity,
+    Target,
+    TargetOverride,
+    Term,
+    ThresholdRule,
+    as_for,
+    override_for,
+)
+from agent.core.model.results import AlertPhase, Fact, WindowValue
+from agent.core.state import alert_state as alerts
+from agent.core.state.alert_state import AlertState
+from agent.core.state.series import Series
+
+
+@dataclass(frozen=True, slots=True)
+class ClauseFound:
+    """A part of a condition: as it is written, with its values in place, and whether it holds
+    (None: that can't be said)."""
+
+    sql: str
+    told: str
+    holds: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class ConditionFound:
+    """A condition, whether it holds, and its clauses; `sql` None: it is "not `when`"."""
+
+    sql: str | None
+    holds: bool | None
+    clauses: tuple[ClauseFound, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AlertFound:
+    """An alert of one severity. `since_ms`: of what is pending or firing, when that episode began.
+    `fires_ms`: from when on it fires if `when` holds on; `ends_ms`: from when on it ends if
+    `clear` does. `when` None: the rule is about silence of `no_data_for_ms`."""
+
+    severity: Severity
+    phase: AlertPhase
+    since_ms: int | None
+    when: ConditionFound | None = None
+    clear: ConditionFound | None = None
+    fires_ms: int | None = None
+    ends_ms: int | None = None
+    no_data_for_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """A rule over one series.
+
+    `rule` is the rule as it is for this series, `rule_match` the override that makes it so.
+    `target_match` likewise; `target_since` is the date from which that target holds. `columns` are
+    what conditions read (`value`, `events`, `target`), `facts` what they ask of the past.
+    `unjudged` says in words why the window was not judged. `inputs` are the values of a KPI over
+    KPIs. `last_event_ms`: the end of the last slice with an event. `silenced_by`: what the rule
+    depends on that fires, so that nothing is told of it.
+    """
+
+    kpi: Kpi
+    rule: Rule
+    dimensions: Dimensions | None
+    at_ms: int
+    window: WindowValue | None
+    alerts: tuple[AlertFound, ...]
+    target: Target | None = None
+    target_match: Mapping[str, object] | None = None
+    target_since: str | None = None
+    rule_match: Mapping[str, object] | None = None
+    columns: tuple[tuple[str, float | None], ...] = ()
+    facts: tuple[Fact, ...] = ()
+    unjudged: str | None = None
+    inputs: tuple[tuple[str, float | None], ...] = ()
+    last_event_ms: int | None = None
+    silenced_by: tuple[str, ...] = ()
+
+
+def explain(
+    plan: Plan, states: Mapping[str, KpiState], coupled: RuleGraph, rule: Rule, series: Series
+) -> Explained | None:
+    """How a rule stands over a series of its KPI; None where an override takes the series out.
+
+    `states` and `coupled` are those of the state partition that holds the series.
+    """
+    if isinstance(rule, CombinationRule):
+        found: Explained | None = _combined(plan, coupled, rule, series)
+    elif isinstance(rule, AbsenceRule):
+        found = _silence(states[rule.kpi], rule, series)
+    else:
+        found = _threshold(states, rule, series)
+    silenced = coupled.silencing(rule, series.dimensions or ()) if rule.depends_on else ()
+    return replace(found, silenced_by=silenced) if found and silenced else found
+
+
+def _threshold(
+    states: Mapping[str, KpiState], rule: ThresholdRule, series: Series
+) -> Explained | None:
+    state = states[rule.kpi]
+    judge = state.judge
+    rules = judge.closed_rules if rule.on == "closed" else judge.current_rules
+    dimensions = series.dimensions or ()
+    own = next((r for r in rules.of(dimensions) if r.name == rule.name), None)
+    if own is None:
+        return None
+    match = _match(rule, state.kpi.by, dimensions)
+    one = _judged(state, rule, series)
+    if one is None:
+        found = tuple(_alert(own, level, series, None, None) for level in own.levels)
+        return Explained(state.kpi, own, series.dimensions, series.closed_ms, None, found,
+                         rule_match=match,
+                         unjudged="no window has closed yet")  # fmt: skip
+    table, row, facts = _looked(state, rules, own, one)
+    override = _override(state.kpi, dimensions, one.window.start_ms)
+    return Explained(
+        kpi=state.kpi,
+        rule=own,
+        dimensions=series.dimensions,
+        at_ms=one.at_ms,
+        window=one.window,
+        alerts=tuple(
+            _alert(
+                own,
+                level,
+                series,
+                _when(own, level, table, found[0]),
+                _clear(own, level, table, found[1]),
+            )
+            for level, found in zip(own.levels, row, strict=True)
+        ),
+        target=one.target,
+        target_match=override.match if override else None,
+        target_since=override.since if override else None,
+        rule_match=match,
+        columns=tuple(table.select("value", "events", "target").row(0, named=True).items()),
+        facts=facts,
+        unjudged=_unjudged(own, one),
+        inputs=_inputs(states, state, series, one.window),
+    )
+
+
+def _match(rule: Rule, by: tuple[str, ...], dimensions: Dimensions) -> Mapping[str, object] | None:
+    """The series of the override that makes a rule what it is for one of them."""
+    number = override_for(rule, by, dimensions)
+    return None if number is None else rule.overrides[number].match
+
+
+def _judged(state: KpiState, rule: ThresholdRule, series: Series) -> EvaluationInput | None:
+    """The window that the rule judged last."""
+    if rule.on == "closed" or isinstance(state, DerivedKpi):
+        return state.judge.again(series)
+    window = state.looked(series)
+    return None if window is None else state.judge.at(series, window, series.judged_ms)
+
+
+def _looked(
+    state: KpiState, rules: Thresholds, rule: ThresholdRule, one: EvaluationInput
+) -> tuple[pl.DataFrame, Row, tuple[Fact, ...]]:
+    """What the rule's conditions read and say."""
+    every = state.series.values()
+    if rule.on == "closed" or isinstance(state, DerivedKpi):
+        peers = state.judge.peers([(one.series, one.window)], every)
+    else:
+        windows = (state.looked(series) for series in every) if rules.looks_aside else ()
+        peers = Peers(w for w in windows if w is not None and w.end_ms == one.window.end_ms)
+    return rules.look(rule, one, peers)
+
+
+def _unjudged(rule: ThresholdRule, one: EvaluationInput) -> str | None:
+    """Why the window changes no alert; None where it was judged."""
+    window = one.window
+    if window.maintenance is not None:
+        return f"the window is in maintenance: {window.maintenance}"
+    if window.end_ms - one.series.first_ms < rule.min_history_ms:
+        return "the series is younger than the rule's min_history"
+    if rule.on_no_data != "keep":
+        return None
+    if window.events < rule.min_events:
+        return f"{window.events} events are fewer than the rule's min_events, {rule.min_events}"
+    return "the window has no value" if window.value is None else None
+
+
+def _override(kpi: Kpi, dimensions: Dimensions, start_ms: int) -> TargetOverride | None:
+    """The override that gives the target its bounds; None: they are the KPI's own."""
+    for override in reversed(overrides_of(kpi, dimensions)):
+        if override.from_ms is None or override.from_ms <= start_ms:
+            return override
+    return None
+
+
+def _inputs(
+    states: Mapping[str, KpiState], state: KpiState, series: Series, window: WindowValue
+) -> tuple[tuple[str, float | None], ...]:
+    found: list[tuple[str, float | None]] = []
+    for name in state.kpi.inputs:
+        own = states[name].series.get(series.dimensions or ())
+        values = {end: value for end, value, *_ in own.history} if own else {}
+        found.append((name, values.get(window.end_ms)))
+    return tuple(found)
+
+
+# --- conditions and alerts ----------------------------------------------------------------------
+
+
+def _when(
+    rule: ThresholdRule, level: Level, table: pl.DataFrame, holds: bool | None
+) -> ConditionFound:
+    return ConditionFound(level.when_sql, holds, _clauses(rule, level.when_clauses, table))
+
+
+def _clear(
+    rule: ThresholdRule, level: Level, table: pl.DataFrame, holds: bool | None
+) -> ConditionFound:
+    return ConditionFound(level.clear_sql, holds, _clauses(rule, level.clear_clauses, table))
+
+
+def _clauses(
+    rule: ThresholdRule, clauses: Iterable[Clause], table: pl.DataFrame
+) -> tuple[ClauseFound, ...]:
+    return tuple(
+        ClauseFound(
+            c.sql, _filled(rule, c.sql, table), table.select(c.holds.cast(pl.Boolean)).item()
+        )
+        for c in clauses
+    )
+
+
+def _filled(rule: ThresholdRule, sql: str, table: pl.DataFrame) -> str:
+    """A clause with the values in place of the names."""
+    values = table.row(0, named=True)
+    for number, feature in enumerate(rule.features):
+        sql = sql.replace(feature.text, _number(values[f"f{number}"]))
+    return re.sub(
+        r"\b(value|events|target)\b",
+        lambda found: _number(values[found[0].lower()]),
+        sql,
+        flags=re.IGNORECASE,
+    )
+
+
+def _number(value: float | None) -> str:
+    return "null" if value is None else f"{value:.6g}"
+
+
+def _alert(
+    rule: ThresholdRule,
+    level: Level,
+    series: Series,
+    when: ConditionFound | None,
+    clear: ConditionFound | None,
+) -> AlertFound:
+    state = series.alerts.get(rule.name, {}).get(level.severity, alerts.INACTIVE)
+    return _found(rule, level.severity, state, when, clear)
+
+
+def _found(
+    rule: ThresholdRule | CombinationRule,
+    severity: Severity,
+    state: AlertState,
+    when: ConditionFound | None,
+    clear: ConditionFound | None,
+) -> AlertFound:
+    fires, ends = state.fires_ms(rule.for_ms), state.ends_ms(rule.keep_firing_for_ms, rule.flapping)
+    return AlertFound(severity, state.phase, _since(state), when, clear, fires, ends)
+
+
+def _since(state: AlertState) -> int | None:
+    active = state.phase in (AlertPhase.PENDING, AlertPhase.FIRING)
+    return state.episode_ms if active else None
+
+
+def _combined(
+    plan: Plan, coupled: RuleGraph, rule: CombinationRule, series: Series
+) -> Explained | None:
+    """A rule over others: its clauses are the rules that it looks at."""
+    dimensions = series.dimensions or ()
+    own = as_for(rule, rule.by, dimensions)
+    if own is None:
+        return None
+    firing = coupled.firing(rule, dimensions)
+
+    def condition(term: Term, sql: str | None) -> ConditionFound:
+        clauses = tuple(
+            ClauseFound(name, "fires" if one else "does not fire", one)
+            for place, (name, one) in enumerate(firing)
+            if place in term.places()
+        )
+        return ConditionFound(sql, term.holds([one for _, one in firing]), clauses)
+
+    found = []
+    for level in own.levels:
+        state = series.alerts.get(rule.name, {}).get(level.severity, alerts.INACTIVE)
+        when = condition(level.when, level.when_sql)
+        clear = None if level.clear is None else condition(level.clear, level.clear_sql)
+        found.append(_found(own, level.severity, state, when, clear))
+    return Explained(
+        plan.subject_of(rule), own, series.dimensions, series.judged_ms, None, tuple(found),
+        rule_match=_match(rule, rule.by, dimensions),
+    )  # fmt: skip
+
+
+def _silence(state: KpiState, rule: AbsenceRule, series: Series) -> Explained | None:
+    dimensions = series.dimensions or ()
+    whole = series.dimensions is None
+    own = rule if whole else as_for(rule, state.kpi.by, dimensions)
+    if own is None:
+        return None
+    found = []
+    for level in own.levels:
+        alert = series.alerts.get(rule.name, {}).get(level.severity, alerts.INACTIVE)
+        fires = None
+        if alert.phase is not AlertPhase.FIRING:
+            fires = state.judge.misses_ms(own, level, series)
+        ends = alert.ends_ms(own.keep_firing_for_ms, own.flapping)
+        found.append(
+            AlertFound(
+                level.severity, alert.phase, _since(alert), fires_ms=fires, ends_ms=ends,
+                no_data_for_ms=level.no_data_for_ms,
+            )
+        )  # fmt: skip
+    frontier = state.frontier_ms if isinstance(state, BaseKpi) else None
+    at_ms = frontier if frontier is not None else series.closed_ms
+    return Explained(
+        state.kpi, own, series.dimensions, at_ms, series.closed, tuple(found),
+        rule_match=None if whole else _match(rule, state.kpi.by, dimensions),
+        last_event_ms=series.last_event_ms,
+    )  # fmt: skip

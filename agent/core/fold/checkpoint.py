@@ -1,0 +1,228 @@
+"""How far one source partition has been folded, and from where a restart must read again.
+
+The state is a pure function of the partition's log up to `covered`. A *horizon* is the end of the
+last slice, over all KPIs of a contract, that an instant belongs to: once the watermark has passed
+horizon plus lateness, nothing in there is unfinished any more. Ids have horizons of their own.
+
+The committed offset is h, the first offset that an unfinished horizon needs. The commit's metadata
+carries C (the offset covered), W (the watermark at C) and F (the watermark just before h). A
+restart reads from h with the watermark at F, so that every record in `[h, C)` meets the very
+verdict it met before; what was finished at W is not sent again, because its first records may lie
+before h.
+
+All of that holds for one log that is read without a gap. The commit also carries the topic's id
+and an *epoch*: a number that grows when reading goes on behind a gap (retention deleted records, or
+somebody moved the offsets), or in the log of a topic that was deleted and created again. What a
+later epoch sends is added to what the earlier one sent, and replaces none of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from agent.core.aggregate.columns import NO_INT, Ints
+from agent.errors import UnknownVersionError
+
+COMMIT_VERSION = 2
+"""Of a commit's metadata. It changes with every change that an older agent would misread."""
+
+NO_TIME_MS = NO_INT
+"""Stands for "no event yet" in arrays of times."""
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """An offset to commit with its metadata."""
+
+    offset: int
+    metadata: str
+
+
+@dataclass(frozen=True, slots=True)
+class MissedSpan:
+    """A span of event time in which records of a source partition are missing, because they were
+    not there any more when they should have been read.
+
+    `from_ms` is the watermark before them (None: there was none), so the windows that may lack a
+    record are those that a record of that watermark could still count in, and all up to `until_ms`.
+    `until_ms` None: not known before the first record behind the gap is read.
+    """
+
+    from_ms: int | None
+    until_ms: int | None
+
+    def joined(self, earlier: MissedSpan | None) -> MissedSpan:
+        """One span over this one and an earlier one."""
+        if earlier is None:
+            return self
+        first = None if None in (self.from_ms, earlier.from_ms) else earlier.from_ms
+        return MissedSpan(first, self.until_ms)
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Where a restart begins: read from `offset` with the running maximum at `floor_ms`; the log
+    up to `covered` was told already, when the running maximum was `watermark_ms`.
+
+    `topic_id` is the broker's id of the topic ("" where it gives none), `epoch` the number of the
+    stretch that is read. `missed`: the last span of event time whose records were not read.
+    `is_plain`: an offset that the agent did not commit, or that somebody moved: nothing is known of
+    what came before it. `clocks`: by which clock events from the future are judged, as (offset from
+    which on, ms), ascending.
+    """
+
+    offset: int
+    covered: int
+    watermark_ms: int | None
+    floor_ms: int | None
+    topic_id: str = ""
+    epoch: int = 0
+    missed: MissedSpan | None = None
+    is_plain: bool = False
+    clocks: tuple[tuple[int, int], ...] = ()
+
+    @classmethod
+    def parse(cls, offset: int, metadata: str) -> Resume:
+        """Read a commit. Metadata that is not ours means a plain offset: nothing is known before
+        it, so nothing before it is told again. Raises `UnknownVersionError` for that of a later
+        version of the agent."""
+        plain = cls(offset, offset, None, None, is_plain=True)
+        version, *parts = metadata.split(";")
+        if parts and version.isdigit() and int(version) > COMMIT_VERSION:
+            raise UnknownVersionError("a commit", int(version), COMMIT_VERSION)
+        try:
+            *numbers, clocks = parts
+            topic_id = numbers.pop(3)
+            covered, watermark, floor, epoch, first, last = (int(p) if p else None for p in numbers)
+            pairs = [pair.split(":") for pair in clocks.split(",") if pair]
+            known = tuple((int(at), int(clock)) for at, clock in pairs)
+        except (ValueError, IndexError):
+            return plain
+        if covered is None:
+            return plain
+        span = MissedSpan(first, last) if last is not None else None
+        return cls(offset, covered, watermark, floor, topic_id, epoch or 0, span, clocks=known)
+
+    def commit(self) -> Commit:
+        """The commit that `parse` reads back."""
+        span = self.missed or MissedSpan(None, None)
+        clocks = ",".join(f"{at}:{clock}" for at, clock in self.clocks)
+        words = [
+            *(COMMIT_VERSION, self.covered, self.watermark_ms, self.floor_ms),
+            *(self.topic_id, self.epoch, span.from_ms, span.until_ms, clocks),
+        ]
+        return Commit(self.offset, ";".join("" if w is None else str(w) for w in words))
+
+
+@dataclass(slots=True)
+class Needs:
+    """By horizon, the first offset that it needs and the watermark just before that offset."""
+
+    _by_horizon: dict[int, tuple[int, int]] = field(default_factory=dict)
+
+    def note(self, horizon_ms: int, offset: int, before_ms: int) -> None:
+        """Note that a horizon needs the log from `offset`, if no earlier one is noted."""
+        known = self._by_horizon.get(horizon_ms)
+        if known is None or offset < known[0]:
+            self._by_horizon[horizon_ms] = (offset, before_ms)
+
+    def of(self, horizon_ms: int) -> tuple[int, int] | None:
+        """What an unfinished horizon needs."""
+        return self._by_horizon.get(horizon_ms)
+
+    def forget(self, done_ms: int) -> None:
+        """Drop the horizons up to an instant."""
+        self._by_horizon = {h: n for h, n in self._by_horizon.items() if h > done_ms}
+
+    def first(self) -> tuple[int, int] | None:
+        """What is needed first of all."""
+        return min(self._by_horizon.values(), default=None)
+
+
+@dataclass(slots=True)
+class SourceProgress:
+    """One source partition. `slices` and `ids` are, by contract, what the unfinished slices and the
+    remembered ids need."""
+
+    covered: int
+    watermark_ms: int | None = None
+    told: int = 0
+    told_watermark_ms: int | None = None
+    topic_id: str = ""
+    epoch: int = 0
+    missed: MissedSpan | None = None
+    clocks: list[tuple[int, int]] = field(default_factory=list)
+    slices: dict[str, Needs] = field(default_factory=dict)
+    ids: dict[str, Needs] = field(default_factory=dict)
+
+    @classmethod
+    def resumed(cls, resume: Resume, clock_ms: int | None = None) -> SourceProgress:
+        """The progress that a restart begins with; `clock_ms` judges where no commit says how."""
+        clocks = list(resume.clocks)
+        if not clocks and clock_ms is not None:
+            clocks = [(0, clock_ms)]
+        return cls(
+            resume.offset, resume.floor_ms, resume.covered, resume.watermark_ms,
+            resume.topic_id, resume.epoch, resume.missed, clocks,
+        )  # fmt: skip
+
+    def bound_missed(self, until_ms: int) -> None:
+        """Note up to when records may be missing, where that was not known yet."""
+        if self.missed is not None and self.missed.until_ms is None:
+            self.missed = MissedSpan(self.missed.from_ms, until_ms)
+
+    def missed_until(self, unread_until_ms: int) -> tuple[int | None, int] | None:
+        """The span of missing records, as frames carry it; up to `unread_until_ms` while no record
+        behind the gap was read."""
+        if self.missed is None:
+            return None
+        until_ms = self.missed.until_ms
+        return self.missed.from_ms, unread_until_ms if until_ms is None else until_ms
+
+    @property
+    def rebuilding(self) -> bool:
+        """Whether the log is still read again up to what was told before."""
+        return self.covered < self.told
+
+    def advance(self, times_ms: Ints, next_offset: int) -> Ints:
+        """Take in event times in log order (`NO_TIME_MS`: none); the watermark before each."""
+        start = NO_TIME_MS if self.watermark_ms is None else self.watermark_ms
+        running = np.maximum.accumulate(np.concatenate(([start], times_ms)))
+        last = int(running[-1])
+        self.watermark_ms = None if last == NO_TIME_MS else last
+        self.covered = next_offset
+        return running[:-1]
+
+    def set_clock(self, offset: int, clock_ms: int) -> None:
+        """Judge events from an offset on by a later clock."""
+        if self.clocks and clock_ms > self.clocks[-1][1]:
+            self.clocks.append((offset, clock_ms))
+
+    def clocks_at(self, offsets: Ints) -> Ints | None:
+        """The clock that judges the record at each offset; None: none does."""
+        if not self.clocks:
+            return None
+        since, clocks = np.array(self.clocks, np.int64).T
+        at: Ints = clocks[np.maximum(since.searchsorted(offsets, side="right") - 1, 0)]
+        return at
+
+    def forget_finished(self, contract: str, lateness_ms: int) -> None:
+        """Drop the slices that the watermark has passed."""
+        if self.watermark_ms is not None and contract in self.slices:
+            self.slices[contract].forget(self.watermark_ms - lateness_ms)
+
+    def resume(self) -> Resume:
+        """Where a restart would begin if it came now."""
+        now = (self.covered, NO_TIME_MS if self.watermark_ms is None else self.watermark_ms)
+        needs = (*self.slices.values(), *self.ids.values())
+        offset, before = min((f for n in needs if (f := n.first()) is not None), default=now)
+        floor = None if before == NO_TIME_MS else before
+        # Those in force at the offset or later.
+        later = sum(at > offset for at, _ in self.clocks)
+        del self.clocks[: max(0, len(self.clocks) - later - 1)]
+        return Resume(
+            offset, self.covered, self.watermark_ms, floor, self.topic_id, self.epoch, self.missed,
+            clocks=tuple(self.clocks),
+        )  # fmt: skip

@@ -1,0 +1,137 @@
+"""Many ids with no Python object for any: sorted by hash, their text in one piece.
+
+A run takes 20 bytes an id, the id's own bytes, and one or two for the marks. Which ids are meant is
+always decided by their text: a hash only says where to look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from agent.core.aggregate.columns import Ints
+
+Words = npt.NDArray[np.uint32]
+
+DUE_SHARE = 8
+"""A run is written anew when one in so many of its ids is finished."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class IdRun:
+    """Entry i has the hash `hashes[i]`, which ascend, and is `lengths[i]` bytes of UTF-8 in `text`
+    from `starts[i]`; the text has no gaps, and its own order.
+
+    Once what lies up to `due_ms` is finished, it is time to write the run anew. `marks` has 8
+    to 16 bits for an entry (a Bloom filter of one hash): those of the hashes' first bits are set.
+    """
+
+    hashes: Words
+    times_ms: Ints
+    starts: Words
+    lengths: Words
+    text: bytes
+    due_ms: int
+    marks: npt.NDArray[np.uint8]
+
+    @classmethod
+    def of(
+        cls, ids: pl.Series, hashes: Words, times_ms: Ints, others: Sequence[IdRun] = ()
+    ) -> IdRun:
+        """A run of some ids (String, none null) and of what is in other runs; not of nothing."""
+        order = np.argsort(hashes)
+        lengths = ids.str.len_bytes().to_numpy()
+        texts = [*(run.text for run in others), ids.str.join("").item().encode()]
+        begins = _starts(np.array([len(text) for text in texts], np.uint32))
+        every_hash = np.concatenate([*(run.hashes for run in others), hashes[order]])
+        starts = [*(run.starts for run in others), _starts(lengths)[order]]
+        return cls._of(
+            np.argsort(every_hash, kind="stable"),  # which merges what is sorted
+            every_hash,
+            np.concatenate([*(run.times_ms for run in others), times_ms[order]]),
+            np.concatenate([s + begin for s, begin in zip(starts, begins, strict=True)]),
+            np.concatenate([*(run.lengths for run in others), lengths[order]]),
+            b"".join(texts),
+        )
+
+    @classmethod
+    def _of(
+        cls,
+        order: Ints,
+        hashes: Words,
+        times_ms: Ints,
+        starts: Words,
+        lengths: Words,
+        text: bytes,
+    ) -> IdRun:
+        """The entries in this order, which is that of their hashes."""
+        hashes, times_ms = hashes[order], times_ms[order]
+        bits = np.zeros(2 ** min(32, len(order).bit_length() + 3), np.bool_)
+        bits[hashes >> _shift(len(bits))] = True
+        marks = np.packbits(bits, bitorder="little")
+        return cls(hashes, times_ms, starts[order], lengths[order], text, due_of(times_ms), marks)
+
+    def __len__(self) -> int:
+        return len(self.hashes)
+
+    def after(self, done_ms: int) -> IdRun | None:
+        """The run without the ids that are finished, if it is time; None when none is left."""
+        if self.due_ms > done_ms:
+            return self
+        left = self.times_ms > done_ms
+        if not left.any():
+            return None
+        by_text = np.argsort(self.starts, kind="stable")
+        text = np.frombuffer(self.text, np.uint8)
+        text = text[np.repeat(left[by_text], self.lengths[by_text])]
+        kept = by_text[left[by_text]]
+        starts = np.empty_like(self.starts)
+        starts[kept] = _starts(self.lengths[kept])
+        order = np.flatnonzero(left)
+        return self._of(order, self.hashes, self.times_ms, starts, self.lengths, text.tobytes())
+
+    def find(self, hashes: Words) -> tuple[Ints, Iterable[tuple[str, int]]]:
+        """The places of those among some hashes that ids here have, and these ids with their
+        times. It is faster when the hashes are sorted."""
+        mark = hashes >> _shift(8 * len(self.marks))
+        marks = self.marks[mark >> np.uint32(3)] >> (mark & np.uint32(7)).astype(np.uint8)
+        places = np.flatnonzero(marks & np.uint8(1))
+        first = self.hashes.searchsorted(hashes[places])
+        hit = self.hashes.take(first, mode="clip") == hashes[places]
+        places, first = places[hit], first[hit]
+        return places, self._ids(first, hashes[places]) if len(places) else ()
+
+    def _ids(self, first: Ints, hashes: Words) -> Iterable[tuple[str, int]]:
+        """The ids with these hashes, whose first entries are given, and their times."""
+        last = self.hashes.searchsorted(hashes, side="right")
+        numbers = last - first
+        entries = np.repeat(last - np.cumsum(numbers), numbers) + np.arange(numbers.sum())
+        starts = self.starts[entries].tolist()
+        lengths = self.lengths[entries].tolist()
+        names = (self.text[s : s + n].decode() for s, n in zip(starts, lengths, strict=True))
+        return zip(names, self.times_ms[entries].tolist(), strict=True)
+
+
+def hashes_of(ids: pl.Series) -> Words:
+    """A hash of each id: equal ids have equal ones in this process, not in another."""
+    return ids.hash(seed=0).to_numpy().astype(np.uint32)
+
+
+def due_of(times_ms: Ints) -> int:
+    """The time up to which one in `DUE_SHARE` of them lies."""
+    share = len(times_ms) // DUE_SHARE
+    return int(np.partition(times_ms, share)[share])
+
+
+def _starts(lengths: Words) -> Words:
+    """Where pieces of these lengths begin, one after the other."""
+    return np.cumsum(lengths, dtype=np.uint32) - lengths
+
+
+def _shift(bits: int) -> np.uint32:
+    """How far to shift a hash so that it is the number of one of so many (2^n) bits."""
+    return np.uint32(33 - bits.bit_length())

@@ -1,0 +1,388 @@
+"""The unfinished partials of KPIs on their way into frames.
+
+KPIs over the same rows of a contract, by the same dimensions, in the same slices and placed alike
+share one table: their keys are grouped once, and a partial that several ask for is folded once.
+
+Events that come after the slice of their time was sealed, and repeats of an id, are folded apart,
+for the KPIs of each window: which of them count depends on the window, and the slice that stores
+them may not be the one that their time lies in (`agent.core.lateness`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from operator import itemgetter
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+
+from agent.core.aggregate.aggregator import Aggregator
+from agent.core.aggregate.columns import Column, Ints, of_objects, of_polars
+from agent.core.aggregate.functions import KINDS
+from agent.core.aggregate.rows import PartialRows
+from agent.core.fold.checkpoint import SourceProgress
+from agent.core.frame import Block, series_key, state_partition, written
+from agent.core.lateness import (
+    Bools,
+    counts_everywhere,
+    counts_somewhere,
+    is_sealed,
+    pane_starts,
+    slice_starts,
+)
+from agent.core.model.plan import Contract, Dimensions, Kpi, Partial
+from agent.core.model.windows import Window
+
+KEYS = ("_partition", "_slice")
+FORGOTTEN_KEPT = 10_000
+"""How many series that have no unfinished slice are known still: they may come again."""
+
+_NUMBER = "_number"
+_NONE: Ints = np.zeros(0, np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Rows of a contract's table, to be folded.
+
+    `frontiers_ms`: the frontier before each, None where no event lies behind it and none is a
+    repeat. `repeats`: for each window, which of them repeat an event there; empty if there are
+    none. `counted`: which of them were not counted before a restart.
+    """
+
+    table: pl.DataFrame
+    frontiers_ms: Ints | None
+    repeats: Mapping[Window, Bools]
+    counted: Bools
+
+
+class _Part(NamedTuple):
+    """What a slice's partials are of: a source partition and the slice's start (ms). `window` 0: of
+    events in time; else of those that are folded apart, for the KPIs with that window, in the pane
+    that starts at `pane_ms`."""
+
+    partition: int
+    start_ms: int
+    window: int = 0
+    pane_ms: int = 0
+
+
+def sharing(kpis: Iterable[Kpi]) -> list[tuple[Kpi, ...]]:
+    """KPIs of one contract, those together that can share a `KpiFold`."""
+    groups: dict[object, list[Kpi]] = {}
+    for kpi in kpis:
+        groups.setdefault((kpi.where_sql, kpi.by, kpi.slice_ms, kpi.placement), []).append(kpi)
+    return [tuple(group) for group in groups.values()]
+
+
+class KpiFold:
+    """The unfinished partials of KPIs that share their rows, dimensions and slices (`sharing`)."""
+
+    def __init__(
+        self,
+        kpis: tuple[Kpi, ...],
+        contract: Contract,
+        watched: Iterable[str],
+        state_partitions: int,
+    ) -> None:
+        self.kpis = kpis
+        self.contract = contract.name
+        self.watched = frozenset(watched)
+        self._by = kpis[0].by
+        self._span_ms = kpis[0].slice_ms + contract.lateness_ms
+        self._aggregator, self._columns = _shared(kpis)
+        self._keys = [*KEYS, *self._by]
+        self._windows: tuple[Window, ...] = tuple(dict.fromkeys(kpi.window for kpi in kpis))
+        self._slices: dict[_Part, _Slice] = {}
+        self._pending: list[tuple[int, pl.DataFrame]] = []  # with the number of their window
+        self.late: Counter[str] = Counter()
+        self._series = _SeriesNumbers(kpis[0], state_partitions)
+
+    def fold(self, rows: Rows) -> list[tuple[int, pl.LazyFrame]]:
+        """The partials of one batch, lazily: all KPIs are collected together. With each table, the
+        number of the window that it is for; 0: for all."""
+        slice_ms = self.kpis[0].slice_ms
+        table = rows.table
+        apart: list[tuple[int, pl.LazyFrame]] = []
+        if rows.frontiers_ms is not None:
+            mask = is_sealed(table["_time"].to_numpy(), rows.frontiers_ms, slice_ms)
+            for window in self._windows:
+                if window in rows.repeats:
+                    mask |= rows.repeats[window]
+            if mask.any():
+                apart = list(self._fold_apart(rows, np.flatnonzero(mask)))
+                table = table.filter(pl.Series(~mask))
+        time = pl.col("_time")
+        in_time = table.lazy().with_columns((time - time % slice_ms).alias("_slice"))
+        return [(0, self._aggregator.fold(in_time, self._keys)), *apart]
+
+    def _fold_apart(self, rows: Rows, places: Ints) -> Iterator[tuple[int, pl.LazyFrame]]:
+        """Fold the rows at some places, for each window that any of them counts in."""
+        if rows.frontiers_ms is None:
+            return
+        where = self.kpis[0].where
+        table, limits = rows.table[places], rows.frontiers_ms[places]
+        times = table["_time"].to_numpy()
+        stored = slice_starts(np.maximum(times, limits), self.kpis[0].slice_ms)
+        for number, window in enumerate(self._windows, 1):
+            counts = counts_somewhere(window, times, limits)
+            missed = rows.counted[places] & ~counts_everywhere(window, times, limits)
+            if window in rows.repeats:
+                first = ~rows.repeats[window][places]
+                counts, missed = counts & first, missed & first
+            if missed.any():
+                lost = table.filter(pl.Series(missed))
+                late = (lost if where is None else lost.filter(where)).height
+                for kpi in self._kpis_of(number):
+                    self.late[kpi.name] += late
+            if counts.any():
+                panes = pl.Series("_pane", pane_starts(window, times))
+                kept = table.with_columns(pl.Series("_slice", stored), panes)
+                kept = kept.filter(pl.Series(counts))
+                yield number, self._aggregator.fold(kept.lazy(), [*self._keys, "_pane"])
+
+    def take(self, number: int, folded: pl.DataFrame) -> None:
+        """Keep the partials of one batch until the next flush."""
+        if folded.height:
+            self._pending.append((number, self._aggregator.finish(folded)))
+
+    def revoke(self, partition: int) -> None:
+        """Forget a source partition."""
+        self._slices = {
+            part: one for part, one in self._slices.items() if part.partition != partition
+        }
+        pending = ((n, t.filter(pl.col("_partition") != partition)) for n, t in self._pending)
+        self._pending = [(number, table) for number, table in pending if table.height]
+
+    def changed(
+        self,
+        telling: Collection[int],
+        sources: Mapping[int, SourceProgress],
+        fresh: Collection[int],
+    ) -> Iterator[tuple[tuple[int, int], Block]]:
+        """The changed partials as blocks by (source partition, state partition), those of `fresh`
+        source partitions whole; then forget the partials of finished slices."""
+        for number in sorted({number for number, _ in self._pending}):
+            self._take_pending(number, [t for n, t in self._pending if n == number])
+        self._pending = []
+        for part, one in sorted(self._slices.items(), key=itemgetter(0)):
+            source, end = sources[part.partition], part.start_ms + self._span_ms
+            told, now = source.told_watermark_ms, source.watermark_ms
+            if part.partition in telling and (told is None or end > told):
+                rows = one.partials.changed()
+                if part.partition in fresh:
+                    rows = np.arange(len(one.partials))
+                for place, block in self._blocks(part, one, rows):
+                    yield (part.partition, place), block
+            if now is not None and end <= now:
+                del self._slices[part]
+        if self._series.count > FORGOTTEN_KEPT + 2 * sum(map(len, self._slices.values())):
+            self._forget()
+
+    def _take_pending(self, number: int, tables: Sequence[pl.DataFrame]) -> None:
+        """Merge the partials of the last batches into those of their slices."""
+        table = pl.concat(tables)
+        numbers = self._series.of(table)
+        columns = [of_polars(table[name]) for name in self._aggregator.columns()]
+        sources, starts = table["_partition"].to_numpy(), table["_slice"].to_numpy()
+        keys = [sources, (starts - starts.min()) // self.kpis[0].slice_ms]
+        if number:
+            panes, place = np.unique(table["_pane"].to_numpy(), return_inverse=True)
+            keys.append(place)
+        order, spans = _apart(*keys)
+        for at, to in spans:
+            rows = order[at:to]
+            first = rows[0]
+            pane = int(panes[place[first]]) if number else 0
+            part = _Part(int(sources[first]), int(starts[first]), number, pane)
+            one = self._slices.get(part)
+            if one is None:
+                one = self._slices[part] = _Slice(self._aggregator)
+            one.add(numbers[rows], [column[rows] for column in columns], self._series.count)
+
+    def _kpis_of(self, number: int) -> Iterator[Kpi]:
+        """The KPIs with the window of a number; all of them for 0."""
+        for kpi in self.kpis:
+            if not number or kpi.window == self._windows[number - 1]:
+                yield kpi
+
+    def _blocks(self, part: _Part, one: _Slice, rows: Ints) -> Iterator[tuple[int, Block]]:
+        """Rows of a slice's partials, apart by state partition."""
+        if not len(rows):
+            return
+        places = self._series.places[one.numbers[rows]]
+        order, parts = _apart(places)
+        rows = rows[order]
+        keys = self._series.keys[one.numbers[rows]].tolist()
+        columns = [written(column[rows]) for column in one.partials.columns]
+        made = dict(zip(self._aggregator.columns(), columns, strict=True))
+        pane_ms = part.pane_ms if part.window else None
+        whole = [
+            Block(
+                kpi.name,
+                kpi.fingerprint,
+                part.start_ms,
+                keys,
+                [made[name] for name in self._columns[kpi.name]],
+                pane_ms,
+            )
+            for kpi in self._kpis_of(part.window)
+        ]
+        for at, to in parts:
+            place = int(places[order[at]])
+            for block in whole:
+                yield place, block.rows(at, to)
+
+    def _forget(self) -> None:
+        """Forget the series without an unfinished slice."""
+        numbers = [one.numbers for one in self._slices.values()]
+        kept = np.unique(np.concatenate([_NONE, *numbers]))
+        for one in self._slices.values():
+            one.renumber(kept)
+        self._series.keep(kept)
+
+
+class _Slice:
+    """The unfinished partials of one slice of a source partition: of the series with the number
+    `numbers[i]`, row i has the partial."""
+
+    def __init__(self, aggregator: Aggregator) -> None:
+        self.numbers = _NONE
+        self.partials = PartialRows(aggregator)
+        self._rows = np.zeros(0, np.int32)  # by number; -1: none. Small, as there may be many
+
+    def __len__(self) -> int:
+        return len(self.partials)
+
+    def add(self, numbers: Ints, columns: Sequence[Column], count: int) -> None:
+        """Merge in the partials of series with these numbers, below `count`."""
+        if count > len(self._rows):
+            none = np.full(count - len(self._rows), -1, np.int32)
+            self._rows = np.concatenate([self._rows, none])
+        rows = self._rows[numbers]
+        if (rows < 0).any():
+            fresh = np.unique(numbers[rows < 0])
+            self._rows[fresh] = np.arange(len(self), len(self) + len(fresh))
+            self.numbers = np.concatenate([self.numbers, fresh])
+            self.partials.append(len(fresh))
+            rows = self._rows[numbers]
+        self.partials.add(rows.astype(np.int64), columns)
+
+    def renumber(self, kept: Ints) -> None:
+        """Take on that the series numbered `kept[i]` is number i from now on."""
+        self.numbers = np.searchsorted(kept, self.numbers)
+        self._rows = np.full(len(kept), -1, np.int32)
+        self._rows[self.numbers] = np.arange(len(self.numbers))
+
+
+class _SeriesNumbers:
+    """The series in use, numbered as they came: `keys` and `places` have the key and the state
+    partition of each."""
+
+    def __init__(self, kpi: Kpi, state_partitions: int) -> None:
+        self._kpi = kpi
+        self._by = list(kpi.by)
+        self._state_partitions = state_partitions
+        self._known = pl.DataFrame()
+        self.keys = np.zeros(0, object)
+        self.places = _NONE
+        if not self._by:
+            self._learn([()])
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return len(self.keys)
+
+    def of(self, table: pl.DataFrame) -> Ints:
+        """The number of the series of each row."""
+        if not self._by:
+            return np.zeros(table.height, np.int64)
+        keys = table.select(self._by)
+        found = self._look_up(keys)
+        if found.null_count():
+            # Groups come in any order: sorted, the same log gives the same frames.
+            fresh = keys.filter(found.is_null()).unique().sort(self._by)
+            numbers = pl.int_range(self.count, self.count + fresh.height, eager=True)
+            self._learn(fresh.rows())
+            fresh = fresh.with_columns(numbers.alias(_NUMBER))
+            self._known = pl.concat([self._known, fresh]) if self._known.height else fresh
+            found = self._look_up(keys)
+        return found.to_numpy()
+
+    def keep(self, numbers: Ints) -> None:
+        """Forget all but the series with these numbers, ascending; they are numbered anew."""
+        if self._by:
+            anew = pl.int_range(len(numbers), dtype=pl.Int64).alias(_NUMBER)
+            self._known = self._known[numbers].with_columns(anew)
+            self.keys, self.places = self.keys[numbers], self.places[numbers]
+
+    def _look_up(self, keys: pl.DataFrame) -> pl.Series:
+        """The number of the series of each row; null where it is new."""
+        if not self._known.height:
+            return pl.repeat(None, keys.height, dtype=pl.Int64, eager=True)
+        joined = keys.join(
+            self._known, on=self._by, how="left", nulls_equal=True, maintain_order="left"
+        )
+        return joined[_NUMBER]
+
+    def _learn(self, found: list[Dimensions]) -> None:
+        places = [state_partition(self._kpi, one, self._state_partitions) for one in found]
+        self.keys = np.concatenate([self.keys, of_objects([series_key(one) for one in found])])
+        self.places = np.concatenate([self.places, np.array(places, np.int64)])
+
+
+def _apart(*columns: Ints) -> tuple[Ints, list[tuple[int, int]]]:
+    """The rows, at least one, in the order of what the columns (small numbers, not negative) have
+    there, and the spans in it that have the same."""
+    code = columns[0].astype(np.int64)
+    for column in columns[1:]:
+        code = code * (int(column.max()) + 1) + column
+    if code.max() < 65_536:
+        code = code.astype(np.uint16)  # sorted by its digits, ten times as fast
+    order = np.argsort(code, kind="stable")
+    ordered = code[order]
+    edges = (np.flatnonzero(ordered[1:] != ordered[:-1]) + 1).tolist()
+    return order, list(pairwise([0, *edges, len(order)]))
+
+
+def _shared(kpis: tuple[Kpi, ...]) -> tuple[Aggregator, dict[str, list[str]]]:
+    """One aggregator for all partials of some KPIs, each once; and the columns of each KPI."""
+    distinct: list[Partial] = []
+    places: dict[str, list[int]] = {}
+    for kpi in kpis:
+        mine: list[int] = []
+        for partial in kpi.partials:
+            same = (i for i, other in enumerate(distinct) if _folds_alike(partial, other))
+            place = next(same, len(distinct))
+            if place == len(distinct):
+                distinct.append(partial)
+            mine.append(place)
+        places[kpi.name] = mine
+    aggregator = Aggregator(replace(kpis[0], partials=tuple(distinct)))
+    spans = aggregator.columns_of()
+    columns = {
+        kpi: [name for place in mine for name in spans[place]] for kpi, mine in places.items()
+    }
+    return aggregator, columns
+
+
+def _folds_alike(a: Partial, b: Partial) -> bool:
+    """Whether two partials have the same state: their final values may differ."""
+    one, other = KINDS[a.kind], KINDS[b.kind]
+    return (
+        one.fold is other.fold
+        and one.prepare is other.prepare
+        and _same(a.argument, b.argument)
+        and _same(a.filter, b.filter)
+    )
+
+
+def _same(a: pl.Expr | None, b: pl.Expr | None) -> bool:
+    if a is None or b is None:
+        return a is b
+    return a.meta.eq(b)

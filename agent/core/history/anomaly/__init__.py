@@ -1,0 +1,1 @@
+"""`anomaly()`: how unusual a window is for its series."""

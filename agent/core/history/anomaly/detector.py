@@ -1,0 +1,246 @@
+"""The detector behind `anomaly()`: how unusual is this window, for this series?
+
+What remains of a value beside its season (`profiles`) is followed by running means over about 4,
+16, 64 and 256 windows. From these come ten statistics, each judged against its own past (`tails`):
+
+| part | statistic | speaks of |
+|---|---|---|
+| spike | the value less the shortest mean | a value that stands out |
+| shift | a mean less the next longer one | a step, over 4 to 64 windows |
+| level | a mean less that of the last eight days | a drift, a level that stays away |
+| unrest, calm | the same of ln(1 + (spike / usual spike)²) | spikes growing denser; a flat line |
+
+Their probabilities p are combined as 1 / sum(1 / p), the harmonic mean of dependent tests (Wilson,
+*The harmonic mean p-value*, PNAS 2019), and told as the standard deviations of a normal
+distribution. Judging recent error by its own past is the idea of Lavin & Ahmad's anomaly likelihood
+(*Evaluating Real-Time Anomaly Detection Algorithms*, 2015).
+
+Everything is O(1) in the length of the series, and a function of the values in their order alone.
+"""
+
+from __future__ import annotations
+
+import math
+from copy import copy
+
+import msgspec
+
+from agent.core.history.anomaly.profiles import DAY_MS, Seasons, Spread
+from agent.core.history.anomaly.tail_model import Tail, judge_and_learn, sigmas
+
+MEANS = 4
+"""As many as a day of 5-minute windows needs."""
+RATIO = 4.0
+"""Running mean k is over about RATIO ** (k + 1) windows."""
+LEVEL_DAYS = 8
+"""The mean that a level is held against: a whole week, and a day."""
+LEARNING = 50
+"""Windows without a score, first of all and when the season changes."""
+STILL_AWAY = 0.25
+"""The shortest mean's part of a slower deviation, under which the series counts as back."""
+FLOOR = 0.005
+"""Deviations are measured in no less than this part of the usual distance from the level: in a
+series without any noise, a difference that nobody would see is none."""
+UNREST_FLOOR = 0.05
+"""The same of ln(1 + (spike / usual spike)²): spikes a twentieth larger are no news."""
+CALIBRATION = 1.0
+"""Added to -ln p, so that noise reaches a score of 4 about once in 5,000 windows, two or three
+weeks of 5-minute ones; measured on generated noise (docs/rules/anomaly.md)."""
+NEW_INTERVAL = 0.75
+"""A gap shorter than this part of the interval is the interval: days of 23 hours are not."""
+HIGHEST = 1e36
+"""Values are finite; and profiles are of 32-bit floats."""
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """How unusual a window is, and why.
+
+    `score` None: still learning (or no number to judge). `part` is the statistic that stood out
+    most, over about `span_ms`; `actual` and `expected` are what it compared, in the KPI's unit (of
+    `unrest` and `calm`: the value, and the mean of as many windows).
+    """
+
+    score: float | None
+    part: str = ""
+    span_ms: int = 0
+    actual: float = 0.0
+    expected: float = 0.0
+    season: str = ""
+
+
+class DetectorState(msgspec.Struct, array_like=True):
+    """All that is kept of a series: at most 4 KB as MessagePack. Values are kept less the first."""
+
+    count: int = 0
+    origin: float = 0.0
+    last_ms: int = 0
+    interval_ms: int = 0
+    seasons: Seasons = msgspec.field(default_factory=Seasons)
+    season: str = ""
+    spread: Spread = msgspec.field(default_factory=Spread)
+    age: int = 0
+    last: float = 0.0
+    base: float = 0.0
+    means: list[float] = []
+    unrest: list[float] = []
+    shifts: list[Tail] = []
+    levels: list[Tail] = []
+    unrests: list[Tail] = []
+
+    def __deepcopy__(self, memo: dict[int, object]) -> DetectorState:
+        # A state is copied for every window that is judged: many times quicker than by default.
+        twin = copy(self)
+        twin.seasons = self.seasons.__deepcopy__(memo)
+        twin.spread = self.spread.__deepcopy__(memo)
+        twin.means, twin.unrest = self.means[:], self.unrest[:]
+        twin.shifts = [tail.__deepcopy__(memo) for tail in self.shifts]
+        twin.levels = [tail.__deepcopy__(memo) for tail in self.levels]
+        twin.unrests = [tail.__deepcopy__(memo) for tail in self.unrests]
+        return twin
+
+
+class _Finding(msgspec.Struct):
+    """The parts' evidence of one window: the sum of 1 / p, and the part with the smallest p."""
+
+    total: float = 0.0
+    log_p: float = 0.0
+    part: str = ""
+    index: int = 0
+    expected: float = 0.0
+
+    def add(self, log_p: float, part: str, index: int, expected: float) -> None:
+        if log_p < 0.0:
+            self.total += math.exp(min(-log_p, 700.0))
+            if log_p < self.log_p:
+                self.log_p, self.part, self.index, self.expected = log_p, part, index, expected
+
+
+def step(state: DetectorState, at_ms: int, value: float) -> tuple[DetectorState, Verdict]:
+    """Judge one window's value by those before it, then learn it.
+
+    Windows come in the order of event time; one without a value is not given. `at_ms` may be local
+    time, where the season follows the clock. A value that is no finite number is passed over.
+    `state` is used up: it is changed and given back.
+    """
+    s = state
+    if not abs(value) < HIGHEST:
+        return s, Verdict(None)
+    if not _timed(s, at_ms, value):
+        return s, Verdict(None)
+    value -= s.origin
+    expected = s.seasons.step(s.interval_ms, at_ms, value)
+    if s.season != s.seasons.chosen:
+        s.season, s.age, s.spread = s.seasons.chosen, 0, Spread()
+    if math.isnan(expected):
+        return s, Verdict(None)
+    rest = value - expected
+    per_day = max(DAY_MS / s.interval_ms, 1.0)
+    width = 1.0
+    if s.season and s.age:
+        width = s.spread.width(at_ms, rest - s.last, max(per_day / 24.0, 1.0))
+    s.last = rest
+    s.age += 1
+    if s.age == 1:
+        _begin(s, rest)
+        return s, Verdict(None)
+    found = _judge(s, rest / width, per_day)
+    if s.age < LEARNING:
+        return s, Verdict(None)
+    score = sigmas(-math.log(found.total) - CALIBRATION) if found.total > 1.0 else 0.0
+    return s, _verdict(s, found, score, value, expected, width)
+
+
+def _timed(s: DetectorState, at_ms: int, value: float) -> bool:
+    """Learn the interval between windows; False while it is unknown."""
+    s.count += 1
+    if s.count == 1:
+        s.origin, s.last_ms = value, at_ms
+        return False
+    gap_ms = at_ms - s.last_ms
+    s.last_ms = at_ms
+    if gap_ms > 0 and (s.interval_ms == 0 or gap_ms < NEW_INTERVAL * s.interval_ms):
+        s.interval_ms = gap_ms
+    return s.interval_ms > 0
+
+
+def _begin(s: DetectorState, rest: float) -> None:
+    s.base = rest
+    s.means = [rest] * MEANS
+    s.unrest = [0.0] * MEANS
+    s.shifts = [Tail() for _ in range(MEANS)]
+    s.levels = [Tail() for _ in range(MEANS - 1)]
+    s.unrests = [Tail() for _ in range(MEANS - 1)]
+
+
+def _judge(s: DetectorState, rest: float, per_day: float) -> _Finding:
+    """Judge by every part, then move the means on."""
+    found = _Finding()
+    floor = FLOOR * s.seasons.error
+    means, base = s.means, s.base
+    # Once the last windows are back where the series has been, slower means say nothing new.
+    away = means[0] - base
+    usual_spike = s.shifts[0].size
+    spike = rest - means[0]
+    newer = rest
+    span = 1.0
+    for k in range(MEANS):
+        older = means[k]
+        shift = newer - older
+        log_p = judge_and_learn(s.shifts[k], shift, span, floor)
+        if k == 0:
+            found.add(log_p, "spike", k, older)
+        elif _still(shift, away):
+            found.add(log_p, "shift", k, older)
+        span *= RATIO
+        newer = older + max(1.0 / s.age, 1.0 / span) * (newer - older)
+        means[k] = newer
+        if k:
+            level = newer - base
+            log_p = judge_and_learn(s.levels[k - 1], level, RATIO * span, floor)
+            if _still(level, away):
+                found.add(log_p, "level", k, base)
+    s.base += max(1.0 / s.age, 1.0 / (LEVEL_DAYS * per_day)) * (rest - base)
+    energy = 0.0
+    if usual_spike > floor:
+        energy = math.log1p(min(abs(spike) / usual_spike, 1e6) ** 2)
+    _judge_unrest(s, energy, found)
+    return found
+
+
+def _judge_unrest(s: DetectorState, energy: float, found: _Finding) -> None:
+    newer = energy
+    span = 1.0
+    for k in range(MEANS):
+        older = s.unrest[k]
+        if k:
+            change = newer - older
+            log_p = judge_and_learn(s.unrests[k - 1], change, span, UNREST_FLOOR)
+            found.add(log_p, "unrest" if change > 0.0 else "calm", k, s.means[k])
+        span *= RATIO
+        newer = older + max(1.0 / s.age, 1.0 / span) * (newer - older)
+        s.unrest[k] = newer
+
+
+def _still(deviation: float, away: float) -> bool:
+    return deviation * away > 0.0 and abs(away) >= STILL_AWAY * abs(deviation)
+
+
+def _verdict(
+    s: DetectorState, found: _Finding, score: float, value: float, expected: float, width: float
+) -> Verdict:
+    """What is told of a finding, back in the units of the KPI."""
+    k = found.index
+    actual = value
+    if found.part == "shift":
+        actual = expected + width * s.means[k - 1]
+    elif found.part == "level":
+        actual = expected + width * s.means[k]
+    windows = RATIO ** (k + 1 if found.part == "level" else k)
+    return Verdict(
+        score=score,
+        part=found.part,
+        span_ms=int(windows * s.interval_ms),
+        actual=s.origin + actual,
+        expected=s.origin + expected + width * found.expected,
+        season=s.season,
+    )

@@ -1,0 +1,29 @@
+"""Why `anomaly()` has its score, in words."""
+
+from __future__ import annotations
+
+from agent.core.evaluate.transitions import duration
+from agent.core.history.anomaly.detector import Verdict
+
+_SENTENCES = {
+    "spike": "the value is {actual}, where {expected} was expected",
+    "shift": "over the last {span} the mean is {actual}, where it was {expected} before",
+    "level": "over the last {span} the mean is {actual}, far from the {expected} of the last days",
+    "unrest": "over the last {span} values move about more, or more often, than they used to",
+    "calm": "over the last {span} values move about less than they used to",
+}
+_SEASONS = {"day": ", the pattern of the day counted", "week": ", the pattern of the week counted"}
+
+
+def because(verdict: Verdict) -> str:
+    """The sentence, without a full stop; of a window that isn't unusual or has no score, that."""
+    if verdict.score is None:
+        return "what is usual is still being learnt"
+    if verdict.part not in _SENTENCES or verdict.score == 0.0:
+        return "nothing is unusual"
+    sentence = _SENTENCES[verdict.part].format(
+        actual=f"{verdict.actual:.6g}",
+        expected=f"{verdict.expected:.6g}",
+        span=duration(verdict.span_ms),
+    )
+    return sentence + _SEASONS.get(verdict.season, "")

@@ -1,0 +1,70 @@
+"""`anomaly()`: how unlike its own past a value is, whatever that looks like: see `detector`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any, ClassVar
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from agent.core.history.anomaly.detector import DetectorState, step
+from agent.core.history.anomaly.reason import because
+from agent.core.model.history import UNKNOWN, FeatureContext
+from agent.core.model.windows import Window
+
+KEEP_FIRING_MS = 3 * 3_600_000
+"""How long an alert of a rule that says neither `clear` nor `keep_firing_for` outlasts the last odd
+window: what comes within three hours is one episode."""
+
+_KEY = "anomaly"
+
+
+@dataclass(frozen=True, slots=True)
+class Anomaly:
+    """The detector's score, in robust standard deviations; the detector follows the local clock.
+
+    In the series' memory are the last window's end, its score, what stood out, and the detector's
+    state: a window is learnt from once, however many rules ask.
+    """
+
+    text: str
+    zone: str
+    heeds_alerts: ClassVar[bool] = False
+
+    def words(self, answer: float | None, memory: dict[str, Any]) -> str:
+        """The score, and what stood out in the window that was asked about last."""
+        if answer is None:
+            return UNKNOWN
+        why = memory[_KEY][2]
+        return f"{answer:.3g} ({why})" if why else f"{answer:.3g}"
+
+    def needs_ms(self, window: Window) -> int:
+        """Nothing: the detector remembers what it needs."""
+        return 0
+
+    def of(self, look: FeatureContext) -> float | None:
+        """None without a value, and while the detector is learning."""
+        if look.value is None:
+            return None
+        known = look.memory.get(_KEY)
+        if known is not None and known[0] == look.end_ms:
+            return None if known[1] is None else float(known[1])
+        state = DetectorState() if known is None else known[3]
+        if not isinstance(state, DetectorState):  # from the series' row
+            state = msgspec.convert(state, DetectorState)
+        at_ms = look.start_ms + _offset_ms(look.start_ms // 900_000, self.zone)
+        state, verdict = step(state, at_ms, look.value)
+        why = because(verdict) if verdict.score is not None and verdict.part else ""
+        look.memory[_KEY] = (look.end_ms, verdict.score, why, state)
+        return verdict.score
+
+
+@lru_cache(maxsize=65536)
+def _offset_ms(quarter: int, zone: str) -> int:
+    """How far a zone's clock is ahead of UTC in a quarter of an hour since the epoch."""
+    at = datetime.fromtimestamp(quarter * 900, UTC).astimezone(ZoneInfo(zone))
+    offset = at.utcoffset()
+    return 0 if offset is None else round(offset.total_seconds() * 1000)

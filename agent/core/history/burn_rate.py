@@ -1,0 +1,102 @@
+"""`burn_rate('1h')`: how fast an error budget is used up, for a ratio KPI with an objective.
+
+The error budget is the share of events that may be bad: 1 - objective. A burn rate of 1 uses up
+exactly the budget by the end of the period; 14.4 uses up 2 % of a budget of 30 days in one hour
+(Google, The Site Reliability Workbook, 2018, chapter 5, "Alerting on SLOs").
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from agent.core.model.history import UNKNOWN, FeatureContext
+from agent.core.model.plan import Better, Severity
+from agent.core.model.windows import Window
+
+HOUR_MS = 3_600_000
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A row of the published table: fires while both windows burn faster than `rate`."""
+
+    severity: Severity
+    budget: float
+    long_ms: int
+    short_ms: int
+
+
+PUBLISHED: tuple[Pair, ...] = (
+    Pair("critical", 0.02, HOUR_MS, 300_000),
+    Pair("critical", 0.05, 6 * HOUR_MS, 30 * 60_000),
+    Pair("warning", 0.10, 72 * HOUR_MS, 6 * HOUR_MS),
+)
+"""Table 5-8 of the workbook: the share of a 30 days' budget that is gone when the alert comes, the
+long window and the short one. The rate of a row is its budget times the period over the long
+window: 14.4, 6 and 1 for 30 days."""
+
+
+@dataclass(frozen=True, slots=True)
+class BurnRate:
+    """The share of bad events over a span, as a multiple of the error budget.
+
+    Each window counts by its number of events. Of a KPI that is better when higher, the value is
+    the share of good events; else that of bad ones.
+    """
+
+    text: str
+    span_ms: int
+    budget: float
+    better: Better
+    heeds_alerts: ClassVar[bool] = False
+
+    def words(self, answer: float | None, memory: dict[str, Any]) -> str:
+        """A plain number."""
+        return UNKNOWN if answer is None else f"{answer:.4g}"
+
+    def needs_ms(self, window: Window) -> int:
+        """The span, at least a window."""
+        return max(self.span_ms, window.span_ms)
+
+    def of(self, look: FeatureContext) -> float | None:
+        """None where the span had no events."""
+        bad = _bad_share(look, self.span_ms, self.better)
+        return None if bad is None else bad / self.budget
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetLeft:
+    """The share of the period's error budget that is not used up; negative: overspent."""
+
+    text: str
+    period_ms: int
+    budget: float
+    better: Better
+    heeds_alerts: ClassVar[bool] = False
+
+    def words(self, answer: float | None, memory: dict[str, Any]) -> str:
+        """A plain number."""
+        return UNKNOWN if answer is None else f"{answer:.4g}"
+
+    def needs_ms(self, window: Window) -> int:
+        """The period."""
+        return self.period_ms
+
+    def of(self, look: FeatureContext) -> float | None:
+        """None where the period had no events."""
+        bad = _bad_share(look, self.period_ms, self.better)
+        return None if bad is None else 1 - bad / self.budget
+
+
+def _bad_share(look: FeatureContext, span_ms: int, better: Better) -> float | None:
+    places = look.apart(span_ms)
+    values, events = look.past.values[places], look.past.events[places]
+    counted = ~np.isnan(values) & (events > 0)
+    total = float(events[counted].sum())
+    if total == 0:
+        return None
+    share = float((np.clip(values[counted], 0, 1) * events[counted]).sum()) / total
+    return 1 - share if better == "higher" else share

@@ -1,0 +1,85 @@
+"""`pace`: a period's running total against where it should be by now."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from agent.core.model.history import UNKNOWN, FeatureContext
+from agent.core.model.windows import CalendarUnit, CalendarWindow, Window
+
+LEAST_SHARE = 0.05
+"""A projection of less than a twentieth of a period says more about chance than about its end."""
+
+Ask = Literal["pace", "projected", "to_date"]
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """The total of the period so far (`to_date`), where it will end (`projected`), or the first as
+    a share of what it should be by now (`pace`).
+
+    What share of a period's total is due by now: by a straight line the share of its time that has
+    gone by; by the shape of past periods, the mean of the shares that each of the last `shape` of
+    them had reached when the same share of its time had gone by.
+    """
+
+    text: str
+    ask: Ask
+    unit: CalendarUnit
+    zone: str
+    target: float
+    shape: int
+    heeds_alerts: ClassVar[bool] = False
+
+    def words(self, answer: float | None, memory: dict[str, Any]) -> str:
+        """A plain number."""
+        return UNKNOWN if answer is None else f"{answer:.4g}"
+
+    def needs_ms(self, window: Window) -> int:
+        """The period and those whose shape is followed."""
+        return (self.shape + 1) * CalendarWindow(self.unit, self.zone).span_ms + window.span_ms
+
+    def of(self, look: FeatureContext) -> float | None:
+        """None before the series has seen a whole period begin, in its first twentieth, and
+        while a past period that gives the shape is not known."""
+        period = CalendarWindow(self.unit, self.zone)
+        start = period.pane_start(look.end_ms - 1)
+        end = period.first_end_after(start)
+        total = self._total(look, start, look.end_ms)
+        if total is None or self.ask == "to_date":
+            return total
+        share = self._due(look, period, start, (look.end_ms - start) / (end - start))
+        if share is None or share < LEAST_SHARE:
+            return None
+        if self.ask == "projected":
+            return total / share
+        return total / (share * self.target) if self.target else None
+
+    def _total(self, look: FeatureContext, start_ms: int, end_ms: int) -> float | None:
+        """The sum of the windows within `[start, end)`; None if the series is younger."""
+        past = look.past
+        places = look.apart(look.end_ms - start_ms)
+        places = places[past.ends[places] <= end_ms]
+        known = look.first_ms <= start_ms or (
+            len(places) > 0 and look.window.start_of(int(past.ends[places[0]])) <= start_ms
+        )
+        return float(np.nansum(past.told[places])) if known else None
+
+    def _due(
+        self, look: FeatureContext, period: CalendarWindow, start_ms: int, elapsed: float
+    ) -> float | None:
+        if not self.shape:
+            return elapsed
+        shares = []
+        for _ in range(self.shape):
+            end_ms, start_ms = start_ms, period.start_of(start_ms)
+            whole = self._total(look, start_ms, end_ms)
+            then = start_ms + round(elapsed * (end_ms - start_ms))
+            part = self._total(look, start_ms, then)
+            if whole is None or part is None or whole <= 0:
+                return None
+            shares.append(part / whole)
+        return sum(shares) / len(shares)

@@ -1,0 +1,47 @@
+"""`deviation_from_group`: how far one series is from the others of the same window."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from agent.core.history.robust_stats import spread
+from agent.core.history.seasonal import FARTHEST
+from agent.core.model.history import UNKNOWN, FeatureContext
+from agent.core.model.windows import Window
+
+LEAST_MEMBERS = 4
+"""Of three series, the one that is apart from two others may as well be the only right one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deviation:
+    """The modified z-score of Iglewicz & Hoaglin (1993): the distance from the group's median in
+    its robust standard deviations. The group are all series of the KPI, or those that are equal in
+    the dimensions with the places `by`."""
+
+    text: str
+    by: tuple[int, ...]
+    heeds_alerts: ClassVar[bool] = False
+
+    def words(self, answer: float | None, memory: dict[str, Any]) -> str:
+        """A plain number."""
+        return UNKNOWN if answer is None else f"{answer:.4g}"
+
+    def needs_ms(self, window: Window) -> int:
+        """Nothing: it looks aside, not back."""
+        return 0
+
+    def of(self, look: FeatureContext) -> float | None:
+        """None without a value, or with fewer than four series that have one."""
+        group = look.peers(self.by)
+        if look.value is None or len(group) < LEAST_MEMBERS:
+            return None
+        centre = float(np.median(group))
+        apart = abs(look.value - centre)
+        if apart == 0:
+            return 0.0
+        wide = spread(group, centre)
+        return min(apart / wide, FARTHEST) if wide > 0 else FARTHEST

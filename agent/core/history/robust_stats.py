@@ -1,0 +1,69 @@
+"""Robust statistics: medians, deviations from them, slopes. All over float64 arrays without NaN."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from agent.core.model.history import Floats
+
+MAD_TO_SIGMA = 1.482602218505602
+"""1/Φ⁻¹(3/4): the median absolute deviation times this estimates the standard deviation of a normal
+distribution (Rousseeuw & Croux 1993)."""
+
+MEAN_AD_TO_SIGMA = 1.2533141373155003
+"""√(π/2): the same for the mean absolute deviation. Used where more than half of the values are
+equal and the median deviation is 0 (Iglewicz & Hoaglin 1993)."""
+
+MOST_POINTS = 300
+"""Slopes are taken over pairs of points: of longer stretches, medians of equal parts stand for
+their points, so that the work stays the same."""
+
+_SIGNIFICANT = 1.959963984540054
+"""Φ⁻¹(0.975): a two-sided test at 5 %."""
+
+
+def spread(values: Floats, centre: float) -> float:
+    """A robust standard deviation around a centre: by the median deviation, else by the mean one;
+    0 where all values equal the centre."""
+    apart = np.abs(values - centre)
+    mad = float(np.median(apart))
+    return MAD_TO_SIGMA * mad if mad > 0 else MEAN_AD_TO_SIGMA * float(apart.mean())
+
+
+def slope(at: Floats, values: Floats) -> tuple[float, float]:
+    """Theil–Sen: the median of the slopes between all pairs of points (Theil 1950, Sen 1968), and
+    the line's height at 0, the median of what the slope leaves (as scipy.stats.theilslopes)."""
+    at, values = thinned(at, values)
+    i, j = np.triu_indices(len(at), 1)
+    run = at[j] - at[i]
+    steep = float(np.median((values[j] - values[i])[run != 0] / run[run != 0]))
+    return steep, float(np.median(values) - steep * np.median(at))
+
+
+def trending(values: Floats) -> bool:
+    """Mann–Kendall: whether values in the order of time rise or fall, two-sided at 5 %, by the
+    normal approximation with its corrections for ties and continuity (Mann 1945, Kendall 1975)."""
+    n = len(values)
+    if n < 4:
+        return False
+    i, j = np.triu_indices(n, 1)
+    s = float(np.sign(values[j] - values[i]).sum())
+    _, ties = np.unique(values, return_counts=True)
+    tied = float((ties * (ties - 1) * (2 * ties + 5)).sum())
+    variance = (n * (n - 1) * (2 * n + 5) - tied) / 18
+    return variance > 0 and (abs(s) - 1) / math.sqrt(variance) > _SIGNIFICANT
+
+
+def thinned(at: Floats, values: Floats) -> tuple[Floats, Floats]:
+    """The points, or medians of as many equal parts as `MOST_POINTS`, the last part whole."""
+    if len(at) <= MOST_POINTS:
+        return at, values
+    size = math.ceil(len(at) / MOST_POINTS)
+    spare = len(at) % size
+    shape = (-1, size)
+    return (
+        np.median(at[spare:].reshape(shape), axis=1),
+        np.median(values[spare:].reshape(shape), axis=1),
+    )

@@ -1,0 +1,133 @@
+"""What a series usually does at this hour of the day or the week.
+
+The baseline of a slot (an hour of the local day or week) is the median of the values that past
+windows had in it; its spread is their median absolute deviation, scaled to a standard deviation.
+Of few past weeks that is a shaky figure: the spread of a slot is at least the usual one, the median
+over all slots, which what was known when the local day began decides.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.core.history.calendar_spans import day_start, slot_of
+from agent.core.history.robust_stats import spread
+from agent.core.model.history import DAY_MS, UNKNOWN, FeatureContext, Floats
+from agent.core.model.window_history import INCIDENT, MAINTENANCE
+from agent.core.model.windows import Window
+
+Season = Literal["day", "week"]
+SEASON_MS: dict[Season, int] = {"day": 86_400_000, "week": 604_800_000}
+
+HOUR_MS = 3_600_000  # a day may be so much longer
+
+LEAST_SEASONS = 3
+"""Of fewer values in a slot, one odd one would be the baseline."""
+
+_SMALLEST = 1e-9
+"""A spread is at least this share of the baseline: of values that never differed, rounding is not
+an anomaly, whatever else is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """What past windows of the same slot say of one: its usual value and spread, and how many."""
+
+    centre: float
+    spread: float
+    windows: int
+
+
+def baseline(look: FeatureContext, season: Season, span_ms: int, zone: str) -> Baseline | None:
+    """The baseline of the window that is looked at. None with fewer than three seasons of it.
+
+    Windows in maintenance are left out; so are those of past incidents, where others remain: what
+    lasts for more than half of the past is no incident but a new normal.
+    """
+    now = slot_of(look.end_ms, season, zone)
+    # The window itself is no part of what it is held against.
+    values, ends = _known(look, look.end_ms - span_ms, look.end_ms - 1)
+    slots = _slots(ends, season, zone)
+    mine = values[slots == now]
+    seasons = len(np.unique(ends[slots == now] // SEASON_MS[season]))
+    if seasons < LEAST_SEASONS:
+        return None
+    centre = float(np.median(mine))
+    usual = _usual_spread(look, season, span_ms, zone)
+    least = _SMALLEST * abs(centre)
+    return Baseline(centre, max(spread(mine, centre), usual, least), len(mine))
+
+
+def _known(look: FeatureContext, after_ms: int, upto_ms: int) -> tuple[Floats, NDArray[np.int64]]:
+    """Values and ends of the windows that end in `(after, upto]` and that a baseline is made of."""
+    past = look.past
+    part = slice(past.since(after_ms).start, past.since(upto_ms).start)
+    values, flags = past.values[part], past.flags[part]
+    usable = ~np.isnan(values) & (flags & MAINTENANCE == 0)
+    calm = usable & (flags & INCIDENT == 0)
+    if calm.sum() * 2 >= usable.sum():
+        usable = calm
+    return values[usable], past.ends[part][usable]
+
+
+def _slots(ends: NDArray[np.int64], season: Season, zone: str) -> NDArray[np.int16]:
+    return np.fromiter((slot_of(int(end), season, zone) for end in ends), np.int16, len(ends))
+
+
+def _usual_spread(look: FeatureContext, season: Season, span_ms: int, zone: str) -> float:
+    """The median spread of the slots, of what was known when the local day began."""
+    morning = day_start(look.end_ms - 1, zone)
+    key = f"spread:{season}:{span_ms}"
+    known = look.memory.get(key)
+    if known is not None and known[0] == morning:
+        return float(known[1])
+    values, ends = _known(look, morning - span_ms, morning)
+    slots = _slots(ends, season, zone)
+    spreads = []
+    for slot in np.unique(slots):
+        mine = values[slots == slot]
+        if len(mine) >= LEAST_SEASONS:
+            spreads.append(spread(mine, float(np.median(mine))))
+    usual = float(np.median(spreads)) if spreads else 0.0
+    look.memory[key] = (morning, usual)
+    return usual
+
+
+@dataclass(frozen=True, slots=True)
+class SeasonalAnomaly:
+    """How many robust standard deviations a value is from what is usual at this hour."""
+
+    text: str
+    season: Season
+    span_ms: int
+    zone: str
+    heeds_alerts: ClassVar[bool] = True
+
+    def words(self, answer: float | None, memory: dict[str, Any]) -> str:
+        """A plain number."""
+        return UNKNOWN if answer is None else f"{answer:.4g}"
+
+    def needs_ms(self, window: Window) -> int:
+        """The span of the baseline, as it was when the local day began."""
+        return self.span_ms + DAY_MS + HOUR_MS + window.span_ms
+
+    def of(self, look: FeatureContext) -> float | None:
+        """None without a value or a baseline. A value that differs where nothing ever did is far
+        off, by a finite number."""
+        if look.value is None:
+            return None
+        usual = baseline(look, self.season, self.span_ms, self.zone)
+        if usual is None:
+            return None
+        apart = abs(look.value - usual.centre)
+        if apart == 0:
+            return 0.0
+        return min(apart / usual.spread, FARTHEST) if usual.spread > 0 else FARTHEST
+
+
+FARTHEST = 1e6
+"""As far from usual as is told."""

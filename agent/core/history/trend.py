@@ -1,0 +1,87 @@
+"""`trend('8 weeks')`: which way a series goes, and how fast; `declining(4)`, `rising(4)`: how
+steadily."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from agent.core.history.robust_stats import slope, thinned, trending
+from agent.core.model.history import UNKNOWN, FeatureContext
+from agent.core.model.windows import Window
+
+LEAST_POINTS = 5
+"""Of fewer values no trend can be told from chance at 5 %: of four, even a steady rise happens by
+chance in 2 of 24 orders."""
+
+_UNITS = ((172_800_000, "a day", 1), (7_200_000, "an hour", 24), (0, "a minute", 1440))
+"""From which span (ms) on a slope is told by which unit, and how many of them are a day."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trend:
+    """The Theil–Sen slope over a span, a day; `relative`: as a share of the span's median value.
+
+    0 where the Mann–Kendall test finds no trend at 5 %: what chance does is no direction. Windows
+    that overlap count once.
+    """
+
+    text: str
+    span_ms: int
+    relative: bool
+    heeds_alerts: ClassVar[bool] = False
+
+    def words(self, answer: float | None, memory: dict[str, Any]) -> str:
+        """A percentage, or a plain number; by the day, or by less where the span is short."""
+        if answer is None:
+            return UNKNOWN
+        _, unit, in_a_day = next(row for row in _UNITS if self.span_ms >= row[0])
+        speed = answer / in_a_day
+        return f"{speed * 100:+.4g} % {unit}" if self.relative else f"{speed:+.4g} {unit}"
+
+    def needs_ms(self, window: Window) -> int:
+        """The span."""
+        return self.span_ms
+
+    def of(self, look: FeatureContext) -> float | None:
+        """None without a value, with less than half of the span known, or as a share of 0."""
+        days, values = look.valued(self.span_ms)
+        if look.value is None or len(values) < LEAST_POINTS:
+            return None
+        if -float(days[0]) * 86_400_000 < self.span_ms / 2 - look.window.span_ms:
+            return None
+        days, values = thinned(days, values)
+        steep = slope(days, values)[0] if trending(values) else 0.0
+        if not self.relative:
+            return steep
+        level = abs(float(np.median(values)))
+        return steep / level if level > 0 else None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Whether each of the last `windows` windows was lower (or higher) than the one before it."""
+
+    text: str
+    direction: Literal["declining", "rising"]
+    windows: int
+    heeds_alerts: ClassVar[bool] = False
+
+    def words(self, answer: float | None, memory: dict[str, Any]) -> str:
+        """Yes or no."""
+        return UNKNOWN if answer is None else "yes" if answer else "no"
+
+    def needs_ms(self, window: Window) -> int:
+        """All windows, and the one before them."""
+        return (self.windows + 2) * window.span_ms
+
+    def of(self, look: FeatureContext) -> float | None:
+        """1 or 0; None while a value of them is missing."""
+        places = look.apart(self.needs_ms(look.window))[-self.windows - 1 :]
+        values = look.past.values[places]
+        if len(values) <= self.windows or np.isnan(values).any():
+            return None
+        steps = np.diff(values)
+        return float((steps < 0).all() if self.direction == "declining" else (steps > 0).all())

@@ -1,0 +1,1 @@
+"""Stage 2: frames become closed windows, in event-time order."""

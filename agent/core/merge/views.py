@@ -1,0 +1,132 @@
+"""What a board or a scrape sees of the series held here, at the cost of what changed since.
+
+A scrape of many series must not compute what it computed before: the open window of a series is
+worked out anew when its partials changed or another window became the current one, its view when
+that or its closed state changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from itertools import chain
+
+from agent.core.merge.base_kpi import BaseKpi
+from agent.core.merge.derived_kpi import DerivedKpi, KpiState
+from agent.core.model.plan import Dimensions, Target
+from agent.core.model.results import AlertPhase, SeriesView, WindowValue
+from agent.core.state.series import Series
+
+
+class Views:
+    """The views of all series of some KPIs, in dependency order as the plan has them."""
+
+    def __init__(self, states: Mapping[str, KpiState]) -> None:
+        self._states = states
+        self._views: dict[str, dict[Dimensions, SeriesView]] = {name: {} for name in states}
+        self._current: dict[str, dict[Dimensions, WindowValue]] = {name: {} for name in states}
+        self._ends: dict[str, int | None] = dict.fromkeys(states)
+
+    def read(self) -> list[SeriesView]:
+        """Every series; a view that did not change is the same object as before."""
+        changed: dict[str, set[Dimensions]] = {}
+        for name, state in self._states.items():
+            if isinstance(state, BaseKpi):
+                changed[name] = self._look(name, state)
+            else:
+                changed[name] = self._derive(name, state, [changed[i] for i in state.kpi.inputs])
+            self._renew(name, state, changed[name] | state.touched)
+            state.touched = set()
+        return list(chain.from_iterable(views.values() for views in self._views.values()))
+
+    def _look(self, name: str, state: BaseKpi) -> set[Dimensions]:
+        """Work out the open windows that are not what they were; whose they are."""
+        touched = state.look()
+        end = state.current_end()
+        current = self._current[name]
+        if end != self._ends[name]:
+            self._ends[name] = end
+            before = set(current)
+            found = state.open_windows([] if end is None else [end])
+            self._current[name] = {w.dimensions: w for w in found}
+            return before.union(self._current[name])
+        for dimensions in touched:
+            current.pop(dimensions, None)
+        if end is not None and touched:
+            for window in state.open_windows([end], touched):
+                current[window.dimensions] = window
+        return touched
+
+    def _derive(
+        self, name: str, state: DerivedKpi, changed: Iterable[set[Dimensions]]
+    ) -> set[Dimensions]:
+        if not any(changed):
+            return set()
+        ends = [e for i in state.kpi.inputs if (e := self._ends[i]) is not None]
+        self._ends[name] = min(ends, default=None)
+        found = self._at(name, self._ends[name])
+        before, self._current[name] = self._current[name], {w.dimensions: w for w in found}
+        after = self._current[name]
+        return {d for d in before.keys() | after.keys() if before.get(d) != after.get(d)}
+
+    def _at(self, name: str, end: int | None) -> list[WindowValue]:
+        """The open windows of a KPI with one end, which may be before that of its current ones."""
+        state = self._states[name]
+        if isinstance(state, DerivedKpi):
+            inputs = [self._states[i] for i in state.kpi.inputs]
+            windows = [self._at(i, end) for i in state.kpi.inputs]
+            return [w for w in state.open_windows(inputs, windows) if w.end_ms == end]
+        if end == self._ends[name]:
+            return list(self._current[name].values())
+        if end is None or (state.frontier_ms is not None and end <= state.frontier_ms):
+            return []
+        return state.open_windows([end])
+
+    def _renew(self, name: str, state: KpiState, dimensions: Iterable[Dimensions]) -> None:
+        views, current = self._views[name], self._current[name]
+        for one in dimensions:
+            series = state.series.get(one)
+            if series is None:
+                views.pop(one, None)
+            else:
+                views[one] = view_of(state, series, current.get(one), views.get(one))
+        if len(views) > len(state.series):
+            for gone in [one for one in views if one not in state.series]:
+                del views[gone]
+
+
+def view_of(
+    state: KpiState,
+    series: Series,
+    current: WindowValue | None,
+    before: SeriesView | None = None,
+) -> SeriesView:
+    """The view of one series; of what is watched of the KPI as a whole, its phases.
+
+    `before` is its last view: while nothing closes, its history is that one's.
+    """
+    if before is not None and before.closed is series.closed and series.closed is not None:
+        history = before.history
+    else:
+        history = tuple((end, value) for end, value, *_ in series.history)
+    phases: dict[tuple[str, str], AlertPhase] = state.judge.phases(series)
+    return SeriesView(
+        state.kpi.name,
+        series.dimensions,
+        series.closed,
+        current,
+        _target(state, series, current),
+        series.status,
+        history,
+        phases,  # type: ignore[arg-type]  # severities are checked where rules are declared
+    )
+
+
+def _target(state: KpiState, series: Series, current: WindowValue | None) -> Target | None:
+    """The target of the last closed window, before there is one of the open one."""
+    window = series.closed or current
+    if series.dimensions is None or window is None:
+        return None
+    target = state.judge.target(series.dimensions, window.start_ms)
+    if target is not None and target.kpis and series.status is not None:
+        return series.status.target  # as the benchmarks were
+    return target

@@ -1,0 +1,114 @@
+"""How far event time has got over all source partitions of a topic.
+
+- A source that brings records stands at its own watermark W: the running maximum of event time.
+- A source that has been quiet for `idle_after`, and was seen to be at the end of its log, does not
+  hold the others back further than the instant of that claim: what is appended later is later.
+- When every source is quiet, time moves on by the clock: from the highest W by the quiet that all
+  of them share, which is the stretch of time in which each was known to be quiet. An old claim of a
+  worker that died says nothing of the time since.
+- A source that was never heard of holds everything back: its records may be anywhere.
+- A source whose worker died keeps its last claim, so nothing closes on behalf of a dead worker.
+
+- A topic that was deleted and created again begins anew: what its old log claimed counts no more.
+
+Time never goes back. The clock is the one written in the frames, so the same frames give the same
+watermarks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from agent.core.frame import Frame
+from agent.core.model.plan import Contract
+
+
+@dataclass(slots=True)
+class SourceClaim:
+    """What the last frame of one source partition said."""
+
+    covered: int
+    watermark_ms: int | None
+    quiet_ms: int | None
+    clock_ms: int
+    epoch: int = 0
+
+    def idle_for(self, idle_after_ms: int) -> int | None:
+        """For how long the source is idle; None when it is not."""
+        return None if self.quiet_ms is None or self.quiet_ms < idle_after_ms else self.quiet_ms
+
+    def upto_ms(self, idle_after_ms: int) -> int | None:
+        """How far event time may go on this source's account."""
+        idle_ms = self.idle_for(idle_after_ms)
+        if idle_ms is None:
+            return self.watermark_ms
+        if self.watermark_ms is None:
+            return self.clock_ms
+        return max(self.clock_ms, self.watermark_ms + idle_ms)
+
+
+@dataclass(slots=True)
+class TopicSources:
+    """The source partitions of one topic, as their frames tell of them."""
+
+    partitions: int = 0
+    topic_id: str = ""  # "": no broker has told it
+    claims: dict[int, SourceClaim] = field(default_factory=dict)
+    _reached: dict[str, int] = field(default_factory=dict)
+
+    def is_stale(self, frame: Frame) -> bool:
+        """Whether a frame covers less of its source than one that was applied, or is of a log that
+        is there no more."""
+        if self._is_of_another_log(frame):
+            return not self._is_of_a_later_log(frame)
+        claim = self.claims.get(frame.partition)
+        return claim is not None and (frame.epoch, frame.covered) < (claim.epoch, claim.covered)
+
+    def is_news(self, frame: Frame) -> bool:
+        """Whether all that a frame holds was folded from records that no frame covered before."""
+        claim = self.claims.get(frame.partition)
+        if claim is None or self._is_of_another_log(frame):
+            return not frame.again
+        return not frame.again and (frame.epoch, frame.covered) > (claim.epoch, claim.covered)
+
+    def take(self, frame: Frame) -> None:
+        """Note what the last frame of a flush says of its source."""
+        if self._is_of_another_log(frame):
+            self.partitions, self.claims = 0, {}  # it may have fewer
+        self.topic_id = frame.topic_id or self.topic_id
+        self.partitions = max(self.partitions, frame.partitions)
+        self.claims[frame.partition] = SourceClaim(
+            frame.covered, frame.watermark_ms, frame.quiet_ms, frame.clock_ms, frame.epoch
+        )
+
+    def _is_of_another_log(self, frame: Frame) -> bool:
+        return bool(self.topic_id and frame.topic_id) and frame.topic_id != self.topic_id
+
+    def _is_of_a_later_log(self, frame: Frame) -> bool:
+        """Ids have no order; a new log begins with a higher epoch than any source had before."""
+        return frame.epoch > max((claim.epoch for claim in self.claims.values()), default=-1)
+
+    def watermark_ms(self, contract: Contract) -> int | None:
+        """The watermark of one contract, None while nothing is known. Never goes back."""
+        reached = self._reached.get(contract.name)
+        now = self._now_ms(contract.idle_after_ms)
+        if now is not None and (reached is None or now > reached):
+            self._reached[contract.name] = reached = now
+        return reached
+
+    def _now_ms(self, idle_after_ms: int) -> int | None:
+        if len(self.claims) < self.partitions or not self.claims:
+            return None
+        claims = self.claims.values()
+        idle = [c.idle_for(idle_after_ms) for c in claims]
+        if all(quiet is not None for quiet in idle):
+            known = [c.watermark_ms for c in claims if c.watermark_ms is not None]
+            began_ms = max(c.clock_ms - (c.quiet_ms or 0) for c in claims)
+            shared_ms = min(c.clock_ms for c in claims) - began_ms
+            if not known:
+                return None
+            if shared_ms >= 0:
+                return max(known) + shared_ms
+        upto = [c.upto_ms(idle_after_ms) for c in claims]
+        settled = [at for at in upto if at is not None]
+        return min(settled) if len(settled) == len(upto) else None

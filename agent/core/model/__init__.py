@@ -1,0 +1,1 @@
+"""What everything speaks about: contracts, KPIs, rules, the plan, windows and results."""

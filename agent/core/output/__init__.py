@@ -1,0 +1,1 @@
+"""What leaves the core, as messages, labels and sentences."""

@@ -1,0 +1,173 @@
+"""Numbers of single people: which they are, and how they are told without saying whose.
+
+A private KPI names the dimension that names a person. Its series leave the agent under a pseudonym:
+a keyed hash, so that one person is the same on every worker, in every metric, after every restart,
+and whoever does not have the secret can neither turn it round nor try out names. The same secret
+gives each person, and each owner, the token of a page of their own.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from msgspec import structs
+
+from agent.core.model.plan import OTHER, CombinationRule, Dimensions, Plan, Scalar
+from agent.core.model.results import Emitted, SeriesView, TargetStatus, Transition, WindowValue
+from agent.core.output.messages import label
+from agent.errors import EnvironmentFault
+
+PSEUDONYM_DIGITS = 16
+"""64 bits: among a million people, two have the same with a probability of one in 37 million."""
+TOKEN_DIGITS = 32
+"""128 bits: nobody guesses one."""
+
+
+class NoSecret(EnvironmentFault):
+    """A pseudonym or a token is asked for, and no secret is known."""
+
+
+def private_homes(plan: Plan) -> frozenset[str]:
+    """The private KPIs, and the homes of the combination rules that look at alerts of such."""
+    found = {name for name, kpi in plan.kpis.items() if kpi.person is not None}
+    # A rule comes after those that it looks at.
+    for rule in plan.rules.values():
+        if isinstance(rule, CombinationRule) and any(h.home in found for h in rule.heeds):
+            found.add(rule.kpi)
+    return frozenset(found)
+
+
+def shared(plan: Plan) -> Plan:
+    """The plan without what is private: what everybody may see."""
+    private = private_homes(plan)
+    if not private:
+        return plan
+    objectives = {
+        name: replace(objective, kpis={k: w for k, w in objective.kpis.items() if k not in private})
+        for name, objective in plan.objectives.items()
+    }
+    return replace(
+        plan,
+        kpis={name: kpi for name, kpi in plan.kpis.items() if name not in private},
+        rules={name: rule for name, rule in plan.rules.items() if rule.kpi not in private},
+        objectives=objectives,
+    )
+
+
+class Privacy:
+    """Pseudonyms and tokens by one secret; without one, only plans that need none can be told."""
+
+    def __init__(self, secret: str | None = None) -> None:
+        self._secret = secret.encode() if secret else None
+        self._known: dict[tuple[str, str], str] = {}
+        self._plan: Plan | None = None
+        self._masks: Mapping[str, tuple[int, ...]] = {}
+
+    def pseudonym(self, dimension: str, value: Scalar) -> str:
+        """What a person is called outside, the same in all KPIs. Raises NoSecret."""
+        name = label(value)
+        found = self._known.get((dimension, name))
+        if found is None:
+            found = f"p-{self._digest('pseudonym', dimension, name)[:PSEUDONYM_DIGITS]}"
+            self._known[dimension, name] = found
+        return found
+
+    def person_token(self, dimension: str, name: str) -> str:
+        """The token of a person's page; `name` is the dimension's value as a label."""
+        return self._digest("person", dimension, name)[:TOKEN_DIGITS]
+
+    def owner_token(self, owner: str) -> str:
+        """The token of the page of whoever answers for private KPIs."""
+        return self._digest("owner", owner)[:TOKEN_DIGITS]
+
+    def _digest(self, *parts: str) -> str:
+        if self._secret is None:
+            raise NoSecret(
+                "the rules have private KPIs, and there is no person_secret to hide people by",
+                "Set KPI_AGENT_PERSON_SECRET_FILE to a file that holds what this prints: "
+                "openssl rand -hex 32",
+            )
+        # Lengths keep ("a", "bc") and ("ab", "c") apart.
+        text = "".join(f"{len(part.encode())}:{part}" for part in parts)
+        return hmac.new(self._secret, text.encode(), "sha256").hexdigest()
+
+    def check(self, plan: Plan) -> None:
+        """Raise NoSecret for a plan that can't be told without the secret."""
+        if self._secret is None and private_homes(plan):
+            self._digest()
+
+    # --- what leaves the agent -----------------------------------------------------------------
+
+    def dimensions(self, plan: Plan, home: str, dimensions: Dimensions) -> Dimensions:
+        """The dimensions under which a series is told."""
+        places = self._places(plan).get(home)
+        if not places:
+            return dimensions
+        by = plan.by_of(home) or ()
+        return tuple(
+            self.pseudonym(by[n], one) if n in places and one is not None and one != OTHER else one
+            for n, one in enumerate(dimensions)
+        )
+
+    def views(self, plan: Plan, views: Iterable[SeriesView]) -> Sequence[SeriesView]:
+        """Series as they are told."""
+        if not self._places(plan):
+            return tuple(views)
+        return [
+            view
+            if view.dimensions is None
+            else structs.replace(view, dimensions=self.dimensions(plan, view.kpi, view.dimensions))
+            for view in views
+        ]
+
+    def step(self, plan: Plan, step: Transition) -> Transition:
+        """A step of an alert as it is told."""
+        dimensions = self.dimensions(plan, step.kpi, step.dimensions)
+        return step if dimensions is step.dimensions else replace(step, dimensions=dimensions)
+
+    def closings(self, plan: Plan, closings: Emitted) -> Emitted:
+        """What closed, as it is told."""
+        if not self._places(plan):
+            return closings
+        return replace(
+            closings,
+            windows=tuple(self._window(plan, one) for one in closings.windows),
+            targets=tuple(self._status(plan, one) for one in closings.targets),
+            transitions=tuple(self.step(plan, one) for one in closings.transitions),
+        )
+
+    def _window(self, plan: Plan, window: WindowValue) -> WindowValue:
+        dimensions = self.dimensions(plan, window.kpi, window.dimensions)
+        if dimensions is window.dimensions:
+            return window
+        return structs.replace(window, dimensions=dimensions)
+
+    def _status(self, plan: Plan, status: TargetStatus) -> TargetStatus:
+        return structs.replace(status, window=self._window(plan, status.window))
+
+    def _places(self, plan: Plan) -> Mapping[str, tuple[int, ...]]:
+        if self._plan is not plan:
+            self._plan, self._masks = plan, masks(plan)
+        return self._masks
+
+
+def masks(plan: Plan) -> dict[str, tuple[int, ...]]:
+    """By home, the places of the dimensions that are told under a pseudonym; without the others."""
+    found: dict[str, tuple[int, ...]] = {
+        kpi.name: (kpi.by.index(kpi.person),)
+        for kpi in plan.kpis.values()
+        if kpi.person is not None and not kpi.named
+    }
+    for rule in plan.rules.values():
+        if isinstance(rule, CombinationRule):
+            hidden = {
+                (plan.by_of(heeded.home) or ())[place]
+                for heeded in rule.heeds
+                for place in found.get(heeded.home, ())
+            }
+            places = tuple(n for n, name in enumerate(rule.by) if name in hidden)
+            if places:
+                found[rule.kpi] = places
+    return found

@@ -1,0 +1,1 @@
+"""What is kept of a series between windows: its row, its history, its alerts."""

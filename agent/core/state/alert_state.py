@@ -1,0 +1,207 @@
+"""The life of an alert, by event time.
+
+Rules
+-----
+- An alert is **inactive** until its `when` holds. Then it is **pending**, and an *episode* begins;
+  once `when` has held for `for_ms` it is **firing**. With `for_ms` 0 it fires at once, without
+  having been pending.
+- A pending alert whose `when` no longer holds is inactive again. `clear` has no say in that.
+- A firing alert is **resolved** once its `clear` has held for `keep_firing_for_ms`. Between the two
+  thresholds (neither `when` nor `clear`) it keeps firing, and a clearing that had begun is void.
+- Where `when` and `clear` both hold (thresholds that overlap), `when` wins: else the alert would
+  flap with every window.
+- Resolved stays resolved until the next episode begins.
+- An alert that *flaps*, by the rule's own measure (so many firings within such a time), ends only
+  once `clear` has held for that time: it rings once for a row of episodes.
+
+Exceptions
+----------
+- A null condition (no data, too few events) changes nothing: silence is the business of absence
+  rules, and a pending alert neither fires nor ends on it.
+- An episode begins at most once at one instant. So rule, severity, series, episode and state name
+  a transition for good, and judging the same window again gives no second one.
+
+Every span is judged at the instants that `step` is called with; nothing happens between them.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+from typing import Literal
+
+import msgspec
+
+from agent.core.model.plan import Flapping
+from agent.core.model.results import AlertPhase
+
+StepReason = Literal["when", "clear", "for", "keep_firing_for"]
+Change = tuple[AlertPhase, AlertPhase, StepReason]
+"""Previous phase, new phase, why."""
+
+
+class AlertState(msgspec.Struct, frozen=True, array_like=True):
+    """What is remembered of one alert: `[phase, episode_ms, clearing_since_ms, fired_ms]` when
+    serialised.
+
+    `episode_ms` is when the latest episode began (None: never), `clearing_since_ms` since when
+    `clear` has held without a break while firing. `fired_ms`: when it has begun to fire lately, of
+    rules that look for flapping.
+    """
+
+    phase: AlertPhase = AlertPhase.INACTIVE
+    episode_ms: int | None = None
+    clearing_since_ms: int | None = None
+    fired_ms: tuple[int, ...] = ()
+
+    def flaps(self, at_ms: int, flapping: Flapping | None) -> bool:
+        """Whether it has fired so often, within the time that the rule says."""
+        if flapping is None:
+            return False
+        lately = [fired for fired in self.fired_ms if at_ms - fired <= flapping.within_ms]
+        return len(lately) >= flapping.times
+
+    def flapping(self, phase: AlertPhase, flapping: Flapping | None) -> Flapping | None:
+        """Of an alert that has just begun to fire: how often it has within the rule's time, where
+        that makes it flap."""
+        at_ms = self.fired_ms[-1] if self.fired_ms else 0
+        if flapping is None or phase is not AlertPhase.FIRING or not self.flaps(at_ms, flapping):
+            return None
+        lately = [fired for fired in self.fired_ms if at_ms - fired <= flapping.within_ms]
+        return Flapping(len(lately), flapping.within_ms)
+
+    def kept_ms(self, at_ms: int, keep_firing_for_ms: int, flapping: Flapping | None) -> int:
+        """How long `clear` must hold, by what is known at an instant: for longer while it flaps."""
+        # Once it has begun to clear, the firings are not forgotten while that goes on.
+        clearing_ms = at_ms if self.clearing_since_ms is None else self.clearing_since_ms
+        if flapping is not None and self.flaps(clearing_ms, flapping):
+            return max(keep_firing_for_ms, flapping.within_ms)
+        return keep_firing_for_ms
+
+    def fires_ms(self, for_ms: int) -> int | None:
+        """When it fires if `when` goes on to hold; None: it is not pending."""
+        pending = self.phase is AlertPhase.PENDING and self.episode_ms is not None
+        return (self.episode_ms or 0) + for_ms if pending else None
+
+    def ends_ms(self, keep_firing_for_ms: int, flapping: Flapping | None) -> int | None:
+        """When it ends if `clear` goes on to hold; None: it is not clearing."""
+        since_ms = self.clearing_since_ms
+        if self.phase is not AlertPhase.FIRING or since_ms is None:
+            return None
+        return since_ms + self.kept_ms(since_ms, keep_firing_for_ms, flapping)
+
+
+INACTIVE = AlertState()
+"""The state of an alert that was never judged."""
+
+
+class Signal(Enum):
+    """What one judgement says to an alert."""
+
+    ACTIVE = auto()  # `when` holds, not yet for long enough
+    HELD = auto()  # `when` has held for `for_ms`
+    CALM = auto()  # neither `when` nor `clear`
+    CLEAR = auto()  # `clear` holds, not yet for long enough
+    CLEARED = auto()  # `clear` has held for `keep_firing_for_ms`
+
+
+class Action(Enum):
+    """What a step does to the times in the state."""
+
+    KEEP = auto()
+    BEGIN = auto()  # an episode begins now
+    FIRE = auto()  # the episode goes on; nothing is clearing
+    CLEARING = auto()  # remember since when it has been clearing
+    END = auto()  # the episode is over
+
+
+_P, _S, _A = AlertPhase, Signal, Action
+
+_IDLE = {
+    _S.ACTIVE: (_P.PENDING, _A.BEGIN),
+    _S.HELD: (_P.FIRING, _A.BEGIN),
+}
+TABLE: dict[AlertPhase, dict[Signal, tuple[AlertPhase, Action]]] = {
+    _P.INACTIVE: _IDLE,
+    _P.RESOLVED: _IDLE,
+    _P.PENDING: {
+        _S.ACTIVE: (_P.PENDING, _A.KEEP),
+        _S.HELD: (_P.FIRING, _A.FIRE),
+        _S.CALM: (_P.INACTIVE, _A.END),
+        _S.CLEAR: (_P.INACTIVE, _A.END),
+        _S.CLEARED: (_P.INACTIVE, _A.END),
+    },
+    _P.FIRING: {
+        _S.ACTIVE: (_P.FIRING, _A.FIRE),
+        _S.HELD: (_P.FIRING, _A.FIRE),
+        _S.CALM: (_P.FIRING, _A.FIRE),
+        _S.CLEAR: (_P.FIRING, _A.CLEARING),
+        _S.CLEARED: (_P.RESOLVED, _A.END),
+    },
+}
+"""States × signals → state, action. What is not listed changes nothing."""
+
+
+def step(
+    state: AlertState,
+    at_ms: int,
+    when: bool | None,
+    clear: bool | None,
+    for_ms: int,
+    keep_firing_for_ms: int,
+    flapping: Flapping | None = None,
+) -> tuple[AlertState, tuple[Change, ...]]:
+    """Judge an alert once, at an instant of event time; instants must not go back.
+
+    Returns the new state and the changes of phase (at most one: no two follow from one judgement).
+    """
+    kept_ms = state.kept_ms(at_ms, keep_firing_for_ms, flapping)
+    signal = _signal(state, at_ms, when, clear, for_ms, kept_ms)
+    found = TABLE[state.phase].get(signal) if signal else None
+    if found is None:
+        return state, ()
+    phase, action = found
+    if action is Action.BEGIN and state.episode_ms is not None and at_ms <= state.episode_ms:
+        return state, ()
+    after = _apply(action, phase, state, at_ms)
+    if phase is state.phase:
+        return after, ()
+    if flapping is not None and phase is AlertPhase.FIRING:
+        lately = [fired for fired in state.fired_ms if at_ms - fired <= flapping.within_ms]
+        after = msgspec.structs.replace(after, fired_ms=(*lately, at_ms))
+    return after, ((state.phase, phase, _reason(state, phase)),)
+
+
+def _signal(
+    state: AlertState,
+    at_ms: int,
+    when: bool | None,
+    clear: bool | None,
+    for_ms: int,
+    keep_firing_for_ms: int,
+) -> Signal | None:
+    if when:
+        since = state.episode_ms if state.phase is AlertPhase.PENDING else at_ms
+        return Signal.HELD if at_ms - (since or 0) >= for_ms else Signal.ACTIVE
+    if clear:
+        since = at_ms if state.clearing_since_ms is None else state.clearing_since_ms
+        return Signal.CLEARED if at_ms - since >= keep_firing_for_ms else Signal.CLEAR
+    return None if when is None else Signal.CALM
+
+
+def _apply(action: Action, phase: AlertPhase, state: AlertState, at_ms: int) -> AlertState:
+    if action is Action.KEEP:
+        return state
+    if action is Action.BEGIN:
+        return AlertState(phase, at_ms, None, state.fired_ms)
+    if action is Action.CLEARING:
+        since = at_ms if state.clearing_since_ms is None else state.clearing_since_ms
+        return AlertState(phase, state.episode_ms, since, state.fired_ms)
+    return AlertState(phase, state.episode_ms, None, state.fired_ms)
+
+
+def _reason(before: AlertState, phase: AlertPhase) -> StepReason:
+    if phase is AlertPhase.FIRING and before.phase is AlertPhase.PENDING:
+        return "for"
+    if phase in (AlertPhase.PENDING, AlertPhase.FIRING):
+        return "when"
+    return "clear" if before.clearing_since_ms is None else "keep_firing_for"

@@ -1,0 +1,117 @@
+"""The closed windows that features look back on, further than a series' row reaches.
+
+A row has the newest windows only, so that writing it stays cheap. Where a rule looks back further,
+the row keeps up to twice as many, and each time that it is full its older half becomes a row of its
+own, a *chunk*, written once. A crash between the two writes leaves windows in both: they are the
+same windows, and are taken once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from agent.core.model.plan import Dimensions, Kpi, Scalar
+from agent.core.model.results import WindowValue
+from agent.core.model.window_history import Item, Past
+from agent.core.state.series import HISTORY_WINDOWS, Series
+
+SeriesId = tuple[Dimensions, int]
+"""A series' dimensions and the instant (ms) it began: one that is forgotten may come again."""
+
+
+class Chunk(msgspec.Struct, array_like=True, frozen=True):
+    """Windows of one series that its row no longer has, oldest first."""
+
+    kpi: str
+    fingerprint: str
+    dimensions: tuple[Scalar, ...]
+    first_ms: int
+    windows: list[Item]
+
+
+_encoder = msgspec.msgpack.Encoder()
+_chunks = msgspec.msgpack.Decoder(Chunk)
+_THREE = 0x93
+"""The first byte of a list of three, in msgpack."""
+
+
+def is_chunk(key: bytes) -> bool:
+    """Whether a table key is that of a chunk: beside KPI and dimensions it has an instant."""
+    return key[0] == _THREE
+
+
+def read_chunk(data: bytes) -> Chunk:
+    """Read a chunk's row. Raises `msgspec.DecodeError` when it is not one."""
+    return _chunks.decode(data)
+
+
+class Archive:
+    """The pasts of one KPI's series. `needs_ms`: how far back its rules look."""
+
+    def __init__(self, kpi: Kpi, needs_ms: int) -> None:
+        self._kpi = kpi
+        self._needs_ms = needs_ms
+        # A series' row is enough for what lies within it.
+        self.most = HISTORY_WINDOWS
+        if needs_ms > (HISTORY_WINDOWS - 1) * kpi.window.step_ms:
+            self.most *= 2
+        self._pasts: dict[SeriesId, Past] = {}
+        self._chunks: dict[SeriesId, list[list[Item]]] = {}
+        self._rows: dict[bytes, bytes | None] = {}
+
+    def past(self, series: Series) -> Past:
+        """The windows of a series that are known, up to the last that closed."""
+        name = _id(series)
+        found = self._pasts.get(name)
+        if found is None:
+            chunks = self._chunks.get(name, [])
+            items = [item for chunk in chunks for item in chunk]
+            found = self._pasts[name] = Past([*items, *series.history])
+        return found
+
+    def trim(self, series: Series, end_ms: int) -> None:
+        """Forget what no rule asks for any more once a window with that end is judged."""
+        # Two windows more: rules on current values may be judged after windows that end later.
+        oldest = end_ms - self._needs_ms - 2 * self._kpi.window.span_ms
+        self.past(series).drop_before(oldest)
+        chunks = self._chunks.get(_id(series), [])
+        while chunks and chunks[0][-1][0] < oldest:
+            self._rows[self._key(series, chunks.pop(0))] = None
+
+    def remember(self, series: Series, window: WindowValue, flags: int) -> None:
+        """Note a closed window in the series, and put away the older half of a full row. It is in
+        the past already."""
+        series.remember(window, flags, self.most)
+        if self.most > HISTORY_WINDOWS and len(series.history) == self.most:
+            old, series.history = series.history[:HISTORY_WINDOWS], series.history[HISTORY_WINDOWS:]
+            self._chunks.setdefault(_id(series), []).append(old)
+            chunk = Chunk(
+                series.kpi, series.fingerprint, series.dimensions or (), series.first_ms, old
+            )
+            self._rows[self._key(series, old)] = _encoder.encode(chunk)
+
+    def restore(self, chunk: Chunk) -> None:
+        """Take on a chunk from its row, before the series' past is first asked for."""
+        chunks = self._chunks.setdefault((chunk.dimensions, chunk.first_ms), [])
+        chunks.append(chunk.windows)
+        chunks.sort(key=lambda windows: windows[0][0])
+
+    def forget(self, series: Series) -> None:
+        """Delete what is known of a series."""
+        self._pasts.pop(_id(series), None)
+        for windows in self._chunks.pop(_id(series), []):
+            self._rows[self._key(series, windows)] = None
+
+    def rows(self) -> Iterable[tuple[bytes, bytes | None]]:
+        """The chunks to write (None: to delete) since the last call; before the series' rows."""
+        found, self._rows = self._rows, {}
+        return found.items()
+
+    def _key(self, series: Series, windows: list[Item]) -> bytes:
+        return _encoder.encode([series.kpi, series.dimensions, windows[0][0]])
+
+
+def _id(series: Series) -> SeriesId:
+    return series.dimensions or (), series.first_ms

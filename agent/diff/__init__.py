@@ -1,0 +1,1 @@
+"""`kpi-agent diff`: what a change of the rules does."""

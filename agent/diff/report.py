@@ -1,0 +1,162 @@
+"""What a change of the rules does, as text: for people, for programs, for GitHub's annotations."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Literal
+
+from agent.core.changes.describe import WORDS
+from agent.core.changes.diff import (
+    AlertChange,
+    Change,
+    Difference,
+    KpiState,
+    MetricChange,
+    Part,
+    Past,
+    summary,
+)
+from agent.core.changes.inventory import Held
+from agent.core.printable import printable
+from agent.language.declared import declare
+from agent.language.report import annotation
+
+Format = Literal["human", "json", "github"]
+
+_MARKS = {"added": "+", "removed": "-", "renamed": "~", "changed": "~"}
+_EFFECTS = {
+    "new": "is new",
+    "ends": "ends; where it fires, it is told as resolved (removed)",
+    "anew": "begins anew with its KPI, without being told as resolved",
+    "goes on": "goes on from where it stands, by what the rule says now",
+}
+
+
+def render(
+    found: Difference, format: Format, rules: Path, former: str, held: Held | None = None
+) -> str:
+    """The difference as text that ends with a line break.
+
+    `rules` is where the new rules lie, `former` what they are compared with, `held` what a running
+    agent holds by the former ones. `json` is one object: `summary`, `changes`, `metrics`, `states`,
+    `alerts`, `pasts`, and `held` of an agent. `github` is an annotation for each change,
+    at its place in the file.
+    """
+    if format == "json":
+        told = {"summary": summary(found), **asdict(found)}
+        for state, made in zip(found.states, told["states"], strict=True):
+            made["kept"] = state.kept
+        if held is not None:
+            told["held"] = asdict(held)
+        return json.dumps(told, ensure_ascii=False) + "\n"
+    if format == "github":
+        return "".join(f"{line}\n" for line in _annotations(found, rules, held))
+    return "".join(f"{printable(line)}\n" for line in _human(found, rules, former, held))
+
+
+def _human(found: Difference, rules: Path, former: str, held: Held | None) -> Iterator[str]:
+    yield f"{rules} against {former}: {summary(found)}"
+    for section in dict.fromkeys(change.section for change in found.changes):
+        yield ""
+        yield WORDS.get(section, (section, section))[1]
+        for change in found.changes:
+            if change.section == section:
+                gone = change.section == "kpis" and change.kind == "removed"
+                count = series_text(held, change.name, " ({})") if gone else ""
+                yield f"  {_MARKS[change.kind]} {_head(change)}{count}"
+                yield from (f"      {part_text(part)}" for part in change.parts)
+    if found.metrics:
+        yield ""
+        yield "metrics"
+        yield from (f"  {_MARKS[m.kind]} {metric_text(m)}" for m in found.metrics)
+    if found.alerts:
+        yield ""
+        yield "alerts"
+        yield from (f"  {alert_text(alert, held)}" for alert in found.alerts)
+    if found and (found.states or found.pasts):
+        yield ""
+        yield "state"
+        kept = [
+            state.kpi + series_text(held, state.kpi, " ({})")
+            for state in found.states
+            if state.kept
+        ]
+        yield from (f"  {state_text(state, held)}" for state in found.states if not state.kept)
+        yield from (f"  {past_text(past)}" for past in found.pasts)
+        if kept:
+            yield f"  kept: {', '.join(kept)}"
+
+
+def _head(change: Change) -> str:
+    return f"{change.was} is called {change.name}" if change.was else change.name
+
+
+def part_text(part: Part) -> str:
+    """`for: 10m → 20m`; what is not given is `–`."""
+    return f"{part.name}: {_short(part.before)} → {_short(part.after)}"
+
+
+def _short(text: str | None) -> str:
+    return "–" if text is None else " ".join(text.split())
+
+
+def metric_text(metric: MetricChange) -> str:
+    """A metric's change in words."""
+    labels = f"{{{', '.join(metric.labels)}}}" if metric.labels else ""
+    before = f"{{{', '.join(metric.labels_before)}}}" if metric.labels_before else ""
+    if metric.kind == "renamed":
+        return f"{metric.was}{before} is called {metric.name}{labels}"
+    if metric.kind == "changed":
+        return f"{metric.name}: labels {before or '{}'} → {labels or '{}'}; every series is another"
+    return f"{metric.name}{labels}"
+
+
+def alert_text(alert: AlertChange, held: Held | None = None) -> str:
+    """What becomes of a rule's alerts of one severity, and how many there are."""
+    told = f"{alert.rule} ({alert.severity}) {_EFFECTS[alert.effect]}"
+    standing = held.standing(alert.rule, alert.severity) if held else {}
+    counts = ", ".join(f"{count} {phase.value}" for phase, count in standing.items())
+    return f"{told}: {counts}" if counts and alert.effect != "new" else told
+
+
+def series_text(held: Held | None, kpi: str, form: str) -> str:
+    """How many series a KPI has, in a form; nothing where that is not known."""
+    count = held.series.get(kpi) if held else None
+    return "" if count is None else form.format("1 series" if count == 1 else f"{count:,} series")
+
+
+def state_text(state: KpiState, held: Held | None = None) -> str:
+    """Why a KPI's state begins anew."""
+    reasons = "; ".join(part_text(part) for part in state.reasons)
+    of = series_text(held, state.kpi, " of {}")
+    return f"{state.kpi} begins anew: history, open windows and alerts{of} ({reasons})"
+
+
+def past_text(past: Past) -> str:
+    """What becomes of a KPI's backfill."""
+    if past.is_read:
+        return f"{past.kpi} is given its past: the events of {past.span} are read again"
+    return f"{past.kpi} has state already: its backfill ({past.span}) is not read"
+
+
+def _annotations(found: Difference, rules: Path, held: Held | None) -> Iterator[str]:
+    """A warning for state that is lost and for what is gone, a notice for everything else."""
+    declared = declare(rules)
+    anew = {state.kpi: state for state in found.states if not state.kept}
+    for change in found.changes:
+        entry = getattr(declared, change.section, {}).get(change.name)
+        at = entry.source.locate(entry.place, "key") if entry else None
+        place = {"file": entry.source.name, "line": str(at.line)} if entry and at else {}
+        lines = [f"{_head(change)} {change.kind}", *map(part_text, change.parts)]
+        lost = anew.pop(change.name, None) if change.section == "kpis" else None
+        lines += [state_text(lost, held)] if lost else []
+        if change.section == "kpis":
+            lines += [past_text(past) for past in found.pasts if past.kpi == change.name]
+        level = "warning" if lost or change.kind == "removed" else "notice"
+        title = WORDS.get(change.section, (change.section,))[0]
+        yield annotation(level, {**place, "title": f"{title} {change.name}"}, "\n".join(lines))
+    for state in anew.values():
+        yield annotation("warning", {"title": f"KPI {state.kpi}"}, state_text(state, held))

@@ -1,0 +1,68 @@
+"""The rules as they stand in a revision of git: what is to be compared with what is there now."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import tarfile
+import tempfile
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from agent.core.model.plan import Plan
+from agent.errors import EnvironmentFault
+from agent.language.load import load
+from agent.language.problems import SpecError
+
+
+def load_revision(rules: Path, revision: str) -> Plan:
+    """The plan of a folder (or file) of rules as it is committed in a revision.
+
+    Raises EnvironmentFault where git, the revision, or the folder in it is not there; SpecError,
+    whose problems name `REVISION:FILE`, where the rules of then are not valid now.
+    """
+    folder, name = (rules, ".") if rules.is_dir() else (rules.parent, rules.name)
+    if revision.startswith("-"):
+        raise EnvironmentFault(f"{revision} is an option, not a revision")
+    if not folder.is_dir():
+        raise EnvironmentFault(f"{rules}: no such file or folder")
+    packed = _git(folder, "archive", "--format=tar", revision, "--", name)
+    with tempfile.TemporaryDirectory(prefix="kpi-agent-") as made:
+        with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
+            archive.extractall(made, filter="data")
+        place = Path(made) / name
+        try:
+            return load(place)
+        except SpecError as error:
+            raise SpecError(
+                [
+                    replace(p, file=_renamed(p.file, Path(made), folder, revision))
+                    for p in error.problems
+                ]
+            ) from None
+
+
+def _renamed(file: str, made: Path, folder: Path, revision: str) -> str:
+    """The name of an unpacked file as a person knows it."""
+    with suppress(ValueError):
+        file = str(folder / Path(file).relative_to(made))
+    return f"{revision}:{file}"
+
+
+def _git(folder: Path, *arguments: str) -> bytes:
+    try:
+        done = subprocess.run(  # noqa: S603  git itself judges the revision
+            ["git", "-C", str(folder), *arguments],  # noqa: S607
+            capture_output=True,
+            check=False,
+        )
+    except FileNotFoundError as error:
+        raise EnvironmentFault("git is not installed; name two folders instead") from error
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").strip()
+        raise EnvironmentFault(
+            f"git does not give {arguments[2]} of {folder}: {said}",
+            "Name a revision of the repository that the rules are in, or two folders of rules.",
+        )
+    return done.stdout

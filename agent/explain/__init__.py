@@ -1,0 +1,1 @@
+"""`kpi-agent explain`: how a rule stands, and why."""

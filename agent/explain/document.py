@@ -1,0 +1,197 @@
+"""`kpi-agent explain`: how a rule stands and why, of the mergers that hold its series, as JSON.
+
+One object a series; a replay and a running agent give the same, but for the events, which only
+files still have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from agent.core.changes.describe import target_text, window_text
+from agent.core.explanation import AlertFound, ConditionFound, Explained, explain
+from agent.core.merge.merger import Merger
+from agent.core.model.plan import (
+    AbsenceRule,
+    CombinationRule,
+    Dimensions,
+    Kpi,
+    Plan,
+    Rule,
+    as_for,
+    is_whole,
+)
+from agent.core.model.results import AlertPhase
+from agent.core.output.messages import Json, bounds_json, dimensions_json, iso, label
+from agent.core.output.privacy import private_homes
+from agent.core.state.series import Series
+from agent.errors import RulesError
+from agent.generate import names
+
+MOST_SERIES = 5
+"""So many series are explained at once: it is an answer for people."""
+
+_ORDER = (AlertPhase.FIRING, AlertPhase.PENDING, AlertPhase.RESOLVED, AlertPhase.INACTIVE)
+
+
+def wanted(plan: Plan, rule: str, series: str) -> tuple[Rule, dict[str, str]]:
+    """The rule, and the dimensions asked for: `region=emea,channel=web`.
+
+    Raises RulesError for a rule or a dimension that is not declared.
+    """
+    if rule not in plan.rules:
+        known = ", ".join(sorted(plan.rules)) or "none"
+        raise RulesError(f"no rule is called {rule}", f"Known are: {known}")
+    found = plan.rules[rule]
+    by = plan.subject_of(found).by
+    asked: dict[str, str] = {}
+    for part in series.split(",") if series else ():
+        name, equals, value = part.partition("=")
+        if not equals or name.strip() not in by:
+            known = ", ".join(by) or "none"
+            raise RulesError(
+                f"{part!r} is no dimension=value of {found.name}", f"Its dimensions are: {known}"
+            )
+        asked[name.strip()] = value.strip()
+    return found, asked
+
+
+def refuse_private(plan: Plan, rule: Rule) -> None:
+    """Raises RulesError for a rule about single people: where everybody can ask, nobody is told."""
+    if rule.kpi in private_homes(plan):
+        raise RulesError(
+            f"{rule.name} is about single people, and is not explained to everybody",
+            "Explain it from files of events, or look at the pages of those whom it is about.",
+        )
+
+
+def asked_text(series: str) -> str:
+    """What was asked for, to stand after `no series`."""
+    return f" with {series}" if series else ""
+
+
+def explanations(
+    plan: Plan, mergers: Iterable[Merger], rule: Rule, asked: Mapping[str, str]
+) -> tuple[list[tuple[Explained, Json]], int]:
+    """How a rule stands over the series that have the dimensions asked for: the `MOST_SERIES` most
+    urgent, those that fire first, and how many there are."""
+    by = () if is_whole(rule) else plan.subject_of(rule).by
+    found: list[tuple[int, str, Merger, Series]] = []
+    for merger in mergers:
+        for series in merger.watched(rule):
+            dimensions = () if is_whole(rule) else series.dimensions or ()
+            if _has(by, dimensions, asked) and as_for(rule, by, dimensions) is not None:
+                found.append((_urgency(rule, series), str(series.dimensions), merger, series))
+    found.sort(key=lambda item: item[:2])
+    told = []
+    for _, _, merger, series in found[:MOST_SERIES]:
+        explained = explain(plan, merger.states, merger.coupled, rule, series)
+        if explained is not None:
+            told.append((explained, as_json(plan, explained)))
+    return told, len(found)
+
+
+def _has(by: tuple[str, ...], dimensions: Dimensions, asked: Mapping[str, str]) -> bool:
+    values = dict(zip(by, map(label, dimensions), strict=True))
+    return all(values.get(name, value) == value for name, value in asked.items())
+
+
+def _urgency(rule: Rule, series: Series) -> int:
+    states = series.alerts.get(rule.name, {}).values()
+    return min((_ORDER.index(state.phase) for state in states), default=len(_ORDER))
+
+
+def as_json(plan: Plan, found: Explained) -> Json:
+    """An explanation as one object."""
+    kpi, rule, window = found.kpi, found.rule, found.window
+    told: Json = {
+        "rule": rule.name,
+        "kpi": kpi.name,
+        "title": kpi.title,
+        "unit": kpi.unit,
+        "dimensions": dimensions_json(kpi, found.dimensions or ()) if found.dimensions else {},
+        "at": iso(found.at_ms),
+        "window": None
+        if window is None
+        else {
+            "of": window_text(kpi.window),
+            "start": iso(window.start_ms),
+            "end": iso(window.end_ms),
+            "value": window.value,
+            "events": window.events,
+            "open": window.open,
+        },
+        "target": _target_json(found),
+        "rule_override": None if found.rule_match is None else dict(found.rule_match),
+        "columns": dict(found.columns),
+        "facts": [{"sql": f.asked, "value": f.value, "words": f.words} for f in found.facts],
+        "inputs": dict(found.inputs),
+        "unjudged": found.unjudged,
+        "silenced_by": list(found.silenced_by),
+        "alerts": [_alert_json(rule, alert) for alert in found.alerts],
+        "promql": _promql(kpi, rule, found),
+        "owner": rule.owner,
+        "team": rule.team,
+        "runbook": rule.runbook,
+        "config_hash": plan.config_hash,
+    }
+    if isinstance(rule, AbsenceRule):
+        told["last_event_before"] = _when(found.last_event_ms)
+    return told
+
+
+def _target_json(found: Explained) -> Json | None:
+    if found.target is None:
+        return None
+    return {
+        **bounds_json(found.target),
+        "text": target_text(found.target),
+        "override": None if found.target_match is None else dict(found.target_match),
+        "since": found.target_since,
+    }
+
+
+def _alert_json(rule: Rule, alert: AlertFound) -> Json:
+    told: Json = {
+        "severity": alert.severity,
+        "state": alert.phase.value,
+        "since": _when(alert.since_ms),
+        "fires_at": _when(alert.fires_ms),
+        "ends_at": _when(alert.ends_ms),
+    }
+    if alert.no_data_for_ms is not None:
+        told["no_data_for_seconds"] = alert.no_data_for_ms / 1000
+    if not isinstance(rule, AbsenceRule):
+        told["for_seconds"] = rule.for_ms / 1000
+        told["keep_firing_for_seconds"] = rule.keep_firing_for_ms / 1000
+        told["when"] = _condition_json(alert.when)
+        told["clear"] = _condition_json(alert.clear)
+    return told
+
+
+def _condition_json(found: ConditionFound | None) -> Json | None:
+    if found is None:
+        return None
+    return {
+        "sql": found.sql,
+        "holds": found.holds,
+        "clauses": [{"sql": c.sql, "values": c.told, "holds": c.holds} for c in found.clauses],
+    }
+
+
+def _promql(kpi: Kpi, rule: Rule, found: Explained) -> Json:
+    """What shows the same in Prometheus."""
+    series = [(n, label(v)) for n, v in zip(kpi.by, found.dimensions or (), strict=False)]
+    about = [] if isinstance(rule, CombinationRule) else [("kpi", kpi.name)]
+    own = [("rule", rule.name), *about, *series]
+    told: dict[str, Any] = {"state": names.selector(names.RULE_STATE, own)}
+    if about:
+        told = {"value": names.selector(names.value_metric(kpi), series)} | told
+    if found.target is not None:
+        told["target"] = names.selector(names.target_metric(kpi), series)
+    return told
+
+
+def _when(at_ms: int | None) -> str | None:
+    return None if at_ms is None else iso(at_ms)

@@ -1,0 +1,80 @@
+"""The events behind a value: how many, the first and the last, and the least and the most."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from agent.core.explanation import Explained
+from agent.core.model.plan import FIELD_DTYPES, OTHER, Contract, Plan
+from agent.core.output.messages import Json, iso
+
+_TIME = "_time"
+
+
+class Events:
+    """A reader of the rows that are folded, which keeps those that one explained value shows."""
+
+    def __init__(self, plan: Plan, found: Explained) -> None:
+        self._found = found
+        self._contract = plan.contracts.get(found.kpi.contract or "")
+        self._argument = _argument(found, self._contract)
+        self._kept: dict[str, pl.DataFrame] = {}
+
+    @property
+    def possible(self) -> bool:
+        """Whether the value has events of its own: not that of a KPI over others, nor of the series
+        that takes in what exceeds a limit."""
+        dimensions = self._found.dimensions
+        known = self._found.window is not None and self._contract is not None
+        return known and dimensions is not None and OTHER not in dimensions
+
+    def __call__(self, contract: str, table: pl.DataFrame) -> None:
+        """Look at rows that are folded."""
+        window, kpi = self._found.window, self._found.kpi
+        if window is None or self._contract is None or contract != self._contract.name:
+            return
+        rows = table.filter(pl.col(_TIME) >= window.start_ms, pl.col(_TIME) < window.end_ms)
+        if kpi.where is not None:
+            rows = rows.filter(kpi.where)
+        for name, value in zip(kpi.by, self._found.dimensions or (), strict=True):
+            rows = rows.filter(pl.col(name).eq_missing(pl.lit(value)))
+        if not rows.height:
+            return
+        self._keep("first", rows, pl.col(_TIME), last=False)
+        self._keep("last", rows, pl.col(_TIME), last=True)
+        if self._argument is not None:
+            valued = rows.filter(self._argument.is_not_null())
+            self._keep("least", valued, self._argument, last=False)
+            self._keep("most", valued, self._argument, last=True)
+
+    def as_json(self) -> Json:
+        """The events by what they are, each with its time and its fields."""
+        fields = [f.name for f in self._contract.fields] if self._contract else []
+        told: Json = {}
+        for name, row in self._kept.items():
+            values = row.row(0, named=True)
+            event: Json = {"time": iso(values[_TIME])}
+            if values.get("_id") is not None:
+                event["id"] = values["_id"]
+            told[name] = event | {f: values[f] for f in fields if values.get(f) is not None}
+        return told
+
+    def _keep(self, name: str, rows: pl.DataFrame, by: pl.Expr, *, last: bool) -> None:
+        """Keep the extreme of what is known and new; of equals, the one that came first."""
+        if not rows.height:
+            return
+        known = self._kept.get(name)
+        every = rows if known is None else pl.concat([known, rows], how="vertical")
+        self._kept[name] = every.sort(by, descending=last, maintain_order=True).head(1)
+
+
+def _argument(found: Explained, contract: Contract | None) -> pl.Expr | None:
+    """What the KPI's first aggregate over numbers is of."""
+    if contract is None:
+        return None
+    schema = {f.name: FIELD_DTYPES[f.type] for f in contract.fields}
+    empty = pl.DataFrame(schema=schema)
+    for partial in found.kpi.partials:
+        if partial.argument is not None and empty.select(partial.argument).dtypes[0].is_numeric():
+            return partial.argument
+    return None

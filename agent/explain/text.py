@@ -1,0 +1,128 @@
+"""An explanation for people, made of its JSON: one text for running agents and replays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from agent.core.evaluate.transitions import duration
+from agent.core.printable import printable
+from agent.replay.report import number
+
+_HOLDS = {True: "true", False: "false", None: "can't be said"}
+
+
+def text(told: Mapping[str, Any]) -> Iterator[str]:
+    """The lines of one series, control characters made visible."""
+    return map(printable, _lines(told))
+
+
+def _lines(told: Mapping[str, Any]) -> Iterator[str]:
+    series = ", ".join(f"{name}={_value(value)}" for name, value in told["dimensions"].items())
+    yield f"{told['rule']}{f' ({series})' if series else ''}, at {_clock(told['at'])} UTC"
+    for alert in told["alerts"]:
+        yield f"  {alert['severity']}: {_standing(told, alert)}"
+    yield ""
+    yield from _window(told)
+    yield from _bounds(told)
+    for alert in told["alerts"]:
+        for name in ("when", "clear"):
+            yield from _condition(name, alert["severity"], alert.get(name))
+    for fact in told["facts"]:
+        words = "" if fact["words"] == number(fact["value"]) else f": {fact['words']}"
+        yield f"  {fact['sql']} = {number(fact['value'])}{words}"
+    yield from _events(told.get("events"))
+    yield ""
+    owner = " of ".join(filter(None, (told["owner"], told["team"])))
+    rows = {"owner": owner, "runbook": told["runbook"], **told["promql"]}
+    yield from (f"  {name:<8}  {value}" for name, value in rows.items() if value)
+
+
+def _standing(told: Mapping[str, Any], alert: Mapping[str, Any]) -> str:
+    """Where an alert stands, and what comes next."""
+    state = alert["state"]
+    since = f" since {_clock(alert['since'])}" if alert["since"] else ""
+    if "no_data_for_seconds" in alert:
+        last, span = _clock(told["last_event_before"]), _span(alert["no_data_for_seconds"])
+        more = f", fires at {_clock(alert['fires_at'])} if none comes" if alert["fires_at"] else ""
+        if alert["ends_at"]:
+            more = f"; clearing, ends at {_clock(alert['ends_at'])} if no other silence comes"
+        return f"{state}{since}; the last event was before {last}, {span} without one fire{more}"
+    if state == "pending":
+        held = f"; `when` must hold for {_span(alert['for_seconds'])}"
+        return f"pending{since}{held}: fires at {_clock(alert['fires_at'])} if it still does"
+    if state == "firing" and alert["ends_at"]:
+        return f"firing{since}; clearing, ends at {_clock(alert['ends_at'])} if it goes on"
+    return f"{state}{since}"
+
+
+def _window(told: Mapping[str, Any]) -> Iterator[str]:
+    window = told["window"]
+    if window is not None:
+        unit = f" {told['unit']}" if told["unit"] and window["value"] is not None else ""
+        still = ", still open" if window["open"] else ""
+        yield f"  {told['title']}: {number(window['value'])}{unit}"
+        yield (
+            f"  of {window['events']} events, {_clock(window['start'])} to {_clock(window['end'])}"
+            f" ({window['of']}{still})"
+        )
+    for name, value in told["inputs"].items():
+        yield f"    {name} = {number(value)}"
+    if told["unjudged"]:
+        yield f"  not judged: {told['unjudged']}"
+    if told["silenced_by"]:
+        yield f"  silenced, as it depends on what fires: {', '.join(told['silenced_by'])}"
+
+
+def _bounds(told: Mapping[str, Any]) -> Iterator[str]:
+    target = told["target"]
+    if target is not None:
+        by = f"the override {_match(target['override'])}" if target["override"] else "the KPI"
+        by = f"{by}, from {target['since']} on" if target["since"] else by
+        if target["override"] == {}:
+            by = f"the KPI, from {target['since']} on" if target["since"] else "the KPI"
+        yield f"  target {target['text']}: by {by}"
+    if told["rule_override"] is not None:
+        yield f"  the rule is as its override {_match(told['rule_override'])} makes it"
+
+
+def _condition(name: str, severity: str, condition: Mapping[str, Any] | None) -> Iterator[str]:
+    if condition is None or condition["sql"] is None:
+        return
+    clauses: Sequence[Mapping[str, Any]] = condition["clauses"]
+    only = len(clauses) == 1
+    if not only:
+        yield f"  {name}, {severity}: {condition['sql']}: {_HOLDS[condition['holds']]}"
+    for clause in clauses:
+        start = f"  {name}, {severity}: " if only else "    "
+        holds = condition["holds"] if only else clause["holds"]
+        yield f"{start}{clause['sql']} → {clause['values']}: {_HOLDS[holds]}"
+
+
+def _events(events: Mapping[str, Any] | None) -> Iterator[str]:
+    if not events:
+        return
+    yield ""
+    yield "  events"
+    for name in ("first", "last", "least", "most"):
+        if (event := events.get(name)) is not None:
+            fields = ", ".join(f"{k}={_value(v)}" for k, v in event.items() if k != "time")
+            yield f"    {name:<5}  {_clock(event['time'])}  {fields}"
+
+
+def _match(match: Mapping[str, Any]) -> str:
+    return "{" + ", ".join(f"{name}: {_value(value)}" for name, value in match.items()) + "}"
+
+
+def _value(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return f"{value:.15g}" if isinstance(value, float) else str(value)
+
+
+def _span(seconds: float) -> str:
+    return duration(int(seconds * 1000))
+
+
+def _clock(iso: str) -> str:
+    return iso.removesuffix("Z").replace("T", " ").removesuffix(":00")

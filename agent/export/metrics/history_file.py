@@ -1,0 +1,225 @@
+"""Closed windows as OpenMetrics text with timestamps, to be loaded as Prometheus history.
+
+`promtool tsdb create-blocks-from openmetrics FILE DIR` makes blocks of it. A sample's time is the
+end of its window: what a scrape would have seen from then on. Metrics have the names and labels of
+`/metrics`. Each series is written in one piece, in the order of time, as the format demands.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from agent.core.model.plan import Dimensions, Kpi, Plan, Rule, is_whole, metric_name
+from agent.core.model.results import (
+    ALERT_PHASE_NUMBER,
+    TARGET_STATE_NUMBER,
+    Emitted,
+    TargetStatus,
+    Transition,
+    WindowValue,
+)
+from agent.core.output.alert_labels import severities
+from agent.core.output.messages import label
+from agent.export.metrics.kpi_series import (
+    BANDS,
+    Family,
+    LabelCache,
+    labels_text,
+    maintenance_labels,
+    render,
+)
+from agent.export.metrics.spool import Sample, Spool
+
+SeriesKey = tuple[str, Dimensions | None]
+"""A series; without dimensions, what is watched of the KPI as a whole."""
+
+_ABOUT = {
+    "kpi_target_state": "Closed windows against the target: 0 no data, 1 met, 2 at risk, 3 missed.",
+    "kpi_target_attainment_ratio": "How far closed windows reach their target.",
+    "kpi_rule_state": "Where the alert of a rule stands: 0 inactive, 1 pending, 2 firing.",
+    "kpi_window_events": "Events in closed windows.",
+    "kpi_maintenance": "1 for closed windows that were in maintenance.",
+}
+
+
+@dataclass(slots=True)
+class _Held:
+    """What a scrape would see of a series, by sample series, and up to when that is written;
+    `states` are the sample series of its alerts."""
+
+    upto_ms: int
+    samples: dict[int, float | int] = field(default_factory=dict)
+    states: list[int] | None = None
+
+
+class History:
+    """Takes what closes, batch by batch, and writes it out in the end.
+
+    `every_ms`: a value is repeated that often, at multiples of it, until the next window of its
+    series closes; None: each window is one sample. Use it as a context manager: what was taken in
+    lies on disk until the end.
+    """
+
+    def __init__(self, plan: Plan, every_ms: int | None = None) -> None:
+        self._plan = plan
+        self._every_ms = every_ms
+        self._spool = Spool()
+        self._held: dict[SeriesKey, _Held] = {}
+        cache = LabelCache()
+        self._labels = {kpi.name: cache.of(kpi) for kpi in plan.kpis.values()}
+
+    def take(self, closings: Emitted) -> None:
+        """Take in what closed next, each series in the order of time. KPIs and rules that the plan
+        doesn't have, and values that are not finite, are left out."""
+        steps: list[tuple[int, int, Transition | TargetStatus | WindowValue]] = []
+        steps += ((step.at_ms, 0, step) for step in closings.transitions)
+        steps += ((window.end_ms, 1, window) for window in closings.windows)
+        steps += ((status.window.end_ms, 2, status) for status in closings.targets)
+        for _, _, found in sorted(steps, key=lambda item: item[:2]):
+            if isinstance(found, Transition):
+                self._take_step(found)
+            elif isinstance(found, WindowValue):
+                self._take_window(found)
+            else:
+                self._take_status(found)
+
+    def chunks(self) -> Iterator[bytes]:
+        """All of it as OpenMetrics text, ending in `# EOF`."""
+        yield from render(self._families(), openmetrics=True)
+        yield b"# EOF\n"
+
+    def __enter__(self) -> History:
+        self._spool.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._spool.__exit__(*error)
+
+    # --- samples -------------------------------------------------------------------------------
+
+    def _take_window(self, window: WindowValue) -> None:
+        """Value and events of a closed window, and where its alerts stand."""
+        kpi = self._plan.kpis.get(window.kpi)
+        if kpi is None or window.open:
+            return
+        dimensions, at_ms = window.dimensions, window.end_ms
+        key = (kpi.name, dimensions)
+        labels = self._labels[kpi.name][dimensions]
+        self._stand(kpi, dimensions, at_ms)
+        if kpi.by:
+            self._stand(kpi, None, at_ms)
+        self._put(key, kpi.metric, labels, at_ms, window.value)
+        self._put(key, "kpi_window_events", _with_kpi(kpi, labels), at_ms, window.events)
+        if window.maintenance is not None:
+            named = maintenance_labels(window.maintenance, labels)
+            self._put(key, "kpi_maintenance", _with_kpi(kpi, named), at_ms, 1)
+
+    def _stand(self, kpi: Kpi, dimensions: Dimensions | None, at_ms: int) -> None:
+        """Where the alerts of a series stand when a window closes; the window before counts no
+        more. `dimensions` None: those that watch the KPI as a whole, once for all its series."""
+        key = (kpi.name, dimensions)
+        before = self._held.get(key)
+        if dimensions is None and before is not None and before.upto_ms >= at_ms - 1:
+            return
+        self._carry(key, at_ms)
+        held = self._held[key]
+        if held.states is None:
+            held.states = [
+                self._state_series(rule, severity, kpi, dimensions)
+                for rule in self._plan.rules_of(kpi.name)
+                if _is_of_whole(kpi, rule) == (dimensions is None)
+                for severity in severities(rule)
+            ]
+        held.samples = {series: held.samples.get(series, 0) for series in held.states}
+        for series, value in held.samples.items():
+            self._spool.add(series, at_ms, value)
+
+    def _take_status(self, status: TargetStatus) -> None:
+        """State, attainment and bounds of a closed window."""
+        window = status.window
+        kpi = self._plan.kpis.get(window.kpi)
+        if kpi is None or window.open:
+            return
+        key, at_ms = (kpi.name, window.dimensions), window.end_ms
+        labels = self._labels[kpi.name][window.dimensions]
+        shared = _with_kpi(kpi, labels)
+        self._put(key, "kpi_target_state", shared, at_ms, TARGET_STATE_NUMBER[status.state])
+        self._put(key, "kpi_target_attainment_ratio", shared, at_ms, status.attainment)
+        name, comma = metric_name(kpi.name, kpi.unit, "target"), "," if labels else ""
+        for band in BANDS:
+            bound = getattr(status.target, band)
+            self._put(key, name, f'{labels}{comma}band="{band}"', at_ms, bound)
+
+    def _take_step(self, step: Transition) -> None:
+        """Where an alert stands from now on."""
+        kpi, rule = self._plan.subject(step.kpi), self._plan.rules.get(step.rule)
+        if kpi is None or rule is None or step.severity not in severities(rule):
+            return
+        key = step.kpi, None if _is_of_whole(kpi, rule) else step.dimensions
+        self._carry(key, step.at_ms)
+        series = self._state_series(rule, step.severity, kpi, key[1])
+        self._keep(key, series, step.at_ms, ALERT_PHASE_NUMBER[step.state])
+
+    def _state_series(
+        self, rule: Rule, severity: str, kpi: Kpi, dimensions: Dimensions | None
+    ) -> int:
+        about = [("kpi", kpi.name)] if kpi.name else []  # a combination rule is about no single one
+        named = labels_text([("rule", rule.name), ("severity", severity), *about])
+        labels = labels_text(zip(kpi.by, map(label, dimensions), strict=True)) if dimensions else ""
+        return self._spool.series("kpi_rule_state", f"{named},{labels}" if labels else named)
+
+    def _put(self, key: SeriesKey, name: str, labels: str, at_ms: int, value: float | None) -> None:
+        if value is not None and math.isfinite(value):
+            self._keep(key, self._spool.series(name, labels), at_ms, value)
+
+    def _keep(self, key: SeriesKey, series: int, at_ms: int, value: float | int) -> None:
+        self._spool.add(series, at_ms, value)
+        self._held[key].samples[series] = value
+
+    def _carry(self, key: SeriesKey, at_ms: int) -> None:
+        """Repeat what a series shows until an instant."""
+        held = self._held.setdefault(key, _Held(at_ms - 1))
+        if self._every_ms is not None:
+            first = held.upto_ms - held.upto_ms % self._every_ms + self._every_ms
+            for at in range(first, at_ms, self._every_ms):
+                for series, value in held.samples.items():
+                    self._spool.add(series, at, value)
+        held.upto_ms = at_ms - 1
+
+    # --- text ----------------------------------------------------------------------------------
+
+    def _families(self) -> Iterator[Family]:
+        """All metrics, by name."""
+        units = {"kpi_target_attainment_ratio": "ratio"}
+        abouts = dict(_ABOUT)
+        for kpi in self._plan.kpis.values():
+            target = metric_name(kpi.name, kpi.unit, "target")
+            abouts[kpi.metric] = f"{kpi.title}: closed windows."
+            abouts[target] = f"{kpi.title}: the bounds that hold, by band."
+            if kpi.unit:
+                units[kpi.metric] = units[target] = kpi.unit
+        for name, series in self._spool.read():
+            yield Family(name, abouts[name], _lines(name, series), units.get(name))
+
+
+def _is_of_whole(kpi: Kpi, rule: Rule) -> bool:
+    """Whether a rule's alerts are beside those of the KPI's series."""
+    return is_whole(rule) and bool(kpi.by)
+
+
+def _with_kpi(kpi: Kpi, labels: str) -> str:
+    return f'kpi="{kpi.name}"{"," if labels else ""}{labels}'
+
+
+def _lines(name: str, series: Iterable[tuple[str, Iterable[Sample]]]) -> Iterator[str]:
+    for labels, samples in series:
+        start = f"{name}{{{labels}}}" if labels else name
+        for at_ms, value in samples:
+            yield f"{start} {value!r} {_seconds(at_ms)}\n"
+
+
+def _seconds(at_ms: int) -> str:
+    whole, rest = divmod(at_ms, 1000)
+    return f"{whole}.{rest:03}" if rest else str(whole)

@@ -1,0 +1,437 @@
+"""The KPI series of `/metrics`, rendered as bytes.
+
+prometheus_client takes 7 µs a sample and holds the interpreter for all of it, which is too slow for
+100,000 series beside a consumer that must answer its broker. So the samples of KPIs are written
+here: the label part of every series is built once and kept, and the lines are made by the family,
+in chunks, by a thread (`prometheus.py`). What is missing or not finite gives no sample.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice
+
+import msgspec
+from msgspec import structs
+
+from agent.core.evaluate.objectives import Score
+from agent.core.model.plan import Dimensions, Kpi, Plan, Severity, Target, is_whole, metric_name
+from agent.core.model.results import (
+    ALERT_PHASE_NUMBER,
+    TARGET_STATE_NUMBER,
+    AlertPhase,
+    SeriesView,
+    TargetState,
+    WindowValue,
+)
+from agent.core.output.alert_labels import severities
+from agent.core.output.messages import label
+from agent.export.words import window_text
+
+_JSON = msgspec.json.Encoder()
+_NONE = "null"
+
+LINES_PER_CHUNK = 5_000
+"""About half a megabyte: joined in a millisecond or two, so that no chunk holds the interpreter."""
+
+BANDS = ("at_least", "at_most", "warn_at_least", "warn_at_most")
+
+
+def escape_label(text: str) -> str:
+    """A label value as both text formats write it."""
+    return text.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')
+
+
+def labels_text(pairs: Iterable[tuple[str, str]]) -> str:
+    """`a="x",b="y"`, without braces."""
+    return ",".join(f'{name}="{escape_label(value)}"' for name, value in pairs)
+
+
+class LabelCache:
+    """The label part of every series, by KPI and dimensions: built once, kept while in use."""
+
+    def __init__(self) -> None:
+        self._by_kpi: dict[tuple[str, tuple[str, ...]], _Labels] = {}
+
+    def of(self, kpi: Kpi) -> _Labels:
+        """Those of one KPI."""
+        return self._by_kpi.setdefault((kpi.name, kpi.by), _Labels(kpi.by))
+
+    def keep(self, kpis: Iterable[Kpi]) -> None:
+        """Forget the KPIs that are not among these (after a reload)."""
+        wanted = {(k.name, k.by) for k in kpis}
+        for gone in self._by_kpi.keys() - wanted:
+            del self._by_kpi[gone]
+
+
+class _Labels(dict[Dimensions, str]):
+    """The label part by dimensions, made when it is asked for first."""
+
+    def __init__(self, by: Sequence[str]) -> None:
+        super().__init__()
+        self._by = by
+        self._last: tuple[Sequence[Dimensions], Sequence[str]] = (), ()
+
+    def __missing__(self, dimensions: Dimensions) -> str:
+        pairs = zip(self._by, map(label, dimensions), strict=True)
+        made = self[dimensions] = labels_text(pairs)
+        return made
+
+    def all_of(self, views: Sequence[SeriesView]) -> Sequence[str]:
+        """Those of all series in use: of the others no more is known.
+
+        Most series stand where they stood at the last scrape. To look at that is cheaper by far
+        than to look a hundred thousand up.
+        """
+        if len(self) > 2 * len(views) + 1_000:  # start anew rather than track what is gone
+            self.clear()
+        now = [view.dimensions or () for view in views]
+        then, known = self._last
+        texts = [
+            text if one is before else self[one]
+            for one, before, text in zip(now, then, known, strict=False)
+        ]
+        texts += map(self.__getitem__, islice(now, len(texts), None))
+        self._last = now, texts
+        return texts
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """One metric: its header's words, and its lines as they are made."""
+
+    name: str
+    help: str
+    lines: Iterable[str]
+    unit: str | None = None
+
+
+def families(
+    plan: Plan,
+    views: Sequence[SeriesView],
+    whole: Mapping[str, SeriesView] | None,
+    scores: Mapping[str, Score],
+    cache: LabelCache,
+) -> Iterator[Family]:
+    """Every KPI family of one worker, in a fixed order.
+
+    `views`: the series that it holds. `whole`: by KPI, the view that stands for the KPI as a whole,
+    only at the worker that exports `per: kpi` rules, else None. `scores`: of objectives, likewise.
+    """
+    held = group(plan, views)
+    cache.keep(plan.kpis.values())
+    every = [_Shown(plan.kpis[name], found, cache) for name, found in held.items()]
+    for shown in every:
+        yield from _own_families(shown)
+    yield Family(
+        "kpi_target_state",
+        "The last closed window against its target: 0 no data, 1 met, 2 at risk, 3 missed.",
+        chain.from_iterable(map(_state_lines, every)),
+    )
+    yield Family(
+        "kpi_target_attainment_ratio",
+        "How far the last closed window reaches its target, the KPI's direction counted: 1 is the"
+        " target.",
+        chain.from_iterable(map(_attainment_lines, every)),
+        "ratio",
+    )
+    yield Family(
+        "kpi_rule_state",
+        "Where the alert of a rule stands: 0 inactive, 1 pending, 2 firing, 3 silenced by what it"
+        " depends on.",
+        chain(_rule_lines(plan, every, whole), _combination_lines(plan, views)),
+    )
+    yield Family(
+        "kpi_window_events",
+        "Events in the last closed window.",
+        chain.from_iterable(map(_events_lines, every)),
+    )
+    yield Family(
+        "kpi_maintenance",
+        "1 for a series whose last closed window was in maintenance; else there is no sample.",
+        chain.from_iterable(map(_maintenance_lines, every)),
+    )
+    yield from _plan_families(plan, held, scores)
+
+
+def group(plan: Plan, views: Sequence[SeriesView]) -> dict[str, list[SeriesView]]:
+    """The views by KPI, in the plan's order; without those of a KPI as a whole or of no KPI."""
+    held: dict[str, list[SeriesView]] = {name: [] for name in plan.kpis}
+    widths = {name: len(kpi.by) for name, kpi in plan.kpis.items()}
+    for view in views:
+        if view.dimensions is not None and widths.get(view.kpi) == len(view.dimensions):
+            held[view.kpi].append(view)
+    for name, found in held.items():
+        if not widths[name] and len(found) > 1:
+            held[name] = [_as_one(found)]
+    return held
+
+
+def _as_one(views: Sequence[SeriesView]) -> SeriesView:
+    """The only series of a KPI without dimensions, of which its whole may be told beside it."""
+    phases: dict[tuple[str, Severity], AlertPhase] = {}
+    for view in views:
+        for key, phase in view.phases.items():
+            known = phases.get(key, AlertPhase.INACTIVE)
+            phases[key] = max(known, phase, key=ALERT_PHASE_NUMBER.__getitem__)
+    newest = max(views, key=lambda v: v.closed.end_ms if v.closed is not None else -1)
+    return structs.replace(newest, phases=phases)
+
+
+def wholes(plan: Plan, views: Iterable[SeriesView]) -> dict[str, SeriesView]:
+    """By KPI, the view whose phases are those of the KPI as a whole."""
+    found: dict[str, SeriesView] = {}
+    for view in views:
+        # The only series of a KPI without dimensions stands for the whole of it, if nothing does.
+        if view.kpi in plan.kpis and not view.dimensions:
+            known = found.get(view.kpi)
+            if known is None or view.dimensions is None or not known.phases:
+                found[view.kpi] = view
+    return found
+
+
+class _Shown:
+    """The series of one KPI in one scrape. `labels` stand beside them, and beside `closed`, their
+    closed windows, and `aimed`, the series that may have a target, where there is any of these."""
+
+    # Lists side by side: a pair for each series, made anew at each scrape, would be work for the
+    # search for cycles.
+    def __init__(self, kpi: Kpi, views: Sequence[SeriesView], cache: LabelCache) -> None:
+        closed = [view.closed for view in views]
+        self.kpi = kpi
+        self.views = views
+        self.labels = cache.of(kpi).all_of(views)
+        self.closed = closed if any(closed) else []
+        self.aimed = views if kpi.target is not None or kpi.overrides else []
+
+
+def _own_families(shown: _Shown) -> Iterator[Family]:
+    kpi = shown.kpi
+    about = f"{kpi.title}: the last closed window ({window_text(kpi.window)})."
+    yield Family(kpi.metric, about, _value_lines(kpi.metric, shown, shown.closed), kpi.unit)
+    name = metric_name(kpi.name, kpi.unit, "current")
+    about = f"{kpi.title}: the window still open ({window_text(kpi.window)})."
+    current = [view.current for view in shown.views]
+    yield Family(name, about, _value_lines(name, shown, current), kpi.unit)
+    name = metric_name(kpi.name, kpi.unit, "target")
+    about = f"{kpi.title}: the bounds that hold for this series, by band."
+    yield Family(name, about, _target_lines(name, shown), kpi.unit)
+
+
+def _value_lines(name: str, shown: _Shown, windows: Sequence[WindowValue | None]) -> Iterator[str]:
+    # Most lines of a large scrape are made here: as little as can be is done for each.
+    start, end = (f"{name}{{", "}") if shown.kpi.by else (name, "")
+    numbers = _numbers([None if window is None else window.value for window in windows])
+    for labels, number in zip(shown.labels, numbers, strict=False):
+        if number != _NONE:
+            yield f"{start}{labels}{end} {number}\n"
+
+
+def _numbers(values: Sequence[float | None]) -> Iterator[str]:
+    """The shortest text that reads as each number; `_NONE` for what is missing or not finite.
+
+    A list of numbers in JSON is just that, and msgspec writes it six times as fast as `repr`.
+    """
+    for at in range(0, len(values), LINES_PER_CHUNK):
+        yield from _JSON.encode(values[at : at + LINES_PER_CHUNK])[1:-1].decode().split(",")
+
+
+def _bounds(target: Target) -> list[tuple[str, float]]:
+    found = ((band, getattr(target, band)) for band in BANDS)
+    return [(band, bound) for band, bound in found if bound is not None]
+
+
+def _target_lines(name: str, shown: _Shown) -> Iterator[str]:
+    # Thousands of series share a handful of targets.
+    bounds: dict[Target, list[tuple[str, float]]] = {}
+    for labels, view in zip(shown.labels, shown.aimed, strict=False):
+        if (target := view.target) is None:
+            continue
+        if target not in bounds:
+            bounds[target] = _bounds(target)
+        comma = "," if labels else ""
+        for band, bound in bounds[target]:
+            yield f'{name}{{{labels}{comma}band="{band}"}} {bound!r}\n'
+
+
+def _shared(name: str, kpi: Kpi) -> str:
+    """What is before the labels of a series, in a metric that many KPIs share."""
+    return f'{name}{{kpi="{kpi.name}"{"," if kpi.by else ""}'
+
+
+def _state_lines(shown: _Shown) -> Iterator[str]:
+    no_data = TARGET_STATE_NUMBER[TargetState.NO_DATA]
+    start = _shared("kpi_target_state", shown.kpi)
+    for labels, view in zip(shown.labels, shown.aimed, strict=False):
+        if view.status is not None:
+            number = TARGET_STATE_NUMBER[view.status.state]
+        elif view.target is not None:
+            number = no_data
+        else:
+            continue
+        yield f"{start}{labels}}} {number}\n"
+
+
+def _attainment_lines(shown: _Shown) -> Iterator[str]:
+    start = _shared("kpi_target_attainment_ratio", shown.kpi)
+    for labels, view in zip(shown.labels, shown.aimed, strict=False):
+        if view.status is None or (reached := view.status.attainment) is None:
+            continue
+        if math.isfinite(reached):
+            yield f"{start}{labels}}} {reached!r}\n"
+
+
+def _events_lines(shown: _Shown) -> Iterator[str]:
+    start = _shared("kpi_window_events", shown.kpi)
+    for labels, window in zip(shown.labels, shown.closed, strict=False):
+        if window is not None:
+            yield f"{start}{labels}}} {window.events}\n"
+
+
+def _maintenance_lines(shown: _Shown) -> Iterator[str]:
+    start = f'kpi_maintenance{{kpi="{shown.kpi.name}",'
+    for labels, window in zip(shown.labels, shown.closed, strict=False):
+        if window is not None and window.maintenance is not None:
+            # Not the window's dimensions: a private KPI's are told by the view.
+            named = maintenance_labels(window.maintenance, labels)
+            yield f"{start}{named}}} 1\n"
+
+
+def maintenance_labels(name: str, labels: str) -> str:
+    """The labels of a series whose window is in a maintenance."""
+    return f'maintenance="{name}"{"," if labels else ""}{labels}'
+
+
+def _rule_lines(
+    plan: Plan,
+    every: Sequence[_Shown],
+    whole: Mapping[str, SeriesView] | None,
+) -> Iterator[str]:
+    inactive = AlertPhase.INACTIVE
+    for shown in every:
+        kpi = shown.kpi
+        for rule in plan.rules_of(kpi.name):
+            for severity in severities(rule):
+                key = (rule.name, severity)
+                start = f'kpi_rule_state{{rule="{rule.name}",severity="{severity}",kpi="{kpi.name}"'
+                if is_whole(rule):
+                    if whole is not None:
+                        seen = whole.get(kpi.name)
+                        phase = seen.phases.get(key, inactive) if seen else inactive
+                        yield f"{start}}} {ALERT_PHASE_NUMBER[phase]}\n"
+                    continue
+                for labels, view in zip(shown.labels, shown.views, strict=True):
+                    number = ALERT_PHASE_NUMBER[view.phases.get(key, inactive)]
+                    yield f"{start}{',' if labels else ''}{labels}}} {number}\n"
+
+
+def _combination_lines(plan: Plan, views: Iterable[SeriesView]) -> Iterator[str]:
+    """The alerts of rules over rules, which are no KPI's."""
+    combinations = plan.combinations
+    for view in views if combinations else ():
+        rule = combinations.get(view.kpi)
+        if rule is None or len(view.series) != len(rule.by):
+            continue
+        labels = labels_text(zip(rule.by, map(label, view.series), strict=True))
+        for (_, severity), phase in view.phases.items():
+            start = f'kpi_rule_state{{rule="{rule.name}",severity="{severity}"'
+            yield f"{start}{',' if labels else ''}{labels}}} {ALERT_PHASE_NUMBER[phase]}\n"
+
+
+def _plan_families(
+    plan: Plan, held: Mapping[str, Sequence[SeriesView]], scores: Mapping[str, Score]
+) -> Iterator[Family]:
+    yield Family(
+        "kpi_window_end_timestamp_seconds",
+        "The end of the newest closed window, in event time.",
+        _window_end_lines(held),
+        "seconds",
+    )
+    yield Family(
+        "kpi_objective_score_ratio",
+        "The weighted attainment of an objective's KPIs and of the objectives below it.",
+        _score_lines("kpi_objective_score_ratio", {n: s.value for n, s in scores.items()}),
+        "ratio",
+    )
+    yield Family(
+        "kpi_objective_change_ratio",
+        "How much higher an objective's score is than it was a week, or four windows, before.",
+        _score_lines("kpi_objective_change_ratio", {n: s.change for n, s in scores.items()}),
+        "ratio",
+    )
+    yield Family(
+        "kpi_objective_state",
+        "An objective's score in words: 0 no data, 1 met, 2 at risk, 3 missed.",
+        _score_lines(
+            "kpi_objective_state", {n: TARGET_STATE_NUMBER[s.state] for n, s in scores.items()}
+        ),
+    )
+    yield Family("kpi_info", "What is declared of a KPI; always 1.", _info_lines(plan))
+    if scores:
+        about = "What is declared of an objective; always 1."
+        yield Family("kpi_objective_info", about, _objective_lines(plan))
+
+
+def _window_end_lines(held: Mapping[str, Sequence[SeriesView]]) -> Iterator[str]:
+    for name, series in held.items():
+        end_ms = max((v.closed.end_ms for v in series if v.closed is not None), default=None)
+        if end_ms is not None:
+            yield f'kpi_window_end_timestamp_seconds{{kpi="{name}"}} {end_ms / 1000!r}\n'
+
+
+def _score_lines(metric: str, values: Mapping[str, float | None]) -> Iterator[str]:
+    for name, value in values.items():
+        if value is not None and math.isfinite(value):
+            yield f'{metric}{{objective="{name}"}} {value!r}\n'
+
+
+def _objective_lines(plan: Plan) -> Iterator[str]:
+    for objective in plan.objectives.values():
+        above = sorted(o.name for o in plan.objectives.values() if objective.name in o.objectives)
+        pairs = (
+            ("objective", objective.name),
+            ("title", objective.title),
+            ("owner", objective.owner or ""),
+            ("team", objective.team or ""),
+            ("above", ",".join(above)),
+        )
+        yield f"kpi_objective_info{{{labels_text(pairs)}}} 1\n"
+
+
+def _info_lines(plan: Plan) -> Iterator[str]:
+    for kpi in plan.kpis.values():
+        pairs = (
+            ("kpi", kpi.name),
+            ("title", kpi.title),
+            ("unit", kpi.unit or ""),
+            ("owner", kpi.owner or ""),
+            ("team", kpi.team or ""),
+            ("better", kpi.better),
+            ("window", window_text(kpi.window)),
+            # One series a KPI, so that joins on it stay one-to-many.
+            ("objective", ",".join(plan.objectives_of(kpi.name))),
+        )
+        yield f"kpi_info{{{labels_text(pairs)}}} 1\n"
+
+
+def render(found: Iterable[Family], *, openmetrics: bool) -> Iterator[bytes]:
+    """The families in either text format, in chunks; those without samples are left out."""
+    for family in found:
+        lines = iter(family.lines)
+        if chunk := list(islice(lines, LINES_PER_CHUNK)):
+            chunk.insert(0, _header(family, openmetrics))
+        while chunk:
+            yield "".join(chunk).encode()
+            chunk = list(islice(lines, LINES_PER_CHUNK))
+
+
+def _header(family: Family, openmetrics: bool) -> str:
+    about = family.help.replace("\\", "\\\\").replace("\n", "\\n")
+    if openmetrics:
+        about = about.replace('"', '\\"')
+    head = f"# HELP {family.name} {about}\n# TYPE {family.name} gauge\n"
+    if openmetrics and family.unit and family.name.endswith(f"_{family.unit}"):
+        head += f"# UNIT {family.name} {family.unit}\n"
+    return head

@@ -1,0 +1,1 @@
+"""The web server: the board, its data, alerts, private pages, health."""

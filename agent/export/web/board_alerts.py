@@ -1,0 +1,145 @@
+"""The alerts of the board: which are shown, in which order, with which words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from itertools import islice
+from typing import Any
+from urllib.parse import urlsplit
+
+from agent.core.model.plan import Kpi, Plan, Rule
+from agent.core.model.results import AlertPhase, SeriesView
+from agent.core.output.alert_labels import escalation_text
+from agent.core.output.privacy import private_homes, shared
+from agent.export.agent_state import Alert
+from agent.export.words import series_key, series_text, value_text
+
+Json = dict[str, Any]
+Step = Mapping[str, Any]
+"""A step of an alert, as the alerts topic tells it."""
+
+RESOLVED_SHOWN_MS = 3_600_000
+MOST_RESOLVED = 3
+MOST_ALERTS = 50
+MOST_STEPS = 30
+"""Steps of the history that a board shows; `/api/v1/alerts` has more."""
+_SEVERITY_RANK = {"page": 0, "critical": 1, "warning": 2, "info": 3}
+STANDING = (AlertPhase.FIRING, AlertPhase.SILENCED, AlertPhase.PENDING)
+"""What goes on, the most urgent first: silenced would fire, if what it depends on did not."""
+_PHASE_RANK = {phase: rank for rank, phase in enumerate((*STANDING, AlertPhase.RESOLVED))}
+
+
+def public_alerts(plan: Plan, alerts: Iterable[Alert]) -> list[Alert]:
+    """The alerts that everybody may see."""
+    private = private_homes(plan)
+    return [alert for alert in alerts if alert.kpi not in private]
+
+
+def public_steps(plan: Plan, steps: Iterable[Step]) -> Iterator[Step]:
+    """The steps that everybody may see."""
+    homes, rules = private_homes(plan), plan.rules.keys() - shared(plan).rules.keys()
+    return (step for step in steps if step["kpi"] not in homes and step["rule"] not in rules)
+
+
+def from_phases(series: Iterable[SeriesView]) -> list[Alert]:
+    """The alerts that the phases of these series tell of; nothing is known of their words."""
+    return [
+        Alert(rule, severity, view.kpi, view.series, phase)
+        for view in series
+        for (rule, severity), phase in view.phases.items()
+        if phase in STANDING
+    ]
+
+
+def alerts_json(plan: Plan, alerts: Sequence[Alert], until_ms: int | None) -> list[Json]:
+    """What a board shows of these alerts, in its order, once event time has got to `until_ms`."""
+    shown = [a for a in alerts if a.phase in STANDING]
+    over = [a for a in alerts if _is_just_over(plan, a, until_ms)]
+    shown += sorted(over, key=lambda a: -(a.since_ms or 0))[:MOST_RESOLVED]
+    return [_alert(plan, alert) for alert in in_order(shown)[:MOST_ALERTS]]
+
+
+def in_order(alerts: Iterable[Alert]) -> list[Alert]:
+    """Firing first, then the gravest, then the newest."""
+    return sorted(
+        alerts,
+        key=lambda a: (
+            _PHASE_RANK[a.phase],
+            _SEVERITY_RANK[a.severity],
+            -(a.since_ms or 0),
+            a.rule,
+            series_text(a.dimensions),
+        ),
+    )
+
+
+def steps_json(plan: Plan, steps: Iterable[Mapping[str, Any]]) -> list[Json]:
+    """The last steps of alerts, in few words, newest first."""
+    return [_step(plan, step) for step in islice(steps, MOST_STEPS)]
+
+
+def _step(plan: Plan, step: Mapping[str, Any]) -> Json:
+    rule = plan.rules.get(step["rule"])
+    kpi = plan.subject_of(rule) if rule is not None else None
+    dimensions = tuple(step["dimensions"].values())
+    at = datetime.fromisoformat(step["at"])
+    key = (step["rule"], step["severity"], step["kpi"], dimensions, step["at"], step["state"])
+    return {
+        "key": "/".join(map(str, key)),
+        "at_ms": int(at.timestamp() * 1000),
+        "rule": step["rule"],
+        "severity": step["severity"],
+        "state": step["state"],
+        "title": kpi.title if kpi else step["kpi"] or step["rule"],
+        "series": series_text(dimensions),
+        "because": step.get("because", ""),
+    }
+
+
+def _is_just_over(plan: Plan, alert: Alert, until_ms: int | None) -> bool:
+    """Whether it resolved so short a while ago that people still want to know.
+
+    An hour, or the KPI's last ten windows: of a daily KPI, an hour is nothing.
+    """
+    kpi = plan.subject(alert.kpi)
+    if alert.phase != AlertPhase.RESOLVED or kpi is None or None in (until_ms, alert.since_ms):
+        return False
+    ago_ms = (until_ms or 0) - (alert.since_ms or 0)
+    return ago_ms <= max(RESOLVED_SHOWN_MS, 10 * kpi.window.step_ms)
+
+
+def _alert(plan: Plan, alert: Alert) -> Json:
+    kpi, rule = plan.subject(alert.kpi), plan.rules.get(alert.rule)
+    by = kpi.by if kpi else ()
+    series = series_text(alert.dimensions)
+    title = kpi.title if kpi else alert.kpi
+    return {
+        "key": f"{alert.rule}/{alert.severity}/{alert.kpi}/{series_key(by, alert.dimensions)}",
+        "rule": alert.rule,
+        "severity": alert.severity,
+        "phase": str(alert.phase),
+        "kpi": alert.kpi,
+        "title": title,
+        "series": series,
+        "since_ms": alert.since_ms,
+        "value": None
+        if alert.value is None
+        else value_text(alert.value, kpi.unit if kpi else None),
+        "summary": alert.summary or title,
+        "description": alert.description,
+        "owner": _owner(rule, kpi),
+        "team": (rule.team if rule else None) or (kpi.team if kpi else None) or "",
+        "escalation": escalation_text(rule.escalation if rule else ()),
+        "runbook": _safe_link(rule.runbook if rule else None),
+    }
+
+
+def _owner(rule: Rule | None, kpi: Kpi | None) -> str:
+    found = [said for of in (rule, kpi) if of is not None for said in (of.owner, of.team) if said]
+    return found[0] if found else ""
+
+
+def _safe_link(url: str | None) -> str | None:
+    """Only what a browser opens as a page: a rule must not bring a script to the board."""
+    return url if url and urlsplit(url).scheme in ("http", "https") else None

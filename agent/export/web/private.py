@@ -1,0 +1,242 @@
+"""People's own numbers: a page for each person, and for each owner, that only its token opens.
+
+`GET /private/<token>` is the page, `GET /api/v1/private/<token>` its data:
+
+    who        {person, name} or {owner}
+    now_ms     the agent's clock
+    kpis       the private KPIs, as the board has KPIs, with those series only that are theirs
+    alerts     [{rule, severity, phase, kpi, title, series, since_ms, value, runbook}]
+
+A token is made by the secret from the person's name, or from the owner's: whoever has it is let in.
+`kpi-agent link` tells it. Nothing of these pages is on the board, in metrics or in a log.
+"""
+
+from __future__ import annotations
+
+import hmac
+import html
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from agent.core.model.plan import OTHER, Kpi, Plan
+from agent.core.model.results import SeriesView
+from agent.core.output.messages import label
+from agent.core.output.privacy import private_homes
+from agent.export.agent_state import AgentState, Alert
+from agent.export.metrics.kpi_series import group
+from agent.export.web.board import MORE_ROWS, card, data_until_ms
+from agent.export.web.board_alerts import STANDING, from_phases, in_order
+from agent.export.words import series_text, span_text, value_text
+
+Json = dict[str, Any]
+
+WORDS = {
+    "met": "✓ on target",
+    "at_risk": "▲ at risk",
+    "missed": "✕ missed",
+    "no_data": "○ no data",
+    "none": "no target",
+}
+REFRESH_SECONDS = 30
+MINUTE_MS = 60_000
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Whose numbers a token shows: a person's (`name` in dimension `person`), or an owner's."""
+
+    person: str | None = None
+    name: str = ""
+    owner: str | None = None
+
+    def has_kpi(self, kpi: Kpi) -> bool:
+        """Whether any series of the KPI may be shown."""
+        if kpi.person is None:
+            return False
+        return kpi.owner == self.owner if self.person is None else kpi.person == self.person
+
+    def has(self, kpi: Kpi, dimensions: Sequence[Any]) -> bool:
+        """Whether a series of the KPI may be shown."""
+        if not self.has_kpi(kpi) or len(dimensions) != len(kpi.by):
+            return False
+        if self.person is None:
+            return True
+        own = dimensions[kpi.by.index(self.person)]
+        return own is not None and own != OTHER and label(own) == self.name
+
+
+class PrivatePages:
+    """Finds what a token opens."""
+
+    def __init__(self, state: AgentState) -> None:
+        self._state = state
+        self._tokens: dict[Scope, str] = {}
+
+    def data(self, token: str, now_ms: int) -> Json | None:
+        """What a token opens; None: nothing."""
+        scope = next((s for s in self._scopes() if self._opens(token, s)), None)
+        return None if scope is None else _data(self._state, scope, now_ms)
+
+    def _scopes(self) -> Iterator[Scope]:
+        """Everybody who has numbers now, and who answers for them."""
+        plan = self._state.plan
+        private = {n: k for n, k in plan.kpis.items() if k.person is not None}
+        found: dict[Scope, None] = {}
+        for kpi in private.values():
+            if kpi.owner is not None:
+                found[Scope(owner=kpi.owner)] = None
+        for view in self._state.company() if private else ():
+            one = private.get(view.kpi)
+            if one is None or one.person is None or len(view.series) != len(one.by):
+                continue
+            own = view.series[one.by.index(one.person)]
+            if own is not None and own != OTHER:
+                found[Scope(one.person, label(own))] = None
+        yield from found
+
+    def _opens(self, token: str, scope: Scope) -> bool:
+        return hmac.compare_digest(token.encode(), self._token(scope).encode())
+
+    def _token(self, scope: Scope) -> str:
+        if scope not in self._tokens:
+            privacy = self._state.privacy
+            self._tokens[scope] = (
+                privacy.owner_token(scope.owner or "")
+                if scope.person is None
+                else privacy.person_token(scope.person, scope.name)
+            )
+        return self._tokens[scope]
+
+
+def _data(state: AgentState, scope: Scope, now_ms: int) -> Json:
+    plan = state.plan
+    kpis = {name: kpi for name, kpi in plan.kpis.items() if scope.has_kpi(kpi)}
+    series = [v for v in state.company() if v.kpi in kpis and scope.has(kpis[v.kpi], v.series)]
+    theirs = replace(plan, kpis=kpis)
+    held = group(theirs, series)
+    until_ms = data_until_ms(state, series)
+    who = {"owner": scope.owner} if scope.person is None else _person(scope)
+    return {
+        "who": who,
+        "now_ms": now_ms,
+        "kpis": [card(theirs, kpi, held[n], until_ms, MORE_ROWS) for n, kpi in kpis.items()],
+        "alerts": [_alert(plan, kpis[a.kpi], a) for a in in_order(_alerts(state, scope, series))],
+    }
+
+
+def _person(scope: Scope) -> Json:
+    return {"person": scope.person, "name": scope.name}
+
+
+def _alerts(state: AgentState, scope: Scope, series: Sequence[SeriesView]) -> list[Alert]:
+    found = from_phases(series) if state.alerts is None else state.alerts()
+    return [
+        alert
+        for alert in found
+        if alert.phase in STANDING
+        and (kpi := state.plan.kpis.get(alert.kpi)) is not None
+        and scope.has(kpi, alert.dimensions)
+    ]
+
+
+def _alert(plan: Plan, kpi: Kpi, alert: Alert) -> Json:
+    rule = plan.rules.get(alert.rule)
+    return {
+        "rule": alert.rule,
+        "severity": alert.severity,
+        "phase": str(alert.phase),
+        "kpi": alert.kpi,
+        "title": kpi.title,
+        "series": series_text(alert.dimensions),
+        "since_ms": alert.since_ms,
+        "value": None if alert.value is None else value_text(alert.value, kpi.unit),
+        "runbook": rule.runbook if rule else None,
+    }
+
+
+def has_private(plan: Plan) -> bool:
+    """Whether there is anything that a token could open."""
+    return bool(private_homes(plan))
+
+
+def page(data: Json) -> str:
+    """The page of what a token opens: no script, and no address but this host's."""
+    say = html.escape
+    who = data["who"]
+    whose = f"{who['person']}: {who['name']}" if "person" in who else f"owner: {who['owner']}"
+    parts = [
+        "<!doctype html><html lang='en'><head><meta charset='utf-8'>"
+        "<meta name='viewport' content='width=device-width, initial-scale=1'>"
+        f"<meta name='robots' content='noindex'><meta http-equiv='refresh' "
+        f"content='{REFRESH_SECONDS}'><title>{say(whose)}</title>"
+        "<link rel='stylesheet' href='../static/board.css'></head>"
+        f"<body><header class='bar'><h1>{say(whose)}</h1></header><main class='private'>"
+    ]
+    parts += (_alert_html(alert, data["now_ms"]) for alert in data["alerts"])
+    parts += (_kpi_html(kpi) for kpi in data["kpis"])
+    parts.append("</main></body></html>\n")
+    return "".join(parts)
+
+
+def _alert_html(alert: Json, now_ms: int) -> str:
+    say = html.escape
+    named = " · ".join(filter(None, (alert["title"], alert["series"])))
+    value = f": {alert['value']}" if alert["value"] else ""
+    unit_ms = MINUTE_MS if now_ms - alert["since_ms"] >= MINUTE_MS else 1000
+    lasts = span_text(max(0, now_ms - alert["since_ms"]) // unit_ms * unit_ms)
+    return (
+        f"<p class='alert' data-phase='{say(alert['phase'])}' "
+        f"data-severity='{say(alert['severity'])}'><strong>{say(alert['phase'])} for {lasts}"
+        f"</strong><span>{say(named)}{say(value)}<br>"
+        f"<small>{say(alert['rule'])}, {say(alert['severity'])}</small></span></p>"
+    )
+
+
+def _kpi_html(kpi: Json) -> str:
+    say = html.escape
+    about = ", ".join(filter(None, (kpi["window"], kpi["target"] and f"target {kpi['target']}")))
+    held = any(row["state"] != "none" for row in kpi["rows"])
+    head = ["Series", "Last window", "Lately", "Open window"]
+    head += ["Target", "Attained"] if held else []
+    rows = "".join(_row_html(row, held) for row in kpi["rows"])
+    return (
+        f"<article class='card kpi' data-state='{say(kpi['state'])}'><h2>{say(kpi['title'])}</h2>"
+        f"<p>{say(kpi['description'])}</p><p class='owner'>{say(about)}</p><table><thead><tr>"
+        f"{''.join(f'<th>{title}</th>' for title in head)}</tr></thead>"
+        f"<tbody>{rows}</tbody></table></article>"
+    )
+
+
+def _row_html(row: Json, held: bool) -> str:
+    say = html.escape
+    cells = [row["current"] or ""]
+    cells += [WORDS[row["state"]], row["attainment_text"]] if held else []
+    return (
+        f"<tr data-state='{say(row['state'])}'><th scope='row'>{say(row['series'])}</th>"
+        f"<td>{say(row['text'])}</td><td>{_spark(row)}</td>"
+        f"{''.join(f'<td>{say(cell)}</td>' for cell in cells)}</tr>"
+    )
+
+
+def _spark(row: Json) -> str:
+    """The last windows as a line: where it is heading is what a single figure does not say."""
+    runs: list[list[str]] = [[]]
+    known = [value for _, value in row["history"] if value is not None]
+    if not known:
+        return ""
+    low, high = min(known), max(known)
+    first, last = row["history"][0][0], row["history"][-1][0]
+    for at, value in row["history"]:
+        if value is None:
+            runs.append([])
+            continue
+        x = 2 + (at - first) / max(1, last - first) * 96
+        y = 18 - (value - low) / (high - low or 1) * 16
+        runs[-1].append(f"{x:.1f} {y:.1f}")
+    drawn = "".join(f"<path class='line' d='M{'L'.join(run)}h.01'/>" for run in runs if run)
+    said = f"The last {len(row['history'])} windows, between {row['low']} and {row['high']}"
+    return (
+        f"<svg class='spark' viewBox='0 0 100 20' preserveAspectRatio='none' role='img' "
+        f"aria-label='{html.escape(said)}'><title>{html.escape(said)}</title>{drawn}</svg>"
+    )

@@ -1,0 +1,357 @@
+"""The agent's web server: the board, its data, `/metrics`, health and reload.
+
+| path | |
+|---|---|
+| `/` | the board |
+| `/api/v1/board`, `/api/v1/kpis/<name>`, `/api/v1/stream` | its data (`board.py` describes it) |
+| `/api/v1/alerts` | active alerts and the last steps (`alert_pages.py` describes it) |
+| `/api/v1/explain?rule=<name>` | how a rule stands, and why; `&series=region=emea` |
+| `/api/v1/rules` | the rules in use, as text, and how many series and alerts there are by them |
+| `/private/<token>`, `/api/v1/private/<token>` | people's own numbers (`private_pages.py`) |
+| `/metrics` | text 0.0.4 or OpenMetrics 1.0.0, gzip |
+| `/-/healthy` | 200 while the event loop runs |
+| `/-/ready` | 200, or 503 with what is waited for |
+| `/-/reload` | POST or PUT: 200, 400 with the problems of the rules, 500 when we failed |
+
+Everything comes from this host, and the pages may load nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import html
+import json
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from aiohttp import web
+
+from agent.core.changes.inventory import in_use, to_bytes
+from agent.core.output.privacy import shared
+from agent.errors import RulesError
+from agent.export.agent_state import AgentState
+from agent.export.metrics.exposition import Exposition
+from agent.export.web.alerts import BadQuery, Query, alerts_answer
+from agent.export.web.board import Board, Json, change, ready_json
+from agent.export.web.board_alerts import from_phases, public_alerts, public_steps
+from agent.export.web.private import PrivatePages
+from agent.export.web.private import page as private_page
+
+log = logging.getLogger(__name__)
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+HEARTBEAT_SECONDS = 15.0
+MAX_STREAMS = 200
+SHUTDOWN_SECONDS = 3.0
+_STATIC = Path(__file__).parent / "static"
+_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+
+
+_UNSEEN = {"Cache-Control": "no-store", "X-Robots-Tag": "noindex"}
+NOTHING_PRIVATE = "this address opens nothing, or nothing is known of this person yet\n"
+
+
+def wall_clock_ms() -> int:
+    """Now, in ms since the epoch."""
+    return time.time_ns() // 1_000_000
+
+
+class Pages:
+    """The handlers of one agent's web server."""
+
+    def __init__(self, state: AgentState, now_ms: Callable[[], int], tick_seconds: float) -> None:
+        self._state = state
+        self._now_ms = now_ms
+        self._board = Board(state, now_ms, min_age_seconds=tick_seconds * 0.9)
+        self._tick_seconds = tick_seconds
+        self._private = PrivatePages(state)
+        self._exposition = Exposition(state)
+        self._reloading = asyncio.Lock()
+        self._closing = asyncio.Event()
+        self._streams = 0
+        self._files = {path.name: path.read_bytes() for path in _STATIC.iterdir()}
+
+    def routes(self) -> list[web.RouteDef]:
+        """All routes."""
+        return [
+            web.get("/", self.index),
+            web.get("/static/{name}", self.static),
+            web.get("/favicon.ico", self.favicon),
+            web.get("/metrics", self.metrics),
+            web.get("/-/healthy", self.healthy),
+            web.get("/-/ready", self.ready),
+            web.post("/-/reload", self.reload),
+            web.put("/-/reload", self.reload),
+            web.get("/api/v1/board", self.board),
+            web.get("/api/v1/kpis/{name}", self.kpi),
+            web.get("/api/v1/alerts", self.alerts),
+            web.get("/api/v1/explain", self.explain),
+            web.get("/api/v1/rules", self.rules),
+            web.get("/api/v1/stream", self.stream),
+            web.get("/private/{token}", self.private),
+            web.get("/api/v1/private/{token}", self.private_data),
+        ]
+
+    async def close(self, _app: web.Application) -> None:
+        """End the streams, so that a shutdown needn't wait for their readers."""
+        self._closing.set()
+
+    async def index(self, request: web.Request) -> web.Response:
+        """The board's page."""
+        page = self._files["index.html"].decode()
+        page = page.replace("{{ name }}", html.escape(self._state.name, quote=True))
+        return _cached(request, page.encode(), "text/html")
+
+    async def static(self, request: web.Request) -> web.Response:
+        """One of the board's files."""
+        name = request.match_info["name"]
+        kind = _TYPES.get(Path(name).suffix)
+        if kind is None or name not in self._files:
+            raise web.HTTPNotFound
+        return _cached(request, self._files[name], kind)
+
+    async def favicon(self, request: web.Request) -> web.Response:
+        """The icon, for what asks for it by its old name."""
+        return _cached(request, self._files["icon.svg"], _TYPES[".svg"])
+
+    async def metrics(self, request: web.Request) -> web.StreamResponse:
+        """A scrape."""
+        headers = request.headers
+        scrape = await self._exposition.scrape(
+            headers.get("Accept", ""), headers.get("Accept-Encoding", "")
+        )
+        response = web.StreamResponse(headers={"Vary": "Accept, Accept-Encoding"})
+        response.headers["Content-Type"] = scrape.content_type
+        if scrape.gzipped:
+            response.headers["Content-Encoding"] = "gzip"
+        response.content_length = sum(map(len, scrape.chunks))
+        try:
+            await response.prepare(request)
+            for chunk in scrape.chunks:
+                await response.write(chunk)
+            await response.write_eof()
+        except ConnectionError:
+            pass  # the scraper's time was up
+        return response
+
+    async def healthy(self, _request: web.Request) -> web.Response:
+        """200: the loop runs."""
+        return web.Response(text="healthy\n")
+
+    async def ready(self, request: web.Request) -> web.Response:
+        """200, or 503 with what is waited for; JSON for those who accept it."""
+        told = ready_json(self._state.ready)
+        status = 200 if told["ok"] else 503
+        if "application/json" in request.headers.get("Accept", ""):
+            return web.json_response(told, status=status)
+        lines = [f"{r['component']}: {r['reason']}\n" for r in told["reasons"]]
+        text = "ready\n" if told["ok"] else "not ready\n" + "".join(lines)
+        return web.Response(text=text, status=status)
+
+    async def reload(self, request: web.Request) -> web.Response:
+        """Load the rules anew: all of them, or nothing changes."""
+        if request.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
+            raise web.HTTPForbidden(text="a reload must not be asked for by another site's page\n")
+        async with self._reloading:
+            try:
+                done, told = await self._state.reload()
+            except Exception:
+                log.exception("Reloading the rules failed")
+                text = "the reload failed, and the old rules stay; the agent's log says why\n"
+                return web.Response(text=text, status=500)
+        return web.Response(text=told.rstrip("\n") + "\n", status=200 if done else 400)
+
+    async def board(self, _request: web.Request) -> web.Response:
+        """The whole board."""
+        return _json(await self._board.snapshot())
+
+    async def kpi(self, request: web.Request) -> web.Response:
+        """One KPI with more of its series."""
+        name = request.match_info["name"]
+        card = await self._board.kpi(name)
+        if card is None:
+            return web.json_response({"error": f"there is no KPI called {name[:80]}"}, status=404)
+        return _json(card)
+
+    async def alerts(self, request: web.Request) -> web.Response:
+        """Active alerts, and the last steps that alerts took."""
+        state = self._state
+        try:
+            query = Query(request.query.items())
+        except BadQuery as error:
+            return web.json_response({"error": str(error)}, status=400)
+        found = from_phases(state.company()) if state.alerts is None else state.alerts()
+        alerts = public_alerts(state.plan, found)
+        steps = public_steps(state.plan, state.alert_log())
+        return _json(alerts_answer(shared(state.plan), alerts, steps, query, self._now_ms()))
+
+    async def private(self, request: web.Request) -> web.Response:
+        """The page of a person's own numbers, or of those that an owner answers for."""
+        data = self._private.data(request.match_info["token"], self._now_ms())
+        if data is None:
+            return web.Response(text=NOTHING_PRIVATE, status=404, headers=_UNSEEN)
+        return web.Response(text=private_page(data), content_type="text/html", headers=_UNSEEN)
+
+    async def private_data(self, request: web.Request) -> web.Response:
+        """The same as JSON."""
+        data = self._private.data(request.match_info["token"], self._now_ms())
+        if data is None:
+            told = {"error": NOTHING_PRIVATE.strip()}
+            return web.json_response(told, status=404, headers=_UNSEEN)
+        return web.json_response(data, headers=_UNSEEN)
+
+    async def explain(self, request: web.Request) -> web.Response:
+        """How a rule stands over the series that this worker holds."""
+        query = request.query
+        try:
+            return _json(await self._state.explain(query.get("rule", ""), query.get("series", "")))
+        except RulesError as error:
+            return web.json_response({"error": str(error)}, status=404)
+
+    async def rules(self, _request: web.Request) -> web.Response:
+        """What is declared, and held; of what is private, only whether it is the same."""
+        plan, ready = self._state.plan, ready_json(self._state.ready)["ok"]
+        views = self._state.company() if ready else None
+        body = await asyncio.to_thread(lambda: to_bytes(in_use(plan, views)))
+        headers = {"Cache-Control": "no-store"}
+        return web.Response(body=body, content_type="application/json", headers=headers)
+
+    async def stream(self, request: web.Request) -> web.StreamResponse:
+        """Server-sent events: the board, then its changes."""
+        if self._streams >= MAX_STREAMS:
+            text = f"{MAX_STREAMS} boards are open already; close one, or read /api/v1/board\n"
+            return web.Response(text=text, status=503, headers={"Retry-After": "30"})
+        response = web.StreamResponse(
+            headers={
+                "Content-Type": "text/event-stream; charset=utf-8",
+                "Cache-Control": "no-store",
+                "X-Accel-Buffering": "no",  # or nginx keeps the events to itself
+            }
+        )
+        self._streams += 1
+        try:
+            await response.prepare(request)
+            await response.write(b"retry: 2000\n\n")
+            async for event in self._events():
+                await response.write(event)
+        except ConnectionError:
+            pass  # the reader went away
+        finally:
+            self._streams -= 1
+        return response
+
+    async def _events(self) -> AsyncIterator[bytes]:
+        seen = await self._board.snapshot()
+        yield _event("board", seen)
+        quiet_seconds = 0.0
+        while not await self._is_closing():
+            quiet_seconds += self._tick_seconds
+            new = await self._board.snapshot()
+            if changed := change(seen, new):
+                yield _event("change", changed)
+            elif quiet_seconds >= HEARTBEAT_SECONDS:
+                yield _event("beat", {"now_ms": new["now_ms"]})
+            else:
+                continue
+            seen, quiet_seconds = new, 0.0
+
+    async def _is_closing(self) -> bool:
+        """Wait for the next tick, or for the end."""
+        try:
+            await asyncio.wait_for(self._closing.wait(), self._tick_seconds)
+        except TimeoutError:
+            return False
+        return True
+
+
+def _event(name: str, value: Json) -> bytes:
+    return f"event: {name}\ndata: {json.dumps(value, separators=(',', ':'))}\n\n".encode()
+
+
+def _json(value: Json) -> web.Response:
+    return web.json_response(value, headers={"Cache-Control": "no-store"})
+
+
+def _cached(request: web.Request, body: bytes, kind: str) -> web.Response:
+    """A file that browsers keep, and ask about each time."""
+    tag = hashlib.sha256(body).hexdigest()[:16]
+    headers = {"Cache-Control": "no-cache", "ETag": f'"{tag}"'}
+    if any(known.value == tag for known in request.if_none_match or ()):
+        return web.Response(status=304, headers=headers)
+    return web.Response(body=body, content_type=kind, charset="utf-8", headers=headers)
+
+
+@web.middleware
+async def _guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """No exception leaves as a page, and each is logged."""
+    try:
+        return await handler(request)
+    except (web.HTTPException, ConnectionError):
+        raise
+    except Exception:
+        log.exception("%s %s failed", request.method, request.path)
+        return web.Response(text="the agent failed to answer; its log says why\n", status=500)
+
+
+async def _add_headers(_request: web.Request, response: web.StreamResponse) -> None:
+    for name, value in _HEADERS.items():
+        response.headers.setdefault(name, value)
+
+
+def make_app(
+    state: AgentState,
+    now_ms: Callable[[], int] = wall_clock_ms,
+    tick_seconds: float = 1.0,
+) -> web.Application:
+    """The application of one agent; `tick_seconds` is how often a stream looks for changes."""
+    app = web.Application(middlewares=[_guarded])
+    pages = Pages(state, now_ms, tick_seconds)
+    app.add_routes(pages.routes())
+    app.on_response_prepare.append(_add_headers)
+    app.on_shutdown.append(pages.close)
+    return app
+
+
+@asynccontextmanager
+async def serving(
+    state: AgentState,
+    host: str,
+    port: int,
+    now_ms: Callable[[], int] = wall_clock_ms,
+    tick_seconds: float = 1.0,
+) -> AsyncIterator[int]:
+    """Serve until the block ends; gives the port in use (`port` 0: any free one).
+
+    Raises OSError, in words, when the address can not be listened on.
+    """
+    runner = web.AppRunner(
+        make_app(state, now_ms, tick_seconds),
+        access_log=None,
+        shutdown_timeout=SHUTDOWN_SECONDS,
+    )
+    await runner.setup()
+    try:
+        try:
+            await web.TCPSite(runner, host, port).start()
+        except OSError as error:
+            told = f"can't listen on {host}:{port}: {error.strerror or error}"
+            raise OSError(
+                error.errno, f"{told}. Is another agent running? Choose another port."
+            ) from error
+        yield int(runner.addresses[0][1])
+    finally:
+        await runner.cleanup()

@@ -1,0 +1,104 @@
+"""Thresholds from the data: quantiles over the windows that the core closes over the sample."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.core.model.results import Emitted
+from agent.init.guess import Guess, KpiGuess
+from agent.init.write import document
+from agent.language.load import load
+from agent.replay.runner import Replayed, Source, sources, stream
+
+LEAST_WINDOWS = 20
+"""Of fewer windows a quantile says nothing."""
+
+_NAMES = {0.01: "1st", 0.1: "10th", 0.25: "25th", 0.75: "75th", 0.9: "90th", 0.99: "99th"}
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A number that is proposed, and of what."""
+
+    value: float
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """The bounds of one KPI. `target` and `warn` are what most windows reach, `fire` is beyond what
+    nearly all do, `clear` what is usual again."""
+
+    target: Bound
+    warn: Bound
+    fire: Bound
+    clear: Bound
+
+
+Observed = dict[str, list[float]]
+"""The values of the closed windows that had events, by KPI."""
+
+
+def observe(
+    guesses: Sequence[Guess], files: Sequence[str], clock_ms: int
+) -> tuple[Observed, Replayed]:
+    """Run the proposed contracts and KPIs over the sample, through the core."""
+    with tempfile.TemporaryDirectory(prefix="kpi-agent-") as made:
+        place = Path(made) / "first.yaml"
+        place.write_text(document(guesses, {}, {}, ""))
+        plan = load(place)
+    read = Replayed(Emitted(), [])
+    values: dict[str, list[float]] = {name: [] for name in plan.kpis}
+    found: list[Source] = sources(plan, list(files))
+    for closings in stream(plan, found, clock_ms, read):
+        for window in closings.windows:
+            if window.value is not None and window.events:
+                values[window.kpi].append(window.value)
+    return values, read
+
+
+def proposals(guesses: Sequence[Guess], observed: Observed) -> dict[str, Proposal]:
+    """Bounds for each KPI whose windows have enough to say, by its name."""
+    found = {}
+    for guess in guesses:
+        for kpi in guess.kpis:
+            made = _propose(kpi, sorted(observed.get(kpi.name, [])))
+            if made is not None:
+                found[kpi.name] = made
+    return found
+
+
+def silence(times: Sequence[int]) -> Bound | None:
+    """Twice the longest silence of the sample (ms), rounded up."""
+    gaps = [
+        later - earlier for earlier, later in zip(sorted(times), sorted(times)[1:], strict=False)
+    ]
+    if len(gaps) < LEAST_WINDOWS:
+        return None
+    longest = max(gaps)
+    step = next(s for s in (60_000, 300_000, 3_600_000, 86_400_000) if longest < 60 * s or s > 4e7)
+    return Bound(
+        max(math.ceil(2 * longest / step), 1) * step, "twice the longest silence of the sample"
+    )
+
+
+def _propose(kpi: KpiGuess, values: Sequence[float]) -> Proposal | None:
+    if len(values) < LEAST_WINDOWS:
+        return None
+    shares = (0.9, 0.75, 0.99, 0.75) if kpi.better == "lower" else (0.1, 0.25, 0.01, 0.25)
+    target, warn, fire, clear = (_quantile(values, share) for share in shares)
+    # Where nearly all windows are alike, a rule would ring for the usual.
+    apart = fire.value > clear.value if kpi.better == "lower" else fire.value < clear.value
+    return Proposal(target, warn, fire, clear) if apart and fire.value != 0 else None
+
+
+def _quantile(values: Sequence[float], share: float) -> Bound:
+    """The value that a share of the windows does not exceed (nearest rank), to three digits."""
+    value = values[max(math.ceil(share * len(values)) - 1, 0)]
+    return Bound(
+        float(f"{value:.3g}"), f"the {_NAMES[share]} percentile of {len(values):,} windows"
+    )

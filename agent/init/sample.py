@@ -1,0 +1,121 @@
+"""What a sample of events looks like: every field with its types, values and times."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from agent.core.decode.event_time import parse_time
+from agent.core.model.plan import FieldType
+
+MOST_DISTINCT = 1_000
+"""So many values of a field are told apart; beyond, it has "many"."""
+
+DEEPEST = 4
+"""Fields nested deeper are left out."""
+
+
+LEAST_EPOCH_MS = 10**12
+"""September 2001: a number that stands for an earlier time is taken for something else."""
+
+
+@dataclass(slots=True)
+class Seen:
+    """One field over all events of a sample."""
+
+    path: str
+    count: int = 0
+    nulls: int = 0
+    kinds: Counter[FieldType] = field(default_factory=Counter)
+    values: Counter[Any] = field(default_factory=Counter)
+    least: float | None = None
+    most: float | None = None
+    times: int = 0
+    naive: int = 0
+
+    def take(self, value: Any) -> None:
+        """Take in the field of one more event."""
+        self.count += 1
+        if value is None:
+            self.nulls += 1
+            return
+        self.kinds[_kind(value)] += 1
+        if len(self.values) < MOST_DISTINCT or value in self.values:
+            self.values[value] += 1
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            self.least = value if self.least is None else min(self.least, value)
+            self.most = value if self.most is None else max(self.most, value)
+        at_ms = None if isinstance(value, bool) else parse_time(str(value), "UTC")
+        # A small number can be read as a time, too, and mostly is none.
+        if at_ms is not None and (at_ms >= LEAST_EPOCH_MS or "-" in str(value)):
+            self.times += 1
+            # What says no offset means another instant in another zone.
+            self.naive += parse_time(str(value), "Asia/Tokyo") != parse_time(str(value), "UTC")
+
+    @property
+    def known(self) -> int:
+        """How many events have a value there."""
+        return self.count - self.nulls
+
+    @property
+    def type(self) -> FieldType | None:
+        """The type that all values have; None where there is none, or several."""
+        kinds = set(self.kinds)
+        if kinds == {"integer", "float"}:
+            return "float"
+        return kinds.pop() if len(kinds) == 1 else None
+
+    @property
+    def distinct(self) -> int:
+        """How many values there are, up to `MOST_DISTINCT`."""
+        return len(self.values)
+
+    @property
+    def is_numeric(self) -> bool:
+        """Whether all values are numbers."""
+        return self.type in ("integer", "float")
+
+
+def read(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
+    """The events of a sample; what is no JSON object is left out."""
+    for line in lines:
+        try:
+            event = msgspec.json.decode(line)
+        except (msgspec.DecodeError, ValueError, RecursionError):
+            continue
+        if isinstance(event, dict):
+            yield event
+
+
+def profile(events: Iterable[Mapping[str, Any]]) -> dict[str, Seen]:
+    """Every field by its dotted path, in the order in which they come. Lists are left out."""
+    found: dict[str, Seen] = {}
+    for event in events:
+        for path, value in flat(event):
+            found.setdefault(path, Seen(path)).take(value)
+    return found
+
+
+def flat(event: Mapping[str, Any], above: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:
+    """The fields of an event by their dotted paths."""
+    for name, value in event.items():
+        path = f"{above}{name}"
+        if "." in name or not name:
+            continue
+        if isinstance(value, dict):
+            if depth < DEEPEST:
+                yield from flat(value, f"{path}.", depth + 1)
+        elif not isinstance(value, list):
+            yield path, value
+
+
+def _kind(value: Any) -> FieldType:
+    if isinstance(value, bool):
+        return "boolean"
+    if isinstance(value, int):
+        return "integer"
+    return "float" if isinstance(value, float) else "string"

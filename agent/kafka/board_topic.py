@@ -1,0 +1,293 @@
+"""The whole company on every worker: the board topic, one compacted row per series and alert.
+
+Each worker writes the rows of the series that it holds (`BoardWriter`) and reads all rows
+(`CompanyView`), without a consumer group: every worker sees everything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain, compress, islice
+from operator import is_not
+from typing import Any
+
+import msgspec
+from aiokafka.errors import KafkaError
+
+from agent.core.model.plan import Dimensions, Plan, Scalar, Severity, Target
+from agent.core.model.results import (
+    AlertPhase,
+    Emitted,
+    SeriesView,
+    TargetStatus,
+    Transition,
+    WindowValue,
+)
+from agent.core.output import messages as encode
+from agent.core.output.privacy import Privacy
+from agent.kafka.publish import Publisher, acknowledged
+from agent.kafka.topic_tail import RETRY_SECONDS, follow
+from agent.settings import Settings
+
+log = logging.getLogger(__name__)
+
+TICK_SECONDS = 1.0
+MOST_ROWS_A_TICK = 2_000
+CLEAR_EVERY_TICKS = 10
+KEEP_RESOLVED_MS = 3_600_000
+"""For how long after its end an alert stays on the board, by event time."""
+
+
+class SeriesRow(msgspec.Struct, frozen=True, tag="series"):
+    """A series as a row of the board topic."""
+
+    kpi: str
+    dimensions: tuple[Scalar, ...] | None
+    closed: WindowValue | None
+    current: WindowValue | None
+    target: Target | None
+    status: TargetStatus | None
+    history: tuple[tuple[int, float | None], ...]
+    phases: tuple[tuple[str, Severity, AlertPhase], ...]
+
+
+class AlertRow(msgspec.Struct, frozen=True, tag="alert"):
+    """The last step of an alert as a row of the board topic. Times are ms of event time."""
+
+    rule: str
+    severity: Severity
+    kpi: str
+    dimensions: tuple[Scalar, ...] | None
+    phase: AlertPhase
+    at_ms: int
+    value: float | None
+    summary: str
+    description: str
+
+
+Row = SeriesRow | AlertRow
+SeriesId = tuple[str, Dimensions | None]
+AlertId = tuple[str, str, str, Dimensions | None]
+
+_encoder = msgspec.json.Encoder()
+_rows = msgspec.json.Decoder(Row)
+
+
+def series_key(kpi: str, dimensions: Dimensions | None) -> bytes:
+    """The message key of a series."""
+    return _encoder.encode(["series", kpi, dimensions])
+
+
+def alert_key(row: AlertRow) -> bytes:
+    """The message key of an alert."""
+    return _encoder.encode(["alert", row.rule, row.severity, row.kpi, row.dimensions])
+
+
+def to_row(view: SeriesView) -> bytes:
+    """A view as the bytes of its row."""
+    phases = tuple((rule, severity, phase) for (rule, severity), phase in view.phases.items())
+    return _encoder.encode(
+        SeriesRow(
+            view.kpi, view.dimensions, view.closed, view.current, view.target, view.status,
+            view.history, phases,
+        )
+    )  # fmt: skip
+
+
+def to_view(row: SeriesRow) -> SeriesView:
+    """A row as the view that it was made from."""
+    return SeriesView(
+        row.kpi,
+        row.dimensions,  # None: what is watched of the KPI as a whole
+        row.closed,
+        row.current,
+        row.target,
+        row.status,
+        row.history,
+        {(rule, severity): phase for rule, severity, phase in row.phases},
+    )
+
+
+class CompanyView:
+    """All series of all workers, as the board topic tells of them. `changes` counts its changes."""
+
+    def __init__(self, settings: Settings, topic: str, plan: Plan) -> None:
+        self.plan = plan
+        self.changes = 0
+        self.complete = False
+        self._settings = settings
+        self._topic = topic
+        self._series: dict[bytes, SeriesView] = {}
+        self._alerts: dict[bytes, AlertRow] = {}
+        self._snapshot: list[SeriesView] | None = None
+
+    def snapshot(self) -> list[SeriesView]:
+        """Every declared series. The list is kept until something changes: don't change it."""
+        if self._snapshot is None:
+            self._snapshot = [v for v in self._series.values() if self._is_declared(v)]
+        return self._snapshot
+
+    def alerts(self) -> list[AlertRow]:
+        """The last step of every alert of a declared rule."""
+        return [
+            a
+            for a in self._alerts.values()
+            if a.rule in self.plan.rules and self.plan.by_of(a.kpi) is not None
+        ]
+
+    def ids(self) -> Iterable[tuple[bytes, SeriesId]]:
+        """The keys of all series rows, declared or not."""
+        return [(key, (view.kpi, view.dimensions)) for key, view in self._series.items()]
+
+    def take(self, key: bytes, value: bytes | None) -> None:
+        """Take in one record of the board topic. One that can't be read is passed over."""
+        if value is None:
+            self._series.pop(key, None)
+            self._alerts.pop(key, None)
+        else:
+            try:
+                row = _rows.decode(value)
+            except msgspec.DecodeError:
+                return  # written by another version: it will be written anew
+            if isinstance(row, SeriesRow):
+                self._series[key] = to_view(row)
+            else:
+                self._alerts[key] = row
+        self.changes += 1
+        self._snapshot = None
+
+    def replan(self, plan: Plan) -> None:
+        """Show what another plan declares."""
+        self.plan = plan
+        self.changes += 1
+        self._snapshot = None
+
+    async def run(self) -> None:
+        """Read the topic from its beginning, for ever, whatever happens to the brokers."""
+
+        def complete() -> None:
+            self.complete = True
+
+        await follow(self._settings, self._topic, self.take, complete)
+
+    def _is_declared(self, view: SeriesView) -> bool:
+        by = self.plan.by_of(view.kpi)
+        # A row of an older declaration may have other dimensions.
+        return by is not None and (view.dimensions is None or len(view.dimensions) == len(by))
+
+
+class BoardWriter:
+    """Writes the rows of the series held here when they change, at most so many a tick."""
+
+    def __init__(
+        self,
+        publisher: Publisher,
+        company: CompanyView,
+        views: Callable[[], list[SeriesView]],
+        is_ours: Callable[[SeriesId], bool],
+        privacy: Privacy | None = None,
+    ) -> None:
+        self._privacy = privacy or Privacy()
+        self._publisher = publisher
+        self._company = company
+        self._views = views
+        self._is_ours = is_ours
+        self._written: dict[SeriesId, SeriesView] = {}
+        self._seen: Sequence[SeriesView] = ()
+        self._known: dict[SeriesId, SeriesView] = {}  # the same by name
+        # Changed and not written yet: a window closed or an alert changed; the open window alone.
+        self._urgent: dict[SeriesId, SeriesView] = {}
+        self._waiting: dict[SeriesId, SeriesView] = {}
+        self._ticks = 0
+        self._alerts: dict[bytes, bytes | None] = {}
+
+    def told(self, plan: Plan, closings: Iterable[Emitted]) -> None:
+        """Note alerts that changed: they are written at the next tick."""
+        for one in closings:
+            for transition in one.transitions:
+                key, row = alert_row(plan, transition, self._privacy)
+                self._alerts[key] = row
+
+    async def run(self) -> None:
+        """Write, tick by tick, for ever."""
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            try:
+                await self.tick()
+            except KafkaError as error:
+                log.debug("the board was not written: %r", error)
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def tick(self) -> None:
+        """Write what changed; series whose window closed or whose alerts changed go first."""
+        views = self._views()
+        rows: dict[bytes, bytes | None] = dict(self._alerts)
+        has_fewer = self._look(views)
+        changed = chain(self._urgent.items(), self._waiting.items())
+        told = dict(islice(changed, MOST_ROWS_A_TICK))
+        for one, view in told.items():
+            rows[series_key(*one)] = to_row(view)
+        if (has_fewer or not self._ticks) and views and self._company.complete:
+            rows |= dict.fromkeys(self._clear(views, has_fewer), None)
+        self._ticks = (self._ticks + 1) % CLEAR_EVERY_TICKS
+        if not rows:
+            return
+        self._alerts = {}
+        await acknowledged(await self._publisher.board(rows))
+        for one, view in told.items():
+            self._written[one] = view
+            for waiting in (self._urgent, self._waiting):
+                if waiting.get(one) is view:
+                    del waiting[one]
+
+    def _look(self, views: Sequence[SeriesView]) -> bool:
+        """Note the views that changed; whether there are series that are gone.
+
+        Of very many, asking each for its name takes long; most are the same objects as before, and
+        stand where they stood.
+        """
+        seen, self._seen = self._seen, tuple(views)
+        moved = compress(views, map(is_not, views, seen))
+        for view in chain(moved, islice(views, len(seen), None)):
+            one = view.kpi, view.dimensions
+            if self._known.get(one) is view:
+                continue
+            self._known[one] = view
+            if one in self._urgent or not _only_current_changed(self._written.get(one), view):
+                self._waiting.pop(one, None)
+                self._urgent[one] = view
+            else:
+                self._waiting[one] = view
+        return len(self._known) > len(views)
+
+    def _clear(self, views: Iterable[SeriesView], has_fewer: bool) -> list[bytes]:
+        """Rows of series that expired, or whose KPI is gone, which are forgotten here, too."""
+        if has_fewer:
+            there = {(view.kpi, view.dimensions) for view in views}
+            for known in (self._known, self._written, self._urgent, self._waiting):
+                for one in [one for one in known if one not in there]:
+                    del known[one]
+        ids = self._company.ids()
+        return [key for key, one in ids if one not in self._known and self._is_ours(one)]
+
+
+def alert_row(plan: Plan, transition: Transition, privacy: Privacy) -> tuple[bytes, bytes | None]:
+    """Key and row of an alert after a step; None takes a removed one off the board.
+
+    Its words are for everybody: they name people by their pseudonyms.
+    """
+    rule = plan.rules.get(transition.rule)
+    told: dict[str, Any] = encode.transition_json(plan, rule, privacy.step(plan, transition))
+    row = AlertRow(
+        transition.rule, transition.severity, transition.kpi, transition.dimensions,
+        transition.state, transition.at_ms, transition.value, str(told["summary"]),
+        str(told["because" if transition.state is AlertPhase.SILENCED else "description"]),
+    )  # fmt: skip
+    return alert_key(row), None if transition.reason == "removed" else _encoder.encode(row)
+
+
+def _only_current_changed(old: SeriesView | None, new: SeriesView) -> bool:
+    # A window that did not close anew is the same object.
+    return old is not None and old.closed is new.closed and old.phases == new.phases

@@ -1,0 +1,59 @@
+"""What the ingest tells of itself while it runs. `run` fills the exports' counters from it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from agent.core.fold.folder import Added
+from agent.core.model.results import Emitted
+
+
+class IngestProgress(Protocol):
+    """Receiver of the ingest's news; all calls come on the event loop."""
+
+    def folded(self, topic: str, added: Added, seconds: float) -> None:
+        """A batch was folded."""
+
+    def flushed(self, frames: int, seconds: float) -> None:
+        """Frames were acknowledged, so long after their flush began."""
+
+    def unacknowledged(self, seconds: float) -> None:
+        """Frames sent so long ago are not acknowledged yet."""
+
+    def watermark(self, topic: str, partition: int, watermark_ms: int | None) -> None:
+        """How far event time has got in a source partition."""
+
+    def lag(self, topic: str, partition: int, records: int) -> None:
+        """How many records of a source partition are not read yet."""
+
+    def missing_topics(self, topics: Sequence[str]) -> None:
+        """The source topics that do not exist (yet)."""
+
+    def assigned(self, partitions: int) -> None:
+        """The group has given this worker so many source partitions."""
+
+    def forget(self, topic: str, partition: int) -> None:
+        """A source partition is not this worker's any more."""
+
+    def forget_all(self) -> None:
+        """The ingest has stopped."""
+
+
+class MergeProgress(Protocol):
+    """Receiver of stage 2's news; all calls come on the event loop."""
+
+    def held(self, partitions: frozenset[int] | None) -> None:
+        """The state partitions held here and ready; None while the group is rearranged."""
+
+    def frames_lag(self, partition: int, frames: int) -> None:
+        """About how many frames of a state partition are not merged yet."""
+
+    def frame_failed(self, partition: int, offset: int, error: Exception) -> None:
+        """A frame could not be applied and was passed over: a fault of ours."""
+
+    def round(self, frames: int, rows: int, told: Sequence[Emitted], seconds: float) -> None:
+        """So many frames were applied and rows written, and this was told, in so long."""
+
+    def backfill(self, kpi: str, records: int, ratio: float) -> None:
+        """So many records of a KPI's past are read, which is so much of it; 1: it has its past."""

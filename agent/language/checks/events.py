@@ -1,0 +1,61 @@
+"""Contracts: bounds that fit their type, paths that can exist in one JSON object."""
+
+from __future__ import annotations
+
+from agent.language.declared import Declared, Entry
+from agent.language.models.models import EventSpec, FieldSpec
+from agent.language.source import Place
+
+
+def check(declared: Declared) -> None:
+    """Check every event."""
+    for entry in declared.events.values():
+        for name, spec in entry.model.fields.items():
+            _bounds(declared, entry, ("fields", name), spec)
+        _cases(declared, entry)
+        _paths(declared, entry)
+
+
+def _bounds(declared: Declared, entry: Entry[EventSpec], at: Place, spec: FieldSpec) -> None:
+    for key, bound in (("minimum", spec.minimum), ("maximum", spec.maximum)):
+        if bound is not None and spec.type not in ("integer", "float"):
+            message = f"a {key} on a field of type {spec.type}"
+            hint = "only integer and float fields have bounds"
+            declared.report(entry, (*at, key), message, hint, on="key")
+    if spec.minimum is not None and spec.maximum is not None and spec.minimum > spec.maximum:
+        message = f"the minimum {spec.minimum:g} is above the maximum {spec.maximum:g}"
+        declared.report(entry, (*at, "minimum"), message, "no event could pass: swap them")
+
+
+def _cases(declared: Declared, entry: Entry[EventSpec]) -> None:
+    seen: dict[str, str] = {}
+    for name in entry.model.fields:
+        other = seen.setdefault(name.casefold(), name)
+        if other != name:
+            message = f"'{name}' and '{other}' differ only in case, which SQL does not tell apart"
+            declared.report(
+                entry, ("fields", name), message, "rename one, and give it a `path`", on="key"
+            )
+
+
+def _paths(declared: Declared, entry: Entry[EventSpec]) -> None:
+    """A place in the JSON is a value or an object, never both."""
+    model = entry.model
+    used: list[tuple[tuple[str, ...], Place, str]] = [
+        (tuple(model.time.split(".")), ("time",), "time"),
+    ]
+    if model.type_field != "none":
+        used.append((tuple(model.type_field.split(".")), ("type_field",), "type_field"))
+    if model.id is not None:
+        used.append((tuple(model.id.split(".")), ("id",), "id"))
+    for name, spec in model.fields.items():
+        path = tuple((spec.path or name).split("."))
+        used.append((path, ("fields", name, "path"), f"field '{name}'"))
+    for path, at, what in used:
+        for other, _, other_what in used:
+            if len(path) > len(other) and path[: len(other)] == other:
+                message = (
+                    f"{what} is inside '{'.'.join(other)}', which {other_what} reads as a value"
+                )
+                declared.report(entry, at, message, "it can not be both an object and a value")
+                break

@@ -1,0 +1,81 @@
+"""Kinds of rules, and the fields that they take.
+
+A field that can mean nothing for a kind is refused, with the reason. `docs/rules.md` has the whole
+as a table, which a test holds to this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from agent.language.declared import Declared, Entry
+from agent.language.models.models import RuleOverrideSpec, RuleSpec
+from agent.language.source import Place
+
+Kind = Literal["value", "absence", "combination"]
+"""What a rule judges: the values of a KPI, its silence, or the alerts of other rules."""
+
+_THEIR_OWN = "leave it out: the rules that it puts together have their own"
+_OVER_THE_KPI = "write it in a rule over the KPI, and name that rule here"
+REFUSED: Mapping[Kind, Mapping[str, str]] = {
+    "value": {
+        "no_data_for": "make two rules of it: one is about values, one about silence",
+        "per": "leave it out: each series is judged by itself",
+    },
+    "absence": {
+        "when": "make two rules of it: one is about values, one about silence",
+        "pace": "make two rules of it: one is about values, one about silence",
+        "objective": "make two rules of it: one is about values, one about silence",
+        "clear": "leave it out: an absence ends with the next event, or `keep_firing_for` after it",
+        "on": "leave it out: no window is judged, silence is known as event time goes on",
+        "for": "write the whole time as `no_data_for`: that is what has to last",
+        "min_events": "few events are a condition on values: `when: events < 5`",
+        "on_no_data": "leave it out: no data is what it fires on",
+    },
+    "combination": {
+        "on": _THEIR_OWN,
+        "min_events": _THEIR_OWN,
+        "min_history": _THEIR_OWN,
+        "on_no_data": _THEIR_OWN,
+        "pace": _OVER_THE_KPI,
+        "objective": _OVER_THE_KPI,
+        "no_data_for": _OVER_THE_KPI,
+        "per": _OVER_THE_KPI,
+    },
+}
+"""By kind, the fields that say nothing for it, and what to do instead."""
+
+_CALLED: Mapping[Kind, str] = {
+    "value": "a rule with `when`",
+    "absence": "a rule with `no_data_for`",
+    "combination": "a rule without `kpi`",
+}
+_ATTRIBUTES = {"for": "for_"}
+
+
+def kind_of(entry: Entry[RuleSpec]) -> Kind:
+    """What a rule judges, by what it says; of one that says too much, what it says first of."""
+    if entry.model.kpi is None and not entry.torn("kpi"):
+        return "combination"
+    conditions = any(entry.says(key) for key in ("when", "pace", "objective"))
+    return "absence" if entry.says("no_data_for") and not conditions else "value"
+
+
+def refuse(
+    declared: Declared,
+    entry: Entry[RuleSpec],
+    kind: Kind,
+    override: int | None = None,
+) -> None:
+    """Note each field of a rule, or of one of its overrides, that says nothing for its kind."""
+    at: Place = () if override is None else ("overrides", override)
+    model: RuleSpec | RuleOverrideSpec = entry.model
+    if override is not None:
+        model = entry.model.overrides[override]
+    for key, hint in REFUSED[kind].items():
+        attribute = _ATTRIBUTES.get(key, key)
+        said = entry.says(key) if override is None else getattr(model, attribute, None) is not None
+        if said:
+            message = f"`{key}` says nothing in {_CALLED[kind]}"
+            declared.report(entry, (*at, key), message, hint, on="key")

@@ -1,0 +1,170 @@
+"""Rules over rules: names that exist, no circles, conditions that something must make true."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+from agent.language.checks import kinds
+from agent.language.checks.kpis import has_target
+from agent.language.compile.links import (
+    Links,
+    Name,
+    compile_combination,
+    conditions,
+    is_combination,
+    severities_of,
+    texts,
+)
+from agent.language.compile.shapes import Shape
+from agent.language.declared import Declared, Entry
+from agent.language.models.models import RuleSpec
+from agent.language.problems import suggest
+from agent.language.source import Place
+from agent.language.sql.expressions import SqlProblem
+
+_OF_VALUES = {"value", "events", "target"}
+
+
+def check(declared: Declared, shapes: dict[str, Shape]) -> Links:
+    """Check what rules say of each other; who looks at whom."""
+    links = Links(declared, shapes)
+    told: set[str] = set()
+    for name, entry in declared.rules.items():
+        if is_combination(entry.model) and not entry.torn("kpi"):
+            _combination(declared, entry, links)
+        for i, feed in enumerate(entry.model.depends_on or ()):
+            _feed(declared, entry, links, i, feed)
+        circle = links.circle(name)
+        if circle is not None and name not in told:
+            told.update(circle)
+            message = f"a circle of rules: {' → '.join(circle)}"
+            key = "when" if circle[1] in {link.rule for link in links.heeds[name]} else "depends_on"
+            declared.report(entry, (key,), message, "a rule can not wait for itself")
+        else:
+            _types(declared, entry, links, shapes)
+    return links
+
+
+def _combination(declared: Declared, entry: Entry[RuleSpec], links: Links) -> None:
+    model = entry.model
+    named = {*declared.names["rules"], *declared.names["kpis"]}
+    words = {word for text in texts(model.when).values() for word in re.findall(r"\w+", text)}
+    if (model.when is None and not entry.torn("when")) or (words & _OF_VALUES) - named:
+        hint = "add `kpi: orders`; only a condition over other rules has none"
+        declared.report(entry, (), "'kpi' is missing", hint, on="key")
+        return
+    kinds.refuse(declared, entry, "combination")
+    for at, key, text in conditions(model):
+        _condition(declared, entry, links, at, key, text)
+
+
+def _condition(
+    declared: Declared,
+    entry: Entry[RuleSpec],
+    links: Links,
+    at: Place,
+    key: Literal["when", "clear"],
+    text: str,
+) -> None:
+    try:
+        condition = compile_combination(text)
+    except SqlProblem as problem:
+        chars = (problem.start, max(problem.end, problem.start + 1))
+        declared.report(entry, at, problem.message, problem.hint, chars=chars)
+        return
+    sound = [_name(declared, entry, links, at, one) for one in condition.names]
+    if all(sound):
+        quiet = condition.term.holds([False] * len(condition.names))
+        _quiet(declared, entry, at, key, quiet)
+
+
+def _name(declared: Declared, entry: Entry[RuleSpec], links: Links, at: Place, one: Name) -> bool:
+    """Whether a name means something, which is told where it does not."""
+    rules, kpis = declared.names["rules"], declared.names["kpis"]
+    if one.name in rules:
+        wrong = _wrong_rule(declared, one)
+    elif one.name in kpis:
+        wrong = _wrong_kpi(declared, one)
+    else:
+        others = [name for name in (*rules, *kpis) if name != entry.name]
+        hint = suggest(one.name, others, "rules and KPIs")
+        wrong = f"unknown rule or KPI '{one.name}'", hint
+        if not declared.complete:
+            return False
+    if wrong is not None:
+        declared.report(entry, at, *wrong, chars=(one.start, one.end))
+    return wrong is None and links.link(one.name, one.severity) is not None
+
+
+def _wrong_rule(declared: Declared, one: Name) -> tuple[str, str] | None:
+    rule = declared.rules.get(one.name)
+    if rule is None or one.severity is None or rule.torn("when") or rule.torn("severity"):
+        return None
+    known = severities_of(rule.model)
+    if known is None or one.severity in known:
+        return None
+    message = f"'{one.name}' never fires with severity '{one.severity}'"
+    return message, f"its severities: {', '.join(sorted(known))}"
+
+
+def _wrong_kpi(declared: Declared, one: Name) -> tuple[str, str] | None:
+    kpi = declared.kpis.get(one.name)
+    if one.severity is not None:
+        return f"'{one.name}' is a KPI: only rules have severities", "name a rule over it"
+    if kpi is None or has_target(kpi):
+        return None
+    hint = "give the KPI a `target`, or name a rule over it"
+    return f"'{one.name}' has no target that it could miss", hint
+
+
+def _quiet(
+    declared: Declared,
+    entry: Entry[RuleSpec],
+    at: Place,
+    key: Literal["when", "clear"],
+    quiet: bool,
+) -> None:
+    """`quiet`: whether the condition is true while nothing fires."""
+    if key == "clear" and not quiet:
+        message = "it is false while none of these fires: an alert could stay for ever"
+        hint = "say what must be over: `not slow_support`"
+        declared.report(entry, at, message, hint)
+    elif key == "when" and quiet:
+        message = "it is true while none of these fires: nothing would ever begin it"
+        hint = "join it to a rule that must fire: `orders_dropping and not checkout_down`"
+        declared.report(entry, at, message, hint)
+
+
+def _feed(declared: Declared, entry: Entry[RuleSpec], links: Links, i: int, name: str) -> None:
+    at: Place = ("depends_on", i)
+    known = {section: declared.names[section] for section in ("rules", "kpis", "events")}
+    if name == entry.name and name in known["rules"]:
+        declared.report(entry, at, "a rule can not depend on itself", "leave it out")
+    elif not any(name in names for names in known.values()):
+        if declared.complete:
+            every = [n for names in known.values() for n in names if n != entry.name]
+            hint = suggest(name, every, "rules, KPIs and events")
+            declared.report(entry, at, f"unknown rule, KPI or event '{name}'", hint)
+    elif name not in known["rules"] and not links.feeding(name) and declared.complete:
+        whole = "" if name in known["kpis"] else " and `per: kpi`"
+        hint = f"add a rule with `no_data_for`{whole} over it, or name a rule"
+        message = f"no rule watches whether '{name}' comes"
+        declared.report(entry, at, message, hint)
+
+
+def _types(
+    declared: Declared, entry: Entry[RuleSpec], links: Links, shapes: dict[str, Shape]
+) -> None:
+    """A dimension of one name must be of one type, or its values never are the same."""
+    first: dict[str, tuple[str, str]] = {}
+    for kpi in sorted(links.seen(entry.name)):
+        shape = shapes.get(kpi)
+        for dimension, type_ in (shape.types if shape else {}).items():
+            other, known = first.setdefault(dimension, (kpi, type_))
+            if known != type_:
+                key = "when" if is_combination(entry.model) else "depends_on"
+                message = f"'{dimension}' is {known} in '{other}' and {type_} in '{kpi}'"
+                hint = "declare it alike in both events, or series can not be told to be the same"
+                declared.report(entry, (key,), message, hint)
+                return

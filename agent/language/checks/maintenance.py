@@ -1,0 +1,230 @@
+"""Maintenance: one kind of time each, days that fit, and KPIs that are still judged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+
+from agent.core.model.schedules import Schedule
+from agent.core.model.windows import CalendarWindow, Window, wall_clock_ms
+from agent.language.checks.kpis import can_equal, check_match
+from agent.language.compile import schedules as schedule_spec
+from agent.language.compile.shapes import Shape, show, zone_of
+from agent.language.declared import Declared, Entry
+from agent.language.models.models import KpiSpec, MaintenanceSpec
+from agent.language.problems import suggest
+from agent.language.source import On, Place
+
+_DAYS = {
+    "day": "",
+    "week": "`on: sunday`, or `on: [saturday, sunday]`",
+    "month": "`on: 1`, `on: last day`, or `on: first sunday`",
+    "year": "`on: 12-24`",
+}
+"""How the days of each `every` are written."""
+
+_YEARS_MS = 4 * 366 * 86_400_000
+"""How far ahead is looked for a window without maintenance: every day of a calendar comes in four
+years."""
+_SINCE_MS = int(datetime(2025, 1, 1, tzinfo=UTC).timestamp() * 1000)
+
+
+def check(declared: Declared, shapes: Mapping[str, Shape]) -> None:
+    """Check every maintenance."""
+    for entry in declared.maintenance.values():
+        told = len(declared.problems)
+        _kind(declared, entry)
+        _days(declared, entry)
+        _hours(declared, entry)
+        _kpis(declared, entry, shapes)
+        if told == len(declared.problems) and not entry.holes:
+            _times(declared, entry, shapes)
+
+
+def covered(declared: Declared, entry: Entry[MaintenanceSpec]) -> set[str]:
+    """The KPIs that a maintenance is of: those it names and what is computed from them, or all."""
+    if entry.model.kpis is None:
+        return set(declared.kpis)
+    found: set[str] = set()
+    waiting = list(entry.model.kpis)
+    while waiting:
+        name = waiting.pop()
+        found.add(name)
+        over = (n for n, kpi in declared.kpis.items() if name in _inputs(kpi))
+        waiting += [n for n in over if n not in found]
+    return found
+
+
+def _inputs(kpi: Entry[KpiSpec]) -> list[str]:
+    return kpi.model.from_ if isinstance(kpi.model.from_, list) else []
+
+
+def _kind(declared: Declared, entry: Entry[MaintenanceSpec]) -> None:
+    if entry.says("every") and entry.says("holidays"):
+        message = "both `every` and `holidays`"
+        declared.report(entry, ("holidays",), message, "make two of it", on="key")
+    if entry.says("every") or entry.says("holidays"):
+        return
+    missing = [key for key in ("from", "until") if not entry.says(key)]
+    if len(missing) == 2:
+        message = "a maintenance without a time"
+        hint = "`from` and `until`, `every: week` with `on`, `at` and `for`, or `holidays: GB`"
+        declared.report(entry, (), message, hint, on="key")
+    elif missing:
+        message = f"'{missing[0]}' is missing"
+        example = "2027-03-06T22:00"
+        hint = f"a maintenance that does not come back has both: add `{missing[0]}: {example}`"
+        declared.report(entry, (), message, hint, on="key")
+    for key in ("on", "at", "for"):
+        if entry.says(key):
+            message = f"`{key}` says nothing without `every`"
+            hint = "leave it out, or add `every: week`"
+            declared.report(entry, (key,), message, hint, on="key")
+
+
+def _days(declared: Declared, entry: Entry[MaintenanceSpec]) -> None:
+    """The days fit to what they are counted in."""
+    model = entry.model
+    if entry.says("holidays"):
+        for key in ("on", "at", "for"):
+            if entry.says(key) and not entry.says("every"):
+                message = f"`{key}` says nothing with `holidays`: they are whole days"
+                declared.report(entry, (key,), message, "leave it out", on="key")
+    if model.every is None or entry.torn("on"):
+        return
+    how = _DAYS[model.every]
+    if model.every == "day" and model.on is not None:
+        message = "`on` says nothing with `every: day`"
+        declared.report(entry, ("on",), message, "leave it out", on="key")
+    elif model.every != "day" and model.on is None:
+        declared.report(entry, (), "'on' is missing", f"add {how}", on="key")
+    elif model.every != "day":
+        for day in model.on or []:
+            if schedule_spec.counted_in(day) != model.every:
+                message = f"'{day}' is not a day of a {model.every}"
+                declared.report(entry, ("on",), message, how)
+            elif isinstance(day, int) and day > 28:
+                message = f"not every month has a day {day}"
+                hint = "`on: last day` is the last one of each"
+                declared.report(entry, ("on",), message, hint, severity="warning")
+
+
+def _hours(declared: Declared, entry: Entry[MaintenanceSpec]) -> None:
+    if not entry.says("every") or entry.says("at") == entry.says("for"):
+        return
+    missing, example = ("for", "4h") if entry.says("at") else ("at", '"02:00"')
+    hint = f"add `{missing}: {example}`; without both, whole days"
+    declared.report(entry, (), f"'{missing}' is missing", hint, on="key")
+
+
+def _kpis(declared: Declared, entry: Entry[MaintenanceSpec], shapes: Mapping[str, Shape]) -> None:
+    model = entry.model
+    named = model.kpis or []
+    for i, name in enumerate(named):
+        if name in named[:i]:
+            declared.report(entry, ("kpis", i), f"'{name}' is given twice", "keep one")
+        elif declared.known(entry, ("kpis", i), "kpis", name) and name in shapes:
+            check_match(declared, entry, ("match",), model.match, name, shapes[name])
+    if model.kpis is None and all("by" not in shape.unsure for shape in shapes.values()):
+        dimensions = {dimension for shape in shapes.values() for dimension in shape.by}
+        for name, value in model.match.items():
+            having = {kpi: shape for kpi, shape in shapes.items() if name in shape.by}
+            if not having:
+                message = f"no KPI has a dimension '{name}'"
+                hint = suggest(name, dimensions, "dimensions")
+                declared.report(entry, ("match", name), message, hint, on="key")
+            elif not any(can_equal(shape, name, value) for shape in having.values()):
+                first = next(iter(having))
+                check_match(declared, entry, ("match",), {name: value}, first, having[first])
+
+
+def _times(declared: Declared, entry: Entry[MaintenanceSpec], shapes: Mapping[str, Shape]) -> None:
+    """What only the times themselves tell, once they can be worked out."""
+    model = entry.model
+    schedule = schedule_spec.compile_schedule(model, zone_of(declared, model.timezone))
+    since, until = schedule.from_ms, schedule.until_ms
+    if since is not None and until is not None:
+        if since >= until:
+            message = f"{model.until} is not after {model.from_}"
+            declared.report(entry, ("until",), message, "`until` is when it is over")
+        elif schedule.first(since, until) is None:
+            message = f"it never comes from {model.from_} until {model.until}"
+            declared.report(entry, ("until",), message, "a later `until`, or leave it out")
+    sure = {n: s for n, s in shapes.items() if not s.unsure}
+    of = [name for name in declared.kpis if name in covered(declared, entry) and name in sure]
+    if until is None:
+        _always(declared, entry, schedule, {name: sure[name].window for name in of})
+    if schedule.days is not None and schedule.at_minutes is None:
+        _zones(declared, entry, schedule, {name: sure[name].window for name in of})
+
+
+def _always(
+    declared: Declared,
+    entry: Entry[MaintenanceSpec],
+    schedule: Schedule,
+    windows: Mapping[str, Window],
+) -> None:
+    """No KPI may be left without a window that is judged."""
+    since = _SINCE_MS if schedule.from_ms is None else schedule.from_ms
+    periods = list(schedule.periods(since, since + _YEARS_MS))
+    never = {w for w in set(windows.values()) if not _has_free(w, since, periods)}
+    named = entry.model.kpis
+    if named is not None:
+        for i, name in enumerate(named):
+            if windows.get(name) in never:
+                message = f"every window of '{name}' ({show(windows[name])}) is in it"
+                hint = "the KPI would never be judged: leave it out"
+                declared.report(entry, ("kpis", i), message, hint)
+    elif never:
+        found = [name for name, window in windows.items() if window in never]
+        free = [name for name in windows if name not in found]
+        hint = "name the KPIs that it is for"
+        if free:
+            hint += f": `kpis: [{', '.join(free[:8])}{', …' if len(free) > 8 else ''}]`"
+        most = f"{', '.join(found[:3])}{', …' if len(found) > 3 else ''}"
+        message = f"every window of {most} is in it: nothing would ever be judged there"
+        declared.report(entry, (), message, hint, on="key")
+
+
+def _has_free(window: Window, since_ms: int, periods: Iterable[tuple[int, int]]) -> bool:
+    """Whether a window lies between two of the periods."""
+    free_from = since_ms
+    for start, end in periods:
+        if free_from < start and _fits(window, free_from, start):
+            return True
+        free_from = max(free_from, end)
+    return _fits(window, free_from, since_ms + _YEARS_MS)
+
+
+def _fits(window: Window, from_ms: int, until_ms: int) -> bool:
+    end = window.first_end_after(from_ms)
+    while end <= until_ms and window.start_of(end) < from_ms:
+        end = window.first_end_after(end)
+    return end <= until_ms
+
+
+def _zones(
+    declared: Declared,
+    entry: Entry[MaintenanceSpec],
+    schedule: Schedule,
+    windows: Mapping[str, Window],
+) -> None:
+    """Days of one zone touch two days of another."""
+    for name, window in windows.items():
+        if isinstance(window, CalendarWindow) and not _same(window.timezone, schedule.timezone):
+            message = (
+                f"its days are those of {schedule.timezone}, the windows of '{name}' those of "
+                f"{window.timezone}: each day touches two of them"
+            )
+            hint = f"add `timezone: {window.timezone}`, or make one of its own for '{name}'"
+            given = entry.model.timezone is not None
+            at: Place = ("timezone",) if given else ()
+            on: On = "value" if given else "key"
+            declared.report(entry, at, message, hint, on=on, severity="warning")
+            return
+
+
+def _same(one: str, other: str) -> bool:
+    """Whether midnight is at the same time in two zones, in winter and in summer."""
+    days = (datetime(2026, 1, 15), datetime(2026, 7, 15))
+    return all(wall_clock_ms(one, day) == wall_clock_ms(other, day) for day in days)

@@ -1,0 +1,65 @@
+"""The names of the metrics that KPIs become: none may be that of another, or the agent's own."""
+
+from __future__ import annotations
+
+from agent.core.model.plan import metric_name
+from agent.language.declared import Declared, Entry
+from agent.language.models.models import KpiSpec
+
+OWN_METRICS = frozenset(
+    {
+        "kpi_target_state",
+        "kpi_target_attainment_ratio",
+        "kpi_rule_state",
+        "kpi_objective_change_ratio",
+        "kpi_objective_info",
+        "kpi_objective_score_ratio",
+        "kpi_objective_state",
+        "kpi_window_end_timestamp_seconds",
+        "kpi_info",
+        "kpi_maintenance",
+    }
+)
+OWN_PREFIX = "kpi_agent_"
+ODD_ENDINGS = ("_total", "_bucket", "_created", "_info")
+"""Endings that OpenMetrics keeps for counters, histograms and info metrics (its specification,
+section "MetricFamily"); `promtool check metrics` complains of them."""
+
+_VARIANTS = {
+    "": "the closed value",
+    "current": "the current value",
+    "target": "the target",
+}
+
+
+def check(declared: Declared) -> None:
+    """Check the metric names of every KPI against the agent's, and against each other's."""
+    taken: dict[str, tuple[Entry[KpiSpec], str]] = {}
+    for entry in declared.kpis.values():
+        if entry.torn("unit"):
+            continue
+        for middle, what in _VARIANTS.items():
+            metric = metric_name(entry.name, entry.model.unit, middle)
+            if metric in OWN_METRICS or metric.startswith(OWN_PREFIX):
+                message = f"its metric {metric} ({what}) would be one of the agent's own"
+                declared.report(entry, (), message, "rename the KPI", on="key")
+                break
+            other = taken.setdefault(metric, (entry, what))
+            if other[0] is not entry:
+                message = (
+                    f"its metric {metric} ({what}) is also that of '{other[0].name}' ({other[1]})"
+                )
+                hint = "rename one, or give it another unit"
+                declared.report(entry, (), message, hint, on="key")
+                break
+        _ending(declared, entry)
+
+
+def _ending(declared: Declared, entry: Entry[KpiSpec]) -> None:
+    metric = metric_name(entry.name, entry.model.unit)
+    ending = next((e for e in ODD_ENDINGS if metric.endswith(e)), None)
+    if ending is not None:
+        message = f"its metric {metric} ends in {ending}, which Prometheus keeps for other types"
+        hint = "a KPI is a gauge: give it another unit or name"
+        at = ("unit",) if entry.model.unit else ()
+        declared.report(entry, at, message, hint, on="value" if at else "key", severity="warning")

@@ -1,0 +1,102 @@
+"""Objectives: parts that exist and can attain something, positive weights, no circles."""
+
+from __future__ import annotations
+
+from agent.language.checks.kpis import has_target
+from agent.language.declared import Declared, Entry
+from agent.language.models.models import KpiSpec, ObjectiveSpec
+from agent.language.source import On, Place
+
+
+def check(declared: Declared) -> None:
+    """Check every objective, and what the KPIs say of theirs."""
+    done: set[str] = set()
+    for name, entry in declared.objectives.items():
+        _parts(declared, entry)
+        _circle(declared, name, [], done)
+    serving = _serving(declared)
+    for kpi in declared.kpis.values():
+        if kpi.model.objective is not None:
+            declared.known(kpi, ("objective",), "objectives", kpi.model.objective)
+        _serves(declared, kpi, serving)
+
+
+def _parts(declared: Declared, entry: Entry[ObjectiveSpec]) -> None:
+    model = entry.model
+    if not model.kpis and not model.objectives and not entry.torn("objectives"):
+        hint = "name at least one, with its weight: `kpis: {orders: 1}`"
+        written = "kpis" in model.model_fields_set
+        at: Place = ("kpis",) if written else ()
+        on: On = "value" if written else "key"
+        declared.report(entry, at, "an objective without KPIs or objectives", hint, on=on)
+    for name, weight in model.kpis.items():
+        if not declared.known(entry, ("kpis", name), "kpis", name, on="key"):
+            continue
+        _weight(declared, entry, ("kpis", name), weight)
+        kpi = declared.kpis.get(name)
+        if kpi is not None and not has_target(kpi):
+            message = f"'{name}' has no target, so it can not attain anything"
+            declared.report(entry, ("kpis", name), message, "give the KPI a `target`", on="key")
+    for name, weight in model.objectives.items():
+        hint = f"a KPI is weighed under `kpis`: `kpis: {{{name}: {weight:g}}}`"
+        wrong = hint if name in declared.names["kpis"] else None
+        if declared.known(entry, ("objectives", name), "objectives", name, wrong, on="key"):
+            _weight(declared, entry, ("objectives", name), weight)
+
+
+def _weight(declared: Declared, entry: Entry[ObjectiveSpec], at: Place, weight: float) -> None:
+    if weight <= 0:
+        message = f"the weight {weight:g} is not above 0"
+        hint = "weights are scaled to add up to 1: any positive numbers do"
+        declared.report(entry, at, message, hint)
+
+
+def _circle(declared: Declared, name: str, way: list[str], done: set[str]) -> None:
+    """Note an objective that is, over whatever way, a part of itself; each circle once."""
+    if name in way:
+        entry = declared.objectives[way[-1]]
+        circle = [*way[way.index(name) :], name]
+        message = f"a circle of objectives: {' → '.join(circle)}"
+        hint = "an objective can not be a part of itself"
+        declared.report(entry, ("objectives", name), message, hint, on="key")
+        return
+    if name in done or name not in declared.objectives:
+        return
+    for part in declared.objectives[name].model.objectives:
+        _circle(declared, part, [*way, name], done)
+    done.add(name)
+
+
+def _serving(declared: Declared) -> set[str]:
+    """The KPIs that an objective weighs, that state one, or that such a KPI is computed from."""
+    found = {kpi for entry in declared.objectives.values() for kpi in entry.model.kpis}
+    found |= {n for n, e in declared.kpis.items() if e.says("objective")}
+    todo = list(found)
+    while todo:
+        entry = declared.kpis.get(todo.pop())
+        inputs = entry.model.from_ if entry is not None else ()
+        for name in inputs if isinstance(inputs, list) else ():
+            if name not in found:
+                found.add(name)
+                todo.append(name)
+    return found
+
+
+def _all_known(declared: Declared) -> bool:
+    """Whether no mistake leaves open which KPIs the objectives weigh."""
+    objectives = declared.objectives.values()
+    return (
+        declared.complete
+        and len(objectives) == len(declared.names["objectives"])
+        and not any(e.torn("kpis") for e in objectives)
+        and all(kpi in declared.names["kpis"] for e in objectives for kpi in e.model.kpis)
+    )
+
+
+def _serves(declared: Declared, entry: Entry[KpiSpec], serving: set[str]) -> None:
+    """Where a company has objectives, a KPI that serves none is a number that nobody needs."""
+    if not declared.names["objectives"] or entry.name in serving or not _all_known(declared):
+        return
+    message = f"'{entry.name}' serves no objective"
+    hint = "state it, `objective: …`, or weigh the KPI in one; else, who needs it?"
+    declared.report(entry, (), message, hint, on="key", severity="warning")

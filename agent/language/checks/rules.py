@@ -1,0 +1,232 @@
+"""Rules: one kind each, times that the windows can tell apart, templates that can be filled in."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from agent.core.model.plan import Severity
+from agent.core.output import templates
+from agent.core.output.messages import VARIABLES
+from agent.language.checks import kinds, overrides
+from agent.language.checks import slo as promises
+from agent.language.checks.kpis import RESERVED_LABELS
+from agent.language.compile.links import Links
+from agent.language.compile.shapes import ANY_WINDOW, UNKNOWN, Shape, slices
+from agent.language.declared import Declared, Entry
+from agent.language.models import durations
+from agent.language.models.models import RuleOverrideSpec, RuleSpec
+from agent.language.problems import suggest
+from agent.language.source import Place
+
+Texts = str | dict[Severity, str]
+
+
+def check(declared: Declared, shapes: dict[str, Shape], links: Links) -> None:
+    """Check every rule. What is not about the KPI is checked also when the KPI is unknown."""
+    slices_ms = slices(declared, shapes)
+    for entry in declared.rules.values():
+        kpi = entry.model.kpi
+        if kpi is None:
+            seen = [shapes[name].types for name in links.seen(entry.name) if name in shapes]
+            types = {name: type_ for types in seen for name, type_ in types.items()}
+            shape = Shape(links.by(entry.name), ANY_WINDOW, types)
+            shape = UNKNOWN if entry.torn("kpi") else shape
+        else:
+            declared.known(entry, ("kpi",), "kpis", kpi)
+            shape = shapes.get(kpi, UNKNOWN)
+            _kind(declared, entry)
+            _over_kpis(declared, entry, kpi)
+        overrides.check(declared, entry, kinds.kind_of(entry), shape, links.is_whole(entry.name))
+        _severities(declared, entry)
+        _labels(declared, entry, shape)
+        if kpi is not None:
+            promises.check(declared, entry, shape)
+        if kpi is not None and "window" not in shape.unsure:
+            _spans(declared, entry, shape, slices_ms[kpi])
+        for key in ("summary", "description"):
+            text = getattr(entry.model, key)
+            if text is not None:
+                _template(declared, entry, key, text, shape)
+
+
+def _kind(declared: Declared, entry: Entry[RuleSpec]) -> None:
+    condition = any(entry.says(key) for key in ("when", "pace", "objective"))
+    silence = entry.says("no_data_for")
+    if not condition and not silence:
+        hint = "add `when: value > …`, or `no_data_for: 15m`"
+        declared.report(entry, (), "neither `when` nor `no_data_for`", hint, on="key")
+    elif condition and silence:
+        hint = "make two rules of it"
+        message = "both `when` and `no_data_for`"
+        declared.report(entry, ("no_data_for",), message, hint, on="key")
+    else:
+        kinds.refuse(declared, entry, kinds.kind_of(entry))
+
+
+def _over_kpis(declared: Declared, entry: Entry[RuleSpec], name: str) -> None:
+    """A KPI over KPIs is known by its closed windows only."""
+    watched = declared.kpis.get(name)
+    if watched is None or not isinstance(watched.model.from_, list):
+        return
+    hint = f"watch one of its inputs, for example `kpi: {next(iter(watched.model.from_), '…')}`"
+    if entry.model.on == "current":
+        message = f"'{name}' is made of closed windows: it has no current value to judge"
+        declared.report(entry, ("on",), message, f"leave `on` out, or {hint}")
+    if entry.model.no_data_for is not None:
+        message = f"'{name}' has no events of its own that could stay away"
+        declared.report(entry, ("kpi",), message, hint)
+
+
+def _severities(declared: Declared, entry: Entry[RuleSpec]) -> None:
+    """Severities are said in one place, and `clear` in the same form as `when`."""
+    model = entry.model
+    _by_severity(declared, entry, (), model.when, model.clear, model.severity)
+    _silences(declared, entry, (), model.no_data_for, model.severity)
+    for i, own in enumerate(model.overrides):
+        at: Place = ("overrides", i)
+        when = own.when if own.when is not None else model.when
+        _by_severity(declared, entry, at, when, own.clear, own.severity)
+        silence = own.no_data_for if own.no_data_for is not None else model.no_data_for
+        _silences(declared, entry, at, silence, own.severity)
+
+
+def _by_severity(
+    declared: Declared,
+    entry: Entry[RuleSpec],
+    at: Place,
+    when: Texts | None,
+    clear: Texts | None,
+    severity: Severity | None,
+) -> None:
+    if isinstance(when, dict) and severity is not None:
+        message = "`severity` and a `when` by severity"
+        hint = "leave `severity` out: each condition has its own"
+        declared.report(entry, (*at, "severity"), message, hint, on="key")
+    if not isinstance(clear, dict) or when is None:
+        return
+    if not isinstance(when, dict):
+        hint = "write `clear: …` in one line, or `when` by severity too"
+        message = "`clear` by severity, but one `when`"
+        declared.report(entry, (*at, "clear"), message, hint, on="key")
+        return
+    for one in clear:
+        if one not in when and not entry.torn(*at, "when", one):
+            message = f"`clear` for '{one}', which `when` does not have"
+            hint = suggest(one, when, "severities of `when`")
+            declared.report(entry, (*at, "clear", one), message, hint, on="key")
+
+
+def _silences(
+    declared: Declared,
+    entry: Entry[RuleSpec],
+    at: Place,
+    silence: int | dict[Severity, int] | None,
+    severity: Severity | None,
+) -> None:
+    if isinstance(silence, dict) and severity is not None:
+        message = "`severity` and a `no_data_for` by severity"
+        hint = "leave `severity` out: each time has its own"
+        declared.report(entry, (*at, "severity"), message, hint, on="key")
+
+
+def _labels(declared: Declared, entry: Entry[RuleSpec], shape: Shape) -> None:
+    for label in entry.model.labels:
+        taken = RESERVED_LABELS.get(label)
+        if label in shape.by:
+            taken = "it is a dimension of the KPI"
+        if taken is not None:
+            message = f"'{label}' can not be a label: {taken}"
+            declared.report(entry, ("labels", label), message, "choose another name", on="key")
+
+
+def _spans(declared: Declared, entry: Entry[RuleSpec], shape: Shape, slice_ms: int) -> None:
+    """Times that the windows can tell apart."""
+    written: list[tuple[Place, RuleSpec | RuleOverrideSpec]] = [((), entry.model)]
+    written += [(("overrides", i), own) for i, own in enumerate(entry.model.overrides)]
+    for at, one in written:
+        _for(declared, entry, at, one.for_, shape)
+        _silence(declared, entry, at, one.no_data_for, slice_ms)
+
+
+def _for(
+    declared: Declared, entry: Entry[RuleSpec], at: Place, held: int | None, shape: Shape
+) -> None:
+    step_ms = shape.window.step_ms
+    if entry.model.on == "current" or not held or held >= step_ms:
+        return
+    message = (
+        f"`for: {durations.show(held)}` is shorter than the {durations.show(step_ms)} between two "
+        "windows: it would fire at the first"
+    )
+    hint = f"0s to fire at once, or at least {durations.show(step_ms)}"
+    declared.report(entry, (*at, "for"), message, hint)
+
+
+def _silence(
+    declared: Declared,
+    entry: Entry[RuleSpec],
+    at: Place,
+    silence: int | dict[Severity, int] | None,
+    slice_ms: int,
+) -> None:
+    """Of a slice is only known that it holds events: no silence shorter than it can be seen."""
+    given: dict[Place, int] = {}
+    if isinstance(silence, dict):
+        given = {("no_data_for", severity): least for severity, least in silence.items()}
+    elif silence is not None:
+        given = {("no_data_for",): silence}
+    for place, least in given.items():
+        if least < slice_ms:
+            message = (
+                f"`no_data_for: {durations.show(least)}` is shorter than the slices of "
+                f"{durations.show(slice_ms)} in which the events of '{entry.model.kpi}' are counted"
+            )
+            hint = f"the shortest is {durations.show(slice_ms)}"
+            declared.report(entry, (*at, *place), message, hint)
+
+
+def _template(
+    declared: Declared, entry: Entry[RuleSpec], key: str, text: str, shape: Shape
+) -> None:
+    try:
+        used = templates.variables_of(text)
+    except templates.BadTemplate as error:
+        lines = text.splitlines(keepends=True) or [""]
+        start = sum(len(line) for line in lines[: error.line - 1])
+        end = start + len(lines[min(error.line, len(lines)) - 1].rstrip())
+        filter_name = re.search(r"unknown filter `(\w+)`", str(error))
+        hint = "for example {{ value | humanize }}"
+        if filter_name is not None:
+            start, end = _find(text, filter_name[1])
+            hint = suggest(filter_name[1], templates.FILTERS, "filters")
+        message = f"unknown filter '{filter_name[1]}'" if filter_name else str(error)
+        declared.report(entry, (key,), message, hint, chars=(start, max(end, start + 1)))
+        return
+    _shadowed(declared, entry, key, text, used & VARIABLES & set(shape.by))
+    if "by" in shape.unsure:
+        return
+    known = VARIABLES | set(shape.by)
+    for name in sorted(used - known):
+        message = f"unknown variable '{name}'"
+        hint = suggest(name, known, "variables")
+        declared.report(entry, (key,), message, hint, chars=_find(text, name))
+
+
+def _shadowed(
+    declared: Declared, entry: Entry[RuleSpec], key: str, text: str, names: Iterable[str]
+) -> None:
+    for name in sorted(names):
+        message = f"'{name}' is the alert's own {name} here, not the dimension"
+        hint = f"the dimension is {{{{ dimensions.{name} }}}}"
+        chars = _find(text, name)
+        declared.report(entry, (key,), message, hint, chars=chars, severity="warning")
+
+
+def _find(text: str, name: str) -> tuple[int, int]:
+    """Where a name stands within the braces of a template."""
+    for braces in re.finditer(r"\{[{%].*?[%}]\}", text, re.DOTALL):
+        found = re.search(rf"\b{re.escape(name)}\b", braces[0])
+        if found is not None:
+            return braces.start() + found.start(), braces.start() + found.end()
+    return 0, len(text)

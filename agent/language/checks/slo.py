@@ -1,0 +1,84 @@
+"""Rules with a `pace` or an `objective`: what must fit the KPI, and each other."""
+
+from __future__ import annotations
+
+import re
+
+from agent.core.history.burn_rate import PUBLISHED
+from agent.language.compile.shapes import Shape
+from agent.language.declared import Declared, Entry
+from agent.language.models import durations
+from agent.language.models.models import RuleSpec
+from agent.language.models.values import Promise
+from agent.language.source import Place
+
+_NOT_ADDITIVE = re.compile(
+    r"\b(avg|min|max|stddev|quantile|retention|first|last)\s*\(|\bdistinct\b|/", re.IGNORECASE
+)
+
+
+def check(declared: Declared, entry: Entry[RuleSpec], shape: Shape) -> None:
+    """Check one rule."""
+    model = entry.model
+    if model.pace is not None and model.objective is not None and model.when is None:
+        message = "both `pace` and `objective`, and no `when` that says which one is judged"
+        declared.report(entry, ("objective",), message, "make two rules of it", on="key")
+    if model.pace is not None:
+        _pace(declared, entry)
+    if model.objective is not None:
+        _objective(declared, entry, shape)
+    for i, override in enumerate(model.overrides):
+        said = override.severity is not None and override.when is None
+        if said and model.objective is not None and model.when is None:
+            _one_severity(declared, entry, ("overrides", i, "severity"))
+        if override.objective is not None and override.when is None:
+            _period(declared, entry, ("overrides", i, "objective"), override.objective)
+
+
+def _pace(declared: Declared, entry: Entry[RuleSpec]) -> None:
+    """A pace adds up windows."""
+    watched = declared.kpis.get(entry.model.kpi or "")
+    if watched is None:
+        return
+    found = _NOT_ADDITIVE.search(watched.model.value)
+    if isinstance(watched.model.from_, list) or found is not None:
+        message = f"a pace adds up the windows of '{entry.model.kpi}', which don't add up"
+        hint = "watch a KPI that is a count or a sum"
+        declared.report(entry, ("pace",), message, hint, on="key")
+
+
+def _objective(declared: Declared, entry: Entry[RuleSpec], shape: Shape) -> None:
+    model = entry.model
+    watched = declared.kpis.get(model.kpi or "")
+    unit = watched.model.unit if watched is not None else None
+    if unit not in (None, "ratio"):
+        message = f"an objective is promised of a share from 0 to 1; '{model.kpi}' is in {unit}"
+        hint = "watch a KPI with `unit: ratio`"
+        declared.report(entry, ("objective",), message, hint)
+    if model.when is None and model.severity is not None:
+        _one_severity(declared, entry, ("severity",))
+    shortest = min(row.long_ms for row in PUBLISHED)
+    if model.when is not None or "window" in shape.unsure or model.objective is None:
+        return
+    if shape.window.span_ms > shortest:
+        message = (
+            f"burn rates are judged over {durations.show(shortest)} first, and the windows of "
+            f"'{model.kpi}' are longer"
+        )
+        hint = "give the KPI shorter windows, or write `when: burn_rate('3d') > 1`"
+        declared.report(entry, ("objective",), message, hint)
+    _period(declared, entry, ("objective",), model.objective)
+
+
+def _one_severity(declared: Declared, entry: Entry[RuleSpec], at: Place) -> None:
+    message = "`severity`, but an `objective` alerts with two of them"
+    declared.report(entry, at, message, "leave `severity` out, or write `when`", on="key")
+
+
+def _period(declared: Declared, entry: Entry[RuleSpec], at: Place, promise: Promise) -> None:
+    """A promise whose period holds the windows that are judged, where no `when` says others."""
+    longest = max(row.long_ms for row in PUBLISHED)
+    if entry.model.when is None and promise.period_ms < longest:
+        message = f"a period shorter than {durations.show(longest)}, the longest window judged"
+        hint = "take a longer period, 30d mostly, or write `when`"
+        declared.report(entry, at, message, hint)

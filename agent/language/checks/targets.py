@@ -1,0 +1,168 @@
+"""Targets: bounds in order, the warning band inside, and dates that follow one another."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime
+
+from agent.core.model.windows import CalendarWindow, Window, wall_clock_ms
+from agent.language.compile.shapes import Shape, zone_of
+from agent.language.declared import Declared, Entry
+from agent.language.models import dates
+from agent.language.models.models import AnyTarget, KpiSpec, TargetSpec, TargetStepSpec
+from agent.language.source import Place
+
+
+def check(
+    declared: Declared, entry: Entry[KpiSpec], at: Place, target: AnyTarget, shape: Shape
+) -> None:
+    """Check the target at a place of a KPI, or each of the targets by date that stand there."""
+    steps = target if isinstance(target, list) else [target]
+    for i, step in enumerate(steps):
+        here = (*at, i) if isinstance(target, list) else at
+        told = len(declared.problems)
+        _bounds(declared, entry, here, step)
+        if told == len(declared.problems) and at == ("target",) and not entry.torn("better"):
+            _direction(declared, entry, here, step)
+    if isinstance(target, list) and "window" not in shape.unsure and not entry.torn("timezone"):
+        _dates(declared, entry, at, target, shape)
+
+
+def zone_of_dates(declared: Declared, model: KpiSpec, window: Window) -> str:
+    """The time zone of the dates of a KPI's targets."""
+    if isinstance(window, CalendarWindow):
+        return window.timezone
+    return zone_of(declared, model.timezone)
+
+
+def begins_ms(zone: str, date: str) -> int:
+    """The instant (ms) at which a date begins in a zone."""
+    return wall_clock_ms(zone, datetime.combine(dates.first_day(date), datetime.min.time()))
+
+
+def _dates(
+    declared: Declared,
+    entry: Entry[KpiSpec],
+    at: Place,
+    steps: list[TargetStepSpec],
+    shape: Shape,
+) -> None:
+    """Dates in order, and a window that starts while each target holds."""
+    zone = zone_of_dates(declared, entry.model, shape.window)
+    before: tuple[int, str] | None = None
+    for i, step in enumerate(steps):
+        here = (*at, i)
+        if (*here, "from") in entry.holes:
+            before = None
+            continue
+        if step.from_ is None:
+            if i > 0:
+                hint = "only the first target of a list holds from the beginning"
+                declared.report(entry, here, "'from' is missing", hint, on="key")
+            continue
+        now = begins_ms(zone, step.from_)
+        if before is not None:
+            _follows(declared, entry, (*here, "from"), before, (now, step.from_), shape.window)
+        before = now, step.from_
+
+
+def _follows(
+    declared: Declared,
+    entry: Entry[KpiSpec],
+    at: Place,
+    before: tuple[int, str],
+    now: tuple[int, str],
+    window: Window,
+) -> None:
+    (earlier, first), (later, second) = before, now
+    if later == earlier:
+        message = f"{second} begins on the same day as {first}: only one of the two can hold"
+        declared.report(entry, at, message, "keep one")
+    elif later < earlier:
+        message = f"{second} comes before {first}"
+        declared.report(entry, at, message, "write them in the order of their dates")
+    elif not _starts_within(window, earlier, later):
+        unit = window.unit if isinstance(window, CalendarWindow) else "window"
+        message = f"no {unit} starts from {first} until {second}: that target never holds"
+        hint = "the target of a window is the one that holds when it starts"
+        declared.report(entry, at, message, hint)
+
+
+def _starts_within(window: Window, from_ms: int, until_ms: int) -> bool:
+    end = window.first_end_after(from_ms)
+    while window.start_of(end) < from_ms:
+        end = window.first_end_after(end)
+    return window.start_of(end) < until_ms
+
+
+def _bounds(declared: Declared, entry: Entry[KpiSpec], at: Place, target: TargetSpec) -> None:
+    """One bound, or two in order; the warning band inside."""
+    given = [
+        bound
+        for bound in ("at_most", "at_least", "between")
+        if getattr(target, bound) is not None or (*at, bound) in entry.holes
+    ]
+    if not given:
+        hint = "give at_most, at_least or between"
+        declared.report(entry, at, "a target without a bound", hint, on="key")
+        return
+    if len(given) > 1:
+        hint = "keep one; for two bounds write `between: [low, high]`"
+        message = f"both {given[0]} and {given[1]}"
+        declared.report(entry, (*at, given[1]), message, hint, on="key")
+        return
+    kind = given[0]
+    if kind == "between":
+        _between(declared, entry, at, target)
+    elif isinstance(target.warn, list):
+        message = f"two warn values with {kind}"
+        declared.report(entry, (*at, "warn"), message, "one number: where the warning begins")
+    elif isinstance(target.warn, float) and isinstance(getattr(target, kind), float):
+        _warn(declared, entry, at, kind, getattr(target, kind), target.warn)
+
+
+def _warn(
+    declared: Declared, entry: Entry[KpiSpec], at: Place, kind: str, bound: float, warn: float
+) -> None:
+    if (kind == "at_most" and warn > bound) or (kind == "at_least" and warn < bound):
+        side, right = ("above", "below") if kind == "at_most" else ("below", "above")
+        message = f"warn {warn:g} is {side} {kind} {bound:g}: the target is missed before it warns"
+        declared.report(entry, (*at, "warn"), message, f"put warn {right} {bound:g}")
+
+
+def _between(declared: Declared, entry: Entry[KpiSpec], at: Place, target: TargetSpec) -> None:
+    low, high = target.between or (-math.inf, math.inf)
+    if low >= high:
+        message = f"{low:g} is not below {high:g}"
+        declared.report(entry, (*at, "between"), message, "the lower bound comes first")
+        return
+    if target.warn is None:
+        return
+    if not isinstance(target.warn, list):
+        message = "one warn value with between"
+        hint = "two numbers inside the bounds: `warn: [low, high]`"
+        declared.report(entry, (*at, "warn"), message, hint)
+        return
+    warn_low, warn_high = target.warn
+    if not low <= warn_low < warn_high <= high:
+        message = f"warn [{warn_low:g}, {warn_high:g}] is not inside [{low:g}, {high:g}]"
+        hint = "low bound ≤ low warn < high warn ≤ high bound"
+        declared.report(entry, (*at, "warn"), message, hint)
+
+
+def _direction(declared: Declared, entry: Entry[KpiSpec], at: Place, target: TargetSpec) -> None:
+    better = entry.model.better
+    wanted = "lower" if target.at_most is not None else "higher"
+    one_sided = target.at_most is not None or target.at_least is not None
+    if one_sided and better != wanted:
+        kind = "at_most" if wanted == "lower" else "at_least"
+        written = "" if "better" in entry.model.model_fields_set else ", as it is if not given"
+        message = f"the target is {kind}, but better is {better}{written}"
+        declared.report(
+            entry,
+            (*at, kind),
+            message,
+            f"say `better: {wanted}`",
+            on="key",
+            severity="warning",
+        )

@@ -1,0 +1,1 @@
+"""From declared rules to the plan that runs."""

@@ -1,0 +1,236 @@
+"""The conditions of rules, compiled: one for each severity, and anew for each override."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import polars as pl
+
+from agent.core.history.burn_rate import PUBLISHED
+from agent.core.history.peers import Deviation
+from agent.core.model.history import Feature
+from agent.core.model.plan import SEVERITIES, Clause, Severity
+from agent.language.checks.kpis import has_target
+from agent.language.compile.shapes import Shape, zone_of
+from agent.language.declared import Declared, Entry
+from agent.language.models import durations
+from agent.language.models.models import RuleOverrideSpec, RuleSpec
+from agent.language.source import Place
+from agent.language.sql.clauses import clauses
+from agent.language.sql.compile_first import tried
+from agent.language.sql.compiler import compile_condition
+from agent.language.sql.history_functions import Asked, Due, Objective, Subject
+
+CONDITION_COLUMNS = ("value", "events", "target")
+"""What the conditions of rules may name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One severity's expressions and their text."""
+
+    severity: Severity
+    when: pl.Expr
+    clear: pl.Expr | None
+    when_sql: str
+    clear_sql: str | None
+    when_clauses: tuple[Clause, ...] = ()
+    clear_clauses: tuple[Clause, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RuleSql:
+    """A rule's conditions, what they ask of the history, and the same for each of its overrides,
+    None where it says nothing new."""
+
+    conditions: tuple[Condition, ...]
+    features: tuple[Feature, ...] = ()
+    overrides: tuple[RuleSql | None, ...] = ()
+
+    def all_features(self) -> tuple[Feature, ...]:
+        """What the rule and its overrides ask."""
+        others = [f for o in self.overrides if o is not None for f in o.features]
+        return (*self.features, *others)
+
+
+Texts = str | dict[Severity, str]
+
+
+def compile_rule(declared: Declared, entry: Entry[RuleSpec], shape: Shape) -> RuleSql | None:
+    """The SQL of a rule; None where something is wrong, which is noted."""
+    model = entry.model
+    subject = subject_of(declared, entry, shape)
+    found = _Reading(declared, entry, subject).read((), written_when(model, subject), model.clear)
+    overrides = []
+    for i, override in enumerate(model.overrides):
+        at: Place = ("overrides", i)
+        own = None
+        if _anew(override):
+            about = subject_of(declared, entry, shape, override)
+            when = override.when if override.when is not None else written_when(model, about)
+            clear = override.clear
+            if clear is None and override.when is None:
+                clear = model.clear
+            own = _Reading(declared, entry, about).read(at, when, clear, override)
+            if own is None:
+                return None
+        overrides.append(own)
+    if found is None:
+        return None
+    sql = RuleSql(found.conditions, found.features, tuple(overrides))
+    if model.on == "current" and any(isinstance(f, Deviation) for f in sql.all_features()):
+        message = "a group is known when its windows close: it has no current values"
+        declared.report(entry, ("on",), message, "leave `on` out")
+    return sql
+
+
+def _anew(override: RuleOverrideSpec) -> bool:
+    """Whether an override says anything that conditions are made of."""
+    said = (override.when, override.clear, override.severity, override.pace, override.objective)
+    return any(one is not None for one in said)
+
+
+def subject_of(
+    declared: Declared,
+    entry: Entry[RuleSpec],
+    shape: Shape,
+    override: RuleOverrideSpec | None = None,
+) -> Subject:
+    """What the conditions of a rule, or of one of its overrides, are about."""
+    model = entry.model
+    kpi = declared.kpis.get(model.kpi or "")
+    promise = (override.objective if override else None) or model.objective
+    pace = (override.pace if override else None) or model.pace
+    objective = due = None
+    if promise is not None:
+        objective = Objective(promise.share, promise.period_ms)
+    if pace is not None:
+        due = Due(pace.period, pace.target, 0 if pace.shape == "line" else pace.shape)
+    return Subject(
+        window=None if "window" in shape.unsure else shape.window,
+        by=shape.by,
+        by_unsure="by" in shape.unsure,
+        zone=zone_of(declared, kpi.model.timezone if kpi else None),
+        better=kpi.model.better if kpi else "higher",
+        has_target=kpi is None or has_target(kpi),
+        objective=objective,
+        due=due,
+    )
+
+
+def written_when(model: RuleSpec, subject: Subject) -> Texts | None:
+    """A rule's condition; where it is left out, what its `objective` or its `pace` stands for."""
+    if model.when is not None:
+        return model.when
+    if subject.objective is not None:
+        return published(subject.objective)
+    if subject.due is not None:
+        sign = "<" if subject.better == "higher" else ">"
+        return f"projected() {sign} {subject.due.target:.15g}"
+    return None
+
+
+def published(objective: Objective) -> dict[Severity, str]:
+    """The published table of windows and burn rates as conditions, for the objective's period."""
+    texts: dict[Severity, list[str]] = {}
+    for row in PUBLISHED:
+        rate = row.budget * objective.period_ms / row.long_ms
+        long, short = durations.show(row.long_ms), durations.show(row.short_ms)
+        both = f"burn_rate('{long}') > {rate:.6g} and burn_rate('{short}') > {rate:.6g}"
+        texts.setdefault(row.severity, []).append(both)
+    return {
+        severity: alternatives[0]
+        if len(alternatives) == 1
+        else " or ".join(f"({one})" for one in alternatives)
+        for severity, alternatives in texts.items()
+    }
+
+
+class _Reading:
+    """The conditions of a rule, or of one of its overrides, being compiled."""
+
+    def __init__(self, declared: Declared, entry: Entry[RuleSpec], subject: Subject) -> None:
+        self._declared = declared
+        self._entry = entry
+        self._asked = Asked(subject)
+
+    def read(
+        self,
+        at: Place,
+        when: Texts | None,
+        clear: Texts | None,
+        override: RuleOverrideSpec | None = None,
+    ) -> RuleSql | None:
+        """What is written at a place of the entry."""
+        if when is None:
+            self._lone_clears(at, clear, ())
+            return RuleSql(())
+        model = self._entry.model
+        one = (override.severity if override is not None else None) or model.severity or "warning"
+        whens: Mapping[Severity, str] = when if isinstance(when, dict) else {one: when}
+        self._lone_clears(at, clear, whens)
+        # What an override takes over from the rule is written there.
+        given, when_from = model.when, at
+        if override is not None and override.when is not None:
+            given = override.when
+        elif override is not None:
+            when_from = ()
+        clear_from: Place = () if override is not None and override.clear is None else at
+        found = []
+        for severity in SEVERITIES:
+            if severity not in whens:
+                continue
+            when_at: Place = (*when_from, "when")
+            if isinstance(given, dict):
+                when_at = (*when_at, severity)
+            fires = self._condition(when_at, whens[severity])
+            clear_at: Place = (*clear_from, "clear")
+            if isinstance(clear, dict):
+                clear_at = (*clear_at, severity)
+            text = clear.get(severity) if isinstance(clear, dict) else clear
+            clears = None if text is None else self._condition(clear_at, text)
+            if fires is not None and (text is None or clears is not None):
+                whens_of, clears_of = self._clauses(whens[severity]), self._clauses(text)
+                sql, clear_sql = whens[severity].strip(), _strip(text)
+                found.append(
+                    Condition(severity, fires, clears, sql, clear_sql, whens_of, clears_of)
+                )
+        if len(found) < len(whens):
+            return None
+        return RuleSql(tuple(found), tuple(self._asked.features))
+
+    def _clauses(self, text: str | None) -> tuple[Clause, ...]:
+        """The clauses of a condition that has compiled."""
+        return tuple(
+            Clause(one, compile_condition(one, CONDITION_COLUMNS, self._asked))
+            for one in (clauses(text) if text is not None else ())
+        )
+
+    def _lone_clears(self, at: Place, clear: Texts | None, whens: Collection[Severity]) -> None:
+        """What is wrong with a `clear` whose `when` is missing, or could not be read."""
+        if isinstance(clear, dict):
+            for severity in clear:
+                if severity not in whens:
+                    self._condition((*at, "clear", severity), clear[severity])
+        elif clear is not None and not whens:
+            self._condition((*at, "clear"), clear)
+
+    def _condition(self, at: Place, text: str) -> pl.Expr | None:
+        declared, entry = self._declared, self._entry
+        tries = [partial(compile_condition, columns=CONDITION_COLUMNS, asked=self._asked)]
+        found: Any = tried(declared, entry, at, text, tries)
+        if found is None or self._asked.subject.has_target:
+            return found  # type: ignore[no-any-return]
+        if "target" in found.meta.root_names():
+            start = text.lower().find("target")
+            message = f"'{entry.model.kpi}' has no target"
+            hint = "give the KPI a `target`, or write the number"
+            declared.report(entry, at, message, hint, chars=(start, start + len("target")))
+        return found  # type: ignore[no-any-return]
+
+
+def _strip(text: str | None) -> str | None:
+    return None if text is None else text.strip()

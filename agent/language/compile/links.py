@@ -1,0 +1,268 @@
+"""What rules say of each other: the names in a combination's `when`, and in `depends_on`.
+
+A name in `when` is a rule (`slow_support`, of any severity, or `slow_support.critical`), or a KPI,
+which stands for its target being missed. A name in `depends_on` is a rule; or a KPI or an event,
+which stand for the absence rules that watch them. Where names are equal, the rule is meant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal, cast, get_args
+
+from sqlglot import exp
+
+from agent.core.model.plan import HOME, RuleRef, Severity, Term
+from agent.language.compile.shapes import Shape
+from agent.language.declared import Declared, Entry
+from agent.language.models.models import RuleOverrideSpec, RuleSpec
+from agent.language.source import Place
+from agent.language.sql.compiler import parsed
+from agent.language.sql.expressions import SqlProblem, fail, refuse_unsupported, span
+
+SEVERITIES: tuple[Severity, ...] = get_args(Severity)
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """One name in a condition, with its place in the text."""
+
+    name: str
+    severity: str | None
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A combination's condition: a term over its names, each once."""
+
+    names: tuple[Name, ...]
+    term: Term
+
+
+def compile_combination(text: str) -> Condition:
+    """And, or, not over names. Raises SqlProblem."""
+    names: list[Name] = []
+    term = _term(parsed(text), text, names)
+    return Condition(tuple(names), term)
+
+
+def _term(node: exp.Expression, text: str, names: list[Name]) -> Term:
+    if isinstance(node, exp.Paren):
+        return _term(node.this, text, names)
+    if isinstance(node, exp.Not):
+        return Term("not", (_term(node.this, text, names),))
+    if isinstance(node, exp.And | exp.Or):
+        parts = tuple(_term(part, text, names) for part in (node.this, node.expression))
+        return Term("and" if isinstance(node, exp.And) else "or", parts)
+    if isinstance(node, exp.Column) and not node.args.get("db"):
+        start, end = span(node)
+        severity = node.name if node.table else None
+        one = Name(node.table or node.name, severity, start, end)
+        if severity is not None and severity not in SEVERITIES:
+            hint = f"a rule's name, or with a severity: {one.name}.critical"
+            fail(node, f"'{severity}' is no severity", hint)
+        for place, known in enumerate(names):
+            if (known.name, known.severity) == (one.name, one.severity):
+                return Term("is", place=place)
+        names.append(one)
+        return Term("is", place=len(names) - 1)
+    if isinstance(node, exp.Condition) and not isinstance(node, exp.Func):
+        fail(
+            node,
+            "a rule without `kpi` is a condition over other rules",
+            "put rules together with and, or, not; or name the `kpi` whose value it is about",
+        )
+    refuse_unsupported(text, node)
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One rule looks at another; or, with `rule` "", at whether a KPI misses its target."""
+
+    name: str
+    rule: str
+    kpi: str
+    severity: Severity | None
+
+
+def is_combination(model: RuleSpec) -> bool:
+    """Whether a rule is over other rules."""
+    return model.kpi is None
+
+
+def texts(written: str | dict[Severity, str] | None) -> Mapping[Severity | None, str]:
+    """Conditions as they are written, by severity; None: there is one for all."""
+    if written is None:
+        return {}
+    return {None: written} if isinstance(written, str) else dict(written.items())
+
+
+def conditions(model: RuleSpec) -> Iterator[tuple[Place, Literal["when", "clear"], str]]:
+    """Every condition of a rule and its overrides, with its place."""
+    for at, one in ((), model), *((("overrides", i), o) for i, o in enumerate(model.overrides)):
+        keys: tuple[Literal["when", "clear"], ...] = ("when", "clear")
+        for key in keys:
+            for severity, text in texts(getattr(one, key)).items():
+                yield (*at, key) if severity is None else (*at, key, severity), key, text
+
+
+def severities_of(model: RuleSpec) -> frozenset[Severity] | None:
+    """The severities that a rule can fire with; None: those of the published burn rates."""
+    found: set[Severity] = set()
+    every: list[RuleSpec | RuleOverrideSpec] = [model, *model.overrides]
+    for one in every:
+        said = [w for w in (one.when, one.no_data_for) if w is not None]
+        said = said or [w for w in (model.when, model.no_data_for) if w is not None]
+        if not said and model.objective is not None:
+            return None
+        for written in said:
+            if isinstance(written, dict):
+                found |= set(written)
+        if not any(isinstance(written, dict) for written in said):
+            found.add(one.severity or model.severity or "warning")
+    return frozenset(found)
+
+
+class Links:
+    """Who looks at whom, as far as names are declared and conditions can be read."""
+
+    def __init__(self, declared: Declared, shapes: Mapping[str, Shape]) -> None:
+        self._declared = declared
+        self._shapes = shapes
+        self.heeds = {name: tuple(self._heeds(e)) for name, e in declared.rules.items()}
+        self.depends = {name: tuple(self._depends(e)) for name, e in declared.rules.items()}
+
+    def _heeds(self, entry: Entry[RuleSpec]) -> Iterator[Link]:
+        seen: set[Link] = set()
+        for _, _, text in conditions(entry.model) if is_combination(entry.model) else ():
+            try:
+                names = compile_combination(text).names
+            except SqlProblem:
+                continue
+            for one in names:
+                link = self.link(one.name, one.severity)
+                if link is not None and link not in seen:
+                    seen.add(link)
+                    yield link
+
+    def link(self, name: str, severity: str | None) -> Link | None:
+        """What a name in a condition means; None: nothing that is declared."""
+        if name in self._declared.rules:
+            kpi = self._declared.rules[name].model.kpi or ""
+            return Link(name, name, kpi, cast("Severity | None", severity))
+        if name in self._declared.kpis and severity is None:
+            return Link(name, "", name, None)
+        return None
+
+    def _depends(self, entry: Entry[RuleSpec]) -> Iterator[Link]:
+        seen = set()
+        for name in entry.model.depends_on or ():
+            for rule in self.feeding(name):
+                if rule not in seen and rule != entry.name:
+                    seen.add(rule)
+                    yield Link(rule, rule, self._declared.rules[rule].model.kpi or "", None)
+
+    def feeding(self, name: str) -> list[str]:
+        """The rules that a name in `depends_on` stands for."""
+        rules = self._declared.rules
+        if name in rules:
+            return [name]
+        silences = [n for n, rule in rules.items() if rule.model.no_data_for is not None]
+        if name in self._declared.kpis:
+            return [n for n in silences if rules[n].model.kpi == name]
+        return [n for n in silences if self.is_whole(n) and self._event_of(n) == name]
+
+    def _event_of(self, rule: str) -> object:
+        kpi = self._declared.kpis.get(self._declared.rules[rule].model.kpi or "")
+        return kpi.model.from_ if kpi else None
+
+    def is_whole(self, rule: str) -> bool:
+        """Whether a rule watches a KPI as a whole."""
+        model = self._declared.rules[rule].model
+        if model.no_data_for is None:
+            return False
+        shape = self._shapes.get(model.kpi or "")
+        return (model.per or ("series" if shape and shape.by else "kpi")) == "kpi"
+
+    def order(self) -> list[str]:
+        """The rules, each after those that it looks at. There must be no circle."""
+        done: dict[str, None] = {}
+
+        def visit(name: str) -> None:
+            if name not in done:
+                for link in (*self.heeds[name], *self.depends[name]):
+                    if link.rule:
+                        visit(link.rule)
+                done[name] = None
+
+        for name in self._declared.rules:
+            visit(name)
+        return list(done)
+
+    def circle(self, name: str) -> list[str] | None:
+        """The way from a rule back to itself, if there is one."""
+
+        def search(way: list[str], seen: set[str]) -> list[str] | None:
+            for link in (*self.heeds[way[-1]], *self.depends[way[-1]]):
+                if link.rule == name:
+                    return [*way, name]
+                if link.rule and link.rule not in seen:
+                    seen.add(link.rule)
+                    found = search([*way, link.rule], seen)
+                    if found:
+                        return found
+            return None
+
+        return search([name], {name})
+
+    def by(self, rule: str, way: tuple[str, ...] = ()) -> tuple[str, ...]:
+        """The dimensions of a rule's series: of a combination, those that all it names share."""
+        model = self._declared.rules[rule].model
+        if not is_combination(model):
+            shape = self._shapes.get(model.kpi or "")
+            return () if shape is None or self.is_whole(rule) else shape.by
+        if rule in way:
+            return ()
+        every = [self._by_of(link, (*way, rule)) for link in self.heeds[rule]]
+        return tuple(d for d in every[0] if all(d in by for by in every)) if every else ()
+
+    def _by_of(self, link: Link, way: tuple[str, ...] = ()) -> tuple[str, ...]:
+        if link.rule:
+            return self.by(link.rule, way)
+        return self._shapes[link.kpi].by if link.kpi in self._shapes else ()
+
+    def seen(self, rule: str, own: bool = True) -> frozenset[str]:
+        """The KPIs whose series a rule looks at, through the rules that it looks at; those that
+        are watched as a whole can be seen from anywhere."""
+        found: set[str] = set()
+        visited = {rule}
+        queue = [*self.heeds[rule], *self.depends[rule]]
+        model = self._declared.rules[rule].model
+        if own and model.kpi and not self.is_whole(rule):
+            found.add(model.kpi)
+        while queue:
+            link = queue.pop()
+            if link.kpi and not (link.rule and self.is_whole(link.rule)):
+                found.add(link.kpi)
+            if link.rule and link.rule not in visited:
+                visited.add(link.rule)
+                queue += [*self.heeds[link.rule], *self.depends[link.rule]]
+        return frozenset(found)
+
+    def heeded(self, link: Link, by: tuple[str, ...]) -> RuleRef:
+        """A link as it runs, for a rule whose series are by these dimensions."""
+        theirs = self._by_of(link)
+        shared = [d for d in by if d in theirs]
+        rule = self._declared.rules[link.rule].model if link.rule else None
+        return RuleRef(
+            name=link.name if link.severity is None else f"{link.name}.{link.severity}",
+            home=link.kpi if rule is None or rule.kpi else HOME + link.rule,
+            rule=link.rule,
+            severity=link.severity,
+            whole=bool(link.rule) and self.is_whole(link.rule),
+            theirs=tuple(theirs.index(d) for d in shared),
+            ours=tuple(by.index(d) for d in shared),
+        )

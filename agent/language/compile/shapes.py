@@ -1,0 +1,241 @@
+"""Dimensions and window of each KPI, and the order in which KPIs are computed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from agent.core.model.plan import FieldType
+from agent.core.model.windows import CalendarWindow, FixedWindow, Window, current_slice_ms
+from agent.language.declared import Declared, Entry
+from agent.language.models import durations
+from agent.language.models.models import EventSpec, KpiSpec
+from agent.language.problems import suggest
+from agent.language.recovery import KEY
+
+MANY_HOPS = 10_000
+"""Each closing window adds up its panes: more of them are slow, and mostly a slip of the unit."""
+
+
+Part = Literal["by", "window"]
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """The dimensions (with the types that are known) and the window of a KPI.
+
+    `unsure` names what a mistake leaves open: nothing that follows from it may be called wrong.
+    """
+
+    by: tuple[str, ...]
+    window: Window
+    types: Mapping[str, FieldType]
+    unsure: frozenset[Part] = frozenset()
+
+
+ANY_WINDOW = FixedWindow(300_000, 300_000)
+"""Stands where there is no window, or none that can be read."""
+UNKNOWN = Shape((), ANY_WINDOW, {}, frozenset({"by", "window"}))
+"""The shape of a KPI of which nothing is known."""
+
+
+def resolve(declared: Declared) -> dict[str, Shape]:
+    """The shapes of the KPIs, inputs before what is derived from them.
+
+    Notes unknown events, KPIs and dimensions, cycles, and inputs that do not fit together.
+    """
+    shapes: dict[str, Shape] = {}
+    done: set[str] = set()
+    for name in declared.kpis:
+        _visit(declared, name, [], done, shapes)
+    return shapes
+
+
+def _visit(
+    declared: Declared, name: str, way: list[str], done: set[str], shapes: dict[str, Shape]
+) -> None:
+    if name in way:
+        entry = declared.kpis[way[-1]]
+        circle = [*way[way.index(name) :], name]
+        message = f"a circle of KPIs: {' → '.join(circle)}"
+        at = _input_place(entry.model, name)
+        declared.report(entry, at, message, "a KPI can not be computed from itself")
+        return
+    if name in done or name not in declared.kpis:
+        return
+    entry = declared.kpis[name]
+    inputs = entry.model.from_
+    if isinstance(inputs, list):
+        for other in inputs:
+            _visit(declared, other, [*way, name], done, shapes)
+    if name in done:
+        return
+    done.add(name)
+    shapes[name] = (
+        _derived(declared, entry, shapes) if isinstance(inputs, list) else _base(declared, entry)
+    )
+    _hops(declared, entry, shapes[name])
+
+
+def _input_place(model: KpiSpec, name: str) -> tuple[str | int, ...]:
+    return ("from", model.from_.index(name)) if isinstance(model.from_, list) else ("from",)
+
+
+def zone_of(declared: Declared, written: str | None) -> str:
+    """The time zone that holds where `written` may be None."""
+    return written or declared.defaults.timezone or "UTC"
+
+
+def slices(declared: Declared, shapes: Mapping[str, Shape]) -> dict[str, int]:
+    """The slice of each KPI (ms): finer for what a rule judges while the window is open."""
+    current = {e.model.kpi for e in declared.rules.values() if e.model.on == "current"}
+    return {
+        name: current_slice_ms(shape.window) if name in current else shape.window.slice_ms
+        for name, shape in shapes.items()
+    }
+
+
+def _base(declared: Declared, entry: Entry[KpiSpec]) -> Shape:
+    model, by = entry.model, entry.model.by or []
+    event = str(model.from_)
+    hint: str | None = None
+    if event in declared.names["kpis"] and event not in declared.names["events"]:
+        hint = f"a KPI over KPIs takes a list: `from: [{event}]`"
+    elif not entry.says("window") and not entry.torn("from"):
+        window = "add `window: 5m`, `5m every 1m`, or day, week, month"
+        declared.report(entry, (), "'window' is missing", window, on="key")
+    if not declared.known(entry, ("from",), "events", event, hint) and hint is not None:
+        return UNKNOWN
+    found = declared.events.get(event)
+    types = _dimensions(declared, entry, found)
+    unsure: set[Part] = set()
+    if entry.torn("by") or (found is not None and len(types) < len(by)):
+        unsure.add("by")
+    if model.window is None or entry.torn("timezone"):
+        unsure.add("window")
+    zone = zone_of(declared, model.timezone)
+    compiled = ANY_WINDOW if model.window is None else model.window.compile(zone)
+    return Shape(tuple(by), compiled, types, frozenset(unsure))
+
+
+def _dimensions(
+    declared: Declared, entry: Entry[KpiSpec], event: Entry[EventSpec] | None
+) -> dict[str, FieldType]:
+    """The dimensions that are good fields of the event, with their types."""
+    types: dict[str, FieldType] = {}
+    by = entry.model.by or []
+    for i, dimension in enumerate(by):
+        if dimension in by[:i]:
+            declared.report(entry, ("by", i), f"'{dimension}' is given twice", "keep one")
+            continue
+        if event is None or type_unknown(event, dimension):
+            continue
+        fields = event.model.fields
+        field = fields.get(dimension)
+        if field is None:
+            near = suggest(dimension, fields, f"fields of {event.name}")
+            message = f"'{dimension}' is not a field of {event.name}"
+            declared.report(entry, ("by", i), message, near)
+        elif field.type == "float":
+            message = f"'{dimension}' is a float: every value would be a series of its own"
+            declared.report(entry, ("by", i), message, "use a string, integer or boolean field")
+        else:
+            types[dimension] = field.type
+    return types
+
+
+def type_unknown(event: Entry[EventSpec], name: str) -> bool:
+    """Whether a mistake in the event leaves open what a field is, or that it exists."""
+    if name in event.model.fields:
+        return ("fields", name) in event.holes or ("fields", name, "type") in event.holes
+    return ("fields",) in event.holes or ("fields", KEY) in event.holes
+
+
+def _derived(declared: Declared, entry: Entry[KpiSpec], shapes: Mapping[str, Shape]) -> Shape:
+    model, names = entry.model, list(entry.model.from_)
+    if model.where is not None:
+        message = "`where` in a KPI over KPIs: it has no events of its own"
+        instead = "filter in the KPIs that it is computed from"
+        declared.report(entry, ("where",), message, instead, on="key")
+    inputs: list[tuple[str, Shape]] = []
+    for i, name in enumerate(names):
+        hint: str | None = None
+        if name in declared.names["events"]:
+            hint = f"an event is written without brackets: `from: {name}`"
+        if name in names[:i]:
+            declared.report(entry, ("from", i), f"'{name}' is given twice", "keep one")
+        elif declared.known(entry, ("from", i), "kpis", name, hint) and name in shapes:
+            inputs.append((name, shapes[name]))
+    if not _fit(declared, entry, inputs) or len(inputs) < len(names):
+        return UNKNOWN
+    first = inputs[0][1]
+    unsure = frozenset(part for _, shape in inputs for part in shape.unsure)
+    shape = Shape(first.by, first.window, first.types, unsure)
+    _own(declared, entry, shape)
+    if model.by is not None and set(model.by) < set(first.by):  # rolled up over the others
+        return replace(shape, by=tuple(dict.fromkeys(model.by)))
+    return shape
+
+
+def _fit(declared: Declared, entry: Entry[KpiSpec], inputs: list[tuple[str, Shape]]) -> bool:
+    """Whether all inputs have the same shape, as far as it is known."""
+    by = [(name, shape) for name, shape in inputs if "by" not in shape.unsure]
+    for name, shape in by[1:]:
+        first, wanted = by[0]
+        if set(shape.by) != set(wanted.by):
+            message = f"'{name}' is by {_list(shape.by)}, '{first}' by {_list(wanted.by)}"
+            hint = "KPIs that are combined need the same `by`"
+            declared.report(entry, _input_place(entry.model, name), message, hint)
+            return False
+    windows = [(name, shape.window) for name, shape in inputs if "window" not in shape.unsure]
+    for name, window in windows[1:]:
+        first, same = windows[0]
+        if window != same:
+            message = f"the window of '{name}' is {show(window)}, that of '{first}' {show(same)}"
+            hint = "KPIs that are combined need the same window"
+            declared.report(entry, _input_place(entry.model, name), message, hint)
+            return False
+    return True
+
+
+def _own(declared: Declared, entry: Entry[KpiSpec], shape: Shape) -> None:
+    """What the KPI itself says of the shape that its inputs share must not contradict it."""
+    model = entry.model
+    by_known = "by" not in shape.unsure and not entry.torn("by")
+    rolled_up = model.by is not None and set(model.by) < set(shape.by)
+    if model.by is not None and by_known and not rolled_up and tuple(model.by) != shape.by:
+        message = f"its inputs are by {_list(shape.by)}, not {_list(tuple(model.by))}"
+        hint = "leave `by` out: it is taken from the inputs; or name fewer, to roll series up"
+        declared.report(entry, ("by",), message, hint)
+    window_known = "window" not in shape.unsure and not entry.torn("timezone")
+    if model.window is not None and window_known:
+        zone = shape.window.timezone if isinstance(shape.window, CalendarWindow) else "UTC"
+        own = model.window.compile(model.timezone or zone)
+        if own != shape.window:
+            message = f"the window of its inputs is {show(shape.window)}, not {show(own)}"
+            hint = "leave `window` out: it is taken from the inputs"
+            declared.report(entry, ("window",), message, hint)
+
+
+def _list(names: tuple[str, ...]) -> str:
+    return f"[{', '.join(names)}]"
+
+
+def show(window: Window) -> str:
+    """A window in the words of the language."""
+    if isinstance(window, CalendarWindow):
+        return f"{window.unit} in {window.timezone}"
+    size = durations.show(window.size_ms)
+    same = window.size_ms == window.hop_ms
+    return size if same else f"{size} every {durations.show(window.hop_ms)}"
+
+
+def _hops(declared: Declared, entry: Entry[KpiSpec], shape: Shape) -> None:
+    window = shape.window
+    if isinstance(window, CalendarWindow) or entry.model.window is None:
+        return
+    if window.size_ms // window.hop_ms > MANY_HOPS:
+        message = f"each event counts in {window.size_ms // window.hop_ms} windows"
+        hint = f"a longer hop is cheaper: at most {MANY_HOPS} hops a window"
+        declared.report(entry, ("window",), message, hint, severity="warning")

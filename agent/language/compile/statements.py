@@ -1,0 +1,127 @@
+"""The SQL of all KPIs and rules, compiled; problems at their place within the text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, get_args
+
+import polars as pl
+
+from agent.core.model.plan import FieldType, Partial
+from agent.language.compile.conditions import RuleSql, compile_rule
+from agent.language.compile.shapes import UNKNOWN, Shape, type_unknown
+from agent.language.declared import Declared, Entry
+from agent.language.models.models import EventSpec, KpiSpec
+from agent.language.recovery import NOBODY
+from agent.language.sql.compile_first import tried
+from agent.language.sql.compiler import compile_derived, compile_value, compile_where
+from agent.language.sql.roll_up import compile_roll_up
+
+
+@dataclass(frozen=True, slots=True)
+class KpiSql:
+    """A KPI's expressions; `partials` is empty for a KPI over KPIs."""
+
+    where: pl.Expr | None
+    partials: tuple[Partial, ...]
+    value: pl.Expr
+
+
+@dataclass(slots=True)
+class Statements:
+    """What compiled. A KPI or rule whose SQL is wrong is missing."""
+
+    kpis: dict[str, KpiSql] = field(default_factory=dict)
+    rules: dict[str, RuleSql] = field(default_factory=dict)
+
+
+class _Open(dict[str, FieldType]):
+    """Columns that may be more than is known: any other name has one assumed type."""
+
+    def __init__(self, known: Mapping[str, FieldType], other: FieldType) -> None:
+        super().__init__(known)
+        self.other = other
+
+    def __contains__(self, name: object) -> bool:
+        return True
+
+    def __missing__(self, name: str) -> FieldType:
+        return self.other
+
+
+def _readings(event: Entry[EventSpec] | None) -> list[Mapping[str, FieldType]]:
+    """The columns that SQL over an event may name, with their types.
+
+    Where a mistake in the event leaves types open, one reading for each type: only what is wrong
+    in all of them is wrong by itself.
+    """
+    types: tuple[FieldType, ...] = get_args(FieldType)
+    if event is None:
+        return [_Open({}, type_) for type_ in types]
+    fields = event.model.fields
+    known = {name: spec.type for name, spec in fields.items() if not type_unknown(event, name)}
+    if type_unknown(event, NOBODY):
+        return [_Open(known, type_) for type_ in types]
+    if len(known) == len(fields):
+        return [known]
+    return [dict.fromkeys(fields, type_) | known for type_ in types]
+
+
+def compile_all(declared: Declared, shapes: Mapping[str, Shape]) -> Statements:
+    """Compile every statement; notes what is wrong."""
+    found = Statements()
+    for name, kpi in declared.kpis.items():
+        made = (
+            _derived(declared, kpi, shapes)
+            if isinstance(kpi.model.from_, list)
+            else _base(declared, kpi)
+        )
+        if made is not None:
+            found.kpis[name] = made
+    for name, rule in declared.rules.items():
+        if rule.model.kpi is None:
+            continue  # over other rules: see `agent.language.links`
+        conditions = compile_rule(declared, rule, shapes.get(rule.model.kpi, UNKNOWN))
+        if conditions is not None:
+            found.rules[name] = conditions
+    return found
+
+
+def _base(declared: Declared, entry: Entry[KpiSpec]) -> KpiSql | None:
+    model, event = entry.model, str(entry.model.from_)
+    if event in declared.names["kpis"] and event not in declared.names["events"]:
+        return None  # told already, and what is written is SQL over KPIs
+    readings = _readings(declared.events.get(event))
+    where = None
+    if model.where is not None:
+        tries = [partial(compile_where, fields=fields) for fields in readings]
+        where = tried(declared, entry, ("where",), model.where, tries)
+    wanted: list[Callable[[str], Any]] = [partial(compile_value, fields=f) for f in readings]
+    if entry.torn("from"):
+        wanted.append(partial(compile_derived, inputs=list(declared.names["kpis"])))
+    value = tried(declared, entry, ("value",), model.value, wanted)
+    if not isinstance(value, tuple) or (model.where is not None and where is None):
+        return None
+    return KpiSql(where, *value)
+
+
+def _derived(
+    declared: Declared, entry: Entry[KpiSpec], shapes: Mapping[str, Shape]
+) -> KpiSql | None:
+    inputs = list(entry.model.from_)
+    unknown = [name for name in inputs if name not in declared.names["kpis"]]
+    if any(name in declared.names["events"] for name in unknown):
+        return None  # told already, and what is written is SQL over events
+    if unknown:
+        # Any of them may be meant.
+        inputs = [name for name in inputs if name != NOBODY] + list(declared.names["kpis"])
+    first, by = shapes.get(inputs[0]), entry.model.by
+    ways: list[Callable[..., pl.Expr]] = [compile_derived]
+    if by is not None and first is not None and set(by) != set(first.by):
+        # By dimensions that the inputs don't have, either may be meant.
+        ways = [compile_roll_up] if set(by) < set(first.by) else [compile_derived, compile_roll_up]
+    tries = [partial(way, inputs=inputs) for way in ways]
+    value = tried(declared, entry, ("value",), entry.model.value, tries)
+    return None if value is None else KpiSql(None, (), value)

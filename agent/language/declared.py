@@ -1,0 +1,325 @@
+"""All files of a rule set as one declaration: entries by section and name, with their places."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from agent.core.changes.describe import WORDS
+from agent.language.error_text import explain
+from agent.language.models.models import (
+    SECTIONS,
+    Defaults,
+    EventSpec,
+    FileSpec,
+    KpiSpec,
+    MaintenanceSpec,
+    ObjectiveSpec,
+    RuleSpec,
+)
+from agent.language.models.values import EventName, Name
+from agent.language.problems import Importance, Problem, suggest
+from agent.language.recovery import salvage, written
+from agent.language.source import On, Place, Source, read
+
+M = TypeVar("M", bound=BaseModel)
+
+_ATTRIBUTES = {"for": "for_", "from": "from_"}
+"""The models' names for keys that are words of Python."""
+
+_NAMES: dict[str, TypeAdapter[str]] = {
+    section: TypeAdapter(EventName if section == "events" else Name) for section in SECTIONS
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Entry(Generic[M]):
+    """One declared thing: its model, and where it stands.
+
+    The model of a broken entry has what could be read: what is at its `holes` is not known.
+    """
+
+    section: str
+    name: str
+    source: Source
+    model: M
+    holes: frozenset[Place] = frozenset()
+    keys: Mapping[Place, str] | None = None
+
+    @property
+    def place(self) -> Place:
+        """Its path in its file."""
+        return (self.section, self.name)
+
+    def says(self, key: str) -> bool:
+        """Whether a field of the entry that may be left out is written, well or badly."""
+        given = getattr(self.model, _ATTRIBUTES.get(key, key))
+        return (key,) in self.holes or given is not None
+
+    def torn(self, *at: str | int) -> bool:
+        """Whether a hole is at a place, around it or below it."""
+        return any(all(a == b for a, b in zip(hole, at, strict=False)) for hole in self.holes)
+
+    def problem(
+        self,
+        at: Place,
+        message: str,
+        hint: str | None = None,
+        *,
+        on: On = "value",
+        severity: Importance = "error",
+        chars: tuple[int, int] | None = None,
+    ) -> Problem | None:
+        """A problem of the entry; `at` is below it, `chars` a span within the text there.
+
+        None for what stands in a hole: what is wrong there has been told.
+        """
+        inside = at[:-1] if on == "key" else at
+        if any(inside[: len(hole)] == hole for hole in self.holes):
+            return None
+        place = (*self.place, *written(at, self.keys))
+        source = self.source
+        span = source.locate_text(place, *chars, on) if chars else source.locate(place, on)
+        return source.problem(span, place, message, hint, severity)
+
+
+@dataclass(slots=True)
+class Declared:
+    """What all files declare. Entries of which nothing could be read are not in the mappings;
+    `names` has all names of a section, so that a reference to them is not called unknown."""
+
+    defaults: Defaults = field(default_factory=lambda: Defaults.model_validate({}))
+    events: dict[str, Entry[EventSpec]] = field(default_factory=dict)
+    kpis: dict[str, Entry[KpiSpec]] = field(default_factory=dict)
+    rules: dict[str, Entry[RuleSpec]] = field(default_factory=dict)
+    objectives: dict[str, Entry[ObjectiveSpec]] = field(default_factory=dict)
+    maintenance: dict[str, Entry[MaintenanceSpec]] = field(default_factory=dict)
+    names: dict[str, dict[str, Source]] = field(default_factory=lambda: {s: {} for s in SECTIONS})
+    problems: list[Problem] = field(default_factory=list)
+    complete: bool = True
+    """False when a file could not be read: what it declares is not known then."""
+
+    def report(
+        self,
+        entry: Entry[Any],
+        at: Place,
+        message: str,
+        hint: str | None = None,
+        *,
+        on: On = "value",
+        severity: Importance = "error",
+        chars: tuple[int, int] | None = None,
+    ) -> None:
+        """Note a problem of an entry; see `Entry.problem`."""
+        problem = entry.problem(at, message, hint, on=on, severity=severity, chars=chars)
+        if problem is not None:
+            self.problems.append(problem)
+
+    def known(
+        self,
+        entry: Entry[Any],
+        at: Place,
+        section: str,
+        name: str,
+        hint: str | None = None,
+        *,
+        on: On = "value",
+    ) -> bool:
+        """Whether a name is declared in a section; notes the problem where it is not."""
+        if name in self.names[section]:
+            return True
+        if self.complete:
+            one, many = WORDS[section]
+            others = [n for n in self.names[section] if (section, n) != entry.place]
+            hint = hint or suggest(name, others, many)
+            self.report(entry, at, f"unknown {one} '{name}'", hint, on=on)
+        return False
+
+
+def files_of(path: Path) -> list[Path]:
+    """The files of rules of a folder tree, sorted; hidden ones and rule tests are left out."""
+    if path.is_file():
+        return [path]
+    return [file for file in yaml_files(path) if not is_test_file(file)]
+
+
+def yaml_files(folder: Path) -> list[Path]:
+    """The YAML files of a folder tree, sorted, without hidden ones."""
+    return sorted(
+        file
+        for pattern in ("*.yaml", "*.yml")
+        for file in folder.rglob(pattern)
+        if file.is_file()
+        and not any(part.startswith(".") for part in file.relative_to(folder).parts)
+    )
+
+
+def is_test_file(path: Path) -> bool:
+    """Whether a file holds rule tests, by its name: they stand beside the rules."""
+    return path.name.endswith(("_test.yaml", "_test.yml"))
+
+
+def declare(path: Path) -> Declared:
+    """Read and validate every file under a path, each entry by itself."""
+    declared = Declared()
+    files = files_of(path) if path.exists() else []
+    if path.is_file() and is_test_file(path):
+        hint = f"run them: kpi-agent test {path}"
+        said = "a file of rule tests, not of rules"
+        declared.problems.append(Problem(str(path), 1, 1, 2, "", said, hint))
+        return declared
+    if not files:
+        declared.problems.append(_nothing(path))
+        return declared
+    sources = []
+    for file in files:
+        try:
+            sources.append(read(str(file), file.read_bytes()))
+        except OSError as error:
+            said = f"can not be read: {error.strerror}"
+            declared.problems.append(
+                Problem(str(file), 1, 1, 2, "", said, "look at its permissions")
+            )
+            declared.complete = False
+    for source in sources:
+        declared.problems.extend(source.problems)
+        declared.complete = declared.complete and (source.data is not None or not source.problems)
+        _file(declared, source)
+    _defaults(declared, sources)
+    unread = any(p.severity == "error" for p in declared.problems)
+    if not declared.names["kpis"] and not unread:
+        hint = "declare one under `kpis:`; `kpi-agent schema` describes the language"
+        first = str(files[0]) if path.is_file() else str(path)
+        declared.problems.append(Problem(first, 1, 1, 2, "", "no KPI is declared", hint))
+    return declared
+
+
+def _nothing(path: Path) -> Problem:
+    if not path.exists():
+        return Problem(str(path), 1, 1, 2, "", "no such file or folder", "is the path right?")
+    hint = "rules are YAML files (*.yaml, *.yml) anywhere below this folder"
+    return Problem(str(path), 1, 1, 2, "", "no YAML file in this folder", hint)
+
+
+def _file(declared: Declared, source: Source) -> None:
+    data = source.data
+    if data is None:
+        return
+    if not isinstance(data, dict):
+        hint = f"write sections: {', '.join(SECTIONS)}"
+        span = source.locate(())
+        declared.problems.append(source.problem(span, (), "should be a mapping", hint))
+        return
+    head = {}
+    for key, value in data.items():
+        if key in SECTIONS:
+            _section(declared, source, key, value)
+        elif not key.startswith("x-"):  # x-…: a place for anchors
+            head[key] = value
+            # What stands under a misspelt section is not unknown.
+            declared.complete = declared.complete and key in FileSpec.model_fields
+    head.pop("defaults", None)
+    _validate(declared, source, FileSpec, head, ())
+
+
+def _section(declared: Declared, source: Source, section: str, data: Any) -> None:
+    if data is None:
+        return
+    if not isinstance(data, dict):
+        span = source.locate((section,))
+        message = "should be a mapping (name: …)"
+        declared.problems.append(source.problem(span, (section,), message))
+        return
+    entries: dict[str, Entry[Any]] = getattr(declared, section)
+    for name, value in data.items():
+        place = (section, name)
+        other = declared.names[section].get(name)
+        if other is not None:
+            _twice(declared, place, other, source)
+            continue
+        declared.names[section][name] = source
+        _name(declared, source, place)
+        found = salvage(SECTIONS[section], value)
+        for at, on, message, hint in found.told:
+            span = source.locate((*place, *at), on)
+            declared.problems.append(source.problem(span, (*place, *at), message, hint))
+        nulls = frozenset(_nulls(declared, source, value, place))
+        if found.model is not None:
+            holes = found.holes | nulls
+            entries[name] = Entry(section, name, source, found.model, holes, found.keys)
+
+
+def _name(declared: Declared, source: Source, place: tuple[str, str]) -> None:
+    """Note what is wrong with an entry's name."""
+    try:
+        _NAMES[place[0]].validate_python(place[1])
+    except ValidationError as error:
+        for _, _, message, hint in explain(error, FileSpec, place):
+            span = source.locate(place, "key")
+            declared.problems.append(source.problem(span, place, message, hint))
+
+
+def _nulls(declared: Declared, source: Source, data: Any, place: Place) -> Iterator[Place]:
+    """`owner:` with nothing behind it is more often forgotten than meant. Yields the places below
+    the entry."""
+    children: Iterable[tuple[str | int, Any]] = ()
+    if isinstance(data, dict):
+        children = data.items()
+    elif isinstance(data, list):
+        children = enumerate(data)
+    for key, value in children:
+        at = (*place, key)
+        if key == "match":
+            continue  # null is a dimension's value like any other
+        if value is None:
+            message, hint = f"'{key}' has no value", "give it one, or leave it out"
+            problem = source.problem(source.locate(at), at, message, hint)
+            declared.problems.append(problem)
+            yield at[2:]
+        yield from _nulls(declared, source, value, at)
+
+
+def _twice(declared: Declared, place: Place, first: Source, second: Source) -> None:
+    """One name in two files: told at both places, each naming the other."""
+    for here, there in ((first, second), (second, first)):
+        span, other = here.locate(place, "key"), there.locate(place, "key")
+        message = f"'{place[-1]}' is also declared in {there.name}:{other.line}:{other.column}"
+        hint = "keep one, or rename one"
+        declared.problems.append(here.problem(span, place, message, hint))
+
+
+def _validate(
+    declared: Declared, source: Source, model: type[BaseModel], data: Any, place: Place
+) -> Any:
+    """The validated model, or None after its problems have been noted."""
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        for at, on, message, hint in explain(error, model, place):
+            span = source.locate(at, on)
+            declared.problems.append(source.problem(span, at, message, hint))
+        return None
+
+
+def _defaults(declared: Declared, sources: Iterable[Source]) -> None:
+    found: list[tuple[Source, Defaults]] = []
+    for source in sources:
+        if not isinstance(source.data, dict) or source.data.get("defaults") is None:
+            continue
+        model = _validate(declared, source, Defaults, source.data["defaults"], ("defaults",))
+        if model is not None:
+            found.append((source, model))
+    for source, model in found[1:]:
+        first, kept = found[0]
+        if model != kept:
+            span = source.locate(("defaults",), "key")
+            at = first.locate(("defaults",), "key")
+            message = f"other defaults than in {first.name}:{at.line}:{at.column}"
+            hint = "defaults hold for all files: keep them in one"
+            declared.problems.append(source.problem(span, ("defaults",), message, hint))
+    if found:
+        declared.defaults = found[0][1]

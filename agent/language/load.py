@@ -1,0 +1,52 @@
+"""Load a folder of rules: read, validate, check, compile. Nothing is half loaded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from agent.core.model.plan import Plan
+from agent.language.checks import (
+    benchmarks,
+    events,
+    kpis,
+    links,
+    maintenance,
+    metrics,
+    objectives,
+    privacy,
+    rules,
+)
+from agent.language.compile import mapper, shapes, statements
+from agent.language.declared import declare
+from agent.language.problems import Problem, SpecError, in_order
+
+
+def load(path: str | Path) -> Plan:
+    """The plan of a folder tree of YAML files, or of one file.
+
+    Raises SpecError, which holds every problem of every file. Warnings alone don't raise.
+    """
+    plan, problems = check(path)
+    if plan is None:
+        raise SpecError(problems)
+    return plan
+
+
+def check(path: str | Path) -> tuple[Plan | None, list[Problem]]:
+    """The plan, None where there are errors, and all problems, warnings included, in order."""
+    declared = declare(Path(path))
+    known = shapes.resolve(declared)
+    events.check(declared)
+    kpis.check(declared, known)
+    benchmarks.check(declared, known)
+    metrics.check(declared)
+    linked = links.check(declared, known)
+    rules.check(declared, known, linked)
+    objectives.check(declared)
+    privacy.check(declared, known)
+    maintenance.check(declared, known)
+    compiled = statements.compile_all(declared, known)
+    problems = in_order(declared.problems)
+    if any(p.severity == "error" for p in problems):
+        return None, problems
+    return mapper.make_plan(declared, known, compiled, linked), problems

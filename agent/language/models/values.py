@@ -1,0 +1,392 @@
+"""The single values of the language: names, durations, windows, paths.
+
+Validators raise `PydanticCustomError` whose context may hold a `hint`, which `explain` reads.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+
+from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic_core import PydanticCustomError
+
+from agent.core.model.plan import Flapping, Severity
+from agent.language.models import dates, durations
+from agent.language.models import window_text as window_spec
+from agent.language.problems import nearest, suggest
+
+NAME = r"^[a-z][a-z0-9_]*$"
+FIELD = r"^[A-Za-z][A-Za-z0-9_]*$"
+TOPIC = r"^[A-Za-z0-9._-]{1,249}$"
+"""Kafka's own rule for topic names (org.apache.kafka.common.internals.Topic)."""
+
+
+def wrong(message: str, hint: str | None = None) -> PydanticCustomError:
+    """An error with a hint. The message is passed as data: braces in it are only text."""
+    return PydanticCustomError("rules", "{message}", {"message": message, "hint": hint})
+
+
+def form(value: Any) -> str:
+    """Which of the forms of a value is written: the tags of the models' unions.
+
+    The tags stand in `<>` so that they are never taken for part of a place.
+    """
+    if isinstance(value, dict) or hasattr(value, "model_fields_set"):
+        return "<mapping>"
+    if isinstance(value, list):
+        return "<list>"
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return "<number>"
+    return "<text>"
+
+
+def mapping_or_text(value: Any) -> str:
+    """As `form`, where everything but a mapping is judged as text is, in words of its own."""
+    return "<mapping>" if isinstance(value, dict) else "<text>"
+
+
+def _text(value: str) -> str:
+    if not value.strip():
+        raise wrong("is empty text", "write something, or leave it out")
+    return value
+
+
+def _matching(pattern: str, what: str, repair: Callable[[str], str]) -> Callable[[str], str]:
+    def check(value: str) -> str:
+        if re.fullmatch(pattern, value):
+            return value
+        fixed = repair(value)
+        hint = f"for example '{fixed}'" if re.fullmatch(pattern, fixed) else None
+        raise wrong(f"'{value}' is not {what}", hint)
+
+    return check
+
+
+def _snake(value: str) -> str:
+    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", value.strip())
+    return re.sub(r"[^a-z0-9]+", "_", spaced.lower().replace("%", "percent")).strip("_0123456789")
+
+
+def _plain(value: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_]+", "_", value.strip()).strip("_")
+
+
+_NAME_RULE = "a name: lower-case letters, digits and _, beginning with a letter"
+_UNIT_RULE = (
+    "a unit that Prometheus accepts: lower-case letters, digits and _, beginning with a letter"
+)
+_FIELD_RULE = "a field name: letters, digits and _, beginning with a letter"
+_LABEL_RULE = "a label name: letters, digits and _, beginning with a letter"
+_TOPIC_RULE = "a topic name: letters, digits, '.', '_' and '-', at most 249"
+
+
+def _unit_repair(value: str) -> str:
+    return {"%": "ratio", "€": "eur", "$": "usd", "£": "gbp"}.get(value.strip(), _snake(value))
+
+
+def _event_name(value: str) -> str:
+    if value != value.strip() or not value or any(ord(c) < 32 for c in value):
+        raise wrong(f"'{value}' is not an event name", "leave out the space around it")
+    return value
+
+
+MOST_PATH_NAMES = 32
+"""So many names may be nested in the path of a field."""
+
+
+def _path(value: str) -> str:
+    if any(not part.strip() for part in value.split(".")):
+        raise wrong(f"'{value}' is not a path", "names with a dot between them: user.id")
+    if value.count(".") >= MOST_PATH_NAMES:
+        message = f"a path of {value.count('.') + 1} names"
+        raise wrong(message, f"at most {MOST_PATH_NAMES}: no event is nested so deeply")
+    if any(char in '"\\' or ord(char) < 32 or 0xD800 <= ord(char) < 0xE000 for char in value):
+        message = f"'{value}' holds a quote, a backslash or a control character"
+        raise wrong(message, "a field of such a name can't be read: have it renamed")
+    if any(part == "*" or (part[0] == "^" and part[-1] == "$") for part in value.split(".")):
+        raise wrong(f"'{value}' is a pattern, not a path", "name one field")
+    return value
+
+
+def _duration(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise wrong("should be a duration", "a number and its unit: 30s, 5m, 1h30m, 7d")
+    if isinstance(value, int | float) and value != 0:
+        raise wrong(f"{value} has no unit", f"write {value}s, {value}m or {value}h")
+    try:
+        return durations.parse(str(value) if value else "0")
+    except ValueError as error:
+        raise wrong(str(error), "a number and its unit: 30s, 5m, 1h30m, 7d") from error
+
+
+def _positive(value: int) -> int:
+    if value <= 0:
+        raise wrong("must be longer than 0s")
+    return value
+
+
+def _window(value: Any) -> Any:
+    if isinstance(value, window_spec.WindowSpec):
+        return value
+    if not isinstance(value, str):
+        raise wrong(
+            "should be a window", "a number and its unit, `5m every 1m`, or day, week, month"
+        )
+    try:
+        return window_spec.parse(value)
+    except window_spec.WindowError as error:
+        raise wrong(error.message, error.hint) from error
+
+
+@lru_cache(maxsize=1)
+def _zones() -> frozenset[str]:
+    return frozenset(available_timezones())
+
+
+def _zone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+        return value
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        pass  # OSError: the name of a folder of zones, as `Europe`
+    cities = {zone.rsplit("/", 1)[-1]: zone for zone in sorted(_zones()) if "/" in zone}
+    near = nearest(value, _zones()) or cities.get(nearest(value.replace(" ", "_"), cities) or "")
+    hint = f"did you mean '{near}'?" if near else "an IANA name, such as Europe/London"
+    raise wrong(f"unknown time zone '{value}'", hint)
+
+
+def _date(value: Any) -> Any:
+    # A year is a number in YAML.
+    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    if not isinstance(text, str):
+        raise wrong("should be a date", dates.DATE_HOW)
+    try:
+        dates.first_day(text)
+    except dates.DateError as error:
+        raise wrong(error.message, error.hint) from error
+    return text
+
+
+def _moment(value: Any) -> Any:
+    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    if not isinstance(text, str):
+        raise wrong("should be a date or a time", "for example 2027-03-06T22:00")
+    try:
+        dates.moment(text)
+    except dates.DateError as error:
+        raise wrong(error.message, error.hint) from error
+    return text
+
+
+def _clock(value: Any) -> Any:
+    if not isinstance(value, str):
+        raise wrong("should be a time of the day", 'hours and minutes: "02:00", "17:30"')
+    try:
+        dates.clock(value)
+    except dates.DateError as error:
+        raise wrong(error.message, error.hint) from error
+    return value
+
+
+def _days(value: Any) -> Any:
+    days = value if isinstance(value, list) else [value]
+    if not days:
+        raise wrong("is empty")
+    for day in days:
+        if isinstance(day, bool) or not isinstance(day, int | str):
+            raise wrong("should be a day, or a list of days", "sunday, first sunday, 1, 12-24")
+        try:
+            dates.day(day)
+        except dates.DateError as error:
+            raise wrong(error.message, error.hint) from error
+    return days
+
+
+def _country(value: str) -> str:
+    # Imported when it is first needed: it takes longer than all of the language.
+    from holidays import country_holidays, list_supported_countries
+
+    country, _, part = value.partition("-")
+    try:
+        country_holidays(country, subdiv=part or None)
+        if country == country.upper():
+            return value
+    except NotImplementedError:
+        pass
+    countries = list_supported_countries(include_aliases=False)
+    if country in countries:
+        raise wrong(
+            f"unknown part '{part}' of {country}",
+            suggest(part, countries[country], f"parts of {country}"),
+        )
+    near = country.upper() if country.upper() in countries else None
+    hint = f"did you mean '{near}'?" if near else "its ISO 3166 code: GB, NO, US-CA, DE-BY"
+    raise wrong(f"unknown country '{country}'", hint)
+
+
+def _scalar(value: Any) -> Any:
+    if value is None or isinstance(value, str | int | bool):
+        return value
+    raise wrong("should be text, a whole number, true, false or null")
+
+
+def _url(value: str) -> str:
+    if not re.fullmatch(r"https?://[^\s/]+\S*", value):
+        raise wrong(f"'{value}' is not a web address", "it begins with https://")
+    return value
+
+
+def _label(value: str) -> str:
+    if value.startswith("__"):
+        raise wrong(f"'{value}' begins with __, which Prometheus keeps for itself")
+    return _matching(FIELD, _LABEL_RULE, _plain)(value)
+
+
+def _flapping(value: Any) -> Any:
+    if isinstance(value, Flapping):
+        return value
+    found = re.fullmatch(r"(\d+) in (\S+)", value.strip()) if isinstance(value, str) else None
+    hint = "how often within which time: 3 in 1h"
+    if found is None:
+        raise wrong("should be a number of firings and a time", hint)
+    within_ms = _positive(_duration(found[2]))
+    if int(found[1]) < 2:
+        raise wrong("an alert that fires once does not flap", hint)
+    return Flapping(int(found[1]), within_ms)
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """The share of good events that is promised over a period (ms)."""
+
+    share: float
+    period_ms: int
+
+
+def _promise(value: Any) -> Any:
+    if isinstance(value, Promise):
+        return value
+    pattern = r"(\d+(?:\.\d+)?)\s*%\s+over\s+(\S+)"
+    found = re.fullmatch(pattern, value.strip()) if isinstance(value, str) else None
+    hint = "a share and a period: 99.5% over 30d"
+    if found is None:
+        raise wrong("should be a share over a period", hint)
+    share = float(found[1]) / 100
+    if not 0 < share < 1:
+        raise wrong(f"{found[1]}% leaves no error budget, or nothing else", hint)
+    return Promise(share, _positive(_duration(found[2])))
+
+
+def _shape(value: Any) -> Any:
+    if value == "line" or (isinstance(value, int) and not isinstance(value, bool)):
+        return value
+    found = re.fullmatch(r"last (\d+)", value.strip()) if isinstance(value, str) else None
+    if found is None or not 1 <= int(found[1]) <= 12:
+        raise wrong("should be `line`, or `last 3`: as the last three periods did")
+    return int(found[1])
+
+
+_Scalar = str | int | bool | None
+DimensionValue = Annotated[Any, BeforeValidator(_scalar, json_schema_input_type=_Scalar)]
+Text = Annotated[str, AfterValidator(_text)]
+Name = Annotated[
+    str,
+    AfterValidator(_matching(NAME, _NAME_RULE, _snake)),
+    Field(json_schema_extra={"pattern": NAME}),
+]
+Unit = Annotated[
+    str,
+    AfterValidator(_matching(NAME, _UNIT_RULE, _unit_repair)),
+    Field(json_schema_extra={"pattern": NAME}),
+]
+FieldName = Annotated[
+    str,
+    AfterValidator(_matching(FIELD, _FIELD_RULE, _plain)),
+    Field(json_schema_extra={"pattern": FIELD}),
+]
+LabelName = Annotated[str, AfterValidator(_label), Field(json_schema_extra={"pattern": FIELD})]
+Topic = Annotated[
+    str,
+    AfterValidator(_matching(TOPIC, _TOPIC_RULE, lambda v: re.sub(r"[^A-Za-z0-9._-]+", "-", v))),
+    Field(json_schema_extra={"pattern": TOPIC}),
+]
+EventName = Annotated[str, AfterValidator(_event_name)]
+DottedPath = Annotated[str, AfterValidator(_path)]
+TypeField = Annotated[str, AfterValidator(_path)]
+TimeZone = Annotated[str, AfterValidator(_zone)]
+Url = Annotated[str, AfterValidator(_url), Field(json_schema_extra={"format": "uri"})]
+Number = Annotated[float, Field(json_schema_extra={"type": "number"})]
+
+_BENCHMARK = r"kpi\(\s*([a-z][a-z0-9_]*)\s*\)"
+
+
+def _benchmark(value: str) -> str:
+    if re.fullmatch(_BENCHMARK, value.strip()) is None:
+        raise wrong(
+            f"'{value}' is no bound", "a number, or another KPI's value: `kpi(team_median)`"
+        )
+    return value.strip()
+
+
+def benchmark_of(bound: object) -> str | None:
+    """The KPI that a bound names; None: it is a number, or there is none."""
+    found = re.fullmatch(_BENCHMARK, bound) if isinstance(bound, str) else None
+    return found[1] if found else None
+
+
+Benchmark = Annotated[
+    str,
+    AfterValidator(_benchmark),
+    Field(json_schema_extra={"pattern": f"^{_BENCHMARK}$", "examples": ["kpi(team_median)"]}),
+]
+
+_DurationText = (
+    Annotated[str, Field(pattern=rf"^({durations.PATTERN}|0)$", examples=["5m"])] | Literal[0]
+)
+Duration = Annotated[int, BeforeValidator(_duration, json_schema_input_type=_DurationText)]
+PositiveDuration = Annotated[
+    int, BeforeValidator(_duration, json_schema_input_type=_DurationText), AfterValidator(_positive)
+]
+_DateText = Annotated[str, Field(pattern=rf"^({dates.DATE})$", examples=["2027-Q1"])]
+DateText = Annotated[
+    str, BeforeValidator(_date, json_schema_input_type=_DateText | Annotated[int, Field(ge=1900)])
+]
+_MomentText = Annotated[str, Field(pattern=rf"^({dates.MOMENT})$", examples=["2027-03-06T22:00"])]
+MomentText = Annotated[
+    str,
+    BeforeValidator(_moment, json_schema_input_type=_MomentText | Annotated[int, Field(ge=1900)]),
+]
+_ClockText = Annotated[str, Field(pattern=f"^{dates.CLOCK}$", examples=["02:00"])]
+ClockText = Annotated[str, BeforeValidator(_clock, json_schema_input_type=_ClockText)]
+_Day = (
+    Annotated[int, Field(ge=1, le=31)]
+    | Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
+    | Annotated[str, Field(pattern=dates.DAY, examples=["first sunday", "12-24"])]
+)
+OnDays = Annotated[
+    list[int | str], BeforeValidator(_days, json_schema_input_type=_Day | list[_Day])
+]
+Country = Annotated[str, AfterValidator(_country)]
+_WindowPattern = Annotated[str, Field(pattern=window_spec.PATTERN, examples=["5m every 1m", "day"])]
+WindowText = Annotated[
+    window_spec.WindowSpec, BeforeValidator(_window, json_schema_input_type=_WindowPattern)
+]
+_FlappingPattern = Annotated[str, Field(pattern=r"^\d+ in \S+$", examples=["3 in 1h"])]
+FlappingText = Annotated[
+    Flapping, BeforeValidator(_flapping, json_schema_input_type=_FlappingPattern)
+]
+_PromisePattern = Annotated[
+    str, Field(pattern=r"^\d+(\.\d+)?\s*%\s+over\s+\S+$", examples=["99.5% over 30d"])
+]
+PromiseText = Annotated[Promise, BeforeValidator(_promise, json_schema_input_type=_PromisePattern)]
+_ShapePattern = Annotated[str, Field(pattern=r"^(line|last \d+)$", examples=["last 3"])]
+Shape = Annotated[
+    Literal["line"] | int, BeforeValidator(_shape, json_schema_input_type=_ShapePattern)
+]
+SeverityTexts = Annotated[dict[Severity, Text], Field(min_length=1)]
+SeverityDurations = Annotated[dict[Severity, PositiveDuration], Field(min_length=1)]

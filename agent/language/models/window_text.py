@@ -1,0 +1,108 @@
+"""Windows as they are written: `5m`, `5m every 1m`, `day`, `week`, `month`, `quarter`, `year`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import get_args
+
+from agent.core.model.windows import CalendarUnit, CalendarWindow, FixedWindow, Window
+from agent.language.models import durations
+from agent.language.problems import nearest
+
+CALENDAR_UNITS: tuple[CalendarUnit, ...] = get_args(CalendarUnit)
+PATTERN = rf"^({durations.PATTERN}(\s+every\s+{durations.PATTERN})?|{'|'.join(CALENDAR_UNITS)})$"
+LEAST_MS = 1000
+"""Windows of whole seconds: watermarks travel once a flush, and a flush is a second."""
+
+
+class WindowError(ValueError):
+    """What is wrong with a window, and how to mend it."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+@dataclass(frozen=True, slots=True)
+class WindowSpec:
+    """A window as declared. Either `unit` (calendar) or `size_ms` and `hop_ms` are set."""
+
+    size_ms: int = 0
+    hop_ms: int = 0
+    unit: CalendarUnit | None = None
+
+    def compile(self, timezone: str) -> Window:
+        """The window that runs; fixed windows are the same in every time zone."""
+        if self.unit is not None:
+            return CalendarWindow(self.unit, timezone)
+        return FixedWindow(self.size_ms, self.hop_ms)
+
+    def __str__(self) -> str:
+        if self.unit is not None:
+            return self.unit
+        size = durations.show(self.size_ms)
+        return (
+            size if self.hop_ms == self.size_ms else f"{size} every {durations.show(self.hop_ms)}"
+        )
+
+
+def parse(text: str) -> WindowSpec:
+    """A window from its text. Raises WindowError."""
+    words = text.split()
+    if len(words) == 1 and words[0] in CALENDAR_UNITS:
+        return WindowSpec(unit=_unit(words[0]))
+    if len(words) not in (1, 3) or (len(words) == 3 and words[1] != "every"):
+        raise WindowError(f"'{text}' is not a window", _how(text))
+    try:
+        size_ms = durations.parse(words[0])
+        hop_ms = durations.parse(words[2]) if len(words) == 3 else size_ms
+    except ValueError as error:
+        said = str(error)
+        why = "" if said.endswith("is not a duration") else f": {said}"
+        raise WindowError(f"'{text}' is not a window{why}", _how(text)) from error
+    _check(size_ms, hop_ms, "hop" if len(words) == 3 else "window")
+    return WindowSpec(size_ms, hop_ms)
+
+
+def _unit(word: str) -> CalendarUnit:
+    return next(unit for unit in CALENDAR_UNITS if unit == word)
+
+
+def _how(text: str) -> str:
+    near = nearest(text, (*CALENDAR_UNITS, "monthly", "daily", "weekly", "quarterly", "yearly"))
+    plain = {"daily": "day", "weekly": "week", "monthly": "month"}
+    plain |= {"quarterly": "quarter", "yearly": "year"}
+    if near is not None:
+        return f"did you mean '{plain.get(near, near)}'?"
+    return f"write `5m`, `5m every 1m`, or one of {', '.join(CALENDAR_UNITS)}"
+
+
+def _check(size_ms: int, hop_ms: int, smaller: str) -> None:
+    if min(size_ms, hop_ms) < LEAST_MS:
+        raise WindowError(
+            f"the {smaller} of {durations.show(min(size_ms, hop_ms))} is too short",
+            "the shortest is 1s",
+        )
+    if size_ms % LEAST_MS or hop_ms % LEAST_MS:
+        raise WindowError("windows and hops are whole seconds", "leave the milliseconds out")
+    if hop_ms > size_ms:
+        raise WindowError(
+            f"the hop of {durations.show(hop_ms)} is longer than the window of "
+            f"{durations.show(size_ms)}: the events between would never count",
+            f"write `{durations.show(hop_ms)}`, or a hop that divides {durations.show(size_ms)}",
+        )
+    if size_ms % hop_ms:
+        raise WindowError(
+            f"the hop of {durations.show(hop_ms)} does not divide the window of "
+            f"{durations.show(size_ms)}",
+            f"near it: {_near_hops(size_ms, hop_ms)}",
+        )
+
+
+def _near_hops(size_ms: int, hop_ms: int) -> str:
+    """The hops of whole seconds around `hop_ms` that divide the window."""
+    size, hop = size_ms // 1000, hop_ms // 1000
+    below = next(d for d in range(hop, 0, -1) if size % d == 0)
+    above = next(d for d in range(hop, size + 1) if size % d == 0)
+    return f"{durations.show(below * 1000)} or {durations.show(above * 1000)}"

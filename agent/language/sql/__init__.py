@@ -1,0 +1,1 @@
+"""SQL of the rules, compiled to polars expressions and partial aggregates."""

@@ -1,0 +1,34 @@
+"""A text compiled in the first of several ways that works."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+from agent.language.declared import Declared, Entry
+from agent.language.source import Place
+from agent.language.sql.expressions import SqlProblem
+
+T = TypeVar("T")
+
+
+def tried(
+    declared: Declared,
+    entry: Entry[Any],
+    at: Place,
+    text: str,
+    tries: Iterable[Callable[[str], T]],
+) -> T | None:
+    """The text compiled in the first way that works; what is wrong with it in all is noted."""
+    problems = []
+    for compiler in tries:
+        try:
+            return compiler(text)
+        except SqlProblem as problem:
+            problems.append(problem)
+    if len({(p.message, p.start, p.end) for p in problems}) == 1:
+        # The same text may be compiled for several severities: problems are told once.
+        first = problems[0]
+        chars = (first.start, max(first.end, first.start + 1))
+        declared.report(entry, at, first.message, first.hint, chars=chars)
+    return None

@@ -1,0 +1,385 @@
+"""SQL of `where`, `value`, derived values and rule conditions, compiled.
+
+Parsed by sqlglot as DuckDB's dialect, translated by `language/sql/expressions.py` with the table of
+`language/sql/scalars.py`. A base KPI's `value` is split here: every aggregate becomes a partial
+(what rows
+fold into), and what is around them an expression over the partials' finals `a0…an`.
+
+All four functions raise SqlProblem at the first thing that is wrong, with its position.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import polars as pl
+import sqlglot
+from sqlglot import exp
+from sqlglot.errors import ParseError, TokenError
+
+from agent.core.model.plan import FIELD_DTYPES, FieldType, Partial, PartialKind
+from agent.language.sql.expressions import (
+    PREFIX,
+    TEXT,
+    WORDS,
+    Scope,
+    SqlProblem,
+    Typed,
+    fail,
+    finite,
+    only,
+    span,
+    written,
+)
+from agent.language.sql.history_functions import Asked
+from agent.language.sql.percents import marked
+from agent.language.sql.scalars import SCALARS
+
+__all__ = [
+    "SqlProblem",
+    "compile_condition",
+    "compile_derived",
+    "compile_value",
+    "compile_where",
+]
+
+
+def compile_where(text: str, fields: Mapping[str, FieldType]) -> pl.Expr:
+    """A boolean expression over a contract's fields."""
+    node = parsed(text)
+    found = _rows(text, fields, "`where` looks at one event at a time", _WHERE_HINT).translate(node)
+    return _condition(node, found)
+
+
+_WHERE_HINT = "use `sum(x) FILTER (WHERE …)` in `value`, or a rule over the KPI"
+
+
+def compile_value(
+    text: str, fields: Mapping[str, FieldType]
+) -> tuple[tuple[Partial, ...], pl.Expr]:
+    """The partials of a KPI's value, and its value: the column among `a0…an` of the aggregate that
+    it is, or an expression over them, which is Float64, finite or null.
+
+    The first partial is count(*) without filter. Equal aggregates share a partial.
+    """
+    node = parsed(text)
+    split = _Split(text, fields)
+    found = split.outer.translate(node)
+    if not split.seen:
+        fail(
+            node,
+            "a KPI's value is made of aggregates",
+            "for example `count(*)`, `sum(x)`, `avg(x)`",
+        )
+    value = as_number(node, found)
+    if _is_aggregate(node):
+        (name,) = found.expr.meta.root_names()
+        value = pl.col(name)
+    return tuple(split.partials), value
+
+
+def compile_derived(text: str, inputs: Sequence[str]) -> pl.Expr:
+    """A KPI over KPIs: Float64 over columns named after its inputs, finite or null."""
+    node = parsed(text)
+    scope = _values(text, inputs, "the inputs are values already")
+    if len(inputs) != 1:
+        return as_number(node, scope.translate(node))
+    without = scope.special
+
+    def special(node: exp.Expression) -> Typed | None:
+        if _is_aggregate(node) or isinstance(node, exp.Median):
+            hint = f"take `{inputs[0]}` as it is; to put its series together, say by what: `by: []`"
+            fail(node, "the input is a value already, one for each series", hint)
+        return without(node)
+
+    return as_number(node, replace(scope, special=special).translate(node))
+
+
+def compile_condition(text: str, columns: Sequence[str], asked: Asked) -> pl.Expr:
+    """A rule's condition: a boolean expression over number columns, and over those of the features
+    that it asks for, which are added to `asked`."""
+    plain, numbers = marked(text)
+    node = parsed(plain, text)
+    scope = _values(text, columns, "a rule looks at values already aggregated")
+    without = scope.special
+
+    def special(node: exp.Expression) -> Typed | None:
+        return asked.special(text, numbers, node) or without(node)
+
+    return _condition(node, replace(scope, special=special).translate(node))
+
+
+MOST_DEEP = 100
+"""Levels of an expression, of which `a and b and c` has two: what translates it calls itself."""
+
+
+def parsed(text: str, written: str | None = None) -> exp.Expression:
+    """The tree of a text; `written`: as its writer knows it, of the same length.
+
+    Raises SqlProblem.
+    """
+    whole = (0, max(1, len(text)))
+    deep = SqlProblem(
+        "nested too deeply", "leave brackets out, or make two KPIs or rules of it", *whole
+    )
+    try:
+        tree = sqlglot.parse_one(PREFIX + text, dialect="duckdb")
+    except RecursionError as error:
+        raise deep from error
+    except ParseError as error:
+        raise _explained(written or text, error) from error
+    except TokenError as error:
+        quote = max(text.find("'"), text.find('"'), 0)
+        raise SqlProblem(
+            "a quote is not closed", "strings are written 'like this'", quote, len(text)
+        ) from error
+    if not isinstance(tree, exp.Select):
+        raise SqlProblem("this has to be one expression", None, *whole)
+    if not tree.expressions:
+        raise SqlProblem("there is no expression", "for example `count(*)`", *whole)
+    for part, value in tree.args.items():
+        if value and part != "expressions":
+            inner = value[0] if isinstance(value, list) else value
+            fail(inner, f"`{part.strip('_')}` has no place here: write the expression only")
+    if len(tree.expressions) > 1:
+        fail(tree.expressions[1], "this has to be one expression", "leave out the comma")
+    if _is_deeper(tree, MOST_DEEP):
+        raise deep
+    tree.meta[TEXT] = written or text
+    return tree.expressions[0]  # type: ignore[no-any-return]
+
+
+def _is_deeper(tree: exp.Expression, levels: int) -> bool:
+    """Whether anything lies more than so many levels below the root."""
+    row = [tree]
+    for _ in range(levels + 1):
+        row = [part for node in row for part in node.iter_expressions()]
+        if not row:
+            return False
+    return True
+
+
+def _explained(text: str, error: ParseError) -> SqlProblem:
+    """The parser's complaint in the words of its reader."""
+    found: dict[str, Any] = error.errors[0] if error.errors else {}
+    lines = text.splitlines(keepends=True)
+    line, column = int(found.get("line") or 1), int(found.get("col") or 1)
+    end = sum(map(len, lines[: line - 1])) + column - (len(PREFIX) if line == 1 else 0)
+    token = str(found.get("highlight") or "")
+    description = str(found.get("description") or "")
+    if description.startswith("Expecting"):
+        message = f"`{description.removeprefix('Expecting ').strip()}` is missing after `{token}`"
+    elif description.startswith("The number of provided arguments"):
+        message = "too many arguments"
+    elif description.startswith("Required keyword"):
+        message = f"something is missing beside `{token}`"
+    else:
+        message = f"`{token}` is not expected here" if token else "this is not SQL"
+    end = min(max(end, 1), max(len(text), 1))
+    return SqlProblem(message, None, max(0, end - max(len(token), 1)), end)
+
+
+def _condition(node: exp.Expression, found: Typed) -> pl.Expr:
+    if found.type != "boolean":
+        fail(
+            node, f"a condition is needed here, this is {WORDS[found.type]}", "for example `x > 0`"
+        )
+    return found.expr
+
+
+def as_number(node: exp.Expression, found: Typed) -> pl.Expr:
+    if found.type not in ("integer", "float"):
+        hint = "`case when … then 1 else 0 end` makes one" if found.type == "boolean" else None
+        fail(node, f"a KPI's value is a number, this is {WORDS[found.type]}", hint)
+    return finite(found.cast("float"))
+
+
+def _column(_node: exp.Column, name: str, type_: FieldType) -> Typed:
+    return Typed(pl.col(name), type_)
+
+
+def _rows(text: str, fields: Mapping[str, FieldType], why: str, hint: str) -> Scope:
+    """Over the fields of single events, where an aggregate has no place."""
+    return Scope(text, SCALARS, fields, _column, without_aggregates(text, why, hint))
+
+
+def _values(text: str, columns: Sequence[str], why: str) -> Scope:
+    """Over columns of numbers that are aggregated already."""
+    types: Mapping[str, FieldType] = dict.fromkeys(columns, "float")
+
+    def column(_node: exp.Column, name: str, _type: FieldType) -> Typed:
+        return Typed(pl.col(name).cast(pl.Float64), "float")
+
+    hint = "take " + ", ".join(f"`{name}`" for name in columns) + " as they are"
+    return Scope(text, SCALARS, types, column, without_aggregates(text, why, hint))
+
+
+def without_aggregates(text: str, why: str, hint: str) -> Callable[[exp.Expression], Typed | None]:
+    def special(node: exp.Expression) -> Typed | None:
+        if _is_aggregate(node):
+            fail(node, f"`{written(text, node)}` is an aggregate; {why}", hint)
+        return None
+
+    return special
+
+
+@dataclass(frozen=True, slots=True)
+class _Simple:
+    """An aggregate of one argument: its partial, its final's type, if it takes numbers only."""
+
+    kind: PartialKind
+    type: FieldType = "float"
+    numbers: bool = True
+
+
+_AGGREGATES: Mapping[type[exp.Expression], _Simple] = {
+    exp.Sum: _Simple(PartialKind.SUM),
+    exp.Avg: _Simple(PartialKind.MEAN),
+    exp.Min: _Simple(PartialKind.MIN),
+    exp.Max: _Simple(PartialKind.MAX),
+    exp.Stddev: _Simple(PartialKind.STDDEV),
+    exp.StddevSamp: _Simple(PartialKind.STDDEV),
+    exp.First: _Simple(PartialKind.FIRST),
+    exp.Last: _Simple(PartialKind.LAST),
+}
+_DISTINCT = _Simple(PartialKind.DISTINCT, numbers=False)
+_RETENTION = _Simple(PartialKind.RETENTION, numbers=False)
+_COUNT = _Simple(PartialKind.COUNT, "integer", numbers=False)
+
+
+def _is_retention(node: exp.Expression) -> bool:
+    return isinstance(node, exp.Anonymous) and node.name.lower() == "retention"
+
+
+def _is_aggregate(node: exp.Expression) -> bool:
+    others = (exp.Count, exp.CountIf, exp.Quantile, exp.Filter)
+    return type(node) in _AGGREGATES or isinstance(node, others) or _is_retention(node)
+
+
+@dataclass(slots=True)
+class _Split:
+    """The aggregates found so far in one `value`."""
+
+    text: str
+    fields: Mapping[str, FieldType]
+    partials: list[Partial] = field(default_factory=lambda: [Partial(PartialKind.COUNT)])
+    seen: bool = False
+
+    @property
+    def outer(self) -> Scope:
+        """What is around the aggregates: no column may stand there by itself."""
+        return Scope(self.text, SCALARS, self.fields, self._bare, self._aggregate)
+
+    @property
+    def inner(self) -> Scope:
+        """What an aggregate is taken of."""
+        why = "aggregates can't be put into one another"
+        hint = "a second KPI with `from: [the first]` can go on from its value"
+        return _rows(self.text, self.fields, why, hint)
+
+    def _bare(self, node: exp.Column, name: str, type_: FieldType) -> Typed:
+        number = type_ in ("integer", "float")
+        hint = (
+            f"for example `avg({name})`"
+            if number
+            else f"for example `count({name})`; or group by it: `by: [{name}]`"
+        )
+        fail(node, f"`{name}` differs from event to event: put it into an aggregate", hint)
+
+    def _aggregate(self, node: exp.Expression) -> Typed | None:
+        if not _is_aggregate(node):
+            return None
+        self.seen = True
+        condition = None
+        if isinstance(node, exp.Filter):
+            where = node.expression.this
+            condition = self.inner.of(where, "boolean")
+            node = node.this
+        if not _is_aggregate(node):
+            fail(node, f"`{written(self.text, node)}` is not an aggregate, FILTER needs one")
+        return self._split(node, condition)
+
+    def _split(self, node: exp.Expression, condition: pl.Expr | None) -> Typed:
+        if isinstance(node, exp.Quantile):
+            only(self.text, node, "this quantile")
+            share = share_of(self.text, node)
+            return self._of(_Simple(PartialKind.QUANTILE), node.this, condition, share)
+        if isinstance(node, exp.CountIf):
+            only(self.text, node, "this")
+            holds = self.inner.of(node.this, "boolean")
+            both = holds if condition is None else holds & condition
+            return self._shared(Partial(PartialKind.COUNT, None, both), "integer")
+        if _is_retention(node):
+            if len(node.expressions) != 1:
+                fail(node, "retention takes one argument", "for example `retention(customer_id)`")
+            return self._of(_RETENTION, node.expressions[0], condition)
+        if isinstance(node, exp.Count):
+            return self._count(node, condition)
+        only(self.text, node, "this")
+        return self._of(_AGGREGATES[type(node)], node.this, condition)
+
+    def _count(self, node: exp.Count, condition: pl.Expr | None) -> Typed:
+        only(self.text, node, "this")
+        if node.this is None or isinstance(node.this, exp.Star):
+            return self._shared(Partial(PartialKind.COUNT, None, condition), "integer")
+        if isinstance(node.this, exp.Distinct):
+            if len(node.this.expressions) != 1:
+                fail(
+                    node,
+                    "count distinct takes one argument",
+                    "for pairs: `count(distinct a || ' ' || b)`",
+                )
+            return self._of(_DISTINCT, node.this.expressions[0], condition)
+        return self._of(_COUNT, node.this, condition)
+
+    def _of(
+        self,
+        simple: _Simple,
+        argument: exp.Expression,
+        condition: pl.Expr | None,
+        q: float | None = None,
+    ) -> Typed:
+        found = self.inner.translate(argument)
+        if simple.numbers and found.type not in ("integer", "float"):
+            hint = (
+                "count_if counts where it is true"
+                if found.type == "boolean"
+                else "`count` and `count(distinct …)` take any type"
+            )
+            fail(argument, f"{simple.kind} needs a number, this is {WORDS[found.type]}", hint)
+        expr = found.expr
+        if found.type == "float" and not isinstance(argument, exp.Column):
+            expr = finite(expr)
+        return self._shared(Partial(simple.kind, expr, condition, q), simple.type)
+
+    def _shared(self, partial: Partial, type_: FieldType) -> Typed:
+        """The final of the partial, of one that equals it where there is one."""
+        same = (i for i, known in enumerate(self.partials) if _equal(known, partial))
+        number = next(same, len(self.partials))
+        if number == len(self.partials):
+            self.partials.append(partial)
+        # A table of nothing but nulls may have lost its dtypes: give them back.
+        return Typed(pl.col(f"a{number}").cast(FIELD_DTYPES[type_]), type_)
+
+
+def _equal(a: Partial, b: Partial) -> bool:
+    def same(x: pl.Expr | None, y: pl.Expr | None) -> bool:
+        return x is y or (x is not None and y is not None and x.meta.eq(y))
+
+    return (
+        (a.kind, a.q) == (b.kind, b.q) and same(a.argument, b.argument) and same(a.filter, b.filter)
+    )
+
+
+def share_of(text: str, node: exp.Quantile) -> float:
+    q = node.args.get("quantile")
+    if isinstance(q, exp.Literal) and not q.is_string and 0 <= float(q.name) <= 1:
+        # The parser drops what follows.
+        if text[span(q)[1] :].lstrip().startswith(","):
+            fail(q, "quantile takes two arguments", "one KPI for each quantile")
+        return float(q.name)
+    fail(
+        q or node, "the quantile has to be a number from 0 to 1", "for example `quantile(x, 0.95)`"
+    )

@@ -1,0 +1,279 @@
+"""Translating sqlglot's tree into polars expressions: types, names, positions, refusals.
+
+`language/sql/scalars.py` is the table of what is supported. A node that is not in it is refused
+with its
+position, and so is a node that carries a part which its entry does not name. Every expression has a
+static type, so that types are checked at `check` and not by the events.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NoReturn
+
+import polars as pl
+from sqlglot import exp
+
+from agent.core.model.plan import FieldType
+from agent.language.problems import suggest
+
+PREFIX = "SELECT "
+"""What is put before the text that is parsed: positions are counted without it."""
+
+TEXT = "text"
+"""The key of the root's `meta` that holds the text."""
+
+SqlType = FieldType | Literal["null"]
+Span = tuple[int, int]
+
+WORDS: Mapping[SqlType, str] = {
+    "string": "a string",
+    "integer": "an integer",
+    "float": "a float",
+    "boolean": "a boolean",
+    "null": "null",
+}
+
+
+class SqlProblem(Exception):
+    """The user's SQL is wrong. `start` and `end` are character positions in its text, half open."""
+
+    def __init__(self, message: str, hint: str | None, start: int, end: int) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.start = start
+        self.end = end
+
+
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """A polars expression and its static SQL type."""
+
+    expr: pl.Expr
+    type: SqlType
+
+    @property
+    def is_number(self) -> bool:
+        """Whether arithmetic takes it; NULL is of every type."""
+        return self.type in ("integer", "float", "null")
+
+    def cast(self, type_: SqlType) -> pl.Expr:
+        """The expression in a type that its own widens to."""
+        if type_ == "float" and self.type != "float":
+            return self.expr.cast(pl.Float64)
+        return self.expr if self.type == type_ else self.expr.cast(_DTYPES[type_])
+
+
+_DTYPES: Mapping[SqlType, type[pl.DataType]] = {
+    "string": pl.String,
+    "integer": pl.Int64,
+    "float": pl.Float64,
+    "boolean": pl.Boolean,
+    "null": pl.Null,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """How one type of node is translated, and the parts of it (space-separated) that are read."""
+
+    parts: str
+    translate: Callable[[Scope, Any], Typed]
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What names and calls mean at one place of the text.
+
+    `column` makes a column's expression of its name and type. `special` is asked first about every
+    node, and answers None for those that are plain scalars: aggregates come in that way.
+    """
+
+    text: str
+    scalars: Mapping[type[exp.Expression], Entry]
+    columns: Mapping[str, FieldType]
+    column: Callable[[exp.Column, str, FieldType], Typed]
+    special: Callable[[exp.Expression], Typed | None]
+
+    def translate(self, node: exp.Expression) -> Typed:
+        """The expression of a node; SqlProblem if it is wrong or not supported."""
+        found = self.special(node)
+        if found is not None:
+            return found
+        if type(node) is exp.Column:
+            return self._column(node)
+        entry = self.scalars.get(type(node))
+        if entry is None:
+            refuse_unsupported(self.text, node)
+        only(self.text, node, entry.parts)
+        return entry.translate(self, node)
+
+    def _column(self, node: exp.Column) -> Typed:
+        if node.args.get("table"):
+            fail(
+                node,
+                "a column is a field's name, without dots",
+                "name the nested value in the contract: `fields: {name: {path: a.b, type: …}}`",
+            )
+        if not isinstance(node.this, exp.Identifier):
+            refuse_unsupported(self.text, node)
+        name = self._known(node.name)
+        if name is None:
+            fail(
+                node,
+                f"there is no column `{node.name}`",
+                suggest(node.name, self.columns, "columns"),
+            )
+        return self.column(node, name, self.columns[name])
+
+    def _known(self, name: str) -> str | None:
+        """The column of that name; SQL names are the same in upper and lower case."""
+        if name in self.columns:
+            return name
+        same = [known for known in self.columns if known.lower() == name.lower()]
+        return same[0] if len(same) == 1 else None
+
+    def number(self, node: exp.Expression) -> Typed:
+        """A node that has to be a number."""
+        found = self.translate(node)
+        if not found.is_number:
+            hint = None
+            if found.type == "string":
+                hint = "`cast(… as double)` reads a number from a string"
+            elif found.type == "boolean":
+                hint = "`case when … then 1 else 0 end` makes a number of a condition"
+            fail(node, f"a number is needed here, this is {WORDS[found.type]}", hint)
+        return found
+
+    def of(self, node: exp.Expression, type_: FieldType) -> pl.Expr:
+        """A node that has to be a string or a boolean."""
+        found = self.translate(node)
+        if found.type not in (type_, "null"):
+            fail(node, f"{WORDS[type_]} is needed here, this is {WORDS[found.type]}")
+        return found.cast(type_)
+
+    def same(self, nodes: Sequence[exp.Expression]) -> tuple[list[pl.Expr], SqlType]:
+        """Nodes that have to be of one type, integers and floats together being floats."""
+        return self.unified(nodes, [self.translate(node) for node in nodes])
+
+    def unified(
+        self, nodes: Sequence[exp.Expression], found: Sequence[Typed]
+    ) -> tuple[list[pl.Expr], SqlType]:
+        """As `same`, of nodes that are translated already."""
+        type_: SqlType = "null"
+        for node, typed in zip(nodes, found, strict=True):
+            if type_ == "null" or typed.type == "null":
+                type_ = typed.type if type_ == "null" else type_
+            elif {type_, typed.type} == {"integer", "float"}:
+                type_ = "float"
+            elif type_ != typed.type:
+                fail(node, f"{WORDS[type_]} and {WORDS[typed.type]} don't go together")
+        return [typed.cast(type_) for typed in found], type_
+
+
+def span(node: exp.Expression) -> Span:
+    """Where a node is in its text; of its nearest relative with a position if it has none."""
+    at: exp.Expr | None = node
+    while at is not None:
+        found = [n.meta for n in at.walk() if "start" in n.meta]
+        if found:
+            start = min(int(meta["start"]) for meta in found) - len(PREFIX)
+            end = max(int(meta["end"]) for meta in found) + 1 - len(PREFIX)
+            return start, _closed(str(node.root().meta.get(TEXT, "")), start, end)
+        at = at.parent
+    return 0, 1
+
+
+def _closed(text: str, start: int, end: int) -> int:
+    """The end of a span with the parentheses that it opens: tokens have positions, nodes don't."""
+    unquoted = re.sub(r"'[^']*'|\"[^\"]*\"", lambda quoted: "_" * len(quoted[0]), text)
+    inside = unquoted[start:end]
+    missing = inside.count("(") - inside.count(")")
+    for at in range(end, len(unquoted)):
+        if missing <= 0 or unquoted[at] not in ") *":
+            break
+        if unquoted[at] == ")":
+            missing, end = missing - 1, at + 1
+    return end
+
+
+def fail(node: exp.Expression, message: str, hint: str | None = None) -> NoReturn:
+    """Refuse a node."""
+    raise SqlProblem(message, hint, *span(node))
+
+
+def only(text: str, node: exp.Expression, parts: str) -> None:
+    """Refuse a node with a part that is not named: nothing that is written may be ignored."""
+    for part, value in node.args.items():
+        if value and part not in parts.split() and part not in _SILENT:
+            inner = value[0] if isinstance(value, list) else value
+            at = inner if isinstance(inner, exp.Expression) else node
+            fail(at, f"this part of `{written(text, node)}` is not supported")
+
+
+# Set by the parser for DuckDB itself, and true of DuckDB.
+_SILENT = frozenset({"big_int", "typed", "safe", "ignore_nulls", "is_string", "quoted"})
+
+
+def written(text: str, node: exp.Expression) -> str:
+    """A node as the user wrote it, shortened."""
+    start, end = span(node)
+    found = " ".join(text[start:end].split())
+    return found if len(found) <= 40 else found[:39] + "…"
+
+
+FUNCTIONS = (
+    *("avg", "count", "count_if", "first", "last", "max", "min", "quantile", "retention"),
+    *("stddev", "sum", "abs", "ceil", "coalesce", "contains", "floor", "greatest", "if", "ifnull"),
+    *("least", "length", "ln", "lower", "nullif", "power", "round", "sqrt", "starts_with", "trim"),
+    "upper",
+)
+
+_QUANTILE = "write `quantile(x, 0.5)`"
+
+_HINTS: Mapping[type[exp.Expression], str] = {
+    exp.Subquery: "a KPI reads one event type; put KPIs together with `from: [a, b]`",
+    exp.Select: "write the expression only, without SELECT",
+    exp.Window: "a KPI has its own windows: `window: 5m every 1m`",
+    exp.Median: _QUANTILE,
+    exp.PercentileCont: _QUANTILE,
+    exp.PercentileDisc: _QUANTILE,
+    exp.WithinGroup: _QUANTILE,
+    exp.ApproxQuantile: _QUANTILE,
+    exp.ApproxDistinct: "write `count(distinct x)`",
+    exp.StddevPop: "write `stddev(x)`, of a sample",
+    exp.Order: "`first` and `last` go by event time",
+    exp.IgnoreNulls: "write `first(x)` or `last(x)`: they leave out nulls",
+    exp.Pow: "write `power(x, y)`",
+    exp.IntDiv: "write `floor(x / y)`",
+    exp.Distinct: "only count takes `distinct`: `count(distinct x)`",
+    exp.Alias: "leave out the name; the KPI has one",
+}
+
+
+def refuse_unsupported(text: str, node: exp.Expression) -> NoReturn:
+    """Refuse a node that is not part of the language."""
+    if isinstance(node, exp.Anonymous):
+        fail_name(
+            node, f"there is no function `{node.name}`", suggest(node.name, FUNCTIONS, "functions")
+        )
+    hint = _HINTS.get(type(node))
+    what = "window functions are" if isinstance(node, exp.Window) else None
+    what = "subqueries are" if isinstance(node, exp.Subquery | exp.Select) else what
+    fail(node, f"{what or f'`{written(text, node)}` is'} not supported", hint)
+
+
+def fail_name(node: exp.Expression, message: str, hint: str | None) -> NoReturn:
+    """Refuse a call by its name alone."""
+    if "start" in node.meta:
+        start, end = node.meta["start"] - len(PREFIX), node.meta["end"] + 1 - len(PREFIX)
+        raise SqlProblem(message, hint, start, end)
+    fail(node, message, hint)
+
+
+def finite(number: pl.Expr) -> pl.Expr:
+    """Null for NaN and the infinities. The expression is used twice: not for deep nesting."""
+    return pl.when(number.is_finite()).then(number)

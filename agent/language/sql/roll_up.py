@@ -1,0 +1,85 @@
+"""SQL of a KPI that rolls up the series of other KPIs: aggregates over their values.
+
+The values of a window are few and at hand, so these aggregates are exact, and polars' own. Nulls
+don't take part, as in SQL; of nothing, count is 0 and everything else null.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import polars as pl
+from sqlglot import exp
+
+from agent.core.model.plan import FieldType
+from agent.language.sql.compiler import as_number, parsed, share_of, without_aggregates
+from agent.language.sql.expressions import Scope, Typed, fail, only, written
+from agent.language.sql.scalars import SCALARS
+
+_SIMPLE: Mapping[type[exp.Expression], Callable[[pl.Expr], pl.Expr]] = {
+    exp.Sum: lambda values: pl.when(values.count() > 0).then(values.sum()),
+    exp.Avg: lambda values: values.mean(),
+    exp.Min: lambda values: values.min(),
+    exp.Max: lambda values: values.max(),
+    exp.Median: lambda values: values.median(),
+    exp.Stddev: lambda values: values.std(),
+    exp.StddevSamp: lambda values: values.std(),
+}
+_OTHERS = (exp.AggFunc, exp.Anonymous, exp.Filter)
+
+
+def compile_roll_up(text: str, inputs: Sequence[str]) -> pl.Expr:
+    """Float64, finite or null, over columns named after the inputs, a row for each series.
+
+    Raises SqlProblem.
+    """
+    types: Mapping[str, FieldType] = dict.fromkeys(inputs, "float")
+    hint = "a second KPI with `from: [the first]` can go on from its value"
+    inside = without_aggregates(text, "there is one around it already", hint)
+    inner = Scope(text, SCALARS, types, _column, inside)
+
+    def special(node: exp.Expression) -> Typed | None:
+        if not isinstance(node, _OTHERS):
+            return None
+        condition = None
+        if isinstance(node, exp.Filter):
+            condition = inner.of(node.expression.this, "boolean")
+            node = node.this
+        return _rolled(text, node, inner, condition, pl.col(inputs[0]))
+
+    scope = Scope(text, SCALARS, types, _bare, special)
+    node = parsed(text)
+    return as_number(node, scope.translate(node))
+
+
+def _column(_node: exp.Column, name: str, _type: FieldType) -> Typed:
+    return Typed(pl.col(name), "float")
+
+
+def _bare(node: exp.Column, name: str, _type: FieldType) -> Typed:
+    message = f"`{name}` differs from series to series: put it into an aggregate"
+    fail(node, message, f"for example `avg({name})`, `median({name})`")
+
+
+def _rolled(
+    text: str, call: exp.Expression, inner: Scope, condition: pl.Expr | None, first: pl.Expr
+) -> Typed:
+    """One aggregate, over those series for which the condition is true."""
+    known = isinstance(call, (exp.Count, exp.Quantile, *_SIMPLE))
+    if not known or isinstance(call.this, exp.Distinct):
+        hint = "count, sum, avg, min, max, median, stddev, quantile"
+        fail(call, f"`{written(text, call)}` can not be taken over series", hint)
+    only(text, call, "this quantile" if isinstance(call, exp.Quantile) else "this")
+    if isinstance(call.this, exp.Star):
+        values = first.is_null().cast(pl.Float64)  # of every series, with a value or without
+    else:
+        values = inner.number(call.this).cast("float")
+    if condition is not None:
+        values = pl.when(condition).then(values)
+    if isinstance(call, exp.Count):
+        return Typed(values.count(), "integer")
+    if isinstance(call, exp.Quantile):
+        # As in SQL's quantile_disc: the least value that a share q does not exceed.
+        found = values.quantile(share_of(text, call), interpolation="equiprobable")
+        return Typed(found, "float")
+    return Typed(_SIMPLE[type(call)](values), "float")

@@ -1,0 +1,1 @@
+"""`kpi-agent replay`: files of events through the core, without Kafka."""

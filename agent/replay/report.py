@@ -1,0 +1,223 @@
+"""What a replay found, as a table for people or as JSON or CSV for programs."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal, TextIO
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from agent.core.model.plan import Dimensions, Plan
+from agent.core.model.results import (
+    AlertPhase,
+    Emitted,
+    Outcome,
+    TargetState,
+    TargetStatus,
+    Transition,
+    WindowValue,
+)
+from agent.core.output.messages import (
+    dumps,
+    iso,
+    label,
+    summary_json,
+    target_json,
+    transition_json,
+    window_json,
+)
+from agent.core.printable import printable, printable_lines
+from agent.replay.runner import Replayed
+
+Format = Literal["table", "json", "csv"]
+
+_STATE_MARKS = {
+    TargetState.MET: "[green]● met[/]",
+    TargetState.AT_RISK: "[yellow]▲ at risk[/]",
+    TargetState.MISSED: "[red]■ missed[/]",
+    TargetState.NO_DATA: "[dim]○ no data[/]",
+}
+_PHASE_MARKS = {
+    AlertPhase.FIRING: "[red]firing[/]",
+    AlertPhase.PENDING: "[yellow]pending[/]",
+    AlertPhase.SILENCED: "[dim]silenced[/]",
+    AlertPhase.RESOLVED: "[green]resolved[/]",
+    AlertPhase.INACTIVE: "[dim]inactive[/]",
+}
+_CSV_COLUMNS = (
+    "kind", "kpi", "dimensions", "start", "end", "open", "value", "events", "state", "previous",
+    "attainment", "at_least", "at_most", "warn_at_least", "warn_at_most", "rule", "severity", "at",
+    "bound", "reason", "summary",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What of a replay is shown: windows within `[since, until]` (ms), these KPIs (none: all)."""
+
+    since_ms: int | None = None
+    until_ms: int | None = None
+    kpis: frozenset[str] = frozenset()
+
+    def has(self, window: WindowValue) -> bool:
+        """Whether a window is shown."""
+        end = window.start_ms if window.open else window.end_ms
+        return self._has_kpi(window.kpi) and self._within(window.start_ms, end)
+
+    def has_transition(self, transition: Transition) -> bool:
+        """Whether a transition is shown."""
+        return self._has_kpi(transition.kpi) and self._within(transition.at_ms, transition.at_ms)
+
+    def _has_kpi(self, kpi: str) -> bool:
+        return not self.kpis or kpi in self.kpis
+
+    def _within(self, first_ms: int, last_ms: int) -> bool:
+        return (self.since_ms is None or first_ms >= self.since_ms) and (
+            self.until_ms is None or last_ms <= self.until_ms
+        )
+
+
+def selected(replayed: Replayed, selection: Selection) -> Replayed:
+    """The part of a replay that is shown; the outcomes are of all records."""
+    return Replayed(
+        chosen(replayed.closings, selection),
+        [w for w in replayed.open if selection.has(w)],
+        replayed.outcomes,
+        replayed.reasons,
+        replayed.rejects,
+    )
+
+
+def chosen(closings: Emitted, selection: Selection) -> Emitted:
+    """The part of what closed that is shown."""
+    return Emitted(
+        tuple(w for w in closings.windows if selection.has(w)),
+        tuple(t for t in closings.targets if selection.has(t.window)),
+        tuple(t for t in closings.transitions if selection.has_transition(t)),
+        closings.late,
+    )
+
+
+def write(plan: Plan, replayed: Replayed, format: Format, out: TextIO) -> None:
+    """Write a replay to a text stream."""
+    writers: dict[Format, Callable[[Plan, Replayed, TextIO], None]] = {
+        "table": _table,
+        "json": _json,
+        "csv": _csv,
+    }
+    writers[format](plan, replayed, out)
+
+
+def _lines(plan: Plan, replayed: Replayed) -> Iterator[dict[str, object]]:
+    """Windows, target states and transitions as objects, in event-time order; a window, then what
+    it led to."""
+    items: list[tuple[int, int, dict[str, object]]] = []
+    for w in (*replayed.closings.windows, *replayed.open):
+        items.append((w.end_ms, 0, window_json(plan.kpis[w.kpi], w)))
+    for status in replayed.closings.targets:
+        kpi = plan.kpis[status.window.kpi]
+        items.append((status.window.end_ms, 1, target_json(kpi, status)))
+    for t in replayed.closings.transitions:
+        items.append((t.at_ms, 2, transition_json(plan, plan.rules.get(t.rule), t)))
+    items.sort(key=lambda item: item[:2])
+    for _, _, line in items:
+        yield line
+
+
+def _json(plan: Plan, replayed: Replayed, out: TextIO) -> None:
+    for line in _lines(plan, replayed):
+        out.write(dumps(line).decode() + "\n")
+    summary = summary_json(replayed.records, replayed.outcomes, replayed.reasons)
+    out.write(dumps(summary).decode() + "\n")
+
+
+def _csv(plan: Plan, replayed: Replayed, out: TextIO) -> None:
+    writer = csv.DictWriter(out, _CSV_COLUMNS, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    for line in _lines(plan, replayed):
+        line["dimensions"] = dumps(line["dimensions"]).decode()  # type: ignore[arg-type]
+        writer.writerow(line)
+
+
+def _table(plan: Plan, replayed: Replayed, out: TextIO) -> None:
+    terminal = out.isatty()
+    console = Console(file=out, width=None if terminal else 120, highlight=False)
+    statuses = {
+        (s.window.kpi, s.window.dimensions, s.window.end_ms): s for s in replayed.closings.targets
+    }
+    console.print(_windows_table(plan, replayed, statuses))
+    if replayed.closings.transitions:
+        console.print(_transitions_table(plan, replayed))
+    console.print(outcomes_text(replayed), markup=False)
+    for name, reject in replayed.rejects:
+        told = f"{name}, record {reject.offset + 1}: {reject.reason.value}: {reject.detail}"
+        console.print(f"  {printable(told)}", markup=False)
+    more = replayed.outcomes[Outcome.REJECTED] - len(replayed.rejects)
+    if more > 0:
+        console.print(f"  … and {more} more")
+
+
+def _windows_table(
+    plan: Plan,
+    replayed: Replayed,
+    statuses: dict[tuple[str, Dimensions, int], TargetStatus],
+) -> Table:
+    table = Table(title="Windows", title_justify="left", header_style="bold")
+    for name, justify in (
+        ("KPI", "left"), ("series", "left"), ("start", "left"), ("end", "left"),
+        ("value", "right"), ("unit", "left"), ("events", "right"), ("target", "left"),
+    ):  # fmt: skip
+        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+    for w in sorted((*replayed.closings.windows, *replayed.open), key=lambda w: w.end_ms):
+        kpi = plan.kpis[w.kpi]
+        status = statuses.get((w.kpi, w.dimensions, w.end_ms))
+        mark = "[dim]open[/]" if w.open else _STATE_MARKS[status.state] if status else ""
+        if w.maintenance is not None and not w.open:
+            mark = "[dim]○ maintenance[/]"
+        table.add_row(
+            w.kpi, Text(series_text(kpi.by, w.dimensions)), iso(w.start_ms), iso(w.end_ms),
+            number(w.value), kpi.unit or "", str(w.events), mark,
+        )  # fmt: skip
+    return table
+
+
+def _transitions_table(plan: Plan, replayed: Replayed) -> Table:
+    table = Table(title="Rules", title_justify="left", header_style="bold")
+    for name in ("at", "rule", "severity", "series", "from", "to", "value", "bound"):
+        table.add_column(name, justify="right" if name == "value" else "left")
+    for t in replayed.closings.transitions:
+        kpi = plan.subject(t.kpi)
+        table.add_row(
+            iso(t.at_ms), t.rule, t.severity,
+            Text(series_text(kpi.by if kpi else (), t.dimensions)),
+            t.previous.value, _PHASE_MARKS[t.state], number(t.value),
+            Text(printable_lines(t.bound)),
+        )  # fmt: skip
+    return table
+
+
+def outcomes_text(replayed: Replayed) -> str:
+    """What became of the records, in one line."""
+    parts = [f"{number_} {outcome}" for outcome, number_ in replayed.outcomes.items() if number_]
+    reasons = ", ".join(f"{n} {reason}" for reason, n in replayed.reasons.most_common())
+    records = "1 record" if replayed.records == 1 else f"{replayed.records} records"
+    told = f"{records}: {', '.join(parts) or 'none'}"
+    return f"{told} ({reasons})" if reasons else told
+
+
+def series_text(by: tuple[str, ...], dimensions: Dimensions) -> str:
+    """`region=apac, channel=web`; control characters are visible."""
+    return ", ".join(f"{n}={printable(label(v))}" for n, v in zip(by, dimensions, strict=False))
+
+
+def number(value: float | None) -> str:
+    """A value for people: at most six digits that count, none lost of whole numbers."""
+    if value is None:
+        return "–"
+    if value == int(value) and abs(value) < 1e15:
+        return f"{int(value):,}"
+    return f"{value:,.6g}" if abs(value) < 1e6 else f"{value:,.2f}"

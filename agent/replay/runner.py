@@ -1,0 +1,236 @@
+"""`kpi-agent replay`: files of events through the very same core, without Kafka.
+
+A file is a source of its own, with its own watermark, as a Kafka partition is. `TOPIC=FILE` says
+which topic it stands for; without, the topic is the file's name where a contract has it, else the
+only topic there is, else each record goes to the topics whose contracts name its type.
+"""
+
+from __future__ import annotations
+
+import gzip
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from io import BufferedIOBase, BufferedReader
+from itertools import islice
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from agent.core.decode.decoder import Batch
+from agent.core.fold.folder import Added
+from agent.core.model.plan import Plan
+from agent.core.model.results import Emitted, Outcome, Reason, Reject, WindowValue
+from agent.core.pipeline import Pipeline, joined
+from agent.errors import EnvironmentFault
+
+BATCH_RECORDS = 20_000
+REJECTS_SHOWN = 20
+
+Progress = Callable[[int], None]
+"""Told how many bytes of the files were read since it was last told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One file, and the topics its records may belong to."""
+
+    path: Path
+    topics: tuple[str, ...]
+
+    @property
+    def size_bytes(self) -> int:
+        """The size of the file as it lies there."""
+        return self.path.stat().st_size
+
+
+@dataclass(slots=True)
+class Replayed:
+    """What came out: everything closed, what is still open, and what became of the records."""
+
+    closings: Emitted
+    open: list[WindowValue]
+    outcomes: Counter[Outcome] = field(default_factory=Counter)
+    reasons: Counter[Reason] = field(default_factory=Counter)
+    rejects: list[tuple[str, Reject]] = field(default_factory=list)
+
+    @property
+    def records(self) -> int:
+        """How many records were read."""
+        return sum(self.outcomes.values())
+
+    def note(self, name: str, added: Added) -> None:
+        """Note what became of a batch; `name` says where it comes from."""
+        for (outcome, _, reason), number in added.counts.items():
+            self.outcomes[outcome] += number
+            if reason is not None:
+                self.reasons[reason] += number
+        room = REJECTS_SHOWN - len(self.rejects)
+        self.rejects += [(name, reject) for _, reject in added.rejects[:room]]
+
+
+def sources(plan: Plan, files: Sequence[str]) -> list[Source]:
+    """The files named on the command line. Raises EnvironmentFault for one that can't be read."""
+    found = []
+    for name in files:
+        topic, _, rest = name.partition("=")
+        named = bool(rest) and topic in plan.topics
+        path = Path(rest if named else name)
+        if rest and not named and not path.is_file() and Path(rest).is_file():
+            known = ", ".join(plan.topics)
+            raise EnvironmentFault(f"no contract has a topic '{topic}'. Known are: {known}")
+        if not path.is_file():
+            wrong = "this is a folder" if path.is_dir() else "no such file"
+            raise EnvironmentFault(f"{path}: {wrong}. Name files of events, one JSON a line.")
+        found.append(Source(path, (topic,) if named else _topics(plan, path)))
+    return found
+
+
+def _topics(plan: Plan, path: Path) -> tuple[str, ...]:
+    stem = path.name.split(".")[0]
+    if stem in plan.topics or any(stem == t.rsplit(".", 1)[0] for t in plan.topics):
+        return tuple(t for t in plan.topics if stem in (t, t.rsplit(".", 1)[0]))
+    return plan.topics
+
+
+def replay(
+    plan: Plan, files: Sequence[Source], clock_ms: int, progress: Progress = lambda _: None
+) -> Replayed:
+    """Send all files through the core. `clock_ms` stands for the broker's timestamp of every
+    record: an event further in its future than the contract allows is rejected."""
+    out = Replayed(Emitted(), [])
+    out.closings = joined(list(stream(plan, files, clock_ms, out, progress)))
+    return out
+
+
+def pipeline_over(plan: Plan, files: Sequence[Source], until_ms: int | None = None) -> Pipeline:
+    """The core over these files, in which nothing that ends after `until_ms` closes."""
+    partitions = Counter(topic for source in files for topic in source.topics)
+    return Pipeline(plan, partitions, until_ms=until_ms)
+
+
+def stream(
+    plan: Plan,
+    files: Sequence[Source],
+    clock_ms: int,
+    out: Replayed,
+    progress: Progress = lambda _: None,
+    until_ms: int | None = None,
+    pipeline: Pipeline | None = None,
+) -> Iterator[Emitted]:
+    """The same, batch by batch: what closes, each series in the order of time.
+
+    `out` gets everything but the closings. Of a file, what comes once every window that ends by
+    `until_ms` is closed is not read. `pipeline`: one of `pipeline_over` the files, for those who
+    look at what it holds.
+    """
+    run = _Run(plan, pipeline or pipeline_over(plan, files), out, clock_ms)
+    taken: Counter[str] = Counter()
+    for source in files:
+        places = {topic: taken[topic] for topic in source.topics}
+        taken.update(source.topics)
+        first = 0
+        for lines, size in _batches(source.path):
+            run.add(source, places, lines, first)
+            first += len(lines)
+            yield run.pipeline.flush()
+            progress(size)
+            if until_ms is not None and run.is_past(places, until_ms):
+                break
+        for topic, place in places.items():
+            run.pipeline.end(topic, place)
+    yield run.pipeline.finish()
+    out.open = run.pipeline.open_windows()
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """One replay under way."""
+
+    plan: Plan
+    pipeline: Pipeline
+    out: Replayed
+    clock_ms: int
+
+    def add(
+        self, source: Source, places: dict[str, int], lines: Sequence[bytes], first: int
+    ) -> None:
+        """Add lines of a file, the first of which has the number `first`."""
+        for topic, rows in _split(self.plan, source.topics, lines).items():
+            whole = len(rows) == len(lines)
+            added = self.pipeline.add(
+                Batch(
+                    topic,
+                    lines if whole else [lines[row] for row in rows],
+                    np.full(len(rows), places[topic], np.int32),
+                    np.asarray(rows, np.int64) + first,
+                    np.full(len(rows), self.clock_ms, np.int64),
+                )
+            )
+            self.out.note(str(source.path), added)
+
+    def is_past(self, places: Mapping[str, int], at_ms: int) -> bool:
+        """Whether nothing that a file still holds can belong to a window that ends by then."""
+        return all(self.pipeline.is_past(topic, place, at_ms) for topic, place in places.items())
+
+
+def _split(plan: Plan, topics: Sequence[str], lines: Sequence[bytes]) -> dict[str, Sequence[int]]:
+    """Which lines go to which topic. A line goes to one topic: the one whose contract names its
+    type, else the first that takes every event, else the first."""
+    if len(topics) == 1:
+        return {topics[0]: range(len(lines))}
+    named: dict[tuple[tuple[str, ...], str], str] = {}
+    default = topics[0]
+    for topic in reversed(topics):
+        for contract in plan.contracts_of(topic):
+            if contract.type_path is None:
+                default = topic
+            else:
+                named[contract.type_path, contract.type_value] = topic
+    paths = {path for path, _ in named}
+    out: dict[str, list[int]] = {}
+    for row, line in enumerate(lines):
+        out.setdefault(_topic_of(line, paths, named) or default, []).append(row)
+    return dict(out)
+
+
+def _topic_of(
+    line: bytes,
+    paths: set[tuple[str, ...]],
+    named: dict[tuple[tuple[str, ...], str], str],
+) -> str | None:
+    try:
+        event = msgspec.json.decode(line)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return None
+    for path in paths:
+        value = event
+        for step in path:
+            value = value.get(step) if isinstance(value, dict) else None
+        if isinstance(value, str) and (path, value) in named:
+            return named[path, value]
+    return None
+
+
+def lines_of(path: Path) -> Iterator[bytes]:
+    """The lines of a file, plain or gzipped. Raises EnvironmentFault where it can't be read."""
+    for lines, _ in _batches(path):
+        yield from lines
+
+
+def _batches(path: Path) -> Iterator[tuple[list[bytes], int]]:
+    """Batches of lines with the bytes read for them. Raises EnvironmentFault for a broken file."""
+    try:
+        with path.open("rb") as raw, _unpacked(raw) as stream:
+            at = 0
+            while lines := [line.rstrip(b"\r\n") for line in islice(stream, BATCH_RECORDS)]:
+                before, at = at, raw.tell()
+                yield lines, at - before
+    except (OSError, EOFError) as cause:
+        raise EnvironmentFault(f"{path}: can't be read: {cause}") from cause
+
+
+def _unpacked(raw: BufferedReader) -> BufferedIOBase:
+    """The stream itself, or what is in it if it is gzipped."""
+    return gzip.GzipFile(fileobj=raw) if raw.peek(2)[:2] == b"\x1f\x8b" else raw

@@ -1,0 +1,79 @@
+"""What the parts of a test are resolved with, and where they note what is wrong."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from agent.core.model.plan import Dimensions, Kpi, Plan
+from agent.core.model.results import AlertPhase
+from agent.language.declared import Entry
+from agent.language.problems import Problem
+from agent.language.recovery import NOBODY
+from agent.language.source import On, Place
+from agent.ruletests.cases import Alert
+from agent.ruletests.models import TestSpec
+from agent.ruletests.names import alert_of, series_of
+from agent.ruletests.notation import NotationError, Value, read_values
+from agent.ruletests.times import Clock, TimeError
+
+
+@dataclass(slots=True)
+class Desk:
+    """One test on its way to a case; its readers note what is wrong and give nothing then."""
+
+    plan: Plan
+    entry: Entry[TestSpec]
+    clock: Clock
+    rules: frozenset[str]
+    problems: list[Problem] = field(default_factory=list)
+
+    def wrong(
+        self,
+        at: Place,
+        message: str,
+        hint: str | None = None,
+        *,
+        on: On = "value",
+        chars: tuple[int, int] | None = None,
+    ) -> None:
+        """Note a problem; `at` is below the test."""
+        problem = self.entry.problem(at, message, hint, on=on, chars=chars)
+        if problem is not None:
+            self.problems.append(problem)
+
+    def time(self, at: Place, text: str | None, *, on: On = "value") -> int | None:
+        """The instant of a time as written, None where it is not given or wrong."""
+        if text is None:
+            return None
+        try:
+            return self.clock.read(text)
+        except TimeError as error:
+            self.wrong(at, error.message, error.hint, on=on)
+            return None
+
+    def series(self, at: Place, text: str) -> tuple[Kpi, Dimensions] | None:
+        """The series that a key names."""
+        try:
+            return series_of(self.plan, text)
+        except NotationError as error:
+            self.wrong(at, error.message, error.hint, on="key", chars=error.chars)
+            return None
+
+    def values(self, at: Place, text: str | float) -> list[Value]:
+        """Values of consecutive windows."""
+        if not isinstance(text, str):
+            return [Value(float(text), None, (0, 1))]
+        found, wrong = read_values(text)
+        for error in wrong:
+            self.wrong(at, error.message, error.hint, chars=error.chars)
+        return found
+
+    def alert(self, at: Place, text: str, *, on: On) -> tuple[Alert, AlertPhase | None] | None:
+        """The alert that a text names, and its phase where it says one."""
+        if text == NOBODY:
+            return None
+        try:
+            return alert_of(self.plan, text)
+        except NotationError as error:
+            self.wrong(at, error.message, error.hint, on=on, chars=error.chars)
+            return None

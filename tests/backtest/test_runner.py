@@ -1,0 +1,134 @@
+"""A backtest over a real retailer's year, against a plain computation of the same."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections import defaultdict
+from datetime import datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from agent.backtest.runner import over_files, warm_up
+from agent.language.load import load
+from agent.replay.runner import sources
+from tests.conftest import ROOT
+
+YEAR = ROOT / "examples" / "retail" / "retail-invoices.ndjson.gz"
+LONDON = ZoneInfo("Europe/London")
+NOW_MS = 1_800_000_000_000
+RULES = """\
+version: 1
+events:
+  invoice.placed:
+    topic: invoices
+    time: occurred_at
+    timezone: Europe/London
+    lateness: 1d
+    id: id
+    fields: {units: integer}
+kpis:
+  units_sold:
+    unit: units
+    from: invoice.placed
+    value: sum(units)
+    window: day
+    timezone: Europe/London
+    expire_after: 60d    # longer than the shop's holidays
+rules:
+  slow_day: {kpi: units_sold, when: value < 12000, for: 2d}
+  great_day: {kpi: units_sold, when: value > 40000, clear: value < 25000}
+"""
+
+
+@pytest.fixture(scope="module")
+def daily() -> dict[int, float]:
+    """Units by the end of each London day that had an invoice, in ms."""
+    days: dict[str, float] = defaultdict(float)
+    seen = set()
+    with gzip.open(YEAR, "rt") as lines:
+        for line in lines:
+            event = json.loads(line)
+            if event["type"] == "invoice.placed" and event["id"] not in seen:
+                seen.add(event["id"])
+                days[event["occurred_at"][:10]] += event["units"]
+    ends = {}
+    for day, units in days.items():
+        after = datetime.fromisoformat(day).replace(tzinfo=LONDON) + timedelta(days=1)
+        ends[int(after.timestamp() * 1000)] = units
+    return dict(sorted(ends.items()))
+
+
+@pytest.fixture(scope="module")
+def rules(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("rules") / "retail.yaml"
+    path.write_text(RULES)
+    return path
+
+
+def expected(daily: dict[int, float], slow: bool) -> list[tuple[int, int, int | None]]:
+    """The episodes, by going through the days: days without invoices have no value."""
+    out: list[tuple[int, int, int | None]] = []
+    began: int | None = None
+    fired: int | None = None
+    last = max(daily)
+    for end, units in daily.items():
+        if end == last:  # the last day never closes: nothing comes after it
+            break
+        holds = units < 12_000 if slow else units > 40_000
+        clears = not holds if slow else units < 25_000
+        if fired is None:
+            began = (began if began is not None else end) if holds else None
+            if began is not None and (not slow or end - began >= 2 * 86_400_000):
+                fired = end
+        elif clears:
+            assert began is not None
+            out.append((began, fired, end))
+            began = fired = None
+    if fired is not None and began is not None:
+        out.append((began, fired, None))
+    return out
+
+
+def test_the_episodes_of_a_year_are_those_of_a_plain_computation(
+    rules: Path, daily: dict[int, float]
+) -> None:
+    plan = load(rules)
+    tested = over_files(plan, sources(plan, [str(YEAR)]), NOW_MS, None, None)
+    for rule, slow in (("slow_day", True), ("great_day", False)):
+        told = [(e.began_ms, e.fired_ms, e.resolved_ms) for e in tested.found.of_rule(rule)]
+        assert told == expected(daily, slow)
+        assert told
+    for episode in tested.found.episodes:
+        last = episode.resolved_ms or tested.found.until_ms + 1
+        within = [u for end, u in daily.items() if episode.began_ms <= end < last]
+        assert episode.peak in (min(within), max(within))
+
+
+def test_a_part_of_the_year_has_the_episodes_that_fire_in_it(rules: Path) -> None:
+    plan = load(rules)
+    files = sources(plan, [str(YEAR)])
+    whole = over_files(plan, files, NOW_MS, None, None)
+    since, until = 1_300_000_000_000, 1_310_000_000_000
+    part = over_files(plan, files, NOW_MS, since, until)
+    assert part.read.records < whole.read.records  # the rest of the file is not read
+    assert [(e.rule, e.fired_ms) for e in part.found.episodes] == [
+        (e.rule, e.fired_ms) for e in whole.found.episodes if since <= e.fired_ms <= until
+    ]
+    assert part.found.weeks == pytest.approx((until - since) / (7 * 86_400_000))
+
+
+def test_the_warm_up_holds_two_windows_and_the_longest_wait(rules: Path) -> None:
+    day = 86_400_000
+    # The longest day has 25 hours; the lateness is a day.
+    assert warm_up(load(rules)) == 2 * 25 * 3_600_000 + day + 2 * day
+
+
+def test_the_warm_up_holds_what_rules_look_back_on(tmp_path: Path) -> None:
+    looks = "  fell: {kpi: units_sold, when: change('4 weeks') < -50%, min_history: 3w}\n"
+    (tmp_path / "retail.yaml").write_text(RULES + looks)
+    (tmp_path / "plain.yaml").write_text(RULES)
+    more = warm_up(load(tmp_path / "retail.yaml")) - warm_up(load(tmp_path / "plain.yaml"))
+    assert more >= 28 * 86_400_000

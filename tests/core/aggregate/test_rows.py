@@ -1,0 +1,149 @@
+"""Partials as columns: what stage 1 keeps, what frames hold, what the merge makes of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from agent.core.aggregate import rows as partials
+from agent.core.aggregate.aggregator import Aggregator
+from agent.core.aggregate.rows import SlicePartials
+from agent.core.fold import kpi_fold
+from agent.core.frame import Block, decode, encode, named, series_key
+from agent.core.model.plan import Dimensions
+from tests.core.simulated import EVENTS, START_MS, World, plan_of, sale
+
+RULES = f"""{EVENTS}kpis:
+  spent: {{from: sale, value: max(amount) + sum(amount), by: [customer], window: 1m}}
+"""
+
+
+def block(rows: dict[str, tuple[int, float, float]]) -> Block:
+    """A block of states: rows, and of their amounts the greatest and the sum (`RULES`)."""
+    n, most, total = (np.array(column) for column in zip(*rows.values(), strict=True))
+    columns = [n.tobytes(), most.tobytes(), n.tobytes(), total.tobytes()]
+    return Block("spent", "", START_MS, [series_key((name,)) for name in rows], columns)
+
+
+@pytest.fixture
+def aggregator(tmp_path: Path) -> Aggregator:
+    kpi = plan_of(RULES, tmp_path).kpis["spent"]
+    assert [partial.kind.name for partial in kpi.partials] == ["COUNT", "MAX", "SUM"]
+    return Aggregator(kpi)
+
+
+def test_the_newest_partial_of_a_source_replaces_and_sources_stand_apart(
+    aggregator: Aggregator,
+) -> None:
+    of_slice = SlicePartials(aggregator, named)
+    of_slice.take(block({"a": (1, 5.0, 5.0), "b": (1, np.nan, 0.0)}), 0)
+    assert of_slice.news() == {("a",), ("b",)}
+    of_slice.take(block({f"n{i}": (1, 1.0, 1.0) for i in range(20)}), 1)  # more than there is room
+    of_slice.take(block({"a": (3, 7.0, 16.0)}), 0)
+    of_slice.take(block({"a": (2, 1.0, 2.0)}), 1)
+    assert of_slice.news() == {("a",), *((f"n{i}",) for i in range(20))}
+    assert of_slice.news() == set()
+    asked = list(of_slice.states([("a",), ("b",), ("nobody",)]))
+    assert asked == [
+        (("a",), (3, 7.0, 3, 16.0)),
+        (("a",), (2, 1.0, 2, 2.0)),
+        (("b",), (1, None, 1, 0.0)),
+    ]
+    assert len(list(of_slice.states())) == len(of_slice) == 23
+
+
+def test_of_two_blocks_of_a_source_the_later_one_counts_whoever_looks_when(
+    aggregator: Aggregator,
+) -> None:
+    of_slice = SlicePartials(aggregator, named)
+    of_slice.take(block({"a": (1, 5.0, 5.0), "b": (1, 2.0, 2.0)}), 0)
+    of_slice.take(block({"b": (2, 3.0, 5.0), "a": (3, 7.0, 16.0)}), 0)
+    many = {f"n{i}": (i + 1, 1.0, float(i)) for i in range(partials.MOST_WAITING)}
+    of_slice.take(block(many), 1)
+    of_slice.take(block({"n3": (40, 9.0, 90.0)}), 1)
+    states = dict(of_slice.states())
+    assert (states["a",], states["b",]) == ((3, 7.0, 3, 16.0), (2, 3.0, 2, 5.0))
+    assert states["n3",] == (40, 9.0, 40, 90.0)
+    assert states["n5",] == (6, 1.0, 6, 5.0)
+    assert len(states) == len(of_slice) == 2 + len(many)
+    assert of_slice.news() == set(states)
+
+
+def test_what_is_not_wanted_stays_out_and_many_keys_may_go_to_one_series(
+    aggregator: Aggregator,
+) -> None:
+    def admit(key: bytes) -> Dimensions | None:
+        (name,) = named(key)
+        return None if name == "old" else ("rest",) if name in ("c", "d") else (name,)
+
+    of_slice = SlicePartials(aggregator, admit)
+    for amount in (1.0, 2.0):
+        of_slice.take(block(dict.fromkeys(("c", "old", "d", "a"), (1, amount, amount))), 0)
+    assert [home for home, _ in of_slice.states()] == [("rest",), ("rest",), ("a",)]
+    assert {state for _, state in of_slice.states()} == {(1, 2.0, 1, 2.0)}
+    assert ("old",) not in of_slice
+    ((source, whole),) = of_slice.blocks("spent", "", START_MS)
+    again = SlicePartials(aggregator, admit)
+    again.take(whole, source)
+    assert list(again.states()) == list(of_slice.states())
+
+
+def test_a_frame_with_a_column_cut_short_is_no_frame(tmp_path: Path) -> None:
+    world = World(plan_of(RULES, tmp_path), [[sale(START_MS, 1.0, "x", "c", "1")]], 1)
+    worker = world.worker()
+    world.read(worker, {0: 1})
+    world.flush(worker)
+    frame = decode(world.frames[0][0])
+    (found,) = frame.blocks
+    for columns in ([found.columns[0][:-1], *found.columns[1:]], [[None] * 2, *found.columns[1:]]):
+        broken = msgspec.structs.replace(found, columns=columns)
+        (data,) = encode(msgspec.structs.replace(frame, blocks=[broken]))
+        with pytest.raises(msgspec.DecodeError, match="a column of spent has not 1 rows"):
+            decode(data)
+
+
+def test_a_large_frame_is_cut_and_its_parts_say_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = [sale(START_MS + i, float(i), "x", f"c{i}", f"n{i}") for i in range(100)]
+    world = World(plan_of(RULES, tmp_path), [log], 1)
+    worker = world.worker()
+    world.read(worker, {0: len(log)})
+    world.flush(worker)
+    frame = decode(world.frames[0][0])
+    monkeypatch.setattr("agent.core.frame.MAX_FRAME_BYTES", 1_500)
+    parts = [decode(data) for data in encode(frame)]
+    assert len(parts) > 2
+    assert [part.last for part in parts] == [False] * (len(parts) - 1) + [True]
+    (whole,) = frame.blocks
+    assert [key for part in parts for b in part.blocks for key in b.keys] == whole.keys
+    for place, column in enumerate(whole.columns):
+        assert b"".join(bytes(b.columns[place]) for part in parts for b in part.blocks) == column
+
+
+def test_series_that_come_no_more_are_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kpi_fold, "FORGOTTEN_KEPT", 10)
+    minutes, each = 12, 15
+    log = [
+        sale(START_MS + 60_000 * minute, 1.0, "x", f"c{minute // 3}-{i}", f"{minute}-{i}")
+        for minute in range(minutes)
+        for i in range(each)
+    ]
+    world = World(plan_of(RULES, tmp_path), [log], 1)
+    worker = world.worker()
+    merger, told = world.merger(0), []
+    (fold,) = worker.folder._folds
+    for minute in range(minutes):
+        world.read(worker, {0: each})
+        world.flush(worker)
+        assert fold._series.count <= 10 + 2 * 2 * each + each
+        told += world.apply(merger, 0, minute, minute + 1)
+    windows = [w for closings in told for w in closings.windows]
+    named_ = {w.dimensions[0] for w in windows}
+    assert named_ >= {f"c{minute // 3}-{i}" for minute in range(minutes - 2) for i in range(each)}
+    assert {w.value for w in windows if w.events} == {2.0}

@@ -1,0 +1,299 @@
+"""What a change of the rules does, told of two plans."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from agent.core.changes.describe import describe
+from agent.core.changes.diff import (
+    AlertChange,
+    Change,
+    Difference,
+    KpiState,
+    MetricChange,
+    Part,
+    Past,
+    compare,
+    summary,
+)
+from agent.core.changes.outline import outline, sections
+from agent.core.model.plan import Maintenance, Rule, Target, TargetOverride
+from agent.core.model.schedules import MonthDays, Schedule
+from agent.language.load import load
+from tests.conftest import ROOT
+
+SHOP = """\
+version: 1
+events:
+  order:
+    topic: shop
+    time: at
+    id: id
+    fields: {amount: {type: float, unit: eur, minimum: 0}, region: string, note: string}
+  visit: {topic: visits, time: at, fields: {region: string}}
+kpis:
+  revenue:
+    unit: eur
+    from: order
+    value: sum(amount)
+    by: [region]
+    window: 10m
+    target: {at_least: 100, warn: 120}
+    overrides: [{match: {region: apac}, target: {at_least: 50}}]
+  orders: {from: order, value: count(*), by: [region], window: 10m}
+  visits: {from: visit, value: count(*), by: [region], window: 10m}
+  conversion: {unit: ratio, from: [orders, visits], value: orders / visits}
+rules:
+  revenue_low:
+    kpi: revenue
+    when: {warning: value < 80, critical: value < 40}
+    for: 20m
+  no_orders: {kpi: orders, no_data_for: 30m}
+objectives:
+  growth: {kpis: {revenue: 1}}
+"""
+
+
+@pytest.fixture
+def change(tmp_path: Path):  # type: ignore[no-untyped-def]
+    """A function from replacements in the shop's rules to the difference they make."""
+
+    def made(*replacements: tuple[str, str]) -> Difference:
+        text = SHOP
+        for old, new in replacements:
+            assert old in text
+            text = text.replace(old, new)
+        (tmp_path / "old.yaml").write_text(SHOP)
+        (tmp_path / "new.yaml").write_text(text)
+        return compare(outline(load(tmp_path / "old.yaml")), outline(load(tmp_path / "new.yaml")))
+
+    return made
+
+
+def anew(found: Difference) -> dict[str, tuple[Part, ...]]:
+    return {state.kpi: state.reasons for state in found.states if not state.kept}
+
+
+def test_the_same_rules_differ_in_nothing(change) -> None:  # type: ignore[no-untyped-def]
+    found = change(("value: sum(amount)", "value: sum(amount)  # a comment"))
+    assert not found
+    assert (found.changes, found.metrics, found.alerts) == ((), (), ())
+    assert all(state.kept for state in found.states)
+    assert summary(found) == "nothing changes"
+
+
+def test_another_unit_renames_the_metrics_and_keeps_the_state(change) -> None:  # type: ignore[no-untyped-def]
+    found = change(("unit: eur\n    from", "unit: usd\n    from"))
+    assert found.changes == (Change("kpis", "revenue", "changed", (Part("unit", "eur", "usd"),)),)
+    by = ("region",)
+    assert found.metrics == (
+        MetricChange("kpi_revenue_usd", "renamed", by, "kpi_revenue_eur", by),
+        MetricChange("kpi_revenue_current_usd", "renamed", by, "kpi_revenue_current_eur", by),
+        MetricChange("kpi_revenue_target_usd", "renamed", by, "kpi_revenue_target_eur", by),
+    )
+    assert anew(found) == {}
+
+
+def test_another_filter_begins_the_state_and_its_alerts_anew(change) -> None:  # type: ignore[no-untyped-def]
+    found = change(("value: sum(amount)", "value: sum(amount)\n    where: amount > 1"))
+    assert anew(found) == {"revenue": (Part("where", None, "amount > 1"),)}
+    assert found.metrics == ()
+    assert found.alerts == (
+        AlertChange("revenue_low", "critical", "anew"),
+        AlertChange("revenue_low", "warning", "anew"),
+    )
+    assert summary(found) == "1 KPI changed; the state of revenue begins anew"
+
+
+def test_other_dimensions_make_every_series_another(change) -> None:  # type: ignore[no-untyped-def]
+    found = change(("by: [region]\n    window", "by: [region, note]\n    window"))
+    assert found.metrics[0] == MetricChange(
+        "kpi_revenue_eur", "changed", ("region", "note"), None, ("region",)
+    )
+    assert anew(found)["revenue"][0] == Part("by", "region", "region, note")
+
+
+def test_a_field_of_the_contract_counts_for_the_kpis_that_read_it_only(change) -> None:  # type: ignore[no-untyped-def]
+    found = change(("minimum: 0", "minimum: 1"))
+    assert anew(found) == {"revenue": (Part("order.fields.amount.minimum", "0", "1"),)}
+    found = change(("note: string", "note: integer"))
+    assert [c.name for c in found.changes] == ["order"]
+    assert anew(found) == {}
+
+
+def test_a_kpi_over_one_that_begins_anew_begins_anew(change) -> None:  # type: ignore[no-untyped-def]
+    found = change(("visit: {topic: visits,", "visit: {topic: web,"))
+    assert anew(found) == {
+        "visits": (Part("visit.topic", "visits", "web"),),
+        "conversion": (Part("from.visits", "as it was", "begins anew"),),
+    }
+
+
+def test_a_rule_on_current_values_that_cuts_slices_finer_is_named_as_the_reason(
+    change,  # type: ignore[no-untyped-def]
+) -> None:
+    found = change(("for: 20m", "for: 20m\n    on: current"))
+    [reason] = anew(found)["revenue"]
+    assert reason == Part("slice", "300000 ms", "60000 ms")
+
+
+def test_a_change_of_a_rule_lets_its_alerts_go_on(change) -> None:  # type: ignore[no-untyped-def]
+    found = change(("for: 20m", "for: 30m"), ("value < 80", "value < 90"))
+    assert found.changes[0].parts == (
+        Part("for", "20m", "30m"),
+        Part("when.warning", "value < 80", "value < 90"),
+    )
+    assert {a.effect for a in found.alerts} == {"goes on"}
+    assert summary(found) == "1 rule changed; all state is kept"
+
+
+def test_a_severity_that_is_gone_ends_its_alerts(change) -> None:  # type: ignore[no-untyped-def]
+    found = change(("{warning: value < 80, critical: value < 40}", "{warning: value < 80}"))
+    assert found.alerts == (
+        AlertChange("revenue_low", "critical", "ends"),
+        AlertChange("revenue_low", "warning", "goes on"),
+    )
+
+
+def test_what_only_has_another_name_is_called_renamed(change) -> None:  # type: ignore[no-untyped-def]
+    found = change(
+        ("  revenue:", "  income:"),
+        ("kpi: revenue", "kpi: income"),
+        ("{revenue: 1", "{income: 1"),
+    )
+    told = {(c.section, c.name): (c.kind, c.was) for c in found.changes}
+    assert told["kpis", "income"] == ("renamed", "revenue")
+    assert told["rules", "revenue_low"] == ("changed", None)
+    assert [a.effect for a in found.alerts] == ["ends", "new", "ends", "new"]
+    assert (found.metrics[0].was, found.metrics[0].name) == ("kpi_revenue_eur", "kpi_income_eur")
+
+
+def test_two_that_are_alike_are_not_guessed_to_be_renamed(change) -> None:  # type: ignore[no-untyped-def]
+    found = change(
+        ("  visits: {from: visit, value: count(*), by: [region], window: 10m}\n",
+         "  a: {from: visit, value: count(*), by: [region], window: 10m}\n"
+         "  b: {from: visit, value: count(*), by: [region], window: 10m}\n"),
+        ("[orders, visits], value: orders / visits", "[orders, a], value: orders / a"),
+    )  # fmt: skip
+    kinds = {c.name: c.kind for c in found.changes if c.section == "kpis"}
+    assert kinds == {"visits": "removed", "a": "added", "b": "added", "conversion": "changed"}
+
+
+def test_targets_and_overrides_are_told_by_series(change) -> None:  # type: ignore[no-untyped-def]
+    found = change(("at_least: 50", "at_least: 60"), ("warn: 120", "warn: 130"))
+    assert found.changes[0].parts == (
+        Part("overrides.{region: apac}.target", "at_least 50", "at_least 60"),
+        Part("target", "at_least 100, warn 120", "at_least 100, warn 130"),
+    )
+    assert anew(found) == {}
+
+
+def test_a_target_that_is_new_brings_its_metric(change) -> None:  # type: ignore[no-untyped-def]
+    found = change(("value: orders / visits}", "value: orders / visits, target: {at_least: 0.1}}"))
+    assert found.metrics == (MetricChange("kpi_conversion_target_ratio", "added", ("region",)),)
+
+
+@pytest.mark.parametrize("folder", ["rules", "examples/retail/rules"])
+def test_everything_that_is_declared_is_described(folder: str) -> None:
+    plan = load(ROOT / folder)
+    assert {"events", "kpis", "rules", "objectives"} <= set(sections(plan))
+    for section, made in sections(plan).items():
+        for name, thing in made.items():
+            parts = describe(thing)
+            assert parts, (section, name)
+            assert not any("pl.Expr" in text or " object at " in text for text in parts.values())
+
+
+def test_state_is_told_of_every_kpi_that_stays() -> None:
+    old, new = load(ROOT / "examples/retail/rules"), load(ROOT / "rules")
+    found = compare(outline(old), outline(new))
+    assert [s.kpi for s in found.states] == [n for n in new.kpis if n in old.kpis]
+    kept = {s.kpi for s in found.states if s.kept}
+    assert kept == {
+        n for n in new.kpis if n in old.kpis and new.kpis[n].fingerprint == old.kpis[n].fingerprint
+    }
+    assert isinstance(found.states[0], KpiState)
+
+
+def test_whatever_a_plan_holds_is_described_in_words() -> None:
+    described = describe(
+        Maintenance(
+            "stocktaking",
+            "Stocktaking",
+            "",
+            frozenset({"revenue", "orders"}),
+            {"region": "apac"},
+            Schedule("Europe/London", MonthDays(frozenset({-1})), 60, 3_600_000, 0, None),
+        )
+    )
+    assert described == {
+        "title": "Stocktaking",
+        "kpis": "orders, revenue",
+        "match.region": "apac",
+        "schedule": "every month on last day at 01:00 for 1h from 1970-01-01T01:00 "
+        "in Europe/London",
+    }
+
+
+def test_overrides_of_the_same_series_are_told_apart_by_when_they_begin() -> None:
+    kpi = replace(
+        load(ROOT / "rules").kpis["revenue"],
+        target=None,
+        overrides=(
+            TargetOverride({"region": "apac"}, Target(at_least=1)),
+            TargetOverride({"region": "apac"}, Target(at_least=2), 1_700_000_000_000),
+        ),
+    )
+    told = {name: text for name, text in describe(kpi).items() if name.startswith("overrides")}
+    assert told == {
+        "overrides.{region: apac}.target": "at_least 1",
+        "overrides.{region: apac} from 2023-11-14T22:13:20Z.target": "at_least 2",
+    }
+
+
+def test_rules_over_rules_and_overrides_of_rules_are_told_as_they_are_written(
+    change,  # type: ignore[no-untyped-def]
+) -> None:
+    more = "  both: {when: revenue_low and no_orders, for: 1h}\n"
+    more += "  fell:\n    kpi: revenue\n    when: change('1 week') < -20%\n"
+    more += "    depends_on: [no_orders]\n"
+    more += "    overrides:\n"
+    more += "      - {match: {region: apac}, when: change('1 week') < -40%}\n"
+    more += "      - {match: {region: latam}, off: true}\n"
+    with_rules = ("objectives:\n", f"{more}objectives:\n")
+    found = change(with_rules)
+    assert [(c.name, c.kind) for c in found.changes] == [("both", "added"), ("fell", "added")]
+    assert [(a.rule, a.effect) for a in found.alerts] == [("both", "new"), ("fell", "new")]
+    rules = {name: describe(rule) for name, rule in load_text(SHOP.replace(*with_rules)).items()}
+    assert rules["both"]["when.warning"] == "revenue_low and no_orders"
+    assert rules["fell"]["depends_on"] == "no_orders"
+    assert {n: t for n, t in rules["fell"].items() if n.startswith("overrides")} == {
+        "overrides.{region: apac}.rule.when.warning": "change('1 week') < -40%",
+        "overrides.{region: latam}.off": "true",
+    }
+    assert not any(name.startswith(("features", "heeds")) for of in rules.values() for name in of)
+
+
+def load_text(text: str) -> Mapping[str, Rule]:
+    """The rules of a text."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "rules.yaml"
+        path.write_text(text)
+        return load(path).rules
+
+
+def test_a_backfill_is_read_for_a_kpi_without_state_and_not_for_one_that_has_some(change) -> None:  # type: ignore[no-untyped-def]
+    given = ("value: sum(amount)", "value: sum(amount)\n    backfill: 30d")
+    found = change(given)
+    assert found.pasts == (Past("revenue", "4w2d", False),)
+    assert summary(found) == "1 KPI changed; all state is kept"
+    found = change(given, ("unit: eur\n    from", "unit: eur\n    where: amount > 1\n    from"))
+    assert found.pasts == (Past("revenue", "4w2d", True),)
+    assert summary(found) == (
+        "1 KPI changed; the state of revenue begins anew; revenue is given its past (4w2d)"
+    )

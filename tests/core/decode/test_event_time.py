@@ -1,0 +1,196 @@
+"""Event times: what is read, what is not, and that one value and a column give the same."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agent.core.decode.event_time import END_MS, parse_time, parse_times
+
+LONDON = "Europe/London"
+
+
+def column(values: Sequence[object], timezone: str, dtype: type[pl.DataType]) -> list[int | None]:
+    ms, readable = parse_times(pl.Series(values, dtype=dtype), timezone)
+    return [m if r else None for m, r in zip(ms.tolist(), readable.tolist(), strict=True)]
+
+
+def utc_ms(*parts: int, ms: int = 0) -> int:
+    return int(datetime(*parts, tzinfo=UTC).timestamp()) * 1000 + ms  # type: ignore[arg-type, misc]
+
+
+READ = [
+    ("2024-05-01T10:20:30Z", utc_ms(2024, 5, 1, 10, 20, 30)),
+    ("2024-05-01t10:20:30z", utc_ms(2024, 5, 1, 10, 20, 30)),
+    ("2024-05-01 10:20:30Z", utc_ms(2024, 5, 1, 10, 20, 30)),
+    ("2024-05-01T10:20Z", utc_ms(2024, 5, 1, 10, 20)),
+    ("2024-05-01T10:20:30.5Z", utc_ms(2024, 5, 1, 10, 20, 30, ms=500)),
+    ("2024-05-01T10:20:30,25Z", utc_ms(2024, 5, 1, 10, 20, 30, ms=250)),
+    ("2024-05-01T10:20:30.123999999Z", utc_ms(2024, 5, 1, 10, 20, 30, ms=123)),
+    ("2024-05-01T10:20:30+01:00", utc_ms(2024, 5, 1, 9, 20, 30)),
+    ("2024-05-01T10:20:30+0130", utc_ms(2024, 5, 1, 8, 50, 30)),
+    ("2024-05-01T10:20:30-05", utc_ms(2024, 5, 1, 15, 20, 30)),
+    ("20240501T102030Z", utc_ms(2024, 5, 1, 10, 20, 30)),
+    ("2024-W18-3", utc_ms(2024, 4, 30, 23)),
+    ("2024-05-01", utc_ms(2024, 4, 30, 23)),
+    ("2024-05-01T10:20:30", utc_ms(2024, 5, 1, 9, 20, 30)),
+    ("2024-01-01T10:20:30", utc_ms(2024, 1, 1, 10, 20, 30)),
+    ("2024-02-29T00:00:00Z", utc_ms(2024, 2, 29)),
+    ("1970-01-01T00:00:00Z", 0),
+    ("9999-12-31T23:59:59.999Z", END_MS - 1),
+    ("1714558830", utc_ms(2024, 5, 1, 10, 20, 30)),
+    ("1714558830.1239", utc_ms(2024, 5, 1, 10, 20, 30, ms=123)),
+    ("1714558830123", utc_ms(2024, 5, 1, 10, 20, 30, ms=123)),
+    ("1714558830123.9", utc_ms(2024, 5, 1, 10, 20, 30, ms=123)),
+    ("1714558830123999", utc_ms(2024, 5, 1, 10, 20, 30, ms=123)),
+    ("1714558830123999.5", utc_ms(2024, 5, 1, 10, 20, 30, ms=123)),
+    ("0", 0),
+]
+
+NOT_READ = [
+    "",
+    " ",
+    "yesterday",
+    "true",
+    "{}",
+    "2024-13-01T00:00:00Z",
+    "2024-00-01",
+    "2024-02-30T00:00:00Z",
+    "2023-02-29",
+    "2024-05-00",
+    "2024-05-01T24:00:00Z",
+    "2024-05-01T10:60:00Z",
+    "2024-05-01T10:20:60Z",
+    "2024-05-01T10:20:30.Z",
+    "2024-05-01T10:20:30+24:00",
+    "2024-05-01T10:20:30+01:60",
+    "2024-05-01T10:20:30 ",
+    " 2024-05-01T10:20:30Z",
+    "2024-05-01T10:20:30Z\n",
+    "2024-5-1",
+    "0000-01-01T00:00:00Z",
+    "1969-12-31T23:59:59Z",
+    "1970-01-01T00:00:00+00:01",
+    "9999-12-31T23:59:59-01:00",
+    "-1",
+    "-0.5",
+    "1e9",
+    "NaN",
+    "99999999999999999999",
+    "9" * 400,
+    "1" + "0" * 300 + ".5",
+    "٢٠٢٤-05-01",
+    "１７１４５５８８３０",
+]
+
+
+@pytest.mark.parametrize(("text", "expected"), READ)
+def test_a_time_is_read_alone_and_in_a_column(text: str, expected: int) -> None:
+    assert parse_time(text, LONDON) == expected
+    assert column([text], LONDON, pl.String) == [expected]
+
+
+@pytest.mark.parametrize("text", NOT_READ)
+def test_what_is_no_time_is_not_read_alone_nor_in_a_column(text: str) -> None:
+    assert parse_time(text, LONDON) is None
+    assert column([text], LONDON, pl.String) == [None]
+
+
+def test_a_column_of_all_shapes_reads_each_as_if_alone() -> None:
+    texts = [text for text, _ in READ] + NOT_READ
+    expected = [ms for _, ms in READ] + [None] * len(NOT_READ)
+    assert column([*texts, None], LONDON, pl.String) == [*expected, None]
+
+
+def test_rubbish_in_front_does_not_change_what_follows() -> None:
+    good = "2024-05-01T10:20:30Z"
+    texts = [f"rubbish number {n:05d}" for n in range(100)] + [
+        good,
+        "2024-05-01T10:20:6\N{POUND SIGN}",
+    ]
+    assert column(texts, LONDON, pl.String) == [None] * 100 + [parse_time(good, LONDON), None]
+
+
+def test_a_local_time_that_happens_twice_is_the_first_of_the_two() -> None:
+    assert column(["2024-10-27T01:30:00"], LONDON, pl.String) == [utc_ms(2024, 10, 27, 0, 30)]
+
+
+def test_a_local_time_that_is_skipped_has_the_offset_before_the_change() -> None:
+    assert column(["2024-03-31T01:30:00"], LONDON, pl.String) == [utc_ms(2024, 3, 31, 1, 30)]
+
+
+def test_numbers_are_seconds_milliseconds_or_microseconds_by_magnitude() -> None:
+    whole = [1714558830, 1714558830123, 1714558830123999, 10**11 - 1, 10**11, 10**14, -1, None]
+    assert column(whole, "UTC", pl.Int64) == [
+        1714558830_000,
+        1714558830_123,
+        1714558830_123,
+        (10**11 - 1) * 1000,
+        10**11,
+        10**11,
+        None,
+        None,
+    ]
+    broken = [1714558830.123, 1714558830123.9, 1714558830123999.0, 1e300, -0.5, None]
+    assert column(broken, "UTC", pl.Float64) == [
+        *[1714558830_123] * 3,
+        None,
+        None,
+        None,
+    ]
+
+
+def test_other_types_are_never_times() -> None:
+    assert column([True, None], "UTC", pl.Boolean) == [None, None]
+
+
+ZONES = st.sampled_from(["UTC", LONDON, "America/New_York", "Australia/Lord_Howe", "Asia/Kolkata"])
+LOCAL = st.datetimes(datetime(1970, 1, 3), datetime(2200, 1, 1))
+NEAR_CHANGES = st.builds(
+    lambda day, seconds: day + timedelta(seconds=seconds),
+    st.sampled_from(
+        [datetime(2024, m, d) for m, d in ((3, 31), (10, 27), (3, 10), (11, 3), (4, 7))]
+    ),
+    st.integers(0, 5 * 3600),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(LOCAL | NEAR_CHANGES, min_size=1, max_size=30), ZONES)
+def test_local_times_are_as_the_zone_says(times: list[datetime], timezone: str) -> None:
+    zone = ZoneInfo(timezone)
+    expected = [
+        int(t.replace(tzinfo=zone, microsecond=0, fold=0).timestamp()) * 1000
+        + t.microsecond // 1000
+        for t in times
+    ]
+    texts = [t.isoformat() for t in times]
+    assert column(texts, timezone, pl.String) == expected
+    assert [parse_time(text, timezone) for text in texts] == expected
+
+
+PIECES = st.lists(
+    st.sampled_from(
+        ["2024-05-01", "20240501", "2024-W18-3", "T", " ", "10:20", ":30", ".123456", "Z", "-0530"]
+    )
+    | st.sampled_from("0123456789-:.+TZ "),
+    min_size=1,
+    max_size=7,
+).map("".join)
+ALMOST = st.builds(
+    lambda text, at, char: text[: at % len(text)] + char + text[at % len(text) + 1 :],
+    st.sampled_from([text for text, _ in READ]),
+    st.integers(0, 40),
+    st.sampled_from(list("0123456789-:.+TZ w,é")),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(PIECES | ALMOST | st.none(), min_size=1, max_size=20))
+def test_a_column_gives_what_each_value_gives_alone(texts: list[str | None]) -> None:
+    expected = [None if text is None else parse_time(text, LONDON) for text in texts]
+    assert column(texts, LONDON, pl.String) == expected

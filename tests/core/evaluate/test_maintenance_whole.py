@@ -1,0 +1,156 @@
+"""Maintenance through the whole core: what it changes, and what it must not change."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec import structs
+
+from agent.core.decode.decoder import Batch
+from agent.core.model.plan import Plan
+from agent.core.model.results import Emitted, TargetState
+from agent.core.pipeline import Pipeline, joined
+from agent.language.load import load
+
+MINUTE_MS = 60_000
+OSLO = ZoneInfo("Europe/Oslo")
+# Saturday evening until Sunday noon; clocks go back in the night.
+START_MS = int(datetime(2025, 10, 25, 18, tzinfo=OSLO).timestamp()) * 1000
+SPAN_MINUTES = 19 * 60
+
+RULES = """
+version: 1
+defaults: {lateness: 0s, timezone: Europe/Oslo}
+events:
+  sale: {topic: shop, time: at, fields: {amount: float, region: string}}
+kpis:
+  revenue: {from: sale, value: sum(amount), by: [region], window: 20m every 10m,
+            target: [{at_least: 20}, {from: 2025-10-26, at_least: 50}]}
+rules:
+  low: {kpi: revenue, when: value < 30, for: 30m}
+  under: {kpi: revenue, when: value < target}
+  quiet: {kpi: revenue, no_data_for: 1h}
+maintenance:
+  night: {every: week, on: sunday, at: "01:30", for: 3h, match: {region: north}}
+  saturdays: {every: week, on: saturday, from: 2025-10-25T23:40}
+"""
+
+
+@pytest.fixture(scope="module")
+def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
+    folder = tmp_path_factory.mktemp("rules")
+    (folder / "rules.yaml").write_text(RULES)
+    return load(folder)
+
+
+sales = st.lists(
+    st.tuples(
+        st.integers(0, SPAN_MINUTES * 60 - 1),
+        st.sampled_from(["north", "south"]),
+        st.integers(1, 40),
+    ),
+    min_size=20,
+    max_size=120,
+).map(sorted)
+
+
+def run(plan: Plan, events: list[tuple[int, str, int]], cuts: list[int]) -> Emitted:
+    """Send the events through the core, in batches that end at the cuts."""
+    pipeline, found, first = Pipeline(plan), [], 0
+    for cut in [*sorted(cuts), len(events)]:
+        some = events[first:cut]
+        lines = [
+            msgspec.json.encode(
+                {"type": "sale", "at": START_MS + s * 1000, "region": r, "amount": a}
+            )
+            for s, r, a in some
+        ]
+        offsets = np.arange(first, cut, dtype=np.int64)
+        partitions = np.zeros(len(some), np.int32)
+        clock = np.full(len(some), START_MS + 2**40, np.int64)
+        pipeline.add(Batch("shop", lines, partitions, offsets, clock))
+        found.append(pipeline.flush())
+        first = cut
+    told = joined([*found, pipeline.finish()])
+    # What happens at one instant may be told in any order.
+    return replace(
+        told,
+        windows=tuple(sorted(told.windows, key=lambda w: (w.end_ms, w.dimensions))),
+        transitions=tuple(sorted(told.transitions, key=lambda t: (t.at_ms, t.dimensions, t.rule))),
+    )
+
+
+def calm_at(region: str, minute_ms: int) -> str | None:
+    """Whether a minute is in maintenance, by a look at the clock of Oslo."""
+    clock = datetime.fromtimestamp(minute_ms / 1000, OSLO)
+    if region == "north":
+        # 01:30 comes once in that night, 02:00 to 03:00 twice: three hours are over at 03:30.
+        start = datetime(2025, 10, 26, 1, 30, tzinfo=OSLO).timestamp()
+        if start <= minute_ms / 1000 < start + 3 * 3600:
+            return "night"
+    late = clock.replace(tzinfo=None) >= datetime(2025, 10, 25, 23, 40)
+    return "saturdays" if clock.weekday() == 5 and late else None
+
+
+@settings(max_examples=15, deadline=None)
+@given(sales, st.data())
+def test_maintenance_takes_out_what_it_touches_and_nothing_else(
+    plan: Plan, events: list[tuple[int, str, int]], data: st.DataObject
+) -> None:
+    cuts = data.draw(st.lists(st.integers(0, len(events)), max_size=4))
+    without = run(replace(plan, maintenance={}), events, [])
+    found = run(plan, events, cuts)
+    # The values are those that there would be without.
+    assert [structs.replace(w, maintenance=None) for w in found.windows] == list(without.windows)
+    told = {(s.window.dimensions, s.window.end_ms): s for s in found.targets}
+    plain = {(s.window.dimensions, s.window.end_ms): s for s in without.targets}
+    for window in found.windows:
+        minutes = range(window.start_ms, window.end_ms, MINUTE_MS)
+        names = {calm_at(str(window.dimensions[0]), at) for at in minutes} - {None}
+        # Of two that touch it, the one that is declared first.
+        assert window.maintenance == ("night" if "night" in names else next(iter(names), None))
+        key = window.dimensions, window.end_ms
+        if window.maintenance is not None:
+            assert (told[key].state, told[key].attainment) == (TargetState.NO_DATA, None)
+        else:
+            assert told[key].state == plain[key].state
+            assert told[key].target.at_least == (
+                50 if window.start_ms >= calendar_ms("2025-10-26") else 20
+            )
+    # No rule on values takes a step with a window in maintenance.
+    calm = {(w.dimensions, w.end_ms) for w in found.windows if w.maintenance is not None}
+    steps = [t for t in found.transitions if t.rule != "quiet"]
+    assert not [t for t in steps if (t.dimensions, t.at_ms) in calm]
+    # However the records come, the same is told.
+    assert found.transitions == run(plan, events, []).transitions
+
+
+def calendar_ms(day: str) -> int:
+    return int(datetime.fromisoformat(day).replace(tzinfo=OSLO).timestamp()) * 1000
+
+
+@settings(max_examples=15, deadline=None)
+@given(sales)
+def test_an_hour_of_silence_is_an_hour_outside_of_maintenance(
+    plan: Plan, events: list[tuple[int, str, int]]
+) -> None:
+    found = run(plan, events, [])
+    for fired in (t for t in found.transitions if t.rule == "quiet" and t.state == "firing"):
+        region = str(fired.dimensions[0])
+        # Events are known to their slice of five minutes.
+        ends = [
+            (START_MS + s * 1000) // 300_000 * 300_000 + 300_000
+            for s, r, _ in events
+            if r == region
+        ]
+        last = max(end for end in ends if end <= fired.at_ms)
+        silent = [at for at in range(last, fired.at_ms, MINUTE_MS) if calm_at(region, at) is None]
+        assert len(silent) == 60
+        assert calm_at(region, fired.at_ms - MINUTE_MS) is None

@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from agent.core.model.plan import Flapping
+from agent.core.model.results import AlertPhase
+from agent.core.state import alert_state as alerts
+from agent.core.state.alert_state import INACTIVE, AlertState
+
+IN, PE, FI, _SI, RE = AlertPhase
+MINUTE = 60_000
+
+# What one window says: (when, clear).
+BAD, CALM, GOOD, BOTH = (True, False), (False, False), (False, True), (True, True)
+NULL = (None, None)
+
+
+def live(
+    judgements: list[tuple[bool | None, bool | None]], for_ms: int = 0, keep_ms: int = 0
+) -> list[tuple[int, str, str, str]]:
+    """The changes of an alert judged once a minute from 0: (minute, previous, state, reason)."""
+    state = INACTIVE
+    found: list[tuple[int, str, str, str]] = []
+    for minute, (when, clear) in enumerate(judgements):
+        state, changes = alerts.step(state, minute * MINUTE, when, clear, for_ms, keep_ms)
+        found += [(minute, a.value, b.value, why) for a, b, why in changes]
+    return found
+
+
+def test_without_for_an_alert_fires_at_once() -> None:
+    assert live([GOOD, BAD, BAD, GOOD]) == [
+        (1, "inactive", "firing", "when"),
+        (3, "firing", "resolved", "clear"),
+    ]
+
+
+def test_with_for_it_is_pending_until_the_condition_has_held_that_long() -> None:
+    assert live([BAD, BAD, BAD, GOOD], for_ms=2 * MINUTE) == [
+        (0, "inactive", "pending", "when"),
+        (2, "pending", "firing", "for"),
+        (3, "firing", "resolved", "clear"),
+    ]
+
+
+def test_a_pending_alert_whose_condition_ends_is_inactive_and_begins_anew() -> None:
+    assert live([BAD, BAD, CALM, BAD, BAD, BAD], for_ms=2 * MINUTE) == [
+        (0, "inactive", "pending", "when"),
+        (2, "pending", "inactive", "clear"),
+        (3, "inactive", "pending", "when"),
+        (5, "pending", "firing", "for"),
+    ]
+
+
+def test_a_null_condition_neither_fires_nor_ends_a_pending_alert() -> None:
+    assert live([BAD, NULL, NULL, BAD], for_ms=2 * MINUTE) == [
+        (0, "inactive", "pending", "when"),
+        (3, "pending", "firing", "for"),
+    ]
+
+
+def test_a_null_condition_does_not_resolve() -> None:
+    assert live([BAD, NULL, NULL, GOOD]) == [
+        (0, "inactive", "firing", "when"),
+        (3, "firing", "resolved", "clear"),
+    ]
+
+
+def test_between_the_thresholds_it_keeps_firing() -> None:
+    assert live([BAD, CALM, CALM, GOOD]) == [
+        (0, "inactive", "firing", "when"),
+        (3, "firing", "resolved", "clear"),
+    ]
+
+
+def test_where_both_thresholds_hold_when_wins() -> None:
+    assert live([BOTH, BOTH, GOOD]) == [
+        (0, "inactive", "firing", "when"),
+        (2, "firing", "resolved", "clear"),
+    ]
+
+
+def test_a_clear_that_is_known_resolves_though_when_is_null() -> None:
+    assert live([BAD, (None, True)]) == [
+        (0, "inactive", "firing", "when"),
+        (1, "firing", "resolved", "clear"),
+    ]
+
+
+def test_keep_firing_for_waits_until_clear_has_held_that_long() -> None:
+    assert live([BAD, GOOD, GOOD, GOOD], keep_ms=2 * MINUTE) == [
+        (0, "inactive", "firing", "when"),
+        (3, "firing", "resolved", "keep_firing_for"),
+    ]
+
+
+@pytest.mark.parametrize("interruption", [BAD, CALM])
+def test_a_clearing_that_is_interrupted_begins_anew(
+    interruption: tuple[bool | None, bool | None],
+) -> None:
+    assert live([BAD, GOOD, interruption, GOOD, GOOD, GOOD], keep_ms=2 * MINUTE) == [
+        (0, "inactive", "firing", "when"),
+        (5, "firing", "resolved", "keep_firing_for"),
+    ]
+
+
+def test_a_null_condition_does_not_interrupt_a_clearing() -> None:
+    assert live([BAD, GOOD, NULL, GOOD], keep_ms=2 * MINUTE) == [
+        (0, "inactive", "firing", "when"),
+        (3, "firing", "resolved", "keep_firing_for"),
+    ]
+
+
+def test_resolved_goes_on_to_pending_and_firing() -> None:
+    assert live([BAD, GOOD, BAD], for_ms=0) == [
+        (0, "inactive", "firing", "when"),
+        (1, "firing", "resolved", "clear"),
+        (2, "resolved", "firing", "when"),
+    ]
+    state = AlertState(RE, 0)
+    state, changes = alerts.step(state, MINUTE, True, False, MINUTE, 0)
+    assert changes == ((RE, PE, "when"),)
+    assert state == AlertState(PE, MINUTE)
+
+
+def test_an_episode_begins_once_at_an_instant() -> None:
+    state, _ = alerts.step(INACTIVE, 0, *BAD, MINUTE, 0)
+    state, changes = alerts.step(state, 0, *GOOD, MINUTE, 0)
+    assert changes == ((PE, IN, "clear"),)
+
+    assert alerts.step(state, 0, *BAD, MINUTE, 0) == (state, ())
+    assert alerts.step(state, 1, *BAD, MINUTE, 0)[1] == ((IN, PE, "when"),)
+
+
+def test_an_episode_before_1970_counts_from_its_own_beginning() -> None:
+    state, _ = alerts.step(INACTIVE, -10 * MINUTE, *BAD, 2 * MINUTE, 0)
+    _, changes = alerts.step(state, -9 * MINUTE, *BAD, 2 * MINUTE, 0)
+    assert changes == ()
+
+
+def test_the_table_leads_from_every_state_to_every_other_that_the_rules_name() -> None:
+    ways = {(a, phase) for a, row in alerts.TABLE.items() for phase, _ in row.values()}
+    assert ways == {
+        *((IN, PE), (IN, FI), (RE, PE), (RE, FI)),
+        *((PE, PE), (PE, FI), (PE, IN), (FI, FI), (FI, RE)),
+    }
+
+
+@pytest.mark.parametrize("state", [INACTIVE, AlertState(FI, 1_292_000_000_000, 5), AlertState(RE)])
+def test_a_state_survives_msgpack(state: AlertState) -> None:
+    data = msgspec.msgpack.encode(state)
+    assert msgspec.msgpack.decode(data) == [
+        state.phase.value, state.episode_ms, state.clearing_since_ms, [],
+    ]  # fmt: skip
+    assert msgspec.msgpack.decode(data, type=AlertState) == state
+
+
+def test_an_alert_that_flaps_rings_once_for_a_row_of_episodes() -> None:
+    flapping = Flapping(3, 10 * MINUTE)
+    state, seen = INACTIVE, []
+    # Bad and good in turns for six minutes, then good.
+    for minute in range(30):
+        bad = minute < 6 and minute % 2 == 0
+        state, changes = alerts.step(state, minute * MINUTE, bad, not bad, 0, 0, flapping)
+        seen += [(minute, phase.value) for _, phase, _ in changes]
+    # The third firing makes it flap; its end has begun at minute 5, and holds for ten.
+    assert seen == [
+        *((0, "firing"), (1, "resolved"), (2, "firing"), (3, "resolved")),
+        *((4, "firing"), (15, "resolved")),
+    ]

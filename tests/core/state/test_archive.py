@@ -1,0 +1,117 @@
+"""What rules look back on survives crashes: whatever part of the rows was written."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+
+from agent.core.merge.merger import Merger
+from agent.core.model.results import Emitted, Transition
+from agent.core.state.archive import is_chunk
+from tests.core.simulated import START_MS, World, plan_of, sale
+
+RULES = """
+version: 1
+defaults: {lateness: 10s, idle_after: 30s, timezone: Pacific/Kiritimati}  # midnight is soon
+events:
+  sale:
+    topic: shop
+    time: at
+    id: id
+    fields: {amount: float, region: string, customer: string}
+kpis:
+  revenue: {from: sale, value: sum(amount), by: [region], window: 1m, target: {at_least: 60}}
+rules:
+  long_ago: {kpi: revenue, when: change('3h') < -50%}
+  slope: {kpi: revenue, when: trend('3h') < -5% per hour}
+  soon: {kpi: revenue, when: "breach_in('10m', over='2h')"}
+  odd: {kpi: revenue, when: "anomaly(season='day', over='3 days') > 6", on_no_data: resolve}
+  apart: {kpi: revenue, when: deviation_from_group > 4}
+  due: {kpi: revenue, pace: {period: day, target: 140000}, min_history: 1h}
+"""
+
+MINUTES = 600
+
+
+def world_of(folder: Path, seed: int) -> World:
+    """Ten hours of five regions, of which one begins late and one has troubles."""
+    rng = random.Random(seed)
+    plan = plan_of(RULES, folder)
+    log = []
+    for minute in range(MINUTES):
+        for region in range(5):
+            if region == 4 and minute < 200:
+                continue
+            amount = rng.gauss(100, 5) - (70 if region == 1 and 300 < minute < 330 else 0)
+            amount -= minute / 10 if region == 2 else 0
+            at = START_MS + minute * 60_000 + rng.randrange(60_000)
+            log.append((at, sale(at, round(amount, 2), f"r{region}", "c", f"{minute}-{region}")))
+    log.sort()
+    world = World(plan, [[event for _, event in log]], state_partitions=1)
+    worker = world.worker()
+    while worker.reads[0] < len(log):
+        world.read(worker, {0: rng.randint(1, 12)})
+        world.flush(worker)
+    return world
+
+
+def told(closings: list[Emitted]) -> list[Transition]:
+    """Every transition once, as consumers that drop repeats see them."""
+    return list(dict.fromkeys(t for c in closings for t in c.transitions))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_crash_changes_nothing_of_what_rules_look_back_on(tmp_path: Path, seed: int) -> None:
+    world = world_of(tmp_path, seed)
+    whole = Merger(world.plan, 0, 1)
+    expected = told([whole.apply(f, i) for i, f in enumerate(world.frames[0])])
+    assert {t.rule for t in expected} >= {"long_ago", "slope", "soon", "apart", "due"}
+
+    rng = random.Random(seed)
+    rows: dict[bytes, bytes] = {}
+    found: list[Emitted] = []
+    committed = position = crashes = 0
+    merger = Merger(world.plan, 0, 1)
+    while position < len(world.frames[0]):
+        found.append(merger.apply(world.frames[0][position], position))
+        position += 1
+        if rng.random() < 0.5:
+            continue
+        needed = merger.needed_position()
+        dirty = merger.dirty_rows()
+        crash = rng.random() < 0.25
+        for key, row in dirty[: rng.randint(0, len(dirty))] if crash else dirty:
+            if row is None:
+                rows.pop(key, None)
+            else:
+                rows[key] = row
+        if crash:
+            crashes += 1
+            merger = Merger(world.plan, 0, 1)
+            merger.restore(rows.items())
+            position = committed
+        else:
+            committed = needed
+    assert crashes > 3
+    assert set(told(found)) == set(expected)
+    assert sum(is_chunk(key) for key in rows) >= 5 * (180 // 48)
+
+
+def test_chunks_that_no_rule_reaches_any_more_are_deleted(tmp_path: Path) -> None:
+    world = world_of(tmp_path, 1)
+    near = [line for line in RULES.splitlines() if "odd" not in line and "due" not in line]
+    merger = Merger(plan_of("\n".join(near), tmp_path), 0, 1)
+    rows: dict[bytes, bytes] = {}
+    written = 0
+    for position, frame in enumerate(world.frames[0]):
+        merger.apply(frame, position)
+        for key, row in merger.dirty_rows():
+            written += row is not None and is_chunk(key)
+            rows.pop(key, None)
+            if row is not None:
+                rows[key] = row
+    # Three hours are four chunks of 48 minutes, and a part of a fifth.
+    assert written > 5 * 10
+    assert sum(is_chunk(key) for key in rows) <= 5 * 5

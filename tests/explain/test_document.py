@@ -1,0 +1,282 @@
+"""How a rule stands and why, after a replay."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.core.model.results import Emitted
+from agent.core.output.messages import Json
+from agent.errors import RulesError
+from agent.explain.document import explanations, refuse_private, wanted
+from agent.language.load import load
+from agent.replay.runner import Replayed, pipeline_over, replay, sources, stream
+
+START_MS = 1_741_564_800_000  # 2025-03-10, midnight UTC
+MINUTE_MS = 60_000
+NOW_MS = START_MS + 365 * 86_400_000
+RULES = """\
+version: 1
+events:
+  order:
+    topic: orders
+    time: at
+    id: id
+    fields: {amount: float, region: string}
+kpis:
+  revenue:
+    unit: eur
+    from: order
+    value: sum(amount)
+    by: [region]
+    window: 10m
+    target: {at_least: 80}
+    overrides: [{match: {region: apac}, target: {at_least: 30}}]
+  orders: {from: order, value: count(*), by: [region], window: 10m}
+  basket: {unit: eur, from: [revenue, orders], value: revenue / orders}
+rules:
+  low:
+    kpi: revenue
+    when: {warning: value < target, critical: value < 0.5 * target and events > 3}
+    clear: {warning: value >= target, critical: value >= 0.8 * target}
+    for: 20m
+    keep_firing_for: 20m
+    owner: head-of-sales
+    runbook: https://example.org/low
+  fell: {kpi: revenue, when: change('30m') < -50%}
+  few: {kpi: revenue, when: value < 10, min_events: 1000}
+  small: {kpi: basket, when: value < 5}
+  now: {kpi: orders, when: value > 3, on: current}
+  silent: {kpi: orders, no_data_for: 30m}
+  both: {when: low and not silent, for: 10m}
+  lost:
+    kpi: orders
+    no_data_for: {warning: 15m, critical: 1h}
+    overrides: [{match: {region: emea}, off: true}]
+  either:
+    when: low or silent
+    overrides: [{match: {region: emea}, when: low, clear: not low, severity: info}]
+  hushed: {kpi: revenue, when: value < 60, depends_on: [low]}
+"""
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Rules, and five hours with an order a minute in each region, worth 10: in emea 2 from one
+    o'clock to two; and apac falls silent at four."""
+    folder = tmp_path_factory.mktemp("shop")
+    (folder / "shop.yaml").write_text(RULES)
+    with (folder / "orders.ndjson").open("w") as out:
+        for minute in range(300):
+            for region in ("emea", "apac"):
+                if region == "apac" and minute >= 240:
+                    continue
+                amount = 2 if region == "emea" and 60 <= minute < 120 else 10
+                at = START_MS + minute * MINUTE_MS + 30_000
+                event = {"type": "order", "at": at, "id": f"{region}{minute}"}
+                event |= {"amount": amount + minute % 10 / 100, "region": region}
+                out.write(json.dumps(event) + "\n")
+    return folder
+
+
+Ask = Callable[..., Json]
+
+
+@pytest.fixture
+def ask(place: Path) -> Ask:
+    """A function from a rule, a series and a minute of that night to its explanation."""
+    plan = load(place / "shop.yaml")
+    files = sources(plan, [str(place / "orders.ndjson")])
+
+    def asked(name: str, series: str = "", minute: int | None = None) -> Any:
+        rule, dimensions = wanted(plan, name, series)
+        until = None if minute is None else START_MS + minute * MINUTE_MS
+        pipeline = pipeline_over(plan, files, until)
+        out = Replayed(Emitted(), [])
+        for _ in stream(plan, files, NOW_MS, out, until_ms=until, pipeline=pipeline):
+            pass
+        found, count = explanations(plan, pipeline.mergers, rule, dimensions)
+        assert count == len(found) == 1
+        return found[0][1]
+
+    return asked
+
+
+def clock(minute: int) -> str:
+    return f"2025-03-10T{minute // 60:02}:{minute % 60:02}:00Z"
+
+
+def alert(told: Any, severity: str) -> Any:
+    return next(a for a in told["alerts"] if a["severity"] == severity)
+
+
+def test_the_value_its_window_and_the_clause_that_decided(ask: Ask) -> None:
+    told: Any = ask("low", "region=emea", 87)
+    assert told["at"] == clock(80)
+    assert told["window"] == {
+        "of": "10m", "start": clock(70), "end": clock(80), "open": False, "events": 10,
+        "value": pytest.approx(20.45),
+    }  # fmt: skip
+    critical = alert(told, "critical")
+    assert critical["when"]["clauses"] == [
+        {"sql": "value < 0.5 * target", "values": "20.45 < 0.5 * 80", "holds": True},
+        {"sql": "events > 3", "values": "10 > 3", "holds": True},
+    ]
+    assert critical["when"]["holds"] is True
+    assert critical["clear"]["clauses"][0]["values"] == "20.45 >= 0.8 * 80"
+    assert critical["clear"]["holds"] is False
+    assert (told["owner"], told["runbook"]) == ("head-of-sales", "https://example.org/low")
+
+
+def test_a_pending_alert_says_since_when_and_until_when(ask: Ask) -> None:
+    told: Any = ask("low", "region=emea", 87)
+    pending = alert(told, "warning")
+    assert (pending["state"], pending["since"], pending["fires_at"]) == (
+        "pending", clock(70), clock(90),
+    )  # fmt: skip
+    assert ask("low", "region=emea", 90)["alerts"][0]["state"] == "firing"  # type: ignore[index]
+
+
+def test_an_alert_that_is_clearing_says_when_it_ends(ask: Ask) -> None:
+    told: Any = ask("low", "region=emea", 135)
+    firing = alert(told, "critical")
+    assert (firing["state"], firing["since"], firing["ends_at"]) == (
+        "firing", clock(70), clock(150),
+    )  # fmt: skip
+
+
+def test_the_bound_says_which_override_gave_it(ask: Ask) -> None:
+    emea: Any = ask("low", "region=emea", 60)
+    apac: Any = ask("low", "region=apac", 60)
+    assert (emea["target"]["text"], emea["target"]["override"]) == ("at_least 80", None)
+    assert (apac["target"]["text"], apac["target"]["override"]) == (
+        "at_least 30",
+        {"region": "apac"},
+    )
+    assert emea["promql"]["target"] == 'kpi_revenue_target_eur{region="emea"}'
+
+
+def test_what_a_feature_answers_is_a_column_and_stands_in_its_clause(ask: Ask) -> None:
+    told: Any = ask("fell", "region=emea", 70)
+    [fact] = told["facts"]
+    assert (fact["sql"], fact["value"]) == ("change('30m')", pytest.approx(20.45 / 100.45 - 1))
+    assert fact["words"]
+    [clause] = told["alerts"][0]["when"]["clauses"]
+    assert clause["sql"] == "change('30m') < -50%"
+    assert clause["values"] == "-0.796416 < -50%"
+    assert clause["holds"] is True
+
+
+def test_too_few_events_are_named_as_the_reason_that_nothing_is_judged(ask: Ask) -> None:
+    told: Any = ask("few", "region=emea", 100)
+    assert told["unjudged"] == "10 events are fewer than the rule's min_events, 1000"
+    assert told["alerts"][0]["when"]["holds"] is None
+
+
+def test_a_kpi_over_kpis_names_the_values_that_it_is_made_of(ask: Ask) -> None:
+    told: Any = ask("small", "region=emea", 100)
+    assert told["inputs"] == {"revenue": pytest.approx(20.45), "orders": 10.0}
+    assert told["window"]["value"] == pytest.approx(2.045)
+
+
+def test_a_rule_on_current_values_is_explained_by_the_open_window(ask: Ask) -> None:
+    told: Any = ask("now", "region=emea", 105)
+    assert told["window"]["open"] is True
+    assert (told["window"]["start"], told["at"]) == (clock(100), clock(105))
+    assert told["window"]["value"] == 5.0
+    assert told["alerts"][0]["when"]["clauses"][0]["values"] == "5 > 3"
+
+
+def test_a_silence_says_when_the_last_event_was_and_when_it_fires(ask: Ask) -> None:
+    told: Any = ask("silent", "region=apac", 260)
+    assert told["last_event_before"] == clock(240)
+    assert told["alerts"][0]["state"] == "inactive"
+    assert told["alerts"][0]["fires_at"] == clock(270)
+    assert ask("silent", "region=apac", 275)["alerts"][0]["state"] == "firing"  # type: ignore[index]
+
+
+def test_a_silence_says_how_each_severity_stands_and_leaves_out_the_series_that_are_off(
+    ask: Ask,
+) -> None:
+    told: Any = ask("lost", "", 260)  # one series: emea is off
+    assert told["dimensions"] == {"region": "apac"}
+    standing = [
+        (a["severity"], a["state"], a["no_data_for_seconds"], a["fires_at"]) for a in told["alerts"]
+    ]
+    assert standing == [
+        ("critical", "inactive", 3600.0, clock(300)), ("warning", "firing", 900.0, None),
+    ]  # fmt: skip
+
+
+def test_a_rule_over_rules_is_explained_as_its_override_makes_it(ask: Ask) -> None:
+    told: Any = ask("either", "region=emea", 95)
+    assert told["rule_override"] == {"region": "emea"}
+    [found] = told["alerts"]
+    assert (found["severity"], found["state"]) == ("info", "firing")
+    assert [c["sql"] for c in found["when"]["clauses"]] == ["low"]
+    assert (found["clear"]["sql"], found["clear"]["holds"]) == ("not low", False)
+
+
+def test_a_rule_over_rules_names_those_that_fire(ask: Ask) -> None:
+    told: Any = ask("both", "region=emea", 95)
+    [found] = told["alerts"]
+    assert (found["state"], found["since"], found["fires_at"]) == (
+        "pending", clock(90), clock(100),
+    )  # fmt: skip
+    assert [(c["sql"], c["holds"]) for c in found["when"]["clauses"]] == [
+        ("low", True), ("silent", False),
+    ]  # fmt: skip
+    assert told["window"] is None
+    assert told["promql"] == {"state": 'kpi_rule_state{rule="both",region="emea"}'}
+
+
+def test_what_silences_a_rule_is_named(ask: Ask) -> None:
+    assert ask("hushed", "region=emea", 85)["silenced_by"] == []
+    assert ask("hushed", "region=emea", 95)["silenced_by"] == ["low"]
+
+
+def test_every_step_of_a_replay_is_explained_by_the_state_it_led_to(place: Path, ask: Ask) -> None:
+    plan = load(place / "shop.yaml")
+    whole = replay(plan, sources(plan, [str(place / "orders.ndjson")]), NOW_MS)
+    steps = [t for t in whole.closings.transitions if t.rule in ("low", "fell", "silent")]
+    assert len(steps) >= 9
+    for step in steps:
+        minute = (step.at_ms - START_MS) // MINUTE_MS
+        # A silence is known once time is past its instant.
+        told = ask(step.rule, f"region={step.dimensions[0]}", minute + (step.rule == "silent"))
+        found = alert(told, step.severity)
+        assert found["state"] == step.state.value
+        if step.state.value in ("pending", "firing"):
+            assert found["since"] == clock((step.episode_ms - START_MS) // MINUTE_MS)
+
+
+def test_what_is_not_declared_is_told(place: Path) -> None:
+    plan = load(place / "shop.yaml")
+    with pytest.raises(RulesError, match="no rule is called lo"):
+        wanted(plan, "lo", "")
+    with pytest.raises(RulesError, match="'city=Oslo' is no dimension=value of low"):
+        wanted(plan, "low", "city=Oslo")
+
+
+def test_rules_about_single_people_are_not_explained_to_everybody(tmp_path: Path) -> None:
+    (tmp_path / "people.yaml").write_text("""\
+version: 1
+events:
+  call: {topic: calls, time: at, fields: {seconds: float, employee: string, region: string}}
+kpis:
+  own_wait:
+    {from: call, value: avg(seconds), by: [employee], window: 1h, visibility: private,
+     person: employee, owner: head-of-desk}
+  wait: {from: call, value: avg(seconds), by: [region], window: 1h}
+rules:
+  own_slow: {kpi: own_wait, when: value > 300}
+  slow: {kpi: wait, when: value > 300}
+""")
+    plan = load(tmp_path / "people.yaml")
+    refuse_private(plan, plan.rules["slow"])
+    with pytest.raises(RulesError, match="own_slow is about single people"):
+        refuse_private(plan, plan.rules["own_slow"])

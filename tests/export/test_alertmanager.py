@@ -1,0 +1,346 @@
+"""Alerts sent straight to Alertmanager: what is sent when, and what a real one makes of it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from aiohttp import web
+
+from agent.core.model.plan import Escalation
+from agent.core.model.results import AlertPhase
+from agent.export import alertmanager as delivery
+from agent.export.agent_state import AgentState, Alert
+from agent.export.alertmanager import Delivery, tellable
+from agent.generate.names import JOB
+from agent.generate.prometheus import alert_rules
+from tests.export.invented import COMPANY, NOW_MS, RESPONSE, absence, plan, threshold
+from tests.generate import plans
+from tests.integration.monitoring import Alertmanager
+
+MINUTE_MS = 60_000
+SLOW = threshold(
+    "slow_support", "response_time", "critical", "warning", owner="support-ops",
+    runbook="https://example.org/runbooks/slow",
+    escalation=(Escalation(30 * MINUTE_MS, "director"), Escalation(120 * MINUTE_MS, "board")),
+)  # fmt: skip
+QUIET = absence("quiet", "response_time", "kpi")
+PLAN = plan((RESPONSE,), (SLOW, QUIET))
+
+
+def firing(region: str, ago_ms: int = MINUTE_MS, now_ms: int = NOW_MS) -> Alert:
+    return Alert(
+        "slow_support", "critical", "response_time", (region,), AlertPhase.FIRING, now_ms - ago_ms,
+        428.0, f"{region} waits", "Move people over.",
+    )  # fmt: skip
+
+
+def resolved(region: str, ago_ms: int = 0, now_ms: int = NOW_MS) -> Alert:
+    return Alert(
+        "slow_support", "critical", "response_time", (region,), AlertPhase.RESOLVED,
+        now_ms - ago_ms, 120.0, f"{region} waited",
+    )  # fmt: skip
+
+
+def told(*alerts: Alert, now_ms: int = NOW_MS) -> list[delivery.Told]:
+    return list(tellable(PLAN, alerts, now_ms).values())
+
+
+def test_an_alert_says_who_what_and_where() -> None:
+    (one,) = told(firing("emea"))
+    assert one.labels == {
+        "alertname": "slow_support",
+        "job": "kpi-agent",
+        "region": "emea",
+        "severity": "critical",
+        "rule": "slow_support",
+        "kpi": "response_time",
+        "owner": "support-ops",
+        "team": "operations",
+        "series": "region=emea",
+    }
+    assert one.annotations == {
+        "summary": "emea waits",
+        "description": "Move people over.",
+        "runbook_url": "https://example.org/runbooks/slow",
+        "value": "7 min 8 s",
+        "escalation": "director after 30m, board after 2h",
+    }
+
+
+def test_the_labels_are_those_of_the_generated_prometheus_rules() -> None:
+    company = plans.company()
+    entries = [r for g in yaml.safe_load(alert_rules(company))["groups"] for r in g["rules"]]
+    (entry,) = (
+        e for e in entries if e["alert"] == "slow_support" and e["labels"]["severity"] == "critical"
+    )
+    (one,) = tellable(company, [firing("emea")], NOW_MS).values()
+    # Prometheus adds the alert's name, and what the series has: its dimensions and its job.
+    added = {"alertname": "slow_support", "job": JOB, "region": "emea", "series": "region=emea"}
+    assert one.labels == entry["labels"] | added
+
+
+def test_a_null_dimension_has_its_label_and_an_empty_one_none() -> None:
+    (null,) = told(Alert(**{**_fields(firing("x")), "dimensions": (None,)}))
+    (empty,) = told(firing(""))
+    assert (null.labels["region"], null.labels["series"]) == ("__none__", "region=__none__")
+    assert "region" not in empty.labels
+
+
+def _fields(alert: Alert) -> dict[str, Any]:
+    return {name: getattr(alert, name) for name in Alert.__dataclass_fields__}
+
+
+def test_the_alert_of_a_whole_kpi_has_no_series() -> None:
+    whole = Alert("quiet", "warning", "response_time", (), AlertPhase.FIRING, NOW_MS)
+    (one,) = told(whole)
+    assert "series" not in one.labels
+    assert one.series == ("response_time", None)
+
+
+def test_an_alert_that_goes_on_calls_the_next_one_up() -> None:
+    before = told(firing("emea", 30 * MINUTE_MS - 1))
+    first, second = told(firing("emea", 30 * MINUTE_MS))
+    assert len(before) == 1
+    assert "escalation" not in first.labels
+    assert second.labels == {**first.labels, "escalation": "director"}
+    assert second.began_ms == NOW_MS
+    *others, third = told(firing("emea", 121 * MINUTE_MS))
+    assert [one.labels.get("escalation") for one in others] == [None, "director"]
+    assert third.labels == {**first.labels, "escalation": "board"}
+    assert third.began_ms == NOW_MS - MINUTE_MS
+
+
+def test_pending_alerts_and_ends_long_past_are_not_told() -> None:
+    pending = Alert(
+        "slow_support", "critical", "response_time", ("emea",), AlertPhase.PENDING, NOW_MS
+    )
+    assert told(pending, resolved("apac", 15 * MINUTE_MS)) == []
+    # A recent end is told, with that of the escalation, whoever told the beginning.
+    assert {one.ended_ms for one in told(resolved("apac", MINUTE_MS))} == {NOW_MS - MINUTE_MS}
+
+
+class Station:
+    """An HTTP server in an Alertmanager's place, for what a real one can not be made to do."""
+
+    def __init__(self) -> None:
+        self.posts: list[list[dict[str, Any]]] = []
+        self.answers: list[int] = []
+        self.url = ""
+
+    async def alerts(self, request: web.Request) -> web.Response:
+        status = self.answers.pop(0) if self.answers else 200
+        if status == 200:
+            self.posts.append(await request.json())
+        return web.Response(status=status, text="not now")
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[Station]:
+        app = web.Application()
+        app.router.add_post("/api/v2/alerts", self.alerts)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        try:
+            yield self
+        finally:
+            await runner.cleanup()
+
+
+class World:
+    """What the agent knows, and a clock that is set by hand."""
+
+    def __init__(self) -> None:
+        self.now_ms = NOW_MS
+        self.alerts: list[Alert] | None = []
+        self.ours: Callable[[Any], bool] = lambda series: True
+        self.state = AgentState(PLAN)
+
+    def _is_ours(self, series: Any) -> bool:
+        return self.ours(series)
+
+    @asynccontextmanager
+    async def delivering(self, *urls: str) -> AsyncIterator[None]:
+        one = Delivery(self.state, urls, lambda: self.alerts, self._is_ours, lambda: self.now_ms)
+        task = asyncio.create_task(one.run())
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delivery, "TICK_SECONDS", 0.01)
+    monkeypatch.setattr(delivery, "FIRST_PAUSE_SECONDS", 0.01)
+
+
+async def until(look: Callable[[], Any], seconds: float = 5.0) -> None:
+    async with asyncio.timeout(seconds):
+        while not look():  # noqa: ASYNC110  what is looked at tells nobody that it changed
+            await asyncio.sleep(0.01)
+
+
+async def some_ticks() -> None:
+    await asyncio.sleep(0.1)
+
+
+async def test_an_alert_is_sent_once_and_again_when_it_would_be_forgotten() -> None:
+    world, station = World(), Station()
+    world.alerts = [firing("emea")]
+    async with station.serving(), world.delivering(station.url):
+        await until(lambda: station.posts)
+        await some_ticks()
+        assert len(station.posts) == 1
+        (sent,) = station.posts[0]
+        assert sent["startsAt"] == delivery.iso(NOW_MS - MINUTE_MS)
+        assert sent["endsAt"] == delivery.iso(NOW_MS + 4 * MINUTE_MS)
+        world.now_ms += MINUTE_MS
+        await until(lambda: len(station.posts) == 2)
+    assert world.state.stats.alerts_delivered[station.url] == 2
+
+
+async def test_an_end_is_sent_at_once_and_only_once() -> None:
+    world, station = World(), Station()
+    world.alerts = [firing("emea", 2 * MINUTE_MS)]
+    async with station.serving(), world.delivering(station.url):
+        await until(lambda: station.posts)
+        world.alerts = [resolved("emea", 1_000)]
+        await until(lambda: len(station.posts) == 2)
+        await some_ticks()
+    assert len(station.posts) == 2
+    ended = next(one for one in station.posts[1] if "escalation" not in one["labels"])
+    assert ended["startsAt"] == delivery.iso(NOW_MS - 2 * MINUTE_MS)
+    assert ended["endsAt"] == delivery.iso(NOW_MS - 1_000)
+
+
+async def test_an_alert_whose_rule_is_gone_ends_and_one_handed_on_does_not() -> None:
+    world, station = World(), Station()
+    world.alerts = [firing("emea"), firing("apac")]
+    async with station.serving(), world.delivering(station.url):
+        await until(lambda: station.posts)
+        world.ours = lambda series: series == ("response_time", ("emea",))
+        world.alerts = []
+        await until(lambda: len(station.posts) == 2)
+        await some_ticks()
+    assert len(station.posts) == 2
+    (ended,) = station.posts[1]
+    assert (ended["labels"]["region"], ended["endsAt"]) == ("emea", delivery.iso(NOW_MS))
+
+
+async def test_what_is_not_known_yet_ends_nothing() -> None:
+    world, station = World(), Station()
+    world.alerts = [firing("emea")]
+    async with station.serving(), world.delivering(station.url):
+        await until(lambda: station.posts)
+        world.alerts = None  # a rebalance
+        world.now_ms += MINUTE_MS
+        await some_ticks()
+        assert len(station.posts) == 1
+        world.alerts = [firing("emea", 2 * MINUTE_MS, world.now_ms)]
+        await until(lambda: len(station.posts) == 2)
+
+
+async def test_failures_are_counted_and_what_failed_is_sent_again() -> None:
+    world, station = World(), Station()
+    station.answers = [503, 500]
+    world.alerts = [firing("emea")]
+    async with station.serving(), world.delivering(station.url):
+        await until(lambda: world.state.stats.alert_failures[station.url])
+        assert world.state.stats.alerts_reach is False
+        await until(lambda: station.posts)
+        assert world.state.stats.alerts_reach is True
+    assert world.state.stats.alert_failures[station.url] == 2
+    assert station.posts[0][0]["labels"]["region"] == "emea"
+
+
+async def test_an_alert_that_is_refused_does_not_stop_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(delivery, "MOST_A_REQUEST", 1)
+    world, station = World(), Station()
+    station.answers = [400]
+    world.alerts = [firing("emea"), firing("apac")]
+    async with station.serving(), world.delivering(station.url):
+        await until(lambda: station.posts)
+    assert station.posts[0][0]["labels"]["region"] == "apac"
+    assert world.state.stats.alert_failures[station.url] == 1
+
+
+async def test_one_that_is_away_holds_up_neither_the_other_nor_the_agent() -> None:
+    world, station = World(), Station()
+    away = "http://127.0.0.1:9"
+    world.alerts = [firing("emea")]
+    async with station.serving(), world.delivering(away, station.url):
+        await until(lambda: world.state.stats.alert_failures[away] >= 2)
+        await until(lambda: world.state.stats.alerts_reach)  # they tell each other
+    assert station.posts[0][0]["labels"]["region"] == "emea"
+
+
+async def test_where_nothing_fires_an_empty_list_shows_that_the_way_is_open() -> None:
+    world, station = World(), Station()
+    async with station.serving(), world.delivering(station.url):
+        await until(lambda: station.posts)
+        await some_ticks()
+    assert station.posts == [[]]
+    assert world.state.stats.alerts_reach is True
+
+
+@pytest.fixture
+def alertmanager(tmp_path: Path) -> Iterator[Alertmanager]:
+    one = Alertmanager("alertmanager", tmp_path)
+    one.start()
+    try:
+        yield one
+    finally:
+        one.clean_up()
+
+
+@pytest.mark.needs_prometheus
+async def test_a_real_alertmanager_takes_holds_and_ends_an_alert(
+    alertmanager: Alertmanager,
+) -> None:
+    world = World()
+    now_ms = world.now_ms = delivery_clock()
+    world.alerts = [firing("emea", now_ms=now_ms), firing("apac", 31 * MINUTE_MS, now_ms)]
+
+    async def active() -> dict[tuple[str, str], dict[str, Any]]:
+        found = await asyncio.to_thread(alertmanager.alerts, "slow_support")
+        return {(a["labels"]["region"], a["labels"].get("escalation", "")): a for a in found}
+
+    async def wait_for(*keys: tuple[str, str]) -> dict[tuple[str, str], dict[str, Any]]:
+        async with asyncio.timeout(20):
+            while set(found := await active()) != set(keys):  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
+        return found
+
+    async with world.delivering(f"http://{alertmanager.address}"):
+        found = await wait_for(("emea", ""), ("apac", ""), ("apac", "director"))
+        emea = found["emea", ""]
+        assert emea["annotations"]["summary"] == "emea waits"
+        assert [r["name"] for r in emea["receivers"]] == ["on-call", "operations"]
+        world.now_ms = delivery_clock()
+        world.alerts = [resolved("apac", now_ms=world.now_ms), *world.alerts[:1]]
+        await wait_for(("emea", ""))
+        world.alerts = []
+        await wait_for()
+    assert world.state.stats.alert_failures.total() == 0
+
+
+def delivery_clock() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def test_the_company_of_the_other_tests_can_be_told() -> None:
+    quiet = Alert("quiet_region", "info", "response_time", ("emea",), AlertPhase.FIRING, NOW_MS)
+    (one,) = tellable(COMPANY, [quiet], NOW_MS).values()
+    assert one.labels["objective"] == "customer_satisfaction"

@@ -1,0 +1,294 @@
+"""What the board's snapshot says."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+from msgspec import structs
+
+from agent.core.evaluate.objectives import Score
+from agent.core.model.plan import Maintenance, Target, TargetOverride
+from agent.core.model.results import AlertPhase, SeriesView
+from agent.core.model.schedules import Schedule
+from agent.export.agent_state import AgentState, Alert
+from agent.export.web.board import Board, change
+from tests.export import invented
+from tests.export.invented import (
+    COMPANY,
+    NOW_MS,
+    RESPONSE,
+    SLOW_SUPPORT,
+    TASKS,
+    company_state,
+    view,
+)
+from tests.export.web.test_alerts import STEPS
+
+
+async def _board(state: AgentState) -> dict[str, Any]:
+    made = await Board(state, lambda: NOW_MS).snapshot()
+    return json.loads(json.dumps(made, allow_nan=False))  # as a reader gets it
+
+
+def _kpi(board: dict[str, Any], name: str) -> dict[str, Any]:
+    return next(kpi for kpi in board["kpis"] if kpi["name"] == name)
+
+
+async def test_a_kpi_shows_its_worst_series_first() -> None:
+    kpi = _kpi(await _board(company_state()), "response_time")
+    assert [row["series"] for row in kpi["rows"]] == ["emea", "amer", "apac"]
+    assert (kpi["state"], kpi["counts"]) == ("missed", {"missed": 1, "at_risk": 1, "met": 1})
+    worst = kpi["rows"][0]
+    assert worst["text"] == "7 min 8 s"
+    assert worst["current"] == "7 min 20 s"
+    assert worst["target"] == "at most 4 min, warn above 3 min 20 s"
+    assert worst["attainment_text"] == "56 %"
+    assert worst["phase"] == "firing"
+    assert worst["bounds"] == {"at_most": 240, "warn_at_most": 200}
+    assert kpi["rows"][2]["bounds"] == {"at_most": 300, "warn_at_most": 260}
+    assert (kpi["total"], kpi["stale"]) == (3, False)
+
+
+async def test_a_board_has_few_rows_of_a_kpi_and_gives_more_when_asked() -> None:
+    board = Board(company_state(), lambda: NOW_MS)
+    few, more = (
+        _kpi(await board.snapshot(), "tasks_per_employee"),
+        await board.kpi("tasks_per_employee"),
+    )
+    assert more is not None
+    assert (few["total"], len(few["rows"]), len(more["rows"])) == (8, 6, 8)
+    assert more["rows"][7]["series"] == "none"
+    assert await board.kpi("unheard_of") is None
+
+
+async def test_alerts_come_firing_first_with_owner_and_runbook() -> None:
+    alerts = (await _board(company_state()))["alerts"]
+    assert [(a["rule"], a["phase"]) for a in alerts] == [
+        ("slow_support", "firing"),
+        ("quiet_support", "pending"),
+    ]
+    assert alerts[0]["summary"] == "emea answers in 7 min 8 s"
+    assert alerts[0]["owner"] == "support-ops"
+    assert (alerts[0]["team"], alerts[0]["escalation"]) == ("operations", "director after 30m")
+    assert (alerts[1]["team"], alerts[1]["escalation"]) == ("operations", "")
+    assert alerts[0]["runbook"] == "https://example.org/runbooks/slow-support"
+    assert alerts[0]["since_ms"] == NOW_MS - 9 * invented.MINUTE_MS
+    assert alerts[1]["owner"] == "support-ops"  # its KPI's, as the rule has none
+
+
+async def test_without_a_list_of_alerts_they_come_from_the_phases() -> None:
+    state = company_state()
+    state.alerts = None
+    alerts = (await _board(state))["alerts"]
+    assert [(a["rule"], a["series"], a["phase"]) for a in alerts] == [
+        ("slow_support", "emea", "firing"),
+        ("quiet_support", "", "pending"),
+    ]
+
+
+async def test_a_runbook_that_is_no_web_page_is_no_link() -> None:
+    state = company_state()
+    rule = replace(SLOW_SUPPORT, runbook="javascript:alert(1)")
+    state.plan = replace(COMPANY, rules={**COMPANY.rules, "slow_support": rule})
+    assert (await _board(state))["alerts"][0]["runbook"] is None
+
+
+async def test_objectives_have_score_state_and_kpis() -> None:
+    objectives = {o["name"]: o for o in (await _board(company_state()))["objectives"]}
+    satisfaction = objectives["customer_satisfaction"]
+    assert (satisfaction["text"], satisfaction["state"]) == ("83 %", "missed")
+    assert [(k["name"], k["weight"], k["state"]) for k in satisfaction["kpis"]] == [
+        ("response_time", "30 %", "missed"),
+        ("feedback_score", "40 %", "at_risk"),
+        ("customer_retention", "30 %", "met"),
+    ]
+    assert (objectives["growth"]["state"], objectives["productivity"]["state"]) == (
+        "at_risk",
+        "met",
+    )
+
+
+async def test_a_score_short_of_all_is_not_rounded_up_to_it() -> None:
+    state = company_state()
+    state.objective_scores = lambda: {"growth": Score(0.99996)}
+    texts = {o["name"]: o["text"] for o in (await _board(state))["objectives"]}
+    assert texts.pop("growth") == "99.9 %"
+    assert set(texts.values()) == {"–"}
+
+
+async def test_an_objective_stands_above_its_parts_and_says_where_it_is_heading() -> None:
+    objectives = (await _board(company_state()))["objectives"]
+    assert [o["name"] for o in objectives] == [
+        "productivity",
+        "year_plan",
+        "customer_satisfaction",
+        "growth",
+    ]
+    plan, satisfaction, growth = objectives[1:]
+    assert plan["objectives"] == [
+        {
+            "name": "customer_satisfaction", "title": "Customer satisfaction", "weight": "60 %",
+            "state": "missed",
+        },
+        {"name": "growth", "title": "Growth", "weight": "40 %", "state": "at_risk"},
+    ]  # fmt: skip
+    assert [(o["trend"], o["trend_text"]) for o in (satisfaction, growth, objectives[0])] == [
+        ("down", "down 4.1 points"),
+        ("flat", "steady"),
+        (None, ""),
+    ]
+
+
+async def test_the_last_steps_of_alerts_are_told_in_few_words() -> None:
+    state = company_state()
+    state.alert_log = lambda: 20 * STEPS
+    steps = (await _board(state))["steps"]
+    assert len(steps) == 30
+    first = steps[0]
+    assert (first["state"], first["title"], first["series"]) == (
+        "resolved",
+        "Average response time to customer inquiries",
+        "emea",
+    )
+    assert first["at_ms"] == NOW_MS + 3 * invented.MINUTE_MS
+    assert first["because"].startswith("value > 600 holds")
+
+
+async def test_a_kpi_says_which_objectives_it_serves() -> None:
+    board = await _board(company_state())
+    assert _kpi(board, "response_time")["objectives"] == ["Customer satisfaction"]
+
+
+async def test_before_the_first_event_the_board_says_what_is_waited_for() -> None:
+    board = await _board(AgentState(COMPANY, ready={"source topics": "waiting for topic support"}))
+    assert board["data_until_ms"] is None
+    assert board["ready"] == {
+        "ok": False,
+        "reasons": [{"component": "source topics", "reason": "waiting for topic support"}],
+    }
+    assert {kpi["state"] for kpi in board["kpis"]} == {"no_data", "none"}
+    assert all(kpi["rows"] == [] for kpi in board["kpis"])
+
+
+async def test_a_kpi_whose_windows_stopped_closing_is_stale() -> None:
+    state = company_state()
+    late = [view(RESPONSE, ("emea",), 100.0, end_ms=NOW_MS - 4_000 - 5 * invented.MINUTE_MS)]
+    state.company = lambda: late
+    assert _kpi(await _board(state), "response_time")["stale"] is True
+
+
+async def test_values_that_are_not_finite_are_shown_as_missing() -> None:
+    odd = view(TASKS, ("x",), float("nan"), history=[1.0, float("inf"), None, 2.0])
+    board = await _board(AgentState(COMPANY, company=lambda: [structs.replace(odd, status=None)]))
+    row = _kpi(board, "tasks_per_employee")["rows"][0]
+    assert (row["text"], row["value"]) == ("–", None)
+    assert [v for _, v in row["history"]] == [1.0, None, None, 2.0]
+    assert (row["low"], row["high"]) == ("1 tasks", "2 tasks")
+
+
+async def test_the_clock_alone_is_no_change() -> None:
+    old = await Board(company_state(), lambda: NOW_MS).snapshot()
+    new = await Board(company_state(), lambda: NOW_MS + 5_000).snapshot()
+    assert change(old, new) == {}
+
+
+async def test_a_change_has_only_what_changed_and_gives_the_new_board() -> None:
+    old = await Board(company_state(), lambda: NOW_MS).snapshot()
+    new = await Board(company_state(firing=False), lambda: NOW_MS).snapshot()
+    changed = change(old, new)
+    assert sorted(changed) == ["alert_counts", "alerts", "kpis", "now_ms", "objectives"]
+    assert [kpi["name"] for kpi in changed["kpis"]] == ["response_time"]
+    known = {kpi["name"]: kpi for kpi in (*old["kpis"], *changed["kpis"])}
+    assert {**old, **changed, "kpis": [known[n] for n in new["kpi_order"]]} == new
+
+
+async def test_a_snapshot_is_shared_by_readers_of_the_same_moment() -> None:
+    clock = [0.0]
+    calls = []
+    series = invented.company_series()
+
+    def company() -> list[Any]:
+        calls.append(1)
+        return series
+
+    board = Board(
+        AgentState(COMPANY, company=company), lambda: NOW_MS, clock_seconds=lambda: clock[0]
+    )
+    first = await board.snapshot()
+    assert await board.snapshot() is first
+    read = len(calls)
+    clock[0] += 1
+    assert await board.snapshot() is not first
+    assert len(calls) == 2 * read
+
+
+async def test_an_alert_that_is_over_is_no_longer_a_phase_on_its_row() -> None:
+    over = view(
+        RESPONSE, ("emea",), 90.0, phases={("slow_support", "warning"): AlertPhase.RESOLVED}
+    )
+    board = await _board(AgentState(COMPANY, company=lambda: [over]))
+    assert _kpi(board, "response_time")["rows"][0]["phase"] is None
+    assert board["alerts"] == []
+
+
+async def test_of_very_many_alerts_the_gravest_are_shown_and_all_are_counted() -> None:
+    state = company_state()
+    regions = [f"r{i:04}" for i in range(400)]
+    state.alerts = lambda: [
+        Alert("slow_support", severity, "response_time", (r,), AlertPhase.FIRING, NOW_MS)
+        for r in regions
+        for severity in ("warning", "critical")
+    ]
+    board = await _board(state)
+    assert board["alert_counts"] == {"firing": 800, "silenced": 0, "pending": 0}
+    assert {a["severity"] for a in board["alerts"]} == {"critical"}
+    assert len(board["alerts"]) == 50
+
+
+async def test_what_resolved_long_ago_is_forgotten() -> None:
+    state = company_state()
+    minutes = (1, 30, 59, 61, 600)
+    state.alerts = lambda: [
+        Alert(
+            "slow_support", "warning", "response_time", (f"r{m}",), AlertPhase.RESOLVED,
+            NOW_MS - 4_000 - m * invented.MINUTE_MS,
+        )
+        for m in minutes
+    ]  # fmt: skip
+    assert [a["series"] for a in (await _board(state))["alerts"]] == ["r1", "r30", "r59"]
+
+
+async def test_a_view_of_a_kpi_as_a_whole_is_no_row() -> None:
+    whole = SeriesView("response_time", None, None, None, None, None)  # type: ignore[arg-type]
+    state = AgentState(COMPANY, company=lambda: [whole, view(RESPONSE, ("emea",), 1.0)])
+    assert _kpi(await _board(state), "response_time")["total"] == 1
+
+
+async def test_a_series_in_maintenance_says_so_with_its_title() -> None:
+    here = view(RESPONSE, ("emea",), 428.0)
+    assert here.closed is not None
+    calm = structs.replace(
+        here, closed=structs.replace(here.closed, maintenance="phones"), status=None
+    )
+    state = company_state()
+    state.company = lambda: [calm, view(RESPONSE, ("apac",), 120.0)]
+    schedule = Schedule("UTC", from_ms=0, until_ms=NOW_MS)
+    phones = Maintenance("phones", "New phones", "", frozenset({"response_time"}), {}, schedule)
+    state.plan = replace(COMPANY, maintenance={"phones": phones})
+    kpi = _kpi(await _board(state), "response_time")
+    assert [(row["series"], row["state"], row["maintenance"]) for row in kpi["rows"]] == [
+        ("apac", "met", None),
+        ("emea", "no_data", "New phones"),
+    ]
+    # The value is told all the same.
+    assert kpi["rows"][1]["value"] == 428.0
+
+
+async def test_a_kpis_target_by_calendar_is_that_of_the_newest_window() -> None:
+    later = TargetOverride({}, Target(at_most=100), NOW_MS - 3_600_000, "2027-Q1")
+    dated = replace(RESPONSE, overrides=(later,))
+    state = company_state()
+    state.plan = replace(COMPANY, kpis={**COMPANY.kpis, "response_time": dated})
+    assert _kpi(await _board(state), "response_time")["target"] == "at most 1 min 40 s"

@@ -1,0 +1,245 @@
+"""Numbers of single people: what everybody sees, what they see themselves, and what leaves."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from agent.core.changes.inventory import from_bytes
+from agent.core.changes.outline import HIDDEN, public_outline
+from agent.core.evaluate.objectives import Score
+from agent.core.evaluate.targets import assess
+from agent.core.model.plan import Dimensions, Objective, Target
+from agent.core.model.results import AlertPhase, SeriesView, TargetStatus, WindowValue
+from agent.core.output.privacy import Privacy
+from agent.export.agent_state import AgentState, Alert
+from agent.export.alertmanager import tellable
+from tests.export.invented import NOW_MS, kpi, plan, threshold
+from tests.export.web.test_alerts import STEPS
+from tests.export.web.test_server import _client
+
+PRIVACY = Privacy("a secret of sixteen characters or more")
+TARGET = Target(at_least=10)
+TASKS = replace(
+    kpi("tasks", "Tasks <done>", None, by=("desk", "employee"), target=TARGET, owner="people-lead"),
+    person="employee",
+)
+CALLS = replace(
+    kpi("calls", "Calls", None, by=("employee",), owner="phone-lead"), person="employee"
+)
+NOTES = replace(kpi("notes", "Notes", None, by=("author",), owner="people-lead"), person="author")
+ORDERS = kpi("orders", "Orders", None, by=("desk",), target=TARGET, owner="people-lead")
+SLOW = threshold("slow", "tasks", "warning", summary="{{ employee }} is slow")
+FEW = threshold("few", "orders", "warning")
+COMPANY = plan(
+    [TASKS, CALLS, NOTES, ORDERS],
+    [SLOW, FEW],
+    [Objective("work", "Work", "", "boss", {"tasks": 0.5, "orders": 0.5})],
+)
+
+
+PAST: dict[Dimensions, tuple[tuple[int, float | None], ...]] = {
+    ("north", "anna"): ((NOW_MS - 120_000, 12.0), (NOW_MS - 60_000, None), (NOW_MS, 4.0)),
+    ("south", "anna"): ((NOW_MS, 12.0),),
+    ("anna",): ((NOW_MS - 60_000, 30.0), (NOW_MS, 33.0)),
+}
+
+
+def series(of: str, dimensions: Dimensions, value: float, firing: str = "") -> SeriesView:
+    window = WindowValue(of, dimensions, NOW_MS - 60_000, NOW_MS, value, 3)
+    state, attainment = assess(TARGET, value)
+    return SeriesView(
+        of, dimensions, window, None, TARGET,
+        TargetStatus(window, state, None, attainment, TARGET), PAST.get(dimensions, ()),
+        {(firing, "warning"): AlertPhase.FIRING} if firing else {},
+    )  # fmt: skip
+
+
+SERIES: Sequence[SeriesView] = (
+    series("tasks", ("north", "anna"), 4.0, "slow"),
+    series("tasks", ("south", "anna"), 12.0),
+    series("tasks", ("north", "berta"), 15.0),
+    series("tasks", ("north", None), 1.0),
+    series("tasks", ("__other__", "__other__"), 1.0),
+    series("calls", ("anna",), 33.0),
+    series("notes", ("anna",), 2.0),
+    series("orders", ("north",), 99.0),
+)
+ALERTS = [
+    Alert(
+        "slow", "warning", "tasks", ("north", "anna"), AlertPhase.FIRING, NOW_MS - 60_000, 4.0,
+        f"{PRIVACY.pseudonym('employee', 'anna')} is slow",
+    )
+]  # fmt: skip
+
+
+def state() -> AgentState:
+    made = AgentState(
+        COMPANY,
+        views=lambda: SERIES,
+        company=lambda: SERIES,
+        objective_scores=lambda: {"work": Score(0.7)},
+        alerts=lambda: ALERTS,
+        alert_log=lambda: [{**STEPS[0], "kpi": "tasks", "dimensions": {"employee": "anna"}}],
+        ready={"merge": None},
+        leader=True,
+        name="Company",
+    )
+    made.privacy = PRIVACY
+    return made
+
+
+PEOPLE = ("anna", "berta")
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/v1/board", "/api/v1/alerts", "/api/v1/kpis/orders", "/", "/api/v1/stream"]
+)
+async def test_nothing_that_everybody_sees_names_a_person_or_a_private_kpi(path: str) -> None:
+    async with _client(state()) as client:
+        answer = await client.get(path)
+        text = (await answer.content.readuntil(b"}\n\n" if "stream" in path else b"}")).decode()
+        if "stream" not in path:
+            text += await answer.text()
+    for hidden in (*PEOPLE, "Tasks", "tasks", "slow", PRIVACY.pseudonym("employee", "anna")):
+        assert hidden not in text
+
+
+def declared() -> AgentState:
+    """The company with KPIs that need no contract, of which it has none."""
+    kpis = {name: replace(one, contract=None) for name, one in COMPANY.kpis.items()}
+    made = state()
+    made.plan = replace(COMPANY, kpis=kpis)
+    return made
+
+
+async def test_the_rules_in_use_name_nobody_and_count_what_everybody_may_see() -> None:
+    here = declared()
+    async with _client(here) as client:
+        told = from_bytes(await (await client.get("/api/v1/rules")).read())
+    assert told.held is not None
+    assert told.held.series == {"orders": 1}
+    assert told.held.alerts == ()
+    assert told.rules == public_outline(here.plan)
+    assert set(told.rules.sections["kpis"]["tasks"]) == {HIDDEN}
+
+
+async def test_an_agent_that_is_not_ready_counts_nothing() -> None:
+    waiting = declared()
+    waiting.ready["board"] = "reading the board topic"
+    async with _client(waiting) as client:
+        told = from_bytes(await (await client.get("/api/v1/rules")).read())
+    assert told.held is None
+
+
+async def test_the_shared_board_has_the_score_and_the_other_kpis() -> None:
+    async with _client(state()) as client:
+        board = await (await client.get("/api/v1/board")).json()
+        assert [one["name"] for one in board["kpis"]] == ["orders"]
+        assert board["kpi_order"] == ["orders"]
+        assert (board["alerts"], board["alert_counts"]["firing"], board["steps"]) == ([], 0, [])
+        (work,) = board["objectives"]
+        assert (work["text"], [k["name"] for k in work["kpis"]]) == ("70 %", ["orders"])
+        assert (await client.get("/api/v1/kpis/tasks")).status == 404
+
+
+async def test_metrics_have_people_by_their_pseudonym() -> None:
+    anna = PRIVACY.pseudonym("employee", "anna")
+    async with _client(state()) as client:
+        text = await (await client.get("/metrics")).text()
+    assert f'kpi_tasks{{desk="north",employee="{anna}"}} 4.0' in text
+    assert f'kpi_calls{{employee="{anna}"}} 33.0' in text
+    assert 'kpi_orders{desk="north"} 99.0' in text
+    assert 'employee="__none__"' in text
+    rule = 'kpi_rule_state{rule="slow",severity="warning",kpi="tasks"'
+    assert f'{rule},desk="north",employee="{anna}"}} 2' in text
+    assert not any(person in text for person in PEOPLE)
+
+
+async def test_people_that_the_rules_name_are_named_in_metrics_and_nowhere_else() -> None:
+    made = state()
+    made.plan = replace(COMPANY, kpis=COMPANY.kpis | {"calls": replace(CALLS, named=True)})
+    async with _client(made) as client:
+        assert 'kpi_calls{employee="anna"} 33.0' in await (await client.get("/metrics")).text()
+        assert "anna" not in await (await client.get("/api/v1/board")).text()
+
+
+def test_alerts_that_are_delivered_have_the_pseudonym_and_their_own_series() -> None:
+    (told,) = tellable(COMPANY, ALERTS, NOW_MS, PRIVACY).values()
+    anna = PRIVACY.pseudonym("employee", "anna")
+    assert told.labels["employee"] == anna
+    assert told.labels["series"] == f"desk=north,employee={anna}"
+    assert told.series == ("tasks", ("north", "anna"))
+    assert "anna" not in json.dumps([dict(told.labels), dict(told.annotations)])
+
+
+async def opened(token: str) -> tuple[int, Any, str]:
+    """Status and data of what a token opens, and its page."""
+    async with _client(state()) as client:
+        data = await client.get(f"/api/v1/private/{token}")
+        page = await client.get(f"/private/{token}")
+        assert page.status == data.status
+        assert (page.headers["Cache-Control"], page.headers["X-Robots-Tag"]) == (
+            "no-store",
+            "noindex",
+        )
+        return data.status, await data.json(), await page.text()
+
+
+async def test_a_person_sees_all_of_their_own_series_and_nobody_elses() -> None:
+    status, data, page = await opened(PRIVACY.person_token("employee", "anna"))
+    assert status == 200
+    assert data["who"] == {"person": "employee", "name": "anna"}
+    shown = {k["name"]: [row["series"] for row in k["rows"]] for k in data["kpis"]}
+    # `notes` names its people by another dimension: that anna may be somebody else.
+    assert shown == {"tasks": ["north · anna", "south · anna"], "calls": ["anna"]}
+    assert [(a["rule"], a["series"]) for a in data["alerts"]] == [("slow", "north · anna")]
+    assert "Tasks &lt;done&gt;" in page
+    assert "berta" not in page
+    assert "✕ missed" in page
+    assert "firing for 1m" in page
+    assert "<title>The last 3 windows, between 4 and 12</title><path class='line'" in page
+    assert page.count("<path") == page.count("<svg") + 1  # a window without a value is a gap
+
+
+async def test_an_owner_sees_everybody_in_the_private_kpis_that_are_theirs() -> None:
+    status, data, page = await opened(PRIVACY.owner_token("people-lead"))
+    assert status == 200
+    shown = {k["name"]: k["total"] for k in data["kpis"]}
+    assert shown == {"tasks": 5, "notes": 1}  # not `calls`, and not `orders`, which is no secret
+    assert "anna" in page
+    assert "berta" in page
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        "",
+        "0" * 32,
+        PRIVACY.person_token("employee", "carla"),  # of whom nothing is known
+        PRIVACY.person_token("desk", "north"),
+        PRIVACY.person_token("employee", "__none__"),
+        PRIVACY.person_token("employee", "__other__"),
+        PRIVACY.owner_token("boss"),
+        PRIVACY.pseudonym("employee", "anna"),
+        Privacy("another secret of the same length").person_token("employee", "anna"),
+    ],
+)
+async def test_nothing_else_opens_a_page(token: str) -> None:
+    async with _client(state()) as client:
+        for path in (f"/private/{token}", f"/api/v1/private/{token}"):
+            answer = await client.get(path)
+            assert answer.status == 404
+            text = await answer.text()
+            assert not any(person in text for person in PEOPLE)
+
+
+async def test_the_page_loads_nothing_but_the_boards_style() -> None:
+    *_, page = await opened(PRIVACY.owner_token("people-lead"))
+    assert re.findall(r"(?:href|src)='([^']*)'", page) == ["../static/board.css"]
+    assert "<script" not in page

@@ -1,0 +1,168 @@
+"""The board topic: rows out, the whole company in."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+from msgspec import structs
+
+from agent.core.model.plan import Plan, Target
+from agent.core.model.results import (
+    AlertPhase,
+    SeriesView,
+    TargetState,
+    TargetStatus,
+    Transition,
+    WindowValue,
+)
+from agent.core.output.privacy import Privacy
+from agent.kafka.board_topic import (
+    MOST_ROWS_A_TICK,
+    BoardWriter,
+    CompanyView,
+    alert_row,
+    series_key,
+    to_row,
+)
+from agent.kafka.client import new_producer
+from agent.kafka.embedded import EmbeddedBroker
+from agent.kafka.publish import Publisher
+from agent.kafka.topics import TopicNames
+from agent.language.load import load
+from agent.settings import load_settings
+from tests.kafka.support import RULES
+
+WINDOW = WindowValue("revenue", ("a",), 0, 5_000, 1.5, 3)
+WINDOW_AFTER = WindowValue("revenue", ("a",), 5_000, 10_000, 2.5, 3)
+TARGET = Target(at_least=20.0)
+VIEW = SeriesView(
+    "revenue", ("a",), WINDOW, None, TARGET,
+    TargetStatus(WINDOW, TargetState.MISSED, None, 0.075, TARGET),
+    ((4_000, None), (5_000, 1.5)), {("low", "warning"): AlertPhase.FIRING},
+)  # fmt: skip
+WATCHED = SeriesView("revenue", None, None, None, None, None)
+
+
+def plan_at(folder: Path) -> Plan:
+    file = folder / "shop.yaml"
+    file.write_text(RULES)
+    return load(file)
+
+
+def company(plan: Plan) -> CompanyView:
+    return CompanyView(load_settings(), "board", plan)
+
+
+def take(view: CompanyView, series: SeriesView) -> None:
+    view.take(series_key(series.kpi, series.dimensions), to_row(series))
+
+
+def test_a_row_comes_back_as_the_view_it_was_made_from(tmp_path: Path) -> None:
+    view = company(plan_at(tmp_path))
+    take(view, VIEW)
+    take(view, WATCHED)
+    assert view.snapshot() == [VIEW, WATCHED]
+
+
+def test_a_tombstone_takes_a_series_away_and_changes_are_counted(tmp_path: Path) -> None:
+    view = company(plan_at(tmp_path))
+    take(view, VIEW)
+    assert view.changes == 1
+    view.take(series_key("revenue", ("a",)), None)
+    assert view.snapshot() == []
+    assert view.changes == 2
+
+
+def test_series_that_the_rules_do_not_declare_and_rubbish_are_passed_over(tmp_path: Path) -> None:
+    view = company(plan_at(tmp_path))
+    take(view, SeriesView("revenue", ("a", "b"), None, None, None, None))
+    take(view, SeriesView("gone", (), None, None, None, None))
+    view.take(b"key", b"rubbish")
+    assert view.snapshot() == []
+
+
+def test_an_alert_has_its_texts_and_goes_when_its_rule_does(tmp_path: Path) -> None:
+    plan = plan_at(tmp_path)
+    view = company(plan)
+    step = Transition(
+        "low", "warning", "revenue", ("a",), 5_000, 5_000, AlertPhase.FIRING,
+        AlertPhase.INACTIVE, 1.5, "value < 20", 0, 5_000, "when",
+    )  # fmt: skip
+    key, row = alert_row(plan, step, Privacy())
+    view.take(key, row)
+    [alert] = view.alerts()
+    assert (alert.rule, alert.phase, alert.at_ms, alert.value) == ("low", "firing", 5_000, 1.5)
+    assert "value < 20" in alert.summary
+
+
+async def test_what_one_worker_writes_every_worker_reads_and_only_changes_are_written(
+    tmp_path: Path,
+) -> None:
+    plan = plan_at(tmp_path)
+    with EmbeddedBroker() as broker:
+        settings = load_settings(brokers=broker.address, create_topics=False)
+        names = TopicNames.of(settings)
+        held = [VIEW]
+        reader = CompanyView(settings, names.board, plan)
+        reading = asyncio.create_task(reader.run())
+        producer = new_producer(settings)
+        await producer.start()
+        writer = BoardWriter(Publisher(producer, names), reader, lambda: held, lambda _: True)
+        try:
+            await writer.tick()
+            await writer.tick()
+            await until(lambda: reader.snapshot() == [VIEW] and reader.complete)
+            assert reader.changes == 1
+            held[:] = [WATCHED]
+            await writer.tick()
+            await until(lambda: reader.snapshot() == [WATCHED])
+        finally:
+            reading.cancel()
+            await asyncio.wait([reading])
+            await producer.stop()
+
+
+class Board:
+    """Takes rows as the publisher does, and keeps the last ones."""
+
+    def __init__(self) -> None:
+        self.rows: dict[bytes, bytes | None] = {}
+
+    async def board(self, rows: dict[bytes, bytes | None]) -> list[asyncio.Future[object]]:
+        self.rows = rows
+        return []
+
+
+def open_series(name: str, value: float) -> SeriesView:
+    current = WindowValue("revenue", (name,), 5_000, 10_000, value, 3, open=True)
+    return SeriesView("revenue", (name,), None, current, None, None)
+
+
+async def test_of_many_changes_windows_that_closed_are_written_first_and_each_change_once(
+    tmp_path: Path,
+) -> None:
+    reader, board = company(plan_at(tmp_path)), Board()
+    names = [f"s{number}" for number in range(MOST_ROWS_A_TICK)]
+    held = [open_series(name, 1.0) for name in names] + [VIEW]
+    writer = BoardWriter(board, reader, lambda: held, lambda _: True)
+    await writer.tick()
+    await writer.tick()
+    assert list(board.rows) == [series_key("revenue", ("a",))]
+
+    held = [open_series(name, 2.0) for name in names] + [structs.replace(VIEW, closed=WINDOW_AFTER)]
+    await writer.tick()
+    assert len(board.rows) == MOST_ROWS_A_TICK
+    assert next(iter(board.rows)) == series_key("revenue", ("a",))
+    await writer.tick()
+    assert list(board.rows) == [series_key("revenue", (names[-1],))]
+    board.rows = {}
+    await writer.tick()
+    assert board.rows == {}
+
+
+async def until(done: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not done():  # noqa: ASYNC110  what is waited for is another task's reading
+            await asyncio.sleep(0.05)
