@@ -7,7 +7,7 @@ import logging
 import sys
 import time
 
-from agent.core.printable import printable_lines
+from agent.core.model.printable import printable_lines
 from agent.settings import Settings
 
 QUIET = ("aiokafka", "faust", "mode", "asyncio", "aiohttp.access")

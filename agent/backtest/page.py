@@ -10,8 +10,8 @@ from itertools import pairwise
 
 from agent.backtest.report import MOST_SERIES, Tested, by_series, clock, lasted, often
 from agent.core.evaluate.targets import overrides_of, target_of
-from agent.core.evaluate.transitions import conditions_of
 from agent.core.model.plan import Dimensions, Rule, ThresholdRule
+from agent.core.model.text import conditions_of
 from agent.core.output.episodes import Episode, Found, Versus
 from agent.core.output.messages import iso
 from agent.replay.report import number, outcomes_text, series_text

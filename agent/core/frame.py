@@ -31,7 +31,7 @@ class Block(msgspec.Struct, array_like=True, frozen=True):
     with the key `keys[i]` (`series_key`), and has the partial state `columns[0][i], columns[1][i]…`
 
     `pane_ms`: None of events whose time lies in the slice; else they came after the slice of their
-    time was sealed, and belong to the pane that starts there (`agent.core.lateness`).
+    time was sealed, and belong to the pane that starts there (`agent.core.fold.lateness`).
     """
 
     kpi: str

@@ -69,7 +69,10 @@ class Pipeline:
             done = self._done[topic]
             quiet = dict.fromkeys(done, _ENDED_MS) if len(done) < self._partitions[topic] else {}
             for target, message in folder.flush(clock_ms, quiet, self._partitions[topic]):
-                found.append(self.mergers[target].apply(message, self._position))
+                merger = self.mergers[target]
+                found.append(merger.apply(message, self._position))
+                while merger.is_behind:
+                    found.append(merger.catch_up())
                 self._position += 1
         for merger in self.mergers:
             merger.safe()

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from agent.core.evaluate.transitions import duration
+from agent.core.model.text import duration
 from agent.init.guess import FieldGuess, Guess, KpiGuess
 
 if TYPE_CHECKING:

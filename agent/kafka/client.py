@@ -24,6 +24,7 @@ FIRST_WAIT_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 10.0
 METADATA_MAX_AGE_MS = 30_000  # how soon new partitions of a topic are noticed
 PRODUCER_BATCH_BYTES = 128 * 1024
+MOST_REQUEST_BYTES = 100 * 1024 * 1024  # socket.request.max.bytes of a broker, by default
 LOOK_AGAIN_MS = 1_000
 """How often a consumer looks for what it may fetch though nothing has happened. aiokafka does so
 five times a second, but every answer, assignment, seek and pause wakes it, too."""
@@ -76,12 +77,14 @@ def faust_credentials(settings: Settings) -> faust.SASLCredentials | faust.SSLCr
     return None if context is None else faust.SSLCredentials(context=context)
 
 
-def new_producer(settings: Settings) -> AIOKafkaProducer:
-    """A producer whose records are acknowledged by all in-sync replicas, each written once."""
+def new_producer(settings: Settings, idempotent: bool = True) -> AIOKafkaProducer:
+    """A producer whose records are acknowledged by all in-sync replicas, each written once; or, not
+    `idempotent`, at least once and of any size that the broker takes."""
     return AIOKafkaProducer(
         **connection(settings),
         acks="all",
-        enable_idempotence=True,
+        enable_idempotence=idempotent,
+        **({} if idempotent else {"max_request_size": MOST_REQUEST_BYTES}),
         compression_type="zstd",  # lz4 as aiokafka does it takes five times as long
         linger_ms=5,
         max_batch_size=PRODUCER_BATCH_BYTES,

@@ -391,7 +391,10 @@ class MergeStage:
                     await self._round()
                     self._round_at = time.monotonic()
             except Exception as error:
-                log.exception("the merge can not go on, and starts anew")
+                mine = not isinstance(error, EnvironmentFault)
+                log.error(
+                    "the merge can not go on, and starts anew", exc_info=error if mine else None
+                )
                 self._failure = error
                 self._drop("a failure")
 
@@ -402,6 +405,8 @@ class MergeStage:
         a round costs more than such a frame.
         """
         if time.monotonic() - self._round_at > ROUND_SECONDS and not channel.empty():
+            return True
+        if any(held.merger.is_full for held in self._held.values()):
             return True
         has_closed = any(held.closings for held in self._held.values())
         await asyncio.sleep(0 if has_closed or not channel.empty() else GATHER_SECONDS)
@@ -487,6 +492,15 @@ class MergeStage:
             return
         if closings:
             held.closings.append(closings)
+        while held.merger.is_behind and self._held.get(partition) is held:
+            # Very many windows close at once: they are told by and by, so that neither memory nor
+            # rows grow with them, and others have their turn on the event loop.
+            await self._round()
+            if self._stopping.is_set() or self._held.get(partition) is not held:
+                return  # the frame is not acknowledged: a restart goes on from the rows
+            closings = await _worked(held, True, held.merger.catch_up)
+            if closings:
+                held.closings.append(closings)
 
     async def _round(self) -> None:
         """Write what changed, tell it, acknowledge what is not needed any more."""

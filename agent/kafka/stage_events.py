@@ -27,6 +27,9 @@ class IngestProgress(Protocol):
     def lag(self, topic: str, partition: int, records: int) -> None:
         """How many records of a source partition are not read yet."""
 
+    def missed(self, topic: str, partition: int, records: int) -> None:
+        """So many records of a source partition were gone before they were read; mostly 0."""
+
     def missing_topics(self, topics: Sequence[str]) -> None:
         """The source topics that do not exist (yet)."""
 

@@ -13,6 +13,7 @@ from there has what every other worker would have.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,10 +21,11 @@ from typing import Any, TypeAlias
 
 import faust
 import rocksdict
-from faust.stores.memory import Store as MemoryStore
 from faust.types import TP, EventT
+from yarl import URL
 
 from agent.kafka.publish import acknowledged
+from agent.kafka.state_store import StateStore
 
 _PARTITION = struct.Struct(">H")
 _POSITION = struct.Struct(">q")
@@ -52,6 +54,16 @@ class StateTable(faust.Table[bytes, bytes]):
         self._sent: list[_Sent] = []
         self._known: dict[int, int | None] = {}  # by partition: the changelog's offset on disk
 
+    def _new_store_by_url(self, url: Any) -> Any:
+        """Faust's own store for what is kept in memory, ours for what is on disk."""
+        if URL(url).scheme == "memory":
+            return super()._new_store_by_url(url)
+        return StateStore(
+            url, self.app, self, table_name=self.name, key_type=self.key_type,
+            key_serializer=self.key_serializer, value_serializer=self.value_serializer,
+            value_type=self.value_type, driver="rocksdict",
+        )  # fmt: skip
+
     def _on_changelog_sent(self, fut: Any) -> None:
         """Faust would note the offset here, whatever lies before it; see `settle`."""
 
@@ -64,7 +76,7 @@ class StateTable(faust.Table[bytes, bytes]):
             reached[event.message.tp] = event.message.offset
             key, value = event.message.key or b"", event.message.value
             if key not in newest:
-                newest[key] = _position(self.data.get(key))
+                newest[key] = _position(self._stored(event.message.partition, key))
             if value is None:
                 newest[key] = -1
             elif (position := _position(value)) >= newest[key]:
@@ -72,10 +84,25 @@ class StateTable(faust.Table[bytes, bytes]):
             else:
                 continue
             kept.append(event)
-        super().apply_changelog_batch(kept)
+        with contextlib.ExitStack() as guards:
+            if (store := self._disk) is not None:
+                for tp in reached:
+                    guards.enter_context(store.guarding(tp.partition))
+            super().apply_changelog_batch(kept)
         for tp, offset in reached.items():  # past what was left out, too
             self.data.set_persisted_offset(tp, offset)
             self._known[tp.partition] = offset
+
+    @property
+    def _disk(self) -> StateStore | None:
+        """The store, where rows are kept on disk."""
+        return self.data if isinstance(self.data, StateStore) else None
+
+    def _stored(self, partition: int, key: bytes) -> bytes | None:
+        if self._disk is not None:
+            return self._disk.get_row(partition, key)
+        found: bytes | None = self.data.get(key)
+        return found
 
     async def write(
         self, partition: int, rows: Iterable[tuple[bytes, bytes | None]], position: int
@@ -104,9 +131,9 @@ class StateTable(faust.Table[bytes, bytes]):
     def _keep(self, partition: int, rows: Sequence[_Sent]) -> None:
         """Write rows to disk with the offset that they reach, all or nothing; up to the first gap,
         where somebody else has written: the next recovery reads on from there."""
-        store: Any = self.data  # RocksDB's has more than its type says
-        database = getattr(store, "_dbs", {}).get(partition)
-        if database is None:  # all is in memory, or the partition was taken away meanwhile
+        store = self._disk
+        database = store.database(partition) if store is not None else None
+        if store is None or database is None:  # in memory, or taken away meanwhile
             return
         offsets = [row.future.result().offset for row in rows]
         count, reached = known_rows(self._known.get(partition), offsets)
@@ -119,36 +146,50 @@ class StateTable(faust.Table[bytes, bytes]):
             else:
                 batch.put(row.key, row.value)
         batch.put(store.offset_key, str(reached).encode())
-        database.write(batch)
+        with store.guarding(partition):
+            database.write(batch)
         self._known[partition] = reached
 
     def rows_of(self, partitions: Iterable[int]) -> Mapping[int, tuple[int, list[Row]]]:
         """The rows of partitions, and the highest position among them (-1: no rows).
 
-        Rows of other partitions are dropped from memory; their owner has them.
+        Rows of other partitions are dropped from memory; their owner has them. Raises
+        DamagedState where rows on disk can't be read.
         """
         for partition in partitions:
             if partition not in self._known:  # nothing new was read
                 tp = TP(self.changelog_topic.get_topic_name(), partition)
                 self._known[partition] = self.persisted_offset(tp)
+        disk = self._disk
+        found = (
+            self._rows_in_memory(partitions)
+            if disk is None
+            else {partition: list(disk.rows(partition)) for partition in partitions}
+        )
+        return {
+            partition: (
+                max((_position(value) for _, value in rows), default=-1),
+                [(key[_PARTITION.size :], value[_POSITION.size :]) for key, value in rows],
+            )
+            for partition, rows in found.items()
+        }
+
+    def _rows_in_memory(self, partitions: Iterable[int]) -> dict[int, list[Row]]:
         rows: dict[int, list[Row]] = {p: [] for p in partitions}
-        highest = dict.fromkeys(rows, -1)
         foreign = []
         for key, value in self.data.items():
             partition = _PARTITION.unpack_from(key)[0]
             if partition not in rows:
                 foreign.append(key)
             elif value is not None:
-                rows[partition].append((key[_PARTITION.size :], value[_POSITION.size :]))
-                highest[partition] = max(highest[partition], _position(value))
-        if isinstance(self.data, MemoryStore):
-            for key in foreign:
-                self.data.data.pop(key, None)
-        return {p: (highest[p], rows[p]) for p in rows}
+                rows[partition].append((key, value))
+        for key in foreign:
+            self.data.data.pop(key, None)
+        return rows
 
     def databases(self) -> list[Any]:
         """The databases on disk that are open now; none where the state is kept in memory."""
-        return list(getattr(self.data, "_dbs", {}).values())
+        return [] if self._disk is None else self._disk.databases()
 
 
 def known_rows(known: int | None, offsets: Sequence[int]) -> tuple[int, int | None]:

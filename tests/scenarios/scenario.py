@@ -159,6 +159,7 @@ def _batch(topic: str, records: list[Record], offsets: dict[tuple[str, int], int
         np.array([record.partition for record in records], np.int32),
         np.array(at, np.int64),
         np.full(len(records), BROKER_MS, np.int64),
+        timestamped=False,
     )
 
 
@@ -218,5 +219,7 @@ def _time(scenario: Scenario, at_ms: int) -> str:
     return clock if day == scenario.day else f"{day}T{clock}"
 
 
-def _number(value: float | None) -> str:
+def _number(value: float | int | None) -> str:
+    if isinstance(value, int):
+        return str(value)
     return "none" if value is None else f"{value:.10g}"

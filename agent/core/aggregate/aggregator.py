@@ -14,7 +14,7 @@ from operator import add
 import polars as pl
 
 from agent.core.aggregate.columns import DTYPES, NOTHING, Column, Ints
-from agent.core.aggregate.functions import KINDS, Final, Kind, State
+from agent.core.aggregate.functions import Final, Kind, State, kind_of
 from agent.core.model.plan import Kpi, Partial
 
 __all__ = ["Aggregator", "Final", "State"]
@@ -25,12 +25,12 @@ class Aggregator:
 
     __slots__ = (
         *("_additive", "_columns", "_empty", "_kpi", "_spans", "_steps"),
-        *("nullable", "stored_dtypes", "stored_empty"),
+        *("final_dtypes", "nullable", "stored_dtypes", "stored_empty"),
     )
 
     def __init__(self, kpi: Kpi) -> None:
         self._kpi = kpi
-        kinds = [KINDS[partial.kind] for partial in kpi.partials]
+        kinds = [kind_of(partial) for partial in kpi.partials]
         self._columns = tuple(
             f"p{i}_{j}" for i, kind in enumerate(kinds) for j in range(len(kind.dtypes))
         )
@@ -47,6 +47,7 @@ class Aggregator:
             NOTHING[dtype] if value is None else value
             for dtype, value in zip(self.stored_dtypes, self._empty, strict=True)
         )
+        self.final_dtypes = tuple(kind.final_dtype for kind in kinds)
         self._steps = tuple((kind.merge, start, stop) for _, kind, start, stop in self._spans)
 
     def columns(self) -> tuple[str, ...]:
@@ -68,8 +69,9 @@ class Aggregator:
     def fold(self, rows: pl.LazyFrame, keys: Sequence[str]) -> pl.LazyFrame:
         """Rows of the KPI's contract, grouped: the keys, then the partial columns.
 
-        Sketches are lists here, so that many KPIs go through one `pl.collect_all`; `finish` comes
-        next. Rows for which `where` is not true are left out. Groups come in any order.
+        What has a `finish` is a list here, under its first column, so that many KPIs go through one
+        `pl.collect_all`; `finish` comes next. Rows for which `where` is not true are left out.
+        Groups come in any order.
         """
         if self._kpi.where is not None:
             rows = rows.filter(self._kpi.where)
@@ -81,23 +83,24 @@ class Aggregator:
             else:
                 prepared.append(_prepared(partial, kind).alias(f"__x{i}"))
                 made = kind.fold(pl.col(f"__x{i}"))
-            folded += (
-                e.alias(name) for e, name in zip(made, self._columns[start:stop], strict=True)
-            )
+            names = self._columns[start : stop if kind.finish is None else start + 1]
+            folded += (e.alias(name) for e, name in zip(made, names, strict=True))
         return rows.select(*keys, *prepared).group_by(keys).agg(folded)
 
     def finish(self, folded: pl.DataFrame) -> pl.DataFrame:
-        """The collected fold with its sketches in their storable form: Binary, null when empty."""
+        """The collected fold with lists in their storable form: the columns of their kinds."""
         made = [
-            pl.Series(
-                self._columns[start],
-                kind.finish(folded[self._columns[start]]),
-                pl.Binary,
-            )
-            for _, kind, start, _ in self._spans
+            column.alias(name)
+            for _, kind, start, stop in self._spans
             if kind.finish is not None
+            for column, name in zip(
+                kind.finish(folded[self._columns[start]]), self._columns[start:stop], strict=True
+            )
         ]
-        return folded.with_columns(made) if made else folded
+        if not made:
+            return folded
+        keys = [name for name in folded.columns if name not in self._columns]
+        return folded.with_columns(made).select(*keys, *self._columns)
 
     def add(self, mine: Sequence[Column], rows: Ints, theirs: Sequence[Column]) -> None:
         """Merge rows of state columns (`core/aggregate/columns.py`) into the given rows of others,

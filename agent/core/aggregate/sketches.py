@@ -12,8 +12,10 @@ one: the smallest k+1 hashes of a union depend on the smallest k+1 of its parts 
 one set that is found in another is exact while their union has at most k values; above that its
 standard error is about `sqrt(share * (1 - share) / (k * |A| / |A or B|))`.
 
-**Quantiles**: counts in buckets whose bounds grow by `GAMMA` (DDSketch, Masson et al. 2019). The
-answer lies within `QUANTILE_ERROR` of the value that has the asked rank, whatever the distribution.
+**Quantiles**: up to `EXACT_VALUES` values are kept as they are, and the answer is the value that
+has the asked rank. Of more there are their least and greatest, and counts in buckets whose bounds
+grow by `GAMMA` (DDSketch, Masson et al. 2019): the answer is one of the two ends, or lies between
+them and within `QUANTILE_ERROR` of the value of that rank, whatever the distribution.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 from datasketches import (
     compact_theta_sketch,
@@ -37,20 +40,30 @@ LG_K = 13
 """Log2 of the number of hashes that a theta sketch keeps: 8192 hashes, at most 64 KiB."""
 
 QUANTILE_ERROR = 0.005
-"""The relative error of a quantile."""
+"""The relative error of a quantile of more than `EXACT_VALUES` values."""
+
+EXACT_VALUES = 256
+"""So many values are kept as they are: as large as the buckets that they would fill."""
 
 GAMMA = (1 + QUANTILE_ERROR) / (1 - QUANTILE_ERROR)
 _LOG_GAMMA = math.log(GAMMA)
-_MIDDLE = 2 / (1 + GAMMA)  # of a bucket's upper bound: equally far, relatively, from both its ends
+_LOG_MIDDLE = math.log(2 / (1 + GAMMA))  # above a bucket's upper bound: equally far from its ends
 
 # Doubles span bucket numbers -74,446 to 70,980; shifted by this they are all positive, so that a
 # key's sign is the value's sign, its order the values' order, and 0 is zero.
 _SHIFT = 80_000
-_LARGEST_LOG = math.log(1.7e308)
+_LARGEST_LOG = 709.78  # of a double
 
+_VALUE = np.dtype("<f8")
 _KEY = np.dtype("<i4")
 _COUNT = np.dtype("<i8")
 _WIDTH = _KEY.itemsize + _COUNT.itemsize
+
+# The first byte of a quantile's sketch; behind it sorted values, or least and greatest value, the
+# keys of the buckets and their counts.
+_EXACT, _BUCKETS = b"\x01", b"\x02"
+
+Floats = npt.NDArray[np.float64]
 
 
 def theta_of(values: Iterable[str | int | float | bool]) -> bytes | None:
@@ -95,59 +108,90 @@ def theta_share(whole: bytes | None, other: bytes | None) -> float | None:
     return min(1.0, float(both.get_result().get_estimate() / first.get_estimate()))
 
 
-def bucket_key(value: pl.Expr) -> pl.Expr:
-    """The bucket (Int32) of each value (Float64): negative, 0 or positive as the value is."""
-    size = (value.abs().log() / _LOG_GAMMA).ceil() + _SHIFT
-    # log(0) is -inf, which no integer holds: zero gets its key before the cast.
-    keyed = pl.when(value == 0).then(0.0).otherwise(value.sign() * size)
-    return keyed.cast(pl.Int32, strict=False)
-
-
-def buckets_of(keys: pl.Series) -> list[bytes | None]:
-    """The sketch of each list of bucket keys (List(Int32), in any order)."""
-    counted = (
-        pl.DataFrame({"group": np.arange(len(keys)), "key": keys})
-        .lazy()
-        .explode("key")
-        .drop_nulls()
-        .group_by("group", "key")
-        .len("count")
-        .sort("group", "key")
-        .collect(engine="in-memory")
-    )
-    key = counted["key"].to_numpy().astype(_KEY, copy=False)
-    count = counted["count"].to_numpy().astype(_COUNT, copy=False)
-    bounds = np.searchsorted(counted["group"].to_numpy(), np.arange(len(keys) + 1)).tolist()
+def quantiles_of(lists: pl.Series) -> list[bytes | None]:
+    """The sketch of each list of values (List(Float64), in any order); what is not finite is left
+    out."""
+    lengths = lists.list.len().to_numpy()
+    values = lists.explode(empty_as_null=False).to_numpy()
+    group = np.repeat(np.arange(len(lengths)), lengths)
+    finite = np.isfinite(values)
+    if not finite.all():
+        values, group = values[finite], group[finite]
+    values = values[np.lexsort((values, group))] + 0.0  # of both zeros the positive one
+    data = values.astype(_VALUE, copy=False).tobytes()
+    bounds = np.searchsorted(group, np.arange(len(lengths) + 1)).tolist()
     return [
-        key[start:stop].tobytes() + count[start:stop].tobytes() if start < stop else None
+        None
+        if start == stop
+        else _EXACT + data[8 * start : 8 * stop]
+        if stop - start <= EXACT_VALUES
+        else _in_buckets(values[start:stop])
         for start, stop in pairwise(bounds)
     ]
 
 
-def buckets_merged(sketches: Sequence[bytes]) -> bytes:
+def quantiles_merged(sketches: Sequence[bytes]) -> bytes:
     """The sketch of all values of at least one sketch."""
     if len(sketches) == 1:
         return sketches[0]
-    parts = [_unpacked(sketch) for sketch in sketches]
-    keys, where = np.unique(np.concatenate([key for key, _ in parts]), return_inverse=True)
+    exact = [_values(sketch) for sketch in sketches if sketch.startswith(_EXACT)]
+    values = np.concatenate(exact) if exact else np.empty(0)
+    others = [sketch for sketch in sketches if sketch.startswith(_BUCKETS)]
+    if not others and len(values) <= EXACT_VALUES:
+        return _EXACT + np.sort(values).tobytes()
+    if len(values):
+        others.append(_in_buckets(np.sort(values)))
+    if len(others) == 1:
+        return others[0]
+    parts = [_unpacked(sketch) for sketch in others]
+    keys, where = np.unique(np.concatenate([key for _, key, _ in parts]), return_inverse=True)
     counts = np.zeros(len(keys), _COUNT)
-    np.add.at(counts, where, np.concatenate([count for _, count in parts]))
-    return keys.astype(_KEY, copy=False).tobytes() + counts.tobytes()
+    np.add.at(counts, where, np.concatenate([count for _, _, count in parts]))
+    ends = np.concatenate([ends for ends, _, _ in parts])
+    return _packed(ends.min(), ends.max(), keys, counts)
 
 
-def buckets_quantile(sketch: bytes | None, q: float) -> float | None:
+def quantile(sketch: bytes | None, q: float) -> float | None:
     """The value of rank `ceil(q * n)` (at least 1), as SQL's quantile_disc; None of no values."""
     if sketch is None:
         return None
-    keys, counts = _unpacked(sketch)
+    if sketch.startswith(_EXACT):
+        values = _values(sketch)
+        return float(values[_rank(len(values), q) - 1])
+    (least, greatest), keys, counts = _unpacked(sketch)
     ranks = np.cumsum(counts)
+    size, rank = int(ranks[-1]), _rank(int(ranks[-1]), q)
+    if rank in (1, size):
+        return float(least if rank == 1 else greatest)
+    middle = _middle(int(keys[np.searchsorted(ranks, rank)]))
+    return min(max(middle, float(least)), float(greatest))
+
+
+def _rank(size: int, q: float) -> int:
     above, below = _as_written(q)
-    rank = max(1, -(-int(ranks[-1]) * above // below))
-    key = int(keys[np.searchsorted(ranks, rank)])
+    return max(1, -(-size * above // below))
+
+
+def _middle(key: int) -> float:
+    """What a bucket's values are taken for."""
     if key == 0:
         return 0.0
-    size = math.exp(min((abs(key) - _SHIFT) * _LOG_GAMMA, _LARGEST_LOG)) * _MIDDLE
+    size = math.exp(min((abs(key) - _SHIFT) * _LOG_GAMMA + _LOG_MIDDLE, _LARGEST_LOG))
     return math.copysign(size, key)
+
+
+def _in_buckets(ordered: Floats) -> bytes:
+    """The sketch of many values, in ascending order, as buckets."""
+    keys, counts = np.unique(_keys(ordered), return_counts=True)
+    return _packed(ordered[0], ordered[-1], keys, counts)
+
+
+def _keys(values: Floats) -> npt.NDArray[np.int32]:
+    """The bucket of each value: negative, 0 or positive as the value is."""
+    with np.errstate(divide="ignore", invalid="ignore"):  # the logarithm of zero, which has its key
+        sizes = np.ceil(np.log(np.abs(values)) / _LOG_GAMMA) + _SHIFT
+        keys = np.where(values == 0, 0.0, np.sign(values) * sizes)
+    return keys.astype(_KEY)
 
 
 @lru_cache(maxsize=256)
@@ -156,7 +200,22 @@ def _as_written(q: float) -> tuple[int, int]:
     return Fraction(repr(q)).as_integer_ratio()
 
 
-def _unpacked(sketch: bytes) -> tuple[np.ndarray, np.ndarray]:
-    n = len(sketch) // _WIDTH
-    key = np.frombuffer(sketch, _KEY, n)
-    return key, np.frombuffer(sketch, _COUNT, n, n * _KEY.itemsize)
+def _values(sketch: bytes) -> Floats:
+    return np.frombuffer(sketch, _VALUE, offset=1)
+
+
+def _packed(least: float, greatest: float, keys: npt.ArrayLike, counts: npt.ArrayLike) -> bytes:
+    ends = np.array([least, greatest], _VALUE).tobytes()
+    return _BUCKETS + ends + np.asarray(keys, _KEY).tobytes() + np.asarray(counts, _COUNT).tobytes()
+
+
+def _unpacked(sketch: bytes) -> tuple[Floats, npt.NDArray[np.int32], npt.NDArray[np.int64]]:
+    """Least and greatest value, keys and counts of a sketch in buckets."""
+    ends = np.frombuffer(sketch, _VALUE, 2, 1)
+    start = 1 + ends.nbytes
+    n = (len(sketch) - start) // _WIDTH
+    return (
+        ends,
+        np.frombuffer(sketch, _KEY, n, start),
+        np.frombuffer(sketch, _COUNT, n, start + n * _KEY.itemsize),
+    )

@@ -12,7 +12,6 @@ from typing import Any
 
 import polars as pl
 
-from agent.core.evaluate.transitions import duration
 from agent.core.model.plan import (
     AbsenceLevel,
     CombinationRule,
@@ -28,6 +27,7 @@ from agent.core.model.plan import (
 )
 from agent.core.model.schedule_words import schedule_text
 from agent.core.model.schedules import Schedule
+from agent.core.model.text import duration
 from agent.core.model.windows import CalendarWindow, FixedWindow, Window
 from agent.core.output.messages import iso
 

@@ -13,8 +13,8 @@ from typing import Literal
 
 from agent.core.changes.describe import WORDS, Parts
 from agent.core.changes.outline import Outline, RuleOutline
-from agent.core.evaluate.transitions import duration
 from agent.core.model.plan import Severity
+from agent.core.model.text import duration
 
 Kind = Literal["added", "removed", "renamed", "changed"]
 

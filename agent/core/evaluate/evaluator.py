@@ -40,11 +40,12 @@ from agent.core.model.plan import (
 )
 from agent.core.model.results import (
     AlertPhase,
+    Number,
     TargetState,
     TargetStatus,
     Transition,
     WindowValue,
-    finite,
+    number,
 )
 from agent.core.model.window_history import INCIDENT, MAINTENANCE
 from agent.core.state import alert_state as alerts
@@ -56,6 +57,20 @@ Pair = tuple[State, State | None]
 
 
 _GROUP = "_group"  # no KPI's name begins so
+
+
+def _numbers(values: pl.Series) -> list[Number]:
+    """Values that leave: never NaN, never infinite, whole numbers as they are."""
+    if values.dtype.is_float():
+        return values.set(~values.is_finite(), None).to_list()
+    return [number(value) for value in values.to_list()]
+
+
+def _column(values: Sequence[Number], whole: bool) -> tuple[Sequence[Number], type[pl.DataType]]:
+    """Values of an input and the dtype of their column."""
+    if whole and all(value is None or value == int(value) for value in values):
+        return [None if value is None else int(value) for value in values], pl.Int128
+    return [None if value is None else float(value) for value in values], pl.Float64
 
 
 class Evaluator:
@@ -74,6 +89,7 @@ class Evaluator:
         self.kpi_absences = [r for r in absences if r.per == "kpi"]
         self._names = {r.name: r for r in rules}
         self._absences = lru_cache(MOST_KNOWN)(self._absences_of)
+        self._whole_inputs = {name for name in kpi.inputs if plan.kpis[name].whole}
         self._aggregator = Aggregator(kpi)
         ones = (i for i in range(len(kpi.partials)) if kpi.value.meta.eq(pl.col(f"a{i}")))
         self._one = next(ones, None)  # the aggregate that the value is, if it is one as it stands
@@ -95,49 +111,48 @@ class Evaluator:
         self.witness = witness
         self.closed_rules.witness = self.current_rules.witness = witness
 
-    def values(self, pairs: Sequence[Pair]) -> list[float | None]:
+    def values(self, pairs: Sequence[Pair]) -> list[Number]:
         """The KPI's value of each state; None where it has none. Never NaN, never infinite."""
         if not pairs:
             return []
         rows = [self._aggregator.finals(state, previous) for state, previous in pairs]
         if self._one is not None:  # as most are; asking polars takes as long as closing 15 windows
-            ones = [row[self._one] for row in rows]
-            return [None if one is None else finite(float(one)) for one in ones]
-        columns = {
-            f"a{i}": pl.Series(f"a{i}", column, strict=False)
-            for i, column in enumerate(zip(*rows, strict=True))
-        }
-        typed = {
-            name: column.cast(pl.Float64) if column.dtype == pl.Null else column
-            for name, column in columns.items()
-        }
-        return self._evaluated(pl.DataFrame(typed))
+            return [number(row[self._one]) for row in rows]
+        columns = [
+            pl.Series(f"a{i}", column, dtype, strict=False)
+            for i, (column, dtype) in enumerate(
+                zip(zip(*rows, strict=True), self._aggregator.final_dtypes, strict=True)
+            )
+        ]
+        return self._evaluated(pl.DataFrame(columns))
 
-    def derived(self, rows: Sequence[Sequence[float | None]]) -> list[float | None]:
+    def derived(self, rows: Sequence[Sequence[Number]]) -> list[Number]:
         """A derived KPI's value of each row of input values, in the order of `Kpi.inputs`."""
-        if not rows:
-            return []
-        schema = dict.fromkeys(self.kpi.inputs, pl.Float64)
-        return self._evaluated(pl.DataFrame([list(r) for r in rows], schema=schema, orient="row"))
+        return self._evaluated(pl.DataFrame(self._inputs(rows))) if rows else []
 
-    def rolled_up(self, groups: Sequence[Sequence[Sequence[float | None]]]) -> list[float | None]:
+    def rolled_up(self, groups: Sequence[Sequence[Sequence[Number]]]) -> list[Number]:
         """A rolled-up KPI's value of each group of rows of input values."""
-        schema = dict.fromkeys(self.kpi.inputs, pl.Float64)
-        value = self.kpi.value.cast(pl.Float64)
-        number = pl.when(value.is_finite()).then(value).alias("value")
-        rows = [(*row, i) for i, group in enumerate(groups) for row in group]
-        table = pl.DataFrame(rows, schema=schema | {_GROUP: pl.Int64}, orient="row")
-        found = table.group_by(_GROUP, maintain_order=True).agg(number)
-        values = dict(zip(found[_GROUP].to_list(), found["value"].to_list(), strict=True))
+        numbers = [i for i, group in enumerate(groups) for _ in group]
+        columns = self._inputs([row for group in groups for row in group])
+        table = pl.DataFrame([*columns, pl.Series(_GROUP, numbers, pl.Int64)])
+        value = self.kpi.value.alias("value")
+        found = table.group_by(_GROUP, maintain_order=True).agg(value)
+        values = dict(zip(found[_GROUP].to_list(), _numbers(found["value"]), strict=True))
         if len(values) < len(groups):
-            of_none = pl.DataFrame(schema=schema).select(number)["value"].to_list()[0]
+            of_none = _numbers(table.clear().select(value)["value"])[0]
             return [values.get(i, of_none) for i in range(len(groups))]
         return [values[i] for i in range(len(groups))]
 
-    def _evaluated(self, table: pl.DataFrame) -> list[float | None]:
-        value = self.kpi.value.cast(pl.Float64)
-        number = pl.when(value.is_finite()).then(value).alias("value")
-        found = table.select(number)["value"].to_list()
+    def _inputs(self, rows: Sequence[Sequence[Number]]) -> list[pl.Series]:
+        """The inputs' values as columns."""
+        columns = zip(*rows, strict=True) if rows else [()] * len(self.kpi.inputs)
+        return [
+            pl.Series(name, *_column(values, name in self._whole_inputs))
+            for name, values in zip(self.kpi.inputs, columns, strict=True)
+        ]
+
+    def _evaluated(self, table: pl.DataFrame) -> list[Number]:
+        found = _numbers(table.select(value=self.kpi.value)["value"])
         # An expression without columns (a constant) gives one row.
         return found if len(found) == table.height else found * table.height
 

@@ -10,7 +10,7 @@ A record's verdict, in this order:
 1. *rejected*, if it breaks its contract, or its time is further in the future than `max_future`, by
    its own timestamp or by the agent's clock. It moves no watermark and is remembered nowhere.
 2. *folded*, if it counts in a window: one of a KPI's that its time lies in, is open
-   (`agent.core.lateness`), and has no event with its id yet (`agent.core.duplicates`).
+   (`agent.core.fold.lateness`), and has no event with its id yet (`agent.core.fold.duplicates`).
 3. *duplicate*, if it would count in one but for an event with its id.
 4. *late*, else: all of them have closed.
 
@@ -34,15 +34,15 @@ import polars as pl
 
 from agent.core.aggregate.columns import Ints
 from agent.core.decode.decoder import Batch, Decoded, Decoder
-from agent.core.duplicates import Deduplicator, first_of_each
 from agent.core.fold.checkpoint import NO_TIME_MS, Commit, Needs, Resume, SourceProgress
+from agent.core.fold.duplicates import Deduplicator, first_of_each
 from agent.core.fold.kpi_fold import KpiFold, Rows, sharing
+from agent.core.fold.lateness import Bools, counts_somewhere, frontiers
+from agent.core.fold.outcomes import Added, CountKey, Verdicts
 from agent.core.frame import Block, Frame, encode
-from agent.core.lateness import Bools, counts_somewhere, frontiers
 from agent.core.model.plan import AbsenceRule, Contract, Kpi, Plan
 from agent.core.model.results import Outcome, Reason, Reject
 from agent.core.model.windows import MAX_SLICE_MS, Window
-from agent.core.outcomes import Added, CountKey, Verdicts
 
 __all__ = ["Added", "Commit", "CountKey", "Folder", "Resume"]
 

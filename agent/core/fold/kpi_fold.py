@@ -5,7 +5,7 @@ share one table: their keys are grouped once, and a partial that several ask for
 
 Events that come after the slice of their time was sealed, and repeats of an id, are folded apart,
 for the KPIs of each window: which of them count depends on the window, and the slice that stores
-them may not be the one that their time lies in (`agent.core.lateness`).
+them may not be the one that their time lies in (`agent.core.fold.lateness`).
 """
 
 from __future__ import annotations
@@ -22,11 +22,10 @@ import polars as pl
 
 from agent.core.aggregate.aggregator import Aggregator
 from agent.core.aggregate.columns import Column, Ints, of_objects, of_polars
-from agent.core.aggregate.functions import KINDS
+from agent.core.aggregate.functions import kind_of
 from agent.core.aggregate.rows import PartialRows
 from agent.core.fold.checkpoint import SourceProgress
-from agent.core.frame import Block, series_key, state_partition, written
-from agent.core.lateness import (
+from agent.core.fold.lateness import (
     Bools,
     counts_everywhere,
     counts_somewhere,
@@ -34,6 +33,7 @@ from agent.core.lateness import (
     pane_starts,
     slice_starts,
 )
+from agent.core.frame import Block, series_key, state_partition, written
 from agent.core.model.plan import Contract, Dimensions, Kpi, Partial
 from agent.core.model.windows import Window
 
@@ -373,7 +373,7 @@ def _shared(kpis: tuple[Kpi, ...]) -> tuple[Aggregator, dict[str, list[str]]]:
 
 def _folds_alike(a: Partial, b: Partial) -> bool:
     """Whether two partials have the same state: their final values may differ."""
-    one, other = KINDS[a.kind], KINDS[b.kind]
+    one, other = kind_of(a), kind_of(b)
     return (
         one.fold is other.fold
         and one.prepare is other.prepare

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain, groupby
@@ -20,6 +20,7 @@ from agent.core.aggregate.aggregator import Aggregator
 from agent.core.aggregate.rows import SlicePartials
 from agent.core.evaluate.evaluator import Evaluator, Pair
 from agent.core.frame import Block, named
+from agent.core.merge.missed_records import NONE_MISSED, MissedRecords
 from agent.core.model.plan import OTHER, Dimensions, Kpi, Plan
 from agent.core.model.results import TargetStatus, Transition, WindowValue
 from agent.core.model.windows import ends_between, previous_start
@@ -69,16 +70,40 @@ class Work:
     forgotten: list[Series]
 
 
-def room_for(kpi: Kpi, partitions: int) -> int:
-    """How many series of a KPI one of so many state partitions takes."""
+@dataclass(frozen=True, slots=True)
+class SeriesLimit:
+    """How many series of a KPI one state partition holds, and how many bytes their rows may have;
+    `bytes_held` says how many they have."""
+
+    most_series: int
+    most_bytes: int
+    bytes_held: Callable[[], int]
+
+    def is_reached(self, series: int) -> bool:
+        """Whether there is no room for one more."""
+        return series >= self.most_series or self.bytes_held() >= self.most_bytes
+
+
+def limit_of(kpi: Kpi, partitions: int, bytes_held: Callable[[], int] = lambda: 0) -> SeriesLimit:
+    """What one of so many state partitions holds of a KPI."""
     # By few dimensions, many series may share a place.
-    return math.ceil(kpi.max_series / (partitions if kpi.placement is None else 1))
+    share = partitions if kpi.placement is None else 1
+    return SeriesLimit(
+        math.ceil(kpi.max_series / share), math.ceil(kpi.max_state_bytes / share), bytes_held
+    )
 
 
 class BaseKpi:
     """A base KPI's unsealed slices and series."""
 
-    def __init__(self, plan: Plan, kpi: Kpi, most_series: int, kept: bool) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        kpi: Kpi,
+        limit: SeriesLimit,
+        kept: bool,
+        missed: MissedRecords = NONE_MISSED,
+    ) -> None:
         self.kpi = kpi
         self.judge = Evaluator(plan, kpi)
         self.series: dict[Dimensions, Series] = {}
@@ -92,9 +117,11 @@ class BaseKpi:
         self._has_retention = kpi.has_retention
         self._slices: dict[SliceKey, SlicePartials] = {}
         self._names: dict[bytes, Dimensions] = {}  # by the keys in frames
-        self._most_series = most_series
+        self._limit = limit
+        self._missed = missed
         self._kept = kept  # whether KPIs over this one wait for its windows
-        self._next_end_ms: int | None = None
+        # No series has anything to do before this instant.
+        self._due_ms: int | None = None
         self._newest_pane: int | None = None
         self.touched: set[Dimensions] = set()  # series whose view is old
 
@@ -138,8 +165,10 @@ class BaseKpi:
     def _admit(self, dimensions: Dimensions, at_ms: int) -> Dimensions:
         """Begin a series, or name the one that takes in what exceeds the limit."""
         home = dimensions
-        if dimensions and len(self.series) >= self._most_series:
-            if len(self.turned_away) < self._most_series:  # counted up to there, to stay small
+        if dimensions and self._limit.is_reached(len(self.series)):
+            if (
+                len(self.turned_away) < self._limit.most_series
+            ):  # counted up to there, to stay small
                 self.turned_away.add(dimensions)
             home = (OTHER,) * len(dimensions)
         if home not in self.series:
@@ -158,9 +187,9 @@ class BaseKpi:
         self._sooner(series)
 
     def _sooner(self, series: Series) -> None:
-        end = self.kpi.window.first_end_after(series.closed_ms)
-        if self._next_end_ms is None or end < self._next_end_ms:
-            self._next_end_ms = end
+        due_ms = self._following(series.closed_ms)
+        if self._due_ms is None or due_ms < self._due_ms:
+            self._due_ms = due_ms
 
     def look(self) -> set[Dimensions]:
         """The series whose view is old."""
@@ -171,61 +200,88 @@ class BaseKpi:
     # --- time moves on ---------------------------------------------------------------------
 
     def advance(self, frontier_ms: int) -> Step:
-        """Seal every slice and close every window that ends by the frontier."""
+        """Seal every slice and close every window that ends by the frontier.
+
+        Instants at which nothing can happen cost nothing, however far the frontier moves: where
+        no series has a window to close or to judge, time jumps to the next instant that has one.
+        """
         step = Step()
         if self.frontier_ms is not None and frontier_ms <= self.frontier_ms:
             return step
-        before, self.frontier_ms = self.frontier_ms, frontier_ms
+        self.frontier_ms = frontier_ms
         work = Work([], [], [], [], [])
-        for instant in self._instants(before, frontier_ms, step):
-            is_end = self.kpi.window.first_end_after(instant - 1) == instant
-            if not is_end and not self.judge.current_rules:
-                continue
-            for series in list(self.series.values()):
-                # Before closing, which drops the panes that no later window needs.
-                if self.judge.current_rules and instant > series.judged_ms:
-                    self._judge_at(series, instant, work)
-                if is_end and instant > series.closed_ms:
-                    self._close_at(series, instant, work)
-                    step.changed.add(series.dimensions or ())
-            if is_end:
-                self._expire(instant, step, work)
+        span = self.kpi.slice_ms
+        keys = sorted(key for key in self._slices if key.start_ms + span <= frontier_ms)
+        sealing = deque((start, list(of)) for start, of in groupby(keys, attrgetter("start_ms")))
+        while True:
+            due_ms = self._due_ms if self.series else None
+            sealed_ms = sealing[0][0] + span if sealing else None
+            instant = min((at for at in (due_ms, sealed_ms) if at is not None), default=None)
+            if instant is None or instant > frontier_ms:
+                break
+            while sealing and sealing[0][0] + span <= instant:
+                self._seal(*sealing.popleft(), step)
+            if self._due_ms is not None and instant >= self._due_ms:
+                moved = self._pass(instant, step, work)
+                self._due_ms = self._following(instant) if moved else self._earliest_due_ms()
+        if not self.series:
+            self._due_ms = None
         self._tell(work, step)
         self._silences(step, self.series.values(), frontier_ms)
         self._part(work.forgotten, step)
         return step
 
-    def _instants(self, before_ms: int | None, frontier_ms: int, step: Step) -> Iterator[int]:
-        """Where windows may close, in `(before, frontier]`; seals the slices on the way there.
+    def _pass(self, instant: int, step: Step, work: Work) -> bool:
+        """Note the windows that close, and are judged, at an instant; False: there are none."""
+        is_end = self.kpi.window.first_end_after(instant - 1) == instant
+        moved = False
+        for series in list(self.series.values()):
+            # Before closing, which drops the panes that no later window needs.
+            if self.judge.current_rules and instant > series.judged_ms:
+                self._judge_at(series, instant, work)
+                moved = True
+            if is_end and instant > series.closed_ms:
+                self._close_at(series, instant, work)
+                step.changed.add(series.dimensions or ())
+                moved = True
+        if is_end:
+            self._expire(instant, step, work)
+        return moved
 
-        Windows end, and current values are judged where slices end. While no series lives, time
-        jumps to the next slice that holds rows.
-        """
-        span = self.kpi.slice_ms
-        window = self.kpi.window
-        keys = sorted(key for key in self._slices if key.start_ms + span <= frontier_ms)
-        sealing = deque((start, list(of)) for start, of in groupby(keys, attrgetter("start_ms")))
-        at = self._next_end_ms - 1 if self._next_end_ms is not None else None
+    def _following(self, instant: int) -> int:
+        """The next instant at which a series that is as far as this one has anything to do:
+        windows end, and current values are judged where slices end."""
+        end = self.kpi.window.first_end_after(instant)
+        if not self.judge.current_rules:
+            return end
+        return min(end, instant - instant % self.kpi.slice_ms + self.kpi.slice_ms)
+
+    def _earliest_due_ms(self) -> int | None:
+        """The first instant at which any series has anything to do."""
+        closed_ms = min((series.closed_ms for series in self.series.values()), default=None)
+        if closed_ms is None:
+            return None
+        end = self.kpi.window.first_end_after(closed_ms)
+        if not self.judge.current_rules:
+            return end
+        judged_ms = min(series.judged_ms for series in self.series.values())
+        return min(end, judged_ms - judged_ms % self.kpi.slice_ms + self.kpi.slice_ms)
+
+    def stride_end_ms(self, frontier_ms: int, windows: int) -> int:
+        """The instant up to which the frontier may move so that about so many windows close or
+        are judged, one instant of them at least; `frontier_ms` where there are fewer."""
+        first_ms = min((key.start_ms for key in self._slices), default=None)
+        if first_ms is not None:
+            first_ms += self.kpi.slice_ms
+        if self.series and self._due_ms is not None:
+            first_ms = self._due_ms if first_ms is None else min(first_ms, self._due_ms)
+        if first_ms is None or first_ms >= frontier_ms:
+            return frontier_ms
+        every_ms = self.kpi.window.step_ms
         if self.judge.current_rules:
-            # After a restart: from the last judgement that a row knows of.
-            judged = (series.judged_ms for series in self.series.values())
-            at = before_ms if before_ms is not None else min(judged, default=None)
-        while True:
-            ends = [sealing[0][0] + span] if sealing else []
-            if at is not None and self.series:
-                ends.append(window.first_end_after(at))
-                if self.judge.current_rules:
-                    ends.append(at - at % span + span)
-            at = min(ends, default=frontier_ms + 1)
-            if at > frontier_ms:
-                break
-            while sealing and sealing[0][0] + span <= at:
-                self._seal(*sealing.popleft(), step)
-            yield at
-        if not self.series:
-            self._next_end_ms = None
-        elif self._next_end_ms is None or self._next_end_ms <= frontier_ms:
-            self._next_end_ms = window.first_end_after(frontier_ms)
+            every_ms = min(every_ms, self.kpi.slice_ms)
+        instants = max(windows // max(len(self.series), 1), 1)
+        return min(frontier_ms, first_ms + (instants - 1) * every_ms)
 
     def _seal(self, start: int, keys: Iterable[SliceKey], step: Step) -> None:
         """Make a slice's partials final: merged over the sources into the panes."""
@@ -243,6 +299,7 @@ class BaseKpi:
                     series = self.series[dimensions] = born(
                         self.kpi.name, self.kpi.fingerprint, dimensions, start
                     )
+                    self._sooner(series)
                 state = self._aggregator.merge_all(states)
                 known = series.panes.get(pane)
                 series.panes[pane] = state if known is None else merge(known, state)
@@ -281,12 +338,22 @@ class BaseKpi:
     ) -> list[WindowValue]:
         """The windows of series with these ends, from their states."""
         name, calm, start_of = self.kpi.name, self.judge.upkeep.over, self.kpi.window.start_of
-        made = []
+        made, touched = [], self._missed.touch
         for (series, end), pair, value in zip(of, pairs, self.judge.values(pairs), strict=True):
             dimensions, start = series.dimensions or (), start_of(end)
             maintenance = calm(dimensions, start, end)
             made.append(
-                WindowValue(name, dimensions, start, end, value, pair[0][0], open_, maintenance)
+                WindowValue(
+                    name,
+                    dimensions,
+                    start,
+                    end,
+                    value,
+                    pair[0][0],
+                    open_,
+                    maintenance,
+                    touched(start, end),
+                )
             )
         return made
 
@@ -357,7 +424,7 @@ class BaseKpi:
             if coming:
                 self.series[dimensions] = born(
                     self.kpi.name, self.kpi.fingerprint, dimensions, min(coming)
-                )
+                )  # due later than anything that is due now
 
     def _part(self, forgotten: Iterable[Series], step: Step) -> None:
         """End the alerts of forgotten series, now that all their windows have been judged."""

@@ -2,6 +2,13 @@
 
 One that is by fewer dimensions than its inputs rolls them up: its value is made of aggregates over
 those of their series that have events in the window.
+
+Unknown is not zero. An input that never had a series says of it what it says of a window without
+events, 0 for a count. It says nothing (no value) where it can not know:
+
+- its series that exceed `max_series` were folded into `__other__`, which has events in the window;
+- of `__other__` itself, where it has none: that of another input is made of other series;
+- it had the series, which has expired since.
 """
 
 from __future__ import annotations
@@ -11,13 +18,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from agent.core.evaluate.evaluator import Evaluator
 from agent.core.merge.backfill_buffer import BEGINNING_MS
 from agent.core.merge.base_kpi import BaseKpi, Step
-from agent.core.model.plan import Dimensions, Kpi, Plan
-from agent.core.model.results import WindowValue
+from agent.core.merge.missed_records import MissedRecords, any_touches
+from agent.core.model.plan import OTHER, Dimensions, Kpi, Plan
+from agent.core.model.results import Number, WindowValue
 from agent.core.state.series import Series, born
 
 Key = tuple[int, Dimensions]
 """A window's end (ms), and the series."""
-Waiting = tuple[float | None, int]
+Waiting = tuple[Number, int]
 """A window's value and number of events."""
 Rows = Sequence[Sequence[Waiting]]
 
@@ -25,7 +33,9 @@ Rows = Sequence[Sequence[Waiting]]
 class DerivedKpi:
     """A derived KPI's series; their inputs live in the same state partition."""
 
-    def __init__(self, plan: Plan, kpi: Kpi, kept: bool) -> None:
+    def __init__(
+        self, plan: Plan, kpi: Kpi, kept: bool, missed: Sequence[MissedRecords] = ()
+    ) -> None:
         self.kpi = kpi
         self.judge = Evaluator(plan, kpi)
         self.series: dict[Dimensions, Series] = {}
@@ -36,6 +46,7 @@ class DerivedKpi:
         self.begins_ms = BEGINNING_MS
         self.waits = False  # an input waits for its past: nothing can be said
         self._kept = kept
+        self._missed = missed
         # The inputs may name the same dimensions in another order.
         self._orders = [
             tuple(plan.kpis[name].by.index(dimension) for dimension in kpi.by)
@@ -88,25 +99,38 @@ class DerivedKpi:
         """An input's dimensions in the order of the first input's."""
         return tuple(theirs[i] for i in self._alikes[place])
 
-    def _values(self, rows: Sequence[Rows]) -> list[float | None]:
+    def _values(self, windows: Sequence[tuple[Dimensions, Rows, bool]]) -> list[Number]:
         """The value of each window: of the inputs' values, or rolled up over those of all series
-        that have events."""
+        that have events. None where series that belong to it may be in `__other__`."""
         if not self.rolls_up:
-            return self.judge.derived([[value for value, _ in row] for (row,) in rows])
-        return self.judge.rolled_up(
-            [[[value for value, _ in row] for row in some if _events([row])] for some in rows]
+            return self.judge.derived([[value for value, _ in row] for _, (row,), _ in windows])
+        rolled = self.judge.rolled_up(
+            [
+                [[value for value, _ in row] for row in rows if _events([row])]
+                for _, rows, _ in windows
+            ]
         )
+        return [
+            None if overflows and dimensions and not is_other(dimensions) else value
+            for value, (dimensions, _, overflows) in zip(rolled, windows, strict=True)
+        ]
 
     def _close(self, found: _Found, step: Step) -> None:
-        fresh: list[tuple[Series, int, Rows]] = []
-        for (end, dimensions), rows in found.in_order():
+        fresh: list[tuple[Series, int]] = []
+        windows: list[tuple[Dimensions, Rows, bool]] = []
+        for end, dimensions in found.in_order():
             series = self._at(dimensions, end)
             if end > series.closed_ms:
                 series.closed_ms = end
-                fresh.append((series, end, rows))
-        values = self._values([rows for _, _, rows in fresh])
+                rows = found.rows((end, dimensions), series.inputs)
+                if not self.rolls_up:
+                    series.inputs |= found.inputs((end, dimensions))
+                fresh.append((series, end))
+                windows.append((dimensions, rows, found.overflows(end)))
         closed = []
-        for (series, end, rows), value in zip(fresh, values, strict=True):
+        for (series, end), (_, rows, _), value in zip(
+            fresh, windows, self._values(windows), strict=True
+        ):
             events = _events(rows)
             closed.append((series, self._window(series.dimensions or (), end, value, events)))
             if events:
@@ -148,15 +172,18 @@ class DerivedKpi:
         self,
         dimensions: Dimensions,
         end: int,
-        value: float | None,
+        value: Number,
         events: int,
         open_: bool = False,
     ) -> WindowValue:
         start = self.kpi.window.start_of(end)
         calm = self.judge.upkeep.over(dimensions, start, end)
-        return WindowValue(self.kpi.name, dimensions, start, end, value, events, open_, calm)
+        return WindowValue(
+            self.kpi.name, dimensions, start, end, value, events, open_, calm,
+            any_touches(self._missed, start, end),
+        )  # fmt: skip
 
-    def empty_value(self) -> float | None:
+    def empty_value(self) -> Number:
         """The value of a window that no input knows of."""
         return None
 
@@ -176,34 +203,73 @@ class DerivedKpi:
             for key, theirs, waiting in self._waiting(place, state):
                 if self.frontier_ms is None or key[0] > self.frontier_ms:
                     found.put(key, theirs, place, waiting)
-        rows = [(key, some) for key, some in found.in_order() if _events(some)]
-        values = self._values([some for _, some in rows])
+        keys, wanted = [], []
+        for end, dimensions in found.in_order():
+            series = self.series.get(dimensions)
+            rows = found.rows((end, dimensions), series.inputs if series else 0)
+            if _events(rows):
+                keys.append((end, dimensions))
+                wanted.append((dimensions, rows, found.overflows(end)))
         return [
-            self._window(dimensions, end, value, _events(some), True)
-            for ((end, dimensions), some), value in zip(rows, values, strict=True)
+            self._window(dimensions, end, value, _events(rows), True)
+            for (end, dimensions), (_, rows, _), value in zip(
+                keys, wanted, self._values(wanted), strict=True
+            )
         ]
 
 
 class _Found:
     """What the inputs say of each window: for each of their series a row, with a place for each
-    input; what an input does not know of is empty."""
+    input."""
 
     def __init__(self, inputs: Sequence[KpiState]) -> None:
         self._empties: list[Waiting] = [(state.empty_value(), 0) for state in inputs]
-        self._rows: dict[Key, dict[Dimensions, list[Waiting]]] = {}
+        self._rows: dict[Key, dict[Dimensions, dict[int, Waiting]]] = {}
+        self._overflow: set[tuple[int, int]] = set()  # ends of windows, and inputs
 
     def put(self, key: Key, theirs: Dimensions, place: int, waiting: Waiting) -> None:
         """What one input says of one of its series."""
-        rows = self._rows.setdefault(key, {})
-        rows.setdefault(theirs, list(self._empties))[place] = waiting
+        self._rows.setdefault(key, {}).setdefault(theirs, {})[place] = waiting
+        if waiting[1] and is_other(theirs):
+            self._overflow.add((key[0], place))
 
-    def in_order(self) -> list[tuple[Key, Rows]]:
-        """The windows in the order of their ends, the rows of each in one that is always the same:
-        sums of floats depend on it."""
+    def in_order(self) -> list[Key]:
+        """The windows in the order of their ends."""
+        return sorted(self._rows, key=lambda key: key[0])
+
+    def rows(self, key: Key, had: int) -> Rows:
+        """The rows of a window, in an order that is always the same: sums of floats depend on it.
+        `had`: the inputs, as bits, that knew the series before."""
         return [
-            (key, [row for _, row in sorted(rows.items(), key=lambda item: repr(item[0]))])
-            for key, rows in sorted(self._rows.items(), key=lambda item: item[0][0])
+            [
+                row[place] if place in row else self._missing(key[0], theirs, place, had)
+                for place in range(len(self._empties))
+            ]
+            for theirs, row in sorted(self._rows[key].items(), key=lambda item: repr(item[0]))
         ]
+
+    def _missing(self, end_ms: int, theirs: Dimensions, place: int, had: int) -> Waiting:
+        """What an input that does not have a series says of it."""
+        unknown = (end_ms, place) in self._overflow or is_other(theirs) or had >> place & 1
+        return (None, 0) if unknown else self._empties[place]
+
+    def inputs(self, key: Key) -> int:
+        """The inputs, as bits, that know a series of the window."""
+        known = 0
+        for row in self._rows[key].values():
+            for place in row:
+                known |= 1 << place
+        return known
+
+    def overflows(self, end_ms: int) -> bool:
+        """Whether an input has folded series into `__other__` that have events in the windows with
+        this end."""
+        return any((end_ms, place) in self._overflow for place in range(len(self._empties)))
+
+
+def is_other(dimensions: Dimensions) -> bool:
+    """Whether it is the series that takes in what exceeds a KPI's `max_series`."""
+    return bool(dimensions) and all(value == OTHER for value in dimensions)
 
 
 def _events(rows: Rows) -> int:

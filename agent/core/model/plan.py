@@ -60,7 +60,8 @@ class Contract:
     """What a product team promises of one event type.
 
     `type_path` None: every event of the topic is of this type; else the event whose value there
-    equals `type_value`. `duplicate_window_ms`: how long an id is remembered at most.
+    equals `type_value`. An event further back than `max_past_ms` before its record's timestamp is
+    rejected (None: none is). `duplicate_window_ms`: how long an id is remembered at most.
     """
 
     name: str
@@ -76,6 +77,7 @@ class Contract:
     max_bytes: int
     fields: tuple[Field, ...]
     duplicate_window_ms: int
+    max_past_ms: int | None = None
 
 
 class PartialKind(StrEnum):
@@ -99,14 +101,16 @@ class Partial:
     """One partial aggregate of a KPI.
 
     `argument` is an expression over the contract's columns (None: count(*)); `filter` the boolean
-    expression of its FILTER clause. `q` is the quantile asked of a QUANTILE. The final value of
-    partial number i is column `a{i}` for `Kpi.value`.
+    expression of its FILTER clause. `q` is the quantile asked of a QUANTILE. `whole`: the argument
+    is an integer, which sums and extremes keep exactly. The final value of partial number i is
+    column `a{i}` for `Kpi.value`.
     """
 
     kind: PartialKind
     argument: pl.Expr | None = None
     filter: pl.Expr | None = None
     q: float | None = None
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +150,8 @@ class Kpi:
     Derived: `contract` is None, `value` is an expression over columns named after `inputs`, all of
     which share this KPI's `by` and `window`; if they have more in `by`, `value` aggregates over
     their series.
+    `max_series` and `max_state_bytes` bound the series and the size of their rows: beyond either,
+    new series are folded into `__other__`.
     `placement` names the dimensions whose values say where a series lives; None: all of `by`. KPIs
     that must see each other share it (`agent.language.coupling`).
     `slice_ms` is the window's slice, or a finer one where a rule judges current values.
@@ -153,7 +159,7 @@ class Kpi:
     window, slice, or the contract's reading of its fields). `objective` is the one that the KPI
     itself says it serves. `person` is the dimension that names a person, which makes the KPI
     private; `named`: people are told by name all the same. `backfill_ms` is how much of its past a
-    base KPI without state is given from the source topic.
+    base KPI without state is given from the source topic. `whole`: its values are whole numbers.
     """
 
     name: str
@@ -184,6 +190,8 @@ class Kpi:
     person: str | None = None
     named: bool = False
     backfill_ms: int | None = None
+    max_state_bytes: int = 2**30
+    whole: bool = False
 
     @property
     def metric(self) -> str:

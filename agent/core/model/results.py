@@ -1,7 +1,7 @@
 """What the core tells: closed and open windows, target states, rule transitions, outcomes.
 
 All frozen values; those of which there are many are quick to make (msgspec). Times are integer
-milliseconds since the epoch, `value` is a finite float or None (no value: an empty window, a
+milliseconds since the epoch, `value` is a finite number or None (no value: an empty window, a
 division by zero).
 """
 
@@ -15,6 +15,25 @@ from typing import Literal
 import msgspec
 
 from agent.core.model.plan import Dimensions, Flapping, Severity, Target
+
+Number = float | int | None
+"""A value: a float, or an int where a whole number has too many digits for one."""
+
+_EXACT = 2**53
+"""Every whole number up to here is a float."""
+
+
+def number(value: float | int | None) -> Number:
+    """The value as it leaves; None where there is none, or where it is NaN or infinite."""
+    if type(value) is not int:
+        return finite(value)
+    near = float(value)
+    # Beyond 64 bits no format on the way holds an integer.
+    return near if -_EXACT <= value <= _EXACT or near == value or not _fits(value) else value
+
+
+def _fits(value: int) -> bool:
+    return -(2**63) <= value < 2**63
 
 
 def finite(value: float | None) -> float | None:
@@ -46,6 +65,7 @@ class Reason(StrEnum):
     NO_TIME = "no_time"
     BAD_TIME = "bad_time"
     FUTURE_TIME = "future_time"
+    PAST_TIME = "past_time"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,16 +81,18 @@ class Reject:
 
 class WindowValue(msgspec.Struct, frozen=True, gc=False):
     """One window of one series. `events` is the number of rows it holds (after `where`),
-    `maintenance` the name of the maintenance that it is in."""
+    `maintenance` the name of the maintenance that it is in. `incomplete`: it may lack records that
+    were gone from their topic before they were read."""
 
     kpi: str
     dimensions: Dimensions
     start_ms: int
     end_ms: int
-    value: float | None
+    value: Number
     events: int
     open: bool = False
     maintenance: str | None = None
+    incomplete: bool = False
 
 
 class TargetState(StrEnum):
@@ -125,7 +147,7 @@ class Fact:
     """What a condition asked of a series' history, as it is written, the answer, and in words."""
 
     asked: str
-    value: float | None
+    value: Number
     words: str
 
 
@@ -150,7 +172,7 @@ class Transition:
     episode_ms: int
     state: AlertPhase
     previous: AlertPhase
-    value: float | None
+    value: Number
     bound: str
     start_ms: int
     end_ms: int

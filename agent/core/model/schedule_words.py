@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from agent.core.evaluate.transitions import duration
 from agent.core.model.schedules import EVERY_DAY, Days, HolidayDays, MonthDays, Schedule, Weekdays
+from agent.core.model.text import duration
 
 _WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _NTH = {1: "first", 2: "second", 3: "third", 4: "fourth", -1: "last"}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from agent.core.evaluate.transitions import duration
 from agent.core.model.plan import SEVERITIES, Escalation, Kpi, Plan, Rule, Severity, variants
+from agent.core.model.text import duration
 
 ESCALATION = "escalation"
 """The label of the alert that calls the next one up; its value is who that is."""

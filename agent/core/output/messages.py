@@ -12,7 +12,6 @@ from functools import lru_cache
 
 import msgspec
 
-from agent.core.evaluate.transitions import duration
 from agent.core.model.plan import HOME, Dimensions, Kpi, Plan, Rule, Scalar, Target
 from agent.core.model.results import (
     AlertPhase,
@@ -23,6 +22,7 @@ from agent.core.model.results import (
     WindowValue,
     finite,
 )
+from agent.core.model.text import duration
 from agent.core.output.reasons import because
 from agent.core.output.templates import render
 
@@ -217,6 +217,8 @@ def _window(kpi: Kpi, window: WindowValue) -> Json:
     }
     if window.maintenance is not None:
         made["maintenance"] = window.maintenance
+    if window.incomplete:
+        made["incomplete"] = True
     return made
 
 

@@ -9,9 +9,9 @@ import math
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from agent.core.evaluate.transitions import duration
 from agent.core.model.plan import Kpi
 from agent.core.model.results import AlertPhase, Transition
+from agent.core.model.text import duration
 
 
 def because(kpi: Kpi | None, step: Transition) -> str:

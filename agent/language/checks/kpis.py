@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from agent.core.model.plan import FieldType, Scalar
+from agent.core.output.labels import RESERVED_LABELS
 from agent.language.checks import targets
 from agent.language.compile.shapes import Shape
 from agent.language.declared import Declared, Entry
@@ -13,25 +14,6 @@ from agent.language.models import durations
 from agent.language.models.models import KpiSpec
 from agent.language.problems import suggest
 from agent.language.source import Place
-
-RESERVED_LABELS = {
-    "le": "Prometheus uses it for the buckets of histograms",
-    "quantile": "Prometheus uses it for summaries",
-    "instance": "Prometheus sets it to the scraped address",
-    "job": "Prometheus sets it to the scrape job",
-    "alertname": "Prometheus sets it to the name of an alert",
-    "band": "the agent's target metrics have it",
-    "kpi": "the agent's metrics have it",
-    "maintenance": "the agent's metrics have it",
-    "rule": "the agent's metrics have it",
-    "severity": "the agent's metrics have it",
-    "objective": "the agent's metrics have it",
-    "owner": "the generated alerts have it",
-    "team": "the generated alerts have it",
-    "series": "the generated alerts have it",
-    "escalation": "the generated alerts have it",
-}
-"""Label names that a dimension can not have, and why."""
 
 _SCALARS: dict[FieldType, tuple[type, str]] = {
     "string": (str, "text"),

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from agent.core.aggregate.functions import LAYOUT
 from agent.core.history.anomaly.score import KEEP_FIRING_MS, Anomaly
 from agent.core.model.plan import (
     SEVERITIES,
@@ -43,7 +44,7 @@ from agent.language.compile.conditions import RuleSql
 from agent.language.compile.coupling import couplings, placements
 from agent.language.compile.links import Link, Links, compile_combination, texts
 from agent.language.compile.schedules import compile_schedule
-from agent.language.compile.shapes import Shape, show, zone_of
+from agent.language.compile.shapes import LEAST_EXPIRY_MS, Shape, expire_after_ms, show, zone_of
 from agent.language.compile.shapes import slices as slices_of
 from agent.language.compile.statements import KpiSql, Statements
 from agent.language.declared import Declared, Entry
@@ -64,13 +65,14 @@ from agent.language.models.values import benchmark_of
 
 LATENESS_MS = 10_000
 MAX_FUTURE_MS = durations.UNIT_MS["h"]
+MAX_PAST_MS = 10_950 * durations.UNIT_MS["d"]
+"""Thirty years: what lies further back was no time, or an epoch in another unit."""
 IDLE_AFTER_MS = 30_000
 DUPLICATE_WINDOW_MS = 15 * durations.UNIT_MS["m"]
 """Three times what a FIFO queue of Amazon SQS remembers a message for (its deduplication interval),
 and longer than a Kafka producer tries (delivery.timeout.ms, 2m)."""
 MAX_BYTES = 1024 * 1024
 """Kafka's own default for the largest message (broker setting message.max.bytes), about."""
-LEAST_EXPIRY_MS = durations.UNIT_MS["w"]
 
 
 def make_plan(
@@ -185,6 +187,7 @@ def _contract(declared: Declared, entry: Entry[EventSpec]) -> Contract:
         duplicate_window_ms=_given(
             model.duplicate_window, defaults.duplicate_window, DUPLICATE_WINDOW_MS
         ),
+        max_past_ms=_given(model.max_past, defaults.max_past, MAX_PAST_MS),
     )
 
 
@@ -227,7 +230,8 @@ def _kpi(
         target=target,
         overrides=tuple(overrides),
         max_series=model.max_series,
-        expire_after_ms=_given(model.expire_after, max(LEAST_EXPIRY_MS, 10 * shape.window.span_ms)),
+        max_state_bytes=model.max_state_bytes,
+        expire_after_ms=expire_after_ms(model, shape),
         fingerprint=_fingerprint(
             model, shape, sql, slice_ms, placement, contract, [kpis[i] for i in inputs]
         ),
@@ -238,6 +242,7 @@ def _kpi(
         person=model.person,
         named=model.export == "named",
         backfill_ms=model.backfill,
+        whole=sql.whole,
     )
 
 
@@ -256,6 +261,7 @@ def _fingerprint(
         "by": shape.by,
         "window": show(shape.window),
         "slice_ms": slice_ms,
+        "layout": LAYOUT,
         "inputs": [(kpi.name, kpi.fingerprint) for kpi in inputs],
     }
     if placement is not None:

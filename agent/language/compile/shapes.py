@@ -18,6 +18,9 @@ MANY_HOPS = 10_000
 """Each closing window adds up its panes: more of them are slow, and mostly a slip of the unit."""
 
 
+LEAST_EXPIRY_MS = durations.UNIT_MS["w"]
+"""A series without events is kept for so long where `expire_after` does not say otherwise."""
+
 Part = Literal["by", "window"]
 
 
@@ -85,6 +88,13 @@ def _input_place(model: KpiSpec, name: str) -> tuple[str | int, ...]:
 def zone_of(declared: Declared, written: str | None) -> str:
     """The time zone that holds where `written` may be None."""
     return written or declared.defaults.timezone or "UTC"
+
+
+def expire_after_ms(model: KpiSpec, shape: Shape) -> int:
+    """How long a series of a KPI is kept without events (ms)."""
+    if model.expire_after is not None:
+        return model.expire_after
+    return max(LEAST_EXPIRY_MS, 10 * shape.window.span_ms)
 
 
 def slices(declared: Declared, shapes: Mapping[str, Shape]) -> dict[str, int]:

@@ -17,16 +17,19 @@ from agent.language.models.models import EventSpec, KpiSpec
 from agent.language.recovery import NOBODY
 from agent.language.sql.compile_first import tried
 from agent.language.sql.compiler import compile_derived, compile_value, compile_where
+from agent.language.sql.expressions import Typed
 from agent.language.sql.roll_up import compile_roll_up
 
 
 @dataclass(frozen=True, slots=True)
 class KpiSql:
-    """A KPI's expressions; `partials` is empty for a KPI over KPIs."""
+    """A KPI's expressions; `partials` is empty for a KPI over KPIs, `whole` says whether its values
+    are whole numbers."""
 
     where: pl.Expr | None
     partials: tuple[Partial, ...]
     value: pl.Expr
+    whole: bool
 
 
 @dataclass(slots=True)
@@ -72,9 +75,10 @@ def _readings(event: Entry[EventSpec] | None) -> list[Mapping[str, FieldType]]:
 def compile_all(declared: Declared, shapes: Mapping[str, Shape]) -> Statements:
     """Compile every statement; notes what is wrong."""
     found = Statements()
-    for name, kpi in declared.kpis.items():
+    for name in _inputs_first(declared):
+        kpi = declared.kpis[name]
         made = (
-            _derived(declared, kpi, shapes)
+            _derived(declared, kpi, shapes, found.kpis)
             if isinstance(kpi.model.from_, list)
             else _base(declared, kpi)
         )
@@ -87,6 +91,24 @@ def compile_all(declared: Declared, shapes: Mapping[str, Shape]) -> Statements:
         if conditions is not None:
             found.rules[name] = conditions
     return found
+
+
+def _inputs_first(declared: Declared) -> list[str]:
+    """The KPIs, each after those it is computed from (which may be wrong, and go in a circle)."""
+    found: dict[str, None] = {}
+    begun: set[str] = set()
+    waiting = list(reversed(declared.kpis))
+    while waiting:
+        name = waiting[-1]
+        from_ = declared.kpis[name].model.from_
+        inputs = from_ if isinstance(from_, list) else []
+        before = [i for i in inputs if i in declared.kpis and i not in begun]
+        begun.add(name)
+        if before:
+            waiting += before
+        else:
+            found[waiting.pop()] = None
+    return list(found)
 
 
 def _base(declared: Declared, entry: Entry[KpiSpec]) -> KpiSql | None:
@@ -104,11 +126,15 @@ def _base(declared: Declared, entry: Entry[KpiSpec]) -> KpiSql | None:
     value = tried(declared, entry, ("value",), model.value, wanted)
     if not isinstance(value, tuple) or (model.where is not None and where is None):
         return None
-    return KpiSql(where, *value)
+    partials, number = value
+    return KpiSql(where, partials, number.expr, number.type != "float")
 
 
 def _derived(
-    declared: Declared, entry: Entry[KpiSpec], shapes: Mapping[str, Shape]
+    declared: Declared,
+    entry: Entry[KpiSpec],
+    shapes: Mapping[str, Shape],
+    compiled: Mapping[str, KpiSql],
 ) -> KpiSql | None:
     inputs = list(entry.model.from_)
     unknown = [name for name in inputs if name not in declared.names["kpis"]]
@@ -118,10 +144,11 @@ def _derived(
         # Any of them may be meant.
         inputs = [name for name in inputs if name != NOBODY] + list(declared.names["kpis"])
     first, by = shapes.get(inputs[0]), entry.model.by
-    ways: list[Callable[..., pl.Expr]] = [compile_derived]
+    ways: list[Callable[..., Typed]] = [compile_derived]
     if by is not None and first is not None and set(by) != set(first.by):
         # By dimensions that the inputs don't have, either may be meant.
         ways = [compile_roll_up] if set(by) < set(first.by) else [compile_derived, compile_roll_up]
-    tries = [partial(way, inputs=inputs) for way in ways]
+    whole = [name for name in inputs if name in compiled and compiled[name].whole]
+    tries = [partial(way, inputs=inputs, whole=whole) for way in ways]
     value = tried(declared, entry, ("value",), entry.model.value, tries)
-    return None if value is None else KpiSql(None, (), value)
+    return None if value is None else KpiSql(None, (), value.expr, value.type != "float")

@@ -10,7 +10,7 @@ All four functions raise SqlProblem at the first thing that is wrong, with its p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,13 +19,14 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import ParseError, TokenError
 
-from agent.core.model.plan import FIELD_DTYPES, FieldType, Partial, PartialKind
+from agent.core.model.plan import FieldType, Partial, PartialKind
 from agent.language.sql.expressions import (
     PREFIX,
     TEXT,
     WORDS,
     Scope,
     SqlProblem,
+    SqlType,
     Typed,
     fail,
     finite,
@@ -56,11 +57,9 @@ def compile_where(text: str, fields: Mapping[str, FieldType]) -> pl.Expr:
 _WHERE_HINT = "use `sum(x) FILTER (WHERE …)` in `value`, or a rule over the KPI"
 
 
-def compile_value(
-    text: str, fields: Mapping[str, FieldType]
-) -> tuple[tuple[Partial, ...], pl.Expr]:
+def compile_value(text: str, fields: Mapping[str, FieldType]) -> tuple[tuple[Partial, ...], Typed]:
     """The partials of a KPI's value, and its value: the column among `a0…an` of the aggregate that
-    it is, or an expression over them, which is Float64, finite or null.
+    it is, or an expression over them, a whole number or Float64, finite or null.
 
     The first partial is count(*) without filter. Equal aggregates share a partial.
     """
@@ -76,14 +75,15 @@ def compile_value(
     value = as_number(node, found)
     if _is_aggregate(node):
         (name,) = found.expr.meta.root_names()
-        value = pl.col(name)
+        value = Typed(pl.col(name), value.type)
     return tuple(split.partials), value
 
 
-def compile_derived(text: str, inputs: Sequence[str]) -> pl.Expr:
-    """A KPI over KPIs: Float64 over columns named after its inputs, finite or null."""
+def compile_derived(text: str, inputs: Sequence[str], whole: Collection[str] = ()) -> Typed:
+    """A KPI over KPIs: a whole number or Float64, finite or null, over columns named after its
+    inputs; `whole` names those of whole numbers."""
     node = parsed(text)
-    scope = _values(text, inputs, "the inputs are values already")
+    scope = _values(text, inputs, "the inputs are values already", whole)
     if len(inputs) != 1:
         return as_number(node, scope.translate(node))
     without = scope.special
@@ -189,11 +189,14 @@ def _condition(node: exp.Expression, found: Typed) -> pl.Expr:
     return found.expr
 
 
-def as_number(node: exp.Expression, found: Typed) -> pl.Expr:
-    if found.type not in ("integer", "float"):
+def as_number(node: exp.Expression, found: Typed) -> Typed:
+    """A KPI's value."""
+    if found.type in ("integer", "hugeint"):
+        return found
+    if found.type != "float":
         hint = "`case when … then 1 else 0 end` makes one" if found.type == "boolean" else None
         fail(node, f"a KPI's value is a number, this is {WORDS[found.type]}", hint)
-    return finite(found.cast("float"))
+    return Typed(finite(found.expr), "float")
 
 
 def _column(_node: exp.Column, name: str, type_: FieldType) -> Typed:
@@ -205,15 +208,26 @@ def _rows(text: str, fields: Mapping[str, FieldType], why: str, hint: str) -> Sc
     return Scope(text, SCALARS, fields, _column, without_aggregates(text, why, hint))
 
 
-def _values(text: str, columns: Sequence[str], why: str) -> Scope:
+def _values(text: str, columns: Sequence[str], why: str, whole: Collection[str] = ()) -> Scope:
     """Over columns of numbers that are aggregated already."""
-    types: Mapping[str, FieldType] = dict.fromkeys(columns, "float")
+    types = value_types(columns, whole)
 
-    def column(_node: exp.Column, name: str, _type: FieldType) -> Typed:
-        return Typed(pl.col(name).cast(pl.Float64), "float")
+    def column(_node: exp.Column, name: str, type_: SqlType) -> Typed:
+        return value_column(name, type_)
 
     hint = "take " + ", ".join(f"`{name}`" for name in columns) + " as they are"
     return Scope(text, SCALARS, types, column, without_aggregates(text, why, hint))
+
+
+def value_types(names: Sequence[str], whole: Collection[str]) -> Mapping[str, SqlType]:
+    """The types of columns of KPIs' values."""
+    return {name: "hugeint" if name in whole else "float" for name in names}
+
+
+def value_column(name: str, type_: SqlType) -> Typed:
+    """A column of other KPIs' values."""
+    column = pl.col(name)
+    return Typed(column if type_ == "hugeint" else column.cast(pl.Float64), type_)
 
 
 def without_aggregates(text: str, why: str, hint: str) -> Callable[[exp.Expression], Typed | None]:
@@ -227,26 +241,28 @@ def without_aggregates(text: str, why: str, hint: str) -> Callable[[exp.Expressi
 
 @dataclass(frozen=True, slots=True)
 class _Simple:
-    """An aggregate of one argument: its partial, its final's type, if it takes numbers only."""
+    """An aggregate of one argument: its partial, its final's type, that over integers, if it takes
+    numbers only."""
 
     kind: PartialKind
-    type: FieldType = "float"
+    type: SqlType = "float"
+    whole: SqlType = "float"
     numbers: bool = True
 
 
 _AGGREGATES: Mapping[type[exp.Expression], _Simple] = {
-    exp.Sum: _Simple(PartialKind.SUM),
+    exp.Sum: _Simple(PartialKind.SUM, whole="hugeint"),
     exp.Avg: _Simple(PartialKind.MEAN),
-    exp.Min: _Simple(PartialKind.MIN),
-    exp.Max: _Simple(PartialKind.MAX),
+    exp.Min: _Simple(PartialKind.MIN, whole="hugeint"),
+    exp.Max: _Simple(PartialKind.MAX, whole="hugeint"),
     exp.Stddev: _Simple(PartialKind.STDDEV),
     exp.StddevSamp: _Simple(PartialKind.STDDEV),
-    exp.First: _Simple(PartialKind.FIRST),
-    exp.Last: _Simple(PartialKind.LAST),
+    exp.First: _Simple(PartialKind.FIRST, whole="hugeint"),
+    exp.Last: _Simple(PartialKind.LAST, whole="hugeint"),
 }
 _DISTINCT = _Simple(PartialKind.DISTINCT, numbers=False)
 _RETENTION = _Simple(PartialKind.RETENTION, numbers=False)
-_COUNT = _Simple(PartialKind.COUNT, "integer", numbers=False)
+_COUNT = _Simple(PartialKind.COUNT, "integer", "integer", numbers=False)
 
 
 def _is_retention(node: exp.Expression) -> bool:
@@ -352,16 +368,17 @@ class _Split:
         expr = found.expr
         if found.type == "float" and not isinstance(argument, exp.Column):
             expr = finite(expr)
-        return self._shared(Partial(simple.kind, expr, condition, q), simple.type)
+        whole = found.type == "integer"
+        partial = Partial(simple.kind, expr, condition, q, whole)
+        return self._shared(partial, simple.whole if whole else simple.type)
 
-    def _shared(self, partial: Partial, type_: FieldType) -> Typed:
+    def _shared(self, partial: Partial, type_: SqlType) -> Typed:
         """The final of the partial, of one that equals it where there is one."""
         same = (i for i, known in enumerate(self.partials) if _equal(known, partial))
         number = next(same, len(self.partials))
         if number == len(self.partials):
             self.partials.append(partial)
-        # A table of nothing but nulls may have lost its dtypes: give them back.
-        return Typed(pl.col(f"a{number}").cast(FIELD_DTYPES[type_]), type_)
+        return Typed(pl.col(f"a{number}"), type_)
 
 
 def _equal(a: Partial, b: Partial) -> bool:

@@ -25,12 +25,16 @@ PREFIX = "SELECT "
 TEXT = "text"
 """The key of the root's `meta` that holds the text."""
 
-SqlType = FieldType | Literal["null"]
+SqlType = FieldType | Literal["hugeint", "null"]
+"""`hugeint`: a whole number of any size, a column of which may be Int128 or, where some of its
+values are no whole numbers after all, Float64. Aggregates of integers are."""
+
 Span = tuple[int, int]
 
 WORDS: Mapping[SqlType, str] = {
     "string": "a string",
     "integer": "an integer",
+    "hugeint": "an integer",
     "float": "a float",
     "boolean": "a boolean",
     "null": "null",
@@ -58,18 +62,21 @@ class Typed:
     @property
     def is_number(self) -> bool:
         """Whether arithmetic takes it; NULL is of every type."""
-        return self.type in ("integer", "float", "null")
+        return self.type in ("integer", "hugeint", "float", "null")
 
     def cast(self, type_: SqlType) -> pl.Expr:
         """The expression in a type that its own widens to."""
         if type_ == "float" and self.type != "float":
             return self.expr.cast(pl.Float64)
+        if type_ == "hugeint" and self.type == "integer":
+            return self.expr  # goes with either dtype
         return self.expr if self.type == type_ else self.expr.cast(_DTYPES[type_])
 
 
 _DTYPES: Mapping[SqlType, type[pl.DataType]] = {
     "string": pl.String,
     "integer": pl.Int64,
+    "hugeint": pl.Int128,
     "float": pl.Float64,
     "boolean": pl.Boolean,
     "null": pl.Null,
@@ -94,8 +101,8 @@ class Scope:
 
     text: str
     scalars: Mapping[type[exp.Expression], Entry]
-    columns: Mapping[str, FieldType]
-    column: Callable[[exp.Column, str, FieldType], Typed]
+    columns: Mapping[str, SqlType]
+    column: Callable[[exp.Column, str, Any], Typed]
     special: Callable[[exp.Expression], Typed | None]
 
     def translate(self, node: exp.Expression) -> Typed:
@@ -167,8 +174,8 @@ class Scope:
         for node, typed in zip(nodes, found, strict=True):
             if type_ == "null" or typed.type == "null":
                 type_ = typed.type if type_ == "null" else type_
-            elif {type_, typed.type} == {"integer", "float"}:
-                type_ = "float"
+            elif type_ != typed.type and {type_, typed.type} <= {"integer", "hugeint", "float"}:
+                type_ = "float" if "float" in (type_, typed.type) else "hugeint"
             elif type_ != typed.type:
                 fail(node, f"{WORDS[type_]} and {WORDS[typed.type]} don't go together")
         return [typed.cast(type_) for typed in found], type_

@@ -6,14 +6,20 @@ don't take part, as in SQL; of nothing, count is 0 and everything else null.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import polars as pl
 from sqlglot import exp
 
-from agent.core.model.plan import FieldType
-from agent.language.sql.compiler import as_number, parsed, share_of, without_aggregates
-from agent.language.sql.expressions import Scope, Typed, fail, only, written
+from agent.language.sql.compiler import (
+    as_number,
+    parsed,
+    share_of,
+    value_column,
+    value_types,
+    without_aggregates,
+)
+from agent.language.sql.expressions import Scope, SqlType, Typed, fail, only, written
 from agent.language.sql.scalars import SCALARS
 
 _SIMPLE: Mapping[type[exp.Expression], Callable[[pl.Expr], pl.Expr]] = {
@@ -25,15 +31,18 @@ _SIMPLE: Mapping[type[exp.Expression], Callable[[pl.Expr], pl.Expr]] = {
     exp.Stddev: lambda values: values.std(),
     exp.StddevSamp: lambda values: values.std(),
 }
+_EXACT = (exp.Sum, exp.Min, exp.Max)
+"""Of whole numbers, these are whole numbers."""
 _OTHERS = (exp.AggFunc, exp.Anonymous, exp.Filter)
 
 
-def compile_roll_up(text: str, inputs: Sequence[str]) -> pl.Expr:
-    """Float64, finite or null, over columns named after the inputs, a row for each series.
+def compile_roll_up(text: str, inputs: Sequence[str], whole: Collection[str] = ()) -> Typed:
+    """A whole number or Float64, finite or null, over columns named after the inputs, a row for
+    each series; `whole` names the columns of whole numbers.
 
     Raises SqlProblem.
     """
-    types: Mapping[str, FieldType] = dict.fromkeys(inputs, "float")
+    types = value_types(inputs, whole)
     hint = "a second KPI with `from: [the first]` can go on from its value"
     inside = without_aggregates(text, "there is one around it already", hint)
     inner = Scope(text, SCALARS, types, _column, inside)
@@ -52,11 +61,11 @@ def compile_roll_up(text: str, inputs: Sequence[str]) -> pl.Expr:
     return as_number(node, scope.translate(node))
 
 
-def _column(_node: exp.Column, name: str, _type: FieldType) -> Typed:
-    return Typed(pl.col(name), "float")
+def _column(_node: exp.Column, name: str, type_: SqlType) -> Typed:
+    return value_column(name, type_)
 
 
-def _bare(node: exp.Column, name: str, _type: FieldType) -> Typed:
+def _bare(node: exp.Column, name: str, _type: SqlType) -> Typed:
     message = f"`{name}` differs from series to series: put it into an aggregate"
     fail(node, message, f"for example `avg({name})`, `median({name})`")
 
@@ -70,16 +79,20 @@ def _rolled(
         hint = "count, sum, avg, min, max, median, stddev, quantile"
         fail(call, f"`{written(text, call)}` can not be taken over series", hint)
     only(text, call, "this quantile" if isinstance(call, exp.Quantile) else "this")
+    type_: SqlType = "float"
     if isinstance(call.this, exp.Star):
         values = first.is_null().cast(pl.Float64)  # of every series, with a value or without
     else:
-        values = inner.number(call.this).cast("float")
+        found = inner.number(call.this)
+        if found.type == "hugeint" and isinstance(call, _EXACT):
+            type_ = "hugeint"
+        values = found.cast(type_)
     if condition is not None:
         values = pl.when(condition).then(values)
     if isinstance(call, exp.Count):
         return Typed(values.count(), "integer")
     if isinstance(call, exp.Quantile):
         # As in SQL's quantile_disc: the least value that a share q does not exceed.
-        found = values.quantile(share_of(text, call), interpolation="equiprobable")
-        return Typed(found, "float")
-    return Typed(_SIMPLE[type(call)](values), "float")
+        ranked = values.quantile(share_of(text, call), interpolation="equiprobable")
+        return Typed(ranked, "float")
+    return Typed(_SIMPLE[type(call)](values), type_)

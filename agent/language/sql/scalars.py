@@ -5,6 +5,7 @@ no event can stop a fold and no NaN leaves as a number:
 
 - Division and `%` by zero, roots and logarithms outside their domain, integer overflow, casts that
   fail: null (DuckDB gives NaN or infinity, or stops).
+- A product of aggregates of integers is a double.
 - Decimal literals are doubles; DuckDB calculates with exact decimals among literals and integers.
 - `upper` and `lower` map as Unicode says, where one letter may become two ('ß' → 'SS').
 - Float `%` loses its digits when the quotient exceeds 2^53.
@@ -73,8 +74,12 @@ def _exact(operate: Callable[..., pl.Expr], *operands: pl.Expr) -> pl.Expr:
 
 def _arithmetic(operate: Callable[..., pl.Expr], scope: Scope, node: exp.Binary) -> Typed:
     a, b = scope.number(node.this), scope.number(node.expression)
-    if "float" in (a.type, b.type):
+    huge = "hugeint" in (a.type, b.type)
+    # 128 bits hold sums of aggregates, and not their products.
+    if "float" in (a.type, b.type) or (huge and operate is operator.mul):
         return Typed(operate(a.cast("float"), b.cast("float")), "float")
+    if huge:
+        return Typed(operate(a.cast("hugeint"), b.cast("hugeint")), "hugeint")
     return Typed(_exact(operate, a.cast("integer"), b.cast("integer")), "integer")
 
 
@@ -94,13 +99,15 @@ def _negative(scope: Scope, node: exp.Neg) -> Typed:
     found = scope.number(node.this)
     if found.type == "float":
         return Typed(-found.expr, "float")
+    if found.type == "hugeint":
+        return Typed(0 - found.expr, "hugeint")
     return Typed(_exact(lambda x: 0 - x, found.cast("integer")), "integer")
 
 
 def _absolute(scope: Scope, node: exp.Abs) -> Typed:
     found = scope.number(node.this)
-    if found.type == "float":
-        return Typed(found.expr.abs(), "float")
+    if found.type in ("float", "hugeint"):
+        return Typed(found.expr.abs(), found.type)
     return Typed(_exact(pl.Expr.abs, found.cast("integer")), "integer")
 
 
@@ -248,6 +255,10 @@ def _extreme(choose: Callable[..., pl.Expr], scope: Scope, node: exp.Func) -> Ty
 def _round(scope: Scope, node: exp.Round) -> Typed:
     """Half away from zero, of the scaled double, as DuckDB does: round(0.285, 2) is 0.28."""
     found, decimals = scope.number(node.this), _decimals(node)
+    if found.type == "hugeint":
+        if decimals >= 0:
+            return Typed(found.expr.round(decimals, mode="half_away_from_zero"), "hugeint")
+        found = Typed(found.cast("float"), "float")
     if found.type != "float":
         whole = found.cast("integer")
         if decimals >= 0:
@@ -325,7 +336,7 @@ def _cast(scope: Scope, node: exp.Cast) -> Typed:
     found = scope.translate(node.this)
     if found.type in (to, "null"):
         return Typed(found.cast(to), to)
-    if (found.type, to) == ("float", "string"):
+    if found.type in ("float", "hugeint") and to == "string":
         fail(
             node,
             "a float has no one way of being written",
@@ -340,7 +351,7 @@ def _converted(found: Typed, to: SqlType) -> pl.Expr:
     if found.type == "string":
         read = found.expr.str.strip_chars().cast(pl.Float64, strict=False)
         return _finite(read)
-    if (found.type, to) == ("float", "integer"):
+    if found.type in ("float", "hugeint") and to == "integer":
         return found.expr.round(0, mode="half_to_even").cast(pl.Int64, strict=False)
     return found.cast(to)
 

@@ -20,7 +20,6 @@ from agent.core.aggregate.aggregator import Aggregator, State
 from agent.core.aggregate.columns import of_polars, to_scalars
 from agent.core.aggregate.functions import KINDS
 from agent.core.aggregate.rows import PartialRows
-from agent.core.aggregate.sketches import QUANTILE_ERROR
 from agent.core.model.plan import Partial, PartialKind
 
 SCHEMA: dict[str, type[pl.DataType]] = {
@@ -41,6 +40,7 @@ PARTIALS = (
     Partial(PartialKind.COUNT),
     *(Partial(kind, X, q=0.9) for kind in PartialKind),
     *(Partial(kind, N, OK, q=0.25) for kind in PartialKind),
+    *(Partial(kind, N, whole=True) for kind in PartialKind),
     Partial(PartialKind.COUNT, None, OK),
     Partial(PartialKind.DISTINCT, WHO, OK),
     Partial(PartialKind.DISTINCT, OK),
@@ -127,13 +127,54 @@ def test_every_kind_answers_as_duckdb(
     condition = {"": None, "filter (where ok)": OK}.get(where, N > 1000)
     sql = ORACLE[kind].format(c=column, f=where, q=0.75)
     theirs = dict(oracle.execute(f"select region, {sql} from events group by all").fetchall())
-    agg = aggregator(Partial(PartialKind.COUNT), Partial(kind, pl.col(column), condition, 0.75))
+    partial = Partial(kind, pl.col(column), condition, 0.75, whole=column == "n")
+    agg = aggregator(Partial(PartialKind.COUNT), partial)
     found = states(folded(agg, table(events(400, 1))))
     mine = {region: agg.finals(state)[1] for region, state in found.items()}
-    rel = QUANTILE_ERROR if kind is PartialKind.QUANTILE else 1e-9
     assert mine.keys() == theirs.keys()
     for region, value in theirs.items():
-        assert mine[region] == (value if value is None else pytest.approx(float(value), rel=rel))
+        assert mine[region] == (value if value is None else pytest.approx(float(value), rel=1e-9))
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *(PartialKind.SUM, PartialKind.MEAN, PartialKind.MIN, PartialKind.MAX),
+        *(PartialKind.FIRST, PartialKind.LAST),
+    ],
+)
+@settings(max_examples=25, deadline=None)
+@given(
+    st.lists(
+        st.one_of(
+            st.none(),
+            st.integers(-(2**63), 2**63 - 1),
+            st.integers(2**53, 2**53 + 99),
+            st.sampled_from([-(2**63), 2**63 - 1]),
+        ),
+        min_size=1,
+        max_size=20,
+    ),
+    st.integers(1, 20),
+)
+def test_whole_numbers_keep_all_their_digits(
+    kind: PartialKind, values: list[int | None], cut: int
+) -> None:
+    agg = aggregator(Partial(PartialKind.COUNT), Partial(kind, N, whole=True))
+    rows = table([(0, i, i, 0, "emea", None, n, None, None) for i, n in enumerate(values)])
+    known = [value for value in values if value is not None]
+    expected = {
+        PartialKind.SUM: sum(known),
+        PartialKind.MEAN: sum(known) / max(len(known), 1),
+        PartialKind.MIN: min(known, default=None),
+        PartialKind.MAX: max(known, default=None),
+        PartialKind.FIRST: known[0] if known else None,
+        PartialKind.LAST: known[-1] if known else None,
+    }[kind]
+    parts = [folded(agg, part) for part in (rows[:cut], rows[cut:]) if part.height]
+    merged = agg.merge_all([states(part)["emea"] for part in parts])
+    assert added(agg, parts)["emea"] == merged
+    assert agg.finals(merged)[1] == (expected if known else None)
 
 
 def test_where_leaves_out_what_is_not_true() -> None:
@@ -253,6 +294,35 @@ def test_stddev_keeps_its_digits_far_from_zero() -> None:
     assert agg.finals(agg.merge(one, two))[1] == pytest.approx(expected, rel=1e-9)
     parts = [folded(agg, part) for part in (rows[:300], rows[300:])]
     assert agg.finals(added(agg, parts)["emea"])[1] == pytest.approx(expected, rel=1e-9)
+
+
+def stddev(parts: list[list[float]]) -> float | None:
+    """Of values in parts, merged as states; as columns it must be the same."""
+    agg = aggregator(Partial(PartialKind.COUNT), Partial(PartialKind.STDDEV, X))
+    tables = [
+        folded(agg, table([(0, i, 0, 0, "emea", x, 0, "", True) for i, x in enumerate(part)]))
+        for part in parts
+    ]
+    merged = agg.finals(agg.merge_all([states(part)["emea"] for part in tables]))[1]
+    as_columns = agg.finals(added(agg, tables)["emea"])[1]
+    assert as_columns == (None if merged is None else pytest.approx(merged, rel=1e-12, abs=0))
+    return merged  # type: ignore[no-any-return]
+
+
+@given(
+    st.floats(allow_nan=False, allow_infinity=False, width=32),
+    st.lists(st.integers(1, 9), min_size=1, max_size=5),
+)
+@settings(max_examples=30, deadline=None)
+def test_equal_values_deviate_by_exactly_zero(value: float, counts: list[int]) -> None:
+    assert stddev([[value] * count for count in counts]) == (0.0 if sum(counts) > 1 else None)
+
+
+@pytest.mark.parametrize("zero", [0.0, 1e9, 1e15, -4e15])
+def test_stddev_is_the_same_wherever_zero_is(zero: float) -> None:
+    values = [float(i % 3) for i in range(1000)]
+    far = [[zero + x for x in values[a : a + 70]] for a in range(0, 1000, 70)]
+    assert stddev(far) == pytest.approx(float(np.std(values, ddof=1)), rel=1e-12)
 
 
 def test_many_kpis_go_through_one_collect() -> None:

@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.core.aggregate.sketches import (
+    EXACT_VALUES,
     LG_K,
     QUANTILE_ERROR,
-    bucket_key,
-    buckets_merged,
-    buckets_of,
-    buckets_quantile,
+    quantile,
+    quantiles_merged,
+    quantiles_of,
     theta_count,
     theta_merged,
     theta_of,
@@ -28,9 +28,13 @@ from agent.core.aggregate.sketches import (
 K = 2**LG_K
 
 
-def buckets(values: list[float]) -> bytes | None:
-    keys = pl.DataFrame({"v": values}, schema={"v": pl.Float64}).select(k=bucket_key(pl.col("v")))
-    return buckets_of(keys.select(pl.col("k").implode())["k"])[0]
+def sketch_of(values: list[float]) -> bytes | None:
+    return quantiles_of(pl.Series([values], dtype=pl.List(pl.Float64)))[0]
+
+
+def ranked(values: list[float], q: float) -> float:
+    rank = max(1, math.ceil(round(q * len(values), 9)))
+    return sorted(values)[rank - 1]
 
 
 @pytest.mark.parametrize("n", [0, 1, 2, 100, 5000, K])
@@ -94,18 +98,32 @@ def test_a_share_of_fifty_thousand_is_within_its_error() -> None:
 finite = st.floats(allow_nan=False, allow_infinity=False, width=64)
 
 
+shares = st.sampled_from([0.0, 0.1, 0.5, 0.95, 1.0])
+
+
 @settings(max_examples=60, deadline=None)
-@given(st.lists(finite, min_size=1, max_size=60), st.sampled_from([0.0, 0.1, 0.5, 0.95, 1.0]))
-def test_quantiles_are_within_their_error_of_the_ranked_value(
+@given(st.lists(finite, min_size=1, max_size=EXACT_VALUES), shares)
+def test_quantiles_of_few_values_are_the_ranked_value_itself(values: list[float], q: float) -> None:
+    assert quantile(sketch_of(values), q) == ranked(values, q)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(finite, min_size=1, max_size=60), shares)
+def test_quantiles_of_many_are_within_their_error_and_between_the_ends(
     values: list[float], q: float
 ) -> None:
-    rank = max(1, math.ceil(round(q * len(values), 9)))
-    exact = sorted(values)[rank - 1]
-    found = buckets_quantile(buckets(values), q)
-    # Denormals have no relative precision left, the largest doubles no room above them.
-    assert found == pytest.approx(exact, rel=QUANTILE_ERROR * 1.0001, abs=1e-300) or (
-        abs(exact) > 1.6e308
-    )
+    values = values * EXACT_VALUES + values[:1]
+    found = quantile(sketch_of(values), q)
+    # Denormals have no relative precision left.
+    assert found == pytest.approx(ranked(values, q), rel=QUANTILE_ERROR * 1.0001, abs=1e-300)
+    assert found is not None and min(values) <= found <= max(values)
+    assert quantile(sketch_of(values), 0) == min(values)
+    assert quantile(sketch_of(values), 1) == max(values)
+
+
+def test_quantiles_of_equal_values_are_that_value_however_many_there_are() -> None:
+    for count in (1, 3, EXACT_VALUES, EXACT_VALUES + 1, 5000):
+        assert quantile(sketch_of([28.0] * count), 0.5) == 28
 
 
 def test_quantiles_of_many_values_are_within_their_error() -> None:
@@ -113,35 +131,50 @@ def test_quantiles_of_many_values_are_within_their_error() -> None:
     values = np.concatenate(
         [rng.lognormal(3, 2, 40_000), -rng.lognormal(1, 1, 9_000), np.zeros(999)]
     )
-    sketch = buckets(values.tolist())
+    sketch = sketch_of(values.tolist())
     for q in (0.01, 0.18, 0.19, 0.5, 0.9, 0.95, 0.999):
         exact = np.sort(values)[math.ceil(q * len(values)) - 1]
-        assert buckets_quantile(sketch, q) == pytest.approx(float(exact), rel=QUANTILE_ERROR)
+        assert quantile(sketch, q) == pytest.approx(float(exact), rel=QUANTILE_ERROR)
 
 
-def test_zero_is_exact_and_signs_are_kept() -> None:
-    assert buckets_quantile(buckets([0.0, -0.0]), 0.5) == 0
-    found = [buckets_quantile(buckets([-8.0, 0.0, 8.0]), q) for q in (0.3, 0.6, 0.9)]
+@pytest.mark.parametrize("times", [1, EXACT_VALUES])
+def test_zero_is_exact_and_signs_are_kept(times: int) -> None:
+    assert quantile(sketch_of([0.0, -0.0] * times), 0.5) == 0
+    values = [-8.0, 0.0, 8.0] * times
+    found = [quantile(sketch_of(values), q) for q in (0.3, 0.6, 0.9)]
     assert [math.copysign(1, v) if v else v for v in found if v is not None] == [-1, 0, 1]
 
 
-def test_the_rank_is_of_the_decimal_that_was_written() -> None:
+@pytest.mark.parametrize("times", [1, EXACT_VALUES])
+def test_the_rank_is_of_the_decimal_that_was_written(times: int) -> None:
     # 0.07 * 100 is 7.000000000000001 in doubles, which would be rank 8.
-    sketch = buckets([float(n) for n in range(1, 101)])
-    assert buckets_quantile(sketch, 0.07) == pytest.approx(7, rel=QUANTILE_ERROR)
+    sketch = sketch_of([float(n) for n in range(1, 101) for _ in range(times)])
+    assert quantile(sketch, 0.07) == pytest.approx(7, rel=QUANTILE_ERROR)
+
+
+def test_what_is_not_finite_is_left_out() -> None:
+    assert sketch_of([math.nan, 1.0, math.inf, -math.inf]) == sketch_of([1.0])
+    assert sketch_of([math.inf]) is None
+
+
+lists = st.lists(st.lists(finite, min_size=1, max_size=20), min_size=1, max_size=5)
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.lists(st.lists(finite, min_size=1, max_size=20), min_size=1, max_size=5))
-def test_merged_buckets_are_the_buckets_of_all_values(batches: list[list[float]]) -> None:
-    parts = [part for part in map(buckets, batches) if part is not None]
-    whole = buckets([value for batch in batches for value in batch])
-    assert buckets_merged(parts) == whole
-    assert buckets_merged(parts[::-1]) == whole
+@given(lists, st.sampled_from([1, 5, 20]))
+def test_merged_sketches_are_the_sketch_of_all_values(
+    batches: list[list[float]], times: int
+) -> None:
+    batches = [batch * times for batch in batches]
+    parts = [part for part in map(sketch_of, batches) if part is not None]
+    whole = sketch_of([value for batch in batches for value in batch])
+    assert quantiles_merged(parts) == whole
+    assert quantiles_merged(parts[::-1]) == whole
+    assert quantiles_merged([quantiles_merged(parts[:2]), *parts[2:]]) == whole
 
 
 def test_no_values_have_no_sketch_and_no_quantile() -> None:
     assert theta_of([]) is None
-    assert buckets([]) is None
-    assert buckets_quantile(None, 0.5) is None
+    assert sketch_of([]) is None
+    assert quantile(None, 0.5) is None
     assert theta_count(None) == 0

@@ -15,13 +15,13 @@ from agent.core.evaluate.maintenance import NO_UPKEEP
 from agent.core.evaluate.transitions import (
     Running,
     conditions,
-    duration,
     removed,
     step_absence,
     step_threshold,
 )
 from agent.core.model.plan import AbsenceLevel, AbsenceRule, Flapping, Level, ThresholdRule
 from agent.core.model.results import AlertPhase, Transition, WindowValue
+from agent.core.model.text import duration
 from agent.core.state.alert_state import INACTIVE, AlertState
 
 MINUTE = 60_000

@@ -63,7 +63,7 @@ async def test_static_files_are_cached_by_their_content_and_nothing_else_is_serv
             "/static/board.css", headers={"If-None-Match": first.headers["ETag"]}
         )
         assert again.status == 304
-        for path in ("/static/index.html", "/static/..%2Fweb.py", "/static/nothing.js", "/static/"):
+        for path in ("/static/index.html", "/static/..%2Fserver.py", "/static/no.js", "/static/"):
             assert (await client.get(path)).status == 404
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from agent.core.evaluate.transitions import duration
 from agent.core.history.anomaly.detector import Verdict
+from agent.core.model.text import duration
 
 _SENTENCES = {
     "spike": "the value is {actual}, where {expected} was expected",

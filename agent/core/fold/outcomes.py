@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from agent.core.aggregate.columns import Ints
-from agent.core.lateness import Bools
+from agent.core.fold.lateness import Bools
 from agent.core.model.results import Outcome, Reason, Reject
 
 RANKS = (

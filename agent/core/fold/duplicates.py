@@ -14,7 +14,7 @@ import polars as pl
 from agent.core.aggregate.columns import Ints
 from agent.core.fold.checkpoint import Needs
 from agent.core.fold.dedup import IdMemory
-from agent.core.lateness import Bools, closed_before, last_ends
+from agent.core.fold.lateness import Bools, closed_before, last_ends
 from agent.core.model.plan import Contract, Kpi
 from agent.core.model.windows import Window
 

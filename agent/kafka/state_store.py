@@ -1,0 +1,129 @@
+"""The state table's databases on disk, one for each state partition.
+
+A database that is damaged (a file cut short, a flipped bit, a file that is gone) is set aside under
+another name, and the state comes from the changelog, which has all of it. RocksDB tells of damage
+when a database is opened, when a block is read or when files are compacted; an iterator simply ends
+at a damaged block, so that a complete read has to ask for its status.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from faust.stores.rocksdb import Store
+from faust.types import TP
+
+from agent.errors import EnvironmentFault
+
+log = logging.getLogger(__name__)
+
+ASIDE = ".damaged-"
+DAMAGE = ("Corruption:", "No such file or directory")
+"""What RocksDB's errors say of a database that can't be read any more. A lock, a full disk and
+missing rights are not damage."""
+
+Row = tuple[bytes, bytes]
+
+
+class DamagedState(EnvironmentFault):
+    """A database on disk was damaged and is set aside; the state is read from the changelog."""
+
+
+def is_damage(error: Exception) -> bool:
+    """Whether an error of RocksDB says that the database itself is broken."""
+    return any(sign in str(error) for sign in DAMAGE)
+
+
+class StateStore(Store):
+    """Faust's store in RocksDB, which sets damaged databases aside."""
+
+    def database(self, partition: int) -> Any:
+        """The database of a partition if it is open, else None."""
+        return self._dbs.get(partition)
+
+    def databases(self) -> list[Any]:
+        """The databases that are open now."""
+        return list(self._dbs.values())
+
+    def persisted_offset(self, tp: TP) -> int | None:
+        """Up to where the database has the changelog. Raises DamagedState."""
+        with self.guarding(tp.partition):
+            found: int | None = super().persisted_offset(tp)
+            return found
+
+    def set_persisted_offset(self, tp: TP, offset: int) -> None:
+        """Note up to where the database has the changelog. Raises DamagedState."""
+        with self.guarding(tp.partition):
+            super().set_persisted_offset(tp, offset)
+
+    def _open_for_partition(self, partition: int) -> Any:
+        try:
+            return super()._open_for_partition(partition)
+        except Exception as error:
+            if not is_damage(error):
+                raise
+            self._set_aside(partition, error)
+            return super()._open_for_partition(partition)
+
+    def get_row(self, partition: int, key: bytes) -> bytes | None:
+        """The value of a key. Raises DamagedState."""
+        with self.guarding(partition):
+            value: bytes | None = self._db_for_partition(partition).get(key)
+            return value
+
+    def rows(self, partition: int) -> Iterator[Row]:
+        """All rows of a partition. Raises DamagedState where not all of them can be read."""
+        with self.guarding(partition):
+            database = self._db_for_partition(partition)
+            last = None
+            for key, value in database.items():
+                last = key
+                if key != self.offset_key:
+                    yield key, value
+            # The iteration above ends in silence at a damaged block.
+            rest = database.iter()
+            if last is None:
+                rest.seek_to_first()
+            else:
+                rest.seek(last)
+                if rest.valid():
+                    rest.next()
+            rest.status()
+
+    @contextmanager
+    def guarding(self, partition: int) -> Iterator[None]:
+        """Set the partition's database aside when the block finds it damaged, and raise
+        DamagedState: whatever was read of it is in doubt."""
+        try:
+            yield
+        except Exception as error:
+            if not is_damage(error):
+                raise
+            self._set_aside(partition, error)
+            raise DamagedState(
+                f"the state of partition {partition} on disk was damaged, and is read from the "
+                "changelog"
+            ) from error
+
+    def _set_aside(self, partition: int, error: Exception) -> None:
+        """Rename the partition's folder. Only the newest damaged one of a partition is kept."""
+        database = self._dbs.pop(partition, None)
+        if database is not None:
+            database.close()
+        path = Path(self.partition_path(partition))
+        for older in path.parent.glob(f"{path.name}{ASIDE}*"):
+            shutil.rmtree(older, ignore_errors=True)
+        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+        aside = path.with_name(f"{path.name}{ASIDE}{stamp}")
+        path.rename(aside)
+        log.warning(
+            "the state of partition %d on disk is damaged (%s): set aside as %s, and read from "
+            "the changelog, which has all of it",
+            partition, str(error).splitlines()[0], aside,
+        )  # fmt: skip

@@ -1,0 +1,198 @@
+"""The state's databases on disk: a damaged one is set aside, and the changelog has everything."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import rocksdict
+from faust.types import TP
+
+from agent.core.model.plan import Plan
+from agent.kafka.client import new_producer
+from agent.kafka.embedded import PARTITIONS, EmbeddedBroker
+from agent.kafka.merge_stage import MergeStage
+from agent.kafka.publish import Publisher
+from agent.kafka.state_store import ASIDE, DamagedState, StateStore
+from agent.kafka.topics import TopicNames
+from tests.core.state.stored import series_of
+from tests.kafka.test_state_table import KEY, Heard, plan, settings_for, started, write_state
+
+__all__ = ["plan"]  # a fixture
+ROWS = 3_000
+TOPIC = TP("series", 0)
+
+
+def open_store(folder: Path) -> StateStore:
+    conf = SimpleNamespace(tabledir=folder, table_key_index_size=1_000)
+    table = SimpleNamespace(name="series", is_global=False)
+    return StateStore(
+        "rocksdb:", SimpleNamespace(conf=conf), table, table_name="series", driver="rocksdict"
+    )
+
+
+def write(store: StateStore, keys: range) -> None:
+    """Rows in a file of their own."""
+    store.persisted_offset(TOPIC)  # opens it
+    database = store.database(0)
+    batch = rocksdict.WriteBatch(raw_mode=True)
+    for number in keys:
+        batch.put(b"%08d" % number, os.urandom(100))
+    database.write(batch)
+    store.set_persisted_offset(TOPIC, keys[-1])
+    database.flush()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A store with rows in two files."""
+    store = open_store(tmp_path)
+    write(store, range(ROWS))
+    write(store, range(ROWS // 2, ROWS))
+    close(store)
+    return tmp_path
+
+
+def close(store: StateStore) -> None:
+    for database in store.databases():
+        database.close()
+
+
+def files(folder: Path, name: str) -> list[Path]:
+    return sorted(folder.glob(f"series-0.db/{name}"))
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[20] ^= 255  # in the first block of rows
+    path.write_bytes(bytes(content))
+
+
+def harm_files(data: Path, harm: Callable[[Path], None]) -> None:
+    """Harm what a worker has on disk of partition 1."""
+    for path in data.glob("faust/**/series-1.db/*.sst"):
+        harm(path)
+
+
+def set_aside(folder: Path, partition: int = 0) -> list[Path]:
+    return sorted(folder.glob(f"series-{partition}.db{ASIDE}*"))
+
+
+def test_an_unharmed_store_gives_every_row_and_its_offset(folder: Path) -> None:
+    store = open_store(folder)
+    assert store.persisted_offset(TOPIC) == ROWS - 1
+    assert len(list(store.rows(0))) == ROWS
+    assert store.get_row(0, b"%08d" % 5) is not None
+    assert set_aside(folder) == []
+    close(store)
+
+
+@pytest.mark.parametrize(
+    ("name", "harm"),
+    # A manifest that is cut short is one of before: fewer rows, and the offset that goes with them.
+    [("*.sst", cut), ("CURRENT", cut)]
+    + [(name, Path.unlink) for name in ("*.sst", "CURRENT", "MANIFEST-*")],
+)
+def test_a_file_that_is_cut_short_or_gone_begins_an_empty_database(
+    folder: Path, name: str, harm: Callable[[Path], None]
+) -> None:
+    harm(files(folder, name)[0])
+    store = open_store(folder)
+    assert store.persisted_offset(TOPIC) is None  # so that all of the changelog is read
+    assert list(store.rows(0)) == []
+    assert len(set_aside(folder)) == 1
+    write(store, range(10))
+    assert len(list(store.rows(0))) == 10
+    close(store)
+
+
+def test_a_flipped_bit_is_found_when_rows_are_read_and_none_is_missing_in_silence(
+    folder: Path,
+) -> None:
+    flip(files(folder, "*.sst")[0])
+    store = open_store(folder)
+    assert store.persisted_offset(TOPIC) == ROWS - 1  # opening did not notice
+    with pytest.raises(DamagedState, match="partition 0"):
+        list(store.rows(0))
+    assert len(set_aside(folder)) == 1
+    assert store.persisted_offset(TOPIC) is None
+    close(store)
+
+
+def test_a_flipped_bit_is_found_when_a_single_row_is_read(folder: Path) -> None:
+    for path in files(folder, "*.sst"):
+        flip(path)
+    store = open_store(folder)
+    with pytest.raises(DamagedState):
+        for number in range(ROWS):
+            store.get_row(0, b"%08d" % number)
+    assert store.get_row(0, b"%08d" % 0) is None
+    close(store)
+
+
+def test_only_the_newest_damaged_database_of_a_partition_is_kept(folder: Path) -> None:
+    for stamp in ("20200101T000000Z", "20210101T000000Z"):
+        (folder / f"series-0.db{ASIDE}{stamp}").mkdir()
+    cut(files(folder, "*.sst")[0])
+    store = open_store(folder)
+    store.persisted_offset(TOPIC)
+    [aside] = set_aside(folder)
+    assert not aside.name.endswith("T000000Z")
+    close(store)
+
+
+def test_a_locked_database_is_not_taken_for_a_damaged_one(folder: Path) -> None:
+    first, second = open_store(folder), open_store(folder)
+    first.persisted_offset(TOPIC)
+    with pytest.raises(Exception, match="lock"):
+        second.persisted_offset(TOPIC)
+    assert set_aside(folder) == []
+    close(first)
+
+
+@pytest.fixture
+def broker() -> Iterator[EmbeddedBroker]:
+    with EmbeddedBroker() as one:
+        yield one
+
+
+@pytest.mark.parametrize(("harm", "restarts"), [(cut, 0), (flip, 1)])
+async def test_a_worker_whose_disk_is_damaged_has_the_state_of_the_changelog(
+    plan: Plan, tmp_path: Path, broker: EmbeddedBroker, harm: Callable[[Path], None], restarts: int
+) -> None:
+    settings = settings_for(broker.address, tmp_path)
+    names = TopicNames.of(settings)
+    producer = new_producer(settings)
+    await producer.start()
+    await write_state(producer, names, plan)
+
+    async def rows_of_a_run() -> list[tuple[bytes, int]]:
+        heard = Heard()
+        stage = MergeStage(settings, plan, Publisher(producer, names), PARTITIONS, heard)
+        running = await started(stage, heard)
+        try:
+            if heard.partitions is None:
+                await running
+            rows = stage._table.rows_of([1])[1][1]
+            stage._table.databases()[1].flush()
+            return [(key, series_of(key, row).first_ms) for key, row in rows]
+        finally:
+            stage.stop()
+            await asyncio.wait([running])
+
+    assert await rows_of_a_run() == [(KEY, 9_000)]
+    harm_files(tmp_path, harm)
+    for _ in range(restarts):
+        with pytest.raises(DamagedState):
+            await rows_of_a_run()
+    assert await rows_of_a_run() == [(KEY, 9_000)]
+    assert len(set_aside(tmp_path / "faust" / "v1" / "tables", partition=1)) == 1
+    await producer.stop()
