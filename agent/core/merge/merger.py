@@ -25,6 +25,7 @@ from agent.core.merge.base_kpi import BaseKpi, SeriesLimit, Step, limit_of
 from agent.core.merge.benchmark_targets import Benchmarked
 from agent.core.merge.derived_kpi import DerivedKpi, KpiState, Reader, used
 from agent.core.merge.kpi_absence import KpiAbsence
+from agent.core.merge.missed_records import MissedRecords
 from agent.core.merge.views import Views, view_of
 from agent.core.merge.watermark import TopicSources
 from agent.core.model.plan import HOME, Contract, Dimensions, Kpi, Plan, Rule, heeds, is_whole
@@ -53,6 +54,10 @@ class Merger:
         self._partitions = state_partitions
         self._rows = SeriesRows()
         self._sources = {topic: TopicSources() for topic in plan.topics}
+        self._missed = {
+            topic: MissedRecords(max(c.lateness_ms for c in plan.contracts_of(topic)))
+            for topic in plan.topics
+        }
         read = {name for k in plan.kpis.values() for name in (*k.inputs, *benchmarks_of(k))}
         self.states: dict[str, KpiState] = {
             name: self._state(kpi, name in read) for name, kpi in plan.kpis.items()
@@ -107,8 +112,11 @@ class Merger:
 
     def _state(self, kpi: Kpi, kept: bool) -> KpiState:
         if kpi.contract is None:
-            return DerivedKpi(self.plan, kpi, kept)
-        return BaseKpi(self.plan, kpi, self._limit(kpi), kept)
+            topics = {self.plan.contracts[c].topic for c in self.plan.contracts_under(kpi.name)}
+            missed = [self._missed[topic] for topic in sorted(topics)]
+            return DerivedKpi(self.plan, kpi, kept, missed)
+        topic = self.plan.contracts[kpi.contract].topic
+        return BaseKpi(self.plan, kpi, self._limit(kpi), kept, self._missed[topic])
 
     def _limit(self, kpi: Kpi) -> SeriesLimit:
         return limit_of(kpi, self._partitions, partial(self._rows.bytes_of, kpi.name))
@@ -317,6 +325,7 @@ class Merger:
         if not frame.last:
             return again
         sources.take(frame)
+        self._missed[frame.topic].note(frame)
         for waiting in self._waitings.hear(frame):
             self._begin(waiting)
         return _joined(again, self._advance(frame.topic))
