@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from agent.core.model.plan import Dimensions, Plan
+from agent.core.model.printable import printable, printable_lines
 from agent.core.model.results import (
     AlertPhase,
     Emitted,
@@ -30,7 +31,6 @@ from agent.core.output.messages import (
     transition_json,
     window_json,
 )
-from agent.core.printable import printable, printable_lines
 from agent.replay.runner import Replayed
 
 Format = Literal["table", "json", "csv"]

@@ -166,6 +166,7 @@ class _Run:
                     np.full(len(rows), places[topic], np.int32),
                     np.asarray(rows, np.int64) + first,
                     np.full(len(rows), self.clock_ms, np.int64),
+                    timestamped=False,
                 )
             )
             self.out.note(str(source.path), added)

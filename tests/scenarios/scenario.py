@@ -159,6 +159,7 @@ def _batch(topic: str, records: list[Record], offsets: dict[tuple[str, int], int
         np.array([record.partition for record in records], np.int32),
         np.array(at, np.int64),
         np.full(len(records), BROKER_MS, np.int64),
+        timestamped=False,
     )
 
 

@@ -51,7 +51,9 @@ together, the contracts are read apart from then on. Only a matter of speed."""
 class Batch:
     """Records of one topic, in the order (partition, offset).
 
-    `timestamps` are the broker's, ms since the epoch: the judge of events from the future.
+    `timestamps` are the broker's, ms since the epoch: the judge of events from the future, and of
+    those from too long ago. `timestamped` is false of records that carry none, as the lines of a
+    file: then `timestamps` is the clock, and an event may be as old as it likes.
     """
 
     topic: str
@@ -59,6 +61,7 @@ class Batch:
     partitions: npt.NDArray[np.int32]
     offsets: npt.NDArray[np.int64]
     timestamps: npt.NDArray[np.int64]
+    timestamped: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +113,9 @@ class _Run:
     def __init__(self, decoder: Decoder, batch: Batch) -> None:
         self.decoder = decoder
         self.contracts = decoder._contracts
-        self.source = Source(batch.values, batch.partitions, batch.offsets, batch.timestamps)
+        self.source = Source(
+            batch.values, batch.partitions, batch.offsets, batch.timestamps, batch.timestamped
+        )
         self.rejects: dict[tuple[int, str | None], Reject] = {}
         self.frames: dict[str, list[pl.DataFrame]] = {c.name: [] for c in self.contracts}
         self.empty: _Rows = np.zeros(0, dtype=np.int64)

@@ -7,8 +7,11 @@ What is read, the same from `parse_time` (one value) and `parse_times` (a column
   Further shapes of ISO 8601 (`20240501T102030Z`, `2024-W18-3`) as `datetime.fromisoformat` does.
 - Without an offset the contract's zone counts. A local time that happens twice is the first of the
   two; one that a clock change skips is read with the offset before the change (PEP 495, fold=0).
-- Epoch numbers, also as text of digits: below 1e11 in magnitude seconds, below 1e14 milliseconds,
-  else microseconds. 1e11 s is the year 5138, 1e11 ms is 1973: the three don't meet in practice.
+- Epoch numbers, also as text of digits: below 1e11 seconds, below 1e14 milliseconds, else
+  microseconds. 1e11 s is the year 5138, 1e11 ms is 1973: the three don't meet in practice.
+- Eight digits are a date, `20240501`. Other numbers below 1e8 (a year, a count of days, a date of
+  two-digit years) would be epoch seconds before March 1973, which nobody means: they are no time.
+  0 is the epoch itself.
 - Finer than a millisecond is cut off, never rounded up into the next window.
 
 Before 1970 or after 9999 is no readable event time. Neither are leap seconds (`:60`) nor `24:00`.
@@ -32,11 +35,14 @@ _Bytes = npt.NDArray[np.uint8]
 
 SECONDS_BELOW = 10**11
 MILLISECONDS_BELOW = 10**14
+LEAST_SECONDS = 10**8
+"""March 1973: a smaller number, other than 0, is no epoch time."""
 END_MS = 253_402_300_800_000
 """10000-01-01T00:00:00Z: the first instant that is too late."""
 
 _EPOCH = datetime(1970, 1, 1)
-_NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
+_NUMBER = re.compile(r"(-?[0-9]+)(?:\.([0-9]+))?")
+_COMPACT_DATE = re.compile(r"[0-9]{8}")
 _INTEGER = r"^-?[0-9]+$"
 _DECIMAL = r"^-?[0-9]+\.[0-9]+$"
 _ISO = re.compile(
@@ -53,13 +59,15 @@ _FURTHER_ISO = re.compile(
 # A batch of one producer has one or two shapes; what has more is read value by value.
 _MAX_SHAPES = 16
 _MAX_LENGTH = 40
+_DATE_LENGTH = 8
 _BUCKET_SECONDS = 900
 
 
 def parse_time(text: str, timezone: str) -> int | None:
     """One event time in ms since the epoch, or None if it can't be read. `timezone`: IANA name."""
-    if _NUMBER.fullmatch(text):
-        return _in_range(_epoch_ms(text))
+    number = _NUMBER.fullmatch(text)
+    if number and not _COMPACT_DATE.fullmatch(text):
+        return _in_range(_epoch_ms(number[1], number[2] or ""))
     found = _ISO.fullmatch(text)
     try:
         if found is None:
@@ -84,9 +92,9 @@ def parse_times(times: pl.Series, timezone: str) -> tuple[Millis, Flags]:
     ms = np.zeros(len(times), dtype=np.int64)
     readable = np.zeros(len(times), dtype=np.bool_)
     if times.dtype == pl.Int64:
-        _fill_integers(times, slice(None), ms, readable)
+        _fill_integers(times, timezone, slice(None), ms, readable)
     elif times.dtype == pl.Float64:
-        _fill_decimals(times, slice(None), ms, readable)
+        _fill_floats(times, ms, readable)
     elif times.dtype == pl.String:
         _fill_text(times, timezone, ms, readable)
     if not readable.all() or (ms.size and (ms.min() < 0 or ms.max() >= END_MS)):
@@ -99,19 +107,15 @@ def _in_range(ms: int) -> int | None:
     return ms if 0 <= ms < END_MS else None
 
 
-def _epoch_ms(text: str) -> int:
-    if "." not in text:
-        number = int(text) if len(text) < 20 else -1
-        if abs(number) < SECONDS_BELOW:
-            return number * 1000
-        return number if abs(number) < MILLISECONDS_BELOW else number // 1000
-    value = float(text)
-    if abs(value) < SECONDS_BELOW:
-        # By way of microseconds: 1700000000.123 * 1000 alone may come out a hair too small.
-        return int(np.rint(value * 1e6)) // 1000
-    if abs(value) < MILLISECONDS_BELOW:
-        return int(np.floor(value))
-    return int(np.floor(value / 1000)) if value < 1e18 else END_MS
+def _epoch_ms(whole: str, decimals: str) -> int:
+    """The time of an epoch number; -1 where it is none."""
+    number = int(whole) if len(whole) < 20 else -1
+    if number < LEAST_SECONDS:
+        is_zero = number == 0 and not decimals.strip("0")
+        return 0 if is_zero else -1
+    if number < SECONDS_BELOW:
+        return number * 1000 + int(decimals[:3].ljust(3, "0"))
+    return number if number < MILLISECONDS_BELOW else number // 1000
 
 
 def _other_iso_ms(text: str, timezone: str) -> int:
@@ -143,25 +147,47 @@ def _offset_seconds(timezone: str, local_seconds: int) -> int:
     return 0 if offset is None else int(offset.total_seconds())
 
 
-def _fill_integers(times: pl.Series, where: Any, ms: Millis, readable: Flags) -> None:
+def _fill_integers(
+    times: pl.Series, timezone: str, where: Any, ms: Millis, readable: Flags
+) -> None:
     values = times.fill_null(-1).to_numpy()
     if values.size and values.min() >= SECONDS_BELOW and values.max() < MILLISECONDS_BELOW:
         ms[where], readable[where] = values, True  # what most producers write
         return
-    magnitude = np.abs(values)
-    scaled = np.where(magnitude < SECONDS_BELOW, values * 1000, values)
-    ms[where] = np.where(magnitude < MILLISECONDS_BELOW, scaled, values // 1000)
-    readable[where] = values >= 0
+    scaled = np.where(values < SECONDS_BELOW, values * 1000, values)
+    found = np.where(values < MILLISECONDS_BELOW, scaled, values // 1000)
+    good = (values >= LEAST_SECONDS) | (values == 0)
+    for row in np.flatnonzero((values >= LEAST_SECONDS // 10) & (values < LEAST_SECONDS)).tolist():
+        date_ms = parse_time(str(values[row]), timezone)
+        if date_ms is not None:
+            found[row], good[row] = date_ms, True
+    ms[where], readable[where] = found, good
 
 
-def _fill_decimals(times: pl.Series, where: Any, ms: Millis, readable: Flags) -> None:
+def _fill_floats(times: pl.Series, ms: Millis, readable: Flags) -> None:
+    """Cut to the millisecond of the shortest decimals that stand for the number."""
     values = times.fill_null(-1.0).to_numpy()
-    good = (values >= 0) & (values < 1e18)
+    good = ((values >= LEAST_SECONDS) & (values < 1e18)) | (values == 0)
     values = np.where(good, values, 0.0)
-    as_seconds = np.rint(np.where(values < SECONDS_BELOW, values, 0.0) * 1e6).astype(np.int64)
+    seconds = np.where(values < SECONDS_BELOW, values, 0.0)
+    # 1700000000.123 * 1000 alone may come out a hair too small.
+    nearest = np.rint(seconds * 1000)
+    as_seconds = np.where(nearest / 1000 == seconds, nearest, np.floor(seconds * 1000))
     rest = np.where(values < MILLISECONDS_BELOW, np.floor(values), np.floor(values / 1000))
-    ms[where] = np.where(values < SECONDS_BELOW, as_seconds // 1000, rest.astype(np.int64))
-    readable[where] = good
+    ms[:] = np.where(values < SECONDS_BELOW, as_seconds, rest).astype(np.int64)
+    readable[:] = good
+
+
+def _fill_decimals(values: pl.Series, where: Any, ms: Millis, readable: Flags) -> None:
+    parts = values.str.split_exact(".", 1).struct.unnest()
+    whole = parts["field_0"].cast(pl.Int64).to_numpy()
+    decimals = parts["field_1"]
+    first_three = decimals.str.slice(0, 3).str.pad_end(3, "0").cast(pl.Int64).to_numpy()
+    scaled = np.where(whole < MILLISECONDS_BELOW, whole, whole // 1000)
+    ms[where] = np.where(whole < SECONDS_BELOW, whole * 1000 + first_three, scaled)
+    is_zero = (whole == 0) & (decimals.str.strip_chars("0") == "").to_numpy()
+    ms[where] *= whole != 0
+    readable[where] = (whole >= LEAST_SECONDS) | is_zero
 
 
 def _fill_text(times: pl.Series, timezone: str, ms: Millis, readable: Flags) -> None:
@@ -176,31 +202,34 @@ def _fill_text(times: pl.Series, timezone: str, ms: Millis, readable: Flags) -> 
         values = times if rows.size == lengths.size else times.gather(rows)
         if length > _MAX_LENGTH:
             left.append(rows)
-        elif not _fill_numbers(values, rows, ms, readable):
+        elif not _fill_numbers(values, rows, timezone, ms, readable):
             left.append(_fill_shapes(values, rows, timezone, ms, readable))
+    known: dict[str, int | None] = {}  # dates come many times over
     for rows in left:
         for row, text in zip(rows.tolist(), times.gather(rows).to_list(), strict=True):
-            found = parse_time(text, timezone)
+            if text not in known:
+                known[text] = parse_time(text, timezone)
+            found = known[text]
             if found is not None:
                 ms[row], readable[row] = found, True
 
 
-def _fill_numbers(values: pl.Series, rows: Any, ms: Millis, readable: Flags) -> bool:
+def _fill_numbers(values: pl.Series, rows: Any, timezone: str, ms: Millis, readable: Flags) -> bool:
     """Whether all values were epoch numbers; then they are read."""
     first = values[0]
-    if not _NUMBER.fullmatch(first) or len(first) > 18:
+    if not _NUMBER.fullmatch(first) or len(first) > 18 or len(first) == _DATE_LENGTH:
         return False
     if first.isdigit() and first[0] != "0":
         numbers = values.cast(pl.Int64, strict=False)
         # With a sign or a leading zero, as many characters would give a smaller number.
         if not numbers.null_count() and int(numbers.min()) >= 10 ** (len(first) - 1):  # type: ignore[arg-type]
-            _fill_integers(numbers, rows, ms, readable)
+            _fill_integers(numbers, timezone, rows, ms, readable)
             return True
     if values.str.contains(_INTEGER).all():
-        _fill_integers(values.cast(pl.Int64), rows, ms, readable)
+        _fill_integers(values.cast(pl.Int64), timezone, rows, ms, readable)
         return True
     if values.str.contains(_DECIMAL).all():
-        _fill_decimals(values.cast(pl.Float64), rows, ms, readable)
+        _fill_decimals(values, rows, ms, readable)
         return True
     return False
 

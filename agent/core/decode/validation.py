@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from agent.core.decode.event_time import parse_times
+from agent.core.decode.event_time import END_MS, parse_times
 from agent.core.decode.layout import Layout, id_dtype, time_dtype
 from agent.core.decode.single_record import (
     all_strings,
@@ -43,6 +43,7 @@ class Source:
     partitions: npt.NDArray[np.int32]
     offsets: npt.NDArray[np.int64]
     timestamps: npt.NDArray[np.int64]
+    timestamped: bool
 
     def line(self, row: int) -> bytes:
         """The bytes of a record that is not a tombstone."""
@@ -195,22 +196,41 @@ def _check_time(
             ~readable,
             Reason.BAD_TIME,
             lambda i: (
-                f"{where}: expected ISO 8601 or epoch seconds, milliseconds or microseconds, from "
-                f"1970 to 9999, found {describe(raw[i]).removeprefix('the string ')}"
+                f"{where}: expected ISO 8601 or epoch seconds, milliseconds or microseconds, up to "
+                f"9999 and no number below 100000000 (March 1973), found "
+                f"{describe(raw[i]).removeprefix('the string ')}"
             ),
         )
-    ahead = ms - verdicts.source.timestamps[verdicts.rows]
-
-    def future(i: int) -> str:
-        by, most = timedelta(seconds=int(ahead[i]) // 1000), contract.max_future_ms
-        at = datetime.fromtimestamp(ms[i] / 1000, UTC).isoformat(timespec="milliseconds")
-        return (
-            f"{where}: {at} is {by} after the record's timestamp; "
-            f"at most {timedelta(milliseconds=most)} (max_future)"
-        )
-
-    verdicts.reject(ahead > contract.max_future_ms, Reason.FUTURE_TIME, future)
+    _check_distance(contract, ms, where, verdicts)
     return ms
+
+
+def _check_distance(contract: Contract, ms: Rows, where: str, verdicts: _Verdicts) -> None:
+    """Neither too far ahead of the record's timestamp nor too far behind it."""
+    source = verdicts.source
+    # No timestamp of a record, however wild, is outside what an event time may be.
+    ahead = ms - np.clip(source.timestamps[verdicts.rows], 0, END_MS)
+
+    def detail(side: str, most_ms: int, setting: str) -> Callable[[int], str]:
+        def say(i: int) -> str:
+            by = timedelta(seconds=abs(int(ahead[i])) // 1000)
+            return (
+                f"{where}: {_utc_text(int(ms[i]))} is {by} {side} the record's timestamp; "
+                f"at most {timedelta(milliseconds=most_ms)} ({setting})"
+            )
+
+        return say
+
+    most = contract.max_future_ms
+    verdicts.reject(ahead > most, Reason.FUTURE_TIME, detail("after", most, "max_future"))
+    if contract.max_past_ms is not None and source.timestamped:
+        most = contract.max_past_ms
+        verdicts.reject(ahead < -most, Reason.PAST_TIME, detail("before", most, "max_past"))
+
+
+def _utc_text(ms: int) -> str:
+    at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=ms)
+    return at.isoformat(timespec="milliseconds")
 
 
 def _check_bounds(f: Field, values: pl.Series, verdicts: _Verdicts) -> None:

@@ -65,6 +65,7 @@ class Reason(StrEnum):
     NO_TIME = "no_time"
     BAD_TIME = "bad_time"
     FUTURE_TIME = "future_time"
+    PAST_TIME = "past_time"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,8 @@ class Reject:
 
 class WindowValue(msgspec.Struct, frozen=True, gc=False):
     """One window of one series. `events` is the number of rows it holds (after `where`),
-    `maintenance` the name of the maintenance that it is in."""
+    `maintenance` the name of the maintenance that it is in. `incomplete`: it may lack records that
+    were gone from their topic before they were read."""
 
     kpi: str
     dimensions: Dimensions
@@ -90,6 +92,7 @@ class WindowValue(msgspec.Struct, frozen=True, gc=False):
     events: int
     open: bool = False
     maintenance: str | None = None
+    incomplete: bool = False
 
 
 class TargetState(StrEnum):

@@ -8,6 +8,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from agent.core.model.plan import FieldType, Scalar
+from agent.core.output.labels import RESERVED_LABELS
 from agent.language.checks import targets
 from agent.language.compile.shapes import Shape, zone_of
 from agent.language.declared import Declared, Entry
@@ -17,25 +18,6 @@ from agent.language.problems import suggest
 from agent.language.source import Place
 
 DAY_MS = 86_400_000
-
-RESERVED_LABELS = {
-    "le": "Prometheus uses it for the buckets of histograms",
-    "quantile": "Prometheus uses it for summaries",
-    "instance": "Prometheus sets it to the scraped address",
-    "job": "Prometheus sets it to the scrape job",
-    "alertname": "Prometheus sets it to the name of an alert",
-    "band": "the agent's target metrics have it",
-    "kpi": "the agent's metrics have it",
-    "maintenance": "the agent's metrics have it",
-    "rule": "the agent's metrics have it",
-    "severity": "the agent's metrics have it",
-    "objective": "the agent's metrics have it",
-    "owner": "the generated alerts have it",
-    "team": "the generated alerts have it",
-    "series": "the generated alerts have it",
-    "escalation": "the generated alerts have it",
-}
-"""Label names that a dimension can not have, and why."""
 
 _SCALARS: dict[FieldType, tuple[type, str]] = {
     "string": (str, "text"),

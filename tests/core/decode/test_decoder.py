@@ -6,6 +6,7 @@ import resource
 import time
 import zlib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import cramjam
@@ -16,6 +17,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from agent.core.decode.decoder import Batch, Decoded, Decoder
+from agent.core.decode.event_time import END_MS
 from agent.core.decode.single_record import is_too_deep
 from agent.core.model.plan import Contract, Field
 from agent.core.model.results import Reason
@@ -39,7 +41,7 @@ def contract(name: str, *fields: Field, **changes: Any) -> Contract:
         "idle_after_ms": 30_000,
         "max_bytes": 1 << 20,
         "fields": fields,
-        "grain_ms": 60_000,
+        "duplicate_window_ms": 300_000,
     }
     return Contract(**(settings | changes))
 
@@ -378,10 +380,10 @@ def test_details_say_what_was_found_and_what_would_be_right() -> None:
         "user: expected an object, found the number 5",
         "amount: required, but absent or null",
         "amount: -3.0 is below the minimum 0",
-        "at: expected ISO 8601 or epoch seconds, milliseconds or microseconds, from 1970 to 9999, "
-        'found "yesterday"',
-        "at: expected ISO 8601 or epoch seconds, milliseconds or microseconds, from 1970 to 9999, "
-        'found "true"',
+        "at: expected ISO 8601 or epoch seconds, milliseconds or microseconds, up to 9999 and no "
+        'number below 100000000 (March 1973), found "yesterday"',
+        "at: expected ISO 8601 or epoch seconds, milliseconds or microseconds, up to 9999 and no "
+        'number below 100000000 (March 1973), found "true"',
         "at: 2024-05-01T13:00:00.750+00:00 is 3:00:00 after the record's timestamp; "
         "at most 1:00:00 (max_future)",
         "a byte order mark before the JSON: write UTF-8 without one",
@@ -520,6 +522,43 @@ def test_each_record_of_the_future_is_judged_by_its_own_timestamp() -> None:
     changed = Batch("events", values, given_batch.partitions, given_batch.offsets, timestamps)
     got = Decoder([ORDER]).decode(changed)
     assert [(row, r.reason) for row, r in got.rejects] == [(1, Reason.FUTURE_TIME)]
+
+
+def test_an_event_further_back_than_max_past_is_rejected_where_the_record_says_when_it_came() -> (
+    None
+):
+    bounded = contract("order", max_past_ms=24 * HOUR_MS)
+    old = [b'{"type":"order","at":"2024-04-30T10:00:00Z"}', b'{"type":"order","at":0}']
+    given_batch = batch([*old, b'{"type":"order","at":"2024-04-30T09:59:59.999Z"}'])
+    got = Decoder([bounded]).decode(given_batch)
+    assert got.tables["order"]["_row"].to_list() == [0]
+    assert [(row, r.reason) for row, r in got.rejects] == [
+        (1, Reason.PAST_TIME),
+        (2, Reason.PAST_TIME),
+    ]
+    assert got.rejects[0][1].detail == (
+        "at: 1970-01-01T00:00:00.000+00:00 is 19844 days, 10:00:00 before the record's timestamp; "
+        "at most 1 day, 0:00:00 (max_past)"
+    )
+    of_a_file = replace(given_batch, timestamped=False)
+    assert Decoder([bounded]).decode(of_a_file).rejects == ()
+    assert Decoder([contract("order")]).decode(given_batch).rejects == ()
+
+
+WILD_MS = [-(2**63), -(10**15), -1, 0, AT_MS, END_MS - 1, END_MS, 2**62, 2**63 - 1]
+
+
+@pytest.mark.parametrize("timestamp", WILD_MS)
+def test_no_timestamp_and_no_time_is_too_wild_to_be_judged(timestamp: int) -> None:
+    bounded = contract("order", max_past_ms=24 * HOUR_MS)
+    times = ["9999-12-31T23:59:59.999Z", "9999-12-31T23:59:59", 0, "1970-01-01"]
+    values = [json.dumps({"type": "order", "at": at}).encode() for at in times]
+    wild = replace(batch(values), timestamps=np.full(len(values), timestamp, np.int64))
+    got = Decoder([bounded]).decode(wild)
+    last, first = {0, 1}, {2, 3}
+    rejected = last if timestamp <= 0 else first if timestamp >= END_MS - 1 else last | first
+    assert {row for row, _ in got.rejects} == rejected
+    assert all(r.reason in (Reason.FUTURE_TIME, Reason.PAST_TIME) for _, r in got.rejects)
 
 
 def test_a_naive_time_is_of_the_contracts_zone() -> None:

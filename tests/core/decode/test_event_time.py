@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 import polars as pl
@@ -48,7 +49,19 @@ READ = [
     ("1714558830123.9", utc_ms(2024, 5, 1, 10, 20, 30, ms=123)),
     ("1714558830123999", utc_ms(2024, 5, 1, 10, 20, 30, ms=123)),
     ("1714558830123999.5", utc_ms(2024, 5, 1, 10, 20, 30, ms=123)),
+    ("1714558830123999.9", utc_ms(2024, 5, 1, 10, 20, 30, ms=123)),
+    # Cut, as the fraction of an ISO time is: never the next window's.
+    ("1714558830.9999999", utc_ms(2024, 5, 1, 10, 20, 30, ms=999)),
+    ("1714558830.9999999999", utc_ms(2024, 5, 1, 10, 20, 30, ms=999)),
+    ("1714558830.5", utc_ms(2024, 5, 1, 10, 20, 30, ms=500)),
+    ("2024-05-01T10:20:30.9999999Z", utc_ms(2024, 5, 1, 10, 20, 30, ms=999)),
+    ("20240501", utc_ms(2024, 4, 30, 23)),
+    ("20250303", utc_ms(2025, 3, 3)),
+    ("19720106", utc_ms(1972, 1, 6)),
+    ("100000000", 10**11),
+    ("100000000.0", 10**11),
     ("0", 0),
+    ("0.0", 0),
 ]
 
 NOT_READ = [
@@ -76,6 +89,16 @@ NOT_READ = [
     "1969-12-31T23:59:59Z",
     "1970-01-01T00:00:00+00:01",
     "9999-12-31T23:59:59-01:00",
+    # Epoch seconds before March 1973, which nobody means: a year, a count of days, a broken date.
+    "2025",
+    "20150",
+    "20251303",
+    "12345678",
+    "99999999",
+    "99999999.9",
+    "0.5",
+    "1",
+    "19691231",
     "-1",
     "-0.5",
     "1e9",
@@ -135,13 +158,34 @@ def test_numbers_are_seconds_milliseconds_or_microseconds_by_magnitude() -> None
         None,
         None,
     ]
-    broken = [1714558830.123, 1714558830123.9, 1714558830123999.0, 1e300, -0.5, None]
+    broken = [1714558830.123, 1714558830123.9, 1714558830123999.0, 1e300, -0.5, 0.5, 2025.0, None]
     assert column(broken, "UTC", pl.Float64) == [
         *[1714558830_123] * 3,
         None,
         None,
         None,
+        None,
+        None,
     ]
+
+
+def test_a_whole_number_of_eight_digits_is_a_date_too() -> None:
+    assert column([20250303, 20251303, 2025], "UTC", pl.Int64) == [utc_ms(2025, 3, 3), None, None]
+
+
+@given(
+    st.lists(
+        st.floats(10**8, 10**11, exclude_max=True) | st.floats(1.7e9, 1.8e9),
+        min_size=1,
+        max_size=30,
+    )
+)
+def test_an_epoch_is_cut_where_its_shortest_decimals_are(seconds: list[float]) -> None:
+    texts = [f"{number!r}" for number in seconds]
+    expected = [int(Decimal(text) * 1000 // 1) for text in texts]
+    assert column(seconds, "UTC", pl.Float64) == expected
+    assert column(texts, "UTC", pl.String) == expected
+    assert [parse_time(text, "UTC") for text in texts] == expected
 
 
 def test_other_types_are_never_times() -> None:
