@@ -19,7 +19,7 @@ from agent.core.aggregate.functions import kind_of
 from agent.core.aggregate.rows import PartialRows
 from agent.core.fold.checkpoint import SourceProgress
 from agent.core.frame import Block, series_key, state_partition, written
-from agent.core.model.plan import Contract, Dimensions, Kpi, Partial
+from agent.core.model.plan import Contract, Dimensions, Kpi, Partial, dimension_of
 
 KEYS = ("_partition", "_slice")
 FORGOTTEN_KEPT = 10_000
@@ -230,6 +230,7 @@ class _SeriesNumbers:
         return joined[_NUMBER]
 
     def _learn(self, found: list[Dimensions]) -> None:
+        found = [tuple(map(dimension_of, one)) for one in found]
         places = [state_partition(self._kpi, one, self._state_partitions) for one in found]
         self.keys = np.concatenate([self.keys, of_objects([series_key(one) for one in found])])
         self.places = np.concatenate([self.places, np.array(places, np.int64)])
