@@ -22,11 +22,11 @@ import aiohttp
 
 from agent.core.model.plan import Dimensions, Kpi, Plan, Rule, is_whole
 from agent.core.model.results import AlertPhase
+from agent.core.model.text import value_text
 from agent.core.output.alert_labels import ESCALATION, alert_labels, escalation_text, series_label
 from agent.core.output.messages import iso, label
 from agent.core.output.privacy import Privacy
 from agent.export.agent_state import AgentState, Alert
-from agent.export.words import value_text
 
 log = logging.getLogger(__name__)
 

@@ -10,11 +10,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from agent.core.model.plan import Kpi, Objective, Plan, Severity
+from agent.core.model.text import duration
 from agent.core.model.windows import CalendarWindow
 from agent.generate import names
 from agent.generate.templates import literal
 from agent.generate.uids import AGENT_UID, STRATEGY_UID, kpi_board_uid
-from agent.generate.words import span_text
 
 REMEMBERED = "1d"
 """For how long an environment whose agents are all gone is missed."""
@@ -313,7 +313,7 @@ def _stale(kpi: Kpi, plan: Plan) -> AgentAlert:
         "warning",
         f"{literal(kpi.title)} is stale",
         "Its last window closed {{ $value | humanizeDuration }} ago; by its declaration it should "
-        f"be at most {span_text(limit * 1000)}. Boards and rules show an old value.",
+        f"be at most {duration(limit * 1000)}. Boards and rules show an old value.",
         "kpi-stale",
         tuple((name, literal(value)) for name, value in labels if value),
         kpi_board_uid(kpi.name) if kpi.person is None else STRATEGY_UID,

@@ -14,7 +14,7 @@ from typing import cast
 import yaml
 
 from agent.core.model.plan import CombinationRule, Escalation, Kpi, Plan, Rule, Severity, is_whole
-from agent.core.model.text import conditions_of
+from agent.core.model.text import conditions_of, duration
 from agent.core.output.alert_labels import ESCALATION, alert_labels, escalation_text
 from agent.generate import files, names, templates
 from agent.generate.agent_alerts import (
@@ -24,7 +24,6 @@ from agent.generate.agent_alerts import (
     stale_alerts,
 )
 from agent.generate.uids import STRATEGY_UID, kpi_board_uid
-from agent.generate.words import span_text
 
 WHAT = "prometheus"
 RULES_FILE = "kpi-agent.rules.yml"
@@ -136,7 +135,7 @@ def _escalated(entry: Entry, escalation: Escalation) -> Entry:
     return {
         "alert": entry["alert"],
         "expr": entry["expr"],
-        "for": span_text(escalation.after_ms),
+        "for": duration(escalation.after_ms),
         "labels": labels | {ESCALATION: templates.literal(escalation.to)},
         "annotations": dict(cast(dict[str, str], entry["annotations"])),  # YAML would alias it
     }

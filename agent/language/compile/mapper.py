@@ -5,6 +5,7 @@ Called only when nothing is wrong: every reference resolves, every statement has
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import math
@@ -45,7 +46,7 @@ from agent.language.compile.conditions import RuleSql
 from agent.language.compile.coupling import couplings, placements
 from agent.language.compile.links import Link, Links, compile_combination, texts
 from agent.language.compile.schedules import compile_schedule
-from agent.language.compile.shapes import LEAST_EXPIRY_MS, Shape, expire_after_ms, show, zone_of
+from agent.language.compile.shapes import LEAST_EXPIRY_MS, Shape, expire_after_ms, zone_of
 from agent.language.compile.shapes import slices as slices_of
 from agent.language.compile.statements import KpiSql, Statements
 from agent.language.declared import Declared, Entry
@@ -263,7 +264,7 @@ def _fingerprint(
         "value": model.value.strip(),
         "where": None if model.where is None else model.where.strip(),
         "by": shape.by,
-        "window": show(shape.window),
+        "window": dataclasses.astuple(shape.window),
         "slice_ms": slice_ms,
         "layout": LAYOUT,
         "inputs": [(kpi.name, kpi.fingerprint) for kpi in inputs],

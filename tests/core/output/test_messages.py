@@ -91,7 +91,7 @@ def test_times_are_iso_8601_in_utc(at_ms: int, text: str) -> None:
 
 def test_labels_are_text() -> None:
     values = (None, True, False, 5, "apac", "")
-    assert [label(v) for v in values] == ["__none__", "true", "false", "5", "apac", ""]
+    assert [label(v) for v in values] == ["__none__", "true", "false", "5", "apac", "__empty__"]
 
 
 def test_a_window_as_json() -> None:
