@@ -40,7 +40,8 @@ from agent.export.alertmanager import Delivery
 from agent.export.web.server import serving
 from agent.kafka.alert_log import AlertLog
 from agent.kafka.board_topic import BoardWriter, CompanyView
-from agent.kafka.client import new_producer, wait_for_broker
+from agent.kafka.client import new_producer
+from agent.kafka.connecting import wait_for_broker
 from agent.kafka.ingest_stage import Ingest
 from agent.kafka.merge_stage import MergeStage
 from agent.kafka.placement import has_changed

@@ -36,6 +36,9 @@ class Heard:
         self.partitions: frozenset[int] | None = None
         self.failed: list[tuple[int, int]] = []
 
+    def missed(self, topic: str, partition: int, records: int) -> None:
+        """Not of interest here."""
+
     def frames_lag(self, partition: int, frames: int) -> None:
         pass
 

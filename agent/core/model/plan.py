@@ -78,8 +78,7 @@ class Contract:
 
     `type_path` None: every event of the topic is of this type; else the event whose value there
     equals `type_value`. An event further back than `max_past_ms` before its record's timestamp is
-    rejected (None: none is). `grain_ms` is the slice by which lateness is judged: the greatest
-    common divisor of the slices of all base KPIs over this contract, at most five minutes.
+    rejected (None: none is). `duplicate_window_ms`: how long an id is remembered at most.
     """
 
     name: str
@@ -94,7 +93,7 @@ class Contract:
     idle_after_ms: int
     max_bytes: int
     fields: tuple[Field, ...]
-    grain_ms: int
+    duplicate_window_ms: int
     max_past_ms: int | None = None
 
 
