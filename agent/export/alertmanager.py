@@ -98,11 +98,7 @@ def _tell(plan: Plan, rule: Rule, kpi: Kpi, alert: Alert, now_ms: int) -> Iterat
     if alert.phase is not AlertPhase.FIRING and not (over and now_ms - since_ms < RESOLVED_TOLD_MS):
         return
     by = () if is_whole(rule) else kpi.by
-    pairs = [
-        (name, label(one))
-        for name, one in zip(by, alert.dimensions, strict=False)
-        if label(one)  # an empty label is none
-    ]
+    pairs = [(name, label(one)) for name, one in zip(by, alert.dimensions, strict=False)]
     labels = {"alertname": rule.name, "job": JOB, **dict(pairs)}
     labels |= alert_labels(plan, rule, kpi, alert.severity)
     if pairs:

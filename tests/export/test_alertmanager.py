@@ -95,11 +95,11 @@ def test_an_alert_says_of_which_environment_it_is() -> None:
     assert ("environment", "prod") in key
 
 
-def test_a_null_dimension_has_its_label_and_an_empty_one_none() -> None:
+def test_a_null_dimension_and_an_empty_one_have_labels_of_their_own() -> None:
     (null,) = told(Alert(**{**_fields(firing("x")), "dimensions": (None,)}))
     (empty,) = told(firing(""))
     assert (null.labels["region"], null.labels["series"]) == ("__none__", "region=__none__")
-    assert "region" not in empty.labels
+    assert (empty.labels["region"], empty.labels["series"]) == ("__empty__", "region=__empty__")
 
 
 def _fields(alert: Alert) -> dict[str, Any]:
