@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from agent.core.changes.describe import target_text, window_text
 from agent.core.explanation import AlertFound, ConditionFound, Explained, explain
 from agent.core.merge.merger import Merger
 from agent.core.model.plan import AbsenceRule, CombinationRule, Kpi, Plan, Rule, as_for, is_whole
 from agent.core.model.results import AlertPhase
+from agent.core.model.text import bounds_text, window_text
 from agent.core.output.messages import Json, bounds_json, dimensions_json, iso, label
 from agent.core.output.privacy import private_homes
 from agent.core.state.series import Series
@@ -123,7 +123,7 @@ def _target_json(found: Explained) -> Json | None:
         return None
     return {
         **bounds_json(found.target),
-        "text": target_text(found.target),
+        "text": bounds_text(found.target) if found.target else None,
         "override": None if found.target_match is None else dict(found.target_match),
         "since": found.target_since,
     }

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from agent.core.model.plan import Kpi, Plan
-from agent.core.model.schedule_words import schedule_text
+from agent.core.model.text import schedule_text, target_text, window_text
 from agent.generate import names, panels
 from agent.generate.agent_alerts import stale_after_seconds
 from agent.generate.layout import Board, Cell, Section
@@ -19,7 +19,6 @@ from agent.generate.uids import (
     kpi_board_uid,
 )
 from agent.generate.units import grafana_unit
-from agent.generate.words import target_text, window_text
 
 ATTAINMENT_STEPS = ((None, panels.VERMILLION), (1.0, panels.BLUE))
 """1 is the target."""
@@ -197,12 +196,12 @@ def _about(plan: Plan, kpi: Kpi) -> Iterator[str]:
 
 def _targets_in_words(kpi: Kpi) -> Iterable[str]:
     if kpi.target is not None:
-        yield f"- **Target**: {target_text(kpi.target)}"
+        yield f"- **Target**: {target_text(kpi.target, kpi.unit)}"
     for override in kpi.overrides:
         match = ", ".join(f"{k} {v}" for k, v in sorted(override.match.items()))
         words = ["Target", *([f"for {match}"] if match else [])]
         words += [f"from {override.since} on"] if override.since else []
-        yield f"- **{' '.join(words)}**: {target_text(override.target)}"
+        yield f"- **{' '.join(words)}**: {target_text(override.target, kpi.unit)}"
 
 
 def _targets(kpi: Kpi, series: _Series) -> Iterator[Cell]:

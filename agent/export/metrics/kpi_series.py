@@ -26,9 +26,9 @@ from agent.core.model.results import (
     TargetState,
     WindowValue,
 )
+from agent.core.model.text import window_text
 from agent.core.output.alert_labels import severities
 from agent.core.output.messages import label
-from agent.export.words import window_text
 
 _JSON = msgspec.json.Encoder()
 _NONE = "null"

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from agent.core.model.schedules import Schedule
+from agent.core.model.text import window_text
 from agent.core.model.windows import CalendarWindow, Window, wall_clock_ms
 from agent.language.checks.kpis import can_equal, check_match
 from agent.language.compile import schedules as schedule_spec
-from agent.language.compile.shapes import Shape, show, zone_of
+from agent.language.compile.shapes import Shape, zone_of
 from agent.language.declared import Declared, Entry
 from agent.language.models.models import KpiSpec, MaintenanceSpec
 from agent.language.problems import suggest
@@ -178,7 +179,7 @@ def _always(
     if named is not None:
         for i, name in enumerate(named):
             if windows.get(name) in never:
-                message = f"every window of '{name}' ({show(windows[name])}) is in it"
+                message = f"every window of '{name}' ({window_text(windows[name])}) is in it"
                 hint = "the KPI would never be judged: leave it out"
                 declared.report(entry, ("kpis", i), message, hint)
     elif never:
