@@ -13,9 +13,6 @@ from agent.core.evaluate.maintenance import (
     MaintenanceCalendar,
     maintenance_calendar,
 )
-    NO_MAINTENANCE,
-    MaintenanceCalendar,
-)
 from agent.core.evaluate.transitions import Running, step_absence
 from agent.core.model.plan import AbsenceLevel, AbsenceRule, Maintenance, Scalar
 from agent.core.model.schedules import EVERY_DAY, Schedule
