@@ -31,7 +31,7 @@ from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssigno
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from aiokafka.structs import OffsetAndMetadata
 
-from agent.core.decode.decoder import Batch, Decoded
+from agent.core.decode.batch import Batch, Decoded
 from agent.core.fold.folder import Folder, Resume
 from agent.core.model.plan import Plan
 from agent.kafka.batch_fetch import Fetched, by_batch

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from itertools import pairwise
 from typing import Any
 
@@ -20,9 +21,11 @@ import numpy.typing as npt
 import polars as pl
 
 from agent.core.aggregate.columns import Ints
-from agent.core.decode.decoder import Batch, Decoded, Decoder
+from agent.core.decode.batch import Batch, Decoded
+from agent.core.decode.decoder import Decoder
 from agent.core.fold.checkpoint import NO_TIME_MS, Commit, Resume, SourceProgress
 from agent.core.fold.dedup import IdMemory
+from agent.core.fold.field_counts import FieldCounts, count_fields
 from agent.core.fold.kpi_fold import KpiFold, sharing
 from agent.core.frame import Block, Frame, encode
 from agent.core.model.plan import AbsenceRule, Contract, Kpi, Plan
@@ -50,11 +53,13 @@ CountKey = tuple[Outcome, str | None, Reason | None]
 @dataclass(frozen=True, slots=True)
 class Added:
     """What became of a batch. `rejects` and `late` name rows of the batch, whose original bytes go
-    to the dead-letter and the late topic. The counts add up to the records not told before."""
+    to the dead-letter and the late topic. The counts add up to the records not told before.
+    `fields`: by contract, what had no value in its events."""
 
     counts: Counter[CountKey]
     rejects: tuple[tuple[int, Reject], ...]
     late: tuple[tuple[int, str], ...]
+    fields: Mapping[str, FieldCounts] = dataclass_field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -351,7 +356,12 @@ class Folder:
             counts[(RANKS[rank], name, None)] += int(number)
         late_rows = np.flatnonzero(~told & (verdicts.rank == RANK[Outcome.LATE]))
         late = tuple((int(row), self._contracts[verdicts.contract[row]].name) for row in late_rows)
-        return Added(counts, tuple(rejected.items()), late)
+        fields = {
+            contract.name: count_fields(contract, table, decoded.wrong_types, told)
+            for contract in self._contracts
+            if contract.fields and (table := decoded.tables[contract.name]).height
+        }
+        return Added(counts, tuple(rejected.items()), late, fields)
 
 
 def _segments(partitions: npt.NDArray[Any]) -> Iterator[tuple[int, int, int]]:
