@@ -17,7 +17,7 @@ from pathlib import Path
 
 from agent import __version__
 from agent.commands.common import clock_ms, instant, known, reading, writing
-from agent.core.printable import printable, printable_lines
+from agent.core.model.printable import printable, printable_lines
 from agent.errors import EnvironmentFault, KpiAgentError, RulesError
 
 OK, WRONG, USAGE, ENVIRONMENT = 0, 1, 2, 3
@@ -279,10 +279,16 @@ def _add_generate(commands: Commands[argparse.ArgumentParser]) -> None:
     parser.add_argument(
         "--check", action="store_true", help="write nothing; exit 1 where the files differ"
     )
+    parser.add_argument(
+        "--external-labels",
+        metavar="NAMES",
+        help="labels that keep environments apart, by commas; default: those of the setting",
+    )
 
 
 def generate(options: argparse.Namespace) -> int:
     """`kpi-agent generate`."""
+    from agent.core.output.labels import check_external_labels
     from agent.generate.alertmanager import (
         RECEIVERS_FILE,
         alertmanager_files,
@@ -291,17 +297,21 @@ def generate(options: argparse.Namespace) -> int:
     )
     from agent.generate.files import differs, write
     from agent.generate.grafana import grafana_files
-    from agent.generate.prometheus import prometheus_files
+    from agent.generate.prometheus import Deployment, prometheus_files
     from agent.language.load import load
 
     plan = load(options.rules)
+    external = _external_names(options.external_labels)
+    check_external_labels(plan, external)
     what = options.what
     out = options.out or Path(GENERATED[what])
     receivers = out / RECEIVERS_FILE
     if what == "alertmanager":
-        files = alertmanager_files(plan, read_receivers(receivers))
+        files = alertmanager_files(plan, read_receivers(receivers), external)
     else:
-        files = prometheus_files(plan) if what == "prometheus" else grafana_files(plan)
+        deployment = Deployment(external_labels=external)
+        prometheus = what == "prometheus"
+        files = prometheus_files(plan, deployment) if prometheus else grafana_files(plan, external)
     if options.check:
         found = differs(out, files, what)
         for path in found:
@@ -314,6 +324,23 @@ def generate(options: argparse.Namespace) -> int:
             receivers.write_text(skeleton(plan), encoding="utf-8")
             _say(f"wrote {receivers}: yours to fill in")
     return OK
+
+
+def _external_names(option: str | None) -> tuple[str, ...]:
+    """The names of the external labels: of the option, else of the setting."""
+    from agent.core.output.labels import check_external_name
+
+    if option is None:
+        from agent.settings import load_settings
+
+        return tuple(load_settings().labels)
+    names = tuple(filter(None, (name.strip() for name in option.split(","))))
+    for name in names:
+        try:
+            check_external_name(name)
+        except ValueError as error:
+            raise RulesError(f"--external-labels: {error}") from error
+    return names
 
 
 # --- saying it -------------------------------------------------------------------------------

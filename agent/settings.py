@@ -24,6 +24,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from agent.core.output.labels import parse_external_labels
 from agent.errors import EnvironmentFault
 
 PREFIX = "KPI_AGENT_"
@@ -84,6 +85,11 @@ class Settings(BaseSettings):
         description="base addresses of Alertmanagers, by commas, that the agent sends its alerts "
         "to; without any, Prometheus does",
     )
+    external_labels: str = Field(
+        "",
+        description="name=value by commas, of all series and alerts: which environment or cluster "
+        "this is, where several share a Prometheus",
+    )
     alert_resend: float = Field(60.0, ge=1, le=3600, description="between sendings of an alert")
 
     web_host: str = "0.0.0.0"  # noqa: S104  a scrape comes from outside
@@ -98,6 +104,12 @@ class Settings(BaseSettings):
             host, _, port = address.strip().rpartition(":")
             if not host or not port.isdigit():
                 raise ValueError(f"{address.strip()!r} is not host:port")
+        return text
+
+    @field_validator("external_labels")
+    @classmethod
+    def _check_external_labels(cls, text: str) -> str:
+        parse_external_labels(text)
         return text
 
     @field_validator("alertmanagers")
@@ -133,6 +145,11 @@ class Settings(BaseSettings):
     def alertmanager_urls(self) -> list[str]:
         """The Alertmanagers that alerts are sent to, one address each."""
         return [one.strip() for one in self.alertmanagers.split(",") if one.strip()]
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """The external labels, by name."""
+        return parse_external_labels(self.external_labels)
 
     def password(self) -> str | None:
         """The SASL password itself. Raises EnvironmentFault where its file can't be read."""

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from agent.backtest import chart
 from agent.backtest.runner import Backtest
 from agent.core.model.plan import Dimensions, Plan, Rule
+from agent.core.model.printable import printable
 from agent.core.model.text import duration
 from agent.core.output.episodes import Episode, Found, Versus, versus
 from agent.core.output.messages import Json, dimensions_json, iso, summary_json
-from agent.core.printable import printable
 from agent.replay.report import number, outcomes_text, series_text
 
 MOST_SERIES = 12

@@ -40,6 +40,7 @@ def arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> int:
     """`kpi-agent backfill`."""
     from agent.core.model.results import Emitted
+    from agent.core.output.labels import check_external_labels
     from agent.core.output.privacy import Privacy
     from agent.export.metrics.history_file import History
     from agent.language.load import load
@@ -48,13 +49,15 @@ def run(options: Namespace) -> int:
     from agent.settings import load_settings
 
     plan = load(options.rules)
-    privacy = Privacy(load_settings().secret_of_people())
+    settings = load_settings()
+    privacy = Privacy(settings.secret_of_people())
     privacy.check(plan)
+    check_external_labels(plan, settings.labels)
     known(options.kpi, tuple(plan.kpis), "KPI")
     files = sources(plan, options.files)
     selection = Selection(options.since, options.until, frozenset(options.kpi))
     read = Replayed(Emitted(), [])
-    with History(plan, options.every) as history:
+    with History(plan, options.every, settings.labels) as history:
         with reading("backfill", files) as progress:
             now = clock_ms(options.now)
             for closings in stream(plan, files, now, read, progress, options.until):

@@ -29,7 +29,8 @@ def arguments(parser: ArgumentParser) -> None:
         "--series",
         default="",
         metavar="NAME=VALUE,…",
-        help="the series that have these dimensions; default: all. The most urgent ones are told",
+        help="the series that have these dimensions; default: all. The most urgent ones are told. "
+        'A value with commas or quotes is written as in JSON: team="R&D, east"; null is no value',
     )
     parser.add_argument(
         "--at", type=instant, metavar="TIME", help="as it stood then; default: in the end"

@@ -74,7 +74,7 @@ def run(options: Namespace) -> int:
 
 def _run(options: Namespace, ask: Ask) -> int:
     from agent.core.fold.field_counts import in_words
-    from agent.core.printable import printable
+    from agent.core.model.printable import printable
     from agent.init.proposal import observe, proposals, silence
     from agent.init.write import document
     from agent.language.load import check

@@ -15,13 +15,11 @@ from dataclasses import dataclass
 from agent.core.decode.batch import Batch
 from agent.core.fold.folder import Folder
 from agent.core.frame import Block, decode
-from agent.core.merge.base_kpi import BaseKpi, room_for
+from agent.core.merge.base_kpi import BaseKpi, limit_of
 from agent.core.model.plan import Kpi, Plan
 from agent.core.model.results import Emitted, TargetStatus, WindowValue
 from agent.core.model.windows import first_end_within, previous_end, previous_start
-from agent.core.state.series import row_bytes, row_key
-
-Row = tuple[bytes, bytes]
+from agent.core.state.rows import Row, SeriesRows
 
 
 def begin_ms(kpi: Kpi, asked_ms: int) -> int:
@@ -106,7 +104,7 @@ class _Past:
     """One KPI in one state partition, up to its cut."""
 
     def __init__(self, plan: Plan, kpi: Kpi, wanted: Wanted, state_partitions: int) -> None:
-        self._state = BaseKpi(plan, kpi, room_for(kpi, state_partitions), kept=False)
+        self._state = BaseKpi(plan, kpi, limit_of(kpi, state_partitions), kept=False)
         self._cut_ms = wanted.cut_ms
         self._state.judge.of_the_past()
         self._begin_ms: int | None = None
@@ -149,10 +147,11 @@ class _Past:
         return [w for w, _, _ in step.closed], [t for _, t, _ in step.closed if t is not None]
 
     def rows(self) -> list[Row]:
-        found = list(self._chunks.items())
-        for dimensions, series in self._state.series.items():
+        found, store = list(self._chunks.items()), SeriesRows()
+        for series in self._state.series.values():
             series.sealed_ms = self._cut_ms  # everything before is final
             # At the cut all alerts are inactive, and silence is counted from there.
             series.alerts, series.cut_ms = {}, self._cut_ms
-            found.append((row_key(series.kpi, dimensions), row_bytes(series)))
+            written = store.write(series)
+            found += ((key, row) for key, row in written if row is not None)
         return found

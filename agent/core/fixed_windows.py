@@ -16,7 +16,7 @@ from itertools import groupby
 
 from msgspec import structs
 
-from agent.core.merge.base_kpi import BaseKpi, Step, Work
+from agent.core.merge.base_kpi import BaseKpi, Step, Work, limit_of
 from agent.core.merge.derived_kpi import DerivedKpi, KpiState
 from agent.core.merge.merger import Merger
 from agent.core.model.plan import Dimensions, Kpi, Plan
@@ -78,7 +78,7 @@ class _GivenBase(BaseKpi):
     """A KPI over events whose windows are given."""
 
     def __init__(self, plan: Plan, kpi: Kpi, kept: bool, windows: list[WindowValue]) -> None:
-        super().__init__(plan, kpi, len(windows) + 1, kept)
+        super().__init__(plan, kpi, limit_of(kpi, 1), kept)
         self._given = _by_end(windows)
 
     def advance(self, frontier_ms: int) -> Step:

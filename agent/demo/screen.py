@@ -11,8 +11,8 @@ from rich.panel import Panel
 from rich.status import Status
 
 from agent.core.model.plan import Plan
+from agent.core.model.printable import printable
 from agent.core.model.results import AlertPhase
-from agent.core.printable import printable
 from agent.export.agent_state import Alert
 
 AlertKey = tuple[str, str, tuple[object, ...]]

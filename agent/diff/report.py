@@ -20,7 +20,7 @@ from agent.core.changes.diff import (
     summary,
 )
 from agent.core.changes.inventory import Held
-from agent.core.printable import printable
+from agent.core.model.printable import printable
 from agent.language.declared import declare
 from agent.language.report import annotation
 

@@ -6,27 +6,19 @@ files still have.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
-from agent.core.changes.describe import target_text, window_text
 from agent.core.explanation import AlertFound, ConditionFound, Explained, explain
 from agent.core.merge.merger import Merger
-from agent.core.model.plan import (
-    AbsenceRule,
-    CombinationRule,
-    Dimensions,
-    Kpi,
-    Plan,
-    Rule,
-    as_for,
-    is_whole,
-)
+from agent.core.model.plan import AbsenceRule, CombinationRule, Kpi, Plan, Rule, as_for, is_whole
 from agent.core.model.results import AlertPhase
+from agent.core.model.text import bounds_text, window_text
 from agent.core.output.messages import Json, bounds_json, dimensions_json, iso, label
 from agent.core.output.privacy import private_homes
 from agent.core.state.series import Series
 from agent.errors import RulesError
+from agent.explain.series_selector import Selector, parse_selector, selects
 from agent.generate import names
 
 MOST_SERIES = 5
@@ -35,7 +27,7 @@ MOST_SERIES = 5
 _ORDER = (AlertPhase.FIRING, AlertPhase.PENDING, AlertPhase.RESOLVED, AlertPhase.INACTIVE)
 
 
-def wanted(plan: Plan, rule: str, series: str) -> tuple[Rule, dict[str, str]]:
+def wanted(plan: Plan, rule: str, series: str) -> tuple[Rule, Selector]:
     """The rule, and the dimensions asked for: `region=emea,channel=web`.
 
     Raises RulesError for a rule or a dimension that is not declared.
@@ -44,17 +36,7 @@ def wanted(plan: Plan, rule: str, series: str) -> tuple[Rule, dict[str, str]]:
         known = ", ".join(sorted(plan.rules)) or "none"
         raise RulesError(f"no rule is called {rule}", f"Known are: {known}")
     found = plan.rules[rule]
-    by = plan.subject_of(found).by
-    asked: dict[str, str] = {}
-    for part in series.split(",") if series else ():
-        name, equals, value = part.partition("=")
-        if not equals or name.strip() not in by:
-            known = ", ".join(by) or "none"
-            raise RulesError(
-                f"{part!r} is no dimension=value of {found.name}", f"Its dimensions are: {known}"
-            )
-        asked[name.strip()] = value.strip()
-    return found, asked
+    return found, parse_selector(series, plan.subject_of(found).by, found.name)
 
 
 def refuse_private(plan: Plan, rule: Rule) -> None:
@@ -72,7 +54,7 @@ def asked_text(series: str) -> str:
 
 
 def explanations(
-    plan: Plan, mergers: Iterable[Merger], rule: Rule, asked: Mapping[str, str]
+    plan: Plan, mergers: Iterable[Merger], rule: Rule, asked: Selector
 ) -> tuple[list[tuple[Explained, Json]], int]:
     """How a rule stands over the series that have the dimensions asked for: the `MOST_SERIES` most
     urgent, those that fire first, and how many there are."""
@@ -81,7 +63,7 @@ def explanations(
     for merger in mergers:
         for series in merger.watched(rule):
             dimensions = () if is_whole(rule) else series.dimensions or ()
-            if _has(by, dimensions, asked) and as_for(rule, by, dimensions) is not None:
+            if selects(asked, by, dimensions) and as_for(rule, by, dimensions) is not None:
                 found.append((_urgency(rule, series), str(series.dimensions), merger, series))
     found.sort(key=lambda item: item[:2])
     told = []
@@ -90,11 +72,6 @@ def explanations(
         if explained is not None:
             told.append((explained, as_json(plan, explained)))
     return told, len(found)
-
-
-def _has(by: tuple[str, ...], dimensions: Dimensions, asked: Mapping[str, str]) -> bool:
-    values = dict(zip(by, map(label, dimensions), strict=True))
-    return all(values.get(name, value) == value for name, value in asked.items())
 
 
 def _urgency(rule: Rule, series: Series) -> int:
@@ -146,7 +123,7 @@ def _target_json(found: Explained) -> Json | None:
         return None
     return {
         **bounds_json(found.target),
-        "text": target_text(found.target),
+        "text": bounds_text(found.target) if found.target else None,
         "override": None if found.target_match is None else dict(found.target_match),
         "since": found.target_since,
     }

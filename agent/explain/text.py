@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from agent.core.model.printable import printable
 from agent.core.model.text import duration
-from agent.core.printable import printable
+from agent.explain.series_selector import selector_text
 from agent.replay.report import number
 
 _HOLDS = {True: "true", False: "false", None: "can't be said"}
@@ -18,7 +19,7 @@ def text(told: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _lines(told: Mapping[str, Any]) -> Iterator[str]:
-    series = ", ".join(f"{name}={_value(value)}" for name, value in told["dimensions"].items())
+    series = selector_text(told["dimensions"])
     yield f"{told['rule']}{f' ({series})' if series else ''}, at {_clock(told['at'])} UTC"
     for alert in told["alerts"]:
         yield f"  {alert['severity']}: {_standing(told, alert)}"

@@ -83,6 +83,11 @@ class Stats:
     """Decoding and folding one micro-batch."""
     frames_lag: dict[int, int] = field(default_factory=dict)
     """Frames not merged yet, by state partition."""
+    records_missed: Counter[tuple[str, int]] = field(default_factory=Counter)
+    """Records that were gone before they were read, at most, by (topic, partition); of frames,
+    too."""
+    records_truncated: Counter[str] = field(default_factory=Counter)
+    """Dead letters and late records that were too large to be sent whole, by their topic."""
     frames_sent: int = 0
     frames_applied: int = 0
     frames_ignored: int = 0
@@ -177,9 +182,13 @@ class AgentState:
     explain: Callable[[str, str], Awaitable[dict[str, object]]] = _no_explain
     privacy: Privacy = field(default_factory=Privacy)
     """How the people of private KPIs are told outside."""
+    external_labels: Mapping[str, str] = field(default_factory=dict)
+    """Labels of all series and alerts: which environment this agent is of."""
     leader: bool = False
     """The one worker that exports what belongs to no series: objectives and `per: kpi` rules."""
     started_at_ms: int = 0
     version: str = ""
+    group: str = ""
+    """The consumer group's name, by which installations are told apart."""
     name: str = "KPI agent"
     """The board's heading."""

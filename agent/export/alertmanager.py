@@ -22,11 +22,11 @@ import aiohttp
 
 from agent.core.model.plan import Dimensions, Kpi, Plan, Rule, is_whole
 from agent.core.model.results import AlertPhase
+from agent.core.model.text import value_text
 from agent.core.output.alert_labels import ESCALATION, alert_labels, escalation_text, series_label
 from agent.core.output.messages import iso, label
 from agent.core.output.privacy import Privacy
 from agent.export.agent_state import AgentState, Alert
-from agent.export.words import value_text
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +66,11 @@ class Told:
 
 
 def tellable(
-    plan: Plan, alerts: Sequence[Alert], now_ms: int, privacy: Privacy | None = None
+    plan: Plan,
+    alerts: Sequence[Alert],
+    now_ms: int,
+    privacy: Privacy | None = None,
+    external_labels: Mapping[str, str] | None = None,
 ) -> dict[Key, Told]:
     """Every alert of these that Alertmanager should know of, with the escalations that are due."""
     privacy = privacy or Privacy()
@@ -79,7 +83,9 @@ def tellable(
         for told in _tell(plan, rule, kpi, replace(alert, dimensions=shown), now_ms):
             # Whose it is goes by the series as it is, not as it is called outside.
             series = (alert.kpi, None if is_whole(rule) else alert.dimensions)
-            found[told.key] = replace(told, series=series)
+            labels = {**told.labels, **(external_labels or {})}
+            whole = replace(told, series=series, labels=labels)
+            found[whole.key] = whole
     return found
 
 
@@ -170,7 +176,9 @@ class Delivery:
         if alerts is None:
             return
         now_ms = self._now_ms()
-        wanted = tellable(self._state.plan, alerts, now_ms, self._state.privacy)
+        wanted = tellable(
+            self._state.plan, alerts, now_ms, self._state.privacy, self._state.external_labels
+        )
         due = receiver.due(wanted, self._is_ours, now_ms, self._resend_ms)
         ends_ms = now_ms + ENDS_AFTER_RESENDS * self._resend_ms
         parts = [due[n : n + MOST_A_REQUEST] for n in range(0, len(due), MOST_A_REQUEST)]

@@ -6,16 +6,18 @@ ratios ignore topics with almost no traffic, where one bad record would be a lar
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from agent.core.model.plan import Kpi, Objective, Plan, Severity
+from agent.core.model.text import duration
 from agent.core.model.windows import CalendarWindow
 from agent.generate import names
 from agent.generate.templates import literal
 from agent.generate.uids import AGENT_UID, STRATEGY_UID, kpi_board_uid
-from agent.generate.words import span_text
 
+REMEMBERED = "1d"
+"""For how long an environment whose agents are all gone is missed."""
 WORKERS = ", ".join(names.WORKER_LABELS)
 PER_TOPIC = f"{WORKERS}, outcome, reason, contract"
 SHARE_OF_BAD_RECORDS = 0.01
@@ -24,6 +26,8 @@ LAG_SECONDS = 300
 LAG_CRITICAL_SECONDS = 1800
 FRAMES_LAG_SECONDS = 60
 OBJECTIVE_MISSED = "KpiObjectiveMissed"
+ROLLING_CHANGE = "15m"  # for so long, workers of a group may run different rules
+MISSED_SHOWN = "1h"  # for so long after a gap its alert fires
 OBJECTIVE_HOLD = "15m"
 """A score follows every window that closes: a dip between two of them is nothing to act on."""
 FRESHNESS_MARGIN_SECONDS = 300
@@ -46,9 +50,10 @@ class AgentAlert:
     board: str = AGENT_UID
 
 
-def agent_alerts() -> tuple[AgentAlert, ...]:
-    """The alerts on the agent's health, worst first."""
-    return (*_down(), *_ready(), *_behind(), *_bad_records(), *_inside())
+def agent_alerts(external: Sequence[str] = ()) -> tuple[AgentAlert, ...]:
+    """The alerts on the agent's health, worst first. `external`: the names of the labels by which
+    several environments are kept apart."""
+    return (*_down(external), *_ready(), *_behind(), *_bad_records(), *_inside())
 
 
 def stale_alerts(plan: Plan) -> tuple[AgentAlert, ...]:
@@ -74,13 +79,34 @@ def stale_after_seconds(kpi: Kpi, plan: Plan) -> int:
     return -(-(hop_ms + max(wait_ms, kpi.lateness_ms)) // 1000) + FRESHNESS_MARGIN_SECONDS
 
 
-def _down() -> Iterable[AgentAlert]:
+def _absent(external: Sequence[str]) -> str:
+    """No agent at all; where environments are kept apart, also none in one that had some.
+
+    `absent` knows no environments: one agent anywhere would keep it silent.
+    """
+    if not external:
+        return f"absent({names.BUILD_INFO})"
+    by = ", ".join(external)
+    known = f"group by ({by}) (last_over_time({names.BUILD_INFO}[{REMEMBERED}]))"
+    here = f"group by ({by}) ({names.BUILD_INFO})"
+    return f"({known} unless {here}) or absent({names.BUILD_INFO})"
+
+
+def _of_environment(external: Sequence[str]) -> str:
+    """` (prod, eu-1)` as a template of the alert's labels."""
+    if not external:
+        return ""
+    values = ", ".join(f"{{{{ $labels.{name} }}}}" for name in external)
+    return f"{{{{ if $labels.{external[0]} }}}} ({values}){{{{ end }}}}"
+
+
+def _down(external: Sequence[str]) -> Iterable[AgentAlert]:
     yield AgentAlert(
         "KpiAgentAbsent",
-        f"absent({names.BUILD_INFO})",
+        _absent(external),
         "2m",
         "critical",
-        "No KPI agent is running",
+        "No KPI agent is running" + _of_environment(external),
         "Prometheus has no series of any KPI agent: no KPI is computed and no KPI alert can fire.",
         "agent-down",
     )
@@ -185,7 +211,36 @@ def _share(outcome: str) -> str:
     return f"{found} / ({every} > {FEW_RECORDS}) > {SHARE_OF_BAD_RECORDS}"
 
 
+def _missed_records() -> AgentAlert:
+    now = names.RECORDS_MISSED
+    # A gap may be found before the first scrape, where `increase` would see nothing.
+    earlier = f"({now} offset {MISSED_SHOWN} or {now} * 0)"
+    return AgentAlert(
+        "KpiAgentRecordsMissed",
+        f"sum without ({WORKERS}, partition) (clamp_min({now} - {earlier}, 0)) > 0",
+        "0m",
+        "critical",
+        "Records of {{ $labels.topic }} were gone before the KPI agent read them",
+        "At most {{ $value }} records: retention deleted them, or somebody moved the group's "
+        "offsets. Windows that may lack them are marked as incomplete; the agent's log names "
+        "partition and offsets.",
+        "records-missed",
+    )
+
+
 def _inside() -> Iterable[AgentAlert]:
+    yield _missed_records()
+    yield AgentAlert(
+        "KpiAgentTwoRuleSets",
+        f"count by (group) (count by (group, config_hash) ({names.BUILD_INFO})) > 1",
+        ROLLING_CHANGE,
+        "critical",
+        "Workers of the KPI agent group {{ $labels.group }} run different rules",
+        "{{ $value }} rule sets share one group for longer than a rolling change takes. Each "
+        "record is folded by the rules of whichever worker reads it, so values are a mixture. "
+        "`config_hash` of kpi_agent_build_info says which worker has which.",
+        "two-rule-sets",
+    )
     failed = names.selector(names.RELOADS, [("result", "failed")])
     done = names.selector(names.RELOADS, [("result", "ok")])
     yield AgentAlert(
@@ -258,7 +313,7 @@ def _stale(kpi: Kpi, plan: Plan) -> AgentAlert:
         "warning",
         f"{literal(kpi.title)} is stale",
         "Its last window closed {{ $value | humanizeDuration }} ago; by its declaration it should "
-        f"be at most {span_text(limit * 1000)}. Boards and rules show an old value.",
+        f"be at most {duration(limit * 1000)}. Boards and rules show an old value.",
         "kpi-stale",
         tuple((name, literal(value)) for name, value in labels if value),
         kpi_board_uid(kpi.name) if kpi.person is None else STRATEGY_UID,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import yaml
@@ -31,12 +31,14 @@ Receivers = Mapping[str, Entry]
 """What people have written of receivers, by name."""
 
 
-def alertmanager_files(plan: Plan, receivers: Receivers | None = None) -> dict[str, str]:
+def alertmanager_files(
+    plan: Plan, receivers: Receivers | None = None, external: Sequence[str] = ()
+) -> dict[str, str]:
     """The generated files by path, relative to the output directory.
 
     Raises RulesError when a receiver is described that no route leads to.
     """
-    return {CONFIG_FILE: configuration(plan, receivers or {})}
+    return {CONFIG_FILE: configuration(plan, receivers or {}, external)}
 
 
 def read_receivers(file: Path) -> dict[str, Entry]:
@@ -69,8 +71,9 @@ def receiver_names(plan: Plan) -> list[str]:
     return list(dict.fromkeys([EVERYONE, *(str(route["receiver"]) for route in routes)]))
 
 
-def configuration(plan: Plan, receivers: Receivers) -> str:
-    """An alertmanager.yml. Raises RulesError for a receiver that no route leads to."""
+def configuration(plan: Plan, receivers: Receivers, external: Sequence[str] = ()) -> str:
+    """An alertmanager.yml; `external` are the names of the labels that keep environments apart.
+    Raises RulesError for a receiver that no route leads to."""
     known = receiver_names(plan)
     unknown = sorted(set(receivers) - set(known))
     if unknown:
@@ -81,14 +84,14 @@ def configuration(plan: Plan, receivers: Receivers) -> str:
         "route": {
             "receiver": EVERYONE,
             # One message for a rule, with all the series that it fires for.
-            "group_by": ["alertname", "kpi", "team"],
+            "group_by": ["alertname", "kpi", "team", *external],
             "group_wait": "10s",
             "group_interval": "1m",
             "repeat_interval": "4h",
             "routes": _routes(plan),
         },
         "receivers": [receivers.get(name, {"name": name}) for name in known],
-        "inhibit_rules": inhibit_rules(plan),
+        "inhibit_rules": inhibit_rules(plan, external),
     }
     lines = [
         files.mark(WHAT),

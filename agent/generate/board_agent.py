@@ -2,51 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from agent.generate import names, panels
 from agent.generate.agent_alerts import WORKERS
 from agent.generate.layout import Board, Cell, Section
 from agent.generate.panels import About, Query
-from agent.generate.uids import AGENT_UID, STRATEGY_UID
+from agent.generate.uids import AGENT_TITLE, AGENT_UID, STRATEGY_UID
 
 RATE = "[$__rate_interval]"
 ZERO = "or vector(0)"
 """A panel of rare events shows a line at zero, not `no data`."""
 
 
-def agent_board() -> Board:
-    """The board of all workers."""
+def agent_board(external: Sequence[str] = ()) -> Board:
+    """The board of all workers; `external` are the labels that keep environments apart."""
+    series = _Series(external)
     return Board(
         uid=AGENT_UID,
-        title="KPI agent",
+        title=AGENT_TITLE,
         description="The health of the agents: for those who run them.",
         tags=["agent"],
         sections=[
-            Section("Workers", 5, list(_workers())),
-            Section("Records", 8, list(_records())),
-            Section("Keeping up", 8, list(_keeping_up())),
-            Section("Inside", 8, list(_inside())),
-            Section("Process", 7, list(_process())),
+            Section("Workers", 5, list(_workers(series))),
+            Section("Records", 8, list(_records(series))),
+            Section("Keeping up", 8, list(_keeping_up(series))),
+            Section("Inside", 8, list(_inside(series))),
+            Section("Process", 7, list(_process(series))),
         ],
+        external_labels=external,
         links=[("Strategy", f"/d/{STRATEGY_UID}")],
         since="now-1h",
     )
 
 
-def _workers() -> Iterator[Cell]:
+class _Series:
+    """Selects the series of the environment that is chosen on the board."""
+
+    def __init__(self, external: Sequence[str]) -> None:
+        self._environment = names.chosen(external)
+
+    def of(self, metric: str, *matchers: str) -> str:
+        """All workers' series of a metric."""
+        return names.matching(metric, [*matchers, *self._environment])
+
+
+def _workers(series: _Series) -> Iterator[Cell]:
     about = About("Workers", "Agents that Prometheus can scrape.", "short")
-    yield Cell(panels.stat_panel(about, [Query(f"count({names.BUILD_INFO})", "workers")]), 3)
+    yield Cell(
+        panels.stat_panel(about, [Query(f"count({series.of(names.BUILD_INFO)})", "workers")]), 3
+    )
     about = About("Ready", "Each component of each worker; /-/ready says why not.", "none")
-    query = Query(names.READY, "{{instance}} {{component}}")
+    query = Query(series.of(names.READY), "{{instance}} {{component}}")
     yield Cell(panels.stat_panel(about, [query], states=panels.READY_STATES), 9)
     about = About("Rules loaded", "When each worker loaded the rules it runs.", "dateTimeFromNow")
-    query = Query(f"{names.LAST_RELOAD} * 1000", "{{instance}}")
+    query = Query(f"{series.of(names.LAST_RELOAD)} * 1000", "{{instance}}")
     yield Cell(panels.stat_panel(about, [query]), 4)
     about = About("Versions", "All workers should run the same version and the same rules.", "none")
     panel = panels.table_panel(
         about,
-        [Query(names.BUILD_INFO)],
+        [Query(series.of(names.BUILD_INFO))],
         columns={
             "instance": "Worker",
             "version": "Version",
@@ -59,23 +74,23 @@ def _workers() -> Iterator[Cell]:
     yield Cell(panel, 8)
 
 
-def _records() -> Iterator[Cell]:
+def _records(series: _Series) -> Iterator[Cell]:
     about = About(
         "Records by outcome",
         "What became of the consumed records; every record has one outcome.",
         "cps",
     )
-    query = Query(f"sum by (outcome) (rate({names.RECORDS}{RATE}))", "{{outcome}}")
+    query = Query(f"sum by (outcome) (rate({series.of(names.RECORDS)}{RATE}))", "{{outcome}}")
     yield Cell(panels.line_panel(about, [query], stacked=True), 8)
     about = About("Records by topic", "Where the load comes from.", "cps")
-    query = Query(f"sum by (topic) (rate({names.RECORDS}{RATE}))", "{{topic}}")
+    query = Query(f"sum by (topic) (rate({series.of(names.RECORDS)}{RATE}))", "{{topic}}")
     yield Cell(panels.line_panel(about, [query]), 8)
     about = About(
         "Refused records by reason",
         "Rejected records are in the dead-letter topic, late ones in the late topic.",
         "cps",
     )
-    refused = f'{names.RECORDS}{{outcome=~"rejected|late|duplicate"}}'
+    refused = series.of(names.RECORDS, 'outcome=~"rejected|late|duplicate"')
     query = Query(
         f"sum by (topic, outcome, reason) (rate({refused}{RATE})) {ZERO}",
         "{{topic}} {{outcome}} {{reason}}",
@@ -83,11 +98,11 @@ def _records() -> Iterator[Cell]:
     yield Cell(panels.line_panel(about, [query]), 8)
 
 
-def _keeping_up() -> Iterator[Cell]:
+def _keeping_up(series: _Series) -> Iterator[Cell]:
     about = About("Lag", "Records that wait to be read, and frames to be merged.", "short")
     queries = [
-        Query(f"sum by (topic) ({names.LAG})", "{{topic}}"),
-        Query(f"sum({names.FRAMES_LAG})", "frames"),
+        Query(f"sum by (topic) ({series.of(names.LAG)})", "{{topic}}"),
+        Query(f"sum({series.of(names.FRAMES_LAG)})", "frames"),
     ]
     yield Cell(panels.line_panel(about, queries), 8)
     about = About(
@@ -95,7 +110,7 @@ def _keeping_up() -> Iterator[Cell]:
         "How old the watermark of each topic's slowest partition is. Windows close by it.",
         "s",
     )
-    behind = f"time() - min by (topic) (max without ({WORKERS}) ({names.WATERMARK}))"
+    behind = f"time() - min by (topic) (max without ({WORKERS}) ({series.of(names.WATERMARK)}))"
     yield Cell(panels.line_panel(about, [Query(behind, "{{topic}}")]), 8)
     about = About(
         "Stages, 99th percentile",
@@ -104,7 +119,10 @@ def _keeping_up() -> Iterator[Cell]:
         "s",
     )
     queries = [
-        Query(f"histogram_quantile(0.99, sum by (le) (rate({metric}_bucket{RATE})))", stage)
+        Query(
+            f"histogram_quantile(0.99, sum by (le) (rate({series.of(f'{metric}_bucket')}{RATE})))",
+            stage,
+        )
         for stage, metric in (
             ("fold", names.FOLD_SECONDS),
             ("flush", names.FLUSH_SECONDS),
@@ -114,7 +132,7 @@ def _keeping_up() -> Iterator[Cell]:
     yield Cell(panels.line_panel(about, queries), 8)
 
 
-def _inside() -> Iterator[Cell]:
+def _inside(series: _Series) -> Iterator[Cell]:
     about = About(
         "Frames",
         "Sent by the first stage, applied by the second. Ignored ones cover less than one applied "
@@ -122,7 +140,7 @@ def _inside() -> Iterator[Cell]:
         "cps",
     )
     queries = [
-        Query(f"sum(rate({metric}{RATE}))", word)
+        Query(f"sum(rate({series.of(metric)}{RATE}))", word)
         for word, metric in (
             ("sent", names.FRAMES_SENT),
             ("applied", names.FRAMES_APPLIED),
@@ -133,8 +151,8 @@ def _inside() -> Iterator[Cell]:
     yield Cell(panels.line_panel(about, queries), 8)
     about = About("State", "Series and table rows by worker.", "short")
     queries = [
-        Query(names.SERIES, "series {{instance}}"),
-        Query(names.TABLE_ROWS, "rows {{instance}}"),
+        Query(series.of(names.SERIES), "series {{instance}}"),
+        Query(series.of(names.TABLE_ROWS), "rows {{instance}}"),
     ]
     yield Cell(panels.line_panel(about, queries), 8)
     about = About(
@@ -142,20 +160,26 @@ def _inside() -> Iterator[Cell]:
         "Exceptions caught, by component; failed reloads; series over their KPI's max_series.",
         "short",
     )
-    failed = names.selector(names.RELOADS, [("result", "failed")])
+    failed = series.of(names.RELOADS, 'result="failed"')
     queries = [
-        Query(f"sum by (component) (increase({names.ERRORS}{RATE})) {ZERO}", "{{component}}"),
+        Query(
+            f"sum by (component) (increase({series.of(names.ERRORS)}{RATE})) {ZERO}",
+            "{{component}}",
+        ),
         Query(f"sum(increase({failed}{RATE}))", "failed reloads"),
-        Query(f"sum by (kpi) (increase({names.DROPPED_SERIES}{RATE})) {ZERO}", "dropped {{kpi}}"),
+        Query(
+            f"sum by (kpi) (increase({series.of(names.DROPPED_SERIES)}{RATE})) {ZERO}",
+            "dropped {{kpi}}",
+        ),
     ]
     yield Cell(panels.line_panel(about, queries, bars=True), 8)
 
 
-def _process() -> Iterator[Cell]:
-    job = names.quoted(names.JOB)
+def _process(series: _Series) -> Iterator[Cell]:
+    job = f"job={names.quoted(names.JOB)}"
     about = About("CPU", "Seconds of CPU a second, by worker.", "short")
-    query = Query(f"rate(process_cpu_seconds_total{{job={job}}}{RATE})", "{{instance}}")
+    query = Query(f"rate({series.of('process_cpu_seconds_total', job)}{RATE})", "{{instance}}")
     yield Cell(panels.line_panel(about, [query]), 12)
     about = About("Memory", "Resident memory by worker.", "bytes")
-    query = Query(f"process_resident_memory_bytes{{job={job}}}", "{{instance}}")
+    query = Query(series.of("process_resident_memory_bytes", job), "{{instance}}")
     yield Cell(panels.line_panel(about, [query]), 12)

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 
 from agent.core.model.plan import Kpi, Plan
-from agent.core.model.schedule_words import schedule_text
+from agent.core.model.text import schedule_text, target_text, window_text
 from agent.generate import names, panels
 from agent.generate.agent_alerts import stale_after_seconds
 from agent.generate.layout import Board, Cell, Section
 from agent.generate.panels import About, Query
-from agent.generate.uids import AGENT_UID, STRATEGY_UID, kpi_board_uid
+from agent.generate.uids import (
+    AGENT_TITLE,
+    AGENT_UID,
+    STRATEGY_TITLE,
+    STRATEGY_UID,
+    kpi_board_uid,
+)
 from agent.generate.units import grafana_unit
-from agent.generate.words import target_text, window_text
 
 ATTAINMENT_STEPS = ((None, panels.VERMILLION), (1.0, panels.BLUE))
 """1 is the target."""
@@ -26,30 +32,49 @@ BANDS = {
 """What each band of the target metric is called, and its colour."""
 
 
-def kpi_board(plan: Plan, kpi: Kpi) -> Board:
-    """The board of one KPI."""
+def kpi_board(plan: Plan, kpi: Kpi, external: Sequence[str] = ()) -> Board:
+    """The board of one KPI; `external` are the labels that keep environments apart."""
+    series = _Series(kpi, external)
     return Board(
         uid=kpi_board_uid(kpi.name),
-        title=kpi.title,
+        title=_title(plan, kpi),
         description=kpi.description or f"The KPI {kpi.name}.",
         tags=[kpi.team] if kpi.team else [],
         sections=[
-            Section("Now", 5, list(_now(plan, kpi))),
-            Section("Against its target", 10, list(_course(plan, kpi))),
-            Section("Targets over time", 8, list(_targets(kpi))),
-            Section("Rules", 8, list(_rules(plan, kpi))),
-            Section("Can it be trusted?", 7, list(_trust(plan, kpi))),
+            Section("Now", 5, list(_now(plan, kpi, series))),
+            Section("Against its target", 10, list(_course(plan, kpi, series))),
+            Section("Targets over time", 8, list(_targets(kpi, series))),
+            Section("Rules", 8, list(_rules(plan, kpi, series))),
+            Section("Can it be trusted?", 7, list(_trust(plan, kpi, series))),
         ],
         dimensions=[(kpi, name) for name in kpi.by],
-        marks=_marks(plan, kpi),
+        marks=_marks(plan, kpi, series),
+        external_labels=external,
         links=[("Strategy", f"/d/{STRATEGY_UID}"), ("KPI agent", f"/d/{AGENT_UID}")],
     )
 
 
-def _marks(plan: Plan, kpi: Kpi) -> list[tuple[str, str]]:
+def _title(plan: Plan, kpi: Kpi) -> str:
+    """The KPI's title; with its name where another board has the same title, which Grafana refuses
+    in one folder."""
+    fixed = {STRATEGY_UID: STRATEGY_TITLE, AGENT_UID: AGENT_TITLE}
+    titles = fixed | {f"kpi-{name}": one.title for name, one in plan.kpis.items()}
+    while True:
+        counts = Counter(title.casefold() for title in titles.values())
+        twice = [board for board, title in titles.items() if counts[title.casefold()] > 1]
+        if not twice:
+            return titles[f"kpi-{kpi.name}"]
+        titles |= {
+            board: f"{titles[board]} ({board.removeprefix('kpi-')})"
+            for board in twice
+            if board not in fixed
+        }
+
+
+def _marks(plan: Plan, kpi: Kpi, series: _Series) -> list[tuple[str, str]]:
     if not any(kpi.name in m.kpis for m in plan.maintenance.values()):
         return []
-    query = names.selector(names.MAINTENANCE, [("kpi", kpi.name)])
+    query = series.selected(names.MAINTENANCE)
     return [("Maintenance", f"max by (maintenance) ({query})")]
 
 
@@ -58,17 +83,27 @@ def has_target(kpi: Kpi) -> bool:
     return kpi.target is not None or bool(kpi.overrides)
 
 
-def _chosen(kpi: Kpi, metric: str, *fixed: tuple[str, str]) -> str:
-    """A metric's series that the board's variables choose, over all workers."""
-    inside = [f"{name}={names.quoted(value)}" for name, value in fixed]
-    inside += [f'{name}=~"${name}"' for name in kpi.by]
-    query = f"{metric}{{{','.join(inside)}}}" if inside else metric
-    return names.one_of_workers(query, kpi.by)
+class _Series:
+    """Selects a KPI's series, whichever worker exports them, as the board's variables choose."""
 
+    def __init__(self, kpi: Kpi, external: Sequence[str]) -> None:
+        self._kpi = kpi
+        self._environment = names.chosen(external)
+        self._dimensions = [f'{name}=~"${names.variable_name(name)}"' for name in kpi.by]
 
-def _of_kpi(kpi: Kpi, metric: str, *fixed: tuple[str, str]) -> str:
-    """The same for the metrics that all KPIs share."""
-    return _chosen(kpi, metric, ("kpi", kpi.name), *fixed)
+    def of(self, metric: str, *fixed: tuple[str, str]) -> str:
+        """Of one of the KPI's own metrics."""
+        matchers = [*names.equal_to(fixed), *self._dimensions, *self._environment]
+        return names.one_of_workers(names.matching(metric, matchers), self._kpi.by)
+
+    def shared(self, metric: str, *fixed: tuple[str, str]) -> str:
+        """Of a metric that all KPIs share."""
+        return self.of(metric, ("kpi", self._kpi.name), *fixed)
+
+    def selected(self, metric: str) -> str:
+        """Of a metric that has one series a KPI, as each worker exports it."""
+        matchers = names.equal_to([("kpi", self._kpi.name)])
+        return names.matching(metric, [*matchers, *self._environment])
 
 
 def _legend(kpi: Kpi, first: str = "") -> str:
@@ -77,32 +112,32 @@ def _legend(kpi: Kpi, first: str = "") -> str:
     return f"{first} {dimensions}".strip() or kpi.title
 
 
-def _now(plan: Plan, kpi: Kpi) -> Iterator[Cell]:
+def _now(plan: Plan, kpi: Kpi, series: _Series) -> Iterator[Cell]:
     unit = grafana_unit(kpi.unit)
     about = About(
         "Last closed window", f"{kpi.title}, each window ({window_text(kpi.window)}) once.", unit
     )
-    query = Query(_chosen(kpi, names.value_metric(kpi)), _legend(kpi))
+    query = Query(series.of(names.value_metric(kpi)), _legend(kpi))
     yield Cell(panels.stat_panel(about, [query], sparkline=True), 8 if has_target(kpi) else 12)
     about = About("Window still open", "The value so far. It will change until the end.", unit)
-    query = Query(_chosen(kpi, names.current_metric(kpi)), _legend(kpi))
+    query = Query(series.of(names.current_metric(kpi)), _legend(kpi))
     yield Cell(panels.stat_panel(about, [query], steps=((None, panels.SKY),)), 6)
     if has_target(kpi):
         about = About("Target", "The last closed window against the target.", "none")
-        query = Query(_of_kpi(kpi, names.TARGET_STATE), _legend(kpi))
+        query = Query(series.shared(names.TARGET_STATE), _legend(kpi))
         yield Cell(panels.stat_panel(about, [query], states=panels.TARGET_STATES), 5)
     about = About(
         "Last window ended",
         "Event time at which the newest closed window ended.",
         "dateTimeFromNow",
     )
-    end = names.one_of_workers(names.selector(names.WINDOW_END, [("kpi", kpi.name)]))
+    end = names.one_of_workers(series.selected(names.WINDOW_END))
     yield Cell(
         panels.stat_panel(about, [Query(f"{end} * 1000", "ended")]), 5 if has_target(kpi) else 6
     )
 
 
-def _course(plan: Plan, kpi: Kpi) -> Iterator[Cell]:
+def _course(plan: Plan, kpi: Kpi, series: _Series) -> Iterator[Cell]:
     about = About(
         "Value against its bands",
         "Solid: closed windows. Dotted: the window still open. Dashed: the bounds that the agent "
@@ -110,12 +145,12 @@ def _course(plan: Plan, kpi: Kpi) -> Iterator[Cell]:
         grafana_unit(kpi.unit),
     )
     queries = [
-        Query(_chosen(kpi, names.value_metric(kpi)), _legend(kpi)),
-        Query(_chosen(kpi, names.current_metric(kpi)), _legend(kpi, "open:")),
+        Query(series.of(names.value_metric(kpi)), _legend(kpi)),
+        Query(series.of(names.current_metric(kpi)), _legend(kpi, "open:")),
     ]
     bands = [band for band in BANDS if _has_band(kpi, band)]
     for band in bands:
-        query = _chosen(kpi, names.target_metric(kpi), ("band", band))
+        query = series.of(names.target_metric(kpi), ("band", band))
         queries.append(Query(query, _legend(kpi, f"{BANDS[band][0]}:")))
     panel = panels.line_panel(about, queries, zero=False)
     panels.thin_lines(panel, "open:")
@@ -161,30 +196,30 @@ def _about(plan: Plan, kpi: Kpi) -> Iterator[str]:
 
 def _targets_in_words(kpi: Kpi) -> Iterable[str]:
     if kpi.target is not None:
-        yield f"- **Target**: {target_text(kpi.target)}"
+        yield f"- **Target**: {target_text(kpi.target, kpi.unit)}"
     for override in kpi.overrides:
         match = ", ".join(f"{k} {v}" for k, v in sorted(override.match.items()))
         words = ["Target", *([f"for {match}"] if match else [])]
         words += [f"from {override.since} on"] if override.since else []
-        yield f"- **{' '.join(words)}**: {target_text(override.target)}"
+        yield f"- **{' '.join(words)}**: {target_text(override.target, kpi.unit)}"
 
 
-def _targets(kpi: Kpi) -> Iterator[Cell]:
+def _targets(kpi: Kpi, series: _Series) -> Iterator[Cell]:
     if not has_target(kpi):
         return
     about = About("Target state", "The state of each closed window.", "none")
-    query = Query(_of_kpi(kpi, names.TARGET_STATE), _legend(kpi))
+    query = Query(series.shared(names.TARGET_STATE), _legend(kpi))
     yield Cell(panels.timeline_panel(about, [query], panels.TARGET_STATES), 12)
     about = About(
         "Attainment",
         "The value against the target, the KPI's direction counted: at 100 % and above it is met.",
         "percentunit",
     )
-    query = Query(_of_kpi(kpi, names.ATTAINMENT), _legend(kpi))
+    query = Query(series.shared(names.ATTAINMENT), _legend(kpi))
     yield Cell(panels.line_panel(about, [query], limit=1.0), 12)
 
 
-def _rules(plan: Plan, kpi: Kpi) -> Iterator[Cell]:
+def _rules(plan: Plan, kpi: Kpi, series: _Series) -> Iterator[Cell]:
     if not plan.rules_of(kpi.name):
         return
     about = About(
@@ -192,19 +227,19 @@ def _rules(plan: Plan, kpi: Kpi) -> Iterator[Cell]:
         "The state of each rule over this KPI. Prometheus alerts on the very same series.",
         "none",
     )
-    query = Query(_of_kpi(kpi, names.RULE_STATE), _legend(kpi, "{{rule}} ({{severity}})"))
+    query = Query(series.shared(names.RULE_STATE), _legend(kpi, "{{rule}} ({{severity}})"))
     yield Cell(panels.timeline_panel(about, [query], panels.RULE_STATES), 24)
 
 
-def _trust(plan: Plan, kpi: Kpi) -> Iterator[Cell]:
+def _trust(plan: Plan, kpi: Kpi, series: _Series) -> Iterator[Cell]:
     about = About("Events in each window", "A figure made of few events says little.", "short")
-    query = Query(_of_kpi(kpi, names.WINDOW_EVENTS), _legend(kpi))
+    query = Query(series.shared(names.WINDOW_EVENTS), _legend(kpi))
     yield Cell(panels.line_panel(about, [query], bars=True), 12)
     about = About(
         "Age of the last closed window",
         "Seconds since the newest closed window ended. Above the dashed line KpiStale alerts.",
         "s",
     )
-    end = names.one_of_workers(names.selector(names.WINDOW_END, [("kpi", kpi.name)]))
+    end = names.one_of_workers(series.selected(names.WINDOW_END))
     limit = float(stale_after_seconds(kpi, plan))
     yield Cell(panels.line_panel(about, [Query(f"time() - {end}", "age")], limit=limit), 12)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from agent.core.evaluate.objectives import AT_RISK_FROM, MET_FROM, in_tree_order
 from agent.core.model.plan import Objective, Plan
-from agent.core.output.privacy import shared
+from agent.core.output.privacy import shared as public_plan
 from agent.generate import names, panels
 from agent.generate.layout import Board, Cell, Section
 from agent.generate.panels import About, Query
-from agent.generate.uids import AGENT_UID, STRATEGY_UID, kpi_board_uid
+from agent.generate.uids import AGENT_UID, STRATEGY_TITLE, STRATEGY_UID, kpi_board_uid
 
 SCORE_STEPS = (
     (None, panels.VERMILLION),
@@ -21,51 +21,144 @@ SCORE_STEPS = (
 MOST_ROWS = 200
 """Rows of the tables: the worst series of a company, not all of them."""
 
+BOARD_COLUMN = "Board"
+BOARD_LINK = f"/d/${{__data.fields.{BOARD_COLUMN}}}"
+
 NO_SERIES = "or vector(0)"
 
 
-class _Public:
-    """The series of the KPIs and rules that everybody may see."""
+KPI_TITLE = "kpi_title"
+"""The label that the tables take a KPI's title from; `title` may be a dimension of the KPI."""
+BOARD_UID = "kpi_board"
+"""The label with the uid of a KPI's board."""
 
-    def __init__(self, plan: Plan) -> None:
-        public = shared(plan)
-        self._kpis = sorted(plan.kpis.keys() - public.kpis.keys())
-        self._rules = sorted(plan.rules.keys() - public.rules.keys())
+
+class _PublicSeries:
+    """Selects the series that everybody may see, whichever worker exports them.
+
+    A scrape adds labels of its own to every series. Where a KPI has a dimension of such a name
+    (`pod`, `service`), the dimension is kept for that KPI and the scrape's label is dropped from
+    all others, so that no series are merged and no row shows a value that is not a dimension.
+    """
+
+    def __init__(self, declared: Plan, external: Sequence[str]) -> None:
+        plan = public_plan(declared)
+        self.external = tuple(external)
+        self._environment = names.chosen(external)
+        self._private_kpis = declared.kpis.keys() - plan.kpis.keys()
+        self._private_rules = declared.rules.keys() - plan.rules.keys()
+        by = {name: kpi.by for name, kpi in plan.kpis.items()}
+        by_rule = {rule.name: rule.by for rule in plan.combinations.values()}
+        dimensions = {name for names_ in (*by.values(), *by_rule.values()) for name in names_}
+        self._ambiguous = dimensions & set(names.SCRAPE_LABELS)
+        self._kpis = self._by_kept_labels(by)
+        self._rules = self._by_kept_labels(by_rule)
 
     def of(self, metric: str) -> str:
-        """A metric of all series, without those that are private."""
-        hidden = [("kpi", self._kpis)]
-        if metric == names.RULE_STATE:
-            hidden.append(("rule", self._rules))
-        inside = ",".join(f'{label}!~"{"|".join(found)}"' for label, found in hidden if found)
-        return names.one_of_workers(f"{metric}{{{inside}}}" if inside else metric)
+        """All public series of a metric that has the label `kpi`."""
+        is_rule_state = metric == names.RULE_STATE
+        kept_kpis = {name for found in self._kpis.values() for name in found}
+        excluded = {"kpi": self._private_kpis | kept_kpis}
+        if is_rule_state:
+            kept_rules = {name for found in self._rules.values() for name in found}
+            excluded["rule"] = self._private_rules | kept_rules
+        parts = [self._merged(_without(metric, excluded, *self._environment), frozenset())]
+        for kept, found in self._kpis.items():
+            rules = {"rule": self._private_rules} if is_rule_state else {}
+            parts.append(
+                self._merged(
+                    _without(metric, rules, _among("kpi", found), *self._environment), kept
+                )
+            )
+        if is_rule_state:
+            for kept, found in self._rules.items():
+                parts.append(
+                    self._merged(
+                        _without(metric, {}, _among("rule", found), *self._environment), kept
+                    )
+                )
+        return parts[0] if len(parts) == 1 else f"({' or '.join(parts)})"
+
+    def of_objectives(self, metric: str, *fixed: tuple[str, str]) -> str:
+        """All series of a metric that has the label `objective`."""
+        matchers = [*names.equal_to(fixed), *self._environment]
+        return names.one_of_workers(names.matching(metric, matchers))
+
+    def described(self, query: str, plan: Plan) -> str:
+        """Adds title and owner of the KPI, and the uid of its board."""
+        joined = self._joined(query, KPI_TITLE, "owner")
+        plain = f'label_replace({joined}, "{BOARD_UID}", "kpi-$1", "kpi", "(.+)")'
+        shortened = {
+            name: kpi_board_uid(name) for name in plan.kpis if kpi_board_uid(name) != f"kpi-{name}"
+        }
+        return names.labeled(plain, BOARD_UID, "kpi", shortened)
+
+    def titled(self, query: str) -> str:
+        """Adds the title of the KPI."""
+        return self._joined(query, KPI_TITLE)
+
+    def undescribed(self, query: str) -> str:
+        """What of a query is about no KPI."""
+        info = names.matching(names.INFO, self._environment)
+        return f"{query} unless {names.on(self.external, 'kpi')} {info}"
+
+    def _joined(self, query: str, *labels: str) -> str:
+        kept = ", ".join(("kpi", *labels, *self.external))
+        info = names.matching(names.INFO, self._environment)
+        renamed = f'label_replace({info}, "{KPI_TITLE}", "$1", "title", "(.*)")'
+        on, group = names.on(self.external, "kpi"), ", ".join(labels)
+        return f"({query}) * {on} group_left ({group}) max by ({kept}) ({renamed})"
+
+    def _by_kept_labels(self, by: Mapping[str, Sequence[str]]) -> dict[frozenset[str], list[str]]:
+        """The KPIs or rules that have dimensions called like labels of a scrape, by these."""
+        found: dict[frozenset[str], list[str]] = {}
+        for name, dimensions in sorted(by.items()):
+            if kept := self._ambiguous & set(dimensions):
+                found.setdefault(frozenset(kept), []).append(name)
+        return found
+
+    def _merged(self, query: str, kept: frozenset[str]) -> str:
+        drop = (set(names.WORKER_LABELS) | self._ambiguous) - kept
+        return f"max without ({', '.join(sorted(drop))}) ({query})"
 
 
-def strategy_board(declared: Plan) -> Board:
+def _among(label: str, values: Iterable[str]) -> str:
+    return f'{label}=~"{"|".join(sorted(values))}"'
+
+
+def _without(metric: str, excluded: Mapping[str, Iterable[str]], *matchers: str) -> str:
+    """A metric's series with these matchers, and without those whose labels are excluded."""
+    found = [f'{label}!~"{"|".join(sorted(v))}"' for label, v in excluded.items() if v]
+    inside = ",".join([*found, *matchers])
+    return f"{metric}{{{inside}}}" if inside else metric
+
+
+def strategy_board(declared: Plan, external: Sequence[str] = ()) -> Board:
     """The one board that everybody starts at."""
-    plan, public = shared(declared), _Public(declared)
+    plan, public = public_plan(declared), _PublicSeries(declared, external)
     return Board(
         uid=STRATEGY_UID,
-        title="Strategy",
+        title=STRATEGY_TITLE,
         description="Objectives and their KPIs: where they stand, and who should act.",
         tags=["strategy"],
         sections=[
-            Section("Objectives", 5, list(_objectives(plan))),
+            Section("Objectives", 5, list(_objectives(plan, public))),
             Section("At a glance", 4, list(_counts(public))),
             Section("Every KPI against its target", 11, list(_standing(plan, public))),
             Section("Alerts", 9, list(_alerts(plan, public))),
             Section("Over time", 8, list(_courses(public))),
         ],
+        external_labels=external,
         links=[("KPI agent", f"/d/{AGENT_UID}")],
     )
 
 
-def _objectives(plan: Plan) -> Iterator[Cell]:
+def _objectives(plan: Plan, public: _PublicSeries) -> Iterator[Cell]:
     found = in_tree_order(plan.objectives)
     width = max(24 // max(len(found), 1), 6)
     for objective in found:
-        score = names.selector(names.OBJECTIVE_SCORE, [("objective", objective.name)])
-        query = Query(names.one_of_workers(score), objective.title)
+        score = public.of_objectives(names.OBJECTIVE_SCORE, ("objective", objective.name))
+        query = Query(score, objective.title)
         about = About(objective.title, _made_of(plan, objective), "percentunit")
         yield Cell(panels.stat_panel(about, [query], steps=SCORE_STEPS, sparkline=True), width)
 
@@ -84,7 +177,7 @@ def _made_of(plan: Plan, objective: Objective) -> str:
     return f"{head}\n\nThe weighted attainment of:\n" + "\n".join(parts)
 
 
-def _counts(public: _Public) -> Iterator[Cell]:
+def _counts(public: _PublicSeries) -> Iterator[Cell]:
     state = public.of(names.TARGET_STATE)
     for number in (3, 2, 1, 0):
         words, color = panels.TARGET_STATES[number]
@@ -102,13 +195,7 @@ def _dimensions(plan: Plan) -> list[str]:
     return sorted({name for kpi in plan.kpis.values() for name in kpi.by})
 
 
-def _named(query: str) -> str:
-    """Adds the KPI's title and owner."""
-    info = f"max by (kpi, title, owner) ({names.INFO})"
-    return f"({query}) * on (kpi) group_left (title, owner) {info}"
-
-
-def _standing(plan: Plan, public: _Public) -> Iterator[Cell]:
+def _standing(plan: Plan, public: _PublicSeries) -> Iterator[Cell]:
     about = About(
         "Targets",
         f"The last closed window of each series, missed ones first ({MOST_ROWS} at most). "
@@ -116,62 +203,71 @@ def _standing(plan: Plan, public: _Public) -> Iterator[Cell]:
         "short",
     )
     worst = f"topk({MOST_ROWS}, {public.of(names.TARGET_STATE)})"
-    lowest = f"bottomk({MOST_ROWS}, {public.of(names.ATTAINMENT)})"
+    attained = f"{public.of(names.ATTAINMENT)} and {worst}"
     panel = panels.table_panel(
         about,
-        [Query(_named(worst)), Query(_named(lowest))],
+        [Query(public.described(worst, plan)), Query(public.described(attained, plan))],
         columns={
-            "title": "KPI",
+            KPI_TITLE: "KPI",
             **{name: name.replace("_", " ") for name in _dimensions(plan)},
             "Value #A": "State",
             "Value #B": "Attainment",
             "owner": "Owner",
             "kpi": "Name",
+            BOARD_UID: BOARD_COLUMN,
         },
         sort_by="State",
     )
     panels.state_column(panel, "State", panels.TARGET_STATES)
     panels.unit_column(panel, "Attainment", "percentunit")
-    panels.link_column(panel, "KPI", "Open its board", "/d/kpi-${__data.fields.Name}")
+    panels.link_column(panel, "KPI", "Open its board", BOARD_LINK)
+    panels.hide_column(panel, BOARD_COLUMN)
     yield Cell(panel, 15)
     about = About(
         "Attainment, the lowest of each KPI",
         "The series of each KPI that is furthest from its target; 100 % is the target.",
         "percentunit",
     )
-    lowest = f"min by (kpi) ({public.of(names.ATTAINMENT)})"
-    query = Query(f"sort({_titled(lowest)})", "{{title}}")
+    lowest = f"min by ({', '.join(('kpi', *public.external))}) ({public.of(names.ATTAINMENT)})"
+    titles = [kpi.title for kpi in plan.kpis.values()]
+    legend = f"{{{{{KPI_TITLE}}}}}"
+    if len(set(titles)) < len(titles):
+        legend += " ({{kpi}})"
+    query = Query(f"sort({public.titled(lowest)})", legend)
     steps = ((None, panels.VERMILLION), (1.0, panels.BLUE))
     yield Cell(panels.bar_panel(about, [query], steps, 1.5), 9)
 
 
-def _titled(query: str) -> str:
-    return f"({query}) * on (kpi) group_left (title) max by (kpi, title) ({names.INFO})"
-
-
-def _alerts(plan: Plan, public: _Public) -> Iterator[Cell]:
+def _alerts(plan: Plan, public: _PublicSeries) -> Iterator[Cell]:
     about = About(
         "Rules, firing first",
         f"Every rule and series; firing ones first ({MOST_ROWS} at most).",
         "short",
     )
-    query = f"topk({MOST_ROWS}, {public.of(names.RULE_STATE)})"
+    rule_states = public.of(names.RULE_STATE)
+    of_kpis = public.described(rule_states, plan)
+    # The alerts of composite rules are about no single KPI.
+    owners = {rule.name: rule.owner for rule in plan.combinations.values() if rule.owner}
+    composite = names.labeled(public.undescribed(rule_states), "owner", "rule", owners)
+    query = f"topk({MOST_ROWS}, {of_kpis} or {composite})"
     panel = panels.table_panel(
         about,
-        [Query(_named(query))],
+        [Query(query)],
         columns={
             "rule": "Rule",
             "severity": "Severity",
             "Value": "State",
-            "title": "KPI",
+            KPI_TITLE: "KPI",
             **{name: name.replace("_", " ") for name in _dimensions(plan)},
             "owner": "Owner",
             "kpi": "Name",
+            BOARD_UID: BOARD_COLUMN,
         },
         sort_by="State",
     )
     panels.state_column(panel, "State", panels.RULE_STATES)
-    panels.link_column(panel, "KPI", "Open its board", "/d/kpi-${__data.fields.Name}")
+    panels.link_column(panel, "KPI", "Open its board", BOARD_LINK)
+    panels.hide_column(panel, BOARD_COLUMN)
     yield Cell(panel, 15)
     about = About("Firing alerts", "How many fired, by severity.", "short")
     state = public.of(names.RULE_STATE)
@@ -179,16 +275,16 @@ def _alerts(plan: Plan, public: _Public) -> Iterator[Cell]:
     yield Cell(panels.line_panel(about, [Query(fired, "{{severity}}")], stacked=True), 9)
 
 
-def _courses(public: _Public) -> Iterator[Cell]:
+def _courses(public: _PublicSeries) -> Iterator[Cell]:
     about = About("Scores", "Each objective's score; 100 % is every target reached.", "percentunit")
-    query = Query(names.one_of_workers(names.OBJECTIVE_SCORE), "{{objective}}")
+    query = Query(public.of_objectives(names.OBJECTIVE_SCORE), "{{objective}}")
     yield Cell(panels.line_panel(about, [query], limit=1.0), 8)
     about = About(
         "Trend of the scores",
         "How much higher each score is than a week (of long windows: four windows) before.",
         "percentunit",
     )
-    query = Query(names.one_of_workers(names.OBJECTIVE_CHANGE), "{{objective}}")
+    query = Query(public.of_objectives(names.OBJECTIVE_CHANGE), "{{objective}}")
     yield Cell(panels.line_panel(about, [query]), 8)
     about = About("Series by target state", "How many series stood where.", "short")
     state = public.of(names.TARGET_STATE)

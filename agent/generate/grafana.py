@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from agent.core.model.plan import Plan
@@ -27,17 +27,26 @@ def generate_grafana(plan: Plan, out_dir: Path) -> list[Path]:
     return files.write(out_dir, grafana_files(plan), WHAT)
 
 
-def grafana_files(plan: Plan) -> dict[str, str]:
+def grafana_files(plan: Plan, external: Sequence[str] = ()) -> dict[str, str]:
     """The generated files by path, relative to the output directory."""
-    boards = {f"dashboards/{name}": text for name, text in dashboards(plan).items()}
+    boards = {f"dashboards/{name}": text for name, text in dashboards(plan, external).items()}
     return boards | {f"provisioning/{name}": text for name, text in provisioning().items()}
 
 
-def dashboards(plan: Plan) -> dict[str, str]:
-    """The dashboards' JSON by file name: strategy, agent, and one a KPI that is not private."""
-    found = {"strategy.json": strategy_board(plan), "agent.json": agent_board()}
+def dashboards(plan: Plan, external: Sequence[str] = ()) -> dict[str, str]:
+    """The dashboards' JSON by file name: strategy, agent, and one a KPI that is not private.
+
+    `external`: the names of the labels that keep environments apart; each board shows one.
+    """
+    found = {
+        "strategy.json": strategy_board(plan, external),
+        "agent.json": agent_board(external),
+    }
     public = shared(plan)
-    found |= {f"kpi-{name}.json": kpi_board(plan, kpi) for name, kpi in sorted(public.kpis.items())}
+    found |= {
+        f"kpi-{name}.json": kpi_board(plan, kpi, external)
+        for name, kpi in sorted(public.kpis.items())
+    }
     return {name: board.json_text() for name, board in found.items()}
 
 

@@ -10,7 +10,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from typing import cast
 
 from agent.core.model.plan import SEVERITIES, AbsenceRule, Kpi, Plan
 from agent.core.output.alert_labels import severities
@@ -22,9 +23,13 @@ SAME = ["alertname", "kpi", "series", "topic", "job"]
 """What is equal in two levels of one alert. Where both lack a label, that counts as equal."""
 
 
-def inhibit_rules(plan: Plan) -> list[Entry]:
-    """The `inhibit_rules` of an Alertmanager's configuration."""
-    return [*_levels(), *_feeds(plan), *_objectives(plan), _no_agent()]
+def inhibit_rules(plan: Plan, external: Sequence[str] = ()) -> list[Entry]:
+    """The `inhibit_rules` of an Alertmanager's configuration. `external`: the names of the labels
+    that keep environments apart; no alert holds back one of another environment."""
+    found = [*_levels(), *_feeds(plan), *_objectives(plan), _no_agent()]
+    for entry in found if external else ():
+        entry["equal"] = [*cast("list[str]", entry.get("equal", [])), *external]
+    return found
 
 
 def _levels() -> Iterator[Entry]:

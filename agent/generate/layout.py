@@ -12,6 +12,7 @@ from grafana_foundation_sdk.models import dashboard as models
 
 from agent.core.model.plan import Kpi
 from agent.generate.files import mark
+from agent.generate.names import BUILD_INFO, DATA_SOURCE_VARIABLE, variable_name
 from agent.generate.panels import GREY, SOURCE, Panel
 
 WHAT = "grafana"
@@ -47,6 +48,8 @@ class Board:
     sections: Sequence[Section]
     dimensions: Sequence[tuple[Kpi, str]] = ()
     """A variable for each dimension of a KPI."""
+    external_labels: Sequence[str] = ()
+    """A variable for each label that keeps environments apart."""
     links: Sequence[tuple[str, str]] = ()
     """Title and address of other boards."""
     marks: Sequence[tuple[str, str]] = ()
@@ -97,9 +100,20 @@ class Board:
             .refresh("10s")
             .tooltip(models.DashboardCursorSync.CROSSHAIR)
             .with_variable(
-                dashboard.DatasourceVariable("datasource").label("Data source").type("prometheus")
+                dashboard.DatasourceVariable(DATA_SOURCE_VARIABLE)
+                .label("Data source")
+                .type("prometheus")
             )
         )
+        for name in self.external_labels:
+            built.with_variable(
+                dashboard.QueryVariable(name)
+                .label(name.replace("_", " "))
+                .datasource(SOURCE)
+                .query(f"label_values({BUILD_INFO}, {name})")
+                .refresh(models.VariableRefresh.ON_DASHBOARD_LOAD)
+                .sort(models.VariableSort.NATURAL_ASC)
+            )
         for variable in _dimension_variables(self.dimensions):
             built.with_variable(variable)
         for name, query in self.marks:
@@ -118,7 +132,7 @@ def _dimension_variables(
     for kpi, name in dimensions:
         every = models.VariableOption(selected=True, text="All", value="$__all")
         yield (
-            dashboard.QueryVariable(name)
+            dashboard.QueryVariable(variable_name(name))
             .label(name.replace("_", " "))
             .datasource(SOURCE)
             .query(f"label_values({kpi.metric}, {name})")

@@ -6,7 +6,8 @@ together.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 
 from agent.core.model.plan import Kpi, metric_name
 
@@ -31,6 +32,8 @@ LEADER = "kpi_agent_leader"
 READY = "kpi_agent_ready"
 RECORDS = "kpi_agent_records_total"
 LAG = "kpi_agent_lag_records"
+RECORDS_MISSED = "kpi_agent_records_missed_total"
+RECORDS_TRUNCATED = "kpi_agent_records_truncated_total"
 FRAMES_LAG = "kpi_agent_lag_frames"
 WATERMARK = "kpi_agent_watermark_timestamp_seconds"
 FLUSH_SECONDS = "kpi_agent_flush_seconds"
@@ -55,6 +58,8 @@ MISSED = 3
 
 WORKER_LABELS = ("instance", "pod")
 """The labels by which Prometheus tells one worker from another."""
+SCRAPE_LABELS = (*WORKER_LABELS, "container", "endpoint", "namespace", "service")
+"""The labels that a scrape by the Prometheus operator adds to every series, beside `job`."""
 
 
 def value_metric(kpi: Kpi) -> str:
@@ -72,10 +77,30 @@ def target_metric(kpi: Kpi) -> str:
     return metric_name(kpi.name, kpi.unit, "target")
 
 
+def on(external: Iterable[str] = (), *labels: str) -> str:
+    """`on (kpi, environment)`: by which labels two sides of an expression belong together."""
+    return f"on ({', '.join((*labels, *external))})"
+
+
+def chosen(external: Iterable[str]) -> list[str]:
+    """The matchers by which a board shows the environment that is chosen on it."""
+    return [f'{name}=~"${name}"' for name in external]
+
+
+def matching(metric: str, matchers: Iterable[str]) -> str:
+    """`metric{matcher,…}`."""
+    inside = ",".join(matchers)
+    return f"{metric}{{{inside}}}" if inside else metric
+
+
+def equal_to(labels: Iterable[tuple[str, str]]) -> list[str]:
+    """Matchers for labels of these values."""
+    return [f"{name}={quoted(value)}" for name, value in labels]
+
+
 def selector(metric: str, labels: Iterable[tuple[str, str]] = ()) -> str:
     """`metric{name="value",…}`."""
-    inside = ",".join(f"{name}={quoted(value)}" for name, value in labels)
-    return f"{metric}{{{inside}}}" if inside else metric
+    return matching(metric, equal_to(labels))
 
 
 def one_of_workers(query: str, dimensions: Iterable[str] = ()) -> str:
@@ -87,6 +112,25 @@ def one_of_workers(query: str, dimensions: Iterable[str] = ()) -> str:
     """
     drop = ", ".join(label for label in WORKER_LABELS if label not in set(dimensions))
     return f"max without ({drop}) ({query})"
+
+
+DATA_SOURCE_VARIABLE = "datasource"
+"""The boards' variable for the Prometheus that they read."""
+
+
+def variable_name(dimension: str) -> str:
+    """The boards' variable for a dimension: of its name, and never that of the data source."""
+    reserved = dimension.rstrip("_") == DATA_SOURCE_VARIABLE
+    return f"{dimension}_" if reserved else dimension
+
+
+def labeled(query: str, label: str, source: str, values: Mapping[str, str]) -> str:
+    """The query with one label more: for each value of the label `source`, what `values` says."""
+    for value, text in sorted(values.items()):
+        replacement = quoted(text.replace("$", "$$"))
+        pattern = quoted(re.escape(value))
+        query = f'label_replace({query}, "{label}", {replacement}, "{source}", {pattern})'
+    return query
 
 
 def quoted(text: str) -> str:

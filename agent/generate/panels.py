@@ -26,13 +26,15 @@ from grafana_foundation_sdk.models import dashboard as models
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 from grafana_foundation_sdk.models.text import TextMode
 
+from agent.generate.names import DATA_SOURCE_VARIABLE
+
 BLUE = "#0072B2"
 ORANGE = "#E69F00"
 VERMILLION = "#D55E00"
 GREY = "#8C8C8C"
 SKY = "#56B4E9"
 
-SOURCE = models.DataSourceRef(type_val="prometheus", uid="${datasource}")
+SOURCE = models.DataSourceRef(type_val="prometheus", uid=f"${{{DATA_SOURCE_VARIABLE}}}")
 
 States = Mapping[int, tuple[str, str]]
 """Text and colour of each number of a state metric."""

@@ -14,7 +14,7 @@ from typing import cast
 import yaml
 
 from agent.core.model.plan import CombinationRule, Escalation, Kpi, Plan, Rule, Severity, is_whole
-from agent.core.model.text import conditions_of
+from agent.core.model.text import conditions_of, duration
 from agent.core.output.alert_labels import ESCALATION, alert_labels, escalation_text
 from agent.generate import files, names, templates
 from agent.generate.agent_alerts import (
@@ -24,40 +24,41 @@ from agent.generate.agent_alerts import (
     stale_alerts,
 )
 from agent.generate.uids import STRATEGY_UID, kpi_board_uid
-from agent.generate.words import span_text
 
 WHAT = "prometheus"
 RULES_FILE = "kpi-agent.rules.yml"
-
-TOLD_BY_AGENTS = f"unless on () (min({names.ALERT_DELIVERY_UP}) == 1)"
-"""Where every agent reaches an Alertmanager by itself, Prometheus keeps silent."""
 
 Entry = dict[str, object]
 
 
 @dataclass(frozen=True, slots=True)
-class Links:
-    """Where the annotations lead. Base addresses, without a slash at the end."""
+class Deployment:
+    """What the rules must know of where they are used. `grafana`, `runbooks`: base addresses of the
+    annotations' links, without a slash at the end. `external_labels`: names of the labels that
+    keep several environments apart."""
 
     grafana: str = "http://localhost:3000"
     runbooks: str = "docs/runbooks"
+    external_labels: tuple[str, ...] = ()
 
 
-def generate_prometheus(plan: Plan, out_dir: Path, links: Links | None = None) -> list[Path]:
+def generate_prometheus(
+    plan: Plan, out_dir: Path, deployment: Deployment | None = None
+) -> list[Path]:
     """Write the rules file into the directory. Returns what changed; see `files.write`."""
-    return files.write(out_dir, prometheus_files(plan, links), WHAT)
+    return files.write(out_dir, prometheus_files(plan, deployment), WHAT)
 
 
-def prometheus_files(plan: Plan, links: Links | None = None) -> dict[str, str]:
+def prometheus_files(plan: Plan, deployment: Deployment | None = None) -> dict[str, str]:
     """The generated files by path, relative to the output directory."""
-    return {RULES_FILE: alert_rules(plan, links)}
+    return {RULES_FILE: alert_rules(plan, deployment)}
 
 
-def alert_rules(plan: Plan, links: Links | None = None) -> str:
+def alert_rules(plan: Plan, deployment: Deployment | None = None) -> str:
     """A Prometheus rules file (YAML): the KPIs' alerts, their freshness, the agent's health."""
-    links = links or Links()
+    deployment = deployment or Deployment()
     groups: list[Entry] = [
-        {"name": f"kpi:{name}", "rules": list(_kpi_entries(plan, kpi, links))}
+        {"name": f"kpi:{name}", "rules": list(_kpi_entries(plan, kpi, deployment))}
         for name, kpi in sorted(plan.kpis.items())
         if plan.rules_of(name)
     ]
@@ -65,13 +66,13 @@ def alert_rules(plan: Plan, links: Links | None = None) -> str:
         entry
         for home, rule in sorted(plan.combinations.items())
         if (kpi := plan.subject(home)) is not None
-        for entry in _rule_entries(plan, rule, kpi, links)
+        for entry in _rule_entries(plan, rule, kpi, deployment)
     ]
     if combined:
         groups.append({"name": "kpi-combinations", "rules": combined})
-    missed = [_agent_entry(alert, links) for alert in objective_alerts(plan)]
-    stale = [_agent_entry(alert, links) for alert in stale_alerts(plan)]
-    health = [_agent_entry(alert, links) for alert in agent_alerts()]
+    missed = [_agent_entry(alert, deployment) for alert in objective_alerts(plan)]
+    stale = [_agent_entry(alert, deployment) for alert in stale_alerts(plan)]
+    health = [_agent_entry(alert, deployment) for alert in agent_alerts(deployment.external_labels)]
     if missed:
         groups.append({"name": "kpi-objectives", "rules": missed})
     if stale:
@@ -96,26 +97,31 @@ def prometheus_config(
         "rule_files": list(rule_files),
         "alerting": {"alertmanagers": [{"static_configs": [{"targets": list(alertmanagers)}]}]},
         "scrape_configs": [
-            {"job_name": names.JOB, "static_configs": [{"targets": list(agents)}]},
+            {
+                "job_name": names.JOB,
+                # A KPI's own dimension stands where it is called like a label of the scrape.
+                "honor_labels": True,
+                "static_configs": [{"targets": list(agents)}],
+            },
         ],
     }
     return _document(config, "Scrapes the agents, loads the generated rules, sends alerts on.")
 
 
-def _kpi_entries(plan: Plan, declared: Kpi, links: Links) -> Iterator[Entry]:
+def _kpi_entries(plan: Plan, declared: Kpi, deployment: Deployment) -> Iterator[Entry]:
     for rule in sorted(plan.rules_of(declared.name), key=lambda r: r.name):
         # The alert of a whole KPI has no dimensions.
         kpi = replace(declared, by=()) if is_whole(rule) else declared
-        yield from _rule_entries(plan, rule, kpi, links)
+        yield from _rule_entries(plan, rule, kpi, deployment)
 
 
-def _rule_entries(plan: Plan, rule: Rule, kpi: Kpi, links: Links) -> Iterator[Entry]:
+def _rule_entries(plan: Plan, rule: Rule, kpi: Kpi, deployment: Deployment) -> Iterator[Entry]:
     for severity, condition in conditions_of(rule):
         entry: Entry = {
             "alert": rule.name,
-            "expr": _firing(rule, kpi, severity),
+            "expr": _firing(rule, kpi, severity, deployment.external_labels),
             "labels": _labels(plan, rule, kpi, severity),
-            "annotations": _annotations(rule, kpi, severity, condition, links),
+            "annotations": _annotations(rule, kpi, severity, condition, deployment),
         }
         yield entry
         for step in rule.escalation:
@@ -129,18 +135,21 @@ def _escalated(entry: Entry, escalation: Escalation) -> Entry:
     return {
         "alert": entry["alert"],
         "expr": entry["expr"],
-        "for": span_text(escalation.after_ms),
+        "for": duration(escalation.after_ms),
         "labels": labels | {ESCALATION: templates.literal(escalation.to)},
         "annotations": dict(cast(dict[str, str], entry["annotations"])),  # YAML would alias it
     }
 
 
-def _firing(rule: Rule, kpi: Kpi, severity: Severity) -> str:
+def _firing(rule: Rule, kpi: Kpi, severity: Severity, external: Sequence[str]) -> str:
     state = names.selector(
         names.RULE_STATE,
         [("rule", rule.name), ("severity", severity), *([("kpi", kpi.name)] if kpi.name else [])],
     )
-    return f"{names.one_of_workers(state, kpi.by)} == {names.FIRING} {TOLD_BY_AGENTS}"
+    firing = f"{names.one_of_workers(state, kpi.by)} == {names.FIRING}"
+    # Where every agent reaches an Alertmanager by itself, Prometheus keeps silent.
+    by = f" by ({', '.join(external)}) " if external else ""
+    return f"{firing} unless {names.on(external)} (min{by}({names.ALERT_DELIVERY_UP}) == 1)"
 
 
 def _labels(plan: Plan, rule: Rule, kpi: Kpi, severity: Severity) -> dict[str, str]:
@@ -152,15 +161,15 @@ def _labels(plan: Plan, rule: Rule, kpi: Kpi, severity: Severity) -> dict[str, s
 
 
 def _annotations(
-    rule: Rule, kpi: Kpi, severity: Severity, condition: str, links: Links
+    rule: Rule, kpi: Kpi, severity: Severity, condition: str, deployment: Deployment
 ) -> dict[str, str]:
     summary = templates.annotation(rule.summary, rule, kpi, severity, condition)
     described = templates.annotation(rule.description, rule, kpi, severity, condition)
     told = {
         "summary": summary or templates.plain_summary(kpi, condition),
         "description": described or _description(rule, kpi, condition),
-        "runbook_url": templates.literal(rule.runbook or f"{links.runbooks}/kpi-alert.md"),
-        "dashboard_url": _board(kpi, links),
+        "runbook_url": templates.literal(rule.runbook or f"{deployment.runbooks}/kpi-alert.md"),
+        "dashboard_url": _board(kpi, deployment),
     }
     if rule.escalation:
         told[ESCALATION] = templates.literal(escalation_text(rule.escalation))
@@ -180,15 +189,17 @@ def _description(rule: Rule, kpi: Kpi, condition: str) -> str:
     )
 
 
-def _board(kpi: Kpi, links: Links) -> str:
+def _board(kpi: Kpi, deployment: Deployment) -> str:
     """The KPI's board, with the alert's series chosen; what has none is on the strategy board."""
     if not kpi.name or kpi.person is not None:
-        return f"{links.grafana}/d/{STRATEGY_UID}"
-    chosen = "&".join(f"var-{name}={{{{ $labels.{name} | urlquery }}}}" for name in kpi.by)
-    return f"{links.grafana}/d/{kpi_board_uid(kpi.name)}" + (f"?{chosen}" if chosen else "")
+        return f"{deployment.grafana}/d/{STRATEGY_UID}"
+    chosen = "&".join(
+        f"var-{names.variable_name(name)}={{{{ $labels.{name} | urlquery }}}}" for name in kpi.by
+    )
+    return f"{deployment.grafana}/d/{kpi_board_uid(kpi.name)}" + (f"?{chosen}" if chosen else "")
 
 
-def _agent_entry(alert: AgentAlert, links: Links) -> Entry:
+def _agent_entry(alert: AgentAlert, deployment: Deployment) -> Entry:
     entry: Entry = {"alert": alert.name, "expr": alert.expr}
     if alert.hold != "0m":
         entry["for"] = alert.hold
@@ -196,8 +207,8 @@ def _agent_entry(alert: AgentAlert, links: Links) -> Entry:
     entry["annotations"] = {
         "summary": alert.summary,
         "description": alert.description,
-        "runbook_url": f"{links.runbooks}/{alert.runbook}.md",
-        "dashboard_url": f"{links.grafana}/d/{alert.board}",
+        "runbook_url": f"{deployment.runbooks}/{alert.runbook}.md",
+        "dashboard_url": f"{deployment.grafana}/d/{alert.board}",
     }
     return entry
 

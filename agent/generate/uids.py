@@ -1,11 +1,13 @@
-"""The boards' fixed addresses: links, alerts and provisioning agree on them."""
+"""The boards' fixed titles and addresses: links, alerts and provisioning agree on them."""
 
 from __future__ import annotations
 
 import hashlib
 
 STRATEGY_UID = "kpis-strategy"
+STRATEGY_TITLE = "Strategy"
 AGENT_UID = "kpis-agent"
+AGENT_TITLE = "KPI agent"
 MAX_UID = 40
 """Grafana's limit of a dashboard uid."""
 

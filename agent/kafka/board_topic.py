@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain, compress, islice
 from operator import is_not
@@ -27,7 +28,9 @@ from agent.core.model.results import (
 )
 from agent.core.output import messages as encode
 from agent.core.output.privacy import Privacy
+from agent.errors import EnvironmentFault
 from agent.kafka.publish import Publisher, acknowledged
+from agent.kafka.rule_sets import RuleSets, WorkerRow, this_worker
 from agent.kafka.topic_tail import RETRY_SECONDS, follow
 from agent.settings import Settings
 
@@ -67,7 +70,7 @@ class AlertRow(msgspec.Struct, frozen=True, tag="alert"):
     description: str
 
 
-Row = SeriesRow | AlertRow
+Row = SeriesRow | AlertRow | WorkerRow
 SeriesId = tuple[str, Dimensions | None]
 AlertId = tuple[str, str, str, Dimensions | None]
 
@@ -83,6 +86,11 @@ def series_key(kpi: str, dimensions: Dimensions | None) -> bytes:
 def alert_key(row: AlertRow) -> bytes:
     """The message key of an alert."""
     return _encoder.encode(["alert", row.rule, row.severity, row.kpi, row.dimensions])
+
+
+def worker_key(worker: str) -> bytes:
+    """The message key of a worker."""
+    return _encoder.encode(["worker", worker])
 
 
 def to_row(view: SeriesView) -> bytes:
@@ -121,6 +129,7 @@ class CompanyView:
         self._topic = topic
         self._series: dict[bytes, SeriesView] = {}
         self._alerts: dict[bytes, AlertRow] = {}
+        self._workers: dict[bytes, WorkerRow] = {}
         self._snapshot: list[SeriesView] | None = None
 
     def snapshot(self) -> list[SeriesView]:
@@ -141,16 +150,24 @@ class CompanyView:
         """The keys of all series rows, declared or not."""
         return [(key, (view.kpi, view.dimensions)) for key, view in self._series.items()]
 
+    def workers(self) -> list[WorkerRow]:
+        """What each worker runs, by what it said last."""
+        return list(self._workers.values())
+
     def take(self, key: bytes, value: bytes | None) -> None:
         """Take in one record of the board topic. One that can't be read is passed over."""
         if value is None:
             self._series.pop(key, None)
             self._alerts.pop(key, None)
+            self._workers.pop(key, None)
         else:
             try:
                 row = _rows.decode(value)
             except msgspec.DecodeError:
                 return  # written by another version: it will be written anew
+            if isinstance(row, WorkerRow):
+                self._workers[key] = row
+                return  # nothing that is shown has changed
             if isinstance(row, SeriesRow):
                 self._series[key] = to_view(row)
             else:
@@ -201,6 +218,7 @@ class BoardWriter:
         self._urgent: dict[SeriesId, SeriesView] = {}
         self._waiting: dict[SeriesId, SeriesView] = {}
         self._ticks = 0
+        self._rule_sets = RuleSets(this_worker())
         self._alerts: dict[bytes, bytes | None] = {}
 
     def told(self, plan: Plan, closings: Iterable[Emitted]) -> None:
@@ -216,7 +234,7 @@ class BoardWriter:
             await asyncio.sleep(TICK_SECONDS)
             try:
                 await self.tick()
-            except KafkaError as error:
+            except (KafkaError, EnvironmentFault) as error:
                 log.debug("the board was not written: %r", error)
                 await asyncio.sleep(RETRY_SECONDS)
 
@@ -224,6 +242,8 @@ class BoardWriter:
         """Write what changed; series whose window closed or whose alerts changed go first."""
         views = self._views()
         rows: dict[bytes, bytes | None] = dict(self._alerts)
+        if not self._ticks:
+            rows |= self._workers()
         has_fewer = self._look(views)
         changed = chain(self._urgent.items(), self._waiting.items())
         told = dict(islice(changed, MOST_ROWS_A_TICK))
@@ -241,6 +261,15 @@ class BoardWriter:
             for waiting in (self._urgent, self._waiting):
                 if waiting.get(one) is view:
                     del waiting[one]
+
+    def _workers(self) -> dict[bytes, bytes | None]:
+        """The row of this worker, and those to delete; logs what others run, if not the same."""
+        now_ms, config_hash = time.time_ns() // 1_000_000, self._company.plan.config_hash
+        known = self._company.workers()
+        self._rule_sets.observe(config_hash, known, now_ms)
+        own = self._rule_sets.row(config_hash, now_ms)
+        gone = {worker_key(worker): None for worker in self._rule_sets.forgotten(known, now_ms)}
+        return {**gone, worker_key(own.worker): _encoder.encode(own)}
 
     def _look(self, views: Sequence[SeriesView]) -> bool:
         """Note the views that changed; whether there are series that are gone.

@@ -14,10 +14,11 @@ gives partitions away.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
@@ -28,17 +29,28 @@ import numpy as np
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
-from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+from aiokafka.errors import (
+    CommitFailedError,
+    IllegalStateError,
+    KafkaError,
+    NoOffsetForPartitionError,
+    OffsetOutOfRangeError,
+)
 from aiokafka.structs import OffsetAndMetadata
 
 from agent.core.decode.batch import Batch, Decoded
-from agent.core.fold.folder import Folder, Resume
+from agent.core.fold.folder import Folder
 from agent.core.model.plan import Plan
+from agent.errors import EnvironmentFault
 from agent.kafka.batch_fetch import Fetched, by_batch
 from agent.kafka.client import connection
 from agent.kafka.idleness import IdleDetector
-from agent.kafka.publish import Publisher, Record, Send, acknowledged
+from agent.kafka.ingest_assignment import find_begins, in_words
+from agent.kafka.publish import Publisher, acknowledged
+from agent.kafka.side_outputs import Record, Sent, SideOutputs
 from agent.kafka.stage_events import IngestProgress
+from agent.kafka.topic_ids import describe
+from agent.kafka.topics import TopicNames, producers_clocks
 from agent.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -88,7 +100,7 @@ class _Flush:
 
     frames: list[tuple[int, bytes]]
     commits: dict[TopicPartition, OffsetAndMetadata]
-    sends: list[Send]
+    sent: list[Sent]
 
 
 class Ingest:
@@ -99,6 +111,7 @@ class Ingest:
         settings: Settings,
         plan: Plan,
         publisher: Publisher,
+        side_outputs: SideOutputs,
         admin: AIOKafkaAdminClient,
         state_partitions: int,
         progress: IngestProgress,
@@ -106,12 +119,14 @@ class Ingest:
     ) -> None:
         self._settings = settings
         self._publisher = publisher
+        self._side_outputs = side_outputs
         self._admin = admin
         self._progress = progress
         self._wall_ms = wall_ms
         self._topics = plan.topics
         self._folders = {t: Folder(plan, t, state_partitions) for t in plan.topics}
         self._group = f"{settings.group}-ingest"
+        self._frames_topic = TopicNames.of(settings).frames
         self._lock = asyncio.Lock()
         # Decoding needs nothing but the batch: the next one is decoded while one is folded.
         self._decoding = ThreadPoolExecutor(2, thread_name_prefix="decode")
@@ -126,7 +141,7 @@ class Ingest:
         self._folds: deque[asyncio.Task[None]] = deque()
         self._newest_folds = 0  # of the last fetch
         self._unflushed = 0  # records fetched since the last flush
-        self._sends: list[Send] = []  # of the records folded since the last flush
+        self._sent: list[Sent] = []  # of the records folded since the last flush
         self._telling: asyncio.Task[None] | None = None
         self._told_at = 0.0
         self._failure: BaseException | None = None
@@ -162,7 +177,7 @@ class Ingest:
             **connection(self._settings),
             group_id=self._group,
             enable_auto_commit=False,
-            auto_offset_reset="earliest",
+            auto_offset_reset="none",  # a client that jumps by itself hides a gap
             isolation_level="read_committed",
             partition_assignment_strategy=[RoundRobinPartitionAssignor],
             max_poll_records=MAX_POLL_RECORDS,
@@ -176,18 +191,39 @@ class Ingest:
         """Subscribe to the source topics that exist, and to the others as they appear."""
         subscribed: tuple[str, ...] = ()
         try:
-            while not self._stopping and len(subscribed) < len(self._topics):
-                there = set(await self._admin.list_topics())
-                found = tuple(t for t in self._topics if t in there)
-                self._progress.missing_topics([t for t in self._topics if t not in there])
-                if found != subscribed:
-                    self._consumer.subscribe(list(found), listener=_Listener(self))
-                    subscribed = found
-                await asyncio.sleep(0.2 if not found else TOPIC_CHECK_SECONDS)
+            while not self._stopping:
+                there = await self._existing_topics()
+                if there is not None:
+                    found = tuple(t for t in self._topics if t in there or t in subscribed)
+                    self._progress.missing_topics([t for t in self._topics if t not in there])
+                    if found != subscribed:
+                        await self._warn_of_clocks(set(found).difference(subscribed))
+                        self._consumer.subscribe(list(found), listener=_Listener(self))
+                        subscribed = found
+                await asyncio.sleep(TOPIC_CHECK_SECONDS if subscribed else 0.2)
         except asyncio.CancelledError:
             raise
         except Exception as error:  # told by the loop, which can end the run
             self._failure = error
+
+    async def _warn_of_clocks(self, topics: Collection[str]) -> None:
+        """Say which topics' records carry their producers' clocks, by which events are judged."""
+        with contextlib.suppress(KafkaError, OSError, TimeoutError):  # a hint is not worth a stop
+            if found := await producers_clocks(self._admin, topics):
+                log.warning(
+                    "records of %s carry their producers' clocks (message.timestamp.type is "
+                    "CreateTime): a machine whose clock is wrong can send events of any time. With "
+                    "LogAppendTime, max_future and max_past hold by the brokers' clocks",
+                    ", ".join(found),
+                )
+
+    async def _existing_topics(self) -> set[str] | None:
+        """The topics that there are; None where no broker answers."""
+        try:
+            return set(await self._admin.list_topics())
+        except (KafkaError, OSError, TimeoutError) as error:
+            log.debug("the topics were not told: %r", error)
+            return None
 
     # ---- the loop
 
@@ -237,7 +273,31 @@ class Ingest:
         finally:
             fetching.cancel()
         await asyncio.wait([fetching])
-        return {} if fetching.cancelled() else fetching.result()
+        if fetching.cancelled():
+            return {}
+        try:
+            fetched: Mapping[TopicPartition, Fetched] = fetching.result()
+            return fetched
+        except NoOffsetForPartitionError:
+            return {}  # from before we went where the partition goes on
+        except OffsetOutOfRangeError as error:
+            await self._check_position(error)
+            return {}
+
+    async def _check_position(self, error: OffsetOutOfRangeError) -> None:
+        """Raise what a position out of the log's range means, once all that was read before is
+        told and committed: the next start finds out what was missed."""
+        for tp, offset in error.args[0].items():
+            if not self._is_assigned(tp) or await self._consumer.position(tp) != offset:
+                continue  # from before we went where the partition goes on
+            await self._flush_all()
+            raise EnvironmentFault(
+                f"topic {tp.topic} partition {tp.partition} has no offset {offset} any more: "
+                "records were deleted before they were read, or the topic was created again"
+            )
+
+    def _is_assigned(self, tp: TopicPartition) -> bool:
+        return tp.topic in self._folders and tp.partition in self._folders[tp.topic].sources
 
     def _make_way(self) -> None:
         """End the wait for records: somebody needs the lock, or we stop."""
@@ -285,13 +345,13 @@ class Ingest:
         added = await loop.run_in_executor(self._executor, take, batch, found)
         self._progress.folded(fetch.topic, added, time.monotonic() - started)
         for row, reject in added.rejects:
-            self._sends.append(
-                await self._publisher.dead_letter(
+            self._sent.append(
+                await self._side_outputs.dead_letter(
                     fetch.record(row), reject.reason.value, reject.detail, reject.contract
                 )
             )
         for row, contract in added.late:
-            self._sends.append(await self._publisher.late(fetch.record(row), contract))
+            self._sent.append(await self._side_outputs.late(fetch.record(row), contract))
 
     async def _finish_folds(self, leave: int) -> None:
         """Wait for the folds under way, save the newest ones."""
@@ -330,17 +390,29 @@ class Ingest:
     async def _partition_counts(self) -> dict[str, int]:
         """How many partitions the source topics have now, after the records that are told were
         fetched. So whatever was written to a partition by then is waited for, before the group has
-        given the partition to anybody (docs/decisions/0026-partitions-that-are-added.md)."""
+        given the partition to anybody (docs/decisions/0026-partitions-that-are-added.md).
+
+        Raises EnvironmentFault where a topic was created again: what was fetched since the last
+        flush may be of its new log, so nothing of it is told
+        (docs/decisions/0028-gaps-and-topics-made-anew.md).
+        """
         ours = [topic for topic, folder in self._folders.items() if folder.sources]
         counts = {t: len(self._consumer.partitions_for_topic(t) or ()) for t in ours}
         if not ours:
             return counts
         try:
-            found = await asyncio.wait_for(self._admin.describe_topics(ours), COUNT_TIMEOUT_SECONDS)
+            found = await asyncio.wait_for(describe(self._admin, ours), COUNT_TIMEOUT_SECONDS)
         except (KafkaError, OSError, TimeoutError) as error:  # it is known from half a minute ago
             log.debug("the partitions of the source topics were not told: %r", error)
             return counts
-        now = {t["topic"]: len(t["partitions"]) for t in found if not t["error_code"]}
+        for topic, metadata in found.items():
+            for source in self._folders[topic].sources.values():
+                if metadata.topic_id and source.topic_id not in ("", metadata.topic_id):
+                    raise EnvironmentFault(
+                        f"topic {topic} was deleted and created again (its id was "
+                        f"{source.topic_id} and is {metadata.topic_id})"
+                    )
+        now = {topic: metadata.partitions for topic, metadata in found.items()}
         if any(count > counts[topic] for topic, count in now.items()):
             self._consumer._client.force_metadata_update()  # let the group share out anew
         return {topic: max(count, now.get(topic, 0)) for topic, count in counts.items()}
@@ -358,7 +430,7 @@ class Ingest:
         counts = await self._partition_counts()
         if before is not None:
             await before
-        sends, self._sends = self._sends, []
+        sent, self._sent = self._sent, []
         frames: list[tuple[int, bytes]] = []
         commits: dict[TopicPartition, OffsetAndMetadata] = {}
         loop = asyncio.get_running_loop()
@@ -374,7 +446,7 @@ class Ingest:
                 commits[tp] = OffsetAndMetadata(commit.offset, commit.metadata)
             for partition, source in folder.sources.items():
                 self._progress.watermark(topic, partition, source.watermark_ms)
-        return _Flush(frames, commits, sends)
+        return _Flush(frames, commits, sent)
 
     async def _left(self, tp: TopicPartition) -> int | None:
         """How many records of a partition are not read, as far as the broker has told; None when
@@ -419,8 +491,8 @@ class Ingest:
         flush = await framing
         if self._line is framing:  # nobody waits for it, and it would hold its frames
             self._line = None
-        sends = flush.sends + await self._publisher.frames(flush.frames)
-        await acknowledged(sends)
+        await acknowledged(await self._publisher.frames(flush.frames))
+        await self._side_outputs.settle(flush.sent)
         self._progress.flushed(len(flush.frames), time.monotonic() - started)
         if not flush.commits:
             return
@@ -467,40 +539,20 @@ class Ingest:
         if not partitions:
             log.info("no source partitions for this worker: others hold them all")
             return
-        committed = await self._admin.list_consumer_group_offsets(
-            self._group, partitions=list(partitions)
+        begins = await find_begins(
+            self._settings, self._frames_topic, self._admin, self._consumer, partitions
         )
-        ends = await self._consumer.end_offsets(list(partitions))
-        known = {tp.topic for tp, at in committed.items() if at.offset >= 0}
         for tp in partitions:
-            at = committed.get(tp)
-            resume = self._resume_at(tp, at, ends[tp], tp.topic in known)
-            self._folders[tp.topic].assign(tp.partition, resume)
-            self._consumer.seek(tp, resume.offset)
+            begin = begins[tp]
+            if (words := in_words(tp, begin)) is not None:
+                log.log(*words)
+            self._progress.missed(tp.topic, tp.partition, begin.finding.missed)
+            self._folders[tp.topic].assign(tp.partition, begin.resume)
+            self._consumer.seek(tp, begin.resume.offset)
             self._quiet.begin(tp, self._wall_ms())
         self._quiet.alive(time.monotonic())
         self._progress.assigned(len(partitions))
         log.info("took on %d source partitions", len(partitions))
-
-    def _resume_at(
-        self, tp: TopicPartition, at: OffsetAndMetadata | None, end: int, topic_known: bool
-    ) -> Resume:
-        """Where to go on: the commit, or where the settings say that a new topic begins."""
-        if at is not None and 0 <= at.offset <= end:
-            resume = Resume.parse(at.offset, at.metadata or "")
-            if resume.covered <= end:
-                return resume
-        if at is not None and at.offset >= 0:
-            log.warning(
-                "topic %s partition %d ends at %d, before what was read of it: it was made anew, "
-                "and is read from its start",
-                tp.topic, tp.partition, end,
-            )  # fmt: skip
-            return Resume(0, 0, None, None)
-        # A partition added to a topic that is being read is read whole.
-        if self._settings.start_from == "latest" and not topic_known:
-            return Resume(end, end, None, None)
-        return Resume(0, 0, None, None)
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # untyped

@@ -111,6 +111,7 @@ class MergeStage:
         self._names = TopicNames.of(settings)
         self._held: dict[int, _Held] = {}
         self._epoch = 0
+        self._missed_up_to: dict[int, int] = {}  # frames before are counted as missed, if they were
         self._round_at = 0.0
         self._frames_since_round = 0
         self._failure: BaseException | None = None
@@ -358,8 +359,23 @@ class MergeStage:
         committed = {tuple(tp): at for tp, at in (await consumer.seek_to_committed()).items()}
         starts = await consumer.earliest_offsets(*tps)
         at = {tp: max(committed.get(tuple(tp)) or 0, starts.get(tp) or 0) for tp in tps}
+        for tp in tps:
+            self._report_missed(tp.partition, committed.get(tuple(tp)), starts.get(tp) or 0)
         await consumer.seek_wait(at)
         return {tp.partition: offset for tp, offset in at.items()}
+
+    def _report_missed(self, partition: int, committed: int | None, start: int) -> None:
+        """Count and log the frames that were deleted before they were merged."""
+        known = max(self._missed_up_to.get(partition, 0), committed if committed else 0)
+        missed = max(0, start - known) if committed is not None and committed >= 0 else 0
+        self._missed_up_to[partition] = start
+        self._progress.missed(self._names.frames, partition, missed)
+        if missed:
+            log.error(
+                "topic %s partition %d: offsets %d to %d were deleted before they were merged "
+                "(retention.ms, retention.bytes): windows that were open then may lack events",
+                self._names.frames, partition, committed, start - 1,
+            )  # fmt: skip
 
     def _build(self, stored: Any, starts: Mapping[int, int]) -> dict[int, _Held]:
         held = {}
@@ -445,9 +461,9 @@ class MergeStage:
         with contextlib.suppress(IllegalStateError, AssertionError):  # not ours any more
             start = (await consumer.earliest_offsets(tp)).get(tp) or 0
             if start > wanted:
-                raise InternalError(
-                    f"frames {wanted} to {start - 1} of state partition {partition} were deleted "
-                    "from their topic before they were merged"
+                raise EnvironmentFault(
+                    f"topic {self._names.frames} partition {partition}: offsets {wanted} to "
+                    f"{start - 1} were deleted before they were merged"
                 )
             log.info("going back to frame %d of state partition %d", wanted, partition)
             await consumer.seek_wait({tp: wanted})

@@ -1,4 +1,4 @@
-"""What the agent tells other systems: dead letters, late records, values and alerts.
+"""What the agent tells other systems: values, alerts, rows of the board; and its own frames.
 
 Every function gives the futures of its sends; the caller awaits them before it commits what they
 came from. All of it is told at least once: consumers drop repeated keys.
@@ -10,41 +10,40 @@ import asyncio
 import time
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import MessageSizeTooLargeError
 from aiokafka.partitioner import DefaultPartitioner
-from aiokafka.structs import ConsumerRecord
 
 from agent.core.model.plan import Dimensions, Plan
 from agent.core.model.results import Emitted
 from agent.core.output import messages as encode
 from agent.core.output.privacy import Privacy
-from agent.core.state.series import row_key
+from agent.core.state.rows import row_key
+from agent.errors import EnvironmentFault
 from agent.kafka.frame_batches import join
 from agent.kafka.topics import TopicNames
 
-Send = asyncio.Future[Any]
-Record: TypeAlias = "ConsumerRecord[Any, Any]"
-Headers = list[tuple[str, bytes]]
 Placed: TypeAlias = tuple[int, bytes | None, bytes | None]
 """A record to send: its partition, key and value."""
 
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """What was sent to a partition, and the broker's answer to it."""
+
+    topic: str
+    partition: int
+    answer: asyncio.Future[Any]
+
+
+TOO_LARGE_HINT = (
+    "max.message.bytes of the topic (message.max.bytes of the broker) must be at least 1048588, "
+    "which is Kafka's default."
+)
 YIELD_EVERY = 500  # sends between two chances for other tasks, heartbeats among them
-
-
-def origin_headers(record: Record, reason: str, detail: str, contract: str | None) -> Headers:
-    """The headers that say where a record came from and why it is here; its own go first."""
-    ours = {
-        "kpi-agent-topic": record.topic,
-        "kpi-agent-partition": str(record.partition),
-        "kpi-agent-offset": str(record.offset),
-        "kpi-agent-reason": reason,
-        "kpi-agent-detail": detail,
-        "kpi-agent-contract": contract or "",
-    }
-    theirs = [(k, v) for k, v in record.headers if k not in ours]
-    return theirs + [(name, value.encode("utf-8", "replace")) for name, value in ours.items()]
 
 
 class _Places:
@@ -74,20 +73,6 @@ class Publisher:
         """Frames, each to its state partition, in the order given."""
         placed = ((partition, None, message) for partition, message in join(frames))
         return await self._send_many(self._names.frames, placed)
-
-    async def dead_letter(
-        self, record: Record, reason: str, detail: str, contract: str | None
-    ) -> Send:
-        """One rejected record, its bytes as they came."""
-        headers = origin_headers(record, reason, detail, contract)
-        topic = self._names.dead_letters
-        return await self._send(topic, record.key, record.value, headers=headers)
-
-    async def late(self, record: Record, contract: str) -> Send:
-        """One late record, its bytes as they came."""
-        detail = "its slice of event time was sealed when it came"
-        headers = origin_headers(record, "late", detail, contract)
-        return await self._send(self._names.late, record.key, record.value, headers=headers)
 
     async def closings(self, plan: Plan, closings: Emitted) -> list[Send]:
         """Closed windows and target states to the values topic, transitions to the alerts topic.
@@ -135,25 +120,14 @@ class Publisher:
 
     async def _send_batch(self, topic: str, partition: int, batch: Any) -> Send:
         batch.close()
-        sent: Send = await self._producer.send_batch(batch, topic, partition=partition)
-        return sent
+        answer = await self._producer.send_batch(batch, topic, partition=partition)
+        return Send(topic, partition, answer)
 
     async def _yield_now_and_then(self) -> None:
         self._since_yield += 1
         if self._since_yield >= YIELD_EVERY:
             self._since_yield = 0
             await asyncio.sleep(0)
-
-    async def _send(
-        self,
-        topic: str,
-        key: bytes | None,
-        value: bytes | None,
-        headers: Headers | None = None,
-    ) -> Send:
-        await self._yield_now_and_then()
-        sent: Send = await self._producer.send(topic, value=value, key=key, headers=headers)
-        return sent
 
 
 def _values(plan: Plan, closings: Emitted, places: _Places) -> Iterator[Placed]:
@@ -187,10 +161,16 @@ def target_key(window_key: bytes) -> bytes:
 
 
 async def acknowledged(sends: Sequence[Send]) -> None:
-    """Wait until the broker has acknowledged all; raise the first failure once all are settled."""
+    """Wait until the broker has acknowledged all. Once all are settled, raises EnvironmentFault for
+    the first that it has not."""
     if not sends:
         return
-    await asyncio.wait(sends)  # unlike gather, leaves the sends alone when this task is cancelled
+    # Unlike gather, this leaves the sends alone when this task is cancelled.
+    await asyncio.wait([send.answer for send in sends])
     for send in sends:
-        if (error := send.exception()) is not None:
-            raise error
+        if (error := send.answer.exception()) is not None:
+            raise EnvironmentFault(
+                f"topic {send.topic} partition {send.partition} was not written: "
+                f"{error or type(error).__name__}",
+                TOO_LARGE_HINT if isinstance(error, MessageSizeTooLargeError) else None,
+            ) from error

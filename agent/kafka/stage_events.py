@@ -27,6 +27,9 @@ class IngestProgress(Protocol):
     def lag(self, topic: str, partition: int, records: int) -> None:
         """How many records of a source partition are not read yet."""
 
+    def missed(self, topic: str, partition: int, records: int) -> None:
+        """So many records of a source partition were gone before they were read; mostly 0."""
+
     def missing_topics(self, topics: Sequence[str]) -> None:
         """The source topics that do not exist (yet)."""
 
@@ -45,6 +48,9 @@ class MergeProgress(Protocol):
 
     def held(self, partitions: frozenset[int] | None) -> None:
         """The state partitions held here and ready; None while the group is rearranged."""
+
+    def missed(self, topic: str, partition: int, records: int) -> None:
+        """So many frames of a state partition were gone before they were merged; mostly 0."""
 
     def frames_lag(self, partition: int, frames: int) -> None:
         """About how many frames of a state partition are not merged yet."""

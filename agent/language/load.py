@@ -15,6 +15,7 @@ from agent.language.checks import (
     objectives,
     privacy,
     rules,
+    state_size,
 )
 from agent.language.compile import mapper, shapes, statements
 from agent.language.declared import declare
@@ -49,4 +50,6 @@ def check(path: str | Path) -> tuple[Plan | None, list[Problem]]:
     problems = in_order(declared.problems)
     if any(p.severity == "error" for p in problems):
         return None, problems
-    return mapper.make_plan(declared, known, compiled, linked), problems
+    plan = mapper.make_plan(declared, known, compiled, linked)
+    state_size.check(declared, plan)
+    return plan, in_order(declared.problems)

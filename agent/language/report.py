@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Literal, get_args
 
-from agent.core.printable import printable, printable_lines
+from agent.core.model.printable import printable, printable_lines
 from agent.language.problems import Problem
 
 Format = Literal["human", "json", "github"]

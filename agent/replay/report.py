@@ -13,6 +13,7 @@ from rich.text import Text
 
 from agent.core.fold.field_counts import in_words
 from agent.core.model.plan import Dimensions, Plan
+from agent.core.model.printable import printable, printable_lines
 from agent.core.model.results import (
     AlertPhase,
     Emitted,
@@ -31,7 +32,6 @@ from agent.core.output.messages import (
     transition_json,
     window_json,
 )
-from agent.core.printable import printable, printable_lines
 from agent.replay.runner import Replayed
 
 Format = Literal["table", "json", "csv"]

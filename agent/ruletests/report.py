@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from agent.core.printable import printable
+from agent.core.model.printable import printable
 from agent.language.report import render
 from agent.ruletests.compare import Result, Section
 from agent.ruletests.coverage import Coverage, Item, unseen

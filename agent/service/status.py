@@ -71,6 +71,14 @@ class News:
         """Note how many records are not read yet."""
         self._state.stats.lag[topic, partition] = records
 
+    def missed(self, topic: str, partition: int, records: int) -> None:
+        """Count records that were gone before they were read."""
+        self._state.stats.records_missed[topic, partition] += records
+
+    def cut(self, topic: str) -> None:
+        """Count a dead letter or late record that was too large to be sent whole."""
+        self._state.stats.records_truncated[topic] += 1
+
     def missing_topics(self, topics: Sequence[str]) -> None:
         """Say which source topics are waited for."""
         if self._missing and not topics:

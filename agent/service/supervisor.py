@@ -32,6 +32,7 @@ from aiokafka.errors import KafkaError
 from agent.core.changes.diff import compare, summary
 from agent.core.changes.outline import outline
 from agent.core.model.plan import Plan
+from agent.core.output.labels import check_external_labels
 from agent.core.output.privacy import Privacy
 from agent.errors import EnvironmentFault, KpiAgentError, RulesError
 from agent.export.agent_state import AgentState
@@ -39,11 +40,13 @@ from agent.export.alertmanager import Delivery
 from agent.export.web.server import serving
 from agent.kafka.alert_log import AlertLog
 from agent.kafka.board_topic import BoardWriter, CompanyView
-from agent.kafka.client import new_producer, wait_for_broker
+from agent.kafka.client import new_producer
+from agent.kafka.connecting import wait_for_broker
 from agent.kafka.ingest_stage import Ingest
 from agent.kafka.merge_stage import MergeStage
 from agent.kafka.placement import has_changed
 from agent.kafka.publish import Publisher
+from agent.kafka.side_outputs import SideOutputs
 from agent.kafka.topics import TopicNames, ensure
 from agent.service import malloc_trim as memory
 from agent.service.fleet_view import Company
@@ -86,6 +89,8 @@ class Service:
         plan = self._load()
         self.state = AgentState(plan, name=name, version=metadata.version("kpi-agent"))
         self.state.privacy = self._privacy
+        self.state.group = settings.group
+        self.state.external_labels = settings.labels
         self.state.started_at_ms = _now_ms()
         self.state.stats.last_reload_ms = _now_ms()
         self.state.ready = dict.fromkeys(COMPONENTS, "starting")
@@ -101,6 +106,7 @@ class Service:
         have KPIs of single people, and no secret is known that would hide them."""
         plan = self._load_plan()
         self._privacy.check(plan)
+        check_external_labels(plan, self._settings.labels)
         return plan
 
     def stop(self) -> None:
@@ -267,15 +273,20 @@ class Service:
     async def _run_ingest(self, admin: AIOKafkaAdminClient, state_partitions: int) -> None:
         """Stage 1, until the life is over."""
         producer = new_producer(self._settings)
+        beside = new_producer(self._settings, idempotent=False)
         try:
             await producer.start()
+            await beside.start()
             publisher = Publisher(producer, self._names)
+            side_outputs = SideOutputs(beside, self._names, self._news.cut)
             ingest = Ingest(
-                self._settings, self.state.plan, publisher, admin, state_partitions, self._news
-            )
+                self._settings, self.state.plan, publisher, side_outputs, admin, state_partitions,
+                self._news,
+            )  # fmt: skip
             await self._until_over(INGEST, ingest.run(), ingest.stop)
         finally:
             await _in_time("the ingest's producer", producer.stop())
+            await _in_time("the producer of dead letters", beside.stop())
 
     async def _run_merge(self, state_partitions: int) -> None:
         """Stage 2 and the writer of its series to the board topic, until the life is over."""

@@ -5,10 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import os
 import random
 import shutil
-import signal
 import sys
 import threading
 import time
@@ -61,11 +59,6 @@ class Worker(Agent):
             self.launch([sys.executable, "-m", *module, "run"], self._env)
         else:
             super().start()
-
-    def signal(self, number: signal.Signals) -> None:
-        """Send a signal."""
-        assert self._process is not None
-        os.kill(self._process.pid, number)
 
     @property
     def was_started(self) -> bool:

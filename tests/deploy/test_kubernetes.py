@@ -4,6 +4,7 @@ from pathlib import Path
 
 import yaml
 
+from agent.generate.names import JOB
 from agent.language.declared import files_of
 from agent.settings import PREFIX, Settings
 
@@ -96,3 +97,13 @@ def test_every_mount_has_its_volume() -> None:
     claims = only("StatefulSet")["spec"]["volumeClaimTemplates"]
     volumes |= {claim["metadata"]["name"] for claim in claims}
     assert {m["name"] for m in CONTAINER["volumeMounts"]} == volumes
+
+
+def test_the_pod_monitor_keeps_the_dimensions_of_kpis_and_names_the_job_of_the_rules() -> None:
+    monitor = yaml.safe_load((FOLDER / "podmonitor.yaml").read_text())
+    labels = only("StatefulSet")["spec"]["template"]["metadata"]["labels"]
+    assert monitor["spec"]["selector"]["matchLabels"] == labels
+    (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
+    assert endpoint["port"] == CONTAINER["ports"][0]["name"]
+    assert endpoint["honorLabels"] is True
+    assert {"targetLabel": "job", "replacement": JOB} in endpoint["relabelings"]

@@ -16,7 +16,8 @@ from agent.core.output import messages as encode
 from agent.export.agent_state import AgentState, Alert
 from agent.export.metrics.exposition import AgentCollector
 from agent.export.web.alerts import Query, alerts_answer
-from agent.kafka.publish import origin_headers, target_key
+from agent.kafka.publish import target_key
+from agent.kafka.side_outputs import origin_headers
 from agent.kafka.topics import DAY_MS, TopicNames
 from agent.language.load import load
 from agent.replay.runner import Replayed, replay, sources
@@ -152,6 +153,7 @@ def test_every_metric_of_the_agent_is_named(tmp_path: Path) -> None:
     state.stats.records["orders", Outcome.FOLDED.value, "", "order"] += 1
     state.stats.lag["orders", 0] = state.stats.watermark_ms["orders", 0] = 1
     state.stats.frames_lag[0] = 1
+    state.stats.records_missed["orders", 0] = state.stats.records_truncated["late"] = 1
     state.stats.dropped_series["revenue"] = state.stats.errors["merge"] = 1
     state.stats.backfill_ratio["revenue"] = state.stats.last_reload_ms = 1
     state.ready["ingest"] = None

@@ -86,6 +86,13 @@ def test_the_labels_are_those_of_the_generated_prometheus_rules() -> None:
     assert one.labels == entry["labels"] | added
 
 
+def test_an_alert_says_of_which_environment_it_is() -> None:
+    external = {"environment": "prod"}
+    ((key, one),) = tellable(PLAN, [firing("emea")], NOW_MS, None, external).items()
+    assert one.labels["environment"] == "prod"
+    assert ("environment", "prod") in key
+
+
 def test_a_null_dimension_has_its_label_and_an_empty_one_none() -> None:
     (null,) = told(Alert(**{**_fields(firing("x")), "dimensions": (None,)}))
     (empty,) = told(firing(""))

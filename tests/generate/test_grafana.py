@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,11 +15,12 @@ from agent.core.evaluate.objectives import Score
 from agent.core.model.plan import Maintenance
 from agent.core.model.schedules import Schedule, Weekdays
 from agent.generate.grafana import dashboards, generate_grafana, grafana_files, queries
+from agent.generate.prometheus import alert_rules
 from agent.generate.provisioning import provisioning
 from agent.generate.uids import MAX_UID, kpi_board_uid
 from agent.generate.units import grafana_unit
 
-from .plans import company
+from .plans import company, kpi, level, threshold
 
 BOARDS = {name: json.loads(text) for name, text in dashboards(company()).items()}
 NAMES = sorted(BOARDS)
@@ -96,7 +98,7 @@ def test_every_query_is_promql(name: str) -> None:
     assert found
     for query in found:
         promql_parser.parse(query)
-        assert "$" not in query
+        assert not re.search(r"\$[a-z_{]", query)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -229,3 +231,31 @@ def test_the_board_of_a_kpi_marks_its_maintenance() -> None:
     told = "every week on sunday at 02:00 for 4h in UTC"
     assert told in json.dumps(boards["kpi-revenue.json"])
     assert "list" not in boards["kpi-orders.json"]["annotations"]
+
+
+def test_boards_of_one_title_say_which_kpi_they_are_of() -> None:
+    plan = company()
+    titles = {"revenue": "Strategy", "orders": "Volume", "visits": "volume"}
+    kpis = {n: replace(k, title=titles.get(n, k.title)) for n, k in plan.kpis.items()}
+    boards = [json.loads(text) for text in dashboards(replace(plan, kpis=kpis)).values()]
+    found = {board["uid"]: board["title"] for board in boards}
+    assert found["kpi-revenue"] == "Strategy (revenue)"
+    assert found["kpi-orders"] == "Volume (orders)"
+    assert found["kpi-visits"] == "volume (visits)"
+    assert found["kpi-conversion"] == "Conversion"
+
+
+def test_a_dimension_called_datasource_has_a_variable_beside_that_of_the_data_source() -> None:
+    source = kpi("reads", None, by=("datasource", "datasource_"))
+    plan = replace(company(), kpis={"reads": source}, rules={}, objectives={})
+    board = json.loads(dashboards(plan)["kpi-reads.json"])
+    assert [v["name"] for v in board["templating"]["list"]] == [
+        "datasource", "datasource_", "datasource__",
+    ]  # fmt: skip
+    asked = board["panels"][1]["targets"][0]["expr"]
+    assert asked == (
+        "max without (instance, pod) "
+        '(kpi_reads{datasource=~"$datasource_",datasource_=~"$datasource__"})'
+    )
+    rules = alert_rules(replace(plan, rules={"r": threshold("r", "reads", level("info", "f > 1"))}))
+    assert "?var-datasource_={{ $labels.datasource | urlquery }}" in rules

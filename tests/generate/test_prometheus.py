@@ -13,7 +13,7 @@ from agent.core.model.windows import CalendarWindow, FixedWindow
 from agent.generate.agent_alerts import agent_alerts, stale_after_seconds
 from agent.generate.prometheus import (
     RULES_FILE,
-    Links,
+    Deployment,
     alert_rules,
     generate_prometheus,
     prometheus_config,
@@ -104,7 +104,7 @@ def test_a_summary_that_prometheus_cannot_render_becomes_a_plain_sentence() -> N
 
 
 def test_the_dashboard_opens_at_the_alerts_series() -> None:
-    text = alert_rules(company(), Links(grafana="https://grafana.example.org"))
+    text = alert_rules(company(), Deployment(grafana="https://grafana.example.org"))
     (found,) = (e for e in entries(text) if e["alert"] == "odd_revenue")
     assert found["annotations"]["dashboard_url"] == (
         "https://grafana.example.org/d/kpi-revenue"
@@ -187,7 +187,11 @@ def test_generating_twice_changes_nothing(tmp_path: Path) -> None:
 def test_the_scrape_configuration_names_its_parts() -> None:
     config = yaml.safe_load(prometheus_config(("a:1",), ("b:2",), ("x.yml",), "5s"))
     assert config["scrape_configs"] == [
-        {"job_name": "kpi-agent", "static_configs": [{"targets": ["a:1"]}]}
+        {
+            "job_name": "kpi-agent",
+            "honor_labels": True,
+            "static_configs": [{"targets": ["a:1"]}],
+        }
     ]
     assert config["alerting"] == {"alertmanagers": [{"static_configs": [{"targets": ["b:2"]}]}]}
     assert config["rule_files"] == ["x.yml"]
@@ -230,6 +234,8 @@ def test_the_agents_own_alerts_fire_when_they_should_and_not_otherwise(tmp_path:
         "KpiAgentNoEvents": {"10m": 1, "25m": 1},  # of the calm installation alone
         "KpiAgentDeadLetters": {"20m": 1},
         "KpiAgentLateEvents": {"20m": 0},
+        "KpiAgentRecordsMissed": {"4m": 0, "6m": 1, "60m": 1, "70m": 0},
+        "KpiAgentTwoRuleSets": {"14m": 0, "17m": 1, "23m": 0},  # where it is no rolling change
         "KpiAgentReloadFailed": {"4m": 0, "8m": 1, "12m": 0},
         "KpiStale": {"5m": 0, "13m": 1},  # revenue; visits has a month's time
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import urllib.parse
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,15 +71,17 @@ class Alertmanager(Server):
 class Prometheus(Server):
     """A Prometheus with the generated rules, which scrapes these targets once a second."""
 
-    def start(self, targets: Sequence[str], alertmanager: str) -> None:
-        """Start it, and wait until it serves."""
+    def start(
+        self, targets: Sequence[str], alertmanager: str, labels: Mapping[str, str] | None = None
+    ) -> None:
+        """Start it, and wait until it serves. `labels` are what the scrape adds to every series."""
         config = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text())
         config["global"] |= {"scrape_interval": "1s", "evaluation_interval": "1s"}
         config["rule_files"] = [str(RULES)]
         (alerting,) = config["alerting"]["alertmanagers"]
         alerting["static_configs"] = [{"targets": [alertmanager]}]
         (job,) = config["scrape_configs"]
-        job["static_configs"] = [{"targets": list(targets)}]
+        job["static_configs"] = [{"targets": list(targets), "labels": dict(labels or {})}]
         file = self.folder / "prometheus.yml"
         file.write_text(yaml.safe_dump(config))
         self.launch(

@@ -81,6 +81,11 @@ class Process:
             return "(it said nothing)"
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-LOG_LINES_SHOWN:])
 
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
     def terminate(self, seconds: float = 30) -> int:
         """SIGTERM, and the exit code. AssertionError when it does not end in time."""
         return self._end(subprocess.Popen.terminate, seconds)

@@ -8,7 +8,7 @@ from aiokafka.structs import ConsumerRecord
 
 from agent.kafka.batch_fetch import Fetched
 from agent.kafka.ingest_stage import make_batch
-from agent.kafka.publish import origin_headers, target_key
+from agent.kafka.publish import target_key
 
 
 def record(partition: int, offset: int, value: bytes | None = b"{}") -> ConsumerRecord[Any, Any]:
@@ -46,19 +46,6 @@ def test_a_record_is_given_back_with_its_key_and_headers() -> None:
     found.take([record(2, 10)])
     assert [found.record("orders", 2, place).offset for place in range(3)] == [5, 9, 10]
     assert found.record("orders", 2, 1).headers == record(2, 9).headers
-
-
-def test_a_dead_letter_names_its_origin_and_keeps_the_producers_own_headers() -> None:
-    headers = origin_headers(record(2, 7), "not_json", "it is £5", None)
-    assert headers == [
-        ("trace", b"1"),
-        ("kpi-agent-topic", b"orders"),
-        ("kpi-agent-partition", b"2"),
-        ("kpi-agent-offset", b"7"),
-        ("kpi-agent-reason", b"not_json"),
-        ("kpi-agent-detail", "it is £5".encode()),
-        ("kpi-agent-contract", b""),
-    ]
 
 
 def test_the_key_of_a_target_state_differs_from_its_windows() -> None:

@@ -10,17 +10,17 @@ from types import SimpleNamespace
 
 import pytest
 import rocksdict
-from agent.core.plan import Plan
-from agent.core.series import read_row
-from agent.kafka.app import MergeStage
 from faust.types import TP
 
+from agent.core.model.plan import Plan
 from agent.kafka.client import new_producer
 from agent.kafka.embedded import PARTITIONS, EmbeddedBroker
+from agent.kafka.merge_stage import MergeStage
 from agent.kafka.publish import Publisher
 from agent.kafka.state_store import ASIDE, DamagedState, StateStore
 from agent.kafka.topics import TopicNames
-from tests.kafka.test_table import KEY, Heard, plan, settings_for, started, write_state
+from tests.core.state.stored import series_of
+from tests.kafka.test_state_table import KEY, Heard, plan, settings_for, started, write_state
 
 __all__ = ["plan"]  # a fixture
 ROWS = 3_000
@@ -183,7 +183,7 @@ async def test_a_worker_whose_disk_is_damaged_has_the_state_of_the_changelog(
                 await running
             rows = stage._table.rows_of([1])[1][1]
             stage._table.databases()[1].flush()
-            return [(key, read_row(row).first_ms) for key, row in rows]
+            return [(key, series_of(key, row).first_ms) for key, row in rows]
         finally:
             stage.stop()
             await asyncio.wait([running])

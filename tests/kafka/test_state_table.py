@@ -14,7 +14,8 @@ from aiokafka import AIOKafkaProducer
 
 from agent.core.model.plan import Plan
 from agent.core.model.results import Emitted
-from agent.core.state.series import born, read_row, row_bytes, row_key
+from agent.core.state.rows import row_key
+from agent.core.state.series import born
 from agent.kafka.client import new_producer
 from agent.kafka.embedded import PARTITIONS, EmbeddedBroker
 from agent.kafka.merge_stage import MergeStage
@@ -22,6 +23,7 @@ from agent.kafka.publish import Publisher
 from agent.kafka.topics import TopicNames
 from agent.language.load import load
 from agent.settings import Settings, load_settings
+from tests.core.state.stored import row_of, series_of
 from tests.kafka.support import RULES
 
 KEY = row_key("revenue", ("a",))
@@ -33,6 +35,9 @@ class Heard:
     def __init__(self) -> None:
         self.partitions: frozenset[int] | None = None
         self.failed: list[tuple[int, int]] = []
+
+    def missed(self, topic: str, partition: int, records: int) -> None:
+        """Not of interest here."""
 
     def frames_lag(self, partition: int, frames: int) -> None:
         pass
@@ -71,7 +76,7 @@ async def write_state(producer: AIOKafkaProducer, names: TopicNames, plan: Plan)
     fingerprint = plan.kpis["revenue"].fingerprint
     key = struct.pack(">H", 1) + KEY
     for position, at_ms in ((10, 9_000), (5, 4_000)):
-        row = row_bytes(born("revenue", fingerprint, ("a",), at_ms))
+        row = row_of(born("revenue", fingerprint, ("a",), at_ms))
         value = struct.pack(">q", position) + row
         await producer.send_and_wait(names.series, value, key, partition=1)
     for partition in range(PARTITIONS):
@@ -100,7 +105,7 @@ async def test_the_row_of_the_later_position_stands_and_unreadable_frames_are_pa
             assert heard.partitions == frozenset(range(PARTITIONS))
             high, rows = stage._table.rows_of([1])[1]
             assert high == 10
-            assert [(key, read_row(row).first_ms) for key, row in rows] == [(KEY, 9_000)]
+            assert [(key, series_of(key, row).first_ms) for key, row in rows] == [(KEY, 9_000)]
             async with asyncio.timeout(20):
                 while len(heard.failed) < 12 * PARTITIONS:  # noqa: ASYNC110  another's news
                     await asyncio.sleep(0.05)
@@ -112,12 +117,12 @@ async def test_the_row_of_the_later_position_stands_and_unreadable_frames_are_pa
 
 
 def row_at(plan: Plan, first_ms: int) -> bytes:
-    return row_bytes(born("revenue", plan.kpis["revenue"].fingerprint, ("a",), first_ms))
+    return row_of(born("revenue", plan.kpis["revenue"].fingerprint, ("a",), first_ms))
 
 
 def first_ms_on_disk(stage: MergeStage) -> list[int]:
     """The rows of partition 1, by when their series begin."""
-    return [read_row(row).first_ms for _, row in stage._table.rows_of([1])[1][1]]
+    return [series_of(key, row).first_ms for key, row in stage._table.rows_of([1])[1][1]]
 
 
 async def test_a_row_is_on_disk_only_once_the_changelog_has_it(plan: Plan, tmp_path: Path) -> None:

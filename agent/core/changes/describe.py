@@ -25,10 +25,9 @@ from agent.core.model.plan import (
     TargetOverride,
     ThresholdRule,
 )
-from agent.core.model.schedule_words import schedule_text
 from agent.core.model.schedules import Schedule
-from agent.core.model.text import duration
-from agent.core.model.windows import CalendarWindow, FixedWindow, Window
+from agent.core.model.text import bounds_text, duration, schedule_text, window_text
+from agent.core.model.windows import CalendarWindow, FixedWindow
 from agent.core.output.messages import iso
 
 Parts = dict[str, str]
@@ -46,7 +45,7 @@ WORDS = {
 _IMPLIED: Mapping[type, frozenset[str]] = {
     # What follows from the other parts, or from another declaration that tells it itself.
     Kpi: frozenset({"name", "fingerprint", "slice_ms", "lateness_ms", "partials"}),
-    Contract: frozenset({"name", "grain_ms"}),
+    Contract: frozenset({"name"}),
     Level: frozenset({"name", "when_clauses", "clear_clauses"}),
     ThresholdRule: frozenset({"name", "features"}),
     CombinationRule: frozenset({"name", "heeds"}),
@@ -78,32 +77,6 @@ def describe(thing: Any) -> Parts:
 def _of_rule(part: str) -> str:
     """What a part of an override is called in the rule itself."""
     return part.partition(".rule.")[2]
-
-
-def window_text(window: Window) -> str:
-    """A window as YAML writes it: `5m every 1m`; `day in Europe/London`."""
-    if isinstance(window, CalendarWindow):
-        return f"{window.unit} in {window.timezone}"
-    size = duration(window.size_ms)
-    return size if window.size_ms == window.hop_ms else f"{size} every {duration(window.hop_ms)}"
-
-
-def target_text(target: Target | None) -> str | None:
-    """Bounds as YAML writes them: `at_most 240, warn 200`."""
-    if target is None:
-        return None
-    least, most = target.at_least, target.at_most
-    warns = [w for w in (target.warn_at_least, target.warn_at_most) if w is not None]
-    if least is not None and most is not None:
-        bounds = f"between {_text(least)} and {_text(most)}"
-    elif least is not None or most is not None:
-        bounds = f"at_least {_text(least)}" if most is None else f"at_most {_text(most)}"
-    else:
-        bounds = ""
-    words = {"warn_at_least": "warn", "warn_at_most": "warn"}
-    of_kpis = [f"{words.get(band, band)} kpi({name})" for band, name in target.kpis]
-    of_numbers = [f"warn {' and '.join(map(_text, warns))}"] if warns else []
-    return ", ".join([*([bounds] if bounds else []), *of_kpis, *of_numbers])
 
 
 def _parts(thing: Any, prefix: str) -> Iterator[tuple[str, str]]:
@@ -143,8 +116,8 @@ def _value(label: str, name: str, value: Any) -> Iterator[tuple[str, str]]:
         yield label, _leaf(name, value)
 
 
-_TEXTS: Mapping[type, Callable[[Any], str | None]] = {
-    Target: target_text,
+_TEXTS: Mapping[type, Callable[[Any], str]] = {
+    Target: bounds_text,
     FixedWindow: window_text,
     CalendarWindow: window_text,
     Schedule: schedule_text,
@@ -154,7 +127,7 @@ _TEXTS: Mapping[type, Callable[[Any], str | None]] = {
 
 def _leaf(name: str, value: Any) -> str:
     if type(value) in _TEXTS:
-        return _TEXTS[type(value)](value) or ""
+        return _TEXTS[type(value)](value)
     if isinstance(value, frozenset):
         return ", ".join(_text(one) for one in sorted(value))
     if isinstance(value, tuple):

@@ -46,17 +46,18 @@ def count_fields(
     contract: Contract,
     table: pl.DataFrame,
     wrong_types: Mapping[tuple[str, str], Rows],
-    counted_before: npt.NDArray[np.bool_],
+    counted: npt.NDArray[np.bool_],
 ) -> FieldCounts:
-    """Counts over a contract's table, without the rows of the batch that were counted before."""
-    if counted_before.any():
-        table = table.filter(pl.Series(~counted_before[table["_row"].to_numpy()]))
+    """Counts over a contract's table; `counted` are the rows of the batch that count, those not
+    counted before a restart."""
+    if not counted.all():
+        table = table.filter(pl.Series(counted[table["_row"].to_numpy()]))
     found = FieldCounts(table.height)
     for f in contract.fields:
         if number := table[f.name].null_count():
             found.nulls[f.name] = number
         rows = wrong_types.get((contract.name, f.name))
-        if rows is not None and (number := int((~counted_before[rows]).sum())):
+        if rows is not None and (number := int(np.isin(rows, table["_row"]).sum())):
             found.wrong_types[f.name] = number
     return found
 

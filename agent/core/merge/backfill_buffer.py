@@ -24,6 +24,7 @@ from agent.core.aggregate.rows import SlicePartials
 from agent.core.frame import Block, Frame, named
 from agent.core.merge.watermark import TopicSources
 from agent.core.model.plan import Kpi, Plan
+from agent.core.state.rows import DamagedRow, Row, body_of, kpi_of, versioned
 
 BEGINNING_MS = -(2**62)
 """Stands for "from the first event on": no event is older."""
@@ -56,7 +57,7 @@ class Waiting:
         self.first_position: int | None = None
         self._since: dict[int, int] = {}
         self._aggregator = Aggregator(kpi)
-        self._slices: dict[int, SlicePartials] = {}
+        self._slices: dict[tuple[int, int | None], SlicePartials] = {}
 
     def hear(self, frame: Frame) -> None:
         """Note what the last frame of a flush says of its source."""
@@ -68,9 +69,10 @@ class Waiting:
 
     def take(self, block: Block, source: int, position: int) -> None:
         """Keep a frame's cumulative partials: one replaces the one known from the same source."""
-        if block.start_ms not in self._slices:
-            self._slices[block.start_ms] = SlicePartials(self._aggregator, named)
-        self._slices[block.start_ms].take(block, source)
+        key = block.start_ms, block.pane_ms
+        if key not in self._slices:
+            self._slices[key] = SlicePartials(self._aggregator, named)
+        self._slices[key].take(block, source)
         if self.first_position is None:
             self.first_position = position
 
@@ -85,9 +87,10 @@ class Waiting:
 
     def blocks(self, from_ms: int) -> Iterator[tuple[int, Block]]:
         """The partials of slices that start at or after an instant, with their sources."""
-        for start, of_slice in sorted(self._slices.items()):
+        for (start, pane), of_slice in self._slices.items():
             if start >= from_ms:
-                yield from of_slice.blocks(self.kpi.name, self.kpi.fingerprint, start)
+                name, fingerprint = self.kpi.name, self.kpi.fingerprint
+                yield from of_slice.blocks(name, fingerprint, start, pane)
 
 
 class Waitings:
@@ -125,9 +128,9 @@ class Waitings:
         """
         half, foreign = set(), []
         for key, data in marks:
-            name, mark = _read_mark(key, data)
+            name, mark = kpi_of(key), _read_mark(key, data)
             kpi = self._plan.kpis.get(name)
-            if kpi is None or mark is None or kpi.fingerprint != mark.fingerprint:
+            if kpi is None or kpi.fingerprint != mark.fingerprint:
                 foreign.append(key)
             elif mark.done:
                 self._waiting.pop(name, None)
@@ -214,8 +217,6 @@ class Waitings:
 
 _encoder = msgspec.msgpack.Encoder()
 _marks = msgspec.msgpack.Decoder(Mark)
-_ONE = 0x91
-"""The first byte of a list of one, in msgpack."""
 
 
 def mark_key(kpi: str) -> bytes:
@@ -223,23 +224,14 @@ def mark_key(kpi: str) -> bytes:
     return _encoder.encode([kpi])
 
 
-def is_mark(key: bytes) -> bool:
-    """Whether a table key is that of a mark: the KPI alone."""
-    return key[0] == _ONE
-
-
-def kpi_of(key: bytes) -> str:
-    """The KPI that a table key names first."""
-    return str(msgspec.msgpack.decode(key)[0])
-
-
-def _read_mark(key: bytes, data: bytes) -> tuple[str, Mark | None]:
-    """The KPI and its mark; None when the row is of another layout."""
+def _read_mark(key: bytes, row: bytes) -> Mark:
+    """Read a mark. Raises UnknownVersion and DamagedRow."""
     try:
-        return kpi_of(key), _marks.decode(data)
-    except msgspec.DecodeError:
-        return "", None
+        return _marks.decode(body_of(key, row))
+    except msgspec.DecodeError as error:
+        raise DamagedRow(key, f"the marker of its backfill can't be read ({error})") from error
 
 
-def _mark_row(kpi: Kpi, cut_ms: int, done: bool) -> tuple[bytes, bytes]:
-    return mark_key(kpi.name), _encoder.encode(Mark(kpi.fingerprint, cut_ms, done))
+def _mark_row(kpi: Kpi, cut_ms: int, done: bool) -> Row:
+    mark = Mark(kpi.fingerprint, cut_ms, done)
+    return mark_key(kpi.name), versioned(_encoder.encode(mark))

@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import chain
+from itertools import chain, groupby
+from operator import attrgetter
+from typing import NamedTuple
 
 from agent.core.aggregate.aggregator import Aggregator
 from agent.core.aggregate.rows import SlicePartials
 from agent.core.evaluate.evaluator import Evaluator, Pair
 from agent.core.frame import Block, named
+from agent.core.merge.missed_records import NONE_MISSED, MissedRecords
 from agent.core.model.plan import OTHER, Dimensions, Kpi, Plan
 from agent.core.model.results import TargetStatus, Transition, WindowValue
 from agent.core.model.windows import ends_between, previous_start
@@ -25,6 +28,22 @@ from agent.core.state.series import Series, State, born
 
 NAMES_KEPT = 10_000
 """So many keys of series that are no more, or have no room, are known still."""
+
+
+class SliceKey(NamedTuple):
+    """A slice, and the pane that its rows belong to; `late`: they came after the slice of their
+    time was sealed, so their pane may be an earlier one than the slice's own."""
+
+    start_ms: int
+    late: bool
+    pane_ms: int
+
+    @classmethod
+    def of(cls, block: Block, kpi: Kpi) -> SliceKey:
+        """Where a block's rows go."""
+        if block.pane_ms is not None:
+            return cls(block.start_ms, True, block.pane_ms)
+        return cls(block.start_ms, False, kpi.window.pane_start(block.start_ms))
 
 
 @dataclass(slots=True)
@@ -51,16 +70,40 @@ class Work:
     forgotten: list[Series]
 
 
-def room_for(kpi: Kpi, partitions: int) -> int:
-    """How many series of a KPI one of so many state partitions takes."""
+@dataclass(frozen=True, slots=True)
+class SeriesLimit:
+    """How many series of a KPI one state partition holds, and how many bytes their rows may have;
+    `bytes_held` says how many they have."""
+
+    most_series: int
+    most_bytes: int
+    bytes_held: Callable[[], int]
+
+    def is_reached(self, series: int) -> bool:
+        """Whether there is no room for one more."""
+        return series >= self.most_series or self.bytes_held() >= self.most_bytes
+
+
+def limit_of(kpi: Kpi, partitions: int, bytes_held: Callable[[], int] = lambda: 0) -> SeriesLimit:
+    """What one of so many state partitions holds of a KPI."""
     # By few dimensions, many series may share a place.
-    return math.ceil(kpi.max_series / (partitions if kpi.placement is None else 1))
+    share = partitions if kpi.placement is None else 1
+    return SeriesLimit(
+        math.ceil(kpi.max_series / share), math.ceil(kpi.max_state_bytes / share), bytes_held
+    )
 
 
 class BaseKpi:
     """A base KPI's unsealed slices and series."""
 
-    def __init__(self, plan: Plan, kpi: Kpi, most_series: int, kept: bool) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        kpi: Kpi,
+        limit: SeriesLimit,
+        kept: bool,
+        missed: MissedRecords = NONE_MISSED,
+    ) -> None:
         self.kpi = kpi
         self.judge = Evaluator(plan, kpi)
         self.series: dict[Dimensions, Series] = {}
@@ -68,13 +111,14 @@ class BaseKpi:
         self.departed: dict[Dimensions, Series] = {}
         self.leaving: list[Series] = []  # forgotten, but their last windows are not judged yet
         self.frontier_ms: int | None = None
-        self.first_positions: dict[int, int] = {}
+        self.first_positions: dict[SliceKey, int] = {}
         self.turned_away: set[Dimensions] = set()
         self._aggregator = Aggregator(kpi)
         self._has_retention = kpi.has_retention
-        self._slices: dict[int, SlicePartials] = {}
+        self._slices: dict[SliceKey, SlicePartials] = {}
         self._names: dict[bytes, Dimensions] = {}  # by the keys in frames
-        self._most_series = most_series
+        self._limit = limit
+        self._missed = missed
         self._kept = kept  # whether KPIs over this one wait for its windows
         # No series has anything to do before this instant.
         self._due_ms: int | None = None
@@ -91,15 +135,16 @@ class BaseKpi:
         start = block.start_ms
         if self.frontier_ms is not None and start + self.kpi.slice_ms <= self.frontier_ms:
             return len(block.keys)
-        of_slice = self._slices.get(start)
+        key = SliceKey.of(block, self.kpi)
+        of_slice = self._slices.get(key)
         if of_slice is None:
             if len(self._names) > 2 * len(self.series) + NAMES_KEPT:
                 self._names = {}
             of_slice = SlicePartials(self._aggregator, partial(self._home, start))
         of_slice.take(block, source)
-        if len(of_slice) and start not in self._slices:
-            self._slices[start] = of_slice
-            self.first_positions[start] = position
+        if len(of_slice) and key not in self._slices:
+            self._slices[key] = of_slice
+            self.first_positions[key] = position
         return 0
 
     def _home(self, start_ms: int, key: bytes) -> Dimensions | None:
@@ -120,8 +165,10 @@ class BaseKpi:
     def _admit(self, dimensions: Dimensions, at_ms: int) -> Dimensions:
         """Begin a series, or name the one that takes in what exceeds the limit."""
         home = dimensions
-        if dimensions and len(self.series) >= self._most_series:
-            if len(self.turned_away) < self._most_series:  # counted up to there, to stay small
+        if dimensions and self._limit.is_reached(len(self.series)):
+            if (
+                len(self.turned_away) < self._limit.most_series
+            ):  # counted up to there, to stay small
                 self.turned_away.add(dimensions)
             home = (OTHER,) * len(dimensions)
         if home not in self.series:
@@ -164,15 +211,16 @@ class BaseKpi:
         self.frontier_ms = frontier_ms
         work = Work([], [], [], [], [])
         span = self.kpi.slice_ms
-        sealing = deque(sorted(start for start in self._slices if start + span <= frontier_ms))
+        keys = sorted(key for key in self._slices if key.start_ms + span <= frontier_ms)
+        sealing = deque((start, list(of)) for start, of in groupby(keys, attrgetter("start_ms")))
         while True:
             due_ms = self._due_ms if self.series else None
-            sealed_ms = sealing[0] + span if sealing else None
+            sealed_ms = sealing[0][0] + span if sealing else None
             instant = min((at for at in (due_ms, sealed_ms) if at is not None), default=None)
             if instant is None or instant > frontier_ms:
                 break
-            while sealing and sealing[0] + span <= instant:
-                self._seal(sealing.popleft(), step)
+            while sealing and sealing[0][0] + span <= instant:
+                self._seal(*sealing.popleft(), step)
             if self._due_ms is not None and instant >= self._due_ms:
                 moved = self._pass(instant, step, work)
                 self._due_ms = self._following(instant) if moved else self._earliest_due_ms()
@@ -222,7 +270,7 @@ class BaseKpi:
     def stride_end_ms(self, frontier_ms: int, windows: int) -> int:
         """The instant up to which the frontier may move so that about so many windows close or
         are judged, one instant of them at least; `frontier_ms` where there are fewer."""
-        first_ms = min(self._slices, default=None)
+        first_ms = min((key.start_ms for key in self._slices), default=None)
         if first_ms is not None:
             first_ms += self.kpi.slice_ms
         if self.series and self._due_ms is not None:
@@ -235,30 +283,35 @@ class BaseKpi:
         instants = max(windows // max(len(self.series), 1), 1)
         return min(frontier_ms, first_ms + (instants - 1) * every_ms)
 
-    def _seal(self, start: int, step: Step) -> None:
-        """Make a slice's partials final: merged over the sources into the pane."""
+    def _seal(self, start: int, keys: Iterable[SliceKey], step: Step) -> None:
+        """Make a slice's partials final: merged over the sources into the panes."""
         merge = self._aggregator.merge
-        pane = self.kpi.window.pane_start(start)
         end = start + self.kpi.slice_ms
-        self.first_positions.pop(start, None)
-        if self._newest_pane is None or pane > self._newest_pane:
-            self._newest_pane = pane
-        for dimensions, states in _by_series(self._slices.pop(start).states()).items():
-            series = self.series.get(dimensions)
-            if series is None:
-                series = self.series[dimensions] = born(
-                    self.kpi.name, self.kpi.fingerprint, dimensions, start
-                )
-                self._sooner(series)
-            state = self._aggregator.merge_all(states)
-            known = series.panes.get(pane)
-            series.panes[pane] = state if known is None else merge(known, state)
-            series.sealed_ms = end
-            if self.judge.series_absences and state[0]:
+        seen: dict[Dimensions, None] = {}
+        for key in keys:
+            pane = key.pane_ms
+            self.first_positions.pop(key, None)
+            if self._newest_pane is None or pane > self._newest_pane:
+                self._newest_pane = pane
+            for dimensions, states in _by_series(self._slices.pop(key).states()).items():
+                series = self.series.get(dimensions)
+                if series is None:
+                    series = self.series[dimensions] = born(
+                        self.kpi.name, self.kpi.fingerprint, dimensions, start
+                    )
+                    self._sooner(series)
+                state = self._aggregator.merge_all(states)
+                known = series.panes.get(pane)
+                series.panes[pane] = state if known is None else merge(known, state)
+                series.sealed_ms = end
+                step.changed.add(dimensions)
+                if state[0]:
+                    seen[dimensions] = None
+        for dimensions in seen:
+            series = self.series[dimensions]
+            if self.judge.series_absences:
                 step.transitions += self.judge.silence(series, end, end, start)
-            if state[0]:
-                series.last_event_ms = end
-            step.changed.add(dimensions)
+            series.last_event_ms = end
 
     def _close_at(self, series: Series, end_ms: int, work: Work) -> None:
         window = self.kpi.window
@@ -285,12 +338,22 @@ class BaseKpi:
     ) -> list[WindowValue]:
         """The windows of series with these ends, from their states."""
         name, calm, start_of = self.kpi.name, self.judge.upkeep.over, self.kpi.window.start_of
-        made = []
+        made, touched = [], self._missed.touch
         for (series, end), pair, value in zip(of, pairs, self.judge.values(pairs), strict=True):
             dimensions, start = series.dimensions or (), start_of(end)
             maintenance = calm(dimensions, start, end)
             made.append(
-                WindowValue(name, dimensions, start, end, value, pair[0][0], open_, maintenance)
+                WindowValue(
+                    name,
+                    dimensions,
+                    start,
+                    end,
+                    value,
+                    pair[0][0],
+                    open_,
+                    maintenance,
+                    touched(start, end),
+                )
             )
         return made
 
@@ -355,7 +418,9 @@ class BaseKpi:
         for dimensions in old:
             work.forgotten.append(self.series.pop(dimensions))
             step.changed.discard(dimensions)
-            coming = [at for at, of_slice in self._slices.items() if dimensions in of_slice]
+            coming = [
+                key.start_ms for key, of_slice in self._slices.items() if dimensions in of_slice
+            ]
             if coming:
                 self.series[dimensions] = born(
                     self.kpi.name, self.kpi.fingerprint, dimensions, min(coming)
@@ -430,7 +495,8 @@ class BaseKpi:
     def current_end(self) -> int | None:
         """The end of the window that a reader calls the current one: the earliest-ending one that
         ends after the watermark and holds rows, else the one that waits for late events."""
-        newest = max(self._slices, default=None)
+        # Of a slice that is not sealed, its own start: its pane may only have begun.
+        newest = max((k.pane_ms if k.late else k.start_ms for k in self._slices), default=None)
         if self._newest_pane is not None:
             newest = max(self._newest_pane, newest or self._newest_pane)
         if newest is None:
@@ -444,7 +510,7 @@ class BaseKpi:
     def open_ends(self) -> list[int]:
         """The ends of all windows that hold rows and are not closed, ascending."""
         window = self.kpi.window
-        starts = set(self._slices)
+        starts = {key.pane_ms if key.late else key.start_ms for key in self._slices}
         for series in self.series.values():
             starts.update(pane for pane in series.panes)
         ends: set[int] = set()
@@ -456,7 +522,11 @@ class BaseKpi:
         self, start: int, end: int, only: Collection[Dimensions] | None
     ) -> dict[Dimensions, list[State]]:
         """What unsealed slices between two instants hold, by series; of some only, if named."""
-        wanted = (of_slice for at, of_slice in self._slices.items() if start <= at < end)
+        wanted = (
+            of_slice
+            for key, of_slice in self._slices.items()
+            if start <= key.pane_ms and max(key.start_ms, key.pane_ms) < end
+        )
         return _by_series(chain.from_iterable(of_slice.states(only) for of_slice in wanted))
 
 

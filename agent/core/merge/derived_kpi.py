@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from agent.core.evaluate.evaluator import Evaluator
 from agent.core.merge.backfill_buffer import BEGINNING_MS
 from agent.core.merge.base_kpi import BaseKpi, Step
+from agent.core.merge.missed_records import MissedRecords, any_touches
 from agent.core.model.plan import OTHER, Dimensions, Kpi, Plan
 from agent.core.model.results import Number, WindowValue
 from agent.core.state.series import Series, born
@@ -32,7 +33,9 @@ Rows = Sequence[Sequence[Waiting]]
 class DerivedKpi:
     """A derived KPI's series; their inputs live in the same state partition."""
 
-    def __init__(self, plan: Plan, kpi: Kpi, kept: bool) -> None:
+    def __init__(
+        self, plan: Plan, kpi: Kpi, kept: bool, missed: Sequence[MissedRecords] = ()
+    ) -> None:
         self.kpi = kpi
         self.judge = Evaluator(plan, kpi)
         self.series: dict[Dimensions, Series] = {}
@@ -43,6 +46,7 @@ class DerivedKpi:
         self.begins_ms = BEGINNING_MS
         self.waits = False  # an input waits for its past: nothing can be said
         self._kept = kept
+        self._missed = missed
         # The inputs may name the same dimensions in another order.
         self._orders = [
             tuple(plan.kpis[name].by.index(dimension) for dimension in kpi.by)
@@ -174,7 +178,10 @@ class DerivedKpi:
     ) -> WindowValue:
         start = self.kpi.window.start_of(end)
         calm = self.judge.upkeep.over(dimensions, start, end)
-        return WindowValue(self.kpi.name, dimensions, start, end, value, events, open_, calm)
+        return WindowValue(
+            self.kpi.name, dimensions, start, end, value, events, open_, calm,
+            any_touches(self._missed, start, end),
+        )  # fmt: skip
 
     def empty_value(self) -> Number:
         """The value of a window that no input knows of."""

@@ -14,25 +14,25 @@ from collections.abc import Collection, Iterable, Sequence
 from functools import partial
 from typing import TypeVar
 
-import msgspec
-
 from agent.core.evaluate.composite import CompositeRule
 from agent.core.evaluate.rule_graph import Place, RuleGraph
 from agent.core.evaluate.targets import benchmarks_of
 from agent.core.evaluate.thresholds import Witness
 from agent.core.evaluate.transitions import ended
 from agent.core.frame import Frame, decode, gathering_partition, watch_partition
-from agent.core.merge.backfill_buffer import Due, Waiting, Waitings, is_mark, kpi_of, mark_key
-from agent.core.merge.base_kpi import BaseKpi, Step, room_for
+from agent.core.merge.backfill_buffer import Due, Waiting, Waitings, mark_key
+from agent.core.merge.base_kpi import BaseKpi, SeriesLimit, Step, limit_of
 from agent.core.merge.benchmark_targets import Benchmarked
 from agent.core.merge.derived_kpi import DerivedKpi, KpiState, Reader, used
 from agent.core.merge.kpi_absence import KpiAbsence
+from agent.core.merge.missed_records import MissedRecords
 from agent.core.merge.views import Views, view_of
 from agent.core.merge.watermark import TopicSources
 from agent.core.model.plan import HOME, Contract, Dimensions, Kpi, Plan, Rule, heeds, is_whole
 from agent.core.model.results import Emitted, SeriesView, TargetStatus, Transition, WindowValue
-from agent.core.state.archive import is_chunk, read_chunk
-from agent.core.state.series import Series, read_row, row_bytes, row_key
+from agent.core.state.archive import Chunk, read_chunk
+from agent.core.state.rows import SeriesRows, Write, is_chunk, is_marker, kpi_of, row_key
+from agent.core.state.series import Series
 
 STRIDE_WINDOWS = 4_000
 """About how many windows one call closes: a tenth of a second's work."""
@@ -52,7 +52,12 @@ class Merger:
         self.plan = plan
         self._partition = state_partition
         self._partitions = state_partitions
+        self._rows = SeriesRows()
         self._sources = {topic: TopicSources() for topic in plan.topics}
+        self._missed = {
+            topic: MissedRecords(max(c.lateness_ms for c in plan.contracts_of(topic)))
+            for topic in plan.topics
+        }
         read = {name for k in plan.kpis.values() for name in (*k.inputs, *benchmarks_of(k))}
         self.states: dict[str, KpiState] = {
             name: self._state(kpi, name in read) for name, kpi in plan.kpis.items()
@@ -107,8 +112,14 @@ class Merger:
 
     def _state(self, kpi: Kpi, kept: bool) -> KpiState:
         if kpi.contract is None:
-            return DerivedKpi(self.plan, kpi, kept)
-        return BaseKpi(self.plan, kpi, room_for(kpi, self._partitions), kept)
+            topics = {self.plan.contracts[c].topic for c in self.plan.contracts_under(kpi.name)}
+            missed = [self._missed[topic] for topic in sorted(topics)]
+            return DerivedKpi(self.plan, kpi, kept, missed)
+        topic = self.plan.contracts[kpi.contract].topic
+        return BaseKpi(self.plan, kpi, self._limit(kpi), kept, self._missed[topic])
+
+    def _limit(self, kpi: Kpi) -> SeriesLimit:
+        return limit_of(kpi, self._partitions, partial(self._rows.bytes_of, kpi.name))
 
     def witnessed_by(self, witness: Witness | None) -> None:
         """Tell somebody of every judgement."""
@@ -125,21 +136,19 @@ class Merger:
         Rows of KPIs that are not declared, or otherwise, are passed over: their state means
         something else. They are deleted after a while only, because in a rolling restart with new
         rules they may be what a new worker wrote and an old one does not know.
+
+        Raises UnknownVersion and DamagedRow: a row that can't be read is never written over.
         """
         told: Told = ([], [], [])
-        chunks = []
-        for key, data in self._without_halves(list(rows)):
-            if is_chunk(key):
-                chunks.append((key, data))
-                continue
-            try:
-                series = read_row(data)
-            except msgspec.DecodeError:
-                series = None
-            home = self._home(series) if series else None
-            if series is None or home is None:
+        whole = self._without_halves(list(rows))
+        chunks = [row for row in whole if is_chunk(row[0])]
+        found, lost = self._rows.read(row for row in whole if not is_chunk(row[0]))
+        self._given_up.update(dict.fromkeys(lost))
+        for key, series in found:
+            home = self._home(series)
+            if home is None:
                 self._foreign.add(key)
-                told[2].extend(_last_of(series) if series else ())
+                told[2].extend(_last_of(series))
                 continue
             self._carried[series.kpi, series.dimensions] = series.told
             told[0].extend(series.told.windows)
@@ -155,7 +164,7 @@ class Merger:
                 self._mark((series.kpi, series.dimensions))[2].extend(gone)
                 told[2].extend(gone)
         for key, data in chunks:
-            if not self._restore_chunk(data):
+            if not self._restore_chunk(read_chunk(key, data)):
                 self._foreign.add(key)
         for name, state in self.states.items():
             if state.series:
@@ -166,9 +175,9 @@ class Merger:
     def _without_halves(self, rows: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
         """The rows of series and chunks. A past that was written in part only is to be deleted:
         its rows, and then the mark that tells of it."""
-        half, foreign = self._waitings.restore(row for row in rows if is_mark(row[0]))
+        half, foreign = self._waitings.restore(row for row in rows if is_marker(row[0]))
         self._foreign.update(foreign)
-        kept = [row for row in rows if not is_mark(row[0])]
+        kept = [row for row in rows if not is_marker(row[0])]
         if half:
             lost = [key for key, _ in kept if kpi_of(key) in half]
             self._given_up = dict.fromkeys([*lost, *map(mark_key, sorted(half))])
@@ -183,12 +192,8 @@ class Merger:
         known = combination is not None and len(series.dimensions or ()) == len(combination.rule.by)
         return combination if known else None
 
-    def _restore_chunk(self, data: bytes) -> bool:
+    def _restore_chunk(self, chunk: Chunk) -> bool:
         """Take on windows that a series' row no longer has; False: nobody asks for them."""
-        try:
-            chunk = read_chunk(data)
-        except msgspec.DecodeError:
-            return False
         state = self.states.get(chunk.kpi)
         series = state.series.get(chunk.dimensions) if state else None
         archive = state.judge.archive if state else None
@@ -199,14 +204,16 @@ class Merger:
         archive.restore(chunk)
         return True
 
-    def dirty_rows(self) -> list[tuple[bytes, bytes | None]]:
+    def dirty_rows(self) -> list[Write]:
         """The rows to write (None: to delete) for what was applied since the last call.
 
         A crash may leave any first part of them written. So KPIs over others go first: an input
         whose row says that its window was used must not be written before the row that used it,
         and the windows that a row no longer has before that row.
         """
-        out: list[tuple[bytes, bytes | None]] = [(key, None) for key in self._given_up]
+        out: list[Write] = []
+        for key in self._given_up:
+            out += self._rows.delete(key)
         out += self._waitings.rows
         self._given_up, self._waitings.rows = {}, []
         for state in self.states.values():
@@ -219,8 +226,9 @@ class Merger:
                 now = Emitted(tuple(told[0]), tuple(told[1]), tuple(told[2]))
                 self._coupled.prune(series)
                 series.told = _joined(self._carried.get((kpi, dimensions), Emitted()), now)
-                out.append((row_key(kpi, dimensions), row_bytes(series)))
-        out += [(row_key(kpi, dimensions), None) for kpi, dimensions in self._gone]
+                out += self._rows.write(series)
+        for row in self._gone:
+            out += self._rows.delete(row_key(*row))
         self._dirty, self._gone, self._expired = {}, self._expired, set()
         self._unwritten = 0
         if self._repeated:
@@ -317,6 +325,7 @@ class Merger:
         if not frame.last:
             return again
         sources.take(frame)
+        self._missed[frame.topic].note(frame)
         for waiting in self._waitings.hear(frame):
             self._begin(waiting)
         return _joined(again, self._advance(frame.topic))
@@ -519,14 +528,14 @@ class Merger:
         if waiting is None:
             return False
         state = self.states[kpi]
-        for key, data in rows:
+        for key, _ in rows:
             self._foreign.discard(key)
             self._given_up.pop(key, None)
-            if not is_chunk(key):
-                state.restore(read_row(data))
+        for _, series in self._rows.read(row for row in rows if not is_chunk(row[0]))[0]:
+            state.restore(series)
         for key, data in rows:
             if is_chunk(key):
-                self._restore_chunk(data)
+                self._restore_chunk(read_chunk(key, data))
         state.frontier_ms = cut_ms
         self._begin(waiting)
         return True

@@ -61,8 +61,7 @@ class Contract:
 
     `type_path` None: every event of the topic is of this type; else the event whose value there
     equals `type_value`. An event further back than `max_past_ms` before its record's timestamp is
-    rejected (None: none is). `grain_ms` is the slice by which lateness is judged: the greatest
-    common divisor of the slices of all base KPIs over this contract, at most five minutes.
+    rejected (None: none is). `duplicate_window_ms`: how long an id is remembered at most.
     """
 
     name: str
@@ -77,7 +76,7 @@ class Contract:
     idle_after_ms: int
     max_bytes: int
     fields: tuple[Field, ...]
-    grain_ms: int
+    duplicate_window_ms: int
     max_past_ms: int | None = None
 
 
@@ -151,6 +150,8 @@ class Kpi:
     Derived: `contract` is None, `value` is an expression over columns named after `inputs`, all of
     which share this KPI's `by` and `window`; if they have more in `by`, `value` aggregates over
     their series.
+    `max_series` and `max_state_bytes` bound the series and the size of their rows: beyond either,
+    new series are folded into `__other__`.
     `placement` names the dimensions whose values say where a series lives; None: all of `by`. KPIs
     that must see each other share it (`agent.language.coupling`).
     `slice_ms` is the window's slice, or a finer one where a rule judges current values.
@@ -189,6 +190,7 @@ class Kpi:
     person: str | None = None
     named: bool = False
     backfill_ms: int | None = None
+    max_state_bytes: int = 2**30
     whole: bool = False
 
     @property

@@ -81,7 +81,8 @@ class Reject:
 
 class WindowValue(msgspec.Struct, frozen=True, gc=False):
     """One window of one series. `events` is the number of rows it holds (after `where`),
-    `maintenance` the name of the maintenance that it is in."""
+    `maintenance` the name of the maintenance that it is in. `incomplete`: it may lack records that
+    were gone from their topic before they were read."""
 
     kpi: str
     dimensions: Dimensions
@@ -91,6 +92,7 @@ class WindowValue(msgspec.Struct, frozen=True, gc=False):
     events: int
     open: bool = False
     maintenance: str | None = None
+    incomplete: bool = False
 
 
 class TargetState(StrEnum):

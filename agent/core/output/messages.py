@@ -217,6 +217,8 @@ def _window(kpi: Kpi, window: WindowValue) -> Json:
     }
     if window.maintenance is not None:
         made["maintenance"] = window.maintenance
+    if window.incomplete:
+        made["incomplete"] = True
     return made
 
 

@@ -225,6 +225,27 @@ def variables_of(text: str) -> frozenset[str]:
     return frozenset(meta.find_undeclared_variables(_parse(text)))
 
 
+def filters_of(text: str, variable: str) -> tuple[str, ...]:
+    """The filters that are given a variable as it is, without arithmetic, in the order of the text.
+
+    Raises `BadTemplate` as `variables_of` does.
+    """
+    return tuple(
+        node.name for node in _parse(text).find_all(nodes.Filter) if _is_plain(node, variable)
+    )
+
+
+_KEEP_VALUE = frozenset({"abs", "round", "float", "int", "default", "d"})
+
+
+def _is_plain(node: nodes.Filter, variable: str) -> bool:
+    """Whether a filter gets a variable itself, through filters only that keep what it is."""
+    inner = node.node
+    while isinstance(inner, nodes.Filter) and inner.name in _KEEP_VALUE:
+        inner = inner.node
+    return isinstance(inner, nodes.Name) and inner.name == variable
+
+
 def _parse(text: str) -> nodes.Template:
     if len(text) > MAX_TEMPLATE_CHARS:
         raise BadTemplate(f"the template is longer than {MAX_TEMPLATE_CHARS} characters")

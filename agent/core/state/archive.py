@@ -15,6 +15,7 @@ import msgspec
 from agent.core.model.plan import Dimensions, Kpi, Scalar
 from agent.core.model.results import WindowValue
 from agent.core.model.window_history import Item, Past
+from agent.core.state.rows import DamagedRow, body_of, versioned
 from agent.core.state.series import HISTORY_WINDOWS, Series
 
 SeriesId = tuple[Dimensions, int]
@@ -33,18 +34,14 @@ class Chunk(msgspec.Struct, array_like=True, frozen=True):
 
 _encoder = msgspec.msgpack.Encoder()
 _chunks = msgspec.msgpack.Decoder(Chunk)
-_THREE = 0x93
-"""The first byte of a list of three, in msgpack."""
 
 
-def is_chunk(key: bytes) -> bool:
-    """Whether a table key is that of a chunk: beside KPI and dimensions it has an instant."""
-    return key[0] == _THREE
-
-
-def read_chunk(data: bytes) -> Chunk:
-    """Read a chunk's row. Raises `msgspec.DecodeError` when it is not one."""
-    return _chunks.decode(data)
+def read_chunk(key: bytes, row: bytes) -> Chunk:
+    """Read a chunk's row. Raises UnknownVersion and DamagedRow."""
+    try:
+        return _chunks.decode(body_of(key, row))
+    except msgspec.DecodeError as error:
+        raise DamagedRow(key, f"a row of its history can't be read ({error})") from error
 
 
 class Archive:
@@ -90,7 +87,7 @@ class Archive:
             chunk = Chunk(
                 series.kpi, series.fingerprint, series.dimensions or (), series.first_ms, old
             )
-            self._rows[self._key(series, old)] = _encoder.encode(chunk)
+            self._rows[self._key(series, old)] = versioned(_encoder.encode(chunk))
 
     def restore(self, chunk: Chunk) -> None:
         """Take on a chunk from its row, before the series' past is first asked for."""

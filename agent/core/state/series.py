@@ -36,14 +36,6 @@ class FiringChange(msgspec.Struct, frozen=True, array_like=True):
     step: Transition | None = None
 
 
-class OldAbsence(msgspec.Struct, frozen=True, array_like=True):
-    """The alert of an absence rule in a row of before, when such a rule had one severity."""
-
-    alert: AlertState
-    last_event_ms: int | None = None
-    severity: str | None = None
-
-
 class Series(msgspec.Struct, array_like=True):
     """One series of one KPI; `dimensions` None: what is watched of the KPI as a whole.
 
@@ -53,8 +45,7 @@ class Series(msgspec.Struct, array_like=True):
     an event. `history` has the last closed windows, oldest first; `waiting` holds closed windows by
     end until the KPIs over this one have used them; `memory` is what features keep;
     `flips` what the rules that look at this series' alerts may not have used, `used` up to where
-    (ms) each of them had when some were dropped. `absences` are read from rows of before, and
-    always empty. `shown` is, of rules
+    (ms) each of them had when some were dropped. `shown` is, of rules
     that depend on others, what their alerts were last said to be, by rule and severity. `unjudged`
     are closed windows, by end, that wait for those of the KPIs that they are held against.
     `cut_ms`: where the live flow took over from a backfill (0: there was none). `inputs`: of a KPI
@@ -74,7 +65,6 @@ class Series(msgspec.Struct, array_like=True):
     closed: WindowValue | None = None
     status: TargetStatus | None = None
     alerts: dict[str, dict[str, AlertState]] = {}
-    absences: dict[str, OldAbsence] = {}
     judged_ms: int = 0
     told: Emitted = Emitted()
     memory: dict[str, Any] = {}
@@ -99,31 +89,6 @@ class Series(msgspec.Struct, array_like=True):
         self.closed_ms = max(self.closed_ms, window.end_ms)  # later ones may wait for judgement
         self.history.append((window.end_ms, window.value, window.events, flags))
         del self.history[:-most]
-
-
-_encoder = msgspec.msgpack.Encoder()
-_rows = msgspec.msgpack.Decoder(Series)
-
-
-def row_key(kpi: str, dimensions: Dimensions | None) -> bytes:
-    """The table key of a series."""
-    return _encoder.encode([kpi, dimensions])
-
-
-def row_bytes(series: Series) -> bytes:
-    """The table row of a series."""
-    return _encoder.encode(series)
-
-
-def read_row(data: bytes) -> Series:
-    """Read a row. Raises `msgspec.DecodeError` when it is not one, or of an older layout."""
-    series = _rows.decode(data)
-    series.panes = {start: tuple(state) for start, state in series.panes.items()}
-    for rule, old in series.absences.items():
-        if old.severity is not None:  # else it is judged anew, and begins at the same instants
-            series.alerts.setdefault(rule, {}).setdefault(old.severity, old.alert)
-    series.absences = {}
-    return series
 
 
 def born(kpi: str, fingerprint: str, dimensions: Dimensions | None, at_ms: int) -> Series:

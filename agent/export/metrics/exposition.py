@@ -27,7 +27,7 @@ from prometheus_client.registry import Collector
 from agent.core.model.plan import is_whole
 from agent.core.model.results import SeriesView
 from agent.export.agent_state import AgentState, Histogram
-from agent.export.metrics.kpi_series import LabelCache, families, render, wholes
+from agent.export.metrics.kpi_series import LabelCache, families, render, wholes, with_labels
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
@@ -60,9 +60,10 @@ class AgentCollector(Collector):
         info = GaugeMetricFamily(
             "kpi_agent_build_info",
             "The agent's version and the rules it runs; always 1.",
-            labels=["version", "config_hash", "python"],
+            labels=["version", "config_hash", "python", "group"],
         )
-        info.add_metric([state.version, state.plan.config_hash, platform.python_version()], 1)
+        python = platform.python_version()
+        info.add_metric([state.version, state.plan.config_hash, python, state.group], 1)
         yield info
         yield _gauge(
             "kpi_agent_start_timestamp_seconds", "When it started.", state.started_at_ms / 1000
@@ -93,6 +94,22 @@ class AgentCollector(Collector):
         for (topic, partition), behind in sorted(stats.lag.items()):
             lag.add_metric([topic, str(partition)], behind)
         yield lag
+        missed = CounterMetricFamily(
+            "kpi_agent_records_missed",
+            "Records (and frames) that were gone before they were read, at most.",
+            labels=["topic", "partition"],
+        )
+        for (topic, partition), count in sorted(stats.records_missed.items()):
+            missed.add_metric([topic, str(partition)], count)
+        yield missed
+        truncated = CounterMetricFamily(
+            "kpi_agent_records_truncated",
+            "Dead letters and late records that were too large to be sent whole, by their topic.",
+            labels=["topic"],
+        )
+        for topic, count in sorted(stats.records_truncated.items()):
+            truncated.add_metric([topic], count)
+        yield truncated
         watermark = GaugeMetricFamily(
             "kpi_agent_watermark_timestamp_seconds",
             "How far event time has got.",
@@ -293,9 +310,11 @@ class Exposition:
         else:
             own = generate_text(self._registry)
         found = families(state.plan, views, whole, scores, self._cache)
+        external = dict(state.external_labels)
 
         def work() -> list[bytes]:
-            plain = _chunks(own, render(found, openmetrics=openmetrics), openmetrics)
+            series = render(found, openmetrics=openmetrics, external=external)
+            plain = _chunks(_labeled(own, external), series, openmetrics)
             return list(compressed(plain)) if gzipped else list(plain)
 
         return await asyncio.to_thread(work)
@@ -305,6 +324,17 @@ class Exposition:
         state = self._state
         asked = any(is_whole(rule) for rule in state.plan.rules.values())
         return wholes(state.plan, state.company()) if asked else {}
+
+
+def _labeled(text: bytes, external: Mapping[str, str]) -> bytes:
+    """What prometheus_client has written, every sample with labels more."""
+    if not external:
+        return text
+    lines = text.decode().splitlines(keepends=True)
+    found = (
+        line if line.startswith("#") else next(with_labels([line], external)) for line in lines
+    )
+    return "".join(found).encode()
 
 
 def _chunks(own: bytes, series: Iterator[bytes], openmetrics: bool) -> Iterator[bytes]:

@@ -8,7 +8,7 @@ end of its window: what a scrape would have seen from then on. Metrics have the 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from agent.core.model.plan import Dimensions, Kpi, Plan, Rule, is_whole, metric_name
@@ -58,13 +58,16 @@ class History:
     """Takes what closes, batch by batch, and writes it out in the end.
 
     `every_ms`: a value is repeated that often, at multiples of it, until the next window of its
-    series closes; None: each window is one sample. Use it as a context manager: what was taken in
-    lies on disk until the end.
+    series closes; None: each window is one sample. `external`: labels that every sample has.
+    Use it as a context manager: what was taken in lies on disk until the end.
     """
 
-    def __init__(self, plan: Plan, every_ms: int | None = None) -> None:
+    def __init__(
+        self, plan: Plan, every_ms: int | None = None, external: Mapping[str, str] | None = None
+    ) -> None:
         self._plan = plan
         self._every_ms = every_ms
+        self._external = external
         self._spool = Spool()
         self._held: dict[SeriesKey, _Held] = {}
         cache = LabelCache()
@@ -87,7 +90,7 @@ class History:
 
     def chunks(self) -> Iterator[bytes]:
         """All of it as OpenMetrics text, ending in `# EOF`."""
-        yield from render(self._families(), openmetrics=True)
+        yield from render(self._families(), openmetrics=True, external=self._external)
         yield b"# EOF\n"
 
     def __enter__(self) -> History:

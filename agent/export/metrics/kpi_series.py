@@ -26,9 +26,9 @@ from agent.core.model.results import (
     TargetState,
     WindowValue,
 )
+from agent.core.model.text import window_text
 from agent.core.output.alert_labels import severities
 from agent.core.output.messages import label
-from agent.export.words import window_text
 
 _JSON = msgspec.json.Encoder()
 _NONE = "null"
@@ -416,10 +416,30 @@ def _info_lines(plan: Plan) -> Iterator[str]:
         yield f"kpi_info{{{labels_text(pairs)}}} 1\n"
 
 
-def render(found: Iterable[Family], *, openmetrics: bool) -> Iterator[bytes]:
-    """The families in either text format, in chunks; those without samples are left out."""
+def with_labels(lines: Iterable[str], external: Mapping[str, str]) -> Iterator[str]:
+    """Samples in either text format, with labels more."""
+    added = labels_text(external.items())
+    if not added:
+        yield from lines
+        return
+    for line in lines:
+        name, brace, rest = line.partition("{")
+        if brace and " " not in name:
+            yield f"{name}{{{added},{rest}"
+        else:
+            name, _, rest = line.partition(" ")
+            yield f"{name}{{{added}}} {rest}"
+
+
+def render(
+    found: Iterable[Family], *, openmetrics: bool, external: Mapping[str, str] | None = None
+) -> Iterator[bytes]:
+    """The families in either text format, in chunks; those without samples are left out.
+
+    `external`: labels that every sample has beside its own.
+    """
     for family in found:
-        lines = iter(family.lines)
+        lines = with_labels(family.lines, external) if external else iter(family.lines)
         if chunk := list(islice(lines, LINES_PER_CHUNK)):
             chunk.insert(0, _header(family, openmetrics))
         while chunk:

@@ -54,6 +54,7 @@ from agent.core.evaluate.objectives import Score, in_tree_order
 from agent.core.evaluate.targets import common_target
 from agent.core.model.plan import Kpi, Plan, Target
 from agent.core.model.results import AlertPhase, SeriesView, TargetState, finite
+from agent.core.model.text import percent_text, target_text, value_text, window_words
 from agent.core.output.privacy import private_homes, shared
 from agent.export.agent_state import AgentState
 from agent.export.metrics.kpi_series import BANDS, group
@@ -65,14 +66,7 @@ from agent.export.web.board_alerts import (
     public_steps,
     steps_json,
 )
-from agent.export.words import (
-    percent_text,
-    series_key,
-    series_text,
-    target_text,
-    value_text,
-    window_words,
-)
+from agent.export.web.series_text import series_key, series_text
 
 Json = dict[str, Any]
 

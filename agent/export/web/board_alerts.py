@@ -10,10 +10,11 @@ from urllib.parse import urlsplit
 
 from agent.core.model.plan import Kpi, Plan, Rule
 from agent.core.model.results import AlertPhase, SeriesView
+from agent.core.model.text import value_text
 from agent.core.output.alert_labels import escalation_text
 from agent.core.output.privacy import private_homes, shared
 from agent.export.agent_state import Alert
-from agent.export.words import series_key, series_text, value_text
+from agent.export.web.series_text import series_key, series_text
 
 Json = dict[str, Any]
 Step = Mapping[str, Any]

@@ -21,13 +21,14 @@ from typing import Any
 
 from agent.core.model.plan import OTHER, Kpi, Plan
 from agent.core.model.results import SeriesView
+from agent.core.model.text import duration, value_text
 from agent.core.output.messages import label
 from agent.core.output.privacy import private_homes
 from agent.export.agent_state import AgentState, Alert
 from agent.export.metrics.kpi_series import group
 from agent.export.web.board import MORE_ROWS, card, data_until_ms
 from agent.export.web.board_alerts import STANDING, from_phases, in_order
-from agent.export.words import series_text, span_text, value_text
+from agent.export.web.series_text import series_text
 
 Json = dict[str, Any]
 
@@ -184,7 +185,7 @@ def _alert_html(alert: Json, now_ms: int) -> str:
     named = " · ".join(filter(None, (alert["title"], alert["series"])))
     value = f": {alert['value']}" if alert["value"] else ""
     unit_ms = MINUTE_MS if now_ms - alert["since_ms"] >= MINUTE_MS else 1000
-    lasts = span_text(max(0, now_ms - alert["since_ms"]) // unit_ms * unit_ms)
+    lasts = duration(max(0, now_ms - alert["since_ms"]) // unit_ms * unit_ms)
     return (
         f"<p class='alert' data-phase='{say(alert['phase'])}' "
         f"data-severity='{say(alert['severity'])}'><strong>{say(alert['phase'])} for {lasts}"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from agent.language.compile.shapes import Shape, show
+from agent.core.model.text import window_text
+from agent.language.compile.shapes import Shape
 from agent.language.declared import Declared, Entry
 from agent.language.models.models import KpiSpec
 from agent.language.models.values import benchmark_of
@@ -60,7 +61,9 @@ def _fits(
         hint = "a benchmark may only be by dimensions that the KPI has, too"
         declared.report(entry, at, message, hint)
     if own.window != other.window and not {"window"} & (own.unsure | other.unsure):
-        message = f"the window of '{name}' is {show(other.window)}, not {show(own.window)}"
+        message = (
+            f"the window of '{name}' is {window_text(other.window)}, not {window_text(own.window)}"
+        )
         declared.report(entry, at, message, "a benchmark needs the same window")
     units = (entry.model.unit, declared.kpis[name].model.unit)
     if name in declared.kpis and None not in units and units[0] != units[1]:

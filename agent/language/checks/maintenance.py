@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from agent.core.model.schedules import Schedule
+from agent.core.model.text import window_text
 from agent.core.model.windows import CalendarWindow, Window, wall_clock_ms
 from agent.language.checks.kpis import can_equal, check_match
 from agent.language.compile import schedules as schedule_spec
-from agent.language.compile.shapes import Shape, show, zone_of
+from agent.language.compile.shapes import Shape, zone_of
 from agent.language.declared import Declared, Entry
 from agent.language.models.models import KpiSpec, MaintenanceSpec
 from agent.language.problems import suggest
@@ -26,11 +27,14 @@ _DAYS = {
 _YEARS_MS = 4 * 366 * 86_400_000
 """How far ahead is looked for a window without maintenance: every day of a calendar comes in four
 years."""
+_LEAST_FREE = 1 / 1000
+"""A daily maintenance of 24 hours leaves free the hour that the clocks go back by, once a year."""
 _SINCE_MS = int(datetime(2025, 1, 1, tzinfo=UTC).timestamp() * 1000)
 
 
 def check(declared: Declared, shapes: Mapping[str, Shape]) -> None:
     """Check every maintenance."""
+    sound = []
     for entry in declared.maintenance.values():
         told = len(declared.problems)
         _kind(declared, entry)
@@ -39,6 +43,9 @@ def check(declared: Declared, shapes: Mapping[str, Shape]) -> None:
         _kpis(declared, entry, shapes)
         if told == len(declared.problems) and not entry.holes:
             _times(declared, entry, shapes)
+        if told == len(declared.problems) and not entry.holes:
+            sound.append(entry)
+    _together(declared, sound, shapes)
 
 
 def covered(declared: Declared, entry: Entry[MaintenanceSpec]) -> set[str]:
@@ -172,7 +179,7 @@ def _always(
     if named is not None:
         for i, name in enumerate(named):
             if windows.get(name) in never:
-                message = f"every window of '{name}' ({show(windows[name])}) is in it"
+                message = f"every window of '{name}' ({window_text(windows[name])}) is in it"
                 hint = "the KPI would never be judged: leave it out"
                 declared.report(entry, ("kpis", i), message, hint)
     elif never:
@@ -186,21 +193,54 @@ def _always(
         declared.report(entry, (), message, hint, on="key")
 
 
+def _together(
+    declared: Declared, entries: Sequence[Entry[MaintenanceSpec]], shapes: Mapping[str, Shape]
+) -> None:
+    """What each leaves free, another may take: weekdays and weekends."""
+    by_kpi: dict[str, list[Entry[MaintenanceSpec]]] = {}
+    for entry in entries:
+        if entry.model.until is None and not entry.model.match:
+            for name in covered(declared, entry):
+                by_kpi.setdefault(name, []).append(entry)
+    told: set[frozenset[str]] = set()
+    for name, several in by_kpi.items():
+        names = frozenset(entry.name for entry in several)
+        shape = shapes.get(name)
+        if len(several) < 2 or shape is None or shape.unsure or names in told:
+            continue
+        schedules = [
+            schedule_spec.compile_schedule(e.model, zone_of(declared, e.model.timezone))
+            for e in several
+        ]
+        since = max((s.from_ms for s in schedules if s.from_ms is not None), default=_SINCE_MS)
+        periods = sorted(p for s in schedules for p in s.periods(since, since + _YEARS_MS))
+        if not _has_free(shape.window, since, periods):
+            told.add(names)
+            others = ", ".join(f"'{entry.name}'" for entry in several[:-1])
+            message = f"with {others}, every window of '{name}' is in maintenance"
+            hint = "the KPI would never be judged: leave some time"
+            declared.report(several[-1], (), message, hint, on="key")
+
+
 def _has_free(window: Window, since_ms: int, periods: Iterable[tuple[int, int]]) -> bool:
-    """Whether a window lies between two of the periods."""
-    free_from = since_ms
+    """Whether windows lie between the periods, for more time than clock changes leave free."""
+    free_ms, free_from = 0, since_ms
     for start, end in periods:
-        if free_from < start and _fits(window, free_from, start):
+        free_ms += _free_ms(window, free_from, start)
+        if free_ms > _LEAST_FREE * _YEARS_MS:
             return True
         free_from = max(free_from, end)
-    return _fits(window, free_from, since_ms + _YEARS_MS)
+    return free_ms + _free_ms(window, free_from, since_ms + _YEARS_MS) > _LEAST_FREE * _YEARS_MS
 
 
-def _fits(window: Window, from_ms: int, until_ms: int) -> bool:
+def _free_ms(window: Window, from_ms: int, until_ms: int) -> int:
+    """The time between two instants, 0 if no window lies between them."""
+    if until_ms <= from_ms:
+        return 0
     end = window.first_end_after(from_ms)
     while end <= until_ms and window.start_of(end) < from_ms:
         end = window.first_end_after(end)
-    return end <= until_ms
+    return until_ms - from_ms if end <= until_ms else 0
 
 
 def _zones(

@@ -18,10 +18,11 @@ OWN_METRICS = frozenset(
         "kpi_window_end_timestamp_seconds",
         "kpi_info",
         "kpi_maintenance",
+        "kpi_window_events",
     }
 )
 OWN_PREFIX = "kpi_agent_"
-ODD_ENDINGS = ("_total", "_bucket", "_created", "_info")
+ODD_ENDINGS = ("_total", "_bucket", "_count", "_sum", "_gcount", "_gsum", "_created", "_info")
 """Endings that OpenMetrics keeps for counters, histograms and info metrics (its specification,
 section "MetricFamily"); `promtool check metrics` complains of them."""
 

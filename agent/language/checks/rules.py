@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from agent.core.model.plan import Severity
 from agent.core.output import templates
+from agent.core.output.labels import RESERVED_LABELS
 from agent.core.output.messages import VARIABLES
 from agent.language.checks import kinds, overrides
 from agent.language.checks import slo as promises
-from agent.language.checks.kpis import RESERVED_LABELS
 from agent.language.compile.links import Links
-from agent.language.compile.shapes import ANY_WINDOW, UNKNOWN, Shape, slices
+from agent.language.compile.shapes import ANY_WINDOW, UNKNOWN, Shape, expire_after_ms, slices
 from agent.language.declared import Declared, Entry
 from agent.language.models import durations
 from agent.language.models.models import RuleOverrideSpec, RuleSpec
@@ -44,6 +44,7 @@ def check(declared: Declared, shapes: dict[str, Shape], links: Links) -> None:
             promises.check(declared, entry, shape)
         if kpi is not None and "window" not in shape.unsure:
             _spans(declared, entry, shape, slices_ms[kpi])
+            _expires(declared, entry, shape)
         for key in ("summary", "description"):
             text = getattr(entry.model, key)
             if text is not None:
@@ -146,6 +147,7 @@ def _spans(declared: Declared, entry: Entry[RuleSpec], shape: Shape, slice_ms: i
     written += [(("overrides", i), own) for i, own in enumerate(entry.model.overrides)]
     for at, one in written:
         _for(declared, entry, at, one.for_, shape)
+        _flaps(declared, entry, at, one, shape)
         _silence(declared, entry, at, one.no_data_for, slice_ms)
 
 
@@ -163,6 +165,54 @@ def _for(
     declared.report(entry, (*at, "for"), message, hint)
 
 
+def _flaps(
+    declared: Declared,
+    entry: Entry[RuleSpec],
+    at: Place,
+    one: RuleSpec | RuleOverrideSpec,
+    shape: Shape,
+) -> None:
+    """An alert fires again two windows later at the soonest: one ends it, the next begins it."""
+    model = entry.model
+    if one.flapping is None or model.on == "current" or kinds.kind_of(entry) != "value":
+        return
+    step_ms = shape.window.step_ms
+    held = one.for_ if one.for_ is not None else model.for_ or 0
+    kept = one.keep_firing_for if one.keep_firing_for is not None else model.keep_firing_for or 0
+    least = (one.flapping.times - 1) * (2 * step_ms + held + kept)
+    if one.flapping.within_ms < least:
+        message = (
+            f"it can't fire {one.flapping.times} times in "
+            f"{durations.show(one.flapping.within_ms)}: with these windows, that takes "
+            f"{durations.show(least)}"
+        )
+        hint = f"a time of {durations.show(least)} or more, or fewer times"
+        declared.report(entry, (*at, "flapping"), message, hint)
+
+
+def _expires(declared: Declared, entry: Entry[RuleSpec], shape: Shape) -> None:
+    """A series that is forgotten can't be missed."""
+    watched = declared.kpis.get(entry.model.kpi or "")
+    if watched is None or watched.torn("expire_after") or "by" in shape.unsure:
+        return
+    if not shape.by or entry.model.per == "kpi":
+        return  # the KPI as a whole is never forgotten
+    expiry = expire_after_ms(watched.model, shape)
+    written: list[tuple[Place, RuleSpec | RuleOverrideSpec]] = [((), entry.model)]
+    written += [(("overrides", i), own) for i, own in enumerate(entry.model.overrides)]
+    for at, one in written:
+        for place, least in _silences_of(one.no_data_for):
+            if least >= expiry:
+                message = (
+                    f"it would never fire: a series of '{watched.name}' is forgotten after "
+                    f"{durations.show(expiry)} without events"
+                )
+                hint = (
+                    f"give the KPI a longer `expire_after`, for example {durations.show(2 * least)}"
+                )
+                declared.report(entry, (*at, *place), message, hint)
+
+
 def _silence(
     declared: Declared,
     entry: Entry[RuleSpec],
@@ -171,12 +221,7 @@ def _silence(
     slice_ms: int,
 ) -> None:
     """Of a slice is only known that it holds events: no silence shorter than it can be seen."""
-    given: dict[Place, int] = {}
-    if isinstance(silence, dict):
-        given = {("no_data_for", severity): least for severity, least in silence.items()}
-    elif silence is not None:
-        given = {("no_data_for",): silence}
-    for place, least in given.items():
+    for place, least in _silences_of(silence):
         if least < slice_ms:
             message = (
                 f"`no_data_for: {durations.show(least)}` is shorter than the slices of "
@@ -184,6 +229,13 @@ def _silence(
             )
             hint = f"the shortest is {durations.show(slice_ms)}"
             declared.report(entry, (*at, *place), message, hint)
+
+
+def _silences_of(silence: int | dict[Severity, int] | None) -> list[tuple[Place, int]]:
+    """Each time of a `no_data_for`, with its place."""
+    if isinstance(silence, dict):
+        return [(("no_data_for", severity), least) for severity, least in silence.items()]
+    return [] if silence is None else [(("no_data_for",), silence)]
 
 
 def _template(
@@ -203,6 +255,7 @@ def _template(
         message = f"unknown filter '{filter_name[1]}'" if filter_name else str(error)
         declared.report(entry, (key,), message, hint, chars=(start, max(end, start + 1)))
         return
+    _units(declared, entry, key, text)
     _shadowed(declared, entry, key, text, used & VARIABLES & set(shape.by))
     if "by" in shape.unsure:
         return
@@ -211,6 +264,37 @@ def _template(
         message = f"unknown variable '{name}'"
         hint = suggest(name, known, "variables")
         declared.report(entry, (key,), message, hint, chars=_find(text, name))
+
+
+_READS: Mapping[str, tuple[str, Mapping[str, str]]] = {
+    "humanize_duration": (
+        "seconds",
+        {
+            "milliseconds": "(value / 1000)", "minutes": "(value * 60)", "hours": "(value * 3600)",
+            "days": "(value * 86400)", "weeks": "(value * 604800)",
+        },
+    ),
+    "humanize_percentage": ("ratio", {"percent": "(value / 100)", "per_mille": "(value / 1000)"}),
+    "humanize_timestamp": ("seconds", {"milliseconds": "(value / 1000)"}),
+}  # fmt: skip
+"""By filter, the unit that it reads, and how a value in another unit is made into it."""
+
+
+def _units(declared: Declared, entry: Entry[RuleSpec], key: str, text: str) -> None:
+    """A filter that words a number of one unit is not given one of another."""
+    watched = declared.kpis.get(entry.model.kpi or "")
+    unit = watched.model.unit if watched is not None else None
+    if unit is None:
+        return
+    for name in dict.fromkeys(templates.filters_of(text, "value")):
+        reads, others = _READS.get(name, (unit, {}))
+        if unit != reads:
+            read = "a ratio" if reads == "ratio" else reads
+            message = f"`{name}` reads {read}, and '{entry.model.kpi}' is in {unit}"
+            hint = f"write {{{{ {others.get(unit, 'value')} | {name} }}}}"
+            if unit not in others:
+                hint = f"write {{{{ value | humanize }}}} {unit}"
+            declared.report(entry, (key,), message, hint, chars=_find(text, name))
 
 
 def _shadowed(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 from agent.core.history.burn_rate import PUBLISHED
+from agent.core.model.windows import CalendarWindow, FixedWindow
 from agent.language.compile.shapes import Shape
 from agent.language.declared import Declared, Entry
 from agent.language.models import durations
-from agent.language.models.models import RuleSpec
+from agent.language.models.models import PaceSpec, RuleSpec
 from agent.language.models.values import Promise
 from agent.language.source import Place
 
@@ -24,7 +26,10 @@ def check(declared: Declared, entry: Entry[RuleSpec], shape: Shape) -> None:
         message = "both `pace` and `objective`, and no `when` that says which one is judged"
         declared.report(entry, ("objective",), message, "make two rules of it", on="key")
     if model.pace is not None:
-        _pace(declared, entry)
+        _pace(declared, entry, shape)
+    for i, override in enumerate(model.overrides):
+        if override.pace is not None:
+            _period_of_pace(declared, entry, ("overrides", i, "pace"), override.pace, shape)
     if model.objective is not None:
         _objective(declared, entry, shape)
     for i, override in enumerate(model.overrides):
@@ -32,10 +37,29 @@ def check(declared: Declared, entry: Entry[RuleSpec], shape: Shape) -> None:
         if said and model.objective is not None and model.when is None:
             _one_severity(declared, entry, ("overrides", i, "severity"))
         if override.objective is not None and override.when is None:
-            _period(declared, entry, ("overrides", i, "objective"), override.objective)
+            at: Place = ("overrides", i, "objective")
+            _period(declared, entry, at, override.objective)
+            if model.when is None:
+                _can_fire(declared, entry, at, override.objective)
 
 
-def _pace(declared: Declared, entry: Entry[RuleSpec]) -> None:
+def _period_of_pace(
+    declared: Declared, entry: Entry[RuleSpec], at: Place, pace: PaceSpec, shape: Shape
+) -> None:
+    """A window is within the period that it counts to."""
+    if "window" in shape.unsure:
+        return
+    period, window = CalendarWindow(pace.period, "UTC"), shape.window
+    longer = window.step_ms > period.step_ms or (
+        isinstance(window, FixedWindow) and window.size_ms > period.step_ms
+    )
+    if longer:
+        message = f"a {pace.period} is shorter than a window of '{entry.model.kpi}'"
+        hint = "take a longer period, or a KPI with shorter windows"
+        declared.report(entry, (*at, "period"), message, hint)
+
+
+def _pace(declared: Declared, entry: Entry[RuleSpec], shape: Shape) -> None:
     """A pace adds up windows."""
     watched = declared.kpis.get(entry.model.kpi or "")
     if watched is None:
@@ -45,6 +69,8 @@ def _pace(declared: Declared, entry: Entry[RuleSpec]) -> None:
         message = f"a pace adds up the windows of '{entry.model.kpi}', which don't add up"
         hint = "watch a KPI that is a count or a sum"
         declared.report(entry, ("pace",), message, hint, on="key")
+    elif entry.model.pace is not None:
+        _period_of_pace(declared, entry, ("pace",), entry.model.pace, shape)
 
 
 def _objective(declared: Declared, entry: Entry[RuleSpec], shape: Shape) -> None:
@@ -68,11 +94,31 @@ def _objective(declared: Declared, entry: Entry[RuleSpec], shape: Shape) -> None
         hint = "give the KPI shorter windows, or write `when: burn_rate('3d') > 1`"
         declared.report(entry, ("objective",), message, hint)
     _period(declared, entry, ("objective",), model.objective)
+    _can_fire(declared, entry, ("objective",), model.objective)
 
 
 def _one_severity(declared: Declared, entry: Entry[RuleSpec], at: Place) -> None:
     message = "`severity`, but an `objective` alerts with two of them"
     declared.report(entry, at, message, "leave `severity` out, or write `when`", on="key")
+
+
+def _can_fire(declared: Declared, entry: Entry[RuleSpec], at: Place, promise: Promise) -> None:
+    """Each severity needs a burn rate that is reached when every event is bad: 1 / (1 - share)."""
+    for severity in dict.fromkeys(row.severity for row in PUBLISHED):
+        rates = [
+            row.budget * promise.period_ms / row.long_ms
+            for row in PUBLISHED
+            if row.severity == severity
+        ]
+        most = round(1 / (1 - promise.share), 9)
+        if most <= min(rates):
+            message = (
+                f"its {severity} alert could never fire: it needs a burn rate above "
+                f"{min(rates):.4g}, and when every event is bad, it is {most:.4g}"
+            )
+            least = math.ceil(10_000 * (1 - 1 / min(rates)) + 1e-6) / 100
+            hint = f"promise {least:g}% or more, or write `when: burn_rate('3d') > 1`"
+            declared.report(entry, at, message, hint)
 
 
 def _period(declared: Declared, entry: Entry[RuleSpec], at: Place, promise: Promise) -> None:

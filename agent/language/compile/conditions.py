@@ -9,11 +9,12 @@ from typing import Any
 
 import polars as pl
 
-from agent.core.history.burn_rate import PUBLISHED
+from agent.core.history.burn_rate import PUBLISHED, BudgetLeft, BurnRate
 from agent.core.history.peers import Deviation
 from agent.core.model.history import Feature
 from agent.core.model.plan import SEVERITIES, Clause, Severity
 from agent.language.checks.kpis import has_target
+from agent.language.compile.satisfiable import Range, can_hold, range_of
 from agent.language.compile.shapes import Shape, zone_of
 from agent.language.declared import Declared, Entry
 from agent.language.models import durations
@@ -192,6 +193,10 @@ class _Reading:
                 clear_at = (*clear_at, severity)
             text = clear.get(severity) if isinstance(clear, dict) else clear
             clears = None if text is None else self._condition(clear_at, text)
+            if fires is not None and given is not None:
+                self._satisfiable(when_at, fires, whens[severity], override)
+            if clears is not None and text is not None:
+                self._clears(clear_at, clears, text, fires, whens[severity])
             if fires is not None and (text is None or clears is not None):
                 whens_of, clears_of = self._clauses(whens[severity]), self._clauses(text)
                 sql, clear_sql = whens[severity].strip(), _strip(text)
@@ -208,6 +213,54 @@ class _Reading:
             Clause(one, compile_condition(one, CONDITION_COLUMNS, self._asked))
             for one in (clauses(text) if text is not None else ())
         )
+
+    def _ranges(self, least_events: int) -> dict[str, Range]:
+        features = {f"f{i}": range_of(f) for i, f in enumerate(self._asked.features)}
+        return {"events": Range(least_events, whole=True), **features}
+
+    def _satisfiable(
+        self, at: Place, fires: pl.Expr, text: str, override: RuleOverrideSpec | None
+    ) -> None:
+        """A condition has to be true of some values at least."""
+        least = self._min_events(override)
+        if can_hold(fires, [text], self._ranges(least)) is not False:
+            return
+        hint = "no value is in all of these bounds at once"
+        if can_hold(fires, [text], self._ranges(0)):
+            hint = f"`min_events: {least}` takes windows with fewer events out"
+        elif budget := self._budget():
+            hint = (
+                f"when every event is bad, the burn rate of this objective is {1 / budget:.4g}; "
+                f"when none is, `budget_left` is 1"
+            )
+        self._declared.report(self._entry, at, "this can never be true: it would never fire", hint)
+
+    def _clears(
+        self, at: Place, clears: pl.Expr, text: str, fires: pl.Expr | None, when: str
+    ) -> None:
+        """An alert has to end at some time, and not at the values at which it begins."""
+        ranges = self._ranges(0)
+        if can_hold(clears, [text], ranges) is False:
+            message = "this can never be true: an alert would never end"
+            hint = "leave `clear` out: then it ends when `when` is not true"
+            self._declared.report(self._entry, at, message, hint)
+        elif fires is not None and can_hold(fires & ~clears, [when, text], ranges) is False:
+            message = f"this is true whenever `when` is ({when.strip()}): it would end at once"
+            hint = "`clear` is on the other side: `when: value > 600`, `clear: value < 480`"
+            self._declared.report(self._entry, at, message, hint)
+
+    def _min_events(self, override: RuleOverrideSpec | None) -> int:
+        """The fewest events of a window that is judged by its values."""
+        model = self._entry.model
+        on_no_data = (override.on_no_data if override else None) or model.on_no_data
+        own = override.min_events if override is not None else None
+        least = own if own is not None else model.min_events
+        return 0 if on_no_data == "alert" else least or 0
+
+    def _budget(self) -> float | None:
+        """The error budget that the condition asks about."""
+        budgets = [f.budget for f in self._asked.features if isinstance(f, BurnRate | BudgetLeft)]
+        return budgets[0] if budgets else None
 
     def _lone_clears(self, at: Place, clear: Texts | None, whens: Collection[Severity]) -> None:
         """What is wrong with a `clear` whose `when` is missing, or could not be read."""

@@ -5,6 +5,7 @@ Called only when nothing is wrong: every reference resolves, every statement has
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import math
@@ -38,14 +39,13 @@ from agent.core.model.plan import (
     Term,
     ThresholdRule,
 )
-from agent.core.model.windows import MAX_SLICE_MS
 from agent.language.checks.maintenance import covered
 from agent.language.checks.targets import begins_ms, zone_of_dates
 from agent.language.compile.conditions import RuleSql
 from agent.language.compile.coupling import couplings, placements
 from agent.language.compile.links import Link, Links, compile_combination, texts
 from agent.language.compile.schedules import compile_schedule
-from agent.language.compile.shapes import Shape, show, zone_of
+from agent.language.compile.shapes import LEAST_EXPIRY_MS, Shape, expire_after_ms, zone_of
 from agent.language.compile.shapes import slices as slices_of
 from agent.language.compile.statements import KpiSql, Statements
 from agent.language.declared import Declared, Entry
@@ -69,9 +69,11 @@ MAX_FUTURE_MS = durations.UNIT_MS["h"]
 MAX_PAST_MS = 10_950 * durations.UNIT_MS["d"]
 """Thirty years: what lies further back was no time, or an epoch in another unit."""
 IDLE_AFTER_MS = 30_000
+DUPLICATE_WINDOW_MS = 15 * durations.UNIT_MS["m"]
+"""Three times what a FIFO queue of Amazon SQS remembers a message for (its deduplication interval),
+and longer than a Kafka producer tries (delivery.timeout.ms, 2m)."""
 MAX_BYTES = 1024 * 1024
 """Kafka's own default for the largest message (broker setting message.max.bytes), about."""
-LEAST_EXPIRY_MS = durations.UNIT_MS["w"]
 
 
 def make_plan(
@@ -80,10 +82,7 @@ def make_plan(
     """The plan of a sound declaration. `shapes` is in dependency order, as `resolve` gives it."""
     slices = slices_of(declared, shapes)
     placed = placements(couplings(declared, links, sql), shapes)
-    contracts = {
-        name: _contract(declared, entry, _grain_ms(declared, name, slices))
-        for name, entry in declared.events.items()
-    }
+    contracts = {name: _contract(declared, entry) for name, entry in declared.events.items()}
     kpis: dict[str, Kpi] = {}
     for name, shape in shapes.items():
         entry = declared.kpis[name]
@@ -154,17 +153,12 @@ def _digest(content: Any) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
 
-def _grain_ms(declared: Declared, event: str, slices: Mapping[str, int]) -> int:
-    over = [slices[n] for n, e in declared.kpis.items() if e.model.from_ == event]
-    return math.gcd(*over) if over else MAX_SLICE_MS
-
-
 def _given(*options: int | None) -> int:
     """The first that is not None; the last always is."""
     return next(option for option in options if option is not None)
 
 
-def _contract(declared: Declared, entry: Entry[EventSpec], grain_ms: int) -> Contract:
+def _contract(declared: Declared, entry: Entry[EventSpec]) -> Contract:
     model, defaults = entry.model, declared.defaults
     typed = model.type_field != "none"
     return Contract(
@@ -191,7 +185,9 @@ def _contract(declared: Declared, entry: Entry[EventSpec], grain_ms: int) -> Con
             )
             for name, spec in model.fields.items()
         ),
-        grain_ms=grain_ms,
+        duplicate_window_ms=_given(
+            model.duplicate_window, defaults.duplicate_window, DUPLICATE_WINDOW_MS
+        ),
         max_past_ms=_given(model.max_past, defaults.max_past, MAX_PAST_MS),
     )
 
@@ -235,7 +231,8 @@ def _kpi(
         target=target,
         overrides=tuple(overrides),
         max_series=model.max_series,
-        expire_after_ms=_given(model.expire_after, max(LEAST_EXPIRY_MS, 10 * shape.window.span_ms)),
+        max_state_bytes=model.max_state_bytes,
+        expire_after_ms=expire_after_ms(model, shape),
         fingerprint=_fingerprint(
             model, shape, sql, slice_ms, placement, contract, [kpis[i] for i in inputs]
         ),
@@ -263,7 +260,7 @@ def _fingerprint(
         "value": model.value.strip(),
         "where": None if model.where is None else model.where.strip(),
         "by": shape.by,
-        "window": show(shape.window),
+        "window": dataclasses.astuple(shape.window),
         "slice_ms": slice_ms,
         "layout": LAYOUT,
         "inputs": [(kpi.name, kpi.fingerprint) for kpi in inputs],

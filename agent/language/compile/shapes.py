@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from agent.core.model.plan import FieldType
+from agent.core.model.text import window_text
 from agent.core.model.windows import CalendarWindow, FixedWindow, Window, current_slice_ms
 from agent.language.declared import Declared, Entry
 from agent.language.models import durations
@@ -17,6 +18,9 @@ from agent.language.recovery import KEY
 MANY_HOPS = 10_000
 """Each closing window adds up its panes: more of them are slow, and mostly a slip of the unit."""
 
+
+LEAST_EXPIRY_MS = durations.UNIT_MS["w"]
+"""A series without events is kept for so long where `expire_after` does not say otherwise."""
 
 Part = Literal["by", "window"]
 
@@ -85,6 +89,13 @@ def _input_place(model: KpiSpec, name: str) -> tuple[str | int, ...]:
 def zone_of(declared: Declared, written: str | None) -> str:
     """The time zone that holds where `written` may be None."""
     return written or declared.defaults.timezone or "UTC"
+
+
+def expire_after_ms(model: KpiSpec, shape: Shape) -> int:
+    """How long a series of a KPI is kept without events (ms)."""
+    if model.expire_after is not None:
+        return model.expire_after
+    return max(LEAST_EXPIRY_MS, 10 * shape.window.span_ms)
 
 
 def slices(declared: Declared, shapes: Mapping[str, Shape]) -> dict[str, int]:
@@ -192,7 +203,10 @@ def _fit(declared: Declared, entry: Entry[KpiSpec], inputs: list[tuple[str, Shap
     for name, window in windows[1:]:
         first, same = windows[0]
         if window != same:
-            message = f"the window of '{name}' is {show(window)}, that of '{first}' {show(same)}"
+            message = (
+                f"the window of '{name}' is {window_text(window)}, "
+                f"that of '{first}' {window_text(same)}"
+            )
             hint = "KPIs that are combined need the same window"
             declared.report(entry, _input_place(entry.model, name), message, hint)
             return False
@@ -213,22 +227,15 @@ def _own(declared: Declared, entry: Entry[KpiSpec], shape: Shape) -> None:
         zone = shape.window.timezone if isinstance(shape.window, CalendarWindow) else "UTC"
         own = model.window.compile(model.timezone or zone)
         if own != shape.window:
-            message = f"the window of its inputs is {show(shape.window)}, not {show(own)}"
+            message = (
+                f"the window of its inputs is {window_text(shape.window)}, not {window_text(own)}"
+            )
             hint = "leave `window` out: it is taken from the inputs"
             declared.report(entry, ("window",), message, hint)
 
 
 def _list(names: tuple[str, ...]) -> str:
     return f"[{', '.join(names)}]"
-
-
-def show(window: Window) -> str:
-    """A window in the words of the language."""
-    if isinstance(window, CalendarWindow):
-        return f"{window.unit} in {window.timezone}"
-    size = durations.show(window.size_ms)
-    same = window.size_ms == window.hop_ms
-    return size if same else f"{size} every {durations.show(window.hop_ms)}"
 
 
 def _hops(declared: Declared, entry: Entry[KpiSpec], shape: Shape) -> None:

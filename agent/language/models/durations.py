@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
-UNIT_MS = {
-    "ms": 1,
-    "s": 1000,
-    "m": 60_000,
-    "h": 3_600_000,
-    "d": 86_400_000,
-    "w": 604_800_000,
-}
+from agent.core.model.text import UNIT_MS, duration
+
+__all__ = ["PATTERN", "UNIT_MS", "parse", "show"]
+
+show = duration
+"""A span as it is written."""
+
 PATTERN = r"(\d+(\.\d+)?(ms|s|m|h|d|w))+"
 """A duration as a regular expression, anchors left out; the JSON Schema uses it too."""
 
@@ -40,15 +39,3 @@ def parse(text: str) -> int:
     if total > _MOST_MS:
         raise ValueError(f"'{text}' is longer than a hundred years")
     return int(total)
-
-
-def show(span_ms: int) -> str:
-    """The shortest way to write a span: 5400000 is `1h30m`."""
-    if span_ms == 0:
-        return "0s"
-    rest, parts = span_ms, []
-    for unit in ("d", "h", "m", "s", "ms"):
-        count, rest = divmod(rest, UNIT_MS[unit])
-        if count:
-            parts.append(f"{count}{unit}")
-    return "".join(parts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import get_args
 
+from agent.core.model.text import window_text
 from agent.core.model.windows import CalendarUnit, CalendarWindow, FixedWindow, Window
 from agent.language.models import durations
 from agent.language.problems import nearest
@@ -39,12 +40,7 @@ class WindowSpec:
         return FixedWindow(self.size_ms, self.hop_ms)
 
     def __str__(self) -> str:
-        if self.unit is not None:
-            return self.unit
-        size = durations.show(self.size_ms)
-        return (
-            size if self.hop_ms == self.size_ms else f"{size} every {durations.show(self.hop_ms)}"
-        )
+        return self.unit or window_text(FixedWindow(self.size_ms, self.hop_ms))
 
 
 def parse(text: str) -> WindowSpec:

@@ -80,7 +80,7 @@ class Asked:
         """
         if isinstance(node, exp.Column) and node.name in numbers:
             return _number(node, numbers[node.name])
-        name, arguments = _called(node)
+        name, arguments = called(node)
         build = CALLS.get(name)
         if build is None:
             return None
@@ -115,7 +115,7 @@ def _number(node: exp.Expression, number: Number) -> Typed:
     return Typed(pl.lit(number.a_day if speed else number.value), "float")
 
 
-def _called(node: exp.Expression) -> tuple[str, list[exp.Expression]]:
+def called(node: exp.Expression) -> tuple[str, list[exp.Expression]]:
     """The name of what a node calls, in lower case, and its arguments; "" if it calls nothing.
     Without arguments, the parentheses may be left out."""
     if isinstance(node, exp.Anonymous):

@@ -10,7 +10,7 @@ import pytest
 
 from agent.core.evaluate.evaluator import Evaluator
 from agent.core.model.plan import AbsenceLevel, AbsenceRule, RuleOverride, Severity
-from agent.core.state.series import OldAbsence, Series, born, read_row, row_bytes
+from agent.core.state.series import Series, born
 from tests.core.simulated import EVENTS, plan_of
 from tests.core.small_plans import MINUTE_MS, kpi, plan
 
@@ -61,28 +61,6 @@ def test_an_absence_whose_severity_changed_ends_and_begins_with_the_new_one() ->
     [begin] = judge(rule).silence(series, 0, 61 * MINUTE_MS)
     assert (end.severity, end.state) == ("warning", "resolved")
     assert (begin.severity, begin.state, begin.at_ms) == ("critical", "firing", 10 * MINUTE_MS)
-
-
-@pytest.mark.parametrize("severity", ["critical", "warning"])
-def test_an_absence_in_a_row_of_before_is_carried_on(severity: Severity) -> None:
-    series, rule = fired(silent(severity)), silent(severity)
-    series.absences = {"silent": OldAbsence(series.alerts.pop("silent")[severity], 0, severity)}
-    read = read_row(row_bytes(series))
-    assert judge(rule).drop_undeclared(read) == []
-    assert judge(rule).silence(read, 0, 61 * MINUTE_MS) == []
-    [end] = judge(rule).silence(read, 70 * MINUTE_MS, 70 * MINUTE_MS)
-    assert (end.severity, end.state, end.episode_ms) == (severity, "resolved", 10 * MINUTE_MS)
-
-
-def test_one_without_a_severity_begins_again_at_the_same_instant_and_so_under_the_same_key() -> (
-    None
-):
-    series, rule = fired(silent("critical")), silent("critical")
-    series.absences = {"silent": OldAbsence(series.alerts.pop("silent")["critical"], 0)}
-    read = read_row(row_bytes(series))
-    assert judge(rule).drop_undeclared(read) == []
-    [begin] = judge(rule).silence(read, 0, 61 * MINUTE_MS)
-    assert (begin.severity, begin.state, begin.episode_ms) == ("critical", "firing", 10 * MINUTE_MS)
 
 
 def test_an_override_that_takes_a_series_out_ends_its_alert() -> None:

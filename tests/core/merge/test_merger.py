@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import msgspec
+import pytest
 
 from agent.core.frame import decode, encode
 from agent.core.merge.merger import Merger
 from agent.core.model.plan import OTHER
+from agent.core.state.rows import UnknownVersion
 from tests.core.simulated import EVENTS, START_MS, World, plan_of, sale, visit
 
 LIMITED = f"""{EVENTS}kpis:
@@ -80,3 +82,77 @@ def test_rows_of_a_kpi_defined_otherwise_outlive_a_rolling_restart_only(tmp_path
         frame = msgspec.structs.replace(begun, clock_ms=at_ms, blocks=[])
         other.apply(next(encode(frame)), 1)
         assert [row for _, row in other.dirty_rows()] == [None] * deleted
+
+
+def test_a_series_larger_than_a_message_survives_a_crash_at_any_row(tmp_path: Path) -> None:
+    rules = f"""{EVENTS}kpis:
+  buyers: {{from: sale, value: count(distinct customer), by: [region], window: 10m every 10s}}
+"""
+    log = [
+        sale(START_MS + 10_000 * step, 1.0, "a", f"{step}/{n}", f"{step}/{n}")
+        for step in range(70)
+        for n in range(2_500)
+    ]
+    log.append(visit(START_MS + 800_000, None))
+    world = World(plan_of(rules, tmp_path), [log], 1)
+    worker = world.worker()
+    for _ in range(71):
+        world.read(worker, {0: 2_500})
+        world.flush(worker)
+    frames = len(world.frames[0])
+    whole = world.merger(0)
+    wanted = {w for c in world.apply(whole, 0, 0, frames) for w in c.windows}
+    found = set()
+    position, count = 0, 0
+    while position < frames:
+        merger = world.merger(0)
+        stop = min(position + 15, frames)
+        found |= {w for c in world.apply(merger, 0, position, stop) for w in c.windows}
+        needed, writes = merger.needed_position(), merger.dirty_rows()
+        assert all(len(row or b"") < 1_000_000 for _, row in writes)
+        count += 1
+        if count % 2:  # a crash after the first half of the rows
+            writes, needed = writes[: len(writes) // 2], position
+        for key, row in writes:
+            if row is None:
+                world.rows[0].pop(key, None)
+            else:
+                world.rows[0][key] = row
+        position = max(needed, position)
+        if stop == frames and not count % 2:
+            break
+    assert sum(map(len, world.rows[0].values())) > 1_000_000
+    assert found == wanted
+
+
+def test_new_series_are_folded_into_other_when_the_rows_of_a_kpi_are_large(tmp_path: Path) -> None:
+    rules = f"""{EVENTS}kpis:
+  buyers:
+    {{from: sale, value: count(distinct customer), by: [region], window: 1h, max_state_bytes: 9000}}
+"""
+    begin_ms = START_MS - 3_000_000  # early in an hour
+    log = [sale(begin_ms, 1.0, "a", f"c{n}", f"a{n}") for n in range(2_000)]
+    log += [visit(begin_ms + 400_000, None)]
+    log += [sale(begin_ms + 400_000, 1.0, region, "c", f"b{region}") for region in "ab"]
+    log += [visit(begin_ms + 7_200_000, None), sale(begin_ms + 7_200_000, 1.0, "a", "c", "end")]
+    world = World(plan_of(rules, tmp_path), [log], 1)
+    worker, merger = world.worker(), world.merger(0)
+    closings = []
+    for position, size in enumerate((2_001, 2, 2)):
+        world.read(worker, {0: size})
+        world.flush(worker)
+        closings += world.apply(merger, 0, position, position + 1)
+        world.write(merger, 0)
+    ends = {w.dimensions for c in closings for w in c.windows}
+    assert ends == {("a",), (OTHER,)}
+    assert [name for c in closings for name in c.full] == ["buyers"]
+
+
+def test_rows_of_another_version_end_the_start_and_are_left_alone(tmp_path: Path) -> None:
+    world = world_of(tmp_path, "ab")
+    merger = world.merger(0)
+    world.apply(merger, 0, 0, 1)
+    world.write(merger, 0)
+    newer = {key: bytes([row[0] + 1]) + row[1:] for key, row in world.rows[0].items()}
+    with pytest.raises(UnknownVersion, match="KPI revenue, series"):
+        Merger(world.plan, 0, 1).restore(newer.items())

@@ -12,7 +12,6 @@ from govuk_bank_holidays.bank_holidays import BankHolidays
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.core.model.schedule_words import schedule_text
 from agent.core.model.schedules import (
     EVERY_DAY,
     Days,
@@ -23,6 +22,7 @@ from agent.core.model.schedules import (
     Weekdays,
     YearDays,
 )
+from agent.core.model.text import schedule_text
 from agent.core.model.windows import wall_clock_ms
 
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000

@@ -9,7 +9,7 @@ import pytest
 
 from agent.core.merge.merger import Merger
 from agent.core.model.results import Emitted, Transition
-from agent.core.state.archive import is_chunk
+from agent.core.state.rows import is_chunk
 from tests.core.simulated import START_MS, World, plan_of, sale
 
 RULES = """

@@ -325,3 +325,20 @@ async def test_only_a_series_in_maintenance_has_a_sample_of_it() -> None:
         frozenset({("kpi", "conversion"), ("maintenance", "shop")}): 1,
     }
     assert samples[_key("kpi_response_time_seconds", region="emea")] == 428.0
+
+
+@pytest.mark.parametrize("accept", ["text/plain", "application/openmetrics-text"])
+async def test_external_labels_are_of_every_series(accept: str) -> None:
+    parse = parse_openmetrics if "openmetrics" in accept else parse_text
+    plain = company_state()
+    labeled = company_state()
+    labeled.external_labels = {"cluster": 'eu "1"', "environment": "prod"}
+    text = await _text(labeled, accept)
+    found = [s for family in parse(text) for s in family.samples]
+    assert found
+    assert all(s.labels["environment"] == "prod" for s in found)
+    assert {s.labels["cluster"] for s in found} == {'eu "1"'}
+    before = [s for family in parse(await _text(plain, accept)) for s in family.samples]
+    without = {"cluster", "environment"}
+    kept = [(s.name, {k: v for k, v in s.labels.items() if k not in without}) for s in found]
+    assert kept == [(s.name, s.labels) for s in before]

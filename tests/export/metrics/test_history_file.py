@@ -186,3 +186,12 @@ def test_a_window_in_maintenance_has_a_sample_of_it_that_ends_with_the_next() ->
     text = _text([calm, _window("emea", 10, 8.0)], every_ms=MINUTE_MS)
     start = 'kpi_maintenance{kpi="response_time",maintenance="phones",region="emea"} '
     assert _samples(text, start) == [("1", minute) for minute in range(5, 10)]
+
+
+def test_external_labels_are_of_every_sample() -> None:
+    with History(COMPANY, external={"environment": "prod"}) as history:
+        history.take(Emitted((WindowValue("feedback_score", (), 0, 1_500, 4.5, 3),)))
+        text = b"".join(history.chunks()).decode()
+    samples = [line for line in text.splitlines() if not line.startswith("#")]
+    assert samples
+    assert all('environment="prod"' in line for line in samples)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.core.printable import printable, printable_lines
+from agent.core.model.printable import printable, printable_lines
 
 
 def test_control_characters_are_visible_and_all_others_stay() -> None:

@@ -5,8 +5,17 @@ from __future__ import annotations
 import pytest
 
 from agent.core.model.plan import Target
+from agent.core.model.text import (
+    bounds_text,
+    duration,
+    target_text,
+    value_text,
+    window_text,
+    window_words,
+)
 from agent.core.model.windows import CalendarWindow, FixedWindow
-from agent.export.words import dimension_text, target_text, value_text, window_text, window_words
+from agent.export.web.series_text import dimension_text
+from agent.language.models import durations
 
 
 @pytest.mark.parametrize(
@@ -88,7 +97,7 @@ def test_a_target_is_said_in_words(target: Target | None, unit: str | None, expe
         (FixedWindow(500, 500), "500ms", "each 500 ms"),
         (
             CalendarWindow("day", "Europe/London"),
-            "day (Europe/London)",
+            "day in Europe/London",
             "each day in Europe/London",
         ),
     ],
@@ -102,3 +111,23 @@ def test_a_window_is_said_as_yaml_and_in_words(
 def test_dimensions_are_said_so_that_none_is_empty() -> None:
     said = [dimension_text(d) for d in (None, "", "__other__", True, 7, "emea")]
     assert said == ["none", "(empty)", "all others", "true", "7", "emea"]
+
+
+def test_a_duration_is_the_same_everywhere_that_rules_write_it() -> None:
+    week = 7 * 86_400_000
+    assert duration(week) == durations.show(week) == "1w"
+    assert window_text(FixedWindow(week, 86_400_000)) == "1w every 1d"
+    assert [duration(ms) for ms in (0, 1, 5_400_000, week + 1000)] == ["0s", "1ms", "1h30m", "1w1s"]
+
+
+@pytest.mark.parametrize(
+    ("target", "text"),
+    [
+        (Target(at_most=240, warn_at_most=200), "at_most 240, warn 200"),
+        (Target(at_least=0.1, at_most=0.9, warn_at_least=0.2, warn_at_most=0.8),
+         "between 0.1 and 0.9, warn 0.2 and 0.8"),
+        (Target(kpis=(("at_least", "last_year"),)), "at_least kpi(last_year)"),
+    ],
+)  # fmt: skip
+def test_bounds_are_as_rules_write_them(target: Target, text: str) -> None:
+    assert bounds_text(target) == text

@@ -1,0 +1,269 @@
+"""The rows of the state table: their keys, their version, and how a large one is cut.
+
+Keys are MessagePack lists, told apart by their length:
+
+| key | row |
+|---|---|
+| [kpi] | a backfill marker (`agent.core.merge.backfill_buffer`) |
+| [kpi, dimensions] | a series; dimensions null: what is watched of the KPI as a whole |
+| [kpi, dimensions, start] | older closed windows of a series (`agent.core.state.archive`) |
+| [kpi, dimensions, digest, number] | a part of a series' row that is too large for one message |
+
+Every row begins with a byte that is the version of its layout. A row of another version is never
+guessed at: reading it raises `UnknownVersion`.
+
+A series' row up to `CUT_BYTES` is written whole. Of a larger one, the panes and what else it holds
+become *pieces*, named by a digest of their bytes, and the row only lists them. So a piece never
+changes: a pane that is final is written once, however often the series is, and whichever writer's
+row is read, its pieces are the ones that it was written with. Pieces are written before the row
+that lists them, and deleted after the first one that doesn't, so that any first part of what is
+written leaves the table whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from hashlib import blake2b
+from itertools import pairwise
+from typing import Any
+
+import msgspec
+
+from agent.core.model.plan import Dimensions
+from agent.core.state.series import Series
+from agent.errors import EnvironmentFault
+
+VERSION = 1
+"""The version of the layout of all rows. It changes with any change that older code would misread;
+`docs/upgrading.md` says what an upgrade does then."""
+
+MAX_ROW_BYTES = 900_000
+"""Below Kafka's default `message.max.bytes` of 1,048,588, with room for key and headers."""
+CUT_BYTES = 100_000
+"""A series' row larger than this is cut: it would be sent whole whenever the series changes."""
+SMALL_BYTES = 4_096
+"""A row up to this size is not counted: there is one for each series, and `max_series` of them."""
+PIECE_BYTES = 50_000
+"""About how large the pieces of panes are made."""
+
+Row = tuple[bytes, bytes]
+Write = tuple[bytes, bytes | None]
+"""A row to write; None deletes."""
+
+_DIGEST_BYTES = 12
+_ONE, _TWO, _THREE, _FOUR = 0x91, 0x92, 0x93, 0x94
+"""The first byte of MessagePack lists of these lengths."""
+_WHOLE, _CUT = b"\x00", b"\x01"
+_PREFIX = bytes([VERSION])
+
+_encoder = msgspec.msgpack.Encoder()
+_series = msgspec.msgpack.Decoder(Series)
+
+
+class UnknownVersion(EnvironmentFault):
+    """A row is of a version that this code does not know."""
+
+    def __init__(self, version: int, key: bytes) -> None:
+        super().__init__(
+            f"the state of {row_name(key)} has version {version}, and this agent reads version "
+            f"{VERSION}: it was written by another version of the agent",
+            "Run the version that wrote it, or a later one. How to upgrade, and how to go back: "
+            "docs/upgrading.md",
+        )
+        self.version = version
+
+
+class DamagedRow(EnvironmentFault):
+    """A row is not what its version says, or a part of it is missing."""
+
+    def __init__(self, key: bytes, fault: str) -> None:
+        super().__init__(
+            f"the state of {row_name(key)} is damaged: {fault}",
+            "Was the topic of the state changed by hand? docs/upgrading.md says how to start over.",
+        )
+
+
+class _Cut(msgspec.Struct, array_like=True, frozen=True):
+    """A series' row that is cut: its pieces, each as its digest and number of parts. The first is
+    the series without its panes."""
+
+    pieces: list[tuple[bytes, int]]
+
+
+_cuts = msgspec.msgpack.Decoder(_Cut)
+_panes = msgspec.msgpack.Decoder(dict[int, tuple[Any, ...]])
+
+
+def row_key(kpi: str, dimensions: Dimensions | None) -> bytes:
+    """The key of a series' row."""
+    return _encoder.encode([kpi, dimensions])
+
+
+def is_chunk(key: bytes) -> bool:
+    """Whether a row holds closed windows of a series."""
+    return key[0] == _THREE
+
+
+def is_part(key: bytes) -> bool:
+    """Whether a row is a part of another."""
+    return key[0] == _FOUR
+
+
+def is_marker(key: bytes) -> bool:
+    """Whether a row is a backfill marker."""
+    return key[0] == _ONE
+
+
+def kpi_of(key: bytes) -> str:
+    """The KPI that a key names."""
+    return str(msgspec.msgpack.decode(key)[0])
+
+
+def row_name(key: bytes) -> str:
+    """What a row belongs to, in words."""
+    named = msgspec.msgpack.decode(key)
+    dimensions = named[1] if len(named) > 1 else None
+    if dimensions is None:
+        return f"KPI {named[0]}"
+    return f"KPI {named[0]}, series {msgspec.json.encode(dimensions).decode()}"
+
+
+def versioned(body: bytes) -> bytes:
+    """A row with its version."""
+    return _PREFIX + body
+
+
+def body_of(key: bytes, row: bytes) -> bytes:
+    """A row without its version. Raises UnknownVersion where it is another one."""
+    if row[:1] != _PREFIX:
+        raise UnknownVersion(row[0] if row else 0, key)
+    return row[1:]
+
+
+class SeriesRows:
+    """How the series of one table are written and read; knows the pieces that are there."""
+
+    def __init__(self) -> None:
+        self._pieces: dict[bytes, dict[bytes, int]] = {}  # by key: digest and number of parts
+        self._sizes: dict[bytes, int] = {}  # of rows that are not small, by key
+        self._bytes: dict[str, int] = {}  # of these rows, by KPI
+
+    def write(self, series: Series) -> Iterator[Write]:
+        """The rows of a series, in the order in which they must be written."""
+        key = row_key(series.kpi, series.dimensions)
+        whole = _encoder.encode(series)
+        self._measure(key, series.kpi, len(whole))
+        before = self._pieces.get(key, {})
+        now: dict[bytes, int] = {}
+        if len(whole) <= CUT_BYTES:
+            yield key, _PREFIX + _WHOLE + whole
+        else:
+            for piece in _pieces(series):
+                digest = blake2b(piece, digest_size=_DIGEST_BYTES).digest()
+                parts = [
+                    piece[at : at + MAX_ROW_BYTES] for at in range(0, len(piece), MAX_ROW_BYTES)
+                ]
+                if digest not in before and digest not in now:
+                    for number, part in enumerate(parts):
+                        yield _part_key(series, digest, number), _PREFIX + part
+                now[digest] = len(parts)
+            yield key, _PREFIX + _CUT + _encoder.encode(_Cut(list(now.items())))
+        yield from self._dropped(key, before, now)
+
+    def delete(self, key: bytes) -> Iterator[Write]:
+        """The deletions of a row and of what belongs to it, by its key."""
+        if key in self._sizes:
+            self._measure(key, kpi_of(key), 0)
+        yield key, None
+        yield from self._dropped(key, self._pieces.get(key, {}), {})
+
+    def bytes_of(self, kpi: str) -> int:
+        """How many bytes the rows of a KPI's series have, without the small ones."""
+        return self._bytes.get(kpi, 0)
+
+    def _measure(self, key: bytes, kpi: str, size: int) -> None:
+        """Note the size of a row. Small rows are bounded by their number."""
+        before = self._sizes.pop(key, 0)
+        if size > SMALL_BYTES:
+            self._sizes[key] = size
+        if size > SMALL_BYTES or before:
+            now = self._sizes.get(key, 0)
+            self._bytes[kpi] = self._bytes.get(kpi, 0) + now - before
+
+    def _dropped(
+        self, key: bytes, before: Mapping[bytes, int], now: Mapping[bytes, int]
+    ) -> Iterator[Write]:
+        """Delete the pieces that a series does not have any more."""
+        if now:
+            self._pieces[key] = dict(now)
+        else:
+            self._pieces.pop(key, None)
+        for digest, parts in before.items():
+            if digest not in now:
+                for number in range(parts):
+                    yield _encoder.encode([*msgspec.msgpack.decode(key), digest, number]), None
+
+    def read(self, rows: Iterable[Row]) -> tuple[list[tuple[bytes, Series]], list[bytes]]:
+        """The series with the keys of their rows; and the keys of parts that belong to none.
+
+        Raises UnknownVersion and DamagedRow.
+        """
+        heads: list[Row] = []
+        parts: dict[bytes, bytes] = {}
+        for key, row in rows:
+            body = body_of(key, row)
+            if is_part(key):
+                parts[key] = body
+            else:
+                heads.append((key, body))
+        found = []
+        for key, body in heads:
+            try:
+                found.append((key, self._read_one(key, body, parts)))
+            except msgspec.DecodeError as error:
+                raise DamagedRow(key, f"its row can't be read ({error})") from error
+        return found, list(parts)
+
+    def _read_one(self, key: bytes, body: bytes, parts: dict[bytes, bytes]) -> Series:
+        if body[:1] == _WHOLE:
+            series = _series.decode(body[1:])
+            self._measure(key, series.kpi, len(body))
+        else:
+            pieces = []
+            cut = _cuts.decode(body[1:])
+            named = msgspec.msgpack.decode(key)
+            for digest, count in cut.pieces:
+                keys = [_encoder.encode([*named, digest, number]) for number in range(count)]
+                if any(one not in parts for one in keys):
+                    raise DamagedRow(key, "a part of its row is missing")
+                pieces.append(b"".join(parts.pop(one) for one in keys))
+            self._pieces[key] = dict(cut.pieces)
+            series = _series.decode(pieces[0])
+            self._measure(key, series.kpi, sum(map(len, pieces)))
+            for piece in pieces[1:]:
+                series.panes.update(_panes.decode(piece))
+        series.panes = {start: tuple(state) for start, state in series.panes.items()}
+        return series
+
+
+def _part_key(series: Series, digest: bytes, number: int) -> bytes:
+    return _encoder.encode([series.kpi, series.dimensions, digest, number])
+
+
+def _pieces(series: Series) -> Iterator[bytes]:
+    """A series without its panes, and its panes in groups.
+
+    Which panes go together follows from their starts and a number that is a power of two, so that
+    groups stay what they are while panes come and go at the ends.
+    """
+    yield _encoder.encode(msgspec.structs.replace(series, panes={}))
+    panes = sorted(series.panes.items())
+    size = len(_encoder.encode(panes)) // max(len(panes), 1)
+    together = 1
+    while together * 2 * size <= PIECE_BYTES:
+        together *= 2
+    apart_ms = min((b - a for (a, _), (b, _) in pairwise(panes)), default=1)
+    groups: dict[int, dict[int, tuple[Any, ...]]] = {}
+    for start, state in panes:
+        groups.setdefault(start // (apart_ms * together), {})[start] = state
+    yield from map(_encoder.encode, groups.values())

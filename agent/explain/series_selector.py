@@ -1,0 +1,92 @@
+"""Series by their dimensions, as text: `region=emea,channel=web`.
+
+A value ends at the next comma. In double quotes, as JSON writes text, it may hold anything:
+`team="R&D, east"`, `team="5\\" screens"`. `null` is no value; the text is `"null"`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+
+from agent.core.model.plan import Dimensions, Scalar
+from agent.core.model.printable import printable
+from agent.core.output.messages import label
+from agent.errors import RulesError
+
+Selector = Mapping[str, str | None]
+"""Dimensions with the values asked for, as labels; None: null."""
+
+_NULL = "null"
+_NAME = re.compile(r"\s*([^=,\"]*?)\s*=\s*")
+_BARE = re.compile(r"([^,\"]*)(?=,|$)", re.DOTALL)
+_QUOTED = re.compile(r'("(?:[^"\\]|\\.)*")\s*(?=,|$)', re.DOTALL)
+
+
+def parse_selector(text: str, by: Sequence[str], about: str) -> Selector:
+    """The dimensions that a text asks for; none for an empty one.
+
+    Raises RulesError for a name that is not in `by`, and for what is not `name=value`; `about` says
+    whose dimensions they are.
+    """
+    selector: dict[str, str | None] = {}
+    rest = text
+    while rest.strip():
+        name, value, length = _pair(rest, by, about)
+        if selector.setdefault(name, value) != value:
+            raise RulesError(f"{name} is asked for twice", "A series has one value of it.")
+        rest = rest[length:]
+        if rest and not rest[1:].strip():
+            raise RulesError(f"{printable(text)!r} ends with a comma", "Leave it out.")
+        rest = rest[1:]
+    return selector
+
+
+def _pair(text: str, by: Sequence[str], about: str) -> tuple[str, str | None, int]:
+    """The first dimension of a text, its value, and how many characters both take."""
+    head = _NAME.match(text)
+    if head is None or head[1] not in by:
+        part, known = text.split(",", maxsplit=1)[0].strip(), ", ".join(by) or "none"
+        raise RulesError(
+            f"{part!r} is no dimension=value of {about}", f"Its dimensions are: {known}"
+        )
+    quoted = _QUOTED.match(text, head.end())
+    if quoted is not None:
+        try:
+            return head[1], json.loads(quoted[1], strict=False), quoted.end()
+        except ValueError:
+            pass
+    bare = _BARE.match(text, head.end())
+    if quoted is not None or bare is None:
+        raise RulesError(
+            f"the value of {head[1]} is not quoted as it should be",
+            f'Write it as JSON writes text: {head[1]}="R&D, east" or {head[1]}="5\\" screens".',
+        )
+    value = bare[1].strip()
+    return head[1], None if value == _NULL else value, bare.end()
+
+
+def selects(selector: Selector, by: Sequence[str], dimensions: Dimensions) -> bool:
+    """Whether a series has the dimensions that are asked for."""
+    values = dict(zip(by, dimensions, strict=True))
+    return all(
+        name not in values or _as_asked(values[name]) == asked for name, asked in selector.items()
+    )
+
+
+def _as_asked(value: Scalar) -> str | None:
+    return None if value is None else label(value)
+
+
+def selector_text(dimensions: Mapping[str, Scalar]) -> str:
+    """The text that asks for a series."""
+    return ", ".join(f"{name}={_written(value)}" for name, value in dimensions.items())
+
+
+def _written(value: Scalar) -> str:
+    if value is None:
+        return _NULL
+    text = label(value)
+    plain = text == text.strip() and not set(text) & {",", '"'} and text not in ("", _NULL)
+    return text if plain and text == printable(text) else json.dumps(text, ensure_ascii=True)

@@ -1,0 +1,331 @@
+"""Where reading a source partition goes on, and what is known to be missing there.
+
+    facts                                    decision
+    the commit: h, C, W, topic id, epoch  ┐
+    the newest frame: C, W, id, epoch     ├─▶  `begin_at`: a Resume, and a Finding in words
+    the log: topic id, start, end         ┘
+
+An ordinary restart reads from h. Whatever breaks the continuity of the log (records deleted before
+they were read, offsets that somebody moved, a topic created again) begins a new epoch, and is
+found out here, before anything is read. The cases are the table of
+docs/decisions/0028-gaps-and-topics-made-anew.md, tested case by case in
+tests/kafka/test_ingest_assignment.py.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+import msgspec
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+
+from agent.core.fold.checkpoint import MissedSpan, Resume
+from agent.core.frame import decode
+from agent.kafka.frame_batches import split
+from agent.kafka.topic_ids import describe
+from agent.kafka.topic_reader import read_newest
+from agent.settings import Settings
+
+NEWEST_FRAME_MESSAGES = 500
+"""Messages of one state partition that are looked through for the newest frame of each source: some
+minutes of an agent with ten workers. A group's offsets can be moved only when all have stopped."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceLog:
+    """A source partition's log as it is now: records lie in `[start, end)`."""
+
+    topic_id: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class LastFrame:
+    """What the newest frame of a source partition says of it."""
+
+    topic_id: str
+    epoch: int
+    covered: int
+    watermark_ms: int | None
+
+
+class Kind(StrEnum):
+    """What was found where reading goes on."""
+
+    ORDINARY = "ordinary"
+    DELETED = "deleted"  # retention was quicker
+    SKIPPED = "skipped"  # somebody moved the offset forward
+    MOVED_BACK = "moved back"
+    TRUNCATED = "truncated"  # the broker lost the end of its log
+    RECREATED = "recreated"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What was found: records `[first, last)` were not read (an upper bound where a topic is
+    compacted or transactional)."""
+
+    kind: Kind
+    first: int = 0
+    last: int = 0
+
+    @property
+    def missed(self) -> int:
+        """How many records, at most."""
+        return max(0, self.last - self.first)
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """Where to go on with a source partition, and what was found there."""
+
+    resume: Resume
+    finding: Finding
+
+
+def begin_at(
+    commit: Resume | None,
+    last: LastFrame | None,
+    source: SourceLog,
+    highest_epoch: int = -1,
+    from_end: bool = False,
+) -> Begin:
+    """Where to go on with a source partition.
+
+    `commit` None: there is none. `last`: the newest frame of this source; None: none was found or
+    looked for. `highest_epoch`: the highest in any frame of the topic. `from_end`: a topic that the
+    group never read begins at its end.
+    """
+    if _is_another_log(commit, last, source):
+        return _from_another_log(commit, last, source, highest_epoch)
+    if commit is None:
+        begin = source.end if from_end else source.start
+        epoch = last.epoch if last else 0
+        return Begin(_fresh(begin, source, epoch), Finding(Kind.ORDINARY))
+    if not commit.is_plain:
+        return _from_commit(commit, source)
+    if last is not None:
+        return _from_moved(commit.offset, last, source)
+    if commit.offset > source.end:  # somebody else's, of another log
+        return Begin(_fresh(source.start, source, 0), Finding(Kind.RECREATED))
+    begin = max(commit.offset, source.start)
+    kind = Kind.DELETED if begin > commit.offset else Kind.ORDINARY
+    return _missing(_fresh(begin, source, 0), Finding(kind, commit.offset, begin))
+
+
+def needs_last_frame(commit: Resume | None, source: SourceLog) -> bool:
+    """Whether the commit alone doesn't say where to go on."""
+    if commit is None or commit.is_plain or _is_another_id(commit.topic_id, source):
+        return True
+    return not source.topic_id and commit.covered > source.end
+
+
+def _is_another_id(topic_id: str, source: SourceLog) -> bool:
+    return bool(topic_id and source.topic_id) and topic_id != source.topic_id
+
+
+def _is_another_log(commit: Resume | None, last: LastFrame | None, source: SourceLog) -> bool:
+    if commit is not None and not commit.is_plain:
+        known_id, covered = commit.topic_id, commit.covered
+    elif last is not None:
+        known_id, covered = last.topic_id, last.covered
+    else:
+        return False
+    if known_id and source.topic_id:
+        return known_id != source.topic_id
+    return covered > source.end  # without ids, its length is all there is to go by
+
+
+def _from_another_log(
+    commit: Resume | None, last: LastFrame | None, source: SourceLog, highest_epoch: int
+) -> Begin:
+    """Read the log of a topic that was created again; from the offset that was set for it."""
+    begin = source.start
+    if commit is not None and commit.is_plain:
+        begin = min(max(commit.offset, source.start), source.end)
+    if last is not None and last.topic_id and last.topic_id == source.topic_id:
+        epoch = last.epoch  # begun before, and not committed yet
+    else:
+        known = (commit.epoch if commit else -1, last.epoch if last else -1)
+        epoch = max(highest_epoch, *known) + 1
+    return _missing(_fresh(begin, source, epoch), Finding(Kind.RECREATED, 0, source.start))
+
+
+def _from_commit(commit: Resume, source: SourceLog) -> Begin:
+    if source.start <= commit.offset and commit.covered <= source.end:
+        named = replace(commit, topic_id=source.topic_id or commit.topic_id)
+        return Begin(named, Finding(Kind.ORDINARY))
+    last = LastFrame(commit.topic_id, commit.epoch, commit.covered, commit.watermark_ms)
+    if commit.covered > source.end:
+        return Begin(_next_epoch(source.end, last, source, commit), Finding(Kind.TRUNCATED))
+    begin = max(commit.covered, source.start)
+    resume = _next_epoch(begin, last, source, commit)
+    return _missing(resume, Finding(Kind.DELETED, commit.covered, begin))
+
+
+def _from_moved(offset: int, last: LastFrame, source: SourceLog) -> Begin:
+    """Go on where an operator has set the offset, if that is further than what was read."""
+    if last.covered > source.end:
+        return Begin(_next_epoch(source.end, last, source), Finding(Kind.TRUNCATED))
+    begin = max(last.covered, source.start)
+    kind = Kind.DELETED if begin > last.covered else Kind.MOVED_BACK
+    if offset > begin:
+        begin, kind = min(offset, source.end), Kind.SKIPPED
+    return _missing(_next_epoch(begin, last, source), Finding(kind, last.covered, begin))
+
+
+def _fresh(begin: int, source: SourceLog, epoch: int) -> Resume:
+    return Resume(begin, begin, None, None, source.topic_id, epoch)
+
+
+def _next_epoch(
+    begin: int, last: LastFrame, source: SourceLog, commit: Resume | None = None
+) -> Resume:
+    topic_id = source.topic_id or last.topic_id
+    missed = commit.missed if commit else None
+    at_ms = last.watermark_ms
+    return Resume(begin, begin, at_ms, at_ms, topic_id, last.epoch + 1, missed)
+
+
+def _missing(resume: Resume, finding: Finding) -> Begin:
+    """Note in the resume what the finding says is missing."""
+    if finding.missed:
+        span = MissedSpan(resume.watermark_ms, None).joined(resume.missed)
+        resume = replace(resume, missed=span)
+    return Begin(resume, finding)
+
+
+# ---- the facts
+
+
+async def find_begins(
+    settings: Settings,
+    frames_topic: str,
+    admin: AIOKafkaAdminClient,
+    consumer: AIOKafkaConsumer,
+    partitions: Sequence[TopicPartition],
+) -> Mapping[TopicPartition, Begin]:
+    """Where to go on with partitions that were assigned. Raises KafkaError where no broker says."""
+    commits = await _commits(admin, f"{settings.group}-ingest", partitions)
+    topics = await describe(admin, {tp.topic for tp in partitions})
+    starts = await consumer.beginning_offsets(list(partitions))
+    ends = await consumer.end_offsets(list(partitions))
+    sources = {
+        tp: SourceLog(topics[tp.topic].topic_id if tp.topic in topics else "", starts[tp], ends[tp])
+        for tp in partitions
+    }
+    frames: Mapping[TopicPartition, LastFrame] = {}
+    if any(needs_last_frame(commits[tp], sources[tp]) for tp in partitions):
+        frames = await _last_frames(settings, frames_topic)
+    known = {tp.topic for tp in partitions if commits[tp] is not None} | {tp.topic for tp in frames}
+    highest: dict[str, int] = {}
+    for tp, last in frames.items():
+        highest[tp.topic] = max(highest.get(tp.topic, -1), last.epoch)
+    latest = settings.start_from == "latest"
+    return {
+        tp: begin_at(
+            commits[tp],
+            frames.get(tp),
+            sources[tp],
+            highest.get(tp.topic, -1),
+            # A partition added to a topic that is being read is read whole.
+            from_end=latest and tp.topic not in known,
+        )
+        for tp in partitions
+    }
+
+
+async def _commits(
+    admin: AIOKafkaAdminClient, group: str, partitions: Sequence[TopicPartition]
+) -> Mapping[TopicPartition, Resume | None]:
+    committed = await admin.list_consumer_group_offsets(group, partitions=list(partitions))
+    found: dict[TopicPartition, Resume | None] = dict.fromkeys(partitions)
+    for tp, at in committed.items():
+        if at.offset >= 0:
+            found[tp] = Resume.parse(at.offset, at.metadata or "")
+    return found
+
+
+async def _last_frames(settings: Settings, frames_topic: str) -> Mapping[TopicPartition, LastFrame]:
+    """The newest frame of each source partition: any state partition has one of each flush."""
+    messages = await read_newest(settings, frames_topic, [0], NEWEST_FRAME_MESSAGES)
+    return last_frames(message.value or b"" for message in messages)
+
+
+def last_frames(messages: Iterable[bytes]) -> Mapping[TopicPartition, LastFrame]:
+    """The newest frame of each source partition, by what messages of the frames topic hold."""
+    found: dict[TopicPartition, LastFrame] = {}
+    for message in messages:
+        for data in split(message):
+            try:
+                frame = decode(data)
+            except msgspec.DecodeError:
+                continue  # the merge counts it
+            tp = TopicPartition(frame.topic, frame.partition)
+            known = found.get(tp)
+            if known is None or (frame.epoch, frame.covered) >= (known.epoch, known.covered):
+                found[tp] = LastFrame(
+                    frame.topic_id, frame.epoch, frame.covered, frame.watermark_ms
+                )
+    return found
+
+
+# ---- in words
+
+
+def in_words(tp: TopicPartition, begin: Begin) -> tuple[int, str] | None:
+    """What was found, for the log, with its level; None: all is as it should be."""
+    finding = begin.finding
+    what = WORDS.get((finding.kind, finding.missed > 0))
+    if what is None:
+        return None
+    level, text = what
+    text = text.format(
+        at=begin.resume.offset,
+        lost=f"offsets {finding.first} to {finding.last - 1} were not read (at most "
+        f"{finding.missed} records)",
+    )
+    marked = ". Windows that may lack them are marked as incomplete" if finding.missed else ""
+    return level, f"topic {tp.topic} partition {tp.partition}: {text}{marked}"
+
+
+WORDS: Mapping[tuple[Kind, bool], tuple[int, str]] = {
+    (Kind.RECREATED, False): (
+        logging.WARNING,
+        "the topic was deleted and created again; its log is read from offset {at}",
+    ),
+    (Kind.RECREATED, True): (
+        logging.ERROR,
+        "the topic was deleted and created again; its log is read from offset {at}, and {lost}: "
+        "retention had deleted them",
+    ),
+    (Kind.TRUNCATED, False): (
+        logging.WARNING,
+        "the log ends at {at}, before what was read of it: the broker has lost its end (an unclean "
+        "leader election?). Reading goes on there",
+    ),
+    (Kind.SKIPPED, True): (
+        logging.ERROR,
+        "{lost}: somebody moved the group's offset forward",
+    ),
+    (Kind.DELETED, True): (
+        logging.ERROR,
+        "{lost}: they were deleted from the log before (retention.ms, retention.bytes)",
+    ),
+    (Kind.DELETED, False): (
+        logging.INFO,
+        "records of unfinished windows were deleted from the log; all of them had been counted, "
+        "and reading goes on at {at}",
+    ),
+    (Kind.MOVED_BACK, False): (
+        logging.WARNING,
+        "the group's offset was moved from outside; reading goes on at {at}, where it was: windows "
+        "that are closed are not opened again",
+    ),
+}
+"""What to say of a finding, by its kind and whether records are missing."""

@@ -1,0 +1,84 @@
+"""Whether the workers of a group run the same rules.
+
+Each worker writes a row of its own to the board topic, which all workers read. In a rolling change,
+two rule sets are side by side for a while; later than that it is a mistake, and values are a
+mixture: a record is folded by the rules of whichever worker reads it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import Iterable
+
+import msgspec
+
+log = logging.getLogger(__name__)
+
+ALIVE_MS = 60_000
+"""A worker writes its row every ten seconds; one that has not for so long does not run."""
+ROLLING_CHANGE_MS = 15 * 60_000
+"""For so long, workers may run different rules. The generated alert waits as long."""
+FORGOTTEN_MS = 3_600_000
+SAY_AGAIN_MS = 3_600_000
+
+
+class WorkerRow(msgspec.Struct, frozen=True, tag="worker"):
+    """A worker as a row of the board topic: what it runs, and when it said so (wall clock)."""
+
+    worker: str
+    config_hash: str
+    at_ms: int
+
+
+def this_worker() -> str:
+    """The name by which this process is known to the others, and to people."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+class RuleSets:
+    """Says when another worker runs other rules for longer than a rolling change takes."""
+
+    def __init__(self, worker: str) -> None:
+        self._worker = worker
+        self._since_ms: int | None = None  # since when two rule sets run
+        self._said_ms: int | None = None
+
+    def row(self, config_hash: str, now_ms: int) -> WorkerRow:
+        """This worker's row."""
+        return WorkerRow(self._worker, config_hash, now_ms)
+
+    def observe(self, config_hash: str, rows: Iterable[WorkerRow], now_ms: int) -> None:
+        """Look at the rows of all workers."""
+        others = [
+            row
+            for row in rows
+            if row.worker != self._worker
+            and row.config_hash != config_hash
+            and now_ms - row.at_ms <= ALIVE_MS
+        ]
+        if not others:
+            self._since_ms = self._said_ms = None
+            return
+        if self._since_ms is None:
+            self._since_ms = now_ms
+            log.info("%s: a rolling change?", _others(others, config_hash))
+        is_new = self._said_ms is None or now_ms - self._said_ms >= SAY_AGAIN_MS
+        if now_ms - self._since_ms >= ROLLING_CHANGE_MS and is_new:
+            self._said_ms = now_ms
+            log.error(
+                "%s, for %d minutes: values of KPIs that differ are a mixture. Give all workers "
+                "the same rules, or each installation its own group and topic_prefix",
+                _others(others, config_hash), (now_ms - self._since_ms) // 60_000,
+            )  # fmt: skip
+
+    @staticmethod
+    def forgotten(rows: Iterable[WorkerRow], now_ms: int) -> list[str]:
+        """The workers that have not run for so long that their rows can go."""
+        return [row.worker for row in rows if now_ms - row.at_ms > FORGOTTEN_MS]
+
+
+def _others(others: Iterable[WorkerRow], config_hash: str) -> str:
+    names = ", ".join(sorted(f"{row.worker} ({row.config_hash})" for row in others))
+    return f"worker {names} of this group runs other rules than this one ({config_hash})"

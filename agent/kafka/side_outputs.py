@@ -1,0 +1,186 @@
+"""Records that no KPI counts, on topics of their own: dead letters and late records.
+
+A record goes out whole if the broker takes it so. One that is too large, with the headers that say
+where it came from, goes out with what fits of it, and its headers say how long it was and what its
+checksum is. None of them stops the flow.
+
+The producer is one without idempotence: a batch that the broker refuses for its size would leave a
+hole in the sequence numbers of an idempotent one, and all that follows would be refused for that.
+A repeat does no harm: the headers name the record.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import MessageSizeTooLargeError
+from aiokafka.partitioner import DefaultPartitioner
+from aiokafka.structs import ConsumerRecord
+
+from agent.kafka.topics import TopicNames
+
+_places = DefaultPartitioner()  # as a producer does that is told no partition
+
+log = logging.getLogger(__name__)
+
+Record: TypeAlias = "ConsumerRecord[Any, Any]"
+Headers = list[tuple[str, bytes]]
+
+CUT_TO_BYTES = (900_000, 60_000, 500)
+"""What is tried, one after the other, where a record doesn't fit: below Kafka's default limit of
+1,048,588 bytes, below a small one, and not much more than the headers."""
+YIELD_EVERY = 500  # sends between two chances for other tasks, heartbeats among them
+HEADERS_SHARE = 4  # of what is tried, a producer's own headers may take so much
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A record that was sent to a side output. `acknowledged` None: the producer refused it."""
+
+    topic: str
+    record: Record
+    headers: Headers
+    acknowledged: asyncio.Future[Any] | None
+
+
+class SideOutputs:
+    """Sends dead letters and late records. `on_cut` is told the topic of each that was cut."""
+
+    def __init__(
+        self, producer: AIOKafkaProducer, names: TopicNames, on_cut: Callable[[str], None]
+    ) -> None:
+        self._producer = producer
+        self._names = names
+        self._on_cut = on_cut
+        self._since_yield = 0
+
+    async def dead_letter(
+        self, record: Record, reason: str, detail: str, contract: str | None
+    ) -> Sent:
+        """One rejected record, its bytes as they came."""
+        headers = origin_headers(record, reason, detail, contract)
+        return await self._send(self._names.dead_letters, record, headers)
+
+    async def late(self, record: Record, contract: str) -> Sent:
+        """One late record, its bytes as they came."""
+        detail = "its slice of event time was sealed when it came"
+        headers = origin_headers(record, "late", detail, contract)
+        return await self._send(self._names.late, record, headers)
+
+    async def settle(self, sends: Sequence[Sent]) -> None:
+        """Wait until all are acknowledged; send those that are too large with what fits of them.
+
+        Raises the first failure of another kind, once all are settled.
+        """
+        waiting = [sent.acknowledged for sent in sends if sent.acknowledged is not None]
+        if waiting:
+            await asyncio.wait(waiting)  # unlike gather, leaves the sends alone when cancelled
+        failures = []
+        for sent in sends:
+            error = sent.acknowledged.exception() if sent.acknowledged is not None else None
+            if sent.acknowledged is None or isinstance(error, MessageSizeTooLargeError):
+                await self._send_cut(sent)
+            elif error is not None:
+                failures.append(error)
+        if failures:
+            raise failures[0]
+
+    async def _send(self, topic: str, record: Record, headers: Headers) -> Sent:
+        self._since_yield += 1
+        if self._since_yield >= YIELD_EVERY:
+            self._since_yield = 0
+            await asyncio.sleep(0)
+        try:
+            acknowledged = await self._producer.send(
+                topic, value=record.value, key=record.key, headers=headers
+            )
+        except MessageSizeTooLargeError:
+            acknowledged = None
+        return Sent(topic, record, headers, acknowledged)
+
+    async def _send_cut(self, sent: Sent) -> None:
+        """Send what fits of a record, alone: small ones may have been refused for their company."""
+        place = f"topic {sent.record.topic} partition {sent.record.partition} offset "
+        place += str(sent.record.offset)
+        tries: list[tuple[bytes | None, bytes | None, Headers]] = []
+        if _size(sent.record.key, sent.record.value, sent.headers) <= CUT_TO_BYTES[0]:
+            tries.append((sent.record.key, sent.record.value, sent.headers))
+        tries += [cut(sent.record, sent.headers, size) for size in CUT_TO_BYTES]
+        for key, value, headers in tries:
+            try:
+                await self._send_alone(sent.topic, key, value, headers)
+            except MessageSizeTooLargeError:
+                continue
+            if headers is not sent.headers:
+                self._on_cut(sent.topic)
+                log.warning(
+                    "%s has %d bytes, too large for topic %s: it holds %d of them, and says so in "
+                    "its headers (max.message.bytes of the topic is the limit)",
+                    place, len(sent.record.value or b""), sent.topic, len(value or b""),
+                )  # fmt: skip
+            return
+        self._on_cut(sent.topic)
+        log.error(
+            "%s can't be sent to topic %s, not even in part: its max.message.bytes is below %d",
+            place, sent.topic, CUT_TO_BYTES[-1],
+        )  # fmt: skip
+
+    async def _send_alone(
+        self, topic: str, key: bytes | None, value: bytes | None, headers: Headers
+    ) -> None:
+        batch = self._producer.create_batch()
+        if batch.append(timestamp=None, key=key, value=value, headers=headers) is None:
+            raise MessageSizeTooLargeError
+        batch.close()
+        partitions = sorted(await self._producer.partitions_for(topic))
+        partition = _places(key, partitions, partitions)
+        await (await self._producer.send_batch(batch, topic, partition=partition))
+
+
+def origin_headers(record: Record, reason: str, detail: str, contract: str | None) -> Headers:
+    """The headers that say where a record came from and why it is here; its own go first."""
+    ours = {
+        "kpi-agent-topic": record.topic,
+        "kpi-agent-partition": str(record.partition),
+        "kpi-agent-offset": str(record.offset),
+        "kpi-agent-reason": reason,
+        "kpi-agent-detail": detail,
+        "kpi-agent-contract": contract or "",
+    }
+    theirs = [(k, v) for k, v in record.headers if k not in ours]
+    return theirs + [(name, value.encode("utf-8", "replace")) for name, value in ours.items()]
+
+
+def cut(record: Record, headers: Headers, size: int) -> tuple[bytes | None, bytes | None, Headers]:
+    """Key, value and headers with what fits of a record into about so many bytes.
+
+    Headers of ours that say so are added: the length and the SHA-256 of the whole value, and the
+    length of a key that is left out. A producer's own headers are left out where they are large.
+    """
+    value, key = record.value or b"", record.key
+    ours = [header for header in headers if header[0].startswith("kpi-agent-")]
+    theirs = [header for header in headers if not header[0].startswith("kpi-agent-")]
+    if _size(None, None, theirs) > size // HEADERS_SHARE:
+        ours.append(("kpi-agent-original-headers", str(len(theirs)).encode()))
+        theirs = []
+    if key is not None and len(key) > size // HEADERS_SHARE:
+        ours.append(("kpi-agent-original-key-length", str(len(key)).encode()))
+        key = None
+    ours += [
+        ("kpi-agent-original-length", str(len(value)).encode()),
+        ("kpi-agent-original-sha256", hashlib.sha256(value).hexdigest().encode()),
+    ]
+    room = max(0, size - _size(key, None, theirs + ours))
+    return key, value[:room], theirs + ours
+
+
+def _size(key: bytes | None, value: bytes | None, headers: Headers) -> int:
+    """About how many bytes a record takes."""
+    of_headers = sum(len(name.encode()) + len(content) + 10 for name, content in headers)
+    return len(key or b"") + len(value or b"") + of_headers

@@ -1,0 +1,161 @@
+"""What brokers say of topics, with the id that tells a topic from its namesake.
+
+A topic that is deleted and created again has the same name and another id. aiokafka asks for
+metadata in versions that don't carry it, so the request is declared here, in the version that
+Kafka has spoken since 2.8; an older broker is asked as aiokafka does, and gives no ids.
+
+What is relied on of aiokafka: `protocol` (structures and their types), and
+`AIOKafkaAdminClient._send_request`. `tests/kafka/test_topic_ids.py` holds both.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any, TypeAlias
+
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import UnknownTopicOrPartitionError, for_code
+from aiokafka.protocol.abstract import AbstractType
+from aiokafka.protocol.api import Request, RequestStruct, Response
+from aiokafka.protocol.metadata import MetadataRequest_v5
+from aiokafka.protocol.types import (
+    Boolean,
+    CompactArray,
+    CompactString,
+    Int16,
+    Int32,
+    Schema,
+    TaggedFields,
+)
+
+METADATA_API = 3
+NO_ID = bytes(16)
+
+
+@dataclass(frozen=True, slots=True)
+class TopicMetadata:
+    """A topic as a broker knows it. `topic_id` as Kafka's tools show it, "" where the broker gives
+    none."""
+
+    topic_id: str
+    partitions: int
+
+
+class _Uuid(AbstractType[bytes]):  # type: ignore[misc]  # untyped
+    @classmethod
+    def encode(cls, value: bytes) -> bytes:
+        return value
+
+    @classmethod
+    def decode(cls, data: BytesIO) -> bytes:
+        return data.read(16)
+
+
+class _Response_v11(Response):  # type: ignore[misc]  # untyped
+    API_KEY = METADATA_API
+    API_VERSION = 11
+    SCHEMA = Schema(
+        ("throttle_time_ms", Int32),
+        (
+            "brokers",
+            CompactArray(
+                ("node_id", Int32),
+                ("host", CompactString("utf-8")),
+                ("port", Int32),
+                ("rack", CompactString("utf-8")),
+                ("tags", TaggedFields),
+            ),
+        ),
+        ("cluster_id", CompactString("utf-8")),
+        ("controller_id", Int32),
+        (
+            "topics",
+            CompactArray(
+                ("error_code", Int16),
+                ("topic", CompactString("utf-8")),
+                ("topic_id", _Uuid),
+                ("is_internal", Boolean),
+                (
+                    "partitions",
+                    CompactArray(
+                        ("error_code", Int16),
+                        ("partition", Int32),
+                        ("leader", Int32),
+                        ("leader_epoch", Int32),
+                        ("replicas", CompactArray(Int32)),
+                        ("isr", CompactArray(Int32)),
+                        ("offline_replicas", CompactArray(Int32)),
+                        ("tags", TaggedFields),
+                    ),
+                ),
+                ("authorized_operations", Int32),
+                ("tags", TaggedFields),
+            ),
+        ),
+        ("tags", TaggedFields),
+    )
+
+
+class _Request_v11(RequestStruct):  # type: ignore[misc]  # untyped
+    API_KEY = METADATA_API
+    API_VERSION = 11
+    FLEXIBLE_VERSION = True
+    RESPONSE_TYPE = _Response_v11
+    SCHEMA = Schema(
+        (
+            "topics",
+            CompactArray(
+                ("topic_id", _Uuid), ("topic", CompactString("utf-8")), ("tags", TaggedFields)
+            ),
+        ),
+        ("allow_auto_topic_creation", Boolean),
+        ("include_topic_authorized_operations", Boolean),
+        ("tags", TaggedFields),
+    )
+
+
+_Struct: TypeAlias = MetadataRequest_v5 | _Request_v11
+
+
+class _MetadataRequest(Request[_Struct]):  # type: ignore[misc]  # untyped
+    """Asks for topics, and creates none of them."""
+
+    API_KEY = METADATA_API
+
+    def __init__(self, topics: Collection[str]) -> None:
+        self._topics = topics
+
+    def build(self, request_struct_class: type[_Struct]) -> _Struct:
+        if request_struct_class is _Request_v11:
+            return _Request_v11([(NO_ID, topic, {}) for topic in self._topics], False, False, {})
+        return MetadataRequest_v5(list(self._topics), False)
+
+
+async def describe(
+    admin: AIOKafkaAdminClient, topics: Collection[str]
+) -> Mapping[str, TopicMetadata]:
+    """Those of the topics that exist. Raises KafkaError where the broker can't say."""
+    if not topics:
+        return {}
+    response = await admin._send_request(_MetadataRequest(topics))
+    found: dict[str, TopicMetadata] = {}
+    described: list[dict[str, Any]] = response.to_object()["topics"]
+    for topic in described:
+        error = for_code(topic["error_code"])
+        if error is UnknownTopicOrPartitionError:
+            continue
+        if topic["error_code"]:
+            raise error(topic["topic"])
+        found[topic["topic"]] = TopicMetadata(
+            _as_text(topic.get("topic_id", NO_ID)), len(topic["partitions"])
+        )
+    return found
+
+
+def _as_text(topic_id: bytes) -> str:
+    if topic_id == NO_ID:
+        return ""
+    return base64.urlsafe_b64encode(topic_id).rstrip(b"=").decode()

@@ -1,0 +1,45 @@
+"""KPIs whose series are large: many panes, or sketches in each."""
+
+from __future__ import annotations
+
+import math
+
+from agent.core.model.plan import Kpi, PartialKind, Plan
+from agent.core.model.windows import FixedWindow
+from agent.language.compile.shapes import MANY_HOPS
+from agent.language.declared import Declared
+
+LARGE_BYTES = 1_000_000
+"""A series whose state may be larger is worth a word: a thousand of them are a gigabyte."""
+
+SKETCH_BYTES = {
+    PartialKind.DISTINCT: 65_536,  # 8192 hashes of 8 bytes
+    PartialKind.RETENTION: 65_536,
+    PartialKind.QUANTILE: 16_384,  # buckets over some ten powers of ten
+}
+NUMBER_BYTES = 20
+"""Of the other partials: two numbers, written as nine bytes each."""
+
+
+def check(declared: Declared, plan: Plan) -> None:
+    """Warn of KPIs whose series may be large."""
+    for name, kpi in plan.kpis.items():
+        panes = _panes(kpi)
+        size = panes * sum(SKETCH_BYTES.get(p.kind, NUMBER_BYTES) for p in kpi.partials)
+        # Very many panes are warned of already.
+        if kpi.contract is not None and size > LARGE_BYTES and panes <= MANY_HOPS:
+            message = (
+                f"the state of one series may have {size / 1e6:.1f} MB: {panes} panes of "
+                f"{size // panes:,} bytes at most"
+            )
+            hint = "a longer hop makes fewer panes; max_state_bytes bounds what all series have"
+            entry = declared.kpis[name]
+            declared.report(entry, ("window",), message, hint, severity="warning")
+
+
+def _panes(kpi: Kpi) -> int:
+    """How many panes a series keeps."""
+    windows = 2 if kpi.has_retention else 1
+    if not isinstance(kpi.window, FixedWindow):
+        return windows
+    return windows * kpi.window.size_ms // math.gcd(kpi.window.size_ms, kpi.window.hop_ms)

@@ -1,0 +1,66 @@
+"""Windows that may lack records are marked, others are not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from agent.core.frame import Frame, decode, encode
+from agent.core.merge.merger import Merger
+from agent.core.merge.missed_records import MissedRecords
+from tests.core.simulated import EVENTS, START_MS, World, plan_of, sale, visit
+
+MINUTE_MS = 60_000
+RULES = f"""{EVENTS}kpis:
+  revenue: {{from: sale, value: sum(amount), window: 1m}}
+  visits: {{from: visit, value: count(*), window: 1m}}
+  per_visit: {{from: [revenue, visits], value: revenue / visits}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("span", "incomplete"),
+    [
+        pytest.param(None, [], id="nothing was missed"),
+        pytest.param((START_MS + 90_000, START_MS + 130_000), [1, 2], id="two minutes"),
+        # An event may be 10 s (the lateness) older than those before it.
+        pytest.param((START_MS + 65_000, START_MS + 90_000), [0, 1], id="late events were missed"),
+        pytest.param((None, START_MS + 70_000), [0, 1], id="the beginning of the log"),
+    ],
+)
+def test_windows_that_a_gap_touches_are_incomplete(
+    tmp_path: Path, span: tuple[int | None, int] | None, incomplete: list[int]
+) -> None:
+    log = []
+    for minute in range(6):
+        log += [sale(START_MS + MINUTE_MS * minute, 1.0, "a", "c", f"{minute}")]
+        log += [visit(START_MS + MINUTE_MS * minute, "a")]
+    world = World(plan_of(RULES, tmp_path), [log], 1)
+    worker = world.worker()
+    world.read(worker, {0: len(log)})
+    world.flush(worker)
+    frame = msgspec.structs.replace(decode(world.frames[0][0]), missed=span)
+    closings = Merger(world.plan, 0, 1).apply(next(encode(frame)), 0)
+    marked: dict[str, list[int]] = {name: [] for name in world.plan.kpis}
+    for window in closings.windows:
+        if window.incomplete:
+            marked[window.kpi].append((window.start_ms - START_MS) // MINUTE_MS)
+    assert len(closings.windows) > 6
+    assert marked == dict.fromkeys(world.plan.kpis, incomplete)
+
+
+def frame_with(partition: int, span: tuple[int | None, int] | None) -> Frame:
+    return Frame("t", partition, 2, 1, 1, None, 1, True, {}, [], missed=span)
+
+
+def test_the_end_of_a_gap_may_become_known_later_and_a_second_gap_does_not_hide_the_first() -> None:
+    missed = MissedRecords(0)
+    missed.note(frame_with(0, (1_000, 9_000)))
+    missed.note(frame_with(0, (1_000, 2_000)))
+    missed.note(frame_with(0, (5_000, 6_000)))
+    missed.note(frame_with(1, None))
+    assert [missed.touch(at, at + 1_000) for at in range(0, 8_000, 1_000)] == [
+        False, True, True, False, False, True, True, False,
+    ]  # fmt: skip

@@ -1,0 +1,89 @@
+"""Bad and late records of any size that a source topic takes: none of them stops the flow."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+
+import pytest
+from confluent_kafka import Producer
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    ResourceType,
+)
+
+from .feeds import read
+from .shops import Shops, sum_of_closed, use_sales
+from .stage import Stage
+from .waiting import until
+
+pytestmark = [pytest.mark.needs_kafka, pytest.mark.timeout(240)]
+
+MB = 1024 * 1024
+
+
+def _allow(stage: Stage, topic: str, size: int) -> None:
+    admin = AdminClient({"bootstrap.servers": stage.broker.address})
+    entry = ConfigEntry("max.message.bytes", str(size), incremental_operation=AlterConfigOpType.SET)
+    asked = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
+    for future in admin.incremental_alter_configs([asked]).values():
+        future.result(30)
+
+
+def test_records_near_and_beyond_the_limits_are_set_aside_and_the_flow_goes_on(
+    stage: Stage,
+) -> None:
+    topic = use_sales(stage, max_bytes=5 * MB)
+    _allow(stage, topic, 5 * MB)
+    agent = stage.agent("agent")
+    agent.start()
+    agent.wait_ready()
+    shops = Shops(stage, topic)
+    shops.sell_for(1, 0, 1)
+    producer = Producer({"bootstrap.servers": stage.broker.address, "message.max.bytes": 5 * MB})
+    noise = os.urandom(2 * MB)  # which no compression makes fit
+    long_ago = time.time_ns() // 1_000_000 - 3_600_000
+    late = {"type": "sale", "at": long_ago, "shop": "s", "amount": 1.0, "note": noise.hex()}
+    poison = [b"{" + noise[:1_048_479], noise, json.dumps(late).encode(), b"{" * 1_048_480]
+    for value in poison:
+        producer.produce(topic, value, partition=0, headers=[("trace", b"1")])
+    assert producer.flush(60) == 0
+    shops.sell_for(1, 0, 1)
+    expected = shops.sent
+    for partition in range(2):
+        shops.sell(partition, ahead_ms=10_000)
+    until(
+        lambda: sum_of_closed(stage) >= expected,
+        60,
+        lambda: f"{sum_of_closed(stage)} of {expected}\n{stage.words()}",
+        every=1,
+    )
+
+    dead = read(stage.broker.address, [f"{stage.prefix}agent-dead-letters"])
+    (late_one,) = read(stage.broker.address, [f"{stage.prefix}agent-late"])
+    assert len(dead) == 3
+    by_value = {hashlib.sha256(value).hexdigest(): value for value in poison}
+    cut = [one for one in (*dead, late_one) if "kpi-agent-original-length" in one.headers]
+    for one in cut:
+        whole = by_value[one.headers["kpi-agent-original-sha256"]]
+        assert int(one.headers["kpi-agent-original-length"]) == len(whole)
+        assert one.value == whole[: len(one.value)] and len(one.value) > 500_000
+        assert one.headers["trace"] == "1"
+        assert one.headers["kpi-agent-topic"] == topic
+    assert len(cut) == 3  # many equal brackets compress
+    counted = {
+        labels["topic"]: value
+        for name, labels, value in agent.samples()
+        if name == "kpi_agent_records_truncated_total"
+    }
+    assert counted == {
+        f"{stage.prefix}agent-dead-letters": 2,
+        f"{stage.prefix}agent-late": 1,
+    }
+    assert agent.ready()[0] == 200
+    assert "starting anew" not in agent.log.read_text()

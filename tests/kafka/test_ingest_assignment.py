@@ -1,0 +1,179 @@
+"""Where reading goes on: a line for each case of decision 0028."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import msgspec
+import pytest
+from aiokafka import TopicPartition
+
+from agent.core.fold.checkpoint import MissedSpan, Resume
+from agent.core.frame import Frame
+from agent.kafka.frame_batches import join
+from agent.kafka.ingest_assignment import (
+    WORDS,
+    Begin,
+    Finding,
+    Kind,
+    LastFrame,
+    SourceLog,
+    begin_at,
+    in_words,
+    last_frames,
+    needs_last_frame,
+)
+
+W = 1_700_000_000_000
+F = W - 60_000
+H, C = 40, 60
+OURS = Resume(H, C, W, F, "first", 2)
+LAST = LastFrame("first", 2, C, W)
+
+
+def moved(offset: int) -> Resume:
+    return Resume.parse(offset, "")
+
+
+def source(start: int, end: int, topic_id: str = "first") -> SourceLog:
+    return SourceLog(topic_id, start, end)
+
+
+def behind(begin: int, epoch: int = 3, missed: MissedSpan | None = None) -> Resume:
+    """A new epoch of the same log."""
+    return Resume(begin, begin, W, W, "first", epoch, missed)
+
+
+def fresh(begin: int, epoch: int, topic_id: str = "second", missed: bool = False) -> Resume:
+    span = MissedSpan(None, None) if missed else None
+    return Resume(begin, begin, None, None, topic_id, epoch, span)
+
+
+SPAN = MissedSpan(W, None)
+
+
+@pytest.mark.parametrize(
+    ("commit", "last", "found", "resume", "finding"),
+    [
+        # our commit
+        (OURS, None, source(0, 100), OURS, Finding(Kind.ORDINARY)),
+        (OURS, None, source(H, C), OURS, Finding(Kind.ORDINARY)),
+        (OURS, None, source(H + 1, 100), behind(C), Finding(Kind.DELETED, C, C)),
+        (OURS, None, source(C, 100), behind(C), Finding(Kind.DELETED, C, C)),
+        (OURS, None, source(75, 100), behind(75, 3, SPAN), Finding(Kind.DELETED, C, 75)),
+        (OURS, None, source(100, 100), behind(100, 3, SPAN), Finding(Kind.DELETED, C, 100)),
+        (OURS, None, source(0, C - 1), behind(C - 1), Finding(Kind.TRUNCATED)),
+        # another log
+        (OURS, LAST, source(0, 100, "second"), fresh(0, 3), Finding(Kind.RECREATED)),
+        (OURS, LAST, source(0, 5, "second"), fresh(0, 3), Finding(Kind.RECREATED)),
+        (None, LAST, source(0, 5, "second"), fresh(0, 3), Finding(Kind.RECREATED)),
+        (
+            OURS, LAST, source(7, 100, "second"), fresh(7, 3, missed=True),
+            Finding(Kind.RECREATED, 0, 7),
+        ),
+        (
+            OURS, LastFrame("second", 5, 3, None), source(0, 100, "second"), fresh(0, 5),
+            Finding(Kind.RECREATED),
+        ),
+        (moved(50), LAST, source(0, 100, "second"), fresh(50, 3), Finding(Kind.RECREATED)),
+        # no ids: the length is all there is to go by
+        (
+            replace(OURS, topic_id=""), None, source(0, C - 1, ""), fresh(0, 3, ""),
+            Finding(Kind.RECREATED),
+        ),
+        (replace(OURS, topic_id=""), None, source(0, C, "first"), OURS, Finding(Kind.ORDINARY)),
+        # an offset that is not ours
+        (moved(75), LAST, source(0, 100), behind(75, 3, SPAN), Finding(Kind.SKIPPED, C, 75)),
+        (moved(75), LAST, source(80, 100), behind(80, 3, SPAN), Finding(Kind.DELETED, C, 80)),
+        (moved(500), LAST, source(0, 100), behind(100, 3, SPAN), Finding(Kind.SKIPPED, C, 100)),
+        (moved(0), LAST, source(0, 100), behind(C), Finding(Kind.MOVED_BACK, C, C)),
+        (moved(0), LAST, source(70, 100), behind(70, 3, SPAN), Finding(Kind.DELETED, C, 70)),
+        (moved(C), LAST, source(0, 100), behind(C), Finding(Kind.MOVED_BACK, C, C)),
+        (moved(5), LAST, source(0, C - 1), behind(C - 1), Finding(Kind.TRUNCATED)),
+        (moved(50), None, source(0, 100), fresh(50, 0, "first"), Finding(Kind.ORDINARY, 50, 50)),
+        (
+            moved(50), None, source(70, 100), fresh(70, 0, "first", missed=True),
+            Finding(Kind.DELETED, 50, 70),
+        ),
+        (moved(500), None, source(3, 100), fresh(3, 0, "first"), Finding(Kind.RECREATED)),
+        # no commit
+        (None, None, source(9, 100), fresh(9, 0, "first"), Finding(Kind.ORDINARY)),
+        (None, LAST, source(0, 100), fresh(0, 2, "first"), Finding(Kind.ORDINARY)),
+    ],
+)  # fmt: skip
+def test_reading_goes_on(
+    commit: Resume | None,
+    last: LastFrame | None,
+    found: SourceLog,
+    resume: Resume,
+    finding: Finding,
+) -> None:
+    assert begin_at(commit, last, found) == Begin(resume, finding)
+
+
+def test_a_topic_that_was_never_read_may_begin_at_its_end() -> None:
+    begin = begin_at(None, None, source(9, 100), from_end=True)
+    assert begin == Begin(fresh(100, 0, "first"), Finding(Kind.ORDINARY))
+
+
+def test_a_new_log_begins_above_every_epoch_of_the_old_one() -> None:
+    begin = begin_at(OURS, LAST, source(0, 9, "second"), highest_epoch=7)
+    assert begin.resume.epoch == 8
+
+
+def test_an_earlier_span_of_missing_records_is_kept() -> None:
+    commit = replace(OURS, missed=MissedSpan(W - 9_000, W - 8_000))
+    assert begin_at(commit, None, source(75, 100)).resume.missed == MissedSpan(W - 9_000, None)
+    assert begin_at(commit, None, source(H + 1, 100)).resume.missed == commit.missed
+
+
+@pytest.mark.parametrize(
+    ("commit", "found", "needed"),
+    [
+        (OURS, source(0, 100), False),
+        (OURS, source(75, 100), False),
+        (OURS, source(0, 100, "second"), True),
+        (replace(OURS, topic_id=""), source(0, C - 1, ""), True),
+        (moved(5), source(0, 100), True),
+        (None, source(0, 100), True),
+    ],
+)
+def test_the_newest_frames_are_read_only_where_the_commit_does_not_say(
+    commit: Resume | None, found: SourceLog, needed: bool
+) -> None:
+    assert needs_last_frame(commit, found) == needed
+
+
+def frames() -> Iterator[tuple[int, bytes]]:
+    encoder = msgspec.msgpack.Encoder()
+    for partition, covered, epoch in [(0, 5, 1), (1, 9, 0), (0, 4, 1), (0, 2, 2)]:
+        frame = Frame(
+            "orders", partition, 2, covered, W, None, W, True, {}, [], topic_id="id", epoch=epoch
+        )
+        yield 0, encoder.encode(frame)
+
+
+def test_the_newest_frame_of_each_source_is_found() -> None:
+    messages = [message for _, message in join(frames())]
+    assert last_frames([b"rubbish", *messages]) == {
+        TopicPartition("orders", 0): LastFrame("id", 2, 2, W),
+        TopicPartition("orders", 1): LastFrame("id", 0, 9, W),
+    }
+
+
+@pytest.mark.parametrize("case", WORDS)
+def test_what_was_found_is_said_with_topic_and_partition(case: tuple[Kind, bool]) -> None:
+    kind, is_missing = case
+    begin = Begin(behind(75), Finding(kind, C, 75 if is_missing else C))
+    said = in_words(TopicPartition("orders", 4), begin)
+    assert said is not None
+    assert said[1].startswith("topic orders partition 4: ")
+    if is_missing:
+        assert "offsets 60 to 74 were not read (at most 15 records)" in said[1]
+        assert said[1].endswith("marked as incomplete")
+
+
+def test_an_ordinary_restart_is_nothing_to_talk_about() -> None:
+    begin = Begin(OURS, Finding(Kind.ORDINARY))
+    assert in_words(TopicPartition("orders", 4), begin) is None
