@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
 import tempfile
 from argparse import ArgumentParser, Namespace
@@ -29,7 +30,7 @@ Ask = Callable[[str, str, str], str]
 def arguments(parser: ArgumentParser) -> None:
     """The command's options."""
     parser.add_argument(
-        "files", nargs="*", metavar="SAMPLE", help="events, one JSON object a line; or none"
+        "files", nargs="*", metavar="SAMPLE", help="events as JSON, - for standard input; or none"
     )
     parser.add_argument("--rules", default="rules", metavar="DIR", help="where to write")
     parser.add_argument(
@@ -139,13 +140,17 @@ def _from_sample(options: Namespace, ask: Ask) -> tuple[list[Guess], dict[str, l
     """What the sample shows, by type of event; and the times of each."""
     from agent.init import guess as guessing
     from agent.init.sample import flat, profile, read
-    from agent.replay.runner import lines_of
+    from agent.replay.event_files import STANDARD_INPUT, event_file, records_of
 
-    events = list(read(chain.from_iterable(lines_of(Path(name)) for name in options.files)))
+    files = [event_file(name) for name in options.files]
+    if None in files:
+        raise EnvironmentFault(f"{options.files[files.index(None)]}: no such file")
+    events = list(read(chain.from_iterable(records_of(file) for file in files if file)))
     if not events:
         raise EnvironmentFault("the sample holds no JSON object")
-    stem = Path(options.files[0]).name.split(".")[0]
-    topic = ask("topic", "The Kafka topic", stem)
+    first = options.files[0]
+    stem = "events" if first == STANDARD_INPUT else Path(first).name.split(".")[0]
+    topic = ask("topic", "The Kafka topic", re.sub(r"[^A-Za-z0-9._-]+", "-", stem) or "events")
     found = guessing.type_field(profile(events), len(events))
     path = ask("type_field", "The field that names the event's type", found or "none")
     groups: dict[str, list[dict[str, Any]]] = {}
