@@ -74,6 +74,8 @@ def run(options: Namespace) -> int:
 
 
 def _run(options: Namespace, ask: Ask) -> int:
+    from agent.core.fold.field_counts import in_words
+    from agent.core.model.printable import printable
     from agent.init.proposal import observe, proposals, silence
     from agent.init.write import document
     from agent.language.load import check
@@ -104,6 +106,11 @@ def _run(options: Namespace, ask: Ask) -> int:
         sys.stderr.write(f"for completion in editors: kpi-agent schema > {place.parent / schema}\n")
     if read is not None:
         print(f"over the sample, {outcomes_text(read)}")  # noqa: T201
+        for told in in_words(read.fields):
+            print(f"  {printable(told)}")  # noqa: T201
+        if read.is_all_lost:
+            sys.stderr.write("kpi-agent init: none of the sample's events is as the draft says\n")
+            return 1
     return 0
 
 
