@@ -329,7 +329,8 @@ class Ingest:
             await before
         take = self._folders[fetch.topic].take
         loop = asyncio.get_running_loop()
-        added = await loop.run_in_executor(self._executor, take, batch, found)
+        clock_ms = self._wall_ms()
+        added = await loop.run_in_executor(self._executor, take, batch, found, clock_ms)
         self._progress.folded(fetch.topic, added, time.monotonic() - started)
         for row, reject in added.rejects:
             self._sent.append(
@@ -433,6 +434,7 @@ class Ingest:
                 commits[tp] = OffsetAndMetadata(commit.offset, commit.metadata)
             for partition, source in folder.sources.items():
                 self._progress.watermark(topic, partition, source.watermark_ms)
+            self._progress.shortened(topic, folder.shortened())
         return _Flush(frames, commits, sent)
 
     async def _left(self, tp: TopicPartition) -> int | None:
@@ -530,11 +532,14 @@ class Ingest:
             self._settings, self._frames_topic, self._admin, self._consumer, partitions
         )
         for tp in partitions:
-            begin = begins[tp]
+            begin = begins.get(tp)
+            if begin is None:  # its commit is another version's to read
+                self._consumer.pause(tp)
+                continue
             if (words := in_words(tp, begin)) is not None:
                 log.log(*words)
             self._progress.missed(tp.topic, tp.partition, begin.finding.missed)
-            self._folders[tp.topic].assign(tp.partition, begin.resume)
+            self._folders[tp.topic].assign(tp.partition, begin.resume, self._wall_ms())
             self._consumer.seek(tp, begin.resume.offset)
             self._quiet.begin(tp, self._wall_ms())
         self._quiet.alive(time.monotonic())

@@ -28,7 +28,7 @@ from faust.types import TP
 from agent.core.merge.merger import Merger
 from agent.core.model.plan import Plan
 from agent.core.model.results import Emitted, SeriesView
-from agent.errors import EnvironmentFault, InternalError
+from agent.errors import EnvironmentFault, InternalError, UnknownVersionError
 from agent.kafka.backfill import Backfiller, Filled
 from agent.kafka.client import (
     LOOK_AGAIN_MS,
@@ -482,10 +482,14 @@ class MergeStage:
             await self._apply_frame(held, frame, message.partition, message.offset)
 
     async def _apply_frame(self, held: _Held, frame: bytes, partition: int, offset: int) -> None:
-        """Apply one frame. One that can't be applied is counted and passed over."""
+        """Apply one frame. One that can't be applied is counted and passed over, save one that
+        another version of the agent wrote: nothing that it holds may be lost."""
         try:
             heavy = held.is_heavy or len(frame) > HEAVY_FRAME_BYTES
             closings = await _worked(held, heavy, held.merger.apply, frame, offset)
+        except UnknownVersionError as error:
+            where = f"the frames topic, partition {partition}, offset {offset}"
+            raise EnvironmentFault(f"{where}: {error.message}", error.hint) from error
         except Exception as error:
             log.exception("frame at offset %d of partition %d passed over", offset, partition)
             self._progress.frame_failed(partition, offset, error)

@@ -54,6 +54,7 @@ class Replayed:
     outcomes: Counter[Outcome] = field(default_factory=Counter)
     reasons: Counter[Reason] = field(default_factory=Counter)
     rejects: list[tuple[str, Reject]] = field(default_factory=list)
+    late_rows: Counter[str] = field(default_factory=Counter)
 
     @property
     def records(self) -> int:
@@ -66,6 +67,7 @@ class Replayed:
             self.outcomes[outcome] += number
             if reason is not None:
                 self.reasons[reason] += number
+        self.late_rows.update(added.late_rows)
         room = REJECTS_SHOWN - len(self.rejects)
         self.rejects += [(name, reject) for _, reject in added.rejects[:room]]
 

@@ -32,8 +32,7 @@ class Added:
     to the dead-letter and the late topic. The counts add up to the records not told before.
 
     `late_rows`: by KPI, the rows that came too late for a window of it, whatever their record's
-    outcome: a record may be late for one KPI and count in another. `shortened`: by KPI, the new
-    series with a dimension value that was too long and was cut.
+    outcome: a record may be late for one KPI and count in another.
     """
 
     counts: Counter[CountKey]
