@@ -26,6 +26,7 @@ from agent.core.model.plan import (
 )
 from agent.core.model.results import Fact, Transition, WindowValue
 from agent.core.model.window_history import Past
+from agent.core.model.windows import previous_end
 from agent.core.state import alert_state as alerts
 from agent.core.state.alert_state import AlertState
 from agent.core.state.series import Series
@@ -67,7 +68,7 @@ class Evaluation:
     after: AlertState
 
 
-Witness = Callable[[Evaluation], None]
+OnEvaluation = Callable[[Evaluation], None]
 """Told of every judgement, also of those that change nothing: for coverage."""
 
 Answers = dict[Feature, Fact]
@@ -90,7 +91,7 @@ class Thresholds:
         self.looks_aside = any(
             isinstance(f, Deviation) for rule in self.variants() for f in rule.features
         )
-        self.witness: Witness | None = None
+        self.on_evaluation: OnEvaluation | None = None
         self._kpi = kpi
         self._varied = any(rule.overrides for rule in rules)
         self._of = lru_cache(MOST_KNOWN)(self._find)
@@ -139,7 +140,7 @@ class Thresholds:
             lambda by: peers.of(window, by),
         )  # fmt: skip
 
-    def judge(self, judged: Sequence[tuple[EvaluationInput, Answers]]) -> list[list[Transition]]:
+    def evaluate(self, judged: Sequence[tuple[EvaluationInput, Answers]]) -> list[list[Transition]]:
         """Judge windows, per series in the order of their instants; the transitions of each."""
         out: list[list[Transition]] = [[] for _ in judged]
         rows: dict[int, tuple[ThresholdRule, list[int]]] = {}
@@ -149,8 +150,35 @@ class Thresholds:
         for rule, places in rows.values():
             some = [judged[i] for i in places]
             for i, row in zip(places, _conditions(rule, some), strict=True):
-                out[i] += _step(rule, *judged[i], row, self.witness)
+                out[i] += self._step(rule, *judged[i], row)
         return out
+
+    def _step(
+        self, rule: ThresholdRule, one: EvaluationInput, answers: Answers, row: Row
+    ) -> tuple[Transition, ...]:
+        known = one.series.alerts.get(rule.name, {})
+        states = tuple(known.get(level.severity, alerts.INACTIVE) for level in rule.levels)
+        facts = _facts(rule, answers)
+        step_ms = self._step_ms(rule, one.window)
+        after, transitions = core_rules.step_threshold(
+            rule, states, one.window, row, one.at_ms, facts, step_ms
+        )
+        if after != states:
+            one.series.alerts[rule.name] = {
+                level.severity: state for level, state in zip(rule.levels, after, strict=True)
+            }
+        if self.on_evaluation is not None:
+            for level, (when, clear), old, new in zip(rule.levels, row, states, after, strict=True):
+                self.on_evaluation(
+                    Evaluation(rule, level.severity, one.window, one.at_ms, when, clear, old, new)
+                )
+        return transitions
+
+    def _step_ms(self, rule: ThresholdRule, window: WindowValue) -> int:
+        """The time that the judgement of a window is for."""
+        if rule.on == "current":
+            return self._kpi.slice_ms
+        return window.end_ms - previous_end(self._kpi.window, window.end_ms)
 
 
 class Peers:
@@ -206,20 +234,3 @@ def _table(rule: ThresholdRule, judged: Sequence[tuple[EvaluationInput, Answers]
 
 def _facts(rule: ThresholdRule, answers: Answers) -> tuple[Fact, ...]:
     return tuple(answers[feature] for feature in rule.features)
-
-
-def _step(
-    rule: ThresholdRule, one: EvaluationInput, answers: Answers, row: Row, witness: Witness | None
-) -> tuple[Transition, ...]:
-    known = one.series.alerts.get(rule.name, {})
-    states = tuple(known.get(level.severity, alerts.INACTIVE) for level in rule.levels)
-    facts = _facts(rule, answers)
-    after, transitions = core_rules.step_threshold(rule, states, one.window, row, one.at_ms, facts)
-    if after != states:
-        one.series.alerts[rule.name] = {
-            level.severity: state for level, state in zip(rule.levels, after, strict=True)
-        }
-    if witness is not None:
-        for level, (when, clear), old, new in zip(rule.levels, row, states, after, strict=True):
-            witness(Evaluation(rule, level.severity, one.window, one.at_ms, when, clear, old, new))
-    return transitions

@@ -35,7 +35,7 @@ from agent.core.fold.lateness import (
     slice_starts,
 )
 from agent.core.frame import Block, series_key, state_partition, written
-from agent.core.model.plan import Contract, Dimensions, Kpi, Partial
+from agent.core.model.plan import Contract, Dimensions, Kpi, Partial, dimension_of
 from agent.core.model.windows import Window
 
 KEYS = ("_partition", "_slice")
@@ -338,8 +338,9 @@ class _SeriesNumbers:
         return joined[_NUMBER]
 
     def _learn(self, values: list[Dimensions]) -> None:
-        found = [shortened(one) for one in values]
-        self.shortened += sum(a is not b for a, b in zip(values, found, strict=True))
+        named = [tuple(map(dimension_of, one)) for one in values]
+        found = [shortened(one) for one in named]
+        self.shortened += sum(a is not b for a, b in zip(named, found, strict=True))
         places = [state_partition(self._kpi, one, self._state_partitions) for one in found]
         self.keys = np.concatenate([self.keys, of_objects([series_key(one) for one in found])])
         self.places = np.concatenate([self.places, np.array(places, np.int64)])

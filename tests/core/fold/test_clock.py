@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agent.core.decode.decoder import Batch
+from agent.core.decode.batch import Batch
 from agent.core.fold.checkpoint import Resume
 from agent.core.fold.folder import Added, Folder
 from agent.core.model.results import Outcome, Reason
