@@ -91,6 +91,7 @@ def selected(replayed: Replayed, selection: Selection) -> Replayed:
         replayed.reasons,
         replayed.rejects,
         replayed.fields,
+        replayed.late_rows,
     )
 
 
