@@ -5,6 +5,7 @@
     agent.language)
     ├── EventError           a producer's: a record breaks its contract
     ├── EnvironmentFault     the surroundings': broker, network, disk, port, settings
+    │   └── UnknownVersionError  another version of the agent wrote it
     └── InternalError        ours: a state that the code promises can not be; please report it
 
 Only `RulesError` and `EnvironmentFault` are shown to a person without a traceback. Where one error
@@ -36,6 +37,18 @@ class EventError(KpiAgentError):
 
 class EnvironmentFault(KpiAgentError):
     """Broker, network, disk, port or settings: whoever runs the agent can mend it."""
+
+
+class UnknownVersionError(EnvironmentFault):
+    """Another version of the agent wrote this, in a format that this one does not know."""
+
+    def __init__(self, what: str, version: int, known: int) -> None:
+        super().__init__(
+            f"{what} has format {version}, and this agent reads format {known}",
+            "Another version of the agent wrote it. Run one version, or wait for the upgrade to "
+            "reach every worker.",
+        )
+        self.version = version
 
 
 class InternalError(KpiAgentError):

@@ -22,6 +22,9 @@ SILENT = {
 
 
 REPEAT_SECONDS = 60.0
+HICCUPS_SECONDS = 60.0
+"""For so long after a start, what clients try again is no news: topics that were just created have
+no leader yet, and a group has no coordinator."""
 
 
 class _Sparing(logging.Filter):
@@ -31,15 +34,28 @@ class _Sparing(logging.Filter):
     def __init__(self) -> None:
         super().__init__()
         self._said: dict[tuple[str, str], float] = {}
+        self._began = time.monotonic()
 
     def filter(self, record: logging.LogRecord) -> bool:
         if not record.name.startswith(QUIET):
             return True
+        if _is_tried_again(record):
+            if time.monotonic() - self._began < HICCUPS_SECONDS:
+                return False
+            record.levelno, record.levelname = logging.WARNING, "WARNING"
         key, now = (record.name, str(record.msg)), time.monotonic()
         if now - self._said.get(key, -REPEAT_SECONDS) < REPEAT_SECONDS:
             return False
         self._said[key] = now
         return True
+
+
+def _is_tried_again(record: logging.LogRecord) -> bool:
+    """Whether a client reports an error that it answers by trying again."""
+    arguments = record.args if isinstance(record.args, tuple) else ()
+    return record.name.startswith("aiokafka") and any(
+        getattr(argument, "retriable", False) is True for argument in arguments
+    )
 
 
 class _Lines(logging.Formatter):

@@ -16,6 +16,7 @@ import numpy as np
 
 from agent.core.aggregate.columns import OBJECT, Column, of_objects
 from agent.core.model.plan import Dimensions, Kpi, Plan, Scalar, is_whole
+from agent.errors import UnknownVersionError
 
 MAX_FRAME_BYTES = 900_000
 """Below Kafka's default `message.max.bytes` of 1,048,588, with room for headers."""
@@ -28,6 +29,9 @@ list."""
 class Block(msgspec.Struct, array_like=True, frozen=True):
     """The rows of one KPI in the slice that starts at `start_ms`, as columns: row i is the series
     with the key `keys[i]` (`series_key`), and has the partial state `columns[0][i], columns[1][i]…`
+
+    `pane_ms`: None of events whose time lies in the slice; else they came after the slice of their
+    time was sealed, and belong to the pane that starts there (`agent.core.fold.lateness`).
     """
 
     kpi: str
@@ -35,6 +39,7 @@ class Block(msgspec.Struct, array_like=True, frozen=True):
     start_ms: int
     keys: list[bytes]
     columns: list[Written]
+    pane_ms: int | None = None
 
     def rows(self, start: int, stop: int) -> Block:
         """The rows `[start, stop)`."""
@@ -45,6 +50,7 @@ class Block(msgspec.Struct, array_like=True, frozen=True):
             self.start_ms,
             self.keys[start:stop],
             [c[numbers] if isinstance(c, bytes) else c[start:stop] for c in self.columns],
+            self.pane_ms,
         )
 
 
@@ -91,14 +97,25 @@ class Frame(msgspec.Struct, array_like=True, frozen=True):
         return self.partition | self.epoch << 32
 
 
+VERSION = 1
+"""Of the layout of frames. It changes with every change that an older agent would misread."""
+
+_HEAD = bytes([0x92, VERSION])
+"""What a frame's bytes begin with: MessagePack's list of two, the version and the frame."""
+
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Frame)
+_versions = msgspec.msgpack.Decoder(tuple[int, msgspec.Raw])
 _keys = msgspec.msgpack.Decoder(list[Scalar])
 
 
 def decode(data: bytes) -> Frame:
-    """Read a frame. Raises `msgspec.DecodeError` for anything that is not one."""
-    frame = _decoder.decode(data)
+    """Read a frame. Raises `msgspec.DecodeError` for anything that is not one, and
+    `UnknownVersionError` for what another version of the agent wrote."""
+    if not data.startswith(_HEAD):
+        version, _ = _versions.decode(data)
+        raise UnknownVersionError("a frame", version, VERSION)
+    frame = _decoder.decode(memoryview(data)[len(_HEAD) :])
     for block in frame.blocks:
         rows = len(block.keys)
         for column in block.columns:
@@ -139,7 +156,7 @@ def encode(frame: Frame) -> Iterator[bytes]:
 
     A single row larger than that goes out as it is, for the broker to judge.
     """
-    data = _encoder.encode(frame)
+    data = _HEAD + _encoder.encode(frame)
     if len(data) <= MAX_FRAME_BYTES or sum(len(b.keys) for b in frame.blocks) <= 1:
         yield data
         return

@@ -79,6 +79,8 @@ class Stats:
     """Decoding and folding one micro-batch."""
     frames_lag: dict[int, int] = field(default_factory=dict)
     """Frames not merged yet, by state partition."""
+    last_merge_ms: int = 0
+    """When frames were last merged and what they brought was published, or none waited."""
     records_missed: Counter[tuple[str, int]] = field(default_factory=Counter)
     """Records that were gone before they were read, at most, by (topic, partition); of frames,
     too."""
@@ -133,6 +135,10 @@ def _no_scores() -> Mapping[str, Score]:
     return {}
 
 
+def _yes() -> bool:
+    return True
+
+
 def _no_series() -> Sequence[SeriesView]:
     return ()
 
@@ -167,6 +173,9 @@ class AgentState:
     plan: Plan
     views: Views = _no_series
     company: Views = _no_series
+    company_is_complete: Callable[[], bool] = _yes
+    """Whether `company()` knows the series of all workers: before, a KPI's whole and an objective
+    would be judged by a part of them."""
     objective_scores: Callable[[], Mapping[str, Score]] = _no_scores
     """How each objective stands."""
     alerts: Callable[[], Sequence[Alert]] | None = None

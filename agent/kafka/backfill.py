@@ -28,6 +28,7 @@ from agent.core.merge.merger import Merger
 from agent.core.model.plan import Plan
 from agent.core.model.results import Emitted
 from agent.core.state.rows import Row
+from agent.errors import EnvironmentFault
 from agent.kafka.batch_fetch import Fetched, by_batch
 from agent.kafka.client import connection
 from agent.kafka.history import Begin, begins_of
@@ -113,7 +114,7 @@ class Backfiller:
                 continue
             try:
                 await self._fill(job, mergers)
-            except (KafkaError, OSError) as error:
+            except (KafkaError, EnvironmentFault, OSError) as error:
                 log.warning(
                     "the past of %s can't be read, once more in %.0f s: %s",
                     _names(job), RETRY_SECONDS, error,

@@ -28,6 +28,7 @@ from agent.core.model.results import (
 )
 from agent.core.output import messages as encode
 from agent.core.output.privacy import Privacy
+from agent.errors import EnvironmentFault
 from agent.kafka.publish import Publisher, acknowledged
 from agent.kafka.rule_sets import RuleSets, WorkerRow, this_worker
 from agent.kafka.topic_tail import RETRY_SECONDS, follow
@@ -233,7 +234,7 @@ class BoardWriter:
             await asyncio.sleep(TICK_SECONDS)
             try:
                 await self.tick()
-            except KafkaError as error:
+            except (KafkaError, EnvironmentFault) as error:
                 log.debug("the board was not written: %r", error)
                 await asyncio.sleep(RETRY_SECONDS)
 

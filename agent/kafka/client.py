@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import ssl
-from collections.abc import Callable
 from typing import Any
 
 import faust
 from aiokafka import AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.conn import create_conn
-from aiokafka.errors import (
-    KafkaError,
-    SaslAuthenticationFailed,
-    UnsupportedSaslMechanismError,
-)
 
 from agent.errors import EnvironmentFault
 from agent.settings import Settings
 
-FIRST_WAIT_SECONDS = 0.5
-LONGEST_WAIT_SECONDS = 10.0
 METADATA_MAX_AGE_MS = 30_000  # how soon new partitions of a topic are noticed
 PRODUCER_BATCH_BYTES = 128 * 1024
 MOST_REQUEST_BYTES = 100 * 1024 * 1024  # socket.request.max.bytes of a broker, by default
@@ -89,55 +78,3 @@ def new_producer(settings: Settings, idempotent: bool = True) -> AIOKafkaProduce
         linger_ms=5,
         max_batch_size=PRODUCER_BATCH_BYTES,
     )
-
-
-async def wait_for_broker(settings: Settings, tell: Callable[[str], None]) -> AIOKafkaAdminClient:
-    """A started admin client, as soon as a broker answers.
-
-    `tell` is given the reason of each failed attempt. Waits 0.5 s, then up to 10 s between
-    attempts, for ever: the brokers may come later than the agent.
-    """
-    wait_seconds = FIRST_WAIT_SECONDS
-    while True:
-        admin = AIOKafkaAdminClient(**connection(settings))
-        try:
-            await admin.start()
-            return admin
-        except (KafkaError, OSError) as error:
-            await admin.close()
-            tell(
-                await _why_not(settings)
-                or f"no broker answers at {settings.brokers}, trying again: {error}; "
-                "are the brokers right (--brokers, KPI_AGENT_BROKERS), and do they run?"
-            )
-        except BaseException:
-            await admin.close()
-            raise
-        await asyncio.sleep(wait_seconds)
-        wait_seconds = min(wait_seconds * 2, LONGEST_WAIT_SECONDS)
-
-
-async def _why_not(settings: Settings) -> str | None:
-    """Why the first broker that can be reached does not let us in; None when none is reached.
-
-    The client library tells its log alone, and its callers only that it could not connect.
-    """
-    options = connection(settings)
-    del options["bootstrap_servers"], options["metadata_max_age_ms"]
-    for address in settings.bootstrap:
-        host, _, port = address.rpartition(":")
-        try:
-            found = await create_conn(host, int(port), **options)
-        except (SaslAuthenticationFailed, UnsupportedSaslMechanismError) as error:
-            return f"{address} refuses the login of {settings.sasl_username!r}: {error}"
-        except ssl.SSLCertVerificationError as error:
-            return (
-                f"the certificate of {address} is not accepted: {error.verify_message}; "
-                "ssl_cafile must name the authority that signed it"
-            )
-        except ssl.SSLError as error:
-            return f"{address} answers, but no TLS connection comes about: {error.reason or error}"
-        except (KafkaError, OSError, TimeoutError):
-            continue
-        found.close()
-    return None

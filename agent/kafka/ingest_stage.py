@@ -14,10 +14,11 @@ gives partitions away.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
@@ -49,7 +50,7 @@ from agent.kafka.publish import Publisher, acknowledged
 from agent.kafka.side_outputs import Record, Sent, SideOutputs
 from agent.kafka.stage_events import IngestProgress
 from agent.kafka.topic_ids import describe
-from agent.kafka.topics import TopicNames
+from agent.kafka.topics import TopicNames, producers_clocks
 from agent.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -196,6 +197,7 @@ class Ingest:
                     found = tuple(t for t in self._topics if t in there or t in subscribed)
                     self._progress.missing_topics([t for t in self._topics if t not in there])
                     if found != subscribed:
+                        await self._warn_of_clocks(set(found).difference(subscribed))
                         self._consumer.subscribe(list(found), listener=_Listener(self))
                         subscribed = found
                 await asyncio.sleep(TOPIC_CHECK_SECONDS if subscribed else 0.2)
@@ -203,6 +205,17 @@ class Ingest:
             raise
         except Exception as error:  # told by the loop, which can end the run
             self._failure = error
+
+    async def _warn_of_clocks(self, topics: Collection[str]) -> None:
+        """Say which topics' records carry their producers' clocks, by which events are judged."""
+        with contextlib.suppress(KafkaError, OSError, TimeoutError):  # a hint is not worth a stop
+            if found := await producers_clocks(self._admin, topics):
+                log.warning(
+                    "records of %s carry their producers' clocks (message.timestamp.type is "
+                    "CreateTime): a machine whose clock is wrong can send events of any time. With "
+                    "LogAppendTime, max_future and max_past hold by the brokers' clocks",
+                    ", ".join(found),
+                )
 
     async def _existing_topics(self) -> set[str] | None:
         """The topics that there are; None where no broker answers."""

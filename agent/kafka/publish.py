@@ -10,9 +10,11 @@ import asyncio
 import time
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import MessageSizeTooLargeError
 from aiokafka.partitioner import DefaultPartitioner
 
 from agent.core.model.plan import Dimensions, Plan
@@ -20,13 +22,27 @@ from agent.core.model.results import Emitted
 from agent.core.output import messages as encode
 from agent.core.output.privacy import Privacy
 from agent.core.state.rows import row_key
+from agent.errors import EnvironmentFault
 from agent.kafka.frame_batches import join
 from agent.kafka.topics import TopicNames
 
-Send = asyncio.Future[Any]
 Placed: TypeAlias = tuple[int, bytes | None, bytes | None]
 """A record to send: its partition, key and value."""
 
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """What was sent to a partition, and the broker's answer to it."""
+
+    topic: str
+    partition: int
+    answer: asyncio.Future[Any]
+
+
+TOO_LARGE_HINT = (
+    "max.message.bytes of the topic (message.max.bytes of the broker) must be at least 1048588, "
+    "which is Kafka's default."
+)
 YIELD_EVERY = 500  # sends between two chances for other tasks, heartbeats among them
 
 
@@ -104,8 +120,8 @@ class Publisher:
 
     async def _send_batch(self, topic: str, partition: int, batch: Any) -> Send:
         batch.close()
-        sent: Send = await self._producer.send_batch(batch, topic, partition=partition)
-        return sent
+        answer = await self._producer.send_batch(batch, topic, partition=partition)
+        return Send(topic, partition, answer)
 
     async def _yield_now_and_then(self) -> None:
         self._since_yield += 1
@@ -145,10 +161,16 @@ def target_key(window_key: bytes) -> bytes:
 
 
 async def acknowledged(sends: Sequence[Send]) -> None:
-    """Wait until the broker has acknowledged all; raise the first failure once all are settled."""
+    """Wait until the broker has acknowledged all. Once all are settled, raises EnvironmentFault for
+    the first that it has not."""
     if not sends:
         return
-    await asyncio.wait(sends)  # unlike gather, leaves the sends alone when this task is cancelled
+    # Unlike gather, this leaves the sends alone when this task is cancelled.
+    await asyncio.wait([send.answer for send in sends])
     for send in sends:
-        if (error := send.exception()) is not None:
-            raise error
+        if (error := send.answer.exception()) is not None:
+            raise EnvironmentFault(
+                f"topic {send.topic} partition {send.partition} was not written: "
+                f"{error or type(error).__name__}",
+                TOO_LARGE_HINT if isinstance(error, MessageSizeTooLargeError) else None,
+            ) from error

@@ -24,7 +24,7 @@ import rocksdict
 from faust.types import TP, EventT
 from yarl import URL
 
-from agent.kafka.publish import acknowledged
+from agent.kafka.publish import Send, acknowledged
 from agent.kafka.state_store import StateStore
 
 _PARTITION = struct.Struct(">H")
@@ -119,7 +119,8 @@ class StateTable(faust.Table[bytes, bytes]):
     async def settle(self) -> None:
         """Wait until the changelog has what was sent; then it goes to disk, if there is one."""
         sent, self._sent = self._sent, []
-        await acknowledged([one.future for one in sent])
+        topic = self.changelog_topic.get_topic_name()
+        await acknowledged([Send(topic, one.partition, one.future) for one in sent])
         by_partition: dict[int, list[_Sent]] = {}
         for one in sent:
             by_partition.setdefault(one.partition, []).append(one)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,17 +73,17 @@ async def ensure(admin: AIOKafkaAdminClient, settings: Settings) -> tuple[int, l
     topic can't be made or can't serve, and says which.
     """
     names = TopicNames.of(settings)
-    if settings.create_topics:
-        await _create_missing(admin, settings, names)
-    counts = await _partition_counts(admin, list(names.configs()))
+    created = await create_missing(admin, settings, names) if settings.create_topics else []
+    counts = await _partition_counts(admin, list(names.configs()), created)
     count = await check_placement(settings, names.frames, names.series, counts)
     warnings = await _check_policies(admin, names) if settings.create_topics else []
     return count, warnings
 
 
-async def _create_missing(
+async def create_missing(
     admin: AIOKafkaAdminClient, settings: Settings, names: TopicNames
-) -> None:
+) -> list[str]:
+    """Create the topics that are missing; their names."""
     there = set(await admin.list_topics())
     brokers = len((await admin.describe_cluster())["brokers"])
     replicas = settings.replication_factor or min(MOST_REPLICAS, brokers)
@@ -93,7 +93,7 @@ async def _create_missing(
         if name not in there
     ]
     if not missing:
-        return
+        return []
     response = await admin.create_topics(missing)
     for topic, code, *message in response.topic_errors:
         error = for_code(code)
@@ -103,9 +103,12 @@ async def _create_missing(
                 f"Create it with {settings.state_partitions} partitions and "
                 f"{dict(names.configs()[topic])}, or allow this user to create topics.",
             )
+    return [topic.name for topic in missing]
 
 
-async def _partition_counts(admin: AIOKafkaAdminClient, topics: list[str]) -> dict[str, int]:
+async def _partition_counts(
+    admin: AIOKafkaAdminClient, topics: list[str], created: Collection[str]
+) -> dict[str, int]:
     """The number of partitions by topic. Waits for topics just made to get their leaders."""
     deadline = asyncio.get_running_loop().time() + APPEAR_TIMEOUT_SECONDS
     while True:
@@ -115,6 +118,13 @@ async def _partition_counts(admin: AIOKafkaAdminClient, topics: list[str]) -> di
         if not absent:
             return counts
         if asyncio.get_running_loop().time() > deadline:
+            late = [topic for topic in absent if topic in created]
+            if late:
+                raise EnvironmentFault(
+                    f"these topics were created just now, and no broker leads them after "
+                    f"{APPEAR_TIMEOUT_SECONDS:.0f} s: {', '.join(late)}",
+                    "Are enough brokers up, and does the controller answer?",
+                )
             raise EnvironmentFault(
                 f"these topics are not there: {', '.join(absent)}",
                 "Create them, or let the agent do it: create_topics: true.",
@@ -125,29 +135,45 @@ async def _partition_counts(admin: AIOKafkaAdminClient, topics: list[str]) -> di
 async def _check_policies(admin: AIOKafkaAdminClient, names: TopicNames) -> list[str]:
     """Whether compacted topics are compacted, and only those. Warnings where it can't be seen."""
     wanted = {n: c["cleanup.policy"] for n, c in names.configs().items()}
+    policies, warnings = await _config_values(admin, list(wanted), "cleanup.policy")
+    for name, policy in policies.items():
+        if wanted[name] == "compact" and "compact" not in policy:
+            raise EnvironmentFault(
+                f"topic {name} has cleanup.policy={policy}: the state in it would be deleted",
+                f"kafka-configs.sh --alter --topic {name} --add-config cleanup.policy=compact",
+            )
+        if wanted[name] == "delete" and "compact" in policy:
+            raise EnvironmentFault(
+                f"topic {name} has cleanup.policy={policy}: compaction would lose records",
+                f"kafka-configs.sh --alter --topic {name} --add-config cleanup.policy=delete",
+            )
+    return warnings
+
+
+async def producers_clocks(admin: AIOKafkaAdminClient, topics: Collection[str]) -> list[str]:
+    """Those of the source topics whose records carry their producers' clocks (CreateTime, Kafka's
+    default), as far as brokers say; their configuration may be none of ours to read."""
+    types, _ = await _config_values(admin, topics, "message.timestamp.type")
+    return sorted(topic for topic, type_ in types.items() if type_ == "CreateTime")
+
+
+async def _config_values(
+    admin: AIOKafkaAdminClient, topics: Collection[str], name: str
+) -> tuple[dict[str, str], list[str]]:
+    """One configuration of topics, by topic; and, in words, where it can't be read."""
     resources = [
-        ConfigResource(ConfigResourceType.TOPIC, name, configs={"cleanup.policy": None})
-        for name in wanted
+        ConfigResource(ConfigResourceType.TOPIC, topic, configs={name: None}) for topic in topics
     ]
     try:
         responses = await admin.describe_configs(resources)
     except KafkaError as error:
-        return [f"the configuration of the topics can't be read: {error}"]
+        return {}, [f"the configuration of the topics can't be read: {error}"]
+    values: dict[str, str] = {}
     warnings = []
     for response in responses:
-        for code, _message, _kind, name, entries in (r[:5] for r in response.resources):
+        for code, _message, _kind, topic, entries in (r[:5] for r in response.resources):
             if code:
-                warnings.append(f"the configuration of {name} can't be read: {for_code(code)()}")
-                continue
-            policy = next((e[1] for e in entries if e[0] == "cleanup.policy"), "")
-            if wanted[name] == "compact" and "compact" not in policy:
-                raise EnvironmentFault(
-                    f"topic {name} has cleanup.policy={policy}: the state in it would be deleted",
-                    f"kafka-configs.sh --alter --topic {name} --add-config cleanup.policy=compact",
-                )
-            if wanted[name] == "delete" and "compact" in policy:
-                raise EnvironmentFault(
-                    f"topic {name} has cleanup.policy={policy}: compaction would lose records",
-                    f"kafka-configs.sh --alter --topic {name} --add-config cleanup.policy=delete",
-                )
-    return warnings
+                warnings.append(f"the configuration of {topic} can't be read: {for_code(code)()}")
+            else:
+                values[topic] = next((e[1] for e in entries if e[0] == name), "")
+    return values, warnings

@@ -11,6 +11,7 @@ import pytest
 
 from tests.chaos.cluster import Cluster
 from tests.chaos.world import World
+from tests.integration.conftest import real_kafka, stage  # noqa: F401  fixtures of small worlds
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

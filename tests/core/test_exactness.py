@@ -42,17 +42,19 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
 
 def a_log(rng: random.Random, tag: str) -> list[bytes]:
     """One partition's log: time moves on by up to half a minute a record, with disorder of up to
-    25 s (the lateness is 10 s), repeats, rubbish, tombstones and strangers."""
+    five minutes (the lateness is 10 s), repeats, ids that are used again, rubbish, tombstones and
+    strangers."""
     records: list[bytes] = []
     now = START_MS
     for number in range(rng.randint(0, 40)):
         now += rng.choice([0, 500, 3_000, 9_000, 31_000])
-        at = now - rng.choice([0, 0, 0, 1_000, 9_000, 25_000])
+        at = now - rng.choice([0, 0, 0, 1_000, 9_000, 25_000, 70_000, 300_000])
         region = rng.choice(["eu", "us", None])
         kind = rng.choice(["sale"] * 6 + ["visit"] * 3 + ["again", "rubbish", "other", ""])
         if kind == "sale":
             amount = rng.choice([0.1, 7.25, 33.0, -4.0])
-            records.append(sale(at, amount, region, f"c{rng.randint(0, 9)}", f"{tag}{number}"))
+            name = number if rng.random() < 0.85 else rng.randint(0, number)
+            records.append(sale(at, amount, region, f"c{rng.randint(0, 9)}", f"{tag}{name}"))
         elif kind == "visit":
             records.append(visit(at, region))
         elif kind == "again":

@@ -13,6 +13,7 @@ from agent.core.fold.folder import Folder
 from agent.core.frame import Frame, decode
 from agent.core.merge.watermark import TopicSources
 from agent.core.model.plan import Plan
+from agent.errors import UnknownVersionError
 from tests.core.simulated import START_MS, TOPIC, World, plan_of, sale, settle
 
 RULES = """
@@ -64,6 +65,7 @@ def revenue(world: World) -> dict[int, float | None]:
         Resume(3, 7, None, None, "dGhlLWlkLW9mLWl0", 4),
         Resume(3, 7, 9, 8, "id", 2, MissedSpan(5, 6)),
         Resume(3, 7, 9, 8, "id", 2, MissedSpan(None, 6)),
+        Resume(3, 7, 9, 8, clocks=((0, 5), (6, 10))),
     ],
 )
 def test_a_commit_is_read_back_as_it_was_made(resume: Resume) -> None:
@@ -76,6 +78,11 @@ def test_a_commit_is_read_back_as_it_was_made(resume: Resume) -> None:
 )
 def test_an_offset_that_the_agent_did_not_commit_is_plain(metadata: str) -> None:
     assert Resume.parse(5, metadata) == Resume(5, 5, None, None, is_plain=True)
+
+
+def test_a_commit_of_a_later_version_is_refused() -> None:
+    with pytest.raises(UnknownVersionError, match="format 3, and this agent reads format 2"):
+        Resume.parse(5, "3;7;9;8;id;0;;;;something new")
 
 
 def test_what_a_later_epoch_sends_is_added_to_what_the_earlier_one_sent(plan: Plan) -> None:

@@ -31,14 +31,16 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
 def test_every_example_of_the_page_is_part_of_one_valid_rule_set(plan: Plan) -> None:
     declared = re.findall(r"^  ([a-z0-9_.]+):", "".join(BLOCKS), re.MULTILINE)
     of_defaults = {
-        "timezone",
-        "lateness",
-        "max_future",
-        "max_past",
-        "idle_after",
-        "max_bytes",
-        "owner",
-        "team",
+        *(
+            "timezone",
+            "lateness",
+            "max_future",
+            "max_past",
+            "idle_after",
+            "duplicate_window",
+            "max_bytes",
+        ),
+        *("owner", "team"),
     }
     known = {*plan.contracts, *plan.kpis, *plan.rules, *plan.objectives}
     assert set(declared) - of_defaults == known

@@ -39,7 +39,7 @@ def contract(name: str, topic: str) -> Contract:
         idle_after_ms=30_000,
         max_bytes=2**20,
         fields=(Field("region", ("region",), "string"), Field("amount", ("amount",), "float")),
-        grain_ms=MINUTE_MS,
+        duplicate_window_ms=MINUTE_MS,
     )
 
 

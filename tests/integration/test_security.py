@@ -100,3 +100,51 @@ def test_the_wrong_password_is_said_and_never_shown(stage: Stage) -> None:
     assert WRONG not in said
     assert agent.terminate() == 0, agent.last_words()
     assert WRONG not in agent.log.read_text()
+
+
+def test_a_mechanism_that_the_broker_does_not_offer_is_said_with_those_that_it_does(
+    stage: Stage,
+) -> None:
+    stage.use_company()
+    agent = stage.agent(
+        "agent", **{**secure(stage, sasl_password=PASSWORD), "sasl_mechanism": "SCRAM-SHA-512"}
+    )
+    agent.start()
+    said = agent.wait_says("does not support sasl_mechanism SCRAM-SHA-512")
+    assert "it offers SCRAM-SHA-256" in said and stage.broker.secure_address in said
+
+
+@pytest.mark.parametrize(
+    ("address", "settings", "words"),
+    [
+        ("tls_address", {}, "is reached with TLS, but security_protocol is PLAINTEXT"),
+        ("secure_address", {}, "is reached with a login (SCRAM-SHA-256)"),
+        ("address", {"security_protocol": "SSL"}, "is reached without TLS"),
+        (
+            "address",
+            {"security_protocol": "SASL_PLAINTEXT", "sasl_username": "a", "sasl_password": "b"},
+            "is reached without a login",
+        ),
+    ],
+    ids=["plain on TLS", "plain on SASL", "TLS on plain", "SASL on plain"],
+)
+def test_another_protocol_than_the_listeners_is_said(
+    stage: Stage, address: str, settings: dict[str, object], words: str
+) -> None:
+    stage.use_company()
+    agent = stage.agent("agent", **{"brokers": getattr(stage.broker, address), **settings})
+    agent.start()
+    said = agent.wait_says(words)
+    assert "security_protocol" in said
+
+
+def test_a_healthy_start_logs_no_error(stage: Stage) -> None:
+    stage.use_company()
+    stage.create_topics()
+    agent = stage.agent("agent")
+    agent.start()
+    agent.wait_ready()
+    assert '"level": "error"' not in agent.log.read_text(), agent.last_words()
+    assert "carry their producers' clocks (message.timestamp.type is CreateTime)" in (
+        agent.log.read_text()
+    )

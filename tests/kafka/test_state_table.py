@@ -36,7 +36,13 @@ class Heard:
         self.partitions: frozenset[int] | None = None
         self.failed: list[tuple[int, int]] = []
 
+    def missed(self, topic: str, partition: int, records: int) -> None:
+        """Not of interest here."""
+
     def frames_lag(self, partition: int, frames: int) -> None:
+        pass
+
+    def merging(self, frames: int, seconds: float) -> None:
         pass
 
     def held(self, partitions: frozenset[int] | None) -> None:

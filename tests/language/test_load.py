@@ -106,11 +106,11 @@ def test_contracts_are_complete(tmp_path: Path) -> None:
     )
     visit = plan.contracts["visit"]
     assert (visit.type_path, visit.timezone, visit.id_path) == (None, "UTC", None)
-    assert (visit.lateness_ms, plan.contracts["unused"].grain_ms) == (20_000, 300_000)
+    assert (visit.lateness_ms, visit.duplicate_window_ms) == (20_000, 900_000)
     assert plan.topics == ("shop", "visits")
 
 
-def test_the_grain_divides_the_slices_of_all_base_kpis(tmp_path: Path) -> None:
+def test_each_kpi_has_the_slice_of_its_own_window(tmp_path: Path) -> None:
     plan = plan_of(tmp_path, a=GOOD)
     # orders: pane 2m; revenue: a month in 5m; small: a seventh of 7m, a tenth as `on: current`.
     assert {n: k.slice_ms for n, k in plan.kpis.items()} == {
@@ -120,8 +120,6 @@ def test_the_grain_divides_the_slices_of_all_base_kpis(tmp_path: Path) -> None:
         "revenue": 300_000,
         "small": 42_000,
     }
-    assert plan.contracts["order.paid"].grain_ms == 6_000
-    assert plan.contracts["visit"].grain_ms == 120_000
 
 
 def test_kpis_are_complete_and_in_dependency_order(tmp_path: Path) -> None:

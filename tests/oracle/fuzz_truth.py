@@ -6,9 +6,11 @@ calendar's and the clock's own terms; values come from DuckDB, one query a KPI.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -23,7 +25,20 @@ Place = tuple[tuple[Any, ...], int, int]
 Told = tuple[float | None, int, bool]
 """A window's value, its number of events, whether it is open."""
 
+
+@dataclass(frozen=True)
+class Accepted:
+    """A record that may count: its number in the file, the newest time before it less the lateness,
+    and when its id was last seen."""
+
+    number: int
+    record: Record
+    before_ms: int
+    known_ms: int | None
+
+
 SLICE_MS = 300_000
+DUPLICATE_WINDOW_MS = 900_000
 _SQL_TYPES = {"string": "varchar", "integer": "bigint", "boolean": "boolean", "float": "double"}
 
 
@@ -38,13 +53,14 @@ class FuzzTruth:
         self.outcomes: Counter[str] = Counter()
         self.reasons: Counter[str] = Counter()
         self.latest_ms: dict[str, int] = {}
-        self.accepted: dict[str, list[tuple[int, Record]]] = {name: [] for name in self.events}
+        self.accepted: dict[str, list[Accepted]] = {name: [] for name in self.events}
+        self._last_ends: dict[tuple[str, str, int], int] = {}
         for topic, records in drawn.files:
             self._accept(topic, records)
         self._empties: dict[str, float | None] = {}
         self._overs: dict[tuple[Any, ...], float | None] = {}
         self._rows: dict[str, list[tuple[tuple[Any, ...], int]]] = {}
-        self._sets: dict[str, dict[Place, tuple[set[str], int]]] = {}
+        self._users: dict[str, list[tuple[tuple[Any, ...], int, int, str]]] = {}
         self._db = duckdb.connect(config={"threads": 1})
         self._db.execute("set ieee_floating_point_ops = false")
         self._db.execute("set error_on_division_by_zero = false")
@@ -62,28 +78,44 @@ class FuzzTruth:
                 self.reasons.update([] if plain else [record.outcome])
                 continue
             name = str(record.contract)
-            lateness = span_ms(self.events[name]["lateness"])
-            grain, whole = self._slices(name)
-            at = record.at_ms
+            at, before = record.at_ms, newest - span_ms(self.events[name]["lateness"])
             known = None if record.id is None else seen.get((name, record.id))
-            if at - at % grain + grain + lateness <= newest:
-                self.outcomes["late"] += 1
-            elif known is not None and known + lateness > newest:
-                self.outcomes["duplicate"] += 1
-            else:
-                self.outcomes["folded"] += 1
-                self.accepted[name].append((number, record))
-                if record.id is not None:
-                    seen[name, record.id] = max(at - at % step + step for step in whole)
+            accepted = Accepted(number, record, before, known)
+            self.accepted[name].append(accepted)
+            self.outcomes[self._outcome(name, accepted)] += 1
+            if record.id is not None:
+                seen[name, record.id] = max(at, before, known or 0)
             newest = max(newest, at)
         if newest >= 0:
             self.latest_ms[topic] = max(newest, self.latest_ms.get(topic, 0))
 
-    def _slices(self, event: str) -> tuple[int, list[int]]:
-        """The grain of a contract, and the slices of its KPIs."""
+    def _outcome(self, event: str, accepted: Accepted) -> str:
         over = [k for k in self.kpis.values() if k["from"] == event]
-        steps = [self._slice(k["window"]) for k in over] or [SLICE_MS]
-        return math.gcd(*steps), steps
+        if not over or any(self._counts(k, accepted) for k in over):
+            return "folded"
+        return "duplicate" if any(self._repeats(k, accepted) for k in over) else "late"
+
+    def _counts(self, kpi: dict[str, Any], accepted: Accepted) -> bool:
+        """Whether a record counts in any window of a KPI."""
+        last = self._last_end(kpi, accepted.record.at_ms)
+        return last > accepted.before_ms and not self._repeats(kpi, accepted)
+
+    def _repeats(self, kpi: dict[str, Any], accepted: Accepted) -> bool:
+        """Whether a window of a KPI that held an event with the id may still be open."""
+        known, before = accepted.known_ms, accepted.before_ms
+        if known is None or known + DUPLICATE_WINDOW_MS <= before:
+            return False
+        return self._last_end(kpi, known) > before
+
+    def _last_end(self, kpi: dict[str, Any], at_ms: int) -> int:
+        """The end of the last window that holds an instant."""
+        key = kpi["window"], kpi.get("timezone", self.zone), at_ms
+        if key not in self._last_ends:
+            windows = self._all_windows(kpi, at_ms, at_ms + 370 * 86_400_000)
+            self._last_ends[key] = max(
+                e for s, e in itertools.takewhile(lambda w: w[0] <= at_ms, windows)
+            )
+        return self._last_ends[key]
 
     @staticmethod
     def _slice(window: str) -> int:
@@ -185,19 +217,28 @@ class FuzzTruth:
         kpi, asked = self.kpis[name], self.theirs[name]
         fields = list(self.events[kpi["from"]]["fields"])
         columns = "".join(f", {f} {_SQL_TYPES[FIELDS[f]]}" for f in fields)
-        self._db.execute(f"create or replace table raw (at_ms bigint, number bigint{columns})")
-        rows = [[r.at_ms, n, *(r.values[f] for f in fields)] for n, r in self.accepted[kpi["from"]]]
+        self._db.execute(
+            f"create or replace table raw (at_ms bigint, before_ms bigint, number bigint{columns})"
+        )
+        rows = [
+            [a.record.at_ms, a.before_ms, a.number, *(a.record.values[f] for f in fields)]
+            for a in self.accepted[kpi["from"]]
+            if self._counts(kpi, a)
+        ]
         if rows:
             marks = ", ".join("?" for _ in rows[0])
             self._db.executemany(f"insert into raw values ({marks})", rows)
         self._db.execute(f"create or replace table rows as from raw where {asked['where']}")
         by = [f'"{b}"' for b in kpi["by"]]
         dims = "".join(f"{b}, " for b in by)
-        counted = self._db.execute(f"select {dims} at_ms from rows order by at_ms").fetchall()
+        stored = "greatest(at_ms, before_ms) as stored_ms"
+        counted = self._db.execute(f"select {dims} {stored} from rows order by all").fetchall()
+        counted.sort(key=lambda row: int(row[-1]))
         self._rows[name] = [(tuple(row[:-1]), row[-1]) for row in counted]
         if not counted:
             return {}
-        places = list(self._all_windows(kpi, counted[0][-1], self._beyond(kpi, counted[-1][-1])))
+        first = (self._db.execute("select min(at_ms) from rows").fetchone() or (0,))[0]
+        places = list(self._all_windows(kpi, first, self._beyond(kpi, counted[-1][-1])))
         starts = [s for s, _ in places if s <= counted[-1][-1]]
         ends = [e for _, e in places][: len(starts)]
         self._db.execute("create or replace table places (from_ms bigint, to_ms bigint)")
@@ -206,7 +247,8 @@ class FuzzTruth:
             return self._retention(name, dims)
         answers = self._db.execute(
             f"""select {dims} from_ms, to_ms, ({asked["value"]})::double, count(*)
-            from rows join places on at_ms >= from_ms and at_ms < to_ms group by all"""
+            from rows join places on at_ms >= from_ms and at_ms < to_ms and before_ms < to_ms
+            group by all"""
         ).fetchall()
         self._empty(name)
         return {(tuple(a[:-4]), a[-4], a[-3]): (a[-2], a[-1]) for a in answers}
@@ -215,24 +257,36 @@ class FuzzTruth:
         """The share of the distinct users of the window before that are there again."""
         answers = self._db.execute(
             f"""select {dims} from_ms, to_ms, list(distinct "user") filter ("user" is not null),
-            count(*) from rows join places on at_ms >= from_ms and at_ms < to_ms group by all"""
+            count(*) from rows join places
+            on at_ms >= from_ms and at_ms < to_ms and before_ms < to_ms group by all"""
         ).fetchall()
-        sets = {(tuple(a[:-4]), a[-4], a[-3]): (set(a[-2] or ()), a[-1]) for a in answers}
-        self._sets[name] = sets
+        users = self._db.execute(
+            f"""select {dims} at_ms, before_ms, "user" from rows where "user" is not null"""
+        ).fetchall()
+        self._users[name] = [(tuple(u[:-3]), u[-3], u[-2], u[-1]) for u in users]
         return {
-            place: (self._share(name, place, seen), count) for place, (seen, count) in sets.items()
+            (tuple(a[:-4]), a[-4], a[-3]): (
+                self._share(name, (tuple(a[:-4]), a[-4], a[-3]), set(a[-2] or ())),
+                a[-1],
+            )
+            for a in answers
         }
 
     def _share(self, name: str, place: Place, seen: set[str]) -> float | None:
         kpi = self.kpis[name]
-        dims, start, _ = place
+        dims, start, end = place
         window = kpi["window"]
         if window in CALENDAR:
             before = [s for s, e in self._all_windows(kpi, start - 1, start + 1) if e == start]
             earlier = before[0]
         else:
             earlier = start - span_ms(window.partition(" every ")[0])
-        known, _ = self._sets[name].get((dims, earlier, start), (set(), 0))
+        # What had come of the window before when this one closed.
+        known = {
+            user
+            for d, at, before, user in self._users[name]
+            if d == dims and earlier <= at < start and before < end
+        }
         return len(known & seen) / len(known) if known else None
 
     def _of_nothing(

@@ -87,12 +87,12 @@ class Case:
     before: str | None = None
 
     @property
-    def grain_ms(self) -> int:
-        """All slices of a case are equal, so this is the slice too."""
-        return GRAINS_MS[self.name]
+    def slice_ms(self) -> int:
+        """The slice of each of its KPIs."""
+        return SLICES_MS[self.name]
 
 
-GRAINS_MS = {
+SLICES_MS = {
     "tumbling": 60_000,
     "hopping": 20_000,
     "derived": 60_000,
@@ -348,6 +348,6 @@ def plan_of(name: str, *, before: bool = False) -> Plan:
         path = Path(folder) / "rules.yaml"
         path.write_text(rules, encoding="utf-8")
         plan = load(path)
-    grains = {c.grain_ms for c in plan.contracts.values()}
-    assert grains == {case.grain_ms}, grains
+    slices = {kpi.slice_ms for kpi in plan.kpis.values() if kpi.contract is not None}
+    assert slices == {case.slice_ms}, slices
     return plan

@@ -1,8 +1,9 @@
 """What producers did in a simulated run, and the truth of it in plain Python.
 
-A record is either punctual (it arrives well within the lateness of its event time) or late beyond
-doubt by the rule of its own partition. So no fault, however long, may make a record late that is
-not late by the log alone.
+A record is punctual (it arrives well within the lateness of its event time), or late beyond doubt
+for every KPI by the rule of its own partition, or it comes after its slice was sealed, in time for
+some of its windows, while its partition is lively. So no fault, however long, may make a record
+late that is not late by the log alone.
 """
 
 from __future__ import annotations
@@ -40,7 +41,9 @@ class History:
     end_ms: int
     added_ms: int  # when the last partition was added; START_MS: it was always there
     verdicts: list[list[Outcome]] = field(default_factory=list)
-    counted: list[tuple[str, Event]] = field(default_factory=list)
+    counted: list[tuple[str, Event, int]] = field(default_factory=list)
+    """Kind, event, and the frontier just before it: windows that end by then lack it. An id is not
+    used again for another event, so a repeat counts nowhere."""
 
     @property
     def outcomes(self) -> Counter[Outcome]:
@@ -57,12 +60,20 @@ class _Partition:
         self.reached: int | None = None
         self.ids: dict[str, int] = {}
 
-    def sealed_ms(self, at_ms: int) -> int:
-        grain = self.case.grain_ms
-        return at_ms - at_ms % grain + grain + LATENESS_MS
+    @property
+    def frontier_ms(self) -> int:
+        return 0 if self.reached is None else self.reached - LATENESS_MS
 
-    def is_late(self, at_ms: int) -> bool:
-        return self.reached is not None and self.sealed_ms(at_ms) <= self.reached
+    def is_late(self, kind: str, at_ms: int) -> bool:
+        """Whether all windows that it lies in have closed."""
+        kpis = (m for m in self.case.meaning.values() if m.contract == kind)
+        return all(last_end(m, at_ms) <= self.frontier_ms for m in kpis)
+
+    def comes_in_time(self, now_ms: int) -> bool:
+        """Whether the oldest slice that is not sealed here is open elsewhere, too, beyond doubt."""
+        span = self.case.slice_ms
+        oldest = self.frontier_ms - self.frontier_ms % span
+        return oldest + span > now_ms - MOST_DELAY_MS
 
     def put(self, now_ms: int, value: bytes, verdict: Outcome, at_ms: int | None = None) -> None:
         self.log.append(Record(now_ms, value))
@@ -75,15 +86,15 @@ class _Partition:
         if kind == "sale":
             body |= {"amount": event.amount, "customer": event.customer, "id": name}
         verdict = Outcome.FOLDED
-        open_until = self.ids.get(name) if name is not None else None
-        if self.is_late(event.at_ms):
+        if self.is_late(kind, event.at_ms):
             verdict = Outcome.LATE
-        elif open_until is not None and (self.reached is None or open_until > self.reached):
-            verdict = Outcome.DUPLICATE
-        elif name is not None:
-            self.ids[name] = self.sealed_ms(event.at_ms)
+        if name is not None:
+            known = self.ids.get(name)
+            if known is not None and not self.is_late(kind, known):
+                verdict = Outcome.DUPLICATE
+            self.ids[name] = max(known or 0, event.at_ms, self.frontier_ms)
         if verdict is Outcome.FOLDED:
-            self.history.counted.append((kind, event))
+            self.history.counted.append((kind, event, self.frontier_ms))
         self.put(now_ms, json.dumps(body).encode(), verdict, event.at_ms)
 
 
@@ -124,14 +135,18 @@ def _fill(
             part.put(now_ms, value, verdict)
         elif dice < 0.14 and recent:
             kind, event, name = rng.choice(recent[-5:])
-            if now_ms - event.at_ms <= MOST_DELAY_MS or part.is_late(event.at_ms):
+            # If a repeat that is late, too, is called the one or the other, the KPIs say.
+            if case.before is None or now_ms - event.at_ms <= MOST_DELAY_MS:
                 part.event(now_ms, kind, event, name)
         else:
             delay_ms = rng.choice([0, 0, 900, 2_500, MOST_DELAY_MS, 40_000, 130_000])
             at_ms = _unused(now_ms - delay_ms, used)
-            if now_ms - at_ms > MOST_DELAY_MS and not part.is_late(at_ms):
-                at_ms = _unused(now_ms, used)
             kind = rng.choice(["sale", "sale", "visit"]) if "visit" in case.rules else "sale"
+            # The KPIs that are added on the way are not to decide what is late.
+            allowed = case.before is None and part.comes_in_time(now_ms)
+            delayed = now_ms - at_ms > MOST_DELAY_MS
+            if delayed and not allowed and not part.is_late(kind, at_ms):
+                at_ms = _unused(now_ms, used)
             region = rng.choice(["eu", "us", None])
             amount = rng.choice([0.25, 7.5, 33.0, -4.0])
             event = Event(at_ms, region, amount, f"c{rng.randint(0, 6)}")
@@ -158,14 +173,11 @@ def truth(case: Case, history: History) -> dict[Key, tuple[float | None, int]]:
     frontier_ms = history.end_ms - LATENESS_MS
     found: dict[Key, tuple[float | None, int]] = {}
     for kpi, meaning in case.meaning.items():
-        series: dict[tuple[str | None, ...], list[Event]] = defaultdict(list)
-        for kind, event in history.counted:
-            if kind == meaning.contract and meaning.where(event):
-                series[meaning.dimensions_of(event)].append(event)
-        for dimensions, events in series.items():
-            for end in _ends(case, meaning, [e.at_ms for e in events]):
+        for dimensions, events in _series(meaning, history).items():
+            for end in _ends(case, meaning, [max(e.at_ms, before) for e, before in events]):
                 if end <= frontier_ms:
-                    inside = [e for e in events if end - meaning.size_ms <= e.at_ms < end]
+                    begin = end - meaning.size_ms
+                    inside = [e for e, before in events if begin <= e.at_ms < end > before]
                     found[kpi, dimensions, end] = (meaning.value(inside), len(inside))
     for kpi, (a, b, combine) in case.derived.items():
         empty = {name: case.meaning[name].value(()) for name in (a, b)}
@@ -185,16 +197,33 @@ def truth(case: Case, history: History) -> dict[Key, tuple[float | None, int]]:
     return found
 
 
+def _series(
+    meaning: Meaning, history: History
+) -> dict[tuple[str | None, ...], list[tuple[Event, int]]]:
+    """The events that count in any window, with the frontier before each, by series."""
+    found: dict[tuple[str | None, ...], list[tuple[Event, int]]] = defaultdict(list)
+    for kind, event, before_ms in history.counted:
+        wanted = kind == meaning.contract and meaning.where(event)
+        if wanted and last_end(meaning, event.at_ms) > before_ms:
+            found[meaning.dimensions_of(event)].append((event, before_ms))
+    return found
+
+
+def last_end(meaning: Meaning, at_ms: int) -> int:
+    """The end of the latest window that holds an instant."""
+    return at_ms - at_ms % meaning.hop_ms + meaning.size_ms
+
+
 def _ends(case: Case, meaning: Meaning, times_ms: list[int]) -> Iterator[int]:
     """The ends of a series' windows: from its first slice on, and anew after a long silence."""
-    slices = sorted({at - at % case.grain_ms for at in times_ms})
+    slices = sorted({at - at % case.slice_ms for at in times_ms})
     while slices:
         first = slices[0]
         # Windows end at multiples of the hop, plus the size; the first holds the first slice.
         end = first - (first - meaning.size_ms) % meaning.hop_ms + meaning.hop_ms
         while end < slices[0] + 3_600_000:
             yield end
-            last = max(s for s in slices if s < end) + case.grain_ms
+            last = max(s for s in slices if s < end) + case.slice_ms
             if last < end - meaning.expire_ms:
                 break
             end += meaning.hop_ms

@@ -160,14 +160,16 @@ class SlicePartials:
         scalars = map(to_scalars, columns, self._aggregator.nullable)
         return zip(homes, zip(*scalars, strict=True), strict=True)
 
-    def blocks(self, kpi: str, fingerprint: str, start_ms: int) -> Iterator[tuple[int, Block]]:
+    def blocks(
+        self, kpi: str, fingerprint: str, start_ms: int, pane_ms: int | None = None
+    ) -> Iterator[tuple[int, Block]]:
         """All of it, as one block for each source."""
         self._put()
         for source, known in self._rows.items():
             keys = [key for key, row in known.items() if row >= 0]
             rows = np.array([known[key] for key in keys], np.int64)
             columns = [written(column[rows]) for column in self._partials.columns]
-            yield source, Block(kpi, fingerprint, start_ms, keys, columns)
+            yield source, Block(kpi, fingerprint, start_ms, keys, columns, pane_ms)
 
     def _rows_of(self) -> dict[Dimensions, tuple[int, ...]]:
         """The rows of each series, worked out for what came since somebody asked."""

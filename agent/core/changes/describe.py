@@ -45,7 +45,7 @@ WORDS = {
 _IMPLIED: Mapping[type, frozenset[str]] = {
     # What follows from the other parts, or from another declaration that tells it itself.
     Kpi: frozenset({"name", "fingerprint", "slice_ms", "lateness_ms", "partials"}),
-    Contract: frozenset({"name", "grain_ms"}),
+    Contract: frozenset({"name"}),
     Level: frozenset({"name", "when_clauses", "clear_clauses"}),
     ThresholdRule: frozenset({"name", "features"}),
     CombinationRule: frozenset({"name", "heeds"}),

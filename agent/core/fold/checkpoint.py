@@ -2,7 +2,7 @@
 
 The state is a pure function of the partition's log up to `covered`. A *horizon* is the end of the
 last slice, over all KPIs of a contract, that an instant belongs to: once the watermark has passed
-horizon plus lateness, nothing in there is unfinished any more.
+horizon plus lateness, nothing in there is unfinished any more. Ids have horizons of their own.
 
 The committed offset is h, the first offset that an unfinished horizon needs. The commit's metadata
 carries C (the offset covered), W (the watermark at C) and F (the watermark just before h). A
@@ -23,8 +23,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from agent.core.aggregate.columns import NO_INT, Ints
+from agent.errors import UnknownVersionError
 
-COMMIT_VERSION = "2"
+COMMIT_VERSION = 2
+"""Of a commit's metadata. It changes with every change that an older agent would misread."""
 
 NO_TIME_MS = NO_INT
 """Stands for "no event yet" in arrays of times."""
@@ -67,7 +69,8 @@ class Resume:
     `topic_id` is the broker's id of the topic ("" where it gives none), `epoch` the number of the
     stretch that is read. `missed`: the last span of event time whose records were not read.
     `is_plain`: an offset that the agent did not commit, or that somebody moved: nothing is known of
-    what came before it.
+    what came before it. `clocks`: by which clock events from the future are judged, as (offset from
+    which on, ms), ascending.
     """
 
     offset: int
@@ -78,39 +81,70 @@ class Resume:
     epoch: int = 0
     missed: MissedSpan | None = None
     is_plain: bool = False
+    clocks: tuple[tuple[int, int], ...] = ()
 
     @classmethod
     def parse(cls, offset: int, metadata: str) -> Resume:
         """Read a commit. Metadata that is not ours means a plain offset: nothing is known before
-        it, so nothing before it is told again."""
+        it, so nothing before it is told again. Raises `UnknownVersionError` for that of a later
+        version of the agent."""
         plain = cls(offset, offset, None, None, is_plain=True)
         version, *parts = metadata.split(";")
-        if version != COMMIT_VERSION or len(parts) != 7:
-            return plain
-        topic_id = parts.pop(3)
+        if parts and version.isdigit() and int(version) > COMMIT_VERSION:
+            raise UnknownVersionError("a commit", int(version), COMMIT_VERSION)
         try:
-            covered, watermark, floor, epoch, first, last = (int(p) if p else None for p in parts)
-        except ValueError:
+            *numbers, clocks = parts
+            topic_id = numbers.pop(3)
+            covered, watermark, floor, epoch, first, last = (int(p) if p else None for p in numbers)
+            pairs = [pair.split(":") for pair in clocks.split(",") if pair]
+            known = tuple((int(at), int(clock)) for at, clock in pairs)
+        except (ValueError, IndexError):
             return plain
         if covered is None:
             return plain
         span = MissedSpan(first, last) if last is not None else None
-        return cls(offset, covered, watermark, floor, topic_id, epoch or 0, span)
+        return cls(offset, covered, watermark, floor, topic_id, epoch or 0, span, clocks=known)
 
     def commit(self) -> Commit:
         """The commit that `parse` reads back."""
         span = self.missed or MissedSpan(None, None)
+        clocks = ",".join(f"{at}:{clock}" for at, clock in self.clocks)
         words = [
             *(COMMIT_VERSION, self.covered, self.watermark_ms, self.floor_ms),
-            *(self.topic_id, self.epoch, span.from_ms, span.until_ms),
+            *(self.topic_id, self.epoch, span.from_ms, span.until_ms, clocks),
         ]
         return Commit(self.offset, ";".join("" if w is None else str(w) for w in words))
 
 
 @dataclass(slots=True)
+class Needs:
+    """By horizon, the first offset that it needs and the watermark just before that offset."""
+
+    _by_horizon: dict[int, tuple[int, int]] = field(default_factory=dict)
+
+    def note(self, horizon_ms: int, offset: int, before_ms: int) -> None:
+        """Note that a horizon needs the log from `offset`, if no earlier one is noted."""
+        known = self._by_horizon.get(horizon_ms)
+        if known is None or offset < known[0]:
+            self._by_horizon[horizon_ms] = (offset, before_ms)
+
+    def of(self, horizon_ms: int) -> tuple[int, int] | None:
+        """What an unfinished horizon needs."""
+        return self._by_horizon.get(horizon_ms)
+
+    def forget(self, done_ms: int) -> None:
+        """Drop the horizons up to an instant."""
+        self._by_horizon = {h: n for h, n in self._by_horizon.items() if h > done_ms}
+
+    def first(self) -> tuple[int, int] | None:
+        """What is needed first of all."""
+        return min(self._by_horizon.values(), default=None)
+
+
+@dataclass(slots=True)
 class SourceProgress:
-    """One source partition. `needs` is, by contract and horizon, the first offset it needs and the
-    watermark just before that offset."""
+    """One source partition. `slices` and `ids` are, by contract, what the unfinished slices and the
+    remembered ids need."""
 
     covered: int
     watermark_ms: int | None = None
@@ -119,14 +153,19 @@ class SourceProgress:
     topic_id: str = ""
     epoch: int = 0
     missed: MissedSpan | None = None
-    needs: dict[str, dict[int, tuple[int, int]]] = field(default_factory=dict)
+    clocks: list[tuple[int, int]] = field(default_factory=list)
+    slices: dict[str, Needs] = field(default_factory=dict)
+    ids: dict[str, Needs] = field(default_factory=dict)
 
     @classmethod
-    def resumed(cls, resume: Resume) -> SourceProgress:
-        """The progress that a restart begins with."""
+    def resumed(cls, resume: Resume, clock_ms: int | None = None) -> SourceProgress:
+        """The progress that a restart begins with; `clock_ms` judges where no commit says how."""
+        clocks = list(resume.clocks)
+        if not clocks and clock_ms is not None:
+            clocks = [(0, clock_ms)]
         return cls(
             resume.offset, resume.floor_ms, resume.covered, resume.watermark_ms,
-            resume.topic_id, resume.epoch, resume.missed,
+            resume.topic_id, resume.epoch, resume.missed, clocks,
         )  # fmt: skip
 
     def bound_missed(self, until_ms: int) -> None:
@@ -156,26 +195,34 @@ class SourceProgress:
         self.covered = next_offset
         return running[:-1]
 
-    def need(self, contract: str, horizon_ms: int, offset: int, before_ms: int) -> None:
-        """Note that a horizon needs the log from `offset`, if no earlier one is noted."""
-        needs = self.needs.setdefault(contract, {})
-        known = needs.get(horizon_ms)
-        if known is None or offset < known[0]:
-            needs[horizon_ms] = (offset, before_ms)
+    def set_clock(self, offset: int, clock_ms: int) -> None:
+        """Judge events from an offset on by a later clock."""
+        if self.clocks and clock_ms > self.clocks[-1][1]:
+            self.clocks.append((offset, clock_ms))
+
+    def clocks_at(self, offsets: Ints) -> Ints | None:
+        """The clock that judges the record at each offset; None: none does."""
+        if not self.clocks:
+            return None
+        since, clocks = np.array(self.clocks, np.int64).T
+        at: Ints = clocks[np.maximum(since.searchsorted(offsets, side="right") - 1, 0)]
+        return at
 
     def forget_finished(self, contract: str, lateness_ms: int) -> None:
-        """Drop the horizons that the watermark has passed."""
-        needs = self.needs.get(contract)
-        if needs and self.watermark_ms is not None:
-            done = self.watermark_ms - lateness_ms
-            self.needs[contract] = {h: n for h, n in needs.items() if h > done}
+        """Drop the slices that the watermark has passed."""
+        if self.watermark_ms is not None and contract in self.slices:
+            self.slices[contract].forget(self.watermark_ms - lateness_ms)
 
     def resume(self) -> Resume:
         """Where a restart would begin if it came now."""
-        first = (self.covered, NO_TIME_MS if self.watermark_ms is None else self.watermark_ms)
-        for needs in self.needs.values():
-            first = min(first, *needs.values()) if needs else first
-        floor = None if first[1] == NO_TIME_MS else first[1]
+        now = (self.covered, NO_TIME_MS if self.watermark_ms is None else self.watermark_ms)
+        needs = (*self.slices.values(), *self.ids.values())
+        offset, before = min((f for n in needs if (f := n.first()) is not None), default=now)
+        floor = None if before == NO_TIME_MS else before
+        # Those in force at the offset or later.
+        later = sum(at > offset for at, _ in self.clocks)
+        del self.clocks[: max(0, len(self.clocks) - later - 1)]
         return Resume(
-            first[0], self.covered, self.watermark_ms, floor, self.topic_id, self.epoch, self.missed
-        )
+            offset, self.covered, self.watermark_ms, floor, self.topic_id, self.epoch, self.missed,
+            clocks=tuple(self.clocks),
+        )  # fmt: skip

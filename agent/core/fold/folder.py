@@ -1,17 +1,30 @@
 """Stage 1: records of one topic in, frames out. Every verdict is a pure function of the log.
 
-`Folder.decode` makes a batch a table for each contract. `Folder.take` judges each record against
-the watermark just before it (late, duplicate) and folds what remains into partials by (source
-partition, slice, dimensions).
-`Folder.flush` says what changed as frames; `Folder.commits` what may be committed once those
-frames are acknowledged.
+`Folder.decode` makes a batch a table for each contract. `Folder.take` judges each record by the
+watermark just before it and folds what counts into partials by (source partition, slice,
+dimensions). `Folder.flush` says what changed as frames; `Folder.commits` what may be committed once
+those frames are acknowledged.
+
+A record's verdict, in this order:
+
+1. *rejected*, if it breaks its contract, or its time is further in the future than `max_future`, by
+   its own timestamp or by the agent's clock. It moves no watermark and is remembered nowhere.
+2. *folded*, if it counts in a window: one of a KPI's that its time lies in, is open
+   (`agent.core.fold.lateness`), and has no event with its id yet (`agent.core.fold.duplicates`).
+3. *duplicate*, if it would count in one but for an event with its id.
+4. *late*, else: all of them have closed.
+
+Each is decided by the partition's log before the record: how records are batched, which worker
+reads them, and which other KPIs there are changes nothing. The agent's clock is no part of the log,
+so what it was for which offsets is part of each commit (`agent.core.source`).
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
@@ -21,67 +34,25 @@ import polars as pl
 
 from agent.core.aggregate.columns import Ints
 from agent.core.decode.decoder import Batch, Decoded, Decoder
-from agent.core.fold.checkpoint import NO_TIME_MS, Commit, Resume, SourceProgress
-from agent.core.fold.dedup import IdMemory
-from agent.core.fold.kpi_fold import KpiFold, sharing
+from agent.core.fold.checkpoint import NO_TIME_MS, Commit, Needs, Resume, SourceProgress
+from agent.core.fold.duplicates import Deduplicator, first_of_each
+from agent.core.fold.kpi_fold import KpiFold, Rows, sharing
+from agent.core.fold.lateness import Bools, counts_somewhere, frontiers
+from agent.core.fold.outcomes import Added, CountKey, Verdicts
 from agent.core.frame import Block, Frame, encode
 from agent.core.model.plan import AbsenceRule, Contract, Kpi, Plan
 from agent.core.model.results import Outcome, Reason, Reject
+from agent.core.model.windows import MAX_SLICE_MS, Window
 
-__all__ = ["Added", "Commit", "Folder", "Resume"]
-
-RANKS = (
-    Outcome.IGNORED,
-    Outcome.EMPTY,
-    Outcome.FOLDED,
-    Outcome.DUPLICATE,
-    Outcome.LATE,
-    Outcome.REJECTED,
-)
-"""A record that several contracts read has the outcome of the highest rank among theirs."""
-RANK = {outcome: np.int8(rank) for rank, outcome in enumerate(RANKS)}
+__all__ = ["Added", "Commit", "CountKey", "Folder", "Resume"]
 
 Reader = Callable[[str, pl.DataFrame], None]
 """Shown the name of a contract and rows of it that are folded, for who asks for the events."""
 
-CountKey = tuple[Outcome, str | None, Reason | None]
-
-
-@dataclass(frozen=True, slots=True)
-class Added:
-    """What became of a batch. `rejects` and `late` name rows of the batch, whose original bytes go
-    to the dead-letter and the late topic. The counts add up to the records not told before."""
-
-    counts: Counter[CountKey]
-    rejects: tuple[tuple[int, Reject], ...]
-    late: tuple[tuple[int, str], ...]
-
-
-@dataclass(slots=True)
-class _Verdicts:
-    """One outcome per row of a batch: its rank, and which contract gave it (-1: none)."""
-
-    rank: npt.NDArray[np.int8]
-    contract: npt.NDArray[np.int16]
-
-    def give(self, rows: Ints, outcome: Outcome, contract: int) -> None:
-        """Give rows an outcome where it outranks the one they have."""
-        wins = rows[self.rank[rows] < RANK[outcome]]
-        self.rank[wins] = RANK[outcome]
-        self.contract[wins] = contract
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """The rows of one contract from one source partition; `looked` are the places of those that
-    are not late, `before` is the watermark before each row."""
-
-    contract: Contract
-    partition: int
-    offsets: Ints
-    horizons: Ints
-    before: Ints
-    looked: Ints
+_NO_CLOCK = np.iinfo(np.int64).max // 2
+CLOCK_STEPS = 16
+"""The clock that judges events from the future goes on in steps, of which a commit holds about so
+many at most."""
 
 
 class Folder:
@@ -101,6 +72,10 @@ class Folder:
         self._decoder = Decoder(self._contracts)
         self._state_partitions = state_partitions
         self._kpis = {c.name: plan.kpis_of(c.name) for c in self._contracts}
+        self._windows = {
+            name: tuple(dict.fromkeys(kpi.window for kpi in kpis))
+            for name, kpis in self._kpis.items()
+        }
         self._steps = {name: _slice_steps(kpis) for name, kpis in self._kpis.items()}
         watched = {
             rule.kpi
@@ -120,19 +95,29 @@ class Folder:
             for kpi in kpis
             if kpi.backfill_ms is not None
         }
-        self._max_future_ms = max((c.max_future_ms for c in self._contracts), default=0)
+        ahead = [c.max_future_ms for c in self._contracts]
+        span = max((c.lateness_ms + c.duplicate_window_ms for c in self._contracts), default=0)
+        self._max_future_ms = max(ahead, default=0)
+        self._clock_step_ms = max(
+            min(ahead, default=0) // 4, (span + MAX_SLICE_MS) // CLOCK_STEPS, 1
+        )
         # Until when (ms) events may lie before a reading that began with nothing known; None until
         # the clock is known.
         self._unseen: dict[int, int | None] = {}
-        self._ids: dict[tuple[str, int], IdMemory] = {}
+        self._duplicates = {c.name: Deduplicator(c, self._kpis[c.name]) for c in self._contracts}
         self._fresh: set[int] = set()
         self._flushed: dict[int, Commit] = {}
 
-    def assign(self, partition: int, resume: Resume | None) -> None:
-        """Take on a partition; reading must begin at `resume.offset` (None: at the log's start)."""
+    def assign(self, partition: int, resume: Resume | None, clock_ms: int | None = None) -> None:
+        """Take on a partition; reading must begin at `resume.offset` (None: at the log's start).
+
+        `clock_ms`: the agent's clock, which judges events from the future beside their timestamps;
+        None where the timestamps alone do, as in a replay.
+        """
         self.revoke(partition)
         begin = resume or Resume(0, 0, None, None)
-        self.sources[partition] = SourceProgress.resumed(begin)
+        now = None if clock_ms is None else self._rounded(clock_ms)
+        self.sources[partition] = SourceProgress.resumed(begin, now)
         self._fresh.add(partition)
         if begin.offset > 0 and begin.floor_ms is None:
             self._unseen[partition] = None
@@ -143,8 +128,8 @@ class Folder:
         self._flushed.pop(partition, None)
         self._fresh.discard(partition)
         self._unseen.pop(partition, None)
-        for key in [k for k in self._ids if k[1] == partition]:
-            del self._ids[key]
+        for duplicates in self._duplicates.values():
+            duplicates.revoke(partition)
         for fold in self._folds:
             fold.revoke(partition)
 
@@ -156,26 +141,31 @@ class Folder:
         """Decode, judge and fold one batch."""
         return self.take(batch, self.decode(batch))
 
-    def take(self, batch: Batch, decoded: Decoded) -> Added:
+    def take(self, batch: Batch, decoded: Decoded, clock_ms: int | None = None) -> Added:
         """Judge and fold one batch, whose partitions are all assigned here and whose offsets go on
-        from what was taken before."""
-        if not len(batch.values):
-            return Added(Counter(), (), ())
-        before = self._advance(batch, decoded)
-        verdicts = _Verdicts(
-            np.zeros(len(batch.values), np.int8), np.full(len(batch.values), -1, np.int16)
-        )
-        verdicts.give(np.asarray(decoded.empty, np.int64), Outcome.EMPTY, -1)
-        kept = {
-            contract.name: self._judge(contract, index, table, before, verdicts)
+        from what was taken before. `clock_ms`: the agent's clock when it was fetched."""
+        records = len(batch.values)
+        verdicts = Verdicts(records, [contract.name for contract in self._contracts])
+        if not records:
+            return verdicts.account(np.zeros(0, np.bool_), {})
+        verdicts.give(np.asarray(decoded.empty, np.int64), Outcome.EMPTY)
+        for row, reject in decoded.rejects:
+            verdicts.reject(row, reject)
+        newest = _newest_times(batch, decoded)
+        clocks = self._clocks(batch, newest, clock_ms)
+        if clocks is not None:
+            decoded = self._without_future(batch, decoded, clocks, verdicts)
+            newest = _newest_times(batch, decoded)
+        before = self._advance(batch, newest)
+        counted = np.ones(records, np.bool_)
+        for partition, start, stop in _segments(batch.partitions):
+            counted[start:stop] = batch.offsets[start:stop] >= self.sources[partition].told
+        rows = {
+            contract.name: self._judge(contract, index, table, before, counted, verdicts)
             for index, contract in enumerate(self._contracts)
             if (table := decoded.tables.get(contract.name)) is not None and table.height
         }
-        for reader in self.readers:
-            for name, table in kept.items():
-                reader(name, table)
-        self._fold(kept)
-        return self._account(batch, decoded, verdicts)
+        return verdicts.account(counted, self._fold(rows))
 
     def flush(
         self, clock_ms: int, quiet_ms: Mapping[int, int | None], partitions: int
@@ -188,6 +178,8 @@ class Folder:
         many partitions the topic has.
         """
         telling = {p: s for p, s in self.sources.items() if not s.rebuilding}
+        for source in telling.values():
+            source.set_clock(source.covered, self._rounded(clock_ms))
         blocks: dict[tuple[int, int], list[Block]] = {}
         active: dict[int, dict[str, list[int]]] = {p: {} for p in telling}
         for fold in self._folds:
@@ -236,7 +228,8 @@ class Folder:
         bound = self._unseen[partition]
         if bound is None:
             # No record is further ahead of its timestamp, and none was written in the future.
-            bound = self._unseen[partition] = clock_ms + self._max_future_ms
+            latest_ms = self._rounded(clock_ms) + self._max_future_ms
+            bound = self._unseen[partition] = latest_ms
         return bound if known is None else max(bound, known)
 
     def commits(self) -> dict[int, Commit]:
@@ -247,16 +240,48 @@ class Folder:
         for p, source in self.sources.items():
             for contract in self._contracts:
                 source.forget_finished(contract.name, contract.lateness_ms)
-                if (memory := self._ids.get((contract.name, p))) is not None:
-                    memory.forget_finished(source.watermark_ms)
+                self._duplicates[contract.name].forget(
+                    p, source.watermark_ms, source.ids.setdefault(contract.name, Needs())
+                )
         self._flushed = {p: source.resume().commit() for p, source in telling.items()}
 
-    def _advance(self, batch: Batch, decoded: Decoded) -> Ints:
-        """Move the watermarks over the batch; the watermark before each row."""
-        times = np.full(len(batch.values), NO_TIME_MS, np.int64)
-        for table in decoded.tables.values():
+    def _rounded(self, clock_ms: int) -> int:
+        """The end of the step that a clock is in: it judges until the next one."""
+        return (clock_ms // self._clock_step_ms + 1) * self._clock_step_ms
+
+    def _clocks(self, batch: Batch, newest: Ints, clock_ms: int | None) -> Ints | None:
+        """The clock that judges each record; None where all of them are plainly past."""
+        clocks = np.full(len(batch.values), _NO_CLOCK)
+        least = min((contract.max_future_ms for contract in self._contracts), default=0)
+        doubtful = False
+        for partition, start, stop in _segments(batch.partitions):
+            source = self.sources[partition]
+            if source.clocks and int(newest[start:stop].max()) > source.clocks[0][1] + least:
+                doubtful = True
+                if clock_ms is not None:  # the last flush may be long ago
+                    begin = max(source.told, int(batch.offsets[start]))
+                    source.set_clock(begin, self._rounded(clock_ms))
+                clocks[start:stop] = source.clocks_at(batch.offsets[start:stop])
+        return clocks if doubtful else None
+
+    def _without_future(
+        self, batch: Batch, decoded: Decoded, clocks: Ints, verdicts: Verdicts
+    ) -> Decoded:
+        """The batch without the events that lie too far ahead of the agent's clock, which are
+        rejected: a machine whose clock is ahead stamps its records alike."""
+        tables = dict(decoded.tables)
+        for contract in self._contracts:
+            table = tables[contract.name]
             rows = table["_row"].to_numpy()
-            times[rows] = np.maximum(times[rows], table["_time"].to_numpy())
+            future = table["_time"].to_numpy() - clocks[rows] > contract.max_future_ms
+            for place in np.flatnonzero(future).tolist():
+                row = int(rows[place])
+                verdicts.reject(row, _future(contract, batch, row, int(table["_time"][place])))
+            tables[contract.name] = _only(table, ~future)
+        return replace(decoded, tables=tables)
+
+    def _advance(self, batch: Batch, times: Ints) -> Ints:
+        """Move the watermarks over the batch; the watermark before each row."""
         before = np.empty(len(batch.values), np.int64)
         for partition, start, stop in _segments(batch.partitions):
             source = self.sources[partition]
@@ -271,87 +296,126 @@ class Folder:
         index: int,
         table: pl.DataFrame,
         before: Ints,
-        verdicts: _Verdicts,
-    ) -> pl.DataFrame:
-        """The rows of one contract's table that are neither late nor repeats."""
+        counted: Bools,
+        verdicts: Verdicts,
+    ) -> Rows:
+        """The rows of one contract's table that may count, and the outcome of each."""
         rows = table["_row"].to_numpy().astype(np.int64)
-        times = table["_time"].to_numpy()
-        earlier = before[rows]
-        sealed = times - times % contract.grain_ms + contract.grain_ms + contract.lateness_ms
-        keep = sealed > earlier
-        verdicts.give(rows[~keep], Outcome.LATE, index)
-        horizons = _horizons(times, self._steps[contract.name])
+        times, watermarks = table["_time"].to_numpy(), before[rows]
+        limits = frontiers(watermarks, contract.lateness_ms)
+        behind = times < limits
+        stored = np.maximum(times, limits) if behind.any() else times
+        horizons = _horizons(stored, self._steps[contract.name])
+        repeats: Mapping[Window, Bools] = {}
+        if self._duplicates[contract.name].is_used:
+            repeats = self._repeats(contract, table, stored, horizons, watermarks, limits)
+        counts = np.ones(len(rows), np.bool_)
+        if windows := self._windows[contract.name]:
+            # Of most rows it is plain that they count everywhere.
+            unsure = np.flatnonzero(np.logical_or.reduce([behind, *repeats.values()]))
+            left, repeated = unsure, np.zeros(len(rows), np.bool_)
+            for window in windows:
+                opened = counts_somewhere(window, times[left], limits[left])
+                if window in repeats:
+                    repeated |= repeats[window]
+                    opened &= ~repeats[window][left]
+                left = left[~opened]
+            counts[left] = False
+            verdicts.give(rows[left[repeated[left]]], Outcome.DUPLICATE, index)
+            verdicts.give(rows[left[~repeated[left]]], Outcome.LATE, index)
+        verdicts.give(rows[counts], Outcome.FOLDED, index)
+        self._note_slices(contract, table, counts, horizons, watermarks)
+        for reader in self.readers:
+            reader(contract.name, _only(table, counts))
+        limit = limits if stored is not times or repeats else None
+        return Rows(table, limit, repeats, counted[rows])
+
+    def _repeats(
+        self,
+        contract: Contract,
+        table: pl.DataFrame,
+        stored: Ints,
+        horizons: Ints,
+        before: Ints,
+        limits: Ints,
+    ) -> Mapping[Window, Bools]:
+        """For each window, which rows are repeats, none at all if there are none for any; and note
+        where a restart would have to begin for the sake of ids."""
+        duplicates = self._duplicates[contract.name]
+        masks: dict[Window, Bools] = {}
+        offsets = table["_offset"].to_numpy()
         for partition, start, stop in _segments(table["_partition"].to_numpy()):
-            place = slice(start, stop)
-            part = _Part(
-                contract,
-                partition,
-                table["_offset"].to_numpy()[place],
-                horizons[place],
-                earlier[place],
-                np.flatnonzero(keep[place]),
+            source, part = self.sources[partition], slice(start, stop)
+            needs = source.ids.setdefault(contract.name, Needs())
+            duplicates.note(needs, stored[part], offsets[part], before[part])
+            rows, last, of_window = duplicates.repeats(
+                partition, table["_id"][part], stored[part], limits[part]
             )
-            self._need(part)
-            if contract.id_path is not None:
-                repeated = start + self._repeats(part, table["_id"][start:stop])
-                keep[repeated] = False
-                verdicts.give(rows[repeated], Outcome.DUPLICATE, index)
-        verdicts.give(rows[keep], Outcome.FOLDED, index)
-        return table if keep.all() else table.filter(pl.Series(keep))
+            if not len(rows):
+                continue
+            for window, mask in of_window.items():
+                whole = masks.setdefault(window, np.zeros(table.height, np.bool_))
+                whole[start + rows] = mask
+            slices = source.slices.setdefault(contract.name, Needs())
+            for row, at in zip((start + rows).tolist(), last.tolist(), strict=True):
+                # Without the event before it, a restart would fold it.
+                needed = duplicates.needed(needs, at)
+                if needed is not None:
+                    slices.note(int(horizons[row]), *needed)
+        return masks
 
-    def _need(self, part: _Part) -> None:
-        """Note where a restart would have to begin for the sake of these rows."""
-        source = self.sources[part.partition]
-        for row in part.looked[_first_of_each(part.horizons[part.looked])].tolist():
-            source.need(
-                part.contract.name,
-                int(part.horizons[row]),
-                int(part.offsets[row]),
-                int(part.before[row]),
-            )
+    def _note_slices(
+        self, contract: Contract, table: pl.DataFrame, folded: Bools, horizons: Ints, before: Ints
+    ) -> None:
+        """Note where a restart would have to begin for the sake of unfinished slices."""
+        offsets = table["_offset"].to_numpy()
+        for partition, start, stop in _segments(table["_partition"].to_numpy()):
+            needs = self.sources[partition].slices.setdefault(contract.name, Needs())
+            rows = start + np.flatnonzero(folded[start:stop])
+            for row in rows[first_of_each(horizons[rows])].tolist():
+                needs.note(int(horizons[row]), int(offsets[row]), int(before[row]))
 
-    def _repeats(self, part: _Part, ids: pl.Series) -> Ints:
-        """Which of the rows are repeats."""
-        name, partition = part.contract.name, part.partition
-        memory = self._ids.setdefault((name, partition), IdMemory(part.contract.lateness_ms))
-        looked = part.looked
-        some = ids if len(looked) == len(ids) else ids[looked]
-        found = memory.repeats(some, part.horizons[looked], part.before[looked])
-        source = self.sources[partition]
-        for row, horizon in found.leans:
-            needed = source.needs.get(name, {}).get(horizon)
-            if needed is not None:
-                source.need(name, int(part.horizons[looked[row]]), *needed)
-        return looked[found.mask]
+    def _fold(self, rows: Mapping[str, Rows]) -> Counter[str]:
+        """Fold what counts; how many rows came too late for a window, by KPI."""
+        made = [
+            (fold, number, frame)
+            for fold in self._folds
+            if fold.contract in rows and rows[fold.contract].table.height
+            for number, frame in fold.fold(rows[fold.contract])
+        ]
+        collected = pl.collect_all([frame for _, _, frame in made], engine="in-memory")
+        for (fold, number, _), folded in zip(made, collected, strict=True):
+            fold.take(number, folded)
+        late: Counter[str] = Counter()
+        for fold in self._folds:
+            late.update(fold.late)
+            fold.late.clear()
+        return late
 
-    def _fold(self, kept: Mapping[str, pl.DataFrame]) -> None:
-        folds = [f for f in self._folds if f.contract in kept and kept[f.contract].height]
-        frames = [f.fold(kept[f.contract].lazy()) for f in folds]
-        for fold, folded in zip(folds, pl.collect_all(frames, engine="in-memory"), strict=True):
-            fold.take(folded)
 
-    def _account(self, batch: Batch, decoded: Decoded, verdicts: _Verdicts) -> Added:
-        """One outcome per record; records told before a restart are passed over in silence."""
-        told = np.zeros(len(batch.values), np.bool_)
-        for partition, start, stop in _segments(batch.partitions):
-            told[start:stop] = batch.offsets[start:stop] < self.sources[partition].told
-        rejects: dict[int, Reject] = {}
-        for row, reject in decoded.rejects:
-            rejects.setdefault(row, reject)
-        verdicts.give(np.fromiter(rejects, np.int64, len(rejects)), Outcome.REJECTED, -1)
-        counts: Counter[CountKey] = Counter()
-        rejected = {row: r for row, r in sorted(rejects.items()) if not told[row]}
-        for reject in rejected.values():
-            counts[(Outcome.REJECTED, reject.contract, reject.reason)] += 1
-        others = ~told & (verdicts.rank != RANK[Outcome.REJECTED])
-        pairs = verdicts.rank[others].astype(np.int64) * 65_536 + verdicts.contract[others]
-        for pair, number in zip(*np.unique(pairs, return_counts=True), strict=True):
-            rank, contract = divmod(int(pair) + 1, 65_536)
-            name = self._contracts[contract - 1].name if contract else None
-            counts[(RANKS[rank], name, None)] += int(number)
-        late_rows = np.flatnonzero(~told & (verdicts.rank == RANK[Outcome.LATE]))
-        late = tuple((int(row), self._contracts[verdicts.contract[row]].name) for row in late_rows)
-        return Added(counts, tuple(rejected.items()), late)
+def _newest_times(batch: Batch, decoded: Decoded) -> Ints:
+    """The event time of each record, the newest of all contracts; `NO_TIME_MS`: it has none."""
+    times = np.full(len(batch.values), NO_TIME_MS, np.int64)
+    for table in decoded.tables.values():
+        rows = table["_row"].to_numpy()
+        times[rows] = np.maximum(times[rows], table["_time"].to_numpy())
+    return times
+
+
+def _future(contract: Contract, batch: Batch, row: int, at_ms: int) -> Reject:
+    at = datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds")
+    return Reject(
+        int(batch.partitions[row]),
+        int(batch.offsets[row]),
+        contract.name,
+        Reason.FUTURE_TIME,
+        f"{'.'.join(contract.time_path)}: {at} is ahead of the agent's clock by more than "
+        f"{timedelta(milliseconds=contract.max_future_ms)} (max_future)",
+    )
+
+
+def _only(table: pl.DataFrame, rows: Bools) -> pl.DataFrame:
+    return table if rows.all() else table.filter(pl.Series(rows))
 
 
 def _segments(partitions: npt.NDArray[Any]) -> Iterator[tuple[int, int, int]]:
@@ -362,17 +426,6 @@ def _segments(partitions: npt.NDArray[Any]) -> Iterator[tuple[int, int, int]]:
     edges = [0, *cuts.tolist(), len(partitions)]
     for start, stop in pairwise(edges):
         yield int(partitions[start]), start, stop
-
-
-def _first_of_each(values: Ints) -> Ints:
-    """The places of the first of each different value; a run counts as different where others lie
-    between, which is seldom in log order and does no harm."""
-    if not len(values):
-        return values
-    changes = np.flatnonzero(np.diff(values)) + 1
-    if len(changes) < len(values) // 8:
-        return np.concatenate(([0], changes))
-    return np.unique(values, return_index=True)[1]
 
 
 def _slice_steps(kpis: tuple[Kpi, ...]) -> list[int]:

@@ -26,12 +26,12 @@ class IdRun:
     """Entry i has the hash `hashes[i]`, which ascend, and is `lengths[i]` bytes of UTF-8 in `text`
     from `starts[i]`; the text has no gaps, and its own order.
 
-    `due_ms` is the horizon that, once finished, makes it time to write the run anew. `marks` has 8
+    Once what lies up to `due_ms` is finished, it is time to write the run anew. `marks` has 8
     to 16 bits for an entry (a Bloom filter of one hash): those of the hashes' first bits are set.
     """
 
     hashes: Words
-    horizons_ms: Ints
+    times_ms: Ints
     starts: Words
     lengths: Words
     text: bytes
@@ -40,7 +40,7 @@ class IdRun:
 
     @classmethod
     def of(
-        cls, ids: pl.Series, hashes: Words, horizons_ms: Ints, others: Sequence[IdRun] = ()
+        cls, ids: pl.Series, hashes: Words, times_ms: Ints, others: Sequence[IdRun] = ()
     ) -> IdRun:
         """A run of some ids (String, none null) and of what is in other runs; not of nothing."""
         order = np.argsort(hashes)
@@ -52,7 +52,7 @@ class IdRun:
         return cls._of(
             np.argsort(every_hash, kind="stable"),  # which merges what is sorted
             every_hash,
-            np.concatenate([*(run.horizons_ms for run in others), horizons_ms[order]]),
+            np.concatenate([*(run.times_ms for run in others), times_ms[order]]),
             np.concatenate([s + begin for s, begin in zip(starts, begins, strict=True)]),
             np.concatenate([*(run.lengths for run in others), lengths[order]]),
             b"".join(texts),
@@ -63,19 +63,17 @@ class IdRun:
         cls,
         order: Ints,
         hashes: Words,
-        horizons_ms: Ints,
+        times_ms: Ints,
         starts: Words,
         lengths: Words,
         text: bytes,
     ) -> IdRun:
         """The entries in this order, which is that of their hashes."""
-        hashes, horizons_ms = hashes[order], horizons_ms[order]
+        hashes, times_ms = hashes[order], times_ms[order]
         bits = np.zeros(2 ** min(32, len(order).bit_length() + 3), np.bool_)
         bits[hashes >> _shift(len(bits))] = True
         marks = np.packbits(bits, bitorder="little")
-        return cls(
-            hashes, horizons_ms, starts[order], lengths[order], text, due_of(horizons_ms), marks
-        )
+        return cls(hashes, times_ms, starts[order], lengths[order], text, due_of(times_ms), marks)
 
     def __len__(self) -> int:
         return len(self.hashes)
@@ -84,7 +82,7 @@ class IdRun:
         """The run without the ids that are finished, if it is time; None when none is left."""
         if self.due_ms > done_ms:
             return self
-        left = self.horizons_ms > done_ms
+        left = self.times_ms > done_ms
         if not left.any():
             return None
         by_text = np.argsort(self.starts, kind="stable")
@@ -94,11 +92,11 @@ class IdRun:
         starts = np.empty_like(self.starts)
         starts[kept] = _starts(self.lengths[kept])
         order = np.flatnonzero(left)
-        return self._of(order, self.hashes, self.horizons_ms, starts, self.lengths, text.tobytes())
+        return self._of(order, self.hashes, self.times_ms, starts, self.lengths, text.tobytes())
 
     def find(self, hashes: Words) -> tuple[Ints, Iterable[tuple[str, int]]]:
         """The places of those among some hashes that ids here have, and these ids with their
-        horizons. It is faster when the hashes are sorted."""
+        times. It is faster when the hashes are sorted."""
         mark = hashes >> _shift(8 * len(self.marks))
         marks = self.marks[mark >> np.uint32(3)] >> (mark & np.uint32(7)).astype(np.uint8)
         places = np.flatnonzero(marks & np.uint8(1))
@@ -108,14 +106,14 @@ class IdRun:
         return places, self._ids(first, hashes[places]) if len(places) else ()
 
     def _ids(self, first: Ints, hashes: Words) -> Iterable[tuple[str, int]]:
-        """The ids with these hashes, whose first entries are given, and their horizons."""
+        """The ids with these hashes, whose first entries are given, and their times."""
         last = self.hashes.searchsorted(hashes, side="right")
         numbers = last - first
         entries = np.repeat(last - np.cumsum(numbers), numbers) + np.arange(numbers.sum())
         starts = self.starts[entries].tolist()
         lengths = self.lengths[entries].tolist()
         names = (self.text[s : s + n].decode() for s, n in zip(starts, lengths, strict=True))
-        return zip(names, self.horizons_ms[entries].tolist(), strict=True)
+        return zip(names, self.times_ms[entries].tolist(), strict=True)
 
 
 def hashes_of(ids: pl.Series) -> Words:
@@ -123,10 +121,10 @@ def hashes_of(ids: pl.Series) -> Words:
     return ids.hash(seed=0).to_numpy().astype(np.uint32)
 
 
-def due_of(horizons_ms: Ints) -> int:
-    """The horizon by which one in `DUE_SHARE` is finished."""
-    share = len(horizons_ms) // DUE_SHARE
-    return int(np.partition(horizons_ms, share)[share])
+def due_of(times_ms: Ints) -> int:
+    """The time up to which one in `DUE_SHARE` of them lies."""
+    share = len(times_ms) // DUE_SHARE
+    return int(np.partition(times_ms, share)[share])
 
 
 def _starts(lengths: Words) -> Words:

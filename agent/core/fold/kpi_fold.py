@@ -2,13 +2,20 @@
 
 KPIs over the same rows of a contract, by the same dimensions, in the same slices and placed alike
 share one table: their keys are grouped once, and a partial that several ask for is folded once.
+
+Events that come after the slice of their time was sealed, and repeats of an id, are folded apart,
+for the KPIs of each window: which of them count depends on the window, and the slice that stores
+them may not be the one that their time lies in (`agent.core.fold.lateness`).
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
+from operator import itemgetter
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -18,8 +25,17 @@ from agent.core.aggregate.columns import Column, Ints, of_objects, of_polars
 from agent.core.aggregate.functions import kind_of
 from agent.core.aggregate.rows import PartialRows
 from agent.core.fold.checkpoint import SourceProgress
+from agent.core.fold.lateness import (
+    Bools,
+    counts_everywhere,
+    counts_somewhere,
+    is_sealed,
+    pane_starts,
+    slice_starts,
+)
 from agent.core.frame import Block, series_key, state_partition, written
-from agent.core.model.plan import Contract, Dimensions, Kpi, Partial
+from agent.core.model.plan import Contract, Dimensions, Kpi, Partial, dimension_of
+from agent.core.model.windows import Window
 
 KEYS = ("_partition", "_slice")
 FORGOTTEN_KEPT = 10_000
@@ -27,6 +43,32 @@ FORGOTTEN_KEPT = 10_000
 
 _NUMBER = "_number"
 _NONE: Ints = np.zeros(0, np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Rows of a contract's table, to be folded.
+
+    `frontiers_ms`: the frontier before each, None where no event lies behind it and none is a
+    repeat. `repeats`: for each window, which of them repeat an event there; empty if there are
+    none. `counted`: which of them were not counted before a restart.
+    """
+
+    table: pl.DataFrame
+    frontiers_ms: Ints | None
+    repeats: Mapping[Window, Bools]
+    counted: Bools
+
+
+class _Part(NamedTuple):
+    """What a slice's partials are of: a source partition and the slice's start (ms). `window` 0: of
+    events in time; else of those that are folded apart, for the KPIs with that window, in the pane
+    that starts at `pane_ms`."""
+
+    partition: int
+    start_ms: int
+    window: int = 0
+    pane_ms: int = 0
 
 
 def sharing(kpis: Iterable[Kpi]) -> list[tuple[Kpi, ...]]:
@@ -54,28 +96,67 @@ class KpiFold:
         self._span_ms = kpis[0].slice_ms + contract.lateness_ms
         self._aggregator, self._columns = _shared(kpis)
         self._keys = [*KEYS, *self._by]
-        self._slices: dict[tuple[int, int], _Slice] = {}  # by source partition and start (ms)
-        self._pending: list[pl.DataFrame] = []
+        self._windows: tuple[Window, ...] = tuple(dict.fromkeys(kpi.window for kpi in kpis))
+        self._slices: dict[_Part, _Slice] = {}
+        self._pending: list[tuple[int, pl.DataFrame]] = []  # with the number of their window
+        self.late: Counter[str] = Counter()
         self._series = _SeriesNumbers(kpis[0], state_partitions)
 
-    def fold(self, rows: pl.LazyFrame) -> pl.LazyFrame:
-        """The partials of one batch, lazily: all KPIs are collected together."""
+    def fold(self, rows: Rows) -> list[tuple[int, pl.LazyFrame]]:
+        """The partials of one batch, lazily: all KPIs are collected together. With each table, the
+        number of the window that it is for; 0: for all."""
         slice_ms = self.kpis[0].slice_ms
+        table = rows.table
+        apart: list[tuple[int, pl.LazyFrame]] = []
+        if rows.frontiers_ms is not None:
+            mask = is_sealed(table["_time"].to_numpy(), rows.frontiers_ms, slice_ms)
+            for window in self._windows:
+                if window in rows.repeats:
+                    mask |= rows.repeats[window]
+            if mask.any():
+                apart = list(self._fold_apart(rows, np.flatnonzero(mask)))
+                table = table.filter(pl.Series(~mask))
         time = pl.col("_time")
-        return self._aggregator.fold(
-            rows.with_columns((time - time % slice_ms).alias("_slice")), self._keys
-        )
+        in_time = table.lazy().with_columns((time - time % slice_ms).alias("_slice"))
+        return [(0, self._aggregator.fold(in_time, self._keys)), *apart]
 
-    def take(self, folded: pl.DataFrame) -> None:
+    def _fold_apart(self, rows: Rows, places: Ints) -> Iterator[tuple[int, pl.LazyFrame]]:
+        """Fold the rows at some places, for each window that any of them counts in."""
+        if rows.frontiers_ms is None:
+            return
+        where = self.kpis[0].where
+        table, limits = rows.table[places], rows.frontiers_ms[places]
+        times = table["_time"].to_numpy()
+        stored = slice_starts(np.maximum(times, limits), self.kpis[0].slice_ms)
+        for number, window in enumerate(self._windows, 1):
+            counts = counts_somewhere(window, times, limits)
+            missed = rows.counted[places] & ~counts_everywhere(window, times, limits)
+            if window in rows.repeats:
+                first = ~rows.repeats[window][places]
+                counts, missed = counts & first, missed & first
+            if missed.any():
+                lost = table.filter(pl.Series(missed))
+                late = (lost if where is None else lost.filter(where)).height
+                for kpi in self._kpis_of(number):
+                    self.late[kpi.name] += late
+            if counts.any():
+                panes = pl.Series("_pane", pane_starts(window, times))
+                kept = table.with_columns(pl.Series("_slice", stored), panes)
+                kept = kept.filter(pl.Series(counts))
+                yield number, self._aggregator.fold(kept.lazy(), [*self._keys, "_pane"])
+
+    def take(self, number: int, folded: pl.DataFrame) -> None:
         """Keep the partials of one batch until the next flush."""
         if folded.height:
-            self._pending.append(self._aggregator.finish(folded))
+            self._pending.append((number, self._aggregator.finish(folded)))
 
     def revoke(self, partition: int) -> None:
         """Forget a source partition."""
-        self._slices = {key: one for key, one in self._slices.items() if key[0] != partition}
-        pending = (t.filter(pl.col("_partition") != partition) for t in self._pending)
-        self._pending = [table for table in pending if table.height]
+        self._slices = {
+            part: one for part, one in self._slices.items() if part.partition != partition
+        }
+        pending = ((n, t.filter(pl.col("_partition") != partition)) for n, t in self._pending)
+        self._pending = [(number, table) for number, table in pending if table.height]
 
     def changed(
         self,
@@ -85,39 +166,51 @@ class KpiFold:
     ) -> Iterator[tuple[tuple[int, int], Block]]:
         """The changed partials as blocks by (source partition, state partition), those of `fresh`
         source partitions whole; then forget the partials of finished slices."""
-        if self._pending:
-            self._take_pending()
-        for (partition, start), one in sorted(self._slices.items()):
-            source, end = sources[partition], start + self._span_ms
+        for number in sorted({number for number, _ in self._pending}):
+            self._take_pending(number, [t for n, t in self._pending if n == number])
+        self._pending = []
+        for part, one in sorted(self._slices.items(), key=itemgetter(0)):
+            source, end = sources[part.partition], part.start_ms + self._span_ms
             told, now = source.told_watermark_ms, source.watermark_ms
-            if partition in telling and (told is None or end > told):
+            if part.partition in telling and (told is None or end > told):
                 rows = one.partials.changed()
-                if partition in fresh:
+                if part.partition in fresh:
                     rows = np.arange(len(one.partials))
-                for place, block in self._blocks(start, one, rows):
-                    yield (partition, place), block
+                for place, block in self._blocks(part, one, rows):
+                    yield (part.partition, place), block
             if now is not None and end <= now:
-                del self._slices[partition, start]
+                del self._slices[part]
         if self._series.count > FORGOTTEN_KEPT + 2 * sum(map(len, self._slices.values())):
             self._forget()
 
-    def _take_pending(self) -> None:
+    def _take_pending(self, number: int, tables: Sequence[pl.DataFrame]) -> None:
         """Merge the partials of the last batches into those of their slices."""
-        table = pl.concat(self._pending)
-        self._pending = []
+        table = pl.concat(tables)
         numbers = self._series.of(table)
         columns = [of_polars(table[name]) for name in self._aggregator.columns()]
         sources, starts = table["_partition"].to_numpy(), table["_slice"].to_numpy()
-        order, parts = _apart(sources, (starts - starts.min()) // self.kpis[0].slice_ms)
-        for at, to in parts:
+        keys = [sources, (starts - starts.min()) // self.kpis[0].slice_ms]
+        if number:
+            panes, place = np.unique(table["_pane"].to_numpy(), return_inverse=True)
+            keys.append(place)
+        order, spans = _apart(*keys)
+        for at, to in spans:
             rows = order[at:to]
-            key = int(sources[rows[0]]), int(starts[rows[0]])
-            one = self._slices.get(key)
+            first = rows[0]
+            pane = int(panes[place[first]]) if number else 0
+            part = _Part(int(sources[first]), int(starts[first]), number, pane)
+            one = self._slices.get(part)
             if one is None:
-                one = self._slices[key] = _Slice(self._aggregator)
+                one = self._slices[part] = _Slice(self._aggregator)
             one.add(numbers[rows], [column[rows] for column in columns], self._series.count)
 
-    def _blocks(self, start_ms: int, one: _Slice, rows: Ints) -> Iterator[tuple[int, Block]]:
+    def _kpis_of(self, number: int) -> Iterator[Kpi]:
+        """The KPIs with the window of a number; all of them for 0."""
+        for kpi in self.kpis:
+            if not number or kpi.window == self._windows[number - 1]:
+                yield kpi
+
+    def _blocks(self, part: _Part, one: _Slice, rows: Ints) -> Iterator[tuple[int, Block]]:
         """Rows of a slice's partials, apart by state partition."""
         if not len(rows):
             return
@@ -127,9 +220,17 @@ class KpiFold:
         keys = self._series.keys[one.numbers[rows]].tolist()
         columns = [written(column[rows]) for column in one.partials.columns]
         made = dict(zip(self._aggregator.columns(), columns, strict=True))
+        pane_ms = part.pane_ms if part.window else None
         whole = [
-            Block(kpi.name, kpi.fingerprint, start_ms, keys, [made[name] for name in names])
-            for kpi, names in zip(self.kpis, self._columns, strict=True)
+            Block(
+                kpi.name,
+                kpi.fingerprint,
+                part.start_ms,
+                keys,
+                [made[name] for name in self._columns[kpi.name]],
+                pane_ms,
+            )
+            for kpi in self._kpis_of(part.window)
         ]
         for at, to in parts:
             place = int(places[order[at]])
@@ -230,6 +331,7 @@ class _SeriesNumbers:
         return joined[_NUMBER]
 
     def _learn(self, found: list[Dimensions]) -> None:
+        found = [tuple(map(dimension_of, one)) for one in found]
         places = [state_partition(self._kpi, one, self._state_partitions) for one in found]
         self.keys = np.concatenate([self.keys, of_objects([series_key(one) for one in found])])
         self.places = np.concatenate([self.places, np.array(places, np.int64)])
@@ -249,10 +351,10 @@ def _apart(*columns: Ints) -> tuple[Ints, list[tuple[int, int]]]:
     return order, list(pairwise([0, *edges, len(order)]))
 
 
-def _shared(kpis: tuple[Kpi, ...]) -> tuple[Aggregator, list[list[str]]]:
+def _shared(kpis: tuple[Kpi, ...]) -> tuple[Aggregator, dict[str, list[str]]]:
     """One aggregator for all partials of some KPIs, each once; and the columns of each KPI."""
     distinct: list[Partial] = []
-    places: list[list[int]] = []
+    places: dict[str, list[int]] = {}
     for kpi in kpis:
         mine: list[int] = []
         for partial in kpi.partials:
@@ -261,10 +363,13 @@ def _shared(kpis: tuple[Kpi, ...]) -> tuple[Aggregator, list[list[str]]]:
             if place == len(distinct):
                 distinct.append(partial)
             mine.append(place)
-        places.append(mine)
+        places[kpi.name] = mine
     aggregator = Aggregator(replace(kpis[0], partials=tuple(distinct)))
     spans = aggregator.columns_of()
-    return aggregator, [[name for place in mine for name in spans[place]] for mine in places]
+    columns = {
+        kpi: [name for place in mine for name in spans[place]] for kpi, mine in places.items()
+    }
+    return aggregator, columns
 
 
 def _folds_alike(a: Partial, b: Partial) -> bool:

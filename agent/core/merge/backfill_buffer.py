@@ -57,7 +57,7 @@ class Waiting:
         self.first_position: int | None = None
         self._since: dict[int, int] = {}
         self._aggregator = Aggregator(kpi)
-        self._slices: dict[int, SlicePartials] = {}
+        self._slices: dict[tuple[int, int | None], SlicePartials] = {}
 
     def hear(self, frame: Frame) -> None:
         """Note what the last frame of a flush says of its source."""
@@ -69,9 +69,10 @@ class Waiting:
 
     def take(self, block: Block, source: int, position: int) -> None:
         """Keep a frame's cumulative partials: one replaces the one known from the same source."""
-        if block.start_ms not in self._slices:
-            self._slices[block.start_ms] = SlicePartials(self._aggregator, named)
-        self._slices[block.start_ms].take(block, source)
+        key = block.start_ms, block.pane_ms
+        if key not in self._slices:
+            self._slices[key] = SlicePartials(self._aggregator, named)
+        self._slices[key].take(block, source)
         if self.first_position is None:
             self.first_position = position
 
@@ -86,9 +87,10 @@ class Waiting:
 
     def blocks(self, from_ms: int) -> Iterator[tuple[int, Block]]:
         """The partials of slices that start at or after an instant, with their sources."""
-        for start, of_slice in sorted(self._slices.items()):
+        for (start, pane), of_slice in self._slices.items():
             if start >= from_ms:
-                yield from of_slice.blocks(self.kpi.name, self.kpi.fingerprint, start)
+                name, fingerprint = self.kpi.name, self.kpi.fingerprint
+                yield from of_slice.blocks(name, fingerprint, start, pane)
 
 
 class Waitings:

@@ -12,7 +12,9 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import chain
+from itertools import chain, groupby
+from operator import attrgetter
+from typing import NamedTuple
 
 from agent.core.aggregate.aggregator import Aggregator
 from agent.core.aggregate.rows import SlicePartials
@@ -26,6 +28,22 @@ from agent.core.state.series import Series, State, born
 
 NAMES_KEPT = 10_000
 """So many keys of series that are no more, or have no room, are known still."""
+
+
+class SliceKey(NamedTuple):
+    """A slice, and the pane that its rows belong to; `late`: they came after the slice of their
+    time was sealed, so their pane may be an earlier one than the slice's own."""
+
+    start_ms: int
+    late: bool
+    pane_ms: int
+
+    @classmethod
+    def of(cls, block: Block, kpi: Kpi) -> SliceKey:
+        """Where a block's rows go."""
+        if block.pane_ms is not None:
+            return cls(block.start_ms, True, block.pane_ms)
+        return cls(block.start_ms, False, kpi.window.pane_start(block.start_ms))
 
 
 @dataclass(slots=True)
@@ -93,11 +111,11 @@ class BaseKpi:
         self.departed: dict[Dimensions, Series] = {}
         self.leaving: list[Series] = []  # forgotten, but their last windows are not judged yet
         self.frontier_ms: int | None = None
-        self.first_positions: dict[int, int] = {}
+        self.first_positions: dict[SliceKey, int] = {}
         self.turned_away: set[Dimensions] = set()
         self._aggregator = Aggregator(kpi)
         self._has_retention = kpi.has_retention
-        self._slices: dict[int, SlicePartials] = {}
+        self._slices: dict[SliceKey, SlicePartials] = {}
         self._names: dict[bytes, Dimensions] = {}  # by the keys in frames
         self._limit = limit
         self._missed = missed
@@ -117,15 +135,16 @@ class BaseKpi:
         start = block.start_ms
         if self.frontier_ms is not None and start + self.kpi.slice_ms <= self.frontier_ms:
             return len(block.keys)
-        of_slice = self._slices.get(start)
+        key = SliceKey.of(block, self.kpi)
+        of_slice = self._slices.get(key)
         if of_slice is None:
             if len(self._names) > 2 * len(self.series) + NAMES_KEPT:
                 self._names = {}
             of_slice = SlicePartials(self._aggregator, partial(self._home, start))
         of_slice.take(block, source)
-        if len(of_slice) and start not in self._slices:
-            self._slices[start] = of_slice
-            self.first_positions[start] = position
+        if len(of_slice) and key not in self._slices:
+            self._slices[key] = of_slice
+            self.first_positions[key] = position
         return 0
 
     def _home(self, start_ms: int, key: bytes) -> Dimensions | None:
@@ -192,15 +211,16 @@ class BaseKpi:
         self.frontier_ms = frontier_ms
         work = Work([], [], [], [], [])
         span = self.kpi.slice_ms
-        sealing = deque(sorted(start for start in self._slices if start + span <= frontier_ms))
+        keys = sorted(key for key in self._slices if key.start_ms + span <= frontier_ms)
+        sealing = deque((start, list(of)) for start, of in groupby(keys, attrgetter("start_ms")))
         while True:
             due_ms = self._due_ms if self.series else None
-            sealed_ms = sealing[0] + span if sealing else None
+            sealed_ms = sealing[0][0] + span if sealing else None
             instant = min((at for at in (due_ms, sealed_ms) if at is not None), default=None)
             if instant is None or instant > frontier_ms:
                 break
-            while sealing and sealing[0] + span <= instant:
-                self._seal(sealing.popleft(), step)
+            while sealing and sealing[0][0] + span <= instant:
+                self._seal(*sealing.popleft(), step)
             if self._due_ms is not None and instant >= self._due_ms:
                 moved = self._pass(instant, step, work)
                 self._due_ms = self._following(instant) if moved else self._earliest_due_ms()
@@ -250,7 +270,7 @@ class BaseKpi:
     def stride_end_ms(self, frontier_ms: int, windows: int) -> int:
         """The instant up to which the frontier may move so that about so many windows close or
         are judged, one instant of them at least; `frontier_ms` where there are fewer."""
-        first_ms = min(self._slices, default=None)
+        first_ms = min((key.start_ms for key in self._slices), default=None)
         if first_ms is not None:
             first_ms += self.kpi.slice_ms
         if self.series and self._due_ms is not None:
@@ -263,30 +283,35 @@ class BaseKpi:
         instants = max(windows // max(len(self.series), 1), 1)
         return min(frontier_ms, first_ms + (instants - 1) * every_ms)
 
-    def _seal(self, start: int, step: Step) -> None:
-        """Make a slice's partials final: merged over the sources into the pane."""
+    def _seal(self, start: int, keys: Iterable[SliceKey], step: Step) -> None:
+        """Make a slice's partials final: merged over the sources into the panes."""
         merge = self._aggregator.merge
-        pane = self.kpi.window.pane_start(start)
         end = start + self.kpi.slice_ms
-        self.first_positions.pop(start, None)
-        if self._newest_pane is None or pane > self._newest_pane:
-            self._newest_pane = pane
-        for dimensions, states in _by_series(self._slices.pop(start).states()).items():
-            series = self.series.get(dimensions)
-            if series is None:
-                series = self.series[dimensions] = born(
-                    self.kpi.name, self.kpi.fingerprint, dimensions, start
-                )
-                self._sooner(series)
-            state = self._aggregator.merge_all(states)
-            known = series.panes.get(pane)
-            series.panes[pane] = state if known is None else merge(known, state)
-            series.sealed_ms = end
-            if self.judge.series_absences and state[0]:
+        seen: dict[Dimensions, None] = {}
+        for key in keys:
+            pane = key.pane_ms
+            self.first_positions.pop(key, None)
+            if self._newest_pane is None or pane > self._newest_pane:
+                self._newest_pane = pane
+            for dimensions, states in _by_series(self._slices.pop(key).states()).items():
+                series = self.series.get(dimensions)
+                if series is None:
+                    series = self.series[dimensions] = born(
+                        self.kpi.name, self.kpi.fingerprint, dimensions, start
+                    )
+                    self._sooner(series)
+                state = self._aggregator.merge_all(states)
+                known = series.panes.get(pane)
+                series.panes[pane] = state if known is None else merge(known, state)
+                series.sealed_ms = end
+                step.changed.add(dimensions)
+                if state[0]:
+                    seen[dimensions] = None
+        for dimensions in seen:
+            series = self.series[dimensions]
+            if self.judge.series_absences:
                 step.transitions += self.judge.silence(series, end, end, start)
-            if state[0]:
-                series.last_event_ms = end
-            step.changed.add(dimensions)
+            series.last_event_ms = end
 
     def _close_at(self, series: Series, end_ms: int, work: Work) -> None:
         window = self.kpi.window
@@ -393,7 +418,9 @@ class BaseKpi:
         for dimensions in old:
             work.forgotten.append(self.series.pop(dimensions))
             step.changed.discard(dimensions)
-            coming = [at for at, of_slice in self._slices.items() if dimensions in of_slice]
+            coming = [
+                key.start_ms for key, of_slice in self._slices.items() if dimensions in of_slice
+            ]
             if coming:
                 self.series[dimensions] = born(
                     self.kpi.name, self.kpi.fingerprint, dimensions, min(coming)
@@ -468,7 +495,8 @@ class BaseKpi:
     def current_end(self) -> int | None:
         """The end of the window that a reader calls the current one: the earliest-ending one that
         ends after the watermark and holds rows, else the one that waits for late events."""
-        newest = max(self._slices, default=None)
+        # Of a slice that is not sealed, its own start: its pane may only have begun.
+        newest = max((k.pane_ms if k.late else k.start_ms for k in self._slices), default=None)
         if self._newest_pane is not None:
             newest = max(self._newest_pane, newest or self._newest_pane)
         if newest is None:
@@ -482,7 +510,7 @@ class BaseKpi:
     def open_ends(self) -> list[int]:
         """The ends of all windows that hold rows and are not closed, ascending."""
         window = self.kpi.window
-        starts = set(self._slices)
+        starts = {key.pane_ms if key.late else key.start_ms for key in self._slices}
         for series in self.series.values():
             starts.update(pane for pane in series.panes)
         ends: set[int] = set()
@@ -494,7 +522,11 @@ class BaseKpi:
         self, start: int, end: int, only: Collection[Dimensions] | None
     ) -> dict[Dimensions, list[State]]:
         """What unsealed slices between two instants hold, by series; of some only, if named."""
-        wanted = (of_slice for at, of_slice in self._slices.items() if start <= at < end)
+        wanted = (
+            of_slice
+            for key, of_slice in self._slices.items()
+            if start <= key.pane_ms and max(key.start_ms, key.pane_ms) < end
+        )
         return _by_series(chain.from_iterable(of_slice.states(only) for of_slice in wanted))
 
 

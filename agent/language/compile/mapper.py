@@ -39,7 +39,6 @@ from agent.core.model.plan import (
     Term,
     ThresholdRule,
 )
-from agent.core.model.windows import MAX_SLICE_MS
 from agent.language.checks.maintenance import covered
 from agent.language.checks.targets import begins_ms, zone_of_dates
 from agent.language.compile.conditions import RuleSql
@@ -70,6 +69,9 @@ MAX_FUTURE_MS = durations.UNIT_MS["h"]
 MAX_PAST_MS = 10_950 * durations.UNIT_MS["d"]
 """Thirty years: what lies further back was no time, or an epoch in another unit."""
 IDLE_AFTER_MS = 30_000
+DUPLICATE_WINDOW_MS = 15 * durations.UNIT_MS["m"]
+"""Three times what a FIFO queue of Amazon SQS remembers a message for (its deduplication interval),
+and longer than a Kafka producer tries (delivery.timeout.ms, 2m)."""
 MAX_BYTES = 1024 * 1024
 """Kafka's own default for the largest message (broker setting message.max.bytes), about."""
 
@@ -80,10 +82,7 @@ def make_plan(
     """The plan of a sound declaration. `shapes` is in dependency order, as `resolve` gives it."""
     slices = slices_of(declared, shapes)
     placed = placements(couplings(declared, links, sql), shapes)
-    contracts = {
-        name: _contract(declared, entry, _grain_ms(declared, name, slices))
-        for name, entry in declared.events.items()
-    }
+    contracts = {name: _contract(declared, entry) for name, entry in declared.events.items()}
     kpis: dict[str, Kpi] = {}
     for name, shape in shapes.items():
         entry = declared.kpis[name]
@@ -154,17 +153,12 @@ def _digest(content: Any) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
 
-def _grain_ms(declared: Declared, event: str, slices: Mapping[str, int]) -> int:
-    over = [slices[n] for n, e in declared.kpis.items() if e.model.from_ == event]
-    return math.gcd(*over) if over else MAX_SLICE_MS
-
-
 def _given(*options: int | None) -> int:
     """The first that is not None; the last always is."""
     return next(option for option in options if option is not None)
 
 
-def _contract(declared: Declared, entry: Entry[EventSpec], grain_ms: int) -> Contract:
+def _contract(declared: Declared, entry: Entry[EventSpec]) -> Contract:
     model, defaults = entry.model, declared.defaults
     typed = model.type_field != "none"
     return Contract(
@@ -191,7 +185,9 @@ def _contract(declared: Declared, entry: Entry[EventSpec], grain_ms: int) -> Con
             )
             for name, spec in model.fields.items()
         ),
-        grain_ms=grain_ms,
+        duplicate_window_ms=_given(
+            model.duplicate_window, defaults.duplicate_window, DUPLICATE_WINDOW_MS
+        ),
         max_past_ms=_given(model.max_past, defaults.max_past, MAX_PAST_MS),
     )
 

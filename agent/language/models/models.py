@@ -114,6 +114,11 @@ class Defaults(Strict):
         description="A source partition without events for this long no longer holds up the "
         "others. 30s if not given.",
     )
+    duplicate_window: PositiveDuration | None = Field(
+        None,
+        description="For how long an event's id is remembered, in event time, where a window is "
+        "open for longer. 15m if not given.",
+    )
     max_bytes: int | None = Field(
         None, gt=0, description="The largest event, in bytes. 1048576 if not given."
     )
@@ -190,6 +195,11 @@ class EventSpec(Strict):
         None,
         description="A source partition without events for this long no longer holds up the "
         "others.",
+    )
+    duplicate_window: PositiveDuration | None = Field(
+        None,
+        description="For how long an event's id is remembered, in event time, where a window is "
+        "open for longer.",
     )
     max_bytes: int | None = Field(None, gt=0, description="The largest event, in bytes.")
     description: Text | None = Field(None, description="What the event means.")

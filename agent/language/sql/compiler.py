@@ -10,7 +10,8 @@ All four functions raise SqlProblem at the first thing that is wrong, with its p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,8 +19,10 @@ import polars as pl
 import sqlglot
 from sqlglot import exp
 from sqlglot.errors import ParseError, TokenError
+from sqlglot.tokens import Tokenizer, TokenType  # type: ignore[attr-defined]
 
 from agent.core.model.plan import FieldType, Partial, PartialKind
+from agent.language.sql import instead
 from agent.language.sql.expressions import (
     PREFIX,
     TEXT,
@@ -49,7 +52,7 @@ __all__ = [
 
 def compile_where(text: str, fields: Mapping[str, FieldType]) -> pl.Expr:
     """A boolean expression over a contract's fields."""
-    node = parsed(text)
+    node = parsed(text, columns=fields)
     found = _rows(text, fields, "`where` looks at one event at a time", _WHERE_HINT).translate(node)
     return _condition(node, found)
 
@@ -63,7 +66,7 @@ def compile_value(text: str, fields: Mapping[str, FieldType]) -> tuple[tuple[Par
 
     The first partial is count(*) without filter. Equal aggregates share a partial.
     """
-    node = parsed(text)
+    node = parsed(text, columns=fields)
     split = _Split(text, fields)
     found = split.outer.translate(node)
     if not split.seen:
@@ -115,8 +118,9 @@ MOST_DEEP = 100
 """Levels of an expression, of which `a and b and c` has two: what translates it calls itself."""
 
 
-def parsed(text: str, written: str | None = None) -> exp.Expression:
-    """The tree of a text; `written`: as its writer knows it, of the same length.
+def parsed(text: str, written: str | None = None, columns: Iterable[str] = ()) -> exp.Expression:
+    """The tree of a text; `written`: as its writer knows it, of the same length; `columns`: what it
+    may name.
 
     Raises SqlProblem.
     """
@@ -129,7 +133,7 @@ def parsed(text: str, written: str | None = None) -> exp.Expression:
     except RecursionError as error:
         raise deep from error
     except ParseError as error:
-        raise _explained(written or text, error) from error
+        raise _reserved(text, columns) or _explained(written or text, error) from error
     except TokenError as error:
         quote = max(text.find("'"), text.find('"'), 0)
         raise SqlProblem(
@@ -142,7 +146,9 @@ def parsed(text: str, written: str | None = None) -> exp.Expression:
     for part, value in tree.args.items():
         if value and part != "expressions":
             inner = value[0] if isinstance(value, list) else value
-            fail(inner, f"`{part.strip('_')}` has no place here: write the expression only")
+            clause = part.strip("_")
+            hint = instead.CLAUSES.get(clause)
+            fail(inner, f"`{clause}` has no place here: write the expression only", hint)
     if len(tree.expressions) > 1:
         fail(tree.expressions[1], "this has to be one expression", "leave out the comma")
     if _is_deeper(tree, MOST_DEEP):
@@ -159,6 +165,26 @@ def _is_deeper(tree: exp.Expression, levels: int) -> bool:
         if not row:
             return False
     return True
+
+
+def _reserved(text: str, columns: Iterable[str]) -> SqlProblem | None:
+    """What is wrong where a column is called as a word of SQL and stands without quotes."""
+    known = {name.lower() for name in columns}
+    plain = (TokenType.VAR, TokenType.IDENTIFIER, TokenType.STRING)
+    found = [
+        token
+        for token in Tokenizer(dialect="duckdb").tokenize(text)
+        if token.text.lower() in known and token.token_type not in plain
+    ]
+    for token in found:
+        start, end = token.start, token.end + 1
+        try:
+            sqlglot.parse_one(f'{PREFIX}{text[:start]}"{token.text}"{text[end:]}', dialect="duckdb")
+        except (ParseError, TokenError):
+            continue
+        hint = f'as a field it stands in double quotes: "{token.text}"'
+        return SqlProblem(f"`{token.text}` is a word of SQL", hint, start, end)
+    return None
 
 
 def _explained(text: str, error: ParseError) -> SqlProblem:
@@ -178,7 +204,21 @@ def _explained(text: str, error: ParseError) -> SqlProblem:
     else:
         message = f"`{token}` is not expected here" if token else "this is not SQL"
     end = min(max(end, 1), max(len(text), 1))
-    return SqlProblem(message, None, max(0, end - max(len(token), 1)), end)
+    return SqlProblem(message, _way_out(text, token), max(0, end - max(len(token), 1)), end)
+
+
+def _way_out(text: str, token: str) -> str | None:
+    """What to write instead of some that is no SQL, or is SQL elsewhere."""
+    lower = text.lower()
+    if lower.lstrip().startswith("select"):
+        return "write the expression only, without SELECT: `count(*)`"
+    if "`" in text:
+        return 'a name stands in double quotes: "x"'
+    if "%" in token:
+        return "percentages are for the conditions of rules: write `0.05`, or `100 * a / b`"
+    if re.search(r"\bcase\b", lower) and not re.search(r"\bend\b", lower):
+        return "write `case when … then … else … end`"
+    return None
 
 
 def _condition(node: exp.Expression, found: Typed) -> pl.Expr:

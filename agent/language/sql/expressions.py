@@ -1,15 +1,14 @@
 """Translating sqlglot's tree into polars expressions: types, names, positions, refusals.
 
 `language/sql/scalars.py` is the table of what is supported. A node that is not in it is refused
-with its
-position, and so is a node that carries a part which its entry does not name. Every expression has a
-static type, so that types are checked at `check` and not by the events.
+with its position, and so is a node that carries a part which its entry does not name. Every
+expression has a static type, so that types are checked at `check` and not by the events.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NoReturn
 
@@ -18,6 +17,7 @@ from sqlglot import exp
 
 from agent.core.model.plan import FieldType
 from agent.language.problems import suggest
+from agent.language.sql import instead
 
 PREFIX = "SELECT "
 """What is put before the text that is parsed: positions are counted without it."""
@@ -105,8 +105,10 @@ class Scope:
     column: Callable[[exp.Column, str, Any], Typed]
     special: Callable[[exp.Expression], Typed | None]
 
-    def translate(self, node: exp.Expression) -> Typed:
-        """The expression of a node; SqlProblem if it is wrong or not supported."""
+    def translate(self, node: exp.Expression | None) -> Typed:
+        """The expression of a node; SqlProblem if it is wrong, not supported or not there."""
+        if node is None:
+            raise SqlProblem("an argument is missing", None, 0, max(1, len(self.text)))
         found = self.special(node)
         if found is not None:
             return found
@@ -114,7 +116,7 @@ class Scope:
             return self._column(node)
         entry = self.scalars.get(type(node))
         if entry is None:
-            refuse_unsupported(self.text, node)
+            refuse_unsupported(self.text, node, self.columns)
         only(self.text, node, entry.parts)
         return entry.translate(self, node)
 
@@ -129,11 +131,10 @@ class Scope:
             refuse_unsupported(self.text, node)
         name = self._known(node.name)
         if name is None:
-            fail(
-                node,
-                f"there is no column `{node.name}`",
-                suggest(node.name, self.columns, "columns"),
-            )
+            hint = suggest(node.name, self.columns, "columns")
+            if node.this.args.get("quoted"):
+                hint = f"a text stands in single quotes: '{node.name}'"
+            fail(node, f"there is no column `{node.name}`", hint)
         return self.column(node, name, self.columns[name])
 
     def _known(self, name: str) -> str | None:
@@ -218,7 +219,10 @@ def only(text: str, node: exp.Expression, parts: str) -> None:
         if value and part not in parts.split() and part not in _SILENT:
             inner = value[0] if isinstance(value, list) else value
             at = inner if isinstance(inner, exp.Expression) else node
-            fail(at, f"this part of `{written(text, node)}` is not supported")
+            if isinstance(inner, exp.Subquery | exp.Select):
+                refuse_unsupported(text, inner)
+            hint = instead.NODES.get(type(inner)) if isinstance(inner, exp.Expression) else None
+            fail(at, f"this part of `{written(text, node)}` is not supported", hint)
 
 
 # Set by the parser for DuckDB itself, and true of DuckDB.
@@ -228,7 +232,11 @@ _SILENT = frozenset({"big_int", "typed", "safe", "ignore_nulls", "is_string", "q
 def written(text: str, node: exp.Expression) -> str:
     """A node as the user wrote it, shortened."""
     start, end = span(node)
-    found = " ".join(text[start:end].split())
+    return _short(text[start:end])
+
+
+def _short(text: str) -> str:
+    found = " ".join(text.split())
     return found if len(found) <= 40 else found[:39] + "…"
 
 
@@ -239,38 +247,81 @@ FUNCTIONS = (
     "upper",
 )
 
-_QUANTILE = "write `quantile(x, 0.5)`"
 
-_HINTS: Mapping[type[exp.Expression], str] = {
-    exp.Subquery: "a KPI reads one event type; put KPIs together with `from: [a, b]`",
-    exp.Select: "write the expression only, without SELECT",
-    exp.Window: "a KPI has its own windows: `window: 5m every 1m`",
-    exp.Median: _QUANTILE,
-    exp.PercentileCont: _QUANTILE,
-    exp.PercentileDisc: _QUANTILE,
-    exp.WithinGroup: _QUANTILE,
-    exp.ApproxQuantile: _QUANTILE,
-    exp.ApproxDistinct: "write `count(distinct x)`",
-    exp.StddevPop: "write `stddev(x)`, of a sample",
-    exp.Order: "`first` and `last` go by event time",
-    exp.IgnoreNulls: "write `first(x)` or `last(x)`: they leave out nulls",
-    exp.Pow: "write `power(x, y)`",
-    exp.IntDiv: "write `floor(x / y)`",
-    exp.Distinct: "only count takes `distinct`: `count(distinct x)`",
-    exp.Alias: "leave out the name; the KPI has one",
-}
-
-
-def refuse_unsupported(text: str, node: exp.Expression) -> NoReturn:
-    """Refuse a node that is not part of the language."""
+def refuse_unsupported(text: str, node: exp.Expression, columns: Collection[str] = ()) -> NoReturn:
+    """Refuse a node that is not part of the language, with what to write instead."""
     if isinstance(node, exp.Anonymous):
-        fail_name(
-            node, f"there is no function `{node.name}`", suggest(node.name, FUNCTIONS, "functions")
-        )
-    hint = _HINTS.get(type(node))
+        fail_name(node, f"there is no function `{node.name}`", _instead_of(node.name))
+    called = _called(text, node)
+    if called is not None:
+        name, start, end = called
+        shown = _short(text[start:end])
+        raise SqlProblem(f"`{shown}` is not supported", _instead_of(name), start, end)
+    hint = next((instead.NODES[kind] for kind in type(node).__mro__ if kind in instead.NODES), None)
     what = "window functions are" if isinstance(node, exp.Window) else None
     what = "subqueries are" if isinstance(node, exp.Subquery | exp.Select) else what
-    fail(node, f"{what or f'`{written(text, node)}` is'} not supported", hint)
+    shown = written(text, node)
+    if not _has_place(node) or isinstance(node, _PLACED_IN_PART):
+        shown = _short(node.sql(dialect="duckdb"))
+        if shown.lower() in {name.lower() for name in columns}:
+            hint = f'it is a word of SQL: as a field it stands in double quotes: "{shown.lower()}"'
+    fail(
+        node, f"{what or f'`{shown}` is'} not supported", hint or (_SUPPORTED if columns else None)
+    )
+
+
+_PLACED_IN_PART = (exp.Array, exp.Bracket, exp.Distinct, exp.JSONExtract, exp.JSONExtractScalar)
+"""Nodes with a part that the parser has no place for: shown as it writes them."""
+
+_SUPPORTED = f"the functions are {', '.join(sorted(FUNCTIONS))}"
+
+
+def _instead_of(name: str) -> str:
+    """What to write instead of a function that there is not."""
+    return instead.FUNCTIONS.get(name.lower()) or suggest(name, FUNCTIONS, "functions")
+
+
+def _has_place(node: exp.Expression) -> bool:
+    """Whether the parser says where any part of a node is."""
+    return any("start" in part.meta for part in node.walk())
+
+
+def _called(text: str, node: exp.Expression) -> tuple[str, int, int] | None:
+    """The name of a function that is not supported, and where its call is; None for operators.
+
+    The parser has places for names and literals only: what is called stands before the parenthesis
+    around them.
+    """
+    if not isinstance(node, exp.Func | exp.Extract) or not _has_place(node):
+        return None
+    start, _ = span(node)
+    own = re.match(r"[A-Za-z_]\w*(?=\s*\()", text[start:])
+    opened = start + own.end() if own else _parenthesis_before(text, start)
+    name = own or re.search(r"[A-Za-z_]\w*(?=\s*$)", text[:opened])
+    if name is None or name[0].lower() in FUNCTIONS:
+        return None
+    return name[0], start if own else name.start(), _parenthesis_after(text, opened)
+
+
+def _parenthesis_after(text: str, start: int) -> int:
+    """Where what the first parenthesis from a place on opens is closed; the end if nowhere."""
+    depth = 0
+    unquoted = re.sub(r"'[^']*'|\"[^\"]*\"", lambda quoted: "_" * len(quoted[0]), text)
+    for at in range(start, len(unquoted)):
+        depth += {"(": 1, ")": -1}.get(unquoted[at], 0)
+        if depth == 0 and unquoted[at] == ")":
+            return at + 1
+    return len(text)
+
+
+def _parenthesis_before(text: str, end: int) -> int:
+    """Where the innermost parenthesis is that is open at a place; 0 where none is."""
+    depth = 0
+    for at in range(end - 1, -1, -1):
+        depth += {")": 1, "(": -1}.get(text[at], 0)
+        if depth < 0:
+            return at
+    return 0
 
 
 def fail_name(node: exp.Expression, message: str, hint: str | None) -> NoReturn:

@@ -41,7 +41,7 @@ def contract(name: str, *fields: Field, **changes: Any) -> Contract:
         "idle_after_ms": 30_000,
         "max_bytes": 1 << 20,
         "fields": fields,
-        "grain_ms": 60_000,
+        "duplicate_window_ms": 300_000,
     }
     return Contract(**(settings | changes))
 

@@ -14,9 +14,8 @@ from hypothesis import strategies as st
 from agent.core.fold import dedup, id_run
 from agent.core.fold.dedup import IdMemory
 
-LATENESS_MS = 3
-Row = tuple[str | None, int, int]
-"""Id, horizon and the watermark before."""
+Row = tuple[str | None, int]
+"""Id and time."""
 
 # The same beginnings, nothing at all, zero bytes, more bytes than letters, long ones.
 NAMES = ("a", "b", "ab", "", "a\0", "\0", "é", "日本", "e0123456789", "e0123456789a", "x" * 40)
@@ -26,21 +25,15 @@ NAMES = ("a", "b", "ab", "", "a\0", "\0", "é", "日本", "e0123456789", "e01234
 class Reference:
     """What a repeat is, said row by row."""
 
-    seen: dict[int, set[str]] = field(default_factory=dict)
+    seen: dict[str, int] = field(default_factory=dict)
 
-    def first_of(self, name: str | None, horizon: int, before: int) -> int | None:
-        """The open horizon in which the row's id was seen; None makes it the first."""
+    def last(self, name: str | None, at: int) -> int | None:
+        """When the row's id was stored last."""
         if name is None:
             return None
-        for first, names in self.seen.items():
-            if name in names and first + LATENESS_MS > before:
-                return first
-        self.seen.setdefault(horizon, set()).add(name)
-        return None
-
-    def forget_finished(self, watermark: int) -> None:
-        for horizon in [h for h in self.seen if h + LATENESS_MS <= watermark]:
-            del self.seen[horizon]
+        last = self.seen.get(name)
+        self.seen[name] = at if last is None else max(last, at)
+        return last
 
 
 def poor_hashes(ids: pl.Series) -> id_run.Words:
@@ -68,18 +61,17 @@ def _sizes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
         monkeypatch.setattr(dedup, name, size)
 
 
-def ask(memory: IdMemory, rows: list[Row]) -> list[int | None]:
-    """For each row, the horizon that it repeats."""
-    names, horizons, before = zip(*rows, strict=True) if rows else ((), (), ())
-    found = memory.repeats(
-        pl.Series(names, dtype=pl.String),
-        np.array(horizons, np.int64),
-        np.array(before, np.int64),
-    )
-    leans = dict(found.leans)
-    assert found.mask.tolist() == [row in leans for row in range(len(rows))]
-    assert len(leans) == len(found.leans)
-    return [leans.get(row) for row in range(len(rows))]
+def ask(memory: IdMemory, rows: list[Row], done: int = -1) -> list[int | None]:
+    """For each row, when its id was stored last; None: never, or not later than `done`."""
+    names, times = zip(*rows, strict=True) if rows else ((), ())
+    found = memory.repeats(pl.Series(names, dtype=pl.String), np.array(times, np.int64))
+    assert len(found.rows) == len(set(found.rows.tolist()))
+    last = dict(zip(found.rows.tolist(), found.last_ms.tolist(), strict=True))
+    return young([last.get(row) for row in range(len(rows))], done)
+
+
+def young(last: list[int | None], done: int) -> list[int | None]:
+    return [None if at is not None and at <= done else at for at in last]
 
 
 @st.composite
@@ -92,7 +84,7 @@ def logs(draw: st.DrawFn) -> list[tuple[list[Row], bool]]:
         rows: list[Row] = []
         for _ in range(draw(st.integers(0, 8))):
             now += draw(st.sampled_from((0, 0, 0, 1, 2)))
-            rows.append((draw(names), now + draw(st.integers(-6, 9)), now))
+            rows.append((draw(names), now + draw(st.integers(-6, 9))))
         log.append((rows, draw(st.booleans())))
     return log
 
@@ -102,18 +94,19 @@ def test_every_verdict_is_that_of_the_reference() -> None:
     @settings(max_examples=100, deadline=None, derandomize=True)
     @given(log=logs())
     def check(log: list[tuple[list[Row], bool]]) -> None:
-        memory, reference = IdMemory(LATENESS_MS), Reference()
+        memory, reference, done = IdMemory(2), Reference(), -99
         for rows, forget in log:
-            assert ask(memory, rows) == [reference.first_of(*row) for row in rows]
+            expected = young([reference.last(*row) for row in rows], done)
+            assert ask(memory, rows, done) == expected
             if forget and rows:
-                memory.forget_finished(rows[-1][2])
-                reference.forget_finished(rows[-1][2])
+                done = max(done, rows[-1][1] - 8)
+                memory.forget(done)
 
     check()
 
 
-def many(first: int, number: int, horizon: int, before: int = 0) -> list[Row]:
-    return [(f"e{n:09}", horizon, before) for n in range(first, first + number)]
+def many(first: int, number: int, at: int) -> list[Row]:
+    return [(f"e{n:09}", at) for n in range(first, first + number)]
 
 
 @pytest.mark.parametrize("hashes_of", [id_run.hashes_of, poor_hashes], ids=["good", "poor"])
@@ -122,8 +115,8 @@ def test_large_batches_are_judged_as_the_reference_does(
 ) -> None:
     monkeypatch.setattr(dedup, "hashes_of", hashes_of)
     rng = np.random.default_rng(7)
-    memory, reference = IdMemory(LATENESS_MS), Reference()
-    now, number = 0, 0
+    memory, reference = IdMemory(2), Reference()
+    now, number, done = 0, 0, -1
     for size in (1_500, 3, 1_001, 0, 700, 900, 2_500, 40, 1_200, 3_000):
         rows: list[Row] = []
         for _ in range(size):
@@ -131,59 +124,60 @@ def test_large_batches_are_judged_as_the_reference_does(
             number += 1
             again = rng.random() < 0.05
             name = f"e{int(rng.integers(max(0, number - 2_000), number)) if again else number}"
-            rows.append((None if rng.random() < 0.01 else name, now - now % 2 + 2, now))
-        assert ask(memory, rows) == [reference.first_of(*row) for row in rows]
-        memory.forget_finished(now)
-        reference.forget_finished(now)
+            rows.append((None if rng.random() < 0.01 else name, now))
+        expected = young([reference.last(*row) for row in rows], done)
+        assert ask(memory, rows, done) == expected
+        done = now - 3
+        memory.forget(done)
 
 
 def bytes_held(memory: IdMemory) -> int:
     return sum(
-        run.hashes.nbytes + run.horizons_ms.nbytes + run.starts.nbytes + run.lengths.nbytes
+        run.hashes.nbytes + run.times_ms.nbytes + run.starts.nbytes + run.lengths.nbytes
         + len(run.text) + run.marks.nbytes
         for run in memory.runs
     )  # fmt: skip
 
 
 def test_an_id_takes_22_bytes_beside_its_own_and_runs_are_few() -> None:
-    memory = IdMemory(LATENESS_MS)
+    memory = IdMemory(1)
     for first in range(0, 100_000, 2_000):
-        ask(memory, many(first, 2_000, horizon=10))
+        ask(memory, many(first, 2_000, at=10))
     assert sum(len(run) for run in memory.runs) == 100_000
     assert bytes_held(memory) <= 100_000 * (22 + len("e000000000"))
     assert len(memory.runs) <= 6
 
 
-def test_runs_are_few_also_when_each_batch_has_a_horizon_of_its_own() -> None:
-    memory = IdMemory(LATENESS_MS)
+def test_runs_are_few_also_when_each_batch_has_a_time_of_its_own() -> None:
+    memory = IdMemory(1)
     for number in range(100):
-        ask(memory, many(number * 1_500, 1_500, horizon=10 + number))
+        ask(memory, many(number * 1_500, 1_500, at=10 + number))
     assert len(memory.runs) <= dedup.MANY + 8
 
 
 def test_what_is_finished_is_given_back() -> None:
-    memory = IdMemory(LATENESS_MS)
-    ask(memory, many(0, 2_000, horizon=10) + many(2_000, 3_000, horizon=20))
-    ask(memory, many(5_000, 10, horizon=10) + many(5_010, 10, horizon=20))
+    memory = IdMemory(1)
+    ask(memory, many(0, 2_000, at=10) + many(2_000, 3_000, at=20))
+    ask(memory, many(5_000, 10, at=10) + many(5_010, 10, at=20))
     before = bytes_held(memory)
-    memory.forget_finished(10 + LATENESS_MS - 1)
+    memory.forget(9)
     assert bytes_held(memory) == before
-    memory.forget_finished(10 + LATENESS_MS)
+    memory.forget(10)
     assert sum(len(run) for run in memory.runs) == 3_000
     assert bytes_held(memory) <= before * 0.7
     assert len(memory.recent) == 10
-    memory.forget_finished(20 + LATENESS_MS)
+    memory.forget(20)
     assert not memory.runs
     assert not memory.recent
 
 
 def test_at_most_an_eighth_of_a_run_is_finished_and_still_there() -> None:
-    memory = IdMemory(LATENESS_MS)
-    ask(memory, [(f"e{n:09}", 10 + n, 0) for n in range(8_000)])
+    memory = IdMemory(1)
+    ask(memory, [(f"e{n:09}", 10 + n) for n in range(8_000)])
     for done in range(0, 8_000, 100):
-        memory.forget_finished(10 + done + LATENESS_MS)
+        memory.forget(10 + done)
         left = 8_000 - done - 1
         assert left <= sum(len(run) for run in memory.runs) <= left * 8 / 7 + 8
         if left > 0:
-            row: Row = ("e000007999", 9_000, 10 + done + LATENESS_MS)
+            row: Row = ("e000007999", 10 + 7_999)
             assert ask(memory, [row]) == [10 + 7_999]

@@ -14,7 +14,7 @@ def contract() -> Contract:
     return Contract(
         name="sale", topic="shop", type_path=None, type_value="", time_path=("at",),
         timezone="UTC", id_path=None, lateness_ms=0, max_future_ms=0,
-        idle_after_ms=IDLE_AFTER_MS, max_bytes=1_000, fields=(), grain_ms=SECOND,
+        idle_after_ms=IDLE_AFTER_MS, max_bytes=1_000, fields=(), duplicate_window_ms=SECOND,
     )  # fmt: skip
 
 

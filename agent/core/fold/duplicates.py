@@ -1,0 +1,89 @@
+"""Which events of a contract are repeats, for each of its KPIs' windows.
+
+See `agent.core.dedup` for the rule. A record that is a repeat for a day may count in a minute: its
+id was used again, and the minute in which it was used before has closed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import polars as pl
+
+from agent.core.aggregate.columns import Ints
+from agent.core.fold.checkpoint import Needs
+from agent.core.fold.dedup import IdMemory
+from agent.core.fold.lateness import Bools, closed_before, last_ends
+from agent.core.model.plan import Contract, Kpi
+from agent.core.model.windows import Window
+
+
+class Deduplicator:
+    """The remembered ids of one contract, by source partition."""
+
+    def __init__(self, contract: Contract, kpis: Iterable[Kpi]) -> None:
+        kpis = list(kpis)
+        self.is_used = contract.id_path is not None and bool(kpis)
+        self._windows = tuple(dict.fromkeys(kpi.window for kpi in kpis))
+        self._most_ms = contract.duplicate_window_ms
+        self._lateness_ms = contract.lateness_ms
+        # Ids are forgotten, and offsets noted, for so long a stretch of time together.
+        self._step_ms = min((kpi.slice_ms for kpi in kpis), default=1)
+        self._memories: dict[int, IdMemory] = {}
+
+    def repeats(
+        self, partition: int, ids: pl.Series, stored_ms: Ints, frontiers_ms: Ints
+    ) -> tuple[Ints, Ints, Mapping[Window, Bools]]:
+        """The rows whose id is known, when it was stored last, and for each window which of these
+        rows repeat an event there. `stored_ms`: each event's time, or the frontier if later."""
+        memory = self._memories.setdefault(partition, IdMemory(self._step_ms))
+        found = memory.repeats(ids, stored_ms)
+        limits, last = frontiers_ms[found.rows], found.last_ms
+        young = last + self._most_ms > limits
+        open_ = {w: young & (last_ends(w, last) > limits) for w in self._windows}
+        known = np.logical_or.reduce(list(open_.values()))
+        rows = found.rows[known]
+        return rows, last[known], {window: mask[known] for window, mask in open_.items()}
+
+    def note(self, needs: Needs, stored_ms: Ints, offsets: Ints, before_ms: Ints) -> None:
+        """Note where a restart would have to begin for the sake of these rows' ids."""
+        ends = self._ends(stored_ms)
+        for row in first_of_each(ends).tolist():
+            needs.note(int(ends[row]), int(offsets[row]), int(before_ms[row]))
+
+    def needed(self, needs: Needs, last_ms: int) -> tuple[int, int] | None:
+        """Where a restart would have to begin to know an id that was stored then."""
+        return needs.of(last_ms - last_ms % self._step_ms + self._step_ms)
+
+    def forget(self, partition: int, watermark_ms: int | None, needs: Needs) -> None:
+        """Forget what makes no repeat for any window."""
+        if watermark_ms is None or not self.is_used:
+            return
+        frontier = watermark_ms - self._lateness_ms
+        done = min(
+            max(closed_before(window, frontier), frontier - self._most_ms + 1)
+            for window in self._windows
+        )
+        done -= done % self._step_ms
+        needs.forget(done)
+        if partition in self._memories:
+            self._memories[partition].forget(done - 1)
+
+    def revoke(self, partition: int) -> None:
+        """Forget a source partition."""
+        self._memories.pop(partition, None)
+
+    def _ends(self, times_ms: Ints) -> Ints:
+        return times_ms - times_ms % self._step_ms + self._step_ms
+
+
+def first_of_each(values: Ints) -> Ints:
+    """The places of the first of each different value; a run counts as different where others lie
+    between, which is seldom in log order and does no harm."""
+    if not len(values):
+        return values
+    changes = np.flatnonzero(np.diff(values)) + 1
+    if len(changes) < len(values) // 8:
+        return np.concatenate(([0], changes))
+    return np.unique(values, return_index=True)[1]

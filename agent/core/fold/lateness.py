@@ -1,0 +1,81 @@
+"""Which windows of a KPI an event still counts in, and the slice that it is stored in.
+
+An event counts in every window of a KPI that is open at the event's own place in its partition's
+log: the window's end lies after the *frontier*, the watermark just before the event less the
+contract's lateness. What other KPIs there are makes no difference.
+
+A slice is a matter of storage. An event is stored in the slice that holds its time; when that slice
+is sealed, in the one that holds the frontier: the oldest that is not. So whatever a slice holds was
+folded while the slice was open, and a window, which closes on a boundary of slices, gets exactly
+the events that came while it was open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from agent.core.aggregate.columns import NO_INT, Ints
+from agent.core.model.windows import FixedWindow, Window
+
+Bools = npt.NDArray[np.bool_]
+
+
+def frontiers(watermarks_ms: Ints, lateness_ms: int) -> Ints:
+    """The frontier just before each event; `NO_INT` before the first event of a partition."""
+    known = watermarks_ms != NO_INT
+    return np.where(known, watermarks_ms - lateness_ms * known, NO_INT)
+
+
+def slice_starts(times_ms: Ints, slice_ms: int) -> Ints:
+    """The start of the slice that holds each instant."""
+    return times_ms - times_ms % slice_ms
+
+
+def is_sealed(times_ms: Ints, frontiers_ms: Ints, slice_ms: int) -> Bools:
+    """Whether the slice that holds each event's time was sealed when the event came."""
+    return slice_starts(times_ms, slice_ms) + slice_ms <= frontiers_ms
+
+
+def counts_somewhere(window: Window, times_ms: Ints, frontiers_ms: Ints) -> Bools:
+    """Whether any window that holds the event was open when it came."""
+    return last_ends(window, times_ms) > frontiers_ms
+
+
+def counts_everywhere(window: Window, times_ms: Ints, frontiers_ms: Ints) -> Bools:
+    """Whether all windows that hold the event were open when it came."""
+    if isinstance(window, FixedWindow):
+        first = times_ms - (times_ms - window.size_ms) % window.hop_ms + window.hop_ms
+    else:
+        first = last_ends(window, times_ms)  # periods don't overlap
+    return first > frontiers_ms
+
+
+def last_ends(window: Window, times_ms: Ints) -> Ints:
+    """The end of the latest window that holds each instant."""
+    if isinstance(window, FixedWindow):
+        return times_ms - times_ms % window.hop_ms + window.size_ms
+    return _by_slice(window.last_end_over, times_ms, window.slice_ms)
+
+
+def closed_before(window: Window, frontier_ms: int) -> int:
+    """All windows that hold an instant have closed by a frontier, if it lies before this one."""
+    if isinstance(window, FixedWindow):
+        last_start = frontier_ms - window.size_ms
+        return last_start - last_start % window.hop_ms + window.hop_ms
+    return window.pane_start(frontier_ms)
+
+
+def pane_starts(window: Window, times_ms: Ints) -> Ints:
+    """The start of the pane that holds each instant."""
+    if isinstance(window, FixedWindow):
+        return times_ms - times_ms % int(np.gcd(window.size_ms, window.hop_ms))
+    return _by_slice(window.pane_start, times_ms, window.slice_ms)
+
+
+def _by_slice(of: Callable[[int], int], times_ms: Ints, slice_ms: int) -> Ints:
+    """A function of instants that is the same all over a slice, asked once for each slice."""
+    starts, rows = np.unique(slice_starts(times_ms, slice_ms), return_inverse=True)
+    return np.array([of(start) for start in starts.tolist()], np.int64)[rows]

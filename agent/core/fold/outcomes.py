@@ -1,0 +1,84 @@
+"""What became of each record of a batch: one outcome a record, however many contracts read it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from agent.core.aggregate.columns import Ints
+from agent.core.fold.lateness import Bools
+from agent.core.model.results import Outcome, Reason, Reject
+
+RANKS = (
+    Outcome.IGNORED,
+    Outcome.EMPTY,
+    Outcome.FOLDED,
+    Outcome.DUPLICATE,
+    Outcome.LATE,
+    Outcome.REJECTED,
+)
+"""A record that several contracts read has the outcome of the highest rank among theirs."""
+RANK = {outcome: np.int8(rank) for rank, outcome in enumerate(RANKS)}
+
+CountKey = tuple[Outcome, str | None, Reason | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """What became of a batch. `rejects` and `late` name rows of the batch, whose original bytes go
+    to the dead-letter and the late topic. The counts add up to the records not told before.
+
+    `late_rows`: by KPI, the rows that came too late for a window of it, whatever their record's
+    outcome: a record may be late for one KPI and count in another. `shortened`: by KPI, the new
+    series with a dimension value that was too long and was cut.
+    """
+
+    counts: Counter[CountKey]
+    rejects: tuple[tuple[int, Reject], ...]
+    late: tuple[tuple[int, str], ...]
+    late_rows: Counter[str] = field(default_factory=Counter)
+
+
+class Verdicts:
+    """The outcome of each record of a batch, and which of the topic's contracts gave it."""
+
+    def __init__(self, records: int, contracts: Sequence[str]) -> None:
+        self._contracts = contracts
+        self._rank = np.zeros(records, np.int8)
+        self._contract = np.full(records, -1, np.int16)
+        self._rejects: dict[int, Reject] = {}
+
+    def give(self, rows: Ints, outcome: Outcome, contract: int = -1) -> None:
+        """Give rows an outcome where it outranks the one they have."""
+        wins = rows[self._rank[rows] < RANK[outcome]]
+        self._rank[wins] = RANK[outcome]
+        self._contract[wins] = contract
+
+    def reject(self, row: int, reject: Reject) -> None:
+        """Reject a record, if none of its contracts did before."""
+        self._rejects.setdefault(row, reject)
+
+    def account(self, counted: Bools, late_rows: Mapping[str, int]) -> Added:
+        """The sum of it, over the records that are to be counted."""
+        rows = np.fromiter(self._rejects, np.int64, len(self._rejects))
+        self.give(rows, Outcome.REJECTED)
+        counts: Counter[CountKey] = Counter()
+        rejects = {row: r for row, r in sorted(self._rejects.items()) if counted[row]}
+        for reject in rejects.values():
+            counts[(Outcome.REJECTED, reject.contract, reject.reason)] += 1
+        others = counted & (self._rank != RANK[Outcome.REJECTED])
+        pairs = self._rank[others].astype(np.int64) * 65_536 + self._contract[others]
+        for pair, number in zip(*np.unique(pairs, return_counts=True), strict=True):
+            rank, contract = divmod(int(pair) + 1, 65_536)
+            name = self._contracts[contract - 1] if contract else None
+            counts[(RANKS[rank], name, None)] += int(number)
+        late = np.flatnonzero(counted & (self._rank == RANK[Outcome.LATE])).tolist()
+        return Added(
+            counts,
+            tuple(rejects.items()),
+            tuple((row, self._contracts[self._contract[row]]) for row in late),
+            Counter(late_rows),
+        )

@@ -1,0 +1,183 @@
+"""SQL that other databases have and rules don't: what to write instead.
+
+By the name of a function, of a node of sqlglot's tree, or of a clause. A refusal without a way out
+sends its reader to a manual that says nothing of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sqlglot import exp
+
+_TIME = (
+    "expressions have no times: windows go by the event's `time`; of another time, let the event "
+    "say what is needed (the hour, the seconds between two) as a field"
+)
+_NESTED = "name the nested value in the contract: `fields: {name: {path: a.b, type: string}}`"
+_PART = "write `like 'ab%'` or `contains(s, 'ab')`; or let the event have the part as a field"
+_PATTERN = "write `like 'ab%'`, `starts_with(s, 'ab')` or `contains(s, 'ab')`"
+_QUANTILE = "write `quantile(x, 0.95)`; the median is `quantile(x, 0.5)`"
+_DISTINCT = "write `count(distinct x)`"
+_TEXTS = (
+    "a KPI's value is a number: `count(distinct x)` counts the values, `by: [x]` splits by them"
+)
+_SPREAD = "write `stddev(x)`; the variance is `power(stddev(x), 2)`"
+_STDDEV = "write `stddev(x)`, of a sample"
+_PAST = (
+    "`first(x)` and `last(x)` go by event time; a rule looks at the windows before: "
+    "`when: change('1 day') < -20%`"
+)
+_BITS = "let the event have each flag as a boolean field"
+_SHARE = "write `count_if(x) / count(*)`, the share of events of which it is true"
+_NEVER_SAME = "a KPI's value depends on its events only, so that it can be computed again"
+
+FUNCTIONS: Mapping[str, str] = {
+    **dict.fromkeys(
+        (
+            "age", "date_add", "date_diff", "date_part", "date_sub", "date_trunc", "datediff",
+            "datepart", "datetrunc", "day", "dayofweek", "dayofyear", "epoch", "epoch_ms",
+            "extract", "hour", "interval", "make_date", "minute", "month", "quarter", "second",
+            "strftime", "strptime", "time_bucket", "to_timestamp", "to_date", "unix_timestamp",
+            "week", "weekday", "year", "timestampdiff", "dateadd",
+        ),
+        _TIME,
+    ),
+    **dict.fromkeys(
+        (
+            "now", "today", "current_date", "current_time", "current_timestamp", "getdate",
+            "localtime", "localtimestamp", "sysdate", "random", "rand", "uuid", "gen_random_uuid",
+        ),
+        _NEVER_SAME,
+    ),
+    **dict.fromkeys(
+        (
+            "json_extract", "json_extract_string", "json_extract_path", "json_extract_path_text",
+            "json_value", "json_extract_scalar", "get_json_object", "jsonextractstring",
+            "struct_extract",
+        ),
+        _NESTED,
+    ),
+    **dict.fromkeys(
+        ("left", "mid", "right", "split", "split_part", "substr", "substring", "string_split"),
+        _PART,
+    ),
+    **dict.fromkeys(
+        (
+            "glob", "regexp", "regexp_like", "regexp_matches", "regexp_full_match", "rlike",
+            "regexp_extract", "regexp_replace", "similar", "position", "strpos", "instr", "locate",
+            "charindex",
+        ),
+        _PATTERN,
+    ),
+    **dict.fromkeys(
+        (
+            "median", "percentile", "percentile_cont", "percentile_disc", "quantile_cont",
+            "quantile_disc", "approx_percentile", "percentile_approx", "approx_quantiles",
+            "p50", "p90", "p95", "p99",
+        ),
+        _QUANTILE,
+    ),
+    **dict.fromkeys(
+        ("approx_count_distinct", "approx_distinct", "count_distinct", "uniq", "uniqexact", "hll"),
+        _DISTINCT,
+    ),
+    **dict.fromkeys(
+        ("array_agg", "group_concat", "histogram", "list", "listagg", "mode", "string_agg"), _TEXTS
+    ),
+    **dict.fromkeys(("variance", "var", "var_pop", "var_samp"), _SPREAD),
+    **dict.fromkeys(("std", "stddev_pop"), _STDDEV),
+    **dict.fromkeys(
+        (
+            "arg_max", "arg_min", "argmax", "argmin", "max_by", "min_by", "first_value", "lag",
+            "last_value", "lead", "nth_value", "any",
+        ),
+        _PAST,
+    ),
+    **dict.fromkeys(("bool_and", "every", "logical_and", "bool_or", "logical_or"), _SHARE),
+    **dict.fromkeys(("bit_and", "bit_or", "bit_count", "bitand"), _BITS),
+    "average": "write `avg(x)`",
+    "mean": "write `avg(x)`",
+    "total": "write `sum(x)`",
+    "sumif": "write `sum(x) filter (where …)`",
+    "sum_if": "write `sum(x) filter (where …)`",
+    "averageif": "write `avg(x) filter (where …)`",
+    "avg_if": "write `avg(x) filter (where …)`",
+    "avgif": "write `avg(x) filter (where …)`",
+    "iff": "write `if(condition, then, else)`",
+    "isnull": "write `x is null`",
+    "zeroifnull": "write `coalesce(x, 0)`",
+    "safe_divide": "write `a / b`: it is no value where b is 0",
+    "divide": "write `a / b`: it is no value where b is 0",
+    "to_number": "write `cast(x as double)`",
+    "tofloat64": "write `cast(x as double)`",
+    "to_char": "write `cast(x as varchar)`",
+    "tostring": "write `cast(x as varchar)`",
+    "log": "write `ln(x)`, or `ln(x) / ln(10)`",
+    "log10": "write `ln(x) / ln(10)`",
+    "log2": "write `ln(x) / ln(2)`",
+    "exp": "write `power(2.718281828459045, x)`",
+    "sign": "write `case when x > 0 then 1 when x < 0 then -1 else 0 end`",
+    "trunc": "write `floor(x)`, of numbers from 0 on",
+    "geomean": "write `power(2.718281828459045, avg(ln(x)))`",
+    "concat": "write `a || b`",
+    "concat_ws": "write `a || ' ' || b`",
+    "ends_with": "write `s like '%ab'`",
+    "endswith": "write `s like '%ab'`",
+    "suffix": "write `s like '%ab'`",
+    "prefix": "write `starts_with(s, 'ab')`",
+}  # fmt: skip
+"""By the name of a function, in lower case."""
+
+NODES: Mapping[type[exp.Expression], str] = {
+    exp.Subquery: "a KPI reads one event type; put KPIs together with `from: [a, b]`",
+    exp.Select: "write the expression only, without SELECT",
+    exp.Window: "a KPI has its own windows: `window: 5m every 1m`",
+    exp.Median: _QUANTILE,
+    exp.PercentileCont: _QUANTILE,
+    exp.PercentileDisc: _QUANTILE,
+    exp.WithinGroup: _QUANTILE,
+    exp.ApproxQuantile: _QUANTILE,
+    exp.ApproxDistinct: _DISTINCT,
+    exp.StddevPop: _STDDEV,
+    exp.Order: "`first` and `last` go by event time",
+    exp.IgnoreNulls: "write `first(x)` or `last(x)`: they leave out nulls",
+    exp.Pow: "write `power(x, y)`",
+    exp.IntDiv: "write `floor(x / y)`",
+    exp.Distinct: "only count takes `distinct`: `count(distinct x)`",
+    exp.Alias: "leave out the name; the KPI has one",
+    exp.Array: "fields are single values, of the type that the contract says",
+    exp.ArrayOverlaps: "write `a and b`",
+    exp.Bracket: _NESTED,
+    exp.JSONExtract: _NESTED,
+    exp.JSONExtractScalar: _NESTED,
+    exp.RegexpLike: _PATTERN,
+    exp.RegexpFullMatch: _PATTERN,
+    exp.SimilarTo: _PATTERN,
+    exp.Glob: _PATTERN,
+    exp.StrPosition: _PATTERN,
+    exp.Extract: _TIME,
+    exp.Interval: _TIME,
+    exp.Is: "write `s = 'a'`: `is` goes with null, true and false",
+    exp.CurrentDate: _NEVER_SAME,
+    exp.CurrentTimestamp: _NEVER_SAME,
+    exp.BitwiseAnd: _BITS,
+    exp.BitwiseOr: _BITS,
+    exp.BitwiseXor: _BITS,
+    exp.BitwiseNot: _BITS,
+    exp.BitwiseLeftShift: _BITS,
+    exp.BitwiseRightShift: _BITS,
+}
+"""By the type of a node."""
+
+CLAUSES: Mapping[str, str] = {
+    "where": "write it as the KPI's `where:`, or after an aggregate: `sum(x) filter (where …)`",
+    "group": "write it as the KPI's `by: [region]`",
+    "from": "the KPI's `from:` names its event",
+    "having": "write it as a rule over the KPI: `when: value > …`",
+    "distinct": "write `count(distinct x)`",
+    "order": "`first` and `last` go by event time",
+    "limit": "a KPI has one value for each window and series",
+    "joins": "a KPI reads one event type; put KPIs together with `from: [a, b]`",
+}
+"""By the part of a query that has no place in an expression."""
