@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from agent.core.decode.decoder import Batch
+from agent.core.decode.batch import Batch
 from agent.core.evaluate.thresholds import Witness
 from agent.core.fold.folder import Added, CountKey, Folder, Reader
 from agent.core.merge.merger import Merger
