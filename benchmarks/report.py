@@ -12,12 +12,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from agent.export.svg_chart import element
 from benchmarks import results, sizing
 from benchmarks.broker import ROOT
 
 PAGE = ROOT / "docs" / "benchmarks.md"
-INK = "#222222"
 PLOT = ROOT / "docs" / "benchmarks.svg"
+INK = "#222222"
 BEGIN, END = "<!-- measured: written by `make bench-report` -->", "<!-- end of measured -->"
 SCALING = ROOT / "docs" / "scaling.md"
 COSTS_BEGIN, COSTS_END = "<!-- costs: written by `make bench-report` -->", "<!-- end of costs -->"
