@@ -340,7 +340,7 @@ def _silence(state: KpiState, rule: AbsenceRule, series: Series) -> Explained | 
         fires = None
         if alert.phase is not AlertPhase.FIRING:
             fires = state.judge.misses_ms(own, level, series)
-        ends = alert.ends_ms(own.keep_firing_for_ms, own.flapping)
+        ends = state.judge.ends_ms(own, level, series)
         found.append(
             AlertFound(
                 level.severity, alert.phase, _since(alert), fires_ms=fires, ends_ms=ends,

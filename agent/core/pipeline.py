@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from agent.core.decode.decoder import Batch
+from agent.core.decode.batch import Batch
 from agent.core.evaluate.thresholds import Witness
 from agent.core.fold.folder import Added, CountKey, Folder, Reader
 from agent.core.merge.merger import Merger
@@ -89,14 +89,23 @@ class Pipeline:
         """Say that a source has come to its end."""
         self._done[topic].add(partition)
 
-    def finish(self) -> Emitted:
-        """When all sources have ended: close every window that the latest event of its topic is
-        past, by the lateness."""
+    def finish(self, idle_ms: int = 0) -> Emitted:
+        """When all sources have ended: close every window that the latest event of all is past, by
+        the lateness. A source that has ended is idle, and idle sources go with the time of the
+        others: a topic whose last event is older holds nothing back.
+
+        `idle_ms`: for how long nothing has come; where that is long enough for all sources to be
+        idle, time has gone on by it.
+        """
         found = [self.flush()]
+        newest_ms = self.newest_ms
+        if newest_ms is None:
+            return joined(found)
+        idle_after_ms = max(c.idle_after_ms for c in self.plan.contracts.values())
+        reached_ms = newest_ms + (idle_ms if idle_ms >= idle_after_ms else 0)
         for topic, folder in self._folders.items():
-            times = [s.watermark_ms for s in folder.sources.values() if s.watermark_ms is not None]
-            if times:
-                found += [merger.finish(topic, max(times)) for merger in self.mergers]
+            if any(source.watermark_ms is not None for source in folder.sources.values()):
+                found += [merger.finish(topic, reached_ms) for merger in self.mergers]
         return joined(found)
 
     def rest(self, until_ms: int) -> Emitted:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from agent.core.explanation import Explained
-from agent.core.model.plan import FIELD_DTYPES, OTHER, Contract, Plan
+from agent.core.model.plan import FIELD_DTYPES, OTHER, Contract, Plan, event_value_of
 from agent.core.output.messages import Json, iso
 
 _TIME = "_time"
@@ -37,7 +37,7 @@ class Events:
         if kpi.where is not None:
             rows = rows.filter(kpi.where)
         for name, value in zip(kpi.by, self._found.dimensions or (), strict=True):
-            rows = rows.filter(pl.col(name).eq_missing(pl.lit(value)))
+            rows = rows.filter(pl.col(name).eq_missing(pl.lit(event_value_of(value))))
         if not rows.height:
             return
         self._keep("first", rows, pl.col(_TIME), last=False)

@@ -25,6 +25,7 @@ FEW_RECORDS = 20
 LAG_SECONDS = 300
 LAG_CRITICAL_SECONDS = 1800
 FRAMES_LAG_SECONDS = 60
+STALLED_SECONDS = 120
 OBJECTIVE_MISSED = "KpiObjectiveMissed"
 ROLLING_CHANGE = "15m"  # for so long, workers of a group may run different rules
 MISSED_SHOWN = "1h"  # for so long after a gap its alert fires
@@ -168,6 +169,16 @@ def _behind() -> Iterable[AgentAlert]:
         "agent-lagging",
     )
     yield AgentAlert(
+        "KpiAgentStalled",
+        f"time() - {names.LAST_MERGE} > {STALLED_SECONDS}",
+        "1m",
+        "critical",
+        "KPI agent {{ $labels.instance }} has work, and no results come out",
+        "For {{ $value | humanizeDuration }} frames wait there and none was merged and published: "
+        "no window closes and no alert of its series fires. /-/ready says what it waits for.",
+        "agent-stalled",
+    )
+    yield AgentAlert(
         "KpiAgentNoEvents",
         f"sum without ({PER_TOPIC}, topic) (increase({names.RECORDS}[15m])) == 0",
         "5m",
@@ -266,10 +277,10 @@ def _inside() -> Iterable[AgentAlert]:
         "KpiAgentAlertsUndelivered",
         f"{names.ALERT_DELIVERY_UP} == 0",
         "5m",
-        "warning",
+        "critical",
         "KPI agent {{ $labels.instance }} reaches no Alertmanager",
-        "The alerts of its series come through Prometheus meanwhile, later than they should; the "
-        "agent's log says why its own way is closed.",
+        "The alerts of its KPIs reach nobody meanwhile: where agents send them, Prometheus does "
+        "not. The agent's log says why no Alertmanager takes them.",
         "alerts-undelivered",
     )
     yield AgentAlert(
@@ -284,13 +295,13 @@ def _inside() -> Iterable[AgentAlert]:
 
 
 def _missed(objective: Objective) -> AgentAlert:
-    state = names.selector(names.OBJECTIVE_STATE, [("objective", objective.name)])
+    state = names.selector(names.HELD_OBJECTIVE_STATE, [("objective", objective.name)])
     labels = [
         ("objective", objective.name), ("owner", objective.owner), ("team", objective.team),
     ]  # fmt: skip
     return AgentAlert(
         OBJECTIVE_MISSED,
-        f"{names.one_of_workers(state)} == {names.MISSED}",
+        f"{names.through_gaps(state)} == {names.MISSED}",
         OBJECTIVE_HOLD,
         "warning",
         f"Objective missed: {literal(objective.title)}",
@@ -308,7 +319,7 @@ def _stale(kpi: Kpi, plan: Plan) -> AgentAlert:
     labels = [("kpi", kpi.name), ("owner", kpi.owner), ("team", kpi.team)]
     return AgentAlert(
         "KpiStale",
-        f"time() - {names.one_of_workers(end)} > {limit}",
+        f"time() - {names.one_of_workers(names.through_gaps(end))} > {limit}",
         "5m",
         "warning",
         f"{literal(kpi.title)} is stale",

@@ -24,7 +24,7 @@ import numpy as np
 from aiokafka import TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 
-from agent.core.decode.decoder import Batch, Decoded
+from agent.core.decode.batch import Batch, Decoded
 from agent.core.fold.folder import Folder
 from agent.kafka.batch_fetch import Fetched
 from agent.kafka.side_outputs import Record, Sent, SideOutputs

@@ -17,7 +17,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from agent.core.decode.decoder import Batch
+from agent.core.decode.batch import Batch
 from agent.core.fold.folder import Added
 from agent.core.model.plan import Plan
 from agent.core.model.results import Emitted
@@ -91,6 +91,7 @@ async def _read(
     whole = sum(max(ends[place] - begins[place], 0) for place in places)
     reading = set(places)
     done = 0
+    newest_ms: int | None = None  # by the records' timestamps
 
     def finish(place: TopicPartition) -> None:
         reading.discard(place)
@@ -109,6 +110,7 @@ async def _read(
             if within and place in reading:
                 note(f"{place.topic}/{place.partition}", pipeline.add(_batch(place, within)))
                 done += len(within)
+                newest_ms = max(within[-1].timestamp, newest_ms or 0)
         progress(done, whole)
         for place in list(reading):
             # The position also passes what holds no record: markers of transactions, and gaps.
@@ -116,7 +118,7 @@ async def _read(
             if at_end or pipeline.is_past(place.topic, place.partition, until_ms):
                 finish(place)
         yield pipeline.flush()
-    yield pipeline.finish()
+    yield pipeline.finish(0 if newest_ms is None else max(0, until_ms - newest_ms))
 
 
 async def newest(settings: Settings, topic: str, most: int) -> list[bytes]:

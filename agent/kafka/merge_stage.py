@@ -15,7 +15,7 @@ import logging
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -52,12 +52,9 @@ COMMIT_SECONDS = 3.0
 DAY_SECONDS = 86_400.0
 STALL_SECONDS = 2.0  # frames that are there and have not come by then are fetched again
 FRAMES_BUFFER = 8_192
-HEAVY_FRAME_BYTES = 64 * 1024
 HEAVY_SERIES = 2_000
-"""A frame so large, or for so many series, may take tenths of a second: it is applied beside the
-event loop, which goes on with heartbeats, fetches and scrapes. Others are not worth a thread. The
-views of so many series are worked out there, too, when frames have come, not when they are asked
-for."""
+"""The views of so many series are worked out beside the event loop, when frames have come, not when
+they are asked for."""
 LOOK_SHARE = 3  # of the time, at most the third part goes into the views of many series
 STOP_TIMEOUT_SECONDS = 5.0
 BUSY_SECONDS = 0.02  # until looking again whether a thread is done
@@ -114,6 +111,7 @@ class MergeStage:
         self._missed_up_to: dict[int, int] = {}  # frames before are counted as missed, if they were
         self._round_at = 0.0
         self._frames_since_round = 0
+        self._done_at = time.monotonic()  # when a round was last done, or nothing waited
         self._failure: BaseException | None = None
         self._stopping = asyncio.Event()
         self._queue: Any = None  # of frames that Faust has fetched
@@ -176,7 +174,7 @@ class MergeStage:
                 raise self._app.crash_reason or InternalError("the Faust app crashed")
             self._check_membership()
             await self._wake_stalled()
-            self._tell_lag()
+            self._report_waiting()
             gap, tick = time.monotonic() - tick, time.monotonic()
             if gap > self._settings.session_timeout:
                 # The process slept: others may hold these partitions by now.
@@ -301,6 +299,7 @@ class MergeStage:
         if self._held:
             log.info("put down %d state partitions: %s", len(self._held), why)
         self._held = {}
+        self._frames_since_round = 0
         self._progress.held(None)
 
     async def _recovered(self) -> None:
@@ -442,12 +441,20 @@ class MergeStage:
                 if end is not None and end > held.next:
                     await self._go_back(partition, held)
 
-    def _tell_lag(self) -> None:
+    def _report_waiting(self) -> None:
+        """Say how many frames wait, and since when nothing that waited was done."""
+        waiting = 0
         for partition, held in self._held.items():
             with contextlib.suppress(IllegalStateError, AssertionError):  # not ours any more
                 end = self._app.consumer.highwater(TP(self._names.frames, partition))
                 if end is not None:
-                    self._progress.frames_lag(partition, max(0, end - held.next) * held.joined)
+                    frames = max(0, end - held.next) * held.joined
+                    self._progress.frames_lag(partition, frames)
+                    waiting += frames
+        now = time.monotonic()
+        if not waiting and not self._frames_since_round:
+            self._done_at = now
+        self._progress.merging(waiting + self._frames_since_round, now - self._done_at)
 
     async def _go_back(self, partition: int, held: _Held) -> None:
         """Read again from the frame that is missing.
@@ -494,28 +501,33 @@ class MergeStage:
         held.high = max(held.high, message.offset)
         held.joined = len(frames)
         self._frames_since_round += len(frames)
-        for frame in frames:
-            await self._apply_frame(held, frame, message.partition, message.offset)
+        while frames:
+            applied = await _beside(held, _applied, held.merger, frames, message.offset)
+            frames = frames[len(applied) :]
+            self._collect(held, applied, message.partition, message.offset)
+            while held.merger.is_behind and self._held.get(message.partition) is held:
+                # Very many windows close at once: they are told by and by, so that neither memory
+                # nor rows grow with them, and others have their turn on the event loop.
+                await self._round()
+                if self._stopping.is_set() or self._held.get(message.partition) is not held:
+                    return  # the frame is not acknowledged: a restart goes on from the rows
+                closings = await _beside(held, held.merger.catch_up)
+                if closings:
+                    held.closings.append(closings)
 
-    async def _apply_frame(self, held: _Held, frame: bytes, partition: int, offset: int) -> None:
-        """Apply one frame. One that can't be applied is counted and passed over."""
-        try:
-            heavy = held.is_heavy or len(frame) > HEAVY_FRAME_BYTES
-            closings = await _worked(held, heavy, held.merger.apply, frame, offset)
-        except Exception as error:
-            log.exception("frame at offset %d of partition %d passed over", offset, partition)
-            self._progress.frame_failed(partition, offset, error)
-            return
-        if closings:
-            held.closings.append(closings)
-        while held.merger.is_behind and self._held.get(partition) is held:
-            # Very many windows close at once: they are told by and by, so that neither memory nor
-            # rows grow with them, and others have their turn on the event loop.
-            await self._round()
-            if self._stopping.is_set() or self._held.get(partition) is not held:
-                return  # the frame is not acknowledged: a restart goes on from the rows
-            closings = await _worked(held, True, held.merger.catch_up)
-            if closings:
+    def _collect(
+        self, held: _Held, applied: Sequence[Emitted | Exception], partition: int, offset: int
+    ) -> None:
+        """Keep what frames brought for the next round. One that can't be applied is counted and
+        passed over."""
+        for closings in applied:
+            if isinstance(closings, Exception):
+                log.error(
+                    "a frame at offset %d of state partition %d can't be applied and is skipped",
+                    offset, partition, exc_info=closings,
+                )  # fmt: skip
+                self._progress.frame_failed(partition, offset, closings)
+            elif closings:
                 held.closings.append(closings)
 
     async def _round(self) -> None:
@@ -532,7 +544,7 @@ class MergeStage:
         needed = [(held, held.merger.needed_position()) for held in work]
         rows = 0
         for held in work:
-            dirty = await _worked(held, held.is_heavy, held.merger.dirty_rows)
+            dirty = await _beside(held, held.merger.dirty_rows)
             if epoch != self._epoch:
                 return
             if dirty and held.last is not None:
@@ -550,16 +562,20 @@ class MergeStage:
         if epoch != self._epoch:
             return
         self._acknowledge(needed)
-        self._progress.round(self._frames_since_round, rows, told, time.monotonic() - started)
+        self._done_at = time.monotonic()
+        self._progress.round(self._frames_since_round, rows, told, self._done_at - started)
         self._frames_since_round = 0
         for held in work:
             await self._look(held)
 
     async def _look(self, held: _Held) -> None:
-        """Work out the views of a partition with many series, for whoever asks."""
+        """Work out the views: of many series for whoever asks, of few for whoever asks while the
+        next frames are applied."""
         started = time.monotonic()
-        if held.is_heavy and started > held.look_at:
-            held.views = await _worked(held, True, held.merger.views)
+        if not held.is_heavy:
+            held.views = held.merger.views()
+        elif started > held.look_at:
+            held.views = await _beside(held, held.merger.views)
             now = time.monotonic()
             held.look_at = now + (LOOK_SHARE - 1) * (now - started)
 
@@ -576,7 +592,7 @@ class MergeStage:
         given, held.filled = held.filled, []
         for one in given:
             args = one.kpi, one.cut_ms, one.sources, one.rows
-            await _worked(held, len(one.rows) > HEAVY_SERIES, held.merger.adopt, *args)
+            await _beside(held, held.merger.adopt, *args)
 
     def _acknowledge(self, needed: Iterable[tuple[_Held, int]]) -> None:
         for held, position in needed:
@@ -584,15 +600,28 @@ class MergeStage:
                 held.waiting.popleft().ack()
 
 
-async def _worked(
-    held: _Held, heavy: bool, work: Callable[Parameters, Result], /, *args: Parameters.args,
+async def _beside(
+    held: _Held, work: Callable[Parameters, Result], /, *args: Parameters.args,
     **kwargs: Parameters.kwargs,
 ) -> Result:  # fmt: skip
-    """Have a merger do something; beside the event loop if that may take long."""
-    if not heavy:
-        return work(*args, **kwargs)
+    """Have a merger do something beside the event loop: how long a frame, a row or a window takes
+    is decided by events, and heartbeats, scrapes and signals must not wait for it."""
     held.busy = True
     try:
         return await asyncio.to_thread(work, *args, **kwargs)
     finally:
         held.busy = False
+
+
+def _applied(merger: Merger, frames: Sequence[bytes], offset: int) -> list[Emitted | Exception]:
+    """What each frame of a message brought, or why it could not be applied; up to one that leaves
+    the merger behind, which must catch up before the next."""
+    found: list[Emitted | Exception] = []
+    for frame in frames:
+        try:
+            found.append(merger.apply(frame, offset))
+        except Exception as error:
+            found.append(error)
+        if merger.is_behind:
+            break
+    return found

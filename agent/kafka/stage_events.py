@@ -55,6 +55,9 @@ class MergeProgress(Protocol):
     def frames_lag(self, partition: int, frames: int) -> None:
         """About how many frames of a state partition are not merged yet."""
 
+    def merging(self, frames: int, seconds: float) -> None:
+        """For so long so many frames wait, or what they brought is not published; 0: none do."""
+
     def frame_failed(self, partition: int, offset: int, error: Exception) -> None:
         """A frame could not be applied and was passed over: a fault of ours."""
 

@@ -73,14 +73,14 @@ async def ensure(admin: AIOKafkaAdminClient, settings: Settings) -> tuple[int, l
     topic can't be made or can't serve, and says which.
     """
     names = TopicNames.of(settings)
-    created = await _create_missing(admin, settings, names) if settings.create_topics else []
+    created = await create_missing(admin, settings, names) if settings.create_topics else []
     counts = await _partition_counts(admin, list(names.configs()), created)
     count = await check_placement(settings, names.frames, names.series, counts)
     warnings = await _check_policies(admin, names) if settings.create_topics else []
     return count, warnings
 
 
-async def _create_missing(
+async def create_missing(
     admin: AIOKafkaAdminClient, settings: Settings, names: TopicNames
 ) -> list[str]:
     """Create the topics that are missing; their names."""

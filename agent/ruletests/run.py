@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from agent.core.decode.decoder import Batch
+from agent.core.decode.batch import Batch
 from agent.core.evaluate.thresholds import Evaluation
 from agent.core.fixed_windows import FixedWindows
 from agent.core.model.plan import Plan

@@ -40,6 +40,7 @@ class Company:
         self._earlier: dict[SeriesId, tuple[object, float | None]] = {}
         state.views = self.held
         state.company = self.everyone
+        state.company_is_complete = self.is_complete
         state.objective_scores = self.scores
         state.alerts = self.alerts
         state.explain = self.explain
@@ -85,6 +86,13 @@ class Company:
             self._all = others + held
             self._all_of = (self._view.changes, held)
         return self._all
+
+    def is_complete(self) -> bool:
+        """Whether the series of all workers are known: all are held here, or the board topic is
+        read to its end."""
+        merge = self._merge
+        holds_all = merge is not None and len(merge.partitions) == self._state_partitions
+        return holds_all or self._view.complete
 
     def is_ours(self, series: SeriesId) -> bool:
         """Whether the series' state partition is held here."""

@@ -13,7 +13,7 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.structs import ConsumerRecord
 
-from agent.core.decode.decoder import Batch
+from agent.core.decode.batch import Batch
 from agent.core.fold.folder import Folder
 from agent.core.frame import decode
 from agent.kafka.fold_queue import FoldQueue, IdleSnapshot, make_batch, record_of

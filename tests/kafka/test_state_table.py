@@ -42,6 +42,9 @@ class Heard:
     def frames_lag(self, partition: int, frames: int) -> None:
         pass
 
+    def merging(self, frames: int, seconds: float) -> None:
+        pass
+
     def held(self, partitions: frozenset[int] | None) -> None:
         self.partitions = partitions
 

@@ -6,9 +6,12 @@ and pymannkendall, and an alert's life from ten lines that read as the documents
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime, time, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
 
 import duckdb
 import numpy as np
@@ -94,28 +97,31 @@ def life(
     series: Series = (),
     hold: int = 0,
     keep_firing: int = 0,
+    step: int = DAY,
 ) -> Steps:
     """An alert's life: pending while `when` holds, firing after `hold`; over once `clear` has held
-    for `keep_firing`. What is not known changes nothing."""
+    for `keep_firing`. What is not known changes nothing, and its time doesn't count: an answer is
+    for `step` at most."""
     found: Steps = []
-    firing, since, calm = False, None, None
+    firing, held, calm, last = False, None, None, 0
     for at, when, clear in judged:
         if when is None:
             continue
+        gone, last = min(at - last, step), at
         if when:
-            since = at if since is None else since
+            held = 0 if held is None else held + gone
             calm = None
-            if not firing and at - since >= hold:
+            if not firing and held >= hold:
                 firing = True
                 found.append((series, at, "firing"))
         elif not firing:
-            since = None
+            held = None
         elif not clear:
             calm = None
         else:
-            calm = at if calm is None else calm
-            if at - calm >= keep_firing:
-                firing, since, calm = False, None, None
+            calm = 0 if calm is None else calm + gone
+            if calm >= keep_firing:
+                firing, held, calm = False, None, None
                 found.append((series, at, "resolved"))
     return found
 
@@ -276,6 +282,21 @@ def test_pace_by_line(told: dict[str, Steps], db: duckdb.DuckDBPyConnection) -> 
     same(told, "pace_by_line", judged(days, when))
 
 
+LONDON = ZoneInfo("Europe/London")
+
+
+def calendar_days(start: int, end: int) -> int:
+    """How many days lie between two midnights of London."""
+    first, last = (datetime.fromtimestamp(at / 1000, LONDON).date() for at in (start, end))
+    return (last - first).days
+
+
+def after(start: int, days: int) -> int:
+    """The midnight so many days later."""
+    day = datetime.fromtimestamp(start / 1000, LONDON).date() + timedelta(days=days)
+    return round(datetime.combine(day, time(), LONDON).timestamp() * 1000)
+
+
 def test_pace_by_the_shape_of_three_months(
     told: dict[str, Steps], db: duckdb.DuckDBPyConnection
 ) -> None:
@@ -288,10 +309,11 @@ def test_pace_by_the_shape_of_three_months(
         a, z = calendar[at]
         if at < 3:
             return None
-        gone = (end - a) / (z - a)
+        gone = calendar_days(a, end) / calendar_days(a, z)
         due = np.mean(
             [
-                total(days, p, p + round(gone * (q - p))) / total(days, p, q)
+                total(days, p, after(p, math.floor(gone * calendar_days(p, q) + 1e-9)))
+                / total(days, p, q)
                 for p, q in calendar[at - 3 : at]
             ]
         )

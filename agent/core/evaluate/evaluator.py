@@ -334,6 +334,16 @@ class Evaluator:
         due_ms = running.due_ms(last_ms, last_ms + level.no_data_for_ms)
         return max(due_ms, running.not_before_ms or due_ms)
 
+    def ends_ms(self, rule: AbsenceRule, level: AbsenceLevel, series: Series) -> int | None:
+        """When a level of an absence rule ends over a series, if data goes on to come; None: it
+        is not ending."""
+        alert = series.alerts.get(rule.name, {}).get(level.severity, alerts.INACTIVE)
+        ends_ms = alert.ends_ms(rule.keep_firing_for_ms, rule.flapping)
+        if ends_ms is None:
+            return None
+        running = self._running(rule, level, series)
+        return alert.ends_ms(running.kept_ms(alert, rule, ends_ms), rule.flapping)
+
     def _absences_of(self, dimensions: Dimensions | None) -> tuple[AbsenceRule, ...]:
         """The absence rules as they are for one series; None: of the KPI as a whole."""
         if dimensions is None:

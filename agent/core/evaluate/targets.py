@@ -62,13 +62,14 @@ def assess(target: Target, value: float | None) -> tuple[TargetState, float | No
 
     Attainment is 1 at the target and more when better, so that KPIs of either direction compare:
 
-    - at_least T: `value / T`; at_most T: `T / value`, when both are positive;
-    - otherwise (zero or a negative number on either side, where a ratio has no meaning) the
-      relative distance `1 ± (value - T) / |T|`, plus for at_least, minus for at_most; with T = 0
-      there is no scale: 1 when met, else 0;
+    - at_least T: `value / T`; at_most T: `T / value`, when both are positive; of a value that is
+      not, where T is: nothing better than `at_most` could ask for, nothing of `at_least`;
+    - of a negative T the relative distance `1 ± (value - T) / |T|`, plus for at_least, minus for
+      at_most; with T = 0 there is no scale: 1 when met, else 0;
     - between: 1 inside, else by the formula of the bound that is missed.
 
-    The result is clipped to [0, `MAX_ATTAINMENT`]; None without a value.
+    The result is clipped to [0, `MAX_ATTAINMENT`], and never falls while the value gets better;
+    None without a value.
     """
     if value is None or target.kpis:
         return TargetState.NO_DATA, None
@@ -87,16 +88,14 @@ def _inside(value: float, least: float | None, most: float | None) -> bool:
 
 def _attainment(target: Target, value: float) -> float:
     least, most = target.at_least, target.at_most
-    if least is not None and (most is None or value < least):
-        return _ratio(value, least) if value > 0 and least > 0 else _distance(value, least, +1)
-    if most is not None and (least is None or value > most):
-        return _ratio(most, value) if value > 0 and most > 0 else _distance(value, most, -1)
-    return 1.0
-
-
-def _ratio(above: float, below: float) -> float:
     # A denormal divisor overflows to infinity, which the clip then takes back to the maximum.
-    return above / below
+    if least is not None and (most is None or value < least):
+        return value / least if least > 0 else _distance(value, least, +1)
+    if most is not None and (least is None or value > most):
+        if most <= 0:
+            return _distance(value, most, -1)
+        return most / value if value > 0 else MAX_ATTAINMENT
+    return 1.0
 
 
 def _distance(value: float, bound: float, direction: int) -> float:

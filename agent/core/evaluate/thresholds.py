@@ -26,6 +26,7 @@ from agent.core.model.plan import (
 )
 from agent.core.model.results import Fact, Transition, WindowValue
 from agent.core.model.window_history import Past
+from agent.core.model.windows import previous_end
 from agent.core.state import alert_state as alerts
 from agent.core.state.alert_state import AlertState
 from agent.core.state.series import Series
@@ -149,8 +150,35 @@ class Thresholds:
         for rule, places in rows.values():
             some = [judged[i] for i in places]
             for i, row in zip(places, _conditions(rule, some), strict=True):
-                out[i] += _step(rule, *judged[i], row, self.witness)
+                out[i] += self._step(rule, *judged[i], row)
         return out
+
+    def _step(
+        self, rule: ThresholdRule, one: EvaluationInput, answers: Answers, row: Row
+    ) -> tuple[Transition, ...]:
+        known = one.series.alerts.get(rule.name, {})
+        states = tuple(known.get(level.severity, alerts.INACTIVE) for level in rule.levels)
+        facts = _facts(rule, answers)
+        step_ms = self._step_ms(rule, one.window)
+        after, transitions = core_rules.step_threshold(
+            rule, states, one.window, row, one.at_ms, facts, step_ms
+        )
+        if after != states:
+            one.series.alerts[rule.name] = {
+                level.severity: state for level, state in zip(rule.levels, after, strict=True)
+            }
+        if self.witness is not None:
+            for level, (when, clear), old, new in zip(rule.levels, row, states, after, strict=True):
+                self.witness(
+                    Evaluation(rule, level.severity, one.window, one.at_ms, when, clear, old, new)
+                )
+        return transitions
+
+    def _step_ms(self, rule: ThresholdRule, window: WindowValue) -> int:
+        """The time that the judgement of a window is for."""
+        if rule.on == "current":
+            return self._kpi.slice_ms
+        return window.end_ms - previous_end(self._kpi.window, window.end_ms)
 
 
 class Peers:
@@ -206,20 +234,3 @@ def _table(rule: ThresholdRule, judged: Sequence[tuple[EvaluationInput, Answers]
 
 def _facts(rule: ThresholdRule, answers: Answers) -> tuple[Fact, ...]:
     return tuple(answers[feature] for feature in rule.features)
-
-
-def _step(
-    rule: ThresholdRule, one: EvaluationInput, answers: Answers, row: Row, witness: Witness | None
-) -> tuple[Transition, ...]:
-    known = one.series.alerts.get(rule.name, {})
-    states = tuple(known.get(level.severity, alerts.INACTIVE) for level in rule.levels)
-    facts = _facts(rule, answers)
-    after, transitions = core_rules.step_threshold(rule, states, one.window, row, one.at_ms, facts)
-    if after != states:
-        one.series.alerts[rule.name] = {
-            level.severity: state for level, state in zip(rule.levels, after, strict=True)
-        }
-    if witness is not None:
-        for level, (when, clear), old, new in zip(rule.levels, row, states, after, strict=True):
-            witness(Evaluation(rule, level.severity, one.window, one.at_ms, when, clear, old, new))
-    return transitions

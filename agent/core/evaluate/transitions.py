@@ -40,6 +40,14 @@ class Running(NamedTuple):
         """When silence since an event has lasted long enough; exact up to `upto_ms`."""
         return self.upkeep.after(self.dimensions, last_event_ms, self.no_data_for_ms, upto_ms)
 
+    def kept_ms(self, alert: AlertState, rule: AbsenceRule, upto_ms: int) -> int:
+        """How long data must be back until an alert ends; exact up to `upto_ms`."""
+        since_ms = alert.clearing_since_ms
+        if since_ms is None:
+            return rule.keep_firing_for_ms
+        kept_ms = alert.kept_ms(since_ms, rule.keep_firing_for_ms, rule.flapping)
+        return self.upkeep.after(self.dimensions, since_ms, kept_ms, upto_ms) - since_ms
+
     def began_ms(self, due_ms: int) -> int:
         """When the silence began that has lasted long enough."""
         return self.upkeep.before(self.dimensions, due_ms, self.no_data_for_ms)
@@ -80,12 +88,14 @@ def step_threshold(
     row: Row,
     at_ms: int | None = None,
     facts: tuple[Fact, ...] = (),
+    step_ms: int | None = None,
 ) -> tuple[tuple[AlertState, ...], tuple[Transition, ...]]:
     """Judge one window of a series: its alerts' new states, one per level, and the transitions.
 
     `states` is in the order of the rule's levels; empty: never judged. Windows of a series must
     come in the order of their ends. `at_ms` is the instant judged, default the window's end; for a
-    window still open (`on: current`) the caller says how far event time has got.
+    window still open (`on: current`) the caller says how far event time has got. `step_ms` is the
+    time that one judgement is for: from one window's end, or one look at it, to the next.
     """
     at_ms = window.end_ms if at_ms is None else at_ms
     before = states or (alerts.INACTIVE,) * len(rule.levels)
@@ -93,7 +103,7 @@ def step_threshold(
     transitions: list[Transition] = []
     for level, known, (when, clear) in zip(rule.levels, before, row, strict=True):
         state, changes = alerts.step(
-            known, at_ms, when, clear, rule.for_ms, rule.keep_firing_for_ms, rule.flapping
+            known, at_ms, when, clear, rule.for_ms, rule.keep_firing_for_ms, rule.flapping, step_ms
         )
         after.append(state)
         for previous, phase, reason in changes:
@@ -141,17 +151,16 @@ def step_absence(
 
     Fires at exactly `last_event_ms + no_data_for_ms`, time in maintenance not counted, or at
     `running.not_before_ms` if that is later, once the frontier is past that instant, and resolves
-    at the event that ends the silence, or `keep_firing_for_ms` after it (`flapping`: later) if no
-    other silence came between. How often it is called changes nothing: the instants come from the
-    events, never from the call.
+    at the event that ends the silence, or `keep_firing_for_ms` after it (`flapping`: later), time
+    in maintenance not counted, if no other silence came between. How often it is called changes
+    nothing: the instants come from the events, never from the call.
     """
     transitions: list[Transition] = []
     not_before_ms = running.not_before_ms
 
     def judge(alert: AlertState, at_ms: int, silent: bool, due_ms: int) -> AlertState:
-        alert, changes = alerts.step(
-            alert, at_ms, silent, not silent, 0, rule.keep_firing_for_ms, rule.flapping
-        )
+        kept_ms = running.kept_ms(alert, rule, at_ms)
+        alert, changes = alerts.step(alert, at_ms, silent, not silent, 0, kept_ms, rule.flapping)
         for change in changes:
             # Of several silences in a row, the first; one that was not missed at once began before.
             fired_ms = at_ms if alert.episode_ms is None else alert.episode_ms
@@ -164,7 +173,7 @@ def step_absence(
     def advance(alert: AlertState, last_ms: int, upto_ms: int) -> AlertState:
         due_ms = running.due_ms(last_ms, upto_ms)
         fires_ms = due_ms if not_before_ms is None else max(due_ms, not_before_ms)
-        ends_ms = alert.ends_ms(rule.keep_firing_for_ms, rule.flapping)
+        ends_ms = alert.ends_ms(running.kept_ms(alert, rule, upto_ms), rule.flapping)
         if ends_ms is not None and ends_ms <= min(fires_ms, upto_ms):
             alert = judge(alert, ends_ms, False, due_ms)
         return judge(alert, fires_ms, True, due_ms) if fires_ms < upto_ms else alert

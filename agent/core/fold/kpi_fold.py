@@ -34,7 +34,7 @@ from agent.core.fold.lateness import (
     slice_starts,
 )
 from agent.core.frame import Block, series_key, state_partition, written
-from agent.core.model.plan import Contract, Dimensions, Kpi, Partial
+from agent.core.model.plan import Contract, Dimensions, Kpi, Partial, dimension_of
 from agent.core.model.windows import Window
 
 KEYS = ("_partition", "_slice")
@@ -331,6 +331,7 @@ class _SeriesNumbers:
         return joined[_NUMBER]
 
     def _learn(self, found: list[Dimensions]) -> None:
+        found = [tuple(map(dimension_of, one)) for one in found]
         places = [state_partition(self._kpi, one, self._state_partitions) for one in found]
         self.keys = np.concatenate([self.keys, of_objects([series_key(one) for one in found])])
         self.places = np.concatenate([self.places, np.array(places, np.int64)])

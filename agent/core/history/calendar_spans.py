@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import calendar
+import math
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
+
+from agent.core.model.windows import CalendarWindow, ends_between
 
 DAY_MS = 86_400_000
 MONTH_MS = 2_629_746_000
@@ -29,14 +32,15 @@ class Span:
     @property
     def most_ms(self) -> int:
         """The longest that it can be, a change of clocks included."""
-        clocks = 3_600_000 if self.months or self.days else 0
+        # A zone that moves its date skips a day, and the one before it is taken.
+        clocks = DAY_MS + 3_600_000 if self.months or self.days else 0
         return self.months * 31 * DAY_MS + self.days * DAY_MS + self.ms + clocks
 
 
 @lru_cache(maxsize=4096)
 def back(at_ms: int, span: Span, zone: str) -> int:
     """The instant a span before another one: the same time of the local clock, the last day of a
-    month that has no such day."""
+    month that has no such day, the day before one that the zone skipped."""
     if not span.months and not span.days:
         return at_ms - span.ms
     tz = ZoneInfo(zone)
@@ -46,7 +50,38 @@ def back(at_ms: int, span: Span, zone: str) -> int:
     last = calendar.monthrange(year, month + 1)[1]
     moved = local.replace(year=year, month=month + 1, day=min(local.day, last))
     moved -= timedelta(days=span.days)  # of the local clock
+    while _is_skipped(moved):
+        moved -= timedelta(days=1)
     return round(moved.timestamp() * 1000) - span.ms
+
+
+def _is_skipped(local: datetime) -> bool:
+    """Whether the zone never had that day, as where it moved across the date line."""
+    return local.astimezone(UTC).astimezone(local.tzinfo).date() != local.date()
+
+
+def days_between(start_ms: int, at_ms: int, zone: str) -> float:
+    """How many days of a zone have gone by since one of them began, the last in part: days of 23
+    and 25 hours are days, those that the zone skipped are none."""
+    days = CalendarWindow("day", zone)
+    begin = days.pane_start(at_ms)
+    part = (at_ms - begin) / (days.first_end_after(at_ms) - begin)
+    return _whole_days(start_ms, begin, zone) + part
+
+
+def after_days(start_ms: int, days: float, zone: str) -> int:
+    """The instant at which so many days of a zone have gone by since one of them began."""
+    window = CalendarWindow("day", zone)
+    at = start_ms
+    whole = math.floor(round(days, 9))
+    for _ in range(whole):
+        at = window.first_end_after(at)
+    return at + round(max(0.0, days - whole) * (window.first_end_after(at) - at))
+
+
+@lru_cache(maxsize=4096)
+def _whole_days(start_ms: int, stop_ms: int, zone: str) -> int:
+    return sum(1 for _ in ends_between(CalendarWindow("day", zone), start_ms, stop_ms))
 
 
 @lru_cache(maxsize=65536)

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
+from agent.core.history.calendar_spans import after_days, days_between
 from agent.core.model.history import UNKNOWN, FeatureContext
 from agent.core.model.windows import CalendarUnit, CalendarWindow, Window
 
@@ -21,9 +22,10 @@ class Pace:
     """The total of the period so far (`to_date`), where it will end (`projected`), or the first as
     a share of what it should be by now (`pace`).
 
-    What share of a period's total is due by now: by a straight line the share of its time that has
+    What share of a period's total is due by now: by a straight line the share of its days that have
     gone by; by the shape of past periods, the mean of the shares that each of the last `shape` of
-    them had reached when the same share of its time had gone by.
+    them had reached when the same share of its days had gone by. Days are those of the zone: one of
+    23 hours is due as much as any other.
     """
 
     text: str
@@ -51,12 +53,14 @@ class Pace:
         total = self._total(look, start, look.end_ms)
         if total is None or self.ask == "to_date":
             return total
-        share = self._due(look, period, start, (look.end_ms - start) / (end - start))
-        if share is None or share < LEAST_SHARE:
+        gone = days_between(start, look.end_ms, self.zone)
+        whole = days_between(start, end, self.zone)
+        due = (gone, whole) if not self.shape else self._due(look, period, start, gone / whole)
+        if due is None or due[0] < LEAST_SHARE * due[1]:
             return None
         if self.ask == "projected":
-            return total / share
-        return total / (share * self.target) if self.target else None
+            return _settled(total * due[1] / due[0])
+        return _settled(total * due[1] / (due[0] * self.target)) if self.target else None
 
     def _total(self, look: FeatureContext, start_ms: int, end_ms: int) -> float | None:
         """The sum of the windows within `[start, end)`; None if the series is younger."""
@@ -70,16 +74,22 @@ class Pace:
 
     def _due(
         self, look: FeatureContext, period: CalendarWindow, start_ms: int, elapsed: float
-    ) -> float | None:
-        if not self.shape:
-            return elapsed
+    ) -> tuple[float, float] | None:
+        """What the last periods had reached at the same share of their days, of what in all."""
         shares = []
         for _ in range(self.shape):
             end_ms, start_ms = start_ms, period.start_of(start_ms)
             whole = self._total(look, start_ms, end_ms)
-            then = start_ms + round(elapsed * (end_ms - start_ms))
+            days = elapsed * days_between(start_ms, end_ms, self.zone)
+            then = after_days(start_ms, days, self.zone)
             part = self._total(look, start_ms, then)
             if whole is None or part is None or whole <= 0:
                 return None
             shares.append(part / whole)
-        return sum(shares) / len(shares)
+        return sum(shares), len(shares)
+
+
+def _settled(number: float) -> float:
+    """Without what adding decimals leaves in the last digits: seven times 0.1 is what seven days
+    should bring."""
+    return float(f"{number:.12g}")

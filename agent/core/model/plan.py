@@ -42,6 +42,23 @@ OTHER = "__other__"
 """Every dimension of the series that takes in what exceeds a KPI's `max_series`."""
 
 
+def dimension_of(value: Scalar) -> Scalar:
+    """An event's value as a dimension: a text that reads `__other__` gets a backslash before it,
+    and one that has backslashes before that one more, so that none is taken for `OTHER`."""
+    return "\\" + value if isinstance(value, str) and _is_reserved(value) else value
+
+
+def event_value_of(dimension: Scalar) -> Scalar:
+    """What events have where a series has this dimension: the reverse of `dimension_of`."""
+    if isinstance(dimension, str) and dimension[:1] == "\\" and _is_reserved(dimension):
+        return dimension[1:]
+    return dimension
+
+
+def _is_reserved(text: str) -> bool:
+    return text.endswith(OTHER) and text.lstrip("\\") == OTHER
+
+
 @dataclass(frozen=True, slots=True)
 class Field:
     """One field of a contract. `minimum` and `maximum` are inclusive; numbers only."""

@@ -4,8 +4,8 @@ Times are integer milliseconds since the Unix epoch, intervals are half open `[s
 A *slice* is the smallest stretch that rows are folded into, at most five minutes. A *pane* is
 `gcd(size, hop)` for fixed windows and the whole period for calendar ones. A window is a whole
 number of panes, a pane a whole number of slices: every boundary of a window is a slice boundary,
-daylight-saving changes included, because the zone offsets in use since 1980 are multiples of
-fifteen minutes (IANA tz database).
+daylight-saving changes included, because the zone offsets in use since 1970 are multiples of
+fifteen minutes (IANA tz database), but for Liberia's before 1972, whose slices are of 30 seconds.
 """
 
 from __future__ import annotations
@@ -74,8 +74,8 @@ class CalendarWindow:
 
     @property
     def slice_ms(self) -> int:
-        """Five minutes."""
-        return MAX_SLICE_MS
+        """Five minutes, or less where the zone's offsets from UTC are finer."""
+        return _zone_slice_ms(self.timezone)
 
     def pane_start(self, at_ms: int) -> int:
         """The start of the period that holds the instant."""
@@ -105,6 +105,23 @@ class CalendarWindow:
         days = {"day": 1, "week": 7, "month": 28, "quarter": 90, "year": 365}[self.unit]
         return (days * 24 - 1) * 3_600_000
 
+
+@lru_cache(maxsize=1024)
+def _zone_slice_ms(zone: str) -> int:
+    """The longest slice, at most five minutes, of which all offsets of a zone since 1970 are whole
+    numbers."""
+    tz, at, step = ZoneInfo(zone), _EPOCH, MAX_SLICE_MS
+    # No rule has ever been in force for less than a week.
+    while at.year < _LAST_NEW_OFFSET:
+        offset = at.astimezone(tz).utcoffset() or timedelta()
+        step = math.gcd(step, round(offset.total_seconds() * 1000))
+        at += timedelta(days=7)
+    return step
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST_NEW_OFFSET = 1980
+"""Since then all offsets are multiples of fifteen minutes."""
 
 Window = FixedWindow | CalendarWindow
 
@@ -201,7 +218,7 @@ def _midnight(zone: str, day: date) -> int:
 
 
 def wall_clock_ms(zone: str, local: datetime) -> int:
-    """The instant (ms) at which the clocks of a zone show a time of whole minutes.
+    """The instant (ms) at which the clocks of a zone show a time of whole seconds.
 
     The first of the two where clocks go back over it; the clock change itself where they skip it.
     """
@@ -210,15 +227,15 @@ def wall_clock_ms(zone: str, local: datetime) -> int:
     if datetime.fromtimestamp(at, tz).replace(tzinfo=None) == local:
         return at * 1000
     # In the gap of a clock change, which lies between what the two offsets make of it (PEP 495):
-    # look for the first minute that shows the time or a later one.
+    # look for the first second that shows the time or a later one.
     before = int(local.replace(tzinfo=tz, fold=1).timestamp())
-    minutes = range(before // 60, at // 60 + 1)
+    seconds = range(before, at + 1)
     first = bisect_left(
-        minutes,
+        seconds,
         True,
-        key=lambda m: datetime.fromtimestamp(m * 60, tz).replace(tzinfo=None) >= local,
+        key=lambda second: datetime.fromtimestamp(second, tz).replace(tzinfo=None) >= local,
     )
-    return minutes[first] * 60_000
+    return seconds[first] * 1000
 
 
 def first_end_within(window: Window, at_ms: int) -> int:

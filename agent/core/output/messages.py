@@ -29,6 +29,7 @@ from agent.core.output.templates import render
 Json = dict[str, object]
 
 NONE_LABEL = "__none__"
+EMPTY_LABEL = "__empty__"
 """The label value of a null dimension: an empty label would be no label at all in Prometheus."""
 
 DEFAULT_SUMMARY = "{{ title }}{% if series %} ({{ series }}){% endif %}: {{ bound }}"
@@ -55,12 +56,22 @@ def iso(at_ms: int) -> str:
 
 
 def label(value: Scalar) -> str:
-    """A dimension's value as a label: null is `__none__`, True is `true`, 5 is `5`."""
+    """A dimension's value as a label: null is `__none__`, True is `true`, 5 is `5`.
+
+    Different values have different labels, and none is empty, which Prometheus takes for a label
+    that is not there: an empty text is `__empty__`, and a text that reads as one of these words,
+    with or without backslashes before it, gets one more backslash.
+    """
     if value is None:
         return NONE_LABEL
     if isinstance(value, bool):
         return "true" if value else "false"
-    return str(value)
+    text = str(value)
+    if not text:
+        return EMPTY_LABEL
+    if text.endswith("__") and text.lstrip("\\") in (NONE_LABEL, EMPTY_LABEL):
+        return "\\" + text
+    return text
 
 
 def dumps(value: Mapping[str, object]) -> bytes:

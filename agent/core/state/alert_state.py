@@ -3,11 +3,12 @@
 Rules
 -----
 - An alert is **inactive** until its `when` holds. Then it is **pending**, and an *episode* begins;
-  once `when` has held for `for_ms` it is **firing**. With `for_ms` 0 it fires at once, without
-  having been pending.
+  once `when` has held for `for_ms` of judged time it is **firing**. With `for_ms` 0 it fires at
+  once, without having been pending.
 - A pending alert whose `when` no longer holds is inactive again. `clear` has no say in that.
-- A firing alert is **resolved** once its `clear` has held for `keep_firing_for_ms`. Between the two
-  thresholds (neither `when` nor `clear`) it keeps firing, and a clearing that had begun is void.
+- A firing alert is **resolved** once its `clear` has held for `keep_firing_for_ms` of judged time.
+  Between the two thresholds (neither `when` nor `clear`) it keeps firing, and a clearing that had
+  begun is void.
 - Where `when` and `clear` both hold (thresholds that overlap), `when` wins: else the alert would
   flap with every window.
 - Resolved stays resolved until the next episode begins.
@@ -17,7 +18,9 @@ Rules
 Exceptions
 ----------
 - A null condition (no data, too few events) changes nothing: silence is the business of absence
-  rules, and a pending alert neither fires nor ends on it.
+  rules, and a pending alert neither fires nor ends on it. Nor does the time count: what is judged
+  at an instant is the step that ends there, and what lies between two steps (null conditions,
+  windows in maintenance, windows that never were) is no part of `for_ms` or `keep_firing_for_ms`.
 - An episode begins at most once at one instant. So rule, severity, series, episode and state name
   a transition for good, and judging the same window again gives no second one.
 
@@ -40,18 +43,20 @@ Change = tuple[AlertPhase, AlertPhase, StepReason]
 
 
 class AlertState(msgspec.Struct, frozen=True, array_like=True):
-    """What is remembered of one alert: `[phase, episode_ms, clearing_since_ms, fired_ms]` when
-    serialised.
+    """What is remembered of one alert; an array of its fields when serialised.
 
     `episode_ms` is when the latest episode began (None: never), `clearing_since_ms` since when
     `clear` has held without a break while firing. `fired_ms`: when it has begun to fire lately, of
-    rules that look for flapping.
+    rules that look for flapping. While it is pending or clearing, `judged_ms` is when it was judged
+    last, and `unjudged_ms` how much of the time since it began to be was not judged.
     """
 
     phase: AlertPhase = AlertPhase.INACTIVE
     episode_ms: int | None = None
     clearing_since_ms: int | None = None
     fired_ms: tuple[int, ...] = ()
+    judged_ms: int | None = None
+    unjudged_ms: int = 0
 
     def flaps(self, at_ms: int, flapping: Flapping | None) -> bool:
         """Whether it has fired so often, within the time that the rule says."""
@@ -78,16 +83,27 @@ class AlertState(msgspec.Struct, frozen=True, array_like=True):
         return keep_firing_for_ms
 
     def fires_ms(self, for_ms: int) -> int | None:
-        """When it fires if `when` goes on to hold; None: it is not pending."""
-        pending = self.phase is AlertPhase.PENDING and self.episode_ms is not None
-        return (self.episode_ms or 0) + for_ms if pending else None
+        """When it fires if `when` is judged to hold from here on; None: it is not pending."""
+        if self.phase is not AlertPhase.PENDING or self.episode_ms is None:
+            return None
+        return self.episode_ms + self.unjudged_ms + for_ms
 
     def ends_ms(self, keep_firing_for_ms: int, flapping: Flapping | None) -> int | None:
-        """When it ends if `clear` goes on to hold; None: it is not clearing."""
+        """When it ends if `clear` is judged to hold from here on; None: it is not clearing."""
         since_ms = self.clearing_since_ms
         if self.phase is not AlertPhase.FIRING or since_ms is None:
             return None
-        return since_ms + self.kept_ms(since_ms, keep_firing_for_ms, flapping)
+        kept_ms = self.kept_ms(since_ms, keep_firing_for_ms, flapping)
+        return since_ms + self.unjudged_ms + kept_ms
+
+    def judged_at(self, at_ms: int, step_ms: int | None) -> AlertState:
+        """The state with what was not judged between the last step and one that ends now."""
+        if step_ms is None or self.judged_ms is None:
+            return self
+        missed_ms = max(0, at_ms - self.judged_ms - step_ms)
+        return msgspec.structs.replace(
+            self, judged_ms=at_ms, unjudged_ms=self.unjudged_ms + missed_ms
+        )
 
 
 INACTIVE = AlertState()
@@ -149,11 +165,15 @@ def step(
     for_ms: int,
     keep_firing_for_ms: int,
     flapping: Flapping | None = None,
+    step_ms: int | None = None,
 ) -> tuple[AlertState, tuple[Change, ...]]:
     """Judge an alert once, at an instant of event time; instants must not go back.
 
+    `step_ms` is how much of the time up to the instant is judged; None: all since the last one.
     Returns the new state and the changes of phase (at most one: no two follow from one judgement).
     """
+    if when is not None or clear:
+        state = state.judged_at(at_ms, step_ms)
     kept_ms = state.kept_ms(at_ms, keep_firing_for_ms, flapping)
     signal = _signal(state, at_ms, when, clear, for_ms, kept_ms)
     found = TABLE[state.phase].get(signal) if signal else None
@@ -180,11 +200,15 @@ def _signal(
     keep_firing_for_ms: int,
 ) -> Signal | None:
     if when:
-        since = state.episode_ms if state.phase is AlertPhase.PENDING else at_ms
-        return Signal.HELD if at_ms - (since or 0) >= for_ms else Signal.ACTIVE
+        held_ms = 0
+        if state.phase is AlertPhase.PENDING and state.episode_ms is not None:
+            held_ms = at_ms - state.episode_ms - state.unjudged_ms
+        return Signal.HELD if held_ms >= for_ms else Signal.ACTIVE
     if clear:
-        since = at_ms if state.clearing_since_ms is None else state.clearing_since_ms
-        return Signal.CLEARED if at_ms - since >= keep_firing_for_ms else Signal.CLEAR
+        held_ms = 0
+        if state.clearing_since_ms is not None:
+            held_ms = at_ms - state.clearing_since_ms - state.unjudged_ms
+        return Signal.CLEARED if held_ms >= keep_firing_for_ms else Signal.CLEAR
     return None if when is None else Signal.CALM
 
 
@@ -192,10 +216,12 @@ def _apply(action: Action, phase: AlertPhase, state: AlertState, at_ms: int) -> 
     if action is Action.KEEP:
         return state
     if action is Action.BEGIN:
-        return AlertState(phase, at_ms, None, state.fired_ms)
+        judged_ms = at_ms if phase is AlertPhase.PENDING else None
+        return AlertState(phase, at_ms, None, state.fired_ms, judged_ms)
     if action is Action.CLEARING:
-        since = at_ms if state.clearing_since_ms is None else state.clearing_since_ms
-        return AlertState(phase, state.episode_ms, since, state.fired_ms)
+        if state.clearing_since_ms is not None:
+            return state
+        return AlertState(phase, state.episode_ms, at_ms, state.fired_ms, at_ms)
     return AlertState(phase, state.episode_ms, None, state.fired_ms)
 
 

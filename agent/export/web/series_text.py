@@ -14,7 +14,7 @@ def dimension_text(value: Scalar) -> str:
         return "none"
     if value == "__other__":
         return "all others"
-    return label(value) or "(empty)"
+    return "(empty)" if value == "" else label(value)
 
 
 def series_text(dimensions: Dimensions | None) -> str:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from agent.core.model.plan import FieldType, Scalar
 from agent.core.output.labels import RESERVED_LABELS
 from agent.language.checks import targets
-from agent.language.compile.shapes import Shape
+from agent.language.compile.shapes import Shape, zone_of
 from agent.language.declared import Declared, Entry
 from agent.language.models import durations
 from agent.language.models.models import KpiSpec
 from agent.language.problems import suggest
 from agent.language.source import Place
+
+DAY_MS = 86_400_000
 
 _SCALARS: dict[FieldType, tuple[type, str]] = {
     "string": (str, "text"),
@@ -36,6 +40,7 @@ def check(declared: Declared, shapes: dict[str, Shape]) -> None:
             check_match(
                 declared, entry, ("overrides", i, "match"), override.match, entry.name, shape
             )
+        _days_of_utc(declared, entry)
         _expiry(declared, entry, shape)
         if model.backfill is not None and isinstance(model.from_, list):
             message = "a KPI over KPIs has no events to read again"
@@ -88,6 +93,27 @@ def check_match(
             message = f"{shown} can not equal '{dimension}', which is {word}"
             hint = f'put it in quotes: "{shown}"' if wanted is str else f"write {word}"
             declared.report(entry, here, message, hint)
+
+
+def _days_of_utc(declared: Declared, entry: Entry[KpiSpec]) -> None:
+    """Warn of windows of whole days by the clock of UTC where another time zone is declared."""
+    window = entry.model.window
+    if (
+        window is None
+        or window.unit is not None
+        or window.hop_ms % DAY_MS
+        or entry.torn("timezone")
+    ):
+        return
+    zone = zone_of(declared, entry.model.timezone)
+    if all(not ZoneInfo(zone).utcoffset(datetime(2025, month, 1)) for month in range(1, 13)):
+        return
+    message = f"`{window}` begins at midnight of UTC, not of {zone}"
+    unit = "week" if window.size_ms == 7 * DAY_MS else "day"
+    hint = f"write `{unit}`, which goes by the clocks of {zone}"
+    if window.size_ms not in (DAY_MS, 7 * DAY_MS) or window.hop_ms != window.size_ms:
+        hint = f"`day`, `week` and `month` go by the clocks of {zone}"
+    declared.report(entry, ("window",), message, hint, severity="warning")
 
 
 def _expiry(declared: Declared, entry: Entry[KpiSpec], shape: Shape) -> None:

@@ -143,12 +143,21 @@ def _window(value: Any) -> Any:
         raise wrong(error.message, error.hint) from error
 
 
+_NO_ZONES = frozenset({"localtime", "posixrules", "Factory"})
+"""Names in a machine's tables of zones that mean another one on each machine, or none."""
+
+
 @lru_cache(maxsize=1)
 def _zones() -> frozenset[str]:
-    return frozenset(available_timezones())
+    return frozenset(available_timezones()) - _NO_ZONES
 
 
 def _zone(value: str) -> str:
+    if value in _NO_ZONES or value.startswith(("posix/", "right/")):
+        raise wrong(
+            f"'{value}' is not the same time zone on every machine",
+            "an IANA name, such as Europe/London",
+        )
     try:
         ZoneInfo(value)
         return value

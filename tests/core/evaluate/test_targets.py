@@ -3,6 +3,8 @@ from __future__ import annotations
 import math
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agent.core.evaluate.targets import MAX_ATTAINMENT, assess, target_of
 from agent.core.model.plan import Target, TargetOverride
@@ -35,7 +37,8 @@ BY = ("region", "tier", "vip")
         (Target(at_least=-100), -150, MISSED, 0.5),
         (Target(at_least=-100), -50, MET, 1.5),
         (Target(at_most=-100), -50, MISSED, 0.5),
-        (Target(at_most=200), 0, MET, 2.0),
+        (Target(at_most=200), 0, MET, MAX_ATTAINMENT),
+        (Target(at_most=200), -3, MET, MAX_ATTAINMENT),
         (Target(at_most=0), 0, MET, 1.0),
         (Target(at_most=0), 3, MISSED, 0.0),
         (Target(at_least=0), -0.1, MISSED, 0.0),
@@ -63,6 +66,39 @@ def test_state_and_attainment_follow_the_bounds(
     assert found_state is state
     assert found_attainment == (attainment if attainment is None else pytest.approx(attainment))
     assert found_attainment is None or math.isfinite(found_attainment)
+
+
+numbers = st.floats(allow_nan=False, allow_infinity=False) | st.integers(-20, 20).map(float)
+
+
+@given(numbers, numbers, numbers)
+def test_attainment_never_falls_while_the_value_gets_better(
+    bound: float, one: float, other: float
+) -> None:
+    low, high = sorted((one, other))
+
+    assert _attainment(Target(at_least=bound), low) <= _attainment(Target(at_least=bound), high)
+    assert _attainment(Target(at_most=bound), high) <= _attainment(Target(at_most=bound), low)
+
+
+@given(numbers, numbers, numbers, numbers)
+def test_attainment_between_bounds_never_falls_on_the_way_to_them(
+    bound: float, other_bound: float, one: float, other: float
+) -> None:
+    least, most = sorted((bound, other_bound))
+    target = Target(at_least=least, at_most=most)
+    low, high = sorted((one, other))
+
+    if high <= most:
+        assert _attainment(target, low) <= _attainment(target, high)
+    if low >= least:
+        assert _attainment(target, high) <= _attainment(target, low)
+
+
+def _attainment(target: Target, value: float) -> float:
+    _, attainment = assess(target, value)
+    assert attainment is not None
+    return attainment
 
 
 def test_the_last_matching_override_holds() -> None:

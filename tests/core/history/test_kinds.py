@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 from datetime import datetime
+from typing import Literal
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -12,14 +13,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.core.history.calendar_spans import Span, back
+from agent.core.history.calendar_spans import Span, after_days, back, days_between
 from agent.core.history.change import Change
 from agent.core.history.forecast import Breach
 from agent.core.history.pace import Pace
 from agent.core.history.seasonal import FARTHEST, SeasonalAnomaly
 from agent.core.history.trend import Run, Trend
 from agent.core.model.window_history import INCIDENT, MAINTENANCE, Item, Past
-from agent.core.model.windows import CalendarWindow, FixedWindow
+from agent.core.model.windows import CalendarWindow, FixedWindow, Window
 from tests.core.history.looks import DAY, DAYS, HOUR, HOURS, MONDAY, look
 
 WEEK = 7 * DAY
@@ -85,6 +86,49 @@ def test_back_by_the_calendar(
 ) -> None:
     zone = "America/New_York"
     assert back(at(zone, *day, 9, 30), span, zone) == at(zone, *expected, 9, 30)
+
+
+@pytest.mark.parametrize(
+    ("day", "span", "expected"),
+    [
+        ((2011, 12, 31), Span(days=1), (2011, 12, 29)),
+        ((2012, 1, 6), Span(days=7), (2011, 12, 29)),
+        ((2012, 1, 30), Span(months=1), (2011, 12, 29)),
+        ((2012, 1, 1), Span(days=1), (2011, 12, 31)),
+    ],
+)
+def test_back_to_a_day_that_the_zone_skipped_is_the_day_before(
+    day: tuple[int, int, int], span: Span, expected: tuple[int, int, int]
+) -> None:
+    zone = "Pacific/Apia"
+    for clock in ((0, 0), (9, 30)):
+        assert back(at(zone, *day, *clock), span, zone) == at(zone, *expected, *clock)
+
+
+@pytest.mark.parametrize(
+    ("window", "count", "apart"), [(CalendarWindow("day", "Pacific/Apia"), 7, 1), (HOURS, 149, 24)]
+)
+def test_no_window_is_compared_with_itself_after_a_day_that_the_zone_skipped(
+    window: Window, count: int, apart: int
+) -> None:
+    zone = "Pacific/Apia"
+    seen = look([float(i) for i in range(count)], window, start_ms=at(zone, 2011, 12, 24))
+    assert Change("", Span(days=1), False, zone).of(seen) == apart
+
+
+def test_days_are_counted_by_the_zone() -> None:
+    zone = "Europe/Oslo"
+    march = at(zone, 2025, 3, 1)
+    for day in range(1, 32):
+        assert days_between(march, at(zone, 2025, 3, day), zone) == day - 1
+        assert after_days(march, day - 1, zone) == at(zone, 2025, 3, day)
+    assert days_between(march, at(zone, 2025, 4, 1), zone) == 31
+    # The 30th has 23 hours: at 13:30 by the clocks it is half over.
+    noon = at(zone, 2025, 3, 30, 12, 30)
+    assert days_between(march, noon, zone) == 29.5
+    assert after_days(march, 29.5, zone) == noon
+    apia = at("Pacific/Apia", 2011, 12, 1)
+    assert days_between(apia, at("Pacific/Apia", 2012, 1, 1), "Pacific/Apia") == 30
 
 
 # --- trend
@@ -237,6 +281,21 @@ def test_a_pace_by_a_straight_line() -> None:
     # A series that began within the month: nobody knows what was before.
     late = look([10.0] * 5, start_ms=start + 3 * DAY)
     assert Pace("", "to_date", "month", "UTC", 400, 0).of(late) is None
+
+
+@pytest.mark.parametrize("unit", ["week", "month"])
+def test_a_day_of_another_length_is_due_as_much_as_any(unit: Literal["week", "month"]) -> None:
+    """In Oslo clocks change on Sunday, 2025-03-30, and on Sunday, 2025-10-26."""
+    zone = "Europe/Oslo"
+    day, period = CalendarWindow("day", zone), CalendarWindow(unit, zone)
+    for change in (at(zone, 2025, 3, 30), at(zone, 2025, 10, 26)):
+        start = period.pane_start(change)
+        end = period.first_end_after(start)
+        days = round(days_between(start, end, zone))
+        for count in range(2, days + 1):
+            seen = look([0.1] * count, day, start_ms=start)
+            assert Pace("", "pace", unit, zone, 0.1 * days, 0).of(seen) == 1
+            assert Pace("", "projected", unit, zone, 0, 0).of(seen) == float(f"{0.1 * days:.12g}")
 
 
 def test_a_pace_by_the_shape_of_past_periods() -> None:

@@ -107,6 +107,27 @@ def test_a_day_that_began_goes_on_though_clocks_go_back_over_midnight() -> None:
     assert day.first_end_after(began - 1) == began
 
 
+def test_a_day_of_a_zone_with_seconds_in_its_offset_ends_where_the_next_begins() -> None:
+    """Liberia was 44 min 30 s behind UTC until 1972-01-07, when its clocks skipped midnight."""
+    day = CalendarWindow("day", "Africa/Monrovia")
+    start, end = (int(utc(f"1972-01-0{d}T00:44") + 30_000) for d in (6, 7))
+    assert day.pane_start(utc("1972-01-06T12:00")) == start
+    assert day.first_end_after(start) == end
+    assert day.pane_start(end) == end
+    assert day.first_end_after(end) == utc("1972-01-08T00:00")
+    assert start % day.slice_ms == end % day.slice_ms == 0
+    assert CalendarWindow("day", "Europe/Oslo").slice_ms == MAX_SLICE_MS
+
+
+def test_a_day_that_a_zone_skipped_is_no_window() -> None:
+    """Samoa went from the 29th to the 31st of December 2011."""
+    day = CalendarWindow("day", "Pacific/Apia")
+    skipped = utc("2011-12-30T10:00")
+    assert day.first_end_after(skipped - 1) == skipped
+    assert day.pane_start(skipped) == skipped
+    assert day.first_end_after(skipped) == skipped + 24 * HOUR
+
+
 def test_weeks_begin_on_monday_and_quarters_in_january() -> None:
     week = CalendarWindow("week", "UTC")
     assert week.pane_start(utc("2024-01-03T00:00")) == utc("2024-01-01T00:00")

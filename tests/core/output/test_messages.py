@@ -8,7 +8,14 @@ import polars as pl
 import pytest
 from msgspec import structs
 
-from agent.core.model.plan import Level, Target, ThresholdRule
+from agent.core.model.plan import (
+    OTHER,
+    Level,
+    Target,
+    ThresholdRule,
+    dimension_of,
+    event_value_of,
+)
 from agent.core.model.results import (
     AlertPhase,
     Outcome,
@@ -84,7 +91,7 @@ def test_times_are_iso_8601_in_utc(at_ms: int, text: str) -> None:
 
 def test_labels_are_text() -> None:
     values = (None, True, False, 5, "apac", "")
-    assert [label(v) for v in values] == ["__none__", "true", "false", "5", "apac", ""]
+    assert [label(v) for v in values] == ["__none__", "true", "false", "5", "apac", "__empty__"]
 
 
 def test_a_window_as_json() -> None:
@@ -272,3 +279,12 @@ def test_an_episode_that_is_silenced_twice_has_a_key_for_each_time() -> None:
     assert transition_json(one, None, steps[0])["because"] == (
         "feed_gone fires, which this rule depends on"
     )
+
+
+def test_different_dimensions_have_different_labels_and_none_is_empty() -> None:
+    words = ["", "__none__", "__empty__", "__other__", "none", "__none", "a", "true", " "]
+    texts = [slashes + word for word in words for slashes in ("", "\\", "\\\\")]
+    labels = [label(None), label(OTHER), *(label(dimension_of(text)) for text in texts)]
+    assert len(set(labels)) == len(labels)
+    assert all(labels)
+    assert [event_value_of(dimension_of(text)) for text in texts] == texts

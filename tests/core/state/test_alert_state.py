@@ -23,7 +23,9 @@ def live(
     state = INACTIVE
     found: list[tuple[int, str, str, str]] = []
     for minute, (when, clear) in enumerate(judgements):
-        state, changes = alerts.step(state, minute * MINUTE, when, clear, for_ms, keep_ms)
+        state, changes = alerts.step(
+            state, minute * MINUTE, when, clear, for_ms, keep_ms, step_ms=MINUTE
+        )
         found += [(minute, a.value, b.value, why) for a, b, why in changes]
     return found
 
@@ -53,9 +55,9 @@ def test_a_pending_alert_whose_condition_ends_is_inactive_and_begins_anew() -> N
 
 
 def test_a_null_condition_neither_fires_nor_ends_a_pending_alert() -> None:
-    assert live([BAD, NULL, NULL, BAD], for_ms=2 * MINUTE) == [
+    assert live([BAD, NULL, NULL, BAD, BAD], for_ms=2 * MINUTE) == [
         (0, "inactive", "pending", "when"),
-        (3, "pending", "firing", "for"),
+        (4, "pending", "firing", "for"),
     ]
 
 
@@ -105,9 +107,39 @@ def test_a_clearing_that_is_interrupted_begins_anew(
 
 
 def test_a_null_condition_does_not_interrupt_a_clearing() -> None:
-    assert live([BAD, GOOD, NULL, GOOD], keep_ms=2 * MINUTE) == [
+    assert live([BAD, GOOD, NULL, GOOD, GOOD], keep_ms=2 * MINUTE) == [
         (0, "inactive", "firing", "when"),
-        (3, "firing", "resolved", "keep_firing_for"),
+        (4, "firing", "resolved", "keep_firing_for"),
+    ]
+
+
+@pytest.mark.parametrize("gap", range(5))
+def test_only_judged_time_counts_however_long_nothing_was_judged(gap: int) -> None:
+    pending = [BAD, BAD, *[NULL] * gap, BAD, BAD]
+    assert live(pending, for_ms=3 * MINUTE)[-1] == (3 + gap, "pending", "firing", "for")
+    clearing = [BAD, GOOD, *[NULL] * gap, GOOD, GOOD]
+    assert live(clearing, keep_ms=2 * MINUTE)[-1] == (
+        *(3 + gap, "firing", "resolved", "keep_firing_for"),
+    )
+
+
+def test_windows_that_never_were_count_as_windows_that_said_nothing() -> None:
+    state, _ = alerts.step(INACTIVE, 0, *BAD, 3 * MINUTE, 0, step_ms=MINUTE)
+    state, _ = alerts.step(state, 60 * MINUTE, *BAD, 3 * MINUTE, 0, step_ms=MINUTE)
+    assert state.fires_ms(3 * MINUTE) == 62 * MINUTE
+    state, changes = alerts.step(state, 61 * MINUTE, *BAD, 3 * MINUTE, 0, step_ms=MINUTE)
+    assert changes == ()
+    state, changes = alerts.step(state, 62 * MINUTE, *BAD, 3 * MINUTE, 0, step_ms=MINUTE)
+    assert changes == ((PE, FI, "for"),)
+
+
+def test_what_was_not_judged_of_a_time_is_forgotten_with_it() -> None:
+    judgements = [BAD, NULL, BAD, GOOD, BAD, BAD, BAD]
+    assert live(judgements, for_ms=2 * MINUTE) == [
+        (0, "inactive", "pending", "when"),
+        (3, "pending", "inactive", "clear"),
+        (4, "inactive", "pending", "when"),
+        (6, "pending", "firing", "for"),
     ]
 
 
@@ -120,7 +152,7 @@ def test_resolved_goes_on_to_pending_and_firing() -> None:
     state = AlertState(RE, 0)
     state, changes = alerts.step(state, MINUTE, True, False, MINUTE, 0)
     assert changes == ((RE, PE, "when"),)
-    assert state == AlertState(PE, MINUTE)
+    assert state == AlertState(PE, MINUTE, judged_ms=MINUTE)
 
 
 def test_an_episode_begins_once_at_an_instant() -> None:
@@ -150,7 +182,7 @@ def test_the_table_leads_from_every_state_to_every_other_that_the_rules_name() -
 def test_a_state_survives_msgpack(state: AlertState) -> None:
     data = msgspec.msgpack.encode(state)
     assert msgspec.msgpack.decode(data) == [
-        state.phase.value, state.episode_ms, state.clearing_since_ms, [],
+        state.phase.value, state.episode_ms, state.clearing_since_ms, [], None, 0,
     ]  # fmt: skip
     assert msgspec.msgpack.decode(data, type=AlertState) == state
 
