@@ -1,6 +1,6 @@
 """What people are told over a restart of the agent: one alert, once, on either way.
 
-A real Prometheus with the generated rules, a real Alertmanager, and a receiver that writes down what
+A real Prometheus with the generated rules, a real Alertmanager, and a receiver that notes what
 it is told. The agent's scrape is played, its delivery is the real one.
 """
 
