@@ -67,6 +67,10 @@ class Stats:
 
     records: Counter[tuple[str, str, str, str]] = field(default_factory=Counter)
     """By (topic, outcome, reason, contract); "" where there is no reason or no contract."""
+    field_nulls: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    """Events in which a field is null, by (topic, contract, field)."""
+    field_wrong_types: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    """Those in which it is null because something of another type stands there."""
     lag: dict[tuple[str, int], int] = field(default_factory=dict)
     """Records not read yet, by (topic, partition)."""
     watermark_ms: dict[tuple[str, int], int] = field(default_factory=dict)

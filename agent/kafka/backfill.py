@@ -23,7 +23,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from agent.core.backfill import Backfill, Wanted, begin_ms
-from agent.core.decode.decoder import Batch
+from agent.core.decode.batch import Batch
 from agent.core.merge.merger import Merger
 from agent.core.model.plan import Plan
 from agent.core.model.results import Emitted

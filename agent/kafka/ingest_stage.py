@@ -38,7 +38,7 @@ from aiokafka.errors import (
 )
 from aiokafka.structs import OffsetAndMetadata
 
-from agent.core.decode.decoder import Batch, Decoded
+from agent.core.decode.batch import Batch, Decoded
 from agent.core.fold.folder import Folder
 from agent.core.model.plan import Plan
 from agent.errors import EnvironmentFault

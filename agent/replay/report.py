@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from agent.core.fold.field_counts import in_words
 from agent.core.model.plan import Dimensions, Plan
 from agent.core.model.printable import printable, printable_lines
 from agent.core.model.results import (
@@ -89,6 +90,7 @@ def selected(replayed: Replayed, selection: Selection) -> Replayed:
         replayed.outcomes,
         replayed.reasons,
         replayed.rejects,
+        replayed.fields,
     )
 
 
@@ -132,6 +134,8 @@ def _json(plan: Plan, replayed: Replayed, out: TextIO) -> None:
     for line in _lines(plan, replayed):
         out.write(dumps(line).decode() + "\n")
     summary = summary_json(replayed.records, replayed.outcomes, replayed.reasons)
+    if told := fields_json(replayed):
+        summary["fields"] = told
     out.write(dumps(summary).decode() + "\n")
 
 
@@ -153,6 +157,8 @@ def _table(plan: Plan, replayed: Replayed, out: TextIO) -> None:
     if replayed.closings.transitions:
         console.print(_transitions_table(plan, replayed))
     console.print(outcomes_text(replayed), markup=False)
+    for told in in_words(replayed.fields):
+        console.print(f"  {printable(told)}", markup=False)
     for name, reject in replayed.rejects:
         told = f"{name}, record {reject.offset + 1}: {reject.reason.value}: {reject.detail}"
         console.print(f"  {printable(told)}", markup=False)
@@ -198,6 +204,21 @@ def _transitions_table(plan: Plan, replayed: Replayed) -> Table:
             Text(printable_lines(t.bound)),
         )  # fmt: skip
     return table
+
+
+def fields_json(replayed: Replayed) -> dict[str, object]:
+    """By contract and field, in how many events it is null and of another type: of the fields that
+    are null in all events, or of another type in some."""
+    out: dict[str, object] = {}
+    for contract, found in replayed.fields.items():
+        names = dict.fromkeys([*found.always_null, *found.wrong_types])
+        if names:
+            out[contract] = {
+                name: {"null": found.nulls[name], "wrong_type": found.wrong_types[name]}
+                | {"events": found.events}
+                for name in names
+            }
+    return out
 
 
 def outcomes_text(replayed: Replayed) -> str:

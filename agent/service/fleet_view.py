@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 
-from agent.core.evaluate.maintenance import upkeep_of
+from agent.core.evaluate.maintenance import maintenance_calendar
 from agent.core.evaluate.objectives import Score, earlier_attainment, standing
 from agent.core.frame import place_of
 from agent.core.model.plan import is_whole
@@ -122,11 +122,13 @@ class Company:
         kpi = self._state.plan.kpis[view.kpi]
         known = self._earlier.get((view.kpi, view.dimensions))
         if known is None or known[0] is not view.status:
-            upkeep = upkeep_of(self._state.plan, kpi)
+            maintenance = maintenance_calendar(self._state.plan, kpi)
             before = earlier_attainment(
                 view,
                 kpi.window.span_ms,
-                lambda end: bool(upkeep.over(view.dimensions, kpi.window.start_of(end), end)),
+                lambda end: bool(
+                    maintenance.covering(view.dimensions, kpi.window.start_of(end), end)
+                ),
             )
             known = (view.status, before)
             self._earlier[view.kpi, view.dimensions] = known

@@ -62,6 +62,11 @@ class News:
         for (outcome, contract, reason), number in added.counts.items():
             key = (topic, outcome.value, reason.value if reason else "", contract or "")
             self._state.stats.records[key] += number
+        for contract, counts in added.fields.items():
+            for name, number in counts.nulls.items():
+                self._state.stats.field_nulls[topic, contract, name] += number
+            for name, number in counts.wrong_types.items():
+                self._state.stats.field_wrong_types[topic, contract, name] += number
 
     def flushed(self, frames: int, seconds: float) -> None:
         """Count acknowledged frames."""

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from agent.core.decode.decoder import Batch
+from agent.core.decode.batch import Batch
 from agent.core.fold.folder import Commit, Folder, Resume
 from agent.core.merge.merger import Merger
 from agent.core.model.plan import Plan

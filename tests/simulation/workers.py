@@ -14,7 +14,7 @@ import numpy as np
 from aiokafka import TopicPartition
 
 from agent.core.backfill import Backfill, Wanted
-from agent.core.decode.decoder import Batch
+from agent.core.decode.batch import Batch
 from agent.core.fold.folder import Commit, Folder, Resume
 from agent.core.merge.backfill_buffer import Due
 from agent.core.merge.merger import Merger

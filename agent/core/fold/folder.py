@@ -33,9 +33,11 @@ import numpy.typing as npt
 import polars as pl
 
 from agent.core.aggregate.columns import Ints
-from agent.core.decode.decoder import Batch, Decoded, Decoder
+from agent.core.decode.batch import Batch, Decoded
+from agent.core.decode.decoder import Decoder
 from agent.core.fold.checkpoint import NO_TIME_MS, Commit, Needs, Resume, SourceProgress
 from agent.core.fold.duplicates import Deduplicator, first_of_each
+from agent.core.fold.field_counts import count_fields
 from agent.core.fold.kpi_fold import KpiFold, Rows, sharing
 from agent.core.fold.lateness import Bools, counts_somewhere, frontiers
 from agent.core.fold.outcomes import Added, CountKey, Verdicts
@@ -165,7 +167,14 @@ class Folder:
             for index, contract in enumerate(self._contracts)
             if (table := decoded.tables.get(contract.name)) is not None and table.height
         }
-        return verdicts.account(counted, self._fold(rows))
+        fields = {
+            contract.name: count_fields(
+                contract, rows[contract.name].table, decoded.wrong_types, counted
+            )
+            for contract in self._contracts
+            if contract.name in rows and contract.fields
+        }
+        return verdicts.account(counted, self._fold(rows), fields)
 
     def flush(
         self, clock_ms: int, quiet_ms: Mapping[int, int | None], partitions: int

@@ -92,6 +92,7 @@ class AgentCollector(Collector):
         for key, count in sorted({**self._zero_records(), **stats.records}.items()):
             records.add_metric(key, count)
         yield records
+        yield from self._fields()
         lag = GaugeMetricFamily(
             "kpi_agent_lag_records", "Records not read yet.", labels=["topic", "partition"]
         )
@@ -181,6 +182,28 @@ class AgentCollector(Collector):
         for kpi, count in sorted({**zeros, **stats.dropped_series}.items()):
             dropped.add_metric([kpi], count)
         yield dropped
+
+    def _fields(self) -> Iterator[Metric]:
+        """From the start for every field, so that the first wrong type is an increase."""
+        stats = self._state.stats
+        contracts = self._state.plan.contracts.values()
+        keys = [(c.topic, c.name, f.name) for c in contracts for f in c.fields]
+        for name, about, counts in (
+            (
+                "kpi_agent_field_nulls",
+                "Events of a contract in which an optional field is null.",
+                stats.field_nulls,
+            ),
+            (
+                "kpi_agent_field_wrong_types",
+                "Those in which it is null because a value of another type stands there.",
+                stats.field_wrong_types,
+            ),
+        ):
+            family = CounterMetricFamily(name, about, labels=["topic", "contract", "field"])
+            for key in sorted(keys):
+                family.add_metric(key, counts[key])
+            yield family
 
     def _backfills(self) -> Iterator[Metric]:
         stats = self._state.stats

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import html
 import json
 import logging
 import time
@@ -35,6 +34,7 @@ from agent.core.output.privacy import shared
 from agent.errors import RulesError
 from agent.export.agent_state import AgentState
 from agent.export.metrics.exposition import Exposition
+from agent.export.templates import html_template
 from agent.export.web.alerts import BadQuery, Query, alerts_answer
 from agent.export.web.board import Board, Json, change, ready_json
 from agent.export.web.board_alerts import from_phases, public_alerts, public_steps
@@ -49,6 +49,7 @@ HEARTBEAT_SECONDS = 15.0
 MAX_STREAMS = 200
 SHUTDOWN_SECONDS = 3.0
 _STATIC = Path(__file__).parent / "static"
+_INDEX = html_template(Path(__file__).parent / "templates", "index.html")
 _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 _HEADERS = {
     "Content-Security-Policy": (
@@ -112,8 +113,7 @@ class Pages:
 
     async def index(self, request: web.Request) -> web.Response:
         """The board's page."""
-        page = self._files["index.html"].decode()
-        page = page.replace("{{ name }}", html.escape(self._state.name, quote=True))
+        page = _INDEX.render(name=self._state.name)
         return _cached(request, page.encode(), "text/html")
 
     async def static(self, request: web.Request) -> web.Response:
