@@ -29,7 +29,7 @@ from agent.core.model.plan import Plan
 from agent.core.model.results import Emitted
 from agent.core.state.rows import Row
 from agent.errors import EnvironmentFault
-from agent.kafka.batch_fetch import Fetched, by_batch
+from agent.kafka.batch_fetch import Fetched, enable_batch_fetch
 from agent.kafka.client import connection
 from agent.kafka.history import Begin, begins_of
 from agent.kafka.publish import Publisher, acknowledged
@@ -245,7 +245,7 @@ class _Reading:
         )  # fmt: skip
         await consumer.start()
         try:
-            by_batch(consumer)
+            enable_batch_fetch(consumer)
             places = [TopicPartition(self._job.topic, p) for p in sorted(self._job.covered)]
             consumer.assign(places)
             now_ms = time.time_ns() // 1_000_000

@@ -41,7 +41,7 @@ from agent.kafka.alert_log import AlertLog
 from agent.kafka.board_topic import BoardWriter, CompanyView
 from agent.kafka.client import connection, new_producer
 from agent.kafka.connecting import wait_for_broker
-from agent.kafka.ingest_stage import Ingest
+from agent.kafka.ingest_stage import IngestStage
 from agent.kafka.merge_stage import MergeStage
 from agent.kafka.placement import has_changed
 from agent.kafka.publish import Publisher
@@ -322,7 +322,7 @@ class Service:
             await beside.start()
             publisher = Publisher(producer, self._names)
             side_outputs = SideOutputs(beside, self._names, self._news.cut)
-            ingest = Ingest(
+            ingest = IngestStage(
                 self._settings, self.state.plan, publisher, side_outputs, admin, state_partitions,
                 self._news,
             )  # fmt: skip

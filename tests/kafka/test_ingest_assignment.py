@@ -149,7 +149,8 @@ def frames() -> Iterator[tuple[int, bytes]]:
         frame = Frame(
             "orders", partition, 2, covered, W, None, W, True, {}, [], topic_id="id", epoch=epoch
         )
-        yield from ((0, data) for data in encode(frame))
+        for message in encode(frame):
+            yield 0, message
 
 
 def test_the_newest_frame_of_each_source_is_found() -> None:
