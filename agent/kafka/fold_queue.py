@@ -180,6 +180,7 @@ class FoldQueue:
                 commits[tp] = OffsetAndMetadata(commit.offset, commit.metadata)
             for partition, source in folder.sources.items():
                 self._progress.watermark(topic, partition, source.watermark_ms)
+            self._progress.shortened(topic, folder.shortened())
         return Flush(frames, commits, sent)
 
 

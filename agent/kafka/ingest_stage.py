@@ -301,7 +301,10 @@ class IngestStage:
             log.info("no source partitions for this worker: others have them all")
         begins = await find_begins(self._settings, self._admin, self._consumer, partitions)
         for tp in partitions:
-            begin = begins[tp]
+            begin = begins.get(tp)
+            if begin is None:  # its commit is for another version to read
+                self._consumer.pause(tp)
+                continue
             if (words := in_words(tp, begin)) is not None:
                 log.log(*words)
             now_ms = self._wall_ms()

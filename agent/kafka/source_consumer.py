@@ -134,6 +134,10 @@ class SourceConsumer:
         """Go on reading a partition from an offset."""
         self._consumer.seek(tp, offset)
 
+    def pause(self, tp: TopicPartition) -> None:
+        """Fetch nothing of a partition while it is assigned here."""
+        self._consumer.pause(tp)
+
     async def _is_at(self, tp: TopicPartition, offset: int) -> bool:
         try:
             return bool(await self._consumer.position(tp) == offset)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from agent.core.fold.folder import Added
@@ -29,6 +29,9 @@ class IngestProgress(Protocol):
 
     def missed(self, topic: str, partition: int, records: int) -> None:
         """So many records of a source partition were gone before they were read; mostly 0."""
+
+    def shortened(self, topic: str, series: Mapping[str, int]) -> None:
+        """How many series have had a dimension value that was too long, by KPI of a topic."""
 
     def missing_topics(self, topics: Sequence[str]) -> None:
         """The source topics that do not exist (yet)."""

@@ -247,8 +247,10 @@ def _check_time(
 def _check_distance(contract: Contract, ms: Rows, where: str, verdicts: _Verdicts) -> None:
     """Neither too far ahead of the record's timestamp nor too far behind it."""
     batch = verdicts.batch
-    # No timestamp of a record, however wild, is outside what an event time may be.
-    ahead = ms - np.clip(batch.timestamps[verdicts.rows], 0, END_MS)
+    # No timestamp of a record, however wild, is outside what an event time may be. Kafka's -1 and
+    # 0 are none: only the agent's clock judges such a record.
+    stamps = batch.timestamps[verdicts.rows]
+    ahead = np.where(stamps > 0, ms - np.clip(stamps, 0, END_MS), 0)
 
     def detail(side: str, most_ms: int, setting: str) -> Callable[[int], str]:
         def say(i: int) -> str:

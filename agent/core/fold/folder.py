@@ -245,6 +245,10 @@ class Folder:
         """What may be committed, by partition, once the last flush's frames are acknowledged."""
         return dict(self._flushed)
 
+    def shortened(self) -> dict[str, int]:
+        """How many series have had a dimension value that was too long, by KPI."""
+        return {kpi.name: fold.shortened for fold in self._folds for kpi in fold.kpis}
+
     def _settle(self, telling: Mapping[int, SourceProgress]) -> None:
         for p, source in self.sources.items():
             for contract in self._contracts:
