@@ -1,4 +1,4 @@
-"""What the ingest tells of itself while it runs. `run` fills the exports' counters from it."""
+"""What the two stages report while they run; the exports' counters are filled from it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from agent.core.model.results import Emitted
 
 
 class IngestProgress(Protocol):
-    """Receiver of the ingest's news; all calls come on the event loop."""
+    """Receiver of stage 1's reports; all calls come on the event loop."""
 
     def folded(self, topic: str, added: Added, seconds: float) -> None:
         """A batch was folded."""
@@ -47,10 +47,10 @@ class IngestProgress(Protocol):
 
 
 class MergeProgress(Protocol):
-    """Receiver of stage 2's news; all calls come on the event loop."""
+    """Receiver of stage 2's reports; all calls come on the event loop."""
 
     def held(self, partitions: frozenset[int] | None) -> None:
-        """The state partitions held here and ready; None while the group is rearranged."""
+        """The state partitions held here and ready; None while the group rebalances."""
 
     def missed(self, topic: str, partition: int, records: int) -> None:
         """So many frames of a state partition were gone before they were merged; mostly 0."""
