@@ -107,10 +107,10 @@ def test_the_record_s_timestamp_says_which_hour_is_meant(tmp_path: Path) -> None
 
 def test_an_hour_that_comes_twice_by_half_is_read_alike(tmp_path: Path) -> None:
     # Lord Howe Island's clocks go back from 02:00 to 01:30, at 15:00Z of the day before.
-    texts = [f"2024-04-07T01:{minute}:00" for minute in (30, 50, 35, 55)]
+    texts = [f"2024-04-07T01:{minute}:00" for minute in (30, 55, 35, 40, 50)]
     hours, _ = fold(plan_of(RULES % "Australia/Lord_Howe", tmp_path), texts, 2)
     first = 1_712_415_600_000 // 3_600_000  # 2024-04-06T15:00:00Z
-    assert hours == {first - 1: 2, first: 2}
+    assert hours == {first - 1: 2, first: 3}
 
 
 def test_a_restart_in_the_hour_comes_to_the_same(tmp_path: Path) -> None:
