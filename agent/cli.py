@@ -196,6 +196,9 @@ def replay(options: argparse.Namespace) -> int:
         replayed = run_replay(plan, files, clock_ms(options.now), progress)
     selection = Selection(options.since, options.until, frozenset(options.kpi))
     write(plan, selected(replayed, selection), options.format, sys.stdout)
+    if replayed.is_all_lost:
+        sys.stderr.write("kpi-agent replay: no event of any contract was found in what was read\n")
+        return WRONG
     return OK
 
 

@@ -69,6 +69,7 @@ def run(options: Namespace) -> int:
 
 
 def _run(options: Namespace, ask: Ask) -> int:
+    from agent.core.fold.field_counts import in_words
     from agent.init.draft import sound_drafts, sound_rules
     from agent.init.interview import from_answers, from_sample
     from agent.init.proposal import observe, proposals, silence
@@ -96,6 +97,11 @@ def _run(options: Namespace, ask: Ask) -> int:
         sys.stderr.write(f"for completion in editors: kpi-agent schema > {place.parent / schema}\n")
     if read is not None:
         print(f"over the sample, {outcomes_text(read)}")  # noqa: T201
+        for told in in_words(read.fields):
+            print(f"  {printable(told)}")  # noqa: T201
+        if read.is_all_lost:
+            sys.stderr.write("kpi-agent init: none of the sample's events is as the draft says\n")
+            return 1
     return 0
 
 

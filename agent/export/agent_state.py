@@ -67,6 +67,10 @@ class Stats:
 
     records: Counter[tuple[str, str, str, str]] = field(default_factory=Counter)
     """By (topic, outcome, reason, contract); "" where there is no reason or no contract."""
+    field_nulls: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    """Events in which a field is null, by (topic, contract, field)."""
+    field_wrong_types: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    """Those in which it is null because something of another type stands there."""
     lag: dict[tuple[str, int], int] = field(default_factory=dict)
     """Records not read yet, by (topic, partition)."""
     watermark_ms: dict[tuple[str, int], int] = field(default_factory=dict)
@@ -93,6 +97,10 @@ class Stats:
     late_partials: int = 0
     """Partial aggregates for slices that were sealed already."""
     table_rows: int = 0
+    late_rows: Counter[str] = field(default_factory=Counter)
+    """Rows that came too late for a window of a KPI, by KPI."""
+    shortened_series: Counter[str] = field(default_factory=Counter)
+    """New series with a dimension value that was too long, by KPI."""
     dropped_series: Counter[str] = field(default_factory=Counter)
     """Series folded into `__other__` because their KPI is full, by KPI."""
     backfill_records: dict[str, int] = field(default_factory=dict)

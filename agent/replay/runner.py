@@ -15,7 +15,8 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from agent.core.decode.decoder import Batch
+from agent.core.decode.batch import Batch
+from agent.core.fold.field_counts import FieldCounts
 from agent.core.fold.folder import Added
 from agent.core.model.plan import Plan
 from agent.core.model.results import Emitted, Outcome, Reason, Reject, WindowValue
@@ -24,6 +25,8 @@ from agent.errors import EnvironmentFault
 from agent.replay.event_files import STANDARD_INPUT, batches_of, event_file
 
 REJECTS_SHOWN = 20
+
+_TAKEN = (Outcome.FOLDED, Outcome.LATE, Outcome.DUPLICATE)
 
 Progress = Callable[[int], None]
 """Told how many bytes of the files were read since it was last told."""
@@ -52,6 +55,13 @@ class Replayed:
     outcomes: Counter[Outcome] = field(default_factory=Counter)
     reasons: Counter[Reason] = field(default_factory=Counter)
     rejects: list[tuple[str, Reject]] = field(default_factory=list)
+    fields: dict[str, FieldCounts] = field(default_factory=dict)
+    late_rows: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def is_all_lost(self) -> bool:
+        """Whether there were records, and none of them counts anywhere."""
+        return self.records > 0 and not any(self.outcomes[outcome] for outcome in _TAKEN)
 
     @property
     def records(self) -> int:
@@ -64,6 +74,9 @@ class Replayed:
             self.outcomes[outcome] += number
             if reason is not None:
                 self.reasons[reason] += number
+        self.late_rows.update(added.late_rows)
+        for contract, counts in added.fields.items():
+            self.fields.setdefault(contract, FieldCounts()).add(counts)
         room = REJECTS_SHOWN - len(self.rejects)
         self.rejects += [(name, reject) for _, reject in added.rejects[:room]]
 

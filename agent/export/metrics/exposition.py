@@ -92,6 +92,7 @@ class AgentCollector(Collector):
         for key, count in sorted({**self._zero_records(), **stats.records}.items()):
             records.add_metric(key, count)
         yield records
+        yield from self._fields()
         lag = GaugeMetricFamily(
             "kpi_agent_lag_records", "Records not read yet.", labels=["topic", "partition"]
         )
@@ -172,6 +173,22 @@ class AgentCollector(Collector):
         yield _gauge(
             "kpi_agent_table_rows", "Rows of state that this worker holds.", stats.table_rows
         )
+        late = CounterMetricFamily(
+            "kpi_agent_late_rows",
+            "Events that came too late for a window of the KPI; they may count in other KPIs.",
+            labels=["kpi"],
+        )
+        for kpi, count in sorted(stats.late_rows.items()):
+            late.add_metric([kpi], count)
+        yield late
+        shortened = CounterMetricFamily(
+            "kpi_agent_shortened_series",
+            "New series with a dimension value that was too long and was cut.",
+            labels=["kpi"],
+        )
+        for kpi, count in sorted(stats.shortened_series.items()):
+            shortened.add_metric([kpi], count)
+        yield shortened
         dropped = CounterMetricFamily(
             "kpi_agent_dropped_series",
             "Series folded into __other__ because their KPI has max_series.",
@@ -181,6 +198,28 @@ class AgentCollector(Collector):
         for kpi, count in sorted({**zeros, **stats.dropped_series}.items()):
             dropped.add_metric([kpi], count)
         yield dropped
+
+    def _fields(self) -> Iterator[Metric]:
+        """From the start for every field, so that the first wrong type is an increase."""
+        stats = self._state.stats
+        contracts = self._state.plan.contracts.values()
+        keys = [(c.topic, c.name, f.name) for c in contracts for f in c.fields]
+        for name, about, counts in (
+            (
+                "kpi_agent_field_nulls",
+                "Events of a contract in which an optional field is null.",
+                stats.field_nulls,
+            ),
+            (
+                "kpi_agent_field_wrong_types",
+                "Those in which it is null because a value of another type stands there.",
+                stats.field_wrong_types,
+            ),
+        ):
+            family = CounterMetricFamily(name, about, labels=["topic", "contract", "field"])
+            for key in sorted(keys):
+                family.add_metric(key, counts[key])
+            yield family
 
     def _backfills(self) -> Iterator[Metric]:
         stats = self._state.stats
