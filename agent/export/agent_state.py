@@ -96,7 +96,6 @@ class Stats:
     """Frames that cover less than one already applied."""
     late_partials: int = 0
     """Partial aggregates for slices that were sealed already."""
-    table_rows: int = 0
     dropped_series: Counter[str] = field(default_factory=Counter)
     """Series folded into `__other__` because their KPI is full, by KPI."""
     backfill_records: dict[str, int] = field(default_factory=dict)
