@@ -162,7 +162,7 @@ def _promql(kpi: Kpi, rule: Rule, found: Explained) -> Json:
     series = [(n, label(v)) for n, v in zip(kpi.by, found.dimensions or (), strict=False)]
     about = [] if isinstance(rule, CombinationRule) else [("kpi", kpi.name)]
     own = [("rule", rule.name), *about, *series]
-    told: dict[str, Any] = {"state": names.selector(names.RULE_STATE, own)}
+    told: dict[str, Any] = {"state": names.selector(RULE_STATE, own)}
     if about:
         told = {"value": names.selector(names.value_metric(kpi), series)} | told
     if found.target is not None:
