@@ -14,7 +14,7 @@ from agent.core.output.messages import Json
 from agent.errors import RulesError
 from agent.explain.document import asked_text, explanations, refuse_private, wanted
 from agent.export.agent_state import AgentState, Alert
-from agent.kafka.board_topic import BoardWriter, CompanyView, SeriesId
+from agent.kafka.board_topic import BoardReader, BoardWriter, SeriesId
 from agent.kafka.merge_stage import MergeStage
 
 FRESH_SECONDS = 0.1
@@ -25,7 +25,7 @@ is as old as that and the flush."""
 class Company:
     """Answers `AgentState`'s questions; what it looked up serves for an instant."""
 
-    def __init__(self, state: AgentState, view: CompanyView) -> None:
+    def __init__(self, state: AgentState, view: BoardReader) -> None:
         self._writer: BoardWriter | None = None
         self._state = state
         self._view = view
@@ -62,7 +62,7 @@ class Company:
         """Something closed: what was looked up is old."""
         self._held_at = 0.0
         if self._writer is not None:
-            self._writer.told(self._state.plan, closings)
+            self._writer.note_alerts(self._state.plan, closings)
 
     def held(self) -> list[SeriesView]:
         """The series held here."""
