@@ -11,6 +11,7 @@ from typing import Any
 
 from agent.core.explanation import AlertFound, ConditionFound, Explained, explain
 from agent.core.merge.merger import Merger
+from agent.core.model.metrics import RULE_STATE
 from agent.core.model.plan import AbsenceRule, CombinationRule, Kpi, Plan, Rule, as_for, is_whole
 from agent.core.model.results import AlertPhase
 from agent.core.model.text import bounds_text, window_text
