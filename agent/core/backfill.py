@@ -106,7 +106,7 @@ class _Past:
     def __init__(self, plan: Plan, kpi: Kpi, wanted: Wanted, state_partitions: int) -> None:
         self._state = BaseKpi(plan, kpi, limit_of(kpi, state_partitions), kept=False)
         self._cut_ms = wanted.cut_ms
-        self._state.judge.of_the_past()
+        self._state.evaluator.only_history()
         self._begin_ms: int | None = None
         self._closed_ms: int | None = None
         self._chunks: dict[bytes, bytes] = {}
@@ -138,8 +138,8 @@ class _Past:
             for series in state.series.values():
                 series.closed_ms = max(series.closed_ms, self._closed_ms)
         step = state.advance(frontier)
-        if state.judge.archive is not None:
-            for key, row in state.judge.archive.rows():
+        if state.evaluator.archive is not None:
+            for key, row in state.evaluator.archive.rows():
                 if row is None:
                     self._chunks.pop(key, None)
                 else:

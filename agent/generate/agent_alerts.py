@@ -1,4 +1,4 @@
-"""The alerts that no agent can give of itself: it is down, behind, fed nothing, or fed rubbish.
+"""Alerts over the agent itself that no agent can send: it is down, behind, or gets no good records.
 
 Times here are Prometheus' clock, unlike the KPI rules, whose timing is event time in the agent. The
 ratios ignore topics with almost no traffic, where one bad record would be a large share.
@@ -54,7 +54,7 @@ class AgentAlert:
 def agent_alerts(external: Sequence[str] = ()) -> tuple[AgentAlert, ...]:
     """The alerts on the agent's health, worst first. `external`: the names of the labels by which
     several environments are kept apart."""
-    return (*_down(external), *_ready(), *_behind(), *_bad_records(), *_inside())
+    return (*_down(external), *_ready(), *_behind(), *_bad_records(), *_inside(external))
 
 
 def stale_alerts(plan: Plan) -> tuple[AgentAlert, ...]:
@@ -191,14 +191,14 @@ def _behind() -> Iterable[AgentAlert]:
 
 
 def _bad_records() -> Iterable[AgentAlert]:
-    told = "{{ $value | humanizePercentage }} of the records of {{ $labels.topic }} in 15 minutes"
+    share = "{{ $value | humanizePercentage }} of the records of {{ $labels.topic }} in 15 minutes"
     yield AgentAlert(
         "KpiAgentDeadLetters",
         _share("rejected"),
         "5m",
         "warning",
         "Events of {{ $labels.topic }} break their contract",
-        f"{told} were rejected, and count in no KPI. They are in the dead-letter topic, each with "
+        f"{share} were rejected and count in no KPI. They are in the dead-letter topic, each with "
         "its reason.",
         "dead-letters",
     )
@@ -207,8 +207,8 @@ def _bad_records() -> Iterable[AgentAlert]:
         _share("late"),
         "5m",
         "warning",
-        "Events of {{ $labels.topic }} come too late",
-        f"{told} came after their window had closed, and count in no KPI. They are in the late "
+        "Events of {{ $labels.topic }} arrive too late",
+        f"{share} arrived after their window had closed and count in no KPI. They are in the late "
         "topic.",
         "late-events",
     )
@@ -218,8 +218,8 @@ def _share(outcome: str) -> str:
     """The records of one outcome are more than the accepted share of a topic's."""
     every = f"sum without ({PER_TOPIC}) (increase({names.RECORDS}[15m]))"
     chosen = names.selector(names.RECORDS, [("outcome", outcome)])
-    found = f"sum without ({PER_TOPIC}) (increase({chosen}[15m]))"
-    return f"{found} / ({every} > {FEW_RECORDS}) > {SHARE_OF_BAD_RECORDS}"
+    share = f"sum without ({PER_TOPIC}) (increase({chosen}[15m]))"
+    return f"{share} / ({every} > {FEW_RECORDS}) > {SHARE_OF_BAD_RECORDS}"
 
 
 def _missed_records() -> AgentAlert:
@@ -239,11 +239,12 @@ def _missed_records() -> AgentAlert:
     )
 
 
-def _inside() -> Iterable[AgentAlert]:
+def _inside(external: Sequence[str]) -> Iterable[AgentAlert]:
     yield _missed_records()
+    group = ", ".join(("group", *external))
     yield AgentAlert(
         "KpiAgentTwoRuleSets",
-        f"count by (group) (count by (group, config_hash) ({names.BUILD_INFO})) > 1",
+        f"count by ({group}) (count by ({group}, config_hash) ({names.BUILD_INFO})) > 1",
         ROLLING_CHANGE,
         "critical",
         "Workers of the KPI agent group {{ $labels.group }} run different rules",

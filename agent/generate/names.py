@@ -71,7 +71,7 @@ MISSED = 3
 """`kpi_objective_state` of an objective that is missed."""
 
 WORKER_LABELS = ("instance", "pod")
-"""The labels by which Prometheus tells one worker from another."""
+"""The labels by which Prometheus distinguishes the workers."""
 SCRAPE_LABELS = (*WORKER_LABELS, "container", "endpoint", "namespace", "service")
 """The labels that a scrape by the Prometheus operator adds to every series, beside `job`."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from agent.core.fold.folder import Added
 from agent.core.model.results import Emitted
@@ -34,6 +34,7 @@ class News:
         self._on_told = on_told
         self._failed_at: float | None = None
         self._missing: tuple[str, ...] = ()
+        self._shortened: dict[tuple[str, str], int] = {}
         self._flushed_at: float | None = None  # None: no source partition is read here
         state.stats.errors.update(dict.fromkeys(COMPONENTS, 0))
         state.stats.last_merge_ms = state.started_at_ms
@@ -62,6 +63,7 @@ class News:
         for (outcome, contract, reason), number in added.counts.items():
             key = (topic, outcome.value, reason.value if reason else "", contract or "")
             self._state.stats.records[key] += number
+        self._state.stats.late_rows.update(added.late_rows)
         for contract, counts in added.fields.items():
             for name, number in counts.nulls.items():
                 self._state.stats.field_nulls[topic, contract, name] += number
@@ -97,6 +99,14 @@ class News:
     def cut(self, topic: str) -> None:
         """Count a dead letter or late record that was too large to be sent whole."""
         self._state.stats.records_truncated[topic] += 1
+
+    def shortened(self, topic: str, series: Mapping[str, int]) -> None:
+        """Count series with a dimension value that was too long."""
+        for kpi, number in series.items():
+            known = self._shortened.get((topic, kpi), 0)
+            # A new life of the stage counts from nothing.
+            self._state.stats.shortened_series[kpi] += number - known if number >= known else number
+            self._shortened[topic, kpi] = number
 
     def missing_topics(self, topics: Sequence[str]) -> None:
         """Say which source topics are waited for."""

@@ -38,10 +38,10 @@ from agent.export.agent_state import AgentState
 from agent.export.alertmanager import Delivery
 from agent.export.web.server import serving
 from agent.kafka.alert_log import AlertLog
-from agent.kafka.board_topic import BoardWriter, CompanyView
+from agent.kafka.board_topic import BoardReader, BoardWriter
 from agent.kafka.client import connection, new_producer
 from agent.kafka.connecting import wait_for_broker
-from agent.kafka.ingest_stage import Ingest
+from agent.kafka.ingest_stage import IngestStage
 from agent.kafka.merge_stage import MergeStage
 from agent.kafka.placement import has_changed
 from agent.kafka.publish import Publisher
@@ -94,7 +94,7 @@ class Service:
         self.state.ready = dict.fromkeys(COMPONENTS, "starting")
         self.state.reload = self.reload
         self._topic_watch = TopicWatch(settings)
-        self._view = CompanyView(settings, self._names.board, plan)
+        self._view = BoardReader(settings, self._names.board, plan)
         self._alert_log = AlertLog(settings, self._names.alerts)
         self.state.alert_log = self._alert_log.steps
         self._company = Company(self.state, self._view)
@@ -322,7 +322,7 @@ class Service:
             await beside.start()
             publisher = Publisher(producer, self._names)
             side_outputs = SideOutputs(beside, self._names, self._news.cut)
-            ingest = Ingest(
+            ingest = IngestStage(
                 self._settings, self.state.plan, publisher, side_outputs, admin, state_partitions,
                 self._news,
             )  # fmt: skip

@@ -21,6 +21,7 @@ from agent.core.decode.format import (
     id_dtype,
     time_dtype,
 )
+from agent.core.decode.repeated_hour import repeated_hours
 from agent.core.decode.single_record import describe, expected
 from agent.core.model.plan import FIELD_DTYPES, Contract, Field, Path
 from agent.core.model.results import Reason
@@ -36,11 +37,13 @@ class Validated:
     `table` has the columns of docs/architecture.md, of the records that are as promised.
     `problems` are the others, as (row, reason, detail). `wrong_types`: by optional field, the rows
     of the table in which it is null because something of another type stands there.
+    `repeated_ms`: the rows whose local time happens twice (`agent.core.decode.repeated_hour`).
     """
 
     table: pl.DataFrame
     problems: list[tuple[int, Reason, str]]
     wrong_types: dict[str, Rows]
+    repeated_ms: dict[int, int]
 
 
 @dataclass(slots=True)
@@ -90,12 +93,14 @@ def validate(
         if f.required and frame[f.name].null_count():
             mask = frame[f.name].is_null().to_numpy()
             verdicts.reject(mask, Reason.MISSING_FIELD, lambda _, f=f: _missing(f))  # type: ignore[misc]
-    ms = _check_time(contract, frame, verdicts)
+    ms, repeated = _check_time(contract, frame, verdicts)
     for f in contract.fields:
         _check_bounds(f, frame[f.name], verdicts)
     table = _table(contract, frame, verdicts, ms, nulled)
     wrong = {name: rows[mask & ~verdicts.bad] for name, mask in nulled.items()}
-    return Validated(table, verdicts.problems, {name: at for name, at in wrong.items() if at.size})
+    wrong = {name: at for name, at in wrong.items() if at.size}
+    repeated = {int(rows[i]): later for i, later in repeated.items() if not verdicts.bad[i]}
+    return Validated(table, verdicts.problems, wrong, repeated)
 
 
 def _table(
@@ -210,7 +215,8 @@ def _missing(f: Field) -> str:
 
 def _check_time(
     contract: Contract, frame: pl.DataFrame, verdicts: _Verdicts
-) -> npt.NDArray[np.int64]:
+) -> tuple[Rows, dict[int, int]]:
+    """Event times (ms), and which of them happen twice."""
     raw = frame[_RAW_TIME]
     ms, readable = parse_times(raw, contract.timezone)
     where = ".".join(contract.time_path)
@@ -228,14 +234,16 @@ def _check_time(
             ),
         )
     _check_distance(contract, ms, where, verdicts)
-    return ms
+    return ms, repeated_hours(raw, ms, readable, contract.timezone)
 
 
 def _check_distance(contract: Contract, ms: Rows, where: str, verdicts: _Verdicts) -> None:
     """Neither too far ahead of the record's timestamp nor too far behind it."""
     batch = verdicts.batch
-    # No timestamp of a record, however wild, is outside what an event time may be.
-    ahead = ms - np.clip(batch.timestamps[verdicts.rows], 0, END_MS)
+    # No timestamp of a record, however wild, is outside what an event time may be. Kafka's -1 and
+    # 0 are none: only the agent's clock judges such a record.
+    stamps = batch.timestamps[verdicts.rows]
+    ahead = np.where(stamps > 0, ms - np.clip(stamps, 0, END_MS), 0)
 
     def detail(side: str, most_ms: int, setting: str) -> Callable[[int], str]:
         def say(i: int) -> str:

@@ -105,7 +105,7 @@ class BaseKpi:
         missed: MissedRecords = NONE_MISSED,
     ) -> None:
         self.kpi = kpi
-        self.judge = Evaluator(plan, kpi)
+        self.evaluator = Evaluator(plan, kpi)
         self.series: dict[Dimensions, Series] = {}
         # Forgotten, but KPIs over this one have not used its last windows yet.
         self.departed: dict[Dimensions, Series] = {}
@@ -237,7 +237,7 @@ class BaseKpi:
         moved = False
         for series in list(self.series.values()):
             # Before closing, which drops the panes that no later window needs.
-            if self.judge.current_rules and instant > series.judged_ms:
+            if self.evaluator.current_rules and instant > series.judged_ms:
                 self._judge_at(series, instant, work)
                 moved = True
             if is_end and instant > series.closed_ms:
@@ -252,7 +252,7 @@ class BaseKpi:
         """The next instant at which a series that is as far as this one has anything to do:
         windows end, and current values are judged where slices end."""
         end = self.kpi.window.first_end_after(instant)
-        if not self.judge.current_rules:
+        if not self.evaluator.current_rules:
             return end
         return min(end, instant - instant % self.kpi.slice_ms + self.kpi.slice_ms)
 
@@ -262,7 +262,7 @@ class BaseKpi:
         if closed_ms is None:
             return None
         end = self.kpi.window.first_end_after(closed_ms)
-        if not self.judge.current_rules:
+        if not self.evaluator.current_rules:
             return end
         judged_ms = min(series.judged_ms for series in self.series.values())
         return min(end, judged_ms - judged_ms % self.kpi.slice_ms + self.kpi.slice_ms)
@@ -278,7 +278,7 @@ class BaseKpi:
         if first_ms is None or first_ms >= frontier_ms:
             return frontier_ms
         every_ms = self.kpi.window.step_ms
-        if self.judge.current_rules:
+        if self.evaluator.current_rules:
             every_ms = min(every_ms, self.kpi.slice_ms)
         instants = max(windows // max(len(self.series), 1), 1)
         return min(frontier_ms, first_ms + (instants - 1) * every_ms)
@@ -309,8 +309,8 @@ class BaseKpi:
                     seen[dimensions] = None
         for dimensions in seen:
             series = self.series[dimensions]
-            if self.judge.series_absences:
-                step.transitions += self.judge.silence(series, end, end, start)
+            if self.evaluator.series_absences:
+                step.transitions += self.evaluator.evaluate_absence(series, end, end, start)
             series.last_event_ms = end
 
     def _close_at(self, series: Series, end_ms: int, work: Work) -> None:
@@ -337,9 +337,10 @@ class BaseKpi:
         self, of: Iterable[tuple[Series, int]], pairs: Sequence[Pair], open_: bool = False
     ) -> list[WindowValue]:
         """The windows of series with these ends, from their states."""
-        name, calm, start_of = self.kpi.name, self.judge.upkeep.over, self.kpi.window.start_of
+        name, start_of = self.kpi.name, self.kpi.window.start_of
+        calm = self.evaluator.maintenance.covering
         made, touched = [], self._missed.touch
-        for (series, end), pair, value in zip(of, pairs, self.judge.values(pairs), strict=True):
+        for (series, end), pair, value in zip(of, pairs, self.evaluator.values(pairs), strict=True):
             dimensions, start = series.dimensions or (), start_of(end)
             maintenance = calm(dimensions, start, end)
             made.append(
@@ -379,7 +380,7 @@ class BaseKpi:
     def _tell(self, work: Work, step: Step) -> None:
         windows = self._windows(work.closed, work.closed_pairs)
         valued = [(series, w) for (series, _), w in zip(work.closed, windows, strict=True)]
-        step.closed += self.judge.take(valued, self.series.values())
+        step.closed += self.evaluator.close_windows(valued, self.series.values())
         if self._kept:
             for series, window in valued:
                 series.waiting[window.end_ms] = (window.value, window.events)
@@ -390,19 +391,19 @@ class BaseKpi:
             (series, window, instant)
             for (series, _, instant), window in zip(work.judged, windows, strict=True)
         ]
-        for _, window, transitions in self.judge.current(looked):
+        for _, window, transitions in self.evaluator.evaluate_current(looked):
             step.transitions += transitions
             if transitions:
                 step.changed.add(window.dimensions)
 
     def _silences(self, step: Step, of: Iterable[Series], frontier_ms: int) -> None:
-        if self.judge.series_absences:
+        if self.evaluator.series_absences:
             # The slice that the frontier is in may hold events that are not sealed yet.
             settled_ms = frontier_ms - frontier_ms % self.kpi.slice_ms
             for series in of:
                 if series.last_event_ms > settled_ms:
                     continue  # just begun: an earlier event may still come
-                found = self.judge.silence(series, series.last_event_ms, settled_ms)
+                found = self.evaluator.evaluate_absence(series, series.last_event_ms, settled_ms)
                 if found:
                     step.transitions += found
                     step.changed.add(series.dimensions or ())
@@ -434,7 +435,7 @@ class BaseKpi:
             if series.unjudged:
                 self.leaving.append(series)
             else:
-                step.transitions += self.judge.farewell(series)
+                step.transitions += self.evaluator.close_alerts(series)
             following = self.series.get(dimensions) or self.departed.get(dimensions)
             if following is not None:
                 following.waiting |= series.waiting
@@ -451,7 +452,7 @@ class BaseKpi:
 
     def empty_value(self) -> float | None:
         """The value of a window without events."""
-        return self.judge.values([(self._aggregator.empty(), None)])[0]
+        return self.evaluator.values([(self._aggregator.empty(), None)])[0]
 
     def looked(self, series: Series) -> WindowValue | None:
         """The window that rules on current values judged last, as it stood then."""

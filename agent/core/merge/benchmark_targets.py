@@ -27,7 +27,7 @@ class Benchmarked:
         self._places = {
             name: tuple(by.index(dimension) for dimension in plan.kpis[name].by) for name in against
         }
-        state.judge.benchmark = self._value
+        state.evaluator.benchmark = self._value
 
     def advance(self) -> Step:
         """Judge every window that all benchmarks have closed, too."""
@@ -44,7 +44,7 @@ class Benchmarked:
             if end <= self.frontier_ms
         ]
         ready.sort(key=lambda item: item[1].end_ms)
-        step.closed += self.state.judge.close(ready, self.state.series.values())
+        step.closed += self.state.evaluator.evaluate_closed(ready, self.state.series.values())
         step.changed.update(window.dimensions for _, window in ready)
         self._part(step)
         return step
@@ -53,7 +53,7 @@ class Benchmarked:
         """End the alerts of forgotten series, now that all their windows have been judged."""
         for series in [s for s in self.state.leaving if not s.unjudged]:
             self.state.leaving.remove(series)
-            step.transitions += self.state.judge.farewell(series)
+            step.transitions += self.state.evaluator.close_alerts(series)
             if series.dimensions not in self.state.series:
                 step.expired.add(series.dimensions or ())
 

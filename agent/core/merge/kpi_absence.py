@@ -31,7 +31,7 @@ class KpiAbsence:
     def advance(self, frontier_ms: int) -> list[Transition]:
         """Judge the silence up to the frontier, one event after the other."""
         self.changed = False
-        judge, span = self.state.judge, self.state.kpi.slice_ms
+        evaluator, span = self.state.evaluator, self.state.kpi.slice_ms
         out: list[Transition] = []
         for start in sorted(s for s in self.slices if s + span <= frontier_ms):
             del self.slices[start]
@@ -39,11 +39,11 @@ class KpiAbsence:
             if self.series is None:
                 self.series = born(self.state.kpi.name, self.state.kpi.fingerprint, None, start)
             if end > self.series.last_event_ms:
-                out += judge.silence(self.series, end, end, start)
+                out += evaluator.evaluate_absence(self.series, end, end, start)
                 self.series.last_event_ms = end
                 self.changed = True
         if self.series is not None:
-            found = judge.silence(
+            found = evaluator.evaluate_absence(
                 self.series,
                 self.series.last_event_ms,
                 frontier_ms - frontier_ms % span,

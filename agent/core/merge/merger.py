@@ -17,7 +17,7 @@ from typing import TypeVar
 from agent.core.evaluate.composite import CompositeRule
 from agent.core.evaluate.rule_graph import Place, RuleGraph
 from agent.core.evaluate.targets import benchmarks_of
-from agent.core.evaluate.thresholds import Witness
+from agent.core.evaluate.thresholds import OnEvaluation
 from agent.core.evaluate.transitions import ended
 from agent.core.frame import Frame, decode, gathering_partition, watch_partition
 from agent.core.merge.backfill_buffer import Due, Waiting, Waitings, mark_key
@@ -63,15 +63,15 @@ class Merger:
             name: self._state(kpi, name in read) for name, kpi in plan.kpis.items()
         }
         self._benchmarked = {
-            name: Benchmarked(plan, state, {b: self.states[b] for b in state.judge.benchmarks})
+            name: Benchmarked(plan, state, {b: self.states[b] for b in state.evaluator.benchmarks})
             for name, state in self.states.items()
-            if state.judge.benchmarks
+            if state.evaluator.benchmarks
         }
         self._readers: dict[str, list[Reader]] = {name: [] for name in read}
         for name, state in self.states.items():
             for one in state.kpi.inputs:
                 self._readers[one].append(partial(getattr, state, "frontier_ms"))
-            for one in state.judge.benchmarks:
+            for one in state.evaluator.benchmarks:
                 reader = partial(getattr, self._benchmarked[name], "written_ms")
                 self._readers[one].append(reader)
         self._views = Views(self.states)
@@ -79,7 +79,7 @@ class Merger:
         heeded = {h.home for r in plan.rules.values() for h in heeds(r) if h.whole}
         self._watched: dict[str, KpiAbsence] = {}
         for name, state in self.states.items():
-            if isinstance(state, BaseKpi) and state.judge.kpi_absences:
+            if isinstance(state, BaseKpi) and state.evaluator.kpi_absences:
                 tells = watch_partition(plan, name, state_partitions) == state_partition
                 if tells or name in heeded:
                     self._watched[name] = KpiAbsence(state, tells)
@@ -121,12 +121,12 @@ class Merger:
     def _limit(self, kpi: Kpi) -> SeriesLimit:
         return limit_of(kpi, self._partitions, partial(self._rows.bytes_of, kpi.name))
 
-    def witnessed_by(self, witness: Witness | None) -> None:
+    def set_on_evaluation(self, witness: OnEvaluation | None) -> None:
         """Tell somebody of every judgement."""
         for state in self.states.values():
-            state.judge.witnessed_by(witness)
+            state.evaluator.set_on_evaluation(witness)
         for combination in self._coupled.combinations.values():
-            combination.witness = witness
+            combination.on_evaluation = witness
 
     # --- rows ------------------------------------------------------------------------------
 
@@ -154,7 +154,7 @@ class Merger:
             told[0].extend(series.told.windows)
             told[1].extend(series.told.targets)
             told[2].extend(series.told.transitions)
-            rules = home if isinstance(home, CompositeRule) else home.judge
+            rules = home if isinstance(home, CompositeRule) else home.evaluator
             gone = [*rules.drop_undeclared(series), *self._coupled.unsilenced(series)]
             if series.dimensions is not None:
                 home.restore(series)
@@ -196,7 +196,7 @@ class Merger:
         """Take on windows that a series' row no longer has; False: nobody asks for them."""
         state = self.states.get(chunk.kpi)
         series = state.series.get(chunk.dimensions) if state else None
-        archive = state.judge.archive if state else None
+        archive = state.evaluator.archive if state else None
         if series is None or archive is None:
             return False
         if (series.fingerprint, series.first_ms) != (chunk.fingerprint, chunk.first_ms):
@@ -217,8 +217,8 @@ class Merger:
         out += self._waitings.rows
         self._given_up, self._waitings.rows = {}, []
         for state in self.states.values():
-            if state.judge.archive is not None:
-                out += state.judge.archive.rows()
+            if state.evaluator.archive is not None:
+                out += state.evaluator.archive.rows()
         dirty = sorted(self._dirty.items(), key=lambda item: -self._order.get(item[0][0], 0))
         for (kpi, dimensions), told in dirty:
             series = self._series(kpi, dimensions)
