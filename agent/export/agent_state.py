@@ -96,6 +96,10 @@ class Stats:
     """Frames that cover less than one already applied."""
     late_partials: int = 0
     """Partial aggregates for slices that were sealed already."""
+    late_rows: Counter[str] = field(default_factory=Counter)
+    """Rows that came too late for a window of a KPI, by KPI."""
+    shortened_series: Counter[str] = field(default_factory=Counter)
+    """New series with a dimension value that was too long, by KPI."""
     dropped_series: Counter[str] = field(default_factory=Counter)
     """Series folded into `__other__` because their KPI is full, by KPI."""
     backfill_records: dict[str, int] = field(default_factory=dict)

@@ -5,7 +5,7 @@
                                          └─ behind the folds that it covers: frames of a flush
 
 Decoding needs nothing but the batch, so the next one is decoded while one is folded. Whatever uses
-the folders stands in one queue of tasks, each of which awaits the one before.
+the folders is in one queue of tasks, each of which awaits the task before it.
 """
 
 from __future__ import annotations
@@ -180,6 +180,7 @@ class FoldQueue:
                 commits[tp] = OffsetAndMetadata(commit.offset, commit.metadata)
             for partition, source in folder.sources.items():
                 self._progress.watermark(topic, partition, source.watermark_ms)
+            self._progress.shortened(topic, folder.shortened())
         return Flush(frames, commits, sent)
 
 

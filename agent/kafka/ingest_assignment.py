@@ -25,12 +25,15 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from agent.core.fold.checkpoint import MissedSpan, Resume
 from agent.core.frame import decode
+from agent.errors import UnknownVersionError
 from agent.kafka.frame_batches import split
 from agent.kafka.source_consumer import SourceConsumer
 from agent.kafka.topic_ids import describe
 from agent.kafka.topic_reader import read_newest
 from agent.kafka.topics import TopicNames
 from agent.settings import Settings
+
+log = logging.getLogger(__name__)
 
 NEWEST_FRAME_MESSAGES = 500
 """Messages of one state partition that are looked through for the newest frame of each source: some
@@ -211,10 +214,12 @@ async def find_begins(
     consumer: SourceConsumer,
     partitions: Sequence[TopicPartition],
 ) -> Mapping[TopicPartition, Begin]:
-    """Where to go on with partitions that were assigned. Raises KafkaError where no broker says."""
+    """Where to go on with partitions that were assigned; one is left out where another version of
+    the agent committed last. Raises KafkaError where no broker says."""
     if not partitions:
         return {}
     commits = await _commits(admin, consumer.group, partitions)
+    partitions = [tp for tp in partitions if tp in commits]
     topics = await describe(admin, {tp.topic for tp in partitions})
     starts = await consumer.log_starts(partitions)
     ends = await consumer.log_ends(partitions)
@@ -249,8 +254,16 @@ async def _commits(
     committed = await admin.list_consumer_group_offsets(group, partitions=list(partitions))
     found: dict[TopicPartition, Resume | None] = dict.fromkeys(partitions)
     for tp, at in committed.items():
-        if at.offset >= 0:
+        if at.offset < 0:
+            continue
+        try:
             found[tp] = Resume.parse(at.offset, at.metadata or "")
+        except UnknownVersionError as error:
+            del found[tp]
+            log.error(
+                "topic %s partition %d is not read here: its commit at offset %d can't be: %s",
+                tp.topic, tp.partition, at.offset, error,
+            )  # fmt: skip
     return found
 
 
@@ -269,8 +282,8 @@ def last_frames(messages: Iterable[bytes]) -> Mapping[TopicPartition, LastFrame]
         for data in split(message):
             try:
                 frame = decode(data)
-            except msgspec.DecodeError:
-                continue  # the merge counts it
+            except (msgspec.DecodeError, UnknownVersionError):
+                continue  # the merge says so
             tp = TopicPartition(frame.topic, frame.partition)
             known = found.get(tp)
             if known is None or (frame.epoch, frame.covered) >= (known.epoch, known.covered):

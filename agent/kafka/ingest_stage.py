@@ -22,8 +22,8 @@ Rules:
 - A position out of its log's range, or a topic that was created again, ends the run. Where a
   partition is assigned, `ingest_assignment` finds out what that means.
 
-Exception: a commit that the group refuses ends nothing. Membership was lost, and whoever is
-assigned the partitions reads from the last commit.
+Exception: a commit that the group refuses ends nothing. Membership was lost, and the next
+owner of the partitions reads from the last commit.
 """
 
 from __future__ import annotations
@@ -188,7 +188,7 @@ class IngestStage:
         ) from error
 
     async def _is_at_end(self) -> bool:
-        """Whether all that the brokers have told of is read."""
+        """Whether everything is read, by the last answers of the brokers."""
         for tp in self._queue.partitions():
             if await self._consumer.remaining(tp) != 0:
                 return False
@@ -301,7 +301,10 @@ class IngestStage:
             log.info("no source partitions for this worker: others have them all")
         begins = await find_begins(self._settings, self._admin, self._consumer, partitions)
         for tp in partitions:
-            begin = begins[tp]
+            begin = begins.get(tp)
+            if begin is None:  # its commit is for another version to read
+                self._consumer.pause(tp)
+                continue
             if (words := in_words(tp, begin)) is not None:
                 log.log(*words)
             now_ms = self._wall_ms()

@@ -24,7 +24,7 @@ from aiokafka.errors import IllegalStateError
 from agent.core.merge.merger import Merger
 from agent.core.model.plan import Plan
 from agent.core.model.results import SeriesView
-from agent.errors import EnvironmentFault
+from agent.errors import EnvironmentFault, UnknownVersionError
 from agent.kafka.backfill import Backfiller
 from agent.kafka.faust_app import FaustApp, FrameMessage
 from agent.kafka.held_partitions import HeldPartition, HeldPartitions
@@ -259,6 +259,10 @@ class MergeStage:
             errors = await held.apply(frames, message.offset)
             frames = frames[len(errors) :]
             for error in filter(None, errors):
+                if isinstance(error, UnknownVersionError):  # nothing that it holds may be lost
+                    where = f"topic {self._names.frames} partition {message.partition}"
+                    fault = f"{where} offset {message.offset}: {error.message}"
+                    raise EnvironmentFault(fault, error.hint) from error
                 log.error(
                     "topic %s partition %d offset %d: a frame can't be applied and is skipped",
                     self._names.frames, message.partition, message.offset, exc_info=error,

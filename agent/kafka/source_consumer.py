@@ -71,12 +71,12 @@ class SourceConsumer:
     def subscribe(
         self, topics: Collection[str], on_revoked: OnRebalance, on_assigned: OnRebalance
     ) -> None:
-        """Take part in reading topics, from the next rebalance on."""
+        """Join in reading topics, from the next rebalance on."""
         self._consumer.subscribe(list(topics), listener=_Listener(on_revoked, on_assigned))
 
     @property
     def is_subscribed(self) -> bool:
-        """Whether it takes part in reading any topic."""
+        """Whether it joins in reading any topic."""
         return bool(self._consumer.subscription())
 
     def rejoin(self) -> None:
@@ -85,7 +85,7 @@ class SourceConsumer:
 
     async def commit(self, commits: Commits) -> bool:
         """Commit offsets; whether the group has accepted them. Lost membership is no failure: the
-        group assigns the partitions anew, and their next owner reads from the last commit."""
+        group assigns the partitions again, and their next owner reads from the last commit."""
         try:
             await asyncio.wait_for(self._consumer.commit(dict(commits)), COMMIT_TIMEOUT_SECONDS)
         except (CommitFailedError, IllegalStateError):
@@ -133,6 +133,10 @@ class SourceConsumer:
     def seek(self, tp: TopicPartition, offset: int) -> None:
         """Go on reading a partition from an offset."""
         self._consumer.seek(tp, offset)
+
+    def pause(self, tp: TopicPartition) -> None:
+        """Fetch nothing of a partition while it is assigned here."""
+        self._consumer.pause(tp)
 
     async def _is_at(self, tp: TopicPartition, offset: int) -> bool:
         try:

@@ -152,7 +152,7 @@ async def _check_policies(admin: AIOKafkaAdminClient, names: TopicNames) -> list
 
 async def producers_clocks(admin: AIOKafkaAdminClient, topics: Collection[str]) -> list[str]:
     """Those of the source topics whose records carry their producers' clocks (CreateTime, Kafka's
-    default), as far as brokers say; their configuration may be none of ours to read."""
+    default), as far as this user may read their configuration."""
     types, _ = await _config_values(admin, topics, "message.timestamp.type")
     return sorted(topic for topic, type_ in types.items() if type_ == "CreateTime")
 

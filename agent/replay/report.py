@@ -91,6 +91,7 @@ def selected(replayed: Replayed, selection: Selection) -> Replayed:
         replayed.reasons,
         replayed.rejects,
         replayed.fields,
+        replayed.late_rows,
     )
 
 
@@ -133,7 +134,9 @@ def _lines(plan: Plan, replayed: Replayed) -> Iterator[dict[str, object]]:
 def _json(plan: Plan, replayed: Replayed, out: TextIO) -> None:
     for line in _lines(plan, replayed):
         out.write(dumps(line).decode() + "\n")
-    summary = summary_json(replayed.records, replayed.outcomes, replayed.reasons)
+    summary = summary_json(
+        replayed.records, replayed.outcomes, replayed.reasons, replayed.late_rows
+    )
     if told := fields_json(replayed):
         summary["fields"] = told
     out.write(dumps(summary).decode() + "\n")
@@ -227,7 +230,9 @@ def outcomes_text(replayed: Replayed) -> str:
     reasons = ", ".join(f"{n} {reason}" for reason, n in replayed.reasons.most_common())
     records = "1 record" if replayed.records == 1 else f"{replayed.records} records"
     told = f"{records}: {', '.join(parts) or 'none'}"
-    return f"{told} ({reasons})" if reasons else told
+    told = f"{told} ({reasons})" if reasons else told
+    late = ", ".join(f"{kpi} {n}" for kpi, n in sorted(replayed.late_rows.items()))
+    return f"{told}; too late for a window of: {late}" if late else told
 
 
 def series_text(by: tuple[str, ...], dimensions: Dimensions) -> str:

@@ -56,6 +56,7 @@ class Replayed:
     reasons: Counter[Reason] = field(default_factory=Counter)
     rejects: list[tuple[str, Reject]] = field(default_factory=list)
     fields: dict[str, FieldCounts] = field(default_factory=dict)
+    late_rows: Counter[str] = field(default_factory=Counter)
 
     @property
     def is_all_lost(self) -> bool:
@@ -73,6 +74,7 @@ class Replayed:
             self.outcomes[outcome] += number
             if reason is not None:
                 self.reasons[reason] += number
+        self.late_rows.update(added.late_rows)
         for contract, counts in added.fields.items():
             self.fields.setdefault(contract, FieldCounts()).add(counts)
         room = REJECTS_SHOWN - len(self.rejects)

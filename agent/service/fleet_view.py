@@ -18,7 +18,7 @@ from agent.core.output.messages import Json
 from agent.errors import RulesError
 from agent.explain.document import asked_text, explanations, refuse_private, wanted
 from agent.export.agent_state import Alert
-from agent.kafka.board_topic import AlertRow, CompanyView, SeriesId
+from agent.kafka.board_topic import AlertRow, BoardReader, SeriesId
 from agent.kafka.merge_stage import MergeStage
 from agent.service.own_alerts import OwnAlerts, Steps
 
@@ -30,7 +30,7 @@ is as old as that and the flush."""
 class FleetView:
     """All series, alerts and scores, as this worker knows them."""
 
-    def __init__(self, plan: Plan, board: CompanyView) -> None:
+    def __init__(self, plan: Plan, board: BoardReader) -> None:
         self._plan = plan
         self._board = board
         self._merge: MergeStage | None = None

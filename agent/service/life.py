@@ -23,7 +23,7 @@ from agent.core.output.privacy import Privacy
 from agent.errors import EnvironmentFault
 from agent.export.agent_state import AgentState
 from agent.kafka.alert_log import AlertLog
-from agent.kafka.board_topic import BoardWriter, CompanyView
+from agent.kafka.board_topic import BoardReader, BoardWriter
 from agent.kafka.client import connection, new_producer
 from agent.kafka.connecting import wait_for_broker
 from agent.kafka.ingest_stage import IngestStage
@@ -65,7 +65,7 @@ class Life:
         state: AgentState,
         status: StatusReporter,
         fleet: FleetView,
-        board: CompanyView,
+        board: BoardReader,
         alert_log: AlertLog,
         privacy: Privacy,
     ) -> None:

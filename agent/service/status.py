@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from agent.core.fold.folder import Added
 from agent.core.model.results import Emitted
@@ -80,6 +80,7 @@ class IngestReporter:
         self._stats = state.stats
         self._status = status
         self._missing: tuple[str, ...] = ()
+        self._shortened: dict[tuple[str, str], int] = {}
         self._flushed_at: float | None = None  # None: no source partition is read here
 
     def check_flushes(self, flush_every_seconds: float) -> None:
@@ -96,6 +97,12 @@ class IngestReporter:
         for (outcome, contract, reason), number in added.counts.items():
             key = (topic, outcome.value, reason.value if reason else "", contract or "")
             self._stats.records[key] += number
+        self._stats.late_rows.update(added.late_rows)
+        for contract, counts in added.fields.items():
+            for name, number in counts.nulls.items():
+                self._stats.field_nulls[topic, contract, name] += number
+            for name, number in counts.wrong_types.items():
+                self._stats.field_wrong_types[topic, contract, name] += number
 
     def flushed(self, frames: int, seconds: float) -> None:
         """Count acknowledged frames."""
@@ -125,6 +132,14 @@ class IngestReporter:
     def cut(self, topic: str) -> None:
         """Count a dead letter or late record that was too large to be sent whole."""
         self._stats.records_truncated[topic] += 1
+
+    def shortened(self, topic: str, series: Mapping[str, int]) -> None:
+        """Count series with a dimension value that was too long."""
+        for kpi, number in series.items():
+            known = self._shortened.get((topic, kpi), 0)
+            # Another run of the stage counts from nothing.
+            self._stats.shortened_series[kpi] += number - known if number >= known else number
+            self._shortened[topic, kpi] = number
 
     def missing_topics(self, topics: Sequence[str]) -> None:
         """Say which source topics are waited for."""

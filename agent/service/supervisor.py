@@ -26,7 +26,7 @@ from agent.export.agent_state import AgentState, Stats
 from agent.export.alertmanager import Delivery
 from agent.export.web.server import serving
 from agent.kafka.alert_log import AlertLog
-from agent.kafka.board_topic import CompanyView
+from agent.kafka.board_topic import BoardReader
 from agent.kafka.topics import TopicNames
 from agent.service.fleet_view import FleetView
 from agent.service.life import Life
@@ -59,7 +59,7 @@ class Service:
         self._over = asyncio.Event()  # the life under way ends
         self._privacy = Privacy(settings.secret_of_people())
         names, plan = TopicNames.of(settings), self._load()
-        board = CompanyView(settings, names.board, plan)
+        board = BoardReader(settings, names.board, plan)
         alert_log = AlertLog(settings, names.alerts)
         self._fleet = fleet = FleetView(plan, board)
         now_ms = _now_ms()

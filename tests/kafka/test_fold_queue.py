@@ -39,6 +39,9 @@ class Progress:
     def watermark(self, *_: object) -> None:
         """Not of interest here."""
 
+    def shortened(self, *_: object) -> None:
+        """Not of interest here."""
+
 
 class Outputs:
     """Keeps the offsets of what was set aside."""

@@ -41,6 +41,7 @@ from agent.core.fold.field_counts import count_fields
 from agent.core.fold.kpi_fold import KpiFold, Rows, sharing
 from agent.core.fold.lateness import Bools, counts_somewhere, frontiers
 from agent.core.fold.outcomes import Added, CountKey, Verdicts
+from agent.core.fold.repeated_hour import settle_repeated_hours
 from agent.core.frame import Block, Frame, encode
 from agent.core.model.plan import AbsenceRule, Contract, Kpi, Plan
 from agent.core.model.results import Outcome, Reason, Reject
@@ -158,6 +159,11 @@ class Folder:
         if clocks is not None:
             decoded = self._without_future(batch, decoded, clocks, verdicts)
             newest = _newest_times(batch, decoded)
+        if decoded.repeated_ms:
+            known = {p: source.watermark_ms for p, source in self.sources.items()}
+            tables = settle_repeated_hours(batch, decoded, newest, known)
+            decoded = replace(decoded, tables=tables)
+            newest = _newest_times(batch, decoded)
         before = self._advance(batch, newest)
         counted = np.ones(records, np.bool_)
         for partition, start, stop in _segments(batch.partitions):
@@ -244,6 +250,10 @@ class Folder:
     def commits(self) -> dict[int, Commit]:
         """What may be committed, by partition, once the last flush's frames are acknowledged."""
         return dict(self._flushed)
+
+    def shortened(self) -> dict[str, int]:
+        """How many series have had a dimension value that was too long, by KPI."""
+        return {kpi.name: fold.shortened for fold in self._folds for kpi in fold.kpis}
 
     def _settle(self, telling: Mapping[int, SourceProgress]) -> None:
         for p, source in self.sources.items():

@@ -33,9 +33,8 @@ class Added:
     to the dead-letter and the late topic. The counts add up to the records not told before.
 
     `late_rows`: by KPI, the rows that came too late for a window of it, whatever their record's
-    outcome: a record may be late for one KPI and count in another. `shortened`: by KPI, the new
-    series with a dimension value that was too long and was cut. `fields`: by contract, which fields
-    had no value in its events.
+    outcome: a record may be late for one KPI and count in another. `fields`: by contract, which
+    fields had no value in its events.
     """
 
     counts: Counter[CountKey]

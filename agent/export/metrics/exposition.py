@@ -175,6 +175,22 @@ class AgentCollector(Collector):
             "Rows of state that this worker holds.",
             len(self._state.views()),
         )
+        late = CounterMetricFamily(
+            "kpi_agent_late_rows",
+            "Events that came too late for a window of the KPI; they may count in other KPIs.",
+            labels=["kpi"],
+        )
+        for kpi, count in sorted(stats.late_rows.items()):
+            late.add_metric([kpi], count)
+        yield late
+        shortened = CounterMetricFamily(
+            "kpi_agent_shortened_series",
+            "New series with a dimension value that was too long and was cut.",
+            labels=["kpi"],
+        )
+        for kpi, count in sorted(stats.shortened_series.items()):
+            shortened.add_metric([kpi], count)
+        yield shortened
         dropped = CounterMetricFamily(
             "kpi_agent_dropped_series",
             "Series folded into __other__ because their KPI has max_series.",
