@@ -117,5 +117,5 @@ def _kind(value: Any) -> FieldType:
     if isinstance(value, bool):
         return "boolean"
     if isinstance(value, int):
-        return "integer"
+        return "integer" if -(2**63) <= value < 2**63 else "float"
     return "float" if isinstance(value, float) else "string"
