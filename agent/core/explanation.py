@@ -178,7 +178,7 @@ def _judged(state: KpiState, rule: ThresholdRule, series: Series) -> EvaluationI
     """The window that the rule judged last."""
     if rule.on == "closed" or isinstance(state, DerivedKpi):
         return state.judge.again(series)
-    window = state.looked(series)
+    window = state.last_evaluated(series)
     return None if window is None else state.judge.at(series, window, series.judged_ms)
 
 
@@ -190,7 +190,7 @@ def _looked(
     if rule.on == "closed" or isinstance(state, DerivedKpi):
         peers = state.judge.peers([(one.series, one.window)], every)
     else:
-        windows = (state.looked(series) for series in every) if rules.looks_aside else ()
+        windows = (state.last_evaluated(series) for series in every) if rules.looks_aside else ()
         peers = Peers(w for w in windows if w is not None and w.end_ms == one.window.end_ms)
     return rules.look(rule, one, peers)
 

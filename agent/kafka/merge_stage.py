@@ -532,7 +532,7 @@ class MergeStage:
         needed = [(held, held.merger.needed_position()) for held in work]
         rows = 0
         for held in work:
-            dirty = await _worked(held, held.is_heavy, held.merger.dirty_rows)
+            dirty = await _worked(held, held.is_heavy, held.merger.drain_rows)
             if epoch != self._epoch:
                 return
             if dirty and held.last is not None:
