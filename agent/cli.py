@@ -51,7 +51,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     where something stands before them."""
     parser = _parser()
     options, more = parser.parse_known_args(arguments)
-    if more and not (hasattr(options, "files") and not any(m.startswith("-") for m in more)):
+    if more and not (
+        hasattr(options, "files") and not any(m.startswith("-") and m != "-" for m in more)
+    ):
         parser.error(f"unrecognized arguments: {' '.join(more)}")
     if more:
         options.files = [*options.files, *more]
@@ -164,7 +166,9 @@ def _add_replay(commands: Commands[argparse.ArgumentParser]) -> None:
     parser = _command(
         commands, "replay", replay, "send files of events through the rules, without Kafka"
     )
-    parser.add_argument("files", nargs="+", metavar="[TOPIC=]FILE", help="NDJSON, plain or gzipped")
+    parser.add_argument(
+        "files", nargs="+", metavar="[TOPIC=]FILE", help="events as JSON; - for standard input"
+    )
     parser.add_argument("--rules", default="rules", metavar="DIR")
     parser.add_argument("--format", choices=("table", "json", "csv"), default="table")
     parser.add_argument("--kpi", action="append", default=[], metavar="NAME", help="only this KPI")
@@ -192,6 +196,9 @@ def replay(options: argparse.Namespace) -> int:
         replayed = run_replay(plan, files, clock_ms(options.now), progress)
     selection = Selection(options.since, options.until, frozenset(options.kpi))
     write(plan, selected(replayed, selection), options.format, sys.stdout)
+    if replayed.is_all_lost:
+        sys.stderr.write("kpi-agent replay: no event of any contract was found in what was read\n")
+        return WRONG
     return OK
 
 

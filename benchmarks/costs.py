@@ -24,7 +24,7 @@ from typing import Any
 import cramjam
 import numpy as np
 
-from agent.core.decode.decoder import Batch
+from agent.core.decode.batch import Batch
 from agent.core.fold.folder import Folder
 from agent.core.frame import decode
 from agent.core.merge.merger import Merger

@@ -7,17 +7,18 @@ The text between the two marks in the page is written anew; the rest is written 
 
 from __future__ import annotations
 
-import html
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from agent.export.svg_chart import element
 from benchmarks import results, sizing
 from benchmarks.broker import ROOT
 
 PAGE = ROOT / "docs" / "benchmarks.md"
 PLOT = ROOT / "docs" / "benchmarks.svg"
+INK = "#222222"
 BEGIN, END = "<!-- measured: written by `make bench-report` -->", "<!-- end of measured -->"
 SCALING = ROOT / "docs" / "scaling.md"
 COSTS_BEGIN, COSTS_END = "<!-- costs: written by `make bench-report` -->", "<!-- end of costs -->"
@@ -166,22 +167,30 @@ def plot(lines: Sequence[tuple[str, float, str]]) -> str:
     height = len(lines) * (bar + gap) + 40
     longest = max((speed for _, speed, _ in lines), default=1.0)
     out = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" '
-        f'aria-label="Events per second on workload W" font-family="sans-serif" font-size="13">',
-        '<rect width="100%" height="100%" fill="#ffffff"/>',
-        '<text x="8" y="20" fill="#222222">Workload W: events per second, longer is better</text>',
+        element("rect", width="100%", height="100%", fill="#ffffff"),
+        element("text", "Workload W: events per second, longer is better", x=8, y=20, fill=INK),
     ]
     for i, (title, speed, _) in enumerate(lines):
         y = 34 + i * (bar + gap)
         size = max(1.0, speed / longest * (width - left - 90))
         color = "#1f6feb" if title.startswith("KPI agent") else "#8c959f"
-        out.append(
-            f'<text x="{left - 8}" y="{y + 15}" text-anchor="end" fill="#222222">'
-            f"{html.escape(title.split(', cold')[0][:44])}</text>"
-            f'<rect x="{left}" y="{y}" width="{size:.1f}" height="{bar}" fill="{color}"/>'
-            f'<text x="{left + size + 6:.1f}" y="{y + 15}" fill="#222222">{speed:,.0f}</text>'
-        )
-    return "\n".join([*out, "</svg>"]) + "\n"
+        name = title.split(", cold")[0][:44]
+        out += [
+            element("text", name, x=left - 8, y=y + 15, text_anchor="end", fill=INK),
+            element("rect", x=left, y=y, width=size, height=bar, fill=color),
+            element("text", f"{speed:,.0f}", x=left + size + 6, y=y + 15, fill=INK),
+        ]
+    drawn = element(
+        "svg",
+        *out,
+        xmlns="http://www.w3.org/2000/svg",
+        viewBox=f"0 0 {width} {height}",
+        role="img",
+        aria_label="Events per second on workload W",
+        font_family="sans-serif",
+        font_size=13,
+    )
+    return f"{drawn}\n".replace("><", ">\n<")
 
 
 def measured() -> str:

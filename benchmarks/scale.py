@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from agent.core.decode.decoder import Batch
+from agent.core.decode.batch import Batch
 from agent.core.model.results import Outcome
 from agent.core.pipeline import Pipeline
 from agent.language.load import load

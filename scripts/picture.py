@@ -5,15 +5,17 @@ Pure: a `Picture` in, text out. Times are ms since the epoch.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import pairwise
-from xml.sax.saxutils import escape
 from zoneinfo import ZoneInfo
 
+from markupsafe import Markup
+
 from agent.core.model.results import AlertPhase, TargetState
+from agent.export import svg_chart
+from agent.export.svg_chart import Scale, band, element, level, text
 
 WIDTH, LEFT, RIGHT, TOP = 720, 64, 12, 34
 UPPER, LOWER, BETWEEN = 150, 80, 30
@@ -27,31 +29,27 @@ MOST_STEPS = 5
 Line = list[tuple[int, float | None]]
 """(end of a window in ms, its value)"""
 
-_HEAD = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img">
-<title>{title}</title>
-<style>
-svg {{ --ground: #fff; --ink: #1c1f24; --soft: #5b616b; --line: #0072b2; --bound: #a84600;
+_STYLE = """
+svg { --ground: #fff; --ink: #1c1f24; --soft: #5b616b; --line: #0072b2; --bound: #a84600;
   --fire: #d55e0033; --rest: #8a8f9833; --met: #009e73; --at_risk: #e69f00; --missed: #d55e00;
-  font: 12px system-ui, sans-serif }}
-@media (prefers-color-scheme: dark) {{ svg {{ --ground: #121418; --ink: #eceef1; --soft: #a0a7b3;
+  font: 12px system-ui, sans-serif }
+@media (prefers-color-scheme: dark) { svg { --ground: #121418; --ink: #eceef1; --soft: #a0a7b3;
   --line: #56b4e9; --bound: #ff9a66; --fire: #f0783a44; --rest: #8d94a033; --met: #1fb88a;
-  --at_risk: #e9ab1f; --missed: #f0783a }} }}
-.ground {{ fill: var(--ground) }} text {{ fill: var(--soft) }} .name {{ fill: var(--ink) }}
-.over {{ paint-order: stroke; stroke: var(--ground); stroke-width: 3px; stroke-linejoin: round }}
-.fires {{ fill: var(--bound); font-weight: 600 }} .fire {{ fill: var(--fire) }}
-path {{ fill: none; stroke: var(--line); stroke-width: 2; stroke-linejoin: round }}
-circle {{ fill: var(--line) }} .other {{ stroke: var(--soft); stroke-width: 1; opacity: .6 }}
-.bound, .step {{ stroke: var(--bound); stroke-width: 1.5; stroke-dasharray: 6 4 }}
-.warn {{ stroke: var(--at_risk); stroke-width: 1.5; stroke-dasharray: 1 4; stroke-linecap: round }}
-.at {{ stroke: var(--bound); stroke-width: 1.5 }} .begins {{ stroke: var(--bound); stroke-width: 1;
-  opacity: .5 }}
-.rest {{ fill: var(--rest) }} .track {{ stroke: var(--rest); stroke-width: 1 }}
-.pending {{ fill: var(--fire) }} .firing {{ fill: var(--missed); opacity: .8 }}
-.silenced {{ fill: var(--rest); stroke: var(--soft); stroke-dasharray: 3 3 }}
-.met {{ fill: var(--met); stroke: none }} .missed {{ fill: var(--missed); stroke: none }}
-.at_risk {{ fill: var(--at_risk); stroke: none }} .no_data {{ fill: none; stroke: var(--soft) }}
-</style>
-<rect class="ground" width="{width}" height="{height}"/>
+  --at_risk: #e9ab1f; --missed: #f0783a } }
+.ground { fill: var(--ground) } text { fill: var(--soft) } .name { fill: var(--ink) }
+.over { paint-order: stroke; stroke: var(--ground); stroke-width: 3px; stroke-linejoin: round }
+.fires { fill: var(--bound); font-weight: 600 } .fire { fill: var(--fire) }
+path { fill: none; stroke: var(--line); stroke-width: 2; stroke-linejoin: round }
+circle { fill: var(--line) } .other { stroke: var(--soft); stroke-width: 1; opacity: .6 }
+.bound, .step { stroke: var(--bound); stroke-width: 1.5; stroke-dasharray: 6 4 }
+.warn { stroke: var(--at_risk); stroke-width: 1.5; stroke-dasharray: 1 4; stroke-linecap: round }
+.at { stroke: var(--bound); stroke-width: 1.5 } .begins { stroke: var(--bound); stroke-width: 1;
+  opacity: .5 }
+.rest { fill: var(--rest) } .track { stroke: var(--rest); stroke-width: 1 }
+.pending { fill: var(--fire) } .firing { fill: var(--missed); opacity: .8 }
+.silenced { fill: var(--rest); stroke: var(--soft); stroke-dasharray: 3 3 }
+.met { fill: var(--met); stroke: none } .missed { fill: var(--missed); stroke: none }
+.at_risk { fill: var(--at_risk); stroke: none } .no_data { fill: none; stroke: var(--soft) }
 """
 
 
@@ -128,7 +126,11 @@ def svg(picture: Picture) -> str:
     heights = [UPPER, *[LOWER] * (len(picture.panels) - 1)]
     charted = TOP + sum(heights) + BETWEEN * (len(heights) - 1)
     height = charted + STRIP * len(picture.strips) + BETWEEN
-    out = [_HEAD.format(width=WIDTH, height=height, title=escape(_title(picture, axis)))]
+    out = [
+        element("title", _title(picture, axis)),
+        element("style", Markup(_STYLE)),  # noqa: S704  our own, without values
+        element("rect", class_="ground", width=WIDTH, height=height),
+    ]
     if picture.fired:
         out += _fired(picture.fired, axis, charted)
     out += _begins(picture.strips, axis, charted)
@@ -139,8 +141,11 @@ def svg(picture: Picture) -> str:
     for place, strip in enumerate(picture.strips):
         out += _strip(strip, axis, charted + 8 + STRIP * place)
     for end, anchor in ((first, "start"), (last, "end")):
-        out.append(_text(axis.x(end), height - 8, axis.clock(end), anchor=anchor))
-    return "".join([*out, "</svg>\n"])
+        out.append(text(axis.x(end), height - 8, axis.clock(end), anchor=anchor))
+    drawn = element(
+        "svg", *out, xmlns="http://www.w3.org/2000/svg", viewBox=f"0 0 {WIDTH} {height}", role="img"
+    )
+    return f"{drawn}\n".replace("><", ">\n<")
 
 
 def _title(picture: Picture, axis: _Axis) -> str:
@@ -151,33 +156,27 @@ def _title(picture: Picture, axis: _Axis) -> str:
     )
 
 
-def _text(x: float, y: float, words: str, kind: str = "", anchor: str = "start") -> str:
-    named = f' class="{kind}"' if kind else ""
-    return f'<text{named} x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(words)}</text>\n'
-
-
-def _fired(fired: Span, axis: _Axis, bottom: float) -> Iterator[str]:
+def _fired(fired: Span, axis: _Axis, bottom: float) -> Iterator[Markup]:
     begins, ends = axis.x(fired.from_ms), axis.x(fired.to_ms)
-    yield (
-        f'<rect class="fire" x="{begins:.1f}" y="{TOP}" width="{max(ends - begins, 1):.1f}" '
-        f'height="{bottom - TOP}"/>\n'
-        f'<path class="at" d="M{begins:.1f} {TOP - 6}V{bottom}"/>\n'
-    )
+    yield band(begins, ends, TOP, bottom - TOP, "fire", least=1)
+    yield element("path", class_="at", d=f"M{begins:.1f} {TOP - 6}V{bottom}")
     anchor = "end" if begins > WIDTH / 2 else "start"
-    yield _text(begins, TOP - 12, f"fires {axis.clock(fired.from_ms)}", "fires", anchor)
+    yield text(begins, TOP - 12, f"fires {axis.clock(fired.from_ms)}", "fires", anchor)
 
 
-def _begins(strips: Sequence[Strip], axis: _Axis, bottom: float) -> Iterator[str]:
+def _begins(strips: Sequence[Strip], axis: _Axis, bottom: float) -> Iterator[Markup]:
     """A thin line through all panels, from where an alert's calling begins, or is silenced."""
     telling = {AlertPhase.FIRING, AlertPhase.SILENCED}
     for place, strip in enumerate(strips):
         for span in strip.spans:
             if span.what in telling:
                 at = axis.x(span.from_ms)
-                yield f'<path class="begins" d="M{at:.1f} {TOP}V{bottom + 8 + STRIP * place}"/>\n'
+                yield element(
+                    "path", class_="begins", d=f"M{at:.1f} {TOP}V{bottom + 8 + STRIP * place}"
+                )
 
 
-def _panel(panel: Panel, axis: _Axis, top: float, tall: float) -> Iterator[str]:
+def _panel(panel: Panel, axis: _Axis, top: float, tall: float) -> Iterator[Markup]:
     shown = [
         [(at, v) for at, v in one if at >= axis.from_ms] for one in (panel.line, *panel.others)
     ]
@@ -189,33 +188,28 @@ def _panel(panel: Panel, axis: _Axis, top: float, tall: float) -> Iterator[str]:
     low, high = min(values), max(values)
     room = (high - low) * 0.08 or 1.0
     low, high = low - room, high + room
-
-    def y(value: float) -> float:
-        return top + (high - value) / (high - low) * tall
+    y = Scale(low, high, top + tall, top)
 
     for span in panel.maintenance:
         begins, ends = axis.x(span.from_ms), axis.x(span.to_ms)
-        yield (
-            f'<rect class="rest" x="{begins:.1f}" y="{top}" width="{ends - begins:.1f}" '
-            f'height="{tall}"/>\n'
-        )
-        yield _text((begins + ends) / 2, top + tall - 6, span.what, anchor="middle")
-    yield _text(LEFT, top - 4, panel.name, "name")
+        yield band(begins, ends, top, tall, "rest")
+        yield text((begins + ends) / 2, top + tall - 6, span.what, anchor="middle")
+    yield text(LEFT, top - 4, panel.name, "name")
     for bound in panel.bounds:
-        yield f'<path class="bound" d="M{LEFT} {y(bound):.1f}H{WIDTH - RIGHT}"/>\n'
-        yield _text(LEFT - 6, y(bound) + 4, _number(bound, panel.percent), "fires", "end")
+        yield level(y(bound), LEFT, WIDTH - RIGHT, "bound")
+        yield text(LEFT - 6, y(bound) + 4, _number(bound, panel.percent), "fires", "end")
     for value in (low + room, high - room):
         if all(abs(y(value) - y(bound)) > 14 for bound in panel.bounds):
-            yield _text(LEFT - 6, y(value) + 4, _number(value, panel.percent), anchor="end")
+            yield text(LEFT - 6, y(value) + 4, _number(value, panel.percent), anchor="end")
     numbers = []
     for kind, line in steps:
         points = [(axis.x(at), v, None if v is None else y(v)) for at, v in line]
         drawn, said = _steps(points)
-        yield f'<path class="{"step" if kind == "target" else "warn"}" d="{drawn}"/>\n'
+        yield element("path", class_="step" if kind == "target" else "warn", d=drawn)
         numbers += said if kind == "target" and len(said) <= MOST_STEPS else []
     for place, line in reversed(list(enumerate(shown))):
-        drawn = _path([(axis.x(at), None if v is None else y(v)) for at, v in line])
-        yield f'<path class="{"other" if place else "own"}" d="{drawn}"/>\n'
+        placed = [(axis.x(at), None if v is None else y(v)) for at, v in line]
+        yield svg_chart.line(placed, "other" if place else "own")
     for at, known in shown[0]:
         if known is not None:
             yield _mark(axis.x(at), y(known), panel.states.get(at))
@@ -224,7 +218,7 @@ def _panel(panel: Panel, axis: _Axis, top: float, tall: float) -> Iterator[str]:
         yield from _legend(top - 4)
 
 
-def _steps(points: Sequence[tuple[float, float | None, float | None]]) -> tuple[str, list[str]]:
+def _steps(points: Sequence[tuple[float, float | None, float | None]]) -> tuple[str, list[Markup]]:
     """A target's bound, level from the end of the window before to the end of its own, and a
     number where it changes."""
     drawn, numbers, said = [], [], None
@@ -233,63 +227,49 @@ def _steps(points: Sequence[tuple[float, float | None, float | None]]) -> tuple[
             continue
         drawn.append(f"M{before:.1f} {y:.1f}H{x:.1f}")
         if value != said:
-            numbers.append(_text(before + 2, y + 15, _number(value), "fires over"))
+            numbers.append(text(before + 2, y + 15, _number(value), "fires over"))
             said = value
     return "".join(drawn), numbers
 
 
-def _mark(x: float, y: float, state: TargetState | None) -> str:
+def _mark(x: float, y: float, state: TargetState | None) -> Markup:
     """A window's value, in the shape of its state: those of the board."""
     if state is TargetState.MISSED:
-        return f'<rect class="missed" x="{x - 4:.1f}" y="{y - 4:.1f}" width="8" height="8"/>\n'
+        return element("rect", class_="missed", x=x - 4, y=y - 4, width=8, height=8)
     if state is TargetState.AT_RISK:
-        return f'<path class="at_risk" d="M{x:.1f} {y - 5:.1f}l5 9h-10z"/>\n'
+        return element("path", class_="at_risk", d=f"M{x:.1f} {y - 5:.1f}l5 9h-10z")
     if state is None:
-        return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.5"/>\n'
-    return f'<circle class="{state}" cx="{x:.1f}" cy="{y:.1f}" r="4"/>\n'
+        return element("circle", cx=x, cy=y, r=2.5)
+    return element("circle", class_=state, cx=x, cy=y, r=4)
 
 
-def _legend(y: float) -> Iterator[str]:
+def _legend(y: float) -> Iterator[Markup]:
     at = WIDTH - RIGHT
     for state in (TargetState.MISSED, TargetState.AT_RISK, TargetState.MET):
         words = state.replace("_", " ")
         at -= round(len(words) * LETTER) + 4
-        yield _text(at, y, words)
+        yield text(at, y, words)
         yield _mark(at - 9, y - 4, state)
         at -= 22
 
 
-def _strip(strip: Strip, axis: _Axis, top: float) -> Iterator[str]:
+def _strip(strip: Strip, axis: _Axis, top: float) -> Iterator[Markup]:
     tall = STRIP - 6
-    yield f'<path class="track" d="M{LEFT} {top + tall / 2}H{WIDTH - RIGHT}"/>\n'
+    yield level(top + tall / 2, LEFT, WIDTH - RIGHT, "track")
     for span in strip.spans:
         begins, ends = axis.x(span.from_ms), axis.x(span.to_ms)
-        yield (
-            f'<rect class="{span.what}" x="{begins:.1f}" y="{top}" '
-            f'width="{max(ends - begins, 2):.1f}" height="{tall}" rx="3"/>\n'
-        )
-    yield _text(LEFT, top + tall - 4, strip.name, "name over")
+        yield band(begins, ends, top, tall, span.what, least=2)
+    yield text(LEFT, top + tall - 4, strip.name, "name over")
     for span, after in zip(strip.spans, [*strip.spans[1:], None], strict=True):
         begins, ends = axis.x(span.from_ms), axis.x(span.to_ms)
         words = f"{span.what} {axis.clock(span.from_ms)}"
         room = (axis.x(after.from_ms) if after else WIDTH) - ends
         if len(words) * LETTER < ends - begins:
-            yield _text(begins + 5, top + tall - 4, words, "name")
+            yield text(begins + 5, top + tall - 4, words, "name")
         elif len(words) * LETTER < room:
-            yield _text(ends + 5, top + tall - 4, words, "name over")
+            yield text(ends + 5, top + tall - 4, words, "name over")
         elif ends - begins > 5 * LETTER:
-            yield _text(begins + 5, top + tall - 4, axis.clock(span.from_ms), "name")
-
-
-def _path(points: Sequence[tuple[float, float | None]]) -> str:
-    parts, pen = [], "M"
-    for x, y in points:
-        if y is None or math.isnan(y):
-            pen = "M"
-            continue
-        parts.append(f"{pen}{x:.1f} {y:.1f}")
-        pen = "L"
-    return "".join(parts) or "M0 0"
+            yield text(begins + 5, top + tall - 4, axis.clock(span.from_ms), "name")
 
 
 def _number(value: float, percent: bool = False) -> str:

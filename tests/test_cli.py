@@ -29,7 +29,7 @@ def test_the_first_rejected_records_are_told_and_how_many_more_there_are(
 ) -> None:
     file = tmp_path / "sold.ndjson"
     file.write_text("rubbish\n" * 25)
-    assert main(["replay", "--rules", str(rules), str(file)]) == 0
+    assert main(["replay", "--rules", str(rules), str(file)]) == 1
     told = capsys.readouterr().out.splitlines()
     assert len([line for line in told if "not_json: " in line]) == 20
     assert told[-1] == "  … and 5 more"
@@ -135,3 +135,50 @@ def test_a_report_that_can_not_be_written_is_named(
     place = tmp_path / "nowhere" / "junit.xml"
     assert main(["test", str(rules.parent), "--junit", str(place)]) == 3
     assert f"{place}: can't be written: No such file or directory" in capsys.readouterr().err
+
+
+SILENT = """
+version: 1
+events:
+  order: {topic: shop, time: at, fields: {amount: float, shop: {path: store, type: string}}}
+kpis:
+  revenue: {from: order, value: sum(amount), by: [shop], window: 1m}
+"""
+
+
+def _replayed(tmp_path: Path, *events: dict[str, object], format: str = "table") -> int:
+    (tmp_path / "r.yaml").write_text(SILENT)
+    (tmp_path / "shop.ndjson").write_text("".join(json.dumps(event) + "\n" for event in events))
+    rules, file = str(tmp_path / "r.yaml"), str(tmp_path / "shop.ndjson")
+    return main(["replay", "--rules", rules, "--format", format, file])
+
+
+def test_replay_names_the_fields_that_are_null_or_of_another_type(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    event = {"type": "order", "at": "2025-03-03T09:00:00Z", "shop": "a"}
+    events = [event | {"amount": amount} for amount in (1, "2.50", 3)]
+    assert _replayed(tmp_path, *events) == 0
+    told = capsys.readouterr().out
+    assert "order: shop is null in all 3 events: none has its path" in told
+    assert "order: amount is of another type in 1 of 3 events, and null there" in told
+    assert _replayed(tmp_path, *events, format="json") == 0
+    summary = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert summary["fields"] == {
+        "order": {
+            "shop": {"null": 3, "wrong_type": 0, "events": 3},
+            "amount": {"null": 1, "wrong_type": 1, "events": 3},
+        }
+    }
+
+
+@pytest.mark.parametrize(
+    "event",
+    [{"type": "order", "at": "2025"}, {"type": "order", "at": 20150}, {"type": "other"}],
+    ids=["a year", "a count of days", "no event of any contract"],
+)
+def test_replay_fails_where_nothing_of_what_was_read_counts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], event: dict[str, object]
+) -> None:
+    assert _replayed(tmp_path, event, event) == 1
+    assert "no event of any contract" in capsys.readouterr().err

@@ -5,18 +5,26 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from html import escape
 from itertools import pairwise
+from pathlib import Path
+
+from markupsafe import Markup
 
 from agent.backtest.report import MOST_SERIES, Tested, by_series, clock, lasted, often
 from agent.core.evaluate.targets import overrides_of, target_of
 from agent.core.model.plan import Dimensions, Rule, ThresholdRule
 from agent.core.model.text import conditions_of
-from agent.core.output.episodes import Episode, Found, Versus
+from agent.core.output.episodes import Episode, Found
 from agent.core.output.messages import iso
+from agent.export import svg_chart
+from agent.export.svg_chart import Point, Scale
+from agent.export.templates import html_template
 from agent.replay.report import number, outcomes_text, series_text
 
-WIDTH, HEIGHT, LEFT, BOTTOM = 960, 180, 70, 22
+WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 960, 180, 70, 22, 6
+ANCHORS = ("start", "middle", "middle", "middle", "end")
+LEAST = 1.5
+"""The width of the shortest episode, px."""
 MOST_POINTS = 2_000
 """Points of a line; of more, the least and the greatest of each stretch are drawn."""
 
@@ -26,139 +34,88 @@ _BOUND = re.compile(r"\bvalue\s*(?:<=|>=|<|>)\s*(-?\d+(?:\.\d+)?)\b(?!\s*[*/+-])
 _Bound = tuple[int, int, float]
 """From and to (ms), and the level."""
 
-_STYLE = """
-:root { color-scheme: light dark; --ink: #1c2733; --soft: #66727f; --paper: #fff; --edge: #d5dbe1;
-  --line: #1f6feb; --bound: #8a5a00; --warning: #e3a008; --critical: #d1242f; --info: #6e7781; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e6edf3; --soft: #97a3af; --paper: #11161c;
-  --edge: #30363d; --line: #58a6ff; --bound: #d4a72c; } }
-body { font: 15px/1.45 system-ui, sans-serif; color: var(--ink); background: var(--paper);
-  max-width: 64rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.5rem } h2 { font-size: 1.15rem; margin: 2rem 0 .3rem } p { margin: .3rem 0 }
-.soft, figcaption { color: var(--soft) } figure { margin: 1rem 0 } svg { width: 100%; height: auto }
-table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums }
-th, td { text-align: left; padding: .2rem .6rem .2rem 0; border-bottom: 1px solid var(--edge) }
-th:last-child, td:last-child { text-align: right }
-.grid { stroke: var(--edge) } .value { stroke: var(--line); fill: none; stroke-width: 1.5 }
-.dot { fill: var(--line) } .bound { stroke: var(--bound); stroke-dasharray: 5 4 }
-.warning { fill: var(--warning) } .critical, .page { fill: var(--critical) }
-.info { fill: var(--info) }
-.former { fill: none; stroke: var(--soft); stroke-dasharray: 3 3 }
-.pending { opacity: .18 } .fires { opacity: .38 }
-text { fill: var(--soft); font: 11px system-ui, sans-serif }
-"""
+_PAGE = html_template(Path(__file__).parent / "templates", "page.html")
 
 
 def page(tested: Tested) -> Iterator[str]:
     """The page, piece by piece."""
     found = tested.found
-    title = f"Backtest, {clock(found.since_ms)} to {clock(found.until_ms)} UTC"
-    yield (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body>"
-        f"<h1>{escape(title)}</h1>\n"
-        f'<p class="soft">{escape(outcomes_text(tested.after.read))}</p>\n'
+    rules = (name for name in tested.shown_rules() if name in found.plan.rules)
+    yield from _PAGE.generate(
+        title=f"Backtest, {clock(found.since_ms)} to {clock(found.until_ms)} UTC",
+        outcomes=outcomes_text(tested.after.read),
+        change=_change(tested),
+        rules=(_rule(tested, found.plan.rules[name]) for name in rules),
     )
-    change = tested.versus()
-    if change is not None:
-        yield from _change(tested, change)
-    for name in tested.shown_rules():
-        if name in found.plan.rules:
-            yield from _rule(tested, found.plan.rules[name])
-    yield "</body></html>\n"
 
 
-def _rule(tested: Tested, rule: Rule) -> Iterator[str]:
+def _rule(tested: Tested, rule: Rule) -> dict[str, object]:
+    """What the page says of one rule."""
     found = tested.found
     episodes = found.of_rule(rule.name)
-    kpi = found.plan.subject_of(rule)
     held = found.held_back[rule.name]
-    more = f"; {held} more began and did not last for long enough" if held else ""
-    yield f"<section><h2>{escape(rule.name)}</h2>\n"
-    yield f"<p>{escape(often(len(episodes), found) + more)}.</p>\n"
-    yield f'<p class="soft">{escape(kpi.title)} · {escape(_condition(rule))}</p>\n'
+    more = f"; {held} more began and did not last long enough" if held else ""
     groups = by_series((*episodes, *tested.former_episodes(rule.name)))
-    for dimensions, _ in groups[:MOST_SERIES]:
-        yield from _figure(tested, rule, dimensions)
-    if len(groups) > MOST_SERIES:
-        yield f"<p>Charts of {len(groups) - MOST_SERIES} more series are left out.</p>\n"
-    yield from _table(found, episodes)
-    yield "</section>\n"
+    figures = (_figure(tested, rule, dimensions) for dimensions, _ in groups[:MOST_SERIES])
+    return {
+        "name": rule.name,
+        "often": often(len(episodes), found) + more,
+        "title": found.plan.subject_of(rule).title,
+        "condition": ", ".join(f"{severity}: {text}" for severity, text in conditions_of(rule)),
+        "figures": [figure for figure in figures if figure is not None],
+        "omitted": max(0, len(groups) - MOST_SERIES),
+        "episodes": _rows(found, episodes),
+    }
 
 
-def _condition(rule: Rule) -> str:
-    return ", ".join(f"{severity}: {text}" for severity, text in conditions_of(rule))
-
-
-def _table(found: Found, episodes: Sequence[Episode]) -> Iterator[str]:
-    if not episodes:
-        return
-    heads = ("severity", "series", "began", "fired", "resolved", "lasted", "peak")
-    yield f"<table><thead><tr>{''.join(f'<th>{h}</th>' for h in heads)}</tr></thead><tbody>\n"
+def _rows(found: Found, episodes: Sequence[Episode]) -> list[tuple[str, ...]]:
+    """The cells of a table of episodes."""
+    rows: list[tuple[str, ...]] = []
     for episode in episodes:
         kpi = found.plan.subject(episode.kpi)
         ended = episode.resolved_ms
-        cells = (
-            episode.severity,
-            series_text(kpi.by if kpi else (), episode.dimensions) or "–",
-            clock(episode.began_ms),
-            clock(episode.fired_ms),
-            "still fires" if ended is None else clock(ended),
-            lasted(episode, found),
-            number(episode.peak),
+        rows.append(
+            (
+                episode.severity,
+                series_text(kpi.by if kpi else (), episode.dimensions) or "–",
+                clock(episode.began_ms),
+                clock(episode.fired_ms),
+                "still fires" if ended is None else clock(ended),
+                lasted(episode, found),
+                number(episode.peak),
+            )
         )
-        yield f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>\n"
-    yield "</tbody></table>\n"
+    return rows
 
 
-def _change(tested: Tested, change: Versus) -> Iterator[str]:
-    before, found = tested.before, tested.found
-    if before is None:
-        return
-    yield f"<section><h2>Against {escape(tested.former)}</h2>\n"
-    yield f"<p>{len(change.gained)} gained, {len(change.lost)} lost.</p>\n<table><thead><tr>"
-    heads = ("rule", "before", "now", "gained", "lost")
-    yield f"{''.join(f'<th>{head}</th>' for head in heads)}</tr></thead><tbody>\n"
-    for name in tested.shown_rules():
-        counts = (
+def _change(tested: Tested) -> dict[str, object] | None:
+    """What is otherwise than by the former rules; None without such."""
+    before, found, change = tested.before, tested.found, tested.versus()
+    if before is None or change is None:
+        return None
+    counts = [
+        (
+            name,
             len(before.found.of_rule(name)),
             len(found.of_rule(name)),
             sum(e.rule == name for e in change.gained),
             sum(e.rule == name for e in change.lost),
         )
-        cells = "".join(f"<td>{count}</td>" for count in counts)
-        yield f"<tr><td>{escape(name)}</td>{cells}</tr>\n"
-    yield "</tbody></table>\n"
-    for title, episodes, of in (
-        ("Gained", change.gained, found),
-        ("Lost", change.lost, before.found),
-    ):
-        if episodes:
-            yield f"<h3>{title}</h3>\n"
-            yield from _table(of, episodes)
-    yield "</section>\n"
+        for name in tested.shown_rules()
+    ]
+    return {
+        "former": tested.former,
+        "counts": counts,
+        "gained": _rows(found, change.gained),
+        "lost": _rows(before.found, change.lost),
+    }
 
 
 # --- charts -------------------------------------------------------------------------------------
 
 
-class _Frame:
-    """Where instants and values stand in a chart."""
-
-    def __init__(self, span: tuple[int, int], low: float, high: float) -> None:
-        self.span, self.low, self.high = span, low, high if high > low else low + 1
-
-    def x(self, at_ms: float) -> float:
-        start, end = self.span
-        share = (min(max(at_ms, start), end) - start) / max(end - start, 1)
-        return round(LEFT + share * (WIDTH - LEFT), 1)
-
-    def y(self, value: float) -> float:
-        share = (value - self.low) / (self.high - self.low)
-        return round((HEIGHT - BOTTOM) * (1 - share) + 6, 1)
-
-
-def _figure(tested: Tested, rule: Rule, dimensions: Dimensions) -> Iterator[str]:
+def _figure(tested: Tested, rule: Rule, dimensions: Dimensions) -> dict[str, object] | None:
+    """The chart of one series; None where there is nothing to draw."""
     found = tested.found
     episodes = [e for e in found.of_rule(rule.name) if e.dimensions == dimensions]
     former = [e for e in tested.former_episodes(rule.name) if e.dimensions == dimensions]
@@ -169,90 +126,73 @@ def _figure(tested: Tested, rule: Rule, dimensions: Dimensions) -> Iterator[str]
     bounds = _bounds(found, rule, dimensions)
     levels = [value for _, value in points] + [level for _, _, level in bounds]
     if not levels:
-        return
+        return None
     low = min(0.0, *levels) if min(levels) < 0.7 * max(levels) else min(levels)
-    frame = _Frame(span, low, max(levels))
+    high = max(levels) if max(levels) > low else low + 1
+    x = Scale(*span, LEFT, WIDTH, clamped=True)
+    y = Scale(low, high, HEIGHT - BOTTOM + TOP, TOP)
     name = series_text(kpi.by, dimensions) or rule.kpi
-    yield f"<figure><figcaption>{escape(name)}{f', in {escape(kpi.unit)}' if kpi.unit else ''}"
-    yield f'</figcaption>\n<svg viewBox="0 0 {WIDTH} {HEIGHT + 6}" role="img" '
-    yield f'aria-label="{escape(name, quote=True)}: {len(episodes)} episodes">\n'
-    for episode in episodes:
-        yield _shade(frame, episode, found.until_ms)
-    for episode in former:
-        yield _outline(frame, episode, found.until_ms, tested.former)
-    yield from _axes(frame)
-    for first, last, level in bounds:
-        left, right, at = frame.x(first), frame.x(last), frame.y(level)
-        yield f'<line class="bound" x1="{left}" x2="{right}" y1="{at}" y2="{at}"/>\n'
-    yield from _line(frame, points, kpi.window.step_ms)
-    yield "</svg></figure>\n"
+    chart = svg_chart.element(
+        "svg",
+        *(_shade(x, episode, found.until_ms) for episode in episodes),
+        *(_outline(x, episode, found.until_ms, tested.former) for episode in former),
+        *_axes(x, y),
+        *(svg_chart.level(y(level), x(first), x(last), "bound") for first, last, level in bounds),
+        svg_chart.line(_broken(x, y, points, kpi.window.step_ms), "value"),
+        viewBox=f"0 0 {WIDTH} {HEIGHT + TOP}",
+        role="img",
+        aria_label=f"{name}: {len(episodes)} episodes",
+    )
+    return {"name": name, "unit": kpi.unit, "chart": chart}
 
 
-def _shade(frame: _Frame, episode: Episode, until_ms: int) -> str:
+def _shade(x: Scale, episode: Episode, until_ms: int) -> Markup:
+    """An episode as bands over its time: pending, then firing."""
     ended = until_ms if episode.resolved_ms is None else episode.resolved_ms
-    out = ""
+    bands = Markup("")
     for phase, first, last in (
         ("pending", episode.began_ms, episode.fired_ms),
         ("fires", episode.fired_ms, ended),
     ):
-        left, right = frame.x(first), frame.x(last)
-        if right > left or phase == "fires":
-            out += (
-                f'<rect class="{episode.severity} {phase}" x="{left}" y="6" '
-                f'width="{max(round(right - left, 1), 1.5)}" height="{HEIGHT - BOTTOM}">'
-                f"<title>{episode.severity} {phase}: {iso(first)} to {iso(last)}</title></rect>\n"
-            )
-    return out
+        if x(last) > x(first) or phase == "fires":
+            title = f"{episode.severity} {phase}: {iso(first)} to {iso(last)}"
+            kind = f"{episode.severity} {phase}"
+            bands += svg_chart.band(x(first), x(last), TOP, HEIGHT - BOTTOM, kind, title, LEAST)
+    return bands
 
 
-def _outline(frame: _Frame, episode: Episode, until_ms: int, former: str) -> str:
+def _outline(x: Scale, episode: Episode, until_ms: int, former: str) -> Markup:
     """An episode by the other rules: a dashed edge around the time that it fires."""
     ended = until_ms if episode.resolved_ms is None else episode.resolved_ms
-    left, right = frame.x(episode.fired_ms), frame.x(ended)
-    return (
-        f'<rect class="former" x="{left}" y="6" width="{max(round(right - left, 1), 1.5)}" '
-        f'height="{HEIGHT - BOTTOM}"><title>{escape(former)}: {episode.severity} fires: '
-        f"{iso(episode.fired_ms)} to {iso(ended)}</title></rect>\n"
-    )
+    first, last = episode.fired_ms, ended
+    title = f"{former}: {episode.severity} fires: {iso(first)} to {iso(last)}"
+    return svg_chart.band(x(first), x(last), TOP, HEIGHT - BOTTOM, "former", title, LEAST)
 
 
-def _axes(frame: _Frame) -> Iterator[str]:
-    for value in (frame.low, (frame.low + frame.high) / 2, frame.high):
-        at = frame.y(value)
-        yield f'<line class="grid" x1="{LEFT}" x2="{WIDTH}" y1="{at}" y2="{at}"/>\n'
-        yield f'<text x="{LEFT - 6}" y="{at + 4}" text-anchor="end">{number(value)}</text>\n'
-    start, end = frame.span
-    days = end - start > 3 * 86_400_000
-    for share, anchor in (
-        (0, "start"),
-        (0.25, "middle"),
-        (0.5, "middle"),
-        (0.75, "middle"),
-        (1, "end"),
-    ):
-        at_ms = start + int(share * (end - start))
-        told = datetime.fromtimestamp(at_ms / 1000, UTC).strftime(
-            "%Y-%m-%d" if days else "%m-%d %H:%M"
-        )
-        yield f'<text x="{frame.x(at_ms)}" y="{HEIGHT}" text-anchor="{anchor}">{told}</text>\n'
+def _axes(x: Scale, y: Scale) -> Iterator[Markup]:
+    for value in (y.low, (y.low + y.high) / 2, y.high):
+        yield svg_chart.level(y(value), LEFT, WIDTH, "grid")
+        yield svg_chart.text(LEFT - 6, y(value) + 4, number(value), anchor="end")
+    days = x.high - x.low > 3 * 86_400_000
+    for share, anchor in zip((0, 0.25, 0.5, 0.75, 1), ANCHORS, strict=True):
+        at_ms = x.low + int(share * (x.high - x.low))
+        at = datetime.fromtimestamp(at_ms / 1000, UTC)
+        words = at.strftime("%Y-%m-%d" if days else "%m-%d %H:%M")
+        yield svg_chart.text(x(at_ms), HEIGHT, words, anchor=anchor)
 
 
-def _line(frame: _Frame, points: Sequence[tuple[int, float]], step_ms: int) -> Iterator[str]:
-    """The values, broken where windows have none; a lone value is a dot."""
-    runs: list[list[tuple[int, float]]] = []
+def _broken(
+    x: Scale, y: Scale, points: Sequence[tuple[int, float]], step_ms: int
+) -> Iterator[Point]:
+    """The values as points, with a gap where windows have none."""
     # Calendar windows differ in length by an hour, months by days.
     gap = max(2.5 * step_ms, 2.5 * (points[-1][0] - points[0][0]) / MOST_POINTS) if points else 0
+    before = None
     for at, value in points:
-        if not runs or at - runs[-1][-1][0] > gap:
-            runs.append([])
-        runs[-1].append((at, value))
-    for run in runs:
-        if len(run) == 1:
-            at, value = run[0]
-            yield f'<circle class="dot" cx="{frame.x(at)}" cy="{frame.y(value)}" r="1.5"/>\n'
-        else:
-            path = " ".join(f"{frame.x(at)},{frame.y(value)}" for at, value in run)
-            yield f'<polyline class="value" points="{path}"/>\n'
+        if before is not None and at - before > gap:
+            yield x(at), None
+        before = at
+        yield x(at), y(value)
 
 
 def _thinned(points: list[tuple[int, float]]) -> list[tuple[int, float]]:

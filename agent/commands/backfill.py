@@ -14,7 +14,9 @@ ABOUT = "write files of events as history that promtool makes Prometheus blocks 
 
 def arguments(parser: ArgumentParser) -> None:
     """The command's options."""
-    parser.add_argument("files", nargs="+", metavar="[TOPIC=]FILE", help="NDJSON, plain or gzipped")
+    parser.add_argument(
+        "files", nargs="+", metavar="[TOPIC=]FILE", help="events as JSON; - for standard input"
+    )
     parser.add_argument("--rules", default="rules", metavar="DIR")
     parser.add_argument(
         "--output", type=Path, metavar="FILE", help="OpenMetrics text; default: standard output"

@@ -23,7 +23,8 @@ def arguments(parser: ArgumentParser) -> None:
         "files",
         nargs="*",
         metavar="[TOPIC=]FILE",
-        help="NDJSON, plain or gzipped; none: the topics in Kafka, beside all consumer groups",
+        help="events as JSON, - for standard input; none: the topics in Kafka, without a "
+        "consumer group",
     )
     parser.add_argument("--rules", default="rules", metavar="DIR")
     parser.add_argument("--rule", action="append", default=[], metavar="NAME", help="only this one")

@@ -22,7 +22,9 @@ ABOUT = "say how a rule stands and why: the value, the events behind it, what de
 def arguments(parser: ArgumentParser) -> None:
     """The command's options."""
     parser.add_argument("rule", metavar="RULE")
-    parser.add_argument("files", nargs="*", metavar="[TOPIC=]FILE", help="NDJSON, plain or gzipped")
+    parser.add_argument(
+        "files", nargs="*", metavar="[TOPIC=]FILE", help="events as JSON; - for standard input"
+    )
     parser.add_argument("--agent", metavar="URL", help="ask a running agent instead")
     parser.add_argument("--rules", default="rules", metavar="DIR")
     parser.add_argument(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
 import tempfile
 from argparse import ArgumentParser, Namespace
@@ -29,7 +30,7 @@ Ask = Callable[[str, str, str], str]
 def arguments(parser: ArgumentParser) -> None:
     """The command's options."""
     parser.add_argument(
-        "files", nargs="*", metavar="SAMPLE", help="events, one JSON object a line; or none"
+        "files", nargs="*", metavar="SAMPLE", help="events as JSON, - for standard input; or none"
     )
     parser.add_argument("--rules", default="rules", metavar="DIR", help="where to write")
     parser.add_argument(
@@ -73,6 +74,8 @@ def run(options: Namespace) -> int:
 
 
 def _run(options: Namespace, ask: Ask) -> int:
+    from agent.core.fold.field_counts import in_words
+    from agent.core.model.printable import printable
     from agent.init.proposal import observe, proposals, silence
     from agent.init.write import document
     from agent.language.load import check
@@ -103,6 +106,11 @@ def _run(options: Namespace, ask: Ask) -> int:
         sys.stderr.write(f"for completion in editors: kpi-agent schema > {place.parent / schema}\n")
     if read is not None:
         print(f"over the sample, {outcomes_text(read)}")  # noqa: T201
+        for told in in_words(read.fields):
+            print(f"  {printable(told)}")  # noqa: T201
+        if read.is_all_lost:
+            sys.stderr.write("kpi-agent init: none of the sample's events is as the draft says\n")
+            return 1
     return 0
 
 
@@ -139,13 +147,17 @@ def _from_sample(options: Namespace, ask: Ask) -> tuple[list[Guess], dict[str, l
     """What the sample shows, by type of event; and the times of each."""
     from agent.init import guess as guessing
     from agent.init.sample import flat, profile, read
-    from agent.replay.runner import lines_of
+    from agent.replay.event_files import STANDARD_INPUT, event_file, records_of
 
-    events = list(read(chain.from_iterable(lines_of(Path(name)) for name in options.files)))
+    files = [event_file(name) for name in options.files]
+    if None in files:
+        raise EnvironmentFault(f"{options.files[files.index(None)]}: no such file")
+    events = list(read(chain.from_iterable(records_of(file) for file in files if file)))
     if not events:
         raise EnvironmentFault("the sample holds no JSON object")
-    stem = Path(options.files[0]).name.split(".")[0]
-    topic = ask("topic", "The Kafka topic", stem)
+    first = options.files[0]
+    stem = "events" if first == STANDARD_INPUT else Path(first).name.split(".")[0]
+    topic = ask("topic", "The Kafka topic", re.sub(r"[^A-Za-z0-9._-]+", "-", stem) or "events")
     found = guessing.type_field(profile(events), len(events))
     path = ask("type_field", "The field that names the event's type", found or "none")
     groups: dict[str, list[dict[str, Any]]] = {}

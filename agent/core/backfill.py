@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from agent.core.decode.decoder import Batch
+from agent.core.decode.batch import Batch
 from agent.core.fold.folder import Folder
 from agent.core.frame import Block, decode
 from agent.core.merge.base_kpi import BaseKpi
@@ -107,7 +107,7 @@ class _Past:
     def __init__(self, plan: Plan, kpi: Kpi, wanted: Wanted, state_partitions: int) -> None:
         self._state = BaseKpi(plan, kpi, limit_of(kpi, state_partitions), is_read=False)
         self._cut_ms = wanted.cut_ms
-        self._state.judge.of_the_past()
+        self._state.evaluator.only_history()
         self._begin_ms: int | None = None
         self._closed_ms: int | None = None
         self._chunks: dict[bytes, bytes] = {}
@@ -139,8 +139,8 @@ class _Past:
             for series in state.series.values():
                 series.closed_ms = max(series.closed_ms, self._closed_ms)
         step = state.advance(frontier)
-        if state.judge.archive is not None:
-            for key, row in state.judge.archive.rows():
+        if state.evaluator.archive is not None:
+            for key, row in state.evaluator.archive.rows():
                 if row is None:
                     self._chunks.pop(key, None)
                 else:

@@ -126,7 +126,7 @@ def _threshold(
     states: Mapping[str, KpiState], rule: ThresholdRule, series: Series
 ) -> Explained | None:
     state = states[rule.kpi]
-    judge = state.judge
+    judge = state.evaluator
     rules = judge.closed_rules if rule.on == "closed" else judge.current_rules
     dimensions = series.dimensions or ()
     own = next((r for r in rules.of(dimensions) if r.name == rule.name), None)
@@ -177,9 +177,11 @@ def _match(rule: Rule, by: tuple[str, ...], dimensions: Dimensions) -> Mapping[s
 def _judged(state: KpiState, rule: ThresholdRule, series: Series) -> EvaluationInput | None:
     """The window that the rule judged last."""
     if rule.on == "closed" or isinstance(state, DerivedKpi):
-        return state.judge.again(series)
+        return state.evaluator.last_input(series)
     window = state.last_evaluated(series)
-    return None if window is None else state.judge.at(series, window, series.judged_ms)
+    if window is None:
+        return None
+    return state.evaluator.current_input(series, window, series.judged_ms)
 
 
 def _looked(
@@ -188,7 +190,7 @@ def _looked(
     """What the rule's conditions read and say."""
     every = state.series.values()
     if rule.on == "closed" or isinstance(state, DerivedKpi):
-        peers = state.judge.peers([(one.series, one.window)], every)
+        peers = state.evaluator.peers([(one.series, one.window)], every)
     else:
         windows = (state.last_evaluated(series) for series in every) if rules.looks_aside else ()
         peers = Peers(w for w in windows if w is not None and w.end_ms == one.window.end_ms)
@@ -339,8 +341,8 @@ def _silence(state: KpiState, rule: AbsenceRule, series: Series) -> Explained | 
         alert = series.alerts.get(rule.name, {}).get(level.severity, alerts.INACTIVE)
         fires = None
         if alert.phase is not AlertPhase.FIRING:
-            fires = state.judge.misses_ms(own, level, series)
-        ends = state.judge.ends_ms(own, level, series)
+            fires = state.evaluator.absence_fires_ms(own, level, series)
+        ends = state.evaluator.absence_ends_ms(own, level, series)
         found.append(
             AlertFound(
                 level.severity, alert.phase, _since(alert), fires_ms=fires, ends_ms=ends,

@@ -82,7 +82,7 @@ class _GivenBase(BaseKpi):
             began = previous_end(self.kpi.window, end_ms)
             for window in [w for w in windows if w.events]:
                 series = _series(self, window)
-                step.transitions += self.judge.silence(series, end_ms, end_ms, began)
+                step.transitions += self.evaluator.evaluate_absence(series, end_ms, end_ms, began)
             _close(self, windows, self._is_read, step)
             self.end_expired(self.expire(end_ms, step), step)
         self.evaluate_absence(step, self.series.values(), frontier_ms)
@@ -109,10 +109,10 @@ class _GivenDerived(DerivedKpi):
 
 def _close(state: KpiState, windows: Iterable[WindowValue], kept: bool, step: Step) -> None:
     """Close the windows of one instant, as a state does that has computed their values."""
-    upkeep = state.judge.upkeep
+    maintenance = state.evaluator.maintenance
     closed = []
     for window in windows:
-        calm = upkeep.over(window.dimensions, window.start_ms, window.end_ms)
+        calm = maintenance.covering(window.dimensions, window.start_ms, window.end_ms)
         closed.append((_series(state, window), structs.replace(window, maintenance=calm)))
     for series, window in closed:
         if window.events:
@@ -120,7 +120,7 @@ def _close(state: KpiState, windows: Iterable[WindowValue], kept: bool, step: St
         if kept:
             series.waiting[window.end_ms] = (window.value, window.events)
         step.changed.add(window.dimensions)
-    step.closed += state.judge.take(closed)
+    step.closed += state.evaluator.close_windows(closed)
 
 
 def _series(state: KpiState, window: WindowValue) -> Series:

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from agent.core.decode.decoder import Batch
-from agent.core.evaluate.thresholds import Witness
+from agent.core.decode.batch import Batch
+from agent.core.evaluate.thresholds import OnEvaluation
 from agent.core.fold.folder import Added, CountKey, Folder, Reader
 from agent.core.merge.merger import Merger
 from agent.core.model.plan import Plan
@@ -43,10 +43,10 @@ class Pipeline:
             for partition in range(self._partitions[topic]):
                 folder.assign(partition, None)
 
-    def witnessed_by(self, witness: Witness | None) -> None:
+    def set_on_evaluation(self, witness: OnEvaluation | None) -> None:
         """Tell somebody of every judgement."""
         for merger in self.mergers:
-            merger.witnessed_by(witness)
+            merger.set_on_evaluation(witness)
 
     def show(self, readers: Sequence[Reader]) -> None:
         """Show readers the rows of every batch that are folded, by contract."""

@@ -67,6 +67,10 @@ class Stats:
 
     records: Counter[tuple[str, str, str, str]] = field(default_factory=Counter)
     """By (topic, outcome, reason, contract); "" where there is no reason or no contract."""
+    field_nulls: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    """Events in which a field is null, by (topic, contract, field)."""
+    field_wrong_types: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    """Those in which it is null because something of another type stands there."""
     lag: dict[tuple[str, int], int] = field(default_factory=dict)
     """Records not read yet, by (topic, partition)."""
     watermark_ms: dict[tuple[str, int], int] = field(default_factory=dict)
@@ -79,6 +83,8 @@ class Stats:
     """Decoding and folding one micro-batch."""
     frames_lag: dict[int, int] = field(default_factory=dict)
     """Frames not merged yet, by state partition."""
+    last_merge_ms: int = 0
+    """When frames were last merged and what they brought was published, or none waited."""
     records_missed: Counter[tuple[str, int]] = field(default_factory=Counter)
     """Records that were gone before they were read, at most, by (topic, partition); of frames,
     too."""
@@ -91,6 +97,10 @@ class Stats:
     late_partials: int = 0
     """Partial aggregates for slices that were sealed already."""
     table_rows: int = 0
+    late_rows: Counter[str] = field(default_factory=Counter)
+    """Rows that came too late for a window of a KPI, by KPI."""
+    shortened_series: Counter[str] = field(default_factory=Counter)
+    """New series with a dimension value that was too long, by KPI."""
     dropped_series: Counter[str] = field(default_factory=Counter)
     """Series folded into `__other__` because their KPI is full, by KPI."""
     backfill_records: dict[str, int] = field(default_factory=dict)
@@ -133,6 +143,10 @@ def _no_scores() -> Mapping[str, Score]:
     return {}
 
 
+def _yes() -> bool:
+    return True
+
+
 def _no_series() -> Sequence[SeriesView]:
     return ()
 
@@ -167,6 +181,9 @@ class AgentState:
     plan: Plan
     views: Views = _no_series
     company: Views = _no_series
+    company_is_complete: Callable[[], bool] = _yes
+    """Whether `company()` knows the series of all workers: before, a KPI's whole and an objective
+    would be judged by a part of them."""
     objective_scores: Callable[[], Mapping[str, Score]] = _no_scores
     """How each objective stands."""
     alerts: Callable[[], Sequence[Alert]] | None = None

@@ -36,7 +36,10 @@ LONGEST_PAUSE_SECONDS = 60.0
 TIMEOUT_SECONDS = 10.0
 ENDS_AFTER_RESENDS = 4
 """A firing alert ends by itself after so many resends that did not come, as Prometheus has it
-(rules/manager.go, `sendAlerts`)."""
+(rules/manager.go, `sendAlerts`), and not before `GAP_MS`."""
+GAP_MS = 10 * 60_000
+"""For so long an alert goes on though nobody sends it, as while its worker is restarted. The
+generated Prometheus rules wait as long (`agent/generate/names.py`)."""
 RESOLVED_TOLD_MS = 15 * 60_000
 """For how long an end is told to an Alertmanager that was not told of the beginning by this worker:
 another may have, and gone. As long as Prometheus keeps resolved alerts (rules/alerting.go)."""
@@ -145,6 +148,11 @@ class Delivery:
         self._resend_ms = int(resend_seconds * 1000)
         self._receivers = [_Receiver(url.rstrip("/")) for url in urls]
         self._reached: dict[str, bool] = {}
+        # There from the first scrape: they tell Prometheus who sends the alerts.
+        state.stats.alerts_reach = False
+        for receiver in self._receivers:
+            state.stats.alerts_delivered[receiver.url] += 0
+            state.stats.alert_failures[receiver.url] += 0
 
     async def run(self) -> None:
         """Deliver, for ever."""
@@ -176,7 +184,7 @@ class Delivery:
             self._state.plan, alerts, now_ms, self._state.privacy, self._state.external_labels
         )
         due = receiver.due(wanted, self._is_ours, now_ms, self._resend_ms)
-        ends_ms = now_ms + ENDS_AFTER_RESENDS * self._resend_ms
+        ends_ms = now_ms + max(GAP_MS, ENDS_AFTER_RESENDS * self._resend_ms)
         parts = [due[n : n + MOST_A_REQUEST] for n in range(0, len(due), MOST_A_REQUEST)]
         if not parts and now_ms - receiver.asked_ms >= self._resend_ms:
             parts = [[]]

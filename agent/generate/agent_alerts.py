@@ -1,4 +1,4 @@
-"""The alerts that no agent can give of itself: it is down, behind, fed nothing, or fed rubbish.
+"""Alerts over the agent itself that no agent can send: it is down, behind, or gets no good records.
 
 Times here are Prometheus' clock, unlike the KPI rules, whose timing is event time in the agent. The
 ratios ignore topics with almost no traffic, where one bad record would be a large share.
@@ -25,6 +25,7 @@ FEW_RECORDS = 20
 LAG_SECONDS = 300
 LAG_CRITICAL_SECONDS = 1800
 FRAMES_LAG_SECONDS = 60
+STALLED_SECONDS = 120
 OBJECTIVE_MISSED = "KpiObjectiveMissed"
 ROLLING_CHANGE = "15m"  # for so long, workers of a group may run different rules
 MISSED_SHOWN = "1h"  # for so long after a gap its alert fires
@@ -53,7 +54,7 @@ class AgentAlert:
 def agent_alerts(external: Sequence[str] = ()) -> tuple[AgentAlert, ...]:
     """The alerts on the agent's health, worst first. `external`: the names of the labels by which
     several environments are kept apart."""
-    return (*_down(external), *_ready(), *_behind(), *_bad_records(), *_inside())
+    return (*_down(external), *_ready(), *_behind(), *_bad_records(), *_inside(external))
 
 
 def stale_alerts(plan: Plan) -> tuple[AgentAlert, ...]:
@@ -168,6 +169,16 @@ def _behind() -> Iterable[AgentAlert]:
         "agent-lagging",
     )
     yield AgentAlert(
+        "KpiAgentStalled",
+        f"time() - {names.LAST_MERGE} > {STALLED_SECONDS}",
+        "1m",
+        "critical",
+        "KPI agent {{ $labels.instance }} has work, and no results come out",
+        "For {{ $value | humanizeDuration }} frames wait there and none was merged and published: "
+        "no window closes and no alert of its series fires. /-/ready says what it waits for.",
+        "agent-stalled",
+    )
+    yield AgentAlert(
         "KpiAgentNoEvents",
         f"sum without ({PER_TOPIC}, topic) (increase({names.RECORDS}[15m])) == 0",
         "5m",
@@ -180,14 +191,14 @@ def _behind() -> Iterable[AgentAlert]:
 
 
 def _bad_records() -> Iterable[AgentAlert]:
-    told = "{{ $value | humanizePercentage }} of the records of {{ $labels.topic }} in 15 minutes"
+    share = "{{ $value | humanizePercentage }} of the records of {{ $labels.topic }} in 15 minutes"
     yield AgentAlert(
         "KpiAgentDeadLetters",
         _share("rejected"),
         "5m",
         "warning",
         "Events of {{ $labels.topic }} break their contract",
-        f"{told} were rejected, and count in no KPI. They are in the dead-letter topic, each with "
+        f"{share} were rejected and count in no KPI. They are in the dead-letter topic, each with "
         "its reason.",
         "dead-letters",
     )
@@ -196,8 +207,8 @@ def _bad_records() -> Iterable[AgentAlert]:
         _share("late"),
         "5m",
         "warning",
-        "Events of {{ $labels.topic }} come too late",
-        f"{told} came after their window had closed, and count in no KPI. They are in the late "
+        "Events of {{ $labels.topic }} arrive too late",
+        f"{share} arrived after their window had closed and count in no KPI. They are in the late "
         "topic.",
         "late-events",
     )
@@ -207,8 +218,8 @@ def _share(outcome: str) -> str:
     """The records of one outcome are more than the accepted share of a topic's."""
     every = f"sum without ({PER_TOPIC}) (increase({names.RECORDS}[15m]))"
     chosen = names.selector(names.RECORDS, [("outcome", outcome)])
-    found = f"sum without ({PER_TOPIC}) (increase({chosen}[15m]))"
-    return f"{found} / ({every} > {FEW_RECORDS}) > {SHARE_OF_BAD_RECORDS}"
+    share = f"sum without ({PER_TOPIC}) (increase({chosen}[15m]))"
+    return f"{share} / ({every} > {FEW_RECORDS}) > {SHARE_OF_BAD_RECORDS}"
 
 
 def _missed_records() -> AgentAlert:
@@ -228,11 +239,12 @@ def _missed_records() -> AgentAlert:
     )
 
 
-def _inside() -> Iterable[AgentAlert]:
+def _inside(external: Sequence[str]) -> Iterable[AgentAlert]:
     yield _missed_records()
+    group = ", ".join(("group", *external))
     yield AgentAlert(
         "KpiAgentTwoRuleSets",
-        f"count by (group) (count by (group, config_hash) ({names.BUILD_INFO})) > 1",
+        f"count by ({group}) (count by ({group}, config_hash) ({names.BUILD_INFO})) > 1",
         ROLLING_CHANGE,
         "critical",
         "Workers of the KPI agent group {{ $labels.group }} run different rules",
@@ -266,10 +278,10 @@ def _inside() -> Iterable[AgentAlert]:
         "KpiAgentAlertsUndelivered",
         f"{names.ALERT_DELIVERY_UP} == 0",
         "5m",
-        "warning",
+        "critical",
         "KPI agent {{ $labels.instance }} reaches no Alertmanager",
-        "The alerts of its series come through Prometheus meanwhile, later than they should; the "
-        "agent's log says why its own way is closed.",
+        "The alerts of its KPIs reach nobody meanwhile: where agents send them, Prometheus does "
+        "not. The agent's log says why no Alertmanager takes them.",
         "alerts-undelivered",
     )
     yield AgentAlert(
@@ -284,13 +296,13 @@ def _inside() -> Iterable[AgentAlert]:
 
 
 def _missed(objective: Objective) -> AgentAlert:
-    state = names.selector(names.OBJECTIVE_STATE, [("objective", objective.name)])
+    state = names.selector(names.HELD_OBJECTIVE_STATE, [("objective", objective.name)])
     labels = [
         ("objective", objective.name), ("owner", objective.owner), ("team", objective.team),
     ]  # fmt: skip
     return AgentAlert(
         OBJECTIVE_MISSED,
-        f"{names.one_of_workers(state)} == {names.MISSED}",
+        f"{names.through_gaps(state)} == {names.MISSED}",
         OBJECTIVE_HOLD,
         "warning",
         f"Objective missed: {literal(objective.title)}",
@@ -308,7 +320,7 @@ def _stale(kpi: Kpi, plan: Plan) -> AgentAlert:
     labels = [("kpi", kpi.name), ("owner", kpi.owner), ("team", kpi.team)]
     return AgentAlert(
         "KpiStale",
-        f"time() - {names.one_of_workers(end)} > {limit}",
+        f"time() - {names.one_of_workers(names.through_gaps(end))} > {limit}",
         "5m",
         "warning",
         f"{literal(kpi.title)} is stale",

@@ -115,7 +115,7 @@ def _keeping_up(series: _Series) -> Iterator[Cell]:
     about = About(
         "Stages, 99th percentile",
         "Fold: decoding and folding a batch. Flush: until its frames are acknowledged. Close: from "
-        "a frame's arrival until what it closed is told.",
+        "a frame's arrival until what it closed is published.",
         "s",
     )
     queries = [

@@ -51,13 +51,27 @@ ERRORS = "kpi_agent_errors_total"
 ALERT_DELIVERY_UP = "kpi_agent_alert_delivery_up"
 ALERT_FAILURES = "kpi_agent_alert_delivery_failures_total"
 
+LAST_MERGE = "kpi_agent_last_merge_timestamp_seconds"
+
+HELD_RULE_STATE = "kpi:kpi_rule_state:max"
+"""Recorded: `kpi_rule_state` of each series, whichever worker holds it."""
+HELD_OBJECTIVE_STATE = "kpi:kpi_objective_state:max"
+"""Recorded: `kpi_objective_state`, whichever worker is the leader."""
+
+GAP = "10m"
+"""For so long a series may be missing, as while its worker is restarted, before its alert ends.
+`agent/export/alertmanager.py` gives the alerts that agents send themselves as long."""
+GAP_OF_SENDERS = "15m"
+"""For so long after the last scrape of agents that send their alerts themselves Prometheus sends
+none: longer than `GAP`, so that it never takes up an alert of theirs."""
+
 FIRING = 2
 """`kpi_rule_state` of a firing alert."""
 MISSED = 3
 """`kpi_objective_state` of an objective that is missed."""
 
 WORKER_LABELS = ("instance", "pod")
-"""The labels by which Prometheus tells one worker from another."""
+"""The labels by which Prometheus distinguishes the workers."""
 SCRAPE_LABELS = (*WORKER_LABELS, "container", "endpoint", "namespace", "service")
 """The labels that a scrape by the Prometheus operator adds to every series, beside `job`."""
 
@@ -112,6 +126,11 @@ def one_of_workers(query: str, dimensions: Iterable[str] = ()) -> str:
     """
     drop = ", ".join(label for label in WORKER_LABELS if label not in set(dimensions))
     return f"max without ({drop}) ({query})"
+
+
+def through_gaps(recorded: str) -> str:
+    """A recorded series as it is, or as it last was while no worker exports it."""
+    return f"last_over_time({recorded}[{GAP}])"
 
 
 DATA_SOURCE_VARIABLE = "datasource"

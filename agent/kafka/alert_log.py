@@ -1,4 +1,4 @@
-"""The last steps of all alerts, as the alerts topic has them: the same on every worker."""
+"""The newest steps of all alerts, as the alerts topic has them: the same on every worker."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from agent.kafka.topic_tail import follow
+from agent.kafka.topic_tail import tail
 from agent.settings import Settings
 
 KEPT = 1_000
@@ -22,7 +22,7 @@ _steps = msgspec.json.Decoder(Step)
 
 
 class AlertLog:
-    """The newest steps, each once however often it was told. `changes` counts its changes."""
+    """The newest steps, each once however often it was published. `changes` counts its changes."""
 
     def __init__(self, settings: Settings, topic: str) -> None:
         self.changes = 0
@@ -38,8 +38,8 @@ class AlertLog:
             self._sorted = self._newest()
         return self._sorted
 
-    def take(self, key: bytes, value: bytes | None) -> None:
-        """Take in one message of the topic. One that can't be read is passed over."""
+    def add(self, key: bytes, value: bytes | None) -> None:
+        """Add one message of the topic; one that can't be read is skipped."""
         try:
             step = _steps.decode(value or b"")
         except msgspec.DecodeError:
@@ -48,18 +48,18 @@ class AlertLog:
             return
         self._steps[key] = step
         if len(self._steps) > 2 * KEPT:
-            kept = {id(one) for one in self._newest()}
-            self._steps = {k: one for k, one in self._steps.items() if id(one) in kept}
+            newest = sorted(self._steps.items(), key=lambda item: _order(item[1]), reverse=True)
+            self._steps = dict(newest[:KEPT])
         self.changes += 1
         self._sorted = None
 
     async def run(self) -> None:
-        """Read the topic's last messages, and what comes, for ever."""
+        """Read the topic's last messages, and what comes, until cancelled."""
 
         def complete() -> None:
             self.complete = True
 
-        await follow(self._settings, self._topic, self.take, complete, last=KEPT)
+        await tail(self._settings, self._topic, self.add, complete, last=KEPT)
 
     def _newest(self) -> list[Step]:
         return sorted(self._steps.values(), key=_order, reverse=True)[:KEPT]

@@ -1,11 +1,11 @@
-"""Gives KPIs with `backfill` their past, beside the live flow: in a thread of its own, with a
+"""The past of KPIs with `backfill`, read beside the live flow: in a thread of its own, by a
 consumer that has no group and commits nothing.
 
 A job reads one topic, for all KPIs of it whose past is due in the state partitions held here
 (`agent.core.waiting`), from where what was asked for begins up to the offsets that decide it. What
-closes is told as it comes, under the keys that it always has. The rows go to the mergers, which
-take them on between two frames. What comes between (a rebalance, a crash, new rules) ends the
-job, and it begins anew from nothing.
+closes is published as it comes, under its usual keys. The rows go to the mergers, which adopt them
+between two frames. What interrupts a job (a rebalance, a crash, new rules) ends it, and it starts
+over from nothing.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from agent.core.backfill import Backfill, Wanted, begin_ms
-from agent.core.decode.decoder import Batch
+from agent.core.decode.batch import Batch
 from agent.core.merge.merger import Merger
 from agent.core.model.plan import Plan
 from agent.core.model.results import Emitted
 from agent.core.state.rows import Row
 from agent.errors import EnvironmentFault
-from agent.kafka.batch_fetch import Fetched, by_batch
+from agent.kafka.batch_fetch import Fetched, enable_batch_fetch
 from agent.kafka.client import connection
 from agent.kafka.history import Begin, begins_of
 from agent.kafka.publish import Publisher, acknowledged
@@ -53,12 +53,12 @@ Rows = Mapping[tuple[str, int], list[Row]]
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One reading of a topic: `cuts` by KPI and `places` its state partitions; `covered` is up to
-    where to read, by source partition."""
+    """One reading of a topic: by KPI, `cuts` are where past and live meet (ms), `partitions` the
+    state partitions that need it; `covered` is up to where to read, by source partition."""
 
     topic: str
     cuts: Mapping[str, int]
-    places: Mapping[str, frozenset[int]]
+    partitions: Mapping[str, frozenset[int]]
     covered: Mapping[int, int]
 
 
@@ -75,8 +75,8 @@ class Filled:
 class Backfiller:
     """The backfills of this worker.
 
-    `held` gives its mergers by state partition, `at_rest` returns when nobody works on one; `give`
-    lets one adopt what was read for it, and returns when it has.
+    `mergers` returns those of this worker by state partition, `at_rest` waits until none works,
+    `hand_over` lets one adopt what was read for it, and returns when it has.
     """
 
     def __init__(
@@ -86,26 +86,26 @@ class Backfiller:
         publisher: Publisher,
         state_partitions: int,
         progress: MergeProgress,
-        held: Callable[[], Mapping[int, Merger]],
+        mergers: Callable[[], Mapping[int, Merger]],
         at_rest: Callable[[], Awaitable[None]],
-        give: Callable[[int, Filled], Awaitable[None]],
+        hand_over: Callable[[int, Filled], Awaitable[None]],
     ) -> None:
         self._settings = settings
         self._plan = plan
         self._publisher = publisher
         self._state_partitions = state_partitions
         self._progress = progress
-        self._held = held
+        self._mergers = mergers
         self._at_rest = at_rest
-        self._give = give
+        self._hand_over = hand_over
         self._asked = [name for name, k in plan.kpis.items() if k.backfill_ms is not None]
 
     async def run(self) -> None:
-        """Look for what is due, and fill it in, until cancelled."""
+        """Look for what is due, and read it, until cancelled."""
         while self._asked:
             await asyncio.sleep(LOOK_SECONDS)
             await self._at_rest()
-            mergers = self._held()
+            mergers = self._mergers()
             for name in self._asked if mergers else ():
                 waits = any(name in merger.waiting_kpis for merger in mergers.values())
                 self._progress.backfill(name, 0, 0.0 if waits else 1.0)
@@ -123,28 +123,28 @@ class Backfiller:
 
     def _due(self, mergers: Mapping[int, Merger]) -> Job | None:
         """The KPIs of one topic whose past is due wherever they wait."""
-        found: dict[str, dict[int, tuple[int, Mapping[int, int]]]] = {}
+        due_in: dict[str, dict[int, tuple[int, Mapping[int, int]]]] = {}
         for p, merger in mergers.items():
             for due in merger.pending_backfills():
-                found.setdefault(due.kpi, {})[p] = due.handoff_ms, due.covered
+                due_in.setdefault(due.kpi, {})[p] = due.handoff_ms, due.covered
         everywhere = {
-            kpi: places
-            for kpi, places in found.items()
-            if all(p in places for p, m in mergers.items() if kpi in m.waiting_kpis)
+            kpi: partitions
+            for kpi, partitions in due_in.items()
+            if all(p in partitions for p, m in mergers.items() if kpi in m.waiting_kpis)
         }
         if not everywhere:
             return None
         topic = self._topic(next(iter(everywhere)))
-        of_topic = {k: places for k, places in everywhere.items() if self._topic(k) == topic}
+        of_topic = {k: by_p for k, by_p in everywhere.items() if self._topic(k) == topic}
         covered: dict[int, int] = {}
-        for places in of_topic.values():
-            for _, upto in places.values():
+        for by_p in of_topic.values():
+            for _, upto in by_p.values():
                 for source, offset in upto.items():
                     covered[source] = max(covered.get(source, 0), offset)
         return Job(
             topic,
-            {kpi: max(cut for cut, _ in places.values()) for kpi, places in of_topic.items()},
-            {kpi: frozenset(places) for kpi, places in of_topic.items()},
+            {kpi: max(cut for cut, _ in by_p.values()) for kpi, by_p in of_topic.items()},
+            {kpi: frozenset(by_p) for kpi, by_p in of_topic.items()},
             covered,
         )
 
@@ -157,47 +157,45 @@ class Backfiller:
         log.info("reading the past of %s from topic %s", names, job.topic)
         loop = asyncio.get_running_loop()
 
-        def tell(closings: Emitted) -> None:
-            telling = asyncio.run_coroutine_threadsafe(self._tell(closings), loop)
-            while not over.is_set() and not _done(telling):
+        def publish(emitted: Emitted) -> None:
+            sending = asyncio.run_coroutine_threadsafe(self._publish(emitted), loop)
+            while not over.is_set() and not _done(sending):
                 pass
-            if telling.done():
-                telling.result()
+            if sending.done():
+                sending.result()
 
-        def note(done: int, whole: int) -> None:
+        def report(done: int, whole: int) -> None:
             for name in job.cuts:
                 ratio = min(0.99, done / whole) if whole else 0.0
                 loop.call_soon_threadsafe(self._progress.backfill, name, done, ratio)
 
         reading = _Reading(
-            self._settings, self._plan, job, self._state_partitions, tell, note, over
+            self._settings, self._plan, job, self._state_partitions, publish, report, over
         )
         work = asyncio.ensure_future(asyncio.to_thread(reading.run))
         try:
             while not work.done():
                 await asyncio.wait([work], timeout=LOOK_SECONDS)
-                now = self._held()
+                now = self._mergers()
                 if not work.done() and any(now.get(p) is not m for p, m in mergers.items()):
-                    log.info("the past of %s is not read on: the group was rearranged", names)
+                    log.info("the past of %s is not read on: the group is rebalancing", names)
                     over.set()
                     await asyncio.wait([work])
-                    work.exception()  # what it says of a reading that is over does not matter
+                    work.exception()  # a failure of a reading that is over does not matter
                     return
         finally:
             over.set()
             await asyncio.wait([work])
-        found = work.result()
+        rows_read = work.result()
         log.info(
             "read the past of %s: %d rows of state from %d records in %.0f s",
-            names, sum(map(len, found.values())), reading.records, time.monotonic() - started,
+            names, sum(map(len, rows_read.values())), reading.records, time.monotonic() - started,
         )  # fmt: skip
-        now = self._held()
-        ours = {
-            place: one for place, one in found.items() if now.get(place[1]) is mergers[place[1]]
-        }
+        now = self._mergers()
+        ours = {(kpi, p): rows for (kpi, p), rows in rows_read.items() if now.get(p) is mergers[p]}
         await asyncio.gather(
             *(
-                self._give(p, Filled(kpi, job.cuts[kpi], job.covered.keys(), rows))
+                self._hand_over(p, Filled(kpi, job.cuts[kpi], job.covered.keys(), rows))
                 for (kpi, p), rows in ours.items()
             )
         )
@@ -206,8 +204,8 @@ class Backfiller:
             if not any(kpi in merger.waiting_kpis for merger in mergers.values()):
                 log.info("%s has its past, and goes on from there", kpi)
 
-    async def _tell(self, closings: Emitted) -> None:
-        await acknowledged(await self._publisher.closings(self._plan, closings))
+    async def _publish(self, emitted: Emitted) -> None:
+        await acknowledged(await self._publisher.closings(self._plan, emitted))
 
 
 class _Reading:
@@ -219,16 +217,16 @@ class _Reading:
         plan: Plan,
         job: Job,
         state_partitions: int,
-        tell: Callable[[Emitted], None],
-        note: Callable[[int, int], None],
+        publish: Callable[[Emitted], None],
+        report: Callable[[int, int], None],
         over: threading.Event,
     ) -> None:
         self._settings = settings
         self._plan = plan
         self._job = job
         self._state_partitions = state_partitions
-        self._tell = tell
-        self._note = note
+        self._publish = publish
+        self._report = report
         self._over = over
         self._paused: set[TopicPartition] = set()
         self.records = 0
@@ -245,16 +243,16 @@ class _Reading:
         )  # fmt: skip
         await consumer.start()
         try:
-            by_batch(consumer)
-            places = [TopicPartition(self._job.topic, p) for p in sorted(self._job.covered)]
-            consumer.assign(places)
+            enable_batch_fetch(consumer)
+            tps = [TopicPartition(self._job.topic, p) for p in sorted(self._job.covered)]
+            consumer.assign(tps)
             now_ms = time.time_ns() // 1_000_000
             asked = {
                 name: begin_ms(kpi, now_ms - (kpi.backfill_ms or 0))
                 for name, kpi in self._plan.kpis.items()
                 if name in self._job.cuts
             }
-            begins = await begins_of(consumer, self._plan, places, min(asked.values()))
+            begins = await begins_of(consumer, self._plan, tps, min(asked.values()))
             past = self._backfill(asked, begins)
             return await self._read(consumer, past, begins)
         finally:
@@ -272,7 +270,7 @@ class _Reading:
                 job.topic, _names(job),
             )  # fmt: skip
         wanted = [
-            Wanted(name, max([from_ms, *short]), job.cuts[name], job.places[name])
+            Wanted(name, max([from_ms, *short]), job.cuts[name], job.partitions[name])
             for name, from_ms in asked.items()
         ]
         return Backfill(self._plan, job.topic, wanted, job.covered, self._state_partitions)
@@ -283,33 +281,33 @@ class _Reading:
         past: Backfill,
         begins: Mapping[TopicPartition, Begin],
     ) -> Rows:
-        ends = {place: self._job.covered[place.partition] for place in begins}
-        whole = sum(max(ends[place] - begin.offset, 0) for place, begin in begins.items())
+        ends = {tp: self._job.covered[tp.partition] for tp in begins}
+        whole = sum(max(ends[tp] - begin.offset, 0) for tp, begin in begins.items())
         reading = set(begins)
-        for place, begin in begins.items():
-            consumer.seek(place, min(begin.offset, ends[place]))
+        for tp, begin in begins.items():
+            consumer.seek(tp, min(begin.offset, ends[tp]))
         worked = 0.0
         while not self._over.is_set():
-            for place in list(reading):
+            for tp in list(reading):
                 # The position also passes what holds no record: markers of transactions, gaps.
-                if await consumer.position(place) >= ends[place]:
-                    reading.discard(place)
-                    consumer.pause(place)
-                    past.end(place.partition)
+                if await consumer.position(tp) >= ends[tp]:
+                    reading.discard(tp)
+                    consumer.pause(tp)
+                    past.end(tp.partition)
             started = time.monotonic()
-            closings = past.flush()
+            emitted = past.flush()
             worked += time.monotonic() - started
-            self._tell(closings)
-            self._note(self.records, whole)
+            self._publish(emitted)
+            self._report(self.records, whole)
             if not reading:
                 return past.rows()
             await asyncio.sleep(worked * REST)
             self._keep_in_step(consumer, past, reading)
             fetched = await consumer.getmany(timeout_ms=POLL_MS, max_records=MOST_RECORDS)
             started = time.monotonic()
-            for place, records in fetched.items():
-                if place in reading:
-                    past.add(batch := _batch(place, records, ends[place]))
+            for tp, records in fetched.items():
+                if tp in reading:
+                    past.add(batch := _batch(tp, records, ends[tp]))
                     self.records += len(batch.values)
             worked = time.monotonic() - started
         return {}
@@ -318,12 +316,12 @@ class _Reading:
         self, consumer: AIOKafkaConsumer, past: Backfill, reading: set[TopicPartition]
     ) -> None:
         """Read on only where the slowest sources are."""
-        times = {place: past.watermark_ms(place.partition) for place in reading}
+        times = {tp: past.watermark_ms(tp.partition) for tp in reading}
         known = [at for at in times.values() if at is not None]
         least = min(known) if len(known) == len(times) else None
         ahead = {
-            place
-            for place, at in times.items()
+            tp
+            for tp, at in times.items()
             if at is not None and least is not None and at > least + AHEAD_MS
         }
         consumer.pause(*ahead - self._paused)
@@ -331,14 +329,14 @@ class _Reading:
         self._paused = ahead
 
 
-def _batch(place: TopicPartition, records: Fetched, end: int) -> Batch:
+def _batch(tp: TopicPartition, records: Fetched, end: int) -> Batch:
     """The records before an offset."""
     offsets = records.offsets
     count = int((offsets < end).sum())
     return Batch(
-        place.topic,
+        tp.topic,
         records.values[:count],
-        np.full(count, place.partition, np.int32),
+        np.full(count, tp.partition, np.int32),
         offsets[:count],
         records.timestamps[:count],
     )
@@ -348,6 +346,6 @@ def _names(job: Job) -> str:
     return ", ".join(sorted(job.cuts))
 
 
-def _done(telling: Future[None]) -> bool:
+def _done(sending: Future[None]) -> bool:
     """Whether it is done within a moment."""
-    return bool(wait([telling], timeout=LOOK_SECONDS).done)
+    return bool(wait([sending], timeout=LOOK_SECONDS).done)

@@ -1,10 +1,14 @@
 """Reading a consumer a record batch at a time, not a record at a time.
 
-For each record aiokafka's `getmany` steps through a generator and fills a `ConsumerRecord`: 2 to
-3 µs, more than decoding and folding it. What a batch gives by itself has the fields that the ingest
-needs, at a fifth of that (docs/decisions/0014-records-by-batch.md); they are put into columns
-while the batch is still in the processor's cache. This takes over one step of aiokafka,
-`FetchResult.getall`, for one consumer; fetching, positions, rebalances and errors stay aiokafka's.
+For each record, aiokafka's `getmany` steps through a generator and fills a `ConsumerRecord`: 2 to
+3 µs, more than decoding and folding it. A batch itself has the fields that the ingest needs, at a
+fifth of that (docs/decisions/0014-records-by-batch.md); they are put into columns while the batch
+is still in the processor's cache. This replaces one step of aiokafka, `FetchResult.getall`, for one
+consumer; fetching, positions, rebalances and errors stay aiokafka's.
+
+All that reaches into aiokafka's fetcher is here. `INTERNALS` lists what it relies on, and
+`tests/kafka/test_batch_fetch.py` holds the list: an upgrade of aiokafka that changes one of them
+fails there.
 """
 
 from __future__ import annotations
@@ -17,9 +21,24 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.consumer.fetcher import READ_COMMITTED, FetchResult, PartitionRecords
+from aiokafka.consumer.fetcher import READ_COMMITTED, Fetcher, FetchResult, PartitionRecords
 from aiokafka.errors import CorruptRecordException
 from aiokafka.structs import ConsumerRecord
+
+INTERNALS = {
+    AIOKafkaConsumer: ("_fetcher",),
+    Fetcher: ("_records",),
+    FetchResult: (
+        *("_partition_records", "_topic_partition"),
+        *("check_assignment", "has_more", "getall", "_update_position"),
+    ),
+    PartitionRecords: (
+        *("_records", "_records_iterator", "next_fetch_offset", "_tp", "_check_crcs"),
+        *("_isolation_level", "_aborted_producers"),
+        *("_consume_aborted_up_to", "_contains_abort_marker"),
+    ),
+}
+"""What is relied on, by class: attributes that are read or replaced, methods that are called."""
 
 Raw = Any
 """A record as its batch gives it: `offset`, `timestamp` (ms), `key`, `value`, `headers`."""
@@ -31,7 +50,7 @@ _OFFSET, _TIMESTAMP = attrgetter("offset"), attrgetter("timestamp")
 
 class Fetched:
     """Records of one partition in the order of their offsets, as columns. `headers` and
-    `stamps` (timestamp type and checksum) are by the place of the record, and of the first one
+    `stamps` (timestamp type and checksum) are by the index of the record, and of the first one
     of each batch."""
 
     __slots__ = ("_offsets", "_timestamps", "headers", "keys", "stamps", "values")
@@ -47,8 +66,8 @@ class Fetched:
     def __len__(self) -> int:
         return len(self.values)
 
-    def take(self, raws: list[Raw]) -> None:
-        """Take in records of one batch, at least one."""
+    def extend(self, raws: list[Raw]) -> None:
+        """Append records of one batch, at least one."""
         start, count = len(self.values), len(raws)
         self.values.extend(map(_VALUE, raws))
         self.keys.extend(map(_KEY, raws))
@@ -73,18 +92,18 @@ class Fetched:
         """The broker's timestamp of each record, ms since the epoch."""
         return np.concatenate(self._timestamps) if self._timestamps else np.zeros(0, np.int64)
 
-    def record(self, topic: str, partition: int, place: int) -> ConsumerRecord[Any, Any]:
+    def record(self, topic: str, partition: int, index: int) -> ConsumerRecord[Any, Any]:
         """A record with all that `getmany` would have said of it."""
-        key, value = self.keys[place], self.values[place]
-        kind, checksum = self.stamps[max(start for start in self.stamps if start <= place)]
+        key, value = self.keys[index], self.values[index]
+        kind, checksum = self.stamps[max(start for start in self.stamps if start <= index)]
         return ConsumerRecord(
-            topic, partition, int(self.offsets[place]), int(self.timestamps[place]), kind,
+            topic, partition, int(self.offsets[index]), int(self.timestamps[index]), kind,
             key, value, checksum, -1 if key is None else len(key),
-            -1 if value is None else len(value), tuple(self.headers.get(place, ())),
+            -1 if value is None else len(value), tuple(self.headers.get(index, ())),
         )  # fmt: skip
 
 
-def by_batch(consumer: AIOKafkaConsumer) -> None:
+def enable_batch_fetch(consumer: AIOKafkaConsumer) -> None:
     """Let `getmany` of a started consumer give `Fetched` records. The consumer must have no
     deserializers, and be read by nothing but `getmany`."""
     fetcher = consumer._fetcher
@@ -95,16 +114,16 @@ def by_batch(consumer: AIOKafkaConsumer) -> None:
 
 
 class _Results(OrderedDict[TopicPartition, Any]):
-    """What is fetched and not taken yet. aiokafka asks each result for its records by `getall`."""
+    """What is fetched and not read yet. aiokafka asks each result for its records by `getall`."""
 
     def __setitem__(self, tp: TopicPartition, result: Any) -> None:
         if type(result) is FetchResult and result._partition_records is not None:
-            result.getall = _Taking(result).getall
+            result.getall = _BatchReader(result).getall
         super().__setitem__(tp, result)
 
 
-class _Taking:
-    """`FetchResult.getall` by batches. `_rest` is of a batch that was taken in part."""
+class _BatchReader:
+    """`FetchResult.getall` by batches. `_rest` is what is left of a batch that was read in part."""
 
     def __init__(self, result: FetchResult) -> None:
         self._result = result
@@ -115,27 +134,27 @@ class _Taking:
         self._rest_end = 0
 
     def getall(self, max_records: int | None = None) -> Fetched:
-        """The next records, at most so many; none when the partition was taken away or sought."""
+        """The next records, at most so many; none when the partition was revoked or sought."""
         result = self._result
         if not result.check_assignment(result._topic_partition) or not result.has_more():
             return Fetched()
-        taken = Fetched()
+        fetched = Fetched()
         parsed = result._partition_records
-        while max_records is None or len(taken) < max_records:
+        while max_records is None or len(fetched) < max_records:
             if not self._rest:
                 batch = next(self._batches, None)
                 if batch is None:
                     result._update_position()
                     result._partition_records = None
                     del result.getall  # by which it holds itself
-                    return taken
+                    return fetched
                 self._rest, self._rest_end = batch
-            room = len(self._rest) if max_records is None else max_records - len(taken)
+            room = len(self._rest) if max_records is None else max_records - len(fetched)
             part, self._rest = self._rest[:room], self._rest[room:]
-            taken.take(part)
+            fetched.extend(part)
             parsed.next_fetch_offset = part[-1].offset + 1 if self._rest else self._rest_end
         result._update_position()
-        return taken
+        return fetched
 
 
 def _batches(parsed: PartitionRecords) -> Iterator[tuple[list[Raw], int]]:
@@ -149,13 +168,13 @@ def _batches(parsed: PartitionRecords) -> Iterator[tuple[list[Raw], int]]:
         if _is_aborted(parsed, batch) or batch.is_control_batch:
             parsed.next_fetch_offset = batch.next_offset
             continue
-        found = list(batch)
-        if found and found[0].offset < parsed.next_fetch_offset:
-            found = [raw for raw in found if raw.offset >= parsed.next_fetch_offset]
-        if not found:  # compacted away, or wholly before the position
+        raws = list(batch)
+        if raws and raws[0].offset < parsed.next_fetch_offset:
+            raws = [raw for raw in raws if raw.offset >= parsed.next_fetch_offset]
+        if not raws:  # compacted away, or wholly before the position
             parsed.next_fetch_offset = batch.next_offset
             continue
-        yield found, batch.next_offset
+        yield raws, batch.next_offset
 
 
 def _is_aborted(parsed: PartitionRecords, batch: Any) -> bool:

@@ -1,7 +1,7 @@
-"""The whole company on every worker: the board topic, one compacted row per series and alert.
+"""The board topic: one compacted row per series, alert and worker, which every worker reads.
 
 Each worker writes the rows of the series that it holds (`BoardWriter`) and reads all rows
-(`CompanyView`), without a consumer group: every worker sees everything.
+(`BoardReader`), without a consumer group: so every worker knows the whole fleet.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from agent.core.output.privacy import Privacy
 from agent.errors import EnvironmentFault
 from agent.kafka.publish import Publisher, acknowledged
 from agent.kafka.rule_sets import RuleSets, WorkerRow, this_worker
-from agent.kafka.topic_tail import RETRY_SECONDS, follow
+from agent.kafka.topic_tail import RETRY_SECONDS, tail
 from agent.settings import Settings
 
 log = logging.getLogger(__name__)
 
 TICK_SECONDS = 1.0
-MOST_ROWS_A_TICK = 2_000
+MAX_ROWS_PER_TICK = 2_000
 CLEAR_EVERY_TICKS = 10
 KEEP_RESOLVED_MS = 3_600_000
 """For how long after its end an alert stays on the board, by event time."""
@@ -118,8 +118,9 @@ def to_view(row: SeriesRow) -> SeriesView:
     )
 
 
-class CompanyView:
-    """All series of all workers, as the board topic tells of them. `changes` counts its changes."""
+class BoardReader:
+    """The series and alerts of all workers, by the rows of the board topic. `changes` counts its
+    changes."""
 
     def __init__(self, settings: Settings, topic: str, plan: Plan) -> None:
         self.plan = plan
@@ -154,8 +155,8 @@ class CompanyView:
         """What each worker runs, by what it said last."""
         return list(self._workers.values())
 
-    def take(self, key: bytes, value: bytes | None) -> None:
-        """Take in one record of the board topic. One that can't be read is passed over."""
+    def add(self, key: bytes, value: bytes | None) -> None:
+        """Add one record of the board topic; one that can't be read is skipped."""
         if value is None:
             self._series.pop(key, None)
             self._alerts.pop(key, None)
@@ -164,7 +165,7 @@ class CompanyView:
             try:
                 row = _rows.decode(value)
             except msgspec.DecodeError:
-                return  # written by another version: it will be written anew
+                return  # written by another version, which will be replaced
             if isinstance(row, WorkerRow):
                 self._workers[key] = row
                 return  # nothing that is shown has changed
@@ -182,12 +183,12 @@ class CompanyView:
         self._snapshot = None
 
     async def run(self) -> None:
-        """Read the topic from its beginning, for ever, whatever happens to the brokers."""
+        """Read the topic from its beginning, until cancelled, whatever happens to the brokers."""
 
         def complete() -> None:
             self.complete = True
 
-        await follow(self._settings, self._topic, self.take, complete)
+        await tail(self._settings, self._topic, self.add, complete)
 
     def _is_declared(self, view: SeriesView) -> bool:
         by = self.plan.by_of(view.kpi)
@@ -201,14 +202,14 @@ class BoardWriter:
     def __init__(
         self,
         publisher: Publisher,
-        company: CompanyView,
+        board: BoardReader,
         views: Callable[[], list[SeriesView]],
         is_ours: Callable[[SeriesId], bool],
         privacy: Privacy | None = None,
     ) -> None:
         self._privacy = privacy or Privacy()
         self._publisher = publisher
-        self._company = company
+        self._board = board
         self._views = views
         self._is_ours = is_ours
         self._written: dict[SeriesId, SeriesView] = {}
@@ -221,15 +222,15 @@ class BoardWriter:
         self._rule_sets = RuleSets(this_worker())
         self._alerts: dict[bytes, bytes | None] = {}
 
-    def told(self, plan: Plan, closings: Iterable[Emitted]) -> None:
+    def note_alerts(self, plan: Plan, emitted: Iterable[Emitted]) -> None:
         """Note alerts that changed: they are written at the next tick."""
-        for one in closings:
-            for transition in one.transitions:
+        for results in emitted:
+            for transition in results.transitions:
                 key, row = alert_row(plan, transition, self._privacy)
                 self._alerts[key] = row
 
     async def run(self) -> None:
-        """Write, tick by tick, for ever."""
+        """Write, tick by tick, until cancelled."""
         while True:
             await asyncio.sleep(TICK_SECONDS)
             try:
@@ -246,26 +247,26 @@ class BoardWriter:
             rows |= self._workers()
         has_fewer = self._look(views)
         changed = chain(self._urgent.items(), self._waiting.items())
-        told = dict(islice(changed, MOST_ROWS_A_TICK))
-        for one, view in told.items():
-            rows[series_key(*one)] = to_row(view)
-        if (has_fewer or not self._ticks) and views and self._company.complete:
+        written = dict(islice(changed, MAX_ROWS_PER_TICK))
+        for series, view in written.items():
+            rows[series_key(*series)] = to_row(view)
+        if (has_fewer or not self._ticks) and views and self._board.complete:
             rows |= dict.fromkeys(self._clear(views, has_fewer), None)
         self._ticks = (self._ticks + 1) % CLEAR_EVERY_TICKS
         if not rows:
             return
         self._alerts = {}
         await acknowledged(await self._publisher.board(rows))
-        for one, view in told.items():
-            self._written[one] = view
+        for series, view in written.items():
+            self._written[series] = view
             for waiting in (self._urgent, self._waiting):
-                if waiting.get(one) is view:
-                    del waiting[one]
+                if waiting.get(series) is view:
+                    del waiting[series]
 
     def _workers(self) -> dict[bytes, bytes | None]:
         """The row of this worker, and those to delete; logs what others run, if not the same."""
-        now_ms, config_hash = time.time_ns() // 1_000_000, self._company.plan.config_hash
-        known = self._company.workers()
+        now_ms, config_hash = time.time_ns() // 1_000_000, self._board.plan.config_hash
+        known = self._board.workers()
         self._rule_sets.observe(config_hash, known, now_ms)
         own = self._rule_sets.row(config_hash, now_ms)
         gone = {worker_key(worker): None for worker in self._rule_sets.forgotten(known, now_ms)}
@@ -274,21 +275,22 @@ class BoardWriter:
     def _look(self, views: Sequence[SeriesView]) -> bool:
         """Note the views that changed; whether there are series that are gone.
 
-        Of very many, asking each for its name takes long; most are the same objects as before, and
-        stand where they stood.
+        With very many series, looking up each by its name takes long; most are the same objects as
+        before, at the same index.
         """
         seen, self._seen = self._seen, tuple(views)
         moved = compress(views, map(is_not, views, seen))
         for view in chain(moved, islice(views, len(seen), None)):
-            one = view.kpi, view.dimensions
-            if self._known.get(one) is view:
+            series = view.kpi, view.dimensions
+            if self._known.get(series) is view:
                 continue
-            self._known[one] = view
-            if one in self._urgent or not _only_current_changed(self._written.get(one), view):
-                self._waiting.pop(one, None)
-                self._urgent[one] = view
+            self._known[series] = view
+            urgent = not _only_current_changed(self._written.get(series), view)
+            if urgent or series in self._urgent:
+                self._waiting.pop(series, None)
+                self._urgent[series] = view
             else:
-                self._waiting[one] = view
+                self._waiting[series] = view
         return len(self._known) > len(views)
 
     def _clear(self, views: Iterable[SeriesView], has_fewer: bool) -> list[bytes]:
@@ -296,27 +298,30 @@ class BoardWriter:
         if has_fewer:
             there = {(view.kpi, view.dimensions) for view in views}
             for known in (self._known, self._written, self._urgent, self._waiting):
-                for one in [one for one in known if one not in there]:
-                    del known[one]
-        ids = self._company.ids()
-        return [key for key, one in ids if one not in self._known and self._is_ours(one)]
+                for series in [series for series in known if series not in there]:
+                    del known[series]
+        return [
+            key
+            for key, series in self._board.ids()
+            if series not in self._known and self._is_ours(series)
+        ]
 
 
 def alert_row(plan: Plan, transition: Transition, privacy: Privacy) -> tuple[bytes, bytes | None]:
     """Key and row of an alert after a step; None takes a removed one off the board.
 
-    Its words are for everybody: they name people by their pseudonyms.
+    Its texts are for everybody: people appear under their pseudonyms.
     """
     rule = plan.rules.get(transition.rule)
-    told: dict[str, Any] = encode.transition_json(plan, rule, privacy.step(plan, transition))
+    step: dict[str, Any] = encode.transition_json(plan, rule, privacy.step(plan, transition))
     row = AlertRow(
         transition.rule, transition.severity, transition.kpi, transition.dimensions,
-        transition.state, transition.at_ms, transition.value, str(told["summary"]),
-        str(told["because" if transition.state is AlertPhase.SILENCED else "description"]),
+        transition.state, transition.at_ms, transition.value, str(step["summary"]),
+        str(step["because" if transition.state is AlertPhase.SILENCED else "description"]),
     )  # fmt: skip
     return alert_key(row), None if transition.reason == "removed" else _encoder.encode(row)
 
 
 def _only_current_changed(old: SeriesView | None, new: SeriesView) -> bool:
-    # A window that did not close anew is the same object.
+    # A window that did not close again is the same object.
     return old is not None and old.closed is new.closed and old.phases == new.phases

@@ -2,7 +2,7 @@
 
 aiokafka logs the reason, and tells its callers only that it could not connect. So once a connection
 has failed, the first broker that can be reached is asked again, step by step, and what happens is
-told with the setting that mends it.
+reported with the setting to change.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ async def wait_for_broker(settings: Settings, report: Callable[[str], None]) -> 
     """A started admin client, as soon as a broker answers.
 
     `report` is given the reason of each failed attempt. Waits 0.5 s, then up to 10 s between
-    attempts, for ever: the brokers may come later than the agent.
+    attempts, until one answers: the brokers may start later than the agent.
     """
     wait_seconds = FIRST_WAIT_SECONDS
     while True:
@@ -108,7 +108,7 @@ def _certificate_refused(
 ) -> str:
     what = f"the certificate of {address} is not accepted: {error.verify_message}"
     hints = {
-        EXPIRED: "the brokers need a new one; no setting of the agent mends that",
+        EXPIRED: "the brokers need a new one; no setting of the agent helps",
         NOT_YET_VALID: "is the clock of this machine right?",
         WRONG_HOST: "the name in brokers must be one that the certificate has, or "
         "ssl_check_hostname: false where the network is trusted",
@@ -169,18 +169,18 @@ async def _mechanisms(
         if settings.ssl_certfile and settings.ssl_keyfile:
             context.load_cert_chain(settings.ssl_certfile, settings.ssl_keyfile)
     try:
-        found = await create_conn(
+        probe = await create_conn(
             host, int(port), ssl_context=context, request_timeout_ms=PROBE_TIMEOUT_MS,
             security_protocol="PLAINTEXT" if context is None else "SSL",
         )  # fmt: skip
     except (KafkaError, OSError, TimeoutError):
         return None
     try:
-        answer = await found.send(SaslHandShakeRequest("PLAIN"))
+        answer = await probe.send(SaslHandShakeRequest("PLAIN"))
         if for_code(answer.error_code) is IllegalSaslStateError:
             return []
         return list(answer.enabled_mechanisms)
     except (KafkaError, OSError, TimeoutError):
         return None
     finally:
-        found.close()
+        probe.close()

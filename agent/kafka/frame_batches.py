@@ -33,8 +33,8 @@ def join(frames: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
 
 
 def split(message: bytes) -> list[bytes]:
-    """The frames of a message. What `join` did not make is taken for one frame, which it was once;
-    whoever reads that will see."""
+    """The frames of a message. What `join` did not make is passed on as one frame, for the merge to
+    reject."""
     try:
         return _decoder.decode(message)
     except msgspec.DecodeError:

@@ -20,15 +20,20 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import msgspec
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 from agent.core.fold.checkpoint import MissedSpan, Resume
 from agent.core.frame import decode
+from agent.errors import UnknownVersionError
 from agent.kafka.frame_batches import split
+from agent.kafka.source_consumer import SourceConsumer
 from agent.kafka.topic_ids import describe
 from agent.kafka.topic_reader import read_newest
+from agent.kafka.topics import TopicNames
 from agent.settings import Settings
+
+log = logging.getLogger(__name__)
 
 NEWEST_FRAME_MESSAGES = 500
 """Messages of one state partition that are looked through for the newest frame of each source: some
@@ -205,23 +210,26 @@ def _missing(resume: Resume, finding: Finding) -> Begin:
 
 async def find_begins(
     settings: Settings,
-    frames_topic: str,
     admin: AIOKafkaAdminClient,
-    consumer: AIOKafkaConsumer,
+    consumer: SourceConsumer,
     partitions: Sequence[TopicPartition],
 ) -> Mapping[TopicPartition, Begin]:
-    """Where to go on with partitions that were assigned. Raises KafkaError where no broker says."""
-    commits = await _commits(admin, f"{settings.group}-ingest", partitions)
+    """Where to go on with partitions that were assigned; one is left out where another version of
+    the agent committed last. Raises KafkaError where no broker says."""
+    if not partitions:
+        return {}
+    commits = await _commits(admin, consumer.group, partitions)
+    partitions = [tp for tp in partitions if tp in commits]
     topics = await describe(admin, {tp.topic for tp in partitions})
-    starts = await consumer.beginning_offsets(list(partitions))
-    ends = await consumer.end_offsets(list(partitions))
+    starts = await consumer.log_starts(partitions)
+    ends = await consumer.log_ends(partitions)
     sources = {
         tp: SourceLog(topics[tp.topic].topic_id if tp.topic in topics else "", starts[tp], ends[tp])
         for tp in partitions
     }
     frames: Mapping[TopicPartition, LastFrame] = {}
     if any(needs_last_frame(commits[tp], sources[tp]) for tp in partitions):
-        frames = await _last_frames(settings, frames_topic)
+        frames = await _last_frames(settings)
     known = {tp.topic for tp in partitions if commits[tp] is not None} | {tp.topic for tp in frames}
     highest: dict[str, int] = {}
     for tp, last in frames.items():
@@ -246,14 +254,24 @@ async def _commits(
     committed = await admin.list_consumer_group_offsets(group, partitions=list(partitions))
     found: dict[TopicPartition, Resume | None] = dict.fromkeys(partitions)
     for tp, at in committed.items():
-        if at.offset >= 0:
+        if at.offset < 0:
+            continue
+        try:
             found[tp] = Resume.parse(at.offset, at.metadata or "")
+        except UnknownVersionError as error:
+            del found[tp]
+            log.error(
+                "topic %s partition %d is not read here: its commit at offset %d can't be: %s",
+                tp.topic, tp.partition, at.offset, error,
+            )  # fmt: skip
     return found
 
 
-async def _last_frames(settings: Settings, frames_topic: str) -> Mapping[TopicPartition, LastFrame]:
+async def _last_frames(settings: Settings) -> Mapping[TopicPartition, LastFrame]:
     """The newest frame of each source partition: any state partition has one of each flush."""
-    messages = await read_newest(settings, frames_topic, [0], NEWEST_FRAME_MESSAGES)
+    messages = await read_newest(
+        settings, TopicNames.of(settings).frames, [0], NEWEST_FRAME_MESSAGES
+    )
     return last_frames(message.value or b"" for message in messages)
 
 
@@ -264,8 +282,8 @@ def last_frames(messages: Iterable[bytes]) -> Mapping[TopicPartition, LastFrame]
         for data in split(message):
             try:
                 frame = decode(data)
-            except msgspec.DecodeError:
-                continue  # the merge counts it
+            except (msgspec.DecodeError, UnknownVersionError):
+                continue  # the merge says so
             tp = TopicPartition(frame.topic, frame.partition)
             known = found.get(tp)
             if known is None or (frame.epoch, frame.covered) >= (known.epoch, known.covered):

@@ -1,7 +1,7 @@
-"""What the agent tells other systems: values, alerts, rows of the board; and its own frames.
+"""What the agent publishes: values, alerts, rows of the board, and the frames between its stages.
 
-Every function gives the futures of its sends; the caller awaits them before it commits what they
-came from. All of it is told at least once: consumers drop repeated keys.
+Each method returns its sends; the caller awaits them (`acknowledged`) before it commits what they
+came from. Everything is published at least once, and consumers drop repeated keys.
 """
 
 from __future__ import annotations
@@ -47,14 +47,14 @@ YIELD_EVERY = 500  # sends between two chances for other tasks, heartbeats among
 
 
 class _Places:
-    """Which partition of a topic is told of which series."""
+    """Which partition of a topic the results of a series go to."""
 
     def __init__(self, topic: str, partitions: Iterable[int]) -> None:
         self.topic = topic
         self._partitions = sorted(partitions)
 
     def of(self, kpi: str, dimensions: Dimensions) -> int:
-        """The partition of one series."""
+        """The partition of a series."""
         return self._partitions[zlib.crc32(row_key(kpi, dimensions)) % len(self._partitions)]
 
 
@@ -78,7 +78,7 @@ class Publisher:
         """Closed windows and target states to the values topic, transitions to the alerts topic.
 
         Keys tell every window and every step apart, so that repeats can be dropped. The partition
-        goes by the series alone, so that what is told of one series is read in its order. Series of
+        goes by the series alone, so that the results of a series are read in their order. Series of
         people go by their pseudonyms.
         """
         closings = self._privacy.closings(plan, closings)
@@ -93,7 +93,7 @@ class Publisher:
         """Rows of the board topic; None takes a row away."""
         topic = self._names.board
         partitions = sorted(await self._producer.partitions_for(topic))
-        place = DefaultPartitioner()  # what a producer does that is told no partition
+        place = DefaultPartitioner()  # as a producer partitions by itself
         placed = ((place(key, partitions, partitions), key, row) for key, row in rows.items())
         return await self._send_many(topic, placed)
 
@@ -156,7 +156,7 @@ def _alerts(plan: Plan, closings: Emitted, places: _Places) -> Iterator[Placed]:
 
 
 def target_key(window_key: bytes) -> bytes:
-    """The key of a target state: that of its window, told apart by its kind."""
+    """The key of a target state: that of its window, with its kind."""
     return b'{"kind":"target",' + window_key.removeprefix(b"{")
 
 

@@ -25,7 +25,7 @@ from aiokafka.structs import ConsumerRecord
 
 from agent.kafka.topics import TopicNames
 
-_places = DefaultPartitioner()  # as a producer does that is told no partition
+_partition_of = DefaultPartitioner()  # as a producer partitions by itself
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ class Sent:
 
 
 class SideOutputs:
-    """Sends dead letters and late records. `on_cut` is told the topic of each that was cut."""
+    """Sends dead letters and late records. `on_cut` is called with the topic of one that is cut."""
 
     def __init__(
         self, producer: AIOKafkaProducer, names: TopicNames, on_cut: Callable[[str], None]
@@ -105,7 +105,7 @@ class SideOutputs:
         return Sent(topic, record, headers, acknowledged)
 
     async def _send_cut(self, sent: Sent) -> None:
-        """Send what fits of a record, alone: small ones may have been refused for their company."""
+        """Send what fits of a record, alone: a small one was refused for others of its batch."""
         place = f"topic {sent.record.topic} partition {sent.record.partition} offset "
         place += str(sent.record.offset)
         tries: list[tuple[bytes | None, bytes | None, Headers]] = []
@@ -139,7 +139,7 @@ class SideOutputs:
             raise MessageSizeTooLargeError
         batch.close()
         partitions = sorted(await self._producer.partitions_for(topic))
-        partition = _places(key, partitions, partitions)
+        partition = _partition_of(key, partitions, partitions)
         await (await self._producer.send_batch(batch, topic, partition=partition))
 
 

@@ -1,8 +1,8 @@
-"""What the ingest tells of itself while it runs. `run` fills the exports' counters from it."""
+"""What the two stages report while they run; the exports' counters are filled from it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from agent.core.fold.folder import Added
@@ -10,7 +10,7 @@ from agent.core.model.results import Emitted
 
 
 class IngestProgress(Protocol):
-    """Receiver of the ingest's news; all calls come on the event loop."""
+    """Receiver of stage 1's reports; all calls come on the event loop."""
 
     def folded(self, topic: str, added: Added, seconds: float) -> None:
         """A batch was folded."""
@@ -30,6 +30,9 @@ class IngestProgress(Protocol):
     def missed(self, topic: str, partition: int, records: int) -> None:
         """So many records of a source partition were gone before they were read; mostly 0."""
 
+    def shortened(self, topic: str, series: Mapping[str, int]) -> None:
+        """How many series have had a dimension value that was too long, by KPI of a topic."""
+
     def missing_topics(self, topics: Sequence[str]) -> None:
         """The source topics that do not exist (yet)."""
 
@@ -44,16 +47,19 @@ class IngestProgress(Protocol):
 
 
 class MergeProgress(Protocol):
-    """Receiver of stage 2's news; all calls come on the event loop."""
+    """Receiver of stage 2's reports; all calls come on the event loop."""
 
     def held(self, partitions: frozenset[int] | None) -> None:
-        """The state partitions held here and ready; None while the group is rearranged."""
+        """The state partitions held here and ready; None while the group rebalances."""
 
     def missed(self, topic: str, partition: int, records: int) -> None:
         """So many frames of a state partition were gone before they were merged; mostly 0."""
 
     def frames_lag(self, partition: int, frames: int) -> None:
         """About how many frames of a state partition are not merged yet."""
+
+    def merging(self, frames: int, seconds: float) -> None:
+        """For so long so many frames wait, or what they brought is not published; 0: none do."""
 
     def frame_failed(self, partition: int, offset: int, error: Exception) -> None:
         """A frame could not be applied and was passed over: a fault of ours."""

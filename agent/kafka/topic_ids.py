@@ -2,7 +2,7 @@
 
 A topic that is deleted and created again has the same name and another id. aiokafka asks for
 metadata in versions that don't carry it, so the request is declared here, in the version that
-Kafka has spoken since 2.8; an older broker is asked as aiokafka does, and gives no ids.
+Kafka has spoken since 2.8; an older broker is asked as aiokafka does, and returns no ids.
 
 What is relied on of aiokafka: `protocol` (structures and their types), and
 `AIOKafkaAdminClient._send_request`. `tests/kafka/test_topic_ids.py` holds both.
@@ -37,7 +37,7 @@ NO_ID = bytes(16)
 
 @dataclass(frozen=True, slots=True)
 class TopicMetadata:
-    """A topic as a broker knows it. `topic_id` as Kafka's tools show it, "" where the broker gives
+    """A topic as a broker knows it. `topic_id` as Kafka's tools show it, "" where the broker knows
     none."""
 
     topic_id: str

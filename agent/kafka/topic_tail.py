@@ -1,4 +1,7 @@
-"""Reading a whole topic, and then what is added to it, without a consumer group."""
+"""Reading a topic, and then what is added to it, without a consumer group.
+
+Every worker sees everything: each reads all partitions. What has an end is read by `topic_reader`.
+"""
 
 from __future__ import annotations
 
@@ -14,42 +17,48 @@ from agent.settings import Settings
 
 log = logging.getLogger(__name__)
 
-IDLE_MS = 10_000
-"""How long the broker may hold an answer back, and we wait for one, while there is nothing to tell.
-Something that comes is told at once."""
+WAIT_MS = 10_000
+"""How long a broker may hold back an answer, and we wait for one, while there is nothing new. A
+record that comes is answered at once."""
 RETRY_SECONDS = 2.0
-MOST_A_POLL = 5_000
+MAX_POLL_RECORDS = 5_000
 
-Take = Callable[[bytes, bytes | None], None]
+OnRecord = Callable[[bytes, bytes | None], None]
+"""Called with the key and the value of a record."""
 
 
-async def follow(
+async def tail(
     settings: Settings,
     topic: str,
-    take: Take,
-    complete: Callable[[], None],
+    on_record: OnRecord,
+    on_end: Callable[[], None],
     last: int | None = None,
 ) -> None:
-    """Give every record with a key to `take`, for ever, whatever happens to the brokers.
+    """Pass every record with a key to `on_record`, until cancelled, whatever happens to the
+    brokers.
 
-    Begins at the topic's start, or at the `last` records of each partition. Says `complete` each
-    time that it has come to the end. After a failure it begins anew: records come again.
+    Begins at the topic's start, or at the `last` records of each partition. Calls `on_end` when all
+    is read that was there at the start. After a failure it starts over: records come again.
     """
     while True:
         try:
-            await _read(settings, topic, take, complete, last)
+            await _read(settings, topic, on_record, on_end, last)
         except KafkaError as error:
-            log.debug("%s is read anew: %r", topic, error)
+            log.debug("reading %s starts over: %r", topic, error)
             await asyncio.sleep(RETRY_SECONDS)
 
 
 async def _read(
-    settings: Settings, topic: str, take: Take, complete: Callable[[], None], last: int | None
+    settings: Settings,
+    topic: str,
+    on_record: OnRecord,
+    on_end: Callable[[], None],
+    last: int | None,
 ) -> None:
     # Without a group, a consumer reads all partitions.
     consumer = AIOKafkaConsumer(
         topic, **connection(settings), enable_auto_commit=False, auto_offset_reset="earliest",
-        fetch_max_wait_ms=IDLE_MS, consumer_timeout_ms=IDLE_MS,
+        fetch_max_wait_ms=WAIT_MS, consumer_timeout_ms=WAIT_MS,
     )  # fmt: skip
     try:
         await consumer.start()
@@ -58,23 +67,23 @@ async def _read(
         if last is not None:
             for tp, end in ends.items():
                 consumer.seek(tp, max(0, end - last))  # the start, where that is gone
-        caught_up = False
+        at_end = False
         while True:
-            if not caught_up and await _has_reached(consumer, ends):
-                caught_up = True
-                complete()
-            fetched = await consumer.getmany(timeout_ms=IDLE_MS, max_records=MOST_A_POLL)
+            if not at_end and await _has_reached(consumer, ends):
+                at_end = True
+                on_end()
+            fetched = await consumer.getmany(timeout_ms=WAIT_MS, max_records=MAX_POLL_RECORDS)
             for records in fetched.values():
                 for record in records:
                     if record.key is not None:
-                        take(record.key, record.value)
+                        on_record(record.key, record.value)
                 await asyncio.sleep(0)
     finally:
         await consumer.stop()
 
 
 async def _has_reached(consumer: AIOKafkaConsumer, ends: dict[TopicPartition, int]) -> bool:
-    """Whether all is read that was there at the start."""
+    """Whether everything before these offsets is read."""
     for tp, end in ends.items():
         if await consumer.position(tp) < end:
             return False

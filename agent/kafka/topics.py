@@ -73,14 +73,14 @@ async def ensure(admin: AIOKafkaAdminClient, settings: Settings) -> tuple[int, l
     topic can't be made or can't serve, and says which.
     """
     names = TopicNames.of(settings)
-    created = await _create_missing(admin, settings, names) if settings.create_topics else []
+    created = await create_missing(admin, settings, names) if settings.create_topics else []
     counts = await _partition_counts(admin, list(names.configs()), created)
     count = await check_placement(settings, names.frames, names.series, counts)
     warnings = await _check_policies(admin, names) if settings.create_topics else []
     return count, warnings
 
 
-async def _create_missing(
+async def create_missing(
     admin: AIOKafkaAdminClient, settings: Settings, names: TopicNames
 ) -> list[str]:
     """Create the topics that are missing; their names."""
@@ -152,7 +152,7 @@ async def _check_policies(admin: AIOKafkaAdminClient, names: TopicNames) -> list
 
 async def producers_clocks(admin: AIOKafkaAdminClient, topics: Collection[str]) -> list[str]:
     """Those of the source topics whose records carry their producers' clocks (CreateTime, Kafka's
-    default), as far as brokers say; their configuration may be none of ours to read."""
+    default), as far as this user may read their configuration."""
     types, _ = await _config_values(admin, topics, "message.timestamp.type")
     return sorted(topic for topic, type_ in types.items() if type_ == "CreateTime")
 

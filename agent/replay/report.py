@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from agent.core.fold.field_counts import in_words
 from agent.core.model.plan import Dimensions, Plan
 from agent.core.model.printable import printable, printable_lines
 from agent.core.model.results import (
@@ -89,6 +90,8 @@ def selected(replayed: Replayed, selection: Selection) -> Replayed:
         replayed.outcomes,
         replayed.reasons,
         replayed.rejects,
+        replayed.fields,
+        replayed.late_rows,
     )
 
 
@@ -131,7 +134,11 @@ def _lines(plan: Plan, replayed: Replayed) -> Iterator[dict[str, object]]:
 def _json(plan: Plan, replayed: Replayed, out: TextIO) -> None:
     for line in _lines(plan, replayed):
         out.write(dumps(line).decode() + "\n")
-    summary = summary_json(replayed.records, replayed.outcomes, replayed.reasons)
+    summary = summary_json(
+        replayed.records, replayed.outcomes, replayed.reasons, replayed.late_rows
+    )
+    if told := fields_json(replayed):
+        summary["fields"] = told
     out.write(dumps(summary).decode() + "\n")
 
 
@@ -153,6 +160,8 @@ def _table(plan: Plan, replayed: Replayed, out: TextIO) -> None:
     if replayed.closings.transitions:
         console.print(_transitions_table(plan, replayed))
     console.print(outcomes_text(replayed), markup=False)
+    for told in in_words(replayed.fields):
+        console.print(f"  {printable(told)}", markup=False)
     for name, reject in replayed.rejects:
         told = f"{name}, record {reject.offset + 1}: {reject.reason.value}: {reject.detail}"
         console.print(f"  {printable(told)}", markup=False)
@@ -200,13 +209,30 @@ def _transitions_table(plan: Plan, replayed: Replayed) -> Table:
     return table
 
 
+def fields_json(replayed: Replayed) -> dict[str, object]:
+    """By contract and field, in how many events it is null and of another type: of the fields that
+    are null in all events, or of another type in some."""
+    out: dict[str, object] = {}
+    for contract, found in replayed.fields.items():
+        names = dict.fromkeys([*found.always_null, *found.wrong_types])
+        if names:
+            out[contract] = {
+                name: {"null": found.nulls[name], "wrong_type": found.wrong_types[name]}
+                | {"events": found.events}
+                for name in names
+            }
+    return out
+
+
 def outcomes_text(replayed: Replayed) -> str:
     """What became of the records, in one line."""
     parts = [f"{number_} {outcome}" for outcome, number_ in replayed.outcomes.items() if number_]
     reasons = ", ".join(f"{n} {reason}" for reason, n in replayed.reasons.most_common())
     records = "1 record" if replayed.records == 1 else f"{replayed.records} records"
     told = f"{records}: {', '.join(parts) or 'none'}"
-    return f"{told} ({reasons})" if reasons else told
+    told = f"{told} ({reasons})" if reasons else told
+    late = ", ".join(f"{kpi} {n}" for kpi, n in sorted(replayed.late_rows.items()))
+    return f"{told}; too late for a window of: {late}" if late else told
 
 
 def series_text(by: tuple[str, ...], dimensions: Dimensions) -> str:

@@ -7,26 +7,26 @@ only topic there is, else each record goes to the topics whose contracts name it
 
 from __future__ import annotations
 
-import gzip
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from io import BufferedIOBase, BufferedReader
-from itertools import islice
 from pathlib import Path
 
 import msgspec
 import numpy as np
 
-from agent.core.decode.decoder import Batch
+from agent.core.decode.batch import Batch
+from agent.core.fold.field_counts import FieldCounts
 from agent.core.fold.folder import Added
 from agent.core.model.plan import Plan
 from agent.core.model.results import Emitted, Outcome, Reason, Reject, WindowValue
 from agent.core.pipeline import Pipeline, joined
 from agent.errors import EnvironmentFault
+from agent.replay.event_files import STANDARD_INPUT, batches_of, event_file
 
-BATCH_RECORDS = 20_000
 REJECTS_SHOWN = 20
+
+_TAKEN = (Outcome.FOLDED, Outcome.LATE, Outcome.DUPLICATE)
 
 Progress = Callable[[int], None]
 """Told how many bytes of the files were read since it was last told."""
@@ -36,6 +36,7 @@ Progress = Callable[[int], None]
 class Source:
     """One file, and the topics its records may belong to."""
 
+    name: str
     path: Path
     topics: tuple[str, ...]
 
@@ -54,6 +55,13 @@ class Replayed:
     outcomes: Counter[Outcome] = field(default_factory=Counter)
     reasons: Counter[Reason] = field(default_factory=Counter)
     rejects: list[tuple[str, Reject]] = field(default_factory=list)
+    fields: dict[str, FieldCounts] = field(default_factory=dict)
+    late_rows: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def is_all_lost(self) -> bool:
+        """Whether there were records, and none of them counts anywhere."""
+        return self.records > 0 and not any(self.outcomes[outcome] for outcome in _TAKEN)
 
     @property
     def records(self) -> int:
@@ -66,6 +74,9 @@ class Replayed:
             self.outcomes[outcome] += number
             if reason is not None:
                 self.reasons[reason] += number
+        self.late_rows.update(added.late_rows)
+        for contract, counts in added.fields.items():
+            self.fields.setdefault(contract, FieldCounts()).add(counts)
         room = REJECTS_SHOWN - len(self.rejects)
         self.rejects += [(name, reject) for _, reject in added.rejects[:room]]
 
@@ -76,14 +87,16 @@ def sources(plan: Plan, files: Sequence[str]) -> list[Source]:
     for name in files:
         topic, _, rest = name.partition("=")
         named = bool(rest) and topic in plan.topics
-        path = Path(rest if named else name)
-        if rest and not named and not path.is_file() and Path(rest).is_file():
+        given = rest if named else name
+        path = event_file(given)
+        if path is None and rest and not named and event_file(rest) is not None:
             known = ", ".join(plan.topics)
             raise EnvironmentFault(f"no contract has a topic '{topic}'. Known are: {known}")
-        if not path.is_file():
-            wrong = "this is a folder" if path.is_dir() else "no such file"
-            raise EnvironmentFault(f"{path}: {wrong}. Name files of events, one JSON a line.")
-        found.append(Source(path, (topic,) if named else _topics(plan, path)))
+        if path is None:
+            wrong = "this is a folder" if Path(given).is_dir() else "no such file"
+            raise EnvironmentFault(f"{given}: {wrong}. Name files of events, one JSON a line.")
+        called = "standard input" if given == STANDARD_INPUT else given
+        found.append(Source(called, path, (topic,) if named else _topics(plan, Path(given))))
     return found
 
 
@@ -131,7 +144,7 @@ def stream(
         places = {topic: taken[topic] for topic in source.topics}
         taken.update(source.topics)
         first = 0
-        for lines, size in _batches(source.path):
+        for lines, size in batches_of(source.path, source.name):
             run.add(source, places, lines, first)
             first += len(lines)
             yield run.pipeline.flush()
@@ -169,7 +182,7 @@ class _Run:
                     timestamped=False,
                 )
             )
-            self.out.note(str(source.path), added)
+            self.out.note(source.name, added)
 
     def is_past(self, places: Mapping[str, int], at_ms: int) -> bool:
         """Whether nothing that a file still holds can belong to a window that ends by then."""
@@ -212,26 +225,3 @@ def _topic_of(
         if isinstance(value, str) and (path, value) in named:
             return named[path, value]
     return None
-
-
-def lines_of(path: Path) -> Iterator[bytes]:
-    """The lines of a file, plain or gzipped. Raises EnvironmentFault where it can't be read."""
-    for lines, _ in _batches(path):
-        yield from lines
-
-
-def _batches(path: Path) -> Iterator[tuple[list[bytes], int]]:
-    """Batches of lines with the bytes read for them. Raises EnvironmentFault for a broken file."""
-    try:
-        with path.open("rb") as raw, _unpacked(raw) as stream:
-            at = 0
-            while lines := [line.rstrip(b"\r\n") for line in islice(stream, BATCH_RECORDS)]:
-                before, at = at, raw.tell()
-                yield lines, at - before
-    except (OSError, EOFError) as cause:
-        raise EnvironmentFault(f"{path}: can't be read: {cause}") from cause
-
-
-def _unpacked(raw: BufferedReader) -> BufferedIOBase:
-    """The stream itself, or what is in it if it is gzipped."""
-    return gzip.GzipFile(fileobj=raw) if raw.peek(2)[:2] == b"\x1f\x8b" else raw

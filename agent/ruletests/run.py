@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from agent.core.decode.decoder import Batch
+from agent.core.decode.batch import Batch
 from agent.core.evaluate.thresholds import Evaluation
 from agent.core.fixed_windows import FixedWindows
 from agent.core.model.plan import Plan
@@ -59,13 +59,13 @@ def run(plan: Plan, case: Case) -> Told:
 
 def _given(plan: Plan, case: Case, told: Told) -> Emitted:
     merger = FixedWindows(plan, case.windows or ())
-    merger.witnessed_by(told.judgements.append)
+    merger.set_on_evaluation(told.judgements.append)
     return merger.run(case.until_ms or 0)
 
 
 def _events(plan: Plan, case: Case, records: Sequence[Record], told: Told) -> Emitted:
     pipeline = Pipeline(plan)
-    pipeline.witnessed_by(told.judgements.append)
+    pipeline.set_on_evaluation(told.judgements.append)
     for topic in plan.topics:
         of_topic = [r for r in records if r.topic == topic]
         if of_topic:
@@ -92,7 +92,7 @@ def _batch(topic: str, records: Sequence[Record]) -> Batch:
 def _file(plan: Plan, case: Case, told: Told) -> tuple[Emitted, int]:
     """What the events of a file bring about, and when the last of them happened."""
     pipeline = Pipeline(plan)
-    pipeline.witnessed_by(told.judgements.append)
+    pipeline.set_on_evaluation(told.judgements.append)
     out = Replayed(Emitted(), [])
     found = list(stream(plan, sources(plan, [str(case.file)]), FAR_MS, out, pipeline=pipeline))
     newest = pipeline.newest_ms or 0

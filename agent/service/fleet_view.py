@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 
-from agent.core.evaluate.maintenance import upkeep_of
+from agent.core.evaluate.maintenance import maintenance_calendar
 from agent.core.evaluate.objectives import Score, earlier_attainment, standing
 from agent.core.frame import place_of
 from agent.core.model.plan import is_whole
@@ -14,7 +14,7 @@ from agent.core.output.messages import Json
 from agent.errors import RulesError
 from agent.explain.document import asked_text, explanations, refuse_private, wanted
 from agent.export.agent_state import AgentState, Alert
-from agent.kafka.board_topic import BoardWriter, CompanyView, SeriesId
+from agent.kafka.board_topic import BoardReader, BoardWriter, SeriesId
 from agent.kafka.merge_stage import MergeStage
 
 FRESH_SECONDS = 0.1
@@ -25,7 +25,7 @@ is as old as that and the flush."""
 class Company:
     """Answers `AgentState`'s questions; what it looked up serves for an instant."""
 
-    def __init__(self, state: AgentState, view: CompanyView) -> None:
+    def __init__(self, state: AgentState, view: BoardReader) -> None:
         self._writer: BoardWriter | None = None
         self._state = state
         self._view = view
@@ -40,6 +40,7 @@ class Company:
         self._earlier: dict[SeriesId, tuple[object, float | None]] = {}
         state.views = self.held
         state.company = self.everyone
+        state.company_is_complete = self.is_complete
         state.objective_scores = self.scores
         state.alerts = self.alerts
         state.explain = self.explain
@@ -61,7 +62,7 @@ class Company:
         """Something closed: what was looked up is old."""
         self._held_at = 0.0
         if self._writer is not None:
-            self._writer.told(self._state.plan, closings)
+            self._writer.note_alerts(self._state.plan, closings)
 
     def held(self) -> list[SeriesView]:
         """The series held here."""
@@ -85,6 +86,13 @@ class Company:
             self._all = others + held
             self._all_of = (self._view.changes, held)
         return self._all
+
+    def is_complete(self) -> bool:
+        """Whether the series of all workers are known: all are held here, or the board topic is
+        read to its end."""
+        merge = self._merge
+        holds_all = merge is not None and len(merge.partitions) == self._state_partitions
+        return holds_all or self._view.complete
 
     def is_ours(self, series: SeriesId) -> bool:
         """Whether the series' state partition is held here."""
@@ -114,11 +122,13 @@ class Company:
         kpi = self._state.plan.kpis[view.kpi]
         known = self._earlier.get((view.kpi, view.dimensions))
         if known is None or known[0] is not view.status:
-            upkeep = upkeep_of(self._state.plan, kpi)
+            maintenance = maintenance_calendar(self._state.plan, kpi)
             before = earlier_attainment(
                 view,
                 kpi.window.span_ms,
-                lambda end: bool(upkeep.over(view.dimensions, kpi.window.start_of(end), end)),
+                lambda end: bool(
+                    maintenance.covering(view.dimensions, kpi.window.start_of(end), end)
+                ),
             )
             known = (view.status, before)
             self._earlier[view.kpi, view.dimensions] = known

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from agent.core.fold.folder import Added
 from agent.core.model.results import Emitted
@@ -15,6 +15,12 @@ log = logging.getLogger(__name__)
 FAILURE_SHOWN_SECONDS = 300.0
 SILENT_SECONDS = 5.0
 SILENT_BROKER = "the brokers have acknowledged nothing"
+
+STALLED_SECONDS = 60.0
+"""How long a stage may have work and get nowhere until it is said: a rebalance, a slow broker and a
+round over very many series are over by then."""
+STALLED_MERGE = "results do not come out"
+STALLED_INGEST = "nothing was flushed"
 
 INGEST, MERGE, TOPICS, BROKER, BOARD = "ingest", "merge", "topics", "broker", "board"
 COMPONENTS = (BROKER, TOPICS, INGEST, MERGE, BOARD)
@@ -28,6 +34,19 @@ class News:
         self._on_told = on_told
         self._failed_at: float | None = None
         self._missing: tuple[str, ...] = ()
+        self._shortened: dict[tuple[str, str], int] = {}
+        self._flushed_at: float | None = None  # None: no source partition is read here
+        state.stats.errors.update(dict.fromkeys(COMPONENTS, 0))
+        state.stats.last_merge_ms = state.started_at_ms
+
+    def check_progress(self, flush_every_seconds: float) -> None:
+        """Say so where source partitions are read here and nothing is flushed for long."""
+        if self._flushed_at is None:
+            return
+        seconds = time.monotonic() - self._flushed_at
+        if seconds > STALLED_SECONDS + flush_every_seconds and not self._state.ready.get(INGEST):
+            self._state.ready[INGEST] = f"{STALLED_INGEST} for {seconds:.0f} s"
+            log.error("%s: %s", INGEST, self._state.ready[INGEST])
 
     def waiting(self, component: str, reason: str | None) -> None:
         """What a component waits for; None: it is ready. A new reason is logged once."""
@@ -44,11 +63,18 @@ class News:
         for (outcome, contract, reason), number in added.counts.items():
             key = (topic, outcome.value, reason.value if reason else "", contract or "")
             self._state.stats.records[key] += number
+        self._state.stats.late_rows.update(added.late_rows)
+        for contract, counts in added.fields.items():
+            for name, number in counts.nulls.items():
+                self._state.stats.field_nulls[topic, contract, name] += number
+            for name, number in counts.wrong_types.items():
+                self._state.stats.field_wrong_types[topic, contract, name] += number
 
     def flushed(self, frames: int, seconds: float) -> None:
         """Count acknowledged frames."""
         self._state.stats.frames_sent += frames
-        if (self._state.ready.get(INGEST) or "").startswith(SILENT_BROKER):
+        self._flushed_at = time.monotonic()
+        if (self._state.ready.get(INGEST) or "").startswith((SILENT_BROKER, STALLED_INGEST)):
             self.waiting(INGEST, None)
         self._state.stats.flush_seconds.observe(seconds)
 
@@ -74,6 +100,14 @@ class News:
         """Count a dead letter or late record that was too large to be sent whole."""
         self._state.stats.records_truncated[topic] += 1
 
+    def shortened(self, topic: str, series: Mapping[str, int]) -> None:
+        """Count series with a dimension value that was too long."""
+        for kpi, number in series.items():
+            known = self._shortened.get((topic, kpi), 0)
+            # A new life of the stage counts from nothing.
+            self._state.stats.shortened_series[kpi] += number - known if number >= known else number
+            self._shortened[topic, kpi] = number
+
     def missing_topics(self, topics: Sequence[str]) -> None:
         """Say which source topics are waited for."""
         if self._missing and not topics:
@@ -85,6 +119,7 @@ class News:
 
     def assigned(self, partitions: int) -> None:
         """The ingest has its share of the partitions."""
+        self._flushed_at = time.monotonic() if partitions else None
         self.waiting(INGEST, None)
 
     def forget(self, topic: str, partition: int) -> None:
@@ -94,6 +129,7 @@ class News:
 
     def forget_all(self) -> None:
         """Drop the gauges of all partitions."""
+        self._flushed_at = None
         self._state.stats.lag.clear()
         self._state.stats.watermark_ms.clear()
 
@@ -109,6 +145,22 @@ class News:
     def frames_lag(self, partition: int, frames: int) -> None:
         """Note how many frames are not merged yet."""
         self._state.stats.frames_lag[partition] = frames
+
+    def merging(self, frames: int, seconds: float) -> None:
+        """Note that so many frames wait, or what they brought is not published, for so long."""
+        reason = self._state.ready.get(MERGE)
+        if not seconds:
+            self._state.stats.last_merge_ms = time.time_ns() // 1_000_000
+        if seconds < STALLED_SECONDS:
+            if reason and reason.startswith(STALLED_MERGE):
+                log.info("%s: results come out again", MERGE)
+                self.waiting(MERGE, None)
+            return
+        told = f"{STALLED_MERGE}: for {seconds:.0f} s {frames} frames wait and no round was done"
+        if not reason:
+            log.error("%s: %s", MERGE, told)
+        if not reason or reason.startswith(STALLED_MERGE):
+            self._state.ready[MERGE] = told
 
     def frame_failed(self, partition: int, offset: int, error: Exception) -> None:
         """Count a frame that was passed over, and say so for a while."""

@@ -18,14 +18,13 @@ import gc
 import logging
 import os
 import random
-import signal
 import sys
-import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from importlib import metadata
 from typing import Any
 
+from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
@@ -39,17 +38,19 @@ from agent.export.agent_state import AgentState
 from agent.export.alertmanager import Delivery
 from agent.export.web.server import serving
 from agent.kafka.alert_log import AlertLog
-from agent.kafka.board_topic import BoardWriter, CompanyView
-from agent.kafka.client import new_producer
+from agent.kafka.board_topic import BoardReader, BoardWriter
+from agent.kafka.client import connection, new_producer
 from agent.kafka.connecting import wait_for_broker
-from agent.kafka.ingest_stage import Ingest
+from agent.kafka.ingest_stage import IngestStage
 from agent.kafka.merge_stage import MergeStage
 from agent.kafka.placement import has_changed
 from agent.kafka.publish import Publisher
 from agent.kafka.side_outputs import SideOutputs
-from agent.kafka.topics import TopicNames, ensure
+from agent.kafka.topic_watch import TopicWatch, check_state_is_whole, end_offsets
+from agent.kafka.topics import TopicNames, create_missing, ensure
 from agent.service import malloc_trim as memory
 from agent.service.fleet_view import Company
+from agent.service.signals import handling
 from agent.service.status import BOARD, BROKER, COMPONENTS, INGEST, MERGE, News
 from agent.settings import Settings, misspelt_variables
 
@@ -58,7 +59,7 @@ log = logging.getLogger(__name__)
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 30.0
 STOP_TIMEOUT_SECONDS = 7.0
-TOPICS_CHECK_SECONDS = 10.0
+TOPICS_CHECK_SECONDS = 5.0
 
 GC_THRESHOLDS = (200_000, 10, 10)
 """Python looks for cycles after so many new objects: two batches of records are fewer. With its
@@ -67,9 +68,6 @@ default of 700, that search was half of what the event loop did (decision 0014).
 SWITCH_SECONDS = 0.0005
 """How long a thread may keep the interpreter while another waits. Folding asks for it some hundred
 times a batch, for an instant each: with Python's default of 5 ms it mostly waited for the loop."""
-
-EXIT_SECONDS = 25.0
-"""Below the 30 s that Kubernetes waits before it kills."""
 
 LoadPlan = Callable[[], Plan]
 
@@ -95,11 +93,17 @@ class Service:
         self.state.stats.last_reload_ms = _now_ms()
         self.state.ready = dict.fromkeys(COMPONENTS, "starting")
         self.state.reload = self.reload
-        self._view = CompanyView(settings, self._names.board, plan)
+        self._topic_watch = TopicWatch(settings)
+        self._view = BoardReader(settings, self._names.board, plan)
         self._alert_log = AlertLog(settings, self._names.alerts)
         self.state.alert_log = self._alert_log.steps
         self._company = Company(self.state, self._view)
         self._news = News(self.state, self._company.told)
+        urls = settings.alertmanager_urls
+        self._delivery = Delivery(
+            self.state, urls, self._company.own_alerts, self._company.is_ours, _now_ms,
+            settings.alert_resend,
+        ) if urls else None  # fmt: skip
 
     def _load(self) -> Plan:
         """Read the rules. Raises RulesError where they are wrong, and EnvironmentFault where they
@@ -169,14 +173,10 @@ class Service:
     @contextlib.asynccontextmanager
     async def _delivering(self) -> AsyncIterator[None]:
         """Send alerts to the Alertmanagers of the settings, if any, beside all lives."""
-        urls = self._settings.alertmanager_urls
-        if not urls:
+        delivery = self._delivery
+        if delivery is None:
             yield
             return
-        delivery = Delivery(
-            self.state, urls, self._company.own_alerts, self._company.is_ours, _now_ms,
-            self._settings.alert_resend,
-        )  # fmt: skip
         task = asyncio.create_task(delivery.run(), name="delivery")
         try:
             yield
@@ -201,8 +201,10 @@ class Service:
         if admin is None:
             return
         over = self._life_over
+        consumer = AIOKafkaConsumer(**connection(self._settings))
         try:
-            state_partitions, warnings = await ensure(admin, self._settings)
+            await consumer.start()
+            state_partitions, warnings = await self._ensure_topics(admin, consumer)
             for warning in warnings:
                 log.warning("%s", warning)
             self._news.waiting(BROKER, None)
@@ -213,24 +215,65 @@ class Service:
                 self._keep(BOARD, over, self._run_view),
             ]
             self._at_rest.clear()
-            async with asyncio.TaskGroup() as group:
-                for keeping in kept:
-                    group.create_task(keeping)
-                group.create_task(self._watch_placement(admin, state_partitions))
+            kept.append(self._watch_topics(admin, consumer, state_partitions))
+            kept.append(self._watch_progress())
+            await _all_of(kept)
         finally:
             self._at_rest.set()
+            await _in_time("the topics' consumer", consumer.stop())
             await _in_time("the admin client", admin.close())
 
-    async def _watch_placement(self, admin: AIOKafkaAdminClient, state_partitions: int) -> None:
-        """End the life when somebody changes the number of state partitions: the next refuses."""
+    async def _ensure_topics(
+        self, admin: AIOKafkaAdminClient, consumer: AIOKafkaConsumer
+    ) -> tuple[int, list[str]]:
+        """See that the agent's topics are there and serve; the number of state partitions and
+        warnings. Raises EnvironmentFault."""
+        self._topic_watch.refuse_after_loss()
+        ends = await end_offsets(admin, consumer, self._names)
+        check_state_is_whole(self._settings, self._names, ends)
+        found = await ensure(admin, self._settings)
+        self._topic_watch.see(await end_offsets(admin, consumer, self._names))
+        return found
+
+    async def _watch_topics(
+        self, admin: AIOKafkaAdminClient, consumer: AIOKafkaConsumer, state_partitions: int
+    ) -> None:
+        """Create again what is deleted and holds no state; end the life where the board has to be
+        written again, or somebody changes the number of state partitions: the next refuses.
+        Raises StateLost."""
         over, names = self._life_over, self._names
         while not over.is_set():
             pause = asyncio.create_task(asyncio.sleep(TOPICS_CHECK_SECONDS))
             await _first(over, pause)
             if not pause.done():
                 pause.cancel()
-            elif await has_changed(admin, names.frames, names.series, state_partitions):
+                return
+            if await has_changed(admin, names.frames, names.series, state_partitions):
                 over.set()
+                return
+            changes = await self._topic_watch.look(admin, consumer)
+            if changes.deleted:
+                await self._create_again(admin, changes.deleted)
+            if names.board in changes.deleted | changes.made_anew:
+                log.info("the rows of topic %s are written again", names.board)
+                over.set()
+
+    async def _watch_progress(self) -> None:
+        """Say on /-/ready when a stage has work and gets nowhere."""
+        while not self._life_over.is_set():
+            self._news.check_progress(2 * self._settings.flush_interval)
+            await _first(self._life_over, asyncio.create_task(asyncio.sleep(1.0)))
+
+    async def _create_again(self, admin: AIOKafkaAdminClient, deleted: frozenset[str]) -> None:
+        """Create topics that were deleted and hold no state, where the agent may."""
+        told = ", ".join(sorted(deleted))
+        if not self._settings.create_topics:
+            self._news.waiting(BROKER, f"deleted while running: {told}; create them again")
+            return
+        self._news.waiting(BROKER, f"deleted while running: {told}; creating them again")
+        await create_missing(admin, self._settings, self._names)
+        self._news.waiting(BROKER, None)
+        log.info("created again: %s", told)
 
     async def _keep(
         self, component: str, over: asyncio.Event, once: Callable[[], Awaitable[None]]
@@ -279,7 +322,7 @@ class Service:
             await beside.start()
             publisher = Publisher(producer, self._names)
             side_outputs = SideOutputs(beside, self._names, self._news.cut)
-            ingest = Ingest(
+            ingest = IngestStage(
                 self._settings, self.state.plan, publisher, side_outputs, admin, state_partitions,
                 self._news,
             )  # fmt: skip
@@ -373,30 +416,8 @@ async def run(
         reloads.add(task)
         task.add_done_callback(reloads.discard)
 
-    def stop() -> None:
-        service.stop()
-        if not watchdog.is_alive():
-            watchdog.start()
-
-    watchdog = threading.Timer(EXIT_SECONDS, _exit_hard)
-    watchdog.daemon = True
-    loop.add_signal_handler(signal.SIGTERM, stop)
-    loop.add_signal_handler(signal.SIGINT, stop)
-    loop.add_signal_handler(signal.SIGHUP, reload)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # held back since the start
-    try:
+    with handling(service.stop, reload):
         await service.run(on_serving)
-    finally:
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            loop.remove_signal_handler(number)
-        # What is left now is at most a thread of a client that waits for a broker that is gone.
-        watchdog.cancel()
-
-
-def _exit_hard() -> None:
-    log.error("not stopped after %.0f s: leaving as if crashed; nothing is lost", EXIT_SECONDS)
-    logging.shutdown()
-    os._exit(1)
 
 
 def _now_ms() -> int:
@@ -410,6 +431,17 @@ async def _first(event: asyncio.Event, *tasks: asyncio.Task[object] | asyncio.Ta
         await asyncio.wait([waiting, *tasks], return_when=asyncio.FIRST_COMPLETED)
     finally:
         waiting.cancel()
+
+
+async def _all_of(coroutines: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Run all until each is done. Where one fails the others are cancelled, and its error comes
+    out as it is."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for coroutine in coroutines:
+                group.create_task(coroutine)
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from errors
 
 
 async def _in_time(what: str, closing: Coroutine[Any, Any, None]) -> None:

@@ -13,8 +13,10 @@ import time
 from collections.abc import Iterable
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
 
+from agent.core.fold.checkpoint import Resume
 from tests.integration.agents import Agent
 from tests.integration.feeds import read
 from tests.integration.shops import (
@@ -68,6 +70,17 @@ def lost(agents: Iterable[Agent]) -> int:
     return len(found)
 
 
+def covered(stage: Stage, topic: str, partition: int) -> int:
+    """Up to which offset a source partition is read and committed."""
+    admin = AdminClient({"bootstrap.servers": stage.broker.address})
+    asked = ConsumerGroupTopicPartitions(
+        f"{stage.prefix}agent-ingest", [TopicPartition(topic, partition)]
+    )
+    (future,) = admin.list_consumer_group_offsets([asked]).values()
+    (found,) = future.result(30).topic_partitions
+    return Resume.parse(found.offset, found.metadata or "").covered if found.offset >= 0 else 0
+
+
 @pytest.mark.full
 def test_retention_strikes_again_and_again(stage: Stage, seed: int) -> None:
     rng = random.Random(seed)
@@ -109,9 +122,18 @@ def test_topics_are_created_again_and_again(stage: Stage, seed: int) -> None:
     agents = workers(stage, 3)
     shops = Shops(stage, topic)
     for _ in range(ROUNDS):
+        ends = {0: 0, 1: 0}
         for _ in range(rng.choice([5, 80])):
-            shops.sell(rng.choice([0, 1]))
-        time.sleep(4)  # what was read and not told yet goes with the old log
+            partition = rng.choice([0, 1])
+            shops.sell(partition)
+            ends[partition] += 1
+        # What is not read yet, or not committed, goes with the old log.
+        until(
+            lambda at=ends: {p: covered(stage, topic, p) for p in at} == at,
+            90,
+            stage.words,
+            every=1,
+        )
         victim = rng.choice(agents) if rng.random() < 0.5 else None
         if victim is not None:
             victim.kill()

@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 from confluent_kafka import Consumer, Message, TopicPartition
 
-from agent.core.decode.decoder import Batch
+from agent.core.decode.batch import Batch
 from agent.core.model.plan import Plan
 from agent.core.model.results import Transition
 from agent.core.pipeline import Pipeline

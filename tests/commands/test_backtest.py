@@ -108,7 +108,7 @@ def test_the_page_is_whole_in_itself(shop: Path, capsys: pytest.CaptureFixture[s
     assert shapes.count(("rect", "warning fires")) == 1
     assert shapes.count(("rect", "former")) == 3
     assert shapes.count(("line", "bound")) == 2  # 40 and 15
-    assert shapes.count(("polyline", "value")) == 1
+    assert shapes.count(("path", "value")) == 1
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from agent.core.decode.decoder import Batch
+from agent.core.decode.batch import Batch
 from agent.core.fold.folder import Commit, Folder, Resume
 from agent.core.merge.merger import Merger
 from agent.core.model.plan import Plan
@@ -111,6 +111,7 @@ class World:
         self.positions = [0] * state_partitions
         self.published: list[Emitted] = []
         self.outcomes: Counter[Outcome] = Counter()
+        self.late_rows: Counter[str] = Counter()
 
     # stage 1
 
@@ -148,6 +149,7 @@ class World:
         )
         for (outcome, _, _), number in added.counts.items():
             self.outcomes[outcome] += number
+        self.late_rows.update(added.late_rows)
 
     def flush(self, worker: Worker1, quiet_ms: int | None = None) -> dict[int, Commit]:
         """Let a worker send its frames; what it may commit."""
@@ -171,10 +173,12 @@ class World:
 
     def apply(self, merger: Merger, partition: int, start: int, stop: int) -> list[Emitted]:
         """Apply a stretch of the frames log."""
-        return [
-            merger.apply(self.frames[partition][position], position)
-            for position in range(start, stop)
-        ]
+        found = []
+        for position in range(start, stop):
+            found.append(merger.apply(self.frames[partition][position], position))
+            while merger.is_behind:
+                found.append(merger.catch_up())
+        return found
 
     def write(self, merger: Merger, partition: int) -> None:
         """Write the rows that changed."""

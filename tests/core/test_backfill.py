@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agent.core.backfill import Backfill, Wanted
-from agent.core.decode.decoder import Batch
+from agent.core.decode.batch import Batch
 from agent.core.frame import decode, state_partition
 from agent.core.merge.merger import Merger
 from agent.core.model.plan import Plan

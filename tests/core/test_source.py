@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agent.core.decode.decoder import Batch
+from agent.core.decode.batch import Batch
 from agent.core.fold.checkpoint import MissedSpan, Resume
 from agent.core.fold.folder import Folder
 from agent.core.frame import Frame, decode

@@ -154,6 +154,7 @@ def test_every_metric_of_the_agent_is_named(tmp_path: Path) -> None:
     state.stats.lag["orders", 0] = state.stats.watermark_ms["orders", 0] = 1
     state.stats.frames_lag[0] = 1
     state.stats.records_missed["orders", 0] = state.stats.records_truncated["late"] = 1
+    state.stats.late_rows["revenue"] = state.stats.shortened_series["revenue"] = 1
     state.stats.dropped_series["revenue"] = state.stats.errors["merge"] = 1
     state.stats.backfill_ratio["revenue"] = state.stats.last_reload_ms = 1
     state.ready["ingest"] = None

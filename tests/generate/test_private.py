@@ -66,7 +66,7 @@ def test_boards_of_plans_without_people_ask_as_before() -> None:
 
 def test_alerts_of_private_kpis_lead_to_no_board_of_theirs() -> None:
     entries = [r for g in yaml.safe_load(alert_rules(PLAN))["groups"] for r in g["rules"]]
-    private = [e for e in entries if e["labels"].get("kpi") == "work_done"]
+    private = [e for e in entries if e.get("labels", {}).get("kpi") == "work_done"]
     assert {e["alert"] for e in private} == {"slow_work", "KpiStale"}
     for entry in private:
         assert entry["annotations"]["dashboard_url"].endswith("/d/kpis-strategy")

@@ -49,12 +49,12 @@ class Server(Process):
 class Alertmanager(Server):
     """An Alertmanager with the routes of `deploy/`."""
 
-    def start(self) -> None:
+    def start(self, config: Path = DEPLOY / "alertmanager" / "alertmanager.yml") -> None:
         """Start it, and wait until it serves."""
         self.launch(
             [
                 "prometheus-alertmanager",
-                f"--config.file={DEPLOY / 'alertmanager' / 'alertmanager.yml'}",
+                f"--config.file={config}",
                 f"--storage.path={self.folder}",
                 f"--web.listen-address={self.address}",
                 "--cluster.listen-address=",

@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.consumer.fetcher import PartitionRecords
 from confluent_kafka import Producer
 
-from agent.kafka.batch_fetch import by_batch
+from agent.kafka.batch_fetch import enable_batch_fetch
 from tests.integration.broker import Broker
 
 pytestmark = [pytest.mark.needs_kafka, pytest.mark.timeout(120)]
@@ -58,7 +58,7 @@ async def read(address: str, batched: bool, start: int, most: int) -> list[Any]:
     await consumer.start()
     try:
         if batched:
-            by_batch(consumer)
+            enable_batch_fetch(consumer)
         consumer.assign([TP])
         consumer.seek(TP, start)
         end = (await consumer.end_offsets([TP]))[TP]

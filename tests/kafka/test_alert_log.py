@@ -30,7 +30,7 @@ def step(number: int, state: str = "firing", **more: Any) -> tuple[bytes, bytes]
 def log_of(*messages: tuple[bytes, bytes | None]) -> AlertLog:
     log = AlertLog(load_settings(), "kpi-alerts")
     for key, value in messages:
-        log.take(key, value)
+        log.add(key, value)
     return log
 
 

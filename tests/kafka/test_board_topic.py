@@ -19,9 +19,9 @@ from agent.core.model.results import (
 )
 from agent.core.output.privacy import Privacy
 from agent.kafka.board_topic import (
-    MOST_ROWS_A_TICK,
+    MAX_ROWS_PER_TICK,
+    BoardReader,
     BoardWriter,
-    CompanyView,
     alert_row,
     series_key,
     to_row,
@@ -51,12 +51,12 @@ def plan_at(folder: Path) -> Plan:
     return load(file)
 
 
-def company(plan: Plan) -> CompanyView:
-    return CompanyView(load_settings(), "board", plan)
+def company(plan: Plan) -> BoardReader:
+    return BoardReader(load_settings(), "board", plan)
 
 
-def take(view: CompanyView, series: SeriesView) -> None:
-    view.take(series_key(series.kpi, series.dimensions), to_row(series))
+def take(view: BoardReader, series: SeriesView) -> None:
+    view.add(series_key(series.kpi, series.dimensions), to_row(series))
 
 
 def test_a_row_comes_back_as_the_view_it_was_made_from(tmp_path: Path) -> None:
@@ -70,7 +70,7 @@ def test_a_tombstone_takes_a_series_away_and_changes_are_counted(tmp_path: Path)
     view = company(plan_at(tmp_path))
     take(view, VIEW)
     assert view.changes == 1
-    view.take(series_key("revenue", ("a",)), None)
+    view.add(series_key("revenue", ("a",)), None)
     assert view.snapshot() == []
     assert view.changes == 2
 
@@ -79,7 +79,7 @@ def test_series_that_the_rules_do_not_declare_and_rubbish_are_passed_over(tmp_pa
     view = company(plan_at(tmp_path))
     take(view, SeriesView("revenue", ("a", "b"), None, None, None, None))
     take(view, SeriesView("gone", (), None, None, None, None))
-    view.take(b"key", b"rubbish")
+    view.add(b"key", b"rubbish")
     assert view.snapshot() == []
 
 
@@ -91,7 +91,7 @@ def test_an_alert_has_its_texts_and_goes_when_its_rule_does(tmp_path: Path) -> N
         AlertPhase.INACTIVE, 1.5, "value < 20", 0, 5_000, "when",
     )  # fmt: skip
     key, row = alert_row(plan, step, Privacy())
-    view.take(key, row)
+    view.add(key, row)
     [alert] = view.alerts()
     assert (alert.rule, alert.phase, alert.at_ms, alert.value) == ("low", "firing", 5_000, 1.5)
     assert "value < 20" in alert.summary
@@ -105,7 +105,7 @@ async def test_what_one_worker_writes_every_worker_reads_and_only_changes_are_wr
         settings = load_settings(brokers=broker.address, create_topics=False)
         names = TopicNames.of(settings)
         held = [VIEW]
-        reader = CompanyView(settings, names.board, plan)
+        reader = BoardReader(settings, names.board, plan)
         reading = asyncio.create_task(reader.run())
         producer = new_producer(settings)
         await producer.start()
@@ -144,7 +144,7 @@ async def test_of_many_changes_windows_that_closed_are_written_first_and_each_ch
     tmp_path: Path,
 ) -> None:
     reader, board = company(plan_at(tmp_path)), Board()
-    names = [f"s{number}" for number in range(MOST_ROWS_A_TICK)]
+    names = [f"s{number}" for number in range(MAX_ROWS_PER_TICK)]
     held = [open_series(name, 1.0) for name in names] + [VIEW]
     writer = BoardWriter(board, reader, lambda: held, lambda _: True)
     await writer.tick()
@@ -153,7 +153,7 @@ async def test_of_many_changes_windows_that_closed_are_written_first_and_each_ch
 
     held = [open_series(name, 2.0) for name in names] + [structs.replace(VIEW, closed=WINDOW_AFTER)]
     await writer.tick()
-    assert len(board.rows) == MOST_ROWS_A_TICK
+    assert len(board.rows) == MAX_ROWS_PER_TICK
     assert next(iter(board.rows)) == series_key("revenue", ("a",))
     await writer.tick()
     assert list(board.rows) == [series_key("revenue", (names[-1],))]

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-import msgspec
 import pytest
 from aiokafka import TopicPartition
 
 from agent.core.fold.checkpoint import MissedSpan, Resume
-from agent.core.frame import Frame
+from agent.core.frame import Frame, encode
 from agent.kafka.frame_batches import join
 from agent.kafka.ingest_assignment import (
     WORDS,
@@ -146,12 +145,12 @@ def test_the_newest_frames_are_read_only_where_the_commit_does_not_say(
 
 
 def frames() -> Iterator[tuple[int, bytes]]:
-    encoder = msgspec.msgpack.Encoder()
     for partition, covered, epoch in [(0, 5, 1), (1, 9, 0), (0, 4, 1), (0, 2, 2)]:
         frame = Frame(
             "orders", partition, 2, covered, W, None, W, True, {}, [], topic_id="id", epoch=epoch
         )
-        yield 0, encoder.encode(frame)
+        for message in encode(frame):
+            yield 0, message
 
 
 def test_the_newest_frame_of_each_source_is_found() -> None:

@@ -1,52 +1,59 @@
-"""What the ingest makes of fetched records and of commits."""
+"""When a flush is due: every interval, seldom while nothing comes, at once when caught up."""
 
 from __future__ import annotations
 
-from typing import Any
+import pytest
 
-from aiokafka.structs import ConsumerRecord
+from agent.kafka.ingest_stage import FLUSH_RECORDS, IDLE_INTERVALS, FlushPace
+from agent.kafka.source_consumer import MAX_POLL_RECORDS
 
-from agent.kafka.batch_fetch import Fetched
-from agent.kafka.ingest_stage import make_batch
-from agent.kafka.publish import target_key
-
-
-def record(partition: int, offset: int, value: bytes | None = b"{}") -> ConsumerRecord[Any, Any]:
-    return ConsumerRecord(
-        topic="orders", partition=partition, offset=offset, timestamp=1_000 + offset,
-        timestamp_type=0, key=b"k", value=value, checksum=None, serialized_key_size=1,
-        serialized_value_size=2, headers=(("trace", b"1"), ("kpi-agent-reason", b"old")),
-    )  # fmt: skip
+INTERVAL = 1.0
+FULL = MAX_POLL_RECORDS
 
 
-def fetched(*records: ConsumerRecord[Any, Any]) -> Fetched:
-    """Records of one partition, as a consumer gives them."""
-    found = Fetched()
-    found.take(list(records))
-    return found
+@pytest.mark.parametrize(
+    ("fetches", "unflushed", "now", "due", "behind"),
+    [
+        # (records, at the end) of each fetch; is a flush due, is a backlog being read
+        ([(10, True)], 10, 0.5, False, False),
+        ([(10, True)], 10, 1.0, True, False),
+        ([(0, True)], 0, 0.9, False, False),
+        ([(0, True)], 0, 1.0, True, False),
+        ([(FULL, False)], FULL, 0.2, False, True),
+        ([(FULL, False), (10, False)], FULL + 10, 0.2, False, True),
+        ([(FULL, False), (10, True)], FULL + 10, 0.2, True, False),
+        ([(FULL, False), (0, True)], FULL, 0.2, True, False),
+        ([(FULL, True)], FULL, 0.2, False, True),
+        ([(FULL, False)] * 6, 6 * FULL, 0.2, 6 * FULL >= FLUSH_RECORDS, True),
+    ],
+)
+def test_a_flush_is_due(
+    fetches: list[tuple[int, bool]], unflushed: int, now: float, due: bool, behind: bool
+) -> None:
+    pace = FlushPace(INTERVAL, 0.0)
+    for records, at_end in fetches:
+        pace.fetched(records, at_end)
+    assert pace.is_due(unflushed, now) == due
+    assert pace.behind == behind
 
 
-def test_a_batch_is_in_the_order_of_its_parts_and_keeps_tombstones() -> None:
-    batch = make_batch(
-        "orders", [(0, fetched(record(0, 5), record(0, 6, None))), (3, fetched(record(3, 1)))]
-    )
-    assert batch.values == [b"{}", None, b"{}"]
-    assert batch.partitions.tolist() == [0, 0, 3]
-    assert batch.offsets.tolist() == [5, 6, 1]
-    assert batch.timestamps.tolist() == [1_005, 1_006, 1_001]
+def test_while_nothing_comes_flushes_are_further_apart_until_something_does() -> None:
+    pace = FlushPace(INTERVAL, 0.0)
+    pace.flushed(True, False, 1.0)
+    assert not pace.is_due(0, 1.0 + INTERVAL)
+    assert pace.is_due(0, 1.0 + IDLE_INTERVALS * INTERVAL)
+    pace.fetched(1, True)
+    assert pace.is_due(1, 1.0 + INTERVAL)
 
 
-def test_gaps_between_offsets_are_kept() -> None:
-    batch = make_batch("orders", [(0, fetched(record(0, 5), record(0, 9), record(0, 10)))])
-    assert batch.offsets.tolist() == [5, 9, 10]
+def test_a_flush_that_has_to_wait_is_tried_again_soon() -> None:
+    pace = FlushPace(INTERVAL, 0.0)
+    pace.flushed(False, True, 1.0)
+    assert not pace.is_due(1, 1.05)
+    assert pace.is_due(1, 1.1)
 
 
-def test_a_record_is_given_back_with_its_key_and_headers() -> None:
-    found = fetched(record(2, 5), record(2, 9))
-    found.take([record(2, 10)])
-    assert [found.record("orders", 2, place).offset for place in range(3)] == [5, 9, 10]
-    assert found.record("orders", 2, 1).headers == record(2, 9).headers
-
-
-def test_the_key_of_a_target_state_differs_from_its_windows() -> None:
-    assert target_key(b'{"kpi":"orders"}') == b'{"kind":"target","kpi":"orders"}'
+def test_a_fetch_waits_no_longer_than_until_the_flush() -> None:
+    pace = FlushPace(INTERVAL, 0.0)
+    assert pace.until_due_ms(0.25) == 751
+    assert pace.until_due_ms(2.0) == 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,17 +11,10 @@ import pytest
 import rocksdict
 from faust.types import TP
 
-from agent.core.model.plan import Plan
-from agent.kafka.client import new_producer
-from agent.kafka.embedded import PARTITIONS, EmbeddedBroker
-from agent.kafka.merge_stage import MergeStage
-from agent.kafka.publish import Publisher
+from agent.kafka.embedded import EmbeddedBroker
 from agent.kafka.state_store import ASIDE, DamagedState, StateStore
-from agent.kafka.topics import TopicNames
-from tests.core.state.stored import series_of
-from tests.kafka.test_state_table import KEY, Heard, plan, settings_for, started, write_state
+from tests.kafka.stage_two import KEY, faust_running, plan_of, settings_for, stored, write_state
 
-__all__ = ["plan"]  # a fixture
 ROWS = 3_000
 TOPIC = TP("series", 0)
 
@@ -76,8 +68,12 @@ def flip(path: Path) -> None:
     path.write_bytes(bytes(content))
 
 
-def harm_files(data: Path, harm: Callable[[Path], None]) -> None:
+def flush_and_harm(data: Path, harm: Callable[[Path], None]) -> None:
     """Harm what a worker has on disk of partition 1."""
+    store = open_store(data / "faust" / "v1" / "tables")
+    store.persisted_offset(TP("series", 1))
+    store.database(1).flush()
+    close(store)
     for path in data.glob("faust/**/series-1.db/*.sst"):
         harm(path)
 
@@ -166,33 +162,17 @@ def broker() -> Iterator[EmbeddedBroker]:
 
 @pytest.mark.parametrize(("harm", "restarts"), [(cut, 0), (flip, 1)])
 async def test_a_worker_whose_disk_is_damaged_has_the_state_of_the_changelog(
-    plan: Plan, tmp_path: Path, broker: EmbeddedBroker, harm: Callable[[Path], None], restarts: int
+    tmp_path: Path, broker: EmbeddedBroker, harm: Callable[[Path], None], restarts: int
 ) -> None:
     settings = settings_for(broker.address, tmp_path)
-    names = TopicNames.of(settings)
-    producer = new_producer(settings)
-    await producer.start()
-    await write_state(producer, names, plan)
-
-    async def rows_of_a_run() -> list[tuple[bytes, int]]:
-        heard = Heard()
-        stage = MergeStage(settings, plan, Publisher(producer, names), PARTITIONS, heard)
-        running = await started(stage, heard)
-        try:
-            if heard.partitions is None:
-                await running
-            rows = stage._table.rows_of([1])[1][1]
-            stage._table.databases()[1].flush()
-            return [(key, series_of(key, row).first_ms) for key, row in rows]
-        finally:
-            stage.stop()
-            await asyncio.wait([running])
-
-    assert await rows_of_a_run() == [(KEY, 9_000)]
-    harm_files(tmp_path, harm)
+    await write_state(settings, plan_of(tmp_path))
+    async with faust_running(settings) as app:
+        assert await stored(app) == (10, [(KEY, 9_000)])
+    flush_and_harm(tmp_path, harm)
     for _ in range(restarts):
         with pytest.raises(DamagedState):
-            await rows_of_a_run()
-    assert await rows_of_a_run() == [(KEY, 9_000)]
+            async with faust_running(settings) as app:
+                await stored(app)
+    async with faust_running(settings) as app:
+        assert await stored(app) == (10, [(KEY, 9_000)])
     assert len(set_aside(tmp_path / "faust" / "v1" / "tables", partition=1)) == 1
-    await producer.stop()

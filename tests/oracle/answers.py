@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from agent.core.decode.decoder import Batch
+from agent.core.decode.batch import Batch
 from agent.core.model.plan import Plan
 from agent.core.model.results import Emitted, Outcome, WindowValue
 from agent.core.pipeline import Pipeline

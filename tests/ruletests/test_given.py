@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.core.decode.decoder import Batch
+from agent.core.decode.batch import Batch
 from agent.core.fixed_windows import FixedWindows, given_windows
 from agent.core.model.plan import ThresholdRule
 from agent.core.model.results import Emitted

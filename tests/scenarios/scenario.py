@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from agent.core.decode.decoder import Batch
+from agent.core.decode.batch import Batch
 from agent.core.model.plan import Dimensions, Plan, Scalar
 from agent.core.model.results import Emitted, Outcome, TargetStatus, Transition, WindowValue
 from agent.core.output.messages import iso

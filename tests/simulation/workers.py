@@ -14,7 +14,7 @@ import numpy as np
 from aiokafka import TopicPartition
 
 from agent.core.backfill import Backfill, Wanted
-from agent.core.decode.decoder import Batch
+from agent.core.decode.batch import Batch
 from agent.core.fold.folder import Commit, Folder, Resume
 from agent.core.merge.backfill_buffer import PendingBackfill
 from agent.core.merge.merger import Merger
@@ -34,7 +34,7 @@ class IngestSide:
     def __init__(self, plan: Plan, broker: Broker, rng: random.Random) -> None:
         self.broker, self.rng = broker, rng
         self.folder = Folder(plan, TOPIC, broker.state_partitions)
-        self.quiet = IdleDetector(SESSION_MS / 1000, FLUSH_SECONDS)
+        self.idleness = IdleDetector(SESSION_MS / 1000, FLUSH_SECONDS)
         self.reads: dict[int, int] = {}
         self.ends: dict[int, tuple[int, int]] = {}  # by partition: log's end, when it was seen
         self.stale_ends: dict[int, int] = {}  # answers that came before a sleep
@@ -51,14 +51,14 @@ class IngestSide:
             resume = Resume.parse(commit.offset, commit.metadata) if commit else None
             self.folder.assign(p, resume)
             self.reads[p] = resume.offset if resume else 0
-            self.quiet.begin(_tp(p), self.broker.now_ms)
-        self.quiet.alive(self.broker.now_ms / 1000)
+            self.idleness.begin(_tp(p), self.broker.now_ms)
+        self.idleness.confirm_membership(self.broker.now_ms / 1000)
 
     def give_back(self, partitions: Iterable[int]) -> None:
         """Forget partitions."""
         for p in partitions:
             self.folder.revoke(p)
-            self.quiet.forget(_tp(p))
+            self.idleness.forget(_tp(p))
             del self.reads[p]
             self.ends.pop(p, None)
 
@@ -68,8 +68,8 @@ class IngestSide:
             self.stale_ends = {p: self.broker.end(p, self.broker.now_ms) for p in self.reads}
 
     def tick(self) -> None:
-        """One round of the loop, as the quiet sees it."""
-        self.quiet.tick(self.broker.now_ms / 1000, self.broker.now_ms)
+        """One round of the loop, as the idle detector sees it."""
+        self.idleness.tick(self.broker.now_ms / 1000, self.broker.now_ms)
 
     def fetch(self, cut_off: frozenset[int], most: int = 1_000_000) -> None:
         """Read what is there (up to `most` a partition) and fold it; `cut_off` can't be reached."""
@@ -86,7 +86,7 @@ class IngestSide:
                 values += [r.value for r in chunk]
                 places += [(p, begin + i, r.appended_ms) for i, r in enumerate(chunk)]
                 self.reads[p] = begin + len(chunk)
-                self.quiet.fetched(_tp(p), now)
+                self.idleness.received(_tp(p), now)
         self.stale_ends = {}
         if values:
             self._fold(values, places)
@@ -119,7 +119,7 @@ class IngestSide:
         quiet: dict[int, int | None] = {}
         for p in self.reads:
             end, seen_ms = self.ends.get(p, (1 << 60, 0))
-            quiet[p] = self.quiet.quiet_ms(_tp(p), seen_ms if self.reads[p] >= end else None)
+            quiet[p] = self.idleness.idle_ms(_tp(p), seen_ms if self.reads[p] >= end else None)
         now = self.broker.now_ms
         count = self.broker.partitions(now)
         self.sending = self.folder.flush(now, quiet, count)
@@ -142,7 +142,7 @@ class IngestSide:
             if self.generation == generation:
                 if not lost:
                     self.broker.commits.update(self.commits)
-                self.quiet.alive(self.broker.now_ms / 1000)
+                self.idleness.confirm_membership(self.broker.now_ms / 1000)
             self.commits = None
 
     def settle(self, generation: int) -> None:

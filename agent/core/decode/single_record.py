@@ -1,8 +1,8 @@
 """The exact reading of single records: what is wrong with a line, in words.
 
-Slow and thorough, for the few lines that a columnar read refuses. It gives the same verdict as the
-columnar read of that line alone: the first of duplicate keys counts, integers are 64 bits wide,
-numbers are finite.
+Slow and thorough, for the few JSON records that a columnar read refuses or leaves in doubt. It
+gives the same verdict as the columnar read of that record alone: the first of duplicate keys
+counts, integers are 64 bits wide, numbers are finite.
 """
 
 from __future__ import annotations
@@ -16,10 +16,9 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from agent.core.model.plan import Contract, FieldType, Path
+from agent.core.decode.format import Kind, Problem, WrongPlaceError
+from agent.core.model.plan import Path
 from agent.core.model.results import Reason
-
-Problem = tuple[Reason, str]
 
 MAX_DEPTH = 256
 """Levels of arrays and objects in a record. polars stops at 1024, Python's own parsers near 1000,
@@ -33,18 +32,15 @@ _PAIR = re.compile(
 _LONE = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 _NO_STRUCTURE = bytes(byte for byte in range(256) if byte not in b'{}[]"')
 _BRACKET_STEPS = bytes.maketrans(b"{[}]", b"\x01\x01\xff\xff")
-_EXPECTED: dict[str, str] = {
+_EXPECTED: dict[Kind, str] = {
     "string": "a string",
     "integer": "an integer",
     "float": "a number",
     "boolean": "true or false",
     "id": "a string or an integer",
+    "time": "a time",
 }
 _SHOWN = 60
-
-
-class _WrongPlaceError(Exception):
-    """A path leads through something that is no object."""
 
 
 def has_lone_surrogate(line: bytes) -> bool:
@@ -65,57 +61,51 @@ def is_too_deep(line: bytes) -> bool:
     return bool(steps.size and int(np.cumsum(steps, dtype=np.int64).max()) > MAX_DEPTH)
 
 
-def read_object(line: bytes) -> dict[str, Any] | Problem:
-    """The record as an object (the first of duplicate keys counts), or why it is none."""
+def problem_of(line: bytes) -> Problem | None:
+    """Why a record is no JSON object that can be read; None if it is one."""
     problem = _unicode_problem(line) or _json_problem(line)
     if problem is not None:
         return problem
     try:
-        found = json.loads(line.decode(), object_pairs_hook=_first_wins, parse_int=_integer)
-    except ValueError:
+        found = _loads(line)
+    except (ValueError, RecursionError):
         return Reason.NOT_JSON, "a number is out of range"
     if not isinstance(found, dict):
         return Reason.NOT_AN_OBJECT, f"expected an object {{…}}, found {describe(found)}"
-    return found
-
-
-def is_interested(contract: Contract, record: dict[str, Any]) -> bool:
-    """Whether the record is of the contract's type."""
-    if contract.type_path is None:
-        return True
-    try:
-        found = value_at(record, contract.type_path)
-    except _WrongPlaceError:
-        return False
-    return isinstance(found, str) and found == contract.type_value
-
-
-def type_problem(contract: Contract, record: dict[str, Any]) -> str | None:
-    """What the record has of a wrong type, in words; None if all is as the contract says."""
-    wanted: list[tuple[Path, FieldType | str]] = [(f.path, f.type) for f in contract.fields]
-    wanted.append((contract.time_path, "time"))
-    if contract.id_path is not None:
-        wanted.append((contract.id_path, "id"))
-    for path, kind in wanted:
-        try:
-            found = value_at(record, path)
-        except _WrongPlaceError as cause:
-            return str(cause)
-        if found is not None and not _is(kind, found):
-            return f"{'.'.join(path)}: expected {_EXPECTED[kind]}, found {describe(found)}"
     return None
 
 
-def is_string_at(line: bytes, path: Path, or_integer: bool) -> bool:
-    """Whether a readable record has a string (or an integer) at the path."""
-    key = b'"' + path[-1].encode() + b'"'
-    record: Any
-    if b"\\" not in line and line.count(key) == 1:
-        record = msgspec.json.decode(line)  # no duplicates of that key: all parsers agree
-    else:
-        record = json.loads(line, object_pairs_hook=_first_wins)
-    found = value_at(record, path)
-    return _is("id" if or_integer else "string", found)
+def value_in(line: bytes, path: Path) -> Any:
+    """The value at a path of a record that can be read; None where it, or an object on the way, is
+    absent or null.
+
+    Raises WrongPlaceError, with the reason in words, where the way leads through a non-object.
+    """
+    is_plain = b"\\" not in line and all(
+        line.count(b'"' + key.encode() + b'"') <= 1 for key in path
+    )
+    if is_plain:  # no duplicates of a key: all parsers agree, but on large numbers
+        found = _value_at(msgspec.json.decode(line), path)
+        if not isinstance(found, int | float) or isinstance(found, bool):
+            return found
+    return _value_at(_loads(line), path)
+
+
+def is_of_kind(kind: Kind, value: Any) -> bool:
+    """Whether a value is what it has to be. What is no time at all is told with its own reason."""
+    if isinstance(value, bool):
+        return kind in ("boolean", "time")
+    if kind == "integer":
+        return isinstance(value, int) and -(2**63) <= value < 2**63
+    if kind == "id":  # 5.0 is the number 5
+        return isinstance(value, str | int) or (isinstance(value, float) and value.is_integer())
+    types = {"string": str, "boolean": bool, "float": int | float, "time": object}
+    return isinstance(value, types[kind])
+
+
+def expected(kind: Kind) -> str:
+    """What a value has to be, in words."""
+    return _EXPECTED[kind]
 
 
 def all_strings(lines: Sequence[bytes], key: str) -> bool:
@@ -151,32 +141,20 @@ def describe(value: object) -> str:
     return f"the number {shown if len(shown) <= _SHOWN else shown[: _SHOWN - 1] + '…'}"
 
 
-def value_at(record: dict[str, Any], path: Path) -> Any:
-    """The value at a path; None where it, or an object on the way, is absent or null.
-
-    Raises _WrongPlaceError, with the reason in words, where the way leads through a non-object.
-    """
-    at: Any = record
+def _value_at(record: Any, path: Path) -> Any:
+    at = record
     for depth, key in enumerate(path):
         if at is None:
             return None
         if not isinstance(at, dict):
             where = ".".join(path[:depth])
-            raise _WrongPlaceError(f"{where}: expected an object, found {describe(at)}")
+            raise WrongPlaceError(f"{where}: expected an object, found {describe(at)}")
         at = at.get(key)
     return at
 
 
-def _is(kind: str, value: Any) -> bool:
-    if isinstance(value, bool):
-        return kind in ("boolean", "time")
-    if kind == "integer":
-        return isinstance(value, int) and -(2**63) <= value < 2**63
-    if kind == "id":  # 5.0 is the number 5
-        return isinstance(value, str | int) or (isinstance(value, float) and value.is_integer())
-    # What is no time at all is told as such, with its own reason.
-    types = {"string": str, "boolean": bool, "float": int | float, "time": object}
-    return isinstance(value, types[kind])
+def _loads(line: bytes) -> Any:
+    return json.loads(line.decode(), object_pairs_hook=_first_wins, parse_int=_integer)
 
 
 def _unicode_problem(line: bytes) -> Problem | None:
@@ -198,7 +176,7 @@ def _json_problem(line: bytes) -> Problem | None:
         msgspec.json.decode(line)
     except msgspec.ValidationError:
         return Reason.NOT_JSON, "a number is out of range"
-    except (msgspec.DecodeError, UnicodeDecodeError) as cause:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as cause:
         if line.startswith(BOM_UTF8):
             return Reason.NOT_JSON, "a byte order mark before the JSON: write UTF-8 without one"
         return Reason.NOT_JSON, str(cause)

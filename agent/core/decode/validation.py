@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -11,50 +10,44 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from agent.core.decode.batch import Batch, Rows
 from agent.core.decode.event_time import END_MS, parse_times
-from agent.core.decode.layout import Layout, id_dtype, time_dtype
-from agent.core.decode.single_record import (
-    all_strings,
-    describe,
-    is_string_at,
-    read_object,
-    type_problem,
+from agent.core.decode.format import (
+    Flags,
+    Format,
+    Kind,
+    Reader,
+    WrongPlaceError,
+    id_dtype,
+    time_dtype,
 )
+from agent.core.decode.single_record import describe, expected
 from agent.core.model.plan import FIELD_DTYPES, Contract, Field, Path
 from agent.core.model.results import Reason
-
-Flags = npt.NDArray[np.bool_]
-Rows = npt.NDArray[np.int64]
 
 _RAW_TIME = "_raw_time"
 _RAW_ID = "_raw_id"
 
-# How polars writes what is no string into a String column: numbers without exponent, true, false,
-# objects and arrays. A string may look like that too; then the bytes decide.
-_MAYBE_NO_STRING = r"(?s)^(?:-?[0-9]+(?:\.[0-9]+)?|true|false|\{.*|\[.*)$"
-_MAYBE_NO_ID = r"(?s)^(?:-?[0-9]+\.[0-9]+|true|false|\{.*|\[.*)$"
-
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """The batch that the rows of a table came from, by row."""
+class Validated:
+    """What a contract makes of its records.
 
-    values: Sequence[bytes | None]
-    partitions: npt.NDArray[np.int32]
-    offsets: npt.NDArray[np.int64]
-    timestamps: npt.NDArray[np.int64]
-    timestamped: bool
+    `table` has the columns of docs/architecture.md, of the records that are as promised.
+    `problems` are the others, as (row, reason, detail). `wrong_types`: by optional field, the rows
+    of the table in which it is null because something of another type stands there.
+    """
 
-    def line(self, row: int) -> bytes:
-        """The bytes of a record that is not a tombstone."""
-        return self.values[row] or b""
+    table: pl.DataFrame
+    problems: list[tuple[int, Reason, str]]
+    wrong_types: dict[str, Rows]
 
 
 @dataclass(slots=True)
 class _Verdicts:
     """The first problem of each row of a table."""
 
-    source: Source
+    batch: Batch
     rows: Rows
     bad: Flags
     problems: list[tuple[int, Reason, str]] = field(default_factory=list)
@@ -66,55 +59,32 @@ class _Verdicts:
         self.bad[found] = True
 
 
-def columns_of(contract: Contract, layout: Layout) -> list[pl.Expr]:
-    """A contract's columns by their names, out of those of a layout: `_row`, raw time and id."""
-    time = layout.column((contract.time_path, time_dtype(contract)))
+def columns_of(contract: Contract, reader: Reader) -> list[pl.Expr]:
+    """A contract's columns by their names, out of those of a reader: `_row`, raw time and id."""
+    time = reader.column((contract.time_path, time_dtype(contract)))
     found = [pl.col("_row"), pl.col(time).alias(_RAW_TIME)]
     if contract.id_path is None:
         found.append(pl.lit(None, dtype=pl.String).alias(_RAW_ID))
     else:
-        name = layout.column((contract.id_path, id_dtype(contract)))
+        name = reader.column((contract.id_path, id_dtype(contract)))
         found.append(pl.col(name).cast(pl.String).alias(_RAW_ID))
     for f in contract.fields:
-        found.append(pl.col(layout.column((f.path, FIELD_DTYPES[f.type]))).alias(f.name))
+        found.append(pl.col(reader.column((f.path, FIELD_DTYPES[f.type]))).alias(f.name))
     return found
 
 
-def may_be_no_string(text: str) -> bool:
-    """Whether polars may have written the text for something that is no string in the JSON."""
-    return re.search(_MAYBE_NO_STRING, text) is not None
+def validate(
+    contract: Contract, frame: pl.DataFrame, batch: Batch, format: Format, is_strict: bool
+) -> Validated:
+    """Holds a contract's columns against it.
 
-
-def not_strings(
-    source: Source, rows: Rows, values: pl.Series, path: Path, *, or_integer: bool = False
-) -> Flags:
-    """Which values of a String column were something else in the JSON (null is not)."""
-    pattern = _MAYBE_NO_ID if or_integer else _MAYBE_NO_STRING
-    doubtful = values.str.contains(pattern).fill_null(False).to_numpy(writable=True)
-    where = np.flatnonzero(doubtful)
-    if where.size == 0:
-        return doubtful
-    lines = [source.line(row) for row in rows[where].tolist()]
-    if all_strings(lines, path[-1]):
-        doubtful[:] = False
-    else:
-        doubtful[where] = [not is_string_at(line, path, or_integer) for line in lines]
-    return doubtful
-
-
-def judge(
-    contract: Contract, frame: pl.DataFrame, source: Source, longest: int
-) -> tuple[pl.DataFrame, list[tuple[int, Reason, str]]]:
-    """The contract's table (see docs/architecture.md) and the rejected rows, each with its reason.
-
-    `frame` is what `columns_of` gives, in the order of rows; no record has more than `longest`
-    bytes.
+    `frame` is what `columns_of` gives, in the order of rows; `is_strict` is that of the columns.
     """
     rows = frame["_row"].to_numpy().astype(np.int64)
-    verdicts = _Verdicts(source, rows, np.zeros(rows.size, dtype=np.bool_))
-    if longest > contract.max_bytes:
-        _check_size(contract, verdicts)
-    _check_strings(contract, frame, verdicts)
+    verdicts = _Verdicts(batch, rows, np.zeros(rows.size, dtype=np.bool_))
+    _check_size(contract, verdicts)
+    types = _Types(contract, frame, verdicts, format, is_strict)
+    nulled = types.check()
     for f in contract.fields:
         if f.required and frame[f.name].null_count():
             mask = frame[f.name].is_null().to_numpy()
@@ -122,28 +92,44 @@ def judge(
     ms = _check_time(contract, frame, verdicts)
     for f in contract.fields:
         _check_bounds(f, frame[f.name], verdicts)
-    partitions, offsets = source.partitions[rows], source.offsets[rows]
+    table = _table(contract, frame, verdicts, ms, nulled)
+    wrong = {name: rows[mask & ~verdicts.bad] for name, mask in nulled.items()}
+    return Validated(table, verdicts.problems, {name: at for name, at in wrong.items() if at.size})
+
+
+def _table(
+    contract: Contract,
+    frame: pl.DataFrame,
+    verdicts: _Verdicts,
+    ms: npt.NDArray[np.int64],
+    nulled: dict[str, Flags],
+) -> pl.DataFrame:
+    rows, batch = verdicts.rows, verdicts.batch
     raw_id = pl.col(_RAW_ID)
     if contract.id_path is not None:
         raw_id = pl.when(raw_id != "").then(raw_id)
+    fields = [
+        pl.when(pl.lit(pl.Series(~nulled[f.name]))).then(pl.col(f.name)).alias(f.name)
+        if f.name in nulled
+        else pl.col(f.name)
+        for f in contract.fields
+    ]
     table = frame.select(
         pl.col("_row"),
-        pl.Series("_partition", partitions, dtype=pl.Int32),
-        pl.Series("_offset", offsets, dtype=pl.Int64),
+        pl.Series("_partition", batch.partitions[rows], dtype=pl.Int32),
+        pl.Series("_offset", batch.offsets[rows], dtype=pl.Int64),
         pl.Series("_time", ms, dtype=pl.Int64),
         raw_id.alias("_id"),
-        *(pl.col(f.name) for f in contract.fields),
+        *fields,
     )
-    if verdicts.problems:
-        table = table.filter(pl.Series(~verdicts.bad))
-    return table, verdicts.problems
+    return table.filter(pl.Series(~verdicts.bad)) if verdicts.problems else table
 
 
 def _check_size(contract: Contract, verdicts: _Verdicts) -> None:
-    source = verdicts.source
-    sizes = np.fromiter(
-        (len(source.line(row)) for row in verdicts.rows.tolist()), np.int64, verdicts.rows.size
-    )
+    if verdicts.batch.longest <= contract.max_bytes:
+        return
+    records = _Records(verdicts.batch, verdicts.rows)
+    sizes = np.fromiter(map(len, records), np.int64, len(records))
     verdicts.reject(
         sizes > contract.max_bytes,
         Reason.TOO_LARGE,
@@ -156,26 +142,79 @@ def too_large(size: int, most: int) -> str:
     return f"{size} bytes; at most {most} (max_bytes)"
 
 
-def _check_strings(contract: Contract, frame: pl.DataFrame, verdicts: _Verdicts) -> None:
-    texts = [(f.name, f.path, False) for f in contract.fields if f.type == "string"]
-    if contract.id_path is not None and id_dtype(contract) is pl.String:
-        texts.append((_RAW_ID, contract.id_path, True))
-    if not texts:
-        return
-    doubts = frame.select(
-        pl.col(name).str.contains(_MAYBE_NO_ID if is_id else _MAYBE_NO_STRING).any().alias(str(i))
-        for i, (name, _, is_id) in enumerate(texts)
-    ).row(0)
+class _Types:
+    """Whether the values of a contract's records are of their types."""
 
-    def detail(i: int) -> str:
-        record = read_object(verdicts.source.line(int(verdicts.rows[i])))
-        problem = type_problem(contract, record) if isinstance(record, dict) else None
-        return problem or "a value is of the wrong type"
+    def __init__(
+        self,
+        contract: Contract,
+        frame: pl.DataFrame,
+        verdicts: _Verdicts,
+        format: Format,
+        is_strict: bool,
+    ) -> None:
+        self._contract = contract
+        self._frame = frame
+        self._verdicts = verdicts
+        self._format = format
+        self._is_strict = is_strict
 
-    for (name, path, is_id), doubt in zip(texts, doubts, strict=True):
-        if doubt:
-            mask = not_strings(verdicts.source, verdicts.rows, frame[name], path, or_integer=is_id)
-            verdicts.reject(mask, Reason.WRONG_TYPE, detail)
+    def check(self) -> dict[str, Flags]:
+        """Rejects records whose time, id or required field is of a wrong type; returns, by name,
+        in which records an optional field is."""
+        contract = self._contract
+        nulled = {}
+        for f in contract.fields:
+            mask = self._wrong(f.name, f.path, f.type)
+            if mask is None:
+                continue
+            if f.required or f.path in (contract.time_path, contract.id_path):
+                self._reject(mask, f.path, f.type)
+            else:
+                nulled[f.name] = mask
+        others: list[tuple[str, Path | None, Kind]] = [
+            (_RAW_TIME, contract.time_path, "time"),
+            (_RAW_ID, contract.id_path, "id"),
+        ]
+        for column, path, kind in others:
+            mask = None if path is None else self._wrong(column, path, kind)
+            if path is not None and mask is not None:
+                self._reject(mask, path, kind)
+        return nulled
+
+    def _wrong(self, column: str, path: Path, kind: Kind) -> Flags | None:
+        """Which values are of another type; None where none is."""
+        values = self._frame[column]
+        if self._is_strict and values.dtype != pl.String:
+            return None
+        records = _Records(self._verdicts.batch, self._verdicts.rows)
+        mask = self._format.wrong_types(records, values, path, kind, self._is_strict)
+        return mask if mask.any() else None
+
+    def _reject(self, mask: Flags, path: Path, kind: Kind) -> None:
+        def detail(i: int) -> str:
+            record = self._verdicts.batch.value(int(self._verdicts.rows[i]))
+            try:
+                found = self._format.value(record, path)
+            except WrongPlaceError as cause:
+                return str(cause)
+            return f"{'.'.join(path)}: expected {expected(kind)}, found {describe(found)}"
+
+        self._verdicts.reject(mask, Reason.WRONG_TYPE, detail)
+
+
+class _Records(Sequence[bytes]):
+    """The records of some rows, looked up when they are asked for."""
+
+    def __init__(self, batch: Batch, rows: Rows) -> None:
+        self._batch = batch
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: int) -> bytes:  # type: ignore[override]
+        return self._batch.value(int(self._rows[index]))
 
 
 def _missing(f: Field) -> str:
@@ -207,9 +246,11 @@ def _check_time(
 
 def _check_distance(contract: Contract, ms: Rows, where: str, verdicts: _Verdicts) -> None:
     """Neither too far ahead of the record's timestamp nor too far behind it."""
-    source = verdicts.source
-    # No timestamp of a record, however wild, is outside what an event time may be.
-    ahead = ms - np.clip(source.timestamps[verdicts.rows], 0, END_MS)
+    batch = verdicts.batch
+    # No timestamp of a record, however wild, is outside what an event time may be. Kafka's -1 and
+    # 0 are none: only the agent's clock judges such a record.
+    stamps = batch.timestamps[verdicts.rows]
+    ahead = np.where(stamps > 0, ms - np.clip(stamps, 0, END_MS), 0)
 
     def detail(side: str, most_ms: int, setting: str) -> Callable[[int], str]:
         def say(i: int) -> str:
@@ -223,7 +264,7 @@ def _check_distance(contract: Contract, ms: Rows, where: str, verdicts: _Verdict
 
     most = contract.max_future_ms
     verdicts.reject(ahead > most, Reason.FUTURE_TIME, detail("after", most, "max_future"))
-    if contract.max_past_ms is not None and source.timestamped:
+    if contract.max_past_ms is not None and batch.timestamped:
         most = contract.max_past_ms
         verdicts.reject(ahead < -most, Reason.PAST_TIME, detail("before", most, "max_past"))
 

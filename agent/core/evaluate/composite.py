@@ -14,7 +14,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from agent.core.evaluate.subscription import Subscription
-from agent.core.evaluate.thresholds import Evaluation, Witness
+from agent.core.evaluate.thresholds import Evaluation, OnEvaluation
 from agent.core.evaluate.transitions import ended
 from agent.core.model.plan import CombinationRule, CombinedLevel, Dimensions, as_for
 from agent.core.model.results import AlertPhase, SeriesView, Transition
@@ -30,7 +30,7 @@ class CompositeRule:
         self.hearing = Subscription(rule.heeds)
         self.series: dict[Dimensions, Series] = {}
         self.changed: set[Dimensions] = set()  # series whose row is old
-        self.witness: Witness | None = None
+        self.on_evaluation: OnEvaluation | None = None
         self._due: dict[Dimensions, int] = {}
         self._begun = False
         self.of = lru_cache(maxsize=None)(self._as_for)
@@ -98,8 +98,8 @@ class CompositeRule:
                     rule.flapping,
                 )  # fmt: skip
                 states[level.severity] = after
-                if self.witness is not None:
-                    self.witness(
+                if self.on_evaluation is not None:
+                    self.on_evaluation(
                         Evaluation(
                             rule, level.severity, None, at_ms, holds, clears, before, after
                         )

@@ -16,15 +16,15 @@ import polars as pl
 
 from agent.core.aggregate.aggregator import Aggregator
 from agent.core.evaluate import transitions as core_rules
-from agent.core.evaluate.maintenance import upkeep_of
+from agent.core.evaluate.maintenance import maintenance_calendar
 from agent.core.evaluate.targets import assess, benchmarks_of, in_force, overrides_of, resolved
 from agent.core.evaluate.thresholds import (
     MOST_KNOWN,
     Evaluation,
     EvaluationInput,
+    OnEvaluation,
     Peers,
     Thresholds,
-    Witness,
 )
 from agent.core.evaluate.transitions import Running
 from agent.core.model.plan import (
@@ -93,23 +93,23 @@ class Evaluator:
         self._aggregator = Aggregator(kpi)
         ones = (i for i in range(len(kpi.partials)) if kpi.value.meta.eq(pl.col(f"a{i}")))
         self._one = next(ones, None)  # the aggregate that the value is, if it is one as it stands
-        self.upkeep = upkeep_of(plan, kpi)
+        self.maintenance = maintenance_calendar(plan, kpi)
         self._overrides = lru_cache(MOST_KNOWN)(partial(overrides_of, kpi))
-        self.witness: Witness | None = None
+        self.on_evaluation: OnEvaluation | None = None
         self.benchmarks = benchmarks_of(kpi)
         self.benchmark: Callable[[str, WindowValue], float | None] = lambda name, window: None
 
-    def of_the_past(self) -> None:
+    def only_history(self) -> None:
         """Judge only what the judgement of later windows looks back on: nobody is told of alerts,
         and what a window was held against then is not known."""
         self.current_rules = Thresholds(self.kpi, [])
         self.series_absences = []
         self.benchmarks = ()
 
-    def witnessed_by(self, witness: Witness | None) -> None:
+    def set_on_evaluation(self, witness: OnEvaluation | None) -> None:
         """Tell somebody of every judgement; of silence, of those that change something."""
-        self.witness = witness
-        self.closed_rules.witness = self.current_rules.witness = witness
+        self.on_evaluation = witness
+        self.closed_rules.on_evaluation = self.current_rules.on_evaluation = witness
 
     def values(self, pairs: Sequence[Pair]) -> list[Number]:
         """The KPI's value of each state; None where it has none. Never NaN, never infinite."""
@@ -126,11 +126,11 @@ class Evaluator:
         ]
         return self._evaluated(pl.DataFrame(columns))
 
-    def derived(self, rows: Sequence[Sequence[Number]]) -> list[Number]:
+    def derived_values(self, rows: Sequence[Sequence[Number]]) -> list[Number]:
         """A derived KPI's value of each row of input values, in the order of `Kpi.inputs`."""
         return self._evaluated(pl.DataFrame(self._inputs(rows))) if rows else []
 
-    def rolled_up(self, groups: Sequence[Sequence[Sequence[Number]]]) -> list[Number]:
+    def rolled_up_values(self, groups: Sequence[Sequence[Sequence[Number]]]) -> list[Number]:
         """A rolled-up KPI's value of each group of rows of input values."""
         numbers = [i for i, group in enumerate(groups) for _ in group]
         columns = self._inputs([row for group in groups for row in group])
@@ -162,18 +162,18 @@ class Evaluator:
             return self.kpi.target
         return in_force(self.kpi, self._overrides(dimensions), start_ms)
 
-    def take(
+    def close_windows(
         self, closed: Sequence[tuple[Series, WindowValue]], among: Iterable[Series] = ()
     ) -> list[tuple[WindowValue, TargetStatus | None, list[Transition]]]:
-        """Take closed windows: judge them (see `close`), or keep them until what they are held
-        against has closed the same ones (`agent.core.benchmarks`)."""
+        """Evaluate closed windows (`evaluate_closed`), or keep them in their series until the KPIs
+        that their targets name have closed the same ones (`agent.core.merge.benchmark_targets`)."""
         if not self.benchmarks:
-            return self.close(closed, among)
+            return self.evaluate_closed(closed, among)
         for series, window in closed:
             series.unjudged[window.end_ms] = window
         return []
 
-    def close(
+    def evaluate_closed(
         self, closed: Sequence[tuple[Series, WindowValue]], among: Iterable[Series] = ()
     ) -> list[tuple[WindowValue, TargetStatus | None, list[Transition]]]:
         """Judge closed windows, per series in the order of their ends; the series are changed.
@@ -195,7 +195,7 @@ class Evaluator:
                 one = self._closed(series, window)
                 if window.maintenance is None:
                     calm.append((one, self.closed_rules.ask(one, peers)))
-            found = iter(self.closed_rules.judge(calm))
+            found = iter(self.closed_rules.evaluate(calm))
             for (series, window), status in zip(group, statuses, strict=True):
                 out.append((window, status, next(found) if window.maintenance is None else []))
                 self._remember(series, window)
@@ -245,7 +245,7 @@ class Evaluator:
         self.archive.remember(series, window, flags)
         self.archive.trim(series, window.end_ms)
 
-    def current(
+    def evaluate_current(
         self, judged: Sequence[tuple[Series, WindowValue, int]]
     ) -> list[tuple[int, WindowValue, list[Transition]]]:
         """Judge windows as they stand at an instant (ms), for the rules on current values; not
@@ -253,18 +253,23 @@ class Evaluator:
         out = []
         for at_ms, items in groupby(judged, lambda item: item[2]):
             group = [
-                (series, window, self.upkeep.over(window.dimensions, window.start_ms, at_ms))
+                (
+                    series,
+                    window,
+                    self.maintenance.covering(window.dimensions, window.start_ms, at_ms),
+                )
                 for series, window, _ in items
             ]
-            peers = Peers(window for _, window, upkeep in group if upkeep is None)
-            looks = [self.at(s, window, at_ms) for s, window, upkeep in group if upkeep is None]
-            calm = [(one, self.current_rules.ask(one, peers)) for one in looks]
-            found = iter(self.current_rules.judge(calm))
-            for _, window, upkeep in group:
-                out.append((at_ms, window, next(found) if upkeep is None else []))
+            outside = [(series, window) for series, window, name in group if name is None]
+            peers = Peers(window for _, window in outside)
+            inputs = [self.current_input(series, window, at_ms) for series, window in outside]
+            calm = [(one, self.current_rules.ask(one, peers)) for one in inputs]
+            found = iter(self.current_rules.evaluate(calm))
+            for _, window, name in group:
+                out.append((at_ms, window, next(found) if name is None else []))
         return out
 
-    def again(self, series: Series) -> EvaluationInput | None:
+    def last_input(self, series: Series) -> EvaluationInput | None:
         """The last window of a series that closed, as the rules saw it; nothing is changed."""
         window = series.closed
         if window is None:
@@ -273,7 +278,7 @@ class Evaluator:
         target = series.status.target if series.status is not None else None
         return EvaluationInput(series, window, window.end_ms, target, past, deepcopy(series.memory))
 
-    def at(self, series: Series, window: WindowValue, at_ms: int) -> EvaluationInput:
+    def current_input(self, series: Series, window: WindowValue, at_ms: int) -> EvaluationInput:
         """A window as it stands at an instant (ms), as the rules on current values see it."""
         past = None
         if self.current_rules.needs_ms and self.archive is not None:
@@ -284,7 +289,7 @@ class Evaluator:
         memory = deepcopy(series.memory) if self.current_rules.asks else {}
         return EvaluationInput(series, window, at_ms, target, past, memory)
 
-    def silence(
+    def evaluate_absence(
         self,
         series: Series,
         last_event_ms: int,
@@ -311,8 +316,8 @@ class Evaluator:
                 )
                 if after != state:
                     series.alerts.setdefault(rule.name, {})[level.severity] = after
-                    if self.witness is not None:
-                        self.witness(
+                    if self.on_evaluation is not None:
+                        self.on_evaluation(
                             Evaluation(
                                 rule, level.severity, None, frontier_ms, None, None, state, after
                             )
@@ -325,16 +330,16 @@ class Evaluator:
         # Of a past that was read later, silence is counted from where the live flow took over.
         missed_ms = series.cut_ms + level.no_data_for_ms if series.cut_ms else 0
         not_before_ms = max(old_enough_ms, missed_ms) or None
-        return Running(self.upkeep, series.dimensions, level.no_data_for_ms, not_before_ms)
+        return Running(self.maintenance, series.dimensions, level.no_data_for_ms, not_before_ms)
 
-    def misses_ms(self, rule: AbsenceRule, level: AbsenceLevel, series: Series) -> int:
+    def absence_fires_ms(self, rule: AbsenceRule, level: AbsenceLevel, series: Series) -> int:
         """When a level of an absence rule fires over a series, if nothing comes."""
         running = self._running(rule, level, series)
         last_ms = series.last_event_ms
         due_ms = running.due_ms(last_ms, last_ms + level.no_data_for_ms)
         return max(due_ms, running.not_before_ms or due_ms)
 
-    def ends_ms(self, rule: AbsenceRule, level: AbsenceLevel, series: Series) -> int | None:
+    def absence_ends_ms(self, rule: AbsenceRule, level: AbsenceLevel, series: Series) -> int | None:
         """When a level of an absence rule ends over a series, if data goes on to come; None: it
         is not ending."""
         alert = series.alerts.get(rule.name, {}).get(level.severity, alerts.INACTIVE)
@@ -376,7 +381,7 @@ class Evaluator:
             series.alerts[name].pop(severity)
         return core_rules.ended(self.kpi.name, series.dimensions, series.closed_ms, gone)
 
-    def farewell(self, series: Series) -> list[Transition]:
+    def close_alerts(self, series: Series) -> list[Transition]:
         """End every alert of a series that is forgotten."""
         if self.archive is not None:
             self.archive.forget(series)

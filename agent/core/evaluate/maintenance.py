@@ -29,7 +29,7 @@ class MaintenanceCalendar:
         # their times.
         self._last: tuple[Period, tuple[Maintenance, ...]] = (0, 0), ()
 
-    def over(self, dimensions: Dimensions | None, start_ms: int, end_ms: int) -> str | None:
+    def covering(self, dimensions: Dimensions | None, start_ms: int, end_ms: int) -> str | None:
         """The name of the maintenance that a window `[start, end)` is in; of several, the first
         that is declared."""
         if not self.all:
@@ -84,17 +84,10 @@ class MaintenanceCalendar:
         return dimensions is not None and matches(self._by, dimensions, maintenance.match)
 
 
-NO_UPKEEP = MaintenanceCalendar((), ())
+NO_MAINTENANCE = MaintenanceCalendar((), ())
 """Of what is never in maintenance."""
 
 
-def upkeep_of(plan: Plan, kpi: Kpi) -> MaintenanceCalendar:
+def maintenance_calendar(plan: Plan, kpi: Kpi) -> MaintenanceCalendar:
     """The maintenance of a KPI's series."""
     return MaintenanceCalendar((m for m in plan.maintenance.values() if kpi.name in m.kpis), kpi.by)
-
-
-def in_maintenance(
-    plan: Plan, kpi: str, dimensions: Dimensions | None, start_ms: int, end_ms: int
-) -> bool:
-    """Whether a window `[start, end)` of a series is in maintenance."""
-    return upkeep_of(plan, plan.kpis[kpi]).over(dimensions, start_ms, end_ms) is not None

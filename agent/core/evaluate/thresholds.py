@@ -68,7 +68,7 @@ class Evaluation:
     after: AlertState
 
 
-Witness = Callable[[Evaluation], None]
+OnEvaluation = Callable[[Evaluation], None]
 """Told of every judgement, also of those that change nothing: for coverage."""
 
 Answers = dict[Feature, Fact]
@@ -91,7 +91,7 @@ class Thresholds:
         self.looks_aside = any(
             isinstance(f, Deviation) for rule in self.variants() for f in rule.features
         )
-        self.witness: Witness | None = None
+        self.on_evaluation: OnEvaluation | None = None
         self._kpi = kpi
         self._varied = any(rule.overrides for rule in rules)
         self._of = lru_cache(MOST_KNOWN)(self._find)
@@ -140,7 +140,7 @@ class Thresholds:
             lambda by: peers.of(window, by),
         )  # fmt: skip
 
-    def judge(self, judged: Sequence[tuple[EvaluationInput, Answers]]) -> list[list[Transition]]:
+    def evaluate(self, judged: Sequence[tuple[EvaluationInput, Answers]]) -> list[list[Transition]]:
         """Judge windows, per series in the order of their instants; the transitions of each."""
         out: list[list[Transition]] = [[] for _ in judged]
         rows: dict[int, tuple[ThresholdRule, list[int]]] = {}
@@ -167,9 +167,9 @@ class Thresholds:
             one.series.alerts[rule.name] = {
                 level.severity: state for level, state in zip(rule.levels, after, strict=True)
             }
-        if self.witness is not None:
+        if self.on_evaluation is not None:
             for level, (when, clear), old, new in zip(rule.levels, row, states, after, strict=True):
-                self.witness(
+                self.on_evaluation(
                     Evaluation(rule, level.severity, one.window, one.at_ms, when, clear, old, new)
                 )
         return transitions

@@ -31,14 +31,14 @@ class Running(NamedTuple):
     `dimensions` None: for the KPI as a whole. `not_before_ms`: nothing is missed before.
     """
 
-    upkeep: MaintenanceCalendar
+    maintenance: MaintenanceCalendar
     dimensions: Dimensions | None
     no_data_for_ms: int
     not_before_ms: int | None = None
 
     def due_ms(self, last_event_ms: int, upto_ms: int) -> int:
         """When silence since an event has lasted long enough; exact up to `upto_ms`."""
-        return self.upkeep.after(self.dimensions, last_event_ms, self.no_data_for_ms, upto_ms)
+        return self.maintenance.after(self.dimensions, last_event_ms, self.no_data_for_ms, upto_ms)
 
     def kept_ms(self, alert: AlertState, rule: AbsenceRule, upto_ms: int) -> int:
         """How long data must be back until an alert ends; exact up to `upto_ms`."""
@@ -46,11 +46,11 @@ class Running(NamedTuple):
         if since_ms is None:
             return rule.keep_firing_for_ms
         kept_ms = alert.kept_ms(since_ms, rule.keep_firing_for_ms, rule.flapping)
-        return self.upkeep.after(self.dimensions, since_ms, kept_ms, upto_ms) - since_ms
+        return self.maintenance.after(self.dimensions, since_ms, kept_ms, upto_ms) - since_ms
 
     def began_ms(self, due_ms: int) -> int:
         """When the silence began that has lasted long enough."""
-        return self.upkeep.before(self.dimensions, due_ms, self.no_data_for_ms)
+        return self.maintenance.before(self.dimensions, due_ms, self.no_data_for_ms)
 
 
 def conditions(

@@ -33,9 +33,11 @@ import numpy.typing as npt
 import polars as pl
 
 from agent.core.aggregate.columns import Ints
-from agent.core.decode.decoder import Batch, Decoded, Decoder
+from agent.core.decode.batch import Batch, Decoded
+from agent.core.decode.decoder import Decoder
 from agent.core.fold.checkpoint import NO_TIME_MS, Commit, Needs, Resume, SourceProgress
 from agent.core.fold.duplicates import Deduplicator, first_of_each
+from agent.core.fold.field_counts import count_fields
 from agent.core.fold.kpi_fold import KpiFold, Rows, sharing
 from agent.core.fold.lateness import Bools, counts_somewhere, frontiers
 from agent.core.fold.outcomes import Added, CountKey, Verdicts
@@ -165,7 +167,14 @@ class Folder:
             for index, contract in enumerate(self._contracts)
             if (table := decoded.tables.get(contract.name)) is not None and table.height
         }
-        return verdicts.account(counted, self._fold(rows))
+        fields = {
+            contract.name: count_fields(
+                contract, rows[contract.name].table, decoded.wrong_types, counted
+            )
+            for contract in self._contracts
+            if contract.name in rows and contract.fields
+        }
+        return verdicts.account(counted, self._fold(rows), fields)
 
     def flush(
         self, clock_ms: int, quiet_ms: Mapping[int, int | None], partitions: int
@@ -235,6 +244,10 @@ class Folder:
     def commits(self) -> dict[int, Commit]:
         """What may be committed, by partition, once the last flush's frames are acknowledged."""
         return dict(self._flushed)
+
+    def shortened(self) -> dict[str, int]:
+        """How many series have had a dimension value that was too long, by KPI."""
+        return {kpi.name: fold.shortened for fold in self._folds for kpi in fold.kpis}
 
     def _settle(self, telling: Mapping[int, SourceProgress]) -> None:
         for p, source in self.sources.items():

@@ -25,6 +25,7 @@ from agent.core.aggregate.columns import Column, Ints, of_objects, of_polars
 from agent.core.aggregate.functions import kind_of
 from agent.core.aggregate.rows import PartialRows
 from agent.core.fold.checkpoint import SourceProgress
+from agent.core.fold.dimensions import shortened
 from agent.core.fold.lateness import (
     Bools,
     counts_everywhere,
@@ -204,6 +205,11 @@ class KpiFold:
                 one = self._slices[part] = _Slice(self._aggregator)
             one.add(numbers[rows], [column[rows] for column in columns], self._series.count)
 
+    @property
+    def shortened(self) -> int:
+        """How many series have had a dimension value that was too long."""
+        return self._series.shortened
+
     def _kpis_of(self, number: int) -> Iterator[Kpi]:
         """The KPIs with the window of a number; all of them for 0."""
         for kpi in self.kpis:
@@ -281,13 +287,14 @@ class _Slice:
 
 class _SeriesNumbers:
     """The series in use, numbered as they came: `keys` and `places` have the key and the state
-    partition of each."""
+    partition of each. `shortened`: how many have had a value that was too long."""
 
     def __init__(self, kpi: Kpi, state_partitions: int) -> None:
         self._kpi = kpi
         self._by = list(kpi.by)
         self._state_partitions = state_partitions
         self._known = pl.DataFrame()
+        self.shortened = 0
         self.keys = np.zeros(0, object)
         self.places = _NONE
         if not self._by:
@@ -330,8 +337,10 @@ class _SeriesNumbers:
         )
         return joined[_NUMBER]
 
-    def _learn(self, found: list[Dimensions]) -> None:
-        found = [tuple(map(dimension_of, one)) for one in found]
+    def _learn(self, values: list[Dimensions]) -> None:
+        named = [tuple(map(dimension_of, one)) for one in values]
+        found = [shortened(one) for one in named]
+        self.shortened += sum(a is not b for a, b in zip(named, found, strict=True))
         places = [state_partition(self._kpi, one, self._state_partitions) for one in found]
         self.keys = np.concatenate([self.keys, of_objects([series_key(one) for one in found])])
         self.places = np.concatenate([self.places, np.array(places, np.int64)])

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from agent.core.aggregate.columns import Ints
+from agent.core.fold.field_counts import FieldCounts
 from agent.core.fold.lateness import Bools
 from agent.core.model.results import Outcome, Reason, Reject
 
@@ -32,14 +33,15 @@ class Added:
     to the dead-letter and the late topic. The counts add up to the records not told before.
 
     `late_rows`: by KPI, the rows that came too late for a window of it, whatever their record's
-    outcome: a record may be late for one KPI and count in another. `shortened`: by KPI, the new
-    series with a dimension value that was too long and was cut.
+    outcome: a record may be late for one KPI and count in another. `fields`: by contract, which
+    fields had no value in its events.
     """
 
     counts: Counter[CountKey]
     rejects: tuple[tuple[int, Reject], ...]
     late: tuple[tuple[int, str], ...]
     late_rows: Counter[str] = field(default_factory=Counter)
+    fields: Mapping[str, FieldCounts] = field(default_factory=dict)
 
 
 class Verdicts:
@@ -61,7 +63,12 @@ class Verdicts:
         """Reject a record, if none of its contracts did before."""
         self._rejects.setdefault(row, reject)
 
-    def account(self, counted: Bools, late_rows: Mapping[str, int]) -> Added:
+    def account(
+        self,
+        counted: Bools,
+        late_rows: Mapping[str, int],
+        fields: Mapping[str, FieldCounts] | None = None,
+    ) -> Added:
         """The sum of it, over the records that are to be counted."""
         rows = np.fromiter(self._rejects, np.int64, len(self._rejects))
         self.give(rows, Outcome.REJECTED)
@@ -81,4 +88,5 @@ class Verdicts:
             tuple(rejects.items()),
             tuple((row, self._contracts[self._contract[row]]) for row in late),
             Counter(late_rows),
+            fields or {},
         )

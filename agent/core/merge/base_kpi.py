@@ -63,7 +63,7 @@ class BaseKpi:
     ) -> None:
         """`is_read`: KPIs over this one read its windows."""
         self.kpi = kpi
-        self.judge = Evaluator(plan, kpi)
+        self.evaluator = Evaluator(plan, kpi)
         self.frontier_ms: int | None = None
         self.touched: set[Dimensions] = set()  # series whose view is old
         self._aggregator = Aggregator(kpi)
@@ -71,7 +71,7 @@ class BaseKpi:
         self._due_ms: int | None = None  # no series has anything to do before
         self._series = LiveSeries(kpi, limit, self._due_with)
         self.slices = UnsealedSlices(kpi, self._aggregator)
-        self._values = WindowValues(kpi, self._aggregator, self.judge, missed)
+        self._values = WindowValues(kpi, self._aggregator, self.evaluator, missed)
         self._open = OpenWindows(
             kpi, self._aggregator, self._series.live, self.slices, self._values
         )
@@ -160,7 +160,7 @@ class BaseKpi:
         if first_ms is None or first_ms >= frontier_ms:
             return frontier_ms
         every_ms = self.kpi.window.step_ms
-        if self.judge.current_rules:
+        if self.evaluator.current_rules:
             every_ms = min(every_ms, self.kpi.slice_ms)
         instants = max(windows // max(len(self.series), 1), 1)
         return min(frontier_ms, first_ms + (instants - 1) * every_ms)
@@ -181,8 +181,10 @@ class BaseKpi:
                     with_events[dimensions] = None
         for dimensions in with_events:
             series = self.series[dimensions]
-            if self.judge.series_absences:
-                step.transitions += self.judge.silence(series, end_ms, end_ms, start_ms)
+            if self.evaluator.series_absences:
+                step.transitions += self.evaluator.evaluate_absence(
+                    series, end_ms, end_ms, start_ms
+                )
             series.last_event_ms = end_ms
 
     # --- instants --------------------------------------------------------------------------
@@ -193,7 +195,7 @@ class BaseKpi:
         moved = False
         for series in self.series.values():
             # Before closing, which drops the panes that no later window needs.
-            if self.judge.current_rules and instant > series.judged_ms:
+            if self.evaluator.current_rules and instant > series.judged_ms:
                 self._note_current(series, instant, due)
                 moved = True
             if is_end and instant > series.closed_ms:
@@ -231,7 +233,7 @@ class BaseKpi:
         """The next instant at which a series that is as far as this one has anything to do:
         windows end, and current values are evaluated where slices end."""
         end = self.kpi.window.first_end_after(instant)
-        return min(end, self._slice_end(instant)) if self.judge.current_rules else end
+        return min(end, self._slice_end(instant)) if self.evaluator.current_rules else end
 
     def _earliest_due_ms(self) -> int | None:
         """The first instant at which any series has anything to do."""
@@ -239,7 +241,7 @@ class BaseKpi:
         if closed_ms is None:
             return None
         end = self.kpi.window.first_end_after(closed_ms)
-        if not self.judge.current_rules:
+        if not self.evaluator.current_rules:
             return end
         return min(end, self._slice_end(min(s.judged_ms for s in self.series.values())))
 
@@ -251,7 +253,7 @@ class BaseKpi:
     def _evaluate(self, due: _Due, step: Step) -> None:
         windows = self._values.of(due.closed, due.closed_pairs)
         closed = [(series, w) for (series, _), w in zip(due.closed, windows, strict=True)]
-        step.closed += self.judge.take(closed, self.series.values())
+        step.closed += self.evaluator.close_windows(closed, self.series.values())
         if self._is_read:
             for series, window in closed:
                 series.waiting[window.end_ms] = (window.value, window.events)
@@ -260,20 +262,20 @@ class BaseKpi:
             (series, window, instant)
             for (series, _, instant), window in zip(due.current, windows, strict=True)
         ]
-        for _, window, transitions in self.judge.current(current):
+        for _, window, transitions in self.evaluator.evaluate_current(current):
             step.transitions += transitions
             if transitions:
                 step.changed.add(window.dimensions)
 
     def evaluate_absence(self, step: Step, series: Iterable[Series], frontier_ms: int) -> None:
         """Evaluate how long series have had no event."""
-        if self.judge.series_absences:
+        if self.evaluator.series_absences:
             # The slice that the frontier is in may hold events that are not sealed yet.
             settled_ms = frontier_ms - frontier_ms % self.kpi.slice_ms
             for one in series:
                 if one.last_event_ms > settled_ms:
                     continue  # just begun: an earlier event may still come
-                found = self.judge.silence(one, one.last_event_ms, settled_ms)
+                found = self.evaluator.evaluate_absence(one, one.last_event_ms, settled_ms)
                 if found:
                     step.transitions += found
                     step.changed.add(one.dimensions or ())
@@ -301,7 +303,7 @@ class BaseKpi:
             if series.unjudged:
                 self._series.expiring.append(series)
             else:
-                step.transitions += self.judge.farewell(series)
+                step.transitions += self.evaluator.close_alerts(series)
             self._series.keep_unread(series)
         step.expired.update(self._series.drop_read(expired))
 

@@ -27,7 +27,7 @@ class BenchmarkTargets:
         self._indexes = {
             name: tuple(by.index(dimension) for dimension in plan.kpis[name].by) for name in against
         }
-        state.judge.benchmark = self._value
+        state.evaluator.benchmark = self._value
 
     def advance(self) -> Step:
         """Judge every window that all benchmarks have closed, too."""
@@ -44,7 +44,7 @@ class BenchmarkTargets:
             if end <= self.frontier_ms
         ]
         ready.sort(key=lambda item: item[1].end_ms)
-        step.closed += self.state.judge.close(ready, self.state.series.values())
+        step.closed += self.state.evaluator.evaluate_closed(ready, self.state.series.values())
         step.changed.update(window.dimensions for _, window in ready)
         self._end_expired(step)
         return step
@@ -53,7 +53,7 @@ class BenchmarkTargets:
         """End the alerts of expired series, now that all their windows have been evaluated."""
         for series in [s for s in self.state.expiring if not s.unjudged]:
             self.state.expiring.remove(series)
-            step.transitions += self.state.judge.farewell(series)
+            step.transitions += self.state.evaluator.close_alerts(series)
             if series.dimensions not in self.state.series:
                 step.expired.add(series.dimensions or ())
 

@@ -32,7 +32,7 @@ class DerivedKpi:
         self, plan: Plan, kpi: Kpi, is_read: bool, missed: Sequence[MissedRecords] = ()
     ) -> None:
         self.kpi = kpi
-        self.judge = Evaluator(plan, kpi)
+        self.evaluator = Evaluator(plan, kpi)
         self.series: dict[Dimensions, Series] = {}
         self.expiring: list[Series] = []  # none: a series is kept until all is evaluated
         self.frontier_ms: int | None = None
@@ -123,8 +123,10 @@ class DerivedKpi:
         """The value of each window: of the inputs' values, or rolled up over those of all series
         that have events. None where series that belong to it may be in `__other__`."""
         if not self.rolls_up:
-            return self.judge.derived([[value for value, _ in row] for _, (row,), _ in windows])
-        rolled = self.judge.rolled_up(
+            return self.evaluator.derived_values(
+                [[value for value, _ in row] for _, (row,), _ in windows]
+            )
+        rolled = self.evaluator.rolled_up_values(
             [
                 [[value for value, _ in row] for row in rows if events_of([row])]
                 for _, rows, _ in windows
@@ -158,7 +160,7 @@ class DerivedKpi:
             if self._is_read:
                 series.waiting[end] = (value, events)
             step.changed.add(series.dimensions or ())
-        step.closed += self.judge.take(closed, self.series.values())
+        step.closed += self.evaluator.close_windows(closed, self.series.values())
 
     def _at(self, dimensions: Dimensions, end_ms: int) -> Series:
         series = self.series.get(dimensions)
@@ -185,7 +187,7 @@ class DerivedKpi:
             for series in state.unread_series
         }
         for dimensions in [d for d in old if d not in known]:
-            step.transitions += self.judge.farewell(self.series.pop(dimensions))
+            step.transitions += self.evaluator.close_alerts(self.series.pop(dimensions))
             step.expired.add(dimensions)
 
     def _window(
@@ -197,7 +199,7 @@ class DerivedKpi:
         open_: bool = False,
     ) -> WindowValue:
         start = self.kpi.window.start_of(end)
-        calm = self.judge.upkeep.over(dimensions, start, end)
+        calm = self.evaluator.maintenance.covering(dimensions, start, end)
         return WindowValue(
             self.kpi.name, dimensions, start, end, value, events, open_, calm,
             any_touches(self._missed, start, end),

@@ -46,18 +46,18 @@ class KpiAbsence:
     def advance(self, frontier_ms: int) -> None:
         """Evaluate the silence up to the frontier, one event after the other."""
         self.changed = False
-        judge, span = self.state.judge, self.state.kpi.slice_ms
+        evaluator, span = self.state.evaluator, self.state.kpi.slice_ms
         for start in sorted(s for s in self._slices if s + span <= frontier_ms):
             del self._slices[start]
             end = start + span
             if self.series is None:
                 self.series = born(self.state.kpi.name, self.state.kpi.fingerprint, None, start)
             if end > self.series.last_event_ms:
-                self._transitions += judge.silence(self.series, end, end, start)
+                self._transitions += evaluator.evaluate_absence(self.series, end, end, start)
                 self.series.last_event_ms = end
                 self.changed = True
         if self.series is not None:
             settled_ms = frontier_ms - frontier_ms % span
-            found = judge.silence(self.series, self.series.last_event_ms, settled_ms)
+            found = evaluator.evaluate_absence(self.series, self.series.last_event_ms, settled_ms)
             self._transitions += found
             self.changed = self.changed or bool(found)

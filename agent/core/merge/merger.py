@@ -54,7 +54,7 @@ from functools import partial
 
 from agent.core.evaluate.composite import CompositeRule
 from agent.core.evaluate.rule_graph import RuleGraph
-from agent.core.evaluate.thresholds import Witness
+from agent.core.evaluate.thresholds import OnEvaluation
 from agent.core.evaluate.transitions import ended
 from agent.core.frame import Frame, decode
 from agent.core.merge.backfill_buffer import (
@@ -124,12 +124,12 @@ class Merger:
         limit = limit_of(kpi, self._partitions, partial(self._rows.bytes_of, kpi.name))
         return BaseKpi(self.plan, kpi, limit, is_read, missed[0])
 
-    def witnessed_by(self, witness: Witness | None) -> None:
+    def set_on_evaluation(self, on_evaluation: OnEvaluation | None) -> None:
         """Tell somebody of every judgement."""
         for state in self._state.kpis.values():
-            state.judge.witnessed_by(witness)
+            state.evaluator.set_on_evaluation(on_evaluation)
         for combination in self._state.rule_graph.combinations.values():
-            combination.witness = witness
+            combination.on_evaluation = on_evaluation
 
     # --- rows ------------------------------------------------------------------------------
 
@@ -157,7 +157,7 @@ class Merger:
 
     def _restore_series(self, series: Series, owner: KpiState | CompositeRule) -> None:
         self._rows.restored(series)
-        rules = owner if isinstance(owner, CompositeRule) else owner.judge
+        rules = owner if isinstance(owner, CompositeRule) else owner.evaluator
         gone = [*rules.drop_undeclared(series), *self._state.rule_graph.unsilenced(series)]
         absence = self._state.absences.get(series.kpi)
         if series.dimensions is not None:
@@ -186,7 +186,7 @@ class Merger:
         """Restore windows that a series' row no longer has; False: no series has them."""
         state = self._state.kpis.get(chunk.kpi)
         series = state.series.get(chunk.dimensions) if state else None
-        archive = state.judge.archive if state else None
+        archive = state.evaluator.archive if state else None
         if series is None or archive is None:
             return False
         if (series.fingerprint, series.first_ms) != (chunk.fingerprint, chunk.first_ms):
@@ -199,8 +199,8 @@ class Merger:
         in which any first part of them leaves the table consistent."""
         before: list[Write] = [*self._backfills.drain_rows()]
         for state in self._state.kpis.values():
-            if state.judge.archive is not None:
-                before += state.judge.archive.rows()
+            if state.evaluator.archive is not None:
+                before += state.evaluator.archive.rows()
         graph = self._state.rule_graph
         writes = self._rows.writes(self._state.series, before, graph.prune)
         self.mark_durable()

@@ -46,16 +46,18 @@ class PartitionState:
             if isinstance(state, DerivedKpi)
         ]
         self.benchmarked = {
-            name: BenchmarkTargets(plan, state, {b: self.kpis[b] for b in state.judge.benchmarks})
+            name: BenchmarkTargets(
+                plan, state, {b: self.kpis[b] for b in state.evaluator.benchmarks}
+            )
             for name, state in self.kpis.items()
-            if state.judge.benchmarks
+            if state.evaluator.benchmarks
         }
         self._consumers: dict[str, list[Consumer]] = {name: [] for name in read}
         for name, state in self.kpis.items():
             if isinstance(state, DerivedKpi):
                 for one in state.kpi.inputs:
                     self._consumers[one].append(state)
-            for one in state.judge.benchmarks:
+            for one in state.evaluator.benchmarks:
                 self._consumers[one].append(self.benchmarked[name])
         self.absences = self._absences(plan, state_partition, state_partitions)
         self.rule_graph = RuleGraph(
@@ -73,7 +75,7 @@ class PartitionState:
         looked_at = {h.home for r in plan.rules.values() for h in heeds(r) if h.whole}
         found = {}
         for name, state in self.kpis.items():
-            if isinstance(state, BaseKpi) and state.judge.kpi_absences:
+            if isinstance(state, BaseKpi) and state.evaluator.kpi_absences:
                 reports = watch_partition(plan, name, state_partitions) == state_partition
                 if reports or name in looked_at:
                     found[name] = KpiAbsence(state, reports)

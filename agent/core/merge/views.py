@@ -107,7 +107,7 @@ def view_of(
         history = before.history
     else:
         history = tuple((end, value) for end, value, *_ in series.history)
-    phases: dict[tuple[str, str], AlertPhase] = state.judge.phases(series)
+    phases: dict[tuple[str, str], AlertPhase] = state.evaluator.phases(series)
     return SeriesView(
         state.kpi.name,
         series.dimensions,
@@ -125,7 +125,7 @@ def _target(state: KpiState, series: Series, current: WindowValue | None) -> Tar
     window = series.closed or current
     if series.dimensions is None or window is None:
         return None
-    target = state.judge.target(series.dimensions, window.start_ms)
+    target = state.evaluator.target(series.dimensions, window.start_ms)
     if target is not None and target.kpis and series.status is not None:
         return series.status.target  # as the benchmarks were
     return target

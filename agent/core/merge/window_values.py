@@ -17,11 +17,11 @@ class WindowValues:
     """Computes the windows of one KPI. Pure."""
 
     def __init__(
-        self, kpi: Kpi, aggregator: Aggregator, judge: Evaluator, missed: MissedRecords
+        self, kpi: Kpi, aggregator: Aggregator, evaluator: Evaluator, missed: MissedRecords
     ) -> None:
         self._kpi = kpi
         self._aggregator = aggregator
-        self._judge = judge
+        self._evaluator = evaluator
         self._missed = missed
         self._has_retention = kpi.has_retention
 
@@ -29,10 +29,16 @@ class WindowValues:
         self, ends: Iterable[tuple[Series, int]], pairs: Sequence[Pair], is_open: bool = False
     ) -> list[WindowValue]:
         """The windows of series with these ends, from their states (`pair`)."""
-        name, calm, start_of = self._kpi.name, self._judge.upkeep.over, self._kpi.window.start_of
+        name, calm, start_of = (
+            self._kpi.name,
+            self._evaluator.maintenance.covering,
+            self._kpi.window.start_of,
+        )
         incomplete = self._missed.touch
         made = []
-        for (series, end), pair, value in zip(ends, pairs, self._judge.values(pairs), strict=True):
+        for (series, end), pair, value in zip(
+            ends, pairs, self._evaluator.values(pairs), strict=True
+        ):
             dimensions, start = series.dimensions or (), start_of(end)
             made.append(
                 WindowValue(
@@ -43,7 +49,7 @@ class WindowValues:
                     value,
                     pair[0][0],
                     is_open,
-                    calm(dimensions, start, end),
+                    maintenance_of(dimensions, start, end),
                     incomplete(start, end),
                 )
             )
@@ -66,7 +72,7 @@ class WindowValues:
 
     def empty(self) -> Number:
         """The value of a window without events."""
-        return self._judge.values([(self._aggregator.empty(), None)])[0]
+        return self._evaluator.values([(self._aggregator.empty(), None)])[0]
 
     def _over(self, series: Series, start_ms: int, end_ms: int) -> State:
         panes = series.panes

@@ -1,4 +1,4 @@
-"""What a feature sees of a series when a window is judged, and what it must say of itself."""
+"""What a feature sees of a series when a window is evaluated, and what it declares about itself."""
 
 from __future__ import annotations
 

@@ -174,15 +174,22 @@ def transition_json(
 
 
 def summary_json(
-    records: int, outcomes: Mapping[Outcome, int], reasons: Mapping[Reason, int]
+    records: int,
+    outcomes: Mapping[Outcome, int],
+    reasons: Mapping[Reason, int],
+    late_rows: Mapping[str, int] | None = None,
 ) -> Json:
-    """The last line of a replay: what became of the records; every outcome is named."""
-    return {
+    """The last line of a replay: what became of the records; every outcome is named. `late_rows`:
+    by KPI, the events that came too late for a window of it."""
+    made: Json = {
         "kind": "summary",
         "records": records,
         "outcomes": {outcome.value: outcomes.get(outcome, 0) for outcome in Outcome},
         "reasons": {reason.value: n for reason in Reason if (n := reasons.get(reason, 0))},
     }
+    if late_rows:
+        made["late_by_kpi"] = dict(sorted(late_rows.items()))
+    return made
 
 
 def window_key(kpi: Kpi, window: WindowValue) -> bytes:

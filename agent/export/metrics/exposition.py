@@ -24,8 +24,8 @@ from prometheus_client.exposition import generate_latest as generate_text
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.registry import Collector
 
-from agent.core.model.plan import is_whole
-from agent.core.model.results import SeriesView
+from agent.core.model.plan import Plan, is_whole
+from agent.core.model.results import Outcome, Reason, SeriesView
 from agent.export.agent_state import AgentState, Histogram
 from agent.export.metrics.kpi_series import LabelCache, families, render, wholes, with_labels
 
@@ -35,11 +35,16 @@ _EOF = b"# EOF\n"
 _GZIP_LEVEL = 1  # 100,000 series: a fifth of level 6's time for a few per cent more bytes
 
 
+RecordKey = tuple[str, str, str, str]
+
+
 class AgentCollector(Collector):
     """The `kpi_agent_*` metrics of one agent."""
 
     def __init__(self, state: AgentState) -> None:
         self._state = state
+        self._zeros_of: Plan | None = None
+        self._zeros: dict[RecordKey, int] = {}
 
     def describe(self) -> list[Metric]:
         """Nothing: names are ours alone, and describing must not collect."""
@@ -84,9 +89,10 @@ class AgentCollector(Collector):
             "Consumed records by what became of them; every record has one outcome.",
             labels=["topic", "outcome", "reason", "contract"],
         )
-        for key, count in sorted(stats.records.items()):
+        for key, count in sorted({**self._zero_records(), **stats.records}.items()):
             records.add_metric(key, count)
         yield records
+        yield from self._fields()
         lag = GaugeMetricFamily(
             "kpi_agent_lag_records", "Records not read yet.", labels=["topic", "partition"]
         )
@@ -118,6 +124,14 @@ class AgentCollector(Collector):
             watermark.add_metric([topic, str(partition)], at_ms / 1000)
         yield watermark
 
+    def _zero_records(self) -> Mapping[RecordKey, int]:
+        """Every outcome that a record of the declared topics can have, at zero: an increase from
+        nothing to one would be seen by no rule."""
+        if self._zeros_of is not self._state.plan:
+            self._zeros_of = self._state.plan
+            self._zeros = dict.fromkeys(record_keys(self._state.plan), 0)
+        return self._zeros
+
     def _stages(self) -> Iterator[Metric]:
         stats = self._state.stats
         yield _histogram(
@@ -139,6 +153,11 @@ class AgentCollector(Collector):
         for partition, behind in sorted(stats.frames_lag.items()):
             waiting.add_metric([str(partition)], behind)
         yield waiting
+        yield _gauge(
+            "kpi_agent_last_merge_timestamp_seconds",
+            "When frames were last merged and their results published, or none waited.",
+            stats.last_merge_ms / 1000,
+        )
         yield _counter("kpi_agent_frames_sent", "Frames sent.", stats.frames_sent)
         yield _counter("kpi_agent_frames_applied", "Frames merged.", stats.frames_applied)
         yield _counter(
@@ -154,14 +173,53 @@ class AgentCollector(Collector):
         yield _gauge(
             "kpi_agent_table_rows", "Rows of state that this worker holds.", stats.table_rows
         )
+        late = CounterMetricFamily(
+            "kpi_agent_late_rows",
+            "Events that came too late for a window of the KPI; they may count in other KPIs.",
+            labels=["kpi"],
+        )
+        for kpi, count in sorted(stats.late_rows.items()):
+            late.add_metric([kpi], count)
+        yield late
+        shortened = CounterMetricFamily(
+            "kpi_agent_shortened_series",
+            "New series with a dimension value that was too long and was cut.",
+            labels=["kpi"],
+        )
+        for kpi, count in sorted(stats.shortened_series.items()):
+            shortened.add_metric([kpi], count)
+        yield shortened
         dropped = CounterMetricFamily(
             "kpi_agent_dropped_series",
             "Series folded into __other__ because their KPI has max_series.",
             labels=["kpi"],
         )
-        for kpi, count in sorted(stats.dropped_series.items()):
+        zeros = dict.fromkeys(self._state.plan.kpis, 0)
+        for kpi, count in sorted({**zeros, **stats.dropped_series}.items()):
             dropped.add_metric([kpi], count)
         yield dropped
+
+    def _fields(self) -> Iterator[Metric]:
+        """From the start for every field, so that the first wrong type is an increase."""
+        stats = self._state.stats
+        contracts = self._state.plan.contracts.values()
+        keys = [(c.topic, c.name, f.name) for c in contracts for f in c.fields]
+        for name, about, counts in (
+            (
+                "kpi_agent_field_nulls",
+                "Events of a contract in which an optional field is null.",
+                stats.field_nulls,
+            ),
+            (
+                "kpi_agent_field_wrong_types",
+                "Those in which it is null because a value of another type stands there.",
+                stats.field_wrong_types,
+            ),
+        ):
+            family = CounterMetricFamily(name, about, labels=["topic", "contract", "field"])
+            for key in sorted(keys):
+                family.add_metric(key, counts[key])
+            yield family
 
     def _backfills(self) -> Iterator[Metric]:
         stats = self._state.stats
@@ -228,6 +286,21 @@ class AgentCollector(Collector):
             )
 
 
+def record_keys(plan: Plan) -> Iterator[RecordKey]:
+    """The labels of `kpi_agent_records_total` that records of the declared topics can have:
+    topic, outcome, reason, contract."""
+    for topic in plan.topics:
+        contracts = [c.name for c in plan.contracts.values() if c.topic == topic]
+        for outcome in (Outcome.EMPTY, Outcome.IGNORED):
+            yield topic, outcome.value, "", ""
+        for contract in contracts:
+            for outcome in (Outcome.FOLDED, Outcome.LATE, Outcome.DUPLICATE):
+                yield topic, outcome.value, "", contract
+        for reason in Reason:
+            for contract in ("", *contracts):
+                yield topic, Outcome.REJECTED.value, reason.value, contract
+
+
 def _gauge(name: str, about: str, value: float) -> GaugeMetricFamily:
     return GaugeMetricFamily(name, about, value=float(value))
 
@@ -278,8 +351,9 @@ class Exposition:
         # What can change is read here, on the loop; a thread makes the text of it.
         state = self._state
         views = state.privacy.views(state.plan, state.views())
-        whole = self._wholes() if state.leader else None
-        scores = dict(state.objective_scores()) if state.leader else {}
+        speaks_for_all = state.leader and state.company_is_complete()
+        whole = self._wholes() if speaks_for_all else None
+        scores = dict(state.objective_scores()) if speaks_for_all else {}
         if openmetrics:
             # The library leaves this one function without types.
             own = generate_openmetrics(self._registry)  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""People's own numbers: a page for each person, and for each owner, that only its token opens.
+"""Private pages: one for each person and each owner, opened by its token only.
 
 `GET /private/<token>` is the page, `GET /api/v1/private/<token>` its data:
 
@@ -7,25 +7,29 @@
     kpis       the private KPIs, as the board has KPIs, with those series only that are theirs
     alerts     [{rule, severity, phase, kpi, title, series, since_ms, value, runbook}]
 
-A token is made by the secret from the person's name, or from the owner's: whoever has it is let in.
-`kpi-agent link` tells it. Nothing of these pages is on the board, in metrics or in a log.
+A token is derived from the secret and the person's or owner's name, and opens the page for anyone
+who has it; `kpi-agent link` prints it. Nothing of these pages is on the board, in metrics or logs.
 """
 
 from __future__ import annotations
 
 import hmac
-import html
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
+
+from markupsafe import Markup
 
 from agent.core.model.plan import OTHER, Kpi, Plan
 from agent.core.model.results import SeriesView
 from agent.core.model.text import duration, value_text
 from agent.core.output.messages import label
-from agent.core.output.privacy import private_homes
+from agent.export import svg_chart
 from agent.export.agent_state import AgentState, Alert
 from agent.export.metrics.kpi_series import group
+from agent.export.svg_chart import Scale
+from agent.export.templates import html_template
 from agent.export.web.board import MORE_ROWS, card, data_until_ms
 from agent.export.web.board_alerts import STANDING, from_phases, in_order
 from agent.export.web.series_text import series_text
@@ -41,6 +45,8 @@ WORDS = {
 }
 REFRESH_SECONDS = 30
 MINUTE_MS = 60_000
+SPARK_WIDTH, SPARK_HEIGHT = 100, 20
+_PAGE = html_template(Path(__file__).parent / "templates", "private.html")
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,88 +162,45 @@ def _alert(plan: Plan, kpi: Kpi, alert: Alert) -> Json:
     }
 
 
-def has_private(plan: Plan) -> bool:
-    """Whether there is anything that a token could open."""
-    return bool(private_homes(plan))
-
-
 def page(data: Json) -> str:
     """The page of what a token opens: no script, and no address but this host's."""
-    say = html.escape
     who = data["who"]
     whose = f"{who['person']}: {who['name']}" if "person" in who else f"owner: {who['owner']}"
-    parts = [
-        "<!doctype html><html lang='en'><head><meta charset='utf-8'>"
-        "<meta name='viewport' content='width=device-width, initial-scale=1'>"
-        f"<meta name='robots' content='noindex'><meta http-equiv='refresh' "
-        f"content='{REFRESH_SECONDS}'><title>{say(whose)}</title>"
-        "<link rel='stylesheet' href='../static/board.css'></head>"
-        f"<body><header class='bar'><h1>{say(whose)}</h1></header><main class='private'>"
-    ]
-    parts += (_alert_html(alert, data["now_ms"]) for alert in data["alerts"])
-    parts += (_kpi_html(kpi) for kpi in data["kpis"])
-    parts.append("</main></body></html>\n")
-    return "".join(parts)
-
-
-def _alert_html(alert: Json, now_ms: int) -> str:
-    say = html.escape
-    named = " · ".join(filter(None, (alert["title"], alert["series"])))
-    value = f": {alert['value']}" if alert["value"] else ""
-    unit_ms = MINUTE_MS if now_ms - alert["since_ms"] >= MINUTE_MS else 1000
-    lasts = duration(max(0, now_ms - alert["since_ms"]) // unit_ms * unit_ms)
-    return (
-        f"<p class='alert' data-phase='{say(alert['phase'])}' "
-        f"data-severity='{say(alert['severity'])}'><strong>{say(alert['phase'])} for {lasts}"
-        f"</strong><span>{say(named)}{say(value)}<br>"
-        f"<small>{say(alert['rule'])}, {say(alert['severity'])}</small></span></p>"
+    return _PAGE.render(
+        whose=whose,
+        refresh_seconds=REFRESH_SECONDS,
+        alerts=[_alert_words(alert, data["now_ms"]) for alert in data["alerts"]],
+        kpis=data["kpis"],
+        words=WORDS,
+        spark=_spark,
     )
 
 
-def _kpi_html(kpi: Json) -> str:
-    say = html.escape
-    about = ", ".join(filter(None, (kpi["window"], kpi["target"] and f"target {kpi['target']}")))
-    held = any(row["state"] != "none" for row in kpi["rows"])
-    head = ["Series", "Last window", "Lately", "Open window"]
-    head += ["Target", "Attained"] if held else []
-    rows = "".join(_row_html(row, held) for row in kpi["rows"])
-    return (
-        f"<article class='card kpi' data-state='{say(kpi['state'])}'><h2>{say(kpi['title'])}</h2>"
-        f"<p>{say(kpi['description'])}</p><p class='owner'>{say(about)}</p><table><thead><tr>"
-        f"{''.join(f'<th>{title}</th>' for title in head)}</tr></thead>"
-        f"<tbody>{rows}</tbody></table></article>"
-    )
+def _alert_words(alert: Json, now_ms: int) -> Json:
+    """An alert, with what it is about and how long it has lasted in words."""
+    lasts_ms = max(0, now_ms - alert["since_ms"])
+    unit_ms = MINUTE_MS if lasts_ms >= MINUTE_MS else 1000
+    about = " · ".join(filter(None, (alert["title"], alert["series"])))
+    return alert | {"about": about, "lasts": duration(lasts_ms // unit_ms * unit_ms)}
 
 
-def _row_html(row: Json, held: bool) -> str:
-    say = html.escape
-    cells = [row["current"] or ""]
-    cells += [WORDS[row["state"]], row["attainment_text"]] if held else []
-    return (
-        f"<tr data-state='{say(row['state'])}'><th scope='row'>{say(row['series'])}</th>"
-        f"<td>{say(row['text'])}</td><td>{_spark(row)}</td>"
-        f"{''.join(f'<td>{say(cell)}</td>' for cell in cells)}</tr>"
-    )
-
-
-def _spark(row: Json) -> str:
-    """The last windows as a line: where it is heading is what a single figure does not say."""
-    runs: list[list[str]] = [[]]
+def _spark(row: Json) -> Markup:
+    """The last windows as a line: where a figure is heading, which the figure does not say."""
     known = [value for _, value in row["history"] if value is not None]
     if not known:
-        return ""
-    low, high = min(known), max(known)
+        return Markup("")
     first, last = row["history"][0][0], row["history"][-1][0]
-    for at, value in row["history"]:
-        if value is None:
-            runs.append([])
-            continue
-        x = 2 + (at - first) / max(1, last - first) * 96
-        y = 18 - (value - low) / (high - low or 1) * 16
-        runs[-1].append(f"{x:.1f} {y:.1f}")
-    drawn = "".join(f"<path class='line' d='M{'L'.join(run)}h.01'/>" for run in runs if run)
-    said = f"The last {len(row['history'])} windows, between {row['low']} and {row['high']}"
-    return (
-        f"<svg class='spark' viewBox='0 0 100 20' preserveAspectRatio='none' role='img' "
-        f"aria-label='{html.escape(said)}'><title>{html.escape(said)}</title>{drawn}</svg>"
+    x = Scale(first, last, 2, SPARK_WIDTH - 2)
+    y = Scale(min(known), max(known), SPARK_HEIGHT - 2, 2)
+    points = [(x(at), None if value is None else y(value)) for at, value in row["history"]]
+    about = f"The last {len(points)} windows, between {row['low']} and {row['high']}"
+    return svg_chart.element(
+        "svg",
+        svg_chart.element("title", about),
+        svg_chart.line(points, "line"),
+        class_="spark",
+        viewBox=f"0 0 {SPARK_WIDTH} {SPARK_HEIGHT}",
+        preserveAspectRatio="none",
+        role="img",
+        aria_label=about,
     )

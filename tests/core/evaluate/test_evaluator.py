@@ -21,14 +21,14 @@ def silent(severity: Severity) -> AbsenceRule:
     return AbsenceRule("silent", "response_time", levels, "series", 0, "", "", None, None, None)
 
 
-def judge(*rules: AbsenceRule) -> Evaluator:
+def evaluator(*rules: AbsenceRule) -> Evaluator:
     return Evaluator(plan(kpi(), *rules), kpi())
 
 
 def fired(rule: AbsenceRule) -> Series:
     """A series whose last event lies an hour back."""
     series = born("response_time", "", ("emea",), 0)
-    [step] = judge(rule).silence(series, 0, 60 * MINUTE_MS)
+    [step] = evaluator(rule).evaluate_absence(series, 0, 60 * MINUTE_MS)
     assert (step.severity, step.state) == (rule.levels[0].severity, "firing")
     return series
 
@@ -45,7 +45,7 @@ def test_a_value_that_no_number_holds_is_none(value: str, tmp_path: Path) -> Non
 @pytest.mark.parametrize("severity", ["critical", "warning", "info"])
 def test_the_end_of_an_absence_whose_rule_is_gone_has_its_severity(severity: Severity) -> None:
     series = fired(silent(severity))
-    [end] = judge().drop_undeclared(series)
+    [end] = evaluator().drop_undeclared(series)
     assert (end.rule, end.severity, end.state, end.reason) == (
         "silent",
         severity,
@@ -57,8 +57,8 @@ def test_the_end_of_an_absence_whose_rule_is_gone_has_its_severity(severity: Sev
 
 def test_an_absence_whose_severity_changed_ends_and_begins_with_the_new_one() -> None:
     series, rule = fired(silent("warning")), silent("critical")
-    [end] = judge(rule).drop_undeclared(series)
-    [begin] = judge(rule).silence(series, 0, 61 * MINUTE_MS)
+    [end] = evaluator(rule).drop_undeclared(series)
+    [begin] = evaluator(rule).evaluate_absence(series, 0, 61 * MINUTE_MS)
     assert (end.severity, end.state) == ("warning", "resolved")
     assert (begin.severity, begin.state, begin.at_ms) == ("critical", "firing", 10 * MINUTE_MS)
 
@@ -66,9 +66,9 @@ def test_an_absence_whose_severity_changed_ends_and_begins_with_the_new_one() ->
 def test_an_override_that_takes_a_series_out_ends_its_alert() -> None:
     series, rule = fired(silent("warning")), silent("warning")
     off = replace(rule, overrides=(RuleOverride({"region": "emea"}, None),))
-    [end] = judge(off).drop_undeclared(series)
+    [end] = evaluator(off).drop_undeclared(series)
     assert (end.severity, end.state, end.reason) == ("warning", "resolved", "removed")
-    assert judge(off).silence(series, 0, 90 * MINUTE_MS) == []
+    assert evaluator(off).evaluate_absence(series, 0, 90 * MINUTE_MS) == []
 
 
 def test_a_level_that_an_override_adds_begins_where_the_others_stay() -> None:
@@ -77,6 +77,6 @@ def test_a_level_that_an_override_adds_begins_where_the_others_stay() -> None:
     more = replace(
         rule, overrides=(RuleOverride({"region": "emea"}, replace(rule, levels=levels)),)
     )
-    assert judge(more).drop_undeclared(series) == []
-    [begin] = judge(more).silence(series, 0, 90 * MINUTE_MS)
+    assert evaluator(more).drop_undeclared(series) == []
+    [begin] = evaluator(more).evaluate_absence(series, 0, 90 * MINUTE_MS)
     assert (begin.severity, begin.state, begin.at_ms) == ("critical", "firing", 30 * MINUTE_MS)

@@ -8,7 +8,11 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.core.evaluate.maintenance import NO_UPKEEP, MaintenanceCalendar, in_maintenance
+from agent.core.evaluate.maintenance import (
+    NO_MAINTENANCE,
+    MaintenanceCalendar,
+    maintenance_calendar,
+)
 from agent.core.evaluate.transitions import Running, step_absence
 from agent.core.model.plan import AbsenceLevel, AbsenceRule, Maintenance, Scalar
 from agent.core.model.schedules import EVERY_DAY, Schedule
@@ -34,12 +38,12 @@ spans = st.tuples(st.integers(0, 200), st.integers(1, 60)).map(lambda s: (s[0], 
 def test_a_window_is_in_maintenance_when_any_instant_of_it_is(
     periods: list[tuple[int, int]], window: tuple[int, int]
 ) -> None:
-    upkeep = MaintenanceCalendar([once(a, b, f"m{i}") for i, (a, b) in enumerate(periods)], ())
+    maintenance = MaintenanceCalendar([once(a, b, f"m{i}") for i, (a, b) in enumerate(periods)], ())
     first = next(
         (f"m{i}" for i, (a, b) in enumerate(periods) if set(range(a, b)) & set(range(*window))),
         None,
     )
-    assert upkeep.over((), *window) == first
+    assert maintenance.covering((), *window) == first
 
 
 @settings(max_examples=300, deadline=None)
@@ -47,20 +51,20 @@ def test_a_window_is_in_maintenance_when_any_instant_of_it_is(
 def test_time_runs_outside_of_maintenance_only(
     periods: list[tuple[int, int]], start: int, span: int
 ) -> None:
-    upkeep = MaintenanceCalendar([once(a, b, f"m{i}") for i, (a, b) in enumerate(periods)], ())
+    maintenance = MaintenanceCalendar([once(a, b, f"m{i}") for i, (a, b) in enumerate(periods)], ())
     calm = {at for a, b in periods for at in range(a, b)}
     # Count instants one by one until enough of them were not in maintenance.
     at, left = start, span
     while left:
         left -= at not in calm
         at += 1
-    assert upkeep.after((), start, span, 2**40) == at
+    assert maintenance.after((), start, span, 2**40) == at
     # And back: the latest instant from which on as many went by.
     back, left = at, span
     while left:
         back -= 1
         left -= back not in calm
-    assert upkeep.before((), at, span) == back
+    assert maintenance.before((), at, span) == back
 
 
 @settings(max_examples=200, deadline=None)
@@ -68,9 +72,9 @@ def test_time_runs_outside_of_maintenance_only(
 def test_beyond_its_limit_time_is_only_said_to_be_later(
     periods: list[tuple[int, int]], start: int, span: int, upto: int
 ) -> None:
-    upkeep = MaintenanceCalendar([once(a, b, f"m{i}") for i, (a, b) in enumerate(periods)], ())
-    exact = upkeep.after((), start, span, 2**40)
-    found = upkeep.after((), start, span, upto)
+    maintenance = MaintenanceCalendar([once(a, b, f"m{i}") for i, (a, b) in enumerate(periods)], ())
+    exact = maintenance.after((), start, span, 2**40)
+    found = maintenance.after((), start, span, upto)
     assert found == exact if exact <= upto else found > upto
 
 
@@ -85,7 +89,8 @@ def test_maintenance_is_of_the_series_that_match_and_of_the_whole_only_without_a
 
     def within(dimensions: tuple[Scalar, ...] | None) -> list[bool]:
         spans = [(0, 10), (10, 20), (20, 30)]
-        return [in_maintenance(whole, "response_time", dimensions, a, b) for a, b in spans]
+        calendar = maintenance_calendar(whole, whole.kpis["response_time"])
+        return [calendar.covering(dimensions, a, b) is not None for a, b in spans]
 
     assert within(("apac",)) == [True, False, True]
     assert within(("emea",)) == [False, False, True]
@@ -95,7 +100,8 @@ def test_maintenance_is_of_the_series_that_match_and_of_the_whole_only_without_a
 def test_no_maintenance_is_of_a_kpi_that_it_does_not_name() -> None:
     other = replace(once(0, 10), kpis=frozenset({"orders"}))
     whole = replace(plan(kpi()), maintenance={"move": other})
-    assert not in_maintenance(whole, "response_time", (), 0, 10)
+    calendar = maintenance_calendar(whole, whole.kpis["response_time"])
+    assert calendar.covering((), 0, 10) is None
 
 
 # Absence.
@@ -114,7 +120,7 @@ RULE = AbsenceRule("quiet", "response_time", (LEVEL,), "series", 0, "", "", None
 def test_silence_in_maintenance_does_not_count_however_often_it_is_judged(
     periods: list[tuple[int, int]], gaps: list[int], quiet: int, data: st.DataObject
 ) -> None:
-    upkeep = MaintenanceCalendar([once(a, b, f"m{i}") for i, (a, b) in enumerate(periods)], ())
+    maintenance = MaintenanceCalendar([once(a, b, f"m{i}") for i, (a, b) in enumerate(periods)], ())
     calm = {at for a, b in periods for at in range(a, b)}
     events = [sum(gaps[: i + 1]) for i in range(len(gaps))]
     end = events[-1] + quiet
@@ -133,7 +139,7 @@ def test_silence_in_maintenance_does_not_count_however_often_it_is_judged(
                 expected.append((due, "firing"))
                 firing = True
     state, found, known = INACTIVE, [], events[0]
-    running = Running(upkeep, (), LEVEL.no_data_for_ms)
+    running = Running(maintenance, (), LEVEL.no_data_for_ms)
     for last, following in pairwise([*events, end]):
         frontiers = data.draw(st.lists(st.integers(last, following), max_size=4))
         for frontier in [last, *sorted(frontiers)]:
@@ -150,5 +156,5 @@ def test_silence_in_maintenance_does_not_count_however_often_it_is_judged(
 
 
 def test_without_maintenance_the_time_of_a_rule_runs_as_it_passes() -> None:
-    running = Running(NO_UPKEEP, (), 30)
+    running = Running(NO_MAINTENANCE, (), 30)
     assert (running.due_ms(100, 0), running.began_ms(130)) == (130, 100)

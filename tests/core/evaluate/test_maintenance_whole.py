@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
-from agent.core.decode.decoder import Batch
+from agent.core.decode.batch import Batch
 from agent.core.model.plan import Plan
 from agent.core.model.results import Emitted, TargetState
 from agent.core.pipeline import Pipeline, joined

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.core.evaluate.maintenance import NO_UPKEEP
+from agent.core.evaluate.maintenance import NO_MAINTENANCE
 from agent.core.evaluate.transitions import (
     Running,
     conditions,
@@ -240,7 +240,7 @@ class Quiet:
 
 def quiet(rule: AbsenceRule, dimensions: tuple[str, ...] = (), begins: int = 0) -> Quiet:
     [level] = rule.levels
-    running = Running(NO_UPKEEP, dimensions, level.no_data_for_ms, rule.min_history_ms or None)
+    running = Running(NO_MAINTENANCE, dimensions, level.no_data_for_ms, rule.min_history_ms or None)
     return Quiet(rule, running, known_ms=begins)
 
 
@@ -258,9 +258,9 @@ def silences(
     for frontier in sorted(frontiers):
         while waiting and waiting[0] < frontier:
             last = waiting.pop(0)
-            one.judge(last, last)
+            one.evaluator(last, last)
         if last is not None:
-            one.judge(last, frontier)
+            one.evaluator(last, frontier)
     return one.alert, one.steps
 
 
@@ -334,8 +334,8 @@ def test_what_is_too_young_is_missed_once_it_is_old_enough_and_then_for_all_its_
     ]
     assert silences([0, 45], [55], min_history_ms=50)[1] == []  # it came in time
     one = quiet(replace(absence(15), min_history_ms=50))
-    one.judge(0, 60)
-    one.judge(80, 80)
+    one.evaluator(0, 60)
+    one.evaluator(80, 80)
     assert [(t.start_ms, t.at_ms) for t in one.told] == [(0, 50), (0, 80)]
 
 
@@ -362,7 +362,7 @@ def slices(starts: Iterable[int], span: int, no_data_for: int, keep: int = 0) ->
     """Slices that hold events, each told when it ends; then nothing more."""
     one = quiet(absence(no_data_for, keep))
     for start in starts:
-        one.judge(start + span, start + span, start)
+        one.evaluator(start + span, start + span, start)
     return one.steps
 
 
@@ -386,8 +386,8 @@ def test_silence_known_by_slices_ends_where_the_next_slice_begins() -> None:
 
 def test_the_transition_of_an_absence_names_the_silence() -> None:
     one = quiet(absence(15 * MINUTE), ("apac",), begins=5 * MINUTE)
-    one.judge(5 * MINUTE, 60 * MINUTE)
-    one.judge(70 * MINUTE, 70 * MINUTE)
+    one.evaluator(5 * MINUTE, 60 * MINUTE)
+    one.evaluator(70 * MINUTE, 70 * MINUTE)
     common: dict[str, Any] = {
         "rule": "quiet",
         "severity": "warning",
@@ -425,11 +425,11 @@ def test_the_state_of_an_absence_survives_msgpack_at_any_point() -> None:
     for cut in range(len(calls)):
         kept, straight = quiet(rule), quiet(rule)
         for i, (last, frontier) in enumerate(calls):
-            straight.judge(last, frontier)
+            straight.evaluator(last, frontier)
             if i == cut:
                 row = msgspec.msgpack.encode(kept.alert)
                 kept.alert = msgspec.msgpack.decode(row, type=AlertState)
-            kept.judge(last, frontier)
+            kept.evaluator(last, frontier)
         assert (kept.alert, kept.told) == (straight.alert, straight.told)
 
 

@@ -203,7 +203,7 @@ async def test_a_person_sees_all_of_their_own_series_and_nobody_elses() -> None:
     assert "berta" not in page
     assert "✕ missed" in page
     assert "firing for 1m" in page
-    assert "<title>The last 3 windows, between 4 and 12</title><path class='line'" in page
+    assert '<title>The last 3 windows, between 4 and 12</title><path class="line"' in page
     assert page.count("<path") == page.count("<svg") + 1  # a window without a value is a gap
 
 
@@ -241,5 +241,5 @@ async def test_nothing_else_opens_a_page(token: str) -> None:
 
 async def test_the_page_loads_nothing_but_the_boards_style() -> None:
     *_, page = await opened(PRIVACY.owner_token("people-lead"))
-    assert re.findall(r"(?:href|src)='([^']*)'", page) == ["../static/board.css"]
+    assert re.findall(r'(?:href|src)="([^"]*)"', page) == ["../static/board.css"]
     assert "<script" not in page

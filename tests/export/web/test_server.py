@@ -50,7 +50,7 @@ async def test_the_page_escapes_its_name_and_names_no_other_host() -> None:
     async with _client(state) as client:
         page = await (await client.get("/")).text()
     assert "<script>alert" not in page
-    assert "&lt;script&gt;alert(&quot;x&quot;)&lt;/script&gt;" in page
+    assert "&lt;script&gt;alert(&#34;x&#34;)&lt;/script&gt;" in page
     assert "http://" not in page
     assert "https://" not in page
 

@@ -1,0 +1,61 @@
+"""What goes into the decoder and what comes out: a batch of records, and what became of each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from agent.core.model.results import Reject
+
+Rows = npt.NDArray[np.int64]
+"""Indices of records in their batch."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Records of one topic, in the order (partition, offset).
+
+    `timestamps` are the broker's, ms since the epoch: the judge of events from the future, and of
+    those from too long ago. `timestamped` is false of records that carry none, as the lines of a
+    file: then `timestamps` is the clock, and an event may be as old as it likes.
+    """
+
+    topic: str
+    values: Sequence[bytes | None]
+    partitions: npt.NDArray[np.int32]
+    offsets: npt.NDArray[np.int64]
+    timestamps: npt.NDArray[np.int64]
+    timestamped: bool = True
+
+    @cached_property
+    def longest(self) -> int:
+        """The bytes of the longest record."""
+        return max((len(value) for value in self.values if value), default=0)
+
+    def value(self, row: int) -> bytes:
+        """The bytes of a record that is not a tombstone."""
+        return self.values[row] or b""
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """What became of a batch; rows are indices into it.
+
+    `tables` has every contract of the topic, by name, with the columns of docs/architecture.md.
+    `rejects`: (row, reject), by row; a record may be rejected by one contract and be in the table
+    of another. `empty`: tombstones and blank values. `ignored`: records that no contract is
+    interested in. Both int64, ascending. `wrong_types`: the rows of a contract's table in which an
+    optional field is null because the record has something of another type there, by (contract,
+    field).
+    """
+
+    tables: Mapping[str, pl.DataFrame]
+    rejects: tuple[tuple[int, Reject], ...]
+    empty: Rows
+    ignored: Rows
+    wrong_types: Mapping[tuple[str, str], Rows]

@@ -1,0 +1,129 @@
+"""The seam between the formats of records and the decoder.
+
+A format turns the values of a batch into columns, and reads a single record exactly where a column
+leaves a doubt. To add one, write a module with a class that has the methods of `Format`, and its
+test beside `tests/core/decode/test_json_format.py`; the decoder and the validation know nothing of
+any format.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from agent.core.decode.batch import Rows
+from agent.core.model.plan import FIELD_DTYPES, Contract, Path
+from agent.core.model.results import Reason
+
+Flags = npt.NDArray[np.bool_]
+Problem = tuple[Reason, str]
+"""Why a record can't be read, and the detail in words."""
+
+DType = type[pl.DataType]
+Demand = tuple[Path, DType]
+"""A place in the record, and the type that is asked for there."""
+
+Kind = Literal["string", "integer", "float", "boolean", "id", "time"]
+"""What a value has to be: a field's type; a string or a whole number; anything."""
+
+
+class WrongPlaceError(Exception):
+    """A path leads through something that is no object. The message says where and what."""
+
+
+@dataclass(frozen=True, slots=True)
+class Screened:
+    """Records that no reader may see, by index: blank ones, and those that can't be read."""
+
+    blank: Sequence[int] = ()
+    problems: Mapping[int, Problem] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """What a reader made of some records.
+
+    `frame`: `_row`, and a column for each demand, under the reader's name for it. A value of
+    another type than demanded is null there; where `is_strict`, no record has one, but for
+    Strings. `unreadable`: rows of records that are not in the frame.
+    """
+
+    frame: pl.DataFrame
+    is_strict: bool
+    unreadable: Sequence[int]
+
+
+class Reader(Protocol):
+    """Reads the columns that some demands ask for."""
+
+    @property
+    def reads(self) -> int:
+        """How often it goes over the records: demands may contradict each other."""
+
+    def column(self, demand: Demand) -> str:
+        """The name of the column that answers a demand."""
+
+    def read(self, rows: Rows, records: Sequence[bytes]) -> Columns:
+        """The columns of records, whose rows are given."""
+
+    def empty(self) -> pl.DataFrame:
+        """The columns of no records."""
+
+
+class Format(Protocol):
+    """A format of record values."""
+
+    def screen(self, records: Sequence[bytes], sizes: Rows) -> Screened:
+        """The records that no reader may see. None of them is empty."""
+
+    def reader(self, demands: Iterable[Demand]) -> Reader:
+        """A reader for demands."""
+
+    def problem(self, record: bytes) -> Problem | None:
+        """Why a record can't be read, None if it can."""
+
+    def value(self, record: bytes, path: Path) -> Any:
+        """The value at a path of a readable record; None where it is absent or null.
+
+        Raises WrongPlaceError where the path leads through something that is no object.
+        """
+
+    def wrong_types(
+        self, records: Sequence[bytes], values: pl.Series, path: Path, kind: Kind, is_strict: bool
+    ) -> Flags:
+        """Which values of a column were something else in their record (null is not).
+
+        `records` has one for each value, in order; `is_strict` is that of the columns.
+        """
+
+
+def type_demands(contracts: Iterable[Contract]) -> list[Demand]:
+    """What tells to which contract a record belongs."""
+    return [(c.type_path, pl.String) for c in contracts if c.type_path is not None]
+
+
+def time_dtype(contract: Contract) -> DType:
+    """The type by which the time is read: any value as text, unless a field declares its path."""
+    declared = [FIELD_DTYPES[f.type] for f in contract.fields if f.path == contract.time_path]
+    return declared[0] if declared else pl.String
+
+
+def id_dtype(contract: Contract) -> DType:
+    """The type by which the id is read: text (5 and "5" are one id), or a declared integer."""
+    declared = [FIELD_DTYPES[f.type] for f in contract.fields if f.path == contract.id_path]
+    return pl.Int64 if declared == [pl.Int64] else pl.String
+
+
+def demands_of(contract: Contract) -> list[Demand]:
+    """All that a contract needs of a record."""
+    demands = type_demands([contract])
+    demands.extend((f.path, FIELD_DTYPES[f.type]) for f in contract.fields)
+    demands.append((contract.time_path, time_dtype(contract)))
+    if contract.id_path is not None:
+        demands.append((contract.id_path, id_dtype(contract)))
+    return demands

@@ -1,0 +1,283 @@
+"""JSON records: one object each, read by polars many at a time.
+
+A chunk of records is read strictly first, which is the fastest and proves that every value has its
+type. Where that fails, the same chunk is read once more with null for what is of another type, and
+so are the chunks after it for a while; the few nulls that may have been something are looked up in
+their records. Where a record is no JSON at all, msgspec finds it, and the rest is read without it.
+What is bad costs in proportion to how much of it there is.
+
+Of duplicate keys the first counts. A line break inside a record (pretty-printed JSON) is allowed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from operator import itemgetter
+from typing import Any
+
+import msgspec
+import numpy as np
+import polars as pl
+
+from agent.core.decode.batch import Rows
+from agent.core.decode.format import (
+    Columns,
+    Demand,
+    Flags,
+    Kind,
+    Problem,
+    Screened,
+    WrongPlaceError,
+)
+from agent.core.decode.layout import Layout, UnreadableError, join_lines
+from agent.core.decode.single_record import (
+    SHORTEST_DEEP,
+    all_strings,
+    has_lone_surrogate,
+    is_of_kind,
+    is_too_deep,
+    problem_of,
+    value_in,
+)
+from agent.core.model.plan import Path
+
+CHUNK_RECORDS = 4096
+"""So many records are read at once: enough to make a read's fixed cost (0.2 ms) small, few enough
+that a bad record makes few others be read twice."""
+
+_RELAXED_CHUNKS = 64
+"""So many chunks after one with a wrong type are not read strictly first."""
+
+_MOST_MALFORMED = 0.15
+"""When so large a share of the last chunks held malformed records, they are looked for first."""
+
+# How polars writes what is no string into a String column: numbers without exponent, true, false,
+# objects and arrays. A string may look like that too; then the record decides.
+_MAYBE_NO_STRING = r"(?s)^(?:-?[0-9]+(?:\.[0-9]+)?|true|false|\{.*|\[.*)$"
+_MAYBE_NO_ID = r"(?s)^(?:-?[0-9]+\.[0-9]+|true|false|\{.*|\[.*)$"
+
+_first, _last = itemgetter(0), itemgetter(-1)
+_SPACE = b" \t\r\n"
+_is_end = np.zeros(256, dtype=np.bool_)
+_is_end[list(b"}" + _SPACE)] = True
+_any_object = msgspec.json.Decoder(msgspec.defstruct("AnyObject", [], gc=False))
+
+
+class JsonFormat:
+    """The format `json`."""
+
+    def screen(self, records: Sequence[bytes], sizes: Rows) -> Screened:
+        """Blank records, those that are plainly no object, and those that are nested too deep."""
+        blank: list[int] = []
+        problems: dict[int, Problem] = {}
+        for index in self._suspects(records, sizes):
+            record = records[index]
+            if record.isspace():
+                blank.append(index)
+            elif _is_framed(record) and not is_too_deep(record):
+                continue
+            elif (problem := problem_of(record)) is not None:
+                problems[index] = problem
+        return Screened(blank, problems)
+
+    def reader(self, demands: Iterable[Demand]) -> JsonReader:
+        """A reader for demands."""
+        return JsonReader(demands)
+
+    def problem(self, record: bytes) -> Problem | None:
+        """Why a record is no JSON object, None if it is one."""
+        return problem_of(record)
+
+    def value(self, record: bytes, path: Path) -> Any:
+        """The value at a path of a readable record; None where it is absent or null."""
+        return value_in(record, path)
+
+    def wrong_types(
+        self, records: Sequence[bytes], values: pl.Series, path: Path, kind: Kind, is_strict: bool
+    ) -> Flags:
+        """Which values of a column were something else in their record (null is not)."""
+        wrong = np.zeros(len(values), dtype=np.bool_)
+        doubtful = self._doubtful_text(records, values, path, kind)
+        if not is_strict and values.null_count() and (len(path) > 1 or kind not in _ANY_AS_TEXT):
+            key = b'"' + path[0].encode() + b'"'
+            nulls = values.is_null().to_numpy().nonzero()[0].tolist()
+            doubtful += [i for i in nulls if key in records[i] or b"\\" in records[i]]
+        for index in doubtful:
+            try:
+                found = value_in(records[index], path)
+            except WrongPlaceError:
+                wrong[index] = True
+            else:
+                wrong[index] = found is not None and not is_of_kind(kind, found)
+        return wrong
+
+    def _doubtful_text(
+        self, records: Sequence[bytes], values: pl.Series, path: Path, kind: Kind
+    ) -> list[int]:
+        """Indices of texts that may not have been strings."""
+        if kind not in ("string", "id") or values.dtype != pl.String:
+            return []
+        pattern = _MAYBE_NO_ID if kind == "id" else _MAYBE_NO_STRING
+        flags = values.str.contains(pattern)
+        if not flags.any():
+            return []
+        found: list[int] = flags.fill_null(False).to_numpy().nonzero()[0].tolist()
+        return [] if all_strings([records[i] for i in found], path[-1]) else found
+
+    def _suspects(self, records: Sequence[bytes], sizes: Rows) -> list[int]:
+        """Indices of records to be looked at on their own: mostly none."""
+        suspects: set[int] = set()
+        firsts, lasts = bytes(map(_first, records)), bytes(map(_last, records))
+        if firsts.count(b"{") != len(firsts):
+            suspects.update(np.flatnonzero(np.frombuffer(firsts, np.uint8) != ord("{")).tolist())
+        if lasts.count(b"}") != len(lasts):
+            suspects.update(np.flatnonzero(~_is_end[np.frombuffer(lasts, np.uint8)]).tolist())
+        for index in np.flatnonzero(sizes >= SHORTEST_DEEP).tolist():
+            if is_too_deep(records[index]):
+                suspects.add(index)
+        return sorted(suspects)
+
+
+_ANY_AS_TEXT = ("string", "id", "time")
+
+
+class JsonReader:
+    """Reads JSON records as columns. It remembers which way was the faster one, nothing else."""
+
+    def __init__(self, demands: Iterable[Demand]) -> None:
+        self._layout = Layout(demands)
+        self._relaxed_left = 0
+        self._malformed_share = 0.0
+
+    @property
+    def reads(self) -> int:
+        """How often it goes over the records."""
+        return self._layout.reads
+
+    def column(self, demand: Demand) -> str:
+        """The name of the column that answers a demand."""
+        return self._layout.column(demand)
+
+    def empty(self) -> pl.DataFrame:
+        """The columns of no records."""
+        frame = self._layout.read(join_lines([b"{}"]), 1, strict=True).clear()
+        return _with_rows(frame, np.zeros(0, np.int64))
+
+    def read(self, rows: Rows, records: Sequence[bytes]) -> Columns:
+        """The columns of records, whose rows are given."""
+        frames: list[pl.DataFrame] = []
+        unreadable: list[int] = []
+        is_strict = True
+        chunks = max(1, round(len(records) / CHUNK_RECORDS))
+        edges = np.linspace(0, len(records), chunks + 1).astype(int).tolist()
+        for start, stop in pairwise(edges):
+            if start < stop:
+                chunk = _Chunk(rows[start:stop], records[start:stop])
+                is_strict &= self._read_chunk(chunk, frames, unreadable)
+        if not frames:
+            return Columns(self.empty(), True, unreadable)
+        frame = frames[0] if len(frames) == 1 else pl.concat(frames)
+        return Columns(frame, is_strict, unreadable)
+
+    def _read_chunk(self, chunk: _Chunk, frames: list[pl.DataFrame], unreadable: list[int]) -> bool:
+        """Reads a chunk; whether no value in it has another type than demanded."""
+        is_malformed = self._malformed_share > _MOST_MALFORMED
+        joined = b"" if is_malformed else join_lines(chunk.records)
+        # Half of a surrogate pair is no Unicode text, and polars takes it.
+        is_malformed = is_malformed or (b"\\u" in joined and has_lone_surrogate(joined))
+        for strict in (True, False):
+            if is_malformed or (strict and self._relaxed_left):
+                continue
+            try:
+                frame = self._layout.read(joined, len(chunk.records), strict=strict)
+            except UnreadableError as cause:
+                is_malformed = cause.is_malformed
+            else:
+                self._note(relaxed=not strict, malformed=False)
+                frames.append(_with_rows(frame, chunk.rows))
+                return strict
+        good = chunk.without_malformed(unreadable)
+        self._note(relaxed=True, malformed=len(good.records) < len(chunk.records))
+        self._read_halves(good, frames, unreadable)
+        return False
+
+    def _note(self, *, relaxed: bool, malformed: bool) -> None:
+        """Remembers what was found, for the chunks to come."""
+        if relaxed and not self._relaxed_left:
+            self._relaxed_left = _RELAXED_CHUNKS
+        self._relaxed_left = max(self._relaxed_left - 1, 0)
+        self._malformed_share += (malformed - self._malformed_share) / 16
+
+    def _read_halves(
+        self, chunk: _Chunk, frames: list[pl.DataFrame], unreadable: list[int]
+    ) -> None:
+        """Reads records; where that fails, each half, down to those that can't be read."""
+        if not chunk.records:
+            return
+        try:
+            joined = join_lines(chunk.records)
+            frame = self._layout.read(joined, len(chunk.records), strict=False)
+        except UnreadableError:
+            if len(chunk.records) == 1:
+                unreadable.append(int(chunk.rows[0]))
+                return
+            half = len(chunk.records) // 2
+            for part in (slice(half), slice(half, None)):
+                self._read_halves(_Chunk(chunk.rows[part], chunk.records[part]), frames, unreadable)
+        else:
+            frames.append(_with_rows(frame, chunk.rows))
+
+
+class _Chunk:
+    """Some records of a batch, and their rows."""
+
+    __slots__ = ("records", "rows")
+
+    def __init__(self, rows: Rows, records: Sequence[bytes]) -> None:
+        self.rows = rows
+        self.records = records
+
+    def without_malformed(self, unreadable: list[int]) -> _Chunk:
+        """The chunk on one line a record, without the records that are plainly no JSON, whose rows
+        are added to `unreadable`. Numbers out of range and the like are not found here."""
+        lines = [_without_breaks(record) for record in self.records]
+        bad = [i for i, line in enumerate(lines) if not _is_well_formed(line)]
+        unreadable.extend(self.rows[bad].tolist())
+        kept = np.delete(np.arange(len(lines)), bad)
+        return _Chunk(self.rows[kept], [lines[i] for i in kept.tolist()])
+
+
+def _is_well_formed(line: bytes) -> bool:
+    """Whether the line is one JSON object in Unicode, on one line."""
+    try:
+        if not line.isascii():
+            line.decode()  # msgspec skips what it isn't asked for
+        _any_object.decode(line)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return False
+    return b"\n" not in line and not has_lone_surrogate(line)
+
+
+def _is_framed(record: bytes) -> bool:
+    """Whether a record begins and ends as an object does."""
+    stripped = record.strip(_SPACE)
+    return stripped.startswith(b"{") and stripped.endswith(b"}")
+
+
+def _without_breaks(line: bytes) -> bytes:
+    """A record on one line. Only valid JSON has its breaks replaced: in a string they are wrong."""
+    if b"\n" not in line:
+        return line
+    try:
+        msgspec.json.decode(line)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return line
+    return line.replace(b"\n", b" ")
+
+
+def _with_rows(frame: pl.DataFrame, rows: Rows) -> pl.DataFrame:
+    return frame.with_columns(pl.Series("_row", rows, dtype=pl.UInt32))
+
+
+JSON = JsonFormat()

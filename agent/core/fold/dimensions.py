@@ -1,0 +1,37 @@
+"""How long a dimension's value may be. What is longer is cut to its beginning and a digest.
+
+A value is part of every row, frame and label of its series. Cut, it keeps its series apart from
+all others, and its event counts in every KPI, whatever a KPI by another field makes of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from agent.core.model.plan import Dimensions, Scalar
+
+MAX_VALUE_BYTES = 1_024
+"""Of a dimension's value, in UTF-8. Also said in docs/rules.md."""
+DIGEST_CHARACTERS = 32
+"""Hexadecimal, of SHA-256: 128 bits, so no two values meet."""
+_MARK = "…"
+_KEPT_BYTES = MAX_VALUE_BYTES - len(_MARK.encode()) - DIGEST_CHARACTERS
+
+
+def shortened(dimensions: Dimensions) -> Dimensions:
+    """The dimensions with the values that are too long cut; the same object where none is."""
+    if not any(_is_long(value) for value in dimensions):
+        return dimensions
+    return tuple(_cut(value) if _is_long(value) else value for value in dimensions)
+
+
+def _is_long(value: Scalar) -> bool:
+    if not isinstance(value, str) or len(value) * 4 <= MAX_VALUE_BYTES:
+        return False
+    return len(value.encode()) > MAX_VALUE_BYTES
+
+
+def _cut(value: Scalar) -> str:
+    data = str(value).encode()
+    digest = hashlib.sha256(data).hexdigest()[:DIGEST_CHARACTERS]
+    return data[:_KEPT_BYTES].decode(errors="ignore") + _MARK + digest

@@ -1,0 +1,78 @@
+"""How often a contract's fields had no value: left out, or written as another type.
+
+An optional field of another type is null and takes no event out of any KPI, so it has to be counted
+where somebody sees it; a field that is null in every event mostly has a path that no event has.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from agent.core.decode.batch import Rows
+from agent.core.model.plan import Contract
+
+
+@dataclass(slots=True)
+class FieldCounts:
+    """The events of one contract that were as promised, and the fields that had no value in them.
+
+    `nulls` counts every null by field, `wrong_types` those among them that stand for something of
+    another type.
+    """
+
+    events: int = 0
+    nulls: Counter[str] = field(default_factory=Counter)
+    wrong_types: Counter[str] = field(default_factory=Counter)
+
+    def add(self, other: FieldCounts) -> None:
+        """Adds what was counted elsewhere."""
+        self.events += other.events
+        self.nulls.update(other.nulls)
+        self.wrong_types.update(other.wrong_types)
+
+    @property
+    def always_null(self) -> list[str]:
+        """The fields that had a value in no event."""
+        return [name for name, number in self.nulls.items() if number == self.events]
+
+
+def count_fields(
+    contract: Contract,
+    table: pl.DataFrame,
+    wrong_types: Mapping[tuple[str, str], Rows],
+    counted: npt.NDArray[np.bool_],
+) -> FieldCounts:
+    """Counts over a contract's table; `counted` are the rows of the batch that count, those not
+    counted before a restart."""
+    if not counted.all():
+        table = table.filter(pl.Series(counted[table["_row"].to_numpy()]))
+    found = FieldCounts(table.height)
+    for f in contract.fields:
+        if number := table[f.name].null_count():
+            found.nulls[f.name] = number
+        rows = wrong_types.get((contract.name, f.name))
+        if rows is not None and (number := int(np.isin(rows, table["_row"]).sum())):
+            found.wrong_types[f.name] = number
+    return found
+
+
+def in_words(counts: Mapping[str, FieldCounts]) -> Iterator[str]:
+    """What somebody should look at, a sentence each, by contract."""
+    for contract, found in counts.items():
+        every = "the only event" if found.events == 1 else f"all {found.events:,} events"
+        for name in found.always_null:
+            wrong = found.wrong_types[name]
+            why = ": none has its path" if not wrong else f", of another type in {wrong:,}"
+            yield f"{contract}: {name} is null in {every}{why}"
+        for name, number in found.wrong_types.items():
+            if name not in found.always_null:
+                yield (
+                    f"{contract}: {name} is of another type in {number:,} of {found.events:,} "
+                    "events, and null there"
+                )

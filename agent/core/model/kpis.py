@@ -1,0 +1,185 @@
+"""KPIs: their partial aggregates, targets and series."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+import polars as pl
+
+from agent.core.model.events import Scalar
+from agent.core.model.windows import Window
+
+Dimensions = tuple[Scalar, ...]
+"""One series of a KPI: its dimension values, in the order of `Kpi.by`."""
+Better = Literal["higher", "lower"]
+
+OTHER = "__other__"
+"""Every dimension of the series that takes in what exceeds a KPI's `max_series`."""
+
+
+def dimension_of(value: Scalar) -> Scalar:
+    """An event's value as a dimension: a text that reads `__other__` gets a backslash before it,
+    and one that has backslashes before that one more, so that none is taken for `OTHER`."""
+    return "\\" + value if isinstance(value, str) and _is_reserved(value) else value
+
+
+def event_value_of(dimension: Scalar) -> Scalar:
+    """What events have where a series has this dimension: the reverse of `dimension_of`."""
+    if isinstance(dimension, str) and dimension[:1] == "\\" and _is_reserved(dimension):
+        return dimension[1:]
+    return dimension
+
+
+def _is_reserved(text: str) -> bool:
+    return text.endswith(OTHER) and text.lstrip("\\") == OTHER
+
+
+class PartialKind(StrEnum):
+    """The mergeable partial aggregates that every SQL aggregate is split into."""
+
+    COUNT = "count"  # rows (no argument) or non-null arguments
+    SUM = "sum"
+    MEAN = "mean"
+    MIN = "min"
+    MAX = "max"
+    STDDEV = "stddev"
+    FIRST = "first"
+    LAST = "last"
+    DISTINCT = "distinct"
+    QUANTILE = "quantile"
+    RETENTION = "retention"
+
+
+@dataclass(frozen=True, slots=True)
+class Partial:
+    """One partial aggregate of a KPI.
+
+    `argument` is an expression over the contract's columns (None: count(*)); `filter` the boolean
+    expression of its FILTER clause. `q` is the quantile asked of a QUANTILE. `whole`: the argument
+    is an integer, which sums and extremes keep exactly. The final value of partial number i is
+    column `a{i}` for `Kpi.value`.
+    """
+
+    kind: PartialKind
+    argument: pl.Expr | None = None
+    filter: pl.Expr | None = None
+    q: float | None = None
+    whole: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Bounds of a KPI's value; None where not given.
+
+    `at_least` and `at_most` both given: between. The warn bounds lie inside them. `kpis` are the
+    bounds that are another KPI's value of the same window, as (name of the bound, KPI).
+    """
+
+    at_least: float | None = None
+    at_most: float | None = None
+    warn_at_least: float | None = None
+    warn_at_most: float | None = None
+    kpis: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TargetOverride:
+    """The target of the series whose dimensions equal `match` (empty: of all), in the windows that
+    start at `from_ms` or later (None: in all); the last matching one holds. `since` is that date as
+    it is written, for people."""
+
+    match: Mapping[str, Scalar]
+    target: Target
+    from_ms: int | None = None
+    since: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Kpi:
+    """A KPI: a base one over a contract's rows, or a derived one over other KPIs.
+
+    Base: `contract` is set, `partials` are folded from the rows for which `where` is true, and
+    `value` is an expression over `a0…an`, the partials' finals. `partials[0]` is always count(*)
+    without filter: the window's number of events.
+    Derived: `contract` is None, `value` is an expression over columns named after `inputs`, all of
+    which share this KPI's `by` and `window`; if they have more in `by`, `value` aggregates over
+    their series.
+    `max_series` and `max_state_bytes` bound the series and the size of their rows: beyond either,
+    new series are folded into `__other__`.
+    `placement` names the dimensions whose values say where a series lives; None: all of `by`. KPIs
+    that must see each other share it (`agent.language.coupling`).
+    `slice_ms` is the window's slice, or a finer one where a rule evaluates current values.
+    `fingerprint` changes exactly when state of this KPI can not be carried on (value, where, by,
+    window, slice, or the contract's reading of its fields). `objective` is the one that the KPI
+    itself says it serves. `person` is the dimension that names a person, which makes the KPI
+    private; `named`: people appear by name all the same. `backfill_ms` is how much of its past a
+    base KPI without state is given from the source topic. `whole`: its values are whole numbers.
+    """
+
+    name: str
+    title: str
+    description: str
+    unit: str | None
+    better: Better
+    owner: str | None
+    team: str | None
+    contract: str | None
+    inputs: tuple[str, ...]
+    where: pl.Expr | None
+    partials: tuple[Partial, ...]
+    value: pl.Expr
+    by: tuple[str, ...]
+    window: Window
+    slice_ms: int
+    lateness_ms: int
+    target: Target | None
+    overrides: tuple[TargetOverride, ...]
+    max_series: int
+    expire_after_ms: int
+    fingerprint: str
+    sql: str
+    where_sql: str | None
+    placement: tuple[str, ...] | None = None
+    objective: str | None = None
+    person: str | None = None
+    named: bool = False
+    backfill_ms: int | None = None
+    max_state_bytes: int = 2**30
+    whole: bool = False
+
+    @property
+    def metric(self) -> str:
+        """`kpi_<name>_<unit>`: the Prometheus name of the closed value."""
+        return metric_name(self.name, self.unit)
+
+    @property
+    def has_retention(self) -> bool:
+        """Whether a window needs the window before it."""
+        return any(p.kind is PartialKind.RETENTION for p in self.partials)
+
+
+def matches(by: Sequence[str], dimensions: Dimensions, match: Mapping[str, Scalar]) -> bool:
+    """Whether every dimension that `match` names has exactly the value it gives.
+
+    True is not 1 here, and null only matches null.
+    """
+    values = dict(zip(by, dimensions, strict=True))
+    return all(
+        name in values and values[name] == wanted and type(values[name]) is type(wanted)
+        for name, wanted in match.items()
+    )
+
+
+def metric_name(kpi: str, unit: str | None, middle: str = "") -> str:
+    """`kpi_<name>[_<middle>][_<unit>]`, the unit said once: Prometheus naming conventions."""
+    parts = ["kpi", kpi]
+    if unit and kpi.endswith(f"_{unit}"):
+        parts[1] = kpi[: -len(unit) - 1]
+    if middle:
+        parts.append(middle)
+    if unit:
+        parts.append(unit)
+    return "_".join(parts)

@@ -1,0 +1,258 @@
+"""Rules: when they fire, by severity, and what other rules' alerts they look at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, Literal, TypeVar, cast
+
+import polars as pl
+
+from agent.core.model.events import Scalar
+from agent.core.model.history import Feature
+from agent.core.model.kpis import Dimensions, matches
+
+Severity = Literal["critical", "warning", "info", "page"]
+SEVERITIES: tuple[Severity, ...] = ("page", "critical", "warning", "info")
+"""The most urgent first: the order of a rule's levels, whatever is written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clause:
+    """A part of a condition between its `and`s and `or`s, for people who ask which one decided."""
+
+    sql: str
+    holds: pl.Expr
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One severity of a threshold rule: boolean expressions over column `value` (and `events`,
+    `target`, and `f0…fn` of the rule's features). `clear` None: clears when `when` is false."""
+
+    severity: Severity
+    when: pl.Expr
+    clear: pl.Expr | None
+    when_sql: str
+    clear_sql: str | None
+    when_clauses: tuple[Clause, ...] = ()
+    clear_clauses: tuple[Clause, ...] = ()
+
+
+OnNoData = Literal["keep", "resolve", "alert"]
+
+
+@dataclass(frozen=True, slots=True)
+class Flapping:
+    """An alert that fires `times` times within `within_ms` flaps."""
+
+    times: int
+    within_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Escalation:
+    """Who is called as well, once an alert has been firing for so long: one step of a rule's."""
+
+    after_ms: int
+    to: str
+
+
+@dataclass(frozen=True, slots=True)
+class RuleRef:
+    """What a rule looks at beside its own KPI: the alerts of another rule, or with `rule` "" a KPI
+    whose target is missed.
+
+    `home`: the KPI that the alerts belong to, or the `home` of a combination rule. `severity` None:
+    any. `whole`: a rule that watches a KPI as a whole. A series there and one of the rule that
+    looks belong together where the dimensions at `theirs` equal those at `ours`.
+    """
+
+    name: str
+    home: str
+    rule: str
+    severity: Severity | None
+    whole: bool
+    theirs: tuple[int, ...]
+    ours: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """A condition over alerts: `is` names a place in `CombinationRule.heeds`."""
+
+    op: Literal["is", "not", "and", "or"]
+    parts: tuple[Term, ...] = ()
+    place: int = 0
+
+    def holds(self, firing: Sequence[bool]) -> bool:
+        """Whether it is true while these fire."""
+        if self.op == "is":
+            return firing[self.place]
+        if self.op == "not":
+            return not self.parts[0].holds(firing)
+        whole = all if self.op == "and" else any
+        return whole(part.holds(firing) for part in self.parts)
+
+    def places(self) -> frozenset[int]:
+        """What it looks at."""
+        if self.op == "is":
+            return frozenset({self.place})
+        return frozenset().union(*(part.places() for part in self.parts))
+
+
+@dataclass(frozen=True, slots=True)
+class ThresholdRule:
+    """Fires when `when` has held for `for_ms` of event time.
+
+    `features` are what its conditions ask of a series' history, as columns `f0…fn`. A series is
+    evaluated once its first window is `min_history_ms` old. `on_no_data`: what a window without a
+    value, or with fewer than `min_events` events, does: nothing, what `clear` or what `when` does.
+    `overrides`: the rule as it is for the series that match; the last matching one holds.
+    """
+
+    name: str
+    kpi: str
+    levels: tuple[Level, ...]
+    on: Literal["closed", "current"]
+    for_ms: int
+    keep_firing_for_ms: int
+    min_events: int
+    summary: str
+    description: str
+    runbook: str | None
+    owner: str | None
+    team: str | None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    escalation: tuple[Escalation, ...] = ()
+    features: tuple[Feature, ...] = ()
+    min_history_ms: int = 0
+    on_no_data: OnNoData = "keep"
+    flapping: Flapping | None = None
+    overrides: tuple[RuleOverride[ThresholdRule], ...] = ()
+    depends_on: tuple[RuleRef, ...] = ()
+
+
+_R = TypeVar("_R")
+
+
+@dataclass(frozen=True, slots=True)
+class RuleOverride(Generic[_R]):
+    """A rule as it is for the series whose dimensions equal `match`; `rule` None: not at all."""
+
+    match: Mapping[str, Scalar]
+    rule: _R | None
+
+
+@dataclass(frozen=True, slots=True)
+class AbsenceLevel:
+    """One severity of an absence rule: fires after so long without an event."""
+
+    severity: Severity
+    no_data_for_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class AbsenceRule:
+    """Fires when the KPI, or one of its known series, has had no event for `no_data_for_ms` of a
+    level; of a series not before its first event is `min_history_ms` old."""
+
+    name: str
+    kpi: str
+    levels: tuple[AbsenceLevel, ...]
+    per: Literal["series", "kpi"]
+    keep_firing_for_ms: int
+    summary: str
+    description: str
+    runbook: str | None
+    owner: str | None
+    team: str | None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    escalation: tuple[Escalation, ...] = ()
+    min_history_ms: int = 0
+    flapping: Flapping | None = None
+    overrides: tuple[RuleOverride[AbsenceRule], ...] = ()
+    depends_on: tuple[RuleRef, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CombinedLevel:
+    """One severity of a combination rule. `clear` None: clears when `when` is false."""
+
+    severity: Severity
+    when: Term
+    clear: Term | None
+    when_sql: str
+    clear_sql: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class CombinationRule:
+    """Fires when `when`, over the alerts of other rules, has held for `for_ms`.
+
+    Its series are by the dimensions that all these share. `when` is false while none of them fires,
+    and `clear` true. `heeds` are those of its overrides, too, so that places mean the same in all.
+    `kpi` is its home: what stands where alerts name their KPI; no KPI has that name.
+    """
+
+    name: str
+    heeds: tuple[RuleRef, ...]
+    levels: tuple[CombinedLevel, ...]
+    by: tuple[str, ...]
+    for_ms: int
+    keep_firing_for_ms: int
+    expire_after_ms: int
+    summary: str
+    description: str
+    runbook: str | None
+    owner: str | None
+    team: str | None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    escalation: tuple[Escalation, ...] = ()
+    flapping: Flapping | None = None
+    overrides: tuple[RuleOverride[CombinationRule], ...] = ()
+    depends_on: tuple[RuleRef, ...] = ()
+
+    @property
+    def kpi(self) -> str:
+        """Its home."""
+        return HOME + self.name
+
+
+Rule = ThresholdRule | AbsenceRule | CombinationRule
+AnyLevel = Level | AbsenceLevel | CombinedLevel
+
+HOME = "rule/"
+"""What the home of a combination rule begins with; no KPI's name does."""
+
+
+def heeds(rule: Rule) -> tuple[RuleRef, ...]:
+    """What a rule looks at, beside its own KPI."""
+    return (*(rule.heeds if isinstance(rule, CombinationRule) else ()), *rule.depends_on)
+
+
+AnyRule = TypeVar("AnyRule", bound=Rule)
+
+
+def variants(rule: AnyRule) -> list[AnyRule]:
+    """A rule, and what its overrides make of it."""
+    others = [override.rule for override in rule.overrides if override.rule is not None]
+    return [rule, *cast("list[AnyRule]", others)]
+
+
+def override_for(rule: Rule, by: Sequence[str], dimensions: Dimensions) -> int | None:
+    """Which override of a rule holds for a series: the last that matches; None: none does."""
+    wanted = [override.match for override in rule.overrides]
+    found = [number for number, match in enumerate(wanted) if matches(by, dimensions, match)]
+    return found[-1] if found else None
+
+
+def as_for(rule: AnyRule, by: Sequence[str], dimensions: Dimensions) -> AnyRule | None:
+    """A rule as it is for one series; None: it is not evaluated there."""
+    number = override_for(rule, by, dimensions)
+    return rule if number is None else cast("AnyRule | None", rule.overrides[number].rule)
+
+
+def is_whole(rule: Rule) -> bool:
+    """Whether a rule watches a KPI as a whole, not its series."""
+    return isinstance(rule, AbsenceRule) and rule.per == "kpi"

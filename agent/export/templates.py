@@ -1,0 +1,20 @@
+"""HTML by templates: everything that is put into one is escaped, and nothing may be missing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+
+
+def html_template(folder: Path, name: str) -> Template:
+    """A template of a folder. A variable that it is not given is an error, not an empty text."""
+    environment = Environment(
+        loader=FileSystemLoader(folder),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    return environment.get_template(name)

@@ -1,0 +1,328 @@
+"""Everything that the agent takes from Faust, and all that it knows of Faust's inside.
+
+Faust gives stage 2 its consumer group, the fetched frames, a table with a changelog, and recovery.
+Nobody else imports Faust's app, consumer or streams; the table is `state_table.py`, its databases
+`state_store.py`. What of it is no documented interface stands in `INTERNALS`, and a test of that
+list fails first when another version has changed it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+import faust
+from aiokafka.errors import IllegalStateError
+from faust.types import TP
+
+from agent.errors import EnvironmentFault, InternalError
+from agent.kafka.client import (
+    LOOK_AGAIN_MS,
+    METADATA_MAX_AGE_MS,
+    PRODUCER_BATCH_BYTES,
+    faust_credentials,
+)
+from agent.kafka.frame_batches import split
+from agent.kafka.state_table import Event, Row, StateTable
+from agent.kafka.topics import TopicNames
+from agent.settings import Settings
+
+log = logging.getLogger(__name__)
+
+COMMIT_SECONDS = 3.0
+DAY_SECONDS = 86_400.0
+FRAMES_BUFFER = 8_192
+STOP_TIMEOUT_SECONDS = 5.0
+
+INTERNALS: tuple[tuple[str, str], ...] = (
+    ("faust.transport.consumer:ThreadDelegateConsumer._thread", "the consumer's thread"),
+    ("faust.transport.drivers.aiokafka:AIOKafkaConsumerThread._consumer", "aiokafka's consumer"),
+    ("faust.transport.consumer:Consumer.perform_seek", "seeks after a rebalance"),
+    ("faust.transport.consumer:ThreadDelegateConsumer.seek_to_committed", "answers with offsets"),
+    ("faust.transport.consumer:ThreadDelegateConsumer.seek_wait", "seeks in the thread"),
+    ("faust.transport.consumer:ThreadDelegateConsumer.earliest_offsets", "where logs begin"),
+    ("faust.transport.consumer:ThreadDelegateConsumer.highwaters", "where logs end, asked now"),
+    ("faust.transport.consumer:ThreadDelegateConsumer.highwater", "the same, as last told"),
+    ("aiokafka.consumer.fetcher:Fetcher._fetcher_timeout", "how often it looks for work"),
+    ("aiokafka.consumer.consumer:AIOKafkaConsumer._coordinator", "knows of a lost membership"),
+    ("aiokafka.consumer.group_coordinator:GroupCoordinator.check_errors", "raises it"),
+    ("faust.assignor.partition_assignor:PartitionAssignor.assigned_actives", "what is ours"),
+    ("faust.app.base:App.crashed", "whether a service of the app has failed"),
+    ("faust.app.base:App.crash_reason", "and why"),
+    ("faust.streams:Stream.noack", "events that we acknowledge"),
+    ("faust.tables.base:Collection._on_changelog_sent", "notes offsets on disk"),
+    ("faust.tables.base:Collection._new_store_by_url", "makes the table's store"),
+    ("faust.tables.base:Collection.send_changelog", "writes rows"),
+    ("faust.tables.base:Collection.apply_changelog_batch", "reads rows"),
+    ("faust.stores.rocksdb:Store._dbs", "the databases that are open"),
+    ("faust.stores.rocksdb:Store._db_for_partition", "opens one"),
+    ("faust.stores.rocksdb:Store._open_for_partition", "opens one, without looking"),
+    ("faust.stores.rocksdb:Store.partition_path", "where one lies"),
+    ("faust.stores.rocksdb:Store.offset_key", "the row that holds its offset"),
+    ("faust.stores.memory:Store.data", "rows in memory"),
+)
+"""What is relied on beyond Faust's and aiokafka's documented interfaces: `module:Class.name`, and
+what for."""
+
+
+@dataclass(frozen=True, slots=True)
+class FrameMessage:
+    """One message of the frames topic. It is committed up to the first one not acknowledged."""
+
+    partition: int
+    offset: int
+    frames: Sequence[bytes]
+    event: Event
+
+    def acknowledge(self) -> None:
+        """Say that a restart does not need it."""
+        self.event.ack()
+
+
+class GroupMember(Protocol):
+    """Whoever works on the partitions that the group has given to this worker."""
+
+    async def revoked(self) -> None:
+        """The group is shared out anew: nothing is ours until `recovered`."""
+
+    async def recovered(self, partitions: Sequence[int]) -> None:
+        """The table is complete; these state partitions are ours."""
+
+    async def frame(self, message: FrameMessage) -> None:
+        """A message was fetched. Must not raise."""
+
+
+class FaustApp:
+    """One run of Faust for stage 2."""
+
+    def __init__(self, settings: Settings, state_partitions: int, member: GroupMember) -> None:
+        self._settings = settings
+        self._state_partitions = state_partitions
+        self._member = member
+        self._names = TopicNames.of(settings)
+        self._scratch: tempfile.TemporaryDirectory[str] | None = None
+        self._fetched: Any = None  # the queue of events that are fetched
+        self._starting: asyncio.Task[Any] | None = None
+        self._app = self._new_app()
+        self._table = self._new_table()
+        self._app.on_partitions_revoked.connect(self._on_revoked, weak=False)
+        frames = self._raw_topic(self._names.frames)
+        self._app.agent(frames, name="merge")(self._on_frames)
+
+    # ---- life
+
+    def start(self) -> None:
+        """Join the group in the background; `check` says what comes of it."""
+        self._starting = asyncio.create_task(self._app.start())
+
+    def check(self) -> None:
+        """Raise what makes it impossible to go on."""
+        if self._starting is not None and self._starting.done():
+            error = self._starting.exception()
+            if error is not None:
+                raise error
+        if self._app.crashed:
+            raise self._app.crash_reason or InternalError("the Faust app crashed")
+        # What ended the membership for good Faust would notice at its next fetch, which never
+        # comes where the group gave it nothing to fetch.
+        coordinator = getattr(self._client(), "_coordinator", None)
+        if coordinator is not None and hasattr(coordinator, "check_errors"):
+            coordinator.check_errors()
+
+    async def stop(self) -> None:
+        """Commit, leave the group, close the databases; give up after some seconds."""
+        if self._starting is not None:
+            self._starting.cancel()
+            await asyncio.wait([self._starting], timeout=STOP_TIMEOUT_SECONDS)
+        # Without a broker the consumer's thread may end without saying so; mode waits for a minute.
+        thread = getattr(self._app.consumer, "_thread", None)
+        if thread is not None:
+            thread.shutdown_timeout = STOP_TIMEOUT_SECONDS
+        databases = self._table.databases()
+        # mode swallows a cancellation half-way through its services: wait beside it.
+        stop = asyncio.create_task(self._app.stop())
+        done, _ = await asyncio.wait([stop], timeout=STOP_TIMEOUT_SECONDS + 1)
+        if not done or stop.exception() is not None:
+            log.warning(
+                "the Faust app did not stop in good order: its group will miss it for a while"
+            )
+        # All apps of a process share a signal's receivers: this one would stay for good.
+        self._app.on_partitions_revoked.disconnect(self._on_revoked, weak=False)
+        # Faust leaves this to the garbage collector: a task that hangs would keep them locked.
+        for database in databases:
+            database.close()
+        if self._scratch is not None:
+            self._scratch.cleanup()
+
+    # ---- frames
+
+    @property
+    def has_fetched(self) -> bool:
+        """Whether more messages are fetched and not delivered yet."""
+        return self._fetched is not None and not self._fetched.empty()
+
+    def known_end(self, partition: int) -> int | None:
+        """Where the frames of a partition end, as far as the broker has told; None: not known, or
+        not ours."""
+        with contextlib.suppress(IllegalStateError, AssertionError):
+            found: int | None = self._app.consumer.highwater(TP(self._names.frames, partition))
+            return found
+        return None
+
+    async def frame_ends(self, partitions: Iterable[int]) -> dict[int, int]:
+        """Where the frames of partitions end. Raises IllegalStateError when they are not ours."""
+        tps = [TP(self._names.frames, p) for p in partitions]
+        ends = await self._app.consumer.highwaters(*tps)
+        return {tp.partition: end for tp, end in ends.items() if end is not None}
+
+    async def frame_start(self, partition: int) -> int:
+        """Where the frames of a partition begin. Raises IllegalStateError when it is not ours."""
+        tp = TP(self._names.frames, partition)
+        return (await self._consumer.earliest_offsets(tp)).get(tp) or 0
+
+    async def seek(self, partition: int, offset: int) -> None:
+        """Read on from there. Raises IllegalStateError when the partition is not ours."""
+        await self._consumer.seek_wait({TP(self._names.frames, partition): offset})
+
+    async def seek_to_resume(
+        self, partitions: Iterable[int]
+    ) -> Mapping[int, tuple[int | None, int]]:
+        """Go to where reading must begin: the committed offset, or the log's start. Both are given
+        by partition; None: nothing was committed.
+
+        Faust seeks only where something was committed; what it had fetched before the recovery
+        and dropped would be passed over for good.
+        """
+        tps = [TP(self._names.frames, p) for p in partitions]
+        if not tps:
+            return {}
+        committed = {tuple(tp): at for tp, at in (await self._consumer.seek_to_committed()).items()}
+        starts = await self._consumer.earliest_offsets(*tps)
+        found = {tp.partition: (committed.get(tuple(tp)), starts.get(tp) or 0) for tp in tps}
+        await self._consumer.seek_wait(
+            {tp: max(found[tp.partition][0] or 0, found[tp.partition][1]) for tp in tps}
+        )
+        return found
+
+    # ---- the table
+
+    async def stored_rows(self, partitions: Iterable[int]) -> Mapping[int, tuple[int, list[Row]]]:
+        """The rows of partitions, and the highest position that any of them is true for (-1: there
+        are none). Raises DamagedState."""
+        return await asyncio.to_thread(self._table.rows_of, partitions)
+
+    async def write_rows(
+        self, partition: int, rows: Iterable[tuple[bytes, bytes | None]], position: int
+    ) -> None:
+        """Send rows that are true for a position to the changelog; None deletes."""
+        await self._table.write(partition, rows, position)
+
+    async def settle_rows(self) -> None:
+        """Wait until the changelog has the rows that were sent."""
+        await self._table.settle()
+
+    # ---- inside Faust
+
+    @property
+    def _consumer(self) -> Any:
+        """Faust's consumer, whose type leaves some of its methods out."""
+        return self._app.consumer
+
+    def _client(self) -> Any:
+        """aiokafka's consumer, in Faust's thread; None before it has begun."""
+        return getattr(getattr(self._app.consumer, "_thread", None), "_consumer", None)
+
+    async def _on_revoked(self, *_: Any, **__: Any) -> None:
+        await self._member.revoked()
+
+    async def _on_recovered(self) -> None:
+        self._client()._fetcher._fetcher_timeout = LOOK_AGAIN_MS / 1000  # Faust has no setting
+        assigned = self._app.assignor.assigned_actives()
+        ours = sorted(tp.partition for tp in assigned if tp.topic == self._names.frames)
+        await self._member.recovered(ours)
+
+    async def _on_frames(self, stream: Any) -> None:
+        self._fetched = stream.channel
+        async for event in stream.noack().events():
+            message = event.message
+            frames = split(message.value or b"")
+            # What waits for its acknowledgement must not hold on to its bytes.
+            message.value = event.value = None
+            await self._member.frame(FrameMessage(message.partition, message.offset, frames, event))
+
+    def _new_app(self) -> faust.App:
+        settings = self._settings
+        return faust.App(
+            f"{settings.group}-merge",
+            broker=[f"aiokafka://{address}" for address in settings.bootstrap],
+            broker_credentials=faust_credentials(settings),
+            store="memory://" if settings.data_dir is None else "rocksdb://?driver=rocksdict",
+            datadir=self._data_folder(),
+            Table=StateTable,
+            topic_allow_declare=False,  # `topics.ensure` makes them
+            topic_disable_leader=True,
+            topic_partitions=self._state_partitions,
+            autodiscover=False,
+            web_enabled=False,
+            stream_wait_empty=False,
+            stream_recovery_delay=0.0,
+            stream_buffer_maxsize=FRAMES_BUFFER,
+            consumer_auto_offset_reset="earliest",
+            consumer_metadata_max_age_ms=METADATA_MAX_AGE_MS,
+            consumer_max_fetch_size=8 * 1024 * 1024,
+            broker_max_poll_records=5_000,
+            broker_commit_interval=COMMIT_SECONDS,
+            # Frames of unfinished slices stay unacknowledged: no sign of a stuck agent.
+            broker_commit_livelock_soft_timeout=DAY_SECONDS,
+            stream_processing_timeout=DAY_SECONDS,
+            broker_session_timeout=settings.session_timeout,
+            broker_heartbeat_interval=settings.session_timeout / 4,
+            producer_acks=-1,
+            producer_compression_type="zstd",
+            producer_linger=0.005,
+            producer_max_batch_size=PRODUCER_BATCH_BYTES,
+            worker_redirect_stdouts=False,
+        )
+
+    def _raw_topic(self, name: str, **options: Any) -> Any:
+        """A topic whose keys and values are bytes that we decode: a bad one stops no agent."""
+        return self._app.topic(
+            name, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw",
+            allow_empty=True, **options,
+        )  # fmt: skip
+
+    def _new_table(self) -> StateTable:
+        changelog = self._raw_topic(
+            self._names.series, partitions=self._state_partitions, compacting=True, acks=False,
+            internal=True, maxsize=131_072,
+        )  # fmt: skip
+        table = self._app.Table(
+            "series", key_type=bytes, value_type=bytes, partitions=self._state_partitions,
+            changelog_topic=changelog,
+        )  # fmt: skip
+        table.on_recover(self._on_recovered)
+        return cast(StateTable, table)
+
+    def _data_folder(self) -> Path:
+        """Faust wants a folder, which must be there, even when it keeps everything in memory.
+
+        Raises EnvironmentFault where the setting's can't be made.
+        """
+        if self._settings.data_dir is not None:
+            folder = self._settings.data_dir / "faust"
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise EnvironmentFault(
+                    f"the folder for the state can't be made: {folder}: {error.strerror}",
+                    "Let data_dir name a folder that this user may write to.",
+                ) from error
+            return folder
+        self._scratch = tempfile.TemporaryDirectory(prefix="kpi-agent-")
+        return Path(self._scratch.name)

@@ -1,0 +1,205 @@
+"""Batches on their way through the folders, in the order of the log.
+
+    fetched ─▶ decode (two threads) ─▶ fold (one thread) ─▶ rejects and late records sent
+                                         │
+                                         └─ behind the folds that it covers: frames of a flush
+
+Decoding needs nothing but the batch, so the next one is decoded while one is folded. Whatever uses
+the folders is in one queue of tasks, each of which awaits the task before it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import chain
+from operator import itemgetter
+from typing import Any
+
+import numpy as np
+from aiokafka import TopicPartition
+from aiokafka.structs import OffsetAndMetadata
+
+from agent.core.decode.batch import Batch, Decoded
+from agent.core.fold.folder import Folder
+from agent.kafka.batch_fetch import Fetched
+from agent.kafka.side_outputs import Record, Sent, SideOutputs
+from agent.kafka.stage_events import IngestProgress
+
+
+@dataclass(frozen=True, slots=True)
+class IdleSnapshot:
+    """What the consumer knows when all that it has read is in the queue: the time (ms), and, by
+    topic, for how long each partition has been idle (None: it is not, or who knows)."""
+
+    clock_ms: int
+    idle_ms: Mapping[str, Mapping[int, int | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Flush:
+    """Frames, what may be committed once they are acknowledged, and which dead letters and late
+    records were sent of the records that they cover."""
+
+    frames: Sequence[tuple[int, bytes]]
+    commits: Mapping[TopicPartition, OffsetAndMetadata]
+    sent: Sequence[Sent]
+
+
+class FoldQueue:
+    """Decodes and folds what is fetched, and makes frames of it. It owns the folders."""
+
+    def __init__(
+        self,
+        folders: Mapping[str, Folder],
+        side_outputs: SideOutputs,
+        progress: IngestProgress,
+        wall_ms: Callable[[], int],
+    ) -> None:
+        self.folders = folders
+        self.unflushed = 0  # records added since the last flush
+        self._side_outputs = side_outputs
+        self._progress = progress
+        self._wall_ms = wall_ms
+        self._decoding = ThreadPoolExecutor(2, thread_name_prefix="decode")
+        self._folding = ThreadPoolExecutor(1, thread_name_prefix="fold")
+        self._last: asyncio.Task[Any] | None = None  # of the queue
+        self._folds: deque[asyncio.Task[None]] = deque()
+        self._newest = 0  # of the folds belong to the last fetch
+        self._sent: list[Sent] = []  # of the records folded since the last flush
+
+    def is_assigned(self, tp: TopicPartition) -> bool:
+        """Whether a partition is read here, from a known offset on."""
+        return tp.topic in self.folders and tp.partition in self.folders[tp.topic].sources
+
+    def partitions(self) -> list[TopicPartition]:
+        """All source partitions that are read here."""
+        return [TopicPartition(t, p) for t, folder in self.folders.items() for p in folder.sources]
+
+    async def add(self, fetched: Mapping[TopicPartition, Fetched]) -> None:
+        """Queue what was fetched, one batch a topic, once the fetch before the last is folded."""
+        while len(self._folds) > (self._newest if fetched else 0):
+            await self._folds.popleft()
+        by_topic: dict[str, list[tuple[int, Fetched]]] = {}
+        for tp, records in fetched.items():
+            by_topic.setdefault(tp.topic, []).append((tp.partition, records))
+        loop = asyncio.get_running_loop()
+        clock_ms = self._wall_ms()
+        for topic, parts in by_topic.items():
+            parts.sort(key=itemgetter(0))
+            batch = make_batch(topic, parts)
+            self.unflushed += len(batch.values)
+            decoded = loop.run_in_executor(self._decoding, self.folders[topic].decode, batch)
+            fold = self._fold(parts, batch, decoded, clock_ms, self._last)
+            self._last = task = asyncio.create_task(fold)
+            self._folds.append(task)
+        self._newest = len(by_topic)
+
+    def flush(
+        self, snapshot: IdleSnapshot, counts: Awaitable[Mapping[str, int]]
+    ) -> asyncio.Task[Flush]:
+        """Queue a flush of all that was added. `counts`: the partitions of each source topic."""
+        flush = asyncio.create_task(self._make_frames(snapshot, counts, self._last))
+        self._last, self.unflushed = flush, 0
+        return flush
+
+    def flushed(self, flush: asyncio.Task[Flush]) -> None:
+        """Nobody waits for a flush any more: don't keep its frames."""
+        if self._last is flush:
+            self._last = None
+
+    async def drain(self) -> None:
+        """Wait until nothing in the queue uses the folders."""
+        if self._last is not None:
+            await self._last
+
+    def close(self) -> None:
+        """End, whatever is under way."""
+        for task in (*self._folds, self._last):
+            if task is not None:
+                task.cancel()
+        self._decoding.shutdown(wait=True, cancel_futures=True)
+        self._folding.shutdown(wait=True, cancel_futures=True)
+
+    async def _fold(
+        self,
+        parts: Sequence[tuple[int, Fetched]],
+        batch: Batch,
+        decoding: asyncio.Future[Decoded],
+        clock_ms: int,
+        before: asyncio.Task[Any] | None,
+    ) -> None:
+        """Fold a batch when its turn comes; count its outcomes, send what was rejected or late."""
+        started = time.monotonic()
+        decoded = await decoding
+        if before is not None:
+            await before
+        fold = self.folders[batch.topic].take
+        loop = asyncio.get_running_loop()
+        added = await loop.run_in_executor(self._folding, fold, batch, decoded, clock_ms)
+        self._progress.folded(batch.topic, added, time.monotonic() - started)
+        for row, reject in added.rejects:
+            letter = self._side_outputs.dead_letter(
+                record_of(batch.topic, parts, row),
+                reject.reason.value,
+                reject.detail,
+                reject.contract,
+            )
+            self._sent.append(await letter)
+        for row, contract in added.late:
+            record = record_of(batch.topic, parts, row)
+            self._sent.append(await self._side_outputs.late(record, contract))
+
+    async def _make_frames(
+        self,
+        snapshot: IdleSnapshot,
+        counts: Awaitable[Mapping[str, int]],
+        before: asyncio.Task[Any] | None,
+    ) -> Flush:
+        """Frames of all that was added before, once it is folded; and of nothing later."""
+        partitions = await counts
+        if before is not None:
+            await before
+        sent, self._sent = self._sent, []
+        frames: list[tuple[int, bytes]] = []
+        commits: dict[TopicPartition, OffsetAndMetadata] = {}
+        loop = asyncio.get_running_loop()
+        for topic, folder in self.folders.items():
+            if not folder.sources:
+                continue
+            count = max(partitions.get(topic, 0), len(folder.sources))
+            frames += await loop.run_in_executor(
+                self._folding, folder.flush, snapshot.clock_ms, snapshot.idle_ms[topic], count
+            )
+            for partition, commit in folder.commits().items():
+                tp = TopicPartition(topic, partition)
+                commits[tp] = OffsetAndMetadata(commit.offset, commit.metadata)
+            for partition, source in folder.sources.items():
+                self._progress.watermark(topic, partition, source.watermark_ms)
+            self._progress.shortened(topic, folder.shortened())
+        return Flush(frames, commits, sent)
+
+
+def make_batch(topic: str, parts: Sequence[tuple[int, Fetched]]) -> Batch:
+    """One batch of a topic's records, in the order (partition, offset) that they come in."""
+    sizes = [len(records) for _, records in parts]
+    return Batch(
+        topic,
+        list(chain.from_iterable(records.values for _, records in parts)),
+        np.repeat(np.array([partition for partition, _ in parts], np.int32), sizes),
+        np.concatenate([records.offsets for _, records in parts]),
+        np.concatenate([records.timestamps for _, records in parts]),
+    )
+
+
+def record_of(topic: str, parts: Sequence[tuple[int, Fetched]], row: int) -> Record:
+    """The record of a row of a batch that was made of these parts."""
+    for partition, records in parts:
+        if row < len(records):
+            return records.record(topic, partition, row)
+        row -= len(records)
+    raise IndexError(row)

@@ -1,0 +1,192 @@
+"""The consumer of the source topics: what it fetches, how far it is, what it has committed.
+
+A thin door before aiokafka's consumer. It reads by record batches (`batch_fetch`), never jumps by
+itself (`auto_offset_reset` is `none`: a client that does so hides a gap), and a fetch that waits
+can be interrupted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
+from aiokafka.errors import (
+    CommitFailedError,
+    IllegalStateError,
+    NoOffsetForPartitionError,
+    OffsetOutOfRangeError,
+)
+from aiokafka.structs import OffsetAndMetadata
+
+from agent.kafka.batch_fetch import Fetched, enable_batch_fetch
+from agent.kafka.client import connection
+from agent.settings import Settings
+
+log = logging.getLogger(__name__)
+
+MAX_POLL_RECORDS = 35_000  # two batches are in memory at a time
+MAX_FETCH_BYTES = 32 * 1024 * 1024
+MAX_PARTITION_FETCH_BYTES = 8 * 1024 * 1024
+FETCH_MARGIN_SECONDS = 0.25
+COMMIT_TIMEOUT_SECONDS = 10.0
+
+Commits = Mapping[TopicPartition, OffsetAndMetadata]
+OnRebalance = Callable[[Sequence[TopicPartition]], Awaitable[None]]
+
+
+class SourceConsumer:
+    """Reads the source partitions that the group `<group>-ingest` has assigned here."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.group = f"{settings.group}-ingest"
+        self._consumer = AIOKafkaConsumer(
+            **connection(settings),
+            group_id=self.group,
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            isolation_level="read_committed",
+            partition_assignment_strategy=[RoundRobinPartitionAssignor],
+            max_poll_records=MAX_POLL_RECORDS,
+            fetch_max_bytes=MAX_FETCH_BYTES,
+            max_partition_fetch_bytes=MAX_PARTITION_FETCH_BYTES,
+            session_timeout_ms=int(settings.session_timeout * 1000),
+            heartbeat_interval_ms=int(settings.session_timeout * 1000 / 4),
+        )
+        self._fetching: asyncio.Future[Mapping[TopicPartition, Fetched]] | None = None
+
+    async def start(self) -> None:
+        """Connect. It reads nothing before it is subscribed."""
+        await self._consumer.start()
+        enable_batch_fetch(self._consumer)
+
+    async def stop(self) -> None:
+        """Leave the group."""
+        await self._consumer.stop()
+
+    # ---- the group
+
+    def subscribe(
+        self, topics: Collection[str], on_revoked: OnRebalance, on_assigned: OnRebalance
+    ) -> None:
+        """Join in reading topics, from the next rebalance on."""
+        self._consumer.subscribe(list(topics), listener=_Listener(on_revoked, on_assigned))
+
+    @property
+    def is_subscribed(self) -> bool:
+        """Whether it joins in reading any topic."""
+        return bool(self._consumer.subscription())
+
+    def rejoin(self) -> None:
+        """Look for new partitions, and let the group assign them."""
+        self._consumer._client.force_metadata_update()
+
+    async def commit(self, commits: Commits) -> bool:
+        """Commit offsets; whether the group has accepted them. Lost membership is no failure: the
+        group assigns the partitions again, and their next owner reads from the last commit."""
+        try:
+            await asyncio.wait_for(self._consumer.commit(dict(commits)), COMMIT_TIMEOUT_SECONDS)
+        except (CommitFailedError, IllegalStateError):
+            log.info("offsets not committed: the group is rebalancing")
+        except TimeoutError:
+            log.warning("offsets not committed within %.0f s", COMMIT_TIMEOUT_SECONDS)
+        else:
+            return True
+        return False
+
+    # ---- records
+
+    async def fetch(self, timeout_ms: int) -> Mapping[TopicPartition, Fetched]:
+        """What has come, or comes within the time; nothing where `interrupt` is called before.
+
+        While the group rebalances, `getmany` waits for that, whatever its timeout. It is cancelled
+        before it takes any record. Raises OffsetOutOfRangeError, with the positions that are out of
+        their logs' range.
+        """
+        fetching = asyncio.ensure_future(self._consumer.getmany(timeout_ms=timeout_ms))
+        self._fetching = fetching
+        try:
+            await asyncio.wait([fetching], timeout=timeout_ms / 1000 + FETCH_MARGIN_SECONDS)
+        finally:
+            fetching.cancel()
+        await asyncio.wait([fetching])
+        if fetching.cancelled():
+            return {}
+        try:
+            fetched: Mapping[TopicPartition, Fetched] = fetching.result()
+        except NoOffsetForPartitionError:
+            return {}  # an answer from before `seek`
+        except OffsetOutOfRangeError as error:
+            out = {tp: at for tp, at in error.args[0].items() if await self._is_at(tp, at)}
+            if out:
+                raise OffsetOutOfRangeError(out) from error
+            return {}
+        return fetched
+
+    def interrupt(self) -> None:
+        """End a fetch that waits."""
+        if self._fetching is not None:
+            self._fetching.cancel()
+
+    def seek(self, tp: TopicPartition, offset: int) -> None:
+        """Go on reading a partition from an offset."""
+        self._consumer.seek(tp, offset)
+
+    def pause(self, tp: TopicPartition) -> None:
+        """Fetch nothing of a partition while it is assigned here."""
+        self._consumer.pause(tp)
+
+    async def _is_at(self, tp: TopicPartition, offset: int) -> bool:
+        try:
+            return bool(await self._consumer.position(tp) == offset)
+        except (IllegalStateError, AssertionError):  # just being revoked
+            return False
+
+    # ---- how far it is
+
+    def partition_count(self, topic: str) -> int:
+        """How many partitions a topic has, by metadata of the last half minute."""
+        return len(self._consumer.partitions_for_topic(topic) or ())
+
+    async def remaining(self, tp: TopicPartition) -> int | None:
+        """How many records of a partition are not read yet, by the last answer of its broker; None
+        where that is not known, or the partition is just being revoked."""
+        try:
+            position = await self._consumer.position(tp)
+            end = self._consumer.highwater(tp)
+        except (IllegalStateError, AssertionError):
+            return None
+        return None if end is None else max(0, end - position)
+
+    def answered_ms(self, tp: TopicPartition) -> int | None:
+        """When the broker last answered a fetch of a partition (wall clock), if it did."""
+        try:
+            at_ms: int | None = self._consumer.last_poll_timestamp(tp)
+        except (IllegalStateError, AssertionError):
+            return None
+        return at_ms
+
+    async def log_starts(self, tps: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
+        """The first offset of each log."""
+        starts: Mapping[TopicPartition, int] = await self._consumer.beginning_offsets(list(tps))
+        return starts
+
+    async def log_ends(self, tps: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
+        """The offset behind the last record of each log, as far as transactions are decided."""
+        ends: Mapping[TopicPartition, int] = await self._consumer.end_offsets(list(tps))
+        return ends
+
+
+class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # untyped
+    """Passes rebalances on. aiokafka swallows what they raise: they must keep it themselves."""
+
+    def __init__(self, on_revoked: OnRebalance, on_assigned: OnRebalance) -> None:
+        self._on_revoked, self._on_assigned = on_revoked, on_assigned
+
+    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        await self._on_revoked(sorted(revoked))
+
+    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        await self._on_assigned(sorted(assigned))

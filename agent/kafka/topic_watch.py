@@ -1,0 +1,168 @@
+"""What happens to the agent's own topics while it runs, and what is done about it.
+
+Rules
+-----
+- The frames and the series topic hold what exact values need: frames not merged yet, and the state
+  of every series. Where one of them is deleted, made anew or cut short, no worker of this process
+  goes on, and none of the two is created: values told under the same keys would be other values.
+  That holds until the process is started again, which is how somebody says that it may begin anew.
+- The other topics hold no state. One that is deleted is created again (`create_topics`), and what
+  it held is gone. The rows of the board topic are written again by every worker.
+
+A topic counts as made anew when one of its partitions ends before where it once ended. A finding
+counts when it is made twice in a row: a broker that has just started may not know a topic yet, and
+a new leader may answer with an end that is a little behind. A topic that is deleted and made anew
+between two looks, and has outgrown the old one by the next, is not noticed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError, NoError, UnknownTopicOrPartitionError, for_code
+
+from agent.errors import EnvironmentFault
+from agent.kafka.topics import TopicNames
+from agent.settings import Settings
+
+log = logging.getLogger(__name__)
+
+LOOK_TIMEOUT_SECONDS = 10.0
+
+Ends = Mapping[str, Mapping[int, int]]
+"""The end offset of every partition, by topic. A topic that does not exist is not in it."""
+
+
+class StateLost(EnvironmentFault):
+    """Frames or state are gone that exact values need."""
+
+
+@dataclass(frozen=True, slots=True)
+class TopicChanges:
+    """What happened to the agent's topics since they were looked at before."""
+
+    deleted: frozenset[str] = frozenset()
+    made_anew: frozenset[str] = frozenset()
+
+    def __and__(self, other: TopicChanges) -> TopicChanges:
+        return TopicChanges(self.deleted & other.deleted, self.made_anew & other.made_anew)
+
+
+def changes_between(before: Ends, now: Ends) -> TopicChanges:
+    """What happened between two looks at the same topics."""
+    anew = {
+        topic
+        for topic in before.keys() & now.keys()
+        if any(now[topic].get(p, 0) < end for p, end in before[topic].items())
+    }
+    return TopicChanges(frozenset(before.keys() - now.keys()), frozenset(anew))
+
+
+def loss(names: TopicNames, changes: TopicChanges) -> str | None:
+    """What was lost that exact values need, in words; None: nothing."""
+    told = [
+        f"topic {topic} was {what}: {holds}"
+        for topic, holds in (
+            (names.frames, "the frames that were not merged yet are gone"),
+            (names.series, "the state of all series is gone"),
+        )
+        for what, found in (
+            ("deleted", changes.deleted),
+            ("made anew or cut short", changes.made_anew),
+        )
+        if topic in found
+    ]
+    return "; ".join(told) or None
+
+
+def remedy(settings: Settings, names: TopicNames) -> str:
+    """What to do where state was lost."""
+    return (
+        "Stop all agents, delete both topics (kafka-topics.sh --bootstrap-server "
+        f"{settings.brokers} --delete --topic '{names.frames}|{names.series}') and start again: "
+        "windows that are open begin with what was not read yet, and so do alerts and what rules "
+        "look back on. docs/exactness.md says what holds then."
+    )
+
+
+class TopicWatch:
+    """Remembers how far the agent's topics reached, over all lives of the stages."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._names = TopicNames.of(settings)
+        self._known: Ends = {}
+        self._suspected = TopicChanges()
+        self._lost: str | None = None
+
+    def refuse_after_loss(self) -> None:
+        """Raise StateLost once frames or state were lost in the life of this process."""
+        if self._lost is not None:
+            raise StateLost(self._lost, remedy(self._settings, self._names))
+
+    def see(self, ends: Ends) -> TopicChanges:
+        """What is known to have happened, by the ends of the topics now. Raises StateLost."""
+        found = changes_between(self._known, ends)
+        certain = found & self._suspected
+        self._suspected = found
+        doubtful = (found.deleted | found.made_anew) - (certain.deleted | certain.made_anew)
+        self._known = {
+            **ends, **{topic: self._known[topic] for topic in doubtful}
+        }  # fmt: skip
+        self._lost = self._lost or loss(self._names, certain)
+        self.refuse_after_loss()
+        for topic in sorted(certain.deleted):
+            log.error("topic %s was deleted: what it held is gone", topic)
+        for topic in sorted(certain.made_anew):
+            log.warning("topic %s was made anew or cut short: what it held is gone", topic)
+        return certain
+
+    async def look(self, admin: AIOKafkaAdminClient, consumer: AIOKafkaConsumer) -> TopicChanges:
+        """What happened since the last look; while no broker answers, nothing that is known of.
+        Raises StateLost."""
+        try:
+            async with asyncio.timeout(LOOK_TIMEOUT_SECONDS):
+                ends = await end_offsets(admin, consumer, self._names)
+        except (KafkaError, OSError, TimeoutError) as error:
+            log.debug("the agent's topics could not be looked at: %r", error)
+            return TopicChanges()
+        return self.see(ends)
+
+
+async def end_offsets(
+    admin: AIOKafkaAdminClient, consumer: AIOKafkaConsumer, names: TopicNames
+) -> Ends:
+    """The end offsets of those of the agent's topics that exist. `consumer` is in no group. Raises
+    KafkaError or OSError where not all can be had."""
+    partitions = []
+    for topic in await admin.describe_topics(list(names.configs())):
+        error = for_code(topic["error_code"])
+        if error is UnknownTopicOrPartitionError:
+            continue
+        if error is not NoError:
+            raise error
+        partitions += [TopicPartition(topic["topic"], p["partition"]) for p in topic["partitions"]]
+    ends: dict[str, dict[int, int]] = {}
+    if partitions:
+        for tp, end in (await consumer.end_offsets(partitions)).items():
+            ends.setdefault(tp.topic, {})[tp.partition] = end
+    return ends
+
+
+def check_state_is_whole(settings: Settings, names: TopicNames, ends: Ends) -> None:
+    """Raise StateLost where one of the topics of frames and series is missing and the other one
+    has records: before a missing one is created."""
+    for missing, other, lost in (
+        (names.frames, names.series, "the frames that were not merged yet are gone"),
+        (names.series, names.frames, "the state of all series is gone"),
+    ):
+        if missing not in ends and any(ends.get(other, {}).values()):
+            raise StateLost(
+                f"topic {missing} is missing, and topic {other} has records: {lost}",
+                remedy(settings, names),
+            )

@@ -1,0 +1,93 @@
+"""What is counted of fields without a value, and what is said of it."""
+
+import json
+
+import numpy as np
+import pytest
+
+from agent.core.decode.batch import Batch
+from agent.core.fold.field_counts import FieldCounts, in_words
+from agent.core.fold.folder import Added, Folder, Resume
+from agent.core.model.plan import Plan
+from agent.language.load import load
+
+RULES = """
+version: 1
+events:
+  order:
+    topic: shop
+    time: at
+    fields: {amount: float, items: integer, shop: string, gone: {path: not.there, type: string}}
+kpis:
+  revenue: {from: order, value: sum(amount), window: 1m}
+"""
+
+
+@pytest.fixture(scope="module")
+def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
+    file = tmp_path_factory.mktemp("rules") / "r.yaml"
+    file.write_text(RULES)
+    return load(file)
+
+
+def order(**changes: object) -> bytes:
+    event = {"type": "order", "at": "2025-03-03T09:00:00Z", "amount": 1.5, "items": 1, "shop": "a"}
+    return json.dumps(event | changes).encode()
+
+
+def fold(plan: Plan, values: list[bytes], resume: Resume | None = None) -> Added:
+    folder = Folder(plan, "shop", 1)
+    folder.assign(0, resume)
+    first = resume.offset if resume else 0
+    offsets = np.arange(first, first + len(values), dtype=np.int64)
+    at = np.full(len(values), 1_741_000_000_000, np.int64)
+    return folder.add(Batch("shop", values, np.zeros(len(values), np.int32), offsets, at))
+
+
+VALUES = [
+    order(),
+    order(amount="12.50"),
+    order(items=None),
+    order(shop=7, items="3"),
+    b"{",
+    order(amount=[], at="yesterday"),
+]
+
+
+def test_nulls_and_wrong_types_are_counted_by_contract_and_field(plan: Plan) -> None:
+    counts = fold(plan, VALUES).fields["order"]
+    assert counts.events == 4
+    assert counts.nulls == {"amount": 1, "items": 2, "shop": 1, "gone": 4}
+    assert counts.wrong_types == {"amount": 1, "items": 1, "shop": 1}
+
+
+def test_what_was_counted_before_a_restart_is_not_counted_again(plan: Plan) -> None:
+    counts = fold(plan, VALUES, Resume(0, 3, None, None)).fields["order"]
+    assert counts.events == 1
+    assert counts.nulls == {"items": 1, "shop": 1, "gone": 1}
+    assert counts.wrong_types == {"items": 1, "shop": 1}
+
+
+def test_only_what_somebody_should_look_at_is_said(plan: Plan) -> None:
+    total = FieldCounts()
+    for values in (VALUES[:2], VALUES[2:]):
+        total.add(fold(plan, values).fields["order"])
+    assert list(in_words({"order": total})) == [
+        "order: gone is null in all 4 events: none has its path",
+        "order: amount is of another type in 1 of 4 events, and null there",
+        "order: items is of another type in 1 of 4 events, and null there",
+        "order: shop is of another type in 1 of 4 events, and null there",
+    ]
+    counts = fold(plan, [order(amount="x", items=1)]).fields
+    assert list(in_words(counts)) == [
+        "order: amount is null in the only event, of another type in 1",
+        "order: gone is null in the only event: none has its path",
+    ]
+
+
+def test_an_event_with_a_wrong_optional_field_is_folded(plan: Plan) -> None:
+    counts = fold(plan, VALUES).counts
+    assert {str(outcome): n for (outcome, _, _), n in counts.items()} == {
+        "folded": 4,
+        "rejected": 1,
+    }

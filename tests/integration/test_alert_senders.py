@@ -1,0 +1,205 @@
+"""What people are told over a restart of the agent: one alert, once, on either way.
+
+A real Prometheus with the generated rules, a real Alertmanager, and a receiver that notes what
+it is told. The agent's scrape is played, its delivery is the real one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+import yaml
+
+from agent.core.model.results import AlertPhase
+from agent.export.agent_state import AgentState, Alert
+from agent.export.alertmanager import Delivery
+from agent.export.metrics.exposition import Exposition
+from agent.language.load import load
+
+from .monitoring import Alertmanager, Prometheus, Server
+from .waiting import until
+
+pytestmark = [pytest.mark.needs_prometheus, pytest.mark.timeout(300)]
+
+ROOT = Path(__file__).parents[2]
+PLAN = load(ROOT / "rules")
+RULE, KPI, REGION = "slow_support", "response_time", "emea"
+DOWN_SECONDS = 12
+
+
+class HttpServer:
+    """A server on a port of its own."""
+
+    def __init__(self) -> None:
+        world = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self._answer(world.get())
+
+            def do_POST(self) -> None:
+                world.post(self.rfile.read(int(self.headers["Content-Length"])))
+                self._answer("")
+
+            def _answer(self, text: str | None) -> None:
+                self.send_response(200 if text is not None else 503)
+                self.end_headers()
+                self.wfile.write((text or "").encode())
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.address = f"127.0.0.1:{self._server.server_address[1]}"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def get(self) -> str | None:
+        return ""
+
+    def post(self, body: bytes) -> None:
+        pass
+
+    def close(self) -> None:
+        self._server.shutdown()
+
+
+class Receiver(HttpServer):
+    """Whom Alertmanager tells."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, str]] = []
+        super().__init__()
+
+    def post(self, body: bytes) -> None:
+        for alert in json.loads(body)["alerts"]:
+            labels = alert["labels"]
+            if labels["alertname"] == RULE and "escalation" not in labels:
+                self.told.append((alert["status"], labels["region"]))
+
+
+class PlayedAgent(HttpServer):
+    """An agent's `/metrics`, while it is up."""
+
+    EXTRA: ClassVar[str] = 'kpi_agent_build_info{version="1"} 1\n'
+
+    def __init__(self, sends: bool) -> None:
+        self.up = True
+        self.phase = AlertPhase.FIRING
+        self._sends = sends
+        super().__init__()
+
+    def get(self) -> str | None:
+        if not self.up:
+            return None
+        number = 2 if self.phase is AlertPhase.FIRING else 0
+        labels = f'rule="{RULE}",severity="critical",kpi="{KPI}",region="{REGION}"'
+        sends = "kpi_agent_alert_delivery_up 1\n" if self._sends else ""
+        return f"kpi_rule_state{{{labels}}} {number}\n{self.EXTRA}{sends}"
+
+    def alerts(self) -> list[Alert] | None:
+        if not self.up:
+            return None
+        now_ms = time.time_ns() // 1_000_000
+        return [Alert(RULE, "critical", KPI, (REGION,), self.phase, now_ms - 60_000, 900.0)]
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    one = Receiver()
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def alertmanager(tmp_path: Path, receiver: Receiver) -> Iterator[Alertmanager]:
+    one = Alertmanager("alertmanager", tmp_path)
+    config = {
+        "route": {
+            "receiver": "people", "group_by": ["alertname"], "group_wait": "0s",
+            "group_interval": "1s", "repeat_interval": "1h",
+        },
+        "receivers": [
+            {"name": "people", "webhook_configs": [{"url": f"http://{receiver.address}/"}]}
+        ],
+    }  # fmt: skip
+    file = tmp_path / "alertmanager.yml"
+    file.write_text(yaml.safe_dump(config))
+    one.start(file)
+    yield one
+    one.clean_up()
+
+
+@pytest.fixture
+def prometheus(tmp_path: Path) -> Iterator[Server]:
+    one = Prometheus("prometheus", tmp_path)
+    yield one
+    one.clean_up()
+
+
+def restart(agent: PlayedAgent, receiver: Receiver) -> None:
+    """Down for some scrapes, and up again; nobody is told anything."""
+    told = list(receiver.told)
+    agent.up = False
+    time.sleep(DOWN_SECONDS)
+    agent.up = True
+    time.sleep(DOWN_SECONDS)
+    assert receiver.told == told
+
+
+def test_by_prometheus_a_restart_ends_nothing_and_the_end_is_told_once(
+    prometheus: Prometheus, alertmanager: Alertmanager, receiver: Receiver
+) -> None:
+    agent = PlayedAgent(sends=False)
+    prometheus.start([agent.address], alertmanager.address)
+    until(lambda: receiver.told, 60, prometheus.last_words)
+    restart(agent, receiver)
+    agent.phase = AlertPhase.RESOLVED
+    until(lambda: len(receiver.told) > 1, 30, "the end")
+    assert receiver.told == [("firing", REGION), ("resolved", REGION)]
+    agent.close()
+
+
+async def test_with_both_ways_open_the_agents_word_is_the_only_one(
+    prometheus: Prometheus, alertmanager: Alertmanager, receiver: Receiver
+) -> None:
+    agent = PlayedAgent(sends=True)
+    await asyncio.to_thread(prometheus.start, [agent.address], alertmanager.address)
+
+    def delivery() -> Delivery:
+        return Delivery(
+            AgentState(PLAN), [f"http://{alertmanager.address}"], agent.alerts, lambda _: True,
+            lambda: time.time_ns() // 1_000_000, resend_seconds=2,
+        )  # fmt: skip
+
+    running = asyncio.create_task(delivery().run())
+    await asyncio.to_thread(until, lambda: receiver.told, 60, "the alert")
+    await asyncio.to_thread(until, prometheus.targets_up, 30, prometheus.last_words)
+    await asyncio.sleep(5)
+    running.cancel()
+    await asyncio.to_thread(restart, agent, receiver)
+    running = asyncio.create_task(delivery().run())
+    await asyncio.sleep(5)
+    agent.phase = AlertPhase.RESOLVED
+    await asyncio.to_thread(until, lambda: len(receiver.told) > 1, 30, "the end")
+    await asyncio.sleep(5)
+    assert receiver.told == [("firing", REGION), ("resolved", REGION)]
+    running.cancel()
+    agent.close()
+
+
+async def test_an_agent_that_sends_says_so_from_its_first_scrape_on() -> None:
+    state = AgentState(PLAN)
+    Delivery(state, ["http://am:9093"], lambda: None, lambda _: True, lambda: 0)
+    scrape = await Exposition(state).scrape("", "")
+    text = b"".join(scrape.chunks).decode()
+    assert "kpi_agent_alert_delivery_up 0.0" in text
+    assert 'kpi_agent_alerts_delivered_total{alertmanager="http://am:9093"} 0.0' in text
+    assert 'kpi_agent_alert_delivery_failures_total{alertmanager="http://am:9093"} 0.0' in text

@@ -1,0 +1,101 @@
+"""What happens to the agent's own topics is noticed, and what exactness needs is not made again."""
+
+from __future__ import annotations
+
+import pytest
+
+from agent.kafka.topic_watch import Ends, StateLost, TopicWatch, check_state_is_whole
+from agent.kafka.topics import TopicNames
+from agent.settings import load_settings
+
+SETTINGS = load_settings(brokers="one:9092")
+NAMES = TopicNames.of(SETTINGS)
+ALL: Ends = {topic: {0: 100, 1: 200} for topic in NAMES.configs()}
+
+
+def without(*topics: str) -> Ends:
+    return {topic: ends for topic, ends in ALL.items() if topic not in topics}
+
+
+def anew(*topics: str) -> Ends:
+    return {**ALL, **{topic: {0: 3, 1: 200} for topic in topics}}
+
+
+def watched(*looks: Ends) -> TopicWatch:
+    watch = TopicWatch(SETTINGS)
+    for ends in looks:
+        watch.see(ends)
+    return watch
+
+
+OUTPUTS = [NAMES.values, NAMES.alerts, NAMES.board, NAMES.late, NAMES.dead_letters]
+
+
+@pytest.mark.parametrize("topic", OUTPUTS)
+def test_an_output_topic_that_is_deleted_is_told_once(topic: str) -> None:
+    watch = watched(ALL, without(topic))
+    assert watch.see(without(topic)).deleted == {topic}
+    assert not watch.see(without(topic)).deleted
+
+
+def test_what_is_found_once_only_has_not_happened() -> None:
+    watch = watched(ALL)
+    for doubtful in (without(NAMES.values), anew(NAMES.frames), without(NAMES.series)):
+        found = watch.see(doubtful)
+        assert not found.deleted and not found.made_anew
+        watch.see(ALL)
+
+
+def test_an_output_topic_that_is_made_anew_is_told() -> None:
+    watch = watched(ALL, anew(NAMES.board))
+    assert watch.see(anew(NAMES.board)).made_anew == {NAMES.board}
+
+
+@pytest.mark.parametrize("topic", [NAMES.frames, NAMES.series])
+@pytest.mark.parametrize("harm", [without, anew])
+def test_lost_frames_or_state_stop_the_process_for_good(topic: str, harm: object) -> None:
+    harmed: Ends = harm(topic)  # type: ignore[operator]
+    watch = watched(ALL, harmed)
+    with pytest.raises(StateLost, match=topic) as lost:
+        watch.see(harmed)
+    assert lost.value.hint is not None and "Stop all agents" in lost.value.hint
+    with pytest.raises(StateLost):
+        watch.refuse_after_loss()
+    with pytest.raises(StateLost):  # made again by hand: what it held is not in it
+        watch.see({**ALL, topic: {0: 0, 1: 0}})
+
+
+def test_both_topics_gone_while_running_are_not_a_beginning() -> None:
+    gone = without(NAMES.frames, NAMES.series)
+    watch = watched(ALL, gone)
+    with pytest.raises(StateLost, match=f"{NAMES.frames}.*{NAMES.series}"):
+        watch.see(gone)
+
+
+def test_topics_that_grow_or_get_partitions_are_fine() -> None:
+    watch = watched(ALL)
+    for _ in range(2):
+        found = watch.see({topic: {0: 101, 1: 200, 2: 0} for topic in ALL})
+        assert not found.deleted and not found.made_anew
+
+
+@pytest.mark.parametrize(
+    ("ends", "lost"),
+    [
+        ({}, None),  # the first start
+        ({NAMES.values: {0: 7}}, None),  # both were deleted while no agent ran
+        ({NAMES.frames: {0: 0}}, None),
+        ({NAMES.series: {0: 0}}, None),
+        ({NAMES.frames: {0: 0, 1: 5}}, NAMES.series),
+        ({NAMES.series: {0: 5}}, NAMES.frames),
+        (ALL, None),
+    ],
+)
+def test_a_missing_state_topic_is_not_created_beside_one_that_has_records(
+    ends: Ends, lost: str | None
+) -> None:
+    if lost is None:
+        check_state_is_whole(SETTINGS, NAMES, ends)
+    else:
+        with pytest.raises(StateLost, match=f"topic {lost} is missing"):
+            check_state_is_whole(SETTINGS, NAMES, ends)
