@@ -29,16 +29,11 @@ class WindowValues:
         self, ends: Iterable[tuple[Series, int]], pairs: Sequence[Pair], is_open: bool = False
     ) -> list[WindowValue]:
         """The windows of series with these ends, from their states (`pair`)."""
-        name, calm, start_of = (
-            self._kpi.name,
-            self._evaluator.maintenance.covering,
-            self._kpi.window.start_of,
-        )
-        incomplete = self._missed.touch
+        name, start_of = self._kpi.name, self._kpi.window.start_of
+        maintenance_of, incomplete = self._evaluator.maintenance.covering, self._missed.touch
+        values = self._evaluator.values(pairs)
         made = []
-        for (series, end), pair, value in zip(
-            ends, pairs, self._evaluator.values(pairs), strict=True
-        ):
+        for (series, end), pair, value in zip(ends, pairs, values, strict=True):
             dimensions, start = series.dimensions or (), start_of(end)
             made.append(
                 WindowValue(
