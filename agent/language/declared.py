@@ -11,16 +11,13 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from agent.core.changes.describe import WORDS
 from agent.language.error_text import explain
-from agent.language.models.models import (
-    SECTIONS,
-    Defaults,
-    EventSpec,
-    FileSpec,
-    KpiSpec,
-    MaintenanceSpec,
-    ObjectiveSpec,
-    RuleSpec,
-)
+from agent.language.models.defaults import Defaults
+from agent.language.models.events import EventSpec
+from agent.language.models.file import SECTIONS, FileSpec
+from agent.language.models.kpis import KpiSpec
+from agent.language.models.maintenance import MaintenanceSpec
+from agent.language.models.objectives import ObjectiveSpec
+from agent.language.models.rules import RuleSpec
 from agent.language.models.values import EventName, Name
 from agent.language.problems import Importance, Problem, suggest
 from agent.language.recovery import salvage, written

@@ -10,7 +10,7 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from agent.language.models.models import FileSpec
+from agent.language.models.file import FileSpec
 from agent.language.problems import suggest
 from agent.language.source import On, Place
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
 from agent.language.hover import explain_words
-from agent.language.models.models import FileSpec
+from agent.language.models.file import FileSpec
 
 ID = "https://kpi-agent.example/schema.json"
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Discriminator, Field, Tag
 
-from agent.language.models.models import Strict
+from agent.language.models.base import Strict
 from agent.language.models.values import Number, PositiveDuration, Text, TimeZone, form, wrong
 
 TimeText = Annotated[Text, Field(examples=["10:05", "+20m", "2026-03-02 10:05"])]

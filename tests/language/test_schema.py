@@ -6,7 +6,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from agent.language.declared import files_of
-from agent.language.models.models import FileSpec
+from agent.language.models.file import FileSpec
 from agent.language.schema import json_schema
 from agent.language.source import read
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from agent.core.model.text import window_text
 from agent.language.compile.shapes import Shape
 from agent.language.declared import Declared, Entry
-from agent.language.models.models import KpiSpec
+from agent.language.models.kpis import KpiSpec
 from agent.language.models.values import benchmark_of
 from agent.language.source import Place
 

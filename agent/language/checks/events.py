@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agent.language.declared import Declared, Entry
-from agent.language.models.models import EventSpec, FieldSpec
+from agent.language.models.events import EventSpec, FieldSpec
 from agent.language.source import Place
 
 

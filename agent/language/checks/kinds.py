@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from agent.language.declared import Declared, Entry
-from agent.language.models.models import RuleOverrideSpec, RuleSpec
+from agent.language.models.rules import RuleOverrideSpec, RuleSpec
 from agent.language.source import Place
 
 Kind = Literal["value", "absence", "combination"]

@@ -13,7 +13,7 @@ from agent.language.checks import targets
 from agent.language.compile.shapes import Shape, zone_of
 from agent.language.declared import Declared, Entry
 from agent.language.models import durations
-from agent.language.models.models import KpiSpec
+from agent.language.models.kpis import KpiSpec
 from agent.language.problems import suggest
 from agent.language.source import Place
 

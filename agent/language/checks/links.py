@@ -18,7 +18,7 @@ from agent.language.compile.links import (
 )
 from agent.language.compile.shapes import Shape
 from agent.language.declared import Declared, Entry
-from agent.language.models.models import RuleSpec
+from agent.language.models.rules import RuleSpec
 from agent.language.problems import suggest
 from agent.language.source import Place
 from agent.language.sql.expressions import SqlProblem

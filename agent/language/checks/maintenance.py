@@ -12,7 +12,8 @@ from agent.language.checks.kpis import can_equal, check_match
 from agent.language.compile import schedules as schedule_spec
 from agent.language.compile.shapes import Shape, zone_of
 from agent.language.declared import Declared, Entry
-from agent.language.models.models import KpiSpec, MaintenanceSpec
+from agent.language.models.kpis import KpiSpec
+from agent.language.models.maintenance import MaintenanceSpec
 from agent.language.problems import suggest
 from agent.language.source import On, Place
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from agent.core.model.metrics import AGENT_PREFIX, OF_ALL_KPIS
 from agent.core.model.plan import metric_name
 from agent.language.declared import Declared, Entry
-from agent.language.models.models import KpiSpec
+from agent.language.models.kpis import KpiSpec
 
 ODD_ENDINGS = ("_total", "_bucket", "_count", "_sum", "_gcount", "_gsum", "_created", "_info")
 """Endings that OpenMetrics keeps for counters, histograms and info metrics (its specification,

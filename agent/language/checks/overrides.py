@@ -6,7 +6,7 @@ from agent.language.checks import kinds
 from agent.language.checks.kpis import check_match
 from agent.language.compile.shapes import Shape
 from agent.language.declared import Declared, Entry
-from agent.language.models.models import RuleSpec
+from agent.language.models.rules import RuleSpec
 
 _EXAMPLES: dict[kinds.Kind, str] = {
     "value": "when: value > 900",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from agent.language.compile.shapes import Shape
 from agent.language.declared import Declared, Entry
-from agent.language.models.models import KpiSpec
+from agent.language.models.kpis import KpiSpec
 from agent.language.problems import suggest
 
 

@@ -15,7 +15,7 @@ from agent.language.compile.links import Links
 from agent.language.compile.shapes import ANY_WINDOW, UNKNOWN, Shape, expire_after_ms, slices
 from agent.language.declared import Declared, Entry
 from agent.language.models import durations
-from agent.language.models.models import RuleOverrideSpec, RuleSpec
+from agent.language.models.rules import RuleOverrideSpec, RuleSpec
 from agent.language.problems import suggest
 from agent.language.source import Place
 

@@ -10,7 +10,7 @@ from agent.core.model.windows import CalendarWindow, FixedWindow
 from agent.language.compile.shapes import Shape
 from agent.language.declared import Declared, Entry
 from agent.language.models import durations
-from agent.language.models.models import PaceSpec, RuleSpec
+from agent.language.models.rules import PaceSpec, RuleSpec
 from agent.language.models.values import Promise
 from agent.language.source import Place
 

@@ -9,7 +9,8 @@ from agent.core.model.windows import CalendarWindow, Window, wall_clock_ms
 from agent.language.compile.shapes import Shape, zone_of
 from agent.language.declared import Declared, Entry
 from agent.language.models import dates
-from agent.language.models.models import AnyTarget, KpiSpec, TargetSpec, TargetStepSpec
+from agent.language.models.kpis import KpiSpec
+from agent.language.models.targets import AnyTarget, TargetSpec, TargetStepSpec
 from agent.language.source import Place
 
 

@@ -18,7 +18,7 @@ from agent.language.compile.satisfiable import Range, can_hold, range_of
 from agent.language.compile.shapes import Shape, zone_of
 from agent.language.declared import Declared, Entry
 from agent.language.models import durations
-from agent.language.models.models import RuleOverrideSpec, RuleSpec
+from agent.language.models.rules import RuleOverrideSpec, RuleSpec
 from agent.language.source import Place
 from agent.language.sql.clauses import clauses
 from agent.language.sql.compile_first import tried

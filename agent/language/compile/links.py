@@ -16,7 +16,7 @@ from sqlglot import exp
 from agent.core.model.plan import HOME, RuleRef, Severity, Term
 from agent.language.compile.shapes import Shape
 from agent.language.declared import Declared, Entry
-from agent.language.models.models import RuleOverrideSpec, RuleSpec
+from agent.language.models.rules import RuleOverrideSpec, RuleSpec
 from agent.language.source import Place
 from agent.language.sql.compiler import parsed
 from agent.language.sql.expressions import SqlProblem, fail, refuse_unsupported, span

@@ -50,18 +50,13 @@ from agent.language.compile.shapes import slices as slices_of
 from agent.language.compile.statements import KpiSql, Statements
 from agent.language.declared import Declared, Entry
 from agent.language.models import durations
-from agent.language.models.models import (
-    SECTIONS,
-    AnyTarget,
-    EventSpec,
-    KpiSpec,
-    MaintenanceSpec,
-    ObjectiveSpec,
-    RuleOverrideSpec,
-    RuleSpec,
-    TargetSpec,
-    TargetStepSpec,
-)
+from agent.language.models.events import EventSpec
+from agent.language.models.file import SECTIONS
+from agent.language.models.kpis import KpiSpec
+from agent.language.models.maintenance import MaintenanceSpec
+from agent.language.models.objectives import ObjectiveSpec
+from agent.language.models.rules import RuleOverrideSpec, RuleSpec
+from agent.language.models.targets import AnyTarget, TargetSpec, TargetStepSpec
 from agent.language.models.values import benchmark_of
 
 LATENESS_MS = 10_000

@@ -15,7 +15,7 @@ from agent.core.model.schedules import (
 )
 from agent.core.model.windows import wall_clock_ms
 from agent.language.models import dates
-from agent.language.models.models import MaintenanceSpec
+from agent.language.models.maintenance import MaintenanceSpec
 
 
 def compile_schedule(model: MaintenanceSpec, zone: str) -> Schedule:

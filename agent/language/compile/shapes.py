@@ -11,7 +11,8 @@ from agent.core.model.text import window_text
 from agent.core.model.windows import CalendarWindow, FixedWindow, Window, current_slice_ms
 from agent.language.declared import Declared, Entry
 from agent.language.models import durations
-from agent.language.models.models import EventSpec, KpiSpec
+from agent.language.models.events import EventSpec
+from agent.language.models.kpis import KpiSpec
 from agent.language.problems import suggest
 from agent.language.recovery import KEY
 

@@ -13,7 +13,8 @@ from agent.core.model.plan import FieldType, Partial
 from agent.language.compile.conditions import RuleSql, compile_rule
 from agent.language.compile.shapes import UNKNOWN, Shape, type_unknown
 from agent.language.declared import Declared, Entry
-from agent.language.models.models import EventSpec, KpiSpec
+from agent.language.models.events import EventSpec
+from agent.language.models.kpis import KpiSpec
 from agent.language.recovery import NOBODY
 from agent.language.sql.compile_first import tried
 from agent.language.sql.compiler import compile_derived, compile_value, compile_where

@@ -1,0 +1,54 @@
+"""What the models of all sections share: strictness, and who is called when an alert goes on."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag
+
+from agent.language.models.values import (
+    PositiveDuration,
+    Text,
+    form,
+    wrong,
+)
+
+
+class Strict(BaseModel):
+    """No unknown fields, no guessing of types: `"5"` is not a number."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class EscalationSpec(Strict):
+    """Who is called as well when an alert goes on firing; of a list, one after the other."""
+
+    after: PositiveDuration = Field(
+        description="How long the alert has to have been firing.", examples=["30m"]
+    )
+    to: Text = Field(description="Who is called then.", examples=["head-of-support"])
+
+
+def _in_turn(steps: list[EscalationSpec]) -> list[EscalationSpec]:
+    for first, second in pairwise(steps):
+        if second.after <= first.after:
+            message = f"{second.to} is called no later than {first.to}"
+            raise wrong(message, "name the steps in turn, each with a longer `after`")
+    called = [step.to for step in steps]
+    for one in called:
+        if called.count(one) > 1:
+            raise wrong(f"{one} is called twice", "keep one step")
+    return steps
+
+
+if TYPE_CHECKING:
+    AnyEscalation = EscalationSpec | list[EscalationSpec]
+else:
+    AnyEscalation = Annotated[
+        Annotated[EscalationSpec, Tag("<mapping>")]
+        | Annotated[
+            list[EscalationSpec], Field(min_length=1), AfterValidator(_in_turn), Tag("<list>")
+        ],
+        Discriminator(form),
+    ]

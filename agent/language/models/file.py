@@ -1,0 +1,51 @@
+"""A file of rules: its sections."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from agent.language.models.base import Strict
+from agent.language.models.defaults import Defaults
+from agent.language.models.events import EventSpec
+from agent.language.models.kpis import KpiSpec
+from agent.language.models.maintenance import MaintenanceSpec
+from agent.language.models.objectives import ObjectiveSpec
+from agent.language.models.rules import RuleSpec
+from agent.language.models.values import (
+    EventName,
+    Name,
+)
+
+SECTIONS: dict[str, type[Strict]] = {
+    "events": EventSpec,
+    "kpis": KpiSpec,
+    "rules": RuleSpec,
+    "objectives": ObjectiveSpec,
+    "maintenance": MaintenanceSpec,
+}
+"""The sections that declare something by name."""
+
+
+class FileSpec(Strict):
+    """A file of rules. Any number of files in a folder make one set."""
+
+    version: Literal[1] = Field(1, description="The version of this language.")
+    defaults: Defaults | None = Field(
+        None, description="What holds wherever nothing else is said, in all files of the folder."
+    )
+    events: dict[EventName, EventSpec] = Field(
+        default_factory=dict, description="Event type: what its producers promise."
+    )
+    kpis: dict[Name, KpiSpec] = Field(default_factory=dict, description="The KPIs, by name.")
+    rules: dict[Name, RuleSpec] = Field(
+        default_factory=dict, description="The alert rules, by name."
+    )
+    objectives: dict[Name, ObjectiveSpec] = Field(
+        default_factory=dict, description="The objectives, by name."
+    )
+    maintenance: dict[Name, MaintenanceSpec] = Field(
+        default_factory=dict,
+        description="Time that is taken out of alerts, targets and baselines, by name.",
+    )

@@ -1,0 +1,111 @@
+"""The section `kpis`: SQL over the events of a type, or over other KPIs."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Discriminator, Field, Tag
+
+from agent.core.model.plan import Better
+from agent.language.models.base import AnyEscalation, Strict
+from agent.language.models.targets import AnyTarget, OverrideSpec
+from agent.language.models.values import (
+    PositiveDuration,
+    Text,
+    TimeZone,
+    Unit,
+    WindowText,
+    form,
+)
+
+
+class KpiSpec(Strict):
+    """A KPI: SQL over the rows of an event, or arithmetic over other KPIs."""
+
+    title: Text | None = Field(None, description="The name that people see.")
+    description: Text | None = Field(None, description="What the KPI says, in a sentence.")
+    unit: Unit | None = Field(
+        None, description="The unit, in lower case: seconds, eur. `ratio` for shares from 0 to 1."
+    )
+    better: Better = Field("higher", description="Whether higher or lower values are better.")
+    owner: Text | None = Field(None, description="Who answers for the KPI.")
+    team: Text | None = Field(None, description="The owner's team.")
+    escalation: AnyEscalation | None = Field(
+        None, description="Who is called as well when an alert on the KPI goes on."
+    )
+    objective: Text | None = Field(
+        None,
+        description="The objective that the KPI serves; needed where none weighs it.",
+    )
+    visibility: Literal["public", "private"] | None = Field(
+        None,
+        description="private: its series are those of single people, and are shown to themselves "
+        "and the owner only. public if not given.",
+    )
+    person: Text | None = Field(
+        None,
+        description="Of a private KPI, the dimension that names the person.",
+        examples=["employee"],
+    )
+    export: Literal["hashed", "named"] | None = Field(
+        None,
+        description="How a private KPI's people are told in metrics, topics and alerts: under a "
+        "keyed hash (default), or by name.",
+    )
+    from_: Annotated[
+        Annotated[Text, Tag("<text>")] | Annotated[list[Text], Field(min_length=1), Tag("<list>")],
+        Discriminator(form),
+    ] = Field(
+        alias="from",
+        description="The event it is computed from; or a list of KPIs.",
+        examples=["ticket.answered"],
+    )
+    where: Text | None = Field(None, description="SQL: which events count.")
+    value: Text = Field(
+        description="SQL: the KPI's value, from aggregates such as count(*), avg(x), "
+        "quantile(x, 0.95).",
+        examples=["count(*)"],
+    )
+    by: list[Text] | None = Field(
+        None, description="The fields by which the KPI is split into series."
+    )
+    window: WindowText | None = Field(
+        None,
+        description="5m (tumbling), 5m every 1m (hopping), or day, week, month, quarter, year "
+        "of the calendar.",
+        examples=["5m"],
+    )
+    timezone: TimeZone | None = Field(
+        None, description="The time zone of calendar windows, and of the dates of targets."
+    )
+    target: AnyTarget | None = Field(
+        None,
+        description="The value to reach; or a list of targets, each `from` a date on. The target "
+        "of a window is the one that holds when it starts.",
+    )
+    overrides: list[OverrideSpec] = Field(
+        default_factory=list,
+        description="Other targets for some series; the last that matches holds.",
+    )
+    max_series: int = Field(
+        10_000,
+        gt=0,
+        description="The most series; what comes beyond is folded into one called __other__.",
+    )
+    max_state_bytes: int = Field(
+        2**30,
+        gt=0,
+        description="The most bytes that the rows of all series may have; beyond it, new series "
+        "are folded into __other__, too.",
+    )
+    expire_after: PositiveDuration | None = Field(
+        None,
+        description="A series without events for this long is forgotten. 7d or ten windows if "
+        "not given, whichever is longer.",
+    )
+    backfill: PositiveDuration | None = Field(
+        None,
+        description="A KPI that is new, or defined anew, is given its past: the events of so long "
+        "are read from their topic, beside the live flow.",
+        examples=["30d"],
+    )
