@@ -1,8 +1,9 @@
-"""What several commands share: instants and spans on the command line, progress, former rules."""
+"""What several commands share: exit codes, values on the command line, progress, other rules."""
 
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agent.core.model.printable import printable_lines
 from agent.errors import EnvironmentFault, RulesError
 
 if TYPE_CHECKING:
@@ -17,6 +19,22 @@ if TYPE_CHECKING:
 
     from agent.core.model.plan import Plan
     from agent.replay.runner import Source
+
+
+OK, WRONG, USAGE, ENVIRONMENT = 0, 1, 2, 3
+"""Exit codes."""
+
+
+def say(text: str) -> None:
+    """Write lines for people to standard error; control characters are visible."""
+    sys.stderr.write(f"{printable_lines(text)}\n")
+
+
+def port(text: str) -> int:
+    """A port on the command line; 0 takes any that is free."""
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: a number up to 65535; 0 takes any")
+    return int(text)
 
 
 def instant(text: str) -> int:

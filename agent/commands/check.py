@@ -1,0 +1,42 @@
+"""`kpi-agent check`: reports everything that is wrong with the rules."""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping
+
+from agent.commands.common import OK, WRONG
+from agent.core.model.printable import printable
+
+ABOUT = "read the rules and report everything that is wrong"
+
+
+def arguments(parser: ArgumentParser) -> None:
+    """The command's options."""
+    parser.add_argument("rules", nargs="?", default="rules", metavar="DIR", help="default: rules")
+    parser.add_argument("--format", choices=("human", "json", "github"), default="human")
+
+
+def run(options: Namespace) -> int:
+    """`kpi-agent check`."""
+    from agent.core.changes.describe import WORDS
+    from agent.language.load import check as check_rules
+    from agent.language.report import render
+
+    plan, problems = check_rules(options.rules)
+    sys.stdout.write(render(problems, options.format, color=sys.stdout.isatty()))
+    if plan is None:
+        return WRONG
+    if options.format == "human":
+        counts: dict[str, Mapping[str, object]] = {
+            "events": plan.contracts,
+            "kpis": plan.kpis,
+            "rules": plan.rules,
+            "objectives": plan.objectives,
+        }
+        if plan.maintenance:
+            counts["maintenance"] = plan.maintenance
+        told = ", ".join(f"{len(made)} {WORDS[s][len(made) != 1]}" for s, made in counts.items())
+        print(f"{printable(options.rules)}: {told}: all good")  # noqa: T201
+    return OK

@@ -1,0 +1,92 @@
+"""`kpi-agent generate`: writes Prometheus rules, Alertmanager routes or Grafana boards."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from agent.commands.common import OK, WRONG, say, writing
+from agent.errors import RulesError
+
+ABOUT = "write Prometheus rules, Alertmanager routes or Grafana boards from the rules"
+
+GENERATED = {
+    "prometheus": "deploy/prometheus",
+    "alertmanager": "deploy/alertmanager",
+    "grafana": "grafana",
+}
+"""What can be generated, and where it goes."""
+
+
+def arguments(parser: ArgumentParser) -> None:
+    """The command's options."""
+    parser.add_argument("what", choices=tuple(GENERATED))
+    parser.add_argument("--rules", default="rules", metavar="DIR")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help=f"default: {', '.join(GENERATED.values())}"
+    )
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; exit 1 where the files differ"
+    )
+    parser.add_argument(
+        "--external-labels",
+        metavar="NAMES",
+        help="labels that keep environments apart, by commas; default: those of the setting",
+    )
+
+
+def run(options: Namespace) -> int:
+    """`kpi-agent generate`."""
+    from agent.core.output.labels import check_external_labels
+    from agent.generate.alertmanager import (
+        RECEIVERS_FILE,
+        alertmanager_files,
+        read_receivers,
+        skeleton,
+    )
+    from agent.generate.files import differs, write
+    from agent.generate.grafana import grafana_files
+    from agent.generate.prometheus import Deployment, prometheus_files
+    from agent.language.load import load
+
+    plan = load(options.rules)
+    external = _external_names(options.external_labels)
+    check_external_labels(plan, external)
+    what = options.what
+    out = options.out or Path(GENERATED[what])
+    receivers = out / RECEIVERS_FILE
+    if what == "alertmanager":
+        files = alertmanager_files(plan, read_receivers(receivers), external)
+    else:
+        deployment = Deployment(external_labels=external)
+        prometheus = what == "prometheus"
+        files = prometheus_files(plan, deployment) if prometheus else grafana_files(plan, external)
+    if options.check:
+        found = differs(out, files, what)
+        for path in found:
+            say(f"{path} is not what the rules generate; run: kpi-agent generate {what}")
+        return WRONG if found else OK
+    with writing(out):
+        for path in write(out, files, what):
+            say(f"wrote {path}")
+        if what == "alertmanager" and not receivers.exists():
+            receivers.write_text(skeleton(plan), encoding="utf-8")
+            say(f"wrote {receivers}: yours to fill in")
+    return OK
+
+
+def _external_names(option: str | None) -> tuple[str, ...]:
+    """The names of the external labels: of the option, else of the setting."""
+    from agent.core.output.labels import check_external_name
+
+    if option is None:
+        from agent.settings import load_settings
+
+        return tuple(load_settings().labels)
+    names = tuple(filter(None, (name.strip() for name in option.split(","))))
+    for name in names:
+        try:
+            check_external_name(name)
+        except ValueError as error:
+            raise RulesError(f"--external-labels: {error}") from error
+    return names

@@ -1,0 +1,48 @@
+"""`kpi-agent replay`: runs files of events through the rules, without Kafka."""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentParser, Namespace
+
+from agent.commands.common import OK, WRONG, clock_ms, instant, known, reading
+
+ABOUT = "run files of events through the rules, without Kafka"
+
+
+def arguments(parser: ArgumentParser) -> None:
+    """The command's options."""
+    parser.add_argument(
+        "files", nargs="+", metavar="[TOPIC=]FILE", help="events as JSON; - for standard input"
+    )
+    parser.add_argument("--rules", default="rules", metavar="DIR")
+    parser.add_argument("--format", choices=("table", "json", "csv"), default="table")
+    parser.add_argument("--kpi", action="append", default=[], metavar="NAME", help="only this KPI")
+    parser.add_argument("--since", type=instant, metavar="TIME", help="ISO 8601, UTC if naive")
+    parser.add_argument("--until", type=instant, metavar="TIME", help="ISO 8601, UTC if naive")
+    parser.add_argument(
+        "--now",
+        type=instant,
+        metavar="TIME",
+        help="what counts as now for events from the future (default: the clock)",
+    )
+
+
+def run(options: Namespace) -> int:
+    """`kpi-agent replay`."""
+    from agent.language.load import load
+    from agent.replay.report import Selection, selected, write
+    from agent.replay.runner import replay as run_replay
+    from agent.replay.runner import sources
+
+    plan = load(options.rules)
+    known(options.kpi, tuple(plan.kpis), "KPI")
+    files = sources(plan, options.files)
+    with reading("replay", files) as progress:
+        replayed = run_replay(plan, files, clock_ms(options.now), progress)
+    selection = Selection(options.since, options.until, frozenset(options.kpi))
+    write(plan, selected(replayed, selection), options.format, sys.stdout)
+    if replayed.is_all_lost:
+        sys.stderr.write("kpi-agent replay: no event of any contract was found in what was read\n")
+        return WRONG
+    return OK

@@ -1,0 +1,40 @@
+"""`kpi-agent run`: runs the agent on Kafka."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from agent.commands.common import OK, port
+
+ABOUT = "run the agent on Kafka"
+
+
+def arguments(parser: ArgumentParser) -> None:
+    """The command's options."""
+    parser.add_argument("--rules", metavar="DIR", help="default: rules, or KPI_AGENT_RULES")
+    parser.add_argument("--brokers", metavar="HOST:PORT", help="default: KPI_AGENT_BROKERS")
+    parser.add_argument("--settings", type=Path, metavar="FILE", help="or KPI_AGENT_SETTINGS")
+    parser.add_argument("--port", type=port, metavar="N", help="of the board and /metrics")
+
+
+def run(options: Namespace) -> int:
+    """`kpi-agent run`."""
+    # What is not handled yet would end the process: a reload that is asked for by now comes later.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+    from agent import logs
+    from agent.language.load import load
+    from agent.service import supervisor as service
+    from agent.settings import load_settings
+
+    settings = load_settings(
+        options.settings,
+        rules=Path(options.rules) if options.rules else None,
+        brokers=options.brokers,
+        webport=options.port,
+    )
+    logs.configure(settings)
+    asyncio.run(service.run(settings, lambda: load(settings.rules)))
+    return OK

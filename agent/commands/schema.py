@@ -1,0 +1,35 @@
+"""`kpi-agent schema`: prints the JSON Schema of the rules, for editors."""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import ArgumentParser, Namespace
+
+from agent.commands.common import OK
+from agent.errors import EnvironmentFault
+
+ABOUT = "offer the names of these rules, too"
+
+
+def arguments(parser: ArgumentParser) -> None:
+    """The command's options."""
+
+
+def run(options: Namespace) -> int:
+    """`kpi-agent schema`."""
+    if options.tests:
+        from agent.ruletests.schema import json_schema
+    else:
+        from agent.language.schema import json_schema
+    made = json_schema()
+    if options.rules is not None:
+        from agent.language.declared import declare
+        from agent.language.hover import with_names
+
+        if not options.rules.exists():
+            raise EnvironmentFault(f"{options.rules}: no such file or folder")
+        made = with_names(made, declare(options.rules))
+    json.dump(made, sys.stdout, indent=2, ensure_ascii=False)
+    sys.stdout.write("\n")
+    return OK
