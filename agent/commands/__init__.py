@@ -1,1 +1,5 @@
-"""Commands that are more than a few lines: one module each, with its options and what it runs."""
+"""The commands of `kpi-agent`: one module each, with ABOUT, arguments() and run().
+
+In: parsed options. Out: text on standard output, and an exit code. What a command needs is imported
+in run(), so that `--help` and `check` do not wait for Kafka. `common` has what several share.
+"""

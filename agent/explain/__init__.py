@@ -1,1 +1,6 @@
-"""`kpi-agent explain`: how a rule stands, and why."""
+"""`kpi-agent explain`: how a rule stands over a series, and why.
+
+In: the mergers that hold the series, after a replay or in a running agent. Out: one JSON object for
+each series. Read `series_selector` (which series), `document` (the object), `events` (the events
+behind the value, from files only), then `text` (the same for people).
+"""

@@ -1,1 +1,6 @@
-"""`kpi-agent replay`: files of events through the core, without Kafka."""
+"""`kpi-agent replay`: files of events through the core, without Kafka.
+
+In: a plan and files. Out: everything that closed, and what became of the records. Read
+`event_files` (records of a file, however it is packed), `runner`, then `report` (a table, JSON or
+CSV).
+"""

@@ -1,1 +1,6 @@
-"""`kpi-agent test`: rule tests in YAML beside the rules, run through the very same core."""
+"""`kpi-agent test`: rule tests in YAML beside the rules, run through the same core.
+
+In: a plan and test files. Out: results, and what of the rules no test has seen. Read `models` (the
+form of a test), `read` and `resolve` (into cases, with problems at their places), `run`, `compare`,
+`coverage`, then `report`.
+"""

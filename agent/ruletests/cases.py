@@ -102,7 +102,7 @@ class StepWanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class Expectations:
     """All that a test expects. `steps` and `outcomes` None: not said."""
 
     windows: tuple[WindowWanted, ...] = ()
@@ -141,7 +141,7 @@ class Case:
     clock: Clock
     until_ms: int | None
     rules: frozenset[str]
-    wanted: Wanted
+    expected: Expectations
     records: tuple[Record, ...] | None = None
     windows: tuple[WindowValue, ...] | None = None
     file: Path | None = None

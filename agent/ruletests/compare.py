@@ -15,7 +15,7 @@ from agent.language.problems import Problem
 from agent.language.source import Span
 from agent.ruletests.cases import Alert, AlertWanted, Case, Moment, WindowWanted
 from agent.ruletests.names import show_alert, show_series
-from agent.ruletests.run import Told
+from agent.ruletests.run import RunResult
 
 NOTHING = "–"
 _SHOWN = 6
@@ -83,14 +83,14 @@ def _head(section: Section, row: Row) -> str:
     return f"{row.what} at {row.at}" if row.at else row.what
 
 
-def compare(plan: Plan, case: Case, told: Told) -> Result:
+def compare(plan: Plan, case: Case, ran: RunResult) -> Result:
     """Hold what came out against what is expected."""
-    looked = _Looked(plan, case, told)
+    looked = _Looked(plan, case, ran)
     sections = [
         Section("windows", tuple(looked.windows())),
         Section("targets", tuple(looked.states())),
         Section("objectives", tuple(looked.standings())),
-        Section("alerts", tuple(row for m in case.wanted.moments for row in looked.moment(m))),
+        Section("alerts", tuple(row for m in case.expected.moments for row in looked.moment(m))),
         Section("transitions", tuple(looked.steps())),
         Section("nothing else fires", tuple(looked.others())),
         Section("events", tuple(looked.outcomes())),
@@ -101,18 +101,18 @@ def compare(plan: Plan, case: Case, told: Told) -> Result:
 class _Looked:
     """One test's expectations, looked at one kind after the other."""
 
-    def __init__(self, plan: Plan, case: Case, told: Told) -> None:
+    def __init__(self, plan: Plan, case: Case, ran: RunResult) -> None:
         self.plan = plan
         self.case = case
-        self.told = told
+        self.ran = ran
         self.show = case.clock.show
-        self.transitions = [t for t in told.transitions if t.rule in case.rules]
+        self.transitions = [t for t in ran.transitions if t.rule in case.rules]
 
     # --- windows and targets ---------------------------------------------------------------
 
     def windows(self) -> Iterator[Row]:
-        closed = {(w.kpi, w.dimensions, w.end_ms): w for w in self.told.windows}
-        for want in self.case.wanted.windows:
+        closed = {(w.kpi, w.dimensions, w.end_ms): w for w in self.ran.windows}
+        for want in self.case.expected.windows:
             found = closed.get((want.kpi, want.dimensions, want.end_ms))
             yield Row(
                 self.show(want.end_ms),
@@ -125,8 +125,8 @@ class _Looked:
             )
 
     def states(self) -> Iterator[Row]:
-        found = {(t.window.kpi, t.window.dimensions, t.window.end_ms): t for t in self.told.targets}
-        for want in self.case.wanted.states:
+        found = {(t.window.kpi, t.window.dimensions, t.window.end_ms): t for t in self.ran.targets}
+        for want in self.case.expected.states:
             status = found.get((want.kpi, want.dimensions, want.end_ms))
             got = "no such window" if status is None else status.state.value
             hint = None
@@ -145,7 +145,7 @@ class _Looked:
             )
 
     def standings(self) -> Iterator[Row]:
-        for want in self.case.wanted.standings:
+        for want in self.case.expected.standings:
             score = Score(self._scores(want.at_ms)[want.objective])
             if isinstance(want.standing, float):
                 expected, got = _number(want.standing), _number(score.value)
@@ -162,7 +162,7 @@ class _Looked:
         """The scores from the last window of each series that has closed by an instant."""
         last = {
             (t.window.kpi, t.window.dimensions): t
-            for t in self.told.targets
+            for t in self.ran.targets
             if t.window.end_ms <= at_ms
         }
         attainments: dict[str, list[float]] = {}
@@ -173,7 +173,7 @@ class _Looked:
 
     def _closed(self, kpi: str, dimensions: Dimensions) -> str:
         """Which windows there are instead."""
-        of_kpi = [w for w in self.told.windows if w.kpi == kpi]
+        of_kpi = [w for w in self.ran.windows if w.kpi == kpi]
         ends = sorted(w.end_ms for w in of_kpi if w.dimensions == dimensions)
         if ends:
             return f"those that closed end at {_some(self.show(end) for end in ends)}"
@@ -203,7 +203,7 @@ class _Looked:
             )  # fmt: skip
 
     def steps(self) -> Iterator[Row]:
-        wanted = self.case.wanted
+        wanted = self.case.expected
         if wanted.steps is None or wanted.steps_span is None:
             return
         found = {(t.at_ms, alert_of(t)): t for t in self.transitions}
@@ -226,15 +226,15 @@ class _Looked:
 
     def others(self) -> Iterator[Row]:
         """What fires and is named nowhere."""
-        if self.case.wanted.steps is not None:
+        if self.case.expected.steps is not None:
             return
         named = {
             want.alert
-            for moment in self.case.wanted.moments
+            for moment in self.case.expected.moments
             for want in moment.alerts
             if want.phase is AlertPhase.FIRING
         }
-        for moment in self.case.wanted.moments:  # what fires there unexpectedly is told there
+        for moment in self.case.expected.moments:  # what fires there unexpectedly is told there
             active = self._active(moment.at_ms).items()
             named |= {alert for alert, step in active if step.state is AlertPhase.FIRING}
         for step in self.transitions:
@@ -265,7 +265,7 @@ class _Looked:
 
     @property
     def _tolerance(self) -> float | None:
-        return self.case.wanted.tolerance
+        return self.case.expected.tolerance
 
     def _life(self, alert: Alert) -> str:
         """The steps that an alert took."""
@@ -284,17 +284,17 @@ class _Looked:
     # --- events ----------------------------------------------------------------------------
 
     def outcomes(self) -> Iterator[Row]:
-        wanted, got = self.case.wanted.outcomes, self.told.outcomes
+        wanted, got = self.case.expected.outcomes, self.ran.outcomes
         if wanted is not None:
             for outcome in Outcome:
                 expected, found = wanted.get(outcome, 0), got[outcome]
                 if expected or found:
-                    span = self.case.wanted.outcomes_span or self.case.span
+                    span = self.case.expected.outcomes_span or self.case.span
                     yield Row("", outcome.value, str(expected), str(found), expected == found, span)
             return
-        for span, why in self.told.refused:
+        for span, why in self.ran.refused:
             yield Row("", "the event", "folded", why, False, span, "or expect it: outcomes")
-        if self.case.records is not None and not self.told.refused:
+        if self.case.records is not None and not self.ran.refused:
             for outcome in (Outcome.DUPLICATE, Outcome.EMPTY, Outcome.IGNORED):
                 if got[outcome]:
                     told = f"{got[outcome]} {outcome.value}"

@@ -24,7 +24,7 @@ from agent.core.model.plan import (
     override_for,
 )
 from agent.core.model.results import AlertPhase, TargetStatus, Transition
-from agent.ruletests.run import Told
+from agent.ruletests.run import RunResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +50,9 @@ class Coverage:
         found = sum(item in self.seen for item in self.items)
         return 100 * found / len(self.items) if self.items else 100.0
 
-    def add(self, plan: Plan, told: Told) -> None:
+    def add(self, plan: Plan, result: RunResult) -> None:
         """Note what one test has seen."""
-        self.seen.update(set(self.items).intersection(_seen(plan, told)))
+        self.seen.update(set(self.items).intersection(_seen(plan, result)))
 
 
 def coverage_of(plan: Plan) -> Coverage:
@@ -111,19 +111,19 @@ def _of_override(section: str, of: Kpi | Rule, number: int) -> Item:
     return Item(section, of.name, f"override {number + 1}", ", ".join(what))
 
 
-def _seen(plan: Plan, told: Told) -> Iterator[Item]:
-    yield from (Item("kpis", name, "value", "computed") for name in told.computed)
-    for name in {w.maintenance for w in told.windows if w.maintenance is not None}:
+def _seen(plan: Plan, result: RunResult) -> Iterator[Item]:
+    yield from (Item("kpis", name, "value", "computed") for name in result.computed)
+    for name in {w.maintenance for w in result.windows if w.maintenance is not None}:
         yield Item("maintenance", name, "", "a window in it")
-    for status in told.targets:
+    for status in result.targets:
         yield from _of_status(plan.kpis[status.window.kpi], status)
-    for step in told.transitions:
+    for step in result.transitions:
         yield from _of_step(step)
-    for judgement in told.judgements:
+    for judgement in result.judgements:
         for what in _of_judgement(judgement):
             yield Item("rules", judgement.rule.name, judgement.severity, what)
-    series = {(w.kpi, w.dimensions) for w in told.windows}
-    series |= {(step.kpi, step.dimensions) for step in told.transitions}
+    series = {(w.kpi, w.dimensions) for w in result.windows}
+    series |= {(step.kpi, step.dimensions) for step in result.transitions}
     for rule in plan.rules.values():
         by = plan.by_of(rule.kpi) or ()
         for dimensions in _judged(rule, series) if rule.overrides and not is_whole(rule) else ():

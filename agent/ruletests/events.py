@@ -13,7 +13,7 @@ from agent.language.recovery import NOBODY
 from agent.language.source import Place
 from agent.ruletests.cases import Record
 from agent.ruletests.models import EventsSpec
-from agent.ruletests.resolve_context import Desk
+from agent.ruletests.resolve_context import ResolveContext
 
 MOST_EVENTS = 1_000_000
 """Of one test: more is a slip of a unit."""
@@ -21,20 +21,20 @@ MOST_EVENTS = 1_000_000
 _WORDS = tuple(f.alias or name for name, f in EventsSpec.model_fields.items())
 
 
-def records(desk: Desk) -> tuple[Record, ...]:
+def records(context: ResolveContext) -> tuple[Record, ...]:
     """All events of a test, by their arrival; those of one instant as they are written."""
     found: list[Record] = []
-    for number, spec in enumerate(desk.entry.model.events or ()):
+    for number, spec in enumerate(context.entry.model.events or ()):
         at: Place = ("events", number)
-        contract = _contract(desk, at, spec)
-        times = _times(desk, at, spec)
-        if contract is None or not _fields_known(desk, at, spec, contract):
+        contract = _contract(context, at, spec)
+        times = _times(context, at, spec)
+        if contract is None or not _fields_known(context, at, spec, contract):
             continue
         if len(found) + len(times) > MOST_EVENTS:
-            desk.wrong(at, f"more than {MOST_EVENTS} events", "repeat them less often", on="key")
+            context.wrong(at, f"more than {MOST_EVENTS} events", "repeat them less often", on="key")
             break
-        arrives = desk.time((*at, "arrives"), spec.arrives)
-        span = desk.entry.source.locate((*desk.entry.place, *at))
+        arrives = context.time((*at, "arrives"), spec.arrives)
+        span = context.entry.source.locate((*context.entry.place, *at))
         for turn, at_ms in enumerate(times):
             value = _event(contract, spec, turn, at_ms, len(found))
             came = at_ms if arrives is None else arrives
@@ -42,68 +42,68 @@ def records(desk: Desk) -> tuple[Record, ...]:
     return tuple(sorted(found, key=lambda record: record.arrives_ms))
 
 
-def _contract(desk: Desk, at: Place, spec: EventsSpec) -> Contract | None:
-    contract = desk.plan.contracts.get(spec.type)
+def _contract(context: ResolveContext, at: Place, spec: EventsSpec) -> Contract | None:
+    contract = context.plan.contracts.get(spec.type)
     if contract is None and spec.type != NOBODY:
-        hint = suggest(spec.type, desk.plan.contracts, "events")
-        desk.wrong((*at, "type"), f"unknown event '{spec.type}'", hint)
+        hint = suggest(spec.type, context.plan.contracts, "events")
+        context.wrong((*at, "type"), f"unknown event '{spec.type}'", hint)
     return contract
 
 
-def _times(desk: Desk, at: Place, spec: EventsSpec) -> range | list[int]:
+def _times(context: ResolveContext, at: Place, spec: EventsSpec) -> range | list[int]:
     """When the event happens: once, or again and again."""
     if spec.every is None:
         for key, given in (("from", spec.from_), ("until", spec.until)):
-            if given is not None and not desk.entry.torn(*at, "every"):
+            if given is not None and not context.entry.torn(*at, "every"):
                 hint = "say how often: every: 5s; or write `at`"
-                desk.wrong((*at, key), f"`{key}` without `every`", hint, on="key")
-        at_ms = desk.time((*at, "at"), spec.at)
-        return [desk.clock.start_ms if at_ms is None else at_ms]
+                context.wrong((*at, key), f"`{key}` without `every`", hint, on="key")
+        at_ms = context.time((*at, "at"), spec.at)
+        return [context.clock.start_ms if at_ms is None else at_ms]
     for key, given in (("at", spec.at), ("arrives", spec.arrives)):
         if given is not None:
             hint = "leave one out; `from` is when it begins"
-            desk.wrong((*at, key), f"`{key}` and `every`", hint, on="key")
+            context.wrong((*at, key), f"`{key}` and `every`", hint, on="key")
     if spec.until is None:
-        desk.wrong(at, "`every` without `until`", "say when it ends", on="key")
-    first = desk.time((*at, "from"), spec.from_)
-    until = desk.time((*at, "until"), spec.until)
-    first = desk.clock.start_ms if first is None else first
+        context.wrong(at, "`every` without `until`", "say when it ends", on="key")
+    first = context.time((*at, "from"), spec.from_)
+    until = context.time((*at, "until"), spec.until)
+    first = context.clock.start_ms if first is None else first
     if until is not None and until <= first:
-        desk.wrong((*at, "until"), "`until` is not after the first event", "no event would come")
+        context.wrong((*at, "until"), "`until` is not after the first event", "no event would come")
     return range(first, first if until is None else until, spec.every)
 
 
-def _fields_known(desk: Desk, at: Place, spec: EventsSpec, contract: Contract) -> bool:
+def _fields_known(context: ResolveContext, at: Place, spec: EventsSpec, contract: Contract) -> bool:
     """Whether each field is one of the contract's, or of one that takes the whole topic."""
-    fields = _fields(desk, contract)
+    fields = _fields(context, contract)
     known = True
     for name in spec.model_extra or {}:
         if name not in fields:
             hint = suggest(name, [*fields, *_WORDS], f"fields of {contract.name}")
             message = f"'{name}' is not a field of {contract.name}"
-            desk.wrong((*at, name), message, hint, on="key")
+            context.wrong((*at, name), message, hint, on="key")
             known = False
     for name in spec.fields:
         if name not in fields:
             hint = suggest(name, fields, f"fields of {contract.name}")
             message = f"'{name}' is not a field of {contract.name}"
-            desk.wrong((*at, "fields", name), message, hint, on="key")
+            context.wrong((*at, "fields", name), message, hint, on="key")
             known = False
     if spec.id is not None and contract.id_path is None:
         message = f"{contract.name} has no id"
-        desk.wrong((*at, "id"), message, "give its contract an `id`, or leave it out", on="key")
+        context.wrong((*at, "id"), message, "give its contract an `id`, or leave it out", on="key")
         known = False
     for name, value in [*(spec.model_extra or {}).items(), *spec.fields.items(), ("id", spec.id)]:
         if isinstance(value, list) and (spec.every is None or not value):
             place = (*at, "fields", name) if name in spec.fields else (*at, name)
             hint = "an event that repeats (`every`) takes one after the other"
-            desk.wrong(place, "a list of values" if value else "an empty list", hint)
+            context.wrong(place, "a list of values" if value else "an empty list", hint)
             known = False
     return known
 
 
-def _fields(desk: Desk, contract: Contract) -> Mapping[str, Field]:
-    whole = [c for c in desk.plan.contracts_of(contract.topic) if c.type_path is None]
+def _fields(context: ResolveContext, contract: Contract) -> Mapping[str, Field]:
+    whole = [c for c in context.plan.contracts_of(contract.topic) if c.type_path is None]
     return {field.name: field for one in [*whole, contract] for field in one.fields} | {
         field.name: field for field in contract.fields
     }

@@ -13,98 +13,100 @@ from agent.language.source import On, Place, Span
 from agent.ruletests.cases import (
     Alert,
     AlertWanted,
+    Expectations,
     Moment,
     StandingWanted,
     StateWanted,
     StepWanted,
-    Wanted,
     WindowWanted,
 )
 from agent.ruletests.models import AlertSpec, WindowSpec
-from agent.ruletests.resolve_context import Desk
+from agent.ruletests.resolve_context import ResolveContext
 
 _SAYS = ("windows", "targets", "objectives", "alerts_at", "transitions", "outcomes")
 
 
-def wanted(desk: Desk, *, closed_only: bool) -> Wanted:
+def expectations(context: ResolveContext, *, closed_only: bool) -> Expectations:
     """The expectations of a test. `closed_only`: nothing but closed windows comes in, so that no
     rule on current values is ever judged."""
-    spec = desk.entry.model.expect
-    if not spec.model_fields_set & set(_SAYS) and not desk.entry.torn("expect"):
+    spec = context.entry.model.expect
+    if not spec.model_fields_set & set(_SAYS) and not context.entry.torn("expect"):
         hint = f"say what must come out: {', '.join(_SAYS)}"
-        desk.wrong(("expect",), "nothing is expected", hint, on="key")
+        context.wrong(("expect",), "nothing is expected", hint, on="key")
     for section in ("windows", "targets", "objectives"):
         if section in spec.model_fields_set:
-            _refuse_empty(desk, ("expect", section), getattr(spec, section))
+            _refuse_empty(context, ("expect", section), getattr(spec, section))
     if spec.outcomes is not None and closed_only:
         message = "`outcomes` of events, but the test has none"
-        desk.wrong(("expect", "outcomes"), message, "leave it out", on="key")
-    alerts = _Alerts(desk, closed_only)
+        context.wrong(("expect", "outcomes"), message, "leave it out", on="key")
+    alerts = _Alerts(context, closed_only)
     outcomes = None
     if spec.outcomes is not None:
         outcomes = {Outcome(name): number for name, number in spec.outcomes.items()}
-    return Wanted(
-        tuple(_windows(desk)),
-        tuple(_states(desk)),
-        tuple(_standings(desk)),
+    return Expectations(
+        tuple(_windows(context)),
+        tuple(_states(context)),
+        tuple(_standings(context)),
         tuple(alerts.moments()),
         None if spec.transitions is None else tuple(alerts.steps()),
-        _span(desk, ("expect", "transitions"), "key"),
+        _span(context, ("expect", "transitions"), "key"),
         outcomes,
-        _span(desk, ("expect", "outcomes"), "key"),
+        _span(context, ("expect", "outcomes"), "key"),
         spec.tolerance,
     )
 
 
-def _span(desk: Desk, at: Place, on: On = "value", chars: tuple[int, int] | None = None) -> Span:
-    place = (*desk.entry.place, *at)
-    source = desk.entry.source
+def _span(
+    context: ResolveContext, at: Place, on: On = "value", chars: tuple[int, int] | None = None
+) -> Span:
+    place = (*context.entry.place, *at)
+    source = context.entry.source
     return source.locate(place, on) if chars is None else source.locate_text(place, *chars)
 
 
-def _refuse_empty(desk: Desk, at: Place, said: Mapping[str, object]) -> None:
+def _refuse_empty(context: ResolveContext, at: Place, said: Mapping[str, object]) -> None:
     """What says nothing would always hold."""
-    if not said and not desk.entry.torn(*at):
-        desk.wrong(at, "nothing is expected here", "leave it out, or say what must be", on="key")
+    if not said and not context.entry.torn(*at):
+        context.wrong(at, "nothing is expected here", "leave it out, or say what must be", on="key")
     for name, one in said.items():
-        if isinstance(one, dict) and not one and not desk.entry.torn(*at, name):
+        if isinstance(one, dict) and not one and not context.entry.torn(*at, name):
             hint = "say when, and what: `10:05: …`"
-            desk.wrong((*at, name), f"nothing is expected of '{name}'", hint, on="key")
+            context.wrong((*at, name), f"nothing is expected of '{name}'", hint, on="key")
 
 
-def _windows(desk: Desk) -> Iterator[WindowWanted]:
-    tolerance = desk.entry.model.expect.tolerance
-    for text, written in desk.entry.model.expect.windows.items():
+def _windows(context: ResolveContext) -> Iterator[WindowWanted]:
+    tolerance = context.entry.model.expect.tolerance
+    for text, written in context.entry.model.expect.windows.items():
         at: Place = ("expect", "windows", text)
-        found = desk.series(at, text)
+        found = context.series(at, text)
         if not isinstance(written, dict):
-            values = desk.values(at, written)
+            values = context.values(at, written)
             if found is None:
                 continue
             kpi, dimensions = found
-            end = desk.clock.start_ms
+            end = context.clock.start_ms
             for value in values:
                 end = kpi.window.first_end_after(end)
                 chars = value.chars if isinstance(written, str) else None
-                span = _span(desk, at, chars=chars)
+                span = _span(context, at, chars=chars)
                 yield WindowWanted(
                     kpi.name, dimensions, end, value.value, True, tolerance, value.events, span
                 )
             continue
         for time, one in written.items():
-            ended = _end(desk, (*at, time), time, found[0] if found else None)
+            ended = _end(context, (*at, time), time, found[0] if found else None)
             if ended is not None and found is not None:
-                yield _window(desk, (*at, time), *found, ended, one)
+                yield _window(context, (*at, time), *found, ended, one)
 
 
 def _window(
-    desk: Desk, at: Place, kpi: Kpi, dimensions: Dimensions, end_ms: int, one: object
+    context: ResolveContext, at: Place, kpi: Kpi, dimensions: Dimensions, end_ms: int, one: object
 ) -> WindowWanted:
     spec = one if isinstance(one, WindowSpec) else None
     value = spec.value if spec else one
     if spec is not None and spec.value is None and spec.events is None:
-        desk.wrong(at, "nothing is expected of this window", "say its value or events", on="key")
-    tolerance = desk.entry.model.expect.tolerance
+        context.wrong(at, "nothing is expected of this window", "say its value or events", on="key")
+    tolerance = context.entry.model.expect.tolerance
     if spec is not None and spec.tolerance is not None:
         tolerance = spec.tolerance
     return WindowWanted(
@@ -115,64 +117,64 @@ def _window(
         value is not None,
         tolerance,
         spec.events if spec else None,
-        _span(desk, at),
+        _span(context, at),
     )
 
 
-def _states(desk: Desk) -> Iterator[StateWanted]:
-    for text, states in desk.entry.model.expect.targets.items():
+def _states(context: ResolveContext) -> Iterator[StateWanted]:
+    for text, states in context.entry.model.expect.targets.items():
         at: Place = ("expect", "targets", text)
-        found = desk.series(at, text)
+        found = context.series(at, text)
         for time, state in states.items():
-            ended = _end(desk, (*at, time), time, found[0] if found else None)
+            ended = _end(context, (*at, time), time, found[0] if found else None)
             if ended is not None and found is not None:
                 kpi, dimensions = found
                 if target_of(kpi, dimensions, kpi.window.start_of(ended)) is None:
                     hint = "give the KPI a `target`"
-                    desk.wrong((*at, time), f"'{text}' has no target", hint, on="key")
-                span = _span(desk, (*at, time))
+                    context.wrong((*at, time), f"'{text}' has no target", hint, on="key")
+                span = _span(context, (*at, time))
                 yield StateWanted(kpi.name, dimensions, ended, TargetState(state), span)
 
 
-def _standings(desk: Desk) -> Iterator[StandingWanted]:
-    for name, standings in desk.entry.model.expect.objectives.items():
+def _standings(context: ResolveContext) -> Iterator[StandingWanted]:
+    for name, standings in context.entry.model.expect.objectives.items():
         at: Place = ("expect", "objectives", name)
-        known = name in desk.plan.objectives
+        known = name in context.plan.objectives
         if not known:
-            hint = suggest(name, desk.plan.objectives, "objectives")
-            desk.wrong(at, f"unknown objective '{name}'", hint, on="key")
+            hint = suggest(name, context.plan.objectives, "objectives")
+            context.wrong(at, f"unknown objective '{name}'", hint, on="key")
         for time, one in standings.items():
-            at_ms = desk.time((*at, time), time, on="key")
+            at_ms = context.time((*at, time), time, on="key")
             if known and at_ms is not None:
                 standing = TargetState(one) if isinstance(one, str) else float(one)
-                yield StandingWanted(name, at_ms, standing, _span(desk, (*at, time)))
+                yield StandingWanted(name, at_ms, standing, _span(context, (*at, time)))
 
 
-def _end(desk: Desk, at: Place, text: str, kpi: Kpi | None) -> int | None:
+def _end(context: ResolveContext, at: Place, text: str, kpi: Kpi | None) -> int | None:
     """The end of a window of the KPI at a time as written."""
-    end = desk.time(at, text, on="key")
+    end = context.time(at, text, on="key")
     if end is None or kpi is None:
         return end
     after = kpi.window.first_end_after(end - 1)
     if after == end:
         return end
     before = previous_end(kpi.window, after)
-    near = f"windows of it end at {desk.clock.show(before)} and {desk.clock.show(after)}"
-    desk.wrong(at, f"no window of '{kpi.name}' ends at {text}", near, on="key")
+    near = f"windows of it end at {context.clock.show(before)} and {context.clock.show(after)}"
+    context.wrong(at, f"no window of '{kpi.name}' ends at {text}", near, on="key")
     return None
 
 
 class _Alerts:
     """Expectations of alerts."""
 
-    def __init__(self, desk: Desk, closed_only: bool) -> None:
-        self.desk = desk
+    def __init__(self, context: ResolveContext, closed_only: bool) -> None:
+        self.context = context
         self.closed_only = closed_only
 
     def moments(self) -> Iterator[Moment]:
-        for time, alerts in self.desk.entry.model.expect.alerts_at.items():
+        for time, alerts in self.context.entry.model.expect.alerts_at.items():
             at: Place = ("expect", "alerts_at", time)
-            at_ms = self.desk.time(at, time, on="key")
+            at_ms = self.context.time(at, time, on="key")
             found = [self._wanted((*at, n), one) for n, one in enumerate(alerts)]
             if at_ms is None:
                 continue
@@ -180,21 +182,21 @@ class _Alerts:
             seen: set[Alert] = set()
             for number, one in enumerate(found):
                 if one is not None and one.alert in seen:
-                    self.desk.wrong((*at, number), "the same alert twice", "keep one")
+                    self.context.wrong((*at, number), "the same alert twice", "keep one")
                 seen |= {one.alert} if one else set()
-            yield Moment(at_ms, tuple(named), _span(self.desk, at, "key"))
+            yield Moment(at_ms, tuple(named), _span(self.context, at, "key"))
 
     def steps(self) -> Iterator[StepWanted]:
-        for text, steps in (self.desk.entry.model.expect.transitions or {}).items():
+        for text, steps in (self.context.entry.model.expect.transitions or {}).items():
             at: Place = ("expect", "transitions", text)
             alert = self._named(at, text, "key")
             if alert is not None and alert[1] is not None:
                 hint = f"{{… {alert[1].value}}} belongs behind the time"
-                self.desk.wrong(at, f"a phase in the name of an alert: '{text}'", hint, on="key")
+                self.context.wrong(at, f"a phase in the name of an alert: '{text}'", hint, on="key")
             for time, phase in steps.items():
-                at_ms = self.desk.time((*at, time), time, on="key")
+                at_ms = self.context.time((*at, time), time, on="key")
                 if at_ms is not None and alert is not None:
-                    span = _span(self.desk, (*at, time))
+                    span = _span(self.context, (*at, time))
                     yield StepWanted(alert[0], at_ms, AlertPhase(phase), span)
 
     def _wanted(self, at: Place, one: AlertSpec | str) -> AlertWanted | None:
@@ -206,19 +208,19 @@ class _Alerts:
         phase = found[1] or AlertPhase.FIRING
         if phase not in (AlertPhase.PENDING, AlertPhase.FIRING):
             message = f"'{phase.value}' in a list of the alerts that are pending or firing"
-            self.desk.wrong(place, message, "leave it out: what is not named is neither")
-        span = _span(self.desk, place)
+            self.context.wrong(place, message, "leave it out: what is not named is neither")
+        span = _span(self.context, place)
         return AlertWanted(found[0], phase, spec.value, spec.summary, spec.description, span)
 
     def _named(self, at: Place, text: str, on: On) -> tuple[Alert, AlertPhase | None] | None:
-        found = self.desk.alert(at, text, on=on)
+        found = self.context.alert(at, text, on=on)
         if found is None:
             return None
-        rule = self.desk.plan.rules[found[0].rule]
-        if rule.name not in self.desk.rules:
+        rule = self.context.plan.rules[found[0].rule]
+        if rule.name not in self.context.rules:
             message = f"'{rule.name}' is not among the `rules` that this test looks at"
-            self.desk.wrong(at, message, "add it there", on=on)
+            self.context.wrong(at, message, "add it there", on=on)
         if self.closed_only and isinstance(rule, ThresholdRule) and rule.on == "current":
             message = f"'{rule.name}' judges current values: `series` are those of closed windows"
-            self.desk.wrong(at, message, "write `events`", on=on)
+            self.context.wrong(at, message, "write `events`", on=on)
         return found

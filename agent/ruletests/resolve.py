@@ -11,12 +11,12 @@ from agent.core.model.results import WindowValue
 from agent.language.declared import Entry
 from agent.language.problems import Problem, suggest
 from agent.language.source import Place
-from agent.ruletests.cases import Case, Record, Wanted
+from agent.ruletests.cases import Case, Expectations, Record
 from agent.ruletests.events import records
-from agent.ruletests.expectations import wanted
+from agent.ruletests.expectations import expectations
 from agent.ruletests.models import TestFileSpec, TestSpec, ValuesSpec
 from agent.ruletests.notation import Value
-from agent.ruletests.resolve_context import Desk
+from agent.ruletests.resolve_context import ResolveContext
 from agent.ruletests.times import TimeError, clock_of
 
 
@@ -32,42 +32,42 @@ def resolve(
         at: Place = ("start",) if spec.start else ()
         found = entry.problem(at, error.message, error.hint, on="value" if spec.start else "key")
         return None, [found] if found else []
-    desk = Desk(plan, entry, clock, frozenset(spec.rules or ()))
-    desk.rules = _rules(desk)
+    context = ResolveContext(plan, entry, clock, frozenset(spec.rules or ()))
+    context.rules = _rules(context)
     given = [key for key in ("events", "series", "file") if entry.says(key)]
     if len(given) != 1:
         message = "both `" + "` and `".join(given) + "`" if given else "nothing comes in"
         hint = "make two tests of it" if given else "give it `events`, `series` or a `file`"
-        desk.wrong((given[-1],) if given else (), message, hint, on="key")
-    expected = wanted(desk, closed_only=spec.series is not None)
-    until = desk.time(("until",), spec.until)
-    came = records(desk) if spec.events is not None else None
-    windows = _windows(desk) if spec.series is not None else None
-    path = _path(desk) if spec.file is not None else None
-    if desk.problems or entry.holes:
-        return None, desk.problems
+        context.wrong((given[-1],) if given else (), message, hint, on="key")
+    expected = expectations(context, closed_only=spec.series is not None)
+    until = context.time(("until",), spec.until)
+    came = records(context) if spec.events is not None else None
+    windows = _windows(context) if spec.series is not None else None
+    path = _path(context) if spec.file is not None else None
+    if context.problems or entry.holes:
+        return None, context.problems
     until = _until(until, expected, came, windows)
     span = entry.source.locate(entry.place, "key")
     case = Case(
-        entry.name, entry.source, span, clock, until, desk.rules, expected, came, windows, path
+        entry.name, entry.source, span, clock, until, context.rules, expected, came, windows, path
     )
     return case, []
 
 
-def _rules(desk: Desk) -> frozenset[str]:
+def _rules(context: ResolveContext) -> frozenset[str]:
     """The rules that the test looks at."""
-    named = desk.entry.model.rules
-    unknown = [n for n in named or () if n not in desk.plan.rules]
+    named = context.entry.model.rules
+    unknown = [n for n in named or () if n not in context.plan.rules]
     for name in unknown:
-        hint = suggest(name, desk.plan.rules, "rules")
-        desk.wrong(("rules", (named or []).index(name)), f"unknown rule '{name}'", hint)
+        hint = suggest(name, context.plan.rules, "rules")
+        context.wrong(("rules", (named or []).index(name)), f"unknown rule '{name}'", hint)
     # Which rule is meant is not known: then none is called wrong for not being named.
-    return frozenset(desk.plan.rules if named is None or unknown else named)
+    return frozenset(context.plan.rules if named is None or unknown else named)
 
 
 def _until(
     until: int | None,
-    expected: Wanted,
+    expected: Expectations,
     came: Iterable[Record] | None,
     windows: Iterable[WindowValue] | None,
 ) -> int | None:
@@ -79,26 +79,26 @@ def _until(
     return max(*ends, expected.latest_ms or 0)
 
 
-def _windows(desk: Desk) -> tuple[WindowValue, ...]:
+def _windows(context: ResolveContext) -> tuple[WindowValue, ...]:
     """The given windows of all series."""
     out: list[WindowValue] = []
     seen: set[tuple[str, Dimensions]] = set()
-    for text, spec in (desk.entry.model.series or {}).items():
+    for text, spec in (context.entry.model.series or {}).items():
         at: Place = ("series", text)
-        found = desk.series(at, text)
+        found = context.series(at, text)
         long = isinstance(spec, ValuesSpec)
         written = spec.values if isinstance(spec, ValuesSpec) else spec
-        values = desk.values((*at, "values") if long else at, written)
+        values = context.values((*at, "values") if long else at, written)
         if found is None:
             continue
         kpi, dimensions = found
         if (kpi.name, dimensions) in seen:
-            desk.wrong(at, "the same series twice", "put the values together", on="key")
+            context.wrong(at, "the same series twice", "put the values together", on="key")
         seen.add((kpi.name, dimensions))
         default = spec.events if isinstance(spec, ValuesSpec) else None
-        events = _enough(desk.plan, kpi) if default is None else default
+        events = _enough(context.plan, kpi) if default is None else default
         filled = [(v.value, _number(v, events)) for v in values]
-        out += given_windows(kpi, dimensions, filled, desk.clock.start_ms)
+        out += given_windows(kpi, dimensions, filled, context.clock.start_ms)
     return tuple(out)
 
 
@@ -114,8 +114,10 @@ def _enough(plan: Plan, kpi: Kpi) -> int:
     return max([1, *(r.min_events for r in rules if isinstance(r, ThresholdRule))])
 
 
-def _path(desk: Desk) -> Path | None:
-    path = Path(desk.entry.source.name).parent / str(desk.entry.model.file)
+def _path(context: ResolveContext) -> Path | None:
+    path = Path(context.entry.source.name).parent / str(context.entry.model.file)
     if not path.is_file():
-        desk.wrong(("file",), f"there is no file {path}", "its path is from the test file's folder")
+        context.wrong(
+            ("file",), f"there is no file {path}", "its path is from the test file's folder"
+        )
     return path

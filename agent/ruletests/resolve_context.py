@@ -18,7 +18,7 @@ from agent.ruletests.times import Clock, TimeError
 
 
 @dataclass(slots=True)
-class Desk:
+class ResolveContext:
     """One test on its way to a case; its readers note what is wrong and give nothing then."""
 
     plan: Plan

@@ -23,7 +23,7 @@ FAR_MS = 4_102_444_800_000
 
 
 @dataclass(slots=True)
-class Told:
+class RunResult:
     """All that one test has brought about, up to its end."""
 
     windows: tuple[WindowValue, ...] = ()
@@ -37,45 +37,45 @@ class Told:
     """The KPIs whose values were computed, not given."""
 
 
-def run(plan: Plan, case: Case) -> Told:
+def run(plan: Plan, case: Case) -> RunResult:
     """Run a test. Raises EnvironmentFault for a file of events that can't be read."""
-    told = Told()
+    result = RunResult()
     until = case.until_ms or 0
     if case.windows is not None:
-        closings = _given(plan, case, told)
+        closings = _given(plan, case, result)
     elif case.records is not None:
-        closings = _events(plan, case, case.records, told)
+        closings = _events(plan, case, case.records, result)
     else:
-        closings, newest = _file(plan, case, told)
-        until = until or max(newest, case.wanted.latest_ms or 0)
-    told.windows = tuple(w for w in closings.windows if w.end_ms <= until)
-    told.targets = tuple(t for t in closings.targets if t.window.end_ms <= until)
-    told.transitions = tuple(t for t in closings.transitions if t.at_ms <= until)
-    told.judgements = [j for j in told.judgements if j.at_ms <= until]
+        closings, newest = _file(plan, case, result)
+        until = until or max(newest, case.expected.latest_ms or 0)
+    result.windows = tuple(w for w in closings.windows if w.end_ms <= until)
+    result.targets = tuple(t for t in closings.targets if t.window.end_ms <= until)
+    result.transitions = tuple(t for t in closings.transitions if t.at_ms <= until)
+    result.judgements = [j for j in result.judgements if j.at_ms <= until]
     given = {w.kpi for w in case.windows or ()}
-    told.computed = frozenset(w.kpi for w in told.windows if w.value is not None) - given
-    return told
+    result.computed = frozenset(w.kpi for w in result.windows if w.value is not None) - given
+    return result
 
 
-def _given(plan: Plan, case: Case, told: Told) -> Emitted:
+def _given(plan: Plan, case: Case, result: RunResult) -> Emitted:
     merger = FixedWindows(plan, case.windows or ())
-    merger.set_on_evaluation(told.judgements.append)
+    merger.set_on_evaluation(result.judgements.append)
     return merger.run(case.until_ms or 0)
 
 
-def _events(plan: Plan, case: Case, records: Sequence[Record], told: Told) -> Emitted:
+def _events(plan: Plan, case: Case, records: Sequence[Record], result: RunResult) -> Emitted:
     pipeline = Pipeline(plan)
-    pipeline.set_on_evaluation(told.judgements.append)
+    pipeline.set_on_evaluation(result.judgements.append)
     for topic in plan.topics:
         of_topic = [r for r in records if r.topic == topic]
         if of_topic:
             added = pipeline.add(_batch(topic, of_topic))
-            told.refused += [
+            result.refused += [
                 (of_topic[row].span, f"rejected: {r.detail}") for row, r in added.rejects
             ]
-            told.refused += [(of_topic[row].span, "late") for row, _ in added.late]
+            result.refused += [(of_topic[row].span, "late") for row, _ in added.late]
     for (outcome, _, _), number in pipeline.counts.items():
-        told.outcomes[outcome] += number
+        result.outcomes[outcome] += number
     return joined([pipeline.flush(), pipeline.rest(case.until_ms or 0)])
 
 
@@ -89,15 +89,15 @@ def _batch(topic: str, records: Sequence[Record]) -> Batch:
     )
 
 
-def _file(plan: Plan, case: Case, told: Told) -> tuple[Emitted, int]:
+def _file(plan: Plan, case: Case, result: RunResult) -> tuple[Emitted, int]:
     """What the events of a file bring about, and when the last of them happened."""
     pipeline = Pipeline(plan)
-    pipeline.set_on_evaluation(told.judgements.append)
+    pipeline.set_on_evaluation(result.judgements.append)
     out = Replayed(Emitted(), [])
     found = list(stream(plan, sources(plan, [str(case.file)]), FAR_MS, out, pipeline=pipeline))
     newest = pipeline.newest_ms or 0
-    until = case.until_ms or case.wanted.latest_ms or 0
+    until = case.until_ms or case.expected.latest_ms or 0
     if until > newest:
         found.append(pipeline.rest(until))
-    told.outcomes += out.outcomes
+    result.outcomes += out.outcomes
     return joined(found), newest

@@ -1,1 +1,7 @@
-"""From declared rules to the plan that runs."""
+"""From a declaration to the plan.
+
+In: declared entries. Out: their shapes, compiled SQL and, where nothing is wrong, the plan. Read
+`shapes` (dimensions and windows), `statements` and `conditions` (SQL of KPIs and rules), `links`
+and `coupling` (rules over rules, and where their series live), then `mapper` with `contracts`,
+`kpis` and `rules`.
+"""

@@ -1,1 +1,7 @@
-"""SQL of the rules, compiled to polars expressions and partial aggregates."""
+"""SQL expressions, compiled to partial aggregates and polars expressions.
+
+In: the text of a `where`, a `value` or a condition, and the columns that it may name. Out: polars
+expressions, or a problem at its characters within the text. Read `compiler`, then `expressions`
+(types and refusals), `scalars` (the table of what is supported), `instead` (what to write for what
+is not) and `history_functions` (`change`, `trend` and their like in conditions).
+"""

@@ -1,0 +1,67 @@
+"""Contracts of events as they run."""
+
+from __future__ import annotations
+
+from agent.core.model.plan import (
+    Contract,
+    Field,
+)
+from agent.language.compile.shapes import zone_of
+from agent.language.declared import Declared, Entry
+from agent.language.models import durations
+from agent.language.models.events import EventSpec
+
+LATENESS_MS = 10_000
+MAX_FUTURE_MS = durations.UNIT_MS["h"]
+MAX_PAST_MS = 10_950 * durations.UNIT_MS["d"]
+"""Thirty years: what lies further back was no time, or an epoch in another unit."""
+IDLE_AFTER_MS = 30_000
+DUPLICATE_WINDOW_MS = 15 * durations.UNIT_MS["m"]
+"""Three times what a FIFO queue of Amazon SQS remembers a message for (its deduplication interval),
+and longer than a Kafka producer tries (delivery.timeout.ms, 2m)."""
+MAX_BYTES = 1024 * 1024
+"""Kafka's own default for the largest message (broker setting message.max.bytes), about."""
+
+
+def first_given(*options: int | None) -> int:
+    """The first that is not None; the last always is."""
+    return next(option for option in options if option is not None)
+
+
+def make_contract(declared: Declared, entry: Entry[EventSpec]) -> Contract:
+    """The contract of an event type, defaults filled in."""
+    model, defaults = entry.model, declared.defaults
+    typed = model.type_field != "none"
+    return Contract(
+        name=entry.name,
+        topic=model.topic,
+        type_path=_path(model.type_field) if typed else None,
+        type_value=entry.name,
+        time_path=_path(model.time),
+        timezone=zone_of(declared, model.timezone),
+        id_path=None if model.id is None else _path(model.id),
+        lateness_ms=first_given(model.lateness, defaults.lateness, LATENESS_MS),
+        max_future_ms=first_given(model.max_future, defaults.max_future, MAX_FUTURE_MS),
+        idle_after_ms=first_given(model.idle_after, defaults.idle_after, IDLE_AFTER_MS),
+        max_bytes=first_given(model.max_bytes, defaults.max_bytes, MAX_BYTES),
+        fields=tuple(
+            Field(
+                name=name,
+                path=_path(spec.path or name),
+                type=spec.type,
+                required=spec.required,
+                minimum=spec.minimum,
+                maximum=spec.maximum,
+                unit=spec.unit,
+            )
+            for name, spec in model.fields.items()
+        ),
+        duplicate_window_ms=first_given(
+            model.duplicate_window, defaults.duplicate_window, DUPLICATE_WINDOW_MS
+        ),
+        max_past_ms=first_given(model.max_past, defaults.max_past, MAX_PAST_MS),
+    )
+
+
+def _path(text: str) -> tuple[str, ...]:
+    return tuple(text.split("."))

@@ -1,0 +1,165 @@
+"""KPIs as they run, with their targets and the fingerprint of what their state depends on."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from agent.core.aggregate.functions import LAYOUT
+from agent.core.model.plan import (
+    Contract,
+    Kpi,
+    Scalar,
+    Target,
+    TargetOverride,
+)
+from agent.language.checks.targets import begins_ms, zone_of_dates
+from agent.language.compile.shapes import Shape, expire_after_ms
+from agent.language.compile.statements import KpiSql
+from agent.language.declared import Declared, Entry
+from agent.language.models.kpis import KpiSpec
+from agent.language.models.targets import AnyTarget, TargetSpec, TargetStepSpec
+from agent.language.models.values import benchmark_of
+
+
+def title_of(name: str) -> str:
+    """The title of what has none: `response_time` is `Response time`."""
+    words = name.replace("_", " ")
+    return words[:1].upper() + words[1:]
+
+
+def digest(content: Any) -> str:
+    """A short hash of data that JSON can hold; the same for equal data."""
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+
+def make_kpi(
+    declared: Declared,
+    entry: Entry[KpiSpec],
+    shape: Shape,
+    sql: KpiSql,
+    slice_ms: int,
+    placement: tuple[str, ...] | None,
+    contracts: Mapping[str, Contract],
+    kpis: Mapping[str, Kpi],
+) -> Kpi:
+    """The plan of one KPI."""
+    model, defaults = entry.model, declared.defaults
+    inputs = tuple(model.from_) if isinstance(model.from_, list) else ()
+    contract = None if inputs else contracts[str(model.from_)]
+    lateness_ms = contract.lateness_ms if contract else max(kpis[i].lateness_ms for i in inputs)
+    target, overrides = _targets(model, zone_of_dates(declared, model, shape.window))
+    return Kpi(
+        name=entry.name,
+        title=model.title or title_of(entry.name),
+        description=model.description or "",
+        unit=model.unit,
+        better=model.better,
+        owner=model.owner or defaults.owner,
+        team=model.team or defaults.team,
+        contract=contract.name if contract else None,
+        inputs=inputs,
+        where=sql.where,
+        partials=sql.partials,
+        value=sql.value,
+        by=shape.by,
+        window=shape.window,
+        slice_ms=slice_ms,
+        lateness_ms=lateness_ms,
+        target=target,
+        overrides=tuple(overrides),
+        max_series=model.max_series,
+        max_state_bytes=model.max_state_bytes,
+        expire_after_ms=expire_after_ms(model, shape),
+        fingerprint=_fingerprint(
+            model, shape, sql, slice_ms, placement, contract, [kpis[i] for i in inputs]
+        ),
+        sql=model.value.strip(),
+        where_sql=None if model.where is None else model.where.strip(),
+        placement=placement,
+        objective=model.objective,
+        person=model.person,
+        named=model.export == "named",
+        backfill_ms=model.backfill,
+        whole=sql.whole,
+    )
+
+
+def _fingerprint(
+    model: KpiSpec,
+    shape: Shape,
+    sql: KpiSql,
+    slice_ms: int,
+    placement: tuple[str, ...] | None,
+    contract: Contract | None,
+    inputs: Iterable[Kpi],
+) -> str:
+    content: dict[str, Any] = {
+        "value": model.value.strip(),
+        "where": None if model.where is None else model.where.strip(),
+        "by": shape.by,
+        "window": dataclasses.astuple(shape.window),
+        "slice_ms": slice_ms,
+        "layout": LAYOUT,
+        "inputs": [(kpi.name, kpi.fingerprint) for kpi in inputs],
+    }
+    if placement is not None:
+        content["placement"] = sorted(placement)
+    if contract is not None:
+        used = _columns(sql) | set(shape.by)
+        # Only what this KPI reads: a new field of the contract must not forget its history.
+        content["contract"] = {
+            "topic": contract.topic,
+            "type": (contract.type_path, contract.type_value),
+            "time": (contract.time_path, contract.timezone),
+            "id": contract.id_path,
+            "fields": [
+                (f.name, f.path, f.type, f.required, f.minimum, f.maximum)
+                for f in sorted(contract.fields, key=lambda f: f.name)
+                if f.name in used
+            ],
+        }
+    return digest(content)
+
+
+def _columns(sql: KpiSql) -> set[str]:
+    """The fields that a KPI's aggregates and filter read."""
+    read = [sql.where]
+    for partial in sql.partials:
+        read += [partial.argument, partial.filter]
+    return {name for expr in read if expr is not None for name in expr.meta.root_names()}
+
+
+def _targets(model: KpiSpec, zone: str) -> tuple[Target | None, list[TargetOverride]]:
+    """The target that holds where no override does, and the overrides: those by date, too."""
+    written: list[tuple[Mapping[str, Scalar], AnyTarget | None]] = [({}, model.target)]
+    written += [(override.match, override.target) for override in model.overrides]
+    target: Target | None = None
+    overrides = []
+    for match, one in written:
+        for step in one if isinstance(one, list) else [one] if one is not None else []:
+            date = step.from_ if isinstance(step, TargetStepSpec) else None
+            if match or date is not None:
+                from_ms = None if date is None else begins_ms(zone, date)
+                overrides.append(TargetOverride(match, _target(step), from_ms, date))
+            else:
+                target = _target(step)
+    return target, overrides
+
+
+def _target(spec: TargetSpec) -> Target:
+    if spec.between is not None:
+        low, high = spec.between
+        warn_low, warn_high = spec.warn if isinstance(spec.warn, list) else (None, None)
+        return Target(low, high, warn_low, warn_high)
+    kind = "at_least" if spec.at_least is not None else "at_most"
+    bounds = {kind: getattr(spec, kind), f"warn_{kind}": spec.warn}
+    named = {band: benchmark_of(bound) for band, bound in bounds.items()}
+    return Target(
+        **{band: bound for band, bound in bounds.items() if isinstance(bound, float)},
+        kpis=tuple((band, name) for band, name in named.items() if name is not None),
+    )

@@ -1,0 +1,234 @@
+"""Rules as they run: on values, on absence, and over other rules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from agent.core.history.anomaly.score import KEEP_FIRING_MS, Anomaly
+from agent.core.model.plan import (
+    SEVERITIES,
+    AbsenceLevel,
+    AbsenceRule,
+    CombinationRule,
+    CombinedLevel,
+    Escalation,
+    Kpi,
+    Level,
+    Rule,
+    RuleOverride,
+    RuleRef,
+    Severity,
+    Term,
+    ThresholdRule,
+)
+from agent.language.compile.conditions import RuleSql
+from agent.language.compile.contracts import first_given
+from agent.language.compile.links import Link, Links, compile_combination, texts
+from agent.language.compile.shapes import LEAST_EXPIRY_MS
+from agent.language.compile.statements import Statements
+from agent.language.declared import Declared, Entry
+from agent.language.models.rules import RuleOverrideSpec, RuleSpec
+
+
+def _escalation(declared: Declared, model: RuleSpec) -> tuple[Escalation, ...]:
+    """The rule's own, its KPI's, or the default."""
+    kpi = declared.kpis[model.kpi].model.escalation if model.kpi else None
+    found = model.escalation or kpi or declared.defaults.escalation
+    steps = found if isinstance(found, list) else [found] if found is not None else []
+    return tuple(Escalation(step.after, step.to) for step in steps)
+
+
+def _common_fields(
+    declared: Declared, model: RuleSpec, owner: str | None, team: str | None
+) -> dict[str, Any]:
+    """What a rule says to whoever is called; owner and team where it names none."""
+    return {
+        # Without a summary, those who show the alert have each their own way of saying it.
+        "summary": model.summary or "",
+        "description": model.description or "",
+        "runbook": model.runbook,
+        "owner": model.owner or owner,
+        "team": model.team or team,
+        "labels": dict(model.labels),
+        "escalation": _escalation(declared, model),
+    }
+
+
+def make_combination(
+    declared: Declared, entry: Entry[RuleSpec], links: Links, kpis: Mapping[str, Kpi]
+) -> CombinationRule:
+    """The plan of a rule over other rules."""
+    model, by = entry.model, links.by(entry.name)
+    heeds = links.heeds[entry.name]
+    under = [kpis[name].expire_after_ms for name in links.seen(entry.name)]
+    rule = CombinationRule(
+        name=entry.name,
+        heeds=tuple(links.heeded(link, by) for link in heeds),
+        levels=_combined(links, heeds, model.when, model.clear, model.severity),
+        by=by,
+        for_ms=model.for_ or 0,
+        keep_firing_for_ms=model.keep_firing_for or 0,
+        expire_after_ms=max(under, default=LEAST_EXPIRY_MS),
+        depends_on=_depends(entry, links, by),
+        flapping=model.flapping,
+        **_common_fields(declared, model, declared.defaults.owner, declared.defaults.team),
+    )
+    overrides = []
+    for own in model.overrides:
+        when = own.when if own.when is not None else model.when
+        clear = own.clear if own.clear is not None or own.when is not None else model.clear
+        levels = _combined(links, heeds, when, clear, own.severity or model.severity)
+        made = replace(
+            rule,
+            levels=levels,
+            for_ms=first_given(own.for_, rule.for_ms),
+            keep_firing_for_ms=first_given(own.keep_firing_for, rule.keep_firing_for_ms),
+            flapping=own.flapping or rule.flapping,
+        )
+        overrides.append(RuleOverride(own.match, None if own.off else made))
+    return replace(rule, overrides=tuple(overrides))
+
+
+def _combined(
+    links: Links,
+    heeds: Sequence[Link],
+    when: str | dict[Severity, str] | None,
+    clear: str | dict[Severity, str] | None,
+    severity: Severity | None,
+) -> tuple[CombinedLevel, ...]:
+    """The levels of a combination, its terms over all that it looks at."""
+
+    def term(text: str) -> Term:
+        condition = compile_combination(text)
+        links_ = [links.link(one.name, one.severity) for one in condition.names]
+        return _placed(condition.term, [heeds.index(link) for link in links_ if link is not None])
+
+    whens, clears = texts(when), texts(clear)
+    levels = []
+    for one in SEVERITIES:
+        key = None if None in whens and one == (severity or "warning") else one
+        if key not in whens:
+            continue
+        over = clears.get(one, clears.get(None))
+        levels.append(
+            CombinedLevel(
+                one,
+                term(whens[key]),
+                None if over is None else term(over),
+                whens[key].strip(),
+                None if over is None else over.strip(),
+            )
+        )
+    return tuple(levels)
+
+
+def _placed(term: Term, places: list[int]) -> Term:
+    """A condition over a rule's own names as one over all that the rule looks at."""
+    if term.op == "is":
+        return Term("is", place=places[term.place])
+    return Term(term.op, tuple(_placed(part, places) for part in term.parts))
+
+
+def _depends(entry: Entry[RuleSpec], links: Links, by: tuple[str, ...]) -> tuple[RuleRef, ...]:
+    return tuple(links.heeded(link, by) for link in links.depends[entry.name])
+
+
+def make_rule(
+    declared: Declared, entry: Entry[RuleSpec], kpi: Kpi, sql: Statements, links: Links
+) -> Rule:
+    """The plan of a rule over a KPI: on its values, or on their absence."""
+    model = entry.model
+    told = _common_fields(declared, model, kpi.owner, kpi.team)
+    told["depends_on"] = _depends(entry, links, links.by(entry.name))
+    if model.no_data_for is not None:
+        return _absence(entry, kpi, told)
+    found = sql.rules[entry.name]
+    rule = ThresholdRule(
+        name=entry.name,
+        kpi=kpi.name,
+        levels=_levels(found),
+        on=model.on or "closed",
+        for_ms=model.for_ or 0,
+        keep_firing_for_ms=_kept(model, found),
+        min_events=model.min_events or 0,
+        **told,
+        features=found.features,
+        min_history_ms=model.min_history or 0,
+        on_no_data=model.on_no_data or "keep",
+        flapping=model.flapping,
+    )
+    overrides = zip(model.overrides, found.overrides, strict=True)
+    return replace(rule, overrides=tuple(_override(rule, *one) for one in overrides))
+
+
+def _kept(model: RuleSpec, sql: RuleSql) -> int:
+    """How long the end of a rule's condition has to hold."""
+    silent = model.keep_firing_for is None and model.clear is None
+    if silent and any(isinstance(feature, Anomaly) for feature in sql.features):
+        return KEEP_FIRING_MS
+    return model.keep_firing_for or 0
+
+
+def _levels(sql: RuleSql) -> tuple[Level, ...]:
+    return tuple(
+        Level(c.severity, c.when, c.clear, c.when_sql, c.clear_sql, c.when_clauses, c.clear_clauses)
+        for c in sql.conditions
+    )
+
+
+def _override(
+    rule: ThresholdRule, spec: RuleOverrideSpec, sql: RuleSql | None
+) -> RuleOverride[ThresholdRule]:
+    """The rule with what an override says otherwise."""
+    if spec.off:
+        return RuleOverride(spec.match, None)
+    return RuleOverride(
+        spec.match,
+        replace(
+            rule,
+            levels=rule.levels if sql is None else _levels(sql),
+            features=rule.features if sql is None else sql.features,
+            for_ms=first_given(spec.for_, rule.for_ms),
+            keep_firing_for_ms=first_given(spec.keep_firing_for, rule.keep_firing_for_ms),
+            min_events=first_given(spec.min_events, rule.min_events),
+            min_history_ms=first_given(spec.min_history, rule.min_history_ms),
+            on_no_data=spec.on_no_data or rule.on_no_data,
+            flapping=spec.flapping or rule.flapping,
+        ),
+    )
+
+
+def _absence(entry: Entry[RuleSpec], kpi: Kpi, told: dict[str, Any]) -> AbsenceRule:
+    model = entry.model
+    rule = AbsenceRule(
+        name=entry.name,
+        kpi=kpi.name,
+        levels=_silences(model.no_data_for, model.severity),
+        per=model.per or ("series" if kpi.by else "kpi"),
+        keep_firing_for_ms=model.keep_firing_for or 0,
+        min_history_ms=model.min_history or 0,
+        flapping=model.flapping,
+        **told,
+    )
+    overrides = []
+    for own in model.overrides:
+        silence = own.no_data_for if own.no_data_for is not None else model.no_data_for
+        made = replace(
+            rule,
+            levels=_silences(silence, own.severity or model.severity),
+            keep_firing_for_ms=first_given(own.keep_firing_for, rule.keep_firing_for_ms),
+            min_history_ms=first_given(own.min_history, rule.min_history_ms),
+            flapping=own.flapping or rule.flapping,
+        )
+        overrides.append(RuleOverride(own.match, None if own.off else made))
+    return replace(rule, overrides=tuple(overrides))
+
+
+def _silences(
+    written: int | dict[Severity, int] | None, severity: Severity | None
+) -> tuple[AbsenceLevel, ...]:
+    if not isinstance(written, dict):
+        return (AbsenceLevel(severity or "warning", written or 0),)
+    return tuple(AbsenceLevel(one, written[one]) for one in SEVERITIES if one in written)
