@@ -5,15 +5,20 @@ from __future__ import annotations
 import json
 import sys
 from argparse import ArgumentParser, Namespace
+from pathlib import Path
 
 from agent.commands.common import OK
 from agent.errors import EnvironmentFault
 
-ABOUT = "offer the names of these rules, too"
+ABOUT = "print the JSON Schema of the rules, for editors"
 
 
 def arguments(parser: ArgumentParser) -> None:
     """The command's options."""
+    parser.add_argument("--tests", action="store_true", help="that of the rule tests instead")
+    parser.add_argument(
+        "--rules", type=Path, metavar="DIR", help="offer the names of these rules, too"
+    )
 
 
 def run(options: Namespace) -> int:

@@ -20,7 +20,7 @@ from agent.language.models.objectives import ObjectiveSpec
 from agent.language.models.rules import RuleSpec
 from agent.language.models.values import EventName, Name
 from agent.language.problems import Importance, Problem, suggest
-from agent.language.recovery import salvage, written
+from agent.language.recovery import recover, written
 from agent.language.source import On, Place, Source, read
 
 M = TypeVar("M", bound=BaseModel)
@@ -52,12 +52,12 @@ class Entry(Generic[M]):
         """Its path in its file."""
         return (self.section, self.name)
 
-    def says(self, key: str) -> bool:
+    def is_written(self, key: str) -> bool:
         """Whether a field of the entry that may be left out is written, well or badly."""
         given = getattr(self.model, _ATTRIBUTES.get(key, key))
         return (key,) in self.holes or given is not None
 
-    def torn(self, *at: str | int) -> bool:
+    def has_hole(self, *at: str | int) -> bool:
         """Whether a hole is at a place, around it or below it."""
         return any(all(a == b for a, b in zip(hole, at, strict=False)) for hole in self.holes)
 
@@ -240,8 +240,8 @@ def _section(declared: Declared, source: Source, section: str, data: Any) -> Non
             continue
         declared.names[section][name] = source
         _name(declared, source, place)
-        found = salvage(SECTIONS[section], value)
-        for at, on, message, hint in found.told:
+        found = recover(SECTIONS[section], value)
+        for at, on, message, hint in found.mistakes:
             span = source.locate((*place, *at), on)
             declared.problems.append(source.problem(span, (*place, *at), message, hint))
         nulls = frozenset(_nulls(declared, source, value, place))

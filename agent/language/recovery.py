@@ -51,33 +51,33 @@ _STAND_INS: Mapping[Place, Any] = {
 }
 """What stands where a value can not be left out; `*` is any name or number."""
 
-Told = tuple[Place, On, str, str | None]
+Mistake = tuple[Place, On, str, str | None]
 """A mistake: where it is written, at the key or the value, what is wrong, what would be right."""
 
 
 @dataclass(frozen=True, slots=True)
-class Salvaged:
+class Recovered:
     """What was read (`model` is None where nothing could be), and the mistakes in it.
 
     `keys` has the key that is written at a place where the model has another.
     """
 
     model: Any
-    told: tuple[Told, ...] = ()
+    mistakes: tuple[Mistake, ...] = ()
     holes: frozenset[Place] = frozenset()
     keys: Mapping[Place, str] | None = None
 
 
-def salvage(model: type[BaseModel], data: Any) -> Salvaged:
+def recover(model: type[BaseModel], data: Any) -> Recovered:
     """The model of some data, or of what is right in it."""
     found, error = _read(model, data)
     if error is None:
-        return Salvaged(found)
+        return Recovered(found)
     data = deepcopy(data)
     keys: dict[Place, str] = {}
-    told: dict[Told, None] = {}
+    mistakes: dict[Mistake, None] = {}
     for _ in range(_ROUNDS):
-        told |= dict.fromkeys(t for t in _told(model, error, keys) if _unknown(t, error, keys))
+        mistakes |= dict.fromkeys(t for t in _mistakes_of(model, error, keys) if _unknown(t, error, keys))
         renamed = dict(_misspelt(model, error, data))
         for place, wrong in renamed.items():
             held = _at(data, place[:-1])
@@ -85,12 +85,12 @@ def salvage(model: type[BaseModel], data: Any) -> Salvaged:
         keys |= renamed
         found, error = _read(model, data)
         if error is None:
-            return Salvaged(found, tuple(told), frozenset(), keys)
+            return Recovered(found, tuple(mistakes), frozenset(), keys)
         if not renamed:
             break
-    told |= dict.fromkeys(_told(model, error, keys))
+    mistakes |= dict.fromkeys(_mistakes_of(model, error, keys))
     found, holes = _without_mistakes(model, data, error)
-    return Salvaged(found, tuple(told), holes, keys)
+    return Recovered(found, tuple(mistakes), holes, keys)
 
 
 def _without_mistakes(
@@ -121,18 +121,18 @@ def _read(model: type[BaseModel], data: Any) -> tuple[Any, ValidationError | Non
         return None, error
 
 
-def _told(
+def _mistakes_of(
     model: type[BaseModel], error: ValidationError, keys: Mapping[Place, str]
-) -> Iterator[Told]:
+) -> Iterator[Mistake]:
     for place, on, message, hint in explain(error, model, ()):
         yield written(place, keys), on, message, hint
 
 
-def _unknown(told: Told, error: ValidationError, keys: Mapping[Place, str]) -> bool:
-    """Whether what is told is that a key is unknown."""
+def _unknown(mistakes: Mistake, error: ValidationError, keys: Mapping[Place, str]) -> bool:
+    """Whether what is mistakes is that a key is unknown."""
     return any(
         detail["type"] == "extra_forbidden"
-        and (written(place_of(detail)[0], keys), "key") == told[:2]
+        and (written(place_of(detail)[0], keys), "key") == mistakes[:2]
         for detail in error.errors(include_url=False)
     )
 

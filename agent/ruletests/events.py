@@ -54,7 +54,7 @@ def _times(context: ResolveContext, at: Place, spec: EventsSpec) -> range | list
     """When the event happens: once, or again and again."""
     if spec.every is None:
         for key, given in (("from", spec.from_), ("until", spec.until)):
-            if given is not None and not context.entry.torn(*at, "every"):
+            if given is not None and not context.entry.has_hole(*at, "every"):
                 hint = "say how often: every: 5s; or write `at`"
                 context.wrong((*at, key), f"`{key}` without `every`", hint, on="key")
         at_ms = context.time((*at, "at"), spec.at)

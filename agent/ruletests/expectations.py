@@ -30,7 +30,7 @@ def expectations(context: ResolveContext, *, closed_only: bool) -> Expectations:
     """The expectations of a test. `closed_only`: nothing but closed windows comes in, so that no
     rule on current values is ever judged."""
     spec = context.entry.model.expect
-    if not spec.model_fields_set & set(_SAYS) and not context.entry.torn("expect"):
+    if not spec.model_fields_set & set(_SAYS) and not context.entry.has_hole("expect"):
         hint = f"say what must come out: {', '.join(_SAYS)}"
         context.wrong(("expect",), "nothing is expected", hint, on="key")
     for section in ("windows", "targets", "objectives"):
@@ -66,10 +66,10 @@ def _span(
 
 def _refuse_empty(context: ResolveContext, at: Place, said: Mapping[str, object]) -> None:
     """What says nothing would always hold."""
-    if not said and not context.entry.torn(*at):
+    if not said and not context.entry.has_hole(*at):
         context.wrong(at, "nothing is expected here", "leave it out, or say what must be", on="key")
     for name, one in said.items():
-        if isinstance(one, dict) and not one and not context.entry.torn(*at, name):
+        if isinstance(one, dict) and not one and not context.entry.has_hole(*at, name):
             hint = "say when, and what: `10:05: …`"
             context.wrong((*at, name), f"nothing is expected of '{name}'", hint, on="key")
 

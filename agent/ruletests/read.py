@@ -13,7 +13,7 @@ from agent.core.model.plan import Plan
 from agent.language.declared import Entry, is_test_file, yaml_files
 from agent.language.error_text import explain
 from agent.language.problems import Problem, in_order
-from agent.language.recovery import salvage
+from agent.language.recovery import recover
 from agent.language.source import Place, Source, read
 from agent.ruletests.cases import Case
 from agent.ruletests.models import TestFileSpec, TestSpec
@@ -96,8 +96,8 @@ def _tests(plan: Plan, source: Source, spec: TestFileSpec, suite: Suite) -> None
         place: Place = ("tests", name)
         if not name.strip():
             suite.problems.append(_at(source, place, "a test without a name", "say what it shows"))
-        found = salvage(TestSpec, value)
-        for at, on, message, advice in found.told:
+        found = recover(TestSpec, value)
+        for at, on, message, advice in found.mistakes:
             where = (*place, *at)
             suite.problems.append(source.problem(source.locate(where, on), where, message, advice))
         nulls = list(_nulls(source, value, place))
@@ -107,7 +107,7 @@ def _tests(plan: Plan, source: Source, spec: TestFileSpec, suite: Suite) -> None
         entry = Entry("tests", name, source, found.model, found.holes, found.keys)
         case, problems = resolve(plan, entry, spec)
         suite.problems += problems
-        if case is not None and not (found.told or nulls or problems):
+        if case is not None and not (found.mistakes or nulls or problems):
             suite.cases.append(case)
 
 

@@ -34,7 +34,7 @@ def resolve(
         return None, [found] if found else []
     context = ResolveContext(plan, entry, clock, frozenset(spec.rules or ()))
     context.rules = _rules(context)
-    given = [key for key in ("events", "series", "file") if entry.says(key)]
+    given = [key for key in ("events", "series", "file") if entry.is_written(key)]
     if len(given) != 1:
         message = "both `" + "` and `".join(given) + "`" if given else "nothing comes in"
         hint = "make two tests of it" if given else "give it `events`, `series` or a `file`"

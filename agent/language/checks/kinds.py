@@ -56,10 +56,10 @@ _ATTRIBUTES = {"for": "for_"}
 
 def kind_of(entry: Entry[RuleSpec]) -> Kind:
     """What a rule judges, by what it says; of one that says too much, what it says first of."""
-    if entry.model.kpi is None and not entry.torn("kpi"):
+    if entry.model.kpi is None and not entry.has_hole("kpi"):
         return "combination"
-    conditions = any(entry.says(key) for key in ("when", "pace", "objective"))
-    return "absence" if entry.says("no_data_for") and not conditions else "value"
+    conditions = any(entry.is_written(key) for key in ("when", "pace", "objective"))
+    return "absence" if entry.is_written("no_data_for") and not conditions else "value"
 
 
 def refuse(
@@ -75,7 +75,11 @@ def refuse(
         model = entry.model.overrides[override]
     for key, hint in REFUSED[kind].items():
         attribute = _ATTRIBUTES.get(key, key)
-        said = entry.says(key) if override is None else getattr(model, attribute, None) is not None
+        said = (
+            entry.is_written(key)
+            if override is None
+            else getattr(model, attribute, None) is not None
+        )
         if said:
             message = f"`{key}` says nothing in {_CALLED[kind]}"
             declared.report(entry, (*at, key), message, hint, on="key")

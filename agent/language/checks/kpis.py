@@ -50,7 +50,7 @@ def check(declared: Declared, shapes: dict[str, Shape]) -> None:
 
 def has_target(entry: Entry[KpiSpec]) -> bool:
     """Whether any series of a KPI has a target, or may have one when its mistakes are mended."""
-    return entry.says("target") or bool(entry.model.overrides) or entry.torn("overrides")
+    return entry.is_written("target") or bool(entry.model.overrides) or entry.has_hole("overrides")
 
 
 def _label(declared: Declared, entry: Entry[KpiSpec], at: Place, dimension: str) -> None:
@@ -102,7 +102,7 @@ def _days_of_utc(declared: Declared, entry: Entry[KpiSpec]) -> None:
         window is None
         or window.unit is not None
         or window.hop_ms % DAY_MS
-        or entry.torn("timezone")
+        or entry.has_hole("timezone")
     ):
         return
     zone = zone_of(declared, entry.model.timezone)

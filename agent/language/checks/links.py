@@ -31,7 +31,7 @@ def check(declared: Declared, shapes: dict[str, Shape]) -> Links:
     links = Links(declared, shapes)
     told: set[str] = set()
     for name, entry in declared.rules.items():
-        if is_combination(entry.model) and not entry.torn("kpi"):
+        if is_combination(entry.model) and not entry.has_hole("kpi"):
             _combination(declared, entry, links)
         for i, feed in enumerate(entry.model.depends_on or ()):
             _feed(declared, entry, links, i, feed)
@@ -50,7 +50,7 @@ def _combination(declared: Declared, entry: Entry[RuleSpec], links: Links) -> No
     model = entry.model
     named = {*declared.names["rules"], *declared.names["kpis"]}
     words = {word for text in texts(model.when).values() for word in re.findall(r"\w+", text)}
-    if (model.when is None and not entry.torn("when")) or (words & _OF_VALUES) - named:
+    if (model.when is None and not entry.has_hole("when")) or (words & _OF_VALUES) - named:
         hint = "add `kpi: orders`; only a condition over other rules has none"
         declared.report(entry, (), "'kpi' is missing", hint, on="key")
         return
@@ -99,7 +99,7 @@ def _name(declared: Declared, entry: Entry[RuleSpec], links: Links, at: Place, o
 
 def _wrong_rule(declared: Declared, one: Name) -> tuple[str, str] | None:
     rule = declared.rules.get(one.name)
-    if rule is None or one.severity is None or rule.torn("when") or rule.torn("severity"):
+    if rule is None or one.severity is None or rule.has_hole("when") or rule.has_hole("severity"):
         return None
     known = severities_of(rule.model)
     if known is None or one.severity in known:

@@ -68,12 +68,12 @@ def _inputs(kpi: Entry[KpiSpec]) -> list[str]:
 
 
 def _kind(declared: Declared, entry: Entry[MaintenanceSpec]) -> None:
-    if entry.says("every") and entry.says("holidays"):
+    if entry.is_written("every") and entry.is_written("holidays"):
         message = "both `every` and `holidays`"
         declared.report(entry, ("holidays",), message, "make two of it", on="key")
-    if entry.says("every") or entry.says("holidays"):
+    if entry.is_written("every") or entry.is_written("holidays"):
         return
-    missing = [key for key in ("from", "until") if not entry.says(key)]
+    missing = [key for key in ("from", "until") if not entry.is_written(key)]
     if len(missing) == 2:
         message = "a maintenance without a time"
         hint = "`from` and `until`, `every: week` with `on`, `at` and `for`, or `holidays: GB`"
@@ -84,7 +84,7 @@ def _kind(declared: Declared, entry: Entry[MaintenanceSpec]) -> None:
         hint = f"a maintenance that does not come back has both: add `{missing[0]}: {example}`"
         declared.report(entry, (), message, hint, on="key")
     for key in ("on", "at", "for"):
-        if entry.says(key):
+        if entry.is_written(key):
             message = f"`{key}` says nothing without `every`"
             hint = "leave it out, or add `every: week`"
             declared.report(entry, (key,), message, hint, on="key")
@@ -93,12 +93,12 @@ def _kind(declared: Declared, entry: Entry[MaintenanceSpec]) -> None:
 def _days(declared: Declared, entry: Entry[MaintenanceSpec]) -> None:
     """The days fit to what they are counted in."""
     model = entry.model
-    if entry.says("holidays"):
+    if entry.is_written("holidays"):
         for key in ("on", "at", "for"):
-            if entry.says(key) and not entry.says("every"):
+            if entry.is_written(key) and not entry.is_written("every"):
                 message = f"`{key}` says nothing with `holidays`: they are whole days"
                 declared.report(entry, (key,), message, "leave it out", on="key")
-    if model.every is None or entry.torn("on"):
+    if model.every is None or entry.has_hole("on"):
         return
     how = _DAYS[model.every]
     if model.every == "day" and model.on is not None:
@@ -118,9 +118,9 @@ def _days(declared: Declared, entry: Entry[MaintenanceSpec]) -> None:
 
 
 def _hours(declared: Declared, entry: Entry[MaintenanceSpec]) -> None:
-    if not entry.says("every") or entry.says("at") == entry.says("for"):
+    if not entry.is_written("every") or entry.is_written("at") == entry.is_written("for"):
         return
-    missing, example = ("for", "4h") if entry.says("at") else ("at", '"02:00"')
+    missing, example = ("for", "4h") if entry.is_written("at") else ("at", '"02:00"')
     hint = f"add `{missing}: {example}`; without both, whole days"
     declared.report(entry, (), f"'{missing}' is missing", hint, on="key")
 

@@ -22,7 +22,7 @@ def check(declared: Declared) -> None:
     """Check the metric names of every KPI against the agent's, and against each other's."""
     taken: dict[str, tuple[Entry[KpiSpec], str]] = {}
     for entry in declared.kpis.values():
-        if entry.torn("unit"):
+        if entry.has_hole("unit"):
             continue
         for middle, what in _VARIANTS.items():
             metric = metric_name(entry.name, entry.model.unit, middle)

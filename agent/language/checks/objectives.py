@@ -24,7 +24,7 @@ def check(declared: Declared) -> None:
 
 def _parts(declared: Declared, entry: Entry[ObjectiveSpec]) -> None:
     model = entry.model
-    if not model.kpis and not model.objectives and not entry.torn("objectives"):
+    if not model.kpis and not model.objectives and not entry.has_hole("objectives"):
         hint = "name at least one, with its weight: `kpis: {orders: 1}`"
         written = "kpis" in model.model_fields_set
         at: Place = ("kpis",) if written else ()
@@ -71,7 +71,7 @@ def _circle(declared: Declared, name: str, way: list[str], done: set[str]) -> No
 def _serving(declared: Declared) -> set[str]:
     """The KPIs that an objective weighs, that state one, or that such a KPI is computed from."""
     found = {kpi for entry in declared.objectives.values() for kpi in entry.model.kpis}
-    found |= {n for n, e in declared.kpis.items() if e.says("objective")}
+    found |= {n for n, e in declared.kpis.items() if e.is_written("objective")}
     todo = list(found)
     while todo:
         entry = declared.kpis.get(todo.pop())
@@ -89,7 +89,7 @@ def _all_known(declared: Declared) -> bool:
     return (
         declared.complete
         and len(objectives) == len(declared.names["objectives"])
-        and not any(e.torn("kpis") for e in objectives)
+        and not any(e.has_hole("kpis") for e in objectives)
         and all(kpi in declared.names["kpis"] for e in objectives for kpi in e.model.kpis)
     )
 

@@ -31,7 +31,7 @@ def check(
         check_match(declared, entry, (*at, "match"), override.match, model.kpi or entry.name, shape)
         kinds.refuse(declared, entry, kind, i)
         for key in ("pace", "objective"):
-            if getattr(override, key) is not None and not entry.says(key) and kind == "value":
+            if getattr(override, key) is not None and not entry.is_written(key) and kind == "value":
                 message = f"`{key}` in an override of a rule that has none"
                 hint = "give it to the rule, or write the condition as `when`"
                 declared.report(entry, (*at, key), message, hint, on="key")

@@ -13,7 +13,7 @@ def check(declared: Declared, shapes: dict[str, Shape]) -> None:
     private = {n: e for n, e in declared.kpis.items() if e.model.visibility == "private"}
     people = {e.model.person: n for n, e in private.items() if e.model.person is not None}
     for name, entry in declared.kpis.items():
-        if entry.torn("visibility"):
+        if entry.has_hole("visibility"):
             continue
         if name in private:
             _person(declared, entry, shapes[name])
@@ -24,7 +24,7 @@ def check(declared: Declared, shapes: dict[str, Shape]) -> None:
 
 
 def _person(declared: Declared, entry: Entry[KpiSpec], shape: Shape) -> None:
-    if not entry.says("person"):
+    if not entry.is_written("person"):
         message = "a private KPI that does not say who its people are"
         hint = f"name the dimension: `person: {shape.by[0] if shape.by else 'employee'}`"
         declared.report(entry, ("visibility",), message, hint)
@@ -37,7 +37,7 @@ def _person(declared: Declared, entry: Entry[KpiSpec], shape: Shape) -> None:
 
 def _nothing_said(declared: Declared, entry: Entry[KpiSpec]) -> None:
     for key in ("person", "export"):
-        if entry.says(key):
+        if entry.is_written(key):
             message = f"`{key}` says nothing of a KPI that everybody sees"
             declared.report(entry, (key,), message, "add `visibility: private`", on="key")
 

@@ -31,7 +31,7 @@ def check(declared: Declared, shapes: dict[str, Shape], links: Links) -> None:
             seen = [shapes[name].types for name in links.seen(entry.name) if name in shapes]
             types = {name: type_ for types in seen for name, type_ in types.items()}
             shape = Shape(links.by(entry.name), ANY_WINDOW, types)
-            shape = UNKNOWN if entry.torn("kpi") else shape
+            shape = UNKNOWN if entry.has_hole("kpi") else shape
         else:
             declared.known(entry, ("kpi",), "kpis", kpi)
             shape = shapes.get(kpi, UNKNOWN)
@@ -52,8 +52,8 @@ def check(declared: Declared, shapes: dict[str, Shape], links: Links) -> None:
 
 
 def _kind(declared: Declared, entry: Entry[RuleSpec]) -> None:
-    condition = any(entry.says(key) for key in ("when", "pace", "objective"))
-    silence = entry.says("no_data_for")
+    condition = any(entry.is_written(key) for key in ("when", "pace", "objective"))
+    silence = entry.is_written("no_data_for")
     if not condition and not silence:
         hint = "add `when: value > …`, or `no_data_for: 15m`"
         declared.report(entry, (), "neither `when` nor `no_data_for`", hint, on="key")
@@ -112,7 +112,7 @@ def _by_severity(
         declared.report(entry, (*at, "clear"), message, hint, on="key")
         return
     for one in clear:
-        if one not in when and not entry.torn(*at, "when", one):
+        if one not in when and not entry.has_hole(*at, "when", one):
             message = f"`clear` for '{one}', which `when` does not have"
             hint = suggest(one, when, "severities of `when`")
             declared.report(entry, (*at, "clear", one), message, hint, on="key")
@@ -193,7 +193,7 @@ def _flaps(
 def _expires(declared: Declared, entry: Entry[RuleSpec], shape: Shape) -> None:
     """A series that is forgotten can't be missed."""
     watched = declared.kpis.get(entry.model.kpi or "")
-    if watched is None or watched.torn("expire_after") or "by" in shape.unsure:
+    if watched is None or watched.has_hole("expire_after") or "by" in shape.unsure:
         return
     if not shape.by or entry.model.per == "kpi":
         return  # the KPI as a whole is never forgotten

@@ -21,7 +21,7 @@ from agent.language.models import durations
 from agent.language.models.rules import RuleOverrideSpec, RuleSpec
 from agent.language.source import Place
 from agent.language.sql.clauses import clauses
-from agent.language.sql.compile_first import tried
+from agent.language.sql.compile_first import compile_first
 from agent.language.sql.compiler import compile_condition
 from agent.language.sql.history_functions import Asked, Due, Objective, Subject
 
@@ -273,8 +273,8 @@ class _Reading:
 
     def _condition(self, at: Place, text: str) -> pl.Expr | None:
         declared, entry = self._declared, self._entry
-        tries = [partial(compile_condition, columns=CONDITION_COLUMNS, asked=self._asked)]
-        found: Any = tried(declared, entry, at, text, tries)
+        ways = [partial(compile_condition, columns=CONDITION_COLUMNS, asked=self._asked)]
+        found: Any = compile_first(declared, entry, at, text, ways)
         if found is None or self._asked.subject.has_target:
             return found  # type: ignore[no-any-return]
         if "target" in found.meta.root_names():

@@ -114,7 +114,7 @@ def _base(declared: Declared, entry: Entry[KpiSpec]) -> Shape:
     hint: str | None = None
     if event in declared.names["kpis"] and event not in declared.names["events"]:
         hint = f"a KPI over KPIs takes a list: `from: [{event}]`"
-    elif not entry.says("window") and not entry.torn("from"):
+    elif not entry.is_written("window") and not entry.has_hole("from"):
         window = "add `window: 5m`, `5m every 1m`, or day, week, month"
         declared.report(entry, (), "'window' is missing", window, on="key")
     if not declared.known(entry, ("from",), "events", event, hint) and hint is not None:
@@ -122,9 +122,9 @@ def _base(declared: Declared, entry: Entry[KpiSpec]) -> Shape:
     found = declared.events.get(event)
     types = _dimensions(declared, entry, found)
     unsure: set[Part] = set()
-    if entry.torn("by") or (found is not None and len(types) < len(by)):
+    if entry.has_hole("by") or (found is not None and len(types) < len(by)):
         unsure.add("by")
-    if model.window is None or entry.torn("timezone"):
+    if model.window is None or entry.has_hole("timezone"):
         unsure.add("window")
     zone = zone_of(declared, model.timezone)
     compiled = ANY_WINDOW if model.window is None else model.window.compile(zone)
@@ -217,13 +217,13 @@ def _fit(declared: Declared, entry: Entry[KpiSpec], inputs: list[tuple[str, Shap
 def _own(declared: Declared, entry: Entry[KpiSpec], shape: Shape) -> None:
     """What the KPI itself says of the shape that its inputs share must not contradict it."""
     model = entry.model
-    by_known = "by" not in shape.unsure and not entry.torn("by")
+    by_known = "by" not in shape.unsure and not entry.has_hole("by")
     rolled_up = model.by is not None and set(model.by) < set(shape.by)
     if model.by is not None and by_known and not rolled_up and tuple(model.by) != shape.by:
         message = f"its inputs are by {_list(shape.by)}, not {_list(tuple(model.by))}"
         hint = "leave `by` out: it is taken from the inputs; or name fewer, to roll series up"
         declared.report(entry, ("by",), message, hint)
-    window_known = "window" not in shape.unsure and not entry.torn("timezone")
+    window_known = "window" not in shape.unsure and not entry.has_hole("timezone")
     if model.window is not None and window_known:
         zone = shape.window.timezone if isinstance(shape.window, CalendarWindow) else "UTC"
         own = model.window.compile(model.timezone or zone)

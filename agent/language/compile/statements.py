@@ -16,7 +16,7 @@ from agent.language.declared import Declared, Entry
 from agent.language.models.events import EventSpec
 from agent.language.models.kpis import KpiSpec
 from agent.language.recovery import NOBODY
-from agent.language.sql.compile_first import tried
+from agent.language.sql.compile_first import compile_first
 from agent.language.sql.compiler import compile_derived, compile_value, compile_where
 from agent.language.sql.expressions import Typed
 from agent.language.sql.roll_up import compile_roll_up
@@ -120,11 +120,11 @@ def _base(declared: Declared, entry: Entry[KpiSpec]) -> KpiSql | None:
     where = None
     if model.where is not None:
         tries = [partial(compile_where, fields=fields) for fields in readings]
-        where = tried(declared, entry, ("where",), model.where, tries)
+        where = compile_first(declared, entry, ("where",), model.where, tries)
     wanted: list[Callable[[str], Any]] = [partial(compile_value, fields=f) for f in readings]
-    if entry.torn("from"):
+    if entry.has_hole("from"):
         wanted.append(partial(compile_derived, inputs=list(declared.names["kpis"])))
-    value = tried(declared, entry, ("value",), model.value, wanted)
+    value = compile_first(declared, entry, ("value",), model.value, wanted)
     if not isinstance(value, tuple) or (model.where is not None and where is None):
         return None
     partials, number = value
@@ -151,5 +151,5 @@ def _derived(
         ways = [compile_roll_up] if set(by) < set(first.by) else [compile_derived, compile_roll_up]
     whole = [name for name in inputs if name in compiled and compiled[name].whole]
     tries = [partial(way, inputs=inputs, whole=whole) for way in ways]
-    value = tried(declared, entry, ("value",), entry.model.value, tries)
+    value = compile_first(declared, entry, ("value",), entry.model.value, tries)
     return None if value is None else KpiSql(None, (), value.expr, value.type != "float")

@@ -12,16 +12,16 @@ from agent.language.sql.expressions import SqlProblem
 T = TypeVar("T")
 
 
-def tried(
+def compile_first(
     declared: Declared,
     entry: Entry[Any],
     at: Place,
     text: str,
-    tries: Iterable[Callable[[str], T]],
+    ways: Iterable[Callable[[str], T]],
 ) -> T | None:
     """The text compiled in the first way that works; what is wrong with it in all is noted."""
     problems = []
-    for compiler in tries:
+    for compiler in ways:
         try:
             return compiler(text)
         except SqlProblem as problem:
