@@ -11,6 +11,7 @@ from typing import Any
 
 from agent.core.explanation import AlertFound, ConditionFound, Explained, explain
 from agent.core.merge.merger import Merger
+from agent.core.model.metrics import RULE_STATE
 from agent.core.model.plan import AbsenceRule, CombinationRule, Kpi, Plan, Rule, as_for, is_whole
 from agent.core.model.results import AlertPhase
 from agent.core.model.text import bounds_text, window_text
@@ -61,14 +62,14 @@ def explanations(
     by = () if is_whole(rule) else plan.subject_of(rule).by
     found: list[tuple[int, str, Merger, Series]] = []
     for merger in mergers:
-        for series in merger.watched(rule):
+        for series in merger.reported_series(rule):
             dimensions = () if is_whole(rule) else series.dimensions or ()
             if selects(asked, by, dimensions) and as_for(rule, by, dimensions) is not None:
                 found.append((_urgency(rule, series), str(series.dimensions), merger, series))
     found.sort(key=lambda item: item[:2])
     told = []
     for _, _, merger, series in found[:MOST_SERIES]:
-        explained = explain(plan, merger.states, merger.coupled, rule, series)
+        explained = explain(plan, merger.kpis, merger.rule_graph, rule, series)
         if explained is not None:
             told.append((explained, as_json(plan, explained)))
     return told, len(found)
@@ -162,7 +163,7 @@ def _promql(kpi: Kpi, rule: Rule, found: Explained) -> Json:
     series = [(n, label(v)) for n, v in zip(kpi.by, found.dimensions or (), strict=False)]
     about = [] if isinstance(rule, CombinationRule) else [("kpi", kpi.name)]
     own = [("rule", rule.name), *about, *series]
-    told: dict[str, Any] = {"state": names.selector(names.RULE_STATE, own)}
+    told: dict[str, Any] = {"state": names.selector(RULE_STATE, own)}
     if about:
         told = {"value": names.selector(names.value_metric(kpi), series)} | told
     if found.target is not None:

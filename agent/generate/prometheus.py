@@ -12,6 +12,7 @@ from typing import cast
 
 import yaml
 
+from agent.core.model import metrics
 from agent.core.model.plan import CombinationRule, Escalation, Kpi, Plan, Rule, Severity, is_whole
 from agent.core.model.text import conditions_of, duration
 from agent.core.output.alert_labels import ESCALATION, alert_labels, escalation_text
@@ -71,7 +72,7 @@ def alert_rules(plan: Plan, deployment: Deployment | None = None) -> str:
     stale = [_agent_entry(alert, deployment) for alert in stale_alerts(plan)]
     health = [_agent_entry(alert, deployment) for alert in agent_alerts(deployment.external_labels)]
     if missed:
-        states = names.one_of_workers(names.OBJECTIVE_STATE)
+        states = names.one_of_workers(metrics.OBJECTIVE_STATE)
         recorded: Entry = {"record": names.HELD_OBJECTIVE_STATE, "expr": states}
         groups.append({"name": "kpi-objectives", "rules": [recorded, *missed]})
     if stale:
@@ -120,7 +121,7 @@ def _recorded_state(labels: Sequence[tuple[str, str]], kpi: Kpi) -> Entry:
     They are recorded so that what a series last was is one value: of two workers that have both
     held it within the time of a gap, each last value alone would be known.
     """
-    states = names.selector(names.RULE_STATE, labels)
+    states = names.selector(metrics.RULE_STATE, labels)
     return {"record": names.HELD_RULE_STATE, "expr": names.one_of_workers(states, kpi.by)}
 
 
@@ -136,8 +137,8 @@ def _unless_agents_send(external: Sequence[str]) -> str:
     """Where agents send their alerts themselves, Prometheus sends none of them, whether they reach
     an Alertmanager or not: two senders of one alert would resolve it for each other. While all of
     them are down it goes by how they were."""
-    on, up = names.on(external), names.ALERT_DELIVERY_UP
-    lately = f"last_over_time({up}[{names.GAP_OF_SENDERS}]) unless {on} {names.BUILD_INFO}"
+    on, up = names.on(external), metrics.ALERT_DELIVERY_UP
+    lately = f"last_over_time({up}[{names.GAP_OF_SENDERS}]) unless {on} {metrics.BUILD_INFO}"
     return f"unless {on} ({up} or ({lately}))"
 
 

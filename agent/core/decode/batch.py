@@ -43,6 +43,23 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
+class Records:
+    """The records of some rows of a batch, none of which is a tombstone."""
+
+    batch: Batch
+    rows: Rows
+
+    def at(self, indices: Rows) -> list[bytes]:
+        """The records of some of the rows."""
+        values = self.batch.values
+        return [values[row] or b"" for row in self.rows[indices].tolist()]
+
+    def all(self) -> list[bytes]:
+        """The records of all rows."""
+        return self.at(np.arange(len(self.rows)))
+
+
+@dataclass(frozen=True, slots=True)
 class Decoded:
     """What became of a batch; rows are indices into it.
 

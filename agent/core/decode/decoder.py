@@ -139,9 +139,11 @@ class _Run:
             .select(columns_of(contract, reader))
             for contract in contracts
         ]
+        unsure = np.zeros(len(self._batch.values), dtype=np.bool_)
+        unsure[columns.unsure] = True
         for contract, frame in zip(contracts, pl.collect_all(chosen), strict=True):
             self._settled[frame["_row"].to_numpy()] = True
-            found = validate(contract, frame, self._batch, self._decoder.format, columns.is_strict)
+            found = validate(contract, frame, self._batch, self._decoder.format, unsure)
             self._tables[contract.name] = found.table
             for row, reason, detail in found.problems:
                 self._reject(row, contract.name, reason, detail)

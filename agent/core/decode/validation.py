@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from agent.core.decode.batch import Batch, Rows
+from agent.core.decode.batch import Batch, Records, Rows
 from agent.core.decode.event_time import END_MS, parse_times
 from agent.core.decode.format import (
     Flags,
@@ -77,16 +77,17 @@ def columns_of(contract: Contract, reader: Reader) -> list[pl.Expr]:
 
 
 def validate(
-    contract: Contract, frame: pl.DataFrame, batch: Batch, format: Format, is_strict: bool
+    contract: Contract, frame: pl.DataFrame, batch: Batch, format: Format, unsure: Flags
 ) -> Validated:
     """Holds a contract's columns against it.
 
-    `frame` is what `columns_of` gives, in the order of rows; `is_strict` is that of the columns.
+    `frame` is what `columns_of` gives, in the order of rows; `unsure` says of which records of the
+    batch the columns are unsure.
     """
     rows = frame["_row"].to_numpy().astype(np.int64)
     verdicts = _Verdicts(batch, rows, np.zeros(rows.size, dtype=np.bool_))
     _check_size(contract, verdicts)
-    types = _Types(contract, frame, verdicts, format, is_strict)
+    types = _Types(contract, frame, verdicts, format, unsure[rows])
     nulled = types.check()
     for f in contract.fields:
         if f.required and frame[f.name].null_count():
@@ -133,8 +134,8 @@ def _table(
 def _check_size(contract: Contract, verdicts: _Verdicts) -> None:
     if verdicts.batch.longest <= contract.max_bytes:
         return
-    records = _Records(verdicts.batch, verdicts.rows)
-    sizes = np.fromiter(map(len, records), np.int64, len(records))
+    records = Records(verdicts.batch, verdicts.rows)
+    sizes = np.fromiter(map(len, records.all()), np.int64, verdicts.rows.size)
     verdicts.reject(
         sizes > contract.max_bytes,
         Reason.TOO_LARGE,
@@ -156,13 +157,13 @@ class _Types:
         frame: pl.DataFrame,
         verdicts: _Verdicts,
         format: Format,
-        is_strict: bool,
+        unsure: Flags,
     ) -> None:
         self._contract = contract
         self._frame = frame
         self._verdicts = verdicts
         self._format = format
-        self._is_strict = is_strict
+        self._unsure = unsure
 
     def check(self) -> dict[str, Flags]:
         """Rejects records whose time, id or required field is of a wrong type; returns, by name,
@@ -190,10 +191,10 @@ class _Types:
     def _wrong(self, column: str, path: Path, kind: Kind) -> Flags | None:
         """Which values are of another type; None where none is."""
         values = self._frame[column]
-        if self._is_strict and values.dtype != pl.String:
+        if values.dtype != pl.String and not self._unsure.any():
             return None
-        records = _Records(self._verdicts.batch, self._verdicts.rows)
-        mask = self._format.wrong_types(records, values, path, kind, self._is_strict)
+        records = Records(self._verdicts.batch, self._verdicts.rows)
+        mask = self._format.wrong_types(records, values, path, kind, self._unsure)
         return mask if mask.any() else None
 
     def _reject(self, mask: Flags, path: Path, kind: Kind) -> None:
@@ -206,20 +207,6 @@ class _Types:
             return f"{'.'.join(path)}: expected {expected(kind)}, found {describe(found)}"
 
         self._verdicts.reject(mask, Reason.WRONG_TYPE, detail)
-
-
-class _Records(Sequence[bytes]):
-    """The records of some rows, looked up when they are asked for."""
-
-    def __init__(self, batch: Batch, rows: Rows) -> None:
-        self._batch = batch
-        self._rows = rows
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def __getitem__(self, index: int) -> bytes:  # type: ignore[override]
-        return self._batch.value(int(self._rows[index]))
 
 
 def _missing(f: Field) -> str:
@@ -241,8 +228,8 @@ def _check_time(
             ~readable,
             Reason.BAD_TIME,
             lambda i: (
-                f"{where}: expected ISO 8601 or epoch seconds, milliseconds or microseconds, up to "
-                f"9999 and no number below 100000000 (March 1973), found "
+                f"{where}: expected ISO 8601 or epoch seconds, milliseconds, microseconds or "
+                f"nanoseconds, no number below 100000000 (March 1973), found "
                 f"{describe(raw[i]).removeprefix('the string ')}"
             ),
         )
