@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test simulate chaos soak bench bench-report lint check generate check-generated format clean
+.PHONY: help setup demo test fuzz simulate chaos soak bench bench-report lint check generate check-generated format clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,6 +22,9 @@ demo: $(READY) ## Run the whole agent on an embedded broker, with an example com
 
 test: $(READY) ## Run the tests that need nothing but Python
 	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
+
+fuzz: $(READY) ## Hold a hundred thousand mutated records against a plain reading of each
+	@$(BIN)/python -m tests.core.decode.fuzz $(ARGS)
 
 simulate: $(READY) ## Run the core two thousand times under simulated faults
 	@$(BIN)/python -m tests.simulation $(ARGS)

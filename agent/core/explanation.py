@@ -192,9 +192,9 @@ def _looked(
     if rule.on == "closed" or isinstance(state, DerivedKpi):
         peers = state.evaluator.peers([(one.series, one.window)], every)
     else:
-        windows = (state.looked(series) for series in every) if rules.looks_aside else ()
+        windows = (state.looked(series) for series in every) if rules.compares_peers else ()
         peers = Peers(w for w in windows if w is not None and w.end_ms == one.window.end_ms)
-    return rules.look(rule, one, peers)
+    return rules.preview(rule, one, peers)
 
 
 def _unjudged(rule: ThresholdRule, one: EvaluationInput) -> str | None:

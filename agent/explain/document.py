@@ -11,6 +11,7 @@ from typing import Any
 
 from agent.core.explanation import AlertFound, ConditionFound, Explained, explain
 from agent.core.merge.merger import Merger
+from agent.core.model.metrics import RULE_STATE
 from agent.core.model.plan import AbsenceRule, CombinationRule, Kpi, Plan, Rule, as_for, is_whole
 from agent.core.model.results import AlertPhase
 from agent.core.model.text import bounds_text, window_text
@@ -162,7 +163,7 @@ def _promql(kpi: Kpi, rule: Rule, found: Explained) -> Json:
     series = [(n, label(v)) for n, v in zip(kpi.by, found.dimensions or (), strict=False)]
     about = [] if isinstance(rule, CombinationRule) else [("kpi", kpi.name)]
     own = [("rule", rule.name), *about, *series]
-    told: dict[str, Any] = {"state": names.selector(names.RULE_STATE, own)}
+    told: dict[str, Any] = {"state": names.selector(RULE_STATE, own)}
     if about:
         told = {"value": names.selector(names.value_metric(kpi), series)} | told
     if found.target is not None:

@@ -96,7 +96,6 @@ class Stats:
     """Frames that cover less than one already applied."""
     late_partials: int = 0
     """Partial aggregates for slices that were sealed already."""
-    table_rows: int = 0
     late_rows: Counter[str] = field(default_factory=Counter)
     """Rows that came too late for a window of a KPI, by KPI."""
     shortened_series: Counter[str] = field(default_factory=Counter)

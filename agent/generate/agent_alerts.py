@@ -1,4 +1,4 @@
-"""The alerts that no agent can give of itself: it is down, behind, fed nothing, or fed rubbish.
+"""Alerts over the agent itself that no agent can send: it is down, behind, or gets no good records.
 
 Times here are Prometheus' clock, unlike the KPI rules, whose timing is event time in the agent. The
 ratios ignore topics with almost no traffic, where one bad record would be a large share.
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from agent.core.model import metrics
 from agent.core.model.plan import Kpi, Objective, Plan, Severity
 from agent.core.model.text import duration
 from agent.core.model.windows import CalendarWindow
@@ -54,7 +55,7 @@ class AgentAlert:
 def agent_alerts(external: Sequence[str] = ()) -> tuple[AgentAlert, ...]:
     """The alerts on the agent's health, worst first. `external`: the names of the labels by which
     several environments are kept apart."""
-    return (*_down(external), *_ready(), *_behind(), *_bad_records(), *_inside())
+    return (*_down(external), *_ready(), *_behind(), *_bad_records(), *_inside(external))
 
 
 def stale_alerts(plan: Plan) -> tuple[AgentAlert, ...]:
@@ -86,11 +87,11 @@ def _absent(external: Sequence[str]) -> str:
     `absent` knows no environments: one agent anywhere would keep it silent.
     """
     if not external:
-        return f"absent({names.BUILD_INFO})"
+        return f"absent({metrics.BUILD_INFO})"
     by = ", ".join(external)
-    known = f"group by ({by}) (last_over_time({names.BUILD_INFO}[{REMEMBERED}]))"
-    here = f"group by ({by}) ({names.BUILD_INFO})"
-    return f"({known} unless {here}) or absent({names.BUILD_INFO})"
+    known = f"group by ({by}) (last_over_time({metrics.BUILD_INFO}[{REMEMBERED}]))"
+    here = f"group by ({by}) ({metrics.BUILD_INFO})"
+    return f"({known} unless {here}) or absent({metrics.BUILD_INFO})"
 
 
 def _of_environment(external: Sequence[str]) -> str:
@@ -126,7 +127,7 @@ def _down(external: Sequence[str]) -> Iterable[AgentAlert]:
 def _ready() -> Iterable[AgentAlert]:
     yield AgentAlert(
         "KpiAgentNotReady",
-        f"{names.READY} == 0",
+        f"{metrics.READY} == 0",
         "5m",
         "warning",
         "KPI agent {{ $labels.instance }} is not ready: {{ $labels.component }}",
@@ -137,8 +138,8 @@ def _ready() -> Iterable[AgentAlert]:
 
 
 def _behind() -> Iterable[AgentAlert]:
-    lag = f"sum without ({WORKERS}, partition) ({names.LAG})"
-    rate = f"sum without ({PER_TOPIC}) (rate({names.RECORDS}[5m]))"
+    lag = f"sum without ({WORKERS}, partition) ({metrics.LAG})"
+    rate = f"sum without ({PER_TOPIC}) (rate({metrics.RECORDS}[5m]))"
     # Nothing read at all divides by zero: infinitely far behind, which is right. No lag and nothing
     # read is NaN, which no comparison holds for.
     levels: tuple[tuple[Severity, int], ...] = (
@@ -156,8 +157,8 @@ def _behind() -> Iterable[AgentAlert]:
             "be read are {{ $value | humanizeDuration }} of work. Windows close late by that.",
             "agent-lagging",
         )
-    frames = f"sum without ({WORKERS}, state_partition) ({names.FRAMES_LAG})"
-    merged = f"sum without ({WORKERS}) (rate({names.FRAMES_APPLIED}[5m]))"
+    frames = f"sum without ({WORKERS}, state_partition) ({metrics.FRAMES_LAG})"
+    merged = f"sum without ({WORKERS}) (rate({metrics.FRAMES_APPLIED}[5m]))"
     yield AgentAlert(
         "KpiAgentMergeLagging",
         f"{frames} / {merged} > {FRAMES_LAG_SECONDS}",
@@ -170,7 +171,7 @@ def _behind() -> Iterable[AgentAlert]:
     )
     yield AgentAlert(
         "KpiAgentStalled",
-        f"time() - {names.LAST_MERGE} > {STALLED_SECONDS}",
+        f"time() - {metrics.LAST_MERGE} > {STALLED_SECONDS}",
         "1m",
         "critical",
         "KPI agent {{ $labels.instance }} has work, and no results come out",
@@ -180,7 +181,7 @@ def _behind() -> Iterable[AgentAlert]:
     )
     yield AgentAlert(
         "KpiAgentNoEvents",
-        f"sum without ({PER_TOPIC}, topic) (increase({names.RECORDS}[15m])) == 0",
+        f"sum without ({PER_TOPIC}, topic) (increase({metrics.RECORDS}[15m])) == 0",
         "5m",
         "warning",
         "No events have reached the KPI agents for 15 minutes",
@@ -191,14 +192,14 @@ def _behind() -> Iterable[AgentAlert]:
 
 
 def _bad_records() -> Iterable[AgentAlert]:
-    told = "{{ $value | humanizePercentage }} of the records of {{ $labels.topic }} in 15 minutes"
+    share = "{{ $value | humanizePercentage }} of the records of {{ $labels.topic }} in 15 minutes"
     yield AgentAlert(
         "KpiAgentDeadLetters",
         _share("rejected"),
         "5m",
         "warning",
         "Events of {{ $labels.topic }} break their contract",
-        f"{told} were rejected, and count in no KPI. They are in the dead-letter topic, each with "
+        f"{share} were rejected and count in no KPI. They are in the dead-letter topic, each with "
         "its reason.",
         "dead-letters",
     )
@@ -207,8 +208,8 @@ def _bad_records() -> Iterable[AgentAlert]:
         _share("late"),
         "5m",
         "warning",
-        "Events of {{ $labels.topic }} come too late",
-        f"{told} came after their window had closed, and count in no KPI. They are in the late "
+        "Events of {{ $labels.topic }} arrive too late",
+        f"{share} arrived after their window had closed and count in no KPI. They are in the late "
         "topic.",
         "late-events",
     )
@@ -216,14 +217,14 @@ def _bad_records() -> Iterable[AgentAlert]:
 
 def _share(outcome: str) -> str:
     """The records of one outcome are more than the accepted share of a topic's."""
-    every = f"sum without ({PER_TOPIC}) (increase({names.RECORDS}[15m]))"
-    chosen = names.selector(names.RECORDS, [("outcome", outcome)])
-    found = f"sum without ({PER_TOPIC}) (increase({chosen}[15m]))"
-    return f"{found} / ({every} > {FEW_RECORDS}) > {SHARE_OF_BAD_RECORDS}"
+    every = f"sum without ({PER_TOPIC}) (increase({metrics.RECORDS}[15m]))"
+    chosen = names.selector(metrics.RECORDS, [("outcome", outcome)])
+    share = f"sum without ({PER_TOPIC}) (increase({chosen}[15m]))"
+    return f"{share} / ({every} > {FEW_RECORDS}) > {SHARE_OF_BAD_RECORDS}"
 
 
 def _missed_records() -> AgentAlert:
-    now = names.RECORDS_MISSED
+    now = metrics.RECORDS_MISSED
     # A gap may be found before the first scrape, where `increase` would see nothing.
     earlier = f"({now} offset {MISSED_SHOWN} or {now} * 0)"
     return AgentAlert(
@@ -239,11 +240,12 @@ def _missed_records() -> AgentAlert:
     )
 
 
-def _inside() -> Iterable[AgentAlert]:
+def _inside(external: Sequence[str]) -> Iterable[AgentAlert]:
     yield _missed_records()
+    group = ", ".join(("group", *external))
     yield AgentAlert(
         "KpiAgentTwoRuleSets",
-        f"count by (group) (count by (group, config_hash) ({names.BUILD_INFO})) > 1",
+        f"count by ({group}) (count by ({group}, config_hash) ({metrics.BUILD_INFO})) > 1",
         ROLLING_CHANGE,
         "critical",
         "Workers of the KPI agent group {{ $labels.group }} run different rules",
@@ -252,8 +254,8 @@ def _inside() -> Iterable[AgentAlert]:
         "`config_hash` of kpi_agent_build_info says which worker has which.",
         "two-rule-sets",
     )
-    failed = names.selector(names.RELOADS, [("result", "failed")])
-    done = names.selector(names.RELOADS, [("result", "ok")])
+    failed = names.selector(metrics.RELOADS, [("result", "failed")])
+    done = names.selector(metrics.RELOADS, [("result", "ok")])
     yield AgentAlert(
         "KpiAgentReloadFailed",
         f"increase({failed}[15m]) > 0 unless ignoring (result) increase({done}[5m]) > 0",
@@ -266,7 +268,7 @@ def _inside() -> Iterable[AgentAlert]:
     )
     yield AgentAlert(
         "KpiAgentErrors",
-        f"increase({names.ERRORS}[15m]) > 0",
+        f"increase({metrics.ERRORS}[15m]) > 0",
         "0m",
         "warning",
         "KPI agent {{ $labels.instance }} had errors in {{ $labels.component }}",
@@ -275,7 +277,7 @@ def _inside() -> Iterable[AgentAlert]:
     )
     yield AgentAlert(
         "KpiAgentAlertsUndelivered",
-        f"{names.ALERT_DELIVERY_UP} == 0",
+        f"{metrics.ALERT_DELIVERY_UP} == 0",
         "5m",
         "critical",
         "KPI agent {{ $labels.instance }} reaches no Alertmanager",
@@ -285,7 +287,7 @@ def _inside() -> Iterable[AgentAlert]:
     )
     yield AgentAlert(
         "KpiSeriesDropped",
-        f"sum without ({WORKERS}) (increase({names.DROPPED_SERIES}[1h])) > 0",
+        f"sum without ({WORKERS}) (increase({metrics.DROPPED_SERIES}[1h])) > 0",
         "0m",
         "warning",
         "KPI {{ $labels.kpi }} has more series than its max_series",
@@ -314,7 +316,7 @@ def _missed(objective: Objective) -> AgentAlert:
 
 
 def _stale(kpi: Kpi, plan: Plan) -> AgentAlert:
-    end = names.selector(names.WINDOW_END, [("kpi", kpi.name)])
+    end = names.selector(metrics.WINDOW_END, [("kpi", kpi.name)])
     limit = stale_after_seconds(kpi, plan)
     labels = [("kpi", kpi.name), ("owner", kpi.owner), ("team", kpi.team)]
     return AgentAlert(

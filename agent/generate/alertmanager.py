@@ -1,8 +1,8 @@
-"""An Alertmanager's configuration, from the plan: who hears of which alert, and of which not.
+"""An Alertmanager configuration from the plan: routes, receivers and inhibition.
 
-Receivers are people's own: what they say, and where their secrets lie, stands in `receivers.yml`
-beside the generated file, and is taken over from there. A receiver that is not described there
-keeps its alerts visible on Alertmanager's own page, and sends nothing.
+Receivers are written by people, in `receivers.yml` beside the generated file, and copied from there
+with their channels and secrets. A receiver that is not described there sends nothing; its alerts
+are visible on Alertmanager's own page.
 """
 
 from __future__ import annotations
@@ -95,11 +95,11 @@ def configuration(plan: Plan, receivers: Receivers, external: Sequence[str] = ()
     }
     lines = [
         files.mark(WHAT),
-        "Who hears of which alert. docs/rules/routing.md says how it follows from the rules.",
+        "Routes alerts to receivers. docs/rules/routing.md says how they follow from the rules.",
     ]
     if bare:
-        told = ", ".join(bare)
-        lines.append(f"These send nothing until {RECEIVERS_FILE} gives them a channel: {told}.")
+        names = ", ".join(bare)
+        lines.append(f"These send nothing until {RECEIVERS_FILE} gives them a channel: {names}.")
     head = "".join(f"# {line}\n" for line in lines)
     return head + yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=2**20)
 
@@ -109,7 +109,7 @@ def _routes(plan: Plan) -> list[Entry]:
 
 
 def _escalations(plan: Plan) -> Iterator[Entry]:
-    """Whoever is called when an alert goes on; the others have heard of it already."""
+    """Routes to whom an alert is escalated; the others were notified when it fired."""
     found = {step.to for rule in plan.rules.values() for step in rule.escalation}
     for name in sorted(found):
         yield {
@@ -121,7 +121,7 @@ def _escalations(plan: Plan) -> Iterator[Entry]:
 
 
 def _severities() -> Iterator[Entry]:
-    # Somebody is called at once, whoever owns it.
+    # On-call is notified at once, whoever the owner is.
     yield {
         "matchers": ['severity="page"'],
         "receiver": ON_CALL,
@@ -135,7 +135,7 @@ def _severities() -> Iterator[Entry]:
         "repeat_interval": "1h",
         "continue": True,
     }
-    # Worth a look at the next stand-up.
+    # For the next stand-up.
     yield {
         "matchers": ['severity="info"'],
         "receiver": DIGEST,
@@ -146,7 +146,7 @@ def _severities() -> Iterator[Entry]:
 
 
 def _owners(plan: Plan) -> Iterator[Entry]:
-    """Every team hears of its own alerts; where there is no team, the owner does."""
+    """Each team gets its own alerts; without a team, the owner does."""
     teams, owners = set(), set()
     found = [(kpi.owner, kpi.team) for kpi in plan.kpis.values()]
     found += [(objective.owner, objective.team) for objective in plan.objectives.values()]
@@ -176,7 +176,7 @@ def skeleton(plan: Plan) -> str:
     """
     lines = [
         "# Who the receivers are, and by which channel they are reached. Yours to edit:",
-        "# `kpi-agent generate alertmanager` takes over what stands here, and never writes to it.",
+        "# `kpi-agent generate alertmanager` copies what is written here, and never writes to it.",
         "# Take the comment signs away before the channel that a receiver's people read, and fill",
         "# in what is called <…>. Secrets stay in files that you mount into Alertmanager.",
         "receivers:",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from agent.core.model import metrics
 from agent.generate import names, panels
 from agent.generate.agent_alerts import WORKERS
 from agent.generate.layout import Board, Cell, Section
@@ -50,18 +51,18 @@ class _Series:
 def _workers(series: _Series) -> Iterator[Cell]:
     about = About("Workers", "Agents that Prometheus can scrape.", "short")
     yield Cell(
-        panels.stat_panel(about, [Query(f"count({series.of(names.BUILD_INFO)})", "workers")]), 3
+        panels.stat_panel(about, [Query(f"count({series.of(metrics.BUILD_INFO)})", "workers")]), 3
     )
     about = About("Ready", "Each component of each worker; /-/ready says why not.", "none")
-    query = Query(series.of(names.READY), "{{instance}} {{component}}")
+    query = Query(series.of(metrics.READY), "{{instance}} {{component}}")
     yield Cell(panels.stat_panel(about, [query], states=panels.READY_STATES), 9)
     about = About("Rules loaded", "When each worker loaded the rules it runs.", "dateTimeFromNow")
-    query = Query(f"{series.of(names.LAST_RELOAD)} * 1000", "{{instance}}")
+    query = Query(f"{series.of(metrics.LAST_RELOAD)} * 1000", "{{instance}}")
     yield Cell(panels.stat_panel(about, [query]), 4)
     about = About("Versions", "All workers should run the same version and the same rules.", "none")
     panel = panels.table_panel(
         about,
-        [Query(series.of(names.BUILD_INFO))],
+        [Query(series.of(metrics.BUILD_INFO))],
         columns={
             "instance": "Worker",
             "version": "Version",
@@ -80,17 +81,17 @@ def _records(series: _Series) -> Iterator[Cell]:
         "What became of the consumed records; every record has one outcome.",
         "cps",
     )
-    query = Query(f"sum by (outcome) (rate({series.of(names.RECORDS)}{RATE}))", "{{outcome}}")
+    query = Query(f"sum by (outcome) (rate({series.of(metrics.RECORDS)}{RATE}))", "{{outcome}}")
     yield Cell(panels.line_panel(about, [query], stacked=True), 8)
     about = About("Records by topic", "Where the load comes from.", "cps")
-    query = Query(f"sum by (topic) (rate({series.of(names.RECORDS)}{RATE}))", "{{topic}}")
+    query = Query(f"sum by (topic) (rate({series.of(metrics.RECORDS)}{RATE}))", "{{topic}}")
     yield Cell(panels.line_panel(about, [query]), 8)
     about = About(
         "Refused records by reason",
         "Rejected records are in the dead-letter topic, late ones in the late topic.",
         "cps",
     )
-    refused = series.of(names.RECORDS, 'outcome=~"rejected|late|duplicate"')
+    refused = series.of(metrics.RECORDS, 'outcome=~"rejected|late|duplicate"')
     query = Query(
         f"sum by (topic, outcome, reason) (rate({refused}{RATE})) {ZERO}",
         "{{topic}} {{outcome}} {{reason}}",
@@ -101,8 +102,8 @@ def _records(series: _Series) -> Iterator[Cell]:
 def _keeping_up(series: _Series) -> Iterator[Cell]:
     about = About("Lag", "Records that wait to be read, and frames to be merged.", "short")
     queries = [
-        Query(f"sum by (topic) ({series.of(names.LAG)})", "{{topic}}"),
-        Query(f"sum({series.of(names.FRAMES_LAG)})", "frames"),
+        Query(f"sum by (topic) ({series.of(metrics.LAG)})", "{{topic}}"),
+        Query(f"sum({series.of(metrics.FRAMES_LAG)})", "frames"),
     ]
     yield Cell(panels.line_panel(about, queries), 8)
     about = About(
@@ -110,12 +111,12 @@ def _keeping_up(series: _Series) -> Iterator[Cell]:
         "How old the watermark of each topic's slowest partition is. Windows close by it.",
         "s",
     )
-    behind = f"time() - min by (topic) (max without ({WORKERS}) ({series.of(names.WATERMARK)}))"
+    behind = f"time() - min by (topic) (max without ({WORKERS}) ({series.of(metrics.WATERMARK)}))"
     yield Cell(panels.line_panel(about, [Query(behind, "{{topic}}")]), 8)
     about = About(
         "Stages, 99th percentile",
         "Fold: decoding and folding a batch. Flush: until its frames are acknowledged. Close: from "
-        "a frame's arrival until what it closed is told.",
+        "a frame's arrival until what it closed is published.",
         "s",
     )
     queries = [
@@ -124,9 +125,9 @@ def _keeping_up(series: _Series) -> Iterator[Cell]:
             stage,
         )
         for stage, metric in (
-            ("fold", names.FOLD_SECONDS),
-            ("flush", names.FLUSH_SECONDS),
-            ("close", names.CLOSE_SECONDS),
+            ("fold", metrics.FOLD_SECONDS),
+            ("flush", metrics.FLUSH_SECONDS),
+            ("close", metrics.CLOSE_SECONDS),
         )
     ]
     yield Cell(panels.line_panel(about, queries), 8)
@@ -142,17 +143,17 @@ def _inside(series: _Series) -> Iterator[Cell]:
     queries = [
         Query(f"sum(rate({series.of(metric)}{RATE}))", word)
         for word, metric in (
-            ("sent", names.FRAMES_SENT),
-            ("applied", names.FRAMES_APPLIED),
-            ("ignored", names.FRAMES_IGNORED),
-            ("late partials", names.LATE_PARTIALS),
+            ("sent", metrics.FRAMES_SENT),
+            ("applied", metrics.FRAMES_APPLIED),
+            ("ignored", metrics.FRAMES_IGNORED),
+            ("late partials", metrics.LATE_PARTIALS),
         )
     ]
     yield Cell(panels.line_panel(about, queries), 8)
     about = About("State", "Series and table rows by worker.", "short")
     queries = [
-        Query(series.of(names.SERIES), "series {{instance}}"),
-        Query(series.of(names.TABLE_ROWS), "rows {{instance}}"),
+        Query(series.of(metrics.SERIES), "series {{instance}}"),
+        Query(series.of(metrics.TABLE_ROWS), "rows {{instance}}"),
     ]
     yield Cell(panels.line_panel(about, queries), 8)
     about = About(
@@ -160,15 +161,15 @@ def _inside(series: _Series) -> Iterator[Cell]:
         "Exceptions caught, by component; failed reloads; series over their KPI's max_series.",
         "short",
     )
-    failed = series.of(names.RELOADS, 'result="failed"')
+    failed = series.of(metrics.RELOADS, 'result="failed"')
     queries = [
         Query(
-            f"sum by (component) (increase({series.of(names.ERRORS)}{RATE})) {ZERO}",
+            f"sum by (component) (increase({series.of(metrics.ERRORS)}{RATE})) {ZERO}",
             "{{component}}",
         ),
         Query(f"sum(increase({failed}{RATE}))", "failed reloads"),
         Query(
-            f"sum by (kpi) (increase({series.of(names.DROPPED_SERIES)}{RATE})) {ZERO}",
+            f"sum by (kpi) (increase({series.of(metrics.DROPPED_SERIES)}{RATE})) {ZERO}",
             "dropped {{kpi}}",
         ),
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
+from agent.core.model import metrics
 from agent.core.model.plan import Kpi, Plan
 from agent.core.model.text import schedule_text, target_text, window_text
 from agent.generate import names, panels
@@ -74,7 +75,7 @@ def _title(plan: Plan, kpi: Kpi) -> str:
 def _marks(plan: Plan, kpi: Kpi, series: _Series) -> list[tuple[str, str]]:
     if not any(kpi.name in m.kpis for m in plan.maintenance.values()):
         return []
-    query = series.selected(names.MAINTENANCE)
+    query = series.selected(metrics.MAINTENANCE)
     return [("Maintenance", f"max by (maintenance) ({query})")]
 
 
@@ -124,14 +125,14 @@ def _now(plan: Plan, kpi: Kpi, series: _Series) -> Iterator[Cell]:
     yield Cell(panels.stat_panel(about, [query], steps=((None, panels.SKY),)), 6)
     if has_target(kpi):
         about = About("Target", "The last closed window against the target.", "none")
-        query = Query(series.shared(names.TARGET_STATE), _legend(kpi))
+        query = Query(series.shared(metrics.TARGET_STATE), _legend(kpi))
         yield Cell(panels.stat_panel(about, [query], states=panels.TARGET_STATES), 5)
     about = About(
         "Last window ended",
         "Event time at which the newest closed window ended.",
         "dateTimeFromNow",
     )
-    end = names.one_of_workers(series.selected(names.WINDOW_END))
+    end = names.one_of_workers(series.selected(metrics.WINDOW_END))
     yield Cell(
         panels.stat_panel(about, [Query(f"{end} * 1000", "ended")]), 5 if has_target(kpi) else 6
     )
@@ -208,14 +209,14 @@ def _targets(kpi: Kpi, series: _Series) -> Iterator[Cell]:
     if not has_target(kpi):
         return
     about = About("Target state", "The state of each closed window.", "none")
-    query = Query(series.shared(names.TARGET_STATE), _legend(kpi))
+    query = Query(series.shared(metrics.TARGET_STATE), _legend(kpi))
     yield Cell(panels.timeline_panel(about, [query], panels.TARGET_STATES), 12)
     about = About(
         "Attainment",
         "The value against the target, the KPI's direction counted: at 100 % and above it is met.",
         "percentunit",
     )
-    query = Query(series.shared(names.ATTAINMENT), _legend(kpi))
+    query = Query(series.shared(metrics.ATTAINMENT), _legend(kpi))
     yield Cell(panels.line_panel(about, [query], limit=1.0), 12)
 
 
@@ -227,19 +228,19 @@ def _rules(plan: Plan, kpi: Kpi, series: _Series) -> Iterator[Cell]:
         "The state of each rule over this KPI. Prometheus alerts on the very same series.",
         "none",
     )
-    query = Query(series.shared(names.RULE_STATE), _legend(kpi, "{{rule}} ({{severity}})"))
+    query = Query(series.shared(metrics.RULE_STATE), _legend(kpi, "{{rule}} ({{severity}})"))
     yield Cell(panels.timeline_panel(about, [query], panels.RULE_STATES), 24)
 
 
 def _trust(plan: Plan, kpi: Kpi, series: _Series) -> Iterator[Cell]:
     about = About("Events in each window", "A figure made of few events says little.", "short")
-    query = Query(series.shared(names.WINDOW_EVENTS), _legend(kpi))
+    query = Query(series.shared(metrics.WINDOW_EVENTS), _legend(kpi))
     yield Cell(panels.line_panel(about, [query], bars=True), 12)
     about = About(
         "Age of the last closed window",
         "Seconds since the newest closed window ended. Above the dashed line KpiStale alerts.",
         "s",
     )
-    end = names.one_of_workers(series.selected(names.WINDOW_END))
+    end = names.one_of_workers(series.selected(metrics.WINDOW_END))
     limit = float(stale_after_seconds(kpi, plan))
     yield Cell(panels.line_panel(about, [Query(f"time() - {end}", "age")], limit=limit), 12)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from agent.core.evaluate.objectives import AT_RISK_FROM, MET_FROM, in_tree_order
+from agent.core.model import metrics
 from agent.core.model.plan import Objective, Plan
 from agent.core.output.privacy import shared as public_plan
 from agent.generate import names, panels
@@ -56,7 +57,7 @@ class _PublicSeries:
 
     def of(self, metric: str) -> str:
         """All public series of a metric that has the label `kpi`."""
-        is_rule_state = metric == names.RULE_STATE
+        is_rule_state = metric == metrics.RULE_STATE
         kept_kpis = {name for found in self._kpis.values() for name in found}
         excluded = {"kpi": self._private_kpis | kept_kpis}
         if is_rule_state:
@@ -99,12 +100,12 @@ class _PublicSeries:
 
     def undescribed(self, query: str) -> str:
         """What of a query is about no KPI."""
-        info = names.matching(names.INFO, self._environment)
+        info = names.matching(metrics.INFO, self._environment)
         return f"{query} unless {names.on(self.external, 'kpi')} {info}"
 
     def _joined(self, query: str, *labels: str) -> str:
         kept = ", ".join(("kpi", *labels, *self.external))
-        info = names.matching(names.INFO, self._environment)
+        info = names.matching(metrics.INFO, self._environment)
         renamed = f'label_replace({info}, "{KPI_TITLE}", "$1", "title", "(.*)")'
         on, group = names.on(self.external, "kpi"), ", ".join(labels)
         return f"({query}) * {on} group_left ({group}) max by ({kept}) ({renamed})"
@@ -157,7 +158,7 @@ def _objectives(plan: Plan, public: _PublicSeries) -> Iterator[Cell]:
     found = in_tree_order(plan.objectives)
     width = max(24 // max(len(found), 1), 6)
     for objective in found:
-        score = public.of_objectives(names.OBJECTIVE_SCORE, ("objective", objective.name))
+        score = public.of_objectives(metrics.OBJECTIVE_SCORE, ("objective", objective.name))
         query = Query(score, objective.title)
         about = About(objective.title, _made_of(plan, objective), "percentunit")
         yield Cell(panels.stat_panel(about, [query], steps=SCORE_STEPS, sparkline=True), width)
@@ -178,13 +179,13 @@ def _made_of(plan: Plan, objective: Objective) -> str:
 
 
 def _counts(public: _PublicSeries) -> Iterator[Cell]:
-    state = public.of(names.TARGET_STATE)
+    state = public.of(metrics.TARGET_STATE)
     for number in (3, 2, 1, 0):
         words, color = panels.TARGET_STATES[number]
         query = Query(f"count({state} == {number}) {NO_SERIES}", words)
         about = About(words, f"Series whose last closed window is: {words[2:]}.", "short")
         yield Cell(panels.stat_panel(about, [query], steps=((None, color),)), 5)
-    firing = f"count({public.of(names.RULE_STATE)} == {names.FIRING}) {NO_SERIES}"
+    firing = f"count({public.of(metrics.RULE_STATE)} == {names.FIRING}) {NO_SERIES}"
     about = About("● firing", "Alerts that fire now, of all severities.", "short")
     steps = ((None, panels.BLUE), (1.0, panels.VERMILLION))
     yield Cell(panels.stat_panel(about, [Query(firing, "firing")], steps=steps), 4)
@@ -202,8 +203,8 @@ def _standing(plan: Plan, public: _PublicSeries) -> Iterator[Cell]:
         "Attainment: 100 % is the target.",
         "short",
     )
-    worst = f"topk({MOST_ROWS}, {public.of(names.TARGET_STATE)})"
-    attained = f"{public.of(names.ATTAINMENT)} and {worst}"
+    worst = f"topk({MOST_ROWS}, {public.of(metrics.TARGET_STATE)})"
+    attained = f"{public.of(metrics.ATTAINMENT)} and {worst}"
     panel = panels.table_panel(
         about,
         [Query(public.described(worst, plan)), Query(public.described(attained, plan))],
@@ -228,7 +229,7 @@ def _standing(plan: Plan, public: _PublicSeries) -> Iterator[Cell]:
         "The series of each KPI that is furthest from its target; 100 % is the target.",
         "percentunit",
     )
-    lowest = f"min by ({', '.join(('kpi', *public.external))}) ({public.of(names.ATTAINMENT)})"
+    lowest = f"min by ({', '.join(('kpi', *public.external))}) ({public.of(metrics.ATTAINMENT)})"
     titles = [kpi.title for kpi in plan.kpis.values()]
     legend = f"{{{{{KPI_TITLE}}}}}"
     if len(set(titles)) < len(titles):
@@ -244,7 +245,7 @@ def _alerts(plan: Plan, public: _PublicSeries) -> Iterator[Cell]:
         f"Every rule and series; firing ones first ({MOST_ROWS} at most).",
         "short",
     )
-    rule_states = public.of(names.RULE_STATE)
+    rule_states = public.of(metrics.RULE_STATE)
     of_kpis = public.described(rule_states, plan)
     # The alerts of composite rules are about no single KPI.
     owners = {rule.name: rule.owner for rule in plan.combinations.values() if rule.owner}
@@ -270,24 +271,24 @@ def _alerts(plan: Plan, public: _PublicSeries) -> Iterator[Cell]:
     panels.hide_column(panel, BOARD_COLUMN)
     yield Cell(panel, 15)
     about = About("Firing alerts", "How many fired, by severity.", "short")
-    state = public.of(names.RULE_STATE)
+    state = public.of(metrics.RULE_STATE)
     fired = f"sum by (severity) ({state} == bool {names.FIRING})"
     yield Cell(panels.line_panel(about, [Query(fired, "{{severity}}")], stacked=True), 9)
 
 
 def _courses(public: _PublicSeries) -> Iterator[Cell]:
     about = About("Scores", "Each objective's score; 100 % is every target reached.", "percentunit")
-    query = Query(public.of_objectives(names.OBJECTIVE_SCORE), "{{objective}}")
+    query = Query(public.of_objectives(metrics.OBJECTIVE_SCORE), "{{objective}}")
     yield Cell(panels.line_panel(about, [query], limit=1.0), 8)
     about = About(
         "Trend of the scores",
         "How much higher each score is than a week (of long windows: four windows) before.",
         "percentunit",
     )
-    query = Query(public.of_objectives(names.OBJECTIVE_CHANGE), "{{objective}}")
+    query = Query(public.of_objectives(metrics.OBJECTIVE_CHANGE), "{{objective}}")
     yield Cell(panels.line_panel(about, [query]), 8)
     about = About("Series by target state", "How many series stood where.", "short")
-    state = public.of(names.TARGET_STATE)
+    state = public.of(metrics.TARGET_STATE)
     queries = [
         Query(f"count({state} == {number}) {NO_SERIES}", panels.TARGET_STATES[number][0])
         for number in (3, 2, 1, 0)

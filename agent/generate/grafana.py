@@ -5,26 +5,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from agent.core.model.plan import Plan
 from agent.core.output.privacy import shared
-from agent.generate import files
 from agent.generate.board_agent import agent_board
 from agent.generate.board_kpi import kpi_board
 from agent.generate.board_strategy import strategy_board
-from agent.generate.layout import WHAT
 from agent.generate.provisioning import provisioning
 
 _VARIABLE = re.compile(r'(?<==~")\$\w+')
-
-
-def generate_grafana(plan: Plan, out_dir: Path) -> list[Path]:
-    """Write `dashboards/` and `provisioning/` into the directory.
-
-    Returns what changed; see `files.write`.
-    """
-    return files.write(out_dir, grafana_files(plan), WHAT)
 
 
 def grafana_files(plan: Plan, external: Sequence[str] = ()) -> dict[str, str]:

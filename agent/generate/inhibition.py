@@ -1,11 +1,11 @@
-"""Which alerts hold others back in Alertmanager: the one that says what to do, over its echoes.
+"""Inhibition rules for Alertmanager: an alert that says what to do inhibits what follows from it.
 
-- The worse level of a rule over the milder ones of the same series.
-- A missing feed over what it feeds: where no event comes, what is computed from the events says
-  nothing new. Only the absence of a KPI without `where` is that of its feed.
-- An objective over the warnings of its KPIs, where the same team hears of both. Critical alerts are
-  never held back by it: somebody has to act on that very series.
-- No agent at all over what follows from it.
+- The more urgent severity of a rule inhibits the others of the same series.
+- A missing feed inhibits the rules over what is computed from it: without events they say nothing
+  new. Only the absence of a KPI without `where` is the absence of its feed.
+- A missed objective inhibits the warnings of its KPIs that go to the same team; never critical
+  alerts, because somebody has to act on that very series.
+- The absence of all agents inhibits what follows from it.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ def _levels() -> Iterator[Entry]:
 
 
 def _feeds(plan: Plan) -> Iterator[Entry]:
-    """The silence of a feed over the rules that judge what comes of it.
+    """A missing feed inhibits the rules over KPIs that are computed from it.
 
-    Of a rule that watches each series only over KPIs that are split by the same dimensions, and
-    only over series that agree in them.
+    A rule per series inhibits only over KPIs that are split by the same dimensions, and only series
+    that agree in them.
     """
     for rule in sorted(plan.rules.values(), key=lambda r: r.name):
         kpi = plan.kpis.get(rule.kpi)
@@ -87,10 +87,10 @@ def _echoes(plan: Plan, source: AbsenceRule, kpis: Iterable[Kpi]) -> list[str]:
 
 
 def _objectives(plan: Plan) -> Iterator[Entry]:
-    """An objective over the milder alerts of its own KPIs, where one team hears of both.
+    """A missed objective inhibits the milder alerts of its own KPIs that go to the same team.
 
-    Not over those of the objectives below it, and not over a feed that is missing: that is a fault
-    to mend, not a KPI that falls short.
+    Not those of the objectives below it, and not that of a missing feed, which is a fault to fix,
+    not a KPI that falls short.
     """
     mild = ("warning", "info")
     for name in sorted(plan.objectives):

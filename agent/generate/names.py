@@ -1,8 +1,4 @@
-"""The series that the generated rules and boards query, and how they are merged over workers.
-
-`agent/export/metrics/exposition.py` is what writes these series; a test holds the two lists
-together.
-"""
+"""How the generated rules and boards select series, and merge them over workers."""
 
 from __future__ import annotations
 
@@ -14,44 +10,6 @@ from agent.core.model.plan import Kpi, metric_name
 JOB = "kpi-agent"
 """The scrape job of the agents, in the generated prometheus.yml."""
 
-TARGET_STATE = "kpi_target_state"
-ATTAINMENT = "kpi_target_attainment_ratio"
-RULE_STATE = "kpi_rule_state"
-OBJECTIVE_SCORE = "kpi_objective_score_ratio"
-OBJECTIVE_CHANGE = "kpi_objective_change_ratio"
-OBJECTIVE_STATE = "kpi_objective_state"
-OBJECTIVE_INFO = "kpi_objective_info"
-MAINTENANCE = "kpi_maintenance"
-WINDOW_END = "kpi_window_end_timestamp_seconds"
-WINDOW_EVENTS = "kpi_window_events"
-INFO = "kpi_info"
-
-BUILD_INFO = "kpi_agent_build_info"
-SERIES = "kpi_agent_series"
-LEADER = "kpi_agent_leader"
-READY = "kpi_agent_ready"
-RECORDS = "kpi_agent_records_total"
-LAG = "kpi_agent_lag_records"
-RECORDS_MISSED = "kpi_agent_records_missed_total"
-RECORDS_TRUNCATED = "kpi_agent_records_truncated_total"
-FRAMES_LAG = "kpi_agent_lag_frames"
-WATERMARK = "kpi_agent_watermark_timestamp_seconds"
-FLUSH_SECONDS = "kpi_agent_flush_seconds"
-CLOSE_SECONDS = "kpi_agent_close_seconds"
-FOLD_SECONDS = "kpi_agent_fold_seconds"
-FRAMES_SENT = "kpi_agent_frames_sent_total"
-FRAMES_APPLIED = "kpi_agent_frames_applied_total"
-FRAMES_IGNORED = "kpi_agent_frames_ignored_total"
-LATE_PARTIALS = "kpi_agent_late_partials_total"
-TABLE_ROWS = "kpi_agent_table_rows"
-DROPPED_SERIES = "kpi_agent_dropped_series_total"
-RELOADS = "kpi_agent_reloads_total"
-LAST_RELOAD = "kpi_agent_last_reload_timestamp_seconds"
-ERRORS = "kpi_agent_errors_total"
-ALERT_DELIVERY_UP = "kpi_agent_alert_delivery_up"
-ALERT_FAILURES = "kpi_agent_alert_delivery_failures_total"
-
-LAST_MERGE = "kpi_agent_last_merge_timestamp_seconds"
 
 HELD_RULE_STATE = "kpi:kpi_rule_state:max"
 """Recorded: `kpi_rule_state` of each series, whichever worker holds it."""
@@ -71,7 +29,7 @@ MISSED = 3
 """`kpi_objective_state` of an objective that is missed."""
 
 WORKER_LABELS = ("instance", "pod")
-"""The labels by which Prometheus tells one worker from another."""
+"""The labels by which Prometheus distinguishes the workers."""
 SCRAPE_LABELS = (*WORKER_LABELS, "container", "endpoint", "namespace", "service")
 """The labels that a scrape by the Prometheus operator adds to every series, beside `job`."""
 

@@ -1,7 +1,7 @@
 """The panels that the boards are made of, each with its unit, title, description and data source.
 
-States are told by a sign and a word, not by colour alone; the colours are those of Okabe and Ito
-(https://jfly.uni-koeln.de/color/), which colour-blind people can tell apart.
+States have a sign and a word, not a colour alone; the colours are those of Okabe and Ito
+(https://jfly.uni-koeln.de/color/), which colour-blind people can distinguish.
 """
 
 from __future__ import annotations

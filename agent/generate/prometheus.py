@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import cast
 
 import yaml
 
+from agent.core.model import metrics
 from agent.core.model.plan import CombinationRule, Escalation, Kpi, Plan, Rule, Severity, is_whole
 from agent.core.model.text import conditions_of, duration
 from agent.core.output.alert_labels import ESCALATION, alert_labels, escalation_text
@@ -40,13 +40,6 @@ class Deployment:
     grafana: str = "http://localhost:3000"
     runbooks: str = "docs/runbooks"
     external_labels: tuple[str, ...] = ()
-
-
-def generate_prometheus(
-    plan: Plan, out_dir: Path, deployment: Deployment | None = None
-) -> list[Path]:
-    """Write the rules file into the directory. Returns what changed; see `files.write`."""
-    return files.write(out_dir, prometheus_files(plan, deployment), WHAT)
 
 
 def prometheus_files(plan: Plan, deployment: Deployment | None = None) -> dict[str, str]:
@@ -79,7 +72,7 @@ def alert_rules(plan: Plan, deployment: Deployment | None = None) -> str:
     stale = [_agent_entry(alert, deployment) for alert in stale_alerts(plan)]
     health = [_agent_entry(alert, deployment) for alert in agent_alerts(deployment.external_labels)]
     if missed:
-        states = names.one_of_workers(names.OBJECTIVE_STATE)
+        states = names.one_of_workers(metrics.OBJECTIVE_STATE)
         recorded: Entry = {"record": names.HELD_OBJECTIVE_STATE, "expr": states}
         groups.append({"name": "kpi-objectives", "rules": [recorded, *missed]})
     if stale:
@@ -87,32 +80,6 @@ def alert_rules(plan: Plan, deployment: Deployment | None = None) -> str:
     groups.append({"name": "kpi-agent", "rules": health})
     head = "Alerts over the KPIs and over the agent itself. docs/boards.md says what each is for."
     return _document({"groups": groups}, files.mark(WHAT), head)
-
-
-def prometheus_config(
-    agents: Sequence[str] = ("agent-1:9108", "agent-2:9108"),
-    alertmanagers: Sequence[str] = ("alertmanager:9093",),
-    rule_files: Sequence[str] = (RULES_FILE,),
-    interval: str = "15s",
-) -> str:
-    """A prometheus.yml that scrapes the agents, loads the rules and sends alerts on.
-
-    `agents` and `alertmanagers` are host:port; `rule_files` are relative to the configuration.
-    """
-    config: Entry = {
-        "global": {"scrape_interval": interval, "evaluation_interval": interval},
-        "rule_files": list(rule_files),
-        "alerting": {"alertmanagers": [{"static_configs": [{"targets": list(alertmanagers)}]}]},
-        "scrape_configs": [
-            {
-                "job_name": names.JOB,
-                # A KPI's own dimension stands where it is called like a label of the scrape.
-                "honor_labels": True,
-                "static_configs": [{"targets": list(agents)}],
-            },
-        ],
-    }
-    return _document(config, "Scrapes the agents, loads the generated rules, sends alerts on.")
 
 
 def _kpi_entries(plan: Plan, declared: Kpi, deployment: Deployment) -> Iterator[Entry]:
@@ -149,12 +116,12 @@ def _escalated(entry: Entry, escalation: Escalation) -> Entry:
 
 
 def _recorded_state(labels: Sequence[tuple[str, str]], kpi: Kpi) -> Entry:
-    """The states of a KPI's rules, or of one rule over rules, whichever worker tells them.
+    """The states of a KPI's rules, or of one rule over rules, whichever worker exports them.
 
     They are recorded so that what a series last was is one value: of two workers that have both
     held it within the time of a gap, each last value alone would be known.
     """
-    states = names.selector(names.RULE_STATE, labels)
+    states = names.selector(metrics.RULE_STATE, labels)
     return {"record": names.HELD_RULE_STATE, "expr": names.one_of_workers(states, kpi.by)}
 
 
@@ -170,8 +137,8 @@ def _unless_agents_send(external: Sequence[str]) -> str:
     """Where agents send their alerts themselves, Prometheus sends none of them, whether they reach
     an Alertmanager or not: two senders of one alert would resolve it for each other. While all of
     them are down it goes by how they were."""
-    on, up = names.on(external), names.ALERT_DELIVERY_UP
-    lately = f"last_over_time({up}[{names.GAP_OF_SENDERS}]) unless {on} {names.BUILD_INFO}"
+    on, up = names.on(external), metrics.ALERT_DELIVERY_UP
+    lately = f"last_over_time({up}[{names.GAP_OF_SENDERS}]) unless {on} {metrics.BUILD_INFO}"
     return f"unless {on} ({up} or ({lately}))"
 
 
@@ -188,15 +155,15 @@ def _annotations(
 ) -> dict[str, str]:
     summary = templates.annotation(rule.summary, rule, kpi, severity, condition)
     described = templates.annotation(rule.description, rule, kpi, severity, condition)
-    told = {
+    texts = {
         "summary": summary or templates.plain_summary(kpi, condition),
         "description": described or _description(rule, kpi, condition),
         "runbook_url": templates.literal(rule.runbook or f"{deployment.runbooks}/kpi-alert.md"),
         "dashboard_url": _board(kpi, deployment),
     }
     if rule.escalation:
-        told[ESCALATION] = templates.literal(escalation_text(rule.escalation))
-    return told
+        texts[ESCALATION] = templates.literal(escalation_text(rule.escalation))
+    return texts
 
 
 def _description(rule: Rule, kpi: Kpi, condition: str) -> str:

@@ -59,7 +59,7 @@ def annotation(
 
 
 def plain_summary(kpi: Kpi, condition: str) -> str:
-    """What is told of a rule whose own text can't be carried over."""
+    """The summary of a rule whose own text Prometheus can't render."""
     return f"{literal(kpi.title)}: {literal(condition)}{where(kpi.by)}"
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain, compress, islice
 from operator import is_not
 from typing import Any
@@ -20,7 +20,6 @@ from aiokafka.errors import KafkaError
 from agent.core.model.plan import Dimensions, Plan, Scalar, Severity, Target
 from agent.core.model.results import (
     AlertPhase,
-    Emitted,
     SeriesView,
     TargetStatus,
     Transition,
@@ -205,9 +204,7 @@ class BoardWriter:
         board: BoardReader,
         views: Callable[[], list[SeriesView]],
         is_ours: Callable[[SeriesId], bool],
-        privacy: Privacy | None = None,
     ) -> None:
-        self._privacy = privacy or Privacy()
         self._publisher = publisher
         self._board = board
         self._views = views
@@ -222,12 +219,10 @@ class BoardWriter:
         self._rule_sets = RuleSets(this_worker())
         self._alerts: dict[bytes, bytes | None] = {}
 
-    def note_alerts(self, plan: Plan, emitted: Iterable[Emitted]) -> None:
-        """Note alerts that changed: they are written at the next tick."""
-        for results in emitted:
-            for transition in results.transitions:
-                key, row = alert_row(plan, transition, self._privacy)
-                self._alerts[key] = row
+    def note_alerts(self, rows: Mapping[bytes, AlertRow | None]) -> None:
+        """Alerts that changed, by key; None takes one off the board. Written at the next tick."""
+        for key, row in rows.items():
+            self._alerts[key] = None if row is None else _encoder.encode(row)
 
     async def run(self) -> None:
         """Write, tick by tick, until cancelled."""
@@ -307,8 +302,10 @@ class BoardWriter:
         ]
 
 
-def alert_row(plan: Plan, transition: Transition, privacy: Privacy) -> tuple[bytes, bytes | None]:
-    """Key and row of an alert after a step; None takes a removed one off the board.
+def alert_step(
+    plan: Plan, transition: Transition, privacy: Privacy
+) -> tuple[bytes, tuple[int, AlertRow | None]]:
+    """Key, event time and row of an alert after a step; None: its rule is removed.
 
     Its texts are for everybody: people appear under their pseudonyms.
     """
@@ -319,7 +316,8 @@ def alert_row(plan: Plan, transition: Transition, privacy: Privacy) -> tuple[byt
         transition.state, transition.at_ms, transition.value, str(step["summary"]),
         str(step["because" if transition.state is AlertPhase.SILENCED else "description"]),
     )  # fmt: skip
-    return alert_key(row), None if transition.reason == "removed" else _encoder.encode(row)
+    is_removed = transition.reason == "removed"
+    return alert_key(row), (transition.at_ms, None if is_removed else row)
 
 
 def _only_current_changed(old: SeriesView | None, new: SeriesView) -> bool:

@@ -1,1 +1,9 @@
-"""`kpi-agent run`: both stages, the board and the exports in one process."""
+"""`kpi-agent run`: both stages, the board and the exports as one process on one event loop.
+
+Settings and a way to load the rules come in; a running agent that ends on SIGTERM goes out.
+
+Read `supervisor` first (what runs, and until when), then `life` (the stages between two changes of
+the rules), `status` (what the stages report, and what /-/ready says), `fleet_view` (the series of
+all workers for the exports). `topic_keeper`, `own_alerts`, `signals`, `tasks` and `malloc_trim` are
+one idea each.
+"""

@@ -13,8 +13,8 @@ from collections.abc import Callable
 EVERY_SECONDS = 20.0
 
 
-async def give_back() -> None:
-    """Give freed memory back now and then, for ever; where the C library can't, do nothing."""
+async def trim_regularly() -> None:
+    """Give freed memory back now and then; where the C library can't, do nothing."""
     trim = _malloc_trim()
     while trim is not None:
         await asyncio.sleep(EVERY_SECONDS)

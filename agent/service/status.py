@@ -1,52 +1,50 @@
-"""What the stages tell of themselves, kept where the exports read it."""
+"""What the stages report of themselves, kept where the exports read it."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from agent.core.fold.folder import Added
 from agent.core.model.results import Emitted
+from agent.core.output.privacy import Privacy
 from agent.export.agent_state import AgentState
+from agent.kafka.board_topic import BoardWriter, alert_step
+from agent.service.fleet_view import FleetView
 
 log = logging.getLogger(__name__)
 
 FAILURE_SHOWN_SECONDS = 300.0
 SILENT_SECONDS = 5.0
-SILENT_BROKER = "the brokers have acknowledged nothing"
-
 STALLED_SECONDS = 60.0
 """How long a stage may have work and get nowhere until it is said: a rebalance, a slow broker and a
 round over very many series are over by then."""
-STALLED_MERGE = "results do not come out"
+
+SILENT_BROKER = "the brokers have acknowledged nothing"
 STALLED_INGEST = "nothing was flushed"
+STALLED_MERGE = "results do not come out"
 
 INGEST, MERGE, TOPICS, BROKER, BOARD = "ingest", "merge", "topics", "broker", "board"
 COMPONENTS = (BROKER, TOPICS, INGEST, MERGE, BOARD)
 
 
-class News:
-    """Receiver of both stages' news (`IngestProgress`, `MergeProgress`), filling `AgentState`."""
+class StatusReporter:
+    """What each component waits for. Owner of `AgentState.ready` and of the counts of errors."""
 
-    def __init__(self, state: AgentState, on_told: Callable[[Sequence[Emitted]], None]) -> None:
+    def __init__(self, state: AgentState) -> None:
         self._state = state
-        self._on_told = on_told
-        self._failed_at: float | None = None
-        self._missing: tuple[str, ...] = ()
-        self._shortened: dict[tuple[str, str], int] = {}
-        self._flushed_at: float | None = None  # None: no source partition is read here
         state.stats.errors.update(dict.fromkeys(COMPONENTS, 0))
-        state.stats.last_merge_ms = state.started_at_ms
+        self.starting()
 
-    def check_progress(self, flush_every_seconds: float) -> None:
-        """Say so where source partitions are read here and nothing is flushed for long."""
-        if self._flushed_at is None:
-            return
-        seconds = time.monotonic() - self._flushed_at
-        if seconds > STALLED_SECONDS + flush_every_seconds and not self._state.ready.get(INGEST):
-            self._state.ready[INGEST] = f"{STALLED_INGEST} for {seconds:.0f} s"
-            log.error("%s: %s", INGEST, self._state.ready[INGEST])
+    def starting(self) -> None:
+        """Nothing is ready yet."""
+        for component in COMPONENTS:
+            self._state.ready[component] = "starting"
+
+    def reason(self, component: str) -> str:
+        """What a component waits for; "": it is ready."""
+        return self._state.ready.get(component) or ""
 
     def waiting(self, component: str, reason: str | None) -> None:
         """What a component waits for; None: it is ready. A new reason is logged once."""
@@ -55,57 +53,92 @@ class News:
             log.log(level, "%s: %s", component, reason)
         self._state.ready[component] = reason
 
-    # ---- stage 1
+    def stalled(self, component: str, stall: str, details: str) -> None:
+        """A component that was ready gets nowhere; `stall` is what its reason begins with."""
+        known = self.reason(component)
+        if not known:
+            log.error("%s: %s%s", component, stall, details)
+        if not known or known.startswith(stall):
+            self._state.ready[component] = f"{stall}{details}"
+
+    def recovered(self, component: str, *stalls: str) -> None:
+        """A component that said one of these works again."""
+        if self.reason(component).startswith(stalls):
+            log.info("%s: works again", component)
+            self.waiting(component, None)
+
+    def failed(self, component: str, reason: str) -> None:
+        """Count an error, and say it on /-/ready."""
+        self._state.stats.errors[component] += 1
+        self._state.ready[component] = reason
+
+
+class IngestReporter:
+    """What stage 1 reports (`IngestProgress`)."""
+
+    def __init__(self, state: AgentState, status: StatusReporter) -> None:
+        self._stats = state.stats
+        self._status = status
+        self._missing: tuple[str, ...] = ()
+        self._shortened: dict[tuple[str, str], int] = {}
+        self._flushed_at: float | None = None  # None: no source partition is read here
+
+    def check_flushes(self, flush_every_seconds: float) -> None:
+        """Say so where source partitions are read here and nothing is flushed for long."""
+        if self._flushed_at is None:
+            return
+        seconds = time.monotonic() - self._flushed_at
+        if seconds > STALLED_SECONDS + flush_every_seconds:
+            self._status.stalled(INGEST, STALLED_INGEST, f" for {seconds:.0f} s")
 
     def folded(self, topic: str, added: Added, seconds: float) -> None:
         """Count a batch by outcome."""
-        self._state.stats.fold_seconds.observe(seconds)
+        self._stats.fold_seconds.observe(seconds)
         for (outcome, contract, reason), number in added.counts.items():
             key = (topic, outcome.value, reason.value if reason else "", contract or "")
-            self._state.stats.records[key] += number
-        self._state.stats.late_rows.update(added.late_rows)
+            self._stats.records[key] += number
+        self._stats.late_rows.update(added.late_rows)
         for contract, counts in added.fields.items():
             for name, number in counts.nulls.items():
-                self._state.stats.field_nulls[topic, contract, name] += number
+                self._stats.field_nulls[topic, contract, name] += number
             for name, number in counts.wrong_types.items():
-                self._state.stats.field_wrong_types[topic, contract, name] += number
+                self._stats.field_wrong_types[topic, contract, name] += number
 
     def flushed(self, frames: int, seconds: float) -> None:
         """Count acknowledged frames."""
-        self._state.stats.frames_sent += frames
+        self._stats.frames_sent += frames
+        self._stats.flush_seconds.observe(seconds)
         self._flushed_at = time.monotonic()
-        if (self._state.ready.get(INGEST) or "").startswith((SILENT_BROKER, STALLED_INGEST)):
-            self.waiting(INGEST, None)
-        self._state.stats.flush_seconds.observe(seconds)
+        self._status.recovered(INGEST, SILENT_BROKER, STALLED_INGEST)
 
     def unacknowledged(self, seconds: float) -> None:
         """Say that the broker is silent, once that is no hiccup."""
         if seconds > SILENT_SECONDS:
-            self._state.ready[INGEST] = f"{SILENT_BROKER} for {seconds:.0f} s"
+            self._status.stalled(INGEST, SILENT_BROKER, f" for {seconds:.0f} s")
 
     def watermark(self, topic: str, partition: int, watermark_ms: int | None) -> None:
         """Note how far event time has got."""
         if watermark_ms is not None:
-            self._state.stats.watermark_ms[topic, partition] = watermark_ms
+            self._stats.watermark_ms[topic, partition] = watermark_ms
 
     def lag(self, topic: str, partition: int, records: int) -> None:
         """Note how many records are not read yet."""
-        self._state.stats.lag[topic, partition] = records
+        self._stats.lag[topic, partition] = records
 
     def missed(self, topic: str, partition: int, records: int) -> None:
         """Count records that were gone before they were read."""
-        self._state.stats.records_missed[topic, partition] += records
+        self._stats.records_missed[topic, partition] += records
 
     def cut(self, topic: str) -> None:
         """Count a dead letter or late record that was too large to be sent whole."""
-        self._state.stats.records_truncated[topic] += 1
+        self._stats.records_truncated[topic] += 1
 
     def shortened(self, topic: str, series: Mapping[str, int]) -> None:
         """Count series with a dimension value that was too long."""
         for kpi, number in series.items():
             known = self._shortened.get((topic, kpi), 0)
-            # A new life of the stage counts from nothing.
-            self._state.stats.shortened_series[kpi] += number - known if number >= known else number
+            # Another run of the stage counts from nothing.
+            self._stats.shortened_series[kpi] += number - known if number >= known else number
             self._shortened[topic, kpi] = number
 
     def missing_topics(self, topics: Sequence[str]) -> None:
@@ -115,80 +148,99 @@ class News:
         self._missing = tuple(topics)
         many = "topics do" if len(topics) > 1 else "topic does"
         reason = f"source {many} not exist yet: {', '.join(topics)}" if topics else None
-        self.waiting(TOPICS, reason)
+        self._status.waiting(TOPICS, reason)
 
     def assigned(self, partitions: int) -> None:
         """The ingest has its share of the partitions."""
         self._flushed_at = time.monotonic() if partitions else None
-        self.waiting(INGEST, None)
+        self._status.waiting(INGEST, None)
 
     def forget(self, topic: str, partition: int) -> None:
         """Drop the gauges of a partition that is not ours any more."""
-        self._state.stats.lag.pop((topic, partition), None)
-        self._state.stats.watermark_ms.pop((topic, partition), None)
+        self._stats.lag.pop((topic, partition), None)
+        self._stats.watermark_ms.pop((topic, partition), None)
 
     def forget_all(self) -> None:
         """Drop the gauges of all partitions."""
         self._flushed_at = None
-        self._state.stats.lag.clear()
-        self._state.stats.watermark_ms.clear()
+        self._stats.lag.clear()
+        self._stats.watermark_ms.clear()
 
-    # ---- stage 2
+
+class MergeReporter:
+    """What one run of stage 2 reports (`MergeProgress`); what it published goes on to the board and
+    to the alerts that are sent from here."""
+
+    def __init__(
+        self,
+        state: AgentState,
+        status: StatusReporter,
+        fleet: FleetView,
+        board: BoardWriter,
+        privacy: Privacy,
+    ) -> None:
+        self._state = state
+        self._stats = state.stats
+        self._status = status
+        self._fleet = fleet
+        self._board = board
+        self._privacy = privacy
+        self._plan = state.plan
+        self._failed_at: float | None = None
 
     def held(self, partitions: frozenset[int] | None) -> None:
         """Note which state partitions are ready here."""
         self._state.leader = partitions is not None and 0 in partitions
-        self._state.stats.frames_lag.clear()
+        self._stats.frames_lag.clear()
         reason = "waiting for the group to share out the state" if partitions is None else None
-        self.waiting(MERGE, reason)
+        self._status.waiting(MERGE, reason)
 
     def frames_lag(self, partition: int, frames: int) -> None:
         """Note how many frames are not merged yet."""
-        self._state.stats.frames_lag[partition] = frames
+        self._stats.frames_lag[partition] = frames
+
+    def missed(self, topic: str, partition: int, records: int) -> None:
+        """Count frames that were gone before they were merged."""
+        self._stats.records_missed[topic, partition] += records
 
     def merging(self, frames: int, seconds: float) -> None:
         """Note that so many frames wait, or what they brought is not published, for so long."""
-        reason = self._state.ready.get(MERGE)
         if not seconds:
-            self._state.stats.last_merge_ms = time.time_ns() // 1_000_000
+            self._stats.last_merge_ms = time.time_ns() // 1_000_000
         if seconds < STALLED_SECONDS:
-            if reason and reason.startswith(STALLED_MERGE):
-                log.info("%s: results come out again", MERGE)
-                self.waiting(MERGE, None)
-            return
-        told = f"{STALLED_MERGE}: for {seconds:.0f} s {frames} frames wait and no round was done"
-        if not reason:
-            log.error("%s: %s", MERGE, told)
-        if not reason or reason.startswith(STALLED_MERGE):
-            self._state.ready[MERGE] = told
+            self._status.recovered(MERGE, STALLED_MERGE)
+        else:
+            details = f": for {seconds:.0f} s {frames} frames wait and no round was done"
+            self._status.stalled(MERGE, STALLED_MERGE, details)
 
     def frame_failed(self, partition: int, offset: int, error: Exception) -> None:
-        """Count a frame that was passed over, and say so for a while."""
-        self._state.stats.errors[MERGE] += 1
+        """Count a frame that was skipped, and say so for a while."""
         self._failed_at = time.monotonic()
-        self.waiting(
+        self._status.failed(
             MERGE,
-            f"frame at offset {offset} of state partition {partition} was passed over: {error!r}; "
+            f"the frame at offset {offset} of state partition {partition} was skipped: {error!r}; "
             "please report it",
         )
 
     def round(self, frames: int, rows: int, told: Sequence[Emitted], seconds: float) -> None:
-        """Count a round of stage 2, and pass on what it told."""
-        stats = self._state.stats
+        """Count a round of stage 2, and pass on what it published."""
+        stats = self._stats
         stats.frames_applied += frames
         stats.late_partials += sum(one.late for one in told)
         stats.frames_ignored += sum(one.stale for one in told)
         stats.dropped_series.update(kpi for one in told for kpi in one.full)
         if told:
             stats.close_seconds.observe(seconds)
-            self._on_told(told)
+            transitions = [step for one in told for step in one.transitions]
+            steps = dict(alert_step(self._plan, step, self._privacy) for step in transitions)
+            self._fleet.emitted(steps)
+            self._board.note_alerts({key: row for key, (_, row) in steps.items()})
         if self._failed_at and time.monotonic() - self._failed_at > FAILURE_SHOWN_SECONDS:
             self._failed_at = None
-            self.waiting(MERGE, None)
+            self._status.waiting(MERGE, None)
 
     def backfill(self, kpi: str, records: int, ratio: float) -> None:
         """Note how far the reading of a KPI's past has got."""
-        stats = self._state.stats
         if records or ratio < 1:
-            stats.backfill_records[kpi] = records
-        stats.backfill_ratio[kpi] = ratio
+            self._stats.backfill_records[kpi] = records
+        self._stats.backfill_ratio[kpi] = ratio

@@ -14,7 +14,9 @@ import yaml
 from agent.core.evaluate.objectives import Score
 from agent.core.model.plan import Maintenance
 from agent.core.model.schedules import Schedule, Weekdays
-from agent.generate.grafana import dashboards, generate_grafana, grafana_files, queries
+from agent.generate import files
+from agent.generate.grafana import dashboards, grafana_files, queries
+from agent.generate.layout import WHAT
 from agent.generate.prometheus import alert_rules
 from agent.generate.provisioning import provisioning
 from agent.generate.uids import MAX_UID, kpi_board_uid
@@ -205,17 +207,17 @@ def test_links_lead_to_boards_that_exist(name: str) -> None:
 
 
 def test_grafana_finds_its_boards_and_its_data() -> None:
-    files = {name: yaml.safe_load(text) for name, text in provisioning().items()}
-    (source,) = files["datasources/kpi-agent.yaml"]["datasources"]
-    (provider,) = files["dashboards/kpi-agent.yaml"]["providers"]
+    made = {name: yaml.safe_load(text) for name, text in provisioning().items()}
+    (source,) = made["datasources/kpi-agent.yaml"]["datasources"]
+    (provider,) = made["dashboards/kpi-agent.yaml"]["providers"]
     assert (source["type"], source["url"]) == ("prometheus", "$PROMETHEUS_URL")
     assert provider["options"]["path"] == "/var/lib/grafana/dashboards"
 
 
 def test_generating_twice_changes_nothing(tmp_path: Path) -> None:
-    written = generate_grafana(company(), tmp_path)
+    written = files.write(tmp_path, grafana_files(company()), WHAT)
     assert {p.relative_to(tmp_path).as_posix() for p in written} == set(grafana_files(company()))
-    assert generate_grafana(company(), tmp_path) == []
+    assert files.write(tmp_path, grafana_files(company()), WHAT) == []
 
 
 def test_the_board_of_a_kpi_marks_its_maintenance() -> None:

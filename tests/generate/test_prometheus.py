@@ -9,14 +9,16 @@ import promql_parser
 import pytest
 import yaml
 
+from agent.core.model.plan import Plan
 from agent.core.model.windows import CalendarWindow, FixedWindow
+from agent.generate import files
 from agent.generate.agent_alerts import agent_alerts, stale_after_seconds
 from agent.generate.prometheus import (
     RULES_FILE,
+    WHAT,
     Deployment,
     alert_rules,
-    generate_prometheus,
-    prometheus_config,
+    prometheus_files,
 )
 
 from .plans import absence, company, kpi, level, threshold
@@ -27,6 +29,10 @@ SCENARIOS = Path(__file__).parent / "promtool"
 
 def recorded(text: str) -> list[dict]:
     return [r for g in yaml.safe_load(text)["groups"] for r in g["rules"] if "record" in r]
+
+
+def write_rules(plan: Plan, folder: Path) -> list[Path]:
+    return files.write(folder, prometheus_files(plan), WHAT)
 
 
 def entries(text: str) -> list[dict]:
@@ -186,21 +192,8 @@ def test_texts_of_people_reach_the_alert_as_they_are(odd: str) -> None:
 
 
 def test_generating_twice_changes_nothing(tmp_path: Path) -> None:
-    assert generate_prometheus(company(), tmp_path) == [tmp_path / RULES_FILE]
-    assert generate_prometheus(company(), tmp_path) == []
-
-
-def test_the_scrape_configuration_names_its_parts() -> None:
-    config = yaml.safe_load(prometheus_config(("a:1",), ("b:2",), ("x.yml",), "5s"))
-    assert config["scrape_configs"] == [
-        {
-            "job_name": "kpi-agent",
-            "honor_labels": True,
-            "static_configs": [{"targets": ["a:1"]}],
-        }
-    ]
-    assert config["alerting"] == {"alertmanagers": [{"static_configs": [{"targets": ["b:2"]}]}]}
-    assert config["rule_files"] == ["x.yml"]
+    assert write_rules(company(), tmp_path) == [tmp_path / RULES_FILE]
+    assert write_rules(company(), tmp_path) == []
 
 
 def promtool(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -215,14 +208,14 @@ def promtool(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 def test_prometheus_accepts_the_rules(tmp_path: Path) -> None:
     odd = replace(company().kpis["orders"], title='{{ .Evil }} "quoted" \\', owner="{{ x")
     plan = company()
-    generate_prometheus(replace(plan, kpis=plan.kpis | {"orders": odd}), tmp_path)
+    write_rules(replace(plan, kpis=plan.kpis | {"orders": odd}), tmp_path)
     done = promtool("check", "rules", RULES_FILE, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.needs_prometheus
 def test_an_alert_fires_while_its_state_is_two_also_across_a_hand_over(tmp_path: Path) -> None:
-    generate_prometheus(company(), tmp_path)
+    write_rules(company(), tmp_path)
     shutil.copy(SCENARIOS / "alert_life.yml", tmp_path)
     done = promtool("test", "rules", "alert_life.yml", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -230,7 +223,7 @@ def test_an_alert_fires_while_its_state_is_two_also_across_a_hand_over(tmp_path:
 
 @pytest.mark.needs_prometheus
 def test_the_agents_own_alerts_fire_when_they_should_and_not_otherwise(tmp_path: Path) -> None:
-    generate_prometheus(company(), tmp_path)
+    write_rules(company(), tmp_path)
     firing_at = {
         "KpiAgentDown": {"0m": 0, "3m": 1},
         "KpiAgentAbsent": {"15m": 0, "24m": 1},

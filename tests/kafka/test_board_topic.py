@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 from msgspec import structs
 
 from agent.core.model.plan import Plan, Target
@@ -22,7 +23,7 @@ from agent.kafka.board_topic import (
     MAX_ROWS_PER_TICK,
     BoardReader,
     BoardWriter,
-    alert_row,
+    alert_step,
     series_key,
     to_row,
 )
@@ -90,8 +91,9 @@ def test_an_alert_has_its_texts_and_goes_when_its_rule_does(tmp_path: Path) -> N
         "low", "warning", "revenue", ("a",), 5_000, 5_000, AlertPhase.FIRING,
         AlertPhase.INACTIVE, 1.5, "value < 20", 0, 5_000, "when",
     )  # fmt: skip
-    key, row = alert_row(plan, step, Privacy())
-    view.add(key, row)
+    key, (at_ms, row) = alert_step(plan, step, Privacy())
+    assert row is not None and at_ms == 5_000
+    view.add(key, msgspec.json.encode(row))
     [alert] = view.alerts()
     assert (alert.rule, alert.phase, alert.at_ms, alert.value) == ("low", "firing", 5_000, 1.5)
     assert "value < 20" in alert.summary

@@ -1,1 +1,15 @@
-"""Bytes of a batch become one table for each contract, and rejects with their reasons."""
+"""Bytes of a batch become one table for each contract, and rejects with their reasons.
+
+In: a `Batch` of one topic's records, and the topic's contracts. Out: `Decoded`, in which every
+record is a row of a contract's table, rejected, empty or ignored. A record's verdict and values
+never depend on the records beside it.
+
+Read in this order: `batch` (what goes in and out), `decoder` (the steps), `format` (what a format
+has to do), `json_format` with `layout` (many records at once) and `single_record` (one, exactly),
+`validation` (columns against a contract's promises), `event_time` (times from text and numbers).
+
+To add a format, write a module beside `json_format` with a class that has the methods of
+`format.Format`: `screen` and a `reader` that makes columns of many records, `problem`, `value` and
+`wrong_types` for the few in doubt. Give it a reference for the fuzz (`tests/core/decode/fuzz.py`),
+which holds the columns against a plain reading of each record. Nothing else knows formats.
+"""

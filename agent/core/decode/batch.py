@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -43,6 +43,23 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
+class Records:
+    """The records of some rows of a batch, none of which is a tombstone."""
+
+    batch: Batch
+    rows: Rows
+
+    def at(self, indices: Rows) -> list[bytes]:
+        """The records of some of the rows."""
+        values = self.batch.values
+        return [values[row] or b"" for row in self.rows[indices].tolist()]
+
+    def all(self) -> list[bytes]:
+        """The records of all rows."""
+        return self.at(np.arange(len(self.rows)))
+
+
+@dataclass(frozen=True, slots=True)
 class Decoded:
     """What became of a batch; rows are indices into it.
 
@@ -51,7 +68,8 @@ class Decoded:
     of another. `empty`: tombstones and blank values. `ignored`: records that no contract is
     interested in. Both int64, ascending. `wrong_types`: the rows of a contract's table in which an
     optional field is null because the record has something of another type there, by (contract,
-    field).
+    field). `repeated_ms`: by contract, the rows whose time happens twice, with how much later (ms)
+    the second time is; `_time` is the first.
     """
 
     tables: Mapping[str, pl.DataFrame]
@@ -59,3 +77,4 @@ class Decoded:
     empty: Rows
     ignored: Rows
     wrong_types: Mapping[tuple[str, str], Rows]
+    repeated_ms: Mapping[str, Mapping[int, int]] = field(default_factory=dict)

@@ -58,6 +58,7 @@ class _Run:
         self._settled = np.zeros(len(batch.values), dtype=np.bool_)
         self._tables: dict[str, pl.DataFrame] = {}
         self._wrong_types: dict[tuple[str, str], Rows] = {}
+        self._repeated_ms: dict[str, dict[int, int]] = {}
 
     def decode(self) -> Decoded:
         contracts = self._decoder.contracts
@@ -73,7 +74,7 @@ class _Run:
         empty = np.array(sorted(self._empty), dtype=np.int64)
         self._settled[empty] = True
         ignored = np.flatnonzero(~self._settled)
-        return Decoded(self._tables, rejects, empty, ignored, self._wrong_types)
+        return Decoded(self._tables, rejects, empty, ignored, self._wrong_types, self._repeated_ms)
 
     def _readable(self) -> tuple[Rows, Sequence[bytes]]:
         """The records that a reader may see, and their rows."""
@@ -138,12 +139,16 @@ class _Run:
             .select(columns_of(contract, reader))
             for contract in contracts
         ]
+        unsure = np.zeros(len(self._batch.values), dtype=np.bool_)
+        unsure[columns.unsure] = True
         for contract, frame in zip(contracts, pl.collect_all(chosen), strict=True):
             self._settled[frame["_row"].to_numpy()] = True
-            found = validate(contract, frame, self._batch, self._decoder.format, columns.is_strict)
+            found = validate(contract, frame, self._batch, self._decoder.format, unsure)
             self._tables[contract.name] = found.table
             for row, reason, detail in found.problems:
                 self._reject(row, contract.name, reason, detail)
+            if found.repeated_ms:
+                self._repeated_ms[contract.name] = found.repeated_ms
             for field, at in found.wrong_types.items():
                 self._wrong_types[contract.name, field] = at
 

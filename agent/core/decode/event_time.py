@@ -5,8 +5,9 @@ What is read, the same from `parse_time` (one value) and `parse_times` (a column
 - `2024-05-01`, `2024-05-01T10:20`, `2024-05-01 10:20:30.123456+01:00`: date alone, to the minute,
   the second or any fraction of it; `T` or a space; no offset, `Z`, `+01:00`, `+0100` or `+01`.
   Further shapes of ISO 8601 (`20240501T102030Z`, `2024-W18-3`) as `datetime.fromisoformat` does.
-- Without an offset the contract's zone counts. A local time that happens twice is the first of the
-  two; one that a clock change skips is read with the offset before the change (PEP 495, fold=0).
+- Without an offset the contract's zone counts. A local time that happens twice is read as the first
+  of the two (`repeated_hour` finds these); one that a clock change skips is read with the offset
+  before the change (PEP 495, fold=0).
 - Epoch numbers, also as text of digits: below 1e11 seconds, below 1e14 milliseconds, else
   microseconds. 1e11 s is the year 5138, 1e11 ms is 1973: the three don't meet in practice.
 - Eight digits are a date, `20240501`. Other numbers below 1e8 (a year, a count of days, a date of

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from agent.core.decode.batch import Rows
+from agent.core.decode.batch import Records, Rows
 from agent.core.model.plan import FIELD_DTYPES, Contract, Path
 from agent.core.model.results import Reason
 
@@ -49,12 +49,13 @@ class Columns:
     """What a reader made of some records.
 
     `frame`: `_row`, and a column for each demand, under the reader's name for it. A value of
-    another type than demanded is null there; where `is_strict`, no record has one, but for
-    Strings. `unreadable`: rows of records that are not in the frame.
+    another type than demanded is null there; `unsure` are the rows of which it is not known
+    whether they have one. In a String it is text. `unreadable`: rows of records that are not in the
+    frame.
     """
 
     frame: pl.DataFrame
-    is_strict: bool
+    unsure: Rows
     unreadable: Sequence[int]
 
 
@@ -94,11 +95,11 @@ class Format(Protocol):
         """
 
     def wrong_types(
-        self, records: Sequence[bytes], values: pl.Series, path: Path, kind: Kind, is_strict: bool
+        self, records: Records, values: pl.Series, path: Path, kind: Kind, unsure: Flags
     ) -> Flags:
         """Which values of a column were something else in their record (null is not).
 
-        `records` has one for each value, in order; `is_strict` is that of the columns.
+        `records` has one for each value, in order; `unsure` says of which the columns are unsure.
         """
 
 

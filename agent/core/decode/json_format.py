@@ -20,7 +20,7 @@ import msgspec
 import numpy as np
 import polars as pl
 
-from agent.core.decode.batch import Rows
+from agent.core.decode.batch import Records, Rows
 from agent.core.decode.format import (
     Columns,
     Demand,
@@ -47,10 +47,11 @@ CHUNK_RECORDS = 4096
 that a bad record makes few others be read twice."""
 
 _RELAXED_CHUNKS = 64
-"""So many chunks after one with a wrong type are not read strictly first."""
+"""So many chunks are not read strictly first, once that failed often."""
 
-_MOST_MALFORMED = 0.15
-"""When so large a share of the last chunks held malformed records, they are looked for first."""
+_OFTEN = 0.25
+"""When so large a share of the last chunks held wrong types, or malformed records, they are looked
+for first."""
 
 # How polars writes what is no string into a String column: numbers without exponent, true, false,
 # objects and arrays. A string may look like that too; then the record decides.
@@ -59,8 +60,6 @@ _MAYBE_NO_ID = r"(?s)^(?:-?[0-9]+\.[0-9]+|true|false|\{.*|\[.*)$"
 
 _first, _last = itemgetter(0), itemgetter(-1)
 _SPACE = b" \t\r\n"
-_is_end = np.zeros(256, dtype=np.bool_)
-_is_end[list(b"}" + _SPACE)] = True
 _any_object = msgspec.json.Decoder(msgspec.defstruct("AnyObject", [], gc=False))
 
 
@@ -94,36 +93,47 @@ class JsonFormat:
         return value_in(record, path)
 
     def wrong_types(
-        self, records: Sequence[bytes], values: pl.Series, path: Path, kind: Kind, is_strict: bool
+        self, records: Records, values: pl.Series, path: Path, kind: Kind, unsure: Flags
     ) -> Flags:
         """Which values of a column were something else in their record (null is not)."""
         wrong = np.zeros(len(values), dtype=np.bool_)
         doubtful = self._doubtful_text(records, values, path, kind)
-        if not is_strict and values.null_count() and (len(path) > 1 or kind not in _ANY_AS_TEXT):
-            key = b'"' + path[0].encode() + b'"'
-            nulls = values.is_null().to_numpy().nonzero()[0].tolist()
-            doubtful += [i for i in nulls if key in records[i] or b"\\" in records[i]]
-        for index in doubtful:
+        if values.null_count() and (len(path) > 1 or kind not in _ANY_AS_TEXT) and unsure.any():
+            nulls = np.flatnonzero(values.is_null().to_numpy() & unsure)
+            doubtful += self._doubtful_nulls(records, nulls, path)
+        for index, record in doubtful:
             try:
-                found = value_in(records[index], path)
+                found = value_in(record, path)
             except WrongPlaceError:
                 wrong[index] = True
             else:
                 wrong[index] = found is not None and not is_of_kind(kind, found)
         return wrong
 
+    def _doubtful_nulls(self, records: Records, nulls: Rows, path: Path) -> list[tuple[int, bytes]]:
+        """Nulls of records that may have something at the path, by index."""
+        key = b'"' + path[0].encode() + b'"'
+        return [
+            (index, record)
+            for index, record in zip(nulls.tolist(), records.at(nulls), strict=True)
+            if key in record or b"\\" in record
+        ]
+
     def _doubtful_text(
-        self, records: Sequence[bytes], values: pl.Series, path: Path, kind: Kind
-    ) -> list[int]:
-        """Indices of texts that may not have been strings."""
+        self, records: Records, values: pl.Series, path: Path, kind: Kind
+    ) -> list[tuple[int, bytes]]:
+        """Texts that may not have been strings, by index."""
         if kind not in ("string", "id") or values.dtype != pl.String:
             return []
         pattern = _MAYBE_NO_ID if kind == "id" else _MAYBE_NO_STRING
         flags = values.str.contains(pattern)
         if not flags.any():
             return []
-        found: list[int] = flags.fill_null(False).to_numpy().nonzero()[0].tolist()
-        return [] if all_strings([records[i] for i in found], path[-1]) else found
+        found = flags.fill_null(False).to_numpy().nonzero()[0]
+        lines = records.at(found)
+        if all_strings(lines, path[-1]):
+            return []
+        return list(zip(found.tolist(), lines, strict=True))
 
     def _suspects(self, records: Sequence[bytes], sizes: Rows) -> list[int]:
         """Indices of records to be looked at on their own: mostly none."""
@@ -132,7 +142,7 @@ class JsonFormat:
         if firsts.count(b"{") != len(firsts):
             suspects.update(np.flatnonzero(np.frombuffer(firsts, np.uint8) != ord("{")).tolist())
         if lasts.count(b"}") != len(lasts):
-            suspects.update(np.flatnonzero(~_is_end[np.frombuffer(lasts, np.uint8)]).tolist())
+            suspects.update(np.flatnonzero(np.frombuffer(lasts, np.uint8) != ord("}")).tolist())
         for index in np.flatnonzero(sizes >= SHORTEST_DEEP).tolist():
             if is_too_deep(records[index]):
                 suspects.add(index)
@@ -148,6 +158,7 @@ class JsonReader:
     def __init__(self, demands: Iterable[Demand]) -> None:
         self._layout = Layout(demands)
         self._relaxed_left = 0
+        self._wrong_share = 0.0
         self._malformed_share = 0.0
 
     @property
@@ -168,22 +179,23 @@ class JsonReader:
         """The columns of records, whose rows are given."""
         frames: list[pl.DataFrame] = []
         unreadable: list[int] = []
-        is_strict = True
+        unsure = [rows[:0]]
         chunks = max(1, round(len(records) / CHUNK_RECORDS))
         edges = np.linspace(0, len(records), chunks + 1).astype(int).tolist()
         for start, stop in pairwise(edges):
             if start < stop:
                 chunk = _Chunk(rows[start:stop], records[start:stop])
-                is_strict &= self._read_chunk(chunk, frames, unreadable)
+                if not self._read_chunk(chunk, frames, unreadable):
+                    unsure.append(chunk.rows)
         if not frames:
-            return Columns(self.empty(), True, unreadable)
+            return Columns(self.empty(), rows[:0], unreadable)
         frame = frames[0] if len(frames) == 1 else pl.concat(frames)
-        return Columns(frame, is_strict, unreadable)
+        return Columns(frame, np.concatenate(unsure), unreadable)
 
     def _read_chunk(self, chunk: _Chunk, frames: list[pl.DataFrame], unreadable: list[int]) -> bool:
         """Reads a chunk; whether no value in it has another type than demanded."""
-        is_malformed = self._malformed_share > _MOST_MALFORMED
-        joined = b"" if is_malformed else join_lines(chunk.records)
+        is_malformed = self._malformed_share > _OFTEN
+        joined = join_lines(chunk.records)
         # Half of a surrogate pair is no Unicode text, and polars takes it.
         is_malformed = is_malformed or (b"\\u" in joined and has_lone_surrogate(joined))
         for strict in (True, False):
@@ -197,17 +209,20 @@ class JsonReader:
                 self._note(relaxed=not strict, malformed=False)
                 frames.append(_with_rows(frame, chunk.rows))
                 return strict
-        good = chunk.without_malformed(unreadable)
+        good = chunk.without_malformed(joined, unreadable)
         self._note(relaxed=True, malformed=len(good.records) < len(chunk.records))
         self._read_halves(good, frames, unreadable)
         return False
 
     def _note(self, *, relaxed: bool, malformed: bool) -> None:
         """Remembers what was found, for the chunks to come."""
-        if relaxed and not self._relaxed_left:
-            self._relaxed_left = _RELAXED_CHUNKS
-        self._relaxed_left = max(self._relaxed_left - 1, 0)
         self._malformed_share += (malformed - self._malformed_share) / 16
+        if self._relaxed_left:
+            self._relaxed_left -= 1
+            return
+        self._wrong_share += (relaxed - self._wrong_share) / 16
+        if self._wrong_share > _OFTEN:
+            self._relaxed_left = _RELAXED_CHUNKS
 
     def _read_halves(
         self, chunk: _Chunk, frames: list[pl.DataFrame], unreadable: list[int]
@@ -238,25 +253,42 @@ class _Chunk:
         self.rows = rows
         self.records = records
 
-    def without_malformed(self, unreadable: list[int]) -> _Chunk:
+    def without_malformed(self, joined: bytes, unreadable: list[int]) -> _Chunk:
         """The chunk on one line a record, without the records that are plainly no JSON, whose rows
         are added to `unreadable`. Numbers out of range and the like are not found here."""
-        lines = [_without_breaks(record) for record in self.records]
-        bad = [i for i, line in enumerate(lines) if not _is_well_formed(line)]
-        unreadable.extend(self.rows[bad].tolist())
-        kept = np.delete(np.arange(len(lines)), bad)
+        lines = self.records
+        if joined.count(b"\n") >= len(lines):
+            lines = [_without_breaks(record) for record in lines]
+        bad = _malformed(lines)
+        if not joined.isascii():  # msgspec skips what it isn't asked for
+            bad.update(i for i, line in enumerate(lines) if not _is_unicode(line))
+        if has_lone_surrogate(joined):
+            bad.update(i for i, line in enumerate(lines) if has_lone_surrogate(line))
+        out = sorted(bad)
+        unreadable.extend(self.rows[out].tolist())
+        kept = np.delete(np.arange(len(lines)), out)
         return _Chunk(self.rows[kept], [lines[i] for i in kept.tolist()])
 
 
-def _is_well_formed(line: bytes) -> bool:
-    """Whether the line is one JSON object in Unicode, on one line."""
+def _malformed(lines: Sequence[bytes]) -> set[int]:
+    """Indices of lines that are no JSON object, or not on one line."""
+    found = set()
+    decode = _any_object.decode
+    for i, line in enumerate(lines):
+        try:
+            decode(line)
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            found.add(i)
+    found.update(i for i, line in enumerate(lines) if b"\n" in line)
+    return found
+
+
+def _is_unicode(line: bytes) -> bool:
     try:
-        if not line.isascii():
-            line.decode()  # msgspec skips what it isn't asked for
-        _any_object.decode(line)
-    except (msgspec.MsgspecError, ValueError, RecursionError):
+        line.decode()
+    except UnicodeDecodeError:
         return False
-    return b"\n" not in line and not has_lone_surrogate(line)
+    return True
 
 
 def _is_framed(record: bytes) -> bool:

@@ -63,13 +63,22 @@ def is_too_deep(line: bytes) -> bool:
 
 def problem_of(line: bytes) -> Problem | None:
     """Why a record is no JSON object that can be read; None if it is one."""
-    problem = _unicode_problem(line) or _json_problem(line)
+    try:
+        line.decode("utf-8")
+    except UnicodeDecodeError as cause:
+        return Reason.NOT_UTF8, f"byte {cause.start} is not UTF-8"
+    is_half = has_lone_surrogate(line)
+    if is_half:
+        line = _LONE.sub(rb"_", _PAIR.sub(b"_", line.replace(b"\\\\", b"__")))
+    problem = _json_problem(line)
     if problem is not None:
         return problem
     try:
         found = _loads(line)
     except (ValueError, RecursionError):
         return Reason.NOT_JSON, "a number is out of range"
+    if is_half:
+        return Reason.NOT_UTF8, "an escape of half a surrogate pair, without the other half"
     if not isinstance(found, dict):
         return Reason.NOT_AN_OBJECT, f"expected an object {{…}}, found {describe(found)}"
     return None
@@ -155,18 +164,6 @@ def _value_at(record: Any, path: Path) -> Any:
 
 def _loads(line: bytes) -> Any:
     return json.loads(line.decode(), object_pairs_hook=_first_wins, parse_int=_integer)
-
-
-def _unicode_problem(line: bytes) -> Problem | None:
-    try:
-        line.decode("utf-8")
-    except UnicodeDecodeError as cause:
-        return Reason.NOT_UTF8, f"byte {cause.start} is not UTF-8"
-    if has_lone_surrogate(line):
-        repaired = _LONE.sub(rb"_", _PAIR.sub(b"_", line.replace(b"\\\\", b"__")))
-        if _json_problem(repaired) is None:
-            return Reason.NOT_UTF8, "an escape of half a surrogate pair, without the other half"
-    return None
 
 
 def _json_problem(line: bytes) -> Problem | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from agent.core.decode.batch import Batch, Rows
+from agent.core.decode.batch import Batch, Records, Rows
 from agent.core.decode.event_time import END_MS, parse_times
 from agent.core.decode.format import (
     Flags,
@@ -21,6 +21,7 @@ from agent.core.decode.format import (
     id_dtype,
     time_dtype,
 )
+from agent.core.decode.repeated_hour import repeated_hours
 from agent.core.decode.single_record import describe, expected
 from agent.core.model.plan import FIELD_DTYPES, Contract, Field, Path
 from agent.core.model.results import Reason
@@ -36,11 +37,13 @@ class Validated:
     `table` has the columns of docs/architecture.md, of the records that are as promised.
     `problems` are the others, as (row, reason, detail). `wrong_types`: by optional field, the rows
     of the table in which it is null because something of another type stands there.
+    `repeated_ms`: the rows whose local time happens twice (`agent.core.decode.repeated_hour`).
     """
 
     table: pl.DataFrame
     problems: list[tuple[int, Reason, str]]
     wrong_types: dict[str, Rows]
+    repeated_ms: dict[int, int]
 
 
 @dataclass(slots=True)
@@ -74,27 +77,30 @@ def columns_of(contract: Contract, reader: Reader) -> list[pl.Expr]:
 
 
 def validate(
-    contract: Contract, frame: pl.DataFrame, batch: Batch, format: Format, is_strict: bool
+    contract: Contract, frame: pl.DataFrame, batch: Batch, format: Format, unsure: Flags
 ) -> Validated:
     """Holds a contract's columns against it.
 
-    `frame` is what `columns_of` gives, in the order of rows; `is_strict` is that of the columns.
+    `frame` is what `columns_of` gives, in the order of rows; `unsure` says of which records of the
+    batch the columns are unsure.
     """
     rows = frame["_row"].to_numpy().astype(np.int64)
     verdicts = _Verdicts(batch, rows, np.zeros(rows.size, dtype=np.bool_))
     _check_size(contract, verdicts)
-    types = _Types(contract, frame, verdicts, format, is_strict)
+    types = _Types(contract, frame, verdicts, format, unsure[rows])
     nulled = types.check()
     for f in contract.fields:
         if f.required and frame[f.name].null_count():
             mask = frame[f.name].is_null().to_numpy()
             verdicts.reject(mask, Reason.MISSING_FIELD, lambda _, f=f: _missing(f))  # type: ignore[misc]
-    ms = _check_time(contract, frame, verdicts)
+    ms, repeated = _check_time(contract, frame, verdicts)
     for f in contract.fields:
         _check_bounds(f, frame[f.name], verdicts)
     table = _table(contract, frame, verdicts, ms, nulled)
     wrong = {name: rows[mask & ~verdicts.bad] for name, mask in nulled.items()}
-    return Validated(table, verdicts.problems, {name: at for name, at in wrong.items() if at.size})
+    wrong = {name: at for name, at in wrong.items() if at.size}
+    repeated = {int(rows[i]): later for i, later in repeated.items() if not verdicts.bad[i]}
+    return Validated(table, verdicts.problems, wrong, repeated)
 
 
 def _table(
@@ -128,8 +134,8 @@ def _table(
 def _check_size(contract: Contract, verdicts: _Verdicts) -> None:
     if verdicts.batch.longest <= contract.max_bytes:
         return
-    records = _Records(verdicts.batch, verdicts.rows)
-    sizes = np.fromiter(map(len, records), np.int64, len(records))
+    records = Records(verdicts.batch, verdicts.rows)
+    sizes = np.fromiter(map(len, records.all()), np.int64, verdicts.rows.size)
     verdicts.reject(
         sizes > contract.max_bytes,
         Reason.TOO_LARGE,
@@ -151,13 +157,13 @@ class _Types:
         frame: pl.DataFrame,
         verdicts: _Verdicts,
         format: Format,
-        is_strict: bool,
+        unsure: Flags,
     ) -> None:
         self._contract = contract
         self._frame = frame
         self._verdicts = verdicts
         self._format = format
-        self._is_strict = is_strict
+        self._unsure = unsure
 
     def check(self) -> dict[str, Flags]:
         """Rejects records whose time, id or required field is of a wrong type; returns, by name,
@@ -185,10 +191,10 @@ class _Types:
     def _wrong(self, column: str, path: Path, kind: Kind) -> Flags | None:
         """Which values are of another type; None where none is."""
         values = self._frame[column]
-        if self._is_strict and values.dtype != pl.String:
+        if values.dtype != pl.String and not self._unsure.any():
             return None
-        records = _Records(self._verdicts.batch, self._verdicts.rows)
-        mask = self._format.wrong_types(records, values, path, kind, self._is_strict)
+        records = Records(self._verdicts.batch, self._verdicts.rows)
+        mask = self._format.wrong_types(records, values, path, kind, self._unsure)
         return mask if mask.any() else None
 
     def _reject(self, mask: Flags, path: Path, kind: Kind) -> None:
@@ -203,27 +209,14 @@ class _Types:
         self._verdicts.reject(mask, Reason.WRONG_TYPE, detail)
 
 
-class _Records(Sequence[bytes]):
-    """The records of some rows, looked up when they are asked for."""
-
-    def __init__(self, batch: Batch, rows: Rows) -> None:
-        self._batch = batch
-        self._rows = rows
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def __getitem__(self, index: int) -> bytes:  # type: ignore[override]
-        return self._batch.value(int(self._rows[index]))
-
-
 def _missing(f: Field) -> str:
     return f"{'.'.join(f.path)}: required, but absent or null"
 
 
 def _check_time(
     contract: Contract, frame: pl.DataFrame, verdicts: _Verdicts
-) -> npt.NDArray[np.int64]:
+) -> tuple[Rows, dict[int, int]]:
+    """Event times (ms), and which of them happen twice."""
     raw = frame[_RAW_TIME]
     ms, readable = parse_times(raw, contract.timezone)
     where = ".".join(contract.time_path)
@@ -241,7 +234,7 @@ def _check_time(
             ),
         )
     _check_distance(contract, ms, where, verdicts)
-    return ms
+    return ms, repeated_hours(raw, ms, readable, contract.timezone)
 
 
 def _check_distance(contract: Contract, ms: Rows, where: str, verdicts: _Verdicts) -> None:

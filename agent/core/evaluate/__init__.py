@@ -1,1 +1,12 @@
-"""Values become target states and alert transitions."""
+"""Values become target states and alert transitions.
+
+In: closed windows and partial states of a KPI's series, in event-time order. Out: values, target
+statuses, transitions of alerts. Everything is a function of the plan, of event time and of the
+series' state; no clock is read.
+
+To read: `evaluator` (one KPI, from state to transition), then what it is made of: `values`,
+`targets`, `thresholds` with `transitions`, `absence`, `maintenance`. Rules over other rules come on
+top: `rule_graph` connects them, `subscription` brings them the alerts of others in order,
+`composite` evaluates conditions over alerts, `inhibition` silences alerts by `depends_on`.
+`objectives` scores sets of KPIs.
+"""

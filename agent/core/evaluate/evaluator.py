@@ -1,8 +1,9 @@
-"""Values into judgements: what a KPI's windows say of its target and of the rules that watch it.
+"""Evaluates one KPI: turns its closed windows into values, target states and alert transitions.
 
-One `Evaluator` per KPI. Expressions run over all windows of a step at once (polars); targets and
-alerts then go through the windows one by one, in the order of their ends. Where rules look back or
-aside, the windows of one end are judged before the next: what an alert did is part of the past.
+One `Evaluator` per KPI. Values of all windows of a step are computed at once (`values`); targets
+(`targets`) and threshold rules (`thresholds`) then go through the windows in the order of their
+ends. Where rules look back on alerts, the windows of one end are evaluated before the next: what an
+alert did is part of the past. Absence rules (`absence`) go by events, not by windows.
 """
 
 from __future__ import annotations
@@ -12,21 +13,18 @@ from copy import deepcopy
 from functools import lru_cache, partial
 from itertools import groupby
 
-import polars as pl
-
-from agent.core.aggregate.aggregator import Aggregator
-from agent.core.evaluate import transitions as core_rules
+from agent.core.evaluate.absence import Absences
 from agent.core.evaluate.maintenance import maintenance_calendar
 from agent.core.evaluate.targets import assess, benchmarks_of, in_force, overrides_of, resolved
 from agent.core.evaluate.thresholds import (
-    MOST_KNOWN,
-    Evaluation,
+    MAX_CACHED_SERIES,
     EvaluationInput,
     OnEvaluation,
     Peers,
     Thresholds,
 )
-from agent.core.evaluate.transitions import Running
+from agent.core.evaluate.transitions import ended
+from agent.core.evaluate.values import Pair, ValueExpression
 from agent.core.model.plan import (
     AbsenceLevel,
     AbsenceRule,
@@ -36,7 +34,6 @@ from agent.core.model.plan import (
     Rule,
     Target,
     ThresholdRule,
-    as_for,
 )
 from agent.core.model.results import (
     AlertPhase,
@@ -45,116 +42,63 @@ from agent.core.model.results import (
     TargetStatus,
     Transition,
     WindowValue,
-    number,
 )
 from agent.core.model.window_history import INCIDENT, MAINTENANCE
-from agent.core.state import alert_state as alerts
 from agent.core.state.archive import Archive
-from agent.core.state.series import Series, State
+from agent.core.state.series import Series
 
-Pair = tuple[State, State | None]
-"""A window's state and, where retention asks for it, that of the window before."""
+__all__ = ["Evaluator", "Pair"]
 
-
-_GROUP = "_group"  # no KPI's name begins so
-
-
-def _numbers(values: pl.Series) -> list[Number]:
-    """Values that leave: never NaN, never infinite, whole numbers as they are."""
-    if values.dtype.is_float():
-        return values.set(~values.is_finite(), None).to_list()
-    return [number(value) for value in values.to_list()]
-
-
-def _column(values: Sequence[Number], whole: bool) -> tuple[Sequence[Number], type[pl.DataType]]:
-    """Values of an input and the dtype of their column."""
-    if whole and all(value is None or value == int(value) for value in values):
-        return [None if value is None else int(value) for value in values], pl.Int128
-    return [None if value is None else float(value) for value in values], pl.Float64
+Evaluated = tuple[WindowValue, TargetStatus | None, list[Transition]]
+"""A closed window, how it stands against its target, and what it did to alerts."""
 
 
 class Evaluator:
-    """What one KPI's states are worth, and what its windows set off."""
+    """What the windows of one KPI are, and what they set off."""
 
     def __init__(self, plan: Plan, kpi: Kpi) -> None:
         self.kpi = kpi
+        self.maintenance = maintenance_calendar(plan, kpi)
+        self.benchmarks = benchmarks_of(kpi)
+        self.benchmark: Callable[[str, WindowValue], float | None] = lambda name, window: None
         rules = plan.rules_of(kpi.name)
-        thresholds = [r for r in rules if isinstance(r, ThresholdRule)]
-        absences = [r for r in rules if isinstance(r, AbsenceRule)]
+        thresholds = [rule for rule in rules if isinstance(rule, ThresholdRule)]
         self.closed_rules = Thresholds(kpi, [r for r in thresholds if r.on == "closed"])
         self.current_rules = Thresholds(kpi, [r for r in thresholds if r.on == "current"])
         needs_ms = max(self.closed_rules.needs_ms, self.current_rules.needs_ms)
         self.archive = Archive(kpi, needs_ms) if needs_ms else None
-        self.series_absences = [r for r in absences if r.per == "series"]
-        self.kpi_absences = [r for r in absences if r.per == "kpi"]
-        self._names = {r.name: r for r in rules}
-        self._absences = lru_cache(MOST_KNOWN)(self._absences_of)
-        self._whole_inputs = {name for name in kpi.inputs if plan.kpis[name].whole}
-        self._aggregator = Aggregator(kpi)
-        ones = (i for i in range(len(kpi.partials)) if kpi.value.meta.eq(pl.col(f"a{i}")))
-        self._one = next(ones, None)  # the aggregate that the value is, if it is one as it stands
-        self.maintenance = maintenance_calendar(plan, kpi)
-        self._overrides = lru_cache(MOST_KNOWN)(partial(overrides_of, kpi))
-        self.on_evaluation: OnEvaluation | None = None
-        self.benchmarks = benchmarks_of(kpi)
-        self.benchmark: Callable[[str, WindowValue], float | None] = lambda name, window: None
+        absences = [rule for rule in rules if isinstance(rule, AbsenceRule)]
+        self._absences = Absences(kpi, absences, self.maintenance)
+        self._values = ValueExpression(plan, kpi)
+        self._rules = {rule.name: rule for rule in rules}
+        self._overrides = lru_cache(MAX_CACHED_SERIES)(partial(overrides_of, kpi))
 
     def only_history(self) -> None:
-        """Judge only what the judgement of later windows looks back on: nobody is told of alerts,
-        and what a window was held against then is not known."""
+        """Evaluate only what later windows look back on: for the past of a KPI, of which nobody is
+        alerted, and of which the values of benchmarks are not known."""
         self.current_rules = Thresholds(self.kpi, [])
-        self.series_absences = []
+        self._absences = Absences(self.kpi, [], self.maintenance)
         self.benchmarks = ()
 
-    def set_on_evaluation(self, witness: OnEvaluation | None) -> None:
-        """Tell somebody of every judgement; of silence, of those that change something."""
-        self.on_evaluation = witness
-        self.closed_rules.on_evaluation = self.current_rules.on_evaluation = witness
+    def set_on_evaluation(self, on_evaluation: OnEvaluation | None) -> None:
+        """Report every evaluation of a threshold rule, and those of absence rules that change an
+        alert."""
+        for rules in (self.closed_rules, self.current_rules, self._absences):
+            rules.on_evaluation = on_evaluation
+
+    # --- values and targets ----------------------------------------------------------------
 
     def values(self, pairs: Sequence[Pair]) -> list[Number]:
-        """The KPI's value of each state; None where it has none. Never NaN, never infinite."""
-        if not pairs:
-            return []
-        rows = [self._aggregator.finals(state, previous) for state, previous in pairs]
-        if self._one is not None:  # as most are; asking polars takes as long as closing 15 windows
-            return [number(row[self._one]) for row in rows]
-        columns = [
-            pl.Series(f"a{i}", column, dtype, strict=False)
-            for i, (column, dtype) in enumerate(
-                zip(zip(*rows, strict=True), self._aggregator.final_dtypes, strict=True)
-            )
-        ]
-        return self._evaluated(pl.DataFrame(columns))
+        """The KPI's value of each state, finite or None."""
+        return self._values.of_states(pairs)
 
     def derived_values(self, rows: Sequence[Sequence[Number]]) -> list[Number]:
         """A derived KPI's value of each row of input values, in the order of `Kpi.inputs`."""
-        return self._evaluated(pl.DataFrame(self._inputs(rows))) if rows else []
+        return self._values.of_inputs(rows)
 
     def rolled_up_values(self, groups: Sequence[Sequence[Sequence[Number]]]) -> list[Number]:
         """A rolled-up KPI's value of each group of rows of input values."""
-        numbers = [i for i, group in enumerate(groups) for _ in group]
-        columns = self._inputs([row for group in groups for row in group])
-        table = pl.DataFrame([*columns, pl.Series(_GROUP, numbers, pl.Int64)])
-        value = self.kpi.value.alias("value")
-        found = table.group_by(_GROUP, maintain_order=True).agg(value)
-        values = dict(zip(found[_GROUP].to_list(), _numbers(found["value"]), strict=True))
-        if len(values) < len(groups):
-            of_none = _numbers(table.clear().select(value)["value"])[0]
-            return [values.get(i, of_none) for i in range(len(groups))]
-        return [values[i] for i in range(len(groups))]
-
-    def _inputs(self, rows: Sequence[Sequence[Number]]) -> list[pl.Series]:
-        """The inputs' values as columns."""
-        columns = zip(*rows, strict=True) if rows else [()] * len(self.kpi.inputs)
-        return [
-            pl.Series(name, *_column(values, name in self._whole_inputs))
-            for name, values in zip(self.kpi.inputs, columns, strict=True)
-        ]
-
-    def _evaluated(self, table: pl.DataFrame) -> list[Number]:
-        found = _numbers(table.select(value=self.kpi.value)["value"])
-        # An expression without columns (a constant) gives one row.
-        return found if len(found) == table.height else found * table.height
+        return self._values.of_groups(groups)
 
     def target(self, dimensions: Dimensions, start_ms: int) -> Target | None:
         """The target that applies to the window of a series that starts at an instant (ms)."""
@@ -162,9 +106,11 @@ class Evaluator:
             return self.kpi.target
         return in_force(self.kpi, self._overrides(dimensions), start_ms)
 
+    # --- threshold rules -------------------------------------------------------------------
+
     def close_windows(
         self, closed: Sequence[tuple[Series, WindowValue]], among: Iterable[Series] = ()
-    ) -> list[tuple[WindowValue, TargetStatus | None, list[Transition]]]:
+    ) -> list[Evaluated]:
         """Evaluate closed windows (`evaluate_closed`), or keep them in their series until the KPIs
         that their targets name have closed the same ones (`agent.core.merge.benchmark_targets`)."""
         if not self.benchmarks:
@@ -175,13 +121,13 @@ class Evaluator:
 
     def evaluate_closed(
         self, closed: Sequence[tuple[Series, WindowValue]], among: Iterable[Series] = ()
-    ) -> list[tuple[WindowValue, TargetStatus | None, list[Transition]]]:
-        """Judge closed windows, per series in the order of their ends; the series are changed.
+    ) -> list[Evaluated]:
+        """Evaluate closed windows, per series in the order of their ends; the series are changed.
 
-        No rule is judged on a window in maintenance: its alerts stay as they are. `among`: all
-        series of the KPI. After a restart, some may have closed these windows before.
+        A window in maintenance changes no alert. `among`: all series of the KPI, of which some may
+        have closed these windows before a restart.
         """
-        out: list[tuple[WindowValue, TargetStatus | None, list[Transition]]] = []
+        out: list[Evaluated] = []
         if not self.closed_rules and self.archive is None:  # most KPIs have no rule
             for series, window in closed:
                 out.append((window, self._status(series, window), []))
@@ -194,7 +140,7 @@ class Evaluator:
                 statuses.append(self._status(series, window))
                 one = self._closed(series, window)
                 if window.maintenance is None:
-                    calm.append((one, self.closed_rules.ask(one, peers)))
+                    calm.append((one, self.closed_rules.compute_features(one, peers)))
             found = iter(self.closed_rules.evaluate(calm))
             for (series, window), status in zip(group, statuses, strict=True):
                 out.append((window, status, next(found) if window.maintenance is None else []))
@@ -204,17 +150,17 @@ class Evaluator:
     def _groups(
         self, closed: Sequence[tuple[Series, WindowValue]]
     ) -> Iterable[Sequence[tuple[Series, WindowValue]]]:
-        """The windows that are judged together, by rising ends: all of them, or those of one end
-        where rules ask what alerts did before."""
+        """The windows that are evaluated together, by rising ends: all of them, or those of one end
+        where rules look back on alerts."""
         ordered = sorted(closed, key=lambda item: item[1].end_ms)
-        if not self.closed_rules.heeds_alerts:
+        if not self.closed_rules.depends_on_alerts:
             return [ordered]
         return [list(group) for _, group in groupby(ordered, lambda item: item[1].end_ms)]
 
     def peers(self, group: Sequence[tuple[Series, WindowValue]], among: Iterable[Series]) -> Peers:
         """The windows of one end, or of several, of all series."""
         calm = [window for _, window in group if window.maintenance is None]
-        if not self.closed_rules.looks_aside:
+        if not self.closed_rules.compares_peers:
             return Peers(())
         ends = {window.end_ms for _, window in group}
         here = {(window.end_ms, window.dimensions) for _, window in group}
@@ -235,7 +181,7 @@ class Evaluator:
         return EvaluationInput(series, window, window.end_ms, target, past, series.memory)
 
     def _remember(self, series: Series, window: WindowValue) -> None:
-        heeded = self.closed_rules.heeds_alerts
+        heeded = self.closed_rules.depends_on_alerts
         flags = INCIDENT if heeded and _fires(series, self.closed_rules) else 0
         flags |= 0 if window.maintenance is None else MAINTENANCE
         if self.archive is None:
@@ -248,8 +194,8 @@ class Evaluator:
     def evaluate_current(
         self, judged: Sequence[tuple[Series, WindowValue, int]]
     ) -> list[tuple[int, WindowValue, list[Transition]]]:
-        """Judge windows as they stand at an instant (ms), for the rules on current values; not
-        those that were in maintenance before it."""
+        """Evaluate the rules on current values for windows as they are at an instant (ms), but not
+        for those that were in maintenance before it."""
         out = []
         for at_ms, items in groupby(judged, lambda item: item[2]):
             group = [
@@ -263,7 +209,7 @@ class Evaluator:
             outside = [(series, window) for series, window, name in group if name is None]
             peers = Peers(window for _, window in outside)
             inputs = [self.current_input(series, window, at_ms) for series, window in outside]
-            calm = [(one, self.current_rules.ask(one, peers)) for one in inputs]
+            calm = [(one, self.current_rules.compute_features(one, peers)) for one in inputs]
             found = iter(self.current_rules.evaluate(calm))
             for _, window, name in group:
                 out.append((at_ms, window, next(found) if name is None else []))
@@ -286,8 +232,20 @@ class Evaluator:
             past = self.archive.past(series).upto(at_ms)
             past.append((window.end_ms, window.value, window.events, 0))
         target = self.target(window.dimensions, window.start_ms)
-        memory = deepcopy(series.memory) if self.current_rules.asks else {}
+        memory = deepcopy(series.memory) if self.current_rules.has_features else {}
         return EvaluationInput(series, window, at_ms, target, past, memory)
+
+    # --- absence rules ---------------------------------------------------------------------
+
+    @property
+    def series_absences(self) -> tuple[AbsenceRule, ...]:
+        """The absence rules that watch each series."""
+        return self._absences.per_series
+
+    @property
+    def kpi_absences(self) -> tuple[AbsenceRule, ...]:
+        """The absence rules that watch the KPI as a whole."""
+        return self._absences.per_kpi
 
     def evaluate_absence(
         self,
@@ -296,69 +254,23 @@ class Evaluator:
         frontier_ms: int,
         first_event_ms: int | None = None,
     ) -> list[Transition]:
-        """Judge how long a series, or the KPI as a whole, was silent; the series is changed.
-
-        Time in maintenance is no silence.
-        """
-        out: list[Transition] = []
-        for rule in self._absences(series.dimensions):
-            for level in rule.levels:
-                state = series.alerts.get(rule.name, {}).get(level.severity, alerts.INACTIVE)
-                after, transitions = core_rules.step_absence(
-                    rule,
-                    level,
-                    self._running(rule, level, series),
-                    state,
-                    series.last_event_ms,
-                    last_event_ms,
-                    frontier_ms,
-                    first_event_ms,
-                )
-                if after != state:
-                    series.alerts.setdefault(rule.name, {})[level.severity] = after
-                    if self.on_evaluation is not None:
-                        self.on_evaluation(
-                            Evaluation(
-                                rule, level.severity, None, frontier_ms, None, None, state, after
-                            )
-                        )
-                out += transitions
-        return out
-
-    def _running(self, rule: AbsenceRule, level: AbsenceLevel, series: Series) -> Running:
-        old_enough_ms = series.first_ms + rule.min_history_ms if rule.min_history_ms else 0
-        # Of a past that was read later, silence is counted from where the live flow took over.
-        missed_ms = series.cut_ms + level.no_data_for_ms if series.cut_ms else 0
-        not_before_ms = max(old_enough_ms, missed_ms) or None
-        return Running(self.maintenance, series.dimensions, level.no_data_for_ms, not_before_ms)
+        """Evaluate the silence of a series, or of the KPI as a whole; the series is changed."""
+        return self._absences.evaluate(series, last_event_ms, frontier_ms, first_event_ms)
 
     def absence_fires_ms(self, rule: AbsenceRule, level: AbsenceLevel, series: Series) -> int:
-        """When a level of an absence rule fires over a series, if nothing comes."""
-        running = self._running(rule, level, series)
-        last_ms = series.last_event_ms
-        due_ms = running.due_ms(last_ms, last_ms + level.no_data_for_ms)
-        return max(due_ms, running.not_before_ms or due_ms)
+        """When a level of an absence rule fires for a series, if no event comes."""
+        return self._absences.fires_ms(rule, level, series)
 
     def absence_ends_ms(self, rule: AbsenceRule, level: AbsenceLevel, series: Series) -> int | None:
-        """When a level of an absence rule ends over a series, if data goes on to come; None: it
-        is not ending."""
-        alert = series.alerts.get(rule.name, {}).get(level.severity, alerts.INACTIVE)
-        ends_ms = alert.ends_ms(rule.keep_firing_for_ms, rule.flapping)
-        if ends_ms is None:
-            return None
-        running = self._running(rule, level, series)
-        return alert.ends_ms(running.kept_ms(alert, rule, ends_ms), rule.flapping)
+        """When a level of an absence rule resolves for a series, if events go on to come; None: it
+        is not about to."""
+        return self._absences.ends_ms(rule, level, series)
 
-    def _absences_of(self, dimensions: Dimensions | None) -> tuple[AbsenceRule, ...]:
-        """The absence rules as they are for one series; None: of the KPI as a whole."""
-        if dimensions is None:
-            return tuple(self.kpi_absences)
-        found = (as_for(rule, self.kpi.by, dimensions) for rule in self.series_absences)
-        return tuple(rule for rule in found if rule is not None)
+    # --- alerts ----------------------------------------------------------------------------
 
     def rules_of(self, dimensions: Dimensions | None) -> tuple[Rule, ...]:
-        """All rules as they are for one series; None: of the KPI as a whole."""
-        absences = self._absences(dimensions) if self.series_absences or dimensions is None else ()
+        """All rules as they are for one series; None: for the KPI as a whole."""
+        absences = self._absences.rules_of(dimensions)
         if dimensions is None:
             return absences
         return (
@@ -368,7 +280,7 @@ class Evaluator:
         )
 
     def drop_undeclared(self, series: Series) -> list[Transition]:
-        """End the alerts of rules and levels that are declared no more."""
+        """End the alerts of rules and levels that are no longer declared."""
         rules = self.rules_of(series.dimensions)
         declared = {(r.name, level.severity) for r in rules for level in r.levels}
         gone = [
@@ -379,13 +291,13 @@ class Evaluator:
         ]
         for name, severity, _ in gone:
             series.alerts[name].pop(severity)
-        return core_rules.ended(self.kpi.name, series.dimensions, series.closed_ms, gone)
+        return ended(self.kpi.name, series.dimensions, series.closed_ms, gone)
 
     def close_alerts(self, series: Series) -> list[Transition]:
-        """End every alert of a series that is forgotten."""
+        """End every alert of a series that has expired."""
         if self.archive is not None:
             self.archive.forget(series)
-        return core_rules.ended(
+        return ended(
             self.kpi.name,
             series.dimensions,
             series.closed_ms,
@@ -393,9 +305,9 @@ class Evaluator:
         )
 
     def phases(self, series: Series) -> dict[tuple[str, str], AlertPhase]:
-        """The phase of every alert that watches a series, also of those never judged."""
+        """The phase of every alert on a series, also of those never evaluated."""
         found: dict[tuple[str, str], AlertPhase] = {}
-        if not self._names:
+        if not self._rules:
             return found
         for rule in self.rules_of(series.dimensions):
             states = series.alerts.get(rule.name, {})
@@ -403,13 +315,13 @@ class Evaluator:
                 state = states.get(level.severity)
                 found[rule.name, level.severity] = state.phase if state else AlertPhase.INACTIVE
         for name, severity in found:
-            if self._names[name].depends_on:
+            if self._rules[name].depends_on:
                 shown = series.shown.get(name, {}).get(severity)
                 found[name, severity] = shown.state if shown else AlertPhase.INACTIVE
         return found
 
     def _target_of(self, window: WindowValue) -> Target | None:
-        """The target of a closed window, with what its benchmarks say."""
+        """The target of a closed window, with the values of its benchmarks for bounds."""
         target = self.target(window.dimensions, window.start_ms)
         if target is None or not target.kpis:
             return target

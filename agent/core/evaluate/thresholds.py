@@ -1,4 +1,4 @@
-"""The rules on values: conditions over a KPI's windows, and over what was before them."""
+"""Threshold rules: conditions over a KPI's windows and over the history before them."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from agent.core.evaluate import transitions as core_rules
-from agent.core.evaluate.transitions import Row
+from agent.core.evaluate.transitions import Row, conditions, step_threshold
 from agent.core.history.peers import Deviation
 from agent.core.model.history import Feature, FeatureContext, Floats
 from agent.core.model.plan import (
@@ -22,10 +21,11 @@ from agent.core.model.plan import (
     Target,
     ThresholdRule,
     as_for,
+    override_for,
     variants,
 )
 from agent.core.model.results import Fact, Transition, WindowValue
-from agent.core.model.window_history import Past
+from agent.core.model.window_history import WindowHistory
 from agent.core.model.windows import previous_end
 from agent.core.state import alert_state as alerts
 from agent.core.state.alert_state import AlertState
@@ -34,14 +34,14 @@ from agent.core.state.series import Series
 
 @dataclass(frozen=True, slots=True)
 class EvaluationInput:
-    """A window of a series as rules see it: at an instant (ms), against its target, after what was
-    before. `past` ends with the window; None where no rule looks back."""
+    """A window of a series as rules see it: at an instant (ms), with its target and its history.
+    `past` ends with the window; None where no rule looks back."""
 
     series: Series
     window: WindowValue
     at_ms: int
     target: Target | None
-    past: Past | None
+    past: WindowHistory | None
     memory: dict[str, Any]
 
     @property
@@ -55,8 +55,8 @@ class EvaluationInput:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """One level of a rule, as it is for the series, judged at an instant (ms). `window` is what it
-    was held against; None: it judges no windows."""
+    """The evaluation of one level of a rule, as it is for the series, at an instant (ms). `window`
+    None: the rule is not about windows."""
 
     rule: Rule
     severity: Severity
@@ -69,32 +69,37 @@ class Evaluation:
 
 
 OnEvaluation = Callable[[Evaluation], None]
-"""Told of every judgement, also of those that change nothing: for coverage."""
+"""Called for evaluations, also those that change nothing: for the coverage of rule tests."""
 
 Answers = dict[Feature, Fact]
 
-MOST_KNOWN = 100_000
-"""Series of which a KPI remembers what is declared otherwise for them: those that were asked for
-last, because series come and go."""
+Variant = tuple[str, int | None]
+"""A rule's name, and the number of the override that holds; None: the rule as declared."""
+
+MAX_CACHED_SERIES = 100_000
+"""Series whose overrides are cached, the least recently used dropped first: series come and go."""
 
 
 class Thresholds:
-    """Some rules of one KPI."""
+    """The threshold rules of one KPI on closed windows, or those on current values."""
 
     def __init__(self, kpi: Kpi, rules: Sequence[ThresholdRule]) -> None:
         self.rules = tuple(rules)
         self.needs_ms = max(
             (f.needs_ms(kpi.window) for rule in self.variants() for f in rule.features), default=0
         )
-        self.asks = any(rule.features for rule in self.variants())
-        self.heeds_alerts = any(f.heeds_alerts for rule in self.variants() for f in rule.features)
-        self.looks_aside = any(
+        self.has_features = any(rule.features for rule in self.variants())
+        self.depends_on_alerts = any(
+            f.depends_on_alerts for rule in self.variants() for f in rule.features
+        )
+        self.compares_peers = any(
             isinstance(f, Deviation) for rule in self.variants() for f in rule.features
         )
         self.on_evaluation: OnEvaluation | None = None
         self._kpi = kpi
-        self._varied = any(rule.overrides for rule in rules)
-        self._of = lru_cache(MOST_KNOWN)(self._find)
+        self._has_overrides = any(rule.overrides for rule in rules)
+        self._as_declared = tuple(((rule.name, None), rule) for rule in rules)
+        self._overridden = lru_cache(MAX_CACHED_SERIES)(self._find)
 
     def __bool__(self) -> bool:
         return bool(self.rules)
@@ -105,52 +110,64 @@ class Thresholds:
 
     def of(self, dimensions: Dimensions) -> tuple[ThresholdRule, ...]:
         """The rules as they are for one series."""
-        return self._of(dimensions) if self._varied else self.rules
+        return tuple(rule for _, rule in self._variants_of(dimensions))
 
-    def _find(self, dimensions: Dimensions) -> tuple[ThresholdRule, ...]:
-        found = (as_for(rule, self._kpi.by, dimensions) for rule in self.rules)
-        return tuple(rule for rule in found if rule is not None)
+    def _variants_of(self, dimensions: Dimensions) -> tuple[tuple[Variant, ThresholdRule], ...]:
+        return self._overridden(dimensions) if self._has_overrides else self._as_declared
 
-    def ask(self, one: EvaluationInput, peers: Peers) -> Answers:
-        """What the rules' features say of a window. Must be asked before a later window of the
-        series is added to its past."""
+    def _find(self, dimensions: Dimensions) -> tuple[tuple[Variant, ThresholdRule], ...]:
+        variants_of_series = []
+        for rule in self.rules:
+            own = as_for(rule, self._kpi.by, dimensions)
+            if own is not None:
+                number = override_for(rule, self._kpi.by, dimensions)
+                variants_of_series.append(((rule.name, number), own))
+        return tuple(variants_of_series)
+
+    def compute_features(self, one: EvaluationInput, peers: Peers) -> Answers:
+        """The features of a window that the rules name. To be computed before a later window of the
+        series is added to its history."""
         answers: Answers = {}
+        context = self._context(one, peers)
         for rule in self.of(one.series.dimensions or ()):
             for feature in rule.features:
                 if feature not in answers:
-                    answer = feature.of(self._look(one, peers))
-                    words = feature.words(answer, one.memory)
+                    answer = feature.compute(context)
+                    words = feature.describe(answer, one.memory)
                     answers[feature] = Fact(feature.text, answer, words)
         return answers
 
-    def look(
+    def preview(
         self, rule: ThresholdRule, one: EvaluationInput, peers: Peers
     ) -> tuple[pl.DataFrame, Row, tuple[Fact, ...]]:
-        """What a rule's conditions read of a window, what they say, and what its features answer.
-        Nothing is judged."""
-        found = [(one, self.ask(one, peers))]
+        """The table that a rule's conditions read for a window, their results, and the features.
+        Nothing changes."""
+        found = [(one, self.compute_features(one, peers))]
         return _table(rule, found), _conditions(rule, found)[0], _facts(rule, found[0][1])
 
-    def _look(self, one: EvaluationInput, peers: Peers) -> FeatureContext:
+    def _context(self, one: EvaluationInput, peers: Peers) -> FeatureContext:
         window, target = one.window, one.target
+        past = one.past or WindowHistory()
         return FeatureContext(
-            self._kpi.window, one.past or Past(), window.start_ms, window.end_ms, window.value,
+            self._kpi.window, past, window.start_ms, window.end_ms, window.value,
             one.series.first_ms, target.at_least if target else None,
             target.at_most if target else None, one.memory,
             lambda by: peers.of(window, by),
         )  # fmt: skip
 
-    def evaluate(self, judged: Sequence[tuple[EvaluationInput, Answers]]) -> list[list[Transition]]:
-        """Judge windows, per series in the order of their instants; the transitions of each."""
-        out: list[list[Transition]] = [[] for _ in judged]
-        rows: dict[int, tuple[ThresholdRule, list[int]]] = {}
-        for i, (one, _) in enumerate(judged):
-            for rule in self.of(one.series.dimensions or ()):
-                rows.setdefault(id(rule), (rule, []))[1].append(i)
-        for rule, places in rows.values():
-            some = [judged[i] for i in places]
-            for i, row in zip(places, _conditions(rule, some), strict=True):
-                out[i] += self._step(rule, *judged[i], row)
+    def evaluate(self, inputs: Sequence[tuple[EvaluationInput, Answers]]) -> list[list[Transition]]:
+        """Evaluate windows, per series in the order of their instants; the transitions of each."""
+        out: list[list[Transition]] = [[] for _ in inputs]
+        windows_of: dict[Variant, list[int]] = {}
+        rules: dict[Variant, ThresholdRule] = {}
+        for i, (one, _) in enumerate(inputs):
+            for variant, rule in self._variants_of(one.series.dimensions or ()):
+                rules[variant] = rule
+                windows_of.setdefault(variant, []).append(i)
+        for variant, indices in windows_of.items():
+            rule, some = rules[variant], [inputs[i] for i in indices]
+            for i, row in zip(indices, _conditions(rule, some), strict=True):
+                out[i] += self._step(rule, *inputs[i], row)
         return out
 
     def _step(
@@ -160,7 +177,7 @@ class Thresholds:
         states = tuple(known.get(level.severity, alerts.INACTIVE) for level in rule.levels)
         facts = _facts(rule, answers)
         step_ms = self._step_ms(rule, one.window)
-        after, transitions = core_rules.step_threshold(
+        after, transitions = step_threshold(
             rule, states, one.window, row, one.at_ms, facts, step_ms
         )
         if after != states:
@@ -175,7 +192,7 @@ class Thresholds:
         return transitions
 
     def _step_ms(self, rule: ThresholdRule, window: WindowValue) -> int:
-        """The time that the judgement of a window is for."""
+        """The time that the evaluation of a window is for."""
         if rule.on == "current":
             return self._kpi.slice_ms
         return window.end_ms - previous_end(self._kpi.window, window.end_ms)
@@ -203,31 +220,31 @@ _NOBODY: Floats = np.empty(0)
 
 
 def _group(window: WindowValue, by: tuple[int, ...]) -> tuple[object, ...]:
-    return (window.end_ms, *(window.dimensions[place] for place in by))
+    return (window.end_ms, *(window.dimensions[index] for index in by))
 
 
 def _conditions(
-    rule: ThresholdRule, judged: Sequence[tuple[EvaluationInput, Answers]]
+    rule: ThresholdRule, inputs: Sequence[tuple[EvaluationInput, Answers]]
 ) -> list[Row]:
     """`when` and `clear` of each window, a pair for each level of the rule."""
-    levels = core_rules.conditions(rule, _table(rule, judged))
+    levels = conditions(rule, _table(rule, inputs))
     unknown = ((None, None),) * len(rule.levels)
     rows: list[Row] = []
-    for i, (one, _) in enumerate(judged):
+    for i, (one, _) in enumerate(inputs):
         known = one.window.end_ms - one.series.first_ms >= rule.min_history_ms
         rows.append(tuple((when[i], clear[i]) for when, clear in levels) if known else unknown)
     return rows
 
 
-def _table(rule: ThresholdRule, judged: Sequence[tuple[EvaluationInput, Answers]]) -> pl.DataFrame:
+def _table(rule: ThresholdRule, inputs: Sequence[tuple[EvaluationInput, Answers]]) -> pl.DataFrame:
     """The columns that a rule's conditions read, a row per window."""
     columns = {
-        "value": pl.Series([one.window.value for one, _ in judged], dtype=pl.Float64),
-        "events": pl.Series([one.window.events for one, _ in judged], dtype=pl.Int64),
-        "target": pl.Series([one.bound for one, _ in judged], dtype=pl.Float64),
+        "value": pl.Series([one.window.value for one, _ in inputs], dtype=pl.Float64),
+        "events": pl.Series([one.window.events for one, _ in inputs], dtype=pl.Int64),
+        "target": pl.Series([one.bound for one, _ in inputs], dtype=pl.Float64),
     }
     for i, feature in enumerate(rule.features):
-        answers = [found[feature].value for _, found in judged]
+        answers = [found[feature].value for _, found in inputs]
         columns[f"f{i}"] = pl.Series(answers, dtype=pl.Float64)
     return pl.DataFrame(columns)
 

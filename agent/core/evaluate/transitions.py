@@ -3,54 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Literal, NamedTuple, cast
+from typing import cast
 
 import polars as pl
 
-from agent.core.evaluate.maintenance import MaintenanceCalendar
 from agent.core.model.plan import (
-    AbsenceLevel,
-    AbsenceRule,
     Dimensions,
     Severity,
     ThresholdRule,
 )
 from agent.core.model.results import AlertPhase, Fact, Transition, WindowValue
-from agent.core.model.text import when_text
 from agent.core.state import alert_state as alerts
 from agent.core.state.alert_state import AlertState
 
 Condition = bool | None
 Row = Sequence[tuple[Condition, Condition]]
 """`when` and `clear` of one window, a pair for each level of the rule."""
-
-
-class Running(NamedTuple):
-    """How the time of a level of an absence rule runs: not in maintenance.
-
-    `dimensions` None: for the KPI as a whole. `not_before_ms`: nothing is missed before.
-    """
-
-    maintenance: MaintenanceCalendar
-    dimensions: Dimensions | None
-    no_data_for_ms: int
-    not_before_ms: int | None = None
-
-    def due_ms(self, last_event_ms: int, upto_ms: int) -> int:
-        """When silence since an event has lasted long enough; exact up to `upto_ms`."""
-        return self.maintenance.after(self.dimensions, last_event_ms, self.no_data_for_ms, upto_ms)
-
-    def kept_ms(self, alert: AlertState, rule: AbsenceRule, upto_ms: int) -> int:
-        """How long data must be back until an alert ends; exact up to `upto_ms`."""
-        since_ms = alert.clearing_since_ms
-        if since_ms is None:
-            return rule.keep_firing_for_ms
-        kept_ms = alert.kept_ms(since_ms, rule.keep_firing_for_ms, rule.flapping)
-        return self.maintenance.after(self.dimensions, since_ms, kept_ms, upto_ms) - since_ms
-
-    def began_ms(self, due_ms: int) -> int:
-        """When the silence began that has lasted long enough."""
-        return self.maintenance.before(self.dimensions, due_ms, self.no_data_for_ms)
 
 
 def conditions(
@@ -128,98 +96,6 @@ def step_threshold(
                 )
             )
     return tuple(after), tuple(transitions)
-
-
-def step_absence(
-    rule: AbsenceRule,
-    level: AbsenceLevel,
-    running: Running,
-    alert: AlertState,
-    known_ms: int,
-    last_event_ms: int,
-    frontier_ms: int,
-    first_event_ms: int | None = None,
-) -> tuple[AlertState, tuple[Transition, ...]]:
-    """Judge the silence of the series (or whole KPI) of `running`, for one level of a rule.
-
-    `frontier_ms` is how far event time is settled: no event before it can still come. `known_ms` is
-    the last event that was judged, `last_event_ms` the latest settled one; the caller names every
-    one that ends a silence, in order, by calling once for each. None may go back. A caller that
-    knows only the slices that hold events gives the end of one as `last_event_ms` and its start as
-    `first_event_ms`: the slice counts as events all along, so that its own length is never taken
-    for silence.
-
-    Fires at exactly `last_event_ms + no_data_for_ms`, time in maintenance not counted, or at
-    `running.not_before_ms` if that is later, once the frontier is past that instant, and resolves
-    at the event that ends the silence, or `keep_firing_for_ms` after it (`flapping`: later), time
-    in maintenance not counted, if no other silence came between. How often it is called changes
-    nothing: the instants come from the events, never from the call.
-    """
-    transitions: list[Transition] = []
-    not_before_ms = running.not_before_ms
-
-    def judge(alert: AlertState, at_ms: int, silent: bool, due_ms: int) -> AlertState:
-        kept_ms = running.kept_ms(alert, rule, at_ms)
-        alert, changes = alerts.step(alert, at_ms, silent, not silent, 0, kept_ms, rule.flapping)
-        for change in changes:
-            # Of several silences in a row, the first; one that was not missed at once began before.
-            fired_ms = at_ms if alert.episode_ms is None else alert.episode_ms
-            began_ms = running.began_ms(min(fired_ms, due_ms))
-            transitions.append(
-                _absence_transition(rule, level, running, alert, at_ms, began_ms, change)
-            )
-        return alert
-
-    def advance(alert: AlertState, last_ms: int, upto_ms: int) -> AlertState:
-        due_ms = running.due_ms(last_ms, upto_ms)
-        fires_ms = due_ms if not_before_ms is None else max(due_ms, not_before_ms)
-        ends_ms = alert.ends_ms(running.kept_ms(alert, rule, upto_ms), rule.flapping)
-        if ends_ms is not None and ends_ms <= min(fires_ms, upto_ms):
-            alert = judge(alert, ends_ms, False, due_ms)
-        return judge(alert, fires_ms, True, due_ms) if fires_ms < upto_ms else alert
-
-    if last_event_ms > known_ms:
-        back_ms = last_event_ms if first_event_ms is None else first_event_ms
-        alert = advance(alert, known_ms, back_ms)
-        if alert.phase is AlertPhase.FIRING and alert.episode_ms is not None:
-            # A silence shorter than a slice can be taken to begin inside the slice that ends it.
-            back_ms = max(back_ms, alert.episode_ms)
-        alert = judge(alert, back_ms, False, running.due_ms(known_ms, back_ms))
-    return advance(alert, max(known_ms, last_event_ms), frontier_ms), tuple(transitions)
-
-
-def _absence_transition(
-    rule: AbsenceRule,
-    level: AbsenceLevel,
-    running: Running,
-    alert: AlertState,
-    at_ms: int,
-    began_ms: int,
-    change: alerts.Change,
-) -> Transition:
-    previous, phase, reason = change
-    episode_ms = at_ms if alert.episode_ms is None else alert.episode_ms
-    words: dict[alerts.StepReason, Literal["no_data", "data", "keep_firing_for"]] = {
-        "when": "no_data",
-        "clear": "data",
-        "keep_firing_for": "keep_firing_for",
-    }
-    return Transition(
-        rule=rule.name,
-        severity=level.severity,
-        kpi=rule.kpi,
-        dimensions=running.dimensions or (),
-        at_ms=at_ms,
-        episode_ms=episode_ms,
-        state=phase,
-        previous=previous,
-        value=None,
-        bound=when_text(level),
-        start_ms=began_ms,
-        end_ms=at_ms,
-        reason=words[reason],
-        flaps=alert.flapping(phase, rule.flapping),
-    )
 
 
 def removed(

@@ -41,6 +41,7 @@ from agent.core.fold.field_counts import count_fields
 from agent.core.fold.kpi_fold import KpiFold, Rows, sharing
 from agent.core.fold.lateness import Bools, counts_somewhere, frontiers
 from agent.core.fold.outcomes import Added, CountKey, Verdicts
+from agent.core.fold.repeated_hour import settle_repeated_hours
 from agent.core.frame import Block, Frame, encode
 from agent.core.model.plan import AbsenceRule, Contract, Kpi, Plan
 from agent.core.model.results import Outcome, Reason, Reject
@@ -157,6 +158,11 @@ class Folder:
         clocks = self._clocks(batch, newest, clock_ms)
         if clocks is not None:
             decoded = self._without_future(batch, decoded, clocks, verdicts)
+            newest = _newest_times(batch, decoded)
+        if decoded.repeated_ms:
+            known = {p: source.watermark_ms for p, source in self.sources.items()}
+            tables = settle_repeated_hours(batch, decoded, newest, known)
+            decoded = replace(decoded, tables=tables)
             newest = _newest_times(batch, decoded)
         before = self._advance(batch, newest)
         counted = np.ones(records, np.bool_)

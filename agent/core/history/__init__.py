@@ -1,4 +1,10 @@
-"""What a rule can ask of a series' history: one module a kind, each a pure function of the windows
-that have closed. `look` says what they see; the formulas and their sources stand where they are
-computed.
+"""What a rule can ask of a series' history: one module a kind, each a pure function.
+
+In: a `FeatureContext` (`agent.core.model.history`): a window, the windows before it, the bounds of
+its target and the values of its peers. Out: a number, or None where there is too little history to
+answer. Formulas and their sources are in the modules.
+
+To read: `change` is the simplest, then `trend`, `forecast`, `pace`, `burn_rate`, `peers`;
+`seasonal` and `anomaly` keep a memory from window to window. `calendar_spans` and `robust_stats`
+are what they share.
 """

@@ -51,9 +51,9 @@ class BurnRate:
     span_ms: int
     budget: float
     better: Better
-    heeds_alerts: ClassVar[bool] = False
+    depends_on_alerts: ClassVar[bool] = False
 
-    def words(self, answer: float | None, memory: dict[str, Any]) -> str:
+    def describe(self, answer: float | None, memory: dict[str, Any]) -> str:
         """A plain number."""
         return UNKNOWN if answer is None else f"{answer:.4g}"
 
@@ -61,9 +61,9 @@ class BurnRate:
         """The span, at least a window."""
         return max(self.span_ms, window.span_ms)
 
-    def of(self, look: FeatureContext) -> float | None:
+    def compute(self, context: FeatureContext) -> float | None:
         """None where the span had no events."""
-        bad = _bad_share(look, self.span_ms, self.better)
+        bad = _bad_share(context, self.span_ms, self.better)
         return None if bad is None else bad / self.budget
 
 
@@ -75,9 +75,9 @@ class BudgetLeft:
     period_ms: int
     budget: float
     better: Better
-    heeds_alerts: ClassVar[bool] = False
+    depends_on_alerts: ClassVar[bool] = False
 
-    def words(self, answer: float | None, memory: dict[str, Any]) -> str:
+    def describe(self, answer: float | None, memory: dict[str, Any]) -> str:
         """A plain number."""
         return UNKNOWN if answer is None else f"{answer:.4g}"
 
@@ -85,15 +85,15 @@ class BudgetLeft:
         """The period."""
         return self.period_ms
 
-    def of(self, look: FeatureContext) -> float | None:
+    def compute(self, context: FeatureContext) -> float | None:
         """None where the period had no events."""
-        bad = _bad_share(look, self.period_ms, self.better)
+        bad = _bad_share(context, self.period_ms, self.better)
         return None if bad is None else 1 - bad / self.budget
 
 
-def _bad_share(look: FeatureContext, span_ms: int, better: Better) -> float | None:
-    places = look.apart(span_ms)
-    values, events = look.past.values[places], look.past.events[places]
+def _bad_share(context: FeatureContext, span_ms: int, better: Better) -> float | None:
+    places = context.apart(span_ms)
+    values, events = context.past.values[places], context.past.events[places]
     counted = ~np.isnan(values) & (events > 0)
     total = float(events[counted].sum())
     if total == 0:

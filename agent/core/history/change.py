@@ -24,9 +24,9 @@ class Change:
     span: Span | None
     relative: bool
     zone: str
-    heeds_alerts: ClassVar[bool] = False
+    depends_on_alerts: ClassVar[bool] = False
 
-    def words(self, answer: float | None, memory: dict[str, Any]) -> str:
+    def describe(self, answer: float | None, memory: dict[str, Any]) -> str:
         """A percentage, or a plain number."""
         if answer is None:
             return UNKNOWN
@@ -36,26 +36,26 @@ class Change:
         """The span and a window more."""
         return (self.span.most_ms if self.span else window.span_ms) + window.span_ms
 
-    def of(self, look: FeatureContext) -> float | None:
+    def compute(self, context: FeatureContext) -> float | None:
         """None without both values, or as a share of 0."""
-        place = look.past.at(self._end(look))
-        if place is None or look.value is None:
+        place = context.past.at(self._end(context))
+        if place is None or context.value is None:
             return None
-        before = float(look.past.values[place])
+        before = float(context.past.values[place])
         if math.isnan(before) or (self.relative and before == 0):
             return None
-        change = look.value - before
+        change = context.value - before
         return change / abs(before) if self.relative else change
 
-    def _end(self, look: FeatureContext) -> int:
+    def _end(self, context: FeatureContext) -> int:
         if self.span is None:
-            return look.start_ms
-        if isinstance(look.window, CalendarWindow):
-            return look.window.first_end_after(back(look.start_ms, self.span, self.zone))
-        end = back(look.end_ms, self.span, self.zone)
+            return context.start_ms
+        if isinstance(context.window, CalendarWindow):
+            return context.window.first_end_after(back(context.start_ms, self.span, self.zone))
+        end = back(context.end_ms, self.span, self.zone)
         # The last window that has ended by then.
         return (
             end
-            if look.window.first_end_after(end - 1) == end
-            else (look.window.first_end_after(end) - look.window.hop_ms)
+            if context.window.first_end_after(end - 1) == end
+            else (context.window.first_end_after(end) - context.window.hop_ms)
         )

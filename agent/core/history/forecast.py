@@ -35,9 +35,9 @@ class Breach:
     season: Season | None
     bound: tuple[float | None, float | None] | None
     zone: str
-    heeds_alerts: ClassVar[bool] = False
+    depends_on_alerts: ClassVar[bool] = False
 
-    def words(self, answer: float | None, memory: dict[str, Any]) -> str:
+    def describe(self, answer: float | None, memory: dict[str, Any]) -> str:
         """Yes or no."""
         return UNKNOWN if answer is None else "yes" if answer else "no"
 
@@ -45,36 +45,36 @@ class Breach:
         """The span of the history."""
         return self.span_ms
 
-    def of(self, look: FeatureContext) -> float | None:
+    def compute(self, context: FeatureContext) -> float | None:
         """1 or 0. None without a value, a bound, or half of the history."""
-        least, most = self.bound or (look.least, look.most)
-        if look.value is None or (least is None and most is None):
+        least, most = self.bound or (context.least, context.most)
+        if context.value is None or (least is None and most is None):
             return None
-        if _beyond(np.array([look.value]), least, most):
+        if _beyond(np.array([context.value]), least, most):
             return 1.0
-        days, values = look.valued(self.span_ms)
+        days, values = context.valued(self.span_ms)
         if len(values) < LEAST_POINTS:
             return None
-        if -float(days[0]) * DAY_MS < self.span_ms / 2 - look.window.span_ms:
+        if -float(days[0]) * DAY_MS < self.span_ms / 2 - context.window.span_ms:
             return None
-        return float(_beyond(self._ahead(look, days, values), least, most))
+        return float(_beyond(self._ahead(context, days, values), least, most))
 
-    def _ahead(self, look: FeatureContext, days: Floats, values: Floats) -> Floats:
+    def _ahead(self, context: FeatureContext, days: Floats, values: Floats) -> Floats:
         """The values expected at the windows to come."""
         if self.season is None:
             steep, height = self._line(days, values)
             # A line is at its farthest at the end.
             return np.array([height, height + steep * self.within_ms / DAY_MS])
-        slots = _slots_of(look.end_ms + days * DAY_MS, self.season, self.zone)
+        slots = _slots_of(context.end_ms + days * DAY_MS, self.season, self.zone)
         usual = {slot: float(np.median(values[slots == slot])) for slot in set(slots.tolist())}
         left = values - np.array([usual[slot] for slot in slots.tolist()])
         # A slot's median is about the middle of the history: the line through what is left is not.
         steep, height = self._line(days, left)
         middle = float(np.median(values))
         ahead = []
-        for end in ends_between(look.window, look.end_ms, look.end_ms + self.within_ms):
+        for end in ends_between(context.window, context.end_ms, context.end_ms + self.within_ms):
             slot = slot_of(end, self.season, self.zone)
-            ahead.append(usual.get(slot, middle) + height + steep * (end - look.end_ms) / DAY_MS)
+            ahead.append(usual.get(slot, middle) + height + steep * (end - context.end_ms) / DAY_MS)
             if len(ahead) == MOST_WINDOWS_AHEAD:
                 break
         return np.array(ahead)

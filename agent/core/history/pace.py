@@ -34,9 +34,9 @@ class Pace:
     zone: str
     target: float
     shape: int
-    heeds_alerts: ClassVar[bool] = False
+    depends_on_alerts: ClassVar[bool] = False
 
-    def words(self, answer: float | None, memory: dict[str, Any]) -> str:
+    def describe(self, answer: float | None, memory: dict[str, Any]) -> str:
         """A plain number."""
         return UNKNOWN if answer is None else f"{answer:.4g}"
 
@@ -44,45 +44,45 @@ class Pace:
         """The period and those whose shape is followed."""
         return (self.shape + 1) * CalendarWindow(self.unit, self.zone).span_ms + window.span_ms
 
-    def of(self, look: FeatureContext) -> float | None:
+    def compute(self, context: FeatureContext) -> float | None:
         """None before the series has seen a whole period begin, in its first twentieth, and
         while a past period that gives the shape is not known."""
         period = CalendarWindow(self.unit, self.zone)
-        start = period.pane_start(look.end_ms - 1)
+        start = period.pane_start(context.end_ms - 1)
         end = period.first_end_after(start)
-        total = self._total(look, start, look.end_ms)
+        total = self._total(context, start, context.end_ms)
         if total is None or self.ask == "to_date":
             return total
-        gone = days_between(start, look.end_ms, self.zone)
+        gone = days_between(start, context.end_ms, self.zone)
         whole = days_between(start, end, self.zone)
-        due = (gone, whole) if not self.shape else self._due(look, period, start, gone / whole)
+        due = (gone, whole) if not self.shape else self._due(context, period, start, gone / whole)
         if due is None or due[0] < LEAST_SHARE * due[1]:
             return None
         if self.ask == "projected":
             return _settled(total * due[1] / due[0])
         return _settled(total * due[1] / (due[0] * self.target)) if self.target else None
 
-    def _total(self, look: FeatureContext, start_ms: int, end_ms: int) -> float | None:
+    def _total(self, context: FeatureContext, start_ms: int, end_ms: int) -> float | None:
         """The sum of the windows within `[start, end)`; None if the series is younger."""
-        past = look.past
-        places = look.apart(look.end_ms - start_ms)
+        past = context.past
+        places = context.apart(context.end_ms - start_ms)
         places = places[past.ends[places] <= end_ms]
-        known = look.first_ms <= start_ms or (
-            len(places) > 0 and look.window.start_of(int(past.ends[places[0]])) <= start_ms
+        known = context.first_ms <= start_ms or (
+            len(places) > 0 and context.window.start_of(int(past.ends[places[0]])) <= start_ms
         )
         return float(np.nansum(past.told[places])) if known else None
 
     def _due(
-        self, look: FeatureContext, period: CalendarWindow, start_ms: int, elapsed: float
+        self, context: FeatureContext, period: CalendarWindow, start_ms: int, elapsed: float
     ) -> tuple[float, float] | None:
         """What the last periods had reached at the same share of their days, of what in all."""
         shares = []
         for _ in range(self.shape):
             end_ms, start_ms = start_ms, period.start_of(start_ms)
-            whole = self._total(look, start_ms, end_ms)
+            whole = self._total(context, start_ms, end_ms)
             days = elapsed * days_between(start_ms, end_ms, self.zone)
             then = after_days(start_ms, days, self.zone)
-            part = self._total(look, start_ms, then)
+            part = self._total(context, start_ms, then)
             if whole is None or part is None or whole <= 0:
                 return None
             shares.append(part / whole)

@@ -24,9 +24,9 @@ class Deviation:
 
     text: str
     by: tuple[int, ...]
-    heeds_alerts: ClassVar[bool] = False
+    depends_on_alerts: ClassVar[bool] = False
 
-    def words(self, answer: float | None, memory: dict[str, Any]) -> str:
+    def describe(self, answer: float | None, memory: dict[str, Any]) -> str:
         """A plain number."""
         return UNKNOWN if answer is None else f"{answer:.4g}"
 
@@ -34,13 +34,13 @@ class Deviation:
         """Nothing: it looks aside, not back."""
         return 0
 
-    def of(self, look: FeatureContext) -> float | None:
+    def compute(self, context: FeatureContext) -> float | None:
         """None without a value, or with fewer than four series that have one."""
-        group = look.peers(self.by)
-        if look.value is None or len(group) < LEAST_MEMBERS:
+        group = context.peers(self.by)
+        if context.value is None or len(group) < LEAST_MEMBERS:
             return None
         centre = float(np.median(group))
-        apart = abs(look.value - centre)
+        apart = abs(context.value - centre)
         if apart == 0:
             return 0.0
         wide = spread(group, centre)

@@ -42,29 +42,31 @@ class Baseline:
     windows: int
 
 
-def baseline(look: FeatureContext, season: Season, span_ms: int, zone: str) -> Baseline | None:
+def baseline(context: FeatureContext, season: Season, span_ms: int, zone: str) -> Baseline | None:
     """The baseline of the window that is looked at. None with fewer than three seasons of it.
 
     Windows in maintenance are left out; so are those of past incidents, where others remain: what
     lasts for more than half of the past is no incident but a new normal.
     """
-    now = slot_of(look.end_ms, season, zone)
+    now = slot_of(context.end_ms, season, zone)
     # The window itself is no part of what it is held against.
-    values, ends = _known(look, look.end_ms - span_ms, look.end_ms - 1)
+    values, ends = _known(context, context.end_ms - span_ms, context.end_ms - 1)
     slots = _slots(ends, season, zone)
     mine = values[slots == now]
     seasons = len(np.unique(ends[slots == now] // SEASON_MS[season]))
     if seasons < LEAST_SEASONS:
         return None
     centre = float(np.median(mine))
-    usual = _usual_spread(look, season, span_ms, zone)
+    usual = _usual_spread(context, season, span_ms, zone)
     least = _SMALLEST * abs(centre)
     return Baseline(centre, max(spread(mine, centre), usual, least), len(mine))
 
 
-def _known(look: FeatureContext, after_ms: int, upto_ms: int) -> tuple[Floats, NDArray[np.int64]]:
+def _known(
+    context: FeatureContext, after_ms: int, upto_ms: int
+) -> tuple[Floats, NDArray[np.int64]]:
     """Values and ends of the windows that end in `(after, upto]` and that a baseline is made of."""
-    past = look.past
+    past = context.past
     part = slice(past.since(after_ms).start, past.since(upto_ms).start)
     values, flags = past.values[part], past.flags[part]
     usable = ~np.isnan(values) & (flags & MAINTENANCE == 0)
@@ -78,14 +80,14 @@ def _slots(ends: NDArray[np.int64], season: Season, zone: str) -> NDArray[np.int
     return np.fromiter((slot_of(int(end), season, zone) for end in ends), np.int16, len(ends))
 
 
-def _usual_spread(look: FeatureContext, season: Season, span_ms: int, zone: str) -> float:
+def _usual_spread(context: FeatureContext, season: Season, span_ms: int, zone: str) -> float:
     """The median spread of the slots, of what was known when the local day began."""
-    morning = day_start(look.end_ms - 1, zone)
+    morning = day_start(context.end_ms - 1, zone)
     key = f"spread:{season}:{span_ms}"
-    known = look.memory.get(key)
+    known = context.memory.get(key)
     if known is not None and known[0] == morning:
         return float(known[1])
-    values, ends = _known(look, morning - span_ms, morning)
+    values, ends = _known(context, morning - span_ms, morning)
     slots = _slots(ends, season, zone)
     spreads = []
     for slot in np.unique(slots):
@@ -93,7 +95,7 @@ def _usual_spread(look: FeatureContext, season: Season, span_ms: int, zone: str)
         if len(mine) >= LEAST_SEASONS:
             spreads.append(spread(mine, float(np.median(mine))))
     usual = float(np.median(spreads)) if spreads else 0.0
-    look.memory[key] = (morning, usual)
+    context.memory[key] = (morning, usual)
     return usual
 
 
@@ -105,9 +107,9 @@ class SeasonalAnomaly:
     season: Season
     span_ms: int
     zone: str
-    heeds_alerts: ClassVar[bool] = True
+    depends_on_alerts: ClassVar[bool] = True
 
-    def words(self, answer: float | None, memory: dict[str, Any]) -> str:
+    def describe(self, answer: float | None, memory: dict[str, Any]) -> str:
         """A plain number."""
         return UNKNOWN if answer is None else f"{answer:.4g}"
 
@@ -115,15 +117,15 @@ class SeasonalAnomaly:
         """The span of the baseline, as it was when the local day began."""
         return self.span_ms + DAY_MS + HOUR_MS + window.span_ms
 
-    def of(self, look: FeatureContext) -> float | None:
+    def compute(self, context: FeatureContext) -> float | None:
         """None without a value or a baseline. A value that differs where nothing ever did is far
         off, by a finite number."""
-        if look.value is None:
+        if context.value is None:
             return None
-        usual = baseline(look, self.season, self.span_ms, self.zone)
+        usual = baseline(context, self.season, self.span_ms, self.zone)
         if usual is None:
             return None
-        apart = abs(look.value - usual.centre)
+        apart = abs(context.value - usual.centre)
         if apart == 0:
             return 0.0
         return min(apart / usual.spread, FARTHEST) if usual.spread > 0 else FARTHEST

@@ -31,9 +31,9 @@ class Trend:
     text: str
     span_ms: int
     relative: bool
-    heeds_alerts: ClassVar[bool] = False
+    depends_on_alerts: ClassVar[bool] = False
 
-    def words(self, answer: float | None, memory: dict[str, Any]) -> str:
+    def describe(self, answer: float | None, memory: dict[str, Any]) -> str:
         """A percentage, or a plain number; by the day, or by less where the span is short."""
         if answer is None:
             return UNKNOWN
@@ -45,12 +45,12 @@ class Trend:
         """The span."""
         return self.span_ms
 
-    def of(self, look: FeatureContext) -> float | None:
+    def compute(self, context: FeatureContext) -> float | None:
         """None without a value, with less than half of the span known, or as a share of 0."""
-        days, values = look.valued(self.span_ms)
-        if look.value is None or len(values) < LEAST_POINTS:
+        days, values = context.valued(self.span_ms)
+        if context.value is None or len(values) < LEAST_POINTS:
             return None
-        if -float(days[0]) * 86_400_000 < self.span_ms / 2 - look.window.span_ms:
+        if -float(days[0]) * 86_400_000 < self.span_ms / 2 - context.window.span_ms:
             return None
         days, values = thinned(days, values)
         steep = slope(days, values)[0] if trending(values) else 0.0
@@ -67,9 +67,9 @@ class Run:
     text: str
     direction: Literal["declining", "rising"]
     windows: int
-    heeds_alerts: ClassVar[bool] = False
+    depends_on_alerts: ClassVar[bool] = False
 
-    def words(self, answer: float | None, memory: dict[str, Any]) -> str:
+    def describe(self, answer: float | None, memory: dict[str, Any]) -> str:
         """Yes or no."""
         return UNKNOWN if answer is None else "yes" if answer else "no"
 
@@ -77,10 +77,10 @@ class Run:
         """All windows, and the one before them."""
         return (self.windows + 2) * window.span_ms
 
-    def of(self, look: FeatureContext) -> float | None:
+    def compute(self, context: FeatureContext) -> float | None:
         """1 or 0; None while a value of them is missing."""
-        places = look.apart(self.needs_ms(look.window))[-self.windows - 1 :]
-        values = look.past.values[places]
+        places = context.apart(self.needs_ms(context.window))[-self.windows - 1 :]
+        values = context.past.values[places]
         if len(values) <= self.windows or np.isnan(values).any():
             return None
         steps = np.diff(values)

@@ -1,4 +1,4 @@
-"""What a feature sees of a series when a window is judged, and what it must say of itself."""
+"""What a feature sees of a series when a window is evaluated, and what it declares about itself."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.core.model.window_history import Past
+from agent.core.model.window_history import WindowHistory
 from agent.core.model.windows import CalendarWindow, Window
 
 Floats = NDArray[np.float64]
@@ -27,7 +27,7 @@ class FeatureContext:
     """
 
     window: Window
-    past: Past
+    past: WindowHistory
     start_ms: int
     end_ms: int
     value: float | None
@@ -74,11 +74,11 @@ class Feature(Protocol):
         ...
 
     @property
-    def heeds_alerts(self) -> bool:
+    def depends_on_alerts(self) -> bool:
         """Whether its answer depends on what alerts did before."""
         ...
 
-    def words(self, answer: float | None, memory: dict[str, Any]) -> str:
+    def describe(self, answer: float | None, memory: dict[str, Any]) -> str:
         """An answer for people, right after it was given."""
         ...
 
@@ -86,7 +86,7 @@ class Feature(Protocol):
         """How far back it looks, from the end of the window that is judged; 0: not at all."""
         ...
 
-    def of(self, look: FeatureContext) -> float | None:
+    def compute(self, context: FeatureContext) -> float | None:
         """The answer; 1 or 0 for yes or no. None: there is too little history to say, or no
         value."""
         ...

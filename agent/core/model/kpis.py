@@ -111,11 +111,11 @@ class Kpi:
     new series are folded into `__other__`.
     `placement` names the dimensions whose values say where a series lives; None: all of `by`. KPIs
     that must see each other share it (`agent.language.coupling`).
-    `slice_ms` is the window's slice, or a finer one where a rule judges current values.
+    `slice_ms` is the window's slice, or a finer one where a rule evaluates current values.
     `fingerprint` changes exactly when state of this KPI can not be carried on (value, where, by,
     window, slice, or the contract's reading of its fields). `objective` is the one that the KPI
     itself says it serves. `person` is the dimension that names a person, which makes the KPI
-    private; `named`: people are told by name all the same. `backfill_ms` is how much of its past a
+    private; `named`: people appear by name all the same. `backfill_ms` is how much of its past a
     base KPI without state is given from the source topic. `whole`: its values are whole numbers.
     """
 

@@ -1,4 +1,4 @@
-"""What the core tells: closed and open windows, target states, rule transitions, outcomes.
+"""What the core returns: closed and open windows, target states, rule transitions, outcomes.
 
 All frozen values; those of which there are many are quick to make (msgspec). Times are integer
 milliseconds since the epoch, `value` is a finite number or None (no value: an empty window, a
@@ -113,7 +113,7 @@ TARGET_STATE_NUMBER = {
 
 
 class TargetStatus(msgspec.Struct, frozen=True):
-    """A window's value held against its target. `attainment` is None without a value, and in
+    """A window's value compared with its target. `attainment` is None without a value, and in
     maintenance, where the state is no data."""
 
     window: WindowValue
@@ -199,8 +199,8 @@ class Emitted:
     full: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
-        told = self.windows or self.targets or self.transitions
-        return bool(told or self.late or self.stale or self.full)
+        emitted = self.windows or self.targets or self.transitions
+        return bool(emitted or self.late or self.stale or self.full)
 
 
 class SeriesView(msgspec.Struct, frozen=True):

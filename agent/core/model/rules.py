@@ -106,7 +106,7 @@ class ThresholdRule:
     """Fires when `when` has held for `for_ms` of event time.
 
     `features` are what its conditions ask of a series' history, as columns `f0…fn`. A series is
-    judged once its first window is `min_history_ms` old. `on_no_data`: what a window without a
+    evaluated once its first window is `min_history_ms` old. `on_no_data`: what a window without a
     value, or with fewer than `min_events` events, does: nothing, what `clear` or what `when` does.
     `overrides`: the rule as it is for the series that match; the last matching one holds.
     """
@@ -192,7 +192,7 @@ class CombinationRule:
 
     Its series are by the dimensions that all these share. `when` is false while none of them fires,
     and `clear` true. `heeds` are those of its overrides, too, so that places mean the same in all.
-    `kpi` is its home: what stands where alerts name their KPI; it is the name of none.
+    `kpi` is its home: what stands where alerts name their KPI; no KPI has that name.
     """
 
     name: str
@@ -248,7 +248,7 @@ def override_for(rule: Rule, by: Sequence[str], dimensions: Dimensions) -> int |
 
 
 def as_for(rule: AnyRule, by: Sequence[str], dimensions: Dimensions) -> AnyRule | None:
-    """A rule as it is for one series; None: it is not judged there."""
+    """A rule as it is for one series; None: it is not evaluated there."""
     number = override_for(rule, by, dimensions)
     return rule if number is None else cast("AnyRule | None", rule.overrides[number].rule)
 

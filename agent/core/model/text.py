@@ -90,11 +90,11 @@ def when_text(level: AnyLevel) -> str:
 def conditions_of(rule: Rule) -> Iterator[tuple[Severity, str]]:
     """Each severity that a rule can fire with, and its condition in words: of those that only
     overrides have, that of the first."""
-    told: set[Severity] = set()
+    seen: set[Severity] = set()
     for variant in variants(rule):
         for level in variant.levels:
-            if level.severity not in told:
-                told.add(level.severity)
+            if level.severity not in seen:
+                seen.add(level.severity)
                 yield level.severity, when_text(level)
 
 

@@ -19,7 +19,7 @@ MAINTENANCE = 2
 _LEAST = 64
 
 
-class Past:
+class WindowHistory:
     """Windows by rising end: `ends` int64 (ms), `values` float64 (NaN: none, or in maintenance),
     `told` float64 (NaN: none), `events` int64, `flags` uint8. All have the same length, and are
     views that the next change makes stale."""
@@ -74,10 +74,10 @@ class Past:
         self._put(self._size, item)
         self._size += 1
 
-    def upto(self, end_ms: int) -> Past:
+    def upto(self, end_ms: int) -> WindowHistory:
         """A copy of it up to the last window that ends by an instant."""
         size = int(np.searchsorted(self.ends, end_ms, "right"))
-        found = Past()
+        found = WindowHistory()
         for name in ("_ends", "_values", "_told", "_events", "_flags"):
             old = getattr(self, name)
             setattr(found, name, old[self._first : self._first + size + 1].copy())

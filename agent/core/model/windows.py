@@ -127,9 +127,9 @@ Window = FixedWindow | CalendarWindow
 
 
 def current_slice_ms(window: Window) -> int:
-    """The slice of a KPI whose current value is judged: a tenth of the pane, one second at least.
+    """The slice of a KPI whose current value is evaluated: a tenth of the pane, at least a second.
 
-    The window is then judged about ten times while it is open, on values that are complete.
+    The window is then evaluated about ten times while it is open, on values that are complete.
     """
     if isinstance(window, CalendarWindow):
         return window.slice_ms

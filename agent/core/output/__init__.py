@@ -1,1 +1,8 @@
-"""What leaves the core, as messages, labels and sentences."""
+"""What leaves the core, as messages, labels and sentences.
+
+In: windows, target statuses and transitions (`agent.core.model.results`). Out: the JSON of the
+`kpi-values` and `kpi-alerts` topics (`messages`), the texts of rules (`templates`) and the reason
+of a transition in a sentence (`reasons`), the labels of alerts and metrics (`alert_labels`,
+`labels`), alerts put together as episodes (`episodes`). `privacy` decides what leaves
+at all.
+"""

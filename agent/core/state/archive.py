@@ -14,7 +14,7 @@ import msgspec
 
 from agent.core.model.plan import Dimensions, Kpi, Scalar
 from agent.core.model.results import WindowValue
-from agent.core.model.window_history import Item, Past
+from agent.core.model.window_history import Item, WindowHistory
 from agent.core.state.rows import DamagedRow, body_of, versioned
 from agent.core.state.series import HISTORY_WINDOWS, Series
 
@@ -54,18 +54,18 @@ class Archive:
         self.most = HISTORY_WINDOWS
         if needs_ms > (HISTORY_WINDOWS - 1) * kpi.window.step_ms:
             self.most *= 2
-        self._pasts: dict[SeriesId, Past] = {}
+        self._pasts: dict[SeriesId, WindowHistory] = {}
         self._chunks: dict[SeriesId, list[list[Item]]] = {}
         self._rows: dict[bytes, bytes | None] = {}
 
-    def past(self, series: Series) -> Past:
+    def past(self, series: Series) -> WindowHistory:
         """The windows of a series that are known, up to the last that closed."""
         name = _id(series)
         found = self._pasts.get(name)
         if found is None:
             chunks = self._chunks.get(name, [])
             items = [item for chunk in chunks for item in chunk]
-            found = self._pasts[name] = Past([*items, *series.history])
+            found = self._pasts[name] = WindowHistory([*items, *series.history])
         return found
 
     def trim(self, series: Series, end_ms: int) -> None:

@@ -171,7 +171,9 @@ class AgentCollector(Collector):
             stats.late_partials,
         )
         yield _gauge(
-            "kpi_agent_table_rows", "Rows of state that this worker holds.", stats.table_rows
+            "kpi_agent_table_rows",
+            "Rows of state that this worker holds.",
+            len(self._state.views()),
         )
         late = CounterMetricFamily(
             "kpi_agent_late_rows",

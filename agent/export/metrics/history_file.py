@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from agent.core.model import metrics
 from agent.core.model.plan import Dimensions, Kpi, Plan, Rule, is_whole, metric_name
 from agent.core.model.results import (
     ALERT_PHASE_NUMBER,
@@ -36,11 +37,11 @@ SeriesKey = tuple[str, Dimensions | None]
 """A series; without dimensions, what is watched of the KPI as a whole."""
 
 _ABOUT = {
-    "kpi_target_state": "Closed windows against the target: 0 no data, 1 met, 2 at risk, 3 missed.",
-    "kpi_target_attainment_ratio": "How far closed windows reach their target.",
-    "kpi_rule_state": "Where the alert of a rule stands: 0 inactive, 1 pending, 2 firing.",
-    "kpi_window_events": "Events in closed windows.",
-    "kpi_maintenance": "1 for closed windows that were in maintenance.",
+    metrics.TARGET_STATE: "Target state of closed windows: 0 no data, 1 met, 2 at risk, 3 missed.",
+    metrics.ATTAINMENT: "How far closed windows reach their target.",
+    metrics.RULE_STATE: "Where the alert of a rule stands: 0 inactive, 1 pending, 2 firing.",
+    metrics.WINDOW_EVENTS: "Events in closed windows.",
+    metrics.MAINTENANCE: "1 for closed windows that were in maintenance.",
 }
 
 
@@ -114,10 +115,10 @@ class History:
         if kpi.by:
             self._stand(kpi, None, at_ms)
         self._put(key, kpi.metric, labels, at_ms, window.value)
-        self._put(key, "kpi_window_events", _with_kpi(kpi, labels), at_ms, window.events)
+        self._put(key, metrics.WINDOW_EVENTS, _with_kpi(kpi, labels), at_ms, window.events)
         if window.maintenance is not None:
             named = maintenance_labels(window.maintenance, labels)
-            self._put(key, "kpi_maintenance", _with_kpi(kpi, named), at_ms, 1)
+            self._put(key, metrics.MAINTENANCE, _with_kpi(kpi, named), at_ms, 1)
 
     def _stand(self, kpi: Kpi, dimensions: Dimensions | None, at_ms: int) -> None:
         """Where the alerts of a series stand when a window closes; the window before counts no
@@ -148,8 +149,8 @@ class History:
         key, at_ms = (kpi.name, window.dimensions), window.end_ms
         labels = self._labels[kpi.name][window.dimensions]
         shared = _with_kpi(kpi, labels)
-        self._put(key, "kpi_target_state", shared, at_ms, TARGET_STATE_NUMBER[status.state])
-        self._put(key, "kpi_target_attainment_ratio", shared, at_ms, status.attainment)
+        self._put(key, metrics.TARGET_STATE, shared, at_ms, TARGET_STATE_NUMBER[status.state])
+        self._put(key, metrics.ATTAINMENT, shared, at_ms, status.attainment)
         name, comma = metric_name(kpi.name, kpi.unit, "target"), "," if labels else ""
         for band in BANDS:
             bound = getattr(status.target, band)
@@ -171,7 +172,7 @@ class History:
         about = [("kpi", kpi.name)] if kpi.name else []  # a combination rule is about no single one
         named = labels_text([("rule", rule.name), ("severity", severity), *about])
         labels = labels_text(zip(kpi.by, map(label, dimensions), strict=True)) if dimensions else ""
-        return self._spool.series("kpi_rule_state", f"{named},{labels}" if labels else named)
+        return self._spool.series(metrics.RULE_STATE, f"{named},{labels}" if labels else named)
 
     def _put(self, key: SeriesKey, name: str, labels: str, at_ms: int, value: float | None) -> None:
         if value is not None and math.isfinite(value):
@@ -195,7 +196,7 @@ class History:
 
     def _families(self) -> Iterator[Family]:
         """All metrics, by name."""
-        units = {"kpi_target_attainment_ratio": "ratio"}
+        units = {metrics.ATTAINMENT: "ratio"}
         abouts = dict(_ABOUT)
         for kpi in self._plan.kpis.values():
             target = metric_name(kpi.name, kpi.unit, "target")

@@ -17,6 +17,7 @@ import msgspec
 from msgspec import structs
 
 from agent.core.evaluate.objectives import Score
+from agent.core.model import metrics
 from agent.core.model.plan import Dimensions, Kpi, Plan, Severity, Target, is_whole, metric_name
 from agent.core.model.results import (
     ALERT_PHASE_NUMBER,
@@ -126,30 +127,30 @@ def families(
     for shown in every:
         yield from _own_families(shown)
     yield Family(
-        "kpi_target_state",
+        metrics.TARGET_STATE,
         "The last closed window against its target: 0 no data, 1 met, 2 at risk, 3 missed.",
         chain.from_iterable(map(_state_lines, every)),
     )
     yield Family(
-        "kpi_target_attainment_ratio",
+        metrics.ATTAINMENT,
         "How far the last closed window reaches its target, the KPI's direction counted: 1 is the"
         " target.",
         chain.from_iterable(map(_attainment_lines, every)),
         "ratio",
     )
     yield Family(
-        "kpi_rule_state",
+        metrics.RULE_STATE,
         "Where the alert of a rule stands: 0 inactive, 1 pending, 2 firing, 3 silenced by what it"
         " depends on.",
         chain(_rule_lines(plan, every, whole), _combination_lines(plan, views)),
     )
     yield Family(
-        "kpi_window_events",
+        metrics.WINDOW_EVENTS,
         "Events in the last closed window.",
         chain.from_iterable(map(_events_lines, every)),
     )
     yield Family(
-        "kpi_maintenance",
+        metrics.MAINTENANCE,
         "1 for a series whose last closed window was in maintenance; else there is no sample.",
         chain.from_iterable(map(_maintenance_lines, every)),
     )
@@ -263,7 +264,7 @@ def _shared(name: str, kpi: Kpi) -> str:
 
 def _state_lines(shown: _Shown) -> Iterator[str]:
     no_data = TARGET_STATE_NUMBER[TargetState.NO_DATA]
-    start = _shared("kpi_target_state", shown.kpi)
+    start = _shared(metrics.TARGET_STATE, shown.kpi)
     for labels, view in zip(shown.labels, shown.aimed, strict=False):
         if view.status is not None:
             number = TARGET_STATE_NUMBER[view.status.state]
@@ -275,7 +276,7 @@ def _state_lines(shown: _Shown) -> Iterator[str]:
 
 
 def _attainment_lines(shown: _Shown) -> Iterator[str]:
-    start = _shared("kpi_target_attainment_ratio", shown.kpi)
+    start = _shared(metrics.ATTAINMENT, shown.kpi)
     for labels, view in zip(shown.labels, shown.aimed, strict=False):
         if view.status is None or (reached := view.status.attainment) is None:
             continue
@@ -284,14 +285,14 @@ def _attainment_lines(shown: _Shown) -> Iterator[str]:
 
 
 def _events_lines(shown: _Shown) -> Iterator[str]:
-    start = _shared("kpi_window_events", shown.kpi)
+    start = _shared(metrics.WINDOW_EVENTS, shown.kpi)
     for labels, window in zip(shown.labels, shown.closed, strict=False):
         if window is not None:
             yield f"{start}{labels}}} {window.events}\n"
 
 
 def _maintenance_lines(shown: _Shown) -> Iterator[str]:
-    start = f'kpi_maintenance{{kpi="{shown.kpi.name}",'
+    start = f'{metrics.MAINTENANCE}{{kpi="{shown.kpi.name}",'
     for labels, window in zip(shown.labels, shown.closed, strict=False):
         if window is not None and window.maintenance is not None:
             # Not the window's dimensions: a private KPI's are told by the view.
@@ -315,7 +316,8 @@ def _rule_lines(
         for rule in plan.rules_of(kpi.name):
             for severity in severities(rule):
                 key = (rule.name, severity)
-                start = f'kpi_rule_state{{rule="{rule.name}",severity="{severity}",kpi="{kpi.name}"'
+                named = f'rule="{rule.name}",severity="{severity}",kpi="{kpi.name}"'
+                start = f"{metrics.RULE_STATE}{{{named}"
                 if is_whole(rule):
                     if whole is not None:
                         seen = whole.get(kpi.name)
@@ -336,7 +338,7 @@ def _combination_lines(plan: Plan, views: Iterable[SeriesView]) -> Iterator[str]
             continue
         labels = labels_text(zip(rule.by, map(label, view.series), strict=True))
         for (_, severity), phase in view.phases.items():
-            start = f'kpi_rule_state{{rule="{rule.name}",severity="{severity}"'
+            start = f'{metrics.RULE_STATE}{{rule="{rule.name}",severity="{severity}"'
             yield f"{start}{',' if labels else ''}{labels}}} {ALERT_PHASE_NUMBER[phase]}\n"
 
 
@@ -344,41 +346,41 @@ def _plan_families(
     plan: Plan, held: Mapping[str, Sequence[SeriesView]], scores: Mapping[str, Score]
 ) -> Iterator[Family]:
     yield Family(
-        "kpi_window_end_timestamp_seconds",
+        metrics.WINDOW_END,
         "The end of the newest closed window, in event time.",
         _window_end_lines(held),
         "seconds",
     )
     yield Family(
-        "kpi_objective_score_ratio",
+        metrics.OBJECTIVE_SCORE,
         "The weighted attainment of an objective's KPIs and of the objectives below it.",
-        _score_lines("kpi_objective_score_ratio", {n: s.value for n, s in scores.items()}),
+        _score_lines(metrics.OBJECTIVE_SCORE, {n: s.value for n, s in scores.items()}),
         "ratio",
     )
     yield Family(
-        "kpi_objective_change_ratio",
+        metrics.OBJECTIVE_CHANGE,
         "How much higher an objective's score is than it was a week, or four windows, before.",
-        _score_lines("kpi_objective_change_ratio", {n: s.change for n, s in scores.items()}),
+        _score_lines(metrics.OBJECTIVE_CHANGE, {n: s.change for n, s in scores.items()}),
         "ratio",
     )
     yield Family(
-        "kpi_objective_state",
+        metrics.OBJECTIVE_STATE,
         "An objective's score in words: 0 no data, 1 met, 2 at risk, 3 missed.",
         _score_lines(
-            "kpi_objective_state", {n: TARGET_STATE_NUMBER[s.state] for n, s in scores.items()}
+            metrics.OBJECTIVE_STATE, {n: TARGET_STATE_NUMBER[s.state] for n, s in scores.items()}
         ),
     )
-    yield Family("kpi_info", "What is declared of a KPI; always 1.", _info_lines(plan))
+    yield Family(metrics.INFO, "What is declared of a KPI; always 1.", _info_lines(plan))
     if scores:
         about = "What is declared of an objective; always 1."
-        yield Family("kpi_objective_info", about, _objective_lines(plan))
+        yield Family(metrics.OBJECTIVE_INFO, about, _objective_lines(plan))
 
 
 def _window_end_lines(held: Mapping[str, Sequence[SeriesView]]) -> Iterator[str]:
     for name, series in held.items():
         end_ms = max((v.closed.end_ms for v in series if v.closed is not None), default=None)
         if end_ms is not None:
-            yield f'kpi_window_end_timestamp_seconds{{kpi="{name}"}} {end_ms / 1000!r}\n'
+            yield f'{metrics.WINDOW_END}{{kpi="{name}"}} {end_ms / 1000!r}\n'
 
 
 def _score_lines(metric: str, values: Mapping[str, float | None]) -> Iterator[str]:
@@ -397,7 +399,7 @@ def _objective_lines(plan: Plan) -> Iterator[str]:
             ("team", objective.team or ""),
             ("above", ",".join(above)),
         )
-        yield f"kpi_objective_info{{{labels_text(pairs)}}} 1\n"
+        yield f"{metrics.OBJECTIVE_INFO}{{{labels_text(pairs)}}} 1\n"
 
 
 def _info_lines(plan: Plan) -> Iterator[str]:
@@ -413,7 +415,7 @@ def _info_lines(plan: Plan) -> Iterator[str]:
             # One series a KPI, so that joins on it stay one-to-many.
             ("objective", ",".join(plan.objectives_of(kpi.name))),
         )
-        yield f"kpi_info{{{labels_text(pairs)}}} 1\n"
+        yield f"{metrics.INFO}{{{labels_text(pairs)}}} 1\n"
 
 
 def with_labels(lines: Iterable[str], external: Mapping[str, str]) -> Iterator[str]:

@@ -18,7 +18,7 @@ from agent.export.web.series_text import series_key, series_text
 
 Json = dict[str, Any]
 Step = Mapping[str, Any]
-"""A step of an alert, as the alerts topic tells it."""
+"""A step of an alert, as on the alerts topic."""
 
 RESOLVED_SHOWN_MS = 3_600_000
 MOST_RESOLVED = 3
@@ -44,7 +44,7 @@ def public_steps(plan: Plan, steps: Iterable[Step]) -> Iterator[Step]:
 
 
 def from_phases(series: Iterable[SeriesView]) -> list[Alert]:
-    """The alerts that the phases of these series tell of; nothing is known of their words."""
+    """The alerts in the phases of these series, without their texts."""
     return [
         Alert(rule, severity, view.kpi, view.series, phase)
         for view in series

@@ -1,4 +1,4 @@
-"""People's own numbers: a page for each person, and for each owner, that only its token opens.
+"""Private pages: one for each person and each owner, opened by its token only.
 
 `GET /private/<token>` is the page, `GET /api/v1/private/<token>` its data:
 
@@ -7,8 +7,8 @@
     kpis       the private KPIs, as the board has KPIs, with those series only that are theirs
     alerts     [{rule, severity, phase, kpi, title, series, since_ms, value, runbook}]
 
-A token is made by the secret from the person's name, or from the owner's: whoever has it is let in.
-`kpi-agent link` tells it. Nothing of these pages is on the board, in metrics or in a log.
+A token is derived from the secret and the person's or owner's name, and opens the page for anyone
+who has it; `kpi-agent link` prints it. Nothing of these pages is on the board, in metrics or logs.
 """
 
 from __future__ import annotations

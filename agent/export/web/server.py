@@ -5,7 +5,7 @@
 | `/` | the board |
 | `/api/v1/board`, `/api/v1/kpis/<name>`, `/api/v1/stream` | its data (`board.py` describes it) |
 | `/api/v1/alerts` | active alerts and the last steps (`alert_pages.py` describes it) |
-| `/api/v1/explain?rule=<name>` | how a rule stands, and why; `&series=region=emea` |
+| `/api/v1/explain?rule=<name>` | the state of a rule, and why; `&series=region=emea` |
 | `/api/v1/rules` | the rules in use, as text, and how many series and alerts there are by them |
 | `/private/<token>`, `/api/v1/private/<token>` | people's own numbers (`private_pages.py`) |
 | `/metrics` | text 0.0.4 or OpenMetrics 1.0.0, gzip |
@@ -154,26 +154,26 @@ class Pages:
 
     async def ready(self, request: web.Request) -> web.Response:
         """200, or 503 with what is waited for; JSON for those who accept it."""
-        told = ready_json(self._state.ready)
-        status = 200 if told["ok"] else 503
+        readiness = ready_json(self._state.ready)
+        status = 200 if readiness["ok"] else 503
         if "application/json" in request.headers.get("Accept", ""):
-            return web.json_response(told, status=status)
-        lines = [f"{r['component']}: {r['reason']}\n" for r in told["reasons"]]
-        text = "ready\n" if told["ok"] else "not ready\n" + "".join(lines)
+            return web.json_response(readiness, status=status)
+        lines = [f"{r['component']}: {r['reason']}\n" for r in readiness["reasons"]]
+        text = "ready\n" if readiness["ok"] else "not ready\n" + "".join(lines)
         return web.Response(text=text, status=status)
 
     async def reload(self, request: web.Request) -> web.Response:
-        """Load the rules anew: all of them, or nothing changes."""
+        """Reload the rules: all of them, or nothing changes."""
         if request.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
             raise web.HTTPForbidden(text="a reload must not be asked for by another site's page\n")
         async with self._reloading:
             try:
-                done, told = await self._state.reload()
+                done, message = await self._state.reload()
             except Exception:
                 log.exception("Reloading the rules failed")
                 text = "the reload failed, and the old rules stay; the agent's log says why\n"
                 return web.Response(text=text, status=500)
-        return web.Response(text=told.rstrip("\n") + "\n", status=200 if done else 400)
+        return web.Response(text=message.rstrip("\n") + "\n", status=200 if done else 400)
 
     async def board(self, _request: web.Request) -> web.Response:
         """The whole board."""
@@ -210,12 +210,12 @@ class Pages:
         """The same as JSON."""
         data = self._private.data(request.match_info["token"], self._now_ms())
         if data is None:
-            told = {"error": NOTHING_PRIVATE.strip()}
-            return web.json_response(told, status=404, headers=_UNSEEN)
+            answer = {"error": NOTHING_PRIVATE.strip()}
+            return web.json_response(answer, status=404, headers=_UNSEEN)
         return web.json_response(data, headers=_UNSEEN)
 
     async def explain(self, request: web.Request) -> web.Response:
-        """How a rule stands over the series that this worker holds."""
+        """The state of a rule over the series that this worker holds."""
         query = request.query
         try:
             return _json(await self._state.explain(query.get("rule", ""), query.get("series", "")))
@@ -257,17 +257,17 @@ class Pages:
     async def _events(self) -> AsyncIterator[bytes]:
         seen = await self._board.snapshot()
         yield _event("board", seen)
-        quiet_seconds = 0.0
+        idle_seconds = 0.0
         while not await self._is_closing():
-            quiet_seconds += self._tick_seconds
+            idle_seconds += self._tick_seconds
             new = await self._board.snapshot()
             if changed := change(seen, new):
                 yield _event("change", changed)
-            elif quiet_seconds >= HEARTBEAT_SECONDS:
+            elif idle_seconds >= HEARTBEAT_SECONDS:
                 yield _event("beat", {"now_ms": new["now_ms"]})
             else:
                 continue
-            seen, quiet_seconds = new, 0.0
+            seen, idle_seconds = new, 0.0
 
     async def _is_closing(self) -> bool:
         """Wait for the next tick, or for the end."""
@@ -348,9 +348,9 @@ async def serving(
         try:
             await web.TCPSite(runner, host, port).start()
         except OSError as error:
-            told = f"can't listen on {host}:{port}: {error.strerror or error}"
+            message = f"can't listen on {host}:{port}: {error.strerror or error}"
             raise OSError(
-                error.errno, f"{told}. Is another agent running? Choose another port."
+                error.errno, f"{message}. Is another agent running? Choose another port."
             ) from error
         yield int(runner.addresses[0][1])
     finally:

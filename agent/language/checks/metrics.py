@@ -2,26 +2,11 @@
 
 from __future__ import annotations
 
+from agent.core.model.metrics import AGENT_PREFIX, OF_ALL_KPIS
 from agent.core.model.plan import metric_name
 from agent.language.declared import Declared, Entry
 from agent.language.models.models import KpiSpec
 
-OWN_METRICS = frozenset(
-    {
-        "kpi_target_state",
-        "kpi_target_attainment_ratio",
-        "kpi_rule_state",
-        "kpi_objective_change_ratio",
-        "kpi_objective_info",
-        "kpi_objective_score_ratio",
-        "kpi_objective_state",
-        "kpi_window_end_timestamp_seconds",
-        "kpi_info",
-        "kpi_maintenance",
-        "kpi_window_events",
-    }
-)
-OWN_PREFIX = "kpi_agent_"
 ODD_ENDINGS = ("_total", "_bucket", "_count", "_sum", "_gcount", "_gsum", "_created", "_info")
 """Endings that OpenMetrics keeps for counters, histograms and info metrics (its specification,
 section "MetricFamily"); `promtool check metrics` complains of them."""
@@ -41,7 +26,7 @@ def check(declared: Declared) -> None:
             continue
         for middle, what in _VARIANTS.items():
             metric = metric_name(entry.name, entry.model.unit, middle)
-            if metric in OWN_METRICS or metric.startswith(OWN_PREFIX):
+            if metric in OF_ALL_KPIS or metric.startswith(AGENT_PREFIX):
                 message = f"its metric {metric} ({what}) would be one of the agent's own"
                 declared.report(entry, (), message, "rename the KPI", on="key")
                 break

@@ -22,63 +22,11 @@ from agent.core.decode.event_time import END_MS
 from agent.core.decode.single_record import is_too_deep
 from agent.core.model.plan import Contract, Field
 from agent.core.model.results import Reason
-
-AT = "2024-05-01T10:00:00Z"
-AT_MS = 1_714_557_600_000
-HOUR_MS = 3_600_000
-
-
-def contract(name: str, *fields: Field, **changes: Any) -> Contract:
-    settings: dict[str, Any] = {
-        "name": name,
-        "topic": "events",
-        "type_path": ("type",),
-        "type_value": name,
-        "time_path": ("at",),
-        "timezone": "UTC",
-        "id_path": ("id",),
-        "lateness_ms": 10_000,
-        "max_future_ms": HOUR_MS,
-        "idle_after_ms": 30_000,
-        "max_bytes": 1 << 20,
-        "fields": fields,
-        "duplicate_window_ms": 300_000,
-    }
-    return Contract(**(settings | changes))
-
-
-ORDER = contract(
-    "order",
-    Field("amount", ("amount",), "float", required=True, minimum=0, maximum=1000),
-    Field("items", ("items",), "integer"),
-    Field("region", ("region",), "string"),
-    Field("gift", ("gift",), "boolean"),
-    Field("user_id", ("user", "id"), "string"),
-)
-VISIT = contract(
-    "visit", Field("page", ("page",), "string"), Field("region", ("region",), "string")
-)
-ANY = contract("any", Field("text", ("region",), "string"), type_path=None, id_path=None)
-
-
-def batch(values: Sequence[bytes | None]) -> Batch:
-    count = len(values)
-    return Batch(
-        topic="events",
-        values=values,
-        partitions=np.full(count, 3, dtype=np.int32),
-        offsets=np.arange(100, 100 + count, dtype=np.int64),
-        timestamps=np.full(count, AT_MS, dtype=np.int64),
-    )
+from tests.core.decode.samples import ANY, AT, AT_MS, HOUR_MS, ORDER, VISIT, batch, contract, order
 
 
 def decode(contracts: Sequence[Contract], *values: bytes | None) -> Decoded:
     return Decoder(contracts).decode(batch(values))
-
-
-def order(**changes: Any) -> bytes:
-    record = {"type": "order", "id": "o1", "at": AT, "amount": 12.5, **changes}
-    return json.dumps(record).encode()
 
 
 def verdict(contracts: Sequence[Contract], value: bytes) -> tuple[str, str | None] | str:

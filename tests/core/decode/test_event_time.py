@@ -173,6 +173,7 @@ def test_a_whole_number_of_eight_digits_is_a_date_too() -> None:
     assert column([20250303, 20251303, 2025], "UTC", pl.Int64) == [utc_ms(2025, 3, 3), None, None]
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.floats(10**8, 10**11, exclude_max=True) | st.floats(1.7e9, 1.8e9),

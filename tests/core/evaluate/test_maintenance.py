@@ -8,12 +8,12 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent.core.evaluate.absence import AbsenceClock, step_absence
 from agent.core.evaluate.maintenance import (
     NO_MAINTENANCE,
     MaintenanceCalendar,
     maintenance_calendar,
 )
-from agent.core.evaluate.transitions import Running, step_absence
 from agent.core.model.plan import AbsenceLevel, AbsenceRule, Maintenance, Scalar
 from agent.core.model.schedules import EVERY_DAY, Schedule
 from agent.core.state.alert_state import INACTIVE
@@ -139,14 +139,14 @@ def test_silence_in_maintenance_does_not_count_however_often_it_is_judged(
                 expected.append((due, "firing"))
                 firing = True
     state, found, known = INACTIVE, [], events[0]
-    running = Running(maintenance, (), LEVEL.no_data_for_ms)
+    clock = AbsenceClock(maintenance, (), LEVEL.no_data_for_ms)
     for last, following in pairwise([*events, end]):
         frontiers = data.draw(st.lists(st.integers(last, following), max_size=4))
         for frontier in [last, *sorted(frontiers)]:
-            state, told = step_absence(RULE, LEVEL, running, state, known, last, frontier)
+            state, told = step_absence(RULE, LEVEL, clock, state, known, last, frontier)
             known = last
             found += told
-    state, told = step_absence(RULE, LEVEL, running, state, known, events[-1], end)
+    state, told = step_absence(RULE, LEVEL, clock, state, known, events[-1], end)
     found += told
     assert [(t.at_ms, t.state.value) for t in found] == expected
     for told_of in found:
@@ -156,5 +156,5 @@ def test_silence_in_maintenance_does_not_count_however_often_it_is_judged(
 
 
 def test_without_maintenance_the_time_of_a_rule_runs_as_it_passes() -> None:
-    running = Running(NO_MAINTENANCE, (), 30)
-    assert (running.due_ms(100, 0), running.began_ms(130)) == (130, 100)
+    clock = AbsenceClock(NO_MAINTENANCE, (), 30)
+    assert (clock.due_ms(100, 0), clock.began_ms(130)) == (130, 100)

@@ -2,24 +2,17 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
 from typing import Any
 
-import msgspec
 import polars as pl
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from agent.core.evaluate.maintenance import NO_MAINTENANCE
 from agent.core.evaluate.transitions import (
-    Running,
     conditions,
     removed,
-    step_absence,
     step_threshold,
 )
-from agent.core.model.plan import AbsenceLevel, AbsenceRule, Flapping, Level, ThresholdRule
+from agent.core.model.plan import Flapping, Level, ThresholdRule
 from agent.core.model.results import AlertPhase, Transition, WindowValue
 from agent.core.model.text import duration
 from agent.core.state.alert_state import INACTIVE, AlertState
@@ -47,22 +40,6 @@ def threshold(*levels: Level, **changes: Any) -> ThresholdRule:
         "team": None,
     }
     return ThresholdRule(**(defaults | changes))
-
-
-def absence(no_data_for: int, keep: int = 0, flapping: Flapping | None = None) -> AbsenceRule:
-    return AbsenceRule(
-        name="quiet",
-        kpi="response_time",
-        levels=(AbsenceLevel("warning", no_data_for),),
-        per="series",
-        keep_firing_for_ms=keep,
-        flapping=flapping,
-        summary="",
-        description="",
-        runbook=None,
-        owner=None,
-        team=None,
-    )
 
 
 def table(*rows: tuple[float | None, int, float | None]) -> pl.DataFrame:
@@ -203,239 +180,6 @@ def test_a_current_window_is_judged_at_the_instant_that_the_caller_names() -> No
     ]
 
 
-# Absence rules. Instants are small integers; silence longer than 15 is an absence.
-
-Told = tuple[int, str, str]
-
-
-@dataclass
-class Quiet:
-    """One series watched by an absence rule; the alert and the last event are all that is kept."""
-
-    rule: AbsenceRule
-    running: Running
-    alert: AlertState = INACTIVE
-    known_ms: int = 0
-    told: list[Transition] = field(default_factory=list)
-
-    def judge(self, last_ms: int, frontier_ms: int, first_ms: int | None = None) -> None:
-        [level] = self.rule.levels
-        self.alert, told = step_absence(
-            self.rule,
-            level,
-            self.running,
-            self.alert,
-            self.known_ms,
-            last_ms,
-            frontier_ms,
-            first_ms,
-        )
-        self.known_ms = last_ms
-        self.told += told
-
-    @property
-    def steps(self) -> list[Told]:
-        return [(t.at_ms, t.state.value, t.reason) for t in self.told]
-
-
-def quiet(rule: AbsenceRule, dimensions: tuple[str, ...] = (), begins: int = 0) -> Quiet:
-    [level] = rule.levels
-    running = Running(NO_MAINTENANCE, dimensions, level.no_data_for_ms, rule.min_history_ms or None)
-    return Quiet(rule, running, known_ms=begins)
-
-
-def silences(
-    events: Iterable[int],
-    frontiers: Iterable[int],
-    no_data_for: int = 15,
-    keep: int = 0,
-    **changes: Any,
-) -> tuple[AlertState, list[Told]]:
-    """Each event is told as it comes, and each frontier once all events before it are."""
-    waiting = sorted(set(events))
-    one = quiet(replace(absence(no_data_for, keep), **changes), begins=waiting[0] if waiting else 0)
-    last = None
-    for frontier in sorted(frontiers):
-        while waiting and waiting[0] < frontier:
-            last = waiting.pop(0)
-            one.evaluator(last, last)
-        if last is not None:
-            one.evaluator(last, frontier)
-    return one.alert, one.steps
-
-
-def test_silence_fires_at_its_own_instant_and_the_next_event_resolves() -> None:
-    assert silences([0, 10, 40, 50], [100]) == silences([0, 10, 40, 50], range(1, 101))
-    assert silences([0, 10, 40, 50], [60])[1] == [
-        (25, "firing", "no_data"),
-        (40, "resolved", "data"),
-    ]
-
-
-def test_silence_has_not_been_long_enough_until_the_frontier_is_past_it() -> None:
-    assert silences([0], [15])[1] == []
-    assert silences([0], [16])[1] == [(15, "firing", "no_data")]
-
-
-def test_an_event_at_the_last_moment_is_in_time() -> None:
-    assert silences([0, 15, 31], [30])[1] == []
-    assert silences([0, 15, 31], [32])[1] == [(30, "firing", "no_data"), (31, "resolved", "data")]
-
-
-def test_it_resolves_when_events_have_been_back_for_keep_firing_for() -> None:
-    assert silences([0, 20, 30], [40], keep=12)[1] == [
-        (15, "firing", "no_data"),
-        (32, "resolved", "keep_firing_for"),
-    ]
-
-
-def test_silence_that_comes_back_while_resolving_goes_on_firing() -> None:
-    # Back at 20, silent again from 25: absent at 40, before 20 + 30. Back at 60, resolved at 90.
-    assert silences([0, 20, 25, 60, 70, 80, 90], [91], keep=30)[1] == [
-        (15, "firing", "no_data"),
-        (90, "resolved", "keep_firing_for"),
-    ]
-
-
-def test_an_absence_that_flaps_ends_when_events_have_come_for_as_long() -> None:
-    # Silent three times within 100, back for good at 100: as often as flaps; ends at 100 + 100.
-    events = [0, 20, 40, 60, *range(100, 260, 10)]
-    steps = silences(events, [260], flapping=Flapping(3, 100))[1]
-    assert steps[:5] == [
-        (15, "firing", "no_data"),
-        (20, "resolved", "data"),
-        (35, "firing", "no_data"),
-        (40, "resolved", "data"),
-        (55, "firing", "no_data"),
-    ]
-    assert steps[5:] == [(200, "resolved", "keep_firing_for")]
-
-
-def test_the_firing_that_makes_an_alert_flap_says_so() -> None:
-    states: tuple[AlertState, ...] = ()
-    rule = threshold(WARNING, flapping=Flapping(2, 10 * MINUTE))
-    flaps = []
-    for minute, when in enumerate([True, False, True, False], 1):
-        window = WindowValue("response_time", (), 0, minute * MINUTE, 700, 9)
-        states, steps = step_threshold(rule, states, window, [(when, not when)])
-        flaps += [(step.state.value, step.flaps) for step in steps]
-    assert flaps == [
-        ("firing", None),
-        ("resolved", None),
-        ("firing", Flapping(2, 10 * MINUTE)),
-    ]
-
-
-def test_what_is_too_young_is_missed_once_it_is_old_enough_and_then_for_all_its_silence() -> None:
-    assert silences([0], [60], min_history_ms=50)[1] == [(50, "firing", "no_data")]
-    assert silences([0, 30, 60], [61], min_history_ms=50)[1] == [
-        (50, "firing", "no_data"),
-        (60, "resolved", "data"),
-    ]
-    assert silences([0, 45], [55], min_history_ms=50)[1] == []  # it came in time
-    one = quiet(replace(absence(15), min_history_ms=50))
-    one.evaluator(0, 60)
-    one.evaluator(80, 80)
-    assert [(t.start_ms, t.at_ms) for t in one.told] == [(0, 50), (0, 80)]
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    events=st.lists(st.integers(0, 200), min_size=1, max_size=12),
-    frontiers=st.lists(st.integers(0, 250), max_size=20),
-    keep=st.sampled_from([0, 1, 7, 15, 40]),
-    flapping=st.sampled_from([None, Flapping(2, 60), Flapping(3, 90)]),
-    min_history=st.sampled_from([0, 40, 120]),
-)
-def test_how_often_silence_is_judged_changes_nothing(
-    events: list[int],
-    frontiers: list[int],
-    keep: int,
-    flapping: Flapping | None,
-    min_history: int,
-) -> None:
-    rule: dict[str, Any] = {"keep": keep, "flapping": flapping, "min_history_ms": min_history}
-    assert silences(events, [*frontiers, 250], **rule) == silences(events, [250], **rule)
-
-
-def slices(starts: Iterable[int], span: int, no_data_for: int, keep: int = 0) -> list[Told]:
-    """Slices that hold events, each told when it ends; then nothing more."""
-    one = quiet(absence(no_data_for, keep))
-    for start in starts:
-        one.evaluator(start + span, start + span, start)
-    return one.steps
-
-
-def test_a_slice_is_never_taken_for_silence() -> None:
-    assert slices([0, 10, 20, 30], span=10, no_data_for=15) == []
-    assert slices([0, 10, 20, 30], span=10, no_data_for=5) == []
-    # Between 10 and 20 there is one empty slice: ten are not more than fifteen.
-    assert slices([0, 20, 40], span=10, no_data_for=15) == []
-
-
-def test_silence_known_by_slices_ends_where_the_next_slice_begins() -> None:
-    assert slices([0, 30, 40], span=10, no_data_for=15) == [
-        (25, "firing", "no_data"),
-        (30, "resolved", "data"),
-    ]
-    assert slices([0, 30, 40], span=10, no_data_for=15, keep=8) == [
-        (25, "firing", "no_data"),
-        (38, "resolved", "keep_firing_for"),
-    ]
-
-
-def test_the_transition_of_an_absence_names_the_silence() -> None:
-    one = quiet(absence(15 * MINUTE), ("apac",), begins=5 * MINUTE)
-    one.evaluator(5 * MINUTE, 60 * MINUTE)
-    one.evaluator(70 * MINUTE, 70 * MINUTE)
-    common: dict[str, Any] = {
-        "rule": "quiet",
-        "severity": "warning",
-        "kpi": "response_time",
-        "dimensions": ("apac",),
-        "episode_ms": 20 * MINUTE,
-        "value": None,
-        "bound": "no event for 15m",
-        "start_ms": 5 * MINUTE,
-    }
-    inactive, _, firing, _silenced, resolved = AlertPhase
-    assert tuple(one.told) == (
-        Transition(
-            **common,
-            at_ms=20 * MINUTE,
-            end_ms=20 * MINUTE,
-            state=firing,
-            previous=inactive,
-            reason="no_data",
-        ),
-        Transition(
-            **common,
-            at_ms=70 * MINUTE,
-            end_ms=70 * MINUTE,
-            state=resolved,
-            previous=firing,
-            reason="data",
-        ),
-    )
-
-
-def test_the_state_of_an_absence_survives_msgpack_at_any_point() -> None:
-    rule = absence(15, keep=12, flapping=Flapping(2, 60))
-    calls = [(0, 5), (10, 30), (40, 40), (45, 60), (100, 130)]
-    for cut in range(len(calls)):
-        kept, straight = quiet(rule), quiet(rule)
-        for i, (last, frontier) in enumerate(calls):
-            straight.evaluator(last, frontier)
-            if i == cut:
-                row = msgspec.msgpack.encode(kept.alert)
-                kept.alert = msgspec.msgpack.decode(row, type=AlertState)
-            kept.evaluator(last, frontier)
-        assert (kept.alert, kept.told) == (straight.alert, straight.told)
-
-
-# Rules that are declared no more.
-
-
 @pytest.mark.parametrize(
     ("phase", "ends"),
     [
@@ -462,6 +206,21 @@ def test_spans_read_as_rules_write_them() -> None:
         "1s500ms",
         "1h30m",
         "1w1m",
+    ]
+
+
+def test_the_firing_that_makes_an_alert_flap_says_so() -> None:
+    states: tuple[AlertState, ...] = ()
+    rule = threshold(WARNING, flapping=Flapping(2, 10 * MINUTE))
+    flaps = []
+    for minute, when in enumerate([True, False, True, False], 1):
+        window = WindowValue("response_time", (), 0, minute * MINUTE, 700, 9)
+        states, steps = step_threshold(rule, states, window, [(when, not when)])
+        flaps += [(step.state.value, step.flaps) for step in steps]
+    assert flaps == [
+        ("firing", None),
+        ("resolved", None),
+        ("firing", Flapping(2, 10 * MINUTE)),
     ]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from agent.core.model.history import FeatureContext, Floats
-from agent.core.model.window_history import Past
+from agent.core.model.window_history import WindowHistory
 from agent.core.model.windows import FixedWindow, Window
 
 HOUR = 3_600_000
@@ -38,7 +38,7 @@ def look(
 ) -> FeatureContext:
     """The last of consecutive windows, the first of which is the first that ends after
     `start_ms`."""
-    past, end = Past(), start_ms
+    past, end = WindowHistory(), start_ms
     for i, value in enumerate(values):
         end = window.first_end_after(end)
         past.append((end, value, events[i] if events else 10, flags[i] if flags else 0))

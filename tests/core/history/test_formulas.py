@@ -69,8 +69,8 @@ def test_a_series_far_from_its_group_is_so_by_the_modified_z_score(seed: int) ->
     seen = look([float(group[3])], peers=lambda by: group if by == (1,) else np.empty(0))
     # Iglewicz & Hoaglin 1993: 0.6745 (x - median) / MAD
     expected = 0.6745 * abs(group[3] - np.median(group)) / stats.median_abs_deviation(group)
-    assert Deviation("", (1,)).of(seen) == pytest.approx(expected, rel=1e-4)
-    assert Deviation("", ()).of(seen) is None  # nobody there
+    assert Deviation("", (1,)).compute(seen) == pytest.approx(expected, rel=1e-4)
+    assert Deviation("", ()).compute(seen) is None  # nobody there
 
 
 def test_the_published_burn_rates_are_those_of_thirty_days() -> None:
@@ -83,8 +83,10 @@ def test_the_published_burn_rates_are_those_of_thirty_days() -> None:
 def test_a_budget_burns_by_events_not_by_windows() -> None:
     # 1000 events with 1 % bad and 10 with 50 % bad: 15 of 1010 are bad, of a budget of 0.1 %.
     seen = look([0.99, 0.5], HOURS, events=[1000, 10])
-    assert BurnRate("", 2 * 3_600_000, 0.001, "higher").of(seen) == pytest.approx(15 / 1010 / 0.001)
-    assert BurnRate("", 3_600_000, 0.001, "higher").of(seen) == pytest.approx(500)
-    assert BurnRate("", 3_600_000, 0.001, "lower").of(look([0.01], HOURS)) == pytest.approx(10)
-    assert BudgetLeft("", DAY, 0.1, "higher").of(seen) == pytest.approx(1 - 15 / 1010 / 0.1)
-    assert BurnRate("", 3_600_000, 0.001, "higher").of(look([None], DAYS, events=[0])) is None
+    assert BurnRate("", 2 * 3_600_000, 0.001, "higher").compute(seen) == pytest.approx(
+        15 / 1010 / 0.001
+    )
+    assert BurnRate("", 3_600_000, 0.001, "higher").compute(seen) == pytest.approx(500)
+    assert BurnRate("", 3_600_000, 0.001, "lower").compute(look([0.01], HOURS)) == pytest.approx(10)
+    assert BudgetLeft("", DAY, 0.1, "higher").compute(seen) == pytest.approx(1 - 15 / 1010 / 0.1)
+    assert BurnRate("", 3_600_000, 0.001, "higher").compute(look([None], DAYS, events=[0])) is None

@@ -19,7 +19,7 @@ from agent.core.history.forecast import Breach
 from agent.core.history.pace import Pace
 from agent.core.history.seasonal import FARTHEST, SeasonalAnomaly
 from agent.core.history.trend import Run, Trend
-from agent.core.model.window_history import INCIDENT, MAINTENANCE, Item, Past
+from agent.core.model.window_history import INCIDENT, MAINTENANCE, Item, WindowHistory
 from agent.core.model.windows import CalendarWindow, FixedWindow, Window
 from tests.core.history.looks import DAY, DAYS, HOUR, HOURS, MONDAY, look
 
@@ -36,17 +36,17 @@ def at(zone: str, *parts: int) -> int:
 
 def test_a_change_is_held_against_the_window_a_span_ago() -> None:
     seen = look([50.0, *[80.0] * 6, 40.0])
-    assert Change("", Span(days=7), True, "UTC").of(seen) == pytest.approx(-0.2)
-    assert Change("", Span(days=7), False, "UTC").of(seen) == -10
-    assert Change("", None, False, "UTC").of(seen) == -40
-    assert Change("", Span(days=8), False, "UTC").of(seen) is None
+    assert Change("", Span(days=7), True, "UTC").compute(seen) == pytest.approx(-0.2)
+    assert Change("", Span(days=7), False, "UTC").compute(seen) == -10
+    assert Change("", None, False, "UTC").compute(seen) == -40
+    assert Change("", Span(days=8), False, "UTC").compute(seen) is None
 
 
 def test_a_change_of_a_negative_value_has_the_sign_of_the_change() -> None:
-    assert Change("", None, True, "UTC").of(look([-50.0, -25.0])) == pytest.approx(0.5)
-    assert Change("", None, True, "UTC").of(look([0.0, 1.0])) is None
-    assert Change("", None, False, "UTC").of(look([None, 1.0])) is None
-    assert Change("", None, False, "UTC").of(look([1.0, None])) is None
+    assert Change("", None, True, "UTC").compute(look([-50.0, -25.0])) == pytest.approx(0.5)
+    assert Change("", None, True, "UTC").compute(look([0.0, 1.0])) is None
+    assert Change("", None, False, "UTC").compute(look([None, 1.0])) is None
+    assert Change("", None, False, "UTC").compute(look([1.0, None])) is None
 
 
 def test_a_day_ago_is_the_same_hour_though_clocks_changed() -> None:
@@ -56,19 +56,19 @@ def test_a_day_ago_is_the_same_hour_though_clocks_changed() -> None:
     seen = look([float(i) for i in range(hours)], HOURS, start_ms=start)
     # 12:00 to 13:00 on the 30th is hour 35 of the 47 of both days; the 29th's is hour 12.
     assert seen.value == 35
-    assert Change("", Span(days=1), False, LONDON).of(seen) == 35 - 12
-    assert Change("", Span(ms=24 * HOUR), False, LONDON).of(seen) == 24
+    assert Change("", Span(days=1), False, LONDON).compute(seen) == 35 - 12
+    assert Change("", Span(ms=24 * HOUR), False, LONDON).compute(seen) == 24
 
 
 def test_months_are_compared_with_months() -> None:
     months = CalendarWindow("month", LONDON)
     seen = look([float(i) for i in range(14)], months, start_ms=at(LONDON, 2023, 12, 1))
-    assert Change("", Span(months=12), False, LONDON).of(seen) == 12
-    assert Change("", Span(months=1), False, LONDON).of(seen) == 1
+    assert Change("", Span(months=12), False, LONDON).compute(seen) == 12
+    assert Change("", Span(months=1), False, LONDON).compute(seen) == 1
     weeks = CalendarWindow("week", LONDON)
     seen = look([float(i) for i in range(54)], weeks, start_ms=at(LONDON, 2024, 1, 1))
     # The week from 2025-01-06: a year before is Saturday the 6th, in the week from 2024-01-01.
-    assert Change("", Span(months=12), False, LONDON).of(seen) == 53
+    assert Change("", Span(months=12), False, LONDON).compute(seen) == 53
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_no_window_is_compared_with_itself_after_a_day_that_the_zone_skipped(
 ) -> None:
     zone = "Pacific/Apia"
     seen = look([float(i) for i in range(count)], window, start_ms=at(zone, 2011, 12, 24))
-    assert Change("", Span(days=1), False, zone).of(seen) == apart
+    assert Change("", Span(days=1), False, zone).compute(seen) == apart
 
 
 def test_days_are_counted_by_the_zone() -> None:
@@ -136,13 +136,13 @@ def test_days_are_counted_by_the_zone() -> None:
 
 def test_a_trend_is_a_slope_a_day_where_it_is_no_chance() -> None:
     rising = [100.0 + 2 * i for i in range(30)]
-    assert Trend("", 30 * DAY, False).of(look(rising)) == pytest.approx(2)
-    assert Trend("", 30 * DAY, True).of(look(rising)) == pytest.approx(2 / 129)
+    assert Trend("", 30 * DAY, False).compute(look(rising)) == pytest.approx(2)
+    assert Trend("", 30 * DAY, True).compute(look(rising)) == pytest.approx(2 / 129)
     noise = random.Random(7)
     flat = [100 + noise.gauss(0, 5) for _ in range(30)]
-    assert Trend("", 30 * DAY, False).of(look(flat)) == 0.0
-    assert Trend("", 30 * DAY, False).of(look(rising[:4])) is None
-    assert Trend("", 30 * DAY, False).of(look(rising[:12])) is None  # less than half is known
+    assert Trend("", 30 * DAY, False).compute(look(flat)) == 0.0
+    assert Trend("", 30 * DAY, False).compute(look(rising[:4])) is None
+    assert Trend("", 30 * DAY, False).compute(look(rising[:12])) is None  # less than half is known
 
 
 @pytest.mark.parametrize(
@@ -158,13 +158,13 @@ def test_a_trend_is_a_slope_a_day_where_it_is_no_chance() -> None:
 def test_a_trend_is_told_by_a_unit_of_the_size_of_its_span(
     span_ms: int, relative: bool, words: str
 ) -> None:
-    assert Trend("", span_ms, relative).words(-14.4, {}) == words
+    assert Trend("", span_ms, relative).describe(-14.4, {}) == words
 
 
 def test_one_outlier_is_no_trend() -> None:
     values = [100.0 + 0.1 * (i % 3) for i in range(40)]
     values[-1] = 1e6
-    assert Trend("", 40 * DAY, False).of(look(values)) == 0.0
+    assert Trend("", 40 * DAY, False).compute(look(values)) == 0.0
 
 
 def test_windows_that_overlap_count_once() -> None:
@@ -177,11 +177,11 @@ def test_windows_that_overlap_count_once() -> None:
 
 def test_a_run_is_unbroken() -> None:
     falling = Run("", "declining", 3)
-    assert falling.of(look([9.0, 4, 3, 2, 1])) == 1
-    assert falling.of(look([9.0, 4, 4, 2, 1])) == 0
-    assert falling.of(look([3.0, 2, 1])) is None
-    assert falling.of(look([9.0, 4, None, 2, 1])) is None
-    assert Run("", "rising", 2).of(look([5.0, 1, 2, 3])) == 1
+    assert falling.compute(look([9.0, 4, 3, 2, 1])) == 1
+    assert falling.compute(look([9.0, 4, 4, 2, 1])) == 0
+    assert falling.compute(look([3.0, 2, 1])) is None
+    assert falling.compute(look([9.0, 4, None, 2, 1])) is None
+    assert Run("", "rising", 2).compute(look([5.0, 1, 2, 3])) == 1
 
 
 # --- season
@@ -202,12 +202,12 @@ def test_an_anomaly_is_what_the_hour_of_the_week_does_not_know() -> None:
     usual = weekly(6)
     noon = 5 * 168 + 12  # on a Monday
     sunday = 5 * 168 + 6 * 24 + 12
-    assert (odd.of(look(usual[: noon + 1], HOURS)) or 9) < 4
+    assert (odd.compute(look(usual[: noon + 1], HOURS)) or 9) < 4
     # What Sundays do at noon is far off on a Monday, and the other way round.
-    assert (odd.of(look([*usual[:noon], usual[sunday]], HOURS)) or 0) > 8
-    assert (odd.of(look([*usual[:sunday], usual[noon]], HOURS)) or 0) > 8
-    assert odd.of(look(usual[: 2 * 168], HOURS)) is None  # two weeks are no baseline
-    assert odd.of(look([*usual[:noon], None], HOURS)) is None
+    assert (odd.compute(look([*usual[:noon], usual[sunday]], HOURS)) or 0) > 8
+    assert (odd.compute(look([*usual[:sunday], usual[noon]], HOURS)) or 0) > 8
+    assert odd.compute(look(usual[: 2 * 168], HOURS)) is None  # two weeks are no baseline
+    assert odd.compute(look([*usual[:noon], None], HOURS)) is None
 
 
 def test_a_baseline_leaves_out_maintenance_and_past_incidents() -> None:
@@ -217,20 +217,20 @@ def test_a_baseline_leaves_out_maintenance_and_past_incidents() -> None:
     for i in range(len(values)):
         if i % 24 == 23 and i // 24 < 6:
             values[i], flags[i] = 500.0, MAINTENANCE
-    assert (odd.of(look([*values[:-1], 500.0], HOURS, flags=flags)) or 0) > 8
+    assert (odd.compute(look([*values[:-1], 500.0], HOURS, flags=flags)) or 0) > 8
     incident = [INCIDENT if flag else 0 for flag in flags]
-    assert (odd.of(look([*values[:-1], 500.0], HOURS, flags=incident)) or 0) > 8
+    assert (odd.compute(look([*values[:-1], 500.0], HOURS, flags=incident)) or 0) > 8
     # What has been so for more than half of the past is the new normal.
     lasting = [INCIDENT if i >= 24 else 0 for i in range(len(values))]
     high: list[float | None] = [100.0] * 24 + [500.0] * (len(values) - 24)
-    assert odd.of(look(high, HOURS, flags=lasting)) == 0.0
+    assert odd.compute(look(high, HOURS, flags=lasting)) == 0.0
 
 
 def test_what_never_differed_is_far_off_by_a_finite_number() -> None:
     odd = SeasonalAnomaly("", "day", 10 * DAY, "UTC")
     flat: list[float | None] = [0.0] * 200
-    assert odd.of(look(flat, HOURS)) == 0.0
-    assert odd.of(look([*flat, 1.0], HOURS)) == FARTHEST
+    assert odd.compute(look(flat, HOURS)) == 0.0
+    assert odd.compute(look([*flat, 1.0], HOURS)) == FARTHEST
 
 
 def test_the_usual_spread_of_a_day_is_that_of_its_morning() -> None:
@@ -238,8 +238,8 @@ def test_the_usual_spread_of_a_day_is_that_of_its_morning() -> None:
     values = weekly(2)
     kept: dict[str, object] = {}
     for count in range(150, len(values) + 1):
-        fresh = odd.of(look(values[:count], HOURS))
-        assert odd.of(look(values[:count], HOURS, memory=kept)) == fresh
+        fresh = odd.compute(look(values[:count], HOURS))
+        assert odd.compute(look(values[:count], HOURS, memory=kept)) == fresh
 
 
 # --- forecast
@@ -248,13 +248,13 @@ def test_the_usual_spread_of_a_day_is_that_of_its_morning() -> None:
 def test_a_breach_is_foreseen_by_trend() -> None:
     falling = [100.0 - i for i in range(21)]  # 80 now, and a day later 79
     soon = Breach("", 3 * DAY, 20 * DAY, None, None, "UTC")
-    assert soon.of(look(falling, target=(78.0, None))) == 1
-    assert soon.of(look(falling, target=(76.0, None))) == 0
-    assert soon.of(look(falling, target=(None, 120.0))) == 0
-    assert soon.of(look([*falling, 200.0], target=(None, 120.0))) == 1  # it is there already
-    assert soon.of(look(falling)) is None
-    assert Breach("", 3 * DAY, 20 * DAY, None, (78.0, None), "UTC").of(look(falling)) == 1
-    assert soon.of(look(falling[:3], target=(78.0, None))) is None
+    assert soon.compute(look(falling, target=(78.0, None))) == 1
+    assert soon.compute(look(falling, target=(76.0, None))) == 0
+    assert soon.compute(look(falling, target=(None, 120.0))) == 0
+    assert soon.compute(look([*falling, 200.0], target=(None, 120.0))) == 1  # it is there already
+    assert soon.compute(look(falling)) is None
+    assert Breach("", 3 * DAY, 20 * DAY, None, (78.0, None), "UTC").compute(look(falling)) == 1
+    assert soon.compute(look(falling[:3], target=(78.0, None))) is None
 
 
 def test_a_breach_is_foreseen_by_season() -> None:
@@ -262,10 +262,10 @@ def test_a_breach_is_foreseen_by_season() -> None:
     night = look(usual[: 5 * 168 + 3], HOURS, target=(None, 150.0))  # Monday, three at night
     by_season = Breach("", 12 * HOUR, 5 * WEEK, "week", None, "UTC")
     by_trend = Breach("", 12 * HOUR, 5 * WEEK, None, None, "UTC")
-    assert by_season.of(night) == 1  # Monday's noon will be over it
-    assert by_trend.of(night) == 0
+    assert by_season.compute(night) == 1  # Monday's noon will be over it
+    assert by_trend.compute(night) == 0
     sunday = look(usual[: 4 * 168 + 6 * 24 + 3], HOURS, target=(None, 150.0))
-    assert by_season.of(sunday) == 0
+    assert by_season.compute(sunday) == 0
 
 
 # --- pace
@@ -274,13 +274,15 @@ def test_a_breach_is_foreseen_by_season() -> None:
 def test_a_pace_by_a_straight_line() -> None:
     start = at("UTC", 2025, 4, 1)
     seen = look([10.0] * 15, start_ms=start)
-    assert Pace("", "to_date", "month", "UTC", 400, 0).of(seen) == 150
-    assert Pace("", "projected", "month", "UTC", 400, 0).of(seen) == pytest.approx(300)
-    assert Pace("", "pace", "month", "UTC", 400, 0).of(seen) == pytest.approx(150 / 200)
-    assert Pace("", "projected", "month", "UTC", 400, 0).of(look([10.0], start_ms=start)) is None
+    assert Pace("", "to_date", "month", "UTC", 400, 0).compute(seen) == 150
+    assert Pace("", "projected", "month", "UTC", 400, 0).compute(seen) == pytest.approx(300)
+    assert Pace("", "pace", "month", "UTC", 400, 0).compute(seen) == pytest.approx(150 / 200)
+    assert (
+        Pace("", "projected", "month", "UTC", 400, 0).compute(look([10.0], start_ms=start)) is None
+    )
     # A series that began within the month: nobody knows what was before.
     late = look([10.0] * 5, start_ms=start + 3 * DAY)
-    assert Pace("", "to_date", "month", "UTC", 400, 0).of(late) is None
+    assert Pace("", "to_date", "month", "UTC", 400, 0).compute(late) is None
 
 
 @pytest.mark.parametrize("unit", ["week", "month"])
@@ -294,8 +296,10 @@ def test_a_day_of_another_length_is_due_as_much_as_any(unit: Literal["week", "mo
         days = round(days_between(start, end, zone))
         for count in range(2, days + 1):
             seen = look([0.1] * count, day, start_ms=start)
-            assert Pace("", "pace", unit, zone, 0.1 * days, 0).of(seen) == 1
-            assert Pace("", "projected", unit, zone, 0, 0).of(seen) == float(f"{0.1 * days:.12g}")
+            assert Pace("", "pace", unit, zone, 0.1 * days, 0).compute(seen) == 1
+            assert Pace("", "projected", unit, zone, 0, 0).compute(seen) == float(
+                f"{0.1 * days:.12g}"
+            )
 
 
 def test_a_pace_by_the_shape_of_past_periods() -> None:
@@ -304,9 +308,9 @@ def test_a_pace_by_the_shape_of_past_periods() -> None:
     seen = look([*week, *week, *week, 30.0, 2.0])
     expected = (60 + 40 / 6) / 100
     shaped = Pace("", "projected", "week", "UTC", 100, 3)
-    assert shaped.of(seen) == pytest.approx(32 / expected)
-    assert Pace("", "pace", "week", "UTC", 100, 3).of(seen) == pytest.approx(0.32 / expected)
-    assert Pace("", "projected", "week", "UTC", 100, 4).of(seen) is None
+    assert shaped.compute(seen) == pytest.approx(32 / expected)
+    assert Pace("", "pace", "week", "UTC", 100, 3).compute(seen) == pytest.approx(0.32 / expected)
+    assert Pace("", "projected", "week", "UTC", 100, 4).compute(seen) is None
 
 
 # --- what they look at
@@ -320,7 +324,7 @@ items = st.lists(
 def test_a_past_is_a_list_of_windows(
     given_: list[tuple[int, float | None, int]], data: st.DataObject
 ) -> None:
-    past, plain, end = Past(), list[Item](), 0
+    past, plain, end = WindowHistory(), list[Item](), 0
     for step, value, events in given_:
         end += step
         past.append((end, value, events, 0))
@@ -334,7 +338,7 @@ def test_a_past_is_a_list_of_windows(
     assert past.events.tolist() == [item[2] for item in plain]
     middle = end // 2
     assert past.upto(middle).ends.tolist() == [item[0] for item in plain if item[0] <= middle]
-    assert Past(plain[::-1] + plain).ends.tolist() == past.ends.tolist()
+    assert WindowHistory(plain[::-1] + plain).ends.tolist() == past.ends.tolist()
 
 
 def test_days_and_weeks_begin_in_their_zone() -> None:

@@ -17,7 +17,7 @@ from agent.core.history.pace import Pace
 from agent.core.history.seasonal import SeasonalAnomaly
 from agent.core.history.trend import Run, Trend
 from agent.core.model.history import Feature
-from agent.core.model.window_history import INCIDENT, MAINTENANCE, Past
+from agent.core.model.window_history import INCIDENT, MAINTENANCE, WindowHistory
 from tests.core.history.looks import DAY, DAYS, look
 
 FEATURES: list[Feature] = [
@@ -48,7 +48,7 @@ def test_a_window_in_maintenance_is_as_good_as_one_without_a_value(
     bounds = (10.0, 90.0)
     flagged = look([*told, now], DAYS, flags=[*flags, 0], target=bounds)
     emptied = look([*without, now], DAYS, target=bounds)
-    assert feature.of(flagged) == feature.of(emptied)
+    assert feature.compute(flagged) == feature.compute(emptied)
 
 
 def test_totals_are_of_all_that_was_told() -> None:
@@ -56,11 +56,11 @@ def test_totals_are_of_all_that_was_told() -> None:
     flags = [0, 0, 0, MAINTENANCE, 0]
     # The first window is 30 December; January's are 10, 1000 and 20.
     seen = look([5.0, 5.0, 10.0, 1000.0, 20.0], DAYS, flags=flags)
-    assert month.of(seen) == 1030
+    assert month.compute(seen) == 1030
 
 
 def test_a_past_keeps_what_was_told_beside_what_is_compared_with() -> None:
-    past = Past([(1, 5.0, 1, MAINTENANCE), (2, 6.0, 1, INCIDENT), (3, 7.0, 1, 0)])
+    past = WindowHistory([(1, 5.0, 1, MAINTENANCE), (2, 6.0, 1, INCIDENT), (3, 7.0, 1, 0)])
     past.append((4, 8.0, 1, 0))
     past.flag(4, MAINTENANCE)
     for seen in (past, past.upto(4)):

@@ -32,9 +32,9 @@ class Anomaly:
 
     text: str
     zone: str
-    heeds_alerts: ClassVar[bool] = False
+    depends_on_alerts: ClassVar[bool] = False
 
-    def words(self, answer: float | None, memory: dict[str, Any]) -> str:
+    def describe(self, answer: float | None, memory: dict[str, Any]) -> str:
         """The score, and what stood out in the window that was asked about last."""
         if answer is None:
             return UNKNOWN
@@ -45,20 +45,20 @@ class Anomaly:
         """Nothing: the detector remembers what it needs."""
         return 0
 
-    def of(self, look: FeatureContext) -> float | None:
+    def compute(self, context: FeatureContext) -> float | None:
         """None without a value, and while the detector is learning."""
-        if look.value is None:
+        if context.value is None:
             return None
-        known = look.memory.get(_KEY)
-        if known is not None and known[0] == look.end_ms:
+        known = context.memory.get(_KEY)
+        if known is not None and known[0] == context.end_ms:
             return None if known[1] is None else float(known[1])
         state = DetectorState() if known is None else known[3]
         if not isinstance(state, DetectorState):  # from the series' row
             state = msgspec.convert(state, DetectorState)
-        at_ms = look.start_ms + _offset_ms(look.start_ms // 900_000, self.zone)
-        state, verdict = step(state, at_ms, look.value)
+        at_ms = context.start_ms + _offset_ms(context.start_ms // 900_000, self.zone)
+        state, verdict = step(state, at_ms, context.value)
         why = because(verdict) if verdict.score is not None and verdict.part else ""
-        look.memory[_KEY] = (look.end_ms, verdict.score, why, state)
+        context.memory[_KEY] = (context.end_ms, verdict.score, why, state)
         return verdict.score
 
 

@@ -1,0 +1,78 @@
+"""Local times that happen twice: the hour that clocks go back over, read without an offset.
+
+`parse_times` reads such a time as the first of the two. Which one is meant can't be told from the
+record alone: here is only found which records ask, and by how much later the second one is
+(`agent.core.fold.repeated_hour` answers).
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from agent.core.decode.event_time import parse_time
+
+Span = tuple[int, int, int]
+"""The first of two hours that are read alike: start and end (ms), and how much later the second
+one is (ms)."""
+
+_DAY_SECONDS = 86_400
+_LAST_YEAR = 9998
+_ELSEWHERE = ("UTC", "Asia/Tokyo")
+"""Two zones that never agree: only a time without an offset is read differently in them."""
+
+
+def repeated_hours(
+    times: pl.Series, ms: npt.NDArray[np.int64], readable: npt.NDArray[np.bool_], timezone: str
+) -> dict[int, int]:
+    """The places of the times that happen twice, with how much later (ms) the second time is.
+
+    `ms` is what `parse_times` makes of `times`: the first of the two.
+    """
+    if timezone == "UTC" or times.dtype != pl.String or not readable.any():
+        return {}
+    known = ms[readable]
+    found: dict[int, int] = {}
+    for start, end, later_ms in _spans(timezone, int(known.min()), int(known.max())):
+        for place in np.flatnonzero(readable & (ms >= start) & (ms < end)).tolist():
+            text = str(times[place])
+            if len({parse_time(text, zone) for zone in _ELSEWHERE}) > 1:
+                found[place] = later_ms
+    return found
+
+
+def _spans(timezone: str, first_ms: int, last_ms: int) -> Sequence[Span]:
+    """The spans that may hold any instant between two."""
+    first, last = (datetime.fromtimestamp(at / 1000, UTC).year for at in (first_ms, last_ms))
+    years = range(first, min(last, _LAST_YEAR) + 1)
+    spans = (span for year in years for span in _of_year(timezone, year))
+    return [span for span in spans if first_ms < span[1] and span[0] <= last_ms]
+
+
+@lru_cache(maxsize=4096)
+def _of_year(timezone: str, year: int) -> tuple[Span, ...]:
+    """The spans of a year: before each instant at which the zone's clocks go back."""
+    zone = ZoneInfo(timezone)
+    begin = int(datetime(year, 1, 1, tzinfo=UTC).timestamp())
+    end = int(datetime(year + 1, 1, 1, tzinfo=UTC).timestamp())
+
+    def offset(at: int) -> int:
+        moved = datetime.fromtimestamp(at, zone).utcoffset()
+        return 0 if moved is None else int(moved.total_seconds())
+
+    found = []
+    for day in range(begin, end, _DAY_SECONDS):
+        before, after = offset(day), offset(day + _DAY_SECONDS)
+        if after < before:
+            seconds = range(day, day + _DAY_SECONDS + 1)
+            change = seconds[bisect_left(seconds, True, key=lambda at: offset(at) < before)]
+            back = before - after
+            found.append(((change - back) * 1000, change * 1000, back * 1000))
+    return tuple(found)

@@ -1,0 +1,224 @@
+"""Absence rules: alerts on series, or whole KPIs, that had no event for too long.
+
+How often a rule is evaluated changes nothing: the instants of its transitions come from the events
+and from the rule, never from the call. Time in maintenance is no silence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Literal, NamedTuple
+
+from agent.core.evaluate.maintenance import MaintenanceCalendar
+from agent.core.evaluate.thresholds import MAX_CACHED_SERIES, Evaluation, OnEvaluation
+from agent.core.model.plan import AbsenceLevel, AbsenceRule, Dimensions, Kpi, as_for
+from agent.core.model.results import AlertPhase, Transition
+from agent.core.model.text import when_text
+from agent.core.state import alert_state as alerts
+from agent.core.state.alert_state import AlertState
+from agent.core.state.series import Series
+
+
+class Absences:
+    """The absence rules of one KPI."""
+
+    def __init__(
+        self, kpi: Kpi, rules: Sequence[AbsenceRule], maintenance: MaintenanceCalendar
+    ) -> None:
+        self.per_series = tuple(rule for rule in rules if rule.per == "series")
+        self.per_kpi = tuple(rule for rule in rules if rule.per == "kpi")
+        self.on_evaluation: OnEvaluation | None = None
+        self._kpi = kpi
+        self._maintenance = maintenance
+        self._rules_of = lru_cache(MAX_CACHED_SERIES)(self._find)
+
+    def rules_of(self, dimensions: Dimensions | None) -> tuple[AbsenceRule, ...]:
+        """The rules as they are for one series; None: for the KPI as a whole."""
+        return self._rules_of(dimensions) if self.per_series or self.per_kpi else ()
+
+    def _find(self, dimensions: Dimensions | None) -> tuple[AbsenceRule, ...]:
+        if dimensions is None:
+            return self.per_kpi
+        own = (as_for(rule, self._kpi.by, dimensions) for rule in self.per_series)
+        return tuple(rule for rule in own if rule is not None)
+
+    def evaluate(
+        self,
+        series: Series,
+        last_event_ms: int,
+        frontier_ms: int,
+        first_event_ms: int | None = None,
+    ) -> list[Transition]:
+        """Evaluate the silence of a series, or of the KPI as a whole; the series is changed. See
+        `step_absence` for the instants."""
+        out: list[Transition] = []
+        for rule in self.rules_of(series.dimensions):
+            for level in rule.levels:
+                state = series.alerts.get(rule.name, {}).get(level.severity, alerts.INACTIVE)
+                after, transitions = step_absence(
+                    rule,
+                    level,
+                    self._clock(rule, level, series),
+                    state,
+                    series.last_event_ms,
+                    last_event_ms,
+                    frontier_ms,
+                    first_event_ms,
+                )
+                if after != state:
+                    series.alerts.setdefault(rule.name, {})[level.severity] = after
+                    if self.on_evaluation is not None:
+                        self.on_evaluation(
+                            Evaluation(
+                                rule, level.severity, None, frontier_ms, None, None, state, after
+                            )
+                        )
+                out += transitions
+        return out
+
+    def _clock(self, rule: AbsenceRule, level: AbsenceLevel, series: Series) -> AbsenceClock:
+        old_enough_ms = series.first_ms + rule.min_history_ms if rule.min_history_ms else 0
+        # Of a past that was read later, silence is counted from where the live flow took over.
+        missed_ms = series.cut_ms + level.no_data_for_ms if series.cut_ms else 0
+        not_before_ms = max(old_enough_ms, missed_ms) or None
+        return AbsenceClock(
+            self._maintenance, series.dimensions, level.no_data_for_ms, not_before_ms
+        )
+
+    def fires_ms(self, rule: AbsenceRule, level: AbsenceLevel, series: Series) -> int:
+        """When a level of an absence rule fires over a series, if nothing comes."""
+        clock = self._clock(rule, level, series)
+        last_ms = series.last_event_ms
+        due_ms = clock.due_ms(last_ms, last_ms + level.no_data_for_ms)
+        return max(due_ms, clock.not_before_ms or due_ms)
+
+    def ends_ms(self, rule: AbsenceRule, level: AbsenceLevel, series: Series) -> int | None:
+        """When a level of an absence rule ends over a series, if data goes on to come; None: it
+        is not ending."""
+        alert = series.alerts.get(rule.name, {}).get(level.severity, alerts.INACTIVE)
+        ends_ms = alert.ends_ms(rule.keep_firing_for_ms, rule.flapping)
+        if ends_ms is None:
+            return None
+        clock = self._clock(rule, level, series)
+        return alert.ends_ms(clock.kept_ms(alert, rule, ends_ms), rule.flapping)
+
+
+class AbsenceClock(NamedTuple):
+    """How time counts for one level of an absence rule: time in maintenance does not.
+
+    `dimensions` None: for the KPI as a whole. `not_before_ms`: the level does not fire before.
+    """
+
+    maintenance: MaintenanceCalendar
+    dimensions: Dimensions | None
+    no_data_for_ms: int
+    not_before_ms: int | None = None
+
+    def due_ms(self, last_event_ms: int, upto_ms: int) -> int:
+        """When silence since an event has lasted long enough; exact up to `upto_ms`."""
+        return self.maintenance.after(self.dimensions, last_event_ms, self.no_data_for_ms, upto_ms)
+
+    def kept_ms(self, alert: AlertState, rule: AbsenceRule, upto_ms: int) -> int:
+        """How long data must be back until an alert ends; exact up to `upto_ms`."""
+        since_ms = alert.clearing_since_ms
+        if since_ms is None:
+            return rule.keep_firing_for_ms
+        kept_ms = alert.kept_ms(since_ms, rule.keep_firing_for_ms, rule.flapping)
+        return self.maintenance.after(self.dimensions, since_ms, kept_ms, upto_ms) - since_ms
+
+    def began_ms(self, due_ms: int) -> int:
+        """When the silence began that has lasted long enough."""
+        return self.maintenance.before(self.dimensions, due_ms, self.no_data_for_ms)
+
+
+def step_absence(
+    rule: AbsenceRule,
+    level: AbsenceLevel,
+    clock: AbsenceClock,
+    alert: AlertState,
+    known_ms: int,
+    last_event_ms: int,
+    frontier_ms: int,
+    first_event_ms: int | None = None,
+) -> tuple[AlertState, tuple[Transition, ...]]:
+    """Evaluate one level of an absence rule for the series (or whole KPI) of `clock`.
+
+    `frontier_ms` is how far event time is settled: no event before it can still come. `known_ms` is
+    the last event that was evaluated, `last_event_ms` the latest settled one; the caller calls once
+    for every event that ends a silence, in order. None may go back. A caller that knows only the
+    slices that hold events gives the end of one as `last_event_ms` and its start as
+    `first_event_ms`: the slice counts as events all along, so that its own length is never taken
+    for silence.
+
+    Fires at exactly `last_event_ms + no_data_for_ms`, time in maintenance not counted, or at
+    `clock.not_before_ms` if that is later, once the frontier is past that instant, and resolves
+    at the event that ends the silence, or `keep_firing_for_ms` after it (`flapping`: later), time
+    in maintenance not counted, if no other silence came between. How often it is called changes
+    nothing: the instants come from the events, never from the call.
+    """
+    transitions: list[Transition] = []
+    not_before_ms = clock.not_before_ms
+
+    def step(alert: AlertState, at_ms: int, silent: bool, due_ms: int) -> AlertState:
+        kept_ms = clock.kept_ms(alert, rule, at_ms)
+        alert, changes = alerts.step(alert, at_ms, silent, not silent, 0, kept_ms, rule.flapping)
+        for change in changes:
+            # Of several silences in a row, the first; one that was not missed at once began before.
+            fired_ms = at_ms if alert.episode_ms is None else alert.episode_ms
+            began_ms = clock.began_ms(min(fired_ms, due_ms))
+            transitions.append(
+                _absence_transition(rule, level, clock, alert, at_ms, began_ms, change)
+            )
+        return alert
+
+    def advance(alert: AlertState, last_ms: int, upto_ms: int) -> AlertState:
+        due_ms = clock.due_ms(last_ms, upto_ms)
+        fires_ms = due_ms if not_before_ms is None else max(due_ms, not_before_ms)
+        ends_ms = alert.ends_ms(clock.kept_ms(alert, rule, upto_ms), rule.flapping)
+        if ends_ms is not None and ends_ms <= min(fires_ms, upto_ms):
+            alert = step(alert, ends_ms, False, due_ms)
+        return step(alert, fires_ms, True, due_ms) if fires_ms < upto_ms else alert
+
+    if last_event_ms > known_ms:
+        back_ms = last_event_ms if first_event_ms is None else first_event_ms
+        alert = advance(alert, known_ms, back_ms)
+        if alert.phase is AlertPhase.FIRING and alert.episode_ms is not None:
+            # A silence shorter than a slice can be taken to begin inside the slice that ends it.
+            back_ms = max(back_ms, alert.episode_ms)
+        alert = step(alert, back_ms, False, clock.due_ms(known_ms, back_ms))
+    return advance(alert, max(known_ms, last_event_ms), frontier_ms), tuple(transitions)
+
+
+def _absence_transition(
+    rule: AbsenceRule,
+    level: AbsenceLevel,
+    clock: AbsenceClock,
+    alert: AlertState,
+    at_ms: int,
+    began_ms: int,
+    change: alerts.Change,
+) -> Transition:
+    previous, phase, reason = change
+    episode_ms = at_ms if alert.episode_ms is None else alert.episode_ms
+    words: dict[alerts.StepReason, Literal["no_data", "data", "keep_firing_for"]] = {
+        "when": "no_data",
+        "clear": "data",
+        "keep_firing_for": "keep_firing_for",
+    }
+    return Transition(
+        rule=rule.name,
+        severity=level.severity,
+        kpi=rule.kpi,
+        dimensions=clock.dimensions or (),
+        at_ms=at_ms,
+        episode_ms=episode_ms,
+        state=phase,
+        previous=previous,
+        value=None,
+        bound=when_text(level),
+        start_ms=began_ms,
+        end_ms=at_ms,
+        reason=words[reason],
+        flaps=alert.flapping(phase, rule.flapping),
+    )

@@ -1,0 +1,205 @@
+"""One life of the stages: from a broker that answers until other rules, or the end.
+
+    stage 1    source topics → frames
+    stage 2    frames → windows, targets, alerts, and the board topic
+    readers    the board topic and the alerts topic → this worker's view of the fleet
+    watches    the agent's own topics; whether the stages get on
+
+A stage starts from what is committed and ends with everything committed, or not, when it crashes:
+the next one can't tell the difference. One that fails is started again, by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from agent.core.output.privacy import Privacy
+from agent.errors import EnvironmentFault
+from agent.export.agent_state import AgentState
+from agent.kafka.alert_log import AlertLog
+from agent.kafka.board_topic import BoardReader, BoardWriter
+from agent.kafka.client import connection, new_producer
+from agent.kafka.connecting import wait_for_broker
+from agent.kafka.ingest_stage import IngestStage
+from agent.kafka.merge_stage import MergeStage
+from agent.kafka.publish import Publisher
+from agent.kafka.side_outputs import SideOutputs
+from agent.kafka.topics import TopicNames
+from agent.service.fleet_view import FleetView
+from agent.service.status import (
+    BOARD,
+    BROKER,
+    INGEST,
+    MERGE,
+    IngestReporter,
+    MergeReporter,
+    StatusReporter,
+)
+from agent.service.tasks import (
+    STOP_TIMEOUT_SECONDS,
+    all_of,
+    close,
+    first_of,
+    keep,
+    pause,
+    run_until,
+)
+from agent.service.topic_keeper import TopicKeeper
+from agent.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+class Life:
+    """What all lives share; `live` is one of them, by the plan that `state` has then."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        state: AgentState,
+        status: StatusReporter,
+        fleet: FleetView,
+        board: BoardReader,
+        alert_log: AlertLog,
+        privacy: Privacy,
+    ) -> None:
+        self.at_rest = asyncio.Event()  # no stage is running
+        self.at_rest.set()
+        self._settings = settings
+        self._state = state
+        self._status = status
+        self._fleet = fleet
+        self._board = board
+        self._alert_log = alert_log
+        self._privacy = privacy
+        self._names = TopicNames.of(settings)
+        self._topics = TopicKeeper(settings, status)
+
+    async def live(self, over: asyncio.Event) -> None:
+        """Keep everything going until `over` is set; after a failure of all, again."""
+        await keep(lambda: self._once(over), over, self._on_failure(BROKER))
+
+    async def _once(self, over: asyncio.Event) -> None:
+        self._status.starting()
+        admin = await self._reach_broker(over)
+        if admin is None:
+            return
+        consumer = AIOKafkaConsumer(**connection(self._settings))
+        try:
+            await consumer.start()
+            state_partitions = await self._topics.ensure(admin, consumer)
+            self._status.waiting(BROKER, None)
+            self._status.waiting(BOARD, None)
+            ingest_reporter = IngestReporter(self._state, self._status)
+
+            async def ingest() -> None:
+                await self._run_ingest(admin, state_partitions, ingest_reporter, over)
+
+            async def merge() -> None:
+                await self._run_merge(state_partitions, over)
+
+            async def readers() -> None:
+                await self._run_readers(over)
+
+            self.at_rest.clear()
+            await all_of([
+                keep(ingest, over, self._on_failure(INGEST)),
+                keep(merge, over, self._on_failure(MERGE)),
+                keep(readers, over, self._on_failure(BOARD)),
+                self._topics.watch(admin, consumer, state_partitions, over),
+                self._watch_flushes(ingest_reporter, over),
+            ])  # fmt: skip
+        finally:
+            self.at_rest.set()
+            await close("the topics' consumer", consumer.stop())
+            await close("the admin client", admin.close())
+
+    def _on_failure(self, component: str) -> Callable[[Exception, float], None]:
+        def say(error: Exception, pause_seconds: float) -> None:
+            reason = f"{error or type(error).__name__}; trying again in about {pause_seconds:.0f} s"
+            is_ours = not isinstance(error, (KafkaError, EnvironmentFault, OSError))
+            log.error("%s: %s", component, reason, exc_info=error if is_ours else None)
+            self._status.failed(component, reason)
+
+        return say
+
+    async def _reach_broker(self, over: asyncio.Event) -> AIOKafkaAdminClient | None:
+        """An admin client once a broker answers; None when the end comes first."""
+        waiting = asyncio.create_task(
+            wait_for_broker(self._settings, lambda reason: self._status.waiting(BROKER, reason))
+        )
+        await first_of(over, waiting)
+        if not waiting.done():
+            waiting.cancel()
+            return None
+        return waiting.result()
+
+    async def _watch_flushes(self, reporter: IngestReporter, over: asyncio.Event) -> None:
+        while not await pause(over, 1.0):
+            reporter.check_flushes(2 * self._settings.flush_interval)
+
+    async def _run_ingest(
+        self,
+        admin: AIOKafkaAdminClient,
+        state_partitions: int,
+        reporter: IngestReporter,
+        over: asyncio.Event,
+    ) -> None:
+        """Stage 1."""
+        producer = new_producer(self._settings)
+        beside = new_producer(self._settings, idempotent=False)
+        try:
+            await producer.start()
+            await beside.start()
+            ingest = IngestStage(
+                self._settings, self._state.plan, Publisher(producer, self._names),
+                SideOutputs(beside, self._names, reporter.cut), admin, state_partitions, reporter,
+            )  # fmt: skip
+            await run_until(over, INGEST, ingest.run(), ingest.stop)
+        finally:
+            await close("the ingest's producer", producer.stop())
+            await close("the producer of dead letters", beside.stop())
+
+    async def _run_merge(self, state_partitions: int, over: asyncio.Event) -> None:
+        """Stage 2, and the writer of its series to the board topic."""
+        producer = new_producer(self._settings)
+        fleet = self._fleet
+        try:
+            await producer.start()
+            publisher = Publisher(producer, self._names, self._privacy)
+            writer = BoardWriter(publisher, self._board, fleet.held, fleet.is_ours)
+            reporter = MergeReporter(self._state, self._status, fleet, writer, self._privacy)
+            merge = MergeStage(
+                self._settings, self._state.plan, publisher, state_partitions, reporter
+            )
+            fleet.attach(merge, state_partitions)
+            writing = asyncio.create_task(writer.run(), name="board-writer")
+            try:
+                await run_until(over, MERGE, merge.run(), merge.stop, writing)
+            finally:
+                writing.cancel()
+                fleet.detach()
+        finally:
+            await close("the merge's producer", producer.stop())
+
+    async def _run_readers(self, over: asyncio.Event) -> None:
+        """The readers of the board topic and of the alerts topic."""
+        reading = [
+            asyncio.create_task(self._board.run(), name=BOARD),
+            asyncio.create_task(self._alert_log.run(), name="alert-log"),
+        ]
+        try:
+            await first_of(over, *reading)
+            for task in reading:
+                if task.done():
+                    task.result()
+        finally:
+            for task in reading:
+                task.cancel()
+            await asyncio.wait(reading, timeout=STOP_TIMEOUT_SECONDS)

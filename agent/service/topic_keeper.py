@@ -1,0 +1,75 @@
+"""Keeps the agent's own topics there: creates what is missing, watches what becomes of them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka.admin import AIOKafkaAdminClient
+
+from agent.kafka.placement import has_changed
+from agent.kafka.topic_watch import TopicWatch, check_state_is_whole, end_offsets
+from agent.kafka.topics import TopicNames, create_missing, ensure
+from agent.service.status import BROKER, StatusReporter
+from agent.service.tasks import pause
+from agent.settings import Settings
+
+log = logging.getLogger(__name__)
+
+CHECK_SECONDS = 5.0
+
+
+class TopicKeeper:
+    """The agent's topics, over all lives of the stages."""
+
+    def __init__(self, settings: Settings, status: StatusReporter) -> None:
+        self._settings = settings
+        self._status = status
+        self._names = TopicNames.of(settings)
+        self._watch = TopicWatch(settings)
+
+    async def ensure(self, admin: AIOKafkaAdminClient, consumer: AIOKafkaConsumer) -> int:
+        """See that all topics are there and serve; the number of state partitions. Raises
+        EnvironmentFault, among them StateLost."""
+        self._watch.refuse_after_loss()
+        ends = await end_offsets(admin, consumer, self._names)
+        check_state_is_whole(self._settings, self._names, ends)
+        state_partitions, warnings = await ensure(admin, self._settings)
+        for warning in warnings:
+            log.warning("%s", warning)
+        self._watch.see(await end_offsets(admin, consumer, self._names))
+        return state_partitions
+
+    async def watch(
+        self,
+        admin: AIOKafkaAdminClient,
+        consumer: AIOKafkaConsumer,
+        state_partitions: int,
+        over: asyncio.Event,
+    ) -> None:
+        """Create again what is deleted and holds no state. Sets `over` where the board has to be
+        written again, and where somebody changed the number of state partitions: the next life
+        refuses. Raises StateLost."""
+        names = self._names
+        while not await pause(over, CHECK_SECONDS):
+            if await has_changed(admin, names.frames, names.series, state_partitions):
+                over.set()
+                return
+            changes = await self._watch.look(admin, consumer)
+            if changes.deleted:
+                await self._create_again(admin, changes.deleted)
+            if names.board in changes.deleted | changes.made_anew:
+                log.info("the rows of topic %s are written again", names.board)
+                over.set()
+
+    async def _create_again(self, admin: AIOKafkaAdminClient, deleted: frozenset[str]) -> None:
+        """Create topics that were deleted and hold no state, where the agent may."""
+        topics = ", ".join(sorted(deleted))
+        if not self._settings.create_topics:
+            self._status.waiting(BROKER, f"deleted while running: {topics}; create them again")
+            return
+        self._status.waiting(BROKER, f"deleted while running: {topics}; creating them again")
+        await create_missing(admin, self._settings, self._names)
+        self._status.waiting(BROKER, None)
+        log.info("created again: %s", topics)

@@ -1,0 +1,58 @@
+"""JSON records as columns: what a bad record costs the records beside it."""
+
+import random
+from collections.abc import Callable
+
+import polars as pl
+import pytest
+
+from agent.core.decode.decoder import Decoder
+from tests.core.decode.samples import ORDER, VISIT, batch, order
+
+COUNT = 20_000
+
+
+class Reads:
+    """How many bytes polars was given to read."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.total = 0
+        read_ndjson = pl.read_ndjson
+
+        def counted(source: bytes, **arguments: object) -> pl.DataFrame:
+            self.total += len(source)
+            return read_ndjson(source, **arguments)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(pl, "read_ndjson", counted)
+
+
+def cut(record: bytes) -> bytes:
+    return record[: len(record) // 2]
+
+
+def wrong(record: bytes) -> bytes:
+    return record.replace(b"12.5", b'"12.5"')
+
+
+def not_a_number(record: bytes) -> bytes:
+    return record.replace(b"12.5", b"NaN")
+
+
+@pytest.mark.parametrize("spoil", [cut, wrong, not_a_number])
+@pytest.mark.parametrize(
+    ("bad", "most"), [(1, 1.45), (COUNT * 3 // 100, 1.05)], ids=["one in 20,000", "3 %"]
+)
+def test_what_is_bad_makes_few_other_records_be_read_again(
+    spoil: Callable[[bytes], bytes], bad: int, most: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = [order(id=f"o{n}") for n in range(COUNT)]
+    for n in random.Random(4).sample(range(COUNT), bad):
+        values[n] = spoil(values[n])
+    decoder = Decoder([ORDER, VISIT])
+    for _ in range(3):  # how often it happens is learnt
+        assert len(decoder.decode(batch(values)).rejects) == bad
+    reads = Reads(monkeypatch)
+    found = decoder.decode(batch(values))
+    assert len(found.rejects) == bad
+    assert found.tables["order"].height == COUNT - bad
+    assert reads.total < most * sum(map(len, values))

@@ -1,0 +1,45 @@
+"""Alerts that are sent from here follow the merger, not what the broker shows of them."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec import structs
+
+from agent.core.model.results import AlertPhase
+from agent.kafka.board_topic import AlertRow, alert_key
+from agent.service.own_alerts import OwnAlerts
+
+FIRED = AlertRow("slow", "critical", "waiting", ("emea",), AlertPhase.FIRING, 100, 9.0, "s", "d")
+ENDED = structs.replace(FIRED, phase=AlertPhase.RESOLVED, at_ms=200)
+SILENCED = structs.replace(FIRED, phase=AlertPhase.SILENCED)
+KEY = alert_key(FIRED)
+
+
+@pytest.mark.parametrize(
+    ("row", "step", "expected"),
+    [
+        (None, None, []),
+        (FIRED, None, [FIRED]),  # from before this process
+        (None, (100, FIRED), [FIRED]),  # not on the board yet, or the board is gone
+        (FIRED, (200, ENDED), [ENDED]),  # the board has the step before
+        (FIRED, (100, SILENCED), [SILENCED]),  # at the same time, one after the other
+        (ENDED, (100, FIRED), [ENDED]),  # another worker went on
+        (FIRED, (200, None), []),  # its rule is removed
+        (None, (200, None), []),
+    ],
+)
+def test_the_newer_of_the_boards_row_and_the_mergers_step_counts(
+    row: AlertRow | None, step: tuple[int, AlertRow | None] | None, expected: list[AlertRow]
+) -> None:
+    own = OwnAlerts()
+    if step is not None:
+        own.note({KEY: step})
+    assert own.over([row] if row else []) == expected
+    assert own.over([row] if row else []) == expected
+
+
+def test_once_the_board_shows_a_step_the_board_counts() -> None:
+    own = OwnAlerts()
+    own.note({KEY: (100, FIRED)})
+    assert own.over([FIRED]) == [FIRED]
+    assert own.over([]) == []  # taken off the board later
