@@ -26,7 +26,7 @@ TPS = [TopicPartition("orders", p) for p in range(PARTITIONS)]
 
 
 class HeldBack:
-    """A publisher whose frames, once they cover a record, are acknowledged when the test says so."""
+    """A publisher whose frames are acknowledged when the test says so, once they cover a record."""
 
     def __init__(self) -> None:
         self.sent: list[bytes] = []
