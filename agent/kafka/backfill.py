@@ -107,7 +107,7 @@ class Backfiller:
             await self._at_rest()
             mergers = self._mergers()
             for name in self._asked if mergers else ():
-                waits = any(name in merger.waiting for merger in mergers.values())
+                waits = any(name in merger.waiting_kpis for merger in mergers.values())
                 self._progress.backfill(name, 0, 0.0 if waits else 1.0)
             job = self._due(mergers)
             if job is None:
@@ -125,12 +125,12 @@ class Backfiller:
         """The KPIs of one topic whose past is due wherever they wait."""
         due_in: dict[str, dict[int, tuple[int, Mapping[int, int]]]] = {}
         for p, merger in mergers.items():
-            for due in merger.due():
-                due_in.setdefault(due.kpi, {})[p] = due.cut_ms, due.covered
+            for due in merger.pending_backfills():
+                due_in.setdefault(due.kpi, {})[p] = due.handoff_ms, due.covered
         everywhere = {
             kpi: partitions
             for kpi, partitions in due_in.items()
-            if all(p in partitions for p, m in mergers.items() if kpi in m.waiting)
+            if all(p in partitions for p, m in mergers.items() if kpi in m.waiting_kpis)
         }
         if not everywhere:
             return None
@@ -173,7 +173,7 @@ class Backfiller:
         )
         await self._at_rest()
         for kpi in job.cuts:
-            if not any(kpi in merger.waiting for merger in mergers.values()):
+            if not any(kpi in merger.waiting_kpis for merger in mergers.values()):
                 log.info("%s has its past, and goes on from there", kpi)
 
     async def _read(self, job: Job, mergers: Mapping[int, Merger]) -> Rows | None:
