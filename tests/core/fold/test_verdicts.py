@@ -68,7 +68,9 @@ FOLDED, LATE, DUPLICATE = Outcome.FOLDED, Outcome.LATE, Outcome.DUPLICATE
             {"by_minute": 1, "by_hour": 1}, id="all windows have closed",
         ),
         pytest.param([A], A, DUPLICATE, {}, id="a repeat"),
-        pytest.param([A, record("visit", 100)], A, DUPLICATE, {"by_minute": 1}, id="a repeat, for the hour"),
+        pytest.param(
+            [A, record("visit", 100)], A, DUPLICATE, {"by_minute": 1}, id="a repeat, for the hour",
+        ),
         pytest.param(
             [A, record("visit", 100)], record("sale", 95, "a"), FOLDED, {},
             id="an id used again, in another minute",
