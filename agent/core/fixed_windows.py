@@ -9,15 +9,15 @@ since the end of the window before, so that no silence begins before its own end
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
 
 from msgspec import structs
 
-from agent.core.merge.base_kpi import BaseKpi, Step, Work, limit_of
+from agent.core.merge.base_kpi import BaseKpi, Step
 from agent.core.merge.derived_kpi import DerivedKpi, KpiState
+from agent.core.merge.live_series import limit_of
 from agent.core.merge.merger import Merger
 from agent.core.model.plan import Dimensions, Kpi, Plan
 from agent.core.model.results import Emitted, WindowValue
@@ -37,10 +37,12 @@ class FixedWindows(Merger):
         self._given: dict[str, list[WindowValue]] = {}
         for window in sorted(windows, key=lambda w: w.end_ms):
             self._given.setdefault(window.kpi, []).append(window)
-        self._unwatched = {
-            kpi: deque(w for w in given if w.events) for kpi, given in self._given.items()
-        }
-        super().__init__(_without_lateness(plan), 0, 1)
+        super().__init__(_without_lateness(plan), 0, 1, make_kpi=self._make_kpi)
+        for kpi, of_kpi in self._given.items():
+            of = self.plan.kpis[kpi]
+            for end in (w.end_ms for w in of_kpi if w.events):
+                slices = range(previous_end(of.window, end), end, of.slice_ms)
+                self.note_events(kpi, slices)
 
     def run(self, until_ms: int) -> Emitted:
         """Close all windows in event-time order, then let time go by up to an instant.
@@ -56,22 +58,13 @@ class FixedWindows(Merger):
         told += [self.finish(topic, at) for at in [*ends, past] for topic in sorted(given)]
         return joined(told)
 
-    def _state(self, kpi: Kpi, kept: bool) -> KpiState:
+    def _make_kpi(self, kpi: Kpi, kept: bool) -> KpiState:
         given = self._given.get(kpi.name)
         if given is None:
-            return super()._state(kpi, kept)
+            return self.make_kpi(kpi, kept)
         if kpi.contract is None:
             return _GivenDerived(self.plan, kpi, kept, given)
         return _GivenBase(self.plan, kpi, kept, given)
-
-    def _watch(self, kpi: str, frontier_ms: int) -> None:
-        waiting = self._unwatched.get(kpi, deque())
-        of = self.plan.kpis[kpi]
-        while waiting and waiting[0].end_ms <= frontier_ms:
-            end = waiting.popleft().end_ms
-            slices = range(previous_end(of.window, end), end, of.slice_ms)
-            self._watched[kpi].take(slices, 0)
-        super()._watch(kpi, frontier_ms)
 
 
 class _GivenBase(BaseKpi):
@@ -90,11 +83,9 @@ class _GivenBase(BaseKpi):
             for window in [w for w in windows if w.events]:
                 series = _series(self, window)
                 step.transitions += self.evaluator.evaluate_absence(series, end_ms, end_ms, began)
-            _close(self, windows, self._kept, step)
-            work = Work([], [], [], [], [])
-            self._expire(end_ms, step, work)
-            self._part(work.forgotten, step)
-        self._silences(step, self.series.values(), frontier_ms)
+            _close(self, windows, self._is_read, step)
+            self.end_expired(self.expire(end_ms, step), step)
+        self.evaluate_absence(step, self.series.values(), frontier_ms)
         return step
 
 
@@ -112,7 +103,7 @@ class _GivenDerived(DerivedKpi):
             return step
         self.frontier_ms = min(f for f in frontiers if f is not None)
         for end_ms in [end for end in self._given if end <= self.frontier_ms]:
-            _close(self, self._given.pop(end_ms), self._kept, step)
+            _close(self, self._given.pop(end_ms), self._is_read, step)
         return step
 
 

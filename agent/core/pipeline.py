@@ -34,9 +34,9 @@ class Pipeline:
         self.counts: Counter[CountKey] = Counter()
         self._partitions = {topic: (sources or {}).get(topic, 1) for topic in plan.topics}
         self._folders = {topic: Folder(plan, topic, state_partitions) for topic in plan.topics}
-        self.mergers = [Merger(plan, p, state_partitions) for p in range(state_partitions)]
-        for merger in self.mergers:
-            merger.until_ms = until_ms
+        self.mergers = [
+            Merger(plan, p, state_partitions, until_ms) for p in range(state_partitions)
+        ]
         self._done: dict[str, set[int]] = {topic: set() for topic in plan.topics}
         self._position = 0
         for topic, folder in self._folders.items():
@@ -75,7 +75,7 @@ class Pipeline:
                     found.append(merger.catch_up())
                 self._position += 1
         for merger in self.mergers:
-            merger.safe()
+            merger.mark_durable()
         return joined(found)
 
     def is_past(self, topic: str, partition: int, at_ms: int) -> bool:

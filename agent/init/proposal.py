@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.core.model.results import Emitted
-from agent.init.guess import Guess, KpiGuess
+from agent.init.inference import EventDraft, KpiDraft
 from agent.init.write import document
 from agent.language.load import load
 from agent.replay.runner import Replayed, Source, sources, stream
@@ -44,12 +44,12 @@ Observed = dict[str, list[float]]
 
 
 def observe(
-    guesses: Sequence[Guess], files: Sequence[str], clock_ms: int
+    drafts: Sequence[EventDraft], files: Sequence[str], clock_ms: int
 ) -> tuple[Observed, Replayed]:
     """Run the proposed contracts and KPIs over the sample, through the core."""
     with tempfile.TemporaryDirectory(prefix="kpi-agent-") as made:
         place = Path(made) / "first.yaml"
-        place.write_text(document(guesses, {}, {}, ""))
+        place.write_text(document(drafts, {}, {}, ""))
         plan = load(place)
     read = Replayed(Emitted(), [])
     values: dict[str, list[float]] = {name: [] for name in plan.kpis}
@@ -61,19 +61,19 @@ def observe(
     return values, read
 
 
-def proposals(guesses: Sequence[Guess], observed: Observed) -> dict[str, Proposal]:
+def proposals(drafts: Sequence[EventDraft], observed: Observed) -> dict[str, Proposal]:
     """Bounds for each KPI whose windows have enough to say, by its name."""
     found = {}
-    for guess in guesses:
-        for kpi in guess.kpis:
+    for draft in drafts:
+        for kpi in draft.kpis:
             made = _propose(kpi, sorted(observed.get(kpi.name, [])))
             if made is not None:
                 found[kpi.name] = made
     return found
 
 
-def silence(times: Sequence[int]) -> Bound | None:
-    """Twice the longest silence of the sample (ms), rounded up."""
+def silence(times: Sequence[int], least_ms: int = 0) -> Bound | None:
+    """Twice the longest silence of the sample (ms), rounded up; at least a slice of the KPI."""
     gaps = [
         later - earlier for earlier, later in zip(sorted(times), sorted(times)[1:], strict=False)
     ]
@@ -81,12 +81,13 @@ def silence(times: Sequence[int]) -> Bound | None:
         return None
     longest = max(gaps)
     step = next(s for s in (60_000, 300_000, 3_600_000, 86_400_000) if longest < 60 * s or s > 4e7)
-    return Bound(
-        max(math.ceil(2 * longest / step), 1) * step, "twice the longest silence of the sample"
-    )
+    proposed = max(math.ceil(2 * longest / step), 1) * step
+    if proposed < least_ms:
+        return Bound(least_ms, "the shortest that is seen; no silence of the sample is half of it")
+    return Bound(proposed, "twice the longest silence of the sample")
 
 
-def _propose(kpi: KpiGuess, values: Sequence[float]) -> Proposal | None:
+def _propose(kpi: KpiDraft, values: Sequence[float]) -> Proposal | None:
     if len(values) < LEAST_WINDOWS:
         return None
     shares = (0.9, 0.75, 0.99, 0.75) if kpi.better == "lower" else (0.1, 0.25, 0.01, 0.25)

@@ -7,20 +7,21 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from agent.core.model.printable import printable
 from agent.core.model.text import duration
-from agent.init.guess import FieldGuess, Guess, KpiGuess
+from agent.init.inference import EventDraft, FieldDraft, KpiDraft
 
 if TYPE_CHECKING:
     from agent.init.proposal import Bound, Proposal
 
 MODELINE = "# yaml-language-server: $schema={schema}"
 HEAD = "# A first draft by `kpi-agent init`: read it, and change what you know better."
-_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*|\d+[a-z]+( every \d+[a-z]+)?")
 _WORDS = frozenset({"true", "false", "null", "yes", "no", "on", "off"})
 
 
 def document(
-    guesses: Sequence[Guess],
+    drafts: Sequence[EventDraft],
     proposals: Mapping[str, Proposal],
     silences: Mapping[str, Bound],
     owner: str,
@@ -36,14 +37,14 @@ def document(
     if owner:
         lines += ["defaults:", f"  owner: {quoted(owner)}"]
     lines += ["", "events:"]
-    for guess in guesses:
-        lines += _event(guess)
+    for draft in drafts:
+        lines += _event(draft)
     lines += ["kpis:"]
-    for guess in guesses:
-        for kpi in guess.kpis:
-            lines += _kpi(guess, kpi, proposals.get(kpi.name))
+    for draft in drafts:
+        for kpi in draft.kpis:
+            lines += _kpi(draft, kpi, proposals.get(kpi.name))
     rules = [
-        line for guess in guesses for line in _rules(guess, proposals, silences.get(guess.event))
+        line for draft in drafts for line in _rules(draft, proposals, silences.get(draft.event))
     ]
     if rules:
         lines += ["rules:", *rules]
@@ -53,30 +54,30 @@ def document(
 def quoted(text: str) -> str:
     """A text as YAML, in quotes where it needs them."""
     plain = _PLAIN.fullmatch(text) and text.lower() not in _WORDS
-    return text if plain else json.dumps(text, ensure_ascii=False)
+    return text if plain else printable(json.dumps(text, ensure_ascii=False))
 
 
-def _event(guess: Guess) -> Iterator[str]:
-    yield f"  {quoted(guess.event)}:"
-    yield _noted(f"    topic: {guess.topic}", guess.notes.get("topic"))
-    if guess.type_field != "type":
-        yield f"    type_field: {quoted(guess.type_field)}"
-    yield _noted(f"    time: {quoted(guess.time)}", guess.notes.get("time"))
-    if guess.timezone != "UTC":
-        yield f"    timezone: {guess.timezone}"
-    if guess.id is not None:
-        yield _noted(f"    id: {quoted(guess.id)}", guess.notes.get("id"))
-    elif "id" in guess.notes:
-        yield f"    # {guess.notes['id']}"
-    if guess.lateness_ms:
-        yield _noted(f"    lateness: {duration(guess.lateness_ms)}", guess.notes.get("lateness"))
-    if guess.fields:
+def _event(draft: EventDraft) -> Iterator[str]:
+    yield f"  {quoted(draft.event)}:"
+    yield _noted(f"    topic: {quoted(draft.topic)}", draft.notes.get("topic"))
+    if draft.type_field != "type":
+        yield f"    type_field: {quoted(draft.type_field)}"
+    yield _noted(f"    time: {quoted(draft.time)}", draft.notes.get("time"))
+    if draft.timezone != "UTC":
+        yield f"    timezone: {quoted(draft.timezone)}"
+    if draft.id is not None:
+        yield _noted(f"    id: {quoted(draft.id)}", draft.notes.get("id"))
+    elif "id" in draft.notes:
+        yield f"    # {draft.notes['id']}"
+    if draft.lateness_ms:
+        yield _noted(f"    lateness: {duration(draft.lateness_ms)}", draft.notes.get("lateness"))
+    if draft.fields:
         yield "    fields:"
-        yield from (f"      {_field(one)}" for one in guess.fields)
+        yield from (f"      {_field(one)}" for one in draft.fields)
     yield ""
 
 
-def _field(one: FieldGuess) -> str:
+def _field(one: FieldDraft) -> str:
     parts = [f"path: {quoted(one.path)}"] if one.path != one.name else []
     parts.append(f"type: {one.type}")
     parts += ["required: true"] if one.required else []
@@ -85,21 +86,23 @@ def _field(one: FieldGuess) -> str:
     return f"{one.name}: {{{', '.join(parts)}}}" if len(parts) > 1 else f"{one.name}: {one.type}"
 
 
-def _kpi(guess: Guess, kpi: KpiGuess, proposal: Proposal | None) -> Iterator[str]:
+def _kpi(draft: EventDraft, kpi: KpiDraft, proposal: Proposal | None) -> Iterator[str]:
     yield f"  {kpi.name}:"
     if kpi.unit:
         yield f"    unit: {kpi.unit}"
     if kpi.better != "higher":
         yield f"    better: {kpi.better}"
-    yield f"    from: {quoted(guess.event)}"
+    yield f"    from: {quoted(draft.event)}"
     yield f"    value: {kpi.value}"
-    if guess.by:
-        yield _noted(f"    by: [{', '.join(guess.by)}]", guess.notes.get("by"))
-    elif "by" in guess.notes and kpi.counts:
-        yield f"    # {guess.notes['by']}"
-    yield _noted(f"    window: {guess.window}", guess.notes.get("window") if kpi.counts else None)
-    if guess.window in ("day", "week") and guess.timezone != "UTC":
-        yield f"    timezone: {guess.timezone}"
+    if draft.by:
+        yield _noted(f"    by: [{', '.join(map(quoted, draft.by))}]", draft.notes.get("by"))
+    elif "by" in draft.notes and kpi.counts:
+        yield f"    # {draft.notes['by']}"
+    yield _noted(
+        f"    window: {quoted(draft.window)}", draft.notes.get("window") if kpi.counts else None
+    )
+    if draft.window in ("day", "week") and draft.timezone != "UTC":
+        yield f"    timezone: {quoted(draft.timezone)}"
     if proposal is not None:
         bound = "at_most" if kpi.better == "lower" else "at_least"
         yield "    target:"
@@ -109,8 +112,10 @@ def _kpi(guess: Guess, kpi: KpiGuess, proposal: Proposal | None) -> Iterator[str
     yield ""
 
 
-def _rules(guess: Guess, proposals: Mapping[str, Proposal], silence: Bound | None) -> Iterator[str]:
-    for kpi in guess.kpis:
+def _rules(
+    draft: EventDraft, proposals: Mapping[str, Proposal], silence: Bound | None
+) -> Iterator[str]:
+    for kpi in draft.kpis:
         proposal = proposals.get(kpi.name)
         if proposal is None:
             continue
@@ -124,7 +129,7 @@ def _rules(guess: Guess, proposals: Mapping[str, Proposal], silence: Bound | Non
             yield "    min_events: 1  # a window without events is a matter of the silence below"
         yield "    severity: warning"
         yield ""
-    counted = next((kpi for kpi in guess.kpis if kpi.counts), None)
+    counted = next((kpi for kpi in draft.kpis if kpi.counts), None)
     if silence is not None and counted is not None:
         yield f"  {counted.name}_silent:"
         yield f"    kpi: {counted.name}"

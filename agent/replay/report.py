@@ -231,7 +231,9 @@ def outcomes_text(replayed: Replayed) -> str:
     records = "1 record" if replayed.records == 1 else f"{replayed.records} records"
     told = f"{records}: {', '.join(parts) or 'none'}"
     told = f"{told} ({reasons})" if reasons else told
-    late = ", ".join(f"{kpi} {n}" for kpi, n in sorted(replayed.late_rows.items()))
+    # Of records that are late for all of their KPIs, that says it all.
+    partly = {k: n for k, n in replayed.late_rows.items() if n > replayed.outcomes[Outcome.LATE]}
+    late = ", ".join(f"{kpi} {n}" for kpi, n in sorted(partly.items()))
     return f"{told}; too late for a window of: {late}" if late else told
 
 

@@ -12,6 +12,8 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from agent.cli import main
 from agent.language.load import check, load
@@ -138,3 +140,73 @@ def test_a_few_odd_events_still_give_valid_rules(tmp_path: Path) -> None:
     file.write_text((json.dumps(event) + "\n") * 3 + "no JSON\n[1]\n")
     assert main(["init", str(file), "--rules", str(tmp_path / "rules"), "--yes"]) == 0
     assert len(load(tmp_path / "rules" / "odd.yaml").kpis) >= 1
+
+
+def test_a_dense_sample_gets_a_silence_that_its_slices_can_tell(tmp_path: Path) -> None:
+    events = [
+        {"type": "order.paid", "at": 1_740_787_200_000 + n * 500, "id": n, "amount": 5 + n % 7}
+        for n in range(4_000)
+    ]
+    file = tmp_path / "dense.ndjson"
+    file.write_text("".join(f"{json.dumps(event)}\n" for event in events))
+    arguments = [str(file), "--rules", str(tmp_path / "rules"), "--window", "15m", "--yes"]
+    assert main(["init", *arguments]) == 0
+    rules = load(tmp_path / "rules" / "dense.yaml").rules
+    (silence,) = [rule for name, rule in rules.items() if name.endswith("_silent")]
+    assert [level.no_data_for_ms for level in silence.levels] == [300_000]  # type: ignore[union-attr]
+
+
+def test_types_that_fold_to_one_name_have_kpis_of_their_own(tmp_path: Path) -> None:
+    types = ["order-paid", "order.paid", "OrderPaid", " odd "]
+    events = [
+        {"type": types[n % 4], "at": 1_740_787_200_000 + n * 60_000, "amount": n, "a": {"b": n}}
+        for n in range(200)
+    ]
+    file = tmp_path / "12.ndjson"
+    file.write_text("".join(f"{json.dumps(event)}\n" for event in events))
+    assert main(["init", str(file), "--rules", str(tmp_path / "rules"), "--yes"]) == 0
+    plan = load(tmp_path / "rules" / "12.yaml")
+    assert set(plan.contracts) == set(types[:3])
+    counted = {kpi.contract: name for name, kpi in plan.kpis.items() if "_events" in name}
+    assert set(counted) == set(types[:3])
+    assert len(set(counted.values())) == 3
+
+
+NAMES = st.sampled_from([
+    "a", "b.c", "null", "yes", "select", "from", "case", "type", "name", "ts", "A", "a b", "ü",
+    'quo"te', "back\\slash", "*", "^x$", "events", "count", "sum", "current", "target", "amount",
+    "user_id", "_", "9", "le", "kpi", "value", "\x7f", "title",
+])  # fmt: skip
+VALUES = st.sampled_from([1, 0, -2.5, 1e300, "x", "2025-03-01T10:00Z", True, None, [1], 2**70])
+OBJECTS = st.recursive(
+    st.dictionaries(NAMES, VALUES, max_size=6),
+    lambda inner: st.dictionaries(NAMES, VALUES | inner, max_size=4),
+    max_leaves=8,
+)
+
+
+@settings(
+    max_examples=40, deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)  # fmt: skip
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["a.b", "a-b", "a", "x y", "kpi", "Ü"]), OBJECTS),
+        min_size=1,
+        max_size=4,
+    )
+)
+def test_whatever_the_events_hold_the_draft_passes_the_check(
+    tmp_path: Path, shapes: list[tuple[str, dict[str, object]]]
+) -> None:
+    events = [
+        {**shape, "type": kind, "time": 1_740_787_200_000 + (i * 30 + n) * 60_000}
+        for i, (kind, shape) in enumerate(shapes)
+        for n in range(30)
+    ]
+    file = tmp_path / "sample.ndjson"
+    file.write_text("".join(f"{json.dumps(event)}\n" for event in events))
+    place = tmp_path / "rules" / "sample.yaml"
+    place.unlink(missing_ok=True)
+    assert main(["init", str(file), "--rules", str(place.parent), "--yes"]) == 0
+    assert check(place)[0] is not None

@@ -13,8 +13,8 @@ from confluent_kafka.admin import AdminClient
 
 from .agents import Agent
 from .feeds import told
+from .shops import Shops, delete_topics, use_sales
 from .stage import Stage
-from .test_partitions import Shops, _delete, _use_sales
 from .waiting import until
 
 pytestmark = [pytest.mark.needs_kafka, pytest.mark.timeout(400)]
@@ -44,7 +44,7 @@ def selling(stage: Stage, topic: str) -> Iterator[Shops]:
 
 
 def begin(stage: Stage) -> tuple[Agent, str]:
-    topic = _use_sales(stage)
+    topic = use_sales(stage)
     agent = stage.agent("one")
     agent.start()
     agent.wait_ready()
@@ -72,7 +72,7 @@ def test_topics_that_hold_no_state_are_made_again_and_results_come(stage: Stage)
         outputs = [stage.values_topic, stage.alerts_topic] + [
             f"{stage.prefix}agent-{name}" for name in ("board", "dead-letters", "late")
         ]
-        _delete(stage, *outputs)
+        delete_topics(stage, *outputs)
         until(lambda: not topics_of(stage) & set(outputs), 30, "the topics are gone", every=0.1)
         until(lambda: topics_of(stage) >= set(outputs), 60, lambda: f"made again: {stage.words()}")
         began = newest_window(stage)
@@ -95,7 +95,7 @@ def test_without_frames_or_state_the_agent_says_so_and_tells_nothing(
     with selling(stage, topic):
         until(lambda: newest_window(stage), 60, lambda: f"a window\n{stage.words()}")
         lost = f"{stage.prefix}agent-{name}"
-        _delete(stage, lost)
+        delete_topics(stage, lost)
         said = agent.wait_says(lost, 60)
         assert "Stop all agents, delete both topics" in said
         told_then = newest_window(stage)

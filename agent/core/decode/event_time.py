@@ -8,8 +8,9 @@ What is read, the same from `parse_time` (one value) and `parse_times` (a column
 - Without an offset the contract's zone counts. A local time that happens twice is read as the first
   of the two (`repeated_hour` finds these); one that a clock change skips is read with the offset
   before the change (PEP 495, fold=0).
-- Epoch numbers, also as text of digits: below 1e11 seconds, below 1e14 milliseconds, else
-  microseconds. 1e11 s is the year 5138, 1e11 ms is 1973: the three don't meet in practice.
+- Epoch numbers, also as text of digits: below 1e11 seconds, below 1e14 milliseconds, below 1e17
+  microseconds, else nanoseconds. 1e11 s is the year 5138, 1e11 ms is 1973: they don't meet in
+  practice.
 - Eight digits are a date, `20240501`. Other numbers below 1e8 (a year, a count of days, a date of
   two-digit years) would be epoch seconds before March 1973, which nobody means: they are no time.
   0 is the epoch itself.
@@ -36,6 +37,7 @@ _Bytes = npt.NDArray[np.uint8]
 
 SECONDS_BELOW = 10**11
 MILLISECONDS_BELOW = 10**14
+MICROSECONDS_BELOW = 10**17
 LEAST_SECONDS = 10**8
 """March 1973: a smaller number, other than 0, is no epoch time."""
 END_MS = 253_402_300_800_000
@@ -116,7 +118,9 @@ def _epoch_ms(whole: str, decimals: str) -> int:
         return 0 if is_zero else -1
     if number < SECONDS_BELOW:
         return number * 1000 + int(decimals[:3].ljust(3, "0"))
-    return number if number < MILLISECONDS_BELOW else number // 1000
+    if number < MILLISECONDS_BELOW:
+        return number
+    return number // 1000 if number < MICROSECONDS_BELOW else number // 1_000_000
 
 
 def _other_iso_ms(text: str, timezone: str) -> int:
@@ -156,7 +160,8 @@ def _fill_integers(
         ms[where], readable[where] = values, True  # what most producers write
         return
     scaled = np.where(values < SECONDS_BELOW, values * 1000, values)
-    found = np.where(values < MILLISECONDS_BELOW, scaled, values // 1000)
+    finer = np.where(values < MICROSECONDS_BELOW, values // 1000, values // 1_000_000)
+    found = np.where(values < MILLISECONDS_BELOW, scaled, finer)
     good = (values >= LEAST_SECONDS) | (values == 0)
     for row in np.flatnonzero((values >= LEAST_SECONDS // 10) & (values < LEAST_SECONDS)).tolist():
         date_ms = parse_time(str(values[row]), timezone)
@@ -168,13 +173,14 @@ def _fill_integers(
 def _fill_floats(times: pl.Series, ms: Millis, readable: Flags) -> None:
     """Cut to the millisecond of the shortest decimals that stand for the number."""
     values = times.fill_null(-1.0).to_numpy()
-    good = ((values >= LEAST_SECONDS) & (values < 1e18)) | (values == 0)
+    good = ((values >= LEAST_SECONDS) & (values < 1e20)) | (values == 0)
     values = np.where(good, values, 0.0)
     seconds = np.where(values < SECONDS_BELOW, values, 0.0)
     # 1700000000.123 * 1000 alone may come out a hair too small.
     nearest = np.rint(seconds * 1000)
     as_seconds = np.where(nearest / 1000 == seconds, nearest, np.floor(seconds * 1000))
-    rest = np.where(values < MILLISECONDS_BELOW, np.floor(values), np.floor(values / 1000))
+    finer = np.where(values < MICROSECONDS_BELOW, values / 1000, values / 1_000_000)
+    rest = np.floor(np.where(values < MILLISECONDS_BELOW, values, finer))
     ms[:] = np.where(values < SECONDS_BELOW, as_seconds, rest).astype(np.int64)
     readable[:] = good
 
@@ -184,7 +190,8 @@ def _fill_decimals(values: pl.Series, where: Any, ms: Millis, readable: Flags) -
     whole = parts["field_0"].cast(pl.Int64).to_numpy()
     decimals = parts["field_1"]
     first_three = decimals.str.slice(0, 3).str.pad_end(3, "0").cast(pl.Int64).to_numpy()
-    scaled = np.where(whole < MILLISECONDS_BELOW, whole, whole // 1000)
+    finer = np.where(whole < MICROSECONDS_BELOW, whole // 1000, whole // 1_000_000)
+    scaled = np.where(whole < MILLISECONDS_BELOW, whole, finer)
     ms[where] = np.where(whole < SECONDS_BELOW, whole * 1000 + first_three, scaled)
     is_zero = (whole == 0) & (decimals.str.strip_chars("0") == "").to_numpy()
     ms[where] *= whole != 0
@@ -218,7 +225,7 @@ def _fill_text(times: pl.Series, timezone: str, ms: Millis, readable: Flags) -> 
 def _fill_numbers(values: pl.Series, rows: Any, timezone: str, ms: Millis, readable: Flags) -> bool:
     """Whether all values were epoch numbers; then they are read."""
     first = values[0]
-    if not _NUMBER.fullmatch(first) or len(first) > 18 or len(first) == _DATE_LENGTH:
+    if not _NUMBER.fullmatch(first) or len(first) > 19 or len(first) == _DATE_LENGTH:
         return False
     if first.isdigit() and first[0] != "0":
         numbers = values.cast(pl.Int64, strict=False)
@@ -226,6 +233,8 @@ def _fill_numbers(values: pl.Series, rows: Any, timezone: str, ms: Millis, reada
         if not numbers.null_count() and int(numbers.min()) >= 10 ** (len(first) - 1):  # type: ignore[arg-type]
             _fill_integers(numbers, timezone, rows, ms, readable)
             return True
+    if len(first) > 18:
+        return False  # it may not fit 64 bits
     if values.str.contains(_INTEGER).all():
         _fill_integers(values.cast(pl.Int64), timezone, rows, ms, readable)
         return True

@@ -49,11 +49,18 @@ class Layout:
     def __init__(self, demands: Iterable[Demand]) -> None:
         self._trees: list[_Tree] = []
         self._names: dict[Demand, str] = {}
-        self._expressions: list[list[pl.Expr]] = []
+        placed: list[list[tuple[str, Path]]] = []
         for demand in demands:
             if demand not in self._names:
-                self._place(demand)
+                self._names[demand] = name = f"c{len(self._names)}"
+                index = self._place(demand)
+                placed += [[]] if index == len(placed) else []
+                placed[index].append((name, demand[0]))
         self._schemas = [_schema(tree) for tree in self._trees]
+        self._expressions = [
+            [_expression(tree, path).alias(name) for name, path in columns]
+            for tree, columns in zip(self._trees, placed, strict=True)
+        ]
 
     @property
     def reads(self) -> int:
@@ -82,22 +89,34 @@ class Layout:
             raise UnreadableError(str(cause).startswith("error parsing line")) from cause
         if frame.height != count:
             raise UnreadableError(is_malformed=True)
+        frame.columns = [_safe(at) for at in range(frame.width)]
         return frame.select(self._expressions[index])
 
-    def _place(self, demand: Demand) -> None:
+    def _place(self, demand: Demand) -> int:
+        """Puts a demand into the first read that it does not contradict; the read's number."""
         path, dtype = demand
-        for index in range(len(self._trees) + 1):
-            if index == len(self._trees):
-                self._trees.append({})
-                self._expressions.append([])
-            if _insert(self._trees[index], path, dtype):
-                name = f"c{len(self._names)}"
-                self._names[demand] = name
-                expression = pl.col(path[0])
-                for key in path[1:]:
-                    expression = expression.struct.field(key)
-                self._expressions[index].append(expression.alias(name))
-                return
+        for index, tree in enumerate(self._trees):
+            if _insert(tree, path, dtype):
+                return index
+        self._trees.append({})
+        _insert(self._trees[-1], path, dtype)
+        return len(self._trees) - 1
+
+
+def _expression(tree: _Tree, path: Path) -> pl.Expr:
+    """The value at a path. Columns are named by where they stand: polars takes `*` and what begins
+    with `^` and ends with `$` for patterns of names."""
+    expression = pl.col(_safe(list(tree).index(path[0])))
+    at = tree[path[0]]
+    for key in path[1:]:
+        names = [_safe(i) for i in range(len(at))]
+        expression = expression.struct.rename_fields(names).struct.field(names[list(at).index(key)])
+        at = at[key]
+    return expression
+
+
+def _safe(at: int) -> str:
+    return f"k{at}"
 
 
 def _insert(tree: _Tree, path: Path, dtype: DType) -> bool:

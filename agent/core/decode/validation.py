@@ -228,8 +228,8 @@ def _check_time(
             ~readable,
             Reason.BAD_TIME,
             lambda i: (
-                f"{where}: expected ISO 8601 or epoch seconds, milliseconds or microseconds, up to "
-                f"9999 and no number below 100000000 (March 1973), found "
+                f"{where}: expected ISO 8601 or epoch seconds, milliseconds, microseconds or "
+                f"nanoseconds, no number below 100000000 (March 1973), found "
                 f"{describe(raw[i]).removeprefix('the string ')}"
             ),
         )

@@ -173,7 +173,7 @@ class EventSpec(Strict):
     )
     time: DottedPath = Field(
         description="The field that holds the event's time: ISO 8601, or epoch seconds, "
-        "milliseconds or microseconds.",
+        "milliseconds, microseconds or nanoseconds.",
         examples=["created_at"],
     )
     timezone: TimeZone | None = Field(None, description="The time zone of times without an offset.")

@@ -1,5 +1,6 @@
 """JSON records as columns: what a bad record costs the records beside it."""
 
+import json
 import random
 from collections.abc import Callable
 
@@ -7,7 +8,8 @@ import polars as pl
 import pytest
 
 from agent.core.decode.decoder import Decoder
-from tests.core.decode.samples import ORDER, VISIT, batch, order
+from agent.core.model.plan import Field
+from tests.core.decode.samples import AT, ORDER, VISIT, batch, contract, order
 
 COUNT = 20_000
 
@@ -56,3 +58,28 @@ def test_what_is_bad_makes_few_other_records_be_read_again(
     assert len(found.rejects) == bad
     assert found.tables["order"].height == COUNT - bad
     assert reads.total < most * sum(map(len, values))
+
+
+KEYS = [
+    'a"b', "a\\b", "*", "^a.*$", "^.$", "a b", "é", "$id", "a-b", "", "a\n", "{}", "a.b", "[0]",
+    "\x00", "😀", "'", "k0", "c0", "_row", "#text", "@id",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_any_key_can_be_a_step_of_a_path(key: str) -> None:
+    for path in ((key,), ("n", key), (key, "n"), (key, key)):
+        keyed = contract(
+            "e",
+            Field("x", path, "integer"),
+            Field("other", ("other",), "string"),
+            type_path=None,
+            id_path=None,
+        )
+        inner: dict[str, object] = {path[1]: 5} if len(path) > 1 else {}
+        record = {"at": AT, "other": "o", path[0]: inner or 5}
+        spellings = [json.dumps(record, ensure_ascii=ascii_).encode() for ascii_ in (True, False)]
+        wrong = json.dumps({"at": AT, path[0]: {path[1]: "5"} if inner else "5"}).encode()
+        found = Decoder([keyed]).decode(batch([*spellings, wrong]))
+        assert found.tables["e"]["x"].to_list() == [5, 5, None]
+        assert found.wrong_types["e", "x"].tolist() == [2]

@@ -1,22 +1,27 @@
-"""What a contract and its KPIs are likely to be, from names and values; every guess can be told."""
+"""What a contract and its KPIs are likely to be, inferred from names and values."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import chain, count
 from statistics import median
 from typing import Any, Literal
 
 import sqlglot
+from pydantic import TypeAdapter, ValidationError
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from agent.core.decode.event_time import parse_time
 from agent.core.model.plan import FieldType
 from agent.init.sample import Seen
+from agent.language.models.values import DottedPath, EventName, WindowText
 
-_PATH = re.compile(r"[^\s.]+(\.[^\s.]+)*")
+_FIELD_PATH: TypeAdapter[str] = TypeAdapter(DottedPath)
+_EVENT_NAME: TypeAdapter[str] = TypeAdapter(EventName)
+_WINDOW: TypeAdapter[Any] = TypeAdapter(WindowText)
 TYPE_NAMES = ("type", "event", "event_type", "eventType", "kind", "event_name", "name")
 MOST_TYPES = 20
 _TIME_NAMES = ("time", "timestamp", "ts", "date", "datetime", "at", "when")
@@ -49,7 +54,7 @@ _SUMS = frozenset({
 
 
 @dataclass(frozen=True, slots=True)
-class FieldGuess:
+class FieldDraft:
     """A field of a contract: its name in the rules, and what is promised of it."""
 
     name: str
@@ -61,7 +66,7 @@ class FieldGuess:
 
 
 @dataclass(frozen=True, slots=True)
-class KpiGuess:
+class KpiDraft:
     """A KPI: its SQL, and in which direction it is better."""
 
     name: str
@@ -72,7 +77,7 @@ class KpiGuess:
 
 
 @dataclass(slots=True)
-class Guess:
+class EventDraft:
     """An event type with its KPIs. `notes` say why something is as it is, by what it is about."""
 
     event: str
@@ -82,11 +87,54 @@ class Guess:
     timezone: str = "UTC"
     id: str | None = None
     lateness_ms: int = 0
-    fields: list[FieldGuess] = field(default_factory=list)
-    kpis: list[KpiGuess] = field(default_factory=list)
+    fields: list[FieldDraft] = field(default_factory=list)
+    kpis: list[KpiDraft] = field(default_factory=list)
     by: list[str] = field(default_factory=list)
     window: str = "1h"
     notes: dict[str, str] = field(default_factory=dict)
+
+    def slice_ms(self) -> int:
+        """The slice in which the events of its KPIs are counted (ms)."""
+        try:
+            window = _WINDOW.validate_python(self.window)
+        except ValidationError:
+            return 0  # refused by the check
+        return int(window.compile(self.timezone).slice_ms)
+
+
+def with_own_names(drafts: Sequence[EventDraft]) -> list[EventDraft]:
+    """The drafts with KPIs that are called differently, also of types that fold to one name.
+
+    `order.paid` and `order-paid` are both `order_paid` as a KPI is called.
+    """
+    taken: set[str] = set()
+    made = []
+    for draft in drafts:
+        kpis = []
+        for kpi in draft.kpis:
+            kpis.append(replace(kpi, name=_free(kpi.name, taken)))
+            taken.add(kpis[-1].name)
+        made.append(replace(draft, kpis=kpis))
+    return made
+
+
+def _free(name: str, taken: Container[str]) -> str:
+    """A name, numbered where it is taken."""
+    numbered = (f"{name}_{i}" for i in count(2))
+    return next(one for one in chain((name,), numbered) if one not in taken)
+
+
+def is_event_name(name: str) -> bool:
+    """Whether an event can have the name."""
+    return _is_valid(_EVENT_NAME, name)
+
+
+def _is_valid(adapter: TypeAdapter[str], text: str) -> bool:
+    try:
+        adapter.validate_python(text)
+    except ValidationError:
+        return False
+    return True
 
 
 def type_field(seen: Mapping[str, Seen], events: int) -> str | None:
@@ -126,20 +174,23 @@ def id_field(seen: Mapping[str, Seen], events: int, event: str) -> str | None:
     return None
 
 
-def fields_of(seen: Mapping[str, Seen], events: int, without: Iterable[str]) -> list[FieldGuess]:
+def fields_of(seen: Mapping[str, Seen], events: int, without: Iterable[str]) -> list[FieldDraft]:
     """The fields that KPIs may use: those of one type, under names that SQL takes."""
-    found: dict[str, FieldGuess] = {}
+    found: dict[str, FieldDraft] = {}
     for path, one in seen.items():
         kind = one.type
-        if kind is None or path in without or not _PATH.fullmatch(path):
+        if kind is None or path in without or not _is_valid(_FIELD_PATH, path):
             continue
+        if any(path.startswith(f"{other}.") for other in seen):
+            continue  # a value in some events, an object in others
         name = snake(path.rpartition(".")[2])
         if name in found:
             name = snake(path)
         if not _is_column(name):
             name += "_value"
+        name = _free(name, found)
         least = 0.0 if one.is_numeric and (one.least or 0) >= 0 else None
-        found[name] = FieldGuess(name, path, kind, one.known == events, least, unit_of(name, kind))
+        found[name] = FieldDraft(name, path, kind, one.known == events, least, unit_of(name, kind))
     return list(found.values())
 
 
@@ -152,10 +203,10 @@ def _is_column(name: str) -> bool:
     return any(column.name == name for column in tree.find_all(exp.Column))
 
 
-def kpis_of(event: str, fields: Sequence[FieldGuess]) -> list[KpiGuess]:
+def kpis_of(event: str, fields: Sequence[FieldDraft]) -> list[KpiDraft]:
     """How many there are; of each number its sum, its mean or its slow end; how many people."""
     prefix = snake(event)
-    made = [KpiGuess(f"{prefix}_events", "count(*)", None, "higher", counts=True)]
+    made = [KpiDraft(f"{prefix}_events", "count(*)", None, "higher", counts=True)]
     for one in fields:
         words = set(one.name.split("_"))
         if one.type in ("integer", "float") and not words & {"id", "code", "number", "zip"}:
@@ -167,10 +218,10 @@ def kpis_of(event: str, fields: Sequence[FieldGuess]) -> list[KpiGuess]:
                 value, better = f"sum({one.name})", "higher"
             else:
                 value, ending, better = f"avg({one.name})", "_mean", "higher"
-            made.append(KpiGuess(f"{prefix}_{one.name}{ending}", value, one.unit, better))  # type: ignore[arg-type]
+            made.append(KpiDraft(f"{prefix}_{one.name}{ending}", value, one.unit, better))  # type: ignore[arg-type]
         elif words & set(_PEOPLE):
             made.append(
-                KpiGuess(f"{prefix}_{one.name}s", f"count(distinct {one.name})", None, "higher")
+                KpiDraft(f"{prefix}_{one.name}s", f"count(distinct {one.name})", None, "higher")
             )
     return made
 
@@ -185,7 +236,7 @@ def window_of(times: Sequence[int]) -> tuple[str, str]:
 
 
 def split_of(
-    fields: Sequence[FieldGuess], seen: Mapping[str, Seen], times: Sequence[int], window: str
+    fields: Sequence[FieldDraft], seen: Mapping[str, Seen], times: Sequence[int], window: str
 ) -> tuple[str | None, str]:
     """The field to split the KPIs by, None for none, and why."""
     windows = max(len(_filled(times, WINDOWS[window])), 1)

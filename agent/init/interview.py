@@ -1,0 +1,148 @@
+"""Questions and their answers: what a sample shows is proposed, and options and people decide."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any, cast
+
+from agent.core.model.plan import FIELD_DTYPES, FieldType
+from agent.core.model.printable import printable
+from agent.errors import EnvironmentFault, RulesError
+from agent.init import inference
+from agent.init.inference import EventDraft, FieldDraft
+from agent.init.sample import flat, profile, read
+from agent.replay.event_files import STANDARD_INPUT, event_file, records_of
+
+Ask = Callable[[str, str, str], str]
+"""From an option's name, a question and what is proposed to the answer."""
+
+
+def from_sample(names: Sequence[str], ask: Ask) -> tuple[list[EventDraft], dict[str, list[int]]]:
+    """What the files of a sample show, by type of event; and the times (ms) of each.
+
+    Raises EnvironmentFault or RulesError where nothing can be made of them.
+    """
+    events = _events(names)
+    stem = "events" if names[0] == STANDARD_INPUT else Path(names[0]).name.split(".")[0]
+    topic = ask("topic", "The Kafka topic", re.sub(r"[^A-Za-z0-9._-]+", "-", stem) or "events")
+    found = inference.type_field(profile(events), len(events))
+    path = ask("type_field", "The field that names the event's type", found or "none")
+    groups = _by_type(events, topic, path)
+    drafts, times, refused = [], {}, []
+    for name, own in groups.items():
+        try:
+            draft, at = _event(name, topic, path, own, ask)
+        except RulesError as error:
+            refused.append(error)
+            continue
+        drafts.append(draft)
+        times[name] = at
+    if not drafts:
+        raise refused[0]
+    for refusal in refused:
+        sys.stderr.write(f"left out: {printable(refusal.message)}\n")
+    return inference.with_own_names(drafts), times
+
+
+def _events(names: Sequence[str]) -> list[dict[str, Any]]:
+    files = [event_file(name) for name in names]
+    if None in files:
+        raise EnvironmentFault(f"{names[files.index(None)]}: no such file")
+    events = list(read(chain.from_iterable(records_of(file) for file in files if file)))
+    if not events:
+        raise EnvironmentFault("the sample holds no JSON object")
+    return events
+
+
+def _by_type(
+    events: Sequence[dict[str, Any]], topic: str, path: str
+) -> dict[str, list[dict[str, Any]]]:
+    """The events of each type."""
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for event in events:
+        kind = inference.snake(topic) if path == "none" else dict(flat(event)).get(path)
+        if isinstance(kind, str):
+            groups.setdefault(kind, []).append(event)
+    if not groups:
+        raise EnvironmentFault(f"no event of the sample has a text at {path}")
+    return groups
+
+
+def _event(
+    name: str, topic: str, path: str, events: list[dict[str, Any]], ask: Ask
+) -> tuple[EventDraft, list[int]]:
+    """One event type of the sample, and the times of its events."""
+    if not inference.is_event_name(name):
+        raise RulesError(f"{name!r} can't be the name of an event")
+    seen = profile(events)
+    time = ask("time", f"{name}: when it happened", inference.time_field(seen, len(events)) or "")
+    if time not in seen:
+        raise RulesError(f"{name}: no field can be read as a time", "Name it with --time.")
+    made = EventDraft(name, topic, path, time)
+    if seen[time].naive:
+        made.timezone = ask("timezone", f"{name}: the zone of its times", "UTC")
+        made.notes["time"] = f"without an offset: taken for {made.timezone}"
+    found = inference.id_field(seen, len(events), name)
+    number = ask("id", f"{name}: what identifies an event", found or "none")
+    if number != "none":
+        made.id = number
+        values = [dict(flat(event)).get(number) for event in events]
+        again = len(values) - len(set(values))
+        if again:
+            made.notes["id"] = f"{again} of {len(values):,} events repeat one: taken for retries"
+    times = inference.times_of(events, time, made.timezone)
+    late = inference.lateness_of(times)
+    if late > 10_000:
+        made.lateness_ms = -(-late // 60_000) * 60_000
+        made.notes["lateness"] = "the most that an event of the sample came behind another"
+    kept = {p for p in (path, time, made.id) if p is not None}
+    made.fields = inference.fields_of(seen, len(events), kept)
+    made.kpis = inference.kpis_of(name, made.fields)
+    window, why = inference.window_of(times)
+    made.window = ask("window", f"{name}: the window of its KPIs", window)
+    if made.window == window:
+        made.notes["window"] = why
+    known = made.window if made.window in inference.WINDOWS else "1h"
+    split, why = inference.split_of(made.fields, seen, times, known)
+    by = ask("by", f"{name}: the fields to split its KPIs by", split or "none")
+    made.by = [] if by == "none" else [one.strip() for one in by.split(",")]
+    if why and by == (split or "none"):
+        made.notes["by"] = why
+    return made, times
+
+
+def from_answers(ask: Ask) -> list[EventDraft]:
+    """A contract without a sample: what is asked for, and no thresholds."""
+    event = ask("event", "The event's type", "order.placed")
+    topic = ask("topic", "The Kafka topic", inference.snake(event).partition("_")[0] + "s")
+    path = ask("type_field", "The field that names the type", "type")
+    made = EventDraft(
+        event, topic, path, ask("time", "The field that says when it happened", "time")
+    )
+    made.timezone = ask("timezone", "The zone of times without an offset", "UTC")
+    number = ask("id", "The field that identifies an event", "none")
+    made.id = None if number == "none" else number
+    made.fields = _fields(ask("fields", "What KPIs may use, as name:type,…", ""))
+    made.kpis = inference.kpis_of(event, made.fields)
+    made.window = ask("window", "The window of its KPIs", "1h")
+    by = ask("by", "The fields to split its KPIs by", "none")
+    made.by = [] if by == "none" else [one.strip() for one in by.split(",")]
+    return inference.with_own_names([made])
+
+
+def _fields(text: str) -> list[FieldDraft]:
+    """`amount:float,region:string`."""
+    found = []
+    for part in filter(None, (one.strip() for one in text.split(","))):
+        path, _, kind = part.partition(":")
+        if kind not in FIELD_DTYPES:
+            known = ", ".join(FIELD_DTYPES)
+            raise RulesError(f"{part!r} is not name:type", f"The types are {known}.")
+        name = inference.snake(path.rpartition(".")[2])
+        of_kind = cast(FieldType, kind)
+        found.append(FieldDraft(name, path, of_kind, unit=inference.unit_of(name, of_kind)))
+    return found
