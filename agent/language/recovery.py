@@ -77,7 +77,9 @@ def recover(model: type[BaseModel], data: Any) -> Recovered:
     keys: dict[Place, str] = {}
     mistakes: dict[Mistake, None] = {}
     for _ in range(_ROUNDS):
-        mistakes |= dict.fromkeys(t for t in _mistakes_of(model, error, keys) if _unknown(t, error, keys))
+        mistakes |= dict.fromkeys(
+            t for t in _mistakes_of(model, error, keys) if _unknown(t, error, keys)
+        )
         renamed = dict(_misspelt(model, error, data))
         for place, wrong in renamed.items():
             held = _at(data, place[:-1])
@@ -128,11 +130,11 @@ def _mistakes_of(
         yield written(place, keys), on, message, hint
 
 
-def _unknown(mistakes: Mistake, error: ValidationError, keys: Mapping[Place, str]) -> bool:
-    """Whether what is mistakes is that a key is unknown."""
+def _unknown(mistake: Mistake, error: ValidationError, keys: Mapping[Place, str]) -> bool:
+    """Whether a mistake is that a key is unknown."""
     return any(
         detail["type"] == "extra_forbidden"
-        and (written(place_of(detail)[0], keys), "key") == mistakes[:2]
+        and (written(place_of(detail)[0], keys), "key") == mistake[:2]
         for detail in error.errors(include_url=False)
     )
 
