@@ -33,7 +33,7 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "shop.yaml").write_text(RULES)
     orders = [(m, f"o{m}", 3 + (m == 14) * 9 - (m == 17) * 2, "emea") for m in range(30)]
     orders[16:16] = [(12, "o12", 3, "emea"), (15, "free", 0, "emea"), (15, "a", 99, "apac")]
-    orders[24:24] = [(11, "late", 77, "emea")]
+    orders[26:26] = [(11, "late", 77, "emea")]  # its window closed at 09:21
     with (tmp_path / "orders.ndjson").open("w") as out:
         for minute, number, amount, region in orders:
             at = f"2025-03-10T09:{minute:02}:00Z"
