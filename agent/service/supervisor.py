@@ -13,6 +13,7 @@ import logging
 import os
 import sys
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from importlib import metadata
 
@@ -74,7 +75,11 @@ class Service:
             alert_log=alert_log.steps,
             explain=fleet.explain,
             reload=self.reload,
-            stats=Stats(last_reload_ms=now_ms, last_merge_ms=now_ms),
+            stats=Stats(
+                last_reload_ms=now_ms,
+                last_merge_ms=now_ms,
+                records_truncated=Counter({names.dead_letters: 0, names.late: 0}),
+            ),
             privacy=self._privacy,
             group=settings.group,
             external_labels=settings.labels,

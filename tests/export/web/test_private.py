@@ -18,7 +18,7 @@ from agent.core.model.plan import Dimensions, Objective, Target
 from agent.core.model.results import AlertPhase, SeriesView, TargetStatus, WindowValue
 from agent.core.output.privacy import Privacy
 from agent.export.agent_state import AgentState, Alert
-from agent.export.alertmanager import tellable
+from agent.export.outgoing_alerts import alerts_to_send
 from agent.export.web.private import INDEX_SECONDS, PrivatePages
 from tests.export.invented import NOW_MS, kpi, plan, threshold
 from tests.export.web.test_alerts import STEPS
@@ -171,7 +171,7 @@ async def test_people_that_the_rules_name_are_named_in_metrics_and_nowhere_else(
 
 
 def test_alerts_that_are_delivered_have_the_pseudonym_and_their_own_series() -> None:
-    (told,) = tellable(COMPANY, ALERTS, NOW_MS, PRIVACY).values()
+    (told,) = alerts_to_send(COMPANY, ALERTS, NOW_MS, PRIVACY).values()
     anna = PRIVACY.pseudonym("employee", "anna")
     assert told.labels["employee"] == anna
     assert told.labels["series"] == f"desk=north,employee={anna}"
