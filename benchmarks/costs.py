@@ -152,7 +152,7 @@ def rows_and_windows() -> dict[str, float]:
         closed = [window for one in told for window in one.windows]
         windows += len(closed)
         with storing.running():
-            changed = [row for merger in mergers for row in merger.dirty_rows()]
+            changed = [row for merger in mergers for row in merger.drain_rows()]
         states += [key + (value or b"") for key, value in changed]
         stored += len(changed)
         with telling.running():

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from agent.core.decode.batch import Batch
 from agent.core.fold.folder import Folder
 from agent.core.frame import Block, decode
-from agent.core.merge.base_kpi import BaseKpi, limit_of
+from agent.core.merge.base_kpi import BaseKpi
+from agent.core.merge.live_series import limit_of
 from agent.core.model.plan import Kpi, Plan
 from agent.core.model.results import Emitted, TargetStatus, WindowValue
 from agent.core.model.windows import first_end_within, previous_end, previous_start
@@ -104,7 +105,7 @@ class _Past:
     """One KPI in one state partition, up to its cut."""
 
     def __init__(self, plan: Plan, kpi: Kpi, wanted: Wanted, state_partitions: int) -> None:
-        self._state = BaseKpi(plan, kpi, limit_of(kpi, state_partitions), kept=False)
+        self._state = BaseKpi(plan, kpi, limit_of(kpi, state_partitions), is_read=False)
         self._cut_ms = wanted.cut_ms
         self._state.evaluator.only_history()
         self._begin_ms: int | None = None

@@ -178,7 +178,7 @@ def _judged(state: KpiState, rule: ThresholdRule, series: Series) -> EvaluationI
     """The window that the rule judged last."""
     if rule.on == "closed" or isinstance(state, DerivedKpi):
         return state.evaluator.last_input(series)
-    window = state.looked(series)
+    window = state.last_evaluated(series)
     if window is None:
         return None
     return state.evaluator.current_input(series, window, series.judged_ms)
@@ -192,7 +192,7 @@ def _looked(
     if rule.on == "closed" or isinstance(state, DerivedKpi):
         peers = state.evaluator.peers([(one.series, one.window)], every)
     else:
-        windows = (state.looked(series) for series in every) if rules.compares_peers else ()
+        windows = (state.last_evaluated(series) for series in every) if rules.compares_peers else ()
         peers = Peers(w for w in windows if w is not None and w.end_ms == one.window.end_ms)
     return rules.preview(rule, one, peers)
 

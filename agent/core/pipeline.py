@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from agent.core.decode.batch import Batch
 from agent.core.evaluate.thresholds import OnEvaluation
-from agent.core.fold.folder import Added, CountKey, Folder, Reader
+from agent.core.fold.folder import CountKey, Folder, FoldResult, RowObserver
 from agent.core.merge.merger import Merger
 from agent.core.model.plan import Plan
 from agent.core.model.results import Emitted, SeriesView, WindowValue
@@ -34,9 +34,9 @@ class Pipeline:
         self.counts: Counter[CountKey] = Counter()
         self._partitions = {topic: (sources or {}).get(topic, 1) for topic in plan.topics}
         self._folders = {topic: Folder(plan, topic, state_partitions) for topic in plan.topics}
-        self.mergers = [Merger(plan, p, state_partitions) for p in range(state_partitions)]
-        for merger in self.mergers:
-            merger.until_ms = until_ms
+        self.mergers = [
+            Merger(plan, p, state_partitions, until_ms) for p in range(state_partitions)
+        ]
         self._done: dict[str, set[int]] = {topic: set() for topic in plan.topics}
         self._position = 0
         for topic, folder in self._folders.items():
@@ -48,12 +48,12 @@ class Pipeline:
         for merger in self.mergers:
             merger.set_on_evaluation(witness)
 
-    def show(self, readers: Sequence[Reader]) -> None:
-        """Show readers the rows of every batch that are folded, by contract."""
+    def observe(self, observers: Sequence[RowObserver]) -> None:
+        """Show the rows that count of every batch from now on, by contract."""
         for folder in self._folders.values():
-            folder.readers = tuple(readers)
+            folder.observe(*observers)
 
-    def add(self, batch: Batch) -> Added:
+    def add(self, batch: Batch) -> FoldResult:
         """Decode, judge and fold a batch of one topic."""
         added = self._folders[batch.topic].add(batch)
         self.counts.update(added.counts)
@@ -75,7 +75,7 @@ class Pipeline:
                     found.append(merger.catch_up())
                 self._position += 1
         for merger in self.mergers:
-            merger.safe()
+            merger.mark_durable()
         return joined(found)
 
     def is_past(self, topic: str, partition: int, at_ms: int) -> bool:

@@ -100,7 +100,7 @@ class HeldPartition:
 
     async def dirty_rows(self) -> list[tuple[bytes, bytes | None]]:
         """The rows to write; None deletes."""
-        return await self._beside(self.merger.dirty_rows)
+        return await self._beside(self.merger.drain_rows)
 
     def acknowledge_before(self, offset: int) -> None:
         """Acknowledge the messages that a restart does not need."""

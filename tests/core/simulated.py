@@ -182,7 +182,7 @@ class World:
 
     def write(self, merger: Merger, partition: int) -> None:
         """Write the rows that changed."""
-        for key, row in merger.dirty_rows():
+        for key, row in merger.drain_rows():
             if row is None:
                 self.rows[partition].pop(key, None)
             else:

@@ -119,7 +119,7 @@ class Grown:
             self.backfill(p)
         if rng.random() < 0.6:
             needed = held.merger.needed_position()
-            rows = held.merger.dirty_rows()
+            rows = held.merger.drain_rows()
             written = rows if rng.random() < 0.7 else rows[: rng.randint(0, len(rows))]
             self.write(p, written)
             if len(written) < len(rows):
@@ -147,8 +147,8 @@ class Grown:
     def backfill(self, p: int) -> None:
         """Read the past of what is due, and let the merger have it."""
         merger, plan = self.held[p].merger, self.world.plan
-        for due in merger.due():
-            wanted = Wanted(due.kpi, None, due.cut_ms, (p,))
+        for due in merger.pending_backfills():
+            wanted = Wanted(due.kpi, None, due.handoff_ms, (p,))
             past = Backfill(plan, TOPIC, [wanted], due.covered, len(self.held))
             for source, stop in due.covered.items():
                 at = 0
@@ -161,8 +161,8 @@ class Grown:
                 past.end(source)
             self.world.published.append(past.flush())
             rows = past.rows()[due.kpi, p]
-            assert merger.adopt(due.kpi, due.cut_ms, due.covered, rows)
-            self.cuts.append(due.cut_ms)
+            assert merger.adopt(due.kpi, due.handoff_ms, due.covered, rows)
+            self.cuts.append(due.handoff_ms)
 
     def settle(self, p: int) -> None:
         held = self.held[p]
@@ -173,7 +173,7 @@ class Grown:
             self.backfill(p)
             self.world.flush(self.worker)
         needed = held.merger.needed_position()
-        self.write(p, held.merger.dirty_rows())
+        self.write(p, held.merger.drain_rows())
         self.world.published += held.closings
         self.world.positions[p] = needed
         held.closings = []
@@ -231,7 +231,7 @@ def test_a_kpi_added_with_a_backfill_is_as_one_that_was_always_there(
     for (kpi, dimensions, end), value in expected.items():
         assert isinstance(dimensions, tuple)
         p = state_partition(after.kpis[kpi], dimensions, len(run.held))
-        if run.held[p].merger.waiting & {kpi, *after.kpis[kpi].inputs}:
+        if run.held[p].merger.waiting_kpis & {kpi, *after.kpis[kpi].inputs}:
             continue
         # A KPI over one that has a backfill begins where the live flow of that one does.
         if kpi != "conversion" or end > begins:
@@ -258,9 +258,9 @@ def adopting(before: Plan, after: Plan) -> tuple[Grown, int, list[tuple[bytes, b
         for p, held in enumerate(run.held):
             run.world.apply(held.merger, p, held.read, len(run.world.frames[p]))
             held.read = len(run.world.frames[p])
-            run.write(p, held.merger.dirty_rows())
+            run.write(p, held.merger.drain_rows())
             run.backfill(p)
-            rows = held.merger.dirty_rows()
+            rows = held.merger.drain_rows()
             if len(rows) > 2 * len(run.cuts) > 0:
                 return run, p, rows
     raise AssertionError("nothing was due")
@@ -276,8 +276,8 @@ def test_of_a_past_that_was_written_in_part_nothing_is_left(before: Plan, after:
         run.write(p, rows[:cut])
         done = {name for i, name in enumerate(names[:cut]) if name not in names[i + 1 : len(rows)]}
         merger = run.world.merger(p)
-        assert merger.waiting == set(ADDED) - done
-        run.write(p, merger.dirty_rows())
+        assert merger.waiting_kpis == set(ADDED) - done
+        run.write(p, merger.drain_rows())
         left = {kpi_of(key) for key in run.world.rows[p]} & set(ADDED)
         assert left == done
 
@@ -298,7 +298,7 @@ def test_what_the_live_flow_brings_meanwhile_stays_readable(before: Plan, after:
             for position in range(held.read, len(frames))
             if {block.kpi for block in decode(frames[position]).blocks} & set(ADDED)
         ][:1]
-        assert held.merger.waiting == set(ADDED)
+        assert held.merger.waiting_kpis == set(ADDED)
         assert held.merger.needed_position() <= min(first, default=len(frames))
         assert not {w.kpi for w in held.merger.views()} & {*ADDED, "conversion"}
 
@@ -310,8 +310,8 @@ def test_rows_of_before_are_a_past_enough(before: Plan, after: Plan, tmp_path: P
         merger = Merger(after, p, len(plain.rows))
         merger.restore(rows.items())
         held = {kpi_of(key) for key in rows}
-        assert merger.waiting == set(ADDED) - held
-        marks = [key for key, _ in merger.dirty_rows()]
+        assert merger.waiting_kpis == set(ADDED) - held
+        marks = [key for key, _ in merger.drain_rows()]
         assert {kpi_of(key) for key in marks} == set(ADDED) & held
 
 

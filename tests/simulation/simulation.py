@@ -276,7 +276,7 @@ class Run:
         kpi = self.plan.kpis[key[0]]
         place = state_partition(kpi, key[1], self.broker.state_partitions)
         held = self.workers[0].merge.held[place]
-        return kpi.name in held.merger.waiting
+        return kpi.name in held.merger.waiting_kpis
 
     def added(self) -> set[str]:
         """The rules that the run did not begin with."""

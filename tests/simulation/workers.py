@@ -16,7 +16,7 @@ from aiokafka import TopicPartition
 from agent.core.backfill import Backfill, Wanted
 from agent.core.decode.batch import Batch
 from agent.core.fold.folder import Commit, Folder, Resume
-from agent.core.merge.backfill_buffer import Due
+from agent.core.merge.backfill_buffer import PendingBackfill
 from agent.core.merge.merger import Merger
 from agent.core.model.plan import Plan
 from agent.core.model.results import Emitted
@@ -92,7 +92,7 @@ class IngestSide:
             self._fold(values, places)
 
     def _fold(self, values: list[bytes], places: list[tuple[int, int, int]]) -> None:
-        told = {p: self.folder.sources[p].told for p in self.reads}
+        told = {p: self.folder.sources[p].sent_covered for p in self.reads}
         partitions, offsets, times = zip(*places, strict=True)
         added = self.folder.add(
             Batch(
@@ -168,7 +168,7 @@ class Held:
     telling: list[Told] = field(default_factory=list)
     needed: int | None = None
     high: int = -1
-    filled: list[tuple[Due, list[tuple[bytes, bytes]]]] = field(default_factory=list)
+    filled: list[tuple[PendingBackfill, list[tuple[bytes, bytes]]]] = field(default_factory=list)
 
 
 class MergeSide:
@@ -204,7 +204,7 @@ class MergeSide:
                 held.closings.append(closings)
         held.read = stop
         held.needed = held.merger.needed_position()
-        held.rows = held.merger.dirty_rows()
+        held.rows = held.merger.drain_rows()
         held.telling = items(held.closings, self.rng)
         held.closings = []
 
@@ -216,14 +216,14 @@ class MergeSide:
             return
         filled, held.filled = held.filled, []
         for due, rows in filled:
-            if held.merger.adopt(due.kpi, due.cut_ms, due.covered, rows):
-                self.broker.cuts.append(due.cut_ms)
-        for due in held.merger.due():
+            if held.merger.adopt(due.kpi, due.handoff_ms, due.covered, rows):
+                self.broker.cuts.append(due.handoff_ms)
+        for due in held.merger.pending_backfills():
             held.filled.append((due, self._past(due, partition)))
 
-    def _past(self, due: Due, partition: int) -> list[tuple[bytes, bytes]]:
+    def _past(self, due: PendingBackfill, partition: int) -> list[tuple[bytes, bytes]]:
         """Read the logs up to where they decide the past, in portions; tell what closes."""
-        wanted = Wanted(due.kpi, None, due.cut_ms, (partition,))
+        wanted = Wanted(due.kpi, None, due.handoff_ms, (partition,))
         past = Backfill(self.plan, TOPIC, [wanted], due.covered, self.broker.state_partitions)
         reads = dict.fromkeys(due.covered, 0)
         while reads:

@@ -1,15 +1,44 @@
-"""A KPI that waits for its past: what the live flow brings meanwhile, and from when on that is all.
+"""KPIs that wait for their past: what the live flow brings meanwhile, and from when on it is all.
 
-A KPI with `backfill` that has no state yet is not judged at once. Its live partials are kept here,
-for one state partition, until somebody has folded what came before them (`agent.core.backfill`).
+A KPI with `backfill` that has no state yet is not evaluated at once. Its live partials are buffered
+here, for one state partition, until somebody has folded what came before them
+(`agent.core.backfill`).
 
-Where the two meet is the *cut*: live partials count for slices that start at or after it, the
-backfill for those before. A frame tells which KPIs its source's owner folds, and up to which
-instant they may have events that it has not folded, or told in an earlier frame only: `since_ms`,
-in general the newest event time at the frame. The first frame that names the KPI decides for its
-source, because whatever was told before may not have been heard here. Every event of a slice that
-starts later is told in a later frame. One that does not name the KPI, from a worker with older
-rules, makes its source begin anew.
+States
+------
+| state | marker | what happens with frames |
+|---|---|---|
+| waiting | none | partials are buffered |
+| done | `done` | partials go to the KPI; the handoff is known |
+| written in part | not `done` | after a restart: the rows are deleted, and the KPI waits |
+
+Events
+------
+- `note`, the last frame of a flush. A frame names the KPIs that its source's owner folds, and up to
+  which instant (`since_ms`) they may have events that it has not folded, or sent in an earlier
+  frame only. The first frame that names the KPI decides for its source. One that does not name
+  it, from a worker with older rules, makes its source begin again.
+- `take`, partials. They are cumulative: one replaces the one known from the same source.
+- `reached`, how far the live flow is settled.
+- `adopt`, the past as rows.
+- `had_state`, after a restart: the KPI was there before it had a backfill. That is past enough.
+
+Rules
+-----
+1. The *handoff* is the first slice start after the latest `since_ms` of all sources: live partials
+   count for slices from there on, the backfill for those before. It is known once all sources of
+   the topic have been heard of.
+2. Where no source has a `since_ms`, the live flow has all there ever was: the KPI is done at once,
+   and needs no past.
+3. A past is pending once the live flow is settled beyond the handoff: everything that decides it is
+   in the logs by then.
+4. A past is adopted only if its handoff is not before the one known now, and if it was read from
+   all sources known now.
+
+Commit
+------
+A crash may leave any first part of the rows of a past written. So the marker says first that they
+are being written, and last that they are.
 """
 
 from __future__ import annotations
@@ -31,24 +60,24 @@ BEGINNING_MS = -(2**62)
 
 
 @dataclass(frozen=True, slots=True)
-class Due:
+class PendingBackfill:
     """What a backfill must read: everything before the offsets `covered`, by source partition,
-    decides what lies before `cut_ms`."""
+    decides what lies before `handoff_ms`."""
 
     kpi: str
-    cut_ms: int
+    handoff_ms: int
     covered: dict[int, int]
 
 
-class Mark(msgspec.Struct, array_like=True, frozen=True):
+class BackfillMarker(msgspec.Struct, array_like=True, frozen=True):
     """A row that says what became of a KPI's backfill: `done` False: its rows are being written."""
 
     fingerprint: str
-    cut_ms: int
+    handoff_ms: int
     done: bool
 
 
-class Waiting:
+class BackfillBuffer:
     """The live partials of one KPI in one state partition, until its past is known."""
 
     def __init__(self, kpi: Kpi) -> None:
@@ -59,7 +88,7 @@ class Waiting:
         self._aggregator = Aggregator(kpi)
         self._slices: dict[tuple[int, int | None], SlicePartials] = {}
 
-    def hear(self, frame: Frame) -> None:
+    def note(self, frame: Frame) -> None:
         """Note what the last frame of a flush says of its source."""
         if frame.filled.get(self.kpi.name) != self.kpi.fingerprint:
             self._since.pop(frame.partition, None)
@@ -76,7 +105,7 @@ class Waiting:
         if self.first_position is None:
             self.first_position = position
 
-    def cut_ms(self, sources: Collection[int], partitions: int) -> int | None:
+    def handoff_ms(self, sources: Collection[int], partitions: int) -> int | None:
         """The first slice start from which on everything is live; None while a source was not
         heard of. `BEGINNING_MS`: all of it is live."""
         if len(sources) < partitions or not self._since.keys() >= set(sources):
@@ -93,145 +122,156 @@ class Waiting:
                 yield from of_slice.blocks(name, fingerprint, start, pane)
 
 
-class Waitings:
-    """All KPIs of one state partition that wait, and the marks of those that have their past.
+class BackfillBuffers:
+    """All KPIs of one state partition that wait, and the markers of those that have their past.
 
-    `sources` are the source partitions by topic, as frames tell of them. `cuts` has the cut of
-    every KPI that was given its past; `rows` are to be written as they are, before all others.
+    `sources` are the source partitions by topic. `handoffs` has the handoff of every KPI that has
+    its past.
     """
 
     def __init__(self, plan: Plan, sources: Mapping[str, TopicSources]) -> None:
         self._plan = plan
         self._sources = sources
-        self._waiting = {
-            name: Waiting(kpi) for name, kpi in plan.kpis.items() if kpi.backfill_ms is not None
+        self._buffers = {
+            name: BackfillBuffer(kpi)
+            for name, kpi in plan.kpis.items()
+            if kpi.backfill_ms is not None
         }
-        self.cuts: dict[str, int] = {}
-        self.rows: list[tuple[bytes, bytes]] = []
+        self.handoffs: dict[str, int] = {}
+        self._rows: list[Row] = []
+
+    def drain_rows(self) -> list[Row]:
+        """The rows of pasts, and the markers, to be written before all others."""
+        rows, self._rows = self._rows, []
+        return rows
 
     @property
     def names(self) -> frozenset[str]:
         """The KPIs that wait."""
-        return frozenset(self._waiting)
+        return frozenset(self._buffers)
 
     @property
     def first_position(self) -> int | None:
         """The first frame that holds anything of theirs."""
-        known = [w.first_position for w in self._waiting.values() if w.first_position is not None]
+        known = [w.first_position for w in self._buffers.values() if w.first_position is not None]
         return min(known, default=None)
 
-    def restore(self, marks: Iterable[tuple[bytes, bytes]]) -> tuple[set[str], list[bytes]]:
-        """Know by the marks which KPIs have their past.
+    def restore(self, markers: Iterable[Row]) -> tuple[set[str], list[bytes]]:
+        """Know by the markers which KPIs have their past.
 
-        Returns those whose past was only written in part, and the keys of marks of another rule
+        Returns those whose past was only written in part, and the keys of markers of another rule
         set.
         """
-        half, foreign = set(), []
-        for key, data in marks:
-            name, mark = kpi_of(key), _read_mark(key, data)
+        half, unknown = set(), []
+        for key, data in markers:
+            name, marker = kpi_of(key), _read_marker(key, data)
             kpi = self._plan.kpis.get(name)
-            if kpi is None or kpi.fingerprint != mark.fingerprint:
-                foreign.append(key)
-            elif mark.done:
-                self._waiting.pop(name, None)
-                self.cuts[name] = mark.cut_ms
+            if kpi is None or kpi.fingerprint != marker.fingerprint:
+                unknown.append(key)
+            elif marker.done:
+                self._buffers.pop(name, None)
+                self.handoffs[name] = marker.handoff_ms
             else:
                 half.add(name)
-        return half, foreign
+        return half, unknown
 
     def had_state(self, kpi: str) -> None:
         """Note that a KPI has state of before it had a backfill: that is past enough."""
-        if kpi in self._waiting:
+        if kpi in self._buffers:
             self._done(kpi, BEGINNING_MS, ())
 
     def take(self, block: Block, source: int, position: int) -> bool:
         """Keep a frame's partials if they are of a KPI that waits; whether they are."""
-        waiting = self._waiting.get(block.kpi)
-        if waiting is not None:
-            waiting.take(block, source, position)
-        return waiting is not None
+        buffer = self._buffers.get(block.kpi)
+        if buffer is not None:
+            buffer.take(block, source, position)
+        return buffer is not None
 
     def reached(self, kpi: str, frontier_ms: int) -> bool:
         """Note how far the live flow is settled if the KPI waits; whether it does."""
-        waiting = self._waiting.get(kpi)
-        if waiting is not None:
-            waiting.frontier_ms = frontier_ms
-        return waiting is not None
+        buffer = self._buffers.get(kpi)
+        if buffer is not None:
+            buffer.frontier_ms = frontier_ms
+        return buffer is not None
 
-    def hear(self, frame: Frame) -> list[Waiting]:
+    def note(self, frame: Frame) -> list[BackfillBuffer]:
         """Note what the last frame of a flush says; those that wait no longer, because the live
         flow has all there ever was."""
         begin = []
-        for name, waiting in list(self._waiting.items()):
-            if self._topic(waiting.kpi) == frame.topic:
-                waiting.hear(frame)
-                if self._cut_ms(waiting) == BEGINNING_MS:
+        for name, buffer in list(self._buffers.items()):
+            if self._topic(buffer.kpi) == frame.topic:
+                buffer.note(frame)
+                if self._handoff_ms(buffer) == BEGINNING_MS:
                     begin.append(self._done(name, BEGINNING_MS, ()))
         return begin
 
-    def due(self) -> list[Due]:
-        """Those whose live flow is past the cut: what decides their past is in the logs."""
+    def pending(self) -> list[PendingBackfill]:
+        """Those whose live flow is past the handoff: what decides their past is in the logs."""
         found = []
-        for name, waiting in self._waiting.items():
-            claims = self._sources[self._topic(waiting.kpi)].claims
-            cut, frontier = self._cut_ms(waiting), waiting.frontier_ms
-            if cut is not None and frontier is not None and frontier >= cut:
-                found.append(Due(name, cut, {p: claim.covered for p, claim in claims.items()}))
+        for name, buffer in self._buffers.items():
+            claims = self._sources[self._topic(buffer.kpi)].claims
+            handoff, frontier = self._handoff_ms(buffer), buffer.frontier_ms
+            if handoff is not None and frontier is not None and frontier >= handoff:
+                found.append(
+                    PendingBackfill(
+                        name, handoff, {p: claim.covered for p, claim in claims.items()}
+                    )
+                )
         return found
 
     def adopt(
         self,
         kpi: str,
-        cut_ms: int,
+        handoff_ms: int,
         sources: Collection[int],
-        rows: Sequence[tuple[bytes, bytes]],
-    ) -> Waiting | None:
+        rows: Sequence[Row],
+    ) -> BackfillBuffer | None:
         """Let a KPI have its past, as the rows that it would have left, read from these sources.
 
         None, and nothing has changed: it does not wait, or not all that came since is here.
         """
-        waiting = self._waiting.get(kpi)
-        cut = self._cut_ms(waiting) if waiting is not None else None
-        if waiting is None or cut is None or cut > cut_ms:
+        buffer = self._buffers.get(kpi)
+        handoff = self._handoff_ms(buffer) if buffer is not None else None
+        if buffer is None or handoff is None or handoff > handoff_ms:
             return None
-        if not self._sources[self._topic(waiting.kpi)].claims.keys() <= set(sources):
+        if not self._sources[self._topic(buffer.kpi)].claims.keys() <= set(sources):
             return None
-        # A crash may leave any first part of them: the mark says first that they are being
+        # A crash may leave any first part of them: the marker says first that they are being
         # written, and last that they are.
-        self.rows.append(_mark_row(waiting.kpi, cut_ms, False))
-        return self._done(kpi, cut_ms, rows)
+        self._rows.append(_marker_row(buffer.kpi, handoff_ms, False))
+        return self._done(kpi, handoff_ms, rows)
 
-    def _done(self, kpi: str, cut_ms: int, rows: Sequence[tuple[bytes, bytes]]) -> Waiting:
-        waiting = self._waiting.pop(kpi)
-        self.rows += [*rows, _mark_row(waiting.kpi, cut_ms, True)]
-        self.cuts[kpi] = cut_ms
-        return waiting
+    def _done(self, kpi: str, handoff_ms: int, rows: Sequence[Row]) -> BackfillBuffer:
+        buffer = self._buffers.pop(kpi)
+        self._rows += [*rows, _marker_row(buffer.kpi, handoff_ms, True)]
+        self.handoffs[kpi] = handoff_ms
+        return buffer
 
-    def _cut_ms(self, waiting: Waiting) -> int | None:
-        sources = self._sources[self._topic(waiting.kpi)]
-        return waiting.cut_ms(sources.claims.keys(), sources.partitions)
+    def _handoff_ms(self, buffer: BackfillBuffer) -> int | None:
+        sources = self._sources[self._topic(buffer.kpi)]
+        return buffer.handoff_ms(sources.claims.keys(), sources.partitions)
 
     def _topic(self, kpi: Kpi) -> str:
         return self._plan.contracts[kpi.contract or ""].topic
 
 
 _encoder = msgspec.msgpack.Encoder()
-_marks = msgspec.msgpack.Decoder(Mark)
+_markers = msgspec.msgpack.Decoder(BackfillMarker)
 
 
-def mark_key(kpi: str) -> bytes:
-    """The table key of a KPI's mark."""
+def marker_key(kpi: str) -> bytes:
+    """The table key of a KPI's marker."""
     return _encoder.encode([kpi])
 
 
-def _read_mark(key: bytes, row: bytes) -> Mark:
-    """Read a mark. Raises UnknownVersion and DamagedRow."""
+def _read_marker(key: bytes, row: bytes) -> BackfillMarker:
+    """Read a marker. Raises UnknownVersion and DamagedRow."""
     try:
-        return _marks.decode(body_of(key, row))
+        return _markers.decode(body_of(key, row))
     except msgspec.DecodeError as error:
         raise DamagedRow(key, f"the marker of its backfill can't be read ({error})") from error
 
 
-def _mark_row(kpi: Kpi, cut_ms: int, done: bool) -> Row:
-    mark = Mark(kpi.fingerprint, cut_ms, done)
-    return mark_key(kpi.name), versioned(_encoder.encode(mark))
+def _marker_row(kpi: Kpi, handoff_ms: int, done: bool) -> Row:
+    marker = BackfillMarker(kpi.fingerprint, handoff_ms, done)
+    return marker_key(kpi.name), versioned(_encoder.encode(marker))

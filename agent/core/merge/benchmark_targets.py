@@ -9,22 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from agent.core.merge.base_kpi import BaseKpi, Step
+from agent.core.merge.base_kpi import Step
 from agent.core.merge.derived_kpi import KpiState
 from agent.core.model.plan import Plan
-from agent.core.model.results import WindowValue
+from agent.core.model.results import Number, WindowValue
 
 
-class Benchmarked:
+class BenchmarkTargets:
     """The judgement of one KPI against others, in one state partition."""
 
     def __init__(self, plan: Plan, state: KpiState, against: Mapping[str, KpiState]) -> None:
         self.state = state
         self.frontier_ms: int | None = None
-        self.written_ms: int | None = None  # of the windows up to here, what was judged is safe
+        self.consumed_ms: int | None = None  # up to here, what was evaluated is in rows
         self._against = against
         by = state.kpi.by
-        self._places = {
+        self._indexes = {
             name: tuple(by.index(dimension) for dimension in plan.kpis[name].by) for name in against
         }
         state.evaluator.benchmark = self._value
@@ -39,30 +39,29 @@ class Benchmarked:
         self.frontier_ms = min(known)
         ready = [
             (series, series.unjudged.pop(end))
-            for series in (*self.state.series.values(), *self.state.leaving)
+            for series in (*self.state.series.values(), *self.state.expiring)
             for end in sorted(series.unjudged)
             if end <= self.frontier_ms
         ]
         ready.sort(key=lambda item: item[1].end_ms)
         step.closed += self.state.evaluator.evaluate_closed(ready, self.state.series.values())
         step.changed.update(window.dimensions for _, window in ready)
-        self._part(step)
+        self._end_expired(step)
         return step
 
-    def _part(self, step: Step) -> None:
-        """End the alerts of forgotten series, now that all their windows have been judged."""
-        for series in [s for s in self.state.leaving if not s.unjudged]:
-            self.state.leaving.remove(series)
+    def _end_expired(self, step: Step) -> None:
+        """End the alerts of expired series, now that all their windows have been evaluated."""
+        for series in [s for s in self.state.expiring if not s.unjudged]:
+            self.state.expiring.remove(series)
             step.transitions += self.state.evaluator.close_alerts(series)
             if series.dimensions not in self.state.series:
                 step.expired.add(series.dimensions or ())
 
-    def _value(self, name: str, window: WindowValue) -> float | None:
+    def mark_durable(self) -> None:
+        """Note that what was evaluated is in rows: its benchmarks are not needed any more."""
+        self.consumed_ms = self.frontier_ms
+
+    def _value(self, name: str, window: WindowValue) -> Number:
         """A benchmark's value of the same window; None where it has none."""
-        state = self._against[name]
-        dimensions = tuple(window.dimensions[i] for i in self._places[name])
-        departed = state.departed if isinstance(state, BaseKpi) else {}
-        for series in (state.series.get(dimensions), departed.get(dimensions)):
-            if series is not None and window.end_ms in series.waiting:
-                return series.waiting[window.end_ms][0]
-        return None
+        dimensions = tuple(window.dimensions[i] for i in self._indexes[name])
+        return self._against[name].unread(dimensions, window.end_ms)

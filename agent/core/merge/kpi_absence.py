@@ -12,42 +12,52 @@ from agent.core.state.series import Series, born
 class KpiAbsence:
     """What is watched of a base KPI as a whole: whether any of its series has events.
 
-    One state partition `tells`. Where rules of others look at it, they have one of their own: every
-    partition is told which slices hold events, wherever.
+    One state partition is the reporter. Where rules depend on it, the others watch it, too: every
+    partition receives which slices hold events, wherever.
     """
 
-    def __init__(self, state: BaseKpi, tells: bool) -> None:
+    def __init__(self, state: BaseKpi, is_reporter: bool) -> None:
         self.state = state
-        self.tells = tells
+        self.is_reporter = is_reporter
         self.series: Series | None = None
-        self.slices: dict[int, int] = {}
-        self.changed = False
+        self.changed = False  # the series, in the last advance
+        self._slices: dict[int, int] = {}  # that hold events: start (ms) to position of the frame
+        self._transitions: list[Transition] = []
 
-    def take(self, slices: Iterable[int], position: int) -> None:
+    @property
+    def first_position(self) -> int | None:
+        """The first frame that tells of a slice whose time has not come yet."""
+        return min(self._slices.values(), default=None)
+
+    def restore(self, series: Series) -> None:
+        """Continue from a row."""
+        self.series = series
+
+    def note(self, slices: Iterable[int], position: int) -> None:
         """Note slices (starts, ms) that hold events, anywhere."""
         for start in slices:
-            self.slices.setdefault(start, position)
+            self._slices.setdefault(start, position)
 
-    def advance(self, frontier_ms: int) -> list[Transition]:
-        """Judge the silence up to the frontier, one event after the other."""
+    def drain(self) -> list[Transition]:
+        """The transitions of the last advance."""
+        found, self._transitions = self._transitions, []
+        return found
+
+    def advance(self, frontier_ms: int) -> None:
+        """Evaluate the silence up to the frontier, one event after the other."""
         self.changed = False
         evaluator, span = self.state.evaluator, self.state.kpi.slice_ms
-        out: list[Transition] = []
-        for start in sorted(s for s in self.slices if s + span <= frontier_ms):
-            del self.slices[start]
+        for start in sorted(s for s in self._slices if s + span <= frontier_ms):
+            del self._slices[start]
             end = start + span
             if self.series is None:
                 self.series = born(self.state.kpi.name, self.state.kpi.fingerprint, None, start)
             if end > self.series.last_event_ms:
-                out += evaluator.evaluate_absence(self.series, end, end, start)
+                self._transitions += evaluator.evaluate_absence(self.series, end, end, start)
                 self.series.last_event_ms = end
                 self.changed = True
         if self.series is not None:
-            found = evaluator.evaluate_absence(
-                self.series,
-                self.series.last_event_ms,
-                frontier_ms - frontier_ms % span,
-            )
-            out += found
+            settled_ms = frontier_ms - frontier_ms % span
+            found = evaluator.evaluate_absence(self.series, self.series.last_event_ms, settled_ms)
+            self._transitions += found
             self.changed = self.changed or bool(found)
-        return out

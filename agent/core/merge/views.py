@@ -30,17 +30,16 @@ class Views:
         """Every series; a view that did not change is the same object as before."""
         changed: dict[str, set[Dimensions]] = {}
         for name, state in self._states.items():
+            touched = state.drain_touched()
             if isinstance(state, BaseKpi):
-                changed[name] = self._look(name, state)
+                changed[name] = self._renew_open(name, state, touched)
             else:
                 changed[name] = self._derive(name, state, [changed[i] for i in state.kpi.inputs])
-            self._renew(name, state, changed[name] | state.touched)
-            state.touched = set()
+            self._renew(name, state, changed[name] | touched)
         return list(chain.from_iterable(views.values() for views in self._views.values()))
 
-    def _look(self, name: str, state: BaseKpi) -> set[Dimensions]:
+    def _renew_open(self, name: str, state: BaseKpi, touched: set[Dimensions]) -> set[Dimensions]:
         """Work out the open windows that are not what they were; whose they are."""
-        touched = state.look()
         end = state.current_end()
         current = self._current[name]
         if end != self._ends[name]:

@@ -81,7 +81,7 @@ def test_rows_of_a_kpi_defined_otherwise_outlive_a_rolling_restart_only(tmp_path
         at_ms = begun.clock_ms + int(hours * 3_600_000)
         frame = msgspec.structs.replace(begun, clock_ms=at_ms, blocks=[])
         other.apply(next(encode(frame)), 1)
-        assert [row for _, row in other.dirty_rows()] == [None] * deleted
+        assert [row for _, row in other.drain_rows()] == [None] * deleted
 
 
 def test_a_series_larger_than_a_message_survives_a_crash_at_any_row(tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_a_series_larger_than_a_message_survives_a_crash_at_any_row(tmp_path: Pa
         merger = world.merger(0)
         stop = min(position + 15, frames)
         found |= {w for c in world.apply(merger, 0, position, stop) for w in c.windows}
-        needed, writes = merger.needed_position(), merger.dirty_rows()
+        needed, writes = merger.needed_position(), merger.drain_rows()
         assert all(len(row or b"") < 1_000_000 for _, row in writes)
         count += 1
         if count % 2:  # a crash after the first half of the rows

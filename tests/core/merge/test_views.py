@@ -32,9 +32,9 @@ def test_a_view_is_renewed_whenever_what_it_shows_changed(tmp_path: Path, seed: 
             merger.apply(world.frames[0][position], position)
             position += 1
         kept = [v for v in merger.views() if v.dimensions is not None]
-        for state in merger.states.values():
+        for state in merger.kpis.values():
             state.touched = set(state.series)
-        assert in_order(kept) == in_order(Views(merger.states).read())
+        assert in_order(kept) == in_order(Views(merger.kpis).read())
         seen += len(kept)
     assert seen
 
@@ -62,7 +62,7 @@ def test_series_taken_on_from_their_rows_are_seen_at_once(tmp_path: Path) -> Non
     merger = world.merger(0)
     world.apply(merger, 0, 0, len(world.frames[0]))
     closed = {(v.kpi, v.dimensions): v.closed for v in merger.views() if v.closed is not None}
-    rows = [(key, row) for key, row in merger.dirty_rows() if row is not None]
+    rows = [(key, row) for key, row in merger.drain_rows() if row is not None]
     successor = world.merger(0)
     successor.restore(rows)
     assert closed

@@ -80,7 +80,7 @@ def test_a_crash_changes_nothing_of_what_rules_look_back_on(tmp_path: Path, seed
         if rng.random() < 0.5:
             continue
         needed = merger.needed_position()
-        dirty = merger.dirty_rows()
+        dirty = merger.drain_rows()
         crash = rng.random() < 0.25
         for key, row in dirty[: rng.randint(0, len(dirty))] if crash else dirty:
             if row is None:
@@ -107,7 +107,7 @@ def test_chunks_that_no_rule_reaches_any_more_are_deleted(tmp_path: Path) -> Non
     written = 0
     for position, frame in enumerate(world.frames[0]):
         merger.apply(frame, position)
-        for key, row in merger.dirty_rows():
+        for key, row in merger.drain_rows():
             written += row is not None and is_chunk(key)
             rows.pop(key, None)
             if row is not None:

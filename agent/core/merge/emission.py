@@ -1,0 +1,94 @@
+"""What the steps of KPIs emit, in event-time order, noted for the rows that hold it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from agent.core.evaluate.rule_graph import Place
+from agent.core.merge.base_kpi import Step
+from agent.core.merge.partition_state import PartitionState
+from agent.core.merge.row_store import RowStore
+from agent.core.model.results import Emitted, TargetStatus, Transition, WindowValue
+
+
+class Emission:
+    """Emits for one state partition. `order` has the place of each KPI among all."""
+
+    def __init__(self, state: PartitionState, rows: RowStore, order: Mapping[str, int]) -> None:
+        self._state = state
+        self._rows = rows
+        self._order = order
+
+    def of(self, absences: Iterable[str], steps: Iterable[tuple[str, Step]]) -> Emitted:
+        """What one move of event time emits: the absences of KPIs that were evaluated, the steps of
+        KPIs, and what rules over rules make of all that."""
+        transitions = [t for kpi in absences for t in self._absence(kpi)]
+        closed: list[tuple[WindowValue, TargetStatus | None]] = []
+        for name, step in steps:
+            transitions += self._step(name, step, closed)
+        transitions += self._rules_over_rules()
+        closed.sort(key=lambda pair: (pair[0].end_ms, self._order[pair[0].kpi]))
+        targets = tuple(status for _, status in closed if status is not None)
+        ordered = tuple(sorted(transitions, key=lambda t: t.at_ms))
+        return Emitted(tuple(window for window, _ in closed), targets, ordered)
+
+    def changed(self, place: Place) -> None:
+        """Note that the row of a series must be written, and its view renewed."""
+        self._rows.changed(place)
+        kpi, dimensions = place
+        if dimensions is not None and kpi in self._state.kpis:
+            self._state.kpis[kpi].touched.add(dimensions)
+
+    def _step(
+        self, kpi: str, step: Step, closed: list[tuple[WindowValue, TargetStatus | None]]
+    ) -> list[Transition]:
+        graph, emitted = self._state.rule_graph, []
+        for dimensions in step.changed:
+            self.changed((kpi, dimensions))
+        for window, status, transitions in step.closed:
+            place = kpi, window.dimensions
+            if status is not None:
+                graph.judged(place, status)
+            found = graph.route(place, transitions)
+            self.changed(place)
+            self._rows.emitted(place, [window], [status] if status else [], found)
+            closed.append((window, status))
+            emitted += found
+        for transition in step.transitions:
+            place = kpi, transition.dimensions
+            found = graph.route(place, [transition])
+            self._note(place, found)
+            emitted += found
+        for dimensions in step.expired:
+            self._rows.expired((kpi, dimensions))
+        return emitted
+
+    def _absence(self, kpi: str) -> list[Transition]:
+        """What the absence of a KPI as a whole emits, if it is reported here."""
+        absence = self._state.absences[kpi]
+        found = self._state.rule_graph.route((kpi, None), absence.drain())
+        if not absence.is_reporter:
+            found = []
+        if absence.changed:
+            self._rows.emitted((kpi, None), transitions=found)
+        return found
+
+    def _rules_over_rules(self) -> list[Transition]:
+        moved = self._state.rule_graph.advance()
+        for place in moved.changed:
+            self.changed(place)
+        emitted = []
+        for place, transition in moved.told:
+            absence = self._state.absences.get(place[0]) if place[1] is None else None
+            found = [transition] if absence is None or absence.is_reporter else []
+            self._note(place, found)
+            emitted += found
+        for place in moved.expired:
+            self._rows.expired(place)
+        return emitted
+
+    def _note(self, place: Place, transitions: list[Transition]) -> None:
+        """Note transitions in the row of their series, if it is not gone already."""
+        if self._state.series(place) is not None:
+            self.changed(place)
+            self._rows.emitted(place, transitions=transitions)

@@ -1,0 +1,85 @@
+"""The windows of a base KPI that are not closed, as they stand: unsealed slices included."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+
+from agent.core.aggregate.aggregator import Aggregator
+from agent.core.evaluate.evaluator import Pair
+from agent.core.merge.slices import UnsealedSlices
+from agent.core.merge.window_values import WindowValues
+from agent.core.model.plan import Dimensions, Kpi
+from agent.core.model.results import WindowValue
+from agent.core.model.windows import ends_between, previous_start
+from agent.core.state.series import Series, State
+
+
+class OpenWindows:
+    """Reads the open windows of one KPI; changes nothing."""
+
+    def __init__(
+        self,
+        kpi: Kpi,
+        aggregator: Aggregator,
+        series: Mapping[Dimensions, Series],
+        slices: UnsealedSlices,
+        values: WindowValues,
+    ) -> None:
+        self._kpi = kpi
+        self._aggregator = aggregator
+        self._series = series
+        self._slices = slices
+        self._values = values
+
+    def at(
+        self, ends: Iterable[int], only: Collection[Dimensions] | None = None
+    ) -> list[WindowValue]:
+        """The windows with these ends that hold rows; of some series only, if these are named."""
+        found: list[tuple[Series, int]] = []
+        pairs: list[Pair] = []
+        wanted = self._series if only is None else [d for d in only if d in self._series]
+        merge = self._aggregator.merge_all
+        for end in ends:
+            start = self._kpi.window.start_of(end)
+            now = self._slices.between(start, end, only)
+            before: dict[Dimensions, list[State]] = {}
+            if self._kpi.has_retention:
+                earlier = previous_start(self._kpi.window, end)
+                before = self._slices.between(earlier, start, only)
+            for dimensions in wanted:
+                series = self._series[dimensions]
+                if end <= series.closed_ms:
+                    continue
+                state, previous = self._values.pair(series, start, end)
+                if unsealed := now.get(dimensions):
+                    state = merge([state, *unsealed] if series.panes else unsealed)
+                if not state[0]:
+                    continue
+                if previous is not None:
+                    previous = merge([previous, *before.get(dimensions, ())])
+                pairs.append((state, previous))
+                found.append((series, end))
+        return self._values.of(found, pairs, is_open=True)
+
+    def all(self, frontier_ms: int | None) -> list[WindowValue]:
+        """All windows that hold rows and are not closed, in the order of their ends."""
+        window = self._kpi.window
+        starts = self._slices.starts_ms
+        for series in self._series.values():
+            starts.update(series.panes)
+        ends: set[int] = set()
+        for start in starts:
+            ends.update(ends_between(window, start, window.last_end_over(start)))
+        return self.at(sorted(e for e in ends if frontier_ms is None or e > frontier_ms))
+
+    def current_end(self, frontier_ms: int | None) -> int | None:
+        """The end of the window that a reader calls the current one: the earliest-ending one that
+        ends after the watermark and holds rows, else the one that waits for late events."""
+        newest_ms = self._slices.newest_ms
+        if newest_ms is None:
+            return None
+        window = self._kpi.window
+        if frontier_ms is None:
+            return window.first_end_after(newest_ms)
+        end = window.first_end_after(frontier_ms + self._kpi.lateness_ms)
+        return end if newest_ms >= window.start_of(end) else window.last_end_over(newest_ms)

@@ -1,0 +1,142 @@
+"""What one state partition holds: its KPIs, what is watched of them as a whole, and the rules that
+depend on other rules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from agent.core.evaluate.composite import CompositeRule
+from agent.core.evaluate.rule_graph import Place, RuleGraph
+from agent.core.evaluate.targets import benchmarks_of
+from agent.core.frame import gathering_partition, watch_partition
+from agent.core.merge.base_kpi import BaseKpi
+from agent.core.merge.benchmark_targets import BenchmarkTargets
+from agent.core.merge.derived_kpi import DerivedKpi, KpiState
+from agent.core.merge.kpi_absence import KpiAbsence
+from agent.core.model.plan import Kpi, Plan, Rule, heeds, is_whole
+from agent.core.state.series import Series
+
+MakeKpi = Callable[[Kpi, bool], KpiState]
+"""Makes the state of a KPI; whether other KPIs read its windows."""
+
+
+class Consumer(Protocol):
+    """Who reads the windows of a KPI: they are kept until all have."""
+
+    @property
+    def consumed_ms(self) -> int | None:
+        """How far the windows are not needed any more."""
+
+
+class PartitionState:
+    """The state of one partition, by KPI in dependency order."""
+
+    def __init__(
+        self, plan: Plan, state_partition: int, state_partitions: int, make_kpi: MakeKpi
+    ) -> None:
+        read = {name for k in plan.kpis.values() for name in (*k.inputs, *benchmarks_of(k))}
+        self.kpis: dict[str, KpiState] = {
+            name: make_kpi(kpi, name in read) for name, kpi in plan.kpis.items()
+        }
+        self.derived = [  # with their inputs
+            (name, state, [self.kpis[i] for i in state.kpi.inputs])
+            for name, state in self.kpis.items()
+            if isinstance(state, DerivedKpi)
+        ]
+        self.benchmarked = {
+            name: BenchmarkTargets(
+                plan, state, {b: self.kpis[b] for b in state.evaluator.benchmarks}
+            )
+            for name, state in self.kpis.items()
+            if state.evaluator.benchmarks
+        }
+        self._consumers: dict[str, list[Consumer]] = {name: [] for name in read}
+        for name, state in self.kpis.items():
+            if isinstance(state, DerivedKpi):
+                for one in state.kpi.inputs:
+                    self._consumers[one].append(state)
+            for one in state.evaluator.benchmarks:
+                self._consumers[one].append(self.benchmarked[name])
+        self.absences = self._absences(plan, state_partition, state_partitions)
+        self.rule_graph = RuleGraph(
+            plan,
+            gathering_partition(state_partitions) == state_partition,
+            self.series_of,
+            lambda kpi, dimensions: self.series((kpi, dimensions)),
+            self.evaluated_ms,
+        )
+
+    def _absences(
+        self, plan: Plan, state_partition: int, state_partitions: int
+    ) -> dict[str, KpiAbsence]:
+        """The KPIs that are watched as a whole here."""
+        looked_at = {h.home for r in plan.rules.values() for h in heeds(r) if h.whole}
+        found = {}
+        for name, state in self.kpis.items():
+            if isinstance(state, BaseKpi) and state.evaluator.kpi_absences:
+                reports = watch_partition(plan, name, state_partitions) == state_partition
+                if reports or name in looked_at:
+                    found[name] = KpiAbsence(state, reports)
+        return found
+
+    def owner(self, series: Series) -> KpiState | CompositeRule | None:
+        """Whose series it is; None: not declared, or declared otherwise."""
+        state = self.kpis.get(series.kpi)
+        if state is not None:
+            return state if state.kpi.fingerprint == series.fingerprint else None
+        composite = self.rule_graph.combinations.get(series.kpi)
+        known = composite is not None and len(series.dimensions or ()) == len(composite.rule.by)
+        return composite if known else None
+
+    def series(self, place: Place) -> Series | None:
+        """A series that is held here, one that is about to be forgotten included."""
+        kpi, dimensions = place
+        if dimensions is None:
+            absence = self.absences.get(kpi)
+            return absence.series if absence else None
+        if kpi in self.rule_graph.combinations:
+            return self.rule_graph.combinations[kpi].series.get(dimensions)
+        return self.kpis[kpi].find(dimensions)
+
+    def series_of(self, owner: str, whole: bool) -> Sequence[Series]:
+        """The series of a KPI or a composite rule; or what is watched of it as a whole."""
+        if whole:
+            absence = self.absences.get(owner)
+            return [absence.series] if absence and absence.series else []
+        if owner in self.rule_graph.combinations:
+            return list(self.rule_graph.combinations[owner].series.values())
+        return list(self.kpis[owner].series.values()) if owner in self.kpis else []
+
+    def reported_series(self, rule: Rule) -> Sequence[Series]:
+        """The series here that a rule watches and reports."""
+        if is_whole(rule):
+            absence = self.absences.get(rule.kpi)
+            return self.series_of(rule.kpi, True) if absence and absence.is_reporter else []
+        return self.series_of(rule.kpi, False)
+
+    def evaluated_ms(self, kpi: str) -> int | None:
+        """How far the windows of a KPI are evaluated."""
+        if kpi in self.benchmarked:
+            return self.benchmarked[kpi].frontier_ms
+        return self.kpis[kpi].frontier_ms if kpi in self.kpis else None
+
+    def mark_durable(self) -> None:
+        """Note that what was applied is in rows, or that no crash can undo it: what only a repeat
+        would need again may be forgotten."""
+        self.rule_graph.written()
+        for benchmarked in self.benchmarked.values():
+            benchmarked.mark_durable()
+
+    def drop_consumed(self) -> None:
+        """Drop the closed windows that everybody who reads them has used."""
+        for name, consumers in self._consumers.items():
+            reached = [consumer.consumed_ms for consumer in consumers]
+            known = [at for at in reached if at is not None]
+            if len(known) < len(reached):
+                continue
+            consumed_ms = min(known)
+            for series in self.kpis[name].unread_series:
+                for end in [e for e in series.waiting if e <= consumed_ms]:
+                    del series.waiting[end]

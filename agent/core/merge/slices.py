@@ -1,0 +1,124 @@
+"""The partials of one KPI's slices that are not sealed yet, by slice and source."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator
+from itertools import chain, groupby
+from operator import attrgetter
+from typing import NamedTuple
+
+from agent.core.aggregate.aggregator import Aggregator
+from agent.core.aggregate.rows import SlicePartials
+from agent.core.frame import Block
+from agent.core.model.plan import Dimensions, Kpi
+from agent.core.state.series import State
+
+SeriesFor = Callable[[int, bytes], Dimensions | None]
+"""The series that a key's partials of a slice (its start, ms) go to; None: they are not wanted."""
+
+
+class SliceKey(NamedTuple):
+    """A slice, and the pane that its rows belong to; `late`: they came after the slice of their
+    time was sealed, so their pane may be an earlier one than the slice's own."""
+
+    start_ms: int
+    late: bool
+    pane_ms: int
+
+    @classmethod
+    def of(cls, block: Block, kpi: Kpi) -> SliceKey:
+        """Where a block's rows go."""
+        if block.pane_ms is not None:
+            return cls(block.start_ms, True, block.pane_ms)
+        return cls(block.start_ms, False, kpi.window.pane_start(block.start_ms))
+
+
+class UnsealedSlices:
+    """The slices of one KPI in one state partition, until they are sealed."""
+
+    def __init__(self, kpi: Kpi, aggregator: Aggregator) -> None:
+        self._kpi = kpi
+        self._aggregator = aggregator
+        self._slices: dict[SliceKey, SlicePartials] = {}
+        self._positions: dict[SliceKey, int] = {}  # of the first frame that has partials of it
+        self._newest_pane_ms: int | None = None  # of those that were sealed
+
+    def take(self, block: Block, source: int, position: int, series_for: SeriesFor) -> None:
+        """Take a frame's cumulative partials: one replaces that known from the same source."""
+        key = SliceKey.of(block, self._kpi)
+        known = self._slices.get(key)
+        of_slice = known
+        if of_slice is None:
+            start_ms = block.start_ms
+            of_slice = SlicePartials(self._aggregator, lambda name: series_for(start_ms, name))
+        of_slice.take(block, source)
+        if known is None and len(of_slice):
+            self._slices[key] = of_slice
+            self._positions[key] = position
+
+    @property
+    def positions(self) -> Collection[int]:
+        """The first frame of each slice."""
+        return self._positions.values()
+
+    @property
+    def first_end_ms(self) -> int | None:
+        """When the first of them can be sealed."""
+        first_ms = min((key.start_ms for key in self._slices), default=None)
+        return None if first_ms is None else first_ms + self._kpi.slice_ms
+
+    @property
+    def newest_ms(self) -> int | None:
+        """The latest instant at which rows are known to begin, sealed ones included."""
+        # Of a slice that is not sealed, its own start: its pane may only have begun.
+        starts = [k.pane_ms if k.late else k.start_ms for k in self._slices]
+        if self._newest_pane_ms is not None:
+            starts.append(self._newest_pane_ms)
+        return max(starts, default=None)
+
+    @property
+    def starts_ms(self) -> set[int]:
+        """Where rows that are not sealed begin."""
+        return {key.pane_ms if key.late else key.start_ms for key in self._slices}
+
+    def ended(self, frontier_ms: int) -> list[tuple[int, list[SliceKey]]]:
+        """The slices that end by an instant, by their starts, ascending."""
+        span = self._kpi.slice_ms
+        keys = sorted(key for key in self._slices if key.start_ms + span <= frontier_ms)
+        return [(start, list(of)) for start, of in groupby(keys, attrgetter("start_ms"))]
+
+    def pop(self, key: SliceKey) -> dict[Dimensions, list[State]]:
+        """What a slice holds, by series, to be sealed."""
+        del self._positions[key]
+        if self._newest_pane_ms is None or key.pane_ms > self._newest_pane_ms:
+            self._newest_pane_ms = key.pane_ms
+        return _by_series(self._slices.pop(key).states())
+
+    def drain_changed(self) -> Iterator[Dimensions]:
+        """The series whose partials were changed since the last call."""
+        for of_slice in self._slices.values():
+            yield from of_slice.news()
+
+    def first_ms_of(self, dimensions: Dimensions) -> int | None:
+        """The first slice that holds rows of a series."""
+        starts = (k.start_ms for k, of_slice in self._slices.items() if dimensions in of_slice)
+        return min(starts, default=None)
+
+    def between(
+        self, start_ms: int, end_ms: int, only: Collection[Dimensions] | None
+    ) -> dict[Dimensions, list[State]]:
+        """What slices between two instants hold, by series; of some only, if named."""
+        wanted = (
+            of_slice
+            for key, of_slice in self._slices.items()
+            if start_ms <= key.pane_ms and max(key.start_ms, key.pane_ms) < end_ms
+        )
+        return _by_series(chain.from_iterable(of_slice.states(only) for of_slice in wanted))
+
+
+def _by_series(states: Iterable[tuple[Dimensions, State]]) -> dict[Dimensions, list[State]]:
+    """All states of each series."""
+    found: dict[Dimensions, list[State]] = {}
+    for dimensions, state in states:
+        found.setdefault(dimensions, []).append(state)
+    return found

@@ -1,0 +1,80 @@
+"""The windows of a base KPI, from the panes of its series."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from agent.core.aggregate.aggregator import Aggregator
+from agent.core.evaluate.evaluator import Evaluator, Pair
+from agent.core.merge.missed_records import MissedRecords
+from agent.core.model.plan import Kpi
+from agent.core.model.results import Number, WindowValue
+from agent.core.model.windows import previous_start
+from agent.core.state.series import Series, State
+
+
+class WindowValues:
+    """Computes the windows of one KPI. Pure."""
+
+    def __init__(
+        self, kpi: Kpi, aggregator: Aggregator, evaluator: Evaluator, missed: MissedRecords
+    ) -> None:
+        self._kpi = kpi
+        self._aggregator = aggregator
+        self._evaluator = evaluator
+        self._missed = missed
+        self._has_retention = kpi.has_retention
+
+    def of(
+        self, ends: Iterable[tuple[Series, int]], pairs: Sequence[Pair], is_open: bool = False
+    ) -> list[WindowValue]:
+        """The windows of series with these ends, from their states (`pair`)."""
+        name, start_of = self._kpi.name, self._kpi.window.start_of
+        maintenance_of, incomplete = self._evaluator.maintenance.covering, self._missed.touch
+        values = self._evaluator.values(pairs)
+        made = []
+        for (series, end), pair, value in zip(ends, pairs, values, strict=True):
+            dimensions, start = series.dimensions or (), start_of(end)
+            made.append(
+                WindowValue(
+                    name,
+                    dimensions,
+                    start,
+                    end,
+                    value,
+                    pair[0][0],
+                    is_open,
+                    maintenance_of(dimensions, start, end),
+                    incomplete(start, end),
+                )
+            )
+        return made
+
+    def pair(self, series: Series, start_ms: int, end_ms: int) -> Pair:
+        """The state of a window; and, for retention, that of the window before."""
+        state = self._over(series, start_ms, end_ms)
+        if not self._has_retention:
+            return state, None
+        if start_ms <= series.first_ms:
+            return state, None
+        return state, self._over(series, previous_start(self._kpi.window, end_ms), start_ms)
+
+    def oldest_pane_ms(self, end_ms: int) -> int:
+        """The first pane that windows which end after an instant need."""
+        window = self._kpi.window
+        oldest_ms = window.start_of(window.first_end_after(end_ms))
+        return window.start_of(oldest_ms) if self._has_retention else oldest_ms
+
+    def empty(self) -> Number:
+        """The value of a window without events."""
+        return self._evaluator.values([(self._aggregator.empty(), None)])[0]
+
+    def _over(self, series: Series, start_ms: int, end_ms: int) -> State:
+        panes = series.panes
+        if not panes:
+            return self._aggregator.empty()
+        if len(panes) < 2:  # mostly: a tumbling window is one pane
+            states = [s for pane, s in panes.items() if start_ms <= pane < end_ms]
+        else:
+            states = [s for pane, s in sorted(panes.items()) if start_ms <= pane < end_ms]
+        return self._aggregator.merge_all(states)
