@@ -102,6 +102,8 @@ class Stats:
     records_missed: Counter[tuple[str, int]] = field(default_factory=Counter)
     """Records that were gone before they were read, at most, by (topic, partition); of frames,
     too."""
+    records_missed_ms: int | None = None
+    """When the last of them were found missing, wall clock."""
     records_truncated: Counter[str] = field(default_factory=Counter)
     """Dead letters and late records that were too large to be sent whole, by their topic."""
     frames_sent: int = 0
