@@ -23,7 +23,7 @@ from agent.core.model.plan import Dimensions, Kpi, Plan
 from agent.core.model.results import Emitted, WindowValue
 from agent.core.model.windows import MAX_SLICE_MS, previous_end
 from agent.core.pipeline import joined
-from agent.core.state.series import Series, born
+from agent.core.state.series import Series
 
 
 class FixedWindows(Merger):
@@ -118,14 +118,16 @@ def _close(state: KpiState, windows: Iterable[WindowValue], kept: bool, step: St
         if window.events:
             series.last_event_ms = window.end_ms
         if kept:
-            series.waiting[window.end_ms] = (window.value, window.events)
+            series.unread[window.end_ms] = (window.value, window.events)
         step.changed.add(window.dimensions)
     step.closed += state.evaluator.close_windows(closed)
 
 
 def _series(state: KpiState, window: WindowValue) -> Series:
     if window.dimensions not in state.series:
-        series = born(state.kpi.name, state.kpi.fingerprint, window.dimensions, window.start_ms)
+        series = Series.new(
+            state.kpi.name, state.kpi.fingerprint, window.dimensions, window.start_ms
+        )
         series.last_event_ms = previous_end(state.kpi.window, window.end_ms)
         state.series[window.dimensions] = series
     return state.series[window.dimensions]

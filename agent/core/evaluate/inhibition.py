@@ -138,7 +138,7 @@ class Inhibitor:
         self._told[key] = told
         series = self._find(dimensions)
         if series is not None:
-            series.shown.setdefault(self.rule.name, {})[severity] = told
+            series.reported.setdefault(self.rule.name, {})[severity] = told
         return [told]
 
 

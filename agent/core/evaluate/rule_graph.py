@@ -1,8 +1,8 @@
 """The rules of one state partition that look at other rules: what they hear, and what they tell.
 
 Rules come in the order in which they look at each other. What a rule must hear is noted in the row
-of the series that it happened to (`Series.flips`) until every rule that looks has used it, and what
-they made of it has been written. So a crash loses none; one that is heard again changes nothing.
+of the series that it happened to (`Series.firing_changes`) until every rule that looks has used it,
+and what they made of it has been written. So a crash loses none; one that is heard again changes nothing.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ class RuleGraph:
     ) -> None:
         series = self._find(*place)
         if series is not None:
-            series.flips.append(flip)
+            series.firing_changes.append(flip)
         for hearing, at in listeners:
             hearing.hear(at, place[1] or (), flip)
 
@@ -226,7 +226,7 @@ class RuleGraph:
         for home in homes:
             for whole in (False, True):
                 for series in self._series_of(home, whole):
-                    for name, at_ms in series.used.items():
+                    for name, at_ms in series.consumed_ms.items():
                         used[name] = max(used.get(name, at_ms), at_ms)
         return used
 
@@ -250,7 +250,7 @@ class RuleGraph:
         else:
             phases = phases_of(series, self._plan.rules[rule])
             if gated:
-                phases = {s: step.state for s, step in series.shown.get(rule, {}).items()}
+                phases = {s: step.state for s, step in series.reported.get(rule, {}).items()}
             now = {severity: phase is AlertPhase.FIRING for severity, phase in phases.items()}
         for flip in reversed(_after(series, rule, after_ms)):
             now[flip.severity] = not flip.firing
@@ -262,10 +262,10 @@ class RuleGraph:
         name = gate.rule.name
         coming = [
             f
-            for f in series.flips
+            for f in series.firing_changes
             if f.rule == name and f.step is not None and (after_ms is None or f.at_ms > after_ms)
         ]
-        shown = series.shown.setdefault(name, {})
+        shown = series.reported.setdefault(name, {})
         for severity, phase in phases_of(series, gate.rule).items():
             first = next((f.step for f in coming if f.severity == severity), None)
             own = first.previous if first is not None else phase
@@ -281,8 +281,8 @@ class RuleGraph:
     def unsilenced(self, series: Series) -> list[Transition]:
         """What is told of alerts whose rule depended on others before its rules were changed."""
         out = []
-        for name in [name for name in series.shown if name not in self._gates]:
-            shown = series.shown.pop(name)
+        for name in [name for name in series.reported if name not in self._gates]:
+            shown = series.reported.pop(name)
             rule = self._plan.rules.get(name)
             for severity, phase in phases_of(series, rule).items() if rule else ():
                 last = shown.get(severity)
@@ -302,11 +302,11 @@ class RuleGraph:
 
     def prune(self, series: Series) -> None:
         """Forget the flips of a series that everybody has used, and written what came of it."""
-        if series.flips:
-            kept = [flip for flip in series.flips if self._wanted(series.kpi, flip)]
-            if len(kept) < len(series.flips):
-                series.flips = kept
-                series.used = {
+        if series.firing_changes:
+            kept = [flip for flip in series.firing_changes if self._wanted(series.kpi, flip)]
+            if len(kept) < len(series.firing_changes):
+                series.firing_changes = kept
+                series.consumed_ms = {
                     self._name_of(hearing): at_ms
                     for hearing in self._hearings()
                     if (at_ms := self._settled.get(id(hearing))) is not None
@@ -332,7 +332,7 @@ def _after(series: Series, rule: str, after_ms: int | None) -> list[FiringChange
     """What others hear of a rule on a series, after an instant (ms)."""
     return [
         flip
-        for flip in series.flips
+        for flip in series.firing_changes
         if flip.rule == rule and flip.step is None and (after_ms is None or flip.at_ms > after_ms)
     ]
 
