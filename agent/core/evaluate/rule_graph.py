@@ -2,7 +2,8 @@
 
 Rules come in the order in which they look at each other. What a rule must hear is noted in the row
 of the series that it happened to (`Series.firing_changes`) until every rule that looks has used it,
-and what they made of it has been written. So a crash loses none; one that is heard again changes nothing.
+and what they made of it has been written. So a crash loses none; one that is heard again changes
+nothing.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ Read `merger` first: what happens with a frame, and the steps of a commit. Then,
 
 | module | idea |
 |---|---|
-| `watermark`, `missed_records` | how far event time is over all sources, and where records are missing |
+| `watermark`, `missed_records` | how far event time is, and where records are missing |
 | `base_kpi` (`slices`, `live_series`, `window_values`, `open_windows`) | slices → panes → windows |
 | `derived_kpi` (`input_windows`), `benchmark_targets` | KPIs over KPIs; targets that are KPIs |
 | `kpi_absence` | whether a KPI has any events at all |
