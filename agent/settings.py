@@ -93,6 +93,12 @@ class Settings(BaseSettings):
     alert_resend: float = Field(60.0, ge=1, le=3600, description="between sendings of an alert")
 
     web_host: str = "0.0.0.0"  # noqa: S104  a scrape comes from outside
+    web_hosts: str = Field(
+        "",
+        description="names by which browsers may call the agent, by commas, beside addresses and "
+        "names of local networks; *.example.org for all below one",
+    )
+    web_reload: bool = Field(False, description="whether /-/reload reloads the rules")
     web_port: int = Field(9108, ge=0, le=65535, description="0 takes a free port")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["text", "json"] = "text"
@@ -145,6 +151,11 @@ class Settings(BaseSettings):
     def alertmanager_urls(self) -> list[str]:
         """The Alertmanagers that alerts are sent to, one address each."""
         return [one.strip() for one in self.alertmanagers.split(",") if one.strip()]
+
+    @property
+    def web_host_names(self) -> tuple[str, ...]:
+        """The names by which browsers may call the agent."""
+        return tuple(filter(None, (name.strip() for name in self.web_hosts.split(","))))
 
     @property
     def labels(self) -> dict[str, str]:

@@ -152,10 +152,33 @@ class Backfiller:
         return self._plan.contracts[self._plan.kpis[kpi].contract or ""].topic
 
     async def _fill(self, job: Job, mergers: Mapping[int, Merger]) -> None:
-        mergers = dict(mergers)
-        names, started, over = _names(job), time.monotonic(), threading.Event()
-        log.info("reading the past of %s from topic %s", names, job.topic)
-        loop = asyncio.get_running_loop()
+        """Read a past and hand it over, unless the mergers change meanwhile."""
+        mergers, started = dict(mergers), time.monotonic()
+        log.info("reading the past of %s from topic %s", _names(job), job.topic)
+        rows_read = await self._read(job, mergers)
+        if rows_read is None:
+            log.info("the past of %s is not read on: the group is rebalancing", _names(job))
+            return
+        log.info(
+            "read the past of %s: %d rows of state in %.0f s",
+            _names(job), sum(map(len, rows_read.values())), time.monotonic() - started,
+        )  # fmt: skip
+        now = self._mergers()
+        ours = {(kpi, p): rows for (kpi, p), rows in rows_read.items() if now.get(p) is mergers[p]}
+        await asyncio.gather(
+            *(
+                self._hand_over(p, Filled(kpi, job.cuts[kpi], job.covered.keys(), rows))
+                for (kpi, p), rows in ours.items()
+            )
+        )
+        await self._at_rest()
+        for kpi in job.cuts:
+            if not any(kpi in merger.waiting_kpis for merger in mergers.values()):
+                log.info("%s has its past, and goes on from there", kpi)
+
+    async def _read(self, job: Job, mergers: Mapping[int, Merger]) -> Rows | None:
+        """The rows of a past, read by a thread; None where a merger was given up before."""
+        over, loop = threading.Event(), asyncio.get_running_loop()
 
         def publish(emitted: Emitted) -> None:
             sending = asyncio.run_coroutine_threadsafe(self._publish(emitted), loop)
@@ -178,31 +201,14 @@ class Backfiller:
                 await asyncio.wait([work], timeout=LOOK_SECONDS)
                 now = self._mergers()
                 if not work.done() and any(now.get(p) is not m for p, m in mergers.items()):
-                    log.info("the past of %s is not read on: the group is rebalancing", names)
                     over.set()
                     await asyncio.wait([work])
                     work.exception()  # a failure of a reading that is over does not matter
-                    return
+                    return None
         finally:
             over.set()
             await asyncio.wait([work])
-        rows_read = work.result()
-        log.info(
-            "read the past of %s: %d rows of state from %d records in %.0f s",
-            names, sum(map(len, rows_read.values())), reading.records, time.monotonic() - started,
-        )  # fmt: skip
-        now = self._mergers()
-        ours = {(kpi, p): rows for (kpi, p), rows in rows_read.items() if now.get(p) is mergers[p]}
-        await asyncio.gather(
-            *(
-                self._hand_over(p, Filled(kpi, job.cuts[kpi], job.covered.keys(), rows))
-                for (kpi, p), rows in ours.items()
-            )
-        )
-        await self._at_rest()
-        for kpi in job.cuts:
-            if not any(kpi in merger.waiting_kpis for merger in mergers.values()):
-                log.info("%s has its past, and goes on from there", kpi)
+        return work.result()
 
     async def _publish(self, emitted: Emitted) -> None:
         await acknowledged(await self._publisher.closings(self._plan, emitted))

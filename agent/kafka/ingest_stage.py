@@ -41,12 +41,13 @@ from aiokafka.errors import OffsetOutOfRangeError
 from agent.core.fold.folder import Folder
 from agent.core.model.plan import Plan
 from agent.errors import EnvironmentFault
+from agent.kafka.flush_pace import IDLE_INTERVALS, FlushPace
 from agent.kafka.fold_queue import Flush, FoldQueue, IdleSnapshot
 from agent.kafka.idleness import IdleDetector
 from agent.kafka.ingest_assignment import find_begins, in_words
 from agent.kafka.publish import Publisher, acknowledged
 from agent.kafka.side_outputs import SideOutputs
-from agent.kafka.source_consumer import MAX_POLL_RECORDS, SourceConsumer
+from agent.kafka.source_consumer import SourceConsumer
 from agent.kafka.source_topics import existing, partition_counts, warn_of_producers_clocks
 from agent.kafka.stage_events import IngestProgress
 from agent.settings import Settings
@@ -55,9 +56,6 @@ log = logging.getLogger(__name__)
 
 POLL_MS = 250  # in a catch-up, whose end no record may announce
 IDLE_POLL_MS = 1_000  # while nothing comes; a rebalance interrupts it
-IDLE_INTERVALS = 2  # between flushes without an event, which only move time on
-RETRY_SECONDS = 0.08  # until the next try, where the last flush is not acknowledged
-FLUSH_RECORDS = 200_000  # in a catch-up, so that merging goes on beside it and little is left
 TOPIC_CHECK_SECONDS = 5.0
 FIRST_TOPIC_CHECK_SECONDS = 0.2
 
@@ -170,7 +168,9 @@ class IngestStage:
         await self._queue.add(records)
         count = sum(map(len, records.values()))
         # What was caught up with is flushed at once: nothing more may come for a while.
-        at_end = self._pace.behind and (not records or await self._is_at_end())
+        at_end = self._pace.behind and (
+            not records or await self._consumer.is_at_end(self._queue.partitions())
+        )
         self._pace.fetched(count, at_end)
         if self._pace.is_due(self._queue.unflushed, time.monotonic()):
             had_events = self._queue.unflushed > 0
@@ -186,13 +186,6 @@ class IngestStage:
             f"topic {tp.topic} partition {tp.partition} has no offset {offset} any more: "
             "records were deleted before they were read, or the topic was created again"
         ) from error
-
-    async def _is_at_end(self) -> bool:
-        """Whether everything is read, by the last answers of the brokers."""
-        for tp in self._queue.partitions():
-            if await self._consumer.remaining(tp) != 0:
-                return False
-        return True
 
     # ---- flush and commit
 
@@ -316,38 +309,3 @@ class IngestStage:
         self._progress.assigned(len(partitions))
         if partitions:
             log.info("took over %d source partitions", len(partitions))
-
-
-class FlushPace:
-    """When the next flush is due: every interval while events come, less often while none do, and
-    at once when a backlog is read or very much of it waits. Times are monotonic seconds."""
-
-    def __init__(self, interval_seconds: float, now: float) -> None:
-        self.behind = False  # a backlog is being read
-        self._interval = interval_seconds
-        self._due_at = now + interval_seconds
-        self._resting = False  # the last flush had no event
-        self._caught_up = False
-
-    def until_due_ms(self, now: float) -> int:
-        """For how long a fetch may wait."""
-        return max(0, int((self._due_at - now) * 1000)) + 1
-
-    def fetched(self, records: int, at_end: bool) -> None:
-        """Note how many records a fetch brought; `at_end`: there are no more."""
-        if records and self._resting:
-            self._due_at -= (IDLE_INTERVALS - 1) * self._interval
-            self._resting = False
-        full = records >= MAX_POLL_RECORDS
-        self._caught_up = self.behind and not full and at_end
-        self.behind = full or (self.behind and not self._caught_up)
-
-    def is_due(self, unflushed: int, now: float) -> bool:
-        """Whether to flush now."""
-        return self._caught_up or unflushed >= FLUSH_RECORDS or now >= self._due_at
-
-    def flushed(self, started: bool, had_events: bool, now: float) -> None:
-        """Note that a flush was started, or could not be yet."""
-        self._resting = started and not had_events
-        pause = IDLE_INTERVALS * self._interval if self._resting else self._interval
-        self._due_at = now + (pause if started else RETRY_SECONDS)

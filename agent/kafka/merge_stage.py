@@ -198,6 +198,8 @@ class MergeStage:
             merger = Merger(self._plan, partition, self._state_partitions)
             merger.restore(rows)
             committed, start = starts[partition]
+            if committed is not None and 0 <= committed < start:
+                merger.note_lost_frames()
             held[partition] = HeldPartition(partition, merger, position, max(committed or 0, start))
         return held
 
@@ -219,7 +221,7 @@ class MergeStage:
         if missed:
             log.error(
                 "topic %s partition %d: offsets %d to %d were deleted before they were merged "
-                "(retention.ms, retention.bytes): windows that were open then may lack events",
+                "(retention.ms, retention.bytes). Windows that may lack them are marked incomplete",
                 self._names.frames, partition, committed, start - 1,
             )  # fmt: skip
 

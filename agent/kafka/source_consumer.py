@@ -160,6 +160,13 @@ class SourceConsumer:
             return None
         return None if end is None else max(0, end - position)
 
+    async def is_at_end(self, tps: Iterable[TopicPartition]) -> bool:
+        """Whether partitions are read to their ends, by the last answers of their brokers."""
+        for tp in tps:
+            if await self.remaining(tp) != 0:
+                return False
+        return True
+
     def answered_ms(self, tp: TopicPartition) -> int | None:
         """When the broker last answered a fetch of a partition (wall clock), if it did."""
         try:

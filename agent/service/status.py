@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 
-from agent.core.fold.folder import Added
+from agent.core.fold.folder import FoldResult
 from agent.core.model.results import Emitted
 from agent.core.output.privacy import Privacy
 from agent.export.agent_state import AgentState
@@ -91,7 +91,7 @@ class IngestReporter:
         if seconds > STALLED_SECONDS + flush_every_seconds:
             self._status.stalled(INGEST, STALLED_INGEST, f" for {seconds:.0f} s")
 
-    def folded(self, topic: str, added: Added, seconds: float) -> None:
+    def folded(self, topic: str, added: FoldResult, seconds: float) -> None:
         """Count a batch by outcome."""
         self._stats.fold_seconds.observe(seconds)
         for (outcome, contract, reason), number in added.counts.items():

@@ -9,8 +9,10 @@ import signal
 import time
 
 import pytest
+from confluent_kafka import Consumer, TopicPartition
 
 from .agents import Agent
+from .feeds import told
 from .shops import (
     Shops,
     delete_records,
@@ -89,6 +91,43 @@ def test_records_that_retention_deleted_while_the_agent_was_down_are_told(stage:
     assert "at most 20 records" in said
     assert _missed([agent]) == 20
     _close_all(stage, shops, read + 10)
+    assert _marked(stage)
+
+
+def test_frames_that_retention_deleted_before_they_were_merged_are_told(stage: Stage) -> None:
+    topic = use_sales(stage)
+    (agent,) = _start(stage, "agent")
+    shops = Shops(stage, topic)
+    shops.sell_for(10, 0, 1)  # some are acknowledged by then
+    agent.kill()  # what was merged and is not acknowledged is read again
+    frames = f"{stage.prefix}agent-frames"
+    for partition, end in _ends(stage, frames).items():
+        delete_records(stage, frames, partition, end)
+    agent.start()
+    agent.wait_ready()
+    said = agent.log.read_text()
+    assert f"topic {frames} partition" in said and "deleted before they were merged" in said
+    assert _missed([agent]) > 0
+    shops.sell_for(1, 0, 1)
+    for partition in range(2):
+        shops.sell(partition, ahead_ms=10_000)
+    until(lambda: _marked(stage), 45, stage.words, every=1)
+
+
+def _ends(stage: Stage, topic: str) -> dict[int, int]:
+    consumer = Consumer({"bootstrap.servers": stage.broker.address, "group.id": "tests-ends"})
+    try:
+        partitions = consumer.list_topics(topic, timeout=30).topics[topic].partitions
+        asked = {p: consumer.get_watermark_offsets(TopicPartition(topic, p)) for p in partitions}
+        return {p: int(found[1]) for p, found in asked.items() if found is not None}
+    finally:
+        consumer.close()
+
+
+def _marked(stage: Stage) -> bool:
+    """Whether a window is told that may lack records."""
+    lines = told(stage.broker.address, stage.values_topic).values()
+    return any(line["kind"] == "window" and line.get("incomplete") for line in lines)
 
 
 def test_records_that_retention_deletes_before_a_slow_reader_are_told(stage: Stage) -> None:

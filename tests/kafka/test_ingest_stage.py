@@ -1,59 +1,117 @@
-"""When a flush is due: every interval, seldom while nothing comes, at once when caught up."""
+"""The order of stage 1, on the embedded broker: nothing is committed before it is acknowledged."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterable
+from pathlib import Path
+from typing import Any, cast
+
 import pytest
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 
-from agent.kafka.ingest_stage import FLUSH_RECORDS, IDLE_INTERVALS, FlushPace
-from agent.kafka.source_consumer import MAX_POLL_RECORDS
+from agent.core.fold.checkpoint import Resume
+from agent.core.frame import decode
+from agent.kafka.embedded import PARTITIONS, EmbeddedBroker
+from agent.kafka.ingest_stage import IngestStage
+from agent.kafka.publish import Publisher, Send
+from agent.kafka.side_outputs import SideOutputs
+from agent.language.load import load
+from agent.settings import Settings, load_settings
+from tests.kafka.support import RULES, Orders
 
-INTERVAL = 1.0
-FULL = MAX_POLL_RECORDS
+TPS = [TopicPartition("orders", p) for p in range(PARTITIONS)]
 
 
-@pytest.mark.parametrize(
-    ("fetches", "unflushed", "now", "due", "behind"),
-    [
-        # (records, at the end) of each fetch; is a flush due, is a backlog being read
-        ([(10, True)], 10, 0.5, False, False),
-        ([(10, True)], 10, 1.0, True, False),
-        ([(0, True)], 0, 0.9, False, False),
-        ([(0, True)], 0, 1.0, True, False),
-        ([(FULL, False)], FULL, 0.2, False, True),
-        ([(FULL, False), (10, False)], FULL + 10, 0.2, False, True),
-        ([(FULL, False), (10, True)], FULL + 10, 0.2, True, False),
-        ([(FULL, False), (0, True)], FULL, 0.2, True, False),
-        ([(FULL, True)], FULL, 0.2, False, True),
-        ([(FULL, False)] * 6, 6 * FULL, 0.2, 6 * FULL >= FLUSH_RECORDS, True),
-    ],
-)
-def test_a_flush_is_due(
-    fetches: list[tuple[int, bool]], unflushed: int, now: float, due: bool, behind: bool
+class HeldBack:
+    """A publisher whose frames are acknowledged when the test says so, once they cover a record."""
+
+    def __init__(self) -> None:
+        self.sent: list[bytes] = []
+        self.answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+    async def frames(self, frames: Iterable[tuple[int, bytes]]) -> list[Send]:
+        self.sent += [data for _, data in frames]
+        if self.covered():
+            return [Send("frames", 0, self.answer)]
+        return []
+
+    def covered(self) -> int:
+        """How many records the frames cover."""
+        newest = {(f := decode(data)).partition: f.covered for data in self.sent}
+        return sum(newest.values())
+
+
+class Progress:
+    """Takes every report, and keeps none."""
+
+    def __getattr__(self, _name: str) -> Any:
+        return lambda *_, **__: None
+
+
+@contextlib.asynccontextmanager
+async def running(settings: Settings, publisher: HeldBack) -> AsyncIterator[AIOKafkaAdminClient]:
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.brokers)
+    await admin.start()
+    stage = IngestStage(
+        settings, load(settings.rules), cast(Publisher, publisher),
+        cast(SideOutputs, SettlesNothing()), admin, 1, cast(Any, Progress()),
+    )  # fmt: skip
+    task = asyncio.create_task(stage.run())
+    try:
+        yield admin
+    finally:
+        stage.stop()
+        await asyncio.wait([task], timeout=30)
+        await admin.close()
+
+
+class SettlesNothing:
+    """Side outputs to which nothing is sent."""
+
+    async def settle(self, _sends: Iterable[object]) -> None:
+        pass
+
+
+async def committed(admin: AIOKafkaAdminClient, settings: Settings) -> int:
+    """How many records are committed as read."""
+    offsets = await admin.list_consumer_group_offsets(f"{settings.group}-ingest", partitions=TPS)
+    return sum(
+        Resume.parse(at.offset, at.metadata or "").covered
+        for at in offsets.values()
+        if at.offset >= 0
+    )
+
+
+async def until(look: Any, seconds: float = 40) -> None:
+    deadline = asyncio.get_running_loop().time() + seconds
+    while not await look():
+        assert asyncio.get_running_loop().time() < deadline
+        await asyncio.sleep(0.05)
+
+
+@pytest.mark.timeout(120)
+async def test_offsets_are_committed_once_the_frames_that_cover_them_are_acknowledged(
+    tmp_path: Path,
 ) -> None:
-    pace = FlushPace(INTERVAL, 0.0)
-    for records, at_end in fetches:
-        pace.fetched(records, at_end)
-    assert pace.is_due(unflushed, now) == due
-    assert pace.behind == behind
+    (tmp_path / "rules.yaml").write_text(RULES)
+    with EmbeddedBroker() as broker:
+        orders = Orders(broker.address)
+        orders.write(range(100))
+        settings = load_settings(brokers=broker.address, rules=tmp_path, flush_interval=0.1)
+        publisher = HeldBack()
+        async with running(settings, publisher) as admin:
 
+            async def is_sent() -> bool:
+                return publisher.covered() > 0
 
-def test_while_nothing_comes_flushes_are_further_apart_until_something_does() -> None:
-    pace = FlushPace(INTERVAL, 0.0)
-    pace.flushed(True, False, 1.0)
-    assert not pace.is_due(0, 1.0 + INTERVAL)
-    assert pace.is_due(0, 1.0 + IDLE_INTERVALS * INTERVAL)
-    pace.fetched(1, True)
-    assert pace.is_due(1, 1.0 + INTERVAL)
+            async def is_committed() -> bool:
+                return await committed(admin, settings) == 100
 
-
-def test_a_flush_that_has_to_wait_is_tried_again_soon() -> None:
-    pace = FlushPace(INTERVAL, 0.0)
-    pace.flushed(False, True, 1.0)
-    assert not pace.is_due(1, 1.05)
-    assert pace.is_due(1, 1.1)
-
-
-def test_a_fetch_waits_no_longer_than_until_the_flush() -> None:
-    pace = FlushPace(INTERVAL, 0.0)
-    assert pace.until_due_ms(0.25) == 751
-    assert pace.until_due_ms(2.0) == 1
+            await until(is_sent)
+            await asyncio.sleep(0.5)
+            assert await committed(admin, settings) == 0
+            publisher.answer.set_result(None)
+            await until(is_committed)

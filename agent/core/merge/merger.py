@@ -287,6 +287,12 @@ class Merger:
 
     # --- time moves on ---------------------------------------------------------------------
 
+    def note_lost_frames(self) -> None:
+        """Note, before any frame, that some were gone before they were merged: windows that are
+        open now may lack what they held, and are marked."""
+        for missed in self._missed.values():
+            missed.note_lost_frames()
+
     @property
     def is_behind(self) -> bool:
         """Whether windows are still to be closed by the frames that were applied."""

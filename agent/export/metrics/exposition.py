@@ -180,7 +180,8 @@ class AgentCollector(Collector):
             "Events that came too late for a window of the KPI; they may count in other KPIs.",
             labels=["kpi"],
         )
-        for kpi, count in sorted(stats.late_rows.items()):
+        zeros = dict.fromkeys(self._state.plan.kpis, 0)
+        for kpi, count in sorted({**zeros, **stats.late_rows}.items()):
             late.add_metric([kpi], count)
         yield late
         shortened = CounterMetricFamily(
@@ -188,7 +189,7 @@ class AgentCollector(Collector):
             "New series with a dimension value that was too long and was cut.",
             labels=["kpi"],
         )
-        for kpi, count in sorted(stats.shortened_series.items()):
+        for kpi, count in sorted({**zeros, **stats.shortened_series}.items()):
             shortened.add_metric([kpi], count)
         yield shortened
         dropped = CounterMetricFamily(
@@ -196,7 +197,6 @@ class AgentCollector(Collector):
             "Series folded into __other__ because their KPI has max_series.",
             labels=["kpi"],
         )
-        zeros = dict.fromkeys(self._state.plan.kpis, 0)
         for kpi, count in sorted({**zeros, **stats.dropped_series}.items()):
             dropped.add_metric([kpi], count)
         yield dropped

@@ -64,3 +64,12 @@ def test_the_end_of_a_gap_may_become_known_later_and_a_second_gap_does_not_hide_
     assert [missed.touch(at, at + 1_000) for at in range(0, 8_000, 1_000)] == [
         False, True, True, False, False, True, True, False,
     ]  # fmt: skip
+
+
+def test_what_lost_frames_covered_is_missing_up_to_the_next_frame_of_their_source() -> None:
+    missed = MissedRecords(0)
+    missed.note_lost_frames()
+    missed.note(Frame("t", 0, 2, 1, 1, None, 9_000, True, {}, []))
+    missed.note(Frame("t", 0, 2, 1, 1, None, 20_000, True, {}, []))
+    assert missed.touch(0, 1_000) and missed.touch(8_000, 12_000)
+    assert not missed.touch(10_000, 12_000)
