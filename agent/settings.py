@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -229,11 +230,23 @@ def _read_file(path: Path) -> Mapping[str, Any]:
         raise EnvironmentFault(
             f"the settings file can't be read: {path}: {error.strerror}"
         ) from error
-    except (yaml.YAMLError, tomllib.TOMLDecodeError, ValueError) as error:
+    except yaml.YAMLError as error:
+        # Its own text shows the line, and with it a secret that may stand there.
+        raise EnvironmentFault(
+            f"the settings file can't be understood: {path}{_place(error)}"
+        ) from None
+    except (tomllib.TOMLDecodeError, ValueError) as error:
         raise EnvironmentFault(f"the settings file can't be understood: {path}: {error}") from error
     if not isinstance(values, dict):
         raise EnvironmentFault(f"the settings file must hold `name: value` pairs: {path}")
     return values
+
+
+def _place(error: yaml.YAMLError) -> str:
+    """What is wrong and where, without what is written there."""
+    mark = getattr(error, "problem_mark", None)
+    problem = re.sub(r"'[^']*'|\"[^\"]*\"", "…", getattr(error, "problem", None) or "no YAML")
+    return f": {problem}" + (f" (line {mark.line + 1}, column {mark.column + 1})" if mark else "")
 
 
 def _read_lines(text: str) -> dict[str, str]:

@@ -137,8 +137,8 @@ def test_changes_are_dropped_from_rows_once_what_came_of_them_is_written(plan: P
     [row] = partition.rows.values()
     partition.advance(revenue=600_000, visits=600_000)
     partition.graph.prune(row)
-    assert row.flips != []  # what came of it is in no row yet
+    assert row.firing_changes != []  # what came of it is in no row yet
     partition.graph.written()
     partition.graph.prune(row)
-    assert row.flips == []
+    assert row.firing_changes == []
     assert row.used["gate/few"] == 600_000
