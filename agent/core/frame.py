@@ -66,7 +66,7 @@ class Frame(msgspec.Struct, array_like=True, frozen=True):
     which tell over what the last one told already. `filled` names the KPIs with `backfill` that the
     owner folds, with their fingerprints; a slice that starts after `since_ms` (None: any) has no
     event that was folded by somebody else, or told in an earlier frame only
-    (`agent.core.waiting`).
+    (`agent.core.merge.backfill_buffer`).
 
     `topic_id` and `epoch` name the log that `covered` counts in, and the stretch of it that is read
     without a gap (`agent.core.source`). `missed` is the last span of event time, from the watermark

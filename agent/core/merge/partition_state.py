@@ -138,5 +138,4 @@ class PartitionState:
                 continue
             consumed_ms = min(known)
             for series in self.kpis[name].unread_series:
-                for end in [e for e in series.waiting if e <= consumed_ms]:
-                    del series.waiting[end]
+                series.drop_read(consumed_ms)
