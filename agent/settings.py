@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -93,6 +94,12 @@ class Settings(BaseSettings):
     alert_resend: float = Field(60.0, ge=1, le=3600, description="between sendings of an alert")
 
     web_host: str = "0.0.0.0"  # noqa: S104  a scrape comes from outside
+    web_hosts: str = Field(
+        "",
+        description="names by which browsers may call the agent, by commas, beside addresses and "
+        "names of local networks; *.example.org for all below one",
+    )
+    web_reload: bool = Field(False, description="whether /-/reload reloads the rules")
     web_port: int = Field(9108, ge=0, le=65535, description="0 takes a free port")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["text", "json"] = "text"
@@ -145,6 +152,11 @@ class Settings(BaseSettings):
     def alertmanager_urls(self) -> list[str]:
         """The Alertmanagers that alerts are sent to, one address each."""
         return [one.strip() for one in self.alertmanagers.split(",") if one.strip()]
+
+    @property
+    def web_host_names(self) -> tuple[str, ...]:
+        """The names by which browsers may call the agent."""
+        return tuple(filter(None, (name.strip() for name in self.web_hosts.split(","))))
 
     @property
     def labels(self) -> dict[str, str]:
@@ -218,11 +230,23 @@ def _read_file(path: Path) -> Mapping[str, Any]:
         raise EnvironmentFault(
             f"the settings file can't be read: {path}: {error.strerror}"
         ) from error
-    except (yaml.YAMLError, tomllib.TOMLDecodeError, ValueError) as error:
+    except yaml.YAMLError as error:
+        # Its own text shows the line, and with it a secret that may stand there.
+        raise EnvironmentFault(
+            f"the settings file can't be understood: {path}{_place(error)}"
+        ) from None
+    except (tomllib.TOMLDecodeError, ValueError) as error:
         raise EnvironmentFault(f"the settings file can't be understood: {path}: {error}") from error
     if not isinstance(values, dict):
         raise EnvironmentFault(f"the settings file must hold `name: value` pairs: {path}")
     return values
+
+
+def _place(error: yaml.YAMLError) -> str:
+    """What is wrong and where, without what is written there."""
+    mark = getattr(error, "problem_mark", None)
+    problem = re.sub(r"'[^']*'|\"[^\"]*\"", "…", getattr(error, "problem", None) or "no YAML")
+    return f": {problem}" + (f" (line {mark.line + 1}, column {mark.column + 1})" if mark else "")
 
 
 def _read_lines(text: str) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from pathlib import Path
 
 import pytest
@@ -92,3 +93,27 @@ def test_a_misspelt_variable_is_told_but_not_those_of_kubernetes() -> None:
     assert misspelt_variables(environment) == [
         "KPI_AGENT_BROKER is not a setting; is KPI_AGENT_BROKERS meant?"
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("s.yaml", 'brokers: k:1\nperson_secret: "hunter2-hunter2-hunter2\n'),
+        ("s.yaml", "person_secret: hunter2-hunter2: x\n"),
+        ("s.yaml", "person_secret: *hunter2\n"),
+        ("s.yaml", "person_secret: !hunter2 x\n"),
+        ("s.toml", "person_secret = hunter2\n"),
+        ("s.toml", 'person_secret = "hunter2\n'),
+        ("s.env", "person_secret hunter2\n"),
+        ("s.yaml", "person_secret: [hunter2]\n"),
+        ("s.yaml", "sasl_pasword: hunter2\n"),
+    ],
+)
+def test_a_mistake_in_the_file_never_shows_a_secret(tmp_path: Path, name: str, text: str) -> None:
+    file = tmp_path / name
+    file.write_text(text)
+    with pytest.raises(EnvironmentFault) as fault:
+        load_settings(file)
+    shown = "".join(traceback.format_exception(fault.value))
+    assert "hunter2" not in shown.replace(text, "")
+    assert str(file) in str(fault.value)

@@ -85,7 +85,7 @@ def _of_files(options: Namespace) -> tuple[list[Any], int]:
 
     def read(what: str, *readers: Events) -> Pipeline:
         pipeline = pipeline_over(plan, files, at)
-        pipeline.show(readers)
+        pipeline.observe(readers)
         with reading(what, files) as progress:
             for _ in stream(plan, files, now, Replayed(Emitted(), []), progress, at, pipeline):
                 pass

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from agent.core.decode.batch import Batch
 from agent.core.evaluate.thresholds import OnEvaluation
-from agent.core.fold.folder import Added, CountKey, Folder, Reader
+from agent.core.fold.folder import CountKey, Folder, FoldResult, RowObserver
 from agent.core.merge.merger import Merger
 from agent.core.model.plan import Plan
 from agent.core.model.results import Emitted, SeriesView, WindowValue
@@ -48,12 +48,12 @@ class Pipeline:
         for merger in self.mergers:
             merger.set_on_evaluation(witness)
 
-    def show(self, readers: Sequence[Reader]) -> None:
-        """Show readers the rows of every batch that are folded, by contract."""
+    def observe(self, observers: Sequence[RowObserver]) -> None:
+        """Show the rows that count of every batch from now on, by contract."""
         for folder in self._folders.values():
-            folder.readers = tuple(readers)
+            folder.observe(*observers)
 
-    def add(self, batch: Batch) -> Added:
+    def add(self, batch: Batch) -> FoldResult:
         """Decode, judge and fold a batch of one topic."""
         added = self._folders[batch.topic].add(batch)
         self.counts.update(added.counts)

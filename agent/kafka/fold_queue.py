@@ -138,7 +138,7 @@ class FoldQueue:
         decoded = await decoding
         if before is not None:
             await before
-        fold = self.folders[batch.topic].take
+        fold = self.folders[batch.topic].fold
         loop = asyncio.get_running_loop()
         added = await loop.run_in_executor(self._folding, fold, batch, decoded, clock_ms)
         self._progress.folded(batch.topic, added, time.monotonic() - started)

@@ -18,7 +18,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from agent.core.decode.batch import Batch
-from agent.core.fold.folder import Added
+from agent.core.fold.folder import FoldResult
 from agent.core.model.plan import Plan
 from agent.core.model.results import Emitted
 from agent.core.pipeline import Pipeline
@@ -30,7 +30,7 @@ from agent.settings import Settings
 MOST_RECORDS = 20_000
 POLL_MS = 1_000
 
-OnBatch = Callable[[str, Added], None]
+OnBatch = Callable[[str, FoldResult], None]
 """Called with the outcome of each batch, and a name for where it comes from."""
 
 Progress = Callable[[int, int], None]

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from agent.core.fold.folder import Added
+from agent.core.fold.folder import FoldResult
 from agent.core.model.results import Emitted
 
 
 class IngestProgress(Protocol):
     """Receiver of stage 1's reports; all calls come on the event loop."""
 
-    def folded(self, topic: str, added: Added, seconds: float) -> None:
+    def folded(self, topic: str, added: FoldResult, seconds: float) -> None:
         """A batch was folded."""
 
     def flushed(self, frames: int, seconds: float) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 
 from agent.core.decode.batch import Batch
 from agent.core.fold.field_counts import FieldCounts
-from agent.core.fold.folder import Added
+from agent.core.fold.folder import FoldResult
 from agent.core.model.plan import Plan
 from agent.core.model.results import Emitted, Outcome, Reason, Reject, WindowValue
 from agent.core.pipeline import Pipeline, joined
@@ -68,7 +68,7 @@ class Replayed:
         """How many records were read."""
         return sum(self.outcomes.values())
 
-    def note(self, name: str, added: Added) -> None:
+    def note(self, name: str, added: FoldResult) -> None:
         """Note what became of a batch; `name` says where it comes from."""
         for (outcome, _, reason), number in added.counts.items():
             self.outcomes[outcome] += number

@@ -58,9 +58,8 @@ def run(plan: Plan, case: Case) -> Told:
 
 
 def _given(plan: Plan, case: Case, told: Told) -> Emitted:
-    merger = FixedWindows(plan, case.windows or ())
-    merger.set_on_evaluation(told.judgements.append)
-    return merger.run(case.until_ms or 0)
+    fixed = FixedWindows(plan, case.windows or (), told.judgements.append)
+    return fixed.run(case.until_ms or 0)
 
 
 def _events(plan: Plan, case: Case, records: Sequence[Record], told: Told) -> Emitted:

@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 
-from agent.core.fold.folder import Added
+from agent.core.fold.folder import FoldResult
 from agent.core.model.results import Emitted
 from agent.core.output.privacy import Privacy
 from agent.export.agent_state import AgentState
@@ -91,7 +91,7 @@ class IngestReporter:
         if seconds > STALLED_SECONDS + flush_every_seconds:
             self._status.stalled(INGEST, STALLED_INGEST, f" for {seconds:.0f} s")
 
-    def folded(self, topic: str, added: Added, seconds: float) -> None:
+    def folded(self, topic: str, added: FoldResult, seconds: float) -> None:
         """Count a batch by outcome."""
         self._stats.fold_seconds.observe(seconds)
         for (outcome, contract, reason), number in added.counts.items():
@@ -128,6 +128,8 @@ class IngestReporter:
     def missed(self, topic: str, partition: int, records: int) -> None:
         """Count records that were gone before they were read."""
         self._stats.records_missed[topic, partition] += records
+        if records:
+            self._stats.records_missed_ms = time.time_ns() // 1_000_000
 
     def cut(self, topic: str) -> None:
         """Count a dead letter or late record that was too large to be sent whole."""
@@ -202,6 +204,8 @@ class MergeReporter:
     def missed(self, topic: str, partition: int, records: int) -> None:
         """Count frames that were gone before they were merged."""
         self._stats.records_missed[topic, partition] += records
+        if records:
+            self._stats.records_missed_ms = time.time_ns() // 1_000_000
 
     def merging(self, frames: int, seconds: float) -> None:
         """Note that so many frames wait, or what they brought is not published, for so long."""

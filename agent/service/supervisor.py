@@ -13,6 +13,7 @@ import logging
 import os
 import sys
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from importlib import metadata
 
@@ -24,6 +25,7 @@ from agent.core.output.privacy import Privacy
 from agent.errors import EnvironmentFault, KpiAgentError, RulesError
 from agent.export.agent_state import AgentState, Stats
 from agent.export.alertmanager import Delivery
+from agent.export.web.access import Access
 from agent.export.web.server import serving
 from agent.kafka.alert_log import AlertLog
 from agent.kafka.board_topic import BoardReader
@@ -73,7 +75,11 @@ class Service:
             alert_log=alert_log.steps,
             explain=fleet.explain,
             reload=self.reload,
-            stats=Stats(last_reload_ms=now_ms, last_merge_ms=now_ms),
+            stats=Stats(
+                last_reload_ms=now_ms,
+                last_merge_ms=now_ms,
+                records_truncated=Counter({names.dead_letters: 0, names.late: 0}),
+            ),
             privacy=self._privacy,
             group=settings.group,
             external_labels=settings.labels,
@@ -138,10 +144,11 @@ class Service:
         Raises EnvironmentFault where the surroundings can't serve and waiting won't help.
         """
         host, port = self._settings.web_host, self._settings.web_port
+        access = Access(self._settings.web_host_names, self._settings.web_reload)
         for hint in misspelt_variables(os.environ):
             log.warning("%s", hint)
         try:
-            async with serving(self.state, host, port) as served:
+            async with serving(self.state, host, port, access=access) as served:
                 log.info("serving http://%s:%d", "localhost" if host == "0.0.0.0" else host, served)  # noqa: S104
                 on_serving(served)
                 trimming = asyncio.create_task(trim_regularly(), name="malloc-trim")

@@ -14,7 +14,7 @@ from agent.core.model.plan import Plan
 from agent.core.model.results import AlertPhase, Outcome, Reason
 from agent.core.output import messages as encode
 from agent.export.agent_state import AgentState, Alert
-from agent.export.metrics.exposition import AgentCollector
+from agent.export.metrics.agent_metrics import AgentCollector
 from agent.export.web.alerts import Query, alerts_answer
 from agent.kafka.publish import target_key
 from agent.kafka.side_outputs import origin_headers
@@ -40,10 +40,16 @@ def first_cells(text: str) -> list[str]:
     return re.findall(r"^\| (`.*?`[^|]*) \|", text, re.MULTILINE)
 
 
+def _as_yaml(default: object) -> str:
+    return str(default).lower() if isinstance(default, bool) else str(default)
+
+
 def test_every_setting_is_in_the_table_with_its_default() -> None:
     rows = re.findall(r"^\| `(\w+)` \| (?:`(.*?)`)? ?\|", section("Settings"), re.MULTILINE)
     defaults = {
-        name: "" if field.default is None else str(field.default).replace("True", "true")
+        name: ""
+        if field.default is None
+        else str(field.default).replace("True", "true").replace("False", "false")
         for name, field in Settings.model_fields.items()
     }
     assert dict(rows) == defaults

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from agent.core.model.plan import Escalation
 from agent.core.model.results import AlertPhase
 from agent.export import alertmanager as delivery
 from agent.export.agent_state import AgentState, Alert
-from agent.export.alertmanager import Delivery, tellable
+from agent.export.alertmanager import Delivery, Receiver
+from agent.export.outgoing_alerts import OutgoingAlert, SeriesId, alerts_to_send
 from agent.generate.names import JOB
 from agent.generate.prometheus import alert_rules
 from tests.export.invented import COMPANY, NOW_MS, RESPONSE, absence, plan, threshold
@@ -48,8 +50,8 @@ def resolved(region: str, ago_ms: int = 0, now_ms: int = NOW_MS) -> Alert:
     )  # fmt: skip
 
 
-def told(*alerts: Alert, now_ms: int = NOW_MS) -> list[delivery.Told]:
-    return list(tellable(PLAN, alerts, now_ms).values())
+def told(*alerts: Alert, now_ms: int = NOW_MS) -> list[OutgoingAlert]:
+    return list(alerts_to_send(PLAN, alerts, now_ms).values())
 
 
 def test_an_alert_says_who_what_and_where() -> None:
@@ -82,7 +84,7 @@ def test_the_labels_are_those_of_the_generated_prometheus_rules() -> None:
         for e in entries
         if e.get("alert") == "slow_support" and e["labels"]["severity"] == "critical"
     )
-    (one,) = tellable(company, [firing("emea")], NOW_MS).values()
+    (one,) = alerts_to_send(company, [firing("emea")], NOW_MS).values()
     # Prometheus adds the alert's name, and what the series has: its dimensions and its job.
     added = {"alertname": "slow_support", "job": JOB, "region": "emea", "series": "region=emea"}
     assert one.labels == entry["labels"] | added
@@ -90,7 +92,7 @@ def test_the_labels_are_those_of_the_generated_prometheus_rules() -> None:
 
 def test_an_alert_says_of_which_environment_it_is() -> None:
     external = {"environment": "prod"}
-    ((key, one),) = tellable(PLAN, [firing("emea")], NOW_MS, None, external).items()
+    ((key, one),) = alerts_to_send(PLAN, [firing("emea")], NOW_MS, None, external).items()
     assert one.labels["environment"] == "prod"
     assert ("environment", "prod") in key
 
@@ -133,6 +135,50 @@ def test_pending_alerts_and_ends_long_past_are_not_told() -> None:
     assert told(pending, resolved("apac", 15 * MINUTE_MS)) == []
     # A recent end is told, with that of the escalation, whoever told the beginning.
     assert {one.ended_ms for one in told(resolved("apac", MINUTE_MS))} == {NOW_MS - MINUTE_MS}
+
+
+ALERT = told(firing("emea"))[0]
+ENDED = replace(ALERT, ended_ms=NOW_MS - 1_000)
+OTHER_TEXT = replace(ALERT, annotations={"summary": "still"})
+RESEND_MS = MINUTE_MS
+
+
+@pytest.mark.parametrize(
+    ("sent", "wanted", "ours", "due"),
+    [
+        (None, None, True, None),
+        (None, ALERT, True, ALERT),
+        (None, ENDED, True, ENDED),
+        (ALERT, ALERT, True, None),
+        (ALERT, OTHER_TEXT, True, OTHER_TEXT),
+        (ALERT, ENDED, True, ENDED),
+        (ALERT, None, True, replace(ALERT, ended_ms=NOW_MS)),
+        (ALERT, None, False, None),
+        (ENDED, ENDED, True, None),
+        (ENDED, ALERT, True, ALERT),
+        (ENDED, None, True, None),
+    ],
+)
+def test_what_is_due_follows_from_what_was_sent_and_what_is_wanted(
+    sent: OutgoingAlert | None, wanted: OutgoingAlert | None, ours: bool, due: OutgoingAlert | None
+) -> None:
+    receiver = Receiver("http://am")
+    if sent is not None:
+        receiver.acknowledged([sent], NOW_MS - RESEND_MS + 1)
+    asked: list[SeriesId] = []
+
+    def is_ours(series: SeriesId) -> bool:
+        asked.append(series)
+        return ours
+
+    now_wanted = {} if wanted is None else {wanted.key: wanted}
+    assert receiver.due(now_wanted, is_ours, NOW_MS, RESEND_MS) == ([] if due is None else [due])
+
+
+def test_an_alert_that_fires_is_due_again_after_a_while() -> None:
+    receiver = Receiver("http://am")
+    receiver.acknowledged([ALERT], NOW_MS - RESEND_MS)
+    assert receiver.due({ALERT.key: ALERT}, lambda _: True, NOW_MS, RESEND_MS) == [ALERT]
 
 
 class Station:
@@ -275,7 +321,7 @@ async def test_failures_are_counted_and_what_failed_is_sent_again() -> None:
 async def test_an_alert_that_is_refused_does_not_stop_the_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(delivery, "MOST_A_REQUEST", 1)
+    monkeypatch.setattr(delivery, "MAX_ALERTS_PER_REQUEST", 1)
     world, station = World(), Station()
     station.answers = [400]
     world.alerts = [firing("emea"), firing("apac")]
@@ -351,5 +397,5 @@ def delivery_clock() -> int:
 
 def test_the_company_of_the_other_tests_can_be_told() -> None:
     quiet = Alert("quiet_region", "info", "response_time", ("emea",), AlertPhase.FIRING, NOW_MS)
-    (one,) = tellable(COMPANY, [quiet], NOW_MS).values()
+    (one,) = alerts_to_send(COMPANY, [quiet], NOW_MS).values()
     assert one.labels["objective"] == "customer_satisfaction"

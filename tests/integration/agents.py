@@ -25,7 +25,13 @@ class Agent(Process):
         super().__init__(name, folder / f"{name}.log")
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        ours = {"web_port": self.port, "web_host": "127.0.0.1", "log_format": "json", **settings}
+        ours = {
+            "web_port": self.port,
+            "web_host": "127.0.0.1",
+            "web_reload": True,
+            "log_format": "json",
+            **settings,
+        }
         self._env = {k: v for k, v in os.environ.items() if not k.startswith("KPI_AGENT_")}
         self._env |= {f"KPI_AGENT_{k.upper()}": str(v) for k, v in ours.items()}
 

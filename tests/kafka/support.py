@@ -48,7 +48,8 @@ class Agent:
     def __init__(self, address: str, rules: Path, **settings: object) -> None:
         values = {
             "brokers": address, "rules": rules, "create_topics": False, "session_timeout": 6,
-            "web_host": "127.0.0.1", "web_port": 0, "flush_interval": 0.3, **settings,
+            "web_host": "127.0.0.1", "web_port": 0, "web_reload": True,
+            "flush_interval": 0.3, **settings,
         }  # fmt: skip
         env = {**os.environ, "PYTHONPATH": str(ROOT)}
         env |= {f"KPI_AGENT_{name.upper()}": str(value) for name, value in values.items()}

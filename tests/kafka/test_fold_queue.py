@@ -134,7 +134,7 @@ async def test_a_fault_while_folding_is_raised_by_the_next_fetch(queue: FoldQueu
     def fail(_: Batch, *__: object) -> None:
         raise ValueError("ours")
 
-    queue.folders["orders"].take = fail  # type: ignore[method-assign,assignment]
+    queue.folders["orders"].fold = fail  # type: ignore[method-assign,assignment]
     await queue.add({TP: fetched(order(0))})
     with pytest.raises(ValueError, match="ours"):
         await queue.add({})

@@ -92,7 +92,7 @@ class IngestSide:
             self._fold(values, places)
 
     def _fold(self, values: list[bytes], places: list[tuple[int, int, int]]) -> None:
-        told = {p: self.folder.sources[p].told for p in self.reads}
+        told = {p: self.folder.sources[p].sent_covered for p in self.reads}
         partitions, offsets, times = zip(*places, strict=True)
         added = self.folder.add(
             Batch(

@@ -1,12 +1,12 @@
-"""Combination rules: and, or, not over the alerts of other rules.
+"""Composite rules: and, or, not over the alerts of other rules.
 
 Rules
 -----
-- A series of the combination is what the heeded series share; a rule counts as true for it while
-  any of its series with those dimensions fires. An override may make another rule of it for some.
-- It is judged at every instant at which one of them changes, and exactly when `for` or
-  `keep_firing_for` is over; never at others. So when it is called makes no difference.
-- Instants come in order, up to where event time is settled for all that it looks at.
+- A series of a composite rule has the dimensions that the rules it names share; one of these is
+  true for it while any of its series with those dimensions fires. Overrides apply per series.
+- It is evaluated at every instant at which one of them changes, and exactly when `for` or
+  `keep_firing_for` is over; never at others. So how often it is called makes no difference.
+- Instants come in order, up to where event time is settled for everything that it depends on.
 """
 
 from __future__ import annotations
@@ -14,29 +14,29 @@ from __future__ import annotations
 from functools import lru_cache
 
 from agent.core.evaluate.subscription import Subscription
-from agent.core.evaluate.thresholds import Evaluation, OnEvaluation
+from agent.core.evaluate.thresholds import MAX_CACHED_SERIES, Evaluation, OnEvaluation
 from agent.core.evaluate.transitions import ended
 from agent.core.model.plan import CombinationRule, CombinedLevel, Dimensions, as_for
 from agent.core.model.results import AlertPhase, SeriesView, Transition
 from agent.core.state import alert_state as alerts
-from agent.core.state.series import Series, born
+from agent.core.state.series import Series
 
 
 class CompositeRule:
-    """A combination rule's series in one state partition."""
+    """The series of a composite rule in one state partition."""
 
     def __init__(self, rule: CombinationRule) -> None:
         self.rule = rule
-        self.hearing = Subscription(rule.heeds)
+        self.subscription = Subscription(rule.kpi, rule.heeds)
         self.series: dict[Dimensions, Series] = {}
-        self.changed: set[Dimensions] = set()  # series whose row is old
+        self._changed: set[Dimensions] = set()  # series whose row is old
         self.on_evaluation: OnEvaluation | None = None
         self._due: dict[Dimensions, int] = {}
         self._begun = False
-        self.of = lru_cache(maxsize=None)(self._as_for)
+        self._rule_of = lru_cache(MAX_CACHED_SERIES)(self._as_for)
 
     def _as_for(self, dimensions: Dimensions) -> CombinationRule | None:
-        """The rule as it is for one series."""
+        """The rule as it is for one series; None: it is not evaluated there."""
         return as_for(self.rule, self.rule.by, dimensions)
 
     def restore(self, series: Series) -> None:
@@ -44,50 +44,52 @@ class CompositeRule:
         self.series[series.dimensions or ()] = series
 
     def drop_undeclared(self, series: Series) -> list[Transition]:
-        """End the alerts of severities that are declared no more."""
-        rule = self.of(series.dimensions or ())
+        """End the alerts of severities that are no longer declared."""
+        rule = self._rule_of(series.dimensions or ())
         declared = {level.severity for level in rule.levels} if rule else set()
         states = series.alerts.get(self.rule.name, {})
         gone = [(self.rule.name, s, states.pop(s)) for s in list(states) if s not in declared]
-        return ended(self.rule.kpi, series.dimensions, series.judged_ms, gone)
+        return ended(self.rule.kpi, series.dimensions, series.evaluated_ms, gone)
 
     def advance(self, known_ms: int) -> list[Transition]:
-        """Judge up to an instant (ms), inclusive; the transitions in order of time."""
+        """Evaluate up to an instant (ms), inclusive; the transitions in order of time."""
         out: list[Transition] = []
         if not self._begun:
-            # A rule that is new, or reads otherwise than before, begins with what fires already.
+            # A rule that is new, or has changed, begins with what fires already.
             self._begun = True
-            for dimensions in {*self.series, *self.hearing.shared()}:
-                self._plan(dimensions)
+            for dimensions in {*self.series, *self.subscription.firing()}:
+                self._schedule(dimensions)
                 self._due.setdefault(dimensions, known_ms)
         while True:
-            instants = [i for i in (self.hearing.next_ms(), *self._due.values()) if i is not None]
+            instants = [
+                i for i in (self.subscription.next_ms(), *self._due.values()) if i is not None
+            ]
             at_ms = min(instants, default=known_ms + 1)
             if at_ms > known_ms:
                 break
             touched = {d for d, due_ms in self._due.items() if due_ms <= at_ms}
-            touched.update(shared for _, shared in self.hearing.take(at_ms))
+            touched.update(changed.shared for changed in self.subscription.pop_until(at_ms))
             for dimensions in sorted(touched, key=repr):
-                out += self._judge(dimensions, at_ms)
-        self.hearing.known_ms = known_ms
+                out += self._evaluate(dimensions, at_ms)
+        self.subscription.known_ms = known_ms
         return out
 
-    def _judge(self, dimensions: Dimensions, at_ms: int) -> list[Transition]:
-        """Judge one series at an instant, and note when it must be judged again."""
+    def _evaluate(self, dimensions: Dimensions, at_ms: int) -> list[Transition]:
+        """Evaluate one series at an instant, and note when it is due next."""
         self._due.pop(dimensions, None)
-        rule = self.of(dimensions)
+        rule = self._rule_of(dimensions)
         if rule is None:
             return []
-        firing = [self.hearing.fires(i, dimensions) for i in range(len(rule.heeds))]
+        firing = [self.subscription.fires(i, dimensions) for i in range(len(rule.heeds))]
         series = self.series.get(dimensions)
         if series is None:
             if not any(level.when.holds(firing) for level in rule.levels):
                 return []
-            series = born(rule.kpi, "", dimensions, at_ms)
-            series.judged_ms = at_ms - 1
+            series = Series.new(rule.kpi, "", dimensions, at_ms)
+            series.evaluated_ms = at_ms - 1
             self.series[dimensions] = series
         out: list[Transition] = []
-        if at_ms > series.judged_ms:  # else it was, before a restart
+        if at_ms > series.evaluated_ms:  # else it was, before a restart
             states = series.alerts.setdefault(rule.name, {})
             for level in rule.levels:
                 holds = level.when.holds(firing)
@@ -105,8 +107,8 @@ class CompositeRule:
                         )
                     )  # fmt: skip
                 if after != before:
-                    series.judged_ms = at_ms
-                    self.changed.add(dimensions)
+                    series.evaluated_ms = at_ms
+                    self._changed.add(dimensions)
                 since_ms = at_ms if after.episode_ms is None else after.episode_ms
                 out += [
                     Transition(
@@ -116,14 +118,14 @@ class CompositeRule:
                     )
                     for previous, phase, reason in changes
                 ]  # fmt: skip
-            series.last_event_ms = series.closed_ms = series.judged_ms
-        self._plan(dimensions)
+            series.last_event_ms = series.closed_ms = series.evaluated_ms
+        self._schedule(dimensions)
         return out
 
-    def _plan(self, dimensions: Dimensions) -> None:
-        """Note when a span of one of the series' alerts is over."""
+    def _schedule(self, dimensions: Dimensions) -> None:
+        """Note when `for` or `keep_firing_for` of one of the series' alerts is over."""
         series = self.series.get(dimensions)
-        rule = self.of(dimensions)
+        rule = self._rule_of(dimensions)
         if series is None or rule is None:
             return
         due = [
@@ -138,14 +140,19 @@ class CompositeRule:
         if due:
             self._due[dimensions] = min(due)
 
-    def expired(self, known_ms: int) -> list[Dimensions]:
-        """Forget the series of which nothing fires any more, and has not for long; which."""
+    def drain_changed(self) -> set[Dimensions]:
+        """The series whose rows changed since the last call."""
+        changed, self._changed = self._changed, set()
+        return changed
+
+    def expire(self, known_ms: int) -> list[Dimensions]:
+        """Drop the series for which nothing has fired for `expire_after_ms`; which."""
         oldest = known_ms - self.rule.expire_after_ms
-        firing = self.hearing.shared()
+        firing = self.subscription.firing()
         old = [
             dimensions
             for dimensions, series in self.series.items()
-            if series.judged_ms < oldest
+            if series.evaluated_ms < oldest
             and dimensions not in firing
             and dimensions not in self._due
         ]
@@ -156,9 +163,9 @@ class CompositeRule:
     def view(self, series: Series) -> SeriesView:
         """What a board sees of a series: its phases."""
         states = series.alerts.get(self.rule.name, {})
-        shown = series.shown.get(self.rule.name, {})
+        shown = series.reported.get(self.rule.name, {})
         phases = {}
-        rule = self.of(series.dimensions or ())
+        rule = self._rule_of(series.dimensions or ())
         for level in rule.levels if rule else ():
             phase = states.get(level.severity, alerts.INACTIVE).phase
             if self.rule.depends_on:

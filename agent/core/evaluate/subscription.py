@@ -1,7 +1,16 @@
-"""What one rule hears of the alerts that it looks at, in event-time order.
+"""State changes of the alerts that a rule depends on, in event-time order.
 
-A flip is known once event time is settled beyond its instant for everything that the rule looks at;
-until then it waits here. So the order in which feeds are read makes no difference.
+A change is held until the watermarks of everything that the rule depends on have passed its
+instant. So the order in which topics are read makes no difference.
+
+Rules
+-----
+- `add` takes changes in any order; `pop_until` gives them by instant, those of one instant as they
+  came, and updates which alerts fire.
+- A change that comes after event time was settled beyond its instant (the end of a series that
+  expired) counts at the next instant.
+- Changes up to `consumed_ms` are no longer needed once what came of them is in the rows; those
+  from `needed_from_ms` on must be added again after a restart.
 """
 
 from __future__ import annotations
@@ -9,71 +18,93 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from heapq import heappop, heappush
 from itertools import count
+from typing import NamedTuple
 
 from agent.core.model.plan import Dimensions, RuleRef
 from agent.core.state.series import FiringChange
 
-Heard = tuple[int, Dimensions, FiringChange]
-"""Which of the heeded it comes from, the series there, and what happened."""
+
+class AlertChange(NamedTuple):
+    """A change of one alert that a rule depends on.
+
+    `source` is its index in `Subscription.sources`, `dimensions` are those of its series, and
+    `shared` what these have in common with the series of the rule.
+    """
+
+    source: int
+    dimensions: Dimensions
+    shared: Dimensions
+    change: FiringChange
 
 
 class Subscription:
-    """Flips that wait, and which alerts fire as of the last one taken."""
+    """The pending changes of one rule's sources, and which alerts fire as of the last one given.
 
-    def __init__(self, heeded: Sequence[RuleRef]) -> None:
-        self.heeded = heeded
+    `name` identifies the subscription in rows (`Series.used`).
+    """
+
+    def __init__(self, name: str, sources: Sequence[RuleRef]) -> None:
+        self.name = name
+        self.sources = tuple(sources)
         self.known_ms: int | None = None
-        self.kept_ms: int | None = None  # flips from here on must be heard again after a restart
-        self._waiting: list[tuple[int, int, Heard]] = []  # a heap; equal instants as they came
+        self.needed_from_ms: int | None = None
+        # A heap; changes of one instant in the order in which they came.
+        self._pending: list[tuple[int, int, AlertChange]] = []
         self._numbers = count()
-        # By place in `heeded`: by the dimensions shared, the alerts that fire.
-        self._firing: list[dict[Dimensions, set[tuple[Dimensions, str]]]] = [{} for _ in heeded]
+        # By index of the source: by the shared dimensions, the alerts that fire.
+        self._firing: list[dict[Dimensions, set[tuple[Dimensions, str]]]] = [{} for _ in sources]
 
     @property
-    def used_ms(self) -> int | None:
-        """Flips up to here (ms) are not needed any more, once what came of them is written."""
-        if self.known_ms is None or self.kept_ms is None:
+    def consumed_ms(self) -> int | None:
+        """Changes up to here (ms) are no longer needed, once what came of them is in the rows."""
+        if self.known_ms is None or self.needed_from_ms is None:
             return self.known_ms
-        return min(self.known_ms, self.kept_ms - 1)
+        return min(self.known_ms, self.needed_from_ms - 1)
 
-    def hear(self, place: int, dimensions: Dimensions, flip: FiringChange) -> None:
-        """A flip of a heeded rule's series, to be taken when its time is known."""
-        # The end of a series that was forgotten may be told later than it was.
-        late = self.known_ms is not None and flip.at_ms <= self.known_ms
-        at_ms = (self.known_ms or 0) + 1 if late else flip.at_ms
-        heappush(self._waiting, (at_ms, next(self._numbers), (place, dimensions, flip)))
+    def add(self, index: int, dimensions: Dimensions, change: FiringChange) -> None:
+        """A change on a series of a source, to be given once its instant is settled."""
+        late = self.known_ms is not None and change.at_ms <= self.known_ms
+        at_ms = (self.known_ms or 0) + 1 if late else change.at_ms
+        shared = self._shared(index, dimensions)
+        added = AlertChange(index, dimensions, shared, change)
+        heappush(self._pending, (at_ms, next(self._numbers), added))
 
-    def begin(self, place: int, dimensions: Dimensions, severity: str) -> Dimensions:
-        """Know, from the start, that an alert fires; what it shares with this rule's series."""
-        heeded = self.heeded[place]
-        shared = tuple(dimensions[i] for i in heeded.theirs)
-        if heeded.severity in (None, severity):
-            self._firing[place].setdefault(shared, set()).add((dimensions, severity))
-        return shared
+    def set_firing(self, index: int, dimensions: Dimensions, severity: str) -> None:
+        """Begin with an alert that fires."""
+        if self.sources[index].severity in (None, severity):
+            shared = self._shared(index, dimensions)
+            self._firing[index].setdefault(shared, set()).add((dimensions, severity))
 
     def next_ms(self) -> int | None:
-        """The instant of the first flip that waits."""
-        return self._waiting[0][0] if self._waiting else None
+        """The instant of the first pending change."""
+        return self._pending[0][0] if self._pending else None
 
-    def take(self, at_ms: int) -> Iterator[tuple[Heard, Dimensions]]:
-        """Take what waits up to an instant, in order; each with what it shares."""
-        while self._waiting and self._waiting[0][0] <= at_ms:
-            place, dimensions, flip = heappop(self._waiting)[2]
-            shared = tuple(dimensions[i] for i in self.heeded[place].theirs)
-            if self.heeded[place].severity in (None, flip.severity):
-                alerts = self._firing[place].setdefault(shared, set())
-                if flip.firing:
-                    alerts.add((dimensions, flip.severity))
-                else:
-                    alerts.discard((dimensions, flip.severity))
-                if not alerts:
-                    del self._firing[place][shared]
-            yield (place, dimensions, flip), shared
+    def pop_until(self, at_ms: int) -> Iterator[AlertChange]:
+        """The pending changes up to an instant, in order."""
+        while self._pending and self._pending[0][0] <= at_ms:
+            popped = heappop(self._pending)[2]
+            self._apply(popped)
+            yield popped
 
-    def fires(self, place: int, shared: Dimensions) -> bool:
-        """Whether any alert of a heeded rule fires that has these dimensions."""
-        return shared in self._firing[place]
+    def _apply(self, popped: AlertChange) -> None:
+        index, dimensions, shared, change = popped
+        if self.sources[index].severity not in (None, change.severity):
+            return
+        alerts = self._firing[index].setdefault(shared, set())
+        if change.firing:
+            alerts.add((dimensions, change.severity))
+        else:
+            alerts.discard((dimensions, change.severity))
+        if not alerts:
+            del self._firing[index][shared]
 
-    def shared(self) -> Iterable[Dimensions]:
-        """The dimensions for which anything fires."""
+    def fires(self, index: int, shared: Dimensions) -> bool:
+        """Whether any alert of a source fires that has these shared dimensions."""
+        return shared in self._firing[index]
+
+    def firing(self) -> Iterable[Dimensions]:
+        """The shared dimensions for which anything fires."""
         return {shared for firing in self._firing for shared in firing}
+
+    def _shared(self, index: int, dimensions: Dimensions) -> Dimensions:
+        return tuple(dimensions[i] for i in self.sources[index].theirs)

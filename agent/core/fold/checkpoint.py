@@ -64,7 +64,7 @@ class MissedSpan:
 @dataclass(frozen=True, slots=True)
 class Resume:
     """Where a restart begins: read from `offset` with the running maximum at `floor_ms`; the log
-    up to `covered` was told already, when the running maximum was `watermark_ms`.
+    up to `covered` was sent already, when the running maximum was `watermark_ms`.
 
     `topic_id` is the broker's id of the topic ("" where it gives none), `epoch` the number of the
     stretch that is read. `missed`: the last span of event time whose records were not read.
@@ -86,7 +86,7 @@ class Resume:
     @classmethod
     def parse(cls, offset: int, metadata: str) -> Resume:
         """Read a commit. Metadata that is not ours means a plain offset: nothing is known before
-        it, so nothing before it is told again. Raises `UnknownVersionError` for that of a later
+        it, so nothing before it is sent again. Raises `UnknownVersionError` for that of a later
         version of the agent."""
         plain = cls(offset, offset, None, None, is_plain=True)
         version, *parts = metadata.split(";")
@@ -143,13 +143,14 @@ class Needs:
 
 @dataclass(slots=True)
 class SourceProgress:
-    """One source partition. `slices` and `ids` are, by contract, what the unfinished slices and the
-    remembered ids need."""
+    """One source partition. `sent_covered` and `sent_watermark_ms`: the offset that frames covered
+    before a restart, and the watermark there. `slices` and `ids` are, by contract, what the
+    unfinished slices and the remembered ids need."""
 
     covered: int
     watermark_ms: int | None = None
-    told: int = 0
-    told_watermark_ms: int | None = None
+    sent_covered: int = 0
+    sent_watermark_ms: int | None = None
     topic_id: str = ""
     epoch: int = 0
     missed: MissedSpan | None = None
@@ -183,8 +184,8 @@ class SourceProgress:
 
     @property
     def rebuilding(self) -> bool:
-        """Whether the log is still read again up to what was told before."""
-        return self.covered < self.told
+        """Whether the log is still read again up to what was sent before."""
+        return self.covered < self.sent_covered
 
     def advance(self, times_ms: Ints, next_offset: int) -> Ints:
         """Take in event times in log order (`NO_TIME_MS`: none); the watermark before each."""
@@ -200,10 +201,13 @@ class SourceProgress:
         if self.clocks and clock_ms > self.clocks[-1][1]:
             self.clocks.append((offset, clock_ms))
 
-    def clocks_at(self, offsets: Ints) -> Ints | None:
-        """The clock that judges the record at each offset; None: none does."""
-        if not self.clocks:
-            return None
+    @property
+    def first_clock_ms(self) -> int | None:
+        """The earliest clock that judges a record that is still read; None: none does."""
+        return self.clocks[0][1] if self.clocks else None
+
+    def clocks_at(self, offsets: Ints) -> Ints:
+        """The clock that judges the record at each offset, where one does."""
         since, clocks = np.array(self.clocks, np.int64).T
         at: Ints = clocks[np.maximum(since.searchsorted(offsets, side="right") - 1, 0)]
         return at

@@ -15,6 +15,7 @@ from agent.core.aggregate.columns import Ints
 from agent.core.fold.checkpoint import Needs
 from agent.core.fold.dedup import IdMemory
 from agent.core.fold.lateness import Bools, closed_before, last_ends
+from agent.core.fold.runs import first_of_each
 from agent.core.model.plan import Contract, Kpi
 from agent.core.model.windows import Window
 
@@ -76,14 +77,3 @@ class Deduplicator:
 
     def _ends(self, times_ms: Ints) -> Ints:
         return times_ms - times_ms % self._step_ms + self._step_ms
-
-
-def first_of_each(values: Ints) -> Ints:
-    """The places of the first of each different value; a run counts as different where others lie
-    between, which is seldom in log order and does no harm."""
-    if not len(values):
-        return values
-    changes = np.flatnonzero(np.diff(values)) + 1
-    if len(changes) < len(values) // 8:
-        return np.concatenate(([0], changes))
-    return np.unique(values, return_index=True)[1]

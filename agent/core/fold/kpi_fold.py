@@ -34,9 +34,10 @@ from agent.core.fold.lateness import (
     pane_starts,
     slice_starts,
 )
-from agent.core.frame import Block, series_key, state_partition, written
+from agent.core.frame import Block, series_key, written
 from agent.core.model.plan import Contract, Dimensions, Kpi, Partial, dimension_of
 from agent.core.model.windows import Window
+from agent.core.placement import state_partition
 
 KEYS = ("_partition", "_slice")
 FORGOTTEN_KEPT = 10_000
@@ -52,13 +53,12 @@ class Rows:
 
     `frontiers_ms`: the frontier before each, None where no event lies behind it and none is a
     repeat. `repeats`: for each window, which of them repeat an event there; empty if there are
-    none. `counted`: which of them were not counted before a restart.
+    none.
     """
 
     table: pl.DataFrame
     frontiers_ms: Ints | None
     repeats: Mapping[Window, Bools]
-    counted: Bools
 
 
 class _Part(NamedTuple):
@@ -100,12 +100,13 @@ class KpiFold:
         self._windows: tuple[Window, ...] = tuple(dict.fromkeys(kpi.window for kpi in kpis))
         self._slices: dict[_Part, _Slice] = {}
         self._pending: list[tuple[int, pl.DataFrame]] = []  # with the number of their window
-        self.late: Counter[str] = Counter()
+        self._late: Counter[str] = Counter()
         self._series = _SeriesNumbers(kpis[0], state_partitions)
 
-    def fold(self, rows: Rows) -> list[tuple[int, pl.LazyFrame]]:
+    def fold(self, rows: Rows, counted: Bools) -> list[tuple[int, pl.LazyFrame]]:
         """The partials of one batch, lazily: all KPIs are collected together. With each table, the
-        number of the window that it is for; 0: for all."""
+        number of the window that it is for; 0: for all. `counted`: which records of the batch were
+        not counted before a restart."""
         slice_ms = self.kpis[0].slice_ms
         table = rows.table
         apart: list[tuple[int, pl.LazyFrame]] = []
@@ -115,23 +116,25 @@ class KpiFold:
                 if window in rows.repeats:
                     mask |= rows.repeats[window]
             if mask.any():
-                apart = list(self._fold_apart(rows, np.flatnonzero(mask)))
+                apart = list(self._fold_apart(rows, np.flatnonzero(mask), counted))
                 table = table.filter(pl.Series(~mask))
         time = pl.col("_time")
         in_time = table.lazy().with_columns((time - time % slice_ms).alias("_slice"))
         return [(0, self._aggregator.fold(in_time, self._keys)), *apart]
 
-    def _fold_apart(self, rows: Rows, places: Ints) -> Iterator[tuple[int, pl.LazyFrame]]:
+    def _fold_apart(
+        self, rows: Rows, places: Ints, counted: Bools
+    ) -> Iterator[tuple[int, pl.LazyFrame]]:
         """Fold the rows at some places, for each window that any of them counts in."""
         if rows.frontiers_ms is None:
             return
         where = self.kpis[0].where
         table, limits = rows.table[places], rows.frontiers_ms[places]
-        times = table["_time"].to_numpy()
+        times, is_counted = table["_time"].to_numpy(), counted[table["_row"].to_numpy()]
         stored = slice_starts(np.maximum(times, limits), self.kpis[0].slice_ms)
         for number, window in enumerate(self._windows, 1):
             counts = counts_somewhere(window, times, limits)
-            missed = rows.counted[places] & ~counts_everywhere(window, times, limits)
+            missed = is_counted & ~counts_everywhere(window, times, limits)
             if window in rows.repeats:
                 first = ~rows.repeats[window][places]
                 counts, missed = counts & first, missed & first
@@ -139,14 +142,14 @@ class KpiFold:
                 lost = table.filter(pl.Series(missed))
                 late = (lost if where is None else lost.filter(where)).height
                 for kpi in self._kpis_of(number):
-                    self.late[kpi.name] += late
+                    self._late[kpi.name] += late
             if counts.any():
                 panes = pl.Series("_pane", pane_starts(window, times))
                 kept = table.with_columns(pl.Series("_slice", stored), panes)
                 kept = kept.filter(pl.Series(counts))
                 yield number, self._aggregator.fold(kept.lazy(), [*self._keys, "_pane"])
 
-    def take(self, number: int, folded: pl.DataFrame) -> None:
+    def buffer(self, number: int, folded: pl.DataFrame) -> None:
         """Keep the partials of one batch until the next flush."""
         if folded.height:
             self._pending.append((number, self._aggregator.finish(folded)))
@@ -159,21 +162,26 @@ class KpiFold:
         pending = ((n, t.filter(pl.col("_partition") != partition)) for n, t in self._pending)
         self._pending = [(number, table) for number, table in pending if table.height]
 
-    def changed(
+    def drain_late(self) -> Counter[str]:
+        """How many rows came too late for a window since the last call, by KPI."""
+        late, self._late = self._late, Counter()
+        return late
+
+    def drain_changed(
         self,
-        telling: Collection[int],
+        ready: Collection[int],
         sources: Mapping[int, SourceProgress],
         fresh: Collection[int],
     ) -> Iterator[tuple[tuple[int, int], Block]]:
         """The changed partials as blocks by (source partition, state partition), those of `fresh`
         source partitions whole; then forget the partials of finished slices."""
         for number in sorted({number for number, _ in self._pending}):
-            self._take_pending(number, [t for n, t in self._pending if n == number])
+            self._merge_pending(number, [t for n, t in self._pending if n == number])
         self._pending = []
         for part, one in sorted(self._slices.items(), key=itemgetter(0)):
             source, end = sources[part.partition], part.start_ms + self._span_ms
-            told, now = source.told_watermark_ms, source.watermark_ms
-            if part.partition in telling and (told is None or end > told):
+            sent, now = source.sent_watermark_ms, source.watermark_ms
+            if part.partition in ready and (sent is None or end > sent):
                 rows = one.partials.changed()
                 if part.partition in fresh:
                     rows = np.arange(len(one.partials))
@@ -184,7 +192,7 @@ class KpiFold:
         if self._series.count > FORGOTTEN_KEPT + 2 * sum(map(len, self._slices.values())):
             self._forget()
 
-    def _take_pending(self, number: int, tables: Sequence[pl.DataFrame]) -> None:
+    def _merge_pending(self, number: int, tables: Sequence[pl.DataFrame]) -> None:
         """Merge the partials of the last batches into those of their slices."""
         table = pl.concat(tables)
         numbers = self._series.of(table)

@@ -28,9 +28,10 @@ CountKey = tuple[Outcome, str | None, Reason | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Added:
+class FoldResult:
     """What became of a batch. `rejects` and `late` name rows of the batch, whose original bytes go
-    to the dead-letter and the late topic. The counts add up to the records not told before.
+    to the dead-letter and the late topic. The counts add up to the records that were not
+    counted before a restart.
 
     `late_rows`: by KPI, the rows that came too late for a window of it, whatever their record's
     outcome: a record may be late for one KPI and count in another. `fields`: by contract, which
@@ -68,7 +69,7 @@ class Verdicts:
         counted: Bools,
         late_rows: Mapping[str, int],
         fields: Mapping[str, FieldCounts] | None = None,
-    ) -> Added:
+    ) -> FoldResult:
         """The sum of it, over the records that are to be counted."""
         rows = np.fromiter(self._rejects, np.int64, len(self._rejects))
         self.give(rows, Outcome.REJECTED)
@@ -83,7 +84,7 @@ class Verdicts:
             name = self._contracts[contract - 1] if contract else None
             counts[(RANKS[rank], name, None)] += int(number)
         late = np.flatnonzero(counted & (self._rank == RANK[Outcome.LATE])).tolist()
-        return Added(
+        return FoldResult(
             counts,
             tuple(rejects.items()),
             tuple((row, self._contracts[self._contract[row]]) for row in late),

@@ -13,8 +13,10 @@ who has it; `kpi-agent link` prints it. Nothing of these pages is on the board, 
 
 from __future__ import annotations
 
-import hmac
-from collections.abc import Iterator, Sequence
+import asyncio
+import hashlib
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -44,6 +46,7 @@ WORDS = {
     "none": "no target",
 }
 REFRESH_SECONDS = 30
+INDEX_SECONDS = 5.0
 MINUTE_MS = 60_000
 SPARK_WIDTH, SPARK_HEIGHT = 100, 20
 _PAGE = html_template(Path(__file__).parent / "templates", "private.html")
@@ -74,26 +77,57 @@ class Scope:
 
 
 class PrivatePages:
-    """Finds what a token opens."""
+    """Finds what a token opens.
 
-    def __init__(self, state: AgentState) -> None:
+    The tokens of all people are kept by their digest, so that a look-up takes no time that depends
+    on the token. They are worked out in a thread, for an unknown token at most once in
+    `INDEX_SECONDS`: a thousand wrong tokens cost the event loop a thousand look-ups.
+    """
+
+    def __init__(self, state: AgentState, clock: Callable[[], float] = time.monotonic) -> None:
         self._state = state
+        self._clock = clock
         self._tokens: dict[Scope, str] = {}
+        self._index: Mapping[bytes, Scope] = {}
+        self._indexed_plan: Plan | None = None
+        self._indexed_at = -INDEX_SECONDS
+        self._indexing = asyncio.Lock()
 
-    def data(self, token: str, now_ms: int) -> Json | None:
+    async def data(self, token: str, now_ms: int) -> Json | None:
         """What a token opens; None: nothing."""
-        scope = next((s for s in self._scopes() if self._opens(token, s)), None)
-        return None if scope is None else _data(self._state, scope, now_ms)
+        digest = _digest(token)
+        await self._refresh(digest)
+        scope = self._index.get(digest)
+        if scope is None:
+            return None
+        state, views = self._state, tuple(self._state.company())
+        alerts = None if state.alerts is None else tuple(state.alerts())
+        until_ms = data_until_ms(state, [])
+        return await asyncio.to_thread(_data, state.plan, scope, views, alerts, until_ms, now_ms)
 
-    def _scopes(self) -> Iterator[Scope]:
+    async def _refresh(self, digest: bytes) -> None:
+        """Work the tokens out anew where this one may be of somebody who has come since."""
+        async with self._indexing:
+            plan = self._state.plan
+            if plan is self._indexed_plan:
+                known = digest in self._index
+                if known or self._clock() - self._indexed_at < INDEX_SECONDS:
+                    return
+            views = tuple(self._state.company())
+            self._index = await asyncio.to_thread(self._make_index, plan, views)
+            self._indexed_plan, self._indexed_at = plan, self._clock()
+
+    def _make_index(self, plan: Plan, views: Sequence[SeriesView]) -> dict[bytes, Scope]:
+        return {_digest(self._token(scope)): scope for scope in self._scopes(plan, views)}
+
+    def _scopes(self, plan: Plan, views: Sequence[SeriesView]) -> Iterator[Scope]:
         """Everybody who has numbers now, and who answers for them."""
-        plan = self._state.plan
         private = {n: k for n, k in plan.kpis.items() if k.person is not None}
         found: dict[Scope, None] = {}
         for kpi in private.values():
             if kpi.owner is not None:
                 found[Scope(owner=kpi.owner)] = None
-        for view in self._state.company() if private else ():
+        for view in views if private else ():
             one = private.get(view.kpi)
             if one is None or one.person is None or len(view.series) != len(one.by):
                 continue
@@ -101,9 +135,6 @@ class PrivatePages:
             if own is not None and own != OTHER:
                 found[Scope(one.person, label(own))] = None
         yield from found
-
-    def _opens(self, token: str, scope: Scope) -> bool:
-        return hmac.compare_digest(token.encode(), self._token(scope).encode())
 
     def _token(self, scope: Scope) -> str:
         if scope not in self._tokens:
@@ -116,19 +147,29 @@ class PrivatePages:
         return self._tokens[scope]
 
 
-def _data(state: AgentState, scope: Scope, now_ms: int) -> Json:
-    plan = state.plan
+def _data(
+    plan: Plan,
+    scope: Scope,
+    views: Sequence[SeriesView],
+    alerts: Sequence[Alert] | None,
+    sources_ms: int | None,
+    now_ms: int,
+) -> Json:
+    """The data of one page, of what was read on the event loop. `sources_ms`: how far event time
+    has got in the sources; `alerts` None: they are taken from the series' phases."""
     kpis = {name: kpi for name, kpi in plan.kpis.items() if scope.has_kpi(kpi)}
-    series = [v for v in state.company() if v.kpi in kpis and scope.has(kpis[v.kpi], v.series)]
+    series = [v for v in views if v.kpi in kpis and scope.has(kpis[v.kpi], v.series)]
     theirs = replace(plan, kpis=kpis)
     held = group(theirs, series)
-    until_ms = data_until_ms(state, series)
+    ends_ms = (v.closed.end_ms for v in series if v.closed is not None)
+    until_ms = max((sources_ms or 0, *ends_ms)) or None
     who = {"owner": scope.owner} if scope.person is None else _person(scope)
+    own = _alerts(plan, scope, from_phases(series) if alerts is None else alerts)
     return {
         "who": who,
         "now_ms": now_ms,
         "kpis": [card(theirs, kpi, held[n], until_ms, MORE_ROWS) for n, kpi in kpis.items()],
-        "alerts": [_alert(plan, kpis[a.kpi], a) for a in in_order(_alerts(state, scope, series))],
+        "alerts": [_alert(plan, kpis[a.kpi], a) for a in in_order(own)],
     }
 
 
@@ -136,15 +177,18 @@ def _person(scope: Scope) -> Json:
     return {"person": scope.person, "name": scope.name}
 
 
-def _alerts(state: AgentState, scope: Scope, series: Sequence[SeriesView]) -> list[Alert]:
-    found = from_phases(series) if state.alerts is None else state.alerts()
+def _alerts(plan: Plan, scope: Scope, alerts: Sequence[Alert]) -> list[Alert]:
     return [
         alert
-        for alert in found
+        for alert in alerts
         if alert.phase in STANDING
-        and (kpi := state.plan.kpis.get(alert.kpi)) is not None
+        and (kpi := plan.kpis.get(alert.kpi)) is not None
         and scope.has(kpi, alert.dimensions)
     ]
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode(errors="surrogateescape")).digest()
 
 
 def _alert(plan: Plan, kpi: Kpi, alert: Alert) -> Json:

@@ -28,16 +28,19 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from agent.core.changes.inventory import in_use, to_bytes
 from agent.core.output.privacy import shared
-from agent.errors import RulesError
+from agent.errors import InternalError, RulesError
 from agent.export.agent_state import AgentState
 from agent.export.metrics.exposition import Exposition
 from agent.export.templates import html_template
+from agent.export.web.access import Access
 from agent.export.web.alerts import BadQuery, Query, alerts_answer
 from agent.export.web.board import Board, Json, change, ready_json
 from agent.export.web.board_alerts import from_phases, public_alerts, public_steps
+from agent.export.web.connections import Connections, Limits
 from agent.export.web.private import PrivatePages
 from agent.export.web.private import page as private_page
 
@@ -46,6 +49,8 @@ log = logging.getLogger(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 HEARTBEAT_SECONDS = 15.0
+BACKLOG = 128
+PROBES = frozenset({"/-/healthy", "/-/ready"})
 MAX_STREAMS = 200
 SHUTDOWN_SECONDS = 3.0
 _STATIC = Path(__file__).parent / "static"
@@ -74,8 +79,11 @@ def wall_clock_ms() -> int:
 class Pages:
     """The handlers of one agent's web server."""
 
-    def __init__(self, state: AgentState, now_ms: Callable[[], int], tick_seconds: float) -> None:
+    def __init__(
+        self, state: AgentState, now_ms: Callable[[], int], tick_seconds: float, access: Access
+    ) -> None:
         self._state = state
+        self._access = access
         self._now_ms = now_ms
         self._board = Board(state, now_ms, min_age_seconds=tick_seconds * 0.9)
         self._tick_seconds = tick_seconds
@@ -164,8 +172,11 @@ class Pages:
 
     async def reload(self, request: web.Request) -> web.Response:
         """Reload the rules: all of them, or nothing changes."""
-        if request.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
-            raise web.HTTPForbidden(text="a reload must not be asked for by another site's page\n")
+        if (refusal := self._access.refusal_to_reload(request.headers)) is not None:
+            raise web.HTTPForbidden(text=refusal)
+        if self._reloading.locked():
+            headers = {"Retry-After": "5"}
+            raise web.HTTPConflict(text="a reload is under way; try again\n", headers=headers)
         async with self._reloading:
             try:
                 done, message = await self._state.reload()
@@ -201,14 +212,14 @@ class Pages:
 
     async def private(self, request: web.Request) -> web.Response:
         """The page of a person's own numbers, or of those that an owner answers for."""
-        data = self._private.data(request.match_info["token"], self._now_ms())
+        data = await self._private.data(request.match_info["token"], self._now_ms())
         if data is None:
             return web.Response(text=NOTHING_PRIVATE, status=404, headers=_UNSEEN)
         return web.Response(text=private_page(data), content_type="text/html", headers=_UNSEEN)
 
     async def private_data(self, request: web.Request) -> web.Response:
         """The same as JSON."""
-        data = self._private.data(request.match_info["token"], self._now_ms())
+        data = await self._private.data(request.match_info["token"], self._now_ms())
         if data is None:
             answer = {"error": NOTHING_PRIVATE.strip()}
             return web.json_response(answer, status=404, headers=_UNSEEN)
@@ -295,6 +306,36 @@ def _cached(request: web.Request, body: bytes, kind: str) -> web.Response:
     return web.Response(body=body, content_type=kind, charset="utf-8", headers=headers)
 
 
+def _allowed(access: Access) -> Middleware:
+    """Refuses what is called by a foreign name, or asked by a foreign page. Probes are answered
+    whatever they call the agent; they say nothing but that it runs."""
+
+    @web.middleware
+    async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.path not in PROBES and (refusal := access.refusal(request.headers)) is not None:
+            raise web.HTTPForbidden(text=refusal)
+        return await handler(request)
+
+    return check
+
+
+def _counted(connections: Callable[[], Connections | None]) -> Middleware:
+    """Notes when a connection's request has come whole, and when it is answered."""
+
+    @web.middleware
+    async def note(request: web.Request, handler: Handler) -> web.StreamResponse:
+        known = connections()
+        if known is None:
+            return await handler(request)
+        known.begin(request.protocol)
+        try:
+            return await handler(request)
+        finally:
+            known.end(request.protocol)
+
+    return note
+
+
 @web.middleware
 async def _guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
     """No exception leaves as a page, and each is logged."""
@@ -316,10 +357,13 @@ def make_app(
     state: AgentState,
     now_ms: Callable[[], int] = wall_clock_ms,
     tick_seconds: float = 1.0,
+    access: Access | None = None,
+    connections: Callable[[], Connections | None] = lambda: None,
 ) -> web.Application:
     """The application of one agent; `tick_seconds` is how often a stream looks for changes."""
-    app = web.Application(middlewares=[_guarded])
-    pages = Pages(state, now_ms, tick_seconds)
+    access = access or Access()
+    app = web.Application(middlewares=[_counted(connections), _allowed(access), _guarded])
+    pages = Pages(state, now_ms, tick_seconds, access)
     app.add_routes(pages.routes())
     app.on_response_prepare.append(_add_headers)
     app.on_shutdown.append(pages.close)
@@ -333,25 +377,36 @@ async def serving(
     port: int,
     now_ms: Callable[[], int] = wall_clock_ms,
     tick_seconds: float = 1.0,
+    access: Access | None = None,
+    limits: Limits | None = None,
 ) -> AsyncIterator[int]:
     """Serve until the block ends; gives the port in use (`port` 0: any free one).
 
     Raises OSError, in words, when the address can not be listened on.
     """
+    known: list[Connections] = []
     runner = web.AppRunner(
-        make_app(state, now_ms, tick_seconds),
+        make_app(state, now_ms, tick_seconds, access, lambda: known[0] if known else None),
         access_log=None,
         shutdown_timeout=SHUTDOWN_SECONDS,
     )
     await runner.setup()
+    protocol = runner.server
+    if protocol is None:
+        raise InternalError("the web server was set up, and has no protocol")
+    known.append(Connections(protocol, limits or Limits()))
+    server: asyncio.Server | None = None
     try:
         try:
-            await web.TCPSite(runner, host, port).start()
+            loop = asyncio.get_running_loop()
+            server = await loop.create_server(known[0].new, host, port, backlog=BACKLOG)
         except OSError as error:
             message = f"can't listen on {host}:{port}: {error.strerror or error}"
             raise OSError(
                 error.errno, f"{message}. Is another agent running? Choose another port."
             ) from error
-        yield int(runner.addresses[0][1])
+        yield int(server.sockets[0].getsockname()[1])
     finally:
+        if server is not None:
+            server.close()
         await runner.cleanup()

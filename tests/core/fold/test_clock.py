@@ -10,7 +10,7 @@ import pytest
 
 from agent.core.decode.batch import Batch
 from agent.core.fold.checkpoint import Resume
-from agent.core.fold.folder import Added, Folder
+from agent.core.fold.folder import Folder, FoldResult
 from agent.core.model.results import Outcome, Reason
 from tests.core.simulated import EVENTS, START_MS, TOPIC, plan_of, visit
 
@@ -38,8 +38,8 @@ def folder(tmp_path: Path) -> Folder:
     return made
 
 
-def add(folder: Folder, made: Batch, clock_ms: int = START_MS) -> Added:
-    return folder.take(made, folder.decode(made), clock_ms)
+def add(folder: Folder, made: Batch, clock_ms: int = START_MS) -> FoldResult:
+    return folder.fold(made, folder.decode(made), clock_ms)
 
 
 def test_a_machine_a_year_ahead_does_not_move_its_partition_on(folder: Folder) -> None:

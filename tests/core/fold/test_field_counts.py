@@ -7,7 +7,7 @@ import pytest
 
 from agent.core.decode.batch import Batch
 from agent.core.fold.field_counts import FieldCounts, in_words
-from agent.core.fold.folder import Added, Folder, Resume
+from agent.core.fold.folder import Folder, FoldResult, Resume
 from agent.core.model.plan import Plan
 from agent.language.load import load
 
@@ -35,7 +35,7 @@ def order(**changes: object) -> bytes:
     return json.dumps(event | changes).encode()
 
 
-def fold(plan: Plan, values: list[bytes], resume: Resume | None = None) -> Added:
+def fold(plan: Plan, values: list[bytes], resume: Resume | None = None) -> FoldResult:
     folder = Folder(plan, "shop", 1)
     folder.assign(0, resume)
     first = resume.offset if resume else 0

@@ -18,7 +18,8 @@ from agent.core.model.plan import Dimensions, Objective, Target
 from agent.core.model.results import AlertPhase, SeriesView, TargetStatus, WindowValue
 from agent.core.output.privacy import Privacy
 from agent.export.agent_state import AgentState, Alert
-from agent.export.alertmanager import tellable
+from agent.export.outgoing_alerts import alerts_to_send
+from agent.export.web.private import INDEX_SECONDS, PrivatePages
 from tests.export.invented import NOW_MS, kpi, plan, threshold
 from tests.export.web.test_alerts import STEPS
 from tests.export.web.test_server import _client
@@ -170,7 +171,7 @@ async def test_people_that_the_rules_name_are_named_in_metrics_and_nowhere_else(
 
 
 def test_alerts_that_are_delivered_have_the_pseudonym_and_their_own_series() -> None:
-    (told,) = tellable(COMPANY, ALERTS, NOW_MS, PRIVACY).values()
+    (told,) = alerts_to_send(COMPANY, ALERTS, NOW_MS, PRIVACY).values()
     anna = PRIVACY.pseudonym("employee", "anna")
     assert told.labels["employee"] == anna
     assert told.labels["series"] == f"desk=north,employee={anna}"
@@ -243,3 +244,32 @@ async def test_the_page_loads_nothing_but_the_boards_style() -> None:
     *_, page = await opened(PRIVACY.owner_token("people-lead"))
     assert re.findall(r'(?:href|src)="([^"]*)"', page) == ["../static/board.css"]
     assert "<script" not in page
+
+
+async def test_wrong_tokens_cost_a_look_up_each_and_somebody_new_is_found_after_a_while() -> None:
+    clock = [100.0]
+    made: list[tuple[str, str]] = []
+    here = state()
+    pages = PrivatePages(here, lambda: clock[0])
+    token = PRIVACY.person_token("employee", "zoe")
+
+    class Counting(Privacy):
+        def person_token(self, dimension: str, name: str) -> str:
+            made.append((dimension, name))
+            return super().person_token(dimension, name)
+
+    here.privacy = Counting("a secret of sixteen characters or more")
+    for number in range(1_000):
+        assert await pages.data(f"{number:032}", NOW_MS) is None
+    assert len(made) == len(set(made))  # once for each person, whatever is asked for
+    known = len(made)
+
+    company = [*here.company(), series("calls", ("zoe",), 5.0)]
+    here.company = lambda: company
+    assert await pages.data(token, NOW_MS) is None
+    assert len(made) == known
+    clock[0] += INDEX_SECONDS
+    found = await pages.data(token, NOW_MS)
+    assert found is not None
+    assert found["who"] == {"person": "employee", "name": "zoe"}
+    assert len(made) == known + 1

@@ -14,6 +14,7 @@ from msgspec import structs
 
 from agent.errors import RulesError
 from agent.export.agent_state import AgentState
+from agent.export.web.access import Access
 from agent.export.web.server import serving
 from tests.export import invented
 from tests.export.invented import NOW_MS, company_state
@@ -21,8 +22,9 @@ from tests.export.invented import NOW_MS, company_state
 
 @asynccontextmanager
 async def _client(state: AgentState) -> AsyncIterator[aiohttp.ClientSession]:
+    access = Access(may_reload=True)
     async with (
-        serving(state, "127.0.0.1", 0, lambda: NOW_MS, tick_seconds=0.05) as port,
+        serving(state, "127.0.0.1", 0, lambda: NOW_MS, tick_seconds=0.05, access=access) as port,
         aiohttp.ClientSession(f"http://127.0.0.1:{port}") as client,
     ):
         yield client

@@ -44,7 +44,7 @@ series without any noise, a difference that nobody would see is none."""
 UNREST_FLOOR = 0.05
 """The same of ln(1 + (spike / usual spike)²): spikes a twentieth larger are no news."""
 CALIBRATION = 1.0
-"""Added to -ln p, so that noise reaches a score of 4 about once in 5,000 windows, two or three
+"""FoldResult to -ln p, so that noise reaches a score of 4 about once in 5,000 windows, two or three
 weeks of 5-minute ones; measured on generated noise (docs/rules/anomaly.md)."""
 NEW_INTERVAL = 0.75
 """A gap shorter than this part of the interval is the interval: days of 23 hours are not."""

@@ -1,0 +1,73 @@
+"""Which alert changes the rows of series still hold for rules that depend on them.
+
+A change is noted in the row of the series that it happened to (`Series.firing_changes`) until every
+rule that depends on it has consumed it, and the rows hold what came of that. So a crash loses none;
+one that is given again changes nothing.
+
+A row that was not written since still has changes that were consumed. So a row from which changes
+were dropped says how far each rule had consumed them (`Series.used`, by the subscription's name);
+the farthest of all rows counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from agent.core.evaluate.subscription import Subscription
+from agent.core.state.series import FiringChange, Series
+
+Readers = Callable[[Series, FiringChange], Sequence[Subscription]]
+"""The subscriptions that a change of a series is for."""
+
+
+class ChangeJournal:
+    """The changes that the rows of one state partition hold."""
+
+    def __init__(self, subscriptions: Iterable[Subscription]) -> None:
+        self._subscriptions = tuple(subscriptions)
+        # By subscription: changes up to here are consumed, and what came of them is in the rows.
+        self._durable: dict[str, int | None] = {}
+
+    def mark_durable(self) -> None:
+        """What came of all changes that are consumed by now is in the rows."""
+        self._durable = {s.name: s.consumed_ms for s in self._subscriptions}
+
+    def prune(self, series: Series, readers: Readers) -> None:
+        """Drop the changes of a series that all their readers have consumed durably."""
+        if not series.firing_changes:
+            return
+        kept = [
+            change
+            for change in series.firing_changes
+            if self._is_needed(readers(series, change), change)
+        ]
+        if len(kept) < len(series.firing_changes):
+            series.firing_changes = kept
+            series.consumed_ms = {
+                name: at_ms for name, at_ms in self._durable.items() if at_ms is not None
+            }
+
+    def _is_needed(self, readers: Sequence[Subscription], change: FiringChange) -> bool:
+        durable = [self._durable.get(reader.name) for reader in readers]
+        return any(at_ms is None or at_ms < change.at_ms for at_ms in durable)
+
+
+def consumed_by_rows(rows: Iterable[Series]) -> dict[str, int]:
+    """How far each subscription has consumed changes, by what rows say."""
+    consumed: dict[str, int] = {}
+    for series in rows:
+        for name, at_ms in series.consumed_ms.items():
+            consumed[name] = max(consumed.get(name, at_ms), at_ms)
+    return consumed
+
+
+def pending(series: Series, rule: str, own: bool, after_ms: int | None) -> list[FiringChange]:
+    """The changes of a rule that a row holds, after an instant (ms); `own`: those for the rule's
+    own inhibitor."""
+    return [
+        change
+        for change in series.firing_changes
+        if change.rule == rule
+        and (change.step is not None) is own
+        and (after_ms is None or change.at_ms > after_ms)
+    ]

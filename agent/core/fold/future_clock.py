@@ -1,0 +1,113 @@
+"""Rejects events that lie too far ahead of the agent's clock.
+
+The decoder has compared each event with its record's timestamp. Where producers set the timestamps,
+a machine whose clock is ahead stamps its records alike, and one such event would move its
+partition's watermark on by a year. The agent's clock is the second judge.
+
+A clock is no part of the log, so a restart could judge otherwise than the first reading did. Rules:
+
+1. The clock moves in steps (`step_ms`), and judges until the end of the step that it is in.
+2. A source's clock moves on when frames are made, from the offset that they cover on.
+3. Exception: where that was longer than a step ago, because flushes are held up, it moves on with
+   the batch whose events need it. None of these was sent yet.
+4. A commit has the steps that judged the log from its offset on (`SourceProgress.clocks`), and a
+   restart judges by them up to the offset that was covered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+
+from agent.core.aggregate.columns import Ints
+from agent.core.decode.batch import Batch, Decoded
+from agent.core.fold.checkpoint import SourceProgress
+from agent.core.fold.outcomes import Verdicts
+from agent.core.fold.runs import only, segments
+from agent.core.model.plan import Contract
+from agent.core.model.results import Reason, Reject
+from agent.core.model.windows import MAX_SLICE_MS
+
+STEPS = 16
+"""A commit's offset lies at most so many steps back, in event time: they fit its metadata."""
+_NO_CLOCK = np.iinfo(np.int64).max // 2
+
+
+class FutureClock:
+    """The clock that judges the events of one topic. Pure but for the sources that it is given."""
+
+    def __init__(self, contracts: Sequence[Contract]) -> None:
+        self._contracts = contracts
+        ahead = [contract.max_future_ms for contract in contracts]
+        span = max((c.lateness_ms + c.duplicate_window_ms for c in contracts), default=0)
+        self.most_ms = max(ahead, default=0)
+        self._least_ms = min(ahead, default=0)
+        self.step_ms = max(self._least_ms // 4, (span + MAX_SLICE_MS) // STEPS, 1)
+
+    def step_end_ms(self, clock_ms: int) -> int:
+        """The end of the step that a clock is in."""
+        return (clock_ms // self.step_ms + 1) * self.step_ms
+
+    def reject(
+        self,
+        batch: Batch,
+        decoded: Decoded,
+        newest_ms: Ints,
+        sources: Mapping[int, SourceProgress],
+        clock_ms: int | None,
+        verdicts: Verdicts,
+    ) -> Decoded:
+        """The batch without the events that are too far ahead, which are rejected.
+
+        `newest_ms`: the event time of each record. `clock_ms`: the clock when it was fetched.
+        """
+        clocks = self._clocks(batch, newest_ms, sources, clock_ms)
+        if clocks is None:
+            return decoded
+        tables = dict(decoded.tables)
+        for contract in self._contracts:
+            table = tables[contract.name]
+            rows = table["_row"].to_numpy()
+            future = table["_time"].to_numpy() - clocks[rows] > contract.max_future_ms
+            for index in np.flatnonzero(future).tolist():
+                row = int(rows[index])
+                verdicts.reject(row, _reject(contract, batch, row, int(table["_time"][index])))
+            tables[contract.name] = only(table, ~future)
+        return replace(decoded, tables=tables)
+
+    def _clocks(
+        self,
+        batch: Batch,
+        newest_ms: Ints,
+        sources: Mapping[int, SourceProgress],
+        clock_ms: int | None,
+    ) -> Ints | None:
+        """The clock that judges each record; None where all of them are plainly past."""
+        clocks = np.full(len(batch.values), _NO_CLOCK)
+        doubtful = False
+        for partition, start, stop in segments(batch.partitions):
+            source = sources[partition]
+            first_ms = source.first_clock_ms
+            if first_ms is None or newest_ms[start:stop].max() <= first_ms + self._least_ms:
+                continue
+            doubtful = True
+            if clock_ms is not None:
+                begin = max(source.sent_covered, int(batch.offsets[start]))
+                source.set_clock(begin, self.step_end_ms(clock_ms))
+            clocks[start:stop] = source.clocks_at(batch.offsets[start:stop])
+        return clocks if doubtful else None
+
+
+def _reject(contract: Contract, batch: Batch, row: int, at_ms: int) -> Reject:
+    at = datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds")
+    return Reject(
+        int(batch.partitions[row]),
+        int(batch.offsets[row]),
+        contract.name,
+        Reason.FUTURE_TIME,
+        f"{'.'.join(contract.time_path)}: {at} is ahead of the agent's clock by more than "
+        f"{timedelta(milliseconds=contract.max_future_ms)} (max_future)",
+    )

@@ -1,0 +1,101 @@
+"""What an Alertmanager should know of: alerts and escalations with their labels and annotations.
+
+An alert's identity is its labels; they are those of the generated Prometheus rules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from agent.core.model.plan import Dimensions, Kpi, Plan, Rule, is_whole
+from agent.core.model.results import AlertPhase
+from agent.core.model.text import value_text
+from agent.core.output.alert_labels import ESCALATION, alert_labels, escalation_text, series_label
+from agent.core.output.messages import label
+from agent.core.output.privacy import Privacy
+from agent.export.agent_state import Alert
+
+END_SENT_FOR_MS = 15 * 60_000
+"""For how long an end is sent to an Alertmanager that was not sent the beginning by this worker:
+another may have, and gone. As long as Prometheus keeps resolved alerts (rules/alerting.go)."""
+JOB = "kpi-agent"
+"""The label `job` that Prometheus' alerts have."""
+
+SeriesId = tuple[str, Dimensions | None]
+Key = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingAlert:
+    """An alert, or its escalation, as Alertmanager should know it; `ended_ms` None: it fires."""
+
+    series: SeriesId
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    began_ms: int
+    ended_ms: int | None
+
+    @property
+    def key(self) -> Key:
+        """What names it for Alertmanager."""
+        return tuple(sorted(self.labels.items()))
+
+
+def alerts_to_send(
+    plan: Plan,
+    alerts: Sequence[Alert],
+    now_ms: int,
+    privacy: Privacy | None = None,
+    external_labels: Mapping[str, str] | None = None,
+) -> dict[Key, OutgoingAlert]:
+    """Every alert of these that Alertmanager should know of, with the escalations that are due."""
+    privacy = privacy or Privacy()
+    wanted: dict[Key, OutgoingAlert] = {}
+    for alert in alerts:
+        rule, kpi = plan.rules.get(alert.rule), plan.subject(alert.kpi)
+        if rule is None or kpi is None or alert.since_ms is None:
+            continue
+        shown = privacy.dimensions(plan, alert.kpi, alert.dimensions)
+        for variant in _variants(plan, rule, kpi, replace(alert, dimensions=shown), now_ms):
+            # Whose it is goes by the series as it is, not as it is called outside.
+            series = (alert.kpi, None if is_whole(rule) else alert.dimensions)
+            labels = {**variant.labels, **(external_labels or {})}
+            outgoing = replace(variant, series=series, labels=labels)
+            wanted[outgoing.key] = outgoing
+    return wanted
+
+
+def _variants(
+    plan: Plan, rule: Rule, kpi: Kpi, alert: Alert, now_ms: int
+) -> Iterator[OutgoingAlert]:
+    since_ms = min(alert.since_ms or 0, now_ms)
+    over = alert.phase is AlertPhase.RESOLVED
+    if alert.phase is not AlertPhase.FIRING and not (over and now_ms - since_ms < END_SENT_FOR_MS):
+        return
+    by = () if is_whole(rule) else kpi.by
+    pairs = [(name, label(one)) for name, one in zip(by, alert.dimensions, strict=False)]
+    labels = {"alertname": rule.name, "job": JOB, **dict(pairs)}
+    labels |= alert_labels(plan, rule, kpi, alert.severity)
+    if pairs:
+        labels["series"] = series_label(pairs)
+    series = (alert.kpi, None if is_whole(rule) else alert.dimensions)
+    annotations = _annotations(rule, kpi, alert)
+    ended_ms = since_ms if over else None
+    yield OutgoingAlert(series, labels, annotations, since_ms, ended_ms)
+    for step in rule.escalation:
+        due_ms = since_ms + step.after_ms
+        if over or now_ms >= due_ms:
+            called = labels | {ESCALATION: step.to}
+            yield OutgoingAlert(series, called, annotations, since_ms if over else due_ms, ended_ms)
+
+
+def _annotations(rule: Rule, kpi: Kpi, alert: Alert) -> dict[str, str]:
+    texts = {
+        "summary": alert.summary,
+        "description": alert.description,
+        "runbook_url": rule.runbook or "",
+        "value": "" if alert.value is None else value_text(alert.value, kpi.unit),
+        "escalation": escalation_text(rule.escalation),
+    }
+    return {name: text for name, text in texts.items() if text}

@@ -1,0 +1,94 @@
+"""Which requests are answered: by the name that the server is called by, and by whose page asks.
+
+Nothing here is about identity. It keeps pages of other sites from using a browser that can reach
+the agent: by a form or script of their own (`Origin`), or by a name of theirs that resolves to the
+agent's address (DNS rebinding, `Host`). A name that nobody can register in the public DNS is safe:
+addresses, names without a dot, and the suffixes of local networks. Any other has to be listed.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+LOCAL_SUFFIXES = (
+    "localhost",  # RFC 6761
+    "local",  # RFC 6762
+    "internal",  # reserved by ICANN for private use, 2024
+    "home.arpa",  # RFC 8375
+    "svc",  # Kubernetes, within a cluster
+    "cluster.local",
+)
+FETCHED_BY_ITSELF = ("none", "same-origin")
+"""`Sec-Fetch-Site` of a request that no other site's page has made (Fetch Metadata)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Whom the web server answers. `hosts`: names beside those of local networks, `*.example.org`
+    for all below one; `may_reload`: whether the rules can be reloaded over HTTP."""
+
+    hosts: tuple[str, ...] = ()
+    may_reload: bool = False
+
+    def refusal(self, headers: Mapping[str, str]) -> str | None:
+        """Why a request with these headers is refused, in words; None: it is not."""
+        host = headers.get("Host", "")
+        if not self.knows(_name(host)):
+            return (
+                f"this agent does not answer to the name {host[:80]!r}: "
+                "add it to the setting web_hosts\n"
+            )
+        origin = headers.get("Origin")
+        if origin is not None and not self._is_own(origin, host):
+            return "pages of other sites may not use this agent\n"
+        return None
+
+    def refusal_to_reload(self, headers: Mapping[str, str]) -> str | None:
+        """Why a reload is refused, in words; None: it is not."""
+        if not self.may_reload:
+            return "reloading over HTTP is off: send SIGHUP, or set web_reload\n"
+        if headers.get("Sec-Fetch-Site", "none") not in FETCHED_BY_ITSELF:
+            return "a reload must not be requested by another site's page\n"
+        return None
+
+    def knows(self, name: str) -> bool:
+        """Whether the server may be called by a name or an address."""
+        name = name.lower().rstrip(".")
+        if not name:
+            return False
+        if "." not in name or _is_address(name):
+            return True
+        if any(name.endswith(f".{suffix}") for suffix in LOCAL_SUFFIXES):
+            return True
+        return any(
+            name.endswith(host[1:]) if host.startswith("*.") else name == host
+            for host in map(str.lower, self.hosts)
+        )
+
+    def _is_own(self, origin: str, host: str) -> bool:
+        """Whether a page's origin is this server. A proxy may pass on another `Host`."""
+        parts = urlsplit(origin)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            return False  # also `null`: of a sandboxed page, or a file
+        if parts.netloc.lower() == host.lower():
+            return True
+        return any(not h.startswith("*.") and h.lower() == parts.hostname for h in self.hosts)
+
+
+def _name(host: str) -> str:
+    """The name in a `Host` header, without its port; "" where it is none."""
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True

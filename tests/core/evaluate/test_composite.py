@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from agent.core.evaluate.composite import CompositeRule
+from agent.core.evaluate.thresholds import Evaluation
+from agent.core.model.plan import (
+    CombinationRule,
+    CombinedLevel,
+    Dimensions,
+    RuleOverride,
+    RuleRef,
+    Term,
+)
+from tests.core.evaluate.alerts import change
+
+SLOW = RuleRef("slow", "response_time", "slow", None, False, (0,), (0,))
+SAD = RuleRef("sad", "mood", "sad", None, False, (0,), (0,))
+BOTH = Term("and", (Term("is", place=0), Term("is", place=1)))
+CRISIS = CombinationRule(
+    "crisis", (SLOW, SAD), (CombinedLevel("critical", BOTH, None, "slow and sad", None),),
+    ("region",), 0, 0, 1_000, "", "", None, None, None,
+)  # fmt: skip
+EMEA: Dimensions = ("emea",)
+
+Event = tuple[int, int, bool]
+"""Index of the rule that it depends on, instant, whether it fires."""
+
+
+def life(rule: CombinationRule, events: list[Event], step_ms: int = 1_000) -> list[tuple[int, str]]:
+    """The transitions of one region, advanced by steps."""
+    composite = CompositeRule(rule)
+    for index, at_ms, firing in events:
+        composite.subscription.add(index, EMEA, change(at_ms, firing))
+    found = []
+    for known_ms in range(0, 500 + step_ms, step_ms):
+        found += [(t.at_ms, t.state.value) for t in composite.advance(known_ms)]
+    return found
+
+
+@pytest.mark.parametrize("step_ms", [1, 7, 1_000])
+@pytest.mark.parametrize(
+    ("changes", "events", "expected"),
+    [
+        ({}, [(0, 10, True), (1, 20, True), (0, 30, False)], [(20, "firing"), (30, "resolved")]),
+        ({}, [(0, 10, True), (0, 20, False), (1, 20, True)], []),
+        ({}, [(0, 10, True), (1, 10, True)], [(10, "firing")]),
+        (
+            {"for_ms": 15},
+            [(0, 10, True), (1, 20, True), (0, 50, False)],
+            [(20, "pending"), (35, "firing"), (50, "resolved")],
+        ),
+        (
+            {"for_ms": 15},
+            [(0, 10, True), (1, 20, True), (0, 30, False)],
+            [(20, "pending"), (30, "inactive")],
+        ),
+        (
+            {"keep_firing_for_ms": 15},
+            [(0, 10, True), (1, 20, True), (0, 30, False)],
+            [(20, "firing"), (45, "resolved")],
+        ),
+        (
+            {"keep_firing_for_ms": 15},
+            [(0, 10, True), (1, 20, True), (0, 30, False), (0, 40, True)],
+            [(20, "firing")],
+        ),
+    ],
+)
+def test_it_lives_by_the_instants_of_what_it_names_however_often_it_is_called(
+    changes: dict[str, int], events: list[Event], expected: list[tuple[int, str]], step_ms: int
+) -> None:
+    assert life(replace(CRISIS, **changes), events, step_ms) == expected
+
+
+def test_an_override_may_take_a_series_out() -> None:
+    off = replace(CRISIS, overrides=(RuleOverride({"region": "emea"}, None),))
+    assert life(off, [(0, 10, True), (1, 20, True)]) == []
+
+
+def test_a_rule_that_is_new_begins_with_what_fires_already() -> None:
+    composite = CompositeRule(CRISIS)
+    for index in (0, 1):
+        composite.subscription.set_firing(index, EMEA, "warning")
+    assert [(t.at_ms, t.state.value) for t in composite.advance(100)] == [(100, "firing")]
+    assert composite.advance(200) == []
+    assert composite.drain_changed() == {EMEA}
+    assert composite.drain_changed() == set()
+
+
+def test_a_series_expires_once_nothing_has_fired_for_long() -> None:
+    composite = CompositeRule(CRISIS)
+    for index in (0, 1):
+        composite.subscription.add(index, EMEA, change(10, True))
+        composite.subscription.add(index, EMEA, change(20, False))
+    composite.advance(1_020)
+    assert composite.expire(1_020) == []
+    assert composite.expire(1_021) == [EMEA]
+    assert composite.series == {}
+
+
+def test_every_evaluation_is_reported() -> None:
+    composite, seen = CompositeRule(CRISIS), list[Evaluation]()
+    composite.on_evaluation = seen.append
+    for index in (0, 1):
+        composite.subscription.add(index, EMEA, change(10 + index, True))
+    composite.advance(100)
+    assert [(e.at_ms, e.when, e.clear) for e in seen] == [(11, True, False)]
