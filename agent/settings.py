@@ -232,9 +232,7 @@ def _read_file(path: Path) -> Mapping[str, Any]:
         ) from error
     except yaml.YAMLError as error:
         # Its own text shows the line, and with it a secret that may stand there.
-        raise EnvironmentFault(
-            f"the settings file is not valid: {path}{_place(error)}"
-        ) from None
+        raise EnvironmentFault(f"the settings file is not valid: {path}{_place(error)}") from None
     except (tomllib.TOMLDecodeError, ValueError) as error:
         raise EnvironmentFault(f"the settings file is not valid: {path}: {error}") from error
     if not isinstance(values, dict):
