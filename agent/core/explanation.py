@@ -181,7 +181,7 @@ def _judged(state: KpiState, rule: ThresholdRule, series: Series) -> EvaluationI
     window = state.last_evaluated(series)
     if window is None:
         return None
-    return state.evaluator.current_input(series, window, series.judged_ms)
+    return state.evaluator.current_input(series, window, series.evaluated_ms)
 
 
 def _looked(
@@ -325,7 +325,7 @@ def _combined(
         clear = None if level.clear is None else condition(level.clear, level.clear_sql)
         found.append(_found(own, level.severity, state, when, clear))
     return Explained(
-        plan.subject_of(rule), own, series.dimensions, series.judged_ms, None, tuple(found),
+        plan.subject_of(rule), own, series.dimensions, series.evaluated_ms, None, tuple(found),
         rule_match=_match(rule, rule.by, dimensions),
     )  # fmt: skip
 

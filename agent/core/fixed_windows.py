@@ -25,7 +25,7 @@ from agent.core.model.plan import Dimensions, Kpi, Plan
 from agent.core.model.results import Emitted, WindowValue
 from agent.core.model.windows import MAX_SLICE_MS, previous_end
 from agent.core.pipeline import joined
-from agent.core.state.series import Series, born
+from agent.core.state.series import Series
 
 
 class FixedWindows:
@@ -147,14 +147,14 @@ class _FixedSeries:
             if window.events:
                 series.last_event_ms = window.end_ms
             if self._is_read:
-                series.waiting[window.end_ms] = (window.value, window.events)
+                series.unread[window.end_ms] = (window.value, window.events)
             step.changed.add(window.dimensions)
         step.closed += self._state.evaluator.close_windows(closed)
 
     def _series(self, window: WindowValue) -> Series:
         kpi, live = self._state.kpi, self._state.series
         if window.dimensions not in live:
-            series = born(kpi.name, kpi.fingerprint, window.dimensions, window.start_ms)
+            series = Series.new(kpi.name, kpi.fingerprint, window.dimensions, window.start_ms)
             series.last_event_ms = previous_end(kpi.window, window.end_ms)
             live[window.dimensions] = series
         return live[window.dimensions]

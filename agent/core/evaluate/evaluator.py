@@ -116,7 +116,7 @@ class Evaluator:
         if not self.benchmarks:
             return self.evaluate_closed(closed, among)
         for series, window in closed:
-            series.unjudged[window.end_ms] = window
+            series.pending_evaluation[window.end_ms] = window
         return []
 
     def evaluate_closed(
@@ -319,7 +319,7 @@ class Evaluator:
                 found[rule.name, level.severity] = state.phase if state else AlertPhase.INACTIVE
         for name, severity in found:
             if self._rules[name].depends_on:
-                shown = series.shown.get(name, {}).get(severity)
+                shown = series.reported.get(name, {}).get(severity)
                 found[name, severity] = shown.state if shown else AlertPhase.INACTIVE
         return found
 

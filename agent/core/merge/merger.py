@@ -130,7 +130,7 @@ class Merger:
         return BaseKpi(self.plan, kpi, limit, is_read, missed[0])
 
     def set_on_evaluation(self, on_evaluation: OnEvaluation | None) -> None:
-        """Tell somebody of every judgement."""
+        """Have a function called with every evaluation."""
         for state in self._state.kpis.values():
             state.evaluator.set_on_evaluation(on_evaluation)
         for combination in self._state.rule_graph.combinations.values():
@@ -480,7 +480,7 @@ def _last_transitions(series: Series) -> list[Transition]:
     if not series.kpi.startswith(HOME):
         return []
     alerts = [(rule, s, a) for rule, states in series.alerts.items() for s, a in states.items()]
-    return ended(series.kpi, series.dimensions, series.judged_ms, alerts)
+    return ended(series.kpi, series.dimensions, series.evaluated_ms, alerts)
 
 
 def _joined(parts: Sequence[Emitted]) -> Emitted:
