@@ -50,7 +50,7 @@ def test_every_problem_is_said_at_once_and_the_nearest_name_given(tmp_path: Path
     with pytest.raises(EnvironmentFault) as caught:
         load_settings(file)
     text = str(caught.value)
-    assert "broker: there is no such setting; is brokers meant?" in text
+    assert "broker: unknown setting; did you mean brokers?" in text
     assert "flush_interval: Input should be a valid number" in text
     assert "brokers: 'nowhere' is not host:port" in text
 
@@ -91,7 +91,7 @@ def test_a_misspelt_variable_is_told_but_not_those_of_kubernetes() -> None:
         "KPI_AGENT_SERVICE_HOST": "10.0.0.1",
     }
     assert misspelt_variables(environment) == [
-        "KPI_AGENT_BROKER is not a setting; is KPI_AGENT_BROKERS meant?"
+        "KPI_AGENT_BROKER is not a setting; did you mean KPI_AGENT_BROKERS?"
     ]
 
 
