@@ -14,8 +14,9 @@ QUIET = ("aiokafka", "faust", "mode", "asyncio", "aiohttp.access")
 """Libraries that tell of every step of theirs; only their warnings matter here."""
 
 SILENT = {
-    # mode logs a service's start under the module of its class.
+    # mode logs what a service does under the module of its class.
     "agent.kafka.state_table": logging.WARNING,
+    "agent.kafka.state_store": logging.WARNING,
     # Faust says that its buffer is full whenever a round writes more than 100 rows.
     "faust.transport.producer": logging.ERROR,
 }

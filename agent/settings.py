@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,8 +30,8 @@ from agent.errors import EnvironmentFault
 
 PREFIX = "KPI_AGENT_"
 FILE_VARIABLE = "KPI_AGENT_SETTINGS"
-LEAST_SECRET = 16
-"""Characters. Who has a list of names could try out a shorter one."""
+MIN_SECRET_LENGTH = 16
+"""Characters. With a list of names, a shorter one could be found by trying."""
 
 
 class Settings(BaseSettings):
@@ -170,9 +171,9 @@ class Settings(BaseSettings):
         """The secret of private KPIs itself. Raises EnvironmentFault where its file can't be read
         or holds too little."""
         found = _secret("person_secret_file", self.person_secret, self.person_secret_file)
-        if found is not None and len(found) < LEAST_SECRET:
+        if found is not None and len(found) < MIN_SECRET_LENGTH:
             raise EnvironmentFault(
-                f"the person_secret is shorter than {LEAST_SECRET} characters",
+                f"the person_secret is shorter than {MIN_SECRET_LENGTH} characters",
                 "For example: openssl rand -hex 32",
             )
         return found
@@ -229,11 +230,21 @@ def _read_file(path: Path) -> Mapping[str, Any]:
         raise EnvironmentFault(
             f"the settings file can't be read: {path}: {error.strerror}"
         ) from error
-    except (yaml.YAMLError, tomllib.TOMLDecodeError, ValueError) as error:
-        raise EnvironmentFault(f"the settings file can't be understood: {path}: {error}") from error
+    except yaml.YAMLError as error:
+        # Its own text shows the line, and with it a secret that may stand there.
+        raise EnvironmentFault(f"the settings file is not valid: {path}{_place(error)}") from None
+    except (tomllib.TOMLDecodeError, ValueError) as error:
+        raise EnvironmentFault(f"the settings file is not valid: {path}: {error}") from error
     if not isinstance(values, dict):
         raise EnvironmentFault(f"the settings file must hold `name: value` pairs: {path}")
     return values
+
+
+def _place(error: yaml.YAMLError) -> str:
+    """What is wrong and where, without what is written there."""
+    mark = getattr(error, "problem_mark", None)
+    problem = re.sub(r"'[^']*'|\"[^\"]*\"", "…", getattr(error, "problem", None) or "no YAML")
+    return f": {problem}" + (f" (line {mark.line + 1}, column {mark.column + 1})" if mark else "")
 
 
 def _read_lines(text: str) -> dict[str, str]:
@@ -250,13 +261,13 @@ def _read_lines(text: str) -> dict[str, str]:
 
 
 def _explain(error: ValidationError, path: Path | None) -> str:
-    lines = ["the settings are not right:"]
+    lines = ["invalid settings:"]
     for problem in error.errors(include_url=False, include_context=False, include_input=False):
         name = str(problem["loc"][0]) if problem["loc"] else ""
         message = problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "extra_forbidden":
             near = difflib.get_close_matches(name, Settings.model_fields, 1)
-            message = "there is no such setting" + (f"; is {near[0]} meant?" if near else "")
+            message = "unknown setting" + (f"; did you mean {near[0]}?" if near else "")
         lines.append(f"  {name}: {message}" if name else f"  {message}")
     if path is not None:
         lines.append(f"(read from the command, {PREFIX}… variables and {path})")
@@ -274,5 +285,5 @@ def misspelt_variables(environment: Mapping[str, str]) -> list[str]:
         if name.startswith(PREFIX) and name not in known:
             near = difflib.get_close_matches(name, known, 1, cutoff=0.9)
             if near:
-                hints.append(f"{name} is not a setting; is {near[0]} meant?")
+                hints.append(f"{name} is not a setting; did you mean {near[0]}?")
     return hints

@@ -182,3 +182,27 @@ def test_replay_fails_where_nothing_of_what_was_read_counts(
 ) -> None:
     assert _replayed(tmp_path, event, event) == 1
     assert "no event of any contract" in capsys.readouterr().err
+
+
+TWO_TOPICS = """
+version: 1
+events:
+  order: {topic: shop, time: at}
+  visit: {topic: web, time: at}
+kpis:
+  orders: {from: order, value: count(*), window: 1m}
+  visits: {from: visit, value: count(*), window: 1m}
+"""
+
+
+@pytest.mark.parametrize("bad", [b"[" * 100_000, b"\x1f\x8b\x08", b'{"type":"\xff"}', b"5"])
+def test_a_record_that_no_parser_reads_is_of_some_topic_all_the_same(
+    bad: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "r.yaml").write_text(TWO_TOPICS)
+    file = tmp_path / "all.ndjson"
+    file.write_bytes(b'{"type":"visit","at":"2025-03-03T09:00:00Z"}\n' + bad + b"\n")
+    rules = str(tmp_path / "r.yaml")
+    assert main(["replay", "--rules", rules, "--format", "json", str(file)]) == 0
+    summary = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert summary["outcomes"]["folded"] == summary["outcomes"]["rejected"] == 1

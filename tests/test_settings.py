@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from pathlib import Path
 
 import pytest
@@ -49,7 +50,7 @@ def test_every_problem_is_said_at_once_and_the_nearest_name_given(tmp_path: Path
     with pytest.raises(EnvironmentFault) as caught:
         load_settings(file)
     text = str(caught.value)
-    assert "broker: there is no such setting; is brokers meant?" in text
+    assert "broker: unknown setting; did you mean brokers?" in text
     assert "flush_interval: Input should be a valid number" in text
     assert "brokers: 'nowhere' is not host:port" in text
 
@@ -90,5 +91,29 @@ def test_a_misspelt_variable_is_told_but_not_those_of_kubernetes() -> None:
         "KPI_AGENT_SERVICE_HOST": "10.0.0.1",
     }
     assert misspelt_variables(environment) == [
-        "KPI_AGENT_BROKER is not a setting; is KPI_AGENT_BROKERS meant?"
+        "KPI_AGENT_BROKER is not a setting; did you mean KPI_AGENT_BROKERS?"
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("s.yaml", 'brokers: k:1\nperson_secret: "hunter2-hunter2-hunter2\n'),
+        ("s.yaml", "person_secret: hunter2-hunter2: x\n"),
+        ("s.yaml", "person_secret: *hunter2\n"),
+        ("s.yaml", "person_secret: !hunter2 x\n"),
+        ("s.toml", "person_secret = hunter2\n"),
+        ("s.toml", 'person_secret = "hunter2\n'),
+        ("s.env", "person_secret hunter2\n"),
+        ("s.yaml", "person_secret: [hunter2]\n"),
+        ("s.yaml", "sasl_pasword: hunter2\n"),
+    ],
+)
+def test_a_mistake_in_the_file_never_shows_a_secret(tmp_path: Path, name: str, text: str) -> None:
+    file = tmp_path / name
+    file.write_text(text)
+    with pytest.raises(EnvironmentFault) as fault:
+        load_settings(file)
+    shown = "".join(traceback.format_exception(fault.value))
+    assert "hunter2" not in shown.replace(text, "")
+    assert str(file) in str(fault.value)

@@ -1,5 +1,6 @@
 """The past of KPIs that began after it: their events from the source topic, folded beside the live
-flow up to the cut (`agent.core.waiting`), as the rows that they would have left in the table.
+flow up to the handoff (`agent.core.merge.backfill_buffer`), as the rows that they would have left
+in the table.
 
 Records are judged as the live flow judges them: by all KPIs of their contract, against the log
 before them. What a frame's source holds nothing of any more ends; windows close in the order of
@@ -150,9 +151,9 @@ class _Past:
     def rows(self) -> list[Row]:
         found, store = list(self._chunks.items()), SeriesRows()
         for series in self._state.series.values():
-            series.sealed_ms = self._cut_ms  # everything before is final
+            series.hand_off(self._cut_ms)
             # At the cut all alerts are inactive, and silence is counted from there.
-            series.alerts, series.cut_ms = {}, self._cut_ms
+            series.alerts = {}
             written = store.write(series)
             found += ((key, row) for key, row in written if row is not None)
         return found

@@ -1,6 +1,6 @@
-"""How a rule stands over one series, and why: everything that its last judgement looked at.
+"""How a rule stands for one series, and why: everything that its last evaluation read.
 
-Read from the state that is held, as it is held: nothing is judged, and nothing changes.
+Read from the state as it is held: nothing is evaluated, and nothing changes.
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ class ConditionFound:
 @dataclass(frozen=True, slots=True)
 class AlertFound:
     """An alert of one severity. `since_ms`: of what is pending or firing, when that episode began.
-    `fires_ms`: from when on it fires if `when` holds on; `ends_ms`: from when on it ends if
-    `clear` does. `when` None: the rule is about silence of `no_data_for_ms`."""
+    `fires_ms`: when it fires if `when` goes on to hold; `ends_ms`: when it resolves if `clear`
+    does. `when` None: the rule is about silence of `no_data_for_ms`."""
 
     severity: Severity
     phase: AlertPhase
@@ -82,9 +82,9 @@ class Explained:
     `rule` is the rule as it is for this series, `rule_match` the override that makes it so.
     `target_match` likewise; `target_since` is the date from which that target holds. `columns` are
     what conditions read (`value`, `events`, `target`), `facts` what they ask of the past.
-    `unjudged` says in words why the window was not judged. `inputs` are the values of a KPI over
+    `unjudged` says why the window was not evaluated. `inputs` are the values of a KPI over
     KPIs. `last_event_ms`: the end of the last slice with an event. `silenced_by`: what the rule
-    depends on that fires, so that nothing is told of it.
+    depends on that fires.
     """
 
     kpi: Kpi
@@ -106,19 +106,19 @@ class Explained:
 
 
 def explain(
-    plan: Plan, states: Mapping[str, KpiState], coupled: RuleGraph, rule: Rule, series: Series
+    plan: Plan, states: Mapping[str, KpiState], rule_graph: RuleGraph, rule: Rule, series: Series
 ) -> Explained | None:
-    """How a rule stands over a series of its KPI; None where an override takes the series out.
+    """How a rule stands for a series of its KPI; None where an override takes the series out.
 
-    `states` and `coupled` are those of the state partition that holds the series.
+    `states` and `rule_graph` are those of the state partition that holds the series.
     """
     if isinstance(rule, CombinationRule):
-        found: Explained | None = _combined(plan, coupled, rule, series)
+        found: Explained | None = _combined(plan, rule_graph, rule, series)
     elif isinstance(rule, AbsenceRule):
         found = _silence(states[rule.kpi], rule, series)
     else:
         found = _threshold(states, rule, series)
-    silenced = coupled.silencing(rule, series.dimensions or ()) if rule.depends_on else ()
+    silenced = rule_graph.silencing(rule, series.dimensions or ()) if rule.depends_on else ()
     return replace(found, silenced_by=silenced) if found and silenced else found
 
 
@@ -126,8 +126,8 @@ def _threshold(
     states: Mapping[str, KpiState], rule: ThresholdRule, series: Series
 ) -> Explained | None:
     state = states[rule.kpi]
-    judge = state.evaluator
-    rules = judge.closed_rules if rule.on == "closed" else judge.current_rules
+    evaluator = state.evaluator
+    rules = evaluator.closed_rules if rule.on == "closed" else evaluator.current_rules
     dimensions = series.dimensions or ()
     own = next((r for r in rules.of(dimensions) if r.name == rule.name), None)
     if own is None:
@@ -175,13 +175,13 @@ def _match(rule: Rule, by: tuple[str, ...], dimensions: Dimensions) -> Mapping[s
 
 
 def _judged(state: KpiState, rule: ThresholdRule, series: Series) -> EvaluationInput | None:
-    """The window that the rule judged last."""
+    """The window that the rule evaluated last."""
     if rule.on == "closed" or isinstance(state, DerivedKpi):
         return state.evaluator.last_input(series)
     window = state.last_evaluated(series)
     if window is None:
         return None
-    return state.evaluator.current_input(series, window, series.judged_ms)
+    return state.evaluator.current_input(series, window, series.evaluated_ms)
 
 
 def _looked(
@@ -198,7 +198,7 @@ def _looked(
 
 
 def _unjudged(rule: ThresholdRule, one: EvaluationInput) -> str | None:
-    """Why the window changes no alert; None where it was judged."""
+    """Why the window changes no alert; None where it was evaluated."""
     window = one.window
     if window.maintenance is not None:
         return f"the window is in maintenance: {window.maintenance}"
@@ -301,14 +301,14 @@ def _since(state: AlertState) -> int | None:
 
 
 def _combined(
-    plan: Plan, coupled: RuleGraph, rule: CombinationRule, series: Series
+    plan: Plan, rule_graph: RuleGraph, rule: CombinationRule, series: Series
 ) -> Explained | None:
     """A rule over others: its clauses are the rules that it looks at."""
     dimensions = series.dimensions or ()
     own = as_for(rule, rule.by, dimensions)
     if own is None:
         return None
-    firing = coupled.firing(rule, dimensions)
+    firing = rule_graph.firing(rule, dimensions)
 
     def condition(term: Term, sql: str | None) -> ConditionFound:
         clauses = tuple(
@@ -325,7 +325,7 @@ def _combined(
         clear = None if level.clear is None else condition(level.clear, level.clear_sql)
         found.append(_found(own, level.severity, state, when, clear))
     return Explained(
-        plan.subject_of(rule), own, series.dimensions, series.judged_ms, None, tuple(found),
+        plan.subject_of(rule), own, series.dimensions, series.evaluated_ms, None, tuple(found),
         rule_match=_match(rule, rule.by, dimensions),
     )  # fmt: skip
 

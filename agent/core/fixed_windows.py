@@ -1,10 +1,11 @@
-"""Values of closed windows that are given, not computed: rules are judged without any event.
+"""Closed windows with given values: rules are evaluated without any event.
 
-`FixedWindows` is a merger whose states close the windows that it was given, at their ends; all that
-follows (targets, alerts, KPIs over KPIs) is the same code that closes windows of events.
+A merger is given states (`FixedBaseKpi`, `FixedDerivedKpi`) that close the windows they were made
+with, at their ends; everything that follows (targets, alerts, KPIs over KPIs) is the code that
+evaluates windows of events.
 
-Of a given window is not known when its events came. One with events counts as events all along
-since the end of the window before, so that no silence begins before its own end.
+When the events of a given window came is not known. A window with events counts as having them all
+along since the end of the window before, so that no silence begins before its own end.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from itertools import groupby
 
 from msgspec import structs
 
+from agent.core.evaluate.thresholds import OnEvaluation
 from agent.core.merge.base_kpi import BaseKpi, Step
 from agent.core.merge.derived_kpi import DerivedKpi, KpiState
 from agent.core.merge.live_series import limit_of
@@ -23,116 +25,139 @@ from agent.core.model.plan import Dimensions, Kpi, Plan
 from agent.core.model.results import Emitted, WindowValue
 from agent.core.model.windows import MAX_SLICE_MS, previous_end
 from agent.core.pipeline import joined
-from agent.core.state.series import Series, born
+from agent.core.state.series import Series
 
 
-class FixedWindows(Merger):
-    """A merger that closes given windows of some KPIs; its other KPIs over events have none.
+class FixedWindows:
+    """The core over given windows of some KPIs; other KPIs over events have none.
 
     A KPI over KPIs that is not given is computed from its inputs. Several series may have windows
-    with the same end; they are judged together.
+    with the same end; they are evaluated together.
     """
 
-    def __init__(self, plan: Plan, windows: Iterable[WindowValue]) -> None:
-        self._given: dict[str, list[WindowValue]] = {}
+    def __init__(
+        self,
+        plan: Plan,
+        windows: Iterable[WindowValue],
+        on_evaluation: OnEvaluation | None = None,
+    ) -> None:
+        self._plan = _without_lateness(plan)
+        self._windows: dict[str, list[WindowValue]] = {}
         for window in sorted(windows, key=lambda w: w.end_ms):
-            self._given.setdefault(window.kpi, []).append(window)
-        super().__init__(_without_lateness(plan), 0, 1, make_kpi=self._make_kpi)
-        for kpi, of_kpi in self._given.items():
-            of = self.plan.kpis[kpi]
-            for end in (w.end_ms for w in of_kpi if w.events):
-                slices = range(previous_end(of.window, end), end, of.slice_ms)
-                self.note_events(kpi, slices)
+            self._windows.setdefault(window.kpi, []).append(window)
+        self._merger = Merger(self._plan, 0, 1, make_kpi=self._make_kpi)
+        self._merger.set_on_evaluation(on_evaluation)
 
     def run(self, until_ms: int) -> Emitted:
-        """Close all windows in event-time order, then let time go by up to an instant.
+        """Close all windows in event-time order, then let time pass up to an instant.
 
-        What is known of a little more time than that is told, too.
+        What is settled of a little more time than that is emitted, too.
         """
-        ends = sorted({w.end_ms for windows in self._given.values() for w in windows})
+        for name, windows in self._windows.items():
+            kpi = self._plan.kpis[name]
+            for end_ms in (window.end_ms for window in windows if window.events):
+                slices = range(previous_end(kpi.window, end_ms), end_ms, kpi.slice_ms)
+                self._merger.note_events(name, slices)
+        ends = sorted({w.end_ms for windows in self._windows.values() for w in windows})
         past = max([until_ms, *ends]) + MAX_SLICE_MS + 1
-        found = {self.plan.kpis[name].contract for name in self._given}
-        given = {self.plan.contracts[name].topic for name in found if name is not None}
+        contracts = {self._plan.kpis[name].contract for name in self._windows}
+        given = {self._plan.contracts[name].topic for name in contracts if name is not None}
+        finish = self._merger.finish
         # Where nothing is given time has passed already: nobody waits for it.
-        told = [self.finish(topic, past) for topic in self.plan.topics if topic not in given]
-        told += [self.finish(topic, at) for at in [*ends, past] for topic in sorted(given)]
-        return joined(told)
+        emitted = [finish(topic, past) for topic in self._plan.topics if topic not in given]
+        emitted += [finish(topic, at) for at in [*ends, past] for topic in sorted(given)]
+        return joined(emitted)
 
-    def _make_kpi(self, kpi: Kpi, kept: bool) -> KpiState:
-        given = self._given.get(kpi.name)
-        if given is None:
-            return self.make_kpi(kpi, kept)
+    def _make_kpi(self, kpi: Kpi, is_read: bool) -> KpiState | None:
+        windows = self._windows.get(kpi.name)
+        if windows is None:
+            return None
         if kpi.contract is None:
-            return _GivenDerived(self.plan, kpi, kept, given)
-        return _GivenBase(self.plan, kpi, kept, given)
+            return FixedDerivedKpi(self._plan, kpi, is_read, windows)
+        return FixedBaseKpi(self._plan, kpi, is_read, windows)
 
 
-class _GivenBase(BaseKpi):
+class FixedBaseKpi(BaseKpi):
     """A KPI over events whose windows are given."""
 
-    def __init__(self, plan: Plan, kpi: Kpi, kept: bool, windows: list[WindowValue]) -> None:
-        super().__init__(plan, kpi, limit_of(kpi, 1), kept)
-        self._given = _by_end(windows)
+    def __init__(self, plan: Plan, kpi: Kpi, is_read: bool, windows: list[WindowValue]) -> None:
+        super().__init__(plan, kpi, limit_of(kpi, 1), is_read)
+        self._windows = _FixedSeries(self, is_read, windows)
 
     def advance(self, frontier_ms: int) -> Step:
+        """Close the windows that end by the frontier."""
         step = Step()
         self.frontier_ms = frontier_ms
-        for end_ms in [end for end in self._given if end <= frontier_ms]:
-            windows = self._given.pop(end_ms)
-            began = previous_end(self.kpi.window, end_ms)
-            for window in [w for w in windows if w.events]:
-                series = _series(self, window)
-                step.transitions += self.evaluator.evaluate_absence(series, end_ms, end_ms, began)
-            _close(self, windows, self._is_read, step)
+        for end_ms, windows in self._windows.pop_until(frontier_ms):
+            began_ms = previous_end(self.kpi.window, end_ms)
+            for series in self._windows.with_events(windows):
+                step.transitions += self.evaluator.evaluate_absence(
+                    series, end_ms, end_ms, began_ms
+                )
+            self._windows.close(windows, step)
             self.end_expired(self.expire(end_ms, step), step)
         self.evaluate_absence(step, self.series.values(), frontier_ms)
         return step
 
 
-class _GivenDerived(DerivedKpi):
+class FixedDerivedKpi(DerivedKpi):
     """A KPI over KPIs whose windows are given, whatever its inputs are."""
 
-    def __init__(self, plan: Plan, kpi: Kpi, kept: bool, windows: list[WindowValue]) -> None:
-        super().__init__(plan, kpi, kept)
-        self._given = _by_end(windows)
+    def __init__(self, plan: Plan, kpi: Kpi, is_read: bool, windows: list[WindowValue]) -> None:
+        super().__init__(plan, kpi, is_read)
+        self._windows = _FixedSeries(self, is_read, windows)
 
     def advance(self, inputs: Sequence[KpiState]) -> Step:
+        """Close the windows that end by the frontier of all inputs."""
         step = Step()
-        frontiers = [i.frontier_ms for i in inputs]
-        if any(f is None for f in frontiers):
+        frontiers = [i.frontier_ms for i in inputs if i.frontier_ms is not None]
+        if len(frontiers) < len(inputs):
             return step
-        self.frontier_ms = min(f for f in frontiers if f is not None)
-        for end_ms in [end for end in self._given if end <= self.frontier_ms]:
-            _close(self, self._given.pop(end_ms), self._is_read, step)
+        self.frontier_ms = min(frontiers)
+        for _, windows in self._windows.pop_until(self.frontier_ms):
+            self._windows.close(windows, step)
         return step
 
 
-def _close(state: KpiState, windows: Iterable[WindowValue], kept: bool, step: Step) -> None:
-    """Close the windows of one instant, as a state does that has computed their values."""
-    maintenance = state.evaluator.maintenance
-    closed = []
-    for window in windows:
-        calm = maintenance.covering(window.dimensions, window.start_ms, window.end_ms)
-        closed.append((_series(state, window), structs.replace(window, maintenance=calm)))
-    for series, window in closed:
-        if window.events:
-            series.last_event_ms = window.end_ms
-        if kept:
-            series.waiting[window.end_ms] = (window.value, window.events)
-        step.changed.add(window.dimensions)
-    step.closed += state.evaluator.close_windows(closed)
+class _FixedSeries:
+    """The given windows of one KPI, and the series of its state that they belong to."""
 
+    def __init__(self, state: KpiState, is_read: bool, windows: Iterable[WindowValue]) -> None:
+        self._state = state
+        self._is_read = is_read
+        self._by_end = {end: list(group) for end, group in groupby(windows, lambda w: w.end_ms)}
 
-def _series(state: KpiState, window: WindowValue) -> Series:
-    if window.dimensions not in state.series:
-        series = born(state.kpi.name, state.kpi.fingerprint, window.dimensions, window.start_ms)
-        series.last_event_ms = previous_end(state.kpi.window, window.end_ms)
-        state.series[window.dimensions] = series
-    return state.series[window.dimensions]
+    def pop_until(self, frontier_ms: int) -> Iterator[tuple[int, list[WindowValue]]]:
+        """The windows that end by an instant, by rising ends."""
+        for end_ms in [end for end in self._by_end if end <= frontier_ms]:
+            yield end_ms, self._by_end.pop(end_ms)
 
+    def with_events(self, windows: Iterable[WindowValue]) -> Iterator[Series]:
+        """The series of those windows that have events."""
+        return (self._series(window) for window in windows if window.events)
 
-def _by_end(windows: Iterable[WindowValue]) -> dict[int, list[WindowValue]]:
-    return {end: list(group) for end, group in groupby(windows, key=lambda w: w.end_ms)}
+    def close(self, windows: Iterable[WindowValue], step: Step) -> None:
+        """Close the windows of one instant, as a state does that has computed their values."""
+        covering = self._state.evaluator.maintenance.covering
+        closed = []
+        for window in windows:
+            name = covering(window.dimensions, window.start_ms, window.end_ms)
+            closed.append((self._series(window), structs.replace(window, maintenance=name)))
+        for series, window in closed:
+            if window.events:
+                series.last_event_ms = window.end_ms
+            if self._is_read:
+                series.unread[window.end_ms] = (window.value, window.events)
+            step.changed.add(window.dimensions)
+        step.closed += self._state.evaluator.close_windows(closed)
+
+    def _series(self, window: WindowValue) -> Series:
+        kpi, live = self._state.kpi, self._state.series
+        if window.dimensions not in live:
+            series = Series.new(kpi.name, kpi.fingerprint, window.dimensions, window.start_ms)
+            series.last_event_ms = previous_end(kpi.window, window.end_ms)
+            live[window.dimensions] = series
+        return live[window.dimensions]
 
 
 def _without_lateness(plan: Plan) -> Plan:

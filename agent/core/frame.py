@@ -1,4 +1,4 @@
-"""Frames: what stage 1 tells stage 2, and how a series finds its state partition.
+"""Frames: the wire format between the stages.
 
 A frame holds the cumulative partials that changed since the last flush, from one source partition
 to one state partition, and names the source offset it covers. Its bytes are MessagePack.
@@ -6,7 +6,6 @@ to one state partition, and names the source offset it covers. Its bytes are Mes
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Any
@@ -15,7 +14,7 @@ import msgspec
 import numpy as np
 
 from agent.core.aggregate.columns import OBJECT, Column, of_objects
-from agent.core.model.plan import Dimensions, Kpi, Plan, Scalar, is_whole
+from agent.core.model.plan import Dimensions, Scalar
 from agent.errors import UnknownVersionError
 
 MAX_FRAME_BYTES = 900_000
@@ -66,7 +65,7 @@ class Frame(msgspec.Struct, array_like=True, frozen=True):
     which tell over what the last one told already. `filled` names the KPIs with `backfill` that the
     owner folds, with their fingerprints; a slice that starts after `since_ms` (None: any) has no
     event that was folded by somebody else, or told in an earlier frame only
-    (`agent.core.waiting`).
+    (`agent.core.merge.backfill_buffer`).
 
     `topic_id` and `epoch` name the log that `covered` counts in, and the stretch of it that is read
     without a gap (`agent.core.source`). `missed` is the last span of event time, from the watermark
@@ -177,51 +176,3 @@ def _halves(blocks: Sequence[Block]) -> tuple[list[Block], list[Block]]:
             second.append(block.rows(take, len(block.keys)))
         room -= take
     return first, second
-
-
-def state_partition(kpi: Kpi, dimensions: Dimensions, partitions: int) -> int:
-    """The state partition of a series: by the dimensions of its KPI's placement only, so that all
-    KPIs of one series, the KPIs over them and all that must see each other live in one place."""
-    placed = kpi.by if kpi.placement is None else kpi.placement
-    return _partition(kpi.by, dimensions, placed, partitions)
-
-
-def _partition(
-    by: Sequence[str], dimensions: Dimensions, placed: Sequence[str], partitions: int
-) -> int:
-    named = sorted(pair for pair in zip(by, dimensions, strict=True) if pair[0] in placed)
-    return zlib.crc32(_encoder.encode(named)) % partitions
-
-
-def place_of(plan: Plan, home: str, dimensions: Dimensions | None, partitions: int) -> int | None:
-    """The state partition of a series of a KPI or a combination rule; None: it is not declared so.
-
-    `dimensions` None: what is watched of a KPI as a whole.
-    """
-    by = plan.by_of(home)
-    if by is None or (dimensions is not None and len(dimensions) != len(by)):
-        return None
-    if dimensions is None:
-        return watch_partition(plan, home, partitions)
-    kpi = plan.kpis.get(_nearest(plan, home))
-    placed = by if kpi is None or kpi.placement is None else kpi.placement
-    return _partition(by, dimensions, placed, partitions)
-
-
-def _nearest(plan: Plan, home: str) -> str:
-    """A KPI that the series of a combination rule live with."""
-    while home not in plan.kpis:
-        home = plan.combinations[home].heeds[0].home
-    return home
-
-
-def watch_partition(plan: Plan, kpi: str, partitions: int) -> int:
-    """The state partition that watches a KPI as a whole, and tells what it sees."""
-    if any(is_whole(rule) and rule.depends_on for rule in plan.rules_of(kpi)):
-        return gathering_partition(partitions)  # where what they depend on can be seen
-    return zlib.crc32(kpi.encode()) % partitions
-
-
-def gathering_partition(partitions: int) -> int:
-    """The state partition of all series that are placed by no dimension."""
-    return zlib.crc32(_encoder.encode([])) % partitions

@@ -7,13 +7,16 @@ The exports copy what they need on the loop, and do the long part of the work in
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from prometheus_client import Histogram
+from prometheus_client.core import Metric
+
 from agent.core.evaluate.objectives import Score
+from agent.core.model import metrics
 from agent.core.model.plan import Dimensions, Plan, Severity
 from agent.core.model.results import AlertPhase, SeriesView
 from agent.core.output.privacy import Privacy
@@ -39,22 +42,33 @@ FAST_BUCKETS_SECONDS = (
 """The upper bounds of the duration histograms: from a small fold to a stall that people notice."""
 
 
-@dataclass(slots=True)
-class Histogram:
-    """Counts of durations by upper bound (seconds); the last is of what exceeds all bounds."""
+class Durations(Histogram):
+    """A histogram of seconds that belongs to no registry, and has no `_created` series."""
 
-    bounds: tuple[float, ...] = FAST_BUCKETS_SECONDS
-    counts: list[int] = field(default_factory=list)
-    sum_seconds: float = 0.0
+    def __init__(self, name: str, about: str) -> None:
+        super().__init__(name, about, buckets=FAST_BUCKETS_SECONDS, registry=None)
 
-    def __post_init__(self) -> None:
-        if not self.counts:
-            self.counts = [0] * (len(self.bounds) + 1)
+    def collect(self) -> Iterable[Metric]:
+        """The buckets, the count and the sum."""
+        for family in super().collect():
+            family.samples = [s for s in family.samples if not s.name.endswith("_created")]
+            yield family
 
-    def observe(self, seconds: float) -> None:
-        """Count one duration."""
-        self.counts[bisect_left(self.bounds, seconds)] += 1
-        self.sum_seconds += seconds
+
+def _flush_seconds() -> Durations:
+    return Durations(
+        metrics.FLUSH_SECONDS, "From a flush's start until its frames are acknowledged."
+    )
+
+
+def _close_seconds() -> Durations:
+    return Durations(
+        metrics.CLOSE_SECONDS, "From a frame's arrival until what it closed is published."
+    )
+
+
+def _fold_seconds() -> Durations:
+    return Durations(metrics.FOLD_SECONDS, "Decoding and folding a batch.")
 
 
 @dataclass(slots=True)
@@ -75,11 +89,11 @@ class Stats:
     """Records not read yet, by (topic, partition)."""
     watermark_ms: dict[tuple[str, int], int] = field(default_factory=dict)
     """How far event time has got, by (topic, partition)."""
-    flush_seconds: Histogram = field(default_factory=Histogram)
+    flush_seconds: Durations = field(default_factory=_flush_seconds)
     """From the start of a flush until the broker has acknowledged its frames."""
-    close_seconds: Histogram = field(default_factory=Histogram)
+    close_seconds: Durations = field(default_factory=_close_seconds)
     """From a frame's arrival until what it closed is written and told."""
-    fold_seconds: Histogram = field(default_factory=Histogram)
+    fold_seconds: Durations = field(default_factory=_fold_seconds)
     """Decoding and folding one micro-batch."""
     frames_lag: dict[int, int] = field(default_factory=dict)
     """Frames not merged yet, by state partition."""
@@ -88,6 +102,8 @@ class Stats:
     records_missed: Counter[tuple[str, int]] = field(default_factory=Counter)
     """Records that were gone before they were read, at most, by (topic, partition); of frames,
     too."""
+    records_missed_ms: int | None = None
+    """When the last of them were found missing, wall clock."""
     records_truncated: Counter[str] = field(default_factory=Counter)
     """Dead letters and late records that were too large to be sent whole, by their topic."""
     frames_sent: int = 0

@@ -157,8 +157,9 @@ def _inside(series: _Series) -> Iterator[Cell]:
     ]
     yield Cell(panels.line_panel(about, queries), 8)
     about = About(
-        "Errors and refused series",
-        "Exceptions caught, by component; failed reloads; series over their KPI's max_series.",
+        "Errors, missed records and refused series",
+        "Exceptions caught, by component; failed reloads; records that were gone before they were "
+        "read; series over their KPI's max_series.",
         "short",
     )
     failed = series.of(metrics.RELOADS, 'result="failed"')
@@ -168,6 +169,10 @@ def _inside(series: _Series) -> Iterator[Cell]:
             "{{component}}",
         ),
         Query(f"sum(increase({failed}{RATE}))", "failed reloads"),
+        Query(
+            f"sum by (topic) (increase({series.of(metrics.RECORDS_MISSED)}{RATE})) {ZERO}",
+            "missed {{topic}}",
+        ),
         Query(
             f"sum by (kpi) (increase({series.of(metrics.DROPPED_SERIES)}{RATE})) {ZERO}",
             "dropped {{kpi}}",

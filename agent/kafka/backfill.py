@@ -2,10 +2,10 @@
 consumer that has no group and commits nothing.
 
 A job reads one topic, for all KPIs of it whose past is due in the state partitions held here
-(`agent.core.waiting`), from where what was asked for begins up to the offsets that decide it. What
-closes is published as it comes, under its usual keys. The rows go to the mergers, which adopt them
-between two frames. What interrupts a job (a rebalance, a crash, new rules) ends it, and it starts
-over from nothing.
+(`agent.core.merge.backfill_buffer`), from where what was asked for begins up to the offsets that
+decide it. What closes is published as it comes, under its usual keys. The rows go to the mergers,
+which adopt them between two frames. What interrupts a job (a rebalance, a crash, new rules) ends
+it, and it starts over from nothing.
 """
 
 from __future__ import annotations

@@ -29,6 +29,7 @@ from agent.kafka.client import (
     faust_credentials,
 )
 from agent.kafka.frame_batches import split
+from agent.kafka.state_store import make_private
 from agent.kafka.state_table import Event, Row, StateTable
 from agent.kafka.topics import TopicNames
 from agent.settings import Settings
@@ -317,7 +318,7 @@ class FaustApp:
         if self._settings.data_dir is not None:
             folder = self._settings.data_dir / "faust"
             try:
-                folder.mkdir(parents=True, exist_ok=True)
+                make_private(folder)
             except OSError as error:
                 raise EnvironmentFault(
                     f"the folder for the state can't be made: {folder}: {error.strerror}",

@@ -8,7 +8,7 @@
 An ordinary restart reads from h. Whatever breaks the continuity of the log (records deleted before
 they were read, offsets that somebody moved, a topic created again) begins a new epoch, and is
 found out here, before anything is read. The cases are the table of
-docs/decisions/0028-gaps-and-topics-made-anew.md, tested case by case in
+docs/decisions/0028-gaps-and-recreated-topics.md, tested case by case in
 tests/kafka/test_ingest_assignment.py.
 """
 

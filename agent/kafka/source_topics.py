@@ -35,7 +35,7 @@ async def partition_counts(
 
     `topic_ids` are, by topic, the ids under which its partitions are read here. Raises
     EnvironmentFault where a topic has another one: it was deleted and created again, so what was
-    fetched of it may be of either log (docs/decisions/0028-gaps-and-topics-made-anew.md).
+    fetched of it may be of either log (docs/decisions/0028-gaps-and-recreated-topics.md).
     """
     if not topic_ids:
         return {}

@@ -8,6 +8,7 @@ at a damaged block, so that a complete read has to ask for its status.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import shutil
 import time
@@ -127,3 +128,11 @@ class StateStore(Store):
             "the changelog, which has all of it",
             partition, str(error).splitlines()[0], aside,
         )  # fmt: skip
+
+
+def make_private(folder: Path) -> None:
+    """Make a folder that only its owner may look into, also where it is there already: the state
+    has people's names in it. Raises OSError where it can't be made."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with contextlib.suppress(PermissionError):  # a volume may belong to somebody else
+        folder.chmod(0o700)

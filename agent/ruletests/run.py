@@ -58,9 +58,8 @@ def run(plan: Plan, case: Case) -> RunResult:
 
 
 def _given(plan: Plan, case: Case, result: RunResult) -> Emitted:
-    merger = FixedWindows(plan, case.windows or ())
-    merger.set_on_evaluation(result.judgements.append)
-    return merger.run(case.until_ms or 0)
+    fixed = FixedWindows(plan, case.windows or (), result.judgements.append)
+    return fixed.run(case.until_ms or 0)
 
 
 def _events(plan: Plan, case: Case, records: Sequence[Record], result: RunResult) -> Emitted:

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 
 from agent.core.evaluate.maintenance import maintenance_calendar
 from agent.core.evaluate.objectives import Score, earlier_attainment, standing
-from agent.core.frame import place_of
 from agent.core.model.plan import Plan, is_whole
 from agent.core.model.results import SeriesView
 from agent.core.output.messages import Json
+from agent.core.placement import place_of
 from agent.errors import RulesError
 from agent.explain.document import asked_text, explanations, refuse_private, wanted
 from agent.export.agent_state import Alert

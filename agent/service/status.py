@@ -128,6 +128,8 @@ class IngestReporter:
     def missed(self, topic: str, partition: int, records: int) -> None:
         """Count records that were gone before they were read."""
         self._stats.records_missed[topic, partition] += records
+        if records:
+            self._stats.records_missed_ms = time.time_ns() // 1_000_000
 
     def cut(self, topic: str) -> None:
         """Count a dead letter or late record that was too large to be sent whole."""
@@ -202,6 +204,8 @@ class MergeReporter:
     def missed(self, topic: str, partition: int, records: int) -> None:
         """Count frames that were gone before they were merged."""
         self._stats.records_missed[topic, partition] += records
+        if records:
+            self._stats.records_missed_ms = time.time_ns() // 1_000_000
 
     def merging(self, frames: int, seconds: float) -> None:
         """Note that so many frames wait, or what they brought is not published, for so long."""

@@ -17,10 +17,11 @@ from hypothesis import strategies as st
 
 from agent.core.backfill import Backfill, Wanted
 from agent.core.decode.batch import Batch
-from agent.core.frame import decode, state_partition
+from agent.core.frame import decode
 from agent.core.merge.merger import Merger
 from agent.core.model.plan import Plan
 from agent.core.model.results import Emitted, WindowValue
+from agent.core.placement import state_partition
 from agent.core.state.rows import kpi_of
 from tests.core.simulated import (
     RULES,

@@ -14,7 +14,7 @@ from agent.core.model.plan import Plan
 from agent.core.model.results import AlertPhase, Outcome, Reason
 from agent.core.output import messages as encode
 from agent.export.agent_state import AgentState, Alert
-from agent.export.metrics.exposition import AgentCollector
+from agent.export.metrics.agent_metrics import AgentCollector
 from agent.export.web.alerts import Query, alerts_answer
 from agent.kafka.publish import target_key
 from agent.kafka.side_outputs import origin_headers

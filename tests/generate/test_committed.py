@@ -10,7 +10,7 @@ import yaml
 
 from agent.core.model.plan import Plan
 from agent.export.agent_state import AgentState
-from agent.export.metrics.exposition import AgentCollector
+from agent.export.metrics.agent_metrics import AgentCollector
 from agent.export.metrics.kpi_series import BANDS, LabelCache, families
 from agent.generate import board_kpi, names
 from agent.generate.alertmanager import alertmanager_files, read_receivers

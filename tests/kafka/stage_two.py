@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaProducer
 from agent.core.model.plan import Plan
 from agent.core.model.results import Emitted
 from agent.core.state.rows import row_key
-from agent.core.state.series import born
+from agent.core.state.series import Series
 from agent.kafka.client import new_producer
 from agent.kafka.embedded import PARTITIONS
 from agent.kafka.faust_app import FaustApp, FrameMessage
@@ -143,7 +143,7 @@ async def write_row(
 
 
 def row_at(plan: Plan, first_ms: int) -> bytes:
-    return row_of(born("revenue", plan.kpis["revenue"].fingerprint, ("a",), first_ms))
+    return row_of(Series.new("revenue", plan.kpis["revenue"].fingerprint, ("a",), first_ms))
 
 
 async def stored(app: FaustApp) -> tuple[int, list[tuple[bytes, int]]]:

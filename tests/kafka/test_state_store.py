@@ -12,7 +12,7 @@ import rocksdict
 from faust.types import TP
 
 from agent.kafka.embedded import EmbeddedBroker
-from agent.kafka.state_store import ASIDE, DamagedState, StateStore
+from agent.kafka.state_store import ASIDE, DamagedState, StateStore, make_private
 from tests.kafka.stage_two import KEY, faust_running, plan_of, settings_for, stored, write_state
 
 ROWS = 3_000
@@ -176,3 +176,11 @@ async def test_a_worker_whose_disk_is_damaged_has_the_state_of_the_changelog(
     async with faust_running(settings) as app:
         assert await stored(app) == (10, [(KEY, 9_000)])
     assert len(set_aside(tmp_path / "faust" / "v1" / "tables", partition=1)) == 1
+
+
+def test_the_state_is_readable_by_its_owner_only(tmp_path: Path) -> None:
+    there = tmp_path / "there"
+    there.mkdir(mode=0o755)
+    for folder in (there, tmp_path / "new" / "faust"):
+        make_private(folder)
+        assert folder.stat().st_mode & 0o077 == 0

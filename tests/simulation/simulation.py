@@ -9,9 +9,9 @@ import random
 from collections import Counter
 from dataclasses import dataclass, field
 
-from agent.core.frame import state_partition
 from agent.core.model.plan import Plan
 from agent.core.model.results import Outcome, Transition
+from agent.core.placement import state_partition
 from tests.core.simulated import same
 from tests.simulation.broker import Broker, Disk
 from tests.simulation.cases import BACKFILL, CASES, Case, plan_of

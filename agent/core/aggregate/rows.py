@@ -1,31 +1,16 @@
-"""Partial states as rows of columns, for many series at once.
-
-`PartialRows` are such rows, and grow. `SlicePartials` are those of one KPI's slice as frames tell
-of them, until the slice is final: a partial is cumulative, so the newest one of a source replaces
-what it told before.
-"""
+"""Partial states as rows of columns, for many series at once."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import chain
+from collections.abc import Sequence
 
 import numpy as np
 
 from agent.core.aggregate.aggregator import Aggregator
-from agent.core.aggregate.columns import Column, Ints, to_scalars
-from agent.core.aggregate.functions import State
-from agent.core.frame import Block, Written, joined, read, written
-from agent.core.model.plan import Dimensions
-
-Admit = Callable[[bytes], Dimensions | None]
-"""Which series the partials of a new key go to; None: they are not wanted."""
+from agent.core.aggregate.columns import Column, Ints
 
 ROOM = 8
 """Rows that there is room for at first."""
-MOST_WAITING = 256
-"""Rows that may wait to be put in their places; many small blocks are put there as one."""
-_UNWANTED = -1
 
 
 class PartialRows:
@@ -74,108 +59,3 @@ class PartialRows:
         (rows,) = self._changed.nonzero()
         self._changed[rows] = False
         return rows
-
-
-class SlicePartials:
-    """The partials of one slice: a row for each key of each source, and the series it goes to."""
-
-    __slots__ = (
-        *("_admit", "_aggregator", "_homes", "_indexed", "_of_home", "_partials", "_places"),
-        *("_rows", "_turns_away", "_waiting"),
-    )
-
-    def __init__(self, aggregator: Aggregator, admit: Admit) -> None:
-        self._aggregator = aggregator
-        self._admit = admit
-        self._turns_away = False  # whether a key is not wanted
-        self._rows: dict[int, dict[bytes, int]] = {}  # by source and key
-        self._homes: list[Dimensions] = []
-        self._of_home: dict[Dimensions, tuple[int, ...]] = {}
-        self._indexed = 0  # so many rows are in it
-        self._partials = PartialRows(aggregator)
-        self._waiting: dict[int, list[Written]] = {}  # the columns of a block, by its source
-        self._places: list[int] = []  # the rows that they go to
-
-    def __len__(self) -> int:
-        return len(self._homes)
-
-    def __contains__(self, home: Dimensions) -> bool:
-        return home in self._rows_of()
-
-    def take(self, block: Block, source: int) -> None:
-        """Take a frame's rows of this slice."""
-        if source in self._waiting:
-            self._put()  # one after the other: the newer one counts
-        known, homes, places = self._rows.setdefault(source, {}), self._homes, self._places
-        for key in block.keys:
-            row = known.get(key)
-            if row is None:
-                home = self._admit(key)
-                if home is None:
-                    self._turns_away, row = True, _UNWANTED
-                else:
-                    row = len(homes)
-                    homes.append(home)
-                known[key] = row
-            places.append(row)
-        self._waiting[source] = block.columns
-        if len(places) >= MOST_WAITING:
-            self._put()
-
-    def _put(self) -> None:
-        """Put in their places the rows that wait."""
-        if not self._waiting:
-            return
-        rows = np.array(self._places, np.int64)
-        columns = [
-            read(joined(parts), dtype)
-            for parts, dtype in zip(
-                zip(*self._waiting.values(), strict=True),
-                self._aggregator.stored_dtypes,
-                strict=True,
-            )
-        ]
-        self._waiting, self._places = {}, []
-        if len(self._homes) > len(self._partials):
-            self._partials.append(len(self._homes) - len(self._partials))
-        if self._turns_away:
-            wanted = rows >= 0
-            rows, columns = rows[wanted], [column[wanted] for column in columns]
-        self._partials.put(rows, columns)
-
-    def news(self) -> set[Dimensions]:
-        """The series of the rows that were taken since the last call."""
-        self._put()
-        return {self._homes[row] for row in self._partials.changed().tolist()}
-
-    def states(self, of: Iterable[Dimensions] | None = None) -> Iterator[tuple[Dimensions, State]]:
-        """Every row as the series it goes to and its state; of some series only, if they are named.
-        A series has a row for each key and source."""
-        self._put()
-        homes, columns = self._homes, self._partials.columns
-        if of is not None:
-            rows_of = self._rows_of()
-            chosen = list(chain.from_iterable(rows_of.get(home, ()) for home in of))
-            homes, columns = [homes[row] for row in chosen], [c[chosen] for c in columns]
-        scalars = map(to_scalars, columns, self._aggregator.nullable)
-        return zip(homes, zip(*scalars, strict=True), strict=True)
-
-    def blocks(
-        self, kpi: str, fingerprint: str, start_ms: int, pane_ms: int | None = None
-    ) -> Iterator[tuple[int, Block]]:
-        """All of it, as one block for each source."""
-        self._put()
-        for source, known in self._rows.items():
-            keys = [key for key, row in known.items() if row >= 0]
-            rows = np.array([known[key] for key in keys], np.int64)
-            columns = [written(column[rows]) for column in self._partials.columns]
-            yield source, Block(kpi, fingerprint, start_ms, keys, columns, pane_ms)
-
-    def _rows_of(self) -> dict[Dimensions, tuple[int, ...]]:
-        """The rows of each series, worked out for what came since somebody asked."""
-        found = self._of_home
-        for row in range(self._indexed, len(self._homes)):
-            home = self._homes[row]
-            found[home] = (*found.get(home, ()), row)
-        self._indexed = len(self._homes)
-        return found

@@ -80,7 +80,7 @@ class Absences:
     def _clock(self, rule: AbsenceRule, level: AbsenceLevel, series: Series) -> AbsenceClock:
         old_enough_ms = series.first_ms + rule.min_history_ms if rule.min_history_ms else 0
         # Of a past that was read later, silence is counted from where the live flow took over.
-        missed_ms = series.cut_ms + level.no_data_for_ms if series.cut_ms else 0
+        missed_ms = series.handoff_ms + level.no_data_for_ms if series.handoff_ms else 0
         not_before_ms = max(old_enough_ms, missed_ms) or None
         return AbsenceClock(
             self._maintenance, series.dimensions, level.no_data_for_ms, not_before_ms

@@ -1,8 +1,8 @@
 """Which alert changes the rows of series still hold for rules that depend on them.
 
-A change is noted in the row of the series that it happened to (`Series.flips`) until every rule
-that depends on it has consumed it, and the rows hold what came of that. So a crash loses none; one
-that is given again changes nothing.
+A change is noted in the row of the series that it happened to (`Series.firing_changes`) until every
+rule that depends on it has consumed it, and the rows hold what came of that. So a crash loses none;
+one that is given again changes nothing.
 
 A row that was not written since still has changes that were consumed. So a row from which changes
 were dropped says how far each rule had consumed them (`Series.used`, by the subscription's name);
@@ -34,14 +34,16 @@ class ChangeJournal:
 
     def prune(self, series: Series, readers: Readers) -> None:
         """Drop the changes of a series that all their readers have consumed durably."""
-        if not series.flips:
+        if not series.firing_changes:
             return
         kept = [
-            change for change in series.flips if self._is_needed(readers(series, change), change)
+            change
+            for change in series.firing_changes
+            if self._is_needed(readers(series, change), change)
         ]
-        if len(kept) < len(series.flips):
-            series.flips = kept
-            series.used = {
+        if len(kept) < len(series.firing_changes):
+            series.firing_changes = kept
+            series.consumed_ms = {
                 name: at_ms for name, at_ms in self._durable.items() if at_ms is not None
             }
 
@@ -54,7 +56,7 @@ def consumed_by_rows(rows: Iterable[Series]) -> dict[str, int]:
     """How far each subscription has consumed changes, by what rows say."""
     consumed: dict[str, int] = {}
     for series in rows:
-        for name, at_ms in series.used.items():
+        for name, at_ms in series.consumed_ms.items():
             consumed[name] = max(consumed.get(name, at_ms), at_ms)
     return consumed
 
@@ -64,7 +66,7 @@ def pending(series: Series, rule: str, own: bool, after_ms: int | None) -> list[
     own inhibitor."""
     return [
         change
-        for change in series.flips
+        for change in series.firing_changes
         if change.rule == rule
         and (change.step is not None) is own
         and (after_ms is None or change.at_ms > after_ms)

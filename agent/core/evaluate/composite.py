@@ -19,7 +19,7 @@ from agent.core.evaluate.transitions import ended
 from agent.core.model.plan import CombinationRule, CombinedLevel, Dimensions, as_for
 from agent.core.model.results import AlertPhase, SeriesView, Transition
 from agent.core.state import alert_state as alerts
-from agent.core.state.series import Series, born
+from agent.core.state.series import Series
 
 
 class CompositeRule:
@@ -49,7 +49,7 @@ class CompositeRule:
         declared = {level.severity for level in rule.levels} if rule else set()
         states = series.alerts.get(self.rule.name, {})
         gone = [(self.rule.name, s, states.pop(s)) for s in list(states) if s not in declared]
-        return ended(self.rule.kpi, series.dimensions, series.judged_ms, gone)
+        return ended(self.rule.kpi, series.dimensions, series.evaluated_ms, gone)
 
     def advance(self, known_ms: int) -> list[Transition]:
         """Evaluate up to an instant (ms), inclusive; the transitions in order of time."""
@@ -85,11 +85,11 @@ class CompositeRule:
         if series is None:
             if not any(level.when.holds(firing) for level in rule.levels):
                 return []
-            series = born(rule.kpi, "", dimensions, at_ms)
-            series.judged_ms = at_ms - 1
+            series = Series.new(rule.kpi, "", dimensions, at_ms)
+            series.evaluated_ms = at_ms - 1
             self.series[dimensions] = series
         out: list[Transition] = []
-        if at_ms > series.judged_ms:  # else it was, before a restart
+        if at_ms > series.evaluated_ms:  # else it was, before a restart
             states = series.alerts.setdefault(rule.name, {})
             for level in rule.levels:
                 holds = level.when.holds(firing)
@@ -107,7 +107,7 @@ class CompositeRule:
                         )
                     )  # fmt: skip
                 if after != before:
-                    series.judged_ms = at_ms
+                    series.evaluated_ms = at_ms
                     self._changed.add(dimensions)
                 since_ms = at_ms if after.episode_ms is None else after.episode_ms
                 out += [
@@ -118,7 +118,7 @@ class CompositeRule:
                     )
                     for previous, phase, reason in changes
                 ]  # fmt: skip
-            series.last_event_ms = series.closed_ms = series.judged_ms
+            series.last_event_ms = series.closed_ms = series.evaluated_ms
         self._schedule(dimensions)
         return out
 
@@ -152,7 +152,7 @@ class CompositeRule:
         old = [
             dimensions
             for dimensions, series in self.series.items()
-            if series.judged_ms < oldest
+            if series.evaluated_ms < oldest
             and dimensions not in firing
             and dimensions not in self._due
         ]
@@ -163,7 +163,7 @@ class CompositeRule:
     def view(self, series: Series) -> SeriesView:
         """What a board sees of a series: its phases."""
         states = series.alerts.get(self.rule.name, {})
-        shown = series.shown.get(self.rule.name, {})
+        shown = series.reported.get(self.rule.name, {})
         phases = {}
         rule = self._rule_of(series.dimensions or ())
         for level in rule.levels if rule else ():

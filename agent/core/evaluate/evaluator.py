@@ -116,7 +116,7 @@ class Evaluator:
         if not self.benchmarks:
             return self.evaluate_closed(closed, among)
         for series, window in closed:
-            series.unjudged[window.end_ms] = window
+            series.pending_evaluation[window.end_ms] = window
         return []
 
     def evaluate_closed(
@@ -135,15 +135,16 @@ class Evaluator:
             return out
         for group in self._groups(closed):
             peers = self.peers(group, among)
-            statuses, calm = [], []
+            statuses, inputs = [], []
             for series, window in group:
                 statuses.append(self._status(series, window))
-                one = self._closed(series, window)
+                closed_input = self._closed_input(series, window)
                 if window.maintenance is None:
-                    calm.append((one, self.closed_rules.compute_features(one, peers)))
-            found = iter(self.closed_rules.evaluate(calm))
+                    features = self.closed_rules.compute_features(closed_input, peers)
+                    inputs.append((closed_input, features))
+            steps = iter(self.closed_rules.evaluate(inputs))
             for (series, window), status in zip(group, statuses, strict=True):
-                out.append((window, status, next(found) if window.maintenance is None else []))
+                out.append((window, status, next(steps) if window.maintenance is None else []))
                 self._remember(series, window)
         return out
 
@@ -159,7 +160,7 @@ class Evaluator:
 
     def peers(self, group: Sequence[tuple[Series, WindowValue]], among: Iterable[Series]) -> Peers:
         """The windows of one end, or of several, of all series."""
-        calm = [window for _, window in group if window.maintenance is None]
+        outside = [window for _, window in group if window.maintenance is None]
         if not self.closed_rules.compares_peers:
             return Peers(())
         ends = {window.end_ms for _, window in group}
@@ -169,10 +170,12 @@ class Evaluator:
             for end, value, events, flags in series.history:
                 if end in ends and (end, dimensions) not in here and not flags & MAINTENANCE:
                     start = self.kpi.window.start_of(end)
-                    calm.append(WindowValue(self.kpi.name, dimensions, start, end, value, events))
-        return Peers(calm)
+                    outside.append(
+                        WindowValue(self.kpi.name, dimensions, start, end, value, events)
+                    )
+        return Peers(outside)
 
-    def _closed(self, series: Series, window: WindowValue) -> EvaluationInput:
+    def _closed_input(self, series: Series, window: WindowValue) -> EvaluationInput:
         past = None
         if self.archive is not None:
             past = self.archive.past(series)
@@ -181,8 +184,8 @@ class Evaluator:
         return EvaluationInput(series, window, window.end_ms, target, past, series.memory)
 
     def _remember(self, series: Series, window: WindowValue) -> None:
-        heeded = self.closed_rules.depends_on_alerts
-        flags = INCIDENT if heeded and _fires(series, self.closed_rules) else 0
+        looks_at_alerts = self.closed_rules.depends_on_alerts
+        flags = INCIDENT if looks_at_alerts and _fires(series, self.closed_rules) else 0
         flags |= 0 if window.maintenance is None else MAINTENANCE
         if self.archive is None:
             series.remember(window, flags)
@@ -192,12 +195,12 @@ class Evaluator:
         self.archive.trim(series, window.end_ms)
 
     def evaluate_current(
-        self, judged: Sequence[tuple[Series, WindowValue, int]]
+        self, windows: Sequence[tuple[Series, WindowValue, int]]
     ) -> list[tuple[int, WindowValue, list[Transition]]]:
         """Evaluate the rules on current values for windows as they are at an instant (ms), but not
         for those that were in maintenance before it."""
         out = []
-        for at_ms, items in groupby(judged, lambda item: item[2]):
+        for at_ms, items in groupby(windows, lambda item: item[2]):
             group = [
                 (
                     series,
@@ -209,10 +212,10 @@ class Evaluator:
             outside = [(series, window) for series, window, name in group if name is None]
             peers = Peers(window for _, window in outside)
             inputs = [self.current_input(series, window, at_ms) for series, window in outside]
-            calm = [(one, self.current_rules.compute_features(one, peers)) for one in inputs]
-            found = iter(self.current_rules.evaluate(calm))
+            with_features = [(i, self.current_rules.compute_features(i, peers)) for i in inputs]
+            steps = iter(self.current_rules.evaluate(with_features))
             for _, window, name in group:
-                out.append((at_ms, window, next(found) if name is None else []))
+                out.append((at_ms, window, next(steps) if name is None else []))
         return out
 
     def last_input(self, series: Series) -> EvaluationInput | None:
@@ -316,7 +319,7 @@ class Evaluator:
                 found[rule.name, level.severity] = state.phase if state else AlertPhase.INACTIVE
         for name, severity in found:
             if self._rules[name].depends_on:
-                shown = series.shown.get(name, {}).get(severity)
+                shown = series.reported.get(name, {}).get(severity)
                 found[name, severity] = shown.state if shown else AlertPhase.INACTIVE
         return found
 

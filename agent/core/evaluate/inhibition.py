@@ -171,7 +171,7 @@ class Inhibitor:
         self._reported[alert] = reported
         series = self._find(dimensions)
         if series is not None:
-            series.shown.setdefault(self.rule.name, {})[severity] = reported
+            series.reported.setdefault(self.rule.name, {})[severity] = reported
         return [reported]
 
 

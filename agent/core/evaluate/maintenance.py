@@ -1,11 +1,10 @@
-"""Maintenance: windows that no rule is judged on, silence that does not count.
+"""Maintenance: windows that rules are not evaluated on, and time that is no silence.
 
-A window is in maintenance when any part of it is: what an outage of ten minutes does to an hour's
-value nobody can say, and a window that is left out too many is one that nobody is called for in
-vain. The values are told all the same, with the name of the maintenance.
+A window is in maintenance when any part of it is: nobody can say what an outage of ten minutes does
+to the value of an hour. Its value is published all the same, with the name of the maintenance.
 
-All of this is a function of the plan and of event time, so that it can be asked of windows that
-closed long ago: what is declared today of yesterday holds for yesterday's windows too.
+Maintenance is a function of the plan and of event time. So it also applies to windows that closed
+before it was declared.
 """
 
 from __future__ import annotations
@@ -19,14 +18,13 @@ from agent.core.model.schedules import Period
 class MaintenanceCalendar:
     """The maintenance of one KPI, whose series are by `by`.
 
-    `dimensions` None: the KPI as a whole, which only what is of all its series is of.
+    `dimensions` None: the KPI as a whole, which only maintenance of all its series applies to.
     """
 
     def __init__(self, maintenance: Iterable[Maintenance], by: Sequence[str]) -> None:
         self.all = tuple(maintenance)
         self._by = by
-        # What was asked for last, and what was found: the windows of thousands of series share
-        # their times.
+        # The last window, and its maintenance: thousands of series share their windows.
         self._last: tuple[Period, tuple[Maintenance, ...]] = (0, 0), ()
 
     def covering(self, dimensions: Dimensions | None, start_ms: int, end_ms: int) -> str | None:
@@ -85,7 +83,7 @@ class MaintenanceCalendar:
 
 
 NO_MAINTENANCE = MaintenanceCalendar((), ())
-"""Of what is never in maintenance."""
+"""The calendar of what is never in maintenance."""
 
 
 def maintenance_calendar(plan: Plan, kpi: Kpi) -> MaintenanceCalendar:

@@ -175,7 +175,7 @@ class RuleGraph:
     ) -> None:
         series = self._find(*place)
         if series is not None:
-            series.flips.append(change)
+            series.firing_changes.append(change)
         for subscription, index in to:
             subscription.add(index, place[1] or (), change)
 
@@ -279,7 +279,7 @@ class RuleGraph:
         else:
             phases = phases_of(series, self._plan.rules[rule])
             if rule in self._inhibitors:
-                phases = {s: step.state for s, step in series.shown.get(rule, {}).items()}
+                phases = {s: step.state for s, step in series.reported.get(rule, {}).items()}
             firing = {severity: phase is AlertPhase.FIRING for severity, phase in phases.items()}
         for change in reversed(pending(series, rule, False, after_ms)):
             firing[change.severity] = not change.firing
@@ -290,7 +290,7 @@ class RuleGraph:
     ) -> None:
         name = inhibitor.rule.name
         coming = pending(series, name, True, after_ms)
-        reported = series.shown.setdefault(name, {})
+        reported = series.reported.setdefault(name, {})
         for severity, phase in phases_of(series, inhibitor.rule).items():
             first = next((c.step for c in coming if c.severity == severity), None)
             own = first.previous if first is not None else phase
@@ -306,8 +306,8 @@ class RuleGraph:
     def unsilenced(self, series: Series) -> list[Transition]:
         """Transitions of alerts whose rule depended on others before the rules were changed."""
         out = []
-        for name in [name for name in series.shown if name not in self._inhibitors]:
-            reported = series.shown.pop(name)
+        for name in [name for name in series.reported if name not in self._inhibitors]:
+            reported = series.reported.pop(name)
             rule = self._plan.rules.get(name)
             for severity, phase in phases_of(series, rule).items() if rule else ():
                 last = reported.get(severity)

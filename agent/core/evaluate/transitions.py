@@ -1,4 +1,4 @@
-"""Rules: what a window, or silence, does to the alerts that watch it."""
+"""What a window does to the alerts of a threshold rule, and how alerts end without one."""
 
 from __future__ import annotations
 
@@ -58,12 +58,12 @@ def step_threshold(
     facts: tuple[Fact, ...] = (),
     step_ms: int | None = None,
 ) -> tuple[tuple[AlertState, ...], tuple[Transition, ...]]:
-    """Judge one window of a series: its alerts' new states, one per level, and the transitions.
+    """Evaluate one window of a series: its alerts' new states, one per level, and the transitions.
 
-    `states` is in the order of the rule's levels; empty: never judged. Windows of a series must
-    come in the order of their ends. `at_ms` is the instant judged, default the window's end; for a
-    window still open (`on: current`) the caller says how far event time has got. `step_ms` is the
-    time that one judgement is for: from one window's end, or one look at it, to the next.
+    `states` is in the order of the rule's levels; empty: never evaluated. Windows of a series must
+    come in the order of their ends. `at_ms` is the instant of the evaluation, by default the
+    window's end; for a window still open (`on: current`) the caller says how far event time has
+    got. `step_ms` is the time that one evaluation is for: from the one before to this one.
     """
     at_ms = window.end_ms if at_ms is None else at_ms
     before = states or (alerts.INACTIVE,) * len(rule.levels)
@@ -140,7 +140,7 @@ def ended(
     at_ms: int,
     known: Iterable[tuple[str, str, AlertState]],
 ) -> list[Transition]:
-    """The transitions that end alerts (rule, severity, state) whose rule or series is no more."""
+    """The transitions that end alerts (rule, severity, state) whose rule or series is gone."""
     found = [
         removed(rule, cast(Severity, severity), kpi, dimensions or (), state, at_ms)
         for rule, severity, state in known

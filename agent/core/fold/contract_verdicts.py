@@ -131,10 +131,15 @@ class ContractVerdicts:
     ) -> None:
         """Note where a restart would have to begin for the sake of unfinished slices."""
         offsets = table["_offset"].to_numpy()
+        all_count = bool(counts.all())
         for partition, start, stop in segments(table["_partition"].to_numpy()):
             needs = sources[partition].slices.setdefault(self.contract.name, Needs())
-            rows = start + np.flatnonzero(counts[start:stop])
-            for row in rows[first_of_each(ends[rows])].tolist():
+            if all_count:
+                first = start + first_of_each(ends[start:stop])
+            else:
+                rows = start + np.flatnonzero(counts[start:stop])
+                first = rows[first_of_each(ends[rows])]
+            for row in first.tolist():
                 needs.note(int(ends[row]), int(offsets[row]), int(before[row]))
 
 

@@ -34,9 +34,10 @@ from agent.core.fold.lateness import (
     pane_starts,
     slice_starts,
 )
-from agent.core.frame import Block, series_key, state_partition, written
+from agent.core.frame import Block, series_key, written
 from agent.core.model.plan import Contract, Dimensions, Kpi, Partial, dimension_of
 from agent.core.model.windows import Window
+from agent.core.placement import state_partition
 
 KEYS = ("_partition", "_slice")
 FORGOTTEN_KEPT = 10_000

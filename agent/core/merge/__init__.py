@@ -1,1 +1,19 @@
-"""Stage 2: frames become closed windows, in event-time order."""
+"""Stage 2: merges the frames of all sources, closes windows and emits what they say.
+
+In come frames (`agent.core.frame`) and, after a restart, the rows of the state table. Out go closed
+windows, target states and alert transitions (`Emitted`), the rows to write, and the position from
+which a restart must read. One `Merger` holds one state partition.
+
+Read `merger` first: what happens with a frame, and the steps of a commit. Then, as far as you need:
+
+| module | idea |
+|---|---|
+| `watermark`, `missed_records` | how far event time is, and where records are missing |
+| `base_kpi` (`slices`, `live_series`, `window_values`, `open_windows`) | slices → panes → windows |
+| `derived_kpi` (`input_windows`), `benchmark_targets` | KPIs over KPIs; targets that are KPIs |
+| `kpi_absence` | whether a KPI has any events at all |
+| `partition_state`, `emission` | what is held here; what is emitted, in event-time order |
+| `row_store` | what is owed to the table, and what is emitted again |
+| `backfill_buffer` | KPIs that wait for their past |
+| `views` | what a board sees |
+"""

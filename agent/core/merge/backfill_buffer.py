@@ -49,8 +49,8 @@ from dataclasses import dataclass
 import msgspec
 
 from agent.core.aggregate.aggregator import Aggregator
-from agent.core.aggregate.rows import SlicePartials
 from agent.core.frame import Block, Frame, named
+from agent.core.merge.slice_partials import SlicePartials
 from agent.core.merge.watermark import TopicSources
 from agent.core.model.plan import Kpi, Plan
 from agent.core.state.rows import DamagedRow, Row, body_of, kpi_of, versioned

@@ -103,8 +103,8 @@ class BaseKpi:
     def unread(self, dimensions: Dimensions, end_ms: int) -> Number:
         """The value of a closed window that is kept for KPIs over this one."""
         for series in (self._series.live.get(dimensions), self._series.expired.get(dimensions)):
-            if series is not None and end_ms in series.waiting:
-                return series.waiting[end_ms][0]
+            if series is not None and end_ms in series.unread:
+                return series.unread[end_ms][0]
         return None
 
     # --- partials in -----------------------------------------------------------------------
@@ -121,7 +121,7 @@ class BaseKpi:
         """Continue with a series from its row."""
         self.touched.add(series.dimensions or ())
         # A rule on current values that is new begins after the last window that closed.
-        series.judged_ms = max(series.judged_ms, series.closed_ms)
+        series.evaluated(max(series.evaluated_ms, series.closed_ms))
         self._series.restore(series)
 
     # --- time moves on ---------------------------------------------------------------------
@@ -174,8 +174,7 @@ class BaseKpi:
                 series = self.series.get(dimensions) or self._series.begin(dimensions, start_ms)
                 state = self._aggregator.merge_all(states)
                 known = series.panes.get(key.pane_ms)
-                series.panes[key.pane_ms] = state if known is None else merge(known, state)
-                series.sealed_ms = end_ms
+                series.seal(key.pane_ms, state if known is None else merge(known, state), end_ms)
                 step.changed.add(dimensions)
                 if state[0]:
                     with_events[dimensions] = None
@@ -185,7 +184,7 @@ class BaseKpi:
                 step.transitions += self.evaluator.evaluate_absence(
                     series, end_ms, end_ms, start_ms
                 )
-            series.last_event_ms = end_ms
+            series.had_event(end_ms)
 
     # --- instants --------------------------------------------------------------------------
 
@@ -195,7 +194,7 @@ class BaseKpi:
         moved = False
         for series in self.series.values():
             # Before closing, which drops the panes that no later window needs.
-            if self.evaluator.current_rules and instant > series.judged_ms:
+            if self.evaluator.current_rules and instant > series.evaluated_ms:
                 self._note_current(series, instant, due)
                 moved = True
             if is_end and instant > series.closed_ms:
@@ -210,10 +209,8 @@ class BaseKpi:
         start_ms = self.kpi.window.start_of(end_ms)
         due.closed.append((series, end_ms))
         due.closed_pairs.append(self._values.pair(series, start_ms, end_ms))
-        series.closed_ms = end_ms
-        oldest_ms = self._values.oldest_pane_ms(end_ms)
-        for pane in [p for p in series.panes if p < oldest_ms]:
-            del series.panes[pane]
+        series.close(end_ms)
+        series.drop_panes(self._values.oldest_pane_ms(end_ms))
 
     def _note_current(self, series: Series, instant: int, due: _Due) -> None:
         """Note the window that is open just before an instant, for rules on current values."""
@@ -221,7 +218,7 @@ class BaseKpi:
         due.current.append((series, end_ms, instant))
         start_ms = self.kpi.window.start_of(end_ms)
         due.current_pairs.append(self._values.pair(series, start_ms, end_ms))
-        series.judged_ms = instant
+        series.evaluated(instant)
 
     def _due_with(self, series: Series) -> None:
         """Note that a series that begins has something to do."""
@@ -243,7 +240,7 @@ class BaseKpi:
         end = self.kpi.window.first_end_after(closed_ms)
         if not self.evaluator.current_rules:
             return end
-        return min(end, self._slice_end(min(s.judged_ms for s in self.series.values())))
+        return min(end, self._slice_end(min(s.evaluated_ms for s in self.series.values())))
 
     def _slice_end(self, at_ms: int) -> int:
         return at_ms - at_ms % self.kpi.slice_ms + self.kpi.slice_ms
@@ -256,7 +253,7 @@ class BaseKpi:
         step.closed += self.evaluator.close_windows(closed, self.series.values())
         if self._is_read:
             for series, window in closed:
-                series.waiting[window.end_ms] = (window.value, window.events)
+                series.keep(window.end_ms, window.value, window.events)
         windows = self._values.of([(s, end) for s, end, _ in due.current], due.current_pairs)
         current = [
             (series, window, instant)
@@ -300,7 +297,7 @@ class BaseKpi:
         expired = list(expired)
         for series in expired:
             self.evaluate_absence(step, (series,), series.closed_ms)
-            if series.unjudged:
+            if series.pending_evaluation:
                 self._series.expiring.append(series)
             else:
                 step.transitions += self.evaluator.close_alerts(series)
@@ -320,7 +317,7 @@ class BaseKpi:
 
     def last_evaluated(self, series: Series) -> WindowValue | None:
         """The window that rules on current values evaluated last, as it stood then."""
-        end = self.kpi.window.first_end_after(series.judged_ms - 1)
+        end = self.kpi.window.first_end_after(series.evaluated_ms - 1)
         if series.closed is not None and series.closed.end_ms >= end:
             return series.closed
         pair = self._values.pair(series, self.kpi.window.start_of(end), end)

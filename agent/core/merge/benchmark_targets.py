@@ -1,8 +1,9 @@
-"""Targets that are another KPI's value: windows are judged once the other has closed the same one.
+"""Targets that are another KPI's value: windows are evaluated once the other has closed the same.
 
-A KPI with such a target closes its windows as any other, and keeps them (`Series.unjudged`) until
-all its benchmarks are as far. Then they are held against the benchmarks' values, and told: value,
-status and alerts together. So it makes no difference which of the feeds is read first.
+A KPI with such a target closes its windows as any other, and keeps them
+(`Series.pending_evaluation`) until all its benchmarks are as far. Then they are evaluated against
+the benchmarks' values, and emitted: value, status and alerts together. So it makes no difference
+which of the feeds is read first.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from agent.core.model.results import Number, WindowValue
 
 
 class BenchmarkTargets:
-    """The judgement of one KPI against others, in one state partition."""
+    """Evaluates one KPI against others, in one state partition."""
 
     def __init__(self, plan: Plan, state: KpiState, against: Mapping[str, KpiState]) -> None:
         self.state = state
@@ -38,9 +39,9 @@ class BenchmarkTargets:
             return step
         self.frontier_ms = min(known)
         ready = [
-            (series, series.unjudged.pop(end))
+            (series, series.pending_evaluation.pop(end))
             for series in (*self.state.series.values(), *self.state.expiring)
-            for end in sorted(series.unjudged)
+            for end in sorted(series.pending_evaluation)
             if end <= self.frontier_ms
         ]
         ready.sort(key=lambda item: item[1].end_ms)
@@ -51,7 +52,7 @@ class BenchmarkTargets:
 
     def _end_expired(self, step: Step) -> None:
         """End the alerts of expired series, now that all their windows have been evaluated."""
-        for series in [s for s in self.state.expiring if not s.unjudged]:
+        for series in [s for s in self.state.expiring if not s.pending_evaluation]:
             self.state.expiring.remove(series)
             step.transitions += self.state.evaluator.close_alerts(series)
             if series.dimensions not in self.state.series:

@@ -22,7 +22,7 @@ from agent.core.merge.input_windows import (
 from agent.core.merge.missed_records import MissedRecords, any_touches
 from agent.core.model.plan import Dimensions, Kpi, Plan
 from agent.core.model.results import Number, WindowValue
-from agent.core.state.series import Series, born
+from agent.core.state.series import Series
 
 
 class DerivedKpi:
@@ -70,7 +70,7 @@ class DerivedKpi:
     def unread(self, dimensions: Dimensions, end_ms: int) -> Number:
         """The value of a closed window that is kept for KPIs over this one."""
         series = self.series.get(dimensions)
-        return series.waiting[end_ms][0] if series and end_ms in series.waiting else None
+        return series.unread[end_ms][0] if series and end_ms in series.unread else None
 
     def begin(self, waits: bool, handoff_ms: int | None) -> None:
         """Note whether an input waits for its past, and from where on all inputs are known."""
@@ -105,10 +105,10 @@ class DerivedKpi:
     def _unread(self, index: int, state: KpiState) -> Iterator[tuple[Key, Dimensions, Closed]]:
         """The closed windows of an input that are not used yet."""
         for series in state.unread_series:
-            if series.waiting:
+            if series.unread:
                 dimensions = series.dimensions or ()
                 ours, theirs = self._ours(index, dimensions), self._alike(index, dimensions)
-                for end, waiting in series.waiting.items():
+                for end, waiting in series.unread.items():
                     yield (end, ours), theirs, waiting
 
     def _ours(self, index: int, theirs: Dimensions) -> Dimensions:
@@ -143,7 +143,7 @@ class DerivedKpi:
         for end, dimensions in found.in_order():
             series = self._at(dimensions, end)
             if end > series.closed_ms:
-                series.closed_ms = end
+                series.close(end)
                 rows = found.rows((end, dimensions), series.inputs)
                 if not self.rolls_up:
                     series.inputs |= found.inputs((end, dimensions))
@@ -156,9 +156,9 @@ class DerivedKpi:
             events = events_of(rows)
             closed.append((series, self._window(series.dimensions or (), end, value, events)))
             if events:
-                series.last_event_ms = end
+                series.had_event(end)
             if self._is_read:
-                series.waiting[end] = (value, events)
+                series.keep(end, value, events)
             step.changed.add(series.dimensions or ())
         step.closed += self.evaluator.close_windows(closed, self.series.values())
 
@@ -166,7 +166,7 @@ class DerivedKpi:
         series = self.series.get(dimensions)
         if series is None:
             start = self.kpi.window.start_of(end_ms)
-            series = born(self.kpi.name, self.kpi.fingerprint, dimensions, start)
+            series = Series.new(self.kpi.name, self.kpi.fingerprint, dimensions, start)
             self.series[dimensions] = series
         return series
 
@@ -179,7 +179,7 @@ class DerivedKpi:
         old = [
             dimensions
             for dimensions, series in self.series.items()
-            if series.last_event_ms < oldest and not series.waiting and not series.unjudged
+            if series.last_event_ms < oldest and not series.unread and not series.pending_evaluation
         ]
         known = old and {
             self._ours(index, series.dimensions or ())

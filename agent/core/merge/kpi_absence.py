@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from agent.core.merge.base_kpi import BaseKpi
 from agent.core.model.results import Transition
-from agent.core.state.series import Series, born
+from agent.core.state.series import Series
 
 
 class KpiAbsence:
@@ -51,10 +51,12 @@ class KpiAbsence:
             del self._slices[start]
             end = start + span
             if self.series is None:
-                self.series = born(self.state.kpi.name, self.state.kpi.fingerprint, None, start)
+                self.series = Series.new(
+                    self.state.kpi.name, self.state.kpi.fingerprint, None, start
+                )
             if end > self.series.last_event_ms:
                 self._transitions += evaluator.evaluate_absence(self.series, end, end, start)
-                self.series.last_event_ms = end
+                self.series.had_event(end)
                 self.changed = True
         if self.series is not None:
             settled_ms = frontier_ms - frontier_ms % span

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from agent.core.frame import named
 from agent.core.model.plan import OTHER, Dimensions, Kpi
-from agent.core.state.series import Series, born
+from agent.core.state.series import Series
 
 NAMES_KEPT = 10_000
 """So many keys of series that are no more, or have no room, are known still."""
@@ -82,7 +82,7 @@ class LiveSeries:
         if known is None:
             return self._admit(dimensions, start_ms)
         if start_ms < known.sealed_ms:
-            if not known.lowered(start_ms):
+            if not known.begin_earlier(start_ms):
                 return None
             self._on_begin(known)
         return known.dimensions or ()
@@ -97,12 +97,12 @@ class LiveSeries:
         if admitted not in self.live:
             series = self.begin(admitted, at_ms)
             if admitted in self.expired:
-                series.waiting = self.expired.pop(admitted).waiting
+                series.unread = self.expired.pop(admitted).unread
         return admitted
 
     def begin(self, dimensions: Dimensions, at_ms: int) -> Series:
         """A new series, whose first event lies in the slice that starts at `at_ms`."""
-        series = born(self._kpi.name, self._kpi.fingerprint, dimensions, at_ms)
+        series = Series.new(self._kpi.name, self._kpi.fingerprint, dimensions, at_ms)
         self.live[dimensions] = series
         self._on_begin(series)
         return series
@@ -123,14 +123,14 @@ class LiveSeries:
         dimensions = series.dimensions or ()
         following = self.live.get(dimensions) or self.expired.get(dimensions)
         if following is not None:
-            following.waiting |= series.waiting
-        elif series.waiting:
+            following.unread |= series.unread
+        elif series.unread:
             self.expired[dimensions] = series
 
     def drop_read(self, old: Iterable[Series]) -> set[Dimensions]:
         """Drop what has been read; of that, and of series that just expired, those of which nothing
         is left."""
-        read = [d for d, series in self.expired.items() if not series.waiting]
+        read = [d for d, series in self.expired.items() if not series.unread]
         for dimensions in read:
             del self.expired[dimensions]
         gone = {*read, *(s.dimensions or () for s in old)}

@@ -49,7 +49,7 @@ before step 4 was through.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 
 from agent.core.evaluate.composite import CompositeRule
@@ -68,7 +68,7 @@ from agent.core.merge.derived_kpi import DerivedKpi, KpiState
 from agent.core.merge.emission import Emission
 from agent.core.merge.live_series import limit_of
 from agent.core.merge.missed_records import MissedRecords
-from agent.core.merge.partition_state import MakeKpi, PartitionState
+from agent.core.merge.partition_state import PartitionState
 from agent.core.merge.row_store import RowStore
 from agent.core.merge.views import Views, view_of
 from agent.core.merge.watermark import TopicSources
@@ -91,10 +91,10 @@ class Merger:
         state_partition: int,
         state_partitions: int,
         until_ms: int | None = None,
-        make_kpi: MakeKpi | None = None,
+        make_kpi: Callable[[Kpi, bool], KpiState | None] | None = None,
     ) -> None:
-        """`until_ms`: event time stops there. `make_kpi` makes the states of KPIs in another way
-        (`agent.core.fixed_windows`)."""
+        """`until_ms`: event time stops there. `make_kpi` makes the states of some KPIs in another
+        way (`agent.core.fixed_windows`); None: as usual."""
         self.plan = plan
         self._partitions = state_partitions
         self._until_ms = until_ms
@@ -106,7 +106,12 @@ class Merger:
         order = {name: index for index, name in enumerate(plan.kpis)}
         self._rows = RowStore(order)
         self._state = PartitionState(
-            plan, state_partition, state_partitions, make_kpi or self.make_kpi
+            plan,
+            state_partition,
+            state_partitions,
+            lambda kpi, is_read: (
+                (make_kpi(kpi, is_read) if make_kpi else None) or self._make_kpi(kpi, is_read)
+            ),
         )
         self._emission = Emission(self._state, self._rows, order)
         self._views = Views(self._state.kpis)
@@ -115,7 +120,7 @@ class Merger:
         self._position = -1
         self._behind: set[str] = set()  # topics with windows that are still to be closed
 
-    def make_kpi(self, kpi: Kpi, is_read: bool) -> KpiState:
+    def _make_kpi(self, kpi: Kpi, is_read: bool) -> KpiState:
         """The state of a KPI; `is_read`: others read its windows."""
         topics = sorted({self.plan.contracts[c].topic for c in self.plan.contracts_under(kpi.name)})
         missed = [self._missed[topic] for topic in topics]
@@ -125,7 +130,7 @@ class Merger:
         return BaseKpi(self.plan, kpi, limit, is_read, missed[0])
 
     def set_on_evaluation(self, on_evaluation: OnEvaluation | None) -> None:
-        """Tell somebody of every judgement."""
+        """Have a function called with every evaluation."""
         for state in self._state.kpis.values():
             state.evaluator.set_on_evaluation(on_evaluation)
         for combination in self._state.rule_graph.combinations.values():
@@ -475,7 +480,7 @@ def _last_transitions(series: Series) -> list[Transition]:
     if not series.kpi.startswith(HOME):
         return []
     alerts = [(rule, s, a) for rule, states in series.alerts.items() for s, a in states.items()]
-    return ended(series.kpi, series.dimensions, series.judged_ms, alerts)
+    return ended(series.kpi, series.dimensions, series.evaluated_ms, alerts)
 
 
 def _joined(parts: Sequence[Emitted]) -> Emitted:

@@ -10,12 +10,12 @@ from typing import Protocol
 from agent.core.evaluate.composite import CompositeRule
 from agent.core.evaluate.rule_graph import Place, RuleGraph
 from agent.core.evaluate.targets import benchmarks_of
-from agent.core.frame import gathering_partition, watch_partition
 from agent.core.merge.base_kpi import BaseKpi
 from agent.core.merge.benchmark_targets import BenchmarkTargets
 from agent.core.merge.derived_kpi import DerivedKpi, KpiState
 from agent.core.merge.kpi_absence import KpiAbsence
 from agent.core.model.plan import Kpi, Plan, Rule, heeds, is_whole
+from agent.core.placement import gathering_partition, watch_partition
 from agent.core.state.series import Series
 
 MakeKpi = Callable[[Kpi, bool], KpiState]
@@ -138,5 +138,4 @@ class PartitionState:
                 continue
             consumed_ms = min(known)
             for series in self.kpis[name].unread_series:
-                for end in [e for e in series.waiting if e <= consumed_ms]:
-                    del series.waiting[end]
+                series.drop_read(consumed_ms)

@@ -81,7 +81,7 @@ class RowStore:
 
     def restored(self, series: Series) -> None:
         """Emit again what a series emitted last."""
-        last = series.told
+        last = series.last_emitted
         self._replayed[series.kpi, series.dimensions] = last
         self._replay.windows += last.windows
         self._replay.targets += last.targets
@@ -182,7 +182,7 @@ class RowStore:
             series = find(place)
             if series is not None:
                 prune(series)
-                series.told = output.after(self._replayed.get(place, Emitted()))
+                series.last_emitted = output.after(self._replayed.get(place, Emitted()))
                 out += self._rows.write(series)
         for place in self._expired_before:
             out += self._rows.delete(row_key(*place))

@@ -8,8 +8,8 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from agent.core.aggregate.aggregator import Aggregator
-from agent.core.aggregate.rows import SlicePartials
 from agent.core.frame import Block
+from agent.core.merge.slice_partials import SlicePartials
 from agent.core.model.plan import Dimensions, Kpi
 from agent.core.state.series import State
 

@@ -40,7 +40,7 @@ RESERVED_LABELS: Mapping[str, str] = {
 AGENT_LABELS = frozenset(
     {
         *("topic", "partition", "state_partition", "outcome", "reason", "contract", "component"),
-        *("version", "config_hash", "python", "result", "alertmanager", "stage"),
+        *("version", "config_hash", "python", "group", "result", "alertmanager", "field"),
         *("title", "unit", "better", "window", "above", "datasource"),
     }
 )

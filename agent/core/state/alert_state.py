@@ -18,13 +18,13 @@ Rules
 Exceptions
 ----------
 - A null condition (no data, too few events) changes nothing: silence is the business of absence
-  rules, and a pending alert neither fires nor ends on it. Nor does the time count: what is judged
-  at an instant is the step that ends there, and what lies between two steps (null conditions,
+  rules, and a pending alert neither fires nor ends on it. Nor does the time count: an evaluation
+  is for the step that ends at its instant, and what lies between two steps (null conditions,
   windows in maintenance, windows that never were) is no part of `for_ms` or `keep_firing_for_ms`.
 - An episode begins at most once at one instant. So rule, severity, series, episode and state name
-  a transition for good, and judging the same window again gives no second one.
+  a transition for good, and evaluating the same window again gives no second one.
 
-Every span is judged at the instants that `step` is called with; nothing happens between them.
+Every span is evaluated at the instants that `step` is called with; nothing happens between them.
 """
 
 from __future__ import annotations
@@ -107,11 +107,11 @@ class AlertState(msgspec.Struct, frozen=True, array_like=True):
 
 
 INACTIVE = AlertState()
-"""The state of an alert that was never judged."""
+"""The state of an alert that was never evaluated."""
 
 
 class Signal(Enum):
-    """What one judgement says to an alert."""
+    """What one evaluation means for an alert."""
 
     ACTIVE = auto()  # `when` holds, not yet for long enough
     HELD = auto()  # `when` has held for `for_ms`
@@ -167,10 +167,10 @@ def step(
     flapping: Flapping | None = None,
     step_ms: int | None = None,
 ) -> tuple[AlertState, tuple[Change, ...]]:
-    """Judge an alert once, at an instant of event time; instants must not go back.
+    """Evaluate an alert once, at an instant of event time; instants must not go back.
 
     `step_ms` is how much of the time up to the instant is judged; None: all since the last one.
-    Returns the new state and the changes of phase (at most one: no two follow from one judgement).
+    Returns the new state and the changes of phase (at most one: no two follow from one evaluation).
     """
     if when is not None or clear:
         state = state.judged_at(at_ms, step_ms)

@@ -1,8 +1,17 @@
-"""The state of one series, and its row in the table.
+"""The state of one series: what can not be had again from the frames topic.
 
-A row holds what can not be had again from the frames topic: sealed panes of open windows, how far
-the series is sealed and closed, its last values, its alerts, and what its last step told the
-world (told again after a restart, because the telling may not have been done).
+`Series` is made of parts, each of which one room writes. They are base classes and not members
+because there may be a hundred thousand series: a part of its own would cost a series an object.
+
+| part | who writes it |
+|---|---|
+| `Identity` | nobody, once it is made |
+| `Progress` | the KPI: `merge.base_kpi`, `derived_kpi`, `kpi_absence`; a composite rule its own |
+| `Handover` | the KPI; who has read it drops it: `merge.partition_state`, `benchmark_targets` |
+| `Closed` | `evaluate.evaluator`, by way of `state.archive` |
+| `Alerts` | `evaluate` |
+| `Dependents` | `evaluate.rule_graph` |
+| `Series` | `merge.row_store` |
 """
 
 from __future__ import annotations
@@ -20,7 +29,7 @@ HISTORY_WINDOWS = 48
 """Closed windows kept per series, for sparklines and rules that look back."""
 
 State = tuple[Any, ...]
-"""The partial state of a series over a stretch of time: see `agent.core.aggregates`."""
+"""The partial state of a series over a stretch of time: see `agent.core.aggregate.aggregator`."""
 
 
 class FiringChange(msgspec.Struct, frozen=True, array_like=True):
@@ -36,61 +45,115 @@ class FiringChange(msgspec.Struct, frozen=True, array_like=True):
     step: Transition | None = None
 
 
-class Series(msgspec.Struct, array_like=True):
-    """One series of one KPI; `dimensions` None: what is watched of the KPI as a whole.
+class Identity(msgspec.Struct, array_like=True):
+    """Which series it is."""
 
-    `sealed_ms`: everything before it is in `panes` (pane start to state) and final. `closed_ms`:
-    every window that ends by then has been told. `judged_ms`: the same of the instants at which
-    rules on current values are judged. `last_event_ms`: end of the last slice that held
-    an event. `history` has the last closed windows, oldest first; `waiting` holds closed windows by
-    end until the KPIs over this one have used them; `memory` is what features keep;
-    `flips` what the rules that look at this series' alerts may not have used, `used` up to where
-    (ms) each of them had when some were dropped. `shown` is, of rules
-    that depend on others, what their alerts were last said to be, by rule and severity. `unjudged`
-    are closed windows, by end, that wait for those of the KPIs that they are held against.
-    `cut_ms`: where the live flow took over from a backfill (0: there was none). `inputs`: of a KPI
-    over others, those that have had the series, as bits.
-    """
+    kpi: str  # or the owner of a composite rule's alerts
+    fingerprint: str  # of the KPI: a row of another one means something else
+    dimensions: tuple[Scalar, ...] | None  # None: what is watched of the KPI as a whole
+    first_ms: int  # start of the slice of its first event
 
-    kpi: str
-    fingerprint: str
-    dimensions: tuple[Scalar, ...] | None
-    first_ms: int
-    sealed_ms: int
-    closed_ms: int
-    last_event_ms: int
-    panes: dict[int, State] = {}
-    history: list[Item] = []
-    waiting: dict[int, tuple[Number, int]] = {}
-    closed: WindowValue | None = None
-    status: TargetStatus | None = None
-    alerts: dict[str, dict[str, AlertState]] = {}
-    judged_ms: int = 0
-    told: Emitted = Emitted()
-    memory: dict[str, Any] = {}
-    flips: list[FiringChange] = []
-    shown: dict[str, dict[str, Transition]] = {}
-    unjudged: dict[int, WindowValue] = {}
-    used: dict[str, int] = {}
-    cut_ms: int = 0
-    inputs: int = 0
 
-    def lowered(self, at_ms: int) -> bool:
+class Progress(Identity):
+    """How far a series is, and the panes of its open windows."""
+
+    sealed_ms: int  # everything before is in `panes`, and final
+    closed_ms: int  # every window that ends by then has closed
+    last_event_ms: int  # end of the last slice that held an event
+    evaluated_ms: int = 0  # every instant up to there was evaluated, for rules on current values
+    handoff_ms: int = 0  # where the live flow took over from a backfill; 0: there was none
+    inputs: int = 0  # of a derived KPI: the inputs that have had the series, as bits
+    panes: dict[int, State] = {}  # sealed, by their starts (ms)
+
+    def begin_earlier(self, at_ms: int) -> bool:
         """Begin earlier, for an event that came after later ones; False once anything is sealed."""
         if self.sealed_ms > self.first_ms:
             return False
         self.first_ms = self.sealed_ms = self.closed_ms = self.last_event_ms = at_ms
-        self.judged_ms = at_ms
+        self.evaluated_ms = at_ms
         return True
+
+    def seal(self, pane_ms: int, state: State, end_ms: int) -> None:
+        """Note the state of a pane, final up to an instant."""
+        self.panes[pane_ms] = state
+        self.sealed_ms = end_ms
+
+    def close(self, end_ms: int) -> None:
+        """Note that the window with that end has closed."""
+        self.closed_ms = end_ms
+
+    def drop_panes(self, oldest_ms: int) -> None:
+        """Forget the panes that no later window needs."""
+        for pane in [p for p in self.panes if p < oldest_ms]:
+            del self.panes[pane]
+
+    def evaluated(self, at_ms: int) -> None:
+        """Note that rules on current values were evaluated at an instant."""
+        self.evaluated_ms = at_ms
+
+    def had_event(self, end_ms: int) -> None:
+        """Note that the slice with that end held an event."""
+        self.last_event_ms = end_ms
+
+    def hand_off(self, handoff_ms: int) -> None:
+        """Note that the live flow takes over here: everything before is final."""
+        self.sealed_ms = self.handoff_ms = handoff_ms
+
+
+class Handover(Progress):
+    """Closed windows, by their ends, that somebody still waits for."""
+
+    unread: dict[int, tuple[Number, int]] = {}  # value and events, until KPIs over this one read it
+    pending_evaluation: dict[int, WindowValue] = {}  # until benchmarks have closed the same one
+
+    def keep(self, end_ms: int, value: Number, events: int) -> None:
+        """Keep a closed window for KPIs over this one."""
+        self.unread[end_ms] = value, events
+
+    def drop_read(self, upto_ms: int) -> None:
+        """Drop the windows that all KPIs over this one have read."""
+        for end_ms in [end for end in self.unread if end <= upto_ms]:
+            del self.unread[end_ms]
+
+
+class Closed(Handover):
+    """The last closed windows, as rules look back on them."""
+
+    closed: WindowValue | None = None  # the last one
+    history: list[Item] = []  # the last ones, oldest first
+    memory: dict[str, Any] = {}  # what history functions keep, by their names
 
     def remember(self, window: WindowValue, flags: int = 0, most: int = HISTORY_WINDOWS) -> None:
         """Note a closed window; of older ones, no more than `most` in all are kept."""
         self.closed = window
-        self.closed_ms = max(self.closed_ms, window.end_ms)  # later ones may wait for judgement
+        # Later ones may wait for evaluation.
+        self.closed_ms = max(self.closed_ms, window.end_ms)
         self.history.append((window.end_ms, window.value, window.events, flags))
         del self.history[:-most]
 
 
-def born(kpi: str, fingerprint: str, dimensions: Dimensions | None, at_ms: int) -> Series:
-    """A series whose first event lies in the slice that starts at `at_ms`."""
-    return Series(kpi, fingerprint, dimensions, at_ms, at_ms, at_ms, at_ms, judged_ms=at_ms)
+class Alerts(Closed):
+    """Where a series stands against its target and its rules."""
+
+    status: TargetStatus | None = None  # of the last closed window
+    alerts: dict[str, dict[str, AlertState]] = {}  # by rule and severity
+    # Of rules that depend on others: the last transition that was emitted, by rule and severity.
+    reported: dict[str, dict[str, Transition]] = {}
+
+
+class Dependents(Alerts):
+    """What rules that depend on this series' alerts have still to use."""
+
+    firing_changes: list[FiringChange] = []  # that some may not have used
+    consumed_ms: dict[str, int] = {}  # up to where each had used them when some were dropped
+
+
+class Series(Dependents):
+    """One series of one KPI, or of a composite rule."""
+
+    last_emitted: Emitted = Emitted()  # emitted again after a restart
+
+    @classmethod
+    def new(cls, kpi: str, fingerprint: str, dimensions: Dimensions | None, at_ms: int) -> Series:
+        """A series whose first event lies in the slice that starts at `at_ms`."""
+        return cls(kpi, fingerprint, dimensions, at_ms, at_ms, at_ms, at_ms, evaluated_ms=at_ms)

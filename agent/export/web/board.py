@@ -11,6 +11,7 @@ epoch, and shown in the reader's own zone.
     now_ms         the agent's clock
     data_until_ms  how far event time has got, or null
     ready          {ok, reasons: [{component, reason}]}
+    missed         [{topic, records}]: what this worker found gone before it read it, for an hour
     alerts         [{key, rule, severity, phase, kpi, title, series, since_ms, value, summary,
                    description, owner, team, escalation, runbook}], firing first, the gravest
                    first; few of those resolved a short while ago, and MOST_ALERTS in all
@@ -74,6 +75,7 @@ ROWS = 6
 MORE_ROWS = 500
 HISTORY_POINTS = 40
 STALE_SLACK_MS = 60_000
+MISSED_SHOWN_MS = 3_600_000  # as long as the generated alert fires
 """A window may be this late beyond lateness and two hops before the board calls the KPI stale."""
 
 _STATE_ORDER = ("missed", "at_risk", "met", "none", "no_data")
@@ -140,6 +142,7 @@ class _Read:
         self.steps = tuple(islice(public_steps(state.plan, state.alert_log()), MOST_STEPS))
         self.scores = dict(state.objective_scores())
         self.ready = dict(state.ready)
+        self.missed = missed_json(state, now_ms)
         self.data_until_ms = data_until_ms(state, self.series)
         self.name, self.version = state.name, state.version
 
@@ -176,6 +179,7 @@ def _snapshot(read: _Read) -> Json:
         "now_ms": read.now_ms,
         "data_until_ms": until_ms,
         "ready": ready_json(read.ready),
+        "missed": read.missed,
         "alerts": alerts_json(read.plan, alerts, until_ms),
         "alert_counts": {
             "firing": sum(a.phase == AlertPhase.FIRING for a in alerts),
@@ -187,6 +191,17 @@ def _snapshot(read: _Read) -> Json:
         "kpis": cards,
         "kpi_order": list(read.plan.kpis),
     }
+
+
+def missed_json(state: AgentState, now_ms: int) -> list[Json]:
+    """Records that were gone before they were read, at most, by topic; for a while after that."""
+    at_ms = state.stats.records_missed_ms
+    if at_ms is None or now_ms - at_ms > MISSED_SHOWN_MS:
+        return []
+    by_topic: Counter[str] = Counter()
+    for (topic, _), records in state.stats.records_missed.items():
+        by_topic[topic] += records
+    return [{"topic": t, "records": count} for t, count in sorted(by_topic.items()) if count]
 
 
 def ready_json(ready: Mapping[str, str | None]) -> Json:

@@ -7,7 +7,8 @@ no event can stop a fold and no NaN leaves as a number:
   fail: null (DuckDB gives NaN or infinity, or stops).
 - A product of aggregates of integers is a double.
 - Decimal literals are doubles; DuckDB calculates with exact decimals among literals and integers.
-- `upper` and `lower` map as Unicode says, where one letter may become two ('ß' → 'SS').
+- `upper` maps as Unicode says, where one letter may become two ('ß' → 'SS'). `lower` and `ilike`
+  map letter by letter, as DuckDB does; letters newer than its Unicode are mapped here alone.
 - Float `%` loses its digits when the quotient exceeds 2^53.
 """
 
@@ -165,14 +166,24 @@ def _in(scope: Scope, node: exp.In) -> Typed:
     return Typed(reduce(operator.or_, (value == other for other in others)), "boolean")
 
 
+def _lower(text: pl.Expr) -> pl.Expr:
+    """Lower case letter by letter. A sigma at the end of a word, and the dotted capital I, are the
+    only letters of which `to_lowercase` makes something else."""
+    return text.str.replace_many(["Σ", "İ"], ["σ", "i"]).str.to_lowercase()
+
+
+def _lower_text(text: str) -> str:
+    return str(pl.select(_lower(pl.lit(text, dtype=pl.String))).item())
+
+
 def _like(scope: Scope, node: exp.Like | exp.ILike, escape: str | None = None) -> Typed:
     pattern = node.expression
     if not (isinstance(pattern, exp.Literal) and pattern.is_string):
         fail(pattern, "the pattern has to be written out", "for example `x like 'abc%'`")
     value, wanted = scope.of(_plain(node.this), "string"), pattern.name
     if isinstance(node, exp.ILike):
-        value, wanted = value.str.to_lowercase(), wanted.lower()
-        escape = escape.lower() if escape else None
+        value, wanted = _lower(value), _lower_text(wanted)
+        escape = _lower_text(escape) if escape else None
     if escape and len(re.sub(f"{re.escape(escape)}.", "", wanted).split(escape)) > 1:
         fail(pattern, "the pattern ends in its escape character")
     matches = value.str.contains(_regex(wanted, escape))
@@ -402,7 +413,7 @@ SCALARS: Mapping[type[exp.Expression], Entry] = {
     exp.Length: Entry(
         "this", partial(_of_string, lambda x: x.str.len_chars().cast(pl.Int64), "integer")
     ),
-    exp.Lower: Entry("this", partial(_of_string, lambda x: x.str.to_lowercase(), "string")),
+    exp.Lower: Entry("this", partial(_of_string, _lower, "string")),
     exp.Upper: Entry("this", partial(_of_string, lambda x: x.str.to_uppercase(), "string")),
     exp.Trim: Entry("this", partial(_of_string, lambda x: x.str.strip_chars(_SPACES), "string")),
     exp.StartsWith: Entry(_BOTH, partial(_two_strings, lambda a, b: a.str.starts_with(b))),

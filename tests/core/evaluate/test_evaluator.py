@@ -10,7 +10,7 @@ import pytest
 
 from agent.core.evaluate.evaluator import Evaluator
 from agent.core.model.plan import AbsenceLevel, AbsenceRule, RuleOverride, Severity
-from agent.core.state.series import Series, born
+from agent.core.state.series import Series
 from tests.core.simulated import EVENTS, plan_of
 from tests.core.small_plans import MINUTE_MS, kpi, plan
 
@@ -27,7 +27,7 @@ def evaluator(*rules: AbsenceRule) -> Evaluator:
 
 def fired(rule: AbsenceRule) -> Series:
     """A series whose last event lies an hour back."""
-    series = born("response_time", "", ("emea",), 0)
+    series = Series.new("response_time", "", ("emea",), 0)
     [step] = evaluator(rule).evaluate_absence(series, 0, 60 * MINUTE_MS)
     assert (step.severity, step.state) == (rule.levels[0].severity, "firing")
     return series

@@ -11,7 +11,7 @@ from agent.core.evaluate.inhibition import OWN, Inhibitor
 from agent.core.evaluate.subscription import Subscription
 from agent.core.model.plan import Dimensions, Level, RuleRef, ThresholdRule
 from agent.core.model.windows import FixedWindow, Window
-from agent.core.state.series import Series, born
+from agent.core.state.series import Series
 from tests.core.evaluate.alerts import change, transition
 
 SLOW = ThresholdRule(
@@ -38,7 +38,7 @@ class Alerts:
         )
 
     def own(self, at_ms: int, firing: bool, region: str = "emea") -> None:
-        self.series.setdefault((region,), born("response_time", "", (region,), 0))
+        self.series.setdefault((region,), Series.new("response_time", "", (region,), 0))
         self.subscription.add(OWN, (region,), change(at_ms, firing, own=True))
 
     def outage(self, at_ms: int, firing: bool, region: str = "emea") -> None:
@@ -129,7 +129,7 @@ def test_what_was_reported_before_a_restart_is_not_reported_again() -> None:
     alerts.outage(30, FIRES)
     alerts.own(60, FIRES)
     alerts.advance(100)
-    reported = alerts.series[("emea",)].shown["slow"]["warning"]
+    reported = alerts.series[("emea",)].reported["slow"]["warning"]
 
     again = Alerts(series=alerts.series)
     again.inhibitor.restore((("emea",), "warning"), False, reported)
@@ -146,5 +146,5 @@ def test_a_report_is_kept_in_the_series_and_names_what_silences() -> None:
     alerts.own(60, FIRES)
     [report] = alerts.inhibitor.advance(100)
     assert report.bound == "outage"
-    assert alerts.series[("emea",)].shown == {"slow": {"warning": report}}
+    assert alerts.series[("emea",)].reported == {"slow": {"warning": report}}
     assert transition("slow", 60, True).bound == "value > 0"

@@ -10,7 +10,7 @@ from agent.core.evaluate.rule_graph import Place, RuleGraph
 from agent.core.model.plan import Dimensions, Plan
 from agent.core.model.results import AlertPhase
 from agent.core.state.alert_state import AlertState
-from agent.core.state.series import Series, born
+from agent.core.state.series import Series
 from tests.core.evaluate.alerts import transition
 from tests.core.simulated import EVENTS, plan_of
 
@@ -48,7 +48,7 @@ class Partition:
     def alert(self, rule: str, at_ms: int, firing: bool) -> list[tuple[int, str, str]]:
         """An alert of a KPI changes; what is reported at once."""
         place: Place = (KPIS[rule], EMEA)
-        row = self.rows.setdefault(place, born(KPIS[rule], "", EMEA, 0))
+        row = self.rows.setdefault(place, Series.new(KPIS[rule], "", EMEA, 0))
         phase = AlertPhase.FIRING if firing else AlertPhase.RESOLVED
         row.alerts[rule] = {"warning": AlertState(phase, at_ms)}
         step = transition(rule, at_ms, firing, EMEA, KPIS[rule])
@@ -137,8 +137,8 @@ def test_changes_are_dropped_from_rows_once_what_came_of_them_is_written(plan: P
     [row] = partition.rows.values()
     partition.advance(revenue=600_000, visits=600_000)
     partition.graph.prune(row)
-    assert row.flips != []  # what came of it is in no row yet
+    assert row.firing_changes != []  # what came of it is in no row yet
     partition.graph.written()
     partition.graph.prune(row)
-    assert row.flips == []
-    assert row.used["gate/few"] == 600_000
+    assert row.firing_changes == []
+    assert row.consumed_ms["gate/few"] == 600_000

@@ -11,7 +11,7 @@ from agent.core.model.history import FeatureContext
 from agent.core.model.plan import Level, RuleOverride, Target, ThresholdRule
 from agent.core.model.results import WindowValue
 from agent.core.model.windows import Window
-from agent.core.state.series import Series, born
+from agent.core.state.series import Series
 from tests.core.small_plans import MINUTE_MS, kpi
 
 
@@ -26,7 +26,7 @@ SLOW = ThresholdRule(
 
 
 def series(region: str = "emea", first_ms: int = 0) -> Series:
-    return born("response_time", "", (region,), first_ms)
+    return Series.new("response_time", "", (region,), first_ms)
 
 
 def window(value: float | None, end: int = 1, region: str = "emea") -> WindowValue:

@@ -17,7 +17,7 @@ from agent.core.state.rows import (
     is_part,
     row_key,
 )
-from agent.core.state.series import Series, born
+from agent.core.state.series import Series
 from tests.core.state.stored import row_of, series_of
 
 KEY = row_key("buyers", ("emea",))
@@ -26,7 +26,7 @@ KEY = row_key("buyers", ("emea",))
 def series_with(panes: dict[int, int], seed: int = 0) -> Series:
     """A series whose panes hold so many bytes each."""
     draw = random.Random(seed)
-    series = born("buyers", "f", ("emea",), 0)
+    series = Series.new("buyers", "f", ("emea",), 0)
     series.panes = {start: (7, draw.randbytes(size)) for start, size in panes.items()}
     return series
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import re
 import subprocess
 from math import inf, nan
+from pathlib import Path
 
 import pytest
 from msgspec import structs
@@ -13,11 +15,14 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from agent.core.model.results import AlertPhase, SeriesView
+from agent.core.output.labels import AGENT_LABELS, RESERVED_LABELS
 from agent.export.agent_state import AgentState
+from agent.export.metrics import exposition
 from agent.export.metrics.exposition import Exposition, accepts_gzip, prefers_openmetrics
 from tests.export import invented
 from tests.export.invented import RESPONSE, company_state, view
 
+SOURCE = Path(exposition.__file__).read_text()
 PROMETHEUS_2_ACCEPT = (
     "application/openmetrics-text;version=1.0.0;q=0.5,"
     "application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
@@ -342,3 +347,15 @@ async def test_external_labels_are_of_every_series(accept: str) -> None:
     without = {"cluster", "environment"}
     kept = [(s.name, {k: v for k, v in s.labels.items() if k not in without}) for s in found]
     assert kept == [(s.name, s.labels) for s in before]
+
+
+async def test_no_external_label_can_be_called_like_a_label_of_the_agents_own_metrics() -> None:
+    state = company_state()
+    state.stats.alerts_reach = True
+    names = set(re.findall(r'"(\w+)"', " ".join(re.findall(r"labels=\[(.*?)\]", SOURCE))))
+    assert names
+    assert names <= AGENT_LABELS | RESERVED_LABELS.keys()
+    text = await _text(state)
+    shown = {name for f in parse_text(text) for s in f.samples for name in s.labels}
+    dimensions = {name for kpi in state.plan.kpis.values() for name in kpi.by}
+    assert shown <= AGENT_LABELS | RESERVED_LABELS.keys() | dimensions

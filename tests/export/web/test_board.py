@@ -292,3 +292,12 @@ async def test_a_kpis_target_by_calendar_is_that_of_the_newest_window() -> None:
     state = company_state()
     state.plan = replace(COMPANY, kpis={**COMPANY.kpis, "response_time": dated})
     assert _kpi(await _board(state), "response_time")["target"] == "at most 1 min 40 s"
+
+
+async def test_records_that_were_gone_before_they_were_read_are_shown_for_an_hour() -> None:
+    state = AgentState(COMPANY)
+    state.stats.records_missed.update({("orders", 0): 12, ("orders", 1): 8, ("visits", 0): 0})
+    state.stats.records_missed_ms = NOW_MS - 60_000
+    assert (await _board(state))["missed"] == [{"topic": "orders", "records": 20}]
+    state.stats.records_missed_ms = NOW_MS - 3_601_000
+    assert (await _board(state))["missed"] == []

@@ -47,11 +47,13 @@ function drawKpis() {
 function drawNotice() {
   const { ok, reasons } = board.ready;
   const empty = board.data_until_ms === null;
-  setHidden($("notice"), ok && !empty);
-  if (ok && !empty) return;
-  const title = empty ? "Waiting for the first events" : "Not everything is ready";
-  const why = reasons.map((r) => `${r.component}: ${r.reason}`);
-  if (ok) why.push("The agent is ready. Values appear here when the first window closes.");
+  const missed = board.missed.map((m) => `${m.topic}: at most ${m.records} records were deleted or skipped`);
+  setHidden($("notice"), ok && !empty && !missed.length);
+  if (ok && !empty && !missed.length) return;
+  let title = missed.length ? "Records were gone before they were read: values may lack them" : "Not everything is ready";
+  if (empty) title = "Waiting for the first events";
+  const why = [...reasons.map((r) => `${r.component}: ${r.reason}`), ...missed];
+  if (ok && empty) why.push("The agent is ready. Values appear here when the first window closes.");
   const text = JSON.stringify([title, why]);
   if ($("notice").dataset.text === text) return;
   $("notice").dataset.text = text;

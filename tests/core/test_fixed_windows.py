@@ -17,7 +17,7 @@ from agent.core.output.messages import iso
 from agent.core.pipeline import Pipeline
 from agent.language.load import load
 
-PLAN = load(Path(__file__).parent / "rules")
+PLAN = load(Path(__file__).parents[1] / "ruletests" / "rules")
 START_MS = 1_772_445_600_000  # 2026-03-02T10:00Z
 MINUTE_MS = 60_000
 JUDGED = {r.name for r in PLAN.rules.values() if isinstance(r, ThresholdRule) and r.on == "closed"}

@@ -8,11 +8,11 @@ import msgspec
 import numpy as np
 import pytest
 
-from agent.core.aggregate import rows as partials
 from agent.core.aggregate.aggregator import Aggregator
-from agent.core.aggregate.rows import SlicePartials
 from agent.core.fold import kpi_fold
 from agent.core.frame import Block, decode, encode, named, series_key
+from agent.core.merge import slice_partials as partials
+from agent.core.merge.slice_partials import SlicePartials
 from agent.core.model.plan import Dimensions
 from tests.core.simulated import EVENTS, START_MS, World, plan_of, sale
 

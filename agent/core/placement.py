@@ -1,0 +1,60 @@
+"""Which state partition a series lives in."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+
+import msgspec
+
+from agent.core.model.plan import Dimensions, Kpi, Plan, is_whole
+
+_encoder = msgspec.msgpack.Encoder()
+
+
+def state_partition(kpi: Kpi, dimensions: Dimensions, partitions: int) -> int:
+    """The state partition of a series: by the dimensions of its KPI's placement only, so that all
+    KPIs of one series, the KPIs over them and all that must see each other live in one place."""
+    placed = kpi.by if kpi.placement is None else kpi.placement
+    return _partition(kpi.by, dimensions, placed, partitions)
+
+
+def _partition(
+    by: Sequence[str], dimensions: Dimensions, placed: Sequence[str], partitions: int
+) -> int:
+    named = sorted(pair for pair in zip(by, dimensions, strict=True) if pair[0] in placed)
+    return zlib.crc32(_encoder.encode(named)) % partitions
+
+
+def place_of(plan: Plan, home: str, dimensions: Dimensions | None, partitions: int) -> int | None:
+    """The state partition of a series of a KPI or a combination rule; None: it is not declared so.
+
+    `dimensions` None: what is watched of a KPI as a whole.
+    """
+    by = plan.by_of(home)
+    if by is None or (dimensions is not None and len(dimensions) != len(by)):
+        return None
+    if dimensions is None:
+        return watch_partition(plan, home, partitions)
+    kpi = plan.kpis.get(_nearest(plan, home))
+    placed = by if kpi is None or kpi.placement is None else kpi.placement
+    return _partition(by, dimensions, placed, partitions)
+
+
+def _nearest(plan: Plan, home: str) -> str:
+    """A KPI that the series of a combination rule live with."""
+    while home not in plan.kpis:
+        home = plan.combinations[home].heeds[0].home
+    return home
+
+
+def watch_partition(plan: Plan, kpi: str, partitions: int) -> int:
+    """The state partition that watches a KPI as a whole, and tells what it sees."""
+    if any(is_whole(rule) and rule.depends_on for rule in plan.rules_of(kpi)):
+        return gathering_partition(partitions)  # where what they depend on can be seen
+    return zlib.crc32(kpi.encode()) % partitions
+
+
+def gathering_partition(partitions: int) -> int:
+    """The state partition of all series that are placed by no dimension."""
+    return zlib.crc32(_encoder.encode([])) % partitions
