@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say(f"kpi-agent: {error}")
         return WRONG
     except BrokenPipeError:
-        # Whoever read the output has seen enough (`| head`); that is no error.
+        # Anybody who read the output has seen enough (`| head`); that is no error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
     except KeyboardInterrupt:

@@ -36,7 +36,7 @@ class EventError(KpiAgentError):
 
 
 class EnvironmentFault(KpiAgentError):
-    """Broker, network, disk, port or settings: whoever runs the agent can mend it."""
+    """Broker, network, disk, port or settings: anybody who runs the agent can mend it."""
 
 
 class UnknownVersionError(EnvironmentFault):

@@ -4,7 +4,7 @@ The agent runs and is ready; the events lie in the topic in an open transaction.
 them all readable at one moment. Measured: from that moment until the values of all windows have
 been read from the values topic, by another process than the agent. `--cold` starts the agent on
 the full topic instead, and measures from the moment it was given its partitions. Every value is
-then held against DuckDB.
+then compared with DuckDB.
 
     python -m benchmarks.agent_w      # 3 groupings and 20 KPIs in turns; median of 3 runs each
     python -m benchmarks.agent_w --rules w --events 50000 --runs 1
@@ -131,8 +131,8 @@ def run(broker: str, case: Case, held_back: Producer | None, profile: Path | Non
             values.close()
         cpu = running.cpu_seconds() - cpu
         peak = running.peak_bytes()
-    told = [json.loads(value) for value in values.records]
-    return Run(ended - started, cpu, peak, compare(case.plan, case.expected, told))
+    published = [json.loads(value) for value in values.records]
+    return Run(ended - started, cpu, peak, compare(case.plan, case.expected, published))
 
 
 def _taken_on(running: Agent) -> float:
@@ -144,7 +144,7 @@ def _taken_on(running: Agent) -> float:
 
 
 def enough(plan: Plan, expected: dict[Window, Value]) -> int:
-    """How many windows are told: from its first event on a series has every window."""
+    """How many windows are published: from its first event on a series has every window."""
     last = max(start for _, _, start in expected)
     first: dict[tuple[str, tuple[str | None, ...]], int] = {}
     for kpi, dimensions, start in expected:

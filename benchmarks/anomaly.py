@@ -3,7 +3,7 @@
 usage: python -m benchmarks.anomaly [--seeds 3] [--weeks 6]
 
 Prints two tables over generated series: alerts per series and week where nothing is odd, in windows
-of 5 minutes and of an hour; and after how many windows of 5 minutes an oddity is told of, the
+of 5 minutes and of an hour; and after how many windows of 5 minutes an oddity is reported, the
 median over seeds ("-": not within two days). The rule is `when: anomaly() > 4`,
 `clear: anomaly() < 3`, `keep_firing_for: 3h`.
 """

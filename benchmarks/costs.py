@@ -144,12 +144,12 @@ def rows_and_windows() -> dict[str, float]:
         # One more event a partition, a lateness after the window's end.
         folder.add(_events(plan, [seen // 400_000 * WINDOW_MS + 7_000 + FIRST_MS] * PARTITIONS))
         messages = folder.flush(FIRST_MS, {}, PARTITIONS)
-        told = []
+        published = []
         with closing.running():
             for target, message in messages:
-                told.append(mergers[target].apply(message, position))
+                published.append(mergers[target].apply(message, position))
                 position += 1
-        closed = [window for one in told for window in one.windows]
+        closed = [window for one in published for window in one.windows]
         windows += len(closed)
         with storing.running():
             changed = [row for merger in mergers for row in merger.drain_rows()]

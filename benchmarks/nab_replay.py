@@ -38,8 +38,8 @@ def firings(path: Path, folder: Path) -> list[tuple[datetime, datetime]]:
             event = {"timestamp": row["timestamp"], "value": float(row["value"])}
             out.write(json.dumps(event) + "\n")
     command = [sys.executable, "-m", "agent", "replay", "--rules", str(folder), "--format", "json"]
-    told = subprocess.run([*command, str(events)], check=True, capture_output=True, text=True)
-    lines = map(json.loads, told.stdout.splitlines())
+    published = subprocess.run([*command, str(events)], check=True, capture_output=True, text=True)
+    lines = map(json.loads, published.stdout.splitlines())
     return [
         (_local(line["start"]), _local(line["end"]))
         for line in lines

@@ -2,7 +2,7 @@
 
     python -m benchmarks.report
 
-The text between the two marks in the page is written anew; the rest is written by people.
+The text between the two marks in the page is written again; the rest is written by people.
 """
 
 from __future__ import annotations
@@ -257,7 +257,7 @@ def _costs() -> str:
 
 
 def between(page: Path, begin: str, end: str, text: str) -> None:
-    """Write the text between two marks of a page anew."""
+    """Write the text between two marks of a page again."""
     head, _, rest = page.read_text().partition(begin)
     _, _, tail = rest.partition(end)
     page.write_text(f"{head}{begin}\n\n{text}\n\n{end}{tail}")

@@ -44,8 +44,8 @@ def save(name: str, found: dict[str, Any]) -> Path:
     """Keep what a benchmark found, with the machine and the day."""
     FOLDER.mkdir(exist_ok=True)
     path = FOLDER / f"{name}.json"
-    told = {"at": datetime.now(UTC).strftime("%Y-%m-%d"), "machine": machine(), **found}
-    path.write_text(json.dumps(told, indent=2) + "\n")
+    published = {"at": datetime.now(UTC).strftime("%Y-%m-%d"), "machine": machine(), **found}
+    path.write_text(json.dumps(published, indent=2) + "\n")
     return path
 
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import duckdb
 
-from agent.core.model.plan import Kpi, PartialKind, Plan
+from agent.core.model.kpis import Kpi, PartialKind
+from agent.core.model.plan import Plan
 from benchmarks.workload import WINDOW_MS, Shape, write
 
 Window = tuple[str, tuple[str | None, ...], int]
@@ -31,7 +32,7 @@ QUANTILE_ERROR = 0.011
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """How many windows were held against the truth, and what was wrong with the first few."""
+    """How many windows were compared with the truth, and what was wrong with the first few."""
 
     windows: int
     wrong: tuple[str, ...]
@@ -70,16 +71,16 @@ def windows(shape: Shape, plan: Plan) -> dict[Window, Value]:
 
 
 def compare(
-    plan: Plan, expected: Mapping[Window, Value], told: Iterable[dict[str, object]]
+    plan: Plan, expected: Mapping[Window, Value], published: Iterable[dict[str, object]]
 ) -> Verdict:
-    """Hold what `kpi-values` told (decoded records) against the truth.
+    """Hold what `kpi-values` published (decoded records) against the truth.
 
     A repeated key counts once, if it says the same. A window of a series without any event in it
     is right when it says so.
     """
     found: dict[Window, Value] = {}
     wrong: list[str] = []
-    for record in told:
+    for record in published:
         if record["kind"] != "window":
             continue
         window = _window(plan.kpis[str(record["kpi"])], record)

@@ -6,7 +6,7 @@ committed. Cost is the user and system time of all workers together, from then u
 all windows have been read.
 What they take just for being there is measured before that: three on one processor stand by three
 times as long for each event as one with a processor each would.
-Every value is held against DuckDB. The same with skewed keys: customers by Zipf's law, and nine in
+Every value is compared with DuckDB. The same with skewed keys: customers by Zipf's law, and nine in
 ten events in one partition. One run of each, then the next of each: what they are compared by is
 the middle of the runs that stood beside each other, as machines drift.
 
@@ -14,7 +14,7 @@ All workers together have one half of the processors, the broker and the reader 
 that, more workers would only keep the broker's neighbours busier, and what runs beside it makes
 the same work take up to 1.7 times as long (docs/decisions/0015-what-an-event-costs.md). A worker
 has its processor for 0.1 s at a time, where Linux (6.12 on) grants that: three that take turns
-every few milliseconds fill its caches anew each time, which workers with a processor each do not.
+every few milliseconds fill its caches again each time, which workers with a processor each do not.
 
     python -m benchmarks.workers                          # all
     python -m benchmarks.workers --workers 2 --keys hot --runs 1

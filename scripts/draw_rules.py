@@ -2,7 +2,8 @@
 
     python -m scripts.draw_rules
 
-Values are those of the test; answers, states and alerts those of the agent's own judgement of them.
+Values are those of the test; answers, states and alerts those of the agent's own evaluation of
+them.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ from agent.core.explanation import explain
 from agent.core.fixed_windows import FixedWindows
 from agent.core.history.change import Change
 from agent.core.history.trend import Trend
-from agent.core.model.plan import CombinationRule, Dimensions, Plan, Severity, ThresholdRule
+from agent.core.model.kpis import Dimensions
+from agent.core.model.plan import Plan
 from agent.core.model.results import AlertPhase, Emitted, TargetStatus, Transition, WindowValue
+from agent.core.model.rules import CombinationRule, Severity, ThresholdRule
 from agent.language.load import load
 from agent.language.sql.clauses import clauses
 from agent.language.sql.percents import marked
@@ -47,8 +50,8 @@ def first_test(page: str) -> tuple[Plan, Case, str]:
 def judged(plan: Plan, case: Case, zone: str) -> Picture:
     """What the rule that fires first looked at, and when it fires."""
     windows = case.windows or ()
-    closings = closed(plan, case)
-    fired = next(t for t in closings.transitions if t.state is AlertPhase.FIRING)
+    emitted = closed(plan, case)
+    fired = next(t for t in emitted.transitions if t.state is AlertPhase.FIRING)
     rule = plan.rules[fired.rule]
     upper = Panel(fired.kpi, _line(windows, (fired.kpi, fired.dimensions)))
     panels = {"value": upper}
@@ -64,7 +67,7 @@ def judged(plan: Plan, case: Case, zone: str) -> Picture:
             upper.bounds += {v for _, v in answered["target"] if v is not None}
         if any("deviation" in feature.text for feature in rule.features):
             upper.others += _others(windows, (fired.kpi, fired.dimensions))
-    ended = (t for t in closings.transitions if t.state is AlertPhase.RESOLVED)
+    ended = (t for t in emitted.transitions if t.state is AlertPhase.RESOLVED)
     ends = min((t.at_ms for t in ended if _alert(t) == _alert(fired)), default=upper.line[-1][0])
     span = Span(fired.at_ms, ends, AlertPhase.FIRING)
     return Picture(fired.rule, zone, list(panels.values()), fired=span)
@@ -72,12 +75,12 @@ def judged(plan: Plan, case: Case, zone: str) -> Picture:
 
 def held(plan: Plan, case: Case, zone: str) -> Picture:
     """The first series of the test that has a target, with its bounds and where it stands."""
-    told = closed(plan, case).targets
-    first = told[0].window
+    shown = closed(plan, case).targets
+    first = shown[0].window
     series = (first.kpi, first.dimensions)
     panel = Panel(_called(plan, series), _line(case.windows or (), series))
     panel.others += _others(case.windows or (), series)
-    own = [t for t in told if (t.window.kpi, t.window.dimensions) == series]
+    own = [t for t in shown if (t.window.kpi, t.window.dimensions) == series]
     panel.states = {t.window.end_ms: t.state for t in own}
     bounds = {
         "target": [t.target.at_least or t.target.at_most for t in own],
@@ -90,16 +93,16 @@ def held(plan: Plan, case: Case, zone: str) -> Picture:
 
 def lived(plan: Plan, case: Case, zone: str) -> Picture:
     """Each series that an alert is of, and below them the life of each alert."""
-    closings = closed(plan, case)
-    steps = sorted(closings.transitions, key=lambda t: (_place(plan, t), str(_alert(t))))
-    end_ms = max(w.end_ms for w in closings.windows)
+    emitted = closed(plan, case)
+    steps = sorted(emitted.transitions, key=lambda t: (_place(plan, t), str(_alert(t))))
+    end_ms = max(w.end_ms for w in emitted.windows)
     panels = []
-    known = dict.fromkeys((w.kpi, w.dimensions) for w in closings.windows)
+    known = dict.fromkeys((w.kpi, w.dimensions) for w in emitted.windows)
     for series in sorted(known, key=lambda one: list(plan.kpis).index(one[0])):
         concerned = [t for t in steps if t.kpi == series[0] and t.dimensions in ((), series[1])]
         if concerned:
-            line = _line(closings.windows, series)
-            panel = Panel(_called(plan, series), line, maintenance=_rests(closings, series))
+            line = _line(emitted.windows, series)
+            panel = Panel(_called(plan, series), line, maintenance=_rests(emitted, series))
             rules = [plan.rules[t.rule] for t in concerned]
             found = (_bounds(r, t.severity) for r, t in zip(rules, concerned, strict=True)
                      if isinstance(r, ThresholdRule))  # fmt: skip
@@ -174,9 +177,9 @@ def _called(plan: Plan, series: Series) -> str:
     return f"{series[0]}{{{named}}}" if by else series[0]
 
 
-def _rests(closings: Emitted, series: Series) -> list[Span]:
+def _rests(emitted: Emitted, series: Series) -> list[Span]:
     """The maintenance that a series is in: windows side by side are one stretch."""
-    own = [w for w in closings.windows if (w.kpi, w.dimensions) == series]
+    own = [w for w in emitted.windows if (w.kpi, w.dimensions) == series]
     found = []
     for name, group in groupby(own, lambda w: w.maintenance):
         windows = list(group)

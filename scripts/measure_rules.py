@@ -105,8 +105,8 @@ def series(seeds: int) -> Iterator[Made]:
 
 def rules() -> Plan:
     """The KPIs and the rules, each under the name of its row."""
-    told = KPIS | {kpi: f"{KPIS[kpi]}, {RULES[row][1]}" for kpi, row in _targets().items()}
-    text = EVENTS + "kpis:\n" + "".join(f"  {kpi}: {{{said}}}\n" for kpi, said in told.items())
+    shown = KPIS | {kpi: f"{KPIS[kpi]}, {RULES[row][1]}" for kpi, row in _targets().items()}
+    text = EVENTS + "kpis:\n" + "".join(f"  {kpi}: {{{said}}}\n" for kpi, said in shown.items())
     text += "rules:\n"
     for row, (of, said) in RULES.items():
         if row not in _targets().values():
@@ -138,15 +138,15 @@ def fired(seeds: int) -> dict[tuple[str, str, str], list[int]]:
         windows += given_windows(plan.kpis["rare"], made[:2], counted, MONDAY_MS)
     rows = {_name(row): row for row in RULES}
     targets = _targets()
-    closings = FixedWindows(plan, windows).run(MONDAY_MS + DAYS * DAY_MS)
+    emitted = FixedWindows(plan, windows).run(MONDAY_MS + DAYS * DAY_MS)
     begun = [
         (rows[t.rule], t.dimensions, t.at_ms)
-        for t in closings.transitions
+        for t in emitted.transitions
         if t.state is AlertPhase.FIRING
     ]
     begun += [
         (targets[t.window.kpi], t.window.dimensions, t.window.end_ms)
-        for t in closings.targets
+        for t in emitted.targets
         if t.window.kpi in targets
         and t.state is TargetState.MISSED
         and t.previous is not TargetState.MISSED

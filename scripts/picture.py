@@ -24,7 +24,7 @@ STRIP, LETTER = 22, 7
 MOST_WINDOWS = 48
 """Only the last ones are drawn."""
 MOST_STEPS = 5
-"""A target of more steps is told by no numbers."""
+"""A target of more steps is published by no numbers."""
 
 Line = list[tuple[int, float | None]]
 """(end of a window in ms, its value)"""

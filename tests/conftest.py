@@ -1,6 +1,7 @@
 """A test that needs a tool fails where the tool is missing, and says how to get it.
 
-Such tests are left out unless asked for (`-m needs_kafka`): whoever asks wants them run, so that a
+Such tests are left out unless asked for (`-m needs_kafka`): anybody who asks wants them run, so
+that a
 missing tool must never pass as a skipped test.
 """
 

@@ -24,15 +24,15 @@ def rules(tmp_path: Path) -> Path:
     return file
 
 
-def test_the_first_rejected_records_are_told_and_how_many_more_there_are(
+def test_the_first_rejected_records_are_reported_and_how_many_more_there_are(
     rules: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "sold.ndjson"
     file.write_text("rubbish\n" * 25)
     assert main(["replay", "--rules", str(rules), str(file)]) == 1
-    told = capsys.readouterr().out.splitlines()
-    assert len([line for line in told if "not_json: " in line]) == 20
-    assert told[-1] == "  … and 5 more"
+    output = capsys.readouterr().out.splitlines()
+    assert len([line for line in output if "not_json: " in line]) == 20
+    assert output[-1] == "  … and 5 more"
 
 
 SPLIT = RULES.replace("{price: float}", "{price: float, till: string}").replace(
@@ -112,9 +112,9 @@ def test_a_schema_of_rules_that_are_not_there_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["schema", "--rules", str(tmp_path / "nowhere")]) == 3
-    told = capsys.readouterr()
-    assert "nowhere: no such file or folder" in told.err
-    assert told.out == ""
+    output = capsys.readouterr()
+    assert "nowhere: no such file or folder" in output.err
+    assert output.out == ""
 
 
 def test_a_backtest_over_nothing_says_so(
@@ -159,9 +159,9 @@ def test_replay_names_the_fields_that_are_null_or_of_another_type(
     event = {"type": "order", "at": "2025-03-03T09:00:00Z", "shop": "a"}
     events = [event | {"amount": amount} for amount in (1, "2.50", 3)]
     assert _replayed(tmp_path, *events) == 0
-    told = capsys.readouterr().out
-    assert "order: shop is null in all 3 events: none has its path" in told
-    assert "order: amount is of another type in 1 of 3 events, and null there" in told
+    output = capsys.readouterr().out
+    assert "order: shop is null in all 3 events: none has its path" in output
+    assert "order: amount is of another type in 1 of 3 events, and null there" in output
     assert _replayed(tmp_path, *events, format="json") == 0
     summary = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert summary["fields"] == {

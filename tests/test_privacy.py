@@ -55,9 +55,9 @@ async def test_a_reload_that_brings_private_kpis_is_refused_without_a_secret(
     service = Service(load_settings(), lambda: load(tmp_path))
     before = service.state.plan
     rules(tmp_path, PRIVATE)
-    done, told = await service.reload()
+    done, published = await service.reload()
     assert not done
-    assert "no person_secret" in told
+    assert "no person_secret" in published
     assert service.state.plan is before
     assert service.state.stats.reloads_failed == 1
 
@@ -71,7 +71,7 @@ def test_a_secret_that_could_be_tried_out_is_refused(tmp_path: Path, secret: str
     assert "16 characters" in str(refused.value)
 
 
-def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_a_file_that_is_not_there_is_reported(tmp_path: Path) -> None:
     settings = load_settings(person_secret_file=tmp_path / "nowhere")
     with pytest.raises(EnvironmentFault, match="person_secret_file can't be read"):
         settings.secret_of_people()

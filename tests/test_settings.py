@@ -83,7 +83,7 @@ def test_sasl_without_a_user_is_refused() -> None:
         load_settings(security_protocol="SASL_SSL")
 
 
-def test_a_misspelt_variable_is_told_but_not_those_of_kubernetes() -> None:
+def test_a_misspelt_variable_is_reported_but_not_those_of_kubernetes() -> None:
     environment = {
         "KPI_AGENT_BROKER": "a:1",
         "KPI_AGENT_BROKERS": "a:1",

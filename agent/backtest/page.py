@@ -12,7 +12,8 @@ from markupsafe import Markup
 
 from agent.backtest.report import MOST_SERIES, Tested, by_series, clock, lasted, often
 from agent.core.evaluate.targets import overrides_of, target_of
-from agent.core.model.plan import Dimensions, Rule, ThresholdRule
+from agent.core.model.kpis import Dimensions
+from agent.core.model.rules import Rule, ThresholdRule
 from agent.core.model.text import conditions_of
 from agent.core.output.episodes import Episode, Found
 from agent.core.output.messages import iso

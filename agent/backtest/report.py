@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 from agent.backtest import chart
 from agent.backtest.runner import Backtest
-from agent.core.model.plan import Dimensions, Plan, Rule
+from agent.core.model.kpis import Dimensions
+from agent.core.model.plan import Plan
 from agent.core.model.printable import printable
+from agent.core.model.rules import Rule
 from agent.core.model.text import duration
 from agent.core.output.episodes import Episode, Found, Versus, versus
 from agent.core.output.messages import Json, dimensions_json, iso, summary_json
@@ -23,7 +25,7 @@ MOST_EPISODES = 50
 
 @dataclass(frozen=True, slots=True)
 class Tested:
-    """A backtest, and the one of other rules that it is held against (`former`: their name)."""
+    """A backtest, and the one of other rules that it is compared with (`former`: their name)."""
 
     after: Backtest
     before: Backtest | None = None
@@ -36,7 +38,7 @@ class Tested:
         return self.after.found
 
     def shown_rules(self) -> list[str]:
-        """The rules that are told of, by name: those asked for, else all."""
+        """The rules that are reported, by name: those asked for, else all."""
         known = {*self.found.plan.rules, *(self.before.found.plan.rules if self.before else ())}
         return sorted(known & self.rules if self.rules else known)
 
@@ -45,7 +47,7 @@ class Tested:
         return self.before.found.of_rule(rule) if self.before else ()
 
     def versus(self) -> Versus | None:
-        """What the change does, of the rules that are told of."""
+        """What the change does, of the rules that are reported."""
         if self.before is None:
             return None
         whole = versus(self.before.found, self.found)
@@ -71,8 +73,8 @@ def lasted(episode: Episode, found: Found) -> str:
 
 def clock(at_ms: int) -> str:
     """`2025-03-03 08:30`, in UTC; with seconds where there are any."""
-    told = iso(at_ms).removesuffix("Z").replace("T", " ")
-    return told.removesuffix(":00")
+    printed = iso(at_ms).removesuffix("Z").replace("T", " ")
+    return printed.removesuffix(":00")
 
 
 def by_series(episodes: Iterable[Episode]) -> list[tuple[Dimensions, list[Episode]]]:
@@ -225,7 +227,7 @@ def as_json(tested: Tested) -> Json:
     """One object: `since`, `until`, `rules` (counts by rule), `episodes`, `records`; against other
     rules also `against`, `gained`, `lost`, `kept` (before and after)."""
     found, shown = tested.found, tested.shown_rules()
-    told: Json = {
+    printed: Json = {
         "since": iso(found.since_ms),
         "until": iso(found.until_ms),
         "rules": [_rule_json(found, name) for name in shown if name in found.plan.rules],
@@ -237,14 +239,14 @@ def as_json(tested: Tested) -> Json:
     change = tested.versus()
     if change is not None and tested.before is not None:
         before = tested.before.found
-        told["against"] = tested.former
-        told["gained"] = [episode_json(found, e) for e in change.gained]
-        told["lost"] = [episode_json(before, e) for e in change.lost]
-        told["kept"] = [
+        printed["against"] = tested.former
+        printed["gained"] = [episode_json(found, e) for e in change.gained]
+        printed["lost"] = [episode_json(before, e) for e in change.lost]
+        printed["kept"] = [
             {"before": episode_json(before, one), "after": episode_json(found, other)}
             for one, other in change.kept
         ]
-    return told
+    return printed
 
 
 def _rule_json(found: Found, name: str) -> Json:

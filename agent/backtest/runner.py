@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from agent.core.model.plan import AbsenceRule, CombinationRule, Plan, Rule, ThresholdRule, variants
+from agent.core.model.plan import Plan
 from agent.core.model.results import Emitted
+from agent.core.model.rules import AbsenceRule, CombinationRule, Rule, ThresholdRule, variants
 from agent.core.output.episodes import Found, Record, found
 from agent.replay.runner import Replayed, Source, stream
 from agent.settings import Settings
@@ -32,8 +33,8 @@ def over_files(
     windows and alerts are then as they would have been."""
     read = Replayed(Emitted(), [])
     record = Record(plan)
-    for closings in stream(plan, files, clock_ms, read, progress, until_ms):
-        record.take(closings)
+    for emitted in stream(plan, files, clock_ms, read, progress, until_ms):
+        record.take(emitted)
     return Backtest(found(record, since_ms, until_ms), read)
 
 
@@ -53,8 +54,8 @@ async def over_topics(
     record = Record(plan)
     before_ms = warm_up(plan) if warm_up_ms is None else warm_up_ms
     from_ms = None if since_ms is None else since_ms - before_ms
-    async for closings in history(settings, plan, from_ms, until_ms, read.note, progress):
-        record.take(closings)
+    async for emitted in history(settings, plan, from_ms, until_ms, read.note, progress):
+        record.take(emitted)
     return Backtest(found(record, since_ms, until_ms), read)
 
 

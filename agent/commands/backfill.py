@@ -62,8 +62,8 @@ def run(options: Namespace) -> int:
     with History(plan, options.every, settings.labels) as history:
         with reading("backfill", files) as progress:
             now = clock_ms(options.now)
-            for closings in stream(plan, files, now, read, progress, options.until):
-                history.take(privacy.closings(plan, chosen(closings, selection)))
+            for emitted in stream(plan, files, now, read, progress, options.until):
+                history.take(privacy.emitted(plan, chosen(emitted, selection)))
         _write(history.chunks(), options.output)
     sys.stderr.write(outcomes_text(read) + "\n")
     return 0

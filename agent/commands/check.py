@@ -37,6 +37,6 @@ def run(options: Namespace) -> int:
         }
         if plan.maintenance:
             counts["maintenance"] = plan.maintenance
-        told = ", ".join(f"{len(made)} {WORDS[s][len(made) != 1]}" for s, made in counts.items())
-        print(f"{printable(options.rules)}: {told}: all good")  # noqa: T201
+        shown = ", ".join(f"{len(made)} {WORDS[s][len(made) != 1]}" for s, made in counts.items())
+        print(f"{printable(options.rules)}: {shown}: all good")  # noqa: T201
     return OK

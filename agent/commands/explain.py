@@ -59,15 +59,15 @@ def run(options: Namespace) -> int:
             "kpi-agent explain: an agent knows how a rule stands now; leave --at out\n"
         )
         return 2
-    told, count = _of_agent(options) if options.agent else _of_files(options)
-    if not told:
+    explained, count = _of_agent(options) if options.agent else _of_files(options)
+    if not explained:
         raise RulesError(f"no series of {options.rule} is known{asked_text(options.series)}")
     if options.format == "json":
-        sys.stdout.writelines(json.dumps(one, ensure_ascii=False) + "\n" for one in told)
+        sys.stdout.writelines(json.dumps(one, ensure_ascii=False) + "\n" for one in explained)
     else:
-        sys.stdout.write("\n".join("".join(f"{line}\n" for line in text(one)) for one in told))
-    if count > len(told):
-        sys.stderr.write(f"{count - len(told)} more series; name one with --series\n")
+        sys.stdout.write("\n".join("".join(f"{line}\n" for line in text(one)) for one in explained))
+    if count > len(explained):
+        sys.stderr.write(f"{count - len(explained)} more series; name one with --series\n")
     return 0
 
 
@@ -96,9 +96,9 @@ def _of_files(options: Namespace) -> tuple[list[Any], int]:
     readers = [Events(plan, explained) for explained, _ in found]
     if any(events.possible for events in readers):
         read("events", *(events for events in readers if events.possible))
-    for (_, told), events in zip(found, readers, strict=True):
-        told["events"] = events.as_json()
-    return [told for _, told in found], count
+    for (_, explained), events in zip(found, readers, strict=True):
+        explained["events"] = events.as_json()
+    return [explained for _, explained in found], count
 
 
 def _of_agent(options: Namespace) -> tuple[list[Any], int]:
@@ -106,7 +106,7 @@ def _of_agent(options: Namespace) -> tuple[list[Any], int]:
     query = urllib.parse.urlencode({"rule": options.rule, "series": options.series})
     answer = answer_of(options.agent, f"/api/v1/explain?{query}")
     try:
-        told = json.loads(answer)
-        return told["series"], told["count"]
+        explained = json.loads(answer)
+        return explained["series"], explained["count"]
     except (ValueError, KeyError, TypeError) as error:
         raise not_an_agent(options.agent, error) from error

@@ -91,14 +91,14 @@ def _run(options: Namespace, ask: Ask) -> int:
     text, plan = sound_rules(drafts, bounds, silences, owner, schema)
     _write(place, text)
     made = {"event": plan.contracts, "KPI": plan.kpis, "rule": plan.rules}
-    told = ", ".join(f"{len(of)} {word}{'s' * (len(of) != 1)}" for word, of in made.items())
-    print(f"{printable(str(place))}: {told}")  # noqa: T201
+    shown = ", ".join(f"{len(of)} {word}{'s' * (len(of) != 1)}" for word, of in made.items())
+    print(f"{printable(str(place))}: {shown}")  # noqa: T201
     if not (place.parent / schema).is_file():
         sys.stderr.write(f"for completion in editors: kpi-agent schema > {place.parent / schema}\n")
     if read is not None:
         print(f"over the sample, {outcomes_text(read)}")  # noqa: T201
-        for told in in_words(read.fields):
-            print(f"  {printable(told)}")  # noqa: T201
+        for shown in in_words(read.fields):
+            print(f"  {printable(shown)}")  # noqa: T201
         if read.is_all_lost:
             sys.stderr.write("kpi-agent init: none of the sample's events is as the draft says\n")
             return 1

@@ -56,5 +56,5 @@ def run(options: Namespace) -> int:
 
 def _known(name: str, names: set[str], what: str) -> None:
     if name not in names:
-        told = ", ".join(sorted(names)) or "there is none"
-        raise RulesError(f"{name} is not the {what} in these rules", f"Known: {told}")
+        shown = ", ".join(sorted(names)) or "there is none"
+        raise RulesError(f"{name} is not the {what} in these rules", f"Known: {shown}")

@@ -91,9 +91,9 @@ def _results(plan: Plan, cases: Iterable[Case], coverage: Coverage) -> Iterator[
 
     for case in cases:
         began = time.perf_counter()
-        told = run_case(plan, case)
-        coverage.add(plan, told)
-        yield replace(compare(plan, case, told), seconds=time.perf_counter() - began)
+        shown = run_case(plan, case)
+        coverage.add(plan, shown)
+        yield replace(compare(plan, case, shown), seconds=time.perf_counter() - began)
 
 
 def _with_progress(cases: list[Case]) -> Iterator[Case]:

@@ -2,10 +2,12 @@
 flow up to the handoff (`agent.core.merge.backfill_buffer`), as the rows that they would have left
 in the table.
 
-Records are judged as the live flow judges them: by all KPIs of their contract, against the log
+Records are evaluated as the live flow evaluates them: by all KPIs of their contract, against the
+log
 before them. What a frame's source holds nothing of any more ends; windows close in the order of
-event time as the slowest source allows, so that little is kept at once. No alert is told: rules are
-judged so that what they look back on is there, and all alerts are inactive at the cut.
+event time as the slowest source allows, so that little is kept at once. No alert is published:
+rules are
+evaluated so that what they look back on is there, and all alerts are inactive at the cut.
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ from agent.core.fold.folder import Folder
 from agent.core.frame import Block, decode
 from agent.core.merge.base_kpi import BaseKpi
 from agent.core.merge.live_series import limit_of
-from agent.core.model.plan import Kpi, Plan
+from agent.core.model.kpis import Kpi
+from agent.core.model.plan import Plan
 from agent.core.model.results import Emitted, TargetStatus, WindowValue
 from agent.core.model.windows import first_end_within, previous_end, previous_start
 from agent.core.state.rows import Row, SeriesRows
@@ -67,7 +70,7 @@ class Backfill:
             self._folder.assign(source, None)
 
     def add(self, batch: Batch) -> None:
-        """Decode, judge and fold a batch; each source's offsets go on from what was added."""
+        """Decode, evaluate and fold a batch; each source's offsets go on from what was added."""
         self._folder.add(batch)
 
     def watermark_ms(self, source: int) -> int | None:
@@ -79,7 +82,7 @@ class Backfill:
         self._reading.discard(source)
 
     def flush(self) -> Emitted:
-        """Close what can be closed, to be told: windows and target states, and no alert."""
+        """Close what can be closed, to be published: windows and target states, and no alert."""
         for target, message in self._folder.flush(0, {}, len(self._folder.sources)):
             if target in self._targets:
                 frame = decode(message)
@@ -116,7 +119,7 @@ class _Past:
             window = kpi.window
             first = first_end_within(window, wanted.from_ms)
             self._begin_ms = window.start_of(first)
-            if kpi.has_retention:  # the first window that is told needs the one before it
+            if kpi.has_retention:  # the first window that is published needs the one before it
                 first = first_end_within(window, first)
             self._closed_ms = previous_end(window, first)
             if self._closed_ms > self._cut_ms:

@@ -17,24 +17,21 @@ from agent.core.evaluate.thresholds import EvaluationInput, Peers, Thresholds
 from agent.core.evaluate.transitions import Row
 from agent.core.merge.base_kpi import BaseKpi
 from agent.core.merge.derived_kpi import DerivedKpi, KpiState
-from agent.core.model.plan import (
+from agent.core.model.kpis import Dimensions, Kpi, Target, TargetOverride
+from agent.core.model.plan import Plan
+from agent.core.model.results import AlertPhase, Fact, WindowValue
+from agent.core.model.rules import (
     AbsenceRule,
     Clause,
     CombinationRule,
-    Dimensions,
-    Kpi,
     Level,
-    Plan,
     Rule,
     Severity,
-    Target,
-    TargetOverride,
     Term,
     ThresholdRule,
     as_for,
     override_for,
 )
-from agent.core.model.results import AlertPhase, Fact, WindowValue
 from agent.core.state import alert_state as alerts
 from agent.core.state.alert_state import AlertState
 from agent.core.state.series import Series
@@ -46,7 +43,7 @@ class ClauseFound:
     (None: that can't be said)."""
 
     sql: str
-    told: str
+    shown: str
     holds: bool | None
 
 

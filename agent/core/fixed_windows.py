@@ -21,7 +21,8 @@ from agent.core.merge.base_kpi import BaseKpi, Step
 from agent.core.merge.derived_kpi import DerivedKpi, KpiState
 from agent.core.merge.live_series import limit_of
 from agent.core.merge.merger import Merger
-from agent.core.model.plan import Dimensions, Kpi, Plan
+from agent.core.model.kpis import Dimensions, Kpi
+from agent.core.model.plan import Plan
 from agent.core.model.results import Emitted, WindowValue
 from agent.core.model.windows import MAX_SLICE_MS, previous_end
 from agent.core.pipeline import joined

@@ -14,7 +14,8 @@ import msgspec
 import numpy as np
 
 from agent.core.aggregate.columns import OBJECT, Column, of_objects
-from agent.core.model.plan import Dimensions, Scalar
+from agent.core.model.events import Scalar
+from agent.core.model.kpis import Dimensions
 from agent.errors import UnknownVersionError
 
 MAX_FRAME_BYTES = 900_000
@@ -62,9 +63,10 @@ class Frame(msgspec.Struct, array_like=True, frozen=True):
     `clock_ms`: when the frame was made. `last` False: more blocks of the same flush follow, the
     watermark does not count yet. `active`: the slices in which a KPI had rows in this flush, for
     KPIs whose absence is watched as a whole. `again`: the first frames of a source's new owner,
-    which tell over what the last one told already. `filled` names the KPIs with `backfill` that the
+    which tell over what the last one published already. `filled` names the KPIs with `backfill`
+    that the
     owner folds, with their fingerprints; a slice that starts after `since_ms` (None: any) has no
-    event that was folded by somebody else, or told in an earlier frame only
+    event that was folded by somebody else, or published in an earlier frame only
     (`agent.core.merge.backfill_buffer`).
 
     `topic_id` and `epoch` name the log that `covered` counts in, and the stretch of it that is read
@@ -78,7 +80,7 @@ class Frame(msgspec.Struct, array_like=True, frozen=True):
     partitions: int
     covered: int
     watermark_ms: int | None
-    quiet_ms: int | None
+    idle_ms: int | None
     clock_ms: int
     last: bool
     active: dict[str, list[int]]
@@ -92,7 +94,7 @@ class Frame(msgspec.Struct, array_like=True, frozen=True):
 
     @property
     def source(self) -> int:
-        """What tells this source's partials from those of others, and of its earlier epochs."""
+        """What says this source's partials from those of others, and of its earlier epochs."""
         return self.partition | self.epoch << 32
 
 
@@ -153,7 +155,7 @@ def named(key: bytes) -> Dimensions:
 def encode(frame: Frame) -> Iterator[bytes]:
     """The frame as one or more messages of at most `MAX_FRAME_BYTES` each, in order.
 
-    A single row larger than that goes out as it is, for the broker to judge.
+    A single row larger than that goes out as it is, for the broker to evaluate.
     """
     data = _HEAD + _encoder.encode(frame)
     if len(data) <= MAX_FRAME_BYTES or sum(len(b.keys) for b in frame.blocks) <= 1:

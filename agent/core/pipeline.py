@@ -43,10 +43,10 @@ class Pipeline:
             for partition in range(self._partitions[topic]):
                 folder.assign(partition, None)
 
-    def set_on_evaluation(self, witness: OnEvaluation | None) -> None:
-        """Tell somebody of every judgement."""
+    def set_on_evaluation(self, on_evaluation: OnEvaluation | None) -> None:
+        """Tell somebody of every evaluation."""
         for merger in self.mergers:
-            merger.set_on_evaluation(witness)
+            merger.set_on_evaluation(on_evaluation)
 
     def observe(self, observers: Sequence[RowObserver]) -> None:
         """Show the rows that count of every batch from now on, by contract."""
@@ -54,7 +54,7 @@ class Pipeline:
             folder.observe(*observers)
 
     def add(self, batch: Batch) -> FoldResult:
-        """Decode, judge and fold a batch of one topic."""
+        """Decode, evaluate and fold a batch of one topic."""
         added = self._folders[batch.topic].add(batch)
         self.counts.update(added.counts)
         return added
@@ -109,13 +109,15 @@ class Pipeline:
         return joined(found)
 
     def rest(self, until_ms: int) -> Emitted:
-        """Let time go by without events: close every window that ends by an instant, and judge the
-        silence up to it. What a shorter lateness lets be known of the time after it is told, too.
+        """Let time go by without events: close every window that ends by an instant, and evaluate
+        the
+        silence up to it. What a shorter lateness lets be known of the time after it is published,
+        too.
         """
         found = [self.flush()]
         for topic in self._folders:
             contracts = self.plan.contracts_of(topic)
-            # Silence is judged by whole slices, and tells of an instant once it is past.
+            # Silence is evaluated by whole slices, and says of an instant once it is past.
             past = until_ms + max(c.lateness_ms for c in contracts) + MAX_SLICE_MS + 1
             found += [merger.finish(topic, past) for merger in self.mergers]
         return joined(found)
@@ -141,11 +143,11 @@ _ENDED_MS = 10**15
 far ahead that what it lets pass is bounded by the other sources alone."""
 
 
-def joined(closings: Sequence[Emitted]) -> Emitted:
+def joined(emitted: Sequence[Emitted]) -> Emitted:
     """Several closings as one, in event-time order."""
     return Emitted(
-        tuple(sorted((w for c in closings for w in c.windows), key=lambda w: w.end_ms)),
-        tuple(sorted((t for c in closings for t in c.targets), key=lambda t: t.window.end_ms)),
-        tuple(sorted((t for c in closings for t in c.transitions), key=lambda t: t.at_ms)),
-        sum(c.late for c in closings),
+        tuple(sorted((w for c in emitted for w in c.windows), key=lambda w: w.end_ms)),
+        tuple(sorted((t for c in emitted for t in c.targets), key=lambda t: t.window.end_ms)),
+        tuple(sorted((t for c in emitted for t in c.transitions), key=lambda t: t.at_ms)),
+        sum(c.late for c in emitted),
     )

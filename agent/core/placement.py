@@ -7,7 +7,9 @@ from collections.abc import Sequence
 
 import msgspec
 
-from agent.core.model.plan import Dimensions, Kpi, Plan, is_whole
+from agent.core.model.kpis import Dimensions, Kpi
+from agent.core.model.plan import Plan
+from agent.core.model.rules import is_whole
 
 _encoder = msgspec.msgpack.Encoder()
 
@@ -26,30 +28,32 @@ def _partition(
     return zlib.crc32(_encoder.encode(named)) % partitions
 
 
-def place_of(plan: Plan, home: str, dimensions: Dimensions | None, partitions: int) -> int | None:
+def place_of(
+    plan: Plan, subject: str, dimensions: Dimensions | None, partitions: int
+) -> int | None:
     """The state partition of a series of a KPI or a combination rule; None: it is not declared so.
 
     `dimensions` None: what is watched of a KPI as a whole.
     """
-    by = plan.by_of(home)
+    by = plan.by_of(subject)
     if by is None or (dimensions is not None and len(dimensions) != len(by)):
         return None
     if dimensions is None:
-        return watch_partition(plan, home, partitions)
-    kpi = plan.kpis.get(_nearest(plan, home))
+        return watch_partition(plan, subject, partitions)
+    kpi = plan.kpis.get(_nearest(plan, subject))
     placed = by if kpi is None or kpi.placement is None else kpi.placement
     return _partition(by, dimensions, placed, partitions)
 
 
-def _nearest(plan: Plan, home: str) -> str:
+def _nearest(plan: Plan, subject: str) -> str:
     """A KPI that the series of a combination rule live with."""
-    while home not in plan.kpis:
-        home = plan.combinations[home].heeds[0].home
-    return home
+    while subject not in plan.kpis:
+        subject = plan.combinations[subject].dependencies[0].subject
+    return subject
 
 
 def watch_partition(plan: Plan, kpi: str, partitions: int) -> int:
-    """The state partition that watches a KPI as a whole, and tells what it sees."""
+    """The state partition that watches a KPI as a whole, and says what it sees."""
     if any(is_whole(rule) and rule.depends_on for rule in plan.rules_of(kpi)):
         return gathering_partition(partitions)  # where what they depend on can be seen
     return zlib.crc32(kpi.encode()) % partitions

@@ -60,7 +60,7 @@ class Rates:
 
 
 class Company:
-    """The example company from `BACKFILL_SECONDS` before `start_ms` on, for ever."""
+    """The example company from `BACKFILL_SECONDS` before `start_ms` on, forever."""
 
     def __init__(self, start_ms: int, seed: int = 1, rates: Rates | None = None) -> None:
         self.start_ms = start_ms - start_ms % TICK_MS

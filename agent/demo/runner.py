@@ -38,7 +38,7 @@ PORTS_TRIED = 20
 
 @dataclass(frozen=True, slots=True)
 class Show:
-    """What is shown: `send` tells the events, `line` says what goes on so long after the start."""
+    """What is shown: `send` says the events, `line` says what goes on so long after the start."""
 
     title: str
     rules: Path
@@ -74,7 +74,7 @@ async def demo(
         settings = _settings(broker.address, free, show.rules)
         pages = _private_pages(show, settings)
         logs.configure(settings)
-        # A loaded machine is no news to whoever watches a demo.
+        # A loaded machine is no news to anybody who watches a demo.
         logging.getLogger("mode.timers").setLevel(logging.ERROR)
         service = Service(settings, lambda: load(show.rules), show.title)
         on_service(service)
@@ -133,9 +133,9 @@ async def _look(
         if not over and show.line is _company_line and story.stage_at(elapsed) is not stage:
             stage = story.stage_at(elapsed)
             screen.say(f"staged: {stage.says}" if stage else "staged: all is well again")
-        told = shared(state.plan)
+        shown = shared(state.plan)
         alerts = state.alerts() if state.alerts else []
-        screen.alerts([alert for alert in alerts if alert.rule in told.rules], told)
+        screen.alerts([alert for alert in alerts if alert.rule in shown.rules], shown)
         read = sum(state.stats.records.values())
         waiting = waiting_line(state.ready)
         doing = f"waiting for {waiting}" if waiting else show.line(elapsed)
@@ -147,7 +147,7 @@ def _company() -> Show:
         raise _not_a_checkout(COMPANY_RULES)
 
     async def send(sender: Sender) -> None:
-        await sender.tell_company(Company(time.time_ns() // 1_000_000))
+        await sender.send_company(Company(time.time_ns() // 1_000_000))
 
     return Show(
         title="Example company",
@@ -182,7 +182,7 @@ def _retail() -> Show:
             "Data: Online Retail, Daqing Chen, UCI Machine Learning Repository, CC BY 4.0",
             "(examples/retail/ATTRIBUTION.md).",
         ),
-        send=lambda sender: sender.tell_year(year),
+        send=lambda sender: sender.send_year(year),
         line=lambda elapsed: f"{year.date_at(min(elapsed, year.seconds)):%a %d %b %Y}",
         over="The year is over. The board stays until Ctrl-C.",
     )

@@ -69,7 +69,7 @@ class Screen:
             self._phases[key] = alert.phase
             begins = alert.phase in (AlertPhase.PENDING, AlertPhase.FIRING)
             if before is alert.phase or (before is None and not begins):
-                continue  # of what ended in the history before the demo nobody has heard
+                continue  # of what ended in the history before the demo nobody has received
             self.say(alert_line(alert, plan), PHASE_STYLE.get(alert.phase, ""))
 
     def close(self) -> None:

@@ -34,8 +34,8 @@ class Sender:
             }
         )
 
-    async def tell_company(self, company: Company) -> None:
-        """The company's backfilled history at once, then its events as they happen, for ever."""
+    async def send_company(self, company: Company) -> None:
+        """The company's backfilled history at once, then its events as they happen, forever."""
         tick = company.first_tick
         while True:
             now_tick = company.tick_of(_now_ms())
@@ -45,7 +45,7 @@ class Sender:
                 tick = upto
             await asyncio.sleep(PAUSE_SECONDS)
 
-    async def tell_year(self, year: Timelapse) -> None:
+    async def send_year(self, year: Timelapse) -> None:
         """The retailer's events in their rhythm, until the last of them."""
         started = time.monotonic()
         sent = 0
@@ -74,7 +74,8 @@ class Sender:
     def _takes(self, message: Message) -> bool:
         """Hand one message over; False while a hundred thousand wait for a slow broker."""
         try:
-            # Without a timestamp of ours: the broker's clock judges what is too far in the future.
+            # Without a timestamp of ours: the broker's clock evaluates what is too far in the
+            # future.
             self._producer.produce(message.topic, value=message.value, key=message.key)
         except BufferError:
             self._producer.poll(0)

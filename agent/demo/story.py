@@ -1,7 +1,8 @@
 """The demo's story: the shape of its day, and the trouble that is staged in it.
 
 All times are seconds since the demo's start; negative ones are the backfilled history, in which
-nothing goes wrong. The story repeats every `DAY_SECONDS`, so that whoever comes later sees it too.
+nothing goes wrong. The story repeats every `DAY_SECONDS`, so that anybody who comes later sees it
+too.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ MORNING = 0.3
 class Stage:
     """A stretch of staged trouble, `[begins_seconds, ends_seconds)` of every day.
 
-    `rule` is the rule of `rules/` that fires in it, `says` tells a person what is going on.
+    `rule` is the rule of `rules/` that fires in it, `says` says a person what is going on.
     """
 
     name: str

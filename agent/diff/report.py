@@ -46,12 +46,12 @@ def render(
     at its place in the file.
     """
     if format == "json":
-        told = {"summary": summary(found), **asdict(found)}
-        for state, made in zip(found.states, told["states"], strict=True):
+        shown = {"summary": summary(found), **asdict(found)}
+        for state, made in zip(found.states, shown["states"], strict=True):
             made["kept"] = state.kept
         if held is not None:
-            told["held"] = asdict(held)
-        return json.dumps(told, ensure_ascii=False) + "\n"
+            shown["held"] = asdict(held)
+        return json.dumps(shown, ensure_ascii=False) + "\n"
     if format == "github":
         return "".join(f"{line}\n" for line in _annotations(found, rules, held))
     return "".join(f"{printable(line)}\n" for line in _human(found, rules, former, held))
@@ -116,10 +116,10 @@ def metric_text(metric: MetricChange) -> str:
 
 def alert_text(alert: AlertChange, held: Held | None = None) -> str:
     """What becomes of a rule's alerts of one severity, and how many there are."""
-    told = f"{alert.rule} ({alert.severity}) {_EFFECTS[alert.effect]}"
+    shown = f"{alert.rule} ({alert.severity}) {_EFFECTS[alert.effect]}"
     standing = held.standing(alert.rule, alert.severity) if held else {}
     counts = ", ".join(f"{count} {phase.value}" for phase, count in standing.items())
-    return f"{told}: {counts}" if counts and alert.effect != "new" else told
+    return f"{shown}: {counts}" if counts and alert.effect != "new" else shown
 
 
 def series_text(held: Held | None, kpi: str, form: str) -> str:
@@ -129,7 +129,7 @@ def series_text(held: Held | None, kpi: str, form: str) -> str:
 
 
 def state_text(state: KpiState, held: Held | None = None) -> str:
-    """Why a KPI's state begins anew."""
+    """Why a KPI's state starts over."""
     reasons = "; ".join(part_text(part) for part in state.reasons)
     of = series_text(held, state.kpi, " of {}")
     return f"{state.kpi} begins anew: history, open windows and alerts{of} ({reasons})"

@@ -52,7 +52,7 @@ def _renamed(file: str, made: Path, folder: Path, revision: str) -> str:
 
 def _git(folder: Path, *arguments: str) -> bytes:
     try:
-        done = subprocess.run(  # noqa: S603  git itself judges the revision
+        done = subprocess.run(  # noqa: S603  git itself evaluates the revision
             ["git", "-C", str(folder), *arguments],  # noqa: S607
             capture_output=True,
             check=False,

@@ -11,12 +11,14 @@ from typing import Any
 
 from agent.core.explanation import AlertFound, ConditionFound, Explained, explain
 from agent.core.merge.merger import Merger
+from agent.core.model.kpis import Kpi
 from agent.core.model.metrics import RULE_STATE
-from agent.core.model.plan import AbsenceRule, CombinationRule, Kpi, Plan, Rule, as_for, is_whole
+from agent.core.model.plan import Plan
 from agent.core.model.results import AlertPhase
+from agent.core.model.rules import AbsenceRule, CombinationRule, Rule, as_for, is_whole
 from agent.core.model.text import bounds_text, window_text
 from agent.core.output.messages import Json, bounds_json, dimensions_json, iso, label
-from agent.core.output.privacy import private_homes
+from agent.core.output.privacy import private_subjects
 from agent.core.state.series import Series
 from agent.errors import RulesError
 from agent.explain.series_selector import Selector, parse_selector, selects
@@ -41,8 +43,9 @@ def wanted(plan: Plan, rule: str, series: str) -> tuple[Rule, Selector]:
 
 
 def refuse_private(plan: Plan, rule: Rule) -> None:
-    """Raises RulesError for a rule about single people: where everybody can ask, nobody is told."""
-    if rule.kpi in private_homes(plan):
+    """Raises RulesError for a rule about single people: where everybody can ask, nobody is
+    published."""
+    if rule.kpi in private_subjects(plan):
         raise RulesError(
             f"{rule.name} is about single people, and is not explained to everybody",
             "Explain it from files of events, or look at the pages of those whom it is about.",
@@ -67,12 +70,12 @@ def explanations(
             if selects(asked, by, dimensions) and as_for(rule, by, dimensions) is not None:
                 found.append((_urgency(rule, series), str(series.dimensions), merger, series))
     found.sort(key=lambda item: item[:2])
-    told = []
+    document = []
     for _, _, merger, series in found[:MOST_SERIES]:
         explained = explain(plan, merger.kpis, merger.rule_graph, rule, series)
         if explained is not None:
-            told.append((explained, as_json(plan, explained)))
-    return told, len(found)
+            document.append((explained, as_json(plan, explained)))
+    return document, len(found)
 
 
 def _urgency(rule: Rule, series: Series) -> int:
@@ -83,7 +86,7 @@ def _urgency(rule: Rule, series: Series) -> int:
 def as_json(plan: Plan, found: Explained) -> Json:
     """An explanation as one object."""
     kpi, rule, window = found.kpi, found.rule, found.window
-    told: Json = {
+    document: Json = {
         "rule": rule.name,
         "kpi": kpi.name,
         "title": kpi.title,
@@ -115,8 +118,8 @@ def as_json(plan: Plan, found: Explained) -> Json:
         "config_hash": plan.config_hash,
     }
     if isinstance(rule, AbsenceRule):
-        told["last_event_before"] = _when(found.last_event_ms)
-    return told
+        document["last_event_before"] = _when(found.last_event_ms)
+    return document
 
 
 def _target_json(found: Explained) -> Json | None:
@@ -131,7 +134,7 @@ def _target_json(found: Explained) -> Json | None:
 
 
 def _alert_json(rule: Rule, alert: AlertFound) -> Json:
-    told: Json = {
+    document: Json = {
         "severity": alert.severity,
         "state": alert.phase.value,
         "since": _when(alert.since_ms),
@@ -139,13 +142,13 @@ def _alert_json(rule: Rule, alert: AlertFound) -> Json:
         "ends_at": _when(alert.ends_ms),
     }
     if alert.no_data_for_ms is not None:
-        told["no_data_for_seconds"] = alert.no_data_for_ms / 1000
+        document["no_data_for_seconds"] = alert.no_data_for_ms / 1000
     if not isinstance(rule, AbsenceRule):
-        told["for_seconds"] = rule.for_ms / 1000
-        told["keep_firing_for_seconds"] = rule.keep_firing_for_ms / 1000
-        told["when"] = _condition_json(alert.when)
-        told["clear"] = _condition_json(alert.clear)
-    return told
+        document["for_seconds"] = rule.for_ms / 1000
+        document["keep_firing_for_seconds"] = rule.keep_firing_for_ms / 1000
+        document["when"] = _condition_json(alert.when)
+        document["clear"] = _condition_json(alert.clear)
+    return document
 
 
 def _condition_json(found: ConditionFound | None) -> Json | None:
@@ -154,7 +157,7 @@ def _condition_json(found: ConditionFound | None) -> Json | None:
     return {
         "sql": found.sql,
         "holds": found.holds,
-        "clauses": [{"sql": c.sql, "values": c.told, "holds": c.holds} for c in found.clauses],
+        "clauses": [{"sql": c.sql, "values": c.shown, "holds": c.holds} for c in found.clauses],
     }
 
 
@@ -163,12 +166,12 @@ def _promql(kpi: Kpi, rule: Rule, found: Explained) -> Json:
     series = [(n, label(v)) for n, v in zip(kpi.by, found.dimensions or (), strict=False)]
     about = [] if isinstance(rule, CombinationRule) else [("kpi", kpi.name)]
     own = [("rule", rule.name), *about, *series]
-    told: dict[str, Any] = {"state": names.selector(RULE_STATE, own)}
+    document: dict[str, Any] = {"state": names.selector(RULE_STATE, own)}
     if about:
-        told = {"value": names.selector(names.value_metric(kpi), series)} | told
+        document = {"value": names.selector(names.value_metric(kpi), series)} | document
     if found.target is not None:
-        told["target"] = names.selector(names.target_metric(kpi), series)
-    return told
+        document["target"] = names.selector(names.target_metric(kpi), series)
+    return document
 
 
 def _when(at_ms: int | None) -> str | None:

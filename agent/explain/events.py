@@ -5,7 +5,9 @@ from __future__ import annotations
 import polars as pl
 
 from agent.core.explanation import Explained
-from agent.core.model.plan import FIELD_DTYPES, OTHER, Contract, Plan, event_value_of
+from agent.core.model.events import FIELD_DTYPES, Contract
+from agent.core.model.kpis import OTHER, event_value_of
+from agent.core.model.plan import Plan
 from agent.core.output.messages import Json, iso
 
 _TIME = "_time"
@@ -50,14 +52,14 @@ class Events:
     def as_json(self) -> Json:
         """The events by what they are, each with its time and its fields."""
         fields = [f.name for f in self._contract.fields] if self._contract else []
-        told: Json = {}
+        document: Json = {}
         for name, row in self._kept.items():
             values = row.row(0, named=True)
             event: Json = {"time": iso(values[_TIME])}
             if values.get("_id") is not None:
                 event["id"] = values["_id"]
-            told[name] = event | {f: values[f] for f in fields if values.get(f) is not None}
-        return told
+            document[name] = event | {f: values[f] for f in fields if values.get(f) is not None}
+        return document
 
     def _keep(self, name: str, rows: pl.DataFrame, by: pl.Expr, *, last: bool) -> None:
         """Keep the extreme of what is known and new; of equals, the one that came first."""

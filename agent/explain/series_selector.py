@@ -10,7 +10,8 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 
-from agent.core.model.plan import Dimensions, Scalar
+from agent.core.model.events import Scalar
+from agent.core.model.kpis import Dimensions
 from agent.core.model.printable import printable
 from agent.core.output.messages import label
 from agent.errors import RulesError

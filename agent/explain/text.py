@@ -13,38 +13,38 @@ from agent.replay.report import number
 _HOLDS = {True: "true", False: "false", None: "can't be said"}
 
 
-def text(told: Mapping[str, Any]) -> Iterator[str]:
+def text(document: Mapping[str, Any]) -> Iterator[str]:
     """The lines of one series, control characters made visible."""
-    return map(printable, _lines(told))
+    return map(printable, _lines(document))
 
 
-def _lines(told: Mapping[str, Any]) -> Iterator[str]:
-    series = selector_text(told["dimensions"])
-    yield f"{told['rule']}{f' ({series})' if series else ''}, at {_clock(told['at'])} UTC"
-    for alert in told["alerts"]:
-        yield f"  {alert['severity']}: {_standing(told, alert)}"
+def _lines(document: Mapping[str, Any]) -> Iterator[str]:
+    series = selector_text(document["dimensions"])
+    yield f"{document['rule']}{f' ({series})' if series else ''}, at {_clock(document['at'])} UTC"
+    for alert in document["alerts"]:
+        yield f"  {alert['severity']}: {_standing(document, alert)}"
     yield ""
-    yield from _window(told)
-    yield from _bounds(told)
-    for alert in told["alerts"]:
+    yield from _window(document)
+    yield from _bounds(document)
+    for alert in document["alerts"]:
         for name in ("when", "clear"):
             yield from _condition(name, alert["severity"], alert.get(name))
-    for fact in told["facts"]:
+    for fact in document["facts"]:
         words = "" if fact["words"] == number(fact["value"]) else f": {fact['words']}"
         yield f"  {fact['sql']} = {number(fact['value'])}{words}"
-    yield from _events(told.get("events"))
+    yield from _events(document.get("events"))
     yield ""
-    owner = " of ".join(filter(None, (told["owner"], told["team"])))
-    rows = {"owner": owner, "runbook": told["runbook"], **told["promql"]}
+    owner = " of ".join(filter(None, (document["owner"], document["team"])))
+    rows = {"owner": owner, "runbook": document["runbook"], **document["promql"]}
     yield from (f"  {name:<8}  {value}" for name, value in rows.items() if value)
 
 
-def _standing(told: Mapping[str, Any], alert: Mapping[str, Any]) -> str:
+def _standing(document: Mapping[str, Any], alert: Mapping[str, Any]) -> str:
     """Where an alert stands, and what comes next."""
     state = alert["state"]
     since = f" since {_clock(alert['since'])}" if alert["since"] else ""
     if "no_data_for_seconds" in alert:
-        last, span = _clock(told["last_event_before"]), _span(alert["no_data_for_seconds"])
+        last, span = _clock(document["last_event_before"]), _span(alert["no_data_for_seconds"])
         more = f", fires at {_clock(alert['fires_at'])} if none comes" if alert["fires_at"] else ""
         if alert["ends_at"]:
             more = f"; clearing, ends at {_clock(alert['ends_at'])} if no other silence comes"
@@ -57,34 +57,34 @@ def _standing(told: Mapping[str, Any], alert: Mapping[str, Any]) -> str:
     return f"{state}{since}"
 
 
-def _window(told: Mapping[str, Any]) -> Iterator[str]:
-    window = told["window"]
+def _window(document: Mapping[str, Any]) -> Iterator[str]:
+    window = document["window"]
     if window is not None:
-        unit = f" {told['unit']}" if told["unit"] and window["value"] is not None else ""
+        unit = f" {document['unit']}" if document["unit"] and window["value"] is not None else ""
         still = ", still open" if window["open"] else ""
-        yield f"  {told['title']}: {number(window['value'])}{unit}"
+        yield f"  {document['title']}: {number(window['value'])}{unit}"
         yield (
             f"  of {window['events']} events, {_clock(window['start'])} to {_clock(window['end'])}"
             f" ({window['of']}{still})"
         )
-    for name, value in told["inputs"].items():
+    for name, value in document["inputs"].items():
         yield f"    {name} = {number(value)}"
-    if told["unjudged"]:
-        yield f"  not judged: {told['unjudged']}"
-    if told["silenced_by"]:
-        yield f"  silenced, as it depends on what fires: {', '.join(told['silenced_by'])}"
+    if document["unjudged"]:
+        yield f"  not judged: {document['unjudged']}"
+    if document["silenced_by"]:
+        yield f"  silenced, as it depends on what fires: {', '.join(document['silenced_by'])}"
 
 
-def _bounds(told: Mapping[str, Any]) -> Iterator[str]:
-    target = told["target"]
+def _bounds(document: Mapping[str, Any]) -> Iterator[str]:
+    target = document["target"]
     if target is not None:
         by = f"the override {_match(target['override'])}" if target["override"] else "the KPI"
         by = f"{by}, from {target['since']} on" if target["since"] else by
         if target["override"] == {}:
             by = f"the KPI, from {target['since']} on" if target["since"] else "the KPI"
         yield f"  target {target['text']}: by {by}"
-    if told["rule_override"] is not None:
-        yield f"  the rule is as its override {_match(told['rule_override'])} makes it"
+    if document["rule_override"] is not None:
+        yield f"  the rule is as its override {_match(document['rule_override'])} makes it"
 
 
 def _condition(name: str, severity: str, condition: Mapping[str, Any] | None) -> Iterator[str]:

@@ -1,7 +1,8 @@
 """What the exports read of a running agent: one plain object that `run` fills.
 
 `AgentState` holds callables for what changes with every window, and plain counters for the agent's
-own metrics. Whoever fills it and whoever reads it live on the same event loop: nothing is locked.
+own metrics. Anybody who fills it and anybody who reads it live on the same event loop: nothing is
+locked.
 The exports copy what they need on the loop, and do the long part of the work in a thread.
 """
 
@@ -17,8 +18,10 @@ from prometheus_client.core import Metric
 
 from agent.core.evaluate.objectives import Score
 from agent.core.model import metrics
-from agent.core.model.plan import Dimensions, Plan, Severity
+from agent.core.model.kpis import Dimensions
+from agent.core.model.plan import Plan
 from agent.core.model.results import AlertPhase, SeriesView
+from agent.core.model.rules import Severity
 from agent.core.output.privacy import Privacy
 from agent.errors import RulesError
 
@@ -92,7 +95,7 @@ class Stats:
     flush_seconds: Durations = field(default_factory=_flush_seconds)
     """From the start of a flush until the broker has acknowledged its frames."""
     close_seconds: Durations = field(default_factory=_close_seconds)
-    """From a frame's arrival until what it closed is written and told."""
+    """From a frame's arrival until what it closed is written and published."""
     fold_seconds: Durations = field(default_factory=_fold_seconds)
     """Decoding and folding one micro-batch."""
     frames_lag: dict[int, int] = field(default_factory=dict)
@@ -198,18 +201,18 @@ class AgentState:
     company: Views = _no_series
     company_is_complete: Callable[[], bool] = _yes
     """Whether `company()` knows the series of all workers: before, a KPI's whole and an objective
-    would be judged by a part of them."""
+    would be evaluated by a part of them."""
     objective_scores: Callable[[], Mapping[str, Score]] = _no_scores
     """How each objective stands."""
     alerts: Callable[[], Sequence[Alert]] | None = None
     alert_log: Callable[[], Sequence[Mapping[str, Any]]] = _no_steps
-    """The last steps of all alerts, newest first, as the alerts topic tells them."""
+    """The last steps of all alerts, newest first, as the alerts topic says them."""
     stats: Stats = field(default_factory=Stats)
     ready: dict[str, str | None] = field(default_factory=dict)
     reload: Callable[[], Awaitable[tuple[bool, str]]] = _no_reload
     explain: Callable[[str, str], Awaitable[dict[str, object]]] = _no_explain
     privacy: Privacy = field(default_factory=Privacy)
-    """How the people of private KPIs are told outside."""
+    """How the people of private KPIs are published outside."""
     external_labels: Mapping[str, str] = field(default_factory=dict)
     """Labels of all series and alerts: which environment this agent is of."""
     leader: bool = False
@@ -217,6 +220,6 @@ class AgentState:
     started_at_ms: int = 0
     version: str = ""
     group: str = ""
-    """The consumer group's name, by which installations are told apart."""
+    """The consumer group's name, by which installations are published apart."""
     name: str = "KPI agent"
     """The board's heading."""

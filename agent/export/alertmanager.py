@@ -95,7 +95,7 @@ class Delivery:
             state.stats.alert_failures[receiver.url] += 0
 
     async def run(self) -> None:
-        """Deliver, for ever."""
+        """Deliver, forever."""
         timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
         async with aiohttp.ClientSession(timeout=timeout) as session:
             await asyncio.gather(

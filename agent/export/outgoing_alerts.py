@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from agent.core.model.plan import Dimensions, Kpi, Plan, Rule, is_whole
+from agent.core.model.kpis import Dimensions, Kpi
+from agent.core.model.plan import Plan
 from agent.core.model.results import AlertPhase
+from agent.core.model.rules import Rule, is_whole
 from agent.core.model.text import value_text
 from agent.core.output.alert_labels import ESCALATION, alert_labels, escalation_text, series_label
 from agent.core.output.messages import label

@@ -10,7 +10,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from agent.core.model import metrics
-from agent.core.model.plan import Kpi, Objective, Plan, Severity
+from agent.core.model.kpis import Kpi
+from agent.core.model.plan import Objective, Plan
+from agent.core.model.rules import Severity
 from agent.core.model.text import duration
 from agent.core.model.windows import CalendarWindow
 from agent.generate import names

@@ -121,7 +121,7 @@ def _escalations(plan: Plan) -> Iterator[Entry]:
 
 
 def _severities() -> Iterator[Entry]:
-    # On-call is notified at once, whoever the owner is.
+    # On-call is notified at once, anybody who the owner is.
     yield {
         "matchers": ['severity="page"'],
         "receiver": ON_CALL,

@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from agent.core.model import metrics
-from agent.core.model.plan import Kpi, Plan
+from agent.core.model.kpis import Kpi
+from agent.core.model.plan import Plan
 from agent.core.model.text import schedule_text, target_text, window_text
 from agent.generate import names, panels
 from agent.generate.agent_alerts import stale_after_seconds

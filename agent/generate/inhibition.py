@@ -13,7 +13,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import cast
 
-from agent.core.model.plan import SEVERITIES, AbsenceRule, Kpi, Plan
+from agent.core.model.kpis import Kpi
+from agent.core.model.plan import Plan
+from agent.core.model.rules import SEVERITIES, AbsenceRule
 from agent.core.output.alert_labels import severities
 from agent.generate.agent_alerts import OBJECTIVE_MISSED
 

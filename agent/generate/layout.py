@@ -10,8 +10,8 @@ from grafana_foundation_sdk.builders import dashboard
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models import dashboard as models
 
+from agent.core.model.kpis import Kpi
 from agent.core.model.metrics import BUILD_INFO
-from agent.core.model.plan import Kpi
 from agent.generate.files import mark
 from agent.generate.names import DATA_SOURCE_VARIABLE, variable_name
 from agent.generate.panels import GREY, SOURCE, Panel

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-from agent.core.model.plan import Kpi, metric_name
+from agent.core.model.kpis import Kpi, metric_name
 
 JOB = "kpi-agent"
 """The scrape job of the agents, in the generated prometheus.yml."""

@@ -13,7 +13,9 @@ from typing import cast
 import yaml
 
 from agent.core.model import metrics
-from agent.core.model.plan import CombinationRule, Escalation, Kpi, Plan, Rule, Severity, is_whole
+from agent.core.model.kpis import Kpi
+from agent.core.model.plan import Plan
+from agent.core.model.rules import CombinationRule, Escalation, Rule, Severity, is_whole
 from agent.core.model.text import conditions_of, duration
 from agent.core.output.alert_labels import ESCALATION, alert_labels, escalation_text
 from agent.generate import files, names, templates
@@ -60,8 +62,8 @@ def alert_rules(plan: Plan, deployment: Deployment | None = None) -> str:
     ]
     combined = [
         entry
-        for home, rule in sorted(plan.combinations.items())
-        if (kpi := plan.subject(home)) is not None
+        for subject, rule in sorted(plan.combinations.items())
+        if (kpi := plan.subject(subject)) is not None
         for entry in (
             _recorded_state([("rule", rule.name)], kpi), *_rule_entries(plan, rule, kpi, deployment)
         )

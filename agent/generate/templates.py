@@ -13,7 +13,8 @@ from collections.abc import Iterable, Mapping
 
 from jinja2 import TemplateSyntaxError, nodes
 
-from agent.core.model.plan import Kpi, Rule, Severity, ThresholdRule
+from agent.core.model.kpis import Kpi
+from agent.core.model.rules import Rule, Severity, ThresholdRule
 from agent.core.output.templates import NO_VALUE, environment
 from agent.generate import names
 

@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, cast
 
-from agent.core.model.plan import FIELD_DTYPES, FieldType
+from agent.core.model.events import FIELD_DTYPES, FieldType
 from agent.core.model.printable import printable
 from agent.errors import EnvironmentFault, RulesError
 from agent.init import inference

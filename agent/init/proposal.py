@@ -54,8 +54,8 @@ def observe(
     read = Replayed(Emitted(), [])
     values: dict[str, list[float]] = {name: [] for name in plan.kpis}
     found: list[Source] = sources(plan, list(files))
-    for closings in stream(plan, found, clock_ms, read):
-        for window in closings.windows:
+    for emitted in stream(plan, found, clock_ms, read):
+        for window in emitted.windows:
             if window.value is not None and window.events:
                 values[window.kpi].append(window.value)
     return values, read

@@ -10,10 +10,10 @@ from typing import Any
 import msgspec
 
 from agent.core.decode.event_time import parse_time
-from agent.core.model.plan import FieldType
+from agent.core.model.events import FieldType
 
 MOST_DISTINCT = 1_000
-"""So many values of a field are told apart; beyond, it has "many"."""
+"""So many values of a field are published apart; beyond, it has "many"."""
 
 DEEPEST = 4
 """Fields nested deeper are left out."""

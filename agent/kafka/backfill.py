@@ -211,7 +211,7 @@ class Backfiller:
         return work.result()
 
     async def _publish(self, emitted: Emitted) -> None:
-        await acknowledged(await self._publisher.closings(self._plan, emitted))
+        await acknowledged(await self._publisher.publish_emitted(self._plan, emitted))
 
 
 class _Reading:

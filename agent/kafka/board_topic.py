@@ -17,7 +17,9 @@ from typing import Any
 import msgspec
 from aiokafka.errors import KafkaError
 
-from agent.core.model.plan import Dimensions, Plan, Scalar, Severity, Target
+from agent.core.model.events import Scalar
+from agent.core.model.kpis import Dimensions, Target
+from agent.core.model.plan import Plan
 from agent.core.model.results import (
     AlertPhase,
     SeriesView,
@@ -25,6 +27,7 @@ from agent.core.model.results import (
     Transition,
     WindowValue,
 )
+from agent.core.model.rules import Severity
 from agent.core.output import messages as encode
 from agent.core.output.privacy import Privacy
 from agent.errors import EnvironmentFault

@@ -1,6 +1,6 @@
 """Waiting for a broker; and why it does not let us in, in the operator's words.
 
-aiokafka logs the reason, and tells its callers only that it could not connect. So once a connection
+aiokafka logs the reason, and says its callers only that it could not connect. So once a connection
 has failed, the first broker that can be reached is asked again, step by step, and what happens is
 reported with the setting to change.
 """

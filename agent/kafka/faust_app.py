@@ -87,10 +87,10 @@ class FrameMessage:
 
 
 class GroupMember(Protocol):
-    """Whoever works on the partitions that the group has given to this worker."""
+    """Anybody who works on the partitions that the group has given to this worker."""
 
     async def revoked(self) -> None:
-        """The group is shared out anew: nothing is ours until `recovered`."""
+        """The group is shared out again: nothing is ours until `recovered`."""
 
     async def recovered(self, partitions: Sequence[int]) -> None:
         """The table is complete; these state partitions are ours."""
@@ -169,7 +169,8 @@ class FaustApp:
         return self._fetched is not None and not self._fetched.empty()
 
     def known_end(self, partition: int) -> int | None:
-        """Where the frames of a partition end, as far as the broker has told; None: not known, or
+        """Where the frames of a partition end, as far as the broker has published; None: not
+        known, or
         not ours."""
         with contextlib.suppress(IllegalStateError, AssertionError):
             found: int | None = self._app.consumer.highwater(TP(self._names.frames, partition))

@@ -117,7 +117,8 @@ class HeldPartition:
         return self._views
 
     async def refresh_views(self) -> None:
-        """Work out the views, of many series now and then, for whoever asks during other work."""
+        """Work out the views, of many series now and then, for anybody who asks during other
+        work."""
         started = time.monotonic()
         if not self._is_heavy:
             self._views = self.merger.views()
@@ -153,7 +154,7 @@ class HeldPartition:
 
 
 class HeldPartitions:
-    """All that this worker holds. `epoch` counts how often that began anew: who has waited
+    """All that this worker holds. `epoch` counts how often that began again: who has waited
     compares it, to know whether what they hold is still theirs."""
 
     def __init__(self) -> None:

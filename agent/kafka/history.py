@@ -65,8 +65,8 @@ async def history(
             pipeline = Pipeline(plan, counts)
             tps = [TopicPartition(t, p) for t, numbers in partitions.items() for p in numbers]
             reading = _read(consumer, pipeline, tps, from_ms, until_ms, on_batch, progress)
-            async for closings in reading:
-                yield closings
+            async for emitted in reading:
+                yield emitted
         finally:
             await consumer.stop()
     except (KafkaError, OSError) as error:

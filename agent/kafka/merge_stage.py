@@ -142,7 +142,7 @@ class MergeStage:
     # ---- partitions (GroupMember)
 
     async def revoked(self) -> None:
-        """The group is shared out anew."""
+        """The group is shared out again."""
         self._drop("the group is being rearranged")
 
     def _drop(self, reason: str) -> None:
@@ -335,10 +335,10 @@ class MergeStage:
         needed = [(held, held.merger.needed_position()) for held in work]
         rows = await self._write_rows(work, epoch)
         if rows is None:
-            return  # taken away meanwhile: whoever has it now publishes it
+            return  # taken away meanwhile: anybody who has it now publishes it
         sends: list[Send] = []
         for one in emitted:
-            sends += await self._publisher.closings(self._plan, one)
+            sends += await self._publisher.publish_emitted(self._plan, one)
         await acknowledged(sends)
         if epoch != self._held.epoch:
             return

@@ -17,7 +17,8 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import MessageSizeTooLargeError
 from aiokafka.partitioner import DefaultPartitioner
 
-from agent.core.model.plan import Dimensions, Plan
+from agent.core.model.kpis import Dimensions
+from agent.core.model.plan import Plan
 from agent.core.model.results import Emitted
 from agent.core.output import messages as encode
 from agent.core.output.privacy import Privacy
@@ -74,20 +75,20 @@ class Publisher:
         placed = ((partition, None, message) for partition, message in join(frames))
         return await self._send_many(self._names.frames, placed)
 
-    async def closings(self, plan: Plan, closings: Emitted) -> list[Send]:
+    async def publish_emitted(self, plan: Plan, emitted: Emitted) -> list[Send]:
         """Closed windows and target states to the values topic, transitions to the alerts topic.
 
         Keys tell every window and every step apart, so that repeats can be dropped. The partition
         goes by the series alone, so that the results of a series are read in their order. Series of
         people go by their pseudonyms.
         """
-        closings = self._privacy.closings(plan, closings)
+        emitted = self._privacy.emitted(plan, emitted)
         values, alerts = [
             _Places(topic, await self._producer.partitions_for(topic))
             for topic in (self._names.values, self._names.alerts)
         ]
-        sends = await self._send_many(values.topic, _values(plan, closings, values))
-        return sends + await self._send_many(alerts.topic, _alerts(plan, closings, alerts))
+        sends = await self._send_many(values.topic, _values(plan, emitted, values))
+        return sends + await self._send_many(alerts.topic, _alerts(plan, emitted, alerts))
 
     async def board(self, rows: Mapping[bytes, bytes | None]) -> list[Send]:
         """Rows of the board topic; None takes a row away."""
@@ -130,14 +131,14 @@ class Publisher:
             await asyncio.sleep(0)
 
 
-def _values(plan: Plan, closings: Emitted, places: _Places) -> Iterator[Placed]:
+def _values(plan: Plan, emitted: Emitted, places: _Places) -> Iterator[Placed]:
     """The records of the values topic: closed windows, then target states."""
-    for window in closings.windows:
+    for window in emitted.windows:
         if (kpi := plan.kpis.get(window.kpi)) is not None:
             body = encode.dumps(encode.window_json(kpi, window))
             place = places.of(kpi.name, window.dimensions)
             yield place, encode.window_key(kpi, window), body
-    for status in closings.targets:
+    for status in emitted.targets:
         window = status.window
         if (kpi := plan.kpis.get(window.kpi)) is not None:
             body = encode.dumps(encode.target_json(kpi, status))
@@ -145,10 +146,10 @@ def _values(plan: Plan, closings: Emitted, places: _Places) -> Iterator[Placed]:
             yield place, target_key(encode.window_key(kpi, window)), body
 
 
-def _alerts(plan: Plan, closings: Emitted, places: _Places) -> Iterator[Placed]:
+def _alerts(plan: Plan, emitted: Emitted, places: _Places) -> Iterator[Placed]:
     """The records of the alerts topic: the steps of alerts."""
     processed_ms = time.time_ns() // 1_000_000
-    for step in closings.transitions:
+    for step in emitted.transitions:
         rule = plan.rules.get(step.rule)
         body = encode.dumps(encode.transition_json(plan, rule, step, processed_ms))
         place = places.of(step.kpi, step.dimensions)

@@ -55,7 +55,7 @@ async def partition_counts(
 
 
 async def warn_of_producers_clocks(admin: AIOKafkaAdminClient, topics: Collection[str]) -> None:
-    """Log which topics' records carry their producers' clocks, by which events are judged."""
+    """Log which topics' records carry their producers' clocks, by which events are evaluated."""
     with contextlib.suppress(KafkaError, OSError, TimeoutError):  # a hint is not worth a stop
         if found := await producers_clocks(admin, topics):
             log.warning(

@@ -64,8 +64,8 @@ class MergeProgress(Protocol):
     def frame_failed(self, partition: int, offset: int, error: Exception) -> None:
         """A frame could not be applied and was passed over: a fault of ours."""
 
-    def round(self, frames: int, rows: int, told: Sequence[Emitted], seconds: float) -> None:
-        """So many frames were applied and rows written, and this was told, in so long."""
+    def round(self, frames: int, rows: int, published: Sequence[Emitted], seconds: float) -> None:
+        """So many frames were applied and rows written, and this was published, in so long."""
 
     def backfill(self, kpi: str, records: int, ratio: float) -> None:
         """So many records of a KPI's past are read, which is so much of it; 1: it has its past."""

@@ -1,7 +1,7 @@
 """The state table's databases on disk, one for each state partition.
 
 A database that is damaged (a file cut short, a flipped bit, a file that is gone) is set aside under
-another name, and the state comes from the changelog, which has all of it. RocksDB tells of damage
+another name, and the state comes from the changelog, which has all of it. RocksDB says of damage
 when a database is opened, when a block is read or when files are compacted; an iterator simply ends
 at a damaged block, so that a complete read has to ask for its status.
 """

@@ -1,4 +1,4 @@
-"""What brokers say of topics, with the id that tells a topic from its namesake.
+"""What brokers say of topics, with the id that says a topic from its namesake.
 
 A topic that is deleted and created again has the same name and another id. aiokafka asks for
 metadata in versions that don't carry it, so the request is declared here, in the version that

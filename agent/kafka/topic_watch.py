@@ -3,15 +3,19 @@
 Rules
 -----
 - The frames and the series topic hold what exact values need: frames not merged yet, and the state
-  of every series. Where one of them is deleted, made anew or cut short, no worker of this process
-  goes on, and none of the two is created: values told under the same keys would be other values.
-  That holds until the process is started again, which is how somebody says that it may begin anew.
+  of every series. Where one of them is deleted, created again or cut short, no worker of this
+  process
+  goes on, and none of the two is created: values published under the same keys would be other
+  values.
+  That holds until the process is started again, which is how somebody says that it may start over.
 - The other topics hold no state. One that is deleted is created again (`create_topics`), and what
   it held is gone. The rows of the board topic are written again by every worker.
 
-A topic counts as made anew when one of its partitions ends before where it once ended. A finding
+A topic counts as created again when one of its partitions ends before where it once ended. A
+finding
 counts when it is made twice in a row: a broker that has just started may not know a topic yet, and
-a new leader may answer with an end that is a little behind. A topic that is deleted and made anew
+a new leader may answer with an end that is a little behind. A topic that is deleted and created
+again
 between two looks, and has outgrown the old one by the next, is not noticed.
 """
 
@@ -65,7 +69,7 @@ def changes_between(before: Ends, now: Ends) -> TopicChanges:
 
 def loss(names: TopicNames, changes: TopicChanges) -> str | None:
     """What was lost that exact values need, in words; None: nothing."""
-    told = [
+    published = [
         f"topic {topic} was {what}: {holds}"
         for topic, holds in (
             (names.frames, "the frames that were not merged yet are gone"),
@@ -77,7 +81,7 @@ def loss(names: TopicNames, changes: TopicChanges) -> str | None:
         )
         if topic in found
     ]
-    return "; ".join(told) or None
+    return "; ".join(published) or None
 
 
 def remedy(settings: Settings, names: TopicNames) -> str:

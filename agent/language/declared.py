@@ -73,7 +73,7 @@ class Entry(Generic[M]):
     ) -> Problem | None:
         """A problem of the entry; `at` is below it, `chars` a span within the text there.
 
-        None for what stands in a hole: what is wrong there has been told.
+        None for what stands in a hole: what is wrong there has been published.
         """
         inside = at[:-1] if on == "key" else at
         if any(inside[: len(hole)] == hole for hole in self.holes):
@@ -281,7 +281,7 @@ def _nulls(declared: Declared, source: Source, data: Any, place: Place) -> Itera
 
 
 def _twice(declared: Declared, place: Place, first: Source, second: Source) -> None:
-    """One name in two files: told at both places, each naming the other."""
+    """One name in two files: published at both places, each naming the other."""
     for here, there in ((first, second), (second, first)):
         span, other = here.locate(place, "key"), there.locate(place, "key")
         message = f"'{place[-1]}' is also declared in {there.name}:{other.line}:{other.column}"

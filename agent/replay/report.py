@@ -12,7 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from agent.core.fold.field_counts import in_words
-from agent.core.model.plan import Dimensions, Plan
+from agent.core.model.kpis import Dimensions
+from agent.core.model.plan import Plan
 from agent.core.model.printable import printable, printable_lines
 from agent.core.model.results import (
     AlertPhase,
@@ -85,7 +86,7 @@ class Selection:
 def selected(replayed: Replayed, selection: Selection) -> Replayed:
     """The part of a replay that is shown; the outcomes are of all records."""
     return Replayed(
-        chosen(replayed.closings, selection),
+        chosen(replayed.emitted, selection),
         [w for w in replayed.open if selection.has(w)],
         replayed.outcomes,
         replayed.reasons,
@@ -95,13 +96,13 @@ def selected(replayed: Replayed, selection: Selection) -> Replayed:
     )
 
 
-def chosen(closings: Emitted, selection: Selection) -> Emitted:
+def chosen(emitted: Emitted, selection: Selection) -> Emitted:
     """The part of what closed that is shown."""
     return Emitted(
-        tuple(w for w in closings.windows if selection.has(w)),
-        tuple(t for t in closings.targets if selection.has(t.window)),
-        tuple(t for t in closings.transitions if selection.has_transition(t)),
-        closings.late,
+        tuple(w for w in emitted.windows if selection.has(w)),
+        tuple(t for t in emitted.targets if selection.has(t.window)),
+        tuple(t for t in emitted.transitions if selection.has_transition(t)),
+        emitted.late,
     )
 
 
@@ -119,12 +120,12 @@ def _lines(plan: Plan, replayed: Replayed) -> Iterator[dict[str, object]]:
     """Windows, target states and transitions as objects, in event-time order; a window, then what
     it led to."""
     items: list[tuple[int, int, dict[str, object]]] = []
-    for w in (*replayed.closings.windows, *replayed.open):
+    for w in (*replayed.emitted.windows, *replayed.open):
         items.append((w.end_ms, 0, window_json(plan.kpis[w.kpi], w)))
-    for status in replayed.closings.targets:
+    for status in replayed.emitted.targets:
         kpi = plan.kpis[status.window.kpi]
         items.append((status.window.end_ms, 1, target_json(kpi, status)))
-    for t in replayed.closings.transitions:
+    for t in replayed.emitted.transitions:
         items.append((t.at_ms, 2, transition_json(plan, plan.rules.get(t.rule), t)))
     items.sort(key=lambda item: item[:2])
     for _, _, line in items:
@@ -137,8 +138,8 @@ def _json(plan: Plan, replayed: Replayed, out: TextIO) -> None:
     summary = summary_json(
         replayed.records, replayed.outcomes, replayed.reasons, replayed.late_rows
     )
-    if told := fields_json(replayed):
-        summary["fields"] = told
+    if shown := fields_json(replayed):
+        summary["fields"] = shown
     out.write(dumps(summary).decode() + "\n")
 
 
@@ -154,17 +155,17 @@ def _table(plan: Plan, replayed: Replayed, out: TextIO) -> None:
     terminal = out.isatty()
     console = Console(file=out, width=None if terminal else 120, highlight=False)
     statuses = {
-        (s.window.kpi, s.window.dimensions, s.window.end_ms): s for s in replayed.closings.targets
+        (s.window.kpi, s.window.dimensions, s.window.end_ms): s for s in replayed.emitted.targets
     }
     console.print(_windows_table(plan, replayed, statuses))
-    if replayed.closings.transitions:
+    if replayed.emitted.transitions:
         console.print(_transitions_table(plan, replayed))
     console.print(outcomes_text(replayed), markup=False)
-    for told in in_words(replayed.fields):
-        console.print(f"  {printable(told)}", markup=False)
+    for shown in in_words(replayed.fields):
+        console.print(f"  {printable(shown)}", markup=False)
     for name, reject in replayed.rejects:
-        told = f"{name}, record {reject.offset + 1}: {reject.reason.value}: {reject.detail}"
-        console.print(f"  {printable(told)}", markup=False)
+        shown = f"{name}, record {reject.offset + 1}: {reject.reason.value}: {reject.detail}"
+        console.print(f"  {printable(shown)}", markup=False)
     more = replayed.outcomes[Outcome.REJECTED] - len(replayed.rejects)
     if more > 0:
         console.print(f"  … and {more} more")
@@ -181,7 +182,7 @@ def _windows_table(
         ("value", "right"), ("unit", "left"), ("events", "right"), ("target", "left"),
     ):  # fmt: skip
         table.add_column(name, justify=justify)  # type: ignore[arg-type]
-    for w in sorted((*replayed.closings.windows, *replayed.open), key=lambda w: w.end_ms):
+    for w in sorted((*replayed.emitted.windows, *replayed.open), key=lambda w: w.end_ms):
         kpi = plan.kpis[w.kpi]
         status = statuses.get((w.kpi, w.dimensions, w.end_ms))
         mark = "[dim]open[/]" if w.open else _STATE_MARKS[status.state] if status else ""
@@ -198,7 +199,7 @@ def _transitions_table(plan: Plan, replayed: Replayed) -> Table:
     table = Table(title="Rules", title_justify="left", header_style="bold")
     for name in ("at", "rule", "severity", "series", "from", "to", "value", "bound"):
         table.add_column(name, justify="right" if name == "value" else "left")
-    for t in replayed.closings.transitions:
+    for t in replayed.emitted.transitions:
         kpi = plan.subject(t.kpi)
         table.add_row(
             iso(t.at_ms), t.rule, t.severity,
@@ -229,12 +230,12 @@ def outcomes_text(replayed: Replayed) -> str:
     parts = [f"{number_} {outcome}" for outcome, number_ in replayed.outcomes.items() if number_]
     reasons = ", ".join(f"{n} {reason}" for reason, n in replayed.reasons.most_common())
     records = "1 record" if replayed.records == 1 else f"{replayed.records} records"
-    told = f"{records}: {', '.join(parts) or 'none'}"
-    told = f"{told} ({reasons})" if reasons else told
+    shown = f"{records}: {', '.join(parts) or 'none'}"
+    shown = f"{shown} ({reasons})" if reasons else shown
     # Of records that are late for all of their KPIs, that says it all.
     partly = {k: n for k, n in replayed.late_rows.items() if n > replayed.outcomes[Outcome.LATE]}
     late = ", ".join(f"{kpi} {n}" for kpi, n in sorted(partly.items()))
-    return f"{told}; too late for a window of: {late}" if late else told
+    return f"{shown}; too late for a window of: {late}" if late else shown
 
 
 def series_text(by: tuple[str, ...], dimensions: Dimensions) -> str:

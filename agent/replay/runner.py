@@ -29,7 +29,7 @@ REJECTS_SHOWN = 20
 _TAKEN = (Outcome.FOLDED, Outcome.LATE, Outcome.DUPLICATE)
 
 Progress = Callable[[int], None]
-"""Told how many bytes of the files were read since it was last told."""
+"""Told how many bytes of the files were read since it was last published."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Source:
 class Replayed:
     """What came out: everything closed, what is still open, and what became of the records."""
 
-    closings: Emitted
+    emitted: Emitted
     open: list[WindowValue]
     outcomes: Counter[Outcome] = field(default_factory=Counter)
     reasons: Counter[Reason] = field(default_factory=Counter)
@@ -113,7 +113,7 @@ def replay(
     """Send all files through the core. `clock_ms` stands for the broker's timestamp of every
     record: an event further in its future than the contract allows is rejected."""
     out = Replayed(Emitted(), [])
-    out.closings = joined(list(stream(plan, files, clock_ms, out, progress)))
+    out.emitted = joined(list(stream(plan, files, clock_ms, out, progress)))
     return out
 
 

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.core.model.plan import Dimensions, Severity
+from agent.core.model.kpis import Dimensions
 from agent.core.model.results import AlertPhase, Outcome, TargetState, WindowValue
+from agent.core.model.rules import Severity
 from agent.language.source import Source, Span
 from agent.ruletests.times import Clock
 

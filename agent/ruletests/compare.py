@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from agent.core.evaluate.objectives import Score, scores
-from agent.core.model.plan import Dimensions, Plan
+from agent.core.model.kpis import Dimensions
+from agent.core.model.plan import Plan
 from agent.core.model.results import AlertPhase, Outcome, Transition, WindowValue
 from agent.core.output.messages import transition_json
 from agent.core.output.reasons import because
@@ -234,7 +235,9 @@ class _Looked:
             for want in moment.alerts
             if want.phase is AlertPhase.FIRING
         }
-        for moment in self.case.expected.moments:  # what fires there unexpectedly is told there
+        for (
+            moment
+        ) in self.case.expected.moments:  # what fires there unexpectedly is published there
             active = self._active(moment.at_ms).items()
             named |= {alert for alert, step in active if step.state is AlertPhase.FIRING}
         for step in self.transitions:
@@ -272,8 +275,8 @@ class _Looked:
         steps = [t for t in self.transitions if alert_of(t) == alert]
         if not steps:
             return "it took no step in this test"
-        told = _some(f"{t.state.value} at {self.show(t.at_ms)}" for t in steps)
-        return f"its steps: {told}"
+        shown = _some(f"{t.state.value} at {self.show(t.at_ms)}" for t in steps)
+        return f"its steps: {shown}"
 
     def _why(self, step: Transition) -> str:
         return because(self.plan.subject(step.kpi), step)
@@ -297,9 +300,9 @@ class _Looked:
         if self.case.records is not None and not self.ran.refused:
             for outcome in (Outcome.DUPLICATE, Outcome.EMPTY, Outcome.IGNORED):
                 if got[outcome]:
-                    told = f"{got[outcome]} {outcome.value}"
+                    shown = f"{got[outcome]} {outcome.value}"
                     hint = "or expect it: outcomes"
-                    yield Row("", "events", "all folded", told, False, self.case.span, hint)
+                    yield Row("", "events", "all folded", shown, False, self.case.span, hint)
 
 
 def alert_of(step: Transition) -> Alert:

@@ -10,20 +10,18 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from agent.core.evaluate.thresholds import Evaluation
-from agent.core.model.plan import (
+from agent.core.model.kpis import Dimensions, Kpi, TargetOverride
+from agent.core.model.plan import Plan
+from agent.core.model.results import AlertPhase, TargetStatus, Transition
+from agent.core.model.rules import (
     AbsenceLevel,
     AbsenceRule,
     CombinationRule,
-    Dimensions,
-    Kpi,
-    Plan,
     Rule,
-    TargetOverride,
     ThresholdRule,
     is_whole,
     override_for,
 )
-from agent.core.model.results import AlertPhase, TargetStatus, Transition
 from agent.ruletests.run import RunResult
 
 
@@ -135,12 +133,14 @@ def _seen(plan: Plan, result: RunResult) -> Iterator[Item]:
 def _judged(rule: Rule, series: Iterable[tuple[str, Dimensions]]) -> Iterator[Dimensions]:
     """The series of a rule, among those of all KPIs and rules."""
     if not isinstance(rule, CombinationRule):
-        yield from (dimensions for home, dimensions in series if home == rule.kpi)
+        yield from (dimensions for subject, dimensions in series if subject == rule.kpi)
         return
-    for home, dimensions in series:
-        for heeded in rule.heeds:
-            if heeded.home == home and max(heeded.theirs, default=-1) < len(dimensions):
-                yield tuple(dimensions[place] for place in heeded.theirs)
+    for subject, dimensions in series:
+        for dependency in rule.dependencies:
+            if dependency.subject == subject and max(dependency.theirs, default=-1) < len(
+                dimensions
+            ):
+                yield tuple(dimensions[place] for place in dependency.theirs)
 
 
 def _of_status(kpi: Kpi, status: TargetStatus) -> Iterator[Item]:
@@ -166,7 +166,7 @@ def _of_step(step: Transition) -> Iterator[Item]:
 
 
 def _of_judgement(j: Evaluation) -> Iterator[str]:
-    """What of a judgement no transition tells."""
+    """What of a evaluation no transition says."""
     rule = j.rule
     if isinstance(rule, ThresholdRule) and (why := _unjudged(j, rule)):
         yield why
@@ -180,7 +180,7 @@ def _of_judgement(j: Evaluation) -> Iterator[str]:
 
 
 def _unjudged(j: Evaluation, rule: ThresholdRule) -> str | None:
-    """Why a window changed nothing; None: it was judged."""
+    """Why a window changed nothing; None: it was evaluated."""
     if j.window is not None and 0 < j.window.events < rule.min_events:
         return "too few events (min_events)"
     if j.window is None or j.window.value is None:

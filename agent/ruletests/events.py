@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from agent.core.model.plan import Contract, Field
+from agent.core.model.events import Contract, Field
 from agent.core.output.messages import iso
 from agent.language.problems import suggest
 from agent.language.recovery import NOBODY

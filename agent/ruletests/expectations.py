@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from agent.core.evaluate.targets import target_of
-from agent.core.model.plan import Dimensions, Kpi, ThresholdRule
+from agent.core.model.kpis import Dimensions, Kpi
 from agent.core.model.results import AlertPhase, Outcome, TargetState
+from agent.core.model.rules import ThresholdRule
 from agent.core.model.windows import previous_end
 from agent.language.problems import suggest
 from agent.language.source import On, Place, Span
@@ -28,7 +29,7 @@ _SAYS = ("windows", "targets", "objectives", "alerts_at", "transitions", "outcom
 
 def expectations(context: ResolveContext, *, closed_only: bool) -> Expectations:
     """The expectations of a test. `closed_only`: nothing but closed windows comes in, so that no
-    rule on current values is ever judged."""
+    rule on current values is ever evaluated."""
     spec = context.entry.model.expect
     if not spec.model_fields_set & set(_SAYS) and not context.entry.has_hole("expect"):
         hint = f"say what must come out: {', '.join(_SAYS)}"

@@ -1,6 +1,6 @@
 """The language of the rule tests as pydantic models: shape and single values.
 
-What needs the rules (names, dimensions) or the time zone is judged in `agent.ruletests.resolve`.
+What needs the rules (names, dimensions) or the time zone is evaluated in `agent.ruletests.resolve`.
 The models also make the JSON Schema, so every field says what it means and how it is written.
 """
 

@@ -6,19 +6,11 @@ import json
 from collections.abc import Mapping
 from typing import get_args
 
-from agent.core.model.plan import (
-    Dimensions,
-    FieldType,
-    Kpi,
-    Plan,
-    Rule,
-    Scalar,
-    Severity,
-    as_for,
-    heeds,
-    is_whole,
-)
+from agent.core.model.events import FieldType, Scalar
+from agent.core.model.kpis import Dimensions, Kpi
+from agent.core.model.plan import Plan
 from agent.core.model.results import AlertPhase
+from agent.core.model.rules import Rule, Severity, as_for, dependencies, is_whole
 from agent.core.output.alert_labels import severities
 from agent.language.problems import suggest
 from agent.ruletests.cases import Alert
@@ -72,9 +64,9 @@ def alert_of(plan: Plan, text: str) -> tuple[Alert, AlertPhase | None]:
     return Alert(rule.name, severity, dimensions), phase  # type: ignore[arg-type]
 
 
-def show_series(plan: Plan, home: str, dimensions: Dimensions) -> str:
+def show_series(plan: Plan, subject: str, dimensions: Dimensions) -> str:
     """A series as a test names it; `home` is its KPI."""
-    return f"{home}{_braces(plan.by_of(home) or (), dimensions)}"
+    return f"{subject}{_braces(plan.by_of(subject) or (), dimensions)}"
 
 
 def show_alert(plan: Plan, alert: Alert) -> str:
@@ -129,10 +121,12 @@ def _scalar(word: Word, quoted: bool, type_: FieldType) -> Scalar:
     return text
 
 
-def _types(plan: Plan, home: str) -> Mapping[str, FieldType]:
+def _types(plan: Plan, subject: str) -> Mapping[str, FieldType]:
     """The types of the dimensions of a KPI, or of a combination rule."""
-    kpi = plan.kpis.get(home)
+    kpi = plan.kpis.get(subject)
     if kpi is not None and kpi.contract is not None:
         return {field.name: field.type for field in plan.contracts[kpi.contract].fields}
-    below = kpi.inputs if kpi else [h.home for r in plan.rules_of(home) for h in heeds(r)]
+    below = (
+        kpi.inputs if kpi else [h.subject for r in plan.rules_of(subject) for h in dependencies(r)]
+    )
     return {name: type_ for one in below for name, type_ in _types(plan, one).items()}

@@ -62,9 +62,9 @@ def summary(report: Report) -> str:
     files = len({result.case.source.name for result in report.results})
     tests = "1 test" if number == 1 else f"{number} tests"
     where = "1 file" if files == 1 else f"{files} files"
-    told = f"{failed} of {tests} failed" if failed else f"{tests} passed"
+    shown = f"{failed} of {tests} failed" if failed else f"{tests} passed"
     covered = f"; coverage {report.coverage.percent:.0f} %" if report.with_coverage else ""
-    return f"{told} in {where}{covered}"
+    return f"{shown} in {where}{covered}"
 
 
 # --- for people ------------------------------------------------------------------------------

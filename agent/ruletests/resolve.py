@@ -6,8 +6,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from agent.core.fixed_windows import given_windows
-from agent.core.model.plan import Dimensions, Kpi, Plan, ThresholdRule
+from agent.core.model.kpis import Dimensions, Kpi
+from agent.core.model.plan import Plan
 from agent.core.model.results import WindowValue
+from agent.core.model.rules import ThresholdRule
 from agent.language.declared import Entry
 from agent.language.problems import Problem, suggest
 from agent.language.source import Place

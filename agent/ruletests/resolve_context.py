@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from agent.core.model.plan import Dimensions, Kpi, Plan
+from agent.core.model.kpis import Dimensions, Kpi
+from agent.core.model.plan import Plan
 from agent.core.model.results import AlertPhase
 from agent.language.declared import Entry
 from agent.language.problems import Problem

@@ -1,4 +1,4 @@
-"""Run a test: events through the whole core, values of windows from the judgement on."""
+"""Run a test: events through the whole core, values of windows from the evaluation on."""
 
 from __future__ import annotations
 
@@ -42,15 +42,15 @@ def run(plan: Plan, case: Case) -> RunResult:
     result = RunResult()
     until = case.until_ms or 0
     if case.windows is not None:
-        closings = _given(plan, case, result)
+        emitted = _given(plan, case, result)
     elif case.records is not None:
-        closings = _events(plan, case, case.records, result)
+        emitted = _events(plan, case, case.records, result)
     else:
-        closings, newest = _file(plan, case, result)
+        emitted, newest = _file(plan, case, result)
         until = until or max(newest, case.expected.latest_ms or 0)
-    result.windows = tuple(w for w in closings.windows if w.end_ms <= until)
-    result.targets = tuple(t for t in closings.targets if t.window.end_ms <= until)
-    result.transitions = tuple(t for t in closings.transitions if t.at_ms <= until)
+    result.windows = tuple(w for w in emitted.windows if w.end_ms <= until)
+    result.targets = tuple(t for t in emitted.targets if t.window.end_ms <= until)
+    result.transitions = tuple(t for t in emitted.transitions if t.at_ms <= until)
     result.judgements = [j for j in result.judgements if j.at_ms <= until]
     given = {w.kpi for w in case.windows or ()}
     result.computed = frozenset(w.kpi for w in result.windows if w.value is not None) - given

@@ -36,7 +36,7 @@ class TimeError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """How a test tells time: its start (ms), and its zone."""
+    """How a test says time: its start (ms), and its zone."""
 
     zone: str
     start_ms: int

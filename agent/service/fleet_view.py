@@ -11,8 +11,9 @@ from collections.abc import Mapping
 
 from agent.core.evaluate.maintenance import maintenance_calendar
 from agent.core.evaluate.objectives import Score, earlier_attainment, standing
-from agent.core.model.plan import Plan, is_whole
+from agent.core.model.plan import Plan
 from agent.core.model.results import SeriesView
+from agent.core.model.rules import is_whole
 from agent.core.output.messages import Json
 from agent.core.placement import place_of
 from agent.errors import RulesError
@@ -112,7 +113,7 @@ class FleetView:
         if not plan.objectives:
             return {}
         series = self.all_series()
-        # Scrapes and boards ask at the same time; a list that is looked up anew is another one.
+        # Scrapes and boards ask at the same time; a list that is looked up again is another one.
         if self._scores_of is not series or self._scores.keys() != plan.objectives.keys():
             if len(self._earlier) > 2 * len(series):
                 self._earlier.clear()  # of series that are gone
@@ -164,13 +165,13 @@ class FleetView:
         refuse_private(plan, rule)
         mergers = await self._merge.mergers() if self._merge is not None else []
         # While the rules change, the stage that runs by the old ones says nothing of the new.
-        told, count = explanations(plan, (m for m in mergers if m.plan is plan), rule, asked)
-        if not told:
+        published, count = explanations(plan, (m for m in mergers if m.plan is plan), rule, asked)
+        if not published:
             held = {id(view) for view in self.held()}
             others = any(v.kpi == rule.kpi and id(v) not in held for v in self.all_series())
             hint = "Other workers hold some: ask each." if others else None
             raise RulesError(f"no series of {name} is held here{asked_text(series)}", hint)
-        return {"count": count, "series": [one for _, one in told]}
+        return {"count": count, "series": [one for _, one in published]}
 
 
 def _alert(row: AlertRow) -> Alert:

@@ -226,16 +226,16 @@ class MergeReporter:
             "please report it",
         )
 
-    def round(self, frames: int, rows: int, told: Sequence[Emitted], seconds: float) -> None:
+    def round(self, frames: int, rows: int, published: Sequence[Emitted], seconds: float) -> None:
         """Count a round of stage 2, and pass on what it published."""
         stats = self._stats
         stats.frames_applied += frames
-        stats.late_partials += sum(one.late for one in told)
-        stats.frames_ignored += sum(one.stale for one in told)
-        stats.dropped_series.update(kpi for one in told for kpi in one.full)
-        if told:
+        stats.late_partials += sum(one.late for one in published)
+        stats.frames_ignored += sum(one.stale for one in published)
+        stats.dropped_series.update(kpi for one in published for kpi in one.full)
+        if published:
             stats.close_seconds.observe(seconds)
-            transitions = [step for one in told for step in one.transitions]
+            transitions = [step for one in published for step in one.transitions]
             steps = dict(alert_step(self._plan, step, self._privacy) for step in transitions)
             self._fleet.emitted(steps)
             self._board.note_alerts({key: row for key, (_, row) in steps.items()})

@@ -110,10 +110,10 @@ class Service:
         self._over.set()
 
     async def reload(self) -> tuple[bool, str]:
-        """Load the rules anew. All are valid and are taken, or nothing changes.
+        """Load the rules again. All are valid and are taken, or nothing changes.
 
         Returns once no stage runs by the old rules any more: events that are written from then on
-        are judged by the new ones.
+        are evaluated by the new ones.
         """
         stats = self.state.stats
         try:
@@ -134,12 +134,12 @@ class Service:
         with contextlib.suppress(TimeoutError):  # the log says which stage does not stop
             await asyncio.wait_for(self._life.at_rest.wait(), 2 * STOP_TIMEOUT_SECONDS)
         counts = f"{len(plan.kpis)} KPIs and {len(plan.rules)} rules are in use now"
-        told = f"{summary(changes)}; {counts}"
-        log.info("reloaded: %s", told)
-        return True, told
+        published = f"{summary(changes)}; {counts}"
+        log.info("reloaded: %s", published)
+        return True, published
 
     async def run(self, on_serving: Callable[[int], None] = lambda port: None) -> None:
-        """Run until `stop`; `on_serving` is told the port of the web server.
+        """Run until `stop`; `on_serving` is published the port of the web server.
 
         Raises EnvironmentFault where the surroundings can't serve and waiting won't help.
         """

@@ -3,7 +3,7 @@
     python -m benchmarks.peers.run                          # all
     python -m benchmarks.peers.run --peer flink-sql --runs 1
 
-Measured: from the first event read until every event is aggregated and what the peer tells of it is
+Measured: from the first event read until every event is aggregated and what the peer says of it is
 written. Faust runs in this environment, Quix Streams in a virtual environment made here, Kafka
 Streams and Flink SQL through Maven and Java 17, all under `.cache/bench`.
 """
@@ -91,9 +91,9 @@ def run_python(
     environment = os.environ | {
         "W_BROKER": broker, "W_TOPIC": TOPIC, "W_EVENTS": str(events), "W_TOTALS": str(file),
     }  # fmt: skip
-    told = _run([interpreter, str(HERE / script)], environment, folder)
+    shown = _run([interpreter, str(HERE / script)], environment, folder)
     rows = json.loads(file.read_text())
-    return told["seconds"], {(name, int(start)): tuple(rest) for name, start, *rest in rows}
+    return shown["seconds"], {(name, int(start)): tuple(rest) for name, start, *rest in rows}
 
 
 def run_faust(broker: str, events: int, folder: Path) -> tuple[float, Totals]:
@@ -103,10 +103,10 @@ def run_faust(broker: str, events: int, folder: Path) -> tuple[float, Totals]:
 
 def run_quix(broker: str, events: int, folder: Path) -> tuple[float, Totals]:
     """Quix Streams, in a virtual environment of its own."""
-    home = CACHE / QUIX
-    python = home / "bin" / "python"
+    subject = CACHE / QUIX
+    python = subject / "bin" / "python"
     if not python.exists():
-        venv.create(home, with_pip=True)
+        venv.create(subject, with_pip=True)
         subprocess.run([python, "-m", "pip", "install", "--quiet", QUIX], check=True)
     return run_python(str(python), "quix_streams.py", broker, events, folder)
 
@@ -116,26 +116,26 @@ def run_streams(broker: str, events: int, folder: Path) -> tuple[float, Totals]:
     new_topic(broker, TARGET)
     command = [*java("kafka-streams"), f"-Dstate.dir={folder}", "StreamsW", broker, TOPIC, TARGET,
                "peer-streams", str(events)]  # fmt: skip
-    told = _run(command, dict(os.environ), folder)
+    shown = _run(command, dict(os.environ), folder)
     found: Totals = {}
     for key, value in _read(broker):
         name, _, start = key.rpartition("|")
         count, total, low, high = value.split("|")
         found[name, int(start)] = (int(count), float(total), float(low), float(high))
-    return told["seconds"], found
+    return shown["seconds"], found
 
 
 def run_flink(broker: str, events: int, folder: Path) -> tuple[float, Totals]:
     """Flink SQL."""
     new_topic(broker, TARGET)
-    told = _run([*java("flink-sql"), "FlinkW", broker, TOPIC, TARGET], dict(os.environ), folder)
+    shown = _run([*java("flink-sql"), "FlinkW", broker, TOPIC, TARGET], dict(os.environ), folder)
     found: Totals = {}
     for _, value in _read(broker):
         row = json.loads(value)
         found[f"{row['kind']}|{row['series']}", row["start_ms"]] = (
             row["n"], row["total"], row["low"], row["high"],
         )  # fmt: skip
-    return told["seconds"], found
+    return shown["seconds"], found
 
 
 def java(name: str) -> list[str]:
@@ -165,8 +165,8 @@ def _run(command: list[str], environment: dict[str, str], folder: Path) -> dict[
             f"{command[-5:]} failed ({done.returncode}):\n"
             f"{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
         )
-    told: dict[str, Any] = json.loads(lines[-1])
-    return told
+    shown: dict[str, Any] = json.loads(lines[-1])
+    return shown
 
 
 def _read(broker: str) -> list[tuple[str, str]]:

@@ -98,9 +98,9 @@ def test_the_episodes_of_a_year_are_those_of_a_plain_computation(
     plan = load(rules)
     tested = over_files(plan, sources(plan, [str(YEAR)]), NOW_MS, None, None)
     for rule, slow in (("slow_day", True), ("great_day", False)):
-        told = [(e.began_ms, e.fired_ms, e.resolved_ms) for e in tested.found.of_rule(rule)]
-        assert told == expected(daily, slow)
-        assert told
+        shown = [(e.began_ms, e.fired_ms, e.resolved_ms) for e in tested.found.of_rule(rule)]
+        assert shown == expected(daily, slow)
+        assert shown
     for episode in tested.found.episodes:
         last = episode.resolved_ms or tested.found.until_ms + 1
         within = [u for end, u in daily.items() if episode.began_ms <= end < last]

@@ -11,8 +11,14 @@ from benchmarks import report, results
 
 def keep(folder: Path, name: str, speed: int, **more: object) -> None:
     median = {"events_per_second": speed, "exact": True, "peak_mb": 300}
-    told = {"median": median, "runs": [median], "machine": {"load_before": 0.1}, "at": "", **more}
-    (folder / f"{name}.json").write_text(json.dumps(told))
+    shown = {
+        "median": median,
+        "runs": [median],
+        "machine": {"load_before": 0.1},
+        "at": "",
+        **more,
+    }
+    (folder / f"{name}.json").write_text(json.dumps(shown))
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The benchmarks notice a wrong window, a missing one, and one that was told twice."""
+"""The benchmarks notice a wrong window, a missing one, and one that was published twice."""
 
 from pathlib import Path
 
@@ -18,10 +18,10 @@ SHAPE = Shape(events=4_000, step_ms=40)
 
 
 @pytest.fixture(scope="module", params=["w", "w20"])
-def told(
+def published(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Plan, dict[Window, Value], list[dict]]:
-    """The truth of a small workload, and what the core tells of it."""
+    """The truth of a small workload, and what the core says of it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(benchmarks.workload, "CACHE", tmp_path_factory.mktemp("bench"))
         plan = load(RULES / request.param)
@@ -39,25 +39,25 @@ def told(
     return plan, expected, [window_json(plan.kpis[w.kpi], w) for w in closed]
 
 
-def test_the_core_is_exact_on_the_workload(told: tuple) -> None:
-    verdict = compare(*told)
+def test_the_core_is_exact_on_the_workload(published: tuple) -> None:
+    verdict = compare(*published)
     assert (verdict.wrong, verdict.exact) == ((), True)
 
 
-def test_a_wrong_value_is_noticed(told: tuple) -> None:
-    plan, expected, records = told
+def test_a_wrong_value_is_noticed(published: tuple) -> None:
+    plan, expected, records = published
     changed = {**records[0], "value": (records[0]["value"] or 0) + 1}
     assert not compare(plan, expected, [changed, *records[1:]]).exact
 
 
-def test_a_missing_window_is_noticed(told: tuple) -> None:
-    plan, expected, records = told
+def test_a_missing_window_is_noticed(published: tuple) -> None:
+    plan, expected, records = published
     full = next(i for i, record in enumerate(records) if record["events"])
     assert not compare(plan, expected, records[:full] + records[full + 1 :]).exact
 
 
-def test_a_repeat_counts_once_and_only_if_it_says_the_same(told: tuple) -> None:
-    plan, expected, records = told
+def test_a_repeat_counts_once_and_only_if_it_says_the_same(published: tuple) -> None:
+    plan, expected, records = published
     assert compare(plan, expected, [*records, records[0]]).exact
     other = {**records[0], "events": records[0]["events"] + 1}
     assert not compare(plan, expected, [*records, other]).exact

@@ -71,12 +71,12 @@ def test_the_closing_event_is_just_past_the_last_window(events: list[dict]) -> N
 def test_skewed_keys_change_nothing_but_the_customer(events: list[dict]) -> None:
     def customers(keys: Keys) -> list[str]:
         found = [json.loads(t) for t in chunk(replace(SHAPE, keys=keys), 0, SHAPE.events)["json"]]
-        told = [e.pop("customer") for e in found]
+        published = [e.pop("customer") for e in found]
         assert found == [{k: v for k, v in e.items() if k != "customer"} for e in events]
-        return told
+        return published
 
     hot, zipf, even = (customers(keys) for keys in ("hot", "zipf", "uniform"))
-    shares = [max(Counter(told).values()) / len(told) for told in (hot, zipf, even)]
+    shares = [max(Counter(published).values()) / len(published) for published in (hot, zipf, even)]
     assert shares[0] == pytest.approx(0.9, abs=0.01)
     assert shares[1] == pytest.approx(0.088, abs=0.01)  # 1 / H(50,000)
     assert shares[2] < 0.001

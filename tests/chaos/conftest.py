@@ -58,7 +58,7 @@ def seed(request: pytest.FixtureRequest) -> int:
     asked = request.config.getoption("--chaos-seed", default=None)
     if asked is not None:
         return int(asked)
-    # What runs before every landing is the same each time; `make chaos` draws anew.
+    # What runs before every landing is the same each time; `make chaos` draws again.
     return random.randrange(10_000) if request.config.getoption("--full", default=False) else 1
 
 

@@ -1,6 +1,7 @@
 """An agent whose clock is behind: `python -m tests.chaos.earlier SECONDS run`.
 
-It lives an hour ago, say, and dies there. Whoever goes on from its commits and its state meets an
+It lives an hour ago, say, and dies there. Anybody who goes on from its commits and its state meets
+an
 outage of an hour, without waiting for one.
 """
 

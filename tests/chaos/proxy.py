@@ -1,8 +1,8 @@
 """A TCP proxy between the agents and a broker: it cuts the network, and springs traps.
 
 A trap waits for one request of Kafka's protocol, such as the first that writes to a topic, and
-kills the worker that sent it: before the broker hears of it, or when the broker has answered and
-the worker has not heard yet. So a fault comes at a given step of the work, not at a given time.
+kills the worker that sent it: before the broker learns of it, or when the broker has answered and
+the worker has not received yet. So a fault comes at a given step of the work, not at a given time.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The steps of the agents' work, as the broker sees them, for faults at just that moment.
 
 Between any two of them stands a promise: frames before the commit that covers them, rows before
-what they tell, all that is told before the frames are acknowledged.
+what they tell, all that is published before the frames are acknowledged.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """An agent that was off for an hour, and partitions that lag very differently.
 
 The workers of before live an hour ago: their clocks are behind, as are those of the events and of
-their records. Whoever is started afterwards, in the present, finds an hour's worth of records.
+their records. Anybody who is started afterwards, in the present, finds an hour's worth of records.
 """
 
 from __future__ import annotations

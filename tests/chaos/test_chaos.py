@@ -37,7 +37,7 @@ def test_short(world: World) -> None:
     for step in ("frames are sent", "rows are written", "windows are told"):
         kill_at(world, step, answered=True)
     world.start_dead()
-    # Recovery is told, not judged: landings share a busy machine.
+    # Recovery is published, not evaluated: landings share a busy machine.
     conclude(world, world.finish(), limit_seconds=math.inf)
 
 
@@ -71,7 +71,8 @@ def test_workers_are_killed_before_they_recover(world: World) -> None:
 @pytest.mark.full
 @pytest.mark.parametrize("answered", [False, True], ids=["before it", "after it"])
 def test_workers_are_killed_at_each_step_of_their_work(world: World, answered: bool) -> None:
-    """Before the broker hears of the step; when it has answered, and the worker has not heard."""
+    """Before the broker learns of the step; when it has answered, and the worker has not
+    received."""
     world.start(3)
     world.end(world.rng.choice(world.running()))  # somebody joins, whichever step is first
     steps = list(STEPS)

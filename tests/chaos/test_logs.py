@@ -196,7 +196,7 @@ def test_poison_and_wild_clocks_cost_themselves(stage: Stage, seed: int) -> None
     assert len(places) == bad, f"seed {seed}"
 
 
-def test_two_rule_sets_are_told_and_what_both_declare_alike_is_right(stage: Stage) -> None:
+def test_two_rule_sets_are_reported_and_what_both_declare_alike_is_right(stage: Stage) -> None:
     topic = use_sales(stage)
     (one,) = workers(stage, 1)
     more = stage.rules / "sales.yaml"

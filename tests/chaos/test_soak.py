@@ -79,8 +79,8 @@ def test_soak(
             sent, took = flood.stdout.read().split()
         assert flood.returncode == 0
         samples = sampler.stop()
-        told = int(sent) / float(took)
-        log.warning("soak, seed %d: %.0f records/s for %s s, %d reloads; %s", seed, told, took,
+        published = int(sent) / float(took)
+        log.warning("soak, seed %d: %.0f records/s for %s s, %d reloads; %s", seed, published, took,
                     reloads, words(samples, seconds))  # fmt: skip
         truth = truth_of(notes)
         until(lambda: worker.outcomes() == truth.outcomes, 120, lambda: differing(worker, truth))
@@ -91,7 +91,7 @@ def test_soak(
     finally:
         worker.clean_up()
     log.warning("soak: %s, %d windows", dict(truth.outcomes), windows)
-    assert told > 0.95 * rate, f"the machine sends {told:.0f} records/s, not {rate}"
+    assert published > 0.95 * rate, f"the machine sends {published:.0f} records/s, not {rate}"
     check_samples(samples, seconds, rate)
 
 
@@ -109,15 +109,15 @@ def reload_every_minute(worker: Worker, flood: subprocess.Popen[str], rules: Pat
 
 
 def check_windows(cluster: Cluster, truth: Truth) -> int:
-    """Every window with its value, told once or the very same again, and none too many."""
+    """Every window with its value, published once or the very same again, and none too many."""
     found: dict[tuple[str, tuple[str, ...], int], tuple[float, int]] = {}
     for message in read_all(cluster.address, "soak-values"):
-        told = json.loads(message.value())
-        end = ms(told["end"])
-        if told["kind"] != "window" or end > truth.frontier_ms or not told["events"]:
+        published = json.loads(message.value())
+        end = ms(published["end"])
+        if published["kind"] != "window" or end > truth.frontier_ms or not published["events"]:
             continue
-        key = (told["kpi"], tuple(told["dimensions"].values()), end)
-        value = (told["value"], told["events"])
+        key = (published["kpi"], tuple(published["dimensions"].values()), end)
+        value = (published["value"], published["events"])
         assert found.setdefault(key, value) == value, f"told differently: {key}"
     assert found.keys() == truth.windows.keys(), sorted(found.keys() ^ truth.windows.keys())[:5]
     wrong = [
@@ -132,7 +132,7 @@ def check_windows(cluster: Cluster, truth: Truth) -> int:
 
 
 def told_to(cluster: Cluster) -> int:
-    """The end of the newest window that is told."""
+    """The end of the newest window that is published."""
     ends = (json.loads(m.value())["end"] for m in read_all(cluster.address, "soak-values"))
     return max(map(ms, ends), default=0)
 

@@ -186,7 +186,7 @@ def faultless_transitions(
 
 
 def settled_ms(frontier_ms: int) -> int:
-    """Before this instant all is told; silence is judged by whole slices."""
+    """Before this instant all is published; silence is evaluated by whole slices."""
     return frontier_ms - frontier_ms % SLICE_MS
 
 

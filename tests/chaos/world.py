@@ -127,7 +127,7 @@ class Watcher:
 
     @property
     def current(self) -> bool:
-        """Whether every KPI of the busiest regions has told its last window in time."""
+        """Whether every KPI of the busiest regions has published its last window in time."""
         return bool(self.ages_ms) and self.ages_ms[-1][1] <= CURRENT_MS
 
     def recovery_seconds(self, since: float, until_: float) -> float | None:
@@ -152,10 +152,10 @@ class Watcher:
             age_ms = now_ms() - self.behind_ms - min(watched)
             self.ages_ms.append((time.monotonic(), age_ms))
 
-    def _take(self, told: dict[str, Any]) -> None:
-        if told["kind"] == "window":
-            place = (told["kpi"], told["dimensions"].get("region"))
-            self.newest[place] = max(self.newest.get(place, 0), ms(told["end"]))
+    def _take(self, published: dict[str, Any]) -> None:
+        if published["kind"] == "window":
+            place = (published["kpi"], published["dimensions"].get("region"))
+            self.newest[place] = max(self.newest.get(place, 0), ms(published["end"]))
 
 
 @dataclass
@@ -234,7 +234,7 @@ class World:
 
     def leap(self, events_per_second: float) -> int:
         """All workers die where their clocks are behind; what happens until now is sent. The
-        number of records that wait for whoever goes on."""
+        number of records that wait for anybody who goes on."""
         for worker in self.running():
             worker.kill()
         before = self.traffic.sent
@@ -335,21 +335,21 @@ class World:
     def _judge(
         self, truth: Truth, logs: dict[str, list[Message]], changed: frozenset[str]
     ) -> Verdict:
-        told, repeats = self._windows(truth.frontier_ms)
-        missing = truth.windows.keys() - told.keys()
+        published, repeats = self._windows(truth.frontier_ms)
+        missing = truth.windows.keys() - published.keys()
         assert not missing, f"{len(missing)} windows missing: {sorted(missing, key=repr)[:5]}"
-        extra = {k for k in told.keys() - truth.windows.keys() if k[0] not in changed}
+        extra = {k for k in published.keys() - truth.windows.keys() if k[0] not in changed}
         assert not extra, f"{len(extra)} windows that are none: {sorted(extra, key=repr)[:5]}"
         wrong = [
-            (key, told[key], right)
+            (key, published[key], right)
             for key, right in truth.windows.items()
-            if not _same(told[key], right)
+            if not _same(published[key], right)
         ]
         assert not wrong, f"{len(wrong)} windows wrong (key, told, right): {wrong[:5]}"
         transitions = self._transitions(truth, logs, changed)
         self._check_refused(truth)
         counted = sum((w.outcomes() for w in self.running()), Counter())
-        return Verdict(len(told), transitions, repeats, truth.records, sum(counted.values()))
+        return Verdict(len(published), transitions, repeats, truth.records, sum(counted.values()))
 
     def _told(self, topic: str, frontier_ms: int) -> tuple[list[tuple[bytes, Json]], int]:
         """What a topic says by the frontier, once repeated keys are dropped, and the number of
@@ -357,30 +357,32 @@ class World:
         first: dict[bytes, Json] = {}
         repeats = 0
         for message in read_all(self.cluster.address, topic):
-            told = json.loads(message.value())
-            if ms(told["end"]) > frontier_ms:
+            published = json.loads(message.value())
+            if ms(published["end"]) > frontier_ms:
                 continue
-            # When a step was told, and by which version of the rules, may differ.
-            told = {k: v for k, v in told.items() if k not in ("processed", "config_hash")}
+            # When a step was published, and by which version of the rules, may differ.
+            published = {
+                k: v for k, v in published.items() if k not in ("processed", "config_hash")
+            }
             key = message.key() or b""
             repeats += key in first
-            known = first.setdefault(key, told)
-            assert _alike(known, told), f"told differently: {known} and {told}"
+            known = first.setdefault(key, published)
+            assert _alike(known, published), f"told differently: {known} and {published}"
         return list(first.items()), repeats
 
     def _windows(self, frontier_ms: int) -> tuple[dict[Key, tuple[float | None, int]], int]:
-        """The windows that kpi-values tells; each must have its target state, if its KPI has one,
+        """The windows that kpi-values says; each must have its target state, if its KPI has one,
         and that state must be right."""
         found: dict[Key, tuple[float | None, int]] = {}
         states: dict[Key, str] = {}
         lines, repeats = self._told(self.values_topic, frontier_ms)
-        for _, told in lines:
-            key = (told["kpi"], told["dimensions"].get("region"), ms(told["end"]))
-            if told["kind"] == "window":
-                assert key not in found, f"told under two keys: {told}"
-                found[key] = (told["value"], told["events"])
+        for _, published in lines:
+            key = (published["kpi"], published["dimensions"].get("region"), ms(published["end"]))
+            if published["kind"] == "window":
+                assert key not in found, f"told under two keys: {published}"
+                found[key] = (published["value"], published["events"])
             else:
-                states[key] = told["state"]
+                states[key] = published["state"]
         right = {k: target_state(v) for k, (v, _) in found.items() if k[0] == "revenue"}
         differing = sorted(right.items() ^ states.items(), key=repr)
         assert not differing, f"{len(differing)} target states differ: {differing[:6]}"
@@ -398,15 +400,15 @@ class World:
         }
         found: dict[tuple[object, ...], int] = {}
         lines, _ = self._told(f"{self.prefix}alerts", truth.frontier_ms)
-        for name, told in lines:
-            if ms(told["at"]) >= settled_ms(truth.frontier_ms) or told["rule"] in changed:
+        for name, published in lines:
+            if ms(published["at"]) >= settled_ms(truth.frontier_ms) or published["rule"] in changed:
                 continue
             episode = ms(json.loads(name)["episode"])
             key = (
-                told["rule"], told["severity"], told["dimensions"]["region"], episode,
-                told["state"],
+                published["rule"], published["severity"], published["dimensions"]["region"],
+                episode, published["state"],
             )  # fmt: skip
-            assert found.setdefault(key, ms(told["at"])) == ms(told["at"]), told
+            assert found.setdefault(key, ms(published["at"])) == ms(published["at"]), published
         differing = sorted(found.items() ^ expected.items(), key=repr)
         assert not differing, f"{len(differing)} transitions differ: {differing[:6]}"
         return len(found)
@@ -422,10 +424,10 @@ class World:
             assert found == right, f"{topic}: {sorted(found ^ right)[:5]}"
 
     def state(self) -> str:
-        """What to show where waiting was in vain."""
-        told = [f"newest windows, behind by: {self._behind()}", f"sent: {self.traffic.sent}"]
-        told += [f"{w.name} {w.get('/-/ready')}\n{w.last_words()}" for w in self.running()]
-        return "\n".join([f"seed {self.seed}, {self.name}", *told])
+        """What to show where waiting was needlessly."""
+        published = [f"newest windows, behind by: {self._behind()}", f"sent: {self.traffic.sent}"]
+        published += [f"{w.name} {w.get('/-/ready')}\n{w.last_words()}" for w in self.running()]
+        return "\n".join([f"seed {self.seed}, {self.name}", *published])
 
     def _behind(self) -> dict[tuple[str, str | None], float]:
         return {place: (now_ms() - end) / 1000 for place, end in self.watcher.newest.items()}

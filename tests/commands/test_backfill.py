@@ -55,10 +55,10 @@ def test_the_file_is_written_whole_and_says_what_became_of_the_records(
 
 def test_only_what_is_asked_for_is_written(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert backfill("--since", f"{FIRST}01:00", "--until", f"{FIRST}02:00") == 0
-    told = capsys.readouterr().out
-    values = [line for line in told.splitlines() if line.startswith("kpi_revenue_eur{")]
+    shown = capsys.readouterr().out
+    values = [line for line in shown.splitlines() if line.startswith("kpi_revenue_eur{")]
     assert len(values) == 6
-    assert told.endswith("# EOF\n")
+    assert shown.endswith("# EOF\n")
     assert backfill("--kpi", "revenu") == 1
     assert "no KPI is called revenu" in capsys.readouterr().err
 
@@ -125,9 +125,9 @@ def test_people_of_private_kpis_are_written_under_their_pseudonym(
     secret = "a secret of sixteen characters or more"
     monkeypatch.setenv("KPI_AGENT_PERSON_SECRET", secret)
     assert backfill() == 0
-    told = capsys.readouterr().out
+    shown = capsys.readouterr().out
     pseudonym = Privacy(secret).pseudonym("region", 'a "b"\\c')
-    assert f'kpi_revenue_eur{{region="{pseudonym}"}}' in told
+    assert f'kpi_revenue_eur{{region="{pseudonym}"}}' in shown
     rule = 'kpi_rule_state{rule="low",severity="warning",kpi="revenue"'
-    assert f'{rule},region="{pseudonym}"}}' in told
-    assert "b\\" not in told
+    assert f'{rule},region="{pseudonym}"}}' in shown
+    assert "b\\" not in shown

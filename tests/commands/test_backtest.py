@@ -44,21 +44,21 @@ def backtest(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     return capsys.readouterr().out
 
 
-def test_every_episode_is_told_with_its_times(
+def test_every_episode_is_reported_with_its_times(
     shop: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    told = json.loads(backtest(capsys, "--format", "json"))
-    assert [(e["severity"], e["began"], e["fired"], e["resolved"]) for e in told["episodes"]] == [
+    shown = json.loads(backtest(capsys, "--format", "json"))
+    assert [(e["severity"], e["began"], e["fired"], e["resolved"]) for e in shown["episodes"]] == [
         ("warning", f"{START}00:10:00Z", f"{START}00:30:00Z", f"{START}00:40:00Z"),
         ("critical", f"{START}02:10:00Z", f"{START}02:30:00Z", f"{START}03:10:00Z"),
         ("warning", f"{START}02:10:00Z", f"{START}02:30:00Z", f"{START}03:10:00Z"),
     ]
-    assert told["episodes"][1]["peak"] == 10.0
-    assert told["episodes"][1]["dimensions"] == {"region": "<emea>"}
-    assert told["episodes"][1]["lasted_seconds"] == 2400.0
-    assert [(r["rule"], r["episodes"]) for r in told["rules"]] == [("high", 0), ("low", 3)]
-    assert told["rules"][1]["per_week"] == pytest.approx(3 / (350 / (7 * 24 * 60)), abs=0.01)
-    assert told["records"]["outcomes"]["folded"] == 360
+    assert shown["episodes"][1]["peak"] == 10.0
+    assert shown["episodes"][1]["dimensions"] == {"region": "<emea>"}
+    assert shown["episodes"][1]["lasted_seconds"] == 2400.0
+    assert [(r["rule"], r["episodes"]) for r in shown["rules"]] == [("high", 0), ("low", 3)]
+    assert shown["rules"][1]["per_week"] == pytest.approx(3 / (350 / (7 * 24 * 60)), abs=0.01)
+    assert shown["records"]["outcomes"]["folded"] == 360
 
 
 def test_people_get_a_table_and_a_chart(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -74,19 +74,19 @@ def test_people_get_a_table_and_a_chart(shop: Path, capsys: pytest.CaptureFixtur
     assert text.endswith("360 records: 360 folded\n")
 
 
-def test_a_change_tells_what_is_gained_and_lost(
+def test_a_change_says_what_is_gained_and_lost(
     shop: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     changed = RULES.replace("for: 20m", "for: 40m").replace("value > 1000", "value > 80")
     (shop / "new.yaml").write_text(changed)
-    told = json.loads(
+    shown = json.loads(
         backtest(capsys, "--rules", "new.yaml", "--against", "rules", "--format", "json")
     )
-    assert [(e["rule"], e["fired"]) for e in told["lost"]] == [("low", f"{START}00:30:00Z")]
-    assert [(e["rule"], e["fired"][11:16]) for e in told["gained"]] == [
+    assert [(e["rule"], e["fired"]) for e in shown["lost"]] == [("low", f"{START}00:30:00Z")]
+    assert [(e["rule"], e["fired"][11:16]) for e in shown["gained"]] == [
         ("high", "00:40"), ("high", "03:10"),
     ]  # fmt: skip
-    assert [(k["before"]["fired"][11:16], k["after"]["fired"][11:16]) for k in told["kept"]] == [
+    assert [(k["before"]["fired"][11:16], k["after"]["fired"][11:16]) for k in shown["kept"]] == [
         ("02:30", "02:50"),
         ("02:30", "02:50"),
     ]
@@ -120,7 +120,7 @@ def test_the_page_is_whole_in_itself(shop: Path, capsys: pytest.CaptureFixture[s
         (["orders.ndjson", "--against", "nowhere"], 3, "git"),
     ],
 )
-def test_what_can_not_be_tested_is_told(
+def test_what_can_not_be_tested_is_reported(
     shop: Path,
     capsys: pytest.CaptureFixture[str],
     arguments: list[str],

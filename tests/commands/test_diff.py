@@ -77,8 +77,8 @@ def test_two_folders_are_compared_as_they_are_named(
 def test_programs_get_one_object(committed: Path, capsys: pytest.CaptureFixture[str]) -> None:
     edit(committed, "unit: eur\n    from", "unit: usd\n    from")
     assert main(["diff", "--format", "json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["changes"] == [
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["changes"] == [
         {
             "section": "kpis",
             "name": "revenue",
@@ -87,8 +87,8 @@ def test_programs_get_one_object(committed: Path, capsys: pytest.CaptureFixture[
             "was": None,
         }
     ]
-    assert told["metrics"][0]["was"] == "kpi_revenue_eur"
-    assert {s["kpi"]: s["kept"] for s in told["states"]}["revenue"] is True
+    assert shown["metrics"][0]["was"] == "kpi_revenue_eur"
+    assert {s["kpi"]: s["kept"] for s in shown["states"]}["revenue"] is True
 
 
 def test_github_gets_a_warning_at_the_line_whose_state_is_lost(
@@ -116,7 +116,7 @@ def test_github_gets_a_warning_at_the_line_whose_state_is_lost(
         (["missing"], 1, "missing"),
     ],
 )
-def test_what_can_not_be_compared_is_told(
+def test_what_can_not_be_compared_is_reported(
     committed: Path,
     capsys: pytest.CaptureFixture[str],
     arguments: list[str],
@@ -127,7 +127,7 @@ def test_what_can_not_be_compared_is_told(
     assert said in capsys.readouterr().err
 
 
-def test_committed_rules_that_are_not_valid_are_told_with_their_revision(
+def test_committed_rules_that_are_not_valid_are_reported_with_their_revision(
     committed: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     edit(committed, "value: sum(amount)", "value: sum(amuont)")
@@ -168,14 +168,14 @@ async def test_what_a_running_agent_holds_is_counted(
     async with serving(state, "127.0.0.1", 0) as port:
         url = f"http://127.0.0.1:{port}"
         assert await asyncio.to_thread(main, ["diff", "--agent", url, "--exit-code"]) == 1
-        told = capsys.readouterr().out
+        shown = capsys.readouterr().out
         assert await asyncio.to_thread(main, ["diff", "--agent", url, "--format", "json"]) == 0
-    assert "  - visits (3 series)\n" in told
+    assert "  - visits (3 series)\n" in shown
     assert (
         "  no_orders (warning) ends; where it fires, it is told as resolved (removed): 1 firing\n"
-        in told
+        in shown
     )
-    assert "  kept: revenue (0 series), orders (1 series)\n" in told
+    assert "  kept: revenue (0 series), orders (1 series)\n" in shown
     assert json.loads(capsys.readouterr().out)["held"] == {
         "series": {"revenue": 0, "orders": 1, "visits": 3, "conversion": 0},
         "alerts": [{"rule": "no_orders", "severity": "warning", "phase": "firing", "count": 1}],

@@ -51,20 +51,22 @@ def test_the_events_are_those_that_the_value_is_made_of(
     shop: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = ("orders.ndjson", "--series", "region=emea", "--at", "2025-03-10T09:20")
-    told: Any = json.loads(explain(capsys, *arguments, "--format", "json"))
-    assert told["window"]["value"] == 37.0
-    assert told["window"]["events"] == 10
-    assert {name: event["id"] for name, event in told["events"].items()} == {
+    document: Any = json.loads(explain(capsys, *arguments, "--format", "json"))
+    assert document["window"]["value"] == 37.0
+    assert document["window"]["events"] == 10
+    assert {name: event["id"] for name, event in document["events"].items()} == {
         "first": "o10", "last": "o19", "least": "o17", "most": "o14",
     }  # fmt: skip
-    assert told["events"]["most"] == {
+    assert document["events"]["most"] == {
         "time": "2025-03-10T09:14:00Z", "id": "o14", "amount": 12.0, "region": "emea",
     }  # fmt: skip
 
 
 def test_people_read_it_from_top_to_bottom(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    told = explain(capsys, "orders.ndjson", "--series", "region=emea", "--at", "2025-03-10T09:20")
-    assert told == (
+    document = explain(
+        capsys, "orders.ndjson", "--series", "region=emea", "--at", "2025-03-10T09:20"
+    )
+    assert document == (
         "low (region=emea), at 2025-03-10 09:20 UTC\n"
         "  warning: firing since 2025-03-10 09:10\n"
         "\n"
@@ -84,7 +86,7 @@ def test_people_read_it_from_top_to_bottom(shop: Path, capsys: pytest.CaptureFix
     )
 
 
-def test_all_series_are_told_the_most_urgent_first(
+def test_all_series_are_reported_the_most_urgent_first(
     shop: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lines = explain(capsys, "orders.ndjson", "--format", "json").splitlines()
@@ -124,7 +126,7 @@ def agent() -> Iterator[str]:
         (["low", "--agent", "file:///etc/hosts"], 3, "is no address"),
     ],
 )
-def test_what_can_not_be_explained_is_told(
+def test_what_can_not_be_explained_is_reported(
     shop: Path,
     capsys: pytest.CaptureFixture[str],
     arguments: list[str],
@@ -135,7 +137,7 @@ def test_what_can_not_be_explained_is_told(
     assert said in capsys.readouterr().err
 
 
-def test_what_an_agent_answers_is_told(agent: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_an_agent_answers_is_reported(agent: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["explain", "low", "--agent", agent]) == 1
     assert "no series of low is known" in capsys.readouterr().err
     assert main(["explain", "high", "--agent", agent]) == 1

@@ -59,12 +59,12 @@ def test_the_thresholds_are_the_quantiles_of_the_days(retail: Path) -> None:
     values = sorted(units for day, units in days.items() if day != max(days))
     text = retail.read_text()
     rule = text[text.index("invoice_placed_units_low:") :]
-    told = re.findall(r"value [<>] ([-\d.]+)  # proposed: the (\d+)\w+ percentile of (\d+)", rule)
-    for threshold, percent, windows in told[:2]:
+    shown = re.findall(r"value [<>] ([-\d.]+)  # proposed: the (\d+)\w+ percentile of (\d+)", rule)
+    for threshold, percent, windows in shown[:2]:
         assert int(windows) == len(values)
         expected = values[math.ceil(int(percent) / 100 * len(values)) - 1]
         assert float(threshold) == float(f"{expected:.3g}")
-    assert [percent for _, percent, _ in told[:2]] == ["1", "25"]
+    assert [percent for _, percent, _ in shown[:2]] == ["1", "25"]
 
 
 def test_nothing_is_overwritten(retail: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -118,7 +118,7 @@ def test_on_a_terminal_what_is_left_open_is_asked_for(
         ),
     ],
 )
-def test_what_can_not_be_used_is_told(
+def test_what_can_not_be_used_is_reported(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     sample: str,

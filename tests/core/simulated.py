@@ -151,10 +151,10 @@ class World:
             self.outcomes[outcome] += number
         self.late_rows.update(added.late_rows)
 
-    def flush(self, worker: Worker1, quiet_ms: int | None = None) -> dict[int, Commit]:
+    def flush(self, worker: Worker1, idle_ms: int | None = None) -> dict[int, Commit]:
         """Let a worker send its frames; what it may commit."""
         clock = 2_000_000_000_000
-        quiet = dict.fromkeys(worker.reads, quiet_ms)
+        quiet = dict.fromkeys(worker.reads, idle_ms)
         for target, message in worker.folder.flush(clock, quiet, len(self.logs)):
             self.frames[target].append(message)
         return worker.folder.commits()
@@ -193,8 +193,8 @@ class World:
     def windows(self) -> dict[tuple[str, object, int], tuple[float | None, int]]:
         """Every closed window once; a repeat must say the same."""
         found: dict[tuple[str, object, int], tuple[float | None, int]] = {}
-        for closings in self.published:
-            for w in closings.windows:
+        for emitted in self.published:
+            for w in emitted.windows:
                 key, value = (w.kpi, w.dimensions, w.end_ms), (w.value, w.events)
                 assert same(found.setdefault(key, value), value), (key, found[key], value)
         return found
@@ -203,8 +203,8 @@ class World:
         """Every transition once."""
         return {
             (t.rule, t.severity, t.dimensions, t.episode_ms, t.state.value, t.at_ms)
-            for closings in self.published
-            for t in closings.transitions
+            for emitted in self.published
+            for t in emitted.transitions
         }
 
 
@@ -229,7 +229,7 @@ def settle(world: World) -> None:
     """Apply the rest of every frames log, without a crash."""
     for p, frames in enumerate(world.frames):
         merger = world.merger(p)
-        closings = world.apply(merger, p, world.positions[p], len(frames))
+        emitted = world.apply(merger, p, world.positions[p], len(frames))
         world.write(merger, p)
-        world.published += closings
+        world.published += emitted
         world.positions[p] = merger.needed_position()

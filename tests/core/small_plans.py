@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import polars as pl
 
-from agent.core.model.plan import Kpi, Plan, Rule, Target, TargetOverride
+from agent.core.model.kpis import Kpi, Target, TargetOverride
+from agent.core.model.plan import Plan
+from agent.core.model.rules import Rule
 from agent.core.model.windows import FixedWindow
 
 MINUTE_MS = 60_000

@@ -71,7 +71,7 @@ class Held:
 
     merger: Merger
     read: int
-    closings: list[Emitted] = field(default_factory=list)
+    emitted: list[Emitted] = field(default_factory=list)
 
 
 class Grown:
@@ -114,7 +114,7 @@ class Grown:
         """Apply some frames; then a round, which a crash may cut anywhere."""
         held, rng = self.held[p], self.rng
         stop = min(len(self.world.frames[p]), held.read + rng.randint(0, 6))
-        held.closings += self.world.apply(held.merger, p, held.read, stop)
+        held.emitted += self.world.apply(held.merger, p, held.read, stop)
         held.read = stop
         if rng.random() < 0.4:
             self.backfill(p)
@@ -129,8 +129,8 @@ class Grown:
             if rng.random() < 0.1:
                 self.restart(p)
                 return
-            self.world.published += held.closings
-            held.closings = []
+            self.world.published += held.emitted
+            held.emitted = []
             self.world.positions[p] = needed
         elif rng.random() < 0.1:
             self.restart(p)
@@ -169,15 +169,15 @@ class Grown:
         held = self.held[p]
         for _ in range(2):  # what a backfill gives is used with the next frame
             end = len(self.world.frames[p])
-            held.closings += self.world.apply(held.merger, p, held.read, end)
+            held.emitted += self.world.apply(held.merger, p, held.read, end)
             held.read = end
             self.backfill(p)
             self.world.flush(self.worker)
         needed = held.merger.needed_position()
         self.write(p, held.merger.drain_rows())
-        self.world.published += held.closings
+        self.world.published += held.emitted
         self.world.positions[p] = needed
-        held.closings = []
+        held.emitted = []
 
 
 def logs_of(rng: random.Random) -> list[list[bytes]]:
@@ -331,7 +331,9 @@ rules:
 
 
 @pytest.mark.parametrize("after_ms", [0, 10_000, 60_000, 130_000])
-def test_only_whole_windows_are_told_from_the_first_one_on(after_ms: int, tmp_path: Path) -> None:
+def test_only_whole_windows_are_reported_from_the_first_one_on(
+    after_ms: int, tmp_path: Path
+) -> None:
     plan = plan_of(WHOLE, tmp_path)
     rng = random.Random(after_ms)
     log = [
@@ -341,13 +343,13 @@ def test_only_whole_windows_are_told_from_the_first_one_on(after_ms: int, tmp_pa
     from_ms, cut_ms = START_MS + 180_000 + after_ms, START_MS + 600_000
     wanted = [Wanted(name, from_ms, cut_ms, (0,)) for name in plan.kpis]
     past = Backfill(plan, TOPIC, wanted, [0], 1)
-    told: list[WindowValue] = []
+    reported: list[WindowValue] = []
     for at in range(0, len(log), 50):
         past.add(a_batch(0, at, log[at : at + 50]))
-        told += past.flush().windows
+        reported += past.flush().windows
     past.end(0)
-    told += past.flush().windows
-    found = {(w.kpi, w.dimensions, w.end_ms): (w.value, w.events) for w in told}
+    reported += past.flush().windows
+    found = {(w.kpi, w.dimensions, w.end_ms): (w.value, w.events) for w in reported}
     all_time = straight(plan, [log]).windows()
     for kpi in plan.kpis.values():
         first_ms = from_ms if kpi.name != "kept" else from_ms + 120_000
@@ -404,7 +406,7 @@ def test_rules_look_back_on_the_past_and_nobody_is_called_for_it(tmp_path: Path)
     assert {w[2] for w in run.world.windows() if w[0] == "income"} >= {START_MS + 60_000}
     steps = {(str(t[0]), t[2], str(t[4]), int(str(t[5]))) for t in run.world.transitions()}
     first_ms = cut_ms + 60_000
-    # The first live window is held against one of ten minutes before.
+    # The first live window is compared with one of ten minutes before.
     assert {step for step in steps if step[0] == "jump"} == {("jump", ("us",), "firing", first_ms)}
     assert min(at for rule, _, _, at in steps if rule == "high") == first_ms
     # Silent since before the KPI came: counted from where the live flow takes over.

@@ -29,7 +29,7 @@ maintenance:
 """
 
 
-def closings_of(log: list[bytes], folder: Path, batch: int, rules: str = RULES) -> list[Emitted]:
+def emitted_of(log: list[bytes], folder: Path, batch: int, rules: str = RULES) -> list[Emitted]:
     """What a log brings that is read in batches of so many records."""
     world = World(plan_of(rules, folder), [log], 1)
     worker = world.worker()
@@ -57,29 +57,29 @@ def log_with_gap(gap_ms: int) -> list[bytes]:
     return [*log, sale(end, 1.0, "a", "c", "end"), visit(end, "a")]
 
 
-def told(closings: list[Emitted]) -> tuple[list[object], list[object]]:
+def published(emitted: list[Emitted]) -> tuple[list[object], list[object]]:
     return (
-        [w for c in closings for w in c.windows],
-        [t for c in closings for t in c.transitions],
+        [w for c in emitted for w in c.windows],
+        [t for c in emitted for t in c.transitions],
     )
 
 
 def test_a_gap_of_decades_takes_no_longer_than_one_of_hours(tmp_path: Path) -> None:
     started = time.process_time()
-    short = told(closings_of(log_with_gap(3_600_000), tmp_path, 1_000))
+    short = published(emitted_of(log_with_gap(3_600_000), tmp_path, 1_000))
     between = time.process_time()
-    long = told(closings_of(log_with_gap(20 * 365 * DAY_MS), tmp_path, 1_000))
+    long = published(emitted_of(log_with_gap(20 * 365 * DAY_MS), tmp_path, 1_000))
     assert [len(found) for found in long] == [len(found) for found in short]
     assert time.process_time() - between < 5 * (between - started) + 1
 
 
 def test_series_that_wait_on_the_far_side_of_a_gap_change_nothing(tmp_path: Path) -> None:
     log = log_with_gap(40 * 60_000)
-    assert set(told(closings_of(log, tmp_path, len(log)))[0]) == set(
-        told(closings_of(log, tmp_path, 1))[0]
+    assert set(published(emitted_of(log, tmp_path, len(log)))[0]) == set(
+        published(emitted_of(log, tmp_path, 1))[0]
     )
-    assert {repr(t) for t in told(closings_of(log, tmp_path, len(log)))[1]} == {
-        repr(t) for t in told(closings_of(log, tmp_path, 1))[1]
+    assert {repr(t) for t in published(emitted_of(log, tmp_path, len(log)))[1]} == {
+        repr(t) for t in published(emitted_of(log, tmp_path, 1))[1]
     }
 
 
@@ -88,9 +88,9 @@ def test_what_closes_by_and_by_is_what_closes_at_once(
     tmp_path: Path, stride: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log = log_with_gap(40 * 60_000)
-    at_once = told(closings_of(log, tmp_path, len(log)))
+    at_once = published(emitted_of(log, tmp_path, len(log)))
     monkeypatch.setattr(merge, "STRIDE_WINDOWS", stride)
-    by_and_by = told(closings_of(log, tmp_path, len(log)))
+    by_and_by = published(emitted_of(log, tmp_path, len(log)))
     assert by_and_by[0] == at_once[0]
     assert {repr(t) for t in by_and_by[1]} == {repr(t) for t in at_once[1]}
 
@@ -99,7 +99,7 @@ def test_a_crash_while_windows_close_by_and_by_loses_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log = log_with_gap(40 * 60_000)
-    wanted = set(told(closings_of(log, tmp_path, len(log)))[0])
+    wanted = set(published(emitted_of(log, tmp_path, len(log)))[0])
     monkeypatch.setattr(merge, "STRIDE_WINDOWS", 20)
     world = World(plan_of(RULES, tmp_path), [log], 1)
     worker = world.worker()
@@ -109,12 +109,12 @@ def test_a_crash_while_windows_close_by_and_by_loses_none(
     crashes = 0
     while True:
         merger = world.merger(0)
-        closings = merger.apply(world.frames[0][0], 0)
+        emitted = merger.apply(world.frames[0][0], 0)
         for _ in range(12):
-            found.update(closings.windows)
+            found.update(emitted.windows)
             position = merger.needed_position()
             world.write(merger, 0)
-            closings = merger.catch_up()
+            emitted = merger.catch_up()
         if not merger.is_behind:
             break
         crashes += 1

@@ -149,13 +149,13 @@ def test_a_crash_of_stage_2_anywhere_changes_nothing(plan: Plan, seed: int) -> N
         merger = world.merger(p)
         while at < len(frames):
             stop = min(len(frames), at + rng.randint(1, 6))
-            closings = world.apply(merger, p, at, stop)
+            emitted = world.apply(merger, p, at, stop)
             at = stop
             dies = rng.choice(["no", "no", "applied", "written", "published"])
             if dies != "applied":
                 world.write(merger, p)
             if dies in ("no", "published"):
-                world.published += closings
+                world.published += emitted
             if dies == "no":
                 world.positions[p] = merger.needed_position()
             else:

@@ -1,4 +1,4 @@
-"""Given windows are judged exactly as windows of events are."""
+"""Given windows are evaluated exactly as windows of events are."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from agent.core.decode.batch import Batch
 from agent.core.fixed_windows import FixedWindows, given_windows
-from agent.core.model.plan import ThresholdRule
 from agent.core.model.results import Emitted
+from agent.core.model.rules import ThresholdRule
 from agent.core.output.messages import iso
 from agent.core.pipeline import Pipeline
 from agent.language.load import load
@@ -59,36 +59,38 @@ def through_the_core(found: Answers) -> Emitted:
 def test_the_windows_of_events_given_as_values_give_the_same_alerts_and_states(
     found: Answers,
 ) -> None:
-    told = through_the_core(found)
-    windows = [w for w in told.windows if w.kpi == "response_time"]
+    published = through_the_core(found)
+    windows = [w for w in published.windows if w.kpi == "response_time"]
     again = FixedWindows(PLAN, reversed(windows)).run(START_MS + 25 * MINUTE_MS)
     assert sorted(map(repr, again.windows)) == sorted(map(repr, windows))
-    targets = [t for t in told.targets if t.window.kpi == "response_time"]
+    targets = [t for t in published.targets if t.window.kpi == "response_time"]
     assert sorted(map(repr, again.targets)) == sorted(map(repr, targets))
     assert sorted(map(repr, again.transitions)) == sorted(
-        repr(t) for t in told.transitions if t.rule in JUDGED
+        repr(t) for t in published.transitions if t.rule in JUDGED
     )
 
 
 def test_a_kpi_over_given_kpis_is_computed() -> None:
     answered = given_windows(PLAN.kpis["answered"], ("emea",), [(5, 5), (6, 6)], START_MS)
     opened = given_windows(PLAN.kpis["opened"], ("emea",), [(10, 10), (8, 8)], START_MS)
-    told = FixedWindows(PLAN, [*answered, *opened]).run(START_MS)
-    rates = [(w.value, w.events) for w in told.windows if w.kpi == "answer_rate"]
+    published = FixedWindows(PLAN, [*answered, *opened]).run(START_MS)
+    rates = [(w.value, w.events) for w in published.windows if w.kpi == "answer_rate"]
     assert rates == [(0.5, 15), (0.75, 14)]
 
 
 def test_a_given_kpi_over_kpis_needs_no_inputs() -> None:
     rate = given_windows(PLAN.kpis["answer_rate"], ("emea",), [(0.5, 9)], START_MS)
-    told = FixedWindows(PLAN, rate).run(START_MS)
-    assert [(w.kpi, w.value) for w in told.windows] == [("answer_rate", 0.5)]
+    published = FixedWindows(PLAN, rate).run(START_MS)
+    assert [(w.kpi, w.value) for w in published.windows] == [("answer_rate", 0.5)]
 
 
 def test_silence_begins_at_the_end_of_the_last_window_with_events() -> None:
     values = [(5, 5), (5, 5), *[(0, 0)] * 12, (4, 4)]
     windows = given_windows(PLAN.kpis["answered"], ("emea",), values, START_MS)
-    told = FixedWindows(PLAN, windows).run(START_MS + 15 * MINUTE_MS)
-    steps = [((t.at_ms - START_MS) // MINUTE_MS, t.rule, t.state.value) for t in told.transitions]
+    published = FixedWindows(PLAN, windows).run(START_MS + 15 * MINUTE_MS)
+    steps = [
+        ((t.at_ms - START_MS) // MINUTE_MS, t.rule, t.state.value) for t in published.transitions
+    ]
     assert sorted(steps) == [
         (7, "silent", "firing"),
         (12, "no_answers", "firing"),

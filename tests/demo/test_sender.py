@@ -36,7 +36,7 @@ async def test_history_arrives_at_once_and_exactly_as_it_was_made() -> None:
     with EmbeddedBroker() as broker:
         company = Company(time.time_ns() // 1_000_000)
         sender = Sender(broker.address)
-        telling = asyncio.create_task(sender.tell_company(company))
+        telling = asyncio.create_task(sender.send_company(company))
         history = list(company.between(company.first_tick, 0))
         await asyncio.wait_for(_sent(sender, len(history)), 15)
         telling.cancel()
@@ -52,7 +52,7 @@ async def test_the_retailers_year_goes_out_in_its_order_by_customer() -> None:
     with EmbeddedBroker() as broker:
         year = Timelapse(DATA, days_per_second=400)
         sender = Sender(broker.address)
-        await asyncio.wait_for(sender.tell_year(year), 20)
+        await asyncio.wait_for(sender.send_year(year), 20)
         await sender.close()
         found = await asyncio.to_thread(read, broker.address, ["retail"], len(year.events))
     assert Counter(value for _, _, value in found) == Counter(e.value for e in year.events)
@@ -66,7 +66,7 @@ async def test_the_year_takes_as_long_as_it_says() -> None:
     with EmbeddedBroker() as broker:
         year = Timelapse(DATA, days_per_second=2)
         sender = Sender(broker.address)
-        telling = asyncio.create_task(sender.tell_year(year))
+        telling = asyncio.create_task(sender.send_year(year))
         await asyncio.sleep(1.2)
         telling.cancel()
         await sender.close()

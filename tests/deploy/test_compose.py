@@ -86,8 +86,8 @@ def test_grafana_finds_the_boards_where_its_provisioning_looks() -> None:
     targets = {inside: outside for outside, inside in mounts(SERVICES["grafana"])}
     assert targets[DASHBOARDS_PATH] == "../grafana/dashboards"
     assert targets["/etc/grafana/provisioning"] == "../grafana/provisioning"
-    home = SERVICES["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
-    assert (DEPLOY / targets[DASHBOARDS_PATH] / Path(home).name).is_file()
+    subject = SERVICES["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
+    assert (DEPLOY / targets[DASHBOARDS_PATH] / Path(subject).name).is_file()
     assert "PROMETHEUS_URL" in SERVICES["grafana"]["environment"]
 
 

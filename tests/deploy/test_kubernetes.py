@@ -94,8 +94,8 @@ def test_the_user_is_the_one_of_the_image() -> None:
 
 def test_every_mount_has_its_volume() -> None:
     volumes = {v["name"] for v in POD["volumes"]}
-    claims = only("StatefulSet")["spec"]["volumeClaimTemplates"]
-    volumes |= {claim["metadata"]["name"] for claim in claims}
+    statuses = only("StatefulSet")["spec"]["volumeClaimTemplates"]
+    volumes |= {status["metadata"]["name"] for status in statuses}
     assert {m["name"] for m in CONTAINER["volumeMounts"]} == volumes
 
 

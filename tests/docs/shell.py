@@ -41,13 +41,13 @@ def lines(text: str) -> list[str]:
     return [line.rstrip() for line in text.strip("\n").splitlines()]
 
 
-def matches(told: list[str], shown: list[str]) -> bool:
+def matches(printed: list[str], shown: list[str]) -> bool:
     """Whether lines are as shown, where a line `…` stands for any number of them."""
     if not shown:
-        return not told
+        return not printed
     if shown[0] == MORE:
-        return any(matches(told[i:], shown[1:]) for i in range(len(told) + 1))
-    return bool(told) and told[0] == shown[0] and matches(told[1:], shown[1:])
+        return any(matches(printed[i:], shown[1:]) for i in range(len(printed) + 1))
+    return bool(printed) and printed[0] == shown[0] and matches(printed[1:], shown[1:])
 
 
 def walk(page: str, folder: Path) -> int:

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.core.model.plan import AbsenceLevel, AbsenceRule, PartialKind, Plan
+from agent.core.model.kpis import PartialKind
+from agent.core.model.plan import Plan
+from agent.core.model.rules import AbsenceLevel, AbsenceRule
 from agent.language.declared import is_test_file
 from agent.language.load import load
 from agent.replay.report import Selection, selected, write
@@ -61,13 +63,13 @@ def test_the_page_shows_every_aggregate_window_and_rule_kind(plan: Plan) -> None
 
 
 def test_the_seven_events_of_the_page_end_as_it_says(plan: Plan, tmp_path: Path) -> None:
-    given, told = re.findall(r"^```json\n(.*?)^```$", PAGE.read_text(), re.DOTALL | re.MULTILINE)
+    given, shown = re.findall(r"^```json\n(.*?)^```$", PAGE.read_text(), re.DOTALL | re.MULTILINE)
     file = tmp_path / "rides.ndjson"
     file.write_text(given)
     replayed = replay(plan, sources(plan, [str(file)]), NOW_MS)
     out = io.StringIO()
     write(plan, selected(replayed, Selection(kpis=frozenset({"income"}))), "json", out)
-    assert out.getvalue() == told
+    assert out.getvalue() == shown
 
 
 def test_the_examples_mean_what_the_page_says(plan: Plan) -> None:

@@ -116,12 +116,12 @@ def test_a_kind_takes_the_fields_that_the_table_says(
     rule = levels(kind) if field == "by severity" else {**KINDS[kind], field: FIELDS[field]}
     if kind == "combination" and field == "clear":
         rule["clear"] = "not low"
-    told = told_of(tmp_path, rule)
+    shown = told_of(tmp_path, rule)
     if cell == "yes":
-        assert told == []
+        assert shown == []
         return
     assert cell == "–"
-    [(message, hint)] = told
+    [(message, hint)] = shown
     assert field in message or kind in ("peers", "burn rate")
     assert hint is not None
     assert (kind, field) in reasons()
@@ -154,6 +154,6 @@ def test_an_override_may_say_what_the_table_says(
     if kind == "combination" and field in ("when", "clear"):
         said = {"when": "gone", "clear": "not low"}[field]
     override = {"match": {"region": "apac"}, field: said}
-    told = told_of(tmp_path, {**KINDS[rule], "overrides": [override]})
-    assert (told == []) == may, told
-    assert may or f"`{field}` says nothing in a rule" in told[0][0]
+    shown = told_of(tmp_path, {**KINDS[rule], "overrides": [override]})
+    assert (shown == []) == may, shown
+    assert may or f"`{field}` says nothing in a rule" in shown[0][0]

@@ -43,8 +43,8 @@ def test_the_scores_of_the_bakery_are_what_the_page_says(tmp_path: Path) -> None
     for kpi, _, attainment in _table(PAGE, "| KPI | series | attainment |"):
         attainments[kpi].append(float(attainment))
     found = scores(plan.objectives, attainments)
-    told = _table(PAGE, "| objective | how | score | state |")
-    assert {name for name, *_ in told} == set(plan.objectives)
-    for name, _, score, state in told:
+    shown = _table(PAGE, "| objective | how | score | state |")
+    assert {name for name, *_ in shown} == set(plan.objectives)
+    for name, _, score, state in shown:
         assert found[name] == pytest.approx(float(score))
         assert Score(found[name]).state.value == state

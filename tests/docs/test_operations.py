@@ -1,4 +1,4 @@
-"""The page for whoever runs the agent says what the agent does: settings, messages, metrics."""
+"""The page for anybody who runs the agent says what the agent does: settings, messages, metrics."""
 
 from __future__ import annotations
 
@@ -63,13 +63,13 @@ def test_the_topics_that_it_writes_are_in_the_table() -> None:
         section("Topics that it writes"),
         re.MULTILINE,
     )
-    told = {
+    shown = {
         name: "compacted"
         if config["cleanup.policy"] == "compact"
         else f"{int(config['retention.ms']) // DAY_MS} days"
         for name, config in names.configs().items()
     }
-    assert dict(kept) == told
+    assert dict(kept) == shown
 
 
 @pytest.fixture(scope="module")
@@ -99,9 +99,9 @@ def test_the_messages_are_those_of_the_tour(tour: tuple[Plan, Replayed]) -> None
     plan, found = tour
     plan = replace(plan, config_hash="7d0c4f1a92be")  # the real one changes with the language
     kpi, rule = plan.kpis["delivery"], plan.rules["slow_delivery"]
-    window = next(w for w in found.closings.windows if w.end_ms == instant("10:30"))
-    target = next(t for t in found.closings.targets if t.window == window)
-    [firing] = [t for t in found.closings.transitions if t.state == "firing"]
+    window = next(w for w in found.emitted.windows if w.end_ms == instant("10:30"))
+    target = next(t for t in found.emitted.targets if t.window == window)
+    [firing] = [t for t in found.emitted.transitions if t.state == "firing"]
     key = encode.window_key(kpi, window)
     assert re.findall(r"^```json\n(.*?)\n```$", section("Topics that it writes"), re.MULTILINE) == [
         text.decode()
@@ -124,11 +124,11 @@ def test_the_alerts_of_the_tour_are_given_as_json_as_the_page_says(
     tour: tuple[Plan, Replayed],
 ) -> None:
     plan, found = tour
-    step = next(t for t in found.closings.transitions if t.state is AlertPhase.FIRING)
-    told = encode.transition_json(plan, plan.rules[step.rule], step)
+    step = next(t for t in found.emitted.transitions if t.state is AlertPhase.FIRING)
+    shown = encode.transition_json(plan, plan.rules[step.rule], step)
     alert = Alert(
         step.rule, step.severity, step.kpi, step.dimensions, step.state, step.at_ms, step.value,
-        str(told["summary"]), str(told["description"]),
+        str(shown["summary"]), str(shown["description"]),
     )  # fmt: skip
     answer = alerts_answer(plan, [alert], [], Query([]), 1_741_001_400_000)
     (example,) = re.findall(r"^```json\n(.*?)^```$", section("Alerts as JSON"), re.M | re.DOTALL)
@@ -137,9 +137,9 @@ def test_the_alerts_of_the_tour_are_given_as_json_as_the_page_says(
 
 def test_the_fields_of_the_messages_are_explained(tour: tuple[Plan, Replayed]) -> None:
     plan, found = tour
-    step = found.closings.transitions[0]
+    step = found.emitted.transitions[0]
     fields = set(encode.transition_json(plan, plan.rules[step.rule], step, NOW_MS))
-    fields |= set(encode.target_json(plan.kpis["delivery"], found.closings.targets[0]))
+    fields |= set(encode.target_json(plan.kpis["delivery"], found.emitted.targets[0]))
     named = set(re.findall(r"`(\w+)`", " ".join(first_cells(section("Topics that it writes")))))
     assert fields - named == {"kind", "rule", "severity", "kpi"}
 
@@ -170,8 +170,8 @@ def test_every_metric_of_the_agent_is_named(tmp_path: Path) -> None:
         family.name + ("_total" if family.type == "counter" else "")
         for family in AgentCollector(state).collect()
     }
-    told = re.findall(r"`(kpi_agent_\w+)", " ".join(first_cells(section("Metrics"))))
-    assert sorted(told) == sorted(made)
+    shown = re.findall(r"`(kpi_agent_\w+)", " ".join(first_cells(section("Metrics"))))
+    assert sorted(shown) == sorted(made)
 
 
 def test_the_paths_of_the_web_server_are_named() -> None:

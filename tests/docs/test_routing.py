@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from agent.core.model.plan import Escalation, Plan
+from agent.core.model.plan import Plan
+from agent.core.model.rules import Escalation
 from agent.generate.alertmanager import CONFIG_FILE, alertmanager_files, read_receivers
 from agent.language.load import load
 from tests.conftest import ROOT
@@ -56,8 +57,8 @@ def test_the_receivers_of_the_page_are_taken_over_and_the_others_named(config: P
     found = {one["name"]: one for one in yaml.safe_load(text)["receivers"]}
     mine = {one["name"]: one for one in yaml.safe_load(RECEIVERS)["receivers"]}
     assert {name: found[name] for name in mine} == mine
-    (told,) = re.findall(r"# These send nothing .*: (.*)\.", text)
-    assert set(told.split(", ")) == set(found) - set(mine)
+    (shown,) = re.findall(r"# These send nothing .*: (.*)\.", text)
+    assert set(shown.split(", ")) == set(found) - set(mine)
 
 
 def test_the_silence_of_the_tills_holds_back_what_comes_of_them(config: Path) -> None:

@@ -60,7 +60,7 @@ def test_a_million_events_a_second_need_what_their_parts_add_up_to() -> None:
     assert found.series_gb_each == pytest.approx(5_000 * 4_500 / 1e9)
 
 
-def test_no_more_rows_are_sent_than_events_came() -> None:
+def test_no_longer_rows_are_sent_than_events_came() -> None:
     assert needs(Load(series=1_000_000), MEASURED).rows == 1_000_000
 
 

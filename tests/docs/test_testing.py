@@ -31,5 +31,5 @@ def test_the_examples_pass(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
 
 @pytest.mark.parametrize("model", [TestFileSpec, TestSpec, ExpectSpec])
 def test_every_field_is_in_a_table(model: type[TestSpec]) -> None:
-    told = set(re.findall(r"`(\w+)`", " ".join(re.findall(r"^\| (`.*?) \|", PAGE, re.MULTILINE))))
-    assert set(model.model_fields) <= told
+    shown = set(re.findall(r"`(\w+)`", " ".join(re.findall(r"^\| (`.*?) \|", PAGE, re.MULTILINE))))
+    assert set(model.model_fields) <= shown

@@ -110,18 +110,18 @@ def clock(minute: int) -> str:
     return f"2025-03-10T{minute // 60:02}:{minute % 60:02}:00Z"
 
 
-def alert(told: Any, severity: str) -> Any:
-    return next(a for a in told["alerts"] if a["severity"] == severity)
+def alert(explained: Any, severity: str) -> Any:
+    return next(a for a in explained["alerts"] if a["severity"] == severity)
 
 
 def test_the_value_its_window_and_the_clause_that_decided(ask: Ask) -> None:
-    told: Any = ask("low", "region=emea", 87)
-    assert told["at"] == clock(80)
-    assert told["window"] == {
+    explained: Any = ask("low", "region=emea", 87)
+    assert explained["at"] == clock(80)
+    assert explained["window"] == {
         "of": "10m", "start": clock(70), "end": clock(80), "open": False, "events": 10,
         "value": pytest.approx(20.45),
     }  # fmt: skip
-    critical = alert(told, "critical")
+    critical = alert(explained, "critical")
     assert critical["when"]["clauses"] == [
         {"sql": "value < 0.5 * target", "values": "20.45 < 0.5 * 80", "holds": True},
         {"sql": "events > 3", "values": "10 > 3", "holds": True},
@@ -129,12 +129,15 @@ def test_the_value_its_window_and_the_clause_that_decided(ask: Ask) -> None:
     assert critical["when"]["holds"] is True
     assert critical["clear"]["clauses"][0]["values"] == "20.45 >= 0.8 * 80"
     assert critical["clear"]["holds"] is False
-    assert (told["owner"], told["runbook"]) == ("head-of-sales", "https://example.org/low")
+    assert (explained["owner"], explained["runbook"]) == (
+        "head-of-sales",
+        "https://example.org/low",
+    )
 
 
 def test_a_pending_alert_says_since_when_and_until_when(ask: Ask) -> None:
-    told: Any = ask("low", "region=emea", 87)
-    pending = alert(told, "warning")
+    explained: Any = ask("low", "region=emea", 87)
+    pending = alert(explained, "warning")
     assert (pending["state"], pending["since"], pending["fires_at"]) == (
         "pending", clock(70), clock(90),
     )  # fmt: skip
@@ -142,8 +145,8 @@ def test_a_pending_alert_says_since_when_and_until_when(ask: Ask) -> None:
 
 
 def test_an_alert_that_is_clearing_says_when_it_ends(ask: Ask) -> None:
-    told: Any = ask("low", "region=emea", 135)
-    firing = alert(told, "critical")
+    explained: Any = ask("low", "region=emea", 135)
+    firing = alert(explained, "critical")
     assert (firing["state"], firing["since"], firing["ends_at"]) == (
         "firing", clock(70), clock(150),
     )  # fmt: skip
@@ -161,51 +164,52 @@ def test_the_bound_says_which_override_gave_it(ask: Ask) -> None:
 
 
 def test_what_a_feature_answers_is_a_column_and_stands_in_its_clause(ask: Ask) -> None:
-    told: Any = ask("fell", "region=emea", 70)
-    [fact] = told["facts"]
+    explained: Any = ask("fell", "region=emea", 70)
+    [fact] = explained["facts"]
     assert (fact["sql"], fact["value"]) == ("change('30m')", pytest.approx(20.45 / 100.45 - 1))
     assert fact["words"]
-    [clause] = told["alerts"][0]["when"]["clauses"]
+    [clause] = explained["alerts"][0]["when"]["clauses"]
     assert clause["sql"] == "change('30m') < -50%"
     assert clause["values"] == "-0.796416 < -50%"
     assert clause["holds"] is True
 
 
-def test_too_few_events_are_named_as_the_reason_that_nothing_is_judged(ask: Ask) -> None:
-    told: Any = ask("few", "region=emea", 100)
-    assert told["unjudged"] == "10 events are fewer than the rule's min_events, 1000"
-    assert told["alerts"][0]["when"]["holds"] is None
+def test_too_few_events_are_named_as_the_reason_that_nothing_is_evaluated(ask: Ask) -> None:
+    explained: Any = ask("few", "region=emea", 100)
+    assert explained["unjudged"] == "10 events are fewer than the rule's min_events, 1000"
+    assert explained["alerts"][0]["when"]["holds"] is None
 
 
 def test_a_kpi_over_kpis_names_the_values_that_it_is_made_of(ask: Ask) -> None:
-    told: Any = ask("small", "region=emea", 100)
-    assert told["inputs"] == {"revenue": pytest.approx(20.45), "orders": 10.0}
-    assert told["window"]["value"] == pytest.approx(2.045)
+    explained: Any = ask("small", "region=emea", 100)
+    assert explained["inputs"] == {"revenue": pytest.approx(20.45), "orders": 10.0}
+    assert explained["window"]["value"] == pytest.approx(2.045)
 
 
 def test_a_rule_on_current_values_is_explained_by_the_open_window(ask: Ask) -> None:
-    told: Any = ask("now", "region=emea", 105)
-    assert told["window"]["open"] is True
-    assert (told["window"]["start"], told["at"]) == (clock(100), clock(105))
-    assert told["window"]["value"] == 5.0
-    assert told["alerts"][0]["when"]["clauses"][0]["values"] == "5 > 3"
+    explained: Any = ask("now", "region=emea", 105)
+    assert explained["window"]["open"] is True
+    assert (explained["window"]["start"], explained["at"]) == (clock(100), clock(105))
+    assert explained["window"]["value"] == 5.0
+    assert explained["alerts"][0]["when"]["clauses"][0]["values"] == "5 > 3"
 
 
 def test_a_silence_says_when_the_last_event_was_and_when_it_fires(ask: Ask) -> None:
-    told: Any = ask("silent", "region=apac", 260)
-    assert told["last_event_before"] == clock(240)
-    assert told["alerts"][0]["state"] == "inactive"
-    assert told["alerts"][0]["fires_at"] == clock(270)
+    explained: Any = ask("silent", "region=apac", 260)
+    assert explained["last_event_before"] == clock(240)
+    assert explained["alerts"][0]["state"] == "inactive"
+    assert explained["alerts"][0]["fires_at"] == clock(270)
     assert ask("silent", "region=apac", 275)["alerts"][0]["state"] == "firing"  # type: ignore[index]
 
 
 def test_a_silence_says_how_each_severity_stands_and_leaves_out_the_series_that_are_off(
     ask: Ask,
 ) -> None:
-    told: Any = ask("lost", "", 260)  # one series: emea is off
-    assert told["dimensions"] == {"region": "apac"}
+    explained: Any = ask("lost", "", 260)  # one series: emea is off
+    assert explained["dimensions"] == {"region": "apac"}
     standing = [
-        (a["severity"], a["state"], a["no_data_for_seconds"], a["fires_at"]) for a in told["alerts"]
+        (a["severity"], a["state"], a["no_data_for_seconds"], a["fires_at"])
+        for a in explained["alerts"]
     ]
     assert standing == [
         ("critical", "inactive", 3600.0, clock(300)), ("warning", "firing", 900.0, None),
@@ -213,25 +217,25 @@ def test_a_silence_says_how_each_severity_stands_and_leaves_out_the_series_that_
 
 
 def test_a_rule_over_rules_is_explained_as_its_override_makes_it(ask: Ask) -> None:
-    told: Any = ask("either", "region=emea", 95)
-    assert told["rule_override"] == {"region": "emea"}
-    [found] = told["alerts"]
+    explained: Any = ask("either", "region=emea", 95)
+    assert explained["rule_override"] == {"region": "emea"}
+    [found] = explained["alerts"]
     assert (found["severity"], found["state"]) == ("info", "firing")
     assert [c["sql"] for c in found["when"]["clauses"]] == ["low"]
     assert (found["clear"]["sql"], found["clear"]["holds"]) == ("not low", False)
 
 
 def test_a_rule_over_rules_names_those_that_fire(ask: Ask) -> None:
-    told: Any = ask("both", "region=emea", 95)
-    [found] = told["alerts"]
+    explained: Any = ask("both", "region=emea", 95)
+    [found] = explained["alerts"]
     assert (found["state"], found["since"], found["fires_at"]) == (
         "pending", clock(90), clock(100),
     )  # fmt: skip
     assert [(c["sql"], c["holds"]) for c in found["when"]["clauses"]] == [
         ("low", True), ("silent", False),
     ]  # fmt: skip
-    assert told["window"] is None
-    assert told["promql"] == {"state": 'kpi_rule_state{rule="both",region="emea"}'}
+    assert explained["window"] is None
+    assert explained["promql"] == {"state": 'kpi_rule_state{rule="both",region="emea"}'}
 
 
 def test_what_silences_a_rule_is_named(ask: Ask) -> None:
@@ -242,19 +246,19 @@ def test_what_silences_a_rule_is_named(ask: Ask) -> None:
 def test_every_step_of_a_replay_is_explained_by_the_state_it_led_to(place: Path, ask: Ask) -> None:
     plan = load(place / "shop.yaml")
     whole = replay(plan, sources(plan, [str(place / "orders.ndjson")]), NOW_MS)
-    steps = [t for t in whole.closings.transitions if t.rule in ("low", "fell", "silent")]
+    steps = [t for t in whole.emitted.transitions if t.rule in ("low", "fell", "silent")]
     assert len(steps) >= 9
     for step in steps:
         minute = (step.at_ms - START_MS) // MINUTE_MS
         # A silence is known once time is past its instant.
-        told = ask(step.rule, f"region={step.dimensions[0]}", minute + (step.rule == "silent"))
-        found = alert(told, step.severity)
+        explained = ask(step.rule, f"region={step.dimensions[0]}", minute + (step.rule == "silent"))
+        found = alert(explained, step.severity)
         assert found["state"] == step.state.value
         if step.state.value in ("pending", "firing"):
             assert found["since"] == clock((step.episode_ms - START_MS) // MINUTE_MS)
 
 
-def test_what_is_not_declared_is_told(place: Path) -> None:
+def test_what_is_not_declared_is_reported(place: Path) -> None:
     plan = load(place / "shop.yaml")
     with pytest.raises(RulesError, match="no rule is called lo"):
         wanted(plan, "lo", "")

@@ -9,24 +9,18 @@ from typing import Any
 import polars as pl
 
 from agent.core.evaluate.objectives import Score
-from agent.core.model.plan import (
+from agent.core.model.kpis import Dimensions, Kpi, Partial, PartialKind, Target, TargetOverride
+from agent.core.model.plan import Objective, Plan
+from agent.core.model.results import AlertPhase, SeriesView, TargetState, TargetStatus, WindowValue
+from agent.core.model.rules import (
     AbsenceLevel,
     AbsenceRule,
-    Dimensions,
     Escalation,
-    Kpi,
     Level,
-    Objective,
-    Partial,
-    PartialKind,
-    Plan,
     Rule,
     Severity,
-    Target,
-    TargetOverride,
     ThresholdRule,
 )
-from agent.core.model.results import AlertPhase, SeriesView, TargetState, TargetStatus, WindowValue
 from agent.core.model.windows import CalendarWindow, FixedWindow, Window
 from agent.export.agent_state import AgentState, Alert
 

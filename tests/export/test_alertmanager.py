@@ -14,8 +14,8 @@ import pytest
 import yaml
 from aiohttp import web
 
-from agent.core.model.plan import Escalation
 from agent.core.model.results import AlertPhase
+from agent.core.model.rules import Escalation
 from agent.export import alertmanager as delivery
 from agent.export.agent_state import AgentState, Alert
 from agent.export.alertmanager import Delivery, Receiver
@@ -50,12 +50,12 @@ def resolved(region: str, ago_ms: int = 0, now_ms: int = NOW_MS) -> Alert:
     )  # fmt: skip
 
 
-def told(*alerts: Alert, now_ms: int = NOW_MS) -> list[OutgoingAlert]:
+def published(*alerts: Alert, now_ms: int = NOW_MS) -> list[OutgoingAlert]:
     return list(alerts_to_send(PLAN, alerts, now_ms).values())
 
 
 def test_an_alert_says_who_what_and_where() -> None:
-    (one,) = told(firing("emea"))
+    (one,) = published(firing("emea"))
     assert one.labels == {
         "alertname": "slow_support",
         "job": "kpi-agent",
@@ -98,8 +98,8 @@ def test_an_alert_says_of_which_environment_it_is() -> None:
 
 
 def test_a_null_dimension_and_an_empty_one_have_labels_of_their_own() -> None:
-    (null,) = told(Alert(**{**_fields(firing("x")), "dimensions": (None,)}))
-    (empty,) = told(firing(""))
+    (null,) = published(Alert(**{**_fields(firing("x")), "dimensions": (None,)}))
+    (empty,) = published(firing(""))
     assert (null.labels["region"], null.labels["series"]) == ("__none__", "region=__none__")
     assert (empty.labels["region"], empty.labels["series"]) == ("__empty__", "region=__empty__")
 
@@ -110,34 +110,34 @@ def _fields(alert: Alert) -> dict[str, Any]:
 
 def test_the_alert_of_a_whole_kpi_has_no_series() -> None:
     whole = Alert("quiet", "warning", "response_time", (), AlertPhase.FIRING, NOW_MS)
-    (one,) = told(whole)
+    (one,) = published(whole)
     assert "series" not in one.labels
     assert one.series == ("response_time", None)
 
 
 def test_an_alert_that_goes_on_calls_the_next_one_up() -> None:
-    before = told(firing("emea", 30 * MINUTE_MS - 1))
-    first, second = told(firing("emea", 30 * MINUTE_MS))
+    before = published(firing("emea", 30 * MINUTE_MS - 1))
+    first, second = published(firing("emea", 30 * MINUTE_MS))
     assert len(before) == 1
     assert "escalation" not in first.labels
     assert second.labels == {**first.labels, "escalation": "director"}
     assert second.began_ms == NOW_MS
-    *others, third = told(firing("emea", 121 * MINUTE_MS))
+    *others, third = published(firing("emea", 121 * MINUTE_MS))
     assert [one.labels.get("escalation") for one in others] == [None, "director"]
     assert third.labels == {**first.labels, "escalation": "board"}
     assert third.began_ms == NOW_MS - MINUTE_MS
 
 
-def test_pending_alerts_and_ends_long_past_are_not_told() -> None:
+def test_pending_alerts_and_ends_long_past_are_not_reported() -> None:
     pending = Alert(
         "slow_support", "critical", "response_time", ("emea",), AlertPhase.PENDING, NOW_MS
     )
-    assert told(pending, resolved("apac", 15 * MINUTE_MS)) == []
-    # A recent end is told, with that of the escalation, whoever told the beginning.
-    assert {one.ended_ms for one in told(resolved("apac", MINUTE_MS))} == {NOW_MS - MINUTE_MS}
+    assert published(pending, resolved("apac", 15 * MINUTE_MS)) == []
+    # A recent end is published, with that of the escalation, anybody who published the beginning.
+    assert {one.ended_ms for one in published(resolved("apac", MINUTE_MS))} == {NOW_MS - MINUTE_MS}
 
 
-ALERT = told(firing("emea"))[0]
+ALERT = published(firing("emea"))[0]
 ENDED = replace(ALERT, ended_ms=NOW_MS - 1_000)
 OTHER_TEXT = replace(ALERT, annotations={"summary": "still"})
 RESEND_MS = MINUTE_MS
@@ -241,7 +241,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def until(look: Callable[[], Any], seconds: float = 5.0) -> None:
     async with asyncio.timeout(seconds):
-        while not look():  # noqa: ASYNC110  what is looked at tells nobody that it changed
+        while not look():  # noqa: ASYNC110  what is looked at says nobody that it changed
             await asyncio.sleep(0.01)
 
 
@@ -395,7 +395,7 @@ def delivery_clock() -> int:
     return time.time_ns() // 1_000_000
 
 
-def test_the_company_of_the_other_tests_can_be_told() -> None:
+def test_the_company_of_the_other_tests_can_be_reported() -> None:
     quiet = Alert("quiet_region", "info", "response_time", ("emea",), AlertPhase.FIRING, NOW_MS)
     (one,) = alerts_to_send(COMPANY, [quiet], NOW_MS).values()
     assert one.labels["objective"] == "customer_satisfaction"

@@ -21,7 +21,7 @@ def test_attributes_are_spelled_as_svg_spells_them() -> None:
     assert drawn == '<rect class="a b" stroke-width="1.2" x="3" viewBox="0 0"/>'
 
 
-def test_a_scale_maps_its_range_to_pixels_and_clamps_where_it_is_told_to() -> None:
+def test_a_scale_maps_its_range_to_pixels_and_clamps_where_it_is_reported_to() -> None:
     y = Scale(0, 10, 100, 0)
     assert [y(value) for value in (0, 5, 10, 20)] == [100, 50, 0, -100]
     assert Scale(0, 10, 100, 0, clamped=True)(20) == 0
@@ -42,7 +42,7 @@ def test_a_line_breaks_where_a_value_is_missing(points: list[Point], drawn: list
     assert svg_chart.line(points, "line").count("<path") == len(drawn)
 
 
-def test_a_band_is_never_narrower_than_it_is_told_and_says_what_it_is() -> None:
+def test_a_band_is_never_narrower_than_it_is_reported_and_says_what_it_is() -> None:
     parsed = ElementTree.fromstring(svg_chart.band(10, 10, 0, 5, "fires", "critical <1>", 1.5))
     assert parsed.get("width") == "1.5"
     assert parsed.findtext("title") == "critical <1>"

@@ -4,22 +4,10 @@ from __future__ import annotations
 
 import polars as pl
 
-from agent.core.model.plan import (
-    AbsenceLevel,
-    AbsenceRule,
-    Contract,
-    Field,
-    Kpi,
-    Level,
-    Objective,
-    Partial,
-    PartialKind,
-    Plan,
-    Severity,
-    Target,
-    TargetOverride,
-    ThresholdRule,
-)
+from agent.core.model.events import Contract, Field
+from agent.core.model.kpis import Kpi, Partial, PartialKind, Target, TargetOverride
+from agent.core.model.plan import Objective, Plan
+from agent.core.model.rules import AbsenceLevel, AbsenceRule, Level, Severity, ThresholdRule
 from agent.core.model.windows import CalendarWindow, FixedWindow, Window
 
 MINUTE_MS = 60_000

@@ -1,4 +1,4 @@
-"""Who hears of which alert, and which alerts hold others back."""
+"""Who learns of which alert, and which alerts hold others back."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ import polars as pl
 import pytest
 import yaml
 
-from agent.core.model.plan import Escalation, Objective, Plan
+from agent.core.model.plan import Objective, Plan
+from agent.core.model.rules import Escalation
 from agent.errors import RulesError
 from agent.generate.alertmanager import (
     CONFIG_FILE,
@@ -75,7 +76,7 @@ def test_a_receiver_that_no_route_leads_to_is_refused() -> None:
         ("receivers: [", "can't be read"),
     ],
 )
-def test_a_broken_file_of_receivers_is_told(tmp_path: Path, text: str, message: str) -> None:
+def test_a_broken_file_of_receivers_is_reported(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "receivers.yml").write_text(text)
     with pytest.raises(RulesError, match=message):
         read_receivers(tmp_path / "receivers.yml")
@@ -91,7 +92,7 @@ def test_the_skeleton_has_every_receiver_and_sends_nothing(tmp_path: Path) -> No
 def test_a_silent_feed_holds_back_the_rules_over_what_comes_of_it() -> None:
     low = replace(PLAN.rules["slow_support"], name="low", kpi="conversion")
     rules, stale = held_back_by(with_rules(low), "no_orders")
-    # Not `slow_support`, which judges another feed, and not itself.
+    # Not `slow_support`, which evaluates another feed, and not itself.
     assert rules == {
         "source_matchers": ['alertname="no_orders"', 'rule="no_orders"'],
         "target_matchers": ['rule=~"low|odd_revenue"'],

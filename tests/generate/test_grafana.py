@@ -170,7 +170,7 @@ def test_a_unit_that_grafana_does_not_know_stands_after_the_number() -> None:
     assert grafana_unit("support_tickets") == "suffix: support tickets"
 
 
-def test_states_are_told_by_a_sign_and_a_word_beside_the_colour() -> None:
+def test_states_are_reported_by_a_sign_and_a_word_beside_the_colour() -> None:
     (mapping,) = panel("kpi-revenue.json", "Target state")["fieldConfig"]["defaults"]["mappings"]
     assert {k: v["text"] for k, v in mapping["options"].items()} == {
         "0": "○ no data",
@@ -230,8 +230,8 @@ def test_the_board_of_a_kpi_marks_its_maintenance() -> None:
     assert found["datasource"]["uid"] == "${datasource}"
     promql_parser.parse(found["expr"])
     assert 'kpi="revenue"' in found["expr"] and found["expr"].count("kpi_maintenance") == 1
-    told = "every week on sunday at 02:00 for 4h in UTC"
-    assert told in json.dumps(boards["kpi-revenue.json"])
+    published = "every week on sunday at 02:00 for 4h in UTC"
+    assert published in json.dumps(boards["kpi-revenue.json"])
     assert "list" not in boards["kpi-orders.json"]["annotations"]
 
 

@@ -33,9 +33,9 @@ def test_a_private_kpi_has_no_board_and_is_named_on_none() -> None:
     made = dashboards(PLAN)
     assert "kpi-work_done.json" not in made
     for name, text in made.items():
-        told = json.loads(text)
+        published = json.loads(text)
         assert "Work done" not in text, name
-        assert "employee" not in json.dumps(told), name
+        assert "employee" not in json.dumps(published), name
 
 
 def test_a_kpi_that_sums_people_up_has_a_board_that_leads_to_none_of_theirs() -> None:

@@ -246,7 +246,7 @@ def test_the_agents_own_alerts_fire_when_they_should_and_not_otherwise(tmp_path:
 
 
 def alerts_at(folder: Path, alert: str, at: str) -> int:
-    """How many alerts fire then: promtool is told that none does, and lists those that do."""
+    """How many alerts fire then: promtool is published that none does, and lists those that do."""
     scenario = yaml.safe_load((SCENARIOS / "agent_health.yml").read_text())
     case = {"eval_time": at, "alertname": alert, "exp_alerts": []}
     scenario["tests"][0]["alert_rule_test"] = [case]

@@ -1,4 +1,4 @@
-"""Events into topics, and what comes out of topics; `replay` as the judge of both."""
+"""Events into topics, and what comes out of topics; `replay` as the evaluate of both."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, Producer, TopicPartition
 
-from agent.core.model.plan import HOME
+from agent.core.model.rules import RULE_SUBJECT
 from agent.core.output.privacy import Privacy
 from agent.language.load import load
 
@@ -128,11 +128,11 @@ def _bytes(value: str | bytes | None) -> bytes:
     return value or b""
 
 
-def told(address: str, topic: str) -> dict[bytes, Json]:
+def published(address: str, topic: str) -> dict[bytes, Json]:
     """What a topic of the agent says, by key: repeated keys are dropped, the first stays.
 
     AssertionError where a repeated key comes with another content. When a line was `processed` is
-    left out: a repeat is told later than the first.
+    left out: a repeat is published later than the first.
     """
     first: dict[bytes, Json] = {}
     for record in read(address, [topic]):
@@ -158,7 +158,7 @@ class Judged:
 
 
 def place_of(line: Json) -> tuple[str, ...]:
-    """What tells a window from all others."""
+    """What says a window from all others."""
     dimensions = msgspec.json.encode(line["dimensions"]).decode()
     return line["kpi"], dimensions, line["start"], line["end"]
 
@@ -184,8 +184,8 @@ def judged(address: str, rules: Path, topics: Sequence[str], folder: Path, secre
     out = Judged()
     for line in map(msgspec.json.decode, done.stdout.splitlines()):
         if line["kind"] in ("window", "rule"):
-            home, named = line["kpi"] or HOME + line["rule"], line["dimensions"]
-            hidden = privacy.dimensions(plan, home, tuple(named.values()))
+            subject, named = line["kpi"] or RULE_SUBJECT + line["rule"], line["dimensions"]
+            hidden = privacy.dimensions(plan, subject, tuple(named.values()))
             line["dimensions"] = dict(zip(named, hidden, strict=True))
         if line["kind"] == "window":
             (out.open if line.get("open") else out.closed)[place_of(line)] = line

@@ -8,7 +8,7 @@ import time
 from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from .feeds import told
+from .feeds import published
 from .stage import Stage
 
 RULES = """\
@@ -43,8 +43,8 @@ def delete_topics(stage: Stage, *topics: str) -> None:
 
 
 def sum_of_closed(stage: Stage) -> float:
-    """The sales of all windows that are told."""
-    lines = told(stage.broker.address, stage.values_topic).values()
+    """The sales of all windows that are published."""
+    lines = published(stage.broker.address, stage.values_topic).values()
     return sum(line["value"] or 0.0 for line in lines if line["kind"] == "window")
 
 

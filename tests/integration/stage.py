@@ -1,4 +1,5 @@
-"""One test's own world on the shared broker: source topics, rules, agents, and what they told."""
+"""One test's own world on the shared broker: source topics, rules, agents, and what they
+published."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from confluent_kafka import Producer
 from . import company
 from .agents import Agent
 from .broker import Broker
-from .feeds import Json, Judged, judged, place_of, produce, rules_of, told
+from .feeds import Json, Judged, judged, place_of, produce, published, rules_of
 from .waiting import until
 
 ROOT = Path(__file__).parents[2]
@@ -117,14 +118,14 @@ class Stage:
         )
         return known + self.counted()
 
-    def wait_told(self, expected: Judged) -> None:
-        """Wait until all windows that `replay` closed, and all transitions, were told."""
+    def wait_published(self, expected: Judged) -> None:
+        """Wait until all windows that `replay` closed, and all transitions, were published."""
         transitions = {step_of(line) for line in expected.transitions}
 
         def missing() -> str:
-            windows = self.told_windows()
+            windows = self.published_windows()
             steps = {
-                step_of(line) for line in told(self.broker.address, self.alerts_topic).values()
+                step_of(line) for line in published(self.broker.address, self.alerts_topic).values()
             }
             left = expected.closed.keys() - windows.keys()
             return (
@@ -141,19 +142,19 @@ class Stage:
             every=2,
         )
 
-    def told_windows(self) -> dict[tuple[str, ...], Json]:
-        """The closed windows that the agents told."""
-        lines = told(self.broker.address, self.values_topic).values()
+    def published_windows(self) -> dict[tuple[str, ...], Json]:
+        """The closed windows that the agents published."""
+        lines = published(self.broker.address, self.values_topic).values()
         return {place_of(line): line for line in lines if line["kind"] == "window"}
 
     def check_exact(self, expected: Judged) -> None:
-        """All closed windows and transitions are told, once and alike, and nothing else is."""
-        windows = self.told_windows()
+        """All closed windows and transitions are published, once and alike, and nothing else is."""
+        windows = self.published_windows()
         assert windows.keys() == expected.closed.keys()
         for place, line in windows.items():
             assert line["events"] == expected.closed[place]["events"], place
             assert alike(line["value"], expected.closed[place]["value"]), place
-        steps = told(self.broker.address, self.alerts_topic).values()
+        steps = published(self.broker.address, self.alerts_topic).values()
         assert sorted(map(step_of, steps)) == sorted(map(step_of, expected.transitions))
 
     def words(self) -> str:

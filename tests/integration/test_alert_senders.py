@@ -1,7 +1,7 @@
-"""What people are told over a restart of the agent: one alert, once, on either way.
+"""What people are published over a restart of the agent: one alert, once, on either way.
 
 A real Prometheus with the generated rules, a real Alertmanager, and a receiver that notes what
-it is told. The agent's scrape is played, its delivery is the real one.
+it is published. The agent's scrape is played, its delivery is the real one.
 """
 
 from __future__ import annotations
@@ -72,17 +72,17 @@ class HttpServer:
 
 
 class Receiver(HttpServer):
-    """Whom Alertmanager tells."""
+    """Whom Alertmanager says."""
 
     def __init__(self) -> None:
-        self.told: list[tuple[str, str]] = []
+        self.published: list[tuple[str, str]] = []
         super().__init__()
 
     def post(self, body: bytes) -> None:
         for alert in json.loads(body)["alerts"]:
             labels = alert["labels"]
             if labels["alertname"] == RULE and "escalation" not in labels:
-                self.told.append((alert["status"], labels["region"]))
+                self.published.append((alert["status"], labels["region"]))
 
 
 class PlayedAgent(HttpServer):
@@ -145,25 +145,25 @@ def prometheus(tmp_path: Path) -> Iterator[Server]:
 
 
 def restart(agent: PlayedAgent, receiver: Receiver) -> None:
-    """Down for some scrapes, and up again; nobody is told anything."""
-    told = list(receiver.told)
+    """Down for some scrapes, and up again; nobody is published anything."""
+    published = list(receiver.published)
     agent.up = False
     time.sleep(DOWN_SECONDS)
     agent.up = True
     time.sleep(DOWN_SECONDS)
-    assert receiver.told == told
+    assert receiver.published == published
 
 
-def test_by_prometheus_a_restart_ends_nothing_and_the_end_is_told_once(
+def test_by_prometheus_a_restart_ends_nothing_and_the_end_is_reported_once(
     prometheus: Prometheus, alertmanager: Alertmanager, receiver: Receiver
 ) -> None:
     agent = PlayedAgent(sends=False)
     prometheus.start([agent.address], alertmanager.address)
-    until(lambda: receiver.told, 60, prometheus.last_words)
+    until(lambda: receiver.published, 60, prometheus.last_words)
     restart(agent, receiver)
     agent.phase = AlertPhase.RESOLVED
-    until(lambda: len(receiver.told) > 1, 30, "the end")
-    assert receiver.told == [("firing", REGION), ("resolved", REGION)]
+    until(lambda: len(receiver.published) > 1, 30, "the end")
+    assert receiver.published == [("firing", REGION), ("resolved", REGION)]
     agent.close()
 
 
@@ -180,7 +180,7 @@ async def test_with_both_ways_open_the_agents_word_is_the_only_one(
         )  # fmt: skip
 
     running = asyncio.create_task(delivery().run())
-    await asyncio.to_thread(until, lambda: receiver.told, 60, "the alert")
+    await asyncio.to_thread(until, lambda: receiver.published, 60, "the alert")
     await asyncio.to_thread(until, prometheus.targets_up, 30, prometheus.last_words)
     await asyncio.sleep(5)
     running.cancel()
@@ -188,9 +188,9 @@ async def test_with_both_ways_open_the_agents_word_is_the_only_one(
     running = asyncio.create_task(delivery().run())
     await asyncio.sleep(5)
     agent.phase = AlertPhase.RESOLVED
-    await asyncio.to_thread(until, lambda: len(receiver.told) > 1, 30, "the end")
+    await asyncio.to_thread(until, lambda: len(receiver.published) > 1, 30, "the end")
     await asyncio.sleep(5)
-    assert receiver.told == [("firing", REGION), ("resolved", REGION)]
+    assert receiver.published == [("firing", REGION), ("resolved", REGION)]
     running.cancel()
     agent.close()
 

@@ -88,7 +88,7 @@ def start_of(line: dict[str, str]) -> int:
 
 
 def windows(stage: Stage, kpi: str) -> dict[tuple[str, int], float]:
-    """What was told of a KPI's windows; a repeat must say the same."""
+    """What was reported a KPI's windows; a repeat must say the same."""
     found: dict[tuple[str, int], float] = {}
     for record in read(stage.broker.address, [stage.values_topic]):
         line = json.loads(record.value)
@@ -112,9 +112,9 @@ async def commits(stage: Stage) -> dict[int, str]:
 def committed(stage: Stage) -> Iterator[tuple[int, int]]:
     """Of each partition, what the ingest's commit covers, and where the log ends."""
     ends = Counter(r.partition for r in read(stage.broker.address, stage.topics))
-    told = asyncio.run(commits(stage))
-    assert told.keys() == ends.keys()
-    for partition, metadata in told.items():
+    published = asyncio.run(commits(stage))
+    assert published.keys() == ends.keys()
+    for partition, metadata in published.items():
         yield int(metadata.split(";")[1]), ends[partition]
 
 

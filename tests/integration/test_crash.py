@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.needs_kafka, pytest.mark.timeout(400)]
 
 
 @pytest.mark.parametrize("state", ["on disk", "in memory"])
-def test_an_agent_killed_again_and_again_tells_the_same_once(stage: Stage, state: str) -> None:
+def test_an_agent_killed_again_and_again_says_the_same_once(stage: Stage, state: str) -> None:
     stage.use_company()
     stage.create_topics()
     agent = stage.agent("agent", flush_interval=0.2)
@@ -25,7 +25,7 @@ def test_an_agent_killed_again_and_again_tells_the_same_once(stage: Stage, state
         agent.wait_ready()
         stage.send(events)
         if number:
-            # Some of this part is read, some windows are told: then all at once is over.
+            # Some of this part is read, some windows are published: then all at once is over.
             until(lambda: agent.outcomes().total() > 0, 60, stage.words)
             time.sleep(0.5 * number)
         agent.kill()
@@ -33,7 +33,7 @@ def test_an_agent_killed_again_and_again_tells_the_same_once(stage: Stage, state
     agent.start()
     agent.wait_ready()
     expected = stage.judged()
-    stage.wait_told(expected)
+    stage.wait_published(expected)
     stage.check_exact(expected)
     assert agent.terminate() == 0, agent.last_words()
 
@@ -54,5 +54,5 @@ def test_a_killed_agents_share_is_taken_over(stage: Stage) -> None:
     stage.send(third)
     stage.send_closing()
     expected = stage.judged()
-    stage.wait_told(expected)
+    stage.wait_published(expected)
     stage.check_exact(expected)

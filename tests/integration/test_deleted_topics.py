@@ -12,7 +12,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from .agents import Agent
-from .feeds import told
+from .feeds import published
 from .shops import Shops, delete_topics, use_sales
 from .stage import Stage
 from .waiting import until
@@ -59,7 +59,7 @@ def topics_of(stage: Stage) -> set[str]:
 def newest_window(stage: Stage) -> str:
     """When the newest window on the values topic ends; "": none, or the topic has no leader now."""
     try:
-        lines = list(told(stage.broker.address, stage.values_topic).values())
+        lines = list(published(stage.broker.address, stage.values_topic).values())
     except (KafkaException, AssertionError):
         return ""
     return max((line["end"] for line in lines if line["kind"] == "window"), default="")
@@ -88,7 +88,7 @@ def test_topics_that_hold_no_state_are_made_again_and_results_come(stage: Stage)
 
 
 @pytest.mark.parametrize("name", ["frames", "series"])
-def test_without_frames_or_state_the_agent_says_so_and_tells_nothing(
+def test_without_frames_or_state_the_agent_says_so_and_says_nothing(
     stage: Stage, name: str
 ) -> None:
     agent, topic = begin(stage)

@@ -1,6 +1,6 @@
 """Records that are gone before they are read, moved offsets, topics that are created again.
 
-What was read counts, once; what was not is told: in the log, as a metric, and by the windows.
+What was read counts, once; what was not is published: in the log, as a metric, and by the windows.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 
 from .agents import Agent
-from .feeds import told
+from .feeds import published
 from .shops import (
     Shops,
     delete_records,
@@ -68,7 +68,7 @@ def _committed(stage: Stage) -> None:
     time.sleep(3)
 
 
-def test_records_that_retention_deleted_while_the_agent_was_down_are_told(stage: Stage) -> None:
+def test_records_that_retention_deleted_while_the_agent_was_down_are_reported(stage: Stage) -> None:
     topic = use_sales(stage)
     (agent,) = _start(stage, "agent")
     shops = Shops(stage, topic)
@@ -94,7 +94,7 @@ def test_records_that_retention_deleted_while_the_agent_was_down_are_told(stage:
     assert _marked(stage)
 
 
-def test_frames_that_retention_deleted_before_they_were_merged_are_told(stage: Stage) -> None:
+def test_frames_that_retention_deleted_before_they_were_merged_are_reported(stage: Stage) -> None:
     topic = use_sales(stage)
     (agent,) = _start(stage, "agent")
     shops = Shops(stage, topic)
@@ -125,12 +125,12 @@ def _ends(stage: Stage, topic: str) -> dict[int, int]:
 
 
 def _marked(stage: Stage) -> bool:
-    """Whether a window is told that may lack records."""
-    lines = told(stage.broker.address, stage.values_topic).values()
+    """Whether a window is published that may lack records."""
+    lines = published(stage.broker.address, stage.values_topic).values()
     return any(line["kind"] == "window" and line.get("incomplete") for line in lines)
 
 
-def test_records_that_retention_deletes_before_a_slow_reader_are_told(stage: Stage) -> None:
+def test_records_that_retention_deletes_before_a_slow_reader_are_reported(stage: Stage) -> None:
     topic = use_sales(stage)
     (agent,) = _start(stage, "agent")
     shops = Shops(stage, topic)
@@ -150,7 +150,9 @@ def test_records_that_retention_deletes_before_a_slow_reader_are_told(stage: Sta
     _close_all(stage, shops, read + 30 - _missed([agent]))
 
 
-def test_offsets_that_were_moved_forward_are_told_and_back_are_not_followed(stage: Stage) -> None:
+def test_offsets_that_were_moved_forward_are_reported_and_back_are_not_followed(
+    stage: Stage,
+) -> None:
     topic = use_sales(stage)
     (agent,) = _start(stage, "agent")
     shops = Shops(stage, topic)

@@ -53,7 +53,7 @@ def _late(agents: list[Agent]) -> float:
     )
 
 
-def test_another_number_of_state_partitions_is_refused_until_both_topics_are_made_anew(
+def test_another_number_of_state_partitions_is_refused_until_both_topics_are_made_again(
     stage: Stage,
 ) -> None:
     topic = use_sales(stage)
@@ -92,7 +92,7 @@ def test_another_number_of_state_partitions_is_refused_until_both_topics_are_mad
     before = sum_of_closed(stage)
     shops.sell_for(3, 0, 1)
 
-    # To both while it runs: what it told is right, and it goes no further.
+    # To both while it runs: what it published is right, and it goes no further.
     _grow(stage, 8, frames, series)
     agent.wait_says("frames were sent to 6 of them only: partitions were added")
     assert before <= sum_of_closed(stage) <= shops.sent

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.core.model.plan import Dimensions, Plan
+from agent.core.model.kpis import Dimensions
+from agent.core.model.plan import Plan
 from agent.core.model.results import SeriesView, TargetState, TargetStatus, WindowValue
 from agent.export.metrics.kpi_series import LabelCache, families, render
 from agent.generate.grafana import dashboards, queries

@@ -27,7 +27,7 @@ def secure(stage: Stage, **password: str | Path) -> dict[str, object]:
 
 
 def work_through(stage: Stage, **settings: object) -> Agent:
-    """An agent with these settings reads everything and tells what is right."""
+    """An agent with these settings reads everything and says what is right."""
     stage.use_company()
     stage.create_topics()
     (everything,) = stage.company_parts(1)
@@ -38,7 +38,7 @@ def work_through(stage: Stage, **settings: object) -> Agent:
     agent.wait_ready()
     stage.wait_counted()
     expected = stage.judged()
-    stage.wait_told(expected)
+    stage.wait_published(expected)
     stage.check_exact(expected)
     assert agent.terminate() == 0, agent.last_words()
     return agent

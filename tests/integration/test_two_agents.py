@@ -61,7 +61,7 @@ def test_two_agents_share_the_company_and_one_carries_on_alone(stage: Stage) -> 
     assert counted.total() == stage.sent == expected.summary["records"]
     assert counted == expected.outcomes
     assert all(expected.outcomes[o] for o in ("folded", "rejected", "late", "duplicate", "empty"))
-    stage.wait_told(expected)
+    stage.wait_published(expected)
     stage.check_exact(expected)
     assert {"slow_support", "feedback_silent"} <= {t["rule"] for t in expected.transitions}
     check_set_aside(stage, expected.outcomes)
@@ -75,11 +75,11 @@ def check_set_aside(stage: Stage, outcomes: Counter[str]) -> None:
     for topic, outcome in ((f"{prefix}-dead-letters", "rejected"), (f"{prefix}-late", "late")):
         found = set()
         for record in read(address, [topic]):
-            told = {k.removeprefix("kpi-agent-"): v for k, v in record.headers.items()}
-            origin = came[told["topic"], int(told["partition"]), int(told["offset"])]
+            published = {k.removeprefix("kpi-agent-"): v for k, v in record.headers.items()}
+            origin = came[published["topic"], int(published["partition"]), int(published["offset"])]
             assert (record.key, record.value) == (origin.key, origin.value)
-            assert told["detail"]
-            assert (told["reason"] == "late") == (outcome == "late")
+            assert published["detail"]
+            assert (published["reason"] == "late") == (outcome == "late")
             found.add(origin.place)
         assert len(found) == outcomes[outcome]
 
@@ -103,7 +103,7 @@ def test_two_agents_tell_what_duckdb_says_of_the_retailers_year(stage: Stage) ->
     assert stage.wait_counted() == Counter(folded=stage.sent)
 
     expected = stage.judged()
-    stage.wait_told(expected)
+    stage.wait_published(expected)
     stage.check_exact(expected)
     assert expected.transitions
     check_against_duckdb(stage, file)
@@ -114,7 +114,7 @@ def check_against_duckdb(stage: Stage, file: Path) -> None:
     """Every closed window of every KPI has DuckDB's value."""
     declared = yaml.safe_load((RETAIL / "rules" / "retail.yaml").read_text())
     truth = Truth(file, "epoch_ms(timezone('Europe/London', occurred_at))", RETAIL_COLUMNS)
-    windows = stage.told_windows()
+    windows = stage.published_windows()
     for name, kpi in declared["kpis"].items():
         everything = declared["events"][kpi["from"]].get("type_field") == "none"
         figures = truth.figures(kpi, None if everything else kpi["from"], "Europe/London")

@@ -30,7 +30,7 @@ def test_an_agent_that_came_first_waits_for_broker_and_topics_and_says_so(own_st
     counted = stage.wait_counted()
     expected = stage.judged()
     assert counted == expected.outcomes
-    stage.wait_told(expected)
+    stage.wait_published(expected)
     stage.check_exact(expected)
 
 
@@ -58,6 +58,6 @@ def test_a_broker_that_goes_and_comes_back_changes_no_figure(own_stage: Stage) -
     stage.send_closing()
 
     expected = stage.judged()
-    stage.wait_told(expected)
+    stage.wait_published(expected)
     stage.check_exact(expected)
     assert agent.terminate() == 0, agent.last_words()

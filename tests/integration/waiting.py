@@ -27,8 +27,8 @@ def until(
         if found := look():
             return found
         if time.monotonic() > deadline:
-            told = what if isinstance(what, str) else what()
-            raise AssertionError(f"not within {seconds:.0f} s: {told}")
+            published = what if isinstance(what, str) else what()
+            raise AssertionError(f"not within {seconds:.0f} s: {published}")
         time.sleep(every)
 
 

@@ -22,7 +22,7 @@ def say_port(port: int) -> None:
 
 
 def main() -> None:
-    """Run until told to stop; the first line of stdout is the port of the web server."""
+    """Run until published to stop; the first line of stdout is the port of the web server."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     settings = load_settings()
     logs.configure(settings)

@@ -52,7 +52,7 @@ class Progress:
     def frame_failed(self, partition: int, offset: int, error: Exception) -> None:
         self.failed.append((partition, offset))
 
-    def round(self, frames: int, rows: int, told: Sequence[Emitted], seconds: float) -> None:
+    def round(self, frames: int, rows: int, published: Sequence[Emitted], seconds: float) -> None:
         """Not of interest here."""
 
     def backfill(self, kpi: str, records: int, ratio: float) -> None:
@@ -60,7 +60,7 @@ class Progress:
 
 
 class Member:
-    """Whoever works on the partitions, in the stage's place."""
+    """Anybody who works on the partitions, in the stage's place."""
 
     def __init__(self) -> None:
         self.partitions: Sequence[int] | None = None

@@ -58,7 +58,7 @@ def test_what_is_no_step_is_passed_over(value: bytes | None) -> None:
     assert log_of((b"key", value)).steps() == []
 
 
-async def test_a_worker_that_starts_has_what_was_told_before_it(
+async def test_a_worker_that_starts_has_what_was_published_before_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(alert_log, "KEPT", 5)

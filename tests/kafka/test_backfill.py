@@ -50,9 +50,9 @@ def test_a_new_kpi_gets_its_past_once_and_the_live_flow_goes_on(
     try:
         published.until(lambda: len(published.windows("revenue")) >= 16)
         shop.write_text(WITH_BIGGEST)
-        status, told = agent.get("/-/reload", "POST")
+        status, reported = agent.get("/-/reload", "POST")
         assert status == 200
-        assert "biggest is given its past (1042w6d)" in told
+        assert "biggest is given its past (1042w6d)" in reported
         assert agent.metric('kpi_biggest{region="a"}') is None
         number = write_until_past(agent, orders, 500, "biggest")
         assert number > 510

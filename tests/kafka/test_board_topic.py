@@ -9,7 +9,8 @@ from pathlib import Path
 import msgspec
 from msgspec import structs
 
-from agent.core.model.plan import Plan, Target
+from agent.core.model.kpis import Target
+from agent.core.model.plan import Plan
 from agent.core.model.results import (
     AlertPhase,
     SeriesView,

@@ -96,29 +96,29 @@ async def test_a_backtest_over_topics_finds_what_one_over_files_finds(
     settings: Settings, plan: Plan, file: str
 ) -> None:
     until = START_MS + 3_540_000
-    told = await over_topics(settings, plan, None, until)
+    published = await over_topics(settings, plan, None, until)
     same = over_files(plan, sources(plan, [file]), until + 10**9, None, until)
-    assert told.found.episodes == same.found.episodes
-    assert Counter(e.rule for e in told.found.episodes) == {"low": 1, "silent": 1}
-    assert told.read.outcomes[Outcome.FOLDED] == len(events())
+    assert published.found.episodes == same.found.episodes
+    assert Counter(e.rule for e in published.found.episodes) == {"low": 1, "silent": 1}
+    assert published.read.outcomes[Outcome.FOLDED] == len(events())
 
 
-async def test_what_is_asked_for_is_read_and_no_more(settings: Settings, plan: Plan) -> None:
+async def test_what_is_asked_for_is_read_and_no_longer(settings: Settings, plan: Plan) -> None:
     since, until = START_MS + 600_000, START_MS + 1_500_000
     read = Replayed(Emitted(), [])
     seen: list[tuple[int, int]] = []
     windows: list[WindowValue] = []
-    async for closings in history(
+    async for emitted in history(
         settings, plan, since - 600_000, until, read.note, lambda done, of: seen.append((done, of))
     ):
-        windows += closings.windows
-    told = {(w.dimensions, w.end_ms): w.value for w in windows if since < w.end_ms <= until}
+        windows += emitted.windows
+    published = {(w.dimensions, w.end_ms): w.value for w in windows if since < w.end_ms <= until}
     expected: Counter[tuple[tuple[object], int]] = Counter()
     for event in events():
         end = int(str(event["at"])) // 60_000 * 60_000 + 60_000
         if since < end <= until:
             expected[(event["region"],), end] += int(float(str(event["amount"])))
-    assert told == expected
+    assert published == expected
     assert seen[-1][0] <= seen[-1][1] == len(events())
 
 
@@ -143,14 +143,16 @@ async def test_what_the_agent_has_committed_stays_as_it_is(settings: Settings, p
         await admin.close()
 
 
-async def test_a_topic_that_is_not_there_is_told(broker: EmbeddedBroker, tmp_path: Path) -> None:
+async def test_a_topic_that_is_not_there_is_reported(
+    broker: EmbeddedBroker, tmp_path: Path
+) -> None:
     path = tmp_path / "shop.yaml"
     path.write_text(RULES.replace("topic: orders", "topic: nowhere"))
     with pytest.raises(EnvironmentFault, match="there is no topic nowhere"):
         await over_topics(load_settings(brokers=broker.address), load(path), None, START_MS)
 
 
-async def test_brokers_that_do_not_answer_are_told(plan: Plan) -> None:
+async def test_brokers_that_do_not_answer_are_reported(plan: Plan) -> None:
     with pytest.raises(EnvironmentFault, match=r"can't be read from localhost:1"):
         await over_topics(load_settings(brokers="localhost:1"), plan, None, START_MS)
 

@@ -38,7 +38,7 @@ def admin(response: Any) -> Any:
     return SimpleNamespace(_send_request=send, asked=asked)
 
 
-async def test_topics_are_told_apart_by_their_ids() -> None:
+async def test_topics_are_reported_apart_by_their_ids() -> None:
     found = await describe(admin(answer((0, "orders", UUID), (3, "gone", bytes(16)))), ["orders"])
     assert found == {"orders": TopicMetadata("AAECAwQFBgcICQoLDA0ODw", 2)}
 
@@ -67,7 +67,7 @@ def test_a_broker_is_asked_as_it_speaks_and_never_to_create_a_topic(
     assert MetadataRequest_v5.API_KEY == topic_ids.METADATA_API
 
 
-async def test_a_broker_without_ids_tells_the_partitions() -> None:
+async def test_a_broker_without_ids_says_the_partitions() -> None:
     assert hasattr(AIOKafkaAdminClient, "_send_request")
     with EmbeddedBroker() as broker:
         client = AIOKafkaAdminClient(bootstrap_servers=broker.address)

@@ -32,7 +32,7 @@ OUTPUTS = [NAMES.values, NAMES.alerts, NAMES.board, NAMES.late, NAMES.dead_lette
 
 
 @pytest.mark.parametrize("topic", OUTPUTS)
-def test_an_output_topic_that_is_deleted_is_told_once(topic: str) -> None:
+def test_an_output_topic_that_is_deleted_is_reported_once(topic: str) -> None:
     watch = watched(ALL, without(topic))
     assert watch.see(without(topic)).deleted == {topic}
     assert not watch.see(without(topic)).deleted
@@ -46,7 +46,7 @@ def test_what_is_found_once_only_has_not_happened() -> None:
         watch.see(ALL)
 
 
-def test_an_output_topic_that_is_made_anew_is_told() -> None:
+def test_an_output_topic_that_is_made_again_is_reported() -> None:
     watch = watched(ALL, anew(NAMES.board))
     assert watch.see(anew(NAMES.board)).made_anew == {NAMES.board}
 

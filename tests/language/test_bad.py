@@ -16,7 +16,7 @@ WARNINGS = {
 
 
 @pytest.mark.parametrize("name", sorted(file.stem for file in BAD.glob("*.yaml")))
-def test_a_mistake_is_told_with_its_place_and_a_way_out(
+def test_a_mistake_is_reported_with_its_place_and_a_way_out(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(BAD)

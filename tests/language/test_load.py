@@ -2,16 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from agent.core.model.plan import (
-    AbsenceLevel,
-    AbsenceRule,
-    Field,
-    Plan,
-    Target,
-    TargetOverride,
-    ThresholdRule,
-    variants,
-)
+from agent.core.model.events import Field
+from agent.core.model.kpis import Target, TargetOverride
+from agent.core.model.plan import Plan
+from agent.core.model.rules import AbsenceLevel, AbsenceRule, ThresholdRule, variants
 from agent.core.model.windows import CalendarWindow, FixedWindow
 from agent.errors import RulesError
 from agent.language.load import check, load
@@ -250,7 +244,7 @@ def test_hidden_files_and_rule_tests_are_left_out(tmp_path: Path) -> None:
     assert len(plan.kpis) == 5
 
 
-def test_a_name_in_two_files_is_told_at_both(
+def test_a_name_in_two_files_is_reported_at_both(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -273,7 +267,7 @@ def test_defaults_may_be_repeated_but_not_differ(tmp_path: Path) -> None:
     assert [p.message for p in problems] == [f"other defaults than in {tmp_path / 'a.yaml'}:2:1"]
 
 
-def test_problems_of_all_files_come_at_once_and_an_unread_file_makes_no_more(
+def test_problems_of_all_files_come_at_once_and_an_unread_file_makes_no_longer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -359,8 +353,8 @@ rules:
     assert north.rule is not None
     assert "burn_rate('1h') > 7.2 and" in north.rule.levels[0].when_sql
     assert "burn_rate('1h') > 14.4 and" in failing.levels[0].when_sql
-    told = [(v.levels[0].severity, v.levels[0].when_sql) for v in variants(lost)]
-    assert told == [
+    shown = [(v.levels[0].severity, v.levels[0].when_sql) for v in variants(lost)]
+    assert shown == [
         ("warning", "projected() < 30000"),
         ("info", "projected() < 400"),
         ("warning", "pace() < 90%"),

@@ -90,7 +90,7 @@ def test_windows_line_ends_and_a_byte_order_mark_change_nothing() -> None:
         (b"[" * 1500, 1, 1, "nested too deeply"),
     ],
 )
-def test_what_is_not_yaml_is_told_and_never_raised(
+def test_what_is_not_yaml_is_reported_and_never_raised(
     text: bytes, line: int, column: int, message: str
 ) -> None:
     problem = read("a.yaml", text).problems[0]

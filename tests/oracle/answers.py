@@ -24,16 +24,17 @@ BATCH = 1_777
 
 @dataclass(slots=True)
 class Answers:
-    """Every window that was told, closed or open at the end, and what became of the records."""
+    """Every window that was published, closed or open at the end, and what became of the
+    records."""
 
     plan: Plan
-    told: list[WindowValue]
+    published: list[WindowValue]
     outcomes: dict[Outcome, int]
     windows: dict[str, dict[Key, WindowValue]] = field(init=False)
 
     def __post_init__(self) -> None:
         self.windows = {kpi: {} for kpi in self.plan.kpis}
-        for w in self.told:
+        for w in self.published:
             self.windows[w.kpi][w.dimensions, w.start_ms, w.end_ms] = w
 
 
@@ -43,23 +44,23 @@ def answered(rules: Path, file: Path, sources: int = 1, state_partitions: int = 
     (topic,) = plan.topics
     pipeline = Pipeline(plan, {topic: sources}, state_partitions)
     lines = _lines(file)
-    told: list[WindowValue] = []
+    published: list[WindowValue] = []
     for first in range(0, len(lines), BATCH):
         pipeline.add(_batch(topic, lines[first : first + BATCH], first, sources))
-        told += _windows(pipeline.flush())
+        published += _windows(pipeline.flush())
     for source in range(sources):
         pipeline.end(topic, source)
-    told += _windows(pipeline.finish())
-    told += pipeline.open_windows()
+    published += _windows(pipeline.finish())
+    published += pipeline.open_windows()
     outcomes: Counter[Outcome] = Counter()
     for (outcome, _contract, _reason), count in pipeline.counts.items():
         outcomes[outcome] += count
-    return Answers(plan, told, dict(outcomes))
+    return Answers(plan, published, dict(outcomes))
 
 
-def _windows(closings: Emitted) -> list[WindowValue]:
-    assert closings.late == 0
-    return list(closings.windows)
+def _windows(emitted: Emitted) -> list[WindowValue]:
+    assert emitted.late == 0
+    return list(emitted.windows)
 
 
 def _lines(file: Path) -> list[bytes]:

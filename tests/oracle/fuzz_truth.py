@@ -22,7 +22,7 @@ from .truth import CALENDAR, span_ms
 
 Place = tuple[tuple[Any, ...], int, int]
 """Dimension values in the order of `by`, start and end (ms)."""
-Told = tuple[float | None, int, bool]
+Published = tuple[float | None, int, bool]
 """A window's value, its number of events, whether it is open."""
 
 
@@ -68,7 +68,7 @@ class FuzzTruth:
     # --- records ---------------------------------------------------------------------------
 
     def _accept(self, topic: str, records: list[Record]) -> None:
-        """One file: each record is judged by the newest time before it."""
+        """One file: each record is evaluated by the newest time before it."""
         newest = -1
         seen: dict[tuple[str, str], int] = {}
         for number, record in enumerate(records):
@@ -127,12 +127,12 @@ class FuzzTruth:
 
     # --- windows ---------------------------------------------------------------------------
 
-    def windows(self, name: str) -> dict[Place, Told]:
+    def windows(self, name: str) -> dict[Place, Published]:
         """Every window of a KPI that replay has to tell."""
         if isinstance(self.kpis[name]["from"], list):
             return self._derived(name)
         found = self._figures(name)
-        out: dict[Place, Told] = {}
+        out: dict[Place, Published] = {}
         for dims in {dims for dims, _, _ in found}:
             for place in self._told(name, dims):
                 value, events = found.get(place, (None, 0))
@@ -180,7 +180,7 @@ class FuzzTruth:
         return max(7 * 86_400_000, 10 * span)
 
     def _beyond(self, kpi: dict[str, Any], last_ms: int) -> int:
-        """Past the end of every window that can be told."""
+        """Past the end of every window that can be published."""
         latest = max(self.latest_ms.values(), default=0)
         return max(last_ms, latest) + self._expiry(kpi)
 
@@ -304,25 +304,26 @@ class FuzzTruth:
             self._empties[name] = (self._db.execute(query).fetchone() or (None,))[0]
         return self._empties[name]
 
-    def _derived(self, name: str) -> dict[Place, Told]:
-        """A window is told when an input tells it; what an input doesn't tell is of no events."""
+    def _derived(self, name: str) -> dict[Place, Published]:
+        """A window is published when an input says it; what an input doesn't tell is of no
+        events."""
         kpi = self.kpis[name]
         inputs = kpi["from"]
         order = self.kpis[inputs[0]]["by"]
         settled = min(self._settled(i) for i in inputs)
-        told: list[dict[Place, Told]] = []
+        published: list[dict[Place, Published]] = []
         empties = []
         for i in inputs:
             places = [self.kpis[i]["by"].index(b) for b in order]
             windows = self.windows(i)
-            told.append(
+            published.append(
                 {(tuple(d[p] for p in places), s, e): t for (d, s, e), t in windows.items()}
             )
             share = self.theirs[i]["value"].startswith("retention(")
             empties.append((None if share else self._empty(i), 0, False))
-        out: dict[Place, Told] = {}
-        for place in set().union(*told):
-            given = [one.get(place, empty) for one, empty in zip(told, empties, strict=True)]
+        out: dict[Place, Published] = {}
+        for place in set().union(*published):
+            given = [one.get(place, empty) for one, empty in zip(published, empties, strict=True)]
             events, is_open = sum(g[1] for g in given), place[2] > settled
             if events or not is_open:
                 out[place] = (self._over(kpi, [g[0] for g in given]), events, is_open)

@@ -1,4 +1,4 @@
-"""Drawn rules and drawn events through `kpi-agent replay`, held against an independent reading.
+"""Drawn rules and drawn events through `kpi-agent replay`, compared with an independent reading.
 
 `KPI_AGENT_FUZZ_CASES=1000` (and `KPI_AGENT_FUZZ_FIRST=…`) draws more than the usual few.
 """
@@ -18,7 +18,7 @@ from agent.cli import main
 from agent.core.aggregate.sketches import QUANTILE_ERROR
 
 from .fuzz_cases import Drawing, Drawn
-from .fuzz_truth import FuzzTruth, Place, Told
+from .fuzz_truth import FuzzTruth, Place, Published
 
 CASES = int(os.environ.get("KPI_AGENT_FUZZ_CASES", "30"))
 FIRST = int(os.environ.get("KPI_AGENT_FUZZ_FIRST", "0"))
@@ -39,7 +39,7 @@ def test_replay_says_what_a_plain_reading_of_the_rules_says(
     assert summary["reasons"] == dict(truth.reasons)
     assert summary["records"] == sum(len(records) for _, records in drawn.files)
     for kpi in drawn.rules["kpis"]:
-        actual = told(lines, kpi)
+        actual = published(lines, kpi)
         expected = truth.windows(kpi)
         assert set(actual) == set(expected), kpi
         sketched = any("quantile" in drawn.theirs[i]["value"] for i in inputs(drawn, kpi))
@@ -71,8 +71,8 @@ def replayed(
     return [json.loads(line) for line in output.out.splitlines()]
 
 
-def told(lines: list[dict[str, Any]], kpi: str) -> dict[Place, Told]:
-    found: dict[Place, Told] = {}
+def published(lines: list[dict[str, Any]], kpi: str) -> dict[Place, Published]:
+    found: dict[Place, Published] = {}
     for line in lines:
         if line["kind"] == "window" and line["kpi"] == kpi:
             place = place_of(line)
@@ -94,7 +94,7 @@ def inputs(drawn: Drawn, kpi: str) -> list[str]:
     return source if isinstance(source, list) else [kpi]
 
 
-def compare(actual: Told, expected: Told, tolerance: float, where: Any) -> None:
+def compare(actual: Published, expected: Published, tolerance: float, where: Any) -> None:
     assert actual[1:] == expected[1:], where
     if expected[0] is None:
         assert actual[0] is None, where
@@ -103,7 +103,7 @@ def compare(actual: Told, expected: Told, tolerance: float, where: Any) -> None:
 
 
 def held_against_target(
-    lines: list[dict[str, Any]], kpi: str, drawn: Drawn, actual: dict[Place, Told]
+    lines: list[dict[str, Any]], kpi: str, drawn: Drawn, actual: dict[Place, Published]
 ) -> None:
     """Every closed window of a KPI with a target has its state, and knows the one before."""
     states = [line for line in lines if line["kind"] == "target" and line["kpi"] == kpi]

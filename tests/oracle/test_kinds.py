@@ -44,17 +44,17 @@ class Day(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def closings() -> Emitted:
+def emitted() -> Emitted:
     """All that the agent says of the year."""
     plan = load(HERE / "rules_kinds")
-    return replay(plan, sources(plan, [str(DATA)]), NOW_MS).closings
+    return replay(plan, sources(plan, [str(DATA)]), NOW_MS).emitted
 
 
 @pytest.fixture(scope="module")
-def told(closings: Emitted) -> dict[str, Steps]:
+def published(emitted: Emitted) -> dict[str, Steps]:
     """What the agent says of its alerts, by rule."""
     found: dict[str, Steps] = {name: [] for name in load(HERE / "rules_kinds").rules}
-    for t in closings.transitions:
+    for t in emitted.transitions:
         if t.state in (AlertPhase.FIRING, AlertPhase.RESOLVED):
             series = tuple(str(d) for d in t.dimensions)
             found[t.rule].append((series, t.at_ms, t.state.value))
@@ -147,38 +147,46 @@ def line(days: Sequence[Day]) -> tuple[float, float, float]:
     return float(fit[0]), float(fit[1]), float(np.median(y))
 
 
-def same(told: dict[str, Steps], rule: str, expected: Steps) -> None:
-    assert told[rule] == sorted(expected)
+def same(published: dict[str, Steps], rule: str, expected: Steps) -> None:
+    assert published[rule] == sorted(expected)
     assert any(state == "resolved" for _, _, state in expected), "no whole episode: it shows little"
 
 
-def test_change_against_a_week_ago(told: dict[str, Steps], db: duckdb.DuckDBPyConnection) -> None:
+def test_change_against_a_week_ago(
+    published: dict[str, Steps], db: duckdb.DuckDBPyConnection
+) -> None:
     keep(db, "days", windows(db, "day", "count(units)"))
     found = db.execute("""select finish, (value - week_ago) / nullif(week_ago, 0) < -0.4 from
         (select finish, value, lag(value, 7) over (order by finish) as week_ago from days)
         order by finish""").fetchall()
-    same(told, "change_in_a_week", life([(t, w, None if w is None else not w) for t, w in found]))
+    same(
+        published,
+        "change_in_a_week",
+        life([(t, w, None if w is None else not w) for t, w in found]),
+    )
 
 
 def test_change_against_the_window_before(
-    told: dict[str, Steps], db: duckdb.DuckDBPyConnection
+    published: dict[str, Steps], db: duckdb.DuckDBPyConnection
 ) -> None:
     keep(db, "weeks", windows(db, "week", "count(units)"))
     found = db.execute("""select finish, value - lag(value) over (order by finish) < -50
         from weeks order by finish""").fetchall()
-    same(told, "change_at_once", life([(t, w, None if w is None else not w) for t, w in found]))
+    same(
+        published, "change_at_once", life([(t, w, None if w is None else not w) for t, w in found])
+    )
 
 
-def test_declining(told: dict[str, Steps], db: duckdb.DuckDBPyConnection) -> None:
+def test_declining(published: dict[str, Steps], db: duckdb.DuckDBPyConnection) -> None:
     keep(db, "weeks", windows(db, "week", "count(units)"))
     found = db.execute("""select finish, value < a and a < b and b < c from (select *,
             lag(value) over w as a, lag(value, 2) over w as b, lag(value, 3) over w as c
             from weeks window w as (order by finish))
         where c is not null order by finish""").fetchall()
-    same(told, "declining", life([(t, w, not w) for t, w in found]))
+    same(published, "declining", life([(t, w, not w) for t, w in found]))
 
 
-def test_trend(told: dict[str, Steps], db: duckdb.DuckDBPyConnection) -> None:
+def test_trend(published: dict[str, Steps], db: duckdb.DuckDBPyConnection) -> None:
     weeks = windows(db, "week", "count(units)")
 
     def when(i: int) -> bool | None:
@@ -188,10 +196,10 @@ def test_trend(told: dict[str, Steps], db: duckdb.DuckDBPyConnection) -> None:
         steep, _, middle = line(known)
         return steep / middle > 0.02 / 7
 
-    same(told, "trend", judged(weeks, when))
+    same(published, "trend", judged(weeks, when))
 
 
-def test_breach(told: dict[str, Steps], db: duckdb.DuckDBPyConnection) -> None:
+def test_breach(published: dict[str, Steps], db: duckdb.DuckDBPyConnection) -> None:
     weeks = windows(db, "week", "count(units)")
 
     def when(i: int) -> bool | None:
@@ -203,10 +211,10 @@ def test_breach(told: dict[str, Steps], db: duckdb.DuckDBPyConnection) -> None:
         steep, height, _ = line(known)
         return min(height, height + steep * 28) < 240
 
-    same(told, "breach", judged(weeks, when))
+    same(published, "breach", judged(weeks, when))
 
 
-def test_anomaly(told: dict[str, Steps], db: duckdb.DuckDBPyConnection) -> None:
+def test_anomaly(published: dict[str, Steps], db: duckdb.DuckDBPyConnection) -> None:
     days = windows(db, "day", "count(units)")
     found: Steps = []
     incidents: set[int] = set()
@@ -238,10 +246,10 @@ def test_anomaly(told: dict[str, Steps], db: duckdb.DuckDBPyConnection) -> None:
                 found.append(((), day.end, "firing" if odd else "resolved"))
         if firing:
             incidents.add(i)
-    same(told, "anomaly", found)
+    same(published, "anomaly", found)
 
 
-def test_burn_rate(told: dict[str, Steps], db: duckdb.DuckDBPyConnection) -> None:
+def test_burn_rate(published: dict[str, Steps], db: duckdb.DuckDBPyConnection) -> None:
     days = windows(db, "day", "count_if(type <> 'invoice.placed')", "events")
 
     def rate(i: int, span: int) -> float | None:
@@ -255,7 +263,7 @@ def test_burn_rate(told: dict[str, Steps], db: duckdb.DuckDBPyConnection) -> Non
             return False
         return None if None in rates else True
 
-    same(told, "burn", judged(days, when))
+    same(published, "burn", judged(days, when))
 
 
 def months(db: duckdb.DuckDBPyConnection) -> list[tuple[int, int]]:
@@ -269,7 +277,7 @@ def total(days: Sequence[Day], after: int, upto: int) -> float:
     return sum(d.value or 0.0 for d in days if after < d.end <= upto)
 
 
-def test_pace_by_line(told: dict[str, Steps], db: duckdb.DuckDBPyConnection) -> None:
+def test_pace_by_line(published: dict[str, Steps], db: duckdb.DuckDBPyConnection) -> None:
     days = windows(db, "day", "count(units)")
     calendar = months(db)
 
@@ -279,7 +287,7 @@ def test_pace_by_line(told: dict[str, Steps], db: duckdb.DuckDBPyConnection) -> 
         gone = (end - a) / (z - a)
         return total(days, a, end) / gone < 1500 if gone >= 0.05 else None
 
-    same(told, "pace_by_line", judged(days, when))
+    same(published, "pace_by_line", judged(days, when))
 
 
 LONDON = ZoneInfo("Europe/London")
@@ -298,7 +306,7 @@ def after(start: int, days: int) -> int:
 
 
 def test_pace_by_the_shape_of_three_months(
-    told: dict[str, Steps], db: duckdb.DuckDBPyConnection
+    published: dict[str, Steps], db: duckdb.DuckDBPyConnection
 ) -> None:
     days = windows(db, "day", "sum(units)")
     calendar = months(db)
@@ -319,11 +327,11 @@ def test_pace_by_the_shape_of_three_months(
         )
         return bool(total(days, a, end) / due < 400_000) if due >= 0.05 else None
 
-    same(told, "pace_by_shape", judged(days, when))
+    same(published, "pace_by_shape", judged(days, when))
 
 
 def test_a_series_apart_from_its_group(
-    told: dict[str, Steps], db: duckdb.DuckDBPyConnection
+    published: dict[str, Steps], db: duckdb.DuckDBPyConnection
 ) -> None:
     settled = windows(db, "week", "0")[-1].end
     found = db.execute(f"""
@@ -342,19 +350,19 @@ def test_a_series_apart_from_its_group(
     for country in sorted({row[0] for row in found}):
         mine = [(t, w, not w) for c, t, w in found if c == country]
         expected += life(mine, (country,))
-    same(told, "apart", expected)
+    same(published, "apart", expected)
 
 
 def test_a_threshold_with_all_that_goes_with_it(
-    told: dict[str, Steps], db: duckdb.DuckDBPyConnection
+    published: dict[str, Steps], db: duckdb.DuckDBPyConnection
 ) -> None:
     days = windows(db, "day", "count_if(type = 'invoice.cancelled') / count(units)", "events")
     known = [(d.end, d.value) for d in days if d.events >= 30 and d.value is not None]
     rows = [(end, value > 0.2, value < 0.18) for end, value in known]
-    same(told, "threshold", life(rows, hold=DAY, keep_firing=2 * DAY))
+    same(published, "threshold", life(rows, hold=DAY, keep_firing=2 * DAY))
 
 
-def test_absence(told: dict[str, Steps], db: duckdb.DuckDBPyConnection) -> None:
+def test_absence(published: dict[str, Steps], db: duckdb.DuckDBPyConnection) -> None:
     # Events are known to their slice of five minutes.
     found = db.execute(f"""
         with seen as (select distinct country, at_ms // 300000 * 300000 as slice_ms from placed),
@@ -368,16 +376,16 @@ def test_absence(told: dict[str, Steps], db: duckdb.DuckDBPyConnection) -> None:
         expected.append(((country,), fires, "firing"))
         if ends is not None:
             expected.append(((country,), ends, "resolved"))
-    same(told, "absence", expected)
+    same(published, "absence", expected)
 
 
-def test_a_combination(told: dict[str, Steps], db: duckdb.DuckDBPyConnection) -> None:
-    # Its inputs have been computed anew above; here is when one fires while the other does not.
+def test_a_combination(published: dict[str, Steps], db: duckdb.DuckDBPyConnection) -> None:
+    # Its inputs have been computed again above; here is when one fires while the other does not.
     db.execute("create or replace table steps (rule varchar, at_ms bigint, step integer)")
     rows = [
         (rule, at, 1 if state == "firing" else -1)
         for rule in ("change_in_a_week", "threshold")
-        for _, at, state in told[rule]
+        for _, at, state in published[rule]
     ]
     db.executemany("insert into steps values (?, ?, ?)", rows)
     found = db.execute(f"""
@@ -397,20 +405,20 @@ def test_a_combination(told: dict[str, Steps], db: duckdb.DuckDBPyConnection) ->
     expected: Steps = []
     for fires, ends in found:
         expected += [((), fires, "firing"), ((), ends, "resolved")]
-    same(told, "together", expected)
+    same(published, "together", expected)
 
 
-def states(closings: Emitted, kpi: str) -> list[tuple[str | None, int, str]]:
+def states(emitted: Emitted, kpi: str) -> list[tuple[str | None, int, str]]:
     """Series, end and state of each window of a KPI that has events."""
     return sorted(
         (str(t.window.dimensions[0]) if t.window.dimensions else None, t.window.end_ms, t.state)
-        for t in closings.targets
+        for t in emitted.targets
         if t.window.kpi == kpi and t.window.events
     )
 
 
 def test_a_target_that_is_the_median_of_all(
-    closings: Emitted, db: duckdb.DuckDBPyConnection
+    emitted: Emitted, db: duckdb.DuckDBPyConnection
 ) -> None:
     settled = windows(db, "week", "0")[-1].end
     expected = db.execute(f"""
@@ -422,10 +430,10 @@ def test_a_target_that_is_the_median_of_all(
         select country, finish, case when value >= median(value) over (partition by finish)
                                 then 'met' else 'missed' end
         from baskets where finish <= {settled} order by country, finish""").fetchall()
-    assert states(closings, "basket_held") == expected
+    assert states(emitted, "basket_held") == expected
 
 
-def test_a_target_by_calendar(closings: Emitted, db: duckdb.DuckDBPyConnection) -> None:
+def test_a_target_by_calendar(emitted: Emitted, db: duckdb.DuckDBPyConnection) -> None:
     settled = windows(db, "week", "0")[-1].end
     expected = db.execute(f"""
         with weeks as (
@@ -439,12 +447,12 @@ def test_a_target_by_calendar(closings: Emitted, db: duckdb.DuckDBPyConnection) 
                  else case when n < 280 then 'missed' when n < 320 then 'at_risk' else 'met' end
             end
         from weeks where finish <= {settled} order by finish""").fetchall()
-    actual = states(closings, "orders_planned")
+    actual = states(emitted, "orders_planned")
     assert actual == expected
     assert {state for _, _, state in actual} == {"met", "at_risk", "missed"}
 
 
-def test_how_far_a_target_is_attained(closings: Emitted, db: duckdb.DuckDBPyConnection) -> None:
+def test_how_far_a_target_is_attained(emitted: Emitted, db: duckdb.DuckDBPyConnection) -> None:
     found = db.execute("""
         with weeks as (
             select date_trunc('week', occurred_at) as week, count(*) as n from placed group by week)
@@ -454,7 +462,7 @@ def test_how_far_a_target_is_attained(closings: Emitted, db: duckdb.DuckDBPyConn
                  when week >= date '2011-04-01' then 350 / n else n / 280 end
         from weeks""").fetchall()
     expected = dict(found)
-    told = [t for t in closings.targets if t.window.kpi == "orders_planned" and t.window.events]
-    assert len(told) > 50
-    for t in told:
+    published = [t for t in emitted.targets if t.window.kpi == "orders_planned" and t.window.events]
+    assert len(published) > 50
+    for t in published:
         assert t.attainment == pytest.approx(expected[t.window.end_ms], rel=1e-12)

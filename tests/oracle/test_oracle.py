@@ -244,7 +244,7 @@ def assert_close(actual: float | None, expected: float | None, tolerance: float,
         assert actual == pytest.approx(expected, rel=tolerance, abs=1e-12), key
 
 
-def test_no_window_is_told_twice(cases: dict[str, Case]) -> None:
+def test_no_window_is_reported_twice(cases: dict[str, Case]) -> None:
     for case in cases.values():
-        told: list[WindowValue] = case.answers.told
-        assert len({(w.kpi, w.dimensions, w.start_ms) for w in told}) == len(told)
+        published: list[WindowValue] = case.answers.published
+        assert len({(w.kpi, w.dimensions, w.start_ms) for w in published}) == len(published)

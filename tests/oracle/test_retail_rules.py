@@ -33,9 +33,9 @@ def ask(query: str) -> list[tuple[object, ...]]:
     return duckdb.connect().execute(query).fetchall()
 
 
-def test_replay_tells_the_same_windows_as_any_other_cut_into_batches(year: Replayed) -> None:
-    told = {*year.closings.windows, *year.open}
-    assert told == set(answered(RETAIL / "rules", DATA).told)
+def test_replay_says_the_same_windows_as_any_other_cut_into_batches(year: Replayed) -> None:
+    published = {*year.emitted.windows, *year.open}
+    assert published == set(answered(RETAIL / "rules", DATA).published)
 
 
 def test_every_month_stands_where_sql_says_against_its_target(year: Replayed) -> None:
@@ -46,7 +46,7 @@ def test_every_month_stands_where_sql_says_against_its_target(year: Replayed) ->
               group by month order by month limit 12)""")
     actual = [
         (t.state.value, t.attainment)
-        for t in year.closings.targets
+        for t in year.emitted.targets
         if t.window.kpi == "invoices_placed"
     ]
     assert [state for state, _ in actual] == [state for state, _ in expected]
@@ -61,7 +61,7 @@ def test_every_week_of_cancellations_stands_where_sql_says(year: Replayed) -> No
               where type in ('invoice.placed', 'invoice.cancelled') group by week) order by 1""")
     actual = [
         (t.window.start_ms, t.state.value)
-        for t in year.closings.targets
+        for t in year.emitted.targets
         if t.window.kpi == "cancellation_rate" and t.window.events
     ]
     assert actual == expected[: len(actual)]
@@ -69,7 +69,7 @@ def test_every_week_of_cancellations_stands_where_sql_says(year: Replayed) -> No
 
 
 def steps(year: Replayed, rule: str) -> list[Transition]:
-    return [t for t in year.closings.transitions if t.rule == rule]
+    return [t for t in year.emitted.transitions if t.rule == rule]
 
 
 def test_silence_of_five_days_fires_and_ends_when_sql_finds_the_gap(year: Replayed) -> None:

@@ -97,7 +97,7 @@ def test_what_is_not_read_is_refused_by_its_name(content: bytes, said: str, tmp_
     assert said in str(refused.value)
 
 
-def test_the_bytes_of_a_file_are_told_as_it_is_read(tmp_path: Path) -> None:
+def test_the_bytes_of_a_file_are_reported_as_it_is_read(tmp_path: Path) -> None:
     file = written(tmp_path, b'{"a": 1}\n' * 50_000)
     sizes = [size for _, size in batches_of(file)]
     assert len(sizes) == 3

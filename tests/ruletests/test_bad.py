@@ -12,7 +12,7 @@ BAD = Path(__file__).parent / "bad"
 
 
 @pytest.mark.parametrize("name", sorted(file.stem for file in BAD.glob("*.yaml")))
-def test_every_mistake_is_told_with_its_place_and_a_way_out(
+def test_every_mistake_is_reported_with_its_place_and_a_way_out(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(BAD)
@@ -20,7 +20,7 @@ def test_every_mistake_is_told_with_its_place_and_a_way_out(
     assert render(suite.problems) == (BAD / f"{name}.txt").read_text()
 
 
-def test_a_folder_without_rule_tests_is_told(tmp_path: Path) -> None:
+def test_a_folder_without_rule_tests_is_reported(tmp_path: Path) -> None:
     suite = read_tests(load(BAD.parent / "rules"), [tmp_path, tmp_path / "nowhere"])
     assert [p.message for p in suite.problems] == [
         "no rule test in this folder",

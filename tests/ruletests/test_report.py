@@ -33,14 +33,14 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
 def test_the_differences_stand_side_by_side_with_their_places(
     folder: Path, capsys: pytest.CaptureFixture[str], format: str
 ) -> None:
-    code, told = run(capsys, ".", "--format", format)
+    code, shown = run(capsys, ".", "--format", format)
     assert code == 1
-    assert told == (HERE / "told" / f"{format}.txt").read_text()
+    assert shown == (HERE / "told" / f"{format}.txt").read_text()
 
 
 def test_all_pass_and_it_ends_with_0(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code, told = run(capsys, ".", "--run", "all is")
-    assert (code, told) == (
+    code, shown = run(capsys, ".", "--run", "all is")
+    assert (code, shown) == (
         0,
         "desk_test.yaml\n  ✓ all is as expected\n1 test passed in 1 file\n",
     )
@@ -49,9 +49,9 @@ def test_all_pass_and_it_ends_with_0(folder: Path, capsys: pytest.CaptureFixture
 def test_a_file_may_be_named_and_a_pattern_may_be_of_its_name(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code, told = run(capsys, "desk_test.yaml", "--run", "^desk_", "--format", "json")
+    code, shown = run(capsys, "desk_test.yaml", "--run", "^desk_", "--format", "json")
     assert code == 1
-    assert json.loads(told.splitlines()[-1]) == {"kind": "summary", "tests": 4, "failed": 3}
+    assert json.loads(shown.splitlines()[-1]) == {"kind": "summary", "tests": 4, "failed": 3}
 
 
 def test_tests_may_lie_elsewhere_than_the_rules(
@@ -59,8 +59,8 @@ def test_tests_may_lie_elsewhere_than_the_rules(
 ) -> None:
     (folder / "elsewhere").mkdir()
     (folder / "desk_test.yaml").rename(folder / "elsewhere" / "desk_test.yaml")
-    code, told = run(capsys, "elsewhere", "--rules", ".", "--run", "all is")
-    assert code == 0, told
+    code, shown = run(capsys, "elsewhere", "--rules", ".", "--run", "all is")
+    assert code == 0, shown
 
 
 def test_no_test_is_called_so(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -73,17 +73,17 @@ def test_a_broken_file_ends_with_2_and_nothing_runs(
     folder: Path, capsys: pytest.CaptureFixture[str], broken: str
 ) -> None:
     (folder / broken).write_text("kpis: [\n")
-    code, told = run(capsys, ".", "--format", "github")
+    code, shown = run(capsys, ".", "--format", "github")
     assert code == 2
-    assert told.startswith(f"::error file={broken},line=1,")
+    assert shown.startswith(f"::error file={broken},line=1,")
 
 
 def test_junit_is_written_beside_what_is_printed(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code, told = run(capsys, ".", "--junit", "junit.xml")
+    code, shown = run(capsys, ".", "--junit", "junit.xml")
     assert code == 1
-    assert "≠" in told
+    assert "≠" in shown
     suite = ElementTree.parse(folder / "junit.xml").getroot()[0]
     assert (suite.get("tests"), suite.get("failures")) == ("4", "3")
     assert [case.get("name") for case in suite if case.find("failure") is None] == [
@@ -91,12 +91,12 @@ def test_junit_is_written_beside_what_is_printed(
     ]
 
 
-def test_coverage_is_told_and_may_be_demanded(
+def test_coverage_is_reported_and_may_be_demanded(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = (".", "--run", "all is", "--format", "json", "--coverage")
-    code, told = run(capsys, *arguments)
-    coverage = json.loads(told.splitlines()[-2])
+    code, shown = run(capsys, *arguments)
+    coverage = json.loads(shown.splitlines()[-2])
     assert code == 0
     assert coverage["kind"] == "coverage"
     assert coverage["seen"] + len(coverage["unseen"]) == coverage["of"]

@@ -1,4 +1,4 @@
-"""Whatever is in a file of rule tests, it is told or run, and nothing raises."""
+"""Whatever is in a file of rule tests, it is published or run, and nothing raises."""
 
 from __future__ import annotations
 

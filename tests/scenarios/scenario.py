@@ -1,4 +1,4 @@
-"""Scenario files: read, run through the core, told in the words that the files use."""
+"""Scenario files: read, run through the core, published in the words that the files use."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ import numpy as np
 import yaml
 
 from agent.core.decode.batch import Batch
-from agent.core.model.plan import Dimensions, Plan, Scalar
+from agent.core.model.events import Scalar
+from agent.core.model.kpis import Dimensions
+from agent.core.model.plan import Plan
 from agent.core.model.results import Emitted, Outcome, TargetStatus, Transition, WindowValue
 from agent.core.output.messages import iso
 from agent.core.pipeline import Pipeline
@@ -49,25 +51,25 @@ class Scenario:
 
 
 @dataclass
-class Told:
+class Published:
     """Everything that one run has said."""
 
-    closings: list[Emitted] = field(default_factory=list)
+    emitted: list[Emitted] = field(default_factory=list)
     open_windows: list[WindowValue] = field(default_factory=list)
     outcomes: dict[str, int] = field(default_factory=dict)
     reasons: dict[str, int] = field(default_factory=dict)
 
     @property
     def transitions(self) -> list[Transition]:
-        return [t for c in self.closings for t in c.transitions]
+        return [t for c in self.emitted for t in c.transitions]
 
     @property
     def windows(self) -> list[WindowValue]:
-        return [w for c in self.closings for w in c.windows]
+        return [w for c in self.emitted for w in c.windows]
 
     @property
     def targets(self) -> list[TargetStatus]:
-        return [t for c in self.closings for t in c.targets]
+        return [t for c in self.emitted for t in c.targets]
 
 
 def read(path: Path, folder: Path) -> Scenario:
@@ -118,25 +120,25 @@ def _value(text: str) -> object:
         return text
 
 
-def run(scenario: Scenario, one_by_one: bool, state_partitions: int) -> Told:
+def run(scenario: Scenario, one_by_one: bool, state_partitions: int) -> Published:
     """Send the events through the core, to their end."""
     sources = dict.fromkeys(scenario.plan.topics, 1)
     for record in scenario.records:
         sources[record.topic] = max(sources[record.topic], record.partition + 1)
     pipeline = Pipeline(scenario.plan, sources, state_partitions)
-    told = Told()
+    published = Published()
     offsets: dict[tuple[str, int], int] = {}
     for records in _batches(scenario.records, one_by_one):
         for topic in dict.fromkeys(r.topic for r in records):
             pipeline.add(_batch(topic, [r for r in records if r.topic == topic], offsets))
-        told.closings.append(pipeline.flush())
-    told.closings.append(pipeline.finish())
-    told.open_windows = pipeline.open_windows()
+        published.emitted.append(pipeline.flush())
+    published.emitted.append(pipeline.finish())
+    published.open_windows = pipeline.open_windows()
     for (outcome, _, reason), number in pipeline.counts.items():
-        told.outcomes[outcome.value] = told.outcomes.get(outcome.value, 0) + number
+        published.outcomes[outcome.value] = published.outcomes.get(outcome.value, 0) + number
         if outcome is Outcome.REJECTED and reason is not None:
-            told.reasons[reason.value] = told.reasons.get(reason.value, 0) + number
-    return told
+            published.reasons[reason.value] = published.reasons.get(reason.value, 0) + number
+    return published
 
 
 def _batches(records: tuple[Record, ...], one_by_one: bool) -> Iterator[list[Record]]:
@@ -163,14 +165,14 @@ def _batch(topic: str, records: list[Record], offsets: dict[tuple[str, int], int
     )
 
 
-def in_words(scenario: Scenario, told: Told) -> dict[str, Any]:
+def in_words(scenario: Scenario, published: Published) -> dict[str, Any]:
     """What was said, in the sections of `expect`."""
     return {
-        "windows": [_window(scenario, w) for w in [*told.windows, *told.open_windows]],
-        "targets": [_target(scenario, t) for t in told.targets],
-        "transitions": [_transition(scenario, t) for t in told.transitions],
-        "outcomes": {name: str(n) for name, n in told.outcomes.items() if n},
-        "reasons": {name: str(n) for name, n in told.reasons.items() if n},
+        "windows": [_window(scenario, w) for w in [*published.windows, *published.open_windows]],
+        "targets": [_target(scenario, t) for t in published.targets],
+        "transitions": [_transition(scenario, t) for t in published.transitions],
+        "outcomes": {name: str(n) for name, n in published.outcomes.items() if n},
+        "reasons": {name: str(n) for name, n in published.reasons.items() if n},
     }
 
 

@@ -22,14 +22,14 @@ def test_a_scenario_comes_out_as_it_says(
 ) -> None:
     scenario = read(path, tmp_path)
 
-    told = run(scenario, one_by_one, state_partitions)
+    published = run(scenario, one_by_one, state_partitions)
 
-    found = in_words(scenario, told)
+    found = in_words(scenario, published)
     assert {name: _sorted(found[name]) for name in scenario.expect} == {
         name: _sorted(lines) for name, lines in scenario.expect.items()
     }
     if state_partitions == 1:
-        _assert_in_event_time_order(told.windows, told.transitions)
+        _assert_in_event_time_order(published.windows, published.transitions)
 
 
 def _assert_in_event_time_order(windows: list, transitions: list) -> None:  # type: ignore[type-arg]

@@ -1,4 +1,4 @@
-"""Signals are answered, and a process that was told to stop is gone in time."""
+"""Signals are answered, and a process that was published to stop is gone in time."""
 
 from __future__ import annotations
 

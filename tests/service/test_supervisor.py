@@ -71,7 +71,7 @@ def test_a_killed_agent_is_replaced_without_loss_and_nothing_counts_twice(
     first = Agent(address, rules)
     try:
         published.until(lambda: len(published.windows("revenue")) >= 10)
-        for start in range(500, 1500, 50):  # read, flushed and told in part when the cut comes
+        for start in range(500, 1500, 50):  # read, flushed and published in part when the cut comes
             orders.write(range(start, start + 50))
             time.sleep(0.05)
     finally:
@@ -136,17 +136,17 @@ def test_a_missing_topic_is_waited_for_and_rules_are_reloaded_whole_or_not_at_al
 
         shop, plan = rules / "shop.yaml", load(rules)
         shop.write_text(RULES.replace("sum(amount)", "sum(amuont)"))
-        status, told = agent.get("/-/reload", "POST")
-        assert status == 400 and "amount" in told
+        status, reported = agent.get("/-/reload", "POST")
+        assert status == 400 and "amount" in reported
         assert agent.get("/-/ready")[0] == 200
-        status, told = agent.get("/api/v1/explain?rule=low&series=region=a")
-        assert status == 200, told
-        [series] = json.loads(told)["series"]
+        status, reported = agent.get("/api/v1/explain?rule=low&series=region=a")
+        assert status == 200, reported
+        [series] = json.loads(reported)["series"]
         assert (status, series["dimensions"]) == (200, {"region": "a"})
         assert series["alerts"][0]["when"]["clauses"][0]["values"] == "25 < 20"
         assert agent.get("/api/v1/explain?rule=lo")[0] == 404
-        status, told = agent.get("/api/v1/rules")
-        used = from_bytes(told.encode())
+        status, reported = agent.get("/api/v1/rules")
+        used = from_bytes(reported.encode())
         assert used.rules == public_outline(plan)
         assert used.held is not None and used.held.series["revenue"] == 2
 
@@ -154,9 +154,9 @@ def test_a_missing_topic_is_waited_for_and_rules_are_reloaded_whole_or_not_at_al
             "rules:\n", "  biggest: {from: order, value: max(amount), window: 5s}\nrules:\n"
         )
         shop.write_text(more)
-        status, told = agent.get("/-/reload", "POST")
+        status, reported = agent.get("/-/reload", "POST")
         assert status == 200
-        assert told.startswith("1 KPI added; all state is kept; ")
+        assert reported.startswith("1 KPI added; all state is kept; ")
         orders.write(range(300, 800))
         published.until(lambda: len(published.windows("biggest")) >= 5)
         published.until(lambda: len(published.windows("revenue")) >= 30)

@@ -1,4 +1,5 @@
-"""What survives every crash of a worker: logs, committed offsets, the changelog, what was told."""
+"""What survives every crash of a worker: logs, committed offsets, the changelog, what was
+published."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from agent.kafka.state_table import known_rows
 from tests.core.simulated import same
 from tests.simulation.history import History, Key
 
-Told = WindowValue | Transition
+Published = WindowValue | Transition
 
 
 Write = tuple[bytes, int, bytes | None]
@@ -63,7 +64,7 @@ class Broker:
     commits: dict[int, Commit] = field(default_factory=dict)
     positions: dict[int, int] = field(default_factory=dict)
     changelog: list[list[Write]] = field(default_factory=list)
-    told: list[Told] = field(default_factory=list)
+    published: list[Published] = field(default_factory=list)
     late_partials: int = 0
     outcomes: Counter[Outcome] = field(default_factory=Counter)
     cuts: list[int] = field(default_factory=list)  # where pasts were adopted up to
@@ -85,7 +86,7 @@ class Broker:
     def windows(self) -> dict[Key, tuple[float | None, int]]:
         """Every closed window once; a repeat must say the same."""
         found: dict[Key, tuple[float | None, int]] = {}
-        for w in self.told:
+        for w in self.published:
             if isinstance(w, WindowValue):
                 value = (w.value, w.events)
                 known = found.setdefault((w.kpi, w.dimensions, w.end_ms), value)  # type: ignore[arg-type]
@@ -95,7 +96,7 @@ class Broker:
     def transitions(self) -> dict[tuple[object, ...], tuple[object, ...]]:
         """Every transition once, by its key; a repeat must say the same."""
         found: dict[tuple[object, ...], tuple[object, ...]] = {}
-        for t in self.told:
+        for t in self.published:
             if isinstance(t, Transition):
                 silence = AlertPhase.SILENCED in (t.state, t.previous)
                 key: tuple[object, ...] = (t.rule, t.severity, t.dimensions, t.episode_ms)
@@ -106,8 +107,8 @@ class Broker:
         return found
 
 
-def items(closings: list[Emitted], rng: random.Random) -> list[Told]:
+def items(emitted: list[Emitted], rng: random.Random) -> list[Published]:
     """What some closings tell, in an order that the network may give them."""
-    told: list[Told] = [t for c in closings for t in (*c.windows, *c.transitions)]
-    rng.shuffle(told)
-    return told
+    published: list[Published] = [t for c in emitted for t in (*c.windows, *c.transitions)]
+    rng.shuffle(published)
+    return published

@@ -215,7 +215,7 @@ def last_end(meaning: Meaning, at_ms: int) -> int:
 
 
 def _ends(case: Case, meaning: Meaning, times_ms: list[int]) -> Iterator[int]:
-    """The ends of a series' windows: from its first slice on, and anew after a long silence."""
+    """The ends of a series' windows: from its first slice on, and again after a long silence."""
     slices = sorted({at - at % case.slice_ms for at in times_ms})
     while slices:
         first = slices[0]

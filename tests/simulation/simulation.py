@@ -164,7 +164,7 @@ class Run:
             self.workers.remove(worker)
 
     def leave_disk(self, worker: Worker) -> None:
-        """Whoever is started next may find it."""
+        """Anybody who is started next may find it."""
         if worker.merge.disk is not None:
             self.disks.append(worker.merge.disk)
             worker.merge.disk = None
@@ -334,13 +334,14 @@ def check(run: Run) -> None:
     if run.broker.cuts and run.changed_ms:
         # Nobody is called for what lies before the live flow.
         early = min(run.broker.cuts)
-        calls = [t for t in run.broker.told if isinstance(t, Transition) and t.rule in added]
+        calls = [t for t in run.broker.published if isinstance(t, Transition) and t.rule in added]
         assert all(t.at_ms > early for t in calls), f"alerts of the past, before {early}"
     verdicts: Counter[Outcome] = history.outcomes
     short = verdicts - run.broker.outcomes
     assert not short, f"records without an outcome: {short}"
     if not (run.faults.crash or run.faults.sleep):
-        # A worker that died ahead of its last commit has told what its successor tells over: only
+        # A worker that died ahead of its last commit has published what its successor says over:
+        # only
         # where nobody died does every partial that comes to a sealed slice mean a late record.
         assert run.broker.late_partials == 0, f"{run.broker.late_partials} partials told late"
 

@@ -35,12 +35,12 @@ def test_a_kpi_added_on_the_way_has_the_past_of_one_that_was_always_there(some: 
 
 def test_the_same_seed_gives_the_same_run() -> None:
     one, two = simulate(3), simulate(3)
-    assert one.broker.told == two.broker.told
+    assert one.broker.published == two.broker.published
     assert one.broker.frames == two.broker.frames
 
 
 @pytest.mark.parametrize("case", [*CASES, EXPIRING], ids=lambda case: case.name)
-def test_without_faults_nothing_is_told_twice(case: Case) -> None:
+def test_without_faults_nothing_is_reported_twice(case: Case) -> None:
     for seed in range(2):
         run = new_run(seed, Faults(), case)
         run.broker.history.added_ms = 0  # no partition is added, so nobody gives any back
@@ -57,5 +57,7 @@ def test_without_faults_nothing_is_told_twice(case: Case) -> None:
                     worker.merge.tell(p, 1_000_000)
                     worker.merge.acknowledge(p, run.generation)
         check(run)
-        assert len(run.broker.told) == len(run.broker.windows()) + len(run.broker.transitions())
+        assert len(run.broker.published) == len(run.broker.windows()) + len(
+            run.broker.transitions()
+        )
         assert run.broker.outcomes == run.broker.history.outcomes

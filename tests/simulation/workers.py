@@ -21,7 +21,7 @@ from agent.core.merge.merger import Merger
 from agent.core.model.plan import Plan
 from agent.core.model.results import Emitted
 from agent.kafka.idleness import IdleDetector
-from tests.simulation.broker import Broker, Disk, Told, Write, items
+from tests.simulation.broker import Broker, Disk, Published, Write, items
 from tests.simulation.cases import TOPIC
 
 SESSION_MS = 10_000
@@ -92,7 +92,7 @@ class IngestSide:
             self._fold(values, places)
 
     def _fold(self, values: list[bytes], places: list[tuple[int, int, int]]) -> None:
-        told = {p: self.folder.sources[p].sent_covered for p in self.reads}
+        published = {p: self.folder.sources[p].sent_covered for p in self.reads}
         partitions, offsets, times = zip(*places, strict=True)
         added = self.folder.add(
             Batch(
@@ -104,7 +104,7 @@ class IngestSide:
             )
         )
         verdicts = self.broker.history.verdicts
-        expected = [verdicts[p][o] for p, o, _ in places if o >= told[p]]
+        expected = [verdicts[p][o] for p, o, _ in places if o >= published[p]]
         counts = dict.fromkeys(expected, 0)
         for (outcome, _, _), number in added.counts.items():
             counts[outcome] = counts.get(outcome, 0) + number
@@ -126,7 +126,7 @@ class IngestSide:
         self.commits = self.folder.commits()
 
     def deliver(self, most: int) -> bool:
-        """Let some frames reach the log, now and then twice, as a producer that never heard of
+        """Let some frames reach the log, now and then twice, as a producer that never learned of
         the first time sends them; True once all are there."""
         batch, self.sending = self.sending[:most], self.sending[most:]
         for target, message in batch:
@@ -162,10 +162,10 @@ class Held:
     merger: Merger
     read: int
     generation: int
-    closings: list[Emitted] = field(default_factory=list)
+    emitted: list[Emitted] = field(default_factory=list)
     rows: list[tuple[bytes, bytes | None]] = field(default_factory=list)
     written: list[tuple[int, Write]] = field(default_factory=list)
-    telling: list[Told] = field(default_factory=list)
+    telling: list[Published] = field(default_factory=list)
     needed: int | None = None
     high: int = -1
     filled: list[tuple[PendingBackfill, list[tuple[bytes, bytes]]]] = field(default_factory=list)
@@ -181,7 +181,7 @@ class MergeSide:
         self.held: dict[int, Held] = {}
 
     def take_on(self, partitions: Iterable[int], generation: int) -> None:
-        """Build the mergers anew from the table."""
+        """Build the mergers again from the table."""
         self.held = {}
         for p in partitions:
             merger = Merger(self.plan, p, self.broker.state_partitions)
@@ -197,16 +197,16 @@ class MergeSide:
             return
         stop = min(len(log), held.read + most)
         for position in range(held.read, stop):
-            closings = held.merger.apply(log[position], position)
+            emitted = held.merger.apply(log[position], position)
             held.high = position
-            if closings:
-                self.broker.late_partials += closings.late
-                held.closings.append(closings)
+            if emitted:
+                self.broker.late_partials += emitted.late
+                held.emitted.append(emitted)
         held.read = stop
         held.needed = held.merger.needed_position()
         held.rows = held.merger.drain_rows()
-        held.telling = items(held.closings, self.rng)
-        held.closings = []
+        held.telling = items(held.emitted, self.rng)
+        held.emitted = []
 
     def backfill(self, partition: int) -> None:
         """Let the merger adopt the pasts that were read for it, or read those that are due: both
@@ -245,8 +245,8 @@ class MergeSide:
                 del reads[p]
                 past.end(p)
             if self.rng.random() < 0.3:
-                self.broker.told += items([past.flush()], self.rng)
-        self.broker.told += items([past.flush()], self.rng)
+                self.broker.published += items([past.flush()], self.rng)
+        self.broker.published += items([past.flush()], self.rng)
         return past.rows()[due.kpi, partition]
 
     def write(self, partition: int, most: int) -> None:
@@ -265,11 +265,11 @@ class MergeSide:
             if self.disk is not None:
                 self.disk.keep(partition, held.written)
             held.written = []
-            self.broker.told += held.telling[:most]
+            self.broker.published += held.telling[:most]
             del held.telling[:most]
 
     def acknowledge(self, partition: int, generation: int, lost: bool = False) -> None:
-        """Commit the position once all is told; the group refuses a zombie's."""
+        """Commit the position once all is published; the group refuses a zombie's."""
         held = self.held[partition]
         if held.needed is not None and not held.rows and not held.telling:
             if held.generation == generation and not lost:

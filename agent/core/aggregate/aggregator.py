@@ -15,7 +15,7 @@ import polars as pl
 
 from agent.core.aggregate.columns import DTYPES, NOTHING, Column, Ints
 from agent.core.aggregate.functions import Final, Kind, State, kind_of
-from agent.core.model.plan import Kpi, Partial
+from agent.core.model.kpis import Kpi, Partial
 
 __all__ = ["Aggregator", "Final", "State"]
 

@@ -34,7 +34,7 @@ import polars as pl
 
 from agent.core.aggregate import sketches
 from agent.core.aggregate.columns import NO_INT, Column, Ints
-from agent.core.model.plan import Partial, PartialKind
+from agent.core.model.kpis import Partial, PartialKind
 
 State = tuple[Any, ...]
 Columns = Sequence[Column]

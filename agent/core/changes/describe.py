@@ -12,17 +12,15 @@ from typing import Any
 
 import polars as pl
 
-from agent.core.model.plan import (
+from agent.core.model.events import Contract
+from agent.core.model.kpis import Kpi, Target, TargetOverride
+from agent.core.model.rules import (
     AbsenceLevel,
     CombinationRule,
     CombinedLevel,
-    Contract,
-    Kpi,
     Level,
     RuleOverride,
     RuleRef,
-    Target,
-    TargetOverride,
     ThresholdRule,
 )
 from agent.core.model.schedules import Schedule
@@ -43,7 +41,7 @@ WORDS = {
 """One and many of what each section declares."""
 
 _IMPLIED: Mapping[type, frozenset[str]] = {
-    # What follows from the other parts, or from another declaration that tells it itself.
+    # What follows from the other parts, or from another declaration that says it itself.
     Kpi: frozenset({"name", "fingerprint", "slice_ms", "lateness_ms", "partials"}),
     Contract: frozenset({"name"}),
     Level: frozenset({"name", "when_clauses", "clear_clauses"}),
@@ -97,7 +95,7 @@ def _value(label: str, name: str, value: Any) -> Iterator[tuple[str, str]]:
     if value is None or (isinstance(value, (tuple, str, Mapping, frozenset)) and not value):
         return
     if isinstance(value, tuple) and isinstance(value[0], RuleRef):
-        yield label, ", ".join(heeded.name for heeded in value)
+        yield label, ", ".join(dependency.name for dependency in value)
     elif isinstance(value, Mapping):
         for key, of_key in value.items():
             yield from _value(f"{label}.{key}", name, of_key)
@@ -122,7 +120,7 @@ _TEXTS: Mapping[type, Callable[[Any], str]] = {
     CalendarWindow: window_text,
     Schedule: schedule_text,
 }
-"""What is told by one text."""
+"""What is published by one text."""
 
 
 def _leaf(name: str, value: Any) -> str:

@@ -1,8 +1,9 @@
 """What a change of the rules does, before it is applied: the outlines of two plans, compared.
 
-What is declared is compared part by part (`outline.py`), and what follows from it is told apart:
-metrics that appear, vanish or get another name or other labels; state that is kept or begins anew,
-by `Kpi.fingerprint`, with the part that is the reason; alerts that are new, end or begin anew.
+What is declared is compared part by part (`outline.py`), and what follows from it is published
+apart:
+metrics that appear, vanish or get another name or other labels; state that is kept or starts over,
+by `Kpi.fingerprint`, with the part that is the reason; alerts that are new, end or start over.
 """
 
 from __future__ import annotations
@@ -13,13 +14,13 @@ from typing import Literal
 
 from agent.core.changes.describe import WORDS, Parts
 from agent.core.changes.outline import Outline, RuleOutline
-from agent.core.model.plan import Severity
+from agent.core.model.rules import Severity
 from agent.core.model.text import duration
 
 Kind = Literal["added", "removed", "renamed", "changed"]
 
 _WORDS = frozenset({"title", "description", "summary", "runbook", "owner", "team"})
-"""What people read: it tells nothing of what a thing is, so a renamed one may differ in it."""
+"""What people read: it says nothing of what a thing is, so a renamed one may differ in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ class MetricChange:
 
 @dataclass(frozen=True, slots=True)
 class KpiState:
-    """What becomes of a KPI's state: kept, or begun anew for these reasons."""
+    """What becomes of a KPI's state: kept, or begun again for these reasons."""
 
     kpi: str
     reasons: tuple[Part, ...] = ()
@@ -81,9 +82,10 @@ class Past:
 class AlertChange:
     """What becomes of the alerts of a rule and severity.
 
-    `new`: there were none. `ends`: those that fire are told as resolved, with the reason `removed`.
-    `anew`: the KPI's state begins anew, and they with it, without being told as resolved.
-    `goes on`: what is pending or firing stays so, and is judged by what the rule says now.
+    `new`: there were none. `ends`: those that fire are published as resolved, with the reason
+    `removed`.
+    `again`: the KPI's state starts over, and they with it, without being published as resolved.
+    `goes on`: what is pending or firing stays so, and is evaluated by what the rule says now.
     """
 
     rule: str
@@ -255,18 +257,18 @@ def _levels(of: Outline) -> dict[tuple[str, Severity], RuleOutline]:
 
 
 def summary(found: Difference) -> str:
-    """The change in one line: `1 KPI added, 2 rules changed; the state of orders begins anew`."""
+    """The change in one line: `1 KPI added, 2 rules changed; the state of orders starts over`."""
     if not found:
         return "nothing changes"
-    told = []
+    published = []
     for section in dict.fromkeys(change.section for change in found.changes):
         one, many = WORDS.get(section, (section, section))
         for kind in ("added", "removed", "renamed", "changed"):
             count = sum(c.section == section and c.kind == kind for c in found.changes)
             if count:
-                told.append(f"{count} {one if count == 1 else many} {kind}")
+                published.append(f"{count} {one if count == 1 else many} {kind}")
     anew = [state.kpi for state in found.states if not state.kept]
     read = [past for past in found.pasts if past.is_read]
     kept = f"; the state of {', '.join(anew)} begins anew" if anew else "; all state is kept"
     pasts = "".join(f"; {past.kpi} is given its past ({past.span})" for past in read)
-    return ", ".join(told) + kept + pasts
+    return ", ".join(published) + kept + pasts

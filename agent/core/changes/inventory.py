@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import msgspec
 
 from agent.core.changes.outline import Outline, public_outline
-from agent.core.model.plan import Plan, Severity
+from agent.core.model.plan import Plan
 from agent.core.model.results import AlertPhase, SeriesView
-from agent.core.output.privacy import private_homes
+from agent.core.model.rules import Severity
+from agent.core.output.privacy import private_subjects
 
 _COUNTED = (AlertPhase.PENDING, AlertPhase.FIRING, AlertPhase.SILENCED)
 
@@ -57,7 +58,7 @@ def in_use(plan: Plan, views: Iterable[SeriesView] | None) -> InUse:
 
 def held(plan: Plan, views: Iterable[SeriesView]) -> Held:
     """Count series and alerts."""
-    private = private_homes(plan)
+    private = private_subjects(plan)
     series: Counter[str] = Counter()
     alerts: Counter[tuple[str, Severity, AlertPhase]] = Counter()
     for view in views:

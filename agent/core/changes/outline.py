@@ -15,9 +15,11 @@ from typing import Any
 import polars as pl
 
 from agent.core.changes.describe import Parts, describe
-from agent.core.model.plan import Kpi, Maintenance, Plan, Rule, Severity, metric_name
+from agent.core.model.kpis import Kpi, metric_name
+from agent.core.model.plan import Maintenance, Plan
+from agent.core.model.rules import Rule, Severity
 from agent.core.output.alert_labels import severities
-from agent.core.output.privacy import private_homes
+from agent.core.output.privacy import private_subjects
 
 HIDDEN = "private"
 """The one part of what is private; its text is a digest of all that is declared of it."""
@@ -65,7 +67,7 @@ def outline(plan: Plan) -> Outline:
 def public_outline(plan: Plan) -> Outline:
     """The outline of a plan that everybody may see."""
     persons = frozenset(kpi.person for kpi in plan.kpis.values() if kpi.person is not None)
-    return _outline(plan, private_homes(plan), persons)
+    return _outline(plan, private_subjects(plan), persons)
 
 
 def _outline(plan: Plan, private: frozenset[str], persons: frozenset[str]) -> Outline:

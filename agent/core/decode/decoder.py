@@ -16,7 +16,7 @@ from agent.core.decode.batch import Batch, Decoded, Rows
 from agent.core.decode.format import Columns, Format, Reader, demands_of, type_demands
 from agent.core.decode.json_format import JSON
 from agent.core.decode.validation import columns_of, too_large, validate
-from agent.core.model.plan import Contract
+from agent.core.model.events import Contract
 from agent.core.model.results import Reason, Reject
 
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import polars as pl
 
 from agent.core.decode.batch import Records, Rows
-from agent.core.model.plan import FIELD_DTYPES, Contract, Path
+from agent.core.model.events import FIELD_DTYPES, Contract, Path
 from agent.core.model.results import Reason
 
 Flags = npt.NDArray[np.bool_]
@@ -104,7 +104,7 @@ class Format(Protocol):
 
 
 def type_demands(contracts: Iterable[Contract]) -> list[Demand]:
-    """What tells to which contract a record belongs."""
+    """What says to which contract a record belongs."""
     return [(c.type_path, pl.String) for c in contracts if c.type_path is not None]
 
 

@@ -40,7 +40,7 @@ from agent.core.decode.single_record import (
     problem_of,
     value_in,
 )
-from agent.core.model.plan import Path
+from agent.core.model.events import Path
 
 CHUNK_RECORDS = 4096
 """So many records are read at once: enough to make a read's fixed cost (0.2 ms) small, few enough

@@ -18,7 +18,7 @@ from typing import Any
 import polars as pl
 
 from agent.core.decode.format import Demand, DType
-from agent.core.model.plan import Path
+from agent.core.model.events import Path
 
 _Tree = dict[str, Any]  # key → subtree, or the DType of a leaf
 

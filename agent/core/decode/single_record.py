@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 
 from agent.core.decode.format import Kind, Problem, WrongPlaceError
-from agent.core.model.plan import Path
+from agent.core.model.events import Path
 from agent.core.model.results import Reason
 
 MAX_DEPTH = 256
@@ -101,7 +101,8 @@ def value_in(line: bytes, path: Path) -> Any:
 
 
 def is_of_kind(kind: Kind, value: Any) -> bool:
-    """Whether a value is what it has to be. What is no time at all is told with its own reason."""
+    """Whether a value is what it has to be. What is no time at all is published with its own
+    reason."""
     if isinstance(value, bool):
         return kind in ("boolean", "time")
     if kind == "integer":

@@ -1,4 +1,5 @@
-"""A contract's promises held against the columns of its records: types, presence, times, bounds."""
+"""A contract's promises compared with the columns of its records: types, presence, times,
+bounds."""
 
 from __future__ import annotations
 
@@ -23,7 +24,7 @@ from agent.core.decode.format import (
 )
 from agent.core.decode.repeated_hour import repeated_hours
 from agent.core.decode.single_record import describe, expected
-from agent.core.model.plan import FIELD_DTYPES, Contract, Field, Path
+from agent.core.model.events import FIELD_DTYPES, Contract, Field, Path
 from agent.core.model.results import Reason
 
 _RAW_TIME = "_raw_time"
@@ -241,7 +242,7 @@ def _check_distance(contract: Contract, ms: Rows, where: str, verdicts: _Verdict
     """Neither too far ahead of the record's timestamp nor too far behind it."""
     batch = verdicts.batch
     # No timestamp of a record, however wild, is outside what an event time may be. Kafka's -1 and
-    # 0 are none: only the agent's clock judges such a record.
+    # 0 are none: only the agent's clock evaluates such a record.
     stamps = batch.timestamps[verdicts.rows]
     ahead = np.where(stamps > 0, ms - np.clip(stamps, 0, END_MS), 0)
 

@@ -12,8 +12,9 @@ from typing import Literal, NamedTuple
 
 from agent.core.evaluate.maintenance import MaintenanceCalendar
 from agent.core.evaluate.thresholds import MAX_CACHED_SERIES, Evaluation, OnEvaluation
-from agent.core.model.plan import AbsenceLevel, AbsenceRule, Dimensions, Kpi, as_for
+from agent.core.model.kpis import Dimensions, Kpi
 from agent.core.model.results import AlertPhase, Transition
+from agent.core.model.rules import AbsenceLevel, AbsenceRule, as_for
 from agent.core.model.text import when_text
 from agent.core.state import alert_state as alerts
 from agent.core.state.alert_state import AlertState

@@ -16,8 +16,9 @@ from functools import lru_cache
 from agent.core.evaluate.subscription import Subscription
 from agent.core.evaluate.thresholds import MAX_CACHED_SERIES, Evaluation, OnEvaluation
 from agent.core.evaluate.transitions import ended
-from agent.core.model.plan import CombinationRule, CombinedLevel, Dimensions, as_for
+from agent.core.model.kpis import Dimensions
 from agent.core.model.results import AlertPhase, SeriesView, Transition
+from agent.core.model.rules import CombinationRule, CombinedLevel, as_for
 from agent.core.state import alert_state as alerts
 from agent.core.state.series import Series
 
@@ -27,7 +28,7 @@ class CompositeRule:
 
     def __init__(self, rule: CombinationRule) -> None:
         self.rule = rule
-        self.subscription = Subscription(rule.kpi, rule.heeds)
+        self.subscription = Subscription(rule.kpi, rule.dependencies)
         self.series: dict[Dimensions, Series] = {}
         self._changed: set[Dimensions] = set()  # series whose row is old
         self.on_evaluation: OnEvaluation | None = None
@@ -80,7 +81,7 @@ class CompositeRule:
         rule = self._rule_of(dimensions)
         if rule is None:
             return []
-        firing = [self.subscription.fires(i, dimensions) for i in range(len(rule.heeds))]
+        firing = [self.subscription.fires(i, dimensions) for i in range(len(rule.dependencies))]
         series = self.series.get(dimensions)
         if series is None:
             if not any(level.when.holds(firing) for level in rule.levels):
@@ -169,8 +170,8 @@ class CompositeRule:
         for level in rule.levels if rule else ():
             phase = states.get(level.severity, alerts.INACTIVE).phase
             if self.rule.depends_on:
-                told = shown.get(level.severity)
-                phase = told.state if told else AlertPhase.INACTIVE
+                published = shown.get(level.severity)
+                phase = published.state if published else AlertPhase.INACTIVE
             phases[self.rule.name, level.severity] = phase
         return SeriesView(self.rule.kpi, series.dimensions, None, None, None, None, phases=phases)
 

@@ -25,16 +25,8 @@ from agent.core.evaluate.thresholds import (
 )
 from agent.core.evaluate.transitions import ended
 from agent.core.evaluate.values import Pair, ValueExpression
-from agent.core.model.plan import (
-    AbsenceLevel,
-    AbsenceRule,
-    Dimensions,
-    Kpi,
-    Plan,
-    Rule,
-    Target,
-    ThresholdRule,
-)
+from agent.core.model.kpis import Dimensions, Kpi, Target
+from agent.core.model.plan import Plan
 from agent.core.model.results import (
     AlertPhase,
     Number,
@@ -43,6 +35,7 @@ from agent.core.model.results import (
     Transition,
     WindowValue,
 )
+from agent.core.model.rules import AbsenceLevel, AbsenceRule, Rule, ThresholdRule
 from agent.core.model.window_history import INCIDENT, MAINTENANCE
 from agent.core.state.archive import Archive
 from agent.core.state.series import Series

@@ -37,8 +37,9 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from agent.core.evaluate.subscription import Subscription
-from agent.core.model.plan import Dimensions, Rule, as_for
+from agent.core.model.kpis import Dimensions
 from agent.core.model.results import AlertPhase, Transition
+from agent.core.model.rules import Rule, as_for
 from agent.core.model.text import when_text
 from agent.core.model.windows import Window, first_end_within
 from agent.core.state.series import FiringChange, Series

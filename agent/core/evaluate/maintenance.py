@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from agent.core.model.plan import Dimensions, Kpi, Maintenance, Plan, matches
+from agent.core.model.kpis import Dimensions, Kpi, matches
+from agent.core.model.plan import Maintenance, Plan
 from agent.core.model.schedules import Period
 
 

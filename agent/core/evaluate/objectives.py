@@ -125,7 +125,7 @@ def earlier_attainment(
     """A series' attainment a week before its last closed window, of windows longer than a day and
     three quarters four windows before; of what it remembers, the oldest that is not older.
 
-    The value then is held against the target that holds now: a target that was moved is no trend.
+    The value then is compared with the target that holds now: a target that was moved is no trend.
     None where nothing older than the last window is remembered. `span_ms`: the window's length;
     `left_out`: whether the window with an end (ms) says nothing, because it was in maintenance.
     """

@@ -8,7 +8,7 @@ Events
 ------
 - `route`: transitions of a KPI's alerts. Those of a rule with `depends_on` go to its inhibitor, all
   others are reported as they are and passed to the subscriptions of rules that depend on them.
-- `judged`: a target is missed, or no longer.
+- `evaluated`: a target is missed, or no longer.
 - `advance`: watermarks have moved.
 
 Rules
@@ -44,18 +44,18 @@ from agent.core.evaluate.change_journal import ChangeJournal, consumed_by_rows, 
 from agent.core.evaluate.composite import CompositeRule
 from agent.core.evaluate.inhibition import OWN, Inhibitor, firing_change
 from agent.core.evaluate.subscription import Subscription
-from agent.core.model.plan import (
+from agent.core.model.kpis import Dimensions
+from agent.core.model.plan import Plan
+from agent.core.model.results import AlertPhase, SeriesView, TargetState, TargetStatus, Transition
+from agent.core.model.rules import (
     AbsenceRule,
     CombinationRule,
-    Dimensions,
-    Plan,
     Rule,
     RuleRef,
     Severity,
     ThresholdRule,
     is_whole,
 )
-from agent.core.model.results import AlertPhase, SeriesView, TargetState, TargetStatus, Transition
 from agent.core.state.series import FiringChange, Series
 
 Place = tuple[str, Dimensions | None]
@@ -73,7 +73,7 @@ Frontier = Callable[[str], int | None]
 class Advanced:
     """What one advance brought: transitions to report, and the series whose rows changed."""
 
-    told: list[tuple[Place, Transition]] = field(default_factory=list)
+    published: list[tuple[Place, Transition]] = field(default_factory=list)
     changed: list[Place] = field(default_factory=list)
     expired: list[Place] = field(default_factory=list)
 
@@ -102,7 +102,7 @@ class RuleGraph:
         for subscription in self._subscriptions():
             for index, source in enumerate(subscription.sources):
                 if (source.rule, index) != (self._inhibited_by(subscription), OWN):
-                    key = source.home, source.rule
+                    key = source.subject, source.rule
                     self._subscribers.setdefault(key, []).append((subscription, index))
         self._journal = ChangeJournal(self._subscriptions())
 
@@ -202,7 +202,7 @@ class RuleGraph:
         owner = composite.rule.kpi
         for step in composite.advance(known_ms):
             place: Place = (owner, step.dimensions)
-            out.told += [(place, reported) for reported in self.route(place, [step])]
+            out.published += [(place, reported) for reported in self.route(place, [step])]
         out.changed += [(owner, dimensions) for dimensions in composite.drain_changed()]
         out.expired += [(owner, dimensions) for dimensions in composite.expire(known_ms)]
 
@@ -214,7 +214,7 @@ class RuleGraph:
         for step in inhibitor.advance(known_ms):
             place: Place = (rule.kpi, None if is_whole(rule) else step.dimensions)
             self._pass_on(place, step)
-            out.told.append((place, step))
+            out.published.append((place, step))
 
     def _settled_for(self, subscription: Subscription) -> int | None:
         """Up to which instant (ms), inclusive, everything that a rule depends on is settled."""
@@ -230,14 +230,14 @@ class RuleGraph:
         inhibitor = self._inhibitors.get(source.rule)
         if inhibitor is not None and not is_own:
             return inhibitor.subscription.known_ms
-        composite = self.combinations.get(source.home)
+        composite = self.combinations.get(source.subject)
         if composite is not None:
             return composite.subscription.known_ms
-        frontier_ms = self._frontier(source.home)
+        frontier_ms = self._frontier(source.subject)
         rule = self._plan.rules.get(source.rule)
         if frontier_ms is not None and isinstance(rule, AbsenceRule):
             # The slice that the frontier is in may hold events that end a silence at its start.
-            return frontier_ms - frontier_ms % self._plan.kpis[source.home].slice_ms - 1
+            return frontier_ms - frontier_ms % self._plan.kpis[source.subject].slice_ms - 1
         return frontier_ms
 
     # --- restart ---------------------------------------------------------------------------

@@ -20,7 +20,8 @@ from heapq import heappop, heappush
 from itertools import count
 from typing import NamedTuple
 
-from agent.core.model.plan import Dimensions, RuleRef
+from agent.core.model.kpis import Dimensions
+from agent.core.model.rules import RuleRef
 from agent.core.state.series import FiringChange
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from agent.core.model.plan import Dimensions, Kpi, Target, TargetOverride, matches
+from agent.core.model.kpis import Dimensions, Kpi, Target, TargetOverride, matches
 from agent.core.model.results import TargetState
 
 MAX_ATTAINMENT = 10.0

@@ -13,18 +13,9 @@ import polars as pl
 from agent.core.evaluate.transitions import Row, conditions, step_threshold
 from agent.core.history.peers import Deviation
 from agent.core.model.history import Feature, FeatureContext, Floats
-from agent.core.model.plan import (
-    Dimensions,
-    Kpi,
-    Rule,
-    Severity,
-    Target,
-    ThresholdRule,
-    as_for,
-    override_for,
-    variants,
-)
+from agent.core.model.kpis import Dimensions, Kpi, Target
 from agent.core.model.results import Fact, Transition, WindowValue
+from agent.core.model.rules import Rule, Severity, ThresholdRule, as_for, override_for, variants
 from agent.core.model.window_history import WindowHistory
 from agent.core.model.windows import previous_end
 from agent.core.state import alert_state as alerts

@@ -7,12 +7,9 @@ from typing import cast
 
 import polars as pl
 
-from agent.core.model.plan import (
-    Dimensions,
-    Severity,
-    ThresholdRule,
-)
+from agent.core.model.kpis import Dimensions
 from agent.core.model.results import AlertPhase, Fact, Transition, WindowValue
+from agent.core.model.rules import Severity, ThresholdRule
 from agent.core.state import alert_state as alerts
 from agent.core.state.alert_state import AlertState
 

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 import polars as pl
 
 from agent.core.aggregate.aggregator import Aggregator
-from agent.core.model.plan import Kpi, Plan
+from agent.core.model.kpis import Kpi
+from agent.core.model.plan import Plan
 from agent.core.model.results import Number, number
 from agent.core.state.series import State
 

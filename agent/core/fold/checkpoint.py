@@ -69,7 +69,8 @@ class Resume:
     `topic_id` is the broker's id of the topic ("" where it gives none), `epoch` the number of the
     stretch that is read. `missed`: the last span of event time whose records were not read.
     `is_plain`: an offset that the agent did not commit, or that somebody moved: nothing is known of
-    what came before it. `clocks`: by which clock events from the future are judged, as (offset from
+    what came before it. `clocks`: by which clock events from the future are evaluated, as (offset
+    from
     which on, ms), ascending.
     """
 
@@ -160,7 +161,8 @@ class SourceProgress:
 
     @classmethod
     def resumed(cls, resume: Resume, clock_ms: int | None = None) -> SourceProgress:
-        """The progress that a restart begins with; `clock_ms` judges where no commit says how."""
+        """The progress that a restart begins with; `clock_ms` evaluates where no commit says
+        how."""
         clocks = list(resume.clocks)
         if not clocks and clock_ms is not None:
             clocks = [(0, clock_ms)]
@@ -197,17 +199,17 @@ class SourceProgress:
         return running[:-1]
 
     def set_clock(self, offset: int, clock_ms: int) -> None:
-        """Judge events from an offset on by a later clock."""
+        """Evaluate events from an offset on by a later clock."""
         if self.clocks and clock_ms > self.clocks[-1][1]:
             self.clocks.append((offset, clock_ms))
 
     @property
     def first_clock_ms(self) -> int | None:
-        """The earliest clock that judges a record that is still read; None: none does."""
+        """The earliest clock that evaluates a record that is still read; None: none does."""
         return self.clocks[0][1] if self.clocks else None
 
     def clocks_at(self, offsets: Ints) -> Ints:
-        """The clock that judges the record at each offset, where one does."""
+        """The clock that evaluates the record at each offset, where one does."""
         since, clocks = np.array(self.clocks, np.int64).T
         at: Ints = clocks[np.maximum(since.searchsorted(offsets, side="right") - 1, 0)]
         return at

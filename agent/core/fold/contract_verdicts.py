@@ -14,7 +14,8 @@ from agent.core.fold.kpi_fold import Rows
 from agent.core.fold.lateness import Bools, counts_somewhere, frontiers
 from agent.core.fold.outcomes import Verdicts
 from agent.core.fold.runs import first_of_each, segments
-from agent.core.model.plan import Contract, Kpi
+from agent.core.model.events import Contract
+from agent.core.model.kpis import Kpi
 from agent.core.model.results import Outcome
 from agent.core.model.windows import Window
 

@@ -1,6 +1,7 @@
 """Producer retries: an event counts once in a window while the window is open.
 
-Exact: a repeat is an equal id. A repeat is judged at its own place in the log, so batch boundaries
+Exact: a repeat is an equal id. A repeat is evaluated at its own place in the log, so batch
+boundaries
 change nothing. An id is known by the time at which an event with it was stored last: the event's
 own, or the frontier where it came later. For a KPI it counts as seen until the last of the KPI's
 windows over that time closes, and for no longer than the contract's duplicate window: so what
@@ -26,7 +27,7 @@ from agent.core.fold.id_run import IdRun, Words, due_of, hashes_of
 Bools = npt.NDArray[np.bool_]
 
 FEW = 1_000
-"""A batch of at most so many ids is judged faster one by one (measured: docs/decisions/0004)."""
+"""A batch of at most so many ids is evaluated faster one by one (measured: docs/decisions/0004)."""
 RECENT = 4_000
 """More ids than that are no longer kept in a dict."""
 MANY = 8
@@ -80,7 +81,7 @@ class IdMemory:
 
     def forget(self, done_ms: int) -> None:
         """Drop the ids that were stored last at an instant or before it: most at once, some a
-        little later. Whoever asks for one of them knows that it is too old."""
+        little later. Anybody who asks for one of them knows that it is too old."""
         # Seldom is the first to come not the first to go.
         if self.recent and next(iter(self.recent.values())) <= done_ms:
             self.recent = {name: at for name, at in self.recent.items() if at > done_ms}

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 
-from agent.core.model.plan import Dimensions, Scalar
+from agent.core.model.events import Scalar
+from agent.core.model.kpis import Dimensions
 
 MAX_VALUE_BYTES = 1_024
 """Of a dimension's value, in UTF-8. Also said in docs/rules.md."""

@@ -16,7 +16,8 @@ from agent.core.fold.checkpoint import Needs
 from agent.core.fold.dedup import IdMemory
 from agent.core.fold.lateness import Bools, closed_before, last_ends
 from agent.core.fold.runs import first_of_each
-from agent.core.model.plan import Contract, Kpi
+from agent.core.model.events import Contract
+from agent.core.model.kpis import Kpi
 from agent.core.model.windows import Window
 
 

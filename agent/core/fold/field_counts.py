@@ -15,7 +15,7 @@ import numpy.typing as npt
 import polars as pl
 
 from agent.core.decode.batch import Rows
-from agent.core.model.plan import Contract
+from agent.core.model.events import Contract
 
 
 @dataclass(slots=True)

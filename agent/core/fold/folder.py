@@ -44,13 +44,15 @@ from agent.core.fold.lateness import Bools
 from agent.core.fold.outcomes import CountKey, FoldResult, Verdicts
 from agent.core.fold.repeated_hour import settle_repeated_hours
 from agent.core.fold.runs import only, segments
-from agent.core.model.plan import AbsenceRule, Plan
+from agent.core.model.plan import Plan
 from agent.core.model.results import Outcome
+from agent.core.model.rules import AbsenceRule
 
 __all__ = ["Commit", "CountKey", "FoldResult", "Folder", "Resume", "RowObserver"]
 
 RowObserver = Callable[[str, pl.DataFrame], None]
-"""Given the name of a contract and the rows of it that count, for whoever asks for the events."""
+"""Given the name of a contract and the rows of it that count, for anybody who asks for the
+events."""
 
 
 class Folder:
@@ -93,7 +95,8 @@ class Folder:
     def assign(self, partition: int, resume: Resume | None, clock_ms: int | None = None) -> None:
         """Take on a partition; reading must begin at `resume.offset` (None: at the log's start).
 
-        `clock_ms`: the agent's clock, which judges events from the future beside their timestamps;
+        `clock_ms`: the agent's clock, which evaluates events from the future beside their
+        timestamps;
         None where the timestamps alone do, as in a replay.
         """
         self.revoke(partition)
@@ -121,7 +124,8 @@ class Folder:
         return self.fold(batch, self.decode(batch))
 
     def fold(self, batch: Batch, decoded: Decoded, clock_ms: int | None = None) -> FoldResult:
-        """Judge and fold one batch, whose partitions are all assigned here and whose offsets go on
+        """Evaluate and fold one batch, whose partitions are all assigned here and whose offsets go
+        on
         from what was folded before. `clock_ms`: the agent's clock when it was fetched."""
         verdicts = Verdicts(len(batch.values), [contract.name for contract in self._contracts])
         if not len(batch.values):

@@ -8,7 +8,7 @@ from agent.core.fold.checkpoint import SourceProgress
 from agent.core.fold.future_clock import FutureClock
 from agent.core.fold.kpi_fold import KpiFold
 from agent.core.frame import Block, Frame, encode
-from agent.core.model.plan import Kpi
+from agent.core.model.kpis import Kpi
 
 
 class FrameBuilder:

@@ -2,16 +2,17 @@
 
 The decoder has compared each event with its record's timestamp. Where producers set the timestamps,
 a machine whose clock is ahead stamps its records alike, and one such event would move its
-partition's watermark on by a year. The agent's clock is the second judge.
+partition's watermark on by a year. The agent's clock is the second evaluate.
 
-A clock is no part of the log, so a restart could judge otherwise than the first reading did. Rules:
+A clock is no part of the log, so a restart could evaluate otherwise than the first reading did.
+Rules:
 
-1. The clock moves in steps (`step_ms`), and judges until the end of the step that it is in.
+1. The clock moves in steps (`step_ms`), and evaluates until the end of the step that it is in.
 2. A source's clock moves on when frames are made, from the offset that they cover on.
 3. Exception: where that was longer than a step ago, because flushes are held up, it moves on with
    the batch whose events need it. None of these was sent yet.
-4. A commit has the steps that judged the log from its offset on (`SourceProgress.clocks`), and a
-   restart judges by them up to the offset that was covered.
+4. A commit has the steps that evaluated the log from its offset on (`SourceProgress.clocks`), and a
+   restart evaluates by them up to the offset that was covered.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from agent.core.decode.batch import Batch, Decoded
 from agent.core.fold.checkpoint import SourceProgress
 from agent.core.fold.outcomes import Verdicts
 from agent.core.fold.runs import only, segments
-from agent.core.model.plan import Contract
+from agent.core.model.events import Contract
 from agent.core.model.results import Reason, Reject
 from agent.core.model.windows import MAX_SLICE_MS
 
@@ -37,7 +38,8 @@ _NO_CLOCK = np.iinfo(np.int64).max // 2
 
 
 class FutureClock:
-    """The clock that judges the events of one topic. Pure but for the sources that it is given."""
+    """The clock that evaluates the events of one topic. Pure but for the sources that it is
+    given."""
 
     def __init__(self, contracts: Sequence[Contract]) -> None:
         self._contracts = contracts
@@ -85,7 +87,7 @@ class FutureClock:
         sources: Mapping[int, SourceProgress],
         clock_ms: int | None,
     ) -> Ints | None:
-        """The clock that judges each record; None where all of them are plainly past."""
+        """The clock that evaluates each record; None where all of them are plainly past."""
         clocks = np.full(len(batch.values), _NO_CLOCK)
         doubtful = False
         for partition, start, stop in segments(batch.partitions):

@@ -18,7 +18,7 @@ from agent.core.aggregate.columns import Ints
 Words = npt.NDArray[np.uint32]
 
 DUE_SHARE = 8
-"""A run is written anew when one in so many of its ids is finished."""
+"""A run is written again when one in so many of its ids is finished."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,7 +26,7 @@ class IdRun:
     """Entry i has the hash `hashes[i]`, which ascend, and is `lengths[i]` bytes of UTF-8 in `text`
     from `starts[i]`; the text has no gaps, and its own order.
 
-    Once what lies up to `due_ms` is finished, it is time to write the run anew. `marks` has 8
+    Once what lies up to `due_ms` is finished, it is time to write the run again. `marks` has 8
     to 16 bits for an entry (a Bloom filter of one hash): those of the hashes' first bits are set.
     """
 

@@ -35,7 +35,8 @@ from agent.core.fold.lateness import (
     slice_starts,
 )
 from agent.core.frame import Block, series_key, written
-from agent.core.model.plan import Contract, Dimensions, Kpi, Partial, dimension_of
+from agent.core.model.events import Contract
+from agent.core.model.kpis import Dimensions, Kpi, Partial, dimension_of
 from agent.core.model.windows import Window
 from agent.core.placement import state_partition
 
@@ -330,7 +331,7 @@ class _SeriesNumbers:
         return found.to_numpy()
 
     def keep(self, numbers: Ints) -> None:
-        """Forget all but the series with these numbers, ascending; they are numbered anew."""
+        """Forget all but the series with these numbers, ascending; they are numbered again."""
         if self._by:
             anew = pl.int_range(len(numbers), dtype=pl.Int64).alias(_NUMBER)
             self._known = self._known[numbers].with_columns(anew)

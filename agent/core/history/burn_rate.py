@@ -13,7 +13,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from agent.core.model.history import UNKNOWN, FeatureContext
-from agent.core.model.plan import Better, Severity
+from agent.core.model.kpis import Better
+from agent.core.model.rules import Severity
 from agent.core.model.windows import Window
 
 HOUR_MS = 3_600_000

@@ -70,7 +70,7 @@ class Pace:
         known = context.first_ms <= start_ms or (
             len(places) > 0 and context.window.start_of(int(past.ends[places[0]])) <= start_ms
         )
-        return float(np.nansum(past.told[places])) if known else None
+        return float(np.nansum(past.published[places])) if known else None
 
     def _due(
         self, context: FeatureContext, period: CalendarWindow, start_ms: int, elapsed: float

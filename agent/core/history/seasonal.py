@@ -49,7 +49,7 @@ def baseline(context: FeatureContext, season: Season, span_ms: int, zone: str) -
     lasts for more than half of the past is no incident but a new normal.
     """
     now = slot_of(context.end_ms, season, zone)
-    # The window itself is no part of what it is held against.
+    # The window itself is no part of what it is compared with.
     values, ends = _known(context, context.end_ms - span_ms, context.end_ms - 1)
     slots = _slots(ends, season, zone)
     mine = values[slots == now]
@@ -132,4 +132,4 @@ class SeasonalAnomaly:
 
 
 FARTHEST = 1e6
-"""As far from usual as is told."""
+"""As far from usual as is published."""

@@ -27,7 +27,7 @@ Rules
 -----
 1. The *handoff* is the first slice start after the latest `since_ms` of all sources: live partials
    count for slices from there on, the backfill for those before. It is known once all sources of
-   the topic have been heard of.
+   the topic have been learned of.
 2. Where no source has a `since_ms`, the live flow has all there ever was: the KPI is done at once,
    and needs no past.
 3. A past is pending once the live flow is settled beyond the handoff: everything that decides it is
@@ -52,7 +52,8 @@ from agent.core.aggregate.aggregator import Aggregator
 from agent.core.frame import Block, Frame, named
 from agent.core.merge.slice_partials import SlicePartials
 from agent.core.merge.watermark import TopicSources
-from agent.core.model.plan import Kpi, Plan
+from agent.core.model.kpis import Kpi
+from agent.core.model.plan import Plan
 from agent.core.state.rows import DamagedRow, Row, body_of, kpi_of, versioned
 
 BEGINNING_MS = -(2**62)
@@ -107,7 +108,7 @@ class BackfillBuffer:
 
     def handoff_ms(self, sources: Collection[int], partitions: int) -> int | None:
         """The first slice start from which on everything is live; None while a source was not
-        heard of. `BEGINNING_MS`: all of it is live."""
+        learned of. `BEGINNING_MS`: all of it is live."""
         if len(sources) < partitions or not self._since.keys() >= set(sources):
             return None
         since = max(self._since.values(), default=BEGINNING_MS)
@@ -209,12 +210,12 @@ class BackfillBuffers:
         """Those whose live flow is past the handoff: what decides their past is in the logs."""
         found = []
         for name, buffer in self._buffers.items():
-            claims = self._sources[self._topic(buffer.kpi)].claims
+            statuses = self._sources[self._topic(buffer.kpi)].statuses
             handoff, frontier = self._handoff_ms(buffer), buffer.frontier_ms
             if handoff is not None and frontier is not None and frontier >= handoff:
                 found.append(
                     PendingBackfill(
-                        name, handoff, {p: claim.covered for p, claim in claims.items()}
+                        name, handoff, {p: status.covered for p, status in statuses.items()}
                     )
                 )
         return found
@@ -234,7 +235,7 @@ class BackfillBuffers:
         handoff = self._handoff_ms(buffer) if buffer is not None else None
         if buffer is None or handoff is None or handoff > handoff_ms:
             return None
-        if not self._sources[self._topic(buffer.kpi)].claims.keys() <= set(sources):
+        if not self._sources[self._topic(buffer.kpi)].statuses.keys() <= set(sources):
             return None
         # A crash may leave any first part of them: the marker says first that they are being
         # written, and last that they are.
@@ -249,7 +250,7 @@ class BackfillBuffers:
 
     def _handoff_ms(self, buffer: BackfillBuffer) -> int | None:
         sources = self._sources[self._topic(buffer.kpi)]
-        return buffer.handoff_ms(sources.claims.keys(), sources.partitions)
+        return buffer.handoff_ms(sources.statuses.keys(), sources.partitions)
 
     def _topic(self, kpi: Kpi) -> str:
         return self._plan.contracts[kpi.contract or ""].topic

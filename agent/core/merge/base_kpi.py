@@ -20,7 +20,8 @@ from agent.core.merge.missed_records import NONE_MISSED, MissedRecords
 from agent.core.merge.open_windows import OpenWindows
 from agent.core.merge.slices import SliceKey, UnsealedSlices
 from agent.core.merge.window_values import WindowValues
-from agent.core.model.plan import Dimensions, Kpi, Plan
+from agent.core.model.kpis import Dimensions, Kpi
+from agent.core.model.plan import Plan
 from agent.core.model.results import Number, TargetStatus, Transition, WindowValue
 from agent.core.state.series import Series
 
@@ -280,7 +281,7 @@ class BaseKpi:
     def expire(self, at_ms: int, step: Step) -> list[Series]:
         """Expire the series that had no event for long.
 
-        What is known of later events makes no difference: a series that comes again begins anew, as
+        What is known of later events makes no difference: a series that comes again starts over, as
         it does when those events are not read yet.
         """
         old = self._series.pop_old(at_ms)

@@ -31,7 +31,7 @@ class BenchmarkTargets:
         state.evaluator.benchmark = self._value
 
     def advance(self) -> Step:
-        """Judge every window that all benchmarks have closed, too."""
+        """Evaluate every window that all benchmarks have closed, too."""
         step = Step()
         frontiers = [s.frontier_ms for s in (self.state, *self._against.values())]
         known = [f for f in frontiers if f is not None]

@@ -20,7 +20,8 @@ from agent.core.merge.input_windows import (
     is_other,
 )
 from agent.core.merge.missed_records import MissedRecords, any_touches
-from agent.core.model.plan import Dimensions, Kpi, Plan
+from agent.core.model.kpis import Dimensions, Kpi
+from agent.core.model.plan import Plan
 from agent.core.model.results import Number, WindowValue
 from agent.core.state.series import Series
 

@@ -78,7 +78,7 @@ class Emission:
         for place in moved.changed:
             self.changed(place)
         emitted = []
-        for place, transition in moved.told:
+        for place, transition in moved.published:
             absence = self._state.absences.get(place[0]) if place[1] is None else None
             found = [transition] if absence is None or absence.is_reporter else []
             self._note(place, found)

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from agent.core.model.plan import OTHER, Dimensions
+from agent.core.model.kpis import OTHER, Dimensions
 from agent.core.model.results import Number
 
 Key = tuple[int, Dimensions]

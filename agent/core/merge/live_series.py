@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from agent.core.frame import named
-from agent.core.model.plan import OTHER, Dimensions, Kpi
+from agent.core.model.kpis import OTHER, Dimensions, Kpi
 from agent.core.state.series import Series
 
 NAMES_KEPT = 10_000

@@ -1,7 +1,7 @@
 """Stage 2: frames in, closed windows, target states and alert transitions out.
 
 One `Merger` per state partition, a pure function of that partition's log of frames. It is the last
-judge of lateness: a partial for a slice that it has sealed is dropped and counted.
+evaluate of lateness: a partial for a slice that it has sealed is dropped and counted.
 
 States
 ------
@@ -72,8 +72,11 @@ from agent.core.merge.partition_state import PartitionState
 from agent.core.merge.row_store import RowStore
 from agent.core.merge.views import Views, view_of
 from agent.core.merge.watermark import TopicSources
-from agent.core.model.plan import HOME, Contract, Kpi, Plan, Rule
+from agent.core.model.events import Contract
+from agent.core.model.kpis import Kpi
+from agent.core.model.plan import Plan
 from agent.core.model.results import Emitted, SeriesView, Transition, WindowValue
+from agent.core.model.rules import RULE_SUBJECT, Rule
 from agent.core.state.archive import Chunk, read_chunk
 from agent.core.state.rows import Row, Write, is_chunk, is_marker, kpi_of
 from agent.core.state.series import Series
@@ -477,7 +480,7 @@ class Merger:
 
 def _last_transitions(series: Series) -> list[Transition]:
     """What ends the alerts of a composite rule that is declared no more."""
-    if not series.kpi.startswith(HOME):
+    if not series.kpi.startswith(RULE_SUBJECT):
         return []
     alerts = [(rule, s, a) for rule, states in series.alerts.items() for s, a in states.items()]
     return ended(series.kpi, series.dimensions, series.evaluated_ms, alerts)

@@ -8,7 +8,7 @@ from agent.core.aggregate.aggregator import Aggregator
 from agent.core.evaluate.evaluator import Pair
 from agent.core.merge.slices import UnsealedSlices
 from agent.core.merge.window_values import WindowValues
-from agent.core.model.plan import Dimensions, Kpi
+from agent.core.model.kpis import Dimensions, Kpi
 from agent.core.model.results import WindowValue
 from agent.core.model.windows import ends_between, previous_start
 from agent.core.state.series import Series, State

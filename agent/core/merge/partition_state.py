@@ -14,7 +14,9 @@ from agent.core.merge.base_kpi import BaseKpi
 from agent.core.merge.benchmark_targets import BenchmarkTargets
 from agent.core.merge.derived_kpi import DerivedKpi, KpiState
 from agent.core.merge.kpi_absence import KpiAbsence
-from agent.core.model.plan import Kpi, Plan, Rule, heeds, is_whole
+from agent.core.model.kpis import Kpi
+from agent.core.model.plan import Plan
+from agent.core.model.rules import Rule, dependencies, is_whole
 from agent.core.placement import gathering_partition, watch_partition
 from agent.core.state.series import Series
 
@@ -72,7 +74,7 @@ class PartitionState:
         self, plan: Plan, state_partition: int, state_partitions: int
     ) -> dict[str, KpiAbsence]:
         """The KPIs that are watched as a whole here."""
-        looked_at = {h.home for r in plan.rules.values() for h in heeds(r) if h.whole}
+        looked_at = {h.subject for r in plan.rules.values() for h in dependencies(r) if h.whole}
         found = {}
         for name, state in self.kpis.items():
             if isinstance(state, BaseKpi) and state.evaluator.kpi_absences:

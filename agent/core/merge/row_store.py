@@ -140,7 +140,7 @@ class RowStore:
         self._windows += len(output.windows) - before
 
     def expired(self, place: Place) -> None:
-        """Note that a series is no more."""
+        """Note that a series is gone."""
         self._changed.pop(place, None)
         self._expired.add(place)
 

@@ -15,7 +15,7 @@ from agent.core.aggregate.columns import to_scalars
 from agent.core.aggregate.functions import State
 from agent.core.aggregate.rows import PartialRows
 from agent.core.frame import Block, Written, joined, read, written
-from agent.core.model.plan import Dimensions
+from agent.core.model.kpis import Dimensions
 
 Admit = Callable[[bytes], Dimensions | None]
 """Which series the partials of a new key go to; None: they are not wanted."""
@@ -38,33 +38,33 @@ class SlicePartials:
         self._admit = admit
         self._turns_away = False  # whether a key is not wanted
         self._rows: dict[int, dict[bytes, int]] = {}  # by source and key
-        self._homes: list[Dimensions] = []
-        self._of_home: dict[Dimensions, tuple[int, ...]] = {}
+        self._subjects: list[Dimensions] = []
+        self._of_subject: dict[Dimensions, tuple[int, ...]] = {}
         self._indexed = 0  # so many rows are in it
         self._partials = PartialRows(aggregator)
         self._waiting: dict[int, list[Written]] = {}  # the columns of a block, by its source
         self._places: list[int] = []  # the rows that they go to
 
     def __len__(self) -> int:
-        return len(self._homes)
+        return len(self._subjects)
 
-    def __contains__(self, home: Dimensions) -> bool:
-        return home in self._rows_of()
+    def __contains__(self, subject: Dimensions) -> bool:
+        return subject in self._rows_of()
 
     def take(self, block: Block, source: int) -> None:
         """Take a frame's rows of this slice."""
         if source in self._waiting:
             self._put()  # one after the other: the newer one counts
-        known, homes, places = self._rows.setdefault(source, {}), self._homes, self._places
+        known, subjects, places = self._rows.setdefault(source, {}), self._subjects, self._places
         for key in block.keys:
             row = known.get(key)
             if row is None:
-                home = self._admit(key)
-                if home is None:
+                subject = self._admit(key)
+                if subject is None:
                     self._turns_away, row = True, _UNWANTED
                 else:
-                    row = len(homes)
-                    homes.append(home)
+                    row = len(subjects)
+                    subjects.append(subject)
                 known[key] = row
             places.append(row)
         self._waiting[source] = block.columns
@@ -85,8 +85,8 @@ class SlicePartials:
             )
         ]
         self._waiting, self._places = {}, []
-        if len(self._homes) > len(self._partials):
-            self._partials.append(len(self._homes) - len(self._partials))
+        if len(self._subjects) > len(self._partials):
+            self._partials.append(len(self._subjects) - len(self._partials))
         if self._turns_away:
             wanted = rows >= 0
             rows, columns = rows[wanted], [column[wanted] for column in columns]
@@ -95,19 +95,19 @@ class SlicePartials:
     def news(self) -> set[Dimensions]:
         """The series of the rows that were taken since the last call."""
         self._put()
-        return {self._homes[row] for row in self._partials.changed().tolist()}
+        return {self._subjects[row] for row in self._partials.changed().tolist()}
 
     def states(self, of: Iterable[Dimensions] | None = None) -> Iterator[tuple[Dimensions, State]]:
         """Every row as the series it goes to and its state; of some series only, if they are named.
         A series has a row for each key and source."""
         self._put()
-        homes, columns = self._homes, self._partials.columns
+        subjects, columns = self._subjects, self._partials.columns
         if of is not None:
             rows_of = self._rows_of()
-            chosen = list(chain.from_iterable(rows_of.get(home, ()) for home in of))
-            homes, columns = [homes[row] for row in chosen], [c[chosen] for c in columns]
+            chosen = list(chain.from_iterable(rows_of.get(subject, ()) for subject in of))
+            subjects, columns = [subjects[row] for row in chosen], [c[chosen] for c in columns]
         scalars = map(to_scalars, columns, self._aggregator.nullable)
-        return zip(homes, zip(*scalars, strict=True), strict=True)
+        return zip(subjects, zip(*scalars, strict=True), strict=True)
 
     def blocks(
         self, kpi: str, fingerprint: str, start_ms: int, pane_ms: int | None = None
@@ -122,9 +122,9 @@ class SlicePartials:
 
     def _rows_of(self) -> dict[Dimensions, tuple[int, ...]]:
         """The rows of each series, worked out for what came since somebody asked."""
-        found = self._of_home
-        for row in range(self._indexed, len(self._homes)):
-            home = self._homes[row]
-            found[home] = (*found.get(home, ()), row)
-        self._indexed = len(self._homes)
+        found = self._of_subject
+        for row in range(self._indexed, len(self._subjects)):
+            subject = self._subjects[row]
+            found[subject] = (*found.get(subject, ()), row)
+        self._indexed = len(self._subjects)
         return found

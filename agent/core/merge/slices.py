@@ -10,7 +10,7 @@ from typing import NamedTuple
 from agent.core.aggregate.aggregator import Aggregator
 from agent.core.frame import Block
 from agent.core.merge.slice_partials import SlicePartials
-from agent.core.model.plan import Dimensions, Kpi
+from agent.core.model.kpis import Dimensions, Kpi
 from agent.core.state.series import State
 
 SeriesFor = Callable[[int, bytes], Dimensions | None]

@@ -1,7 +1,7 @@
 """What a board or a scrape sees of the series held here, at the cost of what changed since.
 
 A scrape of many series must not compute what it computed before: the open window of a series is
-worked out anew when its partials changed or another window became the current one, its view when
+worked out again when its partials changed or another window became the current one, its view when
 that or its closed state changed.
 """
 
@@ -12,7 +12,7 @@ from itertools import chain
 
 from agent.core.merge.base_kpi import BaseKpi
 from agent.core.merge.derived_kpi import DerivedKpi, KpiState
-from agent.core.model.plan import Dimensions, Target
+from agent.core.model.kpis import Dimensions, Target
 from agent.core.model.results import AlertPhase, SeriesView, WindowValue
 from agent.core.state.series import Series
 

@@ -6,10 +6,10 @@
 - When every source is quiet, time moves on by the clock: from the highest W by the quiet that all
   of them share, which is the stretch of time in which each was known to be quiet. An old claim of a
   worker that died says nothing of the time since.
-- A source that was never heard of holds everything back: its records may be anywhere.
+- A source that was never learned of holds everything back: its records may be anywhere.
 - A source whose worker died keeps its last claim, so nothing closes on behalf of a dead worker.
 
-- A topic that was deleted and created again begins anew: what its old log claimed counts no more.
+- A topic that was deleted and created again starts over: what its old log claimed counts no more.
 
 Time never goes back. The clock is the one written in the frames, so the same frames give the same
 watermarks.
@@ -20,31 +20,31 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from agent.core.frame import Frame
-from agent.core.model.plan import Contract
+from agent.core.model.events import Contract
 
 
 @dataclass(slots=True)
-class SourceClaim:
+class SourceStatus:
     """What the last frame of one source partition said."""
 
     covered: int
     watermark_ms: int | None
-    quiet_ms: int | None
+    idle_ms: int | None
     clock_ms: int
     epoch: int = 0
 
     def idle_for(self, idle_after_ms: int) -> int | None:
         """For how long the source is idle; None when it is not."""
-        return None if self.quiet_ms is None or self.quiet_ms < idle_after_ms else self.quiet_ms
+        return None if self.idle_ms is None or self.idle_ms < idle_after_ms else self.idle_ms
 
     def upto_ms(self, idle_after_ms: int) -> int | None:
         """How far event time may go on this source's account."""
-        idle_ms = self.idle_for(idle_after_ms)
-        if idle_ms is None:
+        waited_ms = self.idle_for(idle_after_ms)
+        if waited_ms is None:
             return self.watermark_ms
         if self.watermark_ms is None:
             return self.clock_ms
-        return max(self.clock_ms, self.watermark_ms + idle_ms)
+        return max(self.clock_ms, self.watermark_ms + waited_ms)
 
 
 @dataclass(slots=True)
@@ -52,8 +52,8 @@ class TopicSources:
     """The source partitions of one topic, as their frames tell of them."""
 
     partitions: int = 0
-    topic_id: str = ""  # "": no broker has told it
-    claims: dict[int, SourceClaim] = field(default_factory=dict)
+    topic_id: str = ""  # "": no broker has published it
+    statuses: dict[int, SourceStatus] = field(default_factory=dict)
     _reached: dict[str, int] = field(default_factory=dict)
 
     def is_stale(self, frame: Frame) -> bool:
@@ -61,24 +61,24 @@ class TopicSources:
         is there no more."""
         if self._is_of_another_log(frame):
             return not self._is_of_a_later_log(frame)
-        claim = self.claims.get(frame.partition)
-        return claim is not None and (frame.epoch, frame.covered) < (claim.epoch, claim.covered)
+        status = self.statuses.get(frame.partition)
+        return status is not None and (frame.epoch, frame.covered) < (status.epoch, status.covered)
 
     def is_news(self, frame: Frame) -> bool:
         """Whether all that a frame holds was folded from records that no frame covered before."""
-        claim = self.claims.get(frame.partition)
-        if claim is None or self._is_of_another_log(frame):
+        status = self.statuses.get(frame.partition)
+        if status is None or self._is_of_another_log(frame):
             return not frame.again
-        return not frame.again and (frame.epoch, frame.covered) > (claim.epoch, claim.covered)
+        return not frame.again and (frame.epoch, frame.covered) > (status.epoch, status.covered)
 
     def take(self, frame: Frame) -> None:
         """Note what the last frame of a flush says of its source."""
         if self._is_of_another_log(frame):
-            self.partitions, self.claims = 0, {}  # it may have fewer
+            self.partitions, self.statuses = 0, {}  # it may have fewer
         self.topic_id = frame.topic_id or self.topic_id
         self.partitions = max(self.partitions, frame.partitions)
-        self.claims[frame.partition] = SourceClaim(
-            frame.covered, frame.watermark_ms, frame.quiet_ms, frame.clock_ms, frame.epoch
+        self.statuses[frame.partition] = SourceStatus(
+            frame.covered, frame.watermark_ms, frame.idle_ms, frame.clock_ms, frame.epoch
         )
 
     def _is_of_another_log(self, frame: Frame) -> bool:
@@ -86,7 +86,7 @@ class TopicSources:
 
     def _is_of_a_later_log(self, frame: Frame) -> bool:
         """Ids have no order; a new log begins with a higher epoch than any source had before."""
-        return frame.epoch > max((claim.epoch for claim in self.claims.values()), default=-1)
+        return frame.epoch > max((status.epoch for status in self.statuses.values()), default=-1)
 
     def watermark_ms(self, contract: Contract) -> int | None:
         """The watermark of one contract, None while nothing is known. Never goes back."""
@@ -97,18 +97,18 @@ class TopicSources:
         return reached
 
     def _now_ms(self, idle_after_ms: int) -> int | None:
-        if len(self.claims) < self.partitions or not self.claims:
+        if len(self.statuses) < self.partitions or not self.statuses:
             return None
-        claims = self.claims.values()
-        idle = [c.idle_for(idle_after_ms) for c in claims]
+        statuses = self.statuses.values()
+        idle = [c.idle_for(idle_after_ms) for c in statuses]
         if all(quiet is not None for quiet in idle):
-            known = [c.watermark_ms for c in claims if c.watermark_ms is not None]
-            began_ms = max(c.clock_ms - (c.quiet_ms or 0) for c in claims)
-            shared_ms = min(c.clock_ms for c in claims) - began_ms
+            known = [c.watermark_ms for c in statuses if c.watermark_ms is not None]
+            began_ms = max(c.clock_ms - (c.idle_ms or 0) for c in statuses)
+            shared_ms = min(c.clock_ms for c in statuses) - began_ms
             if not known:
                 return None
             if shared_ms >= 0:
                 return max(known) + shared_ms
-        upto = [c.upto_ms(idle_after_ms) for c in claims]
+        upto = [c.upto_ms(idle_after_ms) for c in statuses]
         settled = [at for at in upto if at is not None]
         return min(settled) if len(settled) == len(upto) else None

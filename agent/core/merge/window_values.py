@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from agent.core.aggregate.aggregator import Aggregator
 from agent.core.evaluate.evaluator import Evaluator, Pair
 from agent.core.merge.missed_records import MissedRecords
-from agent.core.model.plan import Kpi
+from agent.core.model.kpis import Kpi
 from agent.core.model.results import Number, WindowValue
 from agent.core.model.windows import previous_start
 from agent.core.state.series import Series, State

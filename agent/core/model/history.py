@@ -83,7 +83,7 @@ class Feature(Protocol):
         ...
 
     def needs_ms(self, window: Window) -> int:
-        """How far back it looks, from the end of the window that is judged; 0: not at all."""
+        """How far back it looks, from the end of the window that is evaluated; 0: not at all."""
         ...
 
     def compute(self, context: FeatureContext) -> float | None:

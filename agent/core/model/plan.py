@@ -1,7 +1,6 @@
 """The compiled plan: everything declared, as it runs. `agent.language` makes it from YAML.
 
-The parts are in modules of their own (`events`, `kpis`, `rules`); they can be imported from here,
-too.
+Its parts have modules of their own: `events`, `kpis`, `rules`.
 """
 
 from __future__ import annotations
@@ -12,103 +11,19 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from agent.core.model.events import (
-    FIELD_DTYPES,
     Contract,
-    Field,
-    FieldType,
-    Path,
     Scalar,
 )
 from agent.core.model.kpis import (
-    OTHER,
-    Better,
-    Dimensions,
     Kpi,
-    Partial,
-    PartialKind,
-    Target,
-    TargetOverride,
-    dimension_of,
-    event_value_of,
-    matches,
-    metric_name,
 )
 from agent.core.model.rules import (
-    HOME,
-    SEVERITIES,
-    AbsenceLevel,
-    AbsenceRule,
-    AnyLevel,
-    AnyRule,
-    Clause,
+    RULE_SUBJECT,
     CombinationRule,
-    CombinedLevel,
-    Escalation,
-    Flapping,
-    Level,
-    OnNoData,
     Rule,
-    RuleOverride,
-    RuleRef,
-    Severity,
-    Term,
-    ThresholdRule,
-    as_for,
-    heeds,
-    is_whole,
-    override_for,
-    variants,
 )
 from agent.core.model.schedules import Schedule
 from agent.core.model.windows import FixedWindow
-
-__all__ = [
-    "FIELD_DTYPES",
-    "HOME",
-    "OTHER",
-    "SEVERITIES",
-    "AbsenceLevel",
-    "AbsenceRule",
-    "AnyLevel",
-    "AnyRule",
-    "Better",
-    "Clause",
-    "CombinationRule",
-    "CombinedLevel",
-    "Contract",
-    "Dimensions",
-    "Escalation",
-    "Field",
-    "FieldType",
-    "Flapping",
-    "Kpi",
-    "Level",
-    "Maintenance",
-    "Objective",
-    "OnNoData",
-    "Partial",
-    "PartialKind",
-    "Path",
-    "Plan",
-    "Rule",
-    "RuleOverride",
-    "RuleRef",
-    "Scalar",
-    "Severity",
-    "Target",
-    "TargetOverride",
-    "Term",
-    "ThresholdRule",
-    "as_for",
-    "dimension_of",
-    "event_value_of",
-    "heeds",
-    "is_whole",
-    "matches",
-    "metric_name",
-    "override_for",
-    "variants",
-]
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,18 +101,22 @@ class Plan:
         """The combination rules, by their home."""
         return {r.kpi: r for r in self.rules.values() if isinstance(r, CombinationRule)}
 
-    def by_of(self, home: str) -> tuple[str, ...] | None:
+    def by_of(self, subject: str) -> tuple[str, ...] | None:
         """The dimensions of a KPI's series, or of a combination rule's; None: not declared."""
-        if home in self.kpis:
-            return self.kpis[home].by
-        rule = self.rules.get(home.removeprefix(HOME)) if home.startswith(HOME) else None
+        if subject in self.kpis:
+            return self.kpis[subject].by
+        rule = (
+            self.rules.get(subject.removeprefix(RULE_SUBJECT))
+            if subject.startswith(RULE_SUBJECT)
+            else None
+        )
         return rule.by if isinstance(rule, CombinationRule) else None
 
-    def subject(self, home: str) -> Kpi | None:
+    def subject(self, subject: str) -> Kpi | None:
         """What alerts with this home are about; None: it is not declared."""
-        if home in self.kpis or not home.startswith(HOME):
-            return self.kpis.get(home)
-        rule = self.rules.get(home.removeprefix(HOME))
+        if subject in self.kpis or not subject.startswith(RULE_SUBJECT):
+            return self.kpis.get(subject)
+        rule = self.rules.get(subject.removeprefix(RULE_SUBJECT))
         return self.subject_of(rule) if isinstance(rule, CombinationRule) else None
 
     def subject_of(self, rule: Rule) -> Kpi:

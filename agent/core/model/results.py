@@ -14,7 +14,8 @@ from typing import Literal
 
 import msgspec
 
-from agent.core.model.plan import Dimensions, Flapping, Severity, Target
+from agent.core.model.kpis import Dimensions, Target
+from agent.core.model.rules import Flapping, Severity
 
 Number = float | int | None
 """A value: a float, or an int where a whole number has too many digits for one."""
@@ -156,7 +157,8 @@ class Transition:
     """One step of an alert's life.
 
     `at_ms` is event time. `episode_ms` is when its pending began: rule, severity, series, episode
-    and state together name a transition for good, so that a repeat can be told; of steps into and
+    and state together name a transition for good, so that a repeat can be published; of steps into
+    and
     out of silence, which an episode may take several times, together with `at_ms`.
     `kpi` is the home of a combination rule's alerts, which are no KPI's.
     `bound` is the condition in words (the rule's SQL, or how long no event came). `facts` are what

@@ -69,7 +69,7 @@ class RuleRef:
     """
 
     name: str
-    home: str
+    subject: str
     rule: str
     severity: Severity | None
     whole: bool
@@ -196,7 +196,7 @@ class CombinationRule:
     """
 
     name: str
-    heeds: tuple[RuleRef, ...]
+    dependencies: tuple[RuleRef, ...]
     levels: tuple[CombinedLevel, ...]
     by: tuple[str, ...]
     for_ms: int
@@ -216,19 +216,19 @@ class CombinationRule:
     @property
     def kpi(self) -> str:
         """Its home."""
-        return HOME + self.name
+        return RULE_SUBJECT + self.name
 
 
 Rule = ThresholdRule | AbsenceRule | CombinationRule
 AnyLevel = Level | AbsenceLevel | CombinedLevel
 
-HOME = "rule/"
+RULE_SUBJECT = "rule/"
 """What the home of a combination rule begins with; no KPI's name does."""
 
 
-def heeds(rule: Rule) -> tuple[RuleRef, ...]:
+def dependencies(rule: Rule) -> tuple[RuleRef, ...]:
     """What a rule looks at, beside its own KPI."""
-    return (*(rule.heeds if isinstance(rule, CombinationRule) else ()), *rule.depends_on)
+    return (*(rule.dependencies if isinstance(rule, CombinationRule) else ()), *rule.depends_on)
 
 
 AnyRule = TypeVar("AnyRule", bound=Rule)

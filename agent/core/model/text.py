@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from agent.core.model.plan import AbsenceLevel, AnyLevel, Rule, Severity, Target, variants
+from agent.core.model.kpis import Target
+from agent.core.model.rules import AbsenceLevel, AnyLevel, Rule, Severity, variants
 from agent.core.model.schedules import EVERY_DAY, Days, HolidayDays, MonthDays, Schedule, Weekdays
 from agent.core.model.windows import CalendarWindow, Window
 

@@ -21,7 +21,8 @@ _LEAST = 64
 
 class WindowHistory:
     """Windows by rising end: `ends` int64 (ms), `values` float64 (NaN: none, or in maintenance),
-    `told` float64 (NaN: none), `events` int64, `flags` uint8. All have the same length, and are
+    `published` float64 (NaN: none), `events` int64, `flags` uint8. All have the same length, and
+    are
     views that the next change makes stale."""
 
     def __init__(self, items: Iterable[Item] = ()) -> None:
@@ -53,8 +54,9 @@ class WindowHistory:
         return self._values[self._first : self._size]
 
     @property
-    def told(self) -> NDArray[np.float64]:
-        """The windows' values as they were told, in maintenance, too: what totals are made of."""
+    def published(self) -> NDArray[np.float64]:
+        """The windows' values as they were published, in maintenance, too: what totals are made
+        of."""
         return self._told[self._first : self._size]
 
     @property

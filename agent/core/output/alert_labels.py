@@ -1,10 +1,13 @@
-"""Who is called by an alert: the labels that it is routed by, whoever tells Alertmanager of it."""
+"""Who is called by an alert: the labels that it is routed by, anybody who says Alertmanager of
+it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from agent.core.model.plan import SEVERITIES, Escalation, Kpi, Plan, Rule, Severity, variants
+from agent.core.model.kpis import Kpi
+from agent.core.model.plan import Plan
+from agent.core.model.rules import SEVERITIES, Escalation, Rule, Severity, variants
 from agent.core.model.text import duration
 
 ESCALATION = "escalation"

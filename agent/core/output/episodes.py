@@ -1,7 +1,7 @@
 """Episodes: what became of alerts over a stretch of time, put together from their steps.
 
 An episode begins with its alert pending (or firing at once), fires, and is resolved. One that never
-fired is none; how many there were is told apart, as they are what `for` held back.
+fired is none; how many there were is published apart, as they are what `for` held back.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from statistics import median
 
-from agent.core.model.plan import Dimensions, Plan, Severity
+from agent.core.model.kpis import Dimensions
+from agent.core.model.plan import Plan
 from agent.core.model.results import AlertPhase, Emitted, Transition
+from agent.core.model.rules import Severity
 
 WEEK_MS = 7 * 86_400_000
 
@@ -87,10 +89,10 @@ class Record:
     first_ms: int | None = None
     last_ms: int | None = None
 
-    def take(self, closings: Emitted) -> None:
+    def take(self, emitted: Emitted) -> None:
         """Take in what closed next; windows of a series in the order of their ends."""
         watched = {rule.kpi for rule in self.plan.rules.values()}
-        for window in closings.windows:
+        for window in emitted.windows:
             if self.first_ms is None or window.start_ms < self.first_ms:
                 self.first_ms = window.start_ms
             if self.last_ms is None or window.end_ms > self.last_ms:
@@ -98,7 +100,7 @@ class Record:
             if window.kpi in watched:
                 series = self.values.setdefault((window.kpi, window.dimensions), Values())
                 series.add(window.end_ms, window.value)
-        self.steps += closings.transitions
+        self.steps += emitted.transitions
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +140,7 @@ def found(record: Record, since_ms: int | None = None, until_ms: int | None = No
         if step.value is not None:
             stepped[step.rule, step.severity, step.dimensions].append((step.at_ms, step.value))
     usual = {key: series.usual() for key, series in record.values.items()}
-    told = []
+    published = []
     for episode in episodes:
         series = record.values.get((episode.kpi, episode.dimensions), Values())
         last = until if episode.resolved_ms is None else episode.resolved_ms - 1
@@ -146,8 +148,8 @@ def found(record: Record, since_ms: int | None = None, until_ms: int | None = No
         seen += [v for at, v in stepped[episode.alert] if episode.began_ms <= at <= last]
         middle = usual.get((episode.kpi, episode.dimensions), 0.0)
         peak = max(seen, key=lambda value: abs(value - middle), default=None)
-        told.append(replace(episode, peak=peak))
-    return Found(record.plan, since, until, tuple(told), held_back, record.values)
+        published.append(replace(episode, peak=peak))
+    return Found(record.plan, since, until, tuple(published), held_back, record.values)
 
 
 def _episodes(steps: Sequence[Transition], since_ms: int) -> tuple[list[Episode], Counter[str]]:

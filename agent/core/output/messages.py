@@ -12,7 +12,9 @@ from functools import lru_cache
 
 import msgspec
 
-from agent.core.model.plan import HOME, Dimensions, Kpi, Plan, Rule, Scalar, Target
+from agent.core.model.events import Scalar
+from agent.core.model.kpis import Dimensions, Kpi, Target
+from agent.core.model.plan import Plan
 from agent.core.model.results import (
     AlertPhase,
     Outcome,
@@ -22,6 +24,7 @@ from agent.core.model.results import (
     WindowValue,
     finite,
 )
+from agent.core.model.rules import RULE_SUBJECT, Rule
 from agent.core.model.text import duration
 from agent.core.output.reasons import because
 from agent.core.output.templates import render
@@ -96,7 +99,7 @@ def window_json(kpi: Kpi, window: WindowValue) -> Json:
 
 
 def target_json(kpi: Kpi, status: TargetStatus) -> Json:
-    """A window's value held against its target, with the bounds that apply to it."""
+    """A window's value compared with its target, with the bounds that apply to it."""
     return {
         "kind": "target",
         **_window(kpi, status.window),
@@ -133,15 +136,16 @@ def bounds_json(target: Target) -> dict[str, float]:
 def transition_json(
     plan: Plan, rule: Rule | None, transition: Transition, processed_ms: int | None = None
 ) -> Json:
-    """A step of an alert's life, with all that whoever is called needs to know.
+    """A step of an alert's life, with all that anybody who is called needs to know.
 
-    `rule` None: it is no longer declared. `processed_ms`: the wall clock when it was told; None
+    `rule` None: it is no longer declared. `processed_ms`: the wall clock when it was published;
+    None
     where that means nothing, as in a replay, whose answer is the same at any time.
     """
     kpi = plan.subject(transition.kpi)
     variables = _variables(kpi, rule, transition)
     written = (rule.summary if rule else "") or DEFAULT_SUMMARY
-    told: Json = {
+    published: Json = {
         "kind": "rule",
         "rule": transition.rule,
         "severity": transition.severity,
@@ -169,8 +173,8 @@ def transition_json(
         "config_hash": plan.config_hash,
     }
     if processed_ms is not None:
-        told["processed"] = iso(processed_ms)
-    return told
+        published["processed"] = iso(processed_ms)
+    return published
 
 
 def summary_json(
@@ -221,7 +225,7 @@ def transition_key(plan: Plan, transition: Transition) -> bytes:
 
 def _kpi_name(transition: Transition) -> str | None:
     """None: the alert is a combination rule's, and no single KPI's."""
-    return None if transition.kpi.startswith(HOME) else transition.kpi
+    return None if transition.kpi.startswith(RULE_SUBJECT) else transition.kpi
 
 
 def _window(kpi: Kpi, window: WindowValue) -> Json:

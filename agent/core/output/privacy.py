@@ -1,8 +1,9 @@
-"""Numbers of single people: which they are, and how they are told without saying whose.
+"""Numbers of single people: which they are, and how they are published without saying whose.
 
 A private KPI names the dimension that names a person. Its series leave the agent under a pseudonym:
 a keyed hash, so that one person is the same on every worker, in every metric, after every restart,
-and whoever does not have the secret can neither turn it round nor try out names. The same secret
+and anybody who does not have the secret can neither turn it round nor try out names. The same
+secret
 gives each person, and each owner, the token of a page of their own.
 """
 
@@ -14,8 +15,11 @@ from dataclasses import replace
 
 from msgspec import structs
 
-from agent.core.model.plan import OTHER, CombinationRule, Dimensions, Plan, Scalar
+from agent.core.model.events import Scalar
+from agent.core.model.kpis import OTHER, Dimensions
+from agent.core.model.plan import Plan
 from agent.core.model.results import Emitted, SeriesView, TargetStatus, Transition, WindowValue
+from agent.core.model.rules import CombinationRule
 from agent.core.output.messages import label
 from agent.errors import EnvironmentFault
 
@@ -29,19 +33,19 @@ class NoSecret(EnvironmentFault):
     """A pseudonym or a token is asked for, and no secret is known."""
 
 
-def private_homes(plan: Plan) -> frozenset[str]:
+def private_subjects(plan: Plan) -> frozenset[str]:
     """The private KPIs, and the homes of the combination rules that look at alerts of such."""
     found = {name for name, kpi in plan.kpis.items() if kpi.person is not None}
     # A rule comes after those that it looks at.
     for rule in plan.rules.values():
-        if isinstance(rule, CombinationRule) and any(h.home in found for h in rule.heeds):
+        if isinstance(rule, CombinationRule) and any(h.subject in found for h in rule.dependencies):
             found.add(rule.kpi)
     return frozenset(found)
 
 
 def shared(plan: Plan) -> Plan:
     """The plan without what is private: what everybody may see."""
-    private = private_homes(plan)
+    private = private_subjects(plan)
     if not private:
         return plan
     objectives = {
@@ -57,7 +61,8 @@ def shared(plan: Plan) -> Plan:
 
 
 class Privacy:
-    """Pseudonyms and tokens by one secret; without one, only plans that need none can be told."""
+    """Pseudonyms and tokens by one secret; without one, only plans that need none can be
+    published."""
 
     def __init__(self, secret: str | None = None) -> None:
         self._secret = secret.encode() if secret else None
@@ -79,7 +84,7 @@ class Privacy:
         return self._digest("person", dimension, name)[:TOKEN_DIGITS]
 
     def owner_token(self, owner: str) -> str:
-        """The token of the page of whoever answers for private KPIs."""
+        """The token of the page of anybody who answers for private KPIs."""
         return self._digest("owner", owner)[:TOKEN_DIGITS]
 
     def _digest(self, *parts: str) -> str:
@@ -94,25 +99,25 @@ class Privacy:
         return hmac.new(self._secret, text.encode(), "sha256").hexdigest()
 
     def check(self, plan: Plan) -> None:
-        """Raise NoSecret for a plan that can't be told without the secret."""
-        if self._secret is None and private_homes(plan):
+        """Raise NoSecret for a plan that can't be published without the secret."""
+        if self._secret is None and private_subjects(plan):
             self._digest()
 
     # --- what leaves the agent -----------------------------------------------------------------
 
-    def dimensions(self, plan: Plan, home: str, dimensions: Dimensions) -> Dimensions:
-        """The dimensions under which a series is told."""
-        places = self._places(plan).get(home)
+    def dimensions(self, plan: Plan, subject: str, dimensions: Dimensions) -> Dimensions:
+        """The dimensions under which a series is published."""
+        places = self._places(plan).get(subject)
         if not places:
             return dimensions
-        by = plan.by_of(home) or ()
+        by = plan.by_of(subject) or ()
         return tuple(
             self.pseudonym(by[n], one) if n in places and one is not None and one != OTHER else one
             for n, one in enumerate(dimensions)
         )
 
     def views(self, plan: Plan, views: Iterable[SeriesView]) -> Sequence[SeriesView]:
-        """Series as they are told."""
+        """Series as they are published."""
         if not self._places(plan):
             return tuple(views)
         return [
@@ -123,19 +128,19 @@ class Privacy:
         ]
 
     def step(self, plan: Plan, step: Transition) -> Transition:
-        """A step of an alert as it is told."""
+        """A step of an alert as it is published."""
         dimensions = self.dimensions(plan, step.kpi, step.dimensions)
         return step if dimensions is step.dimensions else replace(step, dimensions=dimensions)
 
-    def closings(self, plan: Plan, closings: Emitted) -> Emitted:
-        """What closed, as it is told."""
+    def emitted(self, plan: Plan, emitted: Emitted) -> Emitted:
+        """What closed, as it is published."""
         if not self._places(plan):
-            return closings
+            return emitted
         return replace(
-            closings,
-            windows=tuple(self._window(plan, one) for one in closings.windows),
-            targets=tuple(self._status(plan, one) for one in closings.targets),
-            transitions=tuple(self.step(plan, one) for one in closings.transitions),
+            emitted,
+            windows=tuple(self._window(plan, one) for one in emitted.windows),
+            targets=tuple(self._status(plan, one) for one in emitted.targets),
+            transitions=tuple(self.step(plan, one) for one in emitted.transitions),
         )
 
     def _window(self, plan: Plan, window: WindowValue) -> WindowValue:
@@ -154,7 +159,8 @@ class Privacy:
 
 
 def masks(plan: Plan) -> dict[str, tuple[int, ...]]:
-    """By home, the places of the dimensions that are told under a pseudonym; without the others."""
+    """By home, the places of the dimensions that are published under a pseudonym; without the
+    others."""
     found: dict[str, tuple[int, ...]] = {
         kpi.name: (kpi.by.index(kpi.person),)
         for kpi in plan.kpis.values()
@@ -163,9 +169,9 @@ def masks(plan: Plan) -> dict[str, tuple[int, ...]]:
     for rule in plan.rules.values():
         if isinstance(rule, CombinationRule):
             hidden = {
-                (plan.by_of(heeded.home) or ())[place]
-                for heeded in rule.heeds
-                for place in found.get(heeded.home, ())
+                (plan.by_of(dependency.subject) or ())[place]
+                for dependency in rule.dependencies
+                for place in found.get(dependency.subject, ())
             }
             places = tuple(n for n, name in enumerate(rule.by) if name in hidden)
             if places:

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from agent.core.model.plan import Kpi
+from agent.core.model.kpis import Kpi
 from agent.core.model.results import AlertPhase, Transition
 from agent.core.model.text import duration
 

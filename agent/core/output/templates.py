@@ -1,6 +1,7 @@
 """The text templates of rules: jinja reduced to what a sentence needs.
 
-Whoever writes rules is trusted with words, not with the agent's time and memory. So a template has
+Anybody who writes rules is trusted with words, not with the agent's time and memory. So a template
+has
 text, variables, `if`, comparisons, arithmetic on numbers, and the filters of `FILTERS`; no loops,
 macros, assignments or calls, and no attributes of Python objects. Its cost is bounded by its
 length. What is outside of that is refused by `variables_of`, at `check`.
@@ -311,7 +312,7 @@ def render(text: str, variables: Mapping[str, object]) -> str:
     """
     try:
         made = _compiled(text).render(variables)
-    except Exception as error:  # any mistake in a template, and it is told in the text
+    except Exception as error:  # any mistake in a template, and it is published in the text
         problem = f" (this text could not be filled in: {error})"[: MAX_RENDERED_CHARS // 2]
         made = text[: MAX_RENDERED_CHARS - len(problem)] + problem
     return made if len(made) <= MAX_RENDERED_CHARS else made[: MAX_RENDERED_CHARS - 1] + "…"

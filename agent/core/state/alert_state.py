@@ -3,10 +3,11 @@
 Rules
 -----
 - An alert is **inactive** until its `when` holds. Then it is **pending**, and an *episode* begins;
-  once `when` has held for `for_ms` of judged time it is **firing**. With `for_ms` 0 it fires at
+  once `when` has held for `for_ms` of evaluated time it is **firing**. With `for_ms` 0 it fires at
   once, without having been pending.
 - A pending alert whose `when` no longer holds is inactive again. `clear` has no say in that.
-- A firing alert is **resolved** once its `clear` has held for `keep_firing_for_ms` of judged time.
+- A firing alert is **resolved** once its `clear` has held for `keep_firing_for_ms` of evaluated
+time.
   Between the two thresholds (neither `when` nor `clear`) it keeps firing, and a clearing that had
   begun is void.
 - Where `when` and `clear` both hold (thresholds that overlap), `when` wins: else the alert would
@@ -34,8 +35,8 @@ from typing import Literal
 
 import msgspec
 
-from agent.core.model.plan import Flapping
 from agent.core.model.results import AlertPhase
+from agent.core.model.rules import Flapping
 
 StepReason = Literal["when", "clear", "for", "keep_firing_for"]
 Change = tuple[AlertPhase, AlertPhase, StepReason]
@@ -47,8 +48,9 @@ class AlertState(msgspec.Struct, frozen=True, array_like=True):
 
     `episode_ms` is when the latest episode began (None: never), `clearing_since_ms` since when
     `clear` has held without a break while firing. `fired_ms`: when it has begun to fire lately, of
-    rules that look for flapping. While it is pending or clearing, `judged_ms` is when it was judged
-    last, and `unjudged_ms` how much of the time since it began to be was not judged.
+    rules that look for flapping. While it is pending or clearing, `judged_ms` is when it was
+    evaluated
+    last, and `unjudged_ms` how much of the time since it began to be was not evaluated.
     """
 
     phase: AlertPhase = AlertPhase.INACTIVE
@@ -83,13 +85,13 @@ class AlertState(msgspec.Struct, frozen=True, array_like=True):
         return keep_firing_for_ms
 
     def fires_ms(self, for_ms: int) -> int | None:
-        """When it fires if `when` is judged to hold from here on; None: it is not pending."""
+        """When it fires if `when` is evaluated to hold from here on; None: it is not pending."""
         if self.phase is not AlertPhase.PENDING or self.episode_ms is None:
             return None
         return self.episode_ms + self.unjudged_ms + for_ms
 
     def ends_ms(self, keep_firing_for_ms: int, flapping: Flapping | None) -> int | None:
-        """When it ends if `clear` is judged to hold from here on; None: it is not clearing."""
+        """When it ends if `clear` is evaluated to hold from here on; None: it is not clearing."""
         since_ms = self.clearing_since_ms
         if self.phase is not AlertPhase.FIRING or since_ms is None:
             return None
@@ -97,7 +99,7 @@ class AlertState(msgspec.Struct, frozen=True, array_like=True):
         return since_ms + self.unjudged_ms + kept_ms
 
     def judged_at(self, at_ms: int, step_ms: int | None) -> AlertState:
-        """The state with what was not judged between the last step and one that ends now."""
+        """The state with what was not evaluated between the last step and one that ends now."""
         if step_ms is None or self.judged_ms is None:
             return self
         missed_ms = max(0, at_ms - self.judged_ms - step_ms)
@@ -169,7 +171,7 @@ def step(
 ) -> tuple[AlertState, tuple[Change, ...]]:
     """Evaluate an alert once, at an instant of event time; instants must not go back.
 
-    `step_ms` is how much of the time up to the instant is judged; None: all since the last one.
+    `step_ms` is how much of the time up to the instant is evaluated; None: all since the last one.
     Returns the new state and the changes of phase (at most one: no two follow from one evaluation).
     """
     if when is not None or clear:

@@ -12,7 +12,8 @@ from collections.abc import Iterable
 
 import msgspec
 
-from agent.core.model.plan import Dimensions, Kpi, Scalar
+from agent.core.model.events import Scalar
+from agent.core.model.kpis import Dimensions, Kpi
 from agent.core.model.results import WindowValue
 from agent.core.model.window_history import Item, WindowHistory
 from agent.core.state.rows import DamagedRow, body_of, versioned
@@ -69,8 +70,8 @@ class Archive:
         return found
 
     def trim(self, series: Series, end_ms: int) -> None:
-        """Forget what no rule asks for any more once a window with that end is judged."""
-        # Two windows more: rules on current values may be judged after windows that end later.
+        """Forget what no rule asks for any more once a window with that end is evaluated."""
+        # Two windows more: rules on current values may be evaluated after windows that end later.
         oldest = end_ms - self._needs_ms - 2 * self._kpi.window.span_ms
         self.past(series).drop_before(oldest)
         chunks = self._chunks.get(_id(series), [])

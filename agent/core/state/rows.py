@@ -1,6 +1,6 @@
 """The rows of the state table: their keys, their version, and how a large one is cut.
 
-Keys are MessagePack lists, told apart by their length:
+Keys are MessagePack lists, distinguished by their length:
 
 | key | row |
 |---|---|
@@ -29,7 +29,7 @@ from typing import Any
 
 import msgspec
 
-from agent.core.model.plan import Dimensions
+from agent.core.model.kpis import Dimensions
 from agent.core.state.series import Series
 from agent.errors import EnvironmentFault
 

@@ -20,7 +20,8 @@ from typing import Any
 
 import msgspec
 
-from agent.core.model.plan import Dimensions, Scalar
+from agent.core.model.events import Scalar
+from agent.core.model.kpis import Dimensions
 from agent.core.model.results import Emitted, Number, TargetStatus, Transition, WindowValue
 from agent.core.model.window_history import Item
 from agent.core.state.alert_state import AlertState
@@ -33,9 +34,9 @@ State = tuple[Any, ...]
 
 
 class FiringChange(msgspec.Struct, frozen=True, array_like=True):
-    """An alert began to fire, or stopped; `rule` "": the target was missed, or is no more.
+    """An alert began to fire, or stopped; `rule` "": the target was missed, or is gone.
 
-    `step` is the step itself where the rule depends on others, which decide if it is told.
+    `step` is the step itself where the rule depends on others, which decide if it is published.
     """
 
     rule: str

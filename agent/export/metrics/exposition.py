@@ -15,8 +15,8 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.exposition import generate_latest as generate_text
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
-from agent.core.model.plan import is_whole
 from agent.core.model.results import SeriesView
+from agent.core.model.rules import is_whole
 from agent.export.agent_state import AgentState
 from agent.export.metrics.agent_metrics import AgentCollector
 from agent.export.metrics.kpi_series import LabelCache, families, render, wholes, with_labels

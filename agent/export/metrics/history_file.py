@@ -12,7 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from agent.core.model import metrics
-from agent.core.model.plan import Dimensions, Kpi, Plan, Rule, is_whole, metric_name
+from agent.core.model.kpis import Dimensions, Kpi, metric_name
+from agent.core.model.plan import Plan
 from agent.core.model.results import (
     ALERT_PHASE_NUMBER,
     TARGET_STATE_NUMBER,
@@ -21,6 +22,7 @@ from agent.core.model.results import (
     Transition,
     WindowValue,
 )
+from agent.core.model.rules import Rule, is_whole
 from agent.core.output.alert_labels import severities
 from agent.core.output.messages import label
 from agent.export.metrics.kpi_series import (
@@ -74,13 +76,13 @@ class History:
         cache = LabelCache()
         self._labels = {kpi.name: cache.of(kpi) for kpi in plan.kpis.values()}
 
-    def take(self, closings: Emitted) -> None:
+    def take(self, emitted: Emitted) -> None:
         """Take in what closed next, each series in the order of time. KPIs and rules that the plan
         doesn't have, and values that are not finite, are left out."""
         steps: list[tuple[int, int, Transition | TargetStatus | WindowValue]] = []
-        steps += ((step.at_ms, 0, step) for step in closings.transitions)
-        steps += ((window.end_ms, 1, window) for window in closings.windows)
-        steps += ((status.window.end_ms, 2, status) for status in closings.targets)
+        steps += ((step.at_ms, 0, step) for step in emitted.transitions)
+        steps += ((window.end_ms, 1, window) for window in emitted.windows)
+        steps += ((status.window.end_ms, 2, status) for status in emitted.targets)
         for _, _, found in sorted(steps, key=lambda item: item[:2]):
             if isinstance(found, Transition):
                 self._take_step(found)

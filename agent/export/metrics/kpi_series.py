@@ -18,7 +18,8 @@ from msgspec import structs
 
 from agent.core.evaluate.objectives import Score
 from agent.core.model import metrics
-from agent.core.model.plan import Dimensions, Kpi, Plan, Severity, Target, is_whole, metric_name
+from agent.core.model.kpis import Dimensions, Kpi, Target, metric_name
+from agent.core.model.plan import Plan
 from agent.core.model.results import (
     ALERT_PHASE_NUMBER,
     TARGET_STATE_NUMBER,
@@ -27,6 +28,7 @@ from agent.core.model.results import (
     TargetState,
     WindowValue,
 )
+from agent.core.model.rules import Severity, is_whole
 from agent.core.model.text import window_text
 from agent.core.output.alert_labels import severities
 from agent.core.output.messages import label
@@ -86,7 +88,7 @@ class _Labels(dict[Dimensions, str]):
         Most series stand where they stood at the last scrape. To look at that is cheaper by far
         than to look a hundred thousand up.
         """
-        if len(self) > 2 * len(views) + 1_000:  # start anew rather than track what is gone
+        if len(self) > 2 * len(views) + 1_000:  # start again rather than track what is gone
             self.clear()
         now = [view.dimensions or () for view in views]
         then, known = self._last
@@ -171,7 +173,8 @@ def group(plan: Plan, views: Sequence[SeriesView]) -> dict[str, list[SeriesView]
 
 
 def _as_one(views: Sequence[SeriesView]) -> SeriesView:
-    """The only series of a KPI without dimensions, of which its whole may be told beside it."""
+    """The only series of a KPI without dimensions, of which its whole may be published beside
+    it."""
     phases: dict[tuple[str, Severity], AlertPhase] = {}
     for view in views:
         for key, phase in view.phases.items():
@@ -197,7 +200,8 @@ class _Shown:
     """The series of one KPI in one scrape. `labels` stand beside them, and beside `closed`, their
     closed windows, and `aimed`, the series that may have a target, where there is any of these."""
 
-    # Lists side by side: a pair for each series, made anew at each scrape, would be work for the
+    # Lists side by side: a pair for each series, created again at each scrape, would be work for
+    # the
     # search for cycles.
     def __init__(self, kpi: Kpi, views: Sequence[SeriesView], cache: LabelCache) -> None:
         closed = [view.closed for view in views]
@@ -295,7 +299,7 @@ def _maintenance_lines(shown: _Shown) -> Iterator[str]:
     start = f'{metrics.MAINTENANCE}{{kpi="{shown.kpi.name}",'
     for labels, window in zip(shown.labels, shown.closed, strict=False):
         if window is not None and window.maintenance is not None:
-            # Not the window's dimensions: a private KPI's are told by the view.
+            # Not the window's dimensions: a private KPI's are published by the view.
             named = maintenance_labels(window.maintenance, labels)
             yield f"{start}{named}}} 1\n"
 

@@ -53,10 +53,11 @@ from typing import Any
 
 from agent.core.evaluate.objectives import Score, in_tree_order
 from agent.core.evaluate.targets import common_target
-from agent.core.model.plan import Kpi, Plan, Target
+from agent.core.model.kpis import Kpi, Target
+from agent.core.model.plan import Plan
 from agent.core.model.results import AlertPhase, SeriesView, TargetState, finite
 from agent.core.model.text import percent_text, target_text, value_text, window_words
-from agent.core.output.privacy import private_homes, shared
+from agent.core.output.privacy import private_subjects, shared
 from agent.export.agent_state import AgentState
 from agent.export.metrics.kpi_series import BANDS, group
 from agent.export.web.board_alerts import (
@@ -133,7 +134,7 @@ class _Read:
     def __init__(self, state: AgentState, now_ms: int) -> None:
         self.now_ms = now_ms
         self.plan = shared(state.plan)
-        private = private_homes(state.plan)
+        private = private_subjects(state.plan)
         # A copy, as the work is done in a thread.
         everyone = tuple(state.company())
         self.series = tuple(v for v in everyone if v.kpi not in private) if private else everyone

@@ -8,11 +8,13 @@ from itertools import islice
 from typing import Any
 from urllib.parse import urlsplit
 
-from agent.core.model.plan import Kpi, Plan, Rule
+from agent.core.model.kpis import Kpi
+from agent.core.model.plan import Plan
 from agent.core.model.results import AlertPhase, SeriesView
+from agent.core.model.rules import Rule
 from agent.core.model.text import value_text
 from agent.core.output.alert_labels import escalation_text
-from agent.core.output.privacy import private_homes, shared
+from agent.core.output.privacy import private_subjects, shared
 from agent.export.agent_state import Alert
 from agent.export.web.series_text import series_key, series_text
 
@@ -33,14 +35,14 @@ _PHASE_RANK = {phase: rank for rank, phase in enumerate((*STANDING, AlertPhase.R
 
 def public_alerts(plan: Plan, alerts: Iterable[Alert]) -> list[Alert]:
     """The alerts that everybody may see."""
-    private = private_homes(plan)
+    private = private_subjects(plan)
     return [alert for alert in alerts if alert.kpi not in private]
 
 
 def public_steps(plan: Plan, steps: Iterable[Step]) -> Iterator[Step]:
     """The steps that everybody may see."""
-    homes, rules = private_homes(plan), plan.rules.keys() - shared(plan).rules.keys()
-    return (step for step in steps if step["kpi"] not in homes and step["rule"] not in rules)
+    subjects, rules = private_subjects(plan), plan.rules.keys() - shared(plan).rules.keys()
+    return (step for step in steps if step["kpi"] not in subjects and step["rule"] not in rules)
 
 
 def from_phases(series: Iterable[SeriesView]) -> list[Alert]:

@@ -1,6 +1,6 @@
 """Limits on connections: how many there are, and how long one may keep the server waiting.
 
-aiohttp waits for ever for the first request of a connection, and for a reader that does not read.
+aiohttp waits forever for the first request of a connection, and for a reader that does not read.
 `Connections` stands between the socket and its protocol, and passes everything on.
 
 A connection is waiting (for a whole request) or answering; in either it may be stalled (what was

@@ -23,7 +23,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from agent.core.model.plan import OTHER, Kpi, Plan
+from agent.core.model.kpis import OTHER, Kpi
+from agent.core.model.plan import Plan
 from agent.core.model.results import SeriesView
 from agent.core.model.text import duration, value_text
 from agent.core.output.messages import label
@@ -106,7 +107,7 @@ class PrivatePages:
         return await asyncio.to_thread(_data, state.plan, scope, views, alerts, until_ms, now_ms)
 
     async def _refresh(self, digest: bytes) -> None:
-        """Work the tokens out anew where this one may be of somebody who has come since."""
+        """Work the tokens out again where this one may be of somebody who has come since."""
         async with self._indexing:
             plan = self._state.plan
             if plan is self._indexed_plan:

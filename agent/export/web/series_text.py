@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from agent.core.model.plan import Dimensions, Scalar
+from agent.core.model.events import Scalar
+from agent.core.model.kpis import Dimensions
 from agent.core.output.messages import label
 
 

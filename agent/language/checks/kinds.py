@@ -14,7 +14,7 @@ from agent.language.models.rules import RuleOverrideSpec, RuleSpec
 from agent.language.source import Place
 
 Kind = Literal["value", "absence", "combination"]
-"""What a rule judges: the values of a KPI, its silence, or the alerts of other rules."""
+"""What a rule evaluates: the values of a KPI, its silence, or the alerts of other rules."""
 
 _THEIR_OWN = "leave it out: the rules that it puts together have their own"
 _OVER_THE_KPI = "write it in a rule over the KPI, and name that rule here"
@@ -55,7 +55,7 @@ _ATTRIBUTES = {"for": "for_"}
 
 
 def kind_of(entry: Entry[RuleSpec]) -> Kind:
-    """What a rule judges, by what it says; of one that says too much, what it says first of."""
+    """What a rule evaluates, by what it says; of one that says too much, what it says first of."""
     if entry.model.kpi is None and not entry.has_hole("kpi"):
         return "combination"
     conditions = any(entry.is_written(key) for key in ("when", "pace", "objective"))

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from agent.core.model.plan import FieldType, Scalar
+from agent.core.model.events import FieldType, Scalar
 from agent.core.output.labels import RESERVED_LABELS
 from agent.language.checks import targets
 from agent.language.compile.shapes import Shape, zone_of

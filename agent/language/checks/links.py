@@ -29,17 +29,21 @@ _OF_VALUES = {"value", "events", "target"}
 def check(declared: Declared, shapes: dict[str, Shape]) -> Links:
     """Check what rules say of each other; who looks at whom."""
     links = Links(declared, shapes)
-    told: set[str] = set()
+    shown: set[str] = set()
     for name, entry in declared.rules.items():
         if is_combination(entry.model) and not entry.has_hole("kpi"):
             _combination(declared, entry, links)
         for i, feed in enumerate(entry.model.depends_on or ()):
             _feed(declared, entry, links, i, feed)
         circle = links.circle(name)
-        if circle is not None and name not in told:
-            told.update(circle)
+        if circle is not None and name not in shown:
+            shown.update(circle)
             message = f"a circle of rules: {' → '.join(circle)}"
-            key = "when" if circle[1] in {link.rule for link in links.heeds[name]} else "depends_on"
+            key = (
+                "when"
+                if circle[1] in {link.rule for link in links.dependencies[name]}
+                else "depends_on"
+            )
             declared.report(entry, (key,), message, "a rule can not wait for itself")
         else:
             _types(declared, entry, links, shapes)
@@ -80,7 +84,7 @@ def _condition(
 
 
 def _name(declared: Declared, entry: Entry[RuleSpec], links: Links, at: Place, one: Name) -> bool:
-    """Whether a name means something, which is told where it does not."""
+    """Whether a name means something, which is published where it does not."""
     rules, kpis = declared.names["rules"], declared.names["kpis"]
     if one.name in rules:
         wrong = _wrong_rule(declared, one)

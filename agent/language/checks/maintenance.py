@@ -1,4 +1,4 @@
-"""Maintenance: one kind of time each, days that fit, and KPIs that are still judged."""
+"""Maintenance: one kind of time each, days that fit, and KPIs that are still evaluated."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ def check(declared: Declared, shapes: Mapping[str, Shape]) -> None:
     """Check every maintenance."""
     sound = []
     for entry in declared.maintenance.values():
-        told = len(declared.problems)
+        shown = len(declared.problems)
         _kind(declared, entry)
         _days(declared, entry)
         _hours(declared, entry)
         _kpis(declared, entry, shapes)
-        if told == len(declared.problems) and not entry.holes:
+        if shown == len(declared.problems) and not entry.holes:
             _times(declared, entry, shapes)
-        if told == len(declared.problems) and not entry.holes:
+        if shown == len(declared.problems) and not entry.holes:
             sound.append(entry)
     _together(declared, sound, shapes)
 
@@ -172,7 +172,7 @@ def _always(
     schedule: Schedule,
     windows: Mapping[str, Window],
 ) -> None:
-    """No KPI may be left without a window that is judged."""
+    """No KPI may be left without a window that is evaluated."""
     since = _SINCE_MS if schedule.from_ms is None else schedule.from_ms
     periods = list(schedule.periods(since, since + _YEARS_MS))
     never = {w for w in set(windows.values()) if not _has_free(w, since, periods)}
@@ -203,11 +203,11 @@ def _together(
         if entry.model.until is None and not entry.model.match:
             for name in covered(declared, entry):
                 by_kpi.setdefault(name, []).append(entry)
-    told: set[frozenset[str]] = set()
+    shown: set[frozenset[str]] = set()
     for name, several in by_kpi.items():
         names = frozenset(entry.name for entry in several)
         shape = shapes.get(name)
-        if len(several) < 2 or shape is None or shape.unsure or names in told:
+        if len(several) < 2 or shape is None or shape.unsure or names in shown:
             continue
         schedules = [
             schedule_spec.compile_schedule(e.model, zone_of(declared, e.model.timezone))
@@ -216,7 +216,7 @@ def _together(
         since = max((s.from_ms for s in schedules if s.from_ms is not None), default=_SINCE_MS)
         periods = sorted(p for s in schedules for p in s.periods(since, since + _YEARS_MS))
         if not _has_free(shape.window, since, periods):
-            told.add(names)
+            shown.add(names)
             others = ", ".join(f"'{entry.name}'" for entry in several[:-1])
             message = f"with {others}, every window of '{name}' is in maintenance"
             hint = "the KPI would never be judged: leave some time"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from agent.core.model.kpis import metric_name
 from agent.core.model.metrics import AGENT_PREFIX, OF_ALL_KPIS
-from agent.core.model.plan import metric_name
 from agent.language.declared import Declared, Entry
 from agent.language.models.kpis import KpiSpec
 

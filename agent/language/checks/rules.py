@@ -1,11 +1,11 @@
-"""Rules: one kind each, times that the windows can tell apart, templates that can be filled in."""
+"""Rules: one kind each, times that the windows can distinguish, templates that can be filled in."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
 
-from agent.core.model.plan import Severity
+from agent.core.model.rules import Severity
 from agent.core.output import templates
 from agent.core.output.labels import RESERVED_LABELS
 from agent.core.output.messages import VARIABLES
@@ -142,7 +142,7 @@ def _labels(declared: Declared, entry: Entry[RuleSpec], shape: Shape) -> None:
 
 
 def _spans(declared: Declared, entry: Entry[RuleSpec], shape: Shape, slice_ms: int) -> None:
-    """Times that the windows can tell apart."""
+    """Times that the windows can distinguish."""
     written: list[tuple[Place, RuleSpec | RuleOverrideSpec]] = [((), entry.model)]
     written += [(("overrides", i), own) for i, own in enumerate(entry.model.overrides)]
     for at, one in written:

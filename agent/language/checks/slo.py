@@ -122,7 +122,7 @@ def _can_fire(declared: Declared, entry: Entry[RuleSpec], at: Place, promise: Pr
 
 
 def _period(declared: Declared, entry: Entry[RuleSpec], at: Place, promise: Promise) -> None:
-    """A promise whose period holds the windows that are judged, where no `when` says others."""
+    """A promise whose period holds the windows that are evaluated, where no `when` says others."""
     longest = max(row.long_ms for row in PUBLISHED)
     if entry.model.when is None and promise.period_ms < longest:
         message = f"a period shorter than {durations.show(longest)}, the longest window judged"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 
-from agent.core.model.plan import Kpi, PartialKind, Plan
+from agent.core.model.kpis import Kpi, PartialKind
+from agent.core.model.plan import Plan
 from agent.core.model.windows import FixedWindow
 from agent.language.compile.shapes import MANY_HOPS
 from agent.language.declared import Declared

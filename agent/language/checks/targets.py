@@ -21,9 +21,9 @@ def check(
     steps = target if isinstance(target, list) else [target]
     for i, step in enumerate(steps):
         here = (*at, i) if isinstance(target, list) else at
-        told = len(declared.problems)
+        shown = len(declared.problems)
         _bounds(declared, entry, here, step)
-        if told == len(declared.problems) and at == ("target",) and not entry.has_hole("better"):
+        if shown == len(declared.problems) and at == ("target",) and not entry.has_hole("better"):
             _direction(declared, entry, here, step)
     if isinstance(target, list) and "window" not in shape.unsure and not entry.has_hole("timezone"):
         _dates(declared, entry, at, target, shape)

@@ -1,4 +1,4 @@
-"""The conditions of rules, compiled: one for each severity, and anew for each override."""
+"""The conditions of rules, compiled: one for each severity, and again for each override."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import polars as pl
 from agent.core.history.burn_rate import PUBLISHED, BudgetLeft, BurnRate
 from agent.core.history.peers import Deviation
 from agent.core.model.history import Feature
-from agent.core.model.plan import SEVERITIES, Clause, Severity
+from agent.core.model.rules import SEVERITIES, Clause, Severity
 from agent.language.checks.kpis import has_target
 from agent.language.compile.satisfiable import Range, can_hold, range_of
 from agent.language.compile.shapes import Shape, zone_of
@@ -250,7 +250,7 @@ class _Reading:
             self._declared.report(self._entry, at, message, hint)
 
     def _min_events(self, override: RuleOverrideSpec | None) -> int:
-        """The fewest events of a window that is judged by its values."""
+        """The fewest events of a window that is evaluated by its values."""
         model = self._entry.model
         on_no_data = (override.on_no_data if override else None) or model.on_no_data
         own = override.min_events if override is not None else None

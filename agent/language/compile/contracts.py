@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from agent.core.model.plan import (
-    Contract,
-    Field,
-)
+from agent.core.model.events import Contract, Field
 from agent.language.compile.shapes import zone_of
 from agent.language.declared import Declared, Entry
 from agent.language.models import durations

@@ -2,7 +2,7 @@
 
 A series lives in the state partition that its dimensions hash to. KPIs that are looked at together
 must meet in one partition whatever their dimensions: they hash only those that they all share.
-Whoever lets KPIs see each other in a new way adds its couplings to `couplings`.
+Anybody who lets KPIs see each other in a new way adds its couplings to `couplings`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def couplings(declared: Declared, links: Links, sql: Statements) -> Iterator[Cou
             yield Coupling((name, benchmark))
     entries = declared.rules
     for name in entries:
-        if links.heeds[name] or links.depends[name]:
+        if links.dependencies[name] or links.depends[name]:
             # Over what the rule's own series share: none, where it watches a KPI as a whole.
             yield Coupling(tuple(sorted(links.seen(name))), over=links.by(name))
         for group in _groups(sql.rules.get(name)):

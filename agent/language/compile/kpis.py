@@ -9,13 +9,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from agent.core.aggregate.functions import LAYOUT
-from agent.core.model.plan import (
-    Contract,
-    Kpi,
-    Scalar,
-    Target,
-    TargetOverride,
-)
+from agent.core.model.events import Contract, Scalar
+from agent.core.model.kpis import Kpi, Target, TargetOverride
 from agent.language.checks.targets import begins_ms, zone_of_dates
 from agent.language.compile.shapes import Shape, expire_after_ms
 from agent.language.compile.statements import KpiSql

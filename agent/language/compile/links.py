@@ -13,7 +13,7 @@ from typing import Literal, cast, get_args
 
 from sqlglot import exp
 
-from agent.core.model.plan import HOME, RuleRef, Severity, Term
+from agent.core.model.rules import RULE_SUBJECT, RuleRef, Severity, Term
 from agent.language.compile.shapes import Shape
 from agent.language.declared import Declared, Entry
 from agent.language.models.rules import RuleOverrideSpec, RuleSpec
@@ -132,10 +132,12 @@ class Links:
     def __init__(self, declared: Declared, shapes: Mapping[str, Shape]) -> None:
         self._declared = declared
         self._shapes = shapes
-        self.heeds = {name: tuple(self._heeds(e)) for name, e in declared.rules.items()}
+        self.dependencies = {
+            name: tuple(self._dependencies(e)) for name, e in declared.rules.items()
+        }
         self.depends = {name: tuple(self._depends(e)) for name, e in declared.rules.items()}
 
-    def _heeds(self, entry: Entry[RuleSpec]) -> Iterator[Link]:
+    def _dependencies(self, entry: Entry[RuleSpec]) -> Iterator[Link]:
         seen: set[Link] = set()
         for _, _, text in conditions(entry.model) if is_combination(entry.model) else ():
             try:
@@ -193,7 +195,7 @@ class Links:
 
         def visit(name: str) -> None:
             if name not in done:
-                for link in (*self.heeds[name], *self.depends[name]):
+                for link in (*self.dependencies[name], *self.depends[name]):
                     if link.rule:
                         visit(link.rule)
                 done[name] = None
@@ -206,7 +208,7 @@ class Links:
         """The way from a rule back to itself, if there is one."""
 
         def search(way: list[str], seen: set[str]) -> list[str] | None:
-            for link in (*self.heeds[way[-1]], *self.depends[way[-1]]):
+            for link in (*self.dependencies[way[-1]], *self.depends[way[-1]]):
                 if link.rule == name:
                     return [*way, name]
                 if link.rule and link.rule not in seen:
@@ -226,7 +228,7 @@ class Links:
             return () if shape is None or self.is_whole(rule) else shape.by
         if rule in way:
             return ()
-        every = [self._by_of(link, (*way, rule)) for link in self.heeds[rule]]
+        every = [self._by_of(link, (*way, rule)) for link in self.dependencies[rule]]
         return tuple(d for d in every[0] if all(d in by for by in every)) if every else ()
 
     def _by_of(self, link: Link, way: tuple[str, ...] = ()) -> tuple[str, ...]:
@@ -239,7 +241,7 @@ class Links:
         are watched as a whole can be seen from anywhere."""
         found: set[str] = set()
         visited = {rule}
-        queue = [*self.heeds[rule], *self.depends[rule]]
+        queue = [*self.dependencies[rule], *self.depends[rule]]
         model = self._declared.rules[rule].model
         if own and model.kpi and not self.is_whole(rule):
             found.add(model.kpi)
@@ -249,17 +251,17 @@ class Links:
                 found.add(link.kpi)
             if link.rule and link.rule not in visited:
                 visited.add(link.rule)
-                queue += [*self.heeds[link.rule], *self.depends[link.rule]]
+                queue += [*self.dependencies[link.rule], *self.depends[link.rule]]
         return frozenset(found)
 
-    def heeded(self, link: Link, by: tuple[str, ...]) -> RuleRef:
+    def dependency(self, link: Link, by: tuple[str, ...]) -> RuleRef:
         """A link as it runs, for a rule whose series are by these dimensions."""
         theirs = self._by_of(link)
         shared = [d for d in by if d in theirs]
         rule = self._declared.rules[link.rule].model if link.rule else None
         return RuleRef(
             name=link.name if link.severity is None else f"{link.name}.{link.severity}",
-            home=link.kpi if rule is None or rule.kpi else HOME + link.rule,
+            subject=link.kpi if rule is None or rule.kpi else RULE_SUBJECT + link.rule,
             rule=link.rule,
             severity=link.severity,
             whole=bool(link.rule) and self.is_whole(link.rule),

@@ -10,13 +10,9 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from agent.core.model.plan import (
-    Kpi,
-    Maintenance,
-    Objective,
-    Plan,
-    Rule,
-)
+from agent.core.model.kpis import Kpi
+from agent.core.model.plan import Maintenance, Objective, Plan
+from agent.core.model.rules import Rule
 from agent.language.checks.maintenance import covered
 from agent.language.compile.contracts import make_contract
 from agent.language.compile.coupling import couplings, placements

@@ -7,14 +7,14 @@ from dataclasses import replace
 from typing import Any
 
 from agent.core.history.anomaly.score import KEEP_FIRING_MS, Anomaly
-from agent.core.model.plan import (
+from agent.core.model.kpis import Kpi
+from agent.core.model.rules import (
     SEVERITIES,
     AbsenceLevel,
     AbsenceRule,
     CombinationRule,
     CombinedLevel,
     Escalation,
-    Kpi,
     Level,
     Rule,
     RuleOverride,
@@ -43,7 +43,7 @@ def _escalation(declared: Declared, model: RuleSpec) -> tuple[Escalation, ...]:
 def _common_fields(
     declared: Declared, model: RuleSpec, owner: str | None, team: str | None
 ) -> dict[str, Any]:
-    """What a rule says to whoever is called; owner and team where it names none."""
+    """What a rule says to anybody who is called; owner and team where it names none."""
     return {
         # Without a summary, those who show the alert have each their own way of saying it.
         "summary": model.summary or "",
@@ -61,12 +61,12 @@ def make_combination(
 ) -> CombinationRule:
     """The plan of a rule over other rules."""
     model, by = entry.model, links.by(entry.name)
-    heeds = links.heeds[entry.name]
+    dependencies = links.dependencies[entry.name]
     under = [kpis[name].expire_after_ms for name in links.seen(entry.name)]
     rule = CombinationRule(
         name=entry.name,
-        heeds=tuple(links.heeded(link, by) for link in heeds),
-        levels=_combined(links, heeds, model.when, model.clear, model.severity),
+        dependencies=tuple(links.dependency(link, by) for link in dependencies),
+        levels=_combined(links, dependencies, model.when, model.clear, model.severity),
         by=by,
         for_ms=model.for_ or 0,
         keep_firing_for_ms=model.keep_firing_for or 0,
@@ -79,7 +79,7 @@ def make_combination(
     for own in model.overrides:
         when = own.when if own.when is not None else model.when
         clear = own.clear if own.clear is not None or own.when is not None else model.clear
-        levels = _combined(links, heeds, when, clear, own.severity or model.severity)
+        levels = _combined(links, dependencies, when, clear, own.severity or model.severity)
         made = replace(
             rule,
             levels=levels,
@@ -93,7 +93,7 @@ def make_combination(
 
 def _combined(
     links: Links,
-    heeds: Sequence[Link],
+    dependencies: Sequence[Link],
     when: str | dict[Severity, str] | None,
     clear: str | dict[Severity, str] | None,
     severity: Severity | None,
@@ -103,7 +103,9 @@ def _combined(
     def term(text: str) -> Term:
         condition = compile_combination(text)
         links_ = [links.link(one.name, one.severity) for one in condition.names]
-        return _placed(condition.term, [heeds.index(link) for link in links_ if link is not None])
+        return _placed(
+            condition.term, [dependencies.index(link) for link in links_ if link is not None]
+        )
 
     whens, clears = texts(when), texts(clear)
     levels = []
@@ -132,7 +134,7 @@ def _placed(term: Term, places: list[int]) -> Term:
 
 
 def _depends(entry: Entry[RuleSpec], links: Links, by: tuple[str, ...]) -> tuple[RuleRef, ...]:
-    return tuple(links.heeded(link, by) for link in links.depends[entry.name])
+    return tuple(links.dependency(link, by) for link in links.depends[entry.name])
 
 
 def make_rule(
@@ -140,10 +142,10 @@ def make_rule(
 ) -> Rule:
     """The plan of a rule over a KPI: on its values, or on their absence."""
     model = entry.model
-    told = _common_fields(declared, model, kpi.owner, kpi.team)
-    told["depends_on"] = _depends(entry, links, links.by(entry.name))
+    shown = _common_fields(declared, model, kpi.owner, kpi.team)
+    shown["depends_on"] = _depends(entry, links, links.by(entry.name))
     if model.no_data_for is not None:
-        return _absence(entry, kpi, told)
+        return _absence(entry, kpi, shown)
     found = sql.rules[entry.name]
     rule = ThresholdRule(
         name=entry.name,
@@ -153,7 +155,7 @@ def make_rule(
         for_ms=model.for_ or 0,
         keep_firing_for_ms=_kept(model, found),
         min_events=model.min_events or 0,
-        **told,
+        **shown,
         features=found.features,
         min_history_ms=model.min_history or 0,
         on_no_data=model.on_no_data or "keep",
@@ -200,7 +202,7 @@ def _override(
     )
 
 
-def _absence(entry: Entry[RuleSpec], kpi: Kpi, told: dict[str, Any]) -> AbsenceRule:
+def _absence(entry: Entry[RuleSpec], kpi: Kpi, shown: dict[str, Any]) -> AbsenceRule:
     model = entry.model
     rule = AbsenceRule(
         name=entry.name,
@@ -210,7 +212,7 @@ def _absence(entry: Entry[RuleSpec], kpi: Kpi, told: dict[str, Any]) -> AbsenceR
         keep_firing_for_ms=model.keep_firing_for or 0,
         min_history_ms=model.min_history or 0,
         flapping=model.flapping,
-        **told,
+        **shown,
     )
     overrides = []
     for own in model.overrides:

@@ -1,4 +1,4 @@
-"""Whether a condition can ever be true, where that can be told from the condition alone.
+"""Whether a condition can ever be true, where that can be published from the condition alone.
 
 Decided for comparisons of columns with numbers and with each other, joined by and, or and not. Such
 a condition changes its answer only where a column passes one of the numbers, so a grid of points
@@ -69,7 +69,7 @@ def _when_all_is_bad(feature: BurnRate | BudgetLeft) -> float:
 
 
 def can_hold(condition: pl.Expr, texts: Sequence[str], ranges: Mapping[str, Range]) -> bool | None:
-    """Whether a condition is true anywhere; None where that can't be told.
+    """Whether a condition is true anywhere; None where that can't be published.
 
     `texts` are what it was compiled from, `ranges` the values that its columns can have.
     """

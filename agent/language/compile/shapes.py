@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from agent.core.model.plan import FieldType
+from agent.core.model.events import FieldType
 from agent.core.model.text import window_text
 from agent.core.model.windows import CalendarWindow, FixedWindow, Window, current_slice_ms
 from agent.language.declared import Declared, Entry
@@ -100,7 +100,7 @@ def expire_after_ms(model: KpiSpec, shape: Shape) -> int:
 
 
 def slices(declared: Declared, shapes: Mapping[str, Shape]) -> dict[str, int]:
-    """The slice of each KPI (ms): finer for what a rule judges while the window is open."""
+    """The slice of each KPI (ms): finer for what a rule evaluates while the window is open."""
     current = {e.model.kpi for e in declared.rules.values() if e.model.on == "current"}
     return {
         name: current_slice_ms(shape.window) if name in current else shape.window.slice_ms

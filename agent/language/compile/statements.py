@@ -9,7 +9,8 @@ from typing import Any, get_args
 
 import polars as pl
 
-from agent.core.model.plan import FieldType, Partial
+from agent.core.model.events import FieldType
+from agent.core.model.kpis import Partial
 from agent.language.compile.conditions import RuleSql, compile_rule
 from agent.language.compile.shapes import UNKNOWN, Shape, type_unknown
 from agent.language.declared import Declared, Entry
@@ -115,7 +116,7 @@ def _inputs_first(declared: Declared) -> list[str]:
 def _base(declared: Declared, entry: Entry[KpiSpec]) -> KpiSql | None:
     model, event = entry.model, str(entry.model.from_)
     if event in declared.names["kpis"] and event not in declared.names["events"]:
-        return None  # told already, and what is written is SQL over KPIs
+        return None  # published already, and what is written is SQL over KPIs
     readings = _readings(declared.events.get(event))
     where = None
     if model.where is not None:
@@ -140,7 +141,7 @@ def _derived(
     inputs = list(entry.model.from_)
     unknown = [name for name in inputs if name not in declared.names["kpis"]]
     if any(name in declared.names["events"] for name in unknown):
-        return None  # told already, and what is written is SQL over events
+        return None  # published already, and what is written is SQL over events
     if unknown:
         # Any of them may be meant.
         inputs = [name for name in inputs if name != NOBODY] + list(declared.names["kpis"])

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import AfterValidator, Discriminator, Field, Tag
 
-from agent.core.model.plan import FieldType
+from agent.core.model.events import FieldType
 from agent.language.models.base import Strict
 from agent.language.models.values import (
     DottedPath,

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from agent.core.model.plan import Better
+from agent.core.model.kpis import Better
 from agent.language.models.base import AnyEscalation, Strict
 from agent.language.models.targets import AnyTarget, OverrideSpec
 from agent.language.models.values import (

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from agent.core.model.plan import Severity
+from agent.core.model.rules import Severity
 from agent.core.model.windows import CalendarUnit
 from agent.language.models.base import AnyEscalation, Strict
 from agent.language.models.values import (

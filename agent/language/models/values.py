@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
-from agent.core.model.plan import Flapping, Severity
+from agent.core.model.rules import Flapping, Severity
 from agent.language.models import dates, durations
 from agent.language.models import window_text as window_spec
 from agent.language.problems import nearest, suggest
@@ -46,7 +46,7 @@ def form(value: Any) -> str:
 
 
 def mapping_or_text(value: Any) -> str:
-    """As `form`, where everything but a mapping is judged as text is, in words of its own."""
+    """As `form`, where everything but a mapping is evaluated as text is, in words of its own."""
     return "<mapping>" if isinstance(value, dict) else "<text>"
 
 

@@ -1,6 +1,6 @@
 """The clauses of a condition: the text between its `and`s and `or`s, brackets opened.
 
-They are for people who ask which of them decided; what is judged is the condition as a whole.
+They are for people who ask which of them decided; what is evaluated is the condition as a whole.
 """
 
 from __future__ import annotations

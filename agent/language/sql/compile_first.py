@@ -27,7 +27,7 @@ def compile_first(
         except SqlProblem as problem:
             problems.append(problem)
     if len({(p.message, p.start, p.end) for p in problems}) == 1:
-        # The same text may be compiled for several severities: problems are told once.
+        # The same text may be compiled for several severities: problems are published once.
         first = problems[0]
         chars = (first.start, max(first.end, first.start + 1))
         declared.report(entry, at, first.message, first.hint, chars=chars)

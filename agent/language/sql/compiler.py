@@ -21,7 +21,8 @@ from sqlglot import exp
 from sqlglot.errors import ParseError, TokenError
 from sqlglot.tokens import Tokenizer, TokenType  # type: ignore[attr-defined]
 
-from agent.core.model.plan import FieldType, Partial, PartialKind
+from agent.core.model.events import FieldType
+from agent.core.model.kpis import Partial, PartialKind
 from agent.language.sql import instead
 from agent.language.sql.expressions import (
     PREFIX,

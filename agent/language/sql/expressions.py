@@ -15,7 +15,7 @@ from typing import Any, Literal, NoReturn
 import polars as pl
 from sqlglot import exp
 
-from agent.core.model.plan import FieldType
+from agent.core.model.events import FieldType
 from agent.language.problems import suggest
 from agent.language.sql import instead
 

@@ -22,7 +22,7 @@ from agent.core.history.peers import Deviation
 from agent.core.history.seasonal import SEASON_MS, Season, SeasonalAnomaly
 from agent.core.history.trend import LEAST_POINTS, Run, Trend
 from agent.core.model.history import Feature
-from agent.core.model.plan import Better
+from agent.core.model.kpis import Better
 from agent.core.model.windows import CalendarUnit, FixedWindow, Window
 from agent.language.models import durations
 from agent.language.problems import suggest

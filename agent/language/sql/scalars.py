@@ -23,7 +23,7 @@ from functools import partial, reduce
 import polars as pl
 from sqlglot import exp
 
-from agent.core.model.plan import FieldType
+from agent.core.model.events import FieldType
 from agent.language.sql.expressions import Entry, Scope, SqlType, Typed, fail, refuse_unsupported
 
 # What DuckDB's trim takes off: Unicode's space separators (category Zs), not tabs or line ends.

@@ -20,7 +20,7 @@ from agent.core.aggregate.aggregator import Aggregator, State
 from agent.core.aggregate.columns import of_polars, to_scalars
 from agent.core.aggregate.functions import KINDS
 from agent.core.aggregate.rows import PartialRows
-from agent.core.model.plan import Partial, PartialKind
+from agent.core.model.kpis import Partial, PartialKind
 
 SCHEMA: dict[str, type[pl.DataType]] = {
     "_partition": pl.Int32,

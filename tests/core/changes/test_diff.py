@@ -1,4 +1,4 @@
-"""What a change of the rules does, told of two plans."""
+"""What a change of the rules does, reported two plans."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ from agent.core.changes.diff import (
     summary,
 )
 from agent.core.changes.outline import outline, sections
-from agent.core.model.plan import Maintenance, Rule, Target, TargetOverride
+from agent.core.model.kpis import Target, TargetOverride
+from agent.core.model.plan import Maintenance
+from agent.core.model.rules import Rule
 from agent.core.model.schedules import MonthDays, Schedule
 from agent.language.load import load
 from tests.conftest import ROOT
@@ -99,7 +101,7 @@ def test_another_unit_renames_the_metrics_and_keeps_the_state(change) -> None:  
     assert anew(found) == {}
 
 
-def test_another_filter_begins_the_state_and_its_alerts_anew(change) -> None:  # type: ignore[no-untyped-def]
+def test_another_filter_begins_the_state_and_its_alerts_again(change) -> None:  # type: ignore[no-untyped-def]
     found = change(("value: sum(amount)", "value: sum(amount)\n    where: amount > 1"))
     assert anew(found) == {"revenue": (Part("where", None, "amount > 1"),)}
     assert found.metrics == ()
@@ -126,7 +128,7 @@ def test_a_field_of_the_contract_counts_for_the_kpis_that_read_it_only(change) -
     assert anew(found) == {}
 
 
-def test_a_kpi_over_one_that_begins_anew_begins_anew(change) -> None:  # type: ignore[no-untyped-def]
+def test_a_kpi_over_one_that_begins_again_begins_again(change) -> None:  # type: ignore[no-untyped-def]
     found = change(("visit: {topic: visits,", "visit: {topic: web,"))
     assert anew(found) == {
         "visits": (Part("visit.topic", "visits", "web"),),
@@ -166,9 +168,9 @@ def test_what_only_has_another_name_is_called_renamed(change) -> None:  # type: 
         ("kpi: revenue", "kpi: income"),
         ("{revenue: 1", "{income: 1"),
     )
-    told = {(c.section, c.name): (c.kind, c.was) for c in found.changes}
-    assert told["kpis", "income"] == ("renamed", "revenue")
-    assert told["rules", "revenue_low"] == ("changed", None)
+    published = {(c.section, c.name): (c.kind, c.was) for c in found.changes}
+    assert published["kpis", "income"] == ("renamed", "revenue")
+    assert published["rules", "revenue_low"] == ("changed", None)
     assert [a.effect for a in found.alerts] == ["ends", "new", "ends", "new"]
     assert (found.metrics[0].was, found.metrics[0].name) == ("kpi_revenue_eur", "kpi_income_eur")
 
@@ -184,7 +186,7 @@ def test_two_that_are_alike_are_not_guessed_to_be_renamed(change) -> None:  # ty
     assert kinds == {"visits": "removed", "a": "added", "b": "added", "conversion": "changed"}
 
 
-def test_targets_and_overrides_are_told_by_series(change) -> None:  # type: ignore[no-untyped-def]
+def test_targets_and_overrides_are_reported_by_series(change) -> None:  # type: ignore[no-untyped-def]
     found = change(("at_least: 50", "at_least: 60"), ("warn: 120", "warn: 130"))
     assert found.changes[0].parts == (
         Part("overrides.{region: apac}.target", "at_least 50", "at_least 60"),
@@ -209,7 +211,7 @@ def test_everything_that_is_declared_is_described(folder: str) -> None:
             assert not any("pl.Expr" in text or " object at " in text for text in parts.values())
 
 
-def test_state_is_told_of_every_kpi_that_stays() -> None:
+def test_state_is_reported_every_kpi_that_stays() -> None:
     old, new = load(ROOT / "examples/retail/rules"), load(ROOT / "rules")
     found = compare(outline(old), outline(new))
     assert [s.kpi for s in found.states] == [n for n in new.kpis if n in old.kpis]
@@ -240,7 +242,7 @@ def test_whatever_a_plan_holds_is_described_in_words() -> None:
     }
 
 
-def test_overrides_of_the_same_series_are_told_apart_by_when_they_begin() -> None:
+def test_overrides_of_the_same_series_are_reported_apart_by_when_they_begin() -> None:
     kpi = replace(
         load(ROOT / "rules").kpis["revenue"],
         target=None,
@@ -249,14 +251,14 @@ def test_overrides_of_the_same_series_are_told_apart_by_when_they_begin() -> Non
             TargetOverride({"region": "apac"}, Target(at_least=2), 1_700_000_000_000),
         ),
     )
-    told = {name: text for name, text in describe(kpi).items() if name.startswith("overrides")}
-    assert told == {
+    published = {name: text for name, text in describe(kpi).items() if name.startswith("overrides")}
+    assert published == {
         "overrides.{region: apac}.target": "at_least 1",
         "overrides.{region: apac} from 2023-11-14T22:13:20Z.target": "at_least 2",
     }
 
 
-def test_rules_over_rules_and_overrides_of_rules_are_told_as_they_are_written(
+def test_rules_over_rules_and_overrides_of_rules_are_reported_as_they_are_written(
     change,  # type: ignore[no-untyped-def]
 ) -> None:
     more = "  both: {when: revenue_low and no_orders, for: 1h}\n"

@@ -1,4 +1,4 @@
-"""What an agent tells of the rules that it uses, and what a change of them would do."""
+"""What an agent says of the rules that it uses, and what a change of them would do."""
 
 from __future__ import annotations
 
@@ -60,10 +60,10 @@ VIEWS = [
 ]
 
 
-def test_nobody_is_named_and_no_number_of_theirs_is_told(tmp_path: Path) -> None:
-    told = to_bytes(in_use(plan_of(tmp_path), VIEWS))
-    assert b"anna" not in told
-    found = from_bytes(told)
+def test_nobody_is_named_and_no_number_of_theirs_is_reported(tmp_path: Path) -> None:
+    published = to_bytes(in_use(plan_of(tmp_path), VIEWS))
+    assert b"anna" not in published
+    found = from_bytes(published)
     assert found.held is not None
     assert found.held.series == {"tasks": 3}
     assert found.held.standing("few", "warning") == {AlertPhase.FIRING: 1, AlertPhase.PENDING: 1}
@@ -79,7 +79,7 @@ def test_nobody_is_named_and_no_number_of_theirs_is_told(tmp_path: Path) -> None
     }  # fmt: skip
 
 
-def test_what_an_agent_tells_compares_as_the_plan_does(tmp_path: Path) -> None:
+def test_what_an_agent_says_compares_as_the_plan_does(tmp_path: Path) -> None:
     plan = plan_of(tmp_path)
     used = from_bytes(to_bytes(in_use(plan, None)))
     assert used.held is None
@@ -89,7 +89,7 @@ def test_what_an_agent_tells_compares_as_the_plan_does(tmp_path: Path) -> None:
     assert compare(used.rules, public_outline(other)) == compare(outline(plan), outline(other))
 
 
-def test_of_what_is_private_only_that_it_changes_is_told(tmp_path: Path) -> None:
+def test_of_what_is_private_only_that_it_changes_is_reported(tmp_path: Path) -> None:
     used = from_bytes(to_bytes(in_use(plan_of(tmp_path), VIEWS)))
     other = plan_of(
         tmp_path, DESK.replace("match: {employee: anna}, off", "match: {employee: berta}, off")
@@ -106,7 +106,7 @@ def test_of_what_is_private_only_that_it_changes_is_told(tmp_path: Path) -> None
     assert [reason.name for reason in lost.reasons] == ["fingerprint"]
 
 
-def test_levels_and_overrides_are_told_as_they_are_written(tmp_path: Path) -> None:
+def test_levels_and_overrides_are_reported_as_they_are_written(tmp_path: Path) -> None:
     quiet = "  quiet: {kpi: tasks, no_data_for: 30m}\n"
     levels = (
         "  quiet:\n    kpi: tasks\n    no_data_for: {warning: 30m, critical: 2h}\n"

@@ -1,4 +1,4 @@
-"""Mutated records through the decoder, many at a time, held against a plain reading of each.
+"""Mutated records through the decoder, many at a time, compared with a plain reading of each.
 
 `python -m tests.core.decode.fuzz` runs a hundred thousand of them; `--seed` repeats a run.
 """
@@ -19,7 +19,7 @@ import cramjam
 
 from agent.core.decode.batch import Decoded
 from agent.core.decode.decoder import Decoder
-from agent.core.model.plan import Contract, Field
+from agent.core.model.events import Contract, Field
 from tests.core.decode.reference import verdict
 from tests.core.decode.samples import ANY, AT, AT_MS, ORDER, VISIT, batch, contract
 

@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Any
 
 from agent.core.decode.event_time import parse_time
-from agent.core.model.plan import Contract, Field, Path
+from agent.core.model.events import Contract, Field, Path
 
 DEEPEST = 256
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from agent.core.decode.batch import Batch
-from agent.core.model.plan import Contract, Field
+from agent.core.model.events import Contract, Field
 
 AT = "2024-05-01T10:00:00Z"
 AT_MS = 1_714_557_600_000

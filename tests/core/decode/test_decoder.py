@@ -20,7 +20,7 @@ from agent.core.decode.batch import Batch, Decoded
 from agent.core.decode.decoder import Decoder
 from agent.core.decode.event_time import END_MS
 from agent.core.decode.single_record import is_too_deep
-from agent.core.model.plan import Contract, Field
+from agent.core.model.events import Contract, Field
 from agent.core.model.results import Reason
 from tests.core.decode.samples import ANY, AT, AT_MS, HOUR_MS, ORDER, VISIT, batch, contract, order
 
@@ -194,7 +194,7 @@ HEADS = {
 
 @pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)
 @pytest.mark.parametrize("first", [True, False], ids=["first", "later"])
-def test_bytes_that_begin_as_a_compressed_file_are_a_bad_record_and_no_more(
+def test_bytes_that_begin_as_a_compressed_file_are_a_bad_record_and_no_longer(
     head: bytes, first: bool
 ) -> None:
     junk = head + b"junk"
@@ -488,7 +488,7 @@ def test_a_record_over_the_limit_is_too_large_for_the_contracts_that_say_so() ->
     ]
 
 
-def test_each_record_of_the_future_is_judged_by_its_own_timestamp() -> None:
+def test_each_record_of_the_future_is_evaluated_by_its_own_timestamp() -> None:
     values = [order(), order()]
     given_batch = batch(values)
     timestamps = np.array([AT_MS - HOUR_MS, AT_MS - HOUR_MS - 1], dtype=np.int64)
@@ -522,14 +522,14 @@ WILD_MS = [-(2**63), -(10**15), -1, 0, AT_MS, END_MS - 1, END_MS, 2**62, 2**63 -
 
 
 @pytest.mark.parametrize("timestamp", WILD_MS)
-def test_no_timestamp_and_no_time_is_too_wild_to_be_judged(timestamp: int) -> None:
+def test_no_timestamp_and_no_time_is_too_wild_to_be_evaluated(timestamp: int) -> None:
     bounded = contract("order", max_past_ms=24 * HOUR_MS)
     times = ["9999-12-31T23:59:59.999Z", "9999-12-31T23:59:59", 0, "1970-01-01"]
     values = [json.dumps({"type": "order", "at": at}).encode() for at in times]
     wild = replace(batch(values), timestamps=np.full(len(values), timestamp, np.int64))
     got = Decoder([bounded]).decode(wild)
     last, first = {0, 1}, {2, 3}
-    # None, or -1, is no timestamp: the agent's clock judges such a record.
+    # None, or -1, is no timestamp: the agent's clock evaluates such a record.
     none = timestamp <= 0
     rejected = set() if none else first if timestamp >= END_MS - 1 else last | first
     assert {row for row, _ in got.rejects} == rejected
@@ -589,10 +589,10 @@ def test_every_record_is_in_a_table_or_rejected_or_empty_or_ignored(
 ) -> None:
     got = Decoder([ORDER, VISIT]).decode(batch(values))
     assert len({(row, r.contract) for row, r in got.rejects}) == len(got.rejects)
-    told = [row for table in got.tables.values() for row in table["_row"].to_list()]
-    told += {row for row, _ in got.rejects}
-    told += [*got.empty.tolist(), *got.ignored.tolist()]
-    assert sorted(told) == list(range(len(values)))
+    published = [row for table in got.tables.values() for row in table["_row"].to_list()]
+    published += {row for row, _ in got.rejects}
+    published += [*got.empty.tolist(), *got.ignored.tolist()]
+    assert sorted(published) == list(range(len(values)))
 
 
 @settings(max_examples=100, deadline=None)

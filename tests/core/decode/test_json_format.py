@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from agent.core.decode.decoder import Decoder
-from agent.core.model.plan import Field
+from agent.core.model.events import Field
 from tests.core.decode.samples import AT, ORDER, VISIT, batch, contract, order
 
 COUNT = 20_000

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from agent.core.evaluate.inhibition import firing_change
-from agent.core.model.plan import Dimensions, Severity
+from agent.core.model.kpis import Dimensions
 from agent.core.model.results import AlertPhase, Transition
+from agent.core.model.rules import Severity
 from agent.core.state.series import FiringChange
 
 

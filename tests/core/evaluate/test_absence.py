@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from agent.core.evaluate.absence import AbsenceClock, step_absence
 from agent.core.evaluate.maintenance import NO_MAINTENANCE
-from agent.core.model.plan import AbsenceLevel, AbsenceRule, Flapping
 from agent.core.model.results import AlertPhase, Transition
+from agent.core.model.rules import AbsenceLevel, AbsenceRule, Flapping
 from agent.core.state.alert_state import INACTIVE, AlertState
 
 MINUTE = 60_000
@@ -35,7 +35,7 @@ def absence(no_data_for: int, keep: int = 0, flapping: Flapping | None = None) -
 
 # Absence rules. Instants are small integers; silence longer than 15 is an absence.
 
-Told = tuple[int, str, str]
+Published = tuple[int, str, str]
 
 
 @dataclass
@@ -46,11 +46,11 @@ class Quiet:
     clock: AbsenceClock
     alert: AlertState = INACTIVE
     known_ms: int = 0
-    told: list[Transition] = field(default_factory=list)
+    published: list[Transition] = field(default_factory=list)
 
     def judge(self, last_ms: int, frontier_ms: int, first_ms: int | None = None) -> None:
         [level] = self.rule.levels
-        self.alert, told = step_absence(
+        self.alert, published = step_absence(
             self.rule,
             level,
             self.clock,
@@ -61,11 +61,11 @@ class Quiet:
             first_ms,
         )
         self.known_ms = last_ms
-        self.told += told
+        self.published += published
 
     @property
-    def steps(self) -> list[Told]:
-        return [(t.at_ms, t.state.value, t.reason) for t in self.told]
+    def steps(self) -> list[Published]:
+        return [(t.at_ms, t.state.value, t.reason) for t in self.published]
 
 
 def quiet(rule: AbsenceRule, dimensions: tuple[str, ...] = (), begins: int = 0) -> Quiet:
@@ -82,8 +82,8 @@ def silences(
     no_data_for: int = 15,
     keep: int = 0,
     **changes: Any,
-) -> tuple[AlertState, list[Told]]:
-    """Each event is told as it comes, and each frontier once all events before it are."""
+) -> tuple[AlertState, list[Published]]:
+    """Each event is published as it comes, and each frontier once all events before it are."""
     waiting = sorted(set(events))
     one = quiet(replace(absence(no_data_for, keep), **changes), begins=waiting[0] if waiting else 0)
     last = None
@@ -153,7 +153,7 @@ def test_what_is_too_young_is_missed_once_it_is_old_enough_and_then_for_all_its_
     one = quiet(replace(absence(15), min_history_ms=50))
     one.judge(0, 60)
     one.judge(80, 80)
-    assert [(t.start_ms, t.at_ms) for t in one.told] == [(0, 50), (0, 80)]
+    assert [(t.start_ms, t.at_ms) for t in one.published] == [(0, 50), (0, 80)]
 
 
 @settings(max_examples=60, deadline=None)
@@ -164,7 +164,7 @@ def test_what_is_too_young_is_missed_once_it_is_old_enough_and_then_for_all_its_
     flapping=st.sampled_from([None, Flapping(2, 60), Flapping(3, 90)]),
     min_history=st.sampled_from([0, 40, 120]),
 )
-def test_how_often_silence_is_judged_changes_nothing(
+def test_how_often_silence_is_evaluated_changes_nothing(
     events: list[int],
     frontiers: list[int],
     keep: int,
@@ -175,8 +175,8 @@ def test_how_often_silence_is_judged_changes_nothing(
     assert silences(events, [*frontiers, 250], **rule) == silences(events, [250], **rule)
 
 
-def slices(starts: Iterable[int], span: int, no_data_for: int, keep: int = 0) -> list[Told]:
-    """Slices that hold events, each told when it ends; then nothing more."""
+def slices(starts: Iterable[int], span: int, no_data_for: int, keep: int = 0) -> list[Published]:
+    """Slices that hold events, each published when it ends; then nothing more."""
     one = quiet(absence(no_data_for, keep))
     for start in starts:
         one.judge(start + span, start + span, start)
@@ -216,7 +216,7 @@ def test_the_transition_of_an_absence_names_the_silence() -> None:
         "start_ms": 5 * MINUTE,
     }
     inactive, _, firing, _silenced, resolved = AlertPhase
-    assert tuple(one.told) == (
+    assert tuple(one.published) == (
         Transition(
             **common,
             at_ms=20 * MINUTE,
@@ -247,7 +247,7 @@ def test_the_state_of_an_absence_survives_msgpack_at_any_point() -> None:
                 row = msgspec.msgpack.encode(kept.alert)
                 kept.alert = msgspec.msgpack.decode(row, type=AlertState)
             kept.judge(last, frontier)
-        assert (kept.alert, kept.told) == (straight.alert, straight.told)
+        assert (kept.alert, kept.published) == (straight.alert, straight.published)
 
 
 # Rules that are declared no more.

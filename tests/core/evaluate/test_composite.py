@@ -6,14 +6,8 @@ import pytest
 
 from agent.core.evaluate.composite import CompositeRule
 from agent.core.evaluate.thresholds import Evaluation
-from agent.core.model.plan import (
-    CombinationRule,
-    CombinedLevel,
-    Dimensions,
-    RuleOverride,
-    RuleRef,
-    Term,
-)
+from agent.core.model.kpis import Dimensions
+from agent.core.model.rules import CombinationRule, CombinedLevel, RuleOverride, RuleRef, Term
 from tests.core.evaluate.alerts import change
 
 SLOW = RuleRef("slow", "response_time", "slow", None, False, (0,), (0,))

@@ -1,4 +1,4 @@
-"""What a judge makes of states, and of alerts whose rule is no more, or is another."""
+"""What a evaluate makes of states, and of alerts whose rule is gone, or is another."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent.core.evaluate.evaluator import Evaluator
-from agent.core.model.plan import AbsenceLevel, AbsenceRule, RuleOverride, Severity
+from agent.core.model.rules import AbsenceLevel, AbsenceRule, RuleOverride, Severity
 from agent.core.state.series import Series
 from tests.core.simulated import EVENTS, plan_of
 from tests.core.small_plans import MINUTE_MS, kpi, plan

@@ -9,7 +9,8 @@ import pytest
 
 from agent.core.evaluate.inhibition import OWN, Inhibitor
 from agent.core.evaluate.subscription import Subscription
-from agent.core.model.plan import Dimensions, Level, RuleRef, ThresholdRule
+from agent.core.model.kpis import Dimensions
+from agent.core.model.rules import Level, RuleRef, ThresholdRule
 from agent.core.model.windows import FixedWindow, Window
 from agent.core.state.series import Series
 from tests.core.evaluate.alerts import change, transition

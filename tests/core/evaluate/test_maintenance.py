@@ -14,7 +14,9 @@ from agent.core.evaluate.maintenance import (
     MaintenanceCalendar,
     maintenance_calendar,
 )
-from agent.core.model.plan import AbsenceLevel, AbsenceRule, Maintenance, Scalar
+from agent.core.model.events import Scalar
+from agent.core.model.plan import Maintenance
+from agent.core.model.rules import AbsenceLevel, AbsenceRule
 from agent.core.model.schedules import EVERY_DAY, Schedule
 from agent.core.state.alert_state import INACTIVE
 from tests.core.small_plans import MINUTE_MS, kpi, plan
@@ -117,7 +119,7 @@ RULE = AbsenceRule("quiet", "response_time", (LEVEL,), "series", 0, "", "", None
     st.integers(0, 300),
     st.data(),
 )
-def test_silence_in_maintenance_does_not_count_however_often_it_is_judged(
+def test_silence_in_maintenance_does_not_count_however_often_it_is_evaluated(
     periods: list[tuple[int, int]], gaps: list[int], quiet: int, data: st.DataObject
 ) -> None:
     maintenance = MaintenanceCalendar([once(a, b, f"m{i}") for i, (a, b) in enumerate(periods)], ())
@@ -143,11 +145,11 @@ def test_silence_in_maintenance_does_not_count_however_often_it_is_judged(
     for last, following in pairwise([*events, end]):
         frontiers = data.draw(st.lists(st.integers(last, following), max_size=4))
         for frontier in [last, *sorted(frontiers)]:
-            state, told = step_absence(RULE, LEVEL, clock, state, known, last, frontier)
+            state, published = step_absence(RULE, LEVEL, clock, state, known, last, frontier)
             known = last
-            found += told
-    state, told = step_absence(RULE, LEVEL, clock, state, known, events[-1], end)
-    found += told
+            found += published
+    state, published = step_absence(RULE, LEVEL, clock, state, known, events[-1], end)
+    found += published
     assert [(t.at_ms, t.state.value) for t in found] == expected
     for told_of in found:
         silence = range(told_of.start_ms, told_of.episode_ms)

@@ -78,12 +78,14 @@ def run(plan: Plan, events: list[tuple[int, str, int]], cuts: list[int]) -> Emit
         pipeline.add(Batch("shop", lines, partitions, offsets, clock))
         found.append(pipeline.flush())
         first = cut
-    told = joined([*found, pipeline.finish()])
-    # What happens at one instant may be told in any order.
+    published = joined([*found, pipeline.finish()])
+    # What happens at one instant may be published in any order.
     return replace(
-        told,
-        windows=tuple(sorted(told.windows, key=lambda w: (w.end_ms, w.dimensions))),
-        transitions=tuple(sorted(told.transitions, key=lambda t: (t.at_ms, t.dimensions, t.rule))),
+        published,
+        windows=tuple(sorted(published.windows, key=lambda w: (w.end_ms, w.dimensions))),
+        transitions=tuple(
+            sorted(published.transitions, key=lambda t: (t.at_ms, t.dimensions, t.rule))
+        ),
     )
 
 
@@ -109,7 +111,7 @@ def test_maintenance_takes_out_what_it_touches_and_nothing_else(
     found = run(plan, events, cuts)
     # The values are those that there would be without.
     assert [structs.replace(w, maintenance=None) for w in found.windows] == list(without.windows)
-    told = {(s.window.dimensions, s.window.end_ms): s for s in found.targets}
+    published = {(s.window.dimensions, s.window.end_ms): s for s in found.targets}
     plain = {(s.window.dimensions, s.window.end_ms): s for s in without.targets}
     for window in found.windows:
         minutes = range(window.start_ms, window.end_ms, MINUTE_MS)
@@ -118,17 +120,17 @@ def test_maintenance_takes_out_what_it_touches_and_nothing_else(
         assert window.maintenance == ("night" if "night" in names else next(iter(names), None))
         key = window.dimensions, window.end_ms
         if window.maintenance is not None:
-            assert (told[key].state, told[key].attainment) == (TargetState.NO_DATA, None)
+            assert (published[key].state, published[key].attainment) == (TargetState.NO_DATA, None)
         else:
-            assert told[key].state == plain[key].state
-            assert told[key].target.at_least == (
+            assert published[key].state == plain[key].state
+            assert published[key].target.at_least == (
                 50 if window.start_ms >= calendar_ms("2025-10-26") else 20
             )
     # No rule on values takes a step with a window in maintenance.
     calm = {(w.dimensions, w.end_ms) for w in found.windows if w.maintenance is not None}
     steps = [t for t in found.transitions if t.rule != "quiet"]
     assert not [t for t in steps if (t.dimensions, t.at_ms) in calm]
-    # However the records come, the same is told.
+    # However the records come, the same is published.
     assert found.transitions == run(plan, events, []).transitions
 
 

@@ -12,7 +12,8 @@ from agent.core.evaluate.objectives import (
     standing,
 )
 from agent.core.evaluate.targets import assess
-from agent.core.model.plan import Objective, Target
+from agent.core.model.kpis import Target
+from agent.core.model.plan import Objective
 from agent.core.model.results import SeriesView, TargetState, TargetStatus, WindowValue
 from agent.core.model.windows import FixedWindow
 from tests.export.invented import kpi, plan
@@ -103,7 +104,7 @@ def test_an_objective_below_without_data_is_left_out() -> None:
     )
 
 
-def test_the_tree_is_told_from_its_roots_each_objective_once_and_before_its_parts() -> None:
+def test_the_tree_is_reported_from_its_roots_each_objective_once_and_before_its_parts() -> None:
     shared = objective("shared", {"revenue": 1.0})
     both = {
         o.name: o
@@ -122,12 +123,12 @@ AT_LEAST = Target(at_least=100)
 
 def series(name: str, *history: tuple[float, float | None], key: str = "x") -> SeriesView:
     """A series with closed windows: how many days ago each ended, and its value; newest last."""
-    told = tuple((NOW_MS - int(days * DAY_MS), value) for days, value in history)
-    end_ms, value = told[-1]
+    published = tuple((NOW_MS - int(days * DAY_MS), value) for days, value in history)
+    end_ms, value = published[-1]
     window = WindowValue(name, (key,), end_ms - DAY_MS, end_ms, value, 1)
     state, attainment = assess(AT_LEAST, value)
     status = TargetStatus(window, state, None, attainment, AT_LEAST)
-    return SeriesView(name, (key,), window, None, AT_LEAST, status, told)
+    return SeriesView(name, (key,), window, None, AT_LEAST, status, published)
 
 
 @pytest.mark.parametrize(
@@ -149,9 +150,9 @@ def test_a_series_is_compared_with_what_it_was(
 
 
 def test_a_window_in_maintenance_is_not_compared_with() -> None:
-    told = series("a", (9, 10.0), (7, 20.0), (3, 30.0), (0, 40.0))
+    published = series("a", (9, 10.0), (7, 20.0), (3, 30.0), (0, 40.0))
     calm = NOW_MS - 7 * DAY_MS
-    assert earlier_attainment(told, DAY_MS, lambda end_ms: end_ms == calm) == 0.3
+    assert earlier_attainment(published, DAY_MS, lambda end_ms: end_ms == calm) == 0.3
 
 
 def test_the_change_of_a_score_is_over_the_series_that_have_a_past() -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from agent.core.evaluate.rule_graph import Place, RuleGraph
-from agent.core.model.plan import Dimensions, Plan
+from agent.core.model.kpis import Dimensions
+from agent.core.model.plan import Plan
 from agent.core.model.results import AlertPhase
 from agent.core.state.alert_state import AlertState
 from agent.core.state.series import Series
@@ -57,7 +58,7 @@ class Partition:
     def advance(self, **settled_ms: int) -> list[tuple[int, str, str]]:
         """Watermarks move; what is reported."""
         self.settled.update(settled_ms)
-        return [(t.at_ms, t.rule, t.state.value) for _, t in self.graph.advance().told]
+        return [(t.at_ms, t.rule, t.state.value) for _, t in self.graph.advance().published]
 
 
 @pytest.fixture(scope="module")

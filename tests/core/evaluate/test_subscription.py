@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from agent.core.evaluate.subscription import Subscription
-from agent.core.model.plan import RuleRef, Severity
+from agent.core.model.rules import RuleRef, Severity
 from tests.core.evaluate.alerts import change
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.core.evaluate.targets import MAX_ATTAINMENT, assess, target_of
-from agent.core.model.plan import Target, TargetOverride
+from agent.core.model.kpis import Target, TargetOverride
 from agent.core.model.results import TargetState
 from tests.core.small_plans import kpi
 

@@ -8,8 +8,9 @@ import pytest
 
 from agent.core.evaluate.thresholds import Evaluation, EvaluationInput, Peers, Thresholds
 from agent.core.model.history import FeatureContext
-from agent.core.model.plan import Level, RuleOverride, Target, ThresholdRule
+from agent.core.model.kpis import Target
 from agent.core.model.results import WindowValue
+from agent.core.model.rules import Level, RuleOverride, ThresholdRule
 from agent.core.model.windows import Window
 from agent.core.state.series import Series
 from tests.core.small_plans import MINUTE_MS, kpi

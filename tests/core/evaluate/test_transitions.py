@@ -12,8 +12,8 @@ from agent.core.evaluate.transitions import (
     removed,
     step_threshold,
 )
-from agent.core.model.plan import Flapping, Level, ThresholdRule
 from agent.core.model.results import AlertPhase, Transition, WindowValue
+from agent.core.model.rules import Flapping, Level, ThresholdRule
 from agent.core.model.text import duration
 from agent.core.state.alert_state import INACTIVE, AlertState
 
@@ -75,7 +75,7 @@ def test_conditions_read_events_and_target() -> None:
     ]
 
 
-def test_a_constant_condition_holds_for_every_row() -> None:
+def test_a_constant_condition_holds_forevery_row() -> None:
     level = Level("info", pl.lit(True), pl.lit(None), "true", "null")
     assert conditions(threshold(level), table((1, 1, None), (2, 1, None))) == [
         ([True, True], [None, None])
@@ -172,7 +172,7 @@ def test_without_a_clear_the_bound_of_resolving_is_not_when() -> None:
     assert [t.bound for t in found] == ["value > 400", "not (value > 400)"]
 
 
-def test_a_current_window_is_judged_at_the_instant_that_the_caller_names() -> None:
+def test_a_current_window_is_evaluated_at_the_instant_that_the_caller_names() -> None:
     window = WindowValue("response_time", (), 0, 60 * MINUTE, 700, 9, open=True)
     _, found = step_threshold(threshold(WARNING), (), window, [(True, False)], 7 * MINUTE)
     assert [(t.at_ms, t.episode_ms, t.end_ms) for t in found] == [

@@ -53,8 +53,8 @@ def revenue(world: World) -> dict[int, float | None]:
     settle(world)
     return {
         (w.start_ms - START_MS) // 1000: w.value
-        for closings in world.published
-        for w in closings.windows
+        for emitted in world.published
+        for w in emitted.windows
     }
 
 
@@ -98,7 +98,7 @@ def test_what_a_later_epoch_sends_is_added_to_what_the_earlier_one_sent(plan: Pl
     assert revenue(world) == {0: 35.0}
 
 
-def test_a_topic_that_was_made_anew_is_read_from_its_first_record(plan: Plan) -> None:
+def test_a_topic_that_was_made_again_is_read_from_its_first_record(plan: Plan) -> None:
     world = World(plan, [[]], state_partitions=1)
     before = Folder(plan, TOPIC, 1)
     before.assign(0, Resume(0, 0, None, None, "first"))
@@ -130,15 +130,15 @@ def test_frames_of_a_log_that_is_gone_are_stale() -> None:
     assert not sources.is_stale(frame(1, 1, "second", 4))
 
 
-def test_a_topic_made_anew_with_fewer_partitions_waits_for_none_that_is_gone() -> None:
+def test_a_topic_made_again_with_fewer_partitions_waits_for_none_that_is_gone() -> None:
     sources = TopicSources()
     sources.take(frame(0, 100, "first", 0))
     sources.take(frame(1, 100, "first", 0))
     sources.take(frame(0, 1, "second", 1, partitions=1))
-    assert (sources.partitions, sorted(sources.claims)) == (1, [0])
+    assert (sources.partitions, sorted(sources.statuses)) == (1, [0])
 
 
-def test_a_topic_whose_id_is_told_later_is_the_same() -> None:
+def test_a_topic_whose_id_is_reported_later_is_the_same() -> None:
     sources = TopicSources()
     sources.take(frame(0, 100, "", 0))
     assert sources.is_stale(frame(0, 99, "first", 0))

@@ -1,4 +1,5 @@
-"""Events from the future: judged by the lesser of their timestamp and the agent's clock, the same
+"""Events from the future: evaluated by the lesser of their timestamp and the agent's clock, the
+same
 again after a restart."""
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ def test_a_machine_a_year_ahead_does_not_move_its_partition_on(folder: Folder) -
 
 
 @pytest.mark.parametrize("stamp", [-1, 0])
-def test_a_record_without_a_timestamp_is_judged_by_the_clock(folder: Folder, stamp: int) -> None:
+def test_a_record_without_a_timestamp_is_evaluated_by_the_clock(folder: Folder, stamp: int) -> None:
     added = add(folder, batch([(START_MS, stamp), (START_MS + 3 * HOUR_MS, stamp)]))
     assert added.counts[Outcome.FOLDED, "visit", None] == 1
     assert [row for row, _ in added.rejects] == [1]
@@ -72,7 +73,7 @@ def test_the_clock_goes_on_with_the_flushes_and_where_they_are_held_up(folder: F
     assert not add(folder, batch([(later, later)], 1), later).rejects
 
 
-def test_a_restart_judges_by_the_clock_of_the_first_time(tmp_path: Path) -> None:
+def test_a_restart_evaluates_by_the_clock_of_the_first_time(tmp_path: Path) -> None:
     """What was rejected as from the future is so again, though its time has come by now."""
     plan = plan_of(RULES, tmp_path)
     ahead = START_MS + 3 * HOUR_MS
@@ -89,7 +90,9 @@ def test_a_restart_judges_by_the_clock_of_the_first_time(tmp_path: Path) -> None
     second = Folder(plan, TOPIC, 1)
     second.assign(0, resume, START_MS + 9 * HOUR_MS)
     added = add(second, batch(log), START_MS + 9 * HOUR_MS)
-    assert added.counts == {(Outcome.FOLDED, "visit", None): 1}  # the fourth: the others are told
+    assert added.counts == {
+        (Outcome.FOLDED, "visit", None): 1
+    }  # the fourth: the others are published
     assert second.sources[0].watermark_ms == ahead
     assert second.commits() == {}
     second.flush(START_MS + 9 * HOUR_MS, {}, 1)

@@ -110,7 +110,7 @@ def many(first: int, number: int, at: int) -> list[Row]:
 
 
 @pytest.mark.parametrize("hashes_of", [id_run.hashes_of, poor_hashes], ids=["good", "poor"])
-def test_large_batches_are_judged_as_the_reference_does(
+def test_large_batches_are_evaluated_as_the_reference_does(
     hashes_of: Callable[[pl.Series], id_run.Words], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dedup, "hashes_of", hashes_of)

@@ -17,7 +17,7 @@ def test_a_value_that_is_short_enough_stays(value: str | int | None) -> None:
 
 
 @pytest.mark.parametrize("value", ["x" * 1_025, "é" * 513, "日" * 100_000, "x" * 1_023 + "é"])
-def test_a_value_that_is_too_long_is_cut_and_told_apart(value: str) -> None:
+def test_a_value_that_is_too_long_is_cut_and_distinguished(value: str) -> None:
     (found, other) = shortened((value, "other"))
     assert isinstance(found, str)
     assert len(found.encode()) <= MAX_VALUE_BYTES

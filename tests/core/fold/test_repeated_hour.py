@@ -102,7 +102,7 @@ def test_the_record_s_timestamp_says_which_hour_is_meant(tmp_path: Path) -> None
     hours, _ = fold(oslo(tmp_path), texts, 1, [at, at + 3_300_000])
     assert hours == {MIDNIGHT: 1, MIDNIGHT + 1: 1}
     hours, _ = fold(oslo(tmp_path), texts, 1)
-    assert hours == {MIDNIGHT: 2}  # nothing tells
+    assert hours == {MIDNIGHT: 2}  # nothing says
 
 
 def test_an_hour_that_comes_twice_by_half_is_read_alike(tmp_path: Path) -> None:

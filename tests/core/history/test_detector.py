@@ -20,17 +20,17 @@ CALM_AGAIN = 3.0
 
 
 def verdicts(values, interval_ms=5 * MINUTE):
-    state, told = DetectorState(), []
+    state, published = DetectorState(), []
     for i, value in enumerate(values):
         state, verdict = step(state, START + i * interval_ms, float(value))
-        told.append(verdict)
-    return told
+        published.append(verdict)
+    return published
 
 
-def episodes(told, quiet=36):
+def episodes(published, quiet=36):
     """The windows at which an alert begins: over 4, until it was under 3 for so many windows."""
     began, high = [], None
-    for i, verdict in enumerate(told):
+    for i, verdict in enumerate(published):
         score = verdict.score or 0.0
         if high is None:
             if score > SPEAKS:
@@ -54,17 +54,17 @@ def days(count, interval_ms=5 * MINUTE):
 
 
 def test_a_constant_series_is_never_unusual():
-    told = verdicts([7.0] * 3000)
-    assert {verdict.score for verdict in told} == {None, 0.0}
+    published = verdicts([7.0] * 3000)
+    assert {verdict.score for verdict in published} == {None, 0.0}
 
 
 def test_it_is_silent_while_it_learns():
-    told = verdicts(noise(60))
-    assert all(verdict.score is None for verdict in told[:50])
-    assert told[-1].score is not None
+    published = verdicts(noise(60))
+    assert all(verdict.score is None for verdict in published[:50])
+    assert published[-1].score is not None
 
 
-def test_a_spike_of_ten_sigma_is_told_at_once():
+def test_a_spike_of_ten_sigma_is_reported_at_once():
     values = noise(4000)
     values[3000] = 200.0
     verdict = verdicts(values)[3000]
@@ -74,55 +74,55 @@ def test_a_spike_of_ten_sigma_is_told_at_once():
     assert verdict.expected == pytest.approx(100.0, abs=20.0)
 
 
-def test_a_new_level_is_told_once_and_becomes_normal():
+def test_a_new_level_is_reported_once_and_becomes_normal():
     values = noise(8000)
     values[4000:] += 50.0
-    told = verdicts(values)
-    assert next(i for i in episodes(told) if i >= 4000) < 4005
-    assert len([i for i in episodes(told) if 4000 <= i < 4600]) == 1
-    assert max(verdict.score for verdict in told[7000:]) < SPEAKS
+    published = verdicts(values)
+    assert next(i for i in episodes(published) if i >= 4000) < 4005
+    assert len([i for i in episodes(published) if 4000 <= i < 4600]) == 1
+    assert max(verdict.score for verdict in published[7000:]) < SPEAKS
 
 
-def test_a_slow_drift_is_told_within_a_day():
+def test_a_slow_drift_is_reported_within_a_day():
     values = noise(6000)
     values[4000:] += 30.0 * np.arange(2000) / 288
     assert any(4000 < i < 4288 for i in episodes(verdicts(values)))
 
 
-def test_values_that_scatter_more_are_told_of_as_unrest():
+def test_values_that_scatter_more_are_reported_as_unrest():
     values = noise(6000)
     values[4000:] = 100.0 + 4.0 * (values[4000:] - 100.0)
-    told = verdicts(values)
-    assert any(4000 <= i < 4030 for i in episodes(told))
-    assert "unrest" in {v.part for v in told[4000:4030] if (v.score or 0.0) > SPEAKS}
+    published = verdicts(values)
+    assert any(4000 <= i < 4030 for i in episodes(published))
+    assert "unrest" in {v.part for v in published[4000:4030] if (v.score or 0.0) > SPEAKS}
 
 
-def test_a_noisy_series_gone_flat_is_told_of_as_calm():
+def test_a_noisy_series_gone_flat_is_reported_as_calm():
     values = noise(6000)
     values[4000:] = 100.0
-    told = verdicts(values)
-    first = next(i for i in range(4000, 6000) if told[i].score > SPEAKS)
+    published = verdicts(values)
+    first = next(i for i in range(4000, 6000) if published[i].score > SPEAKS)
     assert first < 4100
-    assert told[first].part == "calm"
+    assert published[first].part == "calm"
 
 
-def test_mornings_are_told_of_until_they_are_known_and_never_after():
+def test_mornings_are_reported_until_they_are_known_and_never_after():
     rng = np.random.default_rng(2)
     values = days(288 * 21) + 2.0 * rng.standard_normal(288 * 21)
-    told = verdicts(values)
-    assert told[-1].season == "day"
-    after = [i for i in episodes(told) if i > 288 * 5]
+    published = verdicts(values)
+    assert published[-1].season == "day"
+    after = [i for i in episodes(published) if i > 288 * 5]
     assert len([i for i in after if abs(i % 288 - 96) < 3]) == 0
 
 
-def test_a_day_that_does_not_begin_is_told_where_it_should_have():
+def test_a_day_that_does_not_begin_is_reported_where_it_should_have():
     rng = np.random.default_rng(3)
     values = days(288 * 14) + 2.0 * rng.standard_normal(288 * 14)
     quiet = 288 * 10
     values[quiet : quiet + 288] = 20.0 + 2.0 * rng.standard_normal(288)
-    told = verdicts(values)
-    verdict = next(v for v in told[quiet + 90 :] if (v.score or 0.0) > SPEAKS)
-    assert told.index(verdict) - quiet in range(96, 99)
+    published = verdicts(values)
+    verdict = next(v for v in published[quiet + 90 :] if (v.score or 0.0) > SPEAKS)
+    assert published.index(verdict) - quiet in range(96, 99)
     assert verdict.season == "day"
 
 
@@ -131,21 +131,21 @@ def test_a_quiet_weekend_is_a_season_after_some_weeks():
     weekend = hours // 24 % 7 >= 5
     rng = np.random.default_rng(4)
     values = np.where(weekend, 30.0, 100.0) + 20.0 * np.sin(hours * math.pi / 12)
-    told = verdicts(values + 3.0 * rng.standard_normal(len(hours)), HOUR)
-    assert told[-1].season == "week"
-    assert [i for i in episodes(told, 6) if i > 24 * 7 * 6] == []
+    published = verdicts(values + 3.0 * rng.standard_normal(len(hours)), HOUR)
+    assert published[-1].season == "week"
+    assert [i for i in episodes(published, 6) if i > 24 * 7 * 6] == []
 
 
 def test_a_window_of_a_day_keeps_its_week_as_clocks_are_put_on():
     rng = np.random.default_rng(5)
-    state, told = DetectorState(), []
+    state, published = DetectorState(), []
     for day in range(300):
         summer = 120 < day < 240
         value = (30.0 if day % 7 >= 5 else 100.0) + 3.0 * rng.standard_normal()
         state, verdict = step(state, START + day * DAY - summer * HOUR, value)
-        told.append(verdict)
-    assert told[-1].season == "week"
-    assert max(v.score or 0.0 for v in told[110:]) < 5.0
+        published.append(verdict)
+    assert published[-1].season == "week"
+    assert max(v.score or 0.0 for v in published[110:]) < 5.0
 
 
 @pytest.mark.parametrize("shape", ["normal", "uniform", "exponential", "poisson", "walk"])
@@ -169,9 +169,9 @@ def test_noise_speaks_less_than_once_in_two_thousand_windows(shape):
 )
 def test_units_do_not_matter(seed, scale, shift):
     values = np.random.default_rng(seed).gamma(2.0, size=600)
-    told = verdicts(values)
+    published = verdicts(values)
     other = verdicts(scale * (values + shift))
-    for a, b in zip(told, other, strict=True):
+    for a, b in zip(published, other, strict=True):
         assert (a.score is None) == (b.score is None)
         if a.score is not None:
             assert a.score == pytest.approx(b.score, abs=0.02)
@@ -181,15 +181,15 @@ def test_units_do_not_matter(seed, scale, shift):
 @given(seed=st.integers(0, 2**32 - 1), cut=st.integers(0, 699))
 def test_a_state_that_went_through_a_row_goes_on_the_same(seed, cut):
     values = np.random.default_rng(seed).standard_t(3, size=700)
-    state, told = DetectorState(), []
+    state, published = DetectorState(), []
     for i, value in enumerate(values):
         if i == cut:
             row = msgspec.msgpack.encode(state)
             assert len(row) <= 4096
             state = msgspec.msgpack.decode(row, type=DetectorState)
         state, verdict = step(state, START + i * 30 * MINUTE, float(value))
-        told.append(verdict)
-    assert told == verdicts(values, 30 * MINUTE)
+        published.append(verdict)
+    assert published == verdicts(values, 30 * MINUTE)
 
 
 def test_a_copy_of_a_state_is_apart_from_it():
@@ -232,14 +232,14 @@ def test_no_value_makes_a_score_that_is_not_a_number(values):
 
 def test_a_value_that_is_no_number_is_passed_over():
     values = list(noise(300))
-    state, told = DetectorState(), []
+    state, published = DetectorState(), []
     for i, value in enumerate(values):
         if i == 200:
             state, verdict = step(state, START + i * HOUR, math.nan)
             assert verdict == Verdict(None)
         state, verdict = step(state, START + i * HOUR, float(value))
-        told.append(verdict)
-    assert told == verdicts(values, HOUR)
+        published.append(verdict)
+    assert published == verdicts(values, HOUR)
 
 
 def test_windows_without_a_value_do_not_change_the_interval():

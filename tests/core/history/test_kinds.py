@@ -34,7 +34,7 @@ def at(zone: str, *parts: int) -> int:
 # --- change
 
 
-def test_a_change_is_held_against_the_window_a_span_ago() -> None:
+def test_a_change_is_compared_with_the_window_a_span_ago() -> None:
     seen = look([50.0, *[80.0] * 6, 40.0])
     assert Change("", Span(days=7), True, "UTC").compute(seen) == pytest.approx(-0.2)
     assert Change("", Span(days=7), False, "UTC").compute(seen) == -10
@@ -155,7 +155,7 @@ def test_a_trend_is_a_slope_a_day_where_it_is_no_chance() -> None:
         (DAY // 24, False, "-0.01 a minute"),
     ],
 )
-def test_a_trend_is_told_by_a_unit_of_the_size_of_its_span(
+def test_a_trend_is_reported_by_a_unit_of_the_size_of_its_span(
     span_ms: int, relative: bool, words: str
 ) -> None:
     assert Trend("", span_ms, relative).describe(-14.4, {}) == words

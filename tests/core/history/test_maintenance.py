@@ -42,16 +42,16 @@ values = st.one_of(st.none(), st.floats(-100, 100, allow_subnormal=False))
 def test_a_window_in_maintenance_is_as_good_as_one_without_a_value(
     feature: Feature, past: list[tuple[float | None, bool]], now: float
 ) -> None:
-    told = [value for value, _ in past]
+    published = [value for value, _ in past]
     flags = [MAINTENANCE if calm else 0 for _, calm in past]
     without = [None if calm else value for value, calm in past]
     bounds = (10.0, 90.0)
-    flagged = look([*told, now], DAYS, flags=[*flags, 0], target=bounds)
+    flagged = look([*published, now], DAYS, flags=[*flags, 0], target=bounds)
     emptied = look([*without, now], DAYS, target=bounds)
     assert feature.compute(flagged) == feature.compute(emptied)
 
 
-def test_totals_are_of_all_that_was_told() -> None:
+def test_totals_are_of_all_that_was_published() -> None:
     month = Pace("", "to_date", "month", "UTC", 0.0, 0)
     flags = [0, 0, 0, MAINTENANCE, 0]
     # The first window is 30 December; January's are 10, 1000 and 20.
@@ -59,14 +59,14 @@ def test_totals_are_of_all_that_was_told() -> None:
     assert month.compute(seen) == 1030
 
 
-def test_a_past_keeps_what_was_told_beside_what_is_compared_with() -> None:
+def test_a_past_keeps_what_was_published_beside_what_is_compared_with() -> None:
     past = WindowHistory([(1, 5.0, 1, MAINTENANCE), (2, 6.0, 1, INCIDENT), (3, 7.0, 1, 0)])
     past.append((4, 8.0, 1, 0))
     past.flag(4, MAINTENANCE)
     for seen in (past, past.upto(4)):
-        assert seen.told.tolist() == [5, 6, 7, 8]
+        assert seen.published.tolist() == [5, 6, 7, 8]
         assert seen.values.tolist() == pytest.approx([nan, 6, 7, nan], nan_ok=True)
     for end in range(5, 200):  # beyond the room that there was
         past.append((end, float(end), 1, 0))
-    assert past.told.tolist()[:4] == [5, 6, 7, 8]
+    assert past.published.tolist()[:4] == [5, 6, 7, 8]
     assert np.flatnonzero(np.isnan(past.values)).tolist() == [0, 3]

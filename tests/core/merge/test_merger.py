@@ -1,4 +1,4 @@
-"""What the merge keeps, turns away and tells again."""
+"""What the merge keeps, turns away and says again."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from agent.core.frame import decode, encode
 from agent.core.merge.merger import Merger
-from agent.core.model.plan import OTHER
+from agent.core.model.kpis import OTHER
 from agent.core.state.rows import UnknownVersion
 from tests.core.simulated import EVENTS, START_MS, World, plan_of, sale, visit
 
@@ -32,15 +32,15 @@ def world_of(folder: Path, regions: str) -> World:
 def test_a_full_kpi_keeps_what_it_had_and_folds_the_rest_into_other(tmp_path: Path) -> None:
     world = world_of(tmp_path, "abacdcb")
     merger = world.merger(0)
-    closings = world.apply(merger, 0, 0, 1)[0]
+    emitted = world.apply(merger, 0, 0, 1)[0]
     first = {
-        w.dimensions: (w.value, w.events) for w in closings.windows if w.end_ms == 60_000 + START_MS
+        w.dimensions: (w.value, w.events) for w in emitted.windows if w.end_ms == 60_000 + START_MS
     }
     kept = {d: n for d, n in first.items() if d != (OTHER,)}
     assert len(kept) == 2
     assert first[OTHER,][1] == 7 - sum(events for _, events in kept.values())
     assert sum(value or 0 for value, _ in first.values()) == 7.0
-    assert closings.full == ("revenue", "revenue")
+    assert emitted.full == ("revenue", "revenue")
 
 
 def test_a_frame_that_covers_less_is_passed_over_and_counted(tmp_path: Path) -> None:
@@ -50,21 +50,21 @@ def test_a_frame_that_covers_less_is_passed_over_and_counted(tmp_path: Path) -> 
     late_comer.read(worker, {0: 1})
     late_comer.flush(worker)
     merger = world.merger(0)
-    told = world.apply(merger, 0, 0, 1)[0]
+    published = world.apply(merger, 0, 0, 1)[0]
     again = merger.apply(late_comer.frames[0][0], 1)
-    assert len(told.windows) > 0
+    assert len(published.windows) > 0
     assert (again.windows, again.stale) == ((), 1)
 
 
-def test_what_was_told_before_a_crash_is_told_again(tmp_path: Path) -> None:
+def test_what_was_published_before_a_crash_is_reported_again(tmp_path: Path) -> None:
     world = world_of(tmp_path, "ab")
     merger = world.merger(0)
-    told = world.apply(merger, 0, 0, 1)[0]
+    published = world.apply(merger, 0, 0, 1)[0]
     world.write(merger, 0)
     restarted = world.merger(0)
     again = world.apply(restarted, 0, 0, 1)[0]
-    assert told.windows
-    assert set(again.windows) == set(told.windows)
+    assert published.windows
+    assert set(again.windows) == set(published.windows)
 
 
 def test_rows_of_a_kpi_defined_otherwise_outlive_a_rolling_restart_only(tmp_path: Path) -> None:
@@ -137,15 +137,15 @@ def test_new_series_are_folded_into_other_when_the_rows_of_a_kpi_are_large(tmp_p
     log += [visit(begin_ms + 7_200_000, None), sale(begin_ms + 7_200_000, 1.0, "a", "c", "end")]
     world = World(plan_of(rules, tmp_path), [log], 1)
     worker, merger = world.worker(), world.merger(0)
-    closings = []
+    emitted = []
     for position, size in enumerate((2_001, 2, 2)):
         world.read(worker, {0: size})
         world.flush(worker)
-        closings += world.apply(merger, 0, position, position + 1)
+        emitted += world.apply(merger, 0, position, position + 1)
         world.write(merger, 0)
-    ends = {w.dimensions for c in closings for w in c.windows}
+    ends = {w.dimensions for c in emitted for w in c.windows}
     assert ends == {("a",), (OTHER,)}
-    assert [name for c in closings for name in c.full] == ["buyers"]
+    assert [name for c in emitted for name in c.full] == ["buyers"]
 
 
 def test_rows_of_another_version_end_the_start_and_are_left_alone(tmp_path: Path) -> None:

@@ -42,12 +42,12 @@ def test_windows_that_a_gap_touches_are_incomplete(
     world.read(worker, {0: len(log)})
     world.flush(worker)
     frame = msgspec.structs.replace(decode(world.frames[0][0]), missed=span)
-    closings = Merger(world.plan, 0, 1).apply(next(encode(frame)), 0)
+    emitted = Merger(world.plan, 0, 1).apply(next(encode(frame)), 0)
     marked: dict[str, list[int]] = {name: [] for name in world.plan.kpis}
-    for window in closings.windows:
+    for window in emitted.windows:
         if window.incomplete:
             marked[window.kpi].append((window.start_ms - START_MS) // MINUTE_MS)
-    assert len(closings.windows) > 6
+    assert len(emitted.windows) > 6
     assert marked == dict.fromkeys(world.plan.kpis, incomplete)
 
 

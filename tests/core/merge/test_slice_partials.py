@@ -13,7 +13,7 @@ from agent.core.fold import kpi_fold
 from agent.core.frame import Block, decode, encode, named, series_key
 from agent.core.merge import slice_partials as partials
 from agent.core.merge.slice_partials import SlicePartials
-from agent.core.model.plan import Dimensions
+from agent.core.model.kpis import Dimensions
 from tests.core.simulated import EVENTS, START_MS, World, plan_of, sale
 
 RULES = f"""{EVENTS}kpis:
@@ -55,7 +55,7 @@ def test_the_newest_partial_of_a_source_replaces_and_sources_stand_apart(
     assert len(list(of_slice.states())) == len(of_slice) == 23
 
 
-def test_of_two_blocks_of_a_source_the_later_one_counts_whoever_looks_when(
+def test_of_two_blocks_of_a_source_the_later_one_counts_anybody_who_looks_when(
     aggregator: Aggregator,
 ) -> None:
     of_slice = SlicePartials(aggregator, named)
@@ -82,7 +82,7 @@ def test_what_is_not_wanted_stays_out_and_many_keys_may_go_to_one_series(
     of_slice = SlicePartials(aggregator, admit)
     for amount in (1.0, 2.0):
         of_slice.take(block(dict.fromkeys(("c", "old", "d", "a"), (1, amount, amount))), 0)
-    assert [home for home, _ in of_slice.states()] == [("rest",), ("rest",), ("a",)]
+    assert [subject for subject, _ in of_slice.states()] == [("rest",), ("rest",), ("a",)]
     assert {state for _, state in of_slice.states()} == {(1, 2.0, 1, 2.0)}
     assert ("old",) not in of_slice
     ((source, whole),) = of_slice.blocks("spent", "", START_MS)
@@ -124,7 +124,7 @@ def test_a_large_frame_is_cut_and_its_parts_say_the_same(
         assert b"".join(bytes(b.columns[place]) for part in parts for b in part.blocks) == column
 
 
-def test_series_that_come_no_more_are_forgotten(
+def test_series_that_come_no_longer_are_forgotten(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(kpi_fold, "FORGOTTEN_KEPT", 10)
@@ -136,14 +136,14 @@ def test_series_that_come_no_more_are_forgotten(
     ]
     world = World(plan_of(RULES, tmp_path), [log], 1)
     worker = world.worker()
-    merger, told = world.merger(0), []
+    merger, published = world.merger(0), []
     (fold,) = worker.folder._folds
     for minute in range(minutes):
         world.read(worker, {0: each})
         world.flush(worker)
         assert fold._series.count <= 10 + 2 * 2 * each + each
-        told += world.apply(merger, 0, minute, minute + 1)
-    windows = [w for closings in told for w in closings.windows]
+        published += world.apply(merger, 0, minute, minute + 1)
+    windows = [w for emitted in published for w in emitted.windows]
     named_ = {w.dimensions[0] for w in windows}
     assert named_ >= {f"c{minute // 3}-{i}" for minute in range(minutes - 2) for i in range(each)}
     assert {w.value for w in windows if w.events} == {2.0}

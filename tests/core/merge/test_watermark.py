@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from agent.core.frame import Frame
 from agent.core.merge.watermark import TopicSources
-from agent.core.model.plan import Contract
+from agent.core.model.events import Contract
 
 SECOND = 1_000
 IDLE_AFTER_MS = 30 * SECOND
@@ -18,7 +18,7 @@ def contract() -> Contract:
     )  # fmt: skip
 
 
-def claim(
+def status(
     sources: TopicSources,
     partition: int,
     watermark_s: int | None,
@@ -27,41 +27,41 @@ def claim(
 ) -> int | None:
     """What the watermark is, in s, after a frame of one of two partitions."""
     ms = None if watermark_s is None else watermark_s * SECOND
-    quiet_ms = None if quiet_s is None else quiet_s * SECOND
-    sources.take(Frame("shop", partition, 2, 1, ms, quiet_ms, clock_s * SECOND, True, {}, []))
+    idle_ms = None if quiet_s is None else quiet_s * SECOND
+    sources.take(Frame("shop", partition, 2, 1, ms, idle_ms, clock_s * SECOND, True, {}, []))
     reached = sources.watermark_ms(contract())
     return None if reached is None else reached // SECOND
 
 
 def test_the_slowest_source_holds_time_back() -> None:
     sources = TopicSources()
-    assert claim(sources, 0, 100, None, 100) is None
-    assert claim(sources, 1, 60, None, 100) == 60
+    assert status(sources, 0, 100, None, 100) is None
+    assert status(sources, 1, 60, None, 100) == 60
 
 
 def test_an_idle_source_holds_time_back_to_its_claim_only() -> None:
     sources = TopicSources()
-    claim(sources, 0, 100, None, 100)
-    assert claim(sources, 1, 20, 29, 100) == 20
-    assert claim(sources, 1, 20, 40, 101) == 100
+    status(sources, 0, 100, None, 100)
+    assert status(sources, 1, 20, 29, 100) == 20
+    assert status(sources, 1, 20, 40, 101) == 100
 
 
 def test_when_all_are_idle_time_moves_by_the_quiet_they_share() -> None:
     sources = TopicSources()
-    claim(sources, 0, 100, 35, 140)
-    assert claim(sources, 1, 20, 90, 140) == 135
+    status(sources, 0, 100, 35, 140)
+    assert status(sources, 1, 20, 90, 140) == 135
 
 
 def test_the_claim_of_a_dead_worker_says_nothing_of_the_time_since() -> None:
     sources = TopicSources()
-    claim(sources, 0, 60, 40, 100)  # its worker dies here
-    assert claim(sources, 1, 105, None, 105) == 100
-    assert claim(sources, 1, 105, 31, 136) == 100
-    assert claim(sources, 1, 105, 300, 405) == 100
+    status(sources, 0, 60, 40, 100)  # its worker dies here
+    assert status(sources, 1, 105, None, 105) == 100
+    assert status(sources, 1, 105, 31, 136) == 100
+    assert status(sources, 1, 105, 300, 405) == 100
 
 
 def test_an_empty_source_counts_from_its_claim() -> None:
     sources = TopicSources()
-    claim(sources, 0, 100, None, 100)
-    assert claim(sources, 1, None, 29, 99) is None
-    assert claim(sources, 1, None, 31, 101) == 100
+    status(sources, 0, 100, None, 100)
+    assert status(sources, 1, None, 29, 99) is None
+    assert status(sources, 1, None, 31, 101) == 100

@@ -236,8 +236,8 @@ NEWER = {"SCT": {date(2026, 6, 15)}}
 )
 def test_the_holidays_are_those_that_gov_uk_publishes(part: str, published: str) -> None:
     # The copy that the package carries: nothing is fetched.
-    told = BankHolidays(use_cached_holidays=True).get_holidays(division=published)
-    wanted = {one["date"] for one in told} | NEWER.get(part, set())
+    reported = BankHolidays(use_cached_holidays=True).get_holidays(division=published)
+    wanted = {one["date"] for one in reported} | NEWER.get(part, set())
     years = sorted({day.year for day in wanted})
     assert len(wanted) > 8 * 5 and len(years) > 5
     holidays = HolidayDays("GB", part)

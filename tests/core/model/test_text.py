@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agent.core.model.plan import Target
+from agent.core.model.kpis import Target
 from agent.core.model.text import (
     bounds_text,
     duration,

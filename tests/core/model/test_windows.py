@@ -151,7 +151,7 @@ def test_slices_are_at_most_five_minutes_and_divide_the_pane() -> None:
     assert largest_divisor(301_000, MAX_SLICE_MS) == 150_500
 
 
-def test_current_values_are_judged_about_ten_times_a_window() -> None:
+def test_current_values_are_evaluated_about_ten_times_a_window() -> None:
     assert current_slice_ms(FixedWindow(60_000, 60_000)) == 6_000
     assert current_slice_ms(FixedWindow(5_000, 5_000)) == 1_000
     assert current_slice_ms(FixedWindow(HOUR, HOUR)) == MAX_SLICE_MS

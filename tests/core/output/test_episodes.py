@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from agent.core.model.plan import Dimensions, Plan, Severity
+from agent.core.model.kpis import Dimensions
+from agent.core.model.plan import Plan
 from agent.core.model.results import AlertPhase, Emitted, Transition, WindowValue
+from agent.core.model.rules import Severity
 from agent.core.output.episodes import WEEK_MS, Episode, Found, Record, found, versus
 from tests.export.invented import COMPANY
 
@@ -35,12 +37,12 @@ def window(end: int, value: float | None, series: Dimensions = ("emea",)) -> Win
 
 
 def of(
-    *told: Transition | WindowValue, since: int | None = None, until: int | None = None
+    *published: Transition | WindowValue, since: int | None = None, until: int | None = None
 ) -> Found:
     plan = Plan({}, COMPANY.kpis, COMPANY.rules, {}, "")
     record = Record(plan)
-    windows = tuple(t for t in told if isinstance(t, WindowValue))
-    record.take(Emitted(windows, (), tuple(t for t in told if isinstance(t, Transition))))
+    windows = tuple(t for t in published if isinstance(t, WindowValue))
+    record.take(Emitted(windows, (), tuple(t for t in published if isinstance(t, Transition))))
     return found(
         record,
         None if since is None else since * HOUR_MS,
@@ -58,17 +60,17 @@ def hours(episode: Episode) -> tuple[float, float, float | None]:
 
 
 def test_an_episode_goes_from_pending_over_firing_to_resolved() -> None:
-    told = of(
+    published = of(
         step(2, P.PENDING, 2), step(4, P.FIRING, 2), step(7, P.RESOLVED, 2),
         step(9, P.FIRING, 9), until=20,
     )  # fmt: skip
-    assert [hours(e) for e in told.episodes] == [(2, 4, 7), (9, 9, None)]
+    assert [hours(e) for e in published.episodes] == [(2, 4, 7), (9, 9, None)]
 
 
 def test_what_never_fires_is_held_back() -> None:
-    told = of(step(2, P.PENDING, 2), step(3, P.INACTIVE, 2), step(5, P.PENDING, 5), until=9)
-    assert told.episodes == ()
-    assert told.held_back == {"slow": 1}
+    published = of(step(2, P.PENDING, 2), step(3, P.INACTIVE, 2), step(5, P.PENDING, 5), until=9)
+    assert published.episodes == ()
+    assert published.held_back == {"slow": 1}
 
 
 def test_only_what_fires_in_the_stretch_counts_and_nothing_after_it_is_known() -> None:
@@ -83,31 +85,31 @@ def test_only_what_fires_in_the_stretch_counts_and_nothing_after_it_is_known() -
 
 def test_the_peak_is_the_value_farthest_from_the_usual_one_while_it_lasted() -> None:
     low = [window(end, value) for end, value in enumerate([10, 10, 9, 2, 4, 10, 1, 10], 1)]
-    told = of(*low, step(4, P.FIRING, 4, value=2.0), step(6, P.RESOLVED, 4, value=10.0))
-    [episode] = told.episodes
+    published = of(*low, step(4, P.FIRING, 4, value=2.0), step(6, P.RESOLVED, 4, value=10.0))
+    [episode] = published.episodes
     assert episode.peak == 2.0
     high = [window(end, value) for end, value in enumerate([10, 10, 99, None, 10, 10], 1)]
-    told = of(*high, step(3, P.FIRING, 3, value=99.0), step(5, P.RESOLVED, 3, value=10.0))
-    assert told.episodes[0].peak == 99.0
+    published = of(*high, step(3, P.FIRING, 3, value=99.0), step(5, P.RESOLVED, 3, value=10.0))
+    assert published.episodes[0].peak == 99.0
 
 
 def test_a_silence_has_no_peak() -> None:
-    told = of(step(3, P.FIRING, 3), step(5, P.RESOLVED, 3), until=9)
-    assert told.episodes[0].peak is None
+    published = of(step(3, P.FIRING, 3), step(5, P.RESOLVED, 3), until=9)
+    assert published.episodes[0].peak is None
 
 
 def test_without_bounds_the_stretch_is_that_of_the_closed_windows() -> None:
-    told = of(window(3, 1.0), window(7 * 24 + 2, 1.0))
-    assert (told.since_ms, told.until_ms) == (2 * HOUR_MS, WEEK_MS + 2 * HOUR_MS)
-    assert told.weeks == 1.0
+    published = of(window(3, 1.0), window(7 * 24 + 2, 1.0))
+    assert (published.since_ms, published.until_ms) == (2 * HOUR_MS, WEEK_MS + 2 * HOUR_MS)
+    assert published.weeks == 1.0
 
 
-def test_alerts_of_a_series_and_severity_are_told_apart() -> None:
-    told = of(
+def test_alerts_of_a_series_and_severity_are_reported_apart() -> None:
+    published = of(
         step(1, P.FIRING, 1), step(2, P.FIRING, 2, series=("apac",)),
         step(3, P.FIRING, 3, severity="critical"), step(4, P.RESOLVED, 1), until=9,
     )  # fmt: skip
-    assert [(e.severity, e.dimensions, e.resolved_ms is None) for e in told.episodes] == [
+    assert [(e.severity, e.dimensions, e.resolved_ms is None) for e in published.episodes] == [
         ("warning", ("emea",), False),
         ("warning", ("apac",), True),
         ("critical", ("emea",), True),

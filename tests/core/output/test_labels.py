@@ -51,7 +51,7 @@ def test_a_dimension_or_label_of_a_rule_is_no_external_label() -> None:
     check_external_labels(replace(plan, rules=rules), ["area"])
 
 
-def test_a_name_alone_is_judged_in_the_same_way() -> None:
+def test_a_name_alone_is_evaluated_in_the_same_way() -> None:
     check_external_name("tenant")
     with pytest.raises(ValueError, match="escalation"):
         check_external_name("escalation")

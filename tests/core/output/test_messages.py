@@ -8,14 +8,7 @@ import polars as pl
 import pytest
 from msgspec import structs
 
-from agent.core.model.plan import (
-    OTHER,
-    Level,
-    Target,
-    ThresholdRule,
-    dimension_of,
-    event_value_of,
-)
+from agent.core.model.kpis import OTHER, Target, dimension_of, event_value_of
 from agent.core.model.results import (
     AlertPhase,
     Outcome,
@@ -25,6 +18,7 @@ from agent.core.model.results import (
     Transition,
     WindowValue,
 )
+from agent.core.model.rules import Level, ThresholdRule
 from agent.core.output.messages import (
     VARIABLES,
     _variables,
@@ -141,7 +135,7 @@ def test_a_target_as_json_has_the_bounds_that_apply() -> None:
     }
 
 
-def test_a_transition_as_json_has_all_that_whoever_is_called_needs() -> None:
+def test_a_transition_as_json_has_all_that_anybody_who_is_called_needs() -> None:
     assert json.loads(dumps(transition_json(plan(kpi(), RULE), RULE, FIRING))) == {
         "kind": "rule",
         "rule": "slow",
@@ -172,7 +166,7 @@ def test_a_transition_as_json_has_all_that_whoever_is_called_needs() -> None:
     }
 
 
-def test_when_it_was_told_is_said_where_that_is_known() -> None:
+def test_when_it_was_published_is_said_where_that_is_known() -> None:
     found = transition_json(plan(kpi(), RULE), RULE, FIRING, processed_ms=START + 61_500)
     assert found["processed"] == "2010-12-01T08:27:01.500Z"
 
@@ -183,7 +177,7 @@ def test_a_rule_without_summary_gets_one() -> None:
     assert found["summary"] == "Response time (region=apac): value > 600"
 
 
-def test_a_transition_of_what_is_no_longer_declared_can_still_be_told() -> None:
+def test_a_transition_of_what_is_no_longer_declared_can_still_be_reported() -> None:
     gone = replace(FIRING, kpi="old_kpi", reason="removed")
     found = transition_json(plan(kpi()), None, gone)
     assert found["dimensions"] == {"1": "apac"}
@@ -258,11 +252,11 @@ def test_the_alert_of_a_combination_rule_is_no_kpis(tmp_path: Path) -> None:
         AlertPhase.PENDING, None, "low and odd", minute, 3 * minute, "for",
     )  # fmt: skip
 
-    told = transition_json(both, rule, step)
+    published = transition_json(both, rule, step)
 
-    assert (told["kpi"], told["dimensions"]) == (None, {"region": "eu"})
-    assert told["summary"] == "eu is odd"
-    assert told["because"] == ("low and odd has held for 2m: it began at 1970-01-01 00:01 UTC")
+    assert (published["kpi"], published["dimensions"]) == (None, {"region": "eu"})
+    assert published["summary"] == "eu is odd"
+    assert published["because"] == ("low and odd has held for 2m: it began at 1970-01-01 00:01 UTC")
 
 
 def test_an_episode_that_is_silenced_twice_has_a_key_for_each_time() -> None:

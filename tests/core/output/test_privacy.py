@@ -10,16 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.core.model.plan import (
-    HOME,
-    CombinationRule,
-    CombinedLevel,
-    Objective,
-    Plan,
-    RuleRef,
-    Target,
-    Term,
-)
+from agent.core.model.kpis import Target
+from agent.core.model.plan import Objective, Plan
 from agent.core.model.results import (
     AlertPhase,
     Emitted,
@@ -29,7 +21,8 @@ from agent.core.model.results import (
     Transition,
     WindowValue,
 )
-from agent.core.output.privacy import NoSecret, Privacy, private_homes, shared
+from agent.core.model.rules import RULE_SUBJECT, CombinationRule, CombinedLevel, RuleRef, Term
+from agent.core.output.privacy import NoSecret, Privacy, private_subjects, shared
 from tests.export.invented import kpi, plan, threshold
 
 SECRET = "a secret of sixteen characters or more"
@@ -42,19 +35,20 @@ TICKETS = kpi("tickets", "Tickets", None, by=("desk",))
 SLOW, FAST = threshold("slow", "tasks", "warning"), threshold("fast", "tickets", "warning")
 
 
-def combination(name: str, *homes: str) -> CombinationRule:
+def combination(name: str, *subjects: str) -> CombinationRule:
     """A rule over the alerts of these, by desk and employee."""
-    heeds = tuple(
-        RuleRef(f"r{n}", home, "r", None, False, (0, 1), (0, 1)) for n, home in enumerate(homes)
+    dependencies = tuple(
+        RuleRef(f"r{n}", subject, "r", None, False, (0, 1), (0, 1))
+        for n, subject in enumerate(subjects)
     )
     level = CombinedLevel("warning", Term("is"), None, "r", None)
     return CombinationRule(
-        name, heeds, (level,), ("desk", "employee"), 0, 0, 1, "", "", None, None, None
+        name, dependencies, (level,), ("desk", "employee"), 0, 0, 1, "", "", None, None, None
     )
 
 
 BOTH = combination("both", "tasks", "tickets")
-ABOVE = combination("above", HOME + "both")
+ABOVE = combination("above", RULE_SUBJECT + "both")
 COMPANY = plan(
     [TASKS, OPEN, TICKETS],
     [SLOW, FAST, BOTH, ABOVE],  # type: ignore[list-item]
@@ -74,7 +68,7 @@ def test_a_pseudonym_is_the_keyed_hash_of_dimension_and_name() -> None:
     assert PRIVACY.pseudonym("employee", "4711") == f"p-{digest[:16]}"
 
 
-def test_a_person_is_the_same_for_every_worker_and_another_by_another_secret() -> None:
+def test_a_person_is_the_same_forevery_worker_and_another_by_another_secret() -> None:
     assert Privacy(SECRET).pseudonym("employee", 4711) == PRIVACY.pseudonym("employee", "4711")
     assert Privacy(SECRET[::-1]).pseudonym("employee", 4711) != PRIVACY.pseudonym("employee", 4711)
     assert PRIVACY.pseudonym("manager", 4711) != PRIVACY.pseudonym("employee", 4711)
@@ -96,7 +90,7 @@ def test_only_the_person_is_hidden_and_only_where_the_rules_do_not_name_people()
 
 
 def test_rules_over_the_rules_of_private_kpis_are_private_too() -> None:
-    assert private_homes(COMPANY) == {"tasks", "open_tasks", BOTH.kpi, ABOVE.kpi}
+    assert private_subjects(COMPANY) == {"tasks", "open_tasks", BOTH.kpi, ABOVE.kpi}
     assert PRIVACY.dimensions(COMPANY, ABOVE.kpi, NAMED) == HIDDEN
 
 
@@ -109,32 +103,32 @@ def test_what_everybody_sees_has_nothing_private() -> None:
     assert shared(bare) is bare
 
 
-def test_everything_that_is_told_is_told_under_the_pseudonym() -> None:
+def test_everything_that_is_reported_is_reported_under_the_pseudonym() -> None:
     step = Transition(
         "slow", "warning", "tasks", NAMED, 1000, 0, AlertPhase.FIRING, AlertPhase.PENDING, 3.0,
         "value > 600", 0, 1000, "for",
     )  # fmt: skip
     status = TargetStatus(window(), TargetState.MET, None, 1.0, Target(at_least=1))
-    told = PRIVACY.closings(
+    published = PRIVACY.emitted(
         COMPANY, Emitted((window(), window("tickets", ("a",))), (status,), (step,))
     )
-    assert [one.dimensions for one in told.windows] == [HIDDEN, ("a",)]
-    assert told.targets[0].window.dimensions == HIDDEN
-    assert told.transitions[0].dimensions == HIDDEN
-    assert "4711" not in repr(told)
+    assert [one.dimensions for one in published.windows] == [HIDDEN, ("a",)]
+    assert published.targets[0].window.dimensions == HIDDEN
+    assert published.transitions[0].dimensions == HIDDEN
+    assert "4711" not in repr(published)
 
 
-def test_views_are_told_under_the_pseudonym_and_wholes_as_they_are() -> None:
+def test_views_are_reported_under_the_pseudonym_and_wholes_as_they_are() -> None:
     series = SeriesView("tasks", NAMED, window(), None, None, None)
     whole = SeriesView("tasks", None, None, None, None, None)
     assert [v.dimensions for v in PRIVACY.views(COMPANY, [series, whole])] == [HIDDEN, None]
 
 
-def test_without_a_secret_nothing_private_can_be_told_and_all_else_can() -> None:
+def test_without_a_secret_nothing_private_can_be_reported_and_all_else_can() -> None:
     bare, nobody = plan([TICKETS], [FAST]), Privacy()
     nobody.check(bare)
-    told = Emitted((window("tickets", ("a",)),))
-    assert nobody.closings(bare, told) is told
+    published = Emitted((window("tickets", ("a",)),))
+    assert nobody.emitted(bare, published) is published
     for ask in (
         lambda: nobody.check(COMPANY),
         lambda: nobody.dimensions(COMPANY, "tasks", NAMED),

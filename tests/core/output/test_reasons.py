@@ -5,8 +5,8 @@ import math
 
 import pytest
 
-from agent.core.model.plan import Flapping
 from agent.core.model.results import AlertPhase, Transition
+from agent.core.model.rules import Flapping
 from agent.core.output.reasons import because
 from tests.core.small_plans import kpi
 
@@ -77,7 +77,7 @@ def test_a_missing_value_is_said(value: float | None) -> None:
     assert found == "value > 600 holds: there is no value from 08:26 to 08:27 UTC on 2010-12-01"
 
 
-def test_a_window_over_midnight_and_seconds_are_told_apart() -> None:
+def test_a_window_over_midnight_and_seconds_are_reported_apart() -> None:
     found = because(None, step(start_ms=START, end_ms=START + 24 * HOUR + 5_000))
     assert found == (
         "value > 600 holds: the value is 700.5 from 2010-12-01 08:26 UTC to 2010-12-02 08:26:05 UTC"

@@ -114,7 +114,7 @@ def test_the_variables_of_a_template_are_the_names_it_reads() -> None:
         ("x" * 4001, 1, "the template is longer than 4000 characters"),
     ],
 )
-def test_what_a_template_may_not_do_is_told_with_its_line(
+def test_what_a_template_may_not_do_is_reported_with_its_line(
     text: str, line: int, problem: str
 ) -> None:
     with pytest.raises(BadTemplate) as caught:

@@ -3,8 +3,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from agent.core.model.plan import Flapping
 from agent.core.model.results import AlertPhase
+from agent.core.model.rules import Flapping
 from agent.core.state import alert_state as alerts
 from agent.core.state.alert_state import INACTIVE, AlertState
 
@@ -19,7 +19,7 @@ NULL = (None, None)
 def live(
     judgements: list[tuple[bool | None, bool | None]], for_ms: int = 0, keep_ms: int = 0
 ) -> list[tuple[int, str, str, str]]:
-    """The changes of an alert judged once a minute from 0: (minute, previous, state, reason)."""
+    """The changes of an alert evaluated once a minute from 0: (minute, previous, state, reason)."""
     state = INACTIVE
     found: list[tuple[int, str, str, str]] = []
     for minute, (when, clear) in enumerate(judgements):
@@ -45,7 +45,7 @@ def test_with_for_it_is_pending_until_the_condition_has_held_that_long() -> None
     ]
 
 
-def test_a_pending_alert_whose_condition_ends_is_inactive_and_begins_anew() -> None:
+def test_a_pending_alert_whose_condition_ends_is_inactive_and_begins_again() -> None:
     assert live([BAD, BAD, CALM, BAD, BAD, BAD], for_ms=2 * MINUTE) == [
         (0, "inactive", "pending", "when"),
         (2, "pending", "inactive", "clear"),
@@ -97,7 +97,7 @@ def test_keep_firing_for_waits_until_clear_has_held_that_long() -> None:
 
 
 @pytest.mark.parametrize("interruption", [BAD, CALM])
-def test_a_clearing_that_is_interrupted_begins_anew(
+def test_a_clearing_that_is_interrupted_begins_again(
     interruption: tuple[bool | None, bool | None],
 ) -> None:
     assert live([BAD, GOOD, interruption, GOOD, GOOD, GOOD], keep_ms=2 * MINUTE) == [
@@ -114,7 +114,7 @@ def test_a_null_condition_does_not_interrupt_a_clearing() -> None:
 
 
 @pytest.mark.parametrize("gap", range(5))
-def test_only_judged_time_counts_however_long_nothing_was_judged(gap: int) -> None:
+def test_only_evaluated_time_counts_however_long_nothing_was_evaluated(gap: int) -> None:
     pending = [BAD, BAD, *[NULL] * gap, BAD, BAD]
     assert live(pending, for_ms=3 * MINUTE)[-1] == (3 + gap, "pending", "firing", "for")
     clearing = [BAD, GOOD, *[NULL] * gap, GOOD, GOOD]
@@ -133,7 +133,7 @@ def test_windows_that_never_were_count_as_windows_that_said_nothing() -> None:
     assert changes == ((PE, FI, "for"),)
 
 
-def test_what_was_not_judged_of_a_time_is_forgotten_with_it() -> None:
+def test_what_was_not_evaluated_of_a_time_is_forgotten_with_it() -> None:
     judgements = [BAD, NULL, BAD, GOOD, BAD, BAD, BAD]
     assert live(judgements, for_ms=2 * MINUTE) == [
         (0, "inactive", "pending", "when"),
@@ -187,7 +187,7 @@ def test_a_state_survives_msgpack(state: AlertState) -> None:
     assert msgspec.msgpack.decode(data, type=AlertState) == state
 
 
-def test_an_alert_that_flaps_rings_once_for_a_row_of_episodes() -> None:
+def test_an_alert_that_flaps_alerts_once_for_a_row_of_episodes() -> None:
     flapping = Flapping(3, 10 * MINUTE)
     state, seen = INACTIVE, []
     # Bad and good in turns for six minutes, then good.

@@ -57,16 +57,16 @@ def world_of(folder: Path, seed: int) -> World:
     return world
 
 
-def told(closings: list[Emitted]) -> list[Transition]:
+def published(emitted: list[Emitted]) -> list[Transition]:
     """Every transition once, as consumers that drop repeats see them."""
-    return list(dict.fromkeys(t for c in closings for t in c.transitions))
+    return list(dict.fromkeys(t for c in emitted for t in c.transitions))
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_a_crash_changes_nothing_of_what_rules_look_back_on(tmp_path: Path, seed: int) -> None:
     world = world_of(tmp_path, seed)
     whole = Merger(world.plan, 0, 1)
-    expected = told([whole.apply(f, i) for i, f in enumerate(world.frames[0])])
+    expected = published([whole.apply(f, i) for i, f in enumerate(world.frames[0])])
     assert {t.rule for t in expected} >= {"long_ago", "slope", "soon", "apart", "due"}
 
     rng = random.Random(seed)
@@ -95,7 +95,7 @@ def test_a_crash_changes_nothing_of_what_rules_look_back_on(tmp_path: Path, seed
         else:
             committed = needed
     assert crashes > 3
-    assert set(told(found)) == set(expected)
+    assert set(published(found)) == set(expected)
     assert sum(is_chunk(key) for key in rows) >= 5 * (180 // 48)
 
 

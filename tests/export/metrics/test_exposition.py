@@ -64,7 +64,7 @@ async def test_a_series_has_its_value_current_value_target_state_and_attainment(
     assert ends == (invented.NOW_MS - 4_000) / 1000
 
 
-async def test_every_series_tells_of_every_rule_also_an_inactive_one() -> None:
+async def test_every_series_says_of_every_rule_also_an_inactive_one() -> None:
     samples = await _samples(company_state())
     states = {labels: v for (name, labels), v in samples.items() if name == "kpi_rule_state"}
     expected = {
@@ -87,7 +87,7 @@ async def test_every_series_tells_of_every_rule_also_an_inactive_one() -> None:
     assert states == expected
 
 
-async def test_only_the_leader_tells_of_objectives_and_of_whole_kpis() -> None:
+async def test_only_the_leader_says_of_objectives_and_of_whole_kpis() -> None:
     state = company_state()
     samples = await _samples(state)
     assert samples[_key("kpi_objective_score_ratio", objective="growth")] == 0.97
@@ -261,13 +261,13 @@ async def test_a_large_scrape_does_not_hold_the_event_loop() -> None:
 async def test_promtool_finds_nothing_to_criticise(accept: str) -> None:
     text = await _text(company_state(), accept)
     command = ["promtool", "check", "metrics"]
-    told = await asyncio.to_thread(
+    published = await asyncio.to_thread(
         subprocess.run, command, input=text, capture_output=True, text=True, check=False
     )
-    assert (told.returncode, told.stdout + told.stderr) == (0, "")
+    assert (published.returncode, published.stdout + published.stderr) == (0, "")
 
 
-async def test_a_kpi_without_dimensions_that_is_told_of_twice_is_one_series() -> None:
+async def test_a_kpi_without_dimensions_that_is_reported_twice_is_one_series() -> None:
     """Once as its only series, once as a whole: they may be held in two state partitions."""
     firing = {("low_conversion", "page"): AlertPhase.FIRING}
     only = view(invented.CONVERSION, (), 0.02, phases=firing)
@@ -315,7 +315,7 @@ async def test_only_a_series_in_maintenance_has_a_sample_of_it() -> None:
     here = view(RESPONSE, ("emea",), 428.0)
     assert here.closed is not None
     calm = structs.replace(here, closed=structs.replace(here.closed, maintenance="phones"))
-    # As a private KPI's series is told: by another name than the one in its window.
+    # As a private KPI's series is published: by another name than the one in its window.
     calm = structs.replace(
         calm, dimensions=("emea",), closed=structs.replace(calm.closed, dimensions=("secret",))
     )

@@ -10,7 +10,7 @@ import pytest
 from msgspec import structs
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from agent.core.model.plan import Target, is_whole
+from agent.core.model.kpis import Target
 from agent.core.model.results import (
     AlertPhase,
     Emitted,
@@ -19,6 +19,7 @@ from agent.core.model.results import (
     Transition,
     WindowValue,
 )
+from agent.core.model.rules import is_whole
 from agent.export.metrics.history_file import History
 from tests.export.invented import COMPANY, MINUTE_MS, NOW_MS
 

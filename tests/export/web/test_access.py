@@ -74,7 +74,7 @@ async def client(access: Access) -> AsyncIterator[aiohttp.ClientSession]:
         yield session
 
 
-async def test_a_rebound_name_reads_nothing_and_is_told_the_setting() -> None:
+async def test_a_rebound_name_reads_nothing_and_is_reported_the_setting() -> None:
     async with client(Access()) as session:
         for path in ("/", "/api/v1/board", "/metrics", "/private/x", "/static/board.js"):
             answer = await session.get(path, headers={"Host": "evil.com"})

@@ -16,13 +16,13 @@ from tests.export.web.test_server import _client
 
 
 def step(minute: int, state: AlertPhase, region: str = "emea") -> dict[str, Any]:
-    """A step as the alerts topic tells it."""
+    """A step as the alerts topic says it."""
     before = AlertPhase.PENDING if state is AlertPhase.FIRING else AlertPhase.FIRING
-    told = Transition(
+    published = Transition(
         "slow_support", "critical", "response_time", (region,), NOW_MS + minute * 60_000, NOW_MS,
         state, before, 428.0, "value > 600", NOW_MS - 300_000, NOW_MS, "when",
     )  # fmt: skip
-    text = json.dumps(transition_json(COMPANY, SLOW_SUPPORT, told), default=str)
+    text = json.dumps(transition_json(COMPANY, SLOW_SUPPORT, published), default=str)
     found: dict[str, Any] = json.loads(text)
     return found
 
@@ -40,7 +40,7 @@ def answer(*pairs: tuple[str, str], plan: Plan = COMPANY) -> dict[str, Any]:
     return alerts_answer(plan, alerts(), STEPS, Query(pairs), NOW_MS)
 
 
-def test_active_alerts_say_all_that_whoever_is_called_needs() -> None:
+def test_active_alerts_say_all_that_anybody_who_is_called_needs() -> None:
     slow, quiet = answer()["alerts"]
     assert slow == {
         "rule": "slow_support",

@@ -9,7 +9,8 @@ from typing import Any
 from msgspec import structs
 
 from agent.core.evaluate.objectives import Score
-from agent.core.model.plan import Maintenance, Target, TargetOverride
+from agent.core.model.kpis import Target, TargetOverride
+from agent.core.model.plan import Maintenance
 from agent.core.model.results import AlertPhase, SeriesView
 from agent.core.model.schedules import Schedule
 from agent.export.agent_state import AgentState, Alert
@@ -141,7 +142,7 @@ async def test_an_objective_stands_above_its_parts_and_says_where_it_is_heading(
     ]
 
 
-async def test_the_last_steps_of_alerts_are_told_in_few_words() -> None:
+async def test_the_last_steps_of_alerts_are_reported_in_few_words() -> None:
     state = company_state()
     state.alert_log = lambda: 20 * STEPS
     steps = (await _board(state))["steps"]
@@ -282,7 +283,7 @@ async def test_a_series_in_maintenance_says_so_with_its_title() -> None:
         ("apac", "met", None),
         ("emea", "no_data", "New phones"),
     ]
-    # The value is told all the same.
+    # The value is published all the same.
     assert kpi["rows"][1]["value"] == 428.0
 
 

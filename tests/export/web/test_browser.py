@@ -74,8 +74,8 @@ def _until(browser: webdriver.Chrome, selector: str, text: str) -> None:
     def shows(driver: webdriver.Chrome) -> bool:
         return text in _text(driver, selector)
 
-    told = f"{selector} never said {text!r}"
-    WebDriverWait(browser, WAIT_SECONDS).until(shows, told)
+    published = f"{selector} never said {text!r}"
+    WebDriverWait(browser, WAIT_SECONDS).until(shows, published)
 
 
 def _text(browser: webdriver.Chrome, selector: str) -> str:
@@ -124,7 +124,7 @@ def test_a_series_in_maintenance_says_so_in_the_place_of_its_state(
     with _served(state) as address:
         browser.get(address)
         _until(browser, "#kpi-feedback_score .word", "Maintenance")
-        # The value is told all the same.
+        # The value is published all the same.
         assert "4.31" in _text(browser, "#kpi-feedback_score .number")
 
 

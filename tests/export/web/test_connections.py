@@ -1,4 +1,4 @@
-"""Limits on connections, held against a real socket: slow clients and floods."""
+"""Limits on connections, compared with a real socket: slow clients and floods."""
 
 from __future__ import annotations
 

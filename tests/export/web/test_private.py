@@ -14,7 +14,8 @@ from agent.core.changes.inventory import from_bytes
 from agent.core.changes.outline import HIDDEN, public_outline
 from agent.core.evaluate.objectives import Score
 from agent.core.evaluate.targets import assess
-from agent.core.model.plan import Dimensions, Objective, Target
+from agent.core.model.kpis import Dimensions, Target
+from agent.core.model.plan import Objective
 from agent.core.model.results import AlertPhase, SeriesView, TargetStatus, WindowValue
 from agent.core.output.privacy import Privacy
 from agent.export.agent_state import AgentState, Alert
@@ -122,20 +123,20 @@ def declared() -> AgentState:
 async def test_the_rules_in_use_name_nobody_and_count_what_everybody_may_see() -> None:
     here = declared()
     async with _client(here) as client:
-        told = from_bytes(await (await client.get("/api/v1/rules")).read())
-    assert told.held is not None
-    assert told.held.series == {"orders": 1}
-    assert told.held.alerts == ()
-    assert told.rules == public_outline(here.plan)
-    assert set(told.rules.sections["kpis"]["tasks"]) == {HIDDEN}
+        published = from_bytes(await (await client.get("/api/v1/rules")).read())
+    assert published.held is not None
+    assert published.held.series == {"orders": 1}
+    assert published.held.alerts == ()
+    assert published.rules == public_outline(here.plan)
+    assert set(published.rules.sections["kpis"]["tasks"]) == {HIDDEN}
 
 
 async def test_an_agent_that_is_not_ready_counts_nothing() -> None:
     waiting = declared()
     waiting.ready["board"] = "reading the board topic"
     async with _client(waiting) as client:
-        told = from_bytes(await (await client.get("/api/v1/rules")).read())
-    assert told.held is None
+        published = from_bytes(await (await client.get("/api/v1/rules")).read())
+    assert published.held is None
 
 
 async def test_the_shared_board_has_the_score_and_the_other_kpis() -> None:
@@ -171,12 +172,12 @@ async def test_people_that_the_rules_name_are_named_in_metrics_and_nowhere_else(
 
 
 def test_alerts_that_are_delivered_have_the_pseudonym_and_their_own_series() -> None:
-    (told,) = alerts_to_send(COMPANY, ALERTS, NOW_MS, PRIVACY).values()
+    (published,) = alerts_to_send(COMPANY, ALERTS, NOW_MS, PRIVACY).values()
     anna = PRIVACY.pseudonym("employee", "anna")
-    assert told.labels["employee"] == anna
-    assert told.labels["series"] == f"desk=north,employee={anna}"
-    assert told.series == ("tasks", ("north", "anna"))
-    assert "anna" not in json.dumps([dict(told.labels), dict(told.annotations)])
+    assert published.labels["employee"] == anna
+    assert published.labels["series"] == f"desk=north,employee={anna}"
+    assert published.series == ("tasks", ("north", "anna"))
+    assert "anna" not in json.dumps([dict(published.labels), dict(published.annotations)])
 
 
 async def opened(token: str) -> tuple[int, Any, str]:

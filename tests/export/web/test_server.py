@@ -115,7 +115,7 @@ async def test_a_reload_answers_with_what_happened(method: str) -> None:
         assert (bad.status, await bad.text()) == (400, "rules/a.yaml:3:5: no such field\n")
 
 
-async def test_a_reload_that_breaks_is_our_fault_and_tells_no_secrets() -> None:
+async def test_a_reload_that_breaks_is_our_fault_and_says_no_secrets() -> None:
     state = company_state()
 
     async def reload() -> tuple[bool, str]:
@@ -206,7 +206,7 @@ async def test_a_scraper_that_goes_away_is_no_error(caplog: pytest.LogCaptureFix
     assert [record.message for record in caplog.records if record.levelname == "ERROR"] == []
 
 
-async def test_a_rule_is_explained_and_what_is_not_known_is_told() -> None:
+async def test_a_rule_is_explained_and_what_is_not_known_is_reported() -> None:
     async def explain(rule: str, series: str) -> dict[str, object]:
         if rule != "low":
             raise RulesError(f"no rule is called {rule}", "Known are: low")
@@ -218,8 +218,8 @@ async def test_a_rule_is_explained_and_what_is_not_known_is_told() -> None:
         answer = await client.get(
             "/api/v1/explain", params={"rule": "low", "series": "region=emea"}
         )
-        told = {"count": 1, "series": [{"rule": "low", "asked": "region=emea"}]}
-        assert (answer.status, await answer.json()) == (200, told)
+        published = {"count": 1, "series": [{"rule": "low", "asked": "region=emea"}]}
+        assert (answer.status, await answer.json()) == (200, published)
         answer = await client.get("/api/v1/explain", params={"rule": "lo"})
         assert answer.status == 404
         assert await answer.json() == {"error": "no rule is called lo\nKnown are: low"}

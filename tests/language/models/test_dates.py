@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.core.evaluate.targets import target_of
-from agent.core.model.plan import Target, TargetOverride
+from agent.core.model.kpis import Target, TargetOverride
 from agent.language.load import load
 from agent.language.models import dates
 

@@ -13,7 +13,8 @@ import polars as pl
 import pytest
 
 from agent.core.aggregate.aggregator import Aggregator
-from agent.core.model.plan import FIELD_DTYPES, FieldType, Partial, PartialKind
+from agent.core.model.events import FIELD_DTYPES, FieldType
+from agent.core.model.kpis import Partial, PartialKind
 from agent.core.model.windows import FixedWindow
 from agent.language.sql.compiler import (
     SqlProblem,

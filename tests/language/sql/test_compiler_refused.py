@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from agent.core.model.plan import FIELD_DTYPES, FieldType
+from agent.core.model.events import FIELD_DTYPES, FieldType
 from agent.core.model.windows import FixedWindow
 from agent.language.sql.compiler import (
     SqlProblem,

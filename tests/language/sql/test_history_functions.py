@@ -17,7 +17,8 @@ from agent.core.history.peers import Deviation
 from agent.core.history.seasonal import SeasonalAnomaly
 from agent.core.history.trend import Run, Trend
 from agent.core.model.history import Feature
-from agent.core.model.plan import Plan, ThresholdRule
+from agent.core.model.plan import Plan
+from agent.core.model.rules import ThresholdRule
 from agent.language.load import check, load
 from agent.language.problems import Problem
 from agent.language.sql.percents import Number, marked

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from agent.core.model.plan import FieldType
+from agent.core.model.events import FieldType
 from agent.language.sql import instead
 from agent.language.sql.compiler import SqlProblem, compile_value, compile_where
 

@@ -1,7 +1,8 @@
 """The detector behind `anomaly()`: how unusual is this window, for this series?
 
 What remains of a value beside its season (`profiles`) is followed by running means over about 4,
-16, 64 and 256 windows. From these come ten statistics, each judged against its own past (`tails`):
+16, 64 and 256 windows. From these come ten statistics, each evaluated against its own past
+(`tails`):
 
 | part | statistic | speaks of |
 |---|---|---|
@@ -11,7 +12,7 @@ What remains of a value beside its season (`profiles`) is followed by running me
 | unrest, calm | the same of ln(1 + (spike / usual spike)²) | spikes growing denser; a flat line |
 
 Their probabilities p are combined as 1 / sum(1 / p), the harmonic mean of dependent tests (Wilson,
-*The harmonic mean p-value*, PNAS 2019), and told as the standard deviations of a normal
+*The harmonic mean p-value*, PNAS 2019), and published as the standard deviations of a normal
 distribution. Judging recent error by its own past is the idea of Lavin & Ahmad's anomaly likelihood
 (*Evaluating Real-Time Anomaly Detection Algorithms*, 2015).
 
@@ -26,14 +27,14 @@ from copy import copy
 import msgspec
 
 from agent.core.history.anomaly.profiles import DAY_MS, Seasons, Spread
-from agent.core.history.anomaly.tail_model import Tail, judge_and_learn, sigmas
+from agent.core.history.anomaly.tail_model import Tail, score_and_learn, sigmas
 
 MEANS = 4
 """As many as a day of 5-minute windows needs."""
 RATIO = 4.0
 """Running mean k is over about RATIO ** (k + 1) windows."""
 LEVEL_DAYS = 8
-"""The mean that a level is held against: a whole week, and a day."""
+"""The mean that a level is compared with: a whole week, and a day."""
 LEARNING = 50
 """Windows without a score, first of all and when the season changes."""
 STILL_AWAY = 0.25
@@ -55,7 +56,7 @@ HIGHEST = 1e36
 class Verdict(msgspec.Struct, frozen=True):
     """How unusual a window is, and why.
 
-    `score` None: still learning (or no number to judge). `part` is the statistic that stood out
+    `score` None: still learning (or no number to evaluate). `part` is the statistic that stood out
     most, over about `span_ms`; `actual` and `expected` are what it compared, in the KPI's unit (of
     `unrest` and `calm`: the value, and the mean of as many windows).
     """
@@ -88,7 +89,7 @@ class DetectorState(msgspec.Struct, array_like=True):
     unrests: list[Tail] = []
 
     def __deepcopy__(self, memo: dict[int, object]) -> DetectorState:
-        # A state is copied for every window that is judged: many times quicker than by default.
+        # A state is copied for every window that is evaluated: many times quicker than by default.
         twin = copy(self)
         twin.seasons = self.seasons.__deepcopy__(memo)
         twin.spread = self.spread.__deepcopy__(memo)
@@ -116,7 +117,7 @@ class _Finding(msgspec.Struct):
 
 
 def step(state: DetectorState, at_ms: int, value: float) -> tuple[DetectorState, Verdict]:
-    """Judge one window's value by those before it, then learn it.
+    """Evaluate one window's value by those before it, then learn it.
 
     Windows come in the order of event time; one without a value is not given. `at_ms` may be local
     time, where the season follows the clock. A value that is no finite number is passed over.
@@ -173,7 +174,7 @@ def _begin(s: DetectorState, rest: float) -> None:
 
 
 def _judge(s: DetectorState, rest: float, per_day: float) -> _Finding:
-    """Judge by every part, then move the means on."""
+    """Evaluate by every part, then move the means on."""
     found = _Finding()
     floor = FLOOR * s.seasons.error
     means, base = s.means, s.base
@@ -186,7 +187,7 @@ def _judge(s: DetectorState, rest: float, per_day: float) -> _Finding:
     for k in range(MEANS):
         older = means[k]
         shift = newer - older
-        log_p = judge_and_learn(s.shifts[k], shift, span, floor)
+        log_p = score_and_learn(s.shifts[k], shift, span, floor)
         if k == 0:
             found.add(log_p, "spike", k, older)
         elif _still(shift, away):
@@ -196,25 +197,25 @@ def _judge(s: DetectorState, rest: float, per_day: float) -> _Finding:
         means[k] = newer
         if k:
             level = newer - base
-            log_p = judge_and_learn(s.levels[k - 1], level, RATIO * span, floor)
+            log_p = score_and_learn(s.levels[k - 1], level, RATIO * span, floor)
             if _still(level, away):
                 found.add(log_p, "level", k, base)
     s.base += max(1.0 / s.age, 1.0 / (LEVEL_DAYS * per_day)) * (rest - base)
     energy = 0.0
     if usual_spike > floor:
         energy = math.log1p(min(abs(spike) / usual_spike, 1e6) ** 2)
-    _judge_unrest(s, energy, found)
+    _score_unrest(s, energy, found)
     return found
 
 
-def _judge_unrest(s: DetectorState, energy: float, found: _Finding) -> None:
+def _score_unrest(s: DetectorState, energy: float, found: _Finding) -> None:
     newer = energy
     span = 1.0
     for k in range(MEANS):
         older = s.unrest[k]
         if k:
             change = newer - older
-            log_p = judge_and_learn(s.unrests[k - 1], change, span, UNREST_FLOOR)
+            log_p = score_and_learn(s.unrests[k - 1], change, span, UNREST_FLOOR)
             found.add(log_p, "unrest" if change > 0.0 else "calm", k, s.means[k])
         span *= RATIO
         newer = older + max(1.0 / s.age, 1.0 / span) * (newer - older)
@@ -228,7 +229,7 @@ def _still(deviation: float, away: float) -> bool:
 def _verdict(
     s: DetectorState, found: _Finding, score: float, value: float, expected: float, width: float
 ) -> Verdict:
-    """What is told of a finding, back in the units of the KPI."""
+    """What is reported a finding, back in the units of the KPI."""
     k = found.index
     actual = value
     if found.part == "shift":

@@ -45,7 +45,7 @@ class Profile(msgspec.Struct, array_like=True):
 
     `levels` are packed 32-bit floats, NaN where not seen. A slot's mean is learnt when time leaves
     it, so that no value is foretold by its own slot.
-    `error` is the usual |value - expected|, `judged` the number of values it is from.
+    `error` is the usual |value - expected|, `evaluated` the number of values it is from.
     """
 
     levels: bytes = b""

@@ -1,4 +1,4 @@
-"""How unusual a number is, told from the numbers of its kind before it.
+"""How unusual a number is, published from the numbers of its kind before it.
 
 A statistic's deviation is measured in its own usual size. Up to `BODY` of it is ordinary; beyond
 begins the tail, described as extreme value theory has it: by how often it is reached, and a
@@ -69,7 +69,7 @@ class Tail(msgspec.Struct, array_like=True):
         return twin
 
 
-def judge_and_learn(tail: Tail, deviation: float, span: float, floor: float) -> float:
+def score_and_learn(tail: Tail, deviation: float, span: float, floor: float) -> float:
     """ln P(a deviation so large on this side), by what came before; then learn it.
 
     `span` is the number of rows that one independent look takes: a mean over 16 windows hardly
