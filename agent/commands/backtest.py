@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from agent.backtest.runner import Backtest
     from agent.core.model.plan import Plan
 
-ABOUT = "run rules over history, and tell every alert that would have fired"
+ABOUT = "run rules over history, and list every alert that would have fired"
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -33,7 +33,7 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--against",
         metavar="REV",
-        help="tell what changes against the rules of a revision of git, or of another folder",
+        help="show what changes against the rules of a revision of git, or of another folder",
     )
     parser.add_argument("--format", choices=("human", "json", "html"), default="human")
     parser.add_argument("--brokers", metavar="HOST:PORT", help="default: KPI_AGENT_BROKERS")

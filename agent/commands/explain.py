@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from agent.core.pipeline import Pipeline
     from agent.explain.events import Events
 
-ABOUT = "say how a rule stands and why: the value, the events behind it, what decided"
+ABOUT = "explain the state of a rule: the value, the events behind it, what decided"
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -31,7 +31,7 @@ def arguments(parser: ArgumentParser) -> None:
         "--series",
         default="",
         metavar="NAME=VALUE,…",
-        help="the series that have these dimensions; default: all. The most urgent ones are told. "
+        help="the series that have these dimensions; default: all. The most urgent ones are shown. "
         'A value with commas or quotes is written as in JSON: team="R&D, east"; null is no value',
     )
     parser.add_argument(
@@ -56,7 +56,7 @@ def run(options: Namespace) -> int:
         return 2
     if options.agent and options.at is not None:
         sys.stderr.write(
-            "kpi-agent explain: an agent knows how a rule stands now; leave --at out\n"
+            "kpi-agent explain: an agent only knows the current state: leave --at out\n"
         )
         return 2
     explained, count = _of_agent(options) if options.agent else _of_files(options)

@@ -16,7 +16,7 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "person", nargs="?", metavar="DIMENSION=NAME", help="for example employee=4711"
     )
-    parser.add_argument("--owner", metavar="NAME", help="whoever answers for private KPIs")
+    parser.add_argument("--owner", metavar="NAME", help="the owner of private KPIs")
     parser.add_argument("--rules", default="rules", metavar="DIR")
     parser.add_argument("--settings", type=Path, metavar="FILE", help="or KPI_AGENT_SETTINGS")
     parser.add_argument(

@@ -29,9 +29,9 @@ Format = Literal["human", "json", "github"]
 _MARKS = {"added": "+", "removed": "-", "renamed": "~", "changed": "~"}
 _EFFECTS = {
     "new": "is new",
-    "ends": "ends; where it fires, it is told as resolved (removed)",
-    "anew": "begins anew with its KPI, without being told as resolved",
-    "goes on": "goes on from where it stands, by what the rule says now",
+    "ends": "ends; where it fires, it is published as resolved (removed)",
+    "reset": "starts over with its KPI, without being published as resolved",
+    "goes on": "continues from its state, with the rule as it is now",
 }
 
 
@@ -132,7 +132,7 @@ def state_text(state: KpiState, held: Held | None = None) -> str:
     """Why a KPI's state starts over."""
     reasons = "; ".join(part_text(part) for part in state.reasons)
     of = series_text(held, state.kpi, " of {}")
-    return f"{state.kpi} begins anew: history, open windows and alerts{of} ({reasons})"
+    return f"{state.kpi} starts over: history, open windows and alerts{of} ({reasons})"
 
 
 def past_text(past: Past) -> str:
@@ -145,18 +145,18 @@ def past_text(past: Past) -> str:
 def _annotations(found: Difference, rules: Path, held: Held | None) -> Iterator[str]:
     """A warning for state that is lost and for what is gone, a notice for everything else."""
     declared = declare(rules)
-    anew = {state.kpi: state for state in found.states if not state.kept}
+    reset = {state.kpi: state for state in found.states if not state.kept}
     for change in found.changes:
         entry = getattr(declared, change.section, {}).get(change.name)
         at = entry.source.locate(entry.place, "key") if entry else None
         place = {"file": entry.source.name, "line": str(at.line)} if entry and at else {}
         lines = [f"{_head(change)} {change.kind}", *map(part_text, change.parts)]
-        lost = anew.pop(change.name, None) if change.section == "kpis" else None
+        lost = reset.pop(change.name, None) if change.section == "kpis" else None
         lines += [state_text(lost, held)] if lost else []
         if change.section == "kpis":
             lines += [past_text(past) for past in found.pasts if past.kpi == change.name]
         level = "warning" if lost or change.kind == "removed" else "notice"
         title = WORDS.get(change.section, (change.section,))[0]
         yield annotation(level, {**place, "title": f"{title} {change.name}"}, "\n".join(lines))
-    for state in anew.values():
+    for state in reset.values():
         yield annotation("warning", {"title": f"KPI {state.kpi}"}, state_text(state, held))

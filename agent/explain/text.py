@@ -70,7 +70,7 @@ def _window(document: Mapping[str, Any]) -> Iterator[str]:
     for name, value in document["inputs"].items():
         yield f"    {name} = {number(value)}"
     if document["unjudged"]:
-        yield f"  not judged: {document['unjudged']}"
+        yield f"  not evaluated: {document['unjudged']}"
     if document["silenced_by"]:
         yield f"  silenced, as it depends on what fires: {', '.join(document['silenced_by'])}"
 

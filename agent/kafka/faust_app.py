@@ -49,7 +49,7 @@ INTERNALS: tuple[tuple[str, str], ...] = (
     ("faust.transport.consumer:ThreadDelegateConsumer.seek_wait", "seeks in the thread"),
     ("faust.transport.consumer:ThreadDelegateConsumer.earliest_offsets", "where logs begin"),
     ("faust.transport.consumer:ThreadDelegateConsumer.highwaters", "where logs end, asked now"),
-    ("faust.transport.consumer:ThreadDelegateConsumer.highwater", "the same, as last told"),
+    ("faust.transport.consumer:ThreadDelegateConsumer.highwater", "the same, as last published"),
     ("aiokafka.consumer.fetcher:Fetcher._fetcher_timeout", "how often it looks for work"),
     ("aiokafka.consumer.consumer:AIOKafkaConsumer._coordinator", "knows of a lost membership"),
     ("aiokafka.consumer.group_coordinator:GroupCoordinator.check_errors", "raises it"),

@@ -208,7 +208,7 @@ class MergeStage:
         if end is not None and position >= end:
             raise EnvironmentFault(
                 f"topic {frames} partition {partition} ends at {end}, but topic {series} holds "
-                f"state up to {position}: the frames were made anew",
+                f"state up to {position}: the frames topic was created again",
                 f"Stop all agents, delete both topics ({frames} and {series}) and start again.",
             )
 

@@ -77,7 +77,7 @@ def loss(names: TopicNames, changes: TopicChanges) -> str | None:
         )
         for what, found in (
             ("deleted", changes.deleted),
-            ("made anew or cut short", changes.made_anew),
+            ("created again or truncated", changes.made_anew),
         )
         if topic in found
     ]
@@ -123,7 +123,7 @@ class TopicWatch:
         for topic in sorted(certain.deleted):
             log.error("topic %s was deleted: what it held is gone", topic)
         for topic in sorted(certain.made_anew):
-            log.warning("topic %s was made anew or cut short: what it held is gone", topic)
+            log.warning("topic %s was created again or truncated: what it held is gone", topic)
         return certain
 
     async def look(self, admin: AIOKafkaAdminClient, consumer: AIOKafkaConsumer) -> TopicChanges:

@@ -42,7 +42,7 @@ _SYNTAX: tuple[tuple[str, str, str], ...] = (
     (
         r"expected ',' or|while parsing a flow",
         "a bracket or a comma is missing",
-        "every { needs a }, every [ a ], and a comma stands between two values; "
+        "every { needs a }, every [ a ], and a comma between two values; "
         "put text that has brackets in it in quotes",
     ),
     (

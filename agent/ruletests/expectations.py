@@ -222,6 +222,8 @@ class _Alerts:
             message = f"'{rule.name}' is not among the `rules` that this test looks at"
             self.context.wrong(at, message, "add it there", on=on)
         if self.closed_only and isinstance(rule, ThresholdRule) and rule.on == "current":
-            message = f"'{rule.name}' judges current values: `series` are those of closed windows"
+            message = (
+                f"'{rule.name}' evaluates current values: `series` are those of closed windows"
+            )
             self.context.wrong(at, message, "write `events`", on=on)
         return found

@@ -75,7 +75,7 @@ def clock_of(zone: str, start: str | None) -> Clock:
     """The clock of a test that begins at `start` as written. Raises TimeError."""
     text = (start or DEFAULT_DAY.isoformat()).strip()
     if text.startswith("+"):
-        raise TimeError("the start can not be told from the start", "write a date, a time or both")
+        raise TimeError("the start cannot be relative to itself", "write a date, a time or both")
     return Clock(zone, _instant(text, zone, DEFAULT_DAY))
 
 

@@ -48,7 +48,7 @@ def test_rules_are_compared_with_what_is_committed(
     assert main(["diff"]) == 0
     assert main(["diff", "--against", "main", "rules", "--exit-code"]) == 1
     assert capsys.readouterr().out.startswith(
-        "rules against HEAD: 1 KPI changed; the state of revenue begins anew\n"
+        "rules against HEAD: 1 KPI changed; the state of revenue starts over\n"
     )
 
 
@@ -66,8 +66,8 @@ def test_two_folders_are_compared_as_they_are_named(
         "      for: 20m → 30m\n"
         "\n"
         "alerts\n"
-        "  revenue_low (critical) goes on from where it stands, by what the rule says now\n"
-        "  revenue_low (warning) goes on from where it stands, by what the rule says now\n"
+        "  revenue_low (critical) continues from its state, with the rule as it is now\n"
+        "  revenue_low (warning) continues from its state, with the rule as it is now\n"
         "\n"
         "state\n"
         "  kept: revenue, orders, visits, conversion\n"
@@ -172,7 +172,7 @@ async def test_what_a_running_agent_holds_is_counted(
         assert await asyncio.to_thread(main, ["diff", "--agent", url, "--format", "json"]) == 0
     assert "  - visits (3 series)\n" in shown
     assert (
-        "  no_orders (warning) ends; where it fires, it is told as resolved (removed): 1 firing\n"
+        "  no_orders (warning) ends; where it fires, it is published as resolved (removed): 1 firing\n"
         in shown
     )
     assert "  kept: revenue (0 series), orders (1 series)\n" in shown

@@ -90,7 +90,7 @@ class AlertChange:
 
     rule: str
     severity: Severity
-    effect: Literal["new", "ends", "anew", "goes on"]
+    effect: Literal["new", "ends", "reset", "goes on"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +213,7 @@ def _reasons(old: Outline, new: Outline, name: str) -> Iterator[Part]:
     found = list(_differing(before.carried, after.carried))
     for kpi in sorted(set(before.inputs) & set(after.inputs)):
         if old.kpis[kpi].fingerprint != new.kpis[kpi].fingerprint:
-            found.append(Part(f"from.{kpi}", "as it was", "begins anew"))
+            found.append(Part(f"from.{kpi}", "as it was", "starts over"))
     yield from found or [Part("fingerprint", before.fingerprint, after.fingerprint)]
 
 
@@ -231,7 +231,7 @@ def _pasts(old: Outline, new: Outline) -> Iterator[Past]:
 
 
 def _alerts(old: Outline, new: Outline, states: Iterable[KpiState]) -> Iterator[AlertChange]:
-    anew = {state.kpi for state in states if not state.kept}
+    reset = {state.kpi for state in states if not state.kept}
     before, after = _levels(old), _levels(new)
     for key in sorted({*before, *after}):
         rule, severity = key
@@ -241,8 +241,8 @@ def _alerts(old: Outline, new: Outline, states: Iterable[KpiState]) -> Iterator[
                 yield AlertChange(rule, severity, "ends")
             if now is not None:
                 yield AlertChange(rule, severity, "new")
-        elif now.kpi in anew:
-            yield AlertChange(rule, severity, "anew")
+        elif now.kpi in reset:
+            yield AlertChange(rule, severity, "reset")
         elif old.sections["rules"][rule] != new.sections["rules"][rule]:
             yield AlertChange(rule, severity, "goes on")
 
@@ -267,8 +267,8 @@ def summary(found: Difference) -> str:
             count = sum(c.section == section and c.kind == kind for c in found.changes)
             if count:
                 published.append(f"{count} {one if count == 1 else many} {kind}")
-    anew = [state.kpi for state in found.states if not state.kept]
+    reset = [state.kpi for state in found.states if not state.kept]
     read = [past for past in found.pasts if past.is_read]
-    kept = f"; the state of {', '.join(anew)} begins anew" if anew else "; all state is kept"
+    kept = f"; the state of {', '.join(reset)} starts over" if reset else "; all state is kept"
     pasts = "".join(f"; {past.kpi} is given its past ({past.span})" for past in read)
     return ", ".join(published) + kept + pasts

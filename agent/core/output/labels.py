@@ -61,7 +61,7 @@ def parse_external_labels(text: str) -> dict[str, str]:
             raise ValueError(f"{part!r} is not name=value")
         check_external_name(name)
         if name in labels:
-            raise ValueError(f"{name!r} stands there twice")
+            raise ValueError(f"{name!r} is given twice")
         labels[name] = value
     return dict(sorted(labels.items()))
 

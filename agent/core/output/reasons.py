@@ -57,7 +57,7 @@ def _dependent(_kpi: Kpi | None, step: Transition) -> str:
 
 
 def _removed(_kpi: Kpi | None, _step: Transition) -> str:
-    return "the rule is declared no more, or its series had no event for so long that it is gone"
+    return "the rule is no longer declared, or its series has expired"
 
 
 _SENTENCES: dict[str, Callable[[Kpi | None, Transition], str]] = {

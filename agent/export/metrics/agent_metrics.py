@@ -182,7 +182,7 @@ class AgentCollector(Collector):
             ),
             (
                 metrics.FIELD_WRONG_TYPES,
-                "Those in which it is null because a value of another type stands there.",
+                "Those in which it is null because its value has another type.",
                 stats.field_wrong_types,
             ),
         ):

@@ -41,7 +41,7 @@ SeriesKey = tuple[str, Dimensions | None]
 _ABOUT = {
     metrics.TARGET_STATE: "Target state of closed windows: 0 no data, 1 met, 2 at risk, 3 missed.",
     metrics.ATTAINMENT: "How far closed windows reach their target.",
-    metrics.RULE_STATE: "Where the alert of a rule stands: 0 inactive, 1 pending, 2 firing.",
+    metrics.RULE_STATE: "State of a rule's alert: 0 inactive, 1 pending, 2 firing.",
     metrics.WINDOW_EVENTS: "Events in closed windows.",
     metrics.MAINTENANCE: "1 for closed windows that were in maintenance.",
 }

@@ -142,7 +142,7 @@ def families(
     )
     yield Family(
         metrics.RULE_STATE,
-        "Where the alert of a rule stands: 0 inactive, 1 pending, 2 firing, 3 silenced by what it"
+        "State of a rule's alert: 0 inactive, 1 pending, 2 firing, 3 silenced by what it"
         " depends on.",
         chain(_rule_lines(plan, every, whole), _combination_lines(plan, views)),
     )

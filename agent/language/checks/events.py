@@ -32,7 +32,7 @@ def _cases(declared: Declared, entry: Entry[EventSpec]) -> None:
     for name in entry.model.fields:
         other = seen.setdefault(name.casefold(), name)
         if other != name:
-            message = f"'{name}' and '{other}' differ only in case, which SQL does not tell apart"
+            message = f"'{name}' and '{other}' differ only in case, which SQL does not distinguish"
             declared.report(
                 entry, ("fields", name), message, "rename one, and give it a `path`", on="key"
             )

@@ -21,14 +21,14 @@ _OVER_THE_KPI = "write it in a rule over the KPI, and name that rule here"
 REFUSED: Mapping[Kind, Mapping[str, str]] = {
     "value": {
         "no_data_for": "make two rules of it: one is about values, one about silence",
-        "per": "leave it out: each series is judged by itself",
+        "per": "leave it out: each series is evaluated by itself",
     },
     "absence": {
         "when": "make two rules of it: one is about values, one about silence",
         "pace": "make two rules of it: one is about values, one about silence",
         "objective": "make two rules of it: one is about values, one about silence",
         "clear": "leave it out: an absence ends with the next event, or `keep_firing_for` after it",
-        "on": "leave it out: no window is judged, silence is known as event time goes on",
+        "on": "leave it out: no window is evaluated, absence follows event time",
         "for": "write the whole time as `no_data_for`: that is what has to last",
         "min_events": "few events are a condition on values: `when: events < 5`",
         "on_no_data": "leave it out: no data is what it fires on",

@@ -131,7 +131,7 @@ def _quiet(
 ) -> None:
     """`quiet`: whether the condition is true while nothing fires."""
     if key == "clear" and not quiet:
-        message = "it is false while none of these fires: an alert could stay for ever"
+        message = "it is false while none of these fires: an alert might never resolve"
         hint = "say what must be over: `not slow_support`"
         declared.report(entry, at, message, hint)
     elif key == "when" and quiet:
@@ -169,6 +169,6 @@ def _types(
             if known != type_:
                 key = "when" if is_combination(entry.model) else "depends_on"
                 message = f"'{dimension}' is {known} in '{other}' and {type_} in '{kpi}'"
-                hint = "declare it alike in both events, or series can not be told to be the same"
+                hint = "declare it alike in both events, or series cannot be matched"
                 declared.report(entry, (key,), message, hint)
                 return

@@ -181,7 +181,7 @@ def _always(
         for i, name in enumerate(named):
             if windows.get(name) in never:
                 message = f"every window of '{name}' ({window_text(windows[name])}) is in it"
-                hint = "the KPI would never be judged: leave it out"
+                hint = "the KPI would never be evaluated: leave it out"
                 declared.report(entry, ("kpis", i), message, hint)
     elif never:
         found = [name for name, window in windows.items() if window in never]
@@ -190,7 +190,7 @@ def _always(
         if free:
             hint += f": `kpis: [{', '.join(free[:8])}{', …' if len(free) > 8 else ''}]`"
         most = f"{', '.join(found[:3])}{', …' if len(found) > 3 else ''}"
-        message = f"every window of {most} is in it: nothing would ever be judged there"
+        message = f"every window of {most} is in it: nothing would ever be evaluated there"
         declared.report(entry, (), message, hint, on="key")
 
 
@@ -219,7 +219,7 @@ def _together(
             shown.add(names)
             others = ", ".join(f"'{entry.name}'" for entry in several[:-1])
             message = f"with {others}, every window of '{name}' is in maintenance"
-            hint = "the KPI would never be judged: leave some time"
+            hint = "the KPI would never be evaluated: leave some time"
             declared.report(several[-1], (), message, hint, on="key")
 
 

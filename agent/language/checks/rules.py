@@ -72,7 +72,7 @@ def _over_kpis(declared: Declared, entry: Entry[RuleSpec], name: str) -> None:
         return
     hint = f"watch one of its inputs, for example `kpi: {next(iter(watched.model.from_), '…')}`"
     if entry.model.on == "current":
-        message = f"'{name}' is made of closed windows: it has no current value to judge"
+        message = f"'{name}' is made of closed windows: it has no current value to evaluate"
         declared.report(entry, ("on",), message, f"leave `on` out, or {hint}")
     if entry.model.no_data_for is not None:
         message = f"'{name}' has no events of its own that could stay away"

@@ -23,7 +23,7 @@ def check(declared: Declared, entry: Entry[RuleSpec], shape: Shape) -> None:
     """Check one rule."""
     model = entry.model
     if model.pace is not None and model.objective is not None and model.when is None:
-        message = "both `pace` and `objective`, and no `when` that says which one is judged"
+        message = "both `pace` and `objective`, and no `when` that says which one is evaluated"
         declared.report(entry, ("objective",), message, "make two rules of it", on="key")
     if model.pace is not None:
         _pace(declared, entry, shape)
@@ -88,7 +88,7 @@ def _objective(declared: Declared, entry: Entry[RuleSpec], shape: Shape) -> None
         return
     if shape.window.span_ms > shortest:
         message = (
-            f"burn rates are judged over {durations.show(shortest)} first, and the windows of "
+            f"burn rates are evaluated over {durations.show(shortest)} first, and the windows of "
             f"'{model.kpi}' are longer"
         )
         hint = "give the KPI shorter windows, or write `when: burn_rate('3d') > 1`"
@@ -125,6 +125,6 @@ def _period(declared: Declared, entry: Entry[RuleSpec], at: Place, promise: Prom
     """A promise whose period holds the windows that are evaluated, where no `when` says others."""
     longest = max(row.long_ms for row in PUBLISHED)
     if entry.model.when is None and promise.period_ms < longest:
-        message = f"a period shorter than {durations.show(longest)}, the longest window judged"
+        message = f"a period shorter than {durations.show(longest)}, the longest window evaluated"
         hint = "take a longer period, 30d mostly, or write `when`"
         declared.report(entry, at, message, hint)

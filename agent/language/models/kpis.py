@@ -49,7 +49,7 @@ class KpiSpec(Strict):
     )
     export: Literal["hashed", "named"] | None = Field(
         None,
-        description="How a private KPI's people are told in metrics, topics and alerts: under a "
+        description="How a private KPI's people appear in metrics, topics and alerts: under a "
         "keyed hash (default), or by name.",
     )
     from_: Annotated[
@@ -105,7 +105,7 @@ class KpiSpec(Strict):
     )
     backfill: PositiveDuration | None = Field(
         None,
-        description="A KPI that is new, or defined anew, is given its past: the events of so long "
+        description="A KPI that is new, or whose definition changed, is given its past: the events of so long "
         "are read from their topic, beside the live flow.",
         examples=["30d"],
     )

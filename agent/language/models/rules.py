@@ -73,7 +73,7 @@ class RuleOverrideSpec(Strict):
         None, ge=0, description="Windows of these series with fewer events count as no data."
     )
     min_history: PositiveDuration | None = Field(
-        None, description="These series are judged once their first window is this old."
+        None, description="These series are evaluated once their first window is this old."
     )
     on_no_data: Literal["keep", "resolve", "alert"] | None = Field(
         None, description="What a window of these series does without a value."
@@ -92,7 +92,7 @@ class RuleOverrideSpec(Strict):
     severity: Severity | None = Field(
         None, description="The severity for these series, where there is one condition."
     )
-    off: bool = Field(False, description="The rule is not judged for these series.")
+    off: bool = Field(False, description="The rule is not evaluated for these series.")
 
 
 class RuleSpec(Strict):
@@ -118,7 +118,7 @@ class RuleSpec(Strict):
     )
     on: Literal["closed", "current"] | None = Field(
         None,
-        description="Judge closed windows (default), or also the current value of the open one.",
+        description="Evaluate closed windows (default), or also the current value of the open one.",
     )
     for_: Duration | None = Field(
         None,
@@ -132,7 +132,7 @@ class RuleSpec(Strict):
         None, ge=0, description="Windows with fewer events count as no data."
     )
     min_history: PositiveDuration | None = Field(
-        None, description="A series is judged once its first window is this old."
+        None, description="A series is evaluated once its first window is this old."
     )
     on_no_data: Literal["keep", "resolve", "alert"] | None = Field(
         None,

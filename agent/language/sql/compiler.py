@@ -183,7 +183,7 @@ def _reserved(text: str, columns: Iterable[str]) -> SqlProblem | None:
             sqlglot.parse_one(f'{PREFIX}{text[:start]}"{token.text}"{text[end:]}', dialect="duckdb")
         except (ParseError, TokenError):
             continue
-        hint = f'as a field it stands in double quotes: "{token.text}"'
+        hint = f'as a field it must be in double quotes: "{token.text}"'
         return SqlProblem(f"`{token.text}` is a word of SQL", hint, start, end)
     return None
 
@@ -214,7 +214,7 @@ def _way_out(text: str, token: str) -> str | None:
     if lower.lstrip().startswith("select"):
         return "write the expression only, without SELECT: `count(*)`"
     if "`" in text:
-        return 'a name stands in double quotes: "x"'
+        return 'a name must be in double quotes: "x"'
     if "%" in token:
         return "percentages are for the conditions of rules: write `0.05`, or `100 * a / b`"
     if re.search(r"\bcase\b", lower) and not re.search(r"\bend\b", lower):

@@ -133,7 +133,7 @@ class Scope:
         if name is None:
             hint = suggest(node.name, self.columns, "columns")
             if node.this.args.get("quoted"):
-                hint = f"a text stands in single quotes: '{node.name}'"
+                hint = f"a text must be in single quotes: '{node.name}'"
             fail(node, f"there is no column `{node.name}`", hint)
         return self.column(node, name, self.columns[name])
 
@@ -264,7 +264,7 @@ def refuse_unsupported(text: str, node: exp.Expression, columns: Collection[str]
     if not _has_place(node) or isinstance(node, _PLACED_IN_PART):
         shown = _short(node.sql(dialect="duckdb"))
         if shown.lower() in {name.lower() for name in columns}:
-            hint = f'it is a word of SQL: as a field it stands in double quotes: "{shown.lower()}"'
+            hint = f'it is a word of SQL: as a field it must be in double quotes: "{shown.lower()}"'
     fail(
         node, f"{what or f'`{shown}` is'} not supported", hint or (_SUPPORTED if columns else None)
     )

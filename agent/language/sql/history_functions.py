@@ -228,7 +228,7 @@ _TEXT = re.compile(r"(\d+)\s+(second|minute|hour|day|week|month|quarter|year|win
 def _span(call: _Call, node: exp.Expression) -> Span:
     hint = "for example '3 days', '8 weeks', '1 month' or '1h'"
     if not (isinstance(node, exp.Literal) and node.is_string):
-        fail(node, f"`{written(call.sql, node)}` is not a time: it stands in quotes", hint)
+        fail(node, f"`{written(call.sql, node)}` is not a time: it must be in quotes", hint)
     found = _TEXT.fullmatch(node.name.strip().lower())
     if found is None:
         try:

@@ -77,7 +77,7 @@ def change(tmp_path: Path):  # type: ignore[no-untyped-def]
     return made
 
 
-def anew(found: Difference) -> dict[str, tuple[Part, ...]]:
+def reset(found: Difference) -> dict[str, tuple[Part, ...]]:
     return {state.kpi: state.reasons for state in found.states if not state.kept}
 
 
@@ -98,18 +98,18 @@ def test_another_unit_renames_the_metrics_and_keeps_the_state(change) -> None:  
         MetricChange("kpi_revenue_current_usd", "renamed", by, "kpi_revenue_current_eur", by),
         MetricChange("kpi_revenue_target_usd", "renamed", by, "kpi_revenue_target_eur", by),
     )
-    assert anew(found) == {}
+    assert reset(found) == {}
 
 
 def test_another_filter_begins_the_state_and_its_alerts_again(change) -> None:  # type: ignore[no-untyped-def]
     found = change(("value: sum(amount)", "value: sum(amount)\n    where: amount > 1"))
-    assert anew(found) == {"revenue": (Part("where", None, "amount > 1"),)}
+    assert reset(found) == {"revenue": (Part("where", None, "amount > 1"),)}
     assert found.metrics == ()
     assert found.alerts == (
-        AlertChange("revenue_low", "critical", "anew"),
-        AlertChange("revenue_low", "warning", "anew"),
+        AlertChange("revenue_low", "critical", "reset"),
+        AlertChange("revenue_low", "warning", "reset"),
     )
-    assert summary(found) == "1 KPI changed; the state of revenue begins anew"
+    assert summary(found) == "1 KPI changed; the state of revenue starts over"
 
 
 def test_other_dimensions_make_every_series_another(change) -> None:  # type: ignore[no-untyped-def]
@@ -117,22 +117,22 @@ def test_other_dimensions_make_every_series_another(change) -> None:  # type: ig
     assert found.metrics[0] == MetricChange(
         "kpi_revenue_eur", "changed", ("region", "note"), None, ("region",)
     )
-    assert anew(found)["revenue"][0] == Part("by", "region", "region, note")
+    assert reset(found)["revenue"][0] == Part("by", "region", "region, note")
 
 
 def test_a_field_of_the_contract_counts_for_the_kpis_that_read_it_only(change) -> None:  # type: ignore[no-untyped-def]
     found = change(("minimum: 0", "minimum: 1"))
-    assert anew(found) == {"revenue": (Part("order.fields.amount.minimum", "0", "1"),)}
+    assert reset(found) == {"revenue": (Part("order.fields.amount.minimum", "0", "1"),)}
     found = change(("note: string", "note: integer"))
     assert [c.name for c in found.changes] == ["order"]
-    assert anew(found) == {}
+    assert reset(found) == {}
 
 
 def test_a_kpi_over_one_that_begins_again_begins_again(change) -> None:  # type: ignore[no-untyped-def]
     found = change(("visit: {topic: visits,", "visit: {topic: web,"))
-    assert anew(found) == {
+    assert reset(found) == {
         "visits": (Part("visit.topic", "visits", "web"),),
-        "conversion": (Part("from.visits", "as it was", "begins anew"),),
+        "conversion": (Part("from.visits", "as it was", "starts over"),),
     }
 
 
@@ -140,7 +140,7 @@ def test_a_rule_on_current_values_that_cuts_slices_finer_is_named_as_the_reason(
     change,  # type: ignore[no-untyped-def]
 ) -> None:
     found = change(("for: 20m", "for: 20m\n    on: current"))
-    [reason] = anew(found)["revenue"]
+    [reason] = reset(found)["revenue"]
     assert reason == Part("slice", "300000 ms", "60000 ms")
 
 
@@ -192,7 +192,7 @@ def test_targets_and_overrides_are_reported_by_series(change) -> None:  # type: 
         Part("overrides.{region: apac}.target", "at_least 50", "at_least 60"),
         Part("target", "at_least 100, warn 120", "at_least 100, warn 130"),
     )
-    assert anew(found) == {}
+    assert reset(found) == {}
 
 
 def test_a_target_that_is_new_brings_its_metric(change) -> None:  # type: ignore[no-untyped-def]
@@ -297,5 +297,5 @@ def test_a_backfill_is_read_for_a_kpi_without_state_and_not_for_one_that_has_som
     found = change(given, ("unit: eur\n    from", "unit: eur\n    where: amount > 1\n    from"))
     assert found.pasts == (Past("revenue", "4w2d", True),)
     assert summary(found) == (
-        "1 KPI changed; the state of revenue begins anew; revenue is given its past (4w2d)"
+        "1 KPI changed; the state of revenue starts over; revenue is given its past (4w2d)"
     )

@@ -99,9 +99,9 @@ def test_of_what_is_private_only_that_it_changes_is_reported(tmp_path: Path) -> 
     assert (change.name, change.kind, [part.name for part in change.parts]) == (
         "slow", "changed", [HIDDEN],
     )  # fmt: skip
-    anew = plan_of(tmp_path, DESK.replace("avg(minutes)", "max(minutes)"))
-    found = compare(used.rules, public_outline(anew))
-    assert summary(found) == "1 KPI changed; the state of speed begins anew"
+    changed = plan_of(tmp_path, DESK.replace("avg(minutes)", "max(minutes)"))
+    found = compare(used.rules, public_outline(changed))
+    assert summary(found) == "1 KPI changed; the state of speed starts over"
     [lost] = [state for state in found.states if not state.kept]
     assert [reason.name for reason in lost.reasons] == ["fingerprint"]
 

@@ -27,7 +27,7 @@ def test_external_labels_are_name_and_value_by_commas() -> None:
     [
         ("prod", "'prod' is not name=value"),
         ("environment=", "is not name=value"),
-        ("environment=a,environment=b", "stands there twice"),
+        ("environment=a,environment=b", "is given twice"),
         ("my-env=a", "'my-env' is not a label name"),
         ("__env=a", "'__env' is not a label name"),
         ("job=a", "Prometheus sets it to the scrape job"),

@@ -63,7 +63,7 @@ def step(**changes: object) -> Transition:
         ),
         (
             step(reason="removed", value=None),
-            "the rule is declared no more, or its series had no event for so long that it is gone",
+            "the rule is no longer declared, or its series has expired",
         ),
     ],
 )
