@@ -105,7 +105,7 @@ class KpiSpec(Strict):
     )
     backfill: PositiveDuration | None = Field(
         None,
-        description="A KPI that is new, or whose definition changed, is given its past: the events of so long "
-        "are read from their topic, beside the live flow.",
+        description="A KPI that is new, or whose definition changed, is given its past: the events "
+        "of so long are read from their topic, beside the live flow.",
         examples=["30d"],
     )
