@@ -417,7 +417,7 @@ class Drawing:
         return written, at if form in ("decimal s", "ms", "us") else at // 1000 * 1000
 
     def _bad(self, names: list[str], events: dict[str, Any]) -> Record:
-        """A line that is no event, for one reason."""
+        """A line that is no event, for one reason; or one with a null for an optional field."""
         rng = self.rng
         name = rng.choice(names)
         contract = events[name]
@@ -446,7 +446,10 @@ class Drawing:
         reason = self._spoil(kind, event, contract)
         if reason is None:
             return Record(b"{", "not_json")
-        return Record(json.dumps(event).encode(), reason)
+        line = json.dumps(event).encode()
+        if reason == "wrong_type" and not contract["fields"]["shop_id"].get("required"):
+            return replace(made, line=line, values={**made.values, "shop_id": None})
+        return Record(line, reason)
 
     def _spoil(self, kind: str, event: dict[str, Any], contract: dict[str, Any]) -> str | None:
         """Make one thing of an event wrong; the reason by which it has to be rejected."""

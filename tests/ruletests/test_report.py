@@ -19,7 +19,7 @@ HERE = Path(__file__).parent
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of rules with tests of which three fail."""
     shutil.copy(HERE / "rules" / "desk.yaml", tmp_path)
-    shutil.copy(HERE / "told" / "desk_test.yaml", tmp_path)
+    shutil.copy(HERE / "reports" / "desk_test.yaml", tmp_path)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -35,7 +35,7 @@ def test_the_differences_stand_side_by_side_with_their_places(
 ) -> None:
     code, shown = run(capsys, ".", "--format", format)
     assert code == 1
-    assert shown == (HERE / "told" / f"{format}.txt").read_text()
+    assert shown == (HERE / "reports" / f"{format}.txt").read_text()
 
 
 def test_all_pass_and_it_ends_with_0(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

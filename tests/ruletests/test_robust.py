@@ -16,7 +16,7 @@ from agent.ruletests.run import run
 
 HERE = Path(__file__).parent
 PLAN = load(HERE / "rules")
-LINES = (HERE / "told" / "desk_test.yaml").read_text().splitlines()
+LINES = (HERE / "reports" / "desk_test.yaml").read_text().splitlines()
 ODD = [
     *("5", "-1", "~", "[]", "{}", "[~]", "{a: b}", "''", ".nan", "true", "1e400", "*q", "none"),
     *(

@@ -46,7 +46,7 @@ _IMPLIED: Mapping[type, frozenset[str]] = {
     Contract: frozenset({"name"}),
     Level: frozenset({"name", "when_clauses", "clear_clauses"}),
     ThresholdRule: frozenset({"name", "features"}),
-    CombinationRule: frozenset({"name", "heeds"}),
+    CombinationRule: frozenset({"name", "dependencies"}),
     # An override is called by these.
     TargetOverride: frozenset({"match", "from_ms", "since"}),
     RuleOverride: frozenset({"match"}),

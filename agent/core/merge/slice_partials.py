@@ -29,7 +29,7 @@ class SlicePartials:
     """The partials of one slice: a row for each key of each source, and the series it goes to."""
 
     __slots__ = (
-        *("_admit", "_aggregator", "_homes", "_indexed", "_of_home", "_partials", "_places"),
+        *("_admit", "_aggregator", "_subjects", "_indexed", "_of_subject", "_partials", "_places"),
         *("_rows", "_turns_away", "_waiting"),
     )
 

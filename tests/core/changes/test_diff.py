@@ -278,7 +278,9 @@ def test_rules_over_rules_and_overrides_of_rules_are_reported_as_they_are_writte
         "overrides.{region: apac}.rule.when.warning": "change('1 week') < -40%",
         "overrides.{region: latam}.off": "true",
     }
-    assert not any(name.startswith(("features", "heeds")) for of in rules.values() for name in of)
+    assert not any(
+        name.startswith(("features", "dependencies")) for of in rules.values() for name in of
+    )
 
 
 def load_text(text: str) -> Mapping[str, Rule]:
