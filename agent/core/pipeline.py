@@ -109,10 +109,8 @@ class Pipeline:
         return joined(found)
 
     def rest(self, until_ms: int) -> Emitted:
-        """Let time go by without events: close every window that ends by an instant, and evaluate
-        the
-        silence up to it. What a shorter lateness lets be known of the time after it is published,
-        too.
+        """Advance time without events: close every window that ends by an instant, and evaluate
+        absence up to it. Results after it that a shorter lateness allows are published, too.
         """
         found = [self.flush()]
         for topic in self._folders:

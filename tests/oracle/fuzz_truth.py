@@ -147,8 +147,10 @@ class FuzzTruth:
     def _settled(self, name: str) -> int:
         """The instant up to which a base KPI's windows are closed; -1 without events."""
         contract = self.events[self.kpis[name]["from"]]
-        latest = self.latest_ms.get(contract["topic"])
-        return -1 if latest is None else latest - span_ms(contract["lateness"])
+        if contract["topic"] not in self.latest_ms:
+            return -1
+        # A file that has ended is an idle source: it goes with the time of the others.
+        return max(self.latest_ms.values()) - span_ms(contract["lateness"])
 
     def _told(self, name: str, dims: tuple[Any, ...]) -> Iterator[Place]:
         """The windows of one series: from its first event on, until it is forgotten."""
