@@ -210,15 +210,15 @@ def _alert(step: Transition) -> tuple[str, Severity, Dimensions]:
 
 def _answers(plan: Plan, case: Case, fired: Transition) -> dict[str, Line]:
     """What the rule's calls answered at each window, by call, and its target."""
-    merger = FixedWindows(plan, case.windows or ())
+    windows = FixedWindows(plan, case.windows or ())
+    merger = windows.merger
     answers: dict[str, Line] = {"target": []}
     for end_ms in sorted({w.end_ms for w in case.windows or ()}):
-        for topic in plan.topics:
-            merger.finish(topic, end_ms)
+        windows.advance(end_ms)
         rule = plan.rules[fired.rule]
-        for series in merger.watched(rule):
+        for series in merger.reported_series(rule):
             if series.dimensions == fired.dimensions:
-                found = explain(plan, merger.states, merger.coupled, rule, series)
+                found = explain(plan, merger.kpis, merger.rule_graph, rule, series)
                 if found is not None:
                     answers["target"].append((end_ms, dict(found.columns).get("target")))
                     for fact in found.facts:

@@ -46,8 +46,8 @@ class FixedWindows:
         self._windows: dict[str, list[WindowValue]] = {}
         for window in sorted(windows, key=lambda w: w.end_ms):
             self._windows.setdefault(window.kpi, []).append(window)
-        self._merger = Merger(self._plan, 0, 1, make_kpi=self._make_kpi)
-        self._merger.set_on_evaluation(on_evaluation)
+        self.merger = Merger(self._plan, 0, 1, make_kpi=self._make_kpi)
+        self.merger.set_on_evaluation(on_evaluation)
 
     def run(self, until_ms: int) -> Emitted:
         """Close all windows in event-time order, then let time pass up to an instant.
@@ -58,16 +58,20 @@ class FixedWindows:
             kpi = self._plan.kpis[name]
             for end_ms in (window.end_ms for window in windows if window.events):
                 slices = range(previous_end(kpi.window, end_ms), end_ms, kpi.slice_ms)
-                self._merger.note_events(name, slices)
+                self.merger.note_events(name, slices)
         ends = sorted({w.end_ms for windows in self._windows.values() for w in windows})
         past = max([until_ms, *ends]) + MAX_SLICE_MS + 1
         contracts = {self._plan.kpis[name].contract for name in self._windows}
         given = {self._plan.contracts[name].topic for name in contracts if name is not None}
-        finish = self._merger.finish
+        finish = self.merger.finish
         # Where nothing is given time has passed already: nobody waits for it.
         emitted = [finish(topic, past) for topic in self._plan.topics if topic not in given]
         emitted += [finish(topic, at) for at in [*ends, past] for topic in sorted(given)]
         return joined(emitted)
+
+    def advance(self, at_ms: int) -> Emitted:
+        """Close the windows that end by an instant, of all topics."""
+        return joined([self.merger.finish(topic, at_ms) for topic in self._plan.topics])
 
     def _make_kpi(self, kpi: Kpi, is_read: bool) -> KpiState | None:
         windows = self._windows.get(kpi.name)

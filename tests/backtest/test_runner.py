@@ -68,10 +68,19 @@ def rules(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def length_of_day(end: int) -> int:
+    """The length of the London day that ends then, in ms: 23, 24 or 25 hours."""
+    after = datetime.fromtimestamp(end / 1000, LONDON).replace(tzinfo=None)
+    start = (after - timedelta(days=1)).replace(tzinfo=LONDON)
+    return end - int(start.timestamp() * 1000)
+
+
 def expected(daily: dict[int, float], slow: bool) -> list[tuple[int, int, int | None]]:
-    """The episodes, by going through the days: days without invoices have no value."""
+    """The episodes, by going through the days. Days without invoices have no value: they do not
+    count towards `for`."""
     out: list[tuple[int, int, int | None]] = []
     began: int | None = None
+    held = 0
     fired: int | None = None
     last = max(daily)
     for end, units in daily.items():
@@ -80,8 +89,11 @@ def expected(daily: dict[int, float], slow: bool) -> list[tuple[int, int, int | 
         holds = units < 12_000 if slow else units > 40_000
         clears = not holds if slow else units < 25_000
         if fired is None:
-            began = (began if began is not None else end) if holds else None
-            if began is not None and (not slow or end - began >= 2 * 86_400_000):
+            if not holds or began is None:
+                began, held = (end if holds else None), 0
+            else:
+                held += length_of_day(end)
+            if began is not None and (not slow or held >= 2 * 86_400_000):
                 fired = end
         elif clears:
             assert began is not None

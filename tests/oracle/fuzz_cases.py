@@ -444,9 +444,7 @@ class Drawing:
             _place(event, contract.get("type_field", "type"), rng.choice(("other", 5, None)))
             return Record(json.dumps(event).encode(), "ignored")
         reason = self._spoil(kind, event, contract)
-        if reason is None:
-            return Record(b"{", "not_json")
-        line = json.dumps(event).encode()
+        line, reason = (b"{", "not_json") if reason is None else (json.dumps(event).encode(), reason)
         if reason == "wrong_type" and not contract["fields"]["shop_id"].get("required"):
             return replace(made, line=line, values={**made.values, "shop_id": None})
         return Record(line, reason)

@@ -17,12 +17,12 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from agent.core.model.results import AlertPhase, SeriesView
 from agent.core.output.labels import AGENT_LABELS, RESERVED_LABELS
 from agent.export.agent_state import AgentState
-from agent.export.metrics import exposition
+from agent.export.metrics import agent_metrics
 from agent.export.metrics.exposition import Exposition, accepts_gzip, prefers_openmetrics
 from tests.export import invented
 from tests.export.invented import RESPONSE, company_state, view
 
-SOURCE = Path(exposition.__file__).read_text()
+SOURCE = Path(agent_metrics.__file__).read_text()
 PROMETHEUS_2_ACCEPT = (
     "application/openmetrics-text;version=1.0.0;q=0.5,"
     "application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
