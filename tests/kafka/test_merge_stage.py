@@ -51,7 +51,8 @@ async def test_frames_that_can_not_be_read_are_counted_and_passed_over(
 
 
 async def test_of_a_stage_that_is_over_nothing_is_left(plan: Plan, broker: EmbeddedBroker) -> None:
-    # Every reload of the rules begins a new one.
+    # Every reload of the rules starts a new one. Those of other tests are not meant.
+    gc.collect()
     async with stage_running(settings_for(broker.address, None), plan, Progress()):
         left = [weakref.ref(one) for one in gc.get_objects() if type(one) is MergeStage]
     gc.collect()

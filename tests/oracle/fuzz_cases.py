@@ -444,7 +444,8 @@ class Drawing:
             _place(event, contract.get("type_field", "type"), rng.choice(("other", 5, None)))
             return Record(json.dumps(event).encode(), "ignored")
         reason = self._spoil(kind, event, contract)
-        line, reason = (b"{", "not_json") if reason is None else (json.dumps(event).encode(), reason)
+        line = b"{" if reason is None else json.dumps(event).encode()
+        reason = reason or "not_json"
         if reason == "wrong_type" and not contract["fields"]["shop_id"].get("required"):
             return replace(made, line=line, values={**made.values, "shop_id": None})
         return Record(line, reason)
