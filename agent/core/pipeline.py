@@ -142,7 +142,7 @@ far ahead that what it lets pass is bounded by the other sources alone."""
 
 
 def joined(emitted: Sequence[Emitted]) -> Emitted:
-    """Several closings as one, in event-time order."""
+    """Several emissions as one, in event-time order."""
     return Emitted(
         tuple(sorted((w for c in emitted for w in c.windows), key=lambda w: w.end_ms)),
         tuple(sorted((t for c in emitted for t in c.targets), key=lambda t: t.window.end_ms)),

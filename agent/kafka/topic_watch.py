@@ -51,20 +51,20 @@ class TopicChanges:
     """What happened to the agent's topics since they were looked at before."""
 
     deleted: frozenset[str] = frozenset()
-    made_anew: frozenset[str] = frozenset()
+    recreated: frozenset[str] = frozenset()
 
     def __and__(self, other: TopicChanges) -> TopicChanges:
-        return TopicChanges(self.deleted & other.deleted, self.made_anew & other.made_anew)
+        return TopicChanges(self.deleted & other.deleted, self.recreated & other.recreated)
 
 
 def changes_between(before: Ends, now: Ends) -> TopicChanges:
     """What happened between two looks at the same topics."""
-    anew = {
+    recreated = {
         topic
         for topic in before.keys() & now.keys()
         if any(now[topic].get(p, 0) < end for p, end in before[topic].items())
     }
-    return TopicChanges(frozenset(before.keys() - now.keys()), frozenset(anew))
+    return TopicChanges(frozenset(before.keys() - now.keys()), frozenset(recreated))
 
 
 def loss(names: TopicNames, changes: TopicChanges) -> str | None:
@@ -77,7 +77,7 @@ def loss(names: TopicNames, changes: TopicChanges) -> str | None:
         )
         for what, found in (
             ("deleted", changes.deleted),
-            ("created again or truncated", changes.made_anew),
+            ("created again or truncated", changes.recreated),
         )
         if topic in found
     ]
@@ -114,7 +114,7 @@ class TopicWatch:
         found = changes_between(self._known, ends)
         certain = found & self._suspected
         self._suspected = found
-        doubtful = (found.deleted | found.made_anew) - (certain.deleted | certain.made_anew)
+        doubtful = (found.deleted | found.recreated) - (certain.deleted | certain.recreated)
         self._known = {
             **ends, **{topic: self._known[topic] for topic in doubtful}
         }  # fmt: skip
@@ -122,7 +122,7 @@ class TopicWatch:
         self.refuse_after_loss()
         for topic in sorted(certain.deleted):
             log.error("topic %s was deleted: what it held is gone", topic)
-        for topic in sorted(certain.made_anew):
+        for topic in sorted(certain.recreated):
             log.warning("topic %s was created again or truncated: what it held is gone", topic)
         return certain
 

@@ -29,7 +29,7 @@ REJECTS_SHOWN = 20
 _TAKEN = (Outcome.FOLDED, Outcome.LATE, Outcome.DUPLICATE)
 
 Progress = Callable[[int], None]
-"""Told how many bytes of the files were read since it was last published."""
+"""Called with the bytes of the files that were read since the last call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +134,7 @@ def stream(
 ) -> Iterator[Emitted]:
     """The same, batch by batch: what closes, each series in the order of time.
 
-    `out` gets everything but the closings. Of a file, what comes once every window that ends by
+    `out` gets everything but the results. Of a file, what comes once every window that ends by
     `until_ms` is closed is not read. `pipeline`: one of `pipeline_over` the files, for those who
     look at what it holds.
     """

@@ -117,9 +117,9 @@ def _seen(plan: Plan, result: RunResult) -> Iterator[Item]:
         yield from _of_status(plan.kpis[status.window.kpi], status)
     for step in result.transitions:
         yield from _of_step(step)
-    for judgement in result.judgements:
-        for what in _of_judgement(judgement):
-            yield Item("rules", judgement.rule.name, judgement.severity, what)
+    for evaluation in result.evaluations:
+        for what in _of_evaluation(evaluation):
+            yield Item("rules", evaluation.rule.name, evaluation.severity, what)
     series = {(w.kpi, w.dimensions) for w in result.windows}
     series |= {(step.kpi, step.dimensions) for step in result.transitions}
     for rule in plan.rules.values():
@@ -165,7 +165,7 @@ def _of_step(step: Transition) -> Iterator[Item]:
         yield Item("rules", step.rule, step.severity, what)
 
 
-def _of_judgement(j: Evaluation) -> Iterator[str]:
+def _of_evaluation(j: Evaluation) -> Iterator[str]:
     """What of a evaluation no transition says."""
     rule = j.rule
     if isinstance(rule, ThresholdRule) and (why := _unjudged(j, rule)):

@@ -32,7 +32,7 @@ class RunResult:
     outcomes: Counter[Outcome] = field(default_factory=Counter)
     refused: list[tuple[Span, str]] = field(default_factory=list)
     """Events that were not folded: where they are written, and why."""
-    judgements: list[Evaluation] = field(default_factory=list)
+    evaluations: list[Evaluation] = field(default_factory=list)
     computed: frozenset[str] = frozenset()
     """The KPIs whose values were computed, not given."""
 
@@ -51,20 +51,20 @@ def run(plan: Plan, case: Case) -> RunResult:
     result.windows = tuple(w for w in emitted.windows if w.end_ms <= until)
     result.targets = tuple(t for t in emitted.targets if t.window.end_ms <= until)
     result.transitions = tuple(t for t in emitted.transitions if t.at_ms <= until)
-    result.judgements = [j for j in result.judgements if j.at_ms <= until]
+    result.evaluations = [j for j in result.evaluations if j.at_ms <= until]
     given = {w.kpi for w in case.windows or ()}
     result.computed = frozenset(w.kpi for w in result.windows if w.value is not None) - given
     return result
 
 
 def _given(plan: Plan, case: Case, result: RunResult) -> Emitted:
-    fixed = FixedWindows(plan, case.windows or (), result.judgements.append)
+    fixed = FixedWindows(plan, case.windows or (), result.evaluations.append)
     return fixed.run(case.until_ms or 0)
 
 
 def _events(plan: Plan, case: Case, records: Sequence[Record], result: RunResult) -> Emitted:
     pipeline = Pipeline(plan)
-    pipeline.set_on_evaluation(result.judgements.append)
+    pipeline.set_on_evaluation(result.evaluations.append)
     for topic in plan.topics:
         of_topic = [r for r in records if r.topic == topic]
         if of_topic:
@@ -91,7 +91,7 @@ def _batch(topic: str, records: Sequence[Record]) -> Batch:
 def _file(plan: Plan, case: Case, result: RunResult) -> tuple[Emitted, int]:
     """What the events of a file bring about, and when the last of them happened."""
     pipeline = Pipeline(plan)
-    pipeline.set_on_evaluation(result.judgements.append)
+    pipeline.set_on_evaluation(result.evaluations.append)
     out = Replayed(Emitted(), [])
     found = list(stream(plan, sources(plan, [str(case.file)]), FAR_MS, out, pipeline=pipeline))
     newest = pipeline.newest_ms or 0

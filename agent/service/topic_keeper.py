@@ -59,7 +59,7 @@ class TopicKeeper:
             changes = await self._watch.look(admin, consumer)
             if changes.deleted:
                 await self._create_again(admin, changes.deleted)
-            if names.board in changes.deleted | changes.made_anew:
+            if names.board in changes.deleted | changes.recreated:
                 log.info("the rows of topic %s are written again", names.board)
                 over.set()
 

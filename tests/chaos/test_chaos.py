@@ -34,7 +34,7 @@ def test_short(world: World) -> None:
     world.fault("network is back after 8 s")
     world.recover()
     kill_and_restart(world, 2)
-    for step in ("frames are sent", "rows are written", "windows are told"):
+    for step in ("frames are sent", "rows are written", "windows are published"):
         kill_at(world, step, answered=True)
     world.start_dead()
     # Recovery is published, not evaluated: landings share a busy machine.

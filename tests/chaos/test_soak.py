@@ -118,14 +118,14 @@ def check_windows(cluster: Cluster, truth: Truth) -> int:
             continue
         key = (published["kpi"], tuple(published["dimensions"].values()), end)
         value = (published["value"], published["events"])
-        assert found.setdefault(key, value) == value, f"told differently: {key}"
+        assert found.setdefault(key, value) == value, f"published differently: {key}"
     assert found.keys() == truth.windows.keys(), sorted(found.keys() ^ truth.windows.keys())[:5]
     wrong = [
         (key, found[key], right)
         for key, right in truth.windows.items()
         if found[key][1] != right[1] or found[key][0] != pytest.approx(right[0], rel=1e-9)
     ]
-    assert not wrong, f"{len(wrong)} windows wrong (key, told, right): {wrong[:5]}"
+    assert not wrong, f"{len(wrong)} windows wrong (key, published, right): {wrong[:5]}"
     for partition, number in truth.sent.items():
         assert cluster.end(TOPIC, partition) == number, "the flood's notes are not the topic"
     return len(found)

@@ -345,7 +345,7 @@ class World:
             for key, right in truth.windows.items()
             if not _same(published[key], right)
         ]
-        assert not wrong, f"{len(wrong)} windows wrong (key, told, right): {wrong[:5]}"
+        assert not wrong, f"{len(wrong)} windows wrong (key, published, right): {wrong[:5]}"
         transitions = self._transitions(truth, logs, changed)
         self._check_refused(truth)
         counted = sum((w.outcomes() for w in self.running()), Counter())
@@ -367,7 +367,7 @@ class World:
             key = message.key() or b""
             repeats += key in first
             known = first.setdefault(key, published)
-            assert _alike(known, published), f"told differently: {known} and {published}"
+            assert _alike(known, published), f"published differently: {known} and {published}"
         return list(first.items()), repeats
 
     def _windows(self, frontier_ms: int) -> tuple[dict[Key, tuple[float | None, int]], int]:
@@ -379,7 +379,7 @@ class World:
         for _, published in lines:
             key = (published["kpi"], published["dimensions"].get("region"), ms(published["end"]))
             if published["kind"] == "window":
-                assert key not in found, f"told under two keys: {published}"
+                assert key not in found, f"published under two keys: {published}"
                 found[key] = (published["value"], published["events"])
             else:
                 states[key] = published["state"]

@@ -138,7 +138,7 @@ class Stage:
         until(
             lambda: not missing(),
             DONE_SECONDS,
-            lambda: f"these are told: {missing()}; {self.words()}",
+            lambda: f"these are published: {missing()}; {self.words()}",
             every=2,
         )
 

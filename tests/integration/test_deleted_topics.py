@@ -79,7 +79,7 @@ def test_topics_that_hold_no_state_are_made_again_and_results_come(stage: Stage)
         until(
             lambda: newest_window(stage) > began,
             90,
-            lambda: f"windows are told again: {agent.ready()}\n{stage.words()}",
+            lambda: f"windows are published again: {agent.ready()}\n{stage.words()}",
             every=1,
         )
         agent.wait_ready()

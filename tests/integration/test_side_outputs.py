@@ -86,4 +86,4 @@ def test_records_near_and_beyond_the_limits_are_set_aside_and_the_flow_goes_on(
         f"{stage.prefix}agent-late": 1,
     }
     assert agent.ready()[0] == 200
-    assert "starting anew" not in agent.log.read_text()
+    assert "trying again in" not in agent.log.read_text()

@@ -17,7 +17,7 @@ def without(*topics: str) -> Ends:
     return {topic: ends for topic, ends in ALL.items() if topic not in topics}
 
 
-def anew(*topics: str) -> Ends:
+def recreated(*topics: str) -> Ends:
     return {**ALL, **{topic: {0: 3, 1: 200} for topic in topics}}
 
 
@@ -40,19 +40,19 @@ def test_an_output_topic_that_is_deleted_is_reported_once(topic: str) -> None:
 
 def test_what_is_found_once_only_has_not_happened() -> None:
     watch = watched(ALL)
-    for doubtful in (without(NAMES.values), anew(NAMES.frames), without(NAMES.series)):
+    for doubtful in (without(NAMES.values), recreated(NAMES.frames), without(NAMES.series)):
         found = watch.see(doubtful)
-        assert not found.deleted and not found.made_anew
+        assert not found.deleted and not found.recreated
         watch.see(ALL)
 
 
 def test_an_output_topic_that_is_made_again_is_reported() -> None:
-    watch = watched(ALL, anew(NAMES.board))
-    assert watch.see(anew(NAMES.board)).made_anew == {NAMES.board}
+    watch = watched(ALL, recreated(NAMES.board))
+    assert watch.see(recreated(NAMES.board)).recreated == {NAMES.board}
 
 
 @pytest.mark.parametrize("topic", [NAMES.frames, NAMES.series])
-@pytest.mark.parametrize("harm", [without, anew])
+@pytest.mark.parametrize("harm", [without, recreated])
 def test_lost_frames_or_state_stop_the_process_for_good(topic: str, harm: object) -> None:
     harmed: Ends = harm(topic)  # type: ignore[operator]
     watch = watched(ALL, harmed)
@@ -76,7 +76,7 @@ def test_topics_that_grow_or_get_partitions_are_fine() -> None:
     watch = watched(ALL)
     for _ in range(2):
         found = watch.see({topic: {0: 101, 1: 200, 2: 0} for topic in ALL})
-        assert not found.deleted and not found.made_anew
+        assert not found.deleted and not found.recreated
 
 
 @pytest.mark.parametrize(

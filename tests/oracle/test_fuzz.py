@@ -76,7 +76,7 @@ def published(lines: list[dict[str, Any]], kpi: str) -> dict[Place, Published]:
     for line in lines:
         if line["kind"] == "window" and line["kpi"] == kpi:
             place = place_of(line)
-            assert place not in found, "told twice"
+            assert place not in found, "published twice"
             found[place] = (line["value"], line["events"], line.get("open", False))
     return found
 

@@ -90,7 +90,7 @@ class Broker:
             if isinstance(w, WindowValue):
                 value = (w.value, w.events)
                 known = found.setdefault((w.kpi, w.dimensions, w.end_ms), value)  # type: ignore[arg-type]
-                assert same(known, value), f"told differently: {w} and before {known}"
+                assert same(known, value), f"published differently: {w} and before {known}"
         return found
 
     def transitions(self) -> dict[tuple[object, ...], tuple[object, ...]]:
@@ -103,12 +103,12 @@ class Broker:
                 key += (t.state.value, t.at_ms if silence else None)
                 said = (t.at_ms, t.previous.value, t.value, t.start_ms, t.end_ms, t.reason)
                 known = found.setdefault(key, said)
-                assert known == said, f"told differently: {key} {said} and before {known}"
+                assert known == said, f"published differently: {key} {said} and before {known}"
         return found
 
 
 def items(emitted: list[Emitted], rng: random.Random) -> list[Published]:
-    """What some closings tell, in an order that the network may give them."""
+    """What some results hold, in an order that the network may give them."""
     published: list[Published] = [t for c in emitted for t in (*c.windows, *c.transitions)]
     rng.shuffle(published)
     return published

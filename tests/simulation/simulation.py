@@ -343,7 +343,7 @@ def check(run: Run) -> None:
         # A worker that died ahead of its last commit has published what its successor says over:
         # only
         # where nobody died does every partial that comes to a sealed slice mean a late record.
-        assert run.broker.late_partials == 0, f"{run.broker.late_partials} partials told late"
+        assert run.broker.late_partials == 0, f"{run.broker.late_partials} partials counted late"
 
 
 def straight(run: Run) -> Broker:

@@ -333,8 +333,8 @@ class _SeriesNumbers:
     def keep(self, numbers: Ints) -> None:
         """Forget all but the series with these numbers, ascending; they are numbered again."""
         if self._by:
-            anew = pl.int_range(len(numbers), dtype=pl.Int64).alias(_NUMBER)
-            self._known = self._known[numbers].with_columns(anew)
+            renumbered = pl.int_range(len(numbers), dtype=pl.Int64).alias(_NUMBER)
+            self._known = self._known[numbers].with_columns(renumbered)
             self.keys, self.places = self.keys[numbers], self.places[numbers]
 
     def _look_up(self, keys: pl.DataFrame) -> pl.Series:

@@ -79,7 +79,7 @@ class RuleRef:
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """A condition over alerts: `is` names a place in `CombinationRule.heeds`."""
+    """A condition over alerts: `is` names a place in `CombinationRule.dependencies`."""
 
     op: Literal["is", "not", "and", "or"]
     parts: tuple[Term, ...] = ()
@@ -191,8 +191,8 @@ class CombinationRule:
     """Fires when `when`, over the alerts of other rules, has held for `for_ms`.
 
     Its series are by the dimensions that all these share. `when` is false while none of them fires,
-    and `clear` true. `heeds` are those of its overrides, too, so that places mean the same in all.
-    `kpi` is its home: what stands where alerts name their KPI; no KPI has that name.
+    and `clear` true. `dependencies` include those of its overrides, so that places mean the same in
+    all. `kpi` is its subject: what alerts have in place of a KPI's name; no KPI has that name.
     """
 
     name: str

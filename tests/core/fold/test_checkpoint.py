@@ -104,10 +104,10 @@ def test_a_topic_that_was_made_again_is_read_from_its_first_record(plan: Plan) -
     before.assign(0, Resume(0, 0, None, None, "first"))
     before.add(batch(0, *[(1, 1.0)] * 100))
     send(world, before)
-    anew = Folder(plan, TOPIC, 1)
-    anew.assign(0, Resume(0, 0, None, None, "second", 1))
-    anew.add(batch(0, (2, 7.0), (90, 1.0)))
-    send(world, anew)
+    recreated = Folder(plan, TOPIC, 1)
+    recreated.assign(0, Resume(0, 0, None, None, "second", 1))
+    recreated.add(batch(0, (2, 7.0), (90, 1.0)))
+    send(world, recreated)
     send(world, before)  # by a worker that doesn't know yet
     assert revenue(world) == {0: 107.0}
 
@@ -123,9 +123,9 @@ def test_frames_of_a_log_that_is_gone_are_stale() -> None:
     sources = TopicSources()
     sources.take(frame(0, 100, "first", 3))
     sources.take(frame(1, 100, "first", 0))
-    anew = frame(0, 1, "second", 4)
-    assert not sources.is_stale(anew) and sources.is_news(anew)
-    sources.take(anew)
+    recreated = frame(0, 1, "second", 4)
+    assert not sources.is_stale(recreated) and sources.is_news(recreated)
+    sources.take(recreated)
     assert sources.is_stale(frame(1, 101, "first", 0))
     assert not sources.is_stale(frame(1, 1, "second", 4))
 

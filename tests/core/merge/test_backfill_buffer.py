@@ -17,16 +17,16 @@ RULES = f"""{EVENTS}kpis:
   revenue: {{from: sale, value: sum(amount), window: 1m, backfill: 1h}}
 """
 
-Heard = tuple[int, bool, int | None]
+Received = tuple[int, bool, int | None]
 """The last frame of a flush: its source, whether it names the KPI, and its `since_ms`."""
 
 
-def buffers_of(plan: Plan, heard: list[Heard]) -> tuple[BackfillBuffers, bool]:
+def buffers_of(plan: Plan, received: list[Received]) -> tuple[BackfillBuffers, bool]:
     """The buffers of a topic of two partitions after some frames; whether the KPI began."""
     sources = TopicSources()
     buffers, has_begun = BackfillBuffers(plan, {"shop": sources}), False
     fingerprint = plan.kpis["revenue"].fingerprint
-    for source, names_kpi, since_ms in heard:
+    for source, names_kpi, since_ms in received:
         filled = {"revenue": fingerprint} if names_kpi else {}
         frame = Frame(
             "shop", source, 2, 5, 0, None, 0, True, {}, [], filled=filled, since_ms=since_ms
@@ -37,7 +37,7 @@ def buffers_of(plan: Plan, heard: list[Heard]) -> tuple[BackfillBuffers, bool]:
 
 
 @pytest.mark.parametrize(
-    ("heard", "handoff_ms"),
+    ("received", "handoff_ms"),
     [
         pytest.param([(0, True, 10)], None, id="one source of two"),
         pytest.param([(0, True, 10), (1, True, 70_000)], 120_000, id="the slice after the latest"),
@@ -54,9 +54,9 @@ def buffers_of(plan: Plan, heard: list[Heard]) -> tuple[BackfillBuffers, bool]:
     ],
 )
 def test_the_handoff_is_known_once_all_sources_fold_the_kpi(
-    tmp_path: Path, heard: list[Heard], handoff_ms: int | None
+    tmp_path: Path, received: list[Received], handoff_ms: int | None
 ) -> None:
-    buffers, has_begun = buffers_of(plan_of(RULES, tmp_path), heard)
+    buffers, has_begun = buffers_of(plan_of(RULES, tmp_path), received)
     assert not has_begun
     assert buffers.reached("revenue", 119_999)
     early = [pending.handoff_ms for pending in buffers.pending()]

@@ -1,0 +1,68 @@
+"""One name for one thing: words that the field has better ones for do not come back."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+
+import pytest
+
+from tests.conftest import ROOT
+
+RETIRED = {
+    "anew": "again",
+    "closings": "emitted",
+    "coupling of rules": "rule graph",
+    "farewell": "close",
+    "Gate": "Inhibitor",
+    "GivenValues": "FixedWindows",
+    "heed": "depend on",
+    "heeded": "dependency",
+    "heeds": "dependencies",
+    "Hearing": "Subscription",
+    "heard": "received",
+    "held against": "compared with",
+    "is no more": "is gone",
+    "Judge": "Evaluator",
+    "Judgement": "Evaluation",
+    "KpiWatch": "KpiAbsence",
+    "private_homes": "private_subjects",
+    "QuietWatch": "IdleDetector",
+    "save that": "except that",
+    "tellable": "alerts_to_send",
+    "tells": "says",
+    "told": "published, reported, shown",
+    "turned_away": "overflow",
+    "upkeep": "maintenance calendar",
+    "Waitings": "BackfillBuffers",
+    "whoever": "anybody who",
+    "witness": "on_evaluation",
+}
+"""Words that said something of our own, and what the code and the documents say instead."""
+
+PATTERN = re.compile(r"(?<![\w-])(" + "|".join(map(re.escape, RETIRED)) + r")(?![\w-])")
+
+
+def files() -> list[str]:
+    listed = subprocess.run(
+        ["git", "ls-files", "agent", "tests", "docs", "README.md"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split("\n")
+    texts = (".py", ".md", ".yaml", ".yml", ".js", ".html")
+    return [name for name in listed if name.endswith(texts) and not name.endswith("test_words.py")]
+
+
+@pytest.mark.parametrize("folder", ["agent/", "tests/", "docs/", "README.md"])
+def test_retired_words_do_not_come_back(folder: str) -> None:
+    named = [name for name in files() if name.startswith(folder)]
+    assert named
+    found = [
+        f"{name}:{number}: {match[0]!r} is called {RETIRED[match[0]]!r}"
+        for name in named
+        for number, line in enumerate((ROOT / name).read_text().splitlines(), 1)
+        for match in PATTERN.finditer(line)
+    ]
+    assert found == []
