@@ -1,4 +1,17 @@
-"""kpi-agent: exact KPIs, targets and alerts over Kafka events, declared in YAML."""
+"""kpi-agent: exact KPIs, targets and alerts over Kafka events, declared in YAML.
+
+Rules and records come in; closed windows, target states, alerts and metrics go out. Read in this
+order:
+
+- `core`: the pure core; start with `core/pipeline.py`, which names the steps
+- `language`: rules as YAML and SQL, compiled to the plan that the core runs
+- `kafka`: the core on Kafka, in two stages; `service` runs both as one process
+- `export`, `generate`: metrics, the board and alerts; files for Prometheus and Grafana
+- `replay`, `backtest`, `explain`, `diff`, `init`, `ruletests`, `demo`: what the commands of these
+  names do; `commands` and `cli` are the command line
+
+Imports go one way: pyproject.toml has the layers, docs/architecture.md the picture.
+"""
 
 from importlib.metadata import PackageNotFoundError, version
 

@@ -1,6 +1,6 @@
-"""The whole way of the data without Kafka, in one place: decode, fold, frames, merge, evaluate.
+"""The steps of the core in order, without Kafka: decode, fold, frames, merge, evaluate.
 
-`Pipeline` runs the very core that `run` puts on Kafka, as plain function calls: `replay`, the
+`Pipeline` runs the same core that `run` puts on Kafka, as plain function calls: `replay`, the
 rule tests and the test suite use it. Each source (a file, or a partition in a test) has its own
 watermark, as a Kafka partition has.
 """
@@ -44,12 +44,12 @@ class Pipeline:
                 folder.assign(partition, None)
 
     def set_on_evaluation(self, on_evaluation: OnEvaluation | None) -> None:
-        """Tell somebody of every evaluation."""
+        """Call `on_evaluation` with every evaluation of a rule."""
         for merger in self.mergers:
             merger.set_on_evaluation(on_evaluation)
 
     def observe(self, observers: Sequence[RowObserver]) -> None:
-        """Show the rows that count of every batch from now on, by contract."""
+        """Pass the folded rows of every batch from now on to observers, by contract."""
         for folder in self._folders.values():
             folder.observe(*observers)
 
