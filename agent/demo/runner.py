@@ -132,7 +132,7 @@ async def _look(
         state = service.state
         if not over and show.line is _company_line and story.stage_at(elapsed) is not stage:
             stage = story.stage_at(elapsed)
-            screen.say(f"staged: {stage.says}" if stage else "staged: all is well again")
+            screen.say(f"staged: {stage.says}" if stage else "staged: back to normal")
         shown = shared(state.plan)
         alerts = state.alerts() if state.alerts else []
         screen.alerts([alert for alert in alerts if alert.rule in shown.rules], shown)

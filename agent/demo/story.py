@@ -40,7 +40,7 @@ SLOW_SUPPORT = Stage(
     5,
     45,
     "slow_support",
-    "half of emea's support desk is ill: answers take longer and longer",
+    "half of emea's support team is absent: response times rise",
 )
 FEEDBACK_SILENT = Stage(
     "feedback_silent",
