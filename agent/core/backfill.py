@@ -3,11 +3,9 @@ flow up to the handoff (`agent.core.merge.backfill_buffer`), as the rows that th
 in the table.
 
 Records are evaluated as the live flow evaluates them: by all KPIs of their contract, against the
-log
-before them. What a frame's source holds nothing of any more ends; windows close in the order of
+log before them. What a frame's source holds nothing of any more ends; windows close in the order of
 event time as the slowest source allows, so that little is kept at once. No alert is published:
-rules are
-evaluated so that what they look back on is there, and all alerts are inactive at the cut.
+rules are evaluated so that what they look back on is there, and all alerts are inactive at the cut.
 """
 
 from __future__ import annotations

@@ -64,9 +64,8 @@ class Frame(msgspec.Struct, array_like=True, frozen=True):
     watermark does not count yet. `active`: the slices in which a KPI had rows in this flush, for
     KPIs whose absence is watched as a whole. `again`: the first frames of a source's new owner,
     which tell over what the last one published already. `filled` names the KPIs with `backfill`
-    that the
-    owner folds, with their fingerprints; a slice that starts after `since_ms` (None: any) has no
-    event that was folded by somebody else, or published in an earlier frame only
+    that the owner folds, with their fingerprints; a slice that starts after `since_ms` (None: any)
+    has no event that was folded by somebody else, or published in an earlier frame only
     (`agent.core.merge.backfill_buffer`).
 
     `topic_id` and `epoch` name the log that `covered` counts in, and the stretch of it that is read

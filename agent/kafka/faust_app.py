@@ -170,8 +170,7 @@ class FaustApp:
 
     def known_end(self, partition: int) -> int | None:
         """Where the frames of a partition end, as far as the broker has published; None: not
-        known, or
-        not ours."""
+        known, or not ours."""
         with contextlib.suppress(IllegalStateError, AssertionError):
             found: int | None = self._app.consumer.highwater(TP(self._names.frames, partition))
             return found

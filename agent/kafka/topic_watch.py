@@ -4,19 +4,16 @@ Rules
 -----
 - The frames and the series topic hold what exact values need: frames not merged yet, and the state
   of every series. Where one of them is deleted, created again or cut short, no worker of this
-  process
-  goes on, and none of the two is created: values published under the same keys would be other
-  values.
-  That holds until the process is started again, which is how somebody says that it may start over.
+  process goes on, and none of the two is created: values published under the same keys would be
+  other values. That holds until the process is started again, which is how somebody says that it
+  may start over.
 - The other topics hold no state. One that is deleted is created again (`create_topics`), and what
   it held is gone. The rows of the board topic are written again by every worker.
 
 A topic counts as created again when one of its partitions ends before where it once ended. A
-finding
-counts when it is made twice in a row: a broker that has just started may not know a topic yet, and
-a new leader may answer with an end that is a little behind. A topic that is deleted and created
-again
-between two looks, and has outgrown the old one by the next, is not noticed.
+finding counts when it is made twice in a row: a broker that has just started may not know a topic
+yet, and a new leader may answer with an end that is a little behind. A topic that is deleted and
+created again between two looks, and has outgrown the old one by the next, is not noticed.
 """
 
 from __future__ import annotations

@@ -104,8 +104,7 @@ class Aggregator:
 
     def add(self, mine: Sequence[Column], rows: Ints, theirs: Sequence[Column]) -> None:
         """Merge rows of state columns (`core/aggregate/columns.py`) into the given rows of others,
-        in place;
-        a row may be given several times."""
+        in place; a row may be given several times."""
         for _, kind, start, stop in self._spans:
             kind.add(mine[start:stop], rows, theirs[start:stop])
 

@@ -21,8 +21,7 @@ class Batch:
     """Records of one topic, in the order (partition, offset).
 
     `timestamps` are the broker's, ms since the epoch: the evaluate of events from the future, and
-    of
-    those from too long ago. `timestamped` is false of records that carry none, as the lines of a
+    of those from too long ago. `timestamped` is false of records that carry none, as the lines of a
     file: then `timestamps` is the clock, and an event may be as old as it likes.
     """
 

@@ -1,8 +1,7 @@
 """Local times that happen twice: the hour that clocks go back over, read without an offset.
 
 `parse_times` reads such a time as the first of the two. Which one is meant can't be published from
-the
-record alone: here is only found which records ask, and by how much later the second one is
+the record alone: here is only found which records ask, and by how much later the second one is
 (`agent.core.fold.repeated_hour` answers).
 """
 

@@ -70,8 +70,7 @@ class Resume:
     stretch that is read. `missed`: the last span of event time whose records were not read.
     `is_plain`: an offset that the agent did not commit, or that somebody moved: nothing is known of
     what came before it. `clocks`: by which clock events from the future are evaluated, as (offset
-    from
-    which on, ms), ascending.
+    from which on, ms), ascending.
     """
 
     offset: int

@@ -1,10 +1,9 @@
 """Producer retries: an event counts once in a window while the window is open.
 
 Exact: a repeat is an equal id. A repeat is evaluated at its own place in the log, so batch
-boundaries
-change nothing. An id is known by the time at which an event with it was stored last: the event's
-own, or the frontier where it came later. For a KPI it counts as seen until the last of the KPI's
-windows over that time closes, and for no longer than the contract's duplicate window: so what
+boundaries change nothing. An id is known by the time at which an event with it was stored last: the
+event's own, or the frontier where it came later. For a KPI it counts as seen until the last of the
+KPI's windows over that time closes, and for no longer than the contract's duplicate window: so what
 other KPIs there are makes no difference, and a restart need not read a month for a month's ids.
 
 Ids are remembered as in a log-structured merge tree (O'Neil and others, 1996): those of small

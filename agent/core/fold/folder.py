@@ -96,8 +96,7 @@ class Folder:
         """Take on a partition; reading must begin at `resume.offset` (None: at the log's start).
 
         `clock_ms`: the agent's clock, which evaluates events from the future beside their
-        timestamps;
-        None where the timestamps alone do, as in a replay.
+        timestamps; None where the timestamps alone do, as in a replay.
         """
         self.revoke(partition)
         begin = resume or Resume(0, 0, None, None)
@@ -125,8 +124,7 @@ class Folder:
 
     def fold(self, batch: Batch, decoded: Decoded, clock_ms: int | None = None) -> FoldResult:
         """Evaluate and fold one batch, whose partitions are all assigned here and whose offsets go
-        on
-        from what was folded before. `clock_ms`: the agent's clock when it was fetched."""
+        on from what was folded before. `clock_ms`: the agent's clock when it was fetched."""
         verdicts = Verdicts(len(batch.values), [contract.name for contract in self._contracts])
         if not len(batch.values):
             return verdicts.account(np.zeros(0, np.bool_), {})

@@ -14,8 +14,7 @@ from agent.core.model.windows import Window
 
 LEAST_POINTS = 5
 """Of fewer values no trend can be published from chance at 5 %: of four, even a steady rise
-happens by
-chance in 2 of 24 orders."""
+happens by chance in 2 of 24 orders."""
 
 _UNITS = ((172_800_000, "a day", 1), (7_200_000, "an hour", 24), (0, "a minute", 1440))
 """From which span (ms) on a slope is published by which unit, and how many of them are a day."""

@@ -22,8 +22,7 @@ _LEAST = 64
 class WindowHistory:
     """Windows by rising end: `ends` int64 (ms), `values` float64 (NaN: none, or in maintenance),
     `published` float64 (NaN: none), `events` int64, `flags` uint8. All have the same length, and
-    are
-    views that the next change makes stale."""
+    are views that the next change makes stale."""
 
     def __init__(self, items: Iterable[Item] = ()) -> None:
         known = {item[0]: item for item in items}

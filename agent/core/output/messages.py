@@ -139,8 +139,7 @@ def transition_json(
     """A step of an alert's life, with all that anybody who is called needs to know.
 
     `rule` None: it is no longer declared. `processed_ms`: the wall clock when it was published;
-    None
-    where that means nothing, as in a replay, whose answer is the same at any time.
+    None where that means nothing, as in a replay, whose answer is the same at any time.
     """
     kpi = plan.subject(transition.kpi)
     variables = _variables(kpi, rule, transition)

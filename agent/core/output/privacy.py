@@ -3,8 +3,7 @@
 A private KPI names the dimension that names a person. Its series leave the agent under a pseudonym:
 a keyed hash, so that one person is the same on every worker, in every metric, after every restart,
 and anybody who does not have the secret can neither turn it round nor try out names. The same
-secret
-gives each person, and each owner, the token of a page of their own.
+secret gives each person, and each owner, the token of a page of their own.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """The text templates of rules: jinja reduced to what a sentence needs.
 
 Anybody who writes rules is trusted with words, not with the agent's time and memory. So a template
-has
-text, variables, `if`, comparisons, arithmetic on numbers, and the filters of `FILTERS`; no loops,
-macros, assignments or calls, and no attributes of Python objects. Its cost is bounded by its
+has text, variables, `if`, comparisons, arithmetic on numbers, and the filters of `FILTERS`; no
+loops, macros, assignments or calls, and no attributes of Python objects. Its cost is bounded by its
 length. What is outside of that is refused by `variables_of`, at `check`.
 """
 

@@ -49,8 +49,7 @@ class AlertState(msgspec.Struct, frozen=True, array_like=True):
     `episode_ms` is when the latest episode began (None: never), `clearing_since_ms` since when
     `clear` has held without a break while firing. `fired_ms`: when it has begun to fire lately, of
     rules that look for flapping. While it is pending or clearing, `judged_ms` is when it was
-    evaluated
-    last, and `unjudged_ms` how much of the time since it began to be was not evaluated.
+    evaluated last, and `unjudged_ms` how much of the time since it began to be was not evaluated.
     """
 
     phase: AlertPhase = AlertPhase.INACTIVE

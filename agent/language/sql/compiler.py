@@ -2,8 +2,7 @@
 
 Parsed by sqlglot as DuckDB's dialect, translated by `language/sql/expressions.py` with the table of
 `language/sql/scalars.py`. A base KPI's `value` is split here: every aggregate becomes a partial
-(what rows
-fold into), and what is around them an expression over the partials' finals `a0…an`.
+(what rows fold into), and what is around them an expression over the partials' finals `a0…an`.
 
 All four functions raise SqlProblem at the first thing that is wrong, with its position.
 """
