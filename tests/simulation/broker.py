@@ -67,7 +67,8 @@ class Broker:
     published: list[Published] = field(default_factory=list)
     late_partials: int = 0
     outcomes: Counter[Outcome] = field(default_factory=Counter)
-    cuts: list[int] = field(default_factory=list)  # where pasts were adopted up to
+    # Up to where a past was adopted, by KPI and state partition.
+    cuts: dict[tuple[str, int], int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.frames = [[] for _ in range(self.state_partitions)]

@@ -217,7 +217,8 @@ class MergeSide:
         filled, held.filled = held.filled, []
         for due, rows in filled:
             if held.merger.adopt(due.kpi, due.handoff_ms, due.covered, rows):
-                self.broker.cuts.append(due.handoff_ms)
+                key = due.kpi, partition
+                self.broker.cuts[key] = min(due.handoff_ms, self.broker.cuts.get(key, due.handoff_ms))
         for due in held.merger.pending_backfills():
             held.filled.append((due, self._past(due, partition)))
 
