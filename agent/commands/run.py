@@ -33,7 +33,7 @@ def run(options: Namespace) -> int:
         options.settings,
         rules=Path(options.rules) if options.rules else None,
         brokers=options.brokers,
-        webport=options.port,
+        web_port=options.port,
     )
     logs.configure(settings)
     asyncio.run(service.run(settings, lambda: load(settings.rules)))

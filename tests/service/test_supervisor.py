@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -172,10 +171,9 @@ def test_a_reload_that_is_asked_for_while_it_starts_does_not_end_it(tmp_path: Pa
     rules = tmp_path / "rules"
     rules.mkdir()
     (rules / "shop.yaml").write_text(RULES)
-    ours = {"BROKERS": "127.0.0.1:1", "RULES": str(rules), "WEB_PORT": "0"}
-    env = {**os.environ, **{f"KPI_AGENT_{name}": value for name, value in ours.items()}}
-    command = [sys.executable, "-m", "agent", "run"]
-    with subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True) as process:
+    options = ["--brokers", "127.0.0.1:1", "--rules", str(rules), "--port", "0"]
+    command = [sys.executable, "-m", "agent", "run", *options]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         try:
             until(lambda: held_back(process.pid, signal.SIGHUP), 20, "the signal is held back")
             process.send_signal(signal.SIGHUP)
