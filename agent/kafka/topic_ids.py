@@ -33,6 +33,7 @@ from aiokafka.protocol.types import (
 
 METADATA_API = 3
 NO_ID = bytes(16)
+_NO_TAGS: Mapping[int, bytes] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +133,8 @@ class _MetadataRequest(Request[_Struct]):  # type: ignore[misc]  # untyped
 
     def build(self, request_struct_class: type[_Struct]) -> _Struct:
         if request_struct_class is _Request_v11:
-            topics = [(NO_ID, topic, {}) for topic in self._topics]
-            return _Request_v11(topics, self._auto_create, False, {})
+            named = [(NO_ID, topic, _NO_TAGS) for topic in self._topics]
+            return _Request_v11(named, self._auto_create, False, _NO_TAGS)
         return MetadataRequest_v5(list(self._topics), self._auto_create)
 
 
