@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import ROOT
 
 KAFKA = {"aiokafka", "confluent_kafka", "faust", "rocksdict", "agent.kafka"}
-EXPORT = {"aiohttp", "prometheus_client", "grafana_foundation_sdk", "agent.export", "agent.generate"}
+EXPORT = {"aiohttp", "grafana_foundation_sdk", "prometheus_client", "agent.export"}
 REPLAY = {"rich", "agent.replay", "agent.core.decode", "agent.core.fold", "agent.core.merge"}
 STANDARD = {"asyncio", "multiprocessing", "sqlite3", "ssl", "urllib.request"}
 LANGUAGE = {"jinja2", "msgspec", "numpy", "polars", "pydantic", "sqlglot", "yaml", "agent.language"}

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import polars as pl
 
 from agent.core.decode.batch import Batch, Records, Rows
-from agent.core.decode.event_time import END_MS, parse_times
+from agent.core.decode.event_time import parse_times
 from agent.core.decode.format import (
     Flags,
     Format,
@@ -24,6 +24,7 @@ from agent.core.decode.format import (
 )
 from agent.core.decode.repeated_hour import repeated_hours
 from agent.core.decode.single_record import describe, expected
+from agent.core.decode.time_text import END_MS
 from agent.core.model.events import FIELD_DTYPES, Contract, Field, Path
 from agent.core.model.results import Reason
 
