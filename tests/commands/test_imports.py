@@ -1,4 +1,4 @@
-"""A command imports only what it needs, which is how quickly it starts, measured without a clock."""
+"""A command imports only what it needs: how quickly it starts, measured without a clock."""
 
 from __future__ import annotations
 
