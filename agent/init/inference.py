@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
-from agent.core.decode.event_time import parse_time
+from agent.core.decode.time_text import parse_time
 from agent.core.model.events import FieldType
 from agent.init.sample import Seen
 from agent.language.models.paths import AnyPath

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import polars as pl
 
 from agent.core.decode.batch import Batch, Records, Rows
-from agent.core.decode.event_time import END_MS, parse_times
+from agent.core.decode.event_time import parse_times
 from agent.core.decode.format import (
     Flags,
     Format,
@@ -26,6 +26,7 @@ from agent.core.decode.format import (
 )
 from agent.core.decode.repeated_hour import repeated_hours
 from agent.core.decode.single_record import expected
+from agent.core.decode.time_text import END_MS
 from agent.core.decode.tree import describe
 from agent.core.model.events import FIELD_DTYPES, Contract, Field
 from agent.core.model.paths import Path, path_text

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import Any
 
-from agent.core.decode.event_time import parse_time
+from agent.core.decode.time_text import parse_time
 from agent.core.model.events import Contract, Field
 from agent.core.model.paths import Path
 

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 from agent.core.decode.batch import Batch, Decoded
 from agent.core.decode.decoder import Decoder
-from agent.core.decode.event_time import END_MS
 from agent.core.decode.single_record import is_too_deep
+from agent.core.decode.time_text import END_MS
 from agent.core.model.events import Contract, Field
 from agent.core.model.results import Reason
 from tests.core.decode.samples import ANY, AT, AT_MS, HOUR_MS, ORDER, VISIT, batch, contract, order
