@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from agent.core.evaluate.thresholds import OnEvaluation
 from agent.core.frame import Block, decode
-from agent.core.merge import merger as merge
+from agent.core.merge import frontiers
 from agent.core.merge.base_kpi import BaseKpi
 from agent.core.merge.live_series import limit_of
 from agent.core.model.plan import Plan
@@ -98,7 +98,7 @@ def test_what_closes_by_and_by_is_what_closes_at_once(
 ) -> None:
     log = log_with_gap(40 * 60_000)
     at_once = published(emitted_of(log, tmp_path, len(log)))
-    monkeypatch.setattr(merge, "STRIDE_WINDOWS", stride)
+    monkeypatch.setattr(frontiers, "STRIDE_WINDOWS", stride)
     by_and_by = published(emitted_of(log, tmp_path, len(log)))
     assert by_and_by[0] == at_once[0]
     assert {repr(t) for t in by_and_by[1]} == {repr(t) for t in at_once[1]}
@@ -109,7 +109,7 @@ def test_a_crash_while_windows_close_by_and_by_loses_none(
 ) -> None:
     log = log_with_gap(40 * 60_000)
     wanted = set(published(emitted_of(log, tmp_path, len(log)))[0])
-    monkeypatch.setattr(merge, "STRIDE_WINDOWS", 4)
+    monkeypatch.setattr(frontiers, "STRIDE_WINDOWS", 4)
     world = World(plan_of(RULES, tmp_path), [log], 1)
     worker = world.worker()
     world.read(worker, {0: len(log)})
