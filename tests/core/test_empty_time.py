@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent.core.evaluate.evaluator import Evaluator
 from agent.core.evaluate.thresholds import OnEvaluation
 from agent.core.frame import Block, decode
 from agent.core.merge import frontiers
@@ -177,8 +178,8 @@ def advanced(
     windows, transitions = [], []
     frontiers = list(frontiers)
     for kpi in plan.kpis.values():
-        state = BaseKpi(plan, kpi, limit_of(kpi, 1), is_read=False)
-        state.evaluator.set_on_evaluation(count)
+        evaluator = Evaluator(plan, kpi, on_evaluation=count)
+        state = BaseKpi(evaluator, limit_of(kpi, 1), is_read=False)
         for block in blocks:
             if block.kpi == kpi.name:
                 state.take(block, 0, 0)
