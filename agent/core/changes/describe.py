@@ -12,8 +12,9 @@ from typing import Any
 
 import polars as pl
 
-from agent.core.model.events import Contract
+from agent.core.model.events import Contract, LookupField
 from agent.core.model.kpis import Kpi, Target, TargetOverride
+from agent.core.model.lookups import Lookup
 from agent.core.model.rules import (
     AbsenceLevel,
     CombinationRule,
@@ -37,6 +38,7 @@ WORDS = {
     "rules": ("rule", "rules"),
     "objectives": ("objective", "objectives"),
     "maintenance": ("maintenance", "maintenance"),
+    "lookups": ("lookup", "lookups"),
 }
 """One and many of what each section declares."""
 
@@ -44,6 +46,8 @@ _IMPLIED: Mapping[type, frozenset[str]] = {
     # What follows from the other parts, or from another declaration that says it itself.
     Kpi: frozenset({"name", "fingerprint", "slice_ms", "lateness_ms", "partials"}),
     Contract: frozenset({"name"}),
+    LookupField: frozenset({"name", "type", "digest"}),
+    Lookup: frozenset({"name", "table"}),
     Level: frozenset({"name", "when_clauses", "clear_clauses"}),
     ThresholdRule: frozenset({"name", "features"}),
     CombinationRule: frozenset({"name", "dependencies"}),
@@ -62,6 +66,7 @@ _NAMES = {
     (Contract, "type_value"): "type",
     (Contract, "time_path"): "time",
     (Contract, "id_path"): "id",
+    (Contract, "lookups"): "lookup",
 }
 
 

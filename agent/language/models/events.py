@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Discriminator, Field, Tag
 
 from agent.core.model.events import FieldType
 from agent.language.models.base import Strict
+from agent.language.models.lookups import AnyLookupField
 from agent.language.models.values import (
     DottedPath,
     Duration,
@@ -101,4 +102,9 @@ class EventSpec(Strict):
         default_factory=dict,
         description="The fields that KPIs may use: name: type, or name: {type, required, "
         "minimum, …}.",
+    )
+    lookup: dict[FieldName, AnyLookupField] = Field(
+        default_factory=dict,
+        description="Fields that the event lacks, from lookups, by its key: name: lookup.column, "
+        "or name: {column, key}.",
     )
