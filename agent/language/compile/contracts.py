@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from agent.core.model.events import Contract, Field, LookupField
+from agent.core.model.events import Contract, Field, LookupField, TimeSource
 from agent.core.model.lookups import Lookup
 from agent.language.compile.shapes import zone_of
 from agent.language.declared import Declared, Entry
@@ -34,15 +34,15 @@ def make_contract(
 ) -> Contract:
     """The contract of an event type, defaults filled in."""
     model, defaults = entry.model, declared.defaults
-    typed = model.type_field != "none"
+    times = model.time if isinstance(model.time, list) else [model.time]
     return Contract(
         name=entry.name,
         topic=model.topic,
-        type_path=_path(model.type_field) if typed else None,
+        type_path=model.type_field,
         type_value=entry.name,
-        time_path=_path(model.time),
+        times=tuple(TimeSource(spec.path) for spec in times),
         timezone=zone_of(declared, model.timezone),
-        id_path=None if model.id is None else _path(model.id),
+        ids=model.id or (),
         lateness_ms=first_given(model.lateness, defaults.lateness, LATENESS_MS),
         max_future_ms=first_given(model.max_future, defaults.max_future, MAX_FUTURE_MS),
         idle_after_ms=first_given(model.idle_after, defaults.idle_after, IDLE_AFTER_MS),
@@ -50,7 +50,7 @@ def make_contract(
         fields=tuple(
             Field(
                 name=name,
-                path=_path(spec.path or name),
+                path=spec.path or (name,),
                 type=spec.type,
                 required=spec.required,
                 minimum=spec.minimum,
@@ -63,6 +63,7 @@ def make_contract(
             model.duplicate_window, defaults.duplicate_window, DUPLICATE_WINDOW_MS
         ),
         max_past_ms=first_given(model.max_past, defaults.max_past, MAX_PAST_MS),
+        format=model.format,
         lookups=tuple(
             _lookup_field(declared, name, spec, lookups) for name, spec in model.lookup.items()
         ),
@@ -82,7 +83,3 @@ def _lookup_field(
         digest=lookups[spec.lookup].digests[spec.of_lookup],
         unit=spec.unit,
     )
-
-
-def _path(text: str) -> tuple[str, ...]:
-    return tuple(text.split("."))
