@@ -18,15 +18,15 @@ from agent.core.evaluate.thresholds import MAX_CACHED_SERIES, Evaluation, OnEval
 from agent.core.evaluate.transitions import ended
 from agent.core.model.kpis import Dimensions
 from agent.core.model.results import AlertPhase, SeriesView, Transition
-from agent.core.model.rules import CombinationRule, CombinedLevel, as_for
+from agent.core.model.rules import CompositeLevel, CompositeRule, as_for
 from agent.core.state import alert_state as alerts
 from agent.core.state.series import Series
 
 
-class CompositeRule:
+class CompositeState:
     """The series of a composite rule in one state partition."""
 
-    def __init__(self, rule: CombinationRule, on_evaluation: OnEvaluation | None = None) -> None:
+    def __init__(self, rule: CompositeRule, on_evaluation: OnEvaluation | None = None) -> None:
         self.rule = rule
         self.subscription = Subscription(rule.kpi, rule.dependencies)
         self.series: dict[Dimensions, Series] = {}
@@ -36,7 +36,7 @@ class CompositeRule:
         self._begun = False
         self._rule_of = lru_cache(MAX_CACHED_SERIES)(self._as_for)
 
-    def _as_for(self, dimensions: Dimensions) -> CombinationRule | None:
+    def _as_for(self, dimensions: Dimensions) -> CompositeRule | None:
         """The rule as it is for one series; None: it is not evaluated there."""
         return as_for(self.rule, self.rule.by, dimensions)
 
@@ -176,7 +176,7 @@ class CompositeRule:
         return SeriesView(self.rule.kpi, series.dimensions, None, None, None, None, phases=phases)
 
 
-def _bound(level: CombinedLevel, phase: AlertPhase) -> str:
+def _bound(level: CompositeLevel, phase: AlertPhase) -> str:
     if phase is not AlertPhase.RESOLVED:
         return level.when_sql
     return level.clear_sql or f"not ({level.when_sql})"

@@ -31,7 +31,7 @@ Exceptions
 ----------
 - What has no dimensions lives in one state partition only (`gathers`).
 - A rule that begins to depend on others, or no longer does, ends or begins its alerts as they are:
-  `unsilenced`.
+  `no_longer_inhibited`.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from dataclasses import dataclass, field, replace
 from typing import cast
 
 from agent.core.evaluate.change_journal import ChangeJournal, consumed_by_rows, pending
-from agent.core.evaluate.composite import CompositeRule
+from agent.core.evaluate.composite import CompositeState
 from agent.core.evaluate.inhibition import OWN, Inhibitor, firing_change
 from agent.core.evaluate.subscription import Subscription
 from agent.core.evaluate.thresholds import OnEvaluation
@@ -50,7 +50,7 @@ from agent.core.model.plan import Plan
 from agent.core.model.results import AlertPhase, SeriesView, TargetState, TargetStatus, Transition
 from agent.core.model.rules import (
     AbsenceRule,
-    CombinationRule,
+    CompositeRule,
     Rule,
     RuleRef,
     Severity,
@@ -96,10 +96,10 @@ class RuleGraph:
         self._find = find
         self._frontier = frontier
         self._begun = False
-        self.combinations: dict[str, CompositeRule] = {
-            rule.kpi: CompositeRule(rule, on_evaluation)
+        self.composites: dict[str, CompositeState] = {
+            rule.kpi: CompositeState(rule, on_evaluation)
             for rule in plan.rules.values()
-            if isinstance(rule, CombinationRule) and (rule.by or gathers)
+            if isinstance(rule, CompositeRule) and (rule.by or gathers)
         }
         self._inhibitors = {
             rule.name: self._inhibitor(rule) for rule in plan.rules.values() if rule.depends_on
@@ -128,7 +128,7 @@ class RuleGraph:
     def _subscriptions(self) -> list[Subscription]:
         return [
             *(inhibitor.subscription for inhibitor in self._inhibitors.values()),
-            *(composite.subscription for composite in self.combinations.values()),
+            *(composite.subscription for composite in self.composites.values()),
         ]
 
     def _inhibited_by(self, subscription: Subscription) -> str | None:
@@ -138,14 +138,14 @@ class RuleGraph:
 
     def firing(self, rule: Rule, dimensions: Dimensions) -> tuple[tuple[str, bool], ...]:
         """What a composite rule depends on, for a series: each name, and whether it fires."""
-        subscription = self.combinations[rule.kpi].subscription
+        subscription = self.composites[rule.kpi].subscription
         return tuple(
             (source.name, subscription.fires(index, dimensions))
             for index, source in enumerate(subscription.sources)
         )
 
-    def silencing(self, rule: Rule, dimensions: Dimensions) -> tuple[str, ...]:
-        """The dependencies of a rule that silence a series."""
+    def inhibiting(self, rule: Rule, dimensions: Dimensions) -> tuple[str, ...]:
+        """The dependencies of a rule that inhibit a series."""
         inhibitor = self._inhibitors.get(rule.name)
         return tuple(inhibitor.inhibiting(dimensions)) if inhibitor else ()
 
@@ -191,18 +191,18 @@ class RuleGraph:
     def advance(self) -> Advanced:
         """Evaluate what is settled by now, each rule after those that it depends on."""
         out = Advanced()
-        if not (self.combinations or self._inhibitors):
+        if not (self.composites or self._inhibitors):
             return out
         if not self._begun:
             self._begin()
         for rule in self._plan.rules.values():
-            if rule.kpi in self.combinations:
-                self._advance_composite(self.combinations[rule.kpi], out)
+            if rule.kpi in self.composites:
+                self._advance_composite(self.composites[rule.kpi], out)
             if rule.name in self._inhibitors:
                 self._advance_inhibitor(self._inhibitors[rule.name], out)
         return out
 
-    def _advance_composite(self, composite: CompositeRule, out: Advanced) -> None:
+    def _advance_composite(self, composite: CompositeState, out: Advanced) -> None:
         known_ms = self._settled_for(composite.subscription)
         if known_ms is None:
             return
@@ -237,7 +237,7 @@ class RuleGraph:
         inhibitor = self._inhibitors.get(source.rule)
         if inhibitor is not None and not is_own:
             return inhibitor.subscription.known_ms
-        composite = self.combinations.get(source.subject)
+        composite = self.composites.get(source.subject)
         if composite is not None:
             return composite.subscription.known_ms
         frontier_ms = self._frontier(source.subject)
@@ -310,7 +310,7 @@ class RuleGraph:
         for change in coming:
             inhibitor.subscription.add(OWN, dimensions, change)
 
-    def unsilenced(self, series: Series) -> list[Transition]:
+    def no_longer_inhibited(self, series: Series) -> list[Transition]:
         """Transitions of alerts whose rule depended on others before the rules were changed."""
         out = []
         for name in [name for name in series.reported if name not in self._inhibitors]:
@@ -326,7 +326,7 @@ class RuleGraph:
         """The series of the composite rules, as a board sees them."""
         return [
             composite.view(series)
-            for composite in self.combinations.values()
+            for composite in self.composites.values()
             for series in composite.series.values()
         ]
 

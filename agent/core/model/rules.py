@@ -63,7 +63,7 @@ class RuleRef:
     """What a rule looks at beside its own KPI: the alerts of another rule, or with `rule` "" a KPI
     whose target is missed.
 
-    `home`: the KPI that the alerts belong to, or the `home` of a combination rule. `severity` None:
+    `subject`: the KPI that the alerts belong to, or a composite rule's own. `severity` None:
     any. `whole`: a rule that watches a KPI as a whole. A series there and one of the rule that
     looks belong together where the dimensions at `theirs` equal those at `ours`.
     """
@@ -79,7 +79,7 @@ class RuleRef:
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """A condition over alerts: `is` names a place in `CombinationRule.dependencies`."""
+    """A condition over alerts: `is` names a place in `CompositeRule.dependencies`."""
 
     op: Literal["is", "not", "and", "or"]
     parts: tuple[Term, ...] = ()
@@ -176,8 +176,8 @@ class AbsenceRule:
 
 
 @dataclass(frozen=True, slots=True)
-class CombinedLevel:
-    """One severity of a combination rule. `clear` None: clears when `when` is false."""
+class CompositeLevel:
+    """One severity of a composite rule. `clear` None: clears when `when` is false."""
 
     severity: Severity
     when: Term
@@ -187,7 +187,7 @@ class CombinedLevel:
 
 
 @dataclass(frozen=True, slots=True)
-class CombinationRule:
+class CompositeRule:
     """Fires when `when`, over the alerts of other rules, has held for `for_ms`.
 
     Its series are by the dimensions that all these share. `when` is false while none of them fires,
@@ -197,7 +197,7 @@ class CombinationRule:
 
     name: str
     dependencies: tuple[RuleRef, ...]
-    levels: tuple[CombinedLevel, ...]
+    levels: tuple[CompositeLevel, ...]
     by: tuple[str, ...]
     for_ms: int
     keep_firing_for_ms: int
@@ -210,25 +210,25 @@ class CombinationRule:
     labels: Mapping[str, str] = field(default_factory=dict)
     escalation: tuple[Escalation, ...] = ()
     flapping: Flapping | None = None
-    overrides: tuple[RuleOverride[CombinationRule], ...] = ()
+    overrides: tuple[RuleOverride[CompositeRule], ...] = ()
     depends_on: tuple[RuleRef, ...] = ()
 
     @property
     def kpi(self) -> str:
-        """Its home."""
+        """Whose alerts they are, in the place of a KPI."""
         return RULE_SUBJECT + self.name
 
 
-Rule = ThresholdRule | AbsenceRule | CombinationRule
-AnyLevel = Level | AbsenceLevel | CombinedLevel
+Rule = ThresholdRule | AbsenceRule | CompositeRule
+AnyLevel = Level | AbsenceLevel | CompositeLevel
 
 RULE_SUBJECT = "rule/"
-"""What the home of a combination rule begins with; no KPI's name does."""
+"""What the subject of a composite rule begins with; no KPI's name does."""
 
 
 def dependencies(rule: Rule) -> tuple[RuleRef, ...]:
     """What a rule looks at, beside its own KPI."""
-    return (*(rule.dependencies if isinstance(rule, CombinationRule) else ()), *rule.depends_on)
+    return (*(rule.dependencies if isinstance(rule, CompositeRule) else ()), *rule.depends_on)
 
 
 AnyRule = TypeVar("AnyRule", bound=Rule)

@@ -171,7 +171,7 @@ class RuleSpec(Strict):
     depends_on: list[Text] | None = Field(
         None,
         min_length=1,
-        description="While one of these rules fires, this one's alerts are silenced. A KPI or an "
+        description="While one of these rules fires, this one's alerts are inhibited. A KPI or an "
         "event stands for the absence rules that watch it.",
         examples=[["orders_silent"]],
     )
