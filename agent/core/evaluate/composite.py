@@ -87,11 +87,11 @@ class CompositeState:
             if not any(level.when.holds(firing) for level in rule.levels):
                 return []
             series = Series.new(rule.kpi, "", dimensions, at_ms)
-            series.evaluated_ms = at_ms - 1
+            series.evaluated(at_ms - 1)
             self.series[dimensions] = series
         out: list[Transition] = []
         if at_ms > series.evaluated_ms:  # else it was, before a restart
-            states = series.alerts.setdefault(rule.name, {})
+            states, changed_ms = series.alerts.get(rule.name, {}), series.evaluated_ms
             for level in rule.levels:
                 holds = level.when.holds(firing)
                 clears = not holds if level.clear is None else level.clear.holds(firing)
@@ -100,7 +100,7 @@ class CompositeState:
                     before, at_ms, holds, clears, rule.for_ms, rule.keep_firing_for_ms,
                     rule.flapping,
                 )  # fmt: skip
-                states[level.severity] = after
+                series.set_alerts(rule.name, {level.severity: after})
                 if self._on_evaluation is not None:
                     self._on_evaluation(
                         Evaluation(
@@ -108,7 +108,7 @@ class CompositeState:
                         )
                     )  # fmt: skip
                 if after != before:
-                    series.evaluated_ms = at_ms
+                    changed_ms = at_ms
                     self._changed.add(dimensions)
                 since_ms = at_ms if after.episode_ms is None else after.episode_ms
                 out += [
@@ -119,7 +119,7 @@ class CompositeState:
                     )
                     for previous, phase, reason in changes
                 ]  # fmt: skip
-            series.last_event_ms = series.closed_ms = series.evaluated_ms
+            series.step(changed_ms)
         self._schedule(dimensions)
         return out
 

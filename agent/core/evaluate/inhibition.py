@@ -172,7 +172,7 @@ class Inhibitor:
         self._reported[alert] = reported
         series = self._find(dimensions)
         if series is not None:
-            series.reported.setdefault(self.rule.name, {})[severity] = reported
+            series.report(self.rule.name, severity, reported)
         return [reported]
 
 

@@ -75,7 +75,8 @@ class Recovery:
     def _restore_series(self, series: Series, owner: KpiState | CompositeState) -> None:
         self._rows.restored(series)
         rules = owner if isinstance(owner, CompositeState) else owner.evaluator
-        gone = [*rules.drop_undeclared(series), *self._state.rule_graph.no_longer_inhibited(series)]
+        restart = self._state.rule_graph.restart
+        gone = [*rules.drop_undeclared(series), *restart.no_longer_inhibited(series)]
         absence = self._state.absences.get(series.kpi)
         if series.dimensions is not None:
             owner.restore(series)

@@ -158,9 +158,9 @@ class Transition:
 
     `at_ms` is event time. `episode_ms` is when its pending began: rule, severity, series, episode
     and state together name a transition for good, so that a repeat can be published; of steps into
-    and out of inhibition, which an episode may take several times, together with `at_ms`. `kpi` is the
-    subject of a composite rule's alerts, which are no KPI's. `bound` is the condition in words (the
-    rule's SQL, or how long no event came). `facts` are what the condition asked of the series'
+    and out of inhibition, which an episode may take several times, together with `at_ms`. `kpi` is
+    the subject of a composite rule's alerts, which are no KPI's. `bound` is the condition in words
+    (the rule's SQL, or how long no event came). `facts` are what the condition asked of the series'
     history. `flaps`: of a step into firing, how often it has fired within which time, where that
     makes it flap.
     """

@@ -14,9 +14,12 @@ SLOW = RuleRef("slow", "response_time", "slow", None, False, (0,), (0,))
 SAD = RuleRef("sad", "mood", "sad", None, False, (0,), (0,))
 BOTH = Term("and", (Term("is", place=0), Term("is", place=1)))
 CRISIS = CompositeRule(
-    "crisis", (SLOW, SAD), (CompositeLevel("critical", BOTH, None, "slow and sad", None),),
-    ("region",), 0, 0, 1_000, "", "", None, None, None,
-)  # fmt: skip
+    name="crisis",
+    dependencies=(SLOW, SAD),
+    levels=(CompositeLevel("critical", BOTH, None, "slow and sad", None),),
+    by=("region",),
+    expire_after_ms=1_000,
+)
 EMEA: Dimensions = ("emea",)
 
 Event = tuple[int, int, bool]

@@ -16,9 +16,10 @@ from agent.core.state.series import Series
 from tests.core.evaluate.alerts import change, transition
 
 SLOW = ThresholdRule(
-    "slow", "response_time", (Level("warning", pl.col("value") > 1, None, "value > 1", None),),
-    "closed", 0, 0, 0, "", "", None, None, None,
-)  # fmt: skip
+    name="slow",
+    kpi="response_time",
+    levels=(Level("warning", pl.col("value") > 1, None, "value > 1", None),),
+)
 OWN_REF = RuleRef("slow", "response_time", "slow", None, False, (0,), (0,))
 OUTAGE = RuleRef("outage", "uptime", "outage", None, False, (0,), (0,))
 MINUTES = FixedWindow(60, 60)

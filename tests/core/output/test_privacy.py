@@ -43,7 +43,11 @@ def composite(name: str, *subjects: str) -> CompositeRule:
     )
     level = CompositeLevel("warning", Term("is"), None, "r", None)
     return CompositeRule(
-        name, dependencies, (level,), ("desk", "employee"), 0, 0, 1, "", "", None, None, None
+        name=name,
+        dependencies=dependencies,
+        levels=(level,),
+        by=("desk", "employee"),
+        expire_after_ms=1,
     )
 
 
