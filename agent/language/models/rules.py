@@ -107,7 +107,9 @@ class ConditionSpec(Strict):
         "fires by the published windows and burn rates.",
         examples=["99.5% over 30d"],
     )
-    severity: Severity | None = Field(None, description="warning if not given; of an override, the rule's.")
+    severity: Severity | None = Field(
+        None, description="warning if not given; of an override, the rule's."
+    )
 
 
 class RuleOverrideSpec(ConditionSpec):
