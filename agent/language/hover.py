@@ -61,7 +61,7 @@ WORDS: Mapping[str, str] = {
     "pending": "It holds, not yet for long enough.",
     "firing": "It has held for long enough.",
     "resolved": "It fired, and is over.",
-    "silenced": "It would fire, but a rule that it depends on does.",
+    "inhibited": "It would fire, but a rule that it depends on does.",
     "folded": "Counted.",
     "rejected": "Breaks the contract.",
     "late": "Came after its window had closed.",
