@@ -22,7 +22,7 @@ from agent.core.history.trend import Trend
 from agent.core.model.kpis import Dimensions
 from agent.core.model.plan import Plan
 from agent.core.model.results import AlertPhase, Emitted, TargetStatus, Transition, WindowValue
-from agent.core.model.rules import CombinationRule, Severity, ThresholdRule
+from agent.core.model.rules import CompositeRule, Severity, ThresholdRule
 from agent.language.load import load
 from agent.language.sql.clauses import clauses
 from agent.language.sql.percents import marked
@@ -140,7 +140,7 @@ PICTURES: dict[str, Callable[[Plan, Case, str], Picture]] = {
     "benchmark": held,
     "burn-rate": judged,
     "change": judged,
-    "combination": lived,
+    "composite": lived,
     "depends_on": lived,
     "forecast": judged,
     "maintenance": lived,
@@ -191,7 +191,7 @@ def _rests(emitted: Emitted, series: Series) -> list[Span]:
 def _place(plan: Plan, step: Transition) -> tuple[int, int]:
     """What others look at comes before what looks at it, in the order of the file."""
     rule = plan.rules[step.rule]
-    looks = isinstance(rule, CombinationRule) or bool(rule.depends_on)
+    looks = isinstance(rule, CompositeRule) or bool(rule.depends_on)
     return looks, list(plan.rules).index(step.rule)
 
 
@@ -216,9 +216,9 @@ def _answers(plan: Plan, case: Case, fired: Transition) -> dict[str, Line]:
     for end_ms in sorted({w.end_ms for w in case.windows or ()}):
         windows.advance(end_ms)
         rule = plan.rules[fired.rule]
-        for series in merger.reported_series(rule):
+        for series in merger.state.reported_series(rule):
             if series.dimensions == fired.dimensions:
-                found = explain(plan, merger.kpis, merger.rule_graph, rule, series)
+                found = explain(plan, merger.state.kpis, merger.state.rule_graph, rule, series)
                 if found is not None:
                     answers["target"].append((end_ms, dict(found.columns).get("target")))
                     for fact in found.facts:

@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from agent.core.decode.batch import Batch
+from agent.core.evaluate.evaluator import Evaluator
 from agent.core.fold.folder import Folder
 from agent.core.frame import Block, decode
 from agent.core.merge.base_kpi import BaseKpi
@@ -107,9 +108,9 @@ class _Past:
     """One KPI in one state partition, up to its cut."""
 
     def __init__(self, plan: Plan, kpi: Kpi, wanted: Wanted, state_partitions: int) -> None:
-        self._state = BaseKpi(plan, kpi, limit_of(kpi, state_partitions), is_read=False)
+        evaluator = Evaluator(plan, kpi, history_only=True)
+        self._state = BaseKpi(evaluator, limit_of(kpi, state_partitions), is_read=False)
         self._cut_ms = wanted.cut_ms
-        self._state.evaluator.only_history()
         self._begin_ms: int | None = None
         self._closed_ms: int | None = None
         self._chunks: dict[bytes, bytes] = {}
@@ -139,7 +140,7 @@ class _Past:
         if self._closed_ms is not None:
             # A window that began before the first whole one would hold a part only.
             for series in state.series.values():
-                series.closed_ms = max(series.closed_ms, self._closed_ms)
+                series.skip_windows(self._closed_ms)
         step = state.advance(frontier)
         if state.evaluator.archive is not None:
             for key, row in state.evaluator.archive.rows():
@@ -154,7 +155,7 @@ class _Past:
         for series in self._state.series.values():
             series.hand_off(self._cut_ms)
             # At the cut all alerts are inactive, and silence is counted from there.
-            series.alerts = {}
+            series.drop_alerts()
             written = store.write(series)
             found += ((key, row) for key, row in written if row is not None)
         return found

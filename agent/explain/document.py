@@ -15,7 +15,7 @@ from agent.core.model.kpis import Kpi
 from agent.core.model.metrics import RULE_STATE
 from agent.core.model.plan import Plan
 from agent.core.model.results import AlertPhase
-from agent.core.model.rules import AbsenceRule, CombinationRule, Rule, as_for, is_whole
+from agent.core.model.rules import AbsenceRule, CompositeRule, Rule, as_for, is_whole
 from agent.core.model.text import bounds_text, window_text
 from agent.core.output.messages import Json, bounds_json, dimensions_json, iso, label
 from agent.core.output.privacy import private_subjects
@@ -65,14 +65,14 @@ def explanations(
     by = () if is_whole(rule) else plan.subject_of(rule).by
     found: list[tuple[int, str, Merger, Series]] = []
     for merger in mergers:
-        for series in merger.reported_series(rule):
+        for series in merger.state.reported_series(rule):
             dimensions = () if is_whole(rule) else series.dimensions or ()
             if selects(asked, by, dimensions) and as_for(rule, by, dimensions) is not None:
                 found.append((_urgency(rule, series), str(series.dimensions), merger, series))
     found.sort(key=lambda item: item[:2])
     document = []
     for _, _, merger, series in found[:MOST_SERIES]:
-        explained = explain(plan, merger.kpis, merger.rule_graph, rule, series)
+        explained = explain(plan, merger.state.kpis, merger.state.rule_graph, rule, series)
         if explained is not None:
             document.append((explained, as_json(plan, explained)))
     return document, len(found)
@@ -108,8 +108,8 @@ def as_json(plan: Plan, found: Explained) -> Json:
         "columns": dict(found.columns),
         "facts": [{"sql": f.asked, "value": f.value, "words": f.words} for f in found.facts],
         "inputs": dict(found.inputs),
-        "unjudged": found.unjudged,
-        "silenced_by": list(found.silenced_by),
+        "not_evaluated": found.not_evaluated,
+        "inhibited_by": list(found.inhibited_by),
         "alerts": [_alert_json(rule, alert) for alert in found.alerts],
         "promql": _promql(kpi, rule, found),
         "owner": rule.owner,
@@ -164,7 +164,7 @@ def _condition_json(found: ConditionFound | None) -> Json | None:
 def _promql(kpi: Kpi, rule: Rule, found: Explained) -> Json:
     """What shows the same in Prometheus."""
     series = [(n, label(v)) for n, v in zip(kpi.by, found.dimensions or (), strict=False)]
-    about = [] if isinstance(rule, CombinationRule) else [("kpi", kpi.name)]
+    about = [] if isinstance(rule, CompositeRule) else [("kpi", kpi.name)]
     own = [("rule", rule.name), *about, *series]
     document: dict[str, Any] = {"state": names.selector(RULE_STATE, own)}
     if about:

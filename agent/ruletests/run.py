@@ -63,8 +63,7 @@ def _given(plan: Plan, case: Case, result: RunResult) -> Emitted:
 
 
 def _events(plan: Plan, case: Case, records: Sequence[Record], result: RunResult) -> Emitted:
-    pipeline = Pipeline(plan)
-    pipeline.set_on_evaluation(result.evaluations.append)
+    pipeline = Pipeline(plan, on_evaluation=result.evaluations.append)
     for topic in plan.topics:
         of_topic = [r for r in records if r.topic == topic]
         if of_topic:
@@ -85,13 +84,14 @@ def _batch(topic: str, records: Sequence[Record]) -> Batch:
         np.zeros(len(records), np.int32),
         np.arange(len(records), dtype=np.int64),
         np.array([record.arrives_ms for record in records], np.int64),
+        keys=[record.key for record in records],
+        headers={row: record.headers for row, record in enumerate(records) if record.headers},
     )
 
 
 def _file(plan: Plan, case: Case, result: RunResult) -> tuple[Emitted, int]:
     """What the events of a file bring about, and when the last of them happened."""
-    pipeline = Pipeline(plan)
-    pipeline.set_on_evaluation(result.evaluations.append)
+    pipeline = Pipeline(plan, on_evaluation=result.evaluations.append)
     out = Replayed(Emitted(), [])
     found = list(stream(plan, sources(plan, [str(case.file)]), FAR_MS, out, pipeline=pipeline))
     newest = pipeline.newest_ms or 0

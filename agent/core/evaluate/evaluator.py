@@ -14,6 +14,7 @@ from functools import lru_cache, partial
 from itertools import groupby
 
 from agent.core.evaluate.absence import Absences
+from agent.core.evaluate.current_values import CurrentSpan, evaluate_spans
 from agent.core.evaluate.maintenance import maintenance_calendar
 from agent.core.evaluate.targets import assess, benchmarks_of, in_force, overrides_of, resolved
 from agent.core.evaluate.thresholds import (
@@ -49,35 +50,36 @@ Evaluated = tuple[WindowValue, TargetStatus | None, list[Transition]]
 class Evaluator:
     """What the windows of one KPI are, and what they set off."""
 
-    def __init__(self, plan: Plan, kpi: Kpi) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        kpi: Kpi,
+        on_evaluation: OnEvaluation | None = None,
+        history_only: bool = False,
+    ) -> None:
+        """`on_evaluation` is called with every evaluation of a threshold rule, and with those of
+        absence rules that change an alert. `history_only`: evaluate only what later windows look
+        back on, for a backfill: nobody is alerted of it, and the values of benchmarks are not
+        known."""
         self.kpi = kpi
         self.maintenance = maintenance_calendar(plan, kpi)
-        self.benchmarks = benchmarks_of(kpi)
+        self.benchmarks = () if history_only else benchmarks_of(kpi)
         self.benchmark: Callable[[str, WindowValue], float | None] = lambda name, window: None
         rules = plan.rules_of(kpi.name)
         thresholds = [rule for rule in rules if isinstance(rule, ThresholdRule)]
-        self.closed_rules = Thresholds(kpi, [r for r in thresholds if r.on == "closed"])
-        self.current_rules = Thresholds(kpi, [r for r in thresholds if r.on == "current"])
+        closed = [rule for rule in thresholds if rule.on == "closed"]
+        current = [rule for rule in thresholds if rule.on == "current"]
+        absences = [rule for rule in rules if isinstance(rule, AbsenceRule)]
+        self.closed_rules = Thresholds(kpi, closed, on_evaluation)
+        self.current_rules = Thresholds(kpi, current, on_evaluation)
         needs_ms = max(self.closed_rules.needs_ms, self.current_rules.needs_ms)
         self.archive = Archive(kpi, needs_ms) if needs_ms else None
-        absences = [rule for rule in rules if isinstance(rule, AbsenceRule)]
-        self._absences = Absences(kpi, absences, self.maintenance)
+        if history_only:
+            self.current_rules, absences = Thresholds(kpi, ()), []
+        self._absences = Absences(kpi, absences, self.maintenance, on_evaluation)
         self._values = ValueExpression(plan, kpi)
         self._rules = {rule.name: rule for rule in rules}
         self._overrides = lru_cache(MAX_CACHED_SERIES)(partial(overrides_of, kpi))
-
-    def only_history(self) -> None:
-        """Evaluate only what later windows look back on: for the past of a KPI, of which nobody is
-        alerted, and of which the values of benchmarks are not known."""
-        self.current_rules = Thresholds(self.kpi, [])
-        self._absences = Absences(self.kpi, [], self.maintenance)
-        self.benchmarks = ()
-
-    def set_on_evaluation(self, on_evaluation: OnEvaluation | None) -> None:
-        """Report every evaluation of a threshold rule, and those of absence rules that change an
-        alert."""
-        for rules in (self.closed_rules, self.current_rules, self._absences):
-            rules.on_evaluation = on_evaluation
 
     # --- values and targets ----------------------------------------------------------------
 
@@ -109,7 +111,7 @@ class Evaluator:
         if not self.benchmarks:
             return self.evaluate_closed(closed, among)
         for series, window in closed:
-            series.pending_evaluation[window.end_ms] = window
+            series.await_benchmarks(window)
         return []
 
     def evaluate_closed(
@@ -188,28 +190,15 @@ class Evaluator:
         self.archive.trim(series, window.end_ms)
 
     def evaluate_current(
-        self, windows: Sequence[tuple[Series, WindowValue, int]]
-    ) -> list[tuple[int, WindowValue, list[Transition]]]:
-        """Evaluate the rules on current values for windows as they are at an instant (ms), but not
-        for those that were in maintenance before it."""
-        out = []
-        for at_ms, items in groupby(windows, lambda item: item[2]):
-            group = [
-                (
-                    series,
-                    window,
-                    self.maintenance.covering(window.dimensions, window.start_ms, at_ms),
-                )
-                for series, window, _ in items
-            ]
-            outside = [(series, window) for series, window, name in group if name is None]
-            peers = Peers(window for _, window in outside)
-            inputs = [self.current_input(series, window, at_ms) for series, window in outside]
-            with_features = [(i, self.current_rules.compute_features(i, peers)) for i in inputs]
-            steps = iter(self.current_rules.evaluate(with_features))
-            for _, window, name in group:
-                out.append((at_ms, window, next(steps) if name is None else []))
-        return out
+        self, spans: Sequence[CurrentSpan]
+    ) -> list[tuple[WindowValue, list[Transition]]]:
+        """Evaluate the rules on current values over spans, in the order of their ends; the
+        transitions in the order of their instants. Instants in maintenance are left out."""
+        return [
+            evaluated
+            for _, group in groupby(spans, lambda span: span.last_ms)
+            for evaluated in evaluate_spans(self, list(group))
+        ]
 
     def last_input(self, series: Series) -> EvaluationInput | None:
         """The last window of a series that closed, as the rules saw it; nothing is changed."""
@@ -220,16 +209,21 @@ class Evaluator:
         target = series.status.target if series.status is not None else None
         return EvaluationInput(series, window, window.end_ms, target, past, deepcopy(series.memory))
 
-    def current_input(self, series: Series, window: WindowValue, at_ms: int) -> EvaluationInput:
-        """A window as it stands at an instant (ms), as the rules on current values see it."""
+    def current_input(
+        self, series: Series, window: WindowValue, at_ms: int, step_ms: int | None = None
+    ) -> EvaluationInput:
+        """A window as it stands at an instant (ms), as the rules on current values see it; the
+        evaluation is for the time `step_ms`, by default a slice."""
         past = None
         if self.current_rules.needs_ms and self.archive is not None:
-            # Windows that end later may have closed in the same step.
-            past = self.archive.past(series).upto(at_ms)
+            # Without the window itself, which may have closed meanwhile.
+            past = self.archive.past(series).upto(at_ms - 1)
             past.append((window.end_ms, window.value, window.events, 0))
         target = self.target(window.dimensions, window.start_ms)
         memory = deepcopy(series.memory) if self.current_rules.has_features else {}
-        return EvaluationInput(series, window, at_ms, target, past, memory)
+        return EvaluationInput(
+            series, window, at_ms, target, past, memory, step_ms or self.kpi.slice_ms
+        )
 
     # --- absence rules ---------------------------------------------------------------------
 
@@ -286,7 +280,7 @@ class Evaluator:
             if (name, severity) not in declared
         ]
         for name, severity, _ in gone:
-            series.alerts[name].pop(severity)
+            series.drop_alert(name, severity)
         return ended(self.kpi.name, series.dimensions, series.closed_ms, gone)
 
     def close_alerts(self, series: Series) -> list[Transition]:
@@ -326,12 +320,13 @@ class Evaluator:
     def _status(self, series: Series, window: WindowValue) -> TargetStatus | None:
         target = self._target_of(window)
         if target is None:
-            series.status = None
+            series.assess(None)
             return None
         state, attainment = assess(target, window.value if window.maintenance is None else None)
         previous = series.status.state if series.status else None
-        series.status = TargetStatus(window, TargetState(state), previous, attainment, target)
-        return series.status
+        status = TargetStatus(window, TargetState(state), previous, attainment, target)
+        series.assess(status)
+        return status
 
 
 def _fires(series: Series, rules: Thresholds) -> bool:

@@ -7,15 +7,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from agent.core.evaluate.composite import CompositeRule
+from agent.core.evaluate.composite import CompositeState
 from agent.core.evaluate.rule_graph import Place, RuleGraph
 from agent.core.evaluate.targets import benchmarks_of
+from agent.core.evaluate.thresholds import OnEvaluation
 from agent.core.merge.base_kpi import BaseKpi
 from agent.core.merge.benchmark_targets import BenchmarkTargets
 from agent.core.merge.derived_kpi import DerivedKpi, KpiState
 from agent.core.merge.kpi_absence import KpiAbsence
 from agent.core.model.kpis import Kpi
 from agent.core.model.plan import Plan
+from agent.core.model.results import WindowValue
 from agent.core.model.rules import Rule, dependencies, is_whole
 from agent.core.placement import gathering_partition, watch_partition
 from agent.core.state.series import Series
@@ -36,7 +38,12 @@ class PartitionState:
     """The state of one partition, by KPI in dependency order."""
 
     def __init__(
-        self, plan: Plan, state_partition: int, state_partitions: int, make_kpi: MakeKpi
+        self,
+        plan: Plan,
+        state_partition: int,
+        state_partitions: int,
+        make_kpi: MakeKpi,
+        on_evaluation: OnEvaluation | None = None,
     ) -> None:
         read = {name for k in plan.kpis.values() for name in (*k.inputs, *benchmarks_of(k))}
         self.kpis: dict[str, KpiState] = {
@@ -68,6 +75,7 @@ class PartitionState:
             self.series_of,
             lambda kpi, dimensions: self.series((kpi, dimensions)),
             self.evaluated_ms,
+            on_evaluation,
         )
 
     def _absences(
@@ -83,12 +91,12 @@ class PartitionState:
                     found[name] = KpiAbsence(state, reports)
         return found
 
-    def owner(self, series: Series) -> KpiState | CompositeRule | None:
+    def owner(self, series: Series) -> KpiState | CompositeState | None:
         """Whose series it is; None: not declared, or declared otherwise."""
         state = self.kpis.get(series.kpi)
         if state is not None:
             return state if state.kpi.fingerprint == series.fingerprint else None
-        composite = self.rule_graph.combinations.get(series.kpi)
+        composite = self.rule_graph.composites.get(series.kpi)
         known = composite is not None and len(series.dimensions or ()) == len(composite.rule.by)
         return composite if known else None
 
@@ -98,8 +106,8 @@ class PartitionState:
         if dimensions is None:
             absence = self.absences.get(kpi)
             return absence.series if absence else None
-        if kpi in self.rule_graph.combinations:
-            return self.rule_graph.combinations[kpi].series.get(dimensions)
+        if kpi in self.rule_graph.composites:
+            return self.rule_graph.composites[kpi].series.get(dimensions)
         return self.kpis[kpi].find(dimensions)
 
     def series_of(self, owner: str, whole: bool) -> Sequence[Series]:
@@ -107,8 +115,8 @@ class PartitionState:
         if whole:
             absence = self.absences.get(owner)
             return [absence.series] if absence and absence.series else []
-        if owner in self.rule_graph.combinations:
-            return list(self.rule_graph.combinations[owner].series.values())
+        if owner in self.rule_graph.composites:
+            return list(self.rule_graph.composites[owner].series.values())
         return list(self.kpis[owner].series.values()) if owner in self.kpis else []
 
     def reported_series(self, rule: Rule) -> Sequence[Series]:
@@ -117,6 +125,22 @@ class PartitionState:
             absence = self.absences.get(rule.kpi)
             return self.series_of(rule.kpi, True) if absence and absence.is_reporter else []
         return self.series_of(rule.kpi, False)
+
+    @property
+    def size(self) -> int:
+        """How many series are held here."""
+        return sum(len(state.series) for state in self.kpis.values())
+
+    def open_windows(self) -> dict[str, list[WindowValue]]:
+        """The windows not yet closed that hold rows, by KPI."""
+        out: dict[str, list[WindowValue]] = {}
+        for name, state in self.kpis.items():
+            if isinstance(state, BaseKpi):
+                out[name] = state.all_open_windows()
+            else:
+                inputs = [self.kpis[i] for i in state.kpi.inputs]
+                out[name] = state.open_windows(inputs, [out[i] for i in state.kpi.inputs])
+        return out
 
     def evaluated_ms(self, kpi: str) -> int | None:
         """How far the windows of a KPI are evaluated."""

@@ -20,10 +20,7 @@ def level(condition: pl.Expr, sql: str = "") -> Level:
     return Level("warning", condition, None, sql, None)
 
 
-SLOW = ThresholdRule(
-    "slow", "response_time", (level(pl.col("value") > 400),), "closed", 0, 0, 0, "", "", None,
-    None, None,
-)  # fmt: skip
+SLOW = ThresholdRule(name="slow", kpi="response_time", levels=(level(pl.col("value") > 400),))
 
 
 def series(region: str = "emea", first_ms: int = 0) -> Series:
@@ -117,8 +114,8 @@ def test_a_feature_that_several_rules_name_is_computed_once_for_a_window() -> No
 
 
 def test_every_evaluation_is_reported_also_those_that_change_nothing() -> None:
-    rules, seen = Thresholds(kpi(), [SLOW]), list[Evaluation]()
-    rules.on_evaluation = seen.append
+    seen: list[Evaluation] = []
+    rules = Thresholds(kpi(), [SLOW], seen.append)
     states(rules, one(series(), window(100)), one(series(), window(None)))
     assert [(e.rule.name, e.when, e.clear) for e in seen] == [
         *(("slow", False, True), ("slow", None, None))
