@@ -17,7 +17,7 @@ import numpy.typing as npt
 import polars as pl
 
 from agent.core.decode.batch import Records, Rows
-from agent.core.model.events import FIELD_DTYPES, Contract, Path
+from agent.core.model.events import Contract, Field, FieldType, Path
 from agent.core.model.results import Reason
 
 Flags = npt.NDArray[np.bool_]
@@ -27,6 +27,13 @@ Problem = tuple[Reason, str]
 DType = type[pl.DataType]
 Demand = tuple[Path, DType]
 """A place in the record, and the type that is asked for there."""
+
+_AS_THEY_ARE: Mapping[FieldType, DType] = {
+    "string": pl.String,
+    "integer": pl.Int64,
+    "float": pl.Float64,
+    "boolean": pl.Boolean,
+}
 
 Kind = Literal["string", "integer", "float", "boolean", "id", "time"]
 """What a value has to be: a field's type; a string or a whole number; anything."""
@@ -50,8 +57,9 @@ class Columns:
 
     `frame`: `_row`, and a column for each demand, under the reader's name for it. A value of
     another type than demanded is null there; `unsure` are the rows of which it is not known
-    whether they have one. In a String it is text. `unreadable`: rows of records that are not in the
-    frame.
+    whether they have one. In a String any value is text: a number its digits without exponent, a
+    boolean `true` or `false`, a time ISO 8601, a list or an object JSON. `unreadable`: rows of
+    records that are not in the frame.
     """
 
     frame: pl.DataFrame
@@ -103,6 +111,16 @@ class Format(Protocol):
         """
 
 
+def is_converted(field: Field) -> bool:
+    """Whether a field's values are made of text (`agent.core.decode.field_values`)."""
+    return field.type not in _AS_THEY_ARE or field.format is not None
+
+
+def demanded(field: Field) -> DType:
+    """The type that a field's place is asked for."""
+    return pl.String if is_converted(field) else _AS_THEY_ARE[field.type]
+
+
 def type_demands(contracts: Iterable[Contract]) -> list[Demand]:
     """What says to which contract a record belongs."""
     return [(c.type_path, pl.String) for c in contracts if c.type_path is not None]
@@ -110,20 +128,20 @@ def type_demands(contracts: Iterable[Contract]) -> list[Demand]:
 
 def time_dtype(contract: Contract) -> DType:
     """The type by which the time is read: any value as text, unless a field declares its path."""
-    declared = [FIELD_DTYPES[f.type] for f in contract.fields if f.path == contract.time_path]
+    declared = [demanded(f) for f in contract.fields if f.path == contract.time_path]
     return declared[0] if declared else pl.String
 
 
 def id_dtype(contract: Contract) -> DType:
     """The type by which the id is read: text (5 and "5" are one id), or a declared integer."""
-    declared = [FIELD_DTYPES[f.type] for f in contract.fields if f.path == contract.id_path]
+    declared = [demanded(f) for f in contract.fields if f.path == contract.id_path]
     return pl.Int64 if declared == [pl.Int64] else pl.String
 
 
 def demands_of(contract: Contract) -> list[Demand]:
     """All that a contract needs of a record."""
     demands = type_demands([contract])
-    demands.extend((f.path, FIELD_DTYPES[f.type]) for f in contract.fields)
+    demands.extend((f.path, demanded(f)) for f in contract.fields)
     demands.append((contract.time_path, time_dtype(contract)))
     if contract.id_path is not None:
         demands.append((contract.id_path, id_dtype(contract)))

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from math import ceil, floor
 
 import numpy as np
 import numpy.typing as npt
@@ -13,19 +14,22 @@ import polars as pl
 
 from agent.core.decode.batch import Batch, Records, Rows
 from agent.core.decode.event_time import parse_times
+from agent.core.decode.field_values import expectation, read_field, scaled_bound, shown
 from agent.core.decode.format import (
     Flags,
     Format,
     Kind,
     Reader,
     WrongPlaceError,
+    demanded,
     id_dtype,
+    is_converted,
     time_dtype,
 )
 from agent.core.decode.repeated_hour import repeated_hours
 from agent.core.decode.single_record import describe, expected
 from agent.core.decode.time_text import END_MS
-from agent.core.model.events import FIELD_DTYPES, Contract, Field, Path
+from agent.core.model.events import Contract, Field, Path
 from agent.core.model.results import Reason
 
 _RAW_TIME = "_raw_time"
@@ -74,7 +78,7 @@ def columns_of(contract: Contract, reader: Reader) -> list[pl.Expr]:
         name = reader.column((contract.id_path, id_dtype(contract)))
         found.append(pl.col(name).cast(pl.String).alias(_RAW_ID))
     for f in contract.fields:
-        found.append(pl.col(reader.column((f.path, FIELD_DTYPES[f.type]))).alias(f.name))
+        found.append(pl.col(reader.column((f.path, demanded(f)))).alias(f.name))
     return found
 
 
@@ -90,7 +94,7 @@ def validate(
     verdicts = _Verdicts(batch, rows, np.zeros(rows.size, dtype=np.bool_))
     _check_size(contract, verdicts)
     types = _Types(contract, frame, verdicts, format, unsure[rows])
-    nulled = types.check()
+    frame, nulled = types.check()
     for f in contract.fields:
         if f.required and frame[f.name].null_count():
             mask = frame[f.name].is_null().to_numpy()
@@ -167,28 +171,43 @@ class _Types:
         self._format = format
         self._unsure = unsure
 
-    def check(self) -> dict[str, Flags]:
-        """Rejects records whose time, id or required field is of a wrong type; returns, by name,
-        in which records an optional field is."""
+    def check(self) -> tuple[pl.DataFrame, dict[str, Flags]]:
+        """Rejects records whose time, id or required field is of a wrong type. Returns the columns
+        with the fields' values, and, by name, in which records an optional field is."""
         contract = self._contract
         nulled = {}
+        values = []
         for f in contract.fields:
-            mask = self._wrong(f.name, f.path, f.type)
-            if mask is None:
+            mask = self._wrong(f.name, f.path, "time" if is_converted(f) else f.type)  # type: ignore[arg-type]
+            if is_converted(f) or f.text is not None:
+                column, unread = self._read(f)
+                mask = unread if mask is None else mask | unread
+                values.append(column)
+            if mask is None or not mask.any():
                 continue
-            if f.required or f.path in (contract.time_path, contract.id_path):
-                self._reject(mask, f.path, f.type)
+            is_other = f.path in (contract.time_path, contract.id_path) and not is_converted(f)
+            if f.required or is_other:
+                self._reject(mask, f.path, expectation(f))
             else:
                 nulled[f.name] = mask
         others: list[tuple[str, Path | None, Kind]] = [
             (_RAW_TIME, contract.time_path, "time"),
             (_RAW_ID, contract.id_path, "id"),
         ]
-        for column, path, kind in others:
-            mask = None if path is None else self._wrong(column, path, kind)
+        for column_name, path, kind in others:
+            mask = None if path is None else self._wrong(column_name, path, kind)
             if path is not None and mask is not None:
-                self._reject(mask, path, kind)
-        return nulled
+                self._reject(mask, path, expected(kind))
+        return self._frame.with_columns(values) if values else self._frame, nulled
+
+    def _read(self, f: Field) -> tuple[pl.Series, Flags]:
+        """A field's values, and which of them can't be read."""
+
+        def was_text() -> Flags:
+            other = self._wrong(f.name, f.path, "string")
+            return np.ones(self._frame.height, np.bool_) if other is None else ~other
+
+        return read_field(f, self._frame[f.name], self._contract.timezone, was_text)
 
     def _wrong(self, column: str, path: Path, kind: Kind) -> Flags | None:
         """Which values are of another type; None where none is."""
@@ -199,14 +218,14 @@ class _Types:
         mask = self._format.wrong_types(records, values, path, kind, self._unsure)
         return mask if mask.any() else None
 
-    def _reject(self, mask: Flags, path: Path, kind: Kind) -> None:
+    def _reject(self, mask: Flags, path: Path, wanted: str) -> None:
         def detail(i: int) -> str:
             record = self._verdicts.batch.value(int(self._verdicts.rows[i]))
             try:
                 found = self._format.value(record, path)
             except WrongPlaceError as cause:
                 return str(cause)
-            return f"{'.'.join(path)}: expected {expected(kind)}, found {describe(found)}"
+            return f"{'.'.join(path)}: expected {wanted}, found {describe(found)}"
 
         self._verdicts.reject(mask, Reason.WRONG_TYPE, detail)
 
@@ -271,18 +290,14 @@ def _utc_text(ms: int) -> str:
 
 def _check_bounds(f: Field, values: pl.Series, verdicts: _Verdicts) -> None:
     where = ".".join(f.path)
-    low, high = f.minimum, f.maximum
-    if low is not None:
-        below = (values < low).fill_null(False).to_numpy()
-        verdicts.reject(
-            below,
-            Reason.OUT_OF_BOUNDS,
-            lambda i: f"{where}: {values[i]} is below the minimum {low:.15g}",
-        )
-    if high is not None:
-        above = (values > high).fill_null(False).to_numpy()
-        verdicts.reject(
-            above,
-            Reason.OUT_OF_BOUNDS,
-            lambda i: f"{where}: {values[i]} is above the maximum {high:.15g}",
-        )
+    bounds = (("below", "minimum", f.minimum), ("above", "maximum", f.maximum))
+    for side, name, bound in bounds:
+        if bound is None:
+            continue
+        limit = scaled_bound(f, bound, ceil if name == "minimum" else floor)
+        outside = values < limit if name == "minimum" else values > limit
+
+        def detail(i: int, side: str = side, name: str = name, bound: float = bound) -> str:
+            return f"{where}: {shown(f, values[i])} is {side} the {name} {bound:.15g}"
+
+        verdicts.reject(outside.fill_null(False).to_numpy(), Reason.OUT_OF_BOUNDS, detail)
