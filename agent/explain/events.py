@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
+from agent.core.decode.field_values import shown
 from agent.core.explanation import Explained
 from agent.core.model.events import FIELD_DTYPES, Contract
 from agent.core.model.kpis import OTHER, event_value_of
@@ -51,14 +52,15 @@ class Events:
 
     def as_json(self) -> Json:
         """The events by what they are, each with its time and its fields."""
-        fields = [f.name for f in self._contract.fields] if self._contract else []
+        fields = self._contract.fields if self._contract else ()
         document: Json = {}
         for name, row in self._kept.items():
             values = row.row(0, named=True)
             event: Json = {"time": iso(values[_TIME])}
             if values.get("_id") is not None:
                 event["id"] = values["_id"]
-            document[name] = event | {f: values[f] for f in fields if values.get(f) is not None}
+            known = (f for f in fields if values.get(f.name) is not None)
+            document[name] = event | {f.name: shown(f, values[f.name]) for f in known}
         return document
 
     def _keep(self, name: str, rows: pl.DataFrame, by: pl.Expr, *, last: bool) -> None:

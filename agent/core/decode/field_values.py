@@ -10,9 +10,9 @@ an optional field, a rejected event in a required one.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
@@ -33,8 +33,12 @@ from agent.core.model.field_types import (
 )
 
 _PLAIN_NUMBER = r"^\s*[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?\s*$"
+_FINE_DIGITS = 38 - DECIMAL_DIGITS
+_BEHIND = rf"(\.[0-9]{{{_FINE_DIGITS}}})[0-9]+"
 _SIGN = "[-+\N{MINUS SIGN}]"
 _SPACES = "[ \N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}\N{THIN SPACE}]"
+
+_ESCAPED = re.compile(r"[\\\x00-\x1f]")
 
 _LISTS: dict[str, Any] = {
     "string[]": list[str | None],
@@ -56,16 +60,25 @@ _WORDS = {
     "boolean[]": "a list of true and false",
 }
 
-WasText = Callable[[], Flags]
-"""Says which values of a column were strings in their records."""
+
+@dataclass(frozen=True, slots=True)
+class Doubts:
+    """Answers out of the records, where a column's text leaves a doubt.
+
+    `were_strings`: which values were strings. `value`: what stands in the record of a row of the
+    column; None where its path leads elsewhere.
+    """
+
+    were_strings: Callable[[], Flags]
+    value: Callable[[int], Any]
 
 
 def read_field(
-    field: Field, raw: pl.Series, timezone: str, was_text: WasText
+    field: Field, raw: pl.Series, timezone: str, doubts: Doubts
 ) -> tuple[pl.Series, Flags]:
     """The values of a field out of what its records hold (`format.demanded`), and which of them
     can't be read; these are null. `timezone`: of times without an offset."""
-    values = _converted(field, raw, timezone, was_text) if is_converted(field) else raw
+    values = _converted(field, raw, timezone, doubts) if is_converted(field) else raw
     if field.text is not None:
         values = _kept(field.text, values)
     wrong = values.is_null() & raw.is_not_null()
@@ -78,12 +91,17 @@ def expectation(field: Field) -> str:
     if isinstance(form, BooleanFormat):
         return f"one of {', '.join((*form.true, *form.false))}"
     if isinstance(form, TimeFormat):
-        return f"{words} written as {form.format}" if form.format else f"{words} in {form.unit}"
+        return time_words(form, words)
     if isinstance(form, NumberFormat):
         return f"{words} written as {written_like(form)}"
     if field.type == "decimal":
         return f"{words} of at most {DECIMAL_DIGITS - field.scale} digits before the point"
     return words if field.text is None else _text_expectation(field.text)
+
+
+def time_words(form: TimeFormat, words: str = "a time") -> str:
+    """A time in a format, in words."""
+    return f"{words} written as {form.format}" if form.format else f"{words} in {form.unit}"
 
 
 def _text_expectation(rule: TextRule) -> str:
@@ -105,7 +123,7 @@ def written_like(form: NumberFormat) -> str:
     return f"{form.prefix}{digits}{form.suffix}"
 
 
-def _converted(field: Field, raw: pl.Series, timezone: str, was_text: WasText) -> pl.Series:
+def _converted(field: Field, raw: pl.Series, timezone: str, doubts: Doubts) -> pl.Series:
     form = field.format
     if field.type in ("timestamp", "date"):
         return _times(field, raw, timezone)
@@ -113,8 +131,8 @@ def _converted(field: Field, raw: pl.Series, timezone: str, was_text: WasText) -
         meanings = dict.fromkeys(form.true, True) | dict.fromkeys(form.false, False)
         return raw.replace_strict(meanings, default=None, return_dtype=pl.Boolean)
     if field.type in _LISTS:
-        return _lists(field, raw)
-    return _number(field, _plain(raw, form, was_text))
+        return _lists(field, raw, doubts)
+    return _number(field, _plain(raw, form, doubts))
 
 
 def _kept(rule: TextRule, values: pl.Series) -> pl.Series:
@@ -151,7 +169,7 @@ def _times(field: Field, raw: pl.Series, timezone: str) -> pl.Series:
     return times
 
 
-def _plain(raw: pl.Series, form: Any, was_text: WasText) -> pl.Series:
+def _plain(raw: pl.Series, form: Any, doubts: Doubts) -> pl.Series:
     """Numbers as JSON writes them out of numbers in a format. A number of the record itself is
     plain already, whatever the format."""
     if not isinstance(form, NumberFormat) or form == NumberFormat():
@@ -169,7 +187,7 @@ def _plain(raw: pl.Series, form: Any, was_text: WasText) -> pl.Series:
     read = signs + whole + point + fraction.fill_null("")
     is_plain = raw.str.contains(_PLAIN_NUMBER).fill_null(False)
     if form.group == "." and is_plain.any():  # "1.234" is a thousand, the number 1.234 is not
-        is_plain &= ~pl.Series(was_text())
+        is_plain &= ~pl.Series(doubts.were_strings())
     return pl.select(
         pl.when(is_plain & (read.is_null() | (form.group == "."))).then(raw).otherwise(read)
     ).to_series()
@@ -202,40 +220,44 @@ def _number(field: Field, plain: pl.Series) -> pl.Series:
 def scaled(text: pl.Expr, scale: int) -> pl.Expr:
     """Decimals, as text, times 10^scale, as Int64: rounded half away from zero, as DuckDB's cast
     does; null where there are more than DECIMAL_DIGITS digits."""
-    # The cast cuts off, so that one digit more decides.
-    cut = text.cast(pl.Decimal(38, scale + 1), strict=False).to_physical()
-    rounded = (cut.abs() + 5) // 10
-    exact = pl.when(rounded < 10**DECIMAL_DIGITS).then(
-        pl.when(cut < 0).then(0 - rounded).otherwise(rounded)
-    )
-    return exact.cast(pl.Int64)
+    cut = text.str.replace(_BEHIND, "$1")  # polars rounds, half to even
+    fine = cut.cast(pl.Decimal(38, _FINE_DIGITS), strict=False).to_physical()
+    step = 10 ** (_FINE_DIGITS - scale)
+    rounded = (fine.abs() + step // 2) // step
+    signed = pl.when(fine < 0).then(0 - rounded).otherwise(rounded)
+    return pl.when(rounded < 10**DECIMAL_DIGITS).then(signed).cast(pl.Int64)
 
 
-def _lists(field: Field, raw: pl.Series) -> pl.Series:
-    decode = msgspec.json.Decoder(_LISTS[field.type]).decode
+def _lists(field: Field, raw: pl.Series, doubts: Doubts) -> pl.Series:
     known: dict[str, list[Any] | None] = {}
-    for text in raw.drop_nulls().unique().to_list():
-        try:
-            known[text] = decode(text)
-        except (msgspec.MsgspecError, ValueError, RecursionError):
-            known[text] = _loose_list(text, _LISTS[field.type])
-        if field.type == "integer[]" and not _fits(known[text]):
-            known[text] = None
-    values = [None if text is None else known[text] for text in raw.to_list()]
+    values = []
+    for row, text in enumerate(raw.to_list()):
+        if text is None or text in known:
+            values.append(None if text is None else known[text])
+        elif _ESCAPED.search(text):  # polars writes `\\` and control characters as they are
+            values.append(_list(field, doubts.value(row)))
+        else:
+            known[text] = _list(field, text)
+            values.append(known[text])
     return pl.Series(raw.name, values, dtype=FIELD_DTYPES[field.type])
 
 
-def _loose_list(text: str, type_: Any) -> list[Any] | None:
-    """A list whose strings hold control characters as they are: so polars writes them."""
+def _list(field: Field, value: Any) -> list[Any] | None:
+    """A list, or one in text, if its elements are of the field's type."""
+    type_ = _LISTS[field.type]
     try:
-        found: list[Any] = msgspec.convert(json.loads(text, strict=False), type_)
+        found: list[Any] = (
+            msgspec.json.decode(value, type=type_)
+            if isinstance(value, str)
+            else msgspec.convert(value, type_)
+        )
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
-    return found
+    return found if field.type != "integer[]" or _fits(found) else None
 
 
-def _fits(values: list[Any] | None) -> bool:
-    return all(value is None or -(2**63) <= value < 2**63 for value in values or ())
+def _fits(values: list[Any]) -> bool:
+    return all(value is None or -(2**63) <= value < 2**63 for value in values)
 
 
 def shown(field: Field, value: Any) -> Any:

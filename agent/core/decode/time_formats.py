@@ -6,7 +6,8 @@ import re
 
 import polars as pl
 
-from agent.core.decode.event_time import Flags, Instants, local_offsets
+from agent.core.decode.event_time import Flags, Instants, local_offsets, parse_times
+from agent.core.decode.time_text import END_MS
 from agent.core.model.field_types import EpochUnit, TimeFormat
 
 MICROS_PER_SECOND = 1_000_000
@@ -27,6 +28,25 @@ _HAS_CLOCK = re.compile(r"%[-_0]?[HIklTRXrc+]")
 _SAMPLE = pl.Series(["2024-05-17T22:41:53"]).str.to_datetime()
 
 
+def parse_event_times(
+    times: pl.Series, form: TimeFormat | None, timezone: str
+) -> tuple[Instants, Flags]:
+    """Event times of a column, in a format or, without one, as they are recognised: see
+    `event_time.parse_times`."""
+    if form is None:
+        return parse_times(times, timezone)
+    us, readable = parse_formatted(times, form, timezone)
+    ms = us // 1000
+    readable &= (ms >= 0) & (ms < END_MS)
+    ms[~readable] = 0
+    return ms, readable
+
+
+def is_local(form: TimeFormat) -> bool:
+    """Whether times in a format are those of the contract's zone."""
+    return form.unit == "day" or bool(form.format and not _HAS_ZONE.search(form.format))
+
+
 def parse_formatted(times: pl.Series, form: TimeFormat, timezone: str) -> tuple[Instants, Flags]:
     """Times of a column (String, Int64 or Float64): µs since the epoch, and which are readable.
 
@@ -38,7 +58,7 @@ def parse_formatted(times: pl.Series, form: TimeFormat, timezone: str) -> tuple[
     in_range = at.is_between(_FIRST_US, _END_US, closed="left").fill_null(False)
     us = at.fill_null(0).to_numpy().copy()
     readable = in_range.to_numpy().copy()
-    if form.unit == "day" or (form.format and not _HAS_ZONE.search(form.format)):
+    if is_local(form):
         us -= local_offsets(timezone, us // MICROS_PER_SECOND) * MICROS_PER_SECOND
     us[~readable] = 0
     return us, readable

@@ -39,6 +39,8 @@ class Shape:
     unsure: frozenset[Part] = frozenset()
 
 
+DIMENSIONS = "use a string, integer or boolean field"
+
 ANY_WINDOW = FixedWindow(300_000, 300_000)
 """Stands where there is no window, or none that can be read."""
 UNKNOWN = Shape((), ANY_WINDOW, {}, frozenset({"by", "window"}))
@@ -151,7 +153,11 @@ def _dimensions(
             declared.report(entry, ("by", i), message, near)
         elif field.type == "float":
             message = f"'{dimension}' is a float: every value would be a series of its own"
-            declared.report(entry, ("by", i), message, "use a string, integer or boolean field")
+            declared.report(entry, ("by", i), message, DIMENSIONS)
+        elif field.type not in ("string", "integer", "boolean"):
+            kind = "list" if field.type.endswith("[]") else field.type
+            message = f"'{dimension}' is a {kind}, which can't be a dimension"
+            declared.report(entry, ("by", i), message, DIMENSIONS)
         else:
             types[dimension] = field.type
     return types
