@@ -124,8 +124,9 @@ def _pattern(value: str) -> str:
     try:
         pl.Series([""]).str.contains(value)
     except pl.exceptions.ComputeError as cause:
-        reason = str(cause).strip().splitlines()[-1].removeprefix("error: ")
-        raise wrong(f"'{value}' is no regular expression: {reason}") from cause
+        reasons = re.findall(r"^error: (.*)$", str(cause), re.MULTILINE)
+        message = ": ".join([f"'{value}' is no regular expression", *reasons[:1]])
+        raise wrong(message, "the syntax is that of Rust's regex: no look-around") from cause
     return value
 
 
@@ -168,7 +169,7 @@ class FieldSpec(Strict):
     scale: int | None = Field(
         None,
         ge=0,
-        lt=DECIMAL_DIGITS,
+        le=DECIMAL_DIGITS - 1,
         description="The decimals of a decimal: 4 if not given. What is finer is rounded.",
     )
     read: AnyRead | None = Field(
