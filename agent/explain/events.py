@@ -52,7 +52,13 @@ class Events:
 
     def as_json(self) -> Json:
         """The events by what they are, each with its time and its fields."""
+<<<<<<< HEAD
         fields = self._contract.fields if self._contract else ()
+=======
+        contract = self._contract
+        fields = [f.name for f in contract.fields] if contract else []
+        fields += [f.name for f in contract.lookups] if contract else []
+>>>>>>> 6437160e922e469ba3acd9edd5022e74b1874743
         document: Json = {}
         for name, row in self._kept.items():
             values = row.row(0, named=True)
@@ -77,6 +83,7 @@ def _argument(found: Explained, contract: Contract | None) -> pl.Expr | None:
     if contract is None:
         return None
     schema = {f.name: FIELD_DTYPES[f.type] for f in contract.fields}
+    schema |= {f.name: FIELD_DTYPES[f.type] for f in contract.lookups}
     empty = pl.DataFrame(schema=schema)
     for partial in found.kpi.partials:
         if partial.argument is not None and empty.select(partial.argument).dtypes[0].is_numeric():

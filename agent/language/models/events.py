@@ -9,7 +9,11 @@ from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
 from agent.core.decode.formats import FORMATS
 from agent.core.model.field_types import EpochUnit
 from agent.language.models.base import Strict
+<<<<<<< HEAD
 from agent.language.models.fields import EPOCH_UNIT, TIME_FORMAT, AnyField, TimeFormatText
+=======
+from agent.language.models.lookups import AnyLookupField
+>>>>>>> 6437160e922e469ba3acd9edd5022e74b1874743
 from agent.language.models.paths import AnyPath, Identity, PathForm, TypeField
 from agent.language.models.values import (
     Duration,
@@ -115,4 +119,9 @@ class EventSpec(Strict):
         default_factory=dict,
         description="The fields that KPIs may use: name: type, or name: {type, required, "
         "minimum, …}.",
+    )
+    lookup: dict[FieldName, AnyLookupField] = Field(
+        default_factory=dict,
+        description="Fields that the event lacks, from lookups, by its key: name: lookup.column, "
+        "or name: {column, key}.",
     )
