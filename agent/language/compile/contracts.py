@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-<<<<<<< HEAD
-from agent.core.model.events import Contract, TimeSource
-from agent.language.compile.fields import make_field, time_format
-=======
 from collections.abc import Mapping
 
-from agent.core.model.events import Contract, Field, LookupField, TimeSource
+from agent.core.model.events import Contract, LookupField, TimeSource
 from agent.core.model.lookups import Lookup
->>>>>>> 6437160e922e469ba3acd9edd5022e74b1874743
+from agent.language.compile.fields import make_field, time_format
 from agent.language.compile.shapes import zone_of
 from agent.language.declared import Declared, Entry
 from agent.language.models import durations

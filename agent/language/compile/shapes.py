@@ -158,8 +158,8 @@ def _dimensions(
         if type_ == "float":
             message = f"'{dimension}' is a float: every value would be a series of its own"
             declared.report(entry, ("by", i), message, DIMENSIONS)
-        elif field.type not in ("string", "integer", "boolean"):
-            kind = "list" if field.type.endswith("[]") else field.type
+        elif type_ not in ("string", "integer", "boolean"):
+            kind = "list" if type_.endswith("[]") else type_
             message = f"'{dimension}' is a {kind}, which can't be a dimension"
             declared.report(entry, ("by", i), message, DIMENSIONS)
         else:

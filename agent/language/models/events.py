@@ -9,11 +9,8 @@ from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
 from agent.core.decode.formats import FORMATS
 from agent.core.model.field_types import EpochUnit
 from agent.language.models.base import Strict
-<<<<<<< HEAD
 from agent.language.models.fields import EPOCH_UNIT, TIME_FORMAT, AnyField, TimeFormatText
-=======
 from agent.language.models.lookups import AnyLookupField
->>>>>>> 6437160e922e469ba3acd9edd5022e74b1874743
 from agent.language.models.paths import AnyPath, Identity, PathForm, TypeField
 from agent.language.models.values import (
     Duration,
