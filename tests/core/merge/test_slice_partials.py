@@ -89,7 +89,7 @@ def test_what_is_not_wanted_stays_out_and_many_keys_may_go_to_one_series(
     assert ("old",) not in of_slice
     ((source, whole),) = of_slice.blocks("spent", "", START_MS)
     again = SlicePartials(aggregator, admit)
-    again.take(whole, source)
+    again.update(whole, source)
     assert list(again.states()) == list(of_slice.states())
 
 
