@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
@@ -40,7 +39,7 @@ from agent.export.metrics.exposition import Exposition
 from agent.export.templates import html_template
 from agent.export.web.access import Access
 from agent.export.web.alerts import BadQuery, Query, alerts_answer
-from agent.export.web.board import Board, Json, change, ready_json
+from agent.export.web.board import Board, Json, ready_json
 from agent.export.web.board_alerts import from_phases, public_alerts, public_steps
 from agent.export.web.connections import Connections, Limits
 from agent.export.web.middleware import (
@@ -53,14 +52,13 @@ from agent.export.web.middleware import (
 )
 from agent.export.web.private import PrivatePages
 from agent.export.web.private import page as private_page
+from agent.export.web.stream import BoardStream
 from agent.export.web.tls import HANDSHAKE_SECONDS, ServerTls
 from agent.export.web.web_config import WebConfig
 
 log = logging.getLogger(__name__)
 
-HEARTBEAT_SECONDS = 15.0
 BACKLOG = 128
-MAX_STREAMS = 200
 SHUTDOWN_SECONDS = 3.0
 _STATIC = Path(__file__).parent / "static"
 _INDEX = html_template(Path(__file__).parent / "templates", "index.html")
@@ -86,12 +84,10 @@ class Pages:
         self._access = access
         self._now_ms = now_ms
         self._board = Board(state, now_ms, min_age_seconds=tick_seconds * 0.9)
-        self._tick_seconds = tick_seconds
         self._private = PrivatePages(state)
         self._exposition = Exposition(state)
         self._reloading = asyncio.Lock()
-        self._closing = asyncio.Event()
-        self._streams = 0
+        self.stream = BoardStream(self._board, tick_seconds)
         self._files = {path.name: path.read_bytes() for path in _STATIC.iterdir()}
 
     def routes(self) -> list[web.RouteDef]:
@@ -110,16 +106,12 @@ class Pages:
             web.get("/api/v1/alerts", self.alerts),
             web.get("/api/v1/explain", self.explain),
             web.get("/api/v1/rules", self.rules),
-            web.get("/api/v1/stream", self.stream),
+            web.get("/api/v1/stream", self.stream.respond),
             web.get("/private/me", self.private_of_identity),
             web.get("/api/v1/private/me", self.private_data_of_identity),
             web.get("/private/{token}", self.private),
             web.get("/api/v1/private/{token}", self.private_data),
         ]
-
-    async def close(self, _app: web.Application) -> None:
-        """End the streams, so that a shutdown needn't wait for their readers."""
-        self._closing.set()
 
     async def index(self, request: web.Request) -> web.Response:
         """The board's page."""
@@ -251,57 +243,6 @@ class Pages:
         headers = {"Cache-Control": "no-store"}
         return web.Response(body=body, content_type="application/json", headers=headers)
 
-    async def stream(self, request: web.Request) -> web.StreamResponse:
-        """Server-sent events: the board, then its changes."""
-        if self._streams >= MAX_STREAMS:
-            text = f"{MAX_STREAMS} boards are open already; close one, or read /api/v1/board\n"
-            return web.Response(text=text, status=503, headers={"Retry-After": "30"})
-        response = web.StreamResponse(
-            headers={
-                "Content-Type": "text/event-stream; charset=utf-8",
-                "Cache-Control": "no-store",
-                "X-Accel-Buffering": "no",  # or nginx keeps the events to itself
-            }
-        )
-        self._streams += 1
-        try:
-            await response.prepare(request)
-            await response.write(b"retry: 2000\n\n")
-            async for event in self._events():
-                await response.write(event)
-        except ConnectionError:
-            pass  # the reader went away
-        finally:
-            self._streams -= 1
-        return response
-
-    async def _events(self) -> AsyncIterator[bytes]:
-        seen = await self._board.snapshot()
-        yield _event("board", seen)
-        idle_seconds = 0.0
-        while not await self._is_closing():
-            idle_seconds += self._tick_seconds
-            new = await self._board.snapshot()
-            if changed := change(seen, new):
-                yield _event("change", changed)
-            elif idle_seconds >= HEARTBEAT_SECONDS:
-                yield _event("beat", {"now_ms": new["now_ms"]})
-            else:
-                continue
-            seen, idle_seconds = new, 0.0
-
-    async def _is_closing(self) -> bool:
-        """Wait for the next tick, or for the end."""
-        try:
-            await asyncio.wait_for(self._closing.wait(), self._tick_seconds)
-        except TimeoutError:
-            return False
-        return True
-
-
-def _event(name: str, value: Json) -> bytes:
-    return f"event: {name}\ndata: {json.dumps(value, separators=(',', ':'))}\n\n".encode()
-
 
 def _private_page(data: Json | None) -> web.Response:
     if data is None:
@@ -346,7 +287,7 @@ def make_app(
     pages = Pages(state, now_ms, tick_seconds, access)
     app.add_routes(pages.routes())
     app.on_response_prepare.append(add_headers)
-    app.on_shutdown.append(pages.close)
+    app.on_shutdown.append(pages.stream.close)
     return app
 
 
