@@ -56,6 +56,7 @@ def make_contract(
                 minimum=spec.minimum,
                 maximum=spec.maximum,
                 unit=spec.unit,
+                description=spec.description or "",
             )
             for name, spec in model.fields.items()
         ),
@@ -67,6 +68,9 @@ def make_contract(
         lookups=tuple(
             _lookup_field(declared, name, spec, lookups) for name, spec in model.lookup.items()
         ),
+        description=model.description or "",
+        owner=model.owner or defaults.owner,
+        team=model.team or defaults.team,
     )
 
 
