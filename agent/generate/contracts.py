@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from agent.core.model.events import Contract, Field
+from agent.core.model.field_types import BooleanFormat, NumberFormat, TextRule
 from agent.core.model.paths import Elements, Path, Root, Selector, Step
 from agent.core.model.plan import Plan
 from agent.generate.files import Files, mark
@@ -25,11 +26,14 @@ ASYNCAPI = "3.0.0"
 ASYNCAPI_FILE = "asyncapi.json"
 _SCHEMA_FORMAT = "application/schema+json;version=draft-2020-12"
 
-_TYPES: Mapping[str, str] = {
-    "string": "string",
-    "integer": "integer",
-    "float": "number",
-    "boolean": "boolean",
+_TYPES: Mapping[str, Schema] = {
+    "string": {"type": "string"},
+    "integer": {"type": "integer"},
+    "float": {"type": "number"},
+    "boolean": {"type": "boolean"},
+    "decimal": {"type": ["number", "string"]},
+    "timestamp": {"type": ["string", "number"]},
+    "date": {"type": ["string", "number"]},
 }
 _ID: Schema = {"type": ["string", "integer"]}
 _TIME: Schema = {
@@ -148,16 +152,12 @@ def _places(contract: Contract) -> Iterator[tuple[Path, Schema, bool]]:
 
 
 def _type(value: str) -> Schema:
-    """Numbers and booleans match as text: `3` is of the type "3"."""
-    if re.fullmatch(r"-?(0|[1-9][0-9]*)|true|false", value):
-        return {"enum": [value, json.loads(value)]}
-    return {"const": value}
+    ways = _ways(value)
+    return {"enum": ways} if len(ways) > 1 else {"const": value}
 
 
 def _leaf(field: Field) -> Schema:
-    leaf: Schema = _described(field.description)
-    if field.type in _TYPES:
-        leaf["type"] = _TYPES[field.type]
+    leaf: Schema = {**_described(field.description), **_typed(field)}
     for name, bound in (("minimum", field.minimum), ("maximum", field.maximum)):
         if bound is not None:
             leaf[name] = int(bound) if bound.is_integer() else bound
@@ -166,10 +166,43 @@ def _leaf(field: Field) -> Schema:
     return leaf
 
 
+def _typed(field: Field) -> Schema:
+    element, _, is_list = field.type.partition("[")
+    if is_list:
+        return {"type": "array", "items": _or_null(_TYPES[element])}
+    if isinstance(field.format, NumberFormat):
+        return {"type": ["number", "string"]}
+    if isinstance(field.format, BooleanFormat):
+        return {
+            "enum": [way for v in (*field.format.true, *field.format.false) for way in _ways(v)]
+        }
+    return {**_TYPES[field.type], **({} if field.text is None else _text_rule(field.text))}
+
+
+def _text_rule(rule: TextRule) -> Schema:
+    known = {
+        "enum": None if rule.ignore_case else list(rule.values) or None,
+        "pattern": rule.pattern,
+        "minLength": rule.min_length,
+        "maxLength": rule.max_length,
+    }
+    return {name: value for name, value in known.items() if value is not None}
+
+
+def _ways(value: str) -> list[Any]:
+    """How a value may be written that matches as text: `3` is "3"."""
+    if re.fullmatch(r"-?(0|[1-9][0-9]*)|true|false", value):
+        return [value, json.loads(value)]
+    return [value]
+
+
 def _or_null(leaf: Schema) -> Schema:
     types = leaf.get("type", [])
     types = [types] if isinstance(types, str) else types
-    return {**leaf, "type": [*types, "null"]} if types else leaf
+    found = {**leaf, "type": [*types, "null"]} if types else dict(leaf)
+    if "enum" in leaf:
+        found["enum"] = [*leaf["enum"], None]
+    return found
 
 
 def _put(schema: Schema, steps: Path, leaf: Schema, required: bool) -> None:

@@ -39,6 +39,12 @@ events:
       second: {type: integer, path: "sizes[1]"}
       colour: {type: string, path: "attributes[name=colour].value"}
       placed: {type: string, path: paid_at}
+      status: {type: string, enum: [paid, refunded]}
+      code: {type: string, pattern: "^[A-Z]{2}$", max_length: 2}
+      price: {type: decimal, scale: 2}
+      paid: {type: boolean, read: {true: [1, Y], false: [0, N]}}
+      tags: {type: [string]}
+      due: {type: date}
   "3":
     topic: shop
     type_field: event.kind
@@ -85,6 +91,9 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
         ("order.paid", ORDER | {"sizes": ["s"]}),
         ("order.paid", ORDER | {"attributes": [{"name": "colour", "value": "red"}, {}]}),
         ("order.paid", ORDER | {"attributes": [{"name": "size", "value": 7}]}),
+        ("order.paid", ORDER | {"status": "paid", "code": "NO", "price": "1.25", "paid": 1}),
+        ("order.paid", ORDER | {"tags": ["a", None], "price": 2.5, "due": "2025-03-03"}),
+        ("order.paid", ORDER | {"status": None, "paid": None, "tags": None, "due": None}),
         ("3", VISIT),
         ("3", VISIT | {"event": {"kind": "3", "page.url": "/a"}}),
         ("3", VISIT | {"at": "2025-03-03"}),
@@ -116,6 +125,13 @@ def test_an_event_that_the_agent_takes_is_valid(
         ("order.paid", ORDER | {"ship": {"address": {"street": "Long Lane", "country": 47}}}),
         ("order.paid", ORDER | {"sizes": [1, "2"]}),
         ("order.paid", ORDER | {"attributes": [{"name": "colour", "value": 7}]}),
+        ("order.paid", ORDER | {"status": "lost"}),
+        ("order.paid", ORDER | {"code": "no"}),
+        ("order.paid", ORDER | {"price": True}),
+        ("order.paid", ORDER | {"paid": "maybe"}),
+        ("order.paid", ORDER | {"tags": "a"}),
+        ("order.paid", ORDER | {"tags": [5]}),
+        ("order.paid", ORDER | {"due": {}}),
         ("3", VISIT | {"event": {"kind": 3, "page.url": 5}}),
     ],
 )
