@@ -238,8 +238,8 @@ class DerivedKpi:
                     found.put(key, theirs, index, waiting)
         keys, wanted = [], []
         for end, dimensions in found.in_order():
-            # Inputs name only the open windows that hold rows: in the others there are no events.
-            rows = found.rows((end, dimensions), had=0)
+            series = self.series.get(dimensions)
+            rows = found.rows((end, dimensions), series.inputs if series else 0)
             if events_of(rows):
                 keys.append((end, dimensions))
                 wanted.append((dimensions, rows, found.overflows(end)))
