@@ -37,8 +37,9 @@ VERSION = 1
 """The version of the layout of all rows. It changes with any change that older code would misread;
 `docs/upgrading.md` says what an upgrade does then."""
 
-MAX_ROW_BYTES = 900_000
-"""Below Kafka's default `message.max.bytes` of 1,048,588, with room for key and headers."""
+MAX_ROW_BYTES = 200_000
+"""A topic that takes a quarter of Kafka's default (`max.message.bytes`, 1,048,588) takes such a row,
+with room for key and headers (`agent.kafka.message_sizes`)."""
 CUT_BYTES = 100_000
 """A series' row larger than this is cut: it would be sent whole whenever the series changes."""
 SMALL_BYTES = 4_096
