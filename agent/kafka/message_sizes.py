@@ -4,7 +4,7 @@
 |---|---|---|
 | frames, rows of the state | cut to `MAX_FRAME_BYTES`, `MAX_ROW_BYTES` | refused at the start |
 | values, alerts, rows of the board | batches of `PRODUCER_BATCH_BYTES` | refused at the start |
-| dead letters, late records | as large as the source topic takes | cut, as `side_outputs` says; a warning |
+| dead letters, late records | as the source topic takes them | cut (`side_outputs`); a warning |
 
 So every topic that takes `LEAST_BYTES` serves. It is a quarter of Kafka's default.
 """

@@ -38,8 +38,8 @@ VERSION = 1
 `docs/upgrading.md` says what an upgrade does then."""
 
 MAX_ROW_BYTES = 200_000
-"""A topic that takes a quarter of Kafka's default (`max.message.bytes`, 1,048,588) takes such a row,
-with room for key and headers (`agent.kafka.message_sizes`)."""
+"""A topic that takes a quarter of Kafka's default (`max.message.bytes`, 1,048,588) takes such a
+row, with room for key and headers (`agent.kafka.message_sizes`)."""
 CUT_BYTES = 100_000
 """A series' row larger than this is cut: it would be sent whole whenever the series changes."""
 SMALL_BYTES = 4_096
