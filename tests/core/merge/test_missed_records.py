@@ -82,7 +82,11 @@ def test_a_merger_that_restarts_knows_every_gap_and_that_frames_were_lost(
     log = [sale(START_MS + MINUTE_MS * minute, 1.0, "a", "c", f"{minute}") for minute in range(9)]
     world = World(plan_of(RULES, tmp_path), [log], 1)
     worker = world.worker()
-    spans = [None, (START_MS + 150_000, START_MS + 170_000), (START_MS + 390_000, START_MS + 400_000)]
+    spans = [
+        None,
+        (START_MS + 150_000, START_MS + 170_000),
+        (START_MS + 390_000, START_MS + 400_000),
+    ]
     marked: set[int] = set()
     for number, span in enumerate(spans):
         world.read(worker, {0: 3})
@@ -102,6 +106,8 @@ def test_a_merger_that_restarts_knows_every_gap_and_that_frames_were_lost(
         world.write(merger, 0)
     merger = world.merger(0)
     late = merger._missed["shop"]
-    touched = {m for m in range(9) if late.touch(START_MS + m * MINUTE_MS, START_MS + (m + 1) * MINUTE_MS)}
+    touched = {
+        m for m in range(9) if late.touch(START_MS + m * MINUTE_MS, START_MS + (m + 1) * MINUTE_MS)
+    }
     assert touched == {2, 6} | ({0} if lost else set())
     assert marked <= touched
