@@ -145,24 +145,24 @@ class Merger:
     def _apply(self, frame: Frame, position: int) -> Emitted:
         self._position = position
         self._rows.pass_time(frame.clock_ms)
-        replay = self._rows.take_replay()
+        replay = self._rows.drain_replay()
         sources = self._sources.get(frame.topic)
         if sources is None:
             return replay
         if sources.is_stale(frame):
             return joined([replay, Emitted(stale=1)])
-        late, full = self._take_partials(frame, position)
+        late, full = self._apply_partials(frame, position)
         # What is sent over was in time when it was sent first.
         counted = Emitted(late=late if sources.is_news(frame) else 0, full=full)
         if not frame.last:
             return joined([replay, counted])
-        sources.take(frame)
+        sources.update(frame)
         self._missed[frame.topic].note(frame)
         for buffer in self._backfills.note(frame):
             self._recovery.begin(buffer)
         return joined([replay, counted, self._frontiers.advance(frame.topic)])
 
-    def _take_partials(self, frame: Frame, position: int) -> tuple[int, tuple[str, ...]]:
+    def _apply_partials(self, frame: Frame, position: int) -> tuple[int, tuple[str, ...]]:
         """How many partials came too late, and the KPI of each new series that found no room."""
         late = 0
         full: tuple[str, ...] = ()
@@ -170,9 +170,9 @@ class Merger:
             state = self.state.kpis.get(block.kpi)
             if not isinstance(state, BaseKpi) or state.kpi.fingerprint != block.fingerprint:
                 continue
-            if not self._backfills.take(block, frame.partition, position):
+            if not self._backfills.buffer(block, frame.partition, position):
                 before = state.overflowed
-                late += state.take(block, frame.source, position)
+                late += state.update(block, frame.source, position)
                 full += (block.kpi,) * (state.overflowed - before)
         for kpi, slices in frame.active.items():
             if kpi in self.state.absences:
