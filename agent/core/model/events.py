@@ -10,6 +10,9 @@ import polars as pl
 
 from agent.core.model.paths import Path
 
+EnvelopeName = Literal["cloudevents", "connect", "debezium", "list"]
+Coding = Literal["base64", "gzip", "json"]
+
 Scalar = str | int | bool | None
 """A dimension's value. Floats are refused as dimensions at `check`."""
 
@@ -43,6 +46,27 @@ class TimeSource:
 
 
 @dataclass(frozen=True, slots=True)
+class Envelope:
+    """Where in a record its events are: one of `agent.core.decode.envelopes`.
+
+    `path`: of `list`, where the array stands. `ops`: of `debezium`, the operations that count:
+    create, update, delete, and read, by a snapshot.
+    """
+
+    name: EnvelopeName
+    path: Path = ()
+    ops: tuple[str, ...] = ("c", "u", "d")
+
+
+@dataclass(frozen=True, slots=True)
+class InnerText:
+    """A string in an event that holds JSON. `codings`: what was done to it, from the outside in."""
+
+    path: Path
+    codings: tuple[Coding, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Contract:
     """What a product team promises of one event type.
 
@@ -51,7 +75,8 @@ class Contract:
     the values at `ids`, all of them; an event that lacks one of them has none. An event further
     back than `max_past_ms` before its record's timestamp is rejected (None: none is).
     `duplicate_window_ms`: how long an id is remembered at most. `format` is the name of one of
-    `agent.core.decode.formats`.
+    `agent.core.decode.formats`. With `each`, the contract is of the elements of that array in the
+    event: each is a row, and all of them have the event's verdict.
     """
 
     name: str
@@ -69,6 +94,9 @@ class Contract:
     duplicate_window_ms: int
     max_past_ms: int | None = None
     format: str = "json"
+    envelope: Envelope | None = None
+    decode: tuple[InnerText, ...] = ()
+    each: Path | None = None
 
     @property
     def paths(self) -> tuple[Path, ...]:

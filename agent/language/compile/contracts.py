@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agent.core.model.events import Contract, Field, TimeSource
+from agent.core.model.events import Contract, Envelope, Field, TimeSource
 from agent.language.compile.shapes import zone_of
 from agent.language.declared import Declared, Entry
 from agent.language.models import durations
@@ -58,4 +58,16 @@ def make_contract(declared: Declared, entry: Entry[EventSpec]) -> Contract:
         ),
         max_past_ms=first_given(model.max_past, defaults.max_past, MAX_PAST_MS),
         format=model.format,
+        envelope=_envelope(model),
+        decode=model.decode or (),
+        each=model.each,
     )
+
+
+def _envelope(model: EventSpec) -> Envelope | None:
+    spec = model.envelope
+    if spec is None or isinstance(spec, str):
+        return None if spec is None else Envelope(spec)
+    if spec.debezium is not None:
+        return Envelope("debezium", ops=tuple(spec.debezium.ops))
+    return Envelope("list", path=spec.list or ())
