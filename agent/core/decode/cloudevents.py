@@ -1,4 +1,4 @@
-"""The envelope `cloudevents`: CloudEvents 1.0 in any of their three modes, told by the record.
+"""The envelope `cloudevents`: CloudEvents 1.0 in any of their three modes. The record says which.
 
 - *binary*: the record has a header `ce_specversion`; its attributes are the headers `ce_*`, its
   value is the data.
