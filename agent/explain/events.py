@@ -51,7 +51,9 @@ class Events:
 
     def as_json(self) -> Json:
         """The events by what they are, each with its time and its fields."""
-        fields = [f.name for f in self._contract.fields] if self._contract else []
+        contract = self._contract
+        fields = [f.name for f in contract.fields] if contract else []
+        fields += [f.name for f in contract.lookups] if contract else []
         document: Json = {}
         for name, row in self._kept.items():
             values = row.row(0, named=True)
@@ -75,6 +77,7 @@ def _argument(found: Explained, contract: Contract | None) -> pl.Expr | None:
     if contract is None:
         return None
     schema = {f.name: FIELD_DTYPES[f.type] for f in contract.fields}
+    schema |= {f.name: FIELD_DTYPES[f.type] for f in contract.lookups}
     empty = pl.DataFrame(schema=schema)
     for partial in found.kpi.partials:
         if partial.argument is not None and empty.select(partial.argument).dtypes[0].is_numeric():

@@ -15,6 +15,7 @@ from agent.language.models.defaults import Defaults
 from agent.language.models.events import EventSpec
 from agent.language.models.file import SECTIONS, FileSpec
 from agent.language.models.kpis import KpiSpec
+from agent.language.models.lookups import LookupSpec
 from agent.language.models.maintenance import MaintenanceSpec
 from agent.language.models.objectives import ObjectiveSpec
 from agent.language.models.rules import RuleSpec
@@ -95,6 +96,7 @@ class Declared:
     rules: dict[str, Entry[RuleSpec]] = field(default_factory=dict)
     objectives: dict[str, Entry[ObjectiveSpec]] = field(default_factory=dict)
     maintenance: dict[str, Entry[MaintenanceSpec]] = field(default_factory=dict)
+    lookups: dict[str, Entry[LookupSpec]] = field(default_factory=dict)
     names: dict[str, dict[str, Source]] = field(default_factory=lambda: {s: {} for s in SECTIONS})
     problems: list[Problem] = field(default_factory=list)
     complete: bool = True

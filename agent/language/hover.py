@@ -69,7 +69,7 @@ WORDS: Mapping[str, str] = {
     "pending": "It holds, not yet for long enough.",
     "firing": "It has held for long enough.",
     "resolved": "It fired, and is over.",
-    "silenced": "It would fire, but a rule that it depends on does.",
+    "inhibited": "It would fire, but a rule that it depends on does.",
     "folded": "Counted.",
     "rejected": "Breaks the contract.",
     "late": "Came after its window had closed.",
@@ -102,7 +102,9 @@ def explain_words(schema: Any) -> None:
 def with_names(schema: Schema, declared: Declared) -> Schema:
     """Offer the names of a rule set where the language refers to them; others stay allowed."""
     events, kpis, rules = (sorted(declared.names[s]) for s in ("events", "kpis", "rules"))
-    fields = sorted({f for e in declared.events.values() for f in e.model.fields})
+    fields = sorted(
+        {f for e in declared.events.values() for f in (*e.model.fields, *e.model.lookup)}
+    )
     for model, name, form, names in (
         ("RuleSpec", "kpi", "string", kpis),
         ("KpiSpec", "from", "string", events),

@@ -12,13 +12,14 @@ from typing import Any
 
 import polars as pl
 
-from agent.core.model.events import Contract
+from agent.core.model.events import Contract, LookupField
 from agent.core.model.kpis import Kpi, Target, TargetOverride
+from agent.core.model.lookups import Lookup
 from agent.core.model.paths import path_text
 from agent.core.model.rules import (
     AbsenceLevel,
-    CombinationRule,
-    CombinedLevel,
+    CompositeLevel,
+    CompositeRule,
     Level,
     RuleOverride,
     RuleRef,
@@ -38,6 +39,7 @@ WORDS = {
     "rules": ("rule", "rules"),
     "objectives": ("objective", "objectives"),
     "maintenance": ("maintenance", "maintenance"),
+    "lookups": ("lookup", "lookups"),
 }
 """One and many of what each section declares."""
 
@@ -45,14 +47,16 @@ _IMPLIED: Mapping[type, frozenset[str]] = {
     # What follows from the other parts, or from another declaration that says it itself.
     Kpi: frozenset({"name", "fingerprint", "slice_ms", "lateness_ms", "partials"}),
     Contract: frozenset({"name"}),
+    LookupField: frozenset({"name", "type", "digest"}),
+    Lookup: frozenset({"name", "table"}),
     Level: frozenset({"name", "when_clauses", "clear_clauses"}),
     ThresholdRule: frozenset({"name", "features"}),
-    CombinationRule: frozenset({"name", "dependencies"}),
+    CompositeRule: frozenset({"name", "dependencies"}),
     # An override is called by these.
     TargetOverride: frozenset({"match", "from_ms", "since"}),
     RuleOverride: frozenset({"match"}),
 }
-_LEVELS = (Level, AbsenceLevel, CombinedLevel)
+_LEVELS = (Level, AbsenceLevel, CompositeLevel)
 _INSTANTS = frozenset({"from_ms", "until_ms"})
 _NAMES = {
     (Kpi, "sql"): "value",
@@ -63,6 +67,7 @@ _NAMES = {
     (Contract, "type_value"): "type",
     (Contract, "times"): "time",
     (Contract, "ids"): "id",
+    (Contract, "lookups"): "lookup",
 }
 
 
@@ -97,7 +102,7 @@ def _value(label: str, name: str, value: Any) -> Iterator[tuple[str, str]]:
         yield label, "[]"
     if value is None or (isinstance(value, (tuple, str, Mapping, frozenset)) and not value):
         return
-    if name in _PLACES:
+    if name in _PLACES and isinstance(value, tuple | Envelope):
         yield label, _PLACES[name](value)
     elif isinstance(value, tuple) and isinstance(value[0], RuleRef):
         yield label, ", ".join(dependency.name for dependency in value)

@@ -39,6 +39,20 @@ class Field:
 
 
 @dataclass(frozen=True, slots=True)
+class LookupField:
+    """A field that the event lacks: `column` of the row of a lookup whose key equals the event's
+    fields `keys`; null where there is none. `digest` stands for all that the column holds."""
+
+    name: str
+    lookup: str
+    column: str
+    keys: tuple[str, ...]
+    type: FieldType
+    digest: str
+    unit: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class TimeSource:
     """Where an event's time stands."""
 
@@ -97,6 +111,7 @@ class Contract:
     envelope: Envelope | None = None
     decode: tuple[InnerText, ...] = ()
     each: Path | None = None
+    lookups: tuple[LookupField, ...] = ()
 
     @property
     def paths(self) -> tuple[Path, ...]:

@@ -190,6 +190,14 @@ class AgentCollector(Collector):
             for key in sorted(keys):
                 family.add_metric(key, counts[key])
             yield family
+        misses = CounterMetricFamily(
+            metrics.LOOKUP_MISSES,
+            "Events of a contract whose key has no row in a lookup.",
+            labels=["topic", "contract", "lookup"],
+        )
+        for key in sorted({(c.topic, c.name, f.lookup) for c in contracts for f in c.lookups}):
+            misses.add_metric(key, stats.lookup_misses[key])
+        yield misses
 
     def _backfills(self) -> Iterator[Metric]:
         stats = self._state.stats

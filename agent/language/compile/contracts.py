@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from agent.core.model.events import Contract, Envelope, Field, TimeSource
+from collections.abc import Mapping
+
+from agent.core.model.events import Contract, Envelope, Field, LookupField, TimeSource
+from agent.core.model.lookups import Lookup
 from agent.language.compile.shapes import zone_of
 from agent.language.declared import Declared, Entry
 from agent.language.models import durations
 from agent.language.models.events import EventSpec
+from agent.language.models.lookups import LookupFieldSpec
 
 LATENESS_MS = 10_000
 MAX_FUTURE_MS = durations.UNIT_MS["h"]
@@ -25,7 +29,9 @@ def first_given(*options: int | None) -> int:
     return next(option for option in options if option is not None)
 
 
-def make_contract(declared: Declared, entry: Entry[EventSpec]) -> Contract:
+def make_contract(
+    declared: Declared, entry: Entry[EventSpec], lookups: Mapping[str, Lookup]
+) -> Contract:
     """The contract of an event type, defaults filled in."""
     model, defaults = entry.model, declared.defaults
     times = model.time if isinstance(model.time, list) else [model.time]
@@ -61,6 +67,24 @@ def make_contract(declared: Declared, entry: Entry[EventSpec]) -> Contract:
         envelope=_envelope(model),
         decode=model.decode or (),
         each=model.each,
+        lookups=tuple(
+            _lookup_field(declared, name, spec, lookups) for name, spec in model.lookup.items()
+        ),
+    )
+
+
+def _lookup_field(
+    declared: Declared, name: str, spec: LookupFieldSpec, lookups: Mapping[str, Lookup]
+) -> LookupField:
+    lookup = declared.lookups[spec.lookup].model
+    return LookupField(
+        name=name,
+        lookup=spec.lookup,
+        column=spec.of_lookup,
+        keys=spec.keys(lookup),
+        type=lookup.type_of(spec.of_lookup) or "string",
+        digest=lookups[spec.lookup].digests[spec.of_lookup],
+        unit=spec.unit,
     )
 
 

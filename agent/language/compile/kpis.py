@@ -107,6 +107,10 @@ def _fingerprint(
         content["placement"] = sorted(placement)
     if contract is not None:
         used = _columns(sql) | set(shape.by)
+        looked_up = [f for f in contract.lookups if f.name in used]
+        used.update(key for f in looked_up for key in f.keys)
+        if looked_up:
+            content["lookups"] = sorted((f.name, f.keys, f.digest) for f in looked_up)
         # Only what this KPI reads: a new field of the contract must not forget its history.
         content["contract"] = {
             "topic": contract.topic,

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag,
 from agent.core.decode.formats import FORMATS
 from agent.core.model.events import FieldType
 from agent.language.models.base import Strict
+from agent.language.models.lookups import AnyLookupField
 from agent.language.models.paths import (
     AnyPath,
     EachPath,
@@ -233,4 +234,9 @@ class EventSpec(Strict):
         default_factory=dict,
         description="The fields that KPIs may use: name: type, or name: {type, required, "
         "minimum, …}.",
+    )
+    lookup: dict[FieldName, AnyLookupField] = Field(
+        default_factory=dict,
+        description="Fields that the event lacks, from lookups, by its key: name: lookup.column, "
+        "or name: {column, key}.",
     )
