@@ -78,6 +78,11 @@ class AgentCollector(Collector):
         for (topic, partition), behind in sorted(stats.lag.items()):
             lag.add_metric([topic, str(partition)], behind)
         yield lag
+        yield _gauge(
+            metrics.PAUSED_PARTITIONS,
+            "Source partitions that this worker does not read: another version committed them.",
+            stats.paused_partitions,
+        )
         missed = CounterMetricFamily(
             metrics.RECORDS_MISSED,
             "Records (and frames) that were gone before they were read, at most.",
