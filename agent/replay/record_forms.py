@@ -8,7 +8,7 @@
 - what Kafka's console consumer prints with `--property print.timestamp=true`, and with `print.key`,
   `print.headers` (only together with the key), `print.partition` and `print.offset` or without.
 
-What the first record of a file is tells what the file holds. A later one that is of another form is
+What the first record of a file is says what the file holds. A later one that is of another form is
 taken as an event by itself, and judged as such.
 """
 
