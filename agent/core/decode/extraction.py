@@ -25,11 +25,11 @@ import numpy as np
 from agent.core.decode.batch import Batch
 from agent.core.decode.envelope import Event
 from agent.core.decode.envelopes import opener
-from agent.core.decode.format import Format, UnreadableError, WrongPlaceError
+from agent.core.decode.format import Format, UnreadableError, WrongPlaceError, is_converted
 from agent.core.decode.inner_text import with_inner
 from agent.core.decode.lines import Line, Lines
 from agent.core.decode.tree import describe, text_of, value_at
-from agent.core.model.events import Contract, FieldType
+from agent.core.model.events import Contract, Field, FieldType
 from agent.core.model.paths import (
     TEXT_ROOTS,
     Elements,
@@ -183,7 +183,7 @@ class Extractor:
             ),
             ids=tuple(self._member(path, "string", is_needed=True) for path in contract.ids),
             fields=tuple(
-                replace(f, path=self._member(f.path, f.type, is_needed=f.required))
+                replace(f, path=self._member(f.path, _read_as(f), is_needed=f.required))
                 for f in contract.fields
             ),
             max_bytes=NO_SIZE,
@@ -265,6 +265,11 @@ def _with_index(contract: Contract) -> Contract:
     if contract.each is None or own or not contract.ids:
         return contract
     return replace(contract, ids=(*contract.ids, (_INDEX,)))
+
+
+def _read_as(f: Field) -> FieldType:
+    """As what the text of a header or key is read; what is made of text stays text."""
+    return "string" if is_converted(f) else f.type
 
 
 def _names(contract: Contract, where: Literal["key", "value"]) -> set[bytes]:

@@ -2,32 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-import polars as pl
-
+from agent.core.model.field_types import FIELD_DTYPES, FieldType, TextRule, TimeFormat, ValueFormat
 from agent.core.model.paths import Path
+
+__all__ = [
+    "FIELD_DTYPES",
+    "Coding",
+    "Contract",
+    "Envelope",
+    "EnvelopeName",
+    "Field",
+    "FieldType",
+    "InnerText",
+    "LookupField",
+    "Scalar",
+    "TimeSource",
+]
 
 EnvelopeName = Literal["cloudevents", "connect", "debezium", "list"]
 Coding = Literal["base64", "gzip", "json"]
 
+
 Scalar = str | int | bool | None
 """A dimension's value. Floats are refused as dimensions at `check`."""
-
-FieldType = Literal["string", "integer", "float", "boolean"]
-FIELD_DTYPES: Mapping[FieldType, type[pl.DataType]] = {
-    "string": pl.String,
-    "integer": pl.Int64,
-    "float": pl.Float64,
-    "boolean": pl.Boolean,
-}
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field of a contract. `minimum` and `maximum` are inclusive; numbers only."""
+    """One field of a contract. `minimum` and `maximum` are inclusive; numbers only.
+
+    `scale`: the decimals of a decimal. `format` says how the value is written, where it is not as
+    JSON has it; `text` what a string has to be (`agent.core.model.field_types`).
+    """
 
     name: str
     path: Path
@@ -36,6 +45,9 @@ class Field:
     minimum: float | None = None
     maximum: float | None = None
     unit: str | None = None
+    scale: int = 0
+    format: ValueFormat | None = None
+    text: TextRule | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +66,10 @@ class LookupField:
 
 @dataclass(frozen=True, slots=True)
 class TimeSource:
-    """Where an event's time stands."""
+    """Where an event's time stands, and how it is written, if it is not to be recognised."""
 
     path: Path
+    format: TimeFormat | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from agent.core.model.events import Contract, Envelope, Field, LookupField, TimeSource
+from agent.core.model.events import Contract, Envelope, LookupField, TimeSource
 from agent.core.model.lookups import Lookup
+from agent.language.compile.fields import make_field, time_format
 from agent.language.compile.shapes import zone_of
 from agent.language.declared import Declared, Entry
 from agent.language.models import durations
@@ -39,26 +40,15 @@ def make_contract(
         name=entry.name,
         topic=model.topic,
         type_path=model.type_field,
-        type_value=entry.name,
-        times=tuple(TimeSource(spec.path) for spec in times),
+        type_value=model.type or entry.name,
+        times=tuple(TimeSource(spec.path, time_format(spec.format, spec.unit)) for spec in times),
         timezone=zone_of(declared, model.timezone),
         ids=model.id or (),
         lateness_ms=first_given(model.lateness, defaults.lateness, LATENESS_MS),
         max_future_ms=first_given(model.max_future, defaults.max_future, MAX_FUTURE_MS),
         idle_after_ms=first_given(model.idle_after, defaults.idle_after, IDLE_AFTER_MS),
         max_bytes=first_given(model.max_bytes, defaults.max_bytes, MAX_BYTES),
-        fields=tuple(
-            Field(
-                name=name,
-                path=spec.path or (name,),
-                type=spec.type,
-                required=spec.required,
-                minimum=spec.minimum,
-                maximum=spec.maximum,
-                unit=spec.unit,
-            )
-            for name, spec in model.fields.items()
-        ),
+        fields=tuple(make_field(name, spec) for name, spec in model.fields.items()),
         duplicate_window_ms=first_given(
             model.duplicate_window, defaults.duplicate_window, DUPLICATE_WINDOW_MS
         ),

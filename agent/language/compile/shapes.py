@@ -39,6 +39,8 @@ class Shape:
     unsure: frozenset[Part] = frozenset()
 
 
+DIMENSIONS = "use a string, integer or boolean field"
+
 ANY_WINDOW = FixedWindow(300_000, 300_000)
 """Stands where there is no window, or none that can be read."""
 UNKNOWN = Shape((), ANY_WINDOW, {}, frozenset({"by", "window"}))
@@ -155,7 +157,11 @@ def _dimensions(
             continue
         if type_ == "float":
             message = f"'{dimension}' is a float: every value would be a series of its own"
-            declared.report(entry, ("by", i), message, "use a string, integer or boolean field")
+            declared.report(entry, ("by", i), message, DIMENSIONS)
+        elif type_ not in ("string", "integer", "boolean"):
+            kind = "list" if type_.endswith("[]") else type_
+            message = f"'{dimension}' is a {kind}, which can't be a dimension"
+            declared.report(entry, ("by", i), message, DIMENSIONS)
         else:
             types[dimension] = type_
     return types

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from agent.core.decode.formats import FORMATS
-from agent.core.model.events import FieldType
+from agent.core.model.field_types import EpochUnit
 from agent.language.models.base import Strict
+from agent.language.models.fields import EPOCH_UNIT, TIME_FORMAT, AnyField, TimeFormatText
 from agent.language.models.lookups import AnyLookupField
 from agent.language.models.paths import (
     AnyPath,
@@ -21,56 +22,22 @@ from agent.language.models.paths import (
 from agent.language.models.values import (
     Duration,
     FieldName,
-    Number,
     PositiveDuration,
     Text,
     TimeZone,
     Topic,
-    Unit,
     form,
     wrong,
 )
 from agent.language.problems import suggest
 
 
-class FieldSpec(Strict):
-    """One field of an event."""
-
-    type: FieldType = Field(description="The field's type in the JSON.", examples=["string"])
-    path: AnyPath | None = Field(
-        None,
-        description="Where the field is: user.id, coordinates[2], a list of keys, {header: name}, "
-        "{key: path}, {record: part}. Its name if not given.",
-    )
-    required: bool = Field(False, description="Whether events without it are rejected.")
-    minimum: Number | None = Field(
-        None, description="The smallest value allowed, inclusive. Numbers only."
-    )
-    maximum: Number | None = Field(
-        None, description="The largest value allowed, inclusive. Numbers only."
-    )
-    unit: Unit | None = Field(None, description="The unit of a number, for readers.")
-    description: Text | None = Field(None, description="What the field means.")
-
-
-def _short_field(type_name: FieldType) -> FieldSpec:
-    return FieldSpec.model_validate({"type": type_name})
-
-
-if TYPE_CHECKING:
-    AnyField = FieldSpec  # the short form is made into the long one
-else:
-    AnyField = Annotated[
-        Annotated[FieldSpec, Tag("<mapping>")]
-        | Annotated[FieldType, AfterValidator(_short_field), Tag("<text>")],
-        Discriminator(form),
-    ]
-
-
 class TimeSpec(Strict):
     """Where an event's time is, and how it is written."""
 
     path: AnyPath = Field(description="Where the time is.")
+    format: TimeFormatText | None = Field(None, description=TIME_FORMAT)
+    unit: EpochUnit | None = Field(None, description=EPOCH_UNIT)
 
 
 def _time_form(value: Any) -> Any:
@@ -165,6 +132,11 @@ class EventSpec(Strict):
         json_schema_extra={"default": "type"},
         description="The path of what names the event type. `none`: every event of the topic is "
         "of this type.",
+    )
+    type: Text | None = Field(
+        None,
+        description="The value that names the event type. The event's name if not given: two "
+        "contracts may be about one type, such as an order and its lines.",
     )
     time: AnyTime = Field(
         description="The path of the event's time: ISO 8601, or epoch seconds, milliseconds, "

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import AfterValidator, Discriminator, Field, Tag
 
-from agent.core.model.events import FieldType
 from agent.language.models.base import Strict
+from agent.language.models.fields import ElementType
 from agent.language.models.values import FieldName, Text, TimeZone, Unit, form, wrong
 
 SUFFIXES = (".csv", ".ndjson", ".jsonl")
@@ -35,7 +35,7 @@ class LookupSpec(Strict):
         description="The column that identifies a row, or several that do together.",
         examples=["currency"],
     )
-    columns: dict[Text, FieldType] = Field(
+    columns: dict[Text, ElementType] = Field(
         description="The columns that events may have: name: type. A key is a string if it is not "
         "named here.",
         examples=[{"rate": "float"}],
@@ -63,7 +63,7 @@ class LookupSpec(Strict):
         """The columns of the key."""
         return tuple(self.key) if isinstance(self.key, list) else (self.key,)
 
-    def type_of(self, column: str) -> FieldType | None:
+    def type_of(self, column: str) -> ElementType | None:
         """The type of a column; None: there is no such column."""
         return self.columns.get(column, "string" if column in self.keys else None)
 
