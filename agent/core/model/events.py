@@ -48,6 +48,7 @@ class Field:
     scale: int = 0
     format: ValueFormat | None = None
     text: TextRule | None = None
+    description: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +101,10 @@ class Contract:
     `type_path` None: every event of the topic is of this type; else the event whose value there
     equals `type_value`. The event's time is the first of `times` that is not null. Its identity are
     the values at `ids`, all of them; an event that lacks one of them has none. An event further
-    back than `max_past_ms` before its record's timestamp is rejected (None: none is).
-    `duplicate_window_ms`: how long an id is remembered at most. `format` is the name of one of
-    `agent.core.decode.formats`. With `each`, the contract is of the elements of that array in the
-    event: each is a row, and all of them have the event's verdict.
+    back than `max_past_ms` before its record's timestamp is rejected (None: none is). `owner` and
+    `team` answer for the events. `duplicate_window_ms`: how long an id is remembered at most.
+    `format` is the name of one of `agent.core.decode.formats`. With `each`, the contract is of the
+    elements of that array in the event: each is a row, and all of them have the event's verdict.
     """
 
     name: str
@@ -125,6 +126,9 @@ class Contract:
     decode: tuple[InnerText, ...] = ()
     each: Path | None = None
     lookups: tuple[LookupField, ...] = ()
+    description: str = ""
+    owner: str | None = None
+    team: str | None = None
 
     @property
     def paths(self) -> tuple[Path, ...]:

@@ -191,6 +191,8 @@ class EventSpec(Strict):
     )
     max_bytes: int | None = Field(None, gt=0, description="The largest event, in bytes.")
     description: Text | None = Field(None, description="What the event means.")
+    owner: Text | None = Field(None, description="Who answers for the events, at their producer.")
+    team: Text | None = Field(None, description="The team that produces them.")
 
     @model_validator(mode="before")
     @classmethod
