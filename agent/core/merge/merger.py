@@ -75,7 +75,7 @@ from agent.core.merge.watermark import TopicSources
 from agent.core.model.kpis import Kpi
 from agent.core.model.plan import Plan
 from agent.core.model.results import Emitted, SeriesView
-from agent.core.state.rows import Row, Write
+from agent.core.state.rows import Row, Write, is_of_topic, topic_of
 
 
 class Merger:
@@ -97,7 +97,7 @@ class Merger:
         self._partitions = state_partitions
         self._sources = {topic: TopicSources() for topic in plan.topics}
         self._missed = {
-            topic: MissedRecords(max(c.lateness_ms for c in plan.contracts_of(topic)))
+            topic: MissedRecords(max(c.lateness_ms for c in plan.contracts_of(topic)), topic)
             for topic in plan.topics
         }
         order = {name: index for index, name in enumerate(plan.kpis)}
@@ -213,12 +213,22 @@ class Merger:
 
         Raises UnknownVersion and DamagedRow.
         """
-        self._recovery.restore(rows)
+        own = []
+        for key, row in rows:
+            if not is_of_topic(key):
+                own.append((key, row))
+            elif (topic := topic_of(key)) in self._missed:
+                self._missed[topic].restore(key, row)
+            else:
+                self._rows.keep_unknown(key)
+        self._recovery.restore(own)
 
     def drain_rows(self) -> list[Write]:
         """The rows to write (None: to delete) for what was applied since the last call, in an order
         in which any first part of them leaves the table consistent."""
         before: list[Write] = [*self._backfills.drain_rows()]
+        for missed in self._missed.values():
+            before += missed.drain_rows()
         for state in self.state.kpis.values():
             if state.evaluator.archive is not None:
                 before += state.evaluator.archive.rows()
