@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from agent.core.decode.event_time import parse_time
+from agent.core.decode.time_text import parse_time
 from agent.core.model.events import FieldType
 
 MOST_DISTINCT = 1_000

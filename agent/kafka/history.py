@@ -24,6 +24,7 @@ from agent.core.model.results import Emitted
 from agent.core.pipeline import Pipeline
 from agent.errors import EnvironmentFault
 from agent.kafka.client import connection
+from agent.kafka.topic_ids import describe
 from agent.kafka.topic_reader import read_newest
 from agent.settings import Settings
 
@@ -144,16 +145,13 @@ async def _partitions(options: Mapping[str, Any], topics: Sequence[str]) -> dict
     admin = AIOKafkaAdminClient(**options)
     try:
         await admin.start()
-        known = set(await admin.list_topics())
-        missing = [topic for topic in topics if topic not in known]
-        if missing:
-            raise EnvironmentFault(f"there is no topic {', '.join(missing)}")
-        described = await admin.describe_topics(list(topics))
+        described = await describe(admin, topics)
     finally:
         await admin.close()
-    return {
-        topic["topic"]: sorted(tp["partition"] for tp in topic["partitions"]) for topic in described
-    }
+    missing = [topic for topic in topics if topic not in described]
+    if missing:
+        raise EnvironmentFault(f"there is no topic {', '.join(missing)}")
+    return {topic: list(range(metadata.partitions)) for topic, metadata in described.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,4 +191,6 @@ def _batch(tp: TopicPartition, records: list[Any]) -> Batch:
         np.full(len(records), tp.partition, np.int32),
         np.fromiter((record.offset for record in records), np.int64, len(records)),
         np.fromiter((record.timestamp for record in records), np.int64, len(records)),
+        keys=[record.key for record in records],
+        headers={row: record.headers for row, record in enumerate(records) if record.headers},
     )

@@ -18,6 +18,7 @@ from aiokafka.errors import KafkaError
 
 from agent.errors import EnvironmentFault
 from agent.kafka.client import connection
+from agent.kafka.topic_ids import describe
 from agent.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -65,10 +66,10 @@ async def has_changed(
     """Whether a topic has another number of partitions now. A broker that does not answer, or a
     topic that is not there, has changed nothing."""
     try:
-        found = await admin.describe_topics([frames, series])
+        described = await describe(admin, [frames, series])
     except (KafkaError, OSError):
         return False
-    now = {t["topic"]: len(t["partitions"]) for t in found if not t["error_code"]}
+    now = {topic: metadata.partitions for topic, metadata in described.items()}
     other = {topic: count for topic, count in now.items() if count != state_partitions}
     for topic, count in other.items():
         log.error("topic %s has %d partitions now, not %d", topic, count, state_partitions)

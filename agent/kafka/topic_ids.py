@@ -17,7 +17,7 @@ from io import BytesIO
 from typing import Any, TypeAlias
 
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import UnknownTopicOrPartitionError, for_code
+from aiokafka.errors import LeaderNotAvailableError, UnknownTopicOrPartitionError, for_code
 from aiokafka.protocol.abstract import AbstractType
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.metadata import MetadataRequest_v5
@@ -33,6 +33,7 @@ from aiokafka.protocol.types import (
 
 METADATA_API = 3
 NO_ID = bytes(16)
+_NO_TAGS: Mapping[int, bytes] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,32 +122,41 @@ _Struct: TypeAlias = MetadataRequest_v5 | _Request_v11
 
 
 class _MetadataRequest(Request[_Struct]):  # type: ignore[misc]  # untyped
-    """Asks for topics, and creates none of them."""
+    """Asks for topics. With `auto_create`, a broker that may (auto.create.topics.enable, which is
+    Kafka's default) creates those that don't exist, by its own defaults."""
 
     API_KEY = METADATA_API
 
-    def __init__(self, topics: Collection[str]) -> None:
+    def __init__(self, topics: Collection[str], auto_create: bool) -> None:
         self._topics = topics
+        self._auto_create = auto_create
 
     def build(self, request_struct_class: type[_Struct]) -> _Struct:
         if request_struct_class is _Request_v11:
-            return _Request_v11([(NO_ID, topic, {}) for topic in self._topics], False, False, {})
-        return MetadataRequest_v5(list(self._topics), False)
+            named = [(NO_ID, topic, _NO_TAGS) for topic in self._topics]
+            return _Request_v11(named, self._auto_create, False, _NO_TAGS)
+        return MetadataRequest_v5(list(self._topics), self._auto_create)
 
 
 async def describe(
-    admin: AIOKafkaAdminClient, topics: Collection[str]
+    admin: AIOKafkaAdminClient, topics: Collection[str], *, auto_create: bool = False
 ) -> Mapping[str, TopicMetadata]:
-    """Those of the topics that exist. Raises KafkaError where the broker can't say."""
+    """Those of the topics that exist. Raises KafkaError where the broker can't say.
+
+    aiokafka's own `describe_topics` creates what it asks for wherever the broker allows it, with
+    the broker's number of partitions and retention. So nothing in the agent uses it.
+    """
     if not topics:
         return {}
-    response = await admin._send_request(_MetadataRequest(topics))
+    response = await admin._send_request(_MetadataRequest(topics, auto_create))
     found: dict[str, TopicMetadata] = {}
     described: list[dict[str, Any]] = response.to_object()["topics"]
     for topic in described:
         error = for_code(topic["error_code"])
         if error is UnknownTopicOrPartitionError:
             continue
+        if error is LeaderNotAvailableError and auto_create:
+            continue  # it is being created
         if topic["error_code"]:
             raise error(topic["topic"])
         found[topic["topic"]] = TopicMetadata(

@@ -25,9 +25,10 @@ from dataclasses import dataclass
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError, NoError, UnknownTopicOrPartitionError, for_code
+from aiokafka.errors import KafkaError
 
 from agent.errors import EnvironmentFault
+from agent.kafka.topic_ids import describe
 from agent.kafka.topics import TopicNames
 from agent.settings import Settings
 
@@ -140,14 +141,11 @@ async def end_offsets(
 ) -> Ends:
     """The end offsets of those of the agent's topics that exist. `consumer` is in no group. Raises
     KafkaError or OSError where not all can be had."""
-    partitions = []
-    for topic in await admin.describe_topics(list(names.configs())):
-        error = for_code(topic["error_code"])
-        if error is UnknownTopicOrPartitionError:
-            continue
-        if error is not NoError:
-            raise error
-        partitions += [TopicPartition(topic["topic"], p["partition"]) for p in topic["partitions"]]
+    partitions = [
+        TopicPartition(topic, partition)
+        for topic, metadata in (await describe(admin, names.configs())).items()
+        for partition in range(metadata.partitions)
+    ]
     ends: dict[str, dict[int, int]] = {}
     if partitions:
         for tp, end in (await consumer.end_offsets(partitions)).items():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
@@ -13,6 +12,7 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from agent.errors import EnvironmentFault
 from agent.kafka.placement import check_placement
+from agent.kafka.topic_ids import describe
 from agent.settings import Settings
 
 DAY_MS = 24 * 3_600_000
@@ -74,7 +74,7 @@ async def ensure(admin: AIOKafkaAdminClient, settings: Settings) -> tuple[int, l
     """
     names = TopicNames.of(settings)
     created = await create_missing(admin, settings, names) if settings.create_topics else []
-    counts = await _partition_counts(admin, list(names.configs()), created)
+    counts = await _partition_counts(admin, settings, list(names.configs()), created)
     count = await check_placement(settings, names.frames, names.series, counts)
     warnings = await _check_policies(admin, names) if settings.create_topics else []
     return count, warnings
@@ -107,13 +107,13 @@ async def create_missing(
 
 
 async def _partition_counts(
-    admin: AIOKafkaAdminClient, topics: list[str], created: Collection[str]
+    admin: AIOKafkaAdminClient, settings: Settings, topics: list[str], created: Collection[str]
 ) -> dict[str, int]:
     """The number of partitions by topic. Waits for topics just made to get their leaders."""
     deadline = asyncio.get_running_loop().time() + APPEAR_TIMEOUT_SECONDS
     while True:
-        found: list[dict[str, Any]] = await admin.describe_topics(topics)
-        counts = {t["topic"]: len(t["partitions"]) for t in found if not t["error_code"]}
+        described = await describe(admin, topics, auto_create=not settings.create_topics)
+        counts = {topic: metadata.partitions for topic, metadata in described.items()}
         absent = sorted(set(topics) - {name for name, count in counts.items() if count})
         if not absent:
             return counts

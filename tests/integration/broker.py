@@ -46,7 +46,7 @@ ssl.keystore.location={certificates}/broker.pem
 ssl.truststore.type=PEM
 ssl.truststore.location={certificates}/authority.pem
 log.dirs={data}
-auto.create.topics.enable=false
+auto.create.topics.enable={auto_create}
 num.partitions=4
 offsets.topic.num.partitions=4
 offsets.topic.replication.factor=1
@@ -67,7 +67,7 @@ log4j.appender.out.layout.ConversionPattern=%d{HH:mm:ss} %p %c: %m%n
 class Broker(Process):
     """One broker that keeps its ports and its data over stop and start."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, auto_create: bool = False) -> None:
         super().__init__("kafka", folder / "kafka.log")
         self._config = folder / "server.properties"
         self._log_config = folder / "log4j.properties"
@@ -83,6 +83,7 @@ class Broker(Process):
             CONFIG.format(
                 plain=plain, secure=secure, tls=tls, mutual=mutual, controller=controller,
                 certificates=self.certificates, data=folder / "data",
+                auto_create=str(auto_create).lower(),
             )
         )  # fmt: skip
         self._log_config.write_text(LOG_CONFIG)

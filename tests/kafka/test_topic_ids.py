@@ -60,7 +60,7 @@ async def test_no_topic_asks_no_broker() -> None:
 def test_a_broker_is_asked_as_it_speaks_and_never_to_create_a_topic(
     newest: int, version: int
 ) -> None:
-    request = topic_ids._MetadataRequest(["orders"]).prepare({3: (0, newest)})
+    request = topic_ids._MetadataRequest(["orders"], False).prepare({3: (0, newest)})
     assert version == request.API_VERSION
     assert request.allow_auto_topic_creation is False
     assert b"orders" in request.encode()
@@ -73,7 +73,8 @@ async def test_a_broker_without_ids_says_the_partitions() -> None:
         client = AIOKafkaAdminClient(bootstrap_servers=broker.address)
         await client.start()
         try:
-            await client.describe_topics(["orders"])  # which creates it here
+            assert await describe(client, ["orders"]) == {}
+            await describe(client, ["orders"], auto_create=True)
             found = await describe(client, ["orders"])
             assert found["orders"].partitions == PARTITIONS
         finally:

@@ -14,6 +14,7 @@ import polars as pl
 
 from agent.core.model.events import Contract
 from agent.core.model.kpis import Kpi, Target, TargetOverride
+from agent.core.model.paths import path_text
 from agent.core.model.rules import (
     AbsenceLevel,
     CombinationRule,
@@ -60,8 +61,8 @@ _NAMES = {
     (Kpi, "inputs"): "from",
     (Contract, "type_path"): "type_field",
     (Contract, "type_value"): "type",
-    (Contract, "time_path"): "time",
-    (Contract, "id_path"): "id",
+    (Contract, "times"): "time",
+    (Contract, "ids"): "id",
 }
 
 
@@ -94,7 +95,13 @@ def _parts(thing: Any, prefix: str) -> Iterator[tuple[str, str]]:
 def _value(label: str, name: str, value: Any) -> Iterator[tuple[str, str]]:
     if value is None or (isinstance(value, (tuple, str, Mapping, frozenset)) and not value):
         return
-    if isinstance(value, tuple) and isinstance(value[0], RuleRef):
+    if name.endswith("path"):
+        yield label, path_text(value)
+    elif name == "times":
+        yield label, ", ".join(path_text(source.path) for source in value)
+    elif name == "ids":
+        yield label, ", ".join(map(path_text, value))
+    elif isinstance(value, tuple) and isinstance(value[0], RuleRef):
         yield label, ", ".join(dependency.name for dependency in value)
     elif isinstance(value, Mapping):
         for key, of_key in value.items():
@@ -129,7 +136,7 @@ def _leaf(name: str, value: Any) -> str:
     if isinstance(value, frozenset):
         return ", ".join(_text(one) for one in sorted(value))
     if isinstance(value, tuple):
-        return ("." if name.endswith("path") else ", ").join(map(_text, value))
+        return ", ".join(map(_text, value))
     if name in _INSTANTS:
         return iso(value)
     return duration(value) if name.endswith("_ms") else _text(value)

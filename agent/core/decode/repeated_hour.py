@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from agent.core.decode.event_time import parse_time
+from agent.core.decode.time_text import parse_time
 
 Span = tuple[int, int, int]
 """The first of two hours that are read alike: start and end (ms), and how much later the second

@@ -240,5 +240,9 @@ def _newest_times(batch: Batch, decoded: Decoded) -> Ints:
     times = np.full(len(batch.values), NO_TIME_MS, np.int64)
     for table in decoded.tables.values():
         rows = table["_row"].to_numpy()
-        times[rows] = np.maximum(times[rows], table["_time"].to_numpy())
+        of_table = table["_time"].to_numpy()
+        if len(rows) > 1 and (rows[1:] == rows[:-1]).any():  # several events in a record
+            np.maximum.at(times, rows, of_table)
+        else:
+            times[rows] = np.maximum(times[rows], of_table)
     return times

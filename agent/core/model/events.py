@@ -8,6 +8,8 @@ from typing import Literal
 
 import polars as pl
 
+from agent.core.model.paths import Path
+
 Scalar = str | int | bool | None
 """A dimension's value. Floats are refused as dimensions at `check`."""
 
@@ -18,8 +20,6 @@ FIELD_DTYPES: Mapping[FieldType, type[pl.DataType]] = {
     "float": pl.Float64,
     "boolean": pl.Boolean,
 }
-Path = tuple[str, ...]
-"""A place in a JSON object: `user.id` is `("user", "id")`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,21 +36,31 @@ class Field:
 
 
 @dataclass(frozen=True, slots=True)
+class TimeSource:
+    """Where an event's time stands."""
+
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
 class Contract:
     """What a product team promises of one event type.
 
     `type_path` None: every event of the topic is of this type; else the event whose value there
-    equals `type_value`. An event further back than `max_past_ms` before its record's timestamp is
-    rejected (None: none is). `duplicate_window_ms`: how long an id is remembered at most.
+    equals `type_value`. The event's time is the first of `times` that is not null. Its identity are
+    the values at `ids`, all of them; an event that lacks one of them has none. An event further
+    back than `max_past_ms` before its record's timestamp is rejected (None: none is).
+    `duplicate_window_ms`: how long an id is remembered at most. `format` is the name of one of
+    `agent.core.decode.formats`.
     """
 
     name: str
     topic: str
     type_path: Path | None
     type_value: str
-    time_path: Path
+    times: tuple[TimeSource, ...]
     timezone: str
-    id_path: Path | None
+    ids: tuple[Path, ...]
     lateness_ms: int
     max_future_ms: int
     idle_after_ms: int
@@ -58,3 +68,11 @@ class Contract:
     fields: tuple[Field, ...]
     duplicate_window_ms: int
     max_past_ms: int | None = None
+    format: str = "json"
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """All that is read of an event."""
+        of_type = () if self.type_path is None else (self.type_path,)
+        times = tuple(source.path for source in self.times)
+        return (*of_type, *times, *self.ids, *(field.path for field in self.fields))

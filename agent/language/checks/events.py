@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from agent.core.model.paths import Path, path_text
 from agent.language.declared import Declared, Entry
 from agent.language.models.events import EventSpec, FieldSpec
 from agent.language.source import Place
@@ -9,11 +10,26 @@ from agent.language.source import Place
 
 def check(declared: Declared) -> None:
     """Check every event."""
+    _formats(declared)
     for entry in declared.events.values():
         for name, spec in entry.model.fields.items():
             _bounds(declared, entry, ("fields", name), spec)
         _cases(declared, entry)
         _paths(declared, entry)
+
+
+def _formats(declared: Declared) -> None:
+    """A topic has one format."""
+    first: dict[str, Entry[EventSpec]] = {}
+    for entry in declared.events.values():
+        other = first.setdefault(entry.model.topic, entry)
+        if other.model.format != entry.model.format:
+            message = (
+                f"topic {entry.model.topic} has the format {entry.model.format} here, and "
+                f"{other.model.format} for event '{other.name}'"
+            )
+            at = ("format",) if "format" in entry.model.model_fields_set else ("topic",)
+            declared.report(entry, at, message, "the records of a topic have one format")
 
 
 def _bounds(declared: Declared, entry: Entry[EventSpec], at: Place, spec: FieldSpec) -> None:
@@ -41,21 +57,21 @@ def _cases(declared: Declared, entry: Entry[EventSpec]) -> None:
 def _paths(declared: Declared, entry: Entry[EventSpec]) -> None:
     """A place in the JSON is a value or an object, never both."""
     model = entry.model
-    used: list[tuple[tuple[str, ...], Place, str]] = [
-        (tuple(model.time.split(".")), ("time",), "time"),
-    ]
-    if model.type_field != "none":
-        used.append((tuple(model.type_field.split(".")), ("type_field",), "type_field"))
-    if model.id is not None:
-        used.append((tuple(model.id.split(".")), ("id",), "id"))
+    used: list[tuple[Path, Place, str]] = []
+    if isinstance(model.time, list):
+        used += [(spec.path, ("time", i), "time") for i, spec in enumerate(model.time)]
+    else:
+        used.append((model.time.path, ("time",), "time"))
+    if model.type_field is not None:
+        used.append((model.type_field, ("type_field",), "type_field"))
+    used += [(path, ("id",), "id") for path in model.id or ()]
     for name, spec in model.fields.items():
-        path = tuple((spec.path or name).split("."))
-        used.append((path, ("fields", name, "path"), f"field '{name}'"))
+        used.append((spec.path or (name,), ("fields", name, "path"), f"field '{name}'"))
     for path, at, what in used:
         for other, _, other_what in used:
             if len(path) > len(other) and path[: len(other)] == other:
                 message = (
-                    f"{what} is inside '{'.'.join(other)}', which {other_what} reads as a value"
+                    f"{what} is inside '{path_text(other)}', which {other_what} reads as a value"
                 )
                 declared.report(entry, at, message, "it can not be both an object and a value")
                 break

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agent.core.model.events import Contract, Field
+from agent.core.model.events import Contract, Field, TimeSource
 from agent.language.compile.shapes import zone_of
 from agent.language.declared import Declared, Entry
 from agent.language.models import durations
@@ -28,15 +28,15 @@ def first_given(*options: int | None) -> int:
 def make_contract(declared: Declared, entry: Entry[EventSpec]) -> Contract:
     """The contract of an event type, defaults filled in."""
     model, defaults = entry.model, declared.defaults
-    typed = model.type_field != "none"
+    times = model.time if isinstance(model.time, list) else [model.time]
     return Contract(
         name=entry.name,
         topic=model.topic,
-        type_path=_path(model.type_field) if typed else None,
+        type_path=model.type_field,
         type_value=entry.name,
-        time_path=_path(model.time),
+        times=tuple(TimeSource(spec.path) for spec in times),
         timezone=zone_of(declared, model.timezone),
-        id_path=None if model.id is None else _path(model.id),
+        ids=model.id or (),
         lateness_ms=first_given(model.lateness, defaults.lateness, LATENESS_MS),
         max_future_ms=first_given(model.max_future, defaults.max_future, MAX_FUTURE_MS),
         idle_after_ms=first_given(model.idle_after, defaults.idle_after, IDLE_AFTER_MS),
@@ -44,7 +44,7 @@ def make_contract(declared: Declared, entry: Entry[EventSpec]) -> Contract:
         fields=tuple(
             Field(
                 name=name,
-                path=_path(spec.path or name),
+                path=spec.path or (name,),
                 type=spec.type,
                 required=spec.required,
                 minimum=spec.minimum,
@@ -57,8 +57,5 @@ def make_contract(declared: Declared, entry: Entry[EventSpec]) -> Contract:
             model.duplicate_window, defaults.duplicate_window, DUPLICATE_WINDOW_MS
         ),
         max_past_ms=first_given(model.max_past, defaults.max_past, MAX_PAST_MS),
+        format=model.format,
     )
-
-
-def _path(text: str) -> tuple[str, ...]:
-    return tuple(text.split("."))

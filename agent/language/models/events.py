@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import AfterValidator, Discriminator, Field, Tag
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
 
+from agent.core.decode.formats import FORMATS
 from agent.core.model.events import FieldType
 from agent.language.models.base import Strict
+from agent.language.models.paths import AnyPath, Identity, PathForm, TypeField
 from agent.language.models.values import (
-    DottedPath,
     Duration,
     FieldName,
     Number,
@@ -17,19 +18,21 @@ from agent.language.models.values import (
     Text,
     TimeZone,
     Topic,
-    TypeField,
     Unit,
     form,
+    wrong,
 )
+from agent.language.problems import suggest
 
 
 class FieldSpec(Strict):
     """One field of an event."""
 
     type: FieldType = Field(description="The field's type in the JSON.", examples=["string"])
-    path: DottedPath | None = Field(
+    path: AnyPath | None = Field(
         None,
-        description="Where the field is in the JSON, with dots: user.id. Its name if not given.",
+        description="Where the field is: user.id, coordinates[2], a list of keys, {header: name}, "
+        "{key: path}, {record: part}. Its name if not given.",
     )
     required: bool = Field(False, description="Whether events without it are rejected.")
     minimum: Number | None = Field(
@@ -56,23 +59,68 @@ else:
     ]
 
 
+class TimeSpec(Strict):
+    """Where an event's time is, and how it is written."""
+
+    path: AnyPath = Field(description="Where the time is.")
+
+
+def _time_form(value: Any) -> Any:
+    """A path alone is the short form; `record` is the record's own timestamp."""
+    if value == "record":
+        return {"path": {"record": "timestamp"}}
+    if isinstance(value, TimeSpec) or (isinstance(value, dict) and "path" in value):
+        return value
+    return {"path": value}
+
+
+if TYPE_CHECKING:
+    AnyTime = TimeSpec | list[TimeSpec]
+else:
+    _OneTime = Annotated[
+        TimeSpec, BeforeValidator(_time_form, json_schema_input_type=PathForm | TimeSpec)
+    ]
+    AnyTime = Annotated[
+        Annotated[_OneTime, Tag("<one>")]
+        | Annotated[list[_OneTime], Field(min_length=1), Tag("<list>")],
+        Discriminator(lambda value: "<list>" if isinstance(value, list) else "<one>"),
+    ]
+
+
+def _format(name: str) -> str:
+    if name not in FORMATS:
+        raise wrong(f"unknown format '{name}'", suggest(name, FORMATS, "formats"))
+    return name
+
+
+FormatName = Annotated[
+    str, AfterValidator(_format), Field(json_schema_extra={"enum": sorted(FORMATS)})
+]
+
+
 class EventSpec(Strict):
     """What a team promises of one event type."""
 
     topic: Topic = Field(description="The Kafka topic.", examples=["support"])
-    type_field: TypeField = Field(
-        "type",
-        description="The field, with dots where nested, whose value names the event type. "
-        "`none`: every event of the topic is of this type.",
+    format: FormatName = Field("json", description="The format of the topic's records.")
+    type_field: TypeField | None = Field(
+        ("type",),
+        validate_default=False,
+        json_schema_extra={"default": "type"},
+        description="The path of what names the event type. `none`: every event of the topic is "
+        "of this type.",
     )
-    time: DottedPath = Field(
-        description="The field that holds the event's time: ISO 8601, or epoch seconds, "
-        "milliseconds, microseconds or nanoseconds.",
+    time: AnyTime = Field(
+        description="The path of the event's time: ISO 8601, or epoch seconds, milliseconds, "
+        "microseconds or nanoseconds. `record`: the record's timestamp. Of a list, the first that "
+        "is there.",
         examples=["created_at"],
     )
     timezone: TimeZone | None = Field(None, description="The time zone of times without an offset.")
-    id: DottedPath | None = Field(
-        None, description="The field that identifies the event: one that is sent twice counts once."
+    id: Identity | None = Field(
+        None,
+        description="The path of what identifies the event: one that is sent twice counts once. "
+        "A list: all of them together.",
     )
     lateness: Duration | None = Field(
         None, description="How long a window waits for stragglers after its end."

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 from agent.core.decode.batch import Batch, Decoded
 from agent.core.decode.decoder import Decoder
-from agent.core.decode.event_time import END_MS
 from agent.core.decode.single_record import is_too_deep
+from agent.core.decode.time_text import END_MS
 from agent.core.model.events import Contract, Field
 from agent.core.model.results import Reason
 from tests.core.decode.samples import ANY, AT, AT_MS, HOUR_MS, ORDER, VISIT, batch, contract, order
@@ -472,8 +472,8 @@ def test_a_string_id_and_an_integer_id_may_be_one_id() -> None:
 
 
 def test_a_record_over_the_limit_is_too_large_for_the_contracts_that_say_so() -> None:
-    small = contract("small", type_path=None, id_path=None, max_bytes=100)
-    large = contract("large", type_path=None, id_path=None, max_bytes=200)
+    small = contract("small", type_path=None, ids=(), max_bytes=100)
+    large = contract("large", type_path=None, ids=(), max_bytes=200)
     records = [
         json.dumps({"at": 0, "pad": "x" * pad}).encode().ljust(size)
         for pad, size in ((1, 100), (1, 101), (1, 200), (1, 201))

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.core.decode.event_time import END_MS, parse_time, parse_times
+from agent.core.decode.event_time import parse_instants, parse_times
+from agent.core.decode.time_text import END_MS, instant_of, parse_time
 
 LONDON = "Europe/London"
 
@@ -65,6 +66,27 @@ READ = [
     ("9223372036854775807", 9_223_372_036_854),
     ("0", 0),
     ("0.0", 0),
+    # RFC 3339 and ISO 8601, all that they allow.
+    ("2024-05-01 10:20:30 +0200", utc_ms(2024, 5, 1, 8, 20, 30)),
+    ("2024-05-01 10:20:30 UTC", utc_ms(2024, 5, 1, 10, 20, 30)),
+    ("2024-05-01T10:20:30+01:00[Europe/London]", utc_ms(2024, 5, 1, 9, 20, 30)),
+    ("2024-05-01T24:00:00Z", utc_ms(2024, 5, 2)),
+    ("2016-12-31T23:59:60Z", utc_ms(2017, 1, 1)),
+    ("2024-05-01T10Z", utc_ms(2024, 5, 1, 10)),
+    ("2024-05-01T10.5Z", utc_ms(2024, 5, 1, 10, 30)),
+    ("2024-05-01T10:20,25Z", utc_ms(2024, 5, 1, 10, 20, 15)),
+    ("20240501T1020", utc_ms(2024, 5, 1, 9, 20)),
+    ("20240501 102030,5Z", utc_ms(2024, 5, 1, 10, 20, 30, ms=500)),
+    ("2024W183T1020Z", utc_ms(2024, 5, 1, 10, 20)),
+    ("2024-122T10:20Z", utc_ms(2024, 5, 1, 10, 20)),
+    ("2024-366", utc_ms(2024, 12, 31)),
+    # RFC 2822, and RFC 9110's GMT.
+    ("Mon, 03 Mar 2025 08:30:00 +0100", utc_ms(2025, 3, 3, 7, 30)),
+    ("3 Mar 2025 08:30 -0500", utc_ms(2025, 3, 3, 13, 30)),
+    ("Mon, 03 Mar 2025 08:30:00 GMT", utc_ms(2025, 3, 3, 8, 30)),
+    ("Mon, 03 Mar 2025 08:30:00 EST", utc_ms(2025, 3, 3, 13, 30)),
+    ("Tue, 01 Jul 2025 08:30:00 +0000 (UTC)", utc_ms(2025, 7, 1, 8, 30)),
+    ("Tue, 01 Jul 2025 08:30:00", utc_ms(2025, 7, 1, 7, 30)),
 ]
 
 NOT_READ = [
@@ -78,7 +100,19 @@ NOT_READ = [
     "2024-02-30T00:00:00Z",
     "2023-02-29",
     "2024-05-00",
-    "2024-05-01T24:00:00Z",
+    "2024-05-01T24:00:01Z",
+    "2024-05-01T25:00:00Z",
+    "2024-000",
+    "2023-366",
+    "2024-W54-1",
+    "2024-05-01T10:20:30+01:00 ",
+    "2024-05-01T10:20:30Z[",
+    "2024-05",
+    "Mon, 32 Mar 2025 08:30:00 +0100",
+    "Mon, 03 Mrz 2025 08:30:00 +0100",
+    "03 Mar 25 08:30:00 +0100",
+    "Mon, 03 Mar 2025 08:30:00 XYZ",
+    "Mon, 03 Mar 2025",
     "2024-05-01T10:60:00Z",
     "2024-05-01T10:20:60Z",
     "2024-05-01T10:20:30.Z",
@@ -193,6 +227,35 @@ def test_an_epoch_is_cut_where_its_shortest_decimals_are(seconds: list[float]) -
     assert [parse_time(text, "UTC") for text in texts] == expected
 
 
+FINE = [
+    ("2024-05-01T10:20:30.1234567Z", 123_456),
+    ("2024-05-01T10:20:30,5Z", 500_000),
+    ("1714558830.1234569", 123_456),
+    ("1714558830123", 123_000),
+    ("1714558830123.9", 123_900),
+    ("1714558830123456", 123_456),
+    ("1714558830123456.9", 123_456),
+    ("1714558830123456789", 123_456),
+]
+
+
+@pytest.mark.parametrize(("text", "of_second"), FINE)
+def test_a_field_is_read_to_the_microsecond(text: str, of_second: int) -> None:
+    expected = utc_ms(2024, 5, 1, 10, 20, 30) * 1000 + of_second
+    us, readable = parse_instants(pl.Series([text]), LONDON)
+    assert readable.all() and us.tolist() == [expected]
+    assert instant_of(text, LONDON, 6) == expected
+
+
+def test_a_field_may_lie_before_1970() -> None:
+    texts = pl.Series(["1815-12-10", "1969-12-31T23:59:59Z", "0001-01-01T00:00:00Z"])
+    us, readable = parse_instants(texts, LONDON)
+    lmt = datetime(1815, 12, 10, tzinfo=ZoneInfo(LONDON))
+    expected = [int(lmt.timestamp()) * 10**6, -(10**6), -62_135_596_800 * 10**6]
+    assert readable.all() and us.tolist() == expected
+    assert [instant_of(text, LONDON, 6) for text in texts] == expected
+
+
 def test_other_types_are_never_times() -> None:
     assert column([True, None], "UTC", pl.Boolean) == [None, None]
 
@@ -224,7 +287,10 @@ def test_local_times_are_as_the_zone_says(times: list[datetime], timezone: str) 
 
 PIECES = st.lists(
     st.sampled_from(
-        ["2024-05-01", "20240501", "2024-W18-3", "T", " ", "10:20", ":30", ".123456", "Z", "-0530"]
+        [
+            *("2024-05-01", "20240501", "2024-W18-3", "2024-122", "T", " ", "10:20", ":30", ":59"),
+            *(":60", "24:00", ".123456", "Z", " UTC", "-0530", "3 Mar 2025 ", "GMT", "1714558830"),
+        ]
     )
     | st.sampled_from("0123456789-:.+TZ "),
     min_size=1,
@@ -243,3 +309,7 @@ ALMOST = st.builds(
 def test_a_column_gives_what_each_value_gives_alone(texts: list[str | None]) -> None:
     expected = [None if text is None else parse_time(text, LONDON) for text in texts]
     assert column(texts, LONDON, pl.String) == expected
+    us, readable = parse_instants(pl.Series(texts, dtype=pl.String), LONDON)
+    alone = [None if text is None else instant_of(text, LONDON, 6) for text in texts]
+    pairs = zip(us.tolist(), readable.tolist(), strict=True)
+    assert [at if good else None for at, good in pairs] == alone

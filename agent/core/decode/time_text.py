@@ -1,0 +1,197 @@
+"""One time as text: ISO 8601, RFC 3339, RFC 2822 and epoch numbers, to integers since the epoch.
+
+What is read, here of one value and in `event_time` of a column, with the same result:
+
+- `2024-05-01`, `2024-05-01T10:20`, `2024-05-01 10:20:30.123456+01:00`: date alone, to the hour, the
+  minute, the second or any fraction of the last of these; `T` or a space; no offset, `Z`, `+01:00`,
+  `+0100`, `+01` or ` UTC`, with a space before it or not, and with the zone's name after it
+  (`[Europe/Oslo]`, RFC 9557; the offset counts). The further shapes of ISO 8601: the basic format
+  (`20240501T102030Z`), week dates (`2024-W18-3`), ordinal dates (`2024-122`).
+- `Mon, 03 Mar 2025 08:30:00 +0100`, RFC 2822, also with `GMT` (RFC 9110) and the names of zones
+  that it knows. The weekday is not compared with the date.
+- Without an offset the contract's zone counts. A local time that happens twice is read as the first
+  of the two (`repeated_hour` finds these); one that a clock change skips is read with the offset
+  before the change (PEP 495, fold=0).
+- `24:00` is the midnight that follows, `:60` (a leap second, of the last minute of an hour) the
+  second that follows, as POSIX has it.
+- Epoch numbers, also as text of digits: below 1e11 seconds, below 1e14 milliseconds, below 1e17
+  microseconds, else nanoseconds. 1e11 s is the year 5138, 1e11 ms is 1973: they don't meet in
+  practice.
+- Eight digits are a date, `20240501`. Other numbers below 1e8 (a year, a count of days, a date of
+  two-digit years) would be epoch seconds before March 1973, which nobody means: they are no time.
+  0 is the epoch itself.
+- Finer than the unit that is asked for is cut off, never rounded up into the next window.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import date, datetime, timedelta
+from functools import lru_cache
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+SECONDS_BELOW = 10**11
+MILLISECONDS_BELOW = 10**14
+MICROSECONDS_BELOW = 10**17
+LEAST_SECONDS = 10**8
+"""March 1973: a smaller number, other than 0, is no epoch time."""
+END_MS = 253_402_300_800_000
+"""10000-01-01T00:00:00Z: the first instant that is too late."""
+
+Digits = Literal[3, 6]
+"""The digits of a second that are read: 3 gives milliseconds, 6 microseconds."""
+PER_SECOND: Mapping[Digits, int] = {3: 1000, 6: 1_000_000}
+
+NUMBER = re.compile(r"(-?[0-9]+)(?:\.([0-9]+))?")
+COMPACT_DATE = re.compile(r"[0-9]{8}")
+_ZONE = (
+    r"(?P<zone> ?[Zz]| (?:UTC|GMT)|"
+    r" ?(?P<sign>[+-])(?P<zone_hour>[0-9]{2}):?(?P<zone_minute>[0-9]{2})?)?"
+)
+ISO = re.compile(
+    r"(?P<year>[0-9]{4})-(?P<month>[0-9]{2})-(?P<day>[0-9]{2})"
+    r"(?:[Tt ](?P<hour>[0-9]{2}):(?P<minute>[0-9]{2})"
+    r"(?::(?P<second>[0-9]{2})(?:[.,](?P<fraction>[0-9]+))?)?" + _ZONE + ")?"
+)
+"""The shapes of which a column is read at once."""
+
+_FURTHER_ISO = re.compile(
+    r"(?P<year>[0-9]{4})(?:-?(?P<month>[0-9]{2})-?(?P<day>[0-9]{2})"
+    r"|-?W(?P<week>[0-9]{2})(?:-?(?P<weekday>[0-9]))?|-(?P<ordinal>[0-9]{3}))"
+    r"(?:[Tt ](?P<hour>[0-9]{2})(?::?(?P<minute>[0-9]{2})(?::?(?P<second>[0-9]{2}))?)?"
+    r"(?:[.,](?P<fraction>[0-9]+))?" + _ZONE + r"(?:\[[A-Za-z0-9_+/-]+\])?)?"
+)
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_NAMED_ZONES = {
+    **dict.fromkeys(("UT", "UTC", "GMT", "Z"), 0),
+    **{"EST": -5, "EDT": -4, "CST": -6, "CDT": -5, "MST": -7, "MDT": -6, "PST": -8, "PDT": -7},
+}
+"""RFC 2822, section 4.3: hours ahead of UTC."""
+_RFC_2822 = re.compile(
+    r"(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), +)?(?P<day>[0-9]{1,2})[ -]"
+    r"(?P<month>[A-Za-z]{3})[ -](?P<year>[0-9]{4}) +"
+    r"(?P<hour>[0-9]{2}):(?P<minute>[0-9]{2})(?::(?P<second>[0-9]{2}))?"
+    r"(?: +(?:(?P<name>[A-Z]{1,3})"
+    r"|(?P<sign>[+-])(?P<zone_hour>[0-9]{2})(?P<zone_minute>[0-9]{2})))?"
+    r"(?: +\([^()]*\))?"
+)
+MAX_LENGTH = 64
+"""Longer than any time that is read."""
+_EPOCH = datetime(1970, 1, 1)
+_SECOND = timedelta(seconds=1)
+
+
+def parse_time(text: str, timezone: str) -> int | None:
+    """One event time in ms since the epoch, or None if it can't be read. `timezone`: IANA name.
+
+    Before 1970 or after 9999 is no readable event time.
+    """
+    ms = instant_of(text, timezone, 3)
+    return ms if ms is not None and 0 <= ms < END_MS else None
+
+
+def instant_of(text: str, timezone: str, digits: Digits) -> int | None:
+    """One time in ms or µs since the epoch, from the year 1 on; None if it can't be read."""
+    number = NUMBER.fullmatch(text)
+    if number and not COMPACT_DATE.fullmatch(text):
+        return _of_number(number[1], number[2] or "", digits)
+    if len(text) > MAX_LENGTH:
+        return None
+    try:
+        if iso := _FURTHER_ISO.fullmatch(text):
+            return _of_iso(iso, timezone, digits)
+        if mail := _RFC_2822.fullmatch(text):
+            return _of_rfc_2822(mail, timezone, digits)
+    except (ValueError, OverflowError):
+        pass
+    return None
+
+
+def _of_number(whole: str, decimals: str, digits: Digits) -> int | None:
+    number = int(whole) if len(whole) < 20 else -1
+    if number < LEAST_SECONDS:
+        return 0 if number == 0 and not decimals.strip("0") else None
+    if number < SECONDS_BELOW:
+        return number * PER_SECOND[digits] + _padded(decimals, digits)
+    if number < MILLISECONDS_BELOW:
+        return number if digits == 3 else number * 1000 + _padded(decimals, 3)
+    per_unit = 1 if number < MICROSECONDS_BELOW else 1000
+    return number // per_unit // (1000 if digits == 3 else 1)
+
+
+def _padded(decimals: str, digits: int) -> int:
+    return int(decimals[:digits].ljust(digits, "0"))
+
+
+def _of_iso(found: re.Match[str], timezone: str, digits: Digits) -> int:
+    year = int(found["year"])
+    if found["week"] is not None:
+        day = date.fromisocalendar(year, int(found["week"]), int(found["weekday"] or 1))
+    elif found["ordinal"] is not None:
+        day = date(year, 1, 1) + timedelta(days=int(found["ordinal"]) - 1)
+        if day.year != year or found["ordinal"] == "000":
+            raise ValueError(found["ordinal"])
+    else:
+        day = date(year, int(found["month"]), int(found["day"]))
+    fraction = found["fraction"] or ""
+    clock = [int(found[part] or 0) for part in ("hour", "minute", "second")]
+    seconds, part = _of_day(*clock), _padded(fraction, digits)
+    if fraction and found["second"] is None:  # of an hour or a minute
+        unit = 60 if found["minute"] is not None else 3600
+        extra = int(fraction) * unit * PER_SECOND[digits] // 10 ** len(fraction)
+        seconds, part = seconds + extra // PER_SECOND[digits], extra % PER_SECOND[digits]
+    if clock[0] == 24 and (clock[1] or clock[2] or int(fraction or 0)):
+        raise ValueError("past 24:00")
+    local = (datetime(day.year, day.month, day.day) - _EPOCH) // _SECOND + seconds
+    if found["zone"] is None:
+        ahead = offset_seconds(timezone, local)
+    else:
+        ahead = _offset(found["sign"], found["zone_hour"], found["zone_minute"])
+    return (local - ahead) * PER_SECOND[digits] + part
+
+
+def _of_rfc_2822(found: re.Match[str], timezone: str, digits: Digits) -> int:
+    month = _MONTHS.index(found["month"].lower()) + 1
+    day = datetime(int(found["year"]), month, int(found["day"]))
+    clock = [int(found[part] or 0) for part in ("hour", "minute", "second")]
+    local = (day - _EPOCH) // _SECOND + _of_day(*clock)
+    if found["name"] is not None:
+        if found["name"] not in _NAMED_ZONES:
+            raise ValueError(found["name"])
+        ahead = _NAMED_ZONES[found["name"]] * 3600
+    elif found["sign"] is not None:
+        ahead = _offset(found["sign"], found["zone_hour"], found["zone_minute"])
+    else:
+        ahead = offset_seconds(timezone, local)
+    return (local - ahead) * PER_SECOND[digits]
+
+
+def _of_day(hour: int, minute: int, second: int) -> int:
+    """Seconds since midnight. Raises ValueError where there is no such time."""
+    is_leap = second == 60 and minute == 59
+    if hour > 24 or minute > 59 or (second > 59 and not is_leap):
+        raise ValueError("no time of day")
+    return (hour * 60 + minute) * 60 + second
+
+
+def _offset(sign: str | None, hours: str | None, minutes: str | None) -> int:
+    """Seconds ahead of UTC as written."""
+    seconds = int(hours or 0) * 3600 + int(minutes or 0) * 60
+    if seconds >= 86_400 or int(minutes or 0) > 59:
+        raise ValueError("no offset")
+    return -seconds if sign == "-" else seconds
+
+
+@lru_cache(maxsize=65_536)
+def offset_seconds(timezone: str, local_seconds: int) -> int:
+    """The zone's offset from UTC at a local time (seconds since 1970-01-01 on the local clock).
+
+    Raises OverflowError outside the years 1 to 9999.
+    """
+    if timezone == "UTC":
+        return 0
+    at = (_EPOCH + timedelta(seconds=local_seconds)).replace(tzinfo=ZoneInfo(timezone), fold=0)
+    offset = at.utcoffset()
+    return 0 if offset is None else int(offset.total_seconds())
