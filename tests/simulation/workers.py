@@ -218,7 +218,9 @@ class MergeSide:
         for due, rows in filled:
             if held.merger.adopt(due.kpi, due.handoff_ms, due.covered, rows):
                 key = due.kpi, partition
-                self.broker.cuts[key] = min(due.handoff_ms, self.broker.cuts.get(key, due.handoff_ms))
+                self.broker.cuts[key] = min(
+                    due.handoff_ms, self.broker.cuts.get(key, due.handoff_ms)
+                )
         for due in held.merger.pending_backfills():
             held.filled.append((due, self._past(due, partition)))
 

@@ -20,8 +20,9 @@ from agent.core.decode.avro_schema import AvroSchema, parse_schema
 from agent.core.decode.avro_values import converted, is_right
 from agent.core.decode.format import Demand, Flags, Kind
 from agent.core.decode.schema_format import ColumnReader, Read
-from agent.core.decode.schemas import Schema, SchemaError
+from agent.core.decode.schemas import SchemaError
 from agent.core.model.paths import Keys
+from agent.core.model.schemas import Schema
 
 
 class AvroCodec:

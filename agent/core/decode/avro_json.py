@@ -23,7 +23,13 @@ from uuid import UUID
 import fastavro
 from fastavro.read import LOGICAL_READERS
 
-from agent.core.decode.avro_schema import OWN, TIMESTAMPS, AvroSchema
+from agent.core.decode.avro_schema import (
+    MAX_DECIMAL_PRECISION,
+    OWN,
+    TIMESTAMPS,
+    AvroSchema,
+    AvroType,
+)
 from agent.core.decode.schema_format import BodyError
 from agent.core.decode.event_time import (
     MICROSECONDS_BELOW,
@@ -34,7 +40,7 @@ from agent.core.decode.event_time import (
 PLAIN_RANGES = {
     1_000: (SECONDS_BELOW, MILLISECONDS_BELOW),
     1_000_000: (MILLISECONDS_BELOW, MICROSECONDS_BELOW),
-    1_000_000_000: (MICROSECONDS_BELOW, 1 << 63),
+    1_000_000_000: (MICROSECONDS_BELOW, (1 << 63) - 1),
 }
 """By units a second, which timestamps are read as what they are when all that is seen is the
 number: from the first up to the second. So is 0."""
@@ -51,7 +57,7 @@ def read_avro(schema: AvroSchema, body: bytes) -> dict[str, Any]:
     try:
         read: Any = fastavro.schemaless_reader(stream, schema.parsed, None)
     except EOFError as cause:
-        raise BodyError("the record ends before its schema does") from cause
+        raise BodyError("the record ends before its schema does", is_cut=True) from cause
     except UnicodeDecodeError as cause:
         raise BodyError("a string is not UTF-8") from cause
     except (ValueError, IndexError, KeyError, TypeError, OverflowError, MemoryError) as cause:
@@ -61,8 +67,33 @@ def read_avro(schema: AvroSchema, body: bytes) -> dict[str, Any]:
     if stream.tell() != len(body):
         left = len(body) - stream.tell()
         raise BodyError(f"{left} bytes are left where the schema ends")
+    if schema.has_aliases:
+        _add_aliases(read, schema.root)
     found: dict[str, Any] = plain(read)
     return found
+
+
+def _add_aliases(value: Any, type: AvroType) -> None:
+    """Let the fields of records be reached by their aliases, too."""
+    if type.kind == "record" and isinstance(value, dict):
+        for field in type.fields:
+            if field.name in value:
+                _add_aliases(value[field.name], field.type)
+        for field in type.fields:
+            for alias in field.aliases:
+                value.setdefault(alias, value.get(field.name))
+    elif type.kind == "union":
+        for branch in type.branches:
+            if branch.kind != "record" or _is_of(value, branch):
+                _add_aliases(value, branch)
+    elif type.items is not None and isinstance(value, list | dict):
+        for item in value.values() if isinstance(value, dict) else value:
+            _add_aliases(item, type.items)
+
+
+def _is_of(value: Any, type: AvroType) -> bool:
+    """Whether a value of a union is a record of this branch."""
+    return isinstance(value, dict) and value.keys() == {field.name for field in type.fields}
 
 
 def plain(value: Any) -> Any:
@@ -99,11 +130,19 @@ def day(days: int) -> str:
         return f"day {days}"
 
 
-def _decimal(data: bytes, schema: Any, *_: Any) -> Decimal:
+def _decimal(data: bytes, schema: Any, *_: Any) -> Decimal | int | str:
     unscaled = int.from_bytes(data, "big", signed=True)
-    scale = int(schema.get("scale", 0))
+    return decimal(unscaled, int(schema.get("scale", 0)))
+
+
+def decimal(unscaled: int, scale: int) -> Decimal | int | str:
+    """A decimal as JSON has it: whole numbers as integers, what needs more than 128 bits as text,
+    which no number of a contract can hold."""
+    if scale == 0 and -(2**127) <= unscaled < 2**127:
+        return unscaled
     sign, digits = int(unscaled < 0), tuple(map(int, str(abs(unscaled))))
-    return Decimal((sign, digits, -scale))
+    number = Decimal((sign, digits, -scale))
+    return number if len(digits) <= MAX_DECIMAL_PRECISION else format(number, "f")
 
 
 def _reader_of(units_per_second: int, *, is_local: bool) -> Callable[..., int | str]:

@@ -88,6 +88,11 @@ class AvroSchema:
         """Why polars can't read records of the schema, None if it can."""
         return next(_obstacles(self.root), None)
 
+    @cached_property
+    def has_aliases(self) -> bool:
+        """Whether any field has another name, too."""
+        return _has_aliases(self.root)
+
 
 def parse_schema(text: str, references: Sequence[tuple[str, str]] = ()) -> AvroSchema:
     """A schema from its JSON. `references`: (name, text) of the schemas that it refers to.
@@ -208,6 +213,10 @@ def is_nothing(type: AvroType) -> bool:
     return type.kind == "null" or (type.kind == "fixed" and type.size == 0)
 
 
+def _has_aliases(type: AvroType) -> bool:
+    return any(field.aliases for field in type.fields) or any(map(_has_aliases, _inner(type)))
+
+
 def _has_empty_items(type: AvroType) -> bool:
     is_empty = type.items is not None and is_nothing(type.items)
     return is_empty or any(map(_has_empty_items, _inner(type)))
@@ -251,7 +260,10 @@ def polars_schema(type: AvroType, names: Iterator[str]) -> Any:
     if type.kind == "array":
         return {"type": "array", "items": polars_schema(type.items or type, names)}
     if type.kind == "map":
-        pair = (AvroField("key", (), AvroType("string")), AvroField("value", (), type.items or type))
+        pair = (
+            AvroField("key", (), AvroType("string")),
+            AvroField("value", (), type.items or type),
+        )
         items = polars_schema(AvroType("record", fields=pair), names)
         return {"type": "array", "items": items}
     if type.kind == "record":

@@ -48,10 +48,7 @@ def converted(raw: pl.Series, type: AvroType, dtype: DType) -> pl.Series:
     if dtype == pl.Boolean and value.dtype == pl.Boolean:
         return value
     if dtype == pl.Float64 and value.dtype.is_numeric():
-        number = value.cast(pl.Float64)
-        # JSON has neither NaN nor infinities.
-        is_finite = number.is_finite()
-        return number if is_finite.all() else number.set(~is_finite, None)
+        return value.cast(pl.Float64)
     if dtype == pl.Int64 and value.dtype.is_integer():
         return value.cast(pl.Int64)
     if dtype == pl.Int64 and type.logical == "decimal" and type.scale == 0:
@@ -61,6 +58,9 @@ def converted(raw: pl.Series, type: AvroType, dtype: DType) -> pl.Series:
 
 def _value(raw: pl.Series, type: AvroType) -> pl.Series:
     """Numbers and booleans as they are; anything else in what polars has it in."""
+    if type.kind in ("float", "double"):
+        is_finite = raw.is_finite()
+        return raw if is_finite.all() else raw.set(~is_finite, None)  # JSON has no others
     if type.kind == "boolean":
         return raw != pl.Series([b"\0"])
     if type.logical in TIMESTAMPS:

@@ -16,7 +16,7 @@ from agent.core.decode.batch import Batch, Decoded
 from agent.core.decode.column_decoder import ColumnDecoder
 from agent.core.decode.extraction import NO_SIZE, Documents, Extractor
 from agent.core.decode.format import UnreadableError, is_plain
-from agent.core.decode.formats import FORMATS
+from agent.core.decode.formats import format_of
 from agent.core.decode.json_format import JSON
 from agent.core.model.events import Contract
 from agent.core.model.results import Reason, Reject
@@ -29,10 +29,10 @@ class Decoder:
     """
 
     def __init__(self, contracts: Sequence[Contract]) -> None:
-        if len({(c.topic, c.format) for c in contracts}) != 1:
+        if len({(c.topic, c.format, c.schema) for c in contracts}) != 1:
             raise ValueError("a decoder is for the contracts of one topic, which has one format")
         self.contracts = tuple(contracts)
-        self._format = FORMATS[contracts[0].format]
+        self._format = format_of(contracts[0])
         self._sole = contracts[0].name if len(contracts) == 1 else None
         self._columns = ColumnDecoder(
             [c for c in contracts if is_plain(c)],

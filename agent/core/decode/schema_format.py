@@ -11,8 +11,9 @@ is bad costs in proportion to how much of it there is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Protocol
 
@@ -29,12 +30,12 @@ from agent.core.decode.format import (
     Problem,
     Screened,
     UnreadableError,
+    WrongPlaceError,
 )
 from agent.core.decode.json_format import CHUNK_RECORDS, JSON, JsonReader
 from agent.core.decode.schemas import (
     KEY_HEADER,
     VALUE_HEADER,
-    Schema,
     SchemaError,
     SchemaId,
     grouped,
@@ -43,6 +44,7 @@ from agent.core.decode.schemas import (
 from agent.core.decode.tree import value_at
 from agent.core.model.paths import Keys
 from agent.core.model.results import Reason
+from agent.core.model.schemas import Schema
 
 _PART_RECORDS = 128
 """A read costs as much as a hundred records do: in parts of so many, bad ones are looked for."""
@@ -51,7 +53,14 @@ encode_json = msgspec.json.Encoder(decimal_format="number").encode
 
 
 class BodyError(Exception):
-    """A record, or one of several, is not what its schema says. The message says how."""
+    """A record, or one of several, is not what its schema says. The message says how.
+
+    `is_cut`: it ends before its schema does, so nothing can read it.
+    """
+
+    def __init__(self, message: str, *, is_cut: bool = False) -> None:
+        super().__init__(message)
+        self.is_cut = is_cut
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +139,11 @@ class SchemaFormat:
 
     def value(self, batch: Batch, row: int, path: Keys) -> Any:
         """The value at a path of a readable record; None where it is absent or null."""
-        return value_at(self.tree(batch, row, ()), path)
+        try:
+            tree = self.tree(batch, row, ())
+        except UnreadableError as cause:  # columns take some records that are not quite right
+            raise WrongPlaceError(cause.problem[1]) from cause
+        return value_at(tree, path)
 
     def tree(self, batch: Batch, row: int, keys: Collection[bytes]) -> Any:
         """The whole of a record as JSON has it. Raises UnreadableError."""
@@ -164,7 +177,9 @@ class SchemaFormat:
                 is_there = values.gather(at).is_not_null().to_numpy()
                 wrong[at[is_there]] = True
                 at = at[~is_there]
-            wrong[at] = _wrong_in_json(group.codec, group.bodies(contents, at), values, at, path, kind)
+            wrong[at] = _wrong_in_json(
+                group.codec, group.bodies(contents, at), values, at, path, kind
+            )
         return wrong
 
     def groups(
@@ -305,10 +320,16 @@ class SchemaReader:
                 for part in _parts(chunk, _PART_RECORDS):
                     yield from self._read_parts(codec, reader, bodies, part)
             elif len(chunk) == 1:
-                yield chunk, Read(self.empty().drop("_row"), np.zeros(0, np.bool_), [0])
+                yield chunk, self._nothing(1)
             else:
-                for part in _apart(codec, bodies, chunk):
+                cut, parts = _apart(codec, bodies, chunk)
+                yield cut, self._nothing(cut.size)
+                for part in parts:
                     yield from self._read_parts(codec, reader, bodies, part)
+
+    def _nothing(self, count: int) -> Read:
+        """Of so many records none can be read."""
+        return Read(self.empty().drop("_row"), np.zeros(0, np.bool_), range(count))
 
     def _read_json(self, codec: Codec, bodies: Sequence[bytes], chunk: Rows) -> Read:
         """Records that are read one by one, as the JSON that they mean."""
@@ -332,37 +353,38 @@ class SchemaReader:
 def _wrong_in_json(
     codec: Codec, bodies: Sequence[bytes], values: pl.Series, at: Rows, path: Keys, kind: Kind
 ) -> Flags:
-    """Which of some values (those `at`) are of another type in the JSON that their records mean."""
-    documents = [encode_json(codec.tree(body)) for body in bodies]
+    """Which of some values (those `at`) are of another type in the JSON that their records mean.
+    A record that has no such meaning has wrong values only."""
+    wrong = np.ones(len(bodies), dtype=np.bool_)
+    documents, indices = [], []
+    for index, body in enumerate(bodies):
+        with suppress(BodyError):
+            documents.append(encode_json(codec.tree(body)))
+            indices.append(index)
     records = Records(_batch_of(documents), np.arange(len(documents)))
     every = np.ones(len(documents), dtype=np.bool_)
-    return JSON.wrong_types(records, values.gather(at), path, kind, every)
+    wrong[indices] = JSON.wrong_types(records, values.gather(at[indices]), path, kind, every)
+    return wrong
 
 
-def _apart(codec: Codec, bodies: Sequence[bytes], chunk: Rows) -> Iterator[Rows]:
-    """A chunk in parts: those records that seem good, and each of the others alone. All seem good:
-    two halves."""
-    bad = [i for i in chunk.tolist() if not _is_readable(codec, bodies[i])]
-    if not bad:
-        yield from np.array_split(chunk, 2)
-        return
-    good = np.setdiff1d(chunk, bad)
-    if good.size:
-        yield good
-    yield from np.array(bad).reshape(-1, 1)
-
-
-def _is_readable(codec: Codec, body: bytes) -> bool:
-    try:
-        codec.tree(body)
-    except BodyError:
-        return False
-    return True
+def _apart(codec: Codec, bodies: Sequence[bytes], chunk: Rows) -> tuple[Rows, list[Rows]]:
+    """The records of a chunk that end too early, and the others in parts: those that seem good, and
+    each that does not alone. All seem good: two halves."""
+    cut, bad = [], []
+    for index in chunk.tolist():
+        try:
+            codec.tree(bodies[index])
+        except BodyError as cause:
+            (cut if cause.is_cut else bad).append(index)
+    good = np.setdiff1d(chunk, cut + bad)
+    alone = [np.array([index]) for index in bad]
+    parts = [good, *alone] if cut or bad else np.array_split(chunk, 2)
+    return np.array(cut, dtype=np.int64), [part for part in parts if part.size]
 
 
 def _parts(indices: Rows, most: int) -> Iterator[Rows]:
-    """Indices in parts of about so many."""
-    edges = np.linspace(0, indices.size, max(1, round(indices.size / most)) + 1).astype(int)
+    """Indices in parts of at most so many."""
+    edges = np.linspace(0, indices.size, -(-indices.size // most) + 1).astype(int)
     return (indices[start:stop] for start, stop in pairwise(edges.tolist()) if start < stop)
 
 

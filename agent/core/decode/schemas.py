@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 from uuid import UUID
 
 import numpy as np
 import numpy.typing as npt
 
 from agent.core.decode.batch import Batch, Rows
+from agent.core.model.schemas import Schema
 
 SchemaId: TypeAlias = int | str
 """The id that a registry gave, or a GUID as text."""
@@ -30,16 +31,6 @@ _GUID_BYTES = 17
 
 class SchemaError(ValueError):
     """A text is no schema that records can be read with. The message says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Schema:
-    """A schema as a registry has it. `references`: (name, text) of those that it refers to, each
-    after those that it refers to itself."""
-
-    kind: Literal["AVRO", "PROTOBUF", "JSON"]
-    text: str
-    references: tuple[tuple[str, str], ...] = ()
 
 
 Schemas: TypeAlias = Mapping[SchemaId, Schema | None]

@@ -9,6 +9,7 @@ from typing import Literal
 import polars as pl
 
 from agent.core.model.paths import Path
+from agent.core.model.schemas import Schema
 
 Scalar = str | int | bool | None
 """A dimension's value. Floats are refused as dimensions at `check`."""
@@ -51,7 +52,8 @@ class Contract:
     the values at `ids`, all of them; an event that lacks one of them has none. An event further
     back than `max_past_ms` before its record's timestamp is rejected (None: none is).
     `duplicate_window_ms`: how long an id is remembered at most. `format` is the name of one of
-    `agent.core.decode.formats`.
+    `agent.core.decode.formats`, `schema` that of all records, `"registry"` where each names its
+    own, None where there is none.
     """
 
     name: str
@@ -69,6 +71,7 @@ class Contract:
     duplicate_window_ms: int
     max_past_ms: int | None = None
     format: str = "json"
+    schema: Schema | Literal["registry"] | None = None
 
     @property
     def paths(self) -> tuple[Path, ...]:
