@@ -21,8 +21,6 @@ from itertools import count
 import numpy as np
 import polars as pl
 
-from agent.core.decode.json_format import CHUNK_RECORDS
-from agent.core.decode.schema_format import BodyError
 from agent.core.decode.avro_schema import (
     AvroSchema,
     AvroType,
@@ -30,6 +28,8 @@ from agent.core.decode.avro_schema import (
     is_nothing,
     polars_schema,
 )
+from agent.core.decode.json_format import CHUNK_RECORDS
+from agent.core.decode.schema_format import BodyError
 
 _FIRST_MARK = 0x1_6B70_6961
 """No number that a record ends with by chance; five bytes long."""
@@ -82,10 +82,9 @@ class AvroColumns:
         fields = [{"name": c.name, "type": polars_schema(c.type, names)} for c in self._root.all()]
         fields.append({"name": _MARK, "type": "long"})
         described = json.dumps({"type": "record", "name": "root", "fields": fields}).encode()
-        self._header = b"".join(
-            [b"Obj\x01", varint(1), varint(11), b"avro.schema", varint(len(described)), described]
-            + [b"\0", _SYNC]
-        )
+        key = b"avro.schema"
+        meta = b"".join([varint(1), varint(len(key)), key, varint(len(described)), described])
+        self._header = b"".join([b"Obj\x01", meta, varint(0), _SYNC])
 
     def place(self, path: Sequence[str]) -> Place:
         """Where a path leads."""

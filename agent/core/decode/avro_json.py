@@ -24,14 +24,13 @@ import fastavro
 from fastavro.read import LOGICAL_READERS
 
 from agent.core.decode.avro_schema import (
-    MAX_DECIMAL_PRECISION,
     OWN,
     TIMESTAMPS,
     AvroSchema,
     AvroType,
 )
 from agent.core.decode.schema_format import BodyError
-from agent.core.decode.event_time import (
+from agent.core.decode.time_text import (
     MICROSECONDS_BELOW,
     MILLISECONDS_BELOW,
     SECONDS_BELOW,
@@ -138,11 +137,11 @@ def _decimal(data: bytes, schema: Any, *_: Any) -> Decimal | int | str:
 def decimal(unscaled: int, scale: int) -> Decimal | int | str:
     """A decimal as JSON has it: whole numbers as integers, what needs more than 128 bits as text,
     which no number of a contract can hold."""
-    if scale == 0 and -(2**127) <= unscaled < 2**127:
+    fits = -(2**127) <= unscaled < 2**127
+    if fits and scale == 0:
         return unscaled
-    sign, digits = int(unscaled < 0), tuple(map(int, str(abs(unscaled))))
-    number = Decimal((sign, digits, -scale))
-    return number if len(digits) <= MAX_DECIMAL_PRECISION else format(number, "f")
+    number = Decimal((int(unscaled < 0), tuple(map(int, str(abs(unscaled)))), -scale))
+    return number if fits else format(number, "f")
 
 
 def _reader_of(units_per_second: int, *, is_local: bool) -> Callable[..., int | str]:

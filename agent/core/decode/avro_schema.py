@@ -153,17 +153,19 @@ class _Types:
         kind = schema["type"]
         if kind in ("record", "error"):
             return self._record(schema)
-        if kind in ("array", "map"):
-            items = self.type_of(schema["items" if kind == "array" else "values"])
-            return AvroType(kind, items=items)
-        if kind == "enum":
-            return AvroType(kind, symbols=tuple(schema["symbols"]))
-        if kind not in PRIMITIVES and kind != "fixed":
+        if kind not in (*PRIMITIVES, "fixed", "enum", "array", "map"):
             return self.type_of(kind)
-        logical = str(schema.get("logicalType", "")).removeprefix(OWN)
-        size = schema.get("size", 0)
+        items = schema.get("items", schema.get("values"))
         precision, scale = _digits(schema)
-        return AvroType(kind, logical or None, size=size, precision=precision, scale=scale)
+        return AvroType(
+            kind,
+            str(schema.get("logicalType", "")).removeprefix(OWN) or None,
+            items=None if items is None else self.type_of(items),
+            symbols=tuple(schema.get("symbols", ())),
+            size=schema.get("size", 0),
+            precision=precision,
+            scale=scale,
+        )
 
     def _named_type(self, name: str) -> AvroType:
         return self.type_of(self._named[name])
@@ -187,12 +189,12 @@ def _digits(schema: Any) -> tuple[int, int]:
 
 def _is_logical(logical: str, schema: Any) -> bool:
     """Whether Avro defines the logical type for what has it; else it is to be ignored."""
-    kind = schema.get("type")
+    kind: Any = schema.get("type")
     if logical == "decimal":
         precision, scale = _digits(schema)
-        return kind in ("bytes", "fixed") and 0 <= scale <= precision > 0
+        return bool(kind in ("bytes", "fixed") and 0 <= scale <= precision > 0)
     if logical == "uuid":
-        return kind == "string" or (kind == "fixed" and schema.get("size") == 16)
+        return bool(kind == "string" or (kind == "fixed" and schema.get("size") == 16))
     if logical == "date":
         return bool(kind == "int")
     return bool(kind == "long") and logical.removeprefix("local-") in TIMESTAMPS
@@ -248,24 +250,15 @@ def polars_schema(type: AvroType, names: Iterator[str]) -> Any:
     must differ by name."""
     if type.kind == "union":
         return ["null" if b.kind == "null" else polars_schema(b, names) for b in type.branches]
-    if type.logical == "decimal":
-        decimal = {"logicalType": "decimal", "precision": type.precision, "scale": type.scale}
-        binary = polars_schema(AvroType(type.kind, size=type.size), names)
-        return decimal | (binary if isinstance(binary, dict) else {"type": binary})
     if type.kind in ("int", "long", "enum"):
         return "long"  # an int beyond 32 bits would be cut, an enum in a union is a panic
     if type.kind in ("boolean", "fixed"):
         # A boolean as its byte: polars takes any other than 1 for false.
-        return {"type": "fixed", "name": next(names), "size": type.size or 1}
-    if type.kind == "array":
-        return {"type": "array", "items": polars_schema(type.items or type, names)}
-    if type.kind == "map":
-        pair = (
-            AvroField("key", (), AvroType("string")),
-            AvroField("value", (), type.items or type),
-        )
-        items = polars_schema(AvroType("record", fields=pair), names)
-        return {"type": "array", "items": items}
+        fixed = {"type": "fixed", "name": next(names), "size": type.size or 1}
+        return fixed | _decimal(type)
+    if type.items is not None:
+        items = _pair(type.items) if type.kind == "map" else type.items
+        return {"type": "array", "items": polars_schema(items, names)}
     if type.kind == "record":
         fields = [
             {"name": inner_name(index), "type": polars_schema(f.type, names)}
@@ -273,7 +266,26 @@ def polars_schema(type: AvroType, names: Iterator[str]) -> Any:
             if not is_nothing(f.type)
         ]
         return {"type": "record", "name": next(names), "fields": fields}
-    return type.kind
+    return {"type": type.kind} | _decimal(type)
+
+
+def _decimal(type: AvroType) -> dict[str, Any]:
+    if type.logical != "decimal":
+        return {}
+    # polars cuts what has more digits than it is told.
+    digits = {"precision": MAX_DECIMAL_PRECISION, "scale": type.scale}
+    return {"logicalType": "decimal"} | digits
+
+
+def _pair(value: AvroType) -> AvroType:
+    """An entry of a map."""
+    return AvroType(
+        "record",
+        fields=tuple(
+            AvroField(name, (), type)
+            for name, type in (("key", AvroType("string")), ("value", value))
+        ),
+    )
 
 
 def inner_name(index: int) -> str:

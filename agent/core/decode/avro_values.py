@@ -6,7 +6,8 @@ another type than demanded is null.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from decimal import Decimal
 from typing import Any
 
 import polars as pl
@@ -16,28 +17,36 @@ from agent.core.decode.avro_schema import TIMESTAMPS, AvroType
 from agent.core.decode.format import DType, Kind
 from agent.core.decode.tree import text_of
 
-_WHOLE = frozenset({"int", "long"})
-_TEXT = frozenset({"string", "enum", "bytes", "fixed"})
 _INSIDE = frozenset({"record", "array", "map"})
 
 
 def is_right(type: AvroType, kind: Kind) -> bool | None:
     """Whether every value of a type that is not null is what it has to be; None: it depends."""
-    if kind == "time":
-        return True
+    return True if kind == "time" else _is_right(type).get(kind, False)
+
+
+def _is_right(type: AvroType) -> Mapping[Kind, bool | None]:
+    """By kind, whether it is right; what is not named is wrong."""
     if type.logical == "decimal":
-        return False if kind in ("boolean", "string") else None
-    if type.logical == "date" or "local-" in (type.logical or ""):
-        return kind in ("string", "id")
+        return {"integer": None, "float": None, "id": None}
     if type.logical in TIMESTAMPS:  # a number, or text where that could be misread
-        return False if kind == "boolean" else None
-    if type.kind in _WHOLE:
-        return kind in ("integer", "float", "id")
-    if type.kind in ("float", "double"):
-        return None if kind == "id" else kind == "float"
-    if type.kind == "boolean":
-        return kind == "boolean"
-    return type.kind in _TEXT and kind in ("string", "id")
+        return dict.fromkeys(("integer", "float", "string", "id"))
+    if type.logical == "date" or (type.logical is not None and type.kind == "long"):
+        return {"string": True, "id": True}
+    return _RIGHT.get(type.kind, {})
+
+
+_RIGHT: Mapping[str, Mapping[Kind, bool | None]] = {
+    "int": {"integer": True, "float": True, "id": True},
+    "long": {"integer": True, "float": True, "id": True},
+    "float": {"float": True, "id": None},
+    "double": {"float": True, "id": None},
+    "boolean": {"boolean": True},
+    "string": {"string": True, "id": True},
+    "enum": {"string": True, "id": True},
+    "bytes": {"string": True, "id": True},
+    "fixed": {"string": True, "id": True},
+}
 
 
 def converted(raw: pl.Series, type: AvroType, dtype: DType) -> pl.Series:
@@ -68,33 +77,52 @@ def _value(raw: pl.Series, type: AvroType) -> pl.Series:
         is_plain = ((raw >= first) & (raw < end)) | (raw == 0)
         return raw if is_plain.all() else raw.set(~is_plain, None)
     if type.logical == "date" or type.kind == "enum" or "local-" in (type.logical or ""):
-        return raw.cast(pl.String)  # anything that is no number
-    return raw
+        return raw.cast(pl.String)  # anything that is neither number nor boolean
+    return _placeholder(raw) if type.kind in _INSIDE else raw
+
+
+def _placeholder(raw: pl.Series) -> pl.Series:
+    """What stands for objects and arrays, as no more than their presence matters."""
+    return pl.select(pl.when(raw.is_not_null()).then(pl.lit("{…}"))).to_series()
 
 
 def _text(raw: pl.Series, type: AvroType) -> pl.Series:
-    if type.kind == "string":
-        return raw
-    if type.kind == "enum":
-        return pl.Series(type.symbols, dtype=pl.String).gather(raw).alias(raw.name)
-    if type.logical in TIMESTAMPS or "local-" in (type.logical or ""):
-        return _timestamps(raw, type.logical or "")
-    if type.logical == "date":
+    logical = type.logical or ""
+    if logical.removeprefix("local-") in TIMESTAMPS:
+        return _timestamps(raw, logical)
+    if logical == "date":
         return _each(raw, day)
-    if type.logical == "uuid":
-        digits = raw.bin.encode("hex")
-        pattern = r"^(.{8})(.{4})(.{4})(.{4})(.{12})$"
-        return digits.str.replace(pattern, "${1}-${2}-${3}-${4}-${5}")
-    if type.kind in ("bytes", "fixed") and type.logical is None:
-        return raw.bin.encode("base64")
-    if type.kind in _INSIDE:
-        return pl.select(pl.when(raw.is_not_null()).then(pl.lit("{…}"))).to_series()
-    value = _value(raw, type)
-    if value.dtype.is_integer():
-        return value.cast(pl.String)
-    if value.dtype == pl.Boolean:
-        return value.replace_strict([True, False], ["true", "false"], return_dtype=pl.String)
-    return _each(value, text_of)
+    if logical == "uuid" and type.kind == "fixed":
+        return raw.bin.encode("hex").str.replace(_UUID_DIGITS, "${1}-${2}-${3}-${4}-${5}")
+    if logical == "decimal":
+        return _each(raw, _number_text)
+    return _TEXTS.get(type.kind, _each_number)(raw, type)
+
+
+def _each_number(raw: pl.Series, type: AvroType) -> pl.Series:
+    return _each(_value(raw, type), _number_text)
+
+
+_UUID_DIGITS = r"^(.{8})(.{4})(.{4})(.{4})(.{12})$"
+_TEXTS: Mapping[str, Callable[[pl.Series, AvroType], pl.Series]] = {
+    "string": lambda raw, _: raw,
+    "enum": lambda raw, type: pl.Series(type.symbols, dtype=pl.String).gather(raw),
+    "int": lambda raw, _: raw.cast(pl.String),
+    "long": lambda raw, _: raw.cast(pl.String),
+    "bytes": lambda raw, _: raw.bin.encode("base64"),
+    "fixed": lambda raw, _: raw.bin.encode("base64"),
+    "boolean": lambda raw, type: _value(raw, type).cast(pl.String),
+    "record": lambda raw, _: _placeholder(raw),
+    "array": lambda raw, _: _placeholder(raw),
+    "map": lambda raw, _: _placeholder(raw),
+}
+
+
+def _number_text(value: float | Decimal) -> str:
+    """A number as its shortest decimals, a whole one without any."""
+    text = text_of(value) or ""
+    whole, _, decimals = text.partition(".")
+    return whole if not decimals.strip("0") else text
 
 
 def _timestamps(raw: pl.Series, logical: str) -> pl.Series:

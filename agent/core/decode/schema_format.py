@@ -130,12 +130,12 @@ class SchemaFormat:
         return f"schema {groups[0].schema}" if groups and groups[0].schema != "" else ""
 
     def problem(self, batch: Batch, row: int) -> Problem | None:
-        """Why a record can't be read, None if it can."""
+        """Why a record can't be read."""
         try:
             self.tree(batch, row, ())
         except UnreadableError as cause:
             return cause.problem
-        return None
+        return self._reason, "a number has more bytes than it may have"
 
     def value(self, batch: Batch, row: int, path: Keys) -> Any:
         """The value at a path of a readable record; None where it is absent or null."""
@@ -370,7 +370,8 @@ def _wrong_in_json(
 def _apart(codec: Codec, bodies: Sequence[bytes], chunk: Rows) -> tuple[Rows, list[Rows]]:
     """The records of a chunk that end too early, and the others in parts: those that seem good, and
     each that does not alone. All seem good: two halves."""
-    cut, bad = [], []
+    cut: list[int] = []
+    bad: list[int] = []
     for index in chunk.tolist():
         try:
             codec.tree(bodies[index])
