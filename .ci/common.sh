@@ -3,6 +3,7 @@
 set -euo pipefail
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 export ROOT DEBIAN_FRONTEND=noninteractive
+unset PYTHONDONTWRITEBYTECODE # each process of a test would compile every module anew
 
 say() { printf '\n=== %s\n' "$*"; }
 fail() {

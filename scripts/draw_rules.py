@@ -216,9 +216,9 @@ def _answers(plan: Plan, case: Case, fired: Transition) -> dict[str, Line]:
     for end_ms in sorted({w.end_ms for w in case.windows or ()}):
         windows.advance(end_ms)
         rule = plan.rules[fired.rule]
-        for series in merger.reported_series(rule):
+        for series in merger.state.reported_series(rule):
             if series.dimensions == fired.dimensions:
-                found = explain(plan, merger.kpis, merger.rule_graph, rule, series)
+                found = explain(plan, merger.state.kpis, merger.state.rule_graph, rule, series)
                 if found is not None:
                     answers["target"].append((end_ms, dict(found.columns).get("target")))
                     for fact in found.facts:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import urllib.error
-import urllib.request
 
 from agent.errors import EnvironmentFault, RulesError
 
@@ -16,6 +14,9 @@ def answer_of(agent: str, path: str) -> bytes:
 
     Raises RulesError with its own words where it refuses, and EnvironmentFault where there is none.
     """
+    import urllib.error
+    import urllib.request
+
     url = f"{agent.rstrip('/')}{path}"
     if not url.startswith(("http://", "https://")):
         raise EnvironmentFault(f"{agent} is no address; write http://host:9108")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
@@ -80,6 +79,8 @@ def run(options: Namespace) -> int:
 
 
 def _backtest(plan: Plan, options: Namespace, what: str) -> Backtest:
+    import asyncio
+
     from agent.backtest.runner import over_files, over_topics
     from agent.replay.runner import sources
     from agent.settings import load_settings

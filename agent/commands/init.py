@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 import tempfile
 from argparse import ArgumentParser, Namespace
@@ -107,6 +106,8 @@ def _run(options: Namespace, ask: Ask) -> int:
 
 def _from_topic(options: Namespace, folder: Path) -> str:
     """A file with the newest events of a topic."""
+    import asyncio
+
     from agent.kafka.history import newest
     from agent.settings import load_settings
 

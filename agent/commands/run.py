@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
@@ -24,6 +23,8 @@ def run(options: Namespace) -> int:
     """`kpi-agent run`."""
     # What is not handled yet would end the process: a reload that is asked for by now comes later.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+    import asyncio
+
     from agent import logs
     from agent.language.load import load
     from agent.service import supervisor as service

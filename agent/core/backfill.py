@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from agent.core.decode.batch import Batch
+from agent.core.evaluate.evaluator import Evaluator
 from agent.core.fold.folder import Folder
 from agent.core.frame import Block, decode
 from agent.core.merge.base_kpi import BaseKpi
@@ -107,9 +108,9 @@ class _Past:
     """One KPI in one state partition, up to its cut."""
 
     def __init__(self, plan: Plan, kpi: Kpi, wanted: Wanted, state_partitions: int) -> None:
-        self._state = BaseKpi(plan, kpi, limit_of(kpi, state_partitions), is_read=False)
+        evaluator = Evaluator(plan, kpi, history_only=True)
+        self._state = BaseKpi(evaluator, limit_of(kpi, state_partitions), is_read=False)
         self._cut_ms = wanted.cut_ms
-        self._state.evaluator.only_history()
         self._begin_ms: int | None = None
         self._closed_ms: int | None = None
         self._chunks: dict[bytes, bytes] = {}

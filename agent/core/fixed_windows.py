@@ -16,6 +16,7 @@ from itertools import groupby
 
 from msgspec import structs
 
+from agent.core.evaluate.evaluator import Evaluator
 from agent.core.evaluate.thresholds import OnEvaluation
 from agent.core.merge.base_kpi import BaseKpi, Step
 from agent.core.merge.derived_kpi import DerivedKpi, KpiState
@@ -46,8 +47,7 @@ class FixedWindows:
         self._windows: dict[str, list[WindowValue]] = {}
         for window in sorted(windows, key=lambda w: w.end_ms):
             self._windows.setdefault(window.kpi, []).append(window)
-        self.merger = Merger(self._plan, 0, 1, make_kpi=self._make_kpi)
-        self.merger.set_on_evaluation(on_evaluation)
+        self.merger = Merger(self._plan, 0, 1, on_evaluation=on_evaluation, make_kpi=self._make_kpi)
 
     def run(self, until_ms: int) -> Emitted:
         """Close all windows in event-time order, then let time pass up to an instant.
@@ -73,20 +73,20 @@ class FixedWindows:
         """Close the windows that end by an instant, of all topics."""
         return joined([self.merger.finish(topic, at_ms) for topic in self._plan.topics])
 
-    def _make_kpi(self, kpi: Kpi, is_read: bool) -> KpiState | None:
-        windows = self._windows.get(kpi.name)
+    def _make_kpi(self, evaluator: Evaluator, is_read: bool) -> KpiState | None:
+        windows = self._windows.get(evaluator.kpi.name)
         if windows is None:
             return None
-        if kpi.contract is None:
-            return FixedDerivedKpi(self._plan, kpi, is_read, windows)
-        return FixedBaseKpi(self._plan, kpi, is_read, windows)
+        if evaluator.kpi.contract is None:
+            return FixedDerivedKpi(self._plan, evaluator, is_read, windows)
+        return FixedBaseKpi(evaluator, is_read, windows)
 
 
 class FixedBaseKpi(BaseKpi):
     """A KPI over events whose windows are given."""
 
-    def __init__(self, plan: Plan, kpi: Kpi, is_read: bool, windows: list[WindowValue]) -> None:
-        super().__init__(plan, kpi, limit_of(kpi, 1), is_read)
+    def __init__(self, evaluator: Evaluator, is_read: bool, windows: list[WindowValue]) -> None:
+        super().__init__(evaluator, limit_of(evaluator.kpi, 1), is_read)
         self._windows = _FixedSeries(self, is_read, windows)
 
     def advance(self, frontier_ms: int) -> Step:
@@ -108,8 +108,10 @@ class FixedBaseKpi(BaseKpi):
 class FixedDerivedKpi(DerivedKpi):
     """A KPI over KPIs whose windows are given, whatever its inputs are."""
 
-    def __init__(self, plan: Plan, kpi: Kpi, is_read: bool, windows: list[WindowValue]) -> None:
-        super().__init__(plan, kpi, is_read)
+    def __init__(
+        self, plan: Plan, evaluator: Evaluator, is_read: bool, windows: list[WindowValue]
+    ) -> None:
+        super().__init__(plan, evaluator, is_read)
         self._windows = _FixedSeries(self, is_read, windows)
 
     def advance(self, inputs: Sequence[KpiState]) -> Step:

@@ -21,7 +21,8 @@ from agent.core.model.windows import MAX_SLICE_MS
 
 class Pipeline:
     """The core over a fixed set of sources: `sources` is the number of partitions by topic. Nothing
-    that ends after `until_ms` closes: what is held then is what is known at that instant."""
+    that ends after `until_ms` closes: what is held then is what is known at that instant.
+    `on_evaluation` is called with every evaluation of a rule."""
 
     def __init__(
         self,
@@ -29,24 +30,21 @@ class Pipeline:
         sources: Mapping[str, int] | None = None,
         state_partitions: int = 1,
         until_ms: int | None = None,
+        on_evaluation: OnEvaluation | None = None,
     ) -> None:
         self.plan = plan
         self.counts: Counter[CountKey] = Counter()
         self._partitions = {topic: (sources or {}).get(topic, 1) for topic in plan.topics}
         self._folders = {topic: Folder(plan, topic, state_partitions) for topic in plan.topics}
         self.mergers = [
-            Merger(plan, p, state_partitions, until_ms) for p in range(state_partitions)
+            Merger(plan, p, state_partitions, until_ms, on_evaluation)
+            for p in range(state_partitions)
         ]
         self._done: dict[str, set[int]] = {topic: set() for topic in plan.topics}
         self._position = 0
         for topic, folder in self._folders.items():
             for partition in range(self._partitions[topic]):
                 folder.assign(partition, None)
-
-    def set_on_evaluation(self, on_evaluation: OnEvaluation | None) -> None:
-        """Call `on_evaluation` with every evaluation of a rule."""
-        for merger in self.mergers:
-            merger.set_on_evaluation(on_evaluation)
 
     def observe(self, observers: Sequence[RowObserver]) -> None:
         """Pass the folded rows of every batch from now on to observers, by contract."""
@@ -128,8 +126,9 @@ class Pipeline:
 
     def open_windows(self) -> list[WindowValue]:
         """The windows that are still open and hold rows, in the order of their ends."""
-        found = [w for merger in self.mergers for ws in merger.open_windows().values() for w in ws]
-        return sorted(found, key=lambda w: w.end_ms)
+        by_kpi = [merger.state.open_windows() for merger in self.mergers]
+        windows = [w for held in by_kpi for of_kpi in held.values() for w in of_kpi]
+        return sorted(windows, key=lambda w: w.end_ms)
 
     def views(self) -> list[SeriesView]:
         """Every series, as a board sees it."""

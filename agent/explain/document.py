@@ -65,14 +65,14 @@ def explanations(
     by = () if is_whole(rule) else plan.subject_of(rule).by
     found: list[tuple[int, str, Merger, Series]] = []
     for merger in mergers:
-        for series in merger.reported_series(rule):
+        for series in merger.state.reported_series(rule):
             dimensions = () if is_whole(rule) else series.dimensions or ()
             if selects(asked, by, dimensions) and as_for(rule, by, dimensions) is not None:
                 found.append((_urgency(rule, series), str(series.dimensions), merger, series))
     found.sort(key=lambda item: item[:2])
     document = []
     for _, _, merger, series in found[:MOST_SERIES]:
-        explained = explain(plan, merger.kpis, merger.rule_graph, rule, series)
+        explained = explain(plan, merger.state.kpis, merger.state.rule_graph, rule, series)
         if explained is not None:
             document.append((explained, as_json(plan, explained)))
     return document, len(found)

@@ -129,7 +129,7 @@ class HeldPartition:
 
     @property
     def _is_heavy(self) -> bool:
-        return self.merger.size > HEAVY_SERIES
+        return self.merger.state.size > HEAVY_SERIES
 
     # ---- backfills
 

@@ -63,8 +63,7 @@ def _given(plan: Plan, case: Case, result: RunResult) -> Emitted:
 
 
 def _events(plan: Plan, case: Case, records: Sequence[Record], result: RunResult) -> Emitted:
-    pipeline = Pipeline(plan)
-    pipeline.set_on_evaluation(result.evaluations.append)
+    pipeline = Pipeline(plan, on_evaluation=result.evaluations.append)
     for topic in plan.topics:
         of_topic = [r for r in records if r.topic == topic]
         if of_topic:
@@ -92,8 +91,7 @@ def _batch(topic: str, records: Sequence[Record]) -> Batch:
 
 def _file(plan: Plan, case: Case, result: RunResult) -> tuple[Emitted, int]:
     """What the events of a file bring about, and when the last of them happened."""
-    pipeline = Pipeline(plan)
-    pipeline.set_on_evaluation(result.evaluations.append)
+    pipeline = Pipeline(plan, on_evaluation=result.evaluations.append)
     out = Replayed(Emitted(), [])
     found = list(stream(plan, sources(plan, [str(case.file)]), FAR_MS, out, pipeline=pipeline))
     newest = pipeline.newest_ms or 0

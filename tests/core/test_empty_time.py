@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.core.merge import merger as merge
+from agent.core.merge import frontiers
 from agent.core.model.results import Emitted
 from tests.core.simulated import EVENTS, START_MS, World, plan_of, sale, visit
 
@@ -89,7 +89,7 @@ def test_what_closes_by_and_by_is_what_closes_at_once(
 ) -> None:
     log = log_with_gap(40 * 60_000)
     at_once = published(emitted_of(log, tmp_path, len(log)))
-    monkeypatch.setattr(merge, "STRIDE_WINDOWS", stride)
+    monkeypatch.setattr(frontiers, "STRIDE_WINDOWS", stride)
     by_and_by = published(emitted_of(log, tmp_path, len(log)))
     assert by_and_by[0] == at_once[0]
     assert {repr(t) for t in by_and_by[1]} == {repr(t) for t in at_once[1]}
@@ -100,7 +100,7 @@ def test_a_crash_while_windows_close_by_and_by_loses_none(
 ) -> None:
     log = log_with_gap(40 * 60_000)
     wanted = set(published(emitted_of(log, tmp_path, len(log)))[0])
-    monkeypatch.setattr(merge, "STRIDE_WINDOWS", 20)
+    monkeypatch.setattr(frontiers, "STRIDE_WINDOWS", 20)
     world = World(plan_of(RULES, tmp_path), [log], 1)
     worker = world.worker()
     world.read(worker, {0: len(log)})

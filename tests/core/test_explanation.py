@@ -47,14 +47,14 @@ def explained(pipeline: Pipeline, rule: str) -> Explained:
     [merger] = pipeline.mergers
     declared = pipeline.plan.rules[rule]
     series = series_of(merger, declared.kpi)
-    found = explain(pipeline.plan, merger.kpis, merger.rule_graph, declared, series)
+    found = explain(pipeline.plan, merger.state.kpis, merger.state.rule_graph, declared, series)
     assert found is not None
     return found
 
 
 def series_of(merger: Merger, owner: str) -> Series:
-    composite = merger.rule_graph.combinations.get(owner)
-    every = composite.series if composite is not None else merger.kpis[owner].series
+    composite = merger.state.rule_graph.combinations.get(owner)
+    every = composite.series if composite is not None else merger.state.kpis[owner].series
     return every["emea",]
 
 

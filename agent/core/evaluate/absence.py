@@ -25,11 +25,15 @@ class Absences:
     """The absence rules of one KPI."""
 
     def __init__(
-        self, kpi: Kpi, rules: Sequence[AbsenceRule], maintenance: MaintenanceCalendar
+        self,
+        kpi: Kpi,
+        rules: Sequence[AbsenceRule],
+        maintenance: MaintenanceCalendar,
+        on_evaluation: OnEvaluation | None = None,
     ) -> None:
         self.per_series = tuple(rule for rule in rules if rule.per == "series")
         self.per_kpi = tuple(rule for rule in rules if rule.per == "kpi")
-        self.on_evaluation: OnEvaluation | None = None
+        self._on_evaluation = on_evaluation
         self._kpi = kpi
         self._maintenance = maintenance
         self._rules_of = lru_cache(MAX_CACHED_SERIES)(self._find)
@@ -69,8 +73,8 @@ class Absences:
                 )
                 if after != state:
                     series.alerts.setdefault(rule.name, {})[level.severity] = after
-                    if self.on_evaluation is not None:
-                        self.on_evaluation(
+                    if self._on_evaluation is not None:
+                        self._on_evaluation(
                             Evaluation(
                                 rule, level.severity, None, frontier_ms, None, None, state, after
                             )

@@ -26,12 +26,12 @@ from agent.core.state.series import Series
 class CompositeRule:
     """The series of a composite rule in one state partition."""
 
-    def __init__(self, rule: CombinationRule) -> None:
+    def __init__(self, rule: CombinationRule, on_evaluation: OnEvaluation | None = None) -> None:
         self.rule = rule
         self.subscription = Subscription(rule.kpi, rule.dependencies)
         self.series: dict[Dimensions, Series] = {}
         self._changed: set[Dimensions] = set()  # series whose row is old
-        self.on_evaluation: OnEvaluation | None = None
+        self._on_evaluation = on_evaluation
         self._due: dict[Dimensions, int] = {}
         self._begun = False
         self._rule_of = lru_cache(MAX_CACHED_SERIES)(self._as_for)
@@ -101,8 +101,8 @@ class CompositeRule:
                     rule.flapping,
                 )  # fmt: skip
                 states[level.severity] = after
-                if self.on_evaluation is not None:
-                    self.on_evaluation(
+                if self._on_evaluation is not None:
+                    self._on_evaluation(
                         Evaluation(
                             rule, level.severity, None, at_ms, holds, clears, before, after
                         )

@@ -49,35 +49,36 @@ Evaluated = tuple[WindowValue, TargetStatus | None, list[Transition]]
 class Evaluator:
     """What the windows of one KPI are, and what they set off."""
 
-    def __init__(self, plan: Plan, kpi: Kpi) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        kpi: Kpi,
+        on_evaluation: OnEvaluation | None = None,
+        history_only: bool = False,
+    ) -> None:
+        """`on_evaluation` is called with every evaluation of a threshold rule, and with those of
+        absence rules that change an alert. `history_only`: evaluate only what later windows look
+        back on, for a backfill: nobody is alerted of it, and the values of benchmarks are not
+        known."""
         self.kpi = kpi
         self.maintenance = maintenance_calendar(plan, kpi)
-        self.benchmarks = benchmarks_of(kpi)
+        self.benchmarks = () if history_only else benchmarks_of(kpi)
         self.benchmark: Callable[[str, WindowValue], float | None] = lambda name, window: None
         rules = plan.rules_of(kpi.name)
         thresholds = [rule for rule in rules if isinstance(rule, ThresholdRule)]
-        self.closed_rules = Thresholds(kpi, [r for r in thresholds if r.on == "closed"])
-        self.current_rules = Thresholds(kpi, [r for r in thresholds if r.on == "current"])
+        closed = [rule for rule in thresholds if rule.on == "closed"]
+        current = [rule for rule in thresholds if rule.on == "current"]
+        absences = [rule for rule in rules if isinstance(rule, AbsenceRule)]
+        self.closed_rules = Thresholds(kpi, closed, on_evaluation)
+        self.current_rules = Thresholds(kpi, current, on_evaluation)
         needs_ms = max(self.closed_rules.needs_ms, self.current_rules.needs_ms)
         self.archive = Archive(kpi, needs_ms) if needs_ms else None
-        absences = [rule for rule in rules if isinstance(rule, AbsenceRule)]
-        self._absences = Absences(kpi, absences, self.maintenance)
+        if history_only:
+            self.current_rules, absences = Thresholds(kpi, ()), []
+        self._absences = Absences(kpi, absences, self.maintenance, on_evaluation)
         self._values = ValueExpression(plan, kpi)
         self._rules = {rule.name: rule for rule in rules}
         self._overrides = lru_cache(MAX_CACHED_SERIES)(partial(overrides_of, kpi))
-
-    def only_history(self) -> None:
-        """Evaluate only what later windows look back on: for the past of a KPI, of which nobody is
-        alerted, and of which the values of benchmarks are not known."""
-        self.current_rules = Thresholds(self.kpi, [])
-        self._absences = Absences(self.kpi, [], self.maintenance)
-        self.benchmarks = ()
-
-    def set_on_evaluation(self, on_evaluation: OnEvaluation | None) -> None:
-        """Report every evaluation of a threshold rule, and those of absence rules that change an
-        alert."""
-        for rules in (self.closed_rules, self.current_rules, self._absences):
-            rules.on_evaluation = on_evaluation
 
     # --- values and targets ----------------------------------------------------------------
 

@@ -44,6 +44,7 @@ from agent.core.evaluate.change_journal import ChangeJournal, consumed_by_rows, 
 from agent.core.evaluate.composite import CompositeRule
 from agent.core.evaluate.inhibition import OWN, Inhibitor, firing_change
 from agent.core.evaluate.subscription import Subscription
+from agent.core.evaluate.thresholds import OnEvaluation
 from agent.core.model.kpis import Dimensions
 from agent.core.model.plan import Plan
 from agent.core.model.results import AlertPhase, SeriesView, TargetState, TargetStatus, Transition
@@ -82,7 +83,13 @@ class RuleGraph:
     """All rules of one state partition that depend on others."""
 
     def __init__(
-        self, plan: Plan, gathers: bool, series_of: SeriesOf, find: Find, frontier: Frontier
+        self,
+        plan: Plan,
+        gathers: bool,
+        series_of: SeriesOf,
+        find: Find,
+        frontier: Frontier,
+        on_evaluation: OnEvaluation | None = None,
     ) -> None:
         self._plan = plan
         self._series_of = series_of
@@ -90,7 +97,7 @@ class RuleGraph:
         self._frontier = frontier
         self._begun = False
         self.combinations: dict[str, CompositeRule] = {
-            rule.kpi: CompositeRule(rule)
+            rule.kpi: CompositeRule(rule, on_evaluation)
             for rule in plan.rules.values()
             if isinstance(rule, CombinationRule) and (rule.by or gathers)
         }

@@ -74,7 +74,12 @@ MAX_CACHED_SERIES = 100_000
 class Thresholds:
     """The threshold rules of one KPI on closed windows, or those on current values."""
 
-    def __init__(self, kpi: Kpi, rules: Sequence[ThresholdRule]) -> None:
+    def __init__(
+        self,
+        kpi: Kpi,
+        rules: Sequence[ThresholdRule],
+        on_evaluation: OnEvaluation | None = None,
+    ) -> None:
         self.rules = tuple(rules)
         self.needs_ms = max(
             (f.needs_ms(kpi.window) for rule in self.variants() for f in rule.features), default=0
@@ -86,7 +91,7 @@ class Thresholds:
         self.compares_peers = any(
             isinstance(f, Deviation) for rule in self.variants() for f in rule.features
         )
-        self.on_evaluation: OnEvaluation | None = None
+        self._on_evaluation = on_evaluation
         self._kpi = kpi
         self._has_overrides = any(rule.overrides for rule in rules)
         self._as_declared = tuple(((rule.name, None), rule) for rule in rules)
@@ -175,9 +180,9 @@ class Thresholds:
             one.series.alerts[rule.name] = {
                 level.severity: state for level, state in zip(rule.levels, after, strict=True)
             }
-        if self.on_evaluation is not None:
+        if self._on_evaluation is not None:
             for level, (when, clear), old, new in zip(rule.levels, row, states, after, strict=True):
-                self.on_evaluation(
+                self._on_evaluation(
                     Evaluation(rule, level.severity, one.window, one.at_ms, when, clear, old, new)
                 )
         return transitions

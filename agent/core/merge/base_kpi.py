@@ -20,8 +20,7 @@ from agent.core.merge.missed_records import NONE_MISSED, MissedRecords
 from agent.core.merge.open_windows import OpenWindows
 from agent.core.merge.slices import SliceKey, UnsealedSlices
 from agent.core.merge.window_values import WindowValues
-from agent.core.model.kpis import Dimensions, Kpi
-from agent.core.model.plan import Plan
+from agent.core.model.kpis import Dimensions
 from agent.core.model.results import Number, TargetStatus, Transition, WindowValue
 from agent.core.state.series import Series
 
@@ -56,15 +55,14 @@ class BaseKpi:
 
     def __init__(
         self,
-        plan: Plan,
-        kpi: Kpi,
+        evaluator: Evaluator,
         limit: SeriesLimit,
         is_read: bool,
         missed: MissedRecords = NONE_MISSED,
     ) -> None:
         """`is_read`: KPIs over this one read its windows."""
-        self.kpi = kpi
-        self.evaluator = Evaluator(plan, kpi)
+        self.kpi = kpi = evaluator.kpi
+        self.evaluator = evaluator
         self.frontier_ms: int | None = None
         self.touched: set[Dimensions] = set()  # series whose view is old
         self._aggregator = Aggregator(kpi)

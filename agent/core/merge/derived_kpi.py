@@ -20,7 +20,7 @@ from agent.core.merge.input_windows import (
     is_other,
 )
 from agent.core.merge.missed_records import MissedRecords, any_touches
-from agent.core.model.kpis import Dimensions, Kpi
+from agent.core.model.kpis import Dimensions
 from agent.core.model.plan import Plan
 from agent.core.model.results import Number, WindowValue
 from agent.core.state.series import Series
@@ -30,10 +30,14 @@ class DerivedKpi:
     """A derived KPI's series; their inputs live in the same state partition."""
 
     def __init__(
-        self, plan: Plan, kpi: Kpi, is_read: bool, missed: Sequence[MissedRecords] = ()
+        self,
+        plan: Plan,
+        evaluator: Evaluator,
+        is_read: bool,
+        missed: Sequence[MissedRecords] = (),
     ) -> None:
-        self.kpi = kpi
-        self.evaluator = Evaluator(plan, kpi)
+        self.kpi = kpi = evaluator.kpi
+        self.evaluator = evaluator
         self.series: dict[Dimensions, Series] = {}
         self.expiring: list[Series] = []  # none: a series is kept until all is evaluated
         self.frontier_ms: int | None = None

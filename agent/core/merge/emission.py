@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from agent.core.evaluate.rule_graph import Place
 from agent.core.merge.base_kpi import Step
@@ -92,3 +92,18 @@ class Emission:
         if self._state.series(place) is not None:
             self.changed(place)
             self._rows.emitted(place, transitions=transitions)
+
+
+def joined(parts: Sequence[Emitted]) -> Emitted:
+    """Several emissions as one, in their order."""
+    parts = [part for part in parts if part]
+    if len(parts) < 2:
+        return parts[0] if parts else Emitted()
+    return Emitted(
+        tuple(window for part in parts for window in part.windows),
+        tuple(target for part in parts for target in part.targets),
+        tuple(transition for part in parts for transition in part.transitions),
+        sum(part.late for part in parts),
+        sum(part.stale for part in parts),
+        tuple(kpi for part in parts for kpi in part.full),
+    )

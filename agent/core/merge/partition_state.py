@@ -10,12 +10,14 @@ from typing import Protocol
 from agent.core.evaluate.composite import CompositeRule
 from agent.core.evaluate.rule_graph import Place, RuleGraph
 from agent.core.evaluate.targets import benchmarks_of
+from agent.core.evaluate.thresholds import OnEvaluation
 from agent.core.merge.base_kpi import BaseKpi
 from agent.core.merge.benchmark_targets import BenchmarkTargets
 from agent.core.merge.derived_kpi import DerivedKpi, KpiState
 from agent.core.merge.kpi_absence import KpiAbsence
 from agent.core.model.kpis import Kpi
 from agent.core.model.plan import Plan
+from agent.core.model.results import WindowValue
 from agent.core.model.rules import Rule, dependencies, is_whole
 from agent.core.placement import gathering_partition, watch_partition
 from agent.core.state.series import Series
@@ -36,7 +38,12 @@ class PartitionState:
     """The state of one partition, by KPI in dependency order."""
 
     def __init__(
-        self, plan: Plan, state_partition: int, state_partitions: int, make_kpi: MakeKpi
+        self,
+        plan: Plan,
+        state_partition: int,
+        state_partitions: int,
+        make_kpi: MakeKpi,
+        on_evaluation: OnEvaluation | None = None,
     ) -> None:
         read = {name for k in plan.kpis.values() for name in (*k.inputs, *benchmarks_of(k))}
         self.kpis: dict[str, KpiState] = {
@@ -68,6 +75,7 @@ class PartitionState:
             self.series_of,
             lambda kpi, dimensions: self.series((kpi, dimensions)),
             self.evaluated_ms,
+            on_evaluation,
         )
 
     def _absences(
@@ -117,6 +125,22 @@ class PartitionState:
             absence = self.absences.get(rule.kpi)
             return self.series_of(rule.kpi, True) if absence and absence.is_reporter else []
         return self.series_of(rule.kpi, False)
+
+    @property
+    def size(self) -> int:
+        """How many series are held here."""
+        return sum(len(state.series) for state in self.kpis.values())
+
+    def open_windows(self) -> dict[str, list[WindowValue]]:
+        """The windows not yet closed that hold rows, by KPI."""
+        out: dict[str, list[WindowValue]] = {}
+        for name, state in self.kpis.items():
+            if isinstance(state, BaseKpi):
+                out[name] = state.all_open_windows()
+            else:
+                inputs = [self.kpis[i] for i in state.kpi.inputs]
+                out[name] = state.open_windows(inputs, [out[i] for i in state.kpi.inputs])
+        return out
 
     def evaluated_ms(self, kpi: str) -> int | None:
         """How far the windows of a KPI are evaluated."""

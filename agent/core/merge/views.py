@@ -7,27 +7,30 @@ that or its closed state changed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from itertools import chain
 
 from agent.core.merge.base_kpi import BaseKpi
 from agent.core.merge.derived_kpi import DerivedKpi, KpiState
+from agent.core.merge.partition_state import PartitionState
 from agent.core.model.kpis import Dimensions, Target
 from agent.core.model.results import AlertPhase, SeriesView, WindowValue
 from agent.core.state.series import Series
 
 
 class Views:
-    """The views of all series of some KPIs, in dependency order as the plan has them."""
+    """The views of one state partition."""
 
-    def __init__(self, states: Mapping[str, KpiState]) -> None:
-        self._states = states
+    def __init__(self, state: PartitionState) -> None:
+        self._state = state
+        self._states = states = state.kpis  # in dependency order
         self._views: dict[str, dict[Dimensions, SeriesView]] = {name: {} for name in states}
         self._current: dict[str, dict[Dimensions, WindowValue]] = {name: {} for name in states}
         self._ends: dict[str, int | None] = dict.fromkeys(states)
 
     def read(self) -> list[SeriesView]:
-        """Every series; a view that did not change is the same object as before."""
+        """Every series, and what is watched of KPIs as a whole; a view that did not change is the
+        same object as before."""
         changed: dict[str, set[Dimensions]] = {}
         for name, state in self._states.items():
             touched = state.drain_touched()
@@ -36,7 +39,16 @@ class Views:
             else:
                 changed[name] = self._derive(name, state, [changed[i] for i in state.kpi.inputs])
             self._renew(name, state, changed[name] | touched)
-        return list(chain.from_iterable(views.values() for views in self._views.values()))
+        absences = [a for a in self._state.absences.values() if a.is_reporter]
+        return [
+            *chain.from_iterable(views.values() for views in self._views.values()),
+            *(
+                view_of(absence.state, absence.series, None)
+                for absence in absences
+                if absence.series
+            ),
+            *self._state.rule_graph.views(),
+        ]
 
     def _renew_open(self, name: str, state: BaseKpi, touched: set[Dimensions]) -> set[Dimensions]:
         """Work out the open windows that are not what they were; whose they are."""

@@ -96,8 +96,8 @@ def test_a_series_expires_once_nothing_has_fired_for_long() -> None:
 
 
 def test_every_evaluation_is_reported() -> None:
-    composite, seen = CompositeRule(CRISIS), list[Evaluation]()
-    composite.on_evaluation = seen.append
+    seen: list[Evaluation] = []
+    composite = CompositeRule(CRISIS, seen.append)
     for index in (0, 1):
         composite.subscription.add(index, EMEA, change(10 + index, True))
     composite.advance(100)

@@ -117,8 +117,8 @@ def test_a_feature_that_several_rules_name_is_computed_once_for_a_window() -> No
 
 
 def test_every_evaluation_is_reported_also_those_that_change_nothing() -> None:
-    rules, seen = Thresholds(kpi(), [SLOW]), list[Evaluation]()
-    rules.on_evaluation = seen.append
+    seen: list[Evaluation] = []
+    rules = Thresholds(kpi(), [SLOW], seen.append)
     states(rules, one(series(), window(100)), one(series(), window(None)))
     assert [(e.rule.name, e.when, e.clear) for e in seen] == [
         *(("slow", False, True), ("slow", None, None))

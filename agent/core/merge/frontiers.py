@@ -1,0 +1,124 @@
+"""Moves the frontiers of a state partition's KPIs as the watermarks of their topics advance.
+
+The *frontier* of a KPI is the watermark of its contract less the KPI's lateness. One move closes
+windows of many KPIs; what it emits is in event-time order, whichever KPI closed first.
+
+A watermark that lets very many windows close is reached in strides of about `STRIDE_WINDOWS`. What
+a stride emits is what a frame with an earlier watermark would have brought.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from agent.core.merge.backfill_buffer import BackfillBuffers
+from agent.core.merge.base_kpi import BaseKpi, Step
+from agent.core.merge.emission import Emission, joined
+from agent.core.merge.partition_state import PartitionState
+from agent.core.merge.watermark import TopicSources
+from agent.core.model.events import Contract
+from agent.core.model.kpis import Kpi
+from agent.core.model.plan import Plan
+from agent.core.model.results import Emitted
+
+STRIDE_WINDOWS = 4_000
+"""About how many windows one call closes: a tenth of a second's work."""
+
+
+class Frontiers:
+    """The frontiers of one state partition. `until_ms`: event time stops there."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        sources: Mapping[str, TopicSources],
+        state: PartitionState,
+        backfills: BackfillBuffers,
+        emission: Emission,
+        until_ms: int | None,
+    ) -> None:
+        self._plan = plan
+        self._sources = sources
+        self._state = state
+        self._backfills = backfills
+        self._emission = emission
+        self._until_ms = until_ms
+        self._behind: set[str] = set()  # topics with windows that are still to be closed
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether windows are still to be closed by the frames that were applied."""
+        return bool(self._behind)
+
+    def catch_up(self) -> Emitted:
+        """Close the next windows that frames applied before let close."""
+        return self.advance(min(self._behind)) if self._behind else Emitted()
+
+    def finish(self, topic: str, watermark_ms: int) -> Emitted:
+        """Close what ends by a watermark without any frame, for files at their end."""
+        emitted = [self.advance(topic, watermark_ms)]
+        while self._behind:
+            emitted.append(self.advance(topic, watermark_ms))
+        return joined(emitted)
+
+    def advance(self, topic: str, watermark_ms: int | None = None) -> Emitted:
+        """Close the next windows of a topic's KPIs, up to its watermark, or another."""
+        sources = self._sources[topic]
+        reached = [
+            (contract, now)
+            for contract in self._plan.contracts_of(topic)
+            if (now := sources.watermark_ms(contract) if watermark_ms is None else watermark_ms)
+            is not None
+        ]
+        stride_ms = self._stride_end_ms(reached)
+        self._behind.discard(topic)
+        if stride_ms is not None:
+            self._behind.add(topic)
+        steps: list[tuple[str, Step]] = []
+        for contract, now in reached:
+            steps += self._advance_contract(contract, now, stride_ms)
+        if not steps:
+            return Emitted()
+        absences = [name for name, _ in steps if name in self._state.absences]
+        steps += [(name, kpi.advance(inputs)) for name, kpi, inputs in self._state.derived]
+        steps += [(name, targets.advance()) for name, targets in self._state.benchmarked.items()]
+        self._state.drop_consumed()
+        return self._emission.of(absences, steps)
+
+    def _stride_end_ms(self, reached: Sequence[tuple[Contract, int]]) -> int | None:
+        """Up to where the KPIs of a topic close windows now; None: as far as they can."""
+        ends, waiting = [], self._backfills.names
+        for contract, watermark_ms in reached:
+            for kpi in self._plan.kpis_of(contract.name):
+                state = self._state.kpis[kpi.name]
+                frontier = self._frontier_ms(kpi, watermark_ms)
+                if not isinstance(state, BaseKpi) or kpi.name in waiting:
+                    continue
+                if state.frontier_ms is None or frontier > state.frontier_ms:
+                    end = state.stride_end_ms(frontier, STRIDE_WINDOWS)
+                    if end < frontier:
+                        ends.append(end)
+        return min(ends, default=None)
+
+    def _frontier_ms(self, kpi: Kpi, watermark_ms: int) -> int:
+        frontier = watermark_ms - kpi.lateness_ms
+        return frontier if self._until_ms is None else min(frontier, self._until_ms)
+
+    def _advance_contract(
+        self, contract: Contract, watermark_ms: int, stride_ms: int | None
+    ) -> list[tuple[str, Step]]:
+        steps = []
+        for kpi in self._plan.kpis_of(contract.name):
+            state = self._state.kpis[kpi.name]
+            frontier = self._frontier_ms(kpi, watermark_ms)
+            if stride_ms is not None:
+                frontier = min(frontier, stride_ms)
+            if self._backfills.reached(kpi.name, frontier):
+                continue
+            if isinstance(state, BaseKpi) and (
+                state.frontier_ms is None or frontier > state.frontier_ms
+            ):
+                steps.append((kpi.name, state.advance(frontier)))
+                if kpi.name in self._state.absences:
+                    self._state.absences[kpi.name].advance(frontier)
+        return steps

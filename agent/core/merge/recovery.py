@@ -1,0 +1,170 @@
+"""Rows become state: after a restart, and where the backfill of a KPI is done.
+
+After a restart
+---------------
+1. Rows of KPIs that are not declared, or otherwise, are passed over, and kept for a while
+   (`agent.core.merge.row_store`): their state means something else.
+2. What a row emitted last is emitted again: the crash may have come before it was published.
+3. Alerts of rules that are no longer declared end, with what is emitted again.
+4. A backfill that was written in part is deleted, and begins again.
+
+A backfill
+----------
+Its rows are taken as after a restart, and the frames that came meanwhile
+(`agent.core.merge.backfill_buffer`) are applied on top. Until then the KPIs over it wait.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+
+from agent.core.evaluate.composite import CompositeRule
+from agent.core.evaluate.transitions import ended
+from agent.core.merge.backfill_buffer import BackfillBuffer, BackfillBuffers, marker_key
+from agent.core.merge.base_kpi import BaseKpi
+from agent.core.merge.derived_kpi import KpiState
+from agent.core.merge.emission import Emission
+from agent.core.merge.partition_state import PartitionState
+from agent.core.merge.row_store import RowStore
+from agent.core.model.results import Transition
+from agent.core.model.rules import RULE_SUBJECT
+from agent.core.state.archive import Chunk, read_chunk
+from agent.core.state.rows import Row, is_chunk, is_marker, kpi_of
+from agent.core.state.series import Series
+
+
+class Recovery:
+    """Brings one state partition to where its rows say."""
+
+    def __init__(
+        self,
+        state: PartitionState,
+        rows: RowStore,
+        backfills: BackfillBuffers,
+        emission: Emission,
+    ) -> None:
+        self._state = state
+        self._rows = rows
+        self._backfills = backfills
+        self._emission = emission
+        self._begin_derived()
+
+    # --- after a restart -------------------------------------------------------------------
+
+    def restore(self, rows: Iterable[Row]) -> None:
+        """Continue from the rows of this partition, before any frame.
+
+        Raises UnknownVersion and DamagedRow.
+        """
+        whole = self._without_partial_backfills(list(rows))
+        for key, series in self._rows.read(row for row in whole if not is_chunk(row[0])):
+            owner = self._state.owner(series)
+            if owner is None:
+                self._rows.keep_unknown(key)
+                self._rows.emit_with_replay(_last_transitions(series))
+            else:
+                self._restore_series(series, owner)
+        for key, chunk in _chunks(whole):
+            if not self._restore_chunk(chunk):
+                self._rows.keep_unknown(key)
+        for name, state in self._state.kpis.items():
+            if state.series:
+                self._backfills.had_state(name)
+        self._begin_derived()
+
+    def _restore_series(self, series: Series, owner: KpiState | CompositeRule) -> None:
+        self._rows.restored(series)
+        rules = owner if isinstance(owner, CompositeRule) else owner.evaluator
+        gone = [*rules.drop_undeclared(series), *self._state.rule_graph.unsilenced(series)]
+        absence = self._state.absences.get(series.kpi)
+        if series.dimensions is not None:
+            owner.restore(series)
+        elif absence is not None:
+            absence.restore(series)
+        if gone:
+            place = series.kpi, series.dimensions
+            self._emission.changed(place)
+            self._rows.emitted(place, transitions=gone)
+            self._rows.emit_with_replay(gone)
+
+    def _without_partial_backfills(self, rows: Sequence[Row]) -> list[Row]:
+        """The rows of series and chunks. A backfill that was written in part is deleted: its rows,
+        and then the marker that says so."""
+        half, unknown = self._backfills.restore(row for row in rows if is_marker(row[0]))
+        for key in unknown:
+            self._rows.keep_unknown(key)
+        others = [row for row in rows if not is_marker(row[0])]
+        if half:
+            self._rows.delete(key for key, _ in others if kpi_of(key) in half)
+            self._rows.delete(map(marker_key, sorted(half)))
+        return [row for row in others if kpi_of(row[0]) not in half] if half else others
+
+    def _restore_chunk(self, chunk: Chunk) -> bool:
+        """Restore windows that a series' row no longer has; False: no series has them."""
+        state = self._state.kpis.get(chunk.kpi)
+        series = state.series.get(chunk.dimensions) if state else None
+        archive = state.evaluator.archive if state else None
+        if series is None or archive is None:
+            return False
+        if (series.fingerprint, series.first_ms) != (chunk.fingerprint, chunk.first_ms):
+            return False
+        archive.restore(chunk)
+        return True
+
+    # --- a backfill --------------------------------------------------------------------------
+
+    def adopt(
+        self, kpi: str, handoff_ms: int, sources: Collection[int], rows: Sequence[Row]
+    ) -> bool:
+        """Continue from the rows of a KPI's backfill up to `handoff_ms`, read from these source
+        partitions. The next frame moves the KPI on from there.
+
+        False, and nothing has changed: it is not waiting, or not all that came since is here.
+        """
+        buffer = self._backfills.adopt(kpi, handoff_ms, sources, rows)
+        if buffer is None:
+            return False
+        state = self._state.kpis[kpi]
+        for key, _ in rows:
+            self._rows.keep(key)
+        for _, series in self._rows.read(row for row in rows if not is_chunk(row[0])):
+            state.restore(series)
+        for _, chunk in _chunks(rows):
+            self._restore_chunk(chunk)
+        state.frontier_ms = handoff_ms
+        self.begin(buffer)
+        return True
+
+    def begin(self, buffer: BackfillBuffer) -> None:
+        """Let a KPI that waited take part, with what came of it since the handoff."""
+        name = buffer.kpi.name
+        state = self._state.kpis[name]
+        if isinstance(state, BaseKpi):
+            for source, block in buffer.blocks(self._backfills.handoffs[name]):
+                state.take(block, source, buffer.first_position or 0)
+        self._rows.keep(marker_key(name))
+        self._begin_derived()
+
+    def _begin_derived(self) -> None:
+        """Let the KPIs over others know which of those wait, and the last handoff: the windows
+        before it, which the others may still have, are not theirs."""
+        waiting, handoffs = set(self._backfills.names), dict(self._backfills.handoffs)
+        for name, state, _ in self._state.derived:
+            waits = not waiting.isdisjoint(state.kpi.inputs)
+            waiting |= {name} if waits else set()
+            handoff_ms = max((handoffs[i] for i in state.kpi.inputs if i in handoffs), default=None)
+            if handoff_ms is not None:
+                handoffs[name] = handoff_ms
+            state.begin(waits, handoff_ms)
+
+
+def _chunks(rows: Sequence[Row]) -> list[tuple[bytes, Chunk]]:
+    return [(key, read_chunk(key, row)) for key, row in rows if is_chunk(key)]
+
+
+def _last_transitions(series: Series) -> list[Transition]:
+    """What ends the alerts of a composite rule that is no longer declared."""
+    if not series.kpi.startswith(RULE_SUBJECT):
+        return []
+    alerts = [(rule, s, a) for rule, states in series.alerts.items() for s, a in states.items()]
+    return ended(series.kpi, series.dimensions, series.evaluated_ms, alerts)
