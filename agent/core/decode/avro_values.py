@@ -59,7 +59,7 @@ def converted(raw: pl.Series, type: AvroType, dtype: DType) -> pl.Series:
     if dtype == pl.Float64 and value.dtype.is_numeric():
         return value.cast(pl.Float64)
     if dtype == pl.Int64 and value.dtype.is_integer():
-        return value.cast(pl.Int64)
+        return value.cast(pl.Int64, strict=False)
     if dtype == pl.Int64 and type.logical == "decimal" and type.scale == 0:
         return value.cast(pl.Int64, strict=False)
     return pl.Series(raw.name, [None], dtype=dtype).new_from_index(0, len(raw))
@@ -70,7 +70,7 @@ def _value(raw: pl.Series, type: AvroType) -> pl.Series:
     if type.kind in ("float", "double"):
         is_finite = raw.is_finite()
         return raw if is_finite.all() else raw.set(~is_finite, None)  # JSON has no others
-    if type.kind == "boolean":
+    if type.kind == "boolean" and raw.dtype == pl.Binary:
         return raw != pl.Series([b"\0"])
     if type.logical in TIMESTAMPS:
         first, end = PLAIN_RANGES[TIMESTAMPS[type.logical]]

@@ -21,4 +21,9 @@ def format_of(contract: Contract) -> Format:
         from agent.core.decode.schema_format import SchemaFormat
 
         return SchemaFormat(AvroCodec, Reason.NOT_AVRO, schema)
+    if contract.format == "protobuf":
+        from agent.core.decode.protobuf_format import ProtobufCodec
+        from agent.core.decode.schema_format import SchemaFormat
+
+        return SchemaFormat(ProtobufCodec, Reason.NOT_PROTOBUF, schema)
     return JSON

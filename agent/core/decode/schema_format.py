@@ -63,6 +63,10 @@ class BodyError(Exception):
         self.is_cut = is_cut
 
 
+class NotColumnarError(Exception):
+    """These records are read one by one only."""
+
+
 @dataclass(frozen=True, slots=True)
 class Read:
     """What was read of some records: a column for each demand, by its index (`c0`, …), and whether
@@ -79,7 +83,7 @@ class ColumnReader(Protocol):
 
     def read(self, bodies: Sequence[bytes]) -> Read:
         """The columns of at most CHUNK_RECORDS records. Raises BodyError where any of them is not
-        what the schema says, which it may also say in `unreadable`."""
+        what the schema says, which it may also say in `unreadable`; and NotColumnarError."""
 
 
 class Codec(Protocol):
@@ -159,8 +163,8 @@ class SchemaFormat:
     ) -> Flags:
         """Which values of a column were something else in their record (null is not)."""
         wrong = np.zeros(len(values), dtype=np.bool_)
-        doubtful = values.is_null().to_numpy() & unsure
         is_text = values.dtype == pl.String and kind in ("string", "id")
+        doubtful = unsure if is_text else values.is_null().to_numpy() & unsure
         if not doubtful.any() and (not is_text or self._are_right(records.batch, path, kind)):
             return wrong
         contents = records.all()
@@ -315,6 +319,8 @@ class SchemaReader:
     ) -> Iterator[tuple[Rows, Read]]:
         try:
             yield chunk, reader.read([bodies[i] for i in chunk.tolist()])
+        except NotColumnarError:
+            yield chunk, self._read_json(codec, bodies, chunk)
         except BodyError:
             if len(chunk) > _PART_RECORDS:
                 for part in _parts(chunk, _PART_RECORDS):
