@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from agent.core.model.plan import Plan
+from agent.language import schema_files
 from agent.language.checks import (
     benchmarks,
     events,
@@ -37,6 +38,7 @@ def check(path: str | Path) -> tuple[Plan | None, list[Problem]]:
     """The plan, None where there are errors, and all problems, warnings included, in order."""
     declared = declare(Path(path))
     known = shapes.resolve(declared)
+    schema_files.read_all(declared)
     events.check(declared)
     kpis.check(declared, known)
     benchmarks.check(declared, known)

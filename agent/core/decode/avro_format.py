@@ -18,8 +18,8 @@ from agent.core.decode.avro_columns import AvroColumns, Place
 from agent.core.decode.avro_json import read_avro
 from agent.core.decode.avro_schema import AvroSchema, parse_schema
 from agent.core.decode.avro_values import converted, is_right
+from agent.core.decode.codec import ColumnReader, Read
 from agent.core.decode.format import Demand, Flags, Kind
-from agent.core.decode.schema_format import ColumnReader, Read
 from agent.core.decode.schemas import SchemaError
 from agent.core.model.paths import Keys
 from agent.core.model.schemas import Schema

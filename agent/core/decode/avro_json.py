@@ -29,7 +29,7 @@ from agent.core.decode.avro_schema import (
     AvroSchema,
     AvroType,
 )
-from agent.core.decode.schema_format import BodyError
+from agent.core.decode.codec import BodyError
 from agent.core.decode.time_text import (
     MICROSECONDS_BELOW,
     MILLISECONDS_BELOW,

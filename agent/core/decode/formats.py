@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from agent.core.decode.format import Format
+from agent.core.decode.framed_json import FramedJson
 from agent.core.decode.json_format import JSON
 from agent.core.model.events import Contract
 from agent.core.model.results import Reason
-from agent.core.model.schemas import Schema
+from agent.core.model.schemas import REGISTRY, Schema
 
 FORMATS = ("json", "avro", "protobuf")
 """`events.X.format` is one of these."""
@@ -26,4 +27,6 @@ def format_of(contract: Contract) -> Format:
         from agent.core.decode.schema_format import SchemaFormat
 
         return SchemaFormat(ProtobufCodec, Reason.NOT_PROTOBUF, schema)
+    if contract.schema == REGISTRY:
+        return FramedJson()
     return JSON

@@ -19,6 +19,7 @@ from google.protobuf.message import DecodeError
 
 from agent.core.decode.avro_schema import AvroType
 from agent.core.decode.avro_values import converted, is_right
+from agent.core.decode.codec import BodyError, ColumnReader, NotColumnarError, Read
 from agent.core.decode.format import Demand, Flags, Kind
 from agent.core.decode.protobuf_schema import (
     NANOS,
@@ -28,7 +29,6 @@ from agent.core.decode.protobuf_schema import (
     message_class,
     plain,
 )
-from agent.core.decode.schema_format import BodyError, ColumnReader, NotColumnarError, Read
 from agent.core.decode.schemas import SchemaError
 from agent.core.model.paths import Keys
 from agent.core.model.schemas import Schema

@@ -84,6 +84,11 @@ class ProtobufSchema:
         self._messages = sorted(messages, key=lambda message: order[message.name])
 
     @property
+    def first(self) -> Descriptor:
+        """The message that is declared first."""
+        return self._messages[0]
+
+    @property
     def only(self) -> Descriptor | None:
         """The message of all records, where there is but one that they could be."""
         sole = self._messages[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from agent.core.model.paths import Path, path_text
+from agent.core.model.schemas import REGISTRY
 from agent.language.declared import Declared, Entry
 from agent.language.models.events import EventSpec, FieldSpec
 from agent.language.source import Place
@@ -11,6 +12,8 @@ from agent.language.source import Place
 def check(declared: Declared) -> None:
     """Check every event."""
     _formats(declared)
+    for entry in declared.events.values():
+        _schema(declared, entry)
     for entry in declared.events.values():
         for name, spec in entry.model.fields.items():
             _bounds(declared, entry, ("fields", name), spec)
@@ -23,6 +26,13 @@ def _formats(declared: Declared) -> None:
     first: dict[str, Entry[EventSpec]] = {}
     for entry in declared.events.values():
         other = first.setdefault(entry.model.topic, entry)
+        if other.model.schema_ != entry.model.schema_ and other.model.format == entry.model.format:
+            message = (
+                f"topic {entry.model.topic} has the schema {entry.model.schema_ or REGISTRY} here, "
+                f"and {other.model.schema_ or REGISTRY} for event '{other.name}'"
+            )
+            at = ("schema",) if entry.model.schema_ is not None else ("topic",)
+            declared.report(entry, at, message, "the records of a topic have one format")
         if other.model.format != entry.model.format:
             message = (
                 f"topic {entry.model.topic} has the format {entry.model.format} here, and "
@@ -30,6 +40,21 @@ def _formats(declared: Declared) -> None:
             )
             at = ("format",) if "format" in entry.model.model_fields_set else ("topic",)
             declared.report(entry, at, message, "the records of a topic have one format")
+
+
+def _schema(declared: Declared, entry: Entry[EventSpec]) -> None:
+    """A schema and a message are of formats that have them."""
+    model = entry.model
+    if model.format == "json" and model.schema_ not in (None, REGISTRY):
+        message = f"the format json has no schema file '{model.schema_}'"
+        hint = "`schema: registry` where records begin with a schema's id; else leave it out"
+        declared.report(entry, ("schema",), message, hint)
+    if model.message is not None and (
+        model.format != "protobuf" or entry.name not in declared.schemas
+    ):
+        message = "a message of records that name their own"
+        hint = "`message` is for the format protobuf with a schema file"
+        declared.report(entry, ("message",), message, hint, on="key")
 
 
 def _bounds(declared: Declared, entry: Entry[EventSpec], at: Place, spec: FieldSpec) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from agent.core.model.events import Contract, Field, TimeSource
+from agent.core.model.schemas import REGISTRY, Schema
 from agent.language.compile.shapes import zone_of
 from agent.language.declared import Declared, Entry
 from agent.language.models import durations
@@ -58,4 +61,11 @@ def make_contract(declared: Declared, entry: Entry[EventSpec]) -> Contract:
         ),
         max_past_ms=first_given(model.max_past, defaults.max_past, MAX_PAST_MS),
         format=model.format,
+        schema=_schema(declared, entry),
     )
+
+
+def _schema(declared: Declared, entry: Entry[EventSpec]) -> Schema | Literal["registry"] | None:
+    """What an event's records are read with."""
+    is_plain = entry.model.format == "json" and entry.model.schema_ is None
+    return None if is_plain else declared.schemas.get(entry.name, REGISTRY)

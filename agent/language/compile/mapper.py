@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import astuple
 from typing import Any
 
 from agent.core.model.kpis import Kpi
@@ -82,7 +83,7 @@ def _maintenance(declared: Declared, entry: Entry[MaintenanceSpec]) -> Maintenan
 
 
 def config_hash(declared: Declared) -> str:
-    """The first 12 hexadecimal digits of the SHA-256 of all that is declared.
+    """The first 12 hexadecimal digits of the SHA-256 of all that is declared, schema files too.
 
     Files, order, comments and ways of writing a duration make no difference.
     """
@@ -92,6 +93,8 @@ def config_hash(declared: Declared) -> str:
         content[section] = {
             name: entry.model.model_dump(mode="json") for name, entry in entries.items()
         }
+    if declared.schemas:
+        content["schema files"] = {n: astuple(s) for n, s in declared.schemas.items()}
     return digest(content)
 
 

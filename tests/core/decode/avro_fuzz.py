@@ -1,31 +1,18 @@
-"""Avro records of invented schemas, good and mutated, read many at a time and compared with the
-JSON that they mean, as fastavro reads it, decoded as JSON records are.
-
-`python -m tests.core.decode.avro_fuzz` runs a hundred thousand of them; `--seed` repeats a run.
-"""
+"""Invented Avro schemas and records of them."""
 
 from __future__ import annotations
 
-import argparse
 import json
 import random
-import sys
-import time
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from io import BytesIO
-from itertools import islice
 from typing import Any
 
 import fastavro
 
-from agent.core.decode.avro_format import AvroCodec
-from agent.core.decode.decoder import Decoder
-from agent.core.decode.schema_format import BodyError, encode_json
 from agent.core.model.events import Contract, Field
-from agent.core.model.schemas import REGISTRY, Schema
-from tests.core.decode.fuzz import by_row
-from tests.core.decode.samples import AT, AT_MS, batch, contract
+from agent.core.model.schemas import Schema
+from tests.core.decode.samples import AT, AT_MS, contract
 
 _SCALARS = ["boolean", "int", "long", "float", "double", "string", "bytes", "null"]
 _LOGICAL = [
@@ -39,7 +26,7 @@ _LONGS = [0, 1, -1, 63, 64, -65, 2**31 - 1, -(2**31), 2**53 + 1, 2**63 - 1, -(2*
 _DOUBLES = [0.0, 1.5, 1e300, -1e-300, float("nan"), float("inf"), AT_MS / 1000, 3.0]
 
 
-class Invented:
+class InventedAvro:
     """A schema, records of it, and contracts that read some of its paths."""
 
     def __init__(self, rng: random.Random) -> None:
@@ -53,9 +40,11 @@ class Invented:
         for field in fields:
             if rng.random() < 0.1:
                 field["aliases"] = [f"old_{field['name']}"]
-        self.schema = {"type": "record", "name": "root", "fields": fields}
-        self.text = json.dumps(self.schema)
-        self.parsed = fastavro.parse_schema(json.loads(_without_logical_types(self.text)))
+        self.fields = fields
+        self._record = {"type": "record", "name": "root", "fields": fields}
+        text = json.dumps(self._record)
+        self.schema = Schema("AVRO", text)
+        self.parsed = fastavro.parse_schema(json.loads(_without_logical_types(text)))
 
     def type(self, depth: int) -> Any:  # noqa: PLR0911
         rng = self._rng
@@ -122,14 +111,15 @@ class Invented:
         return rng.choice(simple[kind])
 
     def record(self) -> bytes:
-        value = self.value(self.schema)
+        value = self.value(self._record)
         value["type"] = self._rng.choice(["order", "order", "order", "other"])
         value["at"] = self._rng.choice([AT_MS, AT_MS, AT_MS, 0, 86_400_000, -5, 2**60])
         out = BytesIO()
         fastavro.schemaless_writer(out, self.parsed, value)
         return out.getvalue()
 
-    def contracts(self, fields: Sequence[Any]) -> tuple[Contract, ...]:
+    def contracts(self, others: Sequence[InventedAvro]) -> tuple[Contract, ...]:
+        fields = [field for other in others for field in other.fields]
         names = ("order", "any")[: self._rng.choice([1, 2])]
         return tuple(self._contract(name, fields) for name in names)
 
@@ -166,76 +156,3 @@ def _is_empty(type: Any) -> bool:
 def _without_logical_types(text: str) -> str:
     """The schema by which plain values are written."""
     return text.replace('"logicalType"', '"ignored"')
-
-
-def _mutated(rng: random.Random, body: bytes) -> bytes:
-    for _ in range(rng.randint(1, 2)):
-        at = rng.randrange(len(body) + 1)
-        splice = rng.choice([b"", b"\x00", b"\x02", b"\x04", b"\xff", b"\x80", rng.randbytes(3)])
-        body = body[:at] + splice + body[at + rng.choice([0, 1, 1, 3]) :]
-    return body[: rng.randrange(len(body) + 1)] if rng.random() < 0.2 else body
-
-
-def differences(seed: int, count: int, size: int = 300) -> Iterator[tuple[Any, Any, Any]]:
-    """(record, expected, found) wherever the columns and the JSON of a record disagree."""
-    rng = random.Random(seed)
-    while count > 0:
-        invented = [Invented(rng) for _ in range(rng.choice([1, 1, 3]))]
-        schemas = {i: Schema("AVRO", each.text) for i, each in enumerate(invented)}
-        codecs = {i: AvroCodec(schema) for i, schema in schemas.items()}
-        contracts = invented[0].contracts([f for i in invented for f in i.schema["fields"]])
-        decoder = Decoder([replace(c, format="avro", schema=REGISTRY) for c in contracts])
-        plain = Decoder(contracts)
-        share = rng.choice([0, 0.01, 0.3])
-        values = []
-        for _ in range(size):
-            which = rng.randrange(len(invented))
-            body = invented[which].record()
-            body = _mutated(rng, body) if rng.random() < share else body
-            values.append(b"\0" + which.to_bytes(4, "big") + body)
-        got = by_row(decoder.decode(replace(batch(values), schemas=schemas)), size)
-        wanted = _expected(plain, [(codecs[value[4]], value[5:]) for value in values])
-        for value, found, expected in zip(values, got, wanted, strict=True):
-            if repr(found) != repr(expected):
-                alone = by_row(decoder.decode(replace(batch([value]), schemas=schemas)), 1)[0]
-                if repr(alone) != repr(found) or not _is_loose(expected, found):
-                    yield (invented[value[4]].text, contracts, value), expected, found
-                    break
-        count -= size
-
-
-def _expected(plain: Decoder, bodies: Sequence[tuple[AvroCodec, bytes]]) -> list[Any]:
-    documents: list[bytes | None] = []
-    for codec, body in bodies:
-        try:
-            documents.append(encode_json(codec.tree(body)))
-        except BodyError:
-            documents.append(None)
-    sole = None if len(plain.contracts) > 1 else plain.contracts[0].name
-    decoded = by_row(plain.decode(batch(documents)), len(documents))
-    return [{sole: "not_avro"} if found == "empty" else found for found in decoded]
-
-
-def _is_loose(expected: Any, found: Any) -> bool:
-    """Whether one reader refuses what another takes: a branch that a union does not have, a number
-    in more bytes than it needs."""
-    return "not_avro" in repr(expected) or "not_avro" in repr(found)
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run it; 1 if anything differs."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--records", type=int, default=100_000)
-    parser.add_argument("--seed", type=int, default=1)
-    options = parser.parse_args(arguments)
-    started = time.monotonic()
-    found = list(islice(differences(options.seed, options.records), 10))
-    for value, expected, got in found:
-        sys.stdout.write(f"{value!r}\n  expected {expected}\n  found    {got}\n")
-    seconds = time.monotonic() - started
-    sys.stdout.write(f"{options.records:,} records in {seconds:.0f} s: {len(found)} differences\n")
-    return 1 if found else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -11,7 +11,6 @@ from typing import Any
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from grpc_tools import protoc
 
-from agent.core.decode.protobuf_schema import WELL_KNOWN
 from agent.core.model.schemas import Schema
 
 
@@ -38,6 +37,3 @@ def classes(schema: Schema) -> Any:
     return {
         name: message_factory.GetMessageClass(pool.FindMessageTypeByName(name)) for name in names
     }
-
-
-__all__ = ["WELL_KNOWN", "classes", "compiled"]
