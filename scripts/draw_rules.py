@@ -22,7 +22,7 @@ from agent.core.history.trend import Trend
 from agent.core.model.kpis import Dimensions
 from agent.core.model.plan import Plan
 from agent.core.model.results import AlertPhase, Emitted, TargetStatus, Transition, WindowValue
-from agent.core.model.rules import CombinationRule, Severity, ThresholdRule
+from agent.core.model.rules import CompositeRule, Severity, ThresholdRule
 from agent.language.load import load
 from agent.language.sql.clauses import clauses
 from agent.language.sql.percents import marked
@@ -140,7 +140,7 @@ PICTURES: dict[str, Callable[[Plan, Case, str], Picture]] = {
     "benchmark": held,
     "burn-rate": judged,
     "change": judged,
-    "combination": lived,
+    "composite": lived,
     "depends_on": lived,
     "forecast": judged,
     "maintenance": lived,
@@ -191,7 +191,7 @@ def _rests(emitted: Emitted, series: Series) -> list[Span]:
 def _place(plan: Plan, step: Transition) -> tuple[int, int]:
     """What others look at comes before what looks at it, in the order of the file."""
     rule = plan.rules[step.rule]
-    looks = isinstance(rule, CombinationRule) or bool(rule.depends_on)
+    looks = isinstance(rule, CompositeRule) or bool(rule.depends_on)
     return looks, list(plan.rules).index(step.rule)
 
 

@@ -51,7 +51,7 @@ RULES = {
     ),
     "peers": ("x", "when: \"deviation_from_group(by='season') > 4\""),
     "absence": ("rare", "no_data_for: 2d"),
-    "combination": (None, "when: threshold and change"),
+    "composite": (None, "when: threshold and change"),
     "target": ("x", "target: {at_most: 125}"),
     "benchmark": ("seasonal", "target: {at_most: kpi(usual)}"),
 }

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from agent.core.model.plan import Plan
 from agent.core.model.results import Emitted
-from agent.core.model.rules import AbsenceRule, CombinationRule, Rule, ThresholdRule, variants
+from agent.core.model.rules import AbsenceRule, CompositeRule, Rule, ThresholdRule, variants
 from agent.core.output.episodes import Found, Record, found
 from agent.replay.runner import Replayed, Source, stream
 from agent.settings import Settings
@@ -79,7 +79,7 @@ def _wait(rule: Rule) -> int:
 def _longest_look(plan: Plan) -> int:
     looks = [0]
     for rule in plan.rules.values():
-        if not isinstance(rule, CombinationRule):
+        if not isinstance(rule, CompositeRule):
             looks += [one.min_history_ms for one in variants(rule)]
         if isinstance(rule, ThresholdRule):
             window = plan.kpis[rule.kpi].window

@@ -140,7 +140,7 @@ class _Past:
         if self._closed_ms is not None:
             # A window that began before the first whole one would hold a part only.
             for series in state.series.values():
-                series.closed_ms = max(series.closed_ms, self._closed_ms)
+                series.skip_windows(self._closed_ms)
         step = state.advance(frontier)
         if state.evaluator.archive is not None:
             for key, row in state.evaluator.archive.rows():
@@ -155,7 +155,7 @@ class _Past:
         for series in self._state.series.values():
             series.hand_off(self._cut_ms)
             # At the cut all alerts are inactive, and silence is counted from there.
-            series.alerts = {}
+            series.drop_alerts()
             written = store.write(series)
             found += ((key, row) for key, row in written if row is not None)
         return found

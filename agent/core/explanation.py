@@ -23,7 +23,7 @@ from agent.core.model.results import AlertPhase, Fact, WindowValue
 from agent.core.model.rules import (
     AbsenceRule,
     Clause,
-    CombinationRule,
+    CompositeRule,
     Level,
     Rule,
     Severity,
@@ -79,8 +79,8 @@ class Explained:
     `rule` is the rule as it is for this series, `rule_match` the override that makes it so.
     `target_match` likewise; `target_since` is the date from which that target holds. `columns` are
     what conditions read (`value`, `events`, `target`), `facts` what they ask of the past.
-    `unjudged` says why the window was not evaluated. `inputs` are the values of a KPI over
-    KPIs. `last_event_ms`: the end of the last slice with an event. `silenced_by`: what the rule
+    `not_evaluated` says why the window was not evaluated. `inputs` are the values of a KPI over
+    KPIs. `last_event_ms`: the end of the last slice with an event. `inhibited_by`: what the rule
     depends on that fires.
     """
 
@@ -96,10 +96,10 @@ class Explained:
     rule_match: Mapping[str, object] | None = None
     columns: tuple[tuple[str, float | None], ...] = ()
     facts: tuple[Fact, ...] = ()
-    unjudged: str | None = None
+    not_evaluated: str | None = None
     inputs: tuple[tuple[str, float | None], ...] = ()
     last_event_ms: int | None = None
-    silenced_by: tuple[str, ...] = ()
+    inhibited_by: tuple[str, ...] = ()
 
 
 def explain(
@@ -109,14 +109,14 @@ def explain(
 
     `states` and `rule_graph` are those of the state partition that holds the series.
     """
-    if isinstance(rule, CombinationRule):
-        found: Explained | None = _combined(plan, rule_graph, rule, series)
+    if isinstance(rule, CompositeRule):
+        found: Explained | None = _composite(plan, rule_graph, rule, series)
     elif isinstance(rule, AbsenceRule):
         found = _silence(states[rule.kpi], rule, series)
     else:
         found = _threshold(states, rule, series)
-    silenced = rule_graph.silencing(rule, series.dimensions or ()) if rule.depends_on else ()
-    return replace(found, silenced_by=silenced) if found and silenced else found
+    inhibited = rule_graph.inhibiting(rule, series.dimensions or ()) if rule.depends_on else ()
+    return replace(found, inhibited_by=inhibited) if found and inhibited else found
 
 
 def _threshold(
@@ -135,7 +135,7 @@ def _threshold(
         found = tuple(_alert(own, level, series, None, None) for level in own.levels)
         return Explained(state.kpi, own, series.dimensions, series.closed_ms, None, found,
                          rule_match=match,
-                         unjudged="no window has closed yet")  # fmt: skip
+                         not_evaluated="no window has closed yet")  # fmt: skip
     table, row, facts = _looked(state, rules, own, one)
     override = _override(state.kpi, dimensions, one.window.start_ms)
     return Explained(
@@ -160,7 +160,7 @@ def _threshold(
         rule_match=match,
         columns=tuple(table.select("value", "events", "target").row(0, named=True).items()),
         facts=facts,
-        unjudged=_unjudged(own, one),
+        not_evaluated=_not_evaluated(own, one),
         inputs=_inputs(states, state, series, one.window),
     )
 
@@ -194,7 +194,7 @@ def _looked(
     return rules.preview(rule, one, peers)
 
 
-def _unjudged(rule: ThresholdRule, one: EvaluationInput) -> str | None:
+def _not_evaluated(rule: ThresholdRule, one: EvaluationInput) -> str | None:
     """Why the window changes no alert; None where it was evaluated."""
     window = one.window
     if window.maintenance is not None:
@@ -282,7 +282,7 @@ def _alert(
 
 
 def _found(
-    rule: ThresholdRule | CombinationRule,
+    rule: ThresholdRule | CompositeRule,
     severity: Severity,
     state: AlertState,
     when: ConditionFound | None,
@@ -297,8 +297,8 @@ def _since(state: AlertState) -> int | None:
     return state.episode_ms if active else None
 
 
-def _combined(
-    plan: Plan, rule_graph: RuleGraph, rule: CombinationRule, series: Series
+def _composite(
+    plan: Plan, rule_graph: RuleGraph, rule: CompositeRule, series: Series
 ) -> Explained | None:
     """A rule over others: its clauses are the rules that it looks at."""
     dimensions = series.dimensions or ()

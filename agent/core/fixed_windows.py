@@ -152,9 +152,9 @@ class _FixedSeries:
             closed.append((self._series(window), structs.replace(window, maintenance=name)))
         for series, window in closed:
             if window.events:
-                series.last_event_ms = window.end_ms
+                series.had_event(window.end_ms)
             if self._is_read:
-                series.unread[window.end_ms] = (window.value, window.events)
+                series.keep(window.end_ms, window.value, window.events)
             step.changed.add(window.dimensions)
         step.closed += self._state.evaluator.close_windows(closed)
 
@@ -162,7 +162,7 @@ class _FixedSeries:
         kpi, live = self._state.kpi, self._state.series
         if window.dimensions not in live:
             series = Series.new(kpi.name, kpi.fingerprint, window.dimensions, window.start_ms)
-            series.last_event_ms = previous_end(kpi.window, window.end_ms)
+            series.had_event(previous_end(kpi.window, window.end_ms))
             live[window.dimensions] = series
         return live[window.dimensions]
 

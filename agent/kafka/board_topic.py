@@ -317,7 +317,7 @@ def alert_step(
     row = AlertRow(
         transition.rule, transition.severity, transition.kpi, transition.dimensions,
         transition.state, transition.at_ms, transition.value, str(step["summary"]),
-        str(step["because" if transition.state is AlertPhase.SILENCED else "description"]),
+        str(step["because" if transition.state is AlertPhase.INHIBITED else "description"]),
     )  # fmt: skip
     is_removed = transition.reason == "removed"
     return alert_key(row), (transition.at_ms, None if is_removed else row)

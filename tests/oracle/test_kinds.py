@@ -379,7 +379,7 @@ def test_absence(published: dict[str, Steps], db: duckdb.DuckDBPyConnection) -> 
     same(published, "absence", expected)
 
 
-def test_a_combination(published: dict[str, Steps], db: duckdb.DuckDBPyConnection) -> None:
+def test_a_composite(published: dict[str, Steps], db: duckdb.DuckDBPyConnection) -> None:
     # Its inputs have been computed again above; here is when one fires while the other does not.
     db.execute("create or replace table steps (rule varchar, at_ms bigint, step integer)")
     rows = [

@@ -11,7 +11,7 @@ from agent.service.own_alerts import OwnAlerts
 
 FIRED = AlertRow("slow", "critical", "waiting", ("emea",), AlertPhase.FIRING, 100, 9.0, "s", "d")
 ENDED = structs.replace(FIRED, phase=AlertPhase.RESOLVED, at_ms=200)
-SILENCED = structs.replace(FIRED, phase=AlertPhase.SILENCED)
+INHIBITED = structs.replace(FIRED, phase=AlertPhase.INHIBITED)
 KEY = alert_key(FIRED)
 
 
@@ -22,7 +22,7 @@ KEY = alert_key(FIRED)
         (FIRED, None, [FIRED]),  # from before this process
         (None, (100, FIRED), [FIRED]),  # not on the board yet, or the board is gone
         (FIRED, (200, ENDED), [ENDED]),  # the board has the step before
-        (FIRED, (100, SILENCED), [SILENCED]),  # at the same time, one after the other
+        (FIRED, (100, INHIBITED), [INHIBITED]),  # at the same time, one after the other
         (ENDED, (100, FIRED), [ENDED]),  # another worker went on
         (FIRED, (200, None), []),  # its rule is removed
         (None, (200, None), []),

@@ -17,8 +17,8 @@ from agent.core.model.kpis import Kpi, Target, TargetOverride
 from agent.core.model.paths import path_text
 from agent.core.model.rules import (
     AbsenceLevel,
-    CombinationRule,
-    CombinedLevel,
+    CompositeLevel,
+    CompositeRule,
     Level,
     RuleOverride,
     RuleRef,
@@ -47,12 +47,12 @@ _IMPLIED: Mapping[type, frozenset[str]] = {
     Contract: frozenset({"name"}),
     Level: frozenset({"name", "when_clauses", "clear_clauses"}),
     ThresholdRule: frozenset({"name", "features"}),
-    CombinationRule: frozenset({"name", "dependencies"}),
+    CompositeRule: frozenset({"name", "dependencies"}),
     # An override is called by these.
     TargetOverride: frozenset({"match", "from_ms", "since"}),
     RuleOverride: frozenset({"match"}),
 }
-_LEVELS = (Level, AbsenceLevel, CombinedLevel)
+_LEVELS = (Level, AbsenceLevel, CompositeLevel)
 _INSTANTS = frozenset({"from_ms", "until_ms"})
 _NAMES = {
     (Kpi, "sql"): "value",

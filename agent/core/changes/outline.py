@@ -41,7 +41,7 @@ class KpiOutline:
 
 @dataclass(frozen=True, slots=True)
 class RuleOutline:
-    """What a rule's alerts are of: its KPI (or home), its kind, its severities."""
+    """What a rule's alerts are of: its KPI (or subject), its kind, its severities."""
 
     kpi: str
     kind: str

@@ -207,7 +207,7 @@ class JsonReader:
         is_malformed = self._malformed_share > _OFTEN
         joined = join_lines(chunk.records)
         # Half of a surrogate pair is no Unicode text, and polars takes it.
-        is_malformed = is_malformed or (b"\\u" in joined and has_lone_surrogate(joined))
+        is_malformed = is_malformed or has_lone_surrogate(joined)
         for strict in (True, False):
             if is_malformed or (strict and self._relaxed_left):
                 continue

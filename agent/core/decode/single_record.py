@@ -47,8 +47,8 @@ _LONG_NUMBER = re.compile(rb"[0-9]{39}")
 
 def has_lone_surrogate(line: bytes) -> bool:
     """Whether a JSON text escapes half of a surrogate pair: that is no Unicode text."""
-    if b"\\ud" not in line and b"\\uD" not in line:
-        return False
+    if b"\\" not in line or (b"\\ud" not in line and b"\\uD" not in line):
+        return False  # to look for one byte first costs a fifth
     return _LONE.search(_PAIR.sub(b"_", line.replace(b"\\\\", b"__"))) is not None
 
 

@@ -72,7 +72,7 @@ class Absences:
                     first_event_ms,
                 )
                 if after != state:
-                    series.alerts.setdefault(rule.name, {})[level.severity] = after
+                    series.set_alerts(rule.name, {level.severity: after})
                     if self._on_evaluation is not None:
                         self._on_evaluation(
                             Evaluation(

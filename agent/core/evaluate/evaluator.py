@@ -110,7 +110,7 @@ class Evaluator:
         if not self.benchmarks:
             return self.evaluate_closed(closed, among)
         for series, window in closed:
-            series.pending_evaluation[window.end_ms] = window
+            series.await_benchmarks(window)
         return []
 
     def evaluate_closed(
@@ -287,7 +287,7 @@ class Evaluator:
             if (name, severity) not in declared
         ]
         for name, severity, _ in gone:
-            series.alerts[name].pop(severity)
+            series.drop_alert(name, severity)
         return ended(self.kpi.name, series.dimensions, series.closed_ms, gone)
 
     def close_alerts(self, series: Series) -> list[Transition]:
@@ -327,12 +327,13 @@ class Evaluator:
     def _status(self, series: Series, window: WindowValue) -> TargetStatus | None:
         target = self._target_of(window)
         if target is None:
-            series.status = None
+            series.assess(None)
             return None
         state, attainment = assess(target, window.value if window.maintenance is None else None)
         previous = series.status.state if series.status else None
-        series.status = TargetStatus(window, TargetState(state), previous, attainment, target)
-        return series.status
+        status = TargetStatus(window, TargetState(state), previous, attainment, target)
+        series.assess(status)
+        return status
 
 
 def _fires(series: Series, rules: Thresholds) -> bool:

@@ -177,9 +177,8 @@ class Thresholds:
             rule, states, one.window, row, one.at_ms, facts, step_ms
         )
         if after != states:
-            one.series.alerts[rule.name] = {
-                level.severity: state for level, state in zip(rule.levels, after, strict=True)
-            }
+            severities = (level.severity for level in rule.levels)
+            one.series.set_alerts(rule.name, dict(zip(severities, after, strict=True)))
         if self._on_evaluation is not None:
             for level, (when, clear), old, new in zip(rule.levels, row, states, after, strict=True):
                 self._on_evaluation(

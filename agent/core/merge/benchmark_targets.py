@@ -39,10 +39,9 @@ class BenchmarkTargets:
             return step
         self.frontier_ms = min(known)
         ready = [
-            (series, series.pending_evaluation.pop(end))
+            (series, window)
             for series in (*self.state.series.values(), *self.state.expiring)
-            for end in sorted(series.pending_evaluation)
-            if end <= self.frontier_ms
+            for window in series.pop_pending(self.frontier_ms)
         ]
         ready.sort(key=lambda item: item[1].end_ms)
         step.closed += self.state.evaluator.evaluate_closed(ready, self.state.series.values())

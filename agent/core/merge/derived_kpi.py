@@ -204,9 +204,9 @@ class DerivedKpi:
         open_: bool = False,
     ) -> WindowValue:
         start = self.kpi.window.start_of(end)
-        calm = self.evaluator.maintenance.covering(dimensions, start, end)
+        maintenance = self.evaluator.maintenance.covering(dimensions, start, end)
         return WindowValue(
-            self.kpi.name, dimensions, start, end, value, events, open_, calm,
+            self.kpi.name, dimensions, start, end, value, events, open_, maintenance,
             any_touches(self._missed, start, end),
         )  # fmt: skip
 

@@ -83,7 +83,7 @@ class Archive:
         the past already."""
         series.remember(window, flags, self.most)
         if self.most > HISTORY_WINDOWS and len(series.history) == self.most:
-            old, series.history = series.history[:HISTORY_WINDOWS], series.history[HISTORY_WINDOWS:]
+            old = series.pop_oldest(HISTORY_WINDOWS)
             self._chunks.setdefault(_id(series), []).append(old)
             chunk = Chunk(
                 series.kpi, series.fingerprint, series.dimensions or (), series.first_ms, old

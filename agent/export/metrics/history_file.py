@@ -171,7 +171,7 @@ class History:
     def _state_series(
         self, rule: Rule, severity: str, kpi: Kpi, dimensions: Dimensions | None
     ) -> int:
-        about = [("kpi", kpi.name)] if kpi.name else []  # a combination rule is about no single one
+        about = [("kpi", kpi.name)] if kpi.name else []  # a composite rule is about no single one
         named = labels_text([("rule", rule.name), ("severity", severity), *about])
         labels = labels_text(zip(kpi.by, map(label, dimensions), strict=True)) if dimensions else ""
         return self._spool.series(metrics.RULE_STATE, f"{named},{labels}" if labels else named)

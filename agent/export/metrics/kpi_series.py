@@ -142,9 +142,9 @@ def families(
     )
     yield Family(
         metrics.RULE_STATE,
-        "State of a rule's alert: 0 inactive, 1 pending, 2 firing, 3 silenced by what it"
+        "State of a rule's alert: 0 inactive, 1 pending, 2 firing, 3 inhibited by what it"
         " depends on.",
-        chain(_rule_lines(plan, every, whole), _combination_lines(plan, views)),
+        chain(_rule_lines(plan, every, whole), _composite_lines(plan, views)),
     )
     yield Family(
         metrics.WINDOW_EVENTS,
@@ -333,11 +333,11 @@ def _rule_lines(
                     yield f"{start}{',' if labels else ''}{labels}}} {number}\n"
 
 
-def _combination_lines(plan: Plan, views: Iterable[SeriesView]) -> Iterator[str]:
+def _composite_lines(plan: Plan, views: Iterable[SeriesView]) -> Iterator[str]:
     """The alerts of rules over rules, which are no KPI's."""
-    combinations = plan.combinations
-    for view in views if combinations else ():
-        rule = combinations.get(view.kpi)
+    composites = plan.composites
+    for view in views if composites else ():
+        rule = composites.get(view.kpi)
         if rule is None or len(view.series) != len(rule.by):
             continue
         labels = labels_text(zip(rule.by, map(label, view.series), strict=True))

@@ -19,7 +19,7 @@ from agent.language.compile.contracts import make_contract
 from agent.language.compile.coupling import couplings, placements
 from agent.language.compile.kpis import digest, make_kpi, title_of
 from agent.language.compile.links import Links
-from agent.language.compile.rules import make_combination, make_rule
+from agent.language.compile.rules import make_composite, make_rule
 from agent.language.compile.schedules import compile_schedule
 from agent.language.compile.shapes import Shape, zone_of
 from agent.language.compile.shapes import slices as slices_of
@@ -49,7 +49,7 @@ def make_plan(
     for name in links.order():
         entry_ = declared.rules[name]
         rules[name] = (
-            make_combination(declared, entry_, links, kpis)
+            make_composite(declared, entry_, links, kpis)
             if entry_.model.kpi is None
             else make_rule(declared, entry_, kpis[entry_.model.kpi], sql, links)
         )

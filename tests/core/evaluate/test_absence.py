@@ -215,7 +215,7 @@ def test_the_transition_of_an_absence_names_the_silence() -> None:
         "bound": "no event for 15m",
         "start_ms": 5 * MINUTE,
     }
-    inactive, _, firing, _silenced, resolved = AlertPhase
+    inactive, _, firing, _inhibited, resolved = AlertPhase
     assert tuple(one.published) == (
         Transition(
             **common,

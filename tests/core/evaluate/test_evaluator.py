@@ -18,7 +18,7 @@ from tests.core.small_plans import MINUTE_MS, kpi, plan
 def silent(severity: Severity) -> AbsenceRule:
     """A rule that fires after ten minutes without an event."""
     levels = (AbsenceLevel(severity, 10 * MINUTE_MS),)
-    return AbsenceRule("silent", "response_time", levels, "series", 0, "", "", None, None, None)
+    return AbsenceRule(name="silent", kpi="response_time", levels=levels)
 
 
 def evaluator(*rules: AbsenceRule) -> Evaluator:

@@ -109,7 +109,7 @@ def test_no_maintenance_is_of_a_kpi_that_it_does_not_name() -> None:
 # Absence.
 
 LEVEL = AbsenceLevel("warning", 30)
-RULE = AbsenceRule("quiet", "response_time", (LEVEL,), "series", 0, "", "", None, None, None)
+RULE = AbsenceRule(name="quiet", kpi="response_time", levels=(LEVEL,))
 
 
 @settings(max_examples=300, deadline=None)
