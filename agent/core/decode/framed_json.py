@@ -41,6 +41,12 @@ class FramedJson:
         """Why a record is no JSON object, None if it is one."""
         return JSON.problem(_bared(batch), row)
 
+    def label(self, batch: Batch, row: int) -> str:
+        """The schema whose id stands before the JSON."""
+        content = batch.value(row)
+        is_framed = len(content) >= PREFIX_BYTES and content[0] == 0
+        return f"schema {int.from_bytes(content[1:PREFIX_BYTES], 'big')}" if is_framed else ""
+
     def value(self, batch: Batch, row: int, path: Keys) -> Any:
         """The value at a path of a readable record; None where it is absent or null."""
         return JSON.value(_bared(batch), row, path)
