@@ -78,7 +78,7 @@ def _protobuf(path: Path, content: bytes, message: str | None) -> Schema:
 
 def _compiled(path: Path) -> bytes:
     """The descriptor set of a `.proto` file; it imports what lies beside it. The compiler runs as a
-    process of its own: it writes to standard error, whoever calls it."""
+    process of its own: it writes its errors to standard error."""
     from grpc_tools import protoc
 
     with TemporaryDirectory() as folder:

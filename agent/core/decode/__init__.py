@@ -11,7 +11,7 @@ has to do), `json_format` with `layout` (many records at once) and `single_recor
 Avro and Protobuf records need a schema: `schemas` (how a record names its own), `codec` (what reads
 the records of one), `schema_format` and `schema_reader` (all that depends on no encoding). What a
 record means is said once, as JSON (`avro_json`, `protobuf_schema`); `avro_columns`, `avro_values`
-and `protobuf_format` make the same of many records. Such a format is a `codec.Codec`, held against
+and `protobuf_format` make the same of many records. Such a format is a `codec.Codec`, compared with
 its own JSON by `tests/core/decode/schema_fuzz.py`.
 
 To add a format without schemas, write a module beside `json_format` with a class that has the

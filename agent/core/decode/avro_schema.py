@@ -246,7 +246,7 @@ def _obstacles(type: AvroType) -> Iterator[str]:
 
 
 def polars_schema(type: AvroType, names: Iterator[str]) -> Any:
-    """A columnar type as polars is told of it. `names` gives a new name at every step: records
+    """A columnar type in the words of polars. `names` gives a new name at every step: records
     must differ by name."""
     if type.kind == "union":
         return ["null" if b.kind == "null" else polars_schema(b, names) for b in type.branches]
@@ -272,7 +272,7 @@ def polars_schema(type: AvroType, names: Iterator[str]) -> Any:
 def _decimal(type: AvroType) -> dict[str, Any]:
     if type.logical != "decimal":
         return {}
-    # polars cuts what has more digits than it is told.
+    # polars cuts what has more digits than declared.
     digits = {"precision": MAX_DECIMAL_PRECISION, "scale": type.scale}
     return {"logicalType": "decimal"} | digits
 
