@@ -293,10 +293,12 @@ class IngestStage:
         if not partitions:
             log.info("no source partitions for this worker: others have them all")
         begins = await find_begins(self._settings, self._admin, self._consumer, partitions)
+        paused = []
         for tp in partitions:
             begin = begins.get(tp)
             if begin is None:  # its commit is for another version to read
                 self._consumer.pause(tp)
+                paused.append((tp.topic, tp.partition))
                 continue
             if (words := in_words(tp, begin)) is not None:
                 log.log(*words)
@@ -306,6 +308,7 @@ class IngestStage:
             self._consumer.seek(tp, begin.resume.offset)
             self._idleness.begin(tp, now_ms)
         self._idleness.confirm_membership(time.monotonic())
-        self._progress.assigned(len(partitions))
-        if partitions:
-            log.info("took over %d source partitions", len(partitions))
+        read = len(partitions) - len(paused)
+        self._progress.assigned(read, paused)
+        if read:
+            log.info("took over %d source partitions", read)

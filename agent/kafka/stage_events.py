@@ -36,8 +36,10 @@ class IngestProgress(Protocol):
     def missing_topics(self, topics: Sequence[str]) -> None:
         """The source topics that do not exist (yet)."""
 
-    def assigned(self, partitions: int) -> None:
-        """The group has given this worker so many source partitions."""
+    def assigned(self, partitions: int, paused: Sequence[tuple[str, int]] = ()) -> None:
+        """The group has given this worker so many source partitions. `paused`, as (topic,
+        partition), of them: another version of the agent committed last, and this one reads
+        nothing."""
 
     def forget(self, topic: str, partition: int) -> None:
         """A source partition is not this worker's any more."""

@@ -16,6 +16,7 @@ from agent.language.models.defaults import Defaults
 from agent.language.models.events import EventSpec
 from agent.language.models.file import SECTIONS, FileSpec
 from agent.language.models.kpis import KpiSpec
+from agent.language.models.lookups import LookupSpec
 from agent.language.models.maintenance import MaintenanceSpec
 from agent.language.models.objectives import ObjectiveSpec
 from agent.language.models.rules import RuleSpec
@@ -96,6 +97,7 @@ class Declared:
     rules: dict[str, Entry[RuleSpec]] = field(default_factory=dict)
     objectives: dict[str, Entry[ObjectiveSpec]] = field(default_factory=dict)
     maintenance: dict[str, Entry[MaintenanceSpec]] = field(default_factory=dict)
+    lookups: dict[str, Entry[LookupSpec]] = field(default_factory=dict)
     schemas: dict[str, Schema] = field(default_factory=dict)
     """What is in the schema files of events, by event."""
     names: dict[str, dict[str, Source]] = field(default_factory=lambda: {s: {} for s in SECTIONS})

@@ -22,7 +22,13 @@ WORDS: Mapping[str, str] = {
     "json": "One JSON object a record.",
     "avro": "One Avro record a record, of a schema beside the rules or of a registry.",
     "protobuf": "One Protobuf message a record, of a schema beside the rules or of a registry.",
-    "timestamp": "An instant, to the millisecond.",
+    "decimal": "A decimal number, whose sums are exact.",
+    "timestamp": "An instant.",
+    "date": "A day of the calendar.",
+    "s": "Seconds.",
+    "ms": "Milliseconds.",
+    "us": "Microseconds.",
+    "ns": "Nanoseconds.",
     "topic": "The record's topic.",
     "partition": "The record's partition.",
     "offset": "The record's offset in its partition.",
@@ -96,7 +102,9 @@ def explain_words(schema: Any) -> None:
 def with_names(schema: Schema, declared: Declared) -> Schema:
     """Offer the names of a rule set where the language refers to them; others stay allowed."""
     events, kpis, rules = (sorted(declared.names[s]) for s in ("events", "kpis", "rules"))
-    fields = sorted({f for e in declared.events.values() for f in e.model.fields})
+    fields = sorted(
+        {f for e in declared.events.values() for f in (*e.model.fields, *e.model.lookup)}
+    )
     for model, name, form, names in (
         ("RuleSpec", "kpi", "string", kpis),
         ("KpiSpec", "from", "string", events),

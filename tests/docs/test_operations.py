@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.core.model.events import LookupField
 from agent.core.model.plan import Plan
 from agent.core.model.results import AlertPhase, Outcome, Reason
 from agent.core.output import messages as encode
@@ -155,7 +156,10 @@ def test_headers_and_reasons_of_dead_letters_are_named() -> None:
 
 
 def test_every_metric_of_the_agent_is_named(tmp_path: Path) -> None:
-    state = AgentState(load(ROOT / "rules"), name="", version="")
+    plan = load(ROOT / "rules")
+    of_lookup = LookupField("tier", "customers", "tier", ("customer",), "string", "")
+    contracts = {name: replace(c, lookups=(of_lookup,)) for name, c in plan.contracts.items()}
+    state = AgentState(replace(plan, contracts=contracts), name="", version="")
     state.stats.records["orders", Outcome.FOLDED.value, "", "order"] += 1
     state.stats.lag["orders", 0] = state.stats.watermark_ms["orders", 0] = 1
     state.stats.frames_lag[0] = 1

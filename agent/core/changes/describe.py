@@ -12,8 +12,9 @@ from typing import Any
 
 import polars as pl
 
-from agent.core.model.events import Contract
+from agent.core.model.events import Contract, LookupField
 from agent.core.model.kpis import Kpi, Target, TargetOverride
+from agent.core.model.lookups import Lookup
 from agent.core.model.paths import path_text
 from agent.core.model.rules import (
     AbsenceLevel,
@@ -38,6 +39,7 @@ WORDS = {
     "rules": ("rule", "rules"),
     "objectives": ("objective", "objectives"),
     "maintenance": ("maintenance", "maintenance"),
+    "lookups": ("lookup", "lookups"),
 }
 """One and many of what each section declares."""
 
@@ -45,6 +47,8 @@ _IMPLIED: Mapping[type, frozenset[str]] = {
     # What follows from the other parts, or from another declaration that says it itself.
     Kpi: frozenset({"name", "fingerprint", "slice_ms", "lateness_ms", "partials"}),
     Contract: frozenset({"name"}),
+    LookupField: frozenset({"name", "type", "digest"}),
+    Lookup: frozenset({"name", "table"}),
     Level: frozenset({"name", "when_clauses", "clear_clauses"}),
     ThresholdRule: frozenset({"name", "features"}),
     CompositeRule: frozenset({"name", "dependencies"}),
@@ -63,6 +67,7 @@ _NAMES = {
     (Contract, "type_value"): "type",
     (Contract, "times"): "time",
     (Contract, "ids"): "id",
+    (Contract, "lookups"): "lookup",
 }
 
 
@@ -97,7 +102,7 @@ def _value(label: str, name: str, value: Any) -> Iterator[tuple[str, str]]:
         return
     if name.endswith("path"):
         yield label, path_text(value)
-    elif name == "times":
+    elif name == "times" and isinstance(value, tuple):
         yield label, ", ".join(path_text(source.path) for source in value)
     elif name == "ids":
         yield label, ", ".join(map(path_text, value))

@@ -17,7 +17,7 @@ import polars as pl
 from agent.core.decode.avro_columns import AvroColumns, Place
 from agent.core.decode.avro_json import read_avro
 from agent.core.decode.avro_schema import AvroSchema, parse_schema
-from agent.core.decode.avro_values import converted, is_right
+from agent.core.decode.avro_values import INSIDE, converted, is_right
 from agent.core.decode.codec import ColumnReader, Read
 from agent.core.decode.format import Demand, Flags, Kind
 from agent.core.decode.schemas import SchemaError
@@ -39,8 +39,15 @@ class AvroCodec:
         return read_avro(self._schema, body)
 
     def reader(self, demands: Sequence[Demand]) -> ColumnReader | None:
-        """A reader of columns; None where polars can't read the schema."""
-        return None if self._columns is None else AvroReader(self._columns, demands)
+        """A reader of columns; None where polars can't read the schema, and of lists and objects as
+        text."""
+        if self._columns is None:
+            return None
+        places = [self._columns.place(path) for path, _ in demands]
+        for place, (_, dtype) in zip(places, demands, strict=True):
+            if place.type.kind in INSIDE and dtype == pl.String:
+                return None
+        return AvroReader(self._columns, demands)
 
     def is_right(self, path: Keys, kind: Kind) -> bool | None:
         """Whether whatever can stand at a path is what it has to be."""

@@ -17,7 +17,7 @@ from agent.core.decode.avro_schema import TIMESTAMPS, AvroType
 from agent.core.decode.format import DType, Kind
 from agent.core.decode.tree import text_of
 
-_INSIDE = frozenset({"record", "array", "map"})
+INSIDE = frozenset({"record", "array", "map"})
 
 
 def is_right(type: AvroType, kind: Kind) -> bool | None:
@@ -78,12 +78,9 @@ def _value(raw: pl.Series, type: AvroType) -> pl.Series:
         return raw if is_plain.all() else raw.set(~is_plain, None)
     if type.logical == "date" or type.kind == "enum" or "local-" in (type.logical or ""):
         return raw.cast(pl.String)  # anything that is neither number nor boolean
-    return _placeholder(raw) if type.kind in _INSIDE else raw
-
-
-def _placeholder(raw: pl.Series) -> pl.Series:
-    """What stands for objects and arrays, as no more than their presence matters."""
-    return pl.select(pl.when(raw.is_not_null()).then(pl.lit("{…}"))).to_series()
+    if type.kind in INSIDE:  # which is in no column, and whose presence alone matters
+        return pl.select(pl.when(raw.is_not_null()).then(pl.lit("{}"))).to_series()
+    return raw
 
 
 def _text(raw: pl.Series, type: AvroType) -> pl.Series:
@@ -112,9 +109,6 @@ _TEXTS: Mapping[str, Callable[[pl.Series, AvroType], pl.Series]] = {
     "bytes": lambda raw, _: raw.bin.encode("base64"),
     "fixed": lambda raw, _: raw.bin.encode("base64"),
     "boolean": lambda raw, type: _value(raw, type).cast(pl.String),
-    "record": lambda raw, _: _placeholder(raw),
-    "array": lambda raw, _: _placeholder(raw),
-    "map": lambda raw, _: _placeholder(raw),
 }
 
 

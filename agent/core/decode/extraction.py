@@ -21,9 +21,9 @@ import msgspec
 import numpy as np
 
 from agent.core.decode.batch import Batch
-from agent.core.decode.format import Format, UnreadableError, WrongPlaceError
+from agent.core.decode.format import Format, UnreadableError, WrongPlaceError, is_converted
 from agent.core.decode.tree import describe, text_of, value_at
-from agent.core.model.events import Contract, FieldType
+from agent.core.model.events import Contract, Field, FieldType
 from agent.core.model.paths import TEXT_ROOTS, Path, Root, RootName, Selector, path_text
 from agent.core.model.results import Reason
 
@@ -87,7 +87,7 @@ class Extractor:
             ),
             ids=tuple(self._member(path, "string", is_needed=True) for path in contract.ids),
             fields=tuple(
-                replace(f, path=self._member(f.path, f.type, is_needed=f.required))
+                replace(f, path=self._member(f.path, _read_as(f), is_needed=f.required))
                 for f in contract.fields
             ),
             max_bytes=NO_SIZE,
@@ -175,6 +175,11 @@ class _Record:
         if root.part == "header":
             return _text(batch.header(row, root.name), f"header {root.name}")
         return _PARTS[root.part](batch, row)
+
+
+def _read_as(f: Field) -> FieldType:
+    """As what the text of a header or key is read; what is made of text stays text."""
+    return "string" if is_converted(f) else f.type
 
 
 def _split(path: Path) -> tuple[Root | None, Path]:

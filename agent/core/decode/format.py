@@ -17,7 +17,7 @@ import numpy.typing as npt
 import polars as pl
 
 from agent.core.decode.batch import Batch, Records, Rows
-from agent.core.model.events import FIELD_DTYPES, Contract
+from agent.core.model.events import Contract, Field, FieldType
 from agent.core.model.paths import Keys, Path, keys_of, path_text
 from agent.core.model.results import Reason
 
@@ -28,6 +28,13 @@ Problem = tuple[Reason, str]
 DType = type[pl.DataType]
 Demand = tuple[Keys, DType]
 """A place in the record, and the type that is asked for there."""
+
+_AS_THEY_ARE: Mapping[FieldType, DType] = {
+    "string": pl.String,
+    "integer": pl.Int64,
+    "float": pl.Float64,
+    "boolean": pl.Boolean,
+}
 
 Kind = Literal["string", "integer", "float", "boolean", "id", "time"]
 """What a value has to be: a field's type; a string or a whole number; anything."""
@@ -59,8 +66,9 @@ class Columns:
 
     `frame`: `_row`, and a column for each demand, under the reader's name for it. A value of
     another type than demanded is null there; `unsure` are the rows of which it is not known
-    whether they have one. In a String it is text. `unreadable`: rows of records that are not in the
-    frame.
+    whether they have one. In a String any value is text: a number its digits without exponent, a
+    boolean `true` or `false`, a time ISO 8601, a list or an object JSON. `unreadable`: rows of
+    records that are not in the frame.
     """
 
     frame: pl.DataFrame
@@ -126,6 +134,16 @@ class Format(Protocol):
         """
 
 
+def is_converted(field: Field) -> bool:
+    """Whether a field's values are made of text (`agent.core.decode.field_values`)."""
+    return field.type not in _AS_THEY_ARE or field.format is not None
+
+
+def demanded(field: Field) -> DType:
+    """The type that a field's place is asked for."""
+    return pl.String if is_converted(field) else _AS_THEY_ARE[field.type]
+
+
 def plain(path: Path) -> Keys:
     """A path as a format takes it. Raises ValueError where it has more than keys."""
     keys = keys_of(path)
@@ -146,20 +164,20 @@ def type_demands(contracts: Iterable[Contract]) -> list[Demand]:
 
 def time_demand(contract: Contract, path: Path) -> Demand:
     """A time is read as any value in text, unless a field declares its path."""
-    declared = [FIELD_DTYPES[f.type] for f in contract.fields if f.path == path]
+    declared = [demanded(f) for f in contract.fields if f.path == path]
     return plain(path), declared[0] if declared else pl.String
 
 
 def id_demand(contract: Contract, path: Path) -> Demand:
     """An id is read as text (5 and "5" are one id), or a declared integer."""
-    declared = [FIELD_DTYPES[f.type] for f in contract.fields if f.path == path]
+    declared = [demanded(f) for f in contract.fields if f.path == path]
     return plain(path), pl.Int64 if declared == [pl.Int64] else pl.String
 
 
 def demands_of(contract: Contract) -> list[Demand]:
     """All that a contract needs of a record."""
     demands = type_demands([contract])
-    demands.extend((plain(f.path), FIELD_DTYPES[f.type]) for f in contract.fields)
+    demands.extend((plain(f.path), demanded(f)) for f in contract.fields)
     demands.extend(time_demand(contract, source.path) for source in contract.times)
     demands.extend(id_demand(contract, path) for path in contract.ids)
     return demands

@@ -7,28 +7,41 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from math import ceil, floor
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from agent.core.decode.batch import Batch, Records, Rows
-from agent.core.decode.event_time import parse_times
+from agent.core.decode.field_values import (
+    Doubts,
+    expectation,
+    read_field,
+    scaled_bound,
+    shown,
+    time_words,
+)
 from agent.core.decode.format import (
     Flags,
     Format,
     Kind,
     Reader,
     WrongPlaceError,
+    demanded,
     id_demand,
+    is_converted,
     plain,
     time_demand,
 )
 from agent.core.decode.repeated_hour import repeated_hours
 from agent.core.decode.single_record import expected
+from agent.core.decode.time_formats import parse_event_times
 from agent.core.decode.time_text import END_MS
 from agent.core.decode.tree import describe
-from agent.core.model.events import FIELD_DTYPES, Contract, Field
+from agent.core.model.events import Contract, Field
+from agent.core.model.field_types import TimeFormat
 from agent.core.model.paths import Path, path_text
 from agent.core.model.results import Reason
 
@@ -81,7 +94,7 @@ def columns_of(contract: Contract, reader: Reader) -> list[pl.Expr]:
         name = reader.column(id_demand(contract, path))
         found.append(pl.col(name).cast(pl.String).alias(f"{_RAW_ID}{i}"))
     for f in contract.fields:
-        found.append(pl.col(reader.column((plain(f.path), FIELD_DTYPES[f.type]))).alias(f.name))
+        found.append(pl.col(reader.column((plain(f.path), demanded(f)))).alias(f.name))
     return found
 
 
@@ -97,7 +110,7 @@ def validate(
     verdicts = _Verdicts(batch, rows, np.zeros(rows.size, dtype=np.bool_))
     _check_size(contract, verdicts)
     types = _Types(contract, frame, verdicts, format, unsure[rows])
-    nulled = types.check()
+    frame, nulled = types.check()
     for f in contract.fields:
         if f.required and frame[f.name].null_count():
             mask = frame[f.name].is_null().to_numpy()
@@ -185,18 +198,23 @@ class _Types:
         self._format = format
         self._unsure = unsure
 
-    def check(self) -> dict[str, Flags]:
-        """Rejects records whose time, id or required field is of a wrong type; returns, by name,
-        in which records an optional field is."""
+    def check(self) -> tuple[pl.DataFrame, dict[str, Flags]]:
+        """Rejects records whose time, id or required field is of a wrong type. Returns the columns
+        with the fields' values, and, by name, in which records an optional field is."""
         contract = self._contract
         needed = {*(source.path for source in contract.times), *contract.ids}
         nulled = {}
+        values = []
         for f in contract.fields:
-            mask = self._wrong(f.name, f.path, f.type)
-            if mask is None:
+            mask = self._wrong(f.name, f.path, "time" if is_converted(f) else f.type)  # type: ignore[arg-type]
+            if is_converted(f) or f.text is not None:
+                made, unread = self._read(f)
+                mask = unread if mask is None else mask | unread
+                values.append(made)
+            if mask is None or not mask.any():
                 continue
-            if f.required or f.path in needed:
-                self._reject(mask, f.path, f.type)
+            if f.required or (f.path in needed and not is_converted(f)):
+                self._reject(mask, f.path, expectation(f))
             else:
                 nulled[f.name] = mask
         others: list[tuple[str, Path, Kind]] = [
@@ -206,8 +224,25 @@ class _Types:
         for column, path, kind in others:
             mask = self._wrong(column, path, kind)
             if mask is not None:
-                self._reject(mask, path, kind)
-        return nulled
+                self._reject(mask, path, expected(kind))
+        return self._frame.with_columns(values) if values else self._frame, nulled
+
+    def _read(self, f: Field) -> tuple[pl.Series, Flags]:
+        """A field's values, and which of them can't be read."""
+
+        def were_strings() -> Flags:
+            other = self._wrong(f.name, f.path, "string")
+            return np.ones(self._frame.height, np.bool_) if other is None else ~other
+
+        def value(i: int) -> Any:
+            try:
+                row = int(self._verdicts.rows[i])
+                return self._format.value(self._verdicts.batch, row, plain(f.path))
+            except WrongPlaceError:
+                return None
+
+        raw, doubts = self._frame[f.name], Doubts(were_strings, value)
+        return read_field(f, raw, self._contract.timezone, doubts)
 
     def _wrong(self, column: str, path: Path, kind: Kind) -> Flags | None:
         """Which values are of another type; None where none is."""
@@ -218,14 +253,14 @@ class _Types:
         mask = self._format.wrong_types(records, values, plain(path), kind, self._unsure)
         return mask if mask.any() else None
 
-    def _reject(self, mask: Flags, path: Path, kind: Kind) -> None:
+    def _reject(self, mask: Flags, path: Path, wanted: str) -> None:
         def detail(i: int) -> str:
             row = int(self._verdicts.rows[i])
             try:
                 found = self._format.value(self._verdicts.batch, row, plain(path))
             except WrongPlaceError as cause:
                 return str(cause)
-            return f"{path_text(path)}: expected {expected(kind)}, found {describe(found)}"
+            return f"{path_text(path)}: expected {wanted}, found {describe(found)}"
 
         self._verdicts.reject(mask, Reason.WRONG_TYPE, detail)
 
@@ -242,15 +277,15 @@ def _check_time(
     missing = np.ones(frame.height, dtype=np.bool_)
     ms, readable = np.zeros(frame.height, dtype=np.int64), ~missing
     repeated: dict[int, int] = {}
-    for i in range(len(contract.times)):
-        raw = frame[f"{_RAW_TIME}{i}"]
-        parsed_ms, is_time = parse_times(raw, contract.timezone)
+    for i, source in enumerate(contract.times):
+        raw, form = frame[f"{_RAW_TIME}{i}"], source.format
+        parsed_ms, is_time = parse_event_times(raw, form, contract.timezone)
         is_time &= missing
         ms[is_time], readable[is_time] = parsed_ms[is_time], True
-        repeated |= repeated_hours(raw, parsed_ms, is_time, contract.timezone)
+        repeated |= repeated_hours(raw, form, parsed_ms, is_time, contract.timezone)
         wrong = missing & ~is_time & raw.is_not_null().to_numpy()
         if wrong.any():
-            verdicts.reject(wrong, Reason.BAD_TIME, partial(_bad_time, where, raw))
+            verdicts.reject(wrong, Reason.BAD_TIME, partial(_bad_time, where, raw, form))
         missing &= raw.is_null().to_numpy()
         if not missing.any():
             break
@@ -259,12 +294,14 @@ def _check_time(
     return ms, repeated
 
 
-def _bad_time(where: str, raw: pl.Series, i: int) -> str:
-    return (
-        f"{where}: expected ISO 8601 or epoch seconds, milliseconds, microseconds or "
-        f"nanoseconds, no number below 100000000 (March 1973), found "
-        f"{describe(raw[i]).removeprefix('the string ')}"
+def _bad_time(where: str, raw: pl.Series, form: TimeFormat | None, i: int) -> str:
+    wanted = (
+        "ISO 8601, RFC 2822 or epoch seconds, milliseconds, microseconds or nanoseconds, no number "
+        "below 100000000 (March 1973)"
+        if form is None
+        else time_words(form)
     )
+    return f"{where}: expected {wanted}, found {describe(raw[i]).removeprefix('the string ')}"
 
 
 def _check_distance(contract: Contract, ms: Rows, where: str, verdicts: _Verdicts) -> None:
@@ -299,18 +336,14 @@ def _utc_text(ms: int) -> str:
 
 def _check_bounds(f: Field, values: pl.Series, verdicts: _Verdicts) -> None:
     where = path_text(f.path)
-    low, high = f.minimum, f.maximum
-    if low is not None:
-        below = (values < low).fill_null(False).to_numpy()
-        verdicts.reject(
-            below,
-            Reason.OUT_OF_BOUNDS,
-            lambda i: f"{where}: {values[i]} is below the minimum {low:.15g}",
-        )
-    if high is not None:
-        above = (values > high).fill_null(False).to_numpy()
-        verdicts.reject(
-            above,
-            Reason.OUT_OF_BOUNDS,
-            lambda i: f"{where}: {values[i]} is above the maximum {high:.15g}",
-        )
+    bounds = (("below", "minimum", f.minimum), ("above", "maximum", f.maximum))
+    for side, name, bound in bounds:
+        if bound is None:
+            continue
+        limit = scaled_bound(f, bound, ceil if name == "minimum" else floor)
+        outside = values < limit if name == "minimum" else values > limit
+
+        def detail(i: int, side: str = side, name: str = name, bound: float = bound) -> str:
+            return f"{where}: {shown(f, values[i])} is {side} the {name} {bound:.15g}"
+
+        verdicts.reject(outside.fill_null(False).to_numpy(), Reason.OUT_OF_BOUNDS, detail)

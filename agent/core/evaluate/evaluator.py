@@ -14,6 +14,7 @@ from functools import lru_cache, partial
 from itertools import groupby
 
 from agent.core.evaluate.absence import Absences
+from agent.core.evaluate.current_values import CurrentSpan, evaluate_spans
 from agent.core.evaluate.maintenance import maintenance_calendar
 from agent.core.evaluate.targets import assess, benchmarks_of, in_force, overrides_of, resolved
 from agent.core.evaluate.thresholds import (
@@ -189,28 +190,15 @@ class Evaluator:
         self.archive.trim(series, window.end_ms)
 
     def evaluate_current(
-        self, windows: Sequence[tuple[Series, WindowValue, int]]
-    ) -> list[tuple[int, WindowValue, list[Transition]]]:
-        """Evaluate the rules on current values for windows as they are at an instant (ms), but not
-        for those that were in maintenance before it."""
-        out = []
-        for at_ms, items in groupby(windows, lambda item: item[2]):
-            group = [
-                (
-                    series,
-                    window,
-                    self.maintenance.covering(window.dimensions, window.start_ms, at_ms),
-                )
-                for series, window, _ in items
-            ]
-            outside = [(series, window) for series, window, name in group if name is None]
-            peers = Peers(window for _, window in outside)
-            inputs = [self.current_input(series, window, at_ms) for series, window in outside]
-            with_features = [(i, self.current_rules.compute_features(i, peers)) for i in inputs]
-            steps = iter(self.current_rules.evaluate(with_features))
-            for _, window, name in group:
-                out.append((at_ms, window, next(steps) if name is None else []))
-        return out
+        self, spans: Sequence[CurrentSpan]
+    ) -> list[tuple[WindowValue, list[Transition]]]:
+        """Evaluate the rules on current values over spans, in the order of their ends; the
+        transitions in the order of their instants. Instants in maintenance are left out."""
+        return [
+            evaluated
+            for _, group in groupby(spans, lambda span: span.last_ms)
+            for evaluated in evaluate_spans(self, list(group))
+        ]
 
     def last_input(self, series: Series) -> EvaluationInput | None:
         """The last window of a series that closed, as the rules saw it; nothing is changed."""
@@ -221,16 +209,21 @@ class Evaluator:
         target = series.status.target if series.status is not None else None
         return EvaluationInput(series, window, window.end_ms, target, past, deepcopy(series.memory))
 
-    def current_input(self, series: Series, window: WindowValue, at_ms: int) -> EvaluationInput:
-        """A window as it stands at an instant (ms), as the rules on current values see it."""
+    def current_input(
+        self, series: Series, window: WindowValue, at_ms: int, step_ms: int | None = None
+    ) -> EvaluationInput:
+        """A window as it stands at an instant (ms), as the rules on current values see it; the
+        evaluation is for the time `step_ms`, by default a slice."""
         past = None
         if self.current_rules.needs_ms and self.archive is not None:
-            # Windows that end later may have closed in the same step.
-            past = self.archive.past(series).upto(at_ms)
+            # Without the window itself, which may have closed meanwhile.
+            past = self.archive.past(series).upto(at_ms - 1)
             past.append((window.end_ms, window.value, window.events, 0))
         target = self.target(window.dimensions, window.start_ms)
         memory = deepcopy(series.memory) if self.current_rules.has_features else {}
-        return EvaluationInput(series, window, at_ms, target, past, memory)
+        return EvaluationInput(
+            series, window, at_ms, target, past, memory, step_ms or self.kpi.slice_ms
+        )
 
     # --- absence rules ---------------------------------------------------------------------
 

@@ -9,10 +9,12 @@ time jumps to the next instant at which one has.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 
 from agent.core.aggregate.aggregator import Aggregator
+from agent.core.evaluate.current_values import CurrentSpan
 from agent.core.evaluate.evaluator import Evaluator, Pair
 from agent.core.frame import Block
 from agent.core.merge.live_series import LiveSeries, SeriesLimit
@@ -40,12 +42,12 @@ class Step:
 @dataclass(slots=True)
 class _Due:
     """Windows, by their ends, whose values are computed together at the end of a step, and their
-    states; those that rules on current values evaluate with the instant of it; and the series that
-    expired meanwhile."""
+    states; those that rules on current values evaluate, with the first and the last instant at
+    which they are so; and the series that expired meanwhile."""
 
     closed: list[tuple[Series, int]] = field(default_factory=list)
     closed_pairs: list[Pair] = field(default_factory=list)
-    current: list[tuple[Series, int, int]] = field(default_factory=list)
+    current: list[tuple[Series, int, int, int]] = field(default_factory=list)
     current_pairs: list[Pair] = field(default_factory=list)
     expired: list[Series] = field(default_factory=list)
 
@@ -142,8 +144,9 @@ class BaseKpi:
             while sealing and sealing[0][0] + span <= instant:
                 self._seal(*sealing.popleft(), step)
             if self._due_ms is not None and instant >= self._due_ms:
-                moved = self._pass(instant, step, due)
-                self._due_ms = self._following(instant) if moved else self._earliest_due_ms()
+                last_ms = self._last_alike(instant, sealing, frontier_ms)
+                moved = self._pass(instant, last_ms, step, due)
+                self._due_ms = self._following(last_ms) if moved else self._earliest_due_ms()
         if not self.series:
             self._due_ms = None
         self._evaluate(due, step)
@@ -158,11 +161,13 @@ class BaseKpi:
         first_ms = min((at for at in firsts if at is not None), default=None)
         if first_ms is None or first_ms >= frontier_ms:
             return frontier_ms
-        every_ms = self.kpi.window.step_ms
-        if self.evaluator.current_rules:
-            every_ms = min(every_ms, self.kpi.slice_ms)
         instants = max(windows // max(len(self.series), 1), 1)
-        return min(frontier_ms, first_ms + (instants - 1) * every_ms)
+        end_ms = first_ms + (instants - 1) * self.kpi.window.step_ms
+        if self.evaluator.current_rules:
+            # They are evaluated wherever a slice with events ends, too.
+            ends = self.slices.ends_ms
+            end_ms = min([end_ms, *ends[instants - 1 : instants]])
+        return min(frontier_ms, end_ms)
 
     def _seal(self, start_ms: int, keys: Iterable[SliceKey], step: Step) -> None:
         """Make a slice's partials final: merged over the sources into the panes."""
@@ -187,21 +192,36 @@ class BaseKpi:
 
     # --- instants --------------------------------------------------------------------------
 
-    def _pass(self, instant: int, step: Step, due: _Due) -> bool:
-        """Note the windows that close, and are evaluated, at an instant; False: there are none."""
-        is_end = self.kpi.window.first_end_after(instant - 1) == instant
+    def _last_alike(
+        self, instant: int, sealing: Sequence[tuple[int, list[SliceKey]]], frontier_ms: int
+    ) -> int:
+        """Up to which instant every window stays what it is at this one: to the end of a window, or
+        before the next slice with events."""
+        if not self.evaluator.current_rules:
+            return instant
+        span = self.kpi.slice_ms
+        ends = [self.kpi.window.first_end_after(instant - 1), frontier_ms - frontier_ms % span]
+        if sealing:
+            ends.append(sealing[0][0])  # the end of the slice before
+        return max(instant, min(ends))
+
+    def _pass(self, instant: int, last_ms: int, step: Step, due: _Due) -> bool:
+        """Note the windows that are evaluated from an instant to the last one that is like it, and
+        close there; False: there are none."""
+        is_end = self.kpi.window.first_end_after(last_ms - 1) == last_ms
         moved = False
         for series in self.series.values():
             # Before closing, which drops the panes that no later window needs.
-            if self.evaluator.current_rules and instant > series.evaluated_ms:
-                self._note_current(series, instant, due)
+            if self.evaluator.current_rules and last_ms > series.evaluated_ms:
+                first_ms = max(instant, self._slice_end(series.evaluated_ms))
+                self._note_current(series, first_ms, last_ms, due)
                 moved = True
-            if is_end and instant > series.closed_ms:
-                self._note_closed(series, instant, due)
+            if is_end and last_ms > series.closed_ms:
+                self._note_closed(series, last_ms, due)
                 step.changed.add(series.dimensions or ())
                 moved = True
         if is_end:
-            due.expired += self.expire(instant, step)
+            due.expired += self.expire(last_ms, step)
         return moved
 
     def _note_closed(self, series: Series, end_ms: int, due: _Due) -> None:
@@ -211,13 +231,13 @@ class BaseKpi:
         series.close(end_ms)
         series.drop_panes(self._values.oldest_pane_ms(end_ms))
 
-    def _note_current(self, series: Series, instant: int, due: _Due) -> None:
-        """Note the window that is open just before an instant, for rules on current values."""
-        end_ms = self.kpi.window.first_end_after(instant - 1)
-        due.current.append((series, end_ms, instant))
+    def _note_current(self, series: Series, first_ms: int, last_ms: int, due: _Due) -> None:
+        """Note the window that is open just before some instants, for rules on current values."""
+        end_ms = self.kpi.window.first_end_after(last_ms - 1)
+        due.current.append((series, end_ms, first_ms, last_ms))
         start_ms = self.kpi.window.start_of(end_ms)
         due.current_pairs.append(self._values.pair(series, start_ms, end_ms))
-        series.evaluated(instant)
+        series.evaluated(last_ms)
 
     def _due_with(self, series: Series) -> None:
         """Note that a series that begins has something to do."""
@@ -249,19 +269,37 @@ class BaseKpi:
     def _evaluate(self, due: _Due, step: Step) -> None:
         windows = self._values.of(due.closed, due.closed_pairs)
         closed = [(series, w) for (series, _), w in zip(due.closed, windows, strict=True)]
-        step.closed += self.evaluator.close_windows(closed, self.series.values())
+        windows = self._values.of([(s, end) for s, end, _, _ in due.current], due.current_pairs)
+        spans = [
+            CurrentSpan(series, window, first_ms, last_ms)
+            for (series, _, first_ms, last_ms), window in zip(due.current, windows, strict=True)
+        ]
+        for some_spans, some_closed in self._in_turn(spans, closed):
+            for window, transitions in self.evaluator.evaluate_current(some_spans):
+                step.transitions += transitions
+                if transitions:
+                    step.changed.add(window.dimensions)
+            step.closed += self.evaluator.close_windows(some_closed, self.series.values())
         if self._is_read:
             for series, window in closed:
                 series.keep(window.end_ms, window.value, window.events)
-        windows = self._values.of([(s, end) for s, end, _ in due.current], due.current_pairs)
-        current = [
-            (series, window, instant)
-            for (series, _, instant), window in zip(due.current, windows, strict=True)
-        ]
-        for _, window, transitions in self.evaluator.evaluate_current(current):
-            step.transitions += transitions
-            if transitions:
-                step.changed.add(window.dimensions)
+
+    def _in_turn(
+        self, spans: list[CurrentSpan], closed: list[tuple[Series, WindowValue]]
+    ) -> Iterator[tuple[list[CurrentSpan], list[tuple[Series, WindowValue]]]]:
+        """What is evaluated together. Where rules on current values look back, what they see must
+        be the past of their own instant: the windows before it, and none that closes later."""
+        if not self.evaluator.current_rules.has_features:
+            yield spans, closed
+            return
+        rest = deque(spans)
+        by_end = sorted(closed, key=lambda item: item[1].end_ms)
+        for end_ms, windows in groupby(by_end, lambda item: item[1].end_ms):
+            now: list[CurrentSpan] = []
+            while rest and rest[0].last_ms <= end_ms:
+                now.append(rest.popleft())
+            yield now, list(windows)
+        yield list(rest), []
 
     def evaluate_absence(self, step: Step, series: Iterable[Series], frontier_ms: int) -> None:
         """Evaluate how long series have had no event."""

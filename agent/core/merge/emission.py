@@ -48,7 +48,7 @@ class Emission:
         for window, status, transitions in step.closed:
             place = kpi, window.dimensions
             if status is not None:
-                graph.judged(place, status)
+                graph.note_status(place, status)
             found = graph.route(place, transitions)
             self.changed(place)
             self._rows.emitted(place, [window], [status] if status else [], found)

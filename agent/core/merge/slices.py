@@ -68,6 +68,11 @@ class UnsealedSlices:
         return None if first_ms is None else first_ms + self._kpi.slice_ms
 
     @property
+    def ends_ms(self) -> list[int]:
+        """When they can be sealed, ascending."""
+        return sorted({key.start_ms + self._kpi.slice_ms for key in self._slices})
+
+    @property
     def newest_ms(self) -> int | None:
         """The latest instant at which rows are known to begin, sealed ones included."""
         # Of a slice that is not sealed, its own start: its pane may only have begun.

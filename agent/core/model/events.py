@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-import polars as pl
-
+from agent.core.model.field_types import FIELD_DTYPES, FieldType, TextRule, TimeFormat, ValueFormat
 from agent.core.model.paths import Path
 from agent.core.model.schemas import Schema
+
+__all__ = ["FIELD_DTYPES", "Contract", "Field", "FieldType", "Scalar", "TimeSource"]
 
 Scalar = str | int | bool | None
 """A dimension's value. Floats are refused as dimensions at `check`."""
 
-FieldType = Literal["string", "integer", "float", "boolean"]
-FIELD_DTYPES: Mapping[FieldType, type[pl.DataType]] = {
-    "string": pl.String,
-    "integer": pl.Int64,
-    "float": pl.Float64,
-    "boolean": pl.Boolean,
-}
-
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field of a contract. `minimum` and `maximum` are inclusive; numbers only."""
+    """One field of a contract. `minimum` and `maximum` are inclusive; numbers only.
+
+    `scale`: the decimals of a decimal. `format` says how the value is written, where it is not as
+    JSON has it; `text` what a string has to be (`agent.core.model.field_types`).
+    """
 
     name: str
     path: Path
@@ -34,13 +30,31 @@ class Field:
     minimum: float | None = None
     maximum: float | None = None
     unit: str | None = None
+    scale: int = 0
+    format: ValueFormat | None = None
+    text: TextRule | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LookupField:
+    """A field that the event lacks: `column` of the row of a lookup whose key equals the event's
+    fields `keys`; null where there is none. `digest` stands for all that the column holds."""
+
+    name: str
+    lookup: str
+    column: str
+    keys: tuple[str, ...]
+    type: FieldType
+    digest: str
+    unit: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class TimeSource:
-    """Where an event's time stands."""
+    """Where an event's time stands, and how it is written, if it is not to be recognised."""
 
     path: Path
+    format: TimeFormat | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +86,7 @@ class Contract:
     max_past_ms: int | None = None
     format: str = "json"
     schema: Schema | Literal["registry"] | None = None
+    lookups: tuple[LookupField, ...] = ()
 
     @property
     def paths(self) -> tuple[Path, ...]:

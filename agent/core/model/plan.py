@@ -17,6 +17,7 @@ from agent.core.model.events import (
 from agent.core.model.kpis import (
     Kpi,
 )
+from agent.core.model.lookups import Lookup
 from agent.core.model.rules import (
     RULE_SUBJECT,
     CompositeRule,
@@ -69,6 +70,7 @@ class Plan:
     objectives: Mapping[str, Objective]
     config_hash: str
     maintenance: Mapping[str, Maintenance] = field(default_factory=dict)
+    lookups: Mapping[str, Lookup] = field(default_factory=dict)
 
     @property
     def topics(self) -> tuple[str, ...]:

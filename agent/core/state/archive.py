@@ -71,7 +71,7 @@ class Archive:
 
     def trim(self, series: Series, end_ms: int) -> None:
         """Forget what no rule asks for any more once a window with that end is evaluated."""
-        # Two windows more: rules on current values may be evaluated after windows that end later.
+        # Two windows more than is asked for: those of a calendar are not equally long.
         oldest = end_ms - self._needs_ms - 2 * self._kpi.window.span_ms
         self.past(series).drop_before(oldest)
         chunks = self._chunks.get(_id(series), [])

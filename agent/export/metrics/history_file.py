@@ -25,15 +25,10 @@ from agent.core.model.results import (
 from agent.core.model.rules import Rule, is_whole
 from agent.core.output.alert_labels import severities
 from agent.core.output.messages import label
-from agent.export.metrics.kpi_series import (
-    BANDS,
-    Family,
-    LabelCache,
-    labels_text,
-    maintenance_labels,
-    render,
-)
+from agent.export.metrics.kpi_series import BANDS, maintenance_labels
+from agent.export.metrics.label_cache import LabelCache
 from agent.export.metrics.spool import Sample, Spool
+from agent.export.metrics.text_format import Family, labels_text, render
 
 SeriesKey = tuple[str, Dimensions | None]
 """A series; without dimensions, what is watched of the KPI as a whole."""

@@ -20,15 +20,13 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from aiohttp import web
-from aiohttp.typedefs import Middleware
 
 from agent.core.changes.inventory import in_use, to_bytes
 from agent.core.output.privacy import shared
@@ -38,20 +36,17 @@ from agent.export.metrics.exposition import Exposition
 from agent.export.templates import html_template
 from agent.export.web.access import Access
 from agent.export.web.alerts import BadQuery, Query, alerts_answer
-from agent.export.web.board import Board, Json, change, ready_json
+from agent.export.web.board import Board, Json, ready_json
 from agent.export.web.board_alerts import from_phases, public_alerts, public_steps
 from agent.export.web.connections import Connections, Limits
+from agent.export.web.middlewares import allowed, counted, guarded
 from agent.export.web.private import PrivatePages
 from agent.export.web.private import page as private_page
+from agent.export.web.stream import BoardStream
 
 log = logging.getLogger(__name__)
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-HEARTBEAT_SECONDS = 15.0
 BACKLOG = 128
-PROBES = frozenset({"/-/healthy", "/-/ready"})
-MAX_STREAMS = 200
 SHUTDOWN_SECONDS = 3.0
 _STATIC = Path(__file__).parent / "static"
 _INDEX = html_template(Path(__file__).parent / "templates", "index.html")
@@ -86,12 +81,10 @@ class Pages:
         self._access = access
         self._now_ms = now_ms
         self._board = Board(state, now_ms, min_age_seconds=tick_seconds * 0.9)
-        self._tick_seconds = tick_seconds
         self._private = PrivatePages(state)
         self._exposition = Exposition(state)
         self._reloading = asyncio.Lock()
-        self._closing = asyncio.Event()
-        self._streams = 0
+        self.stream = BoardStream(self._board, tick_seconds)
         self._files = {path.name: path.read_bytes() for path in _STATIC.iterdir()}
 
     def routes(self) -> list[web.RouteDef]:
@@ -110,14 +103,10 @@ class Pages:
             web.get("/api/v1/alerts", self.alerts),
             web.get("/api/v1/explain", self.explain),
             web.get("/api/v1/rules", self.rules),
-            web.get("/api/v1/stream", self.stream),
+            web.get("/api/v1/stream", self.stream.respond),
             web.get("/private/{token}", self.private),
             web.get("/api/v1/private/{token}", self.private_data),
         ]
-
-    async def close(self, _app: web.Application) -> None:
-        """End the streams, so that a shutdown needn't wait for their readers."""
-        self._closing.set()
 
     async def index(self, request: web.Request) -> web.Response:
         """The board's page."""
@@ -241,57 +230,6 @@ class Pages:
         headers = {"Cache-Control": "no-store"}
         return web.Response(body=body, content_type="application/json", headers=headers)
 
-    async def stream(self, request: web.Request) -> web.StreamResponse:
-        """Server-sent events: the board, then its changes."""
-        if self._streams >= MAX_STREAMS:
-            text = f"{MAX_STREAMS} boards are open already; close one, or read /api/v1/board\n"
-            return web.Response(text=text, status=503, headers={"Retry-After": "30"})
-        response = web.StreamResponse(
-            headers={
-                "Content-Type": "text/event-stream; charset=utf-8",
-                "Cache-Control": "no-store",
-                "X-Accel-Buffering": "no",  # or nginx keeps the events to itself
-            }
-        )
-        self._streams += 1
-        try:
-            await response.prepare(request)
-            await response.write(b"retry: 2000\n\n")
-            async for event in self._events():
-                await response.write(event)
-        except ConnectionError:
-            pass  # the reader went away
-        finally:
-            self._streams -= 1
-        return response
-
-    async def _events(self) -> AsyncIterator[bytes]:
-        seen = await self._board.snapshot()
-        yield _event("board", seen)
-        idle_seconds = 0.0
-        while not await self._is_closing():
-            idle_seconds += self._tick_seconds
-            new = await self._board.snapshot()
-            if changed := change(seen, new):
-                yield _event("change", changed)
-            elif idle_seconds >= HEARTBEAT_SECONDS:
-                yield _event("beat", {"now_ms": new["now_ms"]})
-            else:
-                continue
-            seen, idle_seconds = new, 0.0
-
-    async def _is_closing(self) -> bool:
-        """Wait for the next tick, or for the end."""
-        try:
-            await asyncio.wait_for(self._closing.wait(), self._tick_seconds)
-        except TimeoutError:
-            return False
-        return True
-
-
-def _event(name: str, value: Json) -> bytes:
-    return f"event: {name}\ndata: {json.dumps(value, separators=(',', ':'))}\n\n".encode()
-
 
 def _json(value: Json) -> web.Response:
     return web.json_response(value, headers={"Cache-Control": "no-store"})
@@ -304,48 +242,6 @@ def _cached(request: web.Request, body: bytes, kind: str) -> web.Response:
     if any(known.value == tag for known in request.if_none_match or ()):
         return web.Response(status=304, headers=headers)
     return web.Response(body=body, content_type=kind, charset="utf-8", headers=headers)
-
-
-def _allowed(access: Access) -> Middleware:
-    """Refuses what is called by a foreign name, or asked by a foreign page. Probes are answered
-    whatever they call the agent; they say nothing but that it runs."""
-
-    @web.middleware
-    async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if request.path not in PROBES and (refusal := access.refusal(request.headers)) is not None:
-            raise web.HTTPForbidden(text=refusal)
-        return await handler(request)
-
-    return check
-
-
-def _counted(connections: Callable[[], Connections | None]) -> Middleware:
-    """Notes when a connection's request has come whole, and when it is answered."""
-
-    @web.middleware
-    async def note(request: web.Request, handler: Handler) -> web.StreamResponse:
-        known = connections()
-        if known is None:
-            return await handler(request)
-        known.begin(request.protocol)
-        try:
-            return await handler(request)
-        finally:
-            known.end(request.protocol)
-
-    return note
-
-
-@web.middleware
-async def _guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """No exception leaves as a page, and each is logged."""
-    try:
-        return await handler(request)
-    except (web.HTTPException, ConnectionError):
-        raise
-    except Exception:
-        log.exception("%s %s failed", request.method, request.path)
-        return web.Response(text="the agent failed to answer; its log says why\n", status=500)
 
 
 async def _add_headers(_request: web.Request, response: web.StreamResponse) -> None:
@@ -362,11 +258,11 @@ def make_app(
 ) -> web.Application:
     """The application of one agent; `tick_seconds` is how often a stream looks for changes."""
     access = access or Access()
-    app = web.Application(middlewares=[_counted(connections), _allowed(access), _guarded])
+    app = web.Application(middlewares=[counted(connections), allowed(access), guarded])
     pages = Pages(state, now_ms, tick_seconds, access)
     app.add_routes(pages.routes())
     app.on_response_prepare.append(_add_headers)
-    app.on_shutdown.append(pages.close)
+    app.on_shutdown.append(pages.stream.close)
     return app
 
 

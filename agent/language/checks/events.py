@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from agent.core.model.paths import Path, path_text
 from agent.core.model.schemas import REGISTRY
+from agent.language.checks import fields
 from agent.language.declared import Declared, Entry
-from agent.language.models.events import EventSpec, FieldSpec
+from agent.language.models.events import EventSpec
 from agent.language.source import Place
 
 
@@ -16,7 +17,8 @@ def check(declared: Declared) -> None:
         _schema(declared, entry)
     for entry in declared.events.values():
         for name, spec in entry.model.fields.items():
-            _bounds(declared, entry, ("fields", name), spec)
+            fields.check(declared, entry, ("fields", name), spec)
+        _time(declared, entry)
         _cases(declared, entry)
         _paths(declared, entry)
 
@@ -68,15 +70,13 @@ def _schema(declared: Declared, entry: Entry[EventSpec]) -> None:
         declared.report(entry, ("message",), message, hint, on="key")
 
 
-def _bounds(declared: Declared, entry: Entry[EventSpec], at: Place, spec: FieldSpec) -> None:
-    for key, bound in (("minimum", spec.minimum), ("maximum", spec.maximum)):
-        if bound is not None and spec.type not in ("integer", "float"):
-            message = f"a {key} on a field of type {spec.type}"
-            hint = "only integer and float fields have bounds"
-            declared.report(entry, (*at, key), message, hint, on="key")
-    if spec.minimum is not None and spec.maximum is not None and spec.minimum > spec.maximum:
-        message = f"the minimum {spec.minimum:g} is above the maximum {spec.maximum:g}"
-        declared.report(entry, (*at, "minimum"), message, "no event could pass: swap them")
+def _time(declared: Declared, entry: Entry[EventSpec]) -> None:
+    time = entry.model.time
+    for i, spec in enumerate(time if isinstance(time, list) else [time]):
+        if spec.format is not None and spec.unit is not None:
+            at: Place = ("time", i, "unit") if isinstance(time, list) else ("time", "unit")
+            message = "`format` and `unit`: a time is text or a number"
+            declared.report(entry, at, message, "keep one", on="key")
 
 
 def _cases(declared: Declared, entry: Entry[EventSpec]) -> None:

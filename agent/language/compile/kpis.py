@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from agent.core.aggregate.functions import LAYOUT
-from agent.core.model.events import Contract, Scalar
+from agent.core.model.events import Contract, Field, Scalar
 from agent.core.model.kpis import Kpi, Target, TargetOverride
 from agent.core.model.paths import Path, keys_of, path_text
 from agent.language.checks.targets import begins_ms, zone_of_dates
@@ -107,14 +107,22 @@ def _fingerprint(
         content["placement"] = sorted(placement)
     if contract is not None:
         used = _columns(sql) | set(shape.by)
+        looked_up = [f for f in contract.lookups if f.name in used]
+        used.update(key for f in looked_up for key in f.keys)
+        if looked_up:
+            content["lookups"] = sorted((f.name, f.keys, f.digest) for f in looked_up)
         # Only what this KPI reads: a new field of the contract must not forget its history.
         content["contract"] = {
             "topic": contract.topic,
             "type": (_hashable(contract.type_path), contract.type_value),
-            "time": (*(_hashable(source.path) for source in contract.times), contract.timezone),
+            "time": (
+                *(_hashable(source.path) for source in contract.times),
+                contract.timezone,
+                *(dataclasses.astuple(x.format) for x in contract.times if x.format is not None),
+            ),
             "id": _ids(contract),
             "fields": [
-                (f.name, _hashable(f.path), f.type, f.required, f.minimum, f.maximum)
+                (f.name, _hashable(f.path), f.type, f.required, f.minimum, f.maximum, *_reading(f))
                 for f in sorted(contract.fields, key=lambda f: f.name)
                 if f.name in used
             ],
@@ -132,6 +140,13 @@ def _hashable(path: Path | None) -> Any:
 def _ids(contract: Contract) -> Any:
     ids = [_hashable(path) for path in contract.ids]
     return ids if len(ids) > 1 else next(iter(ids), None)
+
+
+def _reading(field: Field) -> list[Any]:
+    """How a field's values are read and checked, where it says more than its type."""
+    said = [field.scale] if field.type == "decimal" else []
+    rules = [rule for rule in (field.format, field.text) if rule is not None]
+    return [*said, *((type(rule).__name__, dataclasses.astuple(rule)) for rule in rules)]
 
 
 def _columns(sql: KpiSql) -> set[str]:

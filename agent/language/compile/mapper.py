@@ -12,6 +12,7 @@ from dataclasses import astuple
 from typing import Any
 
 from agent.core.model.kpis import Kpi
+from agent.core.model.lookups import Lookup
 from agent.core.model.plan import Maintenance, Objective, Plan
 from agent.core.model.rules import Rule
 from agent.language.checks.maintenance import covered
@@ -31,19 +32,32 @@ from agent.language.models.objectives import ObjectiveSpec
 
 
 def make_plan(
-    declared: Declared, shapes: Mapping[str, Shape], sql: Statements, links: Links
+    declared: Declared,
+    shapes: Mapping[str, Shape],
+    sql: Statements,
+    links: Links,
+    lookups: Mapping[str, Lookup],
 ) -> Plan:
     """The plan of a sound declaration. `shapes` is in dependency order, as `resolve` gives it."""
     slices = slices_of(declared, shapes)
     placed = placements(couplings(declared, links, sql), shapes)
-    contracts = {name: make_contract(declared, entry) for name, entry in declared.events.items()}
+    contracts = {
+        name: make_contract(declared, entry, lookups) for name, entry in declared.events.items()
+    }
     kpis: dict[str, Kpi] = {}
     for name, shape in shapes.items():
         entry = declared.kpis[name]
         # By all its dimensions, where nothing asks for less: so that state is kept.
         placement = None if len(placed[name]) == len(shape.by) else placed[name]
         kpis[name] = make_kpi(
-            declared, entry, shape, sql.kpis[name], slices[name], placement, contracts, kpis
+            declared,
+            entry,
+            shape,
+            sql.kpis[name],
+            slices[name],
+            placement,
+            contracts,
+            kpis,
         )
     rules: dict[str, Rule] = {}
     for name in links.order():
@@ -67,7 +81,8 @@ def make_plan(
     maintenance = {
         name: _maintenance(declared, entry) for name, entry in declared.maintenance.items()
     }
-    return Plan(contracts, kpis, rules, objectives, config_hash(declared), maintenance)
+    hash_ = config_hash(declared, lookups)
+    return Plan(contracts, kpis, rules, objectives, hash_, maintenance, lookups)
 
 
 def _maintenance(declared: Declared, entry: Entry[MaintenanceSpec]) -> Maintenance:
@@ -82,8 +97,9 @@ def _maintenance(declared: Declared, entry: Entry[MaintenanceSpec]) -> Maintenan
     )
 
 
-def config_hash(declared: Declared) -> str:
-    """The first 12 hexadecimal digits of the SHA-256 of all that is declared, schema files too.
+def config_hash(declared: Declared, lookups: Mapping[str, Lookup]) -> str:
+    """The first 12 hexadecimal digits of the SHA-256 of all that is declared, lookups and schemas
+    with what their files hold.
 
     Files, order, comments and ways of writing a duration make no difference.
     """
@@ -95,6 +111,7 @@ def config_hash(declared: Declared) -> str:
         }
     if declared.schemas:
         content["schema files"] = {n: astuple(s) for n, s in declared.schemas.items()}
+    content["lookups' digests"] = {name: dict(one.digests) for name, one in lookups.items()}
     return digest(content)
 
 

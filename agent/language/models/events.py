@@ -7,62 +7,29 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
 
 from agent.core.decode.formats import FORMATS
-from agent.core.model.events import FieldType
+from agent.core.model.field_types import EpochUnit
 from agent.language.models.base import Strict
+from agent.language.models.fields import EPOCH_UNIT, TIME_FORMAT, AnyField, TimeFormatText
+from agent.language.models.lookups import AnyLookupField
 from agent.language.models.paths import AnyPath, Identity, PathForm, TypeField
 from agent.language.models.values import (
     Duration,
     FieldName,
-    Number,
     PositiveDuration,
     Text,
     TimeZone,
     Topic,
-    Unit,
-    form,
     wrong,
 )
 from agent.language.problems import suggest
-
-
-class FieldSpec(Strict):
-    """One field of an event."""
-
-    type: FieldType = Field(description="The field's type in the JSON.", examples=["string"])
-    path: AnyPath | None = Field(
-        None,
-        description="Where the field is: user.id, coordinates[2], a list of keys, {header: name}, "
-        "{key: path}, {record: part}. Its name if not given.",
-    )
-    required: bool = Field(False, description="Whether events without it are rejected.")
-    minimum: Number | None = Field(
-        None, description="The smallest value allowed, inclusive. Numbers only."
-    )
-    maximum: Number | None = Field(
-        None, description="The largest value allowed, inclusive. Numbers only."
-    )
-    unit: Unit | None = Field(None, description="The unit of a number, for readers.")
-    description: Text | None = Field(None, description="What the field means.")
-
-
-def _short_field(type_name: FieldType) -> FieldSpec:
-    return FieldSpec.model_validate({"type": type_name})
-
-
-if TYPE_CHECKING:
-    AnyField = FieldSpec  # the short form is made into the long one
-else:
-    AnyField = Annotated[
-        Annotated[FieldSpec, Tag("<mapping>")]
-        | Annotated[FieldType, AfterValidator(_short_field), Tag("<text>")],
-        Discriminator(form),
-    ]
 
 
 class TimeSpec(Strict):
     """Where an event's time is, and how it is written."""
 
     path: AnyPath = Field(description="Where the time is.")
+    format: TimeFormatText | None = Field(None, description=TIME_FORMAT)
+    unit: EpochUnit | None = Field(None, description=EPOCH_UNIT)
 
 
 def _time_form(value: Any) -> Any:
@@ -160,4 +127,9 @@ class EventSpec(Strict):
         default_factory=dict,
         description="The fields that KPIs may use: name: type, or name: {type, required, "
         "minimum, …}.",
+    )
+    lookup: dict[FieldName, AnyLookupField] = Field(
+        default_factory=dict,
+        description="Fields that the event lacks, from lookups, by its key: name: lookup.column, "
+        "or name: {column, key}.",
     )

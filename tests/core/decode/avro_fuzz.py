@@ -133,7 +133,7 @@ class InventedAvro:
             )
             if rng.random() < 0.1:
                 path = (f"old_{path[0]}", *path[1:])
-            types = ["string", "integer", "float", "boolean"]
+            types: list[Any] = ["string", "integer", "float", "boolean"]
             # In nested objects, JSON records have numbers read as booleans.
             type = rng.choice(types if len(path) == 1 else types[:3])
             fields.append(Field(f"x{number}", path, type, required=rng.random() < 0.1))
