@@ -33,6 +33,7 @@ class Field:
     scale: int = 0
     format: ValueFormat | None = None
     text: TextRule | None = None
+    description: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +62,19 @@ class TimeSource:
 class Contract:
     """What a product team promises of one event type.
 
-    `type_path` None: every event of the topic is of this type; else the event whose value there
-    equals `type_value`. The event's time is the first of `times` that is not null. Its identity are
-    the values at `ids`, all of them; an event that lacks one of them has none. An event further
-    back than `max_past_ms` before its record's timestamp is rejected (None: none is).
-    `duplicate_window_ms`: how long an id is remembered at most. `format` is the name of one of
-    `agent.core.decode.formats`, `schema` that of all records, `"registry"` where each names its
-    own, None where there is none.
+        `type_path` None: every event of the topic is of this type; else the event whose value there
+        equals `type_value`. The event's time is the first of `times` that is not null. Its identity are
+        the values at `ids`, all of them; an event that lacks one of them has none. An event further
+    <<<<<<< HEAD
+        back than `max_past_ms` before its record's timestamp is rejected (None: none is).
+        `duplicate_window_ms`: how long an id is remembered at most. `format` is the name of one of
+        `agent.core.decode.formats`, `schema` that of all records, `"registry"` where each names its
+        own, None where there is none.
+    =======
+        back than `max_past_ms` before its record's timestamp is rejected (None: none is). `owner` and
+        `team` answer for the events. `duplicate_window_ms`: how long an id is remembered at most.
+        `format` is the name of one of `agent.core.decode.formats`.
+    >>>>>>> 3f8cf6dff47b327e0ca1c2590acea9845f24c89d
     """
 
     name: str
@@ -87,6 +94,9 @@ class Contract:
     format: str = "json"
     schema: Schema | Literal["registry"] | None = None
     lookups: tuple[LookupField, ...] = ()
+    description: str = ""
+    owner: str | None = None
+    team: str | None = None
 
     @property
     def paths(self) -> tuple[Path, ...]:
