@@ -62,19 +62,13 @@ class TimeSource:
 class Contract:
     """What a product team promises of one event type.
 
-        `type_path` None: every event of the topic is of this type; else the event whose value there
-        equals `type_value`. The event's time is the first of `times` that is not null. Its identity are
-        the values at `ids`, all of them; an event that lacks one of them has none. An event further
-    <<<<<<< HEAD
-        back than `max_past_ms` before its record's timestamp is rejected (None: none is).
-        `duplicate_window_ms`: how long an id is remembered at most. `format` is the name of one of
-        `agent.core.decode.formats`, `schema` that of all records, `"registry"` where each names its
-        own, None where there is none.
-    =======
-        back than `max_past_ms` before its record's timestamp is rejected (None: none is). `owner` and
-        `team` answer for the events. `duplicate_window_ms`: how long an id is remembered at most.
-        `format` is the name of one of `agent.core.decode.formats`.
-    >>>>>>> 3f8cf6dff47b327e0ca1c2590acea9845f24c89d
+    `type_path` None: every event of the topic is of this type; else the event whose value there
+    equals `type_value`. The event's time is the first of `times` that is not null. Its identity are
+    the values at `ids`, all of them; an event that lacks one of them has none. An event further
+    back than `max_past_ms` before its record's timestamp is rejected (None: none is). `owner` and
+    `team` answer for the events. `duplicate_window_ms`: how long an id is remembered at most.
+    `format` is the name of one of `agent.core.decode.formats`, `schema` that of all records,
+    `"registry"` where each names its own, None where there is none.
     """
 
     name: str
