@@ -28,6 +28,8 @@ WORDS: Mapping[str, str] = {
     "u": "A row was updated.",
     "d": "A row was deleted.",
     "r": "A row was read by a snapshot.",
+    "avro": "One Avro record a record, of a schema beside the rules or of a registry.",
+    "protobuf": "One Protobuf message a record, of a schema beside the rules or of a registry.",
     "decimal": "A decimal number, whose sums are exact.",
     "timestamp": "An instant.",
     "date": "A day of the calendar.",

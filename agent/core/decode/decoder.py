@@ -16,8 +16,8 @@ import polars as pl
 from agent.core.decode.batch import Batch, Decoded, Rows
 from agent.core.decode.column_decoder import ColumnDecoder
 from agent.core.decode.extraction import NO_SIZE, Documents, Extractor
-from agent.core.decode.format import UnreadableError, is_plain
-from agent.core.decode.formats import FORMATS
+from agent.core.decode.format import UnreadableError, is_plain, labelled
+from agent.core.decode.formats import format_of
 from agent.core.decode.json_format import JSON
 from agent.core.model.events import Contract
 from agent.core.model.results import Reason, Reject
@@ -30,10 +30,10 @@ class Decoder:
     """
 
     def __init__(self, contracts: Sequence[Contract]) -> None:
-        if len({(c.topic, c.format) for c in contracts}) != 1:
+        if len({(c.topic, c.format, c.schema) for c in contracts}) != 1:
             raise ValueError("a decoder is for the contracts of one topic, which has one format")
         self.contracts = tuple(contracts)
-        self._format = FORMATS[contracts[0].format]
+        self._format = format_of(contracts[0])
         self._sole = contracts[0].name if len(contracts) == 1 else None
         self._extractors = [Extractor(c, self._format) for c in contracts if not is_plain(c)]
         self._columns = ColumnDecoder(
@@ -73,11 +73,14 @@ class Decoder:
             name = decoder.contracts[0].name
             empty[of_contract.empty] = True
             for row, reason, detail in of_contract.problems:
-                rejects.setdefault((row, name), _reject(batch, row, name, reason, detail))
+                rejects.setdefault((row, name), self._reject(batch, row, name, reason, detail))
             rows = np.array(of_contract.rows, np.int64)
             read = decoder.decode(of_contract.batch(batch))
             for document, reject in read.rejects:
-                rejects.setdefault((int(rows[document]), name), reject)
+                row = int(rows[document])
+                rejects.setdefault(
+                    (row, name), self._reject(batch, row, name, reject.reason, reject.detail)
+                )
             table, kept = _whole_events(read, name, of_contract)
             at = pl.Series("_row", rows[table["_row"].to_numpy()], pl.UInt32)
             tables[name] = table.with_columns(at)
@@ -112,13 +115,20 @@ class Decoder:
                 tree = self._format.tree(batch, row, self._names)
             except UnreadableError as cause:
                 key = (row, self._sole)
-                rejects.setdefault(key, _reject(batch, row, self._sole, *cause.problem))
+                rejects.setdefault(key, self._reject(batch, row, self._sole, *cause.problem))
                 ignored[row] = False
                 continue
             for extractor, out in zip(self._extractors, documents, strict=True):
                 if extractor.add(out, batch, row, tree):
                     ignored[row] = False
         return documents
+
+    def _reject(
+        self, batch: Batch, row: int, contract: str | None, reason: Reason, detail: str
+    ) -> Reject:
+        partition, offset = int(batch.partitions[row]), int(batch.offsets[row])
+        detail = labelled(self._format, batch, row, detail)
+        return Reject(partition, offset, contract, reason, detail)
 
 
 def _whole_events(
@@ -133,7 +143,3 @@ def _whole_events(
     kept = ~np.isin(events, events[[document for document, _ in read.rejects]])
     table = read.tables[contract]
     return table.filter(pl.Series(kept[table["_row"].to_numpy()])), kept
-
-
-def _reject(batch: Batch, row: int, contract: str | None, reason: Reason, detail: str) -> Reject:
-    return Reject(int(batch.partitions[row]), int(batch.offsets[row]), contract, reason, detail)

@@ -7,6 +7,7 @@ from typing import Literal
 
 from agent.core.model.field_types import FIELD_DTYPES, FieldType, TextRule, TimeFormat, ValueFormat
 from agent.core.model.paths import Path
+from agent.core.model.schemas import Schema
 
 __all__ = [
     "FIELD_DTYPES",
@@ -103,8 +104,9 @@ class Contract:
     the values at `ids`, all of them; an event that lacks one of them has none. An event further
     back than `max_past_ms` before its record's timestamp is rejected (None: none is). `owner` and
     `team` answer for the events. `duplicate_window_ms`: how long an id is remembered at most.
-    `format` is the name of one of `agent.core.decode.formats`. With `each`, the contract is of the
-    elements of that array in the event: each is a row, and all of them have the event's verdict.
+    `format` is the name of one of `agent.core.decode.formats`, `schema` that of all records,
+    `"registry"` where each names its own, None where there is none. With `each`, the contract is of
+    the elements of that array in the event: each is a row, and all have the event's verdict.
     """
 
     name: str
@@ -125,6 +127,7 @@ class Contract:
     envelope: Envelope | None = None
     decode: tuple[InnerText, ...] = ()
     each: Path | None = None
+    schema: Schema | Literal["registry"] | None = None
     lookups: tuple[LookupField, ...] = ()
     description: str = ""
     owner: str | None = None

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 from agent.core.model.events import Contract, Envelope, LookupField, TimeSource
 from agent.core.model.lookups import Lookup
+from agent.core.model.schemas import REGISTRY, Schema
 from agent.language.compile.fields import make_field, time_format
 from agent.language.compile.shapes import zone_of
 from agent.language.declared import Declared, Entry
@@ -57,6 +59,7 @@ def make_contract(
         envelope=_envelope(model),
         decode=model.decode or (),
         each=model.each,
+        schema=_schema(declared, entry),
         lookups=tuple(
             _lookup_field(declared, name, spec, lookups) for name, spec in model.lookup.items()
         ),
@@ -88,3 +91,9 @@ def _envelope(model: EventSpec) -> Envelope | None:
     if spec.debezium is not None:
         return Envelope("debezium", ops=tuple(spec.debezium.ops))
     return Envelope("list", path=spec.list or ())
+
+
+def _schema(declared: Declared, entry: Entry[EventSpec]) -> Schema | Literal["registry"] | None:
+    """What an event's records are read with."""
+    is_plain = entry.model.format == "json" and entry.model.schema_ is None
+    return None if is_plain else declared.schemas.get(entry.name, REGISTRY)
