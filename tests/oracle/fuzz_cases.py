@@ -247,6 +247,8 @@ class Drawing:
         kinds = ["count(*)", "count({x})", "count(distinct {x})", "count_if({c})"]
         if numbers:
             kinds += ["sum", "avg", "min", "max", "stddev", "first", "last"]
+            kinds += ["variance", "var_pop", "stddev_pop", "sum distinct", "avg distinct"]
+            kinds += ["arg_min", "arg_max"]
         kind = rng.choice(kinds)
         guard = self._condition(fields, 1) if rng.random() < 0.35 else None
         ours, theirs = "", ""
@@ -260,6 +262,18 @@ class Drawing:
         elif "(" in kind:
             any_field = rng.choice(fields)
             ours = theirs = kind.format(x=any_field)
+        elif kind.startswith("arg_"):
+            x, y = self._number(numbers, 1), self._number(numbers, 1)
+            ours = f"{kind}({x.ours}, {y.ours})"
+            # DuckDB's own looks at the whole row for nulls, of which y is a part here.
+            both = f"({x.theirs}) is not null and ({y.theirs}) is not null"
+            theirs = f"{kind}({x.theirs}, ({y.theirs}, at_ms, number, {x.theirs}))"
+            theirs += f" filter (where {both}{f' and ({guard.theirs})' if guard else ''})"
+            return Sql(ours + (f" filter (where {guard.ours})" if guard else ""), theirs)
+        elif kind.endswith(" distinct"):
+            x = self._number(numbers, 1)
+            name = kind.removesuffix(" distinct")
+            ours, theirs = f"{name}(distinct {x.ours})", f"{name}(distinct {x.theirs})"
         else:
             x = self._number(numbers, 1)
             ours, theirs = f"{kind}({x.ours})", f"{kind}({x.theirs})"
@@ -280,6 +294,8 @@ class Drawing:
         if not numbers or self.rng.random() > 0.15:
             return None
         x, q = self._number(numbers, 1), self.rng.choice(("0.5", "0.95", "0", "1", "0.07"))
+        if self.rng.random() < 0.5:
+            return Sql(f"quantile_cont({x.ours}, {q})", f"quantile_cont({x.theirs}, {q})")
         return Sql(f"quantile({x.ours}, {q})", f"quantile_disc({x.theirs}, {q})")
 
     def _number(self, numbers: list[str], depth: int) -> Sql:
