@@ -47,7 +47,7 @@ def first_test(page: str) -> tuple[Plan, Case, str]:
         return plan, read_tests(plan, [Path(folder)]).cases[0], zone[1] if zone else "UTC"
 
 
-def judged(plan: Plan, case: Case, zone: str) -> Picture:
+def evaluated(plan: Plan, case: Case, zone: str) -> Picture:
     """What the rule that fires first looked at, and when it fires."""
     windows = case.windows or ()
     emitted = closed(plan, case)
@@ -135,21 +135,21 @@ def scored(plan: Plan, case: Case, zone: str) -> Picture:
 
 
 PICTURES: dict[str, Callable[[Plan, Case, str], Picture]] = {
-    "absence": judged,
-    "anomaly": judged,
+    "absence": evaluated,
+    "anomaly": evaluated,
     "benchmark": held,
-    "burn-rate": judged,
-    "change": judged,
+    "burn-rate": evaluated,
+    "change": evaluated,
     "composite": lived,
     "depends_on": lived,
-    "forecast": judged,
+    "forecast": evaluated,
     "maintenance": lived,
     "objectives": scored,
-    "pace": judged,
-    "peers": judged,
+    "pace": evaluated,
+    "peers": evaluated,
     "targets": held,
-    "threshold": judged,
-    "trend": judged,
+    "threshold": evaluated,
+    "trend": evaluated,
 }
 """How the picture of each page is made."""
 

@@ -124,13 +124,13 @@ def _seen(plan: Plan, result: RunResult) -> Iterator[Item]:
     series |= {(step.kpi, step.dimensions) for step in result.transitions}
     for rule in plan.rules.values():
         by = plan.by_of(rule.kpi) or ()
-        for dimensions in _judged(rule, series) if rule.overrides and not is_whole(rule) else ():
+        for dimensions in _watched(rule, series) if rule.overrides and not is_whole(rule) else ():
             number = override_for(rule, by, dimensions) if len(dimensions) == len(by) else None
             if number is not None:
                 yield _of_override("rules", rule, number)
 
 
-def _judged(rule: Rule, series: Iterable[tuple[str, Dimensions]]) -> Iterator[Dimensions]:
+def _watched(rule: Rule, series: Iterable[tuple[str, Dimensions]]) -> Iterator[Dimensions]:
     """The series of a rule, among those of all KPIs and rules."""
     if not isinstance(rule, CompositeRule):
         yield from (dimensions for subject, dimensions in series if subject == rule.kpi)

@@ -154,7 +154,7 @@ class RuleGraph:
                 reported.append(step)
         return reported
 
-    def judged(self, place: Place, status: TargetStatus) -> None:
+    def note_status(self, place: Place, status: TargetStatus) -> None:
         """Pass on that a target is missed, or no longer."""
         missed, before = (s is TargetState.MISSED for s in (status.state, status.previous))
         subscribers = self._subscribers.get((place[0], ""))
