@@ -114,7 +114,7 @@ def _epoch_units(per_second: int, scope: Scope, node: exp.Expression) -> Typed:
 
 def _epoch_ms(scope: Scope, node: exp.UnixToTime) -> Typed:
     if not (isinstance(node.args.get("scale"), exp.Literal) and node.args["scale"].name == "3"):
-        fail(node, "a number is made a time by the contract", "`type: timestamp`, with a `unit`")
+        refuse_unsupported(scope.text, node)
     return _epoch_units(1000, scope, node.this)
 
 
