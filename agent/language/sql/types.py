@@ -122,7 +122,7 @@ class Typed:
         if self.type == "float":
             return pl.lit(int(Decimal(self.literal or "").scaleb(scale)), dtype=WIDE)
         wide = self.expr.cast(WIDE)
-        return wide if scale == self.scale else wide * 10 ** (scale - self.scale)
+        return wide if scale == self.scale else wide * int(10 ** (scale - self.scale))
 
 
 def _as_float(expr: pl.Expr, type_: SqlType) -> pl.Expr:
