@@ -129,7 +129,7 @@ def _as_float(expr: pl.Expr, type_: SqlType) -> pl.Expr:
     """The double nearest to a decimal: what is before the point is exact below 2^53."""
     if not is_huge(type_):
         return expr.cast(pl.Float64) / 10.0 ** scale_of(type_)
-    unit = 10 ** scale_of(type_)
+    unit = int(10 ** scale_of(type_))
     wide = expr.cast(WIDE)
     size = wide.abs()
     nearest = (size // unit).cast(pl.Float64) + (size % unit).cast(pl.Float64) / float(unit)
