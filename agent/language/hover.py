@@ -20,6 +20,8 @@ WORDS: Mapping[str, str] = {
     "float": "A number.",
     "boolean": "true or false.",
     "json": "One JSON object a record.",
+    "avro": "One Avro record a record, of a schema beside the rules or of a registry.",
+    "protobuf": "One Protobuf message a record, of a schema beside the rules or of a registry.",
     "decimal": "A decimal number, whose sums are exact.",
     "timestamp": "An instant.",
     "date": "A day of the calendar.",

@@ -15,8 +15,8 @@ import polars as pl
 from agent.core.decode.batch import Batch, Decoded
 from agent.core.decode.column_decoder import ColumnDecoder
 from agent.core.decode.extraction import NO_SIZE, Documents, Extractor
-from agent.core.decode.format import UnreadableError, is_plain
-from agent.core.decode.formats import FORMATS
+from agent.core.decode.format import UnreadableError, is_plain, labelled
+from agent.core.decode.formats import format_of
 from agent.core.decode.json_format import JSON
 from agent.core.model.events import Contract
 from agent.core.model.results import Reason, Reject
@@ -29,10 +29,10 @@ class Decoder:
     """
 
     def __init__(self, contracts: Sequence[Contract]) -> None:
-        if len({(c.topic, c.format) for c in contracts}) != 1:
+        if len({(c.topic, c.format, c.schema) for c in contracts}) != 1:
             raise ValueError("a decoder is for the contracts of one topic, which has one format")
         self.contracts = tuple(contracts)
-        self._format = FORMATS[contracts[0].format]
+        self._format = format_of(contracts[0])
         self._sole = contracts[0].name if len(contracts) == 1 else None
         self._columns = ColumnDecoder(
             [c for c in contracts if is_plain(c)],
@@ -69,11 +69,14 @@ class Decoder:
         for of_contract, decoder in zip(documents, self._documents, strict=True):
             name = decoder.contracts[0].name
             for row, reason, detail in of_contract.problems:
-                rejects.setdefault((row, name), _reject(batch, row, name, reason, detail))
+                rejects.setdefault((row, name), self._reject(batch, row, name, reason, detail))
             rows = np.array(of_contract.rows, np.int64)
             read = decoder.decode(of_contract.batch(batch))
             for document, reject in read.rejects:
-                rejects.setdefault((int(rows[document]), name), reject)
+                row = int(rows[document])
+                rejects.setdefault(
+                    (row, name), self._reject(batch, row, name, reject.reason, reject.detail)
+                )
             at = pl.Series("_row", rows[read.tables[name]["_row"].to_numpy()], pl.UInt32)
             tables[name] = read.tables[name].with_columns(at)
             wrong_types |= {key: rows[of_field] for key, of_field in read.wrong_types.items()}
@@ -105,7 +108,7 @@ class Decoder:
                 tree = self._format.tree(batch, row, self._names)
             except UnreadableError as cause:
                 key = (row, self._sole)
-                rejects.setdefault(key, _reject(batch, row, self._sole, *cause.problem))
+                rejects.setdefault(key, self._reject(batch, row, self._sole, *cause.problem))
                 ignored[row] = False
                 continue
             for extractor, out in zip(self._extractors, documents, strict=True):
@@ -113,6 +116,9 @@ class Decoder:
                     ignored[row] = False
         return documents
 
-
-def _reject(batch: Batch, row: int, contract: str | None, reason: Reason, detail: str) -> Reject:
-    return Reject(int(batch.partitions[row]), int(batch.offsets[row]), contract, reason, detail)
+    def _reject(
+        self, batch: Batch, row: int, contract: str | None, reason: Reason, detail: str
+    ) -> Reject:
+        partition, offset = int(batch.partitions[row]), int(batch.offsets[row])
+        detail = labelled(self._format, batch, row, detail)
+        return Reject(partition, offset, contract, reason, detail)

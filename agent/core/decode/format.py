@@ -105,6 +105,9 @@ class Format(Protocol):
     def problem(self, batch: Batch, row: int) -> Problem | None:
         """Why a record can't be read as an object, None if it can."""
 
+    def label(self, batch: Batch, row: int) -> str:
+        """What a verdict says of a record beside its problem: its schema; "" without one."""
+
     def value(self, batch: Batch, row: int, path: Keys) -> Any:
         """The value at a path of a readable record; None where it is absent or null.
 
@@ -178,3 +181,9 @@ def demands_of(contract: Contract) -> list[Demand]:
     demands.extend(time_demand(contract, source.path) for source in contract.times)
     demands.extend(id_demand(contract, path) for path in contract.ids)
     return demands
+
+
+def labelled(format: Format, batch: Batch, row: int, detail: str) -> str:
+    """The detail of a verdict, with the schema of its record."""
+    label = format.label(batch, row)
+    return f"{detail} ({label})" if label and label not in detail else detail

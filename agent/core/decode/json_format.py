@@ -89,6 +89,10 @@ class JsonFormat:
         """Why a record is no JSON object, None if it is one."""
         return problem_of(batch.value(row))
 
+    def label(self, batch: Batch, row: int) -> str:
+        """JSON has no schemas."""
+        return ""
+
     def value(self, batch: Batch, row: int, path: Keys) -> Any:
         """The value at a path of a readable record; None where it is absent or null."""
         return value_in(batch.value(row), path)

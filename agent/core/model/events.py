@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from agent.core.model.field_types import FIELD_DTYPES, FieldType, TextRule, TimeFormat, ValueFormat
 from agent.core.model.paths import Path
+from agent.core.model.schemas import Schema
 
 __all__ = ["FIELD_DTYPES", "Contract", "Field", "FieldType", "Scalar", "TimeSource"]
 
@@ -65,7 +67,8 @@ class Contract:
     the values at `ids`, all of them; an event that lacks one of them has none. An event further
     back than `max_past_ms` before its record's timestamp is rejected (None: none is). `owner` and
     `team` answer for the events. `duplicate_window_ms`: how long an id is remembered at most.
-    `format` is the name of one of `agent.core.decode.formats`.
+    `format` is the name of one of `agent.core.decode.formats`, `schema` that of all records,
+    `"registry"` where each names its own, None where there is none.
     """
 
     name: str
@@ -83,6 +86,7 @@ class Contract:
     duplicate_window_ms: int
     max_past_ms: int | None = None
     format: str = "json"
+    schema: Schema | Literal["registry"] | None = None
     lookups: tuple[LookupField, ...] = ()
     description: str = ""
     owner: str | None = None

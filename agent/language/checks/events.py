@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from agent.core.model.paths import Path, path_text
+from agent.core.model.schemas import REGISTRY
 from agent.language.checks import fields
 from agent.language.declared import Declared, Entry
 from agent.language.models.events import EventSpec
@@ -12,6 +13,8 @@ from agent.language.source import Place
 def check(declared: Declared) -> None:
     """Check every event."""
     _formats(declared)
+    for entry in declared.events.values():
+        _schema(declared, entry)
     for entry in declared.events.values():
         for name, spec in entry.model.fields.items():
             fields.check(declared, entry, ("fields", name), spec)
@@ -25,13 +28,46 @@ def _formats(declared: Declared) -> None:
     first: dict[str, Entry[EventSpec]] = {}
     for entry in declared.events.values():
         other = first.setdefault(entry.model.topic, entry)
-        if other.model.format != entry.model.format:
-            message = (
-                f"topic {entry.model.topic} has the format {entry.model.format} here, and "
-                f"{other.model.format} for event '{other.name}'"
-            )
-            at = ("format",) if "format" in entry.model.model_fields_set else ("topic",)
-            declared.report(entry, at, message, "the records of a topic have one format")
+        for key, own, its in zip(_READ_WITH, _read_with(entry), _read_with(other), strict=True):
+            if own != its:
+                message = (
+                    f"topic {entry.model.topic} has the {key} {own} here, and {its} for event "
+                    f"'{other.name}'"
+                )
+                at = (key,) if key in _given(entry) else ("topic",)
+                declared.report(entry, at, message, "the records of a topic have one format")
+                break
+
+
+_READ_WITH = ("format", "schema", "message")
+
+
+def _read_with(entry: Entry[EventSpec]) -> tuple[str, str, str]:
+    """How records are read, in words."""
+    model = entry.model
+    schema = model.schema_ or ("none" if model.format == "json" else REGISTRY)
+    return model.format, schema, model.message or "of the first kind"
+
+
+def _given(entry: Entry[EventSpec]) -> set[str]:
+    return {name.removesuffix("_") for name in entry.model.model_fields_set}
+
+
+def _schema(declared: Declared, entry: Entry[EventSpec]) -> None:
+    """A schema and a message are of formats that have them."""
+    model = entry.model
+    has_file = model.schema_ not in (None, REGISTRY)
+    if model.format == "json" and has_file:
+        message = f"the format json has no schema file '{model.schema_}'"
+        hint = "`schema: registry` where records begin with a schema's id; else leave it out"
+        declared.report(entry, ("schema",), message, hint)
+    if model.format != "json" and not has_file:
+        message = f"the format {model.format} needs a schema"
+        declared.report(entry, ("format",), message, "name a file beside the rules: `schema: …`")
+    if model.message is not None and not (model.format == "protobuf" and has_file):
+        message = "a message of records that name their own"
+        hint = "`message` is for the format protobuf with a schema file"
+        declared.report(entry, ("message",), message, hint, on="key")
 
 
 def _time(declared: Declared, entry: Entry[EventSpec]) -> None:

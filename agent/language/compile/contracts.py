@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 from agent.core.model.events import Contract, LookupField, TimeSource
 from agent.core.model.lookups import Lookup
+from agent.core.model.schemas import REGISTRY, Schema
 from agent.language.compile.fields import make_field, time_format
 from agent.language.compile.shapes import zone_of
 from agent.language.declared import Declared, Entry
@@ -54,6 +56,7 @@ def make_contract(
         ),
         max_past_ms=first_given(model.max_past, defaults.max_past, MAX_PAST_MS),
         format=model.format,
+        schema=_schema(declared, entry),
         lookups=tuple(
             _lookup_field(declared, name, spec, lookups) for name, spec in model.lookup.items()
         ),
@@ -76,3 +79,9 @@ def _lookup_field(
         digest=lookups[spec.lookup].digests[spec.of_lookup],
         unit=spec.unit,
     )
+
+
+def _schema(declared: Declared, entry: Entry[EventSpec]) -> Schema | Literal["registry"] | None:
+    """What an event's records are read with."""
+    is_plain = entry.model.format == "json" and entry.model.schema_ is None
+    return None if is_plain else declared.schemas.get(entry.name, REGISTRY)

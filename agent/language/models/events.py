@@ -70,6 +70,17 @@ class EventSpec(Strict):
 
     topic: Topic = Field(description="The Kafka topic.", examples=["support"])
     format: FormatName = Field("json", description="The format of the topic's records.")
+    schema_: Text | None = Field(
+        None,
+        alias="schema",
+        description="What the records are read with: a file beside this one (.avsc, .proto, "
+        "descriptor set), or `registry`, where each record names its own. Of avro and protobuf, "
+        "`registry` if not given; json has none.",
+        examples=["order.avsc"],
+    )
+    message: Text | None = Field(
+        None, description="The Protobuf message that records are; the first of the file."
+    )
     type_field: TypeField | None = Field(
         ("type",),
         validate_default=False,
