@@ -14,12 +14,12 @@ import msgspec
 import polars as pl
 
 from agent.core.decode.event_time import parse_times
-from agent.core.model.events import FIELD_DTYPES, FieldType
+from agent.core.model.events import FIELD_DTYPES
 from agent.core.model.lookups import FROM, UNTIL, Lookup
 from agent.core.output.messages import iso
 from agent.language.compile.shapes import zone_of
 from agent.language.declared import Declared, Entry
-from agent.language.models.lookups import LookupSpec
+from agent.language.models.lookups import ColumnType, LookupSpec
 from agent.language.problems import Problem, suggest
 
 MAX_BYTES = 64 * 2**20
@@ -30,7 +30,7 @@ ALWAYS_MS = -(2**62)
 """The beginning of a row whose `from` is empty."""
 
 _LINE = "_line"
-_WRONG: Mapping[FieldType, tuple[str, str]] = {
+_WRONG: Mapping[ColumnType, tuple[str, str]] = {
     "integer": ("a whole number", "digits only: 1200"),
     "float": ("a number", "with a point and nothing else: 1234.5"),
     "boolean": ("true or false", "write true or false"),
@@ -77,7 +77,7 @@ def read_all(declared: Declared) -> dict[str, Lookup]:
     """The tables of all lookups whose files are right; notes what is wrong with the others."""
     tables: dict[str, Lookup] = {}
     for name, entry in declared.lookups.items():
-        if entry.holes or any(type_ not in _WRONG for type_ in entry.model.columns.values()):
+        if entry.holes:
             continue
         file = _File(str(Path(entry.source.name).parent / entry.model.file), entry)
         raw = _bytes(declared, file)
@@ -224,7 +224,7 @@ def _table(file: _File, timezone: str) -> pl.DataFrame:
     return table
 
 
-def _typed(file: _File, name: str, type_: FieldType) -> pl.Series:
+def _typed(file: _File, name: str, type_: ColumnType) -> pl.Series:
     cells, dtype = file.cells[name], FIELD_DTYPES[type_]
     if file.is_json:
         typed = pl.Series(name, [_of_json(cell, type_) for cell in cells], dtype=dtype)
@@ -240,7 +240,7 @@ def _typed(file: _File, name: str, type_: FieldType) -> pl.Series:
     return typed
 
 
-def _of_json(cell: Any, type_: FieldType) -> Any:
+def _of_json(cell: Any, type_: ColumnType) -> Any:
     if isinstance(cell, bool):
         return cell if type_ == "boolean" else None
     if isinstance(cell, int) and type_ == "integer":
@@ -250,7 +250,7 @@ def _of_json(cell: Any, type_: FieldType) -> Any:
     return cell if isinstance(cell, str) and type_ == "string" else None
 
 
-def _of_text(cells: pl.Series, type_: FieldType) -> pl.Series:
+def _of_text(cells: pl.Series, type_: ColumnType) -> pl.Series:
     if type_ == "string":
         return cells
     text = cells.str.strip_chars()

@@ -31,6 +31,7 @@ class Field:
     scale: int = 0
     format: ValueFormat | None = None
     text: TextRule | None = None
+    description: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +63,9 @@ class Contract:
     `type_path` None: every event of the topic is of this type; else the event whose value there
     equals `type_value`. The event's time is the first of `times` that is not null. Its identity are
     the values at `ids`, all of them; an event that lacks one of them has none. An event further
-    back than `max_past_ms` before its record's timestamp is rejected (None: none is).
-    `duplicate_window_ms`: how long an id is remembered at most. `format` is the name of one of
-    `agent.core.decode.formats`.
+    back than `max_past_ms` before its record's timestamp is rejected (None: none is). `owner` and
+    `team` answer for the events. `duplicate_window_ms`: how long an id is remembered at most.
+    `format` is the name of one of `agent.core.decode.formats`.
     """
 
     name: str
@@ -83,6 +84,9 @@ class Contract:
     max_past_ms: int | None = None
     format: str = "json"
     lookups: tuple[LookupField, ...] = ()
+    description: str = ""
+    owner: str | None = None
+    team: str | None = None
 
     @property
     def paths(self) -> tuple[Path, ...]:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from agent.core.model.events import FieldType
 from agent.language.compile.columns import may_have_more
 from agent.language.declared import Declared, Entry
 from agent.language.models.events import EventSpec
-from agent.language.models.lookups import LookupFieldSpec, LookupSpec
+from agent.language.models.lookups import ColumnType, LookupFieldSpec, LookupSpec
 from agent.language.problems import suggest
 from agent.language.source import Place
-
-_KEY_TYPES: frozenset[FieldType] = frozenset({"string", "integer", "boolean"})
-COLUMN_TYPES: frozenset[FieldType] = _KEY_TYPES | {"float"}
 
 
 def check(declared: Declared) -> None:
@@ -26,17 +22,12 @@ def check(declared: Declared) -> None:
 
 def _lookup(declared: Declared, entry: Entry[LookupSpec]) -> None:
     model = entry.model
-    for column, type_ in model.columns.items():
-        if type_ not in COLUMN_TYPES:
-            hint = f"write {', '.join(sorted(COLUMN_TYPES))}"
-            message = f"a lookup has no columns of type {type_}"
-            declared.report(entry, ("columns", column), message, hint)
     for i, key in enumerate(model.keys):
         at: Place = ("key", i) if isinstance(model.key, list) else ("key",)
         if key in model.keys[:i]:
             declared.report(entry, at, f"'{key}' is given twice", "keep one")
-        if model.type_of(key) not in _KEY_TYPES:
-            message = f"the key '{key}' is a {model.type_of(key)}: equal values may differ in bits"
+        if model.type_of(key) == "float":
+            message = f"the key '{key}' is a float: equal values may differ in bits"
             declared.report(entry, at, message, "use a string, integer or boolean column")
     if model.until is not None and not entry.is_written("from"):
         hint = "add `from`: the column that says from when on the row holds"
@@ -84,7 +75,7 @@ def _key(
     at: Place,
     key: str,
     column: str,
-    wanted: FieldType | None,
+    wanted: ColumnType | None,
 ) -> None:
     field = event.model.fields.get(key)
     if field is None:

@@ -57,6 +57,9 @@ def make_contract(
         lookups=tuple(
             _lookup_field(declared, name, spec, lookups) for name, spec in model.lookup.items()
         ),
+        description=model.description or "",
+        owner=model.owner or defaults.owner,
+        team=model.team or defaults.team,
     )
 
 

@@ -31,6 +31,7 @@ def make_field(name: str, spec: FieldSpec) -> Field:
         scale=scale_of(spec),
         format=_format(spec),
         text=_text(spec),
+        description=spec.description or "",
     )
 
 

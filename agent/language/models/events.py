@@ -112,6 +112,8 @@ class EventSpec(Strict):
     )
     max_bytes: int | None = Field(None, gt=0, description="The largest event, in bytes.")
     description: Text | None = Field(None, description="What the event means.")
+    owner: Text | None = Field(None, description="Who answers for the events, at their producer.")
+    team: Text | None = Field(None, description="The team that produces them.")
     fields: dict[FieldName, AnyField] = Field(
         default_factory=dict,
         description="The fields that KPIs may use: name: type, or name: {type, required, "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, Discriminator, Field, Tag
 
@@ -10,6 +10,8 @@ from agent.language.models.base import Strict
 from agent.language.models.fields import ElementType
 from agent.language.models.values import FieldName, Text, TimeZone, Unit, form, wrong
 
+ColumnType = Literal["string", "integer", "float", "boolean"]
+"""The types of fields that a lookup's columns may have."""
 SUFFIXES = (".csv", ".ndjson", ".jsonl")
 
 
