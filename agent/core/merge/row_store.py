@@ -1,4 +1,5 @@
-"""What of one state partition is still to be written, deleted or emitted again.
+"""The rows of one state partition that are still to be written or deleted, and what is emitted
+again.
 
 Contract
 --------
@@ -91,8 +92,8 @@ class RowStore:
         """Emit transitions that a restart brings, with what is emitted again."""
         self._replay.transitions += transitions
 
-    def take_replay(self) -> Emitted:
-        """What is emitted again: with the first frame, and then no more."""
+    def drain_replay(self) -> Emitted:
+        """What is emitted again, with the first frame only."""
         replay, self._replay = self._replay.after(Emitted()), _Output()
         self._is_replayed = True
         return replay
