@@ -7,6 +7,7 @@ those of their series that have events in the window.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 
 from agent.core.evaluate.evaluator import Evaluator
 from agent.core.merge.backfill_buffer import BEGINNING_MS
@@ -125,6 +126,12 @@ class DerivedKpi:
         """An input's dimensions in the order of the first input's."""
         return tuple(theirs[i] for i in self._alikes[index])
 
+    def _is_live(self, inputs: Sequence[KpiState], index: int, alike: Dimensions) -> bool:
+        """Whether an input has a series now; its dimensions are in the order of the first's."""
+        order = self._alikes[index]
+        theirs = tuple(alike[order.index(place)] for place in range(len(order)))
+        return theirs in inputs[index].series
+
     def _values(self, windows: Sequence[tuple[Dimensions, Rows, bool]]) -> list[Number]:
         """The value of each window: of the inputs' values, or rolled up over those of all series
         that have events. None where series that belong to it may be in `__other__`."""
@@ -239,7 +246,8 @@ class DerivedKpi:
         keys, wanted = [], []
         for end, dimensions in found.in_order():
             series = self.series.get(dimensions)
-            rows = found.rows((end, dimensions), series.inputs if series else 0)
+            had = series.inputs if series else 0
+            rows = found.rows((end, dimensions), had, partial(self._is_live, inputs))
             if events_of(rows):
                 keys.append((end, dimensions))
                 wanted.append((dimensions, rows, found.overflows(end)))

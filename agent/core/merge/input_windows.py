@@ -10,7 +10,7 @@ events: 0 for a count. It has no value where it cannot know:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from agent.core.model.kpis import OTHER, Dimensions
@@ -21,6 +21,7 @@ Key = tuple[int, Dimensions]
 Closed = tuple[Number, int]
 """A window's value and number of events."""
 Rows = Sequence[Sequence[Closed]]
+IsLive = Callable[[int, Dimensions], bool]
 
 
 class HasEmptyValue(Protocol):
@@ -49,20 +50,25 @@ class InputWindows:
         """The windows in the order of their ends."""
         return sorted(self._rows, key=lambda key: key[0])
 
-    def rows(self, key: Key, had: int) -> Rows:
+    def rows(self, key: Key, had: int, is_live: IsLive = lambda _index, _theirs: False) -> Rows:
         """The rows of a window, in an order that is always the same: sums of floats depend on it.
-        `had`: the inputs, as bits, that knew the series before."""
+        `had`: the inputs, as bits, that knew the series before; `is_live`: whether an input has a
+        series now, of which it names only the windows that hold rows."""
         return [
             [
-                row[index] if index in row else self._missing(key[0], theirs, index, had)
+                row[index]
+                if index in row
+                else self._missing(
+                    key[0], theirs, index, had >> index & 1 and not is_live(index, theirs)
+                )
                 for index in range(len(self._empties))
             ]
             for theirs, row in sorted(self._rows[key].items(), key=lambda item: repr(item[0]))
         ]
 
-    def _missing(self, end_ms: int, theirs: Dimensions, index: int, had: int) -> Closed:
+    def _missing(self, end_ms: int, theirs: Dimensions, index: int, has_lost: bool | int) -> Closed:
         """What an input that does not have a series says of it."""
-        unknown = (end_ms, index) in self._overflow or is_other(theirs) or had >> index & 1
+        unknown = (end_ms, index) in self._overflow or is_other(theirs) or has_lost
         return (None, 0) if unknown else self._empties[index]
 
     def inputs(self, key: Key) -> int:
