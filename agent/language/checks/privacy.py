@@ -138,7 +138,7 @@ def _compared(sql: str) -> list[str]:
     """The columns that an expression compares with texts or numbers."""
     try:
         tree = sqlglot.parse_one(sql, dialect="duckdb") if sql else None
-    except SqlglotError:
+    except (SqlglotError, RecursionError):
         return []  # what is wrong with it is said elsewhere
     comparisons = tree.find_all(exp.EQ, exp.In, exp.Like, exp.ILike, exp.NEQ) if tree else ()
     return list(
