@@ -6,9 +6,14 @@ import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
+from agent.commands.common import nearest, usage
 from agent.errors import EnvironmentFault, RulesError
 
 ABOUT = "print the address at which a person, or an owner, sees their private KPIs"
+EXAMPLES = (
+    "kpi-agent link employee=4711",
+    "kpi-agent link --owner warehouse-lead --base https://kpi.example.org",
+)
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -31,8 +36,7 @@ def run(options: Namespace) -> int:
     from agent.settings import load_settings
 
     if (options.person is None) == (options.owner is None):
-        sys.stderr.write("kpi-agent link: name either a person (employee=4711) or an --owner\n")
-        return 2
+        return usage("link", "name either a person (employee=4711) or an --owner")
     private = [kpi for kpi in load(options.rules).kpis.values() if kpi.person is not None]
     secret = load_settings(options.settings).secret_of_people()
     if secret is None:
@@ -56,5 +60,6 @@ def run(options: Namespace) -> int:
 
 def _known(name: str, names: set[str], what: str) -> None:
     if name not in names:
-        shown = ", ".join(sorted(names)) or "there is none"
-        raise RulesError(f"{name} is not the {what} in these rules", f"Known: {shown}")
+        raise RulesError(
+            f"{name} is not the {what} in these rules", nearest(name, names, "private KPIs")
+        )
