@@ -100,6 +100,11 @@ class Settings(BaseSettings):
         "names of local networks; *.example.org for all below one",
     )
     web_reload: bool = Field(False, description="whether /-/reload reloads the rules")
+    web_config_file: Path | None = Field(
+        None,
+        description="a file with the port's certificate and who may use it; default: plain HTTP, "
+        "for everybody who reaches it",
+    )
     web_port: int = Field(9108, ge=0, le=65535, description="0 takes a free port")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["text", "json"] = "text"

@@ -260,7 +260,7 @@ def memory_of_ids() -> dict[str, float]:
     """An id that is remembered: 11 characters each."""
     plan = load(RULES / "costs")
     contract = next(iter(plan.contracts.values()))
-    plan = replace(plan, contracts={contract.name: replace(contract, id_path=("id",))})
+    plan = replace(plan, contracts={contract.name: replace(contract, ids=(("id",),))})
     pipeline = Pipeline(plan, {plan.topics[0]: PARTITIONS}, STATE_PARTITIONS)
 
     def same_customers(numbers: Sequence[int]) -> None:

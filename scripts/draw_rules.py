@@ -22,7 +22,7 @@ from agent.core.history.trend import Trend
 from agent.core.model.kpis import Dimensions
 from agent.core.model.plan import Plan
 from agent.core.model.results import AlertPhase, Emitted, TargetStatus, Transition, WindowValue
-from agent.core.model.rules import CombinationRule, Severity, ThresholdRule
+from agent.core.model.rules import CompositeRule, Severity, ThresholdRule
 from agent.language.load import load
 from agent.language.sql.clauses import clauses
 from agent.language.sql.percents import marked
@@ -47,7 +47,7 @@ def first_test(page: str) -> tuple[Plan, Case, str]:
         return plan, read_tests(plan, [Path(folder)]).cases[0], zone[1] if zone else "UTC"
 
 
-def judged(plan: Plan, case: Case, zone: str) -> Picture:
+def evaluated(plan: Plan, case: Case, zone: str) -> Picture:
     """What the rule that fires first looked at, and when it fires."""
     windows = case.windows or ()
     emitted = closed(plan, case)
@@ -135,21 +135,21 @@ def scored(plan: Plan, case: Case, zone: str) -> Picture:
 
 
 PICTURES: dict[str, Callable[[Plan, Case, str], Picture]] = {
-    "absence": judged,
-    "anomaly": judged,
+    "absence": evaluated,
+    "anomaly": evaluated,
     "benchmark": held,
-    "burn-rate": judged,
-    "change": judged,
-    "combination": lived,
+    "burn-rate": evaluated,
+    "change": evaluated,
+    "composite": lived,
     "depends_on": lived,
-    "forecast": judged,
+    "forecast": evaluated,
     "maintenance": lived,
     "objectives": scored,
-    "pace": judged,
-    "peers": judged,
+    "pace": evaluated,
+    "peers": evaluated,
     "targets": held,
-    "threshold": judged,
-    "trend": judged,
+    "threshold": evaluated,
+    "trend": evaluated,
 }
 """How the picture of each page is made."""
 
@@ -191,7 +191,7 @@ def _rests(emitted: Emitted, series: Series) -> list[Span]:
 def _place(plan: Plan, step: Transition) -> tuple[int, int]:
     """What others look at comes before what looks at it, in the order of the file."""
     rule = plan.rules[step.rule]
-    looks = isinstance(rule, CombinationRule) or bool(rule.depends_on)
+    looks = isinstance(rule, CompositeRule) or bool(rule.depends_on)
     return looks, list(plan.rules).index(step.rule)
 
 

@@ -47,7 +47,7 @@ circle { fill: var(--line) } .other { stroke: var(--soft); stroke-width: 1; opac
   opacity: .5 }
 .rest { fill: var(--rest) } .track { stroke: var(--rest); stroke-width: 1 }
 .pending { fill: var(--fire) } .firing { fill: var(--missed); opacity: .8 }
-.silenced { fill: var(--rest); stroke: var(--soft); stroke-dasharray: 3 3 }
+.inhibited { fill: var(--rest); stroke: var(--soft); stroke-dasharray: 3 3 }
 .met { fill: var(--met); stroke: none } .missed { fill: var(--missed); stroke: none }
 .at_risk { fill: var(--at_risk); stroke: none } .no_data { fill: none; stroke: var(--soft) }
 """
@@ -165,8 +165,8 @@ def _fired(fired: Span, axis: _Axis, bottom: float) -> Iterator[Markup]:
 
 
 def _begins(strips: Sequence[Strip], axis: _Axis, bottom: float) -> Iterator[Markup]:
-    """A thin line through all panels, from where an alert's calling begins, or is silenced."""
-    telling = {AlertPhase.FIRING, AlertPhase.SILENCED}
+    """A thin line through all panels, from where an alert's calling begins, or is inhibited."""
+    telling = {AlertPhase.FIRING, AlertPhase.INHIBITED}
     for place, strip in enumerate(strips):
         for span in strip.spans:
             if span.what in telling:

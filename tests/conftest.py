@@ -35,6 +35,11 @@ NEEDS = {
         ("prometheus", "promtool", "prometheus-alertmanager", "amtool"),
         ".ci/install-prometheus.sh",
     ),
+    "needs_asyncapi": Need(
+        ("npm",),
+        ".ci/install-asyncapi.sh",
+        files=(ROOT / ".cache" / "asyncapi" / "package" / "schemas" / "3.0.0.json",),
+    ),
     "needs_browser": Need(("chromium", "chromedriver"), ".ci/install-chromium.sh"),
     "needs_kafka": Need(
         ("java",), ".ci/install-kafka.sh", files=(ROOT / ".cache" / "kafka" / "pom.xml",)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from agent.core.model.plan import Plan
 from agent.core.model.results import Emitted
-from agent.core.model.rules import AbsenceRule, CombinationRule, Rule, ThresholdRule, variants
+from agent.core.model.rules import AbsenceRule, CompositeRule, Rule, ThresholdRule, variants
 from agent.core.output.episodes import Found, Record, found
 from agent.replay.runner import Replayed, Source, stream
 from agent.settings import Settings
@@ -34,7 +34,7 @@ def over_files(
     read = Replayed(Emitted(), [])
     record = Record(plan)
     for emitted in stream(plan, files, clock_ms, read, progress, until_ms):
-        record.take(emitted)
+        record.add(emitted)
     return Backtest(found(record, since_ms, until_ms), read)
 
 
@@ -55,7 +55,7 @@ async def over_topics(
     before_ms = warm_up(plan) if warm_up_ms is None else warm_up_ms
     from_ms = None if since_ms is None else since_ms - before_ms
     async for emitted in history(settings, plan, from_ms, until_ms, read.note, progress):
-        record.take(emitted)
+        record.add(emitted)
     return Backtest(found(record, since_ms, until_ms), read)
 
 
@@ -79,7 +79,7 @@ def _wait(rule: Rule) -> int:
 def _longest_look(plan: Plan) -> int:
     looks = [0]
     for rule in plan.rules.values():
-        if not isinstance(rule, CombinationRule):
+        if not isinstance(rule, CompositeRule):
             looks += [one.min_history_ms for one in variants(rule)]
         if isinstance(rule, ThresholdRule):
             window = plan.kpis[rule.kpi].window

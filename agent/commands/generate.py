@@ -1,4 +1,4 @@
-"""`kpi-agent generate`: writes Prometheus rules, Alertmanager routes or Grafana boards."""
+"""`kpi-agent generate`: Prometheus rules, Alertmanager routes, Grafana boards, event contracts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from agent.commands.common import OK, WRONG, say, writing
 from agent.errors import RulesError
 
-ABOUT = "write Prometheus rules, Alertmanager routes or Grafana boards from the rules"
+ABOUT = "write Prometheus rules, Alertmanager routes, Grafana boards or event contracts"
 EXAMPLES = (
     "kpi-agent generate prometheus",
     "kpi-agent generate grafana --out dashboards",
@@ -19,6 +19,7 @@ GENERATED = {
     "prometheus": "deploy/prometheus",
     "alertmanager": "deploy/alertmanager",
     "grafana": "grafana",
+    "contracts": "contracts",
 }
 """What can be generated, and where it goes."""
 
@@ -49,6 +50,7 @@ def run(options: Namespace) -> int:
         read_receivers,
         skeleton,
     )
+    from agent.generate.contracts import contract_files
     from agent.generate.files import differs, write
     from agent.generate.grafana import grafana_files
     from agent.generate.prometheus import Deployment, prometheus_files
@@ -60,7 +62,9 @@ def run(options: Namespace) -> int:
     what = options.what
     out = options.out or Path(GENERATED[what])
     receivers = out / RECEIVERS_FILE
-    if what == "alertmanager":
+    if what == "contracts":
+        files = contract_files(plan)
+    elif what == "alertmanager":
         files = alertmanager_files(plan, read_receivers(receivers), external)
     else:
         deployment = Deployment(external_labels=external)

@@ -47,19 +47,17 @@ def run(options: Namespace) -> int:
     privacy = Privacy(secret)
     if options.owner is not None:
         owners = {kpi.owner for kpi in private if kpi.owner}
-        _known(options.owner, owners, "owner of a private KPI")
+        _known(options.owner, owners, "owner of a private KPI", "owners of private KPIs")
         token = privacy.owner_token(options.owner)
     else:
         dimension, _, name = options.person.partition("=")
         people = {kpi.person for kpi in private if kpi.person}
-        _known(dimension, people, "person of a private KPI")
+        _known(dimension, people, "person of a private KPI", "people of private KPIs")
         token = privacy.person_token(dimension, name)
     sys.stdout.write(f"{options.base.rstrip('/')}/private/{token}\n")
     return 0
 
 
-def _known(name: str, names: set[str], what: str) -> None:
+def _known(name: str, names: set[str], what: str, several: str) -> None:
     if name not in names:
-        raise RulesError(
-            f"{name} is not the {what} in these rules", nearest(name, names, "private KPIs")
-        )
+        raise RulesError(f"{name} is not the {what} in these rules", nearest(name, names, several))

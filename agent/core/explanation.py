@@ -23,7 +23,7 @@ from agent.core.model.results import AlertPhase, Fact, WindowValue
 from agent.core.model.rules import (
     AbsenceRule,
     Clause,
-    CombinationRule,
+    CompositeRule,
     Level,
     Rule,
     Severity,
@@ -79,8 +79,8 @@ class Explained:
     `rule` is the rule as it is for this series, `rule_match` the override that makes it so.
     `target_match` likewise; `target_since` is the date from which that target holds. `columns` are
     what conditions read (`value`, `events`, `target`), `facts` what they ask of the past.
-    `unjudged` says why the window was not evaluated. `inputs` are the values of a KPI over
-    KPIs. `last_event_ms`: the end of the last slice with an event. `silenced_by`: what the rule
+    `not_evaluated` says why the window was not evaluated. `inputs` are the values of a KPI over
+    KPIs. `last_event_ms`: the end of the last slice with an event. `inhibited_by`: what the rule
     depends on that fires.
     """
 
@@ -96,10 +96,10 @@ class Explained:
     rule_match: Mapping[str, object] | None = None
     columns: tuple[tuple[str, float | None], ...] = ()
     facts: tuple[Fact, ...] = ()
-    unjudged: str | None = None
+    not_evaluated: str | None = None
     inputs: tuple[tuple[str, float | None], ...] = ()
     last_event_ms: int | None = None
-    silenced_by: tuple[str, ...] = ()
+    inhibited_by: tuple[str, ...] = ()
 
 
 def explain(
@@ -109,14 +109,14 @@ def explain(
 
     `states` and `rule_graph` are those of the state partition that holds the series.
     """
-    if isinstance(rule, CombinationRule):
-        found: Explained | None = _combined(plan, rule_graph, rule, series)
+    if isinstance(rule, CompositeRule):
+        found: Explained | None = _composite(plan, rule_graph, rule, series)
     elif isinstance(rule, AbsenceRule):
         found = _silence(states[rule.kpi], rule, series)
     else:
         found = _threshold(states, rule, series)
-    silenced = rule_graph.silencing(rule, series.dimensions or ()) if rule.depends_on else ()
-    return replace(found, silenced_by=silenced) if found and silenced else found
+    inhibited = rule_graph.inhibiting(rule, series.dimensions or ()) if rule.depends_on else ()
+    return replace(found, inhibited_by=inhibited) if found and inhibited else found
 
 
 def _threshold(
@@ -130,20 +130,20 @@ def _threshold(
     if own is None:
         return None
     match = _match(rule, state.kpi.by, dimensions)
-    one = _judged(state, rule, series)
-    if one is None:
+    last = _last_input(state, rule, series)
+    if last is None:
         found = tuple(_alert(own, level, series, None, None) for level in own.levels)
         return Explained(state.kpi, own, series.dimensions, series.closed_ms, None, found,
                          rule_match=match,
-                         unjudged="no window has closed yet")  # fmt: skip
-    table, row, facts = _looked(state, rules, own, one)
-    override = _override(state.kpi, dimensions, one.window.start_ms)
+                         not_evaluated="no window has closed yet")  # fmt: skip
+    table, row, facts = _preview(state, rules, own, last)
+    override = _override(state.kpi, dimensions, last.window.start_ms)
     return Explained(
         kpi=state.kpi,
         rule=own,
         dimensions=series.dimensions,
-        at_ms=one.at_ms,
-        window=one.window,
+        at_ms=last.at_ms,
+        window=last.window,
         alerts=tuple(
             _alert(
                 own,
@@ -154,14 +154,14 @@ def _threshold(
             )
             for level, found in zip(own.levels, row, strict=True)
         ),
-        target=one.target,
+        target=last.target,
         target_match=override.match if override else None,
         target_since=override.since if override else None,
         rule_match=match,
         columns=tuple(table.select("value", "events", "target").row(0, named=True).items()),
         facts=facts,
-        unjudged=_unjudged(own, one),
-        inputs=_inputs(states, state, series, one.window),
+        not_evaluated=_not_evaluated(own, last),
+        inputs=_inputs(states, state, series, last.window),
     )
 
 
@@ -171,35 +171,35 @@ def _match(rule: Rule, by: tuple[str, ...], dimensions: Dimensions) -> Mapping[s
     return None if number is None else rule.overrides[number].match
 
 
-def _judged(state: KpiState, rule: ThresholdRule, series: Series) -> EvaluationInput | None:
+def _last_input(state: KpiState, rule: ThresholdRule, series: Series) -> EvaluationInput | None:
     """The window that the rule evaluated last."""
     if rule.on == "closed" or isinstance(state, DerivedKpi):
-        return state.evaluator.last_input(series)
+        return state.evaluator.inputs.last(series)
     window = state.last_evaluated(series)
     if window is None:
         return None
-    return state.evaluator.current_input(series, window, series.evaluated_ms)
+    return state.evaluator.inputs.current(series, window, series.evaluated_ms)
 
 
-def _looked(
-    state: KpiState, rules: Thresholds, rule: ThresholdRule, one: EvaluationInput
+def _preview(
+    state: KpiState, rules: Thresholds, rule: ThresholdRule, last: EvaluationInput
 ) -> tuple[pl.DataFrame, Row, tuple[Fact, ...]]:
     """What the rule's conditions read and say."""
     every = state.series.values()
     if rule.on == "closed" or isinstance(state, DerivedKpi):
-        peers = state.evaluator.peers([(one.series, one.window)], every)
+        peers = state.evaluator.inputs.peers([(last.series, last.window)], every)
     else:
         windows = (state.last_evaluated(series) for series in every) if rules.compares_peers else ()
-        peers = Peers(w for w in windows if w is not None and w.end_ms == one.window.end_ms)
-    return rules.preview(rule, one, peers)
+        peers = Peers(w for w in windows if w is not None and w.end_ms == last.window.end_ms)
+    return rules.preview(rule, last, peers)
 
 
-def _unjudged(rule: ThresholdRule, one: EvaluationInput) -> str | None:
+def _not_evaluated(rule: ThresholdRule, last: EvaluationInput) -> str | None:
     """Why the window changes no alert; None where it was evaluated."""
-    window = one.window
+    window = last.window
     if window.maintenance is not None:
         return f"the window is in maintenance: {window.maintenance}"
-    if window.end_ms - one.series.first_ms < rule.min_history_ms:
+    if window.end_ms - last.series.first_ms < rule.min_history_ms:
         return "the series is younger than the rule's min_history"
     if rule.on_no_data != "keep":
         return None
@@ -282,7 +282,7 @@ def _alert(
 
 
 def _found(
-    rule: ThresholdRule | CombinationRule,
+    rule: ThresholdRule | CompositeRule,
     severity: Severity,
     state: AlertState,
     when: ConditionFound | None,
@@ -297,8 +297,8 @@ def _since(state: AlertState) -> int | None:
     return state.episode_ms if active else None
 
 
-def _combined(
-    plan: Plan, rule_graph: RuleGraph, rule: CombinationRule, series: Series
+def _composite(
+    plan: Plan, rule_graph: RuleGraph, rule: CompositeRule, series: Series
 ) -> Explained | None:
     """A rule over others: its clauses are the rules that it looks at."""
     dimensions = series.dimensions or ()
@@ -338,8 +338,8 @@ def _silence(state: KpiState, rule: AbsenceRule, series: Series) -> Explained | 
         alert = series.alerts.get(rule.name, {}).get(level.severity, alerts.INACTIVE)
         fires = None
         if alert.phase is not AlertPhase.FIRING:
-            fires = state.evaluator.absence_fires_ms(own, level, series)
-        ends = state.evaluator.absence_ends_ms(own, level, series)
+            fires = state.evaluator.absences.fires_ms(own, level, series)
+        ends = state.evaluator.absences.ends_ms(own, level, series)
         found.append(
             AlertFound(
                 level.severity, alert.phase, _since(alert), fires_ms=fires, ends_ms=ends,

@@ -31,7 +31,7 @@ def _partition(
 def place_of(
     plan: Plan, subject: str, dimensions: Dimensions | None, partitions: int
 ) -> int | None:
-    """The state partition of a series of a KPI or a combination rule; None: it is not declared so.
+    """The state partition of a series of a KPI or a composite rule; None: it is not declared so.
 
     `dimensions` None: what is watched of a KPI as a whole.
     """
@@ -46,9 +46,9 @@ def place_of(
 
 
 def _nearest(plan: Plan, subject: str) -> str:
-    """A KPI that the series of a combination rule live with."""
+    """A KPI that the series of a composite rule live with."""
     while subject not in plan.kpis:
-        subject = plan.combinations[subject].dependencies[0].subject
+        subject = plan.composites[subject].dependencies[0].subject
     return subject
 
 

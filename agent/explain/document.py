@@ -15,7 +15,7 @@ from agent.core.model.kpis import Kpi
 from agent.core.model.metrics import RULE_STATE
 from agent.core.model.plan import Plan
 from agent.core.model.results import AlertPhase
-from agent.core.model.rules import AbsenceRule, CombinationRule, Rule, as_for, is_whole
+from agent.core.model.rules import AbsenceRule, CompositeRule, Rule, as_for, is_whole
 from agent.core.model.text import bounds_text, window_text
 from agent.core.output.messages import Json, bounds_json, dimensions_json, iso, label
 from agent.core.output.privacy import private_subjects
@@ -108,8 +108,8 @@ def as_json(plan: Plan, found: Explained) -> Json:
         "columns": dict(found.columns),
         "facts": [{"sql": f.asked, "value": f.value, "words": f.words} for f in found.facts],
         "inputs": dict(found.inputs),
-        "unjudged": found.unjudged,
-        "silenced_by": list(found.silenced_by),
+        "not_evaluated": found.not_evaluated,
+        "inhibited_by": list(found.inhibited_by),
         "alerts": [_alert_json(rule, alert) for alert in found.alerts],
         "promql": _promql(kpi, rule, found),
         "owner": rule.owner,
@@ -164,7 +164,7 @@ def _condition_json(found: ConditionFound | None) -> Json | None:
 def _promql(kpi: Kpi, rule: Rule, found: Explained) -> Json:
     """What shows the same in Prometheus."""
     series = [(n, label(v)) for n, v in zip(kpi.by, found.dimensions or (), strict=False)]
-    about = [] if isinstance(rule, CombinationRule) else [("kpi", kpi.name)]
+    about = [] if isinstance(rule, CompositeRule) else [("kpi", kpi.name)]
     own = [("rule", rule.name), *about, *series]
     document: dict[str, Any] = {"state": names.selector(RULE_STATE, own)}
     if about:

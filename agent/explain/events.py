@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import polars as pl
 
+from agent.core.decode.field_values import shown
 from agent.core.explanation import Explained
-from agent.core.model.events import FIELD_DTYPES, Contract
+from agent.core.model.events import FIELD_DTYPES, Contract, Field, LookupField
 from agent.core.model.kpis import OTHER, event_value_of
 from agent.core.model.plan import Plan
 from agent.core.output.messages import Json, iso
@@ -51,14 +54,18 @@ class Events:
 
     def as_json(self) -> Json:
         """The events by what they are, each with its time and its fields."""
-        fields = [f.name for f in self._contract.fields] if self._contract else []
+        contract = self._contract
+        fields: tuple[Field | LookupField, ...] = ()
+        if contract is not None:
+            fields = (*contract.fields, *contract.lookups)
         document: Json = {}
         for name, row in self._kept.items():
             values = row.row(0, named=True)
             event: Json = {"time": iso(values[_TIME])}
             if values.get("_id") is not None:
                 event["id"] = values["_id"]
-            document[name] = event | {f: values[f] for f in fields if values.get(f) is not None}
+            known = (f for f in fields if values.get(f.name) is not None)
+            document[name] = event | {f.name: _shown(f, values[f.name]) for f in known}
         return document
 
     def _keep(self, name: str, rows: pl.DataFrame, by: pl.Expr, *, last: bool) -> None:
@@ -70,11 +77,16 @@ class Events:
         self._kept[name] = every.sort(by, descending=last, maintain_order=True).head(1)
 
 
+def _shown(field: Field | LookupField, value: Any) -> Any:
+    return shown(field, value) if isinstance(field, Field) else value
+
+
 def _argument(found: Explained, contract: Contract | None) -> pl.Expr | None:
     """What the KPI's first aggregate over numbers is of."""
     if contract is None:
         return None
     schema = {f.name: FIELD_DTYPES[f.type] for f in contract.fields}
+    schema |= {f.name: FIELD_DTYPES[f.type] for f in contract.lookups}
     empty = pl.DataFrame(schema=schema)
     for partial in found.kpi.partials:
         if partial.argument is not None and empty.select(partial.argument).dtypes[0].is_numeric():

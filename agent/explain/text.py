@@ -69,10 +69,10 @@ def _window(document: Mapping[str, Any]) -> Iterator[str]:
         )
     for name, value in document["inputs"].items():
         yield f"    {name} = {number(value)}"
-    if document["unjudged"]:
-        yield f"  not evaluated: {document['unjudged']}"
-    if document["silenced_by"]:
-        yield f"  silenced, as it depends on what fires: {', '.join(document['silenced_by'])}"
+    if document["not_evaluated"]:
+        yield f"  not evaluated: {document['not_evaluated']}"
+    if document["inhibited_by"]:
+        yield f"  inhibited, as it depends on what fires: {', '.join(document['inhibited_by'])}"
 
 
 def _bounds(document: Mapping[str, Any]) -> Iterator[str]:

@@ -88,8 +88,13 @@ class Stats:
     """Events in which a field is null, by (topic, contract, field)."""
     field_wrong_types: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     """Those in which it is null because something of another type stands there."""
+    lookup_misses: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    """Events whose key has no row, by (topic, contract, lookup)."""
     lag: dict[tuple[str, int], int] = field(default_factory=dict)
     """Records not read yet, by (topic, partition)."""
+    paused_partitions: int = 0
+    """Source partitions of this worker that it does not read: another version of the agent has
+    committed them."""
     watermark_ms: dict[tuple[str, int], int] = field(default_factory=dict)
     """How far event time has got, by (topic, partition)."""
     flush_seconds: Durations = field(default_factory=_flush_seconds)

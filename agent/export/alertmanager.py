@@ -13,7 +13,7 @@ States and events. Of one alert at one Alertmanager, what it was last sent, and 
     fires      fires, as it was sent        the alert again, once `resend_seconds` have passed
     fires      fires, with another text     the alert
     fires      has ended                    the end, with the beginning that was sent
-    fires      nothing, series held here    the end, now: its rule is gone, silenced or renamed
+    fires      nothing, series held here    the end, now: its rule is gone, inhibited or renamed
     fires      nothing, series of another   nothing, and it is forgotten: its owner sends it
     the end    has ended                    nothing
     the end    fires                        the alert: another episode

@@ -49,7 +49,7 @@ class _PublicSeries:
         self._private_kpis = declared.kpis.keys() - plan.kpis.keys()
         self._private_rules = declared.rules.keys() - plan.rules.keys()
         by = {name: kpi.by for name, kpi in plan.kpis.items()}
-        by_rule = {rule.name: rule.by for rule in plan.combinations.values()}
+        by_rule = {rule.name: rule.by for rule in plan.composites.values()}
         dimensions = {name for names_ in (*by.values(), *by_rule.values()) for name in names_}
         self._ambiguous = dimensions & set(names.SCRAPE_LABELS)
         self._kpis = self._by_kept_labels(by)
@@ -248,7 +248,7 @@ def _alerts(plan: Plan, public: _PublicSeries) -> Iterator[Cell]:
     rule_states = public.of(metrics.RULE_STATE)
     of_kpis = public.described(rule_states, plan)
     # The alerts of composite rules are about no single KPI.
-    owners = {rule.name: rule.owner for rule in plan.combinations.values() if rule.owner}
+    owners = {rule.name: rule.owner for rule in plan.composites.values() if rule.owner}
     composite = names.labeled(public.undescribed(rule_states), "owner", "rule", owners)
     query = f"topk({MOST_ROWS}, {of_kpis} or {composite})"
     panel = panels.table_panel(

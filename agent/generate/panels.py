@@ -49,7 +49,7 @@ RULE_STATES: States = {
     0: ("– inactive", GREY),
     1: ("◔ pending", ORANGE),
     2: ("● firing", VERMILLION),
-    3: ("◌ silenced", GREY),
+    3: ("◌ inhibited", GREY),
 }
 READY_STATES: States = {0: ("✕ not ready", VERMILLION), 1: ("✓ ready", BLUE)}
 

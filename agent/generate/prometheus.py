@@ -15,7 +15,7 @@ import yaml
 from agent.core.model import metrics
 from agent.core.model.kpis import Kpi
 from agent.core.model.plan import Plan
-from agent.core.model.rules import CombinationRule, Escalation, Rule, Severity, is_whole
+from agent.core.model.rules import CompositeRule, Escalation, Rule, Severity, is_whole
 from agent.core.model.text import conditions_of, duration
 from agent.core.output.alert_labels import ESCALATION, alert_labels, escalation_text
 from agent.generate import files, names, templates
@@ -60,16 +60,16 @@ def alert_rules(plan: Plan, deployment: Deployment | None = None) -> str:
         for name, kpi in sorted(plan.kpis.items())
         if plan.rules_of(name)
     ]
-    combined = [
+    composites = [
         entry
-        for subject, rule in sorted(plan.combinations.items())
+        for subject, rule in sorted(plan.composites.items())
         if (kpi := plan.subject(subject)) is not None
         for entry in (
             _recorded_state([("rule", rule.name)], kpi), *_rule_entries(plan, rule, kpi, deployment)
         )
     ]  # fmt: skip
-    if combined:
-        groups.append({"name": "kpi-combinations", "rules": combined})
+    if composites:
+        groups.append({"name": "kpi-composites", "rules": composites})
     missed = [_agent_entry(alert, deployment) for alert in objective_alerts(plan)]
     stale = [_agent_entry(alert, deployment) for alert in stale_alerts(plan)]
     health = [_agent_entry(alert, deployment) for alert in agent_alerts(deployment.external_labels)]
@@ -169,7 +169,7 @@ def _annotations(
 
 
 def _description(rule: Rule, kpi: Kpi, condition: str) -> str:
-    if isinstance(rule, CombinationRule):
+    if isinstance(rule, CompositeRule):
         held = templates.literal(condition)
         return f"The rule {rule.name}{templates.where(kpi.by)}: {held}."
     ratio = kpi.unit == "ratio"

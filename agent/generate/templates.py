@@ -83,7 +83,7 @@ def literal(text: str) -> str:
 def value_text(rule: Rule, kpi: Kpi, pipe: str) -> str:
     """The rule's value of the alert's own series through a filter, or that there is none."""
     if not kpi.name:
-        return NO_VALUE  # a combination rule is about no single value
+        return NO_VALUE  # a composite rule is about no single value
     on_current = isinstance(rule, ThresholdRule) and rule.on == "current"
     metric = names.current_metric(kpi) if on_current else kpi.metric
     number = f"{{{{ . | first | value{pipe} }}}}"

@@ -17,9 +17,10 @@ from sqlglot.errors import SqlglotError
 from agent.core.decode.time_text import parse_time
 from agent.core.model.events import FieldType
 from agent.init.sample import Seen
-from agent.language.models.values import DottedPath, EventName, WindowText
+from agent.language.models.paths import AnyPath
+from agent.language.models.values import EventName, WindowText
 
-_FIELD_PATH: TypeAdapter[str] = TypeAdapter(DottedPath)
+_FIELD_PATH: TypeAdapter[Any] = TypeAdapter(AnyPath)
 _EVENT_NAME: TypeAdapter[str] = TypeAdapter(EventName)
 _WINDOW: TypeAdapter[Any] = TypeAdapter(WindowText)
 TYPE_NAMES = ("type", "event", "event_type", "eventType", "kind", "event_name", "name")

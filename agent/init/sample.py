@@ -37,7 +37,7 @@ class Seen:
     times: int = 0
     naive: int = 0
 
-    def take(self, value: Any) -> None:
+    def add(self, value: Any) -> None:
         """Take in the field of one more event."""
         self.count += 1
         if value is None:
@@ -96,7 +96,7 @@ def profile(events: Iterable[Mapping[str, Any]]) -> dict[str, Seen]:
     found: dict[str, Seen] = {}
     for event in events:
         for path, value in flat(event):
-            found.setdefault(path, Seen(path)).take(value)
+            found.setdefault(path, Seen(path)).add(value)
     return found
 
 

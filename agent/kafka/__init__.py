@@ -10,8 +10,9 @@ Read in this order:
   `ingest_assignment` (where reading begins, and what is missing there), `fold_queue`, `idleness`,
   `side_outputs`
 - between the stages: `frame_batches`, `topics`, `topic_watch` (what becomes of them), `placement`
-- stage 2: `merge_stage` (the steps of a round), `held_partitions` (the mergers), `faust_app` (all
-  that is taken from Faust), `state_table` and `state_store` (its rows, and their databases)
+- stage 2: `merge_stage` (frames), `merge_rounds` (the steps of a round), `merge_recovery` and
+  `held_partitions` (the mergers), `faust_app` (all that is taken from Faust), `state_table` and
+  `state_store` (its rows, and their databases)
 - what is published: `publish`; rows for all workers: `board_topic`, `rule_sets`
 - reading beside all groups: `topic_reader` (up to an end), `topic_tail` (without one), `history`,
   `backfill`, `alert_log`

@@ -345,6 +345,8 @@ def _batch(tp: TopicPartition, records: Fetched, end: int) -> Batch:
         np.full(count, tp.partition, np.int32),
         offsets[:count],
         records.timestamps[:count],
+        keys=records.keys[:count],
+        headers=records.headers,
     )
 
 

@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import chain
+from itertools import accumulate, chain
 from operator import itemgetter
 from typing import Any
 
@@ -24,7 +24,7 @@ import numpy as np
 from aiokafka import TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 
-from agent.core.decode.batch import Batch, Decoded
+from agent.core.decode.batch import Batch, Decoded, Headers
 from agent.core.fold.folder import Folder
 from agent.kafka.batch_fetch import Fetched
 from agent.kafka.side_outputs import Record, Sent, SideOutputs
@@ -187,12 +187,17 @@ class FoldQueue:
 def make_batch(topic: str, parts: Sequence[tuple[int, Fetched]]) -> Batch:
     """One batch of a topic's records, in the order (partition, offset) that they come in."""
     sizes = [len(records) for _, records in parts]
+    headers: dict[int, Headers] = {}
+    for start, (_, records) in zip(accumulate(sizes, initial=0), parts, strict=False):
+        headers.update((start + row, of_row) for row, of_row in records.headers.items())
     return Batch(
         topic,
         list(chain.from_iterable(records.values for _, records in parts)),
         np.repeat(np.array([partition for partition, _ in parts], np.int32), sizes),
         np.concatenate([records.offsets for _, records in parts]),
         np.concatenate([records.timestamps for _, records in parts]),
+        keys=list(chain.from_iterable(records.keys for _, records in parts)),
+        headers=headers,
     )
 
 

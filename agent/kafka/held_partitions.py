@@ -87,13 +87,13 @@ class HeldPartition:
     # ---- rounds
 
     async def adopt(self) -> None:
-        """Let the merger take on the pasts that were read for it. One that doesn't fit any more is
-        read once more."""
+        """Let the merger adopt the backfills that were read for it. One that does not fit any more
+        is read once more."""
         filled, self._filled = self._filled, []
-        for one in filled:
-            await self._beside(self.merger.adopt, one.kpi, one.cut_ms, one.sources, one.rows)
+        for past in filled:
+            await self._beside(self.merger.adopt, past.kpi, past.cut_ms, past.sources, past.rows)
 
-    def take_emitted(self) -> list[Emitted]:
+    def drain_emitted(self) -> list[Emitted]:
         """What frames brought since the last call."""
         emitted, self._emitted = self._emitted, []
         return emitted
@@ -185,7 +185,7 @@ class HeldPartitions:
             log.info("put down %d state partitions: %s", len(self._held), reason)
         self._held = {}
 
-    def take_on(self, held: Mapping[int, HeldPartition]) -> None:
+    def hold(self, held: Mapping[int, HeldPartition]) -> None:
         """Hold these from now on."""
         self._held = dict(held)
 

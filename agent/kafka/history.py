@@ -191,4 +191,6 @@ def _batch(tp: TopicPartition, records: list[Any]) -> Batch:
         np.full(len(records), tp.partition, np.int32),
         np.fromiter((record.offset for record in records), np.int64, len(records)),
         np.fromiter((record.timestamp for record in records), np.int64, len(records)),
+        keys=[record.key for record in records],
+        headers={row: record.headers for row, record in enumerate(records) if record.headers},
     )

@@ -17,27 +17,27 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from aiokafka.errors import IllegalStateError
 
 from agent.core.merge.merger import Merger
+from agent.core.merge.standing_alerts import standing_alerts
 from agent.core.model.plan import Plan
 from agent.core.model.results import SeriesView
 from agent.errors import EnvironmentFault, UnknownVersionError
 from agent.kafka.backfill import Backfiller
 from agent.kafka.faust_app import FaustApp, FrameMessage
 from agent.kafka.held_partitions import HeldPartition, HeldPartitions
-from agent.kafka.publish import Publisher, Send, acknowledged
+from agent.kafka.merge_recovery import MergeRecovery
+from agent.kafka.merge_rounds import MergeRounds
+from agent.kafka.publish import Publisher
 from agent.kafka.stage_events import MergeProgress
-from agent.kafka.state_table import Row
 from agent.kafka.topics import TopicNames
 from agent.settings import Settings
 
 log = logging.getLogger(__name__)
 
-ROUND_SECONDS = 0.25  # a round at the latest after this, though more frames are waiting
-GATHER_SECONDS = 0.02
 TICK_SECONDS = 1.0
 REFETCH_SECONDS = 2.0  # frames that are there and have not come by then are fetched again
 
@@ -60,13 +60,11 @@ class MergeStage:
         self._progress = progress
         self._names = TopicNames.of(settings)
         self._held = HeldPartitions()
-        self._missed_up_to: dict[int, int] = {}  # frames before are counted as missed, if they were
         self._failure: BaseException | None = None
         self._stopping = asyncio.Event()
-        self._round_at = 0.0
-        self._frames_since_round = 0
-        self._done_at = time.monotonic()  # when a round was last done, or nothing waited
         self._app = FaustApp(settings, state_partitions, self)
+        self._rounds = MergeRounds(plan, publisher, progress, self._held, self._app)
+        self._recovery = MergeRecovery(plan, state_partitions, self._names, self._app, progress)
 
     @property
     def partitions(self) -> frozenset[int]:
@@ -117,27 +115,13 @@ class MergeStage:
                 raise error
             self._app.check()
             await self._refetch_lost()
-            self._report_waiting()
+            self._rounds.report_waiting()
             gap, tick = time.monotonic() - tick, time.monotonic()
             if gap > self._settings.session_timeout:
                 # The process slept: others may hold these partitions by now.
                 reason = f"this worker was suspended for {gap:.0f} s"
                 self._drop(reason)
                 raise EnvironmentFault(f"{reason}, and starts again from what is committed")
-
-    def _report_waiting(self) -> None:
-        """Say how many frames wait, and since when nothing that waited was done."""
-        waiting = 0
-        for held in self._held:
-            end = self._app.known_end(held.partition)
-            if end is not None:
-                frames = max(0, end - held.next_offset) * held.frames_a_message
-                self._progress.frames_lag(held.partition, frames)
-                waiting += frames
-        now = time.monotonic()
-        if not waiting and not self._frames_since_round:
-            self._done_at = now
-        self._progress.merging(waiting + self._frames_since_round, now - self._done_at)
 
     # ---- partitions (GroupMember)
 
@@ -147,7 +131,7 @@ class MergeStage:
 
     def _drop(self, reason: str) -> None:
         self._held.drop(reason)
-        self._frames_since_round = 0
+        self._rounds.drop()
         self._progress.held(None)
 
     async def recovered(self, partitions: Sequence[int]) -> None:
@@ -155,14 +139,7 @@ class MergeStage:
         self._drop("the table was recovered")
         epoch, started = self._held.epoch, time.monotonic()
         try:
-            ends = await self._app.frame_ends(partitions)
-            stored = await self._app.stored_rows(partitions)
-            for partition, (position, _) in stored.items():
-                self._check_position(partition, position, ends.get(partition))
-            starts = await self._app.seek_to_resume(partitions)
-            for partition, (committed, start) in starts.items():
-                self._report_missed(partition, committed, start)
-            held = await asyncio.to_thread(self._build, stored, starts)
+            held = await self._recovery.recover(partitions)
         except IllegalStateError as error:
             # The group is being rearranged again already: the recovery that follows builds them.
             self._expect_recovery(epoch, error)
@@ -171,11 +148,15 @@ class MergeStage:
             self._failure = error
             return
         if epoch == self._held.epoch:
-            self._held.take_on(held)
+            self._held.hold(held)
             self._progress.held(frozenset(held))
+            mergers = [one.merger for one in held.values()]
+            self._progress.restored(
+                [step for m in mergers for step in standing_alerts(self._plan, m.state)]
+            )
             log.info(
                 "took on %d state partitions with %d series in %.2f s",
-                len(held), sum(len(rows) for _, rows in stored.values()),
+                len(held), sum(one.merger.state.size for one in held.values()),
                 time.monotonic() - started,
             )  # fmt: skip
 
@@ -188,52 +169,14 @@ class MergeStage:
 
         asyncio.get_running_loop().call_later(self._settings.session_timeout, check)
 
-    def _build(
-        self,
-        stored: Mapping[int, tuple[int, list[Row]]],
-        starts: Mapping[int, tuple[int | None, int]],
-    ) -> dict[int, HeldPartition]:
-        held = {}
-        for partition, (position, rows) in stored.items():
-            merger = Merger(self._plan, partition, self._state_partitions)
-            merger.restore(rows)
-            committed, start = starts[partition]
-            if committed is not None and 0 <= committed < start:
-                merger.note_lost_frames()
-            held[partition] = HeldPartition(partition, merger, position, max(committed or 0, start))
-        return held
-
-    def _check_position(self, partition: int, position: int, end: int | None) -> None:
-        frames, series = self._names.frames, self._names.series
-        if end is not None and position >= end:
-            raise EnvironmentFault(
-                f"topic {frames} partition {partition} ends at {end}, but topic {series} holds "
-                f"state up to {position}: the frames topic was created again",
-                f"Stop all agents, delete both topics ({frames} and {series}) and start again.",
-            )
-
-    def _report_missed(self, partition: int, committed: int | None, start: int) -> None:
-        """Count and log the frames that were deleted before they were merged."""
-        known = max(self._missed_up_to.get(partition, 0), committed if committed else 0)
-        missed = max(0, start - known) if committed is not None and committed >= 0 else 0
-        self._missed_up_to[partition] = start
-        self._progress.missed(self._names.frames, partition, missed)
-        if missed:
-            log.error(
-                "topic %s partition %d: offsets %d to %d were deleted before they were merged "
-                "(retention.ms, retention.bytes). Windows that may lack them are marked incomplete",
-                self._names.frames, partition, committed, start - 1,
-            )  # fmt: skip
-
     # ---- frames (GroupMember)
 
     async def frame(self, message: FrameMessage) -> None:
         """Merge a message, and do a round when it is time."""
         try:
             await self._merge(message)
-            if await self._is_round_due():
-                await self._round()
-                self._round_at = time.monotonic()
+            if await self._rounds.is_due():
+                await self._rounds.run()
         except Exception as error:
             is_ours = not isinstance(error, EnvironmentFault)
             log.error(
@@ -255,7 +198,7 @@ class MergeStage:
 
     async def _apply(self, held: HeldPartition, message: FrameMessage) -> None:
         held.accept(message)
-        self._frames_since_round += len(message.frames)
+        self._rounds.applied(len(message.frames))
         frames = message.frames
         while frames:
             errors = await held.apply(frames, message.offset)
@@ -273,7 +216,7 @@ class MergeStage:
             while held.merger.is_behind and self._held.holds(held):
                 # Very many windows close at once: they are published by and by, so that neither
                 # memory nor rows grow with them.
-                await self._round()
+                await self._rounds.run()
                 if self._stopping.is_set() or not self._held.holds(held):
                     return  # the message is not acknowledged: a restart goes on from the rows
                 await held.catch_up()
@@ -306,60 +249,3 @@ class MergeStage:
                 )
             log.info("going back to frame %d of state partition %d", wanted, held.partition)
             await self._app.seek(held.partition, wanted)
-
-    # ---- rounds
-
-    async def _is_round_due(self) -> bool:
-        """Whether no frame waits, or they have gone on for long.
-
-        A flush sends a frame from every source: those that close nothing wait for the others, as
-        a round costs more than such a frame.
-        """
-        if time.monotonic() - self._round_at > ROUND_SECONDS and self._app.has_fetched:
-            return True
-        if any(held.merger.is_full for held in self._held):
-            return True
-        has_emitted = any(held.has_emitted for held in self._held)
-        await asyncio.sleep(0 if has_emitted or self._app.has_fetched else GATHER_SECONDS)
-        return not self._app.has_fetched
-
-    async def _round(self) -> None:
-        """Write what changed, publish it, acknowledge what is not needed any more."""
-        started, epoch = time.monotonic(), self._held.epoch
-        work = [held for held in self._held if held.has_work]
-        for held in work:
-            await held.adopt()
-            if epoch != self._held.epoch:
-                return
-        emitted = [one for held in work for one in held.take_emitted()]
-        needed = [(held, held.merger.needed_position()) for held in work]
-        rows = await self._write_rows(work, epoch)
-        if rows is None:
-            return  # taken away meanwhile: anybody who has it now publishes it
-        sends: list[Send] = []
-        for one in emitted:
-            sends += await self._publisher.publish_emitted(self._plan, one)
-        await acknowledged(sends)
-        if epoch != self._held.epoch:
-            return
-        for held, offset in needed:
-            held.acknowledge_before(offset)
-        self._done_at = time.monotonic()
-        self._progress.round(self._frames_since_round, rows, emitted, self._done_at - started)
-        self._frames_since_round = 0
-        for held in work:
-            await held.refresh_views()
-
-    async def _write_rows(self, work: Sequence[HeldPartition], epoch: int) -> int | None:
-        """Write the rows that changed, and wait until the changelog has them; how many they were.
-        None: the partitions were taken away meanwhile."""
-        count = 0
-        for held in work:
-            dirty = await held.dirty_rows()
-            if epoch != self._held.epoch:
-                return None
-            count += len(dirty)
-            if dirty:
-                await self._app.write_rows(held.partition, dirty, held.position)
-        await self._app.settle_rows()
-        return count if epoch == self._held.epoch else None

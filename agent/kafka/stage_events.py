@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from agent.core.fold.folder import FoldResult
-from agent.core.model.results import Emitted
+from agent.core.model.results import Emitted, Transition
 
 
 class IngestProgress(Protocol):
@@ -36,8 +36,10 @@ class IngestProgress(Protocol):
     def missing_topics(self, topics: Sequence[str]) -> None:
         """The source topics that do not exist (yet)."""
 
-    def assigned(self, partitions: int) -> None:
-        """The group has given this worker so many source partitions."""
+    def assigned(self, partitions: int, paused: Sequence[tuple[str, int]] = ()) -> None:
+        """The group has given this worker so many source partitions. `paused`, as (topic,
+        partition), of them: another version of the agent committed last, and this one reads
+        nothing."""
 
     def forget(self, topic: str, partition: int) -> None:
         """A source partition is not this worker's any more."""
@@ -51,6 +53,9 @@ class MergeProgress(Protocol):
 
     def held(self, partitions: frozenset[int] | None) -> None:
         """The state partitions held here and ready; None while the group rebalances."""
+
+    def restored(self, alerts: Sequence[Transition]) -> None:
+        """These alerts stand in the state partitions that are ready now."""
 
     def missed(self, topic: str, partition: int, records: int) -> None:
         """So many frames of a state partition were gone before they were merged; mostly 0."""

@@ -11,11 +11,13 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from agent.core.changes.describe import WORDS
+from agent.core.model.schemas import Schema
 from agent.language.error_text import explain
 from agent.language.models.defaults import Defaults
 from agent.language.models.events import EventSpec
 from agent.language.models.file import SECTIONS, FileSpec
 from agent.language.models.kpis import KpiSpec
+from agent.language.models.lookups import LookupSpec
 from agent.language.models.maintenance import MaintenanceSpec
 from agent.language.models.objectives import ObjectiveSpec
 from agent.language.models.rules import RuleSpec
@@ -99,6 +101,9 @@ class Declared:
     rules: dict[str, Entry[RuleSpec]] = field(default_factory=dict)
     objectives: dict[str, Entry[ObjectiveSpec]] = field(default_factory=dict)
     maintenance: dict[str, Entry[MaintenanceSpec]] = field(default_factory=dict)
+    lookups: dict[str, Entry[LookupSpec]] = field(default_factory=dict)
+    schemas: dict[str, Schema] = field(default_factory=dict)
+    """What is in the schema files of events, by event."""
     names: dict[str, dict[str, Source]] = field(default_factory=lambda: {s: {} for s in SECTIONS})
     problems: list[Problem] = field(default_factory=list)
     complete: bool = True

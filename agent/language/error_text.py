@@ -102,6 +102,7 @@ def _about_size(kind: str, given: Any, context: dict[str, Any], said: str) -> st
     words = {
         "greater_than": f"must be more than {context.get('gt')}, not {_show(given)}",
         "greater_than_equal": f"must be at least {context.get('ge')}, not {_show(given)}",
+        "less_than_equal": f"must be at most {context.get('le')}, not {_show(given)}",
         "finite_number": "must be a finite number",
         "too_short": "is empty",
     }

@@ -19,6 +19,19 @@ WORDS: Mapping[str, str] = {
     "integer": "A whole number.",
     "float": "A number.",
     "boolean": "true or false.",
+    "json": "One JSON object a record.",
+    "avro": "One Avro record a record, of a schema beside the rules or of a registry.",
+    "protobuf": "One Protobuf message a record, of a schema beside the rules or of a registry.",
+    "decimal": "A decimal number, whose sums are exact.",
+    "timestamp": "An instant.",
+    "date": "A day of the calendar.",
+    "s": "Seconds.",
+    "ms": "Milliseconds.",
+    "us": "Microseconds.",
+    "ns": "Nanoseconds.",
+    "topic": "The record's topic.",
+    "partition": "The record's partition.",
+    "offset": "The record's offset in its partition.",
     "higher": "More is better: revenue, satisfaction.",
     "lower": "Less is better: waiting times, complaints.",
     "day": "A day of the calendar, in the time zone; of 23 to 25 hours.",
@@ -56,7 +69,7 @@ WORDS: Mapping[str, str] = {
     "pending": "It holds, not yet for long enough.",
     "firing": "It has held for long enough.",
     "resolved": "It fired, and is over.",
-    "silenced": "It would fire, but a rule that it depends on does.",
+    "inhibited": "It would fire, but a rule that it depends on does.",
     "folded": "Counted.",
     "rejected": "Breaks the contract.",
     "late": "Came after its window had closed.",
@@ -89,7 +102,9 @@ def explain_words(schema: Any) -> None:
 def with_names(schema: Schema, declared: Declared) -> Schema:
     """Offer the names of a rule set where the language refers to them; others stay allowed."""
     events, kpis, rules = (sorted(declared.names[s]) for s in ("events", "kpis", "rules"))
-    fields = sorted({f for e in declared.events.values() for f in e.model.fields})
+    fields = sorted(
+        {f for e in declared.events.values() for f in (*e.model.fields, *e.model.lookup)}
+    )
     for model, name, form, names in (
         ("RuleSpec", "kpi", "string", kpis),
         ("KpiSpec", "from", "string", events),

@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from agent.core.model.plan import Plan
+from agent.language import lookup_files, schema_files
 from agent.language.checks import (
     benchmarks,
     events,
     kpis,
     links,
+    lookups,
     maintenance,
     metrics,
     objectives,
@@ -37,7 +39,10 @@ def check(path: str | Path) -> tuple[Plan | None, list[Problem]]:
     """The plan, None where there are errors, and all problems, warnings included, in order."""
     declared = declare(Path(path))
     known = shapes.resolve(declared)
+    schema_files.read_all(declared)
     events.check(declared)
+    lookups.check(declared)
+    tables = lookup_files.read_all(declared)
     kpis.check(declared, known)
     benchmarks.check(declared, known)
     metrics.check(declared)
@@ -50,6 +55,6 @@ def check(path: str | Path) -> tuple[Plan | None, list[Problem]]:
     problems = in_order(declared.problems)
     if any(p.severity == "error" for p in problems):
         return None, problems
-    plan = mapper.make_plan(declared, known, compiled, linked)
+    plan = mapper.make_plan(declared, known, compiled, linked, tables)
     state_size.check(declared, plan)
     return plan, in_order(declared.problems)

@@ -46,7 +46,7 @@ _STATE_MARKS = {
 _PHASE_MARKS = {
     AlertPhase.FIRING: "[red]firing[/]",
     AlertPhase.PENDING: "[yellow]pending[/]",
-    AlertPhase.SILENCED: "[dim]silenced[/]",
+    AlertPhase.INHIBITED: "[dim]inhibited[/]",
     AlertPhase.RESOLVED: "[green]resolved[/]",
     AlertPhase.INACTIVE: "[dim]inactive[/]",
 }

@@ -16,8 +16,11 @@ import msgspec
 import numpy as np
 
 from agent.core.decode.batch import Batch
+from agent.core.decode.format import WrongPlaceError
+from agent.core.decode.tree import text_of, value_at
 from agent.core.fold.field_counts import FieldCounts
 from agent.core.fold.folder import FoldResult
+from agent.core.model.paths import Path as EventPath
 from agent.core.model.plan import Plan
 from agent.core.model.results import Emitted, Outcome, Reason, Reject, WindowValue
 from agent.core.pipeline import Pipeline, joined
@@ -194,7 +197,7 @@ def _split(plan: Plan, topics: Sequence[str], lines: Sequence[bytes]) -> dict[st
     type, else the first that takes every event, else the first."""
     if len(topics) == 1:
         return {topics[0]: range(len(lines))}
-    named: dict[tuple[tuple[str, ...], str], str] = {}
+    named: dict[tuple[EventPath, str], str] = {}
     default = topics[0]
     for topic in reversed(topics):
         for contract in plan.contracts_of(topic):
@@ -210,18 +213,17 @@ def _split(plan: Plan, topics: Sequence[str], lines: Sequence[bytes]) -> dict[st
 
 
 def _topic_of(
-    line: bytes,
-    paths: set[tuple[str, ...]],
-    named: dict[tuple[tuple[str, ...], str], str],
+    line: bytes, paths: set[EventPath], named: dict[tuple[EventPath, str], str]
 ) -> str | None:
     try:
         event = msgspec.json.decode(line)
     except (msgspec.DecodeError, ValueError, RecursionError):
         return None
     for path in paths:
-        value = event
-        for step in path:
-            value = value.get(step) if isinstance(value, dict) else None
-        if isinstance(value, str) and (path, value) in named:
+        try:
+            value = text_of(value_at(event, path))
+        except WrongPlaceError:
+            continue
+        if value is not None and (path, value) in named:
             return named[path, value]
     return None

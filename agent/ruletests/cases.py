@@ -24,6 +24,8 @@ class Record:
     value: bytes
     arrives_ms: int
     span: Span
+    key: bytes | None = None
+    headers: tuple[tuple[str, bytes], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -16,7 +16,7 @@ from agent.core.model.results import AlertPhase, TargetStatus, Transition
 from agent.core.model.rules import (
     AbsenceLevel,
     AbsenceRule,
-    CombinationRule,
+    CompositeRule,
     Rule,
     ThresholdRule,
     is_whole,
@@ -78,7 +78,7 @@ def _ways(rule: Rule) -> Iterator[tuple[str, dict[str, bool]]]:
     for level in rule.levels:
         ways = {"fired": True, "resolved": True}
         ways["pending that ended"] = not isinstance(rule, AbsenceRule) and rule.for_ms > 0
-        ways["silenced (depends_on)"] = bool(rule.depends_on)
+        ways["inhibited (depends_on)"] = bool(rule.depends_on)
         ways["firing between when and clear"] = (
             not isinstance(level, AbsenceLevel) and level.clear is not None
         )
@@ -124,15 +124,15 @@ def _seen(plan: Plan, result: RunResult) -> Iterator[Item]:
     series |= {(step.kpi, step.dimensions) for step in result.transitions}
     for rule in plan.rules.values():
         by = plan.by_of(rule.kpi) or ()
-        for dimensions in _judged(rule, series) if rule.overrides and not is_whole(rule) else ():
+        for dimensions in _watched(rule, series) if rule.overrides and not is_whole(rule) else ():
             number = override_for(rule, by, dimensions) if len(dimensions) == len(by) else None
             if number is not None:
                 yield _of_override("rules", rule, number)
 
 
-def _judged(rule: Rule, series: Iterable[tuple[str, Dimensions]]) -> Iterator[Dimensions]:
+def _watched(rule: Rule, series: Iterable[tuple[str, Dimensions]]) -> Iterator[Dimensions]:
     """The series of a rule, among those of all KPIs and rules."""
-    if not isinstance(rule, CombinationRule):
+    if not isinstance(rule, CompositeRule):
         yield from (dimensions for subject, dimensions in series if subject == rule.kpi)
         return
     for subject, dimensions in series:
@@ -159,8 +159,8 @@ def _of_step(step: Transition) -> Iterator[Item]:
     }
     previous = step.previous if step.state is AlertPhase.INACTIVE else None
     what = whats.get((step.state, previous))
-    if step.state is AlertPhase.SILENCED:
-        what = "silenced (depends_on)"
+    if step.state is AlertPhase.INHIBITED:
+        what = "inhibited (depends_on)"
     if what is not None and step.reason != "removed":
         yield Item("rules", step.rule, step.severity, what)
 
@@ -168,7 +168,7 @@ def _of_step(step: Transition) -> Iterator[Item]:
 def _of_evaluation(j: Evaluation) -> Iterator[str]:
     """What of a evaluation no transition says."""
     rule = j.rule
-    if isinstance(rule, ThresholdRule) and (why := _unjudged(j, rule)):
+    if isinstance(rule, ThresholdRule) and (why := _not_evaluated(j, rule)):
         yield why
     elif j.before.phase is AlertPhase.FIRING and j.after.phase is AlertPhase.FIRING:
         if j.before.clearing_since_ms is not None and j.after.clearing_since_ms is None:
@@ -179,7 +179,7 @@ def _of_evaluation(j: Evaluation) -> Iterator[str]:
         yield "flapping"
 
 
-def _unjudged(j: Evaluation, rule: ThresholdRule) -> str | None:
+def _not_evaluated(j: Evaluation, rule: ThresholdRule) -> str | None:
     """Why a window changed nothing; None: it was evaluated."""
     if j.window is not None and 0 < j.window.events < rule.min_events:
         return "too few events (min_events)"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -13,6 +12,7 @@ from agent.language.recovery import NOBODY
 from agent.language.source import Place
 from agent.ruletests.cases import Record
 from agent.ruletests.models import EventsSpec
+from agent.ruletests.produced_event import ProducedEvent
 from agent.ruletests.resolve_context import ResolveContext
 
 MOST_EVENTS = 1_000_000
@@ -36,9 +36,9 @@ def records(context: ResolveContext) -> tuple[Record, ...]:
         arrives = context.time((*at, "arrives"), spec.arrives)
         span = context.entry.source.locate((*context.entry.place, *at))
         for turn, at_ms in enumerate(times):
-            value = _event(contract, spec, turn, at_ms, len(found))
+            event = _event(contract, spec, turn, at_ms, len(found))
             came = at_ms if arrives is None else arrives
-            found.append(Record(contract.topic, json.dumps(value).encode(), came, span))
+            found.append(event.record(contract.topic, came, span))
     return tuple(sorted(found, key=lambda record: record.arrives_ms))
 
 
@@ -89,7 +89,7 @@ def _fields_known(context: ResolveContext, at: Place, spec: EventsSpec, contract
             message = f"'{name}' is not a field of {contract.name}"
             context.wrong((*at, "fields", name), message, hint, on="key")
             known = False
-    if spec.id is not None and contract.id_path is None:
+    if spec.id is not None and not contract.ids:
         message = f"{contract.name} has no id"
         context.wrong((*at, "id"), message, "give its contract an `id`, or leave it out", on="key")
         known = False
@@ -111,19 +111,19 @@ def _fields(context: ResolveContext, contract: Contract) -> Mapping[str, Field]:
 
 def _event(
     contract: Contract, spec: EventsSpec, turn: int, at_ms: int, number: int
-) -> dict[str, Any]:
+) -> ProducedEvent:
     """One event, as its producer would write it."""
-    event: dict[str, Any] = {}
+    event = ProducedEvent()
     paths = {field.name: field.path for field in contract.fields}
     if contract.type_path is not None:
-        _put(event, contract.type_path, contract.type_value)
-    _put(event, contract.time_path, iso(at_ms))
-    if contract.id_path is not None:
-        numbers = any(f.path == contract.id_path and f.type == "integer" for f in contract.fields)
+        event.put(contract.type_path, contract.type_value)
+    event.put(contract.times[0].path, iso(at_ms))
+    for path in contract.ids:
+        numbers = any(f.path == path and f.type == "integer" for f in contract.fields)
         own = number if numbers else f"e{number}"
-        _put(event, contract.id_path, own if spec.id is None else _turn(spec.id, turn))
+        event.put(path, own if spec.id is None else _turn(spec.id, turn))
     for name, value in _written(spec):
-        _put(event, paths.get(name, (name,)), _turn(value, turn))
+        event.put(paths.get(name, (name,)), _turn(value, turn))
     return event
 
 
@@ -134,9 +134,3 @@ def _written(spec: EventsSpec) -> Iterator[tuple[str, Any]]:
 
 def _turn(value: Any, turn: int) -> Any:
     return value[turn % len(value)] if isinstance(value, list) else value
-
-
-def _put(event: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
-    for name in path[:-1]:
-        event = event.setdefault(name, {})
-    event[path[-1]] = value

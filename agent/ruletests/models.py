@@ -20,7 +20,7 @@ NONE = "none"
 """How a window without a value is written."""
 
 
-PhaseName = Literal["inactive", "pending", "firing", "resolved", "silenced"]
+PhaseName = Literal["inactive", "pending", "firing", "resolved", "inhibited"]
 StateName = Literal["no_data", "met", "at_risk", "missed"]
 OutcomeName = Literal["folded", "rejected", "late", "duplicate", "empty", "ignored"]
 

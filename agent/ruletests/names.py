@@ -65,7 +65,7 @@ def alert_of(plan: Plan, text: str) -> tuple[Alert, AlertPhase | None]:
 
 
 def show_series(plan: Plan, subject: str, dimensions: Dimensions) -> str:
-    """A series as a test names it; `home` is its KPI."""
+    """A series as a test names it; `subject` is its KPI."""
     return f"{subject}{_braces(plan.by_of(subject) or (), dimensions)}"
 
 
@@ -122,7 +122,7 @@ def _scalar(word: Word, quoted: bool, type_: FieldType) -> Scalar:
 
 
 def _types(plan: Plan, subject: str) -> Mapping[str, FieldType]:
-    """The types of the dimensions of a KPI, or of a combination rule."""
+    """The types of the dimensions of a KPI, or of a composite rule."""
     kpi = plan.kpis.get(subject)
     if kpi is not None and kpi.contract is not None:
         return {field.name: field.type for field in plan.contracts[kpi.contract].fields}

@@ -84,6 +84,8 @@ def _batch(topic: str, records: Sequence[Record]) -> Batch:
         np.zeros(len(records), np.int32),
         np.arange(len(records), dtype=np.int64),
         np.array([record.arrives_ms for record in records], np.int64),
+        keys=[record.key for record in records],
+        headers={row: record.headers for row, record in enumerate(records) if record.headers},
     )
 
 

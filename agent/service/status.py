@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 from agent.core.fold.folder import FoldResult
-from agent.core.model.results import Emitted
+from agent.core.model.results import Emitted, Transition
 from agent.core.output.privacy import Privacy
 from agent.export.agent_state import AgentState
 from agent.kafka.board_topic import BoardWriter, alert_step
@@ -22,6 +22,7 @@ STALLED_SECONDS = 60.0
 round over very many series are over by then."""
 
 SILENT_BROKER = "the brokers have acknowledged nothing"
+LATER_COMMIT = "another version of the agent committed last (docs/upgrading.md)"
 STALLED_INGEST = "nothing was flushed"
 STALLED_MERGE = "results do not come out"
 
@@ -103,6 +104,8 @@ class IngestReporter:
                 self._stats.field_nulls[topic, contract, name] += number
             for name, number in counts.wrong_types.items():
                 self._stats.field_wrong_types[topic, contract, name] += number
+            for name, number in counts.misses.items():
+                self._stats.lookup_misses[topic, contract, name] += number
 
     def flushed(self, frames: int, seconds: float) -> None:
         """Count acknowledged frames."""
@@ -152,10 +155,13 @@ class IngestReporter:
         reason = f"source {many} not exist yet: {', '.join(topics)}" if topics else None
         self._status.waiting(TOPICS, reason)
 
-    def assigned(self, partitions: int) -> None:
-        """The ingest has its share of the partitions."""
+    def assigned(self, partitions: int, paused: Sequence[tuple[str, int]] = ()) -> None:
+        """The ingest has its share of the partitions; of `paused` it reads nothing."""
         self._flushed_at = time.monotonic() if partitions else None
-        self._status.waiting(INGEST, None)
+        self._stats.paused_partitions = len(paused)
+        names = ", ".join(f"{topic} {partition}" for topic, partition in paused)
+        reason = f"{LATER_COMMIT}: source partitions not read: {names}" if paused else None
+        self._status.waiting(INGEST, reason)
 
     def forget(self, topic: str, partition: int) -> None:
         """Drop the gauges of a partition that is not ours any more."""
@@ -165,6 +171,7 @@ class IngestReporter:
     def forget_all(self) -> None:
         """Drop the gauges of all partitions."""
         self._flushed_at = None
+        self._stats.paused_partitions = 0
         self._stats.lag.clear()
         self._stats.watermark_ms.clear()
 
@@ -196,6 +203,11 @@ class MergeReporter:
         self._stats.frames_lag.clear()
         reason = "waiting for the group to share out the state" if partitions is None else None
         self._status.waiting(MERGE, reason)
+
+    def restored(self, alerts: Sequence[Transition]) -> None:
+        """Pass on which alerts stand here, to those that are sent from here."""
+        steps = (alert_step(self._plan, step, self._privacy) for step in alerts)
+        self._fleet.restored(dict(steps))
 
     def frames_lag(self, partition: int, frames: int) -> None:
         """Note how many frames are not merged yet."""

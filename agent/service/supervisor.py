@@ -25,8 +25,9 @@ from agent.core.output.privacy import Privacy
 from agent.errors import EnvironmentFault, KpiAgentError, RulesError
 from agent.export.agent_state import AgentState, Stats
 from agent.export.alertmanager import Delivery
-from agent.export.web.access import Access
+from agent.export.web.access import Access, is_loopback
 from agent.export.web.server import serving
+from agent.export.web.web_config import WebConfig, load_web_config
 from agent.kafka.alert_log import AlertLog
 from agent.kafka.board_topic import BoardReader
 from agent.kafka.topics import TopicNames
@@ -145,11 +146,20 @@ class Service:
         """
         host, port = self._settings.web_host, self._settings.web_port
         access = Access(self._settings.web_host_names, self._settings.web_reload)
+        file = self._settings.web_config_file
+        config = WebConfig() if file is None else load_web_config(file)
         for hint in misspelt_variables(os.environ):
             log.warning("%s", hint)
         try:
-            async with serving(self.state, host, port, access=access) as served:
-                log.info("serving http://%s:%d", "localhost" if host == "0.0.0.0" else host, served)  # noqa: S104
+            async with serving(self.state, host, port, access=access, config=config) as served:
+                scheme = "http" if config.tls_server_config is None else "https"
+                name = "localhost" if host == "0.0.0.0" else host  # noqa: S104
+                log.info("serving %s://%s:%d", scheme, name, served)
+                if not config.is_closed and not is_loopback(host):
+                    log.info(
+                        "everybody who reaches port %d sees the board and the metrics; "
+                        "web_config_file says who may", served
+                    )  # fmt: skip
                 on_serving(served)
                 trimming = asyncio.create_task(trim_regularly(), name="malloc-trim")
                 try:

@@ -26,7 +26,7 @@ KPIS = {
 }
 
 JUDGED_SQL = f"""
-INSERT INTO judged
+INSERT INTO evaluated
 WITH timed AS (
     SELECT *, max(CASE WHEN amount >= 0 THEN happened END) OVER (
         ORDER BY seq ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS reached
@@ -60,7 +60,7 @@ def truth_of(folder: Path) -> Truth:
     base = duckdb.connect(str(folder / "truth.duckdb"))
     base.execute("SET memory_limit = '4GB'")
     base.execute(
-        "CREATE TABLE judged (region VARCHAR, channel VARCHAR, happened BIGINT, amount DOUBLE, "
+        "CREATE TABLE evaluated (region VARCHAR, channel VARCHAR, happened BIGINT, amount DOUBLE, "
         "outcome VARCHAR)"
     )
     files = str(folder / "*.parquet")
@@ -68,16 +68,16 @@ def truth_of(folder: Path) -> Truth:
     sent = dict(base.execute(counted, [files]).fetchall())
     for partition in sorted(sent):
         base.execute(JUDGED_SQL, [files, partition])
-    counted = "SELECT outcome, count(*) FROM judged GROUP BY outcome"
+    counted = "SELECT outcome, count(*) FROM evaluated GROUP BY outcome"
     outcomes = Counter(dict(base.execute(counted).fetchall()))
-    (newest,) = base.execute("SELECT max(happened) FROM judged").fetchone() or (0,)
+    (newest,) = base.execute("SELECT max(happened) FROM evaluated").fetchone() or (0,)
     frontier_ms = newest - LATENESS_MS
     windows: dict[Key, Value] = {}
     for kpi, (value, by) in KPIS.items():
         groups = ", ".join(by)
         rows = base.execute(
             f"SELECT {groups}, happened // {WINDOW_MS} * {WINDOW_MS} + {WINDOW_MS} AS e, {value}, "
-            f"count(*) FROM judged WHERE outcome = 'folded' GROUP BY {groups}, e HAVING e <= ?",
+            f"count(*) FROM evaluated WHERE outcome = 'folded' GROUP BY {groups}, e HAVING e <= ?",
             [frontier_ms],
         ).fetchall()
         for *dimensions, end, number, events in rows:

@@ -63,7 +63,7 @@ SCHEMA = {
     "region": pl.String, "amount": pl.Float64,
 }  # fmt: skip
 EVENTS_SQL = """
-CREATE TABLE judged AS
+CREATE TABLE evaluated AS
 WITH timed AS (
     SELECT *, max(happened) OVER earlier AS reached
     FROM raw WINDOW earlier AS (
@@ -79,7 +79,7 @@ FROM late
 # Windows without an event come all the same, from the first slice of their series on.
 WINDOWS_SQL = """
 WITH counted AS (
-    SELECT region, happened, amount FROM judged WHERE topic = ? AND NOT is_late AND NOT is_repeat
+    SELECT region, happened, amount FROM evaluated WHERE topic = ? AND NOT is_late AND NOT is_repeat
 ), first AS (
     SELECT region, min(happened) // 5000 * 5000 AS first FROM counted GROUP BY region
 ), ends AS (
@@ -158,7 +158,7 @@ def truth_of(logs: Mapping[str, Sequence[Message]], end_ms: int) -> Truth:
         windows["conversion", region, end] = (share, orders[1] + visits[1])
 
     def places(mark: str) -> frozenset[Place]:
-        found = base.execute(f"SELECT part, off FROM judged WHERE {mark}").fetchall()
+        found = base.execute(f"SELECT part, off FROM evaluated WHERE {mark}").fetchall()
         return frozenset((part, off) for part, off in found)
 
     records = sum(len(r) for r in logs.values())

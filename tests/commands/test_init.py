@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agent.cli import main
+from agent.core.model.events import TimeSource
 from agent.language.load import check, load
 from tests.conftest import ROOT
 
@@ -39,8 +40,8 @@ def test_what_it_writes_for_a_real_year_passes_the_check(retail: Path) -> None:
         "invoice.placed", "invoice.cancelled", "stock.adjusted", "debt.adjusted",
     }  # fmt: skip
     placed = plan.contracts["invoice.placed"]
-    assert (placed.time_path, placed.timezone, placed.id_path) == (
-        ("occurred_at",), "Europe/London", ("id",),
+    assert (placed.times[0].path, placed.timezone, placed.ids) == (
+        ("occurred_at",), "Europe/London", (("id",),),
     )  # fmt: skip
     assert all(rule.owner == "trade" for rule in plan.rules.values())
     assert retail.read_text().startswith("# yaml-language-server: $schema=")
@@ -100,7 +101,7 @@ def test_on_a_terminal_what_is_left_open_is_asked_for(
     asked = capsys.readouterr().out
     assert "The Kafka topic [tickets]: " in asked
     plan = load(tmp_path / "tickets.yaml")
-    assert plan.contracts["ticket.answered"].time_path == ("answered_at",)
+    assert plan.contracts["ticket.answered"].times == (TimeSource(("answered_at",)),)
     assert plan.kpis["ticket_answered_stars_mean"].owner == "me"
 
 

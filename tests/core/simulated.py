@@ -41,11 +41,19 @@ events:
     time: at
     id: id
     fields: {amount: float, region: string, customer: string}
+    lookup: {rate: rates.rate, zone: rates.zone}
   visit:
     topic: shop
     time: at
     fields: {region: string}
+lookups:
+  rates:
+    file: rates.csv
+    key: region
+    from: valid_from
+    columns: {rate: float, zone: string}
 kpis:
+  converted: {from: sale, value: sum(amount * rate), by: [zone], window: 1m}
   revenue: {from: sale, value: sum(amount), by: [region], window: 1m}
   spread:
     from: sale
@@ -64,9 +72,19 @@ rules:
 """
 
 
+RATES = f"""\
+region,valid_from,rate,zone
+eu,,1.5,near
+eu,{START_MS + 45_000},1.25,far
+eu,{START_MS + 150_000},,near
+us,{START_MS + 20_000},2,far
+"""
+
+
 def plan_of(text: str, folder: Path) -> Plan:
-    """The plan of one file of rules."""
+    """The plan of one file of rules, which may look up `rates.csv`."""
     path = folder / "rules.yaml"
+    (folder / "rates.csv").write_text(RATES, encoding="utf-8")
     path.write_text(text, encoding="utf-8")
     return load(path)
 

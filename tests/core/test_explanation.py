@@ -53,7 +53,7 @@ def explained(pipeline: Pipeline, rule: str) -> Explained:
 
 
 def series_of(merger: Merger, owner: str) -> Series:
-    composite = merger.state.rule_graph.combinations.get(owner)
+    composite = merger.state.rule_graph.composites.get(owner)
     every = composite.series if composite is not None else merger.state.kpis[owner].series
     return every["emea",]
 

@@ -54,7 +54,7 @@ def test_the_page_shows_every_aggregate_window_and_rule_kind(plan: Plan) -> None
     assert {type(rule).__name__ for rule in plan.rules.values()} == {
         "ThresholdRule",
         "AbsenceRule",
-        "CombinationRule",
+        "CompositeRule",
     }
     assert {type(kpi.window).__name__ for kpi in plan.kpis.values()} == {
         "FixedWindow",

@@ -37,7 +37,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "pace": {"kpi": "revenue", "pace": {"period": "month", "target": 1000}},
     "peers": {"kpi": "revenue", "when": "deviation_from_group > 5"},
     "absence": {"kpi": "orders", "no_data_for": "30m"},
-    "combination": {"when": "low and gone"},
+    "composite": {"when": "low and gone"},
 }
 FIELDS: dict[str, Any] = {
     "for": "10m",
@@ -67,7 +67,7 @@ def levels(kind: str) -> dict[str, Any]:
     """A rule with one condition for each severity."""
     rule = dict(KINDS[kind])
     key = "no_data_for" if kind == "absence" else "when"
-    two = {"absence": ("30m", "2h"), "combination": ("low and gone", "low or gone")}
+    two = {"absence": ("30m", "2h"), "composite": ("low and gone", "low or gone")}
     mild, grave = two.get(kind, (rule.get("when", "value < 50"), "value < 5"))
     return {**rule, key: {"warning": mild, "critical": grave}}
 
@@ -114,7 +114,7 @@ def test_a_kind_takes_the_fields_that_the_table_says(
     kind: str, field: str, cell: str, tmp_path: Path
 ) -> None:
     rule = levels(kind) if field == "by severity" else {**KINDS[kind], field: FIELDS[field]}
-    if kind == "combination" and field == "clear":
+    if kind == "composite" and field == "clear":
         rule["clear"] = "not low"
     shown = told_of(tmp_path, rule)
     if cell == "yes":
@@ -151,7 +151,7 @@ def test_an_override_may_say_what_the_table_says(
     if field in ("pace", "objective") and may:
         rule = {"pace": "pace", "objective": "burn rate"}[field]
     said = SAYS_IT[field]
-    if kind == "combination" and field in ("when", "clear"):
+    if kind == "composite" and field in ("when", "clear"):
         said = {"when": "gone", "clear": "not low"}[field]
     override = {"match": {"region": "apac"}, field: said}
     shown = told_of(tmp_path, {**KINDS[rule], "overrides": [override]})

@@ -10,12 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from agent.core.model.events import LookupField
 from agent.core.model.plan import Plan
 from agent.core.model.results import AlertPhase, Outcome, Reason
 from agent.core.output import messages as encode
 from agent.export.agent_state import AgentState, Alert
 from agent.export.metrics.agent_metrics import AgentCollector
 from agent.export.web.alerts import Query, alerts_answer
+from agent.export.web.web_config import WebConfig, load_web_config
 from agent.kafka.publish import target_key
 from agent.kafka.side_outputs import origin_headers
 from agent.kafka.topics import DAY_MS, TopicNames
@@ -155,7 +157,10 @@ def test_headers_and_reasons_of_dead_letters_are_named() -> None:
 
 
 def test_every_metric_of_the_agent_is_named(tmp_path: Path) -> None:
-    state = AgentState(load(ROOT / "rules"), name="", version="")
+    plan = load(ROOT / "rules")
+    of_lookup = LookupField("tier", "customers", "tier", ("customer",), "string", "")
+    contracts = {name: replace(c, lookups=(of_lookup,)) for name, c in plan.contracts.items()}
+    state = AgentState(replace(plan, contracts=contracts), name="", version="")
     state.stats.records["orders", Outcome.FOLDED.value, "", "order"] += 1
     state.stats.lag["orders", 0] = state.stats.watermark_ms["orders", 0] = 1
     state.stats.frames_lag[0] = 1
@@ -180,3 +185,13 @@ def test_the_paths_of_the_web_server_are_named() -> None:
     aids = {"/static/{name}", "/favicon.ico"}
     named = re.findall(r"`(/[^`]*)`", " ".join(first_cells(section("Endpoints"))))
     assert {re.sub(r"<(\w+)>", r"{\1}", path) for path in named} == routes - aids
+
+
+def test_the_web_configuration_of_the_page_is_one(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "web.md").read_text()
+    example = text.split("```yaml\n")[1].split("```")[0]
+    (tmp_path / "web.yaml").write_text(example)
+    config = load_web_config(tmp_path / "web.yaml")
+    assert set(WebConfig.model_fields) == config.model_fields_set
+    for section in WebConfig.model_fields:
+        assert f"| `{section}` |" in text, section

@@ -176,7 +176,7 @@ def test_what_a_feature_answers_is_a_column_and_stands_in_its_clause(ask: Ask) -
 
 def test_too_few_events_are_named_as_the_reason_that_nothing_is_evaluated(ask: Ask) -> None:
     explained: Any = ask("few", "region=emea", 100)
-    assert explained["unjudged"] == "10 events are fewer than the rule's min_events, 1000"
+    assert explained["not_evaluated"] == "10 events are fewer than the rule's min_events, 1000"
     assert explained["alerts"][0]["when"]["holds"] is None
 
 
@@ -238,9 +238,9 @@ def test_a_rule_over_rules_names_those_that_fire(ask: Ask) -> None:
     assert explained["promql"] == {"state": 'kpi_rule_state{rule="both",region="emea"}'}
 
 
-def test_what_silences_a_rule_is_named(ask: Ask) -> None:
-    assert ask("hushed", "region=emea", 85)["silenced_by"] == []
-    assert ask("hushed", "region=emea", 95)["silenced_by"] == ["low"]
+def test_what_inhibits_a_rule_is_named(ask: Ask) -> None:
+    assert ask("hushed", "region=emea", 85)["inhibited_by"] == []
+    assert ask("hushed", "region=emea", 95)["inhibited_by"] == ["low"]
 
 
 def test_every_step_of_a_replay_is_explained_by_the_state_it_led_to(place: Path, ask: Ask) -> None:

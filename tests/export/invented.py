@@ -96,7 +96,7 @@ def threshold(name: str, of: str, *severities: Severity, **words: Any) -> Thresh
 def absence(name: str, of: str, per: str, severity: Severity = "warning") -> AbsenceRule:
     """A rule that fires after fifteen minutes of silence."""
     levels = (AbsenceLevel(severity, 900_000),)
-    return AbsenceRule(name, of, levels, per, 0, "", "", None, None, None)
+    return AbsenceRule(name=name, kpi=of, levels=levels, per=per)
 
 
 def plan(

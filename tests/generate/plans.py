@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from agent.core.model.events import Contract, Field
+from agent.core.model.events import Contract, Field, TimeSource
 from agent.core.model.kpis import Kpi, Partial, PartialKind, Target, TargetOverride
 from agent.core.model.plan import Objective, Plan
 from agent.core.model.rules import AbsenceLevel, AbsenceRule, Level, Severity, ThresholdRule
@@ -19,9 +19,9 @@ def contract(name: str, topic: str) -> Contract:
         topic=topic,
         type_path=("type",),
         type_value=name,
-        time_path=("at",),
+        times=(TimeSource(("at",)),),
         timezone="UTC",
-        id_path=None,
+        ids=(),
         lateness_ms=10_000,
         max_future_ms=3_600_000,
         idle_after_ms=30_000,

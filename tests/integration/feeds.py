@@ -143,7 +143,7 @@ def published(address: str, topic: str) -> dict[bytes, Json]:
 
 
 @dataclass(slots=True)
-class Judged:
+class Evaluated:
     """What `replay` says of the events that the source topics hold."""
 
     closed: dict[tuple[str, ...], Json] = field(default_factory=dict)
@@ -163,7 +163,9 @@ def place_of(line: Json) -> tuple[str, ...]:
     return line["kpi"], dimensions, line["start"], line["end"]
 
 
-def judged(address: str, rules: Path, topics: Sequence[str], folder: Path, secret: str) -> Judged:
+def evaluated(
+    address: str, rules: Path, topics: Sequence[str], folder: Path, secret: str
+) -> Evaluated:
     """Replay what the topics hold, each partition as a file of its own: a source, as it is.
 
     People are called in it as an agent with this secret calls them outside.
@@ -181,7 +183,7 @@ def judged(address: str, rules: Path, topics: Sequence[str], folder: Path, secre
     command = [sys.executable, "-m", "agent", "replay", "--rules", str(rules), "--format", "json"]
     done = subprocess.run([*command, *files], capture_output=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr.decode()
-    out = Judged()
+    out = Evaluated()
     for line in map(msgspec.json.decode, done.stdout.splitlines()):
         if line["kind"] in ("window", "rule"):
             subject, named = line["kpi"] or RULE_SUBJECT + line["rule"], line["dimensions"]

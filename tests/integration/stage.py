@@ -15,7 +15,7 @@ from confluent_kafka import Producer
 from . import company
 from .agents import Agent
 from .broker import Broker
-from .feeds import Json, Judged, judged, place_of, produce, published, rules_of
+from .feeds import Evaluated, Json, evaluated, place_of, produce, published, rules_of
 from .waiting import until
 
 ROOT = Path(__file__).parents[2]
@@ -96,9 +96,9 @@ class Stage:
                 self.sent += 1
         assert producer.flush(60) == 0
 
-    def judged(self) -> Judged:
+    def evaluated(self) -> Evaluated:
         """What `replay` says of everything that was sent."""
-        return judged(
+        return evaluated(
             self.broker.address, self.rules, self.topics, self.folder / "events", PERSON_SECRET
         )
 
@@ -118,7 +118,7 @@ class Stage:
         )
         return known + self.counted()
 
-    def wait_published(self, expected: Judged) -> None:
+    def wait_published(self, expected: Evaluated) -> None:
         """Wait until all windows that `replay` closed, and all transitions, were published."""
         transitions = {step_of(line) for line in expected.transitions}
 
@@ -147,7 +147,7 @@ class Stage:
         lines = published(self.broker.address, self.values_topic).values()
         return {place_of(line): line for line in lines if line["kind"] == "window"}
 
-    def check_exact(self, expected: Judged) -> None:
+    def check_exact(self, expected: Evaluated) -> None:
         """All closed windows and transitions are published, once and alike, and nothing else is."""
         windows = self.published_windows()
         assert windows.keys() == expected.closed.keys()

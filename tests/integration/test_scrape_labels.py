@@ -13,7 +13,9 @@ import pytest
 from agent.core.model.kpis import Dimensions
 from agent.core.model.plan import Plan
 from agent.core.model.results import SeriesView, TargetState, TargetStatus, WindowValue
-from agent.export.metrics.kpi_series import LabelCache, families, render
+from agent.export.metrics.kpi_series import families
+from agent.export.metrics.label_cache import LabelCache
+from agent.export.metrics.text_format import render
 from agent.generate.grafana import dashboards, queries
 from agent.language.load import load
 

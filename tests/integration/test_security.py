@@ -37,7 +37,7 @@ def work_through(stage: Stage, **settings: object) -> Agent:
     agent.start()
     agent.wait_ready()
     stage.wait_counted()
-    expected = stage.judged()
+    expected = stage.evaluated()
     stage.wait_published(expected)
     stage.check_exact(expected)
     assert agent.terminate() == 0, agent.last_words()

@@ -57,7 +57,7 @@ def test_two_agents_share_the_company_and_one_carries_on_alone(stage: Stage) -> 
     stage.send_closing()
     counted = stage.wait_counted(before=one_counted)
 
-    expected = stage.judged()
+    expected = stage.evaluated()
     assert counted.total() == stage.sent == expected.summary["records"]
     assert counted == expected.outcomes
     assert all(expected.outcomes[o] for o in ("folded", "rejected", "late", "duplicate", "empty"))
@@ -102,7 +102,7 @@ def test_two_agents_tell_what_duckdb_says_of_the_retailers_year(stage: Stage) ->
         agent.wait_ready()
     assert stage.wait_counted() == Counter(folded=stage.sent)
 
-    expected = stage.judged()
+    expected = stage.evaluated()
     stage.wait_published(expected)
     stage.check_exact(expected)
     assert expected.transitions

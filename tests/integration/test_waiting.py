@@ -28,7 +28,7 @@ def test_an_agent_that_came_first_waits_for_broker_and_topics_and_says_so(own_st
     stage.send(everything)
     stage.send_closing()
     counted = stage.wait_counted()
-    expected = stage.judged()
+    expected = stage.evaluated()
     assert counted == expected.outcomes
     stage.wait_published(expected)
     stage.check_exact(expected)
@@ -57,7 +57,7 @@ def test_a_broker_that_goes_and_comes_back_changes_no_figure(own_stage: Stage) -
     stage.send(third)
     stage.send_closing()
 
-    expected = stage.judged()
+    expected = stage.evaluated()
     stage.wait_published(expected)
     stage.check_exact(expected)
     assert agent.terminate() == 0, agent.last_words()

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from aiokafka import TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
-from agent.core.fold.checkpoint import Resume
+from agent.core.fold.checkpoint import COMMIT_VERSION, Resume
 from agent.core.frame import decode
 from agent.kafka.embedded import PARTITIONS, EmbeddedBroker
 from agent.kafka.ingest_stage import IngestStage
@@ -45,19 +45,28 @@ class HeldBack:
 
 
 class Progress:
-    """Takes every report, and keeps none."""
+    """Takes every report, and keeps what was assigned."""
+
+    def __init__(self) -> None:
+        self.read: int | None = None
+        self.paused: list[tuple[str, int]] = []
+
+    def assigned(self, partitions: int, paused: list[tuple[str, int]]) -> None:
+        self.read, self.paused = partitions, paused
 
     def __getattr__(self, _name: str) -> Any:
         return lambda *_, **__: None
 
 
 @contextlib.asynccontextmanager
-async def running(settings: Settings, publisher: HeldBack) -> AsyncIterator[AIOKafkaAdminClient]:
+async def running(
+    settings: Settings, publisher: HeldBack, progress: Progress | None = None
+) -> AsyncIterator[AIOKafkaAdminClient]:
     admin = AIOKafkaAdminClient(bootstrap_servers=settings.brokers)
     await admin.start()
     stage = IngestStage(
         settings, load(settings.rules), cast(Publisher, publisher),
-        cast(SideOutputs, SettlesNothing()), admin, 1, cast(Any, Progress()),
+        cast(SideOutputs, SettlesNothing()), admin, 1, cast(Any, progress or Progress()),
     )  # fmt: skip
     task = asyncio.create_task(stage.run())
     try:
@@ -115,3 +124,36 @@ async def test_offsets_are_committed_once_the_frames_that_cover_them_are_acknowl
             assert await committed(admin, settings) == 0
             publisher.answer.set_result(None)
             await until(is_committed)
+
+
+@pytest.mark.timeout(120)
+async def test_a_partition_that_a_later_version_committed_is_left_alone_and_reported(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "rules.yaml").write_text(RULES)
+    with EmbeddedBroker() as broker:
+        Orders(broker.address).write(range(100))
+        settings = load_settings(brokers=broker.address, rules=tmp_path, flush_interval=0.1)
+        later = f"{COMMIT_VERSION + 1};what nobody knows yet"
+        writer = AIOKafkaConsumer(
+            bootstrap_servers=broker.address, group_id=f"{settings.group}-ingest",
+            enable_auto_commit=False,
+        )  # fmt: skip
+        await writer.start()
+        writer.assign(TPS)
+        await writer.commit({TPS[0]: (1, later)})
+        await writer.stop()
+        publisher, progress = HeldBack(), Progress()
+        publisher.answer.set_result(None)
+        async with running(settings, publisher, progress) as admin:
+
+            async def others_are_committed() -> bool:
+                at = await admin.list_consumer_group_offsets(writer_group, partitions=TPS)
+                return sum(at[tp].offset >= 0 for tp in TPS) == PARTITIONS
+
+            writer_group = f"{settings.group}-ingest"
+            await until(others_are_committed)
+            assert (progress.read, progress.paused) == (PARTITIONS - 1, [("orders", 0)])
+            kept = await admin.list_consumer_group_offsets(writer_group, partitions=TPS[:1])
+            assert kept[TPS[0]].metadata == later
+            assert {decode(data).partition for data in publisher.sent} == {1, 2, 3}

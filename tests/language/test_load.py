@@ -82,10 +82,10 @@ def test_contracts_are_complete(tmp_path: Path) -> None:
     plan = plan_of(tmp_path, a=GOOD)
     order = plan.contracts["order.paid"]
     assert (order.topic, order.type_path, order.type_value) == ("shop", ("type",), "order.paid")
-    assert (order.time_path, order.timezone, order.id_path) == (
+    assert (order.times[0].path, order.timezone, order.ids) == (
         ("times", "paid"),
         "Europe/London",
-        ("order_id",),
+        (("order_id",),),
     )
     assert (order.lateness_ms, order.max_future_ms, order.idle_after_ms, order.max_bytes) == (
         60_000,
@@ -99,7 +99,7 @@ def test_contracts_are_complete(tmp_path: Path) -> None:
         Field("user_id", ("user", "id"), "integer"),
     )
     visit = plan.contracts["visit"]
-    assert (visit.type_path, visit.timezone, visit.id_path) == (None, "UTC", None)
+    assert (visit.type_path, visit.timezone, visit.ids) == (None, "UTC", ())
     assert (visit.lateness_ms, visit.duplicate_window_ms) == (20_000, 900_000)
     assert plan.topics == ("shop", "visits")
 

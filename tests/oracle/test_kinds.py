@@ -93,7 +93,7 @@ def keep(db: duckdb.DuckDBPyConnection, table: str, days: Sequence[Day]) -> None
 
 
 def life(
-    judged: Iterable[tuple[int, bool | None, bool | None]],
+    evaluated: Iterable[tuple[int, bool | None, bool | None]],
     series: Series = (),
     hold: int = 0,
     keep_firing: int = 0,
@@ -104,7 +104,7 @@ def life(
     for `step` at most."""
     found: Steps = []
     firing, held, calm, last = False, None, None, 0
-    for at, when, clear in judged:
+    for at, when, clear in evaluated:
         if when is None:
             continue
         gone, last = min(at - last, step), at
@@ -126,7 +126,9 @@ def life(
     return found
 
 
-def judged(days: Sequence[Day], when: Callable[[int], bool | None], series: Series = ()) -> Steps:
+def evaluated(
+    days: Sequence[Day], when: Callable[[int], bool | None], series: Series = ()
+) -> Steps:
     """The life of an alert that is over when its condition no longer holds."""
     answers = [(d.end, when(i)) for i, d in enumerate(days)]
     return life([(end, a, None if a is None else not a) for end, a in answers], series)
@@ -196,7 +198,7 @@ def test_trend(published: dict[str, Steps], db: duckdb.DuckDBPyConnection) -> No
         steep, _, middle = line(known)
         return steep / middle > 0.02 / 7
 
-    same(published, "trend", judged(weeks, when))
+    same(published, "trend", evaluated(weeks, when))
 
 
 def test_breach(published: dict[str, Steps], db: duckdb.DuckDBPyConnection) -> None:
@@ -211,7 +213,7 @@ def test_breach(published: dict[str, Steps], db: duckdb.DuckDBPyConnection) -> N
         steep, height, _ = line(known)
         return min(height, height + steep * 28) < 240
 
-    same(published, "breach", judged(weeks, when))
+    same(published, "breach", evaluated(weeks, when))
 
 
 def test_anomaly(published: dict[str, Steps], db: duckdb.DuckDBPyConnection) -> None:
@@ -263,7 +265,7 @@ def test_burn_rate(published: dict[str, Steps], db: duckdb.DuckDBPyConnection) -
             return False
         return None if None in rates else True
 
-    same(published, "burn", judged(days, when))
+    same(published, "burn", evaluated(days, when))
 
 
 def months(db: duckdb.DuckDBPyConnection) -> list[tuple[int, int]]:
@@ -287,7 +289,7 @@ def test_pace_by_line(published: dict[str, Steps], db: duckdb.DuckDBPyConnection
         gone = (end - a) / (z - a)
         return total(days, a, end) / gone < 1500 if gone >= 0.05 else None
 
-    same(published, "pace_by_line", judged(days, when))
+    same(published, "pace_by_line", evaluated(days, when))
 
 
 LONDON = ZoneInfo("Europe/London")
@@ -327,7 +329,7 @@ def test_pace_by_the_shape_of_three_months(
         )
         return bool(total(days, a, end) / due < 400_000) if due >= 0.05 else None
 
-    same(published, "pace_by_shape", judged(days, when))
+    same(published, "pace_by_shape", evaluated(days, when))
 
 
 def test_a_series_apart_from_its_group(
@@ -379,7 +381,7 @@ def test_absence(published: dict[str, Steps], db: duckdb.DuckDBPyConnection) -> 
     same(published, "absence", expected)
 
 
-def test_a_combination(published: dict[str, Steps], db: duckdb.DuckDBPyConnection) -> None:
+def test_a_composite(published: dict[str, Steps], db: duckdb.DuckDBPyConnection) -> None:
     # Its inputs have been computed again above; here is when one fires while the other does not.
     db.execute("create or replace table steps (rule varchar, at_ms bigint, step integer)")
     rows = [

@@ -43,7 +43,7 @@ def test_the_page_has_the_tables_of_the_script(printed: str) -> None:
         ("forecast", "level", 14),
         ("burn rate", "level", 7),
         ("absence", "silence", 2),
-        ("combination", "level", 3),
+        ("composite", "level", 3),
         ("target", "spike", 0),
         ("benchmark", "level", 7),
     ],

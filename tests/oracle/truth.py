@@ -1,7 +1,8 @@
 """What DuckDB says: every window of a KPI over all the raw events, from the KPI's own SQL text.
 
-`where` and `value` go to DuckDB as they are written. Only three aggregates need another spelling
-(`DUCKDB_SPELLING`): `first` and `last` mean by event time here, and `quantile` is `quantile_disc`.
+`where` and `value` go to DuckDB as they are written. Some aggregates need another spelling
+(`DUCKDB_SPELLING`): `first` and `last` mean by event time here, `quantile` is `quantile_disc`,
+`approx_count_distinct` is exact, and `mode` is the least of equally frequent values.
 `retention` is no aggregate of DuckDB's and has a query of its own. Windows are cut by DuckDB, too:
 fixed ones by arithmetic, calendar ones by `date_trunc` on the local time.
 """
@@ -26,6 +27,12 @@ DUCKDB_SPELLING = (
     (r"\bfirst\((\w+)\)", r"arg_min(\1, arrival) filter (where \1 is not null)"),
     (r"\blast\((\w+)\)", r"arg_max(\1, arrival) filter (where \1 is not null)"),
     (r"\bquantile\(", "quantile_disc("),
+    (r"\bapprox_count_distinct\((\w+)\)", r"count(distinct \1)"),
+    (
+        r"\bmode\((\w+)\)",
+        r"""list_min(list_transform(list_filter(map_entries(histogram(\1)),
+        lambda e: e.value = list_max(map_values(histogram(\1)))), lambda e: e.key))""",
+    ),
 )
 
 

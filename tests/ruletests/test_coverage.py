@@ -104,7 +104,7 @@ def test_rules_that_look_at_others_and_maintenance_are_counted() -> None:
         ("odd_one", "no data"),
         ("swaying", "flapping"),
         ("bad_hour", "fired"),
-        ("sold_nothing", "silenced (depends_on)"),
+        ("sold_nothing", "inhibited (depends_on)"),
         ("stocktaking", "a window in it"),
     } <= found
     assert ("bad_hour", "pending that ended") not in found
@@ -138,7 +138,7 @@ rules:
 """
 
 
-def test_what_absences_and_combinations_can_do_is_counted_of_each_severity(tmp_path: Path) -> None:
+def test_what_absences_and_composites_can_do_is_counted_of_each_severity(tmp_path: Path) -> None:
     (tmp_path / "shop.yaml").write_text(SHOP)
     plan = load(tmp_path / "shop.yaml")
     items = {(i.name, i.part, i.what) for i in coverage_of(plan).items if i.section == "rules"}

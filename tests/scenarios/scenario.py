@@ -103,7 +103,7 @@ def _record(plan: Plan, day: str, line: str) -> Record:
         _put(event, tuple(name.split(".")), _value(value))
     if contract.type_path is not None:
         _put(event, contract.type_path, contract.type_value)
-    _put(event, contract.time_path, f"{day}T{time}Z" if _CLOCK.match(time) else time)
+    _put(event, contract.times[0].path, f"{day}T{time}Z" if _CLOCK.match(time) else time)
     return Record(contract.topic, partition, json.dumps(event).encode())
 
 

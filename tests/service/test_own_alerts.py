@@ -11,7 +11,7 @@ from agent.service.own_alerts import OwnAlerts
 
 FIRED = AlertRow("slow", "critical", "waiting", ("emea",), AlertPhase.FIRING, 100, 9.0, "s", "d")
 ENDED = structs.replace(FIRED, phase=AlertPhase.RESOLVED, at_ms=200)
-SILENCED = structs.replace(FIRED, phase=AlertPhase.SILENCED)
+INHIBITED = structs.replace(FIRED, phase=AlertPhase.INHIBITED)
 KEY = alert_key(FIRED)
 
 
@@ -22,7 +22,7 @@ KEY = alert_key(FIRED)
         (FIRED, None, [FIRED]),  # from before this process
         (None, (100, FIRED), [FIRED]),  # not on the board yet, or the board is gone
         (FIRED, (200, ENDED), [ENDED]),  # the board has the step before
-        (FIRED, (100, SILENCED), [SILENCED]),  # at the same time, one after the other
+        (FIRED, (100, INHIBITED), [INHIBITED]),  # at the same time, one after the other
         (ENDED, (100, FIRED), [ENDED]),  # another worker went on
         (FIRED, (200, None), []),  # its rule is removed
         (None, (200, None), []),
@@ -36,6 +36,32 @@ def test_the_newer_of_the_boards_row_and_the_mergers_step_counts(
         own.note({KEY: step})
     assert own.over([row] if row else []) == expected
     assert own.over([row] if row else []) == expected
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        (None, [FIRED]),  # the board topic was deleted
+        (structs.replace(ENDED, at_ms=50), [FIRED]),  # of an episode before
+        (structs.replace(FIRED, summary="then"), [structs.replace(FIRED, summary="then")]),
+        (ENDED, [ENDED]),  # another worker went on meanwhile
+    ],
+)
+def test_an_alert_that_stands_after_a_restart_is_sent_though_the_board_does_not_have_it(
+    row: AlertRow | None, expected: list[AlertRow]
+) -> None:
+    own = OwnAlerts()
+    own.restored({KEY: (100, FIRED)})
+    assert own.over([row] if row else []) == expected
+
+
+def test_a_step_of_this_worker_counts_more_than_what_was_restored() -> None:
+    own = OwnAlerts()
+    own.restored({KEY: (100, FIRED)})
+    own.note({KEY: (200, ENDED)})
+    assert own.over([]) == [ENDED]
+    assert own.over([ENDED]) == [ENDED]
+    assert own.over([]) == []
 
 
 def test_once_the_board_shows_a_step_the_board_counts() -> None:

@@ -69,6 +69,22 @@ def test_a_stall_does_not_hide_a_reason_that_is_known(world: World) -> None:
     assert world.status.reason(MERGE) == reason
 
 
+def test_partitions_that_another_version_committed_are_named_until_they_are_read(
+    world: World,
+) -> None:
+    world.ingest.assigned(1, [("orders", 0), ("visits", 2)])
+    assert world.status.reason(INGEST) == (
+        "another version of the agent committed last (docs/upgrading.md): "
+        "source partitions not read: orders 0, visits 2"
+    )
+    assert world.state.stats.paused_partitions == 2
+    world.ingest.flushed(1, 0.1)  # of the other partition
+    assert world.status.reason(INGEST).startswith("another version")
+    world.ingest.assigned(3)
+    assert world.state.ready[INGEST] is None
+    assert world.state.stats.paused_partitions == 0
+
+
 def test_an_ingest_that_flushes_nothing_is_not_ready_until_it_does(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

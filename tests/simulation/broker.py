@@ -99,7 +99,7 @@ class Broker:
         found: dict[tuple[object, ...], tuple[object, ...]] = {}
         for t in self.published:
             if isinstance(t, Transition):
-                silence = AlertPhase.SILENCED in (t.state, t.previous)
+                silence = AlertPhase.INHIBITED in (t.state, t.previous)
                 key: tuple[object, ...] = (t.rule, t.severity, t.dimensions, t.episode_ms)
                 key += (t.state.value, t.at_ms if silence else None)
                 said = (t.at_ms, t.previous.value, t.value, t.start_ms, t.end_ms, t.reason)

@@ -150,6 +150,9 @@ class Aggregator:
 def _prepared(partial: Partial, kind: Kind) -> pl.Expr:
     """The partial's column: its argument, null where the filter is not true."""
     argument = pl.lit(True) if partial.argument is None else partial.argument
+    if partial.order is not None:
+        row = pl.struct(key=partial.order, value=argument)
+        argument = pl.when(partial.order.is_not_null() & argument.is_not_null()).then(row)
     if partial.filter is not None:
         argument = pl.when(partial.filter).then(argument)
     return kind.prepare(argument)

@@ -155,21 +155,42 @@ def quantile(sketch: bytes | None, q: float) -> float | None:
     """The value of rank `ceil(q * n)` (at least 1), as SQL's quantile_disc; None of no values."""
     if sketch is None:
         return None
+    above, below = _as_written(q)
+    size = _size(sketch)
+    return _of_rank(sketch, size, max(1, -(-size * above // below)))
+
+
+def quantile_cont(sketch: bytes | None, q: float) -> float | None:
+    """As SQL's quantile_cont, between the values beside the position `q * (n - 1)`, counted from 0;
+    None of no values."""
+    if sketch is None:
+        return None
+    above, below = _as_written(q)
+    size = _size(sketch)
+    position, rest = divmod((size - 1) * above, below)
+    value = _of_rank(sketch, size, position + 1)
+    if rest:
+        share = rest / below
+        value = value * (1 - share) + _of_rank(sketch, size, position + 2) * share
+    return value
+
+
+def _size(sketch: bytes) -> int:
+    """How many values there are."""
     if sketch.startswith(_EXACT):
-        values = _values(sketch)
-        return float(values[_rank(len(values), q) - 1])
+        return len(_values(sketch))
+    return int(_unpacked(sketch)[2].sum())
+
+
+def _of_rank(sketch: bytes, size: int, rank: int) -> float:
+    """The value of a rank from 1 to the number of values."""
+    if sketch.startswith(_EXACT):
+        return float(_values(sketch)[rank - 1])
     (least, greatest), keys, counts = _unpacked(sketch)
-    ranks = np.cumsum(counts)
-    size, rank = int(ranks[-1]), _rank(int(ranks[-1]), q)
     if rank in (1, size):
         return float(least if rank == 1 else greatest)
-    middle = _middle(int(keys[np.searchsorted(ranks, rank)]))
+    middle = _middle(int(keys[np.searchsorted(np.cumsum(counts), rank)]))
     return min(max(middle, float(least)), float(greatest))
-
-
-def _rank(size: int, q: float) -> int:
-    above, below = _as_written(q)
-    return max(1, -(-size * above // below))
 
 
 def _middle(key: int) -> float:

@@ -12,12 +12,14 @@ from typing import Any
 
 import polars as pl
 
-from agent.core.model.events import Contract
+from agent.core.model.events import Contract, LookupField
 from agent.core.model.kpis import Kpi, Target, TargetOverride
+from agent.core.model.lookups import Lookup
+from agent.core.model.paths import path_text
 from agent.core.model.rules import (
     AbsenceLevel,
-    CombinationRule,
-    CombinedLevel,
+    CompositeLevel,
+    CompositeRule,
     Level,
     RuleOverride,
     RuleRef,
@@ -37,6 +39,7 @@ WORDS = {
     "rules": ("rule", "rules"),
     "objectives": ("objective", "objectives"),
     "maintenance": ("maintenance", "maintenance"),
+    "lookups": ("lookup", "lookups"),
 }
 """One and many of what each section declares."""
 
@@ -44,14 +47,16 @@ _IMPLIED: Mapping[type, frozenset[str]] = {
     # What follows from the other parts, or from another declaration that says it itself.
     Kpi: frozenset({"name", "fingerprint", "slice_ms", "lateness_ms", "partials"}),
     Contract: frozenset({"name"}),
+    LookupField: frozenset({"name", "type", "digest"}),
+    Lookup: frozenset({"name", "table"}),
     Level: frozenset({"name", "when_clauses", "clear_clauses"}),
     ThresholdRule: frozenset({"name", "features"}),
-    CombinationRule: frozenset({"name", "dependencies"}),
+    CompositeRule: frozenset({"name", "dependencies"}),
     # An override is called by these.
     TargetOverride: frozenset({"match", "from_ms", "since"}),
     RuleOverride: frozenset({"match"}),
 }
-_LEVELS = (Level, AbsenceLevel, CombinedLevel)
+_LEVELS = (Level, AbsenceLevel, CompositeLevel)
 _INSTANTS = frozenset({"from_ms", "until_ms"})
 _NAMES = {
     (Kpi, "sql"): "value",
@@ -60,8 +65,9 @@ _NAMES = {
     (Kpi, "inputs"): "from",
     (Contract, "type_path"): "type_field",
     (Contract, "type_value"): "type",
-    (Contract, "time_path"): "time",
-    (Contract, "id_path"): "id",
+    (Contract, "times"): "time",
+    (Contract, "ids"): "id",
+    (Contract, "lookups"): "lookup",
 }
 
 
@@ -94,7 +100,13 @@ def _parts(thing: Any, prefix: str) -> Iterator[tuple[str, str]]:
 def _value(label: str, name: str, value: Any) -> Iterator[tuple[str, str]]:
     if value is None or (isinstance(value, (tuple, str, Mapping, frozenset)) and not value):
         return
-    if isinstance(value, tuple) and isinstance(value[0], RuleRef):
+    if name.endswith("path"):
+        yield label, path_text(value)
+    elif name == "times" and isinstance(value, tuple):
+        yield label, ", ".join(path_text(source.path) for source in value)
+    elif name == "ids":
+        yield label, ", ".join(map(path_text, value))
+    elif isinstance(value, tuple) and isinstance(value[0], RuleRef):
         yield label, ", ".join(dependency.name for dependency in value)
     elif isinstance(value, Mapping):
         for key, of_key in value.items():
@@ -129,7 +141,7 @@ def _leaf(name: str, value: Any) -> str:
     if isinstance(value, frozenset):
         return ", ".join(_text(one) for one in sorted(value))
     if isinstance(value, tuple):
-        return ("." if name.endswith("path") else ", ").join(map(_text, value))
+        return ", ".join(map(_text, value))
     if name in _INSTANTS:
         return iso(value)
     return duration(value) if name.endswith("_ms") else _text(value)

@@ -14,12 +14,12 @@ from agent.core.model.results import AlertPhase, SeriesView
 from agent.core.model.rules import Severity
 from agent.core.output.privacy import private_subjects
 
-_COUNTED = (AlertPhase.PENDING, AlertPhase.FIRING, AlertPhase.SILENCED)
+_COUNTED = (AlertPhase.PENDING, AlertPhase.FIRING, AlertPhase.INHIBITED)
 
 
 @dataclass(frozen=True, slots=True)
 class HeldAlerts:
-    """How many alerts of a rule and severity are in a phase: pending, firing or silenced."""
+    """How many alerts of a rule and severity are in a phase: pending, firing or inhibited."""
 
     rule: str
     severity: Severity

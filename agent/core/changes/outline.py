@@ -41,7 +41,7 @@ class KpiOutline:
 
 @dataclass(frozen=True, slots=True)
 class RuleOutline:
-    """What a rule's alerts are of: its KPI (or home), its kind, its severities."""
+    """What a rule's alerts are of: its KPI (or subject), its kind, its severities."""
 
     kpi: str
     kind: str
@@ -127,15 +127,20 @@ def _carried(plan: Plan, kpi: Kpi) -> Parts:
     parts["slice"] = f"{kpi.slice_ms} ms"
     if kpi.contract is not None:
         contract = plan.contracts[kpi.contract]
-        read = _reads(kpi)
+        read = set(_reads(kpi))
+        for f in contract.lookups:
+            if f.name in read:
+                read.update(f.keys)
+                parts[f"lookups.{f.lookup}.{f.column}"] = f.digest
         for part, text in describe(contract).items():
             head, _, rest = part.partition(".")
-            field = head == "fields" and rest.split(".")[0] in read and not part.endswith(".unit")
+            field = head in _FIELDS and rest.split(".")[0] in read and not part.endswith(".unit")
             if head in _READING or field:
                 parts[f"{contract.name}.{part}"] = text
     return parts
 
 
+_FIELDS = ("fields", "lookup")
 _READING = frozenset({"topic", "type_field", "type", "time", "timezone", "id"})
 """What of a contract, beside its fields, says how its events are read."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,9 +17,17 @@ Rows = npt.NDArray[np.int64]
 """Indices of records in their batch."""
 
 
+Headers = Sequence[tuple[str, bytes]]
+"""The headers of a record, in their order; a name may occur more than once."""
+
+
 @dataclass(frozen=True)
 class Batch:
     """Records of one topic, in the order (partition, offset).
+
+    `keys` has the key of each record; empty: none has one. `headers` are by row, of those rows that
+    have any. `schemas` is what the topic's format needs beside the records (the schemas that they
+    were written with); only the format knows what it is.
 
     `timestamps` are the broker's, ms since the epoch: the evaluate of events from the future, and
     of those from too long ago. `timestamped` is false of records that carry none, as the lines of a
@@ -31,6 +40,9 @@ class Batch:
     offsets: npt.NDArray[np.int64]
     timestamps: npt.NDArray[np.int64]
     timestamped: bool = True
+    keys: Sequence[bytes | None] = ()
+    headers: Mapping[int, Headers] = field(default_factory=dict)
+    schemas: Any = None
 
     @cached_property
     def longest(self) -> int:
@@ -40,6 +52,15 @@ class Batch:
     def value(self, row: int) -> bytes:
         """The bytes of a record that is not a tombstone."""
         return self.values[row] or b""
+
+    def key(self, row: int) -> bytes | None:
+        """The key of a record."""
+        return self.keys[row] if self.keys else None
+
+    def header(self, row: int, name: str) -> bytes | None:
+        """The last header of a record that has this name."""
+        values = [value for key, value in self.headers.get(row, ()) if key == name]
+        return values[-1] if values else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +84,14 @@ class Records:
 class Decoded:
     """What became of a batch; rows are indices into it.
 
-    `tables` has every contract of the topic, by name, with the columns of docs/architecture.md.
+    `tables` has every contract of the topic, by name, with the columns of docs/architecture.md; a
+    record that holds several events, or lines of one, has as many rows in a table.
     `rejects`: (row, reject), by row; a record may be rejected by one contract and be in the table
     of another. `empty`: tombstones and blank values. `ignored`: records that no contract is
     interested in. Both int64, ascending. `wrong_types`: the rows of a contract's table in which an
     optional field is null because the record has something of another type there, by (contract,
-    field). `repeated_ms`: by contract, the rows whose time happens twice, with how much later (ms)
-    the second time is; `_time` is the first.
+    field). `repeated_ms`: by contract, the (row, time) of times that happen twice, with how much
+    later (ms) the second time is; `_time` is the first.
     """
 
     tables: Mapping[str, pl.DataFrame]
@@ -77,4 +99,4 @@ class Decoded:
     empty: Rows
     ignored: Rows
     wrong_types: Mapping[tuple[str, str], Rows]
-    repeated_ms: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
+    repeated_ms: Mapping[str, Mapping[tuple[int, int], int]] = field(default_factory=dict)

@@ -1,21 +1,23 @@
 """Decodes batches of one topic for all of its contracts.
 
-The records are read as columns, once for all contracts; each contract takes the rows of its type
-and validates them. A record's verdict and values never depend on the records beside it.
+Most contracts are read by columns. Those that ask for more than columns can say have documents
+taken out of the records first (`extraction`), which are then read by columns like records. A
+record's verdict and values never depend on the records beside it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import compress
 
 import numpy as np
 import polars as pl
 
-from agent.core.decode.batch import Batch, Decoded, Rows
-from agent.core.decode.format import Columns, Format, Reader, demands_of, type_demands
+from agent.core.decode.batch import Batch, Decoded
+from agent.core.decode.column_decoder import ColumnDecoder
+from agent.core.decode.extraction import NO_SIZE, Documents, Extractor
+from agent.core.decode.format import UnreadableError, is_plain, labelled
+from agent.core.decode.formats import format_of
 from agent.core.decode.json_format import JSON
-from agent.core.decode.validation import columns_of, too_large, validate
 from agent.core.model.events import Contract
 from agent.core.model.results import Reason, Reject
 
@@ -23,146 +25,100 @@ from agent.core.model.results import Reason, Reject
 class Decoder:
     """Decodes batches of one topic; pure but for the readers' memory of which way was the faster.
 
-    Raises ValueError without contracts, or with contracts of several topics.
+    Raises ValueError without contracts, with contracts of several topics, or of several formats.
     """
 
-    def __init__(self, contracts: Sequence[Contract], format: Format = JSON) -> None:
-        if len({c.topic for c in contracts}) != 1:
-            raise ValueError("a decoder is for the contracts of one topic")
+    def __init__(self, contracts: Sequence[Contract]) -> None:
+        if len({(c.topic, c.format, c.schema) for c in contracts}) != 1:
+            raise ValueError("a decoder is for the contracts of one topic, which has one format")
         self.contracts = tuple(contracts)
-        self.format = format
-        self.max_bytes = max(c.max_bytes for c in contracts)
-        self.readers = {c.name: format.reader(demands_of(c)) for c in contracts}
-        self.together = (
-            format.reader(d for c in contracts for d in demands_of(c))
-            if len(contracts) > 1
-            else self.readers[contracts[0].name]
+        self._format = format_of(contracts[0])
+        self._sole = contracts[0].name if len(contracts) == 1 else None
+        self._columns = ColumnDecoder(
+            [c for c in contracts if is_plain(c)],
+            self._format,
+            max(c.max_bytes for c in contracts),
+            self._sole,
         )
-        self.types = format.reader(type_demands(contracts))
-        # Contracts that contradict each other on a path would have all records read several times.
-        self.is_apart = self.together.reads > max(x.reads for x in self.readers.values())
+        self._extractors = [Extractor(c, self._format) for c in contracts if not is_plain(c)]
+        self._documents = [
+            ColumnDecoder([extractor.flat], JSON, NO_SIZE, extractor.contract.name)
+            for extractor in self._extractors
+        ]
+        self._names = sorted({name for e in self._extractors for name in e.names})
 
     def decode(self, batch: Batch) -> Decoded:
         """Decodes one batch."""
-        return _Run(self, batch).decode()
+        decoded = self._columns.decode(batch)
+        return self._with_documents(batch, decoded) if self._extractors else decoded
 
+    def _with_documents(self, batch: Batch, decoded: Decoded) -> Decoded:
+        """What the columns say of a batch, and what the documents of its records say."""
+        count = len(batch.values)
+        rejects: dict[tuple[int, str | None], Reject] = {
+            (row, reject.contract): reject for row, reject in decoded.rejects
+        }
+        left = np.ones(count, np.bool_)
+        left[decoded.empty] = False
+        left[[row for row, name in rejects if name == self._sole]] = False
+        ignored = np.zeros(count, np.bool_)
+        ignored[decoded.ignored] = True
+        tables, wrong_types = dict(decoded.tables), dict(decoded.wrong_types)
+        repeated_ms = dict(decoded.repeated_ms)
+        documents = self._extract(batch, np.flatnonzero(left), rejects, ignored)
+        for of_contract, decoder in zip(documents, self._documents, strict=True):
+            name = decoder.contracts[0].name
+            for row, reason, detail in of_contract.problems:
+                rejects.setdefault((row, name), self._reject(batch, row, name, reason, detail))
+            rows = np.array(of_contract.rows, np.int64)
+            read = decoder.decode(of_contract.batch(batch))
+            for document, reject in read.rejects:
+                row = int(rows[document])
+                rejects.setdefault(
+                    (row, name), self._reject(batch, row, name, reject.reason, reject.detail)
+                )
+            at = pl.Series("_row", rows[read.tables[name]["_row"].to_numpy()], pl.UInt32)
+            tables[name] = read.tables[name].with_columns(at)
+            wrong_types |= {key: rows[of_field] for key, of_field in read.wrong_types.items()}
+            for of_name, times in read.repeated_ms.items():
+                repeated_ms[of_name] = {(int(rows[i]), ms): x for (i, ms), x in times.items()}
+        order = {c.name: i for i, c in enumerate(self.contracts)}
+        keys = sorted(rejects, key=lambda x: (x[0], order.get(x[1] or "", -1)))
+        return Decoded(
+            {c.name: tables[c.name] for c in self.contracts},
+            tuple((key[0], rejects[key]) for key in keys),
+            decoded.empty,
+            np.flatnonzero(ignored),
+            wrong_types,
+            repeated_ms,
+        )
 
-class _Run:
-    """The decoding of one batch: what is known of its rows so far."""
+    def _extract(
+        self,
+        batch: Batch,
+        rows: np.ndarray[tuple[int], np.dtype[np.int64]],
+        rejects: dict[tuple[int, str | None], Reject],
+        ignored: np.ndarray[tuple[int], np.dtype[np.bool_]],
+    ) -> list[Documents]:
+        """The documents of each contract. Records that can't be read are added to `rejects`;
+        `ignored` is cleared of those that are of interest."""
+        documents = [Documents() for _ in self._extractors]
+        for row in rows.tolist():
+            try:
+                tree = self._format.tree(batch, row, self._names)
+            except UnreadableError as cause:
+                key = (row, self._sole)
+                rejects.setdefault(key, self._reject(batch, row, self._sole, *cause.problem))
+                ignored[row] = False
+                continue
+            for extractor, out in zip(self._extractors, documents, strict=True):
+                if extractor.add(out, batch, row, tree):
+                    ignored[row] = False
+        return documents
 
-    def __init__(self, decoder: Decoder, batch: Batch) -> None:
-        self._decoder = decoder
-        self._batch = batch
-        self._rejects: dict[tuple[int, str | None], Reject] = {}
-        self._empty: list[int] = []
-        self._settled = np.zeros(len(batch.values), dtype=np.bool_)
-        self._tables: dict[str, pl.DataFrame] = {}
-        self._wrong_types: dict[tuple[str, str], Rows] = {}
-        self._repeated_ms: dict[str, dict[int, int]] = {}
-
-    def decode(self) -> Decoded:
-        contracts = self._decoder.contracts
-        rows, records = self._readable()
-        if self._decoder.is_apart:
-            self._read_apart(rows, records)
-        else:
-            columns = self._read(self._decoder.together, rows, records)
-            self._validate(contracts, self._decoder.together, columns)
-        order = {c.name: i for i, c in enumerate(contracts)}
-        keys = sorted(self._rejects, key=lambda x: (x[0], order.get(x[1] or "", -1)))
-        rejects = tuple((key[0], self._rejects[key]) for key in keys)
-        empty = np.array(sorted(self._empty), dtype=np.int64)
-        self._settled[empty] = True
-        ignored = np.flatnonzero(~self._settled)
-        return Decoded(self._tables, rejects, empty, ignored, self._wrong_types, self._repeated_ms)
-
-    def _readable(self) -> tuple[Rows, Sequence[bytes]]:
-        """The records that a reader may see, and their rows."""
-        rows, records, sizes = self._present()
-        most = self._decoder.max_bytes
-        out = np.zeros(len(records), dtype=np.bool_)
-        if sizes.size and sizes.max() > most:
-            for i in np.flatnonzero(sizes > most).tolist():
-                self._reject(int(rows[i]), None, Reason.TOO_LARGE, too_large(int(sizes[i]), most))
-                out[i] = True
-        screened = self._decoder.format.screen(records, sizes)
-        for i in screened.blank:
-            self._empty.append(int(rows[i]))
-            out[i] = True
-        for i, (reason, detail) in screened.problems.items():
-            self._reject(int(rows[i]), None, reason, detail)
-            out[i] = True
-        if not out.any():
-            return rows, records
-        return rows[~out], list(compress(records, (~out).tolist()))
-
-    def _present(self) -> tuple[Rows, Sequence[bytes], Rows]:
-        """The records that have a value, with their rows and sizes."""
-        values = self._batch.values
-        rows = np.arange(len(values))
-        if all(values):
-            records: Sequence[bytes] = values  # type: ignore[assignment]
-        else:
-            present = np.fromiter(map(bool, values), np.bool_, len(values))
-            self._empty.extend(np.flatnonzero(~present).tolist())
-            rows, records = rows[present], [value for value in values if value]
-        sizes = np.fromiter(map(len, records), np.int64, len(records))
-        return rows, records, sizes
-
-    def _read(self, reader: Reader, rows: Rows, records: Sequence[bytes]) -> Columns:
-        """Reads records, and rejects those that can't be read."""
-        columns = reader.read(rows, records)
-        for row in columns.unreadable:
-            problem = self._decoder.format.problem(self._batch.value(row))
-            self._reject(row, None, *(problem or (Reason.NOT_JSON, "the JSON can't be read")))
-        return columns
-
-    def _read_apart(self, rows: Rows, records: Sequence[bytes]) -> None:
-        """First the types alone, then each contract's records with its own reader."""
-        types = self._decoder.types
-        typed = self._read(types, rows, records) if types.reads else None
-        for contract in self._decoder.contracts:
-            own, own_records = rows, records
-            if contract.type_path is not None and typed is not None:
-                of_type = typed.frame.filter(_is_of(contract, types))["_row"]
-                own = np.sort(of_type.to_numpy()).astype(np.int64)
-                own_records = [self._batch.value(row) for row in own.tolist()]
-            reader = self._decoder.readers[contract.name]
-            columns = self._read(reader, own, own_records)
-            self._validate([contract], reader, columns)
-
-    def _validate(self, contracts: Sequence[Contract], reader: Reader, columns: Columns) -> None:
-        """Each contract takes its columns of its records, and holds them against its promises."""
-        chosen = [
-            columns.frame.lazy()
-            .filter(_is_of(contract, reader))
-            .select(columns_of(contract, reader))
-            for contract in contracts
-        ]
-        unsure = np.zeros(len(self._batch.values), dtype=np.bool_)
-        unsure[columns.unsure] = True
-        for contract, frame in zip(contracts, pl.collect_all(chosen), strict=True):
-            self._settled[frame["_row"].to_numpy()] = True
-            found = validate(contract, frame, self._batch, self._decoder.format, unsure)
-            self._tables[contract.name] = found.table
-            for row, reason, detail in found.problems:
-                self._reject(row, contract.name, reason, detail)
-            if found.repeated_ms:
-                self._repeated_ms[contract.name] = found.repeated_ms
-            for field, at in found.wrong_types.items():
-                self._wrong_types[contract.name, field] = at
-
-    def _reject(self, row: int, contract: str | None, reason: Reason, detail: str) -> None:
-        batch, contracts = self._batch, self._decoder.contracts
-        name = contract or (contracts[0].name if len(contracts) == 1 else None)
-        reject = Reject(int(batch.partitions[row]), int(batch.offsets[row]), name, reason, detail)
-        # Where contracts are read apart, several may find the same record to be no JSON.
-        self._rejects.setdefault((row, name), reject)
-        self._settled[row] = True
-
-
-def _is_of(contract: Contract, reader: Reader) -> pl.Expr:
-    """Whether a record is of the contract's type. Numbers and booleans match as text."""
-    if contract.type_path is None:
-        return pl.lit(True)
-    return pl.col(reader.column((contract.type_path, pl.String))) == contract.type_value
+    def _reject(
+        self, batch: Batch, row: int, contract: str | None, reason: Reason, detail: str
+    ) -> Reject:
+        partition, offset = int(batch.partitions[row]), int(batch.offsets[row])
+        detail = labelled(self._format, batch, row, detail)
+        return Reject(partition, offset, contract, reason, detail)

@@ -209,7 +209,7 @@ class _Reading:
     def _read_shape(self, columns: _Bytes, found: re.Match[str]) -> tuple[Instants, Flags]:
         local_seconds, fraction, valid = _clock(columns, found, self.digits)
         if found["zone"] is None:
-            offset = _local_offsets(self._timezone, local_seconds)
+            offset = local_offsets(self._timezone, local_seconds)
         else:
             offset = _zone_offset(columns, found, valid)
         return (local_seconds - offset) * self._per_second + fraction, valid
@@ -279,7 +279,7 @@ def _zone_offset(columns: _Bytes, found: re.Match[str], valid: Flags) -> Instant
     return -offset if found["sign"] == "-" else offset
 
 
-def _local_offsets(timezone: str, local_seconds: Instants) -> Instants | int:
+def local_offsets(timezone: str, local_seconds: Instants) -> Instants | int:
     """The zone's offsets at local times; looked up once for each quarter of an hour that occurs."""
     if timezone == "UTC":
         return 0

@@ -1,14 +1,14 @@
 """The seam between the formats of records and the decoder.
 
 A format turns the values of a batch into columns, and reads a single record exactly where a column
-leaves a doubt. To add one, write a module with a class that has the methods of `Format`, and its
-test beside `tests/core/decode/test_json_format.py`; the decoder and the validation know nothing of
-any format.
+leaves a doubt, or where a contract asks for more than columns can say. To add one, write a module
+with a class that has the methods of `Format`, name it in `formats`, and write its test beside
+`tests/core/decode/test_json_format.py`; the decoder and the validation know nothing of any format.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -16,8 +16,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from agent.core.decode.batch import Records, Rows
-from agent.core.model.events import FIELD_DTYPES, Contract, Path
+from agent.core.decode.batch import Batch, Records, Rows
+from agent.core.model.events import Contract, Field, FieldType
+from agent.core.model.paths import Keys, Path, keys_of, path_text
 from agent.core.model.results import Reason
 
 Flags = npt.NDArray[np.bool_]
@@ -25,8 +26,15 @@ Problem = tuple[Reason, str]
 """Why a record can't be read, and the detail in words."""
 
 DType = type[pl.DataType]
-Demand = tuple[Path, DType]
+Demand = tuple[Keys, DType]
 """A place in the record, and the type that is asked for there."""
+
+_AS_THEY_ARE: Mapping[FieldType, DType] = {
+    "string": pl.String,
+    "integer": pl.Int64,
+    "float": pl.Float64,
+    "boolean": pl.Boolean,
+}
 
 Kind = Literal["string", "integer", "float", "boolean", "id", "time"]
 """What a value has to be: a field's type; a string or a whole number; anything."""
@@ -34,6 +42,14 @@ Kind = Literal["string", "integer", "float", "boolean", "id", "time"]
 
 class WrongPlaceError(Exception):
     """A path leads through something that is no object. The message says where and what."""
+
+
+class UnreadableError(Exception):
+    """A record, or its key, can't be read."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem[1])
+        self.problem = problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +66,9 @@ class Columns:
 
     `frame`: `_row`, and a column for each demand, under the reader's name for it. A value of
     another type than demanded is null there; `unsure` are the rows of which it is not known
-    whether they have one. In a String it is text. `unreadable`: rows of records that are not in the
-    frame.
+    whether they have one. In a String any value is text: a number its digits without exponent, a
+    boolean `true` or `false`, a time ISO 8601, a list or an object JSON. `unreadable`: rows of
+    records that are not in the frame.
     """
 
     frame: pl.DataFrame
@@ -69,33 +86,47 @@ class Reader(Protocol):
     def column(self, demand: Demand) -> str:
         """The name of the column that answers a demand."""
 
-    def read(self, rows: Rows, records: Sequence[bytes]) -> Columns:
-        """The columns of records, whose rows are given."""
+    def read(self, batch: Batch, rows: Rows, records: Sequence[bytes]) -> Columns:
+        """The columns of some records of a batch, whose rows are given."""
 
     def empty(self) -> pl.DataFrame:
         """The columns of no records."""
 
 
 class Format(Protocol):
-    """A format of record values."""
+    """A format of records' values and keys. What it needs beside them is in `Batch.schemas`."""
 
-    def screen(self, records: Sequence[bytes], sizes: Rows) -> Screened:
-        """The records that no reader may see. None of them is empty."""
+    def screen(self, batch: Batch, rows: Rows, records: Sequence[bytes], sizes: Rows) -> Screened:
+        """The records that no reader may see, by index. None of the records is empty."""
 
     def reader(self, demands: Iterable[Demand]) -> Reader:
         """A reader for demands."""
 
-    def problem(self, record: bytes) -> Problem | None:
-        """Why a record can't be read, None if it can."""
+    def problem(self, batch: Batch, row: int) -> Problem | None:
+        """Why a record can't be read as an object, None if it can."""
 
-    def value(self, record: bytes, path: Path) -> Any:
+    def label(self, batch: Batch, row: int) -> str:
+        """What a verdict says of a record beside its problem: its schema; "" without one."""
+
+    def value(self, batch: Batch, row: int, path: Keys) -> Any:
         """The value at a path of a readable record; None where it is absent or null.
 
         Raises WrongPlaceError where the path leads through something that is no object.
         """
 
+    def tree(self, batch: Batch, row: int, keys: Collection[bytes]) -> Any:
+        """The whole of a record that has a value, as JSON would have it: dicts, lists, str, int,
+        float, Decimal, bool and None. Only the members that are called as one of `keys` (UTF-8)
+        matter.
+
+        Raises UnreadableError where it can't be read.
+        """
+
+    def key_tree(self, batch: Batch, row: int, keys: Collection[bytes]) -> Any:
+        """The same of a record's key; None where it has none."""
+
     def wrong_types(
-        self, records: Records, values: pl.Series, path: Path, kind: Kind, unsure: Flags
+        self, records: Records, values: pl.Series, path: Keys, kind: Kind, unsure: Flags
     ) -> Flags:
         """Which values of a column were something else in their record (null is not).
 
@@ -103,28 +134,56 @@ class Format(Protocol):
         """
 
 
+def is_converted(field: Field) -> bool:
+    """Whether a field's values are made of text (`agent.core.decode.field_values`)."""
+    return field.type not in _AS_THEY_ARE or field.format is not None
+
+
+def demanded(field: Field) -> DType:
+    """The type that a field's place is asked for."""
+    return pl.String if is_converted(field) else _AS_THEY_ARE[field.type]
+
+
+def plain(path: Path) -> Keys:
+    """A path as a format takes it. Raises ValueError where it has more than keys."""
+    keys = keys_of(path)
+    if keys is None:
+        raise ValueError(f"no column is at {path_text(path)}")
+    return keys
+
+
+def is_plain(contract: Contract) -> bool:
+    """Whether a contract reads what columns are made of: keys, in the record's value."""
+    return all(keys_of(path) is not None for path in contract.paths)
+
+
 def type_demands(contracts: Iterable[Contract]) -> list[Demand]:
     """What says to which contract a record belongs."""
-    return [(c.type_path, pl.String) for c in contracts if c.type_path is not None]
+    return [(plain(c.type_path), pl.String) for c in contracts if c.type_path is not None]
 
 
-def time_dtype(contract: Contract) -> DType:
-    """The type by which the time is read: any value as text, unless a field declares its path."""
-    declared = [FIELD_DTYPES[f.type] for f in contract.fields if f.path == contract.time_path]
-    return declared[0] if declared else pl.String
+def time_demand(contract: Contract, path: Path) -> Demand:
+    """A time is read as any value in text, unless a field declares its path."""
+    declared = [demanded(f) for f in contract.fields if f.path == path]
+    return plain(path), declared[0] if declared else pl.String
 
 
-def id_dtype(contract: Contract) -> DType:
-    """The type by which the id is read: text (5 and "5" are one id), or a declared integer."""
-    declared = [FIELD_DTYPES[f.type] for f in contract.fields if f.path == contract.id_path]
-    return pl.Int64 if declared == [pl.Int64] else pl.String
+def id_demand(contract: Contract, path: Path) -> Demand:
+    """An id is read as text (5 and "5" are one id), or a declared integer."""
+    declared = [demanded(f) for f in contract.fields if f.path == path]
+    return plain(path), pl.Int64 if declared == [pl.Int64] else pl.String
 
 
 def demands_of(contract: Contract) -> list[Demand]:
     """All that a contract needs of a record."""
     demands = type_demands([contract])
-    demands.extend((f.path, FIELD_DTYPES[f.type]) for f in contract.fields)
-    demands.append((contract.time_path, time_dtype(contract)))
-    if contract.id_path is not None:
-        demands.append((contract.id_path, id_dtype(contract)))
+    demands.extend((plain(f.path), demanded(f)) for f in contract.fields)
+    demands.extend(time_demand(contract, source.path) for source in contract.times)
+    demands.extend(id_demand(contract, path) for path in contract.ids)
     return demands
+
+
+def labelled(format: Format, batch: Batch, row: int, detail: str) -> str:
+    """The detail of a verdict, with the schema of its record."""
+    label = format.label(batch, row)
+    return f"{detail} ({label})" if label and label not in detail else detail

@@ -11,7 +11,7 @@ Of duplicate keys the first counts. A line break inside a record (pretty-printed
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import pairwise
 from operator import itemgetter
 from typing import Any
@@ -20,7 +20,7 @@ import msgspec
 import numpy as np
 import polars as pl
 
-from agent.core.decode.batch import Records, Rows
+from agent.core.decode.batch import Batch, Records, Rows
 from agent.core.decode.format import (
     Columns,
     Demand,
@@ -30,7 +30,7 @@ from agent.core.decode.format import (
     Screened,
     WrongPlaceError,
 )
-from agent.core.decode.layout import Layout, UnreadableError, join_lines
+from agent.core.decode.layout import Layout, UnreadableLinesError, join_lines
 from agent.core.decode.single_record import (
     SHORTEST_DEEP,
     all_strings,
@@ -38,9 +38,10 @@ from agent.core.decode.single_record import (
     is_of_kind,
     is_too_deep,
     problem_of,
+    tree_of,
     value_in,
 )
-from agent.core.model.events import Path
+from agent.core.model.paths import Keys
 
 CHUNK_RECORDS = 4096
 """So many records are read at once: enough to make a read's fixed cost (0.2 ms) small, few enough
@@ -66,7 +67,7 @@ _any_object = msgspec.json.Decoder(msgspec.defstruct("AnyObject", [], gc=False))
 class JsonFormat:
     """The format `json`."""
 
-    def screen(self, records: Sequence[bytes], sizes: Rows) -> Screened:
+    def screen(self, batch: Batch, rows: Rows, records: Sequence[bytes], sizes: Rows) -> Screened:
         """Blank records, those that are plainly no object, and those that are nested too deep."""
         blank: list[int] = []
         problems: dict[int, Problem] = {}
@@ -84,16 +85,29 @@ class JsonFormat:
         """A reader for demands."""
         return JsonReader(demands)
 
-    def problem(self, record: bytes) -> Problem | None:
+    def problem(self, batch: Batch, row: int) -> Problem | None:
         """Why a record is no JSON object, None if it is one."""
-        return problem_of(record)
+        return problem_of(batch.value(row))
 
-    def value(self, record: bytes, path: Path) -> Any:
+    def label(self, batch: Batch, row: int) -> str:
+        """JSON has no schemas."""
+        return ""
+
+    def value(self, batch: Batch, row: int, path: Keys) -> Any:
         """The value at a path of a readable record; None where it is absent or null."""
-        return value_in(record, path)
+        return value_in(batch.value(row), path)
+
+    def tree(self, batch: Batch, row: int, keys: Collection[bytes]) -> Any:
+        """The whole of a record. Raises UnreadableError where it is no JSON."""
+        return tree_of(batch.value(row), keys)
+
+    def key_tree(self, batch: Batch, row: int, keys: Collection[bytes]) -> Any:
+        """The whole of a record's key. Raises UnreadableError where it is no JSON."""
+        key = batch.key(row)
+        return tree_of(key, keys) if key else None
 
     def wrong_types(
-        self, records: Records, values: pl.Series, path: Path, kind: Kind, unsure: Flags
+        self, records: Records, values: pl.Series, path: Keys, kind: Kind, unsure: Flags
     ) -> Flags:
         """Which values of a column were something else in their record (null is not)."""
         wrong = np.zeros(len(values), dtype=np.bool_)
@@ -110,7 +124,7 @@ class JsonFormat:
                 wrong[index] = found is not None and not is_of_kind(kind, found)
         return wrong
 
-    def _doubtful_nulls(self, records: Records, nulls: Rows, path: Path) -> list[tuple[int, bytes]]:
+    def _doubtful_nulls(self, records: Records, nulls: Rows, path: Keys) -> list[tuple[int, bytes]]:
         """Nulls of records that may have something at the path, by index."""
         key = b'"' + path[0].encode() + b'"'
         return [
@@ -120,7 +134,7 @@ class JsonFormat:
         ]
 
     def _doubtful_text(
-        self, records: Records, values: pl.Series, path: Path, kind: Kind
+        self, records: Records, values: pl.Series, path: Keys, kind: Kind
     ) -> list[tuple[int, bytes]]:
         """Texts that may not have been strings, by index."""
         if kind not in ("string", "id") or values.dtype != pl.String:
@@ -175,8 +189,8 @@ class JsonReader:
         frame = self._layout.read(join_lines([b"{}"]), 1, strict=True).clear()
         return _with_rows(frame, np.zeros(0, np.int64))
 
-    def read(self, rows: Rows, records: Sequence[bytes]) -> Columns:
-        """The columns of records, whose rows are given."""
+    def read(self, batch: Batch, rows: Rows, records: Sequence[bytes]) -> Columns:
+        """The columns of some records of a batch, whose rows are given."""
         frames: list[pl.DataFrame] = []
         unreadable: list[int] = []
         unsure = [rows[:0]]
@@ -197,13 +211,13 @@ class JsonReader:
         is_malformed = self._malformed_share > _OFTEN
         joined = join_lines(chunk.records)
         # Half of a surrogate pair is no Unicode text, and polars takes it.
-        is_malformed = is_malformed or (b"\\u" in joined and has_lone_surrogate(joined))
+        is_malformed = is_malformed or has_lone_surrogate(joined)
         for strict in (True, False):
             if is_malformed or (strict and self._relaxed_left):
                 continue
             try:
                 frame = self._layout.read(joined, len(chunk.records), strict=strict)
-            except UnreadableError as cause:
+            except UnreadableLinesError as cause:
                 is_malformed = cause.is_malformed
             else:
                 self._note(relaxed=not strict, malformed=False)
@@ -233,7 +247,7 @@ class JsonReader:
         try:
             joined = join_lines(chunk.records)
             frame = self._layout.read(joined, len(chunk.records), strict=False)
-        except UnreadableError:
+        except UnreadableLinesError:
             if len(chunk.records) == 1:
                 unreadable.append(int(chunk.rows[0]))
                 return

@@ -18,12 +18,12 @@ from typing import Any
 import polars as pl
 
 from agent.core.decode.format import Demand, DType
-from agent.core.model.events import Path
+from agent.core.model.paths import Keys
 
 _Tree = dict[str, Any]  # key → subtree, or the DType of a leaf
 
 
-class UnreadableError(Exception):
+class UnreadableLinesError(Exception):
     """polars could not read some line, or read another number of records than there are lines.
 
     `is_malformed`: some line is no JSON, so that a read which is not strict fails, too.
@@ -49,7 +49,7 @@ class Layout:
     def __init__(self, demands: Iterable[Demand]) -> None:
         self._trees: list[_Tree] = []
         self._names: dict[Demand, str] = {}
-        placed: list[list[tuple[str, Path]]] = []
+        placed: list[list[tuple[str, Keys]]] = []
         for demand in demands:
             if demand not in self._names:
                 self._names[demand] = name = f"c{len(self._names)}"
@@ -75,8 +75,8 @@ class Layout:
         """The columns of `count` records that `joined` has, one a line.
 
         `joined` is what `join_lines` gives. No record may be blank: then each takes a line or
-        more, and as many rows as records prove that each took one. Raises UnreadableError when any
-        line is no JSON object or, if strict, not what the demands allow.
+        more, and as many rows as records prove that each took one. Raises UnreadableLinesError
+        when any line is no JSON object or, if strict, not what the demands allow.
         """
         frames = [self._read_one(i, joined, count, strict) for i in range(len(self._trees))]
         return frames[0] if len(frames) == 1 else pl.concat(frames, how="horizontal")
@@ -86,9 +86,9 @@ class Layout:
             frame = pl.read_ndjson(joined, schema=self._schemas[index], ignore_errors=not strict)
         except (Exception, pl.exceptions.PanicException) as cause:
             # Whatever a library makes of the bytes, it costs no more than the records it is about.
-            raise UnreadableError(str(cause).startswith("error parsing line")) from cause
+            raise UnreadableLinesError(str(cause).startswith("error parsing line")) from cause
         if frame.height != count:
-            raise UnreadableError(is_malformed=True)
+            raise UnreadableLinesError(is_malformed=True)
         frame.columns = [_safe(at) for at in range(frame.width)]
         return frame.select(self._expressions[index])
 
@@ -103,7 +103,7 @@ class Layout:
         return len(self._trees) - 1
 
 
-def _expression(tree: _Tree, path: Path) -> pl.Expr:
+def _expression(tree: _Tree, path: Keys) -> pl.Expr:
     """The value at a path. Columns are named by where they stand: polars takes `*` and what begins
     with `^` and ends with `$` for patterns of names."""
     expression = pl.col(_safe(list(tree).index(path[0])))
@@ -119,7 +119,7 @@ def _safe(at: int) -> str:
     return f"k{at}"
 
 
-def _insert(tree: _Tree, path: Path, dtype: DType) -> bool:
+def _insert(tree: _Tree, path: Keys, dtype: DType) -> bool:
     """Adds a leaf if nothing in the tree contradicts it."""
     at: Any = tree
     for key in path[:-1]:

@@ -1,7 +1,7 @@
 """Local times that happen twice: the hour that clocks go back over, read without an offset.
 
-`parse_times` reads such a time as the first of the two. Which one is meant can't be published from
-the record alone: here is only found which records ask, and by how much later the second one is
+`parse_event_times` reads such a time as the first of the two. Which one is meant can't be published
+from the record alone: here is only found which records ask, and by how much later the second one is
 (`agent.core.fold.repeated_hour` answers).
 """
 
@@ -17,7 +17,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from agent.core.decode.time_formats import is_local
 from agent.core.decode.time_text import parse_time
+from agent.core.model.field_types import TimeFormat
 
 Span = tuple[int, int, int]
 """The first of two hours that are read alike: start and end (ms), and how much later the second
@@ -30,20 +32,26 @@ _ELSEWHERE = ("UTC", "Asia/Tokyo")
 
 
 def repeated_hours(
-    times: pl.Series, ms: npt.NDArray[np.int64], readable: npt.NDArray[np.bool_], timezone: str
+    times: pl.Series,
+    form: TimeFormat | None,
+    ms: npt.NDArray[np.int64],
+    readable: npt.NDArray[np.bool_],
+    timezone: str,
 ) -> dict[int, int]:
     """The places of the times that happen twice, with how much later (ms) the second time is.
 
-    `ms` is what `parse_times` makes of `times`: the first of the two.
+    `ms` is what `parse_event_times` makes of `times`: the first of the two.
     """
     if timezone == "UTC" or times.dtype != pl.String or not readable.any():
+        return {}
+    if form is not None and not is_local(form):
         return {}
     known = ms[readable]
     found: dict[int, int] = {}
     for start, end, later_ms in _spans(timezone, int(known.min()), int(known.max())):
         for place in np.flatnonzero(readable & (ms >= start) & (ms < end)).tolist():
             text = str(times[place])
-            if len({parse_time(text, zone) for zone in _ELSEWHERE}) > 1:
+            if form is not None or len({parse_time(text, zone) for zone in _ELSEWHERE}) > 1:
                 found[place] = later_ms
     return found
 

@@ -10,14 +10,15 @@ from __future__ import annotations
 import json
 import re
 from codecs import BOM_UTF8
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import msgspec
 import numpy as np
 
-from agent.core.decode.format import Kind, Problem, WrongPlaceError
-from agent.core.model.events import Path
+from agent.core.decode.format import Kind, Problem, UnreadableError
+from agent.core.decode.tree import describe, value_at
+from agent.core.model.paths import Keys
 from agent.core.model.results import Reason
 
 MAX_DEPTH = 256
@@ -40,13 +41,14 @@ _EXPECTED: dict[Kind, str] = {
     "id": "a string or an integer",
     "time": "a time",
 }
-_SHOWN = 60
+_LONG_NUMBER = re.compile(rb"[0-9]{39}")
+"""Digits of an integer that may be wider than 128 bits."""
 
 
 def has_lone_surrogate(line: bytes) -> bool:
     """Whether a JSON text escapes half of a surrogate pair: that is no Unicode text."""
-    if b"\\ud" not in line and b"\\uD" not in line:
-        return False
+    if b"\\" not in line or (b"\\ud" not in line and b"\\uD" not in line):
+        return False  # to look for one byte first costs a fifth
     return _LONE.search(_PAIR.sub(b"_", line.replace(b"\\\\", b"__"))) is not None
 
 
@@ -64,27 +66,52 @@ def is_too_deep(line: bytes) -> bool:
 def problem_of(line: bytes) -> Problem | None:
     """Why a record is no JSON object that can be read; None if it is one."""
     try:
+        tree = _checked_tree(line)
+    except UnreadableError as cause:
+        return cause.problem
+    if not isinstance(tree, dict):
+        return Reason.NOT_AN_OBJECT, f"expected an object {{…}}, found {describe(tree)}"
+    return None
+
+
+def tree_of(line: bytes, keys: Collection[bytes]) -> Any:
+    """A JSON text as Python's objects. Only members called as one of `keys` matter: of no other
+    need the first of duplicates count.
+
+    Raises UnreadableError where it is no JSON that can be read.
+    """
+    is_plain = b"\\" not in line and all(line.count(b'"' + key + b'"') <= 1 for key in keys)
+    if not is_plain or is_too_deep(line) or _LONG_NUMBER.search(line):
+        return _checked_tree(line)
+    try:
+        return msgspec.json.decode(line)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return _checked_tree(line)
+
+
+def _checked_tree(line: bytes) -> Any:
+    try:
         line.decode("utf-8")
     except UnicodeDecodeError as cause:
-        return Reason.NOT_UTF8, f"byte {cause.start} is not UTF-8"
+        raise UnreadableError((Reason.NOT_UTF8, f"byte {cause.start} is not UTF-8")) from cause
     is_half = has_lone_surrogate(line)
     if is_half:
         line = _LONE.sub(rb"_", _PAIR.sub(b"_", line.replace(b"\\\\", b"__")))
     problem = _json_problem(line)
     if problem is not None:
-        return problem
+        raise UnreadableError(problem)
     try:
-        found = _loads(line)
-    except (ValueError, RecursionError):
-        return Reason.NOT_JSON, "a number is out of range"
+        tree = _loads(line)
+    except (ValueError, RecursionError) as cause:
+        raise UnreadableError((Reason.NOT_JSON, "a number is out of range")) from cause
     if is_half:
-        return Reason.NOT_UTF8, "an escape of half a surrogate pair, without the other half"
-    if not isinstance(found, dict):
-        return Reason.NOT_AN_OBJECT, f"expected an object {{…}}, found {describe(found)}"
-    return None
+        raise UnreadableError(
+            (Reason.NOT_UTF8, "an escape of half a surrogate pair, without the other half")
+        )
+    return tree
 
 
-def value_in(line: bytes, path: Path) -> Any:
+def value_in(line: bytes, path: Keys) -> Any:
     """The value at a path of a record that can be read; None where it, or an object on the way, is
     absent or null.
 
@@ -94,10 +121,10 @@ def value_in(line: bytes, path: Path) -> Any:
         line.count(b'"' + key.encode() + b'"') <= 1 for key in path
     )
     if is_plain:  # no duplicates of a key: all parsers agree, but on large numbers
-        found = _value_at(msgspec.json.decode(line), path)
+        found = value_at(msgspec.json.decode(line), path)
         if not isinstance(found, int | float) or isinstance(found, bool):
             return found
-    return _value_at(_loads(line), path)
+    return value_at(_loads(line), path)
 
 
 def is_of_kind(kind: Kind, value: Any) -> bool:
@@ -132,35 +159,6 @@ def all_strings(lines: Sequence[bytes], key: str) -> bool:
         return False
     strings = joined.count(token + b':"') + joined.count(token + b': "')
     return joined.count(token) == strings
-
-
-def describe(value: object) -> str:
-    """A JSON value in words, shortened."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, dict):
-        return "an object"
-    if isinstance(value, list):
-        return "an array"
-    if isinstance(value, str):
-        shown = value if len(value) <= _SHOWN else value[: _SHOWN - 1] + "…"
-        return f"the string {json.dumps(shown, ensure_ascii=False)}"
-    shown = str(value)
-    return f"the number {shown if len(shown) <= _SHOWN else shown[: _SHOWN - 1] + '…'}"
-
-
-def _value_at(record: Any, path: Path) -> Any:
-    at = record
-    for depth, key in enumerate(path):
-        if at is None:
-            return None
-        if not isinstance(at, dict):
-            where = ".".join(path[:depth])
-            raise WrongPlaceError(f"{where}: expected an object, found {describe(at)}")
-        at = at.get(key)
-    return at
 
 
 def _loads(line: bytes) -> Any:

@@ -6,30 +6,49 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from math import ceil, floor
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from agent.core.decode.batch import Batch, Records, Rows
-from agent.core.decode.event_time import parse_times
+from agent.core.decode.field_values import (
+    Doubts,
+    expectation,
+    read_field,
+    scaled_bound,
+    shown,
+    time_words,
+)
 from agent.core.decode.format import (
     Flags,
     Format,
     Kind,
     Reader,
     WrongPlaceError,
-    id_dtype,
-    time_dtype,
+    demanded,
+    id_demand,
+    is_converted,
+    plain,
+    time_demand,
 )
 from agent.core.decode.repeated_hour import repeated_hours
-from agent.core.decode.single_record import describe, expected
+from agent.core.decode.single_record import expected
+from agent.core.decode.time_formats import parse_event_times
 from agent.core.decode.time_text import END_MS
-from agent.core.model.events import FIELD_DTYPES, Contract, Field, Path
+from agent.core.decode.tree import describe
+from agent.core.model.events import Contract, Field
+from agent.core.model.field_types import TimeFormat
+from agent.core.model.paths import Path, path_text
 from agent.core.model.results import Reason
 
 _RAW_TIME = "_raw_time"
 _RAW_ID = "_raw_id"
+_SEPARATOR, _ESCAPE = "\x1f", "\x1f\x1f"
+"""Between the parts of an identity, and what stands in them for the separator (U+001F)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +58,14 @@ class Validated:
     `table` has the columns of docs/architecture.md, of the records that are as promised.
     `problems` are the others, as (row, reason, detail). `wrong_types`: by optional field, the rows
     of the table in which it is null because something of another type stands there.
-    `repeated_ms`: the rows whose local time happens twice (`agent.core.decode.repeated_hour`).
+    `repeated_ms`: the rows whose local time happens twice (`agent.core.decode.repeated_hour`), with
+    the first of the two times.
     """
 
     table: pl.DataFrame
     problems: list[tuple[int, Reason, str]]
     wrong_types: dict[str, Rows]
-    repeated_ms: dict[int, int]
+    repeated_ms: dict[tuple[int, int], int]
 
 
 @dataclass(slots=True)
@@ -66,15 +86,15 @@ class _Verdicts:
 
 def columns_of(contract: Contract, reader: Reader) -> list[pl.Expr]:
     """A contract's columns by their names, out of those of a reader: `_row`, raw time and id."""
-    time = reader.column((contract.time_path, time_dtype(contract)))
-    found = [pl.col("_row"), pl.col(time).alias(_RAW_TIME)]
-    if contract.id_path is None:
-        found.append(pl.lit(None, dtype=pl.String).alias(_RAW_ID))
-    else:
-        name = reader.column((contract.id_path, id_dtype(contract)))
-        found.append(pl.col(name).cast(pl.String).alias(_RAW_ID))
+    found = [pl.col("_row")]
+    for i, source in enumerate(contract.times):
+        name = reader.column(time_demand(contract, source.path))
+        found.append(pl.col(name).alias(f"{_RAW_TIME}{i}"))
+    for i, path in enumerate(contract.ids):
+        name = reader.column(id_demand(contract, path))
+        found.append(pl.col(name).cast(pl.String).alias(f"{_RAW_ID}{i}"))
     for f in contract.fields:
-        found.append(pl.col(reader.column((f.path, FIELD_DTYPES[f.type]))).alias(f.name))
+        found.append(pl.col(reader.column((plain(f.path), demanded(f)))).alias(f.name))
     return found
 
 
@@ -90,7 +110,7 @@ def validate(
     verdicts = _Verdicts(batch, rows, np.zeros(rows.size, dtype=np.bool_))
     _check_size(contract, verdicts)
     types = _Types(contract, frame, verdicts, format, unsure[rows])
-    nulled = types.check()
+    frame, nulled = types.check()
     for f in contract.fields:
         if f.required and frame[f.name].null_count():
             mask = frame[f.name].is_null().to_numpy()
@@ -101,8 +121,10 @@ def validate(
     table = _table(contract, frame, verdicts, ms, nulled)
     wrong = {name: rows[mask & ~verdicts.bad] for name, mask in nulled.items()}
     wrong = {name: at for name, at in wrong.items() if at.size}
-    repeated = {int(rows[i]): later for i, later in repeated.items() if not verdicts.bad[i]}
-    return Validated(table, verdicts.problems, wrong, repeated)
+    repeated_ms = {
+        (int(rows[i]), int(ms[i])): later for i, later in repeated.items() if not verdicts.bad[i]
+    }
+    return Validated(table, verdicts.problems, wrong, repeated_ms)
 
 
 def _table(
@@ -113,9 +135,6 @@ def _table(
     nulled: dict[str, Flags],
 ) -> pl.DataFrame:
     rows, batch = verdicts.rows, verdicts.batch
-    raw_id = pl.col(_RAW_ID)
-    if contract.id_path is not None:
-        raw_id = pl.when(raw_id != "").then(raw_id)
     fields = [
         pl.when(pl.lit(pl.Series(~nulled[f.name]))).then(pl.col(f.name)).alias(f.name)
         if f.name in nulled
@@ -127,10 +146,22 @@ def _table(
         pl.Series("_partition", batch.partitions[rows], dtype=pl.Int32),
         pl.Series("_offset", batch.offsets[rows], dtype=pl.Int64),
         pl.Series("_time", ms, dtype=pl.Int64),
-        raw_id.alias("_id"),
+        _identity(len(contract.ids)).alias("_id"),
         *fields,
     )
     return table.filter(pl.Series(~verdicts.bad)) if verdicts.problems else table
+
+
+def _identity(parts: int) -> pl.Expr:
+    """The id of an event, null where a part of it is null or empty."""
+    raw = [pl.col(f"{_RAW_ID}{i}") for i in range(parts)]
+    if not raw:
+        return pl.lit(None, dtype=pl.String)
+    if len(raw) == 1:
+        return pl.when(raw[0] != "").then(raw[0])
+    escaped = [part.str.replace_all(_SEPARATOR, _ESCAPE, literal=True) for part in raw]
+    joined = pl.concat_str(escaped, separator=f"{_SEPARATOR} ")
+    return pl.when(pl.all_horizontal(part != "" for part in raw)).then(joined)
 
 
 def _check_size(contract: Contract, verdicts: _Verdicts) -> None:
@@ -167,28 +198,51 @@ class _Types:
         self._format = format
         self._unsure = unsure
 
-    def check(self) -> dict[str, Flags]:
-        """Rejects records whose time, id or required field is of a wrong type; returns, by name,
-        in which records an optional field is."""
+    def check(self) -> tuple[pl.DataFrame, dict[str, Flags]]:
+        """Rejects records whose time, id or required field is of a wrong type. Returns the columns
+        with the fields' values, and, by name, in which records an optional field is."""
         contract = self._contract
+        needed = {*(source.path for source in contract.times), *contract.ids}
         nulled = {}
+        values = []
         for f in contract.fields:
-            mask = self._wrong(f.name, f.path, f.type)
-            if mask is None:
+            mask = self._wrong(f.name, f.path, "time" if is_converted(f) else f.type)  # type: ignore[arg-type]
+            if is_converted(f) or f.text is not None:
+                made, unread = self._read(f)
+                mask = unread if mask is None else mask | unread
+                values.append(made)
+            if mask is None or not mask.any():
                 continue
-            if f.required or f.path in (contract.time_path, contract.id_path):
-                self._reject(mask, f.path, f.type)
+            if f.required or (f.path in needed and not is_converted(f)):
+                self._reject(mask, f.path, expectation(f))
             else:
                 nulled[f.name] = mask
-        others: list[tuple[str, Path | None, Kind]] = [
-            (_RAW_TIME, contract.time_path, "time"),
-            (_RAW_ID, contract.id_path, "id"),
+        others: list[tuple[str, Path, Kind]] = [
+            *((f"{_RAW_TIME}{i}", source.path, "time") for i, source in enumerate(contract.times)),
+            *((f"{_RAW_ID}{i}", path, "id") for i, path in enumerate(contract.ids)),
         ]
         for column, path, kind in others:
-            mask = None if path is None else self._wrong(column, path, kind)
-            if path is not None and mask is not None:
-                self._reject(mask, path, kind)
-        return nulled
+            mask = self._wrong(column, path, kind)
+            if mask is not None:
+                self._reject(mask, path, expected(kind))
+        return self._frame.with_columns(values) if values else self._frame, nulled
+
+    def _read(self, f: Field) -> tuple[pl.Series, Flags]:
+        """A field's values, and which of them can't be read."""
+
+        def were_strings() -> Flags:
+            other = self._wrong(f.name, f.path, "string")
+            return np.ones(self._frame.height, np.bool_) if other is None else ~other
+
+        def value(i: int) -> Any:
+            try:
+                row = int(self._verdicts.rows[i])
+                return self._format.value(self._verdicts.batch, row, plain(f.path))
+            except WrongPlaceError:
+                return None
+
+        raw, doubts = self._frame[f.name], Doubts(were_strings, value)
+        return read_field(f, raw, self._contract.timezone, doubts)
 
     def _wrong(self, column: str, path: Path, kind: Kind) -> Flags | None:
         """Which values are of another type; None where none is."""
@@ -196,47 +250,58 @@ class _Types:
         if values.dtype != pl.String and not self._unsure.any():
             return None
         records = Records(self._verdicts.batch, self._verdicts.rows)
-        mask = self._format.wrong_types(records, values, path, kind, self._unsure)
+        mask = self._format.wrong_types(records, values, plain(path), kind, self._unsure)
         return mask if mask.any() else None
 
-    def _reject(self, mask: Flags, path: Path, kind: Kind) -> None:
+    def _reject(self, mask: Flags, path: Path, wanted: str) -> None:
         def detail(i: int) -> str:
-            record = self._verdicts.batch.value(int(self._verdicts.rows[i]))
+            row = int(self._verdicts.rows[i])
             try:
-                found = self._format.value(record, path)
+                found = self._format.value(self._verdicts.batch, row, plain(path))
             except WrongPlaceError as cause:
                 return str(cause)
-            return f"{'.'.join(path)}: expected {expected(kind)}, found {describe(found)}"
+            return f"{path_text(path)}: expected {wanted}, found {describe(found)}"
 
         self._verdicts.reject(mask, Reason.WRONG_TYPE, detail)
 
 
 def _missing(f: Field) -> str:
-    return f"{'.'.join(f.path)}: required, but absent or null"
+    return f"{path_text(f.path)}: required, but absent or null"
 
 
 def _check_time(
     contract: Contract, frame: pl.DataFrame, verdicts: _Verdicts
 ) -> tuple[Rows, dict[int, int]]:
     """Event times (ms), and which of them happen twice."""
-    raw = frame[_RAW_TIME]
-    ms, readable = parse_times(raw, contract.timezone)
-    where = ".".join(contract.time_path)
-    if not readable.all():
-        verdicts.reject(
-            raw.is_null().to_numpy(), Reason.NO_TIME, lambda _: f"{where}: the event time is absent"
-        )
-        verdicts.reject(
-            ~readable,
-            Reason.BAD_TIME,
-            lambda i: (
-                f"{where}: expected ISO 8601 or epoch seconds, milliseconds, microseconds or "
-                f"nanoseconds, no number below 100000000 (March 1973), found "
-                f"{describe(raw[i]).removeprefix('the string ')}"
-            ),
-        )
+    where = " or ".join(path_text(source.path) for source in contract.times)
+    missing = np.ones(frame.height, dtype=np.bool_)
+    ms, readable = np.zeros(frame.height, dtype=np.int64), ~missing
+    repeated: dict[int, int] = {}
+    for i, source in enumerate(contract.times):
+        raw, form = frame[f"{_RAW_TIME}{i}"], source.format
+        parsed_ms, is_time = parse_event_times(raw, form, contract.timezone)
+        is_time &= missing
+        ms[is_time], readable[is_time] = parsed_ms[is_time], True
+        repeated |= repeated_hours(raw, form, parsed_ms, is_time, contract.timezone)
+        wrong = missing & ~is_time & raw.is_not_null().to_numpy()
+        if wrong.any():
+            verdicts.reject(wrong, Reason.BAD_TIME, partial(_bad_time, where, raw, form))
+        missing &= raw.is_null().to_numpy()
+        if not missing.any():
+            break
+    verdicts.reject(missing, Reason.NO_TIME, lambda _: f"{where}: the event time is absent")
     _check_distance(contract, ms, where, verdicts)
-    return ms, repeated_hours(raw, ms, readable, contract.timezone)
+    return ms, repeated
+
+
+def _bad_time(where: str, raw: pl.Series, form: TimeFormat | None, i: int) -> str:
+    wanted = (
+        "ISO 8601, RFC 2822 or epoch seconds, milliseconds, microseconds or nanoseconds, no number "
+        "below 100000000 (March 1973)"
+        if form is None
+        else time_words(form)
+    )
+    return f"{where}: expected {wanted}, found {describe(raw[i]).removeprefix('the string ')}"
 
 
 def _check_distance(contract: Contract, ms: Rows, where: str, verdicts: _Verdicts) -> None:
@@ -270,19 +335,15 @@ def _utc_text(ms: int) -> str:
 
 
 def _check_bounds(f: Field, values: pl.Series, verdicts: _Verdicts) -> None:
-    where = ".".join(f.path)
-    low, high = f.minimum, f.maximum
-    if low is not None:
-        below = (values < low).fill_null(False).to_numpy()
-        verdicts.reject(
-            below,
-            Reason.OUT_OF_BOUNDS,
-            lambda i: f"{where}: {values[i]} is below the minimum {low:.15g}",
-        )
-    if high is not None:
-        above = (values > high).fill_null(False).to_numpy()
-        verdicts.reject(
-            above,
-            Reason.OUT_OF_BOUNDS,
-            lambda i: f"{where}: {values[i]} is above the maximum {high:.15g}",
-        )
+    where = path_text(f.path)
+    bounds = (("below", "minimum", f.minimum), ("above", "maximum", f.maximum))
+    for side, name, bound in bounds:
+        if bound is None:
+            continue
+        limit = scaled_bound(f, bound, ceil if name == "minimum" else floor)
+        outside = values < limit if name == "minimum" else values > limit
+
+        def detail(i: int, side: str = side, name: str = name, bound: float = bound) -> str:
+            return f"{where}: {shown(f, values[i])} is {side} the {name} {bound:.15g}"
+
+        verdicts.reject(outside.fill_null(False).to_numpy(), Reason.OUT_OF_BOUNDS, detail)

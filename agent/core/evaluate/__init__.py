@@ -6,7 +6,8 @@ series' state; no clock is read.
 
 To read: `evaluator` (one KPI, from state to transition), then what it is made of: `values`,
 `targets`, `thresholds` with `transitions`, `absence`, `maintenance`. Rules over other rules come on
-top: `rule_graph` connects them, `subscription` brings them the alerts of others in order,
-`composite` evaluates conditions over alerts, `inhibition` silences alerts by `depends_on`.
+top: `rule_graph` connects them (after a restart by `graph_restart`), `subscription` delivers the
+alerts of others in event-time order, `composite` evaluates conditions over alerts, `inhibition`
+inhibits alerts by `depends_on`.
 `objectives` scores sets of KPIs.
 """

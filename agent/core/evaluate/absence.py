@@ -11,7 +11,8 @@ from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from agent.core.evaluate.maintenance import MaintenanceCalendar
-from agent.core.evaluate.thresholds import MAX_CACHED_SERIES, Evaluation, OnEvaluation
+from agent.core.evaluate.targets import MAX_CACHED_SERIES
+from agent.core.evaluate.thresholds import Evaluation, OnEvaluation
 from agent.core.model.kpis import Dimensions, Kpi
 from agent.core.model.results import AlertPhase, Transition
 from agent.core.model.rules import AbsenceLevel, AbsenceRule, as_for
@@ -72,7 +73,7 @@ class Absences:
                     first_event_ms,
                 )
                 if after != state:
-                    series.alerts.setdefault(rule.name, {})[level.severity] = after
+                    series.set_alerts(rule.name, {level.severity: after})
                     if self._on_evaluation is not None:
                         self._on_evaluation(
                             Evaluation(

@@ -42,10 +42,8 @@ class ChangeJournal:
             if self._is_needed(readers(series, change), change)
         ]
         if len(kept) < len(series.firing_changes):
-            series.firing_changes = kept
-            series.consumed_ms = {
-                name: at_ms for name, at_ms in self._durable.items() if at_ms is not None
-            }
+            durable = {name: at_ms for name, at_ms in self._durable.items() if at_ms is not None}
+            series.keep_changes(kept, durable)
 
     def _is_needed(self, readers: Sequence[Subscription], change: FiringChange) -> bool:
         durable = [self._durable.get(reader.name) for reader in readers]

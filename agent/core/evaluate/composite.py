@@ -14,19 +14,20 @@ from __future__ import annotations
 from functools import lru_cache
 
 from agent.core.evaluate.subscription import Subscription
-from agent.core.evaluate.thresholds import MAX_CACHED_SERIES, Evaluation, OnEvaluation
+from agent.core.evaluate.targets import MAX_CACHED_SERIES
+from agent.core.evaluate.thresholds import Evaluation, OnEvaluation
 from agent.core.evaluate.transitions import ended
 from agent.core.model.kpis import Dimensions
 from agent.core.model.results import AlertPhase, SeriesView, Transition
-from agent.core.model.rules import CombinationRule, CombinedLevel, as_for
+from agent.core.model.rules import CompositeLevel, CompositeRule, as_for
 from agent.core.state import alert_state as alerts
 from agent.core.state.series import Series
 
 
-class CompositeRule:
+class CompositeState:
     """The series of a composite rule in one state partition."""
 
-    def __init__(self, rule: CombinationRule, on_evaluation: OnEvaluation | None = None) -> None:
+    def __init__(self, rule: CompositeRule, on_evaluation: OnEvaluation | None = None) -> None:
         self.rule = rule
         self.subscription = Subscription(rule.kpi, rule.dependencies)
         self.series: dict[Dimensions, Series] = {}
@@ -36,7 +37,7 @@ class CompositeRule:
         self._begun = False
         self._rule_of = lru_cache(MAX_CACHED_SERIES)(self._as_for)
 
-    def _as_for(self, dimensions: Dimensions) -> CombinationRule | None:
+    def _as_for(self, dimensions: Dimensions) -> CompositeRule | None:
         """The rule as it is for one series; None: it is not evaluated there."""
         return as_for(self.rule, self.rule.by, dimensions)
 
@@ -87,11 +88,11 @@ class CompositeRule:
             if not any(level.when.holds(firing) for level in rule.levels):
                 return []
             series = Series.new(rule.kpi, "", dimensions, at_ms)
-            series.evaluated_ms = at_ms - 1
+            series.evaluated(at_ms - 1)
             self.series[dimensions] = series
         out: list[Transition] = []
         if at_ms > series.evaluated_ms:  # else it was, before a restart
-            states = series.alerts.setdefault(rule.name, {})
+            states, changed_ms = series.alerts.get(rule.name, {}), series.evaluated_ms
             for level in rule.levels:
                 holds = level.when.holds(firing)
                 clears = not holds if level.clear is None else level.clear.holds(firing)
@@ -100,7 +101,7 @@ class CompositeRule:
                     before, at_ms, holds, clears, rule.for_ms, rule.keep_firing_for_ms,
                     rule.flapping,
                 )  # fmt: skip
-                states[level.severity] = after
+                series.set_alerts(rule.name, {level.severity: after})
                 if self._on_evaluation is not None:
                     self._on_evaluation(
                         Evaluation(
@@ -108,7 +109,7 @@ class CompositeRule:
                         )
                     )  # fmt: skip
                 if after != before:
-                    series.evaluated_ms = at_ms
+                    changed_ms = at_ms
                     self._changed.add(dimensions)
                 since_ms = at_ms if after.episode_ms is None else after.episode_ms
                 out += [
@@ -119,7 +120,7 @@ class CompositeRule:
                     )
                     for previous, phase, reason in changes
                 ]  # fmt: skip
-            series.last_event_ms = series.closed_ms = series.evaluated_ms
+            series.step(changed_ms)
         self._schedule(dimensions)
         return out
 
@@ -176,7 +177,7 @@ class CompositeRule:
         return SeriesView(self.rule.kpi, series.dimensions, None, None, None, None, phases=phases)
 
 
-def _bound(level: CombinedLevel, phase: AlertPhase) -> str:
+def _bound(level: CompositeLevel, phase: AlertPhase) -> str:
     if phase is not AlertPhase.RESOLVED:
         return level.when_sql
     return level.clear_sql or f"not ({level.when_sql})"

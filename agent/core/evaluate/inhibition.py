@@ -1,9 +1,9 @@
-"""`depends_on`: alerts of a rule are silenced while another rule that it depends on fires.
+"""`depends_on`: alerts of a rule are inhibited while another rule that it depends on fires.
 
 States
 ------
 An alert has its own phase, by its own conditions (`agent.core.state.alert_state`), and a reported
-phase: the same, but *silenced* instead of *firing* while anything fires that its rule depends on.
+phase: the same, but *inhibited* instead of *firing* while anything fires that its rule depends on.
 
 Events
 ------
@@ -13,8 +13,8 @@ Events
 
 Rules
 -----
-1. An alert that would begin to fire while inhibited is reported as silenced, and a firing alert
-   that becomes inhibited changes to silenced. It may resolve while silenced.
+1. An alert that would begin to fire while inhibited is reported as inhibited, and a firing alert
+   that becomes inhibited changes to inhibited. It may resolve while inhibited.
 2. Windows that overlap an outage say little. So an inhibition *holds* until a window has closed
    that began after the last alert stopped firing; an alert that would still fire then, fires.
    Rules that do not evaluate windows (absence) have no hold.
@@ -160,19 +160,19 @@ class Inhibitor:
         if phase is AlertPhase.FIRING:
             inhibiting = self.inhibiting(dimensions)
             if inhibiting:
-                phase, bound = AlertPhase.SILENCED, ", ".join(inhibiting)
+                phase, bound = AlertPhase.INHIBITED, ", ".join(inhibiting)
         last = self._reported.get(alert)
         before = AlertPhase.INACTIVE if last is None else last.state
         if phase is before or (last is not None and at_ms <= last.at_ms):
             return []
-        reason = step.reason if is_own and phase is not AlertPhase.SILENCED else "depends_on"
+        reason = step.reason if is_own and phase is not AlertPhase.INHIBITED else "depends_on"
         reported = replace(
             step, at_ms=at_ms, state=phase, previous=before, bound=bound, reason=reason
         )
         self._reported[alert] = reported
         series = self._find(dimensions)
         if series is not None:
-            series.reported.setdefault(self.rule.name, {})[severity] = reported
+            series.report(self.rule.name, severity, reported)
         return [reported]
 
 

@@ -20,28 +20,20 @@ Rules
    far it has been evaluated itself.
 3. What a composite rule or an inhibitor reports is passed on like any other transition.
 
-Restart
--------
-1. Rows hold the alerts that fire, and the changes that were not consumed (`change_journal`).
-2. The first `advance` begins every subscription with what fired before the changes it has yet to
-   consume, and then adds these.
-3. Changes that were consumed, but are still in a row, are given again and change nothing.
-
 Exceptions
 ----------
 - What has no dimensions lives in one state partition only (`gathers`).
-- A rule that begins to depend on others, or no longer does, ends or begins its alerts as they are:
-  `unsilenced`.
+- After a restart the first `advance` begins with what the rows say (`graph_restart`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import cast
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
-from agent.core.evaluate.change_journal import ChangeJournal, consumed_by_rows, pending
-from agent.core.evaluate.composite import CompositeRule
+from agent.core.evaluate.change_journal import ChangeJournal
+from agent.core.evaluate.composite import CompositeState
+from agent.core.evaluate.graph_restart import GraphRestart, SeriesOf
 from agent.core.evaluate.inhibition import OWN, Inhibitor, firing_change
 from agent.core.evaluate.subscription import Subscription
 from agent.core.evaluate.thresholds import OnEvaluation
@@ -50,10 +42,9 @@ from agent.core.model.plan import Plan
 from agent.core.model.results import AlertPhase, SeriesView, TargetState, TargetStatus, Transition
 from agent.core.model.rules import (
     AbsenceRule,
-    CombinationRule,
+    CompositeRule,
     Rule,
     RuleRef,
-    Severity,
     ThresholdRule,
     is_whole,
 )
@@ -63,8 +54,6 @@ Place = tuple[str, Dimensions | None]
 """A series: its KPI, or the owner of its composite rule, and its dimensions; None: the KPI as a
 whole."""
 
-SeriesOf = Callable[[str, bool], Sequence[Series]]
-"""The series of an owner in this state partition; or what is watched of it as a whole."""
 Find = Callable[[str, Dimensions | None], Series | None]
 Frontier = Callable[[str], int | None]
 """How far event time is settled for a KPI (ms)."""
@@ -96,10 +85,10 @@ class RuleGraph:
         self._find = find
         self._frontier = frontier
         self._begun = False
-        self.combinations: dict[str, CompositeRule] = {
-            rule.kpi: CompositeRule(rule, on_evaluation)
+        self.composites: dict[str, CompositeState] = {
+            rule.kpi: CompositeState(rule, on_evaluation)
             for rule in plan.rules.values()
-            if isinstance(rule, CombinationRule) and (rule.by or gathers)
+            if isinstance(rule, CompositeRule) and (rule.by or gathers)
         }
         self._inhibitors = {
             rule.name: self._inhibitor(rule) for rule in plan.rules.values() if rule.depends_on
@@ -112,6 +101,7 @@ class RuleGraph:
                     key = source.subject, source.rule
                     self._subscribers.setdefault(key, []).append((subscription, index))
         self._journal = ChangeJournal(self._subscriptions())
+        self.restart = GraphRestart(plan, series_of, self._subscribers, self._inhibitors)
 
     def _inhibitor(self, rule: Rule) -> Inhibitor:
         by = () if is_whole(rule) else self._plan.by_of(rule.kpi) or ()
@@ -128,7 +118,7 @@ class RuleGraph:
     def _subscriptions(self) -> list[Subscription]:
         return [
             *(inhibitor.subscription for inhibitor in self._inhibitors.values()),
-            *(composite.subscription for composite in self.combinations.values()),
+            *(composite.subscription for composite in self.composites.values()),
         ]
 
     def _inhibited_by(self, subscription: Subscription) -> str | None:
@@ -138,14 +128,14 @@ class RuleGraph:
 
     def firing(self, rule: Rule, dimensions: Dimensions) -> tuple[tuple[str, bool], ...]:
         """What a composite rule depends on, for a series: each name, and whether it fires."""
-        subscription = self.combinations[rule.kpi].subscription
+        subscription = self.composites[rule.kpi].subscription
         return tuple(
             (source.name, subscription.fires(index, dimensions))
             for index, source in enumerate(subscription.sources)
         )
 
-    def silencing(self, rule: Rule, dimensions: Dimensions) -> tuple[str, ...]:
-        """The dependencies of a rule that silence a series."""
+    def inhibiting(self, rule: Rule, dimensions: Dimensions) -> tuple[str, ...]:
+        """The dependencies of a rule that inhibit a series."""
         inhibitor = self._inhibitors.get(rule.name)
         return tuple(inhibitor.inhibiting(dimensions)) if inhibitor else ()
 
@@ -164,7 +154,7 @@ class RuleGraph:
                 reported.append(step)
         return reported
 
-    def judged(self, place: Place, status: TargetStatus) -> None:
+    def note_status(self, place: Place, status: TargetStatus) -> None:
         """Pass on that a target is missed, or no longer."""
         missed, before = (s is TargetState.MISSED for s in (status.state, status.previous))
         subscribers = self._subscribers.get((place[0], ""))
@@ -182,7 +172,7 @@ class RuleGraph:
     ) -> None:
         series = self._find(*place)
         if series is not None:
-            series.firing_changes.append(change)
+            series.add_change(change)
         for subscription, index in to:
             subscription.add(index, place[1] or (), change)
 
@@ -191,18 +181,19 @@ class RuleGraph:
     def advance(self) -> Advanced:
         """Evaluate what is settled by now, each rule after those that it depends on."""
         out = Advanced()
-        if not (self.combinations or self._inhibitors):
+        if not (self.composites or self._inhibitors):
             return out
         if not self._begun:
-            self._begin()
+            self._begun = True
+            self.restart.begin()
         for rule in self._plan.rules.values():
-            if rule.kpi in self.combinations:
-                self._advance_composite(self.combinations[rule.kpi], out)
+            if rule.kpi in self.composites:
+                self._advance_composite(self.composites[rule.kpi], out)
             if rule.name in self._inhibitors:
                 self._advance_inhibitor(self._inhibitors[rule.name], out)
         return out
 
-    def _advance_composite(self, composite: CompositeRule, out: Advanced) -> None:
+    def _advance_composite(self, composite: CompositeState, out: Advanced) -> None:
         known_ms = self._settled_for(composite.subscription)
         if known_ms is None:
             return
@@ -237,7 +228,7 @@ class RuleGraph:
         inhibitor = self._inhibitors.get(source.rule)
         if inhibitor is not None and not is_own:
             return inhibitor.subscription.known_ms
-        composite = self.combinations.get(source.subject)
+        composite = self.composites.get(source.subject)
         if composite is not None:
             return composite.subscription.known_ms
         frontier_ms = self._frontier(source.subject)
@@ -247,90 +238,15 @@ class RuleGraph:
             return frontier_ms - frontier_ms % self._plan.kpis[source.subject].slice_ms - 1
         return frontier_ms
 
-    # --- restart ---------------------------------------------------------------------------
-
-    def _begin(self) -> None:
-        """Begin with what fires, and with the changes to consume, by the rows."""
-        self._begun = True
-        consumed = consumed_by_rows(self._all_rows())
-        for (owner, rule), subscribers in self._subscribers.items():
-            for series, dimensions in self._rows(owner, rule):
-                for subscription, index in subscribers:
-                    after_ms = consumed.get(subscription.name)
-                    for severity in self._firing_before(series, rule, after_ms):
-                        subscription.set_firing(index, dimensions, severity)
-                    for change in pending(series, rule, False, after_ms):
-                        subscription.add(index, dimensions, change)
-        for name, inhibitor in self._inhibitors.items():
-            after_ms = consumed.get(inhibitor.subscription.name)
-            for series, dimensions in self._rows(inhibitor.rule.kpi, name):
-                self._restore(inhibitor, series, dimensions, after_ms)
-
-    def _all_rows(self) -> Iterator[Series]:
-        owners = {owner for owner, _ in self._subscribers}
-        owners.update(rule.kpi for rule in self._plan.rules.values())
-        for owner in sorted(owners):
-            for whole in (False, True):
-                yield from self._series_of(owner, whole)
-
-    def _rows(self, owner: str, rule: str) -> Iterator[tuple[Series, Dimensions]]:
-        whole = bool(rule) and is_whole(self._plan.rules[rule])
-        for series in self._series_of(owner, whole):
-            yield series, series.dimensions or ()
-
-    def _firing_before(self, series: Series, rule: str, after_ms: int | None) -> list[str]:
-        """The severities of a rule's alerts on a series that fired before its pending changes."""
-        if not rule:
-            missed = series.status is not None and series.status.state is TargetState.MISSED
-            firing = {"": missed}
-        else:
-            phases = phases_of(series, self._plan.rules[rule])
-            if rule in self._inhibitors:
-                phases = {s: step.state for s, step in series.reported.get(rule, {}).items()}
-            firing = {severity: phase is AlertPhase.FIRING for severity, phase in phases.items()}
-        for change in reversed(pending(series, rule, False, after_ms)):
-            firing[change.severity] = not change.firing
-        return [severity for severity, fires in firing.items() if fires]
-
-    def _restore(
-        self, inhibitor: Inhibitor, series: Series, dimensions: Dimensions, after_ms: int | None
-    ) -> None:
-        name = inhibitor.rule.name
-        coming = pending(series, name, True, after_ms)
-        reported = series.reported.setdefault(name, {})
-        for severity, phase in phases_of(series, inhibitor.rule).items():
-            first = next((c.step for c in coming if c.severity == severity), None)
-            own = first.previous if first is not None else phase
-            if severity not in reported and own is not AlertPhase.INACTIVE:
-                # The rule did not depend on anything before: its alerts were reported as they are.
-                reported[severity] = _step_of(inhibitor.rule, severity, series, own)
-            if severity in reported:
-                fires = own is AlertPhase.FIRING
-                inhibitor.restore((dimensions, severity), fires, reported[severity])
-        for change in coming:
-            inhibitor.subscription.add(OWN, dimensions, change)
-
-    def unsilenced(self, series: Series) -> list[Transition]:
-        """Transitions of alerts whose rule depended on others before the rules were changed."""
-        out = []
-        for name in [name for name in series.reported if name not in self._inhibitors]:
-            reported = series.reported.pop(name)
-            rule = self._plan.rules.get(name)
-            for severity, phase in phases_of(series, rule).items() if rule else ():
-                last = reported.get(severity)
-                if last is not None and last.state is not phase:
-                    out.append(replace(last, state=phase, previous=last.state, reason="when"))
-        return out
+    # --- rows ------------------------------------------------------------------------------
 
     def views(self) -> list[SeriesView]:
         """The series of the composite rules, as a board sees them."""
         return [
             composite.view(series)
-            for composite in self.combinations.values()
+            for composite in self.composites.values()
             for series in composite.series.values()
         ]
-
-    # --- rows ------------------------------------------------------------------------------
 
     def prune(self, series: Series) -> None:
         """Drop the changes of a series that are consumed durably, before its row is written."""
@@ -350,18 +266,3 @@ class RuleGraph:
 INHIBITOR = "gate/"
 """What the name of an inhibitor's subscription begins with in rows, before the rule's name; a
 composite rule's is its owner."""
-
-
-def phases_of(series: Series, rule: Rule) -> Mapping[str, AlertPhase]:
-    """The phases of a rule's own alerts on a series, by severity, whatever is reported of them."""
-    return {severity: state.phase for severity, state in series.alerts.get(rule.name, {}).items()}
-
-
-def _step_of(rule: Rule, severity: str, series: Series, phase: AlertPhase) -> Transition:
-    """A transition into the phase that an alert is in, as far as its row remembers it."""
-    state = series.alerts.get(rule.name, {}).get(severity)
-    at_ms = state.episode_ms if state and state.episode_ms is not None else series.closed_ms
-    return Transition(
-        rule.name, cast(Severity, severity), rule.kpi, series.dimensions or (), at_ms, at_ms, phase,
-        AlertPhase.INACTIVE, None, "", at_ms, at_ms, "when",
-    )  # fmt: skip

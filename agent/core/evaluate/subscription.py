@@ -41,7 +41,7 @@ class AlertChange(NamedTuple):
 class Subscription:
     """The pending changes of one rule's sources, and which alerts fire as of the last one given.
 
-    `name` identifies the subscription in rows (`Series.used`).
+    `name` identifies the subscription in rows (`Series.consumed_ms`).
     """
 
     def __init__(self, name: str, sources: Sequence[RuleRef]) -> None:

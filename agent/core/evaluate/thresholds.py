@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from agent.core.evaluate.targets import MAX_CACHED_SERIES
 from agent.core.evaluate.transitions import Row, conditions, step_threshold
 from agent.core.history.peers import Deviation
 from agent.core.model.history import Feature, FeatureContext, Floats
@@ -26,7 +27,8 @@ from agent.core.state.series import Series
 @dataclass(frozen=True, slots=True)
 class EvaluationInput:
     """A window of a series as rules see it: at an instant (ms), with its target and its history.
-    `past` ends with the window; None where no rule looks back."""
+    `past` ends with the window; None where no rule looks back. `step_ms`: the time that the
+    evaluation is for; None: since the window before."""
 
     series: Series
     window: WindowValue
@@ -34,6 +36,7 @@ class EvaluationInput:
     target: Target | None
     past: WindowHistory | None
     memory: dict[str, Any]
+    step_ms: int | None = None
 
     @property
     def bound(self) -> float | None:
@@ -66,9 +69,6 @@ Answers = dict[Feature, Fact]
 
 Variant = tuple[str, int | None]
 """A rule's name, and the number of the override that holds; None: the rule as declared."""
-
-MAX_CACHED_SERIES = 100_000
-"""Series whose overrides are cached, the least recently used dropped first: series come and go."""
 
 
 class Thresholds:
@@ -166,32 +166,42 @@ class Thresholds:
                 out[i] += self._step(rule, *inputs[i], row)
         return out
 
+    def next_change_ms(self, series: Series, at_ms: int) -> int | None:
+        """When an alert of a series, evaluated at an instant, changes next if its conditions stay
+        what they are; None: it does not."""
+        changes = (
+            change_ms
+            for rule in self.of(series.dimensions or ())
+            for state in series.alerts.get(rule.name, {}).values()
+            for change_ms in (
+                state.fires_ms(rule.for_ms),
+                state.ends_ms(rule.keep_firing_for_ms, rule.flapping),
+            )
+            if change_ms is not None and change_ms > at_ms
+        )
+        return min(changes, default=None)
+
     def _step(
         self, rule: ThresholdRule, one: EvaluationInput, answers: Answers, row: Row
     ) -> tuple[Transition, ...]:
         known = one.series.alerts.get(rule.name, {})
         states = tuple(known.get(level.severity, alerts.INACTIVE) for level in rule.levels)
         facts = _facts(rule, answers)
-        step_ms = self._step_ms(rule, one.window)
+        step_ms = one.step_ms
+        if step_ms is None:
+            step_ms = one.window.end_ms - previous_end(self._kpi.window, one.window.end_ms)
         after, transitions = step_threshold(
             rule, states, one.window, row, one.at_ms, facts, step_ms
         )
         if after != states:
-            one.series.alerts[rule.name] = {
-                level.severity: state for level, state in zip(rule.levels, after, strict=True)
-            }
+            severities = (level.severity for level in rule.levels)
+            one.series.set_alerts(rule.name, dict(zip(severities, after, strict=True)))
         if self._on_evaluation is not None:
             for level, (when, clear), old, new in zip(rule.levels, row, states, after, strict=True):
                 self._on_evaluation(
                     Evaluation(rule, level.severity, one.window, one.at_ms, when, clear, old, new)
                 )
         return transitions
-
-    def _step_ms(self, rule: ThresholdRule, window: WindowValue) -> int:
-        """The time that the evaluation of a window is for."""
-        if rule.on == "current":
-            return self._kpi.slice_ms
-        return window.end_ms - previous_end(self._kpi.window, window.end_ms)
 
 
 class Peers:

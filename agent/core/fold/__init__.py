@@ -8,5 +8,6 @@ Read `folder` first: its head is the theory of operation. Then `contract_verdict
 and `duplicates` (which keeps ids by `dedup` and `id_run`); `kpi_fold`, which keeps the partials;
 `frame_builder`; and `checkpoint`, which says from where a restart reads. `future_clock` and
 `repeated_hour` settle the times that a record alone leaves open; `outcomes` and `field_counts` add
-up what became of the records; `dimensions` bounds the names of series.
+up what became of the records; `lookup_join` gives events what they lack; `dimensions` bounds the
+names of series.
 """

@@ -26,7 +26,7 @@ class Deduplicator:
 
     def __init__(self, contract: Contract, kpis: Iterable[Kpi]) -> None:
         kpis = list(kpis)
-        self.is_used = contract.id_path is not None and bool(kpis)
+        self.is_used = bool(contract.ids and kpis)
         self._windows = tuple(dict.fromkeys(kpi.window for kpi in kpis))
         self._most_ms = contract.duplicate_window_ms
         self._lateness_ms = contract.lateness_ms

@@ -1,4 +1,4 @@
-"""How often a contract's fields had no value: left out, or written as another type.
+"""How often a contract's fields had no value: left out, written as another type, or in no lookup.
 
 An optional field of another type is null and takes no event out of any KPI, so it has to be counted
 where somebody sees it; a field that is null in every event mostly has a path that no event has.
@@ -16,6 +16,7 @@ import polars as pl
 
 from agent.core.decode.batch import Rows
 from agent.core.model.events import Contract
+from agent.core.model.lookups import joins_of, missed_column
 
 
 @dataclass(slots=True)
@@ -23,18 +24,20 @@ class FieldCounts:
     """The events of one contract that were as promised, and the fields that had no value in them.
 
     `nulls` counts every null by field, `wrong_types` those among them that stand for something of
-    another type.
+    another type. `misses` counts the events whose key has no row, by lookup.
     """
 
     events: int = 0
     nulls: Counter[str] = field(default_factory=Counter)
     wrong_types: Counter[str] = field(default_factory=Counter)
+    misses: Counter[str] = field(default_factory=Counter)
 
     def add(self, other: FieldCounts) -> None:
         """Adds what was counted elsewhere."""
         self.events += other.events
         self.nulls.update(other.nulls)
         self.wrong_types.update(other.wrong_types)
+        self.misses.update(other.misses)
 
     @property
     def always_null(self) -> list[str]:
@@ -59,6 +62,9 @@ def count_fields(
         rows = wrong_types.get((contract.name, f.name))
         if rows is not None and (number := int(np.isin(rows, table["_row"]).sum())):
             found.wrong_types[f.name] = number
+    for join in joins_of(contract):
+        if number := int(table[missed_column(join)].sum()):
+            found.misses[join[0]] += number
     return found
 
 
@@ -76,3 +82,8 @@ def in_words(counts: Mapping[str, FieldCounts]) -> Iterator[str]:
                     f"{contract}: {name} is of another type in {number:,} of {found.events:,} "
                     "events, and null there"
                 )
+        for name, number in found.misses.items():
+            yield (
+                f"{contract}: {name} has no row for the key of {number:,} of {found.events:,} "
+                "events: what they look up there is null"
+            )

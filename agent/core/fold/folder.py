@@ -41,6 +41,7 @@ from agent.core.fold.frame_builder import FrameBuilder
 from agent.core.fold.future_clock import FutureClock
 from agent.core.fold.kpi_fold import KpiFold, Rows, sharing
 from agent.core.fold.lateness import Bools
+from agent.core.fold.lookup_join import LookupJoin
 from agent.core.fold.outcomes import CountKey, FoldResult, Verdicts
 from agent.core.fold.repeated_hour import settle_repeated_hours
 from agent.core.fold.runs import only, segments
@@ -78,6 +79,7 @@ class Folder:
         self._contracts = contracts
         self._decoder = Decoder(contracts)
         self._clock = FutureClock(contracts)
+        self._lookups = {c.name: LookupJoin(c, plan.lookups) for c in contracts}
         self._verdicts = [ContractVerdicts(c, i, kpis[c.name]) for i, c in enumerate(contracts)]
         self._folds = [
             KpiFold(group, contract, watched, state_partitions)
@@ -128,7 +130,7 @@ class Folder:
         verdicts = Verdicts(len(batch.values), [contract.name for contract in self._contracts])
         if not len(batch.values):
             return verdicts.account(np.zeros(0, np.bool_), {})
-        verdicts.give(np.asarray(decoded.empty, np.int64), Outcome.EMPTY)
+        verdicts.assign(np.asarray(decoded.empty, np.int64), Outcome.EMPTY)
         for row, reject in decoded.rejects:
             verdicts.reject(row, reject)
         decoded, newest = self._settled(batch, decoded, clock_ms, verdicts)
@@ -143,7 +145,7 @@ class Folder:
             contract.name: count_fields(contract, rows[contract.name].table, wrong, counted)
             for wrong in [decoded.wrong_types]
             for contract in self._contracts
-            if contract.name in rows and contract.fields
+            if contract.name in rows and (contract.fields or contract.lookups)
         }
         return verdicts.account(counted, self._fold(rows, counted), fields)
 
@@ -209,6 +211,7 @@ class Folder:
     def _judge(
         self, judge: ContractVerdicts, table: pl.DataFrame, watermarks: Ints, verdicts: Verdicts
     ) -> Rows:
+        table = self._lookups[judge.contract.name].join(table)
         rows, counts = judge.judge(
             table, watermarks[table["_row"].to_numpy()], self.sources, verdicts
         )
@@ -240,5 +243,9 @@ def _newest_times(batch: Batch, decoded: Decoded) -> Ints:
     times = np.full(len(batch.values), NO_TIME_MS, np.int64)
     for table in decoded.tables.values():
         rows = table["_row"].to_numpy()
-        times[rows] = np.maximum(times[rows], table["_time"].to_numpy())
+        of_table = table["_time"].to_numpy()
+        if len(rows) > 1 and (rows[1:] == rows[:-1]).any():  # several events in a record
+            np.maximum.at(times, rows, of_table)
+        else:
+            times[rows] = np.maximum(times[rows], of_table)
     return times

@@ -29,6 +29,7 @@ from agent.core.fold.checkpoint import SourceProgress
 from agent.core.fold.outcomes import Verdicts
 from agent.core.fold.runs import only, segments
 from agent.core.model.events import Contract
+from agent.core.model.paths import path_text
 from agent.core.model.results import Reason, Reject
 from agent.core.model.windows import MAX_SLICE_MS
 
@@ -105,11 +106,12 @@ class FutureClock:
 
 def _reject(contract: Contract, batch: Batch, row: int, at_ms: int) -> Reject:
     at = datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds")
+    where = " or ".join(path_text(source.path) for source in contract.times)
     return Reject(
         int(batch.partitions[row]),
         int(batch.offsets[row]),
         contract.name,
         Reason.FUTURE_TIME,
-        f"{'.'.join(contract.time_path)}: {at} is ahead of the agent's clock by more than "
+        f"{where}: {at} is ahead of the agent's clock by more than "
         f"{timedelta(milliseconds=contract.max_future_ms)} (max_future)",
     )

@@ -21,11 +21,10 @@ import numpy as np
 import polars as pl
 
 from agent.core.aggregate.aggregator import Aggregator
-from agent.core.aggregate.columns import Column, Ints, of_objects, of_polars
+from agent.core.aggregate.columns import Column, Ints, of_polars
 from agent.core.aggregate.functions import kind_of
 from agent.core.aggregate.rows import PartialRows
 from agent.core.fold.checkpoint import SourceProgress
-from agent.core.fold.dimensions import shortened
 from agent.core.fold.lateness import (
     Bools,
     counts_everywhere,
@@ -34,17 +33,16 @@ from agent.core.fold.lateness import (
     pane_starts,
     slice_starts,
 )
-from agent.core.frame import Block, series_key, written
+from agent.core.fold.series_numbers import SeriesNumbers
+from agent.core.frame import Block, written
 from agent.core.model.events import Contract
-from agent.core.model.kpis import Dimensions, Kpi, Partial, dimension_of
+from agent.core.model.kpis import Kpi, Partial
 from agent.core.model.windows import Window
-from agent.core.placement import state_partition
 
 KEYS = ("_partition", "_slice")
 FORGOTTEN_KEPT = 10_000
 """How many series that have no unfinished slice are known still: they may come again."""
 
-_NUMBER = "_number"
 _NONE: Ints = np.zeros(0, np.int64)
 
 
@@ -102,7 +100,7 @@ class KpiFold:
         self._slices: dict[_Part, _Slice] = {}
         self._pending: list[tuple[int, pl.DataFrame]] = []  # with the number of their window
         self._late: Counter[str] = Counter()
-        self._series = _SeriesNumbers(kpis[0], state_partitions)
+        self._series = SeriesNumbers(kpis[0], state_partitions)
 
     def fold(self, rows: Rows, counted: Bools) -> list[tuple[int, pl.LazyFrame]]:
         """The partials of one batch, lazily: all KPIs are collected together. With each table, the
@@ -292,67 +290,6 @@ class _Slice:
         self.numbers = np.searchsorted(kept, self.numbers)
         self._rows = np.full(len(kept), -1, np.int32)
         self._rows[self.numbers] = np.arange(len(self.numbers))
-
-
-class _SeriesNumbers:
-    """The series in use, numbered as they came: `keys` and `places` have the key and the state
-    partition of each. `shortened`: how many have had a value that was too long."""
-
-    def __init__(self, kpi: Kpi, state_partitions: int) -> None:
-        self._kpi = kpi
-        self._by = list(kpi.by)
-        self._state_partitions = state_partitions
-        self._known = pl.DataFrame()
-        self.shortened = 0
-        self.keys = np.zeros(0, object)
-        self.places = _NONE
-        if not self._by:
-            self._learn([()])
-
-    @property
-    def count(self) -> int:
-        """How many there are."""
-        return len(self.keys)
-
-    def of(self, table: pl.DataFrame) -> Ints:
-        """The number of the series of each row."""
-        if not self._by:
-            return np.zeros(table.height, np.int64)
-        keys = table.select(self._by)
-        found = self._look_up(keys)
-        if found.null_count():
-            # Groups come in any order: sorted, the same log gives the same frames.
-            fresh = keys.filter(found.is_null()).unique().sort(self._by)
-            numbers = pl.int_range(self.count, self.count + fresh.height, eager=True)
-            self._learn(fresh.rows())
-            fresh = fresh.with_columns(numbers.alias(_NUMBER))
-            self._known = pl.concat([self._known, fresh]) if self._known.height else fresh
-            found = self._look_up(keys)
-        return found.to_numpy()
-
-    def keep(self, numbers: Ints) -> None:
-        """Forget all but the series with these numbers, ascending; they are numbered again."""
-        if self._by:
-            renumbered = pl.int_range(len(numbers), dtype=pl.Int64).alias(_NUMBER)
-            self._known = self._known[numbers].with_columns(renumbered)
-            self.keys, self.places = self.keys[numbers], self.places[numbers]
-
-    def _look_up(self, keys: pl.DataFrame) -> pl.Series:
-        """The number of the series of each row; null where it is new."""
-        if not self._known.height:
-            return pl.repeat(None, keys.height, dtype=pl.Int64, eager=True)
-        joined = keys.join(
-            self._known, on=self._by, how="left", nulls_equal=True, maintain_order="left"
-        )
-        return joined[_NUMBER]
-
-    def _learn(self, values: list[Dimensions]) -> None:
-        named = [tuple(map(dimension_of, one)) for one in values]
-        found = [shortened(one) for one in named]
-        self.shortened += sum(a is not b for a, b in zip(named, found, strict=True))
-        places = [state_partition(self._kpi, one, self._state_partitions) for one in found]
-        self.keys = np.concatenate([self.keys, of_objects([series_key(one) for one in found])])
-        self.places = np.concatenate([self.places, np.array(places, np.int64)])
 
 
 def _apart(*columns: Ints) -> tuple[Ints, list[tuple[int, int]]]:

@@ -21,14 +21,15 @@ def settle_repeated_hours(
 ) -> Mapping[str, pl.DataFrame]:
     """The tables with the times that are meant. `newest_ms` is the event time of each record
     (`NO_INT`: none), `watermarks_ms` the watermark of each partition before the batch."""
-    doubtful = sorted({row for rows in decoded.repeated_ms.values() for row in rows})
-    times = {
-        name: dict(zip(table["_row"].to_list(), table["_time"].to_list(), strict=True))
-        for name, table in decoded.tables.items()
-        if decoded.repeated_ms.get(name)
-    }
+    doubtful = sorted({row for times in decoded.repeated_ms.values() for row, _ in times})
+    events: dict[str, dict[int, set[int]]] = {}
+    for name, times in decoded.repeated_ms.items():
+        table = decoded.tables[name]
+        for event in zip(table["_row"].to_list(), table["_time"].to_list(), strict=True):
+            if event in times:
+                events.setdefault(name, {}).setdefault(event[0], set()).add(event[1])
     newest = newest_ms.copy()
-    chosen: dict[str, dict[int, int]] = {name: {} for name in times}
+    chosen: dict[str, dict[tuple[int, int], int]] = {name: {} for name in events}
     partition, done, watermark = -1, 0, NO_INT
     for row in doubtful:
         if batch.partitions[row] != partition:
@@ -38,16 +39,12 @@ def settle_repeated_hours(
             watermark = NO_INT if known is None else known
         watermark = max(watermark, int(newest[done:row].max(initial=NO_INT)))
         done = row
-        latest = NO_INT
-        for name, rows in times.items():
-            first, later = rows.get(row), decoded.repeated_ms[name].get(row)
-            if first is None or later is None:
-                continue
-            if _is_second(first, later, watermark, batch, row):
-                first += later
-            chosen[name][row] = first
-            latest = max(latest, first)
-        newest[row] = latest if latest != NO_INT else newest[row]
+        for name, times_of in events.items():
+            for first in times_of.get(row, ()):
+                later = decoded.repeated_ms[name][row, first]
+                is_second = _is_second(first, later, watermark, batch, row)
+                chosen[name][row, first] = meant = first + later * is_second
+                newest[row] = max(newest[row], meant)
     return {
         name: table.with_columns(_replaced(table, chosen[name])) if chosen.get(name) else table
         for name, table in decoded.tables.items()
@@ -61,6 +58,6 @@ def _is_second(first_ms: int, later_ms: int, watermark_ms: int, batch: Batch, ro
     return watermark_ms != NO_INT and watermark_ms - first_ms > later_ms // 2
 
 
-def _replaced(table: pl.DataFrame, times: Mapping[int, int]) -> pl.Series:
-    pairs = zip(table["_row"].to_list(), table["_time"].to_list(), strict=True)
-    return pl.Series("_time", [times.get(row, at) for row, at in pairs], pl.Int64)
+def _replaced(table: pl.DataFrame, times: Mapping[tuple[int, int], int]) -> pl.Series:
+    events = zip(table["_row"].to_list(), table["_time"].to_list(), strict=True)
+    return pl.Series("_time", [times.get(event, event[1]) for event in events], pl.Int64)

@@ -97,7 +97,7 @@ class LiveSeries:
         if admitted not in self.live:
             series = self.begin(admitted, at_ms)
             if admitted in self.expired:
-                series.unread = self.expired.pop(admitted).unread
+                series.keep_of(self.expired.pop(admitted))
         return admitted
 
     def begin(self, dimensions: Dimensions, at_ms: int) -> Series:
@@ -123,7 +123,7 @@ class LiveSeries:
         dimensions = series.dimensions or ()
         following = self.live.get(dimensions) or self.expired.get(dimensions)
         if following is not None:
-            following.unread |= series.unread
+            following.keep_of(series)
         elif series.unread:
             self.expired[dimensions] = series
 

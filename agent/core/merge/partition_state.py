@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from agent.core.evaluate.composite import CompositeRule
+from agent.core.evaluate.composite import CompositeState
 from agent.core.evaluate.rule_graph import Place, RuleGraph
 from agent.core.evaluate.targets import benchmarks_of
 from agent.core.evaluate.thresholds import OnEvaluation
@@ -85,18 +85,18 @@ class PartitionState:
         looked_at = {h.subject for r in plan.rules.values() for h in dependencies(r) if h.whole}
         found = {}
         for name, state in self.kpis.items():
-            if isinstance(state, BaseKpi) and state.evaluator.kpi_absences:
+            if isinstance(state, BaseKpi) and state.evaluator.absences.per_kpi:
                 reports = watch_partition(plan, name, state_partitions) == state_partition
                 if reports or name in looked_at:
                     found[name] = KpiAbsence(state, reports)
         return found
 
-    def owner(self, series: Series) -> KpiState | CompositeRule | None:
+    def owner(self, series: Series) -> KpiState | CompositeState | None:
         """Whose series it is; None: not declared, or declared otherwise."""
         state = self.kpis.get(series.kpi)
         if state is not None:
             return state if state.kpi.fingerprint == series.fingerprint else None
-        composite = self.rule_graph.combinations.get(series.kpi)
+        composite = self.rule_graph.composites.get(series.kpi)
         known = composite is not None and len(series.dimensions or ()) == len(composite.rule.by)
         return composite if known else None
 
@@ -106,8 +106,8 @@ class PartitionState:
         if dimensions is None:
             absence = self.absences.get(kpi)
             return absence.series if absence else None
-        if kpi in self.rule_graph.combinations:
-            return self.rule_graph.combinations[kpi].series.get(dimensions)
+        if kpi in self.rule_graph.composites:
+            return self.rule_graph.composites[kpi].series.get(dimensions)
         return self.kpis[kpi].find(dimensions)
 
     def series_of(self, owner: str, whole: bool) -> Sequence[Series]:
@@ -115,8 +115,8 @@ class PartitionState:
         if whole:
             absence = self.absences.get(owner)
             return [absence.series] if absence and absence.series else []
-        if owner in self.rule_graph.combinations:
-            return list(self.rule_graph.combinations[owner].series.values())
+        if owner in self.rule_graph.composites:
+            return list(self.rule_graph.composites[owner].series.values())
         return list(self.kpis[owner].series.values()) if owner in self.kpis else []
 
     def reported_series(self, rule: Rule) -> Sequence[Series]:

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 
-from agent.core.evaluate.composite import CompositeRule
+from agent.core.evaluate.composite import CompositeState
 from agent.core.evaluate.transitions import ended
 from agent.core.merge.backfill_buffer import BackfillBuffer, BackfillBuffers, marker_key
 from agent.core.merge.base_kpi import BaseKpi
@@ -72,10 +72,11 @@ class Recovery:
                 self._backfills.had_state(name)
         self._begin_derived()
 
-    def _restore_series(self, series: Series, owner: KpiState | CompositeRule) -> None:
+    def _restore_series(self, series: Series, owner: KpiState | CompositeState) -> None:
         self._rows.restored(series)
-        rules = owner if isinstance(owner, CompositeRule) else owner.evaluator
-        gone = [*rules.drop_undeclared(series), *self._state.rule_graph.unsilenced(series)]
+        rules = owner if isinstance(owner, CompositeState) else owner.evaluator
+        restart = self._state.rule_graph.restart
+        gone = [*rules.drop_undeclared(series), *restart.no_longer_inhibited(series)]
         absence = self._state.absences.get(series.kpi)
         if series.dimensions is not None:
             owner.restore(series)
@@ -141,7 +142,7 @@ class Recovery:
         state = self._state.kpis[name]
         if isinstance(state, BaseKpi):
             for source, block in buffer.blocks(self._backfills.handoffs[name]):
-                state.take(block, source, buffer.first_position or 0)
+                state.update(block, source, buffer.first_position or 0)
         self._rows.keep(marker_key(name))
         self._begin_derived()
 

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-import polars as pl
+from agent.core.model.field_types import FIELD_DTYPES, FieldType, TextRule, TimeFormat, ValueFormat
+from agent.core.model.paths import Path
+from agent.core.model.schemas import Schema
+
+__all__ = ["FIELD_DTYPES", "Contract", "Field", "FieldType", "Scalar", "TimeSource"]
 
 Scalar = str | int | bool | None
 """A dimension's value. Floats are refused as dimensions at `check`."""
 
-FieldType = Literal["string", "integer", "float", "boolean"]
-FIELD_DTYPES: Mapping[FieldType, type[pl.DataType]] = {
-    "string": pl.String,
-    "integer": pl.Int64,
-    "float": pl.Float64,
-    "boolean": pl.Boolean,
-}
-Path = tuple[str, ...]
-"""A place in a JSON object: `user.id` is `("user", "id")`."""
-
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field of a contract. `minimum` and `maximum` are inclusive; numbers only."""
+    """One field of a contract. `minimum` and `maximum` are inclusive; numbers only.
+
+    `scale`: the decimals of a decimal. `format` says how the value is written, where it is not as
+    JSON has it; `text` what a string has to be (`agent.core.model.field_types`).
+    """
 
     name: str
     path: Path
@@ -33,6 +30,32 @@ class Field:
     minimum: float | None = None
     maximum: float | None = None
     unit: str | None = None
+    scale: int = 0
+    format: ValueFormat | None = None
+    text: TextRule | None = None
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LookupField:
+    """A field that the event lacks: `column` of the row of a lookup whose key equals the event's
+    fields `keys`; null where there is none. `digest` stands for all that the column holds."""
+
+    name: str
+    lookup: str
+    column: str
+    keys: tuple[str, ...]
+    type: FieldType
+    digest: str
+    unit: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TimeSource:
+    """Where an event's time stands, and how it is written, if it is not to be recognised."""
+
+    path: Path
+    format: TimeFormat | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,17 +63,21 @@ class Contract:
     """What a product team promises of one event type.
 
     `type_path` None: every event of the topic is of this type; else the event whose value there
-    equals `type_value`. An event further back than `max_past_ms` before its record's timestamp is
-    rejected (None: none is). `duplicate_window_ms`: how long an id is remembered at most.
+    equals `type_value`. The event's time is the first of `times` that is not null. Its identity are
+    the values at `ids`, all of them; an event that lacks one of them has none. An event further
+    back than `max_past_ms` before its record's timestamp is rejected (None: none is). `owner` and
+    `team` answer for the events. `duplicate_window_ms`: how long an id is remembered at most.
+    `format` is the name of one of `agent.core.decode.formats`, `schema` that of all records,
+    `"registry"` where each names its own, None where there is none.
     """
 
     name: str
     topic: str
     type_path: Path | None
     type_value: str
-    time_path: Path
+    times: tuple[TimeSource, ...]
     timezone: str
-    id_path: Path | None
+    ids: tuple[Path, ...]
     lateness_ms: int
     max_future_ms: int
     idle_after_ms: int
@@ -58,3 +85,16 @@ class Contract:
     fields: tuple[Field, ...]
     duplicate_window_ms: int
     max_past_ms: int | None = None
+    format: str = "json"
+    schema: Schema | Literal["registry"] | None = None
+    lookups: tuple[LookupField, ...] = ()
+    description: str = ""
+    owner: str | None = None
+    team: str | None = None
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """All that is read of an event."""
+        of_type = () if self.type_path is None else (self.type_path,)
+        times = tuple(source.path for source in self.times)
+        return (*of_type, *times, *self.ids, *(field.path for field in self.fields))

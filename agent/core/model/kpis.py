@@ -46,10 +46,19 @@ class PartialKind(StrEnum):
     MIN = "min"
     MAX = "max"
     STDDEV = "stddev"
+    STDDEV_POP = "stddev_pop"
+    VARIANCE = "variance"
+    VAR_POP = "var_pop"
     FIRST = "first"
     LAST = "last"
+    ARG_MIN = "arg_min"
+    ARG_MAX = "arg_max"
     DISTINCT = "distinct"
     QUANTILE = "quantile"
+    QUANTILE_CONT = "quantile_cont"
+    MODE = "mode"
+    SUM_DISTINCT = "sum(distinct)"
+    MEAN_DISTINCT = "avg(distinct)"
     RETENTION = "retention"
 
 
@@ -58,8 +67,9 @@ class Partial:
     """One partial aggregate of a KPI.
 
     `argument` is an expression over the contract's columns (None: count(*)); `filter` the boolean
-    expression of its FILTER clause. `q` is the quantile asked of a QUANTILE. `whole`: the argument
-    is an integer, which sums and extremes keep exactly. The final value of partial number i is
+    expression of its FILTER clause. `q` is the quantile asked of a QUANTILE. `order` is what
+    ARG_MIN and ARG_MAX rank rows by. `whole`: the argument is an integer, which sums and extremes
+    keep exactly; `whole_order`: `order` is one. The final value of partial number i is
     column `a{i}` for `Kpi.value`.
     """
 
@@ -68,6 +78,8 @@ class Partial:
     filter: pl.Expr | None = None
     q: float | None = None
     whole: bool = False
+    order: pl.Expr | None = None
+    whole_order: bool = False
 
 
 @dataclass(frozen=True, slots=True)

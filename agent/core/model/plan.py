@@ -17,9 +17,10 @@ from agent.core.model.events import (
 from agent.core.model.kpis import (
     Kpi,
 )
+from agent.core.model.lookups import Lookup
 from agent.core.model.rules import (
     RULE_SUBJECT,
-    CombinationRule,
+    CompositeRule,
     Rule,
 )
 from agent.core.model.schedules import Schedule
@@ -69,6 +70,7 @@ class Plan:
     objectives: Mapping[str, Objective]
     config_hash: str
     maintenance: Mapping[str, Maintenance] = field(default_factory=dict)
+    lookups: Mapping[str, Lookup] = field(default_factory=dict)
 
     @property
     def topics(self) -> tuple[str, ...]:
@@ -90,19 +92,19 @@ class Plan:
     def objectives_of(self, kpi: str) -> tuple[str, ...]:
         """The objectives that a KPI serves: those that weigh it, and the one it states; by name."""
         if kpi not in self.kpis:
-            return ()  # a combination rule's alerts are no KPI's
+            return ()  # a composite rule's alerts are no KPI's
         stated = self.kpis[kpi].objective
         return tuple(
             sorted(o for o, one in self.objectives.items() if kpi in one.kpis or o == stated)
         )
 
     @property
-    def combinations(self) -> Mapping[str, CombinationRule]:
-        """The combination rules, by their home."""
-        return {r.kpi: r for r in self.rules.values() if isinstance(r, CombinationRule)}
+    def composites(self) -> Mapping[str, CompositeRule]:
+        """The composite rules, by their subject."""
+        return {r.kpi: r for r in self.rules.values() if isinstance(r, CompositeRule)}
 
     def by_of(self, subject: str) -> tuple[str, ...] | None:
-        """The dimensions of a KPI's series, or of a combination rule's; None: not declared."""
+        """The dimensions of a KPI's series, or of a composite rule's; None: not declared."""
         if subject in self.kpis:
             return self.kpis[subject].by
         rule = (
@@ -110,19 +112,19 @@ class Plan:
             if subject.startswith(RULE_SUBJECT)
             else None
         )
-        return rule.by if isinstance(rule, CombinationRule) else None
+        return rule.by if isinstance(rule, CompositeRule) else None
 
     def subject(self, subject: str) -> Kpi | None:
-        """What alerts with this home are about; None: it is not declared."""
+        """What alerts with this subject are about; None: it is not declared."""
         if subject in self.kpis or not subject.startswith(RULE_SUBJECT):
             return self.kpis.get(subject)
         rule = self.rules.get(subject.removeprefix(RULE_SUBJECT))
-        return self.subject_of(rule) if isinstance(rule, CombinationRule) else None
+        return self.subject_of(rule) if isinstance(rule, CompositeRule) else None
 
     def subject_of(self, rule: Rule) -> Kpi:
-        """What a rule is about: its KPI; of a combination rule, which is about no single one, what
+        """What a rule is about: its KPI; of a composite rule, which is about no single one, what
         stands for one, without a name and a value."""
-        return _stand_in(rule) if isinstance(rule, CombinationRule) else self.kpis[rule.kpi]
+        return _stand_in(rule) if isinstance(rule, CompositeRule) else self.kpis[rule.kpi]
 
     def contracts_under(self, kpi: str) -> frozenset[str]:
         """The contracts that a KPI's value comes from, through its inputs."""
@@ -132,7 +134,7 @@ class Plan:
         return frozenset().union(*(self.contracts_under(name) for name in found.inputs))
 
 
-def _stand_in(rule: CombinationRule) -> Kpi:
+def _stand_in(rule: CompositeRule) -> Kpi:
     words = rule.name.replace("_", " ")
     return Kpi(
         name="", title=words[:1].upper() + words[1:], description=rule.description, unit=None,

@@ -60,6 +60,9 @@ class Reason(StrEnum):
     NOT_UTF8 = "not_utf8"
     NOT_JSON = "not_json"
     NOT_AN_OBJECT = "not_an_object"
+    NOT_AVRO = "not_avro"
+    NOT_PROTOBUF = "not_protobuf"
+    UNKNOWN_SCHEMA = "unknown_schema"
     WRONG_TYPE = "wrong_type"
     MISSING_FIELD = "missing_field"
     OUT_OF_BOUNDS = "out_of_bounds"
@@ -130,7 +133,7 @@ class AlertPhase(StrEnum):
     INACTIVE = "inactive"
     PENDING = "pending"
     FIRING = "firing"
-    SILENCED = "silenced"  # it would fire, but what the rule depends on does: nobody is called
+    INHIBITED = "inhibited"  # it would fire, but what the rule depends on does: nobody is called
     RESOLVED = "resolved"
 
 
@@ -138,7 +141,7 @@ ALERT_PHASE_NUMBER = {
     AlertPhase.INACTIVE: 0,
     AlertPhase.PENDING: 1,
     AlertPhase.FIRING: 2,
-    AlertPhase.SILENCED: 3,
+    AlertPhase.INHIBITED: 3,
     AlertPhase.RESOLVED: 0,
 }
 
@@ -158,9 +161,9 @@ class Transition:
 
     `at_ms` is event time. `episode_ms` is when its pending began: rule, severity, series, episode
     and state together name a transition for good, so that a repeat can be published; of steps into
-    and out of silence, which an episode may take several times, together with `at_ms`. `kpi` is the
-    home of a combination rule's alerts, which are no KPI's. `bound` is the condition in words (the
-    rule's SQL, or how long no event came). `facts` are what the condition asked of the series'
+    and out of inhibition, which an episode may take several times, together with `at_ms`. `kpi` is
+    the subject of a composite rule's alerts, which are no KPI's. `bound` is the condition in words
+    (the rule's SQL, or how long no event came). `facts` are what the condition asked of the series'
     history. `flaps`: of a step into firing, how often it has fired within which time, where that
     makes it flap.
     """

@@ -63,7 +63,7 @@ class RuleRef:
     """What a rule looks at beside its own KPI: the alerts of another rule, or with `rule` "" a KPI
     whose target is missed.
 
-    `home`: the KPI that the alerts belong to, or the `home` of a combination rule. `severity` None:
+    `subject`: the KPI that the alerts belong to, or a composite rule's own. `severity` None:
     any. `whole`: a rule that watches a KPI as a whole. A series there and one of the rule that
     looks belong together where the dimensions at `theirs` equal those at `ours`.
     """
@@ -79,7 +79,7 @@ class RuleRef:
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """A condition over alerts: `is` names a place in `CombinationRule.dependencies`."""
+    """A condition over alerts: `is` names a place in `CompositeRule.dependencies`."""
 
     op: Literal["is", "not", "and", "or"]
     parts: tuple[Term, ...] = ()
@@ -101,38 +101,6 @@ class Term:
         return frozenset().union(*(part.places() for part in self.parts))
 
 
-@dataclass(frozen=True, slots=True)
-class ThresholdRule:
-    """Fires when `when` has held for `for_ms` of event time.
-
-    `features` are what its conditions ask of a series' history, as columns `f0…fn`. A series is
-    evaluated once its first window is `min_history_ms` old. `on_no_data`: what a window without a
-    value, or with fewer than `min_events` events, does: nothing, what `clear` or what `when` does.
-    `overrides`: the rule as it is for the series that match; the last matching one holds.
-    """
-
-    name: str
-    kpi: str
-    levels: tuple[Level, ...]
-    on: Literal["closed", "current"]
-    for_ms: int
-    keep_firing_for_ms: int
-    min_events: int
-    summary: str
-    description: str
-    runbook: str | None
-    owner: str | None
-    team: str | None
-    labels: Mapping[str, str] = field(default_factory=dict)
-    escalation: tuple[Escalation, ...] = ()
-    features: tuple[Feature, ...] = ()
-    min_history_ms: int = 0
-    on_no_data: OnNoData = "keep"
-    flapping: Flapping | None = None
-    overrides: tuple[RuleOverride[ThresholdRule], ...] = ()
-    depends_on: tuple[RuleRef, ...] = ()
-
-
 _R = TypeVar("_R")
 
 
@@ -144,6 +112,46 @@ class RuleOverride(Generic[_R]):
     rule: _R | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleFields(Generic[_R]):
+    """What all rules have: who is called, what they read, and how alerts end.
+
+    `overrides`: the rule as it is for the series that match; the last matching one holds.
+    """
+
+    name: str
+    keep_firing_for_ms: int = 0
+    flapping: Flapping | None = None
+    summary: str = ""
+    description: str = ""
+    runbook: str | None = None
+    owner: str | None = None
+    team: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    escalation: tuple[Escalation, ...] = ()
+    overrides: tuple[RuleOverride[_R], ...] = ()
+    depends_on: tuple[RuleRef, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ThresholdRule(RuleFields["ThresholdRule"]):
+    """Fires when `when` has held for `for_ms` of event time.
+
+    `features` are what its conditions ask of a series' history, as columns `f0…fn`. A series is
+    evaluated once its first window is `min_history_ms` old. `on_no_data`: what a window without a
+    value, or with fewer than `min_events` events, does: nothing, what `clear` or what `when` does.
+    """
+
+    kpi: str
+    levels: tuple[Level, ...]
+    on: Literal["closed", "current"] = "closed"
+    for_ms: int = 0
+    min_events: int = 0
+    features: tuple[Feature, ...] = ()
+    min_history_ms: int = 0
+    on_no_data: OnNoData = "keep"
+
+
 @dataclass(frozen=True, slots=True)
 class AbsenceLevel:
     """One severity of an absence rule: fires after so long without an event."""
@@ -152,32 +160,20 @@ class AbsenceLevel:
     no_data_for_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class AbsenceRule:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AbsenceRule(RuleFields["AbsenceRule"]):
     """Fires when the KPI, or one of its known series, has had no event for `no_data_for_ms` of a
     level; of a series not before its first event is `min_history_ms` old."""
 
-    name: str
     kpi: str
     levels: tuple[AbsenceLevel, ...]
-    per: Literal["series", "kpi"]
-    keep_firing_for_ms: int
-    summary: str
-    description: str
-    runbook: str | None
-    owner: str | None
-    team: str | None
-    labels: Mapping[str, str] = field(default_factory=dict)
-    escalation: tuple[Escalation, ...] = ()
+    per: Literal["series", "kpi"] = "series"
     min_history_ms: int = 0
-    flapping: Flapping | None = None
-    overrides: tuple[RuleOverride[AbsenceRule], ...] = ()
-    depends_on: tuple[RuleRef, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class CombinedLevel:
-    """One severity of a combination rule. `clear` None: clears when `when` is false."""
+class CompositeLevel:
+    """One severity of a composite rule. `clear` None: clears when `when` is false."""
 
     severity: Severity
     when: Term
@@ -186,8 +182,8 @@ class CombinedLevel:
     clear_sql: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class CombinationRule:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompositeRule(RuleFields["CompositeRule"]):
     """Fires when `when`, over the alerts of other rules, has held for `for_ms`.
 
     Its series are by the dimensions that all these share. `when` is false while none of them fires,
@@ -195,40 +191,28 @@ class CombinationRule:
     all. `kpi` is its subject: what alerts have in place of a KPI's name; no KPI has that name.
     """
 
-    name: str
     dependencies: tuple[RuleRef, ...]
-    levels: tuple[CombinedLevel, ...]
+    levels: tuple[CompositeLevel, ...]
     by: tuple[str, ...]
-    for_ms: int
-    keep_firing_for_ms: int
+    for_ms: int = 0
     expire_after_ms: int
-    summary: str
-    description: str
-    runbook: str | None
-    owner: str | None
-    team: str | None
-    labels: Mapping[str, str] = field(default_factory=dict)
-    escalation: tuple[Escalation, ...] = ()
-    flapping: Flapping | None = None
-    overrides: tuple[RuleOverride[CombinationRule], ...] = ()
-    depends_on: tuple[RuleRef, ...] = ()
 
     @property
     def kpi(self) -> str:
-        """Its home."""
+        """Whose alerts they are, in the place of a KPI."""
         return RULE_SUBJECT + self.name
 
 
-Rule = ThresholdRule | AbsenceRule | CombinationRule
-AnyLevel = Level | AbsenceLevel | CombinedLevel
+Rule = ThresholdRule | AbsenceRule | CompositeRule
+AnyLevel = Level | AbsenceLevel | CompositeLevel
 
 RULE_SUBJECT = "rule/"
-"""What the home of a combination rule begins with; no KPI's name does."""
+"""What the subject of a composite rule begins with; no KPI's name does."""
 
 
 def dependencies(rule: Rule) -> tuple[RuleRef, ...]:
     """What a rule looks at, beside its own KPI."""
-    return (*(rule.dependencies if isinstance(rule, CombinationRule) else ()), *rule.depends_on)
+    return (*(rule.dependencies if isinstance(rule, CompositeRule) else ()), *rule.depends_on)
 
 
 AnyRule = TypeVar("AnyRule", bound=Rule)

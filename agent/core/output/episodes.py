@@ -25,7 +25,7 @@ WEEK_MS = 7 * 86_400_000
 @dataclass(frozen=True, slots=True)
 class Episode:
     """An alert from the begin of its pending to its end (`resolved_ms` None: it still fires). One
-    that is silenced by what it depends on has ended, too.
+    that is inhibited by what it depends on has ended, too.
 
     `peak` is the value farthest from what is usual for the series while the episode lasted; None
     for a silence.
@@ -89,7 +89,7 @@ class Record:
     first_ms: int | None = None
     last_ms: int | None = None
 
-    def take(self, emitted: Emitted) -> None:
+    def add(self, emitted: Emitted) -> None:
         """Take in what closed next; windows of a series in the order of their ends."""
         watched = {rule.kpi for rule in self.plan.rules.values()}
         for window in emitted.windows:
@@ -163,7 +163,7 @@ def _episodes(steps: Sequence[Transition], since_ms: int) -> tuple[list[Episode]
             running[key] = Episode(
                 step.rule, step.severity, step.kpi, step.dimensions, step.episode_ms, step.at_ms
             )
-        elif step.state in (AlertPhase.RESOLVED, AlertPhase.SILENCED) and key in running:
+        elif step.state in (AlertPhase.RESOLVED, AlertPhase.INHIBITED) and key in running:
             done.append(replace(running.pop(key), resolved_ms=step.at_ms))
         elif step.state is AlertPhase.INACTIVE and step.at_ms >= since_ms:
             held_back[step.rule] += 1

@@ -217,13 +217,13 @@ def transition_key(plan: Plan, transition: Transition) -> bytes:
         "episode": iso(transition.episode_ms),
         "state": transition.state.value,
     }
-    if AlertPhase.SILENCED in (transition.state, transition.previous):
-        key["at"] = iso(transition.at_ms)  # an episode may be silenced several times
+    if AlertPhase.INHIBITED in (transition.state, transition.previous):
+        key["at"] = iso(transition.at_ms)  # an episode may be inhibited several times
     return dumps(key)
 
 
 def _kpi_name(transition: Transition) -> str | None:
-    """None: the alert is a combination rule's, and no single KPI's."""
+    """None: the alert is a composite rule's, and no single KPI's."""
     return None if transition.kpi.startswith(RULE_SUBJECT) else transition.kpi
 
 

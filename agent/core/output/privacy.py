@@ -18,7 +18,7 @@ from agent.core.model.events import Scalar
 from agent.core.model.kpis import OTHER, Dimensions
 from agent.core.model.plan import Plan
 from agent.core.model.results import Emitted, SeriesView, TargetStatus, Transition, WindowValue
-from agent.core.model.rules import CombinationRule
+from agent.core.model.rules import CompositeRule
 from agent.core.output.messages import label
 from agent.errors import EnvironmentFault
 
@@ -33,11 +33,11 @@ class NoSecret(EnvironmentFault):
 
 
 def private_subjects(plan: Plan) -> frozenset[str]:
-    """The private KPIs, and the homes of the combination rules that look at alerts of such."""
+    """The private KPIs, and the subjects of the composite rules that depend on alerts of such."""
     found = {name for name, kpi in plan.kpis.items() if kpi.person is not None}
     # A rule comes after those that it looks at.
     for rule in plan.rules.values():
-        if isinstance(rule, CombinationRule) and any(h.subject in found for h in rule.dependencies):
+        if isinstance(rule, CompositeRule) and any(h.subject in found for h in rule.dependencies):
             found.add(rule.kpi)
     return frozenset(found)
 
@@ -158,7 +158,7 @@ class Privacy:
 
 
 def masks(plan: Plan) -> dict[str, tuple[int, ...]]:
-    """By home, the places of the dimensions that are published under a pseudonym; without the
+    """By subject, the places of the dimensions that are published under a pseudonym; without the
     others."""
     found: dict[str, tuple[int, ...]] = {
         kpi.name: (kpi.by.index(kpi.person),)
@@ -166,7 +166,7 @@ def masks(plan: Plan) -> dict[str, tuple[int, ...]]:
         if kpi.person is not None and not kpi.named
     }
     for rule in plan.rules.values():
-        if isinstance(rule, CombinationRule):
+        if isinstance(rule, CompositeRule):
             hidden = {
                 (plan.by_of(dependency.subject) or ())[place]
                 for dependency in rule.dependencies

@@ -51,7 +51,7 @@ def _back(_kpi: Kpi | None, step: Transition) -> str:
 
 
 def _dependent(_kpi: Kpi | None, step: Transition) -> str:
-    if step.state is AlertPhase.SILENCED:
+    if step.state is AlertPhase.INHIBITED:
         return f"{step.bound} fires, which this rule depends on"
     return f"what it depends on is well again, and {step.bound} still holds"
 
@@ -71,7 +71,7 @@ _SENTENCES: dict[str, Callable[[Kpi | None, Transition], str]] = {
 
 
 def _found(kpi: Kpi | None, step: Transition) -> str:
-    """What the condition asked for, the value, and the window that it is of; of a combination,
+    """What the condition asked for, the value, and the window that it is of; of a composite rule,
     which has none, its beginning."""
     if kpi is not None and not kpi.name:
         return f"it began at {_clock(step.start_ms)}"

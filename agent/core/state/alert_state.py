@@ -48,16 +48,16 @@ class AlertState(msgspec.Struct, frozen=True, array_like=True):
 
     `episode_ms` is when the latest episode began (None: never), `clearing_since_ms` since when
     `clear` has held without a break while firing. `fired_ms`: when it has begun to fire lately, of
-    rules that look for flapping. While it is pending or clearing, `judged_ms` is when it was
-    evaluated last, and `unjudged_ms` how much of the time since it began to be was not evaluated.
+    rules that look for flapping. While it is pending or clearing, `evaluated_ms` is when it was
+    evaluated last, and `skipped_ms` how much of the time since it began to be was not evaluated.
     """
 
     phase: AlertPhase = AlertPhase.INACTIVE
     episode_ms: int | None = None
     clearing_since_ms: int | None = None
     fired_ms: tuple[int, ...] = ()
-    judged_ms: int | None = None
-    unjudged_ms: int = 0
+    evaluated_ms: int | None = None
+    skipped_ms: int = 0
 
     def flaps(self, at_ms: int, flapping: Flapping | None) -> bool:
         """Whether it has fired so often, within the time that the rule says."""
@@ -87,7 +87,7 @@ class AlertState(msgspec.Struct, frozen=True, array_like=True):
         """When it fires if `when` is evaluated to hold from here on; None: it is not pending."""
         if self.phase is not AlertPhase.PENDING or self.episode_ms is None:
             return None
-        return self.episode_ms + self.unjudged_ms + for_ms
+        return self.episode_ms + self.skipped_ms + for_ms
 
     def ends_ms(self, keep_firing_for_ms: int, flapping: Flapping | None) -> int | None:
         """When it ends if `clear` is evaluated to hold from here on; None: it is not clearing."""
@@ -95,15 +95,15 @@ class AlertState(msgspec.Struct, frozen=True, array_like=True):
         if self.phase is not AlertPhase.FIRING or since_ms is None:
             return None
         kept_ms = self.kept_ms(since_ms, keep_firing_for_ms, flapping)
-        return since_ms + self.unjudged_ms + kept_ms
+        return since_ms + self.skipped_ms + kept_ms
 
-    def judged_at(self, at_ms: int, step_ms: int | None) -> AlertState:
+    def evaluated_at(self, at_ms: int, step_ms: int | None) -> AlertState:
         """The state with what was not evaluated between the last step and one that ends now."""
-        if step_ms is None or self.judged_ms is None:
+        if step_ms is None or self.evaluated_ms is None:
             return self
-        missed_ms = max(0, at_ms - self.judged_ms - step_ms)
+        missed_ms = max(0, at_ms - self.evaluated_ms - step_ms)
         return msgspec.structs.replace(
-            self, judged_ms=at_ms, unjudged_ms=self.unjudged_ms + missed_ms
+            self, evaluated_ms=at_ms, skipped_ms=self.skipped_ms + missed_ms
         )
 
 
@@ -116,7 +116,7 @@ class Signal(Enum):
 
     ACTIVE = auto()  # `when` holds, not yet for long enough
     HELD = auto()  # `when` has held for `for_ms`
-    CALM = auto()  # neither `when` nor `clear`
+    NEITHER = auto()  # neither `when` nor `clear` holds
     CLEAR = auto()  # `clear` holds, not yet for long enough
     CLEARED = auto()  # `clear` has held for `keep_firing_for_ms`
 
@@ -143,14 +143,14 @@ TABLE: dict[AlertPhase, dict[Signal, tuple[AlertPhase, Action]]] = {
     _P.PENDING: {
         _S.ACTIVE: (_P.PENDING, _A.KEEP),
         _S.HELD: (_P.FIRING, _A.FIRE),
-        _S.CALM: (_P.INACTIVE, _A.END),
+        _S.NEITHER: (_P.INACTIVE, _A.END),
         _S.CLEAR: (_P.INACTIVE, _A.END),
         _S.CLEARED: (_P.INACTIVE, _A.END),
     },
     _P.FIRING: {
         _S.ACTIVE: (_P.FIRING, _A.FIRE),
         _S.HELD: (_P.FIRING, _A.FIRE),
-        _S.CALM: (_P.FIRING, _A.FIRE),
+        _S.NEITHER: (_P.FIRING, _A.FIRE),
         _S.CLEAR: (_P.FIRING, _A.CLEARING),
         _S.CLEARED: (_P.RESOLVED, _A.END),
     },
@@ -174,7 +174,7 @@ def step(
     Returns the new state and the changes of phase (at most one: no two follow from one evaluation).
     """
     if when is not None or clear:
-        state = state.judged_at(at_ms, step_ms)
+        state = state.evaluated_at(at_ms, step_ms)
     kept_ms = state.kept_ms(at_ms, keep_firing_for_ms, flapping)
     signal = _signal(state, at_ms, when, clear, for_ms, kept_ms)
     found = TABLE[state.phase].get(signal) if signal else None
@@ -203,22 +203,22 @@ def _signal(
     if when:
         held_ms = 0
         if state.phase is AlertPhase.PENDING and state.episode_ms is not None:
-            held_ms = at_ms - state.episode_ms - state.unjudged_ms
+            held_ms = at_ms - state.episode_ms - state.skipped_ms
         return Signal.HELD if held_ms >= for_ms else Signal.ACTIVE
     if clear:
         held_ms = 0
         if state.clearing_since_ms is not None:
-            held_ms = at_ms - state.clearing_since_ms - state.unjudged_ms
+            held_ms = at_ms - state.clearing_since_ms - state.skipped_ms
         return Signal.CLEARED if held_ms >= keep_firing_for_ms else Signal.CLEAR
-    return None if when is None else Signal.CALM
+    return None if when is None else Signal.NEITHER
 
 
 def _apply(action: Action, phase: AlertPhase, state: AlertState, at_ms: int) -> AlertState:
     if action is Action.KEEP:
         return state
     if action is Action.BEGIN:
-        judged_ms = at_ms if phase is AlertPhase.PENDING else None
-        return AlertState(phase, at_ms, None, state.fired_ms, judged_ms)
+        evaluated_ms = at_ms if phase is AlertPhase.PENDING else None
+        return AlertState(phase, at_ms, None, state.fired_ms, evaluated_ms)
     if action is Action.CLEARING:
         if state.clearing_since_ms is not None:
             return state

@@ -71,7 +71,7 @@ class Archive:
 
     def trim(self, series: Series, end_ms: int) -> None:
         """Forget what no rule asks for any more once a window with that end is evaluated."""
-        # Two windows more: rules on current values may be evaluated after windows that end later.
+        # Two windows more than is asked for: those of a calendar are not equally long.
         oldest = end_ms - self._needs_ms - 2 * self._kpi.window.span_ms
         self.past(series).drop_before(oldest)
         chunks = self._chunks.get(_id(series), [])
@@ -83,7 +83,7 @@ class Archive:
         the past already."""
         series.remember(window, flags, self.most)
         if self.most > HISTORY_WINDOWS and len(series.history) == self.most:
-            old, series.history = series.history[:HISTORY_WINDOWS], series.history[HISTORY_WINDOWS:]
+            old = series.pop_oldest(HISTORY_WINDOWS)
             self._chunks.setdefault(_id(series), []).append(old)
             chunk = Chunk(
                 series.kpi, series.fingerprint, series.dimensions or (), series.first_ms, old

@@ -96,6 +96,15 @@ class Progress(Identity):
         """Note that the slice with that end held an event."""
         self.last_event_ms = end_ms
 
+    def skip_windows(self, end_ms: int) -> None:
+        """Close no window that ends by an instant: what they held is not known as a whole."""
+        self.closed_ms = max(self.closed_ms, end_ms)
+
+    def step(self, at_ms: int) -> None:
+        """Of a composite rule: note that it changed at an instant. It is evaluated at instants, has
+        no windows, and lives on from its last change."""
+        self.evaluated_ms = self.closed_ms = self.last_event_ms = at_ms
+
     def hand_off(self, handoff_ms: int) -> None:
         """Note that the live flow takes over here: everything before is final."""
         self.sealed_ms = self.handoff_ms = handoff_ms
@@ -110,6 +119,19 @@ class Handover(Progress):
     def keep(self, end_ms: int, value: Number, events: int) -> None:
         """Keep a closed window for KPIs over this one."""
         self.unread[end_ms] = value, events
+
+    def keep_of(self, before: Handover) -> None:
+        """Keep what has not been read of the series that had these dimensions before."""
+        self.unread |= before.unread
+
+    def await_benchmarks(self, window: WindowValue) -> None:
+        """Keep a closed window until the KPIs that its target names have closed the same one."""
+        self.pending_evaluation[window.end_ms] = window
+
+    def pop_pending(self, upto_ms: int) -> list[WindowValue]:
+        """The windows that waited for benchmarks which have closed theirs by an instant."""
+        ends = sorted(end for end in self.pending_evaluation if end <= upto_ms)
+        return [self.pending_evaluation.pop(end) for end in ends]
 
     def drop_read(self, upto_ms: int) -> None:
         """Drop the windows that all KPIs over this one have read."""
@@ -132,6 +154,11 @@ class Closed(Handover):
         self.history.append((window.end_ms, window.value, window.events, flags))
         del self.history[:-most]
 
+    def pop_oldest(self, count: int) -> list[Item]:
+        """Take the oldest windows out of the history, to be kept elsewhere."""
+        old, self.history = self.history[:count], self.history[count:]
+        return old
+
 
 class Alerts(Closed):
     """Where a series stands against its target and its rules."""
@@ -141,12 +168,44 @@ class Alerts(Closed):
     # Of rules that depend on others: the last transition that was emitted, by rule and severity.
     reported: dict[str, dict[str, Transition]] = {}
 
+    def assess(self, status: TargetStatus | None) -> None:
+        """Note how the last closed window stands against its target; None: it has none."""
+        self.status = status
+
+    def set_alerts(self, rule: str, states: dict[str, AlertState]) -> None:
+        """Note the states of a rule's alerts, by severity; those not named stay what they are."""
+        self.alerts[rule] = self.alerts.get(rule, {}) | states
+
+    def drop_alert(self, rule: str, severity: str) -> None:
+        """Forget an alert that is no longer declared."""
+        self.alerts[rule].pop(severity)
+
+    def drop_alerts(self) -> None:
+        """Forget all alerts: they are inactive."""
+        self.alerts = {}
+
+    def report(self, rule: str, severity: str, transition: Transition) -> None:
+        """Note what was emitted last of an alert whose rule depends on others."""
+        self.reported.setdefault(rule, {})[severity] = transition
+
+    def pop_reported(self, rule: str) -> dict[str, Transition]:
+        """Forget what was emitted of a rule that no longer depends on others; what it was."""
+        return self.reported.pop(rule)
+
 
 class Dependents(Alerts):
     """What rules that depend on this series' alerts have still to use."""
 
     firing_changes: list[FiringChange] = []  # that some may not have used
     consumed_ms: dict[str, int] = {}  # up to where each had used them when some were dropped
+
+    def add_change(self, change: FiringChange) -> None:
+        """Keep a change until all that depend on it have used it."""
+        self.firing_changes.append(change)
+
+    def keep_changes(self, kept: list[FiringChange], consumed_ms: dict[str, int]) -> None:
+        """Drop all changes but some; `consumed_ms`: how far each reader has used them."""
+        self.firing_changes, self.consumed_ms = kept, consumed_ms
 
 
 class Series(Dependents):

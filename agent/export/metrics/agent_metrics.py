@@ -78,6 +78,11 @@ class AgentCollector(Collector):
         for (topic, partition), behind in sorted(stats.lag.items()):
             lag.add_metric([topic, str(partition)], behind)
         yield lag
+        yield _gauge(
+            metrics.PAUSED_PARTITIONS,
+            "Source partitions that this worker does not read: another version committed them.",
+            stats.paused_partitions,
+        )
         missed = CounterMetricFamily(
             metrics.RECORDS_MISSED,
             "Records (and frames) that were gone before they were read, at most.",
@@ -190,6 +195,14 @@ class AgentCollector(Collector):
             for key in sorted(keys):
                 family.add_metric(key, counts[key])
             yield family
+        misses = CounterMetricFamily(
+            metrics.LOOKUP_MISSES,
+            "Events of a contract whose key has no row in a lookup.",
+            labels=["topic", "contract", "lookup"],
+        )
+        for key in sorted({(c.topic, c.name, f.lookup) for c in contracts for f in c.lookups}):
+            misses.add_metric(key, stats.lookup_misses[key])
+        yield misses
 
     def _backfills(self) -> Iterator[Metric]:
         stats = self._state.stats

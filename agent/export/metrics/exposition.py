@@ -19,7 +19,9 @@ from agent.core.model.results import SeriesView
 from agent.core.model.rules import is_whole
 from agent.export.agent_state import AgentState
 from agent.export.metrics.agent_metrics import AgentCollector
-from agent.export.metrics.kpi_series import LabelCache, families, render, wholes, with_labels
+from agent.export.metrics.kpi_series import families, wholes
+from agent.export.metrics.label_cache import LabelCache
+from agent.export.metrics.text_format import render, with_labels
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"

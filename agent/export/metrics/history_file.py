@@ -25,15 +25,10 @@ from agent.core.model.results import (
 from agent.core.model.rules import Rule, is_whole
 from agent.core.output.alert_labels import severities
 from agent.core.output.messages import label
-from agent.export.metrics.kpi_series import (
-    BANDS,
-    Family,
-    LabelCache,
-    labels_text,
-    maintenance_labels,
-    render,
-)
+from agent.export.metrics.kpi_series import BANDS, maintenance_labels
+from agent.export.metrics.label_cache import LabelCache
 from agent.export.metrics.spool import Sample, Spool
+from agent.export.metrics.text_format import Family, labels_text, render
 
 SeriesKey = tuple[str, Dimensions | None]
 """A series; without dimensions, what is watched of the KPI as a whole."""
@@ -76,7 +71,7 @@ class History:
         cache = LabelCache()
         self._labels = {kpi.name: cache.of(kpi) for kpi in plan.kpis.values()}
 
-    def take(self, emitted: Emitted) -> None:
+    def add(self, emitted: Emitted) -> None:
         """Take in what closed next, each series in the order of time. KPIs and rules that the plan
         doesn't have, and values that are not finite, are left out."""
         steps: list[tuple[int, int, Transition | TargetStatus | WindowValue]] = []
@@ -171,7 +166,7 @@ class History:
     def _state_series(
         self, rule: Rule, severity: str, kpi: Kpi, dimensions: Dimensions | None
     ) -> int:
-        about = [("kpi", kpi.name)] if kpi.name else []  # a combination rule is about no single one
+        about = [("kpi", kpi.name)] if kpi.name else []  # a composite rule is about no single one
         named = labels_text([("rule", rule.name), ("severity", severity), *about])
         labels = labels_text(zip(kpi.by, map(label, dimensions), strict=True)) if dimensions else ""
         return self._spool.series(metrics.RULE_STATE, f"{named},{labels}" if labels else named)

@@ -1,24 +1,23 @@
 """The KPI series of `/metrics`, rendered as bytes.
 
 prometheus_client takes 7 µs a sample and holds the interpreter for all of it, which is too slow for
-100,000 series beside a consumer that must answer its broker. So the samples of KPIs are written
-here: the label part of every series is built once and kept, and the lines are made by the family,
-in chunks, by a thread (`prometheus.py`). What is missing or not finite gives no sample.
+100,000 series beside a consumer that must answer its broker. So the samples of KPIs are written as
+text (`text_format`), with labels that are built once (`label_cache`). What is missing or not finite
+has no sample.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain
 
 import msgspec
 from msgspec import structs
 
 from agent.core.evaluate.objectives import Score
 from agent.core.model import metrics
-from agent.core.model.kpis import Dimensions, Kpi, Target, metric_name
+from agent.core.model.kpis import Kpi, Target, metric_name
 from agent.core.model.plan import Plan
 from agent.core.model.results import (
     ALERT_PHASE_NUMBER,
@@ -32,83 +31,13 @@ from agent.core.model.rules import Severity, is_whole
 from agent.core.model.text import window_text
 from agent.core.output.alert_labels import severities
 from agent.core.output.messages import label
+from agent.export.metrics.label_cache import LabelCache
+from agent.export.metrics.text_format import LINES_PER_CHUNK, Family, labels_text
 
 _JSON = msgspec.json.Encoder()
 _NONE = "null"
 
-LINES_PER_CHUNK = 5_000
-"""About half a megabyte: joined in a millisecond or two, so that no chunk holds the interpreter."""
-
 BANDS = ("at_least", "at_most", "warn_at_least", "warn_at_most")
-
-
-def escape_label(text: str) -> str:
-    """A label value as both text formats write it."""
-    return text.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')
-
-
-def labels_text(pairs: Iterable[tuple[str, str]]) -> str:
-    """`a="x",b="y"`, without braces."""
-    return ",".join(f'{name}="{escape_label(value)}"' for name, value in pairs)
-
-
-class LabelCache:
-    """The label part of every series, by KPI and dimensions: built once, kept while in use."""
-
-    def __init__(self) -> None:
-        self._by_kpi: dict[tuple[str, tuple[str, ...]], _Labels] = {}
-
-    def of(self, kpi: Kpi) -> _Labels:
-        """Those of one KPI."""
-        return self._by_kpi.setdefault((kpi.name, kpi.by), _Labels(kpi.by))
-
-    def keep(self, kpis: Iterable[Kpi]) -> None:
-        """Forget the KPIs that are not among these (after a reload)."""
-        wanted = {(k.name, k.by) for k in kpis}
-        for gone in self._by_kpi.keys() - wanted:
-            del self._by_kpi[gone]
-
-
-class _Labels(dict[Dimensions, str]):
-    """The label part by dimensions, made when it is asked for first."""
-
-    def __init__(self, by: Sequence[str]) -> None:
-        super().__init__()
-        self._by = by
-        self._last: tuple[Sequence[Dimensions], Sequence[str]] = (), ()
-
-    def __missing__(self, dimensions: Dimensions) -> str:
-        pairs = zip(self._by, map(label, dimensions), strict=True)
-        made = self[dimensions] = labels_text(pairs)
-        return made
-
-    def all_of(self, views: Sequence[SeriesView]) -> Sequence[str]:
-        """Those of all series in use: of the others no more is known.
-
-        Most series stand where they stood at the last scrape. To look at that is cheaper by far
-        than to look a hundred thousand up.
-        """
-        if len(self) > 2 * len(views) + 1_000:  # start again rather than track what is gone
-            self.clear()
-        now = [view.dimensions or () for view in views]
-        then, known = self._last
-        texts = [
-            text if one is before else self[one]
-            for one, before, text in zip(now, then, known, strict=False)
-        ]
-        texts += map(self.__getitem__, islice(now, len(texts), None))
-        self._last = now, texts
-        return texts
-
-
-@dataclass(frozen=True, slots=True)
-class Family:
-    """One metric: its header's words, and its lines as they are made."""
-
-    name: str
-    help: str
-    lines: Iterable[str]
-    unit: str | None = None
 
 
 def families(
@@ -125,9 +54,9 @@ def families(
     """
     held = group(plan, views)
     cache.keep(plan.kpis.values())
-    every = [_Shown(plan.kpis[name], found, cache) for name, found in held.items()]
-    for shown in every:
-        yield from _own_families(shown)
+    every = [_KpiSeries(plan.kpis[name], found, cache) for name, found in held.items()]
+    for series in every:
+        yield from _own_families(series)
     yield Family(
         metrics.TARGET_STATE,
         "The last closed window against its target: 0 no data, 1 met, 2 at risk, 3 missed.",
@@ -142,9 +71,9 @@ def families(
     )
     yield Family(
         metrics.RULE_STATE,
-        "State of a rule's alert: 0 inactive, 1 pending, 2 firing, 3 silenced by what it"
+        "State of a rule's alert: 0 inactive, 1 pending, 2 firing, 3 inhibited by what it"
         " depends on.",
-        chain(_rule_lines(plan, every, whole), _combination_lines(plan, views)),
+        chain(_rule_lines(plan, every, whole), _composite_lines(plan, views)),
     )
     yield Family(
         metrics.WINDOW_EVENTS,
@@ -196,13 +125,13 @@ def wholes(plan: Plan, views: Iterable[SeriesView]) -> dict[str, SeriesView]:
     return found
 
 
-class _Shown:
-    """The series of one KPI in one scrape. `labels` stand beside them, and beside `closed`, their
-    closed windows, and `aimed`, the series that may have a target, where there is any of these."""
+class _KpiSeries:
+    """The series of one KPI in one scrape, in lists of the same order: `views`, `labels`, `closed`
+    (their closed windows; empty where none has one) and `aimed` (the series that may have a target;
+    empty where the KPI has none)."""
 
-    # Lists side by side: a pair for each series, created again at each scrape, would be work for
-    # the
-    # search for cycles.
+    # Lists side by side: a pair for each series at each scrape would be work for the garbage
+    # collector.
     def __init__(self, kpi: Kpi, views: Sequence[SeriesView], cache: LabelCache) -> None:
         closed = [view.closed for view in views]
         self.kpi = kpi
@@ -212,24 +141,26 @@ class _Shown:
         self.aimed = views if kpi.target is not None or kpi.overrides else []
 
 
-def _own_families(shown: _Shown) -> Iterator[Family]:
-    kpi = shown.kpi
+def _own_families(series: _KpiSeries) -> Iterator[Family]:
+    kpi = series.kpi
     about = f"{kpi.title}: the last closed window ({window_text(kpi.window)})."
-    yield Family(kpi.metric, about, _value_lines(kpi.metric, shown, shown.closed), kpi.unit)
+    yield Family(kpi.metric, about, _value_lines(kpi.metric, series, series.closed), kpi.unit)
     name = metric_name(kpi.name, kpi.unit, "current")
     about = f"{kpi.title}: the window still open ({window_text(kpi.window)})."
-    current = [view.current for view in shown.views]
-    yield Family(name, about, _value_lines(name, shown, current), kpi.unit)
+    current = [view.current for view in series.views]
+    yield Family(name, about, _value_lines(name, series, current), kpi.unit)
     name = metric_name(kpi.name, kpi.unit, "target")
     about = f"{kpi.title}: the bounds that hold for this series, by band."
-    yield Family(name, about, _target_lines(name, shown), kpi.unit)
+    yield Family(name, about, _target_lines(name, series), kpi.unit)
 
 
-def _value_lines(name: str, shown: _Shown, windows: Sequence[WindowValue | None]) -> Iterator[str]:
+def _value_lines(
+    name: str, series: _KpiSeries, windows: Sequence[WindowValue | None]
+) -> Iterator[str]:
     # Most lines of a large scrape are made here: as little as can be is done for each.
-    start, end = (f"{name}{{", "}") if shown.kpi.by else (name, "")
+    start, end = (f"{name}{{", "}") if series.kpi.by else (name, "")
     numbers = _numbers([None if window is None else window.value for window in windows])
-    for labels, number in zip(shown.labels, numbers, strict=False):
+    for labels, number in zip(series.labels, numbers, strict=False):
         if number != _NONE:
             yield f"{start}{labels}{end} {number}\n"
 
@@ -248,10 +179,10 @@ def _bounds(target: Target) -> list[tuple[str, float]]:
     return [(band, bound) for band, bound in found if bound is not None]
 
 
-def _target_lines(name: str, shown: _Shown) -> Iterator[str]:
+def _target_lines(name: str, series: _KpiSeries) -> Iterator[str]:
     # Thousands of series share a handful of targets.
     bounds: dict[Target, list[tuple[str, float]]] = {}
-    for labels, view in zip(shown.labels, shown.aimed, strict=False):
+    for labels, view in zip(series.labels, series.aimed, strict=False):
         if (target := view.target) is None:
             continue
         if target not in bounds:
@@ -266,10 +197,10 @@ def _shared(name: str, kpi: Kpi) -> str:
     return f'{name}{{kpi="{kpi.name}"{"," if kpi.by else ""}'
 
 
-def _state_lines(shown: _Shown) -> Iterator[str]:
+def _state_lines(series: _KpiSeries) -> Iterator[str]:
     no_data = TARGET_STATE_NUMBER[TargetState.NO_DATA]
-    start = _shared(metrics.TARGET_STATE, shown.kpi)
-    for labels, view in zip(shown.labels, shown.aimed, strict=False):
+    start = _shared(metrics.TARGET_STATE, series.kpi)
+    for labels, view in zip(series.labels, series.aimed, strict=False):
         if view.status is not None:
             number = TARGET_STATE_NUMBER[view.status.state]
         elif view.target is not None:
@@ -279,25 +210,25 @@ def _state_lines(shown: _Shown) -> Iterator[str]:
         yield f"{start}{labels}}} {number}\n"
 
 
-def _attainment_lines(shown: _Shown) -> Iterator[str]:
-    start = _shared(metrics.ATTAINMENT, shown.kpi)
-    for labels, view in zip(shown.labels, shown.aimed, strict=False):
+def _attainment_lines(series: _KpiSeries) -> Iterator[str]:
+    start = _shared(metrics.ATTAINMENT, series.kpi)
+    for labels, view in zip(series.labels, series.aimed, strict=False):
         if view.status is None or (reached := view.status.attainment) is None:
             continue
         if math.isfinite(reached):
             yield f"{start}{labels}}} {reached!r}\n"
 
 
-def _events_lines(shown: _Shown) -> Iterator[str]:
-    start = _shared(metrics.WINDOW_EVENTS, shown.kpi)
-    for labels, window in zip(shown.labels, shown.closed, strict=False):
+def _events_lines(series: _KpiSeries) -> Iterator[str]:
+    start = _shared(metrics.WINDOW_EVENTS, series.kpi)
+    for labels, window in zip(series.labels, series.closed, strict=False):
         if window is not None:
             yield f"{start}{labels}}} {window.events}\n"
 
 
-def _maintenance_lines(shown: _Shown) -> Iterator[str]:
-    start = f'{metrics.MAINTENANCE}{{kpi="{shown.kpi.name}",'
-    for labels, window in zip(shown.labels, shown.closed, strict=False):
+def _maintenance_lines(series: _KpiSeries) -> Iterator[str]:
+    start = f'{metrics.MAINTENANCE}{{kpi="{series.kpi.name}",'
+    for labels, window in zip(series.labels, series.closed, strict=False):
         if window is not None and window.maintenance is not None:
             # Not the window's dimensions: a private KPI's are published by the view.
             named = maintenance_labels(window.maintenance, labels)
@@ -311,12 +242,12 @@ def maintenance_labels(name: str, labels: str) -> str:
 
 def _rule_lines(
     plan: Plan,
-    every: Sequence[_Shown],
+    every: Sequence[_KpiSeries],
     whole: Mapping[str, SeriesView] | None,
 ) -> Iterator[str]:
     inactive = AlertPhase.INACTIVE
-    for shown in every:
-        kpi = shown.kpi
+    for series in every:
+        kpi = series.kpi
         for rule in plan.rules_of(kpi.name):
             for severity in severities(rule):
                 key = (rule.name, severity)
@@ -328,16 +259,16 @@ def _rule_lines(
                         phase = seen.phases.get(key, inactive) if seen else inactive
                         yield f"{start}}} {ALERT_PHASE_NUMBER[phase]}\n"
                     continue
-                for labels, view in zip(shown.labels, shown.views, strict=True):
+                for labels, view in zip(series.labels, series.views, strict=True):
                     number = ALERT_PHASE_NUMBER[view.phases.get(key, inactive)]
                     yield f"{start}{',' if labels else ''}{labels}}} {number}\n"
 
 
-def _combination_lines(plan: Plan, views: Iterable[SeriesView]) -> Iterator[str]:
+def _composite_lines(plan: Plan, views: Iterable[SeriesView]) -> Iterator[str]:
     """The alerts of rules over rules, which are no KPI's."""
-    combinations = plan.combinations
-    for view in views if combinations else ():
-        rule = combinations.get(view.kpi)
+    composites = plan.composites
+    for view in views if composites else ():
+        rule = composites.get(view.kpi)
         if rule is None or len(view.series) != len(rule.by):
             continue
         labels = labels_text(zip(rule.by, map(label, view.series), strict=True))
@@ -420,44 +351,3 @@ def _info_lines(plan: Plan) -> Iterator[str]:
             ("objective", ",".join(plan.objectives_of(kpi.name))),
         )
         yield f"{metrics.INFO}{{{labels_text(pairs)}}} 1\n"
-
-
-def with_labels(lines: Iterable[str], external: Mapping[str, str]) -> Iterator[str]:
-    """Samples in either text format, with labels more."""
-    added = labels_text(external.items())
-    if not added:
-        yield from lines
-        return
-    for line in lines:
-        name, brace, rest = line.partition("{")
-        if brace and " " not in name:
-            yield f"{name}{{{added},{rest}"
-        else:
-            name, _, rest = line.partition(" ")
-            yield f"{name}{{{added}}} {rest}"
-
-
-def render(
-    found: Iterable[Family], *, openmetrics: bool, external: Mapping[str, str] | None = None
-) -> Iterator[bytes]:
-    """The families in either text format, in chunks; those without samples are left out.
-
-    `external`: labels that every sample has beside its own.
-    """
-    for family in found:
-        lines = with_labels(family.lines, external) if external else iter(family.lines)
-        if chunk := list(islice(lines, LINES_PER_CHUNK)):
-            chunk.insert(0, _header(family, openmetrics))
-        while chunk:
-            yield "".join(chunk).encode()
-            chunk = list(islice(lines, LINES_PER_CHUNK))
-
-
-def _header(family: Family, openmetrics: bool) -> str:
-    about = family.help.replace("\\", "\\\\").replace("\n", "\\n")
-    if openmetrics:
-        about = about.replace('"', '\\"')
-    head = f"# HELP {family.name} {about}\n# TYPE {family.name} gauge\n"
-    if openmetrics and family.unit and family.name.endswith(f"_{family.unit}"):
-        head += f"# UNIT {family.name} {family.unit}\n"
-    return head

@@ -1,9 +1,10 @@
 """Which requests are answered: by the name that the server is called by, and by whose page asks.
 
-Nothing here is about identity. It keeps pages of other sites from using a browser that can reach
-the agent: by a form or script of their own (`Origin`), or by a name of theirs that resolves to the
-agent's address (DNS rebinding, `Host`). A name that nobody can register in the public DNS is safe:
-addresses, names without a dot, and the suffixes of local networks. Any other has to be listed.
+Who sends them is another question (`identity`). This keeps pages of other sites from using a
+browser that can reach the agent: by a form or script of their own (`Origin`), or by a name of
+theirs that resolves to the agent's address (DNS rebinding, `Host`). A name that nobody can register
+in the public DNS is safe: addresses, names without a dot, and the suffixes of local networks. Any
+other has to be listed.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
+
+from agent.export.web.identity import Identity
 
 LOCAL_SUFFIXES = (
     "localhost",  # RFC 6761
@@ -46,9 +49,14 @@ class Access:
             return "pages of other sites may not use this agent\n"
         return None
 
-    def refusal_to_reload(self, headers: Mapping[str, str]) -> str | None:
-        """Why a reload is refused, in words; None: it is not."""
-        if not self.may_reload:
+    def refusal_to_reload(
+        self, headers: Mapping[str, str], identity: Identity | None = None
+    ) -> str | None:
+        """Why a reload is refused, in words; None: it is not. Where it is known who asks, an
+        operator may."""
+        if identity is not None and not identity.is_operator:
+            return f"{identity.name} is not among the operators of web_config_file\n"
+        if identity is None and not self.may_reload:
             return "reloading over HTTP is off: send SIGHUP, or set web_reload\n"
         if headers.get("Sec-Fetch-Site", "none") not in FETCHED_BY_ITSELF:
             return "a reload must not be requested by another site's page\n"
@@ -76,6 +84,11 @@ class Access:
         if parts.netloc.lower() == host.lower():
             return True
         return any(not h.startswith("*.") and h.lower() == parts.hostname for h in self.hosts)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches an address that is listened on."""
+    return host == "localhost" or (_is_address(host) and ipaddress.ip_address(host).is_loopback)
 
 
 def _name(host: str) -> str:

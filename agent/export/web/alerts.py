@@ -2,7 +2,7 @@
 
     now_ms       the agent's clock
     alerts       [{rule, severity, state, kpi, dimensions, since, value, summary, description,
-                 runbook, owner, team, escalation, objectives}]: pending, silenced and firing, of
+                 runbook, owner, team, escalation, objectives}]: pending, inhibited and firing, of
                  the whole company; firing first, then the gravest, then the newest
     history      [step]: the newest first; a step is what the alerts topic says of it
 

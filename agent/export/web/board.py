@@ -15,7 +15,7 @@ epoch, and shown in the reader's own zone.
     alerts         [{key, rule, severity, phase, kpi, title, series, since_ms, value, summary,
                    description, owner, team, escalation, runbook}], firing first, the gravest
                    first; few of those resolved a short while ago, and MOST_ALERTS in all
-    alert_counts   {firing, silenced, pending}: how many there are
+    alert_counts   {firing, inhibited, pending}: how many there are
     steps          [{key, at_ms, rule, severity, state, title, series, because}]: the last steps
                    that alerts took, newest first
     objectives     [{name, title, description, owner, score (0 to 1, or null), text, state,
@@ -184,7 +184,7 @@ def _snapshot(read: _Read) -> Json:
         "alerts": alerts_json(read.plan, alerts, until_ms),
         "alert_counts": {
             "firing": sum(a.phase == AlertPhase.FIRING for a in alerts),
-            "silenced": sum(a.phase == AlertPhase.SILENCED for a in alerts),
+            "inhibited": sum(a.phase == AlertPhase.INHIBITED for a in alerts),
             "pending": sum(a.phase == AlertPhase.PENDING for a in alerts),
         },
         "steps": steps_json(read.plan, read.steps),
@@ -317,7 +317,7 @@ def _state(view: SeriesView) -> str:
 
 def _phase(view: SeriesView) -> str | None:
     phases = view.phases.values()
-    for phase in (AlertPhase.FIRING, AlertPhase.SILENCED, AlertPhase.PENDING):
+    for phase in (AlertPhase.FIRING, AlertPhase.INHIBITED, AlertPhase.PENDING):
         if phase in phases:
             return str(phase)
     return None

@@ -28,8 +28,8 @@ MOST_ALERTS = 50
 MOST_STEPS = 30
 """Steps of the history that a board shows; `/api/v1/alerts` has more."""
 _SEVERITY_RANK = {"page": 0, "critical": 1, "warning": 2, "info": 3}
-STANDING = (AlertPhase.FIRING, AlertPhase.SILENCED, AlertPhase.PENDING)
-"""What goes on, the most urgent first: silenced would fire, if what it depends on did not."""
+STANDING = (AlertPhase.FIRING, AlertPhase.INHIBITED, AlertPhase.PENDING)
+"""What goes on, the most urgent first: inhibited would fire, if what it depends on did not."""
 _PHASE_RANK = {phase: rank for rank, phase in enumerate((*STANDING, AlertPhase.RESOLVED))}
 
 

@@ -61,6 +61,13 @@ class Scope:
     name: str = ""
     owner: str | None = None
 
+    @property
+    def who(self) -> Json:
+        """Whose numbers these are."""
+        if self.person is None:
+            return {"owner": self.owner}
+        return {"person": self.person, "name": self.name}
+
     def has_kpi(self, kpi: Kpi) -> bool:
         """Whether any series of the KPI may be shown."""
         if kpi.person is None:
@@ -77,8 +84,28 @@ class Scope:
         return own is not None and own != OTHER and label(own) == self.name
 
 
+@dataclass(frozen=True, slots=True)
+class Scopes:
+    """All that one name may see: the same person in several dimensions, or an owner as well."""
+
+    scopes: tuple[Scope, ...]
+
+    def has_kpi(self, kpi: Kpi) -> bool:
+        """Whether any series of the KPI may be shown."""
+        return any(scope.has_kpi(kpi) for scope in self.scopes)
+
+    def has(self, kpi: Kpi, dimensions: Sequence[Any]) -> bool:
+        """Whether a series of the KPI may be shown."""
+        return any(scope.has(kpi, dimensions) for scope in self.scopes)
+
+    @property
+    def who(self) -> Json:
+        """Whose numbers these are."""
+        return self.scopes[0].who
+
+
 class PrivatePages:
-    """Finds what a token opens.
+    """Finds what a token opens, and what belongs to somebody who is logged in.
 
     The tokens of all people are kept by their digest, so that a look-up takes no time that depends
     on the token. They are worked out in a thread, for an unknown token at most once in
@@ -90,6 +117,7 @@ class PrivatePages:
         self._clock = clock
         self._tokens: dict[Scope, str] = {}
         self._index: Mapping[bytes, Scope] = {}
+        self._of_names: Mapping[str, Scopes] = {}
         self._indexed_plan: Plan | None = None
         self._indexed_at = -INDEX_SECONDS
         self._indexing = asyncio.Lock()
@@ -98,7 +126,9 @@ class PrivatePages:
         """What a token opens; None: nothing."""
         digest = _digest(token)
         await self._refresh(digest)
-        scope = self._index.get(digest)
+        return await self._read(self._index.get(digest), now_ms)
+
+    async def _read(self, scope: Scope | Scopes | None, now_ms: int) -> Json | None:
         if scope is None:
             return None
         state, views = self._state, tuple(self._state.company())
@@ -106,20 +136,32 @@ class PrivatePages:
         until_ms = data_until_ms(state, [])
         return await asyncio.to_thread(_data, state.plan, scope, views, alerts, until_ms, now_ms)
 
-    async def _refresh(self, digest: bytes) -> None:
+    async def data_of(self, name: str, now_ms: int) -> Json | None:
+        """What is shown to the person or the owner of this name; None: nothing."""
+        await self._refresh(None)
+        return await self._read(self._of_names.get(name), now_ms)
+
+    async def _refresh(self, digest: bytes | None) -> None:
         """Work the tokens out again where this one may be of somebody who has come since."""
         async with self._indexing:
             plan = self._state.plan
             if plan is self._indexed_plan:
-                known = digest in self._index
+                known = digest is not None and digest in self._index
                 if known or self._clock() - self._indexed_at < INDEX_SECONDS:
                     return
             views = tuple(self._state.company())
-            self._index = await asyncio.to_thread(self._make_index, plan, views)
+            self._index, self._of_names = await asyncio.to_thread(self._make_index, plan, views)
             self._indexed_plan, self._indexed_at = plan, self._clock()
 
-    def _make_index(self, plan: Plan, views: Sequence[SeriesView]) -> dict[bytes, Scope]:
-        return {_digest(self._token(scope)): scope for scope in self._scopes(plan, views)}
+    def _make_index(
+        self, plan: Plan, views: Sequence[SeriesView]
+    ) -> tuple[dict[bytes, Scope], dict[str, Scopes]]:
+        by_token: dict[bytes, Scope] = {}
+        by_name: dict[str, list[Scope]] = {}
+        for scope in self._scopes(plan, views):
+            by_token[_digest(self._token(scope))] = scope
+            by_name.setdefault(scope.owner or scope.name, []).append(scope)
+        return by_token, {name: Scopes(tuple(scopes)) for name, scopes in by_name.items()}
 
     def _scopes(self, plan: Plan, views: Sequence[SeriesView]) -> Iterator[Scope]:
         """Everybody who has numbers now, and who answers for them."""
@@ -150,7 +192,7 @@ class PrivatePages:
 
 def _data(
     plan: Plan,
-    scope: Scope,
+    scope: Scope | Scopes,
     views: Sequence[SeriesView],
     alerts: Sequence[Alert] | None,
     sources_ms: int | None,
@@ -164,21 +206,16 @@ def _data(
     held = group(theirs, series)
     ends_ms = (v.closed.end_ms for v in series if v.closed is not None)
     until_ms = max((sources_ms or 0, *ends_ms)) or None
-    who = {"owner": scope.owner} if scope.person is None else _person(scope)
     own = _alerts(plan, scope, from_phases(series) if alerts is None else alerts)
     return {
-        "who": who,
+        "who": scope.who,
         "now_ms": now_ms,
         "kpis": [card(theirs, kpi, held[n], until_ms, MORE_ROWS) for n, kpi in kpis.items()],
         "alerts": [_alert(plan, kpis[a.kpi], a) for a in in_order(own)],
     }
 
 
-def _person(scope: Scope) -> Json:
-    return {"person": scope.person, "name": scope.name}
-
-
-def _alerts(plan: Plan, scope: Scope, alerts: Sequence[Alert]) -> list[Alert]:
+def _alerts(plan: Plan, scope: Scope | Scopes, alerts: Sequence[Alert]) -> list[Alert]:
     return [
         alert
         for alert in alerts

@@ -7,28 +7,29 @@
 | `/api/v1/alerts` | active alerts and the last steps (`alert_pages.py` describes it) |
 | `/api/v1/explain?rule=<name>` | the state of a rule, and why; `&series=region=emea` |
 | `/api/v1/rules` | the rules in use, as text, and how many series and alerts there are by them |
-| `/private/<token>`, `/api/v1/private/<token>` | people's own numbers (`private_pages.py`) |
+| `/private/<token>`, `/api/v1/private/<token>` | people's own numbers (`private.py`) |
+| `/private/me`, `/api/v1/private/me` | the same, of the person or owner who is logged in |
 | `/metrics` | text 0.0.4 or OpenMetrics 1.0.0, gzip |
 | `/-/healthy` | 200 while the event loop runs |
 | `/-/ready` | 200, or 503 with what is waited for |
 | `/-/reload` | POST or PUT: 200, 400 with the problems of the rules, 500 when we failed |
 
-Everything comes from this host, and the pages may load nothing else.
+Everything comes from this host, and the pages may load nothing else. With a web configuration file
+(`web_config.py`) a request has to say who sends it; what is served without that is
+`middleware.OPEN` and the file's `open_paths`. A link to a private page is a credential of its own.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from aiohttp import web
-from aiohttp.typedefs import Middleware
 
 from agent.core.changes.inventory import in_use, to_bytes
 from agent.core.output.privacy import shared
@@ -38,33 +39,30 @@ from agent.export.metrics.exposition import Exposition
 from agent.export.templates import html_template
 from agent.export.web.access import Access
 from agent.export.web.alerts import BadQuery, Query, alerts_answer
-from agent.export.web.board import Board, Json, change, ready_json
+from agent.export.web.board import Board, Json, ready_json
 from agent.export.web.board_alerts import from_phases, public_alerts, public_steps
 from agent.export.web.connections import Connections, Limits
+from agent.export.web.middleware import (
+    IDENTITY,
+    add_headers,
+    allowed,
+    counted,
+    guarded,
+    identified,
+)
 from agent.export.web.private import PrivatePages
 from agent.export.web.private import page as private_page
+from agent.export.web.stream import BoardStream
+from agent.export.web.tls import HANDSHAKE_SECONDS, ServerTls
+from agent.export.web.web_config import WebConfig
 
 log = logging.getLogger(__name__)
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-HEARTBEAT_SECONDS = 15.0
 BACKLOG = 128
-PROBES = frozenset({"/-/healthy", "/-/ready"})
-MAX_STREAMS = 200
 SHUTDOWN_SECONDS = 3.0
 _STATIC = Path(__file__).parent / "static"
 _INDEX = html_template(Path(__file__).parent / "templates", "index.html")
 _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
-_HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
-        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
-    ),
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
-}
 
 
 _UNSEEN = {"Cache-Control": "no-store", "X-Robots-Tag": "noindex"}
@@ -86,12 +84,10 @@ class Pages:
         self._access = access
         self._now_ms = now_ms
         self._board = Board(state, now_ms, min_age_seconds=tick_seconds * 0.9)
-        self._tick_seconds = tick_seconds
         self._private = PrivatePages(state)
         self._exposition = Exposition(state)
         self._reloading = asyncio.Lock()
-        self._closing = asyncio.Event()
-        self._streams = 0
+        self.stream = BoardStream(self._board, tick_seconds)
         self._files = {path.name: path.read_bytes() for path in _STATIC.iterdir()}
 
     def routes(self) -> list[web.RouteDef]:
@@ -110,14 +106,12 @@ class Pages:
             web.get("/api/v1/alerts", self.alerts),
             web.get("/api/v1/explain", self.explain),
             web.get("/api/v1/rules", self.rules),
-            web.get("/api/v1/stream", self.stream),
+            web.get("/api/v1/stream", self.stream.respond),
+            web.get("/private/me", self.private_of_identity),
+            web.get("/api/v1/private/me", self.private_data_of_identity),
             web.get("/private/{token}", self.private),
             web.get("/api/v1/private/{token}", self.private_data),
         ]
-
-    async def close(self, _app: web.Application) -> None:
-        """End the streams, so that a shutdown needn't wait for their readers."""
-        self._closing.set()
 
     async def index(self, request: web.Request) -> web.Response:
         """The board's page."""
@@ -172,7 +166,8 @@ class Pages:
 
     async def reload(self, request: web.Request) -> web.Response:
         """Reload the rules: all of them, or nothing changes."""
-        if (refusal := self._access.refusal_to_reload(request.headers)) is not None:
+        identity = request.get(IDENTITY)
+        if (refusal := self._access.refusal_to_reload(request.headers, identity)) is not None:
             raise web.HTTPForbidden(text=refusal)
         if self._reloading.locked():
             headers = {"Retry-After": "5"}
@@ -213,17 +208,24 @@ class Pages:
     async def private(self, request: web.Request) -> web.Response:
         """The page of a person's own numbers, or of those that an owner answers for."""
         data = await self._private.data(request.match_info["token"], self._now_ms())
-        if data is None:
-            return web.Response(text=NOTHING_PRIVATE, status=404, headers=_UNSEEN)
-        return web.Response(text=private_page(data), content_type="text/html", headers=_UNSEEN)
+        return _private_page(data)
 
     async def private_data(self, request: web.Request) -> web.Response:
         """The same as JSON."""
         data = await self._private.data(request.match_info["token"], self._now_ms())
-        if data is None:
-            answer = {"error": NOTHING_PRIVATE.strip()}
-            return web.json_response(answer, status=404, headers=_UNSEEN)
-        return web.json_response(data, headers=_UNSEEN)
+        return _private_json(data)
+
+    async def private_of_identity(self, request: web.Request) -> web.Response:
+        """The page of the person or owner who is logged in."""
+        return _private_page(await self._own(request))
+
+    async def private_data_of_identity(self, request: web.Request) -> web.Response:
+        """The same as JSON."""
+        return _private_json(await self._own(request))
+
+    async def _own(self, request: web.Request) -> Json | None:
+        identity = request.get(IDENTITY)
+        return identity and await self._private.data_of(identity.name, self._now_ms())
 
     async def explain(self, request: web.Request) -> web.Response:
         """The state of a rule over the series that this worker holds."""
@@ -241,56 +243,18 @@ class Pages:
         headers = {"Cache-Control": "no-store"}
         return web.Response(body=body, content_type="application/json", headers=headers)
 
-    async def stream(self, request: web.Request) -> web.StreamResponse:
-        """Server-sent events: the board, then its changes."""
-        if self._streams >= MAX_STREAMS:
-            text = f"{MAX_STREAMS} boards are open already; close one, or read /api/v1/board\n"
-            return web.Response(text=text, status=503, headers={"Retry-After": "30"})
-        response = web.StreamResponse(
-            headers={
-                "Content-Type": "text/event-stream; charset=utf-8",
-                "Cache-Control": "no-store",
-                "X-Accel-Buffering": "no",  # or nginx keeps the events to itself
-            }
-        )
-        self._streams += 1
-        try:
-            await response.prepare(request)
-            await response.write(b"retry: 2000\n\n")
-            async for event in self._events():
-                await response.write(event)
-        except ConnectionError:
-            pass  # the reader went away
-        finally:
-            self._streams -= 1
-        return response
 
-    async def _events(self) -> AsyncIterator[bytes]:
-        seen = await self._board.snapshot()
-        yield _event("board", seen)
-        idle_seconds = 0.0
-        while not await self._is_closing():
-            idle_seconds += self._tick_seconds
-            new = await self._board.snapshot()
-            if changed := change(seen, new):
-                yield _event("change", changed)
-            elif idle_seconds >= HEARTBEAT_SECONDS:
-                yield _event("beat", {"now_ms": new["now_ms"]})
-            else:
-                continue
-            seen, idle_seconds = new, 0.0
-
-    async def _is_closing(self) -> bool:
-        """Wait for the next tick, or for the end."""
-        try:
-            await asyncio.wait_for(self._closing.wait(), self._tick_seconds)
-        except TimeoutError:
-            return False
-        return True
+def _private_page(data: Json | None) -> web.Response:
+    if data is None:
+        return web.Response(text=NOTHING_PRIVATE, status=404, headers=_UNSEEN)
+    return web.Response(text=private_page(data), content_type="text/html", headers=_UNSEEN)
 
 
-def _event(name: str, value: Json) -> bytes:
-    return f"event: {name}\ndata: {json.dumps(value, separators=(',', ':'))}\n\n".encode()
+def _private_json(data: Json | None) -> web.Response:
+    if data is None:
+        answer = {"error": NOTHING_PRIVATE.strip()}
+        return web.json_response(answer, status=404, headers=_UNSEEN)
+    return web.json_response(data, headers=_UNSEEN)
 
 
 def _json(value: Json) -> web.Response:
@@ -306,67 +270,24 @@ def _cached(request: web.Request, body: bytes, kind: str) -> web.Response:
     return web.Response(body=body, content_type=kind, charset="utf-8", headers=headers)
 
 
-def _allowed(access: Access) -> Middleware:
-    """Refuses what is called by a foreign name, or asked by a foreign page. Probes are answered
-    whatever they call the agent; they say nothing but that it runs."""
-
-    @web.middleware
-    async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if request.path not in PROBES and (refusal := access.refusal(request.headers)) is not None:
-            raise web.HTTPForbidden(text=refusal)
-        return await handler(request)
-
-    return check
-
-
-def _counted(connections: Callable[[], Connections | None]) -> Middleware:
-    """Notes when a connection's request has come whole, and when it is answered."""
-
-    @web.middleware
-    async def note(request: web.Request, handler: Handler) -> web.StreamResponse:
-        known = connections()
-        if known is None:
-            return await handler(request)
-        known.begin(request.protocol)
-        try:
-            return await handler(request)
-        finally:
-            known.end(request.protocol)
-
-    return note
-
-
-@web.middleware
-async def _guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """No exception leaves as a page, and each is logged."""
-    try:
-        return await handler(request)
-    except (web.HTTPException, ConnectionError):
-        raise
-    except Exception:
-        log.exception("%s %s failed", request.method, request.path)
-        return web.Response(text="the agent failed to answer; its log says why\n", status=500)
-
-
-async def _add_headers(_request: web.Request, response: web.StreamResponse) -> None:
-    for name, value in _HEADERS.items():
-        response.headers.setdefault(name, value)
-
-
 def make_app(
     state: AgentState,
     now_ms: Callable[[], int] = wall_clock_ms,
     tick_seconds: float = 1.0,
     access: Access | None = None,
     connections: Callable[[], Connections | None] = lambda: None,
+    config: WebConfig | None = None,
 ) -> web.Application:
     """The application of one agent; `tick_seconds` is how often a stream looks for changes."""
     access = access or Access()
-    app = web.Application(middlewares=[_counted(connections), _allowed(access), _guarded])
+    middlewares = [counted(connections), allowed(access)]
+    if config is not None and config.is_closed:
+        middlewares.append(identified(config))
+    app = web.Application(middlewares=[*middlewares, guarded])
     pages = Pages(state, now_ms, tick_seconds, access)
     app.add_routes(pages.routes())
-    app.on_response_prepare.append(_add_headers)
-    app.on_shutdown.append(pages.close)
+    app.on_response_prepare.append(add_headers)
+    app.on_shutdown.append(pages.stream.close)
     return app
 
 
@@ -379,14 +300,17 @@ async def serving(
     tick_seconds: float = 1.0,
     access: Access | None = None,
     limits: Limits | None = None,
+    config: WebConfig | None = None,
 ) -> AsyncIterator[int]:
     """Serve until the block ends; gives the port in use (`port` 0: any free one).
 
-    Raises OSError, in words, when the address can not be listened on.
+    Raises OSError, in words, when the address can not be listened on, and EnvironmentFault when
+    the certificate can't be used.
     """
+    tls = ServerTls(config.tls_server_config) if config and config.tls_server_config else None
     known: list[Connections] = []
     runner = web.AppRunner(
-        make_app(state, now_ms, tick_seconds, access, lambda: known[0] if known else None),
+        make_app(state, now_ms, tick_seconds, access, lambda: known[0] if known else None, config),
         access_log=None,
         shutdown_timeout=SHUTDOWN_SECONDS,
     )
@@ -399,7 +323,11 @@ async def serving(
     try:
         try:
             loop = asyncio.get_running_loop()
-            server = await loop.create_server(known[0].new, host, port, backlog=BACKLOG)
+            server = await loop.create_server(
+                known[0].new, host, port, backlog=BACKLOG,
+                ssl=tls.context if tls else None,
+                ssl_handshake_timeout=HANDSHAKE_SECONDS if tls else None,
+            )  # fmt: skip
         except OSError as error:
             message = f"can't listen on {host}:{port}: {error.strerror or error}"
             raise OSError(

@@ -2,29 +2,81 @@
 
 from __future__ import annotations
 
+from agent.core.model.paths import Path, path_text
+from agent.core.model.schemas import REGISTRY
+from agent.language.checks import fields
 from agent.language.declared import Declared, Entry
-from agent.language.models.events import EventSpec, FieldSpec
+from agent.language.models.events import EventSpec
 from agent.language.source import Place
 
 
 def check(declared: Declared) -> None:
     """Check every event."""
+    _formats(declared)
+    for entry in declared.events.values():
+        _schema(declared, entry)
     for entry in declared.events.values():
         for name, spec in entry.model.fields.items():
-            _bounds(declared, entry, ("fields", name), spec)
+            fields.check(declared, entry, ("fields", name), spec)
+        _time(declared, entry)
         _cases(declared, entry)
         _paths(declared, entry)
 
 
-def _bounds(declared: Declared, entry: Entry[EventSpec], at: Place, spec: FieldSpec) -> None:
-    for key, bound in (("minimum", spec.minimum), ("maximum", spec.maximum)):
-        if bound is not None and spec.type not in ("integer", "float"):
-            message = f"a {key} on a field of type {spec.type}"
-            hint = "only integer and float fields have bounds"
-            declared.report(entry, (*at, key), message, hint, on="key")
-    if spec.minimum is not None and spec.maximum is not None and spec.minimum > spec.maximum:
-        message = f"the minimum {spec.minimum:g} is above the maximum {spec.maximum:g}"
-        declared.report(entry, (*at, "minimum"), message, "no event could pass: swap them")
+def _formats(declared: Declared) -> None:
+    """A topic has one format."""
+    first: dict[str, Entry[EventSpec]] = {}
+    for entry in declared.events.values():
+        other = first.setdefault(entry.model.topic, entry)
+        for key, own, its in zip(_READ_WITH, _read_with(entry), _read_with(other), strict=True):
+            if own != its:
+                message = (
+                    f"topic {entry.model.topic} has the {key} {own} here, and {its} for event "
+                    f"'{other.name}'"
+                )
+                at = (key,) if key in _given(entry) else ("topic",)
+                declared.report(entry, at, message, "the records of a topic have one format")
+                break
+
+
+_READ_WITH = ("format", "schema", "message")
+
+
+def _read_with(entry: Entry[EventSpec]) -> tuple[str, str, str]:
+    """How records are read, in words."""
+    model = entry.model
+    schema = model.schema_ or ("none" if model.format == "json" else REGISTRY)
+    return model.format, schema, model.message or "of the first kind"
+
+
+def _given(entry: Entry[EventSpec]) -> set[str]:
+    return {name.removesuffix("_") for name in entry.model.model_fields_set}
+
+
+def _schema(declared: Declared, entry: Entry[EventSpec]) -> None:
+    """A schema and a message are of formats that have them."""
+    model = entry.model
+    has_file = model.schema_ not in (None, REGISTRY)
+    if model.format == "json" and has_file:
+        message = f"the format json has no schema file '{model.schema_}'"
+        hint = "`schema: registry` where records begin with a schema's id; else leave it out"
+        declared.report(entry, ("schema",), message, hint)
+    if model.format != "json" and not has_file:
+        message = f"the format {model.format} needs a schema"
+        declared.report(entry, ("format",), message, "name a file beside the rules: `schema: …`")
+    if model.message is not None and not (model.format == "protobuf" and has_file):
+        message = "a message of records that name their own"
+        hint = "`message` is for the format protobuf with a schema file"
+        declared.report(entry, ("message",), message, hint, on="key")
+
+
+def _time(declared: Declared, entry: Entry[EventSpec]) -> None:
+    time = entry.model.time
+    for i, spec in enumerate(time if isinstance(time, list) else [time]):
+        if spec.format is not None and spec.unit is not None:
+            at: Place = ("time", i, "unit") if isinstance(time, list) else ("time", "unit")
+            message = "`format` and `unit`: a time is text or a number"
+            declared.report(entry, at, message, "keep one", on="key")
 
 
 def _cases(declared: Declared, entry: Entry[EventSpec]) -> None:
@@ -41,21 +93,21 @@ def _cases(declared: Declared, entry: Entry[EventSpec]) -> None:
 def _paths(declared: Declared, entry: Entry[EventSpec]) -> None:
     """A place in the JSON is a value or an object, never both."""
     model = entry.model
-    used: list[tuple[tuple[str, ...], Place, str]] = [
-        (tuple(model.time.split(".")), ("time",), "time"),
-    ]
-    if model.type_field != "none":
-        used.append((tuple(model.type_field.split(".")), ("type_field",), "type_field"))
-    if model.id is not None:
-        used.append((tuple(model.id.split(".")), ("id",), "id"))
+    used: list[tuple[Path, Place, str]] = []
+    if isinstance(model.time, list):
+        used += [(spec.path, ("time", i), "time") for i, spec in enumerate(model.time)]
+    else:
+        used.append((model.time.path, ("time",), "time"))
+    if model.type_field is not None:
+        used.append((model.type_field, ("type_field",), "type_field"))
+    used += [(path, ("id",), "id") for path in model.id or ()]
     for name, spec in model.fields.items():
-        path = tuple((spec.path or name).split("."))
-        used.append((path, ("fields", name, "path"), f"field '{name}'"))
+        used.append((spec.path or (name,), ("fields", name, "path"), f"field '{name}'"))
     for path, at, what in used:
         for other, _, other_what in used:
             if len(path) > len(other) and path[: len(other)] == other:
                 message = (
-                    f"{what} is inside '{'.'.join(other)}', which {other_what} reads as a value"
+                    f"{what} is inside '{path_text(other)}', which {other_what} reads as a value"
                 )
                 declared.report(entry, at, message, "it can not be both an object and a value")
                 break

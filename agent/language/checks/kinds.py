@@ -13,7 +13,7 @@ from agent.language.declared import Declared, Entry
 from agent.language.models.rules import RuleOverrideSpec, RuleSpec
 from agent.language.source import Place
 
-Kind = Literal["value", "absence", "combination"]
+Kind = Literal["value", "absence", "composite"]
 """What a rule evaluates: the values of a KPI, its silence, or the alerts of other rules."""
 
 _THEIR_OWN = "leave it out: the rules that it puts together have their own"
@@ -33,7 +33,7 @@ REFUSED: Mapping[Kind, Mapping[str, str]] = {
         "min_events": "few events are a condition on values: `when: events < 5`",
         "on_no_data": "leave it out: no data is what it fires on",
     },
-    "combination": {
+    "composite": {
         "on": _THEIR_OWN,
         "min_events": _THEIR_OWN,
         "min_history": _THEIR_OWN,
@@ -49,7 +49,7 @@ REFUSED: Mapping[Kind, Mapping[str, str]] = {
 _CALLED: Mapping[Kind, str] = {
     "value": "a rule with `when`",
     "absence": "a rule with `no_data_for`",
-    "combination": "a rule without `kpi`",
+    "composite": "a rule without `kpi`",
 }
 _ATTRIBUTES = {"for": "for_"}
 
@@ -57,7 +57,7 @@ _ATTRIBUTES = {"for": "for_"}
 def kind_of(entry: Entry[RuleSpec]) -> Kind:
     """What a rule evaluates, by what it says; of one that says too much, what it says first of."""
     if entry.model.kpi is None and not entry.has_hole("kpi"):
-        return "combination"
+        return "composite"
     conditions = any(entry.is_written(key) for key in ("when", "pace", "objective"))
     return "absence" if entry.is_written("no_data_for") and not conditions else "value"
 

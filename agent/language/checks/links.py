@@ -10,9 +10,9 @@ from agent.language.checks.kpis import has_target
 from agent.language.compile.links import (
     Links,
     Name,
-    compile_combination,
+    compile_composite,
     conditions,
-    is_combination,
+    is_composite,
     severities_of,
     texts,
 )
@@ -31,8 +31,8 @@ def check(declared: Declared, shapes: dict[str, Shape]) -> Links:
     links = Links(declared, shapes)
     shown: set[str] = set()
     for name, entry in declared.rules.items():
-        if is_combination(entry.model) and not entry.has_hole("kpi"):
-            _combination(declared, entry, links)
+        if is_composite(entry.model) and not entry.has_hole("kpi"):
+            _composite(declared, entry, links)
         for i, feed in enumerate(entry.model.depends_on or ()):
             _feed(declared, entry, links, i, feed)
         circle = links.circle(name)
@@ -50,7 +50,7 @@ def check(declared: Declared, shapes: dict[str, Shape]) -> Links:
     return links
 
 
-def _combination(declared: Declared, entry: Entry[RuleSpec], links: Links) -> None:
+def _composite(declared: Declared, entry: Entry[RuleSpec], links: Links) -> None:
     model = entry.model
     named = {*declared.names["rules"], *declared.names["kpis"]}
     words = {word for text in texts(model.when).values() for word in re.findall(r"\w+", text)}
@@ -58,7 +58,7 @@ def _combination(declared: Declared, entry: Entry[RuleSpec], links: Links) -> No
         hint = "add `kpi: orders`; only a condition over other rules has none"
         declared.report(entry, (), "'kpi' is missing", hint, on="key")
         return
-    kinds.refuse(declared, entry, "combination")
+    kinds.refuse(declared, entry, "composite")
     for at, key, text in conditions(model):
         _condition(declared, entry, links, at, key, text)
 
@@ -72,7 +72,7 @@ def _condition(
     text: str,
 ) -> None:
     try:
-        condition = compile_combination(text)
+        condition = compile_composite(text)
     except SqlProblem as problem:
         chars = (problem.start, max(problem.end, problem.start + 1))
         declared.report(entry, at, problem.message, problem.hint, chars=chars)
@@ -167,7 +167,7 @@ def _types(
         for dimension, type_ in (shape.types if shape else {}).items():
             other, known = first.setdefault(dimension, (kpi, type_))
             if known != type_:
-                key = "when" if is_combination(entry.model) else "depends_on"
+                key = "when" if is_composite(entry.model) else "depends_on"
                 message = f"'{dimension}' is {known} in '{other}' and {type_} in '{kpi}'"
                 hint = "declare it alike in both events, or series cannot be matched"
                 declared.report(entry, (key,), message, hint)

@@ -11,7 +11,7 @@ from agent.language.models.rules import RuleSpec
 _EXAMPLES: dict[kinds.Kind, str] = {
     "value": "when: value > 900",
     "absence": "no_data_for: 2h",
-    "combination": "for: 1h",
+    "composite": "for: 1h",
 }
 
 

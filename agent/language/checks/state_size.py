@@ -17,6 +17,10 @@ SKETCH_BYTES = {
     PartialKind.DISTINCT: 65_536,  # 8192 hashes of 8 bytes
     PartialKind.RETENTION: 65_536,
     PartialKind.QUANTILE: 16_384,  # buckets over some ten powers of ten
+    PartialKind.QUANTILE_CONT: 16_384,
+    PartialKind.MODE: 65_552,  # 4097 values with their counts
+    PartialKind.SUM_DISTINCT: 65_552,
+    PartialKind.MEAN_DISTINCT: 65_552,
 }
 NUMBER_BYTES = 20
 """Of the other partials: two numbers, written as nine bytes each."""

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from agent.core.model.events import Contract, Field
+from collections.abc import Mapping
+from typing import Literal
+
+from agent.core.model.events import Contract, LookupField, TimeSource
+from agent.core.model.lookups import Lookup
+from agent.core.model.schemas import REGISTRY, Schema
+from agent.language.compile.fields import make_field, time_format
 from agent.language.compile.shapes import zone_of
 from agent.language.declared import Declared, Entry
 from agent.language.models import durations
 from agent.language.models.events import EventSpec
+from agent.language.models.lookups import LookupFieldSpec
 
 LATENESS_MS = 10_000
 MAX_FUTURE_MS = durations.UNIT_MS["h"]
@@ -25,40 +32,56 @@ def first_given(*options: int | None) -> int:
     return next(option for option in options if option is not None)
 
 
-def make_contract(declared: Declared, entry: Entry[EventSpec]) -> Contract:
+def make_contract(
+    declared: Declared, entry: Entry[EventSpec], lookups: Mapping[str, Lookup]
+) -> Contract:
     """The contract of an event type, defaults filled in."""
     model, defaults = entry.model, declared.defaults
-    typed = model.type_field != "none"
+    times = model.time if isinstance(model.time, list) else [model.time]
     return Contract(
         name=entry.name,
         topic=model.topic,
-        type_path=_path(model.type_field) if typed else None,
+        type_path=model.type_field,
         type_value=entry.name,
-        time_path=_path(model.time),
+        times=tuple(TimeSource(spec.path, time_format(spec.format, spec.unit)) for spec in times),
         timezone=zone_of(declared, model.timezone),
-        id_path=None if model.id is None else _path(model.id),
+        ids=model.id or (),
         lateness_ms=first_given(model.lateness, defaults.lateness, LATENESS_MS),
         max_future_ms=first_given(model.max_future, defaults.max_future, MAX_FUTURE_MS),
         idle_after_ms=first_given(model.idle_after, defaults.idle_after, IDLE_AFTER_MS),
         max_bytes=first_given(model.max_bytes, defaults.max_bytes, MAX_BYTES),
-        fields=tuple(
-            Field(
-                name=name,
-                path=_path(spec.path or name),
-                type=spec.type,
-                required=spec.required,
-                minimum=spec.minimum,
-                maximum=spec.maximum,
-                unit=spec.unit,
-            )
-            for name, spec in model.fields.items()
-        ),
+        fields=tuple(make_field(name, spec) for name, spec in model.fields.items()),
         duplicate_window_ms=first_given(
             model.duplicate_window, defaults.duplicate_window, DUPLICATE_WINDOW_MS
         ),
         max_past_ms=first_given(model.max_past, defaults.max_past, MAX_PAST_MS),
+        format=model.format,
+        schema=_schema(declared, entry),
+        lookups=tuple(
+            _lookup_field(declared, name, spec, lookups) for name, spec in model.lookup.items()
+        ),
+        description=model.description or "",
+        owner=model.owner or defaults.owner,
+        team=model.team or defaults.team,
     )
 
 
-def _path(text: str) -> tuple[str, ...]:
-    return tuple(text.split("."))
+def _lookup_field(
+    declared: Declared, name: str, spec: LookupFieldSpec, lookups: Mapping[str, Lookup]
+) -> LookupField:
+    lookup = declared.lookups[spec.lookup].model
+    return LookupField(
+        name=name,
+        lookup=spec.lookup,
+        column=spec.of_lookup,
+        keys=spec.keys(lookup),
+        type=lookup.type_of(spec.of_lookup) or "string",
+        digest=lookups[spec.lookup].digests[spec.of_lookup],
+        unit=spec.unit,
+    )
+
+
+def _schema(declared: Declared, entry: Entry[EventSpec]) -> Schema | Literal["registry"] | None:
+    """What an event's records are read with."""
+    is_plain = entry.model.format == "json" and entry.model.schema_ is None
+    return None if is_plain else declared.schemas.get(entry.name, REGISTRY)

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from agent.core.aggregate.functions import LAYOUT
-from agent.core.model.events import Contract, Scalar
+from agent.core.model.events import Contract, Field, Scalar
 from agent.core.model.kpis import Kpi, Target, TargetOverride
+from agent.core.model.paths import Path, keys_of, path_text
 from agent.language.checks.targets import begins_ms, zone_of_dates
 from agent.language.compile.shapes import Shape, expire_after_ms
 from agent.language.compile.statements import KpiSql
@@ -106,19 +107,46 @@ def _fingerprint(
         content["placement"] = sorted(placement)
     if contract is not None:
         used = _columns(sql) | set(shape.by)
+        looked_up = [f for f in contract.lookups if f.name in used]
+        used.update(key for f in looked_up for key in f.keys)
+        if looked_up:
+            content["lookups"] = sorted((f.name, f.keys, f.digest) for f in looked_up)
         # Only what this KPI reads: a new field of the contract must not forget its history.
         content["contract"] = {
             "topic": contract.topic,
-            "type": (contract.type_path, contract.type_value),
-            "time": (contract.time_path, contract.timezone),
-            "id": contract.id_path,
+            "type": (_hashable(contract.type_path), contract.type_value),
+            "time": (
+                *(_hashable(source.path) for source in contract.times),
+                contract.timezone,
+                *(dataclasses.astuple(x.format) for x in contract.times if x.format is not None),
+            ),
+            "id": _ids(contract),
             "fields": [
-                (f.name, f.path, f.type, f.required, f.minimum, f.maximum)
+                (f.name, _hashable(f.path), f.type, f.required, f.minimum, f.maximum, *_reading(f))
                 for f in sorted(contract.fields, key=lambda f: f.name)
                 if f.name in used
             ],
         }
+        if contract.format != "json":
+            content["contract"]["format"] = contract.format
     return digest(content)
+
+
+def _hashable(path: Path | None) -> Any:
+    """A path as data that JSON can hold."""
+    return None if path is None else keys_of(path) or path_text(path)
+
+
+def _ids(contract: Contract) -> Any:
+    ids = [_hashable(path) for path in contract.ids]
+    return ids if len(ids) > 1 else next(iter(ids), None)
+
+
+def _reading(field: Field) -> list[Any]:
+    """How a field's values are read and checked, where it says more than its type."""
+    said = [field.scale] if field.type == "decimal" else []
+    rules = [rule for rule in (field.format, field.text) if rule is not None]
+    return [*said, *((type(rule).__name__, dataclasses.astuple(rule)) for rule in rules)]
 
 
 def _columns(sql: KpiSql) -> set[str]:

@@ -1,4 +1,4 @@
-"""What rules say of each other: the names in a combination's `when`, and in `depends_on`.
+"""What rules say of each other: the names in a composite rule's `when`, and in `depends_on`.
 
 A name in `when` is a rule (`slow_support`, of any severity, or `slow_support.critical`), or a KPI,
 which stands for its target being missed. A name in `depends_on` is a rule; or a KPI or an event,
@@ -36,13 +36,13 @@ class Name:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A combination's condition: a term over its names, each once."""
+    """A composite rule's condition: a term over its names, each once."""
 
     names: tuple[Name, ...]
     term: Term
 
 
-def compile_combination(text: str) -> Condition:
+def compile_composite(text: str) -> Condition:
     """And, or, not over names. Raises SqlProblem."""
     names: list[Name] = []
     term = _term(parsed(text), text, names)
@@ -88,7 +88,7 @@ class Link:
     severity: Severity | None
 
 
-def is_combination(model: RuleSpec) -> bool:
+def is_composite(model: RuleSpec) -> bool:
     """Whether a rule is over other rules."""
     return model.kpi is None
 
@@ -139,9 +139,9 @@ class Links:
 
     def _dependencies(self, entry: Entry[RuleSpec]) -> Iterator[Link]:
         seen: set[Link] = set()
-        for _, _, text in conditions(entry.model) if is_combination(entry.model) else ():
+        for _, _, text in conditions(entry.model) if is_composite(entry.model) else ():
             try:
-                names = compile_combination(text).names
+                names = compile_composite(text).names
             except SqlProblem:
                 continue
             for one in names:
@@ -221,9 +221,9 @@ class Links:
         return search([name], {name})
 
     def by(self, rule: str, way: tuple[str, ...] = ()) -> tuple[str, ...]:
-        """The dimensions of a rule's series: of a combination, those that all it names share."""
+        """The dimensions of a rule's series: of a composite rule, those that all it names share."""
         model = self._declared.rules[rule].model
-        if not is_combination(model):
+        if not is_composite(model):
             shape = self._shapes.get(model.kpi or "")
             return () if shape is None or self.is_whole(rule) else shape.by
         if rule in way:

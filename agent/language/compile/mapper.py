@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import astuple
 from typing import Any
 
 from agent.core.model.kpis import Kpi
+from agent.core.model.lookups import Lookup
 from agent.core.model.plan import Maintenance, Objective, Plan
 from agent.core.model.rules import Rule
 from agent.language.checks.maintenance import covered
@@ -18,7 +20,7 @@ from agent.language.compile.contracts import make_contract
 from agent.language.compile.coupling import couplings, placements
 from agent.language.compile.kpis import digest, make_kpi, title_of
 from agent.language.compile.links import Links
-from agent.language.compile.rules import make_combination, make_rule
+from agent.language.compile.rules import make_composite, make_rule
 from agent.language.compile.schedules import compile_schedule
 from agent.language.compile.shapes import Shape, zone_of
 from agent.language.compile.shapes import slices as slices_of
@@ -30,25 +32,38 @@ from agent.language.models.objectives import ObjectiveSpec
 
 
 def make_plan(
-    declared: Declared, shapes: Mapping[str, Shape], sql: Statements, links: Links
+    declared: Declared,
+    shapes: Mapping[str, Shape],
+    sql: Statements,
+    links: Links,
+    lookups: Mapping[str, Lookup],
 ) -> Plan:
     """The plan of a sound declaration. `shapes` is in dependency order, as `resolve` gives it."""
     slices = slices_of(declared, shapes)
     placed = placements(couplings(declared, links, sql), shapes)
-    contracts = {name: make_contract(declared, entry) for name, entry in declared.events.items()}
+    contracts = {
+        name: make_contract(declared, entry, lookups) for name, entry in declared.events.items()
+    }
     kpis: dict[str, Kpi] = {}
     for name, shape in shapes.items():
         entry = declared.kpis[name]
         # By all its dimensions, where nothing asks for less: so that state is kept.
         placement = None if len(placed[name]) == len(shape.by) else placed[name]
         kpis[name] = make_kpi(
-            declared, entry, shape, sql.kpis[name], slices[name], placement, contracts, kpis
+            declared,
+            entry,
+            shape,
+            sql.kpis[name],
+            slices[name],
+            placement,
+            contracts,
+            kpis,
         )
     rules: dict[str, Rule] = {}
     for name in links.order():
         entry_ = declared.rules[name]
         rules[name] = (
-            make_combination(declared, entry_, links, kpis)
+            make_composite(declared, entry_, links, kpis)
             if entry_.model.kpi is None
             else make_rule(declared, entry_, kpis[entry_.model.kpi], sql, links)
         )
@@ -66,7 +81,8 @@ def make_plan(
     maintenance = {
         name: _maintenance(declared, entry) for name, entry in declared.maintenance.items()
     }
-    return Plan(contracts, kpis, rules, objectives, config_hash(declared), maintenance)
+    hash_ = config_hash(declared, lookups)
+    return Plan(contracts, kpis, rules, objectives, hash_, maintenance, lookups)
 
 
 def _maintenance(declared: Declared, entry: Entry[MaintenanceSpec]) -> Maintenance:
@@ -81,8 +97,9 @@ def _maintenance(declared: Declared, entry: Entry[MaintenanceSpec]) -> Maintenan
     )
 
 
-def config_hash(declared: Declared) -> str:
-    """The first 12 hexadecimal digits of the SHA-256 of all that is declared.
+def config_hash(declared: Declared, lookups: Mapping[str, Lookup]) -> str:
+    """The first 12 hexadecimal digits of the SHA-256 of all that is declared, lookups and schemas
+    with what their files hold.
 
     Files, order, comments and ways of writing a duration make no difference.
     """
@@ -92,6 +109,9 @@ def config_hash(declared: Declared) -> str:
         content[section] = {
             name: entry.model.model_dump(mode="json") for name, entry in entries.items()
         }
+    if declared.schemas:
+        content["schema files"] = {n: astuple(s) for n, s in declared.schemas.items()}
+    content["lookups' digests"] = {name: dict(one.digests) for name, one in lookups.items()}
     return digest(content)
 
 

@@ -12,8 +12,8 @@ from agent.core.model.rules import (
     SEVERITIES,
     AbsenceLevel,
     AbsenceRule,
-    CombinationRule,
-    CombinedLevel,
+    CompositeLevel,
+    CompositeRule,
     Escalation,
     Level,
     Rule,
@@ -25,7 +25,7 @@ from agent.core.model.rules import (
 )
 from agent.language.compile.conditions import RuleSql
 from agent.language.compile.contracts import first_given
-from agent.language.compile.links import Link, Links, compile_combination, texts
+from agent.language.compile.links import Link, Links, compile_composite, texts
 from agent.language.compile.shapes import LEAST_EXPIRY_MS
 from agent.language.compile.statements import Statements
 from agent.language.declared import Declared, Entry
@@ -56,17 +56,17 @@ def _common_fields(
     }
 
 
-def make_combination(
+def make_composite(
     declared: Declared, entry: Entry[RuleSpec], links: Links, kpis: Mapping[str, Kpi]
-) -> CombinationRule:
+) -> CompositeRule:
     """The plan of a rule over other rules."""
     model, by = entry.model, links.by(entry.name)
     dependencies = links.dependencies[entry.name]
     under = [kpis[name].expire_after_ms for name in links.seen(entry.name)]
-    rule = CombinationRule(
+    rule = CompositeRule(
         name=entry.name,
         dependencies=tuple(links.dependency(link, by) for link in dependencies),
-        levels=_combined(links, dependencies, model.when, model.clear, model.severity),
+        levels=_composite_levels(links, dependencies, model.when, model.clear, model.severity),
         by=by,
         for_ms=model.for_ or 0,
         keep_firing_for_ms=model.keep_firing_for or 0,
@@ -79,7 +79,7 @@ def make_combination(
     for own in model.overrides:
         when = own.when if own.when is not None else model.when
         clear = own.clear if own.clear is not None or own.when is not None else model.clear
-        levels = _combined(links, dependencies, when, clear, own.severity or model.severity)
+        levels = _composite_levels(links, dependencies, when, clear, own.severity or model.severity)
         made = replace(
             rule,
             levels=levels,
@@ -91,17 +91,17 @@ def make_combination(
     return replace(rule, overrides=tuple(overrides))
 
 
-def _combined(
+def _composite_levels(
     links: Links,
     dependencies: Sequence[Link],
     when: str | dict[Severity, str] | None,
     clear: str | dict[Severity, str] | None,
     severity: Severity | None,
-) -> tuple[CombinedLevel, ...]:
-    """The levels of a combination, its terms over all that it looks at."""
+) -> tuple[CompositeLevel, ...]:
+    """The levels of a composite rule, its terms over all that it looks at."""
 
     def term(text: str) -> Term:
-        condition = compile_combination(text)
+        condition = compile_composite(text)
         links_ = [links.link(one.name, one.severity) for one in condition.names]
         return _placed(
             condition.term, [dependencies.index(link) for link in links_ if link is not None]
@@ -115,7 +115,7 @@ def _combined(
             continue
         over = clears.get(one, clears.get(None))
         levels.append(
-            CombinedLevel(
+            CompositeLevel(
                 one,
                 term(whens[key]),
                 None if over is None else term(over),

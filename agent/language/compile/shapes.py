@@ -9,12 +9,12 @@ from typing import Literal
 from agent.core.model.events import FieldType
 from agent.core.model.text import window_text
 from agent.core.model.windows import CalendarWindow, FixedWindow, Window, current_slice_ms
+from agent.language.compile.columns import columns_of, may_have_more
 from agent.language.declared import Declared, Entry
 from agent.language.models import durations
 from agent.language.models.events import EventSpec
 from agent.language.models.kpis import KpiSpec
 from agent.language.problems import suggest
-from agent.language.recovery import KEY
 
 MANY_HOPS = 10_000
 """Each closing window adds up its panes: more of them are slow, and mostly a slip of the unit."""
@@ -38,6 +38,8 @@ class Shape:
     types: Mapping[str, FieldType]
     unsure: frozenset[Part] = frozenset()
 
+
+DIMENSIONS = "use a string, integer or boolean field"
 
 ANY_WINDOW = FixedWindow(300_000, 300_000)
 """Stands where there is no window, or none that can be read."""
@@ -137,31 +139,32 @@ def _dimensions(
     """The dimensions that are good fields of the event, with their types."""
     types: dict[str, FieldType] = {}
     by = entry.model.by or []
+    columns = {} if event is None else columns_of(declared, event)
     for i, dimension in enumerate(by):
         if dimension in by[:i]:
             declared.report(entry, ("by", i), f"'{dimension}' is given twice", "keep one")
             continue
-        if event is None or type_unknown(event, dimension):
+        if event is None:
             continue
-        fields = event.model.fields
-        field = fields.get(dimension)
-        if field is None:
-            near = suggest(dimension, fields, f"fields of {event.name}")
-            message = f"'{dimension}' is not a field of {event.name}"
-            declared.report(entry, ("by", i), message, near)
-        elif field.type == "float":
+        if dimension not in columns:
+            if not may_have_more(event):
+                near = suggest(dimension, columns, f"fields of {event.name}")
+                message = f"'{dimension}' is not a field of {event.name}"
+                declared.report(entry, ("by", i), message, near)
+            continue
+        type_ = columns[dimension]
+        if type_ is None:
+            continue
+        if type_ == "float":
             message = f"'{dimension}' is a float: every value would be a series of its own"
-            declared.report(entry, ("by", i), message, "use a string, integer or boolean field")
+            declared.report(entry, ("by", i), message, DIMENSIONS)
+        elif type_ not in ("string", "integer", "boolean"):
+            kind = "list" if type_.endswith("[]") else type_
+            message = f"'{dimension}' is a {kind}, which can't be a dimension"
+            declared.report(entry, ("by", i), message, DIMENSIONS)
         else:
-            types[dimension] = field.type
+            types[dimension] = type_
     return types
-
-
-def type_unknown(event: Entry[EventSpec], name: str) -> bool:
-    """Whether a mistake in the event leaves open what a field is, or that it exists."""
-    if name in event.model.fields:
-        return ("fields", name) in event.holes or ("fields", name, "type") in event.holes
-    return ("fields",) in event.holes or ("fields", KEY) in event.holes
 
 
 def _derived(declared: Declared, entry: Entry[KpiSpec], shapes: Mapping[str, Shape]) -> Shape:

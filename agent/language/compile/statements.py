@@ -11,8 +11,9 @@ import polars as pl
 
 from agent.core.model.events import FieldType
 from agent.core.model.kpis import Partial
+from agent.language.compile.columns import columns_of, may_have_more
 from agent.language.compile.conditions import RuleSql, compile_rule
-from agent.language.compile.shapes import UNKNOWN, Shape, type_unknown
+from agent.language.compile.shapes import UNKNOWN, Shape
 from agent.language.declared import Declared, Entry
 from agent.language.models.events import EventSpec
 from agent.language.models.kpis import KpiSpec
@@ -56,7 +57,7 @@ class _Open(dict[str, FieldType]):
         return self.other
 
 
-def _readings(event: Entry[EventSpec] | None) -> list[Mapping[str, FieldType]]:
+def _readings(declared: Declared, event: Entry[EventSpec] | None) -> list[Mapping[str, FieldType]]:
     """The columns that SQL over an event may name, with their types.
 
     Where a mistake in the event leaves types open, one reading for each type: only what is wrong
@@ -65,13 +66,13 @@ def _readings(event: Entry[EventSpec] | None) -> list[Mapping[str, FieldType]]:
     types: tuple[FieldType, ...] = get_args(FieldType)
     if event is None:
         return [_Open({}, type_) for type_ in types]
-    fields = event.model.fields
-    known = {name: spec.type for name, spec in fields.items() if not type_unknown(event, name)}
-    if type_unknown(event, NOBODY):
+    columns = columns_of(declared, event)
+    known = {name: type_ for name, type_ in columns.items() if type_ is not None}
+    if may_have_more(event):
         return [_Open(known, type_) for type_ in types]
-    if len(known) == len(fields):
+    if len(known) == len(columns):
         return [known]
-    return [dict.fromkeys(fields, type_) | known for type_ in types]
+    return [dict.fromkeys(columns, type_) | known for type_ in types]
 
 
 def compile_all(declared: Declared, shapes: Mapping[str, Shape]) -> Statements:
@@ -117,7 +118,7 @@ def _base(declared: Declared, entry: Entry[KpiSpec]) -> KpiSql | None:
     model, event = entry.model, str(entry.model.from_)
     if event in declared.names["kpis"] and event not in declared.names["events"]:
         return None  # published already, and what is written is SQL over KPIs
-    readings = _readings(declared.events.get(event))
+    readings = _readings(declared, declared.events.get(event))
     where = None
     if model.where is not None:
         tries = [partial(compile_where, fields=fields) for fields in readings]

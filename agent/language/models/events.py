@@ -2,77 +2,103 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import AfterValidator, Discriminator, Field, Tag
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
 
-from agent.core.model.events import FieldType
+from agent.core.decode.formats import FORMATS
+from agent.core.model.field_types import EpochUnit
 from agent.language.models.base import Strict
+from agent.language.models.fields import EPOCH_UNIT, TIME_FORMAT, AnyField, TimeFormatText
+from agent.language.models.lookups import AnyLookupField
+from agent.language.models.paths import AnyPath, Identity, PathForm, TypeField
 from agent.language.models.values import (
-    DottedPath,
     Duration,
     FieldName,
-    Number,
     PositiveDuration,
     Text,
     TimeZone,
     Topic,
-    TypeField,
-    Unit,
-    form,
+    wrong,
 )
+from agent.language.problems import suggest
 
 
-class FieldSpec(Strict):
-    """One field of an event."""
+class TimeSpec(Strict):
+    """Where an event's time is, and how it is written."""
 
-    type: FieldType = Field(description="The field's type in the JSON.", examples=["string"])
-    path: DottedPath | None = Field(
-        None,
-        description="Where the field is in the JSON, with dots: user.id. Its name if not given.",
-    )
-    required: bool = Field(False, description="Whether events without it are rejected.")
-    minimum: Number | None = Field(
-        None, description="The smallest value allowed, inclusive. Numbers only."
-    )
-    maximum: Number | None = Field(
-        None, description="The largest value allowed, inclusive. Numbers only."
-    )
-    unit: Unit | None = Field(None, description="The unit of a number, for readers.")
-    description: Text | None = Field(None, description="What the field means.")
+    path: AnyPath = Field(description="Where the time is.")
+    format: TimeFormatText | None = Field(None, description=TIME_FORMAT)
+    unit: EpochUnit | None = Field(None, description=EPOCH_UNIT)
 
 
-def _short_field(type_name: FieldType) -> FieldSpec:
-    return FieldSpec.model_validate({"type": type_name})
+def _time_form(value: Any) -> Any:
+    """A path alone is the short form; `record` is the record's own timestamp."""
+    if value == "record":
+        return {"path": {"record": "timestamp"}}
+    if isinstance(value, TimeSpec) or (isinstance(value, dict) and "path" in value):
+        return value
+    return {"path": value}
 
 
 if TYPE_CHECKING:
-    AnyField = FieldSpec  # the short form is made into the long one
+    AnyTime = TimeSpec | list[TimeSpec]
 else:
-    AnyField = Annotated[
-        Annotated[FieldSpec, Tag("<mapping>")]
-        | Annotated[FieldType, AfterValidator(_short_field), Tag("<text>")],
-        Discriminator(form),
+    _OneTime = Annotated[
+        TimeSpec, BeforeValidator(_time_form, json_schema_input_type=PathForm | TimeSpec)
     ]
+    AnyTime = Annotated[
+        Annotated[_OneTime, Tag("<one>")]
+        | Annotated[list[_OneTime], Field(min_length=1), Tag("<list>")],
+        Discriminator(lambda value: "<list>" if isinstance(value, list) else "<one>"),
+    ]
+
+
+def _format(name: str) -> str:
+    if name not in FORMATS:
+        raise wrong(f"unknown format '{name}'", suggest(name, FORMATS, "formats"))
+    return name
+
+
+FormatName = Annotated[
+    str, AfterValidator(_format), Field(json_schema_extra={"enum": sorted(FORMATS)})
+]
 
 
 class EventSpec(Strict):
     """What a team promises of one event type."""
 
     topic: Topic = Field(description="The Kafka topic.", examples=["support"])
-    type_field: TypeField = Field(
-        "type",
-        description="The field, with dots where nested, whose value names the event type. "
-        "`none`: every event of the topic is of this type.",
+    format: FormatName = Field("json", description="The format of the topic's records.")
+    schema_: Text | None = Field(
+        None,
+        alias="schema",
+        description="What the records are read with: a file beside this one (.avsc, .proto, "
+        "descriptor set), or `registry`, where each record names its own. Of avro and protobuf, "
+        "`registry` if not given; json has none.",
+        examples=["order.avsc"],
     )
-    time: DottedPath = Field(
-        description="The field that holds the event's time: ISO 8601, or epoch seconds, "
-        "milliseconds, microseconds or nanoseconds.",
+    message: Text | None = Field(
+        None, description="The Protobuf message that records are; the first of the file."
+    )
+    type_field: TypeField | None = Field(
+        ("type",),
+        validate_default=False,
+        json_schema_extra={"default": "type"},
+        description="The path of what names the event type. `none`: every event of the topic is "
+        "of this type.",
+    )
+    time: AnyTime = Field(
+        description="The path of the event's time: ISO 8601, or epoch seconds, milliseconds, "
+        "microseconds or nanoseconds. `record`: the record's timestamp. Of a list, the first that "
+        "is there.",
         examples=["created_at"],
     )
     timezone: TimeZone | None = Field(None, description="The time zone of times without an offset.")
-    id: DottedPath | None = Field(
-        None, description="The field that identifies the event: one that is sent twice counts once."
+    id: Identity | None = Field(
+        None,
+        description="The path of what identifies the event: one that is sent twice counts once. "
+        "A list: all of them together.",
     )
     lateness: Duration | None = Field(
         None, description="How long a window waits for stragglers after its end."
@@ -97,8 +123,15 @@ class EventSpec(Strict):
     )
     max_bytes: int | None = Field(None, gt=0, description="The largest event, in bytes.")
     description: Text | None = Field(None, description="What the event means.")
+    owner: Text | None = Field(None, description="Who answers for the events, at their producer.")
+    team: Text | None = Field(None, description="The team that produces them.")
     fields: dict[FieldName, AnyField] = Field(
         default_factory=dict,
         description="The fields that KPIs may use: name: type, or name: {type, required, "
         "minimum, …}.",
+    )
+    lookup: dict[FieldName, AnyLookupField] = Field(
+        default_factory=dict,
+        description="Fields that the event lacks, from lookups, by its key: name: lookup.column, "
+        "or name: {column, key}.",
     )

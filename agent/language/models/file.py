@@ -10,6 +10,7 @@ from agent.language.models.base import Strict
 from agent.language.models.defaults import Defaults
 from agent.language.models.events import EventSpec
 from agent.language.models.kpis import KpiSpec
+from agent.language.models.lookups import LookupSpec
 from agent.language.models.maintenance import MaintenanceSpec
 from agent.language.models.objectives import ObjectiveSpec
 from agent.language.models.rules import RuleSpec
@@ -24,6 +25,7 @@ SECTIONS: dict[str, type[Strict]] = {
     "rules": RuleSpec,
     "objectives": ObjectiveSpec,
     "maintenance": MaintenanceSpec,
+    "lookups": LookupSpec,
 }
 """The sections that declare something by name."""
 
@@ -48,4 +50,8 @@ class FileSpec(Strict):
     maintenance: dict[Name, MaintenanceSpec] = Field(
         default_factory=dict,
         description="Time that is taken out of alerts, targets and baselines, by name.",
+    )
+    lookups: dict[Name, LookupSpec] = Field(
+        default_factory=dict,
+        description="Tables in files beside the rules that give events what they lack, by name.",
     )

@@ -51,59 +51,9 @@ Silences = Annotated[
 ]
 
 
-class RuleOverrideSpec(Strict):
-    """What is different about a rule for the series whose dimensions match."""
+class ConditionSpec(Strict):
+    """When an alert fires and ends: the fields of a rule that an override may say otherwise."""
 
-    match: dict[str, DimensionValue] = Field(
-        min_length=1, description="Dimension: value; all must match.", examples=[{"region": "apac"}]
-    )
-    when: Conditions | None = Field(None, description="The condition of these series.")
-    clear: Conditions | None = Field(None, description="When an alert of these series ends.")
-    no_data_for: Silences | None = Field(
-        None,
-        description="Of a rule with no_data_for: how long no event may come from these series.",
-    )
-    for_: Duration | None = Field(
-        None, alias="for", description="How long the condition must hold for these series."
-    )
-    keep_firing_for: Duration | None = Field(
-        None, description="How long the end of the condition must hold for these series."
-    )
-    min_events: int | None = Field(
-        None, ge=0, description="Windows of these series with fewer events count as no data."
-    )
-    min_history: PositiveDuration | None = Field(
-        None, description="These series are evaluated once their first window is this old."
-    )
-    on_no_data: Literal["keep", "resolve", "alert"] | None = Field(
-        None, description="What a window of these series does without a value."
-    )
-    flapping: FlappingText | None = Field(
-        None, description="When an alert of these series flaps.", examples=["3 in 1h"]
-    )
-    pace: PaceSpec | None = Field(
-        None, description="Where the running total of these series should end."
-    )
-    objective: PromiseText | None = Field(
-        None,
-        description="The share that is promised of these series, over a period.",
-        examples=["99% over 30d"],
-    )
-    severity: Severity | None = Field(
-        None, description="The severity for these series, where there is one condition."
-    )
-    off: bool = Field(False, description="The rule is not evaluated for these series.")
-
-
-class RuleSpec(Strict):
-    """When to alert: a condition on a KPI's value and its history (when), or its silence
-    (no_data_for); without a KPI, a condition over other rules."""
-
-    kpi: Text | None = Field(
-        None,
-        description="The KPI it watches. Without one, `when` puts other rules together.",
-        examples=["orders"],
-    )
     when: Conditions | None = Field(
         None,
         description="SQL over value, events, target and what was before, as in change('1 week') "
@@ -116,9 +66,10 @@ class RuleSpec(Strict):
         description="SQL: a firing alert ends when this is true. If not given, when `when` is "
         "false. Without `kpi`: over names, as `when`.",
     )
-    on: Literal["closed", "current"] | None = Field(
+    no_data_for: Silences | None = Field(
         None,
-        description="Evaluate closed windows (default), or also the current value of the open one.",
+        description="Fires when no event has come for this long; or one time for each severity.",
+        examples=["30m"],
     )
     for_: Duration | None = Field(
         None,
@@ -156,14 +107,36 @@ class RuleSpec(Strict):
         "fires by the published windows and burn rates.",
         examples=["99.5% over 30d"],
     )
+    severity: Severity | None = Field(
+        None, description="warning if not given; of an override, the rule's."
+    )
+
+
+class RuleOverrideSpec(ConditionSpec):
+    """What is different about a rule for the series whose dimensions match."""
+
+    match: dict[str, DimensionValue] = Field(
+        min_length=1, description="Dimension: value; all must match.", examples=[{"region": "apac"}]
+    )
+    off: bool = Field(False, description="The rule is not evaluated for these series.")
+
+
+class RuleSpec(ConditionSpec):
+    """When to alert: a condition on a KPI's value and its history (when), or its silence
+    (no_data_for); without a KPI, a condition over other rules."""
+
+    kpi: Text | None = Field(
+        None,
+        description="The KPI it watches. Without one, `when` puts other rules together.",
+        examples=["orders"],
+    )
+    on: Literal["closed", "current"] | None = Field(
+        None,
+        description="Evaluate closed windows (default), or also the current value of the open one.",
+    )
     overrides: list[RuleOverrideSpec] = Field(
         default_factory=list,
         description="What is different for some series; the last that matches holds.",
-    )
-    no_data_for: Silences | None = Field(
-        None,
-        description="Fires when no event has come for this long; or one time for each severity.",
-        examples=["30m"],
     )
     per: Literal["series", "kpi"] | None = Field(
         None, description="With no_data_for: watch each known series, or the KPI as a whole."
@@ -171,11 +144,10 @@ class RuleSpec(Strict):
     depends_on: list[Text] | None = Field(
         None,
         min_length=1,
-        description="While one of these rules fires, this one's alerts are silenced. A KPI or an "
+        description="While one of these rules fires, this one's alerts are inhibited. A KPI or an "
         "event stands for the absence rules that watch it.",
         examples=[["orders_silent"]],
     )
-    severity: Severity | None = Field(None, description="warning if not given.")
     summary: Text | None = Field(
         None,
         description='One line for the person called: "{{ region }} answers in {{ value | '

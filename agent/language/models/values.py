@@ -1,4 +1,4 @@
-"""The single values of the language: names, durations, windows, paths.
+"""The single values of the language: names, durations, windows.
 
 Validators raise `PydanticCustomError` whose context may hold a `hint`, which `explain` reads.
 """
@@ -92,21 +92,6 @@ def _unit_repair(value: str) -> str:
 def _event_name(value: str) -> str:
     if value != value.strip() or not value or any(ord(c) < 32 for c in value):
         raise wrong(f"'{value}' is not an event name", "leave out the space around it")
-    return value
-
-
-MOST_PATH_NAMES = 32
-"""So many names may be nested in the path of a field."""
-
-
-def _path(value: str) -> str:
-    if any(not part.strip() for part in value.split(".")):
-        raise wrong(f"'{value}' is not a path", "names with a dot between them: user.id")
-    if value.count(".") >= MOST_PATH_NAMES:
-        message = f"a path of {value.count('.') + 1} names"
-        raise wrong(message, f"at most {MOST_PATH_NAMES}: no event is nested so deeply")
-    if any(0xD800 <= ord(char) < 0xE000 for char in value):
-        raise wrong("half of a surrogate pair is no text", "write the character itself")
     return value
 
 
@@ -322,8 +307,6 @@ Topic = Annotated[
     Field(json_schema_extra={"pattern": TOPIC}),
 ]
 EventName = Annotated[str, AfterValidator(_event_name)]
-DottedPath = Annotated[str, AfterValidator(_path)]
-TypeField = Annotated[str, AfterValidator(_path)]
 TimeZone = Annotated[str, AfterValidator(_zone)]
 Url = Annotated[str, AfterValidator(_url), Field(json_schema_extra={"format": "uri"})]
 Number = Annotated[float, Field(json_schema_extra={"type": "number"})]

@@ -1,8 +1,9 @@
 """SQL of `where`, `value`, derived values and rule conditions, compiled.
 
 Parsed by sqlglot as DuckDB's dialect, translated by `language/sql/expressions.py` with the table of
-`language/sql/scalars.py`. A base KPI's `value` is split here: every aggregate becomes a partial
-(what rows fold into), and what is around them an expression over the partials' finals `a0…an`.
+`language/sql/scalars`. A base KPI's `value` is split by `language/sql/aggregates.py`: every
+aggregate becomes a partial (what rows fold into), and what is around them an expression over the
+partials' finals `a0…an`.
 
 All four functions raise SqlProblem at the first thing that is wrong, with its position.
 """
@@ -10,8 +11,8 @@ All four functions raise SqlProblem at the first thing that is wrong, with its p
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import polars as pl
@@ -21,8 +22,9 @@ from sqlglot.errors import ParseError, TokenError
 from sqlglot.tokens import Tokenizer, TokenType  # type: ignore[attr-defined]
 
 from agent.core.model.events import FieldType
-from agent.core.model.kpis import Partial, PartialKind
+from agent.core.model.kpis import Partial
 from agent.language.sql import instead
+from agent.language.sql.aggregates import Split, is_aggregate, rows_scope, without_aggregates
 from agent.language.sql.expressions import (
     PREFIX,
     TEXT,
@@ -33,9 +35,6 @@ from agent.language.sql.expressions import (
     Typed,
     fail,
     finite,
-    only,
-    span,
-    written,
 )
 from agent.language.sql.history_functions import Asked
 from agent.language.sql.percents import marked
@@ -53,7 +52,9 @@ __all__ = [
 def compile_where(text: str, fields: Mapping[str, FieldType]) -> pl.Expr:
     """A boolean expression over a contract's fields."""
     node = parsed(text, columns=fields)
-    found = _rows(text, fields, "`where` looks at one event at a time", _WHERE_HINT).translate(node)
+    found = rows_scope(text, fields, "`where` looks at one event at a time", _WHERE_HINT).translate(
+        node
+    )
     return _condition(node, found)
 
 
@@ -67,7 +68,7 @@ def compile_value(text: str, fields: Mapping[str, FieldType]) -> tuple[tuple[Par
     The first partial is count(*) without filter. Equal aggregates share a partial.
     """
     node = parsed(text, columns=fields)
-    split = _Split(text, fields)
+    split = Split(text, fields)
     found = split.outer.translate(node)
     if not split.seen:
         fail(
@@ -76,9 +77,8 @@ def compile_value(text: str, fields: Mapping[str, FieldType]) -> tuple[tuple[Par
             "for example `count(*)`, `sum(x)`, `avg(x)`",
         )
     value = as_number(node, found)
-    if _is_aggregate(node):
-        (name,) = found.expr.meta.root_names()
-        value = Typed(pl.col(name), value.type)
+    if is_aggregate(node) and found.expr.meta.eq(pl.col(found.expr.meta.root_names()[0])):
+        value = Typed(found.expr, value.type)  # one that overflows is no value already
     return tuple(split.partials), value
 
 
@@ -92,7 +92,7 @@ def compile_derived(text: str, inputs: Sequence[str], whole: Collection[str] = (
     without = scope.special
 
     def special(node: exp.Expression) -> Typed | None:
-        if _is_aggregate(node) or isinstance(node, exp.Median):
+        if is_aggregate(node):
             hint = f"take `{inputs[0]}` as it is; to put its series together, say by what: `by: []`"
             fail(node, "the input is a value already, one for each series", hint)
         return without(node)
@@ -239,15 +239,6 @@ def as_number(node: exp.Expression, found: Typed) -> Typed:
     return Typed(finite(found.expr), "float")
 
 
-def _column(_node: exp.Column, name: str, type_: FieldType) -> Typed:
-    return Typed(pl.col(name), type_)
-
-
-def _rows(text: str, fields: Mapping[str, FieldType], why: str, hint: str) -> Scope:
-    """Over the fields of single events, where an aggregate has no place."""
-    return Scope(text, SCALARS, fields, _column, without_aggregates(text, why, hint))
-
-
 def _values(text: str, columns: Sequence[str], why: str, whole: Collection[str] = ()) -> Scope:
     """Over columns of numbers that are aggregated already."""
     types = value_types(columns, whole)
@@ -268,175 +259,3 @@ def value_column(name: str, type_: SqlType) -> Typed:
     """A column of other KPIs' values."""
     column = pl.col(name)
     return Typed(column if type_ == "hugeint" else column.cast(pl.Float64), type_)
-
-
-def without_aggregates(text: str, why: str, hint: str) -> Callable[[exp.Expression], Typed | None]:
-    def special(node: exp.Expression) -> Typed | None:
-        if _is_aggregate(node):
-            fail(node, f"`{written(text, node)}` is an aggregate; {why}", hint)
-        return None
-
-    return special
-
-
-@dataclass(frozen=True, slots=True)
-class _Simple:
-    """An aggregate of one argument: its partial, its final's type, that over integers, if it takes
-    numbers only."""
-
-    kind: PartialKind
-    type: SqlType = "float"
-    whole: SqlType = "float"
-    numbers: bool = True
-
-
-_AGGREGATES: Mapping[type[exp.Expression], _Simple] = {
-    exp.Sum: _Simple(PartialKind.SUM, whole="hugeint"),
-    exp.Avg: _Simple(PartialKind.MEAN),
-    exp.Min: _Simple(PartialKind.MIN, whole="hugeint"),
-    exp.Max: _Simple(PartialKind.MAX, whole="hugeint"),
-    exp.Stddev: _Simple(PartialKind.STDDEV),
-    exp.StddevSamp: _Simple(PartialKind.STDDEV),
-    exp.First: _Simple(PartialKind.FIRST, whole="hugeint"),
-    exp.Last: _Simple(PartialKind.LAST, whole="hugeint"),
-}
-_DISTINCT = _Simple(PartialKind.DISTINCT, numbers=False)
-_RETENTION = _Simple(PartialKind.RETENTION, numbers=False)
-_COUNT = _Simple(PartialKind.COUNT, "integer", "integer", numbers=False)
-
-
-def _is_retention(node: exp.Expression) -> bool:
-    return isinstance(node, exp.Anonymous) and node.name.lower() == "retention"
-
-
-def _is_aggregate(node: exp.Expression) -> bool:
-    others = (exp.Count, exp.CountIf, exp.Quantile, exp.Filter)
-    return type(node) in _AGGREGATES or isinstance(node, others) or _is_retention(node)
-
-
-@dataclass(slots=True)
-class _Split:
-    """The aggregates found so far in one `value`."""
-
-    text: str
-    fields: Mapping[str, FieldType]
-    partials: list[Partial] = field(default_factory=lambda: [Partial(PartialKind.COUNT)])
-    seen: bool = False
-
-    @property
-    def outer(self) -> Scope:
-        """What is around the aggregates: no column may stand there by itself."""
-        return Scope(self.text, SCALARS, self.fields, self._bare, self._aggregate)
-
-    @property
-    def inner(self) -> Scope:
-        """What an aggregate is taken of."""
-        why = "aggregates can't be put into one another"
-        hint = "a second KPI with `from: [the first]` can go on from its value"
-        return _rows(self.text, self.fields, why, hint)
-
-    def _bare(self, node: exp.Column, name: str, type_: FieldType) -> Typed:
-        number = type_ in ("integer", "float")
-        hint = (
-            f"for example `avg({name})`"
-            if number
-            else f"for example `count({name})`; or group by it: `by: [{name}]`"
-        )
-        fail(node, f"`{name}` differs from event to event: put it into an aggregate", hint)
-
-    def _aggregate(self, node: exp.Expression) -> Typed | None:
-        if not _is_aggregate(node):
-            return None
-        self.seen = True
-        condition = None
-        if isinstance(node, exp.Filter):
-            where = node.expression.this
-            condition = self.inner.of(where, "boolean")
-            node = node.this
-        if not _is_aggregate(node):
-            fail(node, f"`{written(self.text, node)}` is not an aggregate, FILTER needs one")
-        return self._split(node, condition)
-
-    def _split(self, node: exp.Expression, condition: pl.Expr | None) -> Typed:
-        if isinstance(node, exp.Quantile):
-            only(self.text, node, "this quantile")
-            share = share_of(self.text, node)
-            return self._of(_Simple(PartialKind.QUANTILE), node.this, condition, share)
-        if isinstance(node, exp.CountIf):
-            only(self.text, node, "this")
-            holds = self.inner.of(node.this, "boolean")
-            both = holds if condition is None else holds & condition
-            return self._shared(Partial(PartialKind.COUNT, None, both), "integer")
-        if _is_retention(node):
-            if len(node.expressions) != 1:
-                fail(node, "retention takes one argument", "for example `retention(customer_id)`")
-            return self._of(_RETENTION, node.expressions[0], condition)
-        if isinstance(node, exp.Count):
-            return self._count(node, condition)
-        only(self.text, node, "this")
-        return self._of(_AGGREGATES[type(node)], node.this, condition)
-
-    def _count(self, node: exp.Count, condition: pl.Expr | None) -> Typed:
-        only(self.text, node, "this")
-        if node.this is None or isinstance(node.this, exp.Star):
-            return self._shared(Partial(PartialKind.COUNT, None, condition), "integer")
-        if isinstance(node.this, exp.Distinct):
-            if len(node.this.expressions) != 1:
-                fail(
-                    node,
-                    "count distinct takes one argument",
-                    "for pairs: `count(distinct a || ' ' || b)`",
-                )
-            return self._of(_DISTINCT, node.this.expressions[0], condition)
-        return self._of(_COUNT, node.this, condition)
-
-    def _of(
-        self,
-        simple: _Simple,
-        argument: exp.Expression,
-        condition: pl.Expr | None,
-        q: float | None = None,
-    ) -> Typed:
-        found = self.inner.translate(argument)
-        if simple.numbers and found.type not in ("integer", "float"):
-            hint = (
-                "count_if counts where it is true"
-                if found.type == "boolean"
-                else "`count` and `count(distinct …)` take any type"
-            )
-            fail(argument, f"{simple.kind} needs a number, this is {WORDS[found.type]}", hint)
-        expr = found.expr
-        if found.type == "float" and not isinstance(argument, exp.Column):
-            expr = finite(expr)
-        whole = found.type == "integer"
-        partial = Partial(simple.kind, expr, condition, q, whole)
-        return self._shared(partial, simple.whole if whole else simple.type)
-
-    def _shared(self, partial: Partial, type_: SqlType) -> Typed:
-        """The final of the partial, of one that equals it where there is one."""
-        same = (i for i, known in enumerate(self.partials) if _equal(known, partial))
-        number = next(same, len(self.partials))
-        if number == len(self.partials):
-            self.partials.append(partial)
-        return Typed(pl.col(f"a{number}"), type_)
-
-
-def _equal(a: Partial, b: Partial) -> bool:
-    def same(x: pl.Expr | None, y: pl.Expr | None) -> bool:
-        return x is y or (x is not None and y is not None and x.meta.eq(y))
-
-    return (
-        (a.kind, a.q) == (b.kind, b.q) and same(a.argument, b.argument) and same(a.filter, b.filter)
-    )
-
-
-def share_of(text: str, node: exp.Quantile) -> float:
-    q = node.args.get("quantile")
-    if isinstance(q, exp.Literal) and not q.is_string and 0 <= float(q.name) <= 1:
-        # The parser drops what follows.
-        if text[span(q)[1] :].lstrip().startswith(","):
-            fail(q, "quantile takes two arguments", "one KPI for each quantile")
-        return float(q.name)
-    fail(
-        q or node, "the quantile has to be a number from 0 to 1", "for example `quantile(x, 0.95)`"
-    )

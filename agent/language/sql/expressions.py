@@ -1,6 +1,6 @@
 """Translating sqlglot's tree into polars expressions: types, names, positions, refusals.
 
-`language/sql/scalars.py` is the table of what is supported. A node that is not in it is refused
+`language/sql/scalars` has the tables of what is supported. A node that is not in it is refused
 with its position, and so is a node that carries a part which its entry does not name. Every
 expression has a static type, so that types are checked at `check` and not by the events.
 """
@@ -240,12 +240,21 @@ def _short(text: str) -> str:
     return found if len(found) <= 40 else found[:39] + "…"
 
 
-FUNCTIONS = (
-    *("avg", "count", "count_if", "first", "last", "max", "min", "quantile", "retention"),
-    *("stddev", "sum", "abs", "ceil", "coalesce", "contains", "floor", "greatest", "if", "ifnull"),
-    *("least", "length", "ln", "lower", "nullif", "power", "round", "sqrt", "starts_with", "trim"),
-    "upper",
+AGGREGATES = (
+    *("any_value", "approx_count_distinct", "arg_max", "arg_min", "avg", "bool_and", "bool_or"),
+    *("count", "count_if", "first", "last", "max", "median", "min", "mode", "quantile"),
+    *("quantile_cont", "retention", "stddev", "stddev_pop", "sum", "var_pop", "variance"),
+    "weighted_avg",
 )
+_SCALARS = (
+    *("abs", "ceil", "coalesce", "concat", "concat_ws", "contains", "ends_with", "exp", "floor"),
+    *("greatest", "if", "ifnull", "least", "left", "length", "ln", "log", "log10", "log2"),
+    *("lower", "ltrim", "mod", "nullif", "power", "regexp_extract", "regexp_full_match"),
+    *("regexp_matches", "regexp_replace", "replace", "right", "round", "rtrim", "sign"),
+    *("split_part", "sqrt", "starts_with", "strpos", "substring", "trim", "trunc", "upper"),
+)
+FUNCTIONS = (*AGGREGATES, *_SCALARS)
+"""The functions by name, for suggestions."""
 
 
 def refuse_unsupported(text: str, node: exp.Expression, columns: Collection[str] = ()) -> NoReturn:

@@ -15,15 +15,18 @@ _TIME = (
     "say what is needed (the hour, the seconds between two) as a field"
 )
 _NESTED = "name the nested value in the contract: `fields: {name: {path: a.b, type: string}}`"
-_PART = "write `like 'ab%'` or `contains(s, 'ab')`; or let the event have the part as a field"
-_PATTERN = "write `like 'ab%'`, `starts_with(s, 'ab')` or `contains(s, 'ab')`"
-_QUANTILE = "write `quantile(x, 0.95)`; the median is `quantile(x, 0.5)`"
+_PART = "write `substring(s, 1, 2)`, `left(s, 2)`, `right(s, 2)` or `split_part(s, '-', 1)`"
+_PATTERN = "write `regexp_matches(s, '^ab')`, `like 'ab%'` or `contains(s, 'ab')`"
+_PLACE = "write `strpos(s, 'ab')`: 1 is the first character, 0 is nowhere"
+_QUANTILE = "write `quantile(x, 0.95)`, one of the values, or `quantile_cont(x, 0.95)`, between two"
 _DISTINCT = "write `count(distinct x)`"
 _TEXTS = (
     "a KPI's value is a number: `count(distinct x)` counts the values, `by: [x]` splits by them"
 )
-_SPREAD = "write `stddev(x)`; the variance is `power(stddev(x), 2)`"
-_STDDEV = "write `stddev(x)`, of a sample"
+_TOP = (
+    "a KPI's value is a number: `by: [x]` counts each value; the share of the largest is a KPI "
+    "over that one: `from: [n]`, `by: []`, `value: max(n) / sum(n)`"
+)
 _PAST = (
     "`first(x)` and `last(x)` go by event time; a rule looks at the windows before: "
     "`when: change('1 day') < -20%`"
@@ -58,43 +61,31 @@ FUNCTIONS: Mapping[str, str] = {
         ),
         _NESTED,
     ),
-    **dict.fromkeys(
-        ("left", "mid", "right", "split", "split_part", "substr", "substring", "string_split"),
-        _PART,
-    ),
-    **dict.fromkeys(
-        (
-            "glob", "regexp", "regexp_like", "regexp_matches", "regexp_full_match", "rlike",
-            "regexp_extract", "regexp_replace", "similar", "position", "strpos", "instr", "locate",
-            "charindex",
-        ),
-        _PATTERN,
-    ),
+    **dict.fromkeys(("mid", "split", "string_split", "str_split"), _PART),
+    **dict.fromkeys(("glob", "regexp", "rlike", "regex_match", "similar"), _PATTERN),
+    **dict.fromkeys(("position", "indexof"), _PLACE),
     **dict.fromkeys(
         (
-            "median", "percentile", "percentile_cont", "percentile_disc", "quantile_cont",
-            "quantile_disc", "approx_percentile", "percentile_approx", "approx_quantiles",
-            "p50", "p90", "p95", "p99",
+            "percentile", "approx_percentile",
+            "percentile_approx", "approx_quantile", "approx_quantiles", "p50", "p90", "p95", "p99",
         ),
         _QUANTILE,
     ),
-    **dict.fromkeys(
-        ("approx_count_distinct", "approx_distinct", "count_distinct", "uniq", "uniqexact", "hll"),
-        _DISTINCT,
-    ),
-    **dict.fromkeys(
-        ("array_agg", "group_concat", "histogram", "list", "listagg", "mode", "string_agg"), _TEXTS
-    ),
-    **dict.fromkeys(("variance", "var", "var_pop", "var_samp"), _SPREAD),
-    **dict.fromkeys(("std", "stddev_pop"), _STDDEV),
+    **dict.fromkeys(("count_distinct", "uniq", "uniqexact", "hll"), _DISTINCT),
+    **dict.fromkeys(("array_agg", "group_concat", "list", "listagg", "string_agg"), _TEXTS),
+    **dict.fromkeys(("approx_top_k", "histogram", "topk"), _TOP),
+    "var": "write `variance(x)` or `var_pop(x)`",
+    "std": "write `stddev(x)` or `stddev_pop(x)`",
     **dict.fromkeys(
         (
-            "arg_max", "arg_min", "argmax", "argmin", "max_by", "min_by", "first_value", "lag",
-            "last_value", "lead", "nth_value", "any",
+            "first_value", "lag", "last_value", "lead", "nth_value", "any",
         ),
         _PAST,
     ),
-    **dict.fromkeys(("bool_and", "every", "logical_and", "bool_or", "logical_or"), _SHARE),
+    **dict.fromkeys(("every", "some"), _SHARE),
+    "product": "write `exp(sum(ln(x)))`, of numbers above 0",
+    **dict.fromkeys(("geomean", "geometric_mean"), "write `exp(avg(ln(x)))`, of numbers above 0"),
+    **dict.fromkeys(("wavg", "avg_weighted"), "write `weighted_avg(x, weight)`"),
     **dict.fromkeys(("bit_and", "bit_or", "bit_count", "bitand"), _BITS),
     "average": "write `avg(x)`",
     "mean": "write `avg(x)`",
@@ -113,18 +104,7 @@ FUNCTIONS: Mapping[str, str] = {
     "tofloat64": "write `cast(x as double)`",
     "to_char": "write `cast(x as varchar)`",
     "tostring": "write `cast(x as varchar)`",
-    "log": "write `ln(x)`, or `ln(x) / ln(10)`",
-    "log10": "write `ln(x) / ln(10)`",
-    "log2": "write `ln(x) / ln(2)`",
-    "exp": "write `power(2.718281828459045, x)`",
-    "sign": "write `case when x > 0 then 1 when x < 0 then -1 else 0 end`",
-    "trunc": "write `floor(x)`, of numbers from 0 on",
-    "geomean": "write `power(2.718281828459045, avg(ln(x)))`",
-    "concat": "write `a || b`",
-    "concat_ws": "write `a || ' ' || b`",
-    "ends_with": "write `s like '%ab'`",
-    "endswith": "write `s like '%ab'`",
-    "suffix": "write `s like '%ab'`",
+    "suffix": "write `ends_with(s, 'ab')`",
     "prefix": "write `starts_with(s, 'ab')`",
 }  # fmt: skip
 """By the name of a function, in lower case."""
@@ -133,18 +113,13 @@ NODES: Mapping[type[exp.Expression], str] = {
     exp.Subquery: "a KPI reads one event type; put KPIs together with `from: [a, b]`",
     exp.Select: "write the expression only, without SELECT",
     exp.Window: "a KPI has its own windows: `window: 5m every 1m`",
-    exp.Median: _QUANTILE,
-    exp.PercentileCont: _QUANTILE,
-    exp.PercentileDisc: _QUANTILE,
     exp.WithinGroup: _QUANTILE,
     exp.ApproxQuantile: _QUANTILE,
-    exp.ApproxDistinct: _DISTINCT,
-    exp.StddevPop: _STDDEV,
     exp.Order: "`first` and `last` go by event time",
     exp.IgnoreNulls: "write `first(x)` or `last(x)`: they leave out nulls",
     exp.Pow: "write `power(x, y)`",
     exp.IntDiv: "write `floor(x / y)`",
-    exp.Distinct: "only count takes `distinct`: `count(distinct x)`",
+    exp.Distinct: "count, sum and avg take `distinct`: `count(distinct x)`",
     exp.Alias: "leave out the name; the KPI has one",
     exp.Array: "fields are single values, of the type that the contract says",
     exp.ArrayOverlaps: "write `a and b`",
@@ -152,10 +127,8 @@ NODES: Mapping[type[exp.Expression], str] = {
     exp.JSONExtract: _NESTED,
     exp.JSONExtractScalar: _NESTED,
     exp.RegexpLike: _PATTERN,
-    exp.RegexpFullMatch: _PATTERN,
     exp.SimilarTo: _PATTERN,
     exp.Glob: _PATTERN,
-    exp.StrPosition: _PATTERN,
     exp.Extract: _TIME,
     exp.Interval: _TIME,
     exp.Is: "write `s = 'a'`: `is` goes with null, true and false",

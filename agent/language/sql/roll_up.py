@@ -11,14 +11,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 import polars as pl
 from sqlglot import exp
 
-from agent.language.sql.compiler import (
-    as_number,
-    parsed,
-    share_of,
-    value_column,
-    value_types,
-    without_aggregates,
-)
+from agent.core.model.kpis import PartialKind
+from agent.language.sql.aggregates import QUANTILES, quantile_of, without_aggregates
+from agent.language.sql.compiler import as_number, parsed, value_column, value_types
 from agent.language.sql.expressions import Scope, SqlType, Typed, fail, only, written
 from agent.language.sql.scalars import SCALARS
 
@@ -30,6 +25,9 @@ _SIMPLE: Mapping[type[exp.Expression], Callable[[pl.Expr], pl.Expr]] = {
     exp.Median: lambda values: values.median(),
     exp.Stddev: lambda values: values.std(),
     exp.StddevSamp: lambda values: values.std(),
+    exp.StddevPop: lambda values: values.std(ddof=0),
+    exp.Variance: lambda values: values.var(),
+    exp.VariancePop: lambda values: values.var(ddof=0),
 }
 _EXACT = (exp.Sum, exp.Min, exp.Max)
 """Of whole numbers, these are whole numbers."""
@@ -74,16 +72,20 @@ def _rolled(
     text: str, call: exp.Expression, inner: Scope, condition: pl.Expr | None, first: pl.Expr
 ) -> Typed:
     """One aggregate, over those series for which the condition is true."""
-    known = isinstance(call, (exp.Count, exp.Quantile, *_SIMPLE))
+    known = isinstance(call, (exp.Count, *QUANTILES, *_SIMPLE))
     if not known or isinstance(call.this, exp.Distinct):
-        hint = "count, sum, avg, min, max, median, stddev, quantile"
+        hint = "count, sum, avg, min, max, median, stddev, variance, quantile, quantile_cont"
         fail(call, f"`{written(text, call)}` can not be taken over series", hint)
-    only(text, call, "this quantile" if isinstance(call, exp.Quantile) else "this")
     type_: SqlType = "float"
-    if isinstance(call.this, exp.Star):
+    argument, q = call.this, None
+    if type(call) in QUANTILES:
+        argument, q = quantile_of(text, call)
+    else:
+        only(text, call, "this")
+    if isinstance(argument, exp.Star):
         values = first.is_null().cast(pl.Float64)  # of every series, with a value or without
     else:
-        found = inner.number(call.this)
+        found = inner.number(argument)
         if found.type == "hugeint" and isinstance(call, _EXACT):
             type_ = "hugeint"
         values = found.cast(type_)
@@ -91,8 +93,9 @@ def _rolled(
         values = pl.when(condition).then(values)
     if isinstance(call, exp.Count):
         return Typed(values.count(), "integer")
-    if isinstance(call, exp.Quantile):
-        # As in SQL's quantile_disc: the least value that a share q does not exceed.
-        ranked = values.quantile(share_of(text, call), interpolation="equiprobable")
+    if q is not None:
+        # `quantile` is SQL's quantile_disc: the least value that a share q does not exceed.
+        cont = QUANTILES[type(call)] is PartialKind.QUANTILE_CONT
+        ranked = values.quantile(q, interpolation="linear" if cont else "equiprobable")
         return Typed(ranked, "float")
     return Typed(_SIMPLE[type(call)](values), type_)

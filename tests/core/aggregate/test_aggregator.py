@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from functools import reduce
 from itertools import pairwise
 from types import SimpleNamespace
@@ -36,11 +37,21 @@ SCHEMA: dict[str, type[pl.DataType]] = {
 KEYS = ["region"]
 X, N, WHO, OK = (pl.col(name) for name in ("x", "n", "who", "ok"))
 
+RANKED_BY = (PartialKind.ARG_MIN, PartialKind.ARG_MAX)
+
+
+def of(kind: PartialKind, argument: pl.Expr, *filters: pl.Expr, **others: Any) -> Partial:
+    """A partial, ranked by the other number where it ranks."""
+    if kind in RANKED_BY:
+        others |= {"order": X if argument is N else N * N, "whole_order": argument is not N}
+    return Partial(kind, argument, *filters, **others)
+
+
 PARTIALS = (
     Partial(PartialKind.COUNT),
-    *(Partial(kind, X, q=0.9) for kind in PartialKind),
-    *(Partial(kind, N, OK, q=0.25) for kind in PartialKind),
-    *(Partial(kind, N, whole=True) for kind in PartialKind),
+    *(of(kind, X, q=0.9) for kind in PartialKind),
+    *(of(kind, N, OK, q=0.25) for kind in PartialKind),
+    *(of(kind, N, whole=True) for kind in PartialKind),
     Partial(PartialKind.COUNT, None, OK),
     Partial(PartialKind.DISTINCT, WHO, OK),
     Partial(PartialKind.DISTINCT, OK),
@@ -62,7 +73,7 @@ def events(count: int, seed: int) -> list[tuple[Any, ...]]:
             rng.randrange(20) * 1000,
             0,
             rng.choice(["emea", "apac", None]),
-            rng.choice([None, 0.0, rng.gauss(0, 50), float(rng.randrange(-5, 5))]),
+            rng.choice([None, 0.0, -0.0, rng.gauss(0, 50), float(rng.randrange(-5, 5))]),
             rng.choice([None, 0, rng.randrange(-100, 100)]),
             rng.choice([None, "", f"w{rng.randrange(30)}"]),
             rng.choice([None, True, False]),
@@ -105,6 +116,17 @@ ORACLE = {
     PartialKind.LAST: "arg_max({c}, (_time, _offset)) {f}",
     PartialKind.DISTINCT: "count(distinct {c}) {f}",
     PartialKind.QUANTILE: "quantile_disc({c}, {q}) {f}",
+    PartialKind.QUANTILE_CONT: "quantile_cont({c}, {q}) {f}",
+    PartialKind.STDDEV_POP: "stddev_pop({c}) {f}",
+    PartialKind.VARIANCE: "var_samp({c}) {f}",
+    PartialKind.VAR_POP: "var_pop({c}) {f}",
+    PartialKind.SUM_DISTINCT: "sum(distinct {c}) {f}",
+    PartialKind.MEAN_DISTINCT: "avg(distinct {c}) {f}",
+    PartialKind.ARG_MIN: "arg_min({c}, ({o}, _time, _offset)) {n}",
+    PartialKind.ARG_MAX: "arg_max({c}, ({o}, _time, _offset)) {n}",
+    # Of equally many, DuckDB's mode is any.
+    PartialKind.MODE: """list_min(list_transform(list_filter(map_entries(histogram({c}) {f}),
+        lambda e: e.value = list_max(map_values(histogram({c}) {f}))), lambda e: e.key))""",
 }
 
 
@@ -125,9 +147,15 @@ def test_every_kind_answers_as_duckdb(
     oracle: duckdb.DuckDBPyConnection, kind: PartialKind, column: str, where: str
 ) -> None:
     condition = {"": None, "filter (where ok)": OK}.get(where, N > 1000)
-    sql = ORACLE[kind].format(c=column, f=where, q=0.75)
+    order = {"x": "n * n", "n": "x"}[column]
+    # DuckDB's arg_min looks at the row, of which `o` is only a part, for nulls.
+    ranks = f"({order}) is not null" + where.replace("filter (where", " and (").rstrip(")")
+    ranked = f"filter (where {ranks}{')' if where else ''})"
+    sql = ORACLE[kind].format(c=column, f=where, q=0.75, o=order, n=ranked)
     theirs = dict(oracle.execute(f"select region, {sql} from events group by all").fetchall())
-    partial = Partial(kind, pl.col(column), condition, 0.75, whole=column == "n")
+    number = {"x": X, "n": N}[column]
+    partial = of(kind, number, *([] if condition is None else [condition]), q=0.75)
+    partial = replace(partial, whole=column == "n")
     agg = aggregator(Partial(PartialKind.COUNT), partial)
     found = states(folded(agg, table(events(400, 1))))
     mine = {region: agg.finals(state)[1] for region, state in found.items()}
@@ -140,7 +168,8 @@ def test_every_kind_answers_as_duckdb(
     "kind",
     [
         *(PartialKind.SUM, PartialKind.MEAN, PartialKind.MIN, PartialKind.MAX),
-        *(PartialKind.FIRST, PartialKind.LAST),
+        *(PartialKind.FIRST, PartialKind.LAST, PartialKind.SUM_DISTINCT, PartialKind.MODE),
+        *(PartialKind.ARG_MIN, PartialKind.ARG_MAX),
     ],
 )
 @settings(max_examples=25, deadline=None)
@@ -160,9 +189,11 @@ def test_every_kind_answers_as_duckdb(
 def test_whole_numbers_keep_all_their_digits(
     kind: PartialKind, values: list[int | None], cut: int
 ) -> None:
-    agg = aggregator(Partial(PartialKind.COUNT), Partial(kind, N, whole=True))
+    by = {"order": N // 2, "whole_order": True} if kind in RANKED_BY else {}
+    agg = aggregator(Partial(PartialKind.COUNT), Partial(kind, N, whole=True, **by))
     rows = table([(0, i, i, 0, "emea", None, n, None, None) for i, n in enumerate(values)])
     known = [value for value in values if value is not None]
+    ranked = sorted(known, key=lambda n: n // 2)  # stable: of equal keys, the earliest comes first
     expected = {
         PartialKind.SUM: sum(known),
         PartialKind.MEAN: sum(known) / max(len(known), 1),
@@ -170,6 +201,10 @@ def test_whole_numbers_keep_all_their_digits(
         PartialKind.MAX: max(known, default=None),
         PartialKind.FIRST: known[0] if known else None,
         PartialKind.LAST: known[-1] if known else None,
+        PartialKind.SUM_DISTINCT: sum(set(known)),
+        PartialKind.MODE: min(known, key=lambda n: (-known.count(n), n), default=None),
+        PartialKind.ARG_MIN: ranked[0] if ranked else None,
+        PartialKind.ARG_MAX: ranked[-1] if ranked else None,
     }[kind]
     parts = [folded(agg, part) for part in (rows[:cut], rows[cut:]) if part.height]
     merged = agg.merge_all([states(part)["emea"] for part in parts])

@@ -17,6 +17,7 @@ from agent.core.aggregate.sketches import (
     LG_K,
     QUANTILE_ERROR,
     quantile,
+    quantile_cont,
     quantiles_merged,
     quantiles_of,
     theta_count,
@@ -178,3 +179,17 @@ def test_no_values_have_no_sketch_and_no_quantile() -> None:
     assert sketch_of([]) is None
     assert quantile(None, 0.5) is None
     assert theta_count(None) == 0
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, EXACT_VALUES, EXACT_VALUES + 1, 5000])
+@pytest.mark.parametrize("q", [0.0, 0.07, 0.5, 0.9, 1.0])
+def test_quantile_cont_lies_between_the_values_beside_it(n: int, q: float) -> None:
+    rng = random.Random(n)
+    values = [rng.lognormvariate(3, 2) for _ in range(n)]
+    expected = float(np.quantile(values, q))
+    rel = 1e-12 if n <= EXACT_VALUES else QUANTILE_ERROR
+    assert quantile_cont(sketch_of(values), q) == pytest.approx(expected, rel=rel)
+
+
+def test_quantile_cont_of_no_values_is_none() -> None:
+    assert quantile_cont(None, 0.5) is None

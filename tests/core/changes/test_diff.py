@@ -23,7 +23,7 @@ from agent.core.changes.diff import (
 )
 from agent.core.changes.outline import outline, sections
 from agent.core.model.kpis import Target, TargetOverride
-from agent.core.model.plan import Maintenance
+from agent.core.model.plan import Maintenance, Plan
 from agent.core.model.rules import Rule
 from agent.core.model.schedules import MonthDays, Schedule
 from agent.language.load import load
@@ -301,3 +301,59 @@ def test_a_backfill_is_read_for_a_kpi_without_state_and_not_for_one_that_has_som
     assert summary(found) == (
         "1 KPI changed; the state of revenue starts over; revenue is given its past (4w2d)"
     )
+
+
+RATES = """
+version: 1
+lookups:
+  rates: {file: rates.csv, key: region, columns: {rate: float, zone: string}}
+events:
+  order:
+    topic: shop
+    time: at
+    fields: {amount: float, region: string}
+    lookup: {rate: rates.rate, zone: rates.zone}
+kpis:
+  orders: {from: order, value: count(*), window: 10m}
+  revenue: {from: order, value: sum(amount * rate), window: 10m}
+  zones: {from: order, value: count(*), by: [zone], window: 10m}
+"""
+
+
+def with_rates(folder: Path, rates: str) -> Plan:
+    (folder / "rules.yaml").write_text(RATES)
+    (folder / "rates.csv").write_text(rates)
+    return load(folder)
+
+
+def test_a_changed_value_of_a_lookup_begins_the_state_of_the_kpis_that_read_it(
+    tmp_path: Path,
+) -> None:
+    before = with_rates(tmp_path, "region,rate,zone\neu,1,near\nus,0.9,far\n")
+    after = with_rates(tmp_path, "region,rate,zone\nus,0.95,far\neu,1,near\n")
+    difference = compare(outline(before), outline(after))
+    assert before.config_hash != after.config_hash
+    assert [(c.section, c.name, [p.name for p in c.parts]) for c in difference.changes] == [
+        ("lookups", "rates", ["digests.rate"])
+    ]
+    assert {s.kpi: [p.name for p in s.reasons] for s in difference.states} == {
+        "orders": [],
+        "revenue": ["lookups.rates.rate"],
+        "zones": [],
+    }
+
+
+def test_the_order_of_rows_and_columns_that_nobody_reads_change_nothing(tmp_path: Path) -> None:
+    before = with_rates(tmp_path, "region,rate,zone\neu,1,near\nus,0.9,far\n")
+    after = with_rates(tmp_path, "note,zone,rate,region\na,far,0.90,us\nb,near,1.0,eu\n")
+    assert not compare(outline(before), outline(after))
+    assert before.config_hash == after.config_hash
+
+
+def test_the_key_of_a_lookup_is_part_of_what_a_kpi_reads(tmp_path: Path) -> None:
+    before = with_rates(tmp_path, "region,rate,zone\neu,1,near\n")
+    (tmp_path / "rules.yaml").write_text(
+        RATES.replace("region: string", "region: {type: string, path: geo.region}")
+    )
+    difference = compare(outline(before), outline(load(tmp_path)))
+    assert [s.kpi for s in difference.states if not s.kept] == ["revenue", "zones"]

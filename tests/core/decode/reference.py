@@ -13,7 +13,8 @@ from decimal import Decimal
 from typing import Any
 
 from agent.core.decode.time_text import parse_time
-from agent.core.model.events import Contract, Field, Path
+from agent.core.model.events import Contract, Field
+from agent.core.model.paths import Path
 
 DEEPEST = 256
 
@@ -167,13 +168,13 @@ def _row(
         try:
             row[field.name] = _of_type(field, _at(record, field.path))
         except (_ElsewhereError, ValueError):
-            if field.required or field.path in (contract.time_path, contract.id_path):
+            if field.required or field.path in (contract.times[0].path, *contract.ids):
                 raise BadRecordError("wrong_type") from None
             row[field.name] = None
             wrong.append(field.name)
     try:
-        raw_time = _at(record, contract.time_path)
-        raw_id = None if contract.id_path is None else _at(record, contract.id_path)
+        raw_time = _at(record, contract.times[0].path)
+        raw_id = _at(record, contract.ids[0]) if contract.ids else None
     except _ElsewhereError:
         raise BadRecordError("wrong_type") from None
     row["_id"] = _id(raw_id)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from agent.core.decode.batch import Batch
-from agent.core.model.events import Contract, Field
+from agent.core.model.events import Contract, Field, TimeSource
 
 AT = "2024-05-01T10:00:00Z"
 AT_MS = 1_714_557_600_000
@@ -20,9 +20,9 @@ def contract(name: str, *fields: Field, **changes: Any) -> Contract:
         "topic": "events",
         "type_path": ("type",),
         "type_value": name,
-        "time_path": ("at",),
+        "times": (TimeSource(("at",)),),
         "timezone": "UTC",
-        "id_path": ("id",),
+        "ids": (("id",),),
         "lateness_ms": 10_000,
         "max_future_ms": HOUR_MS,
         "idle_after_ms": 30_000,
@@ -44,7 +44,7 @@ ORDER = contract(
 VISIT = contract(
     "visit", Field("page", ("page",), "string"), Field("region", ("region",), "string")
 )
-ANY = contract("any", Field("text", ("region",), "string"), type_path=None, id_path=None)
+ANY = contract("any", Field("text", ("region",), "string"), type_path=None, ids=())
 
 
 def batch(values: Sequence[bytes | None]) -> Batch:

@@ -350,9 +350,11 @@ def test_details_say_what_was_found_and_what_would_be_right() -> None:
         'amount: expected a number, found the string "abc"',
         "amount: required, but absent or null",
         "amount: -3.0 is below the minimum 0",
-        "at: expected ISO 8601 or epoch seconds, milliseconds, microseconds or nanoseconds, no "
+        "at: expected ISO 8601, RFC 2822 or epoch seconds, milliseconds, microseconds or "
+        "nanoseconds, no "
         'number below 100000000 (March 1973), found "yesterday"',
-        "at: expected ISO 8601 or epoch seconds, milliseconds, microseconds or nanoseconds, no "
+        "at: expected ISO 8601, RFC 2822 or epoch seconds, milliseconds, microseconds or "
+        "nanoseconds, no "
         'number below 100000000 (March 1973), found "true"',
         "at: 2024-05-01T13:00:00.750+00:00 is 3:00:00 after the record's timestamp; "
         "at most 1:00:00 (max_future)",
@@ -472,8 +474,8 @@ def test_a_string_id_and_an_integer_id_may_be_one_id() -> None:
 
 
 def test_a_record_over_the_limit_is_too_large_for_the_contracts_that_say_so() -> None:
-    small = contract("small", type_path=None, id_path=None, max_bytes=100)
-    large = contract("large", type_path=None, id_path=None, max_bytes=200)
+    small = contract("small", type_path=None, ids=(), max_bytes=100)
+    large = contract("large", type_path=None, ids=(), max_bytes=200)
     records = [
         json.dumps({"at": 0, "pad": "x" * pad}).encode().ljust(size)
         for pad, size in ((1, 100), (1, 101), (1, 200), (1, 201))

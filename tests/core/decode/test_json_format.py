@@ -74,7 +74,7 @@ def test_any_key_can_be_a_step_of_a_path(key: str) -> None:
             Field("x", path, "integer"),
             Field("other", ("other",), "string"),
             type_path=None,
-            id_path=None,
+            ids=(),
         )
         inner: dict[str, object] = {path[1]: 5} if len(path) > 1 else {}
         record = {"at": AT, "other": "o", path[0]: inner or 5}

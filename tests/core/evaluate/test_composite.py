@@ -4,28 +4,31 @@ from dataclasses import replace
 
 import pytest
 
-from agent.core.evaluate.composite import CompositeRule
+from agent.core.evaluate.composite import CompositeState
 from agent.core.evaluate.thresholds import Evaluation
 from agent.core.model.kpis import Dimensions
-from agent.core.model.rules import CombinationRule, CombinedLevel, RuleOverride, RuleRef, Term
+from agent.core.model.rules import CompositeLevel, CompositeRule, RuleOverride, RuleRef, Term
 from tests.core.evaluate.alerts import change
 
 SLOW = RuleRef("slow", "response_time", "slow", None, False, (0,), (0,))
 SAD = RuleRef("sad", "mood", "sad", None, False, (0,), (0,))
 BOTH = Term("and", (Term("is", place=0), Term("is", place=1)))
-CRISIS = CombinationRule(
-    "crisis", (SLOW, SAD), (CombinedLevel("critical", BOTH, None, "slow and sad", None),),
-    ("region",), 0, 0, 1_000, "", "", None, None, None,
-)  # fmt: skip
+CRISIS = CompositeRule(
+    name="crisis",
+    dependencies=(SLOW, SAD),
+    levels=(CompositeLevel("critical", BOTH, None, "slow and sad", None),),
+    by=("region",),
+    expire_after_ms=1_000,
+)
 EMEA: Dimensions = ("emea",)
 
 Event = tuple[int, int, bool]
 """Index of the rule that it depends on, instant, whether it fires."""
 
 
-def life(rule: CombinationRule, events: list[Event], step_ms: int = 1_000) -> list[tuple[int, str]]:
+def life(rule: CompositeRule, events: list[Event], step_ms: int = 1_000) -> list[tuple[int, str]]:
     """The transitions of one region, advanced by steps."""
-    composite = CompositeRule(rule)
+    composite = CompositeState(rule)
     for index, at_ms, firing in events:
         composite.subscription.add(index, EMEA, change(at_ms, firing))
     found = []
@@ -75,7 +78,7 @@ def test_an_override_may_take_a_series_out() -> None:
 
 
 def test_a_rule_that_is_new_begins_with_what_fires_already() -> None:
-    composite = CompositeRule(CRISIS)
+    composite = CompositeState(CRISIS)
     for index in (0, 1):
         composite.subscription.set_firing(index, EMEA, "warning")
     assert [(t.at_ms, t.state.value) for t in composite.advance(100)] == [(100, "firing")]
@@ -85,7 +88,7 @@ def test_a_rule_that_is_new_begins_with_what_fires_already() -> None:
 
 
 def test_a_series_expires_once_nothing_has_fired_for_long() -> None:
-    composite = CompositeRule(CRISIS)
+    composite = CompositeState(CRISIS)
     for index in (0, 1):
         composite.subscription.add(index, EMEA, change(10, True))
         composite.subscription.add(index, EMEA, change(20, False))
@@ -97,7 +100,7 @@ def test_a_series_expires_once_nothing_has_fired_for_long() -> None:
 
 def test_every_evaluation_is_reported() -> None:
     seen: list[Evaluation] = []
-    composite = CompositeRule(CRISIS, seen.append)
+    composite = CompositeState(CRISIS, seen.append)
     for index in (0, 1):
         composite.subscription.add(index, EMEA, change(10 + index, True))
     composite.advance(100)

@@ -16,9 +16,10 @@ from agent.core.state.series import Series
 from tests.core.evaluate.alerts import change, transition
 
 SLOW = ThresholdRule(
-    "slow", "response_time", (Level("warning", pl.col("value") > 1, None, "value > 1", None),),
-    "closed", 0, 0, 0, "", "", None, None, None,
-)  # fmt: skip
+    name="slow",
+    kpi="response_time",
+    levels=(Level("warning", pl.col("value") > 1, None, "value > 1", None),),
+)
 OWN_REF = RuleRef("slow", "response_time", "slow", None, False, (0,), (0,))
 OUTAGE = RuleRef("outage", "uptime", "outage", None, False, (0,), (0,))
 MINUTES = FixedWindow(60, 60)
@@ -55,32 +56,32 @@ TABLE = {
         [("own", 60, FIRES), ("own", 120, STOPS)],
         [(60, "firing", "when"), (120, "resolved", "clear")],
     ),
-    "an alert that begins in an outage is silenced, and fires after the hold": (
+    "an alert that begins in an outage is inhibited, and fires after the hold": (
         [("outage", 30, FIRES), ("own", 60, FIRES), ("outage", 70, STOPS)],
-        [(60, "silenced", "depends_on"), (180, "firing", "depends_on")],
+        [(60, "inhibited", "depends_on"), (180, "firing", "depends_on")],
     ),
-    "a firing alert is silenced when an outage begins": (
+    "a firing alert is inhibited when an outage begins": (
         [("own", 60, FIRES), ("outage", 90, FIRES)],
-        [(60, "firing", "when"), (90, "silenced", "depends_on")],
+        [(60, "firing", "when"), (90, "inhibited", "depends_on")],
     ),
-    "an alert may resolve while it is silenced": (
+    "an alert may resolve while it is inhibited": (
         [("outage", 30, FIRES), ("own", 60, FIRES), ("own", 120, STOPS), ("outage", 150, STOPS)],
-        [(60, "silenced", "depends_on"), (120, "resolved", "clear")],
+        [(60, "inhibited", "depends_on"), (120, "resolved", "clear")],
     ),
     "an alert that resolves within the hold never fires": (
         [("outage", 30, FIRES), ("own", 60, FIRES), ("outage", 70, STOPS), ("own", 120, STOPS)],
-        [(60, "silenced", "depends_on"), (120, "resolved", "clear")],
+        [(60, "inhibited", "depends_on"), (120, "resolved", "clear")],
     ),
-    "an outage and an alert of one instant: the alert is silenced": (
+    "an outage and an alert of one instant: the alert is inhibited": (
         [("own", 60, FIRES), ("outage", 60, FIRES)],
-        [(60, "silenced", "depends_on")],
+        [(60, "inhibited", "depends_on")],
     ),
-    "an outage that comes back within the hold silences on": (
+    "an outage that comes back within the hold inhibits on": (
         [
             *(("outage", 30, FIRES), ("own", 60, FIRES), ("outage", 70, STOPS)),
             *(("outage", 100, FIRES), ("outage", 130, STOPS)),
         ],
-        [(60, "silenced", "depends_on"), (240, "firing", "depends_on")],
+        [(60, "inhibited", "depends_on"), (240, "firing", "depends_on")],
     ),
     "an outage without an alert reports nothing": ([("outage", 30, FIRES)], []),
 }
@@ -103,10 +104,10 @@ def test_a_rule_that_evaluates_no_windows_has_no_hold() -> None:
     alerts.outage(30, FIRES)
     alerts.own(60, FIRES)
     alerts.outage(70, STOPS)
-    assert alerts.advance(400) == [(60, "silenced", "depends_on"), (70, "firing", "depends_on")]
+    assert alerts.advance(400) == [(60, "inhibited", "depends_on"), (70, "firing", "depends_on")]
 
 
-def test_an_outage_of_another_region_silences_nothing() -> None:
+def test_an_outage_of_another_region_inhibits_nothing() -> None:
     alerts = Alerts()
     alerts.outage(30, FIRES, "apac")
     alerts.own(60, FIRES)
@@ -141,7 +142,7 @@ def test_what_was_reported_before_a_restart_is_not_reported_again() -> None:
     assert again.advance(400) == [(180, "firing", "depends_on")]
 
 
-def test_a_report_is_kept_in_the_series_and_names_what_silences() -> None:
+def test_a_report_is_kept_in_the_series_and_names_what_inhibits() -> None:
     alerts = Alerts()
     alerts.outage(30, FIRES)
     alerts.own(60, FIRES)

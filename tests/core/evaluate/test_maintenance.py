@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from agent.core.evaluate.absence import AbsenceClock, step_absence
 from agent.core.evaluate.maintenance import (
-    NO_MAINTENANCE,
     MaintenanceCalendar,
     maintenance_calendar,
 )
@@ -109,7 +108,7 @@ def test_no_maintenance_is_of_a_kpi_that_it_does_not_name() -> None:
 # Absence.
 
 LEVEL = AbsenceLevel("warning", 30)
-RULE = AbsenceRule("quiet", "response_time", (LEVEL,), "series", 0, "", "", None, None, None)
+RULE = AbsenceRule(name="quiet", kpi="response_time", levels=(LEVEL,))
 
 
 @settings(max_examples=300, deadline=None)
@@ -158,5 +157,5 @@ def test_silence_in_maintenance_does_not_count_however_often_it_is_evaluated(
 
 
 def test_without_maintenance_the_time_of_a_rule_runs_as_it_passes() -> None:
-    clock = AbsenceClock(NO_MAINTENANCE, (), 30)
+    clock = AbsenceClock(MaintenanceCalendar((), ()), (), 30)
     assert (clock.due_ms(100, 0), clock.began_ms(130)) == (130, 100)

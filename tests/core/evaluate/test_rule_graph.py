@@ -36,14 +36,14 @@ class Partition:
         self.graph = RuleGraph(plan, True, self.series_of, self.find, self.settled.get)
 
     def find(self, owner: str, dimensions: Dimensions | None) -> Series | None:
-        composite = self.graph.combinations.get(owner)
+        composite = self.graph.composites.get(owner)
         if composite is not None and dimensions is not None:
             return composite.series.get(dimensions)
         return self.rows.get((owner, dimensions))
 
     def series_of(self, owner: str, whole: bool) -> list[Series]:
-        if owner in self.graph.combinations:
-            return list(self.graph.combinations[owner].series.values())
+        if owner in self.graph.composites:
+            return list(self.graph.composites[owner].series.values())
         return [s for (o, d), s in self.rows.items() if o == owner and (d is None) is whole]
 
     def alert(self, rule: str, at_ms: int, firing: bool) -> list[tuple[int, str, str]]:
@@ -71,17 +71,17 @@ TABLE: dict[str, tuple[list[tuple[str, int, bool]], list[tuple[int, str, str]]]]
         [("few", 60_000, True), ("few", 120_000, False)],
         [(60_000, "few", "firing"), (120_000, "few", "resolved")],
     ),
-    "a rule that depends on another is silenced, and so no part of a composite": (
+    "a rule that depends on another is inhibited, and so no part of a composite": (
         [("poor", 60_000, True), ("few", 120_000, True)],
-        [(120_000, "few", "silenced")],
+        [(120_000, "few", "inhibited")],
     ),
-    "a composite rule counts a rule as firing only while it is not silenced": (
+    "a composite rule counts a rule as firing only while it is not inhibited": (
         [("few", 60_000, True), ("poor", 120_000, True)],
-        [(60_000, "few", "firing"), (120_000, "few", "silenced")],
+        [(60_000, "few", "firing"), (120_000, "few", "inhibited")],
     ),
     "after the dependency has resolved, and a whole window, it fires": (
         [("poor", 60_000, True), ("few", 120_000, True), ("poor", 150_000, False)],
-        [(120_000, "few", "silenced"), (240_000, "few", "firing")],
+        [(120_000, "few", "inhibited"), (240_000, "few", "firing")],
     ),
 }
 
@@ -111,7 +111,7 @@ def test_a_composite_rule_is_reported_by_severity_and_shared_dimensions(tmp_path
     partition.alert("poor", 60_000, True)
     partition.alert("few", 120_000, True)
     assert partition.advance(revenue=200_000, visits=200_000) == [(120_000, "crisis", "firing")]
-    crisis = next(rule for rule in partition.graph.combinations.values()).rule
+    crisis = next(rule for rule in partition.graph.composites.values()).rule
     assert partition.graph.firing(crisis, EMEA) == (("poor", True), ("few", True))
     partition.alert("poor", 240_000, False)
     assert partition.advance(revenue=300_000, visits=300_000) == [(240_000, "crisis", "resolved")]
@@ -119,7 +119,7 @@ def test_a_composite_rule_is_reported_by_severity_and_shared_dimensions(tmp_path
 
 def test_a_restart_anywhere_reports_nothing_twice_and_loses_nothing(plan: Plan) -> None:
     alerts = [("poor", 60_000, True), ("few", 120_000, True), ("poor", 150_000, False)]
-    expected = [(120_000, "few", "silenced"), (240_000, "few", "firing")]
+    expected = [(120_000, "few", "inhibited"), (240_000, "few", "firing")]
     for crash_ms in range(0, 300_001, 30_000):
         partition, found = Partition(plan), []
         for rule, at_ms, firing in alerts:

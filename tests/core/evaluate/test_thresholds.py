@@ -20,10 +20,7 @@ def level(condition: pl.Expr, sql: str = "") -> Level:
     return Level("warning", condition, None, sql, None)
 
 
-SLOW = ThresholdRule(
-    "slow", "response_time", (level(pl.col("value") > 400),), "closed", 0, 0, 0, "", "", None,
-    None, None,
-)  # fmt: skip
+SLOW = ThresholdRule(name="slow", kpi="response_time", levels=(level(pl.col("value") > 400),))
 
 
 def series(region: str = "emea", first_ms: int = 0) -> Series:

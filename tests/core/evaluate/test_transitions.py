@@ -129,7 +129,7 @@ def test_a_transition_says_what_happened_and_when_its_episode_began() -> None:
         "dimensions": ("apac",),
         "episode_ms": MINUTE,
     }
-    inactive, pending, firing, _silenced, resolved = AlertPhase
+    inactive, pending, firing, _inhibited, resolved = AlertPhase
     assert found == [
         Transition(
             **common,

@@ -1,6 +1,7 @@
 """What is counted of fields without a value, and what is said of it."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -91,3 +92,20 @@ def test_an_event_with_a_wrong_optional_field_is_folded(plan: Plan) -> None:
         "folded": 4,
         "rejected": 1,
     }
+
+
+def test_keys_without_a_row_are_counted_by_lookup_and_null_keys_are_not(tmp_path: Path) -> None:
+    (tmp_path / "rules.yaml").write_text(
+        RULES.replace("kpis:", "    lookup: {tier: shops.tier, open: shops.open}\nkpis:", 1)
+        + "lookups:\n  shops: {file: s.csv, key: shop, columns: {tier: string, open: boolean}}\n"
+    )
+    (tmp_path / "s.csv").write_text("shop,tier,open\na,,true\n")
+    plan = load(tmp_path)
+    values = [order(), order(shop="b"), order(shop="b"), order(shop=None)]
+    counts = fold(plan, values).fields
+    assert counts["order"].misses == {"shops": 2}
+    assert (
+        "order: shops has no row for the key of 2 of 4 events: what they look up there is null"
+        in list(in_words(counts))
+    )
+    assert not fold(plan, values, Resume(0, 4, None, None)).fields["order"].misses

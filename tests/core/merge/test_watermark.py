@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from agent.core.frame import Frame
 from agent.core.merge.watermark import TopicSources
-from agent.core.model.events import Contract
+from agent.core.model.events import Contract, TimeSource
 
 SECOND = 1_000
 IDLE_AFTER_MS = 30 * SECOND
@@ -12,8 +12,8 @@ IDLE_AFTER_MS = 30 * SECOND
 
 def contract() -> Contract:
     return Contract(
-        name="sale", topic="shop", type_path=None, type_value="", time_path=("at",),
-        timezone="UTC", id_path=None, lateness_ms=0, max_future_ms=0,
+        name="sale", topic="shop", type_path=None, type_value="", times=(TimeSource(("at",)),),
+        timezone="UTC", ids=(), lateness_ms=0, max_future_ms=0,
         idle_after_ms=IDLE_AFTER_MS, max_bytes=1_000, fields=(), duplicate_window_ms=SECOND,
     )  # fmt: skip
 
@@ -28,7 +28,7 @@ def status(
     """What the watermark is, in s, after a frame of one of two partitions."""
     ms = None if watermark_s is None else watermark_s * SECOND
     idle_ms = None if quiet_s is None else quiet_s * SECOND
-    sources.take(Frame("shop", partition, 2, 1, ms, idle_ms, clock_s * SECOND, True, {}, []))
+    sources.update(Frame("shop", partition, 2, 1, ms, idle_ms, clock_s * SECOND, True, {}, []))
     reached = sources.watermark_ms(contract())
     return None if reached is None else reached // SECOND
 

@@ -234,7 +234,7 @@ def test_a_target_is_written_as_a_rule_would_write_it(target: Target, text: str)
     assert bound_text(target) == text
 
 
-def test_the_alert_of_a_combination_rule_is_no_kpis(tmp_path: Path) -> None:
+def test_the_alert_of_a_composite_rule_is_no_kpis(tmp_path: Path) -> None:
     both = plan_of(
         "events: {sale: {topic: shop, time: at, fields: {amount: float, region: string}}}\n"
         "kpis:\n"
@@ -262,7 +262,7 @@ def test_the_alert_of_a_combination_rule_is_no_kpis(tmp_path: Path) -> None:
 def test_an_episode_that_is_silenced_twice_has_a_key_for_each_time() -> None:
     steps = [
         replace(
-            FIRING, at_ms=at_ms, state=AlertPhase.SILENCED, previous=AlertPhase.FIRING,
+            FIRING, at_ms=at_ms, state=AlertPhase.INHIBITED, previous=AlertPhase.FIRING,
             reason="depends_on", bound="feed_gone",
         )
         for at_ms in (60_000, 120_000)

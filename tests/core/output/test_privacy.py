@@ -21,7 +21,7 @@ from agent.core.model.results import (
     Transition,
     WindowValue,
 )
-from agent.core.model.rules import RULE_SUBJECT, CombinationRule, CombinedLevel, RuleRef, Term
+from agent.core.model.rules import RULE_SUBJECT, CompositeLevel, CompositeRule, RuleRef, Term
 from agent.core.output.privacy import NoSecret, Privacy, private_subjects, shared
 from tests.export.invented import kpi, plan, threshold
 
@@ -35,20 +35,24 @@ TICKETS = kpi("tickets", "Tickets", None, by=("desk",))
 SLOW, FAST = threshold("slow", "tasks", "warning"), threshold("fast", "tickets", "warning")
 
 
-def combination(name: str, *subjects: str) -> CombinationRule:
+def composite(name: str, *subjects: str) -> CompositeRule:
     """A rule over the alerts of these, by desk and employee."""
     dependencies = tuple(
         RuleRef(f"r{n}", subject, "r", None, False, (0, 1), (0, 1))
         for n, subject in enumerate(subjects)
     )
-    level = CombinedLevel("warning", Term("is"), None, "r", None)
-    return CombinationRule(
-        name, dependencies, (level,), ("desk", "employee"), 0, 0, 1, "", "", None, None, None
+    level = CompositeLevel("warning", Term("is"), None, "r", None)
+    return CompositeRule(
+        name=name,
+        dependencies=dependencies,
+        levels=(level,),
+        by=("desk", "employee"),
+        expire_after_ms=1,
     )
 
 
-BOTH = combination("both", "tasks", "tickets")
-ABOVE = combination("above", RULE_SUBJECT + "both")
+BOTH = composite("both", "tasks", "tickets")
+ABOVE = composite("above", RULE_SUBJECT + "both")
 COMPANY = plan(
     [TASKS, OPEN, TICKETS],
     [SLOW, FAST, BOTH, ABOVE],  # type: ignore[list-item]

@@ -55,7 +55,7 @@ def step(**changes: object) -> Transition:
         (
             step(
                 flaps=Flapping(3, HOUR),
-                state=AlertPhase.SILENCED,
+                state=AlertPhase.INHIBITED,
                 bound="gone",
                 reason="depends_on",
             ),

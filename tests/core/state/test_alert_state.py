@@ -12,7 +12,7 @@ IN, PE, FI, _SI, RE = AlertPhase
 MINUTE = 60_000
 
 # What one window says: (when, clear).
-BAD, CALM, GOOD, BOTH = (True, False), (False, False), (False, True), (True, True)
+BAD, NEITHER, GOOD, BOTH = (True, False), (False, False), (False, True), (True, True)
 NULL = (None, None)
 
 
@@ -46,7 +46,7 @@ def test_with_for_it_is_pending_until_the_condition_has_held_that_long() -> None
 
 
 def test_a_pending_alert_whose_condition_ends_is_inactive_and_begins_again() -> None:
-    assert live([BAD, BAD, CALM, BAD, BAD, BAD], for_ms=2 * MINUTE) == [
+    assert live([BAD, BAD, NEITHER, BAD, BAD, BAD], for_ms=2 * MINUTE) == [
         (0, "inactive", "pending", "when"),
         (2, "pending", "inactive", "clear"),
         (3, "inactive", "pending", "when"),
@@ -69,7 +69,7 @@ def test_a_null_condition_does_not_resolve() -> None:
 
 
 def test_between_the_thresholds_it_keeps_firing() -> None:
-    assert live([BAD, CALM, CALM, GOOD]) == [
+    assert live([BAD, NEITHER, NEITHER, GOOD]) == [
         (0, "inactive", "firing", "when"),
         (3, "firing", "resolved", "clear"),
     ]
@@ -96,7 +96,7 @@ def test_keep_firing_for_waits_until_clear_has_held_that_long() -> None:
     ]
 
 
-@pytest.mark.parametrize("interruption", [BAD, CALM])
+@pytest.mark.parametrize("interruption", [BAD, NEITHER])
 def test_a_clearing_that_is_interrupted_begins_again(
     interruption: tuple[bool | None, bool | None],
 ) -> None:
@@ -152,7 +152,7 @@ def test_resolved_goes_on_to_pending_and_firing() -> None:
     state = AlertState(RE, 0)
     state, changes = alerts.step(state, MINUTE, True, False, MINUTE, 0)
     assert changes == ((RE, PE, "when"),)
-    assert state == AlertState(PE, MINUTE, judged_ms=MINUTE)
+    assert state == AlertState(PE, MINUTE, evaluated_ms=MINUTE)
 
 
 def test_an_episode_begins_once_at_an_instant() -> None:

@@ -91,7 +91,7 @@ def test_filters_choose_alerts_and_steps(
         (("stat", "firing"), "no filter is called stat: rule, kpi, state, severity, limit are"),
         (
             ("state", "fired"),
-            "state is one of inactive, pending, firing, silenced, resolved, not fired",
+            "state is one of inactive, pending, firing, inhibited, resolved, not fired",
         ),
         (("severity", "high"), "severity is one of page, critical, warning, info, not high"),
         (("limit", "-1"), "limit is a number of steps, not -1"),

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 import aiohttp
 import pytest
 
-from agent.export.web import server
+from agent.export.web import stream
 from agent.export.web.connections import Limits
 from agent.export.web.server import serving
 from tests.export.invented import NOW_MS, company_state
@@ -88,19 +88,19 @@ async def test_a_flood_of_half_requests_ends_itself_and_scrapes_go_on() -> None:
 async def test_an_answer_in_progress_is_not_cut_off_by_a_flood(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(server, "HEARTBEAT_SECONDS", 0.1)
+    monkeypatch.setattr(stream, "HEARTBEAT_SECONDS", 0.1)
     async with (
         port(Limits(connections=20)) as number,
         aiohttp.ClientSession(f"http://127.0.0.1:{number}") as session,
-        session.get("/api/v1/stream") as stream,
+        session.get("/api/v1/stream") as board,
     ):
-        assert (await stream.content.readline()).startswith(b"retry")
+        assert (await board.content.readline()).startswith(b"retry")
         flood = [await half_request(number) for _ in range(200)]
         for _ in range(20):  # it goes on: the board, and what changes
-            event = await asyncio.wait_for(stream.content.readuntil(b"\n\n"), 10)
+            event = await asyncio.wait_for(board.content.readuntil(b"\n\n"), 10)
             if b"event: beat" in event or b"event: change" in event:
                 break
-        assert stream.status == 200
+        assert board.status == 200
         for _, writer in flood:
             writer.close()
 

@@ -1,4 +1,4 @@
-"""`lower` and `ilike` beside DuckDB, over all of Unicode."""
+"""`lower`, `upper` and `ilike` beside DuckDB, over all of Unicode."""
 
 import duckdb
 import polars as pl
@@ -32,6 +32,17 @@ def test_every_letter_is_lowered_as_duckdb_does_or_is_newer_than_its_unicode() -
     unlike = [i for i, is_same in enumerate(same) if not is_same]
     assert len(unlike) < 60
     assert all(lowered[i] == LETTERS[i] for i in unlike)
+
+
+def test_every_letter_is_raised_as_duckdb_does_or_becomes_several_or_is_newer() -> None:
+    where = compile_where("upper(s) = t", {"s": "string", "t": "string"})
+    raised = [str(letter) for letter in theirs("upper(s)", LETTERS)]
+    found = pl.DataFrame({"s": LETTERS, "t": raised}).select(where).to_series().to_list()
+    unlike = [(s, t) for s, t, same in zip(LETTERS, raised, found, strict=True) if not same]
+    newer = [(s, t) for s, t in unlike if len(s.upper()) == 1]
+    assert len(unlike) - len(newer) == 102  # Unicode's SpecialCasing, such as 'ß' → 'SS'
+    assert len(newer) < 60
+    assert all(s == t for s, t in newer)
 
 
 def _equal(values: list[str], expected: list[str]) -> list[bool]:

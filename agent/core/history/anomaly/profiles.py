@@ -45,7 +45,7 @@ class Profile(msgspec.Struct, array_like=True):
 
     `levels` are packed 32-bit floats, NaN where not seen. A slot's mean is learnt when time leaves
     it, so that no value is foretold by its own slot.
-    `error` is the usual |value - expected|, `evaluated` the number of values it is from.
+    `error` is the usual |value - expected|, `windows` the number of values it is from.
     """
 
     levels: bytes = b""
@@ -54,7 +54,7 @@ class Profile(msgspec.Struct, array_like=True):
     total: float = 0.0
     count: int = 0
     error: float = 0.0
-    judged: int = 0
+    windows: int = 0
 
     def step(self, slot: int, slots: int, value: float, memory: float) -> float:
         """What was expected of this value (NaN: unknown); then learn it."""
@@ -66,8 +66,8 @@ class Profile(msgspec.Struct, array_like=True):
         self.count += 1
         expected: float = FLOAT.unpack_from(self.levels, 4 * slot)[0]
         if not math.isnan(expected):
-            self.judged += 1
-            rate = max(1.0 / self.judged, 1.0 / memory)
+            self.windows += 1
+            rate = max(1.0 / self.windows, 1.0 / memory)
             self.error += rate * (gentle(value - expected, self.error) - self.error)
         return expected
 
@@ -149,11 +149,11 @@ class Seasons(msgspec.Struct, array_like=True):
         expected, errors = {"": 0.0}, {"": self.error}
         if interval_ms <= DAY_MS // 4:
             expected["day"] = self._profile(self.day, "day", DAY_MS, at_ms, value, memory)
-            if self.day.judged >= per_day:
+            if self.day.windows >= per_day:
                 errors["day"] = self.day.error
         if interval_ms <= DAY_MS:
             expected["week"] = self._profile(self.week, "week", WEEK_MS, at_ms, value, memory)
-            if self.week.judged >= 7 * per_day:
+            if self.week.windows >= 7 * per_day:
                 errors["week"] = self.week.error
         for season, error in errors.items():
             if error < BETTER * errors[self.chosen]:

@@ -61,11 +61,11 @@ function drawNotice() {
 }
 
 function drawAlerts() {
-  const { firing, silenced, pending } = board.alert_counts;
+  const { firing, inhibited, pending } = board.alert_counts;
   document.title = firing ? `(${firing}) ${board.name}` : board.name;
   setData(document.body, "firing", String(firing > 0));
   const items = firing ? [...board.alerts] : [{ key: "quiet", quiet: true }, ...board.alerts];
-  const hidden = firing + silenced + pending - board.alerts.filter((a) => a.phase !== "resolved").length;
+  const hidden = firing + inhibited + pending - board.alerts.filter((a) => a.phase !== "resolved").length;
   if (hidden > 0) items.push({ key: "rest", rest: hidden });
   patchList($("alerts"), items, (a) => a.key, makeAlert, (node, alert) => patchAlert(node, alert, board.data_until_ms ?? now(), board));
   setHidden($("history"), board.steps.length === 0);

@@ -4,7 +4,7 @@ import { el, parts, setData, setHidden, setIcon, setText } from "./dom.js";
 import { makeRing, patchRing } from "./spark.js";
 import { ageText, clockText, momentText } from "./times.js";
 
-const PHASES = { firing: "firing", silenced: "silenced", pending: "pending", resolved: "resolved" };
+const PHASES = { firing: "firing", inhibited: "inhibited", pending: "pending", resolved: "resolved" };
 const ARROWS = { up: "↗", down: "↘", flat: "→" };
 const WORDS = { met: "On target", at_risk: "At risk", missed: "Missed", no_data: "No data", none: "No target" };
 
@@ -50,7 +50,7 @@ export function patchAlert(node, alert, eventTimeMs, board) {
   p.runbook.setAttribute("aria-label", `Runbook of ${alert.rule}`);
 }
 
-const STEPS = { firing: "fired", pending: "is pending", silenced: "is silenced", resolved: "ended", inactive: "came to nothing" };
+const STEPS = { firing: "fired", pending: "is pending", inhibited: "is inhibited", resolved: "ended", inactive: "came to nothing" };
 
 export function makeStep() {
   return el("li", {},

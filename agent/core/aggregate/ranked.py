@@ -1,0 +1,108 @@
+"""The value of the row that comes first or last: by event time, or by another expression.
+
+A state is the row: its key where it is ranked by one, event time in ms, offset and value. Rows
+without a value or a key don't take part. Rows of equal keys go by event time, then by offset; the
+value decides between equal offsets of two partitions: any rule does, if it is one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+
+import numpy as np
+import polars as pl
+
+from agent.core.aggregate.columns import NO_INT, Ints
+from agent.core.aggregate.kind import Columns, Final, Kind, State
+from agent.core.model.kpis import Partial, PartialKind
+
+_Number = type[pl.Int64] | type[pl.Float64]
+
+_TIME = -3
+"""The index of the event time, which is null where there is no row."""
+
+
+def _prepare(key: _Number | None, value: _Number, argument: pl.Expr) -> pl.Expr:
+    """Rows as structs of what they are ranked by, in order; null where there is no value."""
+    number = (argument if key is None else argument.struct.field("value")).cast(value)
+    columns = [
+        *(() if key is None else (argument.struct.field("key").cast(key),)),
+        *(pl.col("_time").alias("time"), pl.col("_offset").alias("offset")),
+        number.alias("value"),
+    ]
+    return pl.when(number.is_not_null()).then(pl.struct(columns))
+
+
+def _fold(names: tuple[str, ...], empty: State, latest: bool, x: pl.Expr) -> tuple[pl.Expr, ...]:
+    order = [x.struct.field(name) for name in names]
+    chosen = [c.sort_by(order, descending=latest, nulls_last=True).first() for c in order]
+    return tuple(
+        column if nothing is None else column.fill_null(nothing)
+        for column, nothing in zip(chosen, empty, strict=True)
+    )
+
+
+def _add(latest: bool, mine: Columns, rows: Ints, theirs: Columns) -> None:
+    places = np.unique(rows)
+    where = np.concatenate([places, rows])
+    columns = [np.concatenate([m[places], t]) for m, t in zip(mine, theirs, strict=True)]
+    known = columns[_TIME] != NO_INT
+    where, columns = where[known], [column[known] for column in columns]
+    order = np.lexsort((*reversed(columns), where))
+    if latest:
+        order = order[::-1]
+    places, first = np.unique(where[order], return_index=True)
+    for column, values in zip(mine, columns, strict=True):
+        column[places] = values[order[first]]
+
+
+def _merge(latest: bool, a: State, b: State) -> State:
+    if a[_TIME] is None:
+        return b
+    if b[_TIME] is None:
+        return a
+    return max(a, b) if latest else min(a, b)
+
+
+def _final(state: State, _previous: State | None, _partial: Partial) -> Final:
+    return None if state[_TIME] is None else state[-1]
+
+
+def _kind(latest: bool, key: _Number | None, value: _Number) -> Kind:
+    # Integers of any size may be a key or a value: none of them can stand for nothing.
+    row: State = (None, None, 0 if value is pl.Int64 else None)
+    names: tuple[str, ...] = ("time", "offset", "value")
+    empty = row if key is None else (0 if key is pl.Int64 else 0.0, *row)
+    names = names if key is None else ("key", *names)
+    return Kind(
+        dtypes=(*(() if key is None else (key,)), pl.Int64, pl.Int64, value),
+        empty=empty,
+        prepare=partial(_prepare, key, value),
+        fold=partial(_fold, names, empty, latest),
+        add=partial(_add, latest),
+        merge=partial(_merge, latest),
+        final=_final,
+        final_dtype=pl.Int128 if value is pl.Int64 else pl.Float64,
+    )
+
+
+RANKED: Mapping[PartialKind, Kind] = {
+    PartialKind.FIRST: _kind(False, None, pl.Float64),
+    PartialKind.LAST: _kind(True, None, pl.Float64),
+}
+WHOLE_RANKED: Mapping[PartialKind, Kind] = {
+    PartialKind.FIRST: _kind(False, None, pl.Int64),
+    PartialKind.LAST: _kind(True, None, pl.Int64),
+}
+RANKED_BY: Mapping[tuple[PartialKind, bool, bool], Kind] = {
+    (kind, whole_key, whole): _kind(
+        kind is PartialKind.ARG_MAX,
+        pl.Int64 if whole_key else pl.Float64,
+        pl.Int64 if whole else pl.Float64,
+    )
+    for kind in (PartialKind.ARG_MIN, PartialKind.ARG_MAX)
+    for whole_key in (False, True)
+    for whole in (False, True)
+}
+"""By kind, whether the key is an integer, and whether the value is."""

@@ -1,0 +1,138 @@
+"""Aggregates whose state is a sketch: bytes, or None of no values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+import polars as pl
+
+from agent.core.aggregate import sketches, value_counts
+from agent.core.aggregate.columns import Ints
+from agent.core.aggregate.kind import Columns, Final, Kind, State
+from agent.core.model.kpis import Partial, PartialKind
+
+_Gather = Callable[[Sequence[bytes]], bytes]
+
+
+def _add(gather: _Gather, mine: Columns, rows: Ints, theirs: Columns) -> None:
+    (column,) = mine
+    parts: dict[int, list[bytes]] = {}
+    for row, sketch in zip(rows.tolist(), theirs[0].tolist(), strict=True):
+        if sketch is not None:
+            parts.setdefault(row, []).append(sketch)
+    for row, known in parts.items():
+        if column[row] is not None:
+            known.append(column[row])
+        column[row] = known[0] if len(known) == 1 else gather(known)
+
+
+def _merge(gather: _Gather, a: State, b: State) -> State:
+    if a[0] is None:
+        return b
+    return a if b[0] is None else (gather((a[0], b[0])),)
+
+
+def _merge_sets(a: State, b: State) -> State:
+    return a if a == b else _merge(sketches.theta_merged, a, b)
+
+
+def _finish(
+    sketches_of: Callable[[pl.Series], list[bytes | None]], lists: pl.Series
+) -> Sequence[pl.Series]:
+    return [pl.Series(sketches_of(lists), dtype=pl.Binary)]
+
+
+def _kind(
+    sketches_of: Callable[[pl.Series], list[bytes | None]],
+    gather: _Gather,
+    final: Callable[[State, State | None, Partial], Final],
+    *,
+    fold: Callable[[pl.Expr], pl.Expr] = pl.Expr.drop_nulls,
+    prepare: Callable[[pl.Expr], pl.Expr] = lambda argument: argument.cast(pl.Float64),
+    merge: Callable[[State, State], State] | None = None,
+    final_dtype: type[pl.DataType] = pl.Float64,
+) -> Kind:
+    return Kind(
+        dtypes=(pl.Binary,),
+        empty=(None,),
+        prepare=prepare,
+        fold=lambda x: (fold(x),),
+        finish=partial(_finish, sketches_of),
+        add=partial(_add, gather),
+        gather=gather,
+        merge=merge or partial(_merge, gather),
+        final=final,
+        final_dtype=final_dtype,
+    )
+
+
+def _thetas_of(lists: pl.Series) -> list[bytes | None]:
+    return [sketches.theta_of(values) for values in lists.to_list()]
+
+
+def _distinct_final(state: State, _previous: State | None, _partial: Partial) -> Final:
+    return sketches.theta_count(state[0])
+
+
+def _retention_final(state: State, previous: State | None, _partial: Partial) -> Final:
+    return None if previous is None else sketches.theta_share(previous[0], state[0])
+
+
+def _quantile_final(state: State, _previous: State | None, partial: Partial) -> Final:
+    return sketches.quantile(state[0], _share(partial))
+
+
+def _quantile_cont_final(state: State, _previous: State | None, partial: Partial) -> Final:
+    return sketches.quantile_cont(state[0], _share(partial))
+
+
+def _share(partial: Partial) -> float:
+    return 0.5 if partial.q is None else partial.q
+
+
+def _of_values(
+    compute: Callable[[bytes | None, bool], Final], whole: bool, state: State, *_others: object
+) -> Final:
+    return compute(state[0], whole)
+
+
+def _set_kind(final: Callable[[State, State | None, Partial], Final]) -> Kind:
+    return _kind(
+        _thetas_of,
+        sketches.theta_merged,
+        final,
+        fold=lambda x: x.drop_nulls().unique(),
+        prepare=lambda argument: argument,
+        merge=_merge_sets,
+    )
+
+
+def _values_kind(
+    compute: Callable[[bytes | None, bool], Final], whole: bool, exact: bool = True
+) -> Kind:
+    return _kind(
+        value_counts.counts_of,
+        value_counts.merged,
+        partial(_of_values, compute, whole),
+        prepare=(lambda argument: argument) if whole else (lambda x: x.cast(pl.Float64)),
+        final_dtype=pl.Int128 if whole and exact else pl.Float64,
+    )
+
+
+SKETCHED: Mapping[PartialKind, Kind] = {
+    PartialKind.DISTINCT: _set_kind(_distinct_final),
+    PartialKind.RETENTION: _set_kind(_retention_final),
+    PartialKind.QUANTILE: _kind(sketches.quantiles_of, sketches.quantiles_merged, _quantile_final),
+    PartialKind.QUANTILE_CONT: _kind(
+        sketches.quantiles_of, sketches.quantiles_merged, _quantile_cont_final
+    ),
+    PartialKind.MODE: _values_kind(value_counts.mode, False),
+    PartialKind.SUM_DISTINCT: _values_kind(value_counts.sum_distinct, False),
+    PartialKind.MEAN_DISTINCT: _values_kind(value_counts.mean_distinct, False),
+}
+WHOLE_SKETCHED: Mapping[PartialKind, Kind] = {
+    PartialKind.MODE: _values_kind(value_counts.mode, True),
+    PartialKind.SUM_DISTINCT: _values_kind(value_counts.sum_distinct, True),
+    PartialKind.MEAN_DISTINCT: _values_kind(value_counts.mean_distinct, True, exact=False),
+}

@@ -1,0 +1,94 @@
+"""Counts, sums and means, of floats and of whole numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from operator import add
+
+import numpy as np
+import polars as pl
+
+from agent.core.aggregate.columns import Ints
+from agent.core.aggregate.kind import Columns, Final, Kind, State, first_column
+from agent.core.model.kpis import Partial, PartialKind
+
+_HALF = 2**32
+
+
+def _add_sums(mine: Columns, rows: Ints, theirs: Columns) -> None:
+    for column, values in zip(mine, theirs, strict=True):
+        np.add.at(column, rows, values)
+
+
+def _added(a: State, b: State) -> State:
+    return tuple(map(add, a, b))
+
+
+def _whole_sum_fold(x: pl.Expr) -> tuple[pl.Expr, ...]:
+    # Two halves of 32 bits: neither sum leaves 64 bits before two thousand million rows.
+    return x.count().cast(pl.Int64), (x // _HALF).sum(), (x & (_HALF - 1)).sum()
+
+
+def _whole_sum(state: State) -> int:
+    return int(state[1] * _HALF + state[2])
+
+
+def _sum_final(state: State, _previous: State | None, _partial: Partial) -> Final:
+    return state[1] if state[0] else None
+
+
+def _mean_final(state: State, _previous: State | None, _partial: Partial) -> Final:
+    return state[1] / state[0] if state[0] else None
+
+
+def _whole_sum_final(state: State, _previous: State | None, _partial: Partial) -> Final:
+    return _whole_sum(state) if state[0] else None
+
+
+def _whole_mean_final(state: State, _previous: State | None, _partial: Partial) -> Final:
+    # Of Python's integers this is rounded once, whatever their size.
+    return _whole_sum(state) / state[0] if state[0] else None
+
+
+_COUNT = Kind(
+    dtypes=(pl.Int64,),
+    empty=(0,),
+    prepare=lambda argument: argument,
+    fold=lambda x: (x.count().cast(pl.Int64),),
+    add=_add_sums,
+    merge=_added,
+    final=first_column,
+    additive=True,
+    final_dtype=pl.Int64,
+)
+_SUM = Kind(
+    dtypes=(pl.Int64, pl.Float64),
+    empty=(0, 0.0),
+    fold=lambda x: (x.count().cast(pl.Int64), x.sum()),
+    add=_add_sums,
+    merge=_added,
+    final=_sum_final,
+    additive=True,
+)
+_WHOLE_SUM = Kind(
+    dtypes=(pl.Int64, pl.Int64, pl.Int64),
+    empty=(0, 0, 0),
+    prepare=lambda argument: argument,
+    fold=_whole_sum_fold,
+    add=_add_sums,
+    merge=_added,
+    final=_whole_sum_final,
+    additive=True,
+    final_dtype=pl.Int128,
+)
+
+SUMS: Mapping[PartialKind, Kind] = {
+    PartialKind.COUNT: _COUNT,
+    PartialKind.SUM: _SUM,
+    PartialKind.MEAN: replace(_SUM, final=_mean_final),
+}
+WHOLE_SUMS: Mapping[PartialKind, Kind] = {
+    PartialKind.SUM: _WHOLE_SUM,
+    PartialKind.MEAN: replace(_WHOLE_SUM, final=_whole_mean_final, final_dtype=pl.Float64),
+}

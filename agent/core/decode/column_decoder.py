@@ -1,0 +1,185 @@
+"""Decodes batches by columns: the records are read once for all contracts, and each contract takes
+the rows of its type and validates them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import compress
+
+import numpy as np
+import polars as pl
+
+from agent.core.decode.batch import Batch, Decoded, Rows
+from agent.core.decode.format import (
+    Columns,
+    Format,
+    Reader,
+    demands_of,
+    labelled,
+    plain,
+    type_demands,
+)
+from agent.core.decode.validation import columns_of, too_large, validate
+from agent.core.model.events import Contract
+from agent.core.model.results import Reason, Reject
+
+
+class ColumnDecoder:
+    """Decodes what some contracts of a topic ask of its columns; pure but for the readers' memory
+    of which way was the faster.
+
+    `sole`: the only contract that the topic has, which whatever is wrong with a record is put down
+    to. `max_bytes`: the largest record that any contract takes. `arrays`: whether another contract
+    reads records that are arrays, which are then ignored here. Without contracts, records are only
+    screened.
+    """
+
+    def __init__(
+        self,
+        contracts: Sequence[Contract],
+        format: Format,
+        max_bytes: int,
+        sole: str | None = None,
+        arrays: bool = False,
+    ) -> None:
+        self.contracts = tuple(contracts)
+        self.format = format
+        self.max_bytes = max_bytes
+        self.sole = sole
+        self.arrays = arrays
+        self.readers = {c.name: format.reader(demands_of(c)) for c in contracts}
+        self.together = (
+            self.readers[contracts[0].name]
+            if len(contracts) == 1
+            else format.reader(d for c in contracts for d in demands_of(c))
+        )
+        self.types = format.reader(type_demands(contracts))
+        # Contracts that contradict each other on a path would have all records read several times.
+        most = max((x.reads for x in self.readers.values()), default=0)
+        self.is_apart = self.together.reads > most
+
+    def decode(self, batch: Batch) -> Decoded:
+        """Decodes one batch."""
+        return _Run(self, batch).decode()
+
+
+class _Run:
+    """The decoding of one batch: what is known of its rows so far."""
+
+    def __init__(self, decoder: ColumnDecoder, batch: Batch) -> None:
+        self._decoder = decoder
+        self._batch = batch
+        self._rejects: dict[tuple[int, str | None], Reject] = {}
+        self._empty: list[int] = []
+        self._settled = np.zeros(len(batch.values), dtype=np.bool_)
+        self._tables: dict[str, pl.DataFrame] = {}
+        self._wrong_types: dict[tuple[str, str], Rows] = {}
+        self._repeated_ms: dict[str, dict[tuple[int, int], int]] = {}
+
+    def decode(self) -> Decoded:
+        contracts = self._decoder.contracts
+        rows, records = self._readable()
+        if self._decoder.is_apart:
+            self._read_apart(rows, records)
+        elif contracts:
+            columns = self._read(self._decoder.together, rows, records)
+            self._validate(contracts, self._decoder.together, columns)
+        order = {c.name: i for i, c in enumerate(contracts)}
+        keys = sorted(self._rejects, key=lambda x: (x[0], order.get(x[1] or "", -1)))
+        rejects = tuple((key[0], self._rejects[key]) for key in keys)
+        empty = np.array(sorted(self._empty), dtype=np.int64)
+        self._settled[empty] = True
+        ignored = np.flatnonzero(~self._settled)
+        return Decoded(self._tables, rejects, empty, ignored, self._wrong_types, self._repeated_ms)
+
+    def _readable(self) -> tuple[Rows, Sequence[bytes]]:
+        """The records that a reader may see, and their rows."""
+        rows, records, sizes = self._present()
+        most = self._decoder.max_bytes
+        out = np.zeros(len(records), dtype=np.bool_)
+        if sizes.size and sizes.max() > most:
+            for i in np.flatnonzero(sizes > most).tolist():
+                self._reject(int(rows[i]), None, Reason.TOO_LARGE, too_large(int(sizes[i]), most))
+                out[i] = True
+        screened = self._decoder.format.screen(self._batch, rows, records, sizes)
+        for i in screened.blank:
+            self._empty.append(int(rows[i]))
+            out[i] = True
+        for i, (reason, detail) in screened.problems.items():
+            if not (self._decoder.arrays and reason is Reason.NOT_AN_OBJECT):
+                self._reject(int(rows[i]), None, reason, detail)
+            out[i] = True
+        if not out.any():
+            return rows, records
+        return rows[~out], list(compress(records, (~out).tolist()))
+
+    def _present(self) -> tuple[Rows, Sequence[bytes], Rows]:
+        """The records that have a value, with their rows and sizes."""
+        values = self._batch.values
+        rows = np.arange(len(values))
+        if all(values):
+            records: Sequence[bytes] = values  # type: ignore[assignment]
+        else:
+            present = np.fromiter(map(bool, values), np.bool_, len(values))
+            self._empty.extend(np.flatnonzero(~present).tolist())
+            rows, records = rows[present], [value for value in values if value]
+        sizes = np.fromiter(map(len, records), np.int64, len(records))
+        return rows, records, sizes
+
+    def _read(self, reader: Reader, rows: Rows, records: Sequence[bytes]) -> Columns:
+        """Reads records, and rejects those that can't be read."""
+        columns = reader.read(self._batch, rows, records)
+        for row in columns.unreadable:
+            problem = self._decoder.format.problem(self._batch, row)
+            self._reject(row, None, *(problem or (Reason.NOT_JSON, "the JSON can't be read")))
+        return columns
+
+    def _read_apart(self, rows: Rows, records: Sequence[bytes]) -> None:
+        """First the types alone, then each contract's records with its own reader."""
+        types = self._decoder.types
+        typed = self._read(types, rows, records) if types.reads else None
+        for contract in self._decoder.contracts:
+            own, own_records = rows, records
+            if contract.type_path is not None and typed is not None:
+                of_type = typed.frame.filter(_is_of(contract, types))["_row"]
+                own = np.sort(of_type.to_numpy()).astype(np.int64)
+                own_records = [self._batch.value(row) for row in own.tolist()]
+            reader = self._decoder.readers[contract.name]
+            columns = self._read(reader, own, own_records)
+            self._validate([contract], reader, columns)
+
+    def _validate(self, contracts: Sequence[Contract], reader: Reader, columns: Columns) -> None:
+        """Each contract takes its columns of its records, and holds them against its promises."""
+        chosen = [
+            columns.frame.lazy()
+            .filter(_is_of(contract, reader))
+            .select(columns_of(contract, reader))
+            for contract in contracts
+        ]
+        unsure = np.zeros(len(self._batch.values), dtype=np.bool_)
+        unsure[columns.unsure] = True
+        for contract, frame in zip(contracts, pl.collect_all(chosen), strict=True):
+            self._settled[frame["_row"].to_numpy()] = True
+            found = validate(contract, frame, self._batch, self._decoder.format, unsure)
+            self._tables[contract.name] = found.table
+            for row, reason, detail in found.problems:
+                self._reject(row, contract.name, reason, detail)
+            if found.repeated_ms:
+                self._repeated_ms[contract.name] = found.repeated_ms
+            for field, at in found.wrong_types.items():
+                self._wrong_types[contract.name, field] = at
+
+    def _reject(self, row: int, contract: str | None, reason: Reason, detail: str) -> None:
+        batch, name = self._batch, contract or self._decoder.sole
+        detail = labelled(self._decoder.format, batch, row, detail)
+        reject = Reject(int(batch.partitions[row]), int(batch.offsets[row]), name, reason, detail)
+        # Where contracts are read apart, several may find the same record to be no JSON.
+        self._rejects.setdefault((row, name), reject)
+        self._settled[row] = True
+
+
+def _is_of(contract: Contract, reader: Reader) -> pl.Expr:
+    """Whether a record is of the contract's type. Numbers and booleans match as text."""
+    if contract.type_path is None:
+        return pl.lit(True)
+    return pl.col(reader.column((plain(contract.type_path), pl.String))) == contract.type_value

@@ -1,0 +1,93 @@
+"""Times that a contract says how to read: in a format of its own, or as numbers of a unit."""
+
+from __future__ import annotations
+
+import re
+
+import polars as pl
+
+from agent.core.decode.event_time import Flags, Instants, local_offsets, parse_times
+from agent.core.decode.time_text import END_MS
+from agent.core.model.field_types import EpochUnit, TimeFormat
+
+MICROS_PER_SECOND = 1_000_000
+_NANO_DIGITS = 9
+_UNITS: dict[EpochUnit, tuple[int, int]] = {
+    "s": (1, 1_000),
+    "ms": (1, 1_000_000),
+    "us": (1, 1_000_000_000),
+    "ns": (1, 1_000_000_000_000),
+    "day": (86_400, 1_000),
+}
+"""By what a number of the unit times 10^9 is multiplied and divided to be microseconds."""
+_NUMBER = r"^[+-]?[0-9]{1,20}(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,2})?$"
+_FIRST_US, _END_US = -62_135_596_800_000_000, 253_402_300_800_000_000
+"""The years 1 to 9999."""
+_HAS_ZONE = re.compile(r"%(?:z|:z|#z|\+)")
+_HAS_CLOCK = re.compile(r"%[-_0]?[HIklTRXrc+]")
+_SAMPLE = pl.Series(["2024-05-17T22:41:53"]).str.to_datetime()
+
+
+def parse_event_times(
+    times: pl.Series, form: TimeFormat | None, timezone: str
+) -> tuple[Instants, Flags]:
+    """Event times of a column, in a format or, without one, as they are recognised: see
+    `event_time.parse_times`."""
+    if form is None:
+        return parse_times(times, timezone)
+    us, readable = parse_formatted(times, form, timezone)
+    ms = us // 1000
+    readable &= (ms >= 0) & (ms < END_MS)
+    ms[~readable] = 0
+    return ms, readable
+
+
+def is_local(form: TimeFormat) -> bool:
+    """Whether times in a format are those of the contract's zone."""
+    return form.unit == "day" or bool(form.format and not _HAS_ZONE.search(form.format))
+
+
+def parse_formatted(times: pl.Series, form: TimeFormat, timezone: str) -> tuple[Instants, Flags]:
+    """Times of a column (String, Int64 or Float64): µs since the epoch, and which are readable.
+
+    A time without an offset, and midnight of a day that is given by its number, is that of
+    `timezone`. Null is not readable, nor is what lies outside the years 1 to 9999.
+    """
+    texts = times.cast(pl.String)
+    at = _of_unit(texts, form.unit) if form.unit else _of_format(texts, form.format or "")
+    in_range = at.is_between(_FIRST_US, _END_US, closed="left").fill_null(False)
+    us = at.fill_null(0).to_numpy().copy()
+    readable = in_range.to_numpy().copy()
+    if is_local(form):
+        us -= local_offsets(timezone, us // MICROS_PER_SECOND) * MICROS_PER_SECOND
+    us[~readable] = 0
+    return us, readable
+
+
+def format_problem(format: str) -> str | None:
+    """What is wrong with a format, None if it can be read."""
+    if re.search("%f", format):
+        return "`%f` is read as nanoseconds: write `%.f` for a fraction and its point, `%3f` alone"
+    if re.search("%Z", format):
+        return "names of zones can't be read: `%z` is an offset, `timezone` one zone for all"
+    if not re.search("%[-_0]?[djFDxcve+]", format):
+        return "it has no day"
+    try:
+        written = _SAMPLE.dt.replace_time_zone("UTC").dt.strftime(format)
+        (read,) = _of_format(written, format).to_list()
+    except Exception as cause:
+        return str(cause).splitlines()[0]
+    return None if read is not None else "times written so can't be read again"
+
+
+def _of_unit(texts: pl.Series, unit: EpochUnit) -> pl.Series:
+    text = pl.when(texts.str.contains(_NUMBER)).then(texts)
+    number = text.cast(pl.Decimal(38, _NANO_DIGITS), strict=False).to_physical()
+    times, divided = _UNITS[unit]
+    return pl.select((number * times // divided).cast(pl.Int64, strict=False)).to_series()
+
+
+def _of_format(texts: pl.Series, format: str) -> pl.Series:
+    dtype = pl.Datetime("us") if _HAS_CLOCK.search(format) else pl.Date
+    read = texts.str.strptime(dtype, format, strict=False)
+    return read.cast(pl.Datetime("us")).dt.replace_time_zone(None).cast(pl.Int64)

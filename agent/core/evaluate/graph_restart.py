@@ -1,0 +1,132 @@
+"""How a rule graph begins again from the rows of a state partition.
+
+1. Rows hold the alerts that fire, and the changes that were not consumed (`change_journal`).
+2. Every subscription begins with what fired before the changes that it has yet to consume; then
+   these are added.
+3. Changes that were consumed, but are still in a row, are delivered again and change nothing.
+4. A rule that begins to depend on others, or no longer does, begins or ends its alerts as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import cast
+
+from agent.core.evaluate.change_journal import consumed_by_rows, pending
+from agent.core.evaluate.inhibition import OWN, Inhibitor
+from agent.core.evaluate.subscription import Subscription
+from agent.core.model.kpis import Dimensions
+from agent.core.model.plan import Plan
+from agent.core.model.results import AlertPhase, TargetState, Transition
+from agent.core.model.rules import Rule, Severity, is_whole
+from agent.core.state.series import Series
+
+SeriesOf = Callable[[str, bool], Sequence[Series]]
+"""The series of an owner in this state partition; or what is watched of it as a whole."""
+
+Subscribers = Mapping[tuple[str, str], Sequence[tuple[Subscription, int]]]
+"""By owner and rule ("": its target): who subscribes to it, and the index of the source there."""
+
+
+class GraphRestart:
+    """Begins the subscriptions and inhibitors of one rule graph by the rows."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        series_of: SeriesOf,
+        subscribers: Subscribers,
+        inhibitors: Mapping[str, Inhibitor],
+    ) -> None:
+        self._plan = plan
+        self._series_of = series_of
+        self._subscribers = subscribers
+        self._inhibitors = inhibitors
+
+    def begin(self) -> None:
+        """Begin with what fires, and with the changes to consume, by the rows."""
+        consumed = consumed_by_rows(self._all_rows())
+        for (owner, rule), subscribers in self._subscribers.items():
+            for series, dimensions in self._rows(owner, rule):
+                for subscription, index in subscribers:
+                    after_ms = consumed.get(subscription.name)
+                    for severity in self._firing_before(series, rule, after_ms):
+                        subscription.set_firing(index, dimensions, severity)
+                    for change in pending(series, rule, False, after_ms):
+                        subscription.add(index, dimensions, change)
+        for name, inhibitor in self._inhibitors.items():
+            after_ms = consumed.get(inhibitor.subscription.name)
+            for series, dimensions in self._rows(inhibitor.rule.kpi, name):
+                self._restore(inhibitor, series, dimensions, after_ms)
+
+    def _all_rows(self) -> Iterator[Series]:
+        owners = {owner for owner, _ in self._subscribers}
+        owners.update(rule.kpi for rule in self._plan.rules.values())
+        for owner in sorted(owners):
+            for whole in (False, True):
+                yield from self._series_of(owner, whole)
+
+    def _rows(self, owner: str, rule: str) -> Iterator[tuple[Series, Dimensions]]:
+        whole = bool(rule) and is_whole(self._plan.rules[rule])
+        for series in self._series_of(owner, whole):
+            yield series, series.dimensions or ()
+
+    def _firing_before(self, series: Series, rule: str, after_ms: int | None) -> list[str]:
+        """The severities of a rule's alerts on a series that fired before its pending changes."""
+        if not rule:
+            missed = series.status is not None and series.status.state is TargetState.MISSED
+            firing = {"": missed}
+        else:
+            phases = phases_of(series, self._plan.rules[rule])
+            if rule in self._inhibitors:
+                phases = {s: step.state for s, step in series.reported.get(rule, {}).items()}
+            firing = {severity: phase is AlertPhase.FIRING for severity, phase in phases.items()}
+        for change in reversed(pending(series, rule, False, after_ms)):
+            firing[change.severity] = not change.firing
+        return [severity for severity, fires in firing.items() if fires]
+
+    def _restore(
+        self, inhibitor: Inhibitor, series: Series, dimensions: Dimensions, after_ms: int | None
+    ) -> None:
+        name = inhibitor.rule.name
+        coming = pending(series, name, True, after_ms)
+        reported = series.reported.get(name, {})
+        for severity, phase in phases_of(series, inhibitor.rule).items():
+            first = next((c.step for c in coming if c.severity == severity), None)
+            own = first.previous if first is not None else phase
+            if severity not in reported and own is not AlertPhase.INACTIVE:
+                # The rule did not depend on anything before: its alerts were reported as they are.
+                series.report(name, severity, last_step(inhibitor.rule, severity, series, own))
+            last = series.reported.get(name, {}).get(severity)
+            if last is not None:
+                inhibitor.restore((dimensions, severity), own is AlertPhase.FIRING, last)
+        for change in coming:
+            inhibitor.subscription.add(OWN, dimensions, change)
+
+    def no_longer_inhibited(self, series: Series) -> list[Transition]:
+        """Transitions of alerts whose rule depended on others before the rules were changed."""
+        out = []
+        for name in [name for name in series.reported if name not in self._inhibitors]:
+            reported = series.pop_reported(name)
+            rule = self._plan.rules.get(name)
+            for severity, phase in phases_of(series, rule).items() if rule else ():
+                last = reported.get(severity)
+                if last is not None and last.state is not phase:
+                    out.append(replace(last, state=phase, previous=last.state, reason="when"))
+        return out
+
+
+def phases_of(series: Series, rule: Rule) -> Mapping[str, AlertPhase]:
+    """The phases of a rule's own alerts on a series, by severity, whatever is reported of them."""
+    return {severity: state.phase for severity, state in series.alerts.get(rule.name, {}).items()}
+
+
+def last_step(rule: Rule, severity: str, series: Series, phase: AlertPhase) -> Transition:
+    """A transition into the phase that an alert is in, as far as its row remembers it."""
+    state = series.alerts.get(rule.name, {}).get(severity)
+    at_ms = state.episode_ms if state and state.episode_ms is not None else series.closed_ms
+    return Transition(
+        rule.name, cast(Severity, severity), rule.kpi, series.dimensions or (), at_ms, at_ms, phase,
+        AlertPhase.INACTIVE, None, "", at_ms, at_ms, "when",
+    )  # fmt: skip

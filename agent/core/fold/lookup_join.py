@@ -1,0 +1,86 @@
+"""Joins a contract's events with its lookups: the row of the event's key, valid at its time.
+
+A row depends on the event and the lookup alone, so batching and order change nothing. What has no
+row is null and counted (`field_counts`); a null key asks for no row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import polars as pl
+
+from agent.core.model.events import Contract, LookupField
+from agent.core.model.lookups import FROM, UNTIL, Join, Lookup, joins_of, missed_column
+
+_INDEX, _ROW_UNTIL, _HAS_ROW = "_index", "_row_until", "_has_row"
+
+
+class LookupJoin:
+    """The lookups of one contract, ready to be joined."""
+
+    def __init__(self, contract: Contract, lookups: Mapping[str, Lookup]) -> None:
+        self._joins = [
+            _OneJoin(lookups[join[0]], join, fields) for join, fields in joins_of(contract).items()
+        ]
+
+    def join(self, table: pl.DataFrame) -> pl.DataFrame:
+        """A contract's table with the lookups' columns, each under the name of its field, and a
+        Boolean column for each join (`missed_column`). Rows stay in their order."""
+        if not self._joins:
+            return table
+        return pl.concat([table, *(join.columns(table) for join in self._joins)], how="horizontal")
+
+
+class _OneJoin:
+    """A lookup by one set of the event's fields."""
+
+    def __init__(self, lookup: Lookup, join: Join, fields: Sequence[LookupField]) -> None:
+        self._is_timed = lookup.is_timed
+        self._keys = list(join[1])
+        self._names = [field.name for field in fields]
+        self._missed = missed_column(join)
+        key_columns = [
+            pl.col(key).alias(name) for key, name in zip(lookup.keys, self._keys, strict=True)
+        ]
+        validity = [pl.col(FROM), pl.col(UNTIL).alias(_ROW_UNTIL)] if lookup.is_timed else []
+        # The event's key has the name of its field, which no other field of the event has.
+        self._rows = lookup.table.select(
+            *key_columns,
+            *(pl.col(field.column).alias(field.name) for field in fields),
+            *validity,
+            pl.lit(True).alias(_HAS_ROW),
+        )
+
+    def columns(self, table: pl.DataFrame) -> pl.DataFrame:
+        """The columns that the join adds, row by row of the table."""
+        has_key = pl.all_horizontal(pl.col(name).is_not_null() for name in self._keys)
+        joined = self._valid(table) if self._is_timed else self._of_key(table)
+        missed = (has_key & pl.col(_HAS_ROW).is_null()).alias(self._missed)
+        return joined.select(*self._names, missed)
+
+    def _of_key(self, table: pl.DataFrame) -> pl.DataFrame:
+        return table.select(self._keys).join(
+            self._rows, on=self._keys, how="left", maintain_order="left"
+        )
+
+    def _valid(self, table: pl.DataFrame) -> pl.DataFrame:
+        """The last row of the key that begins at or before the event, if it has not ended."""
+        joined = (
+            table.select(*self._keys, "_time")
+            .with_row_index(_INDEX)
+            .sort("_time")
+            .join_asof(
+                self._rows.sort(FROM),
+                left_on="_time",
+                right_on=FROM,
+                by=self._keys,
+                strategy="backward",
+                check_sortedness=False,
+            )
+            .sort(_INDEX)
+        )
+        is_valid = pl.col(_ROW_UNTIL).is_null() | (pl.col("_time") < pl.col(_ROW_UNTIL))
+        return joined.with_columns(
+            pl.when(is_valid).then(pl.col(name)).alias(name) for name in [*self._names, _HAS_ROW]
+        )

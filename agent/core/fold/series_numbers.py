@@ -1,0 +1,75 @@
+"""The series of a `KpiFold`, numbered as they come, so that partials are rows of arrays."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+
+from agent.core.aggregate.columns import Ints, of_objects
+from agent.core.fold.dimensions import shortened
+from agent.core.frame import series_key
+from agent.core.model.kpis import Dimensions, Kpi, dimension_of
+from agent.core.placement import state_partition
+
+_NUMBER = "_number"
+
+
+class SeriesNumbers:
+    """The series in use, numbered as they came: `keys` and `places` have the key and the state
+    partition of each. `shortened`: how many have had a value that was too long."""
+
+    def __init__(self, kpi: Kpi, state_partitions: int) -> None:
+        self._kpi = kpi
+        self._by = list(kpi.by)
+        self._state_partitions = state_partitions
+        self._known = pl.DataFrame()
+        self.shortened = 0
+        self.keys = np.zeros(0, object)
+        self.places = np.zeros(0, np.int64)
+        if not self._by:
+            self._learn([()])
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return len(self.keys)
+
+    def of(self, table: pl.DataFrame) -> Ints:
+        """The number of the series of each row."""
+        if not self._by:
+            return np.zeros(table.height, np.int64)
+        keys = table.select(self._by)
+        found = self._look_up(keys)
+        if found.null_count():
+            # Groups come in any order: sorted, the same log gives the same frames.
+            fresh = keys.filter(found.is_null()).unique().sort(self._by)
+            numbers = pl.int_range(self.count, self.count + fresh.height, eager=True)
+            self._learn(fresh.rows())
+            fresh = fresh.with_columns(numbers.alias(_NUMBER))
+            self._known = pl.concat([self._known, fresh]) if self._known.height else fresh
+            found = self._look_up(keys)
+        return found.to_numpy()
+
+    def keep(self, numbers: Ints) -> None:
+        """Forget all but the series with these numbers, ascending; they are numbered again."""
+        if self._by:
+            renumbered = pl.int_range(len(numbers), dtype=pl.Int64).alias(_NUMBER)
+            self._known = self._known[numbers].with_columns(renumbered)
+            self.keys, self.places = self.keys[numbers], self.places[numbers]
+
+    def _look_up(self, keys: pl.DataFrame) -> pl.Series:
+        """The number of the series of each row; null where it is new."""
+        if not self._known.height:
+            return pl.repeat(None, keys.height, dtype=pl.Int64, eager=True)
+        joined = keys.join(
+            self._known, on=self._by, how="left", nulls_equal=True, maintain_order="left"
+        )
+        return joined[_NUMBER]
+
+    def _learn(self, values: list[Dimensions]) -> None:
+        named = [tuple(map(dimension_of, one)) for one in values]
+        found = [shortened(one) for one in named]
+        self.shortened += sum(a is not b for a, b in zip(named, found, strict=True))
+        places = [state_partition(self._kpi, one, self._state_partitions) for one in found]
+        self.keys = np.concatenate([self.keys, of_objects([series_key(one) for one in found])])
+        self.places = np.concatenate([self.places, np.array(places, np.int64)])

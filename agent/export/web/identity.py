@@ -1,0 +1,168 @@
+"""Who sends a request, by the web configuration file: a user, a token, a certificate or a proxy.
+
+Rules
+-----
+1. Where the file names nobody, everybody is let in, and nobody is an operator.
+2. A request is its sender's by the first of: a verified client certificate (the common name of its
+   subject), a bearer token (its name), a user and a password, the header of a trusted proxy.
+3. A proxy's header is believed only on a connection that comes from one of its addresses.
+4. Credentials that are wrong let nobody in, whatever else the request carries.
+5. Passwords are compared in a thread, one at a time, and a few may wait; a flood of wrong ones
+   is refused and costs the event loop nothing. A password that was right is known by its digest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import hashlib
+import ipaddress
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import bcrypt
+
+from agent.export.web.web_config import Network, WebConfig
+
+log = logging.getLogger(__name__)
+
+MOST_WAITING = 16
+MOST_KNOWN = 256
+_NOBODY = "$2b$12$.WICJGmTJSERK0q4YhuhKO8qZEEmE1Klr.AO2FBNkO7oTrgFFMm4C"
+"""What the password of an unknown user is compared with, so that it takes as long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who sends a request. An operator may reload the rules."""
+
+    name: str
+    is_operator: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """What a connection says of who is at its other end: its address, and the certificate that was
+    verified, as `ssl.SSLSocket.getpeercert` gives it."""
+
+    address: str | None
+    certificate: Mapping[str, Any] | None = None
+
+
+class TooManyLogins(Exception):
+    """More passwords wait to be compared than are compared at a time."""
+
+
+class Identities:
+    """Finds out who sends a request."""
+
+    def __init__(self, config: WebConfig) -> None:
+        self._config = config
+        self._tokens = {name: _Token(token.file) for name, token in config.bearer_tokens.items()}
+        proxy = config.trusted_proxy
+        self._proxies: tuple[Network, ...] = proxy.networks if proxy else ()
+        self._known: dict[bytes, None] = {}
+        self._comparing = asyncio.Lock()
+        self._waiting = 0
+
+    @property
+    def challenge(self) -> str:
+        """What a browser is asked for (`WWW-Authenticate`)."""
+        return 'Basic realm="kpi-agent"' if self._config.basic_auth_users else "Bearer"
+
+    async def identify(self, caller: Caller, headers: Mapping[str, str]) -> Identity | None:
+        """Who sends a request; None: nobody that is known. Raises TooManyLogins."""
+        name = _common_name(caller.certificate)
+        if name is None:
+            scheme, _, credentials = headers.get("Authorization", "").partition(" ")
+            if scheme.lower() == "bearer" and self._tokens:
+                name = self._by_token(credentials.strip())
+            elif scheme.lower() == "basic" and self._config.basic_auth_users:
+                name = await self._by_password(credentials.strip())
+            elif self._config.trusted_proxy and self._is_proxy(caller.address):
+                name = headers.get(self._config.trusted_proxy.user_header)
+        return Identity(name, name in self._config.operators) if name else None
+
+    def _by_token(self, token: str) -> str | None:
+        digest = _digest(token)
+        return next((name for name, of in self._tokens.items() if of.digest() == digest), None)
+
+    async def _by_password(self, credentials: str) -> str | None:
+        try:
+            user, colon, password = base64.b64decode(credentials, validate=True).partition(b":")
+            name = user.decode()
+        except (binascii.Error, UnicodeDecodeError):
+            return None
+        hashed = self._config.basic_auth_users.get(name)
+        key = _digest(f"{hashed} {credentials}")
+        if hashed is not None and key in self._known:
+            return name
+        if self._waiting >= MOST_WAITING:
+            raise TooManyLogins
+        self._waiting += 1
+        try:
+            async with self._comparing:
+                compared = hashed or _NOBODY
+                right = await asyncio.to_thread(_matches, password, compared.encode())
+        finally:
+            self._waiting -= 1
+        if not colon or not right or hashed is None:
+            return None
+        if len(self._known) >= MOST_KNOWN:
+            self._known.clear()
+        self._known[key] = None
+        return name
+
+    def _is_proxy(self, address: str | None) -> bool:
+        try:
+            ip = ipaddress.ip_address(address or "")
+        except ValueError:
+            return False
+        ip = getattr(ip, "ipv4_mapped", None) or ip
+        return any(ip in network for network in self._proxies)
+
+
+class _Token:
+    """A token in a file."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._read_at_ns: int | None = None
+        self._digest: bytes | None = None
+        self._failed = False
+
+    def digest(self) -> bytes | None:
+        """The digest of the token; None while the file holds none."""
+        try:
+            changed_at_ns = self._file.stat().st_mtime_ns
+            if changed_at_ns != self._read_at_ns:
+                token = self._file.read_text(encoding="utf-8").strip()
+                self._digest = _digest(token) if token else None
+                self._read_at_ns = changed_at_ns
+            self._failed = False
+        except (OSError, UnicodeDecodeError) as error:
+            if not self._failed:  # once, not at each request
+                log.error("the token in %s can't be read: %s", self._file, error)
+            self._failed, self._read_at_ns, self._digest = True, None, None
+        return self._digest
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode(errors="surrogateescape")).digest()
+
+
+def _matches(password: bytes, hashed: bytes) -> bool:
+    return bcrypt.checkpw(password[:72], hashed)  # bcrypt knows no more of a password
+
+
+def _common_name(certificate: Mapping[str, Any] | None) -> str | None:
+    """The common name of a certificate's subject."""
+    for part in (certificate or {}).get("subject", ()):
+        for kind, value in part:
+            if kind == "commonName":
+                return str(value)
+    return None

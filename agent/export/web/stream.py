@@ -1,0 +1,79 @@
+"""`/api/v1/stream`: the board as server-sent events, first whole, then its changes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+
+from aiohttp import web
+
+from agent.export.web.board import Board, Json, change
+
+HEARTBEAT_SECONDS = 15.0
+MAX_STREAMS = 200
+
+
+class BoardStream:
+    """The streams of one board; `tick_seconds` is how often they look for changes."""
+
+    def __init__(self, board: Board, tick_seconds: float) -> None:
+        self._board = board
+        self._tick_seconds = tick_seconds
+        self._closing = asyncio.Event()
+        self._streams = 0
+
+    async def close(self, _app: web.Application) -> None:
+        """End the streams, so that a shutdown does not wait for their readers."""
+        self._closing.set()
+
+    async def respond(self, request: web.Request) -> web.StreamResponse:
+        """Server-sent events: the board, then its changes, until the reader or the agent goes."""
+        if self._streams >= MAX_STREAMS:
+            text = f"{MAX_STREAMS} boards are open already; close one, or read /api/v1/board\n"
+            return web.Response(text=text, status=503, headers={"Retry-After": "30"})
+        response = web.StreamResponse(
+            headers={
+                "Content-Type": "text/event-stream; charset=utf-8",
+                "Cache-Control": "no-store",
+                "X-Accel-Buffering": "no",  # or nginx keeps the events to itself
+            }
+        )
+        self._streams += 1
+        try:
+            await response.prepare(request)
+            await response.write(b"retry: 2000\n\n")
+            async for event in self._events():
+                await response.write(event)
+        except ConnectionError:
+            pass  # the reader went away
+        finally:
+            self._streams -= 1
+        return response
+
+    async def _events(self) -> AsyncIterator[bytes]:
+        seen = await self._board.snapshot()
+        yield _event("board", seen)
+        idle_seconds = 0.0
+        while not await self._is_closing():
+            idle_seconds += self._tick_seconds
+            new = await self._board.snapshot()
+            if changed := change(seen, new):
+                yield _event("change", changed)
+            elif idle_seconds >= HEARTBEAT_SECONDS:
+                yield _event("beat", {"now_ms": new["now_ms"]})
+            else:
+                continue
+            seen, idle_seconds = new, 0.0
+
+    async def _is_closing(self) -> bool:
+        """Wait for the next tick, or for the end."""
+        try:
+            await asyncio.wait_for(self._closing.wait(), self._tick_seconds)
+        except TimeoutError:
+            return False
+        return True
+
+
+def _event(name: str, value: Json) -> bytes:
+    return f"event: {name}\ndata: {json.dumps(value, separators=(',', ':'))}\n\n".encode()

@@ -1,0 +1,178 @@
+"""The file that says who may use the web port: TLS, users, tokens and a trusted proxy.
+
+Its first two sections are those of Prometheus' web configuration file, under the same names, so
+that one file can serve both. The others are ours.
+
+    tls_server_config:
+      cert_file: tls.crt
+      key_file: tls.key
+      client_auth_type: RequireAndVerifyClientCert
+      client_ca_file: clients.crt
+      min_version: TLS12
+    basic_auth_users:
+      alice: $2b$12$…                           # bcrypt, as by htpasswd -nBC 12 ""
+    bearer_tokens:
+      prometheus: {file: prometheus.token}
+    trusted_proxy:
+      addresses: [10.0.0.7, 10.1.0.0/16]
+      user_header: X-Forwarded-User
+    operators: [alice]
+    open_paths: [/-/healthy, /-/ready]
+
+Paths are relative to the file's folder.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import ssl
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from agent.errors import EnvironmentFault
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+OpenPath = Literal["/metrics", "/-/healthy", "/-/ready"]
+
+_BCRYPT = re.compile(r"\$2[abxy]\$\d\d\$[./A-Za-z0-9]{53}")
+_VERSIONS = {"TLS12": ssl.TLSVersion.TLSv1_2, "TLS13": ssl.TLSVersion.TLSv1_3}
+
+
+def _network(text: str) -> str:
+    ipaddress.ip_network(text)  # raises ValueError, which says what is wrong
+    return text
+
+
+def _bcrypt(text: str) -> str:
+    if not _BCRYPT.fullmatch(text):
+        raise ValueError('is no bcrypt hash; make one with: htpasswd -nBC 12 "" | tr -d ":\\n"')
+    return text
+
+
+def _header(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9-]+", text):
+        raise ValueError("is no name of a header")
+    return text
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TlsConfig(_Section):
+    """The server's certificate, and which clients have to have one."""
+
+    cert_file: Path
+    key_file: Path
+    client_ca_file: Path | None = None
+    client_auth_type: Literal[
+        "NoClientCert", "VerifyClientCertIfGiven", "RequireAndVerifyClientCert"
+    ] = "NoClientCert"
+    min_version: Literal["TLS12", "TLS13"] = "TLS12"
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.verifies_clients and self.client_ca_file is None:
+            raise ValueError(f"client_auth_type {self.client_auth_type} needs client_ca_file")
+        return self
+
+    @property
+    def verifies_clients(self) -> bool:
+        """Whether a client's certificate says who it is."""
+        return self.client_auth_type != "NoClientCert"
+
+    @property
+    def minimum(self) -> ssl.TLSVersion:
+        """The oldest version of TLS that is spoken."""
+        return _VERSIONS[self.min_version]
+
+
+class BearerToken(_Section):
+    """A token in a file, read again when the file changes."""
+
+    file: Path
+
+
+class TrustedProxy(_Section):
+    """A proxy that has authenticated its users, and says who one is in a header. The header is
+    believed from these addresses only."""
+
+    addresses: Annotated[list[Annotated[str, AfterValidator(_network)]], Field(min_length=1)]
+    user_header: Annotated[str, AfterValidator(_header)] = "X-Forwarded-User"
+
+    @property
+    def networks(self) -> tuple[Network, ...]:
+        """The addresses, as networks."""
+        return tuple(ipaddress.ip_network(text) for text in self.addresses)
+
+
+class WebConfig(_Section):
+    """The whole file. All of it is optional; an empty one lets everybody in."""
+
+    tls_server_config: TlsConfig | None = None
+    basic_auth_users: dict[str, Annotated[str, AfterValidator(_bcrypt)]] = {}
+    bearer_tokens: dict[str, BearerToken] = {}
+    trusted_proxy: TrustedProxy | None = None
+    operators: frozenset[str] = frozenset()
+    open_paths: frozenset[OpenPath] = frozenset({"/-/healthy", "/-/ready"})
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether a request has to say who sends it."""
+        tls = self.tls_server_config
+        by_certificate = tls is not None and tls.verifies_clients
+        return bool(
+            self.basic_auth_users or self.bearer_tokens or self.trusted_proxy or by_certificate
+        )
+
+
+def load_web_config(path: Path) -> WebConfig:
+    """Read the file. Raises EnvironmentFault with all problems, and never what a secret says."""
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise EnvironmentFault(
+            f"web_config_file can't be read: {error.strerror}: {path}"
+        ) from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)  # its own text shows the line
+        where = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
+        raise EnvironmentFault(f"web_config_file is no YAML: {path}{where}") from None
+    try:
+        config = WebConfig.model_validate(values or {})
+    except ValidationError as error:
+        raise EnvironmentFault(f"web_config_file {path}:\n{_problems(error)}") from None
+    return _resolved(config, path.parent)
+
+
+def _problems(error: ValidationError) -> str:
+    lines = []
+    for problem in error.errors(include_url=False, include_context=False, include_input=False):
+        where = ".".join(map(str, problem["loc"]))
+        message = problem["msg"].removeprefix("Value error, ")
+        if problem["type"] == "extra_forbidden":
+            message = "unknown; a web configuration file has " + ", ".join(WebConfig.model_fields)
+        lines.append(f"  {where}: {message}")
+    return "\n".join(lines)
+
+
+def _resolved(config: WebConfig, folder: Path) -> WebConfig:
+    """The same with paths that don't depend on where the agent was started."""
+    changes: dict[str, Any] = {
+        "bearer_tokens": {
+            name: BearerToken(file=folder / token.file)
+            for name, token in config.bearer_tokens.items()
+        }
+    }
+    if (tls := config.tls_server_config) is not None:
+        files = {
+            name: folder / path
+            for name in ("cert_file", "key_file", "client_ca_file")
+            if (path := getattr(tls, name)) is not None
+        }
+        changes["tls_server_config"] = tls.model_copy(update=files)
+    return config.model_copy(update=changes)

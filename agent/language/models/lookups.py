@@ -1,0 +1,122 @@
+"""The section `lookups`, tables beside the rules; and the fields that events take from them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import AfterValidator, Discriminator, Field, Tag
+
+from agent.language.models.base import Strict
+from agent.language.models.fields import ElementType
+from agent.language.models.values import FieldName, Text, TimeZone, Unit, form, wrong
+
+ColumnType = Literal["string", "integer", "float", "boolean"]
+"""The types of fields that a lookup's columns may have."""
+SUFFIXES = (".csv", ".ndjson", ".jsonl")
+
+
+def _file(path: str) -> str:
+    parts = path.replace("\\", "/").split("/")
+    if parts[0] == "" or ":" in parts[0] or ".." in parts:
+        message = f"'{path}' leads out of the folder of the rules"
+        raise wrong(message, "keep the file beside the rules, and name it from there: rates.csv")
+    if not path.lower().endswith(SUFFIXES):
+        message = f"'{path}' is neither CSV nor NDJSON by its name"
+        raise wrong(message, f"a lookup is a file that ends in {', '.join(SUFFIXES)}")
+    return path
+
+
+class LookupSpec(Strict):
+    """A table of which one row holds for a key, or one at a time."""
+
+    file: Annotated[Text, AfterValidator(_file)] = Field(
+        description="A CSV file with a header, or NDJSON, named from the folder of this file.",
+        examples=["rates.csv"],
+    )
+    key: Text | Annotated[list[Text], Field(min_length=1)] = Field(
+        description="The column that identifies a row, or several that do together.",
+        examples=["currency"],
+    )
+    columns: dict[Text, ElementType] = Field(
+        description="The columns that events may have: name: type. A key is a string if it is not "
+        "named here.",
+        examples=[{"rate": "float"}],
+    )
+    from_: Text | None = Field(
+        None,
+        alias="from",
+        description="The column that says from when on a row holds, inclusive: a date or time. "
+        "An event has the row of its own time.",
+        examples=["valid_from"],
+    )
+    until: Text | None = Field(
+        None,
+        description="The column that says until when, exclusive. If not given, or empty: until the "
+        "next row of the key.",
+        examples=["valid_until"],
+    )
+    timezone: TimeZone | None = Field(
+        None, description="The time zone of dates, and of times without an offset."
+    )
+    description: Text | None = Field(None, description="What the table says, and who keeps it.")
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The columns of the key."""
+        return tuple(self.key) if isinstance(self.key, list) else (self.key,)
+
+    def type_of(self, column: str) -> ElementType | None:
+        """The type of a column; None: there is no such column."""
+        return self.columns.get(column, "string" if column in self.keys else None)
+
+
+def _column(text: str) -> str:
+    lookup, dot, column = text.partition(".")
+    if not (lookup and dot and column):
+        raise wrong(f"'{text}' is not a column of a lookup", "write `lookup.column`: rates.rate")
+    return text
+
+
+class LookupFieldSpec(Strict):
+    """A field that comes from a lookup."""
+
+    column: Annotated[Text, AfterValidator(_column)] = Field(
+        description="The lookup and its column.", examples=["rates.rate"]
+    )
+    key: FieldName | Annotated[list[FieldName], Field(min_length=1)] | None = Field(
+        None,
+        description="The event's field that is the key, or several. Those called as the lookup's "
+        "key if not given.",
+    )
+    unit: Unit | None = Field(None, description="The unit of a number, for readers.")
+    description: Text | None = Field(None, description="What the field means.")
+
+    @property
+    def lookup(self) -> str:
+        """The name of the lookup."""
+        return self.column.partition(".")[0]
+
+    @property
+    def of_lookup(self) -> str:
+        """The name of the lookup's column."""
+        return self.column.partition(".")[2]
+
+    def keys(self, lookup: LookupSpec) -> tuple[str, ...]:
+        """The event's fields that are the key."""
+        if self.key is None:
+            return lookup.keys
+        return tuple(self.key) if isinstance(self.key, list) else (self.key,)
+
+
+def _short_lookup(column: str) -> LookupFieldSpec:
+    return LookupFieldSpec.model_validate({"column": _column(column)})
+
+
+if TYPE_CHECKING:
+    AnyLookupField = LookupFieldSpec  # the short form is made into the long one
+else:
+    AnyLookupField = Annotated[
+        Annotated[LookupFieldSpec, Tag("<mapping>")]
+        | Annotated[Text, AfterValidator(_short_lookup), Tag("<text>")],
+        Discriminator(form),
+    ]

@@ -1,0 +1,180 @@
+"""Arithmetic and the functions of numbers.
+
+Integers are calculated in 128 bits and are null where the result leaves 64; floats are null where
+the result is not finite.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable, Mapping
+from functools import partial
+
+import polars as pl
+from sqlglot import exp
+
+from agent.language.sql.expressions import Entry, Scope, Typed, fail, refuse_unsupported
+from agent.language.sql.scalars.literals import integer_written
+
+_MOST_DECIMALS = 15
+
+
+def finite_once(number: pl.Expr) -> pl.Expr:
+    """Null for NaN and the infinities, using the expression once.
+
+    Nested, what uses its operand twice (`fill_nan` does) doubles the work at every level: polars
+    finds common subexpressions between columns only.
+    """
+    return number.replace([math.inf, -math.inf, math.nan], None)
+
+
+def exact(operate: Callable[..., pl.Expr], *operands: pl.Expr) -> pl.Expr:
+    """Arithmetic on Int64 that gives null on overflow: 128 bits hold every result."""
+    wide = operate(*(operand.cast(pl.Int128) for operand in operands))
+    return wide.cast(pl.Int64, strict=False)
+
+
+def _arithmetic(operate: Callable[..., pl.Expr], scope: Scope, node: exp.Binary) -> Typed:
+    a, b = scope.number(node.this), scope.number(node.expression)
+    huge = "hugeint" in (a.type, b.type)
+    # 128 bits hold sums of aggregates, and not their products.
+    if "float" in (a.type, b.type) or (huge and operate is operator.mul):
+        return Typed(operate(a.cast("float"), b.cast("float")), "float")
+    if huge:
+        return Typed(operate(a.cast("hugeint"), b.cast("hugeint")), "hugeint")
+    return Typed(exact(operate, a.cast("integer"), b.cast("integer")), "integer")
+
+
+def _divide(scope: Scope, node: exp.Div) -> Typed:
+    a, b = scope.number(node.this).cast("float"), scope.number(node.expression).cast("float")
+    return Typed(a / b.replace(0.0, None), "float")
+
+
+def _remainder(scope: Scope, node: exp.Mod) -> Typed:
+    """The remainder with the dividend's sign; polars' has the divisor's."""
+    found = _arithmetic(lambda a, b: a.sign() * (a.abs() % b.abs()), scope, node)
+    # By zero it is null of integers already, NaN of floats.
+    return Typed(finite_once(found.expr), "float") if found.type == "float" else found
+
+
+def _negative(scope: Scope, node: exp.Neg) -> Typed:
+    found = scope.number(node.this)
+    if found.type == "float":
+        return Typed(-found.expr, "float")
+    if found.type == "hugeint":
+        return Typed(0 - found.expr, "hugeint")
+    return Typed(exact(lambda x: 0 - x, found.cast("integer")), "integer")
+
+
+def _absolute(scope: Scope, node: exp.Abs) -> Typed:
+    found = scope.number(node.this)
+    if found.type in ("float", "hugeint"):
+        return Typed(found.expr.abs(), found.type)
+    return Typed(exact(pl.Expr.abs, found.cast("integer")), "integer")
+
+
+def _extreme(choose: Callable[..., pl.Expr], scope: Scope, node: exp.Func) -> Typed:
+    nodes = [node.this, *node.expressions]
+    values, type_ = scope.unified(nodes, [scope.number(each) for each in nodes])
+    return Typed(choose(values), type_)
+
+
+def _round(scope: Scope, node: exp.Round) -> Typed:
+    """Half away from zero, of the scaled double, as DuckDB does: round(0.285, 2) is 0.28."""
+    found, decimals = scope.number(node.this), _decimals(node)
+    if found.type == "hugeint":
+        if decimals >= 0:
+            return Typed(found.expr.round(decimals, mode="half_away_from_zero"), "hugeint")
+        found = Typed(found.cast("float"), "float")
+    if found.type != "float":
+        whole = found.cast("integer")
+        if decimals >= 0:
+            return Typed(whole, "integer")
+        step = 10**-decimals
+        up = (whole.cast(pl.Int128).abs() + step // 2) // step * step
+        signed = pl.when(whole < 0).then(0 - up).otherwise(up)
+        return Typed(signed.cast(pl.Int64, strict=False), "integer")
+    scale = 10.0 ** abs(decimals)
+    away = partial(pl.Expr.round, decimals=0, mode="half_away_from_zero")
+    if decimals >= 0:
+        return Typed(away(found.expr * scale) / scale, "float")
+    return Typed(away(found.expr / scale) * scale, "float")
+
+
+def _decimals(node: exp.Round) -> int:
+    if node.args.get("decimals") is None:
+        return 0
+    decimals = integer_written(
+        node.args["decimals"], "the number of decimals", "for example `round(x, 2)`"
+    )
+    if abs(decimals) > _MOST_DECIMALS:
+        fail(node.args["decimals"], f"a double has {_MOST_DECIMALS} decimals")
+    return decimals
+
+
+def _of_float(
+    apply: Callable[[pl.Expr], pl.Expr], scope: Scope, node: exp.Func | exp.Floor | exp.Ceil
+) -> Typed:
+    return Typed(apply(scope.number(node.this).cast("float")), "float")
+
+
+def _power(scope: Scope, node: exp.Pow) -> Typed:
+    if "start" not in node.meta:  # `^` and `**`, whose precedence differs between SQL dialects
+        refuse_unsupported(scope.text, node)
+    base, exponent = scope.number(node.this), scope.number(node.expression)
+    power = base.cast("float").pow(exponent.cast("float"))
+    return Typed(finite_once(power), "float")
+
+
+def _sign(scope: Scope, node: exp.Sign) -> Typed:
+    return Typed(scope.number(node.this).expr.sign().cast(pl.Int64), "integer")
+
+
+def _truncated(scope: Scope, node: exp.Trunc) -> Typed:
+    number = scope.number(node.this)
+    if number.type in ("integer", "hugeint"):
+        return number
+    return Typed(number.cast("float").truncate(), "float")
+
+
+def _logarithm(scope: Scope, node: exp.Log) -> Typed:
+    """`log(x)` is to base 10; `log(b, x)`, `log2` and `log10` name the base first."""
+    if node.expression is None:
+        return Typed(finite_once(scope.number(node.this).cast("float").log10()), "float")
+    base = node.this
+    if isinstance(base, exp.Literal) and base.name in _LOGARITHMS:
+        apply = _LOGARITHMS[base.name]
+        return Typed(finite_once(apply(scope.number(node.expression).cast("float"))), "float")
+    logs = [scope.number(each).cast("float").log() for each in (base, node.expression)]
+    return Typed(finite_once(logs[1] / logs[0]), "float")
+
+
+_LOGARITHMS: Mapping[str, Callable[[pl.Expr], pl.Expr]] = {
+    "2": lambda x: x.log(2),
+    "10": pl.Expr.log10,
+}
+
+_BOTH = "this expression"
+
+NUMBERS: Mapping[type[exp.Expression], Entry] = {
+    exp.Add: Entry(_BOTH, partial(_arithmetic, operator.add)),
+    exp.Sub: Entry(_BOTH, partial(_arithmetic, operator.sub)),
+    exp.Mul: Entry(_BOTH, partial(_arithmetic, operator.mul)),
+    exp.Div: Entry(_BOTH, _divide),
+    exp.Mod: Entry(_BOTH, _remainder),
+    exp.Neg: Entry("this", _negative),
+    exp.Abs: Entry("this", _absolute),
+    exp.Sign: Entry("this", _sign),
+    exp.Greatest: Entry("this expressions", partial(_extreme, pl.max_horizontal)),
+    exp.Least: Entry("this expressions", partial(_extreme, pl.min_horizontal)),
+    exp.Round: Entry("this decimals", _round),
+    exp.Floor: Entry("this", partial(_of_float, pl.Expr.floor)),
+    exp.Ceil: Entry("this", partial(_of_float, pl.Expr.ceil)),
+    exp.Trunc: Entry("this", _truncated),
+    exp.Sqrt: Entry("this", partial(_of_float, lambda x: finite_once(x.sqrt()))),
+    exp.Exp: Entry("this", partial(_of_float, lambda x: finite_once(x.exp()))),
+    exp.Ln: Entry("this", partial(_of_float, lambda x: finite_once(x.log()))),
+    exp.Log: Entry(_BOTH, _logarithm),
+    exp.Pow: Entry(_BOTH, _power),
+}
