@@ -1,4 +1,4 @@
-"""The copy of the demo's rules is whole, and what it tells the reader to run works."""
+"""The copy of the demo's rules is whole, and what it says to run works."""
 
 from __future__ import annotations
 
