@@ -8,21 +8,13 @@ let it run; 130 interrupted.
 from __future__ import annotations
 
 import argparse
-import importlib
 import os
 import sys
 from collections.abc import Sequence
 
-from agent import __version__
 from agent.commands.common import ENVIRONMENT, INTERRUPTED, OK, WRONG, is_colored, nearest, say
+from agent.commands.parser import command_line
 from agent.errors import EnvironmentFault, KpiAgentError, RulesError
-
-COMMANDS = (
-    "init", "check", "list", "schema", "test", "replay", "backtest", "explain", "diff", "run",
-    "demo", "generate", "backfill", "link", "completion",
-)  # fmt: skip
-"""In the order of the help; each is a module of `agent.commands`: ABOUT, EXAMPLES, arguments() and
-run()."""
 
 START = """\
 kpi-agent: exact KPIs, targets and alerts over Kafka events.
@@ -88,33 +80,6 @@ def _options(words: Sequence[str]) -> argparse.Namespace:
     if more:
         options.files = [*options.files, *more]
     return options
-
-
-def command_line() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
-    """The parser of the command line, and that of each command by name."""
-    parser = argparse.ArgumentParser(
-        prog="kpi-agent",
-        description="Exact KPIs, targets and alerts over Kafka events.",
-        epilog="kpi-agent COMMAND --help shows the options of a command, with examples.",
-    )
-    parser.add_argument("--version", action="version", version=f"kpi-agent {__version__}")
-    subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
-    commands = {}
-    for name in COMMANDS:
-        module = importlib.import_module(f"agent.commands.{name}")
-        about: str = module.ABOUT
-        examples: Sequence[str] = module.EXAMPLES
-        command = subparsers.add_parser(
-            name,
-            help=about,
-            description=f"{about[0].upper()}{about[1:]}.",
-            epilog="\n".join(("examples:", *(f"  {example}" for example in examples))),
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        module.arguments(command)
-        command.set_defaults(run=module.run)
-        commands[name] = command
-    return parser, commands
 
 
 def _say_rules_error(error: RulesError) -> None:

@@ -25,7 +25,7 @@ def run(options: Namespace) -> int:
     """`kpi-agent completion`."""
     import shtab
 
-    from agent.cli import command_line
+    from agent.commands.parser import command_line
 
     parser, commands = command_line()
     for action in (a for command in commands.values() for a in _files(command)):

@@ -21,7 +21,8 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Producer
 
-from agent.cli import COMMANDS, command_line, main
+from agent.cli import main
+from agent.commands.parser import COMMANDS, command_line
 from agent.kafka.embedded import EmbeddedBroker
 from tests.conftest import ROOT
 
