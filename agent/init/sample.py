@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -18,6 +19,9 @@ MOST_DISTINCT = 1_000
 DEEPEST = 4
 """Fields nested deeper are left out."""
 
+
+MOST_PLACES = 9
+_NUMBER = re.compile(r"-?[0-9]{1,9}(?:\.([0-9]+))?")
 
 LEAST_EPOCH_MS = 10**12
 """September 2001: a number that stands for an earlier time is taken for something else."""
@@ -36,6 +40,8 @@ class Seen:
     most: float | None = None
     times: int = 0
     naive: int = 0
+    number_texts: int = 0
+    places: int = 0
 
     def take(self, value: Any) -> None:
         """Take in the field of one more event."""
@@ -46,6 +52,9 @@ class Seen:
         self.kinds[_kind(value)] += 1
         if len(self.values) < MOST_DISTINCT or value in self.values:
             self.values[value] += 1
+        if isinstance(value, str) and (number := _NUMBER.fullmatch(value)):
+            self.number_texts += 1
+            self.places = max(self.places, len(number[1] or ""))
         if isinstance(value, int | float) and not isinstance(value, bool):
             self.least = value if self.least is None else min(self.least, value)
             self.most = value if self.most is None else max(self.most, value)
@@ -68,6 +77,13 @@ class Seen:
         if kinds == {"integer", "float"}:
             return "float"
         return kinds.pop() if len(kinds) == 1 else None
+
+    @property
+    def decimals(self) -> int | None:
+        """The decimals of numbers written as text; None: not all texts are numbers, or they are
+        whole ones, as codes are."""
+        whole = self.known and self.number_texts == self.known
+        return self.places if whole and 0 < self.places <= MOST_PLACES else None
 
     @property
     def distinct(self) -> int:
@@ -111,6 +127,43 @@ def flat(event: Mapping[str, Any], above: str = "", depth: int = 0) -> Iterator[
                 yield from flat(value, f"{path}.", depth + 1)
         elif not isinstance(value, list):
             yield path, value
+
+
+def left_out(events: Iterable[Mapping[str, Any]], seen: Mapping[str, Seen]) -> dict[str, str]:
+    """The parts of the events that no field is made of, by path, and why."""
+    reasons: dict[str, str] = {}
+    for event in events:
+        for path, reason in _unread(event):
+            reasons.setdefault(path, reason)
+    for path, one in seen.items():
+        if one.known and one.type is None:
+            reasons[path] = f"of several types: {', '.join(sorted(one.kinds))}"
+        elif one.values and all(_is_json(value) for value in one.values):
+            reasons[path] = "text that holds JSON"
+    return reasons
+
+
+def _unread(event: Mapping[str, Any], above: str = "", depth: int = 0) -> Iterator[tuple[str, str]]:
+    for name, value in event.items():
+        path = f"{above}{name}"
+        if not name or "." in name:
+            yield path, "its name has a dot: a list of keys as `path` reads it"
+        elif isinstance(value, list):
+            yield f"{path}[]", "a list"
+        elif isinstance(value, dict) and depth < DEEPEST:
+            yield from _unread(value, f"{path}.", depth + 1)
+        elif isinstance(value, dict):
+            yield path, "nested too deeply"
+
+
+def _is_json(value: Any) -> bool:
+    if not isinstance(value, str) or value[:1] not in ("{", "["):
+        return False
+    try:
+        msgspec.json.decode(value)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return False
+    return True
 
 
 def _kind(value: Any) -> FieldType:
