@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from agent.core.fixed_windows import FixedWindows, given_windows
+from agent.core.fixed_windows import FixedWindows, consecutive_windows
 from agent.core.model.plan import Plan
 from agent.core.model.results import AlertPhase, TargetState, WindowValue
 from agent.language.load import load
@@ -133,9 +133,9 @@ def fired(seeds: int) -> dict[tuple[str, str, str], list[int]]:
     for made in series(seeds):
         for kpi, scale in (("x", 1.0), ("seasonal", 1.0), ("bad", 1e-4)):
             given = [(None, 0) if v is None else (v * scale, 1000) for v in made.values]
-            windows += given_windows(plan.kpis[kpi], made[:2], given, MONDAY_MS)
+            windows += consecutive_windows(plan.kpis[kpi], made[:2], given, MONDAY_MS)
         counted = [(float(n), n) for n in made.rare]
-        windows += given_windows(plan.kpis["rare"], made[:2], counted, MONDAY_MS)
+        windows += consecutive_windows(plan.kpis["rare"], made[:2], counted, MONDAY_MS)
     rows = {_name(row): row for row in RULES}
     targets = _targets()
     emitted = FixedWindows(plan, windows).run(MONDAY_MS + DAYS * DAY_MS)

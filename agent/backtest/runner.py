@@ -34,7 +34,7 @@ def over_files(
     read = Replayed(Emitted(), [])
     record = Record(plan)
     for emitted in stream(plan, files, clock_ms, read, progress, until_ms):
-        record.take(emitted)
+        record.add(emitted)
     return Backtest(found(record, since_ms, until_ms), read)
 
 
@@ -55,7 +55,7 @@ async def over_topics(
     before_ms = warm_up(plan) if warm_up_ms is None else warm_up_ms
     from_ms = None if since_ms is None else since_ms - before_ms
     async for emitted in history(settings, plan, from_ms, until_ms, read.note, progress):
-        record.take(emitted)
+        record.add(emitted)
     return Backtest(found(record, since_ms, until_ms), read)
 
 

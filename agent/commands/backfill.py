@@ -63,7 +63,7 @@ def run(options: Namespace) -> int:
         with reading("backfill", files) as progress:
             now = clock_ms(options.now)
             for emitted in stream(plan, files, now, read, progress, options.until):
-                history.take(privacy.emitted(plan, chosen(emitted, selection)))
+                history.add(privacy.emitted(plan, chosen(emitted, selection)))
         _write(history.chunks(), options.output)
     sys.stderr.write(outcomes_text(read) + "\n")
     return 0

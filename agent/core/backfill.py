@@ -86,7 +86,7 @@ class Backfill:
             if target in self._targets:
                 frame = decode(message)
                 for block in frame.blocks:
-                    self._pasts[block.kpi, target].take(block, frame.partition)
+                    self._pasts[block.kpi, target].update(block, frame.partition)
         times = [self._folder.sources[p].watermark_ms for p in self._reading]
         known = [at for at in times if at is not None]
         if len(known) < len(times):
@@ -125,11 +125,11 @@ class _Past:
                 # Too little is there for a whole window: it begins as one without a backfill.
                 self._begin_ms, self._closed_ms = self._cut_ms, None
 
-    def take(self, block: Block, source: int) -> None:
-        """Take a frame's partials that lie between the first whole window and the cut."""
+    def update(self, block: Block, source: int) -> None:
+        """Note a frame's partials that lie between the first whole window and the cut."""
         least = self._begin_ms
         if block.start_ms < self._cut_ms and (least is None or block.start_ms >= least):
-            self._state.take(block, source, 0)
+            self._state.update(block, source, 0)
 
     def advance(self, watermark_ms: int | None) -> tuple[list[WindowValue], list[TargetStatus]]:
         """Close what a watermark lets close; None: everything up to the cut."""

@@ -174,11 +174,11 @@ def _match(rule: Rule, by: tuple[str, ...], dimensions: Dimensions) -> Mapping[s
 def _last_input(state: KpiState, rule: ThresholdRule, series: Series) -> EvaluationInput | None:
     """The window that the rule evaluated last."""
     if rule.on == "closed" or isinstance(state, DerivedKpi):
-        return state.evaluator.last_input(series)
+        return state.evaluator.inputs.last(series)
     window = state.last_evaluated(series)
     if window is None:
         return None
-    return state.evaluator.current_input(series, window, series.evaluated_ms)
+    return state.evaluator.inputs.current(series, window, series.evaluated_ms)
 
 
 def _preview(
@@ -187,7 +187,7 @@ def _preview(
     """What the rule's conditions read and say."""
     every = state.series.values()
     if rule.on == "closed" or isinstance(state, DerivedKpi):
-        peers = state.evaluator.peers([(last.series, last.window)], every)
+        peers = state.evaluator.inputs.peers([(last.series, last.window)], every)
     else:
         windows = (state.last_evaluated(series) for series in every) if rules.compares_peers else ()
         peers = Peers(w for w in windows if w is not None and w.end_ms == last.window.end_ms)
@@ -338,8 +338,8 @@ def _silence(state: KpiState, rule: AbsenceRule, series: Series) -> Explained | 
         alert = series.alerts.get(rule.name, {}).get(level.severity, alerts.INACTIVE)
         fires = None
         if alert.phase is not AlertPhase.FIRING:
-            fires = state.evaluator.absence_fires_ms(own, level, series)
-        ends = state.evaluator.absence_ends_ms(own, level, series)
+            fires = state.evaluator.absences.fires_ms(own, level, series)
+        ends = state.evaluator.absences.ends_ms(own, level, series)
         found.append(
             AlertFound(
                 level.severity, alert.phase, _since(alert), fires_ms=fires, ends_ms=ends,

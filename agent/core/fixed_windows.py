@@ -18,10 +18,11 @@ from msgspec import structs
 
 from agent.core.evaluate.evaluator import Evaluator
 from agent.core.evaluate.thresholds import OnEvaluation
-from agent.core.merge.base_kpi import BaseKpi, Step
+from agent.core.merge.base_kpi import BaseKpi
 from agent.core.merge.derived_kpi import DerivedKpi, KpiState
 from agent.core.merge.live_series import limit_of
 from agent.core.merge.merger import Merger
+from agent.core.merge.step import Step
 from agent.core.model.kpis import Dimensions, Kpi
 from agent.core.model.plan import Plan
 from agent.core.model.results import Emitted, WindowValue
@@ -96,7 +97,7 @@ class FixedBaseKpi(BaseKpi):
         for end_ms, windows in self._windows.pop_until(frontier_ms):
             began_ms = previous_end(self.kpi.window, end_ms)
             for series in self._windows.with_events(windows):
-                step.transitions += self.evaluator.evaluate_absence(
+                step.transitions += self.evaluator.absences.evaluate(
                     series, end_ms, end_ms, began_ms
                 )
             self._windows.close(windows, step)
@@ -176,7 +177,7 @@ def _without_lateness(plan: Plan) -> Plan:
     )
 
 
-def given_windows(
+def consecutive_windows(
     kpi: Kpi, dimensions: Dimensions, values: Iterable[tuple[float | None, int]], start_ms: int
 ) -> Iterator[WindowValue]:
     """Consecutive windows of a series, of values and their numbers of events; the first is the

@@ -18,8 +18,9 @@ from agent.core.model.events import Scalar
 from agent.core.model.kpis import Dimensions
 from agent.errors import UnknownVersionError
 
-MAX_FRAME_BYTES = 900_000
-"""Below Kafka's default `message.max.bytes` of 1,048,588, with room for headers."""
+MAX_FRAME_BYTES = 200_000
+"""A topic that takes a quarter of Kafka's default (`max.message.bytes`, 1,048,588) takes such a
+frame, with room for headers (`agent.kafka.message_sizes`)."""
 
 Written = bytes | list[bytes | None]
 """A column of partial states (`core/aggregate/columns.py`): numbers as their bytes, sketches as a

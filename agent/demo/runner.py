@@ -69,7 +69,7 @@ async def demo(
     show = _retail() if retail else _company()
     free = free_port(port)
     if free != port:
-        screen.say(f"port {port} is taken by another program: using {free}", "yellow")
+        screen.print(f"port {port} is taken by another program: using {free}", "yellow")
     with EmbeddedBroker() as broker:
         settings = _settings(broker.address, free, show.rules)
         pages = _private_pages(show, settings)
@@ -128,11 +128,11 @@ async def _look(
             return
         if sending.done() and show.over and not over:
             over = True
-            screen.say(show.over, "bold")
+            screen.print(show.over, "bold")
         state = service.state
         if not over and show.line is _company_line and story.stage_at(elapsed) is not stage:
             stage = story.stage_at(elapsed)
-            screen.say(f"staged: {stage.says}" if stage else "staged: back to normal")
+            screen.print(f"staged: {stage.says}" if stage else "staged: back to normal")
         shown = shared(state.plan)
         alerts = state.alerts() if state.alerts else []
         screen.alerts([alert for alert in alerts if alert.rule in shown.rules], shown)

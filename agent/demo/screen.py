@@ -51,7 +51,7 @@ class Screen:
         if self._console.is_terminal:
             self._status.start()
 
-    def say(self, text: str, style: str = "") -> None:
+    def print(self, text: str, style: str = "") -> None:
         """A line that stays, with the time."""
         line = f"[dim]{time.strftime('%H:%M:%S')}[/]  {escape(printable(text))}"
         self._console.print(f"[{style}]{line}[/]" if style else line, soft_wrap=True)
@@ -70,7 +70,7 @@ class Screen:
             begins = alert.phase in (AlertPhase.PENDING, AlertPhase.FIRING)
             if before is alert.phase or (before is None and not begins):
                 continue  # of what ended in the history before the demo nobody has received
-            self.say(alert_line(alert, plan), PHASE_STYLE.get(alert.phase, ""))
+            self.print(alert_line(alert, plan), PHASE_STYLE.get(alert.phase, ""))
 
     def close(self) -> None:
         """Take the live line away."""

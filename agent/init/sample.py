@@ -43,7 +43,7 @@ class Seen:
     number_texts: int = 0
     places: int = 0
 
-    def take(self, value: Any) -> None:
+    def add(self, value: Any) -> None:
         """Take in the field of one more event."""
         self.count += 1
         if value is None:
@@ -112,7 +112,7 @@ def profile(events: Iterable[Mapping[str, Any]]) -> dict[str, Seen]:
     found: dict[str, Seen] = {}
     for event in events:
         for path, value in flat(event):
-            found.setdefault(path, Seen(path)).take(value)
+            found.setdefault(path, Seen(path)).add(value)
     return found
 
 

@@ -45,11 +45,13 @@ from agent.kafka.flush_pace import IDLE_INTERVALS, FlushPace
 from agent.kafka.fold_queue import Flush, FoldQueue, IdleSnapshot
 from agent.kafka.idleness import IdleDetector
 from agent.kafka.ingest_assignment import find_begins, in_words
+from agent.kafka.message_sizes import warn_of_larger_records
 from agent.kafka.publish import Publisher, acknowledged
 from agent.kafka.side_outputs import SideOutputs
 from agent.kafka.source_consumer import SourceConsumer
 from agent.kafka.source_topics import existing, partition_counts, warn_of_producers_clocks
 from agent.kafka.stage_events import IngestProgress
+from agent.kafka.topics import TopicNames
 from agent.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -81,6 +83,7 @@ class IngestStage:
         self._progress = progress
         self._wall_ms = wall_ms
         self._topics = plan.topics
+        self._names = TopicNames.of(settings)
         self._lock = asyncio.Lock()
         self._consumer = SourceConsumer(settings)
         folders = {topic: Folder(plan, topic, state_partitions) for topic in plan.topics}
@@ -130,6 +133,7 @@ class IngestStage:
                     if known != subscribed:
                         added = set(known).difference(subscribed)
                         await warn_of_producers_clocks(self._admin, added)
+                        await warn_of_larger_records(self._admin, self._names, added)
                         self._consumer.subscribe(known, self._revoked, self._assigned)
                         subscribed = known
                 await asyncio.sleep(

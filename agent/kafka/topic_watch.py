@@ -10,10 +10,11 @@ Rules
 - The other topics hold no state. One that is deleted is created again (`create_topics`), and what
   it held is gone. The rows of the board topic are written again by every worker.
 
-A topic counts as created again when one of its partitions ends before where it once ended. A
-finding counts when it is made twice in a row: a broker that has just started may not know a topic
-yet, and a new leader may answer with an end that is a little behind. A topic that is deleted and
-created again between two looks, and has outgrown the old one by the next, is not noticed.
+A topic counts as created again when its id is another one, and as truncated when one of its
+partitions ends before where it once ended. A finding counts when it is made twice in a row: a
+broker that has just started may not know a topic yet, and a new leader may answer with an end that
+is a little behind. Brokers before Kafka 2.8 give no ids: there a topic that is created again
+between two looks, and has outgrown the old one by the next, is not noticed.
 """
 
 from __future__ import annotations
@@ -36,8 +37,24 @@ log = logging.getLogger(__name__)
 
 LOOK_TIMEOUT_SECONDS = 10.0
 
-Ends = Mapping[str, Mapping[int, int]]
-"""The end offset of every partition, by topic. A topic that does not exist is not in it."""
+
+@dataclass(frozen=True, slots=True)
+class TopicLog:
+    """A topic as it was looked at: its id ("": the broker gives none), and where each of its
+    partitions ends."""
+
+    topic_id: str
+    ends: Mapping[int, int]
+
+    def follows(self, before: TopicLog) -> bool:
+        """Whether it is the log that was looked at before, and nothing of it is gone."""
+        if self.topic_id and before.topic_id and self.topic_id != before.topic_id:
+            return False
+        return all(self.ends.get(p, 0) >= end for p, end in before.ends.items())
+
+
+Logs = Mapping[str, TopicLog]
+"""By topic. One that does not exist is not in it."""
 
 
 class StateLost(EnvironmentFault):
@@ -55,13 +72,10 @@ class TopicChanges:
         return TopicChanges(self.deleted & other.deleted, self.recreated & other.recreated)
 
 
-def changes_between(before: Ends, now: Ends) -> TopicChanges:
+def changes_between(before: Logs, now: Logs) -> TopicChanges:
     """What happened between two looks at the same topics."""
-    recreated = {
-        topic
-        for topic in before.keys() & now.keys()
-        if any(now[topic].get(p, 0) < end for p, end in before[topic].items())
-    }
+    both = before.keys() & now.keys()
+    recreated = {topic for topic in both if not now[topic].follows(before[topic])}
     return TopicChanges(frozenset(before.keys() - now.keys()), frozenset(recreated))
 
 
@@ -93,12 +107,12 @@ def remedy(settings: Settings, names: TopicNames) -> str:
 
 
 class TopicWatch:
-    """Remembers how far the agent's topics reached, over all lives of the stages."""
+    """Remembers the agent's topics, and how far they reached, over all lives of the stages."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._names = TopicNames.of(settings)
-        self._known: Ends = {}
+        self._known: Logs = {}
         self._suspected = TopicChanges()
         self._lost: str | None = None
 
@@ -107,14 +121,14 @@ class TopicWatch:
         if self._lost is not None:
             raise StateLost(self._lost, remedy(self._settings, self._names))
 
-    def see(self, ends: Ends) -> TopicChanges:
-        """What is known to have happened, by the ends of the topics now. Raises StateLost."""
-        found = changes_between(self._known, ends)
+    def see(self, logs: Logs) -> TopicChanges:
+        """What is known to have happened, by the topics as they are now. Raises StateLost."""
+        found = changes_between(self._known, logs)
         certain = found & self._suspected
         self._suspected = found
         doubtful = (found.deleted | found.recreated) - (certain.deleted | certain.recreated)
         self._known = {
-            **ends, **{topic: self._known[topic] for topic in doubtful}
+            **logs, **{topic: self._known[topic] for topic in doubtful}
         }  # fmt: skip
         self._lost = self._lost or loss(self._names, certain)
         self.refuse_after_loss()
@@ -129,38 +143,39 @@ class TopicWatch:
         Raises StateLost."""
         try:
             async with asyncio.timeout(LOOK_TIMEOUT_SECONDS):
-                ends = await end_offsets(admin, consumer, self._names)
+                logs = await topic_logs(admin, consumer, self._names)
         except (KafkaError, OSError, TimeoutError) as error:
             log.debug("the agent's topics could not be looked at: %r", error)
             return TopicChanges()
-        return self.see(ends)
+        return self.see(logs)
 
 
-async def end_offsets(
+async def topic_logs(
     admin: AIOKafkaAdminClient, consumer: AIOKafkaConsumer, names: TopicNames
-) -> Ends:
-    """The end offsets of those of the agent's topics that exist. `consumer` is in no group. Raises
-    KafkaError or OSError where not all can be had."""
+) -> Logs:
+    """Those of the agent's topics that exist. `consumer` is in no group. Raises KafkaError or
+    OSError where not all can be had."""
+    described = await describe(admin, names.configs())
     partitions = [
         TopicPartition(topic, partition)
-        for topic, metadata in (await describe(admin, names.configs())).items()
+        for topic, metadata in described.items()
         for partition in range(metadata.partitions)
     ]
-    ends: dict[str, dict[int, int]] = {}
+    ends: dict[str, dict[int, int]] = {topic: {} for topic in described}
     if partitions:
         for tp, end in (await consumer.end_offsets(partitions)).items():
-            ends.setdefault(tp.topic, {})[tp.partition] = end
-    return ends
+            ends[tp.topic][tp.partition] = end
+    return {topic: TopicLog(described[topic].topic_id, ends[topic]) for topic in described}
 
 
-def check_state_is_whole(settings: Settings, names: TopicNames, ends: Ends) -> None:
+def check_state_is_whole(settings: Settings, names: TopicNames, logs: Logs) -> None:
     """Raise StateLost where one of the topics of frames and series is missing and the other one
     has records: before a missing one is created."""
     for missing, other, lost in (
         (names.frames, names.series, "the frames that were not merged yet are gone"),
         (names.series, names.frames, "the state of all series is gone"),
     ):
-        if missing not in ends and any(ends.get(other, {}).values()):
+        if missing not in logs and other in logs and any(logs[other].ends.values()):
             raise StateLost(
                 f"topic {missing} is missing, and topic {other} has records: {lost}",
                 remedy(settings, names),

@@ -135,7 +135,7 @@ async def _partition_counts(
 async def _check_policies(admin: AIOKafkaAdminClient, names: TopicNames) -> list[str]:
     """Whether compacted topics are compacted, and only those. Warnings where it can't be seen."""
     wanted = {n: c["cleanup.policy"] for n, c in names.configs().items()}
-    policies, warnings = await _config_values(admin, list(wanted), "cleanup.policy")
+    policies, warnings = await config_values(admin, list(wanted), "cleanup.policy")
     for name, policy in policies.items():
         if wanted[name] == "compact" and "compact" not in policy:
             raise EnvironmentFault(
@@ -153,11 +153,11 @@ async def _check_policies(admin: AIOKafkaAdminClient, names: TopicNames) -> list
 async def producers_clocks(admin: AIOKafkaAdminClient, topics: Collection[str]) -> list[str]:
     """Those of the source topics whose records carry their producers' clocks (CreateTime, Kafka's
     default), as far as this user may read their configuration."""
-    types, _ = await _config_values(admin, topics, "message.timestamp.type")
+    types, _ = await config_values(admin, topics, "message.timestamp.type")
     return sorted(topic for topic, type_ in types.items() if type_ == "CreateTime")
 
 
-async def _config_values(
+async def config_values(
     admin: AIOKafkaAdminClient, topics: Collection[str], name: str
 ) -> tuple[dict[str, str], list[str]]:
     """One configuration of topics, by topic; and, in words, where it can't be read."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from agent.core.fixed_windows import given_windows
+from agent.core.fixed_windows import consecutive_windows
 from agent.core.model.kpis import Dimensions, Kpi
 from agent.core.model.plan import Plan
 from agent.core.model.results import WindowValue
@@ -100,7 +100,7 @@ def _windows(context: ResolveContext) -> tuple[WindowValue, ...]:
         default = spec.events if isinstance(spec, ValuesSpec) else None
         events = _enough(context.plan, kpi) if default is None else default
         filled = [(v.value, _number(v, events)) for v in values]
-        out += given_windows(kpi, dimensions, filled, context.clock.start_ms)
+        out += consecutive_windows(kpi, dimensions, filled, context.clock.start_ms)
     return tuple(out)
 
 

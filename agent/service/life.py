@@ -121,13 +121,13 @@ class Life:
             await close("the admin client", admin.close())
 
     def _on_failure(self, component: str) -> Callable[[Exception, float], None]:
-        def say(error: Exception, pause_seconds: float) -> None:
+        def report(error: Exception, pause_seconds: float) -> None:
             reason = f"{error or type(error).__name__}; trying again in about {pause_seconds:.0f} s"
             is_ours = not isinstance(error, (KafkaError, EnvironmentFault, OSError))
             log.error("%s: %s", component, reason, exc_info=error if is_ours else None)
             self._status.failed(component, reason)
 
-        return say
+        return report
 
     async def _reach_broker(self, over: asyncio.Event) -> AIOKafkaAdminClient | None:
         """An admin client once a broker answers; None when the end comes first."""

@@ -8,8 +8,9 @@ import logging
 from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
 
+from agent.kafka.message_sizes import check_own_topics
 from agent.kafka.placement import has_changed
-from agent.kafka.topic_watch import TopicWatch, check_state_is_whole, end_offsets
+from agent.kafka.topic_watch import TopicWatch, check_state_is_whole, topic_logs
 from agent.kafka.topics import TopicNames, create_missing, ensure
 from agent.service.status import BROKER, StatusReporter
 from agent.service.tasks import pause
@@ -33,12 +34,13 @@ class TopicKeeper:
         """See that all topics are there and serve; the number of state partitions. Raises
         EnvironmentFault, among them StateLost."""
         self._watch.refuse_after_loss()
-        ends = await end_offsets(admin, consumer, self._names)
-        check_state_is_whole(self._settings, self._names, ends)
+        logs = await topic_logs(admin, consumer, self._names)
+        check_state_is_whole(self._settings, self._names, logs)
         state_partitions, warnings = await ensure(admin, self._settings)
         for warning in warnings:
             log.warning("%s", warning)
-        self._watch.see(await end_offsets(admin, consumer, self._names))
+        await check_own_topics(admin, self._names)
+        self._watch.see(await topic_logs(admin, consumer, self._names))
         return state_partitions
 
     async def watch(

@@ -123,7 +123,7 @@ class Notes:
         self._kept: list[pl.DataFrame] = []
         self._written = time.monotonic()
 
-    def take(self, table: pl.DataFrame) -> None:
+    def add(self, table: pl.DataFrame) -> None:
         """Note what was sent."""
         self._kept.append(table.drop("json", "customer"))
         if time.monotonic() - self._written > FILE_SECONDS:
@@ -167,14 +167,14 @@ def main() -> None:
         if due > 0:
             table = flood.tick(time.time_ns() // 1_000_000, due)
             send(producer, topic, table)
-            notes.take(table)
+            notes.add(table)
             sent += due
         time.sleep(max(0.0, TICK_SECONDS - (time.monotonic() - now)))
     took = time.monotonic() - began
     # Past the window of the last event, its lateness included.
     closing = flood.closing(time.time_ns() // 1_000_000 + 2 * WINDOW_MS)
     send(producer, topic, closing)
-    notes.take(closing)
+    notes.add(closing)
     notes.write()
     assert producer.flush(120) == 0, "events were not delivered"
     sys.stdout.write(f"{notes.count} {took:.1f}\n")

@@ -182,7 +182,7 @@ def advanced(
         state = BaseKpi(evaluator, limit_of(kpi, 1), is_read=False)
         for block in blocks:
             if block.kpi == kpi.name:
-                state.take(block, 0, 0)
+                state.update(block, 0, 0)
         for frontier_ms in frontiers:
             step = state.advance(frontier_ms)
             windows += [repr(window) for window, _, _ in step.closed]

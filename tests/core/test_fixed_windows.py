@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.core.decode.batch import Batch
-from agent.core.fixed_windows import FixedWindows, given_windows
+from agent.core.fixed_windows import FixedWindows, consecutive_windows
 from agent.core.model.results import Emitted
 from agent.core.model.rules import ThresholdRule
 from agent.core.output.messages import iso
@@ -71,22 +71,22 @@ def test_the_windows_of_events_given_as_values_give_the_same_alerts_and_states(
 
 
 def test_a_kpi_over_given_kpis_is_computed() -> None:
-    answered = given_windows(PLAN.kpis["answered"], ("emea",), [(5, 5), (6, 6)], START_MS)
-    opened = given_windows(PLAN.kpis["opened"], ("emea",), [(10, 10), (8, 8)], START_MS)
+    answered = consecutive_windows(PLAN.kpis["answered"], ("emea",), [(5, 5), (6, 6)], START_MS)
+    opened = consecutive_windows(PLAN.kpis["opened"], ("emea",), [(10, 10), (8, 8)], START_MS)
     published = FixedWindows(PLAN, [*answered, *opened]).run(START_MS)
     rates = [(w.value, w.events) for w in published.windows if w.kpi == "answer_rate"]
     assert rates == [(0.5, 15), (0.75, 14)]
 
 
 def test_a_given_kpi_over_kpis_needs_no_inputs() -> None:
-    rate = given_windows(PLAN.kpis["answer_rate"], ("emea",), [(0.5, 9)], START_MS)
+    rate = consecutive_windows(PLAN.kpis["answer_rate"], ("emea",), [(0.5, 9)], START_MS)
     published = FixedWindows(PLAN, rate).run(START_MS)
     assert [(w.kpi, w.value) for w in published.windows] == [("answer_rate", 0.5)]
 
 
 def test_silence_begins_at_the_end_of_the_last_window_with_events() -> None:
     values = [(5, 5), (5, 5), *[(0, 0)] * 12, (4, 4)]
-    windows = given_windows(PLAN.kpis["answered"], ("emea",), values, START_MS)
+    windows = consecutive_windows(PLAN.kpis["answered"], ("emea",), values, START_MS)
     published = FixedWindows(PLAN, windows).run(START_MS + 15 * MINUTE_MS)
     steps = [
         ((t.at_ms - START_MS) // MINUTE_MS, t.rule, t.state.value) for t in published.transitions

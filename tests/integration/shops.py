@@ -6,7 +6,13 @@ import json
 import time
 
 from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    ResourceType,
+)
 
 from .feeds import published
 from .stage import Stage
@@ -33,6 +39,15 @@ def use_sales(stage: Stage, max_bytes: int = 1_048_576) -> str:
     )
     stage.broker.create_topics([topic], 2)
     return topic
+
+
+def allow(stage: Stage, topic: str, size: int) -> None:
+    """Set the largest message that a topic takes (bytes)."""
+    admin = _admin(stage)
+    entry = ConfigEntry("max.message.bytes", str(size), incremental_operation=AlterConfigOpType.SET)
+    asked = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
+    for future in admin.incremental_alter_configs([asked]).values():
+        future.result(30)
 
 
 def delete_topics(stage: Stage, *topics: str) -> None:

@@ -9,16 +9,9 @@ import time
 
 import pytest
 from confluent_kafka import Producer
-from confluent_kafka.admin import (
-    AdminClient,
-    AlterConfigOpType,
-    ConfigEntry,
-    ConfigResource,
-    ResourceType,
-)
 
 from .feeds import read
-from .shops import Shops, sum_of_closed, use_sales
+from .shops import Shops, allow, sum_of_closed, use_sales
 from .stage import Stage
 from .waiting import until
 
@@ -27,19 +20,11 @@ pytestmark = [pytest.mark.needs_kafka, pytest.mark.timeout(240)]
 MB = 1024 * 1024
 
 
-def _allow(stage: Stage, topic: str, size: int) -> None:
-    admin = AdminClient({"bootstrap.servers": stage.broker.address})
-    entry = ConfigEntry("max.message.bytes", str(size), incremental_operation=AlterConfigOpType.SET)
-    asked = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
-    for future in admin.incremental_alter_configs([asked]).values():
-        future.result(30)
-
-
 def test_records_near_and_beyond_the_limits_are_set_aside_and_the_flow_goes_on(
     stage: Stage,
 ) -> None:
     topic = use_sales(stage, max_bytes=5 * MB)
-    _allow(stage, topic, 5 * MB)
+    allow(stage, topic, 5 * MB)
     agent = stage.agent("agent")
     agent.start()
     agent.wait_ready()

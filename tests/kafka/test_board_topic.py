@@ -57,20 +57,20 @@ def company(plan: Plan) -> BoardReader:
     return BoardReader(load_settings(), "board", plan)
 
 
-def take(view: BoardReader, series: SeriesView) -> None:
+def add_series(view: BoardReader, series: SeriesView) -> None:
     view.add(series_key(series.kpi, series.dimensions), to_row(series))
 
 
 def test_a_row_comes_back_as_the_view_it_was_made_from(tmp_path: Path) -> None:
     view = company(plan_at(tmp_path))
-    take(view, VIEW)
-    take(view, WATCHED)
+    add_series(view, VIEW)
+    add_series(view, WATCHED)
     assert view.snapshot() == [VIEW, WATCHED]
 
 
 def test_a_tombstone_takes_a_series_away_and_changes_are_counted(tmp_path: Path) -> None:
     view = company(plan_at(tmp_path))
-    take(view, VIEW)
+    add_series(view, VIEW)
     assert view.changes == 1
     view.add(series_key("revenue", ("a",)), None)
     assert view.snapshot() == []
@@ -79,8 +79,8 @@ def test_a_tombstone_takes_a_series_away_and_changes_are_counted(tmp_path: Path)
 
 def test_series_that_the_rules_do_not_declare_and_rubbish_are_passed_over(tmp_path: Path) -> None:
     view = company(plan_at(tmp_path))
-    take(view, SeriesView("revenue", ("a", "b"), None, None, None, None))
-    take(view, SeriesView("gone", (), None, None, None, None))
+    add_series(view, SeriesView("revenue", ("a", "b"), None, None, None, None))
+    add_series(view, SeriesView("gone", (), None, None, None, None))
     view.add(b"key", b"rubbish")
     assert view.snapshot() == []
 

@@ -25,7 +25,7 @@ def one(seed: int) -> tuple[int, str | None]:
     return seed, None
 
 
-def say(line: str) -> None:
+def report(line: str) -> None:
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
 
@@ -49,11 +49,11 @@ def main() -> int:
             if fault is not None:
                 failed += 1
                 again = f"PYTHONHASHSEED={HASH_SEED} pytest tests/simulation --seed {seed}"
-                say(f"seed {seed}: {fault}\n    again: {again}")
+                report(f"seed {seed}: {fault}\n    again: {again}")
             if done % 500 == 0:
-                say(f"{done} runs, {failed} failed, {time.monotonic() - started:.0f} s")
+                report(f"{done} runs, {failed} failed, {time.monotonic() - started:.0f} s")
     seconds = time.monotonic() - started
-    say(f"{wanted.runs} runs from seed {wanted.first}, {failed} failed, {seconds:.0f} s")
+    report(f"{wanted.runs} runs from seed {wanted.first}, {failed} failed, {seconds:.0f} s")
     return 1 if failed else 0
 
 

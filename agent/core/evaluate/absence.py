@@ -11,7 +11,8 @@ from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from agent.core.evaluate.maintenance import MaintenanceCalendar
-from agent.core.evaluate.thresholds import MAX_CACHED_SERIES, Evaluation, OnEvaluation
+from agent.core.evaluate.targets import MAX_CACHED_SERIES
+from agent.core.evaluate.thresholds import Evaluation, OnEvaluation
 from agent.core.model.kpis import Dimensions, Kpi
 from agent.core.model.results import AlertPhase, Transition
 from agent.core.model.rules import AbsenceLevel, AbsenceRule, as_for

@@ -14,7 +14,8 @@ from __future__ import annotations
 from functools import lru_cache
 
 from agent.core.evaluate.subscription import Subscription
-from agent.core.evaluate.thresholds import MAX_CACHED_SERIES, Evaluation, OnEvaluation
+from agent.core.evaluate.targets import MAX_CACHED_SERIES
+from agent.core.evaluate.thresholds import Evaluation, OnEvaluation
 from agent.core.evaluate.transitions import ended
 from agent.core.model.kpis import Dimensions
 from agent.core.model.results import AlertPhase, SeriesView, Transition

@@ -8,12 +8,13 @@ alert changes, and its last one are evaluated. The outcome is that of evaluating
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from itertools import groupby
 
+from agent.core.evaluate.inputs import Inputs
 from agent.core.evaluate.maintenance import MaintenanceCalendar
-from agent.core.evaluate.thresholds import EvaluationInput, Peers, Thresholds
+from agent.core.evaluate.thresholds import Peers, Thresholds
 from agent.core.model.kpis import Kpi
 from agent.core.model.results import Transition, WindowValue
 from agent.core.state.series import Series
@@ -31,60 +32,62 @@ class CurrentSpan:
     first_ms: int
     last_ms: int
 
-    def is_calm(self, maintenance: MaintenanceCalendar, at_ms: int) -> bool:
-        """Whether the window had no maintenance by an instant."""
+    def is_in(self, maintenance: MaintenanceCalendar, at_ms: int) -> bool:
+        """Whether the window had maintenance by an instant."""
         window = self.window
-        return maintenance.covering(window.dimensions, window.start_ms, at_ms) is None
+        return maintenance.covering(window.dimensions, window.start_ms, at_ms) is not None
 
 
-class EvaluatesCurrent(Protocol):
-    """What evaluates the windows of one KPI."""
+class CurrentValues:
+    """The rules of one KPI on current values."""
 
-    kpi: Kpi
-    maintenance: MaintenanceCalendar
-    current_rules: Thresholds
+    def __init__(
+        self, kpi: Kpi, maintenance: MaintenanceCalendar, rules: Thresholds, inputs: Inputs
+    ) -> None:
+        self._slice_ms = kpi.slice_ms
+        self._maintenance = maintenance
+        self._rules = rules
+        self._inputs = inputs
 
-    def current_input(
-        self, series: Series, window: WindowValue, at_ms: int, step_ms: int | None = None
-    ) -> EvaluationInput:
-        """A window as the rules see it at an instant."""
+    def evaluate(
+        self, spans: Iterable[CurrentSpan]
+    ) -> Iterator[tuple[WindowValue, list[Transition]]]:
+        """Evaluate spans, in the order of their ends: each window with its transitions, in the
+        order of their instants. Instants in maintenance are left out. The series are changed."""
+        for _, group in groupby(spans, lambda span: span.last_ms):
+            yield from self._evaluate(list(group))
 
+    def _evaluate(
+        self, spans: Sequence[CurrentSpan]
+    ) -> Iterator[tuple[WindowValue, list[Transition]]]:
+        """Evaluate spans that end at the same instant."""
+        rules = self._rules
+        due = {i: (span.first_ms, self._slice_ms) for i, span in enumerate(spans)}
+        while due:
+            at_ms = min(instant for instant, _ in due.values())
+            now = [i for i, (instant, _) in due.items() if instant == at_ms]
+            outside = [i for i in now if not spans[i].is_in(self._maintenance, at_ms)]
+            inputs = [
+                self._inputs.current(spans[i].series, spans[i].window, at_ms, due[i][1])
+                for i in outside
+            ]
+            steps = rules.evaluate([(e, rules.compute_features(e, NO_PEERS)) for e in inputs])
+            for i, step in zip(outside, steps, strict=True):
+                yield spans[i].window, step
+            for i in now:
+                next_ms = self._next_instant(spans[i], at_ms)
+                if next_ms is None:
+                    del due[i]
+                else:
+                    due[i] = (next_ms, next_ms - at_ms)
 
-def evaluate_spans(
-    evaluator: EvaluatesCurrent, spans: Sequence[CurrentSpan]
-) -> list[tuple[WindowValue, list[Transition]]]:
-    """Evaluate spans that end at the same instant: each window with its transitions, in the order
-    of their instants. The series are changed."""
-    rules, calendar = evaluator.current_rules, evaluator.maintenance
-    evaluated = []
-    due = {i: (span.first_ms, evaluator.kpi.slice_ms) for i, span in enumerate(spans)}
-    while due:
-        at_ms = min(instant for instant, _ in due.values())
-        now = [i for i, (instant, _) in due.items() if instant == at_ms]
-        calm = [i for i in now if spans[i].is_calm(calendar, at_ms)]
-        inputs = [
-            evaluator.current_input(spans[i].series, spans[i].window, at_ms, due[i][1])
-            for i in calm
-        ]
-        steps = rules.evaluate([(one, rules.compute_features(one, NO_PEERS)) for one in inputs])
-        evaluated += [(spans[i].window, step) for i, step in zip(calm, steps, strict=True)]
-        for i in now:
-            next_ms = _next_instant(evaluator, spans[i], at_ms)
-            if next_ms is None:
-                del due[i]
-            else:
-                due[i] = (next_ms, next_ms - at_ms)
-    return evaluated
-
-
-def _next_instant(evaluator: EvaluatesCurrent, span: CurrentSpan, at_ms: int) -> int | None:
-    """When the window of a span is to be evaluated again; None: not in this span."""
-    if at_ms >= span.last_ms:
-        return None
-    slice_ms = evaluator.kpi.slice_ms
-    if not span.is_calm(evaluator.maintenance, span.last_ms):
-        return at_ms + slice_ms  # maintenance begins in it
-    change_ms = evaluator.current_rules.next_change_ms(span.series, at_ms)
-    if change_ms is None:
-        return span.last_ms
-    return min(span.last_ms, -(-change_ms // slice_ms) * slice_ms)
+    def _next_instant(self, span: CurrentSpan, at_ms: int) -> int | None:
+        """When the window of a span is to be evaluated again; None: not in this span."""
+        if at_ms >= span.last_ms:
+            return None
+        if span.is_in(self._maintenance, span.last_ms):
+            return at_ms + self._slice_ms  # maintenance begins in it
+        change_ms = self._rules.next_change_ms(span.series, at_ms)
+        if change_ms is None:
+            return span.last_ms
+        return min(span.last_ms, -(-change_ms // self._slice_ms) * self._slice_ms)

@@ -1,47 +1,37 @@
-"""Evaluates one KPI: turns its closed windows into values, target states and alert transitions.
+"""Evaluates one KPI: turns its closed windows into target states and alert transitions.
 
-One `Evaluator` per KPI. Values of all windows of a step are computed at once (`values`); targets
-(`targets`) and threshold rules (`thresholds`) then go through the windows in the order of their
-ends. Where rules look back on alerts, the windows of one end are evaluated before the next: what an
-alert did is part of the past. Absence rules (`absence`) go by events, not by windows.
+One `Evaluator` per KPI, made of what evaluates it: `values`, `targets`, `closed_rules`,
+`current_values`, `absences`. Windows go through in the order of their ends. Where rules look back
+on alerts, the windows of one end are evaluated before the next: what an alert did is part of the
+past. Absence rules go by events, not by windows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from copy import deepcopy
-from functools import lru_cache, partial
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 
 from agent.core.evaluate.absence import Absences
-from agent.core.evaluate.current_values import CurrentSpan, evaluate_spans
+from agent.core.evaluate.current_values import CurrentValues
+from agent.core.evaluate.inputs import Inputs
 from agent.core.evaluate.maintenance import maintenance_calendar
-from agent.core.evaluate.targets import assess, benchmarks_of, in_force, overrides_of, resolved
-from agent.core.evaluate.thresholds import (
-    MAX_CACHED_SERIES,
-    EvaluationInput,
-    OnEvaluation,
-    Peers,
-    Thresholds,
-)
+from agent.core.evaluate.targets import Benchmark, Targets, assess, benchmarks_of, unknown_benchmark
+from agent.core.evaluate.thresholds import OnEvaluation, Thresholds
 from agent.core.evaluate.transitions import ended
-from agent.core.evaluate.values import Pair, ValueExpression
+from agent.core.evaluate.values import ValueExpression
 from agent.core.model.kpis import Dimensions, Kpi, Target
 from agent.core.model.plan import Plan
 from agent.core.model.results import (
     AlertPhase,
-    Number,
     TargetState,
     TargetStatus,
     Transition,
     WindowValue,
 )
-from agent.core.model.rules import AbsenceLevel, AbsenceRule, Rule, ThresholdRule
+from agent.core.model.rules import AbsenceRule, Rule, ThresholdRule
 from agent.core.model.window_history import INCIDENT, MAINTENANCE
 from agent.core.state.archive import Archive
 from agent.core.state.series import Series
-
-__all__ = ["Evaluator", "Pair"]
 
 Evaluated = tuple[WindowValue, TargetStatus | None, list[Transition]]
 """A closed window, how it stands against its target, and what it did to alerts."""
@@ -64,7 +54,8 @@ class Evaluator:
         self.kpi = kpi
         self.maintenance = maintenance_calendar(plan, kpi)
         self.benchmarks = () if history_only else benchmarks_of(kpi)
-        self.benchmark: Callable[[str, WindowValue], float | None] = lambda name, window: None
+        self.targets = Targets(kpi)
+        self.values = ValueExpression(plan, kpi)
         rules = plan.rules_of(kpi.name)
         thresholds = [rule for rule in rules if isinstance(rule, ThresholdRule)]
         closed = [rule for rule in thresholds if rule.on == "closed"]
@@ -76,32 +67,12 @@ class Evaluator:
         self.archive = Archive(kpi, needs_ms) if needs_ms else None
         if history_only:
             self.current_rules, absences = Thresholds(kpi, ()), []
-        self._absences = Absences(kpi, absences, self.maintenance, on_evaluation)
-        self._values = ValueExpression(plan, kpi)
+        self.absences = Absences(kpi, absences, self.maintenance, on_evaluation)
+        self.inputs = Inputs(kpi, self.targets, self.closed_rules, self.current_rules, self.archive)
+        self.current_values = CurrentValues(kpi, self.maintenance, self.current_rules, self.inputs)
         self._rules = {rule.name: rule for rule in rules}
-        self._overrides = lru_cache(MAX_CACHED_SERIES)(partial(overrides_of, kpi))
 
-    # --- values and targets ----------------------------------------------------------------
-
-    def values(self, pairs: Sequence[Pair]) -> list[Number]:
-        """The KPI's value of each state, finite or None."""
-        return self._values.of_states(pairs)
-
-    def derived_values(self, rows: Sequence[Sequence[Number]]) -> list[Number]:
-        """A derived KPI's value of each row of input values, in the order of `Kpi.inputs`."""
-        return self._values.of_inputs(rows)
-
-    def rolled_up_values(self, groups: Sequence[Sequence[Sequence[Number]]]) -> list[Number]:
-        """A rolled-up KPI's value of each group of rows of input values."""
-        return self._values.of_groups(groups)
-
-    def target(self, dimensions: Dimensions, start_ms: int) -> Target | None:
-        """The target that applies to the window of a series that starts at an instant (ms)."""
-        if not self.kpi.overrides:
-            return self.kpi.target
-        return in_force(self.kpi, self._overrides(dimensions), start_ms)
-
-    # --- threshold rules -------------------------------------------------------------------
+    # --- closed windows --------------------------------------------------------------------
 
     def close_windows(
         self, closed: Sequence[tuple[Series, WindowValue]], among: Iterable[Series] = ()
@@ -115,25 +86,30 @@ class Evaluator:
         return []
 
     def evaluate_closed(
-        self, closed: Sequence[tuple[Series, WindowValue]], among: Iterable[Series] = ()
+        self,
+        closed: Sequence[tuple[Series, WindowValue]],
+        among: Iterable[Series] = (),
+        benchmark: Benchmark = unknown_benchmark,
     ) -> list[Evaluated]:
         """Evaluate closed windows, per series in the order of their ends; the series are changed.
 
         A window in maintenance changes no alert. `among`: all series of the KPI, of which some may
-        have closed these windows before a restart.
+        have closed these windows before a restart. `benchmark` has the values that targets name.
         """
         out: list[Evaluated] = []
         if not self.closed_rules and self.archive is None:  # most KPIs have no rule
             for series, window in closed:
-                out.append((window, self._status(series, window), []))
+                target = self.targets.of_window(window, benchmark)
+                out.append((window, _assess(series, window, target), []))
                 self._remember(series, window)
             return out
         for group in self._groups(closed):
-            peers = self.peers(group, among)
+            peers = self.inputs.peers(group, among)
             statuses, inputs = [], []
             for series, window in group:
-                statuses.append(self._status(series, window))
-                closed_input = self._closed_input(series, window)
+                target = self.targets.of_window(window, benchmark)
+                statuses.append(_assess(series, window, target))
+                closed_input = self.inputs.closed(series, window, target)
                 if window.maintenance is None:
                     features = self.closed_rules.compute_features(closed_input, peers)
                     inputs.append((closed_input, features))
@@ -153,31 +129,6 @@ class Evaluator:
             return [ordered]
         return [list(group) for _, group in groupby(ordered, lambda item: item[1].end_ms)]
 
-    def peers(self, group: Sequence[tuple[Series, WindowValue]], among: Iterable[Series]) -> Peers:
-        """The windows of one end, or of several, of all series."""
-        outside = [window for _, window in group if window.maintenance is None]
-        if not self.closed_rules.compares_peers:
-            return Peers(())
-        ends = {window.end_ms for _, window in group}
-        here = {(window.end_ms, window.dimensions) for _, window in group}
-        for series in among:
-            dimensions = series.dimensions or ()
-            for end, value, events, flags in series.history:
-                if end in ends and (end, dimensions) not in here and not flags & MAINTENANCE:
-                    start = self.kpi.window.start_of(end)
-                    outside.append(
-                        WindowValue(self.kpi.name, dimensions, start, end, value, events)
-                    )
-        return Peers(outside)
-
-    def _closed_input(self, series: Series, window: WindowValue) -> EvaluationInput:
-        past = None
-        if self.archive is not None:
-            past = self.archive.past(series)
-            past.append((window.end_ms, window.value, window.events, 0))
-        target = self._target_of(window)
-        return EvaluationInput(series, window, window.end_ms, target, past, series.memory)
-
     def _remember(self, series: Series, window: WindowValue) -> None:
         looks_at_alerts = self.closed_rules.depends_on_alerts
         flags = INCIDENT if looks_at_alerts and _fires(series, self.closed_rules) else 0
@@ -189,78 +140,11 @@ class Evaluator:
         self.archive.remember(series, window, flags)
         self.archive.trim(series, window.end_ms)
 
-    def evaluate_current(
-        self, spans: Sequence[CurrentSpan]
-    ) -> list[tuple[WindowValue, list[Transition]]]:
-        """Evaluate the rules on current values over spans, in the order of their ends; the
-        transitions in the order of their instants. Instants in maintenance are left out."""
-        return [
-            evaluated
-            for _, group in groupby(spans, lambda span: span.last_ms)
-            for evaluated in evaluate_spans(self, list(group))
-        ]
-
-    def last_input(self, series: Series) -> EvaluationInput | None:
-        """The last window of a series that closed, as the rules saw it; nothing is changed."""
-        window = series.closed
-        if window is None:
-            return None
-        past = self.archive.past(series) if self.archive is not None else None
-        target = series.status.target if series.status is not None else None
-        return EvaluationInput(series, window, window.end_ms, target, past, deepcopy(series.memory))
-
-    def current_input(
-        self, series: Series, window: WindowValue, at_ms: int, step_ms: int | None = None
-    ) -> EvaluationInput:
-        """A window as it stands at an instant (ms), as the rules on current values see it; the
-        evaluation is for the time `step_ms`, by default a slice."""
-        past = None
-        if self.current_rules.needs_ms and self.archive is not None:
-            # Without the window itself, which may have closed meanwhile.
-            past = self.archive.past(series).upto(at_ms - 1)
-            past.append((window.end_ms, window.value, window.events, 0))
-        target = self.target(window.dimensions, window.start_ms)
-        memory = deepcopy(series.memory) if self.current_rules.has_features else {}
-        return EvaluationInput(
-            series, window, at_ms, target, past, memory, step_ms or self.kpi.slice_ms
-        )
-
-    # --- absence rules ---------------------------------------------------------------------
-
-    @property
-    def series_absences(self) -> tuple[AbsenceRule, ...]:
-        """The absence rules that watch each series."""
-        return self._absences.per_series
-
-    @property
-    def kpi_absences(self) -> tuple[AbsenceRule, ...]:
-        """The absence rules that watch the KPI as a whole."""
-        return self._absences.per_kpi
-
-    def evaluate_absence(
-        self,
-        series: Series,
-        last_event_ms: int,
-        frontier_ms: int,
-        first_event_ms: int | None = None,
-    ) -> list[Transition]:
-        """Evaluate the silence of a series, or of the KPI as a whole; the series is changed."""
-        return self._absences.evaluate(series, last_event_ms, frontier_ms, first_event_ms)
-
-    def absence_fires_ms(self, rule: AbsenceRule, level: AbsenceLevel, series: Series) -> int:
-        """When a level of an absence rule fires for a series, if no event comes."""
-        return self._absences.fires_ms(rule, level, series)
-
-    def absence_ends_ms(self, rule: AbsenceRule, level: AbsenceLevel, series: Series) -> int | None:
-        """When a level of an absence rule resolves for a series, if events go on to come; None: it
-        is not about to."""
-        return self._absences.ends_ms(rule, level, series)
-
     # --- alerts ----------------------------------------------------------------------------
 
     def rules_of(self, dimensions: Dimensions | None) -> tuple[Rule, ...]:
         """All rules as they are for one series; None: for the KPI as a whole."""
-        absences = self._absences.rules_of(dimensions)
+        absences = self.absences.rules_of(dimensions)
         if dimensions is None:
             return absences
         return (
@@ -310,24 +194,6 @@ class Evaluator:
                 found[name, severity] = shown.state if shown else AlertPhase.INACTIVE
         return found
 
-    def _target_of(self, window: WindowValue) -> Target | None:
-        """The target of a closed window, with the values of its benchmarks for bounds."""
-        target = self.target(window.dimensions, window.start_ms)
-        if target is None or not target.kpis:
-            return target
-        return resolved(target, {name: self.benchmark(name, window) for _, name in target.kpis})
-
-    def _status(self, series: Series, window: WindowValue) -> TargetStatus | None:
-        target = self._target_of(window)
-        if target is None:
-            series.assess(None)
-            return None
-        state, attainment = assess(target, window.value if window.maintenance is None else None)
-        previous = series.status.state if series.status else None
-        status = TargetStatus(window, TargetState(state), previous, attainment, target)
-        series.assess(status)
-        return status
-
 
 def _fires(series: Series, rules: Thresholds) -> bool:
     """Whether an alert of these rules fires over a series."""
@@ -336,3 +202,15 @@ def _fires(series: Series, rules: Thresholds) -> bool:
         for rule in rules.of(series.dimensions or ())
         for state in series.alerts.get(rule.name, {}).values()
     )
+
+
+def _assess(series: Series, window: WindowValue, target: Target | None) -> TargetStatus | None:
+    """How a closed window stands against its target; the series is changed."""
+    if target is None:
+        series.assess(None)
+        return None
+    state, attainment = assess(target, window.value if window.maintenance is None else None)
+    previous = series.status.state if series.status else None
+    status = TargetStatus(window, TargetState(state), previous, attainment, target)
+    series.assess(status)
+    return status

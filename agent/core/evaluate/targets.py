@@ -2,16 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache, partial
 from typing import Any
 
 from agent.core.model.kpis import Dimensions, Kpi, Target, TargetOverride, matches
-from agent.core.model.results import TargetState
+from agent.core.model.results import TargetState, WindowValue
 
 MAX_ATTAINMENT = 10.0
 """Attainment is clipped to [0, 10]: beyond ten times the target the figure says nothing more, and
 one series near zero would swamp every mean and every axis it is drawn on."""
+
+
+MAX_CACHED_SERIES = 100_000
+"""Series whose overrides are cached, the least recently used dropped first: series come and go."""
+
+Benchmark = Callable[[str, WindowValue], float | None]
+"""The value that a KPI has in the same window as another's; None: it has none."""
+
+
+def unknown_benchmark(name: str, window: WindowValue) -> float | None:
+    """Of a KPI that is evaluated without its benchmarks."""
+    return None
+
+
+class Targets:
+    """The targets of one KPI's series."""
+
+    def __init__(self, kpi: Kpi) -> None:
+        self._kpi = kpi
+        self._overrides = lru_cache(MAX_CACHED_SERIES)(partial(overrides_of, kpi))
+
+    def of(self, dimensions: Dimensions, start_ms: int) -> Target | None:
+        """The target that applies to the window of a series that starts at an instant (ms)."""
+        if not self._kpi.overrides:
+            return self._kpi.target
+        return in_force(self._kpi, self._overrides(dimensions), start_ms)
+
+    def of_window(self, window: WindowValue, benchmark: Benchmark) -> Target | None:
+        """The target of a closed window, with the values of its benchmarks for bounds."""
+        target = self.of(window.dimensions, window.start_ms)
+        if target is None or not target.kpis:
+            return target
+        return resolved(target, {name: benchmark(name, window) for _, name in target.kpis})
 
 
 def overrides_of(kpi: Kpi, dimensions: Dimensions) -> tuple[TargetOverride, ...]:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from agent.core.evaluate.targets import MAX_CACHED_SERIES
 from agent.core.evaluate.transitions import Row, conditions, step_threshold
 from agent.core.history.peers import Deviation
 from agent.core.model.history import Feature, FeatureContext, Floats
@@ -68,9 +69,6 @@ Answers = dict[Feature, Fact]
 
 Variant = tuple[str, int | None]
 """A rule's name, and the number of the override that holds; None: the rule as declared."""
-
-MAX_CACHED_SERIES = 100_000
-"""Series whose overrides are cached, the least recently used dropped first: series come and go."""
 
 
 class Thresholds:

@@ -57,9 +57,9 @@ class ContractVerdicts:
             unsure = np.flatnonzero(np.logical_or.reduce([behind, *repeats.values()]))
             left, repeated = self._uncounted(unsure, times, limits, repeats)
             counts[left] = False
-            verdicts.give(rows[left[repeated]], Outcome.DUPLICATE, self._index)
-            verdicts.give(rows[left[~repeated]], Outcome.LATE, self._index)
-        verdicts.give(rows[counts], Outcome.FOLDED, self._index)
+            verdicts.assign(rows[left[repeated]], Outcome.DUPLICATE, self._index)
+            verdicts.assign(rows[left[~repeated]], Outcome.LATE, self._index)
+        verdicts.assign(rows[counts], Outcome.FOLDED, self._index)
         self._note_slices(table, sources, counts, ends, watermarks_ms)
         plain = stored is times and not repeats
         return Rows(table, None if plain else limits, repeats), counts

@@ -130,7 +130,7 @@ class Folder:
         verdicts = Verdicts(len(batch.values), [contract.name for contract in self._contracts])
         if not len(batch.values):
             return verdicts.account(np.zeros(0, np.bool_), {})
-        verdicts.give(np.asarray(decoded.empty, np.int64), Outcome.EMPTY)
+        verdicts.assign(np.asarray(decoded.empty, np.int64), Outcome.EMPTY)
         for row, reject in decoded.rejects:
             verdicts.reject(row, reject)
         decoded, newest = self._settled(batch, decoded, clock_ms, verdicts)

@@ -54,8 +54,8 @@ class Verdicts:
         self._contract = np.full(records, -1, np.int16)
         self._rejects: dict[int, Reject] = {}
 
-    def give(self, rows: Ints, outcome: Outcome, contract: int = -1) -> None:
-        """Give rows an outcome where it outranks the one they have."""
+    def assign(self, rows: Ints, outcome: Outcome, contract: int = -1) -> None:
+        """Assign rows an outcome where it outranks the one they have."""
         wins = rows[self._rank[rows] < RANK[outcome]]
         self._rank[wins] = RANK[outcome]
         self._contract[wins] = contract
@@ -72,7 +72,7 @@ class Verdicts:
     ) -> FoldResult:
         """The sum of it, over the records that are to be counted."""
         rows = np.fromiter(self._rejects, np.int64, len(self._rejects))
-        self.give(rows, Outcome.REJECTED)
+        self.assign(rows, Outcome.REJECTED)
         counts: Counter[CountKey] = Counter()
         rejects = {row: r for row, r in sorted(self._rejects.items()) if counted[row]}
         for reject in rejects.values():

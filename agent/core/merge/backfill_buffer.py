@@ -18,7 +18,7 @@ Events
   which instant (`since_ms`) they may have events that it has not folded, or sent in an earlier
   frame only. The first frame that names the KPI decides for its source. One that does not name
   it, from a worker with older rules, makes its source begin again.
-- `take`, partials. They are cumulative: one replaces the one known from the same source.
+- `update`, partials. They are cumulative: one replaces the one known from the same source.
 - `reached`, how far the live flow is settled.
 - `adopt`, the past as rows.
 - `had_state`, after a restart: the KPI was there before it had a backfill. That is past enough.
@@ -97,12 +97,12 @@ class BackfillBuffer:
             known = frame.since_ms
             self._since[frame.partition] = BEGINNING_MS if known is None else known
 
-    def take(self, block: Block, source: int, position: int) -> None:
+    def update(self, block: Block, source: int, position: int) -> None:
         """Keep a frame's cumulative partials: one replaces the one known from the same source."""
         key = block.start_ms, block.pane_ms
         if key not in self._slices:
             self._slices[key] = SlicePartials(self._aggregator, named)
-        self._slices[key].take(block, source)
+        self._slices[key].update(block, source)
         if self.first_position is None:
             self.first_position = position
 
@@ -181,11 +181,11 @@ class BackfillBuffers:
         if kpi in self._buffers:
             self._done(kpi, BEGINNING_MS, ())
 
-    def take(self, block: Block, source: int, position: int) -> bool:
+    def buffer(self, block: Block, source: int, position: int) -> bool:
         """Keep a frame's partials if they are of a KPI that waits; whether they are."""
         buffer = self._buffers.get(block.kpi)
         if buffer is not None:
-            buffer.take(block, source, position)
+            buffer.update(block, source, position)
         return buffer is not None
 
     def reached(self, kpi: str, frontier_ms: int) -> bool:

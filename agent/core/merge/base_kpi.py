@@ -9,47 +9,22 @@ time jumps to the next instant at which one has.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from itertools import groupby
+from collections.abc import Collection, Iterable
 
 from agent.core.aggregate.aggregator import Aggregator
-from agent.core.evaluate.current_values import CurrentSpan
-from agent.core.evaluate.evaluator import Evaluator, Pair
+from agent.core.evaluate.evaluator import Evaluator
 from agent.core.frame import Block
+from agent.core.merge.due_windows import DueWindows
 from agent.core.merge.live_series import LiveSeries, SeriesLimit
 from agent.core.merge.missed_records import NONE_MISSED, MissedRecords
 from agent.core.merge.open_windows import OpenWindows
+from agent.core.merge.schedule import Schedule
 from agent.core.merge.slices import SliceKey, UnsealedSlices
+from agent.core.merge.step import Step
 from agent.core.merge.window_values import WindowValues
 from agent.core.model.kpis import Dimensions
-from agent.core.model.results import Number, TargetStatus, Transition, WindowValue
+from agent.core.model.results import Number, WindowValue
 from agent.core.state.series import Series
-
-
-@dataclass(slots=True)
-class Step:
-    """What one move of the frontier brought, each with its instant (ms) for the order."""
-
-    closed: list[tuple[WindowValue, TargetStatus | None, list[Transition]]] = field(
-        default_factory=list
-    )
-    transitions: list[Transition] = field(default_factory=list)
-    changed: set[Dimensions] = field(default_factory=set)
-    expired: set[Dimensions] = field(default_factory=set)
-
-
-@dataclass(slots=True)
-class _Due:
-    """Windows, by their ends, whose values are computed together at the end of a step, and their
-    states; those that rules on current values evaluate, with the first and the last instant at
-    which they are so; and the series that expired meanwhile."""
-
-    closed: list[tuple[Series, int]] = field(default_factory=list)
-    closed_pairs: list[Pair] = field(default_factory=list)
-    current: list[tuple[Series, int, int, int]] = field(default_factory=list)
-    current_pairs: list[Pair] = field(default_factory=list)
-    expired: list[Series] = field(default_factory=list)
 
 
 class BaseKpi:
@@ -69,8 +44,8 @@ class BaseKpi:
         self.touched: set[Dimensions] = set()  # series whose view is old
         self._aggregator = Aggregator(kpi)
         self._is_read = is_read
-        self._due_ms: int | None = None  # no series has anything to do before
-        self._series = LiveSeries(kpi, limit, self._due_with)
+        self._schedule = Schedule(kpi, bool(evaluator.current_rules))
+        self._series = LiveSeries(kpi, limit, self._schedule.add)
         self.slices = UnsealedSlices(kpi, self._aggregator)
         self._values = WindowValues(kpi, self._aggregator, self.evaluator, missed)
         self._open = OpenWindows(
@@ -110,12 +85,13 @@ class BaseKpi:
 
     # --- partials in -----------------------------------------------------------------------
 
-    def take(self, block: Block, source: int, position: int) -> int:
-        """Take a frame's cumulative partials of this KPI; the number that came too late."""
+    def update(self, block: Block, source: int, position: int) -> int:
+        """Replace what is known of a slice from a source by cumulative partials; how many came
+        too late."""
         end_ms = block.start_ms + self.kpi.slice_ms
         if self.frontier_ms is not None and end_ms <= self.frontier_ms:
             return len(block.keys)
-        self.slices.take(block, source, position, self._series.series_for)
+        self.slices.update(block, source, position, self._series.series_for)
         return 0
 
     def restore(self, series: Series) -> None:
@@ -133,41 +109,37 @@ class BaseKpi:
         if self.frontier_ms is not None and frontier_ms <= self.frontier_ms:
             return step
         self.frontier_ms = frontier_ms
-        due, span = _Due(), self.kpi.slice_ms
+        due, expired = DueWindows(self.evaluator, self._values), list[Series]()
+        span, schedule = self.kpi.slice_ms, self._schedule
         sealing = deque(self.slices.ended(frontier_ms))
         while True:
-            due_ms = self._due_ms if self.series else None
+            due_ms = schedule.due_ms if self.series else None
             sealed_ms = sealing[0][0] + span if sealing else None
             instant = min((at for at in (due_ms, sealed_ms) if at is not None), default=None)
             if instant is None or instant > frontier_ms:
                 break
             while sealing and sealing[0][0] + span <= instant:
                 self._seal(*sealing.popleft(), step)
-            if self._due_ms is not None and instant >= self._due_ms:
-                last_ms = self._last_alike(instant, sealing, frontier_ms)
+            if schedule.due_ms is not None and instant >= schedule.due_ms:
+                next_start_ms = sealing[0][0] if sealing else None
+                last_ms = schedule.last_alike(instant, next_start_ms, frontier_ms)
                 moved = self._pass(instant, last_ms, step, due)
-                self._due_ms = self._following(last_ms) if moved else self._earliest_due_ms()
+                if self.kpi.window.first_end_after(last_ms - 1) == last_ms:
+                    expired += self.expire(last_ms, step)
+                schedule.passed(last_ms, moved, self.series.values())
         if not self.series:
-            self._due_ms = None
-        self._evaluate(due, step)
+            schedule.clear()
+        due.evaluate(step, self.series.values(), self._is_read)
         self.evaluate_absence(step, self.series.values(), frontier_ms)
-        self.end_expired(due.expired, step)
+        self.end_expired(expired, step)
         return step
 
     def stride_end_ms(self, frontier_ms: int, windows: int) -> int:
         """The instant up to which the frontier may move so that about so many windows close or
         are evaluated, one instant of them at least; `frontier_ms` where there are fewer."""
-        firsts = [self.slices.first_end_ms, self._due_ms if self.series else None]
-        first_ms = min((at for at in firsts if at is not None), default=None)
-        if first_ms is None or first_ms >= frontier_ms:
-            return frontier_ms
-        instants = max(windows // max(len(self.series), 1), 1)
-        end_ms = first_ms + (instants - 1) * self.kpi.window.step_ms
-        if self.evaluator.current_rules:
-            # They are evaluated wherever a slice with events ends, too.
-            ends = self.slices.ends_ms
-            end_ms = min([end_ms, *ends[instants - 1 : instants]])
-        return min(frontier_ms, end_ms)
+        return self._schedule.stride_end_ms(
+            frontier_ms, self.slices.ends_ms, len(self.series), windows
+        )
 
     def _seal(self, start_ms: int, keys: Iterable[SliceKey], step: Step) -> None:
         """Make a slice's partials final: merged over the sources into the panes."""
@@ -184,28 +156,13 @@ class BaseKpi:
                     with_events[dimensions] = None
         for dimensions in with_events:
             series = self.series[dimensions]
-            if self.evaluator.series_absences:
-                step.transitions += self.evaluator.evaluate_absence(
+            if self.evaluator.absences.per_series:
+                step.transitions += self.evaluator.absences.evaluate(
                     series, end_ms, end_ms, start_ms
                 )
             series.had_event(end_ms)
 
-    # --- instants --------------------------------------------------------------------------
-
-    def _last_alike(
-        self, instant: int, sealing: Sequence[tuple[int, list[SliceKey]]], frontier_ms: int
-    ) -> int:
-        """Up to which instant every window stays what it is at this one: to the end of a window, or
-        before the next slice with events."""
-        if not self.evaluator.current_rules:
-            return instant
-        span = self.kpi.slice_ms
-        ends = [self.kpi.window.first_end_after(instant - 1), frontier_ms - frontier_ms % span]
-        if sealing:
-            ends.append(sealing[0][0])  # the end of the slice before
-        return max(instant, min(ends))
-
-    def _pass(self, instant: int, last_ms: int, step: Step, due: _Due) -> bool:
+    def _pass(self, instant: int, last_ms: int, step: Step, due: DueWindows) -> bool:
         """Note the windows that are evaluated from an instant to the last one that is like it, and
         close there; False: there are none."""
         is_end = self.kpi.window.first_end_after(last_ms - 1) == last_ms
@@ -213,106 +170,29 @@ class BaseKpi:
         for series in self.series.values():
             # Before closing, which drops the panes that no later window needs.
             if self.evaluator.current_rules and last_ms > series.evaluated_ms:
-                first_ms = max(instant, self._slice_end(series.evaluated_ms))
-                self._note_current(series, first_ms, last_ms, due)
+                first_ms = max(instant, self._schedule.slice_end(series.evaluated_ms))
+                due.note_current(series, first_ms, last_ms)
                 moved = True
             if is_end and last_ms > series.closed_ms:
-                self._note_closed(series, last_ms, due)
+                due.close(series, last_ms)
                 step.changed.add(series.dimensions or ())
                 moved = True
-        if is_end:
-            due.expired += self.expire(last_ms, step)
         return moved
 
-    def _note_closed(self, series: Series, end_ms: int, due: _Due) -> None:
-        start_ms = self.kpi.window.start_of(end_ms)
-        due.closed.append((series, end_ms))
-        due.closed_pairs.append(self._values.pair(series, start_ms, end_ms))
-        series.close(end_ms)
-        series.drop_panes(self._values.oldest_pane_ms(end_ms))
-
-    def _note_current(self, series: Series, first_ms: int, last_ms: int, due: _Due) -> None:
-        """Note the window that is open just before some instants, for rules on current values."""
-        end_ms = self.kpi.window.first_end_after(last_ms - 1)
-        due.current.append((series, end_ms, first_ms, last_ms))
-        start_ms = self.kpi.window.start_of(end_ms)
-        due.current_pairs.append(self._values.pair(series, start_ms, end_ms))
-        series.evaluated(last_ms)
-
-    def _due_with(self, series: Series) -> None:
-        """Note that a series that begins has something to do."""
-        due_ms = self._following(series.closed_ms)
-        if self._due_ms is None or due_ms < self._due_ms:
-            self._due_ms = due_ms
-
-    def _following(self, instant: int) -> int:
-        """The next instant at which a series that is as far as this one has anything to do:
-        windows end, and current values are evaluated where slices end."""
-        end = self.kpi.window.first_end_after(instant)
-        return min(end, self._slice_end(instant)) if self.evaluator.current_rules else end
-
-    def _earliest_due_ms(self) -> int | None:
-        """The first instant at which any series has anything to do."""
-        closed_ms = min((series.closed_ms for series in self.series.values()), default=None)
-        if closed_ms is None:
-            return None
-        end = self.kpi.window.first_end_after(closed_ms)
-        if not self.evaluator.current_rules:
-            return end
-        return min(end, self._slice_end(min(s.evaluated_ms for s in self.series.values())))
-
-    def _slice_end(self, at_ms: int) -> int:
-        return at_ms - at_ms % self.kpi.slice_ms + self.kpi.slice_ms
-
-    # --- evaluation ------------------------------------------------------------------------
-
-    def _evaluate(self, due: _Due, step: Step) -> None:
-        windows = self._values.of(due.closed, due.closed_pairs)
-        closed = [(series, w) for (series, _), w in zip(due.closed, windows, strict=True)]
-        windows = self._values.of([(s, end) for s, end, _, _ in due.current], due.current_pairs)
-        spans = [
-            CurrentSpan(series, window, first_ms, last_ms)
-            for (series, _, first_ms, last_ms), window in zip(due.current, windows, strict=True)
-        ]
-        for some_spans, some_closed in self._in_turn(spans, closed):
-            for window, transitions in self.evaluator.evaluate_current(some_spans):
-                step.transitions += transitions
-                if transitions:
-                    step.changed.add(window.dimensions)
-            step.closed += self.evaluator.close_windows(some_closed, self.series.values())
-        if self._is_read:
-            for series, window in closed:
-                series.keep(window.end_ms, window.value, window.events)
-
-    def _in_turn(
-        self, spans: list[CurrentSpan], closed: list[tuple[Series, WindowValue]]
-    ) -> Iterator[tuple[list[CurrentSpan], list[tuple[Series, WindowValue]]]]:
-        """What is evaluated together. Where rules on current values look back, what they see must
-        be the past of their own instant: the windows before it, and none that closes later."""
-        if not self.evaluator.current_rules.has_features:
-            yield spans, closed
-            return
-        rest = deque(spans)
-        by_end = sorted(closed, key=lambda item: item[1].end_ms)
-        for end_ms, windows in groupby(by_end, lambda item: item[1].end_ms):
-            now: list[CurrentSpan] = []
-            while rest and rest[0].last_ms <= end_ms:
-                now.append(rest.popleft())
-            yield now, list(windows)
-        yield list(rest), []
+    # --- absence and the end ---------------------------------------------------------------
 
     def evaluate_absence(self, step: Step, series: Iterable[Series], frontier_ms: int) -> None:
         """Evaluate how long series have had no event."""
-        if self.evaluator.series_absences:
+        if self.evaluator.absences.per_series:
             # The slice that the frontier is in may hold events that are not sealed yet.
             settled_ms = frontier_ms - frontier_ms % self.kpi.slice_ms
-            for one in series:
-                if one.last_event_ms > settled_ms:
+            for each in series:
+                if each.last_event_ms > settled_ms:
                     continue  # just begun: an earlier event may still come
-                found = self.evaluator.evaluate_absence(one, one.last_event_ms, settled_ms)
-                if found:
-                    step.transitions += found
-                    step.changed.add(one.dimensions or ())
+                transitions = self.evaluator.absences.evaluate(each, each.last_event_ms, settled_ms)
+                if transitions:
+                    step.transitions += transitions
+                    step.changed.add(each.dimensions or ())
 
     def expire(self, at_ms: int, step: Step) -> list[Series]:
         """Expire the series that had no event for long.

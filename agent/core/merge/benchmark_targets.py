@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from agent.core.merge.base_kpi import Step
 from agent.core.merge.derived_kpi import KpiState
+from agent.core.merge.step import Step
 from agent.core.model.plan import Plan
 from agent.core.model.results import Number, WindowValue
 
@@ -28,7 +28,6 @@ class BenchmarkTargets:
         self._indexes = {
             name: tuple(by.index(dimension) for dimension in plan.kpis[name].by) for name in against
         }
-        state.evaluator.benchmark = self._value
 
     def advance(self) -> Step:
         """Evaluate every window that all benchmarks have closed, too."""
@@ -44,7 +43,9 @@ class BenchmarkTargets:
             for window in series.pop_pending(self.frontier_ms)
         ]
         ready.sort(key=lambda item: item[1].end_ms)
-        step.closed += self.state.evaluator.evaluate_closed(ready, self.state.series.values())
+        step.closed += self.state.evaluator.evaluate_closed(
+            ready, self.state.series.values(), self._value
+        )
         step.changed.update(window.dimensions for _, window in ready)
         self._end_expired(step)
         return step

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from agent.core.evaluate.evaluator import Evaluator
 from agent.core.merge.backfill_buffer import BEGINNING_MS
-from agent.core.merge.base_kpi import BaseKpi, Step
+from agent.core.merge.base_kpi import BaseKpi
 from agent.core.merge.input_windows import (
     Closed,
     InputWindows,
@@ -20,6 +20,7 @@ from agent.core.merge.input_windows import (
     is_other,
 )
 from agent.core.merge.missed_records import MissedRecords, any_touches
+from agent.core.merge.step import Step
 from agent.core.model.kpis import Dimensions
 from agent.core.model.plan import Plan
 from agent.core.model.results import Number, WindowValue
@@ -128,10 +129,10 @@ class DerivedKpi:
         """The value of each window: of the inputs' values, or rolled up over those of all series
         that have events. None where series that belong to it may be in `__other__`."""
         if not self.rolls_up:
-            return self.evaluator.derived_values(
+            return self.evaluator.values.of_inputs(
                 [[value for value, _ in row] for _, (row,), _ in windows]
             )
-        rolled = self.evaluator.rolled_up_values(
+        rolled = self.evaluator.values.of_groups(
             [
                 [[value for value, _ in row] for row in rows if events_of([row])]
                 for _, rows, _ in windows

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from agent.core.evaluate.rule_graph import Place
-from agent.core.merge.base_kpi import Step
 from agent.core.merge.partition_state import PartitionState
 from agent.core.merge.row_store import RowStore
+from agent.core.merge.step import Step
 from agent.core.model.results import Emitted, TargetStatus, Transition, WindowValue
 
 

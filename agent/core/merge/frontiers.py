@@ -12,9 +12,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from agent.core.merge.backfill_buffer import BackfillBuffers
-from agent.core.merge.base_kpi import BaseKpi, Step
+from agent.core.merge.base_kpi import BaseKpi
 from agent.core.merge.emission import Emission, joined
 from agent.core.merge.partition_state import PartitionState
+from agent.core.merge.step import Step
 from agent.core.merge.watermark import TopicSources
 from agent.core.model.events import Contract
 from agent.core.model.kpis import Kpi

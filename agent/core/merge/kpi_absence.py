@@ -55,11 +55,11 @@ class KpiAbsence:
                     self.state.kpi.name, self.state.kpi.fingerprint, None, start
                 )
             if end > self.series.last_event_ms:
-                self._transitions += evaluator.evaluate_absence(self.series, end, end, start)
+                self._transitions += evaluator.absences.evaluate(self.series, end, end, start)
                 self.series.had_event(end)
                 self.changed = True
         if self.series is not None:
             settled_ms = frontier_ms - frontier_ms % span
-            found = evaluator.evaluate_absence(self.series, self.series.last_event_ms, settled_ms)
+            found = evaluator.absences.evaluate(self.series, self.series.last_event_ms, settled_ms)
             self._transitions += found
             self.changed = self.changed or bool(found)

@@ -75,7 +75,7 @@ from agent.core.merge.watermark import TopicSources
 from agent.core.model.kpis import Kpi
 from agent.core.model.plan import Plan
 from agent.core.model.results import Emitted, SeriesView
-from agent.core.state.rows import Row, Write
+from agent.core.state.rows import Row, Write, is_of_topic, topic_of
 
 
 class Merger:
@@ -97,7 +97,7 @@ class Merger:
         self._partitions = state_partitions
         self._sources = {topic: TopicSources() for topic in plan.topics}
         self._missed = {
-            topic: MissedRecords(max(c.lateness_ms for c in plan.contracts_of(topic)))
+            topic: MissedRecords(max(c.lateness_ms for c in plan.contracts_of(topic)), topic)
             for topic in plan.topics
         }
         order = {name: index for index, name in enumerate(plan.kpis)}
@@ -145,24 +145,24 @@ class Merger:
     def _apply(self, frame: Frame, position: int) -> Emitted:
         self._position = position
         self._rows.pass_time(frame.clock_ms)
-        replay = self._rows.take_replay()
+        replay = self._rows.drain_replay()
         sources = self._sources.get(frame.topic)
         if sources is None:
             return replay
         if sources.is_stale(frame):
             return joined([replay, Emitted(stale=1)])
-        late, full = self._take_partials(frame, position)
+        late, full = self._apply_partials(frame, position)
         # What is sent over was in time when it was sent first.
         counted = Emitted(late=late if sources.is_news(frame) else 0, full=full)
         if not frame.last:
             return joined([replay, counted])
-        sources.take(frame)
+        sources.update(frame)
         self._missed[frame.topic].note(frame)
         for buffer in self._backfills.note(frame):
             self._recovery.begin(buffer)
         return joined([replay, counted, self._frontiers.advance(frame.topic)])
 
-    def _take_partials(self, frame: Frame, position: int) -> tuple[int, tuple[str, ...]]:
+    def _apply_partials(self, frame: Frame, position: int) -> tuple[int, tuple[str, ...]]:
         """How many partials came too late, and the KPI of each new series that found no room."""
         late = 0
         full: tuple[str, ...] = ()
@@ -170,9 +170,9 @@ class Merger:
             state = self.state.kpis.get(block.kpi)
             if not isinstance(state, BaseKpi) or state.kpi.fingerprint != block.fingerprint:
                 continue
-            if not self._backfills.take(block, frame.partition, position):
+            if not self._backfills.buffer(block, frame.partition, position):
                 before = state.overflowed
-                late += state.take(block, frame.source, position)
+                late += state.update(block, frame.source, position)
                 full += (block.kpi,) * (state.overflowed - before)
         for kpi, slices in frame.active.items():
             if kpi in self.state.absences:
@@ -213,12 +213,22 @@ class Merger:
 
         Raises UnknownVersion and DamagedRow.
         """
-        self._recovery.restore(rows)
+        own = []
+        for key, row in rows:
+            if not is_of_topic(key):
+                own.append((key, row))
+            elif (topic := topic_of(key)) in self._missed:
+                self._missed[topic].restore(key, row)
+            else:
+                self._rows.keep_unknown(key)
+        self._recovery.restore(own)
 
     def drain_rows(self) -> list[Write]:
         """The rows to write (None: to delete) for what was applied since the last call, in an order
         in which any first part of them leaves the table consistent."""
         before: list[Write] = [*self._backfills.drain_rows()]
+        for missed in self._missed.values():
+            before += missed.drain_rows()
         for state in self.state.kpis.values():
             if state.evaluator.archive is not None:
                 before += state.evaluator.archive.rows()

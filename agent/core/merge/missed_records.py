@@ -4,23 +4,42 @@ Stage 1 notices gaps in a source's log, and each of its frames says in which spa
 records lie that were not read. Where frames themselves were gone before they were merged, what they
 covered is missing up to the clock of the next frame of their source. A window that touches such a
 span may be wrong: it is published, and marked as incomplete.
+
+A frame repeats the last span of its source only, and of lost frames only the merger knows that
+noticed. So all spans are in a row of their topic, which is written before the rows of series.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
+import msgspec
+
 from agent.core.frame import Frame
+from agent.core.state.rows import DamagedRow, Row, body_of, topic_key, versioned
 
 SPANS_KEPT = 100
 """Gaps of a source that are remembered: more of them lie in windows that are closed long since."""
 
 
+class _State(msgspec.Struct, array_like=True):
+    """What the row of a topic holds: spans by source, and, since frames were lost, the sources that
+    have sent some again."""
+
+    spans: dict[int, list[tuple[int | None, int]]]
+    lost_before: list[int] | None
+
+
+_encoder, _decoder = msgspec.msgpack.Encoder(), msgspec.msgpack.Decoder(_State)
+
+
 class MissedRecords:
     """The spans of one topic. `lateness_ms`: records may be so much older than their watermark."""
 
-    def __init__(self, lateness_ms: int) -> None:
+    def __init__(self, lateness_ms: int, topic: str = "") -> None:
         self._lateness_ms = lateness_ms
+        self._key = topic_key(topic)
+        self._changed = False
         # By source partition: by where the span begins (ms; None: the log's beginning), its end.
         self._spans: dict[int, dict[int | None, int]] = {}
         self._lost_before: set[int] | None = None  # sources that sent frames since some were lost
@@ -30,10 +49,12 @@ class MissedRecords:
         if self._lost_before is not None and frame.partition not in self._lost_before:
             self._lost_before.add(frame.partition)
             self._spans.setdefault(frame.partition, {})[None] = frame.clock_ms
+            self._changed = True
         if frame.missed is None:
             return
         from_ms, until_ms = frame.missed
         spans = self._spans.setdefault(frame.partition, {})
+        self._changed = self._changed or spans.get(from_ms) != until_ms
         spans[from_ms] = until_ms
         if len(spans) > SPANS_KEPT:
             del spans[next(iter(spans))]
@@ -41,6 +62,25 @@ class MissedRecords:
     def note_lost_frames(self) -> None:
         """Note that frames were gone before they were merged."""
         self._lost_before = set()
+        self._changed = True
+
+    def restore(self, key: bytes, row: bytes) -> None:
+        """Continue from the row of the topic. Raises UnknownVersion and DamagedRow."""
+        try:
+            state = _decoder.decode(body_of(key, row))
+        except msgspec.DecodeError as error:
+            raise DamagedRow(key, f"its row can't be read ({error})") from error
+        self._spans = {source: dict(spans) for source, spans in state.spans.items()}
+        self._lost_before = None if state.lost_before is None else set(state.lost_before)
+
+    def drain_rows(self) -> list[Row]:
+        """The row of the topic, if it has changed since the last call."""
+        if not self._changed:
+            return []
+        self._changed = False
+        spans = {source: list(of.items()) for source, of in self._spans.items()}
+        lost = None if self._lost_before is None else sorted(self._lost_before)
+        return [(self._key, versioned(_encoder.encode(_State(spans, lost))))]
 
     def touch(self, start_ms: int, end_ms: int) -> bool:
         """Whether records of a window may be missing."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 
 from agent.core.aggregate.aggregator import Aggregator
-from agent.core.evaluate.evaluator import Pair
+from agent.core.evaluate.values import Pair
 from agent.core.merge.slices import UnsealedSlices
 from agent.core.merge.window_values import WindowValues
 from agent.core.model.kpis import Dimensions, Kpi

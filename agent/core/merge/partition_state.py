@@ -85,7 +85,7 @@ class PartitionState:
         looked_at = {h.subject for r in plan.rules.values() for h in dependencies(r) if h.whole}
         found = {}
         for name, state in self.kpis.items():
-            if isinstance(state, BaseKpi) and state.evaluator.kpi_absences:
+            if isinstance(state, BaseKpi) and state.evaluator.absences.per_kpi:
                 reports = watch_partition(plan, name, state_partitions) == state_partition
                 if reports or name in looked_at:
                     found[name] = KpiAbsence(state, reports)

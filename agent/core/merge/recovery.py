@@ -142,7 +142,7 @@ class Recovery:
         state = self._state.kpis[name]
         if isinstance(state, BaseKpi):
             for source, block in buffer.blocks(self._backfills.handoffs[name]):
-                state.take(block, source, buffer.first_position or 0)
+                state.update(block, source, buffer.first_position or 0)
         self._rows.keep(marker_key(name))
         self._begin_derived()
 

@@ -91,7 +91,7 @@ class RowStore:
         """Emit transitions that a restart brings, with what is emitted again."""
         self._replay.transitions += transitions
 
-    def take_replay(self) -> Emitted:
+    def drain_replay(self) -> Emitted:
         """What is emitted again: with the first frame, and then no more."""
         replay, self._replay = self._replay.after(Emitted()), _Output()
         self._is_replayed = True

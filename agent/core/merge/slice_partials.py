@@ -51,7 +51,7 @@ class SlicePartials:
     def __contains__(self, subject: Dimensions) -> bool:
         return subject in self._rows_of()
 
-    def take(self, block: Block, source: int) -> None:
+    def update(self, block: Block, source: int) -> None:
         """Take a frame's rows of this slice."""
         if source in self._waiting:
             self._put()  # one after the other: the newer one counts
@@ -92,7 +92,7 @@ class SlicePartials:
             rows, columns = rows[wanted], [column[wanted] for column in columns]
         self._partials.put(rows, columns)
 
-    def news(self) -> set[Dimensions]:
+    def drain_changed(self) -> set[Dimensions]:
         """The series of the rows that were taken since the last call."""
         self._put()
         return {self._subjects[row] for row in self._partials.changed().tolist()}

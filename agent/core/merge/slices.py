@@ -43,15 +43,15 @@ class UnsealedSlices:
         self._positions: dict[SliceKey, int] = {}  # of the first frame that has partials of it
         self._newest_pane_ms: int | None = None  # of those that were sealed
 
-    def take(self, block: Block, source: int, position: int, series_for: SeriesFor) -> None:
-        """Take a frame's cumulative partials: one replaces that known from the same source."""
+    def update(self, block: Block, source: int, position: int, series_for: SeriesFor) -> None:
+        """Replace what is known of a slice from a source by its cumulative partials."""
         key = SliceKey.of(block, self._kpi)
         known = self._slices.get(key)
         of_slice = known
         if of_slice is None:
             start_ms = block.start_ms
             of_slice = SlicePartials(self._aggregator, lambda name: series_for(start_ms, name))
-        of_slice.take(block, source)
+        of_slice.update(block, source)
         if known is None and len(of_slice):
             self._slices[key] = of_slice
             self._positions[key] = position
@@ -102,7 +102,7 @@ class UnsealedSlices:
     def drain_changed(self) -> Iterator[Dimensions]:
         """The series whose partials were changed since the last call."""
         for of_slice in self._slices.values():
-            yield from of_slice.news()
+            yield from of_slice.drain_changed()
 
     def first_ms_of(self, dimensions: Dimensions) -> int | None:
         """The first slice that holds rows of a series."""

@@ -71,7 +71,7 @@ class TopicSources:
             return not frame.again
         return not frame.again and (frame.epoch, frame.covered) > (status.epoch, status.covered)
 
-    def take(self, frame: Frame) -> None:
+    def update(self, frame: Frame) -> None:
         """Note what the last frame of a flush says of its source."""
         if self._is_of_another_log(frame):
             self.partitions, self.statuses = 0, {}  # it may have fewer

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from agent.core.aggregate.aggregator import Aggregator
-from agent.core.evaluate.evaluator import Evaluator, Pair
+from agent.core.evaluate.evaluator import Evaluator
+from agent.core.evaluate.values import Pair
 from agent.core.merge.missed_records import MissedRecords
 from agent.core.model.kpis import Kpi
 from agent.core.model.results import Number, WindowValue
@@ -31,7 +32,7 @@ class WindowValues:
         """The windows of series with these ends, from their states (`pair`)."""
         name, start_of = self._kpi.name, self._kpi.window.start_of
         maintenance_of, incomplete = self._evaluator.maintenance.covering, self._missed.touch
-        values = self._evaluator.values(pairs)
+        values = self._evaluator.values.of_states(pairs)
         made = []
         for (series, end), pair, value in zip(ends, pairs, values, strict=True):
             dimensions, start = series.dimensions or (), start_of(end)
@@ -67,7 +68,7 @@ class WindowValues:
 
     def empty(self) -> Number:
         """The value of a window without events."""
-        return self._evaluator.values([(self._aggregator.empty(), None)])[0]
+        return self._evaluator.values.of_states([(self._aggregator.empty(), None)])[0]
 
     def _over(self, series: Series, start_ms: int, end_ms: int) -> State:
         panes = series.panes

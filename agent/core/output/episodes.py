@@ -89,7 +89,7 @@ class Record:
     first_ms: int | None = None
     last_ms: int | None = None
 
-    def take(self, emitted: Emitted) -> None:
+    def add(self, emitted: Emitted) -> None:
         """Take in what closed next; windows of a series in the order of their ends."""
         watched = {rule.kpi for rule in self.plan.rules.values()}
         for window in emitted.windows:

@@ -1,6 +1,6 @@
 """The rows of the state table: their keys, their version, and how a large one is cut.
 
-Keys are MessagePack lists, distinguished by their length:
+Keys are MessagePack lists, distinguished by their length, or a map:
 
 | key | row |
 |---|---|
@@ -8,6 +8,7 @@ Keys are MessagePack lists, distinguished by their length:
 | [kpi, dimensions] | a series; dimensions null: what is watched of the KPI as a whole |
 | [kpi, dimensions, start] | older closed windows of a series (`agent.core.state.archive`) |
 | [kpi, dimensions, digest, number] | a part of a series' row that is too large for one message |
+| {topic: name} | where records of a source topic are missing (`agent.core.merge.missed_records`) |
 
 Every row begins with a byte that is the version of its layout. A row of another version is never
 guessed at: reading it raises `UnknownVersion`.
@@ -37,8 +38,9 @@ VERSION = 1
 """The version of the layout of all rows. It changes with any change that older code would misread;
 `docs/upgrading.md` says what an upgrade does then."""
 
-MAX_ROW_BYTES = 900_000
-"""Below Kafka's default `message.max.bytes` of 1,048,588, with room for key and headers."""
+MAX_ROW_BYTES = 200_000
+"""A topic that takes a quarter of Kafka's default (`max.message.bytes`, 1,048,588) takes such a
+row, with room for key and headers (`agent.kafka.message_sizes`)."""
 CUT_BYTES = 100_000
 """A series' row larger than this is cut: it would be sent whole whenever the series changes."""
 SMALL_BYTES = 4_096
@@ -53,6 +55,8 @@ Write = tuple[bytes, bytes | None]
 _DIGEST_BYTES = 12
 _ONE, _TWO, _THREE, _FOUR = 0x91, 0x92, 0x93, 0x94
 """The first byte of MessagePack lists of these lengths."""
+_MAP = 0x81
+"""The first byte of a MessagePack map of one."""
 _WHOLE, _CUT = b"\x00", b"\x01"
 _PREFIX = bytes([VERSION])
 
@@ -114,6 +118,21 @@ def is_marker(key: bytes) -> bool:
     return key[0] == _ONE
 
 
+def topic_key(topic: str) -> bytes:
+    """The key of the row of a source topic."""
+    return _encoder.encode({"topic": topic})
+
+
+def is_of_topic(key: bytes) -> bool:
+    """Whether a row belongs to a source topic."""
+    return key[0] == _MAP
+
+
+def topic_of(key: bytes) -> str:
+    """The source topic that a key names."""
+    return str(msgspec.msgpack.decode(key)["topic"])
+
+
 def kpi_of(key: bytes) -> str:
     """The KPI that a key names."""
     return str(msgspec.msgpack.decode(key)[0])
@@ -121,6 +140,8 @@ def kpi_of(key: bytes) -> str:
 
 def row_name(key: bytes) -> str:
     """What a row belongs to, in words."""
+    if is_of_topic(key):
+        return f"topic {topic_of(key)}"
     named = msgspec.msgpack.decode(key)
     dimensions = named[1] if len(named) > 1 else None
     if dimensions is None:

@@ -71,7 +71,7 @@ class History:
         cache = LabelCache()
         self._labels = {kpi.name: cache.of(kpi) for kpi in plan.kpis.values()}
 
-    def take(self, emitted: Emitted) -> None:
+    def add(self, emitted: Emitted) -> None:
         """Take in what closed next, each series in the order of time. KPIs and rules that the plan
         doesn't have, and values that are not finite, are left out."""
         steps: list[tuple[int, int, Transition | TargetStatus | WindowValue]] = []

@@ -28,7 +28,7 @@ def evaluator(*rules: AbsenceRule) -> Evaluator:
 def fired(rule: AbsenceRule) -> Series:
     """A series whose last event lies an hour back."""
     series = Series.new("response_time", "", ("emea",), 0)
-    [step] = evaluator(rule).evaluate_absence(series, 0, 60 * MINUTE_MS)
+    [step] = evaluator(rule).absences.evaluate(series, 0, 60 * MINUTE_MS)
     assert (step.severity, step.state) == (rule.levels[0].severity, "firing")
     return series
 
@@ -38,7 +38,9 @@ def test_a_value_that_no_number_holds_is_none(value: str, tmp_path: Path) -> Non
     rules = f"{EVENTS}kpis: {{spent: {{from: sale, value: {value}, window: 1m}}}}"
     plan = plan_of(rules, tmp_path)
     states = [(1, 1, 2.5), (2, 2, inf), (2, 2, -inf), (0, 0, 0.0)]
-    found = Evaluator(plan, plan.kpis["spent"]).values([(state, None) for state in states])
+    found = Evaluator(plan, plan.kpis["spent"]).values.of_states(
+        [(state, None) for state in states]
+    )
     assert found == [2.5, None, None, None]
 
 
@@ -58,7 +60,7 @@ def test_the_end_of_an_absence_whose_rule_is_gone_has_its_severity(severity: Sev
 def test_an_absence_whose_severity_changed_ends_and_begins_with_the_new_one() -> None:
     series, rule = fired(silent("warning")), silent("critical")
     [end] = evaluator(rule).drop_undeclared(series)
-    [begin] = evaluator(rule).evaluate_absence(series, 0, 61 * MINUTE_MS)
+    [begin] = evaluator(rule).absences.evaluate(series, 0, 61 * MINUTE_MS)
     assert (end.severity, end.state) == ("warning", "resolved")
     assert (begin.severity, begin.state, begin.at_ms) == ("critical", "firing", 10 * MINUTE_MS)
 
@@ -68,7 +70,7 @@ def test_an_override_that_takes_a_series_out_ends_its_alert() -> None:
     off = replace(rule, overrides=(RuleOverride({"region": "emea"}, None),))
     [end] = evaluator(off).drop_undeclared(series)
     assert (end.severity, end.state, end.reason) == ("warning", "resolved", "removed")
-    assert evaluator(off).evaluate_absence(series, 0, 90 * MINUTE_MS) == []
+    assert evaluator(off).absences.evaluate(series, 0, 90 * MINUTE_MS) == []
 
 
 def test_a_level_that_an_override_adds_begins_where_the_others_stay() -> None:
@@ -78,5 +80,5 @@ def test_a_level_that_an_override_adds_begins_where_the_others_stay() -> None:
         rule, overrides=(RuleOverride({"region": "emea"}, replace(rule, levels=levels)),)
     )
     assert evaluator(more).drop_undeclared(series) == []
-    [begin] = evaluator(more).evaluate_absence(series, 0, 90 * MINUTE_MS)
+    [begin] = evaluator(more).absences.evaluate(series, 0, 90 * MINUTE_MS)
     assert (begin.severity, begin.state, begin.at_ms) == ("critical", "firing", 30 * MINUTE_MS)

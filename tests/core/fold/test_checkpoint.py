@@ -121,26 +121,26 @@ def frame(partition: int, covered: int, topic_id: str, epoch: int, partitions: i
 
 def test_frames_of_a_log_that_is_gone_are_stale() -> None:
     sources = TopicSources()
-    sources.take(frame(0, 100, "first", 3))
-    sources.take(frame(1, 100, "first", 0))
+    sources.update(frame(0, 100, "first", 3))
+    sources.update(frame(1, 100, "first", 0))
     recreated = frame(0, 1, "second", 4)
     assert not sources.is_stale(recreated) and sources.is_news(recreated)
-    sources.take(recreated)
+    sources.update(recreated)
     assert sources.is_stale(frame(1, 101, "first", 0))
     assert not sources.is_stale(frame(1, 1, "second", 4))
 
 
 def test_a_topic_made_again_with_fewer_partitions_waits_for_none_that_is_gone() -> None:
     sources = TopicSources()
-    sources.take(frame(0, 100, "first", 0))
-    sources.take(frame(1, 100, "first", 0))
-    sources.take(frame(0, 1, "second", 1, partitions=1))
+    sources.update(frame(0, 100, "first", 0))
+    sources.update(frame(1, 100, "first", 0))
+    sources.update(frame(0, 1, "second", 1, partitions=1))
     assert (sources.partitions, sorted(sources.statuses)) == (1, [0])
 
 
 def test_a_topic_whose_id_is_reported_later_is_the_same() -> None:
     sources = TopicSources()
-    sources.take(frame(0, 100, "", 0))
+    sources.update(frame(0, 100, "", 0))
     assert sources.is_stale(frame(0, 99, "first", 0))
     assert not sources.is_stale(frame(0, 101, "first", 0))
 

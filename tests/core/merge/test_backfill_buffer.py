@@ -31,7 +31,7 @@ def buffers_of(plan: Plan, received: list[Received]) -> tuple[BackfillBuffers, b
         frame = Frame(
             "shop", source, 2, 5, 0, None, 0, True, {}, [], filled=filled, since_ms=since_ms
         )
-        sources.take(frame)
+        sources.update(frame)
         has_begun = bool(buffers.note(frame)) or has_begun
     return buffers, has_begun
 

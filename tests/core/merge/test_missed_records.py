@@ -73,3 +73,41 @@ def test_what_lost_frames_covered_is_missing_up_to_the_next_frame_of_their_sourc
     missed.note(Frame("t", 0, 2, 1, 1, None, 20_000, True, {}, []))
     assert missed.touch(0, 1_000) and missed.touch(8_000, 12_000)
     assert not missed.touch(10_000, 12_000)
+
+
+@pytest.mark.parametrize("lost", [True, False])
+def test_a_merger_that_restarts_knows_every_gap_and_that_frames_were_lost(
+    tmp_path: Path, lost: bool
+) -> None:
+    log = [sale(START_MS + MINUTE_MS * minute, 1.0, "a", "c", f"{minute}") for minute in range(9)]
+    world = World(plan_of(RULES, tmp_path), [log], 1)
+    worker = world.worker()
+    spans = [
+        None,
+        (START_MS + 150_000, START_MS + 170_000),
+        (START_MS + 390_000, START_MS + 400_000),
+    ]
+    marked: set[int] = set()
+    for number, span in enumerate(spans):
+        world.read(worker, {0: 3})
+        world.flush(worker)
+        frame = msgspec.structs.replace(
+            decode(world.frames[0][number]), missed=span, clock_ms=START_MS + 30_000
+        )
+        merger = world.merger(0)  # each frame meets a merger that has just restarted
+        if lost and number == 0:
+            merger.note_lost_frames()
+        for position in range(world.positions[0], number):
+            merger.apply(world.frames[0][position], position)
+        world.frames[0][number] = next(encode(frame))
+        emitted = merger.apply(world.frames[0][number], number)
+        marked |= {(w.start_ms - START_MS) // MINUTE_MS for w in emitted.windows if w.incomplete}
+        world.positions[0] = merger.needed_position()
+        world.write(merger, 0)
+    merger = world.merger(0)
+    late = merger._missed["shop"]
+    touched = {
+        m for m in range(9) if late.touch(START_MS + m * MINUTE_MS, START_MS + (m + 1) * MINUTE_MS)
+    }
+    assert touched == {2, 6} | ({0} if lost else set())
+    assert marked <= touched

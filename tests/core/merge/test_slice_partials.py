@@ -39,13 +39,15 @@ def test_the_newest_partial_of_a_source_replaces_and_sources_stand_apart(
     aggregator: Aggregator,
 ) -> None:
     of_slice = SlicePartials(aggregator, named)
-    of_slice.take(block({"a": (1, 5.0, 5.0), "b": (1, np.nan, 0.0)}), 0)
-    assert of_slice.news() == {("a",), ("b",)}
-    of_slice.take(block({f"n{i}": (1, 1.0, 1.0) for i in range(20)}), 1)  # more than there is room
-    of_slice.take(block({"a": (3, 7.0, 16.0)}), 0)
-    of_slice.take(block({"a": (2, 1.0, 2.0)}), 1)
-    assert of_slice.news() == {("a",), *((f"n{i}",) for i in range(20))}
-    assert of_slice.news() == set()
+    of_slice.update(block({"a": (1, 5.0, 5.0), "b": (1, np.nan, 0.0)}), 0)
+    assert of_slice.drain_changed() == {("a",), ("b",)}
+    of_slice.update(
+        block({f"n{i}": (1, 1.0, 1.0) for i in range(20)}), 1
+    )  # more than there is room
+    of_slice.update(block({"a": (3, 7.0, 16.0)}), 0)
+    of_slice.update(block({"a": (2, 1.0, 2.0)}), 1)
+    assert of_slice.drain_changed() == {("a",), *((f"n{i}",) for i in range(20))}
+    assert of_slice.drain_changed() == set()
     asked = list(of_slice.states([("a",), ("b",), ("nobody",)]))
     assert asked == [
         (("a",), (3, 7.0, 3, 16.0)),
@@ -59,17 +61,17 @@ def test_of_two_blocks_of_a_source_the_later_one_counts_anybody_who_looks_when(
     aggregator: Aggregator,
 ) -> None:
     of_slice = SlicePartials(aggregator, named)
-    of_slice.take(block({"a": (1, 5.0, 5.0), "b": (1, 2.0, 2.0)}), 0)
-    of_slice.take(block({"b": (2, 3.0, 5.0), "a": (3, 7.0, 16.0)}), 0)
+    of_slice.update(block({"a": (1, 5.0, 5.0), "b": (1, 2.0, 2.0)}), 0)
+    of_slice.update(block({"b": (2, 3.0, 5.0), "a": (3, 7.0, 16.0)}), 0)
     many = {f"n{i}": (i + 1, 1.0, float(i)) for i in range(partials.MOST_WAITING)}
-    of_slice.take(block(many), 1)
-    of_slice.take(block({"n3": (40, 9.0, 90.0)}), 1)
+    of_slice.update(block(many), 1)
+    of_slice.update(block({"n3": (40, 9.0, 90.0)}), 1)
     states = dict(of_slice.states())
     assert (states["a",], states["b",]) == ((3, 7.0, 3, 16.0), (2, 3.0, 2, 5.0))
     assert states["n3",] == (40, 9.0, 40, 90.0)
     assert states["n5",] == (6, 1.0, 6, 5.0)
     assert len(states) == len(of_slice) == 2 + len(many)
-    assert of_slice.news() == set(states)
+    assert of_slice.drain_changed() == set(states)
 
 
 def test_what_is_not_wanted_stays_out_and_many_keys_may_go_to_one_series(
@@ -81,13 +83,13 @@ def test_what_is_not_wanted_stays_out_and_many_keys_may_go_to_one_series(
 
     of_slice = SlicePartials(aggregator, admit)
     for amount in (1.0, 2.0):
-        of_slice.take(block(dict.fromkeys(("c", "old", "d", "a"), (1, amount, amount))), 0)
+        of_slice.update(block(dict.fromkeys(("c", "old", "d", "a"), (1, amount, amount))), 0)
     assert [subject for subject, _ in of_slice.states()] == [("rest",), ("rest",), ("a",)]
     assert {state for _, state in of_slice.states()} == {(1, 2.0, 1, 2.0)}
     assert ("old",) not in of_slice
     ((source, whole),) = of_slice.blocks("spent", "", START_MS)
     again = SlicePartials(aggregator, admit)
-    again.take(whole, source)
+    again.update(whole, source)
     assert list(again.states()) == list(of_slice.states())
 
 

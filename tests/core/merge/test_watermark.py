@@ -28,7 +28,7 @@ def status(
     """What the watermark is, in s, after a frame of one of two partitions."""
     ms = None if watermark_s is None else watermark_s * SECOND
     idle_ms = None if quiet_s is None else quiet_s * SECOND
-    sources.take(Frame("shop", partition, 2, 1, ms, idle_ms, clock_s * SECOND, True, {}, []))
+    sources.update(Frame("shop", partition, 2, 1, ms, idle_ms, clock_s * SECOND, True, {}, []))
     reached = sources.watermark_ms(contract())
     return None if reached is None else reached // SECOND
 

@@ -42,7 +42,7 @@ def of(
     plan = Plan({}, COMPANY.kpis, COMPANY.rules, {}, "")
     record = Record(plan)
     windows = tuple(t for t in published if isinstance(t, WindowValue))
-    record.take(Emitted(windows, (), tuple(t for t in published if isinstance(t, Transition))))
+    record.add(Emitted(windows, (), tuple(t for t in published if isinstance(t, Transition))))
     return found(
         record,
         None if since is None else since * HOUR_MS,

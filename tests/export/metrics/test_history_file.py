@@ -41,7 +41,7 @@ def _text(
     every_ms: int | None = None,
 ) -> str:
     with History(COMPANY, every_ms) as history:
-        history.take(Emitted(tuple(windows), tuple(targets or ()), tuple(steps or ())))
+        history.add(Emitted(tuple(windows), tuple(targets or ()), tuple(steps or ())))
         return b"".join(history.chunks()).decode()
 
 
@@ -161,7 +161,7 @@ def test_what_is_taken_in_parts_is_what_is_taken_at_once() -> None:
         for at in range(1, 30):
             end_ms = START_MS + at * MINUTE_MS
             part = tuple(w for w in windows if w.end_ms == end_ms)
-            history.take(Emitted(part, (), tuple(s for s in steps if s.at_ms == end_ms)))
+            history.add(Emitted(part, (), tuple(s for s in steps if s.at_ms == end_ms)))
         parts = b"".join(history.chunks()).decode()
     assert parts == _text(windows, steps=steps)
 
@@ -191,7 +191,7 @@ def test_a_window_in_maintenance_has_a_sample_of_it_that_ends_with_the_next() ->
 
 def test_external_labels_are_of_every_sample() -> None:
     with History(COMPANY, external={"environment": "prod"}) as history:
-        history.take(Emitted((WindowValue("feedback_score", (), 0, 1_500, 4.5, 3),)))
+        history.add(Emitted((WindowValue("feedback_score", (), 0, 1_500, 4.5, 3),)))
         text = b"".join(history.chunks()).decode()
     samples = [line for line in text.splitlines() if not line.startswith("#")]
     assert samples

@@ -1,0 +1,82 @@
+"""What the rules of one KPI read of its windows: target, history, and the groups of peers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from copy import deepcopy
+
+from agent.core.evaluate.targets import Targets
+from agent.core.evaluate.thresholds import EvaluationInput, Peers, Thresholds
+from agent.core.model.kpis import Kpi, Target
+from agent.core.model.results import WindowValue
+from agent.core.model.window_history import MAINTENANCE
+from agent.core.state.archive import Archive
+from agent.core.state.series import Series
+
+
+class Inputs:
+    """Makes the inputs of one KPI's threshold rules. `archive`: None where no rule looks back."""
+
+    def __init__(
+        self,
+        kpi: Kpi,
+        targets: Targets,
+        closed_rules: Thresholds,
+        current_rules: Thresholds,
+        archive: Archive | None,
+    ) -> None:
+        self._kpi = kpi
+        self._targets = targets
+        self._closed_rules = closed_rules
+        self._current_rules = current_rules
+        self._archive = archive
+
+    def closed(self, series: Series, window: WindowValue, target: Target | None) -> EvaluationInput:
+        """A window that closes now, with its target; it becomes part of the history."""
+        past = None
+        if self._archive is not None:
+            past = self._archive.past(series)
+            past.append((window.end_ms, window.value, window.events, 0))
+        return EvaluationInput(series, window, window.end_ms, target, past, series.memory)
+
+    def last(self, series: Series) -> EvaluationInput | None:
+        """The last window of a series that closed, as the rules saw it; nothing is changed."""
+        window = series.closed
+        if window is None:
+            return None
+        past = self._archive.past(series) if self._archive is not None else None
+        target = series.status.target if series.status is not None else None
+        return EvaluationInput(series, window, window.end_ms, target, past, deepcopy(series.memory))
+
+    def current(
+        self, series: Series, window: WindowValue, at_ms: int, step_ms: int | None = None
+    ) -> EvaluationInput:
+        """A window as it stands at an instant (ms), as the rules on current values see it; the
+        evaluation is for the time `step_ms`, by default a slice."""
+        past = None
+        if self._current_rules.needs_ms and self._archive is not None:
+            # Without the window itself, which may have closed meanwhile.
+            past = self._archive.past(series).upto(at_ms - 1)
+            past.append((window.end_ms, window.value, window.events, 0))
+        target = self._targets.of(window.dimensions, window.start_ms)
+        memory = deepcopy(series.memory) if self._current_rules.has_features else {}
+        return EvaluationInput(
+            series, window, at_ms, target, past, memory, step_ms or self._kpi.slice_ms
+        )
+
+    def peers(self, group: Sequence[tuple[Series, WindowValue]], among: Iterable[Series]) -> Peers:
+        """The windows of one end, or of several, of all series."""
+        outside = [window for _, window in group if window.maintenance is None]
+        if not self._closed_rules.compares_peers:
+            return Peers(())
+        ends = {window.end_ms for _, window in group}
+        here = {(window.end_ms, window.dimensions) for _, window in group}
+        for series in among:
+            dimensions = series.dimensions or ()
+            for end, value, events, flags in series.history:
+                if end in ends and (end, dimensions) not in here and not flags & MAINTENANCE:
+                    start = self._kpi.window.start_of(end)
+                    outside.append(
+                        WindowValue(self._kpi.name, dimensions, start, end, value, events)
+                    )
+        return Peers(outside)
