@@ -136,13 +136,19 @@ def time_field(seen: Mapping[str, Seen], events: int) -> str | None:
 def _time_rank(seen: Seen) -> tuple[bool, int, bool, int]:
     """Of two times, the better one has the smaller rank: not when it was handled, a time by its
     name, when something happened, and near the top."""
-    words = set(words_of(seen.path.rpartition(".")[2]))
+    above, _, last = seen.path.rpartition(".")
+    words = set(words_of(last))
     named = 0 if words & _TIME_WORDS else 1 if seen.type == "string" else 2
-    return bool(words & _LOADING), named, not words & _BUSINESS, seen.path.count(".")
+    # What captures changes writes when the database made them below `source`.
+    happened = bool(words & _BUSINESS) or above.endswith("source")
+    return bool(words & _LOADING), named, not happened, seen.path.count(".")
 
 
 def id_field(seen: Mapping[str, Seen], events: int, event: str) -> str | None:
-    """The field that identifies an event: by its name, and as its values hardly repeat."""
+    """The field that identifies an event, or several with commas between them: by its name, and as
+    its values hardly repeat."""
+    if {"specversion", "source", "id"} <= seen.keys():
+        return "source,id"  # CloudEvents: the two together identify an event
     last = snake(event).rpartition("_")[0] or snake(event)
     own = ("id", f"{snake(event)}_id", f"{last}_id", "transaction_id", snake(event), last)
     rank = {name: i for i, name in enumerate((*_EVENT_IDS, *own))}
@@ -172,7 +178,7 @@ def fields_of(seen: Mapping[str, Seen], without: Iterable[str]) -> list[FieldDra
     """
     made: dict[str, FieldDraft] = {}
     for path, one in seen.items():
-        kind = one.type
+        kind = "float" if one.is_number_in_text else one.type
         if kind is None or path in without or not _is_valid(_FIELD_PATH, path):
             continue
         if any(path.startswith(f"{other}.") for other in seen):
@@ -184,14 +190,10 @@ def fields_of(seen: Mapping[str, Seen], without: Iterable[str]) -> list[FieldDra
         if not _is_column(name):
             name += "_value"
         name = free(name, made)
-        is_number = kind in ("integer", "float") or one.decimals is not None
-        made[name] = FieldDraft(
-            name,
-            path,
-            "decimal" if one.decimals is not None else kind,
-            unit_of(last) if is_number else None,
-            one.decimals,
-        )
+        if one.known and one.times == one.known and not one.naive:
+            kind = "timestamp"
+        unit = unit_of(last) if kind in ("integer", "float") else None
+        made[name] = FieldDraft(name, path, kind, unit, one.is_number_in_text)
     return list(made.values())
 
 

@@ -95,7 +95,7 @@ def _event(
     number = ask("id", f"{name}: what identifies an event", identity or "none")
     if number != "none":
         made.id = number
-        values = [dict(flat(event)).get(number) for event in events]
+        values = [identity_of(event, number) for event in events]
         again = len(values) - len(set(values))
         if again:
             made.notes["id"] = f"{again} of {len(values):,} events repeat one: taken for retries"
@@ -104,7 +104,7 @@ def _event(
     if late > 10_000:
         made.lateness_ms = -(-late // 60_000) * 60_000
         made.notes["lateness"] = "the most that an event of the sample came behind another"
-    kept = {p for p in (path, time, made.id) if p is not None}
+    kept = {path, time, *(made.id or "").split(",")}
     made.fields = inference.fields_of(seen, kept)
     made.kpis, no_measures = kpis_of(name, made.fields, seen)
     made.left_out = no_measures | left_out(events, seen)
@@ -119,6 +119,12 @@ def _event(
     if why and by == (split or "none"):
         made.notes["by"] = why
     return made, times
+
+
+def identity_of(event: dict[str, Any], paths: str) -> tuple[Any, ...]:
+    """The values that identify an event; `paths` has commas between them."""
+    values = dict(flat(event))
+    return tuple(values.get(path) for path in paths.split(","))
 
 
 def from_answers(ask: Ask) -> list[EventDraft]:

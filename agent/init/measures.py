@@ -39,19 +39,19 @@ _FLAGS = ({0}, {1}, {0, 1})
 
 @dataclass(frozen=True, slots=True)
 class FieldDraft:
-    """A field of a contract: its name in the rules, where it is, and how it is read. `scale`: of a
-    decimal."""
+    """A field of a contract: its name in the rules, where it is, and how it is read. `is_text`: a
+    number that is written as text."""
 
     name: str
     path: str
     type: FieldType
     unit: str | None = None
-    scale: int | None = None
+    is_text: bool = False
 
     @property
     def is_number(self) -> bool:
         """Whether it can be added up."""
-        return self.type in ("integer", "float", "decimal")
+        return self.type in ("integer", "float")
 
 
 @dataclass(frozen=True, slots=True)

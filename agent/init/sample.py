@@ -20,7 +20,6 @@ DEEPEST = 4
 """Fields nested deeper are left out."""
 
 
-MOST_PLACES = 9
 _NUMBER = re.compile(r"-?[0-9]{1,9}(?:\.([0-9]+))?")
 
 LEAST_EPOCH_MS = 10**12
@@ -41,7 +40,7 @@ class Seen:
     times: int = 0
     naive: int = 0
     number_texts: int = 0
-    places: int = 0
+    has_decimals: bool = False
 
     def add(self, value: Any) -> None:
         """Take in the field of one more event."""
@@ -54,7 +53,7 @@ class Seen:
             self.values[value] += 1
         if isinstance(value, str) and (number := _NUMBER.fullmatch(value)):
             self.number_texts += 1
-            self.places = max(self.places, len(number[1] or ""))
+            self.has_decimals |= number[1] is not None
         if isinstance(value, int | float) and not isinstance(value, bool):
             self.least = value if self.least is None else min(self.least, value)
             self.most = value if self.most is None else max(self.most, value)
@@ -79,11 +78,13 @@ class Seen:
         return kinds.pop() if len(kinds) == 1 else None
 
     @property
-    def decimals(self) -> int | None:
-        """The decimals of numbers written as text; None: not all texts are numbers, or they are
-        whole ones, as codes are."""
-        whole = self.known and self.number_texts == self.known
-        return self.places if whole and 0 < self.places <= MOST_PLACES else None
+    def is_number_in_text(self) -> bool:
+        """Whether all values are numbers, of which some are written as text: with decimals, or
+        beside others that are not. Whole numbers as text alone are codes."""
+        numbers = self.kinds["integer"] + self.kinds["float"]
+        if not self.number_texts or self.distinct < 2:
+            return False
+        return self.number_texts + numbers == self.known and bool(self.has_decimals or numbers)
 
     @property
     def distinct(self) -> int:
@@ -136,7 +137,7 @@ def left_out(events: Iterable[Mapping[str, Any]], seen: Mapping[str, Seen]) -> d
         for path, reason in _unread(event):
             reasons.setdefault(path, reason)
     for path, one in seen.items():
-        if one.known and one.type is None:
+        if one.known and one.type is None and not one.is_number_in_text:
             reasons[path] = f"of several types: {', '.join(sorted(one.kinds))}"
         elif one.values and all(_is_json(value) for value in one.values):
             reasons[path] = "text that holds JSON"

@@ -69,7 +69,10 @@ def _event(draft: EventDraft) -> Iterator[str]:
     if draft.timezone != "UTC":
         yield f"    timezone: {quoted(draft.timezone)}"
     if draft.id is not None:
-        yield _noted(f"    id: {quoted(draft.id)}", draft.notes.get("id"))
+        paths = draft.id.split(",")
+        joined = ", ".join(map(quoted, paths))
+        shown = joined if len(paths) == 1 else f"[{joined}]"
+        yield _noted(f"    id: {shown}", draft.notes.get("id"))
     elif "id" in draft.notes:
         yield f"    # {draft.notes['id']}"
     if draft.lateness_ms:
@@ -93,7 +96,7 @@ def _left_out(draft: EventDraft) -> Iterator[str]:
 def _field(one: FieldDraft) -> str:
     parts = [f"path: {quoted(one.path)}"] if one.path != one.name else []
     parts.append(f"type: {one.type}")
-    parts += [f"scale: {one.scale}"] if one.scale is not None else []
+    parts += ["read: text"] if one.is_text else []
     parts += [f"unit: {one.unit}"] if one.unit else []
     return f"{one.name}: {{{', '.join(parts)}}}" if len(parts) > 1 else f"{one.name}: {one.type}"
 
