@@ -3,10 +3,9 @@
     KpiAgentError
     ├── RulesError           the user's: what is declared in YAML is wrong (SpecError in
     agent.language)
-    ├── EventError           a producer's: a record breaks its contract
     ├── EnvironmentFault     the surroundings': broker, network, disk, port, settings
     │   └── UnknownVersionError  another version of the agent wrote it
-    └── InternalError        ours: a state that the code promises can not be; please report it
+    └── InternalError        ours: a state that the code rules out; please report it
 
 Only `RulesError` and `EnvironmentFault` are shown to a person without a traceback. Where one error
 causes another, the cause is chained (`raise … from error`).
@@ -31,10 +30,6 @@ class RulesError(KpiAgentError):
     """The declared rules are wrong: their author can mend it."""
 
 
-class EventError(KpiAgentError):
-    """A record breaks its contract: its producer can mend it."""
-
-
 class EnvironmentFault(KpiAgentError):
     """Broker, network, disk, port or settings: anybody who runs the agent can mend it."""
 
@@ -52,4 +47,4 @@ class UnknownVersionError(EnvironmentFault):
 
 
 class InternalError(KpiAgentError):
-    """A broken promise of our own code."""
+    """A bug of the agent itself."""
