@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import base64
+import gc
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -126,6 +127,8 @@ def measure(events: int) -> Mapping[str, Any]:
         records[format] = [made[1](event) for event in objects]
     plan = load(ROOT / "benchmarks" / "rules" / "w")
     runs: dict[str, list[tuple[float, float]]] = {format: [] for format in records}
+    gc.collect()
+    gc.freeze()  # the events themselves are not the agent's to look through
     for _ in range(TURNS):
         folders = {f: Folder(_plan(plan, f), "bench-w", 8) for f in records}
         spent = {f: np.zeros(2) for f in records}

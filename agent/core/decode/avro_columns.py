@@ -114,10 +114,10 @@ class AvroColumns:
         except (Exception, pl.exceptions.PanicException) as cause:
             # Whatever a library makes of the bytes, it costs no more than the records it is about.
             raise BodyError(str(cause)) from cause
-        marks = frame[_MARK].to_numpy() - _FIRST_MARK
+        marks = frame.drop_in_place(_MARK).to_numpy() - _FIRST_MARK
         if marks.size != len(bodies) or not (marks == np.arange(marks.size)).all():
             raise BodyError("a record does not end where its schema does")
-        return frame.drop(_MARK)
+        return frame
 
 
 class _Flat:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from operator import attrgetter, methodcaller
+from itertools import repeat
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -175,23 +176,18 @@ class ProtobufReader:
 def _series(messages: Sequence[Any], leaf: _Leaf, unsure: Flags) -> pl.Series:
     """Values of a field, null where there is none. Of an enum, names; `unsure` is set where a
     number has none, and where a timestamp is too far away."""
-    present = _present(messages, leaf)
-    if leaf.is_time:
-        values, bad = _nanos(messages, leaf.path)
-    elif leaf.key is not None:
+    if leaf.key is not None:  # no map, no entry
         maps = map(attrgetter(leaf.path), messages)
         values = pl.Series([entries.get(leaf.key) for entries in maps], dtype=_dtype(leaf))
-        bad = None
+        return _named(values, leaf, unsure)
+    if leaf.is_time:
+        values, far = _nanos(messages, leaf.path)
+        unsure |= far
     else:
         values = pl.Series(list(map(attrgetter(leaf.path), messages)), dtype=_dtype(leaf))
-        bad = None
-    if leaf.field is not None and leaf.field.enum_type is not None:
-        names = {n: value.name for n, value in leaf.field.enum_type.values_by_number.items()}
-        named = values.replace_strict(names, default=None, return_dtype=pl.String)
-        values, bad = named, (named.is_null() & values.is_not_null()).to_numpy()
-    if bad is not None and bad.any():
-        unsure |= bad if present is None else bad & present
-    return values if present is None else values.set(pl.Series(~present), None)
+    absent = _absent(messages, leaf, values)
+    values = values if absent is None else values.set(absent, None)
+    return _named(values, leaf, unsure)
 
 
 def _dtype(leaf: _Leaf) -> type[pl.DataType]:
@@ -199,20 +195,40 @@ def _dtype(leaf: _Leaf) -> type[pl.DataType]:
     return pl.Int64 if is_enum else leaf.types[1]
 
 
-def _present(messages: Sequence[Any], leaf: _Leaf) -> Flags | None:
-    """Which messages have the value; None: all."""
-    present: Flags | None = None
+def _named(values: pl.Series, leaf: _Leaf, unsure: Flags) -> pl.Series:
+    """The names of an enum's numbers; any other values as they are."""
+    if leaf.field is None or leaf.field.enum_type is None:
+        return values
+    names = {n: value.name for n, value in leaf.field.enum_type.values_by_number.items()}
+    named = values.replace_strict(names, default=None, return_dtype=pl.String)
+    unsure |= (named.is_null() & values.is_not_null()).to_numpy()
+    return named
+
+
+def _absent(messages: Sequence[Any], leaf: _Leaf, values: pl.Series) -> pl.Series | None:
+    """Which messages have no value; None: all have one. What has none reads as the default of its
+    type, so only those are asked."""
+    if not leaf.checks:
+        return None
+    default = {pl.String: "", pl.Boolean: False}.get(values.dtype.base_type(), 0)
+    rows = np.flatnonzero((values == default).fill_null(value=False).to_numpy())
+    some = [messages[row] for row in rows.tolist()]
+    present = np.ones(rows.size, dtype=np.bool_)
     for path, field in leaf.checks:
-        holders = map(attrgetter(path), messages) if path else messages
-        flags = np.fromiter(map(methodcaller("HasField", field), holders), np.bool_, len(messages))
-        present = flags if present is None else present & flags
-    return None if present is None or present.all() else present
+        holders = list(map(attrgetter(path), some)) if path else some
+        if holders:
+            has_field = type(holders[0]).HasField
+            present &= np.fromiter(map(has_field, holders, repeat(field)), np.bool_, rows.size)
+    absent = np.zeros(len(messages), dtype=np.bool_)
+    absent[rows] = ~present
+    return pl.Series(absent)
 
 
 def _nanos(messages: Sequence[Any], path: str) -> tuple[pl.Series, Flags]:
     """Timestamps in nanoseconds, null where they do not fit, and which do not."""
     count = len(messages)
-    parts = (map(attrgetter(f"{path}.{part}"), messages) for part in ("seconds", "nanos"))
+    times = list(map(attrgetter(path), messages))
+    parts = (map(attrgetter(part), times) for part in ("seconds", "nanos"))
     seconds, nanos = (np.fromiter(part, np.int64, count) for part in parts)
     far = np.abs(seconds) >= _MOST_SECONDS
     values = pl.Series(np.where(far, 0, seconds) * NANOS + nanos)
