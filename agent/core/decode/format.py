@@ -114,15 +114,15 @@ class Format(Protocol):
         Raises WrongPlaceError where the path leads through something that is no object.
         """
 
-    def tree(self, batch: Batch, row: int, keys: Collection[bytes]) -> Any:
+    def tree(self, batch: Batch, row: int, keys: Collection[bytes] | None) -> Any:
         """The whole of a record that has a value, as JSON would have it: dicts, lists, str, int,
         float, Decimal, bool and None. Only the members that are called as one of `keys` (UTF-8)
-        matter.
+        matter; None: all do.
 
         Raises UnreadableError where it can't be read.
         """
 
-    def key_tree(self, batch: Batch, row: int, keys: Collection[bytes]) -> Any:
+    def key_tree(self, batch: Batch, row: int, keys: Collection[bytes] | None) -> Any:
         """The same of a record's key; None where it has none."""
 
     def wrong_types(
@@ -154,6 +154,8 @@ def plain(path: Path) -> Keys:
 
 def is_plain(contract: Contract) -> bool:
     """Whether a contract reads what columns are made of: keys, in the record's value."""
+    if contract.envelope is not None or contract.decode or contract.each is not None:
+        return False
     return all(keys_of(path) is not None for path in contract.paths)
 
 

@@ -51,11 +51,11 @@ class FramedJson:
         """The value at a path of a readable record; None where it is absent or null."""
         return JSON.value(_bared(batch), row, path)
 
-    def tree(self, batch: Batch, row: int, keys: Collection[bytes]) -> Any:
+    def tree(self, batch: Batch, row: int, keys: Collection[bytes] | None) -> Any:
         """The whole of a record. Raises UnreadableError."""
         return JSON.tree(_bared(batch), row, keys)
 
-    def key_tree(self, batch: Batch, row: int, keys: Collection[bytes]) -> Any:
+    def key_tree(self, batch: Batch, row: int, keys: Collection[bytes] | None) -> Any:
         """The whole of a record's key. Raises UnreadableError."""
         return JSON.key_tree(_bared(batch), row, keys)
 

@@ -92,11 +92,11 @@ class SchemaFormat:
             raise WrongPlaceError(cause.problem[1]) from cause
         return value_at(tree, path)
 
-    def tree(self, batch: Batch, row: int, keys: Collection[bytes]) -> Any:
+    def tree(self, batch: Batch, row: int, keys: Collection[bytes] | None) -> Any:
         """The whole of a record as JSON has it. Raises UnreadableError."""
         return self._tree(batch, row, batch.value(row), VALUE_HEADER)
 
-    def key_tree(self, batch: Batch, row: int, keys: Collection[bytes]) -> Any:
+    def key_tree(self, batch: Batch, row: int, keys: Collection[bytes] | None) -> Any:
         """The whole of a record's key. Raises UnreadableError."""
         key = batch.key(row)
         return self._tree(batch, row, key, KEY_HEADER) if key else None

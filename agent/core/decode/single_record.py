@@ -74,13 +74,17 @@ def problem_of(line: bytes) -> Problem | None:
     return None
 
 
-def tree_of(line: bytes, keys: Collection[bytes]) -> Any:
-    """A JSON text as Python's objects. Only members called as one of `keys` matter: of no other
-    need the first of duplicates count.
+def tree_of(line: bytes, keys: Collection[bytes] | None) -> Any:
+    """A JSON text as Python's objects. Only members called as one of `keys` matter (None: all do):
+    of no other need the first of duplicates count.
 
     Raises UnreadableError where it is no JSON that can be read.
     """
-    is_plain = b"\\" not in line and all(line.count(b'"' + key + b'"') <= 1 for key in keys)
+    is_plain = (
+        keys is not None
+        and b"\\" not in line
+        and all(line.count(b'"' + key + b'"') <= 1 for key in keys)
+    )
     if not is_plain or is_too_deep(line) or _LONG_NUMBER.search(line):
         return _checked_tree(line)
     try:
@@ -162,7 +166,8 @@ def all_strings(lines: Sequence[bytes], key: str) -> bool:
 
 
 def _loads(line: bytes) -> Any:
-    return json.loads(line.decode(), object_pairs_hook=_first_wins, parse_int=_integer)
+    decoder = _careful if _LONG_NUMBER.search(line) else _plain
+    return decoder.decode(line.decode())
 
 
 def _json_problem(line: bytes) -> Problem | None:
@@ -179,6 +184,13 @@ def _json_problem(line: bytes) -> Problem | None:
     return None
 
 
+def _first_wins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) == len(pairs):
+        return found
+    return dict(reversed(pairs))
+
+
 def _integer(digits: str) -> int:
     """An integer as wide as polars reads it. Raises ValueError beyond."""
     number = int(digits)
@@ -187,8 +199,5 @@ def _integer(digits: str) -> int:
     return number
 
 
-def _first_wins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in pairs:
-        found.setdefault(key, value)
-    return found
+_plain = json.JSONDecoder(object_pairs_hook=_first_wins)
+_careful = json.JSONDecoder(object_pairs_hook=_first_wins, parse_int=_integer)

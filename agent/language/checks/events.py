@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agent.core.model.paths import Path, path_text
+from agent.core.model.paths import Elements, Path, Root, path_text
 from agent.core.model.schemas import REGISTRY
 from agent.language.checks import fields
 from agent.language.declared import Declared, Entry
@@ -21,6 +21,7 @@ def check(declared: Declared) -> None:
         _time(declared, entry)
         _cases(declared, entry)
         _paths(declared, entry)
+        _roots(declared, entry)
 
 
 def _formats(declared: Declared) -> None:
@@ -89,7 +90,42 @@ def _cases(declared: Declared, entry: Entry[EventSpec]) -> None:
 
 def _paths(declared: Declared, entry: Entry[EventSpec]) -> None:
     """A place in the JSON is a value or an object, never both."""
+    used = _used(entry.model)
+    for path, at, what in used:
+        for other, _, other_what in used:
+            if len(path) > len(other) and path[: len(other)] == other:
+                message = (
+                    f"{what} is inside '{path_text(other)}', which {other_what} reads as a value"
+                )
+                declared.report(entry, at, message, "it can not be both an object and a value")
+                break
+
+
+def _roots(declared: Declared, entry: Entry[EventSpec]) -> None:
+    """What a path begins at is there: an envelope, or the array whose elements it is about."""
     model = entry.model
+    each = () if model.each is None else (*model.each, Elements())
+    for path, at, what in _used(model):
+        root = path[0].part if path and isinstance(path[0], Root) else None
+        if root == "envelope" and model.envelope is None:
+            hint = "name the envelope: `envelope: cloudevents`"
+            declared.report(entry, at, f"{what} is in an envelope, and the event has none", hint)
+        if root == "index" and model.each is None:
+            hint = "name the array: `each: line_items`"
+            declared.report(entry, at, f"{what} is the position in an array, and none is", hint)
+        last = max((i for i, step in enumerate(path) if step == Elements()), default=-1)
+        arrays = path[: last + 1]
+        if arrays and at == ("type_field",):
+            hint = "the type is of the event, not of an element"
+            declared.report(entry, at, "type_field is inside an array", hint)
+        elif arrays != each[: len(arrays)]:
+            message = f"{what} is in each element of '{path_text(arrays[:-1])}'"
+            hint = f"make the contract about these: `each: {path_text(arrays[:-1])}`"
+            declared.report(entry, at, message, hint)
+
+
+def _used(model: EventSpec) -> list[tuple[Path, Place, str]]:
+    """What a contract reads of an event: where, the place of that in the file, and what it is."""
     used: list[tuple[Path, Place, str]] = []
     if isinstance(model.time, list):
         used += [(spec.path, ("time", i), "time") for i, spec in enumerate(model.time)]
@@ -100,11 +136,4 @@ def _paths(declared: Declared, entry: Entry[EventSpec]) -> None:
     used += [(path, ("id",), "id") for path in model.id or ()]
     for name, spec in model.fields.items():
         used.append((spec.path or (name,), ("fields", name, "path"), f"field '{name}'"))
-    for path, at, what in used:
-        for other, _, other_what in used:
-            if len(path) > len(other) and path[: len(other)] == other:
-                message = (
-                    f"{what} is inside '{path_text(other)}', which {other_what} reads as a value"
-                )
-                declared.report(entry, at, message, "it can not be both an object and a value")
-                break
+    return used
