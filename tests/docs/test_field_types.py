@@ -30,6 +30,8 @@ EXPRESSIONS = [
     for cell in re.findall(r"^\| (`.*?`) \|", row, re.MULTILINE)
     for each in re.findall(r"`([^`]+)`", cell)
 ]
+CLOSED = 33 * 180
+"""So many orders lie in the hours that have closed."""
 NOW_MS = 1_800_000_000_000
 
 
@@ -80,8 +82,9 @@ def test_values_are_those_of_duckdb_over_the_same_records(plan: Plan, tmp_path: 
         select replace(replace(shipping, '.', ''), ',', '.')::decimal(18, 2) as shipping,
             price::decimal(18, 2) as price, tags, date '1970-01-01' + due as due,
             to_timestamp(ordered_at) as ordered_at, delivered_at::timestamptz as delivered_at
-        from read_json('{file}', columns={{price: 'varchar', shipping: 'varchar', tags: 'varchar[]',
-            due: 'integer', ordered_at: 'bigint', delivered_at: 'varchar'}})
+        from read_json('{file}', columns={{"order": 'integer', price: 'varchar',
+            shipping: 'varchar', tags: 'varchar[]', due: 'integer', ordered_at: 'bigint', delivered_at: 'varchar'}})
+        where "order" < {CLOSED}
     """)
     expected = db.execute("""
         select sum(price + shipping)::double, count(*) filter (where isodow(ordered_at) >= 6),
