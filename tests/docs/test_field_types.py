@@ -83,7 +83,8 @@ def test_values_are_those_of_duckdb_over_the_same_records(plan: Plan, tmp_path: 
             price::decimal(18, 2) as price, tags, date '1970-01-01' + due as due,
             to_timestamp(ordered_at) as ordered_at, delivered_at::timestamptz as delivered_at
         from read_json('{file}', columns={{"order": 'integer', price: 'varchar',
-            shipping: 'varchar', tags: 'varchar[]', due: 'integer', ordered_at: 'bigint', delivered_at: 'varchar'}})
+            shipping: 'varchar', tags: 'varchar[]', due: 'integer',
+            ordered_at: 'bigint', delivered_at: 'varchar'}})
         where "order" < {CLOSED}
     """)
     expected = db.execute("""
