@@ -15,8 +15,8 @@ import numpy.typing as npt
 import polars as pl
 
 from agent.core.decode.batch import Rows
-from agent.core.model.kpis import Kpi
 from agent.core.model.events import Contract
+from agent.core.model.kpis import Kpi
 from agent.core.model.lookups import joins_of, missed_column
 
 
@@ -25,8 +25,8 @@ class FieldCounts:
     """The events of one contract that were as promised, and the fields that had no value in them.
 
     `nulls` counts every null by field, `wrong_types` those among them that stand for something of
-    another type. `misses` counts the events whose key has no row, by lookup, `failed_casts` those in
-    which a cast of a field in the SQL of some KPI failed, by field.
+    another type. `misses` counts the events whose key has no row, by lookup, `failed_casts` those
+    in which a cast of a field in the SQL of some KPI failed, by field.
     """
 
     events: int = 0
@@ -71,7 +71,9 @@ def count_fields(
         if number := int(table[missed_column(join)].sum()):
             found.misses[join[0]] += number
     if casts:
-        failed = table.select(**{name: expr.sum() for name, expr in casts.items()}).row(0, named=True)
+        failed = table.select(**{name: expr.sum() for name, expr in casts.items()}).row(
+            0, named=True
+        )
         found.failed_casts.update({name: number for name, number in failed.items() if number})
     return found
 
@@ -101,6 +103,11 @@ def in_words(counts: Mapping[str, FieldCounts]) -> Iterator[str]:
                     f"{contract}: {name} is of another type in {number:,} of {found.events:,} "
                     "events, and null there"
                 )
+        for name, number in found.failed_casts.items():
+            yield (
+                f"{contract}: a cast of {name} fails in {number:,} of {found.events:,} events, and "
+                "is null there (`try_cast` says that it may)"
+            )
         for name, number in found.misses.items():
             yield (
                 f"{contract}: {name} has no row for the key of {number:,} of {found.events:,} "
