@@ -3,14 +3,13 @@
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from agent.core.decode.batch import Batch
 from agent.core.fold.field_counts import FieldCounts, in_words
 from agent.core.fold.folder import Folder, FoldResult, Resume
 from agent.core.model.plan import Plan
 from agent.language.load import load
+from tests.core.batches import batch_of
 
 RULES = """
 version: 1
@@ -40,9 +39,7 @@ def fold(plan: Plan, values: list[bytes], resume: Resume | None = None) -> FoldR
     folder = Folder(plan, "shop", 1)
     folder.assign(0, resume)
     first = resume.offset if resume else 0
-    offsets = np.arange(first, first + len(values), dtype=np.int64)
-    at = np.full(len(values), 1_741_000_000_000, np.int64)
-    return folder.add(Batch("shop", values, np.zeros(len(values), np.int32), offsets, at))
+    return folder.add(batch_of("shop", values, offset=first, at_ms=1_741_000_000_000))
 
 
 VALUES = [
@@ -109,3 +106,33 @@ def test_keys_without_a_row_are_counted_by_lookup_and_null_keys_are_not(tmp_path
         in list(in_words(counts))
     )
     assert not fold(plan, values, Resume(0, 4, None, None)).fields["order"].misses
+
+
+CASTS = """
+version: 1
+events:
+  order: {topic: shop, time: at, fields: {amount: string, shop: string, items: string}}
+kpis:
+  revenue: {from: order, value: sum(cast(amount as double)), where: shop = 'a', window: 1m}
+  average: {from: order, value: avg(amount::double), where: shop = 'a', window: 1h}
+  exact: {from: order, value: "sum(cast(amount as decimal(18, 2)))", where: shop = 'a', window: 1m}
+  many: {from: order, value: count(*), where: try_cast(items as double) > 1, window: 1m}
+"""
+
+
+def test_casts_that_fail_are_counted_by_field_in_the_rows_of_the_kpi(tmp_path: Path) -> None:
+    (tmp_path / "r.yaml").write_text(CASTS)
+    amounts = ["12.50", "1,234.50", "€12", None, ""]
+    values = [order(amount=amount, items="x") for amount in amounts]
+    values.append(order(amount="€12", shop="b", items="x"))
+    counts = fold(load(tmp_path / "r.yaml"), values).fields
+    assert counts["order"].failed_casts == {"amount": 3}
+    assert list(in_words(counts)) == [
+        "order: a cast of amount fails in 3 of 6 events, and is null there "
+        "(`try_cast` says that it may)"
+    ]
+
+
+def test_rules_without_casts_count_none(plan: Plan) -> None:
+    assert all(not kpi.casts for kpi in plan.kpis.values())
+    assert fold(plan, VALUES).fields["order"].failed_casts == {}
