@@ -96,7 +96,7 @@ def no_marks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def no_repeat(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a row emitted last is not emitted again after a crash."""
-    monkeypatch.setattr(RowStore, "take_replay", lambda _: Emitted())
+    monkeypatch.setattr(RowStore, "drain_replay", lambda _: Emitted())
 
 
 def no_floor(monkeypatch: pytest.MonkeyPatch) -> None:
