@@ -141,8 +141,7 @@ class DerivedKpi:
             group = self.series.get(self._ours(0, theirs))
             if group is not None:
                 key = series_key(theirs)
-                had |= group.lost_inputs.get(key, 0)
-                lost = (had & ~now) if now else 0
+                lost = (had | group.lost_inputs.get(key, 0)) & ~now if now else 0
                 if group.note_lost_inputs(key, lost):
                     step.changed.add(group.dimensions or ())
             if not now:
