@@ -3,7 +3,6 @@
     KpiAgentError
     ├── RulesError           the user's: what is declared in YAML is wrong (SpecError in
     agent.language)
-    ├── EventError           a producer's: a record breaks its contract
     ├── EnvironmentFault     the surroundings': broker, network, disk, port, settings
     │   └── UnknownVersionError  another version of the agent wrote it
     └── InternalError        ours: a state that the code promises can not be; please report it
@@ -29,10 +28,6 @@ class KpiAgentError(Exception):
 
 class RulesError(KpiAgentError):
     """The declared rules are wrong: their author can mend it."""
-
-
-class EventError(KpiAgentError):
-    """A record breaks its contract: its producer can mend it."""
 
 
 class EnvironmentFault(KpiAgentError):

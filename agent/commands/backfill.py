@@ -7,7 +7,7 @@ from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Iterable
 from pathlib import Path
 
-from agent.commands.common import clock_ms, instant, known, reading, span, writing
+from agent.commands.common import add_now, add_period, clock_ms, known, reading, span, writing
 
 ABOUT = "write files of events as history that promtool makes Prometheus blocks of"
 
@@ -22,8 +22,7 @@ def arguments(parser: ArgumentParser) -> None:
         "--output", type=Path, metavar="FILE", help="OpenMetrics text; default: standard output"
     )
     parser.add_argument("--kpi", action="append", default=[], metavar="NAME", help="only this KPI")
-    parser.add_argument("--since", type=instant, metavar="TIME", help="ISO 8601, UTC if naive")
-    parser.add_argument("--until", type=instant, metavar="TIME", help="ISO 8601, UTC if naive")
+    add_period(parser)
     parser.add_argument(
         "--every",
         type=_step,
@@ -31,12 +30,7 @@ def arguments(parser: ArgumentParser) -> None:
         help="repeat each value that often until the next window closes, as scrapes would; "
         "default: one sample a window",
     )
-    parser.add_argument(
-        "--now",
-        type=instant,
-        metavar="TIME",
-        help="what counts as now for events from the future (default: the clock)",
-    )
+    add_now(parser)
 
 
 def run(options: Namespace) -> int:

@@ -7,7 +7,16 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agent.commands.common import clock_ms, former, instant, known, passing, reading, span
+from agent.commands.common import (
+    add_now,
+    add_period,
+    clock_ms,
+    former,
+    known,
+    passing,
+    reading,
+    span,
+)
 
 if TYPE_CHECKING:
     from agent.backtest.runner import Backtest
@@ -27,8 +36,7 @@ def arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--rules", default="rules", metavar="DIR")
     parser.add_argument("--rule", action="append", default=[], metavar="NAME", help="only this one")
-    parser.add_argument("--since", type=instant, metavar="TIME", help="ISO 8601, UTC if naive")
-    parser.add_argument("--until", type=instant, metavar="TIME", help="ISO 8601, UTC if naive")
+    add_period(parser)
     parser.add_argument(
         "--against",
         metavar="REV",
@@ -43,12 +51,7 @@ def arguments(parser: ArgumentParser) -> None:
         metavar="SPAN",
         help="how long before --since to begin to read topics; default: what the rules ask for",
     )
-    parser.add_argument(
-        "--now",
-        type=instant,
-        metavar="TIME",
-        help="what counts as now for events of files from the future (default: the clock)",
-    )
+    add_now(parser)
 
 
 def run(options: Namespace) -> int:

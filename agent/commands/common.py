@@ -59,6 +59,22 @@ def span(text: str) -> int:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
+def add_period(parser: argparse.ArgumentParser) -> None:
+    """The options `--since` and `--until`."""
+    for option in ("--since", "--until"):
+        parser.add_argument(option, type=instant, metavar="TIME", help="ISO 8601, UTC if naive")
+
+
+def add_now(parser: argparse.ArgumentParser) -> None:
+    """The option `--now`."""
+    parser.add_argument(
+        "--now",
+        type=instant,
+        metavar="TIME",
+        help="what counts as now for events from the future (default: the clock)",
+    )
+
+
 def clock_ms(now: int | None = None) -> int:
     """What counts as now: what was asked for, else the clock."""
     return now if now is not None else time.time_ns() // 1_000_000

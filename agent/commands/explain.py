@@ -9,7 +9,7 @@ from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING, Any
 
 from agent.commands.asking import answer_of, not_an_agent
-from agent.commands.common import clock_ms, instant, reading
+from agent.commands.common import add_now, clock_ms, instant, reading
 from agent.errors import RulesError
 
 if TYPE_CHECKING:
@@ -38,12 +38,7 @@ def arguments(parser: ArgumentParser) -> None:
         "--at", type=instant, metavar="TIME", help="as it stood then; default: in the end"
     )
     parser.add_argument("--format", choices=("human", "json"), default="human")
-    parser.add_argument(
-        "--now",
-        type=instant,
-        metavar="TIME",
-        help="what counts as now for events from the future (default: the clock)",
-    )
+    add_now(parser)
 
 
 def run(options: Namespace) -> int:

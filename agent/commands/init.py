@@ -8,7 +8,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agent.commands.common import clock_ms, instant, writing
+from agent.commands.common import add_now, clock_ms, writing
 from agent.core.model.printable import printable
 from agent.errors import EnvironmentFault, RulesError
 
@@ -47,12 +47,7 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--window", metavar="WINDOW", help="5m, 1h, day, …")
     parser.add_argument("--owner", metavar="WHO", help="who answers for it")
     parser.add_argument("--yes", action="store_true", help="ask nothing: take what is proposed")
-    parser.add_argument(
-        "--now",
-        type=instant,
-        metavar="TIME",
-        help="what counts as now for events from the future (default: the clock)",
-    )
+    add_now(parser)
 
 
 def run(options: Namespace) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from argparse import ArgumentParser, Namespace
 
-from agent.commands.common import OK, WRONG, clock_ms, instant, known, reading
+from agent.commands.common import OK, WRONG, add_now, add_period, clock_ms, known, reading
 
 ABOUT = "run files of events through the rules, without Kafka"
 
@@ -18,14 +18,8 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--rules", default="rules", metavar="DIR")
     parser.add_argument("--format", choices=("table", "json", "csv"), default="table")
     parser.add_argument("--kpi", action="append", default=[], metavar="NAME", help="only this KPI")
-    parser.add_argument("--since", type=instant, metavar="TIME", help="ISO 8601, UTC if naive")
-    parser.add_argument("--until", type=instant, metavar="TIME", help="ISO 8601, UTC if naive")
-    parser.add_argument(
-        "--now",
-        type=instant,
-        metavar="TIME",
-        help="what counts as now for events from the future (default: the clock)",
-    )
+    add_period(parser)
+    add_now(parser)
 
 
 def run(options: Namespace) -> int:

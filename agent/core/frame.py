@@ -59,12 +59,12 @@ class Frame(msgspec.Struct, array_like=True, frozen=True):
     """One message from one source partition to one state partition.
 
     `covered`: the source offset up to which (exclusive) the frame covers the log. `watermark_ms`:
-    the running maximum of event time there, None before the first event. `quiet_ms`: None while
+    the running maximum of event time there, None before the first event. `idle_ms`: None while
     records come; else for how long none came, known from a fetch that found the log's end.
     `clock_ms`: when the frame was made. `last` False: more blocks of the same flush follow, the
     watermark does not count yet. `active`: the slices in which a KPI had rows in this flush, for
     KPIs whose absence is watched as a whole. `again`: the first frames of a source's new owner,
-    which tell over what the last one published already. `filled` names the KPIs with `backfill`
+    which send again what the last one sent already. `filled` names the KPIs with `backfill`
     that the owner folds, with their fingerprints; a slice that starts after `since_ms` (None: any)
     has no event that was folded by somebody else, or published in an earlier frame only
     (`agent.core.merge.backfill_buffer`).

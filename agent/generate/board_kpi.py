@@ -22,9 +22,6 @@ from agent.generate.uids import (
 )
 from agent.generate.units import grafana_unit
 
-ATTAINMENT_STEPS = ((None, panels.VERMILLION), (1.0, panels.BLUE))
-"""1 is the target."""
-
 BANDS = {
     "at_least": ("target at least", panels.VERMILLION),
     "at_most": ("target at most", panels.VERMILLION),

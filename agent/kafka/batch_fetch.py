@@ -6,7 +6,7 @@ fifth of that (docs/decisions/0014-records-by-batch.md); they are put into colum
 is still in the processor's cache. This replaces one step of aiokafka, `FetchResult.getall`, for one
 consumer; fetching, positions, rebalances and errors stay aiokafka's.
 
-All that reaches into aiokafka's fetcher is here. `INTERNALS` lists what it relies on, and
+All that reaches into aiokafka's consumer is here. `INTERNALS` lists what it relies on, and
 `tests/kafka/test_batch_fetch.py` holds the list: an upgrade of aiokafka that changes one of them
 fails there.
 """
@@ -21,12 +21,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.client import AIOKafkaClient
 from aiokafka.consumer.fetcher import READ_COMMITTED, Fetcher, FetchResult, PartitionRecords
 from aiokafka.errors import CorruptRecordException
 from aiokafka.structs import ConsumerRecord
 
 INTERNALS = {
-    AIOKafkaConsumer: ("_fetcher",),
+    AIOKafkaConsumer: ("_client", "_fetcher"),
+    AIOKafkaClient: ("force_metadata_update",),
     Fetcher: ("_records",),
     FetchResult: (
         *("_partition_records", "_topic_partition"),
@@ -101,6 +103,14 @@ class Fetched:
             key, value, checksum, -1 if key is None else len(key),
             -1 if value is None else len(value), tuple(self.headers.get(index, ())),
         )  # fmt: skip
+
+
+def refresh_metadata(consumer: AIOKafkaConsumer) -> None:
+    """Ask the brokers at once which partitions the topics have; new ones make the group rebalance.
+
+    aiokafka itself asks every `metadata_max_age_ms`, and its public API can't have it sooner.
+    """
+    consumer._client.force_metadata_update()
 
 
 def enable_batch_fetch(consumer: AIOKafkaConsumer) -> None:

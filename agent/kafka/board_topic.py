@@ -41,8 +41,6 @@ log = logging.getLogger(__name__)
 TICK_SECONDS = 1.0
 MAX_ROWS_PER_TICK = 2_000
 CLEAR_EVERY_TICKS = 10
-KEEP_RESOLVED_MS = 3_600_000
-"""For how long after its end an alert stays on the board, by event time."""
 
 
 class SeriesRow(msgspec.Struct, frozen=True, tag="series"):
@@ -74,7 +72,6 @@ class AlertRow(msgspec.Struct, frozen=True, tag="alert"):
 
 Row = SeriesRow | AlertRow | WorkerRow
 SeriesId = tuple[str, Dimensions | None]
-AlertId = tuple[str, str, str, Dimensions | None]
 
 _encoder = msgspec.json.Encoder()
 _rows = msgspec.json.Decoder(Row)

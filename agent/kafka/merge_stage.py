@@ -22,6 +22,7 @@ from collections.abc import Sequence
 from aiokafka.errors import IllegalStateError
 
 from agent.core.merge.merger import Merger
+from agent.core.merge.standing_alerts import standing_alerts
 from agent.core.model.plan import Plan
 from agent.core.model.results import SeriesView
 from agent.errors import EnvironmentFault, UnknownVersionError
@@ -149,6 +150,10 @@ class MergeStage:
         if epoch == self._held.epoch:
             self._held.hold(held)
             self._progress.held(frozenset(held))
+            mergers = [one.merger for one in held.values()]
+            self._progress.restored(
+                [step for m in mergers for step in standing_alerts(self._plan, m.state)]
+            )
             log.info(
                 "took on %d state partitions with %d series in %.2f s",
                 len(held), sum(one.merger.state.size for one in held.values()),

@@ -21,7 +21,7 @@ from aiokafka.errors import (
 )
 from aiokafka.structs import OffsetAndMetadata
 
-from agent.kafka.batch_fetch import Fetched, enable_batch_fetch
+from agent.kafka.batch_fetch import Fetched, enable_batch_fetch, refresh_metadata
 from agent.kafka.client import connection
 from agent.settings import Settings
 
@@ -81,7 +81,7 @@ class SourceConsumer:
 
     def rejoin(self) -> None:
         """Look for new partitions, and let the group assign them."""
-        self._consumer._client.force_metadata_update()
+        refresh_metadata(self._consumer)
 
     async def commit(self, commits: Commits) -> bool:
         """Commit offsets; whether the group has accepted them. Lost membership is no failure: the

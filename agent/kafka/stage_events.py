@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from agent.core.fold.folder import FoldResult
-from agent.core.model.results import Emitted
+from agent.core.model.results import Emitted, Transition
 
 
 class IngestProgress(Protocol):
@@ -53,6 +53,9 @@ class MergeProgress(Protocol):
 
     def held(self, partitions: frozenset[int] | None) -> None:
         """The state partitions held here and ready; None while the group rebalances."""
+
+    def restored(self, alerts: Sequence[Transition]) -> None:
+        """These alerts stand in the state partitions that are ready now."""
 
     def missed(self, topic: str, partition: int, records: int) -> None:
         """So many frames of a state partition were gone before they were merged; mostly 0."""

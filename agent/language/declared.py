@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from agent.core.changes.describe import WORDS
+from agent.core.model.schemas import Schema
 from agent.language.error_text import explain
 from agent.language.models.defaults import Defaults
 from agent.language.models.events import EventSpec
@@ -97,6 +98,8 @@ class Declared:
     objectives: dict[str, Entry[ObjectiveSpec]] = field(default_factory=dict)
     maintenance: dict[str, Entry[MaintenanceSpec]] = field(default_factory=dict)
     lookups: dict[str, Entry[LookupSpec]] = field(default_factory=dict)
+    schemas: dict[str, Schema] = field(default_factory=dict)
+    """What is in the schema files of events, by event."""
     names: dict[str, dict[str, Source]] = field(default_factory=lambda: {s: {} for s in SECTIONS})
     problems: list[Problem] = field(default_factory=list)
     complete: bool = True

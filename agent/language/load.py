@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from agent.core.model.plan import Plan
-from agent.language import lookup_files
+from agent.language import lookup_files, schema_files
 from agent.language.checks import (
     benchmarks,
     events,
@@ -39,6 +39,7 @@ def check(path: str | Path) -> tuple[Plan | None, list[Problem]]:
     """The plan, None where there are errors, and all problems, warnings included, in order."""
     declared = declare(Path(path))
     known = shapes.resolve(declared)
+    schema_files.read_all(declared)
     events.check(declared)
     lookups.check(declared)
     tables = lookup_files.read_all(declared)

@@ -1,8 +1,9 @@
 """Files of events: their records as lines, however the file is packed and laid out.
 
-A file holds one JSON object a line, or one JSON array, or JSON documents over several lines. It may
-be packed by gzip, bzip2 or xz, begin with a byte order mark, and be standard input or a pipe. What
-is of another kind is refused by its name.
+A file holds one event a line, or one JSON array, or JSON documents over several lines; an event may
+stand in a record with its key, headers and timestamp (`record_forms`). The file may be packed by
+gzip, bzip2 or xz, begin with a byte order mark, and be standard input or a pipe. What is of another
+kind is refused by its name.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from typing import IO, Literal
 import msgspec
 
 from agent.errors import EnvironmentFault
+from agent.replay.record_forms import FileBatch, form_of, records_in
 
 BATCH_RECORDS = 20_000
 
@@ -100,12 +102,12 @@ def _stored_pipe(name: str, _inode: int) -> Path:
 
 
 def records_of(path: Path) -> Iterator[bytes]:
-    """The records of a file. Raises EnvironmentFault where it can't be read."""
+    """The values of a file's records. Raises EnvironmentFault where it can't be read."""
     for records, _ in batches_of(path):
-        yield from records
+        yield from (value or b"" for value in records.values)
 
 
-def batches_of(path: Path, name: str = "") -> Iterator[tuple[list[bytes], int]]:
+def batches_of(path: Path, name: str = "") -> Iterator[tuple[FileBatch, int]]:
     """Batches of records, with the bytes of the file read for them.
 
     `name` is what the file is called. Raises EnvironmentFault where it can't be read.
@@ -115,10 +117,12 @@ def batches_of(path: Path, name: str = "") -> Iterator[tuple[list[bytes], int]]:
         layout = _layout(path, name)
         with path.open("rb") as raw, _unpacked(raw, name) as stream:
             records = _lines(stream) if layout == "lines" else _documents(stream, layout, name)
-            at = 0
-            while batch := list(islice(records, BATCH_RECORDS)):
+            at, form, is_first = 0, None, True
+            while lines := list(islice(records, BATCH_RECORDS)):
+                if is_first:
+                    form, is_first = form_of(next(filter(bytes.strip, lines), b"")), False
                 before, at = at, raw.tell()
-                yield batch, at - before
+                yield records_in(lines, form), at - before
     except (OSError, EOFError, lzma.LZMAError) as cause:
         raise EnvironmentFault(f"{name}: can't be read: {cause}") from cause
 

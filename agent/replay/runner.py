@@ -13,9 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
-import numpy as np
 
-from agent.core.decode.batch import Batch
 from agent.core.decode.format import WrongPlaceError
 from agent.core.decode.tree import text_of, value_at
 from agent.core.fold.field_counts import FieldCounts
@@ -26,6 +24,7 @@ from agent.core.model.results import Emitted, Outcome, Reason, Reject, WindowVal
 from agent.core.pipeline import Pipeline, joined
 from agent.errors import EnvironmentFault
 from agent.replay.event_files import STANDARD_INPUT, batches_of, event_file
+from agent.replay.record_forms import FileBatch
 
 REJECTS_SHOWN = 20
 
@@ -147,9 +146,9 @@ def stream(
         places = {topic: taken[topic] for topic in source.topics}
         taken.update(source.topics)
         first = 0
-        for lines, size in batches_of(source.path, source.name):
-            run.add(source, places, lines, first)
-            first += len(lines)
+        for records, size in batches_of(source.path, source.name):
+            run.add(source, places, records, first)
+            first += len(records.values)
             yield run.pipeline.flush()
             progress(size)
             if until_ms is not None and run.is_past(places, until_ms):
@@ -169,34 +168,22 @@ class _Run:
     out: Replayed
     clock_ms: int
 
-    def add(
-        self, source: Source, places: dict[str, int], lines: Sequence[bytes], first: int
-    ) -> None:
-        """Add lines of a file, the first of which has the number `first`."""
-        for topic, rows in _split(self.plan, source.topics, lines).items():
-            whole = len(rows) == len(lines)
-            added = self.pipeline.add(
-                Batch(
-                    topic,
-                    lines if whole else [lines[row] for row in rows],
-                    np.full(len(rows), places[topic], np.int32),
-                    np.asarray(rows, np.int64) + first,
-                    np.full(len(rows), self.clock_ms, np.int64),
-                    timestamped=False,
-                )
-            )
-            self.out.note(source.name, added)
+    def add(self, source: Source, places: dict[str, int], records: FileBatch, first: int) -> None:
+        """Add records of a file, the first of which has the number `first`."""
+        for topic, rows in _split(self.plan, source.topics, records).items():
+            batch = records.batch(topic, places[topic], rows, first, self.clock_ms)
+            self.out.note(source.name, self.pipeline.add(batch))
 
     def is_past(self, places: Mapping[str, int], at_ms: int) -> bool:
         """Whether nothing that a file still holds can belong to a window that ends by then."""
         return all(self.pipeline.is_past(topic, place, at_ms) for topic, place in places.items())
 
 
-def _split(plan: Plan, topics: Sequence[str], lines: Sequence[bytes]) -> dict[str, Sequence[int]]:
-    """Which lines go to which topic. A line goes to one topic: the one whose contract names its
-    type, else the first that takes every event, else the first."""
+def _split(plan: Plan, topics: Sequence[str], records: FileBatch) -> dict[str, Sequence[int]]:
+    """Which records go to which topic. A record goes to one topic: its own, the one whose contract
+    names its type, else the first that takes every event, else the first."""
     if len(topics) == 1:
-        return {topics[0]: range(len(lines))}
+        return {topics[0]: range(len(records.values))}
     named: dict[tuple[EventPath, str], str] = {}
     default = topics[0]
     for topic in reversed(topics):
@@ -207,8 +194,10 @@ def _split(plan: Plan, topics: Sequence[str], lines: Sequence[bytes]) -> dict[st
                 named[contract.type_path, contract.type_value] = topic
     paths = {path for path, _ in named}
     out: dict[str, list[int]] = {}
-    for row, line in enumerate(lines):
-        out.setdefault(_topic_of(line, paths, named) or default, []).append(row)
+    for row, value in enumerate(records.values):
+        own = records.topics[row] if records.topics else None
+        meant = own if own in topics else _topic_of(value or b"", paths, named)
+        out.setdefault(meant or default, []).append(row)
     return dict(out)
 
 

@@ -66,6 +66,10 @@ class FleetView:
         self._held_at = 0.0
         self._own_alerts.note(steps)
 
+    def restored(self, steps: Steps) -> None:
+        """These alerts stand in the state partitions that are held from now on."""
+        self._own_alerts.restored(steps)
+
     def held(self) -> list[SeriesView]:
         """The series held here."""
         now = time.monotonic()

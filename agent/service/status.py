@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 from agent.core.fold.folder import FoldResult
-from agent.core.model.results import Emitted
+from agent.core.model.results import Emitted, Transition
 from agent.core.output.privacy import Privacy
 from agent.export.agent_state import AgentState
 from agent.kafka.board_topic import BoardWriter, alert_step
@@ -203,6 +203,11 @@ class MergeReporter:
         self._stats.frames_lag.clear()
         reason = "waiting for the group to share out the state" if partitions is None else None
         self._status.waiting(MERGE, reason)
+
+    def restored(self, alerts: Sequence[Transition]) -> None:
+        """Pass on which alerts stand here, to those that are sent from here."""
+        steps = (alert_step(self._plan, step, self._privacy) for step in alerts)
+        self._fleet.restored(dict(steps))
 
     def frames_lag(self, partition: int, frames: int) -> None:
         """Note how many frames are not merged yet."""

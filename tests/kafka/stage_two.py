@@ -11,7 +11,7 @@ from pathlib import Path
 from aiokafka import AIOKafkaProducer
 
 from agent.core.model.plan import Plan
-from agent.core.model.results import Emitted
+from agent.core.model.results import Emitted, Transition
 from agent.core.state.rows import row_key
 from agent.core.state.series import Series
 from agent.kafka.client import new_producer
@@ -34,6 +34,7 @@ class Progress:
 
     def __init__(self) -> None:
         self.partitions: frozenset[int] | None = None
+        self.alerts: list[Transition] = []
         self.failed: list[tuple[int, int]] = []
         self.waiting: list[tuple[int, float]] = []
 
@@ -48,6 +49,9 @@ class Progress:
 
     def held(self, partitions: frozenset[int] | None) -> None:
         self.partitions = partitions
+
+    def restored(self, alerts: Sequence[Transition]) -> None:
+        self.alerts = list(alerts)
 
     def frame_failed(self, partition: int, offset: int, error: Exception) -> None:
         self.failed.append((partition, offset))

@@ -12,7 +12,7 @@ from aiokafka.consumer.fetcher import READ_COMMITTED, Fetcher, FetchResult, Part
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 
-from agent.kafka.batch_fetch import INTERNALS, Fetched, enable_batch_fetch
+from agent.kafka.batch_fetch import INTERNALS, Fetched, enable_batch_fetch, refresh_metadata
 from tests.kafka.fetched import fetched, record
 
 TP = TopicPartition("orders", 2)
@@ -61,7 +61,8 @@ def test_aiokafka_still_has_what_is_relied_on(cls: type) -> None:
     objects: dict[type, Any] = {FetchResult: result, PartitionRecords: result._partition_records}
     subject = objects.get(cls)
     if subject is None:  # made by a connection only
-        assigned = {name for name in INTERNALS[cls] if f"self.{name} " in inspect.getsource(cls)}
+        source = inspect.getsource(cls)
+        assigned = {n for n in INTERNALS[cls] if f"self.{n} " in source or f"def {n}(" in source}
         assert assigned == set(INTERNALS[cls])
     else:
         assert [name for name in INTERNALS[cls] if not hasattr(subject, name)] == []
@@ -78,6 +79,13 @@ def test_a_consumer_gives_batches_and_moves_its_position_as_aiokafka_does() -> N
     assert [got.record("orders", 2, i) for i in range(2)] == expected
     assert batched._assignment.state_value(TP).position == 3
     assert not batched.has_more() and not plain.has_more()
+
+
+def test_metadata_is_refreshed_by_the_consumers_own_client() -> None:
+    asked: list[bool] = []
+    client = SimpleNamespace(force_metadata_update=lambda: asked.append(True))
+    refresh_metadata(SimpleNamespace(_client=client))  # type: ignore[arg-type]
+    assert asked == [True]
 
 
 def test_at_most_so_many_records_are_given_at_a_time() -> None:

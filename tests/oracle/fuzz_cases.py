@@ -47,6 +47,14 @@ FIELDS = {
     "user": "string",
 }
 PATHS = {"user": "user.id", "delay": "timing.total.delay"}
+OTHER_KINDS = {
+    "sum": ("sum distinct",),
+    "avg": ("avg distinct",),
+    "stddev": ("variance", "var_pop", "stddev_pop"),
+    "first": ("arg_min",),
+    "last": ("arg_max",),
+}
+"""Aggregates that take the place of others."""
 LEAST_AMOUNT, MOST_AMOUNT = -1000, 1000
 
 
@@ -94,6 +102,9 @@ class Drawing:
 
     def __init__(self, seed: int) -> None:
         self.rng = random.Random(seed)
+        self.others = random.Random(
+            f"aggregates {seed}"
+        )  # which aggregate: the rest of the case stays as it is
         self.scale = self.rng.choice(list(SCALES))
         self.zone = self.rng.choice(ZONES)
         start = datetime.fromisoformat(self.rng.choice(STARTS)).replace(tzinfo=UTC)
@@ -247,9 +258,9 @@ class Drawing:
         kinds = ["count(*)", "count({x})", "count(distinct {x})", "count_if({c})"]
         if numbers:
             kinds += ["sum", "avg", "min", "max", "stddev", "first", "last"]
-            kinds += ["variance", "var_pop", "stddev_pop", "sum distinct", "avg distinct"]
-            kinds += ["arg_min", "arg_max"]
         kind = rng.choice(kinds)
+        if kind in ("sum", "avg", "stddev", "first", "last"):
+            kind = self.others.choice((kind, *OTHER_KINDS[kind]))
         guard = self._condition(fields, 1) if rng.random() < 0.35 else None
         ours, theirs = "", ""
         if kind == "count_if({c})":
@@ -263,7 +274,7 @@ class Drawing:
             any_field = rng.choice(fields)
             ours = theirs = kind.format(x=any_field)
         elif kind.startswith("arg_"):
-            x, y = self._number(numbers, 1), self._number(numbers, 1)
+            x, y = self._number(numbers, 1), Sql(*[self.others.choice(numbers)] * 2)
             ours = f"{kind}({x.ours}, {y.ours})"
             # DuckDB's own looks at the whole row for nulls, of which y is a part here.
             both = f"({x.theirs}) is not null and ({y.theirs}) is not null"
@@ -294,7 +305,7 @@ class Drawing:
         if not numbers or self.rng.random() > 0.15:
             return None
         x, q = self._number(numbers, 1), self.rng.choice(("0.5", "0.95", "0", "1", "0.07"))
-        if self.rng.random() < 0.5:
+        if self.others.random() < 0.5:
             return Sql(f"quantile_cont({x.ours}, {q})", f"quantile_cont({x.theirs}, {q})")
         return Sql(f"quantile({x.ours}, {q})", f"quantile_disc({x.theirs}, {q})")
 

@@ -38,6 +38,32 @@ def test_the_newer_of_the_boards_row_and_the_mergers_step_counts(
     assert own.over([row] if row else []) == expected
 
 
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        (None, [FIRED]),  # the board topic was deleted
+        (structs.replace(ENDED, at_ms=50), [FIRED]),  # of an episode before
+        (structs.replace(FIRED, summary="then"), [structs.replace(FIRED, summary="then")]),
+        (ENDED, [ENDED]),  # another worker went on meanwhile
+    ],
+)
+def test_an_alert_that_stands_after_a_restart_is_sent_though_the_board_does_not_have_it(
+    row: AlertRow | None, expected: list[AlertRow]
+) -> None:
+    own = OwnAlerts()
+    own.restored({KEY: (100, FIRED)})
+    assert own.over([row] if row else []) == expected
+
+
+def test_a_step_of_this_worker_counts_more_than_what_was_restored() -> None:
+    own = OwnAlerts()
+    own.restored({KEY: (100, FIRED)})
+    own.note({KEY: (200, ENDED)})
+    assert own.over([]) == [ENDED]
+    assert own.over([ENDED]) == [ENDED]
+    assert own.over([]) == []
+
+
 def test_once_the_board_shows_a_step_the_board_counts() -> None:
     own = OwnAlerts()
     own.note({KEY: (100, FIRED)})

@@ -12,7 +12,7 @@ from typing import Any
 
 import polars as pl
 
-from agent.core.model.events import Contract, LookupField
+from agent.core.model.events import Contract, Envelope, LookupField
 from agent.core.model.kpis import Kpi, Target, TargetOverride
 from agent.core.model.lookups import Lookup
 from agent.core.model.paths import path_text
@@ -98,14 +98,12 @@ def _parts(thing: Any, prefix: str) -> Iterator[tuple[str, str]]:
 
 
 def _value(label: str, name: str, value: Any) -> Iterator[tuple[str, str]]:
+    if name == "each" and value == ():
+        yield label, "[]"
     if value is None or (isinstance(value, (tuple, str, Mapping, frozenset)) and not value):
         return
-    if name.endswith("path"):
-        yield label, path_text(value)
-    elif name == "times" and isinstance(value, tuple):
-        yield label, ", ".join(path_text(source.path) for source in value)
-    elif name == "ids":
-        yield label, ", ".join(map(path_text, value))
+    if name in _PLACES and isinstance(value, tuple | Envelope):
+        yield label, _PLACES[name](value)
     elif isinstance(value, tuple) and isinstance(value[0], RuleRef):
         yield label, ", ".join(dependency.name for dependency in value)
     elif isinstance(value, Mapping):
@@ -125,6 +123,21 @@ def _value(label: str, name: str, value: Any) -> Iterator[tuple[str, str]]:
     else:
         yield label, _leaf(name, value)
 
+
+_PLACES: Mapping[str, Callable[[Any], str]] = {
+    "path": path_text,
+    "type_path": path_text,
+    "ids": lambda ids: ", ".join(map(path_text, ids)),
+    "times": lambda times: ", ".join(path_text(source.path) for source in times),
+    "each": path_text,
+    "envelope": lambda envelope: " ".join(
+        filter(None, [envelope.name, path_text(envelope.path), "".join(envelope.ops)])
+    ),
+    "decode": lambda decode: ", ".join(
+        f"{path_text(inner.path)}: {' '.join(inner.codings)}" for inner in decode
+    ),
+}
+"""Where things stand in a record, by the name of the part."""
 
 _TEXTS: Mapping[type, Callable[[Any], str]] = {
     Target: bounds_text,

@@ -10,7 +10,15 @@ import numpy as np
 import polars as pl
 
 from agent.core.decode.batch import Batch, Decoded, Rows
-from agent.core.decode.format import Columns, Format, Reader, demands_of, plain, type_demands
+from agent.core.decode.format import (
+    Columns,
+    Format,
+    Reader,
+    demands_of,
+    labelled,
+    plain,
+    type_demands,
+)
 from agent.core.decode.validation import columns_of, too_large, validate
 from agent.core.model.events import Contract
 from agent.core.model.results import Reason, Reject
@@ -163,6 +171,7 @@ class _Run:
 
     def _reject(self, row: int, contract: str | None, reason: Reason, detail: str) -> None:
         batch, name = self._batch, contract or self._decoder.sole
+        detail = labelled(self._decoder.format, batch, row, detail)
         reject = Reject(int(batch.partitions[row]), int(batch.offsets[row]), name, reason, detail)
         # Where contracts are read apart, several may find the same record to be no JSON.
         self._rejects.setdefault((row, name), reject)

@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
-from agent.core.decode.batch import Batch, Decoded
+from agent.core.decode.batch import Batch, Decoded, Rows
 from agent.core.decode.column_decoder import ColumnDecoder
 from agent.core.decode.extraction import NO_SIZE, Documents, Extractor
-from agent.core.decode.format import UnreadableError, is_plain
-from agent.core.decode.formats import FORMATS
+from agent.core.decode.format import UnreadableError, is_plain, labelled
+from agent.core.decode.formats import format_of
 from agent.core.decode.json_format import JSON
 from agent.core.model.events import Contract
 from agent.core.model.results import Reason, Reject
@@ -29,18 +30,19 @@ class Decoder:
     """
 
     def __init__(self, contracts: Sequence[Contract]) -> None:
-        if len({(c.topic, c.format) for c in contracts}) != 1:
+        if len({(c.topic, c.format, c.schema) for c in contracts}) != 1:
             raise ValueError("a decoder is for the contracts of one topic, which has one format")
         self.contracts = tuple(contracts)
-        self._format = FORMATS[contracts[0].format]
+        self._format = format_of(contracts[0])
         self._sole = contracts[0].name if len(contracts) == 1 else None
+        self._extractors = [Extractor(c, self._format) for c in contracts if not is_plain(c)]
         self._columns = ColumnDecoder(
             [c for c in contracts if is_plain(c)],
             self._format,
             max(c.max_bytes for c in contracts),
             self._sole,
+            any(extractor.reads_arrays for extractor in self._extractors),
         )
-        self._extractors = [Extractor(c, self._format) for c in contracts if not is_plain(c)]
         self._documents = [
             ColumnDecoder([extractor.flat], JSON, NO_SIZE, extractor.contract.name)
             for extractor in self._extractors
@@ -60,6 +62,7 @@ class Decoder:
         }
         left = np.ones(count, np.bool_)
         left[decoded.empty] = False
+        empty = ~left
         left[[row for row, name in rejects if name == self._sole]] = False
         ignored = np.zeros(count, np.bool_)
         ignored[decoded.ignored] = True
@@ -68,15 +71,22 @@ class Decoder:
         documents = self._extract(batch, np.flatnonzero(left), rejects, ignored)
         for of_contract, decoder in zip(documents, self._documents, strict=True):
             name = decoder.contracts[0].name
+            empty[of_contract.empty] = True
             for row, reason, detail in of_contract.problems:
-                rejects.setdefault((row, name), _reject(batch, row, name, reason, detail))
+                rejects.setdefault((row, name), self._reject(batch, row, name, reason, detail))
             rows = np.array(of_contract.rows, np.int64)
             read = decoder.decode(of_contract.batch(batch))
             for document, reject in read.rejects:
-                rejects.setdefault((int(rows[document]), name), reject)
-            at = pl.Series("_row", rows[read.tables[name]["_row"].to_numpy()], pl.UInt32)
-            tables[name] = read.tables[name].with_columns(at)
-            wrong_types |= {key: rows[of_field] for key, of_field in read.wrong_types.items()}
+                row = int(rows[document])
+                rejects.setdefault(
+                    (row, name), self._reject(batch, row, name, reject.reason, reject.detail)
+                )
+            table, kept = _whole_events(read, name, of_contract)
+            at = pl.Series("_row", rows[table["_row"].to_numpy()], pl.UInt32)
+            tables[name] = table.with_columns(at)
+            wrong_types |= {
+                key: rows[of_field[kept[of_field]]] for key, of_field in read.wrong_types.items()
+            }
             for of_name, times in read.repeated_ms.items():
                 repeated_ms[of_name] = {(int(rows[i]), ms): x for (i, ms), x in times.items()}
         order = {c.name: i for i, c in enumerate(self.contracts)}
@@ -84,7 +94,7 @@ class Decoder:
         return Decoded(
             {c.name: tables[c.name] for c in self.contracts},
             tuple((key[0], rejects[key]) for key in keys),
-            decoded.empty,
+            np.flatnonzero(empty),
             np.flatnonzero(ignored),
             wrong_types,
             repeated_ms,
@@ -93,9 +103,9 @@ class Decoder:
     def _extract(
         self,
         batch: Batch,
-        rows: np.ndarray[tuple[int], np.dtype[np.int64]],
+        rows: Rows,
         rejects: dict[tuple[int, str | None], Reject],
-        ignored: np.ndarray[tuple[int], np.dtype[np.bool_]],
+        ignored: npt.NDArray[np.bool_],
     ) -> list[Documents]:
         """The documents of each contract. Records that can't be read are added to `rejects`;
         `ignored` is cleared of those that are of interest."""
@@ -105,7 +115,7 @@ class Decoder:
                 tree = self._format.tree(batch, row, self._names)
             except UnreadableError as cause:
                 key = (row, self._sole)
-                rejects.setdefault(key, _reject(batch, row, self._sole, *cause.problem))
+                rejects.setdefault(key, self._reject(batch, row, self._sole, *cause.problem))
                 ignored[row] = False
                 continue
             for extractor, out in zip(self._extractors, documents, strict=True):
@@ -113,6 +123,23 @@ class Decoder:
                     ignored[row] = False
         return documents
 
+    def _reject(
+        self, batch: Batch, row: int, contract: str | None, reason: Reason, detail: str
+    ) -> Reject:
+        partition, offset = int(batch.partitions[row]), int(batch.offsets[row])
+        detail = labelled(self._format, batch, row, detail)
+        return Reject(partition, offset, contract, reason, detail)
 
-def _reject(batch: Batch, row: int, contract: str | None, reason: Reason, detail: str) -> Reject:
-    return Reject(int(batch.partitions[row]), int(batch.offsets[row]), contract, reason, detail)
+
+def _whole_events(
+    read: Decoded, contract: str, documents: Documents
+) -> tuple[pl.DataFrame, npt.NDArray[np.bool_]]:
+    """The table of a contract's documents, and which of the documents are of events that have none
+    that is rejected: one bad line is a bad event."""
+    kept = np.ones(len(documents.events), np.bool_)
+    if not read.rejects:
+        return read.tables[contract], kept
+    events = np.array(documents.events, np.int64)
+    kept = ~np.isin(events, events[[document for document, _ in read.rejects]])
+    table = read.tables[contract]
+    return table.filter(pl.Series(kept[table["_row"].to_numpy()])), kept

@@ -105,21 +105,24 @@ class Format(Protocol):
     def problem(self, batch: Batch, row: int) -> Problem | None:
         """Why a record can't be read as an object, None if it can."""
 
+    def label(self, batch: Batch, row: int) -> str:
+        """What a verdict says of a record beside its problem: its schema; "" without one."""
+
     def value(self, batch: Batch, row: int, path: Keys) -> Any:
         """The value at a path of a readable record; None where it is absent or null.
 
         Raises WrongPlaceError where the path leads through something that is no object.
         """
 
-    def tree(self, batch: Batch, row: int, keys: Collection[bytes]) -> Any:
+    def tree(self, batch: Batch, row: int, keys: Collection[bytes] | None) -> Any:
         """The whole of a record that has a value, as JSON would have it: dicts, lists, str, int,
         float, Decimal, bool and None. Only the members that are called as one of `keys` (UTF-8)
-        matter.
+        matter; None: all do.
 
         Raises UnreadableError where it can't be read.
         """
 
-    def key_tree(self, batch: Batch, row: int, keys: Collection[bytes]) -> Any:
+    def key_tree(self, batch: Batch, row: int, keys: Collection[bytes] | None) -> Any:
         """The same of a record's key; None where it has none."""
 
     def wrong_types(
@@ -151,6 +154,8 @@ def plain(path: Path) -> Keys:
 
 def is_plain(contract: Contract) -> bool:
     """Whether a contract reads what columns are made of: keys, in the record's value."""
+    if contract.envelope is not None or contract.decode or contract.each is not None:
+        return False
     return all(keys_of(path) is not None for path in contract.paths)
 
 
@@ -178,3 +183,9 @@ def demands_of(contract: Contract) -> list[Demand]:
     demands.extend(time_demand(contract, source.path) for source in contract.times)
     demands.extend(id_demand(contract, path) for path in contract.ids)
     return demands
+
+
+def labelled(format: Format, batch: Batch, row: int, detail: str) -> str:
+    """The detail of a verdict, with the schema of its record."""
+    label = format.label(batch, row)
+    return f"{detail} ({label})" if label and label not in detail else detail

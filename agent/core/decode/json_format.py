@@ -89,15 +89,19 @@ class JsonFormat:
         """Why a record is no JSON object, None if it is one."""
         return problem_of(batch.value(row))
 
+    def label(self, batch: Batch, row: int) -> str:
+        """JSON has no schemas."""
+        return ""
+
     def value(self, batch: Batch, row: int, path: Keys) -> Any:
         """The value at a path of a readable record; None where it is absent or null."""
         return value_in(batch.value(row), path)
 
-    def tree(self, batch: Batch, row: int, keys: Collection[bytes]) -> Any:
+    def tree(self, batch: Batch, row: int, keys: Collection[bytes] | None) -> Any:
         """The whole of a record. Raises UnreadableError where it is no JSON."""
         return tree_of(batch.value(row), keys)
 
-    def key_tree(self, batch: Batch, row: int, keys: Collection[bytes]) -> Any:
+    def key_tree(self, batch: Batch, row: int, keys: Collection[bytes] | None) -> Any:
         """The whole of a record's key. Raises UnreadableError where it is no JSON."""
         key = batch.key(row)
         return tree_of(key, keys) if key else None

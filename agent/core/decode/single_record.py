@@ -74,13 +74,17 @@ def problem_of(line: bytes) -> Problem | None:
     return None
 
 
-def tree_of(line: bytes, keys: Collection[bytes]) -> Any:
-    """A JSON text as Python's objects. Only members called as one of `keys` matter: of no other
-    need the first of duplicates count.
+def tree_of(line: bytes, keys: Collection[bytes] | None) -> Any:
+    """A JSON text as Python's objects. Only members called as one of `keys` matter (None: all do):
+    of no other need the first of duplicates count.
 
     Raises UnreadableError where it is no JSON that can be read.
     """
-    is_plain = b"\\" not in line and all(line.count(b'"' + key + b'"') <= 1 for key in keys)
+    is_plain = (
+        keys is not None
+        and b"\\" not in line
+        and all(line.count(b'"' + key + b'"') <= 1 for key in keys)
+    )
     if not is_plain or is_too_deep(line) or _LONG_NUMBER.search(line):
         return _checked_tree(line)
     try:

@@ -12,9 +12,9 @@ from agent.core.model.paths import Path, Selector, path_text
 _SHOWN = 60
 
 
-def value_at(tree: Any, steps: Path) -> Any:
+def value_at(tree: Any, steps: Path, begin: Path = ()) -> Any:
     """The value at a path of keys, indices and selectors; None where it, or anything on the way, is
-    absent or null.
+    absent or null. `begin`: where in the record the tree stands.
 
     Raises WrongPlaceError, with the reason in words, where the way leads through something else
     than an object or array.
@@ -25,10 +25,10 @@ def value_at(tree: Any, steps: Path) -> Any:
             return None
         if isinstance(step, str):
             if not isinstance(at, dict):
-                raise _wrong_place(steps[:depth], "an object", at)
+                raise _wrong_place((*begin, *steps[:depth]), "an object", at)
             at = at.get(step)
         elif not isinstance(at, list):
-            raise _wrong_place(steps[:depth], "an array", at)
+            raise _wrong_place((*begin, *steps[:depth]), "an array", at)
         elif isinstance(step, int):
             at = at[step] if step < len(at) else None
         elif isinstance(step, Selector):

@@ -83,10 +83,6 @@ class MaintenanceCalendar:
         return dimensions is not None and matches(self._by, dimensions, maintenance.match)
 
 
-NO_MAINTENANCE = MaintenanceCalendar((), ())
-"""The calendar of what is never in maintenance."""
-
-
 def maintenance_calendar(plan: Plan, kpi: Kpi) -> MaintenanceCalendar:
     """The maintenance of a KPI's series."""
     return MaintenanceCalendar((m for m in plan.maintenance.values() if kpi.name in m.kpis), kpi.by)

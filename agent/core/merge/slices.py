@@ -62,12 +62,6 @@ class UnsealedSlices:
         return self._positions.values()
 
     @property
-    def first_end_ms(self) -> int | None:
-        """When the first of them can be sealed."""
-        first_ms = min((key.start_ms for key in self._slices), default=None)
-        return None if first_ms is None else first_ms + self._kpi.slice_ms
-
-    @property
     def ends_ms(self) -> list[int]:
         """When they can be sealed, ascending."""
         return sorted({key.start_ms + self._kpi.slice_ms for key in self._slices})

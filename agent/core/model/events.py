@@ -3,11 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from agent.core.model.field_types import FIELD_DTYPES, FieldType, TextRule, TimeFormat, ValueFormat
 from agent.core.model.paths import Path
+from agent.core.model.schemas import Schema
 
-__all__ = ["FIELD_DTYPES", "Contract", "Field", "FieldType", "Scalar", "TimeSource"]
+__all__ = [
+    "FIELD_DTYPES",
+    "Coding",
+    "Contract",
+    "Envelope",
+    "EnvelopeName",
+    "Field",
+    "FieldType",
+    "InnerText",
+    "LookupField",
+    "Scalar",
+    "TimeSource",
+]
+
+EnvelopeName = Literal["cloudevents", "connect", "debezium", "list"]
+Coding = Literal["base64", "gzip", "json"]
+
 
 Scalar = str | int | bool | None
 """A dimension's value. Floats are refused as dimensions at `check`."""
@@ -57,6 +75,27 @@ class TimeSource:
 
 
 @dataclass(frozen=True, slots=True)
+class Envelope:
+    """Where in a record its events are: one of `agent.core.decode.envelopes`.
+
+    `path`: of `list`, where the array stands. `ops`: of `debezium`, the operations that count:
+    create, update, delete, and read, by a snapshot.
+    """
+
+    name: EnvelopeName
+    path: Path = ()
+    ops: tuple[str, ...] = ("c", "u", "d")
+
+
+@dataclass(frozen=True, slots=True)
+class InnerText:
+    """A string in an event that holds JSON. `codings`: what was done to it, from the outside in."""
+
+    path: Path
+    codings: tuple[Coding, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Contract:
     """What a product team promises of one event type.
 
@@ -65,7 +104,9 @@ class Contract:
     the values at `ids`, all of them; an event that lacks one of them has none. An event further
     back than `max_past_ms` before its record's timestamp is rejected (None: none is). `owner` and
     `team` answer for the events. `duplicate_window_ms`: how long an id is remembered at most.
-    `format` is the name of one of `agent.core.decode.formats`.
+    `format` is the name of one of `agent.core.decode.formats`, `schema` that of all records,
+    `"registry"` where each names its own, None where there is none. With `each`, the contract is of
+    the elements of that array in the event: each is a row, and all have the event's verdict.
     """
 
     name: str
@@ -83,6 +124,10 @@ class Contract:
     duplicate_window_ms: int
     max_past_ms: int | None = None
     format: str = "json"
+    envelope: Envelope | None = None
+    decode: tuple[InnerText, ...] = ()
+    each: Path | None = None
+    schema: Schema | Literal["registry"] | None = None
     lookups: tuple[LookupField, ...] = ()
     description: str = ""
     owner: str | None = None

@@ -40,6 +40,12 @@ class Root:
     name: str = ""
 
 
+class PathText(str):
+    """A key that is itself the text of a path, as the members of documents are called."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Selector:
     """The first object of an array whose member `key` has this value, as text."""
@@ -85,7 +91,8 @@ def _steps_text(steps: Path) -> str:
     text = ""
     for step in steps:
         if isinstance(step, str):
-            key = step if _BARE.fullmatch(step) else f'"{step}"'
+            is_bare = isinstance(step, PathText) or _BARE.fullmatch(step)
+            key = step if is_bare else f'"{step}"'
             text += f".{key}" if text else key
         elif isinstance(step, Selector):
             text += f"[{step.key}={step.value}]"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from agent.core.model.paths import Path, path_text
+from agent.core.model.paths import Elements, Path, Root, path_text
+from agent.core.model.schemas import REGISTRY
 from agent.language.checks import fields
 from agent.language.declared import Declared, Entry
 from agent.language.models.events import EventSpec
@@ -13,11 +14,14 @@ def check(declared: Declared) -> None:
     """Check every event."""
     _formats(declared)
     for entry in declared.events.values():
+        _schema(declared, entry)
+    for entry in declared.events.values():
         for name, spec in entry.model.fields.items():
             fields.check(declared, entry, ("fields", name), spec)
         _time(declared, entry)
         _cases(declared, entry)
         _paths(declared, entry)
+        _roots(declared, entry)
 
 
 def _formats(declared: Declared) -> None:
@@ -25,13 +29,46 @@ def _formats(declared: Declared) -> None:
     first: dict[str, Entry[EventSpec]] = {}
     for entry in declared.events.values():
         other = first.setdefault(entry.model.topic, entry)
-        if other.model.format != entry.model.format:
-            message = (
-                f"topic {entry.model.topic} has the format {entry.model.format} here, and "
-                f"{other.model.format} for event '{other.name}'"
-            )
-            at = ("format",) if "format" in entry.model.model_fields_set else ("topic",)
-            declared.report(entry, at, message, "the records of a topic have one format")
+        for key, own, its in zip(_READ_WITH, _read_with(entry), _read_with(other), strict=True):
+            if own != its:
+                message = (
+                    f"topic {entry.model.topic} has the {key} {own} here, and {its} for event "
+                    f"'{other.name}'"
+                )
+                at = (key,) if key in _given(entry) else ("topic",)
+                declared.report(entry, at, message, "the records of a topic have one format")
+                break
+
+
+_READ_WITH = ("format", "schema", "message")
+
+
+def _read_with(entry: Entry[EventSpec]) -> tuple[str, str, str]:
+    """How records are read, in words."""
+    model = entry.model
+    schema = model.schema_ or ("none" if model.format == "json" else REGISTRY)
+    return model.format, schema, model.message or "of the first kind"
+
+
+def _given(entry: Entry[EventSpec]) -> set[str]:
+    return {name.removesuffix("_") for name in entry.model.model_fields_set}
+
+
+def _schema(declared: Declared, entry: Entry[EventSpec]) -> None:
+    """A schema and a message are of formats that have them."""
+    model = entry.model
+    has_file = model.schema_ not in (None, REGISTRY)
+    if model.format == "json" and has_file:
+        message = f"the format json has no schema file '{model.schema_}'"
+        hint = "`schema: registry` where records begin with a schema's id; else leave it out"
+        declared.report(entry, ("schema",), message, hint)
+    if model.format != "json" and not has_file:
+        message = f"the format {model.format} needs a schema"
+        declared.report(entry, ("format",), message, "name a file beside the rules: `schema: …`")
+    if model.message is not None and not (model.format == "protobuf" and has_file):
+        message = "a message of records that name their own"
+        hint = "`message` is for the format protobuf with a schema file"
+        declared.report(entry, ("message",), message, hint, on="key")
 
 
 def _time(declared: Declared, entry: Entry[EventSpec]) -> None:
@@ -56,7 +93,42 @@ def _cases(declared: Declared, entry: Entry[EventSpec]) -> None:
 
 def _paths(declared: Declared, entry: Entry[EventSpec]) -> None:
     """A place in the JSON is a value or an object, never both."""
+    used = _used(entry.model)
+    for path, at, what in used:
+        for other, _, other_what in used:
+            if len(path) > len(other) and path[: len(other)] == other:
+                message = (
+                    f"{what} is inside '{path_text(other)}', which {other_what} reads as a value"
+                )
+                declared.report(entry, at, message, "it can not be both an object and a value")
+                break
+
+
+def _roots(declared: Declared, entry: Entry[EventSpec]) -> None:
+    """What a path begins at is there: an envelope, or the array whose elements it is about."""
     model = entry.model
+    each = () if model.each is None else (*model.each, Elements())
+    for path, at, what in _used(model):
+        root = path[0].part if path and isinstance(path[0], Root) else None
+        if root == "envelope" and model.envelope is None:
+            hint = "name the envelope: `envelope: cloudevents`"
+            declared.report(entry, at, f"{what} is in an envelope, and the event has none", hint)
+        if root == "index" and model.each is None:
+            hint = "name the array: `each: line_items`"
+            declared.report(entry, at, f"{what} is the position in an array, and none is", hint)
+        last = max((i for i, step in enumerate(path) if step == Elements()), default=-1)
+        arrays = path[: last + 1]
+        if arrays and at == ("type_field",):
+            hint = "the type is of the event, not of an element"
+            declared.report(entry, at, "type_field is inside an array", hint)
+        elif arrays != each[: len(arrays)]:
+            message = f"{what} is in each element of '{path_text(arrays[:-1])}'"
+            hint = f"make the contract about these: `each: {path_text(arrays[:-1])}`"
+            declared.report(entry, at, message, hint)
+
+
+def _used(model: EventSpec) -> list[tuple[Path, Place, str]]:
+    """What a contract reads of an event: where, the place of that in the file, and what it is."""
     used: list[tuple[Path, Place, str]] = []
     if isinstance(model.time, list):
         used += [(spec.path, ("time", i), "time") for i, spec in enumerate(model.time)]
@@ -67,11 +139,4 @@ def _paths(declared: Declared, entry: Entry[EventSpec]) -> None:
     used += [(path, ("id",), "id") for path in model.id or ()]
     for name, spec in model.fields.items():
         used.append((spec.path or (name,), ("fields", name, "path"), f"field '{name}'"))
-    for path, at, what in used:
-        for other, _, other_what in used:
-            if len(path) > len(other) and path[: len(other)] == other:
-                message = (
-                    f"{what} is inside '{path_text(other)}', which {other_what} reads as a value"
-                )
-                declared.report(entry, at, message, "it can not be both an object and a value")
-                break
+    return used

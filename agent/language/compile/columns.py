@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from agent.core.model.events import FieldType
+from agent.language.compile.fields import scale_of
 from agent.language.declared import Declared, Entry
 from agent.language.models.events import EventSpec
 from agent.language.models.lookups import LookupFieldSpec
 from agent.language.recovery import KEY
+from agent.language.sql.types import SqlType, sql_type
 
 
-def columns_of(declared: Declared, event: Entry[EventSpec]) -> dict[str, FieldType | None]:
+def columns_of(declared: Declared, event: Entry[EventSpec]) -> dict[str, SqlType | None]:
     """The columns of an event with their types; None: a mistake leaves the type open."""
-    columns: dict[str, FieldType | None] = {
-        name: None if _is_hole(event, "fields", name) else spec.type
+    columns: dict[str, SqlType | None] = {
+        name: None if _is_hole(event, "fields", name) else sql_type(spec.type, scale_of(spec))
         for name, spec in event.model.fields.items()
     }
     for name, of_lookup in event.model.lookup.items():

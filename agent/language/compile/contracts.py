@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
-from agent.core.model.events import Contract, LookupField, TimeSource
+from agent.core.model.events import Contract, Envelope, LookupField, TimeSource
 from agent.core.model.lookups import Lookup
+from agent.core.model.schemas import REGISTRY, Schema
 from agent.language.compile.fields import make_field, time_format
 from agent.language.compile.shapes import zone_of
 from agent.language.declared import Declared, Entry
@@ -40,7 +42,7 @@ def make_contract(
         name=entry.name,
         topic=model.topic,
         type_path=model.type_field,
-        type_value=entry.name,
+        type_value=model.type or entry.name,
         times=tuple(TimeSource(spec.path, time_format(spec.format, spec.unit)) for spec in times),
         timezone=zone_of(declared, model.timezone),
         ids=model.id or (),
@@ -54,6 +56,10 @@ def make_contract(
         ),
         max_past_ms=first_given(model.max_past, defaults.max_past, MAX_PAST_MS),
         format=model.format,
+        envelope=_envelope(model),
+        decode=model.decode or (),
+        each=model.each,
+        schema=_schema(declared, entry),
         lookups=tuple(
             _lookup_field(declared, name, spec, lookups) for name, spec in model.lookup.items()
         ),
@@ -76,3 +82,18 @@ def _lookup_field(
         digest=lookups[spec.lookup].digests[spec.of_lookup],
         unit=spec.unit,
     )
+
+
+def _envelope(model: EventSpec) -> Envelope | None:
+    spec = model.envelope
+    if spec is None or isinstance(spec, str):
+        return None if spec is None else Envelope(spec)
+    if spec.debezium is not None:
+        return Envelope("debezium", ops=tuple(spec.debezium.ops))
+    return Envelope("list", path=spec.list or ())
+
+
+def _schema(declared: Declared, entry: Entry[EventSpec]) -> Schema | Literal["registry"] | None:
+    """What an event's records are read with."""
+    is_plain = entry.model.format == "json" and entry.model.schema_ is None
+    return None if is_plain else declared.schemas.get(entry.name, REGISTRY)

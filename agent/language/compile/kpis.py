@@ -127,14 +127,26 @@ def _fingerprint(
                 if f.name in used
             ],
         }
-        if contract.format != "json":
-            content["contract"]["format"] = contract.format
+        content["contract"] |= _shape(contract)
     return digest(content)
 
 
 def _hashable(path: Path | None) -> Any:
     """A path as data that JSON can hold."""
     return None if path is None else keys_of(path) or path_text(path)
+
+
+def _shape(contract: Contract) -> dict[str, Any]:
+    """Where a record's events are, as far as it is not the record."""
+    shape: dict[str, Any] = {
+        "format": None if contract.format == "json" else contract.format,
+        "envelope": None,
+        "decode": [(path_text(inner.path), inner.codings) for inner in contract.decode],
+        "each": None if contract.each is None else path_text(contract.each),
+    }
+    if (envelope := contract.envelope) is not None:
+        shape["envelope"] = [envelope.name, path_text(envelope.path), envelope.ops]
+    return {name: value for name, value in shape.items() if value not in (None, [])}
 
 
 def _ids(contract: Contract) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import astuple
 from typing import Any
 
 from agent.core.model.kpis import Kpi
@@ -97,8 +98,8 @@ def _maintenance(declared: Declared, entry: Entry[MaintenanceSpec]) -> Maintenan
 
 
 def config_hash(declared: Declared, lookups: Mapping[str, Lookup]) -> str:
-    """The first 12 hexadecimal digits of the SHA-256 of all that is declared, lookups with what
-    their files hold.
+    """The first 12 hexadecimal digits of the SHA-256 of all that is declared, lookups and schemas
+    with what their files hold.
 
     Files, order, comments and ways of writing a duration make no difference.
     """
@@ -108,6 +109,8 @@ def config_hash(declared: Declared, lookups: Mapping[str, Lookup]) -> str:
         content[section] = {
             name: entry.model.model_dump(mode="json") for name, entry in entries.items()
         }
+    if declared.schemas:
+        content["schema files"] = {n: astuple(s) for n, s in declared.schemas.items()}
     content["lookups' digests"] = {name: dict(one.digests) for name, one in lookups.items()}
     return digest(content)
 

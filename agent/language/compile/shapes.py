@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, cast
 
 from agent.core.model.events import FieldType
 from agent.core.model.text import window_text
@@ -15,6 +15,7 @@ from agent.language.models import durations
 from agent.language.models.events import EventSpec
 from agent.language.models.kpis import KpiSpec
 from agent.language.problems import suggest
+from agent.language.sql.types import words
 
 MANY_HOPS = 10_000
 """Each closing window adds up its panes: more of them are slow, and mostly a slip of the unit."""
@@ -159,11 +160,10 @@ def _dimensions(
             message = f"'{dimension}' is a float: every value would be a series of its own"
             declared.report(entry, ("by", i), message, DIMENSIONS)
         elif type_ not in ("string", "integer", "boolean"):
-            kind = "list" if type_.endswith("[]") else type_
-            message = f"'{dimension}' is a {kind}, which can't be a dimension"
+            message = f"'{dimension}' is {words(type_)}, which can't be a dimension"
             declared.report(entry, ("by", i), message, DIMENSIONS)
         else:
-            types[dimension] = type_
+            types[dimension] = cast(FieldType, type_)
     return types
 
 

@@ -13,15 +13,15 @@ from agent.core.model.events import FieldType
 from agent.core.model.kpis import Partial
 from agent.language.compile.columns import columns_of, may_have_more
 from agent.language.compile.conditions import RuleSql, compile_rule
-from agent.language.compile.shapes import UNKNOWN, Shape
+from agent.language.compile.shapes import UNKNOWN, Shape, zone_of
 from agent.language.declared import Declared, Entry
 from agent.language.models.events import EventSpec
 from agent.language.models.kpis import KpiSpec
 from agent.language.recovery import NOBODY
 from agent.language.sql.compile_first import compile_first
 from agent.language.sql.compiler import compile_derived, compile_value, compile_where
-from agent.language.sql.expressions import Typed
 from agent.language.sql.roll_up import compile_roll_up
+from agent.language.sql.types import SqlType, Typed, sql_type
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,27 +43,27 @@ class Statements:
     rules: dict[str, RuleSql] = field(default_factory=dict)
 
 
-class _Open(dict[str, FieldType]):
+class _Open(dict[str, SqlType]):
     """Columns that may be more than is known: any other name has one assumed type."""
 
-    def __init__(self, known: Mapping[str, FieldType], other: FieldType) -> None:
+    def __init__(self, known: Mapping[str, SqlType], other: SqlType) -> None:
         super().__init__(known)
         self.other = other
 
     def __contains__(self, name: object) -> bool:
         return True
 
-    def __missing__(self, name: str) -> FieldType:
+    def __missing__(self, name: str) -> SqlType:
         return self.other
 
 
-def _readings(declared: Declared, event: Entry[EventSpec] | None) -> list[Mapping[str, FieldType]]:
+def _readings(declared: Declared, event: Entry[EventSpec] | None) -> list[Mapping[str, SqlType]]:
     """The columns that SQL over an event may name, with their types.
 
     Where a mistake in the event leaves types open, one reading for each type: only what is wrong
     in all of them is wrong by itself.
     """
-    types: tuple[FieldType, ...] = get_args(FieldType)
+    types = [sql_type(type_) for type_ in get_args(FieldType)]
     if event is None:
         return [_Open({}, type_) for type_ in types]
     columns = columns_of(declared, event)
@@ -118,12 +118,16 @@ def _base(declared: Declared, entry: Entry[KpiSpec]) -> KpiSql | None:
     model, event = entry.model, str(entry.model.from_)
     if event in declared.names["kpis"] and event not in declared.names["events"]:
         return None  # published already, and what is written is SQL over KPIs
-    readings = _readings(declared, declared.events.get(event))
+    entry_of = declared.events.get(event)
+    readings = _readings(declared, entry_of)
+    zone = zone_of(declared, None if entry_of is None else entry_of.model.timezone)
     where = None
     if model.where is not None:
-        tries = [partial(compile_where, fields=fields) for fields in readings]
+        tries = [partial(compile_where, fields=fields, timezone=zone) for fields in readings]
         where = compile_first(declared, entry, ("where",), model.where, tries)
-    wanted: list[Callable[[str], Any]] = [partial(compile_value, fields=f) for f in readings]
+    wanted: list[Callable[[str], Any]] = [
+        partial(compile_value, fields=f, timezone=zone) for f in readings
+    ]
     if entry.has_hole("from"):
         wanted.append(partial(compile_derived, inputs=list(declared.names["kpis"])))
     value = compile_first(declared, entry, ("value",), model.value, wanted)

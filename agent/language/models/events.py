@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from agent.core.decode.formats import FORMATS
 from agent.core.model.field_types import EpochUnit
 from agent.language.models.base import Strict
 from agent.language.models.fields import EPOCH_UNIT, TIME_FORMAT, AnyField, TimeFormatText
 from agent.language.models.lookups import AnyLookupField
-from agent.language.models.paths import AnyPath, Identity, PathForm, TypeField
+from agent.language.models.paths import (
+    AnyPath,
+    EachPath,
+    Identity,
+    InnerTexts,
+    PathForm,
+    TypeField,
+)
 from agent.language.models.values import (
     Duration,
     FieldName,
@@ -19,6 +26,7 @@ from agent.language.models.values import (
     Text,
     TimeZone,
     Topic,
+    form,
     wrong,
 )
 from agent.language.problems import suggest
@@ -65,11 +73,70 @@ FormatName = Annotated[
 ]
 
 
+class DebeziumSpec(Strict):
+    """Which change events count."""
+
+    ops: list[Literal["c", "u", "d", "r"]] = Field(
+        ["c", "u", "d"],
+        min_length=1,
+        description="The operations that count: c (create), u (update), d (delete), r (read by a "
+        "snapshot).",
+    )
+
+
+class EnvelopeSpec(Strict):
+    """An envelope with what it has to know."""
+
+    debezium: DebeziumSpec | None = Field(None, description="Change events of database rows.")
+    list: AnyPath | None = Field(None, description="Where in the record the array of events is.")
+
+    @model_validator(mode="after")
+    def _is_one(self) -> EnvelopeSpec:
+        if (self.debezium is None) == (self.list is None):
+            raise wrong("should name one envelope", "{list: path} or {debezium: {ops: [c]}}")
+        return self
+
+
+EnvelopeText = Literal["cloudevents", "connect", "debezium", "list"]
+
+if TYPE_CHECKING:
+    AnyEnvelope = EnvelopeText | EnvelopeSpec
+else:
+    AnyEnvelope = Annotated[
+        Annotated[EnvelopeSpec, Tag("<mapping>")] | Annotated[EnvelopeText, Tag("<text>")],
+        Discriminator(form),
+    ]
+
+_DEFAULTS: dict[str, dict[str, Any]] = {
+    "cloudevents": {
+        "type_field": {"envelope": "type"},
+        "time": [{"envelope": "time"}, "record"],
+        "id": [{"envelope": "source"}, {"envelope": "id"}],
+    },
+    "debezium": {
+        "type_field": "none",
+        "time": [*({"envelope": f"source.ts_{unit}"} for unit in ("us", "ms")), "record"],
+    },
+}
+"""What an envelope says of type, time and identity; a contract may say otherwise."""
+
+
 class EventSpec(Strict):
     """What a team promises of one event type."""
 
     topic: Topic = Field(description="The Kafka topic.", examples=["support"])
     format: FormatName = Field("json", description="The format of the topic's records.")
+    schema_: Text | None = Field(
+        None,
+        alias="schema",
+        description="What the records are read with: a file beside this one (.avsc, .proto, "
+        "descriptor set), or `registry`, where each record names its own. Of avro and protobuf, "
+        "`registry` if not given; json has none.",
+        examples=["order.avsc"],
+    )
+    message: Text | None = Field(
+        None, description="The Protobuf message that records are; the first of the file."
+    )
     type_field: TypeField | None = Field(
         ("type",),
         validate_default=False,
@@ -77,11 +144,34 @@ class EventSpec(Strict):
         description="The path of what names the event type. `none`: every event of the topic is "
         "of this type.",
     )
+    type: Text | None = Field(
+        None,
+        description="The value that names the event type. The event's name if not given: two "
+        "contracts may be about one type, such as an order and its lines.",
+    )
     time: AnyTime = Field(
         description="The path of the event's time: ISO 8601, or epoch seconds, milliseconds, "
         "microseconds or nanoseconds. `record`: the record's timestamp. Of a list, the first that "
         "is there.",
         examples=["created_at"],
+    )
+    envelope: AnyEnvelope | None = Field(
+        None,
+        description="Where in a record the events are: cloudevents, debezium, connect "
+        "({schema, payload}), list. Paths begin in the event; {envelope: path} reaches what stands "
+        "around it.",
+    )
+    decode: InnerTexts | None = Field(
+        None,
+        description="Strings in the event that hold JSON, by their path: `json`, `base64 json`, "
+        "`base64 gzip json`.",
+        examples=[{"message.data": "base64 json"}],
+    )
+    each: EachPath | None = Field(
+        None,
+        description="The array in the event whose elements the contract is about; paths of fields "
+        "of an element begin with it: line_items[].price. `[]`: the event is an array.",
+        examples=["line_items"],
     )
     timezone: TimeZone | None = Field(None, description="The time zone of times without an offset.")
     id: Identity | None = Field(
@@ -114,6 +204,17 @@ class EventSpec(Strict):
     description: Text | None = Field(None, description="What the event means.")
     owner: Text | None = Field(None, description="Who answers for the events, at their producer.")
     team: Text | None = Field(None, description="The team that produces them.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_defaults(cls, value: Any) -> Any:
+        """An envelope says where type, time and identity are, unless the contract does."""
+        if not isinstance(value, dict):
+            return value
+        envelope = value.get("envelope")
+        names = [envelope] if isinstance(envelope, str) else list(envelope or ())
+        return (_DEFAULTS.get(str(names[0]), {}) if names else {}) | value
+
     fields: dict[FieldName, AnyField] = Field(
         default_factory=dict,
         description="The fields that KPIs may use: name: type, or name: {type, required, "

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import polars as pl
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, PlainSerializer, Tag
 
 from agent.core.decode.time_formats import format_problem
 from agent.core.model.field_types import (
@@ -42,6 +42,7 @@ else:
         | Annotated[_OneElement, AfterValidator(_list_type), Tag("<list>")],
         Discriminator(form),
         BeforeValidator(_written, json_schema_input_type=ScalarType | _OneElement),
+        PlainSerializer(str, when_used="always"),
     ]
 
 _DIGITS = re.compile(r"[-+]?\d(?:[\d .,'\u2019\u00a0\u202f_]*\d)?")

@@ -8,17 +8,21 @@ path: {header: X-Event}                   a header, as text
 path: {key: true}                         the record's key, as text
 path: {key: user.id}                      a path in the record's key
 path: {record: timestamp}                 of the record: timestamp, topic, partition or offset
+path: {envelope: source.table}            what stands around the event
+path: line_items[].price                  of an element of the array that `each` names
+path: {each: index}                       the position of the element, from 0
 """
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 from pydantic import BeforeValidator, Field, with_config
 from typing_extensions import TypedDict
 
-from agent.core.model.paths import Path, Root, RootName, Selector, Step
+from agent.core.model.events import Coding, InnerText
+from agent.core.model.paths import Elements, Path, Root, RootName, Selector, Step
 from agent.language.models.values import wrong
 
 MOST_STEPS = 32
@@ -65,9 +69,9 @@ def _of_text(text: str) -> Path:
         match = _PART.fullmatch(part)
         if match is None:
             raise wrong(f"'{text}' is not a path", _BRACKET_HOW)
-        if not match[1].strip():
+        if not match[1].strip() and not (part[:2] == "[]" and not steps):
             raise wrong(f"'{text}' is not a path", _HOW)
-        steps.append(match[1])
+        steps += [match[1]] if match[1] else []
         steps += [_of_bracket(text, inside) for inside in _BRACKETS.findall(match[2])]
     return tuple(steps)
 
@@ -84,6 +88,8 @@ def _parts(text: str) -> list[str]:
 
 
 def _of_bracket(text: str, inside: str) -> Step:
+    if not inside:
+        return Elements()
     if _INDEX.fullmatch(inside):
         return int(inside)
     key, equals, value = inside.partition("=")
@@ -105,10 +111,16 @@ def _of_mapping(value: dict[Any, Any]) -> Path:
     if len(value) != 1:
         raise wrong("should name one place", "{header: X-Event}, {key: user.id} or {record: topic}")
     ((root, at),) = value.items()
-    if root == "header" and isinstance(at, str) and at.strip():
+    if root == "header":
+        if not isinstance(at, str) or not at.strip():
+            raise wrong("should be the name of a header", "{header: X-Event}")
         return (Root("header", at),)
     if root == "key":
         return (Root("key_text"),) if at is True else (Root("key"), *parse_path(at))
+    if root == "envelope":
+        return (Root("envelope"), *parse_path(at))
+    if root == "each" and at == "index":
+        return (Root("index"),)
     if root == "record" and at in RECORD_PARTS:
         return (Root(at),)
     if root == "record":
@@ -133,6 +145,40 @@ def parse_ids(value: Any) -> tuple[Path, ...]:
     return (parse_path(value),)
 
 
+def parse_each(value: Any) -> Path:
+    """The path of an array; `[]` is the event itself."""
+    if value in ([], "[]", ()):
+        return ()
+    path = parse_path(value)
+    if isinstance(path[0], Root):
+        raise wrong("should be a path in the event", "line_items, or orders[].line_items")
+    return path[:-1] if path[-1] == Elements() else path
+
+
+def parse_decode(value: Any) -> tuple[InnerText, ...]:
+    """Strings that hold JSON, by their path."""
+    if isinstance(value, tuple):
+        return value
+    hint = "{message.data: base64 json}, {Message: json}"
+    if not isinstance(value, dict) or not value:
+        raise wrong("should be paths of strings, with what was done to them", hint)
+    return tuple(InnerText(_inner_path(path), _codings(text)) for path, text in value.items())
+
+
+def _inner_path(value: Any) -> Path:
+    path = parse_path(value)
+    if Elements() in path:
+        raise wrong(f"'{value}' leads through an array", "a string is decoded once for the event")
+    return path
+
+
+def _codings(text: Any) -> tuple[Coding, ...]:
+    words = text.split() if isinstance(text, str) else []
+    if not re.fullmatch(r"(base64 (gzip )?)?json", " ".join(words)):
+        raise wrong(f"'{text}' is no coding", "json, base64 json or base64 gzip json")
+    return cast("tuple[Coding, ...]", tuple(words))
+
+
 _Keys = Annotated[list[str | Annotated[int, Field(ge=0)]], Field(min_length=1)]
 _Text = Annotated[str, Field(examples=["user.id", "coordinates[2]", "params[key=id].value"])]
 
@@ -152,15 +198,36 @@ class _RecordForm(TypedDict):
     record: Literal["timestamp", "topic", "partition", "offset"]
 
 
-PathForm = _Text | _Keys | _HeaderForm | _KeyForm | _RecordForm
+@with_config(extra="forbid")
+class _EnvelopeForm(TypedDict):
+    envelope: _Text | _Keys
+
+
+@with_config(extra="forbid")
+class _IndexForm(TypedDict):
+    each: Literal["index"]
+
+
+PathForm = _Text | _Keys | _HeaderForm | _KeyForm | _RecordForm | _EnvelopeForm | _IndexForm
 """What rules write for a path, for the JSON Schema."""
 
 if TYPE_CHECKING:
     AnyPath = Path
+    EachPath = Path
+    InnerTexts = tuple[InnerText, ...]
     TypeField = Path | None
     Identity = tuple[Path, ...]
 else:
     AnyPath = Annotated[Any, BeforeValidator(parse_path, json_schema_input_type=PathForm)]
+    EachPath = Annotated[
+        Any, BeforeValidator(parse_each, json_schema_input_type=_Text | list[str | int])
+    ]
+    _Coding = Annotated[
+        str, Field(pattern=r"^(base64 +(gzip +)?)?json$", examples=["json", "base64 json"])
+    ]
+    InnerTexts = Annotated[
+        Any, BeforeValidator(parse_decode, json_schema_input_type=dict[str, _Coding])
+    ]
     TypeField = Annotated[Any, BeforeValidator(parse_type_field, json_schema_input_type=PathForm)]
     Identity = Annotated[
         Any, BeforeValidator(parse_ids, json_schema_input_type=PathForm | list[PathForm])

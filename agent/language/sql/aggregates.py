@@ -13,20 +13,11 @@ from dataclasses import dataclass, field
 import polars as pl
 from sqlglot import exp
 
-from agent.core.model.events import FieldType
+from agent.core.model.field_types import FIELD_DTYPES
 from agent.core.model.kpis import Partial, PartialKind
-from agent.language.sql.expressions import (
-    WORDS,
-    Scope,
-    SqlType,
-    Typed,
-    fail,
-    finite,
-    only,
-    span,
-    written,
-)
+from agent.language.sql.expressions import Scope, fail, finite, only, span, written
 from agent.language.sql.scalars import SCALARS
+from agent.language.sql.types import SqlType, Typed, decimal_type, is_decimal, scale_of, words
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +88,14 @@ def without_aggregates(text: str, why: str, hint: str) -> Callable[[exp.Expressi
     return special
 
 
-def rows_scope(text: str, fields: Mapping[str, FieldType], why: str, hint: str) -> Scope:
+def rows_scope(
+    text: str, fields: Mapping[str, SqlType], timezone: str, why: str, hint: str
+) -> Scope:
     """Over the fields of single events, where an aggregate has no place."""
-    return Scope(text, SCALARS, fields, _column, without_aggregates(text, why, hint))
+    return Scope(text, SCALARS, fields, _column, without_aggregates(text, why, hint), timezone)
 
 
-def _column(_node: exp.Column, name: str, type_: FieldType) -> Typed:
+def _column(_node: exp.Column, name: str, type_: SqlType) -> Typed:
     return Typed(pl.col(name), type_)
 
 
@@ -113,29 +106,67 @@ def _unwrapped(node: exp.Expression) -> exp.Expression:
     return node
 
 
+@dataclass(frozen=True, slots=True)
+class _Argument:
+    """What an aggregate is taken of: decimals, timestamps and dates as whole numbers."""
+
+    value: pl.Expr
+    of: SqlType
+    whole: bool
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is taken of whole numbers."""
+        return self.of == "integer" or (self.whole and self.of not in ("float", "integer"))
+
+    @property
+    def expr(self) -> pl.Expr:
+        """The column that is aggregated."""
+        if self.of in ("timestamp", "date"):
+            return self.value.to_physical().cast(pl.Int64)
+        return self.value.cast(pl.Int64, strict=False) if is_decimal(self.of) else self.value
+
+    def as_float(self) -> _Argument:
+        """As floats, for aggregates that are not exact."""
+        return _Argument(Typed(self.value, self.of).cast("float"), "float", self.whole)
+
+    def final(self, made: Typed) -> Typed:
+        """What an aggregate of whole numbers is of what they stand for."""
+        if is_decimal(self.of):
+            scale = scale_of(self.of)
+            if made.type == "float":
+                return Typed(made.expr / 10.0**scale, "float")
+            return Typed(made.expr, decimal_type(scale, huge=True))
+        if self.of in ("timestamp", "date"):
+            dtype = pl.Int64 if self.of == "timestamp" else pl.Int32
+            return Typed(made.expr.cast(dtype).cast(FIELD_DTYPES[self.of]), self.of)  # type: ignore[index]
+        return made
+
+
 @dataclass(slots=True)
 class Split:
     """The aggregates seen so far in one `value`."""
 
     text: str
-    fields: Mapping[str, FieldType]
+    fields: Mapping[str, SqlType]
+    timezone: str = "UTC"
     partials: list[Partial] = field(default_factory=lambda: [Partial(PartialKind.COUNT)])
     seen: bool = False
 
     @property
     def outer(self) -> Scope:
         """What is around the aggregates: no column may stand there by itself."""
-        return Scope(self.text, SCALARS, self.fields, self._bare, self._aggregate)
+        return Scope(self.text, SCALARS, self.fields, self._bare, self._aggregate, self.timezone)
 
     @property
     def inner(self) -> Scope:
         """What an aggregate is taken of."""
         why = "aggregates can't be put into one another"
         hint = "a second KPI with `from: [the first]` can go on from its value"
-        return rows_scope(self.text, self.fields, why, hint)
+        return rows_scope(self.text, self.fields, self.timezone, why, hint)
 
-    def _bare(self, node: exp.Column, name: str, type_: FieldType) -> Typed:
-        number = type_ in ("integer", "float")
+    def _bare(self, node: exp.Column, name: str, type_: SqlType) -> Typed:
+        number = type_ in ("integer", "float") or is_decimal(type_)
         hint = (
             f"for example `avg({name})`"
             if number
@@ -202,18 +233,19 @@ class Split:
         kind = _RANKED[type(node)]
         if node.args.get("expression") is None:
             fail(node, f"{kind} takes two arguments", f"for example `{kind}(price, quantity)`")
-        value, whole = self._argument(node.this, kind)
-        order, whole_order = self._argument(node.args["expression"], kind)
-        partial = Partial(kind, value, condition, None, whole, order, whole_order)
-        return self._shared(partial, "hugeint" if whole else "float")
+        value = self._argument(node.this, kind)
+        order = self._argument(node.args["expression"], kind)
+        partial = Partial(
+            kind, value.expr, condition, None, value.is_whole, order.expr, order.is_whole
+        )
+        return value.final(self._shared(partial, "hugeint" if value.is_whole else "float"))
 
     def _weighted(self, node: exp.Expression, condition: pl.Expr | None) -> Typed:
         """`weighted_avg(x, w)`: the sum of `x * w` over that of the weights where x is not null."""
         if len(node.expressions) != 2:
             hint = "for example `weighted_avg(price, units)`"
             fail(node, "weighted_avg takes two arguments", hint)
-        (x, _), (w, _) = (self._argument(each, PartialKind.MEAN) for each in node.expressions)
-        x, w = x.cast(pl.Float64), w.cast(pl.Float64)
+        x, w = (self.inner.number(each).cast("float") for each in node.expressions)
         weights = pl.when(x.is_not_null()).then(w)
         sums = (Partial(PartialKind.SUM, each, condition) for each in (finite(x * w), weights))
         total, weight = (self._shared(each, "float").expr for each in sums)
@@ -222,26 +254,36 @@ class Split:
     def _of(
         self, aggregate: Aggregate, argument: exp.Expression, condition: pl.Expr | None
     ) -> Typed:
-        value, whole = self._argument(argument, aggregate.kind, aggregate.numbers)
-        partial = Partial(aggregate.kind, value, condition, aggregate.q, whole)
-        return self._shared(partial, aggregate.whole if whole else aggregate.type)
+        value = self._argument(argument, aggregate.kind, aggregate.numbers)
+        if not aggregate.numbers or aggregate.whole == "hugeint" or aggregate.kind in _MEANS:
+            pass
+        elif value.of in ("timestamp", "date"):
+            fail(argument, f"{aggregate.kind} needs a number, this is {words(value.of)}", _EPOCHS)
+        else:
+            value = value.as_float()
+        partial = Partial(aggregate.kind, value.expr, condition, aggregate.q, value.is_whole)
+        final = self._shared(partial, aggregate.whole if value.is_whole else aggregate.type)
+        return value.final(final) if aggregate.numbers else final
 
     def _argument(
         self, argument: exp.Expression, kind: PartialKind, numbers: bool = True
-    ) -> tuple[pl.Expr, bool]:
-        """What an aggregate is taken of, and whether it is a whole number."""
+    ) -> _Argument:
+        """What an aggregate is taken of."""
         typed = self.inner.translate(argument)
-        if numbers and typed.type not in ("integer", "float"):
+        takes = typed.is_number or typed.type in ("timestamp", "date")
+        if not numbers and kind is not PartialKind.COUNT and typed.type.endswith("[]"):
+            fail(argument, f"{kind} of {words(typed.type)} is not supported", "`count(x)` is")
+        if numbers and (typed.type == "null" or not takes):
             hint = (
                 "count_if counts where it is true"
                 if typed.type == "boolean"
                 else "`count` and `count(distinct …)` take any type"
             )
-            fail(argument, f"{kind} needs a number, this is {WORDS[typed.type]}", hint)
+            fail(argument, f"{kind} needs a number, this is {words(typed.type)}", hint)
         expr = typed.expr
         if typed.type == "float" and not isinstance(argument, exp.Column):
             expr = finite(expr)
-        return expr, typed.type == "integer"
+        return _Argument(expr, typed.type, whole=numbers)
 
     def _shared(self, partial: Partial, type_: SqlType) -> Typed:
         """The final of the partial, of one that equals it where there is one."""
@@ -251,6 +293,9 @@ class Split:
             self.partials.append(partial)
         return Typed(pl.col(f"a{number}"), type_)
 
+
+_MEANS = (PartialKind.MEAN, PartialKind.MEAN_DISTINCT)
+_EPOCHS = "take it of `epoch(x)`, seconds since 1970, or of a difference of two times"
 
 _Way = Callable[[Split, exp.Expression, pl.Expr | None], Typed]
 

@@ -21,24 +21,14 @@ from sqlglot import exp
 from sqlglot.errors import ParseError, TokenError
 from sqlglot.tokens import Tokenizer, TokenType  # type: ignore[attr-defined]
 
-from agent.core.model.events import FieldType
 from agent.core.model.kpis import Partial
 from agent.language.sql import instead
 from agent.language.sql.aggregates import Split, is_aggregate, rows_scope, without_aggregates
-from agent.language.sql.expressions import (
-    PREFIX,
-    TEXT,
-    WORDS,
-    Scope,
-    SqlProblem,
-    SqlType,
-    Typed,
-    fail,
-    finite,
-)
+from agent.language.sql.expressions import PREFIX, TEXT, Scope, SqlProblem, fail, finite
 from agent.language.sql.history_functions import Asked
 from agent.language.sql.percents import marked
 from agent.language.sql.scalars import SCALARS
+from agent.language.sql.types import SqlType, Typed, is_decimal, words
 
 __all__ = [
     "SqlProblem",
@@ -49,26 +39,28 @@ __all__ = [
 ]
 
 
-def compile_where(text: str, fields: Mapping[str, FieldType]) -> pl.Expr:
+def compile_where(text: str, fields: Mapping[str, SqlType], timezone: str = "UTC") -> pl.Expr:
     """A boolean expression over a contract's fields."""
     node = parsed(text, columns=fields)
-    found = rows_scope(text, fields, "`where` looks at one event at a time", _WHERE_HINT).translate(
-        node
-    )
+    found = rows_scope(
+        text, fields, timezone, "`where` looks at one event at a time", _WHERE_HINT
+    ).translate(node)
     return _condition(node, found)
 
 
 _WHERE_HINT = "use `sum(x) FILTER (WHERE …)` in `value`, or a rule over the KPI"
 
 
-def compile_value(text: str, fields: Mapping[str, FieldType]) -> tuple[tuple[Partial, ...], Typed]:
+def compile_value(
+    text: str, fields: Mapping[str, SqlType], timezone: str = "UTC"
+) -> tuple[tuple[Partial, ...], Typed]:
     """The partials of a KPI's value, and its value: the column among `a0…an` of the aggregate that
     it is, or an expression over them, a whole number or Float64, finite or null.
 
     The first partial is count(*) without filter. Equal aggregates share a partial.
     """
     node = parsed(text, columns=fields)
-    split = Split(text, fields)
+    split = Split(text, fields, timezone)
     found = split.outer.translate(node)
     if not split.seen:
         fail(
@@ -77,7 +69,11 @@ def compile_value(text: str, fields: Mapping[str, FieldType]) -> tuple[tuple[Par
             "for example `count(*)`, `sum(x)`, `avg(x)`",
         )
     value = as_number(node, found)
-    if is_aggregate(node) and found.expr.meta.eq(pl.col(found.expr.meta.root_names()[0])):
+    if (
+        is_aggregate(node)
+        and not is_decimal(found.type)
+        and found.expr.meta.eq(pl.col(found.expr.meta.root_names()[0]))
+    ):
         value = Typed(found.expr, value.type)  # one that overflows is no value already
     return tuple(split.partials), value
 
@@ -224,7 +220,7 @@ def _way_out(text: str, token: str) -> str | None:
 def _condition(node: exp.Expression, found: Typed) -> pl.Expr:
     if found.type != "boolean":
         fail(
-            node, f"a condition is needed here, this is {WORDS[found.type]}", "for example `x > 0`"
+            node, f"a condition is needed here, this is {words(found.type)}", "for example `x > 0`"
         )
     return found.expr
 
@@ -233,9 +229,14 @@ def as_number(node: exp.Expression, found: Typed) -> Typed:
     """A KPI's value."""
     if found.type in ("integer", "hugeint"):
         return found
+    if is_decimal(found.type):
+        return Typed(found.cast("float"), "float")
+    if found.type in ("timestamp", "date"):
+        since = "`epoch(…)` is its seconds since 1970, a difference of two those between them"
+        fail(node, f"a KPI's value is a number, this is {words(found.type)}", since)
     if found.type != "float":
         hint = "`case when … then 1 else 0 end` makes one" if found.type == "boolean" else None
-        fail(node, f"a KPI's value is a number, this is {WORDS[found.type]}", hint)
+        fail(node, f"a KPI's value is a number, this is {words(found.type)}", hint)
     return Typed(finite(found.expr), "float")
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NoReturn
+from typing import Any, NoReturn
 
 import polars as pl
 from sqlglot import exp
@@ -18,6 +18,8 @@ from sqlglot import exp
 from agent.core.model.events import FieldType
 from agent.language.problems import suggest
 from agent.language.sql import instead
+from agent.language.sql.instants import in_zone, time_of
+from agent.language.sql.types import SqlType, Typed, common_type, words
 
 PREFIX = "SELECT "
 """What is put before the text that is parsed: positions are counted without it."""
@@ -25,20 +27,7 @@ PREFIX = "SELECT "
 TEXT = "text"
 """The key of the root's `meta` that holds the text."""
 
-SqlType = FieldType | Literal["hugeint", "null"]
-"""`hugeint`: a whole number of any size, a column of which may be Int128 or, where some of its
-values are no whole numbers after all, Float64. Aggregates of integers are."""
-
 Span = tuple[int, int]
-
-WORDS: Mapping[SqlType, str] = {
-    "string": "a string",
-    "integer": "an integer",
-    "hugeint": "an integer",
-    "float": "a float",
-    "boolean": "a boolean",
-    "null": "null",
-}
 
 
 class SqlProblem(Exception):
@@ -50,37 +39,6 @@ class SqlProblem(Exception):
         self.hint = hint
         self.start = start
         self.end = end
-
-
-@dataclass(frozen=True, slots=True)
-class Typed:
-    """A polars expression and its static SQL type."""
-
-    expr: pl.Expr
-    type: SqlType
-
-    @property
-    def is_number(self) -> bool:
-        """Whether arithmetic takes it; NULL is of every type."""
-        return self.type in ("integer", "hugeint", "float", "null")
-
-    def cast(self, type_: SqlType) -> pl.Expr:
-        """The expression in a type that its own widens to."""
-        if type_ == "float" and self.type != "float":
-            return self.expr.cast(pl.Float64)
-        if type_ == "hugeint" and self.type == "integer":
-            return self.expr  # goes with either dtype
-        return self.expr if self.type == type_ else self.expr.cast(_DTYPES[type_])
-
-
-_DTYPES: Mapping[SqlType, type[pl.DataType]] = {
-    "string": pl.String,
-    "integer": pl.Int64,
-    "hugeint": pl.Int128,
-    "float": pl.Float64,
-    "boolean": pl.Boolean,
-    "null": pl.Null,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +55,7 @@ class Scope:
 
     `column` makes a column's expression of its name and type. `special` is asked first about every
     node, and answers None for those that are plain scalars: aggregates come in that way.
+    `timezone`: in which times are taken apart.
     """
 
     text: str
@@ -104,6 +63,7 @@ class Scope:
     columns: Mapping[str, SqlType]
     column: Callable[[exp.Column, str, Any], Typed]
     special: Callable[[exp.Expression], Typed | None]
+    timezone: str = "UTC"
 
     def translate(self, node: exp.Expression | None) -> Typed:
         """The expression of a node; SqlProblem if it is wrong, not supported or not there."""
@@ -153,14 +113,14 @@ class Scope:
                 hint = "`cast(… as double)` reads a number from a string"
             elif found.type == "boolean":
                 hint = "`case when … then 1 else 0 end` makes a number of a condition"
-            fail(node, f"a number is needed here, this is {WORDS[found.type]}", hint)
+            fail(node, f"a number is needed here, this is {words(found.type)}", hint)
         return found
 
     def of(self, node: exp.Expression, type_: FieldType) -> pl.Expr:
         """A node that has to be a string or a boolean."""
         found = self.translate(node)
         if found.type not in (type_, "null"):
-            fail(node, f"{WORDS[type_]} is needed here, this is {WORDS[found.type]}")
+            fail(node, f"{words(type_)} is needed here, this is {words(found.type)}")
         return found.cast(type_)
 
     def same(self, nodes: Sequence[exp.Expression]) -> tuple[list[pl.Expr], SqlType]:
@@ -171,15 +131,40 @@ class Scope:
         self, nodes: Sequence[exp.Expression], found: Sequence[Typed]
     ) -> tuple[list[pl.Expr], SqlType]:
         """As `same`, of nodes that are translated already."""
-        type_: SqlType = "null"
-        for node, typed in zip(nodes, found, strict=True):
-            if type_ == "null" or typed.type == "null":
-                type_ = typed.type if type_ == "null" else type_
-            elif type_ != typed.type and {type_, typed.type} <= {"integer", "hugeint", "float"}:
-                type_ = "float" if "float" in (type_, typed.type) else "hugeint"
-            elif type_ != typed.type:
-                fail(node, f"{WORDS[type_]} and {WORDS[typed.type]} don't go together")
-        return [typed.cast(type_) for typed in found], type_
+        operands = self._as_times(nodes, found)
+        type_ = common_type(operands[:1])
+        for at in range(1, len(operands)):
+            wider = common_type(operands[: at + 1])
+            if wider is None:
+                message = (
+                    f"{words(type_ or 'null')} and {words(operands[at].type)} don't go together"
+                )
+                fail(nodes[at], message)
+            type_ = wider
+        return [
+            in_zone(typed, type_ or "null", self.timezone) for typed in operands
+        ], type_ or "null"
+
+    def _as_times(self, nodes: Sequence[exp.Expression], found: Sequence[Typed]) -> list[Typed]:
+        """Texts that are written out beside times, as times."""
+        times = {typed.type for typed in found} & {"timestamp", "date"}
+        if not times:
+            return list(found)
+        wanted = "timestamp" if "timestamp" in times else "date"
+        return [
+            written_time(node, typed.literal, wanted, self.timezone)
+            if typed.type == "string" and typed.literal is not None
+            else typed
+            for node, typed in zip(nodes, found, strict=True)
+        ]
+
+
+def written_time(node: exp.Expression, text: str, type_: SqlType, timezone: str) -> Typed:
+    """A time that is written out."""
+    typed = time_of(text, type_, timezone)
+    if typed is None:
+        fail(node, f"'{text}' is no {type_}", "for example '2025-03-03' or '2025-03-03 08:30'")
+    return typed
 
 
 def span(node: exp.Expression) -> Span:
@@ -252,6 +237,9 @@ _SCALARS = (
     *("lower", "ltrim", "mod", "nullif", "power", "regexp_extract", "regexp_full_match"),
     *("regexp_matches", "regexp_replace", "replace", "right", "round", "rtrim", "sign"),
     *("split_part", "sqrt", "starts_with", "strpos", "substring", "trim", "trunc", "upper"),
+    *("date_diff", "date_part", "date_trunc", "day", "dayname", "dayofweek", "dayofyear", "epoch"),
+    *("epoch_ms", "epoch_us", "extract", "hour", "isodow", "last_day", "len", "list_contains"),
+    *("minute", "month", "monthname", "quarter", "second", "strftime", "week", "weekday", "year"),
 )
 FUNCTIONS = (*AGGREGATES, *_SCALARS)
 """The functions by name, for suggestions."""

@@ -26,8 +26,9 @@ from agent.core.model.kpis import Better
 from agent.core.model.windows import CalendarUnit, FixedWindow, Window
 from agent.language.models import durations
 from agent.language.problems import suggest
-from agent.language.sql.expressions import SqlProblem, Typed, fail, span, written
+from agent.language.sql.expressions import SqlProblem, fail, span, written
 from agent.language.sql.percents import Number
+from agent.language.sql.types import Typed
 
 MOST_WINDOWS = 50_000
 """A rule looks back on so many windows of each series at the most: it keeps them in memory."""

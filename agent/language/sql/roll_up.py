@@ -14,8 +14,9 @@ from sqlglot import exp
 from agent.core.model.kpis import PartialKind
 from agent.language.sql.aggregates import QUANTILES, quantile_of, without_aggregates
 from agent.language.sql.compiler import as_number, parsed, value_column, value_types
-from agent.language.sql.expressions import Scope, SqlType, Typed, fail, only, written
+from agent.language.sql.expressions import Scope, fail, only, written
 from agent.language.sql.scalars import SCALARS
+from agent.language.sql.types import SqlType, Typed
 
 _SIMPLE: Mapping[type[exp.Expression], Callable[[pl.Expr], pl.Expr]] = {
     exp.Sum: lambda values: pl.when(values.count() > 0).then(values.sum()),

@@ -132,7 +132,7 @@ def differences(
         share = rng.choice([3 / size, 0.05, 1.0])
         values = [next(stream) if rng.random() < share else _good(rng) for _ in range(size)]
         found = decoder.decode(batch(values))
-        got = _by_row(found, len(values))
+        got = by_row(found, len(values))
         for row, value in enumerate(values):
             expected = verdict(decoder.contracts, value, AT_MS)
             if repr(got[row]) != repr(expected):
@@ -140,7 +140,7 @@ def differences(
         count -= size
 
 
-def _by_row(decoded: Decoded, count: int) -> list[Any]:
+def by_row(decoded: Decoded, count: int) -> list[Any]:
     """What was said of each record, in the form of the reference."""
     out: list[Any] = [{} for _ in range(count)]
     for name, table in decoded.tables.items():

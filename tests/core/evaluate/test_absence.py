@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.core.evaluate.absence import AbsenceClock, step_absence
-from agent.core.evaluate.maintenance import NO_MAINTENANCE
+from agent.core.evaluate.maintenance import MaintenanceCalendar
 from agent.core.model.results import AlertPhase, Transition
 from agent.core.model.rules import AbsenceLevel, AbsenceRule, Flapping
 from agent.core.state.alert_state import INACTIVE, AlertState
@@ -71,7 +71,7 @@ class Quiet:
 def quiet(rule: AbsenceRule, dimensions: tuple[str, ...] = (), begins: int = 0) -> Quiet:
     [level] = rule.levels
     clock = AbsenceClock(
-        NO_MAINTENANCE, dimensions, level.no_data_for_ms, rule.min_history_ms or None
+        MaintenanceCalendar((), ()), dimensions, level.no_data_for_ms, rule.min_history_ms or None
     )
     return Quiet(rule, clock, known_ms=begins)
 

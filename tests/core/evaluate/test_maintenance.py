@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from agent.core.evaluate.absence import AbsenceClock, step_absence
 from agent.core.evaluate.maintenance import (
-    NO_MAINTENANCE,
     MaintenanceCalendar,
     maintenance_calendar,
 )
@@ -158,5 +157,5 @@ def test_silence_in_maintenance_does_not_count_however_often_it_is_evaluated(
 
 
 def test_without_maintenance_the_time_of_a_rule_runs_as_it_passes() -> None:
-    clock = AbsenceClock(NO_MAINTENANCE, (), 30)
+    clock = AbsenceClock(MaintenanceCalendar((), ()), (), 30)
     assert (clock.due_ms(100, 0), clock.began_ms(130)) == (130, 100)

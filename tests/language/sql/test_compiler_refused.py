@@ -68,7 +68,6 @@ REFUSED_WHERE = [
     ("x >\n  ⟦fo⟧", "no column `fo`", ""),
     ("'é' = s and ⟦fo⟧ = 1", "no column `fo`", ""),
     ("round(x, ⟦i⟧) > 1", "whole number", ""),
-    ("⟦list_contains(s, 'a')⟧", "not supported", ""),
     ("substring(s, ⟦i⟧) = 'a'", "whole number", "substring(s, 1, 2)"),
     ("substring(s, 1, -⟦2⟧) = 'a'", "0 or more", ""),
     ("split_part(s, ⟦t⟧, 1) = 'a'", "written out", "split_part"),

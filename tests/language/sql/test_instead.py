@@ -19,8 +19,8 @@ FIELDS: Mapping[str, FieldType] = {
 @pytest.mark.parametrize(
     ("text", "marked", "hint"),
     [
-        ("sum(extract(hour from s))", "extract(hour from s)", "expressions have no times"),
-        ("sum(date_diff('day', s, s))", "date_diff('day', s, s)", "as a field"),
+        ("sum(age(s, s))", "age", "differences in seconds"),
+        ("sum(date_sub('day', s, s))", "date_sub", "type: timestamp"),
         ("sum(s->>'a')", None, "path: a.b"),
         ("sum(json_extract(s, '$.a'))", "json_extract(s, '$.a')", "path: a.b"),
         ("sum(s['a'])", None, "path: a.b"),

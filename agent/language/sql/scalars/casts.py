@@ -7,32 +7,43 @@ from collections.abc import Mapping
 import polars as pl
 from sqlglot import exp
 
-from agent.core.model.events import FieldType
-from agent.language.sql.expressions import Entry, Scope, SqlType, Typed, fail
-from agent.language.sql.scalars.numbers import finite_once
+from agent.core.decode.field_values import scaled
+from agent.core.model.field_types import DECIMAL_DIGITS
+from agent.language.sql.expressions import Entry, Scope, fail, written_time
+from agent.language.sql.instants import in_zone, local
+from agent.language.sql.scalars.numbers import finite_once, half_away
+from agent.language.sql.types import SqlType, Typed, decimal_type, is_decimal, scale_of, words
 
-_CAST_TYPES: Mapping[exp.DType, FieldType] = {
+_CAST_TYPES: Mapping[exp.DType, SqlType] = {
     exp.DType.DOUBLE: "float",
     exp.DType.BIGINT: "integer",
     exp.DType.INT: "integer",
     exp.DType.TEXT: "string",
     exp.DType.VARCHAR: "string",
+    exp.DType.DATE: "date",
+    exp.DType.TIMESTAMP: "timestamp",
+    exp.DType.TIMESTAMPNTZ: "timestamp",
+    exp.DType.TIMESTAMPTZ: "timestamp",
 }
+_DECIMAL = (18, 3)
+"""DuckDB's precision and scale of what is `decimal` alone."""
+_TIMES = ("timestamp", "date")
 
 
 def _cast(scope: Scope, node: exp.Cast) -> Typed:
-    to = _CAST_TYPES.get(node.to.this)
-    if to is None or node.to.expressions:
-        fail(
-            node, "casts go to double, integer and varchar only", "for example `cast(x as double)`"
-        )
+    to = _target(node)
+    if to in _TIMES:
+        return _to_time(scope, node, to)
     found = scope.translate(node.this)
     if found.type in (to, "null"):
         return Typed(found.cast(to), to)
-    if found.type in ("float", "hugeint") and to == "string":
+    if found.type in _TIMES or found.type.endswith("[]"):
+        hint = "`strftime(x, '%Y-%m-%d')` writes it, `epoch(x)` is its seconds since 1970"
+        fail(node, f"{words(found.type)} has no cast", hint if found.type in _TIMES else None)
+    if (found.type in ("float", "hugeint") or is_decimal(found.type)) and to == "string":
         fail(
             node,
-            "a float has no one way of being written",
+            f"{words(found.type)} has no one way of being written",
             "write `cast(cast(x as bigint) as varchar)`",
         )
     if (found.type, to) == ("string", "integer"):
@@ -40,13 +51,67 @@ def _cast(scope: Scope, node: exp.Cast) -> Typed:
     return Typed(_converted(found, to), to)
 
 
+def _target(node: exp.Cast) -> SqlType:
+    kind, parameters = node.to.this, [each.name for each in node.to.expressions]
+    if kind is exp.DType.DECIMAL and all(each.isdigit() for each in parameters):
+        digits, scale = (*map(int, parameters), *_DECIMAL[len(parameters) :])[:2]
+        if digits > DECIMAL_DIGITS or scale > digits:
+            fail(node, f"a decimal has at most {DECIMAL_DIGITS} digits", "`decimal(18, 2)`")
+        return decimal_type(scale)
+    to = _CAST_TYPES.get(kind)
+    if to is None or parameters:
+        fail(
+            node,
+            "casts go to double, integer, decimal, varchar, date and timestamp only",
+            "for example `cast(x as double)`",
+        )
+    return to
+
+
+def _to_time(scope: Scope, node: exp.Cast, to: SqlType) -> Typed:
+    inner = node.this
+    if isinstance(inner, exp.Literal) and inner.is_string:
+        return written_time(inner, inner.name, to, scope.timezone)
+    found = scope.translate(inner)
+    if found.type == "string":
+        hint = f"let the contract read it: `type: {to}`, with a `format` where it is not ISO 8601"
+        fail(node, f"a string is not cast to a {to}", hint)
+    if found.type not in (*_TIMES, "null"):
+        fail(node, f"{words(found.type)} is no {to}", "`type: timestamp` with a `unit` reads it")
+    if to == "date" and found.type == "timestamp":
+        return Typed(local(found, scope.timezone).dt.date(), "date")
+    return Typed(in_zone(found, to, scope.timezone), to)
+
+
 def _converted(found: Typed, to: SqlType) -> pl.Expr:
+    if is_decimal(to):
+        return _as_decimal(found, scale_of(to))
     if found.type == "string":
         read = found.expr.str.strip_chars().cast(pl.Float64, strict=False)
         return finite_once(read)
+    if is_decimal(found.type) and to == "integer":
+        whole = half_away(found.expr.cast(pl.Int128), 10**found.scale)
+        return whole.cast(pl.Int64, strict=False)
     if found.type in ("float", "hugeint") and to == "integer":
         return found.expr.round(0, mode="half_to_even").cast(pl.Int64, strict=False)
     return found.cast(to)
+
+
+def _as_decimal(found: Typed, scale: int) -> pl.Expr:
+    """As DuckDB does: rounded half away from zero; null where it has too many digits."""
+    if found.type == "string":
+        return scaled(found.expr.str.strip_chars(), scale)
+    if found.type == "float" and found.literal is None:
+        made = (found.expr * 10.0**scale).round(0, mode="half_away_from_zero")
+        made = made.cast(pl.Int128, strict=False)
+    elif found.is_exact and found.scale <= scale:
+        made = found.scaled(scale)
+    elif found.is_exact:
+        made = half_away(found.scaled(found.scale), 10 ** (found.scale - scale))
+    else:
+        made = found.expr.cast(pl.Int128) * 10**scale
+    narrow = made.cast(pl.Int64, strict=False)
+    return pl.when(narrow.abs() < 10**DECIMAL_DIGITS).then(narrow)
 
 
 CASTS: Mapping[type[exp.Expression], Entry] = {

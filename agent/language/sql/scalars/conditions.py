@@ -9,7 +9,8 @@ from functools import partial, reduce
 import polars as pl
 from sqlglot import exp
 
-from agent.language.sql.expressions import Entry, Scope, Typed, fail, refuse_unsupported
+from agent.language.sql.expressions import Entry, Scope, fail, refuse_unsupported
+from agent.language.sql.types import Typed
 
 # A predicate beside a predicate: DuckDB and the parser disagree on which one binds first.
 _PREDICATES = (exp.Predicate, exp.Is, exp.In, exp.Between, exp.Like, exp.ILike, exp.Not)

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 import polars as pl
 from sqlglot import exp
 
-from agent.language.sql.expressions import Entry, Scope, Typed, fail
+from agent.language.sql.expressions import Entry, Scope, fail
+from agent.language.sql.types import Typed
 
 
 def text_written(node: exp.Expression, what: str, example: str) -> str:
@@ -28,16 +29,16 @@ def integer_written(node: exp.Expression, what: str, example: str) -> int:
 
 def _literal(_scope: Scope, node: exp.Literal) -> Typed:
     if node.is_string:
-        return Typed(pl.lit(node.name, dtype=pl.String), "string")
+        return Typed(pl.lit(node.name, dtype=pl.String), "string", node.name)
     if node.name.isdigit() and int(node.name) < 2**63:
-        return Typed(pl.lit(int(node.name), dtype=pl.Int64), "integer")
+        return Typed(pl.lit(int(node.name), dtype=pl.Int64), "integer", node.name)
     try:
         value = float(node.name)
     except ValueError:
         fail(node, f"`{node.name}` is not a number")
     if math.isinf(value):
         fail(node, "this number is too large")
-    return Typed(pl.lit(value, dtype=pl.Float64), "float")
+    return Typed(pl.lit(value, dtype=pl.Float64), "float", node.name)
 
 
 def _boolean(_scope: Scope, node: exp.Boolean) -> Typed:

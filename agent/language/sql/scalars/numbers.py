@@ -14,8 +14,10 @@ from functools import partial
 import polars as pl
 from sqlglot import exp
 
-from agent.language.sql.expressions import Entry, Scope, Typed, fail, refuse_unsupported
+from agent.core.model.field_types import DECIMAL_DIGITS
+from agent.language.sql.expressions import Entry, Scope, fail, refuse_unsupported
 from agent.language.sql.scalars.literals import integer_written
+from agent.language.sql.types import Typed, decimal_type, is_decimal, is_huge
 
 _MOST_DECIMALS = 15
 
@@ -35,15 +37,35 @@ def exact(operate: Callable[..., pl.Expr], *operands: pl.Expr) -> pl.Expr:
     return wide.cast(pl.Int64, strict=False)
 
 
-def _arithmetic(operate: Callable[..., pl.Expr], scope: Scope, node: exp.Binary) -> Typed:
+def arithmetic(operate: Callable[..., pl.Expr], scope: Scope, node: exp.Binary) -> Typed:
+    """A sum, difference, product or remainder."""
     a, b = scope.number(node.this), scope.number(node.expression)
-    huge = "hugeint" in (a.type, b.type)
+    if (is_decimal(a.type) or is_decimal(b.type)) and a.is_exact and b.is_exact:
+        return _decimal_arithmetic(operate, a, b)
+    huge = is_huge(a.type) or is_huge(b.type)
+    is_float = "float" in (a.type, b.type) or is_decimal(a.type) or is_decimal(b.type)
     # 128 bits hold sums of aggregates, and not their products.
-    if "float" in (a.type, b.type) or (huge and operate is operator.mul):
+    if is_float or (huge and operate is operator.mul):
         return Typed(operate(a.cast("float"), b.cast("float")), "float")
     if huge:
         return Typed(operate(a.cast("hugeint"), b.cast("hugeint")), "hugeint")
     return Typed(exact(operate, a.cast("integer"), b.cast("integer")), "integer")
+
+
+def _decimal_arithmetic(operate: Callable[..., pl.Expr], a: Typed, b: Typed) -> Typed:
+    """Of exact numbers, one of them a decimal. A product has the decimals of both."""
+    huge = is_huge(a.type) or is_huge(b.type)
+    if operate is operator.mul:
+        scale = a.scale + b.scale
+        if huge or scale >= DECIMAL_DIGITS:
+            return Typed(a.cast("float") * b.cast("float"), "float")
+        made = a.scaled(a.scale) * b.scaled(b.scale)
+    else:
+        scale = max(a.scale, b.scale)
+        made = operate(a.scaled(scale), b.scaled(scale))
+    if huge:
+        return Typed(made, decimal_type(scale, huge=True))
+    return Typed(made.cast(pl.Int64, strict=False), decimal_type(scale))
 
 
 def _divide(scope: Scope, node: exp.Div) -> Typed:
@@ -53,7 +75,7 @@ def _divide(scope: Scope, node: exp.Div) -> Typed:
 
 def _remainder(scope: Scope, node: exp.Mod) -> Typed:
     """The remainder with the dividend's sign; polars' has the divisor's."""
-    found = _arithmetic(lambda a, b: a.sign() * (a.abs() % b.abs()), scope, node)
+    found = arithmetic(lambda a, b: a.sign() * (a.abs() % b.abs()), scope, node)
     # By zero it is null of integers already, NaN of floats.
     return Typed(finite_once(found.expr), "float") if found.type == "float" else found
 
@@ -62,14 +84,16 @@ def _negative(scope: Scope, node: exp.Neg) -> Typed:
     found = scope.number(node.this)
     if found.type == "float":
         return Typed(-found.expr, "float")
-    if found.type == "hugeint":
-        return Typed(0 - found.expr, "hugeint")
+    if is_huge(found.type):
+        return Typed(0 - found.expr, found.type)
+    if is_decimal(found.type):
+        return Typed(exact(lambda x: 0 - x, found.expr), found.type)
     return Typed(exact(lambda x: 0 - x, found.cast("integer")), "integer")
 
 
 def _absolute(scope: Scope, node: exp.Abs) -> Typed:
     found = scope.number(node.this)
-    if found.type in ("float", "hugeint"):
+    if found.type == "float" or is_huge(found.type) or is_decimal(found.type):
         return Typed(found.expr.abs(), found.type)
     return Typed(exact(pl.Expr.abs, found.cast("integer")), "integer")
 
@@ -83,6 +107,8 @@ def _extreme(choose: Callable[..., pl.Expr], scope: Scope, node: exp.Func) -> Ty
 def _round(scope: Scope, node: exp.Round) -> Typed:
     """Half away from zero, of the scaled double, as DuckDB does: round(0.285, 2) is 0.28."""
     found, decimals = scope.number(node.this), _decimals(node)
+    if is_decimal(found.type):
+        return _rounded(found, decimals)
     if found.type == "hugeint":
         if decimals >= 0:
             return Typed(found.expr.round(decimals, mode="half_away_from_zero"), "hugeint")
@@ -100,6 +126,24 @@ def _round(scope: Scope, node: exp.Round) -> Typed:
     if decimals >= 0:
         return Typed(away(found.expr * scale) / scale, "float")
     return Typed(away(found.expr / scale) * scale, "float")
+
+
+def _rounded(found: Typed, decimals: int) -> Typed:
+    """A decimal, half away from zero."""
+    if decimals >= found.scale:
+        return found
+    scale = max(decimals, 0)
+    rounded = half_away(found.expr.cast(pl.Int128), 10 ** (found.scale - decimals))
+    if decimals < 0:
+        rounded = rounded * 10**-decimals
+    narrow = rounded if is_huge(found.type) else rounded.cast(pl.Int64, strict=False)
+    return Typed(narrow, decimal_type(scale, huge=is_huge(found.type)))
+
+
+def half_away(wide: pl.Expr, step: int) -> pl.Expr:
+    """An Int128 divided by a step, rounded half away from zero."""
+    up = (wide.abs() + step // 2) // step
+    return pl.when(wide < 0).then(0 - up).otherwise(up)
 
 
 def _decimals(node: exp.Round) -> int:
@@ -158,9 +202,9 @@ _LOGARITHMS: Mapping[str, Callable[[pl.Expr], pl.Expr]] = {
 _BOTH = "this expression"
 
 NUMBERS: Mapping[type[exp.Expression], Entry] = {
-    exp.Add: Entry(_BOTH, partial(_arithmetic, operator.add)),
-    exp.Sub: Entry(_BOTH, partial(_arithmetic, operator.sub)),
-    exp.Mul: Entry(_BOTH, partial(_arithmetic, operator.mul)),
+    exp.Add: Entry(_BOTH, partial(arithmetic, operator.add)),
+    exp.Sub: Entry(_BOTH, partial(arithmetic, operator.sub)),
+    exp.Mul: Entry(_BOTH, partial(arithmetic, operator.mul)),
     exp.Div: Entry(_BOTH, _divide),
     exp.Mod: Entry(_BOTH, _remainder),
     exp.Neg: Entry("this", _negative),

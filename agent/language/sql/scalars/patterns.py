@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import polars as pl
 from sqlglot import exp
 
-from agent.language.sql.expressions import Entry, Scope, Typed, fail, refuse_unsupported
+from agent.language.sql.expressions import Entry, Scope, fail, refuse_unsupported
 from agent.language.sql.scalars.conditions import operand
 from agent.language.sql.scalars.literals import integer_written, text_written
 from agent.language.sql.scalars.re2 import (
@@ -18,6 +18,7 @@ from agent.language.sql.scalars.re2 import (
     replacement_as_rust,
 )
 from agent.language.sql.scalars.strings import lower, lower_text
+from agent.language.sql.types import Typed
 
 
 def _like(scope: Scope, node: exp.Like | exp.ILike, escape: str | None = None) -> Typed:

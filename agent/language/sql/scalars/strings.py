@@ -9,8 +9,9 @@ import polars as pl
 from sqlglot import exp
 
 from agent.core.model.events import FieldType
-from agent.language.sql.expressions import Entry, Scope, Typed, fail
+from agent.language.sql.expressions import Entry, Scope, fail
 from agent.language.sql.scalars.literals import integer_written, text_written
+from agent.language.sql.types import Typed
 
 # What DuckDB's trim takes off: Unicode's space separators (category Zs), not tabs or line ends.
 _SPACES = " \u00a0\u1680\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))

@@ -1,0 +1,166 @@
+"""Bare Avro records of one columnar schema, read by polars many at a time.
+
+The records go into one Avro object container, joined, behind a header that describes their bytes to
+polars (`avro_schema.polars_schema`). Records have no separators, so each gets a mark behind it, a
+number that the header declares as a last field: when all of them come out in order, every record
+was read from its first byte to its last.
+
+Two things that polars takes and Avro does not define are taken here, too: a branch number beyond a
+union's two is that of the branch with a value, and a number may have more bytes than it needs. A
+record reads the same beside any others.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from itertools import count
+
+import numpy as np
+import polars as pl
+
+from agent.core.decode.avro_schema import (
+    AvroSchema,
+    AvroType,
+    inner_name,
+    is_nothing,
+    polars_schema,
+)
+from agent.core.decode.codec import BodyError
+from agent.core.decode.json_format import CHUNK_RECORDS
+
+_FIRST_MARK = 0x1_6B70_6961
+"""No number that a record ends with by chance; five bytes long."""
+_MARK = "mark"
+_SYNC = bytes(range(16))
+
+
+def varint(number: int) -> bytes:
+    """A long as Avro writes it: zigzag, seven bits a byte, the lowest first."""
+    left = (number << 1) ^ (number >> 63)
+    out = bytearray()
+    while left & ~0x7F:
+        out.append(left & 0x7F | 0x80)
+        left >>= 7
+    out.append(left)
+    return bytes(out)
+
+
+_MARKS = [varint(_FIRST_MARK + index) for index in range(CHUNK_RECORDS)]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a path leads in a schema.
+
+    `column` is what has to be read, "" for nothing; `expression` gets from there to the value; at
+    an absent path it is None. `type` is what stands there, but for null. `is_through`: the path
+    goes on through a type that has nothing inside, so any value there is a wrong one.
+    """
+
+    type: AvroType
+    expression: pl.Expr | None = None
+    column: str = ""
+    is_through: bool = False
+
+
+_ABSENT = Place(AvroType("null"))
+
+
+class AvroColumns:
+    """Reads records of one columnar schema.
+
+    Records that lie directly within each other are one row of columns: a column is read alone, and
+    what no one asks for is skipped.
+    """
+
+    def __init__(self, schema: AvroSchema) -> None:
+        self._root = _Flat(schema.root, count())
+        names = (f"n{number}" for number in count())
+        fields = [{"name": c.name, "type": polars_schema(c.type, names)} for c in self._root.all()]
+        fields.append({"name": _MARK, "type": "long"})
+        described = json.dumps({"type": "record", "name": "root", "fields": fields}).encode()
+        key = b"avro.schema"
+        meta = b"".join([varint(1), varint(len(key)), key, varint(len(described)), described])
+        self._header = b"".join([b"Obj\x01", meta, varint(0), _SYNC])
+
+    def place(self, path: Sequence[str]) -> Place:
+        """Where a path leads."""
+        flat = self._root
+        for depth, step in enumerate(path):
+            if flat.inside is None:
+                return _nested(flat, path[depth:])
+            inner = flat.step(step)
+            if inner is None:
+                return _ABSENT
+            flat = inner
+        if flat.inside is not None:
+            return Place(flat.type, pl.lit(value=True))
+        return _nested(flat, ())
+
+    def read(self, bodies: Sequence[bytes], columns: Sequence[str]) -> pl.DataFrame:
+        """The columns of at most CHUNK_RECORDS bodies. Raises BodyError."""
+        parts = [b""] * (2 * len(bodies))
+        parts[::2] = bodies
+        parts[1::2] = _MARKS[: len(bodies)]
+        data = b"".join(parts)
+        block = [self._header, varint(len(bodies)), varint(len(data)), data, _SYNC]
+        try:
+            frame = pl.read_avro(BytesIO(b"".join(block)), columns=[*columns, _MARK])
+        except (Exception, pl.exceptions.PanicException) as cause:
+            # Whatever a library makes of the bytes, it costs no more than the records it is about.
+            raise BodyError(str(cause)) from cause
+        marks = frame[_MARK].to_numpy() - _FIRST_MARK
+        if marks.size != len(bodies) or not (marks == np.arange(marks.size)).all():
+            raise BodyError("a record does not end where its schema does")
+        return frame.drop(_MARK)
+
+
+class _Flat:
+    """A record that lies directly in the root or in another such one, or a column of it."""
+
+    def __init__(self, type: AvroType, numbers: Iterator[int]) -> None:
+        self.type = type
+        self.name = ""
+        self.inside: list[_Flat] | None = None
+        if type.kind == "record":
+            self.inside = [_Flat(f.type, numbers) for f in type.fields]
+        elif not is_nothing(type):
+            self.name = f"c{next(numbers)}"
+
+    def all(self) -> Iterator[_Flat]:
+        """The columns, in the order of their bytes."""
+        if self.name:
+            yield self
+        for inner in self.inside or ():
+            yield from inner.all()
+
+    def step(self, step: str) -> _Flat | None:
+        """The field of a name; None where there is none."""
+        field = self.type.field(step)
+        if field is None or self.inside is None:
+            return None
+        return self.inside[self.type.fields.index(field)]
+
+
+def _nested(flat: _Flat, path: Sequence[str]) -> Place:
+    """Where a path leads that begins in a column."""
+    type, expression = flat.type.value_type, pl.col(flat.name)
+    if is_nothing(type):
+        return _ABSENT
+    for step in path:
+        if type.kind == "record":
+            field = type.field(step)
+            if field is None or is_nothing(field.type):
+                return _ABSENT
+            name = inner_name(type.fields.index(field))
+            expression, type = expression.struct.field(name), field.type.value_type
+        elif type.kind == "map" and type.items is not None:
+            is_key = pl.element().struct.field(inner_name(0)) == step
+            values = expression.list.eval(pl.element().filter(is_key).struct.field(inner_name(1)))
+            expression, type = values.list.get(-1, null_on_oob=True), type.items.value_type
+        else:
+            return Place(type, expression, flat.name, is_through=True)
+    return Place(type, expression, flat.name)

@@ -1,0 +1,161 @@
+"""What an Avro record means: the JSON that says the same.
+
+Records, maps, arrays, text, numbers, booleans and null are JSON's own. An enum is its symbol, bytes
+are base64, a decimal is a number with all of its digits, a UUID its usual text, a date
+`2024-05-01`; NaN and the infinities are null. A timestamp is the number that it is, wherever such
+a number alone is read as that very time (`event_time`), and else ISO 8601; a local one is ISO 8601
+without a zone. The time of a day stays a number.
+
+This is the exact reading of single records, by fastavro. `avro_values` makes the same of columns.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Callable
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from io import BytesIO
+from typing import Any
+from uuid import UUID
+
+import fastavro
+from fastavro.read import LOGICAL_READERS
+
+from agent.core.decode.avro_schema import (
+    OWN,
+    TIMESTAMPS,
+    AvroSchema,
+    AvroType,
+)
+from agent.core.decode.codec import BodyError
+from agent.core.decode.time_text import (
+    MICROSECONDS_BELOW,
+    MILLISECONDS_BELOW,
+    SECONDS_BELOW,
+)
+
+PLAIN_RANGES = {
+    1_000: (SECONDS_BELOW, MILLISECONDS_BELOW),
+    1_000_000: (MILLISECONDS_BELOW, MICROSECONDS_BELOW),
+    1_000_000_000: (MICROSECONDS_BELOW, (1 << 63) - 1),
+}
+"""By units a second, which timestamps are read as what they are when all that is seen is the
+number: from the first up to the second. So is 0."""
+
+_EPOCH = datetime(1970, 1, 1)
+_EPOCH_DAY = date(1970, 1, 1)
+_FIRST_SECOND = -62_135_596_800  # of year 1
+_END_SECOND = 253_402_300_800  # of year 9999
+
+
+def read_avro(schema: AvroSchema, body: bytes) -> dict[str, Any]:
+    """The JSON object that a bare record means. Raises BodyError."""
+    stream = BytesIO(body)
+    try:
+        read: Any = fastavro.schemaless_reader(stream, schema.parsed, None)
+    except EOFError as cause:
+        raise BodyError("the record ends before its schema does", is_cut=True) from cause
+    except UnicodeDecodeError as cause:
+        raise BodyError("a string is not UTF-8") from cause
+    except (ValueError, IndexError, KeyError, TypeError, OverflowError, MemoryError) as cause:
+        raise BodyError("a union or an enum has no such branch or symbol") from cause
+    except RecursionError as cause:
+        raise BodyError("nested too deep") from cause
+    if stream.tell() != len(body):
+        left = len(body) - stream.tell()
+        raise BodyError(f"{left} bytes are left where the schema ends")
+    if schema.has_aliases:
+        _add_aliases(read, schema.root)
+    found: dict[str, Any] = plain(read)
+    return found
+
+
+def _add_aliases(value: Any, type: AvroType) -> None:
+    """Let the fields of records be reached by their aliases, too."""
+    if type.kind == "record" and isinstance(value, dict):
+        for field in type.fields:
+            if field.name in value:
+                _add_aliases(value[field.name], field.type)
+        for field in type.fields:
+            for alias in field.aliases:
+                value.setdefault(alias, value.get(field.name))
+    elif type.kind == "union":
+        for branch in type.branches:
+            if branch.kind != "record" or _is_of(value, branch):
+                _add_aliases(value, branch)
+    elif type.items is not None and isinstance(value, list | dict):
+        for item in value.values() if isinstance(value, dict) else value:
+            _add_aliases(item, type.items)
+
+
+def _is_of(value: Any, type: AvroType) -> bool:
+    """Whether a value of a union is a record of this branch."""
+    return isinstance(value, dict) and value.keys() == {field.name for field in type.fields}
+
+
+def plain(value: Any) -> Any:
+    """A value of fastavro's as JSON has it."""
+    if isinstance(value, dict):
+        return {key: plain(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [plain(inner) for inner in value]
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value
+
+
+def timestamp(count: int, units_per_second: int, *, is_local: bool) -> int | str:
+    """A timestamp as JSON has it. `count`: of units since 1970-01-01."""
+    first, end = PLAIN_RANGES[units_per_second]
+    if not is_local and (count == 0 or first <= count < end):
+        return count
+    seconds, rest = divmod(count, units_per_second)
+    if not _FIRST_SECOND <= seconds < _END_SECOND:
+        return f"{count}/{units_per_second} s"  # which is no time
+    text = (_EPOCH + timedelta(seconds=seconds)).isoformat()
+    digits = len(str(units_per_second)) - 1
+    return f"{text}.{rest:0{digits}}{'' if is_local else 'Z'}"
+
+
+def day(days: int) -> str:
+    """A date, from days since 1970-01-01."""
+    try:
+        return (_EPOCH_DAY + timedelta(days=days)).isoformat()
+    except OverflowError:
+        return f"day {days}"
+
+
+def _decimal(data: bytes, schema: Any, *_: Any) -> Decimal | int | str:
+    unscaled = int.from_bytes(data, "big", signed=True)
+    return decimal(unscaled, int(schema.get("scale", 0)))
+
+
+def decimal(unscaled: int, scale: int) -> Decimal | int | str:
+    """A decimal as JSON has it: whole numbers as integers, what needs more than 128 bits as text,
+    which no number of a contract can hold."""
+    fits = -(2**127) <= unscaled < 2**127
+    if fits and scale == 0:
+        return unscaled
+    number = Decimal((int(unscaled < 0), tuple(map(int, str(abs(unscaled)))), -scale))
+    return number if fits else format(number, "f")
+
+
+def _reader_of(units_per_second: int, *, is_local: bool) -> Callable[..., int | str]:
+    return lambda count, *_: timestamp(count, units_per_second, is_local=is_local)
+
+
+LOGICAL_READERS.update(
+    {
+        f"bytes-{OWN}decimal": _decimal,
+        f"fixed-{OWN}decimal": _decimal,
+        f"fixed-{OWN}uuid": lambda data, *_: str(UUID(bytes=data)),
+        f"int-{OWN}date": lambda days, *_: day(days),
+    }
+)
+for _name, _units in TIMESTAMPS.items():
+    LOGICAL_READERS[f"long-{OWN}{_name}"] = _reader_of(_units, is_local=False)
+    LOGICAL_READERS[f"long-{OWN}local-{_name}"] = _reader_of(_units, is_local=True)

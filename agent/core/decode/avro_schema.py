@@ -1,0 +1,293 @@
+"""Avro schemas: their types, and the same bytes described so that polars can read them.
+
+The binary encoding of Avro says less than a schema does: a map is an array of pairs, an enum and an
+int are a long, a boolean is one byte, a record is its fields one after the other. polars knows few
+of Avro's types and panics on others, so it is given another schema for the same bytes, made of what
+it reads, and `Columnar` knows where each value of the real schema stands in it. `not_columnar` says
+of a schema why there is no such description; its records are read one at a time.
+
+Avro 1.12, "Binary encoding" and "Logical types": https://avro.apache.org/docs/1.12.0/specification/
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import fastavro
+from fastavro.schema import SchemaParseException, UnknownType
+
+from agent.core.decode.schemas import SchemaError
+
+PRIMITIVES = frozenset({"null", "boolean", "int", "long", "float", "double", "bytes", "string"})
+MAX_DECIMAL_BYTES = 16
+"""polars keeps decimals in 128 bits."""
+MAX_DECIMAL_PRECISION = 38
+
+TIMESTAMPS = {
+    "timestamp-millis": 1_000,
+    "timestamp-micros": 1_000_000,
+    "timestamp-nanos": 1_000_000_000,
+}
+"""Of what they are, a second has so many."""
+
+
+@dataclass(frozen=True, slots=True)
+class AvroField:
+    """A field of a record."""
+
+    name: str
+    aliases: tuple[str, ...]
+    type: AvroType
+
+
+@dataclass(frozen=True, slots=True)
+class AvroType:
+    """A type of a schema.
+
+    `kind` is Avro's own word, `recursive` for a record within itself. `items` is of arrays, and of
+    the values of maps. `logical` is None where Avro does not define it for the kind.
+    """
+
+    kind: str
+    logical: str | None = None
+    fields: tuple[AvroField, ...] = ()
+    items: AvroType | None = None
+    symbols: tuple[str, ...] = ()
+    size: int = 0
+    precision: int = 0
+    scale: int = 0
+    branches: tuple[AvroType, ...] = ()
+
+    @property
+    def value_type(self) -> AvroType:
+        """The type without null: of a union of null and one other, the other."""
+        others = [b for b in self.branches if b.kind != "null"]
+        return others[0] if len(others) == 1 and len(self.branches) == 2 else self
+
+    def field(self, name: str) -> AvroField | None:
+        """The field of a name, or else the one that was called so before."""
+        for candidate in self.fields:
+            if candidate.name == name:
+                return candidate
+        return next((f for f in self.fields if name in f.aliases), None)
+
+
+@dataclass(frozen=True)
+class AvroSchema:
+    """A parsed schema. `parsed` is what fastavro reads with."""
+
+    root: AvroType
+    parsed: Any
+
+    @cached_property
+    def not_columnar(self) -> str | None:
+        """Why polars can't read records of the schema, None if it can."""
+        return next(_obstacles(self.root), None)
+
+    @cached_property
+    def has_aliases(self) -> bool:
+        """Whether any field has another name, too."""
+        return _has_aliases(self.root)
+
+
+def parse_schema(text: str, references: Sequence[tuple[str, str]] = ()) -> AvroSchema:
+    """A schema from its JSON. `references`: (name, text) of the schemas that it refers to.
+
+    Raises SchemaError.
+    """
+    named: dict[str, Any] = {}
+    try:
+        for _, reference in references:
+            fastavro.parse_schema(_with_own_logical_types(json.loads(reference)), named)
+        raw = _with_own_logical_types(json.loads(text))
+        parsed = fastavro.parse_schema(raw, named)
+    except (SchemaParseException, UnknownType, ValueError, TypeError, KeyError) as cause:
+        raise SchemaError(f"no Avro schema: {cause}") from cause
+    except RecursionError as cause:
+        raise SchemaError("no Avro schema: nested too deep") from cause
+    root = _Types(named).type_of(parsed)
+    if root.kind != "record":
+        raise SchemaError(f"expected a schema of records, found one of {root.kind}")
+    if _has_empty_items(root):  # millions of which can be said in a few bytes
+        raise SchemaError("an array or a map of values that take no bytes")
+    return AvroSchema(root, parsed)
+
+
+# ---- fastavro's schemas, with logical types that lose nothing
+
+OWN = "kpi-agent-"
+"""Begins the names of the logical types that `avro_single_record` reads in its own way: fastavro
+makes `datetime`s of timestamps, which have neither nanoseconds nor years from 10000 on."""
+
+
+def _with_own_logical_types(schema: Any) -> Any:
+    if isinstance(schema, list):
+        return [_with_own_logical_types(branch) for branch in schema]
+    if not isinstance(schema, dict):
+        return schema
+    own = {key: _with_own_logical_types(value) for key, value in schema.items()}
+    logical = own.pop("logicalType", None)
+    if isinstance(logical, str) and _is_logical(logical, schema):
+        own["logicalType"] = OWN + logical
+    return own
+
+
+class _Types:
+    """Makes types of what fastavro has parsed, where named ones are said once."""
+
+    def __init__(self, named: Mapping[str, Any]) -> None:
+        self._named = named
+        self._open: list[str] = []
+
+    def type_of(self, schema: Any) -> AvroType:
+        if isinstance(schema, list):
+            return AvroType("union", branches=tuple(self.type_of(branch) for branch in schema))
+        if isinstance(schema, str):
+            if schema in PRIMITIVES:
+                return AvroType(schema)
+            return AvroType("recursive") if schema in self._open else self._named_type(schema)
+        kind = schema["type"]
+        if kind in ("record", "error"):
+            return self._record(schema)
+        if kind not in (*PRIMITIVES, "fixed", "enum", "array", "map"):
+            return self.type_of(kind)
+        items = schema.get("items", schema.get("values"))
+        precision, scale = _digits(schema)
+        return AvroType(
+            kind,
+            str(schema.get("logicalType", "")).removeprefix(OWN) or None,
+            items=None if items is None else self.type_of(items),
+            symbols=tuple(schema.get("symbols", ())),
+            size=schema.get("size", 0),
+            precision=precision,
+            scale=scale,
+        )
+
+    def _named_type(self, name: str) -> AvroType:
+        return self.type_of(self._named[name])
+
+    def _record(self, schema: Any) -> AvroType:
+        self._open.append(schema["name"])
+        fields = tuple(
+            AvroField(f["name"], tuple(f.get("aliases", ())), self.type_of(f["type"]))
+            for f in schema["fields"]
+        )
+        self._open.pop()
+        return AvroType("record", fields=fields)
+
+
+def _digits(schema: Any) -> tuple[int, int]:
+    """Precision and scale; 0 of what is no decimal."""
+    given = (schema.get("precision", 0), schema.get("scale", 0))
+    precision, scale = (value if type(value) is int else 0 for value in given)
+    return precision, scale
+
+
+def _is_logical(logical: str, schema: Any) -> bool:
+    """Whether Avro defines the logical type for what has it; else it is to be ignored."""
+    kind: Any = schema.get("type")
+    if logical == "decimal":
+        precision, scale = _digits(schema)
+        return bool(kind in ("bytes", "fixed") and 0 <= scale <= precision > 0)
+    if logical == "uuid":
+        return bool(kind == "string" or (kind == "fixed" and schema.get("size") == 16))
+    if logical == "date":
+        return bool(kind == "int")
+    return bool(kind == "long") and logical.removeprefix("local-") in TIMESTAMPS
+
+
+def _inner(type: AvroType) -> Iterator[AvroType]:
+    """The types directly within a type."""
+    yield from (field.type for field in type.fields)
+    yield from type.branches
+    if type.items is not None:
+        yield type.items
+
+
+def is_nothing(type: AvroType) -> bool:
+    """Whether a value of the type takes no bytes."""
+    if type.kind == "record":
+        return all(is_nothing(f.type) for f in type.fields)
+    return type.kind == "null" or (type.kind == "fixed" and type.size == 0)
+
+
+def _has_aliases(type: AvroType) -> bool:
+    return any(field.aliases for field in type.fields) or any(map(_has_aliases, _inner(type)))
+
+
+def _has_empty_items(type: AvroType) -> bool:
+    is_empty = type.items is not None and is_nothing(type.items)
+    return is_empty or any(map(_has_empty_items, _inner(type)))
+
+
+# ---- the same bytes for polars
+
+
+def _obstacles(type: AvroType) -> Iterator[str]:
+    """What polars can't read, outermost first."""
+    if type.kind == "recursive":
+        yield "a record that holds itself"
+    if type.kind == "union":
+        if len(type.branches) != 2 or type.value_type is type:
+            yield "a union of other than null and one type"
+        elif is_nothing(type.value_type):
+            yield "a union with a type that takes no bytes"
+    is_decimal_of_fixed = type.logical == "decimal" and type.kind == "fixed"
+    if is_decimal_of_fixed and type.size > MAX_DECIMAL_BYTES:
+        yield "a decimal of more than 16 bytes"
+    if type.logical == "decimal" and type.precision > MAX_DECIMAL_PRECISION:
+        yield "a decimal of more than 38 digits"
+    for inner in _inner(type):
+        yield from _obstacles(inner)
+
+
+def polars_schema(type: AvroType, names: Iterator[str]) -> Any:
+    """A columnar type in the words of polars. `names` gives a new name at every step: records
+    must differ by name."""
+    if type.kind == "union":
+        return ["null" if b.kind == "null" else polars_schema(b, names) for b in type.branches]
+    if type.kind in ("int", "long", "enum"):
+        return "long"  # an int beyond 32 bits would be cut, an enum in a union is a panic
+    if type.kind in ("boolean", "fixed"):
+        # A boolean as its byte: polars takes any other than 1 for false.
+        fixed = {"type": "fixed", "name": next(names), "size": type.size or 1}
+        return fixed | _decimal(type)
+    if type.items is not None:
+        items = _pair(type.items) if type.kind == "map" else type.items
+        return {"type": "array", "items": polars_schema(items, names)}
+    if type.kind == "record":
+        fields = [
+            {"name": inner_name(index), "type": polars_schema(f.type, names)}
+            for index, f in enumerate(type.fields)
+            if not is_nothing(f.type)
+        ]
+        return {"type": "record", "name": next(names), "fields": fields}
+    return {"type": type.kind} | _decimal(type)
+
+
+def _decimal(type: AvroType) -> dict[str, Any]:
+    if type.logical != "decimal":
+        return {}
+    # polars cuts what has more digits than declared.
+    digits = {"precision": MAX_DECIMAL_PRECISION, "scale": type.scale}
+    return {"logicalType": "decimal"} | digits
+
+
+def _pair(value: AvroType) -> AvroType:
+    """An entry of a map."""
+    return AvroType(
+        "record",
+        fields=tuple(
+            AvroField(name, (), type)
+            for name, type in (("key", AvroType("string")), ("value", value))
+        ),
+    )
+
+
+def inner_name(index: int) -> str:
+    """polars' name of a record's field by its index: names of producers may be anything."""
+    return f"k{index}"

@@ -1,0 +1,85 @@
+"""The envelope `cloudevents`: CloudEvents 1.0 in any of their three modes. The record says which.
+
+- *binary*: the record has a header `ce_specversion`; its attributes are the headers `ce_*`, its
+  value is the data.
+- *structured*: the value is a JSON object with `specversion`, the attributes and `data`, or
+  `data_base64`.
+- *batched*: the value is an array of these. Each has its own verdict.
+
+The data is the event; the attributes are reached by `{envelope: type}`, `{envelope: subject}`.
+(https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/kafka-protocol-binding.md;
+…/formats/json-format.md)
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from agent.core.decode.batch import Batch
+from agent.core.decode.envelope import Event
+from agent.core.decode.format import Problem, UnreadableError
+from agent.core.decode.single_record import tree_of
+from agent.core.decode.tree import describe
+from agent.core.model.events import Envelope
+from agent.core.model.results import Reason
+
+_PREFIX = "ce_"
+_CONTENT_TYPE = "content-type"
+
+
+class CloudEvents:
+    """Opens CloudEvents."""
+
+    names = ("specversion", "type", "source", "id", "time", "data", "data_base64")
+
+    def __init__(self, envelope: Envelope) -> None:
+        pass
+
+    def open(self, batch: Batch, row: int, tree: Any) -> Iterable[Event | Problem]:
+        """The data of an event, or of each event of a batch."""
+        if batch.header(row, f"{_PREFIX}specversion") is not None:
+            return (Event(tree, _attributes(batch, row)),)
+        if isinstance(tree, list):
+            return map(_structured, tree)
+        return (_structured(tree),)
+
+
+def _attributes(batch: Batch, row: int) -> dict[str, str]:
+    """The attributes of an event in binary mode."""
+    return dict(_headers(batch, row))
+
+
+def _headers(batch: Batch, row: int) -> Iterator[tuple[str, str]]:
+    for name, value in batch.headers.get(row, ()):
+        if name.startswith(_PREFIX) and value is not None:
+            yield name.removeprefix(_PREFIX), value.decode("utf-8", "replace")
+        elif name.lower() == _CONTENT_TYPE and value is not None:
+            yield "datacontenttype", value.decode("utf-8", "replace")
+
+
+def _structured(tree: Any) -> Event | Problem:
+    if not isinstance(tree, dict):
+        return Reason.NOT_AN_OBJECT, f"expected a CloudEvent, found {describe(tree)}"
+    if "specversion" not in tree:
+        detail = "specversion: no CloudEvent has none, neither here nor in a header ce_specversion"
+        return Reason.MISSING_FIELD, detail
+    if tree.get("data_base64") is None:
+        return Event(tree.get("data"), tree)
+    try:
+        return Event(_data(tree["data_base64"]), tree)
+    except UnreadableError as cause:
+        reason, detail = cause.problem
+        return reason, f"data_base64: {detail}"
+
+
+def _data(text: Any) -> Any:
+    """The data of a base64 text, which has to be JSON."""
+    try:
+        content = base64.b64decode(text, validate=True)
+    except (binascii.Error, TypeError, ValueError) as cause:
+        detail = f"expected base64, found {describe(text)}"
+        raise UnreadableError((Reason.WRONG_TYPE, detail)) from cause
+    return tree_of(content, None)

@@ -1,0 +1,37 @@
+"""The envelopes of records, by the name that rules call them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from agent.core.decode.batch import Batch
+from agent.core.decode.cloudevents import CloudEvents
+from agent.core.decode.connect import ConnectEnvelope
+from agent.core.decode.debezium import Debezium
+from agent.core.decode.envelope import Event, Opener
+from agent.core.decode.event_list import EventList
+from agent.core.decode.format import Problem
+from agent.core.model.events import Envelope, EnvelopeName
+
+OPENERS: Mapping[EnvelopeName, Callable[[Envelope], Opener]] = {
+    "cloudevents": CloudEvents,
+    "connect": ConnectEnvelope,
+    "debezium": Debezium,
+    "list": EventList,
+}
+
+
+class NoEnvelope:
+    """The record is the event."""
+
+    names = ()
+
+    def open(self, batch: Batch, row: int, tree: Any) -> Iterable[Event | Problem]:
+        """The record itself."""
+        return (Event(tree),)
+
+
+def opener(envelope: Envelope | None) -> Opener:
+    """What opens the records of a contract."""
+    return NoEnvelope() if envelope is None else OPENERS[envelope.name](envelope)

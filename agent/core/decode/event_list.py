@@ -1,0 +1,39 @@
+"""The envelope `list`: a record that holds many events, as an array, or under a path.
+
+Each has its own verdict. What stands beside the array is around the event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from agent.core.decode.batch import Batch
+from agent.core.decode.envelope import Event
+from agent.core.decode.format import Problem, WrongPlaceError
+from agent.core.decode.tree import describe, value_at
+from agent.core.model.events import Envelope
+from agent.core.model.paths import path_text
+from agent.core.model.results import Reason
+
+
+class EventList:
+    """Opens records that hold arrays of events."""
+
+    def __init__(self, envelope: Envelope) -> None:
+        self._path = envelope.path
+        self._where = path_text(envelope.path) or "the record"
+        self.names = [step for step in envelope.path if isinstance(step, str)]
+
+    def open(self, batch: Batch, row: int, tree: Any) -> Iterable[Event | Problem]:
+        """The elements of the array; none where it is absent."""
+        try:
+            elements = value_at(tree, self._path)
+        except WrongPlaceError as cause:
+            return [(Reason.WRONG_TYPE, str(cause))]
+        if elements is None:
+            return ()
+        if not isinstance(elements, list):
+            detail = f"{self._where}: expected an array of events, found {describe(elements)}"
+            return [(Reason.WRONG_TYPE, detail)]
+        return [Event(element, tree) for element in elements]

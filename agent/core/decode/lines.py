@@ -1,0 +1,67 @@
+"""The lines of an event: the elements of an array in it, of which a contract is.
+
+`each: orders[].items` names arrays inside each other. A path that begins with one of them, as
+`orders[].items[].price` and `orders[].customer`, begins in its element; every other one in the
+event itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from agent.core.decode.format import WrongPlaceError
+from agent.core.decode.tree import describe, value_at
+from agent.core.model.paths import Elements, Path, path_text
+
+Line = tuple[Any, ...]
+"""The event, and the element of each array on the way to the line."""
+
+
+class Lines:
+    """The lines that a contract's events have. `each` None: an event is its only line."""
+
+    def __init__(self, each: Path | None) -> None:
+        self._arrays: list[Path] = []
+        if each is not None:
+            self._arrays = list(_split((*each, Elements())))[:-1]
+
+    def level(self, path: Path) -> tuple[int, Path]:
+        """Where in a line a path begins, and its steps from there."""
+        level = 0
+        for array in self._arrays:
+            if path[: len(array) + 1] != (*array, Elements()):
+                break
+            path, level = path[len(array) + 1 :], level + 1
+        return level, path
+
+    def of(self, event: Any) -> Sequence[Line]:
+        """The lines of an event; none where an array is absent.
+
+        Raises WrongPlaceError where something else is in the place of an array.
+        """
+        return list(self._within((event,), 0)) if self._arrays else [(event,)]
+
+    def _within(self, line: Line, level: int) -> Iterator[Line]:
+        if level == len(self._arrays):
+            yield line
+            return
+        elements = value_at(line[-1], self._arrays[level])
+        if elements is None:
+            return
+        if not isinstance(elements, list):
+            where = path_text(self._arrays[level]) or "the event"
+            found = describe(elements)
+            raise WrongPlaceError(f"{where}: expected an array, found {found}")
+        for element in elements:
+            yield from self._within((*line, element), level + 1)
+
+
+def _split(path: Path) -> Iterator[Path]:
+    """The parts of a path between its arrays, and what comes after the last."""
+    start = 0
+    for index, step in enumerate(path):
+        if isinstance(step, Elements):
+            yield path[start:index]
+            start = index + 1
+    yield path[start:]

@@ -1,0 +1,199 @@
+"""Protobuf schemas: descriptor sets, and the JSON that a message means.
+
+A schema is the text of a FileDescriptorSet in base64, its main file last. Messages, repeated fields
+and maps are JSON's objects and arrays, and fields go by the names that they have in the `.proto`
+file. A field without a value is null; where the language gives it no presence (proto3 without
+`optional`), it has its default. 64-bit integers are numbers, an enum is the name of its value,
+bytes are base64, NaN and the infinities are null. Of the well-known types, a Timestamp is a number
+of nanoseconds (`avro_json.timestamp`), a Duration a number of seconds, a wrapper its value; Struct
+and Value are the JSON that they hold, and Confluent's Decimal is a number.
+
+https://protobuf.dev/programming-guides/field_presence/, .../proto3/#json
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import math
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Any
+
+from google.protobuf import (
+    any_pb2,
+    descriptor_pb2,
+    descriptor_pool,
+    duration_pb2,
+    empty_pb2,
+    field_mask_pb2,
+    json_format,
+    message_factory,
+    struct_pb2,
+    timestamp_pb2,
+    wrappers_pb2,
+)
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+
+from agent.core.decode.avro_json import decimal, timestamp
+from agent.core.decode.schemas import SchemaError
+from agent.core.model.schemas import Schema
+
+NANOS = 1_000_000_000
+WELL_KNOWN = {
+    module.DESCRIPTOR.name: module.DESCRIPTOR.serialized_pb
+    for module in (
+        any_pb2, duration_pb2, empty_pb2, field_mask_pb2, struct_pb2, timestamp_pb2, wrappers_pb2
+    )
+}  # fmt: skip
+"""Files that every compiler has at hand, by name: a set may lack them."""
+
+
+def file_set(text: str) -> descriptor_pb2.FileDescriptorSet:
+    """The descriptor set of a schema's text. Raises SchemaError."""
+    try:
+        files = descriptor_pb2.FileDescriptorSet.FromString(base64.b64decode(text, validate=True))
+    except (binascii.Error, ValueError, Exception) as cause:
+        raise SchemaError("no Protobuf descriptor set") from cause
+    if not files.file:
+        raise SchemaError("a Protobuf descriptor set without a file")
+    return files
+
+
+class ProtobufSchema:
+    """The messages of a schema. Raises SchemaError."""
+
+    def __init__(self, schema: Schema) -> None:
+        files = file_set(schema.text)
+        self._pool = descriptor_pool.DescriptorPool()
+        names = {file.name for file in files.file}
+        try:
+            for name, content in WELL_KNOWN.items():
+                if name not in names:
+                    self._pool.AddSerializedFile(content)
+            for file in files.file:
+                self._pool.Add(file)
+            self._main = self._pool.FindFileByName(files.file[-1].name)
+            messages = list(self._main.message_types_by_name.values())
+        except (TypeError, KeyError, ValueError) as cause:
+            raise SchemaError(f"no Protobuf schema: {cause}") from cause
+        if not messages:
+            raise SchemaError(f"{self._main.name} declares no message")
+        # In the order of the file, which the mapping does not keep.
+        order = {message.name: at for at, message in enumerate(files.file[-1].message_type)}
+        self._messages = sorted(messages, key=lambda message: order[message.name])
+
+    @property
+    def first(self) -> Descriptor:
+        """The message that is declared first."""
+        return self._messages[0]
+
+    @property
+    def only(self) -> Descriptor | None:
+        """The message of all records, where there is but one that they could be."""
+        sole = self._messages[0]
+        return sole if len(self._messages) == 1 and not sole.nested_types else None
+
+    def named(self, name: str) -> Descriptor:
+        """A message by its full name. Raises SchemaError."""
+        try:
+            return self._pool.FindMessageTypeByName(name)
+        except KeyError as cause:
+            known = ", ".join(message.full_name for message in self._messages)
+            raise SchemaError(f"there is no message {name}; there are {known}") from cause
+
+    def indexed(self, indexes: tuple[int, ...]) -> Descriptor | None:
+        """A message by its place in the main file, as Confluent's wire format names it."""
+        messages, found = self._messages, None
+        for index in indexes:
+            if not 0 <= index < len(messages):
+                return None
+            found = messages[index]
+            messages = list(found.nested_types)
+        return found
+
+
+def message_class(message: Descriptor) -> Any:
+    """What parses records of a message."""
+    return message_factory.GetMessageClass(message)
+
+
+def is_map(field: FieldDescriptor) -> bool:
+    """Whether a field is a map."""
+    entry = field.message_type
+    return entry is not None and entry.GetOptions().map_entry
+
+
+def plain(message: Any) -> Any:
+    """A message as JSON has it."""
+    special = SPECIAL.get(message.DESCRIPTOR.full_name)
+    if special is not None:
+        return special(message)
+    return {field.name: _field(message, field) for field in message.DESCRIPTOR.fields}
+
+
+def _field(message: Any, field: FieldDescriptor) -> Any:
+    if field.is_repeated:
+        values = getattr(message, field.name)
+        if is_map(field):
+            value = field.message_type.fields_by_name["value"]
+            return {_key(key): plain_value(values[key], value) for key in values}
+        return [plain_value(value, field) for value in values]
+    if field.has_presence and not message.HasField(field.name):
+        return None
+    return plain_value(getattr(message, field.name), field)
+
+
+def plain_value(value: Any, field: FieldDescriptor) -> Any:
+    """A single value of a field as JSON has it."""
+    if field.message_type is not None:
+        return plain(value)
+    if field.enum_type is not None:
+        named = field.enum_type.values_by_number.get(value)
+        return value if named is None else named.name
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value
+
+
+def _key(key: Any) -> str:
+    if isinstance(key, bool):
+        return "true" if key else "false"
+    return str(key)
+
+
+def _timestamp(message: Any) -> int | str:
+    return timestamp(message.seconds * NANOS + message.nanos, NANOS, is_local=False)
+
+
+def _duration(message: Any) -> Decimal:
+    return Decimal(message.seconds * NANOS + message.nanos).scaleb(-9).normalize()
+
+
+def _decimal(message: Any) -> Any:
+    return decimal(int.from_bytes(message.value, "big", signed=True), max(0, message.scale))
+
+
+def _json(message: Any) -> Any:
+    return json_format.MessageToDict(message)
+
+
+def _wrapped(message: Any) -> Any:
+    return plain_value(message.value, message.DESCRIPTOR.fields_by_name["value"])
+
+
+SPECIAL: Mapping[str, Callable[[Any], Any]] = {
+    "google.protobuf.Timestamp": _timestamp,
+    "google.protobuf.Duration": _duration,
+    "google.protobuf.Struct": _json,
+    "google.protobuf.Value": _json,
+    "google.protobuf.ListValue": _json,
+    "confluent.type.Decimal": _decimal,
+    **{
+        f"google.protobuf.{name}": _wrapped
+        for name in wrappers_pb2.DESCRIPTOR.message_types_by_name
+    },
+}
+"""Messages that are no object in JSON."""

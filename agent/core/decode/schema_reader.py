@@ -1,0 +1,151 @@
+"""Reads records of any schemas as columns.
+
+Where a chunk has records that can't be read, smaller parts of it are, and then single records: what
+is bad costs in proportion to how much of it there is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import pairwise
+
+import numpy as np
+import polars as pl
+
+from agent.core.decode.batch import Batch, Rows
+from agent.core.decode.codec import (
+    BodyError,
+    Codec,
+    CodecGroup,
+    ColumnReader,
+    NotColumnarError,
+    Read,
+    batch_of,
+    encode_json,
+)
+from agent.core.decode.format import Columns, Demand
+from agent.core.decode.json_format import CHUNK_RECORDS, JsonReader
+
+_PART_RECORDS = 128
+"""A read costs as much as a hundred records do: in parts of so many, bad ones are looked for."""
+
+Groups = Callable[[Batch, Rows, Sequence[bytes]], tuple[list[CodecGroup], Rows]]
+
+
+class SchemaReader:
+    """Reads records of any schemas as columns."""
+
+    def __init__(self, groups: Groups, demands: Iterable[Demand]) -> None:
+        self._groups = groups
+        self._names = {demand: f"c{i}" for i, demand in enumerate(dict.fromkeys(demands))}
+        self._json = JsonReader(self._names)
+        self._readers: dict[Codec, ColumnReader | None] = {}
+
+    @property
+    def reads(self) -> int:
+        """How often it goes over the records."""
+        return min(1, len(self._names))
+
+    def column(self, demand: Demand) -> str:
+        """The name of the column that answers a demand."""
+        return self._names[demand]
+
+    def empty(self) -> pl.DataFrame:
+        """The columns of no records."""
+        schema = {name: dtype for (_, dtype), name in self._names.items()}
+        return pl.DataFrame(schema=schema | {"_row": pl.UInt32})
+
+    def read(self, batch: Batch, rows: Rows, records: Sequence[bytes]) -> Columns:
+        """The columns of some records of a batch, whose rows are given."""
+        groups, _ = self._groups(batch, rows, records)
+        frames = [self.empty()]
+        unsure, unreadable = [rows[:0]], [rows[:0]]
+        for group in groups:
+            if isinstance(group.codec, tuple):
+                continue
+            bodies = group.bodies(records, group.indices)
+            for indices, read in self._read(group.codec, bodies):
+                left = np.delete(indices, read.unreadable)
+                own = rows[group.indices]
+                unreadable.append(own[np.setdiff1d(indices, left)])
+                unsure.append(own[left[read.unsure]])
+                at = pl.Series("_row", own[left], dtype=pl.UInt32)
+                frames.append(read.frame.with_columns(at))
+        frame = pl.concat(frames)
+        frame = frame.sort("_row") if len(frames) > 2 else frame
+        return Columns(frame, np.concatenate(unsure), np.concatenate(unreadable).tolist())
+
+    def _read(self, codec: Codec, bodies: Sequence[bytes]) -> Iterator[tuple[Rows, Read]]:
+        """What was read of all records, in parts."""
+        if codec not in self._readers:
+            self._readers[codec] = codec.reader(list(self._names))
+        reader = self._readers[codec]
+        everything = np.arange(len(bodies))
+        for chunk in _parts(everything, CHUNK_RECORDS):
+            if reader is None:
+                yield chunk, self._read_json(codec, bodies, chunk)
+            else:
+                yield from self._read_parts(codec, reader, bodies, chunk)
+
+    def _read_parts(
+        self, codec: Codec, reader: ColumnReader, bodies: Sequence[bytes], chunk: Rows
+    ) -> Iterator[tuple[Rows, Read]]:
+        try:
+            yield chunk, reader.read([bodies[i] for i in chunk.tolist()])
+        except NotColumnarError:
+            yield chunk, self._read_json(codec, bodies, chunk)
+        except BodyError:
+            if len(chunk) > _PART_RECORDS:
+                for part in _parts(chunk, _PART_RECORDS):
+                    yield from self._read_parts(codec, reader, bodies, part)
+            elif len(chunk) == 1:
+                yield chunk, self._nothing(1)
+            else:
+                cut, parts = _apart(codec, bodies, chunk)
+                yield cut, self._nothing(cut.size)
+                for part in parts:
+                    yield from self._read_parts(codec, reader, bodies, part)
+
+    def _nothing(self, count: int) -> Read:
+        """Of so many records none can be read."""
+        return Read(self.empty().drop("_row"), np.zeros(0, np.bool_), range(count))
+
+    def _read_json(self, codec: Codec, bodies: Sequence[bytes], chunk: Rows) -> Read:
+        """Records that are read one by one, as the JSON that they mean."""
+        documents, unreadable, at = [], [], []
+        for position, index in enumerate(chunk.tolist()):
+            try:
+                documents.append(encode_json(codec.tree(bodies[index])))
+                at.append(position)
+            except BodyError:
+                unreadable.append(position)
+        columns = self._json.read(batch_of(documents), np.array(at, np.int64), documents)
+        unreadable.extend(columns.unreadable)
+        kept = columns.frame["_row"].to_numpy()
+        unsure = np.isin(kept, columns.unsure)
+        frame = columns.frame.select(
+            pl.col(self._json.column(demand)).alias(name) for demand, name in self._names.items()
+        )
+        return Read(frame, unsure, unreadable)
+
+
+def _apart(codec: Codec, bodies: Sequence[bytes], chunk: Rows) -> tuple[Rows, list[Rows]]:
+    """The records of a chunk that end too early, and the others in parts: those that seem good, and
+    each that does not alone. All seem good: two halves."""
+    cut: list[int] = []
+    bad: list[int] = []
+    for index in chunk.tolist():
+        try:
+            codec.tree(bodies[index])
+        except BodyError as cause:
+            (cut if cause.is_cut else bad).append(index)
+    good = np.setdiff1d(chunk, cut + bad)
+    alone = [np.array([index]) for index in bad]
+    parts = [good, *alone] if cut or bad else np.array_split(chunk, 2)
+    return np.array(cut, dtype=np.int64), [part for part in parts if part.size]
+
+
+def _parts(indices: Rows, most: int) -> Iterator[Rows]:
+    """Indices in parts of at most so many."""
+    edges = np.linspace(0, indices.size, -(-indices.size // most) + 1).astype(int)
+    return (indices[start:stop] for start, stop in pairwise(edges.tolist()) if start < stop)

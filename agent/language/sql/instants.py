@@ -1,0 +1,58 @@
+"""Timestamps and dates as polars expressions, in the zone of their contract.
+
+A timestamp is an instant (DuckDB's TIMESTAMPTZ), a date a day of the calendar (DATE). What is taken
+out of an instant, and what it is compared with, goes by the clocks of the zone, as in DuckDB with
+`SET TimeZone`.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import polars as pl
+
+from agent.core.decode.time_text import instant_of
+from agent.core.model.field_types import FIELD_DTYPES
+from agent.language.sql.types import SqlType, Typed
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+TIMESTAMP = FIELD_DTYPES["timestamp"]
+
+
+def time_of(text: str, type_: SqlType, timezone: str) -> Typed | None:
+    """A time that is written out, None where it is none."""
+    us = instant_of(text, timezone, 6)
+    if us is None:
+        return None
+    if type_ == "timestamp":
+        return Typed(pl.lit(us, dtype=pl.Int64).cast(TIMESTAMP), "timestamp")
+    at = (_EPOCH + timedelta(microseconds=us)).astimezone(ZoneInfo(timezone))
+    return Typed(pl.lit(at.date(), dtype=pl.Date), "date")
+
+
+def in_zone(typed: Typed, type_: SqlType, timezone: str) -> pl.Expr:
+    """An expression in a type that its own widens to; a date is its first midnight."""
+    if type_ == "timestamp" and typed.type == "date":
+        return instant(typed.expr.cast(pl.Datetime("us")), timezone)
+    return typed.cast(type_)
+
+
+def local(typed: Typed, timezone: str) -> pl.Expr:
+    """What the clocks of the zone show, as Datetime without zone."""
+    if typed.type == "date":
+        return typed.expr.cast(pl.Datetime("us"))
+    return typed.expr.dt.convert_time_zone(timezone).dt.replace_time_zone(None)
+
+
+def instant(local_time: pl.Expr, timezone: str) -> pl.Expr:
+    """The instant at which the clocks of the zone show a time: the first of two; where they skip
+    it, as if they had not been moved yet."""
+    if timezone == "UTC":
+        return local_time.dt.replace_time_zone("UTC")
+    ahead = pl.duration(hours=3)  # no clock is moved by more
+    known, before = (
+        shown.dt.replace_time_zone(timezone, ambiguous="earliest", non_existent="null")
+        for shown in (local_time, local_time - ahead)
+    )
+    return pl.coalesce(known, before + ahead).dt.convert_time_zone("UTC")

@@ -1,0 +1,209 @@
+"""Records with their key, headers and timestamp, as files hold them: one a line, in one of
+
+- a record as JSON: `{"topic": "shop", "timestamp": 1741000000000, "key": "k1",
+  "headers": {"type": "order"}, "value": {…}}`. It has `topic` and `value`, and no member but these,
+  `partition` and `offset`. Text in `key`, `value` and headers is what the record has; anything else
+  is there as JSON. `key_base64` and `value_base64` hold bytes. `timestamp`: ms since the epoch.
+- what kcat prints with `-J`;
+- what Kafka's console consumer prints with `--property print.timestamp=true`, and with `print.key`,
+  `print.headers` (only together with the key), `print.partition` and `print.offset` or without.
+
+What the first record of a file is says what the file holds. A later one that is of another form is
+taken as an event by itself, and judged as such.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+
+from agent.core.decode.batch import Batch, Headers
+
+_PLAIN = frozenset(["topic", "partition", "offset", "timestamp", "key", "headers", "value"])
+_OURS = _PLAIN | {"key_base64", "value_base64"}
+_KCAT = frozenset(["topic", "partition", "offset", "key", "payload"])
+_STAMP = re.compile(rb"(?:(?:CreateTime|LogAppendTime):(-?[0-9]+)|NO_TIMESTAMP)")
+_PLACE = re.compile(rb"(?:Partition|Offset):[0-9]+")
+_NO_STAMP = -1
+
+_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+class FileRecord(NamedTuple):
+    """One record of a file. `timestamp_ms` -1: it has none."""
+
+    value: bytes | None
+    key: bytes | None = None
+    headers: Headers = ()
+    timestamp_ms: int = _NO_STAMP
+    topic: str | None = None
+
+
+Form = Callable[[bytes], FileRecord | None]
+"""Reads a line as a record; None: it is of another form."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileBatch:
+    """Records of a file. Where `timestamps` is None, they are events by themselves, and the other
+    parts of records are empty."""
+
+    values: Sequence[bytes | None]
+    keys: Sequence[bytes | None] = ()
+    headers: Mapping[int, Headers] = field(default_factory=dict)
+    timestamps: Sequence[int] | None = None
+    topics: Sequence[str | None] = ()
+
+    def batch(
+        self, topic: str, partition: int, rows: Sequence[int], first: int, clock_ms: int
+    ) -> Batch:
+        """Some rows as a batch of a topic. `first`: the number of the first row in its file.
+        `clock_ms` stands for the timestamp of events by themselves."""
+        whole = len(rows) == len(self.values)
+        stamps = None if self.timestamps is None else [self.timestamps[row] for row in rows]
+        return Batch(
+            topic,
+            self.values if whole else [self.values[row] for row in rows],
+            np.full(len(rows), partition, np.int32),
+            np.asarray(rows, np.int64) + first,
+            np.array(stamps or [clock_ms] * len(rows), np.int64),
+            timestamped=stamps is not None,
+            keys=[self.keys[row] for row in rows] if self.keys else (),
+            headers={i: self.headers[row] for i, row in enumerate(rows) if row in self.headers}
+            if self.headers
+            else {},
+        )
+
+
+def form_of(first: bytes) -> Form | None:
+    """The form of a file's records by its first one; None: they are events by themselves."""
+    if _STAMP.match(first):
+        has_headers = len(_without_places(first)[1].split(b"\t", 2)) > 2
+        return lambda line: _of_console(line, has_headers)
+    for form in (_of_json, _of_kcat):
+        if form(first) is not None:
+            return form
+    return None
+
+
+def records_in(lines: Iterable[bytes], form: Form | None) -> FileBatch:
+    """The records that lines hold."""
+    lines = list(lines)
+    if form is None:
+        return FileBatch(lines)
+    records = [form(line) or FileRecord(line) for line in lines]
+    return FileBatch(
+        [record.value for record in records],
+        [record.key for record in records],
+        {row: record.headers for row, record in enumerate(records) if record.headers},
+        [record.timestamp_ms for record in records],
+        [record.topic for record in records],
+    )
+
+
+def _of_json(line: bytes) -> FileRecord | None:
+    members = _object(line)
+    if members is None or not ("topic" in members and _OURS.issuperset(members)):
+        return None
+    if not ("value" in members or "value_base64" in members):
+        return None
+    try:
+        return FileRecord(
+            _content(members, "value"),
+            _content(members, "key"),
+            _headers(members.get("headers")),
+            int(_plain(members.get("timestamp"), _NO_STAMP)),
+            str(_plain(members["topic"], "")),
+        )
+    except (binascii.Error, msgspec.MsgspecError, TypeError, ValueError):
+        return None
+
+
+def _of_kcat(line: bytes) -> FileRecord | None:
+    members = _object(line)
+    if members is None or not _KCAT.issubset(members):
+        return None
+    try:
+        flat = _plain(members.get("headers"), [])
+        pairs = zip(flat[::2], flat[1::2], strict=True)
+        return FileRecord(
+            _text(_plain(members["payload"], None)),
+            _text(_plain(members["key"], None)),
+            tuple((str(name), _text(value) or b"") for name, value in pairs),
+            int(_plain(members.get("ts"), _NO_STAMP)),
+            str(_plain(members["topic"], "")),
+        )
+    except (msgspec.MsgspecError, TypeError, ValueError):
+        return None
+
+
+def _of_console(line: bytes, has_headers: bool) -> FileRecord | None:
+    stamp = _STAMP.match(line)
+    if stamp is None:
+        return None
+    rest = _without_places(line)[1].split(b"\t", 2 if has_headers else 1)
+    value, key = rest[-1], rest[-2] if len(rest) > 1 else b"null"
+    headers = rest[0] if len(rest) > 2 else b"NO_HEADERS"
+    pairs = [] if headers == b"NO_HEADERS" else [h.partition(b":") for h in headers.split(b",")]
+    return FileRecord(
+        None if value == b"null" else value,
+        None if key == b"null" else key,
+        tuple((name.decode("utf-8", "replace"), content) for name, _, content in pairs),
+        int(stamp[1] or _NO_STAMP),
+    )
+
+
+def _without_places(line: bytes) -> tuple[bytes, bytes]:
+    """The columns of a console consumer's line that say what they are, and the others."""
+    columns = line.split(b"\t")
+    count = 1
+    while count < len(columns) - 1 and _PLACE.fullmatch(columns[count]):
+        count += 1
+    return b"\t".join(columns[:count]), b"\t".join(columns[count:])
+
+
+def _object(line: bytes) -> dict[str, msgspec.Raw] | None:
+    try:
+        return _members.decode(line)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
+
+
+def _plain(raw: msgspec.Raw | None, default: Any) -> Any:
+    value = None if raw is None else msgspec.json.decode(raw)
+    return default if value is None else value
+
+
+def _content(members: Mapping[str, msgspec.Raw], name: str) -> bytes | None:
+    """The bytes of a key or value: text is itself, anything else is JSON."""
+    packed = _plain(members.get(f"{name}_base64"), None)
+    if packed is not None:
+        return base64.b64decode(packed, validate=True)
+    raw = bytes(members.get(name, b"null"))
+    return None if raw == b"null" else _json_bytes(raw)
+
+
+def _json_bytes(raw: bytes) -> bytes:
+    return msgspec.json.decode(raw, type=str).encode() if raw.startswith(b'"') else raw
+
+
+def _headers(raw: msgspec.Raw | None) -> Headers:
+    """Headers as an object, or as a list of [name, value] where a name occurs more than once."""
+    if raw is None or bytes(raw) == b"null":
+        return ()
+    if bytes(raw).startswith(b"["):
+        pairs = msgspec.json.decode(raw, type=list[tuple[str, msgspec.Raw]])
+    else:
+        pairs = list(_members.decode(raw).items())
+    return tuple((name, _json_bytes(bytes(value))) for name, value in pairs)
+
+
+def _text(value: Any) -> bytes | None:
+    return None if value is None else str(value).encode()

@@ -1,0 +1,163 @@
+"""Each envelope opens the records of its public shapes, and says what is wrong with others."""
+
+import base64
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from agent.core.decode.batch import Decoded
+from agent.core.decode.decoder import Decoder
+from agent.core.model.events import Contract, Envelope, Field, TimeSource
+from agent.core.model.paths import Root
+from tests.core.decode.samples import AT, batch, contract
+
+AROUND = Root("envelope")
+
+
+def of(envelope: Envelope, *fields: Field, **changes: Any) -> Contract:
+    settings: dict[str, Any] = {"type_path": None, "ids": (), "envelope": envelope}
+    return contract("order", *fields, **(settings | changes))
+
+
+def decoded(contract: Contract, *records: Any, **parts: Any) -> Decoded:
+    values = [r if isinstance(r, bytes | None) else json.dumps(r).encode() for r in records]
+    return Decoder([contract]).decode(replace(batch(values), **parts))
+
+
+def columns(found: Decoded, *names: str) -> list[tuple[Any, ...]]:
+    return found.tables["order"].select(names).rows()
+
+
+CLOUD = of(
+    Envelope("cloudevents"),
+    Field("total", ("total",), "float"),
+    Field("tenant", (AROUND, "tenant"), "string"),
+    type_path=(AROUND, "type"),
+    times=(TimeSource((AROUND, "time")), TimeSource((Root("timestamp"),))),
+    ids=((AROUND, "source"), (AROUND, "id")),
+)
+
+
+def cloud_event(id_: str = "1", **members: Any) -> dict[str, Any]:
+    common = {"specversion": "1.0", "type": "order", "source": "/shop", "id": id_, "time": AT}
+    return {**common, "tenant": "t", "data": {"total": 5}, **members}
+
+
+def test_cloudevents_are_read_in_each_of_their_modes() -> None:
+    structured = cloud_event()
+    text = base64.b64encode(b'{"total": 6}').decode()
+    in_base64 = cloud_event("2", data=None, data_base64=text)
+    batched = [cloud_event("3", data={"total": 7}), cloud_event("4", type="other")]
+    headers = [("ce_" + k, v.encode()) for k, v in cloud_event("5").items() if isinstance(v, str)]
+    found = decoded(CLOUD, structured, in_base64, batched, {"total": 8}, headers={3: headers})
+    assert columns(found, "_row", "total", "tenant") == [
+        (0, 5.0, "t"), (1, 6.0, "t"), (2, 7.0, "t"), (3, 8.0, "t")
+    ]  # fmt: skip
+    assert len(set(columns(found, "_id"))) == 4
+
+
+def test_one_bad_event_of_a_batch_leaves_its_neighbours() -> None:
+    bad = cloud_event("2", time="soon")
+    found = decoded(CLOUD, [cloud_event("1"), bad, 7, cloud_event("3")], {"total": 1})
+    assert columns(found, "_row", "_id") == [(0, "/shop\x1f 1"), (0, "/shop\x1f 3")]
+    assert [(row, r.reason) for row, r in found.rejects] == [
+        (0, "not_an_object"), (1, "missing_field")
+    ]  # fmt: skip
+
+
+def test_an_event_without_data_has_only_attributes() -> None:
+    event = cloud_event()
+    del event["data"], event["time"]
+    assert columns(decoded(CLOUD, event), "total", "tenant") == [(None, "t")]
+
+
+CHANGES = of(
+    Envelope("debezium"),
+    Field("status", ("status",), "string"),
+    Field("op", (AROUND, "op"), "string"),
+    Field("before", (AROUND, "before", "status"), "string"),
+    times=(TimeSource((AROUND, "source", "ts_ms")),),
+)
+
+
+def change(op: str, before: Any, after: Any) -> dict[str, Any]:
+    return {"before": before, "after": after, "op": op, "source": {"ts_ms": 1_714_557_600_000}}
+
+
+def test_a_change_is_of_the_row_after_it_and_a_delete_of_the_row_before() -> None:
+    found = decoded(
+        CHANGES,
+        change("c", None, {"status": "new"}),
+        change("u", {"status": "new"}, {"status": "paid"}),
+        change("d", {"status": "paid"}, None),
+        None,
+    )
+    assert columns(found, "op", "status", "before") == [
+        ("c", "new", None), ("u", "paid", "new"), ("d", "paid", "paid")
+    ]  # fmt: skip
+    assert found.empty.tolist() == [3]
+
+
+def test_snapshots_count_only_when_asked_for() -> None:
+    read = change("r", None, {"status": "new"})
+    truncated = {**change("t", None, None)}
+    left_out = decoded(CHANGES, read, truncated)
+    assert left_out.ignored.tolist() == [0, 1]
+    asked = replace(CHANGES, envelope=Envelope("debezium", ops=("c", "r")))
+    found = decoded(asked, read, change("u", None, {"status": "x"}))
+    assert columns(found, "op") == [("r",)]
+
+
+def test_a_change_with_its_schema_has_decimals_as_numbers() -> None:
+    decimal = "org.apache.kafka.connect.data.Decimal"
+    price = {"type": "bytes", "name": decimal, "parameters": {"scale": "2"}, "field": "price"}
+    row = {"type": "struct", "fields": [price], "field": "after"}
+    schema = {"type": "struct", "fields": [row]}
+    unscaled = base64.b64encode((-12_345).to_bytes(2, "big", signed=True)).decode()
+    payload = change("c", None, {"price": unscaled})
+    priced = replace(CHANGES, fields=(Field("price", ("price",), "float"),))
+    found = decoded(priced, {"schema": schema, "payload": payload})
+    assert columns(found, "price") == [(-123.45,)]
+    assert decoded(priced, {"schema": None, "payload": None}).ignored.tolist() == [0]
+
+
+def test_documents_of_mongodb_are_strings_of_json() -> None:
+    document = json.dumps({"_id": {"$oid": "5f"}, "total": {"$numberDecimal": "12.50"}})
+    totals = replace(CHANGES, fields=(Field("total", ("total", "$numberDecimal"), "string"),))
+    assert columns(decoded(totals, change("c", None, document)), "total") == [("12.50",)]
+
+
+def test_a_flattened_row_is_read_with_what_was_added_to_it() -> None:
+    row = {"status": "paid", "__op": "u", "__source_ts_ms": 1_714_557_600_000}
+    deleted = {**row, "__deleted": "true"}
+    assert columns(decoded(CHANGES, row, deleted), "op", "status") == [("u", "paid"), ("d", "paid")]
+    no_deletes = replace(CHANGES, envelope=Envelope("debezium", ops=("c", "u")))
+    assert decoded(no_deletes, deleted).ignored.tolist() == [0]
+
+
+def test_a_payload_is_taken_out_of_what_connect_writes() -> None:
+    connect = of(Envelope("connect"), Field("total", ("total",), "float"))
+    payload = {"total": 2, "at": AT}
+    found = decoded(connect, {"schema": {}, "payload": payload}, payload)
+    assert columns(found, "total") == [(2.0,)]
+    ((row, reject),) = found.rejects
+    assert (row, reject.detail) == (1, "payload: required by the envelope connect, but absent")
+
+
+@pytest.mark.parametrize("path", [(), ("data", "events")])
+def test_each_event_of_a_list_has_its_own_verdict(path: tuple[str, ...]) -> None:
+    listed = of(
+        Envelope("list", path=path),
+        Field("total", ("total",), "float", required=True),
+        Field("sender", (AROUND, "sender") if path else ("sender",), "string"),
+    )
+    events: Any = [{"total": 1, "at": AT}, {"total": "x", "at": AT}, {"total": 3, "at": AT}]
+    record = {"sender": "s", "data": {"events": events}} if path else events
+    found = decoded(listed, record, [] if not path else {"data": {"events": []}})
+    assert columns(found, "_row", "total", "sender") == [
+        (0, 1.0, "s" if path else None), (0, 3.0, "s" if path else None)
+    ]  # fmt: skip
+    assert [(row, r.reason) for row, r in found.rejects] == [(0, "wrong_type")]
+    assert found.empty.tolist() == [] and found.ignored.tolist() == [1]

@@ -1,0 +1,276 @@
+"""Records with schemas, as their producers write them."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from decimal import Decimal
+from io import BytesIO
+from typing import Any
+
+import fastavro
+import pytest
+
+from agent.core.decode.batch import Decoded
+from agent.core.decode.decoder import Decoder
+from agent.core.decode.schemas import VALUE_HEADER, SchemaId
+from agent.core.model.events import Contract, Field
+from agent.core.model.paths import Root, Selector
+from agent.core.model.schemas import REGISTRY, Schema
+from tests.core.decode.protobuf_samples import classes, compiled
+from tests.core.decode.samples import AT_MS, batch, contract
+
+GUID = "89791762-2336-4186-9674-299b90a802e2"
+TIME = {"type": "long", "logicalType": "timestamp-millis"}
+V1 = [("type", "string"), ("id", "string"), ("at", TIME), ("price", "double")]
+V2 = [
+    ("at", TIME),
+    ("amount", "double"),
+    ("type", "string"),
+    ("id", "string"),
+    ("region", ["null", "string"]),
+]
+
+
+def avro(fields: list[tuple[str, Any]], aliases: Mapping[str, list[str]] | None = None) -> Schema:
+    named = [
+        {"name": name, "type": type, "aliases": (aliases or {}).get(name, [])}
+        for name, type in fields
+    ]
+    return Schema("AVRO", json.dumps({"type": "record", "name": "Order", "fields": named}))
+
+
+def written(schema: Schema, record: Any, id: int | None = 7) -> bytes:
+    out = BytesIO()
+    fastavro.schemaless_writer(out, fastavro.parse_schema(json.loads(schema.text)), record)
+    return (b"" if id is None else b"\0" + id.to_bytes(4, "big")) + out.getvalue()
+
+
+def order(**changes: Any) -> dict[str, Any]:
+    return {"type": "order", "id": "o1", "at": AT_MS, "price": 12.5, "amount": 12.5} | changes
+
+
+def decode(
+    values: list[bytes | None],
+    schemas: Mapping[SchemaId, Schema | None],
+    *fields: Field,
+    format: str = "avro",
+    schema: Any = REGISTRY,
+    **changes: Any,
+) -> Decoded:
+    own: Contract = contract("order", *fields, format=format, schema=schema, **changes)
+    return Decoder([own]).decode(replace(batch(values), schemas=schemas))
+
+
+def verdicts(decoded: Decoded) -> list[tuple[int, str, str]]:
+    return [(row, str(reject.reason), reject.detail) for row, reject in decoded.rejects]
+
+
+def test_versions_of_a_schema_are_read_in_one_batch() -> None:
+    old, new = avro(V1), avro(V2, {"amount": ["price"]})
+    values = [
+        written(old, order(price=1.0), 7),
+        written(new, order(amount=2.0, region="emea"), 9),
+        written(old, order(price=3.0), 7),
+    ]
+    decoded = decode(
+        values, {7: old, 9: new}, Field("price", ("price",), "float"),
+        Field("region", ("region",), "string"),
+    )  # fmt: skip
+    table = decoded.tables["order"]
+    assert table["_row"].to_list() == [0, 1, 2]
+    assert table["price"].to_list() == [1.0, 2.0, 3.0]  # by the alias, in the new one
+    assert table["region"].to_list() == [None, "emea", None]
+    assert table["_time"].to_list() == [AT_MS] * 3
+
+
+def test_a_record_names_its_schema_in_a_header() -> None:
+    schema = avro(V1)
+    own = contract("order", Field("price", ("price",), "float"), format="avro", schema=REGISTRY)
+    bare = written(schema, order(), None)
+    headers = {
+        0: [(VALUE_HEADER, b"\1" + bytes.fromhex(GUID.replace("-", "")))],
+        1: [(VALUE_HEADER, b"\0\0\0\0\7")],
+        2: [(VALUE_HEADER, b"\2")],
+    }
+    records = replace(batch([bare] * 3), headers=headers, schemas={GUID: schema, 7: schema})
+    decoded = Decoder([own]).decode(records)
+    assert decoded.tables["order"]["_row"].to_list() == [0, 1]
+    assert [(row, str(reject.reason)) for row, reject in decoded.rejects] == [(2, "not_avro")]
+
+
+def test_what_can_not_be_read_is_rejected_with_its_schema() -> None:
+    schema = avro(V1)
+    good = written(schema, order())
+    values = [good, b'{"type": "order"}', good[:-3], good + b"x", b"\0\0\0\0\x08abc", None, good]
+    decoded = decode(values, {7: schema, 8: None}, Field("price", ("price",), "float"))
+    assert decoded.tables["order"]["_row"].to_list() == [0, 6]
+    assert decoded.empty.tolist() == [5]
+    assert verdicts(decoded) == [
+        (1, "not_avro", "names no schema: expected a zero byte and the four bytes of a schema's id "
+         "before the record, or the header __value_schema_id"),
+        (2, "not_avro", "the record ends before its schema does (schema 7)"),
+        (3, "not_avro", "1 bytes are left where the schema ends (schema 7)"),
+        (4, "unknown_schema", "schema 8: the registry has none of this id"),
+    ]  # fmt: skip
+
+
+def test_a_verdict_names_the_field_and_the_schema() -> None:
+    schema = avro([*V1[:3], ("price", "string"), ("items", ["null", "long"])])
+    decoded = decode(
+        [written(schema, order(price="much", items=None))],
+        {7: schema},
+        Field("price", ("price",), "float", required=True),
+    )
+    assert verdicts(decoded) == [
+        (0, "wrong_type", 'price: expected a number, found the string "much" (schema 7)')
+    ]
+
+
+def test_a_schema_that_is_none_rejects_its_records_only() -> None:
+    schema, value = avro(V1), written(avro(V1), order())
+    broken = {8: Schema("AVRO", "{"), 9: Schema("JSON", "{}")}
+    values = [value, b"\0\0\0\0\x08x", b"\0\0\0\0\x09x"]
+    decoded = decode(values, {7: schema} | broken)
+    assert decoded.tables["order"]["_row"].to_list() == [0]
+    assert [(row, reason) for row, reason, _ in verdicts(decoded)] == [
+        (1, "unknown_schema"), (2, "unknown_schema"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("type", "written_as", "field", "expected"),
+    [
+        (["null", "double"], 1.5, "float", 1.5),
+        (["double", "null"], None, "float", None),
+        ("float", 0.5, "float", 0.5),
+        ("int", -3, "integer", -3),
+        ("boolean", True, "boolean", True),
+        ({"type": "enum", "name": "E", "symbols": ["A", "B"]}, "B", "string", "B"),
+        (["null", "long", "string"], "x", "string", "x"),
+        (["null", "long", "string"], 5, "integer", 5),
+        ({"type": "bytes", "logicalType": "decimal", "precision": 9, "scale": 2},
+         Decimal("-12.34"), "float", -12.34),
+        ({"type": "fixed", "name": "D", "size": 8, "logicalType": "decimal", "precision": 9},
+         Decimal(7), "integer", 7),
+        ({"type": "int", "logicalType": "date"}, 19_844, "string", "2024-05-01"),
+        ({"type": "string", "logicalType": "uuid"}, GUID, "string", GUID),
+        ("bytes", b"\0\xff", "string", "AP8="),
+        ("double", float("nan"), "float", None),
+    ],
+)  # fmt: skip
+def test_each_type_is_what_json_would_have(
+    type: Any, written_as: Any, field: Any, expected: Any
+) -> None:
+    schema = avro([*V1, ("x", type)])
+    decoded = decode([written(schema, order(x=written_as))], {7: schema}, Field("x", ("x",), field))
+    assert decoded.tables["order"]["x"].to_list() == [expected]
+    assert not decoded.wrong_types
+
+
+@pytest.mark.parametrize(
+    ("unit", "per_second"), [("millis", 1000), ("micros", 10**6), ("nanos", 10**9)]
+)
+@pytest.mark.parametrize("seconds", [0, 86_400, 1_714_557_600, 7_258_118_400])
+def test_a_timestamp_is_its_time_in_any_unit_and_century(
+    unit: str, per_second: int, seconds: int
+) -> None:
+    schema = avro([V1[0], V1[1], ("at", {"type": "long", "logicalType": f"timestamp-{unit}"})])
+    record = {"type": "order", "id": "o1", "at": seconds * per_second}
+    plain = avro([V1[0], V1[1], ("at", "long")])
+    decoded = decode([written(plain, record)], {7: schema}, max_future_ms=1 << 62)
+    assert decoded.tables["order"]["_time"].to_list() == [seconds * 1000]
+
+
+def test_maps_arrays_and_keys_are_reached_by_paths() -> None:
+    line = {"type": "record", "name": "Line", "fields": [
+        {"name": "sku", "type": "string"}, {"name": "price", "type": "double"}]}  # fmt: skip
+    value = avro([*V1, ("tags", {"type": "map", "values": "string"}),
+                  ("lines", {"type": "array", "items": line})])  # fmt: skip
+    key = avro([("shop", "string")])
+    record = order(
+        tags={"a": "x"}, lines=[{"sku": "s1", "price": 3.0}, {"sku": "s2", "price": 4.0}]
+    )
+    fields = (
+        Field("tag", ("tags", "a"), "string"),
+        Field("second", ("lines", Selector("sku", "s2"), "price"), "float"),
+        Field("first", ("lines", 0, "price"), "float"),
+        Field("shop", (Root("key"), "shop"), "string"),
+    )
+    own = contract("order", *fields, format="avro", schema=REGISTRY)
+    records = replace(
+        batch([written(value, record)]),
+        keys=[written(key, {"shop": "eu"}, 8)],
+        schemas={7: value, 8: key},
+    )
+    row = Decoder([own]).decode(records).tables["order"].to_dicts()[0]
+    assert [row[name] for name in ("tag", "second", "first", "shop")] == ["x", 4.0, 3.0, "eu"]
+
+
+def test_records_without_ids_are_read_with_the_file() -> None:
+    schema = avro(V1)
+    decoded = decode(
+        [written(schema, order(), None)], {}, Field("price", ("price",), "float"), schema=schema
+    )
+    assert decoded.tables["order"]["price"].to_list() == [12.5]
+
+
+PROTO = """
+syntax = "proto3";
+import "google/protobuf/timestamp.proto";
+message Order {
+  string type = 1; string id = 2; google.protobuf.Timestamp at = 3;
+  double price = 4; optional int64 items = 5; Address to = 6;
+}
+message Address { string region = 1; }
+"""
+
+
+def test_protobuf_records_name_the_message_that_they_are() -> None:
+    schema = compiled({"order.proto": PROTO})
+    messages = classes(schema)
+    at = {"seconds": AT_MS // 1000}
+    value = messages["Order"](type="order", id="o1", at=at, price=2.5, to={"region": "emea"})
+    body = value.SerializeToString()
+    values = [
+        b"\0\0\0\0\7\0" + body,
+        b"\0\0\0\0\7\2\0" + body,
+        b"\0\0\0\0\7\2\2" + messages["Address"](region="emea").SerializeToString(),
+        b"\0\0\0\0\7\2\x12" + body,
+        b"\0\0\0\0\7\0" + body[:-2],
+    ]
+    fields = (
+        Field("price", ("price",), "float"),
+        Field("items", ("items",), "integer"),
+        Field("region", ("to", "region"), "string"),
+    )
+    decoded = decode(values, {7: schema}, *fields, format="protobuf")
+    rows = decoded.tables["order"].to_dicts()
+    assert [(r["_row"], r["price"], r["items"], r["region"]) for r in rows] == [
+        (0, 2.5, None, "emea"), (1, 2.5, None, "emea"),
+    ]  # fmt: skip
+    assert decoded.ignored.tolist() == [2]
+    assert [(row, reason) for row, reason, _ in verdicts(decoded)] == [
+        (3, "not_protobuf"), (4, "not_protobuf"),
+    ]  # fmt: skip
+
+
+def test_a_protobuf_message_of_a_file_stands_bare() -> None:
+    schema = compiled({"order.proto": PROTO}, message="Order")
+    at = {"seconds": AT_MS // 1000, "nanos": 5_000_000}
+    body = classes(schema)["Order"](type="order", at=at, items=0).SerializeToString()
+    decoded = decode(
+        [body], {}, Field("items", ("items",), "integer"), format="protobuf", schema=schema
+    )
+    assert decoded.tables["order"].to_dicts()[0]["items"] == 0
+    assert decoded.tables["order"]["_time"].to_list() == [AT_MS + 5]
+
+
+def test_json_behind_a_schema_id_is_read_as_json() -> None:
+    record = json.dumps(order()).encode()
+    values = [b"\0\0\0\0\7" + record, record, b"\0\0\0\0\7", b"\0\0\0\0\7" + record[:-1]]
+    decoded = decode(values, {}, Field("price", ("price",), "float"), format="json")
+    assert decoded.tables["order"]["price"].to_list() == [12.5, 12.5]
+    assert [(row, reason) for row, reason, _ in verdicts(decoded)] == [
+        (2, "not_json"), (3, "not_json"),
+    ]  # fmt: skip
+    assert "schema 7" in decoded.rejects[1][1].detail
