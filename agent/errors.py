@@ -5,7 +5,7 @@
     agent.language)
     ├── EnvironmentFault     the surroundings': broker, network, disk, port, settings
     │   └── UnknownVersionError  another version of the agent wrote it
-    └── InternalError        ours: a state that the code promises can not be; please report it
+    └── InternalError        ours: a state that the code rules out; please report it
 
 Only `RulesError` and `EnvironmentFault` are shown to a person without a traceback. Where one error
 causes another, the cause is chained (`raise … from error`).
@@ -47,4 +47,4 @@ class UnknownVersionError(EnvironmentFault):
 
 
 class InternalError(KpiAgentError):
-    """A broken promise of our own code."""
+    """A bug of the agent itself."""

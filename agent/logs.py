@@ -11,7 +11,7 @@ from agent.core.model.printable import printable_lines
 from agent.settings import Settings
 
 QUIET = ("aiokafka", "faust", "mode", "asyncio", "aiohttp.access")
-"""Libraries that tell of every step of theirs; only their warnings matter here."""
+"""Libraries that log every step; only their warnings matter here."""
 
 SILENT = {
     # mode logs what a service does under the module of its class.
@@ -24,17 +24,17 @@ SILENT = {
 
 REPEAT_SECONDS = 60.0
 HICCUPS_SECONDS = 60.0
-"""For so long after a start, what clients try again is no news: topics that were just created have
+"""How long after a start the retries of clients are not logged: topics that were just created have
 no leader yet, and a group has no coordinator."""
 
 
-class _Sparing(logging.Filter):
-    """Lets each kind of message of the libraries through once a minute: without a broker they
-    repeat themselves several times a second, and readiness says it in words."""
+class _RateLimit(logging.Filter):
+    """Passes each kind of library message once a minute: without a broker they repeat several
+    times a second, and `/-/ready` reports the reason anyway."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._said: dict[tuple[str, str], float] = {}
+        self._logged_at: dict[tuple[str, str], float] = {}
         self._began = time.monotonic()
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -45,14 +45,14 @@ class _Sparing(logging.Filter):
                 return False
             record.levelno, record.levelname = logging.WARNING, "WARNING"
         key, now = (record.name, str(record.msg)), time.monotonic()
-        if now - self._said.get(key, -REPEAT_SECONDS) < REPEAT_SECONDS:
+        if now - self._logged_at.get(key, -REPEAT_SECONDS) < REPEAT_SECONDS:
             return False
-        self._said[key] = now
+        self._logged_at[key] = now
         return True
 
 
 def _is_tried_again(record: logging.LogRecord) -> bool:
-    """Whether a client reports an error that it answers by trying again."""
+    """Whether a client reports an error that it retries."""
     arguments = record.args if isinstance(record.args, tuple) else ()
     return record.name.startswith("aiokafka") and any(
         getattr(argument, "retriable", False) is True for argument in arguments
@@ -90,7 +90,7 @@ def configure(settings: Settings) -> None:
     else:
         handler.setFormatter(_Lines("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S"))
     if settings.log_level != "debug":
-        handler.addFilter(_Sparing())
+        handler.addFilter(_RateLimit())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.log_level.upper())

@@ -1,11 +1,10 @@
-"""The past of KPIs that began after it: their events from the source topic, folded beside the live
-flow up to the handoff (`agent.core.merge.backfill_buffer`), as the rows that they would have left
-in the table.
+"""Backfills: the rows that KPIs would have, had they been declared when their events came.
 
-Records are evaluated as the live flow evaluates them: by all KPIs of their contract, against the
-log before them. What a frame's source holds nothing of any more ends; windows close in the order of
-event time as the slowest source allows, so that little is kept at once. No alert is published:
-rules are evaluated so that what they look back on is there, and all alerts are inactive at the cut.
+The events up to the handoff (`agent.core.merge.backfill_buffer`) are folded from the source topic,
+beside the live flow. Each record gets the verdict that the live flow gives it: by all KPIs of its
+contract, against the log before it. Windows close in event-time order, as far as the slowest source
+allows, so that little is in memory at once. No alert is published: rules are evaluated so that the
+history they look back on is there, and all alerts are inactive at the handoff.
 """
 
 from __future__ import annotations
@@ -35,13 +34,13 @@ def begin_ms(kpi: Kpi, asked_ms: int) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """What is asked for of one KPI: whole windows only, from the first that starts at or after
-    `from_ms` (None: the log's first event) up to the cut, in these state partitions."""
+class BackfillRequest:
+    """The whole windows of one KPI from the first that starts at or after `from_ms` (None: the
+    log's first event) up to the handoff, in some state partitions."""
 
     kpi: str
     from_ms: int | None
-    cut_ms: int
+    handoff_ms: int
     state_partitions: Collection[int]
 
 
@@ -52,18 +51,18 @@ class Backfill:
         self,
         plan: Plan,
         topic: str,
-        wanted: Iterable[Wanted],
+        requests: Iterable[BackfillRequest],
         sources: Collection[int],
         state_partitions: int,
     ) -> None:
-        wanted = list(wanted)
-        self._folder = Folder(plan, topic, state_partitions, {one.kpi for one in wanted})
-        self._pasts = {
-            (one.kpi, p): _Past(plan, plan.kpis[one.kpi], one, state_partitions)
-            for one in wanted
-            for p in one.state_partitions
+        requests = list(requests)
+        self._folder = Folder(plan, topic, state_partitions, {r.kpi for r in requests})
+        self._backfills = {
+            (r.kpi, p): _KpiBackfill(plan, plan.kpis[r.kpi], r, state_partitions)
+            for r in requests
+            for p in r.state_partitions
         }
-        self._targets = {p for _, p in self._pasts}
+        self._targets = {p for _, p in self._backfills}
         self._reading = set(sources)
         for source in sources:
             self._folder.assign(source, None)
@@ -77,7 +76,7 @@ class Backfill:
         return self._folder.sources[source].watermark_ms
 
     def end(self, source: int) -> None:
-        """Say that a source was read as far as it decides what lies before the cut."""
+        """Note that a source was read as far as it decides what lies before the handoff."""
         self._reading.discard(source)
 
     def flush(self) -> Emitted:
@@ -86,55 +85,58 @@ class Backfill:
             if target in self._targets:
                 frame = decode(message)
                 for block in frame.blocks:
-                    self._pasts[block.kpi, target].update(block, frame.partition)
+                    self._backfills[block.kpi, target].update(block, frame.partition)
         times = [self._folder.sources[p].watermark_ms for p in self._reading]
         known = [at for at in times if at is not None]
         if len(known) < len(times):
             return Emitted()
         slowest = min(known, default=None)
-        found = [past.advance(slowest) for past in self._pasts.values()]
+        closed = [backfill.advance(slowest) for backfill in self._backfills.values()]
         return Emitted(
-            tuple(w for windows, _ in found for w in windows),
-            tuple(t for _, targets in found for t in targets),
+            tuple(w for windows, _ in closed for w in windows),
+            tuple(t for _, targets in closed for t in targets),
         )
 
     def rows(self) -> Mapping[tuple[str, int], list[Row]]:
         """The rows by KPI and state partition, once every source has ended and was flushed: first
-        what is put away of long pasts, then one row a series."""
-        return {place: past.rows() for place, past in self._pasts.items()}
+        the archived windows, then one row a series."""
+        return {place: backfill.rows() for place, backfill in self._backfills.items()}
 
 
-class _Past:
-    """One KPI in one state partition, up to its cut."""
+class _KpiBackfill:
+    """One KPI in one state partition, up to its handoff."""
 
-    def __init__(self, plan: Plan, kpi: Kpi, wanted: Wanted, state_partitions: int) -> None:
+    def __init__(
+        self, plan: Plan, kpi: Kpi, request: BackfillRequest, state_partitions: int
+    ) -> None:
         evaluator = Evaluator(plan, kpi, history_only=True)
         self._state = BaseKpi(evaluator, limit_of(kpi, state_partitions), is_read=False)
-        self._cut_ms = wanted.cut_ms
+        self._handoff_ms = request.handoff_ms
         self._begin_ms: int | None = None
         self._closed_ms: int | None = None
         self._chunks: dict[bytes, bytes] = {}
-        if wanted.from_ms is not None:
+        if request.from_ms is not None:
             window = kpi.window
-            first = first_end_within(window, wanted.from_ms)
+            first = first_end_within(window, request.from_ms)
             self._begin_ms = window.start_of(first)
             if kpi.has_retention:  # the first window that is published needs the one before it
                 first = first_end_within(window, first)
             self._closed_ms = previous_end(window, first)
-            if self._closed_ms > self._cut_ms:
+            if self._closed_ms > self._handoff_ms:
                 # Too little is there for a whole window: it begins as one without a backfill.
-                self._begin_ms, self._closed_ms = self._cut_ms, None
+                self._begin_ms, self._closed_ms = self._handoff_ms, None
 
     def update(self, block: Block, source: int) -> None:
-        """Note a frame's partials that lie between the first whole window and the cut."""
+        """Note a frame's partials that lie between the first whole window and the handoff."""
         least = self._begin_ms
-        if block.start_ms < self._cut_ms and (least is None or block.start_ms >= least):
+        if block.start_ms < self._handoff_ms and (least is None or block.start_ms >= least):
             self._state.update(block, source, 0)
 
     def advance(self, watermark_ms: int | None) -> tuple[list[WindowValue], list[TargetStatus]]:
-        """Close what a watermark lets close; None: everything up to the cut."""
+        """Close what a watermark lets close; None: everything up to the
+        handoff."""
         state = self._state
-        frontier = self._cut_ms
+        frontier = self._handoff_ms
         if watermark_ms is not None:
             frontier = min(frontier, watermark_ms - state.kpi.lateness_ms)
         if self._closed_ms is not None:
@@ -151,11 +153,11 @@ class _Past:
         return [w for w, _, _ in step.closed], [t for _, t, _ in step.closed if t is not None]
 
     def rows(self) -> list[Row]:
-        found, store = list(self._chunks.items()), SeriesRows()
+        rows, store = list(self._chunks.items()), SeriesRows()
         for series in self._state.series.values():
-            series.hand_off(self._cut_ms)
-            # At the cut all alerts are inactive, and silence is counted from there.
+            series.hand_off(self._handoff_ms)
+            # At the handoff all alerts are inactive, and silence is counted from there.
             series.drop_alerts()
             written = store.write(series)
-            found += ((key, row) for key, row in written if row is not None)
-        return found
+            rows += ((key, row) for key, row in written if row is not None)
+        return rows

@@ -22,7 +22,7 @@ import numpy as np
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from agent.core.backfill import Backfill, Wanted, begin_ms
+from agent.core.backfill import Backfill, BackfillRequest, begin_ms
 from agent.core.decode.batch import Batch
 from agent.core.merge.merger import Merger
 from agent.core.model.plan import Plan
@@ -53,21 +53,22 @@ Rows = Mapping[tuple[str, int], list[Row]]
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One reading of a topic: by KPI, `cuts` are where past and live meet (ms), `partitions` the
-    state partitions that need it; `covered` is up to where to read, by source partition."""
+    """One reading of a topic: by KPI, `handoffs` are where the live flow takes over (ms),
+    `partitions` the state partitions that need it; `covered` is up to where to read, by source
+    partition."""
 
     topic: str
-    cuts: Mapping[str, int]
+    handoffs: Mapping[str, int]
     partitions: Mapping[str, frozenset[int]]
     covered: Mapping[int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Filled:
-    """A KPI's past for one state partition, to be adopted by its merger."""
+class BackfillRows:
+    """The rows of a KPI's backfill for one state partition, to be adopted by its merger."""
 
     kpi: str
-    cut_ms: int
+    handoff_ms: int
     sources: Collection[int]
     rows: list[Row]
 
@@ -88,7 +89,7 @@ class Backfiller:
         progress: MergeProgress,
         mergers: Callable[[], Mapping[int, Merger]],
         at_rest: Callable[[], Awaitable[None]],
-        hand_over: Callable[[int, Filled], Awaitable[None]],
+        hand_over: Callable[[int, BackfillRows], Awaitable[None]],
     ) -> None:
         self._settings = settings
         self._plan = plan
@@ -167,12 +168,12 @@ class Backfiller:
         ours = {(kpi, p): rows for (kpi, p), rows in rows_read.items() if now.get(p) is mergers[p]}
         await asyncio.gather(
             *(
-                self._hand_over(p, Filled(kpi, job.cuts[kpi], job.covered.keys(), rows))
+                self._hand_over(p, BackfillRows(kpi, job.handoffs[kpi], job.covered.keys(), rows))
                 for (kpi, p), rows in ours.items()
             )
         )
         await self._at_rest()
-        for kpi in job.cuts:
+        for kpi in job.handoffs:
             if not any(kpi in merger.waiting_kpis for merger in mergers.values()):
                 log.info("%s has its past, and goes on from there", kpi)
 
@@ -188,7 +189,7 @@ class Backfiller:
                 sending.result()
 
         def report(done: int, whole: int) -> None:
-            for name in job.cuts:
+            for name in job.handoffs:
                 ratio = min(0.99, done / whole) if whole else 0.0
                 loop.call_soon_threadsafe(self._progress.backfill, name, done, ratio)
 
@@ -256,7 +257,7 @@ class _Reading:
             asked = {
                 name: begin_ms(kpi, now_ms - (kpi.backfill_ms or 0))
                 for name, kpi in self._plan.kpis.items()
-                if name in self._job.cuts
+                if name in self._job.handoffs
             }
             begins = await begins_of(consumer, self._plan, tps, min(asked.values()))
             past = self._backfill(asked, begins)
@@ -276,7 +277,7 @@ class _Reading:
                 job.topic, _names(job),
             )  # fmt: skip
         wanted = [
-            Wanted(name, max([from_ms, *short]), job.cuts[name], job.partitions[name])
+            BackfillRequest(name, max([from_ms, *short]), job.handoffs[name], job.partitions[name])
             for name, from_ms in asked.items()
         ]
         return Backfill(self._plan, job.topic, wanted, job.covered, self._state_partitions)
@@ -351,7 +352,7 @@ def _batch(tp: TopicPartition, records: Fetched, end: int) -> Batch:
 
 
 def _names(job: Job) -> str:
-    return ", ".join(sorted(job.cuts))
+    return ", ".join(sorted(job.handoffs))
 
 
 def _done(sending: Future[None]) -> bool:

@@ -17,7 +17,7 @@ from typing import ParamSpec, TypeVar
 
 from agent.core.merge.merger import Merger
 from agent.core.model.results import Emitted, SeriesView
-from agent.kafka.backfill import Filled
+from agent.kafka.backfill import BackfillRows
 from agent.kafka.faust_app import FrameMessage
 
 log = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ class HeldPartition:
         self._unacknowledged: deque[FrameMessage] = deque()
         self._applied_any = False
         self._emitted: list[Emitted] = []
-        self._filled: list[Filled] = []  # to be adopted in the next round
+        self._filled: list[BackfillRows] = []  # to be adopted in the next round
         self._views = merger.views()
         self._views_at = 0.0  # when to work the views out again, where there are many
 
@@ -90,8 +90,10 @@ class HeldPartition:
         """Let the merger adopt the backfills that were read for it. One that does not fit any more
         is read once more."""
         filled, self._filled = self._filled, []
-        for past in filled:
-            await self._beside(self.merger.adopt, past.kpi, past.cut_ms, past.sources, past.rows)
+        for read in filled:
+            await self._beside(
+                self.merger.adopt, read.kpi, read.handoff_ms, read.sources, read.rows
+            )
 
     def drain_emitted(self) -> list[Emitted]:
         """What frames brought since the last call."""
@@ -133,7 +135,7 @@ class HeldPartition:
 
     # ---- backfills
 
-    def fill(self, filled: Filled) -> None:
+    def fill(self, filled: BackfillRows) -> None:
         """A past to be adopted in the next round."""
         self._filled.append(filled)
 
@@ -202,7 +204,7 @@ class HeldPartitions:
         while any(held.is_busy for held in self._held.values()):  # noqa: ASYNC110  tenths of a second
             await asyncio.sleep(BUSY_SECONDS)
 
-    async def fill(self, partition: int, filled: Filled) -> None:
+    async def fill(self, partition: int, filled: BackfillRows) -> None:
         """Hand a past to the merger of a partition; return when it took it, or is put down."""
         held = self._held[partition]
         held.fill(filled)

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agent.core.backfill import Backfill, Wanted
+from agent.core.backfill import Backfill, BackfillRequest
 from agent.core.decode.batch import Batch
 from agent.core.frame import decode
 from agent.core.merge.merger import Merger
@@ -83,7 +83,7 @@ class Grown:
         self.worker: Worker1 = self.world.worker()
         self.held: list[Held] = []
         self.restart_mergers()
-        self.cuts: list[int] = []
+        self.handoffs: list[int] = []
 
     def reload(self, plan: Plan) -> None:
         """New rules; what was flushed is committed, as at the end of a life."""
@@ -149,7 +149,7 @@ class Grown:
         """Read the past of what is due, and let the merger have it."""
         merger, plan = self.held[p].merger, self.world.plan
         for due in merger.pending_backfills():
-            wanted = Wanted(due.kpi, None, due.handoff_ms, (p,))
+            wanted = BackfillRequest(due.kpi, None, due.handoff_ms, (p,))
             past = Backfill(plan, TOPIC, [wanted], due.covered, len(self.held))
             for source, stop in due.covered.items():
                 at = 0
@@ -163,7 +163,7 @@ class Grown:
             self.world.published.append(past.flush())
             rows = past.rows()[due.kpi, p]
             assert merger.adopt(due.kpi, due.handoff_ms, due.covered, rows)
-            self.cuts.append(due.handoff_ms)
+            self.handoffs.append(due.handoff_ms)
 
     def settle(self, p: int) -> None:
         held = self.held[p]
@@ -228,7 +228,7 @@ def test_a_kpi_added_with_a_backfill_is_as_one_that_was_always_there(
     expected = straight(after, logs).windows()
     run = grown(rng, before, after, logs)
     found = run.world.windows()
-    begins = max(run.cuts, default=0)
+    begins = max(run.handoffs, default=0)
     for (kpi, dimensions, end), value in expected.items():
         assert isinstance(dimensions, tuple)
         p = state_partition(after.kpis[kpi], dimensions, len(run.held))
@@ -242,8 +242,8 @@ def test_a_kpi_added_with_a_backfill_is_as_one_that_was_always_there(
     assert found.keys() <= expected.keys()
     old = {t for t in run.world.transitions() if t[0] == "gone"}
     assert old == {t for t in straight(after, logs).transitions() if t[0] == "gone"}
-    if run.cuts:
-        first = min(run.cuts)
+    if run.handoffs:
+        first = min(run.handoffs)
         assert all(int(str(t[5])) > first for t in run.world.transitions() - old)
 
 
@@ -262,7 +262,7 @@ def adopting(before: Plan, after: Plan) -> tuple[Grown, int, list[tuple[bytes, b
             run.write(p, held.merger.drain_rows())
             run.backfill(p)
             rows = held.merger.drain_rows()
-            if len(rows) > 2 * len(run.cuts) > 0:
+            if len(rows) > 2 * len(run.handoffs) > 0:
                 return run, p, rows
     raise AssertionError("nothing was due")
 
@@ -340,8 +340,8 @@ def test_only_whole_windows_are_reported_from_the_first_one_on(
         sale(START_MS + n * 1_000, 1.5, rng.choice("ab"), f"c{rng.randint(0, 9)}", f"s{n}")
         for n in range(900)
     ]
-    from_ms, cut_ms = START_MS + 180_000 + after_ms, START_MS + 600_000
-    wanted = [Wanted(name, from_ms, cut_ms, (0,)) for name in plan.kpis]
+    from_ms, handoff_ms = START_MS + 180_000 + after_ms, START_MS + 600_000
+    wanted = [BackfillRequest(name, from_ms, handoff_ms, (0,)) for name in plan.kpis]
     past = Backfill(plan, TOPIC, wanted, [0], 1)
     reported: list[WindowValue] = []
     for at in range(0, len(log), 50):
@@ -356,7 +356,11 @@ def test_only_whole_windows_are_reported_from_the_first_one_on(
         expected = {
             key: value
             for key, value in all_time.items()
-            if key[0] == kpi.name and kpi.window.start_of(key[2]) >= first_ms and key[2] <= cut_ms
+            if key[0] == kpi.name
+            and kpi.window.start_of(key[2]) >= first_ms
+            and key[2] <= handoff_ms
+            and kpi.window.start_of(key[2]) >= first_ms
+            and key[2] <= handoff_ms
         }
         mine = {key: value for key, value in found.items() if key[0] == kpi.name}
         # Of the one that looks at the window before, the first whole one is only looked at.
@@ -401,13 +405,13 @@ def test_rules_look_back_on_the_past_and_nobody_is_called_for_it(tmp_path: Path)
     sell(1_200, 1_230, 1.0)
     sell(1_230, 1_320, 3.0)
     sell(1_320, 1_800, 3.0)
-    cut_ms = max(run.cuts)
-    assert cut_ms == START_MS + 1_260_000
+    handoff_ms = max(run.handoffs)
+    assert handoff_ms == START_MS + 1_260_000
     assert {w[2] for w in run.world.windows() if w[0] == "income"} >= {START_MS + 60_000}
     steps = {(str(t[0]), t[2], str(t[4]), int(str(t[5]))) for t in run.world.transitions()}
-    first_ms = cut_ms + 60_000
+    first_ms = handoff_ms + 60_000
     # The first live window is compared with one of ten minutes before.
     assert {step for step in steps if step[0] == "jump"} == {("jump", ("us",), "firing", first_ms)}
     assert min(at for rule, _, _, at in steps if rule == "high") == first_ms
     # Silent since before the KPI came: counted from where the live flow takes over.
-    assert ("gone", ("eu",), "firing", cut_ms + 180_000) in steps
+    assert ("gone", ("eu",), "firing", handoff_ms + 180_000) in steps

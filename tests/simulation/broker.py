@@ -68,7 +68,7 @@ class Broker:
     late_partials: int = 0
     outcomes: Counter[Outcome] = field(default_factory=Counter)
     # Up to where a past was adopted, by KPI and state partition.
-    cuts: dict[tuple[str, int], int] = field(default_factory=dict)
+    handoffs: dict[tuple[str, int], int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.frames = [[] for _ in range(self.state_partitions)]

@@ -150,15 +150,15 @@ class Run:
         for worker in awake:
             if worker.ingest.reads and self.rng.random() < 0.8:
                 worker.ingest.settle(self.generation)
-            worker.ingest.give_back(list(worker.ingest.reads))
+            worker.ingest.revoke(list(worker.ingest.reads))
             worker.ingest.sending, worker.ingest.commits = [], None
         self.generation += 1
         self.rng.shuffle(awake)
         known = self.broker.partitions(self.broker.now_ms)
         for number, worker in enumerate(awake):
-            worker.ingest.take_on(range(number, known, len(awake)), self.generation)
+            worker.ingest.assign(range(number, known, len(awake)), self.generation)
             mine = range(number, self.broker.state_partitions, len(awake))
-            worker.merge.take_on(mine, self.generation)
+            worker.merge.assign(mine, self.generation)
 
     # ---- faults
 
@@ -169,9 +169,9 @@ class Run:
         self.orphans.append(worker.ingest.sending[:keep])
         if self.faults.retention:  # its frames come before its successor begins, or never
             self.arrive(self.orphans.pop())
-        for p in worker.merge.held:
+        for p in worker.merge.partitions:
             worker.merge.write(p, self.rng.randint(0, 3))
-            worker.merge.tell(p, self.rng.randint(0, 3))
+            worker.merge.publish(p, self.rng.randint(0, 3))
         self.leave_disk(worker)
         worker.asleep_until_ms = DEAD_MS
         if not worker.is_member:
@@ -240,13 +240,13 @@ class Run:
         if side.deliver(rng.choice([1, 3, 100])) and rng.random() < 0.9:
             side.commit(self.generation, rng.random() < self.faults.lost_commit)
         merge = worker.merge
-        for p in merge.held:
+        for p in merge.partitions:
             if rng.random() < 0.7:
                 merge.apply(p, rng.choice([1, 5, 100]))
             if self.broker.now_ms > self.rolled_ms and rng.random() < 0.3:
                 merge.backfill(p)
             merge.write(p, rng.choice([0, 1, 3, 100]))
-            merge.tell(p, rng.choice([0, 1, 100]))
+            merge.publish(p, rng.choice([0, 1, 100]))
             merge.acknowledge(p, self.generation, rng.random() < self.faults.lost_commit)
 
     def rejoin(self, worker: Worker) -> None:
@@ -283,7 +283,7 @@ class Run:
         worker.ingest.settle(self.generation)
         self.settle(worker)
         if self.case.before is not None:
-            for p in worker.merge.held:
+            for p in worker.merge.partitions:
                 worker.merge.backfill(p)  # reads what is due
                 worker.merge.backfill(p)  # adopts it
             worker.ingest.settle(self.generation)
@@ -291,24 +291,24 @@ class Run:
 
     def settle(self, worker: Worker) -> None:
         """Do all that stage 2 has to do."""
-        for p in worker.merge.held:
+        for p in worker.merge.partitions:
             worker.merge.apply(p, 1_000_000)
             worker.merge.write(p, 1_000_000)
-            worker.merge.tell(p, 1_000_000)
+            worker.merge.publish(p, 1_000_000)
             worker.merge.acknowledge(p, self.generation)
 
     def waits(self, key: Key) -> bool:
         """Whether a window's KPI waits for its past at the end, where its series lives."""
         kpi = self.plan.kpis[key[0]]
         place = state_partition(kpi, key[1], self.broker.state_partitions)
-        held = self.workers[0].merge.held[place]
-        return kpi.name in held.merger.waiting_kpis
+        state = self.workers[0].merge.partitions[place]
+        return kpi.name in state.merger.waiting_kpis
 
     def handoff_ms(self, alert: Transition) -> int:
         """Up to where the past of an alert's KPI was adopted where its series lives."""
         kpi = self.plan.kpis[alert.kpi]
         partition = state_partition(kpi, alert.dimensions, self.broker.state_partitions)
-        return self.broker.cuts.get((alert.kpi, partition), BEGINNING_MS)
+        return self.broker.handoffs.get((alert.kpi, partition), BEGINNING_MS)
 
     def added(self) -> set[str]:
         """The rules that the run did not begin with."""
@@ -379,7 +379,7 @@ def check(run: Run) -> None:
     transitions = {k: t for k, t in run.broker.transitions().items() if k[0] not in added}
     wanted = {k: t for k, t in straight(run).transitions().items() if k[0] not in added}
     assert transitions == wanted, sorted(transitions.items() ^ wanted.items(), key=repr)[:6]
-    if run.broker.cuts and run.changed_ms:
+    if run.broker.handoffs and run.changed_ms:
         # No alert is sent about what lies before the live flow. Where a state partition needed no
         # backfill, all there ever was is live.
         alerts = [t for t in run.broker.published if isinstance(t, Transition) and t.rule in added]

@@ -58,11 +58,11 @@ def test_without_faults_nothing_is_reported_twice(case: Case) -> None:
         for worker in run.workers:
             worker.ingest.fetch(frozenset())
             worker.ingest.settle(run.generation)
-            for p in worker.merge.held:
+            for p in worker.merge.partitions:
                 for _ in range(2):  # a round may be under way
                     worker.merge.apply(p, 1_000_000)
                     worker.merge.write(p, 1_000_000)
-                    worker.merge.tell(p, 1_000_000)
+                    worker.merge.publish(p, 1_000_000)
                     worker.merge.acknowledge(p, run.generation)
         check(run)
         assert len(run.broker.published) == len(run.broker.windows()) + len(

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from aiokafka import TopicPartition
 
-from agent.core.backfill import Backfill, Wanted
+from agent.core.backfill import Backfill, BackfillRequest
 from agent.core.decode.batch import Batch
 from agent.core.fold.folder import Commit, Folder, Resume
 from agent.core.merge.backfill_buffer import PendingBackfill
@@ -45,7 +45,7 @@ class IngestSide:
         self.folded_alone = True
         self.generation = 0
 
-    def take_on(self, partitions: Iterable[int], generation: int) -> None:
+    def assign(self, partitions: Iterable[int], generation: int) -> None:
         """Go on with partitions from what is committed."""
         self.generation = generation
         for p in partitions:
@@ -74,13 +74,13 @@ class IngestSide:
         if self.generation == generation and self._behind_start():
             self.settle(generation)
             gone = self._behind_start()
-            self.give_back(gone)
-            self.take_on(gone, generation)
+            self.revoke(gone)
+            self.assign(gone, generation)
 
     def _behind_start(self) -> list[int]:
         return [p for p, at in self.reads.items() if at < self.broker.starts[p]]
 
-    def give_back(self, partitions: Iterable[int]) -> None:
+    def revoke(self, partitions: Iterable[int]) -> None:
         """Forget partitions."""
         for p in partitions:
             self.folder.revoke(p)
@@ -184,8 +184,8 @@ class IngestSide:
 
 
 @dataclass
-class Held:
-    """One state partition held by a worker, and the round under way."""
+class HeldPartition:
+    """One state partition that a worker holds, and the round under way."""
 
     merger: Merger
     read: int
@@ -193,7 +193,7 @@ class Held:
     emitted: list[Emitted] = field(default_factory=list)
     rows: list[tuple[bytes, bytes | None]] = field(default_factory=list)
     written: list[tuple[int, Write]] = field(default_factory=list)
-    telling: list[Published] = field(default_factory=list)
+    unpublished: list[Published] = field(default_factory=list)
     needed: int | None = None
     high: int = -1
     filled: list[tuple[PendingBackfill, list[tuple[bytes, bytes]]]] = field(default_factory=list)
@@ -206,55 +206,55 @@ class MergeSide:
         self, plan: Plan, broker: Broker, rng: random.Random, disk: Disk | None = None
     ) -> None:
         self.plan, self.broker, self.rng, self.disk = plan, broker, rng, disk
-        self.held: dict[int, Held] = {}
+        self.partitions: dict[int, HeldPartition] = {}
 
-    def take_on(self, partitions: Iterable[int], generation: int) -> None:
+    def assign(self, partitions: Iterable[int], generation: int) -> None:
         """Build the mergers again from the table."""
-        self.held = {}
+        self.partitions = {}
         for p in partitions:
             merger = Merger(self.plan, p, self.broker.state_partitions)
             disk = self.disk or Disk()
             merger.restore(disk.recovered(p, self.broker.changelog[p]))
-            self.held[p] = Held(merger, self.broker.positions.get(p, 0), generation)
+            self.partitions[p] = HeldPartition(merger, self.broker.positions.get(p, 0), generation)
 
     def apply(self, partition: int, most: int) -> None:
         """Apply some frames, unless a round is under way."""
-        held = self.held[partition]
+        state = self.partitions[partition]
         log = self.broker.frames[partition]
-        if held.needed is not None or held.read >= len(log):
+        if state.needed is not None or state.read >= len(log):
             return
-        stop = min(len(log), held.read + most)
-        for position in range(held.read, stop):
-            emitted = held.merger.apply(log[position], position)
-            held.high = position
+        stop = min(len(log), state.read + most)
+        for position in range(state.read, stop):
+            emitted = state.merger.apply(log[position], position)
+            state.high = position
             if emitted:
                 self.broker.late_partials += emitted.late
-                held.emitted.append(emitted)
-        held.read = stop
-        held.needed = held.merger.needed_position()
-        held.rows = held.merger.drain_rows()
-        held.telling = items(held.emitted, self.rng)
-        held.emitted = []
+                state.emitted.append(emitted)
+        state.read = stop
+        state.needed = state.merger.needed_position()
+        state.rows = state.merger.drain_rows()
+        state.unpublished = items(state.emitted, self.rng)
+        state.emitted = []
 
     def backfill(self, partition: int) -> None:
         """Let the merger adopt the pasts that were read for it, or read those that are due: both
         between two rounds, and a crash in between loses them."""
-        held = self.held[partition]
-        if held.needed is not None:
+        state = self.partitions[partition]
+        if state.needed is not None:
             return
-        filled, held.filled = held.filled, []
+        filled, state.filled = state.filled, []
         for due, rows in filled:
-            if held.merger.adopt(due.kpi, due.handoff_ms, due.covered, rows):
+            if state.merger.adopt(due.kpi, due.handoff_ms, due.covered, rows):
                 key = due.kpi, partition
-                self.broker.cuts[key] = min(
-                    due.handoff_ms, self.broker.cuts.get(key, due.handoff_ms)
+                self.broker.handoffs[key] = min(
+                    due.handoff_ms, self.broker.handoffs.get(key, due.handoff_ms)
                 )
-        for due in held.merger.pending_backfills():
-            held.filled.append((due, self._past(due, partition)))
+        for due in state.merger.pending_backfills():
+            state.filled.append((due, self._past(due, partition)))
 
     def _past(self, due: PendingBackfill, partition: int) -> list[tuple[bytes, bytes]]:
         """Read the logs up to where they decide the past, in portions; tell what closes."""
-        wanted = Wanted(due.kpi, None, due.handoff_ms, (partition,))
+        wanted = BackfillRequest(due.kpi, None, due.handoff_ms, (partition,))
         past = Backfill(self.plan, TOPIC, [wanted], due.covered, self.broker.state_partitions)
         reads = dict.fromkeys(due.covered, 0)
         while reads:
@@ -282,30 +282,30 @@ class MergeSide:
 
     def write(self, partition: int, most: int) -> None:
         """Let some rows of the round reach the changelog."""
-        held = self.held[partition]
-        batch, held.rows = held.rows[:most], held.rows[most:]
+        state = self.partitions[partition]
+        batch, state.rows = state.rows[:most], state.rows[most:]
         log = self.broker.changelog[partition]
         for key, row in batch:
-            held.written.append((len(log), (key, held.high, row)))
-            log.append(held.written[-1][1])
+            state.written.append((len(log), (key, state.high, row)))
+            log.append(state.written[-1][1])
 
-    def tell(self, partition: int, most: int) -> None:
-        """Tell the world some of what the round brought, once all rows are written, and on disk."""
-        held = self.held[partition]
-        if not held.rows:
+    def publish(self, partition: int, most: int) -> None:
+        """Publish some of what the round brought, once all rows are written, and on disk."""
+        state = self.partitions[partition]
+        if not state.rows:
             if self.disk is not None:
-                self.disk.keep(partition, held.written)
-            held.written = []
-            self.broker.published += held.telling[:most]
-            del held.telling[:most]
+                self.disk.keep(partition, state.written)
+            state.written = []
+            self.broker.published += state.unpublished[:most]
+            del state.unpublished[:most]
 
     def acknowledge(self, partition: int, generation: int, lost: bool = False) -> None:
         """Commit the position once all is published; the group refuses a zombie's."""
-        held = self.held[partition]
-        if held.needed is not None and not held.rows and not held.telling:
-            if held.generation == generation and not lost:
-                self.broker.positions[partition] = held.needed
-            held.needed = None
+        state = self.partitions[partition]
+        if state.needed is not None and not state.rows and not state.unpublished:
+            if state.generation == generation and not lost:
+                self.broker.positions[partition] = state.needed
+            state.needed = None
 
 
 def _tp(partition: int) -> TopicPartition:

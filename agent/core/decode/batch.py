@@ -29,9 +29,9 @@ class Batch:
     have any. `schemas` is what the topic's format needs beside the records (the schemas that they
     were written with); only the format knows what it is.
 
-    `timestamps` are the broker's, ms since the epoch: the evaluate of events from the future, and
-    of those from too long ago. `timestamped` is false of records that carry none, as the lines of a
-    file: then `timestamps` is the clock, and an event may be as old as it likes.
+    `timestamps` are the broker's, ms since the epoch: events from the future, and those from too
+    long ago, are found by them. `timestamped` is false of records that carry none, as the lines of
+    a file: then `timestamps` is the clock, and an event may be as old as it likes.
     """
 
     topic: str

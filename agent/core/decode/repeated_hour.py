@@ -1,8 +1,8 @@
 """Local times that happen twice: the hour that clocks go back over, read without an offset.
 
-`parse_event_times` reads such a time as the first of the two. Which one is meant can't be published
-from the record alone: here is only found which records ask, and by how much later the second one is
-(`agent.core.fold.repeated_hour` answers).
+`parse_event_times` reads such a time as the first of the two. A record alone does not say which
+of the two is meant. This module finds the records with such times, and by how much later the second
+reading is; `agent.core.fold.repeated_hour` decides.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""KPIs that wait for their past: what the live flow brings meanwhile, and from when on it is all.
+"""KPIs whose backfill is not read yet: their live partials, and where the live flow takes over.
 
 A KPI with `backfill` that has no state yet is not evaluated at once. Its live partials are buffered
-here, for one state partition, until somebody has folded what came before them
-(`agent.core.backfill`).
+here, for one state partition, until the events before them are folded (`agent.core.backfill`).
 
 States
 ------
@@ -15,9 +14,9 @@ States
 Events
 ------
 - `note`, the last frame of a flush. A frame names the KPIs that its source's owner folds, and up to
-  which instant (`since_ms`) they may have events that it has not folded, or sent in an earlier
-  frame only. The first frame that names the KPI decides for its source. One that does not name
-  it, from a worker with older rules, makes its source begin again.
+  which instant (`since_ms`) they may have events that it has not folded, or that only an earlier
+  frame holds. The first frame that names the KPI decides for its source. One that does not name it,
+  from a worker with older rules, makes its source begin again.
 - `update`, partials. They are cumulative: one replaces the one known from the same source.
 - `reached`, how far the live flow is settled.
 - `adopt`, the past as rows.

@@ -1,7 +1,7 @@
-"""What the inputs of a derived KPI say of each of its windows.
+"""What the inputs of a derived KPI contribute to each of its windows.
 
-Unknown is not zero. An input that never had a series says of it what it says of a window without
-events, 0 for a count. It says nothing (no value) where it can not know:
+Unknown is not zero. Of a series that it never had, an input has the value of a window without
+events: 0 for a count. It has no value where it cannot know:
 
 - its series that exceed `max_series` were folded into `__other__`, which has events in the window;
 - of `__other__` itself, where it has none: that of another input is made of other series;
@@ -33,7 +33,7 @@ class HasEmptyValue(Protocol):
 
 
 class InputWindows:
-    """What the inputs say of each window: for each of their series a row, with a index for each
+    """The inputs' values of each window: for each of their series a row, with an index for each
     input."""
 
     def __init__(self, inputs: Sequence[HasEmptyValue]) -> None:

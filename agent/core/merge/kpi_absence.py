@@ -26,7 +26,7 @@ class KpiAbsence:
 
     @property
     def first_position(self) -> int | None:
-        """The first frame that says of a slice whose time has not come yet."""
+        """The first frame that names a slice whose time has not come yet."""
         return min(self._slices.values(), default=None)
 
     def restore(self, series: Series) -> None:

@@ -18,7 +18,7 @@ from agent.core.model.kpis import OTHER, Dimensions, Kpi
 from agent.core.state.series import Series
 
 NAMES_KEPT = 10_000
-"""So many keys of series that are no more, or have no room, are known still."""
+"""Keys that are cached beyond those of live series: of series that expired, or found no room."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,7 @@ class LiveSeries:
         self._on_begin(series)
 
     def pop_old(self, at_ms: int) -> list[Series]:
-        """The live series that had no event for long at an instant; they are live no more."""
+        """The live series that had no event for long at an instant; they are no longer live."""
         oldest_ms = at_ms - self._kpi.expire_after_ms
         old = [d for d, series in self.live.items() if series.last_event_ms < oldest_ms]
         return [self.live.pop(dimensions) for dimensions in old]

@@ -1,4 +1,5 @@
-"""What of one state partition is still to be written, deleted or emitted again.
+"""The rows of one state partition that are still to be written or deleted, and what is emitted
+again.
 
 Contract
 --------
@@ -92,7 +93,7 @@ class RowStore:
         self._replay.transitions += transitions
 
     def drain_replay(self) -> Emitted:
-        """What is emitted again: with the first frame, and then no more."""
+        """What is emitted again, with the first frame only."""
         replay, self._replay = self._replay.after(Emitted()), _Output()
         self._is_replayed = True
         return replay

@@ -1,15 +1,14 @@
 """How far event time has got over all source partitions of a topic.
 
-- A source that brings records stands at its own watermark W: the running maximum of event time.
-- A source that has been quiet for `idle_after`, and was seen to be at the end of its log, does not
-  hold the others back further than the instant of that claim: what is appended later is later.
-- When every source is quiet, time moves on by the clock: from the highest W by the quiet that all
-  of them share, which is the stretch of time in which each was known to be quiet. An old claim of a
-  worker that died says nothing of the time since.
-- A source that was never learned of holds everything back: its records may be anywhere.
-- A source whose worker died keeps its last claim, so nothing closes on behalf of a dead worker.
-
-- A topic that was deleted and created again starts over: what its old log claimed counts no more.
+- An active source is at its own watermark W: the running maximum of event time.
+- An idle source (no records for `idle_after`, and seen to be at the end of its log) holds the
+  others back only to the instant at which it was seen: records that are appended later are later.
+- When all sources are idle, time advances by the clock: from the highest W, by the time for which
+  all of them are known to have been idle. An old report of a worker that died proves nothing about
+  the time since.
+- A source that no frame has come from holds everything back: its records may have any time.
+- A source whose worker died keeps its last report, so nothing closes on behalf of a dead worker.
+- A topic that was deleted and created again starts over: reports about its old log are dropped.
 
 Time never goes back. The clock is the one written in the frames, so the same frames give the same
 watermarks.
@@ -49,7 +48,7 @@ class SourceStatus:
 
 @dataclass(slots=True)
 class TopicSources:
-    """The source partitions of one topic, as their frames tell of them."""
+    """The source partitions of one topic, as their frames report them."""
 
     partitions: int = 0
     topic_id: str = ""  # "": no broker has published it
@@ -58,7 +57,7 @@ class TopicSources:
 
     def is_stale(self, frame: Frame) -> bool:
         """Whether a frame covers less of its source than one that was applied, or is of a log that
-        is there no more."""
+        is gone."""
         if self._is_of_another_log(frame):
             return not self._is_of_a_later_log(frame)
         status = self.statuses.get(frame.partition)

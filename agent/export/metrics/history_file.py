@@ -43,7 +43,7 @@ _ABOUT = {
 
 
 @dataclass(slots=True)
-class _Held:
+class _SeriesSamples:
     """What a scrape would see of a series, by sample series, and up to when that is written;
     `states` are the sample series of its alerts."""
 
@@ -53,11 +53,11 @@ class _Held:
 
 
 class History:
-    """Takes what closes, batch by batch, and writes it out in the end.
+    """Collects what closes, batch by batch, and writes it as text in the end.
 
     `every_ms`: a value is repeated that often, at multiples of it, until the next window of its
     series closes; None: each window is one sample. `external`: labels that every sample has.
-    Use it as a context manager: what was taken in lies on disk until the end.
+    Use it as a context manager: until the end, the samples are in a temporary file.
     """
 
     def __init__(
@@ -67,24 +67,24 @@ class History:
         self._every_ms = every_ms
         self._external = external
         self._spool = Spool()
-        self._held: dict[SeriesKey, _Held] = {}
+        self._series: dict[SeriesKey, _SeriesSamples] = {}
         cache = LabelCache()
         self._labels = {kpi.name: cache.of(kpi) for kpi in plan.kpis.values()}
 
     def add(self, emitted: Emitted) -> None:
-        """Take in what closed next, each series in the order of time. KPIs and rules that the plan
-        doesn't have, and values that are not finite, are left out."""
+        """Add what closed next, each series in the order of time. KPIs and rules that are not in
+        the plan, and values that are not finite, are left out."""
         steps: list[tuple[int, int, Transition | TargetStatus | WindowValue]] = []
         steps += ((step.at_ms, 0, step) for step in emitted.transitions)
         steps += ((window.end_ms, 1, window) for window in emitted.windows)
         steps += ((status.window.end_ms, 2, status) for status in emitted.targets)
-        for _, _, found in sorted(steps, key=lambda item: item[:2]):
-            if isinstance(found, Transition):
-                self._take_step(found)
-            elif isinstance(found, WindowValue):
-                self._take_window(found)
+        for _, _, step in sorted(steps, key=lambda item: item[:2]):
+            if isinstance(step, Transition):
+                self._add_step(step)
+            elif isinstance(step, WindowValue):
+                self._add_window(step)
             else:
-                self._take_status(found)
+                self._add_status(step)
 
     def chunks(self) -> Iterator[bytes]:
         """All of it as OpenMetrics text, ending in `# EOF`."""
@@ -100,7 +100,7 @@ class History:
 
     # --- samples -------------------------------------------------------------------------------
 
-    def _take_window(self, window: WindowValue) -> None:
+    def _add_window(self, window: WindowValue) -> None:
         """Value and events of a closed window, and where its alerts stand."""
         kpi = self._plan.kpis.get(window.kpi)
         if kpi is None or window.open:
@@ -118,26 +118,26 @@ class History:
             self._put(key, metrics.MAINTENANCE, _with_kpi(kpi, named), at_ms, 1)
 
     def _stand(self, kpi: Kpi, dimensions: Dimensions | None, at_ms: int) -> None:
-        """Where the alerts of a series stand when a window closes; the window before counts no
-        more. `dimensions` None: those that watch the KPI as a whole, once for all its series."""
+        """Add the states of a series' alerts when a window closes, and forget the window before.
+        `dimensions` None: the alerts of the KPI as a whole, once for all its series."""
         key = (kpi.name, dimensions)
-        before = self._held.get(key)
+        before = self._series.get(key)
         if dimensions is None and before is not None and before.upto_ms >= at_ms - 1:
             return
         self._carry(key, at_ms)
-        held = self._held[key]
-        if held.states is None:
-            held.states = [
+        shown = self._series[key]
+        if shown.states is None:
+            shown.states = [
                 self._state_series(rule, severity, kpi, dimensions)
                 for rule in self._plan.rules_of(kpi.name)
                 if _is_of_whole(kpi, rule) == (dimensions is None)
                 for severity in severities(rule)
             ]
-        held.samples = {series: held.samples.get(series, 0) for series in held.states}
-        for series, value in held.samples.items():
+        shown.samples = {series: shown.samples.get(series, 0) for series in shown.states}
+        for series, value in shown.samples.items():
             self._spool.add(series, at_ms, value)
 
-    def _take_status(self, status: TargetStatus) -> None:
+    def _add_status(self, status: TargetStatus) -> None:
         """State, attainment and bounds of a closed window."""
         window = status.window
         kpi = self._plan.kpis.get(window.kpi)
@@ -153,7 +153,7 @@ class History:
             bound = getattr(status.target, band)
             self._put(key, name, f'{labels}{comma}band="{band}"', at_ms, bound)
 
-    def _take_step(self, step: Transition) -> None:
+    def _add_step(self, step: Transition) -> None:
         """Where an alert stands from now on."""
         kpi, rule = self._plan.subject(step.kpi), self._plan.rules.get(step.rule)
         if kpi is None or rule is None or step.severity not in severities(rule):
@@ -177,17 +177,17 @@ class History:
 
     def _keep(self, key: SeriesKey, series: int, at_ms: int, value: float | int) -> None:
         self._spool.add(series, at_ms, value)
-        self._held[key].samples[series] = value
+        self._series[key].samples[series] = value
 
     def _carry(self, key: SeriesKey, at_ms: int) -> None:
         """Repeat what a series shows until an instant."""
-        held = self._held.setdefault(key, _Held(at_ms - 1))
+        shown = self._series.setdefault(key, _SeriesSamples(at_ms - 1))
         if self._every_ms is not None:
-            first = held.upto_ms - held.upto_ms % self._every_ms + self._every_ms
+            first = shown.upto_ms - shown.upto_ms % self._every_ms + self._every_ms
             for at in range(first, at_ms, self._every_ms):
-                for series, value in held.samples.items():
+                for series, value in shown.samples.items():
                     self._spool.add(series, at, value)
-        held.upto_ms = at_ms - 1
+        shown.upto_ms = at_ms - 1
 
     # --- text ----------------------------------------------------------------------------------
 

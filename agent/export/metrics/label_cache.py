@@ -42,10 +42,10 @@ class _Labels(dict[Dimensions, str]):
         return made
 
     def all_of(self, views: Sequence[SeriesView]) -> Sequence[str]:
-        """Those of all series in use: of the others no more is known.
+        """Those of all series in use; the others are forgotten.
 
-        Most series stand where they stood at the last scrape. To look at that is cheaper by far
-        than to look a hundred thousand up.
+        Most series are at the same index as at the last scrape. Comparing them is far cheaper than
+        a hundred thousand look-ups.
         """
         if len(self) > 2 * len(views) + 1_000:  # start again rather than track what is gone
             self.clear()

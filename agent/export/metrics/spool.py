@@ -1,6 +1,6 @@
-"""Samples of any number of series, put aside on disk as they come, and given back in order.
+"""Samples of any number of series: written to a temporary file as they come, and read in order.
 
-SQLite sorts on disk, so that memory holds the names of the series only.
+SQLite sorts on disk; only the names of the series are in memory.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Spool:
         return self._series.setdefault((metric, labels), len(self._series))
 
     def add(self, series: int, at_ms: int, value: float | int) -> None:
-        """Put a sample aside. Of two of one instant the later one counts."""
+        """Add a sample. Of two samples of one instant, the later one counts."""
         self._rows.append((series, at_ms, value))
         if len(self._rows) >= ROWS_AT_ONCE:
             self._write()
@@ -45,7 +45,7 @@ class Spool:
         """Every metric by name, with its series by labels, each with its samples by time. Each
         iterator must be used before the next."""
         self._write()
-        # By hand, so that the order of insertion decides between two of one instant.
+        # After the rows, so that the order of insertion decides between two samples of one instant.
         self._db.execute("CREATE INDEX by_series ON samples (series, at)")
         metrics: dict[str, list[tuple[str, int]]] = {}
         for (metric, labels), number in self._series.items():
@@ -54,9 +54,9 @@ class Spool:
             yield metric, ((labels, self._of(n)) for labels, n in sorted(metrics[metric]))
 
     def _of(self, series: int) -> Iterator[Sample]:
-        asked = "SELECT at, value FROM samples WHERE series = ? ORDER BY at, rowid"
+        query = "SELECT at, value FROM samples WHERE series = ? ORDER BY at, rowid"
         last: Sample | None = None
-        for sample in self._db.execute(asked, (series,)):
+        for sample in self._db.execute(query, (series,)):
             if last is not None and last[0] != sample[0]:
                 yield last
             last = sample

@@ -13,16 +13,20 @@ epoch, and shown in the reader's own zone.
     ready          {ok, reasons: [{component, reason}]}
     missed         [{topic, records}]: what this worker found gone before it read it, for an hour
     alerts         [{key, rule, severity, phase, kpi, title, series, since_ms, value, summary,
-                   description, owner, team, escalation, runbook}], firing first, the gravest
-                   first; few of those resolved a short while ago, and MOST_ALERTS in all
-    alert_counts   {firing, inhibited, pending}: how many there are
+                   description, owner, team, escalation, runbook, count,
+                   others: [{key, series, severity, since_ms, value, summary}]}], firing first, the
+                   gravest first; few of those resolved a short while ago, and MOST_ALERTS in all.
+                   `count` series of one rule in one phase are one, with the `others` in few words
+    alert_counts   {firing, inhibited, pending}: how many series there are
+    sources        [{topic, records, why: [{outcome, records}]}]: what was read of each topic, by
+                   outcome or reason, while no event of any has been counted; else []
     steps          [{key, at_ms, rule, severity, state, title, series, because}]: the last steps
                    that alerts took, newest first
     objectives     [{name, title, description, owner, score (0 to 1, or null), text, state,
                    trend (up, down, flat, or null), trend_text,
                    objectives, kpis: [{name, title, weight, state}]}], each before its parts
-    kpis           [{name, title, description, owner, objectives, unit, better, by, window, target,
-                   state, counts: {state: series}, total, start_ms, end_ms, stale, rows}]
+    kpis           [{name, title, description, owner, team, objectives, unit, better, by, window,
+                   target, state, counts: {state: series}, total, start_ms, end_ms, stale, rows}]
     kpi_order      [name]
 
 A KPI's `rows` are its worst series, at most ROWS of `total`; `GET /api/v1/kpis/<name>` gives the
@@ -46,9 +50,9 @@ import asyncio
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from heapq import nsmallest
-from itertools import chain, islice
+from itertools import islice
 from typing import Any
 
 from agent.core.evaluate.objectives import Score, in_tree_order
@@ -62,12 +66,15 @@ from agent.export.agent_state import AgentState
 from agent.export.metrics.kpi_series import BANDS, group
 from agent.export.web.board_alerts import (
     MOST_STEPS,
+    STANDING,
     alerts_json,
     from_phases,
+    gravest,
     public_alerts,
     public_steps,
     steps_json,
 )
+from agent.export.web.board_sources import data_until_ms, missed_json, sources_json
 from agent.export.web.series_text import series_key, series_text
 
 Json = dict[str, Any]
@@ -76,7 +83,6 @@ ROWS = 6
 MORE_ROWS = 500
 HISTORY_POINTS = 40
 STALE_SLACK_MS = 60_000
-MISSED_SHOWN_MS = 3_600_000  # as long as the generated alert fires
 """A window may be this late beyond lateness and two hops before the board calls the KPI stale."""
 
 _STATE_ORDER = ("missed", "at_risk", "met", "none", "no_data")
@@ -144,15 +150,9 @@ class _Read:
         self.scores = dict(state.objective_scores())
         self.ready = dict(state.ready)
         self.missed = missed_json(state, now_ms)
+        self.sources = sources_json(state)
         self.data_until_ms = data_until_ms(state, self.series)
         self.name, self.version = state.name, state.version
-
-
-def data_until_ms(state: AgentState, series: Iterable[SeriesView]) -> int | None:
-    """How far event time has got, by the newest source or window of any worker."""
-    newest = max(state.stats.watermark_ms.values(), default=0)
-    ends = (v.closed.end_ms for v in series if v.closed is not None)
-    return max(chain((newest,), ends)) or None
 
 
 def change(old: Json, new: Json) -> Json:
@@ -173,6 +173,7 @@ def _snapshot(read: _Read) -> Json:
     cards = [card(read.plan, k, held[k.name], until_ms, ROWS) for k in read.plan.kpis.values()]
     states = {card["name"]: card["state"] for card in cards}
     alerts = from_phases(read.series) if read.alerts is None else read.alerts
+    standing = gravest(a for a in alerts if a.phase in STANDING)
     return {
         "name": read.name,
         "version": read.version,
@@ -183,26 +184,14 @@ def _snapshot(read: _Read) -> Json:
         "missed": read.missed,
         "alerts": alerts_json(read.plan, alerts, until_ms),
         "alert_counts": {
-            "firing": sum(a.phase == AlertPhase.FIRING for a in alerts),
-            "inhibited": sum(a.phase == AlertPhase.INHIBITED for a in alerts),
-            "pending": sum(a.phase == AlertPhase.PENDING for a in alerts),
+            str(phase): sum(alert.phase == phase for alert in standing) for phase in STANDING
         },
+        "sources": read.sources,
         "steps": steps_json(read.plan, read.steps),
         "objectives": _objectives(read.plan, read.scores, states),
         "kpis": cards,
         "kpi_order": list(read.plan.kpis),
     }
-
-
-def missed_json(state: AgentState, now_ms: int) -> list[Json]:
-    """Records that were gone before they were read, at most, by topic; for a while after that."""
-    at_ms = state.stats.records_missed_ms
-    if at_ms is None or now_ms - at_ms > MISSED_SHOWN_MS:
-        return []
-    by_topic: Counter[str] = Counter()
-    for (topic, _), records in state.stats.records_missed.items():
-        by_topic[topic] += records
-    return [{"topic": t, "records": count} for t, count in sorted(by_topic.items()) if count]
 
 
 def ready_json(ready: Mapping[str, str | None]) -> Json:
@@ -282,6 +271,7 @@ def card(
         "title": kpi.title,
         "description": kpi.description,
         "owner": kpi.owner or kpi.team or "",
+        "team": kpi.team or "",
         "objectives": [plan.objectives[name].title for name in plan.objectives_of(kpi.name)],
         "unit": kpi.unit,
         "better": kpi.better,

@@ -25,6 +25,11 @@ Step = Mapping[str, Any]
 RESOLVED_SHOWN_MS = 3_600_000
 MOST_RESOLVED = 3
 MOST_ALERTS = 50
+MOST_APART = 3
+"""Of more series than this, a rule's alerts are one card."""
+MOST_OTHERS = 20
+"""Series that a group names beside its first."""
+ALONE: Json = {"count": 1, "others": []}
 MOST_STEPS = 30
 """Steps of the history that a board shows; `/api/v1/alerts` has more."""
 _SEVERITY_RANK = {"page": 0, "critical": 1, "warning": 2, "info": 3}
@@ -56,11 +61,44 @@ def from_phases(series: Iterable[SeriesView]) -> list[Alert]:
 
 
 def alerts_json(plan: Plan, alerts: Sequence[Alert], until_ms: int | None) -> list[Json]:
-    """What a board shows of these alerts, in its order, once event time has got to `until_ms`."""
-    shown = [a for a in alerts if a.phase in STANDING]
+    """What a board shows of these alerts, in its order, once event time has got to `until_ms`.
+
+    The severities of one series' alert are one, the gravest. Where many series of a rule are in
+    the same phase they are one group: the gravest and newest of them, and few words for the others.
+    """
+    standing = gravest(a for a in alerts if a.phase in STANDING)
     over = [a for a in alerts if _is_just_over(plan, a, until_ms)]
-    shown += sorted(over, key=lambda a: -(a.since_ms or 0))[:MOST_RESOLVED]
-    return [_alert(plan, alert) for alert in in_order(shown)[:MOST_ALERTS]]
+    over = sorted(over, key=lambda a: -(a.since_ms or 0))[:MOST_RESOLVED]
+    groups: dict[tuple[str, AlertPhase], list[Alert]] = {}
+    for alert in in_order([*standing, *over]):
+        groups.setdefault((alert.rule, alert.phase), []).append(alert)
+    shown: list[Json] = []
+    for group in sorted(groups.values(), key=_group_order):
+        if len(group) > MOST_APART:
+            shown.append(_alert(plan, group[0]) | _others(plan, group))
+        else:
+            shown += [_alert(plan, alert) | ALONE for alert in group]
+    return shown[:MOST_ALERTS]
+
+
+def gravest(alerts: Iterable[Alert]) -> list[Alert]:
+    """One alert of each series and rule: firing before pending, then the gravest."""
+    by_series: dict[tuple[str, str, Any], Alert] = {}
+    for alert in in_order(alerts):
+        by_series.setdefault((alert.rule, alert.kpi, alert.dimensions), alert)
+    return list(by_series.values())
+
+
+def _group_order(group: Sequence[Alert]) -> tuple[int, int, int]:
+    """The order of groups that begin alike in `in_order`: those with more series first."""
+    return _PHASE_RANK[group[0].phase], _SEVERITY_RANK[group[0].severity], -len(group)
+
+
+def _others(plan: Plan, group: Sequence[Alert]) -> Json:
+    """What is said of a group beside its first alert."""
+    others = [_alert(plan, alert) for alert in group[1 : MOST_OTHERS + 1]]
+    words = ("key", "series", "severity", "since_ms", "value", "summary")
+    return {"count": len(group), "others": [{word: one[word] for word in words} for one in others]}
 
 
 def in_order(alerts: Iterable[Alert]) -> list[Alert]:

@@ -183,7 +183,9 @@ class Pages:
 
     async def board(self, _request: web.Request) -> web.Response:
         """The whole board."""
-        return _json(await self._board.snapshot())
+        response = _json(await self._board.snapshot())
+        response.enable_compression()
+        return response
 
     async def kpi(self, request: web.Request) -> web.Response:
         """One KPI with more of its series."""

@@ -15,6 +15,7 @@ from agent.core.model.results import AlertPhase, SeriesView
 from agent.core.model.schedules import Schedule
 from agent.export.agent_state import AgentState, Alert
 from agent.export.web.board import Board, change
+from tests.core.decode.samples import contract
 from tests.export import invented
 from tests.export.invented import (
     COMPANY,
@@ -234,7 +235,7 @@ async def test_an_alert_that_is_over_is_no_longer_a_phase_on_its_row() -> None:
     assert board["alerts"] == []
 
 
-async def test_of_very_many_alerts_the_gravest_are_shown_and_all_are_counted() -> None:
+async def test_many_series_of_a_rule_are_one_card_and_all_are_counted() -> None:
     state = company_state()
     regions = [f"r{i:04}" for i in range(400)]
     state.alerts = lambda: [
@@ -243,9 +244,59 @@ async def test_of_very_many_alerts_the_gravest_are_shown_and_all_are_counted() -
         for severity in ("warning", "critical")
     ]
     board = await _board(state)
-    assert board["alert_counts"] == {"firing": 800, "inhibited": 0, "pending": 0}
-    assert {a["severity"] for a in board["alerts"]} == {"critical"}
+    assert board["alert_counts"] == {"firing": 400, "inhibited": 0, "pending": 0}
+    [alert] = board["alerts"]
+    assert (alert["severity"], alert["series"], alert["count"]) == ("critical", "r0000", 400)
+    assert [other["series"] for other in alert["others"]] == regions[1:21]
+    assert {other["severity"] for other in alert["others"]} == {"critical"}
+
+
+async def test_few_series_of_a_rule_are_cards_of_their_own() -> None:
+    state = company_state()
+    state.alerts = lambda: [
+        Alert("slow_support", severity, "response_time", (region,), AlertPhase.FIRING, NOW_MS)
+        for region in ("emea", "apac", "amer")
+        for severity in ("warning", "critical")
+    ]
+    alerts = (await _board(state))["alerts"]
+    assert [(a["series"], a["severity"], a["count"]) for a in alerts] == [
+        ("amer", "critical", 1),
+        ("apac", "critical", 1),
+        ("emea", "critical", 1),
+    ]
+
+
+async def test_of_very_many_rules_the_gravest_are_shown_and_all_are_counted() -> None:
+    state = company_state()
+    state.alerts = lambda: [
+        Alert(f"rule-{n}", "warning", "response_time", ("emea",), AlertPhase.FIRING, NOW_MS)
+        for n in range(80)
+    ]
+    board = await _board(state)
+    assert board["alert_counts"]["firing"] == 80
     assert len(board["alerts"]) == 50
+
+
+async def test_while_nothing_is_counted_the_board_says_what_arrives() -> None:
+    state = company_state()
+    plan = state.plan
+    state.plan = replace(plan, contracts={"ticket": contract("ticket", topic="support")})
+    state.stats.records.clear()
+    assert (await _board(state))["sources"] == [{"topic": "support", "records": 0, "why": []}]
+    state.stats.records["support", "rejected", "wrong_type", "ticket"] = 5
+    state.stats.records["support", "ignored", "", ""] = 2
+    assert (await _board(state))["sources"] == [
+        {
+            "topic": "support",
+            "records": 7,
+            "why": [
+                {"outcome": "wrong_type", "records": 5},
+                {"outcome": "ignored", "records": 2},
+            ],
+        }
+    ]
+    state.stats.records["support", "folded", "", "ticket"] = 1
+    assert (await _board(state))["sources"] == []
 
 
 async def test_what_resolved_long_ago_is_forgotten() -> None:

@@ -17,10 +17,11 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
-from agent.export.agent_state import AgentState
-from agent.export.web import server as web
+from agent.core.model.results import AlertPhase
+from agent.export.agent_state import AgentState, Alert
+from agent.export.web import stream
 from agent.export.web.server import serving
-from tests.export.invented import COMPANY, NOW_MS, company_state
+from tests.export.invented import COMPANY, NOW_MS, RESPONSE, company_state, plan, view
 from tests.export.web import test_private as private
 from tests.export.web.test_alerts import STEPS
 
@@ -251,12 +252,85 @@ def test_the_board_says_when_the_agent_is_gone(browser: webdriver.Chrome) -> Non
         lambda b: _text(b, "#link-text") in ("Reconnecting", "No connection")
     )
     assert "7 min 8 s" in _text(browser, "#kpi-response_time")  # what was known stays
+    assert "No connection to the agent" in _text(browser, "#notice")
+
+
+def test_a_board_without_an_agent_is_not_quiet(browser: webdriver.Chrome) -> None:
+    with _served(company_state(firing=False)) as address:
+        browser.get(address)
+        _until(browser, "#alerts", "All quiet")
+    _until(browser, "#alerts", "Not known: no connection to the agent")
+
+
+def test_a_board_of_old_data_is_not_quiet(browser: webdriver.Chrome) -> None:
+    state = company_state(firing=False)
+    state.stats.watermark_ms.clear()
+    old = NOW_MS - 3 * 3_600_000
+    state.company = lambda: [view(RESPONSE, ("emea",), 100.0, end_ms=old)]
+    with _served(state) as address:
+        browser.get(address)
+        _until(browser, "#notice", "The data is 3 h 0 min old")
+        assert "No alert fires by data that is old" in _text(browser, "#alerts")
+
+
+def test_a_board_without_rules_says_how_to_write_the_first(browser: webdriver.Chrome) -> None:
+    with _served(AgentState(plan([], [], []), ready={"merge": None}, name="Board")) as address:
+        browser.get(address)
+        _until(browser, "#notice", "No KPIs are declared")
+        assert "kpi-agent init" in _text(browser, "#notice")
+
+
+def test_choices_find_kpis_and_are_kept_in_the_address(browser: webdriver.Chrome) -> None:
+    shown = "return [...document.querySelectorAll('#kpis > .kpi')].map(e => e.id)"
+    with _served(company_state()) as address:
+        browser.get(address)
+        _until(browser, "#kpi-response_time", "7 min 8 s")
+        every = browser.execute_script(shown)
+        assert every[0] == "kpi-response_time"  # missed first
+        browser.find_element(By.ID, "search").send_keys("emea response")
+        assert browser.execute_script(shown) == ["kpi-response_time"]
+        assert browser.current_url.endswith("?q=emea+response")
+        link = browser.current_url
+        browser.get(f"{address}?owner=support-ops")
+        _until(browser, "#kpi-response_time", "7 min 8 s")
+        assert 0 < len(browser.execute_script(shown)) < len(every)
+        browser.get(link)
+        _until(browser, "#kpi-response_time", "7 min 8 s")
+        assert browser.execute_script(shown) == ["kpi-response_time"]
+        browser.find_element(By.ID, "search").send_keys(" nothing like it")
+        _until(browser, "#none-found", "No KPI is like this")
+        browser.find_element(By.ID, "clear").click()
+        assert browser.execute_script(shown) == every
+        assert "?" not in browser.current_url
+        assert browser.get_log("browser") == []
+
+
+def test_many_alerts_of_a_rule_are_one_card_and_few_are_in_sight(browser: webdriver.Chrome) -> None:
+    state = company_state()
+    series = [("slow_support", f"r{n:02}") for n in range(40)]
+    rules = [(f"rule-{n}", "emea") for n in range(9)]
+    state.alerts = lambda: [
+        Alert(rule, severity, "response_time", (region,), AlertPhase.FIRING, NOW_MS, 300.0)
+        for rule, region in (*series, *rules)
+        for severity in ("warning", "critical")
+    ]
+    with _served(state) as address:
+        browser.get(address)
+        _until(browser, "#alerts", "and 39 more series, of which the gravest 20")
+        cards = "return document.querySelectorAll('#alerts > .alert').length"
+        assert browser.execute_script(cards) == 5
+        assert browser.title.startswith("(49) ")
+        browser.find_element(By.ID, "all-alerts").send_keys(Keys.ENTER)
+        assert browser.execute_script(cards) == 10
+        group = browser.find_element(By.CSS_SELECTOR, "#alerts .group:not([hidden]) summary")
+        group.send_keys(Keys.ENTER)
+        assert "r05 · 5 min · critical since" in _text(browser, "#alerts .group:not([hidden])")
 
 
 def test_without_a_stream_the_board_asks_every_few_seconds(
     browser: webdriver.Chrome, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(web, "MAX_STREAMS", 0)
+    monkeypatch.setattr(stream, "MAX_STREAMS", 0)
     state = company_state()
     with _served(state) as address:
         browser.get(address)
@@ -265,7 +339,7 @@ def test_without_a_stream_the_board_asks_every_few_seconds(
         calm = company_state(firing=False)
         state.company, state.alerts = calm.company, calm.alerts
         _until(browser, "#kpi-response_time .figure", "3 min 31 s")
-        monkeypatch.setattr(web, "MAX_STREAMS", 9)
+        monkeypatch.setattr(stream, "MAX_STREAMS", 9)
         _until(browser, "#link-text", "Live")
 
 

@@ -2,17 +2,21 @@
 
 import { setData, setHidden, setText, el, patchList } from "./dom.js";
 import { makeAlert, makeObjective, makeStep, patchAlert, patchObjective, patchStep } from "./cards.js";
+import { drawFilters, filtered, filteredAlerts, onChoice } from "./filters.js";
 import { makeKpi, patchKpi } from "./kpi.js";
+import { noticeOf, quietText } from "./notice.js";
 import { ageText, clockText } from "./times.js";
 import { follow } from "./stream.js";
 
 const $ = (id) => document.getElementById(id);
-const STATES = { missed: "Missed", at_risk: "At risk", met: "On target", none: "No target", no_data: "No data" };
 
+const FEW_ALERTS = 5; // the KPIs stay in sight
 const kpis = new Map();
 let board = null;
 let skewMs = 0; // the agent's clock less ours
-let shown = "all";
+let allAlerts = false;
+let connection = "connecting";
+let target = location.hash.slice(1); // where a link leads, until it is there
 
 const now = () => Date.now() + skewMs;
 
@@ -33,58 +37,53 @@ function draw() {
   const known = [...kpis.values()];
   patchList($("objectives"), board.objectives, (o) => o.name, makeObjective, patchObjective);
   setHidden($("kpis-section"), known.length === 0);
-  drawChips(known);
   drawKpis();
   drawClock();
+  goToTarget();
+}
+
+// The address names a card that is there only now.
+function goToTarget() {
+  const node = target && $(target);
+  if (!node) return;
+  target = "";
+  node.scrollIntoView();
 }
 
 function drawKpis() {
   const listed = board.kpi_order.map((name) => kpis.get(name)).filter(Boolean);
-  const visible = listed.filter((kpi) => shown === "all" || kpi.state === shown);
+  const visible = filtered(listed);
+  drawFilters(listed, visible.length);
   patchList($("kpis"), visible, (kpi) => kpi.name, makeKpi, (node, kpi) => patchKpi(node, kpi, now()));
 }
 
 function drawNotice() {
-  const { ok, reasons } = board.ready;
-  const empty = board.data_until_ms === null;
-  const missed = board.missed.map((m) => `${m.topic}: at most ${m.records} records were deleted or skipped`);
-  setHidden($("notice"), ok && !empty && !missed.length);
-  if (ok && !empty && !missed.length) return;
-  let title = missed.length ? "Records were gone before they were read: values may lack them" : "Not everything is ready";
-  if (empty) title = "Waiting for the first events";
-  const why = [...reasons.map((r) => `${r.component}: ${r.reason}`), ...missed];
-  if (ok && empty) why.push("The agent is ready. Values appear here when the first window closes.");
-  const text = JSON.stringify([title, why]);
-  if ($("notice").dataset.text === text) return;
+  const notice = noticeOf(board, connection, now());
+  setHidden($("notice"), notice === null);
+  const text = JSON.stringify(notice);
+  if (notice === null || $("notice").dataset.text === text) return;
   $("notice").dataset.text = text;
-  $("notice").replaceChildren(el("strong", {}, title), el("ul", {}, ...why.map((line) => el("li", {}, line))));
+  $("notice").replaceChildren(el("strong", {}, notice[0]), el("ul", {}, ...notice[1].map((line) => el("li", {}, line))));
 }
 
 function drawAlerts() {
   const { firing, inhibited, pending } = board.alert_counts;
   document.title = firing ? `(${firing}) ${board.name}` : board.name;
   setData(document.body, "firing", String(firing > 0));
-  const items = firing ? [...board.alerts] : [{ key: "quiet", quiet: true }, ...board.alerts];
-  const hidden = firing + inhibited + pending - board.alerts.filter((a) => a.phase !== "resolved").length;
+  const quiet = { key: "quiet", quiet: quietText(board, connection, now()), calm: board.ready.ok && connection !== "lost" };
+  const alerts = filteredAlerts(board.alerts);
+  const items = firing ? alerts : [quiet, ...alerts];
+  const standing = board.alerts.filter((a) => a.phase !== "resolved").reduce((sum, a) => sum + a.count, 0);
+  const hidden = firing + inhibited + pending - standing;
   if (hidden > 0) items.push({ key: "rest", rest: hidden });
-  patchList($("alerts"), items, (a) => a.key, makeAlert, (node, alert) => patchAlert(node, alert, board.data_until_ms ?? now(), board));
+  const rest = items.length - FEW_ALERTS;
+  if (!allAlerts && rest > 1) items.length = FEW_ALERTS;
+  setHidden($("all-alerts"), rest < 2);
+  setText($("all-alerts"), allAlerts ? "Show fewer alerts" : `Show ${rest} more alerts`);
+  $("all-alerts").setAttribute("aria-expanded", String(allAlerts));
+  patchList($("alerts"), items, (a) => a.key, makeAlert, (node, alert) => patchAlert(node, alert, board.data_until_ms ?? now()));
   setHidden($("history"), board.steps.length === 0);
   patchList($("steps"), board.steps, (s) => s.key, makeStep, (node, step) => patchStep(node, step, board.data_until_ms ?? now()));
-}
-
-function drawChips(known) {
-  const counts = { all: known.length };
-  for (const kpi of known) counts[kpi.state] = (counts[kpi.state] ?? 0) + 1;
-  if (!counts[shown]) shown = "all";
-  const items = ["all", ...Object.keys(STATES)].filter((state) => counts[state]);
-  const make = (state) => el("button", { type: "button", class: "chip", onclick: () => { shown = state; draw(); } },
-    el("span", {}, state === "all" ? "All" : STATES[state]), el("span", { class: "count" }));
-  const patch = (node, state) => {
-    node.setAttribute("aria-pressed", String(state === shown));
-    setData(node, "state", state);
-    setText(node.lastElementChild, String(counts[state]));
-  };
-  patchList($("chips"), items, (state) => state, make, patch);
 }
 
 function drawClock() {
@@ -102,7 +101,19 @@ function link(state, text) {
   setData($("link"), "link", state);
   setText($("link-text"), text);
   setData(document.body, "link", state);
+  if (connection === state) return;
+  connection = state;
+  if (board) draw();
 }
 
+$("all-alerts").addEventListener("click", () => {
+  allAlerts = !allAlerts;
+  drawAlerts();
+});
+onChoice(() => board && draw());
 follow(take, link);
-setInterval(drawClock, 1000);
+setInterval(() => {
+  if (!board) return;
+  drawClock();
+  drawNotice();
+}, 1000);

@@ -1,6 +1,6 @@
 // Alerts and objectives.
 
-import { el, parts, setData, setHidden, setIcon, setText } from "./dom.js";
+import { el, parts, patchList, setData, setHidden, setIcon, setText } from "./dom.js";
 import { makeRing, patchRing } from "./spark.js";
 import { ageText, clockText, momentText } from "./times.js";
 
@@ -18,17 +18,18 @@ export function makeAlert(alert) {
     el("div", { class: "what" },
       el("p", { class: "say" }, el("strong", { "data-part": "severity", class: "severity" }), el("span", { "data-part": "summary" })),
       el("p", { class: "meta" }, el("span", { "data-part": "series" }), el("span", { "data-part": "rule" }), el("span", { "data-part": "since" }), el("span", { "data-part": "owner" })),
-      el("p", { "data-part": "description", class: "more" })),
+      el("p", { "data-part": "description", class: "more" }),
+      el("details", { "data-part": "group", class: "group" }, el("summary", { "data-part": "count" }), el("ul", { "data-part": "others" }))),
     el("a", { "data-part": "runbook", class: "runbook", target: "_blank", rel: "noopener noreferrer" }, "Runbook"));
 }
 
-export function patchAlert(node, alert, eventTimeMs, board) {
+export function patchAlert(node, alert, eventTimeMs) {
   if (alert.rest) return setText(node, `and ${alert.rest.toLocaleString()} more`);
   const p = parts(node);
   if (alert.quiet) {
-    setIcon(p.icon, "met");
-    const pending = board.alert_counts.pending > 0;
-    return setText(p.text, board.data_until_ms === null ? "No alerts." : pending ? "Nothing fires yet." : "All quiet. No alert is firing.");
+    setIcon(p.icon, alert.calm ? "met" : "no_data");
+    setData(node, "calm", String(alert.calm));
+    return setText(p.text, alert.quiet);
   }
   setData(node, "phase", alert.phase);
   setData(node, "severity", alert.severity);
@@ -44,10 +45,27 @@ export function patchAlert(node, alert, eventTimeMs, board) {
   const next = alert.escalation && alert.phase === "firing" ? `then ${alert.escalation}` : "";
   setText(p.owner, [alert.owner, next].filter(Boolean).join(", "));
   setText(p.description, alert.description);
+  patchGroup(p, alert, eventTimeMs);
   for (const part of [p.since, p.owner, p.description]) setHidden(part, part.textContent === "");
   setHidden(p.runbook, alert.runbook === null);
   if (alert.runbook !== null && p.runbook.getAttribute("href") !== alert.runbook) p.runbook.setAttribute("href", alert.runbook);
   p.runbook.setAttribute("aria-label", `Runbook of ${alert.rule}`);
+}
+
+// Many series of one rule: how many there are, and the others in few words.
+function patchGroup(p, alert, eventTimeMs) {
+  setHidden(p.group, alert.count < 2);
+  if (alert.count < 2) return;
+  const named = alert.others.length + 1;
+  const rest = alert.count - 1;
+  setText(p.count, `and ${rest.toLocaleString()} more series${alert.count > named ? `, of which the gravest ${named - 1}` : ""}`);
+  patchList(p.others, alert.others, (other) => other.key, () => el("li", {}, el("span", { "data-part": "icon", class: "badge" }), el("span", { "data-part": "text" })), (node, other) => {
+    const part = parts(node);
+    setData(node, "severity", other.severity);
+    setIcon(part.icon, other.severity);
+    const since = other.since_ms === null ? "" : ` since ${momentText(other.since_ms, eventTimeMs)}`;
+    setText(part.text, [other.series, other.value, `${other.severity}${since}`].filter(Boolean).join(" · "));
+  });
 }
 
 const STEPS = { firing: "fired", pending: "is pending", inhibited: "is inhibited", resolved: "ended", inactive: "came to nothing" };

@@ -14,6 +14,7 @@ export function makeKpi(kpi) {
       el("div", {}, el("h3", { "data-part": "title" }), el("p", { "data-part": "owner", class: "owner" })),
       el("p", { class: "state" }, el("span", { "data-part": "icon", class: "badge" }), el("span", { "data-part": "word", class: "word" }))),
     el("div", { class: "figure" },
+      el("p", { "data-part": "of", class: "of-all" }),
       el("p", { "data-part": "which", class: "which" }),
       el("p", { "data-part": "value", class: "number" }),
       el("p", { "data-part": "current", class: "current" })),
@@ -41,6 +42,8 @@ export function patchKpi(node, kpi, nowMs) {
   setIcon(p.icon, kpi.state);
   setText(p.word, row?.maintenance ? "Maintenance" : WORDS[kpi.state]);
   p.word.title = row?.maintenance ?? "";
+  setText(p.of, kpi.total > 1 && kpi.state !== "none" ? ofText(kpi) : "");
+  setHidden(p.of, p.of.textContent === "");
   setText(p.which, many && row ? (kpi.total > 1 ? `${row.series}, ${rankText(kpi)} of ${kpi.total}` : row.series) : "");
   setHidden(p.which, !many);
   setText(p.value, row?.text ?? "–");
@@ -61,6 +64,12 @@ export function patchKpi(node, kpi, nowMs) {
 function rankText(kpi) {
   if (kpi.state !== "none") return "worst";
   return kpi.better === "lower" ? "highest" : "lowest";
+}
+
+// How many series there are in the card's state: one figure would be nobody's.
+function ofText(kpi) {
+  const said = { missed: "missed", at_risk: "at risk", met: "on target", no_data: "without data" };
+  return `${(kpi.counts[kpi.state] ?? 0).toLocaleString()} of ${kpi.total.toLocaleString()} ${said[kpi.state]}`;
 }
 
 function freshText(kpi, row, nowMs) {
@@ -122,6 +131,7 @@ function patchMore(button, kpi, expanded) {
 
 function toggle(node) {
   node.expanded = !node.expanded;
+  setData(node, "expanded", String(node.expanded));
   if (!node.expanded) patchRows(node, node.kpi.rows);
   else expand(node);
   patchMore(parts(node).more, node.kpi, node.expanded);

@@ -1,0 +1,39 @@
+// What is wrong with what is shown, said before anything else.
+
+import { ageText, clockText } from "./times.js";
+
+const OLD_MS = 10 * 60000;
+const REPLAYED_MS = 7 * 86400000; // data of the past, replayed, is not old: its age says nothing
+const OUTCOMES = { ignored: "of a type that no contract has", late: "late", duplicate: "duplicates", empty: "empty" };
+
+export function isOld(board, nowMs) {
+  const age = board.data_until_ms === null ? 0 : nowMs - board.data_until_ms;
+  return age > OLD_MS && age < REPLAYED_MS;
+}
+
+// The title and the lines of the notice, or null: all is well.
+export function noticeOf(board, link, nowMs) {
+  const reasons = board.ready.reasons.map((r) => `${r.component}: ${r.reason}`);
+  const missed = board.missed.map((m) => `${m.topic}: at most ${m.records} records were deleted or skipped`);
+  if (link === "lost") return ["No connection to the agent", [`What is shown is of ${clockText(board.now_ms, nowMs)}, and may have changed since.`]];
+  if (board.kpi_order.length === 0) return ["No KPIs are declared", ["Write the first into a YAML file in the folder of rules, then reload. For a draft from a sample of your events: kpi-agent init events.ndjson"]];
+  if (board.data_until_ms === null) return ["Waiting for the first events", [...reasons, ...board.sources.map(sourceText), ...(board.ready.ok ? ["Values appear here when the first window closes."] : [])]];
+  if (isOld(board, nowMs)) return [`The data is ${ageText(nowMs - board.data_until_ms)} old`, [`Nothing newer than ${clockText(board.data_until_ms, nowMs)} has been evaluated: alerts and states are of then.`, ...reasons, ...missed]];
+  if (missed.length) return ["Records were gone before they were read: values may lack them", [...reasons, ...missed]];
+  if (!board.ready.ok) return ["Not everything is ready", reasons];
+  return null;
+}
+
+function sourceText(source) {
+  if (source.records === 0) return `Topic ${source.topic}: no record yet`;
+  const why = source.why.map((w) => `${w.records.toLocaleString()} ${OUTCOMES[w.outcome] ?? `rejected: ${w.outcome.replaceAll("_", " ")}`}`);
+  return `Topic ${source.topic}: ${source.records.toLocaleString()} records, none counted (${why.join(", ")})`;
+}
+
+// What stands in the place of alerts when none fires.
+export function quietText(board, link, nowMs) {
+  if (link === "lost") return "Not known: no connection to the agent.";
+  if (isOld(board, nowMs)) return "No alert fires by data that is old.";
+  if (board.data_until_ms === null || !board.ready.ok) return "No alerts.";
+  return board.alert_counts.pending > 0 ? "Nothing fires yet." : "All quiet. No alert is firing.";
+}
