@@ -34,6 +34,14 @@ MIN_SECRET_LENGTH = 16
 """Characters. With a list of names, a shorter one could be found by trying."""
 
 
+SaslMechanism = Literal[
+    "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER", "AWS_MSK_IAM", "GSSAPI"
+]
+WITHOUT_PASSWORD = ("AWS_MSK_IAM", "GSSAPI")
+"""Mechanisms whose credentials come from the environment."""
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
 class Settings(BaseSettings):
     """The settings of one agent. Durations are seconds. Build it with `load_settings`."""
 
@@ -41,10 +49,20 @@ class Settings(BaseSettings):
 
     brokers: str = Field("localhost:9092", description="host:port of the brokers, by commas")
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
-    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
-    sasl_username: str | None = None
-    sasl_password: SecretStr | None = None
+    sasl_mechanism: SaslMechanism = "PLAIN"
+    sasl_username: str | None = Field(None, description="or the client's id, of OAUTHBEARER")
+    sasl_password: SecretStr | None = Field(None, description="or the client's secret")
     sasl_password_file: Path | None = Field(None, description="a file that holds the password")
+    oauth_token_url: str | None = Field(None, description="where OAUTHBEARER gets its tokens")
+    oauth_scope: str | None = Field(None, description="the scope that is asked for")
+    oauth_extensions: str = Field(
+        "", description="name=value by commas, sent to the broker beside the token"
+    )
+    aws_region: str | None = Field(None, description="of the cluster, with AWS_MSK_IAM")
+    kerberos_service: str = Field("kafka", min_length=1, description="the brokers' principal")
+    kerberos_domain: str | None = Field(
+        None, description="their host in the principal; default: as in brokers"
+    )
     ssl_cafile: Path | None = Field(None, description="PEM; default: the system's authorities")
     ssl_certfile: Path | None = Field(None, description="PEM of the client's certificate")
     ssl_keyfile: Path | None = Field(None, description="PEM of the client's key")
@@ -135,9 +153,32 @@ class Settings(BaseSettings):
                 raise ValueError("a password has no place in an address: use a proxy that adds it")
         return text
 
+    @field_validator("oauth_token_url")
+    @classmethod
+    def _check_token_url(cls, text: str | None) -> str | None:
+        parts = urlsplit(text or "https://none")
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
+            raise ValueError("this is not https://host/path")
+        if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
+            raise ValueError("the client's secret is sent there: it has to be https")
+        return text
+
+    @field_validator("oauth_extensions")
+    @classmethod
+    def _check_extensions(cls, text: str) -> str:
+        _extensions(text)
+        return text
+
     @model_validator(mode="after")
     def _check_together(self) -> Self:
-        if self.security_protocol.startswith("SASL"):
+        if self.sasl_mechanism == "AWS_MSK_IAM" and not self.aws_region:
+            raise ValueError("AWS_MSK_IAM needs aws_region")
+        if self.sasl_mechanism == "OAUTHBEARER" and not self.oauth_token_url:
+            raise ValueError("OAUTHBEARER needs oauth_token_url")
+        if (
+            self.security_protocol.startswith("SASL")
+            and self.sasl_mechanism not in WITHOUT_PASSWORD
+        ):
             if not self.sasl_username:
                 raise ValueError(f"{self.security_protocol} needs sasl_username")
             if self.sasl_password is None and self.sasl_password_file is None:
@@ -164,6 +205,11 @@ class Settings(BaseSettings):
         return tuple(filter(None, (name.strip() for name in self.web_hosts.split(","))))
 
     @property
+    def oauth_extension_values(self) -> dict[str, str]:
+        """What is sent to the broker beside a token, by name."""
+        return _extensions(self.oauth_extensions)
+
+    @property
     def labels(self) -> dict[str, str]:
         """The external labels, by name."""
         return parse_external_labels(self.external_labels)
@@ -182,6 +228,15 @@ class Settings(BaseSettings):
                 "For example: openssl rand -hex 32",
             )
         return found
+
+
+def _extensions(text: str) -> dict[str, str]:
+    """`name=value` by commas: names of letters, values without control characters (RFC 7628)."""
+    pairs = [part.strip().partition("=") for part in text.split(",") if part.strip()]
+    for name, _, value in pairs:
+        if not (name.isascii() and name.isalpha()) or name == "auth" or not value.isprintable():
+            raise ValueError(f"{name!r} is not a name: letters only, and name=value by commas")
+    return {name: value for name, _, value in pairs}
 
 
 def _secret(name: str, given: SecretStr | None, file: Path | None) -> str | None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import importlib.util
 import ssl
 from typing import Any
 
 import faust
 from aiokafka import AIOKafkaProducer
+from faust.auth import Credentials, GSSAPICredentials, OAuthCredentials
 
 from agent.errors import EnvironmentFault
+from agent.kafka.tokens import token_provider
 from agent.settings import Settings
 
 METADATA_MAX_AGE_MS = 30_000  # how soon new partitions of a topic are noticed
@@ -47,16 +50,49 @@ def connection(settings: Settings) -> dict[str, Any]:
     if (context := ssl_context(settings)) is not None:
         options["ssl_context"] = context
     if settings.security_protocol.startswith("SASL"):
-        options["sasl_mechanism"] = settings.sasl_mechanism
-        options["sasl_plain_username"] = settings.sasl_username
-        options["sasl_plain_password"] = settings.password()
+        options |= _login(settings)
     return options
 
 
-def faust_credentials(settings: Settings) -> faust.SASLCredentials | faust.SSLCredentials | None:
+def _login(settings: Settings) -> dict[str, Any]:
+    if (tokens := token_provider(settings)) is not None:
+        return {"sasl_mechanism": "OAUTHBEARER", "sasl_oauth_token_provider": tokens}
+    if settings.sasl_mechanism == "GSSAPI":
+        require_kerberos()
+        return {
+            "sasl_mechanism": "GSSAPI",
+            "sasl_kerberos_service_name": settings.kerberos_service,
+            "sasl_kerberos_domain_name": settings.kerberos_domain,
+        }
+    return {
+        "sasl_mechanism": settings.sasl_mechanism,
+        "sasl_plain_username": settings.sasl_username,
+        "sasl_plain_password": settings.password(),
+    }
+
+
+def require_kerberos() -> None:
+    """Raises EnvironmentFault where Kerberos' library isn't installed."""
+    if importlib.util.find_spec("gssapi") is None:
+        raise EnvironmentFault(
+            "sasl_mechanism GSSAPI needs the extra kerberos, and Kerberos' headers to build it",
+            "For example: apt-get install libkrb5-dev gcc && pip install 'kpi-agent[kerberos]'",
+        )
+
+
+def faust_credentials(settings: Settings) -> Credentials | None:
     """The same for Faust's `broker_credentials`."""
     context = ssl_context(settings)
     if settings.security_protocol.startswith("SASL"):
+        if (tokens := token_provider(settings)) is not None:
+            return OAuthCredentials(oauth_cb=tokens, ssl_context=context)
+        if settings.sasl_mechanism == "GSSAPI":
+            require_kerberos()
+            return GSSAPICredentials(
+                kerberos_service_name=settings.kerberos_service,
+                kerberos_domain_name=settings.kerberos_domain,
+                ssl_context=context,
+            )
         return faust.SASLCredentials(
             username=settings.sasl_username,
             password=settings.password(),

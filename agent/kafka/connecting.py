@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.conn import create_conn
@@ -24,7 +24,8 @@ from aiokafka.errors import (
 from aiokafka.protocol.admin import SaslHandShakeRequest
 
 from agent.kafka.client import connection
-from agent.settings import Settings
+from agent.kafka.tokens import TokenRefusedError, TokenUnavailableError
+from agent.settings import SaslMechanism, Settings
 
 FIRST_WAIT_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 10.0
@@ -65,7 +66,11 @@ async def why_not(settings: Settings) -> str | None:
     for address in settings.bootstrap:
         try:
             await _connect(settings, address)
-        except (SaslAuthenticationFailed, UnsupportedSaslMechanismError) as error:
+        except (
+            SaslAuthenticationFailed,
+            UnsupportedSaslMechanismError,
+            TokenUnavailableError,
+        ) as error:
             return await _login_refused(settings, address, error)
         except ssl.SSLCertVerificationError as error:
             return _certificate_refused(settings, address, error)
@@ -90,17 +95,42 @@ async def _connect(settings: Settings, address: str, **other: Any) -> None:
 
 
 async def _login_refused(settings: Settings, address: str, error: KafkaError) -> str:
+    if isinstance(error, TokenUnavailableError):
+        return f"{error}; is oauth_token_url right, and can it be reached from here?"
+    if isinstance(error, TokenRefusedError):
+        return f"{error}. {_LOGIN_HINTS[settings.sasl_mechanism]}"
     if isinstance(error, UnsupportedSaslMechanismError):
         offered = await _mechanisms(settings, address)
         offers = f": it offers {', '.join(offered)}" if offered else ""
         return (
             f"{address} does not support sasl_mechanism {settings.sasl_mechanism}{offers}. Set "
-            "sasl_mechanism to one of PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 that it does"
+            f"sasl_mechanism to one of {', '.join(get_args(SaslMechanism))} that it does"
         )
+    if settings.sasl_mechanism == "OAUTHBEARER":
+        return (
+            f"{address} refuses the token that {settings.oauth_token_url} gave "
+            f"{settings.sasl_username!r}: {error}. Do the brokers trust this issuer, and does it "
+            "put the audience and the scope that they want into its tokens (oauth_scope)?"
+        )
+    who = f" of {settings.sasl_username!r}" if settings.sasl_username else ""
     return (
-        f"{address} refuses the login of {settings.sasl_username!r} by {settings.sasl_mechanism}: "
-        f"{error}. Are sasl_username and sasl_password right?"
+        f"{address} refuses the login{who} by {settings.sasl_mechanism}: "
+        f"{error}. {_LOGIN_HINTS[settings.sasl_mechanism]}"
     )
+
+
+_LOGIN_HINTS = {
+    **dict.fromkeys(
+        ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"),
+        "Are sasl_username and sasl_password right?",
+    ),
+    "OAUTHBEARER": "Are sasl_username (the client's id), sasl_password (its secret) and "
+    "oauth_scope right?",
+    "AWS_MSK_IAM": "Are there AWS credentials here that may kafka-cluster:Connect, and is "
+    "aws_region the cluster's?",
+    "GSSAPI": "Is there a valid ticket (klist), and are kerberos_service and kerberos_domain the "
+    "brokers'?",
+}
 
 
 def _certificate_refused(

@@ -22,6 +22,8 @@ LIBS = Path(__file__).parents[2] / ".cache" / "kafka" / "libs"
 CLUSTER_ID = "a3BpLWFnZW50LXRlc3RzMQ"  # 16 bytes in URL-safe base 64, as Kafka wants
 USER, PASSWORD = "reporter", "right-horse-battery"
 START_SECONDS = 60
+REAUTHENTICATE_MS = 3000
+"""A connection by a token is ended after so long, unless the client shows another one."""
 
 CONFIG = """\
 process.roles=broker,controller
@@ -30,11 +32,17 @@ controller.quorum.voters=1@127.0.0.1:{controller}
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAIN
 listeners=PLAIN://127.0.0.1:{plain},SECURE://127.0.0.1:{secure},TLS://localhost:{tls},\
-MUTUAL://localhost:{mutual},CONTROLLER://127.0.0.1:{controller}
+MUTUAL://localhost:{mutual},TOKEN://127.0.0.1:{token},CONTROLLER://127.0.0.1:{controller}
 advertised.listeners=PLAIN://127.0.0.1:{plain},SECURE://127.0.0.1:{secure},\
-TLS://localhost:{tls},MUTUAL://localhost:{mutual}
+TLS://localhost:{tls},MUTUAL://localhost:{mutual},TOKEN://127.0.0.1:{token}
 listener.security.protocol.map=\
-PLAIN:PLAINTEXT,SECURE:SASL_PLAINTEXT,TLS:SASL_SSL,MUTUAL:SSL,CONTROLLER:PLAINTEXT
+PLAIN:PLAINTEXT,SECURE:SASL_PLAINTEXT,TLS:SASL_SSL,MUTUAL:SSL,TOKEN:SASL_PLAINTEXT,\
+CONTROLLER:PLAINTEXT
+listener.name.token.sasl.enabled.mechanisms=OAUTHBEARER
+listener.name.token.oauthbearer.sasl.jaas.config=\
+org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required \
+unsecuredLoginStringClaim_sub="broker";
+listener.name.token.oauthbearer.connections.max.reauth.ms={reauthenticate_ms}
 sasl.enabled.mechanisms=SCRAM-SHA-256
 listener.name.secure.scram-sha-256.sasl.jaas.config=\
 org.apache.kafka.common.security.scram.ScramLoginModule required;
@@ -74,15 +82,17 @@ class Broker(Process):
         self.certificates = folder / "certificates"
         self._certify()
         plain, secure, controller = free_port(), free_port(), free_port()
-        tls, mutual = free_port(), free_port()
+        tls, mutual, token = free_port(), free_port(), free_port()
         self.address = f"127.0.0.1:{plain}"
         self.secure_address = f"127.0.0.1:{secure}"
         self.tls_address = f"localhost:{tls}"
         self.mutual_address = f"localhost:{mutual}"
+        self.token_address = f"127.0.0.1:{token}"
         self._config.write_text(
             CONFIG.format(
-                plain=plain, secure=secure, tls=tls, mutual=mutual, controller=controller,
-                certificates=self.certificates, data=folder / "data",
+                plain=plain, secure=secure, tls=tls, mutual=mutual, token=token,
+                reauthenticate_ms=REAUTHENTICATE_MS,
+                controller=controller, certificates=self.certificates, data=folder / "data",
                 auto_create=str(auto_create).lower(),
             )
         )  # fmt: skip

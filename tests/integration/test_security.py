@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 import trustme
 
+from tests.kafka.token_endpoint import CLIENT, SECRET, TokenEndpoint
+
 from .agents import Agent
 from .broker import PASSWORD, USER
 from .stage import Stage
@@ -70,6 +72,36 @@ def test_a_clients_certificate(stage: Stage) -> None:
         ssl_certfile=certificates / "client.pem",
         ssl_keyfile=certificates / "client.key",
     )
+
+
+def by_token(stage: Stage, endpoint: TokenEndpoint, **others: str) -> dict[str, object]:
+    return {
+        "brokers": stage.broker.token_address,
+        "security_protocol": "SASL_PLAINTEXT",
+        "sasl_mechanism": "OAUTHBEARER",
+        "sasl_username": CLIENT,
+        "sasl_password": SECRET,
+        "oauth_token_url": endpoint.url,
+        **others,
+    }
+
+
+def test_tokens_of_an_identity_provider_let_both_stages_in(stage: Stage) -> None:
+    with TokenEndpoint() as endpoint:
+        agent = work_through(stage, **by_token(stage, endpoint))
+        assert 1 <= len(endpoint.asked) <= 3
+    assert SECRET not in agent.log.read_text()
+
+
+def test_a_client_without_a_token_is_said_with_the_providers_reason(stage: Stage) -> None:
+    stage.use_company()
+    with TokenEndpoint() as endpoint:
+        agent = stage.agent("agent", **by_token(stage, endpoint, sasl_password=WRONG))
+        agent.start()
+        said = agent.wait_says("no token: invalid_client")
+        assert endpoint.url in said and "sasl_password (its secret)" in said
+        assert agent.terminate() == 0, agent.last_words()
+    assert WRONG not in agent.log.read_text()
 
 
 def test_a_certificate_of_a_stranger_is_said(stage: Stage, tmp_path: Path) -> None:
