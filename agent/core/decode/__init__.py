@@ -14,6 +14,9 @@ record means is said once, as JSON (`avro_json`, `protobuf_schema`); `avro_colum
 and `protobuf_format` make the same of many records. Such a format is a `codec.Codec`, compared with
 its own JSON by `tests/core/decode/schema_fuzz.py`.
 
+What columns can't say is taken out of each record by `extraction`: `envelope` with `envelopes`
+(where the events are), `inner_text` (strings that hold something), `lines` (arrays in an event).
+
 To add a format without schemas, write a module beside `json_format` with a class that has the
 methods of `format.Format`: `screen` and a `reader` that makes columns of many records, `problem`,
 `value` and `wrong_types` for the few in doubt. Give it a reference for the fuzz

@@ -56,7 +56,7 @@ def is_enveloped(tree: Any) -> bool:
 def payload_of(tree: Mapping[str, Any]) -> Any:
     """The payload of a record, its decimals as numbers."""
     schema, payload = tree["schema"], tree["payload"]
-    return _converted(payload, schema) if _has_decimals(schema) else payload
+    return converted(payload, schema) if _has_decimals(schema) else payload
 
 
 def _has_decimals(schema: Any) -> bool:
@@ -69,26 +69,31 @@ def _has_decimals(schema: Any) -> bool:
     return any(_has_decimals(of_field) for of_field in inner)
 
 
-def _converted(value: Any, schema: Any) -> Any:
+def converted(value: Any, schema: Any) -> Any:
     """A value with the numbers that its schema says are decimals."""
     if value is None or not isinstance(schema, dict):
         return value
     if schema.get("name") == _DECIMAL:
         return _decimal(value, schema.get("parameters"))
     if isinstance(value, list):
-        return [_converted(item, schema.get("items")) for item in value]
+        return [converted(item, schema.get("items")) for item in value]
     fields = schema.get("fields")
     if not isinstance(value, dict) or not isinstance(fields, list):
         return value
     of_fields = {f["field"]: f for f in fields if isinstance(f, dict) and "field" in f}
-    return {name: _converted(item, of_fields.get(name)) for name, item in value.items()}
+    return {name: converted(item, of_fields.get(name)) for name, item in value.items()}
+
+
+def decimal_of(content: bytes, scale: int) -> Decimal:
+    """The number that bytes hold as big-endian two's complement, times 10^scale."""
+    return Decimal(int.from_bytes(content, "big", signed=True)).scaleb(-scale, _WIDE)
 
 
 def _decimal(value: Any, parameters: Any) -> Any:
-    """The number of a base64 text, big-endian two's complement; what is none stays as it is."""
+    """The number of a base64 text; what is none stays as it is."""
     try:
         scale = int(parameters["scale"])
         content = base64.b64decode(value, validate=True)
     except (binascii.Error, KeyError, TypeError, ValueError):
         return value
-    return Decimal(int.from_bytes(content, "big", signed=True)).scaleb(-scale, _WIDE)
+    return decimal_of(content, scale)

@@ -40,7 +40,7 @@ class Debezium:
 
     def open(self, batch: Batch, row: int, tree: Any) -> Iterable[Event | Problem]:
         """The row that changed."""
-        change = connect.payload_of(tree) if connect.is_enveloped(tree) else tree
+        change = _payload(tree) if connect.is_enveloped(tree) else tree
         if change is None:
             return ()
         if not isinstance(change, dict):
@@ -69,6 +69,18 @@ class Debezium:
             if name.startswith(_SOURCE_PREFIX)
         }
         return (Event(row, {"op": op, "source": source, "ts_ms": row.get("__ts_ms")}),)
+
+
+def _payload(tree: Mapping[str, Any]) -> Any:
+    """The change with its decimals as numbers. Both images are rows of one table: where the schema
+    describes one of them, it describes the other."""
+    payload, schema = connect.payload_of(tree), tree["schema"]
+    fields = schema.get("fields") if isinstance(schema, dict) else None
+    of_images = {f.get("field"): f for f in fields or () if isinstance(f, dict)}
+    for image, other in (("before", "after"), ("after", "before")):
+        if isinstance(payload, dict) and image not in of_images and other in of_images:
+            payload = payload | {image: connect.converted(payload.get(image), of_images[other])}
+    return payload
 
 
 def _row(image: Any) -> Any:

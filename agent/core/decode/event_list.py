@@ -1,6 +1,7 @@
 """The envelope `list`: a record that holds many events, as an array, or under a path.
 
-Each has its own verdict. What stands beside the array is around the event.
+Each has its own verdict. What stands beside the array is around the event. An object in the place
+of the array is one event: some producers write a list of one so.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ class EventList:
             return [(Reason.WRONG_TYPE, str(cause))]
         if elements is None:
             return ()
+        if isinstance(elements, dict):
+            return (Event(elements, tree),)
         if not isinstance(elements, list):
             detail = f"{self._where}: expected an array of events, found {describe(elements)}"
             return [(Reason.WRONG_TYPE, detail)]

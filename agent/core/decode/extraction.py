@@ -14,7 +14,7 @@ members. So a value has the same type, and the same verdict, whichever way it wa
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, Literal
@@ -84,16 +84,22 @@ class Documents:
 @dataclass(frozen=True, slots=True)
 class _Member:
     """A member of a document: at which root, or level of a line, it begins, where that is in the
-    event, and its steps from there.
+    event, and its steps from there; `key` is the only step, where it is a key.
     `type`: what text is read as. `is_needed`: the event is wrong where the way to it is."""
 
     name: str
+    key: str | None
     root: Root | None
     level: int
     begin: Path
     steps: Path
     type: FieldType
     is_needed: bool
+
+    @property
+    def is_of_line(self) -> bool:
+        """Whether the lines of an event may have different values."""
+        return self.level > 0 or (self.root is not None and self.root.part == "index")
 
 
 class Extractor:
@@ -107,6 +113,8 @@ class Extractor:
         self._members: dict[str, _Member] = {}
         self._type = None if contract.type_path is None else self._begin(contract.type_path)
         self.flat = self._flat(_with_index(contract))
+        self._of_event = [m for m in self._members.values() if not m.is_of_line]
+        self._of_line = [m for m in self._members.values() if m.is_of_line]
         self.names = {name.encode() for name in self._opener.names} | _names(contract, "value")
         self._key_names = _names(contract, "key")
         type_path = contract.type_path or ()
@@ -147,9 +155,10 @@ class Extractor:
         if not self._type_is_inside and not self._is_of_type(record):
             return False
         value = record.event.value
-        for inner in self.contract.decode:
-            value = with_inner(value, inner)
-        record.event = replace(record.event, value=value)
+        if self.contract.decode:
+            for inner in self.contract.decode:
+                value = with_inner(value, inner)
+            record.event = replace(record.event, value=value)
         if self._type_is_inside and not self._is_of_type(record):
             return False
         size, most = len(record.batch.value(record.row)), self.contract.max_bytes
@@ -158,8 +167,9 @@ class Extractor:
         if not isinstance(value, dict) and not (value is None or self.contract.each == ()):
             detail = f"expected an object {{…}}, found {describe(value)}"
             raise UnreadableError((Reason.NOT_AN_OBJECT, detail))
+        common = self._values(record, (value,), 0, self._of_event)
         documents = [
-            _encode({m.name: self._value(record, line, index, m) for m in self._members.values()})
+            _encode(common | self._values(record, line, index, self._of_line))
             for index, line in enumerate(self._lines.of(value))
         ]
         number = out.events[-1] + 1 if out.events else 0
@@ -200,7 +210,9 @@ class Extractor:
         begin = path[: len(path) - len(steps)]
         known = self._members.get(name)
         is_needed = is_needed or (known is not None and known.is_needed)
-        self._members[name] = _Member(name, root, level, begin, steps, type, is_needed)
+        is_key = root is None and len(steps) == 1 and isinstance(steps[0], str)
+        key = str(steps[0]) if is_key else None
+        self._members[name] = _Member(name, key, root, level, begin, steps, type, is_needed)
         return (PathText(name),)
 
     def _begin(self, path: Path) -> tuple[Root | None, int, Path]:
@@ -219,6 +231,17 @@ class Extractor:
         except WrongPlaceError:
             return False
         return text_of(value) == self.contract.type_value
+
+    def _values(
+        self, record: _Record, line: Line, index: int, members: Sequence[_Member]
+    ) -> dict[str, Any]:
+        document = {}
+        for member in members:
+            if member.key is not None and type(at := line[member.level]) is dict:
+                document[member.name] = at.get(member.key)
+            else:
+                document[member.name] = self._value(record, line, index, member)
+        return document
 
     def _value(self, record: _Record, line: Line, index: int, member: _Member) -> Any:
         root, steps = member.root, member.steps

@@ -1,7 +1,8 @@
-"""Strings inside an event that hold JSON: read, and put where the string was.
+"""Strings inside an event that hold JSON, or a number: read, and put where the string was.
 
-`decode: {message.data: base64 gzip json}` says what was done to it, from the outside in. A string
-unpacks to at most `MOST_BYTES`.
+`decode: {message.data: base64 gzip json}` says what was done to it, from the outside in;
+`base64 decimal(2)` is a decimal as Kafka Connect writes it without its schema. A string unpacks to
+at most `MOST_BYTES`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import zlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from agent.core.decode.connect import decimal_of
 from agent.core.decode.format import UnreadableError, WrongPlaceError
 from agent.core.decode.single_record import tree_of
 from agent.core.decode.tree import describe, value_at
@@ -38,12 +40,14 @@ def with_inner(tree: Any, inner: InnerText) -> Any:
         return tree
     content = value.encode()
     where = path_text(inner.path)
-    for coding in inner.codings:
+    for coding in inner.codings[:-1]:
         try:
             content = _DECODE[coding](content)
         except (binascii.Error, zlib.error, ValueError) as cause:
             detail = f"{where}: expected {coding}, found {describe(value)}"
             raise UnreadableError((Reason.WRONG_TYPE, detail)) from cause
+    if inner.codings[-1] == "decimal":
+        return _put(tree, inner.path, decimal_of(content, inner.scale))
     try:
         return _put(tree, inner.path, tree_of(content, None))
     except UnreadableError as cause:
@@ -68,7 +72,6 @@ def _unzip(content: bytes) -> bytes:
 _DECODE: Mapping[str, Callable[[bytes], bytes]] = {
     "base64": _base64,
     "gzip": _unzip,
-    "json": lambda content: content,
 }
 
 

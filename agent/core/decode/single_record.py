@@ -166,7 +166,8 @@ def all_strings(lines: Sequence[bytes], key: str) -> bool:
 
 
 def _loads(line: bytes) -> Any:
-    return json.loads(line.decode(), object_pairs_hook=_first_wins, parse_int=_integer)
+    decoder = _careful if _LONG_NUMBER.search(line) else _plain
+    return decoder.decode(line.decode())
 
 
 def _json_problem(line: bytes) -> Problem | None:
@@ -183,6 +184,13 @@ def _json_problem(line: bytes) -> Problem | None:
     return None
 
 
+def _first_wins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) == len(pairs):
+        return found
+    return dict(reversed(pairs))
+
+
 def _integer(digits: str) -> int:
     """An integer as wide as polars reads it. Raises ValueError beyond."""
     number = int(digits)
@@ -191,8 +199,5 @@ def _integer(digits: str) -> int:
     return number
 
 
-def _first_wins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in pairs:
-        found.setdefault(key, value)
-    return found
+_plain = json.JSONDecoder(object_pairs_hook=_first_wins)
+_careful = json.JSONDecoder(object_pairs_hook=_first_wins, parse_int=_integer)

@@ -24,7 +24,7 @@ __all__ = [
 ]
 
 EnvelopeName = Literal["cloudevents", "connect", "debezium", "list"]
-Coding = Literal["base64", "gzip", "json"]
+Coding = Literal["base64", "gzip", "json", "decimal"]
 
 
 Scalar = str | int | bool | None
@@ -89,10 +89,12 @@ class Envelope:
 
 @dataclass(frozen=True, slots=True)
 class InnerText:
-    """A string in an event that holds JSON. `codings`: what was done to it, from the outside in."""
+    """A string in an event that holds something else. `codings`: what was done to it, from the
+    outside in. `scale`: of a decimal, which is the unscaled number in two's complement."""
 
     path: Path
     codings: tuple[Coding, ...]
+    scale: int = 0
 
 
 @dataclass(frozen=True, slots=True)

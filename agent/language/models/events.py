@@ -163,8 +163,8 @@ class EventSpec(Strict):
     )
     decode: InnerTexts | None = Field(
         None,
-        description="Strings in the event that hold JSON, by their path: `json`, `base64 json`, "
-        "`base64 gzip json`.",
+        description="Strings in the event that hold something else, by their path: `json`, "
+        "`base64 json`, `base64 gzip json`; or a decimal: `base64 decimal(2)`.",
         examples=[{"message.data": "base64 json"}],
     )
     each: EachPath | None = Field(

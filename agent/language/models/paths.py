@@ -32,6 +32,8 @@ RECORD_PARTS: tuple[RootName, ...] = ("timestamp", "topic", "partition", "offset
 _HOW = "names with a dot between them: user.id"
 _PART = re.compile(r"([^\[\]]*)((?:\[[^\[\]]*\])*)")
 _BRACKETS = re.compile(r"\[([^\[\]]*)\]")
+CODINGS = r"(base64 +(gzip +)?)?json|base64 +decimal\((?P<scale>[0-9]{1,2})\)"
+_CODINGS_PATTERN = r"^((base64 +(gzip +)?)?json|base64 +decimal\([0-9]{1,2}\))$"
 _INDEX = re.compile(r"[0-9]{1,6}")
 _BRACKET_HOW = (
     "in brackets stands an index, [2], or a member and its value, [key=id]; "
@@ -162,7 +164,7 @@ def parse_decode(value: Any) -> tuple[InnerText, ...]:
     hint = "{message.data: base64 json}, {Message: json}"
     if not isinstance(value, dict) or not value:
         raise wrong("should be paths of strings, with what was done to them", hint)
-    return tuple(InnerText(_inner_path(path), _codings(text)) for path, text in value.items())
+    return tuple(InnerText(_inner_path(path), *_codings(text)) for path, text in value.items())
 
 
 def _inner_path(value: Any) -> Path:
@@ -172,11 +174,13 @@ def _inner_path(value: Any) -> Path:
     return path
 
 
-def _codings(text: Any) -> tuple[Coding, ...]:
-    words = text.split() if isinstance(text, str) else []
-    if not re.fullmatch(r"(base64 (gzip )?)?json", " ".join(words)):
-        raise wrong(f"'{text}' is no coding", "json, base64 json or base64 gzip json")
-    return cast("tuple[Coding, ...]", tuple(words))
+def _codings(text: Any) -> tuple[tuple[Coding, ...], int]:
+    match = re.fullmatch(CODINGS, text.strip()) if isinstance(text, str) else None
+    if match is None:
+        hint = "json, base64 json, base64 gzip json or base64 decimal(2)"
+        raise wrong(f"'{text}' is no coding", hint)
+    words = tuple(re.sub(r"\(.*", "", word) for word in text.split())
+    return cast("tuple[Coding, ...]", words), int(match["scale"] or 0)
 
 
 _Keys = Annotated[list[str | Annotated[int, Field(ge=0)]], Field(min_length=1)]
@@ -185,27 +189,39 @@ _Text = Annotated[str, Field(examples=["user.id", "coordinates[2]", "params[key=
 
 @with_config(extra="forbid")
 class _HeaderForm(TypedDict):
-    header: str
+    header: Annotated[str, Field(title="header", description="The name of a header of the record.")]
 
 
 @with_config(extra="forbid")
 class _KeyForm(TypedDict):
-    key: Literal[True] | _Text | _Keys
+    key: Annotated[
+        Literal[True] | _Text | _Keys,
+        Field(title="key", description="A path in the record's key; true: the key as text."),
+    ]
 
 
 @with_config(extra="forbid")
 class _RecordForm(TypedDict):
-    record: Literal["timestamp", "topic", "partition", "offset"]
+    record: Annotated[
+        Literal["timestamp", "topic", "partition", "offset"],
+        Field(title="record", description="A part of the record itself."),
+    ]
 
 
 @with_config(extra="forbid")
 class _EnvelopeForm(TypedDict):
-    envelope: _Text | _Keys
+    envelope: Annotated[
+        _Text | _Keys,
+        Field(title="envelope", description="A path in what stands around the event."),
+    ]
 
 
 @with_config(extra="forbid")
 class _IndexForm(TypedDict):
-    each: Literal["index"]
+    each: Annotated[
+        Literal["index"],
+        Field(title="each", description="The position of the element in its array, from 0."),
+    ]
 
 
 PathForm = _Text | _Keys | _HeaderForm | _KeyForm | _RecordForm | _EnvelopeForm | _IndexForm
@@ -222,9 +238,7 @@ else:
     EachPath = Annotated[
         Any, BeforeValidator(parse_each, json_schema_input_type=_Text | list[str | int])
     ]
-    _Coding = Annotated[
-        str, Field(pattern=r"^(base64 +(gzip +)?)?json$", examples=["json", "base64 json"])
-    ]
+    _Coding = Annotated[str, Field(pattern=_CODINGS_PATTERN, examples=["json", "base64 json"])]
     InnerTexts = Annotated[
         Any, BeforeValidator(parse_decode, json_schema_input_type=dict[str, _Coding])
     ]

@@ -11,7 +11,8 @@ import random
 import sys
 import time
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -20,14 +21,32 @@ import cramjam
 from agent.core.decode.batch import Decoded
 from agent.core.decode.decoder import Decoder
 from agent.core.model.events import Contract, Field
+from agent.core.model.paths import Elements, Root
 from tests.core.decode.reference import verdict
 from tests.core.decode.samples import ANY, AT, AT_MS, ORDER, VISIT, batch, contract
 
-CONTRACTS: tuple[tuple[Contract, ...], ...] = (
+
+def _extracted(of: Contract) -> Contract:
+    """The same contract, whose records have to be read one by one for a field that it has more."""
+    return replace(of, fields=(*of.fields, Field("partition", (Root("partition"),), "integer")))
+
+
+def _of_lines(of: Contract) -> Contract:
+    """The contract about lines, of which its fields are."""
+    fields = (replace(f, path=("lines", Elements(), *f.path)) for f in of.fields)
+    return replace(of, fields=tuple(fields), each=("lines",))
+
+
+BY_COLUMNS: tuple[tuple[Contract, ...], ...] = (
     (ORDER,),
     (ORDER, VISIT, ANY),
     (ORDER, contract("visit", Field("amount", ("amount",), "string")), ANY),
     (contract("3", Field("x", ("a", "b", "c"), "integer")), contract("true", type_path=("k",))),
+)
+ONE_BY_ONE: tuple[tuple[Contract, ...], ...] = (
+    (_extracted(ORDER),),
+    (_of_lines(ORDER),),
+    (_extracted(ORDER), VISIT, _extracted(ANY)),
 )
 _ATOMS = [
     "null", "true", "false", "0", "-0", "1", "5.0", "-1.5", "1e3", "1E-7", "0.1e1", "1e999",
@@ -60,14 +79,19 @@ _HEADS = [
 ]  # fmt: skip
 
 
-def records(rng: random.Random) -> Iterator[bytes | None]:
-    """Records of all sorts without end, about half of them good."""
+_OF_RECORDS = ("not_json", "not_utf8", "not_an_object")
+"""Reasons for which a record is rejected before any of its lines is looked at."""
+
+
+def records(rng: random.Random, line_share: float = 0.0) -> Iterator[bytes | None]:
+    """Records of all sorts without end, about half of them good. `line_share`: how many have
+    lines."""
     while True:
         chance = rng.random()
         if chance < 0.02:
             yield rng.choice([None, b"", b" \n", b"\x0b", b"\r"])
             continue
-        value = _event(rng)
+        value = _event(rng, line_share)
         if chance < 0.06:
             value = rng.choice([gzip.compress, zlib.compress, cramjam.zstd.compress])(value)
             value = bytes(value)
@@ -87,7 +111,7 @@ def _good(rng: random.Random) -> bytes:
     return f'{{"type":"{kind}","at":"{AT}","id":"o{number}","amount":{number}.5}}'.encode()
 
 
-def _event(rng: random.Random) -> bytes:
+def _event(rng: random.Random, line_share: float) -> bytes:
     kind = rng.choice(["order", "order", "visit", "3", "other"])
     pairs = [("type", f'"{kind}"'), ("at", rng.choice([f'"{AT}"', str(AT_MS), str(AT_MS / 1000)]))]
     pairs += [("amount", "12.5"), ("id", f'"o{rng.randrange(99)}"'), ("user", '{"id":"u1"}')]
@@ -99,8 +123,20 @@ def _event(rng: random.Random) -> bytes:
         pairs[at : at + rng.choice([0, 1])] = [pair]
     rng.shuffle(pairs)
     blank = rng.choice(["", "", " "])
+    if line_share and rng.random() < line_share:
+        pairs = _with_lines(rng, pairs)
     body = ",".join(f'"{key}":{blank}{value}' for key, value in pairs)
     return f"{{{body}}}".encode()
+
+
+def _with_lines(rng: random.Random, pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The pairs that say what is ordered moved into lines."""
+    own = [pair for pair in pairs if pair[0] in ("type", "id", "at")]
+    inner = ",".join(f'"{key}":{value}' for key, value in pairs if (key, value) not in own)
+    atoms = [f"{{{inner}}}", f"{{{inner}}}", '{"amount":1}', '{"amount":1,"items":"x"}']
+    atoms.append(rng.choice(_ATOMS))
+    lines = ",".join(rng.choice(atoms) for _ in range(rng.choice([0, 1, 2, 2, 3])))
+    return [*own, ("lines", rng.choice([f"[{lines}]", f"[{lines}]", rng.choice(_ATOMS)]))]
 
 
 def _mutated(rng: random.Random, value: bytes) -> bytes:
@@ -119,20 +155,26 @@ def _deep(rng: random.Random, value: bytes) -> bytes:
 
 
 def differences(
-    seed: int, count: int, batch_size: int = 500
+    seed: int,
+    count: int,
+    batch_size: int = 500,
+    sets: Sequence[tuple[Contract, ...]] = BY_COLUMNS + ONE_BY_ONE,
 ) -> Iterator[tuple[bytes | None, Any, Any]]:
-    """(record, expected, found) wherever the decoder and the plain reading disagree."""
+    """(record, expected, found) wherever the decoder of one of the sets of contracts and the plain
+    reading disagree."""
     rng = random.Random(seed)
-    stream = records(rng)
-    decoders = [Decoder(contracts) for contracts in CONTRACTS]
+    is_lined = any(c.each is not None for contracts in sets for c in contracts)
+    stream = records(rng, 0.3 if is_lined else 0.0)
+    decoders = [Decoder(contracts) for contracts in sets]
     while count > 0:
         decoder = rng.choice(decoders)
+        lined = {c.name for c in decoder.contracts if c.each is not None}
         size = min(rng.choice([1, 7, batch_size, batch_size, 8 * batch_size]), count)
         # Few of a batch, or many: what is odd hides behind what is worse.
         share = rng.choice([3 / size, 0.05, 1.0])
         values = [next(stream) if rng.random() < share else _good(rng) for _ in range(size)]
         found = decoder.decode(batch(values))
-        got = by_row(found, len(values))
+        got = by_row(found, len(values), lined)
         for row, value in enumerate(values):
             expected = verdict(decoder.contracts, value, AT_MS)
             if repr(got[row]) != repr(expected):
@@ -140,8 +182,9 @@ def differences(
         count -= size
 
 
-def by_row(decoded: Decoded, count: int) -> list[Any]:
-    """What was said of each record, in the form of the reference."""
+def by_row(decoded: Decoded, count: int, lined: Collection[str] = ()) -> list[Any]:
+    """What was said of each record, in the form of the reference. `lined`: the contracts of
+    lines."""
     out: list[Any] = [{} for _ in range(count)]
     for name, table in decoded.tables.items():
         wrong: dict[int, list[str]] = {}
@@ -150,10 +193,14 @@ def by_row(decoded: Decoded, count: int) -> list[Any]:
                 wrong.setdefault(at, []).append(field)
         for row in table.drop("_partition", "_offset").to_dicts():
             at, id_, time_ms = row.pop("_row"), row.pop("_id"), row.pop("_time")
-            found = {"_id": id_, "_time": time_ms, "wrong": sorted(wrong.get(at, ()))}
-            out[at][name] = row | found
+            found = {"_id": id_, "_time": time_ms, "wrong": sorted(set(wrong.get(at, ())))}
+            if name in lined:
+                out[at].setdefault(name, []).append(row | found)
+            else:
+                out[at][name] = row | found
     for row, reject in decoded.rejects:
-        out[row][reject.contract] = reject.reason.value
+        of_line = reject.contract in lined and reject.reason not in _OF_RECORDS
+        out[row][reject.contract] = "rejected" if of_line else reject.reason.value
     for row in decoded.empty.tolist():
         out[row] = "empty"
     for row in decoded.ignored.tolist():

@@ -9,14 +9,17 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 from agent.core.decode.time_text import parse_time
 from agent.core.model.events import Contract, Field
-from agent.core.model.paths import Path
+from agent.core.model.paths import Elements, Path, Root
 
 DEEPEST = 256
+PARTITION = 3
+_ELEMENT = "the element"
 
 
 class BadRecordError(Exception):
@@ -43,10 +46,41 @@ def verdict(contracts: Sequence[Contract], value: bytes | None, timestamp_ms: in
         if not _is_of(contract, record):
             continue
         try:
+            if contract.each is not None:
+                lines = _lines(contract, record, len(value), timestamp_ms)
+                found |= {contract.name: lines} if lines else {}
+                if not lines and len(contracts) == 1:
+                    return "empty"
+                continue
             found[contract.name] = _row(contract, record, len(value), timestamp_ms)
         except BadRecordError as reason:
-            found[contract.name] = str(reason)
+            found[contract.name] = str(reason) if contract.each is None else "rejected"
     return found or "ignored"
+
+
+def _lines(
+    contract: Contract, record: dict[str, Any], size: int, timestamp_ms: int
+) -> list[dict[str, Any]]:
+    """A row for each element of the array that a contract is about; an event is as its worst."""
+    elements = _at(record, contract.each or ())
+    if elements is None:
+        return []
+    if not isinstance(elements, list) or size > contract.max_bytes:
+        raise BadRecordError("wrong_type")
+    begin = (*(contract.each or ()), Elements())
+    rows = []
+    for index, element in enumerate(elements):
+        line = {**record, _ELEMENT: element}
+        fields = tuple(
+            replace(f, path=(_ELEMENT, *f.path[len(begin) :]))
+            if f.path[: len(begin)] == begin
+            else f
+            for f in contract.fields
+        )
+        row = _row(replace(contract, fields=fields, each=None), line, size, timestamp_ms)
+        rows.append(row | {"_id": row["_id"] and f"{row['_id']}\x1f {index}"})
+    wrong = sorted({name for row in rows for name in row["wrong"]})
+    return [row | {"wrong": wrong} for row in rows]
 
 
 def _record(value: bytes) -> dict[str, Any]:
@@ -127,6 +161,8 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _at(record: Any, path: Path) -> Any:
+    if path == (Root("partition"),):
+        return PARTITION
     for key in path:
         if record is None:
             return None
