@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test fuzz simulate chaos soak bench bench-report lint check generate check-generated format clean
+.PHONY: help setup wheel demo test fuzz simulate chaos soak bench bench-report lint check generate check-generated format clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,6 +19,9 @@ setup: $(READY) ## Make .venv from the lock file
 $(READY): pyproject.toml uv.lock scripts/setup
 	@scripts/setup
 	@touch $@
+
+wheel: $(READY) ## Build dist/kpi_agent-….whl, which needs no checkout
+	@$$(command -v uv || echo $(BIN)/uv) build -q --wheel --out-dir dist
 
 demo: $(READY) ## Run the whole agent on an embedded broker, with an example company
 	@$(BIN)/kpi-agent demo $(ARGS)

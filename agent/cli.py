@@ -1,25 +1,44 @@
 """The command line of `kpi-agent`: dispatches to one module of `agent.commands` for each command.
 
-Exit codes: 0 done; 1 the rules or the events' files are wrong, or a check found a difference;
-2 the command line is wrong; 3 the surroundings (broker, port, disk) do not let it run.
+Exit codes: 0 done; 1 the rules or the events are wrong, a test failed, or a check found a
+difference; 2 the command line is wrong; 3 the surroundings (broker, port, disk, settings) do not
+let it run; 130 interrupted.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib
 import os
 import sys
 from collections.abc import Sequence
 
-from agent import __version__
-from agent.commands.common import ENVIRONMENT, OK, WRONG, say
+from agent.commands.common import ENVIRONMENT, INTERRUPTED, OK, WRONG, is_colored, nearest, say
+from agent.commands.parser import command_line
 from agent.errors import EnvironmentFault, KpiAgentError, RulesError
+
+START = """\
+kpi-agent: exact KPIs, targets and alerts over Kafka events.
+
+See it run, without Kafka:           kpi-agent demo
+Write first rules from your events:  kpi-agent init events.ndjson
+Find what is wrong with rules:       kpi-agent check
+Run files of events through them:    kpi-agent replay events.ndjson
+Run it on Kafka:                     kpi-agent run --brokers localhost:9092
+
+All commands: kpi-agent --help
+"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; the exit code."""
-    options = _options(arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words:
+        sys.stdout.write(START)
+        return OK
+    return _run(_options(words))
+
+
+def _run(options: argparse.Namespace) -> int:
     try:
         code: int = options.run(options)
     except RulesError as error:
@@ -36,44 +55,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
     except KeyboardInterrupt:
-        return 130
+        return INTERRUPTED
     return code
 
 
-def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+def _options(words: Sequence[str]) -> argparse.Namespace:
     """The command line. Files may also stand after options, which argparse itself does not take
     where something stands before them."""
-    parser = _parser()
-    options, more = parser.parse_known_args(arguments)
-    if more and not (
-        hasattr(options, "files") and not any(m.startswith("-") and m != "-" for m in more)
-    ):
-        parser.error(f"unrecognized arguments: {' '.join(more)}")
+    parser, commands = command_line()
+    named = words[0]
+    if not named.startswith("-") and named not in commands:
+        hint = nearest(named, commands, "commands")
+        parser.error(f"there is no command '{named}': {hint}")
+    options, more = parser.parse_known_args(words)
+    unknown = [word for word in more if word.startswith("-") and word != "-"]
+    if unknown:
+        command = commands[named]
+        # argparse keeps the list of options to itself; the table by name is all that it has.
+        known = [name for name in command._option_string_actions if name.startswith("--")]
+        hint = nearest(unknown[0].partition("=")[0], known, "options")
+        command.error(f"there is no option {unknown[0]}: {hint}")
+    if more and not hasattr(options, "files"):
+        commands[named].error(f"unrecognized arguments: {' '.join(more)}")
     if more:
         options.files = [*options.files, *more]
     return options
-
-
-COMMANDS = (
-    "init", "check", "schema", "test", "replay", "backtest", "explain", "diff", "run", "demo",
-    "generate", "backfill", "link",
-)  # fmt: skip
-"""In the order of the help; each is a module of `agent.commands`: ABOUT, arguments() and run()."""
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="kpi-agent", description="Exact KPIs, targets and alerts over Kafka events."
-    )
-    parser.add_argument("--version", action="version", version=f"kpi-agent {__version__}")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for name in COMMANDS:
-        module = importlib.import_module(f"agent.commands.{name}")
-        about: str = module.ABOUT
-        own = commands.add_parser(name, help=about, description=f"{about[0].upper()}{about[1:]}.")
-        module.arguments(own)
-        own.set_defaults(run=module.run)
-    return parser
 
 
 def _say_rules_error(error: RulesError) -> None:
@@ -81,6 +87,6 @@ def _say_rules_error(error: RulesError) -> None:
     from agent.language.report import render
 
     if isinstance(error, SpecError):
-        sys.stderr.write(render(error.problems, color=sys.stderr.isatty()))
+        sys.stderr.write(render(error.problems, color=is_colored(sys.stderr)))
     else:
         say(f"kpi-agent: {error}")

@@ -10,6 +10,10 @@ from pathlib import Path
 from agent.commands.common import add_now, add_period, clock_ms, known, reading, span, writing
 
 ABOUT = "write files of events as history that promtool makes Prometheus blocks of"
+EXAMPLES = (
+    "kpi-agent backfill events.ndjson --output history.txt",
+    "kpi-agent backfill events.ndjson --kpi revenue --every 1m --output history.txt",
+)
 
 
 def arguments(parser: ArgumentParser) -> None:

@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     from agent.core.model.plan import Plan
 
 ABOUT = "run rules over history, and list every alert that would have fired"
+EXAMPLES = (
+    "kpi-agent backtest events.ndjson",
+    "kpi-agent backtest events.ndjson --against HEAD --rule slow_support",
+    "kpi-agent backtest --brokers localhost:9092 --since 2027-03-01 --format html > report.html",
+)
 
 
 def arguments(parser: ArgumentParser) -> None:

@@ -6,15 +6,26 @@ import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
 
-from agent.commands.common import OK, WRONG
+from agent.commands.common import OK, WRONG, is_colored
 from agent.core.model.printable import printable
 
 ABOUT = "read the rules and report everything that is wrong"
+EXAMPLES = (
+    "kpi-agent check",
+    "kpi-agent check rules --format github",
+    "kpi-agent check - < rules.yaml",
+)
 
 
 def arguments(parser: ArgumentParser) -> None:
     """The command's options."""
-    parser.add_argument("rules", nargs="?", default="rules", metavar="DIR", help="default: rules")
+    parser.add_argument(
+        "rules",
+        nargs="?",
+        default="rules",
+        metavar="DIR",
+        help="default: rules; - for standard input",
+    )
     parser.add_argument("--format", choices=("human", "json", "github"), default="human")
 
 
@@ -25,7 +36,7 @@ def run(options: Namespace) -> int:
     from agent.language.report import render
 
     plan, problems = check_rules(options.rules)
-    sys.stdout.write(render(problems, options.format, color=sys.stdout.isatty()))
+    sys.stdout.write(render(problems, options.format, color=is_colored(sys.stdout)))
     if plan is None:
         return WRONG
     if options.format == "human":

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from agent.core.model.printable import printable_lines
 from agent.errors import EnvironmentFault, RulesError
@@ -21,13 +22,31 @@ if TYPE_CHECKING:
     from agent.replay.runner import Source
 
 
-OK, WRONG, USAGE, ENVIRONMENT = 0, 1, 2, 3
-"""Exit codes."""
+OK, WRONG, USAGE, ENVIRONMENT, INTERRUPTED = 0, 1, 2, 3, 130
+"""Exit codes; the head of `agent.cli` says what each is for."""
 
 
 def say(text: str) -> None:
     """Write lines for people to standard error; control characters are visible."""
     sys.stderr.write(f"{printable_lines(text)}\n")
+
+
+def usage(command: str, text: str) -> int:
+    """Say what is wrong with the command line; the exit code."""
+    say(f"kpi-agent {command}: {text}")
+    return USAGE
+
+
+def is_colored(stream: TextIO) -> bool:
+    """Whether to write colours: to a terminal, unless NO_COLOR is set (https://no-color.org)."""
+    return stream.isatty() and not os.environ.get("NO_COLOR")
+
+
+def nearest(name: str, among: Iterable[str], what: str) -> str:
+    """A hint for a name that is not known: the nearest one, else the known ones (`what`)."""
+    from agent.language.problems import suggest
+
+    return suggest(name, among, what)
 
 
 def port(text: str) -> int:
@@ -91,11 +110,8 @@ def writing(path: Path) -> Iterator[None]:
 
 def known(names: Sequence[str], among: Sequence[str], what: str) -> None:
     """Raises RulesError for names that nothing has."""
-    unknown = sorted(set(names) - set(among))
-    if unknown:
-        raise RulesError(
-            f"no {what} is called {', '.join(unknown)}", f"Known are: {', '.join(sorted(among))}"
-        )
+    for name in sorted(set(names) - set(among)):
+        raise RulesError(f"no {what} is called {name}", nearest(name, among, f"{what}s"))
 
 
 def former(name: str, rules: Path) -> Plan:

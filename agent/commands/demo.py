@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from argparse import ArgumentParser, Namespace
+from pathlib import Path
 
-from agent.commands.common import port
+from agent.commands.common import OK, port, usage
 
 ABOUT = "run the whole agent on an embedded broker with an example company"
+EXAMPLES = (
+    "kpi-agent demo",
+    "kpi-agent demo --retail --port 0",
+    "kpi-agent demo --copy mine",
+    "kpi-agent demo --rules mine/rules",
+)
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -16,10 +24,37 @@ def arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--port", type=port, default=9108, metavar="N", help="default: 9108")
     parser.add_argument("--seconds", type=float, metavar="N", help="stop after that long")
+    parser.add_argument(
+        "--copy", type=Path, metavar="DIR", help="only write the rules into a new folder, to change"
+    )
+    parser.add_argument(
+        "--rules", type=Path, metavar="DIR", help="run with these rules, a changed copy"
+    )
 
 
 def run(options: Namespace) -> int:
     """`kpi-agent demo`."""
+    if options.copy is not None:
+        if options.rules is not None:
+            return usage("demo", "--copy writes the demo's own rules: leave --rules out")
+        return _copy(options.retail, options.copy)
     from agent.demo.runner import run_demo
 
-    return run_demo(retail=options.retail, port=options.port, seconds=options.seconds)
+    return run_demo(options.retail, options.port, options.seconds, options.rules)
+
+
+def _copy(retail: bool, folder: Path) -> int:
+    from agent.demo.shipped import RETAIL_DATA, copy
+
+    copy(retail, folder)
+    way = " --retail" if retail else ""
+    lines = (
+        f"{folder / 'rules'} has the rules and their tests. Change them, then:",
+        f"  cd {folder}",
+        "  kpi-agent check",
+        "  kpi-agent test",
+        *([f"  kpi-agent replay {RETAIL_DATA.name}"] if retail else ()),
+        f"  kpi-agent demo{way} --rules rules",
+    )
+    sys.stdout.writelines(f"{line}\n" for line in lines)
+    return OK

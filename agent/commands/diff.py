@@ -11,6 +11,11 @@ if TYPE_CHECKING:
     from agent.core.changes.inventory import InUse
 
 ABOUT = "say what a change of the rules does to metrics, alerts, targets and state"
+EXAMPLES = (
+    "kpi-agent diff",
+    "kpi-agent diff old-rules rules",
+    "kpi-agent diff --agent http://localhost:9108 --exit-code",
+)
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -35,7 +40,7 @@ def arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """`kpi-agent diff`."""
-    from agent.commands.common import former
+    from agent.commands.common import former, usage
     from agent.core.changes.diff import compare
     from agent.core.changes.outline import outline, public_outline
     from agent.diff.report import render
@@ -43,10 +48,7 @@ def run(options: Namespace) -> int:
 
     said = (len(options.rules) == 2) + bool(options.against) + bool(options.agent)
     if len(options.rules) > 2 or said > 1:
-        sys.stderr.write(
-            "kpi-agent diff: name one folder and --against REV or --agent URL, or two folders\n"
-        )
-        return 2
+        return usage("diff", "name one folder and --against REV or --agent URL, or two folders")
     path = Path(options.rules[-1] if options.rules else "rules")
     new = load(path)
     held = None

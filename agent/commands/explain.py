@@ -9,7 +9,7 @@ from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING, Any
 
 from agent.commands.asking import answer_of, not_an_agent
-from agent.commands.common import add_now, clock_ms, instant, reading
+from agent.commands.common import add_now, clock_ms, instant, reading, usage
 from agent.errors import RulesError
 
 if TYPE_CHECKING:
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from agent.explain.events import Events
 
 ABOUT = "explain the state of a rule: the value, the events behind it, what decided"
+EXAMPLES = (
+    "kpi-agent explain slow_support --agent http://localhost:9108",
+    "kpi-agent explain slow_support events.ndjson --series region=emea --at 2027-03-01T12:00",
+)
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -47,13 +51,9 @@ def run(options: Namespace) -> int:
     from agent.explain.text import text
 
     if bool(options.agent) == bool(options.files):
-        sys.stderr.write("kpi-agent explain: name files of events, or --agent URL\n")
-        return 2
+        return usage("explain", "name files of events, or --agent URL")
     if options.agent and options.at is not None:
-        sys.stderr.write(
-            "kpi-agent explain: an agent only knows the current state: leave --at out\n"
-        )
-        return 2
+        return usage("explain", "an agent only knows the current state: leave --at out")
     explained, count = _of_agent(options) if options.agent else _of_files(options)
     if not explained:
         raise RulesError(f"no series of {options.rule} is known{asked_text(options.series)}")

@@ -9,6 +9,11 @@ from agent.commands.common import OK, WRONG, say, writing
 from agent.errors import RulesError
 
 ABOUT = "write Prometheus rules, Alertmanager routes, Grafana boards or event contracts"
+EXAMPLES = (
+    "kpi-agent generate prometheus",
+    "kpi-agent generate grafana --out dashboards",
+    "kpi-agent generate alertmanager --check",
+)
 
 GENERATED = {
     "prometheus": "deploy/prometheus",

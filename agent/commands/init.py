@@ -8,7 +8,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agent.commands.common import add_now, clock_ms, writing
+from agent.commands.common import add_now, clock_ms, usage, writing
 from agent.core.model.printable import printable
 from agent.errors import EnvironmentFault, RulesError
 
@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from agent.init.interview import Ask
 
 ABOUT = "write a first contract, KPIs and rules, from a sample of events or from answers"
+EXAMPLES = (
+    "kpi-agent init events.ndjson",
+    "kpi-agent init --brokers localhost:9092 --topic orders --yes",
+    "kpi-agent init --event order.paid --fields amount:float,country:string --by country --yes",
+)
 
 MOST_RECORDS = 50_000
 """So many of a topic's newest events are the sample."""
@@ -53,8 +58,14 @@ def arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> int:
     """`kpi-agent init`."""
     if options.brokers and (options.files or not options.topic):
-        sys.stderr.write("kpi-agent init: with --brokers, name a --topic and no files\n")
-        return 2
+        return usage("init", "with --brokers, name a --topic and no files")
+    has_answers = options.yes or options.event is not None
+    if not (options.files or options.brokers or has_answers or sys.stdin.isatty()):
+        return usage(
+            "init",
+            "name a SAMPLE of events, --brokers and --topic, or --event: without a terminal, "
+            "nothing is asked, and nothing was written",
+        )
     ask = _asking(options)
     with tempfile.TemporaryDirectory(prefix="kpi-agent-") as made:
         if options.brokers:

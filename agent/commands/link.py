@@ -6,9 +6,14 @@ import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
+from agent.commands.common import nearest, usage
 from agent.errors import EnvironmentFault, RulesError
 
 ABOUT = "print the address at which a person, or an owner, sees their private KPIs"
+EXAMPLES = (
+    "kpi-agent link employee=4711",
+    "kpi-agent link --owner warehouse-lead --base https://kpi.example.org",
+)
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -31,8 +36,7 @@ def run(options: Namespace) -> int:
     from agent.settings import load_settings
 
     if (options.person is None) == (options.owner is None):
-        sys.stderr.write("kpi-agent link: name either a person (employee=4711) or an --owner\n")
-        return 2
+        return usage("link", "name either a person (employee=4711) or an --owner")
     private = [kpi for kpi in load(options.rules).kpis.values() if kpi.person is not None]
     secret = load_settings(options.settings).secret_of_people()
     if secret is None:
@@ -43,18 +47,17 @@ def run(options: Namespace) -> int:
     privacy = Privacy(secret)
     if options.owner is not None:
         owners = {kpi.owner for kpi in private if kpi.owner}
-        _known(options.owner, owners, "owner of a private KPI")
+        _known(options.owner, owners, "owner of a private KPI", "owners of private KPIs")
         token = privacy.owner_token(options.owner)
     else:
         dimension, _, name = options.person.partition("=")
         people = {kpi.person for kpi in private if kpi.person}
-        _known(dimension, people, "person of a private KPI")
+        _known(dimension, people, "person of a private KPI", "people of private KPIs")
         token = privacy.person_token(dimension, name)
     sys.stdout.write(f"{options.base.rstrip('/')}/private/{token}\n")
     return 0
 
 
-def _known(name: str, names: set[str], what: str) -> None:
+def _known(name: str, names: set[str], what: str, several: str) -> None:
     if name not in names:
-        shown = ", ".join(sorted(names)) or "there is none"
-        raise RulesError(f"{name} is not the {what} in these rules", f"Known: {shown}")
+        raise RulesError(f"{name} is not the {what} in these rules", nearest(name, names, several))

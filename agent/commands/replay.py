@@ -8,6 +8,11 @@ from argparse import ArgumentParser, Namespace
 from agent.commands.common import OK, WRONG, add_now, add_period, clock_ms, known, reading
 
 ABOUT = "run files of events through the rules, without Kafka"
+EXAMPLES = (
+    "kpi-agent replay events.ndjson",
+    "kpi-agent replay orders=orders.ndjson.gz --kpi revenue --since 2027-03-01 --format csv",
+    "kafka-console-consumer.sh … | kpi-agent replay -",
+)
 
 
 def arguments(parser: ArgumentParser) -> None:

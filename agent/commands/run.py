@@ -9,6 +9,10 @@ from pathlib import Path
 from agent.commands.common import OK, port
 
 ABOUT = "run the agent on Kafka"
+EXAMPLES = (
+    "kpi-agent run --brokers localhost:9092",
+    "kpi-agent run --settings agent.yaml --rules rules --port 9108",
+)
 
 
 def arguments(parser: ArgumentParser) -> None:

@@ -11,6 +11,10 @@ from agent.commands.common import OK
 from agent.errors import EnvironmentFault
 
 ABOUT = "print the JSON Schema of the rules, for editors"
+EXAMPLES = (
+    "kpi-agent schema > schema.json",
+    "kpi-agent schema --rules rules > schema.json",
+)
 
 
 def arguments(parser: ArgumentParser) -> None:

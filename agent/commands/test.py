@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agent.commands.common import writing
+from agent.commands.common import OK, WRONG, is_colored, usage, writing
 
 if TYPE_CHECKING:
     from agent.core.model.plan import Plan
@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from agent.ruletests.coverage import Coverage
 
 ABOUT = "run the rule tests that lie beside the rules"
+EXAMPLES = (
+    "kpi-agent test",
+    "kpi-agent test rules/sales_test.yaml --run refund",
+    "kpi-agent test --coverage --fail-under 90 --junit report.xml",
+)
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -46,7 +51,7 @@ def arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace) -> int:
-    """`kpi-agent test`: 0 all pass, 1 a test fails or coverage is too low, 2 a file is broken."""
+    """`kpi-agent test`: 0 all pass; 1 a test fails, coverage is too low, or a file is broken."""
     from agent.language.load import check
     from agent.language.report import Format, render
     from agent.ruletests import report as reports
@@ -61,12 +66,11 @@ def run(options: Namespace) -> int:
         problems = suite.problems
     if plan is None or suite is None or any(p.severity == "error" for p in problems):
         written: Format = "human" if options.format == "junit" else options.format
-        sys.stdout.write(render(problems, written, color=sys.stdout.isatty()))
-        return 2
+        sys.stdout.write(render(problems, written, color=is_colored(sys.stdout)))
+        return WRONG
     chosen = [case for case in suite.cases if _chosen(case, options.pattern)]
     if not chosen:
-        sys.stderr.write(f"kpi-agent test: none of {len(suite.cases)} tests is called so\n")
-        return 2
+        return usage("test", f"none of {len(suite.cases)} tests is called so")
     coverage = coverage_of(plan)
     results = list(_results(plan, _with_progress(chosen), coverage))
     wanted = options.coverage or options.fail_under is not None
@@ -80,7 +84,7 @@ def run(options: Namespace) -> int:
         sys.stderr.write(
             f"kpi-agent test: coverage {coverage.percent:.1f} % is under {options.fail_under:g} %\n"
         )
-    return 1 if report.failed or low else 0
+    return WRONG if report.failed or low else OK
 
 
 def _results(plan: Plan, cases: Iterable[Case], coverage: Coverage) -> Iterator[Result]:

@@ -10,7 +10,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +21,12 @@ from agent.demo.generator import BACKFILL_SECONDS, Company
 from agent.demo.retail import Timelapse
 from agent.demo.screen import Screen, waiting_line
 from agent.demo.sender import Sender
+from agent.demo.shipped import COMPANY_RULES, RETAIL_DATA, RETAIL_RULES
 from agent.errors import EnvironmentFault
 from agent.kafka.embedded import EmbeddedBroker
 from agent.language.load import load
 from agent.service.supervisor import Service
 from agent.settings import Settings, load_settings
-
-ROOT = Path(__file__).parents[2]
-COMPANY_RULES = ROOT / "rules"
-RETAIL_RULES = ROOT / "examples" / "retail" / "rules"
-RETAIL_DATA = ROOT / "examples" / "retail" / "retail-invoices.ndjson.gz"
 
 LOOK_SECONDS = 0.5
 PORTS_TRIED = 20
@@ -48,12 +44,18 @@ class Show:
     over: str | None = None
 
 
-def run_demo(retail: bool = False, port: int = 9108, seconds: float | None = None) -> int:
-    """Run the demo until Ctrl-C, or for so many seconds; the exit code.
+def run_demo(
+    retail: bool = False,
+    port: int = 9108,
+    seconds: float | None = None,
+    rules: Path | None = None,
+) -> int:
+    """Run the demo until Ctrl-C, or for so many seconds; the exit code. `rules` is a changed copy
+    of the show's own.
 
-    Raises EnvironmentFault where the example rules are not at hand or no port is free.
+    Raises RulesError where the rules are wrong, EnvironmentFault where no port is free.
     """
-    asyncio.run(demo(retail=retail, port=port, seconds=seconds))
+    asyncio.run(demo(retail=retail, port=port, seconds=seconds, rules=rules))
     return 0
 
 
@@ -61,12 +63,15 @@ async def demo(
     retail: bool = False,
     port: int = 9108,
     seconds: float | None = None,
+    rules: Path | None = None,
     screen: Screen | None = None,
     on_service: Callable[[Service], None] = lambda service: None,
 ) -> None:
     """Run the demo. `on_service` is given the service before it starts."""
     screen = screen or Screen()
     show = _retail() if retail else _company()
+    if rules is not None:
+        show = replace(show, rules=rules)
     free = free_port(port)
     if free != port:
         screen.print(f"port {port} is taken by another program: using {free}", "yellow")
@@ -143,9 +148,6 @@ async def _look(
 
 
 def _company() -> Show:
-    if not COMPANY_RULES.is_dir():
-        raise _not_a_checkout(COMPANY_RULES)
-
     async def send(sender: Sender) -> None:
         await sender.send_company(Company(time.time_ns() // 1_000_000))
 
@@ -169,8 +171,6 @@ def _company_line(elapsed_seconds: float) -> str:
 
 
 def _retail() -> Show:
-    if not RETAIL_RULES.is_dir() or not RETAIL_DATA.is_file():
-        raise _not_a_checkout(RETAIL_DATA)
     year = Timelapse(RETAIL_DATA)
     minutes = year.seconds / 60
     return Show(
@@ -185,13 +185,6 @@ def _retail() -> Show:
         send=lambda sender: sender.send_year(year),
         line=lambda elapsed: f"{year.date_at(min(elapsed, year.seconds)):%a %d %b %Y}",
         over="The year is over. The board stays until Ctrl-C.",
-    )
-
-
-def _not_a_checkout(missing: Path) -> EnvironmentFault:
-    return EnvironmentFault(
-        f"the demo's files are not there: {missing}",
-        "Run the demo from a checkout of the repository.",
     )
 
 

@@ -23,6 +23,7 @@ from agent.core.state.series import Series
 from agent.errors import RulesError
 from agent.explain.series_selector import Selector, parse_selector, selects
 from agent.generate import names
+from agent.language.problems import suggest
 
 MOST_SERIES = 5
 """So many series are explained at once: it is an answer for people."""
@@ -36,8 +37,7 @@ def wanted(plan: Plan, rule: str, series: str) -> tuple[Rule, Selector]:
     Raises RulesError for a rule or a dimension that is not declared.
     """
     if rule not in plan.rules:
-        known = ", ".join(sorted(plan.rules)) or "none"
-        raise RulesError(f"no rule is called {rule}", f"Known are: {known}")
+        raise RulesError(f"no rule is called {rule}", suggest(rule, plan.rules, "rules"))
     found = plan.rules[rule]
     return found, parse_selector(series, plan.subject_of(found).by, found.name)
 

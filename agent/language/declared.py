@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -26,6 +27,9 @@ from agent.language.recovery import recover, written
 from agent.language.source import On, Place, Source, read
 
 M = TypeVar("M", bound=BaseModel)
+
+STANDARD_INPUT = "-"
+"""What a path of rules is called that are read from standard input."""
 
 _ATTRIBUTES = {"for": "for_", "from": "from_"}
 """The models' names for keys that are words of Python."""
@@ -166,8 +170,10 @@ def is_test_file(path: Path) -> bool:
 
 
 def declare(path: Path) -> Declared:
-    """Read and validate every file under a path, each entry by itself."""
+    """Read and validate every file under a path, each entry by itself; `-` is standard input."""
     declared = Declared()
+    if str(path) == STANDARD_INPUT:
+        return _together(declared, [read("<stdin>", sys.stdin.buffer.read())], "<stdin>")
     files = files_of(path) if path.exists() else []
     if path.is_file() and is_test_file(path):
         hint = f"run them: kpi-agent test {path}"
@@ -187,6 +193,10 @@ def declare(path: Path) -> Declared:
                 Problem(str(file), 1, 1, 2, "", said, "look at its permissions")
             )
             declared.complete = False
+    return _together(declared, sources, str(files[0]) if path.is_file() else str(path))
+
+
+def _together(declared: Declared, sources: Sequence[Source], name: str) -> Declared:
     for source in sources:
         declared.problems.extend(source.problems)
         declared.complete = declared.complete and (source.data is not None or not source.problems)
@@ -195,8 +205,7 @@ def declare(path: Path) -> Declared:
     unread = any(p.severity == "error" for p in declared.problems)
     if not declared.names["kpis"] and not unread:
         hint = "declare one under `kpis:`; `kpi-agent schema` describes the language"
-        first = str(files[0]) if path.is_file() else str(path)
-        declared.problems.append(Problem(first, 1, 1, 2, "", "no KPI is declared", hint))
+        declared.problems.append(Problem(name, 1, 1, 2, "", "no KPI is declared", hint))
     return declared
 
 

@@ -12,7 +12,8 @@ from tests.conftest import ROOT
 
 KAFKA = {"aiokafka", "confluent_kafka", "faust", "rocksdict", "agent.kafka"}
 EXPORT = {"aiohttp", "grafana_foundation_sdk", "prometheus_client", "agent.export"}
-REPLAY = {"rich", "agent.replay", "agent.core.decode", "agent.core.fold", "agent.core.merge"}
+REPLAY = {"rich", "agent.replay", "agent.core.fold", "agent.core.merge"}
+FORMATS = {"fastavro", "google.protobuf", "grpc_tools"}
 STANDARD = {"asyncio", "multiprocessing", "sqlite3", "ssl", "urllib.request"}
 LANGUAGE = {"jinja2", "msgspec", "numpy", "polars", "pydantic", "sqlglot", "yaml", "agent.language"}
 SETTINGS = {"pydantic_settings", "agent.settings"}
@@ -52,13 +53,22 @@ def imported(*command: str) -> set[str]:
 
 @pytest.mark.parametrize("command", [("--version",), ("--help",), ("run", "--help")])
 def test_help_imports_no_library(command: tuple[str, ...]) -> None:
-    heavy = KAFKA | EXPORT | REPLAY | STANDARD | LANGUAGE | SETTINGS | {"holidays", "datasketches"}
+    heavy = (
+        KAFKA
+        | EXPORT
+        | FORMATS
+        | REPLAY
+        | STANDARD
+        | LANGUAGE
+        | SETTINGS
+        | {"holidays", "datasketches"}
+    )
     assert imported(*command) & heavy == set()
 
 
 def test_check_imports_what_reads_rules_and_nothing_that_runs_them() -> None:
     modules = imported("check", "rules")
-    assert modules & (KAFKA | EXPORT | REPLAY | STANDARD | SETTINGS) == set()
+    assert modules & (KAFKA | EXPORT | FORMATS | REPLAY | STANDARD | SETTINGS) == set()
     assert modules >= {"polars", "pydantic", "sqlglot"}, "the modules are those of the command"
 
 

@@ -80,9 +80,9 @@ def test_links_need_the_secret_and_known_names(
     assert "there is no person_secret" in capsys.readouterr().err
     monkeypatch.setenv("KPI_AGENT_PERSON_SECRET", SECRET)
     assert main(["link", "bench=4711", *where]) == 1
-    assert "Known: mechanic" in capsys.readouterr().err
+    assert "known people of private KPIs: mechanic" in capsys.readouterr().err
     assert main(["link", "--owner", "nobody", *where]) == 1
-    assert "Known: head-of-workshop" in capsys.readouterr().err
+    assert "known owners of private KPIs: head-of-workshop" in capsys.readouterr().err
     assert main(["link", *where]) == 2
     monkeypatch.setenv("KPI_AGENT_PERSON_SECRET", "too short")
     assert main(["link", "mechanic=4711", *where]) == 3

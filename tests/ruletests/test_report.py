@@ -69,12 +69,12 @@ def test_no_test_is_called_so(folder: Path, capsys: pytest.CaptureFixture[str]) 
 
 
 @pytest.mark.parametrize("broken", ["desk.yaml", "desk_test.yaml"])
-def test_a_broken_file_ends_with_2_and_nothing_runs(
+def test_a_broken_file_ends_with_1_and_nothing_runs(
     folder: Path, capsys: pytest.CaptureFixture[str], broken: str
 ) -> None:
     (folder / broken).write_text("kpis: [\n")
     code, shown = run(capsys, ".", "--format", "github")
-    assert code == 2
+    assert code == 1
     assert shown.startswith(f"::error file={broken},line=1,")
 
 
