@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import chain, count
 from statistics import median
-from typing import Any, Literal
+from typing import Any
 
 import sqlglot
 from pydantic import TypeAdapter, ValidationError
@@ -15,7 +13,8 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from agent.core.decode.time_text import parse_time
-from agent.core.model.events import FieldType
+from agent.init.measures import PEOPLE, FieldDraft, KpiDraft
+from agent.init.naming import free, snake, unit_of, words_of
 from agent.init.sample import Seen
 from agent.language.models.paths import AnyPath
 from agent.language.models.values import EventName, WindowText
@@ -23,11 +22,27 @@ from agent.language.models.values import EventName, WindowText
 _FIELD_PATH: TypeAdapter[Any] = TypeAdapter(AnyPath)
 _EVENT_NAME: TypeAdapter[str] = TypeAdapter(EventName)
 _WINDOW: TypeAdapter[Any] = TypeAdapter(WindowText)
-TYPE_NAMES = ("type", "event", "event_type", "eventType", "kind", "event_name", "name")
+TYPE_NAMES = (
+    "type", "event", "event_type", "kind", "event_name", "detail_type", "resource_type", "name",
+)  # fmt: skip
 MOST_TYPES = 20
-_TIME_NAMES = ("time", "timestamp", "ts", "date", "datetime", "at", "when")
+RECORD_TIME = "record"
+"""Instead of a path: the time of the record."""
+_TIME_WORDS = frozenset({
+    "time", "timestamp", "ts", "date", "datetime", "at", "when", "on", "start", "started", "es",
+})  # fmt: skip
+_BUSINESS = frozenset({
+    "occurred", "happened", "created", "placed", "ordered", "paid", "booked", "booking", "start",
+    "started", "event", "opened",
+})  # fmt: skip
+_LOADING = frozenset({
+    "processed", "processing", "ingested", "ingest", "received", "loaded", "load", "inserted",
+    "sent", "arrived", "arrival", "approximate", "updated", "modified", "synced", "sync",
+    "published", "exported", "end", "ended", "expires", "expiry",
+})  # fmt: skip
+"""When an event was handled, or its entity last touched: not when it happened."""
+_EVENT_IDS = ("event_id", "message_id", "insert_id", "uuid")
 _SPLITS = ("region", "country", "city", "channel", "market", "store", "device", "plan", "language")
-_PEOPLE = ("customer", "user", "account", "client", "member", "rider", "visitor")
 MOST_SERIES = 50
 LEAST_OF_SERIES = 10
 """Events in a window of the middle series, for a KPI to be split by a field."""
@@ -39,47 +54,11 @@ WINDOWS = {
     "day": 1440 * MINUTE_MS, "week": 7 * 1440 * MINUTE_MS,
 }  # fmt: skip
 
-UNITS = {
-    "seconds": "seconds", "secs": "seconds", "sec": "seconds", "ms": "milliseconds",
-    "millis": "milliseconds", "milliseconds": "milliseconds", "minutes": "minutes",
-    "mins": "minutes", "hours": "hours", "days": "days", "bytes": "bytes", "ratio": "ratio",
-    "share": "ratio", "eur": "eur", "usd": "usd", "gbp": "gbp", "chf": "chf", "percent": "percent",
-    "stars": "stars", "units": "units",
-}  # fmt: skip
-"""What the last word of a field's name says about its unit."""
-DURATIONS = frozenset({"seconds", "milliseconds", "minutes", "hours", "days"})
-_SUMS = frozenset({
-    "amount", "total", "revenue", "units", "quantity", "qty", "items", "bytes", "eur", "usd", "gbp",
-    "chf", "cost",
-})  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class FieldDraft:
-    """A field of a contract: its name in the rules, and what is promised of it."""
-
-    name: str
-    path: str
-    type: FieldType
-    required: bool = False
-    minimum: float | None = None
-    unit: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class KpiDraft:
-    """A KPI: its SQL, and in which direction it is better."""
-
-    name: str
-    value: str
-    unit: str | None
-    better: Literal["higher", "lower"]
-    counts: bool = False
-
 
 @dataclass(slots=True)
 class EventDraft:
-    """An event type with its KPIs. `notes` say why something is as it is, by what it is about."""
+    """An event type with its KPIs. `notes` say why something is as it is, by what it is about;
+    `left_out` why a part of the events has no field or KPI, by its path."""
 
     event: str
     topic: str
@@ -93,6 +72,7 @@ class EventDraft:
     by: list[str] = field(default_factory=list)
     window: str = "1h"
     notes: dict[str, str] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
 
     def slice_ms(self) -> int:
         """The slice in which the events of its KPIs are counted (ms)."""
@@ -113,16 +93,10 @@ def with_own_names(drafts: Sequence[EventDraft]) -> list[EventDraft]:
     for draft in drafts:
         kpis = []
         for kpi in draft.kpis:
-            kpis.append(replace(kpi, name=_free(kpi.name, taken)))
+            kpis.append(replace(kpi, name=free(kpi.name, taken)))
             taken.add(kpis[-1].name)
         made.append(replace(draft, kpis=kpis))
     return made
-
-
-def _free(name: str, taken: Container[str]) -> str:
-    """A name, numbered where it is taken."""
-    numbered = (f"{name}_{i}" for i in count(2))
-    return next(one for one in chain((name,), numbered) if one not in taken)
 
 
 def is_event_name(name: str) -> bool:
@@ -140,11 +114,15 @@ def _is_valid(adapter: TypeAdapter[str], text: str) -> bool:
 
 def type_field(seen: Mapping[str, Seen], events: int) -> str | None:
     """The field that names the type of an event; None: they are all of one."""
-    for path in TYPE_NAMES:
-        found = seen.get(path)
+    at_top: dict[str, Seen] = {}
+    for path, one in seen.items():
+        if "." not in path:
+            at_top.setdefault(snake(path), one)
+    for name in TYPE_NAMES:
+        found = at_top.get(name)
         whole = found is not None and found.type == "string" and found.known == events
         if found and whole and found.distinct <= min(MOST_TYPES, max(events // 5, 1)):
-            return path
+            return found.path
     return None
 
 
@@ -155,44 +133,68 @@ def time_field(seen: Mapping[str, Seen], events: int) -> str | None:
     return min(whole, key=_time_rank).path if whole else None
 
 
-def _time_rank(seen: Seen) -> tuple[int, int]:
-    last = seen.path.rpartition(".")[2].lower()
-    if last.endswith(("_at", "_time", "_ts", "timestamp")) or last in _TIME_NAMES:
-        return 0, seen.path.count(".")
-    return (1 if seen.type == "string" else 2), seen.path.count(".")
+def _time_rank(seen: Seen) -> tuple[bool, int, bool, int]:
+    """Of two times, the better one has the smaller rank: not when it was handled, a time by its
+    name, when something happened, and near the top."""
+    above, _, last = seen.path.rpartition(".")
+    words = set(words_of(last))
+    named = 0 if words & _TIME_WORDS else 1 if seen.type == "string" else 2
+    # What captures changes writes when the database made them below `source`.
+    happened = bool(words & _BUSINESS) or above.endswith("source")
+    return bool(words & _LOADING), named, not happened, seen.path.count(".")
 
 
 def id_field(seen: Mapping[str, Seen], events: int, event: str) -> str | None:
-    """The field that identifies an event: by its name, and as its values hardly repeat."""
+    """The field that identifies an event, or several with commas between them: by its name, and as
+    its values hardly repeat."""
+    if {"specversion", "source", "id"} <= seen.keys():
+        return "source,id"  # CloudEvents: the two together identify an event
     last = snake(event).rpartition("_")[0] or snake(event)
-    names = ("id", "event_id", "uuid", f"{snake(event)}_id", f"{last}_id", snake(event), last)
-    for name in names:
-        found = seen.get(name)
-        if found and found.known == events and found.type in ("string", "integer"):
-            most = max(found.values.values(), default=0)
-            if found.distinct >= min(events, 1000) * 0.99 and most <= 3:
-                return name
-    return None
+    own = ("id", f"{snake(event)}_id", f"{last}_id", "transaction_id", snake(event), last)
+    rank = {name: i for i, name in enumerate((*_EVENT_IDS, *own))}
+    able = [s for s in seen.values() if _identifies(s, events, rank)]
+    return min(able, key=lambda s: (rank[_last(s)], s.path.count("."))).path if able else None
 
 
-def fields_of(seen: Mapping[str, Seen], events: int, without: Iterable[str]) -> list[FieldDraft]:
-    """The fields that KPIs may use: those of one type, under names that SQL takes."""
-    found: dict[str, FieldDraft] = {}
+def _last(seen: Seen) -> str:
+    return snake(seen.path.rpartition(".")[2])
+
+
+def _identifies(seen: Seen, events: int, names: Mapping[str, int]) -> bool:
+    """Whether a field may be the identity; below the top only one that says so is of the event."""
+    if _last(seen) not in names or ("." in seen.path and _last(seen) not in _EVENT_IDS):
+        return False
+    if seen.known != events or seen.type not in ("string", "integer"):
+        return False
+    most = max(seen.values.values(), default=0)
+    return seen.distinct >= min(events, 1000) * 0.99 and most <= 3
+
+
+def fields_of(seen: Mapping[str, Seen], without: Iterable[str]) -> list[FieldDraft]:
+    """The fields that KPIs may use: those of one type, under names that SQL takes.
+
+    That all events of a sample have a field, or none is negative, is no promise of the producer's:
+    nothing is required, and nothing has bounds.
+    """
+    made: dict[str, FieldDraft] = {}
     for path, one in seen.items():
-        kind = one.type
+        kind = "float" if one.is_number_in_text else one.type
         if kind is None or path in without or not _is_valid(_FIELD_PATH, path):
             continue
         if any(path.startswith(f"{other}.") for other in seen):
             continue  # a value in some events, an object in others
-        name = snake(path.rpartition(".")[2])
-        if name in found:
+        last = path.rpartition(".")[2]
+        name = snake(last)
+        if name in made:
             name = snake(path)
         if not _is_column(name):
             name += "_value"
-        name = _free(name, found)
-        least = 0.0 if one.is_numeric and (one.least or 0) >= 0 else None
-        found[name] = FieldDraft(name, path, kind, one.known == events, least, unit_of(name, kind))
-    return list(found.values())
+        name = free(name, made)
+        if one.known and one.times == one.known and not one.naive:
+            kind = "timestamp"
+        unit = unit_of(last) if kind in ("integer", "float") else None
+        made[name] = FieldDraft(name, path, kind, unit, one.is_number_in_text)
+    return list(made.values())
 
 
 def _is_column(name: str) -> bool:
@@ -202,29 +204,6 @@ def _is_column(name: str) -> bool:
     except SqlglotError:
         return False
     return any(column.name == name for column in tree.find_all(exp.Column))
-
-
-def kpis_of(event: str, fields: Sequence[FieldDraft]) -> list[KpiDraft]:
-    """How many there are; of each number its sum, its mean or its slow end; how many people."""
-    prefix = snake(event)
-    made = [KpiDraft(f"{prefix}_events", "count(*)", None, "higher", counts=True)]
-    for one in fields:
-        words = set(one.name.split("_"))
-        if one.type in ("integer", "float") and not words & {"id", "code", "number", "zip"}:
-            if one.unit in DURATIONS:
-                value, ending, better = f"quantile({one.name}, 0.95)", "_p95", "lower"
-            elif words & _SUMS:
-                # Prometheus keeps `_total` for counters.
-                ending = "_sum" if one.name.endswith("total") else ""
-                value, better = f"sum({one.name})", "higher"
-            else:
-                value, ending, better = f"avg({one.name})", "_mean", "higher"
-            made.append(KpiDraft(f"{prefix}_{one.name}{ending}", value, one.unit, better))  # type: ignore[arg-type]
-        elif words & set(_PEOPLE):
-            made.append(
-                KpiDraft(f"{prefix}_{one.name}s", f"count(distinct {one.name})", None, "higher")
-            )
-    return made
 
 
 def window_of(times: Sequence[int]) -> tuple[str, str]:
@@ -245,11 +224,18 @@ def split_of(
         f
         for f in fields
         if f.type in ("string", "boolean")
-        and f.required
+        and seen[f.path].known >= len(times)
         and 2 <= seen[f.path].distinct <= MOST_SERIES
-        and not set(f.name.split("_")) & set(_PEOPLE)
+        and not set(f.name.split("_")) & PEOPLE
     ]
-    able.sort(key=lambda f: (f.name not in _SPLITS, seen[f.path].distinct))
+    currencies = any(f.is_number for f in fields)
+    able.sort(
+        key=lambda f: (
+            not (currencies and f.name.endswith("currency")),
+            f.name not in _SPLITS,
+            seen[f.path].distinct,
+        )
+    )
     for one in able:
         if median(seen[one.path].values.values()) / windows >= LEAST_OF_SERIES:
             return one.name, f"{seen[one.path].distinct} values in the sample"
@@ -277,18 +263,6 @@ def times_of(events: Iterable[Mapping[str, Any]], path: str, timezone: str) -> l
         at = None if value is None else parse_time(str(value), timezone)
         found += [] if at is None else [at]
     return found
-
-
-def unit_of(name: str, kind: FieldType) -> str | None:
-    """What a field's name says about its unit."""
-    return UNITS.get(name.rpartition("_")[2]) if kind in ("integer", "float") else None
-
-
-def snake(text: str) -> str:
-    """A name as KPIs and fields are called: `invoice.placedAt` is `invoice_placed_at`."""
-    apart = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", text)
-    name = re.sub(r"[^a-z0-9]+", "_", apart.lower()).strip("_")
-    return name if name[:1].isalpha() else f"n_{name}".rstrip("_")
 
 
 def _filled(times: Sequence[int], span: int) -> list[int]:

@@ -13,8 +13,10 @@ from agent.core.model.events import FIELD_DTYPES, FieldType
 from agent.core.model.printable import printable
 from agent.errors import EnvironmentFault, RulesError
 from agent.init import inference
-from agent.init.inference import EventDraft, FieldDraft
-from agent.init.sample import flat, profile, read
+from agent.init.inference import EventDraft
+from agent.init.measures import FieldDraft, kpis_of
+from agent.init.naming import snake, unit_of
+from agent.init.sample import flat, left_out, profile, read
 from agent.replay.event_files import STANDARD_INPUT, event_file, records_of
 
 Ask = Callable[[str, str, str], str]
@@ -64,7 +66,7 @@ def _by_type(
     """The events of each type."""
     groups: dict[str, list[dict[str, Any]]] = {}
     for event in events:
-        kind = inference.snake(topic) if path == "none" else dict(flat(event)).get(path)
+        kind = snake(topic) if path == "none" else dict(flat(event)).get(path)
         if isinstance(kind, str):
             groups.setdefault(kind, []).append(event)
     if not groups:
@@ -79,29 +81,33 @@ def _event(
     if not inference.is_event_name(name):
         raise RulesError(f"{name!r} can't be the name of an event")
     seen = profile(events)
-    time = ask("time", f"{name}: when it happened", inference.time_field(seen, len(events)) or "")
-    if time not in seen:
-        raise RulesError(f"{name}: no field can be read as a time", "Name it with --time.")
+    found = inference.time_field(seen, len(events)) or inference.RECORD_TIME
+    time = ask("time", f"{name}: when it happened", found)
+    if time not in seen and time != inference.RECORD_TIME:
+        raise RulesError(f"{name}: no event has a field {time}", "Name another with --time.")
     made = EventDraft(name, topic, path, time)
-    if seen[time].naive:
+    if time == inference.RECORD_TIME:
+        made.notes["time"] = "no field can be read as a time in every event"
+    elif seen[time].naive:
         made.timezone = ask("timezone", f"{name}: the zone of its times", "UTC")
         made.notes["time"] = f"without an offset: taken for {made.timezone}"
-    found = inference.id_field(seen, len(events), name)
-    number = ask("id", f"{name}: what identifies an event", found or "none")
+    identity = inference.id_field(seen, len(events), name)
+    number = ask("id", f"{name}: what identifies an event", identity or "none")
     if number != "none":
         made.id = number
-        values = [dict(flat(event)).get(number) for event in events]
+        values = [identity_of(event, number) for event in events]
         again = len(values) - len(set(values))
         if again:
             made.notes["id"] = f"{again} of {len(values):,} events repeat one: taken for retries"
-    times = inference.times_of(events, time, made.timezone)
+    times = [] if time == inference.RECORD_TIME else inference.times_of(events, time, made.timezone)
     late = inference.lateness_of(times)
     if late > 10_000:
         made.lateness_ms = -(-late // 60_000) * 60_000
         made.notes["lateness"] = "the most that an event of the sample came behind another"
-    kept = {p for p in (path, time, made.id) if p is not None}
-    made.fields = inference.fields_of(seen, len(events), kept)
-    made.kpis = inference.kpis_of(name, made.fields)
+    kept = {path, time, *(made.id or "").split(",")}
+    made.fields = inference.fields_of(seen, kept)
+    made.kpis, no_measures = kpis_of(name, made.fields, seen)
+    made.left_out = no_measures | left_out(events, seen)
     window, why = inference.window_of(times)
     made.window = ask("window", f"{name}: the window of its KPIs", window)
     if made.window == window:
@@ -115,10 +121,16 @@ def _event(
     return made, times
 
 
+def identity_of(event: dict[str, Any], paths: str) -> tuple[Any, ...]:
+    """The values that identify an event; `paths` has commas between them."""
+    values = dict(flat(event))
+    return tuple(values.get(path) for path in paths.split(","))
+
+
 def from_answers(ask: Ask) -> list[EventDraft]:
     """A contract without a sample: what is asked for, and no thresholds."""
     event = ask("event", "The event's type", "order.placed")
-    topic = ask("topic", "The Kafka topic", inference.snake(event).partition("_")[0] + "s")
+    topic = ask("topic", "The Kafka topic", snake(event).partition("_")[0] + "s")
     path = ask("type_field", "The field that names the type", "type")
     made = EventDraft(
         event, topic, path, ask("time", "The field that says when it happened", "time")
@@ -127,7 +139,7 @@ def from_answers(ask: Ask) -> list[EventDraft]:
     number = ask("id", "The field that identifies an event", "none")
     made.id = None if number == "none" else number
     made.fields = _fields(ask("fields", "What KPIs may use, as name:type,…", ""))
-    made.kpis = inference.kpis_of(event, made.fields)
+    made.kpis, made.left_out = kpis_of(event, made.fields)
     made.window = ask("window", "The window of its KPIs", "1h")
     by = ask("by", "The fields to split its KPIs by", "none")
     made.by = [] if by == "none" else [one.strip() for one in by.split(",")]
@@ -142,7 +154,7 @@ def _fields(text: str) -> list[FieldDraft]:
         if kind not in FIELD_DTYPES:
             known = ", ".join(FIELD_DTYPES)
             raise RulesError(f"{part!r} is not name:type", f"The types are {known}.")
-        name = inference.snake(path.rpartition(".")[2])
+        name = snake(path.rpartition(".")[2])
         of_kind = cast(FieldType, kind)
-        found.append(FieldDraft(name, path, of_kind, unit=inference.unit_of(name, of_kind)))
+        found.append(FieldDraft(name, path, of_kind, unit=unit_of(name)))
     return found

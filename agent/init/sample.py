@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ MOST_DISTINCT = 1_000
 DEEPEST = 4
 """Fields nested deeper are left out."""
 
+
+_NUMBER = re.compile(r"-?[0-9]{1,9}(?:\.([0-9]+))?")
 
 LEAST_EPOCH_MS = 10**12
 """September 2001: a number that stands for an earlier time is taken for something else."""
@@ -36,6 +39,8 @@ class Seen:
     most: float | None = None
     times: int = 0
     naive: int = 0
+    number_texts: int = 0
+    has_decimals: bool = False
 
     def add(self, value: Any) -> None:
         """Take in the field of one more event."""
@@ -46,6 +51,9 @@ class Seen:
         self.kinds[_kind(value)] += 1
         if len(self.values) < MOST_DISTINCT or value in self.values:
             self.values[value] += 1
+        if isinstance(value, str) and (number := _NUMBER.fullmatch(value)):
+            self.number_texts += 1
+            self.has_decimals |= number[1] is not None
         if isinstance(value, int | float) and not isinstance(value, bool):
             self.least = value if self.least is None else min(self.least, value)
             self.most = value if self.most is None else max(self.most, value)
@@ -68,6 +76,15 @@ class Seen:
         if kinds == {"integer", "float"}:
             return "float"
         return kinds.pop() if len(kinds) == 1 else None
+
+    @property
+    def is_number_in_text(self) -> bool:
+        """Whether all values are numbers, of which some are written as text: with decimals, or
+        beside others that are not. Whole numbers as text alone are codes."""
+        numbers = self.kinds["integer"] + self.kinds["float"]
+        if not self.number_texts or self.distinct < 2:
+            return False
+        return self.number_texts + numbers == self.known and bool(self.has_decimals or numbers)
 
     @property
     def distinct(self) -> int:
@@ -111,6 +128,43 @@ def flat(event: Mapping[str, Any], above: str = "", depth: int = 0) -> Iterator[
                 yield from flat(value, f"{path}.", depth + 1)
         elif not isinstance(value, list):
             yield path, value
+
+
+def left_out(events: Iterable[Mapping[str, Any]], seen: Mapping[str, Seen]) -> dict[str, str]:
+    """The parts of the events that no field is made of, by path, and why."""
+    reasons: dict[str, str] = {}
+    for event in events:
+        for path, reason in _unread(event):
+            reasons.setdefault(path, reason)
+    for path, one in seen.items():
+        if one.known and one.type is None and not one.is_number_in_text:
+            reasons[path] = f"of several types: {', '.join(sorted(one.kinds))}"
+        elif one.values and all(_is_json(value) for value in one.values):
+            reasons[path] = "text that holds JSON"
+    return reasons
+
+
+def _unread(event: Mapping[str, Any], above: str = "", depth: int = 0) -> Iterator[tuple[str, str]]:
+    for name, value in event.items():
+        path = f"{above}{name}"
+        if not name or "." in name:
+            yield path, "its name has a dot: a list of keys as `path` reads it"
+        elif isinstance(value, list):
+            yield f"{path}[]", "a list"
+        elif isinstance(value, dict) and depth < DEEPEST:
+            yield from _unread(value, f"{path}.", depth + 1)
+        elif isinstance(value, dict):
+            yield path, "nested too deeply"
+
+
+def _is_json(value: Any) -> bool:
+    if not isinstance(value, str) or value[:1] not in ("{", "["):
+        return False
+    try:
+        msgspec.json.decode(value)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return False
+    return True
 
 
 def _kind(value: Any) -> FieldType:

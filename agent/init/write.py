@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING
 
 from agent.core.model.printable import printable
 from agent.core.model.text import duration
-from agent.init.inference import EventDraft, FieldDraft, KpiDraft
+from agent.init.inference import EventDraft
+from agent.init.measures import FieldDraft, KpiDraft
 
 if TYPE_CHECKING:
     from agent.init.proposal import Bound, Proposal
 
 MODELINE = "# yaml-language-server: $schema={schema}"
 HEAD = "# A first draft by `kpi-agent init`: read it, and change what you know better."
+MOST_LEFT_OUT = 20
+"""Comments on what is left out, of one event."""
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*|\d+[a-z]+( every \d+[a-z]+)?")
 _WORDS = frozenset({"true", "false", "null", "yes", "no", "on", "off"})
 
@@ -66,7 +69,10 @@ def _event(draft: EventDraft) -> Iterator[str]:
     if draft.timezone != "UTC":
         yield f"    timezone: {quoted(draft.timezone)}"
     if draft.id is not None:
-        yield _noted(f"    id: {quoted(draft.id)}", draft.notes.get("id"))
+        paths = draft.id.split(",")
+        joined = ", ".join(map(quoted, paths))
+        shown = joined if len(paths) == 1 else f"[{joined}]"
+        yield _noted(f"    id: {shown}", draft.notes.get("id"))
     elif "id" in draft.notes:
         yield f"    # {draft.notes['id']}"
     if draft.lateness_ms:
@@ -74,14 +80,23 @@ def _event(draft: EventDraft) -> Iterator[str]:
     if draft.fields:
         yield "    fields:"
         yield from (f"      {_field(one)}" for one in draft.fields)
+    yield from _left_out(draft)
     yield ""
+
+
+def _left_out(draft: EventDraft) -> Iterator[str]:
+    """What has no field or KPI, and why."""
+    for path, reason in list(draft.left_out.items())[:MOST_LEFT_OUT]:
+        yield f"    # left out: {printable(path)}: {printable(reason)}"
+    more = len(draft.left_out) - MOST_LEFT_OUT
+    if more > 0:
+        yield f"    # and {more} more"
 
 
 def _field(one: FieldDraft) -> str:
     parts = [f"path: {quoted(one.path)}"] if one.path != one.name else []
     parts.append(f"type: {one.type}")
-    parts += ["required: true"] if one.required else []
-    parts += [f"minimum: {one.minimum:.15g}"] if one.minimum is not None else []
+    parts += ["read: text"] if one.is_text else []
     parts += [f"unit: {one.unit}"] if one.unit else []
     return f"{one.name}: {{{', '.join(parts)}}}" if len(parts) > 1 else f"{one.name}: {one.type}"
 

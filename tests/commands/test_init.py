@@ -10,6 +10,7 @@ import re
 import sys
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -109,7 +110,7 @@ def test_on_a_terminal_what_is_left_open_is_asked_for(
     ("sample", "arguments", "code", "said"),
     [
         ("", [], 3, "the sample holds no JSON object"),
-        ('{"a": 1}\n', [], 1, "no field can be read as a time"),
+        ('{"a": 1}\n', ["--time", "b"], 1, "no event has a field b"),
         ('{"at": "2025-03-01"}\n', ["--brokers", "localhost:1"], 2, "name a --topic and no files"),
         (
             '{"at": "2025-03-01"}\n',
@@ -141,6 +142,43 @@ def test_a_few_odd_events_still_give_valid_rules(tmp_path: Path) -> None:
     file.write_text((json.dumps(event) + "\n") * 3 + "no JSON\n[1]\n")
     assert main(["init", str(file), "--rules", str(tmp_path / "rules"), "--yes"]) == 0
     assert len(load(tmp_path / "rules" / "odd.yaml").kpis) >= 1
+
+
+def drafted(file: Path, rules: Path, capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    """What `replay` says of the sample, by the draft that `init` makes of it."""
+    assert main(["init", str(file), "--rules", str(rules), "--name", "draft", "--yes"]) == 0
+    draft = rules / "draft.yaml"
+    assert check(draft)[0] is not None
+    capsys.readouterr()
+    assert main(["replay", "--rules", str(draft), str(file), "--format", "json"]) == 0
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_without_a_time_in_the_events_that_of_the_record_counts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "sample.ndjson"
+    file.write_text("".join(f'{{"amount": {n}.5}}\n' for n in range(30)))
+    values = drafted(file, tmp_path / "rules", capsys)
+    assert {v["kpi"]: v["value"] for v in values[:-1]} == {
+        "sample_events": 30, "sample_amount": 450,
+    }  # fmt: skip
+
+
+def test_numbers_in_text_are_added_up_and_two_fields_identify_a_cloud_event(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    event = {"specversion": "1.0", "source": "/shop", "type": "paid", "data": {"currency": "EUR"}}
+    events = [
+        event | {"id": str(n // 2), "time": f"2025-03-03T09:00:{n:02}Z", "total": f"{n // 2}.50"}
+        for n in range(40)
+    ]
+    file = tmp_path / "sample.ndjson"
+    file.write_text("".join(f"{json.dumps(one)}\n" for one in events))
+    *windows, summary = drafted(file, tmp_path / "rules", capsys)
+    assert {w["kpi"]: w["value"] for w in windows} == {"paid_events": 20, "paid_total_sum": 200}
+    assert summary["outcomes"]["duplicate"] == 20
+    assert load(tmp_path / "rules").contracts["paid"].ids == (("source",), ("id",))
 
 
 def test_a_dense_sample_gets_a_silence_that_its_slices_can_tell(tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ import random
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from agent.core.backfill import Backfill, BackfillRequest
@@ -21,6 +20,7 @@ from agent.core.model.plan import Plan
 from agent.core.model.results import Emitted, WindowValue
 from agent.core.placement import state_partition
 from agent.core.state.rows import kpi_of
+from tests.core.batches import batch_of
 from tests.core.simulated import (
     RULES,
     START_MS,
@@ -184,13 +184,7 @@ def logs_of(rng: random.Random) -> list[list[bytes]]:
 
 
 def a_batch(source: int, offset: int, values: list[bytes]) -> Batch:
-    return Batch(
-        TOPIC,
-        values,
-        np.full(len(values), source, np.int32),
-        np.arange(offset, offset + len(values)),
-        np.full(len(values), 2_000_000_000_000),
-    )
+    return batch_of(TOPIC, values, source, offset)
 
 
 def grown(rng: random.Random, before: Plan, after: Plan, logs: list[list[bytes]]) -> Grown:

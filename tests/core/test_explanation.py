@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 
-import numpy as np
 import pytest
 
-from agent.core.decode.batch import Batch
 from agent.core.explanation import Explained, explain
 from agent.core.merge.merger import Merger
 from agent.core.pipeline import Pipeline
 from agent.core.state.series import Series
+from tests.core.batches import batch_of
 from tests.core.simulated import EVENTS, START_MS, TOPIC, plan_of, sale, visit
 
 MINUTE_MS = 60_000
@@ -32,13 +31,7 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
     log = [visit(START_MS, "emea")]
     log += [sale(START_MS + i * MINUTE_MS, 2.0, "emea", "c", f"s{i}") for i in range(12)]
     pipeline = Pipeline(plan)
-    records = np.arange(len(log))
-    pipeline.add(
-        Batch(
-            TOPIC, log, np.zeros(len(log), np.int32), records.astype(np.int64),
-            np.full(len(log), START_MS + 60 * MINUTE_MS, np.int64),
-        )
-    )  # fmt: skip
+    pipeline.add(batch_of(TOPIC, log, at_ms=START_MS + 60 * MINUTE_MS))
     pipeline.finish()
     return pipeline
 

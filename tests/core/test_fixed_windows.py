@@ -5,17 +5,16 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.core.decode.batch import Batch
 from agent.core.fixed_windows import FixedWindows, consecutive_windows
 from agent.core.model.results import Emitted
 from agent.core.model.rules import ThresholdRule
 from agent.core.output.messages import iso
 from agent.core.pipeline import Pipeline
 from agent.language.load import load
+from tests.core.batches import batch_of
 
 PLAN = load(Path(__file__).parents[1] / "ruletests" / "rules")
 START_MS = 1_772_445_600_000  # 2026-03-02T10:00Z
@@ -48,9 +47,7 @@ def through_the_core(found: Answers) -> Emitted:
         ).encode()
         for n, (at, region, seconds) in enumerate(sorted(found))
     ]
-    numbers = np.arange(len(events), dtype=np.int64)
-    at = np.full(len(events), START_MS + 20 * MINUTE_MS, np.int64)
-    pipeline.add(Batch("support", events, np.zeros(len(events), np.int32), numbers, at))
+    pipeline.add(batch_of("support", events, at_ms=START_MS + 20 * MINUTE_MS))
     return pipeline.rest(START_MS + 25 * MINUTE_MS)
 
 

@@ -9,15 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import numpy as np
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from agent.core.decode.batch import Batch
 from agent.core.model.plan import Plan
 from agent.core.pipeline import Pipeline
 from agent.language.load import load
+from tests.core.batches import batch_of
 
 RULES = """
 version: 1
@@ -74,6 +73,7 @@ def rates(draw: st.DrawFn) -> list[dict[str, Any]]:
 SHOPS = st.dictionaries(
     st.tuples(st.sampled_from("xy"), st.integers(1, 2)), st.sampled_from([True, False, None])
 )
+
 ORDERS = st.lists(
     st.fixed_dictionaries(
         {
@@ -141,9 +141,7 @@ def folded(
     misses = dict.fromkeys(plan.lookups, 0)
     for first in range(0, len(orders), size):
         values = [json.dumps(order).encode() for order in orders[first : first + size]]
-        offsets = np.arange(first, first + len(values), dtype=np.int64)
-        at = np.full(len(values), START_MS + 9 * DAY_MS, np.int64)
-        found = pipeline.add(Batch("shop", values, np.zeros(len(values), np.int32), offsets, at))
+        found = pipeline.add(batch_of("shop", values, offset=first, at_ms=START_MS + 9 * DAY_MS))
         for name, number in found.fields["order"].misses.items():
             misses[name] += number
         pipeline.flush()

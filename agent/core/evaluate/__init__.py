@@ -4,10 +4,10 @@ In: closed windows and partial states of a KPI's series, in event-time order. Ou
 statuses, transitions of alerts. Everything is a function of the plan, of event time and of the
 series' state; no clock is read.
 
-To read: `evaluator` (one KPI, from state to transition), then what it is made of: `values`,
-`targets`, `thresholds` with `transitions`, `absence`, `maintenance`. Rules over other rules come on
-top: `rule_graph` connects them (after a restart by `graph_restart`), `subscription` delivers the
-alerts of others in event-time order, `composite` evaluates conditions over alerts, `inhibition`
-inhibits alerts by `depends_on`.
+To read: `evaluator` (one KPI, from closed window to transition), then what it is made of: `values`,
+`targets`, `inputs`, `thresholds` with `transitions`, `current_values`, `absence`, `maintenance`.
+Rules over other rules come on top: `rule_graph` connects them (after a restart by `graph_restart`),
+`subscription` delivers the alerts of others in event-time order, `composite` evaluates conditions
+over alerts, `inhibition` inhibits alerts by `depends_on`.
 `objectives` scores sets of KPIs.
 """

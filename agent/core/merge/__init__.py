@@ -10,12 +10,13 @@ Read `merger` first: what happens with a frame, and the steps of a commit. Then,
 |---|---|
 | `watermark`, `missed_records` | how far event time is, and where records are missing |
 | `frontiers` | how far the windows of each KPI are closed |
-| `base_kpi` (`slices`, `live_series`, `window_values`, `open_windows`) | slices → panes → windows |
+| `base_kpi` (`slices`, `live_series`, `open_windows`) | slices → panes → windows |
+| `schedule`, `due_windows`, `window_values` | when windows are due, and their values |
 | `derived_kpi` (`input_windows`), `benchmark_targets` | KPIs over KPIs; targets that are KPIs |
 | `kpi_absence` | whether a KPI has any events at all |
 | `partition_state`, `emission` | what is held here; what is emitted, in event-time order |
 | `row_store` | what is still to be written to the table, and what is emitted again |
 | `backfill_buffer` | KPIs whose backfill is not read yet, and their live partials |
 | `recovery` | rows become state: after a restart, and where a backfill is done |
-| `views` | what a board sees |
+| `views`, `standing_alerts` | what a board sees, and which alerts stand |
 """

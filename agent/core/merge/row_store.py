@@ -183,7 +183,7 @@ class RowStore:
             series = find(place)
             if series is not None:
                 prune(series)
-                series.last_emitted = output.after(self._replayed.get(place, Emitted()))
+                series.note_emitted(output.after(self._replayed.get(place, Emitted())))
                 out += self._rows.write(series)
         for place in self._expired_before:
             out += self._rows.delete(row_key(*place))

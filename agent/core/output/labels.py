@@ -41,6 +41,7 @@ AGENT_LABELS = frozenset(
     {
         *("topic", "partition", "state_partition", "outcome", "reason", "contract", "component"),
         *("version", "config_hash", "python", "group", "result", "alertmanager", "field"),
+        "lookup",
         *("title", "unit", "better", "window", "above", "datasource"),
     }
 )

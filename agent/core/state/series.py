@@ -213,6 +213,10 @@ class Series(Dependents):
 
     last_emitted: Emitted = Emitted()  # emitted again after a restart
 
+    def note_emitted(self, emitted: Emitted) -> None:
+        """Note what the row that is written now has to emit again after a restart."""
+        self.last_emitted = emitted
+
     @classmethod
     def new(cls, kpi: str, fingerprint: str, dimensions: Dimensions | None, at_ms: int) -> Series:
         """A series whose first event lies in the slice that starts at `at_ms`."""

@@ -2,25 +2,72 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import sqlglot
+from sqlglot import exp
+from sqlglot.errors import SqlglotError
+
+from agent.core.model.paths import Path
+from agent.language.compile.fields import make_field
 from agent.language.compile.shapes import Shape
 from agent.language.declared import Declared, Entry
 from agent.language.models.kpis import KpiSpec
 from agent.language.problems import suggest
 
 
+@dataclass(frozen=True)
+class _People:
+    """Where people are named: by field, the private KPI that says so; and by topic and path."""
+
+    fields: dict[str, str]
+    paths: dict[tuple[str, Path], str]
+
+    @classmethod
+    def of(cls, declared: Declared, private: Mapping[str, Entry[KpiSpec]]) -> _People:
+        """The people of all private KPIs."""
+        fields: dict[str, str] = {}
+        paths: dict[tuple[str, Path], str] = {}
+        for name, entry in private.items():
+            person = entry.model.person
+            if person is None:
+                continue
+            fields.setdefault(person, name)
+            if (place := _place(declared, entry, person)) is not None:
+                paths.setdefault(place, name)
+        return cls(fields, paths)
+
+    def private_kpi(self, declared: Declared, entry: Entry[KpiSpec], field: str) -> str | None:
+        """The private KPI whose people a field of a KPI's events names; None: it names none."""
+        place = _place(declared, entry, field)
+        return self.fields.get(field) or (self.paths.get(place) if place else None)
+
+
+def _place(declared: Declared, entry: Entry[KpiSpec], field: str) -> tuple[str, Path] | None:
+    """The topic and the path of a field of a KPI's events; None: of a KPI over KPIs, or unknown."""
+    event = declared.events.get(entry.model.from_) if isinstance(entry.model.from_, str) else None
+    spec = event.model.fields.get(field) if event is not None else None
+    if event is None or spec is None:
+        return None
+    return str(event.model.topic), make_field(field, spec).path
+
+
 def check(declared: Declared, shapes: dict[str, Shape]) -> None:
     """Check every KPI."""
     private = {n: e for n, e in declared.kpis.items() if e.model.visibility == "private"}
-    people = {e.model.person: n for n, e in private.items() if e.model.person is not None}
+    people = _People.of(declared, private)
     for name, entry in declared.kpis.items():
         if entry.has_hole("visibility"):
             continue
         if name in private:
             _person(declared, entry, shapes[name])
+            _said_twice(declared, entry)
         else:
             _nothing_said(declared, entry)
             _computed(declared, entry, shapes[name], private)
-            _shown(declared, entry, shapes[name], people)
+            _shown(declared, entry, people)
+            _picked(declared, entry, people)
 
 
 def _person(declared: Declared, entry: Entry[KpiSpec], shape: Shape) -> None:
@@ -58,9 +105,47 @@ def _computed(
             declared.report(entry, ("from", i), message, hint)
 
 
-def _shown(declared: Declared, entry: Entry[KpiSpec], shape: Shape, people: dict[str, str]) -> None:
+def _said_twice(declared: Declared, entry: Entry[KpiSpec]) -> None:
+    """Only the person's own dimension is hashed."""
+    person = entry.model.person
+    place = _place(declared, entry, person) if person is not None else None
     for i, dimension in enumerate(entry.model.by or ()):
-        if dimension in people:
-            message = f"'{dimension}' names the people of '{people[dimension]}', which is private"
+        if dimension != person and place and _place(declared, entry, dimension) == place:
+            message = f"'{dimension}' is the same place of the event as '{person}': it names people"
+            declared.report(entry, ("by", i), message, "take it out: only `person` is hashed")
+
+
+def _shown(declared: Declared, entry: Entry[KpiSpec], people: _People) -> None:
+    for i, dimension in enumerate(entry.model.by or ()):
+        if (private := people.private_kpi(declared, entry, dimension)) is not None:
+            message = f"'{dimension}' names the people of '{private}', which is private"
             hint = "add `visibility: private` here too, unless everybody may see them"
             declared.report(entry, ("by", i), message, hint, severity="warning")
+
+
+def _picked(declared: Declared, entry: Entry[KpiSpec], people: _People) -> None:
+    """A filter for single people gives a figure of theirs to everybody, with their names in the
+    rule."""
+    for key in ("where", "value"):
+        for field in _compared(getattr(entry.model, key) or ""):
+            if (private := people.private_kpi(declared, entry, field)) is not None:
+                message = f"it picks people by '{field}', whom '{private}' keeps private"
+                hint = "count all of them, or make this KPI `visibility: private` with a `person`"
+                declared.report(entry, (key,), message, hint)
+
+
+def _compared(sql: str) -> list[str]:
+    """The columns that an expression compares with texts or numbers."""
+    try:
+        tree = sqlglot.parse_one(sql, dialect="duckdb") if sql else None
+    except (SqlglotError, RecursionError):
+        return []  # what is wrong with it is said elsewhere
+    comparisons = tree.find_all(exp.EQ, exp.In, exp.Like, exp.ILike, exp.NEQ) if tree else ()
+    return list(
+        dict.fromkeys(
+            column.name
+            for comparison in comparisons
+            if comparison.find(exp.Literal) is not None
+            for column in comparison.find_all(exp.Column)
+        )
+    )

@@ -4,10 +4,9 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from agent.core.decode.batch import Batch
 from agent.core.model.events import Contract, Field, TimeSource
+from tests.core.batches import batch_of
 
 AT = "2024-05-01T10:00:00Z"
 AT_MS = 1_714_557_600_000
@@ -44,18 +43,12 @@ ORDER = contract(
 VISIT = contract(
     "visit", Field("page", ("page",), "string"), Field("region", ("region",), "string")
 )
+
 ANY = contract("any", Field("text", ("region",), "string"), type_path=None, ids=())
 
 
 def batch(values: Sequence[bytes | None]) -> Batch:
-    count = len(values)
-    return Batch(
-        topic="events",
-        values=values,
-        partitions=np.full(count, 3, dtype=np.int32),
-        offsets=np.arange(100, 100 + count, dtype=np.int64),
-        timestamps=np.full(count, AT_MS, dtype=np.int64),
-    )
+    return batch_of("events", values, partition=3, offset=100, at_ms=AT_MS)
 
 
 def order(**changes: Any) -> bytes:

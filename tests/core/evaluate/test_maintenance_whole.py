@@ -7,17 +7,16 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 import msgspec
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
-from agent.core.decode.batch import Batch
 from agent.core.model.plan import Plan
 from agent.core.model.results import Emitted, TargetState
 from agent.core.pipeline import Pipeline, joined
 from agent.language.load import load
+from tests.core.batches import batch_of
 
 MINUTE_MS = 60_000
 OSLO = ZoneInfo("Europe/Oslo")
@@ -72,10 +71,7 @@ def run(plan: Plan, events: list[tuple[int, str, int]], cuts: list[int]) -> Emit
             )
             for s, r, a in some
         ]
-        offsets = np.arange(first, cut, dtype=np.int64)
-        partitions = np.zeros(len(some), np.int32)
-        clock = np.full(len(some), START_MS + 2**40, np.int64)
-        pipeline.add(Batch("shop", lines, partitions, offsets, clock))
+        pipeline.add(batch_of("shop", lines, offset=first, at_ms=START_MS + 2**40))
         found.append(pipeline.flush())
         first = cut
     published = joined([*found, pipeline.finish()])

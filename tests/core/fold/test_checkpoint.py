@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from agent.core.decode.batch import Batch
@@ -14,6 +13,7 @@ from agent.core.frame import Frame, decode
 from agent.core.merge.watermark import TopicSources
 from agent.core.model.plan import Plan
 from agent.errors import UnknownVersionError
+from tests.core.batches import batch_of
 from tests.core.simulated import START_MS, TOPIC, World, plan_of, sale, settle
 
 RULES = """
@@ -33,11 +33,7 @@ def plan(tmp_path: Path) -> Plan:
 
 def batch(offset: int, *events: tuple[int, float], written_ms: int = START_MS) -> Batch:
     values = [sale(START_MS + s * 1000, amount, "a", "c", "i") for s, amount in events]
-    count = len(values)
-    return Batch(
-        TOPIC, values, np.zeros(count, np.int32),
-        np.arange(offset, offset + count), np.full(count, written_ms),
-    )  # fmt: skip
+    return batch_of(TOPIC, values, offset=offset, at_ms=written_ms)
 
 
 def send(world: World, folder: Folder) -> list[Frame]:

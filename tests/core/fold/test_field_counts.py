@@ -3,14 +3,13 @@
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from agent.core.decode.batch import Batch
 from agent.core.fold.field_counts import FieldCounts, in_words
 from agent.core.fold.folder import Folder, FoldResult, Resume
 from agent.core.model.plan import Plan
 from agent.language.load import load
+from tests.core.batches import batch_of
 
 RULES = """
 version: 1
@@ -40,9 +39,7 @@ def fold(plan: Plan, values: list[bytes], resume: Resume | None = None) -> FoldR
     folder = Folder(plan, "shop", 1)
     folder.assign(0, resume)
     first = resume.offset if resume else 0
-    offsets = np.arange(first, first + len(values), dtype=np.int64)
-    at = np.full(len(values), 1_741_000_000_000, np.int64)
-    return folder.add(Batch("shop", values, np.zeros(len(values), np.int32), offsets, at))
+    return folder.add(batch_of("shop", values, offset=first, at_ms=1_741_000_000_000))
 
 
 VALUES = [

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import msgspec
-import numpy as np
 import pytest
 
 from agent.core.decode.batch import Batch
 from agent.core.fold.folder import Folder, FoldResult, Resume
 from agent.core.model.plan import Plan
 from agent.core.model.results import Outcome
+from tests.core.batches import batch_of
 from tests.core.simulated import START_MS, plan_of
 
 RULES = """
@@ -32,10 +32,7 @@ def record(kind: str, seconds: float, name: str | None = None, x: object = 1) ->
 
 
 def batch(values: list[bytes], first: int = 0) -> Batch:
-    count = len(values)
-    stamps = np.full(count, START_MS)
-    offsets = np.arange(first, first + count)
-    return Batch("shop", values, np.zeros(count, np.int32), offsets, stamps)
+    return batch_of("shop", values, offset=first, at_ms=START_MS)
 
 
 @pytest.fixture(scope="module")
