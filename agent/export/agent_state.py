@@ -88,6 +88,8 @@ class Stats:
     """Events in which a field is null, by (topic, contract, field)."""
     field_wrong_types: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     """Those in which it is null because something of another type stands there."""
+    field_failed_casts: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    """Events in which a cast of the field in some KPI's SQL failed, by (topic, contract, field)."""
     lookup_misses: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     """Events whose key has no row, by (topic, contract, lookup)."""
     lag: dict[tuple[str, int], int] = field(default_factory=dict)

@@ -104,6 +104,8 @@ class IngestReporter:
                 self._stats.field_nulls[topic, contract, name] += number
             for name, number in counts.wrong_types.items():
                 self._stats.field_wrong_types[topic, contract, name] += number
+            for name, number in counts.failed_casts.items():
+                self._stats.field_failed_casts[topic, contract, name] += number
             for name, number in counts.misses.items():
                 self._stats.lookup_misses[topic, contract, name] += number
 

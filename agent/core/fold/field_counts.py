@@ -7,7 +7,7 @@ where somebody sees it; a field that is null in every event mostly has a path th
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,6 +16,7 @@ import polars as pl
 
 from agent.core.decode.batch import Rows
 from agent.core.model.events import Contract
+from agent.core.model.kpis import Kpi
 from agent.core.model.lookups import joins_of, missed_column
 
 
@@ -24,13 +25,15 @@ class FieldCounts:
     """The events of one contract that were as promised, and the fields that had no value in them.
 
     `nulls` counts every null by field, `wrong_types` those among them that stand for something of
-    another type. `misses` counts the events whose key has no row, by lookup.
+    another type. `misses` counts the events whose key has no row, by lookup, `failed_casts` those
+    in which a cast of a field in the SQL of some KPI failed, by field.
     """
 
     events: int = 0
     nulls: Counter[str] = field(default_factory=Counter)
     wrong_types: Counter[str] = field(default_factory=Counter)
     misses: Counter[str] = field(default_factory=Counter)
+    failed_casts: Counter[str] = field(default_factory=Counter)
 
     def add(self, other: FieldCounts) -> None:
         """Adds what was counted elsewhere."""
@@ -38,6 +41,7 @@ class FieldCounts:
         self.nulls.update(other.nulls)
         self.wrong_types.update(other.wrong_types)
         self.misses.update(other.misses)
+        self.failed_casts.update(other.failed_casts)
 
     @property
     def always_null(self) -> list[str]:
@@ -50,9 +54,10 @@ def count_fields(
     table: pl.DataFrame,
     wrong_types: Mapping[tuple[str, str], Rows],
     counted: npt.NDArray[np.bool_],
+    casts: Mapping[str, pl.Expr],
 ) -> FieldCounts:
     """Counts over a contract's table; `counted` are the rows of the batch that count, those not
-    counted before a restart."""
+    counted before a restart; `casts` is what `casts_of` gives."""
     if not counted.all():
         table = table.filter(pl.Series(counted[table["_row"].to_numpy()]))
     found = FieldCounts(table.height)
@@ -65,7 +70,23 @@ def count_fields(
     for join in joins_of(contract):
         if number := int(table[missed_column(join)].sum()):
             found.misses[join[0]] += number
+    if casts:
+        failed = table.select(**{name: expr.sum() for name, expr in casts.items()}).row(
+            0, named=True
+        )
+        found.failed_casts.update({name: number for name, number in failed.items() if number})
     return found
+
+
+def casts_of(kpis: Iterable[Kpi]) -> dict[str, pl.Expr]:
+    """By field, whether a cast of it fails in a row, for any of the KPIs."""
+    failed: dict[str, list[pl.Expr]] = {}
+    for cast in (cast for kpi in kpis for cast in kpi.casts):
+        for name in cast.fields:
+            known = failed.setdefault(name, [])
+            if not any(each.meta.eq(cast.failed) for each in known):
+                known.append(cast.failed)
+    return {name: pl.any_horizontal(each).fill_null(False) for name, each in failed.items()}
 
 
 def in_words(counts: Mapping[str, FieldCounts]) -> Iterator[str]:
@@ -82,6 +103,11 @@ def in_words(counts: Mapping[str, FieldCounts]) -> Iterator[str]:
                     f"{contract}: {name} is of another type in {number:,} of {found.events:,} "
                     "events, and null there"
                 )
+        for name, number in found.failed_casts.items():
+            yield (
+                f"{contract}: a cast of {name} fails in {number:,} of {found.events:,} events, and "
+                "is null there (`try_cast` says that it may)"
+            )
         for name, number in found.misses.items():
             yield (
                 f"{contract}: {name} has no row for the key of {number:,} of {found.events:,} "

@@ -36,7 +36,7 @@ from agent.core.decode.batch import Batch, Decoded
 from agent.core.decode.decoder import Decoder
 from agent.core.fold.checkpoint import NO_TIME_MS, Commit, Resume, SourceProgress
 from agent.core.fold.contract_verdicts import ContractVerdicts
-from agent.core.fold.field_counts import count_fields
+from agent.core.fold.field_counts import casts_of, count_fields
 from agent.core.fold.frame_builder import FrameBuilder
 from agent.core.fold.future_clock import FutureClock
 from agent.core.fold.kpi_fold import KpiFold, Rows, sharing
@@ -81,6 +81,7 @@ class Folder:
         self._clock = FutureClock(contracts)
         self._lookups = {c.name: LookupJoin(c, plan.lookups) for c in contracts}
         self._verdicts = [ContractVerdicts(c, i, kpis[c.name]) for i, c in enumerate(contracts)]
+        self._casts = {name: casts_of(of) for name, of in kpis.items()}
         self._folds = [
             KpiFold(group, contract, watched, state_partitions)
             for contract in contracts
@@ -142,7 +143,9 @@ class Folder:
             if (table := decoded.tables[one.contract.name]).height
         }
         fields = {
-            contract.name: count_fields(contract, rows[contract.name].table, wrong, counted)
+            contract.name: count_fields(
+                contract, rows[contract.name].table, wrong, counted, self._casts[contract.name]
+            )
             for wrong in [decoded.wrong_types]
             for contract in self._contracts
             if contract.name in rows and (contract.fields or contract.lookups)

@@ -83,6 +83,15 @@ class Partial:
 
 
 @dataclass(frozen=True, slots=True)
+class Cast:
+    """A cast of text in a KPI's SQL that may fail. `fields`: those that it reads; `failed`: whether
+    a row has a text that is none of its type, in a row that the KPI is about."""
+
+    fields: tuple[str, ...]
+    failed: pl.Expr
+
+
+@dataclass(frozen=True, slots=True)
 class Target:
     """Bounds of a KPI's value; None where not given.
 
@@ -129,6 +138,7 @@ class Kpi:
     itself says it serves. `person` is the dimension that names a person, which makes the KPI
     private; `named`: people appear by name all the same. `backfill_ms` is how much of its past a
     base KPI without state is given from the source topic. `whole`: its values are whole numbers.
+    `casts`: those of its SQL that may fail.
     """
 
     name: str
@@ -161,6 +171,7 @@ class Kpi:
     backfill_ms: int | None = None
     max_state_bytes: int = 2**30
     whole: bool = False
+    casts: tuple[Cast, ...] = ()
 
     @property
     def metric(self) -> str:

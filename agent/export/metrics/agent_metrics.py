@@ -190,6 +190,11 @@ class AgentCollector(Collector):
                 "Those in which it is null because its value has another type.",
                 stats.field_wrong_types,
             ),
+            (
+                metrics.FIELD_FAILED_CASTS,
+                "Events in which a cast of the field in the SQL of some KPI gave no value.",
+                stats.field_failed_casts,
+            ),
         ):
             family = CounterMetricFamily(name, about, labels=["topic", "contract", "field"])
             for key in sorted(keys):

@@ -82,6 +82,7 @@ def make_kpi(
         named=model.export == "named",
         backfill_ms=model.backfill,
         whole=sql.whole,
+        casts=sql.casts,
     )
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, get_args
 
 import polars as pl
 
 from agent.core.model.events import FieldType
-from agent.core.model.kpis import Partial
+from agent.core.model.kpis import Cast, Partial
 from agent.language.compile.columns import columns_of, may_have_more
 from agent.language.compile.conditions import RuleSql, compile_rule
 from agent.language.compile.shapes import UNKNOWN, Shape, zone_of
@@ -19,7 +19,7 @@ from agent.language.models.events import EventSpec
 from agent.language.models.kpis import KpiSpec
 from agent.language.recovery import NOBODY
 from agent.language.sql.compile_first import compile_first
-from agent.language.sql.compiler import compile_derived, compile_value, compile_where
+from agent.language.sql.compiler import casts_in, compile_derived, compile_value, compile_where
 from agent.language.sql.roll_up import compile_roll_up
 from agent.language.sql.types import SqlType, Typed, sql_type
 
@@ -33,6 +33,7 @@ class KpiSql:
     partials: tuple[Partial, ...]
     value: pl.Expr
     whole: bool
+    casts: tuple[Cast, ...] = ()
 
 
 @dataclass(slots=True)
@@ -134,7 +135,19 @@ def _base(declared: Declared, entry: Entry[KpiSpec]) -> KpiSql | None:
     if not isinstance(value, tuple) or (model.where is not None and where is None):
         return None
     partials, number = value
-    return KpiSql(where, partials, number.expr, number.type != "float")
+    casts = _casts(model, where, readings[0], zone) if len(readings) == 1 else ()
+    return KpiSql(where, partials, number.expr, number.type != "float", casts)
+
+
+def _casts(
+    model: KpiSpec, where: pl.Expr | None, fields: Mapping[str, SqlType], zone: str
+) -> tuple[Cast, ...]:
+    """The casts that may fail. Those in `value` are made in the rows that `where` leaves."""
+    in_where = () if model.where is None else casts_in(model.where, fields, zone)
+    in_value = casts_in(model.value, fields, zone)
+    if where is not None:
+        in_value = [replace(cast, failed=cast.failed & where) for cast in in_value]
+    return (*in_where, *in_value)
 
 
 def _derived(

@@ -21,7 +21,7 @@ from sqlglot import exp
 from sqlglot.errors import ParseError, TokenError
 from sqlglot.tokens import Tokenizer, TokenType  # type: ignore[attr-defined]
 
-from agent.core.model.kpis import Partial
+from agent.core.model.kpis import Cast, Partial
 from agent.language.sql import instead
 from agent.language.sql.aggregates import Split, is_aggregate, rows_scope, without_aggregates
 from agent.language.sql.expressions import PREFIX, TEXT, Scope, SqlProblem, fail, finite
@@ -32,6 +32,7 @@ from agent.language.sql.types import SqlType, Typed, is_decimal, words
 
 __all__ = [
     "SqlProblem",
+    "casts_in",
     "compile_condition",
     "compile_derived",
     "compile_value",
@@ -76,6 +77,23 @@ def compile_value(
     ):
         value = Typed(found.expr, value.type)  # one that overflows is no value already
     return tuple(split.partials), value
+
+
+def casts_in(text: str, fields: Mapping[str, SqlType], timezone: str = "UTC") -> list[Cast]:
+    """The casts of texts in a `where` or `value` that compiles which may fail: those that do not
+    say so themselves, as `try_cast` does."""
+    scope = rows_scope(text, fields, timezone, "it is looked at by itself", "")
+    casts = []
+    for node in parsed(text, columns=fields).find_all(exp.Cast):
+        if isinstance(node, exp.TryCast) or isinstance(node.this, exp.Literal):
+            continue
+        if any(is_aggregate(inner) for inner in node.this.walk()):
+            continue
+        source = scope.translate(node.this)
+        if source.type == "string" and (names := source.expr.meta.root_names()):
+            failed = source.expr.is_not_null() & scope.translate(node).expr.is_null()
+            casts.append(Cast(tuple(dict.fromkeys(names)), failed))
+    return casts
 
 
 def compile_derived(text: str, inputs: Sequence[str], whole: Collection[str] = ()) -> Typed:

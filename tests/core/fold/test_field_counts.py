@@ -106,3 +106,33 @@ def test_keys_without_a_row_are_counted_by_lookup_and_null_keys_are_not(tmp_path
         in list(in_words(counts))
     )
     assert not fold(plan, values, Resume(0, 4, None, None)).fields["order"].misses
+
+
+CASTS = """
+version: 1
+events:
+  order: {topic: shop, time: at, fields: {amount: string, shop: string, items: string}}
+kpis:
+  revenue: {from: order, value: sum(cast(amount as double)), where: shop = 'a', window: 1m}
+  average: {from: order, value: avg(amount::double), where: shop = 'a', window: 1h}
+  exact: {from: order, value: "sum(cast(amount as decimal(18, 2)))", where: shop = 'a', window: 1m}
+  many: {from: order, value: count(*), where: try_cast(items as double) > 1, window: 1m}
+"""
+
+
+def test_casts_that_fail_are_counted_by_field_in_the_rows_of_the_kpi(tmp_path: Path) -> None:
+    (tmp_path / "r.yaml").write_text(CASTS)
+    amounts = ["12.50", "1,234.50", "€12", None, ""]
+    values = [order(amount=amount, items="x") for amount in amounts]
+    values.append(order(amount="€12", shop="b", items="x"))
+    counts = fold(load(tmp_path / "r.yaml"), values).fields
+    assert counts["order"].failed_casts == {"amount": 3}
+    assert list(in_words(counts)) == [
+        "order: a cast of amount fails in 3 of 6 events, and is null there "
+        "(`try_cast` says that it may)"
+    ]
+
+
+def test_rules_without_casts_count_none(plan: Plan) -> None:
+    assert all(not kpi.casts for kpi in plan.kpis.values())
+    assert fold(plan, VALUES).fields["order"].failed_casts == {}

@@ -1,0 +1,119 @@
+"""The page of field types: its example loads, and its values are DuckDB's over the same records."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import duckdb
+import pytest
+
+from agent.core.model.plan import Plan
+from agent.language.compile.fields import scale_of
+from agent.language.load import load
+from agent.language.models.fields import FieldSpec
+from agent.language.sql.compiler import SqlProblem, compile_value, compile_where
+from agent.language.sql.types import sql_type
+from agent.replay.runner import replay, sources
+from tests.conftest import ROOT
+
+PAGE = (ROOT / "docs" / "rules" / "fields.md").read_text()
+(RULES,) = re.findall(r"^```yaml\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
+EXPRESSIONS = [
+    each
+    for row in re.findall(r"^\| expression \| \|\n\|---\|---\|\n((?:\|.*\n)+)", PAGE, re.MULTILINE)
+    for cell in re.findall(r"^\| (`.*?`) \|", row, re.MULTILINE)
+    for each in re.findall(r"`([^`]+)`", cell)
+]
+CLOSED = 33 * 180
+"""So many orders lie in the hours that have closed."""
+NOW_MS = 1_800_000_000_000
+
+
+@pytest.fixture(scope="module")
+def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
+    folder = tmp_path_factory.mktemp("rules")
+    (folder / "orders.yaml").write_text(RULES)
+    return load(folder)
+
+
+@pytest.mark.parametrize("expression", EXPRESSIONS)
+def test_an_expression_of_the_page_compiles(plan: Plan, expression: str) -> None:
+    contract = plan.contracts["order.delivered"]
+    fields = {f.name: sql_type(f.type, f.scale) for f in contract.fields}
+    for attempt in (
+        lambda: compile_where(expression, fields, contract.timezone),
+        lambda: compile_value(f"count({expression})", fields, contract.timezone),
+        lambda: compile_value(expression, fields, contract.timezone),
+    ):
+        try:
+            attempt()
+        except SqlProblem:
+            continue
+        return
+    pytest.fail(f"{expression} does not compile")
+
+
+def test_a_decimal_has_four_decimals_if_not_said() -> None:
+    assert scale_of(FieldSpec.model_validate({"type": "decimal"})) == 4
+
+
+def test_values_are_those_of_duckdb_over_the_same_records(plan: Plan, tmp_path: Path) -> None:
+    file = tmp_path / "orders.ndjson"
+    rng = random.Random(7)
+    with file.open("w") as out:
+        for n in range(6000):
+            out.write(json.dumps(_order(rng, n)) + "\n")
+    replayed = replay(plan, sources(plan, [str(file)]), NOW_MS)
+    got: dict[str, float] = {}
+    for window in replayed.emitted.windows:
+        got[window.kpi] = got.get(window.kpi, 0) + (window.value or 0) * (
+            window.events if window.kpi == "in_time" else 1
+        )
+    db = duckdb.connect()
+    db.execute("set TimeZone = 'Europe/Oslo'")
+    db.execute(f"""
+        create table orders as
+        select replace(replace(shipping, '.', ''), ',', '.')::decimal(18, 2) as shipping,
+            price::decimal(18, 2) as price, tags, date '1970-01-01' + due as due,
+            to_timestamp(ordered_at) as ordered_at, delivered_at::timestamptz as delivered_at
+        from read_json('{file}', columns={{"order": 'integer', price: 'varchar',
+            shipping: 'varchar', tags: 'varchar[]', due: 'integer',
+            ordered_at: 'bigint', delivered_at: 'varchar'}})
+        where "order" < {CLOSED}
+    """)
+    expected = db.execute("""
+        select sum(price + shipping)::double, count(*) filter (where isodow(ordered_at) >= 6),
+            count(*) filter (where list_contains(tags, 'express')),
+            count(*) filter (where delivered_at::date <= due)
+        from orders
+    """).fetchone()
+    assert expected is not None
+    assert round(got["turnover"], 2) == expected[0]
+    assert (got["weekend"], got["express"]) == expected[1:3]
+    assert got["in_time"] == pytest.approx(expected[3])
+
+
+def _order(rng: random.Random, n: int) -> dict[str, object]:
+    scanned = datetime(2025, 3, 29, tzinfo=UTC) + timedelta(seconds=20 * n)
+    ordered = scanned - timedelta(seconds=rng.randrange(400_000))
+    euros, cents = divmod(rng.randrange(1, 10_000_000), 100)
+    amount = Decimal(rng.randrange(10_000_000)) / 100
+    return {
+        "type": "order.delivered",
+        "order": n,
+        "scanned": scanned.astimezone(ZoneInfo("Europe/Oslo")).strftime("%Y/%m/%d %H:%M"),
+        "price": float(amount) if rng.random() < 0.5 else str(amount),
+        "shipping": f"{euros:,}".replace(",", ".") + f",{cents:02d}",
+        "ordered_at": int(ordered.timestamp()),
+        "delivered_at": scanned.isoformat().replace("T", " "),
+        "due": (scanned - datetime(1970, 1, 1, tzinfo=UTC)).days + rng.choice([-1, 0, 1]),
+        "tags": rng.choice([[], ["express"], ["gift", "express"], ["gift"]]),
+        "state": rng.choice(["delivered", "RETURNED"]),
+        "country": rng.choice(["NO", "SE"]),
+    }
