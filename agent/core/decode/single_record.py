@@ -108,10 +108,10 @@ def _count_members(tree: Any, names: frozenset[str]) -> int:
     count, left = 0, [tree] if isinstance(tree, dict | list) else []
     while left:
         at = left.pop()
-        if type(at) is dict:
+        if isinstance(at, dict):
             count += len(names & at.keys())
-            at = at.values()
-        left += [value for value in at if type(value) in _CONTAINERS]
+        values = at.values() if isinstance(at, dict) else at
+        left += [value for value in values if type(value) in _CONTAINERS]
     return count
 
 
