@@ -83,6 +83,25 @@ class Settings(BaseSettings):
         None, ge=1, description="of topics that are created; default 3, or as many as brokers"
     )
 
+    schema_registry: str = Field(
+        "", description="addresses of the schema registry, by commas: https://host:8081"
+    )
+    schema_registry_user: str | None = None
+    schema_registry_password: SecretStr | None = None
+    schema_registry_password_file: Path | None = Field(
+        None, description="a file that holds the password"
+    )
+    schema_registry_token: SecretStr | None = Field(None, description="a bearer token")
+    schema_registry_token_file: Path | None = Field(None, description="a file that holds it")
+    schema_registry_cluster: str = Field(
+        "", description="the logical cluster that a bearer token is for (Confluent Cloud)"
+    )
+    schema_registry_cafile: Path | None = Field(
+        None, description="PEM; default: the authorities that come with the client"
+    )
+    schema_registry_certfile: Path | None = Field(None, description="PEM of our certificate")
+    schema_registry_keyfile: Path | None = Field(None, description="PEM of its key")
+
     rules: Path = Field(Path("rules"), description="the folder of the declared KPIs")
     start_from: Literal["earliest", "latest"] = Field(
         "earliest", description="where reading a topic begins that this group never read"
@@ -142,15 +161,15 @@ class Settings(BaseSettings):
         parse_external_labels(text)
         return text
 
-    @field_validator("alertmanagers")
+    @field_validator("alertmanagers", "schema_registry")
     @classmethod
-    def _check_alertmanagers(cls, text: str) -> str:
+    def _check_addresses(cls, text: str) -> str:
         for address in filter(None, text.split(",")):
             parts = urlsplit(address.strip())
             if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
                 raise ValueError(f"{address.strip()!r} is not http://host:port")
             if parts.username or parts.password:
-                raise ValueError("a password has no place in an address: use a proxy that adds it")
+                raise ValueError("a password has no place in an address")
         return text
 
     @field_validator("oauth_token_url")
@@ -187,6 +206,11 @@ class Settings(BaseSettings):
                 )
         if (self.ssl_certfile is None) != (self.ssl_keyfile is None):
             raise ValueError("ssl_certfile and ssl_keyfile go together")
+        if (self.schema_registry_certfile is None) != (self.schema_registry_keyfile is None):
+            raise ValueError("schema_registry_certfile and schema_registry_keyfile go together")
+        has_token = self.schema_registry_token or self.schema_registry_token_file
+        if self.schema_registry_user and has_token:
+            raise ValueError("schema_registry_user and schema_registry_token: keep one of them")
         return self
 
     @property
@@ -217,6 +241,22 @@ class Settings(BaseSettings):
     def password(self) -> str | None:
         """The SASL password itself. Raises EnvironmentFault where its file can't be read."""
         return _secret("sasl_password_file", self.sasl_password, self.sasl_password_file)
+
+    def registry_password(self) -> str | None:
+        """The schema registry's password. Raises EnvironmentFault where its file can't be read."""
+        return _secret(
+            "schema_registry_password_file",
+            self.schema_registry_password,
+            self.schema_registry_password_file,
+        )
+
+    def registry_token(self) -> str | None:
+        """The schema registry's token. Raises EnvironmentFault where its file can't be read."""
+        return _secret(
+            "schema_registry_token_file",
+            self.schema_registry_token,
+            self.schema_registry_token_file,
+        )
 
     def secret_of_people(self) -> str | None:
         """The secret of private KPIs itself. Raises EnvironmentFault where its file can't be read

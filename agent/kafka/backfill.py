@@ -33,6 +33,7 @@ from agent.kafka.batch_fetch import Fetched, enable_batch_fetch
 from agent.kafka.client import connection
 from agent.kafka.history import Begin, begins_of
 from agent.kafka.publish import Publisher, acknowledged
+from agent.kafka.schema_registry import SchemaRegistry
 from agent.kafka.stage_events import MergeProgress
 from agent.settings import Settings
 
@@ -236,11 +237,15 @@ class _Reading:
         self._report = report
         self._over = over
         self._paused: set[TopicPartition] = set()
+        self._registry = SchemaRegistry(settings, plan)
         self.records = 0
 
     def run(self) -> Rows:
         """Read to the end; the rows by KPI and state partition, none when it is over before."""
-        return asyncio.run(self._run())
+        try:
+            return asyncio.run(self._run())
+        finally:
+            self._registry.close()
 
     async def _run(self) -> Rows:
         consumer = AIOKafkaConsumer(
@@ -314,7 +319,8 @@ class _Reading:
             started = time.monotonic()
             for tp, records in fetched.items():
                 if tp in reading:
-                    past.add(batch := _batch(tp, records, ends[tp]))
+                    batch = await self._registry.with_schemas(_batch(tp, records, ends[tp]))
+                    past.add(batch)
                     self.records += len(batch.values)
             worked = time.monotonic() - started
         return {}

@@ -27,6 +27,7 @@ from aiokafka.structs import OffsetAndMetadata
 from agent.core.decode.batch import Batch, Decoded, Headers
 from agent.core.fold.folder import Folder
 from agent.kafka.batch_fetch import Fetched
+from agent.kafka.schema_registry import SchemaRegistry
 from agent.kafka.side_outputs import Record, Sent, SideOutputs
 from agent.kafka.stage_events import IngestProgress
 
@@ -59,8 +60,10 @@ class FoldQueue:
         side_outputs: SideOutputs,
         progress: IngestProgress,
         wall_ms: Callable[[], int],
+        registry: SchemaRegistry,
     ) -> None:
         self.folders = folders
+        self._registry = registry
         self.unflushed = 0  # records added since the last flush
         self._side_outputs = side_outputs
         self._progress = progress
@@ -87,13 +90,12 @@ class FoldQueue:
         by_topic: dict[str, list[tuple[int, Fetched]]] = {}
         for tp, records in fetched.items():
             by_topic.setdefault(tp.topic, []).append((tp.partition, records))
-        loop = asyncio.get_running_loop()
         clock_ms = self._wall_ms()
         for topic, parts in by_topic.items():
             parts.sort(key=itemgetter(0))
             batch = make_batch(topic, parts)
             self.unflushed += len(batch.values)
-            decoded = loop.run_in_executor(self._decoding, self.folders[topic].decode, batch)
+            decoded = asyncio.create_task(self._decode(batch))
             fold = self._fold(parts, batch, decoded, clock_ms, self._last)
             self._last = task = asyncio.create_task(fold)
             self._folds.append(task)
@@ -122,14 +124,21 @@ class FoldQueue:
         for task in (*self._folds, self._last):
             if task is not None:
                 task.cancel()
+        self._registry.close()
         self._decoding.shutdown(wait=True, cancel_futures=True)
         self._folding.shutdown(wait=True, cancel_futures=True)
+
+    async def _decode(self, batch: Batch) -> Decoded:
+        """Decode a batch, once the schemas that its records name are known."""
+        batch = await self._registry.with_schemas(batch)
+        decode = self.folders[batch.topic].decode
+        return await asyncio.get_running_loop().run_in_executor(self._decoding, decode, batch)
 
     async def _fold(
         self,
         parts: Sequence[tuple[int, Fetched]],
         batch: Batch,
-        decoding: asyncio.Future[Decoded],
+        decoding: asyncio.Task[Decoded],
         clock_ms: int,
         before: asyncio.Task[Any] | None,
     ) -> None:

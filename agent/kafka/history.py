@@ -24,6 +24,7 @@ from agent.core.model.results import Emitted
 from agent.core.pipeline import Pipeline
 from agent.errors import EnvironmentFault
 from agent.kafka.client import connection
+from agent.kafka.schema_registry import SchemaRegistry
 from agent.kafka.topic_ids import describe
 from agent.kafka.topic_reader import read_newest
 from agent.settings import Settings
@@ -55,6 +56,7 @@ async def history(
     or a topic isn't there.
     """
     options = _options(settings)
+    registry = SchemaRegistry(settings, plan)
     try:
         partitions = await _partitions(options, plan.topics)
         consumer = AIOKafkaConsumer(
@@ -65,7 +67,9 @@ async def history(
             counts = {topic: len(numbers) for topic, numbers in partitions.items()}
             pipeline = Pipeline(plan, counts)
             tps = [TopicPartition(t, p) for t, numbers in partitions.items() for p in numbers]
-            reading = _read(consumer, pipeline, tps, from_ms, until_ms, on_batch, progress)
+            reading = _read(
+                consumer, registry, pipeline, tps, from_ms, until_ms, on_batch, progress
+            )
             async for emitted in reading:
                 yield emitted
         finally:
@@ -74,10 +78,13 @@ async def history(
         raise EnvironmentFault(
             f"the topics can't be read from {settings.brokers}: {error}"
         ) from error
+    finally:
+        registry.close()
 
 
 async def _read(
     consumer: AIOKafkaConsumer,
+    registry: SchemaRegistry,
     pipeline: Pipeline,
     tps: list[TopicPartition],
     from_ms: int | None,
@@ -109,7 +116,8 @@ async def _read(
         for tp, records in fetched.items():
             within = [record for record in records if record.offset < ends[tp]]
             if within and tp in reading:
-                on_batch(f"{tp.topic}/{tp.partition}", pipeline.add(_batch(tp, within)))
+                batch = await registry.with_schemas(_batch(tp, within))
+                on_batch(f"{tp.topic}/{tp.partition}", pipeline.add(batch))
                 done += len(within)
                 newest_ms = max(within[-1].timestamp, newest_ms or 0)
         progress(done, whole)

@@ -47,6 +47,7 @@ from agent.kafka.idleness import IdleDetector
 from agent.kafka.ingest_assignment import find_begins, in_words
 from agent.kafka.message_sizes import warn_of_larger_records
 from agent.kafka.publish import Publisher, acknowledged
+from agent.kafka.schema_registry import SchemaRegistry
 from agent.kafka.side_outputs import SideOutputs
 from agent.kafka.source_consumer import SourceConsumer
 from agent.kafka.source_topics import existing, partition_counts, warn_of_producers_clocks
@@ -87,7 +88,8 @@ class IngestStage:
         self._lock = asyncio.Lock()
         self._consumer = SourceConsumer(settings)
         folders = {topic: Folder(plan, topic, state_partitions) for topic in plan.topics}
-        self._queue = FoldQueue(folders, side_outputs, progress, wall_ms)
+        self._registry = SchemaRegistry(settings, plan, progress.schemas)
+        self._queue = FoldQueue(folders, side_outputs, progress, wall_ms, self._registry)
         self._idleness = IdleDetector(
             settings.session_timeout, IDLE_INTERVALS * settings.flush_interval
         )
@@ -101,6 +103,7 @@ class IngestStage:
         """Ask `run` to flush, commit, leave the group and return."""
         self._stopping = True
         self._consumer.interrupt()
+        self._registry.give_up()
 
     async def run(self) -> None:
         """Read until `stop`. Raises what makes it impossible to go on without a gap."""
@@ -269,6 +272,7 @@ class IngestStage:
     async def _revoked(self, partitions: Sequence[TopicPartition]) -> None:
         """Flush, commit and forget partitions that are being taken away."""
         self._consumer.interrupt()
+        self._registry.give_up()  # what waits holds the lock
         async with self._lock:
             lost = [tp for tp in partitions if self._queue.is_assigned(tp)]
             if not lost:
@@ -286,6 +290,7 @@ class IngestStage:
     async def _assigned(self, partitions: Sequence[TopicPartition]) -> None:
         """Go on with partitions from where their last owner committed."""
         self._consumer.interrupt()
+        self._registry.give_up()
         async with self._lock:
             try:
                 await self._queue.drain()

@@ -36,6 +36,9 @@ class IngestProgress(Protocol):
     def missing_topics(self, topics: Sequence[str]) -> None:
         """The source topics that do not exist (yet)."""
 
+    def schemas(self, reason: str | None) -> None:
+        """Why the schemas that records name are waited for; None: they are not."""
+
     def assigned(self, partitions: int, paused: Sequence[tuple[str, int]] = ()) -> None:
         """The group has given this worker so many source partitions. `paused`, as (topic,
         partition), of them: another version of the agent committed last, and this one reads

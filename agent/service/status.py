@@ -28,6 +28,8 @@ STALLED_MERGE = "results do not come out"
 
 INGEST, MERGE, TOPICS, BROKER, BOARD = "ingest", "merge", "topics", "broker", "board"
 COMPONENTS = (BROKER, TOPICS, INGEST, MERGE, BOARD)
+SCHEMAS = "schemas"
+"""On /-/ready only while they are waited for: most agents need none."""
 
 
 class StatusReporter:
@@ -50,7 +52,7 @@ class StatusReporter:
     def waiting(self, component: str, reason: str | None) -> None:
         """What a component waits for; None: it is ready. A new reason is logged once."""
         if reason and self._state.ready.get(component) != reason:
-            level = logging.WARNING if component in (BROKER, TOPICS) else logging.INFO
+            level = logging.WARNING if component in (BROKER, TOPICS, SCHEMAS) else logging.INFO
             log.log(level, "%s: %s", component, reason)
         self._state.ready[component] = reason
 
@@ -156,6 +158,11 @@ class IngestReporter:
         many = "topics do" if len(topics) > 1 else "topic does"
         reason = f"source {many} not exist yet: {', '.join(topics)}" if topics else None
         self._status.waiting(TOPICS, reason)
+
+    def schemas(self, reason: str | None) -> None:
+        """Say why the schemas that records name are waited for."""
+        if reason or self._status.reason(SCHEMAS):
+            self._status.waiting(SCHEMAS, reason)
 
     def assigned(self, partitions: int, paused: Sequence[tuple[str, int]] = ()) -> None:
         """The ingest has its share of the partitions; of `paused` it reads nothing."""

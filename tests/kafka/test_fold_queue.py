@@ -17,8 +17,10 @@ from agent.core.decode.batch import Batch
 from agent.core.fold.folder import Folder
 from agent.core.frame import decode
 from agent.kafka.fold_queue import FoldQueue, IdleSnapshot, make_batch, record_of
+from agent.kafka.schema_registry import SchemaRegistry
 from agent.kafka.side_outputs import Sent, SideOutputs
 from agent.language.load import load
+from agent.settings import Settings
 from tests.kafka.fetched import fetched, record
 from tests.kafka.support import RULES
 
@@ -63,10 +65,12 @@ def order(offset: int) -> ConsumerRecord[Any, Any]:
 @pytest.fixture
 async def queue(tmp_path: Path) -> AsyncIterator[FoldQueue]:
     (tmp_path / "rules.yaml").write_text(RULES)
-    folder = Folder(load(tmp_path), "orders", 1)
+    plan = load(tmp_path)
+    folder = Folder(plan, "orders", 1)
     folder.assign(0, None)
     outputs = cast(SideOutputs, Outputs())
-    made = FoldQueue({"orders": folder}, outputs, cast(Any, Progress()), lambda: NOW_MS)
+    registry = SchemaRegistry(Settings(), plan)
+    made = FoldQueue({"orders": folder}, outputs, cast(Any, Progress()), lambda: NOW_MS, registry)
     yield made
     made.close()
 

@@ -58,12 +58,14 @@ class Place:
     `column` is what has to be read, "" for nothing; `expression` gets from there to the value; at
     an absent path it is None. `type` is what stands there, but for null. `is_through`: the path
     goes on through a type that has nothing inside, so any value there is a wrong one.
+    `is_column`: the value is the column itself.
     """
 
     type: AvroType
     expression: pl.Expr | None = None
     column: str = ""
     is_through: bool = False
+    is_column: bool = False
 
 
 _ABSENT = Place(AvroType("null"))
@@ -112,10 +114,10 @@ class AvroColumns:
         except (Exception, pl.exceptions.PanicException) as cause:
             # Whatever a library makes of the bytes, it costs no more than the records it is about.
             raise BodyError(str(cause)) from cause
-        marks = frame[_MARK].to_numpy() - _FIRST_MARK
+        marks = frame.drop_in_place(_MARK).to_numpy() - _FIRST_MARK
         if marks.size != len(bodies) or not (marks == np.arange(marks.size)).all():
             raise BodyError("a record does not end where its schema does")
-        return frame.drop(_MARK)
+        return frame
 
 
 class _Flat:
@@ -163,4 +165,4 @@ def _nested(flat: _Flat, path: Sequence[str]) -> Place:
             expression, type = values.list.get(-1, null_on_oob=True), type.items.value_type
         else:
             return Place(type, expression, flat.name, is_through=True)
-    return Place(type, expression, flat.name)
+    return Place(type, expression, flat.name, is_column=not path)

@@ -88,7 +88,9 @@ class AvroReader:
             if place.expression is None:
                 columns.append(pl.Series(wanted.name, [None], dtype=dtype).new_from_index(0, count))
                 continue
-            if place.column:
+            if place.is_column:
+                raw = frame.get_column(place.column)
+            elif place.column:
                 raw = frame.select(place.expression).to_series()
             else:  # a record within a record: always there
                 raw = pl.Series([True]).new_from_index(0, count)

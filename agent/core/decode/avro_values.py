@@ -123,7 +123,8 @@ def _timestamps(raw: pl.Series, logical: str) -> pl.Series:
     units = TIMESTAMPS[logical.removeprefix("local-")]
     is_local = logical.startswith("local-")
     first, end = PLAIN_RANGES[units]
-    if not is_local and ((raw >= first) & (raw < end)).all():
+    low, high = raw.min(), raw.max()
+    if not is_local and (low is None or (first <= low and high < end)):  # type: ignore[operator]
         return raw.cast(pl.String)
     return _each(raw, lambda count: str(timestamp(count, units, is_local=is_local)))
 

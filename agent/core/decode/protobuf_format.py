@@ -7,8 +7,9 @@ that it means (`protobuf_schema`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from operator import attrgetter
 from typing import Any
 
@@ -47,19 +48,22 @@ _TYPES: Mapping[int, tuple[AvroType, type[pl.DataType]]] = {
 }
 """Of a field's values, the type of Avro that is read in the same way, and polars'."""
 _TIMESTAMP = (AvroType("long", "timestamp-nanos"), pl.Int64)
-_MOST = 2**63
-
-Get = Callable[[Any], Any]
-"""Gets a value out of a message; None where there is none."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Leaf:
-    """A value of a field: how to get it, and what it is. `field` None: it is absent in all records.
-    `is_time`: a Timestamp."""
+    """A value of a field, and how to get it out of messages.
 
-    get: Get
+    `path` is its name, with those of the messages around it before and dots between them. `checks`:
+    (the path to a message, "" for the record, and a field of it that may have no value), all of
+    which the value needs. `key`: of a map at the path. `field` None: it is absent in all records.
+    `is_time`: a Timestamp stands at the path.
+    """
+
+    path: str = ""
+    checks: tuple[tuple[str, str], ...] = ()
     field: FieldDescriptor | None = None
+    key: str | None = None
     is_time: bool = False
 
     @property
@@ -161,7 +165,7 @@ class ProtobufReader:
                 columns.append(raw.alias(f"c{index}"))
                 continue
             if path not in raws:
-                raws[path] = _series(list(map(leaf.get, messages)), leaf, unsure)
+                raws[path] = _series(messages, leaf, unsure)
             column = converted(raws[path], leaf.types[0], dtype)
             if column.null_count() > raws[path].null_count():
                 unsure |= (column.is_null() & raws[path].is_not_null()).to_numpy()
@@ -169,21 +173,69 @@ class ProtobufReader:
         return Read(pl.DataFrame(columns), unsure)
 
 
-def _series(values: list[Any], leaf: _Leaf, unsure: Flags) -> pl.Series:
-    """Values of a field. Of an enum, names; `unsure` is set where a number has none, and where a
-    timestamp is too far away."""
-    field, (_, dtype) = leaf.field, leaf.types
-    if field is not None and field.enum_type is not None:
-        names = {number: value.name for number, value in field.enum_type.values_by_number.items()}
-        named = [names.get(value) for value in values]
-        unsure |= [n is None and v is not None for n, v in zip(named, values, strict=True)]
-        return pl.Series(named, dtype=dtype)
+def _series(messages: Sequence[Any], leaf: _Leaf, unsure: Flags) -> pl.Series:
+    """Values of a field, null where there is none. Of an enum, names; `unsure` is set where a
+    number has none, and where a timestamp is too far away."""
+    if leaf.key is not None:  # no map, no entry
+        maps = map(attrgetter(leaf.path), messages)
+        values = pl.Series([entries.get(leaf.key) for entries in maps], dtype=_dtype(leaf))
+        return _named(values, leaf, unsure)
     if leaf.is_time:
-        far = [value is not None and not -_MOST <= value < _MOST for value in values]
-        if any(far):
-            unsure |= far
-            values = [None if out else value for out, value in zip(far, values, strict=True)]
-    return pl.Series(values, dtype=dtype)
+        values, far = _nanos(messages, leaf.path)
+        unsure |= far
+    else:
+        values = pl.Series(list(map(attrgetter(leaf.path), messages)), dtype=_dtype(leaf))
+    absent = _absent(messages, leaf, values)
+    values = values if absent is None else values.set(absent, None)
+    return _named(values, leaf, unsure)
+
+
+def _dtype(leaf: _Leaf) -> type[pl.DataType]:
+    is_enum = leaf.field is not None and leaf.field.enum_type is not None
+    return pl.Int64 if is_enum else leaf.types[1]
+
+
+def _named(values: pl.Series, leaf: _Leaf, unsure: Flags) -> pl.Series:
+    """The names of an enum's numbers; any other values as they are."""
+    if leaf.field is None or leaf.field.enum_type is None:
+        return values
+    names = {n: value.name for n, value in leaf.field.enum_type.values_by_number.items()}
+    named = values.replace_strict(names, default=None, return_dtype=pl.String)
+    unsure |= (named.is_null() & values.is_not_null()).to_numpy()
+    return named
+
+
+def _absent(messages: Sequence[Any], leaf: _Leaf, values: pl.Series) -> pl.Series | None:
+    """Which messages have no value; None: all have one. What has none reads as the default of its
+    type, so only those are asked."""
+    if not leaf.checks:
+        return None
+    default = {pl.String: "", pl.Boolean: False}.get(values.dtype.base_type(), 0)
+    rows = np.flatnonzero((values == default).fill_null(value=False).to_numpy())
+    some = [messages[row] for row in rows.tolist()]
+    present = np.ones(rows.size, dtype=np.bool_)
+    for path, field in leaf.checks:
+        holders = list(map(attrgetter(path), some)) if path else some
+        if holders:
+            has_field = type(holders[0]).HasField
+            present &= np.fromiter(map(has_field, holders, repeat(field)), np.bool_, rows.size)
+    absent = np.zeros(len(messages), dtype=np.bool_)
+    absent[rows] = ~present
+    return pl.Series(absent)
+
+
+def _nanos(messages: Sequence[Any], path: str) -> tuple[pl.Series, Flags]:
+    """Timestamps in nanoseconds, null where they do not fit, and which do not."""
+    count = len(messages)
+    times = list(map(attrgetter(path), messages))
+    parts = (map(attrgetter(part), times) for part in ("seconds", "nanos"))
+    seconds, nanos = (np.fromiter(part, np.int64, count) for part in parts)
+    far = np.abs(seconds) >= _MOST_SECONDS
+    values = pl.Series(np.where(far, 0, seconds) * NANOS + nanos)
+    return (values.set(pl.Series(far), None) if far.any() else values), far
+
+
+_MOST_SECONDS = 2**63 // NANOS - 3
 
 
 def leaf_at(message: Descriptor, path: Keys) -> _Leaf | None:
@@ -195,63 +247,44 @@ def leaf_at(message: Descriptor, path: Keys) -> _Leaf | None:
             return None
         field = at.fields_by_name.get(name)
         if field is None:
-            return _Leaf(lambda _: None)
-        if field.is_repeated:
-            rest = path[depth + 1 :]
-            return _entry(chain, field, rest[0]) if is_map(field) and len(rest) == 1 else None
+            return _Leaf()
         chain.append(field)
+        rest = path[depth + 1 :]
+        if field.is_repeated:
+            return _entry(chain, rest[0]) if is_map(field) and len(rest) == 1 else None
         at = field.message_type
         if at is not None and at.full_name in SPECIAL:
-            return _special(chain) if depth == len(path) - 1 else None
-    field = chain[-1]
-    return _Leaf(_getter(chain), field) if field.cpp_type in _TYPES else None
+            return None if rest else _special(chain)
+    return _leaf(chain, chain[-1]) if chain[-1].cpp_type in _TYPES else None
 
 
-def _entry(chain: Sequence[FieldDescriptor], field: FieldDescriptor, key: str) -> _Leaf | None:
+def _leaf(chain: Sequence[FieldDescriptor], field: FieldDescriptor, **more: Any) -> _Leaf:
+    """The value at the end of a chain of fields."""
+    names = [link.name for link in chain]
+    checks = [
+        (".".join(names[:depth]), link.name)
+        for depth, link in enumerate(chain)
+        if link.has_presence and not link.is_repeated
+    ]
+    return _Leaf(".".join(names), tuple(checks), field, **more)
+
+
+def _entry(chain: Sequence[FieldDescriptor], key: str) -> _Leaf | None:
     """The value of a key of a map."""
-    of_key, value = (field.message_type.fields_by_name[name] for name in ("key", "value"))
-    if of_key.cpp_type != _F.CPPTYPE_STRING or value.cpp_type not in _TYPES:
-        return None
-    to_map = _getter([*chain, field])
-
-    def get(message: Any) -> Any:
-        entries = to_map(message)
-        return None if entries is None else entries.get(key)
-
-    return _Leaf(get, value)
+    entry = chain[-1].message_type.fields_by_name
+    is_plain = entry["key"].cpp_type == _F.CPPTYPE_STRING and entry["value"].cpp_type in _TYPES
+    return _leaf(chain, entry["value"], key=key) if is_plain else None
 
 
 def _special(chain: Sequence[FieldDescriptor]) -> _Leaf | None:
     """A timestamp, or what a wrapper holds; None of other messages that are no objects."""
     message = chain[-1].message_type
     if message.full_name == "google.protobuf.Timestamp":
-        to_time = _getter(chain)
-
-        def nanos(record: Any) -> int | None:
-            time = to_time(record)
-            return None if time is None else time.seconds * NANOS + time.nanos
-
-        return _Leaf(nanos, chain[-1], is_time=True)
+        return _leaf(chain, chain[-1], is_time=True)
     value = message.fields_by_name.get("value")
     if len(message.fields) != 1 or value is None or value.cpp_type not in _TYPES:
         return None
-    return _Leaf(_getter([*chain, value]), value)
-
-
-def _getter(chain: Sequence[FieldDescriptor]) -> Get:
-    """Gets the value of a field of a field …; None where one of them has none."""
-    if not any(field.has_presence for field in chain):
-        return attrgetter(".".join(field.name for field in chain))
-    steps = [(field.name, field.has_presence) for field in chain]
-
-    def get(message: Any) -> Any:
-        for name, has_presence in steps:
-            if has_presence and not message.HasField(name):
-                return None
-            message = getattr(message, name)
-        return message
-
-    return get
+    return _leaf([*chain, value], value)
 
 
 def _message_indexes(body: bytes) -> tuple[tuple[int, ...], int]:

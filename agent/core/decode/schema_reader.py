@@ -65,14 +65,17 @@ class SchemaReader:
                 continue
             bodies = group.bodies(records, group.indices)
             for indices, read in self._read(group.codec, bodies):
-                left = np.delete(indices, read.unreadable)
-                own = rows[group.indices]
-                unreadable.append(own[np.setdiff1d(indices, left)])
-                unsure.append(own[left[read.unsure]])
-                at = pl.Series("_row", own[left], dtype=pl.UInt32)
-                frames.append(read.frame.with_columns(at))
+                own = rows[group.indices[indices]]
+                if read.unreadable:
+                    at = np.asarray(read.unreadable)
+                    unreadable.append(own[at])
+                    own = np.delete(own, at)
+                if read.unsure.any():
+                    unsure.append(own[read.unsure])
+                index = pl.Series("_row", own, dtype=pl.UInt32)
+                frames.append(read.frame.insert_column(read.frame.width, index))
         frame = pl.concat(frames)
-        frame = frame.sort("_row") if len(frames) > 2 else frame
+        frame = frame if frame["_row"].is_sorted() else frame.sort("_row")
         return Columns(frame, np.concatenate(unsure), np.concatenate(unreadable).tolist())
 
     def _read(self, codec: Codec, bodies: Sequence[bytes]) -> Iterator[tuple[Rows, Read]]:

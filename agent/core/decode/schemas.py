@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import methodcaller
 from typing import TypeAlias
 from uuid import UUID
 
@@ -58,6 +59,8 @@ def grouped(
 
     `headers`: what the schema header of a record holds, by index.
     """
+    if not headers and (sole := _only_prefix(records)) is not None:
+        return [Group(sole, np.arange(len(records)))], np.zeros(0, dtype=np.int64)
     ids, is_named = _prefixes(records)
     by_header: dict[tuple[SchemaId, bytes], list[int]] = {}
     for index, header in (headers or {}).items():
@@ -90,6 +93,15 @@ def named_ids(batch: Batch) -> set[SchemaId]:
         groups, _ = grouped(records, headers_of(batch, present, header))
         named.update(group.schema for group in groups)
     return named
+
+
+def _only_prefix(records: Sequence[bytes]) -> SchemaId | None:
+    """The id before all records, None where they differ."""
+    prefix = records[0][:PREFIX_BYTES] if records else b""
+    if len(prefix) < PREFIX_BYTES or prefix[0] != _BY_ID:
+        return None
+    same = all(map(methodcaller("startswith", prefix), records))
+    return int.from_bytes(prefix[1:], "big") if same else None
 
 
 def _prefixes(records: Sequence[bytes]) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.bool_]]:

@@ -62,9 +62,6 @@ def _schema(declared: Declared, entry: Entry[EventSpec]) -> None:
         message = f"the format json has no schema file '{model.schema_}'"
         hint = "`schema: registry` where records begin with a schema's id; else leave it out"
         declared.report(entry, ("schema",), message, hint)
-    if model.format != "json" and not has_file:
-        message = f"the format {model.format} needs a schema"
-        declared.report(entry, ("format",), message, "name a file beside the rules: `schema: …`")
     if model.message is not None and not (model.format == "protobuf" and has_file):
         message = "a message of records that name their own"
         hint = "`message` is for the format protobuf with a schema file"

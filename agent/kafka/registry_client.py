@@ -1,0 +1,143 @@
+"""A schema registry, asked by the vendor's client; each question waits for its answer."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from agent.core.decode.schemas import SchemaId
+from agent.core.model.schemas import Schema, SchemaKind
+from agent.errors import EnvironmentFault
+from agent.settings import Settings
+
+TIMEOUT_SECONDS = 10.0  # of one request
+_NOT_FOUND = frozenset({40401, 40402, 40403})
+"""The registry's own codes of what it does not have; a bare 404 is another server's."""
+_MOST_REFERENCES = 200
+
+
+class UnreachableError(Exception):
+    """The registry gave no answer that says anything of a schema. The message says what it did."""
+
+
+class RegistryClient:
+    """Asks one registry. Raises EnvironmentFault where the client is not installed, or the settings
+    can't be used; every method raises UnreachableError."""
+
+    def __init__(self, settings: Settings) -> None:
+        try:
+            from confluent_kafka.schema_registry import SchemaRegistryClient
+        except ImportError as error:
+            raise EnvironmentFault(
+                "a schema registry needs libraries that are not installed",
+                "Install them: pip install 'kpi-agent[schemas]'",
+            ) from error
+        try:
+            self._client: Any = SchemaRegistryClient(client_settings(settings))
+        except (OSError, ValueError) as error:
+            raise EnvironmentFault(
+                f"the schema registry's settings can't be used: {error}"
+            ) from error
+        self._name = f"the schema registry {settings.schema_registry}"
+
+    def schema(self, schema_id: SchemaId) -> Schema | None:
+        """A schema with all that it refers to; None if the registry has none of this id."""
+
+        def get() -> Any:
+            if isinstance(schema_id, int):
+                return self._client.get_schema(schema_id, fmt="serialized")
+            return self._client.get_schema_by_guid(schema_id, fmt="serialized")
+
+        found = self._asked(get)
+        return None if found is None else self._complete(found)
+
+    def latest(self, subject: str) -> tuple[int, Schema] | None:
+        """The id and the schema of a subject's latest version; None if there is no such subject."""
+        found = self._asked(lambda: self._client.get_latest_version(subject, fmt="serialized"))
+        return None if found is None else (found.schema_id, self._complete(found.schema))
+
+    def _complete(self, found: Any) -> Schema:
+        references: dict[str, str] = {}
+        self._collect(found, references)
+        kind: SchemaKind = found.schema_type or "AVRO"
+        if kind == "PROTOBUF":
+            return Schema(kind, _file_set(found.schema_str, references))
+        return Schema(kind, found.schema_str, tuple(references.items()))
+
+    def _collect(self, schema: Any, references: dict[str, str]) -> None:
+        """Adds the schemas that one refers to, those first that they refer to themselves."""
+        for reference in schema.references or ():
+            if reference.name in references or len(references) >= _MOST_REFERENCES:
+                continue
+            version = partial(self._client.get_version, fmt="serialized")
+            found = self._asked(partial(version, reference.subject, reference.version))
+            if found is not None:
+                self._collect(found.schema, references)
+                references[reference.name] = found.schema.schema_str
+
+    def _asked(self, get: Callable[[], Any]) -> Any:
+        """What the registry answers, None if it does not have it."""
+        from confluent_kafka.schema_registry import SchemaRegistryError
+
+        try:
+            return get()
+        except SchemaRegistryError as error:
+            if error.error_code in _NOT_FOUND:
+                return None
+            status = f"(HTTP {error.http_status_code})"
+            if error.http_status_code in (401, 403):
+                message = f"{self._name} refuses the credentials {status}"
+            else:
+                message = f"{self._name} answers: {error.error_message} {status}"
+            raise UnreachableError(message) from error
+        except Exception as error:  # the client's transport has errors of its own
+            reason = str(error) or type(error).__name__
+            raise UnreachableError(f"{self._name} does not answer: {reason}") from error
+
+
+def client_settings(settings: Settings) -> dict[str, Any]:
+    """The settings as the vendor's client has them. Raises EnvironmentFault without an address."""
+    if not settings.schema_registry:
+        raise EnvironmentFault(
+            "events name schemas of a registry, and no registry is set",
+            "Say where it is: KPI_AGENT_SCHEMA_REGISTRY=https://host:8081",
+        )
+    own: dict[str, Any] = {
+        "url": settings.schema_registry,
+        "timeout": TIMEOUT_SECONDS,
+        "max.retries": 0,  # who asks tries again, and says so
+    }
+    files = {
+        "ssl.ca.location": settings.schema_registry_cafile,
+        "ssl.certificate.location": settings.schema_registry_certfile,
+        "ssl.key.location": settings.schema_registry_keyfile,
+    }
+    own |= {name: str(file) for name, file in files.items() if file is not None}
+    if settings.schema_registry_user:
+        password = settings.registry_password() or ""
+        own["basic.auth.user.info"] = f"{settings.schema_registry_user}:{password}"
+    if (token := settings.registry_token()) is not None:
+        own |= {
+            "bearer.auth.credentials.source": "STATIC_TOKEN",
+            "bearer.auth.token": token,
+            "bearer.auth.logical.cluster": settings.schema_registry_cluster,
+        }
+    return own
+
+
+def _file_set(text: str, references: Mapping[str, str]) -> str:
+    """The descriptor set of a Protobuf schema and what it imports, the schema last. A text that is
+    no file descriptor stays as it is, and is refused where it is read."""
+    from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
+
+    files = FileDescriptorSet()
+    try:
+        for name, content in (*references.items(), ("", text)):
+            file = FileDescriptorProto.FromString(base64.b64decode(content, validate=True))
+            file.name = name or file.name or "schema.proto"
+            files.file.append(file)
+    except ValueError:
+        return text
+    return base64.b64encode(files.SerializeToString()).decode()

@@ -1,0 +1,120 @@
+"""The schemas that records name, out of a registry, fetched once each.
+
+The core reads records with schemas that lie beside them in their batch, so they are fetched before
+a batch is decoded. A registry that can't be reached, or that refuses the credentials, is waited
+for, and reported: no record is rejected for it. That the registry has no schema of an id is an
+answer, which ends as the reason of a rejection. A thread asks, and the event loop goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+from agent.core.decode.batch import Batch
+from agent.core.decode.schemas import SchemaId, named_ids
+from agent.core.model.plan import Plan
+from agent.core.model.schemas import REGISTRY, Schema
+from agent.errors import EnvironmentFault
+from agent.kafka.registry_client import RegistryClient, UnreachableError
+from agent.settings import Settings
+
+FIRST_WAIT_SECONDS = 0.5
+LONGEST_WAIT_SECONDS = 10.0
+PATIENCE_SECONDS = 60.0
+"""So long a batch waits. Then the run of the stage ends, and the next one waits again: a consumer
+that fetches nothing for five minutes loses its partitions (aiokafka: max_poll_interval_ms)."""
+UNKNOWN_SECONDS = 60.0
+"""For so long an id that the registry does not have is not asked for again."""
+
+
+class SchemaRegistry:
+    """Schemas by id, of the topics of a plan whose records name their own."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        plan: Plan,
+        report: Callable[[str | None], None] = lambda reason: None,
+    ) -> None:
+        self._settings = settings
+        self._topics = topics_with_schemas(plan)
+        self._report = report  # what is waited for; None: nothing
+        self._known: dict[SchemaId, Schema] = {}
+        self._unknown: dict[SchemaId, float] = {}  # since when, monotonic
+        self._asking = ThreadPoolExecutor(1, thread_name_prefix="schemas")
+        self._client: RegistryClient | None = None
+        self._given_up = asyncio.Event()
+        self._waits = False
+
+    async def with_schemas(self, batch: Batch) -> Batch:
+        """A batch with the schemas that its records name. Raises EnvironmentFault when the wait for
+        them is given up."""
+        if batch.topic not in self._topics:
+            return batch
+        ids = await asyncio.get_running_loop().run_in_executor(None, named_ids, batch)
+        return replace(batch, schemas=await self.fetch(ids))
+
+    async def fetch(self, ids: Collection[SchemaId]) -> Mapping[SchemaId, Schema | None]:
+        """Schemas by id, None of those that the registry does not have."""
+        now = time.monotonic()
+        for missing in [i for i in ids if i not in self._known]:
+            if now - self._unknown.get(missing, -UNKNOWN_SECONDS) >= UNKNOWN_SECONDS:
+                await self._learn(missing)
+        return {schema_id: self._known.get(schema_id) for schema_id in ids}
+
+    def give_up(self) -> None:
+        """Let whatever waits for the registry fail."""
+        if self._waits:
+            self._given_up.set()
+
+    def close(self) -> None:
+        """End, whatever is under way."""
+        self._report(None)
+        self._asking.shutdown(wait=False, cancel_futures=True)
+
+    async def _learn(self, schema_id: SchemaId) -> None:
+        wait_seconds, started = FIRST_WAIT_SECONDS, time.monotonic()
+        while True:
+            try:
+                loop = asyncio.get_running_loop()
+                schema = await loop.run_in_executor(self._asking, self._ask, schema_id)
+            except UnreachableError as error:
+                await self._wait(str(error), wait_seconds, started)
+                wait_seconds = min(2 * wait_seconds, LONGEST_WAIT_SECONDS)
+                continue
+            if schema is None:
+                self._unknown[schema_id] = time.monotonic()
+            else:
+                self._known[schema_id] = schema
+            self._waits = False
+            self._report(None)
+            return
+
+    async def _wait(self, reason: str, seconds: float, started: float) -> None:
+        self._waits = True
+        self._report(reason)
+        try:
+            await asyncio.wait_for(self._given_up.wait(), seconds)
+        except TimeoutError:
+            if time.monotonic() - started < PATIENCE_SECONDS:
+                return
+        self._waits = False
+        self._given_up.clear()
+        raise EnvironmentFault(reason)
+
+    def _ask(self, schema_id: SchemaId) -> Schema | None:
+        """A schema, None if the registry has none of this id. Raises UnreachableError."""
+        if self._client is None:
+            self._client = RegistryClient(self._settings)
+        return self._client.schema(schema_id)
+
+
+def topics_with_schemas(plan: Plan) -> frozenset[str]:
+    """The topics whose records can't be read without what a registry has."""
+    return frozenset(
+        c.topic for c in plan.contracts.values() if c.schema == REGISTRY and c.format != "json"
+    )
