@@ -85,9 +85,7 @@ def _argument(found: Explained, contract: Contract | None) -> pl.Expr | None:
     """What the KPI's first aggregate over numbers is of."""
     if contract is None:
         return None
-    schema = {f.name: FIELD_DTYPES[f.type] for f in contract.fields}
-    schema |= {f.name: FIELD_DTYPES[f.type] for f in contract.lookups}
-    empty = pl.DataFrame(schema=schema)
+    empty = pl.DataFrame(schema={n: FIELD_DTYPES[type_] for n, type_ in contract.types.items()})
     for partial in found.kpi.partials:
         if partial.argument is not None and empty.select(partial.argument).dtypes[0].is_numeric():
             return partial.argument

@@ -125,7 +125,7 @@ def _types(plan: Plan, subject: str) -> Mapping[str, FieldType]:
     """The types of the dimensions of a KPI, or of a composite rule."""
     kpi = plan.kpis.get(subject)
     if kpi is not None and kpi.contract is not None:
-        return {field.name: field.type for field in plan.contracts[kpi.contract].fields}
+        return plan.contracts[kpi.contract].types
     below = (
         kpi.inputs if kpi else [h.subject for r in plan.rules_of(subject) for h in dependencies(r)]
     )

@@ -136,6 +136,12 @@ class Contract:
     team: str | None = None
 
     @property
+    def types(self) -> dict[str, FieldType]:
+        """The types of an event's columns: of its fields, and of those from lookups."""
+        own = {field.name: field.type for field in self.fields}
+        return own | {field.name: field.type for field in self.lookups}
+
+    @property
     def paths(self) -> tuple[Path, ...]:
         """All that is read of an event."""
         of_type = () if self.type_path is None else (self.type_path,)
