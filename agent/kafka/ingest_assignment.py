@@ -109,11 +109,9 @@ def begin_at(
     if _is_another_log(commit, last, source):
         return _from_another_log(commit, last, source, highest_epoch)
     if commit is None:
-        begin = source.end if from_end else source.start
-        epoch = last.epoch if last else 0
-        return Begin(_fresh(begin, source, epoch), Finding(Kind.ORDINARY))
+        return _from_nothing(last, source, from_end)
     if not commit.is_plain:
-        return _from_commit(commit, source)
+        return _from_commit(commit, last, source)
     if last is not None:
         return _from_moved(commit.offset, last, source)
     if commit.offset > source.end:  # somebody else's, of another log
@@ -127,7 +125,8 @@ def needs_last_frame(commit: Resume | None, source: SourceLog) -> bool:
     """Whether the commit alone doesn't say where to go on."""
     if commit is None or commit.is_plain or _is_another_id(commit.topic_id, source):
         return True
-    return not source.topic_id and commit.covered > source.end
+    # Behind a gap, what frames cover beyond the commit must not be read again.
+    return commit.offset < source.start or commit.covered > source.end
 
 
 def _is_another_id(topic_id: str, source: SourceLog) -> bool:
@@ -161,16 +160,25 @@ def _from_another_log(
     return _missing(_fresh(begin, source, epoch), Finding(Kind.RECREATED, 0, source.start))
 
 
-def _from_commit(commit: Resume, source: SourceLog) -> Begin:
+def _from_nothing(last: LastFrame | None, source: SourceLog, from_end: bool) -> Begin:
+    if last is not None and source.start > 0:  # what frames cover can't be read again
+        return _from_moved(source.start, last, source)
+    begin = source.end if from_end else source.start
+    return Begin(_fresh(begin, source, last.epoch if last else 0), Finding(Kind.ORDINARY))
+
+
+def _from_commit(commit: Resume, frame: LastFrame | None, source: SourceLog) -> Begin:
     if source.start <= commit.offset and commit.covered <= source.end:
         named = replace(commit, topic_id=source.topic_id or commit.topic_id)
         return Begin(named, Finding(Kind.ORDINARY))
     last = LastFrame(commit.topic_id, commit.epoch, commit.covered, commit.watermark_ms)
+    if frame is not None and (frame.epoch, frame.covered) > (last.epoch, last.covered):
+        last = frame  # the last commit was lost
     if commit.covered > source.end:
         return Begin(_next_epoch(source.end, last, source, commit), Finding(Kind.TRUNCATED))
-    begin = max(commit.covered, source.start)
+    begin = min(max(last.covered, source.start), source.end)
     resume = _next_epoch(begin, last, source, commit)
-    return _missing(resume, Finding(Kind.DELETED, commit.covered, begin))
+    return _missing(resume, Finding(Kind.DELETED, last.covered, begin))
 
 
 def _from_moved(offset: int, last: LastFrame, source: SourceLog) -> Begin:
@@ -194,6 +202,9 @@ def _next_epoch(
     topic_id = source.topic_id or last.topic_id
     missed = commit.missed if commit else None
     at_ms = last.watermark_ms
+    if at_ms is not None:
+        # Ids are forgotten: a repeat may count again in any window that is open here.
+        missed = MissedSpan(at_ms, at_ms).joined(missed)
     return Resume(begin, begin, at_ms, at_ms, topic_id, last.epoch + 1, missed)
 
 
@@ -336,9 +347,10 @@ WORDS: Mapping[tuple[Kind, bool], tuple[int, str]] = {
         "{lost}: they were deleted from the log before (retention.ms, retention.bytes)",
     ),
     (Kind.DELETED, False): (
-        logging.INFO,
+        logging.WARNING,
         "records of unfinished windows were deleted from the log; all of them had been counted, "
-        "and reading goes on at {at}",
+        "and reading goes on at {at}. Repeats of them would not be noticed: windows that are open "
+        "now are marked as incomplete",
     ),
     (Kind.MOVED_BACK, False): (
         logging.WARNING,

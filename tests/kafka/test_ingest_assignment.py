@@ -39,7 +39,11 @@ def source(start: int, end: int, topic_id: str = "first") -> SourceLog:
     return SourceLog(topic_id, start, end)
 
 
-def behind(begin: int, epoch: int = 3, missed: MissedSpan | None = None) -> Resume:
+OPEN = MissedSpan(W, W)
+"""Windows that are open where ids were forgotten: a repeat may count in them again."""
+
+
+def behind(begin: int, epoch: int = 3, missed: MissedSpan | None = OPEN) -> Resume:
     """A new epoch of the same log."""
     return Resume(begin, begin, W, W, "first", epoch, missed)
 
@@ -63,6 +67,14 @@ SPAN = MissedSpan(W, None)
         (OURS, None, source(75, 100), behind(75, 3, SPAN), Finding(Kind.DELETED, C, 75)),
         (OURS, None, source(100, 100), behind(100, 3, SPAN), Finding(Kind.DELETED, C, 100)),
         (OURS, None, source(0, C - 1), behind(C - 1), Finding(Kind.TRUNCATED)),
+        (
+            OURS, LastFrame("first", 2, 80, W), source(75, 100), behind(80),
+            Finding(Kind.DELETED, 80, 80),
+        ),
+        (
+            OURS, LastFrame("first", 2, 70, W), source(75, 100), behind(75, 3, SPAN),
+            Finding(Kind.DELETED, 70, 75),
+        ),
         # another log
         (OURS, LAST, source(0, 100, "second"), fresh(0, 3), Finding(Kind.RECREATED)),
         (OURS, LAST, source(0, 5, "second"), fresh(0, 3), Finding(Kind.RECREATED)),
@@ -99,6 +111,8 @@ SPAN = MissedSpan(W, None)
         # no commit
         (None, None, source(9, 100), fresh(9, 0, "first"), Finding(Kind.ORDINARY)),
         (None, LAST, source(0, 100), fresh(0, 2, "first"), Finding(Kind.ORDINARY)),
+        (None, LAST, source(9, 100), behind(C), Finding(Kind.MOVED_BACK, C, C)),
+        (None, LAST, source(70, 100), behind(70, 3, SPAN), Finding(Kind.DELETED, C, 70)),
     ],
 )  # fmt: skip
 def test_reading_goes_on(
@@ -124,14 +138,14 @@ def test_a_new_log_begins_above_every_epoch_of_the_old_one() -> None:
 def test_an_earlier_span_of_missing_records_is_kept() -> None:
     commit = replace(OURS, missed=MissedSpan(W - 9_000, W - 8_000))
     assert begin_at(commit, None, source(75, 100)).resume.missed == MissedSpan(W - 9_000, None)
-    assert begin_at(commit, None, source(H + 1, 100)).resume.missed == commit.missed
+    assert begin_at(commit, None, source(H + 1, 100)).resume.missed == MissedSpan(W - 9_000, W)
 
 
 @pytest.mark.parametrize(
     ("commit", "found", "needed"),
     [
         (OURS, source(0, 100), False),
-        (OURS, source(75, 100), False),
+        (OURS, source(75, 100), True),
         (OURS, source(0, 100, "second"), True),
         (replace(OURS, topic_id=""), source(0, C - 1, ""), True),
         (moved(5), source(0, 100), True),

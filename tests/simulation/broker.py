@@ -73,6 +73,7 @@ class Broker:
     def __post_init__(self) -> None:
         self.frames = [[] for _ in range(self.state_partitions)]
         self.changelog = [[] for _ in range(self.state_partitions)]
+        self.starts = [0 for _ in self.history.logs]
         self._arrivals = [[r.appended_ms for r in log] for log in self.history.logs]
 
     def partitions(self, now_ms: int) -> int:
@@ -83,6 +84,18 @@ class Broker:
     def end(self, partition: int, now_ms: int) -> int:
         """The end of a source partition's log."""
         return bisect.bisect_right(self._arrivals[partition], now_ms)
+
+    def delete_before(self, partition: int, offset: int) -> None:
+        """Retention deletes the beginning of a source partition's log."""
+        self.starts[partition] = max(self.starts[partition], offset)
+
+    def incomplete(self) -> set[Key]:
+        """The closed windows that are marked: they may lack records."""
+        return {
+            (w.kpi, w.dimensions, w.end_ms)  # type: ignore[misc]
+            for w in self.published
+            if isinstance(w, WindowValue) and w.incomplete
+        }
 
     def windows(self) -> dict[Key, tuple[float | None, int]]:
         """Every closed window once; a repeat must say the same."""

@@ -98,8 +98,9 @@ class _Partition:
         self.put(now_ms, json.dumps(body).encode(), verdict, event.at_ms)
 
 
-def history_of(rng: random.Random, case: Case) -> History:
-    """A run of some minutes over two or three partitions with bursts, quiet spells and rubbish."""
+def history_of(rng: random.Random, case: Case, wild: random.Random | None = None) -> History:
+    """A run of some minutes over two or three partitions with bursts, quiet spells and rubbish.
+    `wild` draws events of clocks that are years ahead or behind."""
     minutes = rng.choice([4, 5, 7])
     end_ms = START_MS + minutes * 60_000 + 7_000
     partitions = rng.choice([1, 2, 2, 3])
@@ -112,6 +113,8 @@ def history_of(rng: random.Random, case: Case) -> History:
         part = _Partition(case, history, number)
         first_ms = added_ms if number == partitions - 1 else START_MS
         _fill(rng, case, part, first_ms, end_ms, used)
+        if wild is not None:
+            _stray(wild, part)
         history.logs.append(part.log)
         history.verdicts.append(part.verdicts)
     return history
@@ -158,6 +161,18 @@ def _fill(
     for kind in ("sale", "visit") if "visit" in case.rules else ("sale",):
         event = Event(end_ms, "end", 1.0, "c")
         part.event(end_ms, kind, event, f"{part.number}.end" if kind == "sale" else None)
+
+
+def _stray(rng: random.Random, part: _Partition) -> None:
+    """Put in events that are stamped years ahead or back: each costs itself."""
+    for _ in range(rng.randint(1, 6)):
+        place = rng.randint(0, len(part.log))
+        # None comes after the last word, which closes what is open.
+        appended_ms = part.log[min(place, len(part.log) - 1)].appended_ms if part.log else START_MS
+        at_ms = rng.choice([0, 86_400_000, appended_ms + 400 * 86_400_000, 253_402_300_799_999])
+        body = {"type": "sale", "at": at_ms, "region": "eu", "amount": 9.0, "id": f"wild{place}"}
+        part.log.insert(place, Record(appended_ms, json.dumps(body).encode()))
+        part.verdicts.insert(place, Outcome.REJECTED)
 
 
 def _unused(at_ms: int, used: set[int]) -> int:

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import count, islice
+
 import pytest
 
+from agent.core.fold.checkpoint import Resume
+from agent.core.merge.missed_records import MissedRecords
+from agent.core.merge.row_store import RowStore
+from agent.core.model.results import Emitted
 from tests.simulation.cases import BACKFILL, CASES, EXPIRING, Case
-from tests.simulation.simulation import Faults, check, new_run, simulate
+from tests.simulation.simulation import Faults, Run, check, new_run, simulate
 
 RUNS = 24
 
@@ -61,3 +69,53 @@ def test_without_faults_nothing_is_reported_twice(case: Case) -> None:
             run.broker.transitions()
         )
         assert run.broker.outcomes == run.broker.history.outcomes
+
+
+def runs(wanted: Callable[[Run], bool], most: int) -> Iterator[int]:
+    """The first seeds whose runs are of a kind."""
+    return islice((seed for seed in count() if wanted(new_run(seed))), most)
+
+
+@pytest.mark.parametrize("some", range(4))
+def test_where_retention_deletes_records_what_may_lack_them_is_marked(some: int) -> None:
+    (seed,) = islice(runs(lambda run: run.faults.retention > 0, 4), some, some + 1)
+    run = simulate(seed)
+    assert any(run.broker.starts)
+
+
+@pytest.mark.parametrize("some", range(2))
+def test_what_two_rule_sets_declare_alike_is_right_for_as_long_as_both_are_there(some: int) -> None:
+    (seed,) = islice(runs(lambda run: run.is_mixed, 2), some, some + 1)
+    assert simulate(seed).is_mixed
+
+
+def no_marks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows that may lack records are not marked."""
+    monkeypatch.setattr(MissedRecords, "touch", lambda *_: False)
+
+
+def no_repeat(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a row emitted last is not emitted again after a crash."""
+    monkeypatch.setattr(RowStore, "drain_replay", lambda _: Emitted())
+
+
+def no_floor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A restart begins with the watermark of the commit, not with that of its offset."""
+    parse = Resume.parse.__func__  # type: ignore[attr-defined]
+
+    def wrong(cls: type[Resume], offset: int, metadata: str) -> Resume:
+        resume: Resume = parse(cls, offset, metadata)
+        return replace(resume, floor_ms=resume.watermark_ms)
+
+    monkeypatch.setattr(Resume, "parse", classmethod(wrong))
+
+
+@pytest.mark.parametrize("plant", [no_marks, no_repeat, no_floor])
+def test_a_planted_fault_is_found(
+    plant: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant(monkeypatch)
+    kind = (lambda run: run.faults.retention > 0) if plant is no_marks else (lambda run: True)
+    with pytest.raises(AssertionError):
+        for seed in runs(kind, 60):
+            simulate(seed)

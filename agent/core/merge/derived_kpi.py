@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from agent.core.evaluate.evaluator import Evaluator
+from agent.core.frame import series_key
 from agent.core.merge.backfill_buffer import BEGINNING_MS
 from agent.core.merge.base_kpi import BaseKpi
 from agent.core.merge.input_windows import (
     Closed,
+    Had,
     InputWindows,
     Key,
     Rows,
@@ -58,6 +60,8 @@ class DerivedKpi:
             tuple(plan.kpis[name].by.index(dimension) for dimension in first) for name in kpi.inputs
         ]
         self.rolls_up = len(kpi.by) < len(first)
+        # Of the inputs' series that are rolled up: which inputs have them, as bits.
+        self._members: dict[Dimensions, int] = {}
 
     @property
     def consumed_ms(self) -> int | None:
@@ -98,6 +102,8 @@ class DerivedKpi:
         frontier = min(frontiers)
         if self.frontier_ms is not None and frontier <= self.frontier_ms:
             return step
+        if self.rolls_up and self.frontier_ms is None:
+            self._restore_members(inputs)
         self.frontier_ms = frontier
         found = InputWindows(inputs)
         for index, state in enumerate(inputs):
@@ -105,8 +111,41 @@ class DerivedKpi:
                 if self._begins_ms < key[0] <= frontier:
                     found.put(key, theirs, index, waiting)
         self._close(found, step)
+        if self.rolls_up and len(inputs) > 1:
+            self._note_lost(inputs, step)
         self._expire(inputs, step)
         return step
+
+    def _restore_members(self, inputs: Sequence[KpiState]) -> None:
+        """After a restart: which inputs had the series that they have now."""
+        for index, state in enumerate(inputs):
+            for input_series in state.unread_series:
+                dimensions = input_series.dimensions or ()
+                series = self.series.get(self._ours(index, dimensions))
+                if series is not None and input_series.first_ms < series.closed_ms:
+                    self._note_member(self._alike(index, dimensions), 1 << index)
+
+    def _note_member(self, theirs: Dimensions, inputs: int) -> None:
+        self._members[theirs] = self._members.get(theirs, 0) | inputs
+
+    def _note_lost(self, inputs: Sequence[KpiState], step: Step) -> None:
+        """Note which series an input has no more while another one has them. That is in the row
+        before the row of the input's series is deleted, so a restart knows that it had them."""
+        live: dict[Dimensions, int] = {}
+        for index, state in enumerate(inputs):
+            for series in state.unread_series:
+                theirs = self._alike(index, series.dimensions or ())
+                live[theirs] = live.get(theirs, 0) | 1 << index
+        for theirs, had in list(self._members.items()):
+            now = live.get(theirs, 0)
+            group = self.series.get(self._ours(0, theirs))
+            if group is not None:
+                key = series_key(theirs)
+                lost = (had | group.lost_inputs.get(key, 0)) & ~now if now else 0
+                if group.note_lost_inputs(key, lost):
+                    step.changed.add(group.dimensions or ())
+            if not now:
+                del self._members[theirs]
 
     def _unread(self, index: int, state: KpiState) -> Iterator[tuple[Key, Dimensions, Closed]]:
         """The closed windows of an input that are not used yet."""
@@ -150,8 +189,11 @@ class DerivedKpi:
             series = self._at(dimensions, end)
             if end > series.closed_ms:
                 series.close(end)
-                rows = found.rows((end, dimensions), series.inputs)
-                if not self.rolls_up:
+                rows = found.rows((end, dimensions), self._had(series))
+                if self.rolls_up:
+                    for theirs, known in found.known((end, dimensions)):
+                        self._note_member(theirs, known)
+                else:
                     series.inputs |= found.inputs((end, dimensions))
                 fresh.append((series, end))
                 windows.append((dimensions, rows, found.overflows(end)))
@@ -167,6 +209,17 @@ class DerivedKpi:
                 series.keep(end, value, events)
             step.changed.add(series.dimensions or ())
         step.closed += self.evaluator.close_windows(closed, self.series.values())
+
+    def _had(self, series: Series | None) -> Had:
+        """Which inputs had a series that goes into one of this KPI's."""
+        if series is None:
+            return lambda _: 0
+        if not self.rolls_up:
+            return lambda _: series.inputs
+        members, lost = self._members, series.lost_inputs
+        return lambda theirs: (
+            members.get(theirs, 0) | (lost.get(series_key(theirs), 0) if lost else 0)
+        )
 
     def _at(self, dimensions: Dimensions, end_ms: int) -> Series:
         series = self.series.get(dimensions)
@@ -239,7 +292,7 @@ class DerivedKpi:
         keys, wanted = [], []
         for end, dimensions in found.in_order():
             series = self.series.get(dimensions)
-            rows = found.rows((end, dimensions), series.inputs if series else 0)
+            rows = found.rows((end, dimensions), self._had(series))
             if events_of(rows):
                 keys.append((end, dimensions))
                 wanted.append((dimensions, rows, found.overflows(end)))

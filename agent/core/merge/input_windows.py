@@ -10,7 +10,7 @@ events: 0 for a count. It has no value where it cannot know:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from agent.core.model.kpis import OTHER, Dimensions
@@ -21,6 +21,8 @@ Key = tuple[int, Dimensions]
 Closed = tuple[Number, int]
 """A window's value and number of events."""
 Rows = Sequence[Sequence[Closed]]
+Had = Callable[[Dimensions], int]
+"""The inputs, as bits, that had one of their series before."""
 
 
 class HasEmptyValue(Protocol):
@@ -49,12 +51,12 @@ class InputWindows:
         """The windows in the order of their ends."""
         return sorted(self._rows, key=lambda key: key[0])
 
-    def rows(self, key: Key, had: int) -> Rows:
-        """The rows of a window, in an order that is always the same: sums of floats depend on it.
-        `had`: the inputs, as bits, that knew the series before."""
+    def rows(self, key: Key, had: Had) -> Rows:
+        """The rows of a window, in an order that is always the same: sums of floats depend on
+        it."""
         return [
             [
-                row[index] if index in row else self._missing(key[0], theirs, index, had)
+                row[index] if index in row else self._missing(key[0], theirs, index, had(theirs))
                 for index in range(len(self._empties))
             ]
             for theirs, row in sorted(self._rows[key].items(), key=lambda item: repr(item[0]))
@@ -64,6 +66,12 @@ class InputWindows:
         """What an input that does not have a series says of it."""
         unknown = (end_ms, index) in self._overflow or is_other(theirs) or had >> index & 1
         return (None, 0) if unknown else self._empties[index]
+
+    def known(self, key: Key) -> Iterator[tuple[Dimensions, int]]:
+        """The series of the inputs that make up a window, each with the inputs, as bits, that have
+        it."""
+        for theirs, row in self._rows[key].items():
+            yield theirs, sum(1 << index for index in row)
 
     def inputs(self, key: Key) -> int:
         """The inputs, as bits, that know a series of the window."""

@@ -46,7 +46,7 @@ class WindowValues:
                     pair[0][0],
                     is_open,
                     maintenance_of(dimensions, start, end),
-                    incomplete(start, end),
+                    incomplete(self._first_ms(start, end), end),
                 )
             )
         return made
@@ -59,6 +59,10 @@ class WindowValues:
         if start_ms <= series.first_ms:
             return state, None
         return state, self._over(series, previous_start(self._kpi.window, end_ms), start_ms)
+
+    def _first_ms(self, start_ms: int, end_ms: int) -> int:
+        """Where the events begin that a window is made of."""
+        return previous_start(self._kpi.window, end_ms) if self._has_retention else start_ms
 
     def oldest_pane_ms(self, end_ms: int) -> int:
         """The first pane that windows which end after an instant need."""

@@ -11,7 +11,7 @@ because there may be a hundred thousand series: a part of its own would cost a s
 | `Closed` | `evaluate.evaluator`, by way of `state.archive` |
 | `Alerts` | `evaluate` |
 | `Dependents` | `evaluate.rule_graph` |
-| `Series` | `merge.row_store` |
+| `Series` | `merge.row_store`; `lost_inputs`: `merge.derived_kpi` |
 """
 
 from __future__ import annotations
@@ -212,6 +212,19 @@ class Series(Dependents):
     """One series of one KPI, or of a composite rule."""
 
     last_emitted: Emitted = Emitted()  # emitted again after a restart
+    # Of a roll-up, by the keys of its inputs' series: the inputs, as bits, that have had one and
+    # have it no more, while another input has it.
+    lost_inputs: dict[bytes, int] = {}
+
+    def note_lost_inputs(self, key: bytes, inputs: int) -> bool:
+        """Note the inputs that have one of their series no more; 0: none. Whether that is new."""
+        if inputs == self.lost_inputs.get(key, 0):
+            return False
+        if inputs:
+            self.lost_inputs[key] = inputs
+        else:
+            del self.lost_inputs[key]
+        return True
 
     def note_emitted(self, emitted: Emitted) -> None:
         """Note what the row that is written now has to emit again after a restart."""
