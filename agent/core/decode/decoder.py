@@ -47,7 +47,7 @@ class Decoder:
             ColumnDecoder([extractor.flat], JSON, NO_SIZE, extractor.contract.name)
             for extractor in self._extractors
         ]
-        self._names = sorted({name for e in self._extractors for name in e.names})
+        self._names = tuple(sorted({name for e in self._extractors for name in e.names}))
 
     def decode(self, batch: Batch) -> Decoded:
         """Decodes one batch."""

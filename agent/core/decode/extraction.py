@@ -116,7 +116,7 @@ class Extractor:
         self._of_event = [m for m in self._members.values() if not m.is_of_line]
         self._of_line = [m for m in self._members.values() if m.is_of_line]
         self.names = {name.encode() for name in self._opener.names} | _names(contract, "value")
-        self._key_names = _names(contract, "key")
+        self._key_names = tuple(sorted(_names(contract, "key")))
         type_path = contract.type_path or ()
         self._type_is_inside = any(type_path[: len(d.path)] == d.path for d in contract.decode)
 

@@ -11,6 +11,7 @@ import json
 import re
 from codecs import BOM_UTF8
 from collections.abc import Collection, Sequence
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -41,8 +42,10 @@ _EXPECTED: dict[Kind, str] = {
     "id": "a string or an integer",
     "time": "a time",
 }
-_LONG_NUMBER = re.compile(rb"[0-9]{39}")
-"""Digits of an integer that may be wider than 128 bits."""
+_DIGITS_AS_ZEROS = bytes(48 if 48 <= byte < 58 else 32 for byte in range(256))
+_LONG_NUMBER = b"0" * 39
+"""So many digits in a row may be an integer wider than 128 bits."""
+_CONTAINERS = frozenset((dict, list))
 
 
 def has_lone_surrogate(line: bytes) -> bool:
@@ -80,17 +83,36 @@ def tree_of(line: bytes, keys: Collection[bytes] | None) -> Any:
 
     Raises UnreadableError where it is no JSON that can be read.
     """
-    is_plain = (
-        keys is not None
-        and b"\\" not in line
-        and all(line.count(b'"' + key + b'"') <= 1 for key in keys)
-    )
-    if not is_plain or is_too_deep(line) or _LONG_NUMBER.search(line):
+    if keys is None or b"\\" in line or is_too_deep(line) or _has_long_number(line):
         return _checked_tree(line)
     try:
-        return msgspec.json.decode(line)
+        tree = msgspec.json.decode(line)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return _checked_tree(line)
+    tokens, names = _tokens(tuple(keys))
+    counts = [line.count(token) for token in tokens]
+    # Each member has a token of its own: as many tokens as members, and no member came twice.
+    if max(counts, default=0) > 1 and sum(counts) != _count_members(tree, names):
+        return _checked_tree(line)
+    return tree
+
+
+@lru_cache(maxsize=256)
+def _tokens(keys: tuple[bytes, ...]) -> tuple[tuple[bytes, ...], frozenset[str]]:
+    """How keys are written, and what they are."""
+    return tuple(b'"' + key + b'"' for key in keys), frozenset(key.decode() for key in keys)
+
+
+def _count_members(tree: Any, names: frozenset[str]) -> int:
+    """How many members with one of these names a tree has."""
+    count, left = 0, [tree] if isinstance(tree, dict | list) else []
+    while left:
+        at = left.pop()
+        if isinstance(at, dict):
+            count += len(names & at.keys())
+        values = at.values() if isinstance(at, dict) else at
+        left += [value for value in values if type(value) in _CONTAINERS]
+    return count
 
 
 def _checked_tree(line: bytes) -> Any:
@@ -165,8 +187,13 @@ def all_strings(lines: Sequence[bytes], key: str) -> bool:
     return joined.count(token) == strings
 
 
+def _has_long_number(line: bytes) -> bool:
+    """Whether there are digits that may be an integer wider than 128 bits."""
+    return _LONG_NUMBER in line.translate(_DIGITS_AS_ZEROS)
+
+
 def _loads(line: bytes) -> Any:
-    decoder = _careful if _LONG_NUMBER.search(line) else _plain
+    decoder = _careful if _has_long_number(line) else _plain
     return decoder.decode(line.decode())
 
 

@@ -24,7 +24,7 @@ def value_at(tree: Any, steps: Path, begin: Path = ()) -> Any:
         if at is None:
             return None
         if isinstance(step, str):
-            if not isinstance(at, dict):
+            if type(at) is not dict:
                 raise _wrong_place((*begin, *steps[:depth]), "an object", at)
             at = at.get(step)
         elif not isinstance(at, list):
