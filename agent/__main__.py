@@ -11,7 +11,7 @@ from agent import cli
 def main() -> int:
     """Run a command as a process of its own; the exit code."""
     # Imports make hundreds of thousands of objects that stay. With Python's own threshold of 700,
-    # a quarter of the start of `check` is collections that find nothing.
+    # a tenth of the start of `check` is collections that find nothing.
     gc.set_threshold(50_000, 20, 50)
     return cli.main()
 

@@ -47,6 +47,16 @@ NEEDS = {
 }
 
 
+LONGEST = ("core/test_backfill", "core/state/test_archive", "oracle", "demo", "service", "kafka")
+"""Files and folders of the tests that take longest."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first: otherwise one process runs them in the end, and the others wait."""
+    first = tuple(str(ROOT / "tests" / name) for name in LONGEST)
+    items.sort(key=lambda item: not str(item.path).startswith(first))
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Fail a marked test before its fixtures start, where its tools are missing."""
     for marker, need in NEEDS.items():

@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from agent.core.backfill import Backfill, BackfillRequest
 from agent.core.decode.batch import Batch
@@ -37,14 +35,8 @@ from tests.core.simulated import (
 )
 from tests.core.test_exactness import some_logs
 
-SEEDS = st.integers(0, 2**32 - 1)
 ADDED = ("revenue", "buyers", "orders")
-SLOW = settings(
-    max_examples=60,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+SEEDS = [*range(12), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(12, 60))]
 
 
 @pytest.fixture(scope="module")
@@ -212,8 +204,7 @@ def grown(rng: random.Random, before: Plan, after: Plan, logs: list[list[bytes]]
     return run
 
 
-@SLOW
-@given(seed=SEEDS)
+@pytest.mark.parametrize("seed", SEEDS)
 def test_a_kpi_added_with_a_backfill_is_as_one_that_was_always_there(
     before: Plan, after: Plan, seed: int
 ) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from agent.cli import main
+from agent.commands.parser import command_line
 from agent.core.changes.diff import compare
 from agent.core.changes.outline import outline
 from agent.demo.shipped import COMPANY_RULES, RETAIL_RULES
@@ -32,8 +33,11 @@ def test_a_copy_holds_the_same_rules_and_its_commands_work(
     assert head.startswith("mine/rules has the rules")
     assert change == "  cd mine"
     assert commands.pop().split() == ["kpi-agent", "demo", *show, "--rules", "rules"]
-    for command in commands:
-        assert main(command.split()[1:]) == 0, command
+    _, parsers = command_line()
+    for _, name, *words in map(str.split, commands):
+        parsers[name].parse_args(words)
+    # That the tests pass and the year is replayed, .ci/test-wheel.sh sees: it takes half a minute.
+    assert main(["check"]) == 0
     assert not compare(outline(load(rules)), outline(load("rules")))
     for file in Path("rules").glob("*.yaml"):
         schema = file.read_text().splitlines()[0].partition("$schema=")[2]

@@ -21,10 +21,17 @@ from .fuzz_cases import Drawing, Drawn
 from .fuzz_truth import FuzzTruth, Place, Published
 
 CASES = int(os.environ.get("KPI_AGENT_FUZZ_CASES", "30"))
+QUICK_CASES = 10
 FIRST = int(os.environ.get("KPI_AGENT_FUZZ_FIRST", "0"))
 
 
-@pytest.mark.parametrize("seed", range(FIRST, FIRST + CASES))
+SEEDS = [
+    pytest.param(seed, marks=[pytest.mark.slow] * (seed >= FIRST + QUICK_CASES))
+    for seed in range(FIRST, FIRST + CASES)
+]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
 def test_replay_says_what_a_plain_reading_of_the_rules_says(
     seed: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

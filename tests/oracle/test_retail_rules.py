@@ -33,6 +33,7 @@ def ask(query: str) -> list[tuple[object, ...]]:
     return duckdb.connect().execute(query).fetchall()
 
 
+@pytest.mark.slow
 def test_replay_says_the_same_windows_as_any_other_cut_into_batches(year: Replayed) -> None:
     published = {*year.emitted.windows, *year.open}
     assert published == set(answered(RETAIL / "rules", DATA).published)

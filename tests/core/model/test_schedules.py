@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -43,6 +44,7 @@ def utc(text: str) -> int:
     return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp() * 1000)
 
 
+@cache
 def shown(zone: str, at_ms: int) -> datetime:
     return datetime.fromtimestamp(at_ms / 1000, ZoneInfo(zone)).replace(tzinfo=None)
 
@@ -71,6 +73,7 @@ hours = st.tuples(st.integers(0, 24 * 12 - 1).map(lambda n: 5 * n), st.integers(
 )
 
 
+@cache
 def plain_has(days_: Days, day: date) -> bool:
     """What the words say, by counting through the month."""
     if isinstance(days_, Weekdays):
