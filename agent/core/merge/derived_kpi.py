@@ -221,6 +221,25 @@ class DerivedKpi:
             members.get(theirs, 0) | (lost.get(series_key(theirs), 0) if lost else 0)
         )
 
+    def _lost(self, inputs: Sequence[KpiState], series: Series | None) -> Had:
+        """Which inputs had a series and have it no more: of one that is live, an input names only
+        the open windows that hold rows."""
+        had = self._had(series)
+
+        def lost(theirs: Dimensions) -> int:
+            known = had(theirs)
+            for index, state in enumerate(inputs):
+                if known >> index & 1 and self._of_input(index, theirs) in state.series:
+                    known ^= 1 << index
+            return known
+
+        return lost
+
+    def _of_input(self, index: int, alike: Dimensions) -> Dimensions:
+        """Dimensions in the order of the first input's, in that of another's."""
+        order = self._alikes[index]
+        return tuple(alike[order.index(place)] for place in range(len(order)))
+
     def _at(self, dimensions: Dimensions, end_ms: int) -> Series:
         series = self.series.get(dimensions)
         if series is None:
@@ -292,7 +311,7 @@ class DerivedKpi:
         keys, wanted = [], []
         for end, dimensions in found.in_order():
             series = self.series.get(dimensions)
-            rows = found.rows((end, dimensions), self._had(series))
+            rows = found.rows((end, dimensions), self._lost(inputs, series))
             if events_of(rows):
                 keys.append((end, dimensions))
                 wanted.append((dimensions, rows, found.overflows(end)))
