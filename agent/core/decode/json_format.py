@@ -11,6 +11,7 @@ Of duplicate keys the first counts. A line break inside a record (pretty-printed
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Sequence
 from itertools import pairwise
 from operator import itemgetter
@@ -58,6 +59,8 @@ for first."""
 # objects and arrays. A string may look like that too; then the record decides.
 _MAYBE_NO_STRING = r"(?s)^(?:-?[0-9]+(?:\.[0-9]+)?|true|false|\{.*|\[.*)$"
 _MAYBE_NO_ID = r"(?s)^(?:-?[0-9]+\.[0-9]+|true|false|\{.*|\[.*)$"
+
+_NO_NUMBER = re.compile(rb"NaN|Infinity")
 
 _first, _last = itemgetter(0), itemgetter(-1)
 _SPACE = b" \t\r\n"
@@ -210,6 +213,11 @@ class JsonReader:
         """Reads a chunk; whether no value in it has another type than demanded."""
         is_malformed = self._malformed_share > _OFTEN
         joined = join_lines(chunk.records)
+        if b"NaN" in joined or b"Infinity" in joined:
+            chunk = chunk.without_no_numbers(joined, unreadable)
+            if not chunk.records:
+                return True
+            joined = join_lines(chunk.records)
         # Half of a surrogate pair is no Unicode text, and polars takes it.
         is_malformed = is_malformed or has_lone_surrogate(joined)
         for strict in (True, False):
@@ -266,6 +274,19 @@ class _Chunk:
     def __init__(self, rows: Rows, records: Sequence[bytes]) -> None:
         self.rows = rows
         self.records = records
+
+    def without_no_numbers(self, joined: bytes, unreadable: list[int]) -> _Chunk:
+        """The chunk without the records in which NaN or Infinity stands for a number: what
+        producers write most often that is no JSON, and found by looking for the words."""
+        lengths = np.fromiter(map(len, self.records), np.int64, len(self.records))
+        ends = np.cumsum(lengths + 1)  # in the joined text, whose blank is the first line's
+        found = [match.start() for match in _NO_NUMBER.finditer(joined)]
+        places = np.unique(np.searchsorted(ends, found)).tolist()
+        bad = _malformed([_without_breaks(self.records[i]) for i in places])
+        out = [places[i] for i in sorted(bad)]
+        unreadable.extend(self.rows[out].tolist())
+        kept = np.delete(np.arange(len(self.records)), out)
+        return _Chunk(self.rows[kept], [self.records[i] for i in kept.tolist()])
 
     def without_malformed(self, joined: bytes, unreadable: list[int]) -> _Chunk:
         """The chunk on one line a record, without the records that are plainly no JSON, whose rows

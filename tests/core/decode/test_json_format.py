@@ -83,3 +83,16 @@ def test_any_key_can_be_a_step_of_a_path(key: str) -> None:
         found = Decoder([keyed]).decode(batch([*spellings, wrong]))
         assert found.tables["e"]["x"].to_list() == [5, 5, None]
         assert found.wrong_types["e", "x"].tolist() == [2]
+
+
+def test_nan_in_a_record_costs_that_record_alone() -> None:
+    values = [
+        b'{"type": "order", "at": "2024-05-01T10:00:00Z", "amount": 1, "region": "NaN Infinity"}',
+        b'{"type": "order", "at": "2024-05-01T10:00:00Z", "amount": NaN}',
+        b'{"type": "order", "at": "2024-05-01T10:00:00Z", "amount": 2}',
+        b'{"type": "order",\n "at": "2024-05-01T10:00:00Z", "amount": -Infinity}',
+        b'{"type": "order",\n "at": "2024-05-01T10:00:00Z", "amount": 3, "region": "NaN"}',
+    ]
+    decoded = Decoder([ORDER]).decode(batch(values))
+    assert decoded.tables["order"]["amount"].to_list() == [1.0, 2.0, 3.0]
+    assert [row for row, _ in decoded.rejects] == [1, 3]
