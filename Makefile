@@ -53,6 +53,7 @@ bench: $(READY) ## Measure the agent and what people would use instead, for an h
 	$(BIN)/python -m benchmarks.workers
 	$(BIN)/python -m benchmarks.live
 	$(BIN)/python -m benchmarks.costs
+	$(BIN)/python -m benchmarks.formats
 	$(BIN)/python -m benchmarks.report
 
 bench-report: $(READY) ## Write the tables and the plot of docs/benchmarks.md from what was measured last

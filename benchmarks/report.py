@@ -212,7 +212,7 @@ def measured() -> str:
             table(("workload W", "events/s, median", "each run"),
                   [(title, number(speed), runs) for title, speed, runs in lines])
         )  # fmt: skip
-    parts += [_costs(), _workers()]
+    parts += [_costs(), _workers(), _formats()]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -254,6 +254,25 @@ def _costs() -> str:
         (f"{int(n):,}", *(f"{one[k]:.2f}" for k in keys)) for n, one in scale["series"].items()
     ]
     return "CPU microseconds an event, in the core:\n\n" + table(heads, lines)
+
+
+def _formats() -> str:
+    found = results.load("formats")
+    if not found:
+        return ""
+    json = found["formats"]["json"]["total_us"]
+    lines = [
+        (name, f"{of['bytes']:.0f}", f"{of['decode_us']:.2f}", f"{of['total_us']:.2f}",
+         f"{of['total_us'] / json:.2f}")
+        for name, of in found["formats"].items()
+    ]  # fmt: skip
+    heads = ("format", "bytes an event", "decode", "decode and fold", "of JSON's")
+    load = found["machine"]["load_before"]
+    return (
+        "W by format, CPU microseconds an event, without the client; the formats took turns "
+        f"(load of the machine {load}, {found['at']}: only the last column says something):\n\n"
+        + table(heads, lines)
+    )
 
 
 def between(page: Path, begin: str, end: str, text: str) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import repeat
-from operator import attrgetter
+from operator import attrgetter, methodcaller
 from typing import Any
 
 import numpy as np
@@ -141,7 +141,7 @@ class ProtobufReader:
         message, start = self._codec.message_of(bodies[0])
         prefix = bodies[0][:start]
         if start:
-            if not all(body.startswith(prefix) for body in bodies):
+            if not all(map(methodcaller("startswith", prefix), bodies)):
                 raise NotColumnarError  # several messages of one schema
             bodies = [body[start:] for body in bodies]
         if message.full_name not in self._leaves:
