@@ -75,6 +75,7 @@ def run(options: Namespace) -> int:
 
 def _run(options: Namespace, ask: Ask) -> int:
     from agent.core.fold.field_counts import in_words
+    from agent.core.model.results import Reason
     from agent.init.draft import sound_drafts, sound_rules
     from agent.init.interview import from_answers, from_sample
     from agent.init.proposal import observe, proposals, silence
@@ -105,7 +106,13 @@ def _run(options: Namespace, ask: Ask) -> int:
         for shown in in_words(read.fields):
             print(f"  {printable(shown)}")  # noqa: T201
         if read.is_all_lost:
-            sys.stderr.write("kpi-agent init: none of the sample's events is as the draft says\n")
+            why = "none of the sample's events is as the draft says"
+            if read.reasons[Reason.NO_TIME]:
+                why = (
+                    "no event has a time that the draft knows of: give records with timestamps "
+                    "(kcat -J), or name the field with --time"
+                )
+            sys.stderr.write(f"kpi-agent init: {why}\n")
             return 1
     return 0
 

@@ -158,7 +158,22 @@ def test_without_a_time_in_the_events_that_of_the_record_counts(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "sample.ndjson"
-    file.write_text("".join(f'{{"amount": {n}.5}}\n' for n in range(30)))
+    events = [f'{{"amount": {n}.5}}' for n in range(30)]
+    file.write_text("\n".join(events))
+    assert main(["init", str(file), "--rules", str(tmp_path / "bare"), "--yes"]) == 1
+    assert "give records with timestamps (kcat -J)" in capsys.readouterr().err
+    records = [
+        {
+            "topic": "sample",
+            "partition": 0,
+            "offset": n,
+            "ts": 1741000000000 + n,
+            "key": None,
+            "payload": event,
+        }
+        for n, event in enumerate(events)
+    ]
+    file.write_text("".join(json.dumps(record) + "\n" for record in records))
     values = drafted(file, tmp_path / "rules", capsys)
     assert {v["kpi"]: v["value"] for v in values[:-1]} == {
         "sample_events": 30, "sample_amount": 450,

@@ -118,6 +118,10 @@ class JsonFormat:
         if values.null_count() and (len(path) > 1 or kind not in _ANY_AS_TEXT) and unsure.any():
             nulls = np.flatnonzero(values.is_null().to_numpy() & unsure)
             doubtful += self._doubtful_nulls(records, nulls, path)
+        if kind == "boolean" and len(path) > 1 and unsure.any():
+            # Inside an object, a read that is not strict makes true or false of numbers.
+            given = np.flatnonzero(values.is_not_null().to_numpy() & unsure)
+            doubtful += zip(given.tolist(), records.at(given), strict=True)
         for index, record in doubtful:
             try:
                 found = value_in(record, path)

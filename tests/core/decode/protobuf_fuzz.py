@@ -118,8 +118,7 @@ class InventedProtobuf:
                 path = ("n64",)
             path = rng.choice(odd) if is_odd and rng.random() < 0.3 else path
             types = ["string", "integer", "float", "boolean"]
-            # In nested objects, JSON records have numbers read as booleans.
-            type: Any = rng.choice(types if len(path) == 1 else types[:3])
+            type: Any = rng.choice(types)
             fields.append(Field(f"x{number}", path, type, required=rng.random() < 0.1))
         ids = rng.choice([(), (("n64",),), (("text",),), (("u64",),), (("region",),)])
         changes: dict[str, Any] = {"ids": ids, "max_future_ms": 1 << 62}

@@ -96,3 +96,12 @@ def test_nan_in_a_record_costs_that_record_alone() -> None:
     decoded = Decoder([ORDER]).decode(batch(values))
     assert decoded.tables["order"]["amount"].to_list() == [1.0, 2.0, 3.0]
     assert [row for row, _ in decoded.rejects] == [1, 3]
+
+
+def test_a_number_is_no_boolean_inside_an_object_either() -> None:
+    flag = contract("order", Field("paid", ("order", "paid"), "boolean"), ids=())
+    events = ["true", "0.1", "1", "null", "false", '"true"', "0"]
+    values = [f'{{"type":"order","at":"{AT}","order":{{"paid":{e}}}}}'.encode() for e in events]
+    decoded = Decoder([flag]).decode(batch(values))
+    assert decoded.tables["order"]["paid"].to_list() == [True, None, None, None, False, None, None]
+    assert decoded.wrong_types["order", "paid"].tolist() == [1, 2, 5, 6]
