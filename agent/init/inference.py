@@ -26,6 +26,11 @@ TYPE_NAMES = (
     "type", "event", "event_type", "kind", "event_name", "detail_type", "resource_type", "name",
 )  # fmt: skip
 MOST_TYPES = 20
+OF_ENVELOPE = "envelope"
+"""Instead of a path: what the envelope says."""
+IDENTIFIES = ("cloudevents", "debezium")
+"""Envelopes whose events are not identified by a field of theirs: the one says what identifies an
+event, the other's rows are what changed, not the change."""
 RECORD_TIME = "record"
 """Instead of a path: the time of the record."""
 _TIME_WORDS = frozenset({
@@ -73,6 +78,7 @@ class EventDraft:
     window: str = "1h"
     notes: dict[str, str] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
+    envelope: str | None = None
 
     def slice_ms(self) -> int:
         """The slice in which the events of its KPIs are counted (ms)."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any, cast
@@ -13,10 +14,11 @@ from agent.core.model.events import FIELD_DTYPES, FieldType
 from agent.core.model.printable import printable
 from agent.errors import EnvironmentFault, RulesError
 from agent.init import inference
+from agent.init.enveloped import Sample, read
 from agent.init.inference import EventDraft
 from agent.init.measures import FieldDraft, kpis_of
 from agent.init.naming import snake, unit_of
-from agent.init.sample import flat, left_out, profile, read
+from agent.init.sample import Seen, flat, left_out, profile
 from agent.replay.event_files import STANDARD_INPUT, event_file, records_of
 
 Ask = Callable[[str, str, str], str]
@@ -28,16 +30,14 @@ def from_sample(names: Sequence[str], ask: Ask) -> tuple[list[EventDraft], dict[
 
     Raises EnvironmentFault or RulesError where nothing can be made of them.
     """
-    events = _events(names)
+    sample = _sample(names)
     stem = "events" if names[0] == STANDARD_INPUT else Path(names[0]).name.split(".")[0]
     topic = ask("topic", "The Kafka topic", re.sub(r"[^A-Za-z0-9._-]+", "-", stem) or "events")
-    found = inference.type_field(profile(events), len(events))
-    path = ask("type_field", "The field that names the event's type", found or "none")
-    groups = _by_type(events, topic, path)
+    path, groups = _by_type(sample, topic, ask)
     drafts, times, refused = [], {}, []
-    for name, own in groups.items():
+    for name, rows in groups.items():
         try:
-            draft, at = _event(name, topic, path, own, ask)
+            draft, at = _event(name, topic, path, _part(sample, rows), ask)
         except RulesError as error:
             refused.append(error)
             continue
@@ -50,61 +50,63 @@ def from_sample(names: Sequence[str], ask: Ask) -> tuple[list[EventDraft], dict[
     return inference.with_own_names(drafts), times
 
 
-def _events(names: Sequence[str]) -> list[dict[str, Any]]:
+def _sample(names: Sequence[str]) -> Sample:
     files = [event_file(name) for name in names]
     if None in files:
         raise EnvironmentFault(f"{names[files.index(None)]}: no such file")
-    events = list(read(chain.from_iterable(records_of(file) for file in files if file)))
-    if not events:
+    sample = read(chain.from_iterable(records_of(file) for file in files if file))
+    if not sample.events:
         raise EnvironmentFault("the sample holds no JSON object")
-    return events
+    return sample
 
 
-def _by_type(
-    events: Sequence[dict[str, Any]], topic: str, path: str
-) -> dict[str, list[dict[str, Any]]]:
-    """The events of each type."""
-    groups: dict[str, list[dict[str, Any]]] = {}
-    for event in events:
-        kind = snake(topic) if path == "none" else dict(flat(event)).get(path)
+def _part(sample: Sample, rows: Sequence[int]) -> Sample:
+    """Some of the events."""
+    return replace(
+        sample,
+        events=[sample.events[row] for row in rows],
+        types=[sample.types[row] for row in rows] if sample.types else (),
+        times=[sample.times[row] for row in rows] if sample.times else (),
+    )
+
+
+def _by_type(sample: Sample, topic: str, ask: Ask) -> tuple[str, dict[str, list[int]]]:
+    """The path of the type, and the numbers of the events of each."""
+    events = sample.events
+    if sample.types:
+        path, kinds = inference.OF_ENVELOPE, list(sample.types)
+    elif sample.envelope == "debezium":
+        path, kinds = inference.OF_ENVELOPE, [f"{snake(topic)}.changed"] * len(events)
+    else:
+        found = inference.type_field(profile(events), len(events))
+        path = ask("type_field", "The field that names the event's type", found or "none")
+        kinds = [snake(topic) if path == "none" else dict(flat(e)).get(path) for e in events]
+    groups: dict[str, list[int]] = {}
+    for row, kind in enumerate(kinds):
         if isinstance(kind, str):
-            groups.setdefault(kind, []).append(event)
+            groups.setdefault(kind, []).append(row)
     if not groups:
         raise EnvironmentFault(f"no event of the sample has a text at {path}")
-    return groups
+    return path, groups
 
 
 def _event(
-    name: str, topic: str, path: str, events: list[dict[str, Any]], ask: Ask
+    name: str, topic: str, path: str, sample: Sample, ask: Ask
 ) -> tuple[EventDraft, list[int]]:
     """One event type of the sample, and the times of its events."""
     if not inference.is_event_name(name):
         raise RulesError(f"{name!r} can't be the name of an event")
+    events = sample.events
     seen = profile(events)
-    found = inference.time_field(seen, len(events)) or inference.RECORD_TIME
-    time = ask("time", f"{name}: when it happened", found)
-    if time not in seen and time != inference.RECORD_TIME:
-        raise RulesError(f"{name}: no event has a field {time}", "Name another with --time.")
-    made = EventDraft(name, topic, path, time)
-    if time == inference.RECORD_TIME:
-        made.notes["time"] = "no field can be read as a time in every event"
-    elif seen[time].naive:
-        made.timezone = ask("timezone", f"{name}: the zone of its times", "UTC")
-        made.notes["time"] = f"without an offset: taken for {made.timezone}"
-    identity = inference.id_field(seen, len(events), name)
-    number = ask("id", f"{name}: what identifies an event", identity or "none")
-    if number != "none":
-        made.id = number
-        values = [identity_of(event, number) for event in events]
-        again = len(values) - len(set(values))
-        if again:
-            made.notes["id"] = f"{again} of {len(values):,} events repeat one: taken for retries"
-    times = [] if time == inference.RECORD_TIME else inference.times_of(events, time, made.timezone)
+    made = EventDraft(name, topic, path, _time(name, sample, seen, ask), envelope=sample.envelope)
+    times = _times(made, sample, seen, ask)
+    if sample.envelope not in inference.IDENTIFIES:
+        _identify(made, events, seen, ask)
     late = inference.lateness_of(times)
     if late > 10_000:
         made.lateness_ms = -(-late // 60_000) * 60_000
         made.notes["lateness"] = "the most that an event of the sample came behind another"
-    kept = {path, time, *(made.id or "").split(",")}
+    kept = {path, made.time, *(made.id or "").split(",")}
     made.fields = inference.fields_of(seen, kept)
     made.kpis, no_measures = kpis_of(name, made.fields, seen)
     made.left_out = no_measures | left_out(events, seen)
@@ -119,6 +121,45 @@ def _event(
     if why and by == (split or "none"):
         made.notes["by"] = why
     return made, times
+
+
+def _time(name: str, sample: Sample, seen: Mapping[str, Seen], ask: Ask) -> str:
+    """Where it stands when an event happened."""
+    if sample.times:
+        return inference.OF_ENVELOPE
+    found = inference.time_field(seen, len(sample.events)) or inference.RECORD_TIME
+    time = ask("time", f"{name}: when it happened", found)
+    if time not in seen and time != inference.RECORD_TIME:
+        raise RulesError(f"{name}: no event has a field {time}", "Name another with --time.")
+    return time
+
+
+def _times(made: EventDraft, sample: Sample, seen: Mapping[str, Seen], ask: Ask) -> list[int]:
+    """The times of the events, in order; the draft says how they are read."""
+    if made.time == inference.OF_ENVELOPE:
+        return inference.times_of([{"at": at} for at in sample.times], "at", made.timezone)
+    if made.time == inference.RECORD_TIME:
+        made.notes["time"] = "no field can be read as a time in every event"
+        return []
+    if seen[made.time].naive:
+        made.timezone = ask("timezone", f"{made.event}: the zone of its times", "UTC")
+        made.notes["time"] = f"without an offset: taken for {made.timezone}"
+    return inference.times_of(sample.events, made.time, made.timezone)
+
+
+def _identify(
+    made: EventDraft, events: Sequence[dict[str, Any]], seen: Mapping[str, Seen], ask: Ask
+) -> None:
+    """What identifies an event."""
+    identity = inference.id_field(seen, len(events), made.event)
+    number = ask("id", f"{made.event}: what identifies an event", identity or "none")
+    if number == "none":
+        return
+    made.id = number
+    values = [identity_of(event, number) for event in events]
+    again = len(values) - len(set(values))
+    if again:
+        made.notes["id"] = f"{again} of {len(values):,} events repeat one: taken for retries"
 
 
 def identity_of(event: dict[str, Any], paths: str) -> tuple[Any, ...]:

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -97,17 +98,6 @@ class Seen:
         return self.type in ("integer", "float")
 
 
-def read(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
-    """The events of a sample; what is no JSON object is left out."""
-    for line in lines:
-        try:
-            event = msgspec.json.decode(line)
-        except (msgspec.DecodeError, ValueError, RecursionError):
-            continue
-        if isinstance(event, dict):
-            yield event
-
-
 def profile(events: Iterable[Mapping[str, Any]]) -> dict[str, Seen]:
     """Every field by its dotted path, in the order in which they come. Lists are left out."""
     found: dict[str, Seen] = {}
@@ -172,4 +162,4 @@ def _kind(value: Any) -> FieldType:
         return "boolean"
     if isinstance(value, int):
         return "integer" if -(2**63) <= value < 2**63 else "float"
-    return "float" if isinstance(value, float) else "string"
+    return "float" if isinstance(value, float | Decimal) else "string"

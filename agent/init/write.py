@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from agent.core.model.printable import printable
 from agent.core.model.text import duration
-from agent.init.inference import EventDraft
+from agent.init.inference import OF_ENVELOPE, EventDraft
 from agent.init.measures import FieldDraft, KpiDraft
 
 if TYPE_CHECKING:
@@ -63,9 +63,12 @@ def quoted(text: str) -> str:
 def _event(draft: EventDraft) -> Iterator[str]:
     yield f"  {quoted(draft.event)}:"
     yield _noted(f"    topic: {quoted(draft.topic)}", draft.notes.get("topic"))
-    if draft.type_field != "type":
+    if draft.envelope is not None:
+        yield f"    envelope: {draft.envelope}"
+    if draft.type_field not in ("type", OF_ENVELOPE):
         yield f"    type_field: {quoted(draft.type_field)}"
-    yield _noted(f"    time: {quoted(draft.time)}", draft.notes.get("time"))
+    if draft.time != OF_ENVELOPE:
+        yield _noted(f"    time: {quoted(draft.time)}", draft.notes.get("time"))
     if draft.timezone != "UTC":
         yield f"    timezone: {quoted(draft.timezone)}"
     if draft.id is not None:

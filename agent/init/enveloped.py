@@ -1,0 +1,103 @@
+"""Which envelope the records of a sample have, and the events in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from agent.core.decode.batch import Batch
+from agent.core.decode.connect import is_enveloped
+from agent.core.decode.envelope import Event
+from agent.core.decode.envelopes import opener
+from agent.core.model.events import Envelope, EnvelopeName
+
+MOST = 0.9
+"""An envelope is one where so large a share of the records is as it says."""
+_SAYS_TYPE = "cloudevents"
+_SAYS_TIME: Mapping[str, tuple[str, ...]] = {
+    "cloudevents": ("time",),
+    "debezium": ("source", "ts_ms"),
+}
+"""Where an envelope says when its event happened."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """The events of a sample. `types` and `times` are what the envelope says of each; empty where
+    it says none."""
+
+    envelope: EnvelopeName | None
+    events: Sequence[dict[str, Any]]
+    types: Sequence[Any] = field(default_factory=tuple)
+    times: Sequence[Any] = field(default_factory=tuple)
+
+
+def read(lines: Iterable[bytes]) -> Sample:
+    """The events of records; what can't be read is left out."""
+    records = [tree for line in lines if (tree := _tree(line)) is not None]
+    envelope = _envelope_of(records)
+    opened = [one for tree in records for one in _events(envelope, tree)]
+    said = [_said(envelope, event.around) for event in opened]
+    return Sample(
+        envelope,
+        [event.value for event in opened],
+        [type for type, _ in said] if envelope == _SAYS_TYPE else (),
+        [time for _, time in said] if envelope in _SAYS_TIME else (),
+    )
+
+
+def _tree(line: bytes) -> Any:
+    try:
+        tree = msgspec.json.decode(line)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return None
+    return tree if isinstance(tree, dict | list) else None
+
+
+def _events(envelope: EnvelopeName | None, tree: Any) -> list[Event]:
+    """The events of a record that are objects."""
+    nothing = np.zeros(1, np.int64)
+    batch = Batch("", [b""], nothing.astype(np.int32), nothing, nothing)
+    found = opener(Envelope(envelope) if envelope else None).open(batch, 0, tree)
+    return [one for one in found if isinstance(one, Event) and isinstance(one.value, dict)]
+
+
+def _said(envelope: EnvelopeName | None, around: Any) -> tuple[Any, Any]:
+    """The type and the time that an envelope says."""
+    time = around
+    for step in _SAYS_TIME.get(envelope or "", ()):
+        time = time.get(step) if isinstance(time, dict) else None
+    return (around.get("type") if isinstance(around, dict) else None), time
+
+
+def _envelope_of(records: Sequence[Any]) -> EnvelopeName | None:
+    for name, is_one in _SIGNS.items():
+        if records and sum(map(is_one, records)) >= MOST * len(records):
+            return name
+    return None
+
+
+def _is_cloudevent(tree: Any) -> bool:
+    if isinstance(tree, list):
+        return bool(tree) and all(map(_is_cloudevent, tree))
+    return isinstance(tree, dict) and {"specversion", "type", "source"} <= tree.keys()
+
+
+def _is_change(tree: Any) -> bool:
+    change = tree["payload"] if isinstance(tree, dict) and is_enveloped(tree) else tree
+    if change is None:
+        return False
+    return isinstance(change, dict) and {"op", "source"} <= change.keys()
+
+
+_SIGNS: Mapping[EnvelopeName, Callable[[Any], bool]] = {
+    "cloudevents": _is_cloudevent,
+    "debezium": _is_change,
+    "connect": lambda tree: isinstance(tree, dict) and is_enveloped(tree),
+    "list": lambda tree: isinstance(tree, list),
+}
+"""What the records of each envelope have, the most special first."""
