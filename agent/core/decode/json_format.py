@@ -45,11 +45,17 @@ from agent.core.decode.single_record import (
 from agent.core.model.paths import Keys
 
 CHUNK_RECORDS = 4096
-"""So many records are read at once: enough to make a read's fixed cost (0.2 ms) small, few enough
-that a bad record makes few others be read twice."""
+"""So many records are read at once while some are bad, so that a bad record makes few others be
+read twice; twice as many where none is, which makes a read's fixed cost (0.2 ms) small."""
 
 _RELAXED_CHUNKS = 64
 """So many chunks are not read strictly first, once that failed often."""
+
+_NO_NUMBER_CHUNKS = 16
+"""So many chunks are searched for NaN and Infinity first, once a record had one."""
+
+_SELDOM = 0.01
+"""While so small a share of the last chunks held such, none is expected."""
 
 _OFTEN = 0.25
 """When so large a share of the last chunks held wrong types, or malformed records, they are looked
@@ -181,6 +187,7 @@ class JsonReader:
         self._relaxed_left = 0
         self._wrong_share = 0.0
         self._malformed_share = 0.0
+        self._no_numbers_left = 0
 
     @property
     def reads(self) -> int:
@@ -201,7 +208,7 @@ class JsonReader:
         frames: list[pl.DataFrame] = []
         unreadable: list[int] = []
         unsure = [rows[:0]]
-        chunks = max(1, round(len(records) / CHUNK_RECORDS))
+        chunks = max(1, round(len(records) / self._chunk_records()))
         edges = np.linspace(0, len(records), chunks + 1).astype(int).tolist()
         for start, stop in pairwise(edges):
             if start < stop:
@@ -215,15 +222,16 @@ class JsonReader:
 
     def _read_chunk(self, chunk: _Chunk, frames: list[pl.DataFrame], unreadable: list[int]) -> bool:
         """Reads a chunk; whether no value in it has another type than demanded."""
-        is_malformed = self._malformed_share > _OFTEN
         joined = join_lines(chunk.records)
-        if b"NaN" in joined or b"Infinity" in joined:
-            chunk = chunk.without_no_numbers(joined, unreadable)
-            if not chunk.records:
+        if self._no_numbers_left and _has_no_number(joined):
+            good = chunk.without_no_numbers(joined, unreadable)
+            if len(good.records) < len(chunk.records):
+                self._no_numbers_left = _NO_NUMBER_CHUNKS
+            if not good.records:
                 return True
-            joined = join_lines(chunk.records)
+            chunk, joined = good, join_lines(good.records)
         # Half of a surrogate pair is no Unicode text, and polars takes it.
-        is_malformed = is_malformed or has_lone_surrogate(joined)
+        is_malformed = self._malformed_share > _OFTEN or has_lone_surrogate(joined)
         for strict in (True, False):
             if is_malformed or (strict and self._relaxed_left):
                 continue
@@ -235,13 +243,23 @@ class JsonReader:
                 self._note(relaxed=not strict, malformed=False)
                 frames.append(_with_rows(frame, chunk.rows))
                 return strict
+        if not self._no_numbers_left and _has_no_number(joined):
+            self._no_numbers_left = _NO_NUMBER_CHUNKS
+            return self._read_chunk(chunk, frames, unreadable)
         good = chunk.without_malformed(joined, unreadable)
         self._note(relaxed=True, malformed=len(good.records) < len(chunk.records))
         self._read_halves(good, frames, unreadable)
         return False
 
+    def _chunk_records(self) -> int:
+        """How many records to read at once: fewer for a while after one was bad."""
+        seldom = self._wrong_share + self._malformed_share < _SELDOM
+        is_clean = seldom and not self._relaxed_left and not self._no_numbers_left
+        return 2 * CHUNK_RECORDS if is_clean else CHUNK_RECORDS
+
     def _note(self, *, relaxed: bool, malformed: bool) -> None:
         """Remembers what was found, for the chunks to come."""
+        self._no_numbers_left = max(0, self._no_numbers_left - 1)
         self._malformed_share += (malformed - self._malformed_share) / 16
         if self._relaxed_left:
             self._relaxed_left -= 1
@@ -307,6 +325,11 @@ class _Chunk:
         unreadable.extend(self.rows[out].tolist())
         kept = np.delete(np.arange(len(lines)), out)
         return _Chunk(self.rows[kept], [lines[i] for i in kept.tolist()])
+
+
+def _has_no_number(joined: bytes) -> bool:
+    """Whether NaN or Infinity is written somewhere."""
+    return b"NaN" in joined or b"Infinity" in joined
 
 
 def _malformed(lines: Sequence[bytes]) -> set[int]:
