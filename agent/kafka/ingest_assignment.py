@@ -51,12 +51,14 @@ class SourceLog:
 
 @dataclass(frozen=True, slots=True)
 class LastFrame:
-    """What the newest frame of a source partition says of it."""
+    """What the newest frame of a source partition says of it. `missed`: the last span of event
+    time whose records were not read."""
 
     topic_id: str
     epoch: int
     covered: int
     watermark_ms: int | None
+    missed: MissedSpan | None = None
 
 
 class Kind(StrEnum):
@@ -171,13 +173,15 @@ def _from_commit(commit: Resume, frame: LastFrame | None, source: SourceLog) -> 
     if source.start <= commit.offset and commit.covered <= source.end:
         named = replace(commit, topic_id=source.topic_id or commit.topic_id)
         return Begin(named, Finding(Kind.ORDINARY))
-    last = LastFrame(commit.topic_id, commit.epoch, commit.covered, commit.watermark_ms)
+    last = LastFrame(
+        commit.topic_id, commit.epoch, commit.covered, commit.watermark_ms, commit.missed
+    )
     if frame is not None and (frame.epoch, frame.covered) > (last.epoch, last.covered):
         last = frame  # the last commit was lost
     if commit.covered > source.end:
-        return Begin(_next_epoch(source.end, last, source, commit), Finding(Kind.TRUNCATED))
+        return Begin(_next_epoch(source.end, last, source), Finding(Kind.TRUNCATED))
     begin = min(max(last.covered, source.start), source.end)
-    resume = _next_epoch(begin, last, source, commit)
+    resume = _next_epoch(begin, last, source)
     return _missing(resume, Finding(Kind.DELETED, last.covered, begin))
 
 
@@ -196,12 +200,9 @@ def _fresh(begin: int, source: SourceLog, epoch: int) -> Resume:
     return Resume(begin, begin, None, None, source.topic_id, epoch)
 
 
-def _next_epoch(
-    begin: int, last: LastFrame, source: SourceLog, commit: Resume | None = None
-) -> Resume:
+def _next_epoch(begin: int, last: LastFrame, source: SourceLog) -> Resume:
     topic_id = source.topic_id or last.topic_id
-    missed = commit.missed if commit else None
-    at_ms = last.watermark_ms
+    at_ms, missed = last.watermark_ms, last.missed
     if at_ms is not None:
         # Ids are forgotten: a repeat may count again in any window that is open here.
         missed = MissedSpan(at_ms, at_ms).joined(missed)
@@ -298,8 +299,9 @@ def last_frames(messages: Iterable[bytes]) -> Mapping[TopicPartition, LastFrame]
             tp = TopicPartition(frame.topic, frame.partition)
             known = found.get(tp)
             if known is None or (frame.epoch, frame.covered) >= (known.epoch, known.covered):
+                missed = None if frame.missed is None else MissedSpan(*frame.missed)
                 found[tp] = LastFrame(
-                    frame.topic_id, frame.epoch, frame.covered, frame.watermark_ms
+                    frame.topic_id, frame.epoch, frame.covered, frame.watermark_ms, missed
                 )
     return found
 

@@ -75,6 +75,15 @@ SPAN = MissedSpan(W, None)
             OURS, LastFrame("first", 2, 70, W), source(75, 100), behind(75, 3, SPAN),
             Finding(Kind.DELETED, 70, 75),
         ),
+        # a commit was lost: what frames say is missing stays so
+        (
+            OURS, LastFrame("first", 3, 75, W, MissedSpan(W - 9, W + 5)), source(75, 100),
+            behind(75, 4, MissedSpan(W - 9, W + 5)), Finding(Kind.DELETED, 75, 75),
+        ),
+        (
+            replace(OURS, missed=SPAN), None, source(H + 1, 100), behind(C, 3, SPAN),
+            Finding(Kind.DELETED, C, C),
+        ),
         # another log
         (OURS, LAST, source(0, 100, "second"), fresh(0, 3), Finding(Kind.RECREATED)),
         (OURS, LAST, source(0, 5, "second"), fresh(0, 3), Finding(Kind.RECREATED)),

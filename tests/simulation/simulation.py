@@ -216,7 +216,9 @@ class Run:
         """Retention deletes the beginning of a log, up to any of its records."""
         p = rng.randrange(len(self.broker.history.logs))
         start, end = self.broker.starts[p], self.broker.end(p, self.broker.now_ms)
-        self.broker.delete_before(p, rng.randint(min(start, end), end))
+        first = rng.randint(min(start, end), end)
+        if p in self.broker.commits:  # before the group has begun, the log begins where it does
+            self.broker.delete_before(p, first)
 
     def awake(self) -> list[Worker]:
         return [w for w in self.workers if self.broker.now_ms >= w.asleep_until_ms]

@@ -58,7 +58,8 @@ class MissedSpan:
         if earlier is None:
             return self
         first = None if None in (self.from_ms, earlier.from_ms) else earlier.from_ms
-        return MissedSpan(first, self.until_ms)
+        ends = [end for end in (self.until_ms, earlier.until_ms) if end is not None]
+        return MissedSpan(first, max(ends) if len(ends) == 2 else None)
 
 
 @dataclass(frozen=True, slots=True)
