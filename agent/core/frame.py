@@ -70,9 +70,10 @@ class Frame(msgspec.Struct, array_like=True, frozen=True):
     (`agent.core.merge.backfill_buffer`).
 
     `topic_id` and `epoch` name the log that `covered` counts in, and the stretch of it that is read
-    without a gap (`agent.core.source`). `missed` is the last span of event time, from the watermark
-    before a gap up to its end (ms), in which records of this source are missing: every window that
-    it touches may lack some. Each frame repeats it, so a merger knows of it before it closes one.
+    without a gap (`agent.core.fold.checkpoint`). `missed` is the last span of event time, from the
+    watermark before a gap up to its end (ms), in which records of this source are missing: every
+    window that it touches may lack some. Each frame repeats it, so a merger knows of it before it
+    closes one.
     """
 
     topic: str

@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
-import numpy as np
 
-from agent.core.decode.batch import Batch
+from agent.core.decode.codec import batch_of
 from agent.core.decode.connect import is_enveloped
 from agent.core.decode.envelope import Event
 from agent.core.decode.envelopes import opener
@@ -40,7 +39,7 @@ def read(lines: Iterable[bytes]) -> Sample:
     """The events of records; what can't be read is left out."""
     records = [tree for line in lines if (tree := _tree(line)) is not None]
     envelope = _envelope_of(records)
-    opened = [one for tree in records for one in _events(envelope, tree)]
+    opened = _events(envelope, records)
     said = [_said(envelope, event.around) for event in opened]
     return Sample(
         envelope,
@@ -58,12 +57,15 @@ def _tree(line: bytes) -> Any:
     return tree if isinstance(tree, dict | list) else None
 
 
-def _events(envelope: EnvelopeName | None, tree: Any) -> list[Event]:
-    """The events of a record that are objects."""
-    nothing = np.zeros(1, np.int64)
-    batch = Batch("", [b""], nothing.astype(np.int32), nothing, nothing)
-    found = opener(Envelope(envelope) if envelope else None).open(batch, 0, tree)
-    return [one for one in found if isinstance(one, Event) and isinstance(one.value, dict)]
+def _events(envelope: EnvelopeName | None, records: Sequence[Any]) -> list[Event]:
+    """The events of records that are objects."""
+    opens, no_headers = opener(Envelope(envelope) if envelope else None), batch_of([b""])
+    return [
+        event
+        for tree in records
+        for event in opens.open(no_headers, 0, tree)
+        if isinstance(event, Event) and isinstance(event.value, dict)
+    ]
 
 
 def _said(envelope: EnvelopeName | None, around: Any) -> tuple[Any, Any]:

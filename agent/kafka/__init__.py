@@ -9,14 +9,17 @@ Read in this order:
 - stage 1: `ingest_stage` (the steps of a flush), `source_consumer` and `batch_fetch` (reading),
   `ingest_assignment` (where reading begins, and what is missing there), `fold_queue`, `idleness`,
   `side_outputs`
-- between the stages: `frame_batches`, `topics`, `topic_watch` (what becomes of them), `placement`
+- between the stages: `frame_batches`, `topics`, `topic_watch` (what becomes of them),
+  `message_sizes` (what they take), `placement`
 - stage 2: `merge_stage` (frames), `merge_rounds` (the steps of a round), `merge_recovery` and
   `held_partitions` (the mergers), `faust_app` (all that is taken from Faust), `state_table` and
   `state_store` (its rows, and their databases)
 - what is published: `publish`; rows for all workers: `board_topic`, `rule_sets`
 - reading beside all groups: `topic_reader` (up to an end), `topic_tail` (without one), `history`,
   `backfill`, `alert_log`
-- connections: `client`, `connecting`, `topic_ids`; `embedded` is a broker for the demo and tests
+- schemas of records: `schema_registry` (fetched once each), `registry_client`
+- connections: `client`, `tokens`, `connecting`, `topic_ids`; `embedded` is a broker for the demo
+  and tests
 
 Internals of libraries are used in `batch_fetch` and `topic_ids` (aiokafka), `faust_app` and the
 table behind it (Faust) only, each with a list that a test holds.

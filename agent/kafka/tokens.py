@@ -34,7 +34,7 @@ class TokenRefusedError(SaslAuthenticationFailed):  # type: ignore[misc]
 
 
 class TokenUnavailableError(KafkaConnectionError):  # type: ignore[misc]
-    """Whoever gives tokens can't be reached."""
+    """The provider of tokens can't be reached."""
 
 
 class _Tokens(AbstractTokenProvider):  # type: ignore[misc]

@@ -4,18 +4,20 @@ In: a `Batch` of one topic's records, and the topic's contracts. Out: `Decoded`,
 record is a row of a contract's table, rejected, empty or ignored. A record's verdict and values
 never depend on the records beside it.
 
-Read in this order: `batch` (what goes in and out), `decoder` (the steps), `format` (what a format
-has to do), `json_format` with `layout` (many records at once) and `single_record` (one, exactly),
-`validation` (columns against a contract's promises), `event_time` (times from text and numbers).
+Read `batch` (what goes in and out) and `decoder` (the steps) first. Then, as far as you need:
 
-Avro and Protobuf records need a schema: `schemas` (how a record names its own), `codec` (what reads
-the records of one), `schema_format` and `schema_reader` (all that depends on no encoding). What a
-record means is said once, as JSON (`avro_json`, `protobuf_schema`); `avro_columns`, `avro_values`
-and `protobuf_format` make the same of many records. Such a format is a `codec.Codec`, compared with
-its own JSON by `tests/core/decode/schema_fuzz.py`.
-
-What columns can't say is taken out of each record by `extraction`: `envelope` with `envelopes`
-(where the events are), `inner_text` (strings that hold something), `lines` (arrays in an event).
+| module | idea |
+|---|---|
+| `column_decoder` | contracts read by columns: the fast way, for fields that lie in objects |
+| `format`, `formats` | what a format has to do; the formats by name |
+| `json_format` with `layout` and `single_record` | JSON: many records at once, and one exactly |
+| `schema_format` (`schemas`, `codec`, `schema_reader`) | what formats with schemas share |
+| `avro_format`, `protobuf_format`, `framed_json` | these, and JSON as a registry writes it |
+| `extraction` | all else, record by record: keys, headers, arrays, envelopes |
+| `envelope`, `envelopes` | where in a record its events are; the envelopes by name |
+| `inner_text`, `lines` | JSON in strings; the elements of an array as events |
+| `validation` | columns against a contract's promises |
+| `event_time`, `time_text`, `time_formats`, `field_values` | times and values out of text |
 
 To add a format without schemas, write a module beside `json_format` with a class that has the
 methods of `format.Format`: `screen` and a `reader` that makes columns of many records, `problem`,

@@ -112,7 +112,7 @@ class AvroColumns:
         try:
             frame = pl.read_avro(BytesIO(b"".join(block)), columns=[*columns, _MARK])
         except (Exception, pl.exceptions.PanicException) as cause:
-            # Whatever a library makes of the bytes, it costs no more than the records it is about.
+            # Whatever a library makes of the bytes, it costs the records that it is about alone.
             raise BodyError(str(cause)) from cause
         marks = frame.drop_in_place(_MARK).to_numpy() - _FIRST_MARK
         if marks.size != len(bodies) or not (marks == np.arange(marks.size)).all():

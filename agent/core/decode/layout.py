@@ -85,7 +85,7 @@ class Layout:
         try:
             frame = pl.read_ndjson(joined, schema=self._schemas[index], ignore_errors=not strict)
         except (Exception, pl.exceptions.PanicException) as cause:
-            # Whatever a library makes of the bytes, it costs no more than the records it is about.
+            # Whatever a library makes of the bytes, it costs the records that it is about alone.
             raise UnreadableLinesError(str(cause).startswith("error parsing line")) from cause
         if frame.height != count:
             raise UnreadableLinesError(is_malformed=True)

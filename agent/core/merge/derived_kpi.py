@@ -129,7 +129,7 @@ class DerivedKpi:
         self._members[theirs] = self._members.get(theirs, 0) | inputs
 
     def _note_lost(self, inputs: Sequence[KpiState], step: Step) -> None:
-        """Note which series an input has no more while another one has them. That is in the row
+        """Note which series an input has lost while another one has them. That is in the row
         before the row of the input's series is deleted, so a restart knows that it had them."""
         live: dict[Dimensions, int] = {}
         for index, state in enumerate(inputs):
@@ -222,7 +222,7 @@ class DerivedKpi:
         )
 
     def _lost(self, inputs: Sequence[KpiState], series: Series | None) -> Had:
-        """Which inputs had a series and have it no more: of one that is live, an input names only
+        """Which inputs had a series and have lost it: of one that is live, an input names only
         the open windows that hold rows."""
         had = self._had(series)
 

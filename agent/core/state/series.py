@@ -213,11 +213,11 @@ class Series(Dependents):
 
     last_emitted: Emitted = Emitted()  # emitted again after a restart
     # Of a roll-up, by the keys of its inputs' series: the inputs, as bits, that have had one and
-    # have it no more, while another input has it.
+    # have lost it, while another input has it.
     lost_inputs: dict[bytes, int] = {}
 
     def note_lost_inputs(self, key: bytes, inputs: int) -> bool:
-        """Note the inputs that have one of their series no more; 0: none. Whether that is new."""
+        """Note the inputs that have lost one of their series; 0: none. Whether that is new."""
         if inputs == self.lost_inputs.get(key, 0):
             return False
         if inputs:

@@ -1,1 +1,7 @@
-"""The web server: the board, its data, alerts, private pages, health."""
+"""The web server: the board, its data, alerts, private pages, health.
+
+In: what `AgentState` says of a running agent. Out: pages, JSON and `/metrics`. Read `server` (the
+paths), `middleware` (what each request goes through), `access` and `connections` (what is refused),
+`web_config` with `tls` and `identity` (who may use the port), `board` with `board_alerts` and
+`board_sources` (what the board shows), `stream` (how it changes), `alerts` and `private`.
+"""

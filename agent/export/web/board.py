@@ -173,7 +173,7 @@ def _snapshot(read: _Read) -> Json:
     cards = [card(read.plan, k, held[k.name], until_ms, ROWS) for k in read.plan.kpis.values()]
     states = {card["name"]: card["state"] for card in cards}
     alerts = from_phases(read.series) if read.alerts is None else read.alerts
-    standing = gravest(a for a in alerts if a.phase in STANDING)
+    standing = gravest(alerts)
     return {
         "name": read.name,
         "version": read.version,
@@ -182,7 +182,7 @@ def _snapshot(read: _Read) -> Json:
         "data_until_ms": until_ms,
         "ready": ready_json(read.ready),
         "missed": read.missed,
-        "alerts": alerts_json(read.plan, alerts, until_ms),
+        "alerts": alerts_json(read.plan, standing, alerts, until_ms),
         "alert_counts": {
             str(phase): sum(alert.phase == phase for alert in standing) for phase in STANDING
         },

@@ -60,13 +60,15 @@ def from_phases(series: Iterable[SeriesView]) -> list[Alert]:
     ]
 
 
-def alerts_json(plan: Plan, alerts: Sequence[Alert], until_ms: int | None) -> list[Json]:
-    """What a board shows of these alerts, in its order, once event time has got to `until_ms`.
+def alerts_json(
+    plan: Plan, standing: Sequence[Alert], alerts: Iterable[Alert], until_ms: int | None
+) -> list[Json]:
+    """What a board shows of alerts, in its order, once event time has got to `until_ms`.
 
-    The severities of one series' alert are one, the gravest. Where many series of a rule are in
-    the same phase they are one group: the gravest and newest of them, and few words for the others.
+    `standing` are those of them that go on, as `gravest` gives them. Where many series of a rule
+    are in the same phase they are one group: the gravest and newest of them, and few words for the
+    others.
     """
-    standing = gravest(a for a in alerts if a.phase in STANDING)
     over = [a for a in alerts if _is_just_over(plan, a, until_ms)]
     over = sorted(over, key=lambda a: -(a.since_ms or 0))[:MOST_RESOLVED]
     groups: dict[tuple[str, AlertPhase], list[Alert]] = {}
@@ -82,9 +84,10 @@ def alerts_json(plan: Plan, alerts: Sequence[Alert], until_ms: int | None) -> li
 
 
 def gravest(alerts: Iterable[Alert]) -> list[Alert]:
-    """One alert of each series and rule: firing before pending, then the gravest."""
+    """The alerts that go on, one of each series and rule: firing before pending, then the
+    gravest."""
     by_series: dict[tuple[str, str, Any], Alert] = {}
-    for alert in in_order(alerts):
+    for alert in in_order(alert for alert in alerts if alert.phase in STANDING):
         by_series.setdefault((alert.rule, alert.kpi, alert.dimensions), alert)
     return list(by_series.values())
 

@@ -156,7 +156,7 @@ def _digest(text: str) -> bytes:
 
 
 def _matches(password: bytes, hashed: bytes) -> bool:
-    return bcrypt.checkpw(password[:72], hashed)  # bcrypt knows no more of a password
+    return bcrypt.checkpw(password[:72], hashed)  # bcrypt reads no further
 
 
 def _common_name(certificate: Mapping[str, Any] | None) -> str | None:

@@ -34,14 +34,13 @@ class ServerTls:
         )
         self._read_as = self._state()
         try:
-            self._current = self._read()
+            self.context = self._current = self._read()
         except (OSError, ssl.SSLError) as error:
             raise EnvironmentFault(
                 f"the files of tls_server_config can't be used: {error}",
                 "cert_file, key_file and client_ca_file must be readable PEM files, and the key "
                 "that of the certificate.",
             ) from error
-        self.context = self._read()
         self.context.sni_callback = self._renew
 
     def _renew(self, connection: ssl.SSLObject, _name: str | None, _context: object) -> None:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import sqlglot
 from sqlglot import exp
-from sqlglot.errors import SqlglotError
 
 from agent.core.model.paths import Path
 from agent.language.compile.fields import make_field
@@ -15,6 +13,8 @@ from agent.language.compile.shapes import Shape
 from agent.language.declared import Declared, Entry
 from agent.language.models.kpis import KpiSpec
 from agent.language.problems import suggest
+from agent.language.sql.compiler import parsed
+from agent.language.sql.expressions import SqlProblem
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,8 @@ def _picked(declared: Declared, entry: Entry[KpiSpec], people: _People) -> None:
     """A filter for single people gives a figure of theirs to everybody, with their names in the
     rule."""
     for key in ("where", "value"):
-        for field in _compared(getattr(entry.model, key) or ""):
+        sql = getattr(entry.model, key)
+        for field in _compared(sql) if people.fields and sql else ():
             if (private := people.private_kpi(declared, entry, field)) is not None:
                 message = f"it picks people by '{field}', whom '{private}' keeps private"
                 hint = "count all of them, or make this KPI `visibility: private` with a `person`"
@@ -137,10 +138,9 @@ def _picked(declared: Declared, entry: Entry[KpiSpec], people: _People) -> None:
 def _compared(sql: str) -> list[str]:
     """The columns that an expression compares with texts or numbers."""
     try:
-        tree = sqlglot.parse_one(sql, dialect="duckdb") if sql else None
-    except (SqlglotError, RecursionError):
+        comparisons = parsed(sql).find_all(exp.EQ, exp.In, exp.Like, exp.ILike, exp.NEQ)
+    except SqlProblem:
         return []  # what is wrong with it is said elsewhere
-    comparisons = tree.find_all(exp.EQ, exp.In, exp.Like, exp.ILike, exp.NEQ) if tree else ()
     return list(
         dict.fromkeys(
             column.name

@@ -2,10 +2,10 @@
 
 import { setData, setHidden, setText, el, patchList } from "./dom.js";
 import { makeAlert, makeObjective, makeStep, patchAlert, patchObjective, patchStep } from "./cards.js";
-import { drawFilters, filtered, filteredAlerts, onChoice } from "./filters.js";
+import { drawFilters, filteredAlerts, found, ofState, onChoice } from "./filters.js";
 import { makeKpi, patchKpi } from "./kpi.js";
 import { noticeOf, quietText } from "./notice.js";
-import { ageText, clockText } from "./times.js";
+import { ageText, clockText, isReplayed } from "./times.js";
 import { follow } from "./stream.js";
 
 const $ = (id) => document.getElementById(id);
@@ -52,8 +52,9 @@ function goToTarget() {
 
 function drawKpis() {
   const listed = board.kpi_order.map((name) => kpis.get(name)).filter(Boolean);
-  const visible = filtered(listed);
-  drawFilters(listed, visible.length);
+  const left = found(listed);
+  const visible = ofState(left);
+  drawFilters(listed, left, visible.length);
   patchList($("kpis"), visible, (kpi) => kpi.name, makeKpi, (node, kpi) => patchKpi(node, kpi, now()));
 }
 
@@ -70,7 +71,7 @@ function drawAlerts() {
   const { firing, inhibited, pending } = board.alert_counts;
   document.title = firing ? `(${firing}) ${board.name}` : board.name;
   setData(document.body, "firing", String(firing > 0));
-  const quiet = { key: "quiet", quiet: quietText(board, connection, now()), calm: board.ready.ok && connection !== "lost" };
+  const quiet = { key: "quiet", quiet: quietText(board, connection, now()), known: board.ready.ok && connection !== "lost" };
   const alerts = filteredAlerts(board.alerts);
   const items = firing ? alerts : [quiet, ...alerts];
   const standing = board.alerts.filter((a) => a.phase !== "resolved").reduce((sum, a) => sum + a.count, 0);
@@ -91,8 +92,7 @@ function drawClock() {
   const until = board.data_until_ms;
   if (until === null) return setText($("clock"), "No data yet");
   const age = now() - until;
-  // Data of the past, replayed, is not old: its age says nothing.
-  const replayed = age > 7 * 86400000;
+  const replayed = isReplayed(age);
   setText($("clock"), `Data up to ${clockText(until, now())}${replayed || age < -1000 ? "" : ` · ${ageText(age)} ago`}`);
   setData($("clock"), "old", String(!replayed && age > 120000));
 }

@@ -2,11 +2,11 @@
 
 import { el, parts, patchList, setData, setHidden, setIcon, setText } from "./dom.js";
 import { makeRing, patchRing } from "./spark.js";
+import { STATES } from "./states.js";
 import { ageText, clockText, momentText } from "./times.js";
 
 const PHASES = { firing: "firing", inhibited: "inhibited", pending: "pending", resolved: "resolved" };
 const ARROWS = { up: "↗", down: "↘", flat: "→" };
-const WORDS = { met: "On target", at_risk: "At risk", missed: "Missed", no_data: "No data", none: "No target" };
 
 export function makeAlert(alert) {
   if (alert.rest) return el("li", { class: "rest" });
@@ -27,8 +27,8 @@ export function patchAlert(node, alert, eventTimeMs) {
   if (alert.rest) return setText(node, `and ${alert.rest.toLocaleString()} more`);
   const p = parts(node);
   if (alert.quiet) {
-    setIcon(p.icon, alert.calm ? "met" : "no_data");
-    setData(node, "calm", String(alert.calm));
+    setIcon(p.icon, alert.known ? "met" : "no_data");
+    setData(node, "known", String(alert.known));
     return setText(p.text, alert.quiet);
   }
   setData(node, "phase", alert.phase);
@@ -108,7 +108,7 @@ export function patchObjective(node, objective) {
   setText(p.title, objective.title);
   node.title = objective.description;
   setText(p.score, objective.text);
-  setText(p.word, WORDS[objective.state]);
+  setText(p.word, STATES[objective.state]);
   setText(p.trend, objective.trend === null ? "" : `${ARROWS[objective.trend]} ${objective.trend_text}`);
   setHidden(p.trend, objective.trend === null);
   setData(p.trend, "trend", objective.trend ?? "");
@@ -120,6 +120,6 @@ export function patchObjective(node, objective) {
   p.kpis.replaceChildren(...made.map((part) => {
     const badge = el("span", { class: "badge", "data-state": part.state });
     setIcon(badge, part.state);
-    return el("li", {}, badge, el("a", { href: `#${part.to}-${part.name}` }, part.title), el("span", { class: "hidden" }, `, ${WORDS[part.state]}, weight`), el("span", { class: "weight" }, part.weight));
+    return el("li", {}, badge, el("a", { href: `#${part.to}-${part.name}` }, part.title), el("span", { class: "hidden" }, `, ${STATES[part.state]}, weight`), el("span", { class: "weight" }, part.weight));
   }));
 }

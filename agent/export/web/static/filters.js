@@ -1,9 +1,9 @@
 // Which KPIs are shown, in which order. The choice is kept in the address, so that a link shares it.
 
 import { el, patchList, setData, setHidden, setText } from "./dom.js";
+import { STATES } from "./states.js";
 
-const STATES = { missed: "Missed", at_risk: "At risk", met: "On target", none: "No target", no_data: "No data" };
-const ORDER = ["missed", "at_risk", "no_data", "met", "none"];
+const ORDER = Object.keys(STATES);
 const CHOICES = { owner: ["All owners", (kpi) => [kpi.owner]], team: ["All teams", (kpi) => [kpi.team]], objective: ["All objectives", (kpi) => kpi.objectives] };
 
 const $ = (id) => document.getElementById(id);
@@ -16,7 +16,7 @@ function words(kpi) {
 }
 
 // What the choices but `state` leave.
-function found(kpis) {
+export function found(kpis) {
   const asked = (chosen.get("q") ?? "").toLowerCase().split(/\s+/).filter(Boolean);
   return kpis.filter((kpi) => {
     const text = asked.length ? words(kpi) : "";
@@ -24,11 +24,11 @@ function found(kpis) {
   });
 }
 
-// The KPIs to show: missed first, those of one state as the rules have them.
-export function filtered(kpis) {
+// Of those, the KPIs to show: missed first, those of one state as the rules have them.
+export function ofState(kpis) {
   const state = chosen.get("state");
   const rank = (kpi) => ORDER.indexOf(kpi.state);
-  return found(kpis).filter((kpi) => !state || kpi.state === state).sort((a, b) => rank(a) - rank(b));
+  return kpis.filter((kpi) => !state || kpi.state === state).sort((a, b) => rank(a) - rank(b));
 }
 
 // The alerts of the owner and the team that were chosen.
@@ -43,9 +43,9 @@ function choose(name, value) {
   history.replaceState(null, "", `${location.pathname}${query ? `?${query}` : ""}${location.hash}`);
 }
 
-export function drawFilters(kpis, shown) {
+export function drawFilters(kpis, left, shown) {
   const counts = { "": 0 };
-  for (const kpi of found(kpis)) {
+  for (const kpi of left) {
     counts[""] += 1;
     counts[kpi.state] = (counts[kpi.state] ?? 0) + 1;
   }

@@ -2,9 +2,9 @@
 
 import { el, parts, patchList, setData, setHidden, setIcon, setText, svg } from "./dom.js";
 import { drawSpark } from "./spark.js";
+import { STATES } from "./states.js";
 import { momentText } from "./times.js";
 
-const WORDS = { met: "On target", at_risk: "At risk", missed: "Missed", no_data: "No data", none: "No target" };
 const MOST = 500; // rows that the agent gives of one KPI
 const FULL = 1.25; // the attainment bar's right end; the target's mark stands at 1
 
@@ -40,7 +40,7 @@ export function patchKpi(node, kpi, nowMs) {
   p.title.title = kpi.description;
   setText(p.owner, [kpi.owner, ...kpi.objectives].filter(Boolean).join(" · "));
   setIcon(p.icon, kpi.state);
-  setText(p.word, row?.maintenance ? "Maintenance" : WORDS[kpi.state]);
+  setText(p.word, row?.maintenance ? "Maintenance" : STATES[kpi.state]);
   p.word.title = row?.maintenance ?? "";
   setText(p.of, kpi.total > 1 && kpi.state !== "none" ? ofText(kpi) : "");
   setHidden(p.of, p.of.textContent === "");
@@ -117,7 +117,7 @@ function patchRow(node, row) {
   const about = row.maintenance ? `in maintenance: ${row.maintenance}` : row.target ? `target ${row.target}` : "";
   p.series.title = about ? `${row.series}: ${about}` : row.series;
   setText(p.value, row.text);
-  setText(p.word, `, ${row.maintenance ? `in maintenance: ${row.maintenance}` : WORDS[row.state]}${row.phase ? `, alert ${row.phase}` : ""}`);
+  setText(p.word, `, ${row.maintenance ? `in maintenance: ${row.maintenance}` : STATES[row.state]}${row.phase ? `, alert ${row.phase}` : ""}`);
   drawSpark(p.spark, row, 20);
 }
 

@@ -1,14 +1,13 @@
 // What is wrong with what is shown, said before anything else.
 
-import { ageText, clockText } from "./times.js";
+import { ageText, clockText, isReplayed } from "./times.js";
 
 const OLD_MS = 10 * 60000;
-const REPLAYED_MS = 7 * 86400000; // data of the past, replayed, is not old: its age says nothing
 const OUTCOMES = { ignored: "of a type that no contract has", late: "late", duplicate: "duplicates", empty: "empty" };
 
 export function isOld(board, nowMs) {
   const age = board.data_until_ms === null ? 0 : nowMs - board.data_until_ms;
-  return age > OLD_MS && age < REPLAYED_MS;
+  return age > OLD_MS && !isReplayed(age);
 }
 
 // The title and the lines of the notice, or null: all is well.

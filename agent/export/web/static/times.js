@@ -21,3 +21,8 @@ export function ageText(ms) {
   if (seconds < 172800) return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;
   return `${Math.floor(seconds / 86400)} days`;
 }
+
+// Data of the past, replayed, is not old: its age says nothing.
+export function isReplayed(ageMs) {
+  return ageMs > 7 * 86400000;
+}
