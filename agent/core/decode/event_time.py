@@ -49,7 +49,7 @@ def parse_times(times: pl.Series, timezone: str) -> tuple[Instants, Flags]:
     """
     reading = _Reading(len(times), timezone, 3)
     if times.dtype == pl.Int64:
-        reading.fill_integers(times, slice(None))
+        reading.fill_integers(times)
     elif times.dtype == pl.Float64:
         reading.fill_floats(times)
     elif times.dtype == pl.String:
@@ -83,8 +83,20 @@ class _Reading:
         self.at: Instants = np.zeros(size, dtype=np.int64)
         self.readable: Flags = np.zeros(size, dtype=np.bool_)
 
-    def fill_integers(self, times: pl.Series, where: Any) -> None:
-        """Epoch numbers, and dates of eight digits."""
+    def fill_integers(self, times: pl.Series) -> None:
+        """Numbers of a whole column: epoch numbers, and dates of eight digits."""
+        self._fill_epochs(times, slice(None))
+        if self.readable.all():
+            return
+        values = times.fill_null(-1).to_numpy()
+        may_be_dates = (values >= LEAST_SECONDS // 10) & (values < LEAST_SECONDS)
+        for row in np.flatnonzero(may_be_dates).tolist():
+            date = instant_of(str(values[row]), self._timezone, self.digits)
+            if date is not None:
+                self.at[row], self.readable[row] = date, True
+
+    def _fill_epochs(self, times: pl.Series, where: Any) -> None:
+        """Epoch numbers. A text with leading zeros is one, and never a date."""
         values = times.fill_null(-1).to_numpy()
         finer = self._per_second // 1000
         if values.size and values.min() >= SECONDS_BELOW and values.max() < MILLISECONDS_BELOW:
@@ -92,11 +104,6 @@ class _Reading:
             return
         made = self._scaled(values, 0, 0)
         good = (values >= LEAST_SECONDS) | (values == 0)
-        may_be_dates = (values >= LEAST_SECONDS // 10) & (values < LEAST_SECONDS)
-        for row in np.flatnonzero(may_be_dates).tolist():
-            date = instant_of(str(values[row]), self._timezone, self.digits)
-            if date is not None:
-                made[row], good[row] = date, True
         self.at[where], self.readable[where] = made, good
 
     def _scaled(self, values: Any, of_second: Any, of_millisecond: Any) -> Instants:
@@ -168,12 +175,12 @@ class _Reading:
             numbers = values.cast(pl.Int64, strict=False)
             # With a sign or a leading zero, as many characters would give a smaller number.
             if not numbers.null_count() and int(numbers.min()) >= 10 ** (len(first) - 1):  # type: ignore[arg-type]
-                self.fill_integers(numbers, rows)
+                self._fill_epochs(numbers, rows)
                 return True
         if len(first) > 18:
             return False  # it may not fit 64 bits
         if values.str.contains(_INTEGER).all():
-            self.fill_integers(values.cast(pl.Int64), rows)
+            self._fill_epochs(values.cast(pl.Int64), rows)
             return True
         if values.str.contains(_DECIMAL).all():
             self._fill_decimals(values, rows)

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from agent.core.decode.event_time import parse_instants, parse_times
@@ -306,6 +306,7 @@ ALMOST = st.builds(
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(PIECES | ALMOST | st.none(), min_size=1, max_size=20))
+@example(["2024-05-01", "020240501"])
 def test_a_column_gives_what_each_value_gives_alone(texts: list[str | None]) -> None:
     expected = [None if text is None else parse_time(text, LONDON) for text in texts]
     assert column(texts, LONDON, pl.String) == expected
