@@ -24,6 +24,7 @@ from agent.core.model.results import AlertPhase, SeriesView
 from agent.core.model.rules import Severity
 from agent.core.output.privacy import Privacy
 from agent.errors import RulesError
+from agent.export.remote_write.stats import RemoteWriteStats
 
 Views = Callable[[], Sequence[SeriesView]]
 
@@ -144,6 +145,8 @@ class Stats:
     """Requests that an Alertmanager did not take, by its address."""
     alerts_reach: bool | None = None
     """Whether an Alertmanager took the last alerts; None where this worker sends none itself."""
+    remote_write: RemoteWriteStats | None = None
+    """None where nothing is written to a receiver."""
 
 
 @dataclass(frozen=True, slots=True)

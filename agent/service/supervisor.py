@@ -25,6 +25,7 @@ from agent.core.output.privacy import Privacy
 from agent.errors import EnvironmentFault, KpiAgentError, RulesError
 from agent.export.agent_state import AgentState, Stats
 from agent.export.alertmanager import Delivery
+from agent.export.remote_write.stats import RemoteWriteStats
 from agent.export.web.access import Access, is_loopback
 from agent.export.web.server import serving
 from agent.export.web.web_config import WebConfig, load_web_config
@@ -35,7 +36,7 @@ from agent.service.fleet_view import FleetView
 from agent.service.life import Life
 from agent.service.malloc_trim import trim_regularly
 from agent.service.signals import handling
-from agent.service.status import StatusReporter
+from agent.service.status import REMOTE_WRITE, StatusReporter
 from agent.service.tasks import STOP_TIMEOUT_SECONDS
 from agent.settings import Settings, misspelt_variables
 
@@ -80,6 +81,10 @@ class Service:
                 last_reload_ms=now_ms,
                 last_merge_ms=now_ms,
                 records_truncated=Counter({names.dead_letters: 0, names.late: 0}),
+                errors=Counter({REMOTE_WRITE: 0} if settings.remote_write_url else {}),
+                remote_write=RemoteWriteStats(delivered_ms=now_ms)
+                if settings.remote_write_url
+                else None,
             ),
             privacy=self._privacy,
             group=settings.group,

@@ -11,7 +11,8 @@ import yaml
 from agent.core.model.plan import Plan
 from agent.export.agent_state import AgentState
 from agent.export.metrics.agent_metrics import AgentCollector
-from agent.export.metrics.kpi_series import BANDS, LabelCache, families
+from agent.export.metrics.closed_samples import BANDS
+from agent.export.metrics.kpi_series import LabelCache, families
 from agent.generate import board_kpi, names
 from agent.generate.alertmanager import alertmanager_files, read_receivers
 from agent.generate.board_strategy import BOARD_UID, KPI_TITLE

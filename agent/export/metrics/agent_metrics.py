@@ -37,7 +37,7 @@ class AgentCollector(Collector):
         """All families; those without a sample yet are left out."""
         parts = (
             self._about(), self._records(), self._stages(), self._backfills(), self._reloads(),
-            self._delivery(),
+            self._delivery(), self._remote_write(),
         )  # fmt: skip
         for family in chain.from_iterable(parts):
             if family.samples:
@@ -272,6 +272,37 @@ class AgentCollector(Collector):
                 "1 when an Alertmanager took this worker's last alerts.",
                 stats.alerts_reach,
             )
+
+    def _remote_write(self) -> Iterator[Metric]:
+        stats = self._state.stats.remote_write
+        if stats is None:
+            return
+        yield _counter(
+            metrics.REMOTE_WRITE_SAMPLES, "Samples that the receiver has acknowledged.", stats.sent
+        )
+        dropped = CounterMetricFamily(
+            metrics.REMOTE_WRITE_DROPPED,
+            "Samples that the receiver refused, and records of the values topic without samples.",
+            labels=["reason"],
+        )
+        for reason, count in sorted(stats.dropped.items()):
+            dropped.add_metric([reason], count)
+        yield dropped
+        yield _counter(
+            metrics.REMOTE_WRITE_FAILURES,
+            "Requests that failed, and are made again.",
+            stats.failures,
+        )
+        yield _gauge(
+            metrics.REMOTE_WRITE_PENDING,
+            "Records of the values topic that are not sent yet.",
+            stats.pending,
+        )
+        yield _gauge(
+            metrics.REMOTE_WRITE_DELIVERED,
+            "Everything that was published before is delivered.",
+            stats.delivered_ms / 1000,
+        )
 
 
 def record_keys(plan: Plan) -> Iterator[RecordKey]:

@@ -63,7 +63,8 @@ from agent.core.model.results import AlertPhase, SeriesView, TargetState, finite
 from agent.core.model.text import percent_text, target_text, value_text, window_words
 from agent.core.output.privacy import private_subjects, shared
 from agent.export.agent_state import AgentState
-from agent.export.metrics.kpi_series import BANDS, group
+from agent.export.metrics.closed_samples import bounds
+from agent.export.metrics.kpi_series import group
 from agent.export.web.board_alerts import (
     MOST_STEPS,
     STANDING,
@@ -370,9 +371,7 @@ def _current(kpi: Kpi, view: SeriesView) -> str | None:
 
 
 def _bounds(target: Target | None) -> Json:
-    if target is None:
-        return {}
-    return {band: getattr(target, band) for band in BANDS if getattr(target, band) is not None}
+    return {} if target is None else dict(bounds(target))
 
 
 def _short(value: float | None) -> float | None:
