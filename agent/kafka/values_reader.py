@@ -7,12 +7,14 @@ Workers share its partitions as a consumer group of their own. A record counts a
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from aiokafka.errors import CommitFailedError, IllegalStateError
 from aiokafka.structs import ConsumerRecord
 
@@ -23,6 +25,7 @@ log = logging.getLogger(__name__)
 
 POLL_MS = 500
 MOST_RECORDS = 5_000
+COMMIT_TIMEOUT_SECONDS = 10.0
 MOST_WAIT_MS = 7 * 24 * 3_600_000
 """How long `deliver` may take until the group gives the partitions to another worker: a receiver
 that is down is down for that one, too."""
@@ -60,7 +63,9 @@ class ValuesReader:
         consumer = AIOKafkaConsumer(
             **connection(self._settings), group_id=self._group, enable_auto_commit=False,
             auto_offset_reset="earliest", isolation_level="read_committed",
+            partition_assignment_strategy=[RoundRobinPartitionAssignor],
             session_timeout_ms=int(self._settings.session_timeout * 1000),
+            heartbeat_interval_ms=int(self._settings.session_timeout * 1000 / 4),
             max_poll_interval_ms=MOST_WAIT_MS,
         )  # fmt: skip
         consumer.subscribe([self._topic], listener=_Assigned(self, consumer))
@@ -112,8 +117,8 @@ class ValuesReader:
         offsets = {tp: records[-1].offset + 1 for tp, records in fetched.items() if tp in ours}
         try:
             if offsets:
-                await consumer.commit(offsets)
-        except (CommitFailedError, IllegalStateError) as error:
+                await asyncio.wait_for(consumer.commit(offsets), COMMIT_TIMEOUT_SECONDS)
+        except (CommitFailedError, IllegalStateError, TimeoutError) as error:
             # The partitions went to another worker meanwhile, which delivers these once more.
             log.info("what was delivered of %s is delivered again: %r", self._topic, error)
 

@@ -16,6 +16,7 @@ from agent.core.model.results import AlertPhase, Outcome, Reason
 from agent.core.output import messages as encode
 from agent.export.agent_state import AgentState, Alert
 from agent.export.metrics.agent_metrics import AgentCollector
+from agent.export.remote_write.stats import RemoteWriteStats
 from agent.export.web.alerts import Query, alerts_answer
 from agent.export.web.web_config import WebConfig, load_web_config
 from agent.kafka.publish import target_key
@@ -171,6 +172,7 @@ def test_every_metric_of_the_agent_is_named(tmp_path: Path) -> None:
     state.ready["ingest"] = None
     state.stats.alerts_delivered["http://a"] = state.stats.alert_failures["http://a"] = 1
     state.stats.alerts_reach = True
+    state.stats.remote_write = RemoteWriteStats()
     made = {
         family.name + ("_total" if family.type == "counter" else "")
         for family in AgentCollector(state).collect()

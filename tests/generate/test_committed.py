@@ -13,6 +13,7 @@ from agent.export.agent_state import AgentState
 from agent.export.metrics.agent_metrics import AgentCollector
 from agent.export.metrics.closed_samples import BANDS
 from agent.export.metrics.kpi_series import LabelCache, families
+from agent.export.remote_write.stats import RemoteWriteStats
 from agent.generate import board_kpi, names
 from agent.generate.alertmanager import alertmanager_files, read_receivers
 from agent.generate.board_strategy import BOARD_UID, KPI_TITLE
@@ -63,9 +64,10 @@ def test_every_series_of_the_boards_and_alerts_is_one_that_the_agent_exports() -
 def every_agent_family(plan):  # type: ignore[no-untyped-def]
     state = AgentState(plan)
     state.stats.alerts_reach = True
+    state.stats.remote_write = RemoteWriteStats()
     collector = AgentCollector(state)
     stages = [*collector._about(), *collector._records(), *collector._stages()]
-    return [*stages, *collector._delivery(), *reloads(plan)]
+    return [*stages, *collector._delivery(), *collector._remote_write(), *reloads(plan)]
 
 
 def reloads(plan):  # type: ignore[no-untyped-def]
