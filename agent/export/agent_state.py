@@ -101,7 +101,7 @@ class AgentState:
     `ready` says of each component None, or in words why it is not ready. `privacy` is how the
     people of private KPIs are published outside. `external_labels` are those of all series and
     alerts: which environment this agent is of. `group` is the consumer group's name, by which
-    installations are told apart; `name` the board's heading.
+    installations are distinguished; `name` the board's heading.
     """
 
     rules: Rules
