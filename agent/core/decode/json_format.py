@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -67,7 +66,6 @@ _DIGITS_AS_ZEROS = bytes.maketrans(b"123456789E", b"000000000e")
 _LARGE = (b"e000", b"e+000", b"0" * 39)
 """How numbers are written that may be out of range, digits as zeros."""
 
-_first, _last = itemgetter(0), itemgetter(-1)
 _SPACE = b" \t\r\n"
 _any_object = msgspec.json.Decoder(msgspec.defstruct("AnyObject", [], gc=False))
 
@@ -161,13 +159,10 @@ class JsonFormat:
 
     def _suspects(self, records: Sequence[bytes], sizes: Rows) -> list[int]:
         """Indices of records to be looked at on their own: mostly none."""
-        suspects: set[int] = set()
-        firsts, lasts = bytes(map(_first, records)), bytes(map(_last, records))
-        if firsts.count(b"{") != len(firsts):
-            suspects.update(np.flatnonzero(np.frombuffer(firsts, np.uint8) != ord("{")).tolist())
-        if lasts.count(b"}") != len(lasts):
-            suspects.update(np.flatnonzero(np.frombuffer(lasts, np.uint8) != ord("}")).tolist())
-        suspects = {index for index in suspects if not _is_framed(records[index])}
+        text, ends = np.frombuffer(b"".join(records), np.uint8), np.cumsum(sizes)
+        no_object = (text[ends - sizes] != ord("{")) | (text[ends - 1] != ord("}"))
+        no_objects = np.flatnonzero(no_object).tolist()
+        suspects = {index for index in no_objects if not _is_framed(records[index])}
         for index in np.flatnonzero(sizes >= SHORTEST_DEEP).tolist():
             if is_too_deep(records[index]):
                 suspects.add(index)
