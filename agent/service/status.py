@@ -251,12 +251,12 @@ class MergeReporter:
         """Count a round of stage 2, and pass on what it published."""
         stats = self._stats
         stats.frames_applied += frames
-        stats.late_partials += sum(one.late for one in published)
-        stats.frames_ignored += sum(one.stale for one in published)
-        stats.dropped_series.update(kpi for one in published for kpi in one.full)
+        stats.late_partials += sum(emitted.late for emitted in published)
+        stats.frames_ignored += sum(emitted.stale for emitted in published)
+        stats.dropped_series.update(kpi for emitted in published for kpi in emitted.full)
         if published:
             stats.close_seconds.observe(seconds)
-            transitions = [step for one in published for step in one.transitions]
+            transitions = [step for emitted in published for step in emitted.transitions]
             steps = dict(alert_step(self._plan, step, self._privacy) for step in transitions)
             self._fleet.emitted(steps)
             self._board.note_alerts({key: row for key, (_, row) in steps.items()})

@@ -113,14 +113,14 @@ class PlayedAgent(HttpServer):
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    one = Receiver()
-    yield one
-    one.close()
+    server = Receiver()
+    yield server
+    server.close()
 
 
 @pytest.fixture
 def alertmanager(tmp_path: Path, receiver: Receiver) -> Iterator[Alertmanager]:
-    one = Alertmanager("alertmanager", tmp_path)
+    server = Alertmanager("alertmanager", tmp_path)
     config = {
         "route": {
             "receiver": "people", "group_by": ["alertname"], "group_wait": "0s",
@@ -132,16 +132,16 @@ def alertmanager(tmp_path: Path, receiver: Receiver) -> Iterator[Alertmanager]:
     }  # fmt: skip
     file = tmp_path / "alertmanager.yml"
     file.write_text(yaml.safe_dump(config))
-    one.start(file)
-    yield one
-    one.clean_up()
+    server.start(file)
+    yield server
+    server.clean_up()
 
 
 @pytest.fixture
 def prometheus(tmp_path: Path) -> Iterator[Server]:
-    one = Prometheus("prometheus", tmp_path)
-    yield one
-    one.clean_up()
+    server = Prometheus("prometheus", tmp_path)
+    yield server
+    server.clean_up()
 
 
 def restart(agent: PlayedAgent, receiver: Receiver) -> None:

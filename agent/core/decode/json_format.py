@@ -130,11 +130,11 @@ class JsonFormat:
             doubtful += zip(given.tolist(), records.at(given), strict=True)
         for index, record in doubtful:
             try:
-                found = value_in(record, path)
+                value = value_in(record, path)
             except WrongPlaceError:
                 wrong[index] = True
             else:
-                wrong[index] = found is not None and not is_of_kind(kind, found)
+                wrong[index] = value is not None and not is_of_kind(kind, value)
         return wrong
 
     def _doubtful_nulls(self, records: Records, nulls: Rows, path: Keys) -> list[tuple[int, bytes]]:
@@ -156,11 +156,11 @@ class JsonFormat:
         flags = values.str.contains(pattern)
         if not flags.any():
             return []
-        found = flags.fill_null(False).to_numpy().nonzero()[0]
-        lines = records.at(found)
+        rows = flags.fill_null(False).to_numpy().nonzero()[0]
+        lines = records.at(rows)
         if all_strings(lines, path[-1]):
             return []
-        return list(zip(found.tolist(), lines, strict=True))
+        return list(zip(rows.tolist(), lines, strict=True))
 
     def _suspects(self, records: Sequence[bytes], sizes: Rows) -> list[int]:
         """Indices of records to be looked at on their own: mostly none."""
@@ -302,8 +302,8 @@ class _Chunk:
         producers write most often that is no JSON, and found by looking for the words."""
         lengths = np.fromiter(map(len, self.records), np.int64, len(self.records))
         ends = np.cumsum(lengths + 1)  # in the joined text, whose blank is the first line's
-        found = [match.start() for match in _NO_NUMBER.finditer(joined)]
-        places = np.unique(np.searchsorted(ends, found)).tolist()
+        starts = [match.start() for match in _NO_NUMBER.finditer(joined)]
+        places = np.unique(np.searchsorted(ends, starts)).tolist()
         bad = _malformed([_without_breaks(self.records[i]) for i in places])
         out = [places[i] for i in sorted(bad)]
         unreadable.extend(self.rows[out].tolist())
@@ -334,15 +334,15 @@ def _has_no_number(joined: bytes) -> bool:
 
 def _malformed(lines: Sequence[bytes]) -> set[int]:
     """Indices of lines that are no JSON object, or not on one line."""
-    found = set()
+    rows = set()
     decode = _any_object.decode
     for i, line in enumerate(lines):
         try:
             decode(line)
         except (msgspec.MsgspecError, ValueError, RecursionError):
-            found.add(i)
-    found.update(i for i, line in enumerate(lines) if b"\n" in line)
-    return found
+            rows.add(i)
+    rows.update(i for i, line in enumerate(lines) if b"\n" in line)
+    return rows
 
 
 def _is_unicode(line: bytes) -> bool:

@@ -97,4 +97,4 @@ NONE_MISSED = MissedRecords(0)
 
 def any_touches(missed: Iterable[MissedRecords], start_ms: int, end_ms: int) -> bool:
     """Whether records of a window may be missing in any of some topics."""
-    return any(one.touch(start_ms, end_ms) for one in missed)
+    return any(gap.touch(start_ms, end_ms) for gap in missed)

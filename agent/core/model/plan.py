@@ -95,7 +95,11 @@ class Plan:
             return ()  # a composite rule's alerts are no KPI's
         stated = self.kpis[kpi].objective
         return tuple(
-            sorted(o for o, one in self.objectives.items() if kpi in one.kpis or o == stated)
+            sorted(
+                o
+                for o, objective in self.objectives.items()
+                if kpi in objective.kpis or o == stated
+            )
         )
 
     @property
@@ -128,10 +132,10 @@ class Plan:
 
     def contracts_under(self, kpi: str) -> frozenset[str]:
         """The contracts that a KPI's value comes from, through its inputs."""
-        found = self.kpis[kpi]
-        if found.contract is not None:
-            return frozenset({found.contract})
-        return frozenset().union(*(self.contracts_under(name) for name in found.inputs))
+        declared = self.kpis[kpi]
+        if declared.contract is not None:
+            return frozenset({declared.contract})
+        return frozenset().union(*(self.contracts_under(name) for name in declared.inputs))
 
 
 def _stand_in(rule: CompositeRule) -> Kpi:

@@ -202,8 +202,8 @@ class Pages:
             query = Query(request.query.items())
         except BadQuery as error:
             return web.json_response({"error": str(error)}, status=400)
-        found = from_phases(state.company()) if state.alerts is None else state.alerts()
-        alerts = public_alerts(state.plan, found)
+        all_alerts = from_phases(state.company()) if state.alerts is None else state.alerts()
+        alerts = public_alerts(state.plan, all_alerts)
         steps = public_steps(state.plan, state.alert_log())
         return _json(alerts_answer(shared(state.plan), alerts, steps, query, self._now_ms()))
 

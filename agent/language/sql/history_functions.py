@@ -170,8 +170,8 @@ class _Call:
         for i, argument in enumerate(self.arguments):
             named = isinstance(argument, exp.EQ | exp.PropertyEQ | exp.Kwarg)
             if named and argument.this.name.lower() == name:
-                found: exp.Expression = self.arguments.pop(i).expression
-                return found
+                value: exp.Expression = self.arguments.pop(i).expression
+                return value
         return None
 
     def refuse_rest(self) -> None:
@@ -230,8 +230,8 @@ def _span(call: _Call, node: exp.Expression) -> Span:
     hint = "for example '3 days', '8 weeks', '1 month' or '1h'"
     if not (isinstance(node, exp.Literal) and node.is_string):
         fail(node, f"`{written(call.sql, node)}` is not a time: it must be in quotes", hint)
-    found = _TEXT.fullmatch(node.name.strip().lower())
-    if found is None:
+    match = _TEXT.fullmatch(node.name.strip().lower())
+    if match is None:
         try:
             length = durations.parse(node.name)
         except ValueError as error:
@@ -240,12 +240,12 @@ def _span(call: _Call, node: exp.Expression) -> Span:
         days, rest = divmod(length, durations.UNIT_MS["d"])
         made = Span(ms=length) if rest else Span(days=days)
     else:
-        count = int(found[1])
-        if found[2] == "window":
+        count = int(match[1])
+        if match[2] == "window":
             step = call.subject.window
             made = Span(ms=count * (step.span_ms if step else 60_000))
         else:
-            unit = _WORDS[found[2]]
+            unit = _WORDS[match[2]]
             made = Span(count * unit.months, count * unit.days, count * unit.ms)
     if made.mean_ms <= 0:
         fail(node, "the time must be longer than nothing", hint)
@@ -376,15 +376,15 @@ def _peers(call: _Call) -> Feature:
     node = call.named("by") or call.next()
     names = node.expressions if isinstance(node, exp.Tuple | exp.Array) else [node] if node else []
     places = []
-    for one in names:
-        if not isinstance(one, exp.Literal | exp.Column):
-            fail(one, "a group is named by dimensions", EXAMPLES[call.name])
-        if one.name not in call.subject.by:
+    for dimension in names:
+        if not isinstance(dimension, exp.Literal | exp.Column):
+            fail(dimension, "a group is named by dimensions", EXAMPLES[call.name])
+        if dimension.name not in call.subject.by:
             if call.subject.by_unsure:
                 continue
-            hint = suggest(one.name, call.subject.by, "dimensions")
-            fail(one, f"the KPI has no dimension '{one.name}'", hint)
-        places.append(call.subject.by.index(one.name))
+            hint = suggest(dimension.name, call.subject.by, "dimensions")
+            fail(dimension, f"the KPI has no dimension '{dimension.name}'", hint)
+        places.append(call.subject.by.index(dimension.name))
     if len(places) == len(call.subject.by) and not call.subject.by_unsure:
         hint = "add `by` to the KPI" if not places else "leave one dimension out of the group"
         fail(call.node, "each series would be a group of its own", hint)
