@@ -97,7 +97,7 @@ class _Reading:
 
     def _fill_epochs(self, times: pl.Series, where: Any) -> None:
         """Epoch numbers. A text with leading zeros is one, and never a date."""
-        values = times.fill_null(-1).to_numpy()
+        values = _filled(times, -1)
         finer = self._per_second // 1000
         if values.size and values.min() >= SECONDS_BELOW and values.max() < MILLISECONDS_BELOW:
             self.at[where], self.readable[where] = values * finer, True  # what most producers write
@@ -146,7 +146,7 @@ class _Reading:
 
     def fill_text(self, times: pl.Series) -> None:
         """Values of one length and one shape are read together, what fits no shape one by one."""
-        lengths = times.str.len_bytes().fill_null(0).to_numpy()
+        lengths = _filled(times.str.len_bytes(), 0)
         mixed = lengths.size and lengths.min() != lengths.max()
         left: list[npt.NDArray[np.intp]] = []
         for length in (np.unique(lengths) if mixed else lengths[:1]).tolist():
@@ -300,3 +300,8 @@ def local_offsets(timezone: str, local_seconds: Instants) -> Instants | int:
     for row in np.flatnonzero(np.isin(inverse, changing)).tolist():
         offsets[row] = offset_seconds(timezone, int(seconds[row]))
     return offsets
+
+
+def _filled(values: pl.Series, null: int) -> npt.NDArray[Any]:
+    """A column with a number for null. Without nulls polars isn't asked, which takes 0.1 ms."""
+    return (values.fill_null(null) if values.null_count() else values).to_numpy()

@@ -14,7 +14,6 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Sequence
 from itertools import pairwise
-from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -68,7 +67,6 @@ _MAYBE_NO_ID = r"(?s)^(?:-?[0-9]+\.[0-9]+|true|false|\{.*|\[.*)$"
 
 _NO_NUMBER = re.compile(rb"NaN|Infinity")
 
-_first, _last = itemgetter(0), itemgetter(-1)
 _SPACE = b" \t\r\n"
 _any_object = msgspec.json.Decoder(msgspec.defstruct("AnyObject", [], gc=False))
 
@@ -164,12 +162,9 @@ class JsonFormat:
 
     def _suspects(self, records: Sequence[bytes], sizes: Rows) -> list[int]:
         """Indices of records to be looked at on their own: mostly none."""
-        suspects: set[int] = set()
-        firsts, lasts = bytes(map(_first, records)), bytes(map(_last, records))
-        if firsts.count(b"{") != len(firsts):
-            suspects.update(np.flatnonzero(np.frombuffer(firsts, np.uint8) != ord("{")).tolist())
-        if lasts.count(b"}") != len(lasts):
-            suspects.update(np.flatnonzero(np.frombuffer(lasts, np.uint8) != ord("}")).tolist())
+        text, ends = np.frombuffer(b"".join(records), np.uint8), np.cumsum(sizes)
+        no_object = (text[ends - sizes] != ord("{")) | (text[ends - 1] != ord("}"))
+        suspects = set(np.flatnonzero(no_object).tolist())
         for index in np.flatnonzero(sizes >= SHORTEST_DEEP).tolist():
             if is_too_deep(records[index]):
                 suspects.add(index)

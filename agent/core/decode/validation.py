@@ -165,10 +165,7 @@ def _identity(parts: int) -> pl.Expr:
 
 
 def _check_size(contract: Contract, verdicts: _Verdicts) -> None:
-    if verdicts.batch.longest <= contract.max_bytes:
-        return
-    records = Records(verdicts.batch, verdicts.rows)
-    sizes = np.fromiter(map(len, records.all()), np.int64, verdicts.rows.size)
+    sizes = verdicts.batch.sizes[verdicts.rows]
     verdicts.reject(
         sizes > contract.max_bytes,
         Reason.TOO_LARGE,
@@ -275,18 +272,19 @@ def _check_time(
     """Event times (ms), and which of them happen twice."""
     where = " or ".join(path_text(source.path) for source in contract.times)
     missing = np.ones(frame.height, dtype=np.bool_)
-    ms, readable = np.zeros(frame.height, dtype=np.int64), ~missing
+    ms, none = np.zeros(frame.height, dtype=np.int64), ~missing
     repeated: dict[int, int] = {}
     for i, source in enumerate(contract.times):
         raw, form = frame[f"{_RAW_TIME}{i}"], source.format
         parsed_ms, is_time = parse_event_times(raw, form, contract.timezone)
         is_time &= missing
-        ms[is_time], readable[is_time] = parsed_ms[is_time], True
+        ms[is_time] = parsed_ms[is_time]
         repeated |= repeated_hours(raw, form, parsed_ms, is_time, contract.timezone)
-        wrong = missing & ~is_time & raw.is_not_null().to_numpy()
-        if wrong.any():
-            verdicts.reject(wrong, Reason.BAD_TIME, partial(_bad_time, where, raw, form))
-        missing &= raw.is_null().to_numpy()
+        absent = raw.is_null().to_numpy() if raw.null_count() else none
+        verdicts.reject(
+            missing & ~is_time & ~absent, Reason.BAD_TIME, partial(_bad_time, where, raw, form)
+        )
+        missing &= absent
         if not missing.any():
             break
     verdicts.reject(missing, Reason.NO_TIME, lambda _: f"{where}: the event time is absent")
