@@ -1,4 +1,4 @@
-"""Reads Kafka records from files: one per line, with key, headers and timestamp, in one of three forms:
+"""Reads Kafka records from files, one per line, with key, headers and timestamp. Three forms:
 
 - JSON: `{"topic": "shop", "timestamp": 1741000000000, "key": "k1", "headers": {"type": "order"},
   "value": {…}}`, optionally with `partition` and `offset` and no other member. `topic` and `value`

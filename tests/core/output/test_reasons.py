@@ -24,7 +24,7 @@ def step(**changes: object) -> Transition:
 
 
 @pytest.mark.parametrize(
-    ("taken", "sentence"),
+    ("transition", "sentence"),
     [
         (step(), f"value > 600 holds: {SEEN}"),
         (step(reason="for", at_ms=START + HOUR), f"value > 600 has held for 59m: {SEEN}"),
