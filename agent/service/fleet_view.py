@@ -144,10 +144,10 @@ class FleetView:
 
     def own_alerts(self) -> list[Alert] | None:
         """The alerts of the series held here; None while they are not known."""
-        if self._merge is None or not self._merge.partitions or not self._board.complete:
+        if self._merge is None or not self._merge.partitions:
             return None
-        rules = self._plan.rules
-        rows = self._own_alerts.over(self._board.alerts())
+        rules, own = self._plan.rules, self._own_alerts
+        rows = own.over(self._board.alerts()) if self._board.complete else own.without_board()
         return [
             _alert(row)
             for row in rows

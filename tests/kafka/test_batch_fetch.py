@@ -12,7 +12,8 @@ from aiokafka.consumer.fetcher import READ_COMMITTED, Fetcher, FetchResult, Part
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 
-from agent.kafka.batch_fetch import INTERNALS, Fetched, enable_batch_fetch, refresh_metadata
+from agent.kafka.batch_fetch import INTERNALS, enable_batch_fetch, refresh_metadata
+from agent.kafka.fetched import Fetched
 from tests.kafka.fetched import fetched, record
 
 TP = TopicPartition("orders", 2)

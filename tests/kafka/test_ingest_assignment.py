@@ -57,7 +57,7 @@ SPAN = MissedSpan(W, None)
 
 
 @pytest.mark.parametrize(
-    ("commit", "last", "found", "resume", "finding"),
+    ("commit", "last", "log", "resume", "finding"),
     [
         # our commit
         (OURS, None, source(0, 100), OURS, Finding(Kind.ORDINARY)),
@@ -151,7 +151,7 @@ def test_an_earlier_span_of_missing_records_is_kept() -> None:
 
 
 @pytest.mark.parametrize(
-    ("commit", "found", "needed"),
+    ("commit", "log", "needed"),
     [
         (OURS, source(0, 100), False),
         (OURS, source(75, 100), True),

@@ -101,6 +101,10 @@ class BaseKpi:
         series.evaluated(max(series.evaluated_ms, series.closed_ms))
         self._series.restore(series)
 
+    def continue_from(self, handoff_ms: int) -> None:
+        """Close the windows after the handoff next: those before are in the series restored."""
+        self.frontier_ms = handoff_ms
+
     # --- time moves on ---------------------------------------------------------------------
 
     def advance(self, frontier_ms: int) -> Step:

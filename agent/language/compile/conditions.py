@@ -23,7 +23,8 @@ from agent.language.source import Place
 from agent.language.sql.clauses import clauses
 from agent.language.sql.compile_first import compile_first
 from agent.language.sql.compiler import compile_condition
-from agent.language.sql.history_functions import Asked, Due, Objective, Subject
+from agent.language.sql.history_call import Due, Objective, Subject
+from agent.language.sql.history_functions import Asked
 
 CONDITION_COLUMNS = ("value", "events", "target")
 """What the conditions of rules may name."""

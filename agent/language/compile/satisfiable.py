@@ -19,7 +19,8 @@ from agent.core.history.forecast import Breach
 from agent.core.history.trend import Run
 from agent.core.model.history import Feature
 from agent.language.sql.compiler import parsed
-from agent.language.sql.history_functions import CALLS, called
+from agent.language.sql.history_call import called
+from agent.language.sql.history_functions import CALLS
 from agent.language.sql.percents import Number, marked
 
 MOST_POINTS = 100_000

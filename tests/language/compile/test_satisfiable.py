@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from agent.language.compile.satisfiable import Range, can_hold
 from agent.language.sql.compiler import compile_condition
-from agent.language.sql.history_functions import Asked, Subject
+from agent.language.sql.history_call import Subject
+from agent.language.sql.history_functions import Asked
 
 COLUMNS = ("value", "events", "target")
 

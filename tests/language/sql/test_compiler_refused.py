@@ -18,7 +18,8 @@ from agent.language.sql.compiler import (
     compile_value,
     compile_where,
 )
-from agent.language.sql.history_functions import Asked, Subject
+from agent.language.sql.history_call import Subject
+from agent.language.sql.history_functions import Asked
 
 SUBJECT = Subject(FixedWindow(60_000, 60_000), (), False, "UTC", "higher", True)
 
