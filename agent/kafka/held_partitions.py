@@ -25,6 +25,9 @@ log = logging.getLogger(__name__)
 HEAVY_SERIES = 2_000
 """The views of so many series are worked out when frames have come, not when they are asked for."""
 VIEWS_SHARE = 3  # of the time, at most the third part goes into the views of many series
+VIEWS_SECONDS = 0.5
+"""While frames keep a partition busy, its views are worked out so seldom: working them out costs
+what changed, and that is soon everything."""
 BUSY_SECONDS = 0.02  # until looking again whether a thread is done
 
 Parameters = ParamSpec("Parameters")
@@ -49,7 +52,7 @@ class HeldPartition:
         self._emitted: list[Emitted] = []
         self._filled: list[BackfillRows] = []  # to be adopted in the next round
         self._views = merger.views()
-        self._views_at = 0.0  # when to work the views out again, where there are many
+        self._views_at = 0.0  # when to work the views out again
 
     @property
     def has_work(self) -> bool:
@@ -119,15 +122,12 @@ class HeldPartition:
         return self._views
 
     async def refresh_views(self) -> None:
-        """Work out the views, of many series now and then, for anybody who asks during other
-        work."""
+        """Work out the views now and then, for anybody who asks during other work."""
         started = time.monotonic()
-        if not self._is_heavy:
-            self._views = self.merger.views()
-        elif started > self._views_at:
+        if started > self._views_at:
             self._views = await self._beside(self.merger.views)
             now = time.monotonic()
-            self._views_at = now + (VIEWS_SHARE - 1) * (now - started)
+            self._views_at = now + max(VIEWS_SECONDS, (VIEWS_SHARE - 1) * (now - started))
 
     @property
     def _is_heavy(self) -> bool:
