@@ -130,12 +130,17 @@ class Plan:
         stands for one, without a name and a value."""
         return _stand_in(rule) if isinstance(rule, CompositeRule) else self.kpis[rule.kpi]
 
+    def bases_under(self, kpi: str) -> tuple[Kpi, ...]:
+        """The base KPIs that a KPI's value comes from, each once: itself, or through its inputs."""
+        found = self.kpis[kpi]
+        if found.contract is not None:
+            return (found,)
+        bases = [base for name in found.inputs for base in self.bases_under(name)]
+        return tuple({base.name: base for base in bases}.values())
+
     def contracts_under(self, kpi: str) -> frozenset[str]:
         """The contracts that a KPI's value comes from, through its inputs."""
-        declared = self.kpis[kpi]
-        if declared.contract is not None:
-            return frozenset({declared.contract})
-        return frozenset().union(*(self.contracts_under(name) for name in declared.inputs))
+        return frozenset(base.contract for base in self.bases_under(kpi) if base.contract)
 
 
 def _stand_in(rule: CompositeRule) -> Kpi:
