@@ -132,10 +132,10 @@ class Plan:
 
     def bases_under(self, kpi: str) -> tuple[Kpi, ...]:
         """The base KPIs that a KPI's value comes from, each once: itself, or through its inputs."""
-        found = self.kpis[kpi]
-        if found.contract is not None:
-            return (found,)
-        bases = [base for name in found.inputs for base in self.bases_under(name)]
+        declared = self.kpis[kpi]
+        if declared.contract is not None:
+            return (declared,)
+        bases = [base for name in declared.inputs for base in self.bases_under(name)]
         return tuple({base.name: base for base in bases}.values())
 
     def contracts_under(self, kpi: str) -> frozenset[str]:
