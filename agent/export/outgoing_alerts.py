@@ -75,7 +75,7 @@ def _variants(
     if alert.phase is not AlertPhase.FIRING and not (over and now_ms - since_ms < END_SENT_FOR_MS):
         return
     by = () if is_whole(rule) else kpi.by
-    pairs = [(name, label(one)) for name, one in zip(by, alert.dimensions, strict=False)]
+    pairs = [(name, label(value)) for name, value in zip(by, alert.dimensions, strict=False)]
     labels = {"alertname": rule.name, "job": JOB, **dict(pairs)}
     labels |= alert_labels(plan, rule, kpi, alert.severity)
     if pairs:

@@ -185,7 +185,7 @@ class FleetView:
             others = any(v.kpi == rule.kpi and id(v) not in held for v in self.all_series())
             hint = "Other workers hold some: ask each." if others else None
             raise RulesError(f"no series of {name} is held here{asked_text(series)}", hint)
-        return {"count": count, "series": [one for _, one in published]}
+        return {"count": count, "series": [document for _, document in published]}
 
 
 def _alert(row: AlertRow) -> Alert:

@@ -252,13 +252,13 @@ class MergeReporter:
         """Count a round of stage 2, and pass on what it published."""
         metrics = self._metrics
         metrics.frames_applied.inc(frames)
-        metrics.late_partials.inc(sum(each.late for each in published))
-        metrics.frames_ignored.inc(sum(each.stale for each in published))
-        for kpi in (kpi for each in published for kpi in each.full):
+        metrics.late_partials.inc(sum(emitted.late for emitted in published))
+        metrics.frames_ignored.inc(sum(emitted.stale for emitted in published))
+        for kpi in (kpi for emitted in published for kpi in emitted.full):
             metrics.dropped_series.labels(kpi).inc()
         if published:
             metrics.close_seconds.observe(seconds)
-            transitions = [step for each in published for step in each.transitions]
+            transitions = [step for emitted in published for step in emitted.transitions]
             steps = dict(alert_step(self._plan, step, self._privacy) for step in transitions)
             self._fleet.emitted(steps)
             self._board.note_alerts({key: row for key, (_, row) in steps.items()})

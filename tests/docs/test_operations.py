@@ -35,9 +35,9 @@ NOW_MS = 1_800_000_000_000
 
 def section(title: str) -> str:
     """The text under a heading, up to the next heading of its rank or above."""
-    found = re.search(rf"^(#+) {title}\n(.*?)(?=^#{{1,2}} |\Z)", PAGE, re.DOTALL | re.MULTILINE)
-    assert found is not None
-    return found[2]
+    match = re.search(rf"^(#+) {title}\n(.*?)(?=^#{{1,2}} |\Z)", PAGE, re.DOTALL | re.MULTILINE)
+    assert match is not None
+    return match[2]
 
 
 def first_cells(text: str) -> list[str]:
@@ -100,12 +100,12 @@ def tour(tmp_path_factory: pytest.TempPathFactory) -> tuple[Plan, Replayed]:
 
 
 def test_the_messages_are_those_of_the_tour(tour: tuple[Plan, Replayed]) -> None:
-    plan, found = tour
+    plan, replayed = tour
     plan = replace(plan, config_hash="7d0c4f1a92be")  # the real one changes with the language
     kpi, rule = plan.kpis["delivery"], plan.rules["slow_delivery"]
-    window = next(w for w in found.emitted.windows if w.end_ms == instant("10:30"))
-    target = next(t for t in found.emitted.targets if t.window == window)
-    [firing] = [t for t in found.emitted.transitions if t.state == "firing"]
+    window = next(w for w in replayed.emitted.windows if w.end_ms == instant("10:30"))
+    target = next(t for t in replayed.emitted.targets if t.window == window)
+    [firing] = [t for t in replayed.emitted.transitions if t.state == "firing"]
     key = encode.window_key(kpi, window)
     assert re.findall(r"^```json\n(.*?)\n```$", section("Topics that it writes"), re.MULTILINE) == [
         text.decode()
@@ -127,8 +127,8 @@ def instant(clock: str) -> int:
 def test_the_alerts_of_the_tour_are_given_as_json_as_the_page_says(
     tour: tuple[Plan, Replayed],
 ) -> None:
-    plan, found = tour
-    step = next(t for t in found.emitted.transitions if t.state is AlertPhase.FIRING)
+    plan, replayed = tour
+    step = next(t for t in replayed.emitted.transitions if t.state is AlertPhase.FIRING)
     shown = encode.transition_json(plan, plan.rules[step.rule], step)
     alert = Alert(
         step.rule, step.severity, step.kpi, step.dimensions, step.state, step.at_ms, step.value,
@@ -140,10 +140,10 @@ def test_the_alerts_of_the_tour_are_given_as_json_as_the_page_says(
 
 
 def test_the_fields_of_the_messages_are_explained(tour: tuple[Plan, Replayed]) -> None:
-    plan, found = tour
-    step = found.emitted.transitions[0]
+    plan, replayed = tour
+    step = replayed.emitted.transitions[0]
     fields = set(encode.transition_json(plan, plan.rules[step.rule], step, NOW_MS))
-    fields |= set(encode.target_json(plan.kpis["delivery"], found.emitted.targets[0]))
+    fields |= set(encode.target_json(plan.kpis["delivery"], replayed.emitted.targets[0]))
     named = set(re.findall(r"`(\w+)`", " ".join(first_cells(section("Topics that it writes")))))
     assert fields - named == {"kind", "rule", "severity", "kpi"}
 

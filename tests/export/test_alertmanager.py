@@ -57,8 +57,8 @@ def published(*alerts: Alert, now_ms: int = NOW_MS) -> list[OutgoingAlert]:
 
 
 def test_an_alert_says_who_what_and_where() -> None:
-    (one,) = published(firing("emea"))
-    assert one.labels == {
+    (alert,) = published(firing("emea"))
+    assert alert.labels == {
         "alertname": "slow_support",
         "job": "kpi-agent",
         "region": "emea",
@@ -69,7 +69,7 @@ def test_an_alert_says_who_what_and_where() -> None:
         "team": "operations",
         "series": "region=emea",
     }
-    assert one.annotations == {
+    assert alert.annotations == {
         "summary": "emea waits",
         "description": "Move people over.",
         "runbook_url": "https://example.org/runbooks/slow",
@@ -86,16 +86,16 @@ def test_the_labels_are_those_of_the_generated_prometheus_rules() -> None:
         for e in entries
         if e.get("alert") == "slow_support" and e["labels"]["severity"] == "critical"
     )
-    (one,) = alerts_to_send(company, [firing("emea")], NOW_MS).values()
+    (alert,) = alerts_to_send(company, [firing("emea")], NOW_MS).values()
     # Prometheus adds the alert's name, and what the series has: its dimensions and its job.
     added = {"alertname": "slow_support", "job": JOB, "region": "emea", "series": "region=emea"}
-    assert one.labels == entry["labels"] | added
+    assert alert.labels == entry["labels"] | added
 
 
 def test_an_alert_says_of_which_environment_it_is() -> None:
     external = {"environment": "prod"}
-    ((key, one),) = alerts_to_send(PLAN, [firing("emea")], NOW_MS, None, external).items()
-    assert one.labels["environment"] == "prod"
+    ((key, alert),) = alerts_to_send(PLAN, [firing("emea")], NOW_MS, None, external).items()
+    assert alert.labels["environment"] == "prod"
     assert ("environment", "prod") in key
 
 
@@ -112,9 +112,9 @@ def _fields(alert: Alert) -> dict[str, Any]:
 
 def test_the_alert_of_a_whole_kpi_has_no_series() -> None:
     whole = Alert("quiet", "warning", "response_time", (), AlertPhase.FIRING, NOW_MS)
-    (one,) = published(whole)
-    assert "series" not in one.labels
-    assert one.series == ("response_time", None)
+    (alert,) = published(whole)
+    assert "series" not in alert.labels
+    assert alert.series == ("response_time", None)
 
 
 def test_an_alert_that_goes_on_calls_the_next_one_up() -> None:
@@ -125,7 +125,7 @@ def test_an_alert_that_goes_on_calls_the_next_one_up() -> None:
     assert second.labels == {**first.labels, "escalation": "director"}
     assert second.began_ms == NOW_MS
     *others, third = published(firing("emea", 121 * MINUTE_MS))
-    assert [one.labels.get("escalation") for one in others] == [None, "director"]
+    assert [alert.labels.get("escalation") for alert in others] == [None, "director"]
     assert third.labels == {**first.labels, "escalation": "board"}
     assert third.began_ms == NOW_MS - MINUTE_MS
 
@@ -136,7 +136,9 @@ def test_pending_alerts_and_ends_long_past_are_not_reported() -> None:
     )
     assert published(pending, resolved("apac", 15 * MINUTE_MS)) == []
     # A recent end is published, with that of the escalation, anybody who published the beginning.
-    assert {one.ended_ms for one in published(resolved("apac", MINUTE_MS))} == {NOW_MS - MINUTE_MS}
+    assert {alert.ended_ms for alert in published(resolved("apac", MINUTE_MS))} == {
+        NOW_MS - MINUTE_MS
+    }
 
 
 ALERT = published(firing("emea"))[0]
@@ -231,8 +233,8 @@ class World:
 
     @asynccontextmanager
     async def delivering(self, *urls: str) -> AsyncIterator[None]:
-        one = Delivery(self.state, urls, lambda: self.now_ms)
-        task = asyncio.create_task(one.run())
+        sender = Delivery(self.state, urls, lambda: self.now_ms)
+        task = asyncio.create_task(sender.run())
         try:
             yield
         finally:
@@ -280,7 +282,7 @@ async def test_an_end_is_sent_at_once_and_only_once() -> None:
         await until(lambda: len(station.posts) == 2)
         await some_ticks()
     assert len(station.posts) == 2
-    ended = next(one for one in station.posts[1] if "escalation" not in one["labels"])
+    ended = next(alert for alert in station.posts[1] if "escalation" not in alert["labels"])
     assert ended["startsAt"] == delivery.iso(NOW_MS - 2 * MINUTE_MS)
     assert ended["endsAt"] == delivery.iso(NOW_MS - 1_000)
 
@@ -359,12 +361,12 @@ async def test_where_nothing_fires_an_empty_list_shows_that_the_way_is_open() ->
 
 @pytest.fixture
 def alertmanager(tmp_path: Path) -> Iterator[Alertmanager]:
-    one = Alertmanager("alertmanager", tmp_path)
-    one.start()
+    server = Alertmanager("alertmanager", tmp_path)
+    server.start()
     try:
-        yield one
+        yield server
     finally:
-        one.clean_up()
+        server.clean_up()
 
 
 @pytest.mark.needs_prometheus
@@ -376,18 +378,18 @@ async def test_a_real_alertmanager_takes_holds_and_ends_an_alert(
     world.fleet.active = [firing("emea", now_ms=now_ms), firing("apac", 31 * MINUTE_MS, now_ms)]
 
     async def active() -> dict[tuple[str, str], dict[str, Any]]:
-        found = await asyncio.to_thread(alertmanager.alerts, "slow_support")
-        return {(a["labels"]["region"], a["labels"].get("escalation", "")): a for a in found}
+        alerts = await asyncio.to_thread(alertmanager.alerts, "slow_support")
+        return {(a["labels"]["region"], a["labels"].get("escalation", "")): a for a in alerts}
 
     async def wait_for(*keys: tuple[str, str]) -> dict[tuple[str, str], dict[str, Any]]:
         async with asyncio.timeout(20):
-            while set(found := await active()) != set(keys):  # noqa: ASYNC110
+            while set(alerts := await active()) != set(keys):  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
-        return found
+        return alerts
 
     async with world.delivering(f"http://{alertmanager.address}"):
-        found = await wait_for(("emea", ""), ("apac", ""), ("apac", "director"))
-        emea = found["emea", ""]
+        alerts = await wait_for(("emea", ""), ("apac", ""), ("apac", "director"))
+        emea = alerts["emea", ""]
         assert emea["annotations"]["summary"] == "emea waits"
         assert [r["name"] for r in emea["receivers"]] == ["on-call", "operations"]
         world.now_ms = delivery_clock()
@@ -404,5 +406,5 @@ def delivery_clock() -> int:
 
 def test_the_company_of_the_other_tests_can_be_reported() -> None:
     quiet = Alert("quiet_region", "info", "response_time", ("emea",), AlertPhase.FIRING, NOW_MS)
-    (one,) = alerts_to_send(COMPANY, [quiet], NOW_MS).values()
-    assert one.labels["objective"] == "customer_satisfaction"
+    (alert,) = alerts_to_send(COMPANY, [quiet], NOW_MS).values()
+    assert alert.labels["objective"] == "customer_satisfaction"

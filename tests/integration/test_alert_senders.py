@@ -114,14 +114,14 @@ class PlayedAgent(HttpServer):
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    one = Receiver()
-    yield one
-    one.close()
+    server = Receiver()
+    yield server
+    server.close()
 
 
 @pytest.fixture
 def alertmanager(tmp_path: Path, receiver: Receiver) -> Iterator[Alertmanager]:
-    one = Alertmanager("alertmanager", tmp_path)
+    server = Alertmanager("alertmanager", tmp_path)
     config = {
         "route": {
             "receiver": "people", "group_by": ["alertname"], "group_wait": "0s",
@@ -133,9 +133,9 @@ def alertmanager(tmp_path: Path, receiver: Receiver) -> Iterator[Alertmanager]:
     }  # fmt: skip
     file = tmp_path / "alertmanager.yml"
     file.write_text(yaml.safe_dump(config))
-    one.start(file)
-    yield one
-    one.clean_up()
+    server.start(file)
+    yield server
+    server.clean_up()
 
 
 class PlayedFleet(FilledFleet):
@@ -151,9 +151,9 @@ class PlayedFleet(FilledFleet):
 
 @pytest.fixture
 def prometheus(tmp_path: Path) -> Iterator[Server]:
-    one = Prometheus("prometheus", tmp_path)
-    yield one
-    one.clean_up()
+    server = Prometheus("prometheus", tmp_path)
+    yield server
+    server.clean_up()
 
 
 def restart(agent: PlayedAgent, receiver: Receiver) -> None:

@@ -117,7 +117,7 @@ class UnsealedSlices:
 
 def _by_series(states: Iterable[tuple[Dimensions, State]]) -> dict[Dimensions, list[State]]:
     """All states of each series."""
-    found: dict[Dimensions, list[State]] = {}
+    of_series: dict[Dimensions, list[State]] = {}
     for dimensions, state in states:
-        found.setdefault(dimensions, []).append(state)
-    return found
+        of_series.setdefault(dimensions, []).append(state)
+    return of_series

@@ -71,11 +71,11 @@ class Exposition:
             own = own.removesuffix(_EOF)
         else:
             own = generate_text(registry)
-        found = families(state.plan, views, whole, scores, self._cache)
+        rendered = families(state.plan, views, whole, scores, self._cache)
         external = dict(state.external_labels)
 
         def work() -> list[bytes]:
-            series = render(found, openmetrics=openmetrics, external=external)
+            series = render(rendered, openmetrics=openmetrics, external=external)
             plain = _chunks(_labeled(own, external), series, openmetrics)
             return list(compressed(plain)) if gzipped else list(plain)
 
@@ -109,10 +109,10 @@ def _labeled(text: bytes, external: Mapping[str, str]) -> bytes:
     if not external:
         return text
     lines = text.decode().splitlines(keepends=True)
-    found = (
+    samples = (
         line if line.startswith("#") else next(with_labels([line], external)) for line in lines
     )
-    return "".join(found).encode()
+    return "".join(samples).encode()
 
 
 def _chunks(own: bytes, series: Iterator[bytes], openmetrics: bool) -> Iterator[bytes]:
@@ -147,7 +147,7 @@ def prefers_openmetrics(accept: str) -> bool:
 
 def _weights(header: str) -> dict[str, float]:
     """The highest weight of each token of an Accept-like header (RFC 9110, 12.4.2)."""
-    found: dict[str, float] = {}
+    weights: dict[str, float] = {}
     for part in header.split(","):
         token, *parameters = (piece.strip().lower() for piece in part.split(";"))
         weight = 1.0
@@ -158,5 +158,5 @@ def _weights(header: str) -> dict[str, float]:
                 except ValueError:
                     weight = 0.0
         if token:
-            found[token] = max(found.get(token, 0.0), weight)
-    return found
+            weights[token] = max(weights.get(token, 0.0), weight)
+    return weights

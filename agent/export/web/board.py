@@ -202,8 +202,8 @@ def ready_json(ready: Mapping[str, str | None]) -> Json:
 def _objectives(plan: Plan, scores: Mapping[str, Score], states: Mapping[str, str]) -> list[Json]:
     made = []
     for objective in in_tree_order(plan.objectives):
-        found = scores.get(objective.name, Score())
-        score = finite(found.value)
+        scored = scores.get(objective.name, Score())
+        score = finite(scored.value)
         kpis = [
             {
                 "name": name,
@@ -222,9 +222,9 @@ def _objectives(plan: Plan, scores: Mapping[str, Score], states: Mapping[str, st
                 "owner": objective.owner or "",
                 "score": score,
                 "text": "–" if score is None else _score_text(score),
-                "state": str(found.state),
-                "trend": found.trend,
-                "trend_text": _trend_text(found),
+                "state": str(scored.state),
+                "trend": scored.trend,
+                "trend_text": _trend_text(scored),
                 "objectives": [
                     {
                         "name": name,

@@ -89,7 +89,10 @@ def _others(plan: Plan, group: Sequence[Alert]) -> Json:
     """What is said of a group beside its first alert."""
     others = [_alert(plan, alert) for alert in group[1 : MOST_OTHERS + 1]]
     words = ("key", "series", "severity", "since_ms", "value", "summary")
-    return {"count": len(group), "others": [{word: one[word] for word in words} for one in others]}
+    return {
+        "count": len(group),
+        "others": [{word: alert[word] for word in words} for alert in others],
+    }
 
 
 def in_order(alerts: Iterable[Alert]) -> list[Alert]:
@@ -168,8 +171,8 @@ def _alert(plan: Plan, alert: Alert) -> Json:
 
 
 def _owner(rule: Rule | None, kpi: Kpi | None) -> str:
-    found = [said for of in (rule, kpi) if of is not None for said in (of.owner, of.team) if said]
-    return found[0] if found else ""
+    names = [said for of in (rule, kpi) if of is not None for said in (of.owner, of.team) if said]
+    return names[0] if names else ""
 
 
 def _safe_link(url: str | None) -> str | None:

@@ -167,18 +167,22 @@ class PrivatePages:
     def _scopes(self, plan: Plan, views: Sequence[SeriesView]) -> Iterator[Scope]:
         """Everybody who has numbers now, and who answers for them."""
         private = {n: k for n, k in plan.kpis.items() if k.person is not None}
-        found: dict[Scope, None] = {}
+        scopes: dict[Scope, None] = {}
         for kpi in private.values():
             if kpi.owner is not None:
-                found[Scope(owner=kpi.owner)] = None
+                scopes[Scope(owner=kpi.owner)] = None
         for view in views if private else ():
-            one = private.get(view.kpi)
-            if one is None or one.person is None or len(view.series) != len(one.by):
+            private_kpi = private.get(view.kpi)
+            if (
+                private_kpi is None
+                or private_kpi.person is None
+                or len(view.series) != len(private_kpi.by)
+            ):
                 continue
-            own = view.series[one.by.index(one.person)]
+            own = view.series[private_kpi.by.index(private_kpi.person)]
             if own is not None and own != OTHER:
-                found[Scope(one.person, label(own))] = None
-        yield from found
+                scopes[Scope(private_kpi.person, label(own))] = None
+        yield from scopes
 
     def _token(self, scope: Scope) -> str:
         if scope not in self._tokens:

@@ -38,9 +38,9 @@ async def _text(state: AgentState, accept: str = "text/plain") -> str:
 
 async def _samples(state: AgentState) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
     text = await _text(state)
-    found = [s for family in parse_text(text) for s in family.samples]
-    samples = {(s.name, frozenset(s.labels.items())): s.value for s in found}
-    assert len(samples) == len(found)  # no series twice
+    listed = [s for family in parse_text(text) for s in family.samples]
+    samples = {(s.name, frozenset(s.labels.items())): s.value for s in listed}
+    assert len(samples) == len(listed)  # no series twice
     return samples
 
 
@@ -148,8 +148,8 @@ async def test_label_values_survive_both_formats(dimension: object, expected: st
     for accept, parse in (("text/plain", parse_text), (PROMETHEUS_2_ACCEPT, parse_openmetrics)):
         text = await _text(running_agent(invented.COMPANY, series), accept)
         families = {f.name: f for f in parse(text)}
-        found = families["kpi_response_time_seconds"].samples
-        assert [s.labels for s in found] == [{"region": expected}]
+        points = families["kpi_response_time_seconds"].samples
+        assert [s.labels for s in points] == [{"region": expected}]
 
 
 async def test_an_agent_without_data_answers_with_its_own_metrics() -> None:
@@ -176,14 +176,14 @@ async def test_openmetrics_parses_and_has_the_same_kpi_samples() -> None:
     text = await _text(state, PROMETHEUS_2_ACCEPT)
     assert text.endswith("# EOF\n")
     assert text.count("# EOF") == 1
-    found = {
+    new = {
         (s.name, frozenset(s.labels.items())): s.value
         for family in parse_openmetrics(text)
         for s in family.samples
         if not s.name.startswith("process_")
     }
     old = await _samples(state)
-    assert found == {key: v for key, v in old.items() if not key[0].startswith("process_")}
+    assert new == {key: v for key, v in old.items() if not key[0].startswith("process_")}
 
 
 async def test_the_kpi_units_are_said_in_openmetrics() -> None:
@@ -294,8 +294,10 @@ async def test_a_value_is_read_as_it_is_and_one_that_is_none_gives_no_sample() -
     ]
     samples = await _samples(state)
     name = "kpi_revenue_gbp"
-    found = {labels: value for (metric, labels), value in samples.items() if metric == name}
-    assert found == {frozenset({("country", f"r{at}")}): value for at, value in enumerate(values)}
+    values_of = {labels: value for (metric, labels), value in samples.items() if metric == name}
+    assert values_of == {
+        frozenset({("country", f"r{at}")}): value for at, value in enumerate(values)
+    }
 
 
 async def test_a_series_keeps_its_labels_when_others_come_and_go() -> None:
@@ -305,13 +307,13 @@ async def test_a_series_keeps_its_labels_when_others_come_and_go() -> None:
         views = [view(RESPONSE, (region,), float(ord(region))) for region in regions]
         state.fleet.series = views
         text = b"".join((await exposition.scrape("text/plain", "")).chunks).decode()
-        found = {
+        values = {
             sample.labels["region"]: sample.value
             for family in parse_text(text)
             for sample in family.samples
             if sample.name == "kpi_response_time_seconds"
         }
-        assert found == {region: float(ord(region)) for region in regions}
+        assert values == {region: float(ord(region)) for region in regions}
 
 
 async def test_only_a_series_in_maintenance_has_a_sample_of_it() -> None:
@@ -342,13 +344,13 @@ async def test_external_labels_are_of_every_series(accept: str) -> None:
     external = {"cluster": 'eu "1"', "environment": "prod"}
     labeled = replace(company_state(), external_labels=external)
     text = await _text(labeled, accept)
-    found = [s for family in parse(text) for s in family.samples]
-    assert found
-    assert all(s.labels["environment"] == "prod" for s in found)
-    assert {s.labels["cluster"] for s in found} == {'eu "1"'}
+    samples = [s for family in parse(text) for s in family.samples]
+    assert samples
+    assert all(s.labels["environment"] == "prod" for s in samples)
+    assert {s.labels["cluster"] for s in samples} == {'eu "1"'}
     before = [s for family in parse(await _text(plain, accept)) for s in family.samples]
     without = {"cluster", "environment"}
-    kept = [(s.name, {k: v for k, v in s.labels.items() if k not in without}) for s in found]
+    kept = [(s.name, {k: v for k, v in s.labels.items() if k not in without}) for s in samples]
     assert kept == [(s.name, s.labels) for s in before]
 
 

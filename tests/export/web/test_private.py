@@ -107,7 +107,7 @@ async def test_nothing_that_everybody_sees_names_a_person_or_a_private_kpi(path:
 
 def declared() -> AgentState:
     """The company with KPIs that need no contract, of which it has none."""
-    kpis = {name: replace(one, contract=None) for name, one in COMPANY.kpis.items()}
+    kpis = {name: replace(kpi, contract=None) for name, kpi in COMPANY.kpis.items()}
     made = state()
     made.rules.plan = replace(COMPANY, kpis=kpis)
     return made
@@ -135,7 +135,7 @@ async def test_an_agent_that_is_not_ready_counts_nothing() -> None:
 async def test_the_shared_board_has_the_score_and_the_other_kpis() -> None:
     async with _client(state()) as client:
         board = await (await client.get("/api/v1/board")).json()
-        assert [one["name"] for one in board["kpis"]] == ["orders"]
+        assert [kpi["name"] for kpi in board["kpis"]] == ["orders"]
         assert board["kpi_order"] == ["orders"]
         assert (board["alerts"], board["alert_counts"]["firing"], board["steps"]) == ([], 0, [])
         (work,) = board["objectives"]
@@ -261,7 +261,7 @@ async def test_wrong_tokens_cost_a_look_up_each_and_somebody_new_is_found_after_
     assert await pages.data(token, NOW_MS) is None
     assert len(made) == known
     clock[0] += INDEX_SECONDS
-    found = await pages.data(token, NOW_MS)
-    assert found is not None
-    assert found["who"] == {"person": "employee", "name": "zoe"}
+    page = await pages.data(token, NOW_MS)
+    assert page is not None
+    assert page["who"] == {"person": "employee", "name": "zoe"}
     assert len(made) == known + 1

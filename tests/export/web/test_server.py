@@ -162,10 +162,10 @@ async def test_a_kpi_that_is_not_declared_is_not_found() -> None:
 
 
 async def test_a_port_in_use_is_said_in_words() -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port = listener.getsockname()[1]
         with pytest.raises(OSError, match=f"can't listen on 127.0.0.1:{port}.*another port"):
             async with serving(company_state(), "127.0.0.1", port):
                 pass
