@@ -20,9 +20,9 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from agent.core.output.privacy import Privacy
 from agent.errors import EnvironmentFault
 from agent.export.agent_state import AgentState
+from agent.export.remote_write.metrics import RemoteWriteMetrics
 from agent.kafka.alert_log import AlertLog
 from agent.kafka.board_topic import BoardReader, BoardWriter
 from agent.kafka.client import connection, new_producer
@@ -70,7 +70,6 @@ class Life:
         fleet: FleetView,
         board: BoardReader,
         alert_log: AlertLog,
-        privacy: Privacy,
     ) -> None:
         self.at_rest = asyncio.Event()  # no stage is running
         self.at_rest.set()
@@ -80,9 +79,12 @@ class Life:
         self._fleet = fleet
         self._board = board
         self._alert_log = alert_log
-        self._privacy = privacy
         self._names = TopicNames.of(settings)
         self._topics = TopicKeeper(settings, status)
+        self._remote_write: RemoteWriteMetrics | None = None
+        if settings.remote_write_url:
+            self._remote_write = RemoteWriteMetrics(state.metrics.registry)
+            state.metrics.errors.labels(REMOTE_WRITE)
 
     async def live(self, over: asyncio.Event) -> None:
         """Keep everything going until `over` is set; after a failure of all, again."""
@@ -99,7 +101,7 @@ class Life:
             state_partitions = await self._topics.ensure(admin, consumer)
             self._status.waiting(BROKER, None)
             self._status.waiting(BOARD, None)
-            ingest_reporter = IngestReporter(self._state, self._status)
+            ingest_reporter = IngestReporter(self._state.metrics, self._status)
 
             async def ingest() -> None:
                 await self._run_ingest(admin, state_partitions, ingest_reporter, over)
@@ -138,7 +140,7 @@ class Life:
 
     def _on_remote_write_failure(self, error: Exception, pause_seconds: float) -> None:
         """Count it and say so; the worker stays ready."""
-        self._state.stats.errors[REMOTE_WRITE] += 1
+        self._state.metrics.errors.labels(REMOTE_WRITE).inc()
         is_ours = not isinstance(error, (KafkaError, OSError))
         log.error(
             "%s: %s; trying again in about %.0f s", REMOTE_WRITE, error or type(error).__name__,
@@ -185,15 +187,15 @@ class Life:
     async def _run_merge(self, state_partitions: int, over: asyncio.Event) -> None:
         """Stage 2, and the writer of its series to the board topic."""
         producer = new_producer(self._settings)
-        fleet = self._fleet
+        fleet, plan, privacy = self._fleet, self._state.plan, self._state.privacy
         try:
             await producer.start()
-            publisher = Publisher(producer, self._names, self._privacy)
+            publisher = Publisher(producer, self._names, privacy)
             writer = BoardWriter(publisher, self._board, fleet.held, fleet.is_ours)
-            reporter = MergeReporter(self._state, self._status, fleet, writer, self._privacy)
-            merge = MergeStage(
-                self._settings, self._state.plan, publisher, state_partitions, reporter
+            reporter = MergeReporter(
+                plan, self._state.metrics, self._status, fleet, writer, privacy
             )
+            merge = MergeStage(self._settings, plan, publisher, state_partitions, reporter)
             fleet.attach(merge, state_partitions)
             writing = asyncio.create_task(writer.run(), name="board-writer")
             try:
@@ -222,10 +224,9 @@ class Life:
 
     async def _run_remote_write(self, over: asyncio.Event) -> None:
         """Closed windows to the receiver of the settings, if there is one."""
-        stats = self._state.stats.remote_write
-        if stats is None:
+        if self._remote_write is None:
             return
-        writer = RemoteWriter(self._settings, self._state.plan, stats)
+        writer = RemoteWriter(self._settings, self._state.plan, self._remote_write)
         writing = asyncio.create_task(writer.run(), name=REMOTE_WRITE)
         try:
             await first_of(over, writing)

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 from agent.core.model.plan import Plan
 from agent.core.output.value_messages import read_value
+from agent.export.remote_write.metrics import RemoteWriteMetrics
 from agent.export.remote_write.sender import Sender
-from agent.export.remote_write.stats import RemoteWriteStats
 from agent.export.remote_write.value_samples import SampleMaker
 from agent.export.remote_write.wire import Sample
 from agent.kafka.topics import TopicNames
@@ -22,17 +22,17 @@ log = logging.getLogger(__name__)
 
 
 class RemoteWriter:
-    """Sends what is published, by the names of one plan. Reports to `stats`."""
+    """Sends what is published, by the names of one plan. Counts in `metrics`."""
 
-    def __init__(self, settings: Settings, plan: Plan, stats: RemoteWriteStats) -> None:
+    def __init__(self, settings: Settings, plan: Plan, metrics: RemoteWriteMetrics) -> None:
         self._settings = settings
         self._maker = SampleMaker(plan, settings.labels)
-        self._stats = stats
+        self._metrics = metrics
 
     async def run(self) -> None:
         """Deliver until cancelled. Raises KafkaError."""
         topic = TopicNames.of(self._settings).values
-        async with Sender(self._settings, self._stats) as sender:
+        async with Sender(self._settings, self._metrics) as sender:
 
             async def deliver(records: Sequence[Record]) -> None:
                 await sender.deliver(self._samples(records))
@@ -41,12 +41,12 @@ class RemoteWriter:
 
     def waiting(self, records: int, oldest_ms: int) -> None:
         """Note what waits."""
-        self._stats.pending = records
-        self._stats.delivered_ms = oldest_ms
+        self._metrics.pending.set(records)
+        self._metrics.delivered.set(oldest_ms / 1000)
 
     def expired(self, records: int) -> None:
         """Count what was deleted before it was sent."""
-        self._stats.dropped["expired"] += records
+        self._metrics.dropped.labels("expired").inc(records)
 
     def _samples(self, records: Sequence[Record]) -> list[Sample]:
         samples: list[Sample] = []
@@ -54,7 +54,7 @@ class RemoteWriter:
             try:
                 message = read_value(record.value or b"")
             except ValueError as error:
-                self._stats.dropped["unreadable"] += 1
+                self._metrics.dropped.labels("unreadable").inc()
                 log.warning(
                     "topic %s partition %d offset %d is no value, and is not sent: %s",
                     record.topic, record.partition, record.offset, error,
@@ -62,7 +62,7 @@ class RemoteWriter:
                 continue
             made = self._maker.samples(message)
             if made is None:
-                self._stats.dropped["undeclared"] += 1
+                self._metrics.dropped.labels("undeclared").inc()
             else:
                 samples += made
         return samples

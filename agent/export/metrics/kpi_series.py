@@ -53,7 +53,7 @@ def families(
     """
     held = group(plan, views)
     cache.keep(plan.kpis.values())
-    every = [_KpiSeries(plan.kpis[name], found, cache) for name, found in held.items()]
+    every = [_KpiSeries(plan.kpis[name], of_kpi, cache) for name, of_kpi in held.items()]
     for series in every:
         yield from _own_families(series)
     yield Family(
@@ -94,9 +94,9 @@ def group(plan: Plan, views: Sequence[SeriesView]) -> dict[str, list[SeriesView]
     for view in views:
         if view.dimensions is not None and widths.get(view.kpi) == len(view.dimensions):
             held[view.kpi].append(view)
-    for name, found in held.items():
-        if not widths[name] and len(found) > 1:
-            held[name] = [_as_one(found)]
+    for name, of_kpi in held.items():
+        if not widths[name] and len(of_kpi) > 1:
+            held[name] = [_as_one(of_kpi)]
     return held
 
 
@@ -114,14 +114,14 @@ def _as_one(views: Sequence[SeriesView]) -> SeriesView:
 
 def wholes(plan: Plan, views: Iterable[SeriesView]) -> dict[str, SeriesView]:
     """By KPI, the view whose phases are those of the KPI as a whole."""
-    found: dict[str, SeriesView] = {}
+    latest: dict[str, SeriesView] = {}
     for view in views:
         # The only series of a KPI without dimensions stands for the whole of it, if nothing does.
         if view.kpi in plan.kpis and not view.dimensions:
-            known = found.get(view.kpi)
+            known = latest.get(view.kpi)
             if known is None or view.dimensions is None or not known.phases:
-                found[view.kpi] = view
-    return found
+                latest[view.kpi] = view
+    return latest
 
 
 class _KpiSeries:

@@ -38,7 +38,7 @@ from agent import __version__
 from agent.core.output.messages import iso
 from agent.errors import EnvironmentFault
 from agent.export.metrics.text_format import labels_text
-from agent.export.remote_write.stats import RemoteWriteStats
+from agent.export.remote_write.metrics import RemoteWriteMetrics
 from agent.export.remote_write.wire import HEADERS, Labels, Sample, encode
 from agent.settings import Settings
 
@@ -74,13 +74,13 @@ class Sender:
     def __init__(
         self,
         settings: Settings,
-        stats: RemoteWriteStats,
+        metrics: RemoteWriteMetrics,
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         first_pause_seconds: float = FIRST_PAUSE_SECONDS,
     ) -> None:
         self._settings = settings
         self._url = settings.remote_write_url
-        self._stats = stats
+        self._metrics = metrics
         self._now_ms = now_ms
         self._first_pause_seconds = first_pause_seconds
         self._session: aiohttp.ClientSession | None = None
@@ -118,7 +118,7 @@ class Sender:
             await self._deliver(samples[:middle])
             await self._deliver(samples[middle:])
         else:
-            self._stats.sent += len(samples)
+            self._metrics.sent.inc(len(samples))
 
     async def _send(self, body: bytes) -> None:
         """Send a request until it is accepted. Raises _RefusedError."""
@@ -156,7 +156,7 @@ class Sender:
             raise _UnavailableError(text, asked)
 
     def _failed(self, error: Exception) -> None:
-        self._stats.failures += 1
+        self._metrics.failures.inc()
         if not self._is_down:
             reason = str(error) or type(error).__name__
             log.error("remote write to %s fails, and is tried again: %s", self._url, reason)
@@ -173,13 +173,13 @@ class Sender:
             self._floor = None
             return samples
         left = [sample for sample in samples if sample.at_ms > floor_ms]
-        self._stats.dropped["too_old"] += len(samples) - len(left)
+        self._metrics.dropped.labels("too_old").inc(len(samples) - len(left))
         self._refused += len(samples) - len(left)
         return left
 
     def _drop(self, sample: Sample, text: str) -> None:
         is_too_old = any(words in text for words in TOO_OLD) and sample.at_ms < self._now_ms()
-        self._stats.dropped["too_old" if is_too_old else "rejected"] += 1
+        self._metrics.dropped.labels("too_old" if is_too_old else "rejected").inc()
         if is_too_old:
             self._floor = sample.at_ms, time.monotonic() + FLOOR_SECONDS
         self._refused += 1

@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry
 
+from agent.core.model import metrics
 from agent.export.remote_write import sender as module
+from agent.export.remote_write.metrics import REASONS, RemoteWriteMetrics
 from agent.export.remote_write.sender import Sender, retry_after_seconds, series_text
-from agent.export.remote_write.stats import RemoteWriteStats
 from agent.export.remote_write.wire import Sample
 from agent.settings import load_settings
 
@@ -25,21 +27,29 @@ def sample(series: str, minute: int) -> Sample:
     return Sample(labels, NOW_MS - 3_600_000 + minute * 60_000, float(minute))
 
 
-async def send(receiver: Receiver, *batches: list[Sample], **given: object) -> RemoteWriteStats:
-    stats = RemoteWriteStats()
+async def send(receiver: Receiver, *batches: list[Sample], **given: object) -> dict[str, float]:
+    """Send batches; what was counted: `sent`, `failures`, and by reason what was dropped."""
+    registry = CollectorRegistry()
     async with serving(receiver) as url:
         chosen = load_settings(remote_write_url=url, **given)
-        async with Sender(chosen, stats, lambda: NOW_MS, first_pause_seconds=0.01) as sender:
+        async with Sender(
+            chosen, RemoteWriteMetrics(registry), lambda: NOW_MS, first_pause_seconds=0.01
+        ) as sender:
             for batch in batches:
                 await sender.deliver(batch)
-    return stats
+    names = {"sent": metrics.REMOTE_WRITE_SAMPLES, "failures": metrics.REMOTE_WRITE_FAILURES}
+    counts = {word: registry.get_sample_value(name) for word, name in names.items()} | {
+        reason: registry.get_sample_value(metrics.REMOTE_WRITE_DROPPED, {"reason": reason})
+        for reason in REASONS
+    }
+    return {word: count for word, count in counts.items() if count}
 
 
 async def test_samples_are_acknowledged_and_counted() -> None:
     receiver = Receiver()
-    stats = await send(receiver, [sample("a", 1), sample("b", 1), sample("a", 2)])
+    counted = await send(receiver, [sample("a", 1), sample("b", 1), sample("a", 2)])
     assert sorted(receiver.stored) == sorted([sample("a", 1), sample("b", 1), sample("a", 2)])
-    assert (stats.sent, stats.failures, stats.dropped.total()) == (3, 0, 0)
+    assert counted == {"sent": 3}
     (headers,) = receiver.headers
     assert headers["Content-Type"] == "application/x-protobuf"
     assert headers["Content-Encoding"] == "snappy"
@@ -52,9 +62,9 @@ async def test_a_request_is_made_again_until_the_receiver_takes_it(
 ) -> None:
     receiver = Receiver(answers=[(status, {}), (status, {})])
     with caplog.at_level(logging.INFO):
-        stats = await send(receiver, [sample("a", 1)])
+        counted = await send(receiver, [sample("a", 1)])
     assert receiver.stored == [sample("a", 1)]
-    assert (stats.sent, stats.failures, stats.dropped.total()) == (1, 2, 0)
+    assert counted == {"sent": 1, "failures": 2}
     said = [r.message for r in caplog.records if r.name == module.__name__]
     assert len(said) == 2
     assert f"fails, and is tried again: {status}: not now" in said[0]
@@ -89,9 +99,9 @@ async def test_what_is_refused_is_dropped_alone_and_named(
     receiver = Receiver(refuses=lambda s: "duplicate sample" if s == bad else None)
     good = [sample(series, minute) for series in "abc" for minute in range(5)]
     good.remove(bad)
-    stats = await send(receiver, [*good, bad])
+    counted = await send(receiver, [*good, bad])
     assert sorted(receiver.stored) == sorted(good)
-    assert (stats.sent, stats.dropped["rejected"]) == (len(good), 1)
+    assert counted == {"sent": len(good), "rejected": 1}
     assert (
         'refused 1 samples, which are dropped; the first is kpi_orders{region="a"} at '
         "2027-01-15T07:03:00Z: 400: duplicate sample"
@@ -104,9 +114,9 @@ async def test_what_is_older_than_the_receiver_takes_costs_few_requests(
     floor_ms = sample("a", 50).at_ms
     receiver = Receiver(refuses=lambda s: "out of bounds" if s.at_ms < floor_ms else None)
     batch = [sample(f"s{n}", minute) for minute in range(60) for n in range(30)]
-    stats = await send(receiver, batch)
+    counted = await send(receiver, batch)
     assert sorted(receiver.stored) == sorted(s for s in batch if s.at_ms >= floor_ms)
-    assert stats.dropped["too_old"] == 50 * 30
+    assert counted == {"sent": 10 * 30, "too_old": 50 * 30}
     assert len(receiver.headers) < 50 * 30 / 4
     assert "refused 1500 samples" in caplog.text
 
@@ -117,13 +127,13 @@ async def test_login_and_headers_are_those_of_the_settings_and_read_again_after_
     file = tmp_path / "token"
     file.write_text("old\n")
     receiver = Receiver(answers=[(401, {})])
-    stats = RemoteWriteStats()
+    counted = RemoteWriteMetrics(CollectorRegistry())
     async with serving(receiver) as url:
         chosen = load_settings(
             remote_write_url=url, remote_write_token_file=file,
             remote_write_headers="X-Scope-OrgID=shop",
         )  # fmt: skip
-        async with Sender(chosen, stats, lambda: NOW_MS, first_pause_seconds=0.01) as sender:
+        async with Sender(chosen, counted, lambda: NOW_MS, first_pause_seconds=0.01) as sender:
             await sender.deliver([sample("a", 1)])
             file.write_text("new")
             receiver.answers.append((401, {}))
@@ -152,9 +162,9 @@ async def test_each_sample_is_stored_or_dropped_once_and_no_series_goes_back_in_
     cuts = sorted(data.draw(st.lists(st.integers(0, len(samples)), max_size=3)))
     begins, ends = [0, *cuts], [*cuts, len(samples)]
     receiver = Receiver(refuses=lambda s: "no" if s in bad else None)
-    stats = await send(receiver, *(samples[a:b] for a, b in zip(begins, ends, strict=True)))
+    counted = await send(receiver, *(samples[a:b] for a, b in zip(begins, ends, strict=True)))
     assert sorted(receiver.stored) == sorted(s for s in samples if s not in bad)
-    assert stats.dropped["rejected"] == len(bad)
+    assert counted.get("rejected", 0) == len(bad)
     for series in "abc":
         times = [s.at_ms for s in receiver.stored if dict(s.labels)["region"] == series]
         assert times == sorted(times)
