@@ -43,8 +43,8 @@ from agent.core.decode.single_record import (
 from agent.core.model.paths import Keys
 
 CHUNK_RECORDS = 1024
-"""So many records are read at once, at most. A bad record makes this many be read twice, and larger reads
-are no cheaper: a chunk that fits a core's cache makes up for what each read costs (0.1 ms)."""
+"""At most so many records are read at once. A bad record makes this many be read twice, and larger
+reads are no cheaper: a chunk that fits a core's cache makes up for the 0.1 ms of each read."""
 
 _RELAXED_CHUNKS = 256
 """So many chunks are not read strictly first, once that failed often."""

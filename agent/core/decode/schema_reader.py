@@ -105,10 +105,10 @@ class SchemaReader:
             elif len(chunk) == 1:
                 yield chunk, self._nothing(1)
             else:
-                cut, parts = _apart(codec, bodies, chunk)
+                cut, others = _apart(codec, bodies, chunk)
                 yield cut, self._nothing(cut.size)
-                for part in parts:
-                    yield from self._read_parts(codec, reader, bodies, part)
+                for rows in others:
+                    yield from self._read_parts(codec, reader, bodies, rows)
 
     def _nothing(self, count: int) -> Read:
         """Of so many records none can be read."""
