@@ -35,9 +35,8 @@ STEPS = [
 
 
 def answer(*pairs: tuple[str, str], plan: Plan = COMPANY) -> dict[str, Any]:
-    alerts = company_state().alerts
-    assert alerts is not None
-    return alerts_answer(plan, alerts(), STEPS, Query(pairs), NOW_MS)
+    alerts = company_state().fleet.alerts()
+    return alerts_answer(plan, alerts, STEPS, Query(pairs), NOW_MS)
 
 
 def test_active_alerts_say_all_that_anybody_who_is_called_needs() -> None:
@@ -108,7 +107,7 @@ def test_a_filter_that_there_is_not_is_refused(pair: tuple[str, str], hint: str)
 
 async def test_it_is_served_and_bad_questions_are_400() -> None:
     state = company_state()
-    state.alert_log = lambda: STEPS
+    state.fleet.history = STEPS
     async with _client(state) as client:
         good = await client.get("/api/v1/alerts?state=resolved")
         assert good.headers["Cache-Control"] == "no-store"
