@@ -8,7 +8,7 @@ The exports copy what they need on the loop, and do the long part of the work in
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,9 +18,9 @@ from prometheus_client.core import Metric
 
 from agent.core.evaluate.objectives import Score
 from agent.core.model import metrics
-from agent.core.model.kpis import Dimensions
+from agent.core.model.kpis import Dimensions, Kpi
 from agent.core.model.plan import Plan
-from agent.core.model.results import AlertPhase, SeriesView
+from agent.core.model.results import AlertPhase, PastWindows, SeriesView
 from agent.core.model.rules import Severity
 from agent.core.output.privacy import Privacy
 from agent.errors import RulesError
@@ -188,6 +188,28 @@ async def _no_explain(_rule: str, _series: str) -> dict[str, object]:
     raise RulesError("this agent was started without a way to explain its rules")
 
 
+async def _no_past(_kpi: Kpi, _dimensions: Dimensions | None, _since_ms: int) -> PastWindows:
+    return PastWindows()
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """Under which addresses people reach the board, Grafana and the runbooks, without a slash at
+    the end; "" where that is not known, and nothing links there from outside."""
+
+    board: str = ""
+    grafana: str = ""
+    runbooks: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RuleChange:
+    """A reload that changed the rules: when (wall clock), and what, in words."""
+
+    at_ms: int
+    text: str
+
+
 @dataclass(slots=True)
 class AgentState:
     """Everything that `/metrics`, `/-/ready`, `/-/reload` and the board read.
@@ -201,6 +223,8 @@ class AgentState:
     `reload()` gives (done, what happened or which problems).
     `explain(rule, series)` gives how a rule stands over the series held here, `series` of them and
     `count` in all; RulesError for what is not known.
+    `past(kpi, dimensions, since_ms)` gives the closed windows of a KPI (`dimensions` None), or of
+    one of its series, that ended since an instant, as far as they are still known.
     """
 
     plan: Plan
@@ -218,6 +242,12 @@ class AgentState:
     ready: dict[str, str | None] = field(default_factory=dict)
     reload: Callable[[], Awaitable[tuple[bool, str]]] = _no_reload
     explain: Callable[[str, str], Awaitable[dict[str, object]]] = _no_explain
+    past: Callable[[Kpi, Dimensions | None, int], Awaitable[PastWindows]] = _no_past
+    rule_changes: deque[RuleChange] = field(default_factory=lambda: deque(maxlen=50))
+    """The last ones since this worker's start, oldest first."""
+    links: Links = field(default_factory=Links)
+    timezone: str = "UTC"
+    """The zone of all times that pages show, by its IANA name."""
     privacy: Privacy = field(default_factory=Privacy)
     """How the people of private KPIs are published outside."""
     external_labels: Mapping[str, str] = field(default_factory=dict)

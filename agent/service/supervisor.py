@@ -15,6 +15,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from importlib import metadata
 
 from agent.core.changes.diff import compare, summary
@@ -23,7 +24,7 @@ from agent.core.model.plan import Plan
 from agent.core.output.labels import check_external_labels
 from agent.core.output.privacy import Privacy
 from agent.errors import EnvironmentFault, KpiAgentError, RulesError
-from agent.export.agent_state import AgentState, Stats
+from agent.export.agent_state import AgentState, RuleChange, Stats
 from agent.export.alertmanager import Delivery
 from agent.export.web.access import Access, is_loopback
 from agent.export.web.server import serving
@@ -31,6 +32,7 @@ from agent.export.web.web_config import WebConfig, load_web_config
 from agent.kafka.alert_log import AlertLog
 from agent.kafka.board_topic import BoardReader
 from agent.kafka.topics import TopicNames
+from agent.kafka.value_log import past_windows
 from agent.service.fleet_view import FleetView
 from agent.service.life import Life
 from agent.service.malloc_trim import trim_regularly
@@ -75,6 +77,7 @@ class Service:
             alerts=fleet.alerts,
             alert_log=alert_log.steps,
             explain=fleet.explain,
+            past=partial(past_windows, settings, names.values),
             reload=self.reload,
             stats=Stats(
                 last_reload_ms=now_ms,
@@ -136,6 +139,7 @@ class Service:
             await asyncio.wait_for(self._life.at_rest.wait(), 2 * STOP_TIMEOUT_SECONDS)
         counts = f"{len(plan.kpis)} KPIs and {len(plan.rules)} rules are in use now"
         published = f"{summary(changes)}; {counts}"
+        self.state.rule_changes.append(RuleChange(_now_ms(), summary(changes)))
         log.info("reloaded: %s", published)
         return True, published
 
