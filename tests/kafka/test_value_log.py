@@ -29,8 +29,8 @@ async def _publish(settings: Settings, *emitted: Emitted) -> None:
     await producer.start()
     try:
         publisher = Publisher(producer, TopicNames.of(settings))
-        for one in emitted:
-            await acknowledged(await publisher.publish_emitted(COMPANY, one))
+        for each in emitted:
+            await acknowledged(await publisher.publish_emitted(COMPANY, each))
     finally:
         await producer.stop()
 
@@ -55,9 +55,9 @@ async def test_the_windows_of_a_series_come_back_once_each_with_their_targets() 
             *(_emitted("revenue", "a", n, 5.0) for n in range(30)),
             _emitted("response_time", "a", 29, 29.0),  # repeated after a restart
         )
-        found = await past_windows(settings, "kpi-values", RESPONSE, ("a",), 20 * MINUTE_MS)
-        assert found.is_complete
-        assert found.windows == tuple(
+        past = await past_windows(settings, "kpi-values", RESPONSE, ("a",), 20 * MINUTE_MS)
+        assert past.is_complete
+        assert past.windows == tuple(
             PastWindow(("a",), n * MINUTE_MS, float(n), 9, None, SLOW) for n in range(21, 30)
         )
         every = await past_windows(settings, "kpi-values", RESPONSE, None, 20 * MINUTE_MS)
@@ -74,12 +74,12 @@ async def test_of_very_many_records_the_newest_are_read_and_the_answer_says_so(
     with EmbeddedBroker() as broker:
         settings = load_settings(brokers=broker.address)
         await _publish(settings, *(_emitted("response_time", "a", n, 1.0) for n in range(40)))
-        found = await past_windows(settings, "kpi-values", RESPONSE, ("a",), 0)
-        assert not found.is_complete
-        assert [w.end_ms // MINUTE_MS for w in found.windows] == list(range(30, 40))
+        past = await past_windows(settings, "kpi-values", RESPONSE, ("a",), 0)
+        assert not past.is_complete
+        assert [w.end_ms // MINUTE_MS for w in past.windows] == list(range(30, 40))
 
 
 async def test_without_a_broker_there_is_no_past() -> None:
     settings = load_settings(brokers="127.0.0.1:1")
-    found = await past_windows(settings, "kpi-values", RESPONSE, ("a",), 0)
-    assert (found.windows, found.is_complete) == ((), False)
+    past = await past_windows(settings, "kpi-values", RESPONSE, ("a",), 0)
+    assert (past.windows, past.is_complete) == ((), False)

@@ -88,7 +88,7 @@ AXE = ROOT / ".cache" / "axe-core" / "package" / "axe.min.js"
 def violations(browser: webdriver.Chrome) -> list[Any]:
     """What axe-core finds wrong with the page that is open, by rule and place."""
     browser.execute_script(AXE.read_text())
-    found = browser.execute_async_script(
+    broken = browser.execute_async_script(
         "const done = arguments[0]; axe.run().then(r => done(r.violations))"
     )
-    return [(one["id"], [node["target"] for node in one["nodes"]]) for one in found]
+    return [(rule["id"], [node["target"] for node in rule["nodes"]]) for rule in broken]

@@ -30,7 +30,7 @@ _PAGE = html_template(Path(__file__).parent / "templates", "alerts.html")
 
 
 def alerts_page(
-    board: str, plan: Plan, found: Sequence[Json], steps: Sequence[Json], query: Mapping[str, str],
+    board: str, plan: Plan, active: Sequence[Json], steps: Sequence[Json], query: Mapping[str, str],
     now_ms: int, data_until_ms: int | None, timezone: str,
 ) -> str:  # fmt: skip
     """The page of the alerts that go on (`board_alerts.alert_json`, in their order) and the steps
@@ -42,12 +42,12 @@ def alerts_page(
     def address(**changed: str | None) -> str:
         return with_query(ALERTS, {**chosen, **changed})
 
-    kinds = sorted({alert["rule"] for alert in found} | {step["rule"] for step in steps})
+    kinds = sorted({alert["rule"] for alert in active} | {step["rule"] for step in steps})
     return _PAGE.render(
         board=board,
         timezone=timezone,
-        groups=_groups(found)[:MOST_RULES],
-        hidden_rules=max(0, len(_groups(found)) - MOST_RULES),
+        groups=_groups(active)[:MOST_RULES],
+        hidden_rules=max(0, len(_groups(active)) - MOST_RULES),
         most_series=MOST_SERIES,
         steps=steps[:limit],
         more=address(limit=str(limit * 4)) if len(steps) > limit else None,
@@ -63,9 +63,9 @@ def alerts_page(
     )
 
 
-def _groups(found: Sequence[Json]) -> list[tuple[Json, list[Json]]]:
+def _groups(active: Sequence[Json]) -> list[tuple[Json, list[Json]]]:
     """The alerts by rule and state, in their order, each group with its first."""
     groups: dict[tuple[str, str], list[Json]] = {}
-    for alert in found:
+    for alert in active:
         groups.setdefault((alert["rule"], alert["phase"]), []).append(alert)
     return [(group[0], group) for group in groups.values()]

@@ -70,7 +70,7 @@ def time_ticks(since_ms: int, until_ms: int, timezone: str) -> list[Tick]:
     step = next(step for step in _SECONDS if step >= max(least, 1.0))
     begin = datetime.fromtimestamp(since_ms / 1000, zone)
     midnight = begin.replace(hour=0, minute=0, second=0, microsecond=0)
-    found = []
+    ticks = []
     for number in range(1, int(3 * _DAY / step) + 2):
         at = midnight + timedelta(seconds=number * step)  # by the clock on the wall
         at_ms = at.timestamp() * 1000
@@ -79,8 +79,8 @@ def time_ticks(since_ms: int, until_ms: int, timezone: str) -> list[Tick]:
         if at_ms >= since_ms:
             form = "%H:%M:%S" if step < _MINUTE else "%H:%M"
             is_new_day = at.hour == at.minute == at.second == 0
-            found.append((at_ms, at.strftime("%-d %b" if is_new_day else form)))
-    return found
+            ticks.append((at_ms, at.strftime("%-d %b" if is_new_day else form)))
+    return ticks
 
 
 def _days(since_ms: int, until_ms: int, zone: ZoneInfo, days: int) -> Iterator[Tick]:

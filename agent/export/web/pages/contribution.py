@@ -106,5 +106,5 @@ def _is_linear(kpi: Kpi, columns: Sequence[str]) -> bool:
     rows = np.concatenate([some, more, some + more])
     table = pl.DataFrame(rows, schema=list(columns))
     value = kpi.value.cast(pl.Float64).alias("value")
-    found = table.select(value)["value"].to_numpy().reshape(3, TRIES)
-    return bool(np.allclose(found[0] + found[1], found[2], rtol=1e-9, atol=0))
+    results = table.select(value)["value"].to_numpy().reshape(3, TRIES)
+    return bool(np.allclose(results[0] + results[1], results[2], rtol=1e-9, atol=0))

@@ -12,7 +12,6 @@ from agent.export.agent_state import AgentState
 from agent.export.web.alerts import BadQuery, Query
 from agent.export.web.board_alerts import (
     alert_json,
-    from_phases,
     gravest,
     public_alerts,
     public_steps,
@@ -75,11 +74,11 @@ class PageHandlers:
             query = Query(request.query.items())
         except BadQuery as error:
             raise web.HTTPBadRequest(text=f"{error}\n") from error
-        series = tuple(state.company())
-        alerts = from_phases(series) if state.alerts is None else state.alerts()
-        asked, steps = dict(request.query), tuple(public_steps(state.plan, state.alert_log()))
-        standing = gravest(public_alerts(state.plan, alerts))
-        until_ms, now_ms = data_until_ms(state, series), self._now_ms()
+        asked = dict(request.query)
+        steps = tuple(public_steps(state.plan, state.fleet.steps()))
+        standing = gravest(public_alerts(state.plan, state.fleet.alerts()))
+        until_ms = data_until_ms(state, state.fleet.all_series())
+        now_ms = self._now_ms()
 
         def work() -> str:
             active = [alert_json(plan, alert) for alert in standing]

@@ -188,16 +188,16 @@ def _lines(of: Sources) -> list[Json]:
         dimensions = of.dimensions if of.dimensions is not None else next(iter(by_series), ())
         own = [(w.end_ms, w.value) for w in by_series.get(dimensions, ())]
         return _with_previous(of, "value", series_text(dimensions) or kpi.title, own)
-    found: list[Json] = []
+    lines: list[Json] = []
     if is_additive(of.plan, kpi.name):
-        found += _with_previous(of, "total", "All series", _totals(of.past.windows))
+        lines += _with_previous(of, "total", "All series", _totals(of.past.windows))
     worst = nsmallest(MOST_LINES, of.views, key=lambda view: badness(kpi, view))
     for view in worst:
         windows = by_series.get(view.series, ())
         points = [(w.end_ms, w.value) for w in windows if w.end_ms > span.since_ms]
         name = series_text(view.dimensions)
-        found.append(_line(of, "value", series_key(kpi.by, view.dimensions), name, points))
-    return found
+        lines.append(_line(of, "value", series_key(kpi.by, view.dimensions), name, points))
+    return lines
 
 
 def _totals(windows: Iterable[PastWindow]) -> list[tuple[int, float | None]]:
@@ -244,7 +244,7 @@ def _bands(of: Sources) -> list[tuple[int, int, dict[str, float]]]:
     kpi, span = of.kpi, of.span
     is_one = _is_single(of)
     ends = {w.end_ms: w for w in of.past.windows if w.end_ms > span.since_ms}
-    found: list[tuple[int, int, dict[str, float]]] = []
+    bands: list[tuple[int, int, dict[str, float]]] = []
     for end_ms, window in sorted(ends.items()):
         start_ms = kpi.window.start_of(end_ms)
         if is_one:
@@ -252,12 +252,12 @@ def _bands(of: Sources) -> list[tuple[int, int, dict[str, float]]]:
         else:
             target = common_target(kpi, start_ms)
         bounds = _bounds(target)
-        if found and found[-1][2] == bounds:
-            found[-1] = (found[-1][0], end_ms, bounds)
+        if bands and bands[-1][2] == bounds:
+            bands[-1] = (bands[-1][0], end_ms, bounds)
         else:
-            begin = found[-1][1] if found else max(span.since_ms, end_ms - kpi.window.step_ms)
-            found.append((begin, end_ms, bounds))
-    return [band for band in found if band[2]]
+            begin = bands[-1][1] if bands else max(span.since_ms, end_ms - kpi.window.step_ms)
+            bands.append((begin, end_ms, bounds))
+    return [band for band in bands if band[2]]
 
 
 def _bounds(target: Target | None) -> dict[str, float]:
@@ -288,15 +288,15 @@ def _listed(of: Sources, windows: Iterable[PastWindow]) -> list[Json]:
     return listed
 
 
-def _moved(kpi: Kpi, found: Contribution) -> Json:
+def _moved(kpi: Kpi, moved: Contribution) -> Json:
     return {
-        "before_ms": found.before_ms,
-        "after_ms": found.after_ms,
-        "total": found.total
+        "before_ms": moved.before_ms,
+        "after_ms": moved.after_ms,
+        "total": moved.total
         and {
-            "before": value_text(found.total[0], kpi.unit),
-            "after": value_text(found.total[1], kpi.unit),
-            "difference": signed(found.total[1] - found.total[0], kpi),
+            "before": value_text(moved.total[0], kpi.unit),
+            "after": value_text(moved.total[1], kpi.unit),
+            "difference": signed(moved.total[1] - moved.total[0], kpi),
         },
         "changes": [
             {
@@ -308,9 +308,9 @@ def _moved(kpi: Kpi, found: Contribution) -> Json:
                 "is_worse": (change.difference > 0) == (kpi.better == "lower"),
                 "share": None if change.share is None else percent_text(change.share * 100, 0),
             }
-            for change in found.changes
+            for change in moved.changes
         ],
-        "others": {"count": found.others[0], "difference": signed(found.others[1], kpi)},
+        "others": {"count": moved.others[0], "difference": signed(moved.others[1], kpi)},
     }
 
 

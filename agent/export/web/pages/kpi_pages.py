@@ -78,7 +78,7 @@ class KpiPages:
         kpi = plan.kpis.get(name)
         if kpi is None:
             raise NoSuchPage(f"there is no KPI called {name[:80]}")
-        views = group(plan, tuple(state.company()))[name]
+        views = group(plan, tuple(state.fleet.all_series()))[name]
         dimensions = _series(kpi, [v.series for v in views], query.get("series", ""))
         newest = max((v.closed.end_ms for v in views if v.closed is not None), default=None)
         until_ms = _until(query.get("until"), newest or self._now_ms())
@@ -86,8 +86,8 @@ class KpiPages:
         asked = [v for v in views if dimensions in (None, v.dimensions)]
         past = await self._past.windows(kpi, dimensions, span.needed_since_ms, asked)
         return Sources(
-            plan, kpi, dimensions, span, views, _upto(past, until_ms), tuple(state.alert_log()),
-            tuple(state.rule_changes), state.timezone, data_until_ms(state, views),
+            plan, kpi, dimensions, span, views, _upto(past, until_ms), tuple(state.fleet.steps()),
+            tuple(state.rules.changes), state.timezone, data_until_ms(state, views),
         )  # fmt: skip
 
 
@@ -103,11 +103,11 @@ def _series(kpi: Kpi, known: list[Dimensions], text: str) -> Dimensions | None:
         selector = parse_selector(text, kpi.by, kpi.name)
     except RulesError as error:
         raise NoSuchPage(str(error)) from error
-    found = [dimensions for dimensions in known if selects(selector, kpi.by, dimensions)]
-    if len(found) != 1:
-        what = "no series has" if not found else f"{len(found)} series have"
+    chosen = [dimensions for dimensions in known if selects(selector, kpi.by, dimensions)]
+    if len(chosen) != 1:
+        what = "no series has" if not chosen else f"{len(chosen)} series have"
         raise NoSuchPage(f"{what} {text[:200]}; dimensions of {kpi.name}: {', '.join(kpi.by)}")
-    return found[0]
+    return chosen[0]
 
 
 def _range(kpi: Kpi, text: str | None) -> str:

@@ -35,7 +35,7 @@ def alert_marks(
     """
     own = None if dimensions is None else dimensions_json(kpi, dimensions)
     firing: dict[tuple[Any, ...], Json] = {}
-    found: list[Json] = []
+    marks: list[Json] = []
     for step in reversed([s for s in steps if s["kpi"] == kpi.name]):
         if own is not None and step["dimensions"] not in (own, {}):
             continue
@@ -51,12 +51,12 @@ def alert_marks(
                 "until_ms": None,
                 "text": step.get("summary", ""),
             }
-            found.append(mark)
+            marks.append(mark)
         elif step["state"] in _ENDED and key in firing:
             firing.pop(key)["until_ms"] = at_ms
     shown = [
         mark
-        for mark in found
+        for mark in marks
         if mark["from_ms"] <= until_ms and (mark["until_ms"] or until_ms) >= since_ms
     ]
     return shown[-MOST_MARKS:]

@@ -60,7 +60,7 @@ class Past:
                 read_at, of_ms, past = known
                 if of_ms <= since_ms and self._clock_seconds() - read_at < KEPT_SECONDS:
                     return past
-            past = await self._state.past(kpi, dimensions, since_ms)
+            past = await self._state.fleet.past(kpi, dimensions, since_ms)
             self._readings[key] = self._clock_seconds(), since_ms, past
             self._readings.move_to_end(key)
             while len(self._readings) > MOST_KEPT:
@@ -69,7 +69,7 @@ class Past:
 
 
 def _in_memory(views: Iterable[SeriesView], since_ms: int) -> list[PastWindow]:
-    found = []
+    windows = []
     for view in views:
         last = view.closed
         for end_ms, value in view.history:
@@ -78,8 +78,8 @@ def _in_memory(views: Iterable[SeriesView], since_ms: int) -> list[PastWindow]:
             is_last = last is not None and last.end_ms == end_ms
             events = last.events if is_last and last is not None else None
             target = view.status.target if is_last and view.status is not None else None
-            found.append(PastWindow(view.series, end_ms, value, events, target=target))
-    return sorted(found, key=lambda window: window.end_ms)
+            windows.append(PastWindow(view.series, end_ms, value, events, target=target))
+    return sorted(windows, key=lambda window: window.end_ms)
 
 
 def _reaches_back(kpi: Kpi, views: Sequence[SeriesView], since_ms: int) -> bool:

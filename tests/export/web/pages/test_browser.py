@@ -61,8 +61,8 @@ def test_the_page_changes_without_a_reload(browser: webdriver.Chrome) -> None:
         browser.get(address + EMEA)
         until(browser, "#top", "7 min 8 s")
         browser.execute_script("window.same = true")
-        calm = company_state(firing=False)
-        state.company, state.alerts = calm.company, calm.alerts
+        calm = company_state(firing=False).fleet
+        state.fleet.series, state.fleet.active = calm.series, calm.active
         until(browser, "#top", "2 min 30 s")
         assert browser.execute_script("return window.same") is True
         assert browser.get_log("browser") == []
@@ -84,7 +84,7 @@ def test_a_png_of_the_chart_is_offered(browser: webdriver.Chrome) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing(browser: webdriver.Chrome, path: str, scheme: str) -> None:
     state = company_state()
-    state.alert_log = lambda: STEPS
+    state.fleet.history = STEPS
     with served(state) as address:
         media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
         browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
@@ -107,7 +107,7 @@ def test_axe_finds_nothing_on_a_private_page_and_the_board(browser: webdriver.Ch
 @pytest.mark.parametrize("path", [EMEA, "kpis/response_time", "alerts"])
 def test_a_phone_needs_no_sideways_scrolling(browser: webdriver.Chrome, path: str) -> None:
     state = company_state()
-    state.alert_log = lambda: STEPS
+    state.fleet.history = STEPS
     with served(state) as address:
         set_width(browser, 390)
         browser.get(address + path)

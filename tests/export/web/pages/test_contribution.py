@@ -31,8 +31,8 @@ MEAN = Partial(PartialKind.MEAN, pl.col("x"))
 def test_sums_of_sums_are_additive_and_nothing_else(
     partials: tuple[Partial, ...], value: pl.Expr, expected: bool
 ) -> None:
-    one = replace(ORDERS, partials=partials, value=value)
-    assert is_additive(plan([one]), "orders") is expected
+    tested = replace(ORDERS, partials=partials, value=value)
+    assert is_additive(plan([tested]), "orders") is expected
 
 
 def test_a_kpi_over_kpis_is_additive_where_its_inputs_are() -> None:
@@ -50,17 +50,17 @@ def windows(end_minute: int, **values: float | None) -> list[PastWindow]:
 
 def test_the_series_that_moved_most_come_first_with_their_part() -> None:
     past = windows(10, emea=100.0, amer=50.0) + windows(20, emea=40.0, amer=60.0, apac=10.0)
-    found = contribution(plan([ORDERS]), ORDERS, past, 10 * MINUTE_MS)
-    assert found is not None
-    assert found.total == (150.0, 110.0)
-    parts = {c.dimensions[0]: (c.before, c.after, c.difference, c.share) for c in found.changes}
+    moved = contribution(plan([ORDERS]), ORDERS, past, 10 * MINUTE_MS)
+    assert moved is not None
+    assert moved.total == (150.0, 110.0)
+    parts = {c.dimensions[0]: (c.before, c.after, c.difference, c.share) for c in moved.changes}
     assert parts == {
         "emea": (100.0, 40.0, -60.0, 1.5),
         "amer": (50.0, 60.0, 10.0, -0.25),
         "apac": (None, 10.0, 10.0, -0.25),
     }
-    assert found.changes[0].dimensions == ("emea",)
-    assert sum(c.share or 0 for c in found.changes) == 1
+    assert moved.changes[0].dimensions == ("emea",)
+    assert sum(c.share or 0 for c in moved.changes) == 1
 
 
 def _mean(of: Kpi) -> Kpi:
@@ -70,10 +70,10 @@ def _mean(of: Kpi) -> Kpi:
 def test_averages_have_no_total_and_no_parts() -> None:
     mean = _mean(ORDERS)
     past = windows(10, emea=100.0, amer=50.0) + windows(20, emea=40.0, amer=60.0, apac=10.0)
-    found = contribution(plan([mean]), mean, past, 10 * MINUTE_MS)
-    assert found is not None
-    assert found.total is None
-    assert [(c.dimensions[0], c.difference, c.share) for c in found.changes] == [
+    moved = contribution(plan([mean]), mean, past, 10 * MINUTE_MS)
+    assert moved is not None
+    assert moved.total is None
+    assert [(c.dimensions[0], c.difference, c.share) for c in moved.changes] == [
         ("emea", -60.0, None), ("amer", 10.0, None),
     ]  # fmt: skip
 
@@ -83,10 +83,10 @@ def test_of_many_series_the_others_are_one_sum() -> None:
     past = windows(10, **dict.fromkeys(names, 0.0)) + windows(
         20, **{name: float(n) for n, name in enumerate(names)}
     )
-    found = contribution(plan([ORDERS]), ORDERS, past, 10 * MINUTE_MS)
-    assert found is not None
-    assert len(found.changes) == MOST_NAMED
-    assert found.others == (30, float(sum(range(30))))
+    moved = contribution(plan([ORDERS]), ORDERS, past, 10 * MINUTE_MS)
+    assert moved is not None
+    assert len(moved.changes) == MOST_NAMED
+    assert moved.others == (30, float(sum(range(30))))
 
 
 def test_windows_that_overlap_are_not_compared() -> None:

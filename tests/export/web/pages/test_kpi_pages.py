@@ -16,9 +16,9 @@ import aiohttp
 import pytest
 from msgspec import structs
 
-from agent.core.model.kpis import Dimensions, Kpi, Target
+from agent.core.model.kpis import Target
 from agent.core.model.plan import Maintenance
-from agent.core.model.results import PastWindow, PastWindows
+from agent.core.model.results import PastWindow
 from agent.core.model.rules import Clause
 from agent.core.model.schedules import Schedule
 from agent.export.agent_state import AgentState, RuleChange
@@ -45,23 +45,14 @@ async def _client(state: AgentState) -> AsyncIterator[aiohttp.ClientSession]:
         yield client
 
 
-def _of_topic(state: AgentState, **values: list[float | None]) -> list[tuple[Any, ...]]:
-    """Give a state a past: a window a minute, the last one at END_MS. What is asked is noted."""
-    asked: list[tuple[Any, ...]] = []
-
-    async def past(kpi: Kpi, dimensions: Dimensions | None, since_ms: int) -> PastWindows:
-        asked.append((kpi.name, dimensions, since_ms))
-        windows = [
-            PastWindow((region,), END_MS - (len(known) - 1 - n) * MINUTE_MS, value, 7, None,
-                       Target(at_most=240))
-            for region, known in values.items()
-            for n, value in enumerate(known)
-        ]  # fmt: skip
-        found = [w for w in windows if dimensions in (None, w.dimensions)]
-        return PastWindows(tuple(w for w in found if w.end_ms > since_ms), True)
-
-    state.past = past
-    return asked
+def _of_topic(state: AgentState, **values: list[float | None]) -> None:
+    """Give a fleet a past: a window a minute, the last one at END_MS."""
+    state.fleet.windows = [
+        PastWindow((region,), END_MS - (len(known) - 1 - n) * MINUTE_MS, value, 7, None,
+                   Target(at_most=240))
+        for region, known in values.items()
+        for n, value in enumerate(known)
+    ]  # fmt: skip
 
 
 async def _history(state: AgentState, path: str) -> Any:
@@ -73,7 +64,7 @@ async def _history(state: AgentState, path: str) -> Any:
 
 async def test_a_series_is_drawn_with_the_period_before_it() -> None:
     state = company_state()
-    asked = _of_topic(state, emea=[float(n) for n in range(90)])
+    _of_topic(state, emea=[float(n) for n in range(90)])
     data = await _history(state, "response_time/history?series=region%3Demea&range=30m")
     value, before = data["lines"]
     assert (value["kind"], before["kind"]) == ("value", "previous")
@@ -81,14 +72,14 @@ async def test_a_series_is_drawn_with_the_period_before_it() -> None:
     first_ms, last_ms = value["points"][0][0], value["points"][-1][0]
     assert (first_ms, last_ms) == (END_MS - 29 * MINUTE_MS, END_MS)
     assert before["points"][-1][0] == END_MS  # moved beside it
-    assert asked == [("response_time", ("emea",), END_MS - 60 * MINUTE_MS)]
+    assert state.fleet.asked == [("response_time", ("emea",), END_MS - 60 * MINUTE_MS)]
 
 
 async def test_a_range_that_is_in_memory_is_not_read_from_the_topic() -> None:
     state = company_state()
-    asked = _of_topic(state)
+    _of_topic(state)
     data = await _history(state, "response_time/history?series=region%3Demea&range=15m")
-    assert asked == []
+    assert state.fleet.asked == []
     assert data["is_complete"] is True
     assert [text for _, _, text in data["lines"][0]["points"]][-1] == "7 min 8 s"
 
@@ -97,8 +88,8 @@ async def test_missing_windows_break_the_line() -> None:
     state = company_state()
     values: list[float | None] = [1.0] * 10 + [None] * 3 + [2.0] * 10
     _of_topic(state, emea=values)
-    series = company_state().company()
-    state.company = lambda: [structs.replace(v, history=v.history[-1:]) for v in series]
+    series = company_state().fleet.series
+    state.fleet.series = [structs.replace(v, history=v.history[-1:]) for v in series]
     data = await _history(state, "response_time/history?series=region%3Demea&range=30m")
     points = data["lines"][0]["points"]
     assert [value for _, value, _ in points[9:14]] == [1.0, None, None, None, 2.0]
@@ -116,9 +107,9 @@ async def test_alerts_maintenance_and_rule_changes_are_marked() -> None:
     state = company_state()
     calm = Schedule("UTC", from_ms=END_MS - 9 * MINUTE_MS, until_ms=END_MS - 5 * MINUTE_MS)
     works = Maintenance("works", "Works", "", frozenset({"response_time"}), {}, calm)
-    state.plan = replace(COMPANY, maintenance={"works": works})
-    state.alert_log = lambda: STEPS
-    state.rule_changes.append(RuleChange(END_MS - 3 * MINUTE_MS, "1 rule changed"))
+    state.rules.plan = replace(COMPANY, maintenance={"works": works})
+    state.fleet.history = STEPS
+    state.rules.changes = [RuleChange(END_MS - 3 * MINUTE_MS, "1 rule changed")]
     data = await _history(state, "response_time/history?series=region%3Demea&range=1h")
     assert [(m["title"], m["until_ms"] - m["from_ms"]) for m in data["maintenance"]] == [
         ("Works", 4 * MINUTE_MS)
@@ -150,8 +141,8 @@ async def test_the_page_says_the_values_without_a_script() -> None:
 async def test_the_data_block_can_not_end_its_element() -> None:
     state = company_state()
     evil = "</script><script>alert(1)</script>"
-    series = company_state().company()
-    state.company = lambda: [
+    series = company_state().fleet.series
+    state.fleet.series = [
         structs.replace(v, dimensions=(evil,)) if v.kpi == "revenue" else v for v in series
     ]
     async with _client(state) as client:
@@ -205,7 +196,7 @@ async def test_numbers_that_rules_compare_with_are_lines() -> None:
     rule = threshold("slow_support", "response_time", "critical")
     (level,) = rule.levels
     level = replace(level, when_clauses=(Clause("value > 600", level.when),))
-    state.plan = replace(COMPANY, rules={"slow_support": replace(rule, levels=(level,))})
+    state.rules.plan = replace(COMPANY, rules={"slow_support": replace(rule, levels=(level,))})
     data = await _history(state, "response_time/history?series=region%3Demea")
     (line,) = data["rules"]
     assert (line["value"], line["text"]) == (600, "slow_support, critical: above 10 min")
@@ -213,7 +204,7 @@ async def test_numbers_that_rules_compare_with_are_lines() -> None:
 
 async def test_the_page_of_alerts_has_what_goes_on_and_what_was() -> None:
     state = company_state()
-    state.alert_log = lambda: STEPS
+    state.fleet.history = STEPS
     async with _client(state) as client:
         text = await (await client.get("/alerts")).text()
         assert "emea answers in 7 min 8 s" in text
