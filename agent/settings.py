@@ -23,6 +23,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from agent.config_errors import value_problems
 from agent.core.output.labels import parse_external_labels
 from agent.errors import EnvironmentFault
 from agent.settings_file import read_settings_file
@@ -355,17 +356,15 @@ def load_settings(file: Path | None = None, **arguments: Any) -> Settings:
 
 
 def _explain(error: ValidationError, path: Path | None) -> str:
-    lines = ["invalid settings:"]
-    for problem in error.errors(include_url=False, include_context=False, include_input=False):
-        name = str(problem["loc"][0]) if problem["loc"] else ""
-        message = problem["msg"].removeprefix("Value error, ")
-        if problem["type"] == "extra_forbidden":
-            near = difflib.get_close_matches(name, Settings.model_fields, 1)
-            message = "unknown setting" + (f"; did you mean {near[0]}?" if near else "")
-        lines.append(f"  {name}: {message}" if name else f"  {message}")
+    lines = ["invalid settings:", value_problems(error, _unknown)]
     if path is not None:
         lines.append(f"(read from the command, {PREFIX}… variables and {path})")
     return "\n".join(lines)
+
+
+def _unknown(name: str) -> str:
+    near = difflib.get_close_matches(name, Settings.model_fields, 1)
+    return "unknown setting" + (f"; did you mean {near[0]}?" if near else "")
 
 
 def misspelt_variables(environment: Mapping[str, str]) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from agent.config_errors import yaml_problem
 from agent.errors import EnvironmentFault
 
 
@@ -29,19 +29,14 @@ def read_settings_file(path: Path, prefix: str) -> Mapping[str, Any]:
             f"the settings file can't be read: {path}: {error.strerror}"
         ) from error
     except yaml.YAMLError as error:
-        raise EnvironmentFault(f"the settings file is not valid: {path}{_place(error)}") from None
+        raise EnvironmentFault(
+            f"the settings file is not valid: {path}: {yaml_problem(error)}"
+        ) from None
     except (tomllib.TOMLDecodeError, ValueError) as error:
         raise EnvironmentFault(f"the settings file is not valid: {path}: {error}") from error
     if not isinstance(values, dict):
         raise EnvironmentFault(f"the settings file must hold `name: value` pairs: {path}")
     return values
-
-
-def _place(error: yaml.YAMLError) -> str:
-    """What is wrong and where, without what is written there."""
-    mark = getattr(error, "problem_mark", None)
-    problem = re.sub(r"'[^']*'|\"[^\"]*\"", "…", getattr(error, "problem", None) or "no YAML")
-    return f": {problem}" + (f" (line {mark.line + 1}, column {mark.column + 1})" if mark else "")
 
 
 def _read_lines(text: str, prefix: str) -> dict[str, str]:
