@@ -42,7 +42,7 @@ from agent.core.decode.single_record import (
     tree_of,
     value_in,
 )
-from agent.core.model.paths import Keys
+from agent.core.model.paths import Keys, Selector
 
 CHUNK_RECORDS = 4096
 """So many records are read at once while some are bad, so that a bad record makes few others be
@@ -63,8 +63,8 @@ for first."""
 
 # How polars writes what is no string into a String column: numbers without exponent, true, false,
 # objects and arrays. A string may look like that too; then the record decides.
-_MAYBE_NO_STRING = r"(?s)^(?:-?[0-9]+(?:\.[0-9]+)?|true|false|\{.*|\[.*)$"
-_MAYBE_NO_ID = r"(?s)^(?:-?[0-9]+\.[0-9]+|true|false|\{.*|\[.*)$"
+MAYBE_NO_STRING = r"(?s)^(?:-?[0-9]+(?:\.[0-9]+)?|true|false|\{.*|\[.*)$"
+MAYBE_NO_ID = r"(?s)^(?:-?[0-9]+\.[0-9]+|true|false|\{.*|\[.*)$"
 
 _NO_NUMBER = re.compile(rb"NaN|Infinity")
 
@@ -93,6 +93,13 @@ class JsonFormat:
     def reader(self, demands: Iterable[Demand]) -> JsonReader:
         """A reader for demands."""
         return JsonReader(demands)
+
+    def reaches(self, demand: Demand) -> bool:
+        """Whether a reader can have a column for a demand. Objects and arrays are text to it, which
+        no selector may match."""
+        path, _ = demand
+        values = [step.value for step in path if isinstance(step, Selector)]
+        return isinstance(path[0], str) and not any(v.startswith(("{", "[")) for v in values)
 
     def problem(self, batch: Batch, row: int) -> Problem | None:
         """Why a record is no JSON object, None if it is one."""
@@ -152,7 +159,7 @@ class JsonFormat:
         """Texts that may not have been strings, by index."""
         if kind not in ("string", "id") or values.dtype != pl.String:
             return []
-        pattern = _MAYBE_NO_ID if kind == "id" else _MAYBE_NO_STRING
+        pattern = MAYBE_NO_ID if kind == "id" else MAYBE_NO_STRING
         flags = values.str.contains(pattern)
         if not flags.any():
             return []
@@ -197,6 +204,10 @@ class JsonReader:
     def column(self, demand: Demand) -> str:
         """The name of the column that answers a demand."""
         return self._layout.column(demand)
+
+    def are_proven(self, records: Sequence[bytes]) -> Flags:
+        """In which records everything is of a type that the demands allow."""
+        return np.fromiter(map(self._layout.is_proven, records), np.bool_, len(records))
 
     def empty(self) -> pl.DataFrame:
         """The columns of no records."""

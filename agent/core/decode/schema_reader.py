@@ -23,7 +23,7 @@ from agent.core.decode.codec import (
     batch_of,
     encode_json,
 )
-from agent.core.decode.format import Columns, Demand
+from agent.core.decode.format import Columns, Demand, Flags
 from agent.core.decode.json_format import CHUNK_RECORDS, JsonReader
 
 _PART_RECORDS = 128
@@ -54,6 +54,10 @@ class SchemaReader:
         """The columns of no records."""
         schema = {name: dtype for (_, dtype), name in self._names.items()}
         return pl.DataFrame(schema=schema | {"_row": pl.UInt32})
+
+    def are_proven(self, records: Sequence[bytes]) -> Flags:
+        """In which records everything is of a type that the demands allow: not known of any."""
+        return np.zeros(len(records), np.bool_)
 
     def read(self, batch: Batch, rows: Rows, records: Sequence[bytes]) -> Columns:
         """The columns of some records of a batch, whose rows are given."""
