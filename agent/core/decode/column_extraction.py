@@ -1,7 +1,7 @@
 """What contracts read of records beyond keys of their values, by columns.
 
-The columns say the same as `extraction` does of one record after the other, of all records that look
-as a view of the envelope says and whose values are proven to be of the types that are asked for:
+They say the same as `extraction` does of one record after the other, of all records that look as a
+view of the envelope says and whose values are proven to be of the types that are asked for:
 
     record ─ view ─▶ columns, those of key and headers beside them ─ explode ─▶ events ─▶ lines
 
@@ -13,18 +13,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 
 import numpy as np
 import polars as pl
 
 from agent.core.decode.batch import Batch, Rows
 from agent.core.decode.extraction import Extractor
-from agent.core.decode.format import Format, demands_of
+from agent.core.decode.format import Demand, Flags, Format
 from agent.core.decode.proof import ProvenFormat, unproven
 from agent.core.decode.record_columns import record_column
 from agent.core.decode.shape import Shape, Source, shape_of
 from agent.core.decode.validation import columns_of, validate
 from agent.core.model.results import Reason
+
+_ANYTHING: Demand = (("",), pl.String)
+"""What is asked for where nothing is: that a record can be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +47,19 @@ class Part:
 
 @dataclass(slots=True)
 class Extracted:
-    """What columns say of a contract's records: `ours`, the rows that are of its type; `empty`,
-    those of them that hold no line; `left`, those of which columns say nothing."""
+    """What columns say of a contract's records: which hold an event of its type, `ours`; which of
+    them hold a line of one, `lined`; and of which columns say nothing, `left`."""
 
     left: Rows
-    ours: list[Rows] = field(default_factory=list)
-    empty: list[Rows] = field(default_factory=list)
+    ours: Flags
+    lined: Flags
     parts: list[Part] = field(default_factory=list)
+
+    @classmethod
+    def nothing(cls, rows: Rows, batch: Batch) -> Extracted:
+        """Nothing is said of some rows of a batch."""
+        none = np.zeros(len(batch.values), np.bool_)
+        return cls(rows, none, none.copy())
 
 
 class ColumnExtraction:
@@ -64,38 +74,38 @@ class ColumnExtraction:
             source: f"r{i}"
             for i, source in enumerate(dict.fromkeys(s for s in sources if s.root is not None))
         }
-        self._reader = format.reader((s.path, s.dtype) for s in sources if s.root is None)
+        inside = [(s.path, s.dtype) for s in sources if s.root is None]
+        self._reader = format.reader(inside or [_ANYTHING])
 
     def extract(self, batch: Batch, rows: Rows) -> list[Extracted]:
         """What columns say of some records of a batch, for each contract."""
         if not any(self._shapes) or not rows.size:
-            return [Extracted(rows) for _ in self._extractors]
+            return [Extracted.nothing(rows, batch) for _ in self._extractors]
         frame = self._read(batch, rows)
         return [
-            self._of_contract(extractor, shapes, batch, rows, frame) if shapes else Extracted(rows)
+            self._of_contract(extractor, shapes, batch, rows, frame)
             for extractor, shapes in zip(self._extractors, self._shapes, strict=True)
         ]
 
     def _read(self, batch: Batch, rows: Rows) -> pl.DataFrame:
         """All columns that any contract asks for, of the records in which they are proven."""
         records = [batch.value(row) for row in rows.tolist()]
-        read = self._reader.read(batch, rows, records) if self._reader.reads else None
-        frame = pl.DataFrame({"_row": pl.Series(rows, dtype=pl.UInt32)})
-        wrong = [rows[:0]]
-        if read is not None:
-            frame = read.frame
-            if read.unsure.size:
-                doubted = [batch.value(row) for row in read.unsure.tolist()]
-                wrong.append(read.unsure[~self._reader.are_proven(doubted)])
+        read = self._reader.read(batch, rows, records)
+        doubted = [batch.value(row) for row in read.unsure.tolist()]
+        wrong = [read.unsure[~self._reader.are_proven(doubted)]]
+        frame = read.frame
         own = frame["_row"].to_numpy().astype(np.int64)
         columns = []
         for source, name in self._roots.items():
             values, other = record_column(batch, own, source.path[0], source.dtype)  # type: ignore[arg-type]
             columns.append(values.alias(name))
             wrong.append(other)
-        out = np.concatenate(wrong)
         frame = frame.with_columns(columns)
-        return frame.filter(pl.Series(~np.isin(own, out))) if out.size else frame
+        if not any(at.size for at in wrong):
+            return frame
+        is_wrong = np.zeros(len(batch.values), np.bool_)
+        is_wrong[np.concatenate(wrong)] = True
+        return frame.filter(pl.Series(~is_wrong[own]))
 
     def _of_contract(
         self,
@@ -106,19 +116,22 @@ class ColumnExtraction:
         frame: pl.DataFrame,
     ) -> Extracted:
         contract = extractor.contract
-        out = Extracted(rows)
+        out = Extracted.nothing(rows, batch)
+        if not shapes:
+            return out
         if batch.longest > contract.max_bytes:
             own = frame["_row"].to_list()
             sizes = pl.Series([len(batch.value(row)) for row in own], dtype=pl.Int64)
             frame = frame.filter(sizes <= contract.max_bytes)
-        done = []
+        left = np.zeros(len(batch.values), np.bool_)
+        left[rows] = True
         for shape in shapes:
             viewed = frame.filter(shape.is_viewed(self._column))
             if shape.view.lacks:
                 viewed = viewed.filter(_lack(batch, viewed, shape.view.lacks))
-            done.append(_rows(viewed))
-            done[-1] = np.setdiff1d(done[-1], self._add(out, extractor, shape, batch, viewed))
-        out.left = np.setdiff1d(rows, np.concatenate(done))
+            left[_rows(viewed)] = False
+            left |= self._add(out, extractor, shape, batch, viewed)
+        out.left = np.flatnonzero(left)
         return out
 
     def _add(
@@ -128,9 +141,9 @@ class ColumnExtraction:
         shape: Shape,
         batch: Batch,
         viewed: pl.DataFrame,
-    ) -> Rows:
-        """Adds what is of the contract's type in records of one view; the rows in which something
-        is not proven."""
+    ) -> Flags:
+        """Adds what is of the contract's type in records of one view; of which rows something is
+        not proven."""
         events = shape.events(viewed, self._column)
         lines = shape.lines(events, self._column)
         doubtful = np.zeros(len(batch.values), np.bool_)
@@ -142,11 +155,11 @@ class ColumnExtraction:
                 f.filter(pl.Series(~doubtful[f["_row"].to_numpy()])) for f in (events, lines)
             )
         rows = _rows(lines)
-        out.ours.append(np.unique(_rows(events)))
-        out.empty.append(np.setdiff1d(out.ours[-1], rows))
+        out.ours[_rows(events)] = True
+        out.lined[rows] = True
         if rows.size:
             out.parts.append(self._part(extractor, shape, batch, lines, rows))
-        return np.flatnonzero(doubtful)
+        return doubtful
 
     def _part(
         self,
@@ -167,14 +180,14 @@ class ColumnExtraction:
         )
         frame = lines.select(
             pl.int_range(pl.len(), dtype=pl.UInt32).alias("_row"),
-            *(shape.member(demand, self._column) for demand in demands_of(extractor.flat)),
+            *(shape.member(demand, self._column) for demand in shape.members),
         ).select(columns_of(extractor.flat, shape))
         proven = ProvenFormat(extractor, self._format, batch, rows)
         sure = np.zeros(rows.size, np.bool_)
         read = validate(extractor.flat, frame, documents, proven, sure)
         return Part(
             read.table,
-            read.problems,
+            sorted(read.problems, key=itemgetter(0)),
             read.wrong_types,
             read.repeated_ms,
             rows,

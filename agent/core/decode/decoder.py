@@ -76,10 +76,9 @@ class Decoder:
             documents, extracted, self._documents, strict=True
         ):
             name = decoder.contracts[0].name
-            for rows in by_columns.ours:
-                ignored[rows] = False
-            for rows in (of_contract.empty, *by_columns.empty):
-                empty[rows] = True
+            ignored &= ~by_columns.ours
+            empty |= by_columns.ours & ~by_columns.lined
+            empty[of_contract.empty] = True
             parts = [*by_columns.parts, _part(decoder, of_contract, batch)]
             for row, reason, detail in of_contract.problems:
                 rejects.setdefault((row, name), self._reject(batch, row, name, reason, detail))

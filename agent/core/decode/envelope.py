@@ -1,9 +1,10 @@
 """The seam between envelopes and the decoder: where in a record its events are.
 
 An envelope opens a record that was read as Python's objects and gives its events. Its `views` say
-the same of records that look in one way, so that their events are read by columns; records that look
-in no such way are opened one by one. To add one, write a module with a class that has the methods of
-`Opener`, name it in `envelopes`, and write its test beside `tests/core/decode/test_envelopes.py`.
+the same of records that look in one way, so that their events are read by columns; records that
+look in no such way are opened one by one. To add one, write a module with a class that has the
+methods of `Opener`, name it in `envelopes`, and write its test beside
+`tests/core/decode/test_envelopes.py`.
 """
 
 from __future__ import annotations
@@ -35,8 +36,8 @@ class View:
     """Where the events are in records that look in one way.
 
     `looks`: what stands at some paths of the record. `event`: where the event stands, an object or
-    null; through `[]`, each element of an array is one. `around`: where what is around it stands; or
-    `headers`, what the names of the headers begin with that hold it. `lacks`: what is nowhere in
+    null; through `[]`, each element of an array is one. `around`: where what is around it stands;
+    or `headers`, what the names of the headers begin with that hold it. `lacks`: what is nowhere in
     the record's bytes.
     """
 

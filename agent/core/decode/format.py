@@ -27,8 +27,10 @@ Problem = tuple[Reason, str]
 
 DType = type[pl.DataType]
 Demand = tuple[Path, DType]
-"""A place in the record, and the type that is asked for there; `pl.Struct`: whether an object stands
-there. What a path through `[]` leads to is a list."""
+"""A place in the record, and the type that is asked for there; `pl.Struct`: whether an object
+stands there. What a path through `[]` leads to is a list."""
+KeyDemand = tuple[Keys, DType]
+"""The same of a place that keys lead to."""
 
 _AS_THEY_ARE: Mapping[FieldType, DType] = {
     "string": pl.String,

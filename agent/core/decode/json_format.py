@@ -165,7 +165,7 @@ class JsonFormat:
             return []
         found = flags.fill_null(False).to_numpy().nonzero()[0]
         lines = records.at(found)
-        if all_strings(lines, path[-1]):
+        if all_strings(lines, next(key for key in reversed(path) if isinstance(key, str))):
             return []
         return list(zip(found.tolist(), lines, strict=True))
 

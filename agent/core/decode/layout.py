@@ -4,18 +4,19 @@ polars reads newline-delimited JSON against a declared (nested) schema, where ea
 type. `Layout` spreads demands that contradict each other (a path as a string and as a number, or
 as a value and as an object) over several reads of the same lines.
 
-A path may lead through arrays: to an element by its index, to the first that a selector matches, or,
-by `[]`, to each of them, which gives a list. An object that is asked for (`pl.Struct`) gives whether
-it is there.
+A path may lead through arrays: to an element by its index, to the first that a selector matches,
+or, by `[]`, to each of them, which gives a list. An object that is asked for (`pl.Struct`) gives
+whether it is there.
 
 What polars does with a value, as measured with 2.1 and held by tests: numbers are strict (an
 integer refuses 1.0, "1" and what exceeds 64 bits; a float takes integers), booleans and objects
-and arrays too; the first of duplicate keys counts; but a String takes any value and writes it as text. What is
-refused fails a strict read, and is null in one that is not strict.
+and arrays too; the first of duplicate keys counts; but a String takes any value and writes it as
+text. What is refused fails a strict read, and is null in one that is not strict.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -26,6 +27,7 @@ import polars as pl
 from agent.core.decode.format import Demand, DType
 from agent.core.model.paths import Path, Selector
 
+_LARGE = re.compile(rb"[0-9]{19}")
 _Node = Any  # the members of an object by their keys, an _Array, or the DType of a leaf
 
 
@@ -96,7 +98,10 @@ class Layout:
         return frames[0] if len(frames) == 1 else pl.concat(frames, how="horizontal")
 
     def is_proven(self, line: bytes) -> bool:
-        """Whether everything in a record is of a type that the demands allow, by itself."""
+        """Whether everything in a record is of a type that the demands allow, by itself. Of large
+        numbers it is not known: a read that is not strict may give null for them."""
+        if _LARGE.search(line):
+            return False
         try:
             if self._checks is None:  # which refuses keys with quotes or backslashes
                 self._checks = [msgspec.json.Decoder(_check(tree)) for tree in self._trees]
@@ -133,21 +138,21 @@ def _with(node: _Node, path: Path, dtype: DType) -> _Node:
         if dtype is pl.Struct:
             return node if isinstance(node, dict) else {} if node is None else None
         return dtype if node is None or node is dtype else None
-    step, rest = path[0], path[1:]
-    if isinstance(step, str):
+    if isinstance(path[0], str):
         members = {} if node is None else node
-        if not isinstance(members, dict):
-            return None
-        inner = _with(members.get(step), rest, dtype)
-        return None if inner is None else {**members, step: inner}
-    if node is not None and not isinstance(node, _Array):
-        return None
-    element = None if node is None else node.of
-    if isinstance(step, Selector):
-        element = _with(element, (step.key,), pl.String)
+        inner = _with(members.get(path[0]), path[1:], dtype) if isinstance(members, dict) else None
+        return None if inner is None else {**members, path[0]: inner}
+    return _with_element(node, path, dtype) if node is None or isinstance(node, _Array) else None
+
+
+def _with_element(array: _Array | None, path: Path, dtype: DType) -> _Array | None:
+    """The same of an array."""
+    element = None if array is None else array.of
+    if isinstance(path[0], Selector):
+        element = _with(element, (path[0].key,), pl.String)
         if element is None:
             return None
-    element = _with(element, rest, dtype)
+    element = _with(element, path[1:], dtype)
     return None if element is None else _Array(element)
 
 

@@ -16,7 +16,7 @@ from agent.core.model.paths import TEXT_ROOTS, Root
 
 _INTEGER = r"^[+-]?[0-9]+$"
 _NUMBER = r"^[+-]?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?$"
-_NUMBERS = ("timestamp", "partition", "offset")
+_NUMBERS = ("timestamp", "partition", "offset", "index")
 
 
 def has_column(root: Root, dtype: DType, *, is_text: bool) -> bool:

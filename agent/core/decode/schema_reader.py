@@ -23,7 +23,7 @@ from agent.core.decode.codec import (
     batch_of,
     encode_json,
 )
-from agent.core.decode.format import Columns, Demand, Flags
+from agent.core.decode.format import Columns, Demand, Flags, plain
 from agent.core.decode.json_format import CHUNK_RECORDS, JsonReader
 
 _PART_RECORDS = 128
@@ -85,7 +85,9 @@ class SchemaReader:
     def _read(self, codec: Codec, bodies: Sequence[bytes]) -> Iterator[tuple[Rows, Read]]:
         """What was read of all records, in parts."""
         if codec not in self._readers:
-            self._readers[codec] = codec.reader(list(self._names))
+            self._readers[codec] = codec.reader(
+                [(plain(path), dtype) for path, dtype in self._names]
+            )
         reader = self._readers[codec]
         everything = np.arange(len(bodies))
         for chunk in _parts(everything, CHUNK_RECORDS):
