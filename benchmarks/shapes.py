@@ -4,8 +4,8 @@
 
 The same events and KPIs in each shape; only where things stand in a record differs. The shapes
 take turns, batch by batch, so that all of them meet the same machine; what counts are the ratios
-within a run. Beside them, `polars` reads the same lines by `read_ndjson` with a schema of what the KPIs ask
-for, and groups them by the same dimensions: without times, verdicts or windows.
+within a run. Beside them, `polars` reads the same lines by `read_ndjson` with a schema of what the
+KPIs ask for, and groups them by the same dimensions: without times, verdicts or windows.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import polars as pl
 from agent.core.decode.batch import Batch, Headers
 from agent.core.fold.folder import Folder
 from agent.core.model.events import Contract, Envelope, InnerText, TimeSource
-from agent.core.model.paths import Elements, Keys, Path, Root
+from agent.core.model.paths import Elements, Keys, Root
 from agent.core.model.plan import Plan
 from agent.language.load import load
 from benchmarks import results

@@ -18,19 +18,18 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
 
-import numpy as np
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from agent.core.backfill import Backfill, BackfillRequest, begin_ms
-from agent.core.decode.batch import Batch
 from agent.core.merge.merger import Merger
 from agent.core.model.plan import Plan
 from agent.core.model.results import Emitted
 from agent.core.state.rows import Row
 from agent.errors import EnvironmentFault
-from agent.kafka.batch_fetch import Fetched, enable_batch_fetch
+from agent.kafka.batch_fetch import enable_batch_fetch
 from agent.kafka.client import connection
+from agent.kafka.fetched import make_batch
 from agent.kafka.history import Begin, begins_of
 from agent.kafka.publish import Publisher, acknowledged
 from agent.kafka.schema_registry import SchemaRegistry
@@ -319,7 +318,9 @@ class _Reading:
             started = time.monotonic()
             for tp, records in fetched.items():
                 if tp in reading:
-                    batch = await self._registry.with_schemas(_batch(tp, records, ends[tp]))
+                    within = records.before(ends[tp])
+                    batch = make_batch(tp.topic, [(tp.partition, within)])
+                    batch = await self._registry.with_schemas(batch)
                     past.add(batch)
                     self.records += len(batch.values)
             worked = time.monotonic() - started
@@ -340,21 +341,6 @@ class _Reading:
         consumer.pause(*ahead - self._paused)
         consumer.resume(*(self._paused & reading) - ahead)
         self._paused = ahead
-
-
-def _batch(tp: TopicPartition, records: Fetched, end: int) -> Batch:
-    """The records before an offset."""
-    offsets = records.offsets
-    count = int((offsets < end).sum())
-    return Batch(
-        tp.topic,
-        records.values[:count],
-        np.full(count, tp.partition, np.int32),
-        offsets[:count],
-        records.timestamps[:count],
-        keys=records.keys[:count],
-        headers=records.headers,
-    )
 
 
 def _names(job: Job) -> str:

@@ -45,13 +45,13 @@ from agent.kafka.flush_pace import IDLE_INTERVALS, FlushPace
 from agent.kafka.fold_queue import Flush, FoldQueue, IdleSnapshot
 from agent.kafka.idleness import IdleDetector
 from agent.kafka.ingest_assignment import find_begins, in_words
-from agent.kafka.message_sizes import warn_of_larger_records
 from agent.kafka.publish import Publisher, acknowledged
 from agent.kafka.schema_registry import SchemaRegistry
 from agent.kafka.side_outputs import SideOutputs
 from agent.kafka.source_consumer import SourceConsumer
-from agent.kafka.source_topics import existing, partition_counts, warn_of_producers_clocks
+from agent.kafka.source_topics import partition_counts
 from agent.kafka.stage_events import IngestProgress
+from agent.kafka.topic_subscription import TopicSubscription
 from agent.kafka.topics import TopicNames
 from agent.settings import Settings
 
@@ -59,8 +59,6 @@ log = logging.getLogger(__name__)
 
 POLL_MS = 250  # in a catch-up, whose end no record may announce
 IDLE_POLL_MS = 1_000  # while nothing comes; a rebalance interrupts it
-TOPIC_CHECK_SECONDS = 5.0
-FIRST_TOPIC_CHECK_SECONDS = 0.2
 
 
 class IngestStage:
@@ -83,10 +81,12 @@ class IngestStage:
         self._admin = admin
         self._progress = progress
         self._wall_ms = wall_ms
-        self._topics = plan.topics
-        self._names = TopicNames.of(settings)
         self._lock = asyncio.Lock()
         self._consumer = SourceConsumer(settings)
+        self._subscription = TopicSubscription(
+            admin, self._consumer, plan.topics, TopicNames.of(settings), progress,
+            self._revoked, self._assigned,
+        )  # fmt: skip
         folders = {topic: Folder(plan, topic, state_partitions) for topic in plan.topics}
         self._registry = SchemaRegistry(settings, plan, progress.schemas)
         self._queue = FoldQueue(folders, side_outputs, progress, wall_ms, self._registry)
@@ -107,10 +107,10 @@ class IngestStage:
 
     async def run(self) -> None:
         """Read until `stop`. Raises what makes it impossible to go on without a gap."""
-        subscribing = asyncio.create_task(self._keep_subscribed())
+        subscribing = asyncio.create_task(self._subscription.run())
         try:
             await self._consumer.start()
-            await self._read()
+            await self._read(subscribing)
             async with self._lock:
                 await self._flush_all()
         finally:
@@ -124,33 +124,12 @@ class IngestStage:
 
     # ---- reading
 
-    async def _keep_subscribed(self) -> None:
-        """Subscribe to the source topics that exist, and to the others as they appear."""
-        subscribed: tuple[str, ...] = ()
-        try:
-            while not self._stopping:
-                there = await existing(self._admin)
-                if there is not None:
-                    known = tuple(t for t in self._topics if t in there or t in subscribed)
-                    self._progress.missing_topics([t for t in self._topics if t not in there])
-                    if known != subscribed:
-                        added = set(known).difference(subscribed)
-                        await warn_of_producers_clocks(self._admin, added)
-                        await warn_of_larger_records(self._admin, self._names, added)
-                        self._consumer.subscribe(known, self._revoked, self._assigned)
-                        subscribed = known
-                await asyncio.sleep(
-                    TOPIC_CHECK_SECONDS if subscribed else FIRST_TOPIC_CHECK_SECONDS
-                )
-        except asyncio.CancelledError:
-            raise
-        except Exception as error:  # raised by `_read`, which ends the run
-            self._failure = error
-
-    async def _read(self) -> None:
+    async def _read(self, subscribing: asyncio.Task[None]) -> None:
         while not self._stopping:
             if self._failure is not None:
                 raise self._failure
+            if subscribing.done():
+                subscribing.result()
             self._idleness.tick(time.monotonic(), self._wall_ms())
             if not self._consumer.is_subscribed:
                 await asyncio.sleep(POLL_MS / 1000)

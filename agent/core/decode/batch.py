@@ -45,9 +45,12 @@ class Batch:
     schemas: Any = None
 
     @cached_property
-    def longest(self) -> int:
-        """The bytes of the longest record."""
-        return max((len(value) for value in self.values if value), default=0)
+    def sizes(self) -> Rows:
+        """The bytes of each record; a tombstone has none."""
+        values, count = self.values, len(self.values)
+        if None in values:
+            values = [value or b"" for value in values]
+        return np.fromiter(map(len, values), np.int64, count)  # type: ignore[arg-type]
 
     def value(self, row: int) -> bytes:
         """The bytes of a record that is not a tombstone."""

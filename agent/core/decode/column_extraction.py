@@ -119,10 +119,8 @@ class ColumnExtraction:
         out = Extracted.nothing(rows, batch)
         if not shapes:
             return out
-        if batch.longest > contract.max_bytes:
-            own = frame["_row"].to_list()
-            sizes = pl.Series([len(batch.value(row)) for row in own], dtype=pl.Int64)
-            frame = frame.filter(sizes <= contract.max_bytes)
+        fits = batch.sizes[_rows(frame)] <= contract.max_bytes
+        frame = frame if fits.all() else frame.filter(pl.Series(fits))
         left = np.zeros(len(batch.values), np.bool_)
         left[rows] = True
         for shape in shapes:
@@ -172,7 +170,7 @@ class ColumnExtraction:
         """What the contract says of documents."""
         documents = Batch(
             batch.topic,
-            (),
+            [b""] * rows.size,
             batch.partitions[rows],
             batch.offsets[rows],
             batch.timestamps[rows],

@@ -71,7 +71,7 @@ class Decoder:
         tables, wrong_types = dict(decoded.tables), dict(decoded.wrong_types)
         repeated_ms = dict(decoded.repeated_ms)
         extracted = self._extraction.extract(batch, np.flatnonzero(left))
-        documents = self._extract(batch, [found.left for found in extracted], rejects, ignored)
+        documents = self._extract(batch, [of.left for of in extracted], rejects, ignored)
         for of_contract, by_columns, decoder in zip(
             documents, extracted, self._documents, strict=True
         ):

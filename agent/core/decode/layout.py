@@ -11,7 +11,8 @@ whether it is there.
 What polars does with a value, as measured with 2.1 and held by tests: numbers are strict (an
 integer refuses 1.0, "1" and what exceeds 64 bits; a float takes integers), booleans and objects
 and arrays too; the first of duplicate keys counts; but a String takes any value and writes it as
-text. What is refused fails a strict read, and is null in one that is not strict.
+text. What is refused fails a strict read, and is null in one that is not strict, except that a
+number becomes a boolean there: the reader notes such rows as unsure.
 """
 
 from __future__ import annotations
@@ -73,8 +74,9 @@ class Layout:
                 placed[index].append((name, demand))
         self._schemas = [{key: _dtype(node) for key, node in tree.items()} for tree in self._trees]
         self._expressions = [
-            [_at_key(None, tree, *demand).alias(name) for name, demand in columns]
-            for tree, columns in zip(self._trees, placed, strict=True)
+            _at_key(read, tree, *demand).alias(name)
+            for read, (tree, columns) in enumerate(zip(self._trees, placed, strict=True))
+            for name, demand in columns
         ]
         self._checks: list[Any] | None = None
 
@@ -88,7 +90,7 @@ class Layout:
         return self._names[demand]
 
     def read(self, joined: bytes, count: int, *, strict: bool) -> pl.DataFrame:
-        """The columns of `count` records that `joined` has, one a line.
+        """What `columns` makes the columns of: of `count` records that `joined` has, one a line.
 
         `joined` is what `join_lines` gives. No record may be blank: then each takes a line or
         more, and as many rows as records prove that each took one. Raises UnreadableLinesError
@@ -111,6 +113,10 @@ class Layout:
             return False
         return True
 
+    def columns(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """The columns that answer the demands, of one or several reads below each other."""
+        return frame.select(self._expressions)
+
     def _read_one(self, index: int, joined: bytes, count: int, strict: bool) -> pl.DataFrame:
         try:
             frame = pl.read_ndjson(joined, schema=self._schemas[index], ignore_errors=not strict)
@@ -119,8 +125,8 @@ class Layout:
             raise UnreadableLinesError(str(cause).startswith("error parsing line")) from cause
         if frame.height != count:
             raise UnreadableLinesError(is_malformed=True)
-        frame.columns = [_safe(at) for at in range(frame.width)]
-        return frame.select(self._expressions[index])
+        frame.columns = [f"r{index}{_safe(at)}" for at in range(frame.width)]
+        return frame
 
     def _place(self, demand: Demand) -> int:
         """Puts a demand into the first read that it does not contradict; the read's number."""
@@ -174,12 +180,13 @@ def _at(value: pl.Expr, node: _Node, path: Path, dtype: DType) -> pl.Expr:
     return value.list.eval(_at(pl.element(), node.of, rest, dtype))
 
 
-def _at_key(value: pl.Expr | None, members: _Node, path: Path, dtype: DType) -> pl.Expr:
-    """The same at a member of an object, or of the record (None). Members are named by where they
-    stand: polars takes `*` and what begins with `^` and ends with `$` for patterns of names."""
+def _at_key(value: pl.Expr | int, members: _Node, path: Path, dtype: DType) -> pl.Expr:
+    """The same at a member of an object, or of the records of a read (its number). Members are
+    named by where they stand: polars takes `*` and what begins with `^` and ends with `$` for
+    patterns of names."""
     at = list(members).index(path[0])
-    if value is None:
-        member = pl.col(_safe(at))
+    if isinstance(value, int):
+        member = pl.col(f"r{value}{_safe(at)}")
     else:
         names = [_safe(i) for i in range(len(members))]
         member = value.struct.rename_fields(names).struct.field(names[at])

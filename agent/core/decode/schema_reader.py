@@ -14,6 +14,7 @@ import polars as pl
 
 from agent.core.decode.batch import Batch, Rows
 from agent.core.decode.codec import (
+    CHUNK_RECORDS,
     BodyError,
     Codec,
     CodecGroup,
@@ -24,7 +25,7 @@ from agent.core.decode.codec import (
     encode_json,
 )
 from agent.core.decode.format import Columns, Demand, Flags, plain
-from agent.core.decode.json_format import CHUNK_RECORDS, JsonReader
+from agent.core.decode.json_format import JsonReader
 
 _PART_RECORDS = 128
 """A read costs as much as a hundred records do: in parts of so many, bad ones are looked for."""

@@ -66,7 +66,7 @@ from agent.core.merge.derived_kpi import DerivedKpi, KpiState
 from agent.core.merge.emission import Emission, joined
 from agent.core.merge.frontiers import Frontiers
 from agent.core.merge.live_series import limit_of
-from agent.core.merge.missed_records import MissedRecords
+from agent.core.merge.missed_records import MissedRecords, MissedUnder
 from agent.core.merge.partition_state import PartitionState
 from agent.core.merge.recovery import Recovery
 from agent.core.merge.row_store import RowStore
@@ -120,12 +120,16 @@ class Merger:
     def _make_kpi(self, evaluator: Evaluator, is_read: bool) -> KpiState:
         """The state of a KPI; `is_read`: others read its windows."""
         plan, kpi = self.plan, evaluator.kpi
-        topics = sorted({plan.contracts[c].topic for c in plan.contracts_under(kpi.name)})
-        missed = [self._missed[topic] for topic in topics]
+        missed = MissedUnder(
+            [
+                (base, self._missed[plan.contracts[base.contract or ""].topic])
+                for base in plan.bases_under(kpi.name)
+            ]
+        )
         if kpi.contract is None:
             return DerivedKpi(plan, evaluator, is_read, missed)
         limit = limit_of(kpi, self._partitions, partial(self._rows.bytes_of, kpi.name))
-        return BaseKpi(evaluator, limit, is_read, missed[0])
+        return BaseKpi(evaluator, limit, is_read, missed)
 
     # --- frames ----------------------------------------------------------------------------
 

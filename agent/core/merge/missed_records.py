@@ -11,11 +11,14 @@ noticed. So all spans are in a row of their topic, which is written before the r
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import msgspec
 
 from agent.core.frame import Frame
+from agent.core.model.kpis import Kpi
+from agent.core.model.windows import previous_start
 from agent.core.state.rows import DamagedRow, Row, body_of, topic_key, versioned
 
 SPANS_KEPT = 100
@@ -91,10 +94,22 @@ class MissedRecords:
         )
 
 
-NONE_MISSED = MissedRecords(0)
-"""Of what is read without gaps; no frame is noted in it."""
+@dataclass(frozen=True, slots=True)
+class MissedUnder:
+    """What may be missing under a KPI: the base KPIs that it comes from, each with the spans of its
+    topic. `retention` reads the window before, too."""
+
+    bases: Sequence[tuple[Kpi, MissedRecords]]
+
+    def touch(self, start_ms: int, end_ms: int) -> bool:
+        """Whether records that a window is made of may be missing."""
+        return any(
+            missed.touch(
+                previous_start(kpi.window, end_ms) if kpi.has_retention else start_ms, end_ms
+            )
+            for kpi, missed in self.bases
+        )
 
 
-def any_touches(missed: Iterable[MissedRecords], start_ms: int, end_ms: int) -> bool:
-    """Whether records of a window may be missing in any of some topics."""
-    return any(one.touch(start_ms, end_ms) for one in missed)
+NONE_MISSED = MissedUnder(())
+"""Of what is read without gaps."""

@@ -339,12 +339,12 @@ def main() -> int:
     options = parser.parse_args()
     started = time.monotonic()
     sets = [options.set] if options.set else list(SETS)
-    found = list(islice(differences(options.seed, options.records, sets), 10))
-    for name, record, expected, got in found:
+    wrong = list(islice(differences(options.seed, options.records, sets), 10))
+    for name, record, expected, got in wrong:
         sys.stdout.write(f"{name}: {record!r}\n  one by one {expected}\n  by columns {got}\n")
     seconds = time.monotonic() - started
-    sys.stdout.write(f"{options.records:,} records in {seconds:.0f} s: {len(found)} differences\n")
-    return 1 if found else 0
+    sys.stdout.write(f"{options.records:,} records in {seconds:.0f} s: {len(wrong)} differences\n")
+    return 1 if wrong else 0
 
 
 if __name__ == "__main__":
