@@ -41,21 +41,21 @@ class Receiver(Server):
     def samples(self, selector: str) -> dict[tuple[str, float], float]:
         """All samples of some series, by region and time (s)."""
         answer = self.get("/api/v1/query", query=f"{selector}[1h]", time=str(START_S + 1800))
-        found: list[dict[str, Any]] = answer["data"]["result"]
+        series: list[dict[str, Any]] = answer["data"]["result"]
         return {
-            (one["metric"].get("region", ""), at): float(value)
-            for one in found
-            for at, value in one["values"]
+            (each["metric"].get("region", ""), at): float(value)
+            for each in series
+            for at, value in each["values"]
         }
 
 
 @pytest.fixture
 def receiver(tmp_path: Path) -> Iterator[Receiver]:
-    one = Receiver("prometheus", tmp_path)
+    server = Receiver("prometheus", tmp_path)
     try:
-        yield one
+        yield server
     finally:
-        one.clean_up()
+        server.clean_up()
 
 
 def expected(published: Published, kpi: str) -> dict[tuple[str, float], float | None]:

@@ -73,8 +73,8 @@ def _write_request() -> Any:
     _message(file, "WriteRequest", ("timeseries", 1, Field.TYPE_MESSAGE, "TimeSeries"))
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
-    found = pool.FindMessageTypeByName("kpi_agent.remote_write.WriteRequest")
-    return message_factory.GetMessageClass(found)
+    descriptor = pool.FindMessageTypeByName("kpi_agent.remote_write.WriteRequest")
+    return message_factory.GetMessageClass(descriptor)
 
 
 _WriteRequest = _write_request()

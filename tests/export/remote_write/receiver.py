@@ -49,7 +49,7 @@ def samples_of(body: bytes) -> list[Sample]:
     """The samples of a request, series by series."""
     request = write_request().FromString(bytes(cramjam.snappy.decompress_raw(body)))
     return [
-        Sample(tuple((one.name, one.value) for one in series.labels), s.timestamp, s.value)
+        Sample(tuple((label.name, label.value) for label in series.labels), s.timestamp, s.value)
         for series in request.timeseries
         for s in series.samples
     ]

@@ -157,7 +157,7 @@ STREAMS = st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 20)), max_si
 async def test_each_sample_is_stored_or_dropped_once_and_no_series_goes_back_in_time(
     stream: list[tuple[str, int]], data: st.DataObject
 ) -> None:
-    samples = [sample(*one) for one in sorted(stream, key=lambda one: one[1])]
+    samples = [sample(*place) for place in sorted(stream, key=lambda place: place[1])]
     bad = set(data.draw(st.lists(st.sampled_from(samples), unique=True))) if samples else set()
     cuts = sorted(data.draw(st.lists(st.integers(0, len(samples)), max_size=3)))
     begins, ends = [0, *cuts], [*cuts, len(samples)]
