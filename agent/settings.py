@@ -221,7 +221,7 @@ class Settings(BaseSettings):
     @property
     def alertmanager_urls(self) -> list[str]:
         """The Alertmanagers that alerts are sent to, one address each."""
-        return [one.strip() for one in self.alertmanagers.split(",") if one.strip()]
+        return [url.strip() for url in self.alertmanagers.split(",") if url.strip()]
 
     @property
     def web_host_names(self) -> tuple[str, ...]:
@@ -261,13 +261,13 @@ class Settings(BaseSettings):
     def secret_of_people(self) -> str | None:
         """The secret of private KPIs itself. Raises EnvironmentFault where its file can't be read
         or holds too little."""
-        found = _secret("person_secret_file", self.person_secret, self.person_secret_file)
-        if found is not None and len(found) < MIN_SECRET_LENGTH:
+        secret = _secret("person_secret_file", self.person_secret, self.person_secret_file)
+        if secret is not None and len(secret) < MIN_SECRET_LENGTH:
             raise EnvironmentFault(
                 f"the person_secret is shorter than {MIN_SECRET_LENGTH} characters",
                 "For example: openssl rand -hex 32",
             )
-        return found
+        return secret
 
 
 def _extensions(text: str) -> dict[str, str]:

@@ -82,7 +82,7 @@ def _event(draft: EventDraft) -> Iterator[str]:
         yield _noted(f"    lateness: {duration(draft.lateness_ms)}", draft.notes.get("lateness"))
     if draft.fields:
         yield "    fields:"
-        yield from (f"      {_field(one)}" for one in draft.fields)
+        yield from (f"      {_field(field)}" for field in draft.fields)
     yield from _left_out(draft)
     yield ""
 
@@ -96,12 +96,14 @@ def _left_out(draft: EventDraft) -> Iterator[str]:
         yield f"    # and {more} more"
 
 
-def _field(one: FieldDraft) -> str:
-    parts = [f"path: {quoted(one.path)}"] if one.path != one.name else []
-    parts.append(f"type: {one.type}")
-    parts += ["read: text"] if one.is_text else []
-    parts += [f"unit: {one.unit}"] if one.unit else []
-    return f"{one.name}: {{{', '.join(parts)}}}" if len(parts) > 1 else f"{one.name}: {one.type}"
+def _field(draft: FieldDraft) -> str:
+    parts = [f"path: {quoted(draft.path)}"] if draft.path != draft.name else []
+    parts.append(f"type: {draft.type}")
+    parts += ["read: text"] if draft.is_text else []
+    parts += [f"unit: {draft.unit}"] if draft.unit else []
+    return (
+        f"{draft.name}: {{{', '.join(parts)}}}" if len(parts) > 1 else f"{draft.name}: {draft.type}"
+    )
 
 
 def _kpi(draft: EventDraft, kpi: KpiDraft, proposal: Proposal | None) -> Iterator[str]:

@@ -79,8 +79,8 @@ class HeldPartition:
         """Apply frames of a message, up to one that leaves the merger behind: it must catch up
         before the next. For each that was applied, None or why it could not be: it is skipped."""
         applied = await self._beside(_apply, self.merger, frames, offset)
-        self._emitted += [one for one in applied if isinstance(one, Emitted) and one]
-        return [one if isinstance(one, Exception) else None for one in applied]
+        self._emitted += [result for result in applied if isinstance(result, Emitted) and result]
+        return [result if isinstance(result, Exception) else None for result in applied]
 
     async def catch_up(self) -> None:
         """Close more of the windows that one frame lets close at once."""
@@ -213,12 +213,12 @@ class HeldPartitions:
 
 
 def _apply(merger: Merger, frames: Sequence[bytes], offset: int) -> list[Emitted | Exception]:
-    found: list[Emitted | Exception] = []
+    results: list[Emitted | Exception] = []
     for frame in frames:
         try:
-            found.append(merger.apply(frame, offset))
+            results.append(merger.apply(frame, offset))
         except Exception as error:
-            found.append(error)
+            results.append(error)
         if merger.is_behind:
             break
-    return found
+    return results

@@ -150,13 +150,13 @@ class MergeStage:
         if epoch == self._held.epoch:
             self._held.hold(held)
             self._progress.held(frozenset(held))
-            mergers = [one.merger for one in held.values()]
+            mergers = [partition.merger for partition in held.values()]
             self._progress.restored(
                 [step for m in mergers for step in standing_alerts(self._plan, m.state)]
             )
             log.info(
                 "took on %d state partitions with %d series in %.2f s",
-                len(held), sum(one.merger.state.size for one in held.values()),
+                len(held), sum(partition.merger.state.size for partition in held.values()),
                 time.monotonic() - started,
             )  # fmt: skip
 

@@ -7,7 +7,7 @@ topic. What was looked up serves for an instant: scrapes and boards ask at the s
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from agent.core.evaluate.maintenance import maintenance_calendar
 from agent.core.evaluate.objectives import Score, earlier_attainment, standing
@@ -18,8 +18,9 @@ from agent.core.output.messages import Json
 from agent.core.placement import place_of
 from agent.errors import RulesError
 from agent.explain.document import asked_text, explanations, refuse_private, wanted
-from agent.export.agent_state import Alert
-from agent.kafka.board_topic import AlertRow, BoardReader, SeriesId
+from agent.export.agent_state import Alert, SeriesId, Step
+from agent.kafka.alert_log import AlertLog
+from agent.kafka.board_topic import AlertRow, BoardReader
 from agent.kafka.merge_stage import MergeStage
 from agent.service.own_alerts import OwnAlerts, Steps
 
@@ -29,11 +30,12 @@ is as old as that and the flush."""
 
 
 class FleetView:
-    """All series, alerts and scores, as this worker knows them."""
+    """All series, alerts and scores, as this worker knows them (`Fleet` of the exports)."""
 
-    def __init__(self, plan: Plan, board: BoardReader) -> None:
+    def __init__(self, plan: Plan, board: BoardReader, alert_log: AlertLog) -> None:
         self._plan = plan
         self._board = board
+        self._alert_log = alert_log
         self._merge: MergeStage | None = None
         self._state_partitions = 0
         self._own_alerts = OwnAlerts()
@@ -102,6 +104,10 @@ class FleetView:
         read to its end."""
         return self._holds_all or self._board.complete
 
+    def is_leader(self) -> bool:
+        """Whether the first state partition is held here."""
+        return self._merge is not None and 0 in self._merge.partitions
+
     def is_ours(self, series: SeriesId) -> bool:
         """Whether the series' state partition is held here."""
         if self._merge is None or not self._merge.partitions:
@@ -159,6 +165,10 @@ class FleetView:
         """The alerts of all workers, with their texts."""
         return [_alert(row) for row in self._board.alerts()]
 
+    def steps(self) -> Sequence[Step]:
+        """The last steps of all alerts, newest first."""
+        return self._alert_log.steps()
+
     async def explain(self, name: str, series: str) -> Json:
         """How a rule stands over the series held here, `series`, the most urgent ones of `count`.
 
@@ -175,7 +185,7 @@ class FleetView:
             others = any(v.kpi == rule.kpi and id(v) not in held for v in self.all_series())
             hint = "Other workers hold some: ask each." if others else None
             raise RulesError(f"no series of {name} is held here{asked_text(series)}", hint)
-        return {"count": count, "series": [one for _, one in published]}
+        return {"count": count, "series": [document for _, document in published]}
 
 
 def _alert(row: AlertRow) -> Alert:

@@ -21,7 +21,7 @@ def test_a_batch_is_in_the_order_of_its_parts_and_keeps_tombstones() -> None:
 def test_a_row_of_a_batch_is_the_record_that_it_was_made_of() -> None:
     parts = [(0, fetched(record(0, 5), record(0, 6))), (3, fetched(record(3, 1)))]
     rows = [record_of("orders", parts, row) for row in range(3)]
-    assert [(one.partition, one.offset) for one in rows] == [(0, 5), (0, 6), (3, 1)]
+    assert [(record.partition, record.offset) for record in rows] == [(0, 5), (0, 6), (3, 1)]
     with pytest.raises(IndexError):
         record_of("orders", parts, 3)
 

@@ -156,13 +156,13 @@ class _Run:
         unsure[columns.unsure] = True
         for contract, frame in zip(contracts, pl.collect_all(chosen), strict=True):
             self._settled[frame["_row"].to_numpy()] = True
-            found = validate(contract, frame, self._batch, self._decoder.format, unsure)
-            self._tables[contract.name] = found.table
-            for row, reason, detail in found.problems:
+            validated = validate(contract, frame, self._batch, self._decoder.format, unsure)
+            self._tables[contract.name] = validated.table
+            for row, reason, detail in validated.problems:
                 self._reject(row, contract.name, reason, detail)
-            if found.repeated_ms:
-                self._repeated_ms[contract.name] = found.repeated_ms
-            for field, at in found.wrong_types.items():
+            if validated.repeated_ms:
+                self._repeated_ms[contract.name] = validated.repeated_ms
+            for field, at in validated.wrong_types.items():
                 self._wrong_types[contract.name, field] = at
 
     def _reject(self, row: int, contract: str | None, reason: Reason, detail: str) -> None:

@@ -125,11 +125,11 @@ class JsonFormat:
             doubtful += zip(given.tolist(), records.at(given), strict=True)
         for index, record in doubtful:
             try:
-                found = value_in(record, path)
+                value = value_in(record, path)
             except WrongPlaceError:
                 wrong[index] = True
             else:
-                wrong[index] = found is not None and not is_of_kind(kind, found)
+                wrong[index] = value is not None and not is_of_kind(kind, value)
         return wrong
 
     def _doubtful_nulls(self, records: Records, nulls: Rows, path: Keys) -> list[tuple[int, bytes]]:
@@ -151,11 +151,11 @@ class JsonFormat:
         flags = values.str.contains(pattern)
         if not flags.any():
             return []
-        found = flags.fill_null(False).to_numpy().nonzero()[0]
-        lines = records.at(found)
+        rows = flags.fill_null(False).to_numpy().nonzero()[0]
+        lines = records.at(rows)
         if all_strings(lines, path[-1]):
             return []
-        return list(zip(found.tolist(), lines, strict=True))
+        return list(zip(rows.tolist(), lines, strict=True))
 
     def _suspects(self, records: Sequence[bytes], sizes: Rows) -> list[int]:
         """Indices of records to be looked at on their own: mostly none."""

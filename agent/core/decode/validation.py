@@ -79,23 +79,23 @@ class _Verdicts:
 
     def reject(self, mask: Flags, reason: Reason, detail: Callable[[int], str]) -> None:
         """Rejects the rows of the mask that are not yet; `detail` takes the index in the table."""
-        found = np.flatnonzero(mask & ~self.bad)
-        self.problems.extend((int(self.rows[i]), reason, detail(i)) for i in found.tolist())
-        self.bad[found] = True
+        rejected = np.flatnonzero(mask & ~self.bad)
+        self.problems.extend((int(self.rows[i]), reason, detail(i)) for i in rejected.tolist())
+        self.bad[rejected] = True
 
 
 def columns_of(contract: Contract, reader: Reader) -> list[pl.Expr]:
     """A contract's columns by their names, out of those of a reader: `_row`, raw time and id."""
-    found = [pl.col("_row")]
+    columns = [pl.col("_row")]
     for i, source in enumerate(contract.times):
         name = reader.column(time_demand(contract, source.path))
-        found.append(pl.col(name).alias(f"{_RAW_TIME}{i}"))
+        columns.append(pl.col(name).alias(f"{_RAW_TIME}{i}"))
     for i, path in enumerate(contract.ids):
         name = reader.column(id_demand(contract, path))
-        found.append(pl.col(name).cast(pl.String).alias(f"{_RAW_ID}{i}"))
+        columns.append(pl.col(name).cast(pl.String).alias(f"{_RAW_ID}{i}"))
     for f in contract.fields:
-        found.append(pl.col(reader.column((plain(f.path), demanded(f)))).alias(f.name))
-    return found
+        columns.append(pl.col(reader.column((plain(f.path), demanded(f)))).alias(f.name))
+    return columns
 
 
 def validate(
@@ -254,10 +254,10 @@ class _Types:
         def detail(i: int) -> str:
             row = int(self._verdicts.rows[i])
             try:
-                found = self._format.value(self._verdicts.batch, row, plain(path))
+                value = self._format.value(self._verdicts.batch, row, plain(path))
             except WrongPlaceError as cause:
                 return str(cause)
-            return f"{path_text(path)}: expected {wanted}, found {describe(found)}"
+            return f"{path_text(path)}: expected {wanted}, found {describe(value)}"
 
         self._verdicts.reject(mask, Reason.WRONG_TYPE, detail)
 

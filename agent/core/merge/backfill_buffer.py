@@ -207,17 +207,17 @@ class BackfillBuffers:
 
     def pending(self) -> list[PendingBackfill]:
         """Those whose live flow is past the handoff: what decides their past is in the logs."""
-        found = []
+        pending = []
         for name, buffer in self._buffers.items():
             statuses = self._sources[self._topic(buffer.kpi)].statuses
             handoff, frontier = self._handoff_ms(buffer), buffer.frontier_ms
             if handoff is not None and frontier is not None and frontier >= handoff:
-                found.append(
+                pending.append(
                     PendingBackfill(
                         name, handoff, {p: status.covered for p, status in statuses.items()}
                     )
                 )
-        return found
+        return pending
 
     def adopt(
         self,

@@ -95,7 +95,11 @@ class Plan:
             return ()  # a composite rule's alerts are no KPI's
         stated = self.kpis[kpi].objective
         return tuple(
-            sorted(o for o, one in self.objectives.items() if kpi in one.kpis or o == stated)
+            sorted(
+                o
+                for o, objective in self.objectives.items()
+                if kpi in objective.kpis or o == stated
+            )
         )
 
     @property
@@ -128,10 +132,10 @@ class Plan:
 
     def bases_under(self, kpi: str) -> tuple[Kpi, ...]:
         """The base KPIs that a KPI's value comes from, each once: itself, or through its inputs."""
-        found = self.kpis[kpi]
-        if found.contract is not None:
-            return (found,)
-        bases = [base for name in found.inputs for base in self.bases_under(name)]
+        declared = self.kpis[kpi]
+        if declared.contract is not None:
+            return (declared,)
+        bases = [base for name in declared.inputs for base in self.bases_under(name)]
         return tuple({base.name: base for base in bases}.values())
 
     def contracts_under(self, kpi: str) -> frozenset[str]:

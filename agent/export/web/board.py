@@ -68,7 +68,6 @@ from agent.export.web.board_alerts import (
     MOST_STEPS,
     STANDING,
     alerts_json,
-    from_phases,
     gravest,
     public_alerts,
     public_steps,
@@ -142,12 +141,11 @@ class _Read:
         self.plan = shared(state.plan)
         private = private_subjects(state.plan)
         # A copy, as the work is done in a thread.
-        everyone = tuple(state.company())
+        everyone = tuple(state.fleet.all_series())
         self.series = tuple(v for v in everyone if v.kpi not in private) if private else everyone
-        known = None if state.alerts is None else state.alerts()
-        self.alerts = None if known is None else tuple(public_alerts(state.plan, known))
-        self.steps = tuple(islice(public_steps(state.plan, state.alert_log()), MOST_STEPS))
-        self.scores = dict(state.objective_scores())
+        self.alerts = tuple(public_alerts(state.plan, state.fleet.alerts()))
+        self.steps = tuple(islice(public_steps(state.plan, state.fleet.steps()), MOST_STEPS))
+        self.scores = dict(state.fleet.scores())
         self.ready = dict(state.ready)
         self.missed = missed_json(state, now_ms)
         self.sources = sources_json(state)
@@ -172,8 +170,7 @@ def _snapshot(read: _Read) -> Json:
     until_ms = read.data_until_ms
     cards = [card(read.plan, k, held[k.name], until_ms, ROWS) for k in read.plan.kpis.values()]
     states = {card["name"]: card["state"] for card in cards}
-    alerts = from_phases(read.series) if read.alerts is None else read.alerts
-    standing = gravest(alerts)
+    standing = gravest(read.alerts)
     return {
         "name": read.name,
         "version": read.version,
@@ -182,7 +179,7 @@ def _snapshot(read: _Read) -> Json:
         "data_until_ms": until_ms,
         "ready": ready_json(read.ready),
         "missed": read.missed,
-        "alerts": alerts_json(read.plan, standing, alerts, until_ms),
+        "alerts": alerts_json(read.plan, standing, read.alerts, until_ms),
         "alert_counts": {
             str(phase): sum(alert.phase == phase for alert in standing) for phase in STANDING
         },
@@ -205,8 +202,8 @@ def ready_json(ready: Mapping[str, str | None]) -> Json:
 def _objectives(plan: Plan, scores: Mapping[str, Score], states: Mapping[str, str]) -> list[Json]:
     made = []
     for objective in in_tree_order(plan.objectives):
-        found = scores.get(objective.name, Score())
-        score = finite(found.value)
+        scored = scores.get(objective.name, Score())
+        score = finite(scored.value)
         kpis = [
             {
                 "name": name,
@@ -225,9 +222,9 @@ def _objectives(plan: Plan, scores: Mapping[str, Score], states: Mapping[str, st
                 "owner": objective.owner or "",
                 "score": score,
                 "text": "–" if score is None else _score_text(score),
-                "state": str(found.state),
-                "trend": found.trend,
-                "trend_text": _trend_text(found),
+                "state": str(scored.state),
+                "trend": scored.trend,
+                "trend_text": _trend_text(scored),
                 "objectives": [
                     {
                         "name": name,

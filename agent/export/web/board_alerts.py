@@ -10,17 +10,15 @@ from urllib.parse import urlsplit
 
 from agent.core.model.kpis import Kpi
 from agent.core.model.plan import Plan
-from agent.core.model.results import AlertPhase, SeriesView
+from agent.core.model.results import AlertPhase
 from agent.core.model.rules import Rule
 from agent.core.model.text import value_text
 from agent.core.output.alert_labels import escalation_text
 from agent.core.output.privacy import private_subjects, shared
-from agent.export.agent_state import Alert
+from agent.export.agent_state import Alert, Step
 from agent.export.web.series_text import series_key, series_text
 
 Json = dict[str, Any]
-Step = Mapping[str, Any]
-"""A step of an alert, as on the alerts topic."""
 
 RESOLVED_SHOWN_MS = 3_600_000
 MOST_RESOLVED = 3
@@ -48,16 +46,6 @@ def public_steps(plan: Plan, steps: Iterable[Step]) -> Iterator[Step]:
     """The steps that everybody may see."""
     subjects, rules = private_subjects(plan), plan.rules.keys() - shared(plan).rules.keys()
     return (step for step in steps if step["kpi"] not in subjects and step["rule"] not in rules)
-
-
-def from_phases(series: Iterable[SeriesView]) -> list[Alert]:
-    """The alerts in the phases of these series, without their texts."""
-    return [
-        Alert(rule, severity, view.kpi, view.series, phase)
-        for view in series
-        for (rule, severity), phase in view.phases.items()
-        if phase in STANDING
-    ]
 
 
 def alerts_json(
@@ -101,7 +89,10 @@ def _others(plan: Plan, group: Sequence[Alert]) -> Json:
     """What is said of a group beside its first alert."""
     others = [_alert(plan, alert) for alert in group[1 : MOST_OTHERS + 1]]
     words = ("key", "series", "severity", "since_ms", "value", "summary")
-    return {"count": len(group), "others": [{word: one[word] for word in words} for one in others]}
+    return {
+        "count": len(group),
+        "others": [{word: alert[word] for word in words} for alert in others],
+    }
 
 
 def in_order(alerts: Iterable[Alert]) -> list[Alert]:
@@ -180,8 +171,8 @@ def _alert(plan: Plan, alert: Alert) -> Json:
 
 
 def _owner(rule: Rule | None, kpi: Kpi | None) -> str:
-    found = [said for of in (rule, kpi) if of is not None for said in (of.owner, of.team) if said]
-    return found[0] if found else ""
+    names = [said for of in (rule, kpi) if of is not None for said in (of.owner, of.team) if said]
+    return names[0] if names else ""
 
 
 def _safe_link(url: str | None) -> str | None:

@@ -40,7 +40,7 @@ from agent.export.templates import html_template
 from agent.export.web.access import Access
 from agent.export.web.alerts import BadQuery, Query, alerts_answer
 from agent.export.web.board import Board, Json, ready_json
-from agent.export.web.board_alerts import from_phases, public_alerts, public_steps
+from agent.export.web.board_alerts import public_alerts, public_steps
 from agent.export.web.connections import Connections, Limits
 from agent.export.web.middleware import (
     IDENTITY,
@@ -174,7 +174,7 @@ class Pages:
             raise web.HTTPConflict(text="a reload is under way; try again\n", headers=headers)
         async with self._reloading:
             try:
-                done, message = await self._state.reload()
+                done, message = await self._state.rules.reload()
             except Exception:
                 log.exception("Reloading the rules failed")
                 text = "the reload failed, and the old rules stay; the agent's log says why\n"
@@ -202,9 +202,8 @@ class Pages:
             query = Query(request.query.items())
         except BadQuery as error:
             return web.json_response({"error": str(error)}, status=400)
-        found = from_phases(state.company()) if state.alerts is None else state.alerts()
-        alerts = public_alerts(state.plan, found)
-        steps = public_steps(state.plan, state.alert_log())
+        alerts = public_alerts(state.plan, state.fleet.alerts())
+        steps = public_steps(state.plan, state.fleet.steps())
         return _json(alerts_answer(shared(state.plan), alerts, steps, query, self._now_ms()))
 
     async def private(self, request: web.Request) -> web.Response:
@@ -233,14 +232,15 @@ class Pages:
         """The state of a rule over the series that this worker holds."""
         query = request.query
         try:
-            return _json(await self._state.explain(query.get("rule", ""), query.get("series", "")))
+            rule, series = query.get("rule", ""), query.get("series", "")
+            return _json(await self._state.fleet.explain(rule, series))
         except RulesError as error:
             return web.json_response({"error": str(error)}, status=404)
 
     async def rules(self, _request: web.Request) -> web.Response:
         """What is declared, and held; of what is private, only whether it is the same."""
         plan, ready = self._state.plan, ready_json(self._state.ready)["ok"]
-        views = self._state.company() if ready else None
+        views = self._state.fleet.all_series() if ready else None
         body = await asyncio.to_thread(lambda: to_bytes(in_use(plan, views)))
         headers = {"Cache-Control": "no-store"}
         return web.Response(body=body, content_type="application/json", headers=headers)

@@ -133,8 +133,8 @@ class Call:
         for i, argument in enumerate(self.arguments):
             named = isinstance(argument, exp.EQ | exp.PropertyEQ | exp.Kwarg)
             if named and argument.this.name.lower() == name:
-                found: exp.Expression = self.arguments.pop(i).expression
-                return found
+                value: exp.Expression = self.arguments.pop(i).expression
+                return value
         return None
 
     def refuse_rest(self) -> None:
@@ -194,8 +194,8 @@ def stretch(call: Call, node: exp.Expression) -> Span:
     hint = "for example '3 days', '8 weeks', '1 month' or '1h'"
     if not (isinstance(node, exp.Literal) and node.is_string):
         fail(node, f"`{written(call.sql, node)}` is not a time: it must be in quotes", hint)
-    found = _TEXT.fullmatch(node.name.strip().lower())
-    if found is None:
+    match = _TEXT.fullmatch(node.name.strip().lower())
+    if match is None:
         try:
             length = durations.parse(node.name)
         except ValueError as error:
@@ -204,12 +204,12 @@ def stretch(call: Call, node: exp.Expression) -> Span:
         days, rest = divmod(length, durations.UNIT_MS["d"])
         made = Span(ms=length) if rest else Span(days=days)
     else:
-        count = int(found[1])
-        if found[2] == "window":
+        count = int(match[1])
+        if match[2] == "window":
             step = call.subject.window
             made = Span(ms=count * (step.span_ms if step else 60_000))
         else:
-            unit = _WORDS[found[2]]
+            unit = _WORDS[match[2]]
             made = Span(count * unit.months, count * unit.days, count * unit.ms)
     if made.mean_ms <= 0:
         fail(node, "the time must be longer than nothing", hint)

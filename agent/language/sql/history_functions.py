@@ -215,15 +215,15 @@ def _peers(call: Call) -> Feature:
     node = call.named("by") or call.next()
     names = node.expressions if isinstance(node, exp.Tuple | exp.Array) else [node] if node else []
     places = []
-    for one in names:
-        if not isinstance(one, exp.Literal | exp.Column):
-            fail(one, "a group is named by dimensions", EXAMPLES[call.name])
-        if one.name not in call.subject.by:
+    for dimension in names:
+        if not isinstance(dimension, exp.Literal | exp.Column):
+            fail(dimension, "a group is named by dimensions", EXAMPLES[call.name])
+        if dimension.name not in call.subject.by:
             if call.subject.by_unsure:
                 continue
-            hint = suggest(one.name, call.subject.by, "dimensions")
-            fail(one, f"the KPI has no dimension '{one.name}'", hint)
-        places.append(call.subject.by.index(one.name))
+            hint = suggest(dimension.name, call.subject.by, "dimensions")
+            fail(dimension, f"the KPI has no dimension '{dimension.name}'", hint)
+        places.append(call.subject.by.index(dimension.name))
     if len(places) == len(call.subject.by) and not call.subject.by_unsure:
         hint = "add `by` to the KPI" if not places else "leave one dimension out of the group"
         fail(call.node, "each series would be a group of its own", hint)

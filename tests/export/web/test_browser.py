@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from agent.export.agent_state import AgentState, Alert
 from agent.export.web import stream
 from agent.export.web.server import serving
 from tests.export.invented import COMPANY, NOW_MS, RESPONSE, company_state, plan, view
+from tests.export.running_agent import running_agent
 from tests.export.web import test_private as private
 from tests.export.web.test_alerts import STEPS
 
@@ -91,7 +93,7 @@ def _width(browser: webdriver.Chrome, pixels: int) -> None:
 
 def test_the_last_steps_of_alerts_open_below_them(browser: webdriver.Chrome) -> None:
     state = company_state()
-    state.alert_log = lambda: STEPS
+    state.fleet.history = STEPS
     with _served(state) as address:
         browser.get(address)
         _until(browser, "#history summary", "What alerts did last")
@@ -116,12 +118,12 @@ def test_a_series_in_maintenance_says_so_in_the_place_of_its_state(
     browser: webdriver.Chrome,
 ) -> None:
     state = company_state()
-    (score,) = (v for v in state.company() if v.kpi == "feedback_score")
+    (score,) = (v for v in state.fleet.series if v.kpi == "feedback_score")
     assert score.closed is not None
     calm = structs.replace(
         score, closed=structs.replace(score.closed, maintenance="survey"), status=None
     )
-    state.company = lambda: [calm]
+    state.fleet.series = [calm]
     with _served(state) as address:
         browser.get(address)
         _until(browser, "#kpi-feedback_score .word", "Maintenance")
@@ -161,8 +163,8 @@ def test_the_board_changes_without_a_reload(browser: webdriver.Chrome) -> None:
         _until(browser, "#link-text", "Live")
         _until(browser, "#kpi-response_time .figure", "7 min 8 s")
         browser.execute_script("window.loadedOnce = document.querySelector('#kpi-response_time')")
-        calm = company_state(firing=False)
-        state.company, state.alerts = calm.company, calm.alerts
+        calm = company_state(firing=False).fleet
+        state.fleet.series, state.fleet.active = calm.series, calm.active
         _until(browser, "#kpi-response_time .figure", "3 min 31 s")
         _until(browser, "#alerts", "All quiet")
         _until(browser, "#kpi-response_time .state", "At risk")
@@ -173,15 +175,17 @@ def test_the_board_changes_without_a_reload(browser: webdriver.Chrome) -> None:
 
 
 def test_a_board_that_was_empty_fills(browser: webdriver.Chrome) -> None:
-    state = AgentState(COMPANY, ready={"source topics": "waiting for topic support"}, name="Board")
+    state = running_agent(
+        COMPANY, ready={"source topics": "waiting for topic support"}, name="Board"
+    )
     with _served(state) as address:
         browser.get(address)
         _until(browser, "#notice", "Waiting for the first events")
         assert "source topics: waiting for topic support" in _text(browser, "#notice")
         assert "No window has closed yet" in _text(browser, "#kpi-response_time")
-        full = company_state()
         state.ready["source topics"] = None
-        state.company, state.stats = full.company, full.stats
+        state.fleet.series = company_state().fleet.series
+        state.metrics.watermark.labels("support", "0").set((NOW_MS - 4_000) / 1000)
         _until(browser, "#kpi-response_time .figure", "7 min 8 s")
         gone = "return document.querySelector('#notice').hidden"
         WebDriverWait(browser, WAIT_SECONDS).until(lambda b: b.execute_script(gone))
@@ -189,8 +193,8 @@ def test_a_board_that_was_empty_fills(browser: webdriver.Chrome) -> None:
 
 
 def test_a_phone_needs_no_sideways_scrolling(browser: webdriver.Chrome) -> None:
-    state = company_state()
-    state.name = "Quite a long name for a company that trades in many countries"
+    name = "Quite a long name for a company that trades in many countries"
+    state = replace(company_state(), name=name)
     with _served(state) as address:
         _width(browser, 360)
         browser.get(address)
@@ -213,8 +217,8 @@ def test_all_series_open_by_keyboard_and_stay_open(browser: webdriver.Chrome) ->
             Keys.ENTER
         )
         WebDriverWait(browser, WAIT_SECONDS).until(lambda b: b.execute_script(count) == 8)
-        calm = company_state(firing=False)
-        state.company, state.alerts = calm.company, calm.alerts
+        calm = company_state(firing=False).fleet
+        state.fleet.series, state.fleet.active = calm.series, calm.active
         _until(browser, "#alerts", "All quiet")
         assert browser.execute_script(count) == 8
         _until(browser, "#kpi-tasks_per_employee button.more", "Show fewer")
@@ -231,11 +235,10 @@ def test_chips_show_only_one_state(browser: webdriver.Chrome) -> None:
 
 def test_text_from_rules_and_events_is_never_markup(browser: webdriver.Chrome) -> None:
     evil = "<img src=x onerror=\"document.title='broken into'\">"
-    state = company_state()
-    series = [s for s in company_state().company() if s.kpi != "revenue"]
-    country = next(s for s in state.company() if s.kpi == "revenue")
-    state.company = lambda: [*series, structs.replace(country, dimensions=(evil,))]
-    state.name = evil
+    state = replace(company_state(), name=evil)
+    series = [s for s in company_state().fleet.series if s.kpi != "revenue"]
+    country = next(s for s in state.fleet.series if s.kpi == "revenue")
+    state.fleet.series = [*series, structs.replace(country, dimensions=(evil,))]
     with _served(state) as address:
         browser.get(address)
         _until(browser, "#kpi-revenue", evil)
@@ -264,9 +267,9 @@ def test_a_board_without_an_agent_is_not_quiet(browser: webdriver.Chrome) -> Non
 
 def test_a_board_of_old_data_is_not_quiet(browser: webdriver.Chrome) -> None:
     state = company_state(firing=False)
-    state.stats.watermark_ms.clear()
+    state.metrics.watermark.clear()
     old = NOW_MS - 3 * 3_600_000
-    state.company = lambda: [view(RESPONSE, ("emea",), 100.0, end_ms=old)]
+    state.fleet.series = [view(RESPONSE, ("emea",), 100.0, end_ms=old)]
     with _served(state) as address:
         browser.get(address)
         _until(browser, "#notice", "The data is 3 h 0 min old")
@@ -274,7 +277,7 @@ def test_a_board_of_old_data_is_not_quiet(browser: webdriver.Chrome) -> None:
 
 
 def test_a_board_without_rules_says_how_to_write_the_first(browser: webdriver.Chrome) -> None:
-    with _served(AgentState(plan([], [], []), ready={"merge": None}, name="Board")) as address:
+    with _served(running_agent(plan([], [], []), ready={"merge": None}, name="Board")) as address:
         browser.get(address)
         _until(browser, "#notice", "No KPIs are declared")
         assert "kpi-agent init" in _text(browser, "#notice")
@@ -309,7 +312,7 @@ def test_many_alerts_of_a_rule_are_one_card_and_few_are_in_sight(browser: webdri
     state = company_state()
     series = [("slow_support", f"r{n:02}") for n in range(40)]
     rules = [(f"rule-{n}", "emea") for n in range(9)]
-    state.alerts = lambda: [
+    state.fleet.active = [
         Alert(rule, severity, "response_time", (region,), AlertPhase.FIRING, NOW_MS, 300.0)
         for rule, region in (*series, *rules)
         for severity in ("warning", "critical")
@@ -336,8 +339,8 @@ def test_without_a_stream_the_board_asks_every_few_seconds(
         browser.get(address)
         _until(browser, "#link-text", "Every 5 s")
         _until(browser, "#kpi-response_time .figure", "7 min 8 s")
-        calm = company_state(firing=False)
-        state.company, state.alerts = calm.company, calm.alerts
+        calm = company_state(firing=False).fleet
+        state.fleet.series, state.fleet.active = calm.series, calm.active
         _until(browser, "#kpi-response_time .figure", "3 min 31 s")
         monkeypatch.setattr(stream, "MAX_STREAMS", 9)
         _until(browser, "#link-text", "Live")

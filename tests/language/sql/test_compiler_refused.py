@@ -144,8 +144,8 @@ def refusal(compiled: Any, marked: str) -> tuple[SqlProblem, str]:
 def test_what_is_wrong_is_refused_where_it_stands(
     compiled: Any, marked: str, message: str, hint: str
 ) -> None:
-    problem, found = refusal(compiled, marked)
-    assert found == marked
+    problem, place = refusal(compiled, marked)
+    assert place == marked
     assert message in problem.message
     assert hint in (problem.hint or "")
 
