@@ -13,7 +13,9 @@ import logging
 import os
 import sys
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from importlib import metadata
 
 from agent.core.changes.diff import compare, summary
@@ -22,7 +24,7 @@ from agent.core.model.plan import Plan
 from agent.core.output.labels import check_external_labels
 from agent.core.output.privacy import Privacy
 from agent.errors import EnvironmentFault, KpiAgentError, RulesError
-from agent.export.agent_state import AgentState
+from agent.export.agent_state import AgentState, RuleChange
 from agent.export.alertmanager import Delivery
 from agent.export.metrics.agent_metrics import AgentMetrics
 from agent.export.web.access import Access, is_loopback
@@ -31,6 +33,7 @@ from agent.export.web.web_config import WebConfig, load_web_config
 from agent.kafka.alert_log import AlertLog
 from agent.kafka.board_topic import BoardReader
 from agent.kafka.topics import TopicNames
+from agent.kafka.value_log import past_windows
 from agent.service.fleet_view import FleetView
 from agent.service.life import Life
 from agent.service.malloc_trim import trim_regularly
@@ -49,6 +52,9 @@ SWITCH_SECONDS = 0.0005
 """How long a thread may keep the interpreter while another waits. Folding asks for it some hundred
 times a batch, for an instant each: with Python's default of 5 ms it mostly waited for the loop."""
 
+MOST_CHANGES = 50
+"""Changes of the rules that pages can mark."""
+
 LoadPlan = Callable[[], Plan]
 
 
@@ -63,10 +69,13 @@ class Service:
         self._over = asyncio.Event()  # the life under way ends
         self._privacy = Privacy(settings.secret_of_people())
         self.plan = self._load()
+        self.changes: deque[RuleChange] = deque(maxlen=MOST_CHANGES)
         names = TopicNames.of(settings)
         board = BoardReader(settings, names.board, self.plan)
         alert_log = AlertLog(settings, names.alerts)
-        self._fleet = fleet = FleetView(self.plan, board, alert_log)
+        self._fleet = fleet = FleetView(
+            self.plan, board, alert_log, partial(past_windows, settings, names.values)
+        )
         self._metrics = metrics = AgentMetrics()
         for started in (metrics.start, metrics.last_reload, metrics.last_merge):
             started.set_to_current_time()
@@ -129,6 +138,7 @@ class Service:
             await asyncio.wait_for(self._life.at_rest.wait(), 2 * STOP_TIMEOUT_SECONDS)
         counts = f"{len(plan.kpis)} KPIs and {len(plan.rules)} rules are in use now"
         published = f"{summary(changes)}; {counts}"
+        self.changes.append(RuleChange(_now_ms(), summary(changes)))
         log.info("reloaded: %s", published)
         return True, published
 

@@ -7,7 +7,8 @@ as a value and as an object) over several reads of the same lines.
 What polars does with a value, as measured with 2.1 and held by tests: numbers are strict (an
 integer refuses 1.0, "1" and what exceeds 64 bits; a float takes integers), booleans and objects
 too; the first of duplicate keys counts; but a String takes any value and writes it as text. What is
-refused fails a strict read, and is null in one that is not strict.
+refused fails a strict read, and is null in one that is not strict, except that a number becomes a
+boolean there: the reader notes such rows as unsure.
 """
 
 from __future__ import annotations
