@@ -114,8 +114,8 @@ class Service:
             plan = await asyncio.to_thread(self._load)
         except (RulesError, EnvironmentFault) as error:
             self._metrics.reloads.labels("failed").inc()
-            log.warning("the rules were not reloaded, the old ones stay: %s", error)
-            return False, f"the rules are not valid, the old ones stay:\n{error}"
+            log.warning("rules not reloaded, keeping the old ones: %s", error)
+            return False, f"the rules are invalid, keeping the old ones:\n{error}"
         self._metrics.reloads.labels("ok").inc()
         self._metrics.last_reload.set_to_current_time()
         before = self.plan
@@ -150,8 +150,8 @@ class Service:
                 log.info("serving %s://%s:%d", scheme, name, served)
                 if not config.is_closed and not is_loopback(host):
                     log.info(
-                        "everybody who reaches port %d sees the board and the metrics; "
-                        "web_config_file says who may", served
+                        "anyone who can reach port %d sees the board and the metrics; "
+                        "set web_config_file to restrict access", served
                     )  # fmt: skip
                 on_serving(served)
                 trimming = asyncio.create_task(trim_regularly(), name="malloc-trim")
