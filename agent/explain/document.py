@@ -19,9 +19,9 @@ from agent.core.model.rules import AbsenceRule, CompositeRule, Rule, as_for, is_
 from agent.core.model.text import bounds_text, window_text
 from agent.core.output.messages import Json, bounds_json, dimensions_json, iso, label
 from agent.core.output.privacy import private_subjects
+from agent.core.output.series_selector import Selector, parse_selector, selects
 from agent.core.state.series import Series
 from agent.errors import RulesError
-from agent.explain.series_selector import Selector, parse_selector, selects
 from agent.generate import names
 from agent.language.problems import suggest
 

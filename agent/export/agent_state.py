@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from agent.core.evaluate.objectives import Score
-from agent.core.model.kpis import Dimensions
+from agent.core.model.kpis import Dimensions, Kpi
 from agent.core.model.plan import Plan
-from agent.core.model.results import AlertPhase, SeriesView
+from agent.core.model.results import AlertPhase, PastWindows, SeriesView
 from agent.core.model.rules import Severity
 from agent.core.output.privacy import Privacy
 from agent.export.metrics.agent_metrics import AgentMetrics
@@ -41,12 +41,34 @@ class Alert:
     description: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class RuleChange:
+    """A reload that changed the rules: when (wall clock), and what, in words."""
+
+    at_ms: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """Under which addresses people reach the board, Grafana and the runbooks, without a slash at
+    the end; "" where that is not known, and nothing links there from outside."""
+
+    board: str = ""
+    grafana: str = ""
+    runbooks: str = ""
+
+
 class Rules(Protocol):
     """The rules that the agent runs by."""
 
     @property
     def plan(self) -> Plan:
         """The rules in use."""
+
+    @property
+    def changes(self) -> Sequence[RuleChange]:
+        """The last reloads of this worker that changed the rules, oldest first."""
 
     async def reload(self) -> tuple[bool, str]:
         """Load the rules again: whether that was done, and what happened or which problems."""
@@ -93,6 +115,10 @@ class Fleet(Protocol):
         """How a rule stands over the series held here, `series` of them and `count` in all. Raises
         RulesError for what is not known."""
 
+    async def past(self, kpi: Kpi, dimensions: Dimensions | None, since_ms: int) -> PastWindows:
+        """The closed windows of a KPI (`dimensions` None), or of one of its series, that ended
+        since an instant, as far as they are still known."""
+
 
 @dataclass(frozen=True, slots=True)
 class AgentState:
@@ -101,7 +127,8 @@ class AgentState:
     `ready` says of each component None, or in words why it is not ready. `privacy` is how the
     people of private KPIs are published outside. `external_labels` are those of all series and
     alerts: which environment this agent is of. `group` is the consumer group's name, by which
-    installations are distinguished; `name` the board's heading.
+    installations are distinguished; `name` the board's heading; `timezone` the IANA name of the
+    zone of all times that pages show.
     """
 
     rules: Rules
@@ -113,6 +140,8 @@ class AgentState:
     version: str
     group: str
     name: str
+    links: Links = Links()
+    timezone: str = "UTC"
 
     @property
     def plan(self) -> Plan:

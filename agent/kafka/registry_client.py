@@ -53,15 +53,6 @@ class RegistryClient:
         registered = self._asked(get)
         return None if registered is None else self._complete(registered)
 
-    def latest(self, subject: str) -> tuple[int, Schema] | None:
-        """The id and the schema of a subject's latest version; None if there is no such subject."""
-        registered = self._asked(lambda: self._client.get_latest_version(subject, fmt="serialized"))
-        return (
-            None
-            if registered is None
-            else (registered.schema_id, self._complete(registered.schema))
-        )
-
     def _complete(self, registered: Any) -> Schema:
         references: dict[str, str] = {}
         self._collect(registered, references)

@@ -13,7 +13,9 @@ import logging
 import os
 import sys
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from importlib import metadata
 
 from agent.core.changes.diff import compare, summary
@@ -22,7 +24,7 @@ from agent.core.model.plan import Plan
 from agent.core.output.labels import check_external_labels
 from agent.core.output.privacy import Privacy
 from agent.errors import EnvironmentFault, KpiAgentError, RulesError
-from agent.export.agent_state import AgentState
+from agent.export.agent_state import AgentState, RuleChange
 from agent.export.alertmanager import Delivery
 from agent.export.metrics.agent_metrics import AgentMetrics
 from agent.export.web.access import Access, is_loopback
@@ -31,6 +33,7 @@ from agent.export.web.web_config import WebConfig, load_web_config
 from agent.kafka.alert_log import AlertLog
 from agent.kafka.board_topic import BoardReader
 from agent.kafka.topics import TopicNames
+from agent.kafka.value_log import past_windows
 from agent.service.fleet_view import FleetView
 from agent.service.life import Life
 from agent.service.malloc_trim import trim_regularly
@@ -49,6 +52,9 @@ SWITCH_SECONDS = 0.0005
 """How long a thread may keep the interpreter while another waits. Folding asks for it some hundred
 times a batch, for an instant each: with Python's default of 5 ms it mostly waited for the loop."""
 
+MOST_CHANGES = 50
+"""Changes of the rules that pages can mark."""
+
 LoadPlan = Callable[[], Plan]
 
 
@@ -63,10 +69,13 @@ class Service:
         self._over = asyncio.Event()  # the life under way ends
         self._privacy = Privacy(settings.secret_of_people())
         self.plan = self._load()
+        self.changes: deque[RuleChange] = deque(maxlen=MOST_CHANGES)
         names = TopicNames.of(settings)
         board = BoardReader(settings, names.board, self.plan)
         alert_log = AlertLog(settings, names.alerts)
-        self._fleet = fleet = FleetView(self.plan, board, alert_log)
+        self._fleet = fleet = FleetView(
+            self.plan, board, alert_log, partial(past_windows, settings, names.values)
+        )
         self._metrics = metrics = AgentMetrics()
         for started in (metrics.start, metrics.last_reload, metrics.last_merge):
             started.set_to_current_time()
@@ -128,12 +137,13 @@ class Service:
         with contextlib.suppress(TimeoutError):  # the log says which stage does not stop
             await asyncio.wait_for(self._life.at_rest.wait(), 2 * STOP_TIMEOUT_SECONDS)
         counts = f"{len(plan.kpis)} KPIs and {len(plan.rules)} rules are in use now"
-        published = f"{summary(changes)}; {counts}"
-        log.info("reloaded: %s", published)
-        return True, published
+        message = f"{summary(changes)}; {counts}"
+        self.changes.append(RuleChange(_now_ms(), summary(changes)))
+        log.info("reloaded: %s", message)
+        return True, message
 
     async def run(self, on_serving: Callable[[int], None] = lambda port: None) -> None:
-        """Run until `stop`; `on_serving` is published the port of the web server.
+        """Run until `stop`; `on_serving` is called with the port of the web server.
 
         Raises EnvironmentFault where the surroundings can't serve and waiting won't help.
         """
@@ -145,14 +155,7 @@ class Service:
             log.warning("%s", hint)
         try:
             async with serving(self.state, host, port, access=access, config=config) as served:
-                scheme = "http" if config.tls_server_config is None else "https"
-                name = "localhost" if host == "0.0.0.0" else host  # noqa: S104
-                log.info("serving %s://%s:%d", scheme, name, served)
-                if not config.is_closed and not is_loopback(host):
-                    log.info(
-                        "anyone who can reach port %d sees the board and the metrics; "
-                        "set web_config_file to restrict access", served
-                    )  # fmt: skip
+                _log_address(host, served, config)
                 on_serving(served)
                 trimming = asyncio.create_task(trim_regularly(), name="malloc-trim")
                 try:
@@ -211,6 +214,18 @@ async def run(
 
     with handling(service.stop, reload):
         await service.run(on_serving)
+
+
+def _log_address(host: str, port: int, config: WebConfig) -> None:
+    """Log where the agent serves, and that everybody may look where nothing says who may."""
+    scheme = "http" if config.tls_server_config is None else "https"
+    name = "localhost" if host == "0.0.0.0" else host  # noqa: S104
+    log.info("serving %s://%s:%d", scheme, name, port)
+    if not config.is_closed and not is_loopback(host):
+        log.info(
+            "anyone who can reach port %d sees the board and the metrics; "
+            "set web_config_file to restrict access", port
+        )  # fmt: skip
 
 
 def _now_ms() -> int:

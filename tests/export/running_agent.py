@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agent.core.evaluate.objectives import Score
+from agent.core.model.kpis import Dimensions, Kpi
 from agent.core.model.plan import Plan
-from agent.core.model.results import SeriesView
+from agent.core.model.results import PastWindow, PastWindows, SeriesView
 from agent.core.output.privacy import Privacy
 from agent.errors import RulesError
-from agent.export.agent_state import AgentState, Alert, SeriesId, Step
+from agent.export.agent_state import AgentState, Alert, RuleChange, SeriesId, Step
 from agent.export.metrics.agent_metrics import AgentMetrics
 
 
@@ -24,6 +25,9 @@ class FilledFleet:
     history: Sequence[Step] = ()
     objectives: Mapping[str, Score] = field(default_factory=dict)
     leads: bool = False
+    windows: Sequence[PastWindow] = ()
+    """What the topic has of the past; `asked` is noted."""
+    asked: list[tuple[str, Dimensions | None, int]] = field(default_factory=list)
     holds: Callable[[SeriesId], bool] = lambda series: True
 
     def held(self) -> Sequence[SeriesView]:
@@ -53,6 +57,11 @@ class FilledFleet:
     def steps(self) -> Sequence[Step]:
         return self.history
 
+    async def past(self, kpi: Kpi, dimensions: Dimensions | None, since_ms: int) -> PastWindows:
+        self.asked.append((kpi.name, dimensions, since_ms))
+        windows = [w for w in self.windows if dimensions in (None, w.dimensions)]
+        return PastWindows(tuple(w for w in windows if w.end_ms > since_ms), True)
+
     async def explain(self, name: str, series: str) -> dict[str, Any]:
         if name not in {"slow_support"}:
             raise RulesError(f"no rule is called {name}", "Known are: slow_support")
@@ -64,6 +73,7 @@ class FilledRules:
     """Rules whose next reloads end as a test says."""
 
     plan: Plan
+    changes: Sequence[RuleChange] = ()
     reloads: list[tuple[bool, str] | Exception] = field(default_factory=list)
 
     async def reload(self) -> tuple[bool, str]:

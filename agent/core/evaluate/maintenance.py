@@ -39,6 +39,14 @@ class MaintenanceCalendar:
             self._last = (start_ms, end_ms), matching
         return next((m.name for m in matching if self._is_of(m, dimensions)), None)
 
+    def periods(
+        self, dimensions: Dimensions | None, start_ms: int, end_ms: int
+    ) -> list[tuple[Maintenance, Period]]:
+        """The maintenance that overlaps `[start, end)`, in the order of its begin."""
+        of = (m for m in self.all if self._is_of(m, dimensions))
+        periods = [(m, period) for m in of for period in m.schedule.periods(start_ms, end_ms)]
+        return sorted(periods, key=lambda item: item[1])
+
     def after(self, dimensions: Dimensions | None, from_ms: int, span_ms: int, upto_ms: int) -> int:
         """The instant at which a span has gone by since `from_ms`, not counting maintenance.
 

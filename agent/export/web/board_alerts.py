@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import islice
 from typing import Any
@@ -13,6 +13,7 @@ from agent.core.model.plan import Plan
 from agent.core.model.results import AlertPhase
 from agent.core.model.rules import Rule
 from agent.core.model.text import value_text
+from agent.core.output.addresses import alert_path
 from agent.core.output.alert_labels import escalation_text
 from agent.core.output.privacy import private_subjects, shared
 from agent.export.agent_state import Alert, Step
@@ -65,9 +66,9 @@ def alerts_json(
     shown: list[Json] = []
     for group in sorted(groups.values(), key=_group_order):
         if len(group) > MOST_APART:
-            shown.append(_alert(plan, group[0]) | _others(plan, group))
+            shown.append(alert_json(plan, group[0]) | _others(plan, group))
         else:
-            shown += [_alert(plan, alert) | ALONE for alert in group]
+            shown += [alert_json(plan, alert) | ALONE for alert in group]
     return shown[:MOST_ALERTS]
 
 
@@ -87,8 +88,8 @@ def _group_order(group: Sequence[Alert]) -> tuple[int, int, int]:
 
 def _others(plan: Plan, group: Sequence[Alert]) -> Json:
     """What is said of a group beside its first alert."""
-    others = [_alert(plan, alert) for alert in group[1 : MOST_OTHERS + 1]]
-    words = ("key", "series", "severity", "since_ms", "value", "summary")
+    others = [alert_json(plan, alert) for alert in group[1 : MOST_OTHERS + 1]]
+    words = ("key", "series", "severity", "since_ms", "value", "summary", "path")
     return {
         "count": len(group),
         "others": [{word: alert[word] for word in words} for alert in others],
@@ -109,12 +110,13 @@ def in_order(alerts: Iterable[Alert]) -> list[Alert]:
     )
 
 
-def steps_json(plan: Plan, steps: Iterable[Mapping[str, Any]]) -> list[Json]:
+def steps_json(plan: Plan, steps: Iterable[Step]) -> list[Json]:
     """The last steps of alerts, in few words, newest first."""
-    return [_step(plan, step) for step in islice(steps, MOST_STEPS)]
+    return [step_json(plan, step) for step in islice(steps, MOST_STEPS)]
 
 
-def _step(plan: Plan, step: Mapping[str, Any]) -> Json:
+def step_json(plan: Plan, step: Step) -> Json:
+    """A step of an alert, in few words."""
     rule = plan.rules.get(step["rule"])
     kpi = plan.subject_of(rule) if rule is not None else None
     dimensions = tuple(step["dimensions"].values())
@@ -129,6 +131,7 @@ def _step(plan: Plan, step: Mapping[str, Any]) -> Json:
         "title": kpi.title if kpi else step["kpi"] or step["rule"],
         "series": series_text(dimensions),
         "because": step.get("because", ""),
+        "path": alert_path(step["rule"], kpi, dimensions),
     }
 
 
@@ -144,7 +147,8 @@ def _is_just_over(plan: Plan, alert: Alert, until_ms: int | None) -> bool:
     return ago_ms <= max(RESOLVED_SHOWN_MS, 10 * kpi.window.step_ms)
 
 
-def _alert(plan: Plan, alert: Alert) -> Json:
+def alert_json(plan: Plan, alert: Alert) -> Json:
+    """An alert, in the words of the board."""
     kpi, rule = plan.subject(alert.kpi), plan.rules.get(alert.rule)
     by = kpi.by if kpi else ()
     series = series_text(alert.dimensions)
@@ -167,6 +171,7 @@ def _alert(plan: Plan, alert: Alert) -> Json:
         "team": (rule.team if rule else None) or (kpi.team if kpi else None) or "",
         "escalation": escalation_text(rule.escalation if rule else ()),
         "runbook": _safe_link(rule.runbook if rule else None),
+        "path": alert_path(alert.rule, kpi, alert.dimensions),
     }
 
 

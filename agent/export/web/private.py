@@ -250,7 +250,7 @@ def _alert(plan: Plan, kpi: Kpi, alert: Alert) -> Json:
 
 
 def page(data: Json) -> str:
-    """The page of what a token opens: no script, and no address but this host's."""
+    """The page of what a token opens: whole without a script, and no address but this host's."""
     who = data["who"]
     whose = f"{who['person']}: {who['name']}" if "person" in who else f"owner: {who['owner']}"
     return _PAGE.render(

@@ -3,6 +3,9 @@
 | path | |
 |---|---|
 | `/` | the board |
+| `/kpis/<name>`, `/kpis/<name>/values.csv` | a KPI or one of its series over time (`pages`) |
+| `/api/v1/kpis/<name>/history` | the same as JSON |
+| `/alerts` | active alerts and the last steps, as a page |
 | `/api/v1/board`, `/api/v1/kpis/<name>`, `/api/v1/stream` | its data (`board.py` describes it) |
 | `/api/v1/alerts` | active alerts and the last steps (`alert_pages.py` describes it) |
 | `/api/v1/explain?rule=<name>` | the state of a rule, and why; `&series=region=emea` |
@@ -50,6 +53,7 @@ from agent.export.web.middleware import (
     guarded,
     identified,
 )
+from agent.export.web.pages.handlers import PageHandlers
 from agent.export.web.private import PrivatePages
 from agent.export.web.private import page as private_page
 from agent.export.web.stream import BoardStream
@@ -84,6 +88,7 @@ class Pages:
         self._access = access
         self._now_ms = now_ms
         self._board = Board(state, now_ms, min_age_seconds=tick_seconds * 0.9)
+        self._pages = PageHandlers(state, now_ms)
         self._private = PrivatePages(state)
         self._exposition = Exposition(state)
         self._reloading = asyncio.Lock()
@@ -111,6 +116,7 @@ class Pages:
             web.get("/api/v1/private/me", self.private_data_of_identity),
             web.get("/private/{token}", self.private),
             web.get("/api/v1/private/{token}", self.private_data),
+            *self._pages.routes(),
         ]
 
     async def index(self, request: web.Request) -> web.Response:
