@@ -14,12 +14,12 @@ import yaml
 from agent.core.evaluate.objectives import Score
 from agent.core.model.plan import Maintenance
 from agent.core.model.schedules import Schedule, Weekdays
+from agent.core.output.uids import MAX_UID, kpi_board_uid
 from agent.generate import files
 from agent.generate.grafana import dashboards, grafana_files, queries
 from agent.generate.layout import WHAT
 from agent.generate.prometheus import alert_rules
 from agent.generate.provisioning import provisioning
-from agent.generate.uids import MAX_UID, kpi_board_uid
 from agent.generate.units import grafana_unit
 
 from .plans import company, kpi, level, threshold
