@@ -15,7 +15,7 @@ from agent.core.decode.time_text import parse_time
 from agent.core.model.events import FieldType
 
 MOST_DISTINCT = 1_000
-"""So many values of a field are published apart; beyond, it has "many"."""
+"""So many values of a field are shown apart; beyond, it has "many"."""
 
 DEEPEST = 4
 """Fields nested deeper are left out."""

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from agent.init.proposal import Bound, Proposal
 
 MODELINE = "# yaml-language-server: $schema={schema}"
-HEAD = "# A first draft by `kpi-agent init`: read it, and change what you know better."
 MOST_LEFT_OUT = 20
 """Comments on what is left out, of one event."""
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*|\d+[a-z]+( every \d+[a-z]+)?")

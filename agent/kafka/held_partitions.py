@@ -11,13 +11,14 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain
 from typing import ParamSpec, TypeVar
 
 from agent.core.merge.merger import Merger
 from agent.core.model.results import Emitted, SeriesView
-from agent.kafka.backfill import BackfillRows
+from agent.core.state.rows import Row
 from agent.kafka.faust_app import FrameMessage
 
 log = logging.getLogger(__name__)
@@ -34,6 +35,16 @@ Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
 
+@dataclass(frozen=True, slots=True)
+class BackfillRows:
+    """The rows of a KPI's backfill for one state partition, to be adopted by its merger."""
+
+    kpi: str
+    handoff_ms: int
+    sources: Collection[int]
+    rows: list[Row]
+
+
 class HeldPartition:
     """One state partition. `position` is the highest offset that any row of it is true for,
     `next_offset` that of the message to come."""
@@ -43,8 +54,8 @@ class HeldPartition:
         self.merger = merger
         self.position = position
         self.next_offset = next_offset
-        self.moved_at = time.monotonic()  # when `next_offset` last moved
-        self.sought_offset = -1  # that reading last went back to
+        self._moved_at = time.monotonic()  # when `next_offset` last moved, or was sought
+        self._sought_offset = -1  # that reading last went back to
         self.frames_a_message = 1  # as the last message had it
         self.is_busy = False
         self._unacknowledged: deque[FrameMessage] = deque()
@@ -69,11 +80,26 @@ class HeldPartition:
     def accept(self, message: FrameMessage) -> None:
         """Note the message that comes next; `apply` applies its frames."""
         self.next_offset = message.offset + 1
-        self.moved_at = time.monotonic()
+        self._moved_at = time.monotonic()
         self.position = max(self.position, message.offset)
         self.frames_a_message = len(message.frames)
         self._unacknowledged.append(message)
         self._applied_any = True
+
+    @property
+    def seconds_waited(self) -> float:
+        """For how long the next message has not come, nor been sought."""
+        return time.monotonic() - self._moved_at
+
+    @property
+    def is_sought(self) -> bool:
+        """Whether reading went back to the next message already."""
+        return self._sought_offset == self.next_offset
+
+    def note_sought(self) -> None:
+        """Note that reading goes back to the next message."""
+        self._sought_offset = self.next_offset
+        self._moved_at = time.monotonic()
 
     async def apply(self, frames: Sequence[bytes], offset: int) -> list[Exception | None]:
         """Apply frames of a message, up to one that leaves the merger behind: it must catch up

@@ -53,15 +53,6 @@ class RegistryClient:
         registered = self._asked(get)
         return None if registered is None else self._complete(registered)
 
-    def latest(self, subject: str) -> tuple[int, Schema] | None:
-        """The id and the schema of a subject's latest version; None if there is no such subject."""
-        registered = self._asked(lambda: self._client.get_latest_version(subject, fmt="serialized"))
-        return (
-            None
-            if registered is None
-            else (registered.schema_id, self._complete(registered.schema))
-        )
-
     def _complete(self, registered: Any) -> Schema:
         references: dict[str, str] = {}
         self._collect(registered, references)
@@ -120,9 +111,9 @@ def client_settings(settings: Settings) -> dict[str, Any]:
     }
     own |= {name: str(file) for name, file in files.items() if file is not None}
     if settings.schema_registry_user:
-        password = settings.registry_password() or ""
+        password = settings.password_of("schema_registry") or ""
         own["basic.auth.user.info"] = f"{settings.schema_registry_user}:{password}"
-    if (token := settings.registry_token()) is not None:
+    if (token := settings.token_of("schema_registry")) is not None:
         own |= {
             "bearer.auth.credentials.source": "STATIC_TOKEN",
             "bearer.auth.token": token,

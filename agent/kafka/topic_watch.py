@@ -81,7 +81,7 @@ def changes_between(before: Logs, now: Logs) -> TopicChanges:
 
 def loss(names: TopicNames, changes: TopicChanges) -> str | None:
     """What was lost that exact values need, in words; None: nothing."""
-    published = [
+    problems = [
         f"topic {topic} was {what}: {holds}"
         for topic, holds in (
             (names.frames, "the frames that were not merged yet are gone"),
@@ -93,7 +93,7 @@ def loss(names: TopicNames, changes: TopicChanges) -> str | None:
         )
         if topic in topics
     ]
-    return "; ".join(published) or None
+    return "; ".join(problems) or None
 
 
 def remedy(settings: Settings, names: TopicNames) -> str:

@@ -237,9 +237,7 @@ class _Looked:
             for want in moment.alerts
             if want.phase is AlertPhase.FIRING
         }
-        for (
-            moment
-        ) in self.case.expected.moments:  # what fires there unexpectedly is published there
+        for moment in self.case.expected.moments:  # what fires there unexpectedly is reported there
             active = self._active(moment.at_ms).items()
             named |= {alert for alert, step in active if step.state is AlertPhase.FIRING}
         for step in self.transitions:

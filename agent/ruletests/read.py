@@ -1,4 +1,4 @@
-"""Files of rule tests, read with places: every problem of every file is published."""
+"""Files of rule tests, read with places: every problem of every file is reported."""
 
 from __future__ import annotations
 

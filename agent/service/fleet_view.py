@@ -190,13 +190,13 @@ class FleetView:
         refuse_private(plan, rule)
         mergers = await self._merge.mergers() if self._merge is not None else []
         # While the rules change, the stage that runs by the old ones says nothing of the new.
-        published, count = explanations(plan, (m for m in mergers if m.plan is plan), rule, asked)
-        if not published:
+        explained, count = explanations(plan, (m for m in mergers if m.plan is plan), rule, asked)
+        if not explained:
             held = {id(view) for view in self.held()}
             others = any(v.kpi == rule.kpi and id(v) not in held for v in self.all_series())
             hint = "Other workers hold some: ask each." if others else None
             raise RulesError(f"no series of {name} is held here{asked_text(series)}", hint)
-        return {"count": count, "series": [document for _, document in published]}
+        return {"count": count, "series": [document for _, document in explained]}
 
 
 def _alert(row: AlertRow) -> Alert:

@@ -139,13 +139,13 @@ class Service:
         with contextlib.suppress(TimeoutError):  # the log says which stage does not stop
             await asyncio.wait_for(self._life.at_rest.wait(), 2 * STOP_TIMEOUT_SECONDS)
         counts = f"{len(plan.kpis)} KPIs and {len(plan.rules)} rules are in use now"
-        published = f"{summary(changes)}; {counts}"
+        message = f"{summary(changes)}; {counts}"
         self.changes.append(RuleChange(_now_ms(), summary(changes)))
-        log.info("reloaded: %s", published)
-        return True, published
+        log.info("reloaded: %s", message)
+        return True, message
 
     async def run(self, on_serving: Callable[[int], None] = lambda port: None) -> None:
-        """Run until `stop`; `on_serving` is published the port of the web server.
+        """Run until `stop`; `on_serving` is called with the port of the web server.
 
         Raises EnvironmentFault where the surroundings can't serve and waiting won't help.
         """
@@ -157,14 +157,7 @@ class Service:
             log.warning("%s", hint)
         try:
             async with serving(self.state, host, port, access=access, config=config) as served:
-                scheme = "http" if config.tls_server_config is None else "https"
-                name = "localhost" if host == "0.0.0.0" else host  # noqa: S104
-                log.info("serving %s://%s:%d", scheme, name, served)
-                if not config.is_closed and not is_loopback(host):
-                    log.info(
-                        "everybody who reaches port %d sees the board and the metrics; "
-                        "web_config_file says who may", served
-                    )  # fmt: skip
+                _log_address(host, served, config)
                 on_serving(served)
                 trimming = asyncio.create_task(trim_regularly(), name="malloc-trim")
                 try:
@@ -223,6 +216,18 @@ async def run(
 
     with handling(service.stop, reload):
         await service.run(on_serving)
+
+
+def _log_address(host: str, port: int, config: WebConfig) -> None:
+    """Log where the agent serves, and that everybody may look where nothing says who may."""
+    scheme = "http" if config.tls_server_config is None else "https"
+    name = "localhost" if host == "0.0.0.0" else host  # noqa: S104
+    log.info("serving %s://%s:%d", scheme, name, port)
+    if not config.is_closed and not is_loopback(host):
+        log.info(
+            "everybody who reaches port %d sees the board and the metrics; "
+            "web_config_file says who may", port
+        )  # fmt: skip
 
 
 def _now_ms() -> int:

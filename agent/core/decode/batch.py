@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -62,8 +63,17 @@ class Batch:
 
     def header(self, row: int, name: str) -> bytes | None:
         """The last header of a record that has this name."""
-        values = [value for key, value in self.headers.get(row, ()) if key == name]
-        return values[-1] if values else None
+        last = None
+        for key, value in self.headers.get(row, ()):
+            if key == name:
+                last = value
+        return last
+
+
+def parts(count: int, most: int) -> Iterator[slice]:
+    """So many rows in parts of about the same size, of at most `most` rows each."""
+    edges = np.linspace(0, count, -(-count // most) + 1).astype(int).tolist()
+    return (slice(start, stop) for start, stop in pairwise(edges))
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,11 @@ is bad costs in proportion to how much of it there is.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import pairwise
 
 import numpy as np
 import polars as pl
 
-from agent.core.decode.batch import Batch, Rows
+from agent.core.decode.batch import Batch, Rows, parts
 from agent.core.decode.codec import (
     CHUNK_RECORDS,
     BodyError,
@@ -24,7 +23,7 @@ from agent.core.decode.codec import (
     batch_of,
     encode_json,
 )
-from agent.core.decode.format import Columns, Demand
+from agent.core.decode.format import Columns, Demand, Flags, plain
 from agent.core.decode.json_format import JsonReader
 
 _PART_RECORDS = 128
@@ -56,6 +55,10 @@ class SchemaReader:
         schema = {name: dtype for (_, dtype), name in self._names.items()}
         return pl.DataFrame(schema=schema | {"_row": pl.UInt32})
 
+    def are_proven(self, records: Sequence[bytes]) -> Flags:
+        """In which records everything is of a type that the demands allow: not known of any."""
+        return np.zeros(len(records), np.bool_)
+
     def read(self, batch: Batch, rows: Rows, records: Sequence[bytes]) -> Columns:
         """The columns of some records of a batch, whose rows are given."""
         groups, _ = self._groups(batch, rows, records)
@@ -82,10 +85,13 @@ class SchemaReader:
     def _read(self, codec: Codec, bodies: Sequence[bytes]) -> Iterator[tuple[Rows, Read]]:
         """What was read of all records, in parts."""
         if codec not in self._readers:
-            self._readers[codec] = codec.reader(list(self._names))
+            self._readers[codec] = codec.reader(
+                [(plain(path), dtype) for path, dtype in self._names]
+            )
         reader = self._readers[codec]
         everything = np.arange(len(bodies))
-        for chunk in _parts(everything, CHUNK_RECORDS):
+        for part in parts(len(bodies), CHUNK_RECORDS):
+            chunk = everything[part]
             if reader is None:
                 yield chunk, self._read_json(codec, bodies, chunk)
             else:
@@ -100,15 +106,15 @@ class SchemaReader:
             yield chunk, self._read_json(codec, bodies, chunk)
         except BodyError:
             if len(chunk) > _PART_RECORDS:
-                for part in _parts(chunk, _PART_RECORDS):
-                    yield from self._read_parts(codec, reader, bodies, part)
+                for part in parts(len(chunk), _PART_RECORDS):
+                    yield from self._read_parts(codec, reader, bodies, chunk[part])
             elif len(chunk) == 1:
                 yield chunk, self._nothing(1)
             else:
-                cut, parts = _apart(codec, bodies, chunk)
+                cut, others = _apart(codec, bodies, chunk)
                 yield cut, self._nothing(cut.size)
-                for part in parts:
-                    yield from self._read_parts(codec, reader, bodies, part)
+                for rows in others:
+                    yield from self._read_parts(codec, reader, bodies, rows)
 
     def _nothing(self, count: int) -> Read:
         """Of so many records none can be read."""
@@ -147,9 +153,3 @@ def _apart(codec: Codec, bodies: Sequence[bytes], chunk: Rows) -> tuple[Rows, li
     alone = [np.array([index]) for index in bad]
     parts = [good, *alone] if cut or bad else np.array_split(chunk, 2)
     return np.array(cut, dtype=np.int64), [part for part in parts if part.size]
-
-
-def _parts(indices: Rows, most: int) -> Iterator[Rows]:
-    """Indices in parts of at most so many."""
-    edges = np.linspace(0, indices.size, -(-indices.size // most) + 1).astype(int)
-    return (indices[start:stop] for start, stop in pairwise(edges.tolist()) if start < stop)

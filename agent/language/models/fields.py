@@ -46,7 +46,6 @@ else:
     ]
 
 _DIGITS = re.compile(r"[-+]?\d(?:[\d .,'\u2019\u00a0\u202f_]*\d)?")
-_GROUPS = " .,'\u2019_"
 
 
 def number_format(example: str) -> NumberFormat:

@@ -278,7 +278,8 @@ async def test_a_client_certificate_says_who_it_is(tmp_path: Path) -> None:
             "client_auth_type: RequireAndVerifyClientCert}",
             "needs client_ca_file",
         ),
-        ("basic_auth_users: {alice: 'top secret", "is no YAML"),
+        ("basic_auth_users: {alice: 'top secret", "not valid: "),
+        ("basic_auth_users: {alice: 'top secret", "(line 1, column 38)"),
         ("- a list", "Input should be a valid dictionary"),
     ],
 )
