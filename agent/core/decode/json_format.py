@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -222,7 +223,7 @@ class JsonReader:
         """Read a chunk without the records that can't be read. They are searched for where a read
         fails, and before it where most chunks have some."""
         # Half of a surrogate pair is no Unicode text, and polars takes it.
-        has_half = has_lone_surrogate(join_lines(chunk.records))
+        has_half = has_lone_surrogate(chunk.joined)
         later: list[_Search] = []
         for search in _SEARCHES:
             self._bad_shares[search] *= 1 - _WEIGHT
@@ -249,10 +250,9 @@ class JsonReader:
         """Read all records of a chunk; False where one of them can't be read."""
         if not chunk.records:
             return True
-        joined = join_lines(chunk.records)
         for strict in (False,) if self._relaxed_left else (True, False):
             try:
-                frame = self._layout.read(joined, len(chunk.records), strict=strict)
+                frame = self._layout.read(chunk.joined, len(chunk.records), strict=strict)
             except UnreadableLinesError as cause:
                 if cause.is_malformed:
                     return False
@@ -286,12 +286,17 @@ class JsonReader:
             self._relaxed_left = _RELAXED_CHUNKS
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Chunk:
     """Some records of a batch, and their rows."""
 
     rows: Rows
     records: Sequence[bytes]
+
+    @cached_property
+    def joined(self) -> bytes:
+        """The records as the one text that a read takes."""
+        return join_lines(self.records)
 
 
 @dataclass(frozen=True, slots=True)

@@ -230,7 +230,7 @@ def _explained(text: str, error: ParseError) -> SqlProblem:
     elif description.startswith("The number of provided arguments"):
         message = "too many arguments"
     elif description.startswith("Required keyword"):
-        message = f"something is missing beside `{token}`"
+        message = f"an operand is missing beside `{token}`"
     else:
         message = f"`{token}` is not expected here" if token else "this is not SQL"
     end = min(max(end, 1), max(len(text), 1))
