@@ -150,14 +150,14 @@ class Delivery:
             is_ours = not isinstance(error, (aiohttp.ClientError, OSError, TimeoutError))
             reason = error if str(error) else type(error).__name__
             log.error(
-                "alerts do not reach %s, and will be sent again: %s", receiver.url, reason,
+                "alerts not delivered to %s, retrying: %s", receiver.url, reason,
                 exc_info=error if is_ours else None,
             )  # fmt: skip
         self._reach(receiver.url, False)
 
     def _reach(self, url: str, reached: bool) -> None:
         if reached and self._reached.get(url) is False:
-            log.info("alerts reach %s again", url)
+            log.info("alerts delivered to %s again", url)
         self._reached[url] = reached
         # Alertmanagers tell each other: one that was reached is enough.
         self._metrics.up.set(any(self._reached.values()))

@@ -125,8 +125,8 @@ class Service:
             plan = await asyncio.to_thread(self._load)
         except (RulesError, EnvironmentFault) as error:
             self._metrics.reloads.labels("failed").inc()
-            log.warning("the rules were not reloaded, the old ones stay: %s", error)
-            return False, f"the rules are not valid, the old ones stay:\n{error}"
+            log.warning("rules not reloaded, keeping the old ones: %s", error)
+            return False, f"the rules are invalid, keeping the old ones:\n{error}"
         self._metrics.reloads.labels("ok").inc()
         self._metrics.last_reload.set_to_current_time()
         before = self.plan
@@ -225,8 +225,8 @@ def _log_address(host: str, port: int, config: WebConfig) -> None:
     log.info("serving %s://%s:%d", scheme, name, port)
     if not config.is_closed and not is_loopback(host):
         log.info(
-            "everybody who reaches port %d sees the board and the metrics; "
-            "web_config_file says who may", port
+            "anyone who can reach port %d sees the board and the metrics; "
+            "set web_config_file to restrict access", port
         )  # fmt: skip
 
 

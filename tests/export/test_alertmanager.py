@@ -186,7 +186,7 @@ def test_an_alert_that_fires_is_due_again_after_a_while() -> None:
 
 
 class Station:
-    """An HTTP server in an Alertmanager's place, for what a real one can not be made to do."""
+    """An HTTP server in an Alertmanager's place, for what a real one cannot be made to do."""
 
     def __init__(self) -> None:
         self.posts: list[list[dict[str, Any]]] = []
