@@ -179,6 +179,13 @@ class FieldSpec(Strict):
         examples=["text", "1,234.50"],
     )
     format: TimeFormatText | None = Field(None, description=TIME_FORMAT)
+    as_: Text | None = Field(
+        None,
+        alias="as",
+        description="What is made of the value before anything else looks at it: SQL over `value`, "
+        "of the field's type.",
+        examples=["upper(trim(value))", "value / 100"],
+    )
     enum: list[str] | None = Field(
         None, min_length=1, description="The values that a string may have."
     )
