@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
+
+import polars as pl
 
 from agent.core.model.field_types import FIELD_DTYPES, FieldType, TextRule, TimeFormat, ValueFormat
 from agent.core.model.paths import Path
@@ -36,7 +38,8 @@ class Field:
     """One field of a contract. `minimum` and `maximum` are inclusive; numbers only.
 
     `scale`: the decimals of a decimal. `format` says how the value is written, where it is not as
-    JSON has it; `text` what a string has to be (`agent.core.model.field_types`).
+    JSON has it; `text` what a string has to be (`agent.core.model.field_types`). `as_sql` is what
+    is made of the value, as written, and `computed` the same over a column `value`.
     """
 
     name: str
@@ -50,6 +53,8 @@ class Field:
     format: ValueFormat | None = None
     text: TextRule | None = None
     description: str = ""
+    as_sql: str | None = None
+    computed: pl.Expr | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
