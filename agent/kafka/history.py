@@ -58,7 +58,7 @@ async def history(
     options = _options(settings)
     registry = SchemaRegistry(settings, plan)
     try:
-        partitions = await partitions_of(options, plan.topics)
+        partitions = await _partitions(options, plan.topics)
         consumer = AIOKafkaConsumer(
             **options, group_id=None, enable_auto_commit=False, isolation_level="read_committed"
         )
@@ -138,7 +138,7 @@ async def newest(settings: Settings, topic: str, most: int) -> list[bytes]:
     Raises EnvironmentFault as `history` does.
     """
     try:
-        partitions = (await partitions_of(_options(settings), [topic]))[topic]
+        partitions = (await _partitions(_options(settings), [topic]))[topic]
         share = -(-most // len(partitions))
         records = await read_newest(settings, topic, partitions, share)
     except (KafkaError, OSError) as error:
@@ -150,8 +150,8 @@ def _options(settings: Settings) -> dict[str, Any]:
     return {**connection(settings), "client_id": f"{settings.group}-history"}
 
 
-async def partitions_of(options: Mapping[str, Any], topics: Sequence[str]) -> dict[str, list[int]]:
-    """The partitions of topics. Raises EnvironmentFault where one of them isn't there."""
+async def _partitions(options: Mapping[str, Any], topics: Sequence[str]) -> dict[str, list[int]]:
+    """The partitions of topics."""
     admin = AIOKafkaAdminClient(**options)
     try:
         await admin.start()
