@@ -20,9 +20,10 @@ from agent.core.model.windows import MAX_SLICE_MS
 
 
 class Pipeline:
-    """The core over a fixed set of sources: `sources` is the number of partitions by topic. Nothing
-    that ends after `until_ms` closes: what is held then is what is known at that instant.
-    `on_evaluation` is called with every evaluation of a rule."""
+    """The core over a fixed set of sources: `sources` is the number of partitions by topic; a
+    contract none of whose topics is among them has one source. Nothing that ends after `until_ms`
+    closes: what is held then is what is known at that instant. `on_evaluation` is called with every
+    evaluation of a rule."""
 
     def __init__(
         self,
@@ -34,13 +35,14 @@ class Pipeline:
     ) -> None:
         self.plan = plan
         self.counts: Counter[CountKey] = Counter()
-        self._partitions = {topic: (sources or {}).get(topic, 1) for topic in plan.topics}
-        self._folders = {topic: Folder(plan, topic, state_partitions) for topic in plan.topics}
+        sources = sources or {}
+        self._partitions = {t: sources.get(t, 1) for t in plan.topics_with(sources)}
+        self._folders = {t: Folder(plan, t, state_partitions) for t in self._partitions}
         self.mergers = [
             Merger(plan, p, state_partitions, until_ms, on_evaluation)
             for p in range(state_partitions)
         ]
-        self._done: dict[str, set[int]] = {topic: set() for topic in plan.topics}
+        self._done: dict[str, set[int]] = {topic: set() for topic in self._folders}
         self._position = 0
         for topic, folder in self._folders.items():
             for partition in range(self._partitions[topic]):
@@ -65,8 +67,9 @@ class Pipeline:
         found: list[Emitted] = []
         for topic, folder in self._folders.items():
             done = self._done[topic]
-            quiet = dict.fromkeys(done, _ENDED_MS) if len(done) < self._partitions[topic] else {}
-            for target, message in folder.flush(clock_ms, quiet, self._partitions[topic]):
+            quiet = dict.fromkeys(done, _ENDED_MS) if self._has_more(topic) else {}
+            frames = folder.flush(clock_ms, quiet, self._partitions[topic], self._partitions)
+            for target, message in frames:
                 merger = self.mergers[target]
                 found.append(merger.apply(message, self._position))
                 while merger.is_behind:
@@ -103,7 +106,8 @@ class Pipeline:
         reached_ms = newest_ms + (idle_ms if idle_ms >= idle_after_ms else 0)
         for topic, folder in self._folders.items():
             if any(source.watermark_ms is not None for source in folder.sources.values()):
-                found += [merger.finish(topic, reached_ms) for merger in self.mergers]
+                contracts = self._contracts_of(topic)
+                found += [merger.finish(contracts, reached_ms) for merger in self.mergers]
         return joined(found)
 
     def rest(self, until_ms: int) -> Emitted:
@@ -115,8 +119,17 @@ class Pipeline:
             contracts = self.plan.contracts_of(topic)
             # Silence is evaluated by whole slices, and says of an instant once it is past.
             past = until_ms + max(c.lateness_ms for c in contracts) + MAX_SLICE_MS + 1
-            found += [merger.finish(topic, past) for merger in self.mergers]
+            names = self._contracts_of(topic)
+            found += [merger.finish(names, past) for merger in self.mergers]
         return joined(found)
+
+    def _contracts_of(self, topic: str) -> list[str]:
+        return [contract.name for contract in self.plan.contracts_of(topic)]
+
+    def _has_more(self, topic: str) -> bool:
+        """Whether a source of a topic, or of one of its siblings, has not ended."""
+        topics = (topic, *self._folders[topic].siblings(self._partitions))
+        return any(len(self._done[t]) < self._partitions[t] for t in topics)
 
     @property
     def newest_ms(self) -> int | None:

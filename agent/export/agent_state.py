@@ -92,6 +92,8 @@ class Stats:
     """Events in which a cast of the field in some KPI's SQL failed, by (topic, contract, field)."""
     lookup_misses: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     """Events whose key has no row, by (topic, contract, lookup)."""
+    source_topics: tuple[str, ...] = ()
+    """The source topics that there are, those that match a pattern included."""
     lag: dict[tuple[str, int], int] = field(default_factory=dict)
     """Records not read yet, by (topic, partition)."""
     paused_partitions: int = 0

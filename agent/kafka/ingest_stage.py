@@ -29,6 +29,7 @@ owner of the partitions reads from the last commit.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -50,7 +51,13 @@ from agent.kafka.publish import Publisher, acknowledged
 from agent.kafka.schema_registry import SchemaRegistry
 from agent.kafka.side_outputs import SideOutputs
 from agent.kafka.source_consumer import SourceConsumer
-from agent.kafka.source_topics import existing, partition_counts, warn_of_producers_clocks
+from agent.kafka.source_topics import (
+    existing,
+    partition_counts,
+    source_topics,
+    unmatched,
+    warn_of_producers_clocks,
+)
 from agent.kafka.stage_events import IngestProgress
 from agent.kafka.topics import TopicNames
 from agent.settings import Settings
@@ -61,6 +68,7 @@ POLL_MS = 250  # in a catch-up, whose end no record may announce
 IDLE_POLL_MS = 1_000  # while nothing comes; a rebalance interrupts it
 TOPIC_CHECK_SECONDS = 5.0
 FIRST_TOPIC_CHECK_SECONDS = 0.2
+MOST_MISSED = 3  # checks in which a topic may not be there; then it was deleted
 
 
 class IngestStage:
@@ -83,13 +91,16 @@ class IngestStage:
         self._admin = admin
         self._progress = progress
         self._wall_ms = wall_ms
-        self._topics = plan.topics
+        self._plan = plan
+        self._state_partitions = state_partitions
         self._names = TopicNames.of(settings)
         self._lock = asyncio.Lock()
         self._consumer = SourceConsumer(settings)
-        folders = {topic: Folder(plan, topic, state_partitions) for topic in plan.topics}
+        self._subscribed: Mapping[str, int] = {}  # topics, and how often each was not there
+        self._has_new_topic = asyncio.Event()
+        self._counts: dict[str, int] = {}  # of the source topics' partitions, as last seen
         self._registry = SchemaRegistry(settings, plan, progress.schemas)
-        self._queue = FoldQueue(folders, side_outputs, progress, wall_ms, self._registry)
+        self._queue = FoldQueue({}, side_outputs, progress, wall_ms, self._registry)
         self._idleness = IdleDetector(
             settings.session_timeout, IDLE_INTERVALS * settings.flush_interval
         )
@@ -126,26 +137,40 @@ class IngestStage:
 
     async def _keep_subscribed(self) -> None:
         """Subscribe to the source topics that exist, and to the others as they appear."""
-        subscribed: tuple[str, ...] = ()
         try:
             while not self._stopping:
-                there = await existing(self._admin)
-                if there is not None:
-                    known = tuple(t for t in self._topics if t in there or t in subscribed)
-                    self._progress.missing_topics([t for t in self._topics if t not in there])
-                    if known != subscribed:
-                        added = set(known).difference(subscribed)
-                        await warn_of_producers_clocks(self._admin, added)
-                        await warn_of_larger_records(self._admin, self._names, added)
-                        self._consumer.subscribe(known, self._revoked, self._assigned)
-                        subscribed = known
-                await asyncio.sleep(
-                    TOPIC_CHECK_SECONDS if subscribed else FIRST_TOPIC_CHECK_SECONDS
-                )
+                self._has_new_topic.clear()
+                if (there := await existing(self._admin)) is not None:
+                    await self._subscribe(source_topics(self._plan, self._names, there))
+                seconds = TOPIC_CHECK_SECONDS if self._subscribed else FIRST_TOPIC_CHECK_SECONDS
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._has_new_topic.wait(), seconds)
         except asyncio.CancelledError:
             raise
         except Exception as error:  # raised by `_read`, which ends the run
             self._failure = error
+
+    async def _subscribe(self, there: Sequence[str]) -> None:
+        """Subscribe to these source topics, and to those that were there a moment ago."""
+        self._progress.source_topics(there, unmatched(self._plan, there))
+        before, missed = self._subscribed, dict.fromkeys(there, 0)
+        for topic, times in before.items():
+            if topic not in missed and (times < MOST_MISSED or self._is_sole(topic)):
+                missed[topic] = times + 1
+        self._subscribed = missed or before
+        if missed.keys() in (before.keys(), set()):
+            return
+        added = missed.keys() - before.keys()
+        for topic in added - self._queue.folders.keys():
+            folder = Folder(self._plan, topic, self._state_partitions)
+            self._queue.folders[topic] = folder
+        await warn_of_producers_clocks(self._admin, added)
+        await warn_of_larger_records(self._admin, self._names, added)
+        self._consumer.subscribe(sorted(missed), self._revoked, self._assigned)
+
+    def _is_sole(self, topic: str) -> bool:
+        """Whether some contract has no other topic: it waits for this one."""
+        return any(contract.topics.is_one for contract in self._plan.contracts_of(topic))
 
     async def _read(self) -> None:
         while not self._stopping:
@@ -253,8 +278,8 @@ class IngestStage:
 
     async def _partition_counts(self) -> Mapping[str, int]:
         """How many partitions the source topics have now, after the records of this flush were
-        fetched. So whatever was written to a partition by then is waited for, before the group has
-        assigned the partition to anybody (docs/decisions/0026-partitions-that-are-added.md)."""
+        fetched. So whatever was written to a topic or partition by then is waited for, before the
+        group has assigned it to anybody (docs/decisions/0026-partitions-that-are-added.md)."""
         folders = self._queue.folders
         ids = {
             topic: {source.topic_id for source in folder.sources.values()}
@@ -262,10 +287,15 @@ class IngestStage:
             if folder.sources
         }
         known = {topic: self._consumer.partition_count(topic) for topic in ids}
-        now = await partition_counts(self._admin, ids)
-        if any(count > known[topic] for topic, count in now.items()):
+        now = await partition_counts(self._admin, self._plan, self._names, ids)
+        if any(now.get(topic, 0) > count for topic, count in known.items()):
             self._consumer.rejoin()
-        return {topic: max(count, now.get(topic, 0)) for topic, count in known.items()}
+        if not now.keys() <= self._subscribed.keys():
+            self._has_new_topic.set()
+        # A topic counts while it is subscribed to: a broker may not know one for a moment.
+        last = {t: count for t, count in self._counts.items() if t in self._subscribed}
+        self._counts = {**last, **now}
+        return {**self._counts, **{t: max(count, now.get(t, 0)) for t, count in known.items()}}
 
     # ---- rebalances
 
@@ -301,7 +331,9 @@ class IngestStage:
     async def _begin(self, partitions: Sequence[TopicPartition]) -> None:
         if not partitions:
             log.info("no source partitions for this worker: others have them all")
-        begins = await find_begins(self._settings, self._admin, self._consumer, partitions)
+        begins = await find_begins(
+            self._settings, self._admin, self._consumer, partitions, self._plan
+        )
         paused = []
         for tp in partitions:
             begin = begins.get(tp)

@@ -150,13 +150,14 @@ class IngestReporter:
             self._stats.shortened_series[kpi] += number - known if number >= known else number
             self._shortened[topic, kpi] = number
 
-    def missing_topics(self, topics: Sequence[str]) -> None:
-        """Say which source topics are waited for."""
-        if self._missing and not topics:
+    def source_topics(self, topics: Sequence[str], missing: Sequence[str]) -> None:
+        """Note which source topics there are, and say which are waited for."""
+        self._stats.source_topics = tuple(topics)
+        if self._missing and not missing:
             log.info("all source topics are there")
-        self._missing = tuple(topics)
-        many = "topics do" if len(topics) > 1 else "topic does"
-        reason = f"source {many} not exist yet: {', '.join(topics)}" if topics else None
+        self._missing = tuple(missing)
+        many = "topics do" if len(missing) > 1 else "topic does"
+        reason = f"source {many} not exist yet: {', '.join(missing)}" if missing else None
         self._status.waiting(TOPICS, reason)
 
     def schemas(self, reason: str | None) -> None:

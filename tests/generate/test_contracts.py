@@ -144,7 +144,7 @@ def test_what_the_agent_rejects_or_reads_as_null_is_a_violation(
 
 def complaints(plan: Plan, contract: str, event: dict[str, Any]) -> list[Any]:
     """What the decoder says of an event: rejects, and fields of another type."""
-    decoder = Decoder(plan.contracts_of(plan.contracts[contract].topic))
+    decoder = Decoder(plan.contracts_of(plan.contracts[contract].topics.default))
     at = np.zeros(1, np.int64)
     batch = Batch(
         "shop",

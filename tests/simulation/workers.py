@@ -255,7 +255,7 @@ class MergeSide:
     def _past(self, due: PendingBackfill, partition: int) -> list[tuple[bytes, bytes]]:
         """Read the logs up to where they decide the past, in portions; tell what closes."""
         wanted = BackfillRequest(due.kpi, None, due.handoff_ms, (partition,))
-        past = Backfill(self.plan, TOPIC, [wanted], due.covered, self.broker.state_partitions)
+        past = Backfill(self.plan, [wanted], due.covered, self.broker.state_partitions)
         reads = dict.fromkeys(due.covered, 0)
         while reads:
             p = self.rng.choice(sorted(reads))

@@ -16,7 +16,7 @@ from agent.core.evaluate.evaluator import Evaluator
 from agent.core.frame import Block
 from agent.core.merge.due_windows import DueWindows
 from agent.core.merge.live_series import LiveSeries, SeriesLimit
-from agent.core.merge.missed_records import NONE_MISSED, MissedRecords
+from agent.core.merge.missed_records import NONE_MISSED, MissedOf
 from agent.core.merge.open_windows import OpenWindows
 from agent.core.merge.schedule import Schedule
 from agent.core.merge.slices import SliceKey, UnsealedSlices
@@ -35,7 +35,7 @@ class BaseKpi:
         evaluator: Evaluator,
         limit: SeriesLimit,
         is_read: bool,
-        missed: MissedRecords = NONE_MISSED,
+        missed: MissedOf = NONE_MISSED,
     ) -> None:
         """`is_read`: KPIs over this one read its windows."""
         self.kpi = kpi = evaluator.kpi

@@ -21,7 +21,7 @@ from agent.core.merge.input_windows import (
     events_of,
     is_other,
 )
-from agent.core.merge.missed_records import MissedRecords, any_touches
+from agent.core.merge.missed_records import NONE_MISSED, MissedOf
 from agent.core.merge.step import Step
 from agent.core.model.kpis import Dimensions
 from agent.core.model.plan import Plan
@@ -37,7 +37,7 @@ class DerivedKpi:
         plan: Plan,
         evaluator: Evaluator,
         is_read: bool,
-        missed: Sequence[MissedRecords] = (),
+        missed: MissedOf = NONE_MISSED,
     ) -> None:
         self.kpi = kpi = evaluator.kpi
         self.evaluator = evaluator
@@ -280,7 +280,7 @@ class DerivedKpi:
         maintenance = self.evaluator.maintenance.covering(dimensions, start, end)
         return WindowValue(
             self.kpi.name, dimensions, start, end, value, events, open_, maintenance,
-            any_touches(self._missed, start, end),
+            self._missed.touch(start, end),
         )  # fmt: skip
 
     def drain_touched(self) -> set[Dimensions]:

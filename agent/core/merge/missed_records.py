@@ -11,11 +11,12 @@ noticed. So all spans are in a row of their topic, which is written before the r
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterator
 
 import msgspec
 
 from agent.core.frame import Frame
+from agent.core.model.plan import Plan
 from agent.core.state.rows import DamagedRow, Row, body_of, topic_key, versioned
 
 SPANS_KEPT = 100
@@ -91,10 +92,65 @@ class MissedRecords:
         )
 
 
-NONE_MISSED = MissedRecords(0)
-"""Of what is read without gaps; no frame is noted in it."""
+class MissedOf:
+    """What is missing in the topics of some contracts."""
+
+    def __init__(self) -> None:
+        self._topics: list[MissedRecords] = []
+
+    def add(self, missed: MissedRecords) -> None:
+        """Note that a topic belongs to the contracts."""
+        self._topics.append(missed)
+
+    def touch(self, start_ms: int, end_ms: int) -> bool:
+        """Whether records of a window may be missing."""
+        return any(missed.touch(start_ms, end_ms) for missed in self._topics)
 
 
-def any_touches(missed: Iterable[MissedRecords], start_ms: int, end_ms: int) -> bool:
-    """Whether records of a window may be missing in any of some topics."""
-    return any(one.touch(start_ms, end_ms) for one in missed)
+NONE_MISSED = MissedOf()
+"""Of what is read without gaps."""
+
+
+class MissedByTopic:
+    """The spans of all topics, those included that appear while frames come."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._topics: dict[str, MissedRecords] = {}
+        self._of_contracts: list[tuple[Collection[str], MissedOf]] = []
+        self._has_lost_frames = False
+        for topic in plan.topics:
+            self.of_topic(topic)
+
+    def __iter__(self) -> Iterator[MissedRecords]:
+        return iter(self._topics.values())
+
+    def of_topic(self, topic: str) -> MissedRecords:
+        """What is missing in a topic that some contract reads."""
+        missed = self._topics.get(topic)
+        if missed is None:
+            contracts = self._plan.contracts_of(topic)
+            missed = MissedRecords(max(c.lateness_ms for c in contracts), topic)
+            if self._has_lost_frames:
+                missed.note_lost_frames()
+            self._topics[topic] = missed
+            names = {contract.name for contract in contracts}
+            for of, missed_of in self._of_contracts:
+                if not names.isdisjoint(of):
+                    missed_of.add(missed)
+        return missed
+
+    def of_contracts(self, contracts: Collection[str]) -> MissedOf:
+        """What is missing in all topics of some contracts, now and later."""
+        missed_of = MissedOf()
+        for topic, missed in self._topics.items():
+            if any(contract.name in contracts for contract in self._plan.contracts_of(topic)):
+                missed_of.add(missed)
+        self._of_contracts.append((contracts, missed_of))
+        return missed_of
+
+    def note_lost_frames(self) -> None:
+        """Note that frames were gone before they were merged, of whichever topics."""
+        self._has_lost_frames = True
+        for missed in self:
+            missed.note_lost_frames()

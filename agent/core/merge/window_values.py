@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from agent.core.aggregate.aggregator import Aggregator
 from agent.core.evaluate.evaluator import Evaluator
 from agent.core.evaluate.values import Pair
-from agent.core.merge.missed_records import MissedRecords
+from agent.core.merge.missed_records import MissedOf
 from agent.core.model.kpis import Kpi
 from agent.core.model.results import Number, WindowValue
 from agent.core.model.windows import previous_start
@@ -18,7 +18,7 @@ class WindowValues:
     """Computes the windows of one KPI. Pure."""
 
     def __init__(
-        self, kpi: Kpi, aggregator: Aggregator, evaluator: Evaluator, missed: MissedRecords
+        self, kpi: Kpi, aggregator: Aggregator, evaluator: Evaluator, missed: MissedOf
     ) -> None:
         self._kpi = kpi
         self._aggregator = aggregator

@@ -7,7 +7,7 @@ nothing to one would be seen by no rule.
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -26,7 +26,7 @@ class AgentCollector(Collector):
 
     def __init__(self, state: AgentState) -> None:
         self._state = state
-        self._zeros_of: Plan | None = None
+        self._zeros_of: tuple[Plan, tuple[str, ...]] | None = None
         self._zeros: dict[RecordKey, int] = {}
 
     def describe(self) -> list[Metric]:
@@ -111,10 +111,15 @@ class AgentCollector(Collector):
     def _zero_records(self) -> Mapping[RecordKey, int]:
         """Every outcome that a record of the declared topics can have, at zero: an increase from
         nothing to one would be seen by no rule."""
-        if self._zeros_of is not self._state.plan:
-            self._zeros_of = self._state.plan
-            self._zeros = dict.fromkeys(record_keys(self._state.plan), 0)
+        plan, topics = self._state.plan, self._topics()
+        if self._zeros_of is None or self._zeros_of[0] is not plan or self._zeros_of[1] != topics:
+            self._zeros_of = plan, topics
+            self._zeros = dict.fromkeys(record_keys(plan, topics), 0)
         return self._zeros
+
+    def _topics(self) -> tuple[str, ...]:
+        """The topics that are named, and those that are read because they match a pattern."""
+        return tuple(sorted({*self._state.plan.topics, *self._state.stats.source_topics}))
 
     def _stages(self) -> Iterator[Metric]:
         stats = self._state.stats
@@ -177,8 +182,8 @@ class AgentCollector(Collector):
     def _fields(self) -> Iterator[Metric]:
         """From the start for every field, so that the first wrong type is an increase."""
         stats = self._state.stats
-        contracts = self._state.plan.contracts.values()
-        keys = [(c.topic, c.name, f.name) for c in contracts for f in c.fields]
+        contracts = [(t, c) for t in self._topics() for c in self._state.plan.contracts_of(t)]
+        keys = [(topic, c.name, f.name) for topic, c in contracts for f in c.fields]
         for name, about, counts in (
             (
                 metrics.FIELD_NULLS,
@@ -205,7 +210,7 @@ class AgentCollector(Collector):
             "Events of a contract whose key has no row in a lookup.",
             labels=["topic", "contract", "lookup"],
         )
-        for key in sorted({(c.topic, c.name, f.lookup) for c in contracts for f in c.lookups}):
+        for key in sorted({(t, c.name, f.lookup) for t, c in contracts for f in c.lookups}):
             misses.add_metric(key, stats.lookup_misses[key])
         yield misses
 
@@ -274,11 +279,11 @@ class AgentCollector(Collector):
             )
 
 
-def record_keys(plan: Plan) -> Iterator[RecordKey]:
-    """The labels of `kpi_agent_records_total` that records of the declared topics can have:
-    topic, outcome, reason, contract."""
-    for topic in plan.topics:
-        contracts = [c.name for c in plan.contracts.values() if c.topic == topic]
+def record_keys(plan: Plan, topics: Iterable[str]) -> Iterator[RecordKey]:
+    """The labels of `kpi_agent_records_total` that records of topics can have: topic, outcome,
+    reason, contract."""
+    for topic in topics:
+        contracts = [c.name for c in plan.contracts_of(topic)]
         for outcome in (Outcome.EMPTY, Outcome.IGNORED):
             yield topic, outcome.value, "", ""
         for contract in contracts:

@@ -35,9 +35,10 @@ def missed_json(state: AgentState, now_ms: int) -> list[Json]:
 
 
 def sources_json(state: AgentState) -> list[Json]:
-    """What was read of each topic that the rules name, while no event of any has been counted:
+    """What was read of each source topic, while no event of any has been counted:
     then people want to know whether nothing comes, or what comes is not taken."""
-    read, outcomes = state.stats.records, {t: Counter[str]() for t in sorted(state.plan.topics)}
+    topics = sorted({*state.plan.topics, *state.stats.source_topics})
+    read, outcomes = state.stats.records, {topic: Counter[str]() for topic in topics}
     for (topic, outcome, reason, _), records in read.items():
         if topic in outcomes and records:
             outcomes[topic][reason or outcome] += records

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from agent.core.frame import Frame
-from agent.core.merge.watermark import TopicSources
-from agent.core.model.events import Contract, TimeSource
+from agent.core.merge.watermark import Sources
+from agent.core.model.events import Contract, TimeSource, Topics
 
 SECOND = 1_000
 IDLE_AFTER_MS = 30 * SECOND
@@ -12,14 +12,14 @@ IDLE_AFTER_MS = 30 * SECOND
 
 def contract() -> Contract:
     return Contract(
-        name="sale", topic="shop", type_path=None, type_value="", times=(TimeSource(("at",)),),
+        name="sale", topics=Topics(("shop",)), type_path=None, type_value="", times=(TimeSource(("at",)),),
         timezone="UTC", ids=(), lateness_ms=0, max_future_ms=0,
         idle_after_ms=IDLE_AFTER_MS, max_bytes=1_000, fields=(), duplicate_window_ms=SECOND,
     )  # fmt: skip
 
 
 def status(
-    sources: TopicSources,
+    sources: Sources,
     partition: int,
     watermark_s: int | None,
     quiet_s: int | None,
@@ -29,31 +29,31 @@ def status(
     ms = None if watermark_s is None else watermark_s * SECOND
     idle_ms = None if quiet_s is None else quiet_s * SECOND
     sources.update(Frame("shop", partition, 2, 1, ms, idle_ms, clock_s * SECOND, True, {}, []))
-    reached = sources.watermark_ms(contract())
+    reached = sources.of_contract("sale").watermark_ms()
     return None if reached is None else reached // SECOND
 
 
 def test_the_slowest_source_holds_time_back() -> None:
-    sources = TopicSources()
+    sources = Sources([contract()])
     assert status(sources, 0, 100, None, 100) is None
     assert status(sources, 1, 60, None, 100) == 60
 
 
 def test_an_idle_source_holds_time_back_to_its_claim_only() -> None:
-    sources = TopicSources()
+    sources = Sources([contract()])
     status(sources, 0, 100, None, 100)
     assert status(sources, 1, 20, 29, 100) == 20
     assert status(sources, 1, 20, 40, 101) == 100
 
 
 def test_when_all_are_idle_time_moves_by_the_quiet_they_share() -> None:
-    sources = TopicSources()
+    sources = Sources([contract()])
     status(sources, 0, 100, 35, 140)
     assert status(sources, 1, 20, 90, 140) == 135
 
 
 def test_the_claim_of_a_dead_worker_says_nothing_of_the_time_since() -> None:
-    sources = TopicSources()
+    sources = Sources([contract()])
     status(sources, 0, 60, 40, 100)  # its worker dies here
     assert status(sources, 1, 105, None, 105) == 100
     assert status(sources, 1, 105, 31, 136) == 100
@@ -61,7 +61,7 @@ def test_the_claim_of_a_dead_worker_says_nothing_of_the_time_since() -> None:
 
 
 def test_an_empty_source_counts_from_its_claim() -> None:
-    sources = TopicSources()
+    sources = Sources([contract()])
     status(sources, 0, 100, None, 100)
     assert status(sources, 1, None, 29, 99) is None
     assert status(sources, 1, None, 31, 101) == 100

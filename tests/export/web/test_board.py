@@ -280,7 +280,7 @@ async def test_of_very_many_rules_the_gravest_are_shown_and_all_are_counted() ->
 async def test_while_nothing_is_counted_the_board_says_what_arrives() -> None:
     state = company_state()
     plan = state.plan
-    state.plan = replace(plan, contracts={"ticket": contract("ticket", topic="support")})
+    state.plan = replace(plan, contracts={"ticket": contract("ticket", topics=Topics(("support",)))})
     state.stats.records.clear()
     assert (await _board(state))["sources"] == [{"topic": "support", "records": 0, "why": []}]
     state.stats.records["support", "rejected", "wrong_type", "ticket"] = 5
