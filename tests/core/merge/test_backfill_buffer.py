@@ -87,7 +87,9 @@ def test_a_past_is_adopted_if_it_meets_the_live_flow(
 ) -> None:
     plan = plan_of(RULES, tmp_path)
     buffers, _ = buffers_of(plan, [(0, True, 10), (1, True, 70_000)])
-    adopted = buffers.adopt("revenue", handoff_ms, sources, [(b"key", b"row")])
+    adopted = buffers.adopt(
+        "revenue", handoff_ms, [("shop", p) for p in sources], [(b"key", b"row")]
+    )
     rows = buffers.drain_rows()
     assert (adopted is not None) is is_adopted
     assert [key for key, _ in rows][1:2] == ([b"key"] if is_adopted else [])
