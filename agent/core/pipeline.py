@@ -42,7 +42,6 @@ class Pipeline:
             Merger(plan, p, state_partitions, until_ms, on_evaluation)
             for p in range(state_partitions)
         ]
-        self._done: dict[str, set[int]] = {topic: set() for topic in self._folders}
         self._position = 0
         for topic, folder in self._folders.items():
             for partition in range(self._partitions[topic]):
@@ -66,9 +65,7 @@ class Pipeline:
         """
         found: list[Emitted] = []
         for topic, folder in self._folders.items():
-            done = self._done[topic]
-            quiet = dict.fromkeys(done, _ENDED_MS) if self._has_more(topic) else {}
-            frames = folder.flush(clock_ms, quiet, self._partitions[topic], self._partitions)
+            frames = folder.flush(clock_ms, {}, self._partitions[topic], self._partitions)
             for target, message in frames:
                 merger = self.mergers[target]
                 found.append(merger.apply(message, self._position))
@@ -88,7 +85,8 @@ class Pipeline:
 
     def end(self, topic: str, partition: int = 0) -> None:
         """Say that a source has come to its end."""
-        self._done[topic].add(partition)
+        for merger in self.mergers:
+            merger.end(topic, partition)
 
     def finish(self, idle_ms: int = 0) -> Emitted:
         """When all sources have ended: close every window that the latest event of all is past, by
@@ -126,11 +124,6 @@ class Pipeline:
     def _contracts_of(self, topic: str) -> list[str]:
         return [contract.name for contract in self.plan.contracts_of(topic)]
 
-    def _has_more(self, topic: str) -> bool:
-        """Whether a source of a topic, or of one of its siblings, has not ended."""
-        topics = (topic, *self._folders[topic].siblings(self._partitions))
-        return any(len(self._done[t]) < self._partitions[t] for t in topics)
-
     @property
     def newest_ms(self) -> int | None:
         """The latest event time of any source; None before the first event."""
@@ -146,11 +139,6 @@ class Pipeline:
     def views(self) -> list[SeriesView]:
         """Every series, as a board sees it."""
         return [view for merger in self.mergers for view in merger.views()]
-
-
-_ENDED_MS = 10**15
-"""The quiet of a source that has ended: longer than any `idle_after`, so that it is idle, and so
-far ahead that what it lets pass is bounded by the other sources alone."""
 
 
 def joined(emitted: Sequence[Emitted]) -> Emitted:

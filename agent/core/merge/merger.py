@@ -194,6 +194,10 @@ class Merger:
         end."""
         return self._frontiers.finish(contracts, watermark_ms)
 
+    def end(self, topic: str, partition: int) -> None:
+        """Note that a source has come to its end, as a file does: no frame brings more of it."""
+        self._sources.of_topic(topic).ended.add(partition)
+
     def note_events(self, kpi: str, slices: Iterable[int]) -> None:
         """Note slices in which a KPI has events, without a frame, for rules that watch it as a
         whole."""

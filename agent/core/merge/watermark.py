@@ -9,6 +9,7 @@
 - A source that no frame has come from holds everything back: its records may have any time.
 - So does a topic that no frame has come from, once the frames of another topic of the contract list
   it. One that they list no longer was deleted, and holds nothing back.
+- A source that has ended, as a file does, holds nothing back while others have not.
 - A source whose worker died keeps its last report, so nothing closes on behalf of a dead worker.
 - A topic that was deleted and created again starts over: reports about its old log are dropped.
 
@@ -63,6 +64,7 @@ class TopicSources:
     topic_id: str = ""  # "": no broker has published it
     statuses: dict[int, SourceStatus] = field(default_factory=dict)
     siblings: dict[str, int] = field(default_factory=dict)  # as the last frames list them
+    ended: set[int] = field(default_factory=set)
 
     def source_of(self, frame: Frame) -> int:
         """What says a source's partials from those of others, and of its earlier epochs."""
@@ -146,7 +148,7 @@ class ContractSources:
     def _now_ms(self, idle_after_ms: int) -> int | None:
         if not self.is_complete:
             return None
-        statuses = [*chain.from_iterable(s.statuses.values() for s in self._topics.values())]
+        statuses = self._statuses()
         idle = [c.idle_for(idle_after_ms) for c in statuses]
         if all(quiet is not None for quiet in idle):
             known = [c.watermark_ms for c in statuses if c.watermark_ms is not None]
@@ -159,6 +161,15 @@ class ContractSources:
         upto = [c.upto_ms(idle_after_ms) for c in statuses]
         settled = [at for at in upto if at is not None]
         return min(settled) if len(settled) == len(upto) else None
+
+    def _statuses(self) -> list[SourceStatus]:
+        """Of all sources that have not ended, if there are any."""
+        topics = self._topics.values()
+        live: list[SourceStatus] = []
+        for sources in topics:
+            ended = sources.ended
+            live += (s for p, s in sources.statuses.items() if not ended or p not in ended)
+        return live or [*chain.from_iterable(sources.statuses.values() for sources in topics)]
 
 
 class Sources:
