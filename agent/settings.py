@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import difflib
 import os
-import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,6 +24,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from agent.config_errors import value_problems, yaml_problem
 from agent.core.output.labels import parse_external_labels
 from agent.errors import EnvironmentFault
 
@@ -221,7 +221,7 @@ class Settings(BaseSettings):
     @property
     def alertmanager_urls(self) -> list[str]:
         """The Alertmanagers that alerts are sent to, one address each."""
-        return [one.strip() for one in self.alertmanagers.split(",") if one.strip()]
+        return [url.strip() for url in self.alertmanagers.split(",") if url.strip()]
 
     @property
     def web_host_names(self) -> tuple[str, ...]:
@@ -261,13 +261,13 @@ class Settings(BaseSettings):
     def secret_of_people(self) -> str | None:
         """The secret of private KPIs itself. Raises EnvironmentFault where its file can't be read
         or holds too little."""
-        found = _secret("person_secret_file", self.person_secret, self.person_secret_file)
-        if found is not None and len(found) < MIN_SECRET_LENGTH:
+        secret = _secret("person_secret_file", self.person_secret, self.person_secret_file)
+        if secret is not None and len(secret) < MIN_SECRET_LENGTH:
             raise EnvironmentFault(
                 f"the person_secret is shorter than {MIN_SECRET_LENGTH} characters",
                 "For example: openssl rand -hex 32",
             )
-        return found
+        return secret
 
 
 def _extensions(text: str) -> dict[str, str]:
@@ -331,20 +331,14 @@ def _read_file(path: Path) -> Mapping[str, Any]:
             f"the settings file can't be read: {path}: {error.strerror}"
         ) from error
     except yaml.YAMLError as error:
-        # Its own text shows the line, and with it a secret that may stand there.
-        raise EnvironmentFault(f"the settings file is not valid: {path}{_place(error)}") from None
+        raise EnvironmentFault(
+            f"the settings file is not valid: {path}: {yaml_problem(error)}"
+        ) from None
     except (tomllib.TOMLDecodeError, ValueError) as error:
         raise EnvironmentFault(f"the settings file is not valid: {path}: {error}") from error
     if not isinstance(values, dict):
         raise EnvironmentFault(f"the settings file must hold `name: value` pairs: {path}")
     return values
-
-
-def _place(error: yaml.YAMLError) -> str:
-    """What is wrong and where, without what is written there."""
-    mark = getattr(error, "problem_mark", None)
-    problem = re.sub(r"'[^']*'|\"[^\"]*\"", "…", getattr(error, "problem", None) or "no YAML")
-    return f": {problem}" + (f" (line {mark.line + 1}, column {mark.column + 1})" if mark else "")
 
 
 def _read_lines(text: str) -> dict[str, str]:
@@ -361,17 +355,15 @@ def _read_lines(text: str) -> dict[str, str]:
 
 
 def _explain(error: ValidationError, path: Path | None) -> str:
-    lines = ["invalid settings:"]
-    for problem in error.errors(include_url=False, include_context=False, include_input=False):
-        name = str(problem["loc"][0]) if problem["loc"] else ""
-        message = problem["msg"].removeprefix("Value error, ")
-        if problem["type"] == "extra_forbidden":
-            near = difflib.get_close_matches(name, Settings.model_fields, 1)
-            message = "unknown setting" + (f"; did you mean {near[0]}?" if near else "")
-        lines.append(f"  {name}: {message}" if name else f"  {message}")
+    lines = ["invalid settings:", value_problems(error, _unknown)]
     if path is not None:
         lines.append(f"(read from the command, {PREFIX}… variables and {path})")
     return "\n".join(lines)
+
+
+def _unknown(name: str) -> str:
+    near = difflib.get_close_matches(name, Settings.model_fields, 1)
+    return "unknown setting" + (f"; did you mean {near[0]}?" if near else "")
 
 
 def misspelt_variables(environment: Mapping[str, str]) -> list[str]:

@@ -136,11 +136,11 @@ def run(broker: str, case: Case, held_back: Producer | None, profile: Path | Non
 
 
 def _taken_on(running: Agent) -> float:
-    while (found := running.first(TAKEN_ON)) is None:
+    while (moment := running.first(TAKEN_ON)) is None:
         if time.monotonic() - running.started > 60:
             raise SystemExit("the agent was given no partitions:\n" + running.log())
         time.sleep(0.005)
-    return found
+    return moment
 
 
 def enough(plan: Plan, expected: dict[Window, Value]) -> int:
@@ -160,25 +160,25 @@ def measure(
     speed. Rule sets take turns, so that a machine that drifts makes no difference between them."""
     plans = {name: load(RULES / name) for name in names}
     cases = [Case(name, plan, windows(shape, plan)) for name, plan in plans.items()]
-    found: dict[str, list[Run]] = {name: [] for name in names}
+    by_case: dict[str, list[Run]] = {name: [] for name in names}
     for number, case in product(range(runs), cases):
         with kafka() as broker:
             new_topic(broker, TOPIC)
             held_back = send(shape, broker, TOPIC, held_back=not cold)
-            one = run(broker, case, held_back, profile)
-        found[case.name].append(one)
+            result = run(broker, case, held_back, profile)
+        by_case[case.name].append(result)
         print(
-            f"{case.name} run {number + 1}{' cold' if cold else ''}: {one.report(shape.events)}",
+            f"{case.name} run {number + 1}{' cold' if cold else ''}: {result.report(shape.events)}",
             flush=True,
         )
-    return {name: _report(shape.events, of) for name, of in found.items()}
+    return {name: _report(shape.events, of) for name, of in by_case.items()}
 
 
 def _report(events: int, runs: Sequence[Run]) -> dict[str, Any]:
     return {
         "events": events,
         "median": results.median(runs, attrgetter("seconds")).report(events),
-        "runs": [one.report(events) for one in runs],
+        "runs": [result.report(events) for result in runs],
     }
 
 
@@ -196,11 +196,11 @@ def main() -> None:
     shape = Shape(events=options.events)
     names = options.rules or ["w", "w20"]
     measured = measure(shape, names, options.runs, options.cold, options.profile)
-    for name, found in measured.items():
-        if not found["median"]["exact"]:
-            raise SystemExit(f"{name}: not exact: {found['median']['wrong']}")
+    for name, report in measured.items():
+        if not report["median"]["exact"]:
+            raise SystemExit(f"{name}: not exact: {report['median']['wrong']}")
         if options.events == Shape().events and not options.profile:
-            results.save(f"agent-{name}{'-cold' if options.cold else ''}", found)
+            results.save(f"agent-{name}{'-cold' if options.cold else ''}", report)
 
 
 if __name__ == "__main__":

@@ -103,13 +103,13 @@ ODDITIES = (
 
 def begun(values: Values, per_day: int) -> list[int]:
     """The windows at which an alert begins to fire."""
-    state, alert, found = DetectorState(), Alert(), []
+    state, alert, indexes = DetectorState(), Alert(), []
     for i, value in enumerate(values):
         at_ms = START_MS + i * DAY_MS // per_day
         state, verdict = step(state, at_ms, float(value))
         if alert.begins(at_ms, verdict.score):
-            found.append(i)
-    return found
+            indexes.append(i)
+    return indexes
 
 
 def false_alarms(shape: str, times: Times, seeds: int) -> float:
@@ -129,8 +129,8 @@ def delay(shape: str, kind: str, times: Times, seeds: int) -> float:
     for seed in range(seeds):
         values = _odd(kind, draw(np.random.default_rng(seed), times), at, sigma, times)
         until = at + 2 * times.per_day
-        found = [i - at for i in begun(values[:until], times.per_day) if i >= at]
-        delays.append(found[0] if found else float("inf"))
+        later = [i - at for i in begun(values[:until], times.per_day) if i >= at]
+        delays.append(later[0] if later else float("inf"))
     return median(delays)
 
 

@@ -84,7 +84,7 @@ def events_by_kpis(events: int) -> dict[str, float]:
     """CPU microseconds an event of decoding and folding, by the number of KPIs."""
     plan = load(RULES / "w20")
     shape = Shape(events=events, step_ms=STEP_MS)
-    found = {}
+    costs = {}
     for number in KPI_COUNTS:
         folder = _folder(replace(plan, kpis=dict(list(plan.kpis.items())[:number])))
         clock, seen = Clock(), 0
@@ -95,8 +95,8 @@ def events_by_kpis(events: int) -> dict[str, float]:
             with clock.running():
                 folder.add(batch)
             seen += len(batch.values)
-        found[str(number)] = clock.us(seen)
-    return found
+        costs[str(number)] = clock.us(seen)
+    return costs
 
 
 def empty_frames() -> dict[str, float]:
@@ -149,7 +149,7 @@ def rows_and_windows() -> dict[str, float]:
             for target, message in messages:
                 published.append(mergers[target].apply(message, position))
                 position += 1
-        closed = [window for one in published for window in one.windows]
+        closed = [window for emitted in published for window in emitted.windows]
         windows += len(closed)
         with storing.running():
             changed = [row for merger in mergers for row in merger.drain_rows()]
@@ -246,13 +246,13 @@ def memory_of_series() -> dict[str, float]:
     everybody = range(MEMORY_SERIES)
     start = _resident_bytes()
     _fed(pipeline, everybody, FIRST_MS)
-    one = _resident_bytes()
+    filled = _resident_bytes()
     for number in (1, 2):
         _fed(pipeline, everybody, FIRST_MS + number * 300_000)
     three = _resident_bytes()
     return {
-        "series_bytes": round((one - start) / (MEMORY_SERIES - 2_000)),
-        "open_slice_bytes": round((three - one) / 2 / MEMORY_SERIES),
+        "series_bytes": round((filled - start) / (MEMORY_SERIES - 2_000)),
+        "open_slice_bytes": round((three - filled) / 2 / MEMORY_SERIES),
     }
 
 
@@ -287,8 +287,8 @@ MEMORY: dict[str, Callable[[], dict[str, float]]] = {
 def _in_its_own(name: str) -> dict[str, float]:
     command = [sys.executable, "-m", "benchmarks.costs", "--memory", name]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    found: dict[str, float] = json.loads(done.stdout)
-    return found
+    measured: dict[str, float] = json.loads(done.stdout)
+    return measured
 
 
 def main() -> None:
@@ -304,7 +304,7 @@ def main() -> None:
     if options.memory:
         print(json.dumps(MEMORY[options.memory]()))
         return
-    found: dict[str, Any] = {}
+    measured: dict[str, Any] = {}
     parts: dict[str, Callable[[], dict[str, float]]] = {
         "event_us_by_kpis": lambda: events_by_kpis(options.events),
         "empty_frame": empty_frames,
@@ -312,10 +312,10 @@ def main() -> None:
         "memory": lambda: {k: v for name in MEMORY for k, v in _in_its_own(name).items()},
     }
     for name, part in parts.items():
-        found[name] = part()
-        print(f"{name}: {found[name]}", flush=True)
+        measured[name] = part()
+        print(f"{name}: {measured[name]}", flush=True)
     if options.events >= 1_000_000:
-        results.save("costs", found)
+        results.save("costs", measured)
 
 
 if __name__ == "__main__":

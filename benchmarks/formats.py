@@ -161,9 +161,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, default=400_000)
     options = parser.parse_args()
-    found = {"events": options.events, "turns": TURNS, "formats": measure(options.events)}
-    path = results.save("formats", found)
-    print(json.dumps(found["formats"], indent=2), path.name)
+    measured = {"events": options.events, "turns": TURNS, "formats": measure(options.events)}
+    path = results.save("formats", measured)
+    print(json.dumps(measured["formats"], indent=2), path.name)
 
 
 if __name__ == "__main__":

@@ -131,17 +131,22 @@ def backfill(rate: int, seconds: float, events: int) -> dict[str, Any]:
                 os.kill(running.pid, signal.SIGHUP)
                 _wait(lambda: running.metric("kpi_agent_backfill_records"))
                 during = _watch(running, lambda _: running.metric("kpi_agent_backfill_ratio") == 1)
-    found = {}
+    latencies = {}
     for name, watched in (("before", before), ("during", during)):
         probes = {n: at for n, at in flowing.probes.items() if watched.began < at < watched.ended}
         ages = _ages(probes, watched.seen, WARM_SECONDS if watched is before else 0.0)
-        found[name] = {
+        latencies[name] = {
             **_percentiles(ages),
             "worst_lag_seconds": round(max(watched.lags) / rate, 3),
             "core_percent": round(watched.cpu / (watched.ended - watched.began) * 100, 1),
         }
     took = during.ended - during.began
-    return {"events_per_second": rate, "past_events": events, "seconds": round(took, 1), **found}
+    return {
+        "events_per_second": rate,
+        "past_events": events,
+        "seconds": round(took, 1),
+        **latencies,
+    }
 
 
 BACKFILLED = """\
@@ -168,10 +173,10 @@ def _watch(running: Agent, done: Callable[[float], bool]) -> Watched:
     watched, cpu = Watched(time.time()), running.cpu_seconds()
     while not done(time.time() - watched.began):
         text = running.get("/metrics")
-        found = PROBE.search(text)
-        if found and found[1] != b"NaN":
-            watched.seen.append((time.time(), float(found[1])))
-        watched.lags.append(sum(float(one) for one in LAG.findall(text)))
+        match = PROBE.search(text)
+        if match and match[1] != b"NaN":
+            watched.seen.append((time.time(), float(match[1])))
+        watched.lags.append(sum(float(lag) for lag in LAG.findall(text)))
         time.sleep(POLL_SECONDS)
     watched.ended, watched.cpu = time.time(), running.cpu_seconds() - cpu
     return watched
@@ -313,7 +318,7 @@ def frames(seconds: float) -> dict[str, Any]:
 
 def startup(series: int, runs: int = 3) -> dict[str, Any]:
     """From the start of the process until `/-/ready`, with open series to take on."""
-    found = []
+    starts = []
     with kafka() as broker:
         new_topic(broker, TOPIC)
         _one_event_each(broker, series)
@@ -324,11 +329,11 @@ def startup(series: int, runs: int = 3) -> dict[str, Any]:
             with agent(broker, RULES / "series", "bench-start") as running:
                 ready = running.wait_ready()
                 _wait(lambda: _series(running) >= series)
-                found.append((ready, time.monotonic() - running.started))
+                starts.append((ready, time.monotonic() - running.started))
     return {
         "series": series,
-        "ready_seconds": round(statistics.median(ready for ready, _ in found), 2),
-        "shown_seconds": round(statistics.median(shown for _, shown in found), 2),
+        "ready_seconds": round(statistics.median(ready for ready, _ in starts), 2),
+        "shown_seconds": round(statistics.median(shown for _, shown in starts), 2),
     }
 
 
@@ -355,10 +360,10 @@ def main() -> None:
         "backfill": lambda: backfill(20_000, options.seconds / 3, 3_000_000),
     }
     for name in options.only or runs:
-        found = runs[name]()
-        print(f"{name}: {found}", flush=True)
+        measured = runs[name]()
+        print(f"{name}: {measured}", flush=True)
         if (options.rate, options.seconds, options.series) == (50_000, 60.0, 100_000):
-            results.save(name, found)
+            results.save(name, measured)
 
 
 if __name__ == "__main__":

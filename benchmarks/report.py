@@ -35,26 +35,26 @@ Row = tuple[str, str, str, str]
 
 def rows() -> list[Row]:
     """The figures against what is wanted; one that was not measured says so."""
-    found: list[Row] = []
+    lines: list[Row] = []
     w = results.load("agent-w")
     w20 = results.load("agent-w20")
     speed = _speed(w)
     if w:
         median = w["median"]
-        found.append(_at_least("W, one process: events/s", WANTED_SPEED, speed))
-        found.append(_at_most("W: peak memory, MB", 400, median["peak_mb"]))
+        lines.append(_at_least("W, one process: events/s", WANTED_SPEED, speed))
+        lines.append(_at_most("W: peak memory, MB", 400, median["peak_mb"]))
     else:
-        found.append(("W, one process", f"{WANTED_SPEED:,} events/s", "not measured", ""))
+        lines.append(("W, one process", f"{WANTED_SPEED:,} events/s", "not measured", ""))
     for name in PEERS:
         peer = results.load(f"peer-{name}")
         title = (
             f"W: times as fast as {peer['title'].split(',')[0]}" if peer else f"W against {name}"
         )
         times = speed / _speed(peer) if w and peer else None
-        found.append(_at_least(title, WANTED_TIMES[name], times))
+        lines.append(_at_least(title, WANTED_TIMES[name], times))
     share = _speed(w20) / speed if w and w20 else None
-    found.append(_at_least("W with 20 KPIs, share of the speed", 0.6, share))
-    return found + _scale_rows() + _workers_rows() + _live_rows()
+    lines.append(_at_least("W with 20 KPIs, share of the speed", 0.6, share))
+    return lines + _scale_rows() + _workers_rows() + _live_rows()
 
 
 def _scale_rows() -> list[Row]:
@@ -63,7 +63,7 @@ def _scale_rows() -> list[Row]:
         return [("Cost per event, flat within", "15 %", "not measured", "")]
     million = scale["events"]["by_million_us"]
     series = list(scale["series"].values())
-    beyond = [one["total_us"] - one["bare_fold_us"] for one in series]
+    beyond = [cost["total_us"] - cost["bare_fold_us"] for cost in series]
     return [
         _at_most("Cost per event, 10 million against 1: rise, %", 15,
                  (million[-1] / million[0] - 1) * 100),
@@ -77,19 +77,19 @@ def _workers_rows() -> list[Row]:
     skewed = [_rise(f"workers-3-{keys}", "workers-3-uniform") for keys in ("zipf", "hot")]
     return [
         _at_most("CPU of all workers per event, 2 and 3 workers against 1: rise, %", 15,
-                 max((one for one in more if one is not None), default=None)),
+                 max((speed for speed in more if speed is not None), default=None)),
         _at_most("CPU of all workers per event, skewed keys against even ones: rise, %", 15,
-                 max((one for one in skewed if one is not None), default=None)),
+                 max((speed for speed in skewed if speed is not None), default=None)),
     ]  # fmt: skip
 
 
 def _rise(name: str, base: str) -> float | None:
     """By how many percent an event costs more, in the middle of the runs beside each other."""
-    found, beside = results.load(name), results.load(base)
-    if not found or not beside:
+    saved, beside = results.load(name), results.load(base)
+    if not saved or not beside:
         return None
-    pairs = zip(found["runs"], beside["runs"], strict=True)
-    ratios = [one["cpu_us_per_event"] / other["cpu_us_per_event"] for one, other in pairs]
+    pairs = zip(saved["runs"], beside["runs"], strict=True)
+    ratios = [run["cpu_us_per_event"] / other["cpu_us_per_event"] for run, other in pairs]
     return (statistics.median(ratios) - 1) * 100
 
 
@@ -113,8 +113,8 @@ def _live_rows() -> list[Row]:
     ]  # fmt: skip
 
 
-def _speed(found: dict[str, Any] | None) -> float:
-    return float(found["median"]["events_per_second"]) if found else 0.0
+def _speed(saved: dict[str, Any] | None) -> float:
+    return float(saved["median"]["events_per_second"]) if saved else 0.0
 
 
 def _at_least(figure: str, wanted: float, measured: float | None) -> Row:
@@ -147,18 +147,18 @@ def table(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
 
 def speeds() -> list[tuple[str, float, str]]:
     """Who, events/s, and details, fastest first; what was not exact is left out."""
-    found = []
+    lines = []
     for name, title in (
         ("agent-w", "KPI agent"),
         ("agent-w-cold", "KPI agent, started on the full topic"),
         ("agent-w20", "KPI agent, 20 KPIs"),
         *((f"peer-{name}", "") for name in PEERS),
     ):
-        one = results.load(name)
-        if one and one["median"]["exact"]:
-            runs = ", ".join(number(run["events_per_second"]) for run in one["runs"])
-            found.append((title or one["title"], _speed(one), runs))
-    return sorted(found, key=lambda line: -line[1])
+        saved = results.load(name)
+        if saved and saved["median"]["exact"]:
+            runs = ", ".join(number(run["events_per_second"]) for run in saved["runs"])
+            lines.append((title or saved["title"], _speed(saved), runs))
+    return sorted(lines, key=lambda line: -line[1])
 
 
 def plot(lines: Sequence[tuple[str, float, str]]) -> str:
@@ -198,11 +198,13 @@ def measured() -> str:
     parts = []
     names = ["agent-w", "agent-w20", *(f"peer-{name}" for name in PEERS)]
     names += ["scale", *WORKERS, "freshness", "series", "idle", "startup"]
-    kept = [(name, one) for name in names if (one := results.load(name))]
+    kept = [(name, result) for name in names if (result := results.load(name))]
     if not kept:
         return "Nothing was measured yet: `make bench`."
     parts.append(_machine(kept[0][1]))
-    loads = ", ".join(f"{n} {one['machine']['load_before']} ({one['at']})" for n, one in kept)
+    loads = ", ".join(
+        f"{n} {result['machine']['load_before']} ({result['at']})" for n, result in kept
+    )
     parts.append(f"Load of the machine (1 minute) when each was kept, and its day: {loads}.")
     parts.append(table(("figure", "wanted", "measured", "reached"), rows()))
     lines = speeds()
@@ -216,8 +218,8 @@ def measured() -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def _machine(found: dict[str, Any]) -> str:
-    machine = found["machine"]
+def _machine(result: dict[str, Any]) -> str:
+    machine = result["machine"]
     versions = ", ".join(f"{n} {machine[n]}" for n in results.PACKAGES)
     return (
         f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gb']} GB, "
@@ -231,15 +233,15 @@ def _workers() -> str:
              "state partitions")  # fmt: skip
     lines = []
     for name in WORKERS:
-        if found := results.load(name):
-            one = found["median"]
+        if result := results.load(name):
+            middle = result["median"]
             lines.append(
-                (str(one["workers"]), one["keys"], f"{one['cpu_us_per_event']:.2f}",
-                 ", ".join(f"{run['cpu_us_per_event']:.2f}" for run in found["runs"]),
-                 f"{one.get('core_percent_standing_by', '')}",
-                 ", ".join(f"{n:,}" for n in one["records_by_worker"]),
-                 ", ".join(map(str, one["source_partitions_by_worker"])),
-                 ", ".join(map(str, one["state_partitions_by_worker"])))
+                (str(middle["workers"]), middle["keys"], f"{middle['cpu_us_per_event']:.2f}",
+                 ", ".join(f"{run['cpu_us_per_event']:.2f}" for run in result["runs"]),
+                 f"{middle.get('core_percent_standing_by', '')}",
+                 ", ".join(f"{n:,}" for n in middle["records_by_worker"]),
+                 ", ".join(map(str, middle["source_partitions_by_worker"])),
+                 ", ".join(map(str, middle["state_partitions_by_worker"])))
             )  # fmt: skip
     return "Workers on one broker, 12 source partitions:\n\n" + table(heads, lines) if lines else ""
 
@@ -251,26 +253,26 @@ def _costs() -> str:
     heads = ("series a KPI", "decode and fold", "frames and merge", "bare group-by", "total")
     keys = ("decode_and_fold_us", "frames_and_merge_us", "bare_fold_us", "total_us")
     lines = [
-        (f"{int(n):,}", *(f"{one[k]:.2f}" for k in keys)) for n, one in scale["series"].items()
+        (f"{int(n):,}", *(f"{cost[k]:.2f}" for k in keys)) for n, cost in scale["series"].items()
     ]
     return "CPU microseconds an event, in the core:\n\n" + table(heads, lines)
 
 
 def _formats() -> str:
-    found = results.load("formats")
-    if not found:
+    result = results.load("formats")
+    if not result:
         return ""
-    json = found["formats"]["json"]["total_us"]
+    json = result["formats"]["json"]["total_us"]
     lines = [
         (name, f"{of['bytes']:.0f}", f"{of['decode_us']:.2f}", f"{of['total_us']:.2f}",
          f"{of['total_us'] / json:.2f}")
-        for name, of in found["formats"].items()
+        for name, of in result["formats"].items()
     ]  # fmt: skip
     heads = ("format", "bytes an event", "decode", "decode and fold", "of JSON's")
-    load = found["machine"]["load_before"]
+    load = result["machine"]["load_before"]
     return (
         "W by format, CPU microseconds an event, without the client; the formats took turns "
-        f"(load of the machine {load}, {found['at']}: only the last column says something):\n\n"
+        f"(load of the machine {load}, {result['at']}: only the last column says something):\n\n"
         + table(heads, lines)
     )
 

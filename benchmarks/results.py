@@ -40,11 +40,11 @@ def machine() -> dict[str, Any]:
     }
 
 
-def save(name: str, found: dict[str, Any]) -> Path:
+def save(name: str, measured: dict[str, Any]) -> Path:
     """Keep what a benchmark found, with the machine and the day."""
     FOLDER.mkdir(exist_ok=True)
     path = FOLDER / f"{name}.json"
-    published = {"at": datetime.now(UTC).strftime("%Y-%m-%d"), "machine": machine(), **found}
+    published = {"at": datetime.now(UTC).strftime("%Y-%m-%d"), "machine": machine(), **measured}
     path.write_text(json.dumps(published, indent=2) + "\n")
     return path
 
@@ -57,5 +57,5 @@ def median(runs: Sequence[Run], by: Callable[[Run], float]) -> Run:
 def load(name: str) -> dict[str, Any] | None:
     """What `save` kept; None if the benchmark was never run."""
     path = FOLDER / f"{name}.json"
-    found: dict[str, Any] | None = json.loads(path.read_text()) if path.exists() else None
-    return found
+    saved: dict[str, Any] | None = json.loads(path.read_text()) if path.exists() else None
+    return saved

@@ -59,12 +59,12 @@ class Needs:
 
 def needs(load: Load, measured: Mapping[str, Any]) -> Needs:
     """What a load takes, of what was measured: the results by name, as in `MEASURED`."""
-    one = measured["workers-1-uniform"]["median"]
+    worker = measured["workers-1-uniform"]["median"]
     costs, rows, memory = measured["costs"], measured["costs"]["rows"], measured["costs"]["memory"]
     frames = load.source_partitions * load.state_partitions / load.flush_seconds
     changed = min(load.series * load.sources_per_series / load.flush_seconds, load.events)
     windows = load.series / load.window_seconds
-    ingest = load.events * one["cpu_us_per_event"] / 1e6
+    ingest = load.events * worker["cpu_us_per_event"] / 1e6
     merge = (
         frames * measured["frames"]["us_per_frame"]
         + changed * (rows["make_row_us"] + rows["merge_row_us"])
@@ -96,13 +96,16 @@ def needs(load: Load, measured: Mapping[str, Any]) -> Needs:
 
 def cost_rows(measured: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What was measured, each with its number."""
-    one, costs = measured["workers-1-uniform"]["median"], measured["costs"]
+    worker, costs = measured["workers-1-uniform"]["median"], measured["costs"]
     rows, memory, empty = costs["rows"], costs["memory"], costs["empty_frame"]
     by_kpis = costs["event_us_by_kpis"]
     series, idle = measured["series"], measured["idle"]
     shared = (series["resident_mb"] - idle["resident_mb"]) / series["series"] * 1e6
     return [
-        ("an event, the whole of one worker, 6 KPIs", f"{one['cpu_us_per_event']:.2f} µs of CPU"),
+        (
+            "an event, the whole of one worker, 6 KPIs",
+            f"{worker['cpu_us_per_event']:.2f} µs of CPU",
+        ),
         (
             f"an event, decoded and folded, with {', '.join(by_kpis)} KPIs",
             ", ".join(f"{us:.2f}" for us in by_kpis.values()) + " µs",
@@ -141,35 +144,35 @@ def cost_rows(measured: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def example_rows(load: Load, measured: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """What a load takes, how much of it, and by what."""
-    found = needs(load, measured)
+    needed = needs(load, measured)
     return [
-        ("stage 1", f"{found.ingest_cores:.1f} cores", "events × CPU of an event"),
-        ("frames", f"{found.frames:,.0f} a second",
+        ("stage 1", f"{needed.ingest_cores:.1f} cores", "events × CPU of an event"),
+        ("frames", f"{needed.frames:,.0f} a second",
          "source partitions × state partitions ÷ flush interval"),
-        ("rows in them", f"{found.rows:,.0f} a second",
+        ("rows in them", f"{needed.rows:,.0f} a second",
          "series × source partitions that bring them ÷ flush interval, at most one an event"),
-        ("windows that close", f"{found.windows:,.0f} a second", "series ÷ hop"),
-        ("stage 2", f"{found.merge_cores:.1f} cores",
+        ("windows that close", f"{needed.windows:,.0f} a second", "series ÷ hop"),
+        ("stage 2", f"{needed.merge_cores:.1f} cores",
          "frames, rows and windows, each × its CPU"),
-        ("workers with a core each", f"{found.workers}", f"both stages, kept {BUSY:.0%} busy"),
-        ("frames traffic", f"{found.frames_mb:.1f} MB/s, {found.frames_kept_gb:,.0f} GB kept",
+        ("workers with a core each", f"{needed.workers}", f"both stages, kept {BUSY:.0%} busy"),
+        ("frames traffic", f"{needed.frames_mb:.1f} MB/s, {needed.frames_kept_gb:,.0f} GB kept",
          f"frames and rows × their bytes; {FRAMES_KEPT_DAYS} days"),
-        ("changelog", f"{found.changelog_mb * 1000:,.0f} kB/s, before compaction",
+        ("changelog", f"{needed.changelog_mb * 1000:,.0f} kB/s, before compaction",
          "windows × a row of state"),
-        ("`kpi-values`", f"{found.values_mb * 1000:,.0f} kB/s", "windows × a value"),
-        ("memory of open slices, all workers", f"{found.slices_gb:.1f} GB",
+        ("`kpi-values`", f"{needed.values_mb * 1000:,.0f} kB/s", "windows × a value"),
+        ("memory of open slices, all workers", f"{needed.slices_gb:.1f} GB",
          "series × source partitions × open slices"),
-        ("memory of ids, all workers", f"{found.ids_gb:.1f} GB",
+        ("memory of ids, all workers", f"{needed.ids_gb:.1f} GB",
          "events × (slice + lateness), where contracts name an id"),
-        ("memory of series, each worker", f"{found.series_gb_each:.2f} GB",
+        ("memory of series, each worker", f"{needed.series_gb_each:.2f} GB",
          "series of the company"),
     ]  # fmt: skip
 
 
 def measured() -> dict[str, Any] | None:
     """The results that it needs; None when some were never measured."""
-    found = {name: results.load(name) for name in MEASURED}
-    return None if None in found.values() else found
+    by_name = {name: results.load(name) for name in MEASURED}
+    return None if None in by_name.values() else by_name
 
 
 def main() -> None:
@@ -177,15 +180,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    for one in fields(Load):
-        kind = float if isinstance(one.default, float) or "seconds" in one.name else int
-        parser.add_argument(f"--{one.name.replace('_', '-')}", type=kind, default=one.default)
+    for field in fields(Load):
+        kind = float if isinstance(field.default, float) or "seconds" in field.name else int
+        parser.add_argument(f"--{field.name.replace('_', '-')}", type=kind, default=field.default)
     known = measured()
     if known is None:
         raise SystemExit(f"measure first: {', '.join(MEASURED)}")
-    found = needs(Load(**vars(parser.parse_args())), known)
-    for one in fields(Needs):
-        print(f"{one.name:>16}: {getattr(found, one.name):,.2f}")
+    needed = needs(Load(**vars(parser.parse_args())), known)
+    for field in fields(Needs):
+        print(f"{field.name:>16}: {getattr(needed, field.name):,.2f}")
 
 
 if __name__ == "__main__":

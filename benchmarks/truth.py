@@ -57,7 +57,7 @@ def events(shape: Shape) -> duckdb.DuckDBPyConnection:
 def windows(shape: Shape, plan: Plan) -> dict[Window, Value]:
     """Every window of every KPI that holds events."""
     base = events(shape)
-    found: dict[Window, Value] = {}
+    by_window: dict[Window, Value] = {}
     for kpi in plan.kpis.values():
         groups = ", ".join(["start", *kpi.by])
         where = f"type = '{kpi.contract}'" + (f" AND ({kpi.where_sql})" if kpi.where_sql else "")
@@ -66,8 +66,8 @@ def windows(shape: Shape, plan: Plan) -> dict[Window, Value]:
             f"GROUP BY {groups}"
         ).fetchall()
         for start, *dimensions, value, number in rows:
-            found[kpi.name, tuple(dimensions), start] = (value, number)
-    return found
+            by_window[kpi.name, tuple(dimensions), start] = (value, number)
+    return by_window
 
 
 def compare(
@@ -78,20 +78,20 @@ def compare(
     A repeated key counts once, if it says the same. A window of a series without any event in it
     is right when it says so.
     """
-    found: dict[Window, Value] = {}
+    by_window: dict[Window, Value] = {}
     wrong: list[str] = []
     for record in published:
         if record["kind"] != "window":
             continue
         window = _window(plan.kpis[str(record["kpi"])], record)
         told_value: Value = (record["value"], record["events"])  # type: ignore[assignment]
-        if found.setdefault(window, told_value) != told_value:
-            wrong.append(f"{window} told twice: {found[window]} and {told_value}")
-    for window, (value, number) in found.items():
+        if by_window.setdefault(window, told_value) != told_value:
+            wrong.append(f"{window} told twice: {by_window[window]} and {told_value}")
+    for window, (value, number) in by_window.items():
         truth = expected.get(window, (None if value is None else 0.0, 0))
         if number != truth[1] or not _equal(value, truth[0], _error(plan.kpis[window[0]])):
             wrong.append(f"{window} is {value} of {number}, in truth {truth[0]} of {truth[1]}")
-    wrong += [f"{window} is missing" for window in expected if window not in found]
+    wrong += [f"{window} is missing" for window in expected if window not in by_window]
     return Verdict(len(expected), tuple(wrong))
 
 

@@ -64,32 +64,32 @@ def run(shape: Shape, workers: int) -> dict[str, Any]:
         held_back = send(shape, broker, TOPIC, True, SOURCE_PARTITIONS, readable_chunks=1)
         assert held_back is not None
         running = [stack.enter_context(agent(broker, RULES / "w", group)) for _ in range(workers)]
-        for one in running:  # before it has a second thread
-            os.sched_setaffinity(one.pid, ours)
-            _lengthen_slices(one.pid)
-        for one in running:
-            one.wait_ready()
+        for worker in running:  # before it has a second thread
+            os.sched_setaffinity(worker.pid, ours)
+            _lengthen_slices(worker.pid)
+        for worker in running:
+            worker.wait_ready()
         _wait_shared(running)
         _wait_read(running, CHUNK_EVENTS)
         events = shape.events - CHUNK_EVENTS
         values = Values(broker, f"{group}-values")
         standing = _core_percent(running)
-        before = [one.cpu_seconds() for one in running]
-        folds = sum(one.metric("kpi_agent_fold_seconds_count") for one in running)
-        read = [int(one.metric("kpi_agent_records_total")) for one in running]
+        before = [worker.cpu_seconds() for worker in running]
+        folds = sum(worker.metric("kpi_agent_fold_seconds_count") for worker in running)
+        read = [int(worker.metric("kpi_agent_records_total")) for worker in running]
         began = time.monotonic()
         held_back.commit_transaction(60)
         try:
             seconds = values.read(enough(plan, expected)) - began
         finally:
             values.close()
-        cpu = [one.cpu_seconds() - start for one, start in zip(running, before, strict=True)]
+        cpu = [worker.cpu_seconds() - start for worker, start in zip(running, before, strict=True)]
         time.sleep(1.5)  # for the flush that counts the last records
         records = [
-            int(one.metric("kpi_agent_records_total")) - start
-            for one, start in zip(running, read, strict=True)
+            int(worker.metric("kpi_agent_records_total")) - start
+            for worker, start in zip(running, read, strict=True)
         ]
-        folds = sum(one.metric("kpi_agent_fold_seconds_count") for one in running) - folds
+        folds = sum(worker.metric("kpi_agent_fold_seconds_count") for worker in running) - folds
         busiest = max(range(workers), key=cpu.__getitem__)
         verdict = compare(plan, expected, map(json.loads, values.records))
         return {
@@ -101,11 +101,11 @@ def run(shape: Shape, workers: int) -> dict[str, Any]:
             "cpu_us_per_event_of_busiest": round(cpu[busiest] / records[busiest] * 1e6, 3),
             "core_percent_standing_by": standing,
             "events_per_fold": round(events / folds),
-            "cpu_seconds_by_worker": [round(one, 2) for one in cpu],
+            "cpu_seconds_by_worker": [round(worker, 2) for worker in cpu],
             "records_by_worker": records,
-            "source_partitions_by_worker": [_source_partitions(one) for one in running],
-            "state_partitions_by_worker": [_state_partitions(one) for one in running],
-            "peak_mb_by_worker": [round(one.peak_bytes() / 1e6) for one in running],
+            "source_partitions_by_worker": [_source_partitions(worker) for worker in running],
+            "state_partitions_by_worker": [_state_partitions(worker) for worker in running],
+            "peak_mb_by_worker": [round(worker.peak_bytes() / 1e6) for worker in running],
             "windows": verdict.windows,
             "exact": verdict.exact,
             "wrong": list(verdict.wrong[:5]),
@@ -131,8 +131,8 @@ def _wait_shared(running: list[Agent]) -> None:
     """Until every source partition is held by one worker, and each holds as many as any other."""
     deadline = time.monotonic() + SHARE_SECONDS
     while time.monotonic() < deadline:
-        held = [_source_partitions(one) for one in running]
-        state = [_state_partitions(one) for one in running]
+        held = [_source_partitions(worker) for worker in running]
+        state = [_state_partitions(worker) for worker in running]
         if sum(held) == SOURCE_PARTITIONS and max(held) - min(held) <= 1 and all(state):
             return
         time.sleep(0.2)
@@ -142,7 +142,7 @@ def _wait_shared(running: list[Agent]) -> None:
 def _wait_read(running: list[Agent], events: int) -> None:
     """Until the workers have read so many events, and their imports, caches and heaps are warm."""
     deadline = time.monotonic() + SHARE_SECONDS
-    while (read := sum(one.metric("kpi_agent_records_total") for one in running)) < events:
+    while (read := sum(worker.metric("kpi_agent_records_total") for worker in running)) < events:
         if time.monotonic() > deadline:
             raise SystemExit(f"{read} of {events} events were read")
         time.sleep(0.2)
@@ -151,18 +151,20 @@ def _wait_read(running: list[Agent], events: int) -> None:
 
 def _core_percent(running: list[Agent]) -> float:
     """What all workers together take of a core while nothing comes."""
-    before = sum(one.cpu_seconds() for one in running)
+    before = sum(worker.cpu_seconds() for worker in running)
     time.sleep(STANDING_SECONDS)
-    return round((sum(one.cpu_seconds() for one in running) - before) / STANDING_SECONDS * 100, 1)
+    return round(
+        (sum(worker.cpu_seconds() for worker in running) - before) / STANDING_SECONDS * 100, 1
+    )
 
 
-def _source_partitions(one: Agent) -> int:
-    return one.get("/metrics").count(b"\nkpi_agent_lag_records{")
+def _source_partitions(worker: Agent) -> int:
+    return worker.get("/metrics").count(b"\nkpi_agent_lag_records{")
 
 
-def _state_partitions(one: Agent) -> int:
-    found = re.findall(r"took on (\d+) state partitions", one.log())
-    return int(found[-1]) if found else 0
+def _state_partitions(worker: Agent) -> int:
+    counts = re.findall(r"took on (\d+) state partitions", worker.log())
+    return int(counts[-1]) if counts else 0
 
 
 def main() -> None:
@@ -183,16 +185,16 @@ def main() -> None:
         for workers, keys in wanted
         if workers in (options.workers or [workers]) and keys in (options.keys or [keys])
     ]
-    found: dict[str, list[dict[str, Any]]] = {}
+    by_case: dict[str, list[dict[str, Any]]] = {}
     for _ in range(options.runs):
         for workers, keys in wanted:
-            one = run(Shape(events=options.events, keys=keys), workers)
-            print(one, flush=True)
-            if not one["exact"]:
-                raise SystemExit(f"not exact: {one['wrong']}")
-            found.setdefault(f"workers-{workers}-{keys}", []).append(one)
+            result = run(Shape(events=options.events, keys=keys), workers)
+            print(result, flush=True)
+            if not result["exact"]:
+                raise SystemExit(f"not exact: {result['wrong']}")
+            by_case.setdefault(f"workers-{workers}-{keys}", []).append(result)
     if options.events == EVENTS:
-        for name, runs in found.items():
+        for name, runs in by_case.items():
             median = results.median(runs, itemgetter("cpu_us_per_event"))
             results.save(name, {"events": options.events, "median": median, "runs": runs})
 

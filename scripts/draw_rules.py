@@ -98,15 +98,15 @@ def lived(plan: Plan, case: Case, zone: str) -> Picture:
     end_ms = max(w.end_ms for w in emitted.windows)
     panels = []
     known = dict.fromkeys((w.kpi, w.dimensions) for w in emitted.windows)
-    for series in sorted(known, key=lambda one: list(plan.kpis).index(one[0])):
+    for series in sorted(known, key=lambda pair: list(plan.kpis).index(pair[0])):
         concerned = [t for t in steps if t.kpi == series[0] and t.dimensions in ((), series[1])]
         if concerned:
             line = _line(emitted.windows, series)
             panel = Panel(_called(plan, series), line, maintenance=_rests(emitted, series))
             rules = [plan.rules[t.rule] for t in concerned]
-            found = (_bounds(r, t.severity) for r, t in zip(rules, concerned, strict=True)
+            bounds = (_bounds(r, t.severity) for r, t in zip(rules, concerned, strict=True)
                      if isinstance(r, ThresholdRule))  # fmt: skip
-            panel.bounds = sorted({bound for pairs in found for _, bound in pairs})
+            panel.bounds = sorted({bound for pairs in bounds for _, bound in pairs})
             panels.append(panel)
     strips = []
     for (rule, severity, dimensions), own in groupby(steps, _alert):
@@ -166,9 +166,9 @@ def _line(windows: Iterable[WindowValue], series: Series) -> Line:
 
 def _others(windows: Iterable[WindowValue], series: Series) -> list[Line]:
     """The lines of the other series of the same KPI."""
-    found = list(windows)
-    dimensions = {w.dimensions for w in found if w.kpi == series[0]} - {series[1]}
-    return [_line(found, (series[0], one)) for one in sorted(dimensions, key=str)]
+    listed = list(windows)
+    dimensions = {w.dimensions for w in listed if w.kpi == series[0]} - {series[1]}
+    return [_line(listed, (series[0], other)) for other in sorted(dimensions, key=str)]
 
 
 def _called(plan: Plan, series: Series) -> str:
@@ -180,12 +180,12 @@ def _called(plan: Plan, series: Series) -> str:
 def _rests(emitted: Emitted, series: Series) -> list[Span]:
     """The maintenance that a series is in: windows side by side are one stretch."""
     own = [w for w in emitted.windows if (w.kpi, w.dimensions) == series]
-    found = []
+    spans = []
     for name, group in groupby(own, lambda w: w.maintenance):
         windows = list(group)
         if name is not None:
-            found.append(Span(windows[0].start_ms, windows[-1].end_ms, name))
-    return found
+            spans.append(Span(windows[0].start_ms, windows[-1].end_ms, name))
+    return spans
 
 
 def _place(plan: Plan, step: Transition) -> tuple[int, int]:
@@ -218,10 +218,10 @@ def _answers(plan: Plan, case: Case, fired: Transition) -> dict[str, Line]:
         rule = plan.rules[fired.rule]
         for series in merger.state.reported_series(rule):
             if series.dimensions == fired.dimensions:
-                found = explain(plan, merger.state.kpis, merger.state.rule_graph, rule, series)
-                if found is not None:
-                    answers["target"].append((end_ms, dict(found.columns).get("target")))
-                    for fact in found.facts:
+                explained = explain(plan, merger.state.kpis, merger.state.rule_graph, rule, series)
+                if explained is not None:
+                    answers["target"].append((end_ms, dict(explained.columns).get("target")))
+                    for fact in explained.facts:
                         answers.setdefault(fact.asked, []).append((end_ms, fact.value))
     return answers
 
@@ -233,15 +233,15 @@ def _bounds(rule: ThresholdRule, severity: Severity) -> Iterator[tuple[str, floa
     for sql in (level.when_sql, level.clear_sql or ""):
         for clause in clauses(sql) if sql else ():
             plain, numbers = marked(clause)
-            found = re.fullmatch(r"(.+?)\s*[<>]=?\s*(-?)(\w+(?:\.\d+)?)\s*", plain)
-            if found is None or (sql, found[1]) in seen or len(seen) == 2:
+            match = re.fullmatch(r"(.+?)\s*[<>]=?\s*(-?)(\w+(?:\.\d+)?)\s*", plain)
+            if match is None or (sql, match[1]) in seen or len(seen) == 2:
                 continue
-            number = numbers.get(found[3])
-            if number is None and not re.fullmatch(r"[\d_.]+", found[3]):
+            number = numbers.get(match[3])
+            if number is None and not re.fullmatch(r"[\d_.]+", match[3]):
                 continue
-            seen.add((sql, found[1]))
-            size = number.a_day if number else float(found[3])
-            yield found[1], -size if found[2] else size
+            seen.add((sql, match[1]))
+            size = number.a_day if number else float(match[3])
+            yield match[1], -size if match[2] else size
 
 
 def drawn() -> Iterator[tuple[Path, str]]:

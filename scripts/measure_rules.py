@@ -151,16 +151,16 @@ def fired(seeds: int) -> dict[tuple[str, str, str], list[int]]:
         and t.state is TargetState.MISSED
         and t.previous is not TargetState.MISSED
     ]
-    found: dict[tuple[str, str, str], list[int]] = {}
+    days: dict[tuple[str, str, str], list[int]] = {}
     for row, dimensions, at_ms in begun:
         key = (row, str(dimensions[0]), str(dimensions[1]))
-        found.setdefault(key, []).append((at_ms - MONDAY_MS) // DAY_MS - 1)
-    return found
+        days.setdefault(key, []).append((at_ms - MONDAY_MS) // DAY_MS - 1)
+    return days
 
 
 def table(seeds: int) -> list[str]:
     """The lines of a Markdown table, a row for each kind."""
-    found = fired(seeds)
+    days = fired(seeds)
     known = [made[:2] for made in series(seeds)]
     ends = {"spike": ONSET, "silence": ONSET + SILENT - 1}
     head = ["false, no season", "false, weekly season", *SHAPES]
@@ -172,14 +172,14 @@ def table(seeds: int) -> list[str]:
             for of, name in known:
                 if of == season:
                     until = DAYS if name.startswith("calm") else ONSET
-                    errors += sum(at < until for at in found.get((rule, of, name), ()))
+                    errors += sum(at < until for at in days.get((rule, of, name), ()))
                     weeks += until / 7
             cells.append(f"{errors / weeks:.2f}")
         for shape in SHAPES:
             hurt = [(of, name) for of, name in known if name.startswith(shape)]
             last = ends.get(shape, DAYS)
             first = [
-                min((at - ONSET for at in found.get((rule, *key), ()) if ONSET <= at <= last),
+                min((at - ONSET for at in days.get((rule, *key), ()) if ONSET <= at <= last),
                     default=None) for key in hurt
             ]  # fmt: skip
             delays = [delay for delay in first if delay is not None]

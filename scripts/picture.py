@@ -178,13 +178,13 @@ def _begins(strips: Sequence[Strip], axis: _Axis, bottom: float) -> Iterator[Mar
 
 def _panel(panel: Panel, axis: _Axis, top: float, tall: float) -> Iterator[Markup]:
     shown = [
-        [(at, v) for at, v in one if at >= axis.from_ms] for one in (panel.line, *panel.others)
+        [(at, v) for at, v in line if at >= axis.from_ms] for line in (panel.line, *panel.others)
     ]
     steps = [
         (kind, [p for p in line if p[0] >= axis.from_ms]) for kind, line in panel.targets.items()
     ]
     every = [*shown, *(line for _, line in steps)]
-    values = [v for one in every for _, v in one if v is not None] + panel.bounds
+    values = [v for line in every for _, v in line if v is not None] + panel.bounds
     low, high = min(values), max(values)
     room = (high - low) * 0.08 or 1.0
     low, high = low - room, high + room

@@ -40,7 +40,11 @@ NEEDS = {
         ".ci/install-asyncapi.sh",
         files=(ROOT / ".cache" / "asyncapi" / "package" / "schemas" / "3.0.0.json",),
     ),
-    "needs_browser": Need(("chromium", "chromedriver"), ".ci/install-chromium.sh"),
+    "needs_browser": Need(
+        ("chromium", "chromedriver"),
+        ".ci/install-chromium.sh",
+        files=(ROOT / ".cache" / "axe-core" / "package" / "axe.min.js",),
+    ),
     "needs_kafka": Need(
         ("java",), ".ci/install-kafka.sh", files=(ROOT / ".cache" / "kafka" / "pom.xml",)
     ),

@@ -90,11 +90,11 @@ def test_what_is_no_port_is_refused(port: str, capsys: pytest.CaptureFixture[str
 def test_a_folder_that_can_not_be_written_to_is_named(
     rules: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    taken = tmp_path / "taken"
-    taken.write_text("")
-    command = ["generate", "prometheus", "--rules", str(rules), "--out", str(taken)]
+    in_the_way = tmp_path / "taken"
+    in_the_way.write_text("")
+    command = ["generate", "prometheus", "--rules", str(rules), "--out", str(in_the_way)]
     assert main(command) == 3
-    assert f"{taken}: can't be written: Not a directory" in capsys.readouterr().err
+    assert f"{in_the_way}: can't be written: Not a directory" in capsys.readouterr().err
 
 
 def test_a_file_that_somebody_else_wrote_is_left_alone(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.core.model import metrics
 from agent.core.model.plan import Plan
 from agent.errors import EnvironmentFault
 from agent.language.load import load
@@ -59,7 +60,9 @@ async def test_a_reload_that_brings_private_kpis_is_refused_without_a_secret(
     assert not done
     assert "no person_secret" in published
     assert service.state.plan is before
-    assert service.state.stats.reloads_failed == 1
+    reloads = {"result": "failed"}
+    registry = service.state.metrics.registry
+    assert registry.get_sample_value(metrics.RELOADS, reloads) == 1
 
 
 @pytest.mark.parametrize("secret", ["", "fifteen letters"])

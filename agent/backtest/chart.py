@@ -34,16 +34,18 @@ def column_of(at_ms: int, span: Span, width: int = WIDTH) -> int:
     return min(max((at_ms - start) * width // max(end - start, 1), 0), width - 1)
 
 
-def bars(found: Sequence[float | None], low: float, high: float, height: int = HEIGHT) -> list[str]:
+def bars(
+    values: Sequence[float | None], low: float, high: float, height: int = HEIGHT
+) -> list[str]:
     """Values as bars from `low` to `high`, from the top line to the bottom one."""
     steps = height * 8
     scale = steps / (high - low) if high > low else 0.0
     # A value that is there shows, were it the lowest.
     filled = [
-        0 if value is None else min(max(round((value - low) * scale), 1), steps) for value in found
+        0 if value is None else min(max(round((value - low) * scale), 1), steps) for value in values
     ]
     return [
-        "".join(_BLOCKS[min(max(one - row * 8, 0), 8)] for one in filled).rstrip()
+        "".join(_BLOCKS[min(max(level - row * 8, 0), 8)] for level in filled).rstrip()
         for row in reversed(range(height))
     ]
 

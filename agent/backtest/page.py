@@ -15,7 +15,7 @@ from agent.core.evaluate.targets import overrides_of, target_of
 from agent.core.model.kpis import Dimensions
 from agent.core.model.rules import Rule, ThresholdRule
 from agent.core.model.text import conditions_of
-from agent.core.output.episodes import Episode, Found
+from agent.core.output.episodes import AlertHistory, Episode
 from agent.core.output.messages import iso
 from agent.export import svg_chart
 from agent.export.svg_chart import Point, Scale
@@ -40,40 +40,40 @@ _PAGE = html_template(Path(__file__).parent / "templates", "page.html")
 
 def page(tested: Tested) -> Iterator[str]:
     """The page, piece by piece."""
-    found = tested.found
-    rules = (name for name in tested.shown_rules() if name in found.plan.rules)
+    after = tested.history
+    rules = (name for name in tested.shown_rules() if name in after.plan.rules)
     yield from _PAGE.generate(
-        title=f"Backtest, {clock(found.since_ms)} to {clock(found.until_ms)} UTC",
+        title=f"Backtest, {clock(after.since_ms)} to {clock(after.until_ms)} UTC",
         outcomes=outcomes_text(tested.after.read),
         change=_change(tested),
-        rules=(_rule(tested, found.plan.rules[name]) for name in rules),
+        rules=(_rule(tested, after.plan.rules[name]) for name in rules),
     )
 
 
 def _rule(tested: Tested, rule: Rule) -> dict[str, object]:
     """What the page says of one rule."""
-    found = tested.found
-    episodes = found.of_rule(rule.name)
-    held = found.held_back[rule.name]
+    after = tested.history
+    episodes = after.of_rule(rule.name)
+    held = after.held_back[rule.name]
     more = f"; {held} more began and did not last long enough" if held else ""
     groups = by_series((*episodes, *tested.former_episodes(rule.name)))
     figures = (_figure(tested, rule, dimensions) for dimensions, _ in groups[:MOST_SERIES])
     return {
         "name": rule.name,
-        "often": often(len(episodes), found) + more,
-        "title": found.plan.subject_of(rule).title,
+        "often": often(len(episodes), after) + more,
+        "title": after.plan.subject_of(rule).title,
         "condition": ", ".join(f"{severity}: {text}" for severity, text in conditions_of(rule)),
         "figures": [figure for figure in figures if figure is not None],
         "omitted": max(0, len(groups) - MOST_SERIES),
-        "episodes": _rows(found, episodes),
+        "episodes": _rows(after, episodes),
     }
 
 
-def _rows(found: Found, episodes: Sequence[Episode]) -> list[tuple[str, ...]]:
+def _rows(history: AlertHistory, episodes: Sequence[Episode]) -> list[tuple[str, ...]]:
     """The cells of a table of episodes."""
     rows: list[tuple[str, ...]] = []
     for episode in episodes:
-        kpi = found.plan.subject(episode.kpi)
+        kpi = history.plan.subject(episode.kpi)
         ended = episode.resolved_ms
         rows.append(
             (
@@ -82,7 +82,7 @@ def _rows(found: Found, episodes: Sequence[Episode]) -> list[tuple[str, ...]]:
                 clock(episode.began_ms),
                 clock(episode.fired_ms),
                 "still fires" if ended is None else clock(ended),
-                lasted(episode, found),
+                lasted(episode, history),
                 number(episode.peak),
             )
         )
@@ -91,14 +91,14 @@ def _rows(found: Found, episodes: Sequence[Episode]) -> list[tuple[str, ...]]:
 
 def _change(tested: Tested) -> dict[str, object] | None:
     """What is otherwise than by the former rules; None without such."""
-    before, found, change = tested.before, tested.found, tested.versus()
+    before, after, change = tested.before, tested.history, tested.versus()
     if before is None or change is None:
         return None
     counts = [
         (
             name,
-            len(before.found.of_rule(name)),
-            len(found.of_rule(name)),
+            len(before.history.of_rule(name)),
+            len(after.of_rule(name)),
             sum(e.rule == name for e in change.gained),
             sum(e.rule == name for e in change.lost),
         )
@@ -107,8 +107,8 @@ def _change(tested: Tested) -> dict[str, object] | None:
     return {
         "former": tested.former,
         "counts": counts,
-        "gained": _rows(found, change.gained),
-        "lost": _rows(before.found, change.lost),
+        "gained": _rows(after, change.gained),
+        "lost": _rows(before.history, change.lost),
     }
 
 
@@ -117,14 +117,14 @@ def _change(tested: Tested) -> dict[str, object] | None:
 
 def _figure(tested: Tested, rule: Rule, dimensions: Dimensions) -> dict[str, object] | None:
     """The chart of one series; None where there is nothing to draw."""
-    found = tested.found
-    episodes = [e for e in found.of_rule(rule.name) if e.dimensions == dimensions]
+    after = tested.history
+    episodes = [e for e in after.of_rule(rule.name) if e.dimensions == dimensions]
     former = [e for e in tested.former_episodes(rule.name) if e.dimensions == dimensions]
-    kpi = found.plan.subject_of(rule)
-    span = (found.since_ms, found.until_ms)
-    series = found.values.get((rule.kpi, dimensions))
+    kpi = after.plan.subject_of(rule)
+    span = (after.since_ms, after.until_ms)
+    series = after.values.get((rule.kpi, dimensions))
     points = _thinned(series.between(*span) if series else [])
-    bounds = _bounds(found, rule, dimensions)
+    bounds = _bounds(after, rule, dimensions)
     levels = [value for _, value in points] + [level for _, _, level in bounds]
     if not levels:
         return None
@@ -135,8 +135,8 @@ def _figure(tested: Tested, rule: Rule, dimensions: Dimensions) -> dict[str, obj
     name = series_text(kpi.by, dimensions) or rule.kpi
     chart = svg_chart.element(
         "svg",
-        *(_shade(x, episode, found.until_ms) for episode in episodes),
-        *(_outline(x, episode, found.until_ms, tested.former) for episode in former),
+        *(_shade(x, episode, after.until_ms) for episode in episodes),
+        *(_outline(x, episode, after.until_ms, tested.former) for episode in former),
         *_axes(x, y),
         *(svg_chart.level(y(level), x(first), x(last), "bound") for first, last, level in bounds),
         svg_chart.line(_broken(x, y, points, kpi.window.step_ms), "value"),
@@ -208,17 +208,17 @@ def _thinned(points: list[tuple[int, float]]) -> list[tuple[int, float]]:
     return out
 
 
-def _bounds(found: Found, rule: Rule, dimensions: Dimensions) -> list[_Bound]:
+def _bounds(history: AlertHistory, rule: Rule, dimensions: Dimensions) -> list[_Bound]:
     """What the rule holds the value against: the numbers that it names, and the target's bounds for
     as long as each holds."""
     if not isinstance(rule, ThresholdRule):
         return []
-    span = (found.since_ms, found.until_ms)
+    span = (history.since_ms, history.until_ms)
     texts = [text for level in rule.levels for text in (level.when_sql, level.clear_sql) if text]
     named = [float(bound) for text in texts for bound in _BOUND.findall(text)]
     bounds: list[_Bound] = [(*span, level) for level in sorted(set(named))]
     if any(re.search(r"\btarget\b", text) for text in texts):
-        kpi = found.plan.subject_of(rule)
+        kpi = history.plan.subject_of(rule)
         begins = {o.from_ms for o in overrides_of(kpi, dimensions) if o.from_ms is not None}
         steps = sorted({span[0], *(at for at in begins if span[0] < at < span[1])})
         for first, last in pairwise([*steps, span[1]]):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from agent.core.model.plan import Plan
 from agent.core.model.results import Emitted
 from agent.core.model.rules import AbsenceRule, CompositeRule, Rule, ThresholdRule, variants
-from agent.core.output.episodes import Found, Record, found
+from agent.core.output.episodes import AlertHistory, Record, alert_history
 from agent.replay.runner import Replayed, Source, stream
 from agent.settings import Settings
 
@@ -17,7 +17,7 @@ from agent.settings import Settings
 class Backtest:
     """The episodes found, and what became of the records that were read."""
 
-    found: Found
+    history: AlertHistory
     read: Replayed
 
 
@@ -35,7 +35,7 @@ def over_files(
     record = Record(plan)
     for emitted in stream(plan, files, clock_ms, read, progress, until_ms):
         record.add(emitted)
-    return Backtest(found(record, since_ms, until_ms), read)
+    return Backtest(alert_history(record, since_ms, until_ms), read)
 
 
 async def over_topics(
@@ -56,7 +56,7 @@ async def over_topics(
     from_ms = None if since_ms is None else since_ms - before_ms
     async for emitted in history(settings, plan, from_ms, until_ms, read.note, progress):
         record.add(emitted)
-    return Backtest(found(record, since_ms, until_ms), read)
+    return Backtest(alert_history(record, since_ms, until_ms), read)
 
 
 def warm_up(plan: Plan) -> int:
@@ -80,8 +80,8 @@ def _longest_look(plan: Plan) -> int:
     looks = [0]
     for rule in plan.rules.values():
         if not isinstance(rule, CompositeRule):
-            looks += [one.min_history_ms for one in variants(rule)]
+            looks += [variant.min_history_ms for variant in variants(rule)]
         if isinstance(rule, ThresholdRule):
             window = plan.kpis[rule.kpi].window
-            looks += [f.needs_ms(window) for one in variants(rule) for f in one.features]
+            looks += [f.needs_ms(window) for variant in variants(rule) for f in variant.features]
     return max(looks)

@@ -124,8 +124,8 @@ def former(name: str, rules: Path) -> Plan:
 
 @contextmanager
 def reading(what: str, files: Sequence[Source]) -> Iterator[Callable[[int], None]]:
-    """A bar on the terminal while files are read; published how many bytes were since the last
-    time."""
+    """A bar on the terminal while files are read; called with how many bytes came since the last
+    call."""
     from rich.progress import DownloadColumn
 
     with _bar(what, sum(f.size_bytes for f in files), DownloadColumn()) as (shown, task):
@@ -134,7 +134,7 @@ def reading(what: str, files: Sequence[Source]) -> Iterator[Callable[[int], None
 
 @contextmanager
 def passing(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on the terminal while topics are read: published how many records of how many."""
+    """A bar on the terminal while topics are read; called with how many records of how many."""
     from rich.progress import MofNCompleteColumn
 
     with _bar(what, None, MofNCompleteColumn()) as (shown, task):

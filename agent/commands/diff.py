@@ -55,14 +55,14 @@ def run(options: Namespace) -> int:
     if options.agent:
         other, used = options.agent, _in_use(options.agent)
         held = used.held
-        found = compare(used.rules, public_outline(new))
+        difference = compare(used.rules, public_outline(new))
         if held is None:
             sys.stderr.write(f"{other} is not ready: it does not know yet what it holds\n")
     else:
         other = options.rules[0] if len(options.rules) == 2 else options.against or "HEAD"
-        found = compare(outline(former(other, path)), outline(new))
-    sys.stdout.write(render(found, options.format, path, other, held))
-    return 1 if options.exit_code and found else 0
+        difference = compare(outline(former(other, path)), outline(new))
+    sys.stdout.write(render(difference, options.format, path, other, held))
+    return 1 if options.exit_code and difference else 0
 
 
 def _in_use(agent: str) -> InUse:

@@ -58,9 +58,13 @@ def run(options: Namespace) -> int:
     if not explained:
         raise RulesError(f"no series of {options.rule} is known{asked_text(options.series)}")
     if options.format == "json":
-        sys.stdout.writelines(json.dumps(one, ensure_ascii=False) + "\n" for one in explained)
+        sys.stdout.writelines(
+            json.dumps(document, ensure_ascii=False) + "\n" for document in explained
+        )
     else:
-        sys.stdout.write("\n".join("".join(f"{line}\n" for line in text(one)) for one in explained))
+        sys.stdout.write(
+            "\n".join("".join(f"{line}\n" for line in text(document)) for document in explained)
+        )
     if count > len(explained):
         sys.stderr.write(f"{count - len(explained)} more series; name one with --series\n")
     return 0
@@ -86,14 +90,14 @@ def _of_files(options: Namespace) -> tuple[list[Any], int]:
                 pass
         return pipeline
 
-    found, count = explanations(plan, read("explain").mergers, rule, asked)
+    pairs, count = explanations(plan, read("explain").mergers, rule, asked)
     # Which window it is about is known in the end only: its events are in a second reading.
-    readers = [Events(plan, explained) for explained, _ in found]
+    readers = [Events(plan, explained) for explained, _ in pairs]
     if any(events.possible for events in readers):
         read("events", *(events for events in readers if events.possible))
-    for (_, explained), events in zip(found, readers, strict=True):
+    for (_, explained), events in zip(pairs, readers, strict=True):
         explained["events"] = events.as_json()
-    return [explained for _, explained in found], count
+    return [explained for _, explained in pairs], count
 
 
 def _of_agent(options: Namespace) -> tuple[list[Any], int]:

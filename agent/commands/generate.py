@@ -71,10 +71,10 @@ def run(options: Namespace) -> int:
         prometheus = what == "prometheus"
         files = prometheus_files(plan, deployment) if prometheus else grafana_files(plan, external)
     if options.check:
-        found = differs(out, files, what)
-        for path in found:
+        outdated = differs(out, files, what)
+        for path in outdated:
             say(f"{path} is not what the rules generate; run: kpi-agent generate {what}")
-        return WRONG if found else OK
+        return WRONG if outdated else OK
     with writing(out):
         for path in write(out, files, what):
             say(f"wrote {path}")

@@ -91,8 +91,8 @@ def _run(options: Namespace, ask: Ask) -> int:
     if options.files:
         observed, read = observe(drafts, options.files, clock_ms(options.now))
         bounds = proposals(drafts, observed)
-        found = {draft.event: silence(times[draft.event], draft.slice_ms()) for draft in drafts}
-        silences = {event: bound for event, bound in found.items() if bound is not None}
+        longest = {draft.event: silence(times[draft.event], draft.slice_ms()) for draft in drafts}
+        silences = {event: bound for event, bound in longest.items() if bound is not None}
     schema = _schema(place)
     text, plan = sound_rules(drafts, bounds, silences, owner, schema)
     _write(place, text)
@@ -125,11 +125,11 @@ def _from_topic(options: Namespace, folder: Path) -> str:
     from agent.settings import load_settings
 
     settings = load_settings(options.settings, brokers=options.brokers)
-    found = asyncio.run(newest(settings, options.topic, MOST_RECORDS))
-    if not found:
+    values = asyncio.run(newest(settings, options.topic, MOST_RECORDS))
+    if not values:
         raise EnvironmentFault(f"{options.topic} holds no event")
     file = folder / f"{options.topic}.ndjson"
-    file.write_bytes(b"".join(value.replace(b"\n", b" ") + b"\n" for value in found))
+    file.write_bytes(b"".join(value.replace(b"\n", b" ") + b"\n" for value in values))
     return str(file)
 
 

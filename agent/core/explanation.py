@@ -110,13 +110,13 @@ def explain(
     `states` and `rule_graph` are those of the state partition that holds the series.
     """
     if isinstance(rule, CompositeRule):
-        found: Explained | None = _composite(plan, rule_graph, rule, series)
+        explained: Explained | None = _composite(plan, rule_graph, rule, series)
     elif isinstance(rule, AbsenceRule):
-        found = _silence(states[rule.kpi], rule, series)
+        explained = _silence(states[rule.kpi], rule, series)
     else:
-        found = _threshold(states, rule, series)
+        explained = _threshold(states, rule, series)
     inhibited = rule_graph.inhibiting(rule, series.dimensions or ()) if rule.depends_on else ()
-    return replace(found, inhibited_by=inhibited) if found and inhibited else found
+    return replace(explained, inhibited_by=inhibited) if explained and inhibited else explained
 
 
 def _threshold(
@@ -132,8 +132,8 @@ def _threshold(
     match = _match(rule, state.kpi.by, dimensions)
     last = _last_input(state, rule, series)
     if last is None:
-        found = tuple(_alert(own, level, series, None, None) for level in own.levels)
-        return Explained(state.kpi, own, series.dimensions, series.closed_ms, None, found,
+        alerts = tuple(_alert(own, level, series, None, None) for level in own.levels)
+        return Explained(state.kpi, own, series.dimensions, series.closed_ms, None, alerts,
                          rule_match=match,
                          not_evaluated="no window has closed yet")  # fmt: skip
     table, row, facts = _preview(state, rules, own, last)
@@ -149,10 +149,10 @@ def _threshold(
                 own,
                 level,
                 series,
-                _when(own, level, table, found[0]),
-                _clear(own, level, table, found[1]),
+                _when(own, level, table, holds[0]),
+                _clear(own, level, table, holds[1]),
             )
-            for level, found in zip(own.levels, row, strict=True)
+            for level, holds in zip(own.levels, row, strict=True)
         ),
         target=last.target,
         target_match=override.match if override else None,
@@ -219,12 +219,12 @@ def _override(kpi: Kpi, dimensions: Dimensions, start_ms: int) -> TargetOverride
 def _inputs(
     states: Mapping[str, KpiState], state: KpiState, series: Series, window: WindowValue
 ) -> tuple[tuple[str, float | None], ...]:
-    found: list[tuple[str, float | None]] = []
+    inputs: list[tuple[str, float | None]] = []
     for name in state.kpi.inputs:
         own = states[name].series.get(series.dimensions or ())
         values = {end: value for end, value, *_ in own.history} if own else {}
-        found.append((name, values.get(window.end_ms)))
-    return tuple(found)
+        inputs.append((name, values.get(window.end_ms)))
+    return tuple(inputs)
 
 
 # --- conditions and alerts ----------------------------------------------------------------------
@@ -260,7 +260,7 @@ def _filled(rule: ThresholdRule, sql: str, table: pl.DataFrame) -> str:
         sql = sql.replace(feature.text, _number(values[f"f{number}"]))
     return re.sub(
         r"\b(value|events|target)\b",
-        lambda found: _number(values[found[0].lower()]),
+        lambda match: _number(values[match[0].lower()]),
         sql,
         flags=re.IGNORECASE,
     )
@@ -278,10 +278,10 @@ def _alert(
     clear: ConditionFound | None,
 ) -> AlertFound:
     state = series.alerts.get(rule.name, {}).get(level.severity, alerts.INACTIVE)
-    return _found(rule, level.severity, state, when, clear)
+    return _alert_explained(rule, level.severity, state, when, clear)
 
 
-def _found(
+def _alert_explained(
     rule: ThresholdRule | CompositeRule,
     severity: Severity,
     state: AlertState,
@@ -309,20 +309,20 @@ def _composite(
 
     def condition(term: Term, sql: str | None) -> ConditionFound:
         clauses = tuple(
-            ClauseFound(name, "fires" if one else "does not fire", one)
-            for place, (name, one) in enumerate(firing)
+            ClauseFound(name, "fires" if fires else "does not fire", fires)
+            for place, (name, fires) in enumerate(firing)
             if place in term.places()
         )
-        return ConditionFound(sql, term.holds([one for _, one in firing]), clauses)
+        return ConditionFound(sql, term.holds([fires for _, fires in firing]), clauses)
 
-    found = []
+    explained = []
     for level in own.levels:
         state = series.alerts.get(rule.name, {}).get(level.severity, alerts.INACTIVE)
         when = condition(level.when, level.when_sql)
         clear = None if level.clear is None else condition(level.clear, level.clear_sql)
-        found.append(_found(own, level.severity, state, when, clear))
+        explained.append(_alert_explained(own, level.severity, state, when, clear))
     return Explained(
-        plan.subject_of(rule), own, series.dimensions, series.evaluated_ms, None, tuple(found),
+        plan.subject_of(rule), own, series.dimensions, series.evaluated_ms, None, tuple(explained),
         rule_match=_match(rule, rule.by, dimensions),
     )  # fmt: skip
 
@@ -333,14 +333,14 @@ def _silence(state: KpiState, rule: AbsenceRule, series: Series) -> Explained | 
     own = rule if whole else as_for(rule, state.kpi.by, dimensions)
     if own is None:
         return None
-    found = []
+    explained = []
     for level in own.levels:
         alert = series.alerts.get(rule.name, {}).get(level.severity, alerts.INACTIVE)
         fires = None
         if alert.phase is not AlertPhase.FIRING:
             fires = state.evaluator.absences.fires_ms(own, level, series)
         ends = state.evaluator.absences.ends_ms(own, level, series)
-        found.append(
+        explained.append(
             AlertFound(
                 level.severity, alert.phase, _since(alert), fires_ms=fires, ends_ms=ends,
                 no_data_for_ms=level.no_data_for_ms,
@@ -349,7 +349,7 @@ def _silence(state: KpiState, rule: AbsenceRule, series: Series) -> Explained | 
     frontier = state.frontier_ms if isinstance(state, BaseKpi) else None
     at_ms = frontier if frontier is not None else series.closed_ms
     return Explained(
-        state.kpi, own, series.dimensions, at_ms, series.closed, tuple(found),
+        state.kpi, own, series.dimensions, at_ms, series.closed, tuple(explained),
         rule_match=None if whole else _match(rule, state.kpi.by, dimensions),
         last_event_ms=series.last_event_ms,
     )  # fmt: skip

@@ -63,18 +63,18 @@ class Pipeline:
 
         A source that has ended holds nothing back any more.
         """
-        found: list[Emitted] = []
+        emitted: list[Emitted] = []
         for topic, folder in self._folders.items():
             frames = folder.flush(clock_ms, {}, self._partitions[topic], self._partitions)
             for target, message in frames:
                 merger = self.mergers[target]
-                found.append(merger.apply(message, self._position))
+                emitted.append(merger.apply(message, self._position))
                 while merger.is_behind:
-                    found.append(merger.catch_up())
+                    emitted.append(merger.catch_up())
                 self._position += 1
         for merger in self.mergers:
             merger.mark_durable()
-        return joined(found)
+        return joined(emitted)
 
     def is_past(self, topic: str, partition: int, at_ms: int) -> bool:
         """Whether no record that a source still has can belong to a window that ends by an
@@ -96,30 +96,30 @@ class Pipeline:
         `idle_ms`: for how long nothing has come; where that is long enough for all sources to be
         idle, time has gone on by it.
         """
-        found = [self.flush()]
+        emitted = [self.flush()]
         newest_ms = self.newest_ms
         if newest_ms is None:
-            return joined(found)
+            return joined(emitted)
         idle_after_ms = max(c.idle_after_ms for c in self.plan.contracts.values())
         reached_ms = newest_ms + (idle_ms if idle_ms >= idle_after_ms else 0)
         for topic, folder in self._folders.items():
             if any(source.watermark_ms is not None for source in folder.sources.values()):
                 contracts = self._contracts_of(topic)
-                found += [merger.finish(contracts, reached_ms) for merger in self.mergers]
-        return joined(found)
+                emitted += [merger.finish(contracts, reached_ms) for merger in self.mergers]
+        return joined(emitted)
 
     def rest(self, until_ms: int) -> Emitted:
         """Advance time without events: close every window that ends by an instant, and evaluate
         absence up to it. Results after it that a shorter lateness allows are published, too.
         """
-        found = [self.flush()]
+        emitted = [self.flush()]
         for topic in self._folders:
             contracts = self.plan.contracts_of(topic)
             # Silence is evaluated by whole slices, and says of an instant once it is past.
             past = until_ms + max(c.lateness_ms for c in contracts) + MAX_SLICE_MS + 1
             names = self._contracts_of(topic)
-            found += [merger.finish(names, past) for merger in self.mergers]
-        return joined(found)
+            emitted += [merger.finish(names, past) for merger in self.mergers]
+        return joined(emitted)
 
     def _contracts_of(self, topic: str) -> list[str]:
         return [contract.name for contract in self.plan.contracts_of(topic)]

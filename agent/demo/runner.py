@@ -23,6 +23,7 @@ from agent.demo.screen import Screen, waiting_line
 from agent.demo.sender import Sender
 from agent.demo.shipped import COMPANY_RULES, RETAIL_DATA, RETAIL_RULES
 from agent.errors import EnvironmentFault
+from agent.export.metrics.agent_metrics import samples
 from agent.kafka.embedded import EmbeddedBroker
 from agent.language.load import load
 from agent.service.supervisor import Service
@@ -139,9 +140,9 @@ async def _look(
             stage = story.stage_at(elapsed)
             screen.print(f"staged: {stage.says}" if stage else "staged: back to normal")
         shown = shared(state.plan)
-        alerts = state.alerts() if state.alerts else []
-        screen.alerts([alert for alert in alerts if alert.rule in shown.rules], shown)
-        read = sum(state.stats.records.values())
+        alerts = [alert for alert in state.fleet.alerts() if alert.rule in shown.rules]
+        screen.alerts(alerts, shown)
+        read = int(sum(sample.value for sample in samples(state.metrics.records)))
         waiting = waiting_line(state.ready)
         doing = f"waiting for {waiting}" if waiting else show.line(elapsed)
         screen.now(f"{doing} · {sender.sent:,} events sent, {read:,} read")

@@ -36,7 +36,7 @@ _EFFECTS = {
 
 
 def render(
-    found: Difference, format: Format, rules: Path, former: str, held: Held | None = None
+    difference: Difference, format: Format, rules: Path, former: str, held: Held | None = None
 ) -> str:
     """The difference as text that ends with a line break.
 
@@ -46,46 +46,46 @@ def render(
     at its place in the file.
     """
     if format == "json":
-        shown = {"summary": summary(found), **asdict(found)}
-        for state, made in zip(found.states, shown["states"], strict=True):
+        shown = {"summary": summary(difference), **asdict(difference)}
+        for state, made in zip(difference.states, shown["states"], strict=True):
             made["kept"] = state.kept
         if held is not None:
             shown["held"] = asdict(held)
         return json.dumps(shown, ensure_ascii=False) + "\n"
     if format == "github":
-        return "".join(f"{line}\n" for line in _annotations(found, rules, held))
-    return "".join(f"{printable(line)}\n" for line in _human(found, rules, former, held))
+        return "".join(f"{line}\n" for line in _annotations(difference, rules, held))
+    return "".join(f"{printable(line)}\n" for line in _human(difference, rules, former, held))
 
 
-def _human(found: Difference, rules: Path, former: str, held: Held | None) -> Iterator[str]:
-    yield f"{rules} against {former}: {summary(found)}"
-    for section in dict.fromkeys(change.section for change in found.changes):
+def _human(difference: Difference, rules: Path, former: str, held: Held | None) -> Iterator[str]:
+    yield f"{rules} against {former}: {summary(difference)}"
+    for section in dict.fromkeys(change.section for change in difference.changes):
         yield ""
         yield WORDS.get(section, (section, section))[1]
-        for change in found.changes:
+        for change in difference.changes:
             if change.section == section:
                 gone = change.section == "kpis" and change.kind == "removed"
                 count = series_text(held, change.name, " ({})") if gone else ""
                 yield f"  {_MARKS[change.kind]} {_head(change)}{count}"
                 yield from (f"      {part_text(part)}" for part in change.parts)
-    if found.metrics:
+    if difference.metrics:
         yield ""
         yield "metrics"
-        yield from (f"  {_MARKS[m.kind]} {metric_text(m)}" for m in found.metrics)
-    if found.alerts:
+        yield from (f"  {_MARKS[m.kind]} {metric_text(m)}" for m in difference.metrics)
+    if difference.alerts:
         yield ""
         yield "alerts"
-        yield from (f"  {alert_text(alert, held)}" for alert in found.alerts)
-    if found and (found.states or found.pasts):
+        yield from (f"  {alert_text(alert, held)}" for alert in difference.alerts)
+    if difference and (difference.states or difference.pasts):
         yield ""
         yield "state"
         kept = [
             state.kpi + series_text(held, state.kpi, " ({})")
-            for state in found.states
+            for state in difference.states
             if state.kept
         ]
-        yield from (f"  {state_text(state, held)}" for state in found.states if not state.kept)
-        yield from (f"  {past_text(past)}" for past in found.pasts)
+        yield from (f"  {state_text(state, held)}" for state in difference.states if not state.kept)
+        yield from (f"  {past_text(past)}" for past in difference.pasts)
         if kept:
             yield f"  kept: {', '.join(kept)}"
 
@@ -142,11 +142,11 @@ def past_text(past: Past) -> str:
     return f"{past.kpi} has state already: its backfill ({past.span}) is not read"
 
 
-def _annotations(found: Difference, rules: Path, held: Held | None) -> Iterator[str]:
+def _annotations(difference: Difference, rules: Path, held: Held | None) -> Iterator[str]:
     """A warning for state that is lost and for what is gone, a notice for everything else."""
     declared = declare(rules)
-    reset = {state.kpi: state for state in found.states if not state.kept}
-    for change in found.changes:
+    reset = {state.kpi: state for state in difference.states if not state.kept}
+    for change in difference.changes:
         entry = getattr(declared, change.section, {}).get(change.name)
         at = entry.source.locate(entry.place, "key") if entry else None
         place = {"file": entry.source.name, "line": str(at.line)} if entry and at else {}
@@ -154,7 +154,7 @@ def _annotations(found: Difference, rules: Path, held: Held | None) -> Iterator[
         lost = reset.pop(change.name, None) if change.section == "kpis" else None
         lines += [state_text(lost, held)] if lost else []
         if change.section == "kpis":
-            lines += [past_text(past) for past in found.pasts if past.kpi == change.name]
+            lines += [past_text(past) for past in difference.pasts if past.kpi == change.name]
         level = "warning" if lost or change.kind == "removed" else "notice"
         title = WORDS.get(change.section, (change.section,))[0]
         yield annotation(level, {**place, "title": f"{title} {change.name}"}, "\n".join(lines))

@@ -19,9 +19,9 @@ from agent.core.model.rules import AbsenceRule, CompositeRule, Rule, as_for, is_
 from agent.core.model.text import bounds_text, window_text
 from agent.core.output.messages import Json, bounds_json, dimensions_json, iso, label
 from agent.core.output.privacy import private_subjects
+from agent.core.output.series_selector import Selector, parse_selector, selects
 from agent.core.state.series import Series
 from agent.errors import RulesError
-from agent.explain.series_selector import Selector, parse_selector, selects
 from agent.generate import names
 from agent.language.problems import suggest
 
@@ -38,8 +38,8 @@ def wanted(plan: Plan, rule: str, series: str) -> tuple[Rule, Selector]:
     """
     if rule not in plan.rules:
         raise RulesError(f"no rule is called {rule}", suggest(rule, plan.rules, "rules"))
-    found = plan.rules[rule]
-    return found, parse_selector(series, plan.subject_of(found).by, found.name)
+    declared = plan.rules[rule]
+    return declared, parse_selector(series, plan.subject_of(declared).by, declared.name)
 
 
 def refuse_private(plan: Plan, rule: Rule) -> None:
@@ -63,19 +63,19 @@ def explanations(
     """How a rule stands over the series that have the dimensions asked for: the `MOST_SERIES` most
     urgent, those that fire first, and how many there are."""
     by = () if is_whole(rule) else plan.subject_of(rule).by
-    found: list[tuple[int, str, Merger, Series]] = []
+    alerts: list[tuple[int, str, Merger, Series]] = []
     for merger in mergers:
         for series in merger.state.reported_series(rule):
             dimensions = () if is_whole(rule) else series.dimensions or ()
             if selects(asked, by, dimensions) and as_for(rule, by, dimensions) is not None:
-                found.append((_urgency(rule, series), str(series.dimensions), merger, series))
-    found.sort(key=lambda item: item[:2])
+                alerts.append((_urgency(rule, series), str(series.dimensions), merger, series))
+    alerts.sort(key=lambda item: item[:2])
     document = []
-    for _, _, merger, series in found[:MOST_SERIES]:
+    for _, _, merger, series in alerts[:MOST_SERIES]:
         explained = explain(plan, merger.state.kpis, merger.state.rule_graph, rule, series)
         if explained is not None:
             document.append((explained, as_json(plan, explained)))
-    return document, len(found)
+    return document, len(alerts)
 
 
 def _urgency(rule: Rule, series: Series) -> int:
@@ -83,16 +83,18 @@ def _urgency(rule: Rule, series: Series) -> int:
     return min((_ORDER.index(state.phase) for state in states), default=len(_ORDER))
 
 
-def as_json(plan: Plan, found: Explained) -> Json:
+def as_json(plan: Plan, explained: Explained) -> Json:
     """An explanation as one object."""
-    kpi, rule, window = found.kpi, found.rule, found.window
+    kpi, rule, window = explained.kpi, explained.rule, explained.window
     document: Json = {
         "rule": rule.name,
         "kpi": kpi.name,
         "title": kpi.title,
         "unit": kpi.unit,
-        "dimensions": dimensions_json(kpi, found.dimensions or ()) if found.dimensions else {},
-        "at": iso(found.at_ms),
+        "dimensions": dimensions_json(kpi, explained.dimensions or ())
+        if explained.dimensions
+        else {},
+        "at": iso(explained.at_ms),
         "window": None
         if window is None
         else {
@@ -103,33 +105,33 @@ def as_json(plan: Plan, found: Explained) -> Json:
             "events": window.events,
             "open": window.open,
         },
-        "target": _target_json(found),
-        "rule_override": None if found.rule_match is None else dict(found.rule_match),
-        "columns": dict(found.columns),
-        "facts": [{"sql": f.asked, "value": f.value, "words": f.words} for f in found.facts],
-        "inputs": dict(found.inputs),
-        "not_evaluated": found.not_evaluated,
-        "inhibited_by": list(found.inhibited_by),
-        "alerts": [_alert_json(rule, alert) for alert in found.alerts],
-        "promql": _promql(kpi, rule, found),
+        "target": _target_json(explained),
+        "rule_override": None if explained.rule_match is None else dict(explained.rule_match),
+        "columns": dict(explained.columns),
+        "facts": [{"sql": f.asked, "value": f.value, "words": f.words} for f in explained.facts],
+        "inputs": dict(explained.inputs),
+        "not_evaluated": explained.not_evaluated,
+        "inhibited_by": list(explained.inhibited_by),
+        "alerts": [_alert_json(rule, alert) for alert in explained.alerts],
+        "promql": _promql(kpi, rule, explained),
         "owner": rule.owner,
         "team": rule.team,
         "runbook": rule.runbook,
         "config_hash": plan.config_hash,
     }
     if isinstance(rule, AbsenceRule):
-        document["last_event_before"] = _when(found.last_event_ms)
+        document["last_event_before"] = _when(explained.last_event_ms)
     return document
 
 
-def _target_json(found: Explained) -> Json | None:
-    if found.target is None:
+def _target_json(explained: Explained) -> Json | None:
+    if explained.target is None:
         return None
     return {
-        **bounds_json(found.target),
-        "text": bounds_text(found.target) if found.target else None,
-        "override": None if found.target_match is None else dict(found.target_match),
-        "since": found.target_since,
+        **bounds_json(explained.target),
+        "text": bounds_text(explained.target) if explained.target else None,
+        "override": None if explained.target_match is None else dict(explained.target_match),
+        "since": explained.target_since,
     }
 
 
@@ -151,25 +153,25 @@ def _alert_json(rule: Rule, alert: AlertFound) -> Json:
     return document
 
 
-def _condition_json(found: ConditionFound | None) -> Json | None:
-    if found is None:
+def _condition_json(condition: ConditionFound | None) -> Json | None:
+    if condition is None:
         return None
     return {
-        "sql": found.sql,
-        "holds": found.holds,
-        "clauses": [{"sql": c.sql, "values": c.shown, "holds": c.holds} for c in found.clauses],
+        "sql": condition.sql,
+        "holds": condition.holds,
+        "clauses": [{"sql": c.sql, "values": c.shown, "holds": c.holds} for c in condition.clauses],
     }
 
 
-def _promql(kpi: Kpi, rule: Rule, found: Explained) -> Json:
+def _promql(kpi: Kpi, rule: Rule, explained: Explained) -> Json:
     """What shows the same in Prometheus."""
-    series = [(n, label(v)) for n, v in zip(kpi.by, found.dimensions or (), strict=False)]
+    series = [(n, label(v)) for n, v in zip(kpi.by, explained.dimensions or (), strict=False)]
     about = [] if isinstance(rule, CompositeRule) else [("kpi", kpi.name)]
     own = [("rule", rule.name), *about, *series]
     document: dict[str, Any] = {"state": names.selector(RULE_STATE, own)}
     if about:
         document = {"value": names.selector(names.value_metric(kpi), series)} | document
-    if found.target is not None:
+    if explained.target is not None:
         document["target"] = names.selector(names.target_metric(kpi), series)
     return document
 

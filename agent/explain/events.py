@@ -19,29 +19,29 @@ _TIME = "_time"
 class Events:
     """A reader of the rows that are folded, which keeps those that one explained value shows."""
 
-    def __init__(self, plan: Plan, found: Explained) -> None:
-        self._found = found
-        self._contract = plan.contracts.get(found.kpi.contract or "")
-        self._argument = _argument(found, self._contract)
+    def __init__(self, plan: Plan, explained: Explained) -> None:
+        self._explained = explained
+        self._contract = plan.contracts.get(explained.kpi.contract or "")
+        self._argument = _argument(explained, self._contract)
         self._kept: dict[str, pl.DataFrame] = {}
 
     @property
     def possible(self) -> bool:
         """Whether the value has events of its own: not that of a KPI over others, nor of the series
         that takes in what exceeds a limit."""
-        dimensions = self._found.dimensions
-        known = self._found.window is not None and self._contract is not None
+        dimensions = self._explained.dimensions
+        known = self._explained.window is not None and self._contract is not None
         return known and dimensions is not None and OTHER not in dimensions
 
     def __call__(self, contract: str, table: pl.DataFrame) -> None:
         """Look at rows that are folded."""
-        window, kpi = self._found.window, self._found.kpi
+        window, kpi = self._explained.window, self._explained.kpi
         if window is None or self._contract is None or contract != self._contract.name:
             return
         rows = table.filter(pl.col(_TIME) >= window.start_ms, pl.col(_TIME) < window.end_ms)
         if kpi.where is not None:
             rows = rows.filter(kpi.where)
-        for name, value in zip(kpi.by, self._found.dimensions or (), strict=True):
+        for name, value in zip(kpi.by, self._explained.dimensions or (), strict=True):
             rows = rows.filter(pl.col(name).eq_missing(pl.lit(event_value_of(value))))
         if not rows.height:
             return
@@ -81,12 +81,12 @@ def _shown(field: Field | LookupField, value: Any) -> Any:
     return shown(field, value) if isinstance(field, Field) else value
 
 
-def _argument(found: Explained, contract: Contract | None) -> pl.Expr | None:
+def _argument(explained: Explained, contract: Contract | None) -> pl.Expr | None:
     """What the KPI's first aggregate over numbers is of."""
     if contract is None:
         return None
     empty = pl.DataFrame(schema={n: FIELD_DTYPES[type_] for n, type_ in contract.types.items()})
-    for partial in found.kpi.partials:
+    for partial in explained.kpi.partials:
         if partial.argument is not None and empty.select(partial.argument).dtypes[0].is_numeric():
             return partial.argument
     return None

@@ -7,7 +7,7 @@ from typing import Any
 
 from agent.core.model.printable import printable
 from agent.core.model.text import duration
-from agent.explain.series_selector import selector_text
+from agent.core.output.series_selector import selector_text
 from agent.replay.report import number
 
 _HOLDS = {True: "true", False: "false", None: "can't be said"}

@@ -31,7 +31,8 @@ Rules
 Exceptions
 ----------
 - An alert that an Alertmanager refuses (400) counts as sent: it has taken the others of the list.
-- Alertmanagers tell each other: one that was reached is enough for `alerts_reach`.
+- Alertmanagers tell each other: one that was reached is enough for
+  `kpi_agent_alert_delivery_up`.
 """
 
 from __future__ import annotations
@@ -43,10 +44,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import aiohttp
+from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from agent.core.model import metrics
 from agent.core.output.messages import iso
-from agent.export.agent_state import AgentState, Alert
-from agent.export.outgoing_alerts import Key, OutgoingAlert, SeriesId, alerts_to_send
+from agent.export.agent_state import AgentState, SeriesId
+from agent.export.outgoing_alerts import Key, OutgoingAlert, alerts_to_send
 
 log = logging.getLogger(__name__)
 
@@ -66,33 +69,24 @@ Wire = dict[str, object]
 
 
 class Delivery:
-    """Sends the alerts that `alerts` gives to the Alertmanagers at `urls` (base addresses).
-
-    `alerts()` gives those of the series held here, None while that is not known; `is_ours` says of
-    one series whether it is held here. `run` never raises for what an Alertmanager does.
-    """
+    """Sends the alerts of the series held here to the Alertmanagers at `urls` (base addresses).
+    `run` never raises for what an Alertmanager does."""
 
     def __init__(
         self,
         state: AgentState,
         urls: Sequence[str],
-        alerts: Callable[[], Sequence[Alert] | None],
-        is_ours: Callable[[SeriesId], bool],
         now_ms: Callable[[], int],
         resend_seconds: float = 60.0,
     ) -> None:
         self._state = state
-        self._alerts = alerts
-        self._is_ours = is_ours
         self._now_ms = now_ms
         self._resend_ms = int(resend_seconds * 1000)
         self._receivers = [Receiver(url.rstrip("/")) for url in urls]
         self._reached: dict[str, bool] = {}
-        # There from the first scrape: they tell Prometheus who sends the alerts.
-        state.stats.alerts_reach = False
-        for receiver in self._receivers:
-            state.stats.alerts_delivered[receiver.url] += 0
-            state.stats.alert_failures[receiver.url] += 0
+        self._metrics = DeliveryMetrics(
+            state.metrics.registry, [receiver.url for receiver in self._receivers]
+        )
 
     async def run(self) -> None:
         """Deliver, forever."""
@@ -118,14 +112,14 @@ class Delivery:
 
     async def _send(self, session: aiohttp.ClientSession, receiver: Receiver) -> None:
         """Send what is due. Raises what stands in the way."""
-        alerts = self._alerts()
+        alerts = self._state.fleet.own_alerts()
         if alerts is None:
             return
         now_ms = self._now_ms()
         wanted = alerts_to_send(
             self._state.plan, alerts, now_ms, self._state.privacy, self._state.external_labels
         )
-        due = receiver.due(wanted, self._is_ours, now_ms, self._resend_ms)
+        due = receiver.due(wanted, self._state.fleet.is_ours, now_ms, self._resend_ms)
         ends_ms = now_ms + max(GAP_MS, ENDS_AFTER_RESENDS * self._resend_ms)
         parts = [
             due[n : n + MAX_ALERTS_PER_REQUEST] for n in range(0, len(due), MAX_ALERTS_PER_REQUEST)
@@ -137,16 +131,16 @@ class Delivery:
             async with session.post(f"{receiver.url}/api/v2/alerts", json=body) as answer:
                 if answer.status == 400:
                     # It has taken the others of them; one that it can't take must not stop them.
-                    self._state.stats.alert_failures[receiver.url] += 1
+                    self._metrics.failures.labels(receiver.url).inc()
                     log.error("%s refused an alert: %s", receiver.url, await _words(answer))
                 elif answer.status >= 300:
                     raise aiohttp.ClientError(f"{answer.status}: {await _words(answer)}")
             receiver.acknowledged(part, now_ms)
-            self._state.stats.alerts_delivered[receiver.url] += len(part)
+            self._metrics.delivered.labels(receiver.url).inc(len(part))
             self._reach(receiver.url, True)
 
     def _failed(self, receiver: Receiver, error: Exception) -> None:
-        self._state.stats.alert_failures[receiver.url] += 1
+        self._metrics.failures.labels(receiver.url).inc()
         if self._reached.get(receiver.url, True):
             is_ours = not isinstance(error, (aiohttp.ClientError, OSError, TimeoutError))
             reason = error if str(error) else type(error).__name__
@@ -161,7 +155,29 @@ class Delivery:
             log.info("alerts reach %s again", url)
         self._reached[url] = reached
         # Alertmanagers tell each other: one that was reached is enough.
-        self._state.stats.alerts_reach = any(self._reached.values())
+        self._metrics.up.set(any(self._reached.values()))
+
+
+class DeliveryMetrics:
+    """What is counted of the delivery, from zero on: an agent that sends no alerts has none of
+    these, and so Prometheus knows who sends them."""
+
+    def __init__(self, registry: CollectorRegistry, urls: Sequence[str]) -> None:
+        self.delivered = Counter(
+            metrics.ALERTS_DELIVERED, "Alerts that an Alertmanager has acknowledged.",
+            labelnames=["alertmanager"], registry=registry,
+        )  # fmt: skip
+        self.failures = Counter(
+            metrics.ALERT_FAILURES, "Requests with alerts that failed, and are made again.",
+            labelnames=["alertmanager"], registry=registry,
+        )  # fmt: skip
+        self.up = Gauge(
+            metrics.ALERT_DELIVERY_UP, "1 when an Alertmanager took this worker's last alerts.",
+            registry=registry,
+        )  # fmt: skip
+        for url in urls:
+            self.delivered.labels(url)
+            self.failures.labels(url)
 
 
 async def _words(answer: aiohttp.ClientResponse) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from agent.core.model.kpis import Dimensions, Kpi
+from agent.core.model.kpis import Kpi
 from agent.core.model.plan import Plan
 from agent.core.model.results import AlertPhase
 from agent.core.model.rules import Rule, is_whole
@@ -16,7 +16,7 @@ from agent.core.model.text import value_text
 from agent.core.output.alert_labels import ESCALATION, alert_labels, escalation_text, series_label
 from agent.core.output.messages import label
 from agent.core.output.privacy import Privacy
-from agent.export.agent_state import Alert
+from agent.export.agent_state import Alert, SeriesId
 
 END_SENT_FOR_MS = 15 * 60_000
 """For how long an end is sent to an Alertmanager that was not sent the beginning by this worker:
@@ -24,7 +24,6 @@ another may have, and gone. As long as Prometheus keeps resolved alerts (rules/a
 JOB = "kpi-agent"
 """The label `job` that Prometheus' alerts have."""
 
-SeriesId = tuple[str, Dimensions | None]
 Key = tuple[tuple[str, str], ...]
 
 
@@ -76,7 +75,7 @@ def _variants(
     if alert.phase is not AlertPhase.FIRING and not (over and now_ms - since_ms < END_SENT_FOR_MS):
         return
     by = () if is_whole(rule) else kpi.by
-    pairs = [(name, label(one)) for name, one in zip(by, alert.dimensions, strict=False)]
+    pairs = [(name, label(value)) for name, value in zip(by, alert.dimensions, strict=False)]
     labels = {"alertname": rule.name, "job": JOB, **dict(pairs)}
     labels |= alert_labels(plan, rule, kpi, alert.severity)
     if pairs:

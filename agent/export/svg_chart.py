@@ -74,14 +74,14 @@ def level(y: float, left: float, right: float, kind: str) -> Markup:
 
 def runs(points: Iterable[Point]) -> list[list[tuple[float, float]]]:
     """The points in stretches without a missing value."""
-    found: list[list[tuple[float, float]]] = [[]]
+    unbroken: list[list[tuple[float, float]]] = [[]]
     for x, y in points:
         if y is None or math.isnan(y):
-            if found[-1]:
-                found.append([])
+            if unbroken[-1]:
+                unbroken.append([])
         else:
-            found[-1].append((x, y))
-    return [run for run in found if run]
+            unbroken[-1].append((x, y))
+    return [run for run in unbroken if run]
 
 
 def path(run: Sequence[tuple[float, float]]) -> str:

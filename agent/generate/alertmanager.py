@@ -49,16 +49,16 @@ def read_receivers(file: Path) -> dict[str, Entry]:
     if not file.exists():
         return {}
     try:
-        found = yaml.safe_load(file.read_text(encoding="utf-8"))
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
         raise RulesError(f"{file} can't be read: {error}") from error
-    entries = found.get("receivers") if isinstance(found, dict) and len(found) == 1 else None
+    entries = content.get("receivers") if isinstance(content, dict) and len(content) == 1 else None
     if not isinstance(entries, list) or not all(
-        isinstance(one, dict) and isinstance(one.get("name"), str) for one in entries
+        isinstance(entry, dict) and isinstance(entry.get("name"), str) for entry in entries
     ):
         hint = "for example `receivers: [{name: on-call}]`"
         raise RulesError(f"{file} should hold `receivers:`, a list with names, and no more", hint)
-    named = [one["name"] for one in entries]
+    named = [entry["name"] for entry in entries]
     twice = sorted({name for name in named if named.count(name) > 1})
     if twice:
         raise RulesError(f"{file} describes {', '.join(twice)} more than once", "keep one of each")
@@ -110,8 +110,8 @@ def _routes(plan: Plan) -> list[Entry]:
 
 def _escalations(plan: Plan) -> Iterator[Entry]:
     """Routes to whom an alert is escalated; the others were notified when it fired."""
-    found = {step.to for rule in plan.rules.values() for step in rule.escalation}
-    for name in sorted(found):
+    receivers = {step.to for rule in plan.rules.values() for step in rule.escalation}
+    for name in sorted(receivers):
         yield {
             "matchers": [_equal(ESCALATION, name)],
             "receiver": name,
@@ -148,13 +148,13 @@ def _severities() -> Iterator[Entry]:
 def _owners(plan: Plan) -> Iterator[Entry]:
     """Each team gets its own alerts; without a team, the owner does."""
     teams, owners = set(), set()
-    found = [(kpi.owner, kpi.team) for kpi in plan.kpis.values()]
-    found += [(objective.owner, objective.team) for objective in plan.objectives.values()]
+    pairs = [(kpi.owner, kpi.team) for kpi in plan.kpis.values()]
+    pairs += [(objective.owner, objective.team) for objective in plan.objectives.values()]
     for rule in plan.rules.values():
         kpi = plan.subject(rule.kpi)
         if kpi is not None:
-            found.append((rule.owner or kpi.owner, rule.team or kpi.team))
-    for owner, team in found:
+            pairs.append((rule.owner or kpi.owner, rule.team or kpi.team))
+    for owner, team in pairs:
         if team:
             teams.add(team)
         elif owner:

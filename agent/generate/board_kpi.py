@@ -57,7 +57,7 @@ def _title(plan: Plan, kpi: Kpi) -> str:
     """The KPI's title; with its name where another board has the same title, which Grafana refuses
     in one folder."""
     fixed = {STRATEGY_UID: STRATEGY_TITLE, AGENT_UID: AGENT_TITLE}
-    titles = fixed | {f"kpi-{name}": one.title for name, one in plan.kpis.items()}
+    titles = fixed | {f"kpi-{name}": kpi.title for name, kpi in plan.kpis.items()}
     while True:
         counts = Counter(title.casefold() for title in titles.values())
         twice = [board for board, title in titles.items() if counts[title.casefold()] > 1]

@@ -58,24 +58,24 @@ class _PublicSeries:
     def of(self, metric: str) -> str:
         """All public series of a metric that has the label `kpi`."""
         is_rule_state = metric == metrics.RULE_STATE
-        kept_kpis = {name for found in self._kpis.values() for name in found}
+        kept_kpis = {name for of_labels in self._kpis.values() for name in of_labels}
         excluded = {"kpi": self._private_kpis | kept_kpis}
         if is_rule_state:
-            kept_rules = {name for found in self._rules.values() for name in found}
+            kept_rules = {name for of_labels in self._rules.values() for name in of_labels}
             excluded["rule"] = self._private_rules | kept_rules
         parts = [self._merged(_without(metric, excluded, *self._environment), frozenset())]
-        for kept, found in self._kpis.items():
+        for kept, of_labels in self._kpis.items():
             rules = {"rule": self._private_rules} if is_rule_state else {}
             parts.append(
                 self._merged(
-                    _without(metric, rules, _among("kpi", found), *self._environment), kept
+                    _without(metric, rules, _among("kpi", of_labels), *self._environment), kept
                 )
             )
         if is_rule_state:
-            for kept, found in self._rules.items():
+            for kept, of_labels in self._rules.items():
                 parts.append(
                     self._merged(
-                        _without(metric, {}, _among("rule", found), *self._environment), kept
+                        _without(metric, {}, _among("rule", of_labels), *self._environment), kept
                     )
                 )
         return parts[0] if len(parts) == 1 else f"({' or '.join(parts)})"
@@ -112,11 +112,11 @@ class _PublicSeries:
 
     def _by_kept_labels(self, by: Mapping[str, Sequence[str]]) -> dict[frozenset[str], list[str]]:
         """The KPIs or rules that have dimensions called like labels of a scrape, by these."""
-        found: dict[frozenset[str], list[str]] = {}
+        by_labels: dict[frozenset[str], list[str]] = {}
         for name, dimensions in sorted(by.items()):
             if kept := self._ambiguous & set(dimensions):
-                found.setdefault(frozenset(kept), []).append(name)
-        return found
+                by_labels.setdefault(frozenset(kept), []).append(name)
+        return by_labels
 
     def _merged(self, query: str, kept: frozenset[str]) -> str:
         drop = (set(names.WORKER_LABELS) | self._ambiguous) - kept
@@ -129,8 +129,8 @@ def _among(label: str, values: Iterable[str]) -> str:
 
 def _without(metric: str, excluded: Mapping[str, Iterable[str]], *matchers: str) -> str:
     """A metric's series with these matchers, and without those whose labels are excluded."""
-    found = [f'{label}!~"{"|".join(sorted(v))}"' for label, v in excluded.items() if v]
-    inside = ",".join([*found, *matchers])
+    exclusions = [f'{label}!~"{"|".join(sorted(v))}"' for label, v in excluded.items() if v]
+    inside = ",".join([*exclusions, *matchers])
     return f"{metric}{{{inside}}}" if inside else metric
 
 
@@ -155,9 +155,9 @@ def strategy_board(declared: Plan, external: Sequence[str] = ()) -> Board:
 
 
 def _objectives(plan: Plan, public: _PublicSeries) -> Iterator[Cell]:
-    found = in_tree_order(plan.objectives)
-    width = max(24 // max(len(found), 1), 6)
-    for objective in found:
+    objectives = in_tree_order(plan.objectives)
+    width = max(24 // max(len(objectives), 1), 6)
+    for objective in objectives:
         score = public.of_objectives(metrics.OBJECTIVE_SCORE, ("objective", objective.name))
         query = Query(score, objective.title)
         about = About(objective.title, _made_of(plan, objective), "percentunit")

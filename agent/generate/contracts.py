@@ -205,10 +205,10 @@ def _ways(value: str) -> list[Any]:
 def _or_null(leaf: Schema) -> Schema:
     types = leaf.get("type", [])
     types = [types] if isinstance(types, str) else types
-    found = {**leaf, "type": [*types, "null"]} if types else dict(leaf)
+    nullable = {**leaf, "type": [*types, "null"]} if types else dict(leaf)
     if "enum" in leaf:
-        found["enum"] = [*leaf["enum"], None]
-    return found
+        nullable["enum"] = [*leaf["enum"], None]
+    return nullable
 
 
 def _put(schema: Schema, steps: Path, leaf: Schema, required: bool) -> None:

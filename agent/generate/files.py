@@ -59,8 +59,8 @@ def differs(directory: Path, files: Files, what: str) -> list[Path]:
 def _generated(directory: Path, files: Files, what: str) -> list[Path]:
     """The generated files in the folders that this generator writes to; no other folder is read."""
     folders = {(directory / name).parent for name in files}
-    found = (p for folder in folders if folder.is_dir() for p in folder.iterdir())
-    ours = (path for path in found if path.suffix in SUFFIXES and path.is_file())
+    paths = (p for folder in folders if folder.is_dir() for p in folder.iterdir())
+    ours = (path for path in paths if path.suffix in SUFFIXES and path.is_file())
     return [path for path in ours if mark(what) in (_read(path) or "")]
 
 

@@ -27,16 +27,16 @@ def dashboards(plan: Plan, external: Sequence[str] = ()) -> dict[str, str]:
 
     `external`: the names of the labels that keep environments apart; each board shows one.
     """
-    found = {
+    boards = {
         "strategy.json": strategy_board(plan, external),
         "agent.json": agent_board(external),
     }
     public = shared(plan)
-    found |= {
+    boards |= {
         f"kpi-{name}.json": kpi_board(plan, kpi, external)
         for name, kpi in sorted(public.kpis.items())
     }
-    return {name: board.json_text() for name, board in found.items()}
+    return {name: board.json_text() for name, board in boards.items()}
 
 
 def queries(dashboard_json: str) -> list[str]:

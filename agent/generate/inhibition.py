@@ -28,10 +28,10 @@ SAME = ["alertname", "kpi", "series", "topic", "job"]
 def inhibit_rules(plan: Plan, external: Sequence[str] = ()) -> list[Entry]:
     """The `inhibit_rules` of an Alertmanager's configuration. `external`: the names of the labels
     that keep environments apart; no alert holds back one of another environment."""
-    found = [*_levels(), *_feeds(plan), *_objectives(plan), _no_agent()]
-    for entry in found if external else ():
+    rules = [*_levels(), *_feeds(plan), *_objectives(plan), _no_agent()]
+    for entry in rules if external else ():
         entry["equal"] = [*cast("list[str]", entry.get("equal", [])), *external]
-    return found
+    return rules
 
 
 def _levels() -> Iterator[Entry]:
@@ -116,7 +116,7 @@ def _no_agent() -> Entry:
 
 def _among(label: str, values: Iterable[str]) -> str | None:
     """A matcher for any of the values; None when there is none."""
-    found = list(values)
-    if not found:
+    listed = list(values)
+    if not listed:
         return None
-    return f'{label}="{found[0]}"' if len(found) == 1 else f'{label}=~"{"|".join(found)}"'
+    return f'{label}="{listed[0]}"' if len(listed) == 1 else f'{label}=~"{"|".join(listed)}"'

@@ -81,8 +81,8 @@ def _errors_about(errors: Sequence[Problem], event: str, events: Sequence[str]) 
     """The errors without those that are about other events. Names of events may hold dots."""
 
     def of(error: Problem) -> str:
-        found = [name for name in events if error.where.startswith(f"events.{name}.")]
-        return max(found, key=len, default=event)
+        named = [name for name in events if error.where.startswith(f"events.{name}.")]
+        return max(named, key=len, default=event)
 
     return [error for error in errors if of(error) == event]
 

@@ -94,13 +94,13 @@ def with_own_names(drafts: Sequence[EventDraft]) -> list[EventDraft]:
 
     `order.paid` and `order-paid` are both `order_paid` as a KPI is called.
     """
-    taken: set[str] = set()
+    used: set[str] = set()
     made = []
     for draft in drafts:
         kpis = []
         for kpi in draft.kpis:
-            kpis.append(replace(kpi, name=free(kpi.name, taken)))
-            taken.add(kpis[-1].name)
+            kpis.append(replace(kpi, name=free(kpi.name, used)))
+            used.add(kpis[-1].name)
         made.append(replace(draft, kpis=kpis))
     return made
 
@@ -121,14 +121,14 @@ def _is_valid(adapter: TypeAdapter[str], text: str) -> bool:
 def type_field(seen: Mapping[str, Seen], events: int) -> str | None:
     """The field that names the type of an event; None: they are all of one."""
     at_top: dict[str, Seen] = {}
-    for path, one in seen.items():
+    for path, seen_field in seen.items():
         if "." not in path:
-            at_top.setdefault(snake(path), one)
+            at_top.setdefault(snake(path), seen_field)
     for name in TYPE_NAMES:
-        found = at_top.get(name)
-        whole = found is not None and found.type == "string" and found.known == events
-        if found and whole and found.distinct <= min(MOST_TYPES, max(events // 5, 1)):
-            return found.path
+        candidate = at_top.get(name)
+        whole = candidate is not None and candidate.type == "string" and candidate.known == events
+        if candidate and whole and candidate.distinct <= min(MOST_TYPES, max(events // 5, 1)):
+            return candidate.path
     return None
 
 
@@ -183,8 +183,8 @@ def fields_of(seen: Mapping[str, Seen], without: Iterable[str]) -> list[FieldDra
     nothing is required, and nothing has bounds.
     """
     made: dict[str, FieldDraft] = {}
-    for path, one in seen.items():
-        kind = "float" if one.is_number_in_text else one.type
+    for path, seen_field in seen.items():
+        kind = "float" if seen_field.is_number_in_text else seen_field.type
         if kind is None or path in without or not _is_valid(_FIELD_PATH, path):
             continue
         if any(path.startswith(f"{other}.") for other in seen):
@@ -196,10 +196,10 @@ def fields_of(seen: Mapping[str, Seen], without: Iterable[str]) -> list[FieldDra
         if not _is_column(name):
             name += "_value"
         name = free(name, made)
-        if one.known and one.times == one.known and not one.naive:
+        if seen_field.known and seen_field.times == seen_field.known and not seen_field.naive:
             kind = "timestamp"
         unit = unit_of(last) if kind in ("integer", "float") else None
-        made[name] = FieldDraft(name, path, kind, unit, one.is_number_in_text)
+        made[name] = FieldDraft(name, path, kind, unit, seen_field.is_number_in_text)
     return list(made.values())
 
 
@@ -242,9 +242,9 @@ def split_of(
             seen[f.path].distinct,
         )
     )
-    for one in able:
-        if median(seen[one.path].values.values()) / windows >= LEAST_OF_SERIES:
-            return one.name, f"{seen[one.path].distinct} values in the sample"
+    for seen_field in able:
+        if median(seen[seen_field.path].values.values()) / windows >= LEAST_OF_SERIES:
+            return seen_field.name, f"{seen[seen_field.path].distinct} values in the sample"
     if able:
         return None, f"not by {able[0].name}: too few events for each of its values"
     return None, ""
@@ -261,14 +261,14 @@ def lateness_of(times: Sequence[int]) -> int:
 
 def times_of(events: Iterable[Mapping[str, Any]], path: str, timezone: str) -> list[int]:
     """The times of events, in their order, those that can be read."""
-    found = []
+    times = []
     for event in events:
         value: Any = event
         for step in path.split("."):
             value = value.get(step) if isinstance(value, dict) else None
         at = None if value is None else parse_time(str(value), timezone)
-        found += [] if at is None else [at]
-    return found
+        times += [] if at is None else [at]
+    return times
 
 
 def _filled(times: Sequence[int], span: int) -> list[int]:

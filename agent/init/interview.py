@@ -78,8 +78,8 @@ def _by_type(sample: Sample, topic: str, ask: Ask) -> tuple[str, dict[str, list[
     elif sample.envelope == "debezium":
         path, kinds = inference.OF_ENVELOPE, [f"{snake(topic)}.changed"] * len(events)
     else:
-        found = inference.type_field(profile(events), len(events))
-        path = ask("type_field", "The field that names the event's type", found or "none")
+        inferred = inference.type_field(profile(events), len(events))
+        path = ask("type_field", "The field that names the event's type", inferred or "none")
         kinds = [snake(topic) if path == "none" else dict(flat(e)).get(path) for e in events]
     groups: dict[str, list[int]] = {}
     for row, kind in enumerate(kinds):
@@ -117,7 +117,7 @@ def _event(
     known = made.window if made.window in inference.WINDOWS else "1h"
     split, why = inference.split_of(made.fields, seen, times, known)
     by = ask("by", f"{name}: the fields to split its KPIs by", split or "none")
-    made.by = [] if by == "none" else [one.strip() for one in by.split(",")]
+    made.by = [] if by == "none" else [name.strip() for name in by.split(",")]
     if why and by == (split or "none"):
         made.notes["by"] = why
     return made, times
@@ -127,8 +127,8 @@ def _time(name: str, sample: Sample, seen: Mapping[str, Seen], ask: Ask) -> str:
     """Where it stands when an event happened."""
     if sample.times:
         return inference.OF_ENVELOPE
-    found = inference.time_field(seen, len(sample.events)) or inference.RECORD_TIME
-    time = ask("time", f"{name}: when it happened", found)
+    inferred = inference.time_field(seen, len(sample.events)) or inference.RECORD_TIME
+    time = ask("time", f"{name}: when it happened", inferred)
     if time not in seen and time != inference.RECORD_TIME:
         raise RulesError(f"{name}: no event has a field {time}", "Name another with --time.")
     return time
@@ -183,19 +183,19 @@ def from_answers(ask: Ask) -> list[EventDraft]:
     made.kpis, made.left_out = kpis_of(event, made.fields)
     made.window = ask("window", "The window of its KPIs", "1h")
     by = ask("by", "The fields to split its KPIs by", "none")
-    made.by = [] if by == "none" else [one.strip() for one in by.split(",")]
+    made.by = [] if by == "none" else [name.strip() for name in by.split(",")]
     return inference.with_own_names([made])
 
 
 def _fields(text: str) -> list[FieldDraft]:
     """`amount:float,region:string`."""
-    found = []
-    for part in filter(None, (one.strip() for one in text.split(","))):
+    drafts = []
+    for part in filter(None, (item.strip() for item in text.split(","))):
         path, _, kind = part.partition(":")
         if kind not in FIELD_DTYPES:
             known = ", ".join(FIELD_DTYPES)
             raise RulesError(f"{part!r} is not name:type", f"The types are {known}.")
         name = snake(path.rpartition(".")[2])
         of_kind = cast(FieldType, kind)
-        found.append(FieldDraft(name, path, of_kind, unit=unit_of(name)))
-    return found
+        drafts.append(FieldDraft(name, path, of_kind, unit=unit_of(name)))
+    return drafts

@@ -82,7 +82,7 @@ def kpis_of(
             left_out[field.path] = reason
         else:
             measures.append((*_measure(prefix, field), field))
-    measures.sort(key=lambda found: found[0])
+    measures.sort(key=lambda ranked: ranked[0])
     made += [kpi for _, kpi, _ in measures[:MOST_MEASURES]]
     for _, _, field in measures[MOST_MEASURES:]:
         left_out[field.path] = f"one of more than {MOST_MEASURES} numbers"

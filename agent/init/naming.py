@@ -38,7 +38,7 @@ def unit_of(name: str) -> str | None:
     return signs[0] if signs else UNITS.get(words_of(name)[-1])
 
 
-def free(name: str, taken: Container[str]) -> str:
+def free(name: str, used: Container[str]) -> str:
     """A name, numbered where it is taken."""
     numbered = (f"{name}_{i}" for i in count(2))
-    return next(one for one in chain((name,), numbered) if one not in taken)
+    return next(candidate for candidate in chain((name,), numbered) if candidate not in used)

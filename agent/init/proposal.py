@@ -54,8 +54,8 @@ def observe(
         plan = load(place)
     read = Replayed(Emitted(), [])
     values: dict[str, list[float]] = {name: [] for name in plan.kpis}
-    found: list[Source] = sources(plan, list(files))
-    for emitted in stream(plan, found, clock_ms, read):
+    opened: list[Source] = sources(plan, list(files))
+    for emitted in stream(plan, opened, clock_ms, read):
         for window in emitted.windows:
             if window.value is not None and window.events:
                 values[window.kpi].append(window.value)
@@ -64,13 +64,13 @@ def observe(
 
 def proposals(drafts: Sequence[EventDraft], observed: Observed) -> dict[str, Proposal]:
     """Bounds for each KPI whose windows have enough to say, by its name."""
-    found = {}
+    by_kpi = {}
     for draft in drafts:
         for kpi in draft.kpis:
             made = _propose(kpi, sorted(observed.get(kpi.name, [])))
             if made is not None:
-                found[kpi.name] = made
-    return found
+                by_kpi[kpi.name] = made
+    return by_kpi
 
 
 def silence(times: Sequence[int], least_ms: int = 0) -> Bound | None:

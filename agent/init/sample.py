@@ -15,7 +15,7 @@ from agent.core.decode.time_text import parse_time
 from agent.core.model.events import FieldType
 
 MOST_DISTINCT = 1_000
-"""So many values of a field are published apart; beyond, it has "many"."""
+"""So many values of a field are shown apart; beyond, it has "many"."""
 
 DEEPEST = 4
 """Fields nested deeper are left out."""
@@ -100,11 +100,11 @@ class Seen:
 
 def profile(events: Iterable[Mapping[str, Any]]) -> dict[str, Seen]:
     """Every field by its dotted path, in the order in which they come. Lists are left out."""
-    found: dict[str, Seen] = {}
+    fields: dict[str, Seen] = {}
     for event in events:
         for path, value in flat(event):
-            found.setdefault(path, Seen(path)).add(value)
-    return found
+            fields.setdefault(path, Seen(path)).add(value)
+    return fields
 
 
 def flat(event: Mapping[str, Any], above: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:
@@ -126,10 +126,10 @@ def left_out(events: Iterable[Mapping[str, Any]], seen: Mapping[str, Seen]) -> d
     for event in events:
         for path, reason in _unread(event):
             reasons.setdefault(path, reason)
-    for path, one in seen.items():
-        if one.known and one.type is None and not one.is_number_in_text:
-            reasons[path] = f"of several types: {', '.join(sorted(one.kinds))}"
-        elif one.values and all(_is_json(value) for value in one.values):
+    for path, seen_field in seen.items():
+        if seen_field.known and seen_field.type is None and not seen_field.is_number_in_text:
+            reasons[path] = f"of several types: {', '.join(sorted(seen_field.kinds))}"
+        elif seen_field.values and all(_is_json(value) for value in seen_field.values):
             reasons[path] = "text that holds JSON"
     return reasons
 

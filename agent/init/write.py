@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from agent.init.proposal import Bound, Proposal
 
 MODELINE = "# yaml-language-server: $schema={schema}"
-HEAD = "# A first draft by `kpi-agent init`: read it, and change what you know better."
 MOST_LEFT_OUT = 20
 """Comments on what is left out, of one event."""
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*|\d+[a-z]+( every \d+[a-z]+)?")
@@ -82,7 +81,7 @@ def _event(draft: EventDraft) -> Iterator[str]:
         yield _noted(f"    lateness: {duration(draft.lateness_ms)}", draft.notes.get("lateness"))
     if draft.fields:
         yield "    fields:"
-        yield from (f"      {_field(one)}" for one in draft.fields)
+        yield from (f"      {_field(field)}" for field in draft.fields)
     yield from _left_out(draft)
     yield ""
 
@@ -96,12 +95,14 @@ def _left_out(draft: EventDraft) -> Iterator[str]:
         yield f"    # and {more} more"
 
 
-def _field(one: FieldDraft) -> str:
-    parts = [f"path: {quoted(one.path)}"] if one.path != one.name else []
-    parts.append(f"type: {one.type}")
-    parts += ["read: text"] if one.is_text else []
-    parts += [f"unit: {one.unit}"] if one.unit else []
-    return f"{one.name}: {{{', '.join(parts)}}}" if len(parts) > 1 else f"{one.name}: {one.type}"
+def _field(draft: FieldDraft) -> str:
+    parts = [f"path: {quoted(draft.path)}"] if draft.path != draft.name else []
+    parts.append(f"type: {draft.type}")
+    parts += ["read: text"] if draft.is_text else []
+    parts += [f"unit: {draft.unit}"] if draft.unit else []
+    return (
+        f"{draft.name}: {{{', '.join(parts)}}}" if len(parts) > 1 else f"{draft.name}: {draft.type}"
+    )
 
 
 def _kpi(draft: EventDraft, kpi: KpiDraft, proposal: Proposal | None) -> Iterator[str]:

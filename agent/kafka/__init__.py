@@ -6,9 +6,9 @@ which it is read, written, acknowledged and committed.
 
 Read in this order:
 
-- stage 1: `ingest_stage` (the steps of a flush), `source_consumer` and `batch_fetch` (reading),
-  `ingest_assignment` (where reading begins, and what is missing there), `fold_queue`, `idleness`,
-  `side_outputs`
+- stage 1: `ingest_stage` (the steps of a flush), `topic_subscription`, `source_consumer`,
+  `batch_fetch` and `fetched` (reading), `ingest_assignment` (where reading begins, and what is
+  missing there), `fold_queue`, `idleness`, `side_outputs`
 - between the stages: `frame_batches`, `topics`, `topic_watch` (what becomes of them),
   `message_sizes` (what they take), `placement`
 - stage 2: `merge_stage` (frames), `merge_rounds` (the steps of a round), `merge_recovery` and

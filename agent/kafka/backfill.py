@@ -14,16 +14,14 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
 
-import numpy as np
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from agent.core.backfill import Backfill, BackfillRequest, begin_ms
-from agent.core.decode.batch import Batch
 from agent.core.merge.merger import Merger
 from agent.core.merge.watermark import Source
 from agent.core.model.events import Topics
@@ -31,8 +29,10 @@ from agent.core.model.plan import Plan
 from agent.core.model.results import Emitted
 from agent.core.state.rows import Row
 from agent.errors import EnvironmentFault
-from agent.kafka.batch_fetch import Fetched, enable_batch_fetch
+from agent.kafka.batch_fetch import enable_batch_fetch
 from agent.kafka.client import connection
+from agent.kafka.fetched import make_batch
+from agent.kafka.held_partitions import BackfillRows, HeldPartitions
 from agent.kafka.history import Begin, begins_of
 from agent.kafka.publish import Publisher, acknowledged
 from agent.kafka.schema_registry import SchemaRegistry
@@ -66,22 +66,8 @@ class Job:
     covered: Mapping[Source, int]
 
 
-@dataclass(frozen=True, slots=True)
-class BackfillRows:
-    """The rows of a KPI's backfill for one state partition, to be adopted by its merger."""
-
-    kpi: str
-    handoff_ms: int
-    sources: Collection[Source]
-    rows: list[Row]
-
-
 class Backfiller:
-    """The backfills of this worker.
-
-    `mergers` returns those of this worker by state partition, `at_rest` waits until none works,
-    `hand_over` lets one adopt what was read for it, and returns when it has.
-    """
+    """The backfills of the state partitions that this worker holds."""
 
     def __init__(
         self,
@@ -90,26 +76,22 @@ class Backfiller:
         publisher: Publisher,
         state_partitions: int,
         progress: MergeProgress,
-        mergers: Callable[[], Mapping[int, Merger]],
-        at_rest: Callable[[], Awaitable[None]],
-        hand_over: Callable[[int, BackfillRows], Awaitable[None]],
+        held: HeldPartitions,
     ) -> None:
         self._settings = settings
         self._plan = plan
         self._publisher = publisher
         self._state_partitions = state_partitions
         self._progress = progress
-        self._mergers = mergers
-        self._at_rest = at_rest
-        self._hand_over = hand_over
+        self._held = held
         self._asked = [name for name, k in plan.kpis.items() if k.backfill_ms is not None]
 
     async def run(self) -> None:
         """Look for what is due, and read it, until cancelled."""
         while self._asked:
             await asyncio.sleep(LOOK_SECONDS)
-            await self._at_rest()
-            mergers = self._mergers()
+            await self._held.at_rest()
+            mergers = self._held.mergers()
             for name in self._asked if mergers else ():
                 waits = any(name in merger.waiting_kpis for merger in mergers.values())
                 self._progress.backfill(name, 0, 0.0 if waits else 1.0)
@@ -167,15 +149,15 @@ class Backfiller:
             "read the past of %s: %d rows of state in %.0f s",
             _names(job), sum(map(len, rows_read.values())), time.monotonic() - started,
         )  # fmt: skip
-        now = self._mergers()
+        now = self._held.mergers()
         ours = {(kpi, p): rows for (kpi, p), rows in rows_read.items() if now.get(p) is mergers[p]}
         await asyncio.gather(
             *(
-                self._hand_over(p, BackfillRows(kpi, job.handoffs[kpi], job.covered.keys(), rows))
+                self._held.fill(p, BackfillRows(kpi, job.handoffs[kpi], job.covered.keys(), rows))
                 for (kpi, p), rows in ours.items()
             )
         )
-        await self._at_rest()
+        await self._held.at_rest()
         for kpi in job.handoffs:
             if not any(kpi in merger.waiting_kpis for merger in mergers.values()):
                 log.info("%s has its past, and goes on from there", kpi)
@@ -203,7 +185,7 @@ class Backfiller:
         try:
             while not work.done():
                 await asyncio.wait([work], timeout=LOOK_SECONDS)
-                now = self._mergers()
+                now = self._held.mergers()
                 if not work.done() and any(now.get(p) is not m for p, m in mergers.items()):
                     over.set()
                     await asyncio.wait([work])
@@ -321,7 +303,9 @@ class _Reading:
             started = time.monotonic()
             for tp, records in fetched.items():
                 if tp in reading:
-                    batch = await self._registry.with_schemas(_batch(tp, records, ends[tp]))
+                    within = records.before(ends[tp])
+                    batch = make_batch(tp.topic, [(tp.partition, within)])
+                    batch = await self._registry.with_schemas(batch)
                     past.add(batch)
                     self.records += len(batch.values)
             worked = time.monotonic() - started
@@ -342,21 +326,6 @@ class _Reading:
         consumer.pause(*ahead - self._paused)
         consumer.resume(*(self._paused & reading) - ahead)
         self._paused = ahead
-
-
-def _batch(tp: TopicPartition, records: Fetched, end: int) -> Batch:
-    """The records before an offset."""
-    offsets = records.offsets
-    count = int((offsets < end).sum())
-    return Batch(
-        tp.topic,
-        records.values[:count],
-        np.full(count, tp.partition, np.int32),
-        offsets[:count],
-        records.timestamps[:count],
-        keys=records.keys[:count],
-        headers=records.headers,
-    )
 
 
 def _names(job: Job) -> str:

@@ -2,9 +2,9 @@
 
 For each record, aiokafka's `getmany` steps through a generator and fills a `ConsumerRecord`: 2 to
 3 µs, more than decoding and folding it. A batch itself has the fields that the ingest needs, at a
-fifth of that (docs/decisions/0014-records-by-batch.md); they are put into columns while the batch
-is still in the processor's cache. This replaces one step of aiokafka, `FetchResult.getall`, for one
-consumer; fetching, positions, rebalances and errors stay aiokafka's.
+fifth of that (docs/decisions/0014-records-by-batch.md); they are put into columns (`fetched`) while
+the batch is still in the processor's cache. This replaces one step of aiokafka,
+`FetchResult.getall`, for one consumer; fetching, positions, rebalances and errors stay aiokafka's.
 
 All that reaches into aiokafka's consumer is here. `INTERNALS` lists what it relies on, and
 `tests/kafka/test_batch_fetch.py` holds the list: an upgrade of aiokafka that changes one of them
@@ -15,16 +15,14 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator
-from operator import attrgetter
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.client import AIOKafkaClient
 from aiokafka.consumer.fetcher import READ_COMMITTED, Fetcher, FetchResult, PartitionRecords
 from aiokafka.errors import CorruptRecordException
-from aiokafka.structs import ConsumerRecord
+
+from agent.kafka.fetched import Fetched, Raw
 
 INTERNALS = {
     AIOKafkaConsumer: ("_client", "_fetcher"),
@@ -41,68 +39,6 @@ INTERNALS = {
     ),
 }
 """What is relied on, by class: attributes that are read or replaced, methods that are called."""
-
-Raw = Any
-"""A record as its batch gives it: `offset`, `timestamp` (ms), `key`, `value`, `headers`."""
-
-_VALUE, _KEY = attrgetter("value"), attrgetter("key")
-_HEADERS = attrgetter("headers")
-_OFFSET, _TIMESTAMP = attrgetter("offset"), attrgetter("timestamp")
-
-
-class Fetched:
-    """Records of one partition in the order of their offsets, as columns. `headers` and
-    `stamps` (timestamp type and checksum) are by the index of the record, and of the first one
-    of each batch."""
-
-    __slots__ = ("_offsets", "_timestamps", "headers", "keys", "stamps", "values")
-
-    def __init__(self) -> None:
-        self.values: list[bytes | None] = []
-        self.keys: list[bytes | None] = []
-        self.headers: dict[int, Any] = {}
-        self.stamps: dict[int, tuple[int, Any]] = {}
-        self._offsets: list[npt.NDArray[np.int64]] = []
-        self._timestamps: list[npt.NDArray[np.int64]] = []
-
-    def __len__(self) -> int:
-        return len(self.values)
-
-    def extend(self, raws: list[Raw]) -> None:
-        """Append records of one batch, at least one."""
-        start, count = len(self.values), len(raws)
-        self.values.extend(map(_VALUE, raws))
-        self.keys.extend(map(_KEY, raws))
-        if any(map(_HEADERS, raws)):
-            headed = ((start + i, raw.headers) for i, raw in enumerate(raws) if raw.headers)
-            self.headers.update(headed)
-        self.stamps[start] = raws[0].timestamp_type, raws[0].checksum
-        first, last = raws[0].offset, raws[-1].offset
-        if last - first == count - 1:
-            self._offsets.append(np.arange(first, last + 1))
-        else:  # compaction left gaps
-            self._offsets.append(np.fromiter(map(_OFFSET, raws), np.int64, count))
-        self._timestamps.append(np.fromiter(map(_TIMESTAMP, raws), np.int64, count))
-
-    @property
-    def offsets(self) -> npt.NDArray[np.int64]:
-        """The offset of each record."""
-        return np.concatenate(self._offsets) if self._offsets else np.zeros(0, np.int64)
-
-    @property
-    def timestamps(self) -> npt.NDArray[np.int64]:
-        """The broker's timestamp of each record, ms since the epoch."""
-        return np.concatenate(self._timestamps) if self._timestamps else np.zeros(0, np.int64)
-
-    def record(self, topic: str, partition: int, index: int) -> ConsumerRecord[Any, Any]:
-        """A record with all that `getmany` would have said of it."""
-        key, value = self.keys[index], self.values[index]
-        kind, checksum = self.stamps[max(start for start in self.stamps if start <= index)]
-        return ConsumerRecord(
-            topic, partition, int(self.offsets[index]), int(self.timestamps[index]), kind,
-            key, value, checksum, -1 if key is None else len(key),
-            -1 if value is None else len(value), tuple(self.headers.get(index, ())),
-        )  # fmt: skip
 
 
 def refresh_metadata(consumer: AIOKafkaConsumer) -> None:

@@ -172,8 +172,8 @@ class FaustApp:
         """Where the frames of a partition end, as far as the broker has published; None: not
         known, or not ours."""
         with contextlib.suppress(IllegalStateError, AssertionError):
-            found: int | None = self._app.consumer.highwater(TP(self._names.frames, partition))
-            return found
+            offset: int | None = self._app.consumer.highwater(TP(self._names.frames, partition))
+            return offset
         return None
 
     async def frame_ends(self, partitions: Iterable[int]) -> dict[int, int]:
@@ -205,11 +205,11 @@ class FaustApp:
             return {}
         committed = {tuple(tp): at for tp, at in (await self._consumer.seek_to_committed()).items()}
         starts = await self._consumer.earliest_offsets(*tps)
-        found = {tp.partition: (committed.get(tuple(tp)), starts.get(tp) or 0) for tp in tps}
+        positions = {tp.partition: (committed.get(tuple(tp)), starts.get(tp) or 0) for tp in tps}
         await self._consumer.seek_wait(
-            {tp: max(found[tp.partition][0] or 0, found[tp.partition][1]) for tp in tps}
+            {tp: max(positions[tp.partition][0] or 0, positions[tp.partition][1]) for tp in tps}
         )
-        return found
+        return positions
 
     # ---- the table
 

@@ -17,19 +17,17 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from itertools import accumulate, chain
 from operator import itemgetter
 from typing import Any
 
-import numpy as np
 from aiokafka import TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 
-from agent.core.decode.batch import Batch, Decoded, Headers
+from agent.core.decode.batch import Batch, Decoded
 from agent.core.fold.folder import Folder
-from agent.kafka.batch_fetch import Fetched
+from agent.kafka.fetched import Fetched, make_batch, record_of
 from agent.kafka.schema_registry import SchemaRegistry
-from agent.kafka.side_outputs import Record, Sent, SideOutputs
+from agent.kafka.side_outputs import Sent, SideOutputs
 from agent.kafka.stage_events import IngestProgress
 
 
@@ -195,29 +193,3 @@ class FoldQueue:
                 self._progress.watermark(topic, partition, source.watermark_ms)
             self._progress.shortened(topic, folder.shortened())
         return Flush(frames, commits, sent)
-
-
-def make_batch(topic: str, parts: Sequence[tuple[int, Fetched]]) -> Batch:
-    """One batch of a topic's records, in the order (partition, offset) that they come in."""
-    sizes = [len(records) for _, records in parts]
-    headers: dict[int, Headers] = {}
-    for start, (_, records) in zip(accumulate(sizes, initial=0), parts, strict=False):
-        headers.update((start + row, of_row) for row, of_row in records.headers.items())
-    return Batch(
-        topic,
-        list(chain.from_iterable(records.values for _, records in parts)),
-        np.repeat(np.array([partition for partition, _ in parts], np.int32), sizes),
-        np.concatenate([records.offsets for _, records in parts]),
-        np.concatenate([records.timestamps for _, records in parts]),
-        keys=list(chain.from_iterable(records.keys for _, records in parts)),
-        headers=headers,
-    )
-
-
-def record_of(topic: str, parts: Sequence[tuple[int, Fetched]], row: int) -> Record:
-    """The record of a row of a batch that was made of these parts."""
-    for partition, records in parts:
-        if row < len(records):
-            return records.record(topic, partition, row)
-        row -= len(records)
-    raise IndexError(row)

@@ -11,13 +11,15 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain
 from typing import ParamSpec, TypeVar
 
 from agent.core.merge.merger import Merger
+from agent.core.merge.watermark import Source
 from agent.core.model.results import Emitted, SeriesView
-from agent.kafka.backfill import BackfillRows
+from agent.core.state.rows import Row
 from agent.kafka.faust_app import FrameMessage
 
 log = logging.getLogger(__name__)
@@ -25,10 +27,23 @@ log = logging.getLogger(__name__)
 HEAVY_SERIES = 2_000
 """The views of so many series are worked out when frames have come, not when they are asked for."""
 VIEWS_SHARE = 3  # of the time, at most the third part goes into the views of many series
+VIEWS_SECONDS = 0.5
+"""While frames keep a partition busy, its views are worked out so seldom: working them out costs
+what changed, and that is soon everything."""
 BUSY_SECONDS = 0.02  # until looking again whether a thread is done
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class BackfillRows:
+    """The rows of a KPI's backfill for one state partition, to be adopted by its merger."""
+
+    kpi: str
+    handoff_ms: int
+    sources: Collection[Source]
+    rows: list[Row]
 
 
 class HeldPartition:
@@ -40,8 +55,8 @@ class HeldPartition:
         self.merger = merger
         self.position = position
         self.next_offset = next_offset
-        self.moved_at = time.monotonic()  # when `next_offset` last moved
-        self.sought_offset = -1  # that reading last went back to
+        self._moved_at = time.monotonic()  # when `next_offset` last moved, or was sought
+        self._sought_offset = -1  # that reading last went back to
         self.frames_a_message = 1  # as the last message had it
         self.is_busy = False
         self._unacknowledged: deque[FrameMessage] = deque()
@@ -49,7 +64,7 @@ class HeldPartition:
         self._emitted: list[Emitted] = []
         self._filled: list[BackfillRows] = []  # to be adopted in the next round
         self._views = merger.views()
-        self._views_at = 0.0  # when to work the views out again, where there are many
+        self._views_at = 0.0  # when to work the views out again
 
     @property
     def has_work(self) -> bool:
@@ -66,18 +81,33 @@ class HeldPartition:
     def accept(self, message: FrameMessage) -> None:
         """Note the message that comes next; `apply` applies its frames."""
         self.next_offset = message.offset + 1
-        self.moved_at = time.monotonic()
+        self._moved_at = time.monotonic()
         self.position = max(self.position, message.offset)
         self.frames_a_message = len(message.frames)
         self._unacknowledged.append(message)
         self._applied_any = True
 
+    @property
+    def seconds_waited(self) -> float:
+        """For how long the next message has not come, nor been sought."""
+        return time.monotonic() - self._moved_at
+
+    @property
+    def is_sought(self) -> bool:
+        """Whether reading went back to the next message already."""
+        return self._sought_offset == self.next_offset
+
+    def note_sought(self) -> None:
+        """Note that reading goes back to the next message."""
+        self._sought_offset = self.next_offset
+        self._moved_at = time.monotonic()
+
     async def apply(self, frames: Sequence[bytes], offset: int) -> list[Exception | None]:
         """Apply frames of a message, up to one that leaves the merger behind: it must catch up
         before the next. For each that was applied, None or why it could not be: it is skipped."""
         applied = await self._beside(_apply, self.merger, frames, offset)
-        self._emitted += [one for one in applied if isinstance(one, Emitted) and one]
-        return [one if isinstance(one, Exception) else None for one in applied]
+        self._emitted += [result for result in applied if isinstance(result, Emitted) and result]
+        return [result if isinstance(result, Exception) else None for result in applied]
 
     async def catch_up(self) -> None:
         """Close more of the windows that one frame lets close at once."""
@@ -119,15 +149,12 @@ class HeldPartition:
         return self._views
 
     async def refresh_views(self) -> None:
-        """Work out the views, of many series now and then, for anybody who asks during other
-        work."""
+        """Work out the views now and then, for anybody who asks during other work."""
         started = time.monotonic()
-        if not self._is_heavy:
-            self._views = self.merger.views()
-        elif started > self._views_at:
+        if started > self._views_at:
             self._views = await self._beside(self.merger.views)
             now = time.monotonic()
-            self._views_at = now + (VIEWS_SHARE - 1) * (now - started)
+            self._views_at = now + max(VIEWS_SECONDS, (VIEWS_SHARE - 1) * (now - started))
 
     @property
     def _is_heavy(self) -> bool:
@@ -213,12 +240,12 @@ class HeldPartitions:
 
 
 def _apply(merger: Merger, frames: Sequence[bytes], offset: int) -> list[Emitted | Exception]:
-    found: list[Emitted | Exception] = []
+    results: list[Emitted | Exception] = []
     for frame in frames:
         try:
-            found.append(merger.apply(frame, offset))
+            results.append(merger.apply(frame, offset))
         except Exception as error:
-            found.append(error)
+            results.append(error)
         if merger.is_behind:
             break
-    return found
+    return results

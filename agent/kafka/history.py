@@ -12,18 +12,18 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from agent.core.decode.batch import Batch
 from agent.core.fold.folder import FoldResult
 from agent.core.model.plan import Plan
 from agent.core.model.results import Emitted
 from agent.core.pipeline import Pipeline
 from agent.errors import EnvironmentFault
+from agent.kafka.batch_fetch import enable_batch_fetch
 from agent.kafka.client import connection
+from agent.kafka.fetched import make_batch
 from agent.kafka.schema_registry import SchemaRegistry
 from agent.kafka.source_topics import source_topics, unmatched
 from agent.kafka.topic_ids import describe
@@ -66,6 +66,7 @@ async def history(
         )
         await consumer.start()
         try:
+            enable_batch_fetch(consumer)
             counts = {topic: len(numbers) for topic, numbers in partitions.items()}
             pipeline = Pipeline(plan, counts)
             tps = [TopicPartition(t, p) for t, numbers in partitions.items() for p in numbers]
@@ -116,12 +117,13 @@ async def _read(
     while reading:
         fetched = await consumer.getmany(timeout_ms=POLL_MS, max_records=MOST_RECORDS)
         for tp, records in fetched.items():
-            within = [record for record in records if record.offset < ends[tp]]
+            within = records.before(ends[tp])
             if within and tp in reading:
-                batch = await registry.with_schemas(_batch(tp, within))
+                batch = make_batch(tp.topic, [(tp.partition, within)])
+                batch = await registry.with_schemas(batch)
                 on_batch(f"{tp.topic}/{tp.partition}", pipeline.add(batch))
                 done += len(within)
-                newest_ms = max(within[-1].timestamp, newest_ms or 0)
+                newest_ms = max(int(batch.timestamps[-1]), newest_ms or 0)
         progress(done, whole)
         for tp in list(reading):
             # The position also passes what holds no record: markers of transactions, and gaps.
@@ -208,15 +210,3 @@ async def begins_of(
         whole_from_ms = at.timestamp + ahead[tp.topic] if at and is_short else None
         out[tp] = Begin(max(first, at.offset) if at else first, whole_from_ms)
     return out
-
-
-def _batch(tp: TopicPartition, records: list[Any]) -> Batch:
-    return Batch(
-        tp.topic,
-        [record.value for record in records],
-        np.full(len(records), tp.partition, np.int32),
-        np.fromiter((record.offset for record in records), np.int64, len(records)),
-        np.fromiter((record.timestamp for record in records), np.int64, len(records)),
-        keys=[record.key for record in records],
-        headers={row: record.headers for row, record in enumerate(records) if record.headers},
-    )

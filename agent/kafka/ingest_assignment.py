@@ -267,19 +267,19 @@ async def _commits(
     admin: AIOKafkaAdminClient, group: str, partitions: Sequence[TopicPartition]
 ) -> Mapping[TopicPartition, Resume | None]:
     committed = await admin.list_consumer_group_offsets(group, partitions=list(partitions))
-    found: dict[TopicPartition, Resume | None] = dict.fromkeys(partitions)
+    resumes: dict[TopicPartition, Resume | None] = dict.fromkeys(partitions)
     for tp, at in committed.items():
         if at.offset < 0:
             continue
         try:
-            found[tp] = Resume.parse(at.offset, at.metadata or "")
+            resumes[tp] = Resume.parse(at.offset, at.metadata or "")
         except UnknownVersionError as error:
-            del found[tp]
+            del resumes[tp]
             log.error(
                 "topic %s partition %d is not read here: its commit at offset %d can't be: %s",
                 tp.topic, tp.partition, at.offset, error,
             )  # fmt: skip
-    return found
+    return resumes
 
 
 async def _last_frames(settings: Settings) -> Mapping[TopicPartition, LastFrame]:
@@ -292,7 +292,7 @@ async def _last_frames(settings: Settings) -> Mapping[TopicPartition, LastFrame]
 
 def last_frames(messages: Iterable[bytes]) -> Mapping[TopicPartition, LastFrame]:
     """The newest frame of each source partition, by what messages of the frames topic hold."""
-    found: dict[TopicPartition, LastFrame] = {}
+    frames: dict[TopicPartition, LastFrame] = {}
     for message in messages:
         for data in split(message):
             try:
@@ -300,13 +300,13 @@ def last_frames(messages: Iterable[bytes]) -> Mapping[TopicPartition, LastFrame]
             except (msgspec.DecodeError, UnknownVersionError):
                 continue  # the merge says so
             tp = TopicPartition(frame.topic, frame.partition)
-            known = found.get(tp)
+            known = frames.get(tp)
             if known is None or (frame.epoch, frame.covered) >= (known.epoch, known.covered):
                 missed = None if frame.missed is None else MissedSpan(*frame.missed)
-                found[tp] = LastFrame(
+                frames[tp] = LastFrame(
                     frame.topic_id, frame.epoch, frame.covered, frame.watermark_ms, missed
                 )
-    return found
+    return frames
 
 
 # ---- in words

@@ -29,7 +29,6 @@ owner of the partitions reads from the last commit.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -46,19 +45,13 @@ from agent.kafka.flush_pace import IDLE_INTERVALS, FlushPace
 from agent.kafka.fold_queue import Flush, FoldQueue, IdleSnapshot
 from agent.kafka.idleness import IdleDetector
 from agent.kafka.ingest_assignment import find_begins, in_words
-from agent.kafka.message_sizes import warn_of_larger_records
 from agent.kafka.publish import Publisher, acknowledged
 from agent.kafka.schema_registry import SchemaRegistry
 from agent.kafka.side_outputs import SideOutputs
 from agent.kafka.source_consumer import SourceConsumer
-from agent.kafka.source_topics import (
-    existing,
-    partition_counts,
-    source_topics,
-    unmatched,
-    warn_of_producers_clocks,
-)
+from agent.kafka.source_topics import partition_counts
 from agent.kafka.stage_events import IngestProgress
+from agent.kafka.topic_subscription import TopicSubscription
 from agent.kafka.topics import TopicNames
 from agent.settings import Settings
 
@@ -66,9 +59,6 @@ log = logging.getLogger(__name__)
 
 POLL_MS = 250  # in a catch-up, whose end no record may announce
 IDLE_POLL_MS = 1_000  # while nothing comes; a rebalance interrupts it
-TOPIC_CHECK_SECONDS = 5.0
-FIRST_TOPIC_CHECK_SECONDS = 0.2
-MOST_MISSED = 3  # checks in which a topic may not be there; then it was deleted
 
 
 class IngestStage:
@@ -92,12 +82,14 @@ class IngestStage:
         self._progress = progress
         self._wall_ms = wall_ms
         self._plan = plan
-        self._state_partitions = state_partitions
         self._names = TopicNames.of(settings)
         self._lock = asyncio.Lock()
         self._consumer = SourceConsumer(settings)
-        self._subscribed: Mapping[str, int] = {}  # topics, and how often each was not there
-        self._has_new_topic = asyncio.Event()
+        self._subscription = TopicSubscription(
+            admin, self._consumer, plan, self._names, progress,
+            self._add_folder, self._revoked, self._assigned,
+        )  # fmt: skip
+        self._state_partitions = state_partitions
         self._counts: dict[str, int] = {}  # of the source topics' partitions, as last seen
         self._registry = SchemaRegistry(settings, plan, progress.schemas)
         self._queue = FoldQueue({}, side_outputs, progress, wall_ms, self._registry)
@@ -118,10 +110,10 @@ class IngestStage:
 
     async def run(self) -> None:
         """Read until `stop`. Raises what makes it impossible to go on without a gap."""
-        subscribing = asyncio.create_task(self._keep_subscribed())
+        subscribing = asyncio.create_task(self._subscription.run())
         try:
             await self._consumer.start()
-            await self._read()
+            await self._read(subscribing)
             async with self._lock:
                 await self._flush_all()
         finally:
@@ -135,47 +127,12 @@ class IngestStage:
 
     # ---- reading
 
-    async def _keep_subscribed(self) -> None:
-        """Subscribe to the source topics that exist, and to the others as they appear."""
-        try:
-            while not self._stopping:
-                self._has_new_topic.clear()
-                if (there := await existing(self._admin)) is not None:
-                    await self._subscribe(source_topics(self._plan, self._names, there))
-                seconds = TOPIC_CHECK_SECONDS if self._subscribed else FIRST_TOPIC_CHECK_SECONDS
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._has_new_topic.wait(), seconds)
-        except asyncio.CancelledError:
-            raise
-        except Exception as error:  # raised by `_read`, which ends the run
-            self._failure = error
-
-    async def _subscribe(self, there: Sequence[str]) -> None:
-        """Subscribe to these source topics, and to those that were there a moment ago."""
-        self._progress.source_topics(there, unmatched(self._plan, there))
-        before, missed = self._subscribed, dict.fromkeys(there, 0)
-        for topic, times in before.items():
-            if topic not in missed and (times < MOST_MISSED or self._is_sole(topic)):
-                missed[topic] = times + 1
-        self._subscribed = missed or before
-        if missed.keys() in (before.keys(), set()):
-            return
-        added = missed.keys() - before.keys()
-        for topic in added - self._queue.folders.keys():
-            folder = Folder(self._plan, topic, self._state_partitions)
-            self._queue.folders[topic] = folder
-        await warn_of_producers_clocks(self._admin, added)
-        await warn_of_larger_records(self._admin, self._names, added)
-        self._consumer.subscribe(sorted(missed), self._revoked, self._assigned)
-
-    def _is_sole(self, topic: str) -> bool:
-        """Whether some contract has no other topic: it waits for this one."""
-        return any(contract.topics.is_one for contract in self._plan.contracts_of(topic))
-
-    async def _read(self) -> None:
+    async def _read(self, subscribing: asyncio.Task[None]) -> None:
         while not self._stopping:
             if self._failure is not None:
                 raise self._failure
+            if subscribing.done():
+                subscribing.result()
             self._idleness.tick(time.monotonic(), self._wall_ms())
             if not self._consumer.is_subscribed:
                 await asyncio.sleep(POLL_MS / 1000)
@@ -290,12 +247,18 @@ class IngestStage:
         now = await partition_counts(self._admin, self._plan, self._names, ids)
         if any(now.get(topic, 0) > count for topic, count in known.items()):
             self._consumer.rejoin()
-        if not now.keys() <= self._subscribed.keys():
-            self._has_new_topic.set()
+        subscribed = self._subscription.topics
+        if not now.keys() <= subscribed:
+            self._subscription.look_now()
         # A topic counts while it is subscribed to: a broker may not know one for a moment.
-        last = {t: count for t, count in self._counts.items() if t in self._subscribed}
+        last = {topic: count for topic, count in self._counts.items() if topic in subscribed}
         self._counts = {**last, **now}
         return {**self._counts, **{t: max(count, now.get(t, 0)) for t, count in known.items()}}
+
+    def _add_folder(self, topic: str) -> None:
+        """Fold a topic that is to be subscribed to."""
+        if topic not in self._queue.folders:
+            self._queue.folders[topic] = Folder(self._plan, topic, self._state_partitions)
 
     # ---- rebalances
 

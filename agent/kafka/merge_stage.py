@@ -90,10 +90,9 @@ class MergeStage:
     async def run(self) -> None:
         """Merge until `stop`. Raises what makes it impossible to go on."""
         self._app.start()
-        held = self._held
         backfiller = Backfiller(
             self._settings, self._plan, self._publisher, self._state_partitions, self._progress,
-            held.mergers, held.at_rest, held.fill,
+            self._held,
         )  # fmt: skip
         filling = asyncio.create_task(backfiller.run(), name="backfill")
         try:
@@ -150,13 +149,13 @@ class MergeStage:
         if epoch == self._held.epoch:
             self._held.hold(held)
             self._progress.held(frozenset(held))
-            mergers = [one.merger for one in held.values()]
+            mergers = [partition.merger for partition in held.values()]
             self._progress.restored(
                 [step for m in mergers for step in standing_alerts(self._plan, m.state)]
             )
             log.info(
                 "took on %d state partitions with %d series in %.2f s",
-                len(held), sum(one.merger.state.size for one in held.values()),
+                len(held), sum(partition.merger.state.size for partition in held.values()),
                 time.monotonic() - started,
             )  # fmt: skip
 
@@ -193,7 +192,7 @@ class MergeStage:
             return
         if message.offset == held.next_offset:
             await self._apply(held, message)
-        elif message.offset > held.next_offset and held.sought_offset != held.next_offset:
+        elif message.offset > held.next_offset and not held.is_sought:
             await self._go_back(held)
 
     async def _apply(self, held: HeldPartition, message: FrameMessage) -> None:
@@ -223,12 +222,10 @@ class MergeStage:
 
     async def _refetch_lost(self) -> None:
         """Go back where frames are known to be there and none has come for a while."""
-        now = time.monotonic()
         if self._app.has_fetched:
             return
         for held in self._held:
-            if now - held.moved_at >= REFETCH_SECONDS:
-                held.moved_at = now
+            if held.seconds_waited >= REFETCH_SECONDS:
                 end = self._app.known_end(held.partition)
                 if end is not None and end > held.next_offset:
                     await self._go_back(held)
@@ -239,7 +236,8 @@ class MergeStage:
         Faust empties its queues when a rebalance ends; frames that it had fetched by then are
         gone from there, and its position is behind them.
         """
-        held.sought_offset = wanted = held.next_offset
+        wanted = held.next_offset
+        held.note_sought()
         with contextlib.suppress(IllegalStateError, AssertionError):  # not ours any more
             start = await self._app.frame_start(held.partition)
             if start > wanted:

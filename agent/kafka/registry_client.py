@@ -50,21 +50,16 @@ class RegistryClient:
                 return self._client.get_schema(schema_id, fmt="serialized")
             return self._client.get_schema_by_guid(schema_id, fmt="serialized")
 
-        found = self._asked(get)
-        return None if found is None else self._complete(found)
+        registered = self._asked(get)
+        return None if registered is None else self._complete(registered)
 
-    def latest(self, subject: str) -> tuple[int, Schema] | None:
-        """The id and the schema of a subject's latest version; None if there is no such subject."""
-        found = self._asked(lambda: self._client.get_latest_version(subject, fmt="serialized"))
-        return None if found is None else (found.schema_id, self._complete(found.schema))
-
-    def _complete(self, found: Any) -> Schema:
+    def _complete(self, registered: Any) -> Schema:
         references: dict[str, str] = {}
-        self._collect(found, references)
-        kind: SchemaKind = found.schema_type or "AVRO"
+        self._collect(registered, references)
+        kind: SchemaKind = registered.schema_type or "AVRO"
         if kind == "PROTOBUF":
-            return Schema(kind, _file_set(found.schema_str, references))
-        return Schema(kind, found.schema_str, tuple(references.items()))
+            return Schema(kind, _file_set(registered.schema_str, references))
+        return Schema(kind, registered.schema_str, tuple(references.items()))
 
     def _collect(self, schema: Any, references: dict[str, str]) -> None:
         """Adds the schemas that one refers to, those first that they refer to themselves."""
@@ -72,10 +67,10 @@ class RegistryClient:
             if reference.name in references or len(references) >= _MOST_REFERENCES:
                 continue
             version = partial(self._client.get_version, fmt="serialized")
-            found = self._asked(partial(version, reference.subject, reference.version))
-            if found is not None:
-                self._collect(found.schema, references)
-                references[reference.name] = found.schema.schema_str
+            referenced = self._asked(partial(version, reference.subject, reference.version))
+            if referenced is not None:
+                self._collect(referenced.schema, references)
+                references[reference.name] = referenced.schema.schema_str
 
     def _asked(self, get: Callable[[], Any]) -> Any:
         """What the registry answers, None if it does not have it."""

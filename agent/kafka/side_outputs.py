@@ -16,20 +16,19 @@ import hashlib
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import MessageSizeTooLargeError
 from aiokafka.partitioner import DefaultPartitioner
-from aiokafka.structs import ConsumerRecord
 
+from agent.kafka.fetched import Record
 from agent.kafka.topics import TopicNames
 
 _partition_of = DefaultPartitioner()  # as a producer partitions by itself
 
 log = logging.getLogger(__name__)
 
-Record: TypeAlias = "ConsumerRecord[Any, Any]"
 Headers = list[tuple[str, bytes]]
 
 CUT_TO_BYTES = (900_000, 60_000, 500)

@@ -21,8 +21,9 @@ from aiokafka.errors import (
 )
 from aiokafka.structs import OffsetAndMetadata
 
-from agent.kafka.batch_fetch import Fetched, enable_batch_fetch, refresh_metadata
+from agent.kafka.batch_fetch import enable_batch_fetch, refresh_metadata
 from agent.kafka.client import connection
+from agent.kafka.fetched import Fetched
 from agent.settings import Settings
 
 log = logging.getLogger(__name__)

@@ -80,28 +80,28 @@ async def partition_counts(
     shared = {t for c in plan.contracts.values() if not c.topics.is_one for t in c.topics.names}
     wanted = None if plan.has_patterns else shared | topic_ids.keys()
     try:
-        found = await asyncio.wait_for(describe(admin, wanted), ANSWER_TIMEOUT_SECONDS)
+        described = await asyncio.wait_for(describe(admin, wanted), ANSWER_TIMEOUT_SECONDS)
     except (KafkaError, OSError, TimeoutError) as error:
         log.debug("the source topics can't be described: %r", error)
         return {}
-    found = {topic: found[topic] for topic in source_topics(plan, names, found)}
-    for topic, metadata in found.items():
+    described = {topic: described[topic] for topic in source_topics(plan, names, described)}
+    for topic, metadata in described.items():
         for topic_id in topic_ids.get(topic, ()):
             if metadata.topic_id and topic_id not in ("", metadata.topic_id):
                 raise EnvironmentFault(
                     f"topic {topic} was deleted and created again (its id was {topic_id} and is "
                     f"{metadata.topic_id})"
                 )
-    return {topic: metadata.partitions for topic, metadata in found.items()}
+    return {topic: metadata.partitions for topic, metadata in described.items()}
 
 
 async def warn_of_producers_clocks(admin: AIOKafkaAdminClient, topics: Collection[str]) -> None:
     """Log which topics' records carry their producers' clocks, by which events are evaluated."""
     with contextlib.suppress(KafkaError, OSError, TimeoutError):  # a hint is not worth a stop
-        if found := await producers_clocks(admin, topics):
+        if stamped_by_producers := await producers_clocks(admin, topics):
             log.warning(
                 "records of %s carry their producers' clocks (message.timestamp.type is "
                 "CreateTime): a machine whose clock is wrong can send events of any time. With "
                 "LogAppendTime, max_future and max_past hold by the brokers' clocks",
-                ", ".join(found),
+                ", ".join(stamped_by_producers),
             )

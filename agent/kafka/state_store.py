@@ -55,8 +55,8 @@ class StateStore(Store):
     def persisted_offset(self, tp: TP) -> int | None:
         """Up to where the database has the changelog. Raises DamagedState."""
         with self.guarding(tp.partition):
-            found: int | None = super().persisted_offset(tp)
-            return found
+            offset: int | None = super().persisted_offset(tp)
+            return offset
 
     def set_persisted_offset(self, tp: TP, offset: int) -> None:
         """Note up to where the database has the changelog. Raises DamagedState."""

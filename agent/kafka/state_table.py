@@ -101,8 +101,8 @@ class StateTable(faust.Table[bytes, bytes]):
     def _stored(self, partition: int, key: bytes) -> bytes | None:
         if self._disk is not None:
             return self._disk.get_row(partition, key)
-        found: bytes | None = self.data.get(key)
-        return found
+        value: bytes | None = self.data.get(key)
+        return value
 
     async def write(
         self, partition: int, rows: Iterable[tuple[bytes, bytes | None]], position: int
@@ -120,10 +120,10 @@ class StateTable(faust.Table[bytes, bytes]):
         """Wait until the changelog has what was sent; then it goes to disk, if there is one."""
         sent, self._sent = self._sent, []
         topic = self.changelog_topic.get_topic_name()
-        await acknowledged([Send(topic, one.partition, one.future) for one in sent])
+        await acknowledged([Send(topic, send.partition, send.future) for send in sent])
         by_partition: dict[int, list[_Sent]] = {}
-        for one in sent:
-            by_partition.setdefault(one.partition, []).append(one)
+        for send in sent:
+            by_partition.setdefault(send.partition, []).append(send)
         for partition, rows in by_partition.items():
             for start in range(0, len(rows), KEPT_AT_ONCE):
                 self._keep(partition, rows[start : start + KEPT_AT_ONCE])
@@ -162,7 +162,7 @@ class StateTable(faust.Table[bytes, bytes]):
                 tp = TP(self.changelog_topic.get_topic_name(), partition)
                 self._known[partition] = self.persisted_offset(tp)
         disk = self._disk
-        found = (
+        by_partition = (
             self._rows_in_memory(partitions)
             if disk is None
             else {partition: list(disk.rows(partition)) for partition in partitions}
@@ -172,7 +172,7 @@ class StateTable(faust.Table[bytes, bytes]):
                 max((_position(value) for _, value in rows), default=-1),
                 [(key[_PARTITION.size :], value[_POSITION.size :]) for key, value in rows],
             )
-            for partition, rows in found.items()
+            for partition, rows in by_partition.items()
         }
 
     def _rows_in_memory(self, partitions: Iterable[int]) -> dict[int, list[Row]]:

@@ -152,7 +152,7 @@ async def describe(
     if topics is not None and not topics:
         return {}
     response = await admin._send_request(_MetadataRequest(topics, auto_create))
-    found: dict[str, TopicMetadata] = {}
+    by_topic: dict[str, TopicMetadata] = {}
     described: list[dict[str, Any]] = response.to_object()["topics"]
     for topic in described:
         error = for_code(topic["error_code"])
@@ -164,10 +164,10 @@ async def describe(
             continue  # it is being created or deleted
         if topic["error_code"]:
             raise error(topic["topic"])
-        found[topic["topic"]] = TopicMetadata(
+        by_topic[topic["topic"]] = TopicMetadata(
             _as_text(topic.get("topic_id", NO_ID)), len(topic["partitions"])
         )
-    return found
+    return by_topic
 
 
 def _as_text(topic_id: bytes) -> str:

@@ -42,11 +42,11 @@ async def read_newest(
 
 async def read_to(consumer: AIOKafkaConsumer, ends: dict[TopicPartition, int]) -> list[Record]:
     """Everything from a consumer's positions up to these offsets."""
-    found: dict[TopicPartition, list[Record]] = {tp: [] for tp in ends}
+    by_partition: dict[TopicPartition, list[Record]] = {tp: [] for tp in ends}
     reading = set(ends)
     while reading:
         for tp, records in (await consumer.getmany(*reading, timeout_ms=POLL_MS)).items():
-            found[tp] += [record for record in records if record.offset < ends[tp]]
+            by_partition[tp] += [record for record in records if record.offset < ends[tp]]
         # The position also passes what holds no record: markers of transactions, and gaps.
         reading = {tp for tp in reading if await consumer.position(tp) < ends[tp]}
-    return [record for records in found.values() for record in records]
+    return [record for records in by_partition.values() for record in records]

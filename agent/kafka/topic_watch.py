@@ -81,19 +81,19 @@ def changes_between(before: Logs, now: Logs) -> TopicChanges:
 
 def loss(names: TopicNames, changes: TopicChanges) -> str | None:
     """What was lost that exact values need, in words; None: nothing."""
-    published = [
+    problems = [
         f"topic {topic} was {what}: {holds}"
         for topic, holds in (
             (names.frames, "the frames that were not merged yet are gone"),
             (names.series, "the state of all series is gone"),
         )
-        for what, found in (
+        for what, topics in (
             ("deleted", changes.deleted),
             ("created again or truncated", changes.recreated),
         )
-        if topic in found
+        if topic in topics
     ]
-    return "; ".join(published) or None
+    return "; ".join(problems) or None
 
 
 def remedy(settings: Settings, names: TopicNames) -> str:
@@ -123,10 +123,10 @@ class TopicWatch:
 
     def see(self, logs: Logs) -> TopicChanges:
         """What is known to have happened, by the topics as they are now. Raises StateLost."""
-        found = changes_between(self._known, logs)
-        certain = found & self._suspected
-        self._suspected = found
-        doubtful = (found.deleted | found.recreated) - (certain.deleted | certain.recreated)
+        changes = changes_between(self._known, logs)
+        certain = changes & self._suspected
+        self._suspected = changes
+        doubtful = (changes.deleted | changes.recreated) - (certain.deleted | certain.recreated)
         self._known = {
             **logs, **{topic: self._known[topic] for topic in doubtful}
         }  # fmt: skip

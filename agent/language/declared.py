@@ -139,10 +139,10 @@ class Declared:
         if name in self.names[section]:
             return True
         if self.complete:
-            one, many = WORDS[section]
+            singular, many = WORDS[section]
             others = [n for n in self.names[section] if (section, n) != entry.place]
             hint = hint or suggest(name, others, many)
-            self.report(entry, at, f"unknown {one} '{name}'", hint, on=on)
+            self.report(entry, at, f"unknown {singular} '{name}'", hint, on=on)
         return False
 
 
@@ -254,14 +254,14 @@ def _section(declared: Declared, source: Source, section: str, data: Any) -> Non
             continue
         declared.names[section][name] = source
         _name(declared, source, place)
-        found = recover(SECTIONS[section], value)
-        for at, on, message, hint in found.mistakes:
+        recovered = recover(SECTIONS[section], value)
+        for at, on, message, hint in recovered.mistakes:
             span = source.locate((*place, *at), on)
             declared.problems.append(source.problem(span, (*place, *at), message, hint))
         nulls = frozenset(_nulls(declared, source, value, place))
-        if found.model is not None:
-            holes = found.holes | nulls
-            entries[name] = Entry(section, name, source, found.model, holes, found.keys)
+        if recovered.model is not None:
+            holes = recovered.holes | nulls
+            entries[name] = Entry(section, name, source, recovered.model, holes, recovered.keys)
 
 
 def _name(declared: Declared, source: Source, place: tuple[str, str]) -> None:
@@ -317,20 +317,20 @@ def _validate(
 
 
 def _defaults(declared: Declared, sources: Iterable[Source]) -> None:
-    found: list[tuple[Source, Defaults]] = []
+    defaults: list[tuple[Source, Defaults]] = []
     for source in sources:
         if not isinstance(source.data, dict) or source.data.get("defaults") is None:
             continue
         model = _validate(declared, source, Defaults, source.data["defaults"], ("defaults",))
         if model is not None:
-            found.append((source, model))
-    for source, model in found[1:]:
-        first, kept = found[0]
+            defaults.append((source, model))
+    for source, model in defaults[1:]:
+        first, kept = defaults[0]
         if model != kept:
             span = source.locate(("defaults",), "key")
             at = first.locate(("defaults",), "key")
             message = f"other defaults than in {first.name}:{at.line}:{at.column}"
             hint = "defaults hold for all files: keep them in one"
             declared.problems.append(source.problem(span, ("defaults",), message, hint))
-    if found:
-        declared.defaults = found[0][1]
+    if defaults:
+        declared.defaults = defaults[0][1]

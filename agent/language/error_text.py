@@ -66,8 +66,8 @@ def _words(detail: ErrorDetails, model: type[BaseModel], parts: Place) -> tuple[
         fields = fields_at(model, parts[:-1])
         if kind == "missing":
             return f"'{name}' is missing", f"add `{name}: {_example(fields.get(name))}`"
-        one = "section" if model is FileSpec else "field"
-        return f"unknown {one} '{name}'", suggest(name, fields, f"{one}s")
+        part = "section" if model is FileSpec else "field"
+        return f"unknown {part} '{name}'", suggest(name, fields, f"{part}s")
     if detail["input"] is None:
         return f"'{name}' has no value" if name else "has no value", "give it one, or leave it out"
     return _about_value(kind, detail["input"], context, detail["msg"])
@@ -159,8 +159,8 @@ def _held_in(annotation: Any, origin: type) -> Any:
         return get_args(annotation)[-1]
     if get_origin(annotation) in (dict, list):
         return None
-    found = (_held_in(one, origin) for one in get_args(annotation))
-    return next((one for one in found if one is not None), None)
+    types = (_held_in(argument, origin) for argument in get_args(annotation))
+    return next((type_ for type_ in types if type_ is not None), None)
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:
@@ -168,7 +168,7 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     for argument in get_args(annotation):
-        found = _model_in(argument)
-        if found is not None:
-            return found
+        inner = _model_in(argument)
+        if inner is not None:
+            return inner
     return None

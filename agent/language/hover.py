@@ -92,15 +92,17 @@ def explain_words(schema: Any) -> None:
     """Give every choice of words its descriptions, and every field with examples a text with them,
     all through a schema."""
     if isinstance(schema, list):
-        for one in schema:
-            explain_words(one)
+        for part in schema:
+            explain_words(part)
     if not isinstance(schema, dict):
         return
     if isinstance(schema.get("enum"), list):
         schema["enumDescriptions"] = [WORDS.get(word, "") for word in schema["enum"]]
     examples = schema.get("examples")
     if isinstance(examples, list) and isinstance(schema.get("description"), str):
-        shown = [one if isinstance(one, str) else json.dumps(one) for one in examples]
+        shown = [
+            example if isinstance(example, str) else json.dumps(example) for example in examples
+        ]
         text = f"{schema['description']}\n\nFor example `{'`, `'.join(shown)}`"
         schema["markdownDescription"] = text
     for value in list(schema.values()):
@@ -143,7 +145,7 @@ def with_names(schema: Schema, declared: Declared) -> Schema:
 def _offer(field: Schema, form: str, names: Iterable[str]) -> None:
     """Turn the text that a field takes, by itself or in a list, into names or any other text."""
     options = [field, *field.get("oneOf", ()), *field.get("anyOf", ())]
-    [option] = [one for one in options if one.get("type") == form]
+    [option] = [choice for choice in options if choice.get("type") == form]
     text = option["items"] if form == "array" else option
     del text["type"]
     text["anyOf"] = [{"enum": list(names)}, {"type": "string"}]

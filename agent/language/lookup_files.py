@@ -328,10 +328,10 @@ def _lookup(entry: Entry[LookupSpec], table: pl.DataFrame) -> Lookup:
 
 def _digest(rows: pl.DataFrame, columns: Sequence[str]) -> str:
     """12 hexadecimal digits of the SHA-256 of some columns, in the order of keys and validity."""
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     for part in _parts(rows, columns):
-        found.update(part)
-    return found.hexdigest()[:12]
+        digest.update(part)
+    return digest.hexdigest()[:12]
 
 
 def _parts(rows: pl.DataFrame, columns: Sequence[str]) -> Iterator[bytes]:

@@ -52,8 +52,8 @@ def in_order(problems: Iterable[Problem]) -> list[Problem]:
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name that a misspelt one most likely means, None when none is near."""
     names = {k.casefold(): k for k in known}
-    found = difflib.get_close_matches(name.casefold(), list(names), n=1, cutoff=0.6)
-    return names[found[0]] if found else None
+    close = difflib.get_close_matches(name.casefold(), list(names), n=1, cutoff=0.6)
+    return names[close[0]] if close else None
 
 
 def suggest(name: str, known: Iterable[str], what: str) -> str:

@@ -76,9 +76,9 @@ class Recovered:
 
 def recover(model: type[BaseModel], data: Any) -> Recovered:
     """The model of some data, or of what is right in it."""
-    found, error = _read(model, data)
+    read, error = _read(model, data)
     if error is None:
-        return Recovered(found)
+        return Recovered(read)
     data = deepcopy(data)
     keys: dict[Place, str] = {}
     mistakes: dict[Mistake, None] = {}
@@ -91,14 +91,14 @@ def recover(model: type[BaseModel], data: Any) -> Recovered:
             held = _at(data, place[:-1])
             held[place[-1]] = held.pop(wrong)
         keys |= renamed
-        found, error = _read(model, data)
+        read, error = _read(model, data)
         if error is None:
-            return Recovered(found, tuple(mistakes), frozenset(), keys)
+            return Recovered(read, tuple(mistakes), frozenset(), keys)
         if not renamed:
             break
     mistakes |= dict.fromkeys(_mistakes_of(model, error, keys))
-    found, holes = _without_mistakes(model, data, error)
-    return Recovered(found, tuple(mistakes), holes, keys)
+    read, holes = _without_mistakes(model, data, error)
+    return Recovered(read, tuple(mistakes), holes, keys)
 
 
 def _without_mistakes(
@@ -108,9 +108,9 @@ def _without_mistakes(
     holes: set[Place] = set()
     for _ in range(_ROUNDS):
         holes.update(h for d in error.errors(include_url=False) if (h := _cut(data, d)) is not None)
-        found, again = _read(model, data)
+        read, again = _read(model, data)
         if again is None:
-            return found, frozenset(holes)
+            return read, frozenset(holes)
         error = again
     return None, frozenset(holes)
 
@@ -149,15 +149,15 @@ def _misspelt(
     model: type[BaseModel], error: ValidationError, data: Any
 ) -> Iterator[tuple[Place, str]]:
     """The places that misspelt keys are meant for, each once, with the key that is written."""
-    taken: set[Place] = set()
+    used: set[Place] = set()
     for detail in error.errors(include_url=False):
         place, _ = place_of(detail)
         held = _at(data, place[:-1])
         if detail["type"] != "extra_forbidden" or held.get(place[-1]) is None:
             continue
         right = nearest(str(place[-1]), fields_at(model, place[:-1]))
-        if right is not None and right not in held and (*place[:-1], right) not in taken:
-            taken.add((*place[:-1], right))
+        if right is not None and right not in held and (*place[:-1], right) not in used:
+            used.add((*place[:-1], right))
             yield (*place[:-1], right), str(place[-1])
 
 

@@ -339,17 +339,17 @@ def _offsets(node: yaml.ScalarNode, text: str) -> list[int]:
         at = text.index("\n", at) + 1
     elif node.style in ("'", '"'):
         at += 1
-    found: list[int] = []
+    offsets: list[int] = []
     for character in node.value:
         if character.isspace():
-            found.append(at)
+            offsets.append(at)
             if at < end and text[at] == character:
                 at += 1
             continue
         seen = text.find(character, at, end)
         if seen < 0:
-            found.append(at)
+            offsets.append(at)
             continue
-        found.append(seen)
+        offsets.append(seen)
         at = seen + 1
-    return found
+    return offsets

@@ -1,15 +1,15 @@
-"""Records with their key, headers and timestamp, as files hold them: one a line, in one of
+"""Reads Kafka records from files, one per line, with key, headers and timestamp. Three forms:
 
-- a record as JSON: `{"topic": "shop", "timestamp": 1741000000000, "key": "k1",
-  "headers": {"type": "order"}, "value": {…}}`. It has `topic` and `value`, and no member but these,
-  `partition` and `offset`. Text in `key`, `value` and headers is what the record has; anything else
-  is there as JSON. `key_base64` and `value_base64` hold bytes. `timestamp`: ms since the epoch.
-- what kcat prints with `-J`;
-- what Kafka's console consumer prints with `--property print.timestamp=true`, and with `print.key`,
-  `print.headers` (only together with the key), `print.partition` and `print.offset` or without.
+- JSON: `{"topic": "shop", "timestamp": 1741000000000, "key": "k1", "headers": {"type": "order"},
+  "value": {…}}`, optionally with `partition` and `offset` and no other member. `topic` and `value`
+  are required. Text in `key`, `value` and headers is used as it is, any other value as its JSON;
+  `key_base64` and `value_base64` hold bytes. `timestamp` is in ms since the epoch.
+- the output of `kcat -J`;
+- the output of Kafka's console consumer with `--property print.timestamp=true`, optionally with
+  `print.key`, `print.headers` (requires the key), `print.partition` and `print.offset`.
 
-What the first record of a file is says what the file holds. A later one that is of another form is
-taken as an event by itself, and judged as such.
+The first line decides the form of the whole file. A later line of another form is read as the value
+of a record without key, headers and timestamp.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 class FileRecord(NamedTuple):
-    """One record of a file. `timestamp_ms` -1: it has none."""
+    """A record of a file. `timestamp_ms` -1: it has none."""
 
     value: bytes | None
     key: bytes | None = None
@@ -47,13 +47,13 @@ class FileRecord(NamedTuple):
 
 
 Form = Callable[[bytes], FileRecord | None]
-"""Reads a line as a record; None: it is of another form."""
+"""Reads a line as a record; None: the line has another form."""
 
 
 @dataclass(frozen=True, slots=True)
 class FileBatch:
-    """Records of a file. Where `timestamps` is None, they are events by themselves, and the other
-    parts of records are empty."""
+    """Records of a file. `timestamps` None: the lines are bare values, and keys, headers and topics
+    are empty."""
 
     values: Sequence[bytes | None]
     keys: Sequence[bytes | None] = ()
@@ -65,7 +65,7 @@ class FileBatch:
         self, topic: str, partition: int, rows: Sequence[int], first: int, clock_ms: int
     ) -> Batch:
         """Some rows as a batch of a topic. `first`: the number of the first row in its file.
-        `clock_ms` stands for the timestamp of events by themselves."""
+        `clock_ms` is the timestamp of bare values."""
         whole = len(rows) == len(self.values)
         stamps = None if self.timestamps is None else [self.timestamps[row] for row in rows]
         return Batch(
@@ -83,7 +83,7 @@ class FileBatch:
 
 
 def form_of(first: bytes) -> Form | None:
-    """The form of a file's records by its first one; None: they are events by themselves."""
+    """The form of a file's records by its first line; None: the lines are bare values."""
     if _STAMP.match(first):
         has_headers = len(_without_places(first)[1].split(b"\t", 2)) > 2
         return lambda line: _of_console(line, has_headers)

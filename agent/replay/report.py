@@ -214,13 +214,13 @@ def fields_json(replayed: Replayed) -> dict[str, object]:
     """By contract and field, in how many events it is null and of another type: of the fields that
     are null in all events, of another type in some, or fail to be cast in some."""
     out: dict[str, object] = {}
-    for contract, found in replayed.fields.items():
-        names = dict.fromkeys([*found.always_null, *found.wrong_types, *found.failed_casts])
+    for contract, counts in replayed.fields.items():
+        names = dict.fromkeys([*counts.always_null, *counts.wrong_types, *counts.failed_casts])
         if names:
             out[contract] = {
-                name: {"null": found.nulls[name], "wrong_type": found.wrong_types[name]}
-                | ({"failed_cast": number} if (number := found.failed_casts[name]) else {})
-                | {"events": found.events}
+                name: {"null": counts.nulls[name], "wrong_type": counts.wrong_types[name]}
+                | ({"failed_cast": number} if (number := counts.failed_casts[name]) else {})
+                | {"events": counts.events}
                 for name in names
             }
     return out

@@ -86,7 +86,7 @@ class Replayed:
 
 def sources(plan: Plan, files: Sequence[str]) -> list[Source]:
     """The files named on the command line. Raises EnvironmentFault for one that can't be read."""
-    found = []
+    opened = []
     for name in files:
         topic, _, rest = name.partition("=")
         named = bool(rest and plan.contracts_of(topic))
@@ -100,8 +100,8 @@ def sources(plan: Plan, files: Sequence[str]) -> list[Source]:
             raise EnvironmentFault(f"{given}: {wrong}. Name files of events, one JSON a line.")
         called = "standard input" if given == STANDARD_INPUT else given
         topics = (topic,) if named else _topics(plan, Path(given).name, path, called)
-        found.append(Source(called, path, topics))
-    return found
+        opened.append(Source(called, path, topics))
+    return opened
 
 
 def _topics(plan: Plan, file: str, path: Path, name: str) -> tuple[str, ...]:
@@ -157,10 +157,10 @@ def stream(
     look at what it holds.
     """
     run = _Run(plan, pipeline or pipeline_over(plan, files), out, clock_ms)
-    taken: Counter[str] = Counter()
+    partitions: Counter[str] = Counter()
     for source in files:
-        places = {topic: taken[topic] for topic in source.topics}
-        taken.update(source.topics)
+        places = {topic: partitions[topic] for topic in source.topics}
+        partitions.update(source.topics)
         first = 0
         for records, size in batches_of(source.path, source.name):
             run.add(source, places, records, first)

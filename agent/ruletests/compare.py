@@ -114,21 +114,23 @@ class _Looked:
     def windows(self) -> Iterator[Row]:
         closed = {(w.kpi, w.dimensions, w.end_ms): w for w in self.ran.windows}
         for want in self.case.expected.windows:
-            found = closed.get((want.kpi, want.dimensions, want.end_ms))
+            window = closed.get((want.kpi, want.dimensions, want.end_ms))
             yield Row(
                 self.show(want.end_ms),
                 show_series(self.plan, want.kpi, want.dimensions),
                 _window_wanted(want),
-                _window_found(want, found),
-                found is not None and _agrees(want, found),
+                _actual_window(want, window),
+                window is not None and _agrees(want, window),
                 want.span,
-                None if found else self._closed(want.kpi, want.dimensions),
+                None if window else self._closed(want.kpi, want.dimensions),
             )
 
     def states(self) -> Iterator[Row]:
-        found = {(t.window.kpi, t.window.dimensions, t.window.end_ms): t for t in self.ran.targets}
+        statuses = {
+            (t.window.kpi, t.window.dimensions, t.window.end_ms): t for t in self.ran.targets
+        }
         for want in self.case.expected.states:
-            status = found.get((want.kpi, want.dimensions, want.end_ms))
+            status = statuses.get((want.kpi, want.dimensions, want.end_ms))
             got = "no such window" if status is None else status.state.value
             hint = None
             if status is None:
@@ -190,7 +192,7 @@ class _Looked:
             step = now.pop(want.alert, None)
             expected, got = _alert_wanted(want), step.state.value if step else NOTHING
             if step is not None:
-                got = self._alert_found(want, step)
+                got = self._actual_alert(want, step)
             yield Row(
                 at, self._name(want.alert), expected, got, expected == got, want.span,
                 None if expected == got else self._life(want.alert),
@@ -207,12 +209,12 @@ class _Looked:
         wanted = self.case.expected
         if wanted.steps is None or wanted.steps_span is None:
             return
-        found = {(t.at_ms, alert_of(t)): t for t in self.transitions}
+        steps = {(t.at_ms, alert_of(t)): t for t in self.transitions}
         want = {(s.at_ms, s.alert): s for s in wanted.steps}
-        if not found and not want:
+        if not steps and not want:
             yield Row("", "transitions", "none", "none", True, wanted.steps_span)
-        for at_ms, alert in sorted({*found, *want}, key=lambda key: (key[0], repr(key[1]))):
-            step, is_wanted = found.get((at_ms, alert)), want.get((at_ms, alert))
+        for at_ms, alert in sorted({*steps, *want}, key=lambda key: (key[0], repr(key[1]))):
+            step, is_wanted = steps.get((at_ms, alert)), want.get((at_ms, alert))
             got = step.state.value if step else NOTHING
             expected = is_wanted.phase.value if is_wanted else NOTHING
             yield Row(
@@ -235,9 +237,7 @@ class _Looked:
             for want in moment.alerts
             if want.phase is AlertPhase.FIRING
         }
-        for (
-            moment
-        ) in self.case.expected.moments:  # what fires there unexpectedly is published there
+        for moment in self.case.expected.moments:  # what fires there unexpectedly is reported there
             active = self._active(moment.at_ms).items()
             named |= {alert for alert, step in active if step.state is AlertPhase.FIRING}
         for step in self.transitions:
@@ -254,7 +254,7 @@ class _Looked:
         last = {alert_of(t): t for t in self.transitions if t.at_ms <= at_ms}
         return {alert: t for alert, t in last.items() if t.state in _ACTIVE}
 
-    def _alert_found(self, want: AlertWanted, step: Transition) -> str:
+    def _actual_alert(self, want: AlertWanted, step: Transition) -> str:
         said = transition_json(self.plan, self.plan.rules[step.rule], step)
         parts = [step.state.value]
         if want.value is not None:
@@ -290,10 +290,12 @@ class _Looked:
         wanted, got = self.case.expected.outcomes, self.ran.outcomes
         if wanted is not None:
             for outcome in Outcome:
-                expected, found = wanted.get(outcome, 0), got[outcome]
-                if expected or found:
+                expected, actual = wanted.get(outcome, 0), got[outcome]
+                if expected or actual:
                     span = self.case.expected.outcomes_span or self.case.span
-                    yield Row("", outcome.value, str(expected), str(found), expected == found, span)
+                    yield Row(
+                        "", outcome.value, str(expected), str(actual), expected == actual, span
+                    )
             return
         for span, why in self.ran.refused:
             yield Row("", "the event", "folded", why, False, span, "or expect it: outcomes")
@@ -310,14 +312,14 @@ def alert_of(step: Transition) -> Alert:
     return Alert(step.rule, step.severity, step.dimensions)
 
 
-def _agrees(want: WindowWanted, found: WindowValue) -> bool:
-    if want.events is not None and found.events != want.events:
+def _agrees(want: WindowWanted, window: WindowValue) -> bool:
+    if want.events is not None and window.events != want.events:
         return False
     if not want.says_value:
         return True
-    if want.value is None or found.value is None:
-        return want.value is found.value
-    return _close(want.value, found.value, want.tolerance)
+    if want.value is None or window.value is None:
+        return want.value is window.value
+    return _close(want.value, window.value, want.tolerance)
 
 
 def _close(a: float, b: float, tolerance: float | None) -> bool:
@@ -333,11 +335,11 @@ def _window_wanted(want: WindowWanted) -> str:
     return " of ".join([*value, *events])
 
 
-def _window_found(want: WindowWanted, found: WindowValue | None) -> str:
-    if found is None:
+def _actual_window(want: WindowWanted, window: WindowValue | None) -> str:
+    if window is None:
         return "no such window"
-    value = [_number(found.value)] if want.says_value else []
-    events = [] if want.events is None else [_events(found.events)]
+    value = [_number(window.value)] if want.says_value else []
+    events = [] if want.events is None else [_events(window.events)]
     return " of ".join([*value, *events])
 
 

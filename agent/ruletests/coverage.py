@@ -45,8 +45,8 @@ class Coverage:
     @property
     def percent(self) -> float:
         """How much was seen, from 0 to 100; 100 of nothing."""
-        found = sum(item in self.seen for item in self.items)
-        return 100 * found / len(self.items) if self.items else 100.0
+        covered = sum(item in self.seen for item in self.items)
+        return 100 * covered / len(self.items) if self.items else 100.0
 
     def add(self, plan: Plan, result: RunResult) -> None:
         """Note what one test has seen."""

@@ -23,23 +23,23 @@ _WORDS = tuple(f.alias or name for name, f in EventsSpec.model_fields.items())
 
 def records(context: ResolveContext) -> tuple[Record, ...]:
     """All events of a test, by their arrival; those of one instant as they are written."""
-    found: list[Record] = []
+    made: list[Record] = []
     for number, spec in enumerate(context.entry.model.events or ()):
         at: Place = ("events", number)
         contract = _contract(context, at, spec)
         times = _times(context, at, spec)
         if contract is None or not _fields_known(context, at, spec, contract):
             continue
-        if len(found) + len(times) > MOST_EVENTS:
+        if len(made) + len(times) > MOST_EVENTS:
             context.wrong(at, f"more than {MOST_EVENTS} events", "repeat them less often", on="key")
             break
         arrives = context.time((*at, "arrives"), spec.arrives)
         span = context.entry.source.locate((*context.entry.place, *at))
         for turn, at_ms in enumerate(times):
-            event = _event(contract, spec, turn, at_ms, len(found))
+            event = _event(contract, spec, turn, at_ms, len(made))
             came = at_ms if arrives is None else arrives
-            found.append(event.record(contract.topics.default, came, span))
-    return tuple(sorted(found, key=lambda record: record.arrives_ms))
+            made.append(event.record(contract.topics.default, came, span))
+    return tuple(sorted(made, key=lambda record: record.arrives_ms))
 
 
 def _contract(context: ResolveContext, at: Place, spec: EventsSpec) -> Contract | None:
@@ -105,7 +105,7 @@ def _fields_known(context: ResolveContext, at: Place, spec: EventsSpec, contract
 def _fields(context: ResolveContext, contract: Contract) -> Mapping[str, Field]:
     of_topic = context.plan.contracts_of(contract.topics.default)
     whole = [c for c in of_topic if c.type_path is None]
-    return {field.name: field for one in [*whole, contract] for field in one.fields} | {
+    return {field.name: field for declared in [*whole, contract] for field in declared.fields} | {
         field.name: field for field in contract.fields
     }
 

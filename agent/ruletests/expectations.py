@@ -69,8 +69,8 @@ def _refuse_empty(context: ResolveContext, at: Place, said: Mapping[str, object]
     """What says nothing would always hold."""
     if not said and not context.entry.has_hole(*at):
         context.wrong(at, "nothing is expected here", "leave it out, or say what must be", on="key")
-    for name, one in said.items():
-        if isinstance(one, dict) and not one and not context.entry.has_hole(*at, name):
+    for name, expected in said.items():
+        if isinstance(expected, dict) and not expected and not context.entry.has_hole(*at, name):
             hint = "say when, and what: `10:05: …`"
             context.wrong((*at, name), f"nothing is expected of '{name}'", hint, on="key")
 
@@ -79,12 +79,12 @@ def _windows(context: ResolveContext) -> Iterator[WindowWanted]:
     tolerance = context.entry.model.expect.tolerance
     for text, written in context.entry.model.expect.windows.items():
         at: Place = ("expect", "windows", text)
-        found = context.series(at, text)
+        series = context.series(at, text)
         if not isinstance(written, dict):
             values = context.values(at, written)
-            if found is None:
+            if series is None:
                 continue
-            kpi, dimensions = found
+            kpi, dimensions = series
             end = context.clock.start_ms
             for value in values:
                 end = kpi.window.first_end_after(end)
@@ -94,17 +94,22 @@ def _windows(context: ResolveContext) -> Iterator[WindowWanted]:
                     kpi.name, dimensions, end, value.value, True, tolerance, value.events, span
                 )
             continue
-        for time, one in written.items():
-            ended = _end(context, (*at, time), time, found[0] if found else None)
-            if ended is not None and found is not None:
-                yield _window(context, (*at, time), *found, ended, one)
+        for time, expected in written.items():
+            ended = _end(context, (*at, time), time, series[0] if series else None)
+            if ended is not None and series is not None:
+                yield _window(context, (*at, time), *series, ended, expected)
 
 
 def _window(
-    context: ResolveContext, at: Place, kpi: Kpi, dimensions: Dimensions, end_ms: int, one: object
+    context: ResolveContext,
+    at: Place,
+    kpi: Kpi,
+    dimensions: Dimensions,
+    end_ms: int,
+    expected: object,
 ) -> WindowWanted:
-    spec = one if isinstance(one, WindowSpec) else None
-    value = spec.value if spec else one
+    spec = expected if isinstance(expected, WindowSpec) else None
+    value = spec.value if spec else expected
     if spec is not None and spec.value is None and spec.events is None:
         context.wrong(at, "nothing is expected of this window", "say its value or events", on="key")
     tolerance = context.entry.model.expect.tolerance
@@ -125,11 +130,11 @@ def _window(
 def _states(context: ResolveContext) -> Iterator[StateWanted]:
     for text, states in context.entry.model.expect.targets.items():
         at: Place = ("expect", "targets", text)
-        found = context.series(at, text)
+        series = context.series(at, text)
         for time, state in states.items():
-            ended = _end(context, (*at, time), time, found[0] if found else None)
-            if ended is not None and found is not None:
-                kpi, dimensions = found
+            ended = _end(context, (*at, time), time, series[0] if series else None)
+            if ended is not None and series is not None:
+                kpi, dimensions = series
                 if target_of(kpi, dimensions, kpi.window.start_of(ended)) is None:
                     hint = "give the KPI a `target`"
                     context.wrong((*at, time), f"'{text}' has no target", hint, on="key")
@@ -144,10 +149,10 @@ def _standings(context: ResolveContext) -> Iterator[StandingWanted]:
         if not known:
             hint = suggest(name, context.plan.objectives, "objectives")
             context.wrong(at, f"unknown objective '{name}'", hint, on="key")
-        for time, one in standings.items():
+        for time, expected in standings.items():
             at_ms = context.time((*at, time), time, on="key")
             if known and at_ms is not None:
-                standing = TargetState(one) if isinstance(one, str) else float(one)
+                standing = TargetState(expected) if isinstance(expected, str) else float(expected)
                 yield StandingWanted(name, at_ms, standing, _span(context, (*at, time)))
 
 
@@ -176,15 +181,15 @@ class _Alerts:
         for time, alerts in self.context.entry.model.expect.alerts_at.items():
             at: Place = ("expect", "alerts_at", time)
             at_ms = self.context.time(at, time, on="key")
-            found = [self._wanted((*at, n), one) for n, one in enumerate(alerts)]
+            wanted = [self._wanted((*at, n), alert) for n, alert in enumerate(alerts)]
             if at_ms is None:
                 continue
-            named = [one for one in found if one is not None]
+            named = [alert for alert in wanted if alert is not None]
             seen: set[Alert] = set()
-            for number, one in enumerate(found):
-                if one is not None and one.alert in seen:
+            for number, alert in enumerate(wanted):
+                if alert is not None and alert.alert in seen:
                     self.context.wrong((*at, number), "the same alert twice", "keep one")
-                seen |= {one.alert} if one else set()
+                seen |= {alert.alert} if alert else set()
             yield Moment(at_ms, tuple(named), _span(self.context, at, "key"))
 
     def steps(self) -> Iterator[StepWanted]:
@@ -200,24 +205,28 @@ class _Alerts:
                     span = _span(self.context, (*at, time))
                     yield StepWanted(alert[0], at_ms, AlertPhase(phase), span)
 
-    def _wanted(self, at: Place, one: AlertSpec | str) -> AlertWanted | None:
-        spec = one if isinstance(one, AlertSpec) else AlertSpec.model_validate({"alert": one})
-        place = (*at, "alert") if isinstance(one, AlertSpec) else at
-        found = self._named(place, spec.alert, "value")
-        if found is None:
+    def _wanted(self, at: Place, written: AlertSpec | str) -> AlertWanted | None:
+        spec = (
+            written
+            if isinstance(written, AlertSpec)
+            else AlertSpec.model_validate({"alert": written})
+        )
+        place = (*at, "alert") if isinstance(written, AlertSpec) else at
+        alert = self._named(place, spec.alert, "value")
+        if alert is None:
             return None
-        phase = found[1] or AlertPhase.FIRING
+        phase = alert[1] or AlertPhase.FIRING
         if phase not in (AlertPhase.PENDING, AlertPhase.FIRING):
             message = f"'{phase.value}' in a list of the alerts that are pending or firing"
             self.context.wrong(place, message, "leave it out: what is not named is neither")
         span = _span(self.context, place)
-        return AlertWanted(found[0], phase, spec.value, spec.summary, spec.description, span)
+        return AlertWanted(alert[0], phase, spec.value, spec.summary, spec.description, span)
 
     def _named(self, at: Place, text: str, on: On) -> tuple[Alert, AlertPhase | None] | None:
-        found = self.context.alert(at, text, on=on)
-        if found is None:
+        alert = self.context.alert(at, text, on=on)
+        if alert is None:
             return None
-        rule = self.context.plan.rules[found[0].rule]
+        rule = self.context.plan.rules[alert[0].rule]
         if rule.name not in self.context.rules:
             message = f"'{rule.name}' is not among the `rules` that this test looks at"
             self.context.wrong(at, message, "add it there", on=on)
@@ -226,4 +235,4 @@ class _Alerts:
                 f"'{rule.name}' evaluates current values: `series` are those of closed windows"
             )
             self.context.wrong(at, message, "write `events`", on=on)
-        return found
+        return alert

@@ -78,7 +78,7 @@ def show_alert(plan: Plan, alert: Alert) -> str:
 
 def _braces(by: tuple[str, ...], dimensions: Dimensions) -> str:
     pairs = zip(by, dimensions, strict=False)
-    inside = ", ".join(f"{name}={json.dumps(one, ensure_ascii=False)}" for name, one in pairs)
+    inside = ", ".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in pairs)
     return f"{{{inside}}}" if inside else ""
 
 
@@ -129,4 +129,4 @@ def _types(plan: Plan, subject: str) -> Mapping[str, FieldType]:
     below = (
         kpi.inputs if kpi else [h.subject for r in plan.rules_of(subject) for h in dependencies(r)]
     )
-    return {name: type_ for one in below for name, type_ in _types(plan, one).items()}
+    return {name: type_ for dependency in below for name, type_ in _types(plan, dependency).items()}

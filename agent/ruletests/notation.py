@@ -67,12 +67,12 @@ class Value:
 
 def read_name(text: str) -> Named:
     """A series or an alert by name. Raises NotationError."""
-    found = _NAME.match(text)
-    if found is None:
+    match = _NAME.match(text)
+    if match is None:
         hint = 'write name{dimension="value"}'
         raise NotationError(f"'{text}' is not the name of a series", hint, (0, len(text)))
     dimensions: dict[str, tuple[Word, bool]] = {}
-    at, end = found.span("inside")
+    at, end = match.span("inside")
     while at >= 0 and text[at:end].strip():
         pair = _PAIR.match(text, at, end)
         if pair is None:
@@ -87,10 +87,10 @@ def read_name(text: str) -> Named:
         dimensions[pair["key"]] = Word(value, *pair.span("value")), quoted
         at = pair.end()
     words = tuple(
-        Word(w[0], w.start() + found.start("rest"), w.end() + found.start("rest"))
-        for w in re.finditer(r"\S+", found["rest"])
+        Word(w[0], w.start() + match.start("rest"), w.end() + match.start("rest"))
+        for w in re.finditer(r"\S+", match["rest"])
     )
-    return Named(Word(found["name"], *found.span("name")), dimensions, words)
+    return Named(Word(match["name"], *match.span("name")), dimensions, words)
 
 
 def read_values(text: str) -> tuple[list[Value], list[NotationError]]:
@@ -114,21 +114,21 @@ def read_values(text: str) -> tuple[list[Value], list[NotationError]]:
 
 
 def _item(word: re.Match[str]) -> Iterator[Value]:
-    found = _ITEM.fullmatch(word[0])
-    if found is None or not (found["gap"] or found["value"]):
+    match = _ITEM.fullmatch(word[0])
+    if match is None or not (match["gap"] or match["value"]):
         hint = "write 5, 5x3, 5+2x3, _ or _x3, with @12 for the number of events"
         raise NotationError(f"'{word[0]}' is not a value", hint, word.span())
-    times = int(found["times"] or 1)
+    times = int(match["times"] or 1)
     if times > MOST_VALUES or times == 0:
         message = f"{times} windows" if times else "no window at all"
         raise NotationError(message, f"1 to {MOST_VALUES}", word.span())
-    events = None if found["events"] is None else int(found["events"])
-    if found["gap"]:
+    events = None if match["events"] is None else int(match["events"])
+    if match["gap"]:
         return (Value(None, events, word.span()) for _ in range(times))
-    if found["step"] and not found["times"]:
+    if match["step"] and not match["times"]:
         hint = f"say how often: {word[0]}x3"
         raise NotationError(f"'{word[0]}' goes on by a step", hint, word.span())
-    first, step = float(found["value"]), float(found["step"] or 0)
+    first, step = float(match["value"]), float(match["step"] or 0)
     if not math.isfinite(first + step * times):
         raise NotationError(f"'{word[0]}' is too large", None, word.span())
     return (Value(first + step * n, events, word.span()) for n in range(times))

@@ -1,4 +1,4 @@
-"""Files of rule tests, read with places: every problem of every file is published."""
+"""Files of rule tests, read with places: every problem of every file is reported."""
 
 from __future__ import annotations
 
@@ -96,18 +96,18 @@ def _tests(plan: Plan, source: Source, spec: TestFileSpec, suite: Suite) -> None
         place: Place = ("tests", name)
         if not name.strip():
             suite.problems.append(_at(source, place, "a test without a name", "say what it shows"))
-        found = recover(TestSpec, value)
-        for at, on, message, advice in found.mistakes:
+        recovered = recover(TestSpec, value)
+        for at, on, message, advice in recovered.mistakes:
             where = (*place, *at)
             suite.problems.append(source.problem(source.locate(where, on), where, message, advice))
         nulls = list(_nulls(source, value, place))
         suite.problems += nulls
-        if found.model is None:
+        if recovered.model is None:
             continue
-        entry = Entry("tests", name, source, found.model, found.holes, found.keys)
+        entry = Entry("tests", name, source, recovered.model, recovered.holes, recovered.keys)
         case, problems = resolve(plan, entry, spec)
         suite.problems += problems
-        if case is not None and not (found.mistakes or nulls or problems):
+        if case is not None and not (recovered.mistakes or nulls or problems):
             suite.cases.append(case)
 
 

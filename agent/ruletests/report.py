@@ -129,10 +129,10 @@ def _coverage_table(coverage: Coverage) -> Table:
     for (section, name, part), items in _grouped(coverage.items):
         missing = [item.what for item in items if item not in coverage.seen]
         if missing:
-            one = {"rules": "rule", "kpis": "KPI"}.get(section, section)
+            kind = {"rules": "rule", "kpis": "KPI"}.get(section, section)
             seen = f"{len(items) - len(missing)} of {len(items)}"
             what = Text(printable(", ".join(missing)))
-            table.add_row(one, Text(printable(f"{name} {part}".rstrip())), seen, what)
+            table.add_row(kind, Text(printable(f"{name} {part}".rstrip())), seen, what)
     return table
 
 

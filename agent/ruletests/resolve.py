@@ -32,8 +32,8 @@ def resolve(
         clock = clock_of(zone, spec.start or file.start)
     except TimeError as error:
         at: Place = ("start",) if spec.start else ()
-        found = entry.problem(at, error.message, error.hint, on="value" if spec.start else "key")
-        return None, [found] if found else []
+        problem = entry.problem(at, error.message, error.hint, on="value" if spec.start else "key")
+        return None, [problem] if problem else []
     context = ResolveContext(plan, entry, clock, frozenset(spec.rules or ()))
     context.rules = _rules(context)
     given = [key for key in ("events", "series", "file") if entry.is_written(key)]
@@ -87,13 +87,13 @@ def _windows(context: ResolveContext) -> tuple[WindowValue, ...]:
     seen: set[tuple[str, Dimensions]] = set()
     for text, spec in (context.entry.model.series or {}).items():
         at: Place = ("series", text)
-        found = context.series(at, text)
+        series = context.series(at, text)
         long = isinstance(spec, ValuesSpec)
         written = spec.values if isinstance(spec, ValuesSpec) else spec
         values = context.values((*at, "values") if long else at, written)
-        if found is None:
+        if series is None:
             continue
-        kpi, dimensions = found
+        kpi, dimensions = series
         if (kpi.name, dimensions) in seen:
             context.wrong(at, "the same series twice", "put the values together", on="key")
         seen.add((kpi.name, dimensions))

@@ -64,10 +64,10 @@ class ResolveContext:
         """Values of consecutive windows."""
         if not isinstance(text, str):
             return [Value(float(text), None, (0, 1))]
-        found, wrong = read_values(text)
+        values, wrong = read_values(text)
         for error in wrong:
             self.wrong(at, error.message, error.hint, chars=error.chars)
-        return found
+        return values
 
     def alert(self, at: Place, text: str, *, on: On) -> tuple[Alert, AlertPhase | None] | None:
         """The alert that a text names, and its phase where it says one."""

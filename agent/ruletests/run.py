@@ -93,10 +93,10 @@ def _file(plan: Plan, case: Case, result: RunResult) -> tuple[Emitted, int]:
     """What the events of a file bring about, and when the last of them happened."""
     pipeline = Pipeline(plan, on_evaluation=result.evaluations.append)
     out = Replayed(Emitted(), [])
-    found = list(stream(plan, sources(plan, [str(case.file)]), FAR_MS, out, pipeline=pipeline))
+    emitted = list(stream(plan, sources(plan, [str(case.file)]), FAR_MS, out, pipeline=pipeline))
     newest = pipeline.newest_ms or 0
     until = case.until_ms or case.expected.latest_ms or 0
     if until > newest:
-        found.append(pipeline.rest(until))
+        emitted.append(pipeline.rest(until))
     result.outcomes += out.outcomes
-    return joined(found), newest
+    return joined(emitted), newest

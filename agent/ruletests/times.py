@@ -80,20 +80,20 @@ def clock_of(zone: str, start: str | None) -> Clock:
 
 
 def _instant(text: str, zone: str, day: date) -> int:
-    found = _TIME.fullmatch(text)
-    if found is None or not (found["date"] or found["clock"]):
+    match = _TIME.fullmatch(text)
+    if match is None or not (match["date"] or match["clock"]):
         raise TimeError(f"'{text}' is no time")
-    if found["offset"] and not found["clock"]:
+    if match["offset"] and not match["clock"]:
         raise TimeError(f"'{text}' has an offset, but no time of day")
     try:
-        on = date.fromisoformat(found["date"]) if found["date"] else day
-        clock = found["clock"] or "00:00"
+        on = date.fromisoformat(match["date"]) if match["date"] else day
+        clock = match["clock"] or "00:00"
         at = time.fromisoformat(clock if clock[2] == ":" else f"0{clock}")
     except ValueError as error:
         raise TimeError(f"'{text}' is no time: {error}") from error
     naive = datetime.combine(on, at)
-    if found["offset"]:
-        offset = found["offset"].replace("Z", "+00:00")
+    if match["offset"]:
+        offset = match["offset"].replace("Z", "+00:00")
         return _ms(datetime.fromisoformat(naive.isoformat() + offset))
     return _local_ms(text, naive, zone)
 

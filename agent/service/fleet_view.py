@@ -7,19 +7,21 @@ topic. What was looked up serves for an instant: scrapes and boards ask at the s
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from agent.core.evaluate.maintenance import maintenance_calendar
 from agent.core.evaluate.objectives import Score, earlier_attainment, standing
+from agent.core.model.kpis import Dimensions, Kpi
 from agent.core.model.plan import Plan
-from agent.core.model.results import SeriesView
+from agent.core.model.results import PastWindows, SeriesView
 from agent.core.model.rules import is_whole
 from agent.core.output.messages import Json
 from agent.core.placement import place_of
 from agent.errors import RulesError
 from agent.explain.document import asked_text, explanations, refuse_private, wanted
-from agent.export.agent_state import Alert
-from agent.kafka.board_topic import AlertRow, BoardReader, SeriesId
+from agent.export.agent_state import Alert, SeriesId, Step
+from agent.kafka.alert_log import AlertLog
+from agent.kafka.board_topic import AlertRow, BoardReader
 from agent.kafka.merge_stage import MergeStage
 from agent.service.own_alerts import OwnAlerts, Steps
 
@@ -28,12 +30,19 @@ FRESH_SECONDS = 0.1
 is as old as that and the flush."""
 
 
-class FleetView:
-    """All series, alerts and scores, as this worker knows them."""
+PastReader = Callable[[Kpi, Dimensions | None, int], Awaitable[PastWindows]]
 
-    def __init__(self, plan: Plan, board: BoardReader) -> None:
+
+class FleetView:
+    """All series, alerts and scores, as this worker knows them (`Fleet` of the exports)."""
+
+    def __init__(
+        self, plan: Plan, board: BoardReader, alert_log: AlertLog, past: PastReader
+    ) -> None:
         self._plan = plan
         self._board = board
+        self._alert_log = alert_log
+        self._past = past
         self._merge: MergeStage | None = None
         self._state_partitions = 0
         self._own_alerts = OwnAlerts()
@@ -102,6 +111,10 @@ class FleetView:
         read to its end."""
         return self._holds_all or self._board.complete
 
+    def is_leader(self) -> bool:
+        """Whether the first state partition is held here."""
+        return self._merge is not None and 0 in self._merge.partitions
+
     def is_ours(self, series: SeriesId) -> bool:
         """Whether the series' state partition is held here."""
         if self._merge is None or not self._merge.partitions:
@@ -144,10 +157,10 @@ class FleetView:
 
     def own_alerts(self) -> list[Alert] | None:
         """The alerts of the series held here; None while they are not known."""
-        if self._merge is None or not self._merge.partitions or not self._board.complete:
+        if self._merge is None or not self._merge.partitions:
             return None
-        rules = self._plan.rules
-        rows = self._own_alerts.over(self._board.alerts())
+        rules, own = self._plan.rules, self._own_alerts
+        rows = own.over(self._board.alerts()) if self._board.complete else own.without_board()
         return [
             _alert(row)
             for row in rows
@@ -159,6 +172,14 @@ class FleetView:
         """The alerts of all workers, with their texts."""
         return [_alert(row) for row in self._board.alerts()]
 
+    def steps(self) -> Sequence[Step]:
+        """The last steps of all alerts, newest first."""
+        return self._alert_log.steps()
+
+    async def past(self, kpi: Kpi, dimensions: Dimensions | None, since_ms: int) -> PastWindows:
+        """The closed windows of a KPI, or of one of its series, since an instant."""
+        return await self._past(kpi, dimensions, since_ms)
+
     async def explain(self, name: str, series: str) -> Json:
         """How a rule stands over the series held here, `series`, the most urgent ones of `count`.
 
@@ -169,13 +190,13 @@ class FleetView:
         refuse_private(plan, rule)
         mergers = await self._merge.mergers() if self._merge is not None else []
         # While the rules change, the stage that runs by the old ones says nothing of the new.
-        published, count = explanations(plan, (m for m in mergers if m.plan is plan), rule, asked)
-        if not published:
+        explained, count = explanations(plan, (m for m in mergers if m.plan is plan), rule, asked)
+        if not explained:
             held = {id(view) for view in self.held()}
             others = any(v.kpi == rule.kpi and id(v) not in held for v in self.all_series())
             hint = "Other workers hold some: ask each." if others else None
             raise RulesError(f"no series of {name} is held here{asked_text(series)}", hint)
-        return {"count": count, "series": [one for _, one in published]}
+        return {"count": count, "series": [document for _, document in explained]}
 
 
 def _alert(row: AlertRow) -> Alert:

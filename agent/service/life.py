@@ -19,7 +19,6 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from agent.core.output.privacy import Privacy
 from agent.errors import EnvironmentFault
 from agent.export.agent_state import AgentState
 from agent.kafka.alert_log import AlertLog
@@ -67,7 +66,6 @@ class Life:
         fleet: FleetView,
         board: BoardReader,
         alert_log: AlertLog,
-        privacy: Privacy,
     ) -> None:
         self.at_rest = asyncio.Event()  # no stage is running
         self.at_rest.set()
@@ -77,7 +75,6 @@ class Life:
         self._fleet = fleet
         self._board = board
         self._alert_log = alert_log
-        self._privacy = privacy
         self._names = TopicNames.of(settings)
         self._topics = TopicKeeper(settings, status)
 
@@ -96,7 +93,7 @@ class Life:
             state_partitions = await self._topics.ensure(admin, consumer)
             self._status.waiting(BROKER, None)
             self._status.waiting(BOARD, None)
-            ingest_reporter = IngestReporter(self._state, self._status)
+            ingest_reporter = IngestReporter(self._state.plan, self._state.metrics, self._status)
 
             async def ingest() -> None:
                 await self._run_ingest(admin, state_partitions, ingest_reporter, over)
@@ -169,15 +166,15 @@ class Life:
     async def _run_merge(self, state_partitions: int, over: asyncio.Event) -> None:
         """Stage 2, and the writer of its series to the board topic."""
         producer = new_producer(self._settings)
-        fleet = self._fleet
+        fleet, plan, privacy = self._fleet, self._state.plan, self._state.privacy
         try:
             await producer.start()
-            publisher = Publisher(producer, self._names, self._privacy)
+            publisher = Publisher(producer, self._names, privacy)
             writer = BoardWriter(publisher, self._board, fleet.held, fleet.is_ours)
-            reporter = MergeReporter(self._state, self._status, fleet, writer, self._privacy)
-            merge = MergeStage(
-                self._settings, self._state.plan, publisher, state_partitions, reporter
+            reporter = MergeReporter(
+                plan, self._state.metrics, self._status, fleet, writer, privacy
             )
+            merge = MergeStage(self._settings, plan, publisher, state_partitions, reporter)
             fleet.attach(merge, state_partitions)
             writing = asyncio.create_task(writer.run(), name="board-writer")
             try:

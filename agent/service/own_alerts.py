@@ -4,7 +4,7 @@ A step counts from the round that published it on. The board topic, which every 
 it a second or two later; once it does, its row stands for the step. What fired before the state
 partition came here is restored from its rows; where the board topic has a row that is as new, this
 row counts, as it has the texts of the time. So neither the way through the broker nor a board topic
-that was deleted changes what Alertmanager is sent.
+that was deleted, or can't be read yet, changes what Alertmanager is sent.
 """
 
 from __future__ import annotations
@@ -33,6 +33,12 @@ class OwnAlerts:
     def restored(self, steps: Steps) -> None:
         """The alerts that stand in all state partitions held here, as their rows have them."""
         self._restored = dict(steps)
+
+    def without_board(self) -> Sequence[AlertRow]:
+        """The alerts that are known before the board topic is read to its end: until then, what was
+        read of it may be of an episode that has ended since."""
+        steps = (self._restored | self._steps).values()
+        return [row for _, row in steps if row is not None]
 
     def over(self, rows: Iterable[AlertRow]) -> Sequence[AlertRow]:
         """The board's rows, and the steps that are newer than those. Of two at the same time the

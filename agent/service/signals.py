@@ -54,7 +54,7 @@ def handling(
 
 
 def _ignore(_number: int, _frame: object) -> None:
-    """The handler in C has published the thread already."""
+    """The handler in C has woken the thread already."""
 
 
 def _pass_on(

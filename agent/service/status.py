@@ -7,9 +7,10 @@ import time
 from collections.abc import Mapping, Sequence
 
 from agent.core.fold.folder import FoldResult
+from agent.core.model.plan import Plan
 from agent.core.model.results import Emitted, Transition
 from agent.core.output.privacy import Privacy
-from agent.export.agent_state import AgentState
+from agent.export.metrics.agent_metrics import AgentMetrics
 from agent.kafka.board_topic import BoardWriter, alert_step
 from agent.service.fleet_view import FleetView
 
@@ -33,28 +34,30 @@ SCHEMAS = "schemas"
 
 
 class StatusReporter:
-    """What each component waits for. Owner of `AgentState.ready` and of the counts of errors."""
+    """What each component waits for. Owner of `ready` and of the counts of errors."""
 
-    def __init__(self, state: AgentState) -> None:
-        self._state = state
-        state.stats.errors.update(dict.fromkeys(COMPONENTS, 0))
+    def __init__(self, metrics: AgentMetrics) -> None:
+        self.ready: dict[str, str | None] = {}
+        self._errors = metrics.errors
+        for component in COMPONENTS:
+            self._errors.labels(component)
         self.starting()
 
     def starting(self) -> None:
         """Nothing is ready yet."""
         for component in COMPONENTS:
-            self._state.ready[component] = "starting"
+            self.ready[component] = "starting"
 
     def reason(self, component: str) -> str:
         """What a component waits for; "": it is ready."""
-        return self._state.ready.get(component) or ""
+        return self.ready.get(component) or ""
 
     def waiting(self, component: str, reason: str | None) -> None:
         """What a component waits for; None: it is ready. A new reason is logged once."""
-        if reason and self._state.ready.get(component) != reason:
+        if reason and self.ready.get(component) != reason:
             level = logging.WARNING if component in (BROKER, TOPICS, SCHEMAS) else logging.INFO
             log.log(level, "%s: %s", component, reason)
-        self._state.ready[component] = reason
+        self.ready[component] = reason
 
     def stalled(self, component: str, stall: str, details: str) -> None:
         """A component that was ready gets nowhere; `stall` is what its reason begins with."""
@@ -62,7 +65,7 @@ class StatusReporter:
         if not known:
             log.error("%s: %s%s", component, stall, details)
         if not known or known.startswith(stall):
-            self._state.ready[component] = f"{stall}{details}"
+            self.ready[component] = f"{stall}{details}"
 
     def recovered(self, component: str, *stalls: str) -> None:
         """A component that said one of these works again."""
@@ -72,15 +75,16 @@ class StatusReporter:
 
     def failed(self, component: str, reason: str) -> None:
         """Count an error, and say it on /-/ready."""
-        self._state.stats.errors[component] += 1
-        self._state.ready[component] = reason
+        self._errors.labels(component).inc()
+        self.ready[component] = reason
 
 
 class IngestReporter:
     """What stage 1 reports (`IngestProgress`)."""
 
-    def __init__(self, state: AgentState, status: StatusReporter) -> None:
-        self._stats = state.stats
+    def __init__(self, plan: Plan, metrics: AgentMetrics, status: StatusReporter) -> None:
+        self._plan = plan
+        self._metrics = metrics
         self._status = status
         self._missing: tuple[str, ...] = ()
         self._shortened: dict[tuple[str, str], int] = {}
@@ -96,25 +100,27 @@ class IngestReporter:
 
     def folded(self, topic: str, added: FoldResult, seconds: float) -> None:
         """Count a batch by outcome."""
-        self._stats.fold_seconds.observe(seconds)
+        metrics = self._metrics
+        metrics.fold_seconds.observe(seconds)
         for (outcome, contract, reason), number in added.counts.items():
             key = (topic, outcome.value, reason.value if reason else "", contract or "")
-            self._stats.records[key] += number
-        self._stats.late_rows.update(added.late_rows)
+            metrics.records.labels(*key).inc(number)
+        for kpi, number in added.late_rows.items():
+            metrics.late_rows.labels(kpi).inc(number)
         for contract, counts in added.fields.items():
-            for name, number in counts.nulls.items():
-                self._stats.field_nulls[topic, contract, name] += number
-            for name, number in counts.wrong_types.items():
-                self._stats.field_wrong_types[topic, contract, name] += number
-            for name, number in counts.failed_casts.items():
-                self._stats.field_failed_casts[topic, contract, name] += number
-            for name, number in counts.misses.items():
-                self._stats.lookup_misses[topic, contract, name] += number
+            for counter, numbers in (
+                (metrics.field_nulls, counts.nulls),
+                (metrics.field_wrong_types, counts.wrong_types),
+                (metrics.field_failed_casts, counts.failed_casts),
+                (metrics.lookup_misses, counts.misses),
+            ):
+                for name, number in numbers.items():
+                    counter.labels(topic, contract, name).inc(number)
 
     def flushed(self, frames: int, seconds: float) -> None:
         """Count acknowledged frames."""
-        self._stats.frames_sent += frames
-        self._stats.flush_seconds.observe(seconds)
+        self._metrics.frames_sent.inc(frames)
+        self._metrics.flush_seconds.observe(seconds)
         self._flushed_at = time.monotonic()
         self._status.recovered(INGEST, SILENT_BROKER, STALLED_INGEST)
 
@@ -126,33 +132,32 @@ class IngestReporter:
     def watermark(self, topic: str, partition: int, watermark_ms: int | None) -> None:
         """Note how far event time has got."""
         if watermark_ms is not None:
-            self._stats.watermark_ms[topic, partition] = watermark_ms
+            self._metrics.watermark.labels(topic, str(partition)).set(watermark_ms / 1000)
 
     def lag(self, topic: str, partition: int, records: int) -> None:
         """Note how many records are not read yet."""
-        self._stats.lag[topic, partition] = records
+        self._metrics.lag.labels(topic, str(partition)).set(records)
 
     def missed(self, topic: str, partition: int, records: int) -> None:
         """Count records that were gone before they were read."""
-        self._stats.records_missed[topic, partition] += records
-        if records:
-            self._stats.records_missed_ms = time.time_ns() // 1_000_000
+        self._metrics.note_missed(topic, partition, records, time.time_ns() // 1_000_000)
 
     def cut(self, topic: str) -> None:
         """Count a dead letter or late record that was too large to be sent whole."""
-        self._stats.records_truncated[topic] += 1
+        self._metrics.records_truncated.labels(topic).inc()
 
     def shortened(self, topic: str, series: Mapping[str, int]) -> None:
         """Count series with a dimension value that was too long."""
         for kpi, number in series.items():
             known = self._shortened.get((topic, kpi), 0)
             # Another run of the stage counts from nothing.
-            self._stats.shortened_series[kpi] += number - known if number >= known else number
+            added = number - known if number >= known else number
+            self._metrics.shortened_series.labels(kpi).inc(added)
             self._shortened[topic, kpi] = number
 
     def source_topics(self, topics: Sequence[str], missing: Sequence[str]) -> None:
         """Note which source topics there are, and say which are waited for."""
-        self._stats.source_topics = tuple(topics)
+        self._metrics.declare_source_topics(self._plan, topics)
         if self._missing and not missing:
             log.info("all source topics are there")
         self._missing = tuple(missing)
@@ -168,22 +173,22 @@ class IngestReporter:
     def assigned(self, partitions: int, paused: Sequence[tuple[str, int]] = ()) -> None:
         """The ingest has its share of the partitions; of `paused` it reads nothing."""
         self._flushed_at = time.monotonic() if partitions else None
-        self._stats.paused_partitions = len(paused)
+        self._metrics.paused_partitions.set(len(paused))
         names = ", ".join(f"{topic} {partition}" for topic, partition in paused)
         reason = f"{LATER_COMMIT}: source partitions not read: {names}" if paused else None
         self._status.waiting(INGEST, reason)
 
     def forget(self, topic: str, partition: int) -> None:
         """Drop the gauges of a partition that is not ours any more."""
-        self._stats.lag.pop((topic, partition), None)
-        self._stats.watermark_ms.pop((topic, partition), None)
+        for gauge in (self._metrics.lag, self._metrics.watermark):
+            gauge.remove(topic, str(partition))
 
     def forget_all(self) -> None:
         """Drop the gauges of all partitions."""
         self._flushed_at = None
-        self._stats.paused_partitions = 0
-        self._stats.lag.clear()
-        self._stats.watermark_ms.clear()
+        self._metrics.paused_partitions.set(0)
+        self._metrics.lag.clear()
+        self._metrics.watermark.clear()
 
 
 class MergeReporter:
@@ -192,25 +197,24 @@ class MergeReporter:
 
     def __init__(
         self,
-        state: AgentState,
+        plan: Plan,
+        metrics: AgentMetrics,
         status: StatusReporter,
         fleet: FleetView,
         board: BoardWriter,
         privacy: Privacy,
     ) -> None:
-        self._state = state
-        self._stats = state.stats
+        self._plan = plan
+        self._metrics = metrics
         self._status = status
         self._fleet = fleet
         self._board = board
         self._privacy = privacy
-        self._plan = state.plan
         self._failed_at: float | None = None
 
     def held(self, partitions: frozenset[int] | None) -> None:
         """Note which state partitions are ready here."""
-        self._state.leader = partitions is not None and 0 in partitions
-        self._stats.frames_lag.clear()
+        self._metrics.frames_lag.clear()
         reason = "waiting for the group to share out the state" if partitions is None else None
         self._status.waiting(MERGE, reason)
 
@@ -221,18 +225,16 @@ class MergeReporter:
 
     def frames_lag(self, partition: int, frames: int) -> None:
         """Note how many frames are not merged yet."""
-        self._stats.frames_lag[partition] = frames
+        self._metrics.frames_lag.labels(str(partition)).set(frames)
 
     def missed(self, topic: str, partition: int, records: int) -> None:
         """Count frames that were gone before they were merged."""
-        self._stats.records_missed[topic, partition] += records
-        if records:
-            self._stats.records_missed_ms = time.time_ns() // 1_000_000
+        self._metrics.note_missed(topic, partition, records, time.time_ns() // 1_000_000)
 
     def merging(self, frames: int, seconds: float) -> None:
         """Note that so many frames wait, or what they brought is not published, for so long."""
         if not seconds:
-            self._stats.last_merge_ms = time.time_ns() // 1_000_000
+            self._metrics.last_merge.set_to_current_time()
         if seconds < STALLED_SECONDS:
             self._status.recovered(MERGE, STALLED_MERGE)
         else:
@@ -250,14 +252,15 @@ class MergeReporter:
 
     def round(self, frames: int, rows: int, published: Sequence[Emitted], seconds: float) -> None:
         """Count a round of stage 2, and pass on what it published."""
-        stats = self._stats
-        stats.frames_applied += frames
-        stats.late_partials += sum(one.late for one in published)
-        stats.frames_ignored += sum(one.stale for one in published)
-        stats.dropped_series.update(kpi for one in published for kpi in one.full)
+        metrics = self._metrics
+        metrics.frames_applied.inc(frames)
+        metrics.late_partials.inc(sum(emitted.late for emitted in published))
+        metrics.frames_ignored.inc(sum(emitted.stale for emitted in published))
+        for kpi in (kpi for emitted in published for kpi in emitted.full):
+            metrics.dropped_series.labels(kpi).inc()
         if published:
-            stats.close_seconds.observe(seconds)
-            transitions = [step for one in published for step in one.transitions]
+            metrics.close_seconds.observe(seconds)
+            transitions = [step for emitted in published for step in emitted.transitions]
             steps = dict(alert_step(self._plan, step, self._privacy) for step in transitions)
             self._fleet.emitted(steps)
             self._board.note_alerts({key: row for key, (_, row) in steps.items()})
@@ -267,6 +270,7 @@ class MergeReporter:
 
     def backfill(self, kpi: str, records: int, ratio: float) -> None:
         """Note how far the reading of a KPI's past has got."""
+        of_kpi = self._metrics.backfill_records.labels(kpi)
         if records or ratio < 1:
-            self._stats.backfill_records[kpi] = records
-        self._stats.backfill_ratio[kpi] = ratio
+            of_kpi.set(records)
+        self._metrics.backfill_ratio.labels(kpi).set(ratio)

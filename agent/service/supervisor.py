@@ -13,8 +13,9 @@ import logging
 import os
 import sys
 import time
-from collections import Counter
+from collections import deque
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from importlib import metadata
 
 from agent.core.changes.diff import compare, summary
@@ -23,14 +24,16 @@ from agent.core.model.plan import Plan
 from agent.core.output.labels import check_external_labels
 from agent.core.output.privacy import Privacy
 from agent.errors import EnvironmentFault, KpiAgentError, RulesError
-from agent.export.agent_state import AgentState, Stats
+from agent.export.agent_state import AgentState, RuleChange
 from agent.export.alertmanager import Delivery
+from agent.export.metrics.agent_metrics import AgentMetrics
 from agent.export.web.access import Access, is_loopback
 from agent.export.web.server import serving
 from agent.export.web.web_config import WebConfig, load_web_config
 from agent.kafka.alert_log import AlertLog
 from agent.kafka.board_topic import BoardReader
 from agent.kafka.topics import TopicNames
+from agent.kafka.value_log import past_windows
 from agent.service.fleet_view import FleetView
 from agent.service.life import Life
 from agent.service.malloc_trim import trim_regularly
@@ -49,11 +52,15 @@ SWITCH_SECONDS = 0.0005
 """How long a thread may keep the interpreter while another waits. Folding asks for it some hundred
 times a batch, for an instant each: with Python's default of 5 ms it mostly waited for the loop."""
 
+MOST_CHANGES = 50
+"""Changes of the rules that pages can mark."""
+
 LoadPlan = Callable[[], Plan]
 
 
 class Service:
-    """One running agent. `load_plan` reads the rules, and raises RulesError for wrong ones."""
+    """One running agent (`Rules` of its exports). `load_plan` reads the rules, and raises
+    RulesError for wrong ones."""
 
     def __init__(self, settings: Settings, load_plan: LoadPlan, name: str = "KPI agent") -> None:
         self._settings = settings
@@ -61,38 +68,34 @@ class Service:
         self._end = asyncio.Event()
         self._over = asyncio.Event()  # the life under way ends
         self._privacy = Privacy(settings.secret_of_people())
-        names, plan = TopicNames.of(settings), self._load()
-        board = BoardReader(settings, names.board, plan)
+        self.plan = self._load()
+        self.changes: deque[RuleChange] = deque(maxlen=MOST_CHANGES)
+        names = TopicNames.of(settings)
+        board = BoardReader(settings, names.board, self.plan)
         alert_log = AlertLog(settings, names.alerts)
-        self._fleet = fleet = FleetView(plan, board)
-        now_ms = _now_ms()
+        self._fleet = fleet = FleetView(
+            self.plan, board, alert_log, partial(past_windows, settings, names.values)
+        )
+        self._metrics = metrics = AgentMetrics()
+        for started in (metrics.start, metrics.last_reload, metrics.last_merge):
+            started.set_to_current_time()
+        for topic in (names.dead_letters, names.late):
+            metrics.records_truncated.labels(topic)
+        status = StatusReporter(metrics)
         self.state = AgentState(
-            plan,
-            views=fleet.held,
-            company=fleet.all_series,
-            company_is_complete=fleet.is_complete,
-            objective_scores=fleet.scores,
-            alerts=fleet.alerts,
-            alert_log=alert_log.steps,
-            explain=fleet.explain,
-            reload=self.reload,
-            stats=Stats(
-                last_reload_ms=now_ms,
-                last_merge_ms=now_ms,
-                records_truncated=Counter({names.dead_letters: 0, names.late: 0}),
-            ),
+            rules=self,
+            fleet=fleet,
+            metrics=metrics,
+            ready=status.ready,
             privacy=self._privacy,
-            group=settings.group,
             external_labels=settings.labels,
-            started_at_ms=now_ms,
             version=metadata.version("kpi-agent"),
+            group=settings.group,
             name=name,
         )
-        status = StatusReporter(self.state)
-        self._life = Life(settings, self.state, status, fleet, board, alert_log, self._privacy)
+        self._life = Life(settings, self.state, status, fleet, board, alert_log)
         self._delivery = Delivery(
-            self.state, settings.alertmanager_urls, fleet.own_alerts, fleet.is_ours, _now_ms,
-            settings.alert_resend,
+            self.state, settings.alertmanager_urls, _now_ms, settings.alert_resend
         ) if settings.alertmanager_urls else None  # fmt: skip
 
     def _load(self) -> Plan:
@@ -116,31 +119,31 @@ class Service:
         Returns once no stage runs by the old rules any more: events that are written from then on
         are evaluated by the new ones.
         """
-        stats = self.state.stats
         try:
             plan = await asyncio.to_thread(self._load)
         except (RulesError, EnvironmentFault) as error:
-            stats.reloads_failed += 1
+            self._metrics.reloads.labels("failed").inc()
             log.warning("the rules were not reloaded, the old ones stay: %s", error)
             return False, f"the rules are not valid, the old ones stay:\n{error}"
-        stats.reloads_ok += 1
-        stats.last_reload_ms = _now_ms()
-        if plan.config_hash == self.state.plan.config_hash:
+        self._metrics.reloads.labels("ok").inc()
+        self._metrics.last_reload.set_to_current_time()
+        before = self.plan
+        if plan.config_hash == before.config_hash:
             return True, "the rules are the same as before"
-        before = self.state.plan
         changes = await asyncio.to_thread(lambda: compare(outline(before), outline(plan)))
-        self.state.plan = plan
+        self.plan = plan
         self._fleet.replan(plan)
         self._over.set()
         with contextlib.suppress(TimeoutError):  # the log says which stage does not stop
             await asyncio.wait_for(self._life.at_rest.wait(), 2 * STOP_TIMEOUT_SECONDS)
         counts = f"{len(plan.kpis)} KPIs and {len(plan.rules)} rules are in use now"
-        published = f"{summary(changes)}; {counts}"
-        log.info("reloaded: %s", published)
-        return True, published
+        message = f"{summary(changes)}; {counts}"
+        self.changes.append(RuleChange(_now_ms(), summary(changes)))
+        log.info("reloaded: %s", message)
+        return True, message
 
     async def run(self, on_serving: Callable[[int], None] = lambda port: None) -> None:
-        """Run until `stop`; `on_serving` is published the port of the web server.
+        """Run until `stop`; `on_serving` is called with the port of the web server.
 
         Raises EnvironmentFault where the surroundings can't serve and waiting won't help.
         """
@@ -152,14 +155,7 @@ class Service:
             log.warning("%s", hint)
         try:
             async with serving(self.state, host, port, access=access, config=config) as served:
-                scheme = "http" if config.tls_server_config is None else "https"
-                name = "localhost" if host == "0.0.0.0" else host  # noqa: S104
-                log.info("serving %s://%s:%d", scheme, name, served)
-                if not config.is_closed and not is_loopback(host):
-                    log.info(
-                        "everybody who reaches port %d sees the board and the metrics; "
-                        "web_config_file says who may", served
-                    )  # fmt: skip
+                _log_address(host, served, config)
                 on_serving(served)
                 trimming = asyncio.create_task(trim_regularly(), name="malloc-trim")
                 try:
@@ -218,6 +214,18 @@ async def run(
 
     with handling(service.stop, reload):
         await service.run(on_serving)
+
+
+def _log_address(host: str, port: int, config: WebConfig) -> None:
+    """Log where the agent serves, and that everybody may look where nothing says who may."""
+    scheme = "http" if config.tls_server_config is None else "https"
+    name = "localhost" if host == "0.0.0.0" else host  # noqa: S104
+    log.info("serving %s://%s:%d", scheme, name, port)
+    if not config.is_closed and not is_loopback(host):
+        log.info(
+            "everybody who reaches port %d sees the board and the metrics; "
+            "web_config_file says who may", port
+        )  # fmt: skip
 
 
 def _now_ms() -> int:

@@ -82,8 +82,8 @@ async def aggregate(events: faust.Stream[Event]) -> None:
 
 def finish(seconds: float) -> None:
     """Write the totals, say the time, and end."""
-    found = [[key, window[0], *state] for (key, window), state in totals.table.items()]
-    Path(os.environ["W_TOTALS"]).write_text(json.dumps(found))
+    rows = [[key, window[0], *state] for (key, window), state in totals.table.items()]
+    Path(os.environ["W_TOTALS"]).write_text(json.dumps(rows))
     sys.stdout.write(json.dumps({"seconds": seconds}) + "\n")
     sys.stdout.flush()
     os._exit(0)

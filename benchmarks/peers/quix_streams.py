@@ -62,8 +62,8 @@ def keep(window: dict[str, object], key: object, timestamp: int, headers: object
     clock["seen"] += 1
     if clock["seen"] == EVENTS:
         seconds = time.monotonic() - clock["started"]
-        found = [[key, start, *state] for (key, start), state in totals.items()]
-        Path(os.environ["W_TOTALS"]).write_text(json.dumps(found))
+        rows = [[key, start, *state] for (key, start), state in totals.items()]
+        Path(os.environ["W_TOTALS"]).write_text(json.dumps(rows))
         sys.stdout.write(json.dumps({"seconds": seconds}) + "\n")
         sys.stdout.flush()
         os._exit(0)

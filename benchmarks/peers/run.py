@@ -53,7 +53,7 @@ class Peer:
 def truth(shape: Shape) -> Totals:
     """Count, sum, least and greatest of every window, by DuckDB."""
     base = events_of(shape)
-    found: Totals = {}
+    totals: Totals = {}
     for kind, value, series in (
         ("order.completed", "amount", "region || '|' || channel"),
         ("ticket.answered", "response_seconds", "region"),
@@ -64,15 +64,17 @@ def truth(shape: Shape) -> Totals:
             f"min({value})::DOUBLE, max({value})::DOUBLE "
             f"FROM events WHERE type = '{kind}' GROUP BY ALL"
         ).fetchall()
-        found |= {(name, start): (n, total, low, high) for name, start, n, total, low, high in rows}
-    return found
+        totals |= {
+            (name, start): (n, total, low, high) for name, start, n, total, low, high in rows
+        }
+    return totals
 
 
-def wrong(found: Totals, expected: Totals) -> list[str]:
+def wrong(totals: Totals, expected: Totals) -> list[str]:
     """The windows that are not as they should be."""
     out = []
     for window, total in expected.items():
-        have = found.get(window)
+        have = totals.get(window)
         if have is None or not all(
             math.isclose(a, b, rel_tol=1e-9) for a, b in zip(have, total, strict=True)
         ):
@@ -117,25 +119,25 @@ def run_streams(broker: str, events: int, folder: Path) -> tuple[float, Totals]:
     command = [*java("kafka-streams"), f"-Dstate.dir={folder}", "StreamsW", broker, TOPIC, TARGET,
                "peer-streams", str(events)]  # fmt: skip
     shown = _run(command, dict(os.environ), folder)
-    found: Totals = {}
+    totals: Totals = {}
     for key, value in _read(broker):
         name, _, start = key.rpartition("|")
         count, total, low, high = value.split("|")
-        found[name, int(start)] = (int(count), float(total), float(low), float(high))
-    return shown["seconds"], found
+        totals[name, int(start)] = (int(count), float(total), float(low), float(high))
+    return shown["seconds"], totals
 
 
 def run_flink(broker: str, events: int, folder: Path) -> tuple[float, Totals]:
     """Flink SQL."""
     new_topic(broker, TARGET)
     shown = _run([*java("flink-sql"), "FlinkW", broker, TOPIC, TARGET], dict(os.environ), folder)
-    found: Totals = {}
+    totals: Totals = {}
     for _, value in _read(broker):
         row = json.loads(value)
-        found[f"{row['kind']}|{row['series']}", row["start_ms"]] = (
+        totals[f"{row['kind']}|{row['series']}", row["start_ms"]] = (
             row["n"], row["total"], row["low"], row["high"],
         )  # fmt: skip
-    return shown["seconds"], found
+    return shown["seconds"], totals
 
 
 def java(name: str) -> list[str]:
@@ -179,13 +181,13 @@ def _read(broker: str) -> list[tuple[str, str]]:
         for p in range(PARTITIONS)
     }
     consumer.assign([TopicPartition(TARGET, p, 0) for p in ends])
-    found: list[tuple[str, str]] = []
-    while len(found) < sum(ends.values()):
+    messages: list[tuple[str, str]] = []
+    while len(messages) < sum(ends.values()):
         for message in consumer.consume(10_000, 1.0):
             key, value = message.key(), message.value()
-            found.append((key.decode() if key else "", value.decode() if value else ""))
+            messages.append((key.decode() if key else "", value.decode() if value else ""))
     consumer.close()
-    return found
+    return messages
 
 
 PEERS = {
@@ -201,14 +203,14 @@ def measure(name: str, runs: int, events: int | None) -> dict[str, Any]:
     peer = PEERS[name]
     shape = Shape(events=events or peer.events)
     expected = truth(shape)
-    found: list[dict[str, Any]] = []
+    runs_of: list[dict[str, Any]] = []
     for number in range(runs):
         with kafka() as broker, tempfile.TemporaryDirectory(prefix="bench-peer-") as folder:
             new_topic(broker, TOPIC)
             send(shape, broker, TOPIC)
             seconds, totals = peer.start(broker, shape.events + PARTITIONS, Path(folder))
         bad = wrong(totals, expected)
-        found.append(
+        runs_of.append(
             {
                 "seconds": round(seconds, 3),
                 "events_per_second": round(shape.events / seconds),
@@ -217,12 +219,12 @@ def measure(name: str, runs: int, events: int | None) -> dict[str, Any]:
                 "wrong": bad[:5],
             }
         )
-        print(f"{name} run {number + 1}: {found[-1]}", flush=True)
+        print(f"{name} run {number + 1}: {runs_of[-1]}", flush=True)
     return {
         "title": peer.title,
         "events": shape.events,
-        "median": results.median(found, itemgetter("seconds")),
-        "runs": found,
+        "median": results.median(runs_of, itemgetter("seconds")),
+        "runs": runs_of,
     }
 
 
@@ -236,9 +238,9 @@ def main() -> None:
     parser.add_argument("--events", type=int)
     options = parser.parse_args()
     for name in options.peer or PEERS:
-        found = measure(name, options.runs, options.events)
+        measured = measure(name, options.runs, options.events)
         if options.events is None:
-            results.save(f"peer-{name}", found)
+            results.save(f"peer-{name}", measured)
 
 
 if __name__ == "__main__":

@@ -110,11 +110,11 @@ def test_the_episodes_of_a_year_are_those_of_a_plain_computation(
     plan = load(rules)
     tested = over_files(plan, sources(plan, [str(YEAR)]), NOW_MS, None, None)
     for rule, slow in (("slow_day", True), ("great_day", False)):
-        shown = [(e.began_ms, e.fired_ms, e.resolved_ms) for e in tested.found.of_rule(rule)]
+        shown = [(e.began_ms, e.fired_ms, e.resolved_ms) for e in tested.history.of_rule(rule)]
         assert shown == expected(daily, slow)
         assert shown
-    for episode in tested.found.episodes:
-        last = episode.resolved_ms or tested.found.until_ms + 1
+    for episode in tested.history.episodes:
+        last = episode.resolved_ms or tested.history.until_ms + 1
         within = [u for end, u in daily.items() if episode.began_ms <= end < last]
         assert episode.peak in (min(within), max(within))
 
@@ -126,10 +126,10 @@ def test_a_part_of_the_year_has_the_episodes_that_fire_in_it(rules: Path) -> Non
     since, until = 1_300_000_000_000, 1_310_000_000_000
     part = over_files(plan, files, NOW_MS, since, until)
     assert part.read.records < whole.read.records  # the rest of the file is not read
-    assert [(e.rule, e.fired_ms) for e in part.found.episodes] == [
-        (e.rule, e.fired_ms) for e in whole.found.episodes if since <= e.fired_ms <= until
+    assert [(e.rule, e.fired_ms) for e in part.history.episodes] == [
+        (e.rule, e.fired_ms) for e in whole.history.episodes if since <= e.fired_ms <= until
     ]
-    assert part.found.weeks == pytest.approx((until - since) / (7 * 86_400_000))
+    assert part.history.weeks == pytest.approx((until - since) / (7 * 86_400_000))
 
 
 def test_the_warm_up_holds_two_windows_and_the_longest_wait(rules: Path) -> None:

@@ -31,10 +31,10 @@ def test_a_figure_that_is_reached_says_yes_and_one_that_is_not_no(folder: Path) 
     keep(folder, "agent-w", 360_000)
     keep(folder, "agent-w20", 180_000)
     keep(folder, "peer-flink-sql", 180_000, title="Flink SQL, cold")
-    found = {figure: reached for figure, _, _, reached in report.rows()}
-    assert found["W, one process: events/s"] == "yes"
-    assert found["W: times as fast as Flink SQL"] == "yes"
-    assert found["W with 20 KPIs, share of the speed"] == "**no**"
+    by_figure = {figure: reached for figure, _, _, reached in report.rows()}
+    assert by_figure["W, one process: events/s"] == "yes"
+    assert by_figure["W: times as fast as Flink SQL"] == "yes"
+    assert by_figure["W with 20 KPIs, share of the speed"] == "**no**"
 
 
 def test_what_was_not_measured_says_so(folder: Path) -> None:

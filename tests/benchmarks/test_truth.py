@@ -27,15 +27,15 @@ def published(
         plan = load(RULES / request.param)
         expected = windows(SHAPE, plan)
     pipeline = Pipeline(plan, {"bench-w": 4}, state_partitions=2)
-    found = []
+    emitted = []
     for batch in scale.batches(SHAPE):
         pipeline.add(batch)
-        found.append(pipeline.flush())
+        emitted.append(pipeline.flush())
     for partition in range(4):
         pipeline.end("bench-w", partition)
     merger_end = SHAPE.closing_ms
-    found += [merger.finish("bench-w", merger_end) for merger in pipeline.mergers]
-    closed = joined(found).windows
+    emitted += [merger.finish("bench-w", merger_end) for merger in pipeline.mergers]
+    closed = joined(emitted).windows
     return plan, expected, [window_json(plan.kpis[w.kpi], w) for w in closed]
 
 

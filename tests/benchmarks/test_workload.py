@@ -70,9 +70,11 @@ def test_the_closing_event_is_just_past_the_last_window(events: list[dict]) -> N
 
 def test_skewed_keys_change_nothing_but_the_customer(events: list[dict]) -> None:
     def customers(keys: Keys) -> list[str]:
-        found = [json.loads(t) for t in chunk(replace(SHAPE, keys=keys), 0, SHAPE.events)["json"]]
-        published = [e.pop("customer") for e in found]
-        assert found == [{k: v for k, v in e.items() if k != "customer"} for e in events]
+        generated = [
+            json.loads(t) for t in chunk(replace(SHAPE, keys=keys), 0, SHAPE.events)["json"]
+        ]
+        published = [e.pop("customer") for e in generated]
+        assert generated == [{k: v for k, v in e.items() if k != "customer"} for e in events]
         return published
 
     hot, zipf, even = (customers(keys) for keys in ("hot", "zipf", "uniform"))

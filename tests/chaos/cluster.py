@@ -102,10 +102,10 @@ class Cluster:
     def answers(self) -> bool:
         """Whether every running broker is known to the cluster."""
         try:
-            found = self._admin().list_topics(timeout=2).brokers
+            brokers = self._admin().list_topics(timeout=2).brokers
         except KafkaException:
             return False
-        return len(found) >= sum(node.running for node in self.nodes)
+        return len(brokers) >= sum(node.running for node in self.nodes)
 
     def create_topic(self, name: str, partitions: int) -> None:
         """Create a topic with as many replicas as there are brokers."""
@@ -115,16 +115,16 @@ class Cluster:
 
     def leader(self, topic: str, partition: int) -> Node:
         """The broker that leads a partition."""
-        found = self._admin().list_topics(topic, timeout=10).topics[topic]
-        number = found.partitions[partition].leader
+        metadata = self._admin().list_topics(topic, timeout=10).topics[topic]
+        number = metadata.partitions[partition].leader
         return next(node for node in self.nodes if node.number == number)
 
     def end(self, topic: str, partition: int) -> int:
         """How many records a partition has, of a topic that nothing was deleted from."""
         admin = self._admin()  # to be kept until the future is done
         place = TopicPartition(topic, partition)
-        found = admin.list_offsets({place: OffsetSpec.latest()})
-        return int(found[place].result(START_SECONDS).offset)
+        offsets = admin.list_offsets({place: OffsetSpec.latest()})
+        return int(offsets[place].result(START_SECONDS).offset)
 
     def cut(self) -> None:
         """Cut the agents off from all brokers."""

@@ -34,23 +34,23 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """One broker behind a proxy."""
-    found = Cluster(tmp_path_factory.mktemp("cluster"), 1)
+    started = Cluster(tmp_path_factory.mktemp("cluster"), 1)
     try:
-        found.start()
-        yield found
+        started.start()
+        yield started
     finally:
-        found.clean_up()
+        started.clean_up()
 
 
 @pytest.fixture(scope="module")
 def three_brokers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Three brokers, replication 3, two of them must have a record."""
-    found = Cluster(tmp_path_factory.mktemp("three"), 3)
+    started = Cluster(tmp_path_factory.mktemp("three"), 3)
     try:
-        found.start()
-        yield found
+        started.start()
+        yield started
     finally:
-        found.clean_up()
+        started.clean_up()
 
 
 @pytest.fixture
@@ -71,21 +71,21 @@ def world_of(cluster: Cluster, request: pytest.FixtureRequest, folder: Path, see
 def world(
     cluster: Cluster, request: pytest.FixtureRequest, tmp_path: Path, seed: int
 ) -> Iterator[World]:
-    found = world_of(cluster, request, tmp_path, seed)
+    made = world_of(cluster, request, tmp_path, seed)
     try:
-        yield found
+        yield made
     finally:
         cluster.mend()
-        found.clean_up()
+        made.clean_up()
 
 
 @pytest.fixture
 def wide_world(
     three_brokers: Cluster, request: pytest.FixtureRequest, tmp_path: Path, seed: int
 ) -> Iterator[World]:
-    found = world_of(three_brokers, request, tmp_path, seed)
+    made = world_of(three_brokers, request, tmp_path, seed)
     try:
-        yield found
+        yield made
     finally:
         three_brokers.mend()
-        found.clean_up()
+        made.clean_up()

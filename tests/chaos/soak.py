@@ -99,8 +99,8 @@ class Samples:
         at = np.array(self.seconds)
         warm = at >= after_seconds
         x, y = at[warm] / 60, np.array(self.resident_mb)[warm]
-        one, two = np.triu_indices(len(x), 1)
-        return float(np.median((y[two] - y[one]) / (x[two] - x[one])))
+        earlier, later = np.triu_indices(len(x), 1)
+        return float(np.median((y[later] - y[earlier]) / (x[later] - x[earlier])))
 
     def median_lag(self, since: float, until: float) -> float:
         """Of the samples in a stretch of seconds."""

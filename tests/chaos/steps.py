@@ -62,8 +62,8 @@ def kill_at(world: World, step: str, answered: bool) -> None:
 
 def set_trap(world: World, step: str, answered: bool) -> Trap:
     """A trap for whichever worker comes to the step first."""
-    found = STEPS[step]
-    trap = Trap(found.api, world.prefix + found.name, answered, world.kill_at_port)
+    place = STEPS[step]
+    trap = Trap(place.api, world.prefix + place.name, answered, world.kill_at_port)
     for node in world.cluster.nodes:
         node.proxy.trap = trap
     return trap

@@ -29,11 +29,11 @@ BACKLOG_EVENTS_PER_SECOND = 60
 @pytest.fixture
 def worlds(cluster: Cluster, tmp_path: Path, seed: int) -> Iterator[list[World]]:
     """To be filled by the scenario."""
-    found: list[World] = []
+    made: list[World] = []
     try:
-        yield found
+        yield made
     finally:
-        for world in found:
+        for world in made:
             world.clean_up()
 
 

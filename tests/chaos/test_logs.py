@@ -61,13 +61,13 @@ def close_all(stage: Stage, shops: Shops, expected: float) -> float:
 
 def lost(agents: Iterable[Agent]) -> int:
     """How many records the workers say that they have missed, each counted once."""
-    found = {
+    missing = {
         (int(partition), offset)
         for agent in agents
         for partition, first, last in LOST.findall(agent.log.read_text())
         for offset in range(int(first), int(last) + 1)
     }
-    return len(found)
+    return len(missing)
 
 
 def covered(stage: Stage, topic: str, partition: int) -> int:
@@ -77,8 +77,12 @@ def covered(stage: Stage, topic: str, partition: int) -> int:
         f"{stage.prefix}agent-ingest", [TopicPartition(topic, partition)]
     )
     (future,) = admin.list_consumer_group_offsets([asked]).values()
-    (found,) = future.result(30).topic_partitions
-    return Resume.parse(found.offset, found.metadata or "").covered if found.offset >= 0 else 0
+    (committed,) = future.result(30).topic_partitions
+    return (
+        Resume.parse(committed.offset, committed.metadata or "").covered
+        if committed.offset >= 0
+        else 0
+    )
 
 
 @pytest.mark.full
@@ -192,28 +196,31 @@ def test_poison_and_wild_clocks_cost_themselves(stage: Stage, seed: int) -> None
     sold = shops.sent
     assert close_all(stage, shops, sold) == sold, f"seed {seed}"
     dead = read(stage.broker.address, [f"{stage.prefix}agent-dead-letters"])
-    places = {(one.headers["kpi-agent-partition"], one.headers["kpi-agent-offset"]) for one in dead}
+    places = {
+        (record.headers["kpi-agent-partition"], record.headers["kpi-agent-offset"])
+        for record in dead
+    }
     assert len(places) == bad, f"seed {seed}"
 
 
 def test_two_rule_sets_are_reported_and_what_both_declare_alike_is_right(stage: Stage) -> None:
     topic = use_sales(stage)
-    (one,) = workers(stage, 1)
+    (first,) = workers(stage, 1)
     more = stage.rules / "sales.yaml"
     more.write_text(more.read_text() + "  dearest: {from: sale, value: max(amount), window: 2s}\n")
     other = stage.agent("other", session_timeout=6)
     other.start()
     other.wait_ready()
-    one.wait_ready()
+    first.wait_ready()
     shops = Shops(stage, topic)
     shops.sell_for(15, 0, 1)
     sold = shops.sent
     assert close_all(stage, shops, sold) >= sold
-    for agent in (one, other):
+    for agent in (first, other):
         until(lambda a=agent: "runs other rules" in a.log.read_text(), 40, stage.words)
     by_hash = {
         labels["config_hash"]: labels["group"]
-        for agent in (one, other)
+        for agent in (first, other)
         for name, labels, _ in agent.samples()
         if name == "kpi_agent_build_info"
     }

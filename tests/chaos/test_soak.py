@@ -110,7 +110,7 @@ def reload_every_minute(worker: Worker, flood: subprocess.Popen[str], rules: Pat
 
 def check_windows(cluster: Cluster, truth: Truth) -> int:
     """Every window with its value, published once or the very same again, and none too many."""
-    found: dict[tuple[str, tuple[str, ...], int], tuple[float, int]] = {}
+    windows: dict[tuple[str, tuple[str, ...], int], tuple[float, int]] = {}
     for message in read_all(cluster.address, "soak-values"):
         published = json.loads(message.value())
         end = ms(published["end"])
@@ -118,17 +118,17 @@ def check_windows(cluster: Cluster, truth: Truth) -> int:
             continue
         key = (published["kpi"], tuple(published["dimensions"].values()), end)
         value = (published["value"], published["events"])
-        assert found.setdefault(key, value) == value, f"published differently: {key}"
-    assert found.keys() == truth.windows.keys(), sorted(found.keys() ^ truth.windows.keys())[:5]
+        assert windows.setdefault(key, value) == value, f"published differently: {key}"
+    assert windows.keys() == truth.windows.keys(), sorted(windows.keys() ^ truth.windows.keys())[:5]
     wrong = [
-        (key, found[key], right)
+        (key, windows[key], right)
         for key, right in truth.windows.items()
-        if found[key][1] != right[1] or found[key][0] != pytest.approx(right[0], rel=1e-9)
+        if windows[key][1] != right[1] or windows[key][0] != pytest.approx(right[0], rel=1e-9)
     ]
     assert not wrong, f"{len(wrong)} windows wrong (key, published, right): {wrong[:5]}"
     for partition, number in truth.sent.items():
         assert cluster.end(TOPIC, partition) == number, "the flood's notes are not the topic"
-    return len(found)
+    return len(windows)
 
 
 def told_to(cluster: Cluster) -> int:

@@ -45,30 +45,30 @@ class Storm:
         """By name: how often it is drawn, and what it does."""
         living = self.world.running()
         awake = [w for w in living if w.name not in self.asleep]
-        found: dict[str, tuple[int, Callable[[], None]]] = {}
+        blows: dict[str, tuple[int, Callable[[], None]]] = {}
         if living:
-            found["kill -9 of one"] = (3, lambda: self.kill(1))
-            found["kill -9 of all"] = (1, lambda: self.kill(len(living)))
-            found["kill -9 at some step"] = (4, self.kill_at_step)
+            blows["kill -9 of one"] = (3, lambda: self.kill(1))
+            blows["kill -9 of all"] = (1, lambda: self.kill(len(living)))
+            blows["kill -9 at some step"] = (4, self.kill_at_step)
         if awake:
-            found["SIGSTOP"] = (3, lambda: self.stop(awake))
-            found["rules reloaded"] = (2, lambda: self.reload(awake))
-            found["rules reloaded, then kill -9"] = (1, lambda: self.kill_reloading(awake))
+            blows["SIGSTOP"] = (3, lambda: self.stop(awake))
+            blows["rules reloaded"] = (2, lambda: self.reload(awake))
+            blows["rules reloaded, then kill -9"] = (1, lambda: self.kill_reloading(awake))
         if self.asleep:
-            found["SIGCONT"] = (5, self.wake)
+            blows["SIGCONT"] = (5, self.wake)
         if len(living) < len(self.world.workers):
-            found["started"] = (6, lambda: self.start(die=False))
-            found["started, and killed while it starts"] = (3, lambda: self.start(die=True))
+            blows["started"] = (6, lambda: self.start(die=False))
+            blows["started, and killed while it starts"] = (3, lambda: self.start(die=True))
         if not self.cut and self.down is None:
-            found["network cut"] = (1, self.cut_off)
-            found["broker stopped"] = (2, self.stop_broker)
+            blows["network cut"] = (1, self.cut_off)
+            blows["broker stopped"] = (2, self.stop_broker)
             if awake:
-                found["left in good order"] = (1, lambda: self.leave(awake))
+                blows["left in good order"] = (1, lambda: self.leave(awake))
         if self.cut:
-            found["network back"] = (6, self.mend)
+            blows["network back"] = (6, self.mend)
         if self.down is not None:
-            found["broker back"] = (6, self.start_broker)
-        return found
+            blows["broker back"] = (6, self.start_broker)
+        return blows
 
     def kill(self, count: int) -> None:
         for worker in self.world.rng.sample(self.world.running(), count):

@@ -158,10 +158,10 @@ class Traffic:
         """What happens in one pause."""
         most = round(2 * events_per_second * PAUSE_MS / 1000)
         for _ in range(self._rng.randint(0, most)):
-            self._one(then_ms)
+            self._step(then_ms)
         self._producer.poll(0)
 
-    def _one(self, then_ms: int) -> None:
+    def _step(self, then_ms: int) -> None:
         rng, shares = self._rng, self._shares
         phase = (then_ms - self._began_ms) // 1000 // RESTLESS_SECONDS
         # One partition rests longer than `idle_after`, one region longer than its absence rule.

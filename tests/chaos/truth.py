@@ -40,8 +40,8 @@ def read_all(address: str, topic: str) -> list[Message]:
     )
     records: list[Message] = []
     try:
-        found = consumer.list_topics(topic, timeout=20).topics[topic]
-        for number in sorted(found.partitions):
+        metadata = consumer.list_topics(topic, timeout=20).topics[topic]
+        for number in sorted(metadata.partitions):
             tp = TopicPartition(topic, number, 0)
             low, high = consumer.get_watermark_offsets(tp, timeout=20)
             consumer.assign([tp])
@@ -158,8 +158,8 @@ def truth_of(logs: Mapping[str, Sequence[Message]], end_ms: int) -> Truth:
         windows["conversion", region, end] = (share, orders[1] + visits[1])
 
     def places(mark: str) -> frozenset[Place]:
-        found = base.execute(f"SELECT part, off FROM evaluated WHERE {mark}").fetchall()
-        return frozenset((part, off) for part, off in found)
+        rows = base.execute(f"SELECT part, off FROM evaluated WHERE {mark}").fetchall()
+        return frozenset((part, off) for part, off in rows)
 
     records = sum(len(r) for r in logs.values())
     late, repeated = places("is_late"), places("is_repeat")

@@ -351,7 +351,7 @@ class World:
         counted = sum((w.outcomes() for w in self.running()), Counter())
         return Verdict(len(published), transitions, repeats, truth.records, sum(counted.values()))
 
-    def _told(self, topic: str, frontier_ms: int) -> tuple[list[tuple[bytes, Json]], int]:
+    def _published(self, topic: str, frontier_ms: int) -> tuple[list[tuple[bytes, Json]], int]:
         """What a topic says by the frontier, once repeated keys are dropped, and the number of
         repeats. A repeat must say the same."""
         first: dict[bytes, Json] = {}
@@ -373,20 +373,20 @@ class World:
     def _windows(self, frontier_ms: int) -> tuple[dict[Key, tuple[float | None, int]], int]:
         """The windows that kpi-values says; each must have its target state, if its KPI has one,
         and that state must be right."""
-        found: dict[Key, tuple[float | None, int]] = {}
+        windows: dict[Key, tuple[float | None, int]] = {}
         states: dict[Key, str] = {}
-        lines, repeats = self._told(self.values_topic, frontier_ms)
+        lines, repeats = self._published(self.values_topic, frontier_ms)
         for _, published in lines:
             key = (published["kpi"], published["dimensions"].get("region"), ms(published["end"]))
             if published["kind"] == "window":
-                assert key not in found, f"published under two keys: {published}"
-                found[key] = (published["value"], published["events"])
+                assert key not in windows, f"published under two keys: {published}"
+                windows[key] = (published["value"], published["events"])
             else:
                 states[key] = published["state"]
-        right = {k: target_state(v) for k, (v, _) in found.items() if k[0] == "revenue"}
+        right = {k: target_state(v) for k, (v, _) in windows.items() if k[0] == "revenue"}
         differing = sorted(right.items() ^ states.items(), key=repr)
         assert not differing, f"{len(differing)} target states differ: {differing[:6]}"
-        return found, repeats
+        return windows, repeats
 
     def _transitions(
         self, truth: Truth, logs: dict[str, list[Message]], changed: frozenset[str]
@@ -398,8 +398,8 @@ class World:
             for t in faultless_transitions(plan, named, truth.frontier_ms)
             if t.rule not in changed
         }
-        found: dict[tuple[object, ...], int] = {}
-        lines, _ = self._told(f"{self.prefix}alerts", truth.frontier_ms)
+        transitions: dict[tuple[object, ...], int] = {}
+        lines, _ = self._published(f"{self.prefix}alerts", truth.frontier_ms)
         for name, published in lines:
             if ms(published["at"]) >= settled_ms(truth.frontier_ms) or published["rule"] in changed:
                 continue
@@ -408,20 +408,22 @@ class World:
                 published["rule"], published["severity"], published["dimensions"]["region"],
                 episode, published["state"],
             )  # fmt: skip
-            assert found.setdefault(key, ms(published["at"])) == ms(published["at"]), published
-        differing = sorted(found.items() ^ expected.items(), key=repr)
+            assert transitions.setdefault(key, ms(published["at"])) == ms(published["at"]), (
+                published
+            )
+        differing = sorted(transitions.items() ^ expected.items(), key=repr)
         assert not differing, f"{len(differing)} transitions differ: {differing[:6]}"
-        return len(found)
+        return len(transitions)
 
     def _check_refused(self, truth: Truth) -> None:
         """The late topic holds the late records and no other; so do the dead letters."""
         for topic, right in (("late", truth.late), ("dead-letters", truth.rejected)):
-            found = set()
+            refused = set()
             for message in read_all(self.cluster.address, f"{self.prefix}agent-{topic}"):
                 headers = dict(message.headers() or [])
                 place = headers["kpi-agent-partition"], headers["kpi-agent-offset"]
-                found.add((int(place[0]), int(place[1])))
-            assert found == right, f"{topic}: {sorted(found ^ right)[:5]}"
+                refused.add((int(place[0]), int(place[1])))
+            assert refused == right, f"{topic}: {sorted(refused ^ right)[:5]}"
 
     def state(self) -> str:
         """What to show where waiting was needlessly."""

@@ -11,10 +11,10 @@ import pytest
 
 from agent.cli import main
 from agent.core.model.results import AlertPhase, SeriesView
-from agent.export.agent_state import AgentState
 from agent.export.web.server import serving
 from agent.language.load import load
 from tests.core.changes.test_diff import SHOP
+from tests.export.running_agent import running_agent
 
 
 @pytest.fixture
@@ -160,7 +160,7 @@ async def test_what_a_running_agent_holds_is_counted(
     ]
     firing = {("no_orders", "warning"): AlertPhase.FIRING}
     views.append(SeriesView("orders", ("emea",), None, None, None, None, phases=firing))  # type: ignore[arg-type]
-    state = AgentState(plan, company=lambda: views, ready={"merge": None})
+    state = running_agent(plan, views, ready={"merge": None})
     derived = "  conversion: {unit: ratio, from: [orders, visits], value: orders / visits}\n"
     edit(committed, derived, "")
     edit(committed, "  visits: {from: visit, value: count(*), by: [region], window: 10m}\n", "")

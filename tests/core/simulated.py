@@ -188,12 +188,12 @@ class World:
 
     def apply(self, merger: Merger, partition: int, start: int, stop: int) -> list[Emitted]:
         """Apply a stretch of the frames log."""
-        found = []
+        emitted = []
         for position in range(start, stop):
-            found.append(merger.apply(self.frames[partition][position], position))
+            emitted.append(merger.apply(self.frames[partition][position], position))
             while merger.is_behind:
-                found.append(merger.catch_up())
-        return found
+                emitted.append(merger.catch_up())
+        return emitted
 
     def write(self, merger: Merger, partition: int) -> None:
         """Write the rows that changed."""
@@ -207,12 +207,12 @@ class World:
 
     def windows(self) -> dict[tuple[str, object, int], tuple[float | None, int]]:
         """Every closed window once; a repeat must say the same."""
-        found: dict[tuple[str, object, int], tuple[float | None, int]] = {}
+        windows: dict[tuple[str, object, int], tuple[float | None, int]] = {}
         for emitted in self.published:
             for w in emitted.windows:
                 key, value = (w.kpi, w.dimensions, w.end_ms), (w.value, w.events)
-                assert same(found.setdefault(key, value), value), (key, found[key], value)
-        return found
+                assert same(windows.setdefault(key, value), value), (key, windows[key], value)
+        return windows
 
     def transitions(self) -> set[tuple[object, ...]]:
         """Every transition once."""

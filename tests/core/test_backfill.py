@@ -212,7 +212,7 @@ def test_a_kpi_added_with_a_backfill_is_as_one_that_was_always_there(
     logs = logs_of(rng)
     expected = straight(after, logs).windows()
     run = grown(rng, before, after, logs)
-    found = run.world.windows()
+    windows = run.world.windows()
     begins = max(run.handoffs, default=0)
     for (kpi, dimensions, end), value in expected.items():
         assert isinstance(dimensions, tuple)
@@ -221,10 +221,10 @@ def test_a_kpi_added_with_a_backfill_is_as_one_that_was_always_there(
             continue
         # A KPI over one that has a backfill begins where the live flow of that one does.
         if kpi != "conversion" or end > begins:
-            assert (kpi, dimensions, end) in found
-        if (kpi, dimensions, end) in found:
-            assert same(found[kpi, dimensions, end], value), (kpi, dimensions, end)
-    assert found.keys() <= expected.keys()
+            assert (kpi, dimensions, end) in windows
+        if (kpi, dimensions, end) in windows:
+            assert same(windows[kpi, dimensions, end], value), (kpi, dimensions, end)
+    assert windows.keys() <= expected.keys()
     old = {t for t in run.world.transitions() if t[0] == "gone"}
     assert old == {t for t in straight(after, logs).transitions() if t[0] == "gone"}
     if run.handoffs:
@@ -334,7 +334,7 @@ def test_only_whole_windows_are_reported_from_the_first_one_on(
         reported += past.flush().windows
     past.end((TOPIC, 0))
     reported += past.flush().windows
-    found = {(w.kpi, w.dimensions, w.end_ms): (w.value, w.events) for w in reported}
+    windows = {(w.kpi, w.dimensions, w.end_ms): (w.value, w.events) for w in reported}
     all_time = straight(plan, [log]).windows()
     for kpi in plan.kpis.values():
         first_ms = from_ms if kpi.name != "kept" else from_ms + 120_000
@@ -347,7 +347,7 @@ def test_only_whole_windows_are_reported_from_the_first_one_on(
             and kpi.window.start_of(key[2]) >= first_ms
             and key[2] <= handoff_ms
         }
-        mine = {key: value for key, value in found.items() if key[0] == kpi.name}
+        mine = {key: value for key, value in windows.items() if key[0] == kpi.name}
         # Of the one that looks at the window before, the first whole one is only looked at.
         assert mine.keys() == expected.keys()
         assert all(same(mine[key], value) for key, value in expected.items()), kpi.name
@@ -378,8 +378,8 @@ def test_rules_look_back_on_the_past_and_nobody_is_called_for_it(tmp_path: Path)
     def sell(since_s: int, until_s: int, amount: float) -> None:
         for at in range(since_s, until_s, 5):
             region = "eu" if at < 900 else "us"  # the first is gone before the KPI comes
-            for one in {region, "us"}:
-                log.append(sale(START_MS + at * 1_000, amount, one, "c", f"{one}{at}"))
+            for place in {region, "us"}:
+                log.append(sale(START_MS + at * 1_000, amount, place, "c", f"{place}{at}"))
         run.world.read(run.worker, {0: len(log)})
         run.world.commit(run.world.flush(run.worker))
         for p in range(len(run.held)):

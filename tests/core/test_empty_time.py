@@ -47,12 +47,12 @@ def emitted_of(log: list[bytes], folder: Path, batch: int, rules: str = RULES) -
         world.read(worker, {0: batch})
         world.flush(worker)
     merger = world.merger(0)
-    found = []
+    emitted = []
     for position, frame in enumerate(world.frames[0]):
-        found.append(merger.apply(frame, position))
+        emitted.append(merger.apply(frame, position))
         while merger.is_behind:
-            found.append(merger.catch_up())
-    return found
+            emitted.append(merger.catch_up())
+    return emitted
 
 
 def log_with_gap(gap_ms: int) -> list[bytes]:
@@ -79,7 +79,7 @@ def test_a_gap_of_decades_takes_no_longer_than_one_of_hours(tmp_path: Path) -> N
     short = published(emitted_of(log_with_gap(3_600_000), tmp_path, 1_000))
     between = time.process_time()
     long = published(emitted_of(log_with_gap(20 * 365 * DAY_MS), tmp_path, 1_000))
-    assert [len(found) for found in long] == [len(found) for found in short]
+    assert [len(emitted) for emitted in long] == [len(emitted) for emitted in short]
     assert time.process_time() - between < 5 * (between - started) + 1
 
 
@@ -115,13 +115,13 @@ def test_a_crash_while_windows_close_by_and_by_loses_none(
     worker = world.worker()
     world.read(worker, {0: len(log)})
     world.flush(worker)
-    found: set[object] = set()
+    windows: set[object] = set()
     crashes = 0
     while True:
         merger = world.merger(0)
         emitted = merger.apply(world.frames[0][0], 0)
         for _ in range(12):
-            found.update(emitted.windows)
+            windows.update(emitted.windows)
             position = merger.needed_position()
             world.write(merger, 0)
             emitted = merger.catch_up()
@@ -130,8 +130,8 @@ def test_a_crash_while_windows_close_by_and_by_loses_none(
         crashes += 1
         assert position == 0
     assert crashes > 0
-    assert found >= wanted
-    assert found == wanted
+    assert windows >= wanted
+    assert windows == wanted
 
 
 CURRENT = f"""{EVENTS}kpis:
@@ -186,7 +186,7 @@ def advanced(
         for frontier_ms in frontiers:
             step = state.advance(frontier_ms)
             windows += [repr(window) for window, _, _ in step.closed]
-            transitions += [repr(t) for _, _, found in step.closed for t in found]
+            transitions += [repr(t) for _, _, steps in step.closed for t in steps]
             transitions += [repr(t) for t in step.transitions]
     return sorted(windows), sorted(transitions)
 

@@ -78,9 +78,9 @@ def some_logs(rng: random.Random) -> list[list[bytes]]:
 
 
 def check_same(world: World, expected: World) -> None:
-    found, wanted = world.windows(), expected.windows()
-    assert found.keys() == wanted.keys()
-    assert all(same(found[key], wanted[key]) for key in wanted)
+    actual, wanted = world.windows(), expected.windows()
+    assert actual.keys() == wanted.keys()
+    assert all(same(actual[key], wanted[key]) for key in wanted)
     assert world.transitions() == expected.transitions()
 
 
@@ -208,8 +208,8 @@ def test_any_order_within_the_lateness_gives_the_same_values(plan: Plan, seed: i
     events = [(at, 1.5 * i, f"c{i % 7}", f"n{i}") for i, at in enumerate(times)]
     disordered = sorted(events, key=lambda e: e[0] + rng.randint(0, 9_999))
 
-    def run(found: list[tuple[int, float, str, str]]) -> World:
-        log = [sale(at, amount, "eu", customer, name) for at, amount, customer, name in found]
+    def run(sales: list[tuple[int, float, str, str]]) -> World:
+        log = [sale(at, amount, "eu", customer, name) for at, amount, customer, name in sales]
         end = [visit(START_MS + 3_600_000, "eu")]
         return straight(plan, [log + end, end])
 

@@ -40,9 +40,11 @@ def explained(pipeline: Pipeline, rule: str) -> Explained:
     [merger] = pipeline.mergers
     declared = pipeline.plan.rules[rule]
     series = series_of(merger, declared.kpi)
-    found = explain(pipeline.plan, merger.state.kpis, merger.state.rule_graph, declared, series)
-    assert found is not None
-    return found
+    explanation = explain(
+        pipeline.plan, merger.state.kpis, merger.state.rule_graph, declared, series
+    )
+    assert explanation is not None
+    return explanation
 
 
 def series_of(merger: Merger, owner: str) -> Series:
@@ -52,29 +54,29 @@ def series_of(merger: Merger, owner: str) -> Series:
 
 
 def test_each_clause_of_a_condition_says_whether_it_holds(pipeline: Pipeline) -> None:
-    found = explained(pipeline, "poor")
-    [alert] = found.alerts
+    explanation = explained(pipeline, "poor")
+    [alert] = explanation.alerts
     assert (alert.severity, alert.phase) == ("warning", "firing")
     assert alert.when is not None
     assert (alert.when.sql, alert.when.holds) == ("value < 5 or value < target / 4", True)
     assert [(clause.sql, clause.holds) for clause in alert.when.clauses] == [
         *(("value < 5", True), ("value < target / 4", True))
     ]
-    assert dict(found.columns)["value"] == 2.0
-    assert found.target is not None and found.target.at_least == 10
+    assert dict(explanation.columns)["value"] == 2.0
+    assert explanation.target is not None and explanation.target.at_least == 10
 
 
 def test_silence_says_since_when_and_when_it_fires(pipeline: Pipeline) -> None:
-    found = explained(pipeline, "silent")
-    [alert] = found.alerts
+    explanation = explained(pipeline, "silent")
+    [alert] = explanation.alerts
     assert alert.when is None and alert.no_data_for_ms == 3 * MINUTE_MS
-    assert found.last_event_ms == START_MS + MINUTE_MS
+    assert explanation.last_event_ms == START_MS + MINUTE_MS
     assert alert.phase == "firing"
 
 
 def test_a_rule_over_others_names_which_of_them_fire(pipeline: Pipeline) -> None:
-    found = explained(pipeline, "crisis")
-    [alert] = found.alerts
+    explanation = explained(pipeline, "crisis")
+    [alert] = explanation.alerts
     assert alert.when is not None
     assert [(clause.sql, clause.holds) for clause in alert.when.clauses] == [
         *(("poor", True), ("silent", True))

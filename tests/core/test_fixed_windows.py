@@ -33,7 +33,7 @@ answers = st.lists(
 )
 
 
-def through_the_core(found: Answers) -> Emitted:
+def through_the_core(answers: Answers) -> Emitted:
     pipeline = Pipeline(PLAN)
     events = [
         json.dumps(
@@ -45,7 +45,7 @@ def through_the_core(found: Answers) -> Emitted:
                 "seconds": seconds,
             }
         ).encode()
-        for n, (at, region, seconds) in enumerate(sorted(found))
+        for n, (at, region, seconds) in enumerate(sorted(answers))
     ]
     pipeline.add(batch_of("support", events, at_ms=START_MS + 20 * MINUTE_MS))
     return pipeline.rest(START_MS + 25 * MINUTE_MS)
@@ -54,9 +54,9 @@ def through_the_core(found: Answers) -> Emitted:
 @settings(max_examples=60, deadline=None)
 @given(answers)
 def test_the_windows_of_events_given_as_values_give_the_same_alerts_and_states(
-    found: Answers,
+    answers: Answers,
 ) -> None:
-    published = through_the_core(found)
+    published = through_the_core(answers)
     windows = [w for w in published.windows if w.kpi == "response_time"]
     again = FixedWindows(PLAN, reversed(windows)).run(START_MS + 25 * MINUTE_MS)
     assert sorted(map(repr, again.windows)) == sorted(map(repr, windows))

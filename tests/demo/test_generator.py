@@ -30,15 +30,15 @@ def at_seconds(message: Message) -> float:
 
 def good(messages: list[Message], topic: str) -> list[tuple[float, dict[str, Any]]]:
     """The events of a topic that can be read, with the second in which they were sent."""
-    found = []
+    events = []
     for message in messages:
         try:
             event = json.loads(message.value) if message.topic == topic else None
         except ValueError:
             continue
         if event is not None:
-            found.append((at_seconds(message), event))
-    return found
+            events.append((at_seconds(message), event))
+    return events
 
 
 def test_the_same_seed_gives_the_same_messages(company: Company) -> None:

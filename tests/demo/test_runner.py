@@ -52,9 +52,9 @@ async def until(url: str, pattern: str, seconds: float) -> str:
     """The first line of /metrics that matches, waited for."""
     deadline = time.monotonic() + seconds
     while True:
-        found = re.search(pattern, await fetched(url, "/metrics"), re.MULTILINE)
-        if found:
-            return found[0]
+        match = re.search(pattern, await fetched(url, "/metrics"), re.MULTILINE)
+        if match:
+            return match[0]
         assert time.monotonic() < deadline, f"no {pattern!r} within {seconds:.0f} s"
         await asyncio.sleep(0.5)
 
@@ -109,10 +109,10 @@ async def test_it_ends_by_itself_after_the_seconds_it_was_given() -> None:
 
 
 def test_a_taken_port_gives_way_to_the_next() -> None:
-    with socket.socket() as taken:
-        taken.bind(("0.0.0.0", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
+    with socket.socket() as listener:
+        listener.bind(("0.0.0.0", 0))
+        listener.listen()
+        port = listener.getsockname()[1]
         assert port < runner.free_port(port) <= port + runner.PORTS_TRIED
 
 
@@ -120,8 +120,8 @@ def test_ports_that_are_all_taken_are_said_with_the_way_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(runner, "PORTS_TRIED", 1)
-    with socket.socket() as taken:
-        taken.bind(("0.0.0.0", 0))
-        taken.listen()
+    with socket.socket() as listener:
+        listener.bind(("0.0.0.0", 0))
+        listener.listen()
         with pytest.raises(EnvironmentFault, match="--port"):
-            runner.free_port(taken.getsockname()[1])
+            runner.free_port(listener.getsockname()[1])

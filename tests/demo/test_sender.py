@@ -21,15 +21,15 @@ def read(bootstrap: str, topics: list[str], count: int) -> list[tuple[str, bytes
         {"bootstrap.servers": bootstrap, "group.id": "test", "auto.offset.reset": "earliest"}
     )
     consumer.subscribe(topics)
-    found: list[tuple[str, bytes, bytes]] = []
+    records: list[tuple[str, bytes, bytes]] = []
     deadline = time.monotonic() + 30
-    while len(found) < count and time.monotonic() < deadline:
+    while len(records) < count and time.monotonic() < deadline:
         for record in consumer.consume(1000, timeout=0.5):
             if record.error() is None:
                 key, value = record.key(), record.value()
-                found.append((str(record.topic()), key or b"", value or b""))
+                records.append((str(record.topic()), key or b"", value or b""))
     consumer.close()
-    return found
+    return records
 
 
 async def test_history_arrives_at_once_and_exactly_as_it_was_made() -> None:
@@ -41,11 +41,11 @@ async def test_history_arrives_at_once_and_exactly_as_it_was_made() -> None:
         await asyncio.wait_for(_sent(sender, len(history)), 15)
         telling.cancel()
         await sender.close()
-        found = await asyncio.to_thread(
+        received = await asyncio.to_thread(
             read, broker.address, ["visits", "orders", "support", "feedback", "work"], sender.sent
         )
-    assert len(found) == sender.sent
-    assert not Counter(map(_plain, history)) - Counter(found)
+    assert len(received) == sender.sent
+    assert not Counter(map(_plain, history)) - Counter(received)
 
 
 async def test_the_retailers_year_goes_out_in_its_order_by_customer() -> None:
@@ -54,10 +54,10 @@ async def test_the_retailers_year_goes_out_in_its_order_by_customer() -> None:
         sender = Sender(broker.address)
         await asyncio.wait_for(sender.send_year(year), 20)
         await sender.close()
-        found = await asyncio.to_thread(read, broker.address, ["retail"], len(year.events))
-    assert Counter(value for _, _, value in found) == Counter(e.value for e in year.events)
+        received = await asyncio.to_thread(read, broker.address, ["retail"], len(year.events))
+    assert Counter(value for _, _, value in received) == Counter(e.value for e in year.events)
     customer = b"17850"
-    assert [v for _, k, v in found if k == customer] == [
+    assert [v for _, k, v in received if k == customer] == [
         e.value for e in year.events if e.key == customer
     ]
 

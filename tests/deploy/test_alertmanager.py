@@ -15,18 +15,18 @@ FILE = ROOT / "deploy/alertmanager/alertmanager.yml"
 
 
 def tool(name: str, *arguments: str) -> str:
-    found = shutil.which(name)
-    assert found, f"{name} is missing: apt-get install prometheus prometheus-alertmanager"
+    path = shutil.which(name)
+    assert path, f"{name} is missing: apt-get install prometheus prometheus-alertmanager"
     done = subprocess.run(
-        [found, *arguments], capture_output=True, text=True, check=False, timeout=60
+        [path, *arguments], capture_output=True, text=True, check=False, timeout=60
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 
 def test_every_label_that_inhibition_compares_is_one_that_alerts_carry() -> None:
-    found = yaml.safe_load(FILE.read_text())["inhibit_rules"]
-    compared = {label for rule in found for label in rule.get("equal", [])}
+    rules = yaml.safe_load(FILE.read_text())["inhibit_rules"]
+    compared = {label for rule in rules for label in rule.get("equal", [])}
     assert compared == {"alertname", "kpi", "series", "topic", "job", "team"}
     assert "series:" in alert_rules(load(ROOT / "rules"))
 

@@ -52,8 +52,8 @@ def run(*command: str | Path) -> None:
 
 def block(first: str) -> str:
     """The YAML of the page that begins with a word."""
-    [found] = re.findall(rf"^```yaml\n({first}.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
-    return str(found)
+    [text] = re.findall(rf"^```yaml\n({first}.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
+    return str(text)
 
 
 def test_pre_commit_accepts_the_hooks() -> None:
@@ -77,7 +77,7 @@ def test_github_accepts_the_action() -> None:
 
 def step(name: str, folder: Path, **inputs: str) -> subprocess.CompletedProcess[str]:
     """Run a step of the action as GitHub does: its inputs are what its `env` names."""
-    [found] = [step for step in ACTION["runs"]["steps"] if step.get("name") == name]
+    [chosen] = [step for step in ACTION["runs"]["steps"] if step.get("name") == name]
     tools = folder / "temp" / "kpi-agent" / "bin"
     tools.mkdir(parents=True, exist_ok=True)
     if not (tools / "kpi-agent").exists():
@@ -85,10 +85,10 @@ def step(name: str, folder: Path, **inputs: str) -> subprocess.CompletedProcess[
     given = {key: str(value["default"]) for key, value in ACTION["inputs"].items()} | inputs
     env = {
         key: re.sub(r"\$\{\{ inputs\.([\w-]+) \}\}", lambda m: given[m[1]], value)
-        for key, value in found["env"].items()
+        for key, value in chosen["env"].items()
     }
     return subprocess.run(
-        ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", found["run"]],
+        ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", chosen["run"]],
         cwd=folder,
         env={**os.environ, **env, "RUNNER_TEMP": str(folder / "temp")},
         capture_output=True,

@@ -93,8 +93,8 @@ def test_grafana_finds_the_boards_where_its_provisioning_looks() -> None:
 
 def test_the_file_holds_no_password() -> None:
     text = (DEPLOY / "compose.yaml").read_text()
-    found = re.findall(r"(?i)\b\w*(?:password|secret|token)\w*\s*:(?!\?)\s*(\S+)", text)
-    assert [value for value in found if not value.startswith("${")] == []
+    values = re.findall(r"(?i)\b\w*(?:password|secret|token)\w*\s*:(?!\?)\s*(\S+)", text)
+    assert [value for value in values if not value.startswith("${")] == []
 
 
 def test_the_secret_that_the_rules_need_is_asked_for_and_the_file_says_how_to_make_it() -> None:

@@ -15,8 +15,8 @@ PORT = Settings.model_fields["web_port"].default
 
 
 def only(kind: str, name: str = "kpi-agent") -> dict:
-    (found,) = (o for o in OBJECTS if o["kind"] == kind and o["metadata"]["name"] == name)
-    return found
+    (sole,) = (o for o in OBJECTS if o["kind"] == kind and o["metadata"]["name"] == name)
+    return sole
 
 
 POD = only("StatefulSet")["spec"]["template"]["spec"]

@@ -32,8 +32,8 @@ class Step:
 
 def steps(page: str) -> list[Step]:
     return [
-        Step(found["command"], int(found["exit"] or 0), found["output"] or "")
-        for found in RUNS.finditer(page)
+        Step(block["command"], int(block["exit"] or 0), block["output"] or "")
+        for block in RUNS.finditer(page)
     ]
 
 
@@ -57,8 +57,8 @@ def walk(page: str, folder: Path) -> int:
     commands.mkdir(parents=True)
     for name in ("python", "kpi-agent"):
         (commands / name).symlink_to(Path(sys.executable).parent / name)
-    found = steps(page)
-    for step in found:
+    todo = steps(page)
+    for step in todo:
         ran = subprocess.run(
             ["bash", "-e", "-c", step.command],
             cwd=folder,
@@ -69,4 +69,4 @@ def walk(page: str, folder: Path) -> int:
         )
         assert ran.returncode == step.exit, ran.stderr
         assert matches(lines(ran.stdout), lines(step.output)), ran.stdout
-    return len(found)
+    return len(todo)

@@ -11,12 +11,12 @@ import pytest
 from agent.cli import main
 from agent.commands.common import instant as clock_of
 from agent.core.model.results import Emitted
-from agent.export.agent_state import AgentState
 from agent.export.web.server import serving
 from agent.language.load import load
 from agent.replay.runner import Replayed, pipeline_over, sources, stream
 from tests.conftest import ROOT
 from tests.docs.shell import walk
+from tests.export.running_agent import running_agent
 
 PAGE = (ROOT / "docs" / "before-paging.md").read_text()
 
@@ -40,7 +40,7 @@ async def test_the_page_runs_and_prints_what_it_shows(
     out = Replayed(Emitted(), [])
     for _ in stream(plan, files, NOON_MS, out, until_ms=NOON_MS, pipeline=pipeline):
         pass
-    state = AgentState(plan, company=pipeline.views, ready={"merge": None})
+    state = running_agent(plan, pipeline.views(), ready={"merge": None})
     [(command, url, shown)] = AGENT.findall(PAGE)
     async with serving(state, "127.0.0.1", 0) as port:
         asked = command.replace(url, f"http://127.0.0.1:{port}").split()

@@ -90,11 +90,11 @@ def table(head: str) -> Iterator[tuple[str, dict[str, str]]]:
 
 def reasons() -> dict[tuple[str, str], str]:
     """What the page says of a field that a kind does not take."""
-    found = {}
+    by_field = {}
     for field, row in table("| not | of | but |"):
         for kind in row["of"].split(", "):
-            found[kind, field.strip("`")] = row["but"]
-    return found
+            by_field[kind, field.strip("`")] = row["but"]
+    return by_field
 
 
 CELLS = [

@@ -22,8 +22,8 @@ BLOCK = re.compile(r"^( *)```.*?^\1```$", re.DOTALL | re.MULTILINE)
 
 def links(page: Path) -> list[str]:
     """The targets of a page's links that lie in this repository."""
-    found = LINK.findall(CODE.sub("", page.read_text()))
-    return [target for target in found if not re.match(r"[a-z]+:", target)]
+    targets = LINK.findall(CODE.sub("", page.read_text()))
+    return [target for target in targets if not re.match(r"[a-z]+:", target)]
 
 
 def anchors(page: Path) -> set[str]:

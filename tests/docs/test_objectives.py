@@ -42,9 +42,9 @@ def test_the_scores_of_the_bakery_are_what_the_page_says(tmp_path: Path) -> None
     attainments = defaultdict(list)
     for kpi, _, attainment in _table(PAGE, "| KPI | series | attainment |"):
         attainments[kpi].append(float(attainment))
-    found = scores(plan.objectives, attainments)
+    by_objective = scores(plan.objectives, attainments)
     shown = _table(PAGE, "| objective | how | score | state |")
     assert {name for name, *_ in shown} == set(plan.objectives)
     for name, _, score, state in shown:
-        assert found[name] == pytest.approx(float(score))
-        assert Score(found[name]).state.value == state
+        assert by_objective[name] == pytest.approx(float(score))
+        assert Score(by_objective[name]).state.value == state

@@ -32,13 +32,13 @@ def rules(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def plan(rules: Path) -> Plan:
-    found, problems = check(rules)
-    assert found is not None
+    checked, problems = check(rules)
+    assert checked is not None
     assert [p.message for p in problems] == [
         "'bench_time' serves no objective",
         "'repairs' serves no objective",
     ]
-    return found
+    return checked
 
 
 def test_the_hash_of_the_page_is_the_mechanics() -> None:

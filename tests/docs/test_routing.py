@@ -54,11 +54,11 @@ def test_several_steps_are_taken_in_turn(tmp_path: Path) -> None:
 
 def test_the_receivers_of_the_page_are_taken_over_and_the_others_named(config: Path) -> None:
     text = config.read_text()
-    found = {one["name"]: one for one in yaml.safe_load(text)["receivers"]}
-    mine = {one["name"]: one for one in yaml.safe_load(RECEIVERS)["receivers"]}
-    assert {name: found[name] for name in mine} == mine
+    receivers = {receiver["name"]: receiver for receiver in yaml.safe_load(text)["receivers"]}
+    mine = {receiver["name"]: receiver for receiver in yaml.safe_load(RECEIVERS)["receivers"]}
+    assert {name: receivers[name] for name in mine} == mine
     (shown,) = re.findall(r"# These send nothing .*: (.*)\.", text)
-    assert set(shown.split(", ")) == set(found) - set(mine)
+    assert set(shown.split(", ")) == set(receivers) - set(mine)
 
 
 def test_the_silence_of_the_tills_holds_back_what_comes_of_them(config: Path) -> None:

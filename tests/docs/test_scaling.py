@@ -50,14 +50,14 @@ def test_a_query_of_the_page_is_promql_over_metrics_that_the_agent_exports(query
 
 def test_a_million_events_a_second_need_what_their_parts_add_up_to() -> None:
     load = Load(series=5_000, source_partitions=48, state_partitions=16, sources_per_series=48)
-    found = needs(load, MEASURED)
-    assert found.ingest_cores == pytest.approx(5.0)  # 1,000,000 × 5 µs
-    assert found.frames == 768
-    assert found.rows == 240_000
-    assert found.merge_cores == pytest.approx(0.3072 + 0.36 + 5_000 / 60 * 20e-6)
-    assert found.workers == 10  # 5.67 cores, kept 60 % busy
-    assert found.frames_mb == pytest.approx(0.0384 + 2.4)
-    assert found.series_gb_each == pytest.approx(5_000 * 4_500 / 1e9)
+    estimate = needs(load, MEASURED)
+    assert estimate.ingest_cores == pytest.approx(5.0)  # 1,000,000 × 5 µs
+    assert estimate.frames == 768
+    assert estimate.rows == 240_000
+    assert estimate.merge_cores == pytest.approx(0.3072 + 0.36 + 5_000 / 60 * 20e-6)
+    assert estimate.workers == 10  # 5.67 cores, kept 60 % busy
+    assert estimate.frames_mb == pytest.approx(0.0384 + 2.4)
+    assert estimate.series_gb_each == pytest.approx(5_000 * 4_500 / 1e9)
 
 
 def test_no_longer_rows_are_sent_than_events_came() -> None:

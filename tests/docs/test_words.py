@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 
@@ -46,6 +47,10 @@ RETIRED = {
 PATTERN = re.compile(r"(?<![\w-])(" + "|".join(map(re.escape, RETIRED)) + r")(?![\w-])")
 
 
+EMPTY = {"found", "one", "taken", "told"}
+"""Names that say nothing of what a variable, a parameter or an attribute holds."""
+
+
 def files() -> list[str]:
     listed = subprocess.run(
         ["git", "ls-files", "agent", "tests", "docs", "README.md"],
@@ -62,10 +67,39 @@ def files() -> list[str]:
 def test_retired_words_do_not_come_back(folder: str) -> None:
     named = [name for name in files() if name.startswith(folder)]
     assert named
-    found = [
+    retired = [
         f"{name}:{number}: {match[0]!r} is called {RETIRED[match[0]]!r}"
         for name in named
         for number, line in enumerate((ROOT / name).read_text().splitlines(), 1)
         for match in PATTERN.finditer(line)
     ]
-    assert found == []
+    assert retired == []
+
+
+def names(tree: ast.AST) -> list[tuple[str, int]]:
+    """What a module names: variables, parameters, attributes and functions, with their lines."""
+    named = []
+    for node in ast.walk(tree):
+        match node:
+            case ast.Name(id=name, ctx=ast.Store(), lineno=line):
+                named.append((name, line))
+            case ast.arg(arg=name, lineno=line):
+                named.append((name, line))
+            case ast.Attribute(attr=name, ctx=ast.Store(), lineno=line):
+                named.append((name.lstrip("_"), line))
+            case ast.FunctionDef(name=name, lineno=line):
+                named.append((name, line))
+    return named
+
+
+@pytest.mark.parametrize("folder", ["agent", "tests", "benchmarks", "scripts"])
+def test_a_name_says_what_it_holds(folder: str) -> None:
+    modules = sorted((ROOT / folder).rglob("*.py"))
+    assert modules
+    empty = [
+        f"{module.relative_to(ROOT)}:{line}: {name}"
+        for module in modules
+        for name, line in names(ast.parse(module.read_text()))
+        if name in EMPTY
+    ]
+    assert empty == []

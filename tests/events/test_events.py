@@ -21,7 +21,7 @@ BLOCK = re.compile(
     r"```json\n(?P<json>[^`]+)```\n<!-- events: (?P<name>\w+) -->\n```yaml\n(?P<yaml>.+?)```",
     re.DOTALL,
 )
-EXAMPLES = {found["name"]: found for found in BLOCK.finditer(PAGE)}
+EXAMPLES = {example["name"]: example for example in BLOCK.finditer(PAGE)}
 TRUTH = yaml.safe_load((Path(__file__).parent / "truth.yaml").read_text())
 
 Values = dict[tuple[Any, ...], float]
@@ -61,14 +61,14 @@ def replayed(
     events.write_text("\n".join(records) + "\n")
     main(["replay", "--rules", str(rules), str(events), "--format", "json"])
     *windows, summary = map(json.loads, capsys.readouterr().out.splitlines())
-    found: dict[str, Values] = {}
+    values: dict[str, Values] = {}
     for window in windows:
         if not window["events"]:  # of a series that has others
             continue
         start = datetime.fromisoformat(window["start"]).astimezone(UTC).replace(tzinfo=None)
         key = (start, *window["dimensions"].values())
-        found.setdefault(window["kpi"], {})[key] = window["value"]
-    return found, summary
+        values.setdefault(window["kpi"], {})[key] = window["value"]
+    return values, summary
 
 
 def truth(name: str, records: Sequence[str]) -> dict[str, Values]:

@@ -99,9 +99,9 @@ def ask(place: Path) -> Ask:
         out = Replayed(Emitted(), [])
         for _ in stream(plan, files, NOW_MS, out, until_ms=until, pipeline=pipeline):
             pass
-        found, count = explanations(plan, pipeline.mergers, rule, dimensions)
-        assert count == len(found) == 1
-        return found[0][1]
+        documents, count = explanations(plan, pipeline.mergers, rule, dimensions)
+        assert count == len(documents) == 1
+        return documents[0][1]
 
     return asked
 
@@ -219,19 +219,19 @@ def test_a_silence_says_how_each_severity_stands_and_leaves_out_the_series_that_
 def test_a_rule_over_rules_is_explained_as_its_override_makes_it(ask: Ask) -> None:
     explained: Any = ask("either", "region=emea", 95)
     assert explained["rule_override"] == {"region": "emea"}
-    [found] = explained["alerts"]
-    assert (found["severity"], found["state"]) == ("info", "firing")
-    assert [c["sql"] for c in found["when"]["clauses"]] == ["low"]
-    assert (found["clear"]["sql"], found["clear"]["holds"]) == ("not low", False)
+    [shown] = explained["alerts"]
+    assert (shown["severity"], shown["state"]) == ("info", "firing")
+    assert [c["sql"] for c in shown["when"]["clauses"]] == ["low"]
+    assert (shown["clear"]["sql"], shown["clear"]["holds"]) == ("not low", False)
 
 
 def test_a_rule_over_rules_names_those_that_fire(ask: Ask) -> None:
     explained: Any = ask("both", "region=emea", 95)
-    [found] = explained["alerts"]
-    assert (found["state"], found["since"], found["fires_at"]) == (
+    [shown] = explained["alerts"]
+    assert (shown["state"], shown["since"], shown["fires_at"]) == (
         "pending", clock(90), clock(100),
     )  # fmt: skip
-    assert [(c["sql"], c["holds"]) for c in found["when"]["clauses"]] == [
+    assert [(c["sql"], c["holds"]) for c in shown["when"]["clauses"]] == [
         ("low", True), ("silent", False),
     ]  # fmt: skip
     assert explained["window"] is None
@@ -252,10 +252,10 @@ def test_every_step_of_a_replay_is_explained_by_the_state_it_led_to(place: Path,
         minute = (step.at_ms - START_MS) // MINUTE_MS
         # A silence is known once time is past its instant.
         explained = ask(step.rule, f"region={step.dimensions[0]}", minute + (step.rule == "silent"))
-        found = alert(explained, step.severity)
-        assert found["state"] == step.state.value
+        shown = alert(explained, step.severity)
+        assert shown["state"] == step.state.value
         if step.state.value in ("pending", "firing"):
-            assert found["since"] == clock((step.episode_ms - START_MS) // MINUTE_MS)
+            assert shown["since"] == clock((step.episode_ms - START_MS) // MINUTE_MS)
 
 
 def test_what_is_not_declared_is_reported(place: Path) -> None:

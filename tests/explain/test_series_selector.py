@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.core.output.series_selector import parse_selector, selector_text, selects
 from agent.errors import RulesError
-from agent.explain.series_selector import parse_selector, selector_text, selects
 
 BY = ("region", "team")
 

@@ -23,6 +23,7 @@ from agent.core.model.rules import (
 )
 from agent.core.model.windows import CalendarWindow, FixedWindow, Window
 from agent.export.agent_state import AgentState, Alert
+from tests.export.running_agent import FilledFleet, running_agent
 
 MINUTE_MS = 60_000
 NOW_MS = 1_795_520_000_000 // MINUTE_MS * MINUTE_MS + 4_000
@@ -355,31 +356,23 @@ def company_state(*, firing: bool = True) -> AgentState:
             ),
         ]
     )
-    state = AgentState(
+    scores = {
+        "year_plan": Score(0.9, -0.02),
+        "customer_satisfaction": Score(0.83, -0.041),
+        "growth": Score(0.97, 0.004),
+        "productivity": Score(1.0),
+    }
+    state = running_agent(
         COMPANY,
-        views=lambda: series,
-        company=lambda: series,
-        objective_scores=lambda: {
-            "year_plan": Score(0.9, -0.02),
-            "customer_satisfaction": Score(0.83, -0.041),
-            "growth": Score(0.97, 0.004),
-            "productivity": Score(1.0),
-        },
-        alerts=lambda: alerts,
+        fleet=FilledFleet(series, alerts, objectives=scores, leads=True),
         ready={"ingest": None, "merge": None},
-        leader=True,
-        started_at_ms=NOW_MS - 3_600_000,
-        version="0.1.0",
         name="Brightwater Trading",
     )
-    state.stats.records.update(
-        {
-            ("support", "folded", "", "ticket.answered"): 5_000,
-            ("support", "rejected", "not_json", ""): 3,
-        }
-    )
-    state.stats.lag[("support", 0)] = 12
-    state.stats.watermark_ms[("support", 0)] = NOW_MS - 4_000
-    state.stats.flush_seconds.observe(0.02)
-    state.stats.last_reload_ms = NOW_MS - 3_600_000
+    metrics = state.metrics
+    metrics.records.labels("support", "folded", "", "ticket.answered").inc(5_000)
+    metrics.records.labels("support", "rejected", "not_json", "").inc(3)
+    metrics.lag.labels("support", "0").set(12)
+    metrics.watermark.labels("support", "0").set((NOW_MS - 4_000) / 1000)
+    metrics.flush_seconds.observe(0.02)
+    metrics.last_reload.set((NOW_MS - 3_600_000) / 1000)
     return state

@@ -14,15 +14,17 @@ import pytest
 import yaml
 from aiohttp import web
 
+from agent.core.model import metrics
 from agent.core.model.results import AlertPhase
 from agent.core.model.rules import Escalation
 from agent.export import alertmanager as delivery
-from agent.export.agent_state import AgentState, Alert
+from agent.export.agent_state import Alert
 from agent.export.alertmanager import Delivery, Receiver
 from agent.export.outgoing_alerts import OutgoingAlert, SeriesId, alerts_to_send
 from agent.generate.names import JOB
 from agent.generate.prometheus import alert_rules
 from tests.export.invented import COMPANY, NOW_MS, RESPONSE, absence, plan, threshold
+from tests.export.running_agent import FilledFleet, running_agent
 from tests.generate import plans
 from tests.integration.monitoring import Alertmanager
 
@@ -55,8 +57,8 @@ def published(*alerts: Alert, now_ms: int = NOW_MS) -> list[OutgoingAlert]:
 
 
 def test_an_alert_says_who_what_and_where() -> None:
-    (one,) = published(firing("emea"))
-    assert one.labels == {
+    (alert,) = published(firing("emea"))
+    assert alert.labels == {
         "alertname": "slow_support",
         "job": "kpi-agent",
         "region": "emea",
@@ -67,7 +69,7 @@ def test_an_alert_says_who_what_and_where() -> None:
         "team": "operations",
         "series": "region=emea",
     }
-    assert one.annotations == {
+    assert alert.annotations == {
         "summary": "emea waits",
         "description": "Move people over.",
         "runbook_url": "https://example.org/runbooks/slow",
@@ -84,16 +86,16 @@ def test_the_labels_are_those_of_the_generated_prometheus_rules() -> None:
         for e in entries
         if e.get("alert") == "slow_support" and e["labels"]["severity"] == "critical"
     )
-    (one,) = alerts_to_send(company, [firing("emea")], NOW_MS).values()
+    (alert,) = alerts_to_send(company, [firing("emea")], NOW_MS).values()
     # Prometheus adds the alert's name, and what the series has: its dimensions and its job.
     added = {"alertname": "slow_support", "job": JOB, "region": "emea", "series": "region=emea"}
-    assert one.labels == entry["labels"] | added
+    assert alert.labels == entry["labels"] | added
 
 
 def test_an_alert_says_of_which_environment_it_is() -> None:
     external = {"environment": "prod"}
-    ((key, one),) = alerts_to_send(PLAN, [firing("emea")], NOW_MS, None, external).items()
-    assert one.labels["environment"] == "prod"
+    ((key, alert),) = alerts_to_send(PLAN, [firing("emea")], NOW_MS, None, external).items()
+    assert alert.labels["environment"] == "prod"
     assert ("environment", "prod") in key
 
 
@@ -110,9 +112,9 @@ def _fields(alert: Alert) -> dict[str, Any]:
 
 def test_the_alert_of_a_whole_kpi_has_no_series() -> None:
     whole = Alert("quiet", "warning", "response_time", (), AlertPhase.FIRING, NOW_MS)
-    (one,) = published(whole)
-    assert "series" not in one.labels
-    assert one.series == ("response_time", None)
+    (alert,) = published(whole)
+    assert "series" not in alert.labels
+    assert alert.series == ("response_time", None)
 
 
 def test_an_alert_that_goes_on_calls_the_next_one_up() -> None:
@@ -123,7 +125,7 @@ def test_an_alert_that_goes_on_calls_the_next_one_up() -> None:
     assert second.labels == {**first.labels, "escalation": "director"}
     assert second.began_ms == NOW_MS
     *others, third = published(firing("emea", 121 * MINUTE_MS))
-    assert [one.labels.get("escalation") for one in others] == [None, "director"]
+    assert [alert.labels.get("escalation") for alert in others] == [None, "director"]
     assert third.labels == {**first.labels, "escalation": "board"}
     assert third.began_ms == NOW_MS - MINUTE_MS
 
@@ -134,7 +136,9 @@ def test_pending_alerts_and_ends_long_past_are_not_reported() -> None:
     )
     assert published(pending, resolved("apac", 15 * MINUTE_MS)) == []
     # A recent end is published, with that of the escalation, anybody who published the beginning.
-    assert {one.ended_ms for one in published(resolved("apac", MINUTE_MS))} == {NOW_MS - MINUTE_MS}
+    assert {alert.ended_ms for alert in published(resolved("apac", MINUTE_MS))} == {
+        NOW_MS - MINUTE_MS
+    }
 
 
 ALERT = published(firing("emea"))[0]
@@ -215,17 +219,22 @@ class World:
 
     def __init__(self) -> None:
         self.now_ms = NOW_MS
-        self.alerts: list[Alert] | None = []
-        self.ours: Callable[[Any], bool] = lambda series: True
-        self.state = AgentState(PLAN)
+        self.fleet = FilledFleet()
+        self.state = running_agent(PLAN, fleet=self.fleet)
 
-    def _is_ours(self, series: Any) -> bool:
-        return self.ours(series)
+    def count(self, name: str, url: str) -> float | None:
+        """A counter of the deliveries to an address."""
+        return self.state.metrics.registry.get_sample_value(name, {"alertmanager": url})
+
+    @property
+    def is_up(self) -> bool:
+        """Whether an Alertmanager was reached."""
+        return bool(self.state.metrics.registry.get_sample_value(metrics.ALERT_DELIVERY_UP))
 
     @asynccontextmanager
     async def delivering(self, *urls: str) -> AsyncIterator[None]:
-        one = Delivery(self.state, urls, lambda: self.alerts, self._is_ours, lambda: self.now_ms)
-        task = asyncio.create_task(one.run())
+        sender = Delivery(self.state, urls, lambda: self.now_ms)
+        task = asyncio.create_task(sender.run())
         try:
             yield
         finally:
@@ -251,7 +260,7 @@ async def some_ticks() -> None:
 
 async def test_an_alert_is_sent_once_and_again_when_it_would_be_forgotten() -> None:
     world, station = World(), Station()
-    world.alerts = [firing("emea")]
+    world.fleet.active = [firing("emea")]
     async with station.serving(), world.delivering(station.url):
         await until(lambda: station.posts)
         await some_ticks()
@@ -261,30 +270,30 @@ async def test_an_alert_is_sent_once_and_again_when_it_would_be_forgotten() -> N
         assert sent["endsAt"] == delivery.iso(NOW_MS + delivery.GAP_MS)
         world.now_ms += MINUTE_MS
         await until(lambda: len(station.posts) == 2)
-    assert world.state.stats.alerts_delivered[station.url] == 2
+    assert world.count(metrics.ALERTS_DELIVERED, station.url) == 2
 
 
 async def test_an_end_is_sent_at_once_and_only_once() -> None:
     world, station = World(), Station()
-    world.alerts = [firing("emea", 2 * MINUTE_MS)]
+    world.fleet.active = [firing("emea", 2 * MINUTE_MS)]
     async with station.serving(), world.delivering(station.url):
         await until(lambda: station.posts)
-        world.alerts = [resolved("emea", 1_000)]
+        world.fleet.active = [resolved("emea", 1_000)]
         await until(lambda: len(station.posts) == 2)
         await some_ticks()
     assert len(station.posts) == 2
-    ended = next(one for one in station.posts[1] if "escalation" not in one["labels"])
+    ended = next(alert for alert in station.posts[1] if "escalation" not in alert["labels"])
     assert ended["startsAt"] == delivery.iso(NOW_MS - 2 * MINUTE_MS)
     assert ended["endsAt"] == delivery.iso(NOW_MS - 1_000)
 
 
 async def test_an_alert_whose_rule_is_gone_ends_and_one_handed_on_does_not() -> None:
     world, station = World(), Station()
-    world.alerts = [firing("emea"), firing("apac")]
+    world.fleet.active = [firing("emea"), firing("apac")]
     async with station.serving(), world.delivering(station.url):
         await until(lambda: station.posts)
-        world.ours = lambda series: series == ("response_time", ("emea",))
-        world.alerts = []
+        world.fleet.holds = lambda series: series == ("response_time", ("emea",))
+        world.fleet.active = []
         await until(lambda: len(station.posts) == 2)
         await some_ticks()
     assert len(station.posts) == 2
@@ -294,27 +303,27 @@ async def test_an_alert_whose_rule_is_gone_ends_and_one_handed_on_does_not() -> 
 
 async def test_what_is_not_known_yet_ends_nothing() -> None:
     world, station = World(), Station()
-    world.alerts = [firing("emea")]
+    world.fleet.active = [firing("emea")]
     async with station.serving(), world.delivering(station.url):
         await until(lambda: station.posts)
-        world.alerts = None  # a rebalance
+        world.fleet.active = None  # a rebalance
         world.now_ms += MINUTE_MS
         await some_ticks()
         assert len(station.posts) == 1
-        world.alerts = [firing("emea", 2 * MINUTE_MS, world.now_ms)]
+        world.fleet.active = [firing("emea", 2 * MINUTE_MS, world.now_ms)]
         await until(lambda: len(station.posts) == 2)
 
 
 async def test_failures_are_counted_and_what_failed_is_sent_again() -> None:
     world, station = World(), Station()
     station.answers = [503, 500]
-    world.alerts = [firing("emea")]
+    world.fleet.active = [firing("emea")]
     async with station.serving(), world.delivering(station.url):
-        await until(lambda: world.state.stats.alert_failures[station.url])
-        assert world.state.stats.alerts_reach is False
+        await until(lambda: world.count(metrics.ALERT_FAILURES, station.url))
+        assert not world.is_up
         await until(lambda: station.posts)
-        assert world.state.stats.alerts_reach is True
-    assert world.state.stats.alert_failures[station.url] == 2
+        assert world.is_up
+    assert world.count(metrics.ALERT_FAILURES, station.url) == 2
     assert station.posts[0][0]["labels"]["region"] == "emea"
 
 
@@ -324,20 +333,20 @@ async def test_an_alert_that_is_refused_does_not_stop_the_others(
     monkeypatch.setattr(delivery, "MAX_ALERTS_PER_REQUEST", 1)
     world, station = World(), Station()
     station.answers = [400]
-    world.alerts = [firing("emea"), firing("apac")]
+    world.fleet.active = [firing("emea"), firing("apac")]
     async with station.serving(), world.delivering(station.url):
         await until(lambda: station.posts)
     assert station.posts[0][0]["labels"]["region"] == "apac"
-    assert world.state.stats.alert_failures[station.url] == 1
+    assert world.count(metrics.ALERT_FAILURES, station.url) == 1
 
 
 async def test_one_that_is_away_holds_up_neither_the_other_nor_the_agent() -> None:
     world, station = World(), Station()
     away = "http://127.0.0.1:9"
-    world.alerts = [firing("emea")]
+    world.fleet.active = [firing("emea")]
     async with station.serving(), world.delivering(away, station.url):
-        await until(lambda: world.state.stats.alert_failures[away] >= 2)
-        await until(lambda: world.state.stats.alerts_reach)  # they tell each other
+        await until(lambda: world.count(metrics.ALERT_FAILURES, away) >= 2)
+        await until(lambda: world.is_up)  # they tell each other
     assert station.posts[0][0]["labels"]["region"] == "emea"
 
 
@@ -347,17 +356,17 @@ async def test_where_nothing_fires_an_empty_list_shows_that_the_way_is_open() ->
         await until(lambda: station.posts)
         await some_ticks()
     assert station.posts == [[]]
-    assert world.state.stats.alerts_reach is True
+    assert world.is_up
 
 
 @pytest.fixture
 def alertmanager(tmp_path: Path) -> Iterator[Alertmanager]:
-    one = Alertmanager("alertmanager", tmp_path)
-    one.start()
+    server = Alertmanager("alertmanager", tmp_path)
+    server.start()
     try:
-        yield one
+        yield server
     finally:
-        one.clean_up()
+        server.clean_up()
 
 
 @pytest.mark.needs_prometheus
@@ -366,29 +375,29 @@ async def test_a_real_alertmanager_takes_holds_and_ends_an_alert(
 ) -> None:
     world = World()
     now_ms = world.now_ms = delivery_clock()
-    world.alerts = [firing("emea", now_ms=now_ms), firing("apac", 31 * MINUTE_MS, now_ms)]
+    world.fleet.active = [firing("emea", now_ms=now_ms), firing("apac", 31 * MINUTE_MS, now_ms)]
 
     async def active() -> dict[tuple[str, str], dict[str, Any]]:
-        found = await asyncio.to_thread(alertmanager.alerts, "slow_support")
-        return {(a["labels"]["region"], a["labels"].get("escalation", "")): a for a in found}
+        alerts = await asyncio.to_thread(alertmanager.alerts, "slow_support")
+        return {(a["labels"]["region"], a["labels"].get("escalation", "")): a for a in alerts}
 
     async def wait_for(*keys: tuple[str, str]) -> dict[tuple[str, str], dict[str, Any]]:
         async with asyncio.timeout(20):
-            while set(found := await active()) != set(keys):  # noqa: ASYNC110
+            while set(alerts := await active()) != set(keys):  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
-        return found
+        return alerts
 
     async with world.delivering(f"http://{alertmanager.address}"):
-        found = await wait_for(("emea", ""), ("apac", ""), ("apac", "director"))
-        emea = found["emea", ""]
+        alerts = await wait_for(("emea", ""), ("apac", ""), ("apac", "director"))
+        emea = alerts["emea", ""]
         assert emea["annotations"]["summary"] == "emea waits"
         assert [r["name"] for r in emea["receivers"]] == ["on-call", "operations"]
         world.now_ms = delivery_clock()
-        world.alerts = [resolved("apac", now_ms=world.now_ms), *world.alerts[:1]]
+        world.fleet.active = [resolved("apac", now_ms=world.now_ms), *world.fleet.active[:1]]
         await wait_for(("emea", ""))
-        world.alerts = []
+        world.fleet.active = []
         await wait_for()
-    assert world.state.stats.alert_failures.total() == 0
+    assert world.count(metrics.ALERT_FAILURES, f"http://{alertmanager.address}") == 0
 
 
 def delivery_clock() -> int:
@@ -397,5 +406,5 @@ def delivery_clock() -> int:
 
 def test_the_company_of_the_other_tests_can_be_reported() -> None:
     quiet = Alert("quiet_region", "info", "response_time", ("emea",), AlertPhase.FIRING, NOW_MS)
-    (one,) = alerts_to_send(COMPANY, [quiet], NOW_MS).values()
-    assert one.labels["objective"] == "customer_satisfaction"
+    (alert,) = alerts_to_send(COMPANY, [quiet], NOW_MS).values()
+    assert alert.labels["objective"] == "customer_satisfaction"

@@ -30,8 +30,8 @@ PLAN = company()
 
 
 def config(plan: Plan = PLAN, receivers: dict[str, Any] | None = None) -> dict[str, Any]:
-    found: dict[str, Any] = yaml.safe_load(alertmanager_files(plan, receivers)[CONFIG_FILE])
-    return found
+    parsed: dict[str, Any] = yaml.safe_load(alertmanager_files(plan, receivers)[CONFIG_FILE])
+    return parsed
 
 
 def with_rules(*rules: Any, plan: Plan = PLAN) -> Plan:
@@ -39,24 +39,26 @@ def with_rules(*rules: Any, plan: Plan = PLAN) -> Plan:
 
 
 def held_back_by(plan: Plan, source: str) -> list[dict[str, Any]]:
-    found = config(plan)["inhibit_rules"]
-    return [rule for rule in found if f'alertname="{source}"' in rule["source_matchers"]]
+    rules = config(plan)["inhibit_rules"]
+    return [rule for rule in rules if f'alertname="{source}"' in rule["source_matchers"]]
 
 
 def test_every_team_and_every_owner_without_one_has_a_receiver() -> None:
     rules = with_rules(
         replace(PLAN.rules["slow_support"], escalation=(Escalation(60_000, "boss"),))
     )
-    found = receiver_names(rules)
+    names = receiver_names(rules)
     teams = {kpi.team for kpi in PLAN.kpis.values()} | {r.team for r in PLAN.rules.values()}
-    assert found[0] == "everyone"
-    assert {"on-call", "digest", "boss", "ceo"} | {t for t in teams if t} <= set(found)
-    assert [one["name"] for one in config(rules)["receivers"]] == found
+    assert names[0] == "everyone"
+    assert {"on-call", "digest", "boss", "ceo"} | {t for t in teams if t} <= set(names)
+    assert [receiver["name"] for receiver in config(rules)["receivers"]] == names
 
 
 def test_what_people_write_of_a_receiver_is_taken_over() -> None:
     mine = {"name": "on-call", "webhook_configs": [{"url": "http://pager.example.org/hook"}]}
-    receivers = {one["name"]: one for one in config(receivers={"on-call": mine})["receivers"]}
+    receivers = {
+        receiver["name"]: receiver for receiver in config(receivers={"on-call": mine})["receivers"]
+    }
     assert receivers["on-call"] == mine
     assert receivers["digest"] == {"name": "digest"}
 
@@ -107,8 +109,8 @@ def test_the_silence_of_a_series_holds_back_only_what_agrees_with_it() -> None:
     whole = replace(PLAN.kpis["response_time"], name="tickets", by=())
     plan = replace(PLAN, kpis=PLAN.kpis | {"tickets": whole})
     of_whole = replace(PLAN.rules["slow_support"], name="slow", kpi="tickets")
-    found = with_rules(of_whole, absence("silent", "response_time", per="series"), plan=plan)
-    (rules,) = held_back_by(found, "silent")
+    with_silence = with_rules(of_whole, absence("silent", "response_time", per="series"), plan=plan)
+    (rules,) = held_back_by(with_silence, "silent")
     # Not `slow`: one region's silence says little of the whole.
     assert rules["target_matchers"] == ['rule="slow_support"']
     assert rules["equal"] == ["region"]
@@ -161,7 +163,7 @@ def test_amtool_accepts_the_skeleton_with_every_channel_filled_in(tmp_path: Path
     filled = filled.replace("<address>", "a@example.org").replace("<host>", "mail.example.org")
     (tmp_path / "receivers.yml").write_text(filled)
     receivers = read_receivers(tmp_path / "receivers.yml")
-    assert all(len(one) == 4 for one in receivers.values())
+    assert all(len(receiver) == 4 for receiver in receivers.values())
     file = tmp_path / CONFIG_FILE
     file.write_text(alertmanager_files(PLAN, receivers)[CONFIG_FILE])
     amtool("check-config", str(file))

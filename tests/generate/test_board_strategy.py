@@ -95,7 +95,9 @@ def asked(board: dict, title: str) -> list[str]:
 
 def answers(query: str, wanted: dict[str, float], folder: Path) -> None:
     """Prometheus answers a query over `SAMPLES` with these samples, by their labels."""
-    inputs = [{"series": s, "values": one["values"]} for one in SAMPLES for s in one["series"]]
+    inputs = [
+        {"series": s, "values": sample["values"]} for sample in SAMPLES for s in sample["series"]
+    ]
     samples = [{"labels": labels, "value": value} for labels, value in wanted.items()]
     case = {
         "interval": "1m",
@@ -112,9 +114,9 @@ def answers(query: str, wanted: dict[str, float], folder: Path) -> None:
 
 
 def row(kpi: str, kpi_title: str, board: str = "", owner: str = "", **labels: str) -> str:
-    found = {"kpi": kpi, "kpi_title": kpi_title, "kpi_board": board or f"kpi-{kpi}", "owner": owner}
-    found |= SCRAPE | labels
-    return "{" + ", ".join(f'{k}="{v}"' for k, v in sorted(found.items()) if v) + "}"
+    pairs = {"kpi": kpi, "kpi_title": kpi_title, "kpi_board": board or f"kpi-{kpi}", "owner": owner}
+    pairs |= SCRAPE | labels
+    return "{" + ", ".join(f'{k}="{v}"' for k, v in sorted(pairs.items()) if v) + "}"
 
 
 PLAIN = {"service": ""}

@@ -157,8 +157,8 @@ def complaints(plan: Plan, contract: str, event: dict[str, Any]) -> list[Any]:
         timestamped=False,
     )
     decoded = decoder.decode(batch)
-    taken = decoded.tables[contract].height == 1
-    assert taken or decoded.rejects
+    accepted = decoded.tables[contract].height == 1
+    assert accepted or decoded.rejects
     return [*decoded.rejects, *decoded.wrong_types]
 
 

@@ -39,8 +39,8 @@ def firing(folder: Path, alert: str, at: str, *inputs: tuple[str, str]) -> list[
     )  # fmt: skip
     said = done.stdout + done.stderr
     assert done.returncode == 0 or "got:" in said, said
-    found = re.findall(r"Labels:\{([^}]*)\}", said.partition("got:")[2])
-    return [dict(re.findall(r'(\w+)="([^"]*)"', labels)) for labels in found]
+    label_texts = re.findall(r"Labels:\{([^}]*)\}", said.partition("got:")[2])
+    return [dict(re.findall(r'(\w+)="([^"]*)"', labels)) for labels in label_texts]
 
 
 def build_info(labels: str) -> str:
@@ -63,8 +63,8 @@ def test_the_same_rule_fires_by_environment(tmp_path: Path) -> None:
         (f"kpi_rule_state{{{rule},{PROD}}}", "2x5"),
         (f"kpi_rule_state{{{rule},{TEST}}}", "2x5"),
     ]
-    found = firing(tmp_path, "slow_support", "2m", *inputs)
-    assert sorted(labels["environment"] for labels in found) == ["prod", "test"]
+    alerts = firing(tmp_path, "slow_support", "2m", *inputs)
+    assert sorted(labels["environment"] for labels in alerts) == ["prod", "test"]
 
 
 @pytest.mark.needs_prometheus
@@ -72,13 +72,13 @@ def test_prometheus_keeps_silent_only_where_the_agents_tell_alertmanager_themsel
     tmp_path: Path,
 ) -> None:
     rule = 'rule="slow_support",severity="critical",kpi="response_time",region="emea"'
-    found = firing(
+    alerts = firing(
         tmp_path, "slow_support", "2m",
         (f"kpi_rule_state{{{rule},{PROD}}}", "2x5"),
         (f"kpi_rule_state{{{rule},{TEST}}}", "2x5"),
         (f"kpi_agent_alert_delivery_up{{{PROD}}}", "1x5"),
     )  # fmt: skip
-    assert [labels["environment"] for labels in found] == ["test"]
+    assert [labels["environment"] for labels in alerts] == ["test"]
 
 
 def test_no_alert_holds_back_one_of_another_environment() -> None:

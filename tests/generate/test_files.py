@@ -39,8 +39,8 @@ def test_a_file_of_a_person_is_not_overwritten(tmp_path: Path) -> None:
 def test_differences_are_reported_without_writing(tmp_path: Path) -> None:
     write(tmp_path, {"same.yml": OURS, "changed.yml": OURS, "stale.yml": OURS}, "boards")
     now = {"same.yml": OURS, "changed.yml": OURS + "x: 1\n", "new.yml": OURS}
-    found = differs(tmp_path, now, "boards")
-    assert [p.name for p in found] == ["changed.yml", "new.yml", "stale.yml"]
+    paths = differs(tmp_path, now, "boards")
+    assert [p.name for p in paths] == ["changed.yml", "new.yml", "stale.yml"]
     assert not (tmp_path / "new.yml").exists()
 
 

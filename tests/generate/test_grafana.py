@@ -33,12 +33,12 @@ def panels(board: dict) -> list[dict]:
 
 
 def panel(board: str, title: str) -> dict:
-    (found,) = (p for p in panels(BOARDS[board]) if p["title"] == title)
-    return found
+    (chosen,) = (p for p in panels(BOARDS[board]) if p["title"] == title)
+    return chosen
 
 
-def expressions(found: dict) -> list[str]:
-    return [t["expr"] for t in found["targets"]]
+def expressions(shown: dict) -> list[str]:
+    return [t["expr"] for t in shown["targets"]]
 
 
 def test_there_is_a_strategy_an_agent_and_a_board_for_each_kpi() -> None:
@@ -59,10 +59,10 @@ def test_boards_are_the_same_text_each_time() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_panel_says_what_it_shows_in_which_unit(name: str) -> None:
-    for found in panels(BOARDS[name]):
-        assert found["title"], found
-        assert found["description"], found["title"]
-        assert found["fieldConfig"]["defaults"]["unit"], found["title"]
+    for shown in panels(BOARDS[name]):
+        assert shown["title"], shown
+        assert shown["description"], shown["title"]
+        assert shown["fieldConfig"]["defaults"]["unit"], shown["title"]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -88,25 +88,31 @@ def test_panels_lie_on_the_grid_without_overlap(name: str) -> None:
     for place in places:
         assert place["x"] >= 0
         assert place["x"] + place["w"] <= 24
-    for one, other in itertools.combinations(places, 2):
-        apart_x = one["x"] + one["w"] <= other["x"] or other["x"] + other["w"] <= one["x"]
-        apart_y = one["y"] + one["h"] <= other["y"] or other["y"] + other["h"] <= one["y"]
-        assert apart_x or apart_y, (one, other)
+    for panel_place, other in itertools.combinations(places, 2):
+        apart_x = (
+            panel_place["x"] + panel_place["w"] <= other["x"]
+            or other["x"] + other["w"] <= panel_place["x"]
+        )
+        apart_y = (
+            panel_place["y"] + panel_place["h"] <= other["y"]
+            or other["y"] + other["h"] <= panel_place["y"]
+        )
+        assert apart_x or apart_y, (panel_place, other)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_query_is_promql(name: str) -> None:
-    found = queries(json.dumps(BOARDS[name]))
-    assert found
-    for query in found:
+    listed = queries(json.dumps(BOARDS[name]))
+    assert listed
+    for query in listed:
         promql_parser.parse(query)
         assert not re.search(r"\$[a-z_{]", query)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_rates_are_over_the_interval_that_grafana_chooses(name: str) -> None:
-    for found in panels(BOARDS[name]):
-        for expr in (t["expr"] for t in found.get("targets", [])):
+    for shown in panels(BOARDS[name]):
+        for expr in (t["expr"] for t in shown.get("targets", [])):
             if "rate(" in expr or "increase(" in expr:
                 assert "[$__rate_interval]" in expr
 
@@ -119,9 +125,9 @@ def test_uids_are_fixed_and_apart() -> None:
 
 
 def test_a_long_name_has_a_uid_within_grafanas_limit_of_its_own() -> None:
-    one, other = kpi_board_uid("x" * 60 + "a"), kpi_board_uid("x" * 60 + "b")
-    assert len(one) == MAX_UID
-    assert one != other
+    uid, other = kpi_board_uid("x" * 60 + "a"), kpi_board_uid("x" * 60 + "b")
+    assert len(uid) == MAX_UID
+    assert uid != other
 
 
 def test_a_kpi_is_drawn_with_the_bands_it_has_and_no_others() -> None:
@@ -138,8 +144,8 @@ def test_a_kpi_is_drawn_with_the_bands_it_has_and_no_others() -> None:
 
 def test_each_dimension_has_a_variable() -> None:
     variables = BOARDS["kpi-revenue.json"]["templating"]["list"]
-    found = [(v["name"], v["query"]) for v in variables if v["type"] == "query"]
-    assert found == [
+    offered = [(v["name"], v["query"]) for v in variables if v["type"] == "query"]
+    assert offered == [
         ("region", "label_values(kpi_revenue_gbp, region)"),
         ("pod", "label_values(kpi_revenue_gbp, pod)"),
     ]
@@ -182,12 +188,12 @@ def test_states_are_reported_by_a_sign_and_a_word_beside_the_colour() -> None:
 
 
 def test_each_objective_has_its_score_and_what_it_is_made_of() -> None:
-    found = panel("strategy.json", "Growth")
-    assert expressions(found) == [
+    growth = panel("strategy.json", "Growth")
+    assert expressions(growth) == [
         'max without (instance, pod) (kpi_objective_score_ratio{objective="growth"})'
     ]
-    assert "60% [Revenue](/d/kpi-revenue)" in found["description"]
-    steps = found["fieldConfig"]["defaults"]["thresholds"]["steps"]
+    assert "60% [Revenue](/d/kpi-revenue)" in growth["description"]
+    steps = growth["fieldConfig"]["defaults"]["thresholds"]["steps"]
     assert len(steps) == 3
     for value in (0.0, 0.85, 0.9, 0.96, 0.998, 0.999, 1.0):
         coloured = sum(step["value"] is None or value >= step["value"] for step in steps)
@@ -225,11 +231,13 @@ def test_the_board_of_a_kpi_marks_its_maintenance() -> None:
     backup = Maintenance("backup", "Backup", "", frozenset({"revenue"}), {}, schedule)
     plan = replace(company(), maintenance={"backup": backup})
     boards = {name: json.loads(text) for name, text in dashboards(plan).items()}
-    (found,) = boards["kpi-revenue.json"]["annotations"]["list"]
-    assert found["name"] == "Maintenance"
-    assert found["datasource"]["uid"] == "${datasource}"
-    promql_parser.parse(found["expr"])
-    assert 'kpi="revenue"' in found["expr"] and found["expr"].count("kpi_maintenance") == 1
+    (annotation,) = boards["kpi-revenue.json"]["annotations"]["list"]
+    assert annotation["name"] == "Maintenance"
+    assert annotation["datasource"]["uid"] == "${datasource}"
+    promql_parser.parse(annotation["expr"])
+    assert (
+        'kpi="revenue"' in annotation["expr"] and annotation["expr"].count("kpi_maintenance") == 1
+    )
     published = "every week on sunday at 02:00 for 4h in UTC"
     assert published in json.dumps(boards["kpi-revenue.json"])
     assert "list" not in boards["kpi-orders.json"]["annotations"]
@@ -240,11 +248,11 @@ def test_boards_of_one_title_say_which_kpi_they_are_of() -> None:
     titles = {"revenue": "Strategy", "orders": "Volume", "visits": "volume"}
     kpis = {n: replace(k, title=titles.get(n, k.title)) for n, k in plan.kpis.items()}
     boards = [json.loads(text) for text in dashboards(replace(plan, kpis=kpis)).values()]
-    found = {board["uid"]: board["title"] for board in boards}
-    assert found["kpi-revenue"] == "Strategy (revenue)"
-    assert found["kpi-orders"] == "Volume (orders)"
-    assert found["kpi-visits"] == "volume (visits)"
-    assert found["kpi-conversion"] == "Conversion"
+    title_of = {board["uid"]: board["title"] for board in boards}
+    assert title_of["kpi-revenue"] == "Strategy (revenue)"
+    assert title_of["kpi-orders"] == "Volume (orders)"
+    assert title_of["kpi-visits"] == "volume (visits)"
+    assert title_of["kpi-conversion"] == "Conversion"
 
 
 def test_a_dimension_called_datasource_has_a_variable_beside_that_of_the_data_source() -> None:

@@ -40,29 +40,29 @@ def entries(text: str) -> list[dict]:
 
 
 def entry(name: str, severity: str) -> dict:
-    (found,) = (
+    (rule,) = (
         e
         for e in entries(alert_rules(company()))
         if e["alert"] == name and e["labels"]["severity"] == severity
     )
-    return found
+    return rule
 
 
 def test_a_kpi_alert_only_tests_the_state_that_the_agent_has_decided() -> None:
-    found = entry("slow_support", "critical")
-    assert found["expr"] == (
+    rule = entry("slow_support", "critical")
+    assert rule["expr"] == (
         'last_over_time(kpi:kpi_rule_state:max{rule="slow_support",severity="critical",'
         'kpi="response_time"}[10m]) == 2 unless on () (kpi_agent_alert_delivery_up or '
         "(last_over_time(kpi_agent_alert_delivery_up[15m]) unless on () kpi_agent_build_info))"
     )
-    assert "for" not in found
-    assert "keep_firing_for" not in found
+    assert "for" not in rule
+    assert "keep_firing_for" not in rule
 
 
 def test_every_severity_of_a_rule_has_its_alert() -> None:
     text = alert_rules(company())
-    found = [e["labels"]["severity"] for e in entries(text) if e["alert"] == "slow_support"]
-    assert found == ["warning", "critical"]
+    severities = [e["labels"]["severity"] for e in entries(text) if e["alert"] == "slow_support"]
+    assert severities == ["warning", "critical"]
 
 
 def test_labels_say_who_and_what() -> None:
@@ -87,14 +87,14 @@ def test_an_alert_of_a_whole_kpi_has_no_series() -> None:
     plan = company()
     rule = absence("silent", "response_time", per="kpi", summary="Nothing: {{ series }}")
     text = alert_rules(replace(plan, rules={"silent": rule}))
-    (found,) = (e for e in entries(text) if e["alert"] == "silent")
-    assert "series" not in found["labels"]
-    assert found["annotations"]["dashboard_url"].endswith("/d/kpi-response_time")
+    (alert,) = (e for e in entries(text) if e["alert"] == "silent")
+    assert "series" not in alert["labels"]
+    assert alert["annotations"]["dashboard_url"].endswith("/d/kpi-response_time")
 
 
 def test_a_dimension_that_is_called_like_a_workers_label_is_kept() -> None:
-    (found,) = (r for r in recorded(alert_rules(company())) if 'kpi="revenue"' in r["expr"])
-    assert found["expr"].startswith("max without (instance) (")
+    (rule,) = (r for r in recorded(alert_rules(company())) if 'kpi="revenue"' in r["expr"])
+    assert rule["expr"].startswith("max without (instance) (")
 
 
 def test_the_summary_reads_the_kpis_own_metric() -> None:
@@ -117,27 +117,27 @@ def test_a_summary_that_prometheus_cannot_render_becomes_a_plain_sentence() -> N
 
 def test_the_dashboard_opens_at_the_alerts_series() -> None:
     text = alert_rules(company(), Deployment(grafana="https://grafana.example.org"))
-    (found,) = (e for e in entries(text) if e["alert"] == "odd_revenue")
-    assert found["annotations"]["dashboard_url"] == (
+    (rule,) = (e for e in entries(text) if e["alert"] == "odd_revenue")
+    assert rule["annotations"]["dashboard_url"] == (
         "https://grafana.example.org/d/kpi-revenue"
         "?var-region={{ $labels.region | urlquery }}&var-pod={{ $labels.pod | urlquery }}"
     )
 
 
 def test_no_value_stands_in_a_label() -> None:
-    for found in entries(alert_rules(company())):
-        assert not [v for v in found["labels"].values() if "$value" in v or "query" in v]
+    for rule in entries(alert_rules(company())):
+        assert not [v for v in rule["labels"].values() if "$value" in v or "query" in v]
 
 
 def test_every_alert_says_what_it_means_and_where_to_look() -> None:
-    for found in entries(alert_rules(company())):
-        assert set(found["annotations"]) == {
+    for rule in entries(alert_rules(company())):
+        assert set(rule["annotations"]) == {
             "summary",
             "description",
             "runbook_url",
             "dashboard_url",
         }
-        assert all(found["annotations"].values())
+        assert all(rule["annotations"].values())
 
 
 def test_every_runbook_of_the_agent_exists() -> None:
@@ -147,8 +147,8 @@ def test_every_runbook_of_the_agent_exists() -> None:
 
 
 def test_every_expression_is_promql() -> None:
-    for found in entries(alert_rules(company())):
-        promql_parser.parse(found["expr"])
+    for rule in entries(alert_rules(company())):
+        promql_parser.parse(rule["expr"])
 
 
 def test_the_rules_are_the_same_text_each_time() -> None:
@@ -186,8 +186,8 @@ def test_texts_of_people_reach_the_alert_as_they_are(odd: str) -> None:
     plan = company()
     named = replace(plan.kpis["orders"], title=odd, owner=odd)
     text = alert_rules(replace(plan, kpis=plan.kpis | {"orders": named}))
-    (found,) = (e for e in entries(text) if e["alert"] == "no_orders")
-    rendered = found["annotations"]["summary"].replace('{{ "{{" }}', "{{")
+    (rule,) = (e for e in entries(text) if e["alert"] == "no_orders")
+    rendered = rule["annotations"]["summary"].replace('{{ "{{" }}', "{{")
     assert rendered == f"{odd}: no event for 15m"
 
 
@@ -238,11 +238,11 @@ def test_the_agents_own_alerts_fire_when_they_should_and_not_otherwise(tmp_path:
         "KpiAgentReloadFailed": {"4m": 0, "8m": 1, "12m": 0},
         "KpiStale": {"5m": 0, "13m": 1},  # revenue; visits has a month's time
     }
-    found = {
+    fired_at = {
         name: {at: alerts_at(tmp_path, name, at) for at in times}
         for name, times in firing_at.items()
     }
-    assert found == firing_at
+    assert fired_at == firing_at
 
 
 def alerts_at(folder: Path, alert: str, at: str) -> int:

@@ -89,8 +89,8 @@ def read(address: str, topics: Sequence[str]) -> list[Record]:
     try:
         ends: dict[tuple[str, int], int] = {}
         for topic in topics:
-            found = consumer.list_topics(topic, timeout=READ_SECONDS).topics[topic]
-            for partition in found.partitions:
+            metadata = consumer.list_topics(topic, timeout=READ_SECONDS).topics[topic]
+            for partition in metadata.partitions:
                 asked = TopicPartition(topic, partition)
                 ends[topic, partition] = _end(consumer, asked)
         consumer.assign([TopicPartition(t, p, OFFSET_BEGINNING) for t, p in ends])
@@ -111,9 +111,9 @@ def read(address: str, topics: Sequence[str]) -> list[Record]:
 
 
 def _end(consumer: Consumer, place: TopicPartition) -> int:
-    found = consumer.get_watermark_offsets(place, READ_SECONDS)
-    assert found is not None, f"no end of {place}"
-    return int(found[1])
+    watermarks = consumer.get_watermark_offsets(place, READ_SECONDS)
+    assert watermarks is not None, f"no end of {place}"
+    return int(watermarks[1])
 
 
 def _record(message: Message) -> Record:

@@ -64,8 +64,8 @@ class Alertmanager(Server):
 
     def alerts(self, name: str) -> list[dict[str, Any]]:
         """The alerts of this name that are active now."""
-        found = self.get("/api/v2/alerts", active="true", filter=f'alertname="{name}"')
-        return [alert for alert in found if alert["status"]["state"] == "active"]
+        alerts = self.get("/api/v2/alerts", active="true", filter=f'alertname="{name}"')
+        return [alert for alert in alerts if alert["status"]["state"] == "active"]
 
 
 class Prometheus(Server):
@@ -99,8 +99,8 @@ class Prometheus(Server):
         """The result of an instant query."""
         answer = self.get("/api/v1/query", query=promql)
         assert answer["status"] == "success", answer
-        found: list[dict[str, Any]] = answer["data"]["result"]
-        return found
+        samples: list[dict[str, Any]] = answer["data"]["result"]
+        return samples
 
     def rules(self) -> list[dict[str, Any]]:
         """All loaded rules."""

@@ -167,11 +167,11 @@ class Stage:
             agent.clean_up()
 
 
-def alike(one: float | None, other: float | None, tolerance: float = 1e-9) -> bool:
+def alike(value: float | None, other: float | None, tolerance: float = 1e-9) -> bool:
     """Equal, to what the order of floating-point additions may change or a sketch is allowed."""
-    if one is None or other is None:
-        return one is other
-    return math.isclose(one, other, rel_tol=tolerance, abs_tol=1e-12)
+    if value is None or other is None:
+        return value is other
+    return math.isclose(value, other, rel_tol=tolerance, abs_tol=1e-12)
 
 
 def step_of(line: Json) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import asyncio
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
@@ -19,10 +19,11 @@ import pytest
 import yaml
 
 from agent.core.model.results import AlertPhase
-from agent.export.agent_state import AgentState, Alert
+from agent.export.agent_state import Alert
 from agent.export.alertmanager import Delivery
 from agent.export.metrics.exposition import Exposition
 from agent.language.load import load
+from tests.export.running_agent import FilledFleet, running_agent
 
 from .monitoring import Alertmanager, Prometheus, Server
 from .waiting import until
@@ -113,14 +114,14 @@ class PlayedAgent(HttpServer):
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    one = Receiver()
-    yield one
-    one.close()
+    server = Receiver()
+    yield server
+    server.close()
 
 
 @pytest.fixture
 def alertmanager(tmp_path: Path, receiver: Receiver) -> Iterator[Alertmanager]:
-    one = Alertmanager("alertmanager", tmp_path)
+    server = Alertmanager("alertmanager", tmp_path)
     config = {
         "route": {
             "receiver": "people", "group_by": ["alertname"], "group_wait": "0s",
@@ -132,16 +133,27 @@ def alertmanager(tmp_path: Path, receiver: Receiver) -> Iterator[Alertmanager]:
     }  # fmt: skip
     file = tmp_path / "alertmanager.yml"
     file.write_text(yaml.safe_dump(config))
-    one.start(file)
-    yield one
-    one.clean_up()
+    server.start(file)
+    yield server
+    server.clean_up()
+
+
+class PlayedFleet(FilledFleet):
+    """The alerts of a played agent, as they are when they are asked for."""
+
+    def __init__(self, agent: PlayedAgent) -> None:
+        super().__init__()
+        self._agent = agent
+
+    def own_alerts(self) -> Sequence[Alert]:
+        return self._agent.alerts()
 
 
 @pytest.fixture
 def prometheus(tmp_path: Path) -> Iterator[Server]:
-    one = Prometheus("prometheus", tmp_path)
-    yield one
-    one.clean_up()
+    server = Prometheus("prometheus", tmp_path)
+    yield server
+    server.clean_up()
 
 
 def restart(agent: PlayedAgent, receiver: Receiver) -> None:
@@ -175,7 +187,7 @@ async def test_with_both_ways_open_the_agents_word_is_the_only_one(
 
     def delivery() -> Delivery:
         return Delivery(
-            AgentState(PLAN), [f"http://{alertmanager.address}"], agent.alerts, lambda _: True,
+            running_agent(PLAN, fleet=PlayedFleet(agent)), [f"http://{alertmanager.address}"],
             lambda: time.time_ns() // 1_000_000, resend_seconds=2,
         )  # fmt: skip
 
@@ -196,8 +208,8 @@ async def test_with_both_ways_open_the_agents_word_is_the_only_one(
 
 
 async def test_an_agent_that_sends_says_so_from_its_first_scrape_on() -> None:
-    state = AgentState(PLAN)
-    Delivery(state, ["http://am:9093"], lambda: None, lambda _: True, lambda: 0)
+    state = running_agent(PLAN)
+    Delivery(state, ["http://am:9093"], lambda: 0)
     scrape = await Exposition(state).scrape("", "")
     text = b"".join(scrape.chunks).decode()
     assert "kpi_agent_alert_delivery_up 0.0" in text

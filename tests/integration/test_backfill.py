@@ -89,13 +89,13 @@ def start_of(line: dict[str, str]) -> int:
 
 def windows(stage: Stage, kpi: str) -> dict[tuple[str, int], float]:
     """What was reported a KPI's windows; a repeat must say the same."""
-    found: dict[tuple[str, int], float] = {}
+    sums: dict[tuple[str, int], float] = {}
     for record in read(stage.broker.address, [stage.values_topic]):
         line = json.loads(record.value)
         if line["kind"] == "window" and line["kpi"] == kpi:
             key = ",".join(line["dimensions"].values()), start_of(line)
-            assert found.setdefault(key, line["value"]) == line["value"]
-    return found
+            assert sums.setdefault(key, line["value"]) == line["value"]
+    return sums
 
 
 async def commits(stage: Stage) -> dict[int, str]:
@@ -103,10 +103,10 @@ async def commits(stage: Stage) -> dict[int, str]:
     admin = AIOKafkaAdminClient(bootstrap_servers=stage.broker.address)
     await admin.start()
     try:
-        found = await admin.list_consumer_group_offsets(f"{stage.prefix}agent-ingest")
+        committed = await admin.list_consumer_group_offsets(f"{stage.prefix}agent-ingest")
     finally:
         await admin.close()
-    return {place.partition: at.metadata for place, at in found.items()}
+    return {place.partition: at.metadata for place, at in committed.items()}
 
 
 def committed(stage: Stage) -> Iterator[tuple[int, int]]:
@@ -163,13 +163,13 @@ def test_a_past_is_exact_though_the_agent_dies_at_it_and_no_offset_moves(stage: 
     assert agent.terminate() == 0, agent.last_words()
     assert agent.log.read_text().count("amount has its past") >= 1
 
-    found = windows(stage, "amount")
+    published = windows(stage, "amount")
     begin = had_ms - HOUR_MS  # the reading that went through began before
-    assert asked_ms - WINDOW_MS < min(start for _, start in found) <= begin
-    newest = max(start for _, start in found)
+    assert asked_ms - WINDOW_MS < min(start for _, start in published) <= begin
+    newest = max(start for _, start in published)
     wanted = {key: total for key, total in orders.sums.items() if begin <= key[1] <= newest}
-    assert wanted.items() <= found.items()
-    assert found.items() <= orders.sums.items()
+    assert wanted.items() <= published.items()
+    assert published.items() <= orders.sums.items()
     assert read(stage.broker.address, [f"{stage.prefix}agent-late"]) == []
     assert set(windows(stage, "orders").values()) == {WINDOW_MS / STEP_MS}
     assert all(covered == end_ for covered, end_ in committed(stage))

@@ -32,12 +32,12 @@ class Demo(Agent):
 
 @pytest.fixture
 def demo(tmp_path: Path) -> Iterator[Demo]:
-    found = Demo("demo", tmp_path, {})
-    found.forget("web_port")
+    process = Demo("demo", tmp_path, {})
+    process.forget("web_port")
     try:
-        yield found
+        yield process
     finally:
-        found.clean_up()
+        process.clean_up()
 
 
 def test_the_demo_shows_figures_soon_and_an_alert_that_comes_and_goes(demo: Demo) -> None:

@@ -62,17 +62,17 @@ async def read(address: str, batched: bool, start: int, most: int) -> list[Any]:
         consumer.assign([TP])
         consumer.seek(TP, start)
         end = (await consumer.end_offsets([TP]))[TP]
-        found: list[Any] = []
+        records: list[Any] = []
         while await consumer.position(TP) < end:
             fetched = await consumer.getmany(timeout_ms=200, max_records=most)
             got: Any = fetched.get(TP, [])
             assert len(got) <= most
             if batched:
                 got = [got.record(TOPIC, 0, place) for place in range(len(got))]
-            found += got
+            records += got
             if got:
                 assert await consumer.position(TP) > got[-1].offset
-        return found
+        return records
     finally:
         await consumer.stop()
 
@@ -84,7 +84,7 @@ async def test_batches_bring_the_same_records_as_getmany(real_kafka: Broker) -> 
         expected = await read(real_kafka.address, False, start, most)
         with no_search_for_cycles():
             actual = await read(real_kafka.address, True, start, most)
-            kept = [one for one in gc.get_objects() if isinstance(one, PartitionRecords)]
+            kept = [each for each in gc.get_objects() if isinstance(each, PartitionRecords)]
         assert actual == expected
         assert not kept, "what was read is still in memory"
     assert not any((r.value or b"").startswith(b"lost") for r in expected)

@@ -157,21 +157,21 @@ def test_windows_are_exact_while_schemas_change_and_an_agent_is_killed(
     made = events(1, first_ms)
     parts = [made[: COUNT // 3], made[COUNT // 3 : 2 * COUNT // 3], made[2 * COUNT // 3 :]]
     settings = {"schema_registry": registry.url, "flush_interval": 0.2}
-    one, two = stage.agent("one", **settings), stage.agent("two", **settings)
-    one.start()
-    two.start()
-    one.wait_ready()
-    two.wait_ready()
+    first, second = stage.agent("one", **settings), stage.agent("two", **settings)
+    first.start()
+    second.start()
+    first.wait_ready()
+    second.wait_ready()
 
     produce(stage.broker.address, sent(topic, old, parts[0]))
-    until(lambda: one.outcomes().total() + two.outcomes().total() >= 500, 60, stage.words)
+    until(lambda: first.outcomes().total() + second.outcomes().total() >= 500, 60, stage.words)
     mixed = [
         record
         for pair in zip(sent(topic, old, parts[1]), sent(topic, new, parts[1]), strict=True)
         for record in pair[:: random.Random(2).choice([1, -1])][:1]
     ]
     produce(stage.broker.address, mixed)
-    one.kill()
+    first.kill()
     bad = [(topic, b"bad", b"not a record"), (topic, b"bad", b"\0\0\0\x27\x0f?")]
     produce(stage.broker.address, [*bad, *sent(topic, new, parts[2])])
     closing_ms = max(event["at"] for event in made) + 2 * MINUTE_MS
@@ -188,7 +188,7 @@ def test_windows_are_exact_while_schemas_change_and_an_agent_is_killed(
     for place, (value, count) in expected.items():
         assert published[place]["events"] == count, place
         assert alike(published[place]["value"], value), place
-    assert two.terminate() == 0, two.last_words()
+    assert second.terminate() == 0, second.last_words()
 
 
 def windows(stage: Stage) -> dict[tuple[str, str, str], Any]:

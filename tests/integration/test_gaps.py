@@ -119,7 +119,7 @@ def _ends(stage: Stage, topic: str) -> dict[int, int]:
     try:
         partitions = consumer.list_topics(topic, timeout=30).topics[topic].partitions
         asked = {p: consumer.get_watermark_offsets(TopicPartition(topic, p)) for p in partitions}
-        return {p: int(found[1]) for p, found in asked.items() if found is not None}
+        return {p: int(watermarks[1]) for p, watermarks in asked.items() if watermarks is not None}
     finally:
         consumer.close()
 

@@ -156,7 +156,7 @@ def check_every_query_finds_data(prometheus: Prometheus) -> None:
     assert len(left) > len(BOARDS)
 
     def look() -> bool:
-        left.difference_update({one for one in left if prometheus.query(one[1])})
+        left.difference_update({query for query in left if prometheus.query(query[1])})
         return not left
 
     until(look, 90, lambda: "these have data:\n" + "\n".join(map(str, sorted(left))), every=2)

@@ -89,9 +89,9 @@ def test_dimensions_called_like_labels_of_the_scrape_come_through_and_stay_apart
     try:
         server.start([exporter], "127.0.0.1:1", SCRAPE)
         until(lambda: bool(server.query("kpi_calls")), 30, server.last_words)
-        found = {sample["metric"]["pod"]: sample["metric"] for sample in server.query("kpi_calls")}
-        assert sorted(found) == list(PODS)
-        assert {found["a"][name] for name in plan.kpis["calls"].by} == {"a", "n", "s", "c", "e"}
+        by_pod = {sample["metric"]["pod"]: sample["metric"] for sample in server.query("kpi_calls")}
+        assert sorted(by_pod) == list(PODS)
+        assert {by_pod["a"][name] for name in plan.kpis["calls"].by} == {"a", "n", "s", "c", "e"}
         boards = {name: json.loads(text) for name, text in dashboards(plan).items()}
         (targets,) = (p for p in boards["strategy.json"]["panels"] if p["title"] == "Targets")
         rows = server.query(targets["targets"][0]["expr"])

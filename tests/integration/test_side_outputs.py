@@ -53,13 +53,13 @@ def test_records_near_and_beyond_the_limits_are_set_aside_and_the_flow_goes_on(
     (late_one,) = read(stage.broker.address, [f"{stage.prefix}agent-late"])
     assert len(dead) == 3
     by_value = {hashlib.sha256(value).hexdigest(): value for value in poison}
-    cut = [one for one in (*dead, late_one) if "kpi-agent-original-length" in one.headers]
-    for one in cut:
-        whole = by_value[one.headers["kpi-agent-original-sha256"]]
-        assert int(one.headers["kpi-agent-original-length"]) == len(whole)
-        assert one.value == whole[: len(one.value)] and len(one.value) > 500_000
-        assert one.headers["trace"] == "1"
-        assert one.headers["kpi-agent-topic"] == topic
+    cut = [record for record in (*dead, late_one) if "kpi-agent-original-length" in record.headers]
+    for record in cut:
+        whole = by_value[record.headers["kpi-agent-original-sha256"]]
+        assert int(record.headers["kpi-agent-original-length"]) == len(whole)
+        assert record.value == whole[: len(record.value)] and len(record.value) > 500_000
+        assert record.headers["trace"] == "1"
+        assert record.headers["kpi-agent-topic"] == topic
     assert len(cut) == 3  # many equal brackets compress
     counted = {
         labels["topic"]: value

@@ -37,22 +37,22 @@ def test_two_agents_share_the_company_and_one_carries_on_alone(stage: Stage) -> 
     stage.create_topics()
     history, morning, day = stage.company_parts(3)
     stage.send(history)
-    one, two = stage.agent("one"), stage.agent("two")
-    one.start()
-    two.start()
-    for agent in (one, two):
+    first, second = stage.agent("one"), stage.agent("two")
+    first.start()
+    second.start()
+    for agent in (first, second):
         agent.wait_ready()
     stage.wait_counted()
-    before = {agent.name: agent.outcomes() for agent in (one, two)}
+    before = {agent.name: agent.outcomes() for agent in (first, second)}
 
     stage.send(morning)
     counted = stage.wait_counted()
     assert counted.total() == stage.sent
-    for agent in (one, two):
+    for agent in (first, second):
         assert agent.outcomes() - before[agent.name], f"{agent.name} has no share of the records"
 
-    one_counted = one.outcomes()
-    assert one.terminate() == 0, one.last_words()
+    one_counted = first.outcomes()
+    assert first.terminate() == 0, first.last_words()
     stage.send(day)
     stage.send_closing()
     counted = stage.wait_counted(before=one_counted)
@@ -65,7 +65,7 @@ def test_two_agents_share_the_company_and_one_carries_on_alone(stage: Stage) -> 
     stage.check_exact(expected)
     assert {"slow_support", "feedback_silent"} <= {t["rule"] for t in expected.transitions}
     check_set_aside(stage, expected.outcomes)
-    assert two.terminate() == 0, two.last_words()
+    assert second.terminate() == 0, second.last_words()
 
 
 def check_set_aside(stage: Stage, outcomes: Counter[str]) -> None:
@@ -73,15 +73,15 @@ def check_set_aside(stage: Stage, outcomes: Counter[str]) -> None:
     address, prefix = stage.broker.address, f"{stage.prefix}agent"
     came = {record.place: record for record in read(address, stage.topics)}
     for topic, outcome in ((f"{prefix}-dead-letters", "rejected"), (f"{prefix}-late", "late")):
-        found = set()
+        places = set()
         for record in read(address, [topic]):
             published = {k.removeprefix("kpi-agent-"): v for k, v in record.headers.items()}
             origin = came[published["topic"], int(published["partition"]), int(published["offset"])]
             assert (record.key, record.value) == (origin.key, origin.value)
             assert published["detail"]
             assert (published["reason"] == "late") == (outcome == "late")
-            found.add(origin.place)
-        assert len(found) == outcomes[outcome]
+            places.add(origin.place)
+        assert len(places) == outcomes[outcome]
 
 
 def test_two_agents_tell_what_duckdb_says_of_the_retailers_year(stage: Stage) -> None:
@@ -135,6 +135,10 @@ def check_every_board_shows_the_whole_company(stage: Stage) -> None:
     def series(agent: Agent) -> list[str]:
         return sorted(row["key"] for row in agent.json("/api/v1/kpis/units_sold")["rows"])
 
-    one, two = stage.agents
-    until(lambda: len(series(one)) == len(series(two)) == 38, 30, "both boards show all countries")
-    assert series(one) == series(two)
+    first, second = stage.agents
+    until(
+        lambda: len(series(first)) == len(series(second)) == 38,
+        30,
+        "both boards show all countries",
+    )
+    assert series(first) == series(second)

@@ -24,8 +24,8 @@ def until(
     """What `look` finds, once it finds something true. AssertionError with `what` in the end."""
     deadline = time.monotonic() + seconds
     while True:
-        if found := look():
-            return found
+        if seen := look():
+            return seen
         if time.monotonic() > deadline:
             published = what if isinstance(what, str) else what()
             raise AssertionError(f"not within {seconds:.0f} s: {published}")

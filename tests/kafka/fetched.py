@@ -6,7 +6,7 @@ from typing import Any
 
 from aiokafka.structs import ConsumerRecord
 
-from agent.kafka.batch_fetch import Fetched
+from agent.kafka.fetched import Fetched
 
 
 def record(partition: int, offset: int, value: bytes | None = b"{}") -> ConsumerRecord[Any, Any]:

@@ -71,9 +71,9 @@ class Agent:
 
     def metric(self, line: str) -> float | None:
         """The value of one series of /metrics, by its name and labels as they are written."""
-        for one in self.get("/metrics")[1].splitlines():
-            if one.startswith(line + " "):
-                return float(one.rsplit(" ", 1)[1])
+        for sample in self.get("/metrics")[1].splitlines():
+            if sample.startswith(line + " "):
+                return float(sample.rsplit(" ", 1)[1])
         return None
 
     def stop(self) -> int:
@@ -122,7 +122,7 @@ class Published:
     def values(self, kind: str) -> list[dict[str, Any]]:
         """The last message of every key, of one kind, parsed."""
         last = [json.loads(messages[-1]) for messages in self.by_key.values()]
-        return [one for one in last if one.get("kind") == kind]
+        return [value for value in last if value.get("kind") == kind]
 
     def on(self, topic: str) -> list[Message]:
         """The messages of one topic."""

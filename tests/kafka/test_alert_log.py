@@ -38,19 +38,19 @@ def test_the_newest_by_event_time_come_first_and_a_repeat_counts_once() -> None:
     second = step(2, processed="2026-01-01T00:00:02Z")
     again = step(2, processed="2026-01-01T00:00:09Z")
     log = log_of(step(3), step(1), second, again)
-    assert [one["at"] for one in log.steps()] == [iso(3_000), iso(2_000), iso(1_000)]
+    assert [alert["at"] for alert in log.steps()] == [iso(3_000), iso(2_000), iso(1_000)]
     assert log.changes == 4
 
 
 def test_milliseconds_that_are_left_out_are_zero() -> None:
     log = log_of(step(1), step(1, "resolved", at="1970-01-01T00:00:01.500Z"))
-    assert [one["state"] for one in log.steps()] == ["resolved", "firing"]
+    assert [alert["state"] for alert in log.steps()] == ["resolved", "firing"]
 
 
 def test_only_the_newest_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(alert_log, "KEPT", 10)
     log = log_of(*(step(number) for number in [*range(50, 100), *range(50)]))
-    assert [one["at"] for one in log.steps()] == [iso(n * 1000) for n in range(99, 89, -1)]
+    assert [alert["at"] for alert in log.steps()] == [iso(n * 1000) for n in range(99, 89, -1)]
 
 
 @pytest.mark.parametrize("value", [None, b"", b"rubbish", b"[1]", b'{"at": 5}', b'{"rule": "x"}'])
@@ -72,7 +72,9 @@ async def test_a_worker_that_starts_has_what_was_published_before_it(
         reading = asyncio.create_task(log.run())
         try:
             await until(lambda: log.complete)
-            assert [one["at"] for one in log.steps()] == [iso(n * 1000) for n in range(39, 34, -1)]
+            assert [alert["at"] for alert in log.steps()] == [
+                iso(n * 1000) for n in range(39, 34, -1)
+            ]
             assert log.changes == 5 * PARTITIONS
             producer.produce("kpi-alerts", *reversed(step(50)))
             producer.flush()

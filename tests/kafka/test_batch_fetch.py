@@ -12,7 +12,8 @@ from aiokafka.consumer.fetcher import READ_COMMITTED, Fetcher, FetchResult, Part
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 
-from agent.kafka.batch_fetch import INTERNALS, Fetched, enable_batch_fetch, refresh_metadata
+from agent.kafka.batch_fetch import INTERNALS, enable_batch_fetch, refresh_metadata
+from agent.kafka.fetched import Fetched
 from tests.kafka.fetched import fetched, record
 
 TP = TopicPartition("orders", 2)
@@ -75,7 +76,7 @@ def test_a_consumer_gives_batches_and_moves_its_position_as_aiokafka_does() -> N
     enable_batch_fetch(consumer)
     expected = plain.getall()
     got = consumer._fetcher._records[TP].getall()
-    assert got.values == [one.value for one in expected] == [b"b", b"c"]
+    assert got.values == [record.value for record in expected] == [b"b", b"c"]
     assert [got.record("orders", 2, i) for i in range(2)] == expected
     assert batched._assignment.state_value(TP).position == 3
     assert not batched.has_more() and not plain.has_more()

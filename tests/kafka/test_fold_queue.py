@@ -16,7 +16,7 @@ from aiokafka.structs import ConsumerRecord
 from agent.core.decode.batch import Batch
 from agent.core.fold.folder import Folder
 from agent.core.frame import decode
-from agent.kafka.fold_queue import FoldQueue, IdleSnapshot, make_batch, record_of
+from agent.kafka.fold_queue import FoldQueue, IdleSnapshot
 from agent.kafka.schema_registry import SchemaRegistry
 from agent.kafka.side_outputs import Sent, SideOutputs
 from agent.language.load import load
@@ -81,24 +81,6 @@ async def counts() -> Mapping[str, int]:
 
 def idle() -> IdleSnapshot:
     return IdleSnapshot(NOW_MS, {"orders": {0: None}})
-
-
-def test_a_batch_is_in_the_order_of_its_parts_and_keeps_tombstones() -> None:
-    batch = make_batch(
-        "orders", [(0, fetched(record(0, 5), record(0, 6, None))), (3, fetched(record(3, 1)))]
-    )
-    assert batch.values == [b"{}", None, b"{}"]
-    assert batch.partitions.tolist() == [0, 0, 3]
-    assert batch.offsets.tolist() == [5, 6, 1]
-    assert batch.timestamps.tolist() == [1_005, 1_006, 1_001]
-
-
-def test_a_row_of_a_batch_is_the_record_that_it_was_made_of() -> None:
-    parts = [(0, fetched(record(0, 5), record(0, 6))), (3, fetched(record(3, 1)))]
-    rows = [record_of("orders", parts, row) for row in range(3)]
-    assert [(one.partition, one.offset) for one in rows] == [(0, 5), (0, 6), (3, 1)]
-    with pytest.raises(IndexError):
-        record_of("orders", parts, 3)
 
 
 async def test_a_flush_covers_what_was_added_before_and_nothing_later(queue: FoldQueue) -> None:

@@ -71,7 +71,7 @@ def broker() -> Iterator[EmbeddedBroker]:
 @pytest.fixture
 async def settings(broker: EmbeddedBroker) -> Settings:
     """Settings of a broker that has the orders, written once, dealt out over the partitions."""
-    found = load_settings(brokers=broker.address)
+    loaded = load_settings(brokers=broker.address)
     if not getattr(broker, "written", False):
         producer = AIOKafkaProducer(bootstrap_servers=broker.address)
         await producer.start()
@@ -82,7 +82,7 @@ async def settings(broker: EmbeddedBroker) -> Settings:
             )
         await producer.stop()
         broker.written = True  # type: ignore[attr-defined]
-    return found
+    return loaded
 
 
 @pytest.fixture
@@ -98,8 +98,8 @@ async def test_a_backtest_over_topics_finds_what_one_over_files_finds(
     until = START_MS + 3_540_000
     published = await over_topics(settings, plan, None, until)
     same = over_files(plan, sources(plan, [file]), until + 10**9, None, until)
-    assert published.found.episodes == same.found.episodes
-    assert Counter(e.rule for e in published.found.episodes) == {"low": 1, "silent": 1}
+    assert published.history.episodes == same.history.episodes
+    assert Counter(e.rule for e in published.history.episodes) == {"low": 1, "silent": 1}
     assert published.read.outcomes[Outcome.FOLDED] == len(events())
 
 
@@ -160,7 +160,7 @@ async def test_brokers_that_do_not_answer_are_reported(plan: Plan) -> None:
 async def test_the_newest_records_of_a_topic_come_in_the_order_of_their_times(
     settings: Settings,
 ) -> None:
-    found = [json.loads(value) for value in await newest(settings, "orders", 400)]
-    assert [event["id"] for event in found] == [event["id"] for event in events()[-400:]]
+    records = [json.loads(value) for value in await newest(settings, "orders", 400)]
+    assert [event["id"] for event in records] == [event["id"] for event in events()[-400:]]
     with pytest.raises(EnvironmentFault, match="there is no topic nowhere"):
         await newest(settings, "nowhere", 5)

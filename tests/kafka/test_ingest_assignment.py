@@ -57,7 +57,7 @@ SPAN = MissedSpan(W, None)
 
 
 @pytest.mark.parametrize(
-    ("commit", "last", "found", "resume", "finding"),
+    ("commit", "last", "log", "resume", "finding"),
     [
         # our commit
         (OURS, None, source(0, 100), OURS, Finding(Kind.ORDINARY)),
@@ -127,11 +127,11 @@ SPAN = MissedSpan(W, None)
 def test_reading_goes_on(
     commit: Resume | None,
     last: LastFrame | None,
-    found: SourceLog,
+    log: SourceLog,
     resume: Resume,
     finding: Finding,
 ) -> None:
-    assert begin_at(commit, last, found) == Begin(resume, finding)
+    assert begin_at(commit, last, log) == Begin(resume, finding)
 
 
 def test_a_topic_that_was_never_read_may_begin_at_its_end() -> None:
@@ -151,7 +151,7 @@ def test_an_earlier_span_of_missing_records_is_kept() -> None:
 
 
 @pytest.mark.parametrize(
-    ("commit", "found", "needed"),
+    ("commit", "log", "needed"),
     [
         (OURS, source(0, 100), False),
         (OURS, source(75, 100), True),
@@ -162,9 +162,9 @@ def test_an_earlier_span_of_missing_records_is_kept() -> None:
     ],
 )
 def test_the_newest_frames_are_read_only_where_the_commit_does_not_say(
-    commit: Resume | None, found: SourceLog, needed: bool
+    commit: Resume | None, log: SourceLog, needed: bool
 ) -> None:
-    assert needs_last_frame(commit, found) == needed
+    assert needs_last_frame(commit, log) == needed
 
 
 def frames() -> Iterator[tuple[int, bytes]]:

@@ -29,8 +29,8 @@ def plan(tmp_path: Path) -> Plan:
 
 @pytest.fixture
 def broker() -> Iterator[EmbeddedBroker]:
-    with EmbeddedBroker() as one:
-        yield one
+    with EmbeddedBroker() as embedded:
+        yield embedded
 
 
 async def all_failed(progress: Progress) -> None:
@@ -54,7 +54,7 @@ async def test_of_a_stage_that_is_over_nothing_is_left(plan: Plan, broker: Embed
     # Every reload of the rules starts a new one. Those of other tests are not meant.
     gc.collect()
     async with stage_running(settings_for(broker.address, None), plan, Progress()):
-        left = [weakref.ref(one) for one in gc.get_objects() if type(one) is MergeStage]
+        left = [weakref.ref(each) for each in gc.get_objects() if type(each) is MergeStage]
     gc.collect()
     assert len(left) == 1
     assert left[0]() is None

@@ -146,8 +146,8 @@ async def test_references_come_with_the_schema(registry: Registry, plan: Plan) -
         "shop-value", {"schema": json.dumps(order), "references": [reference]}
     )
     schemas, _ = client(registry, plan)
-    found = (await schemas.fetch([number]))[number]
-    assert found == Schema("AVRO", json.dumps(order), (("shop.Money", json.dumps(money)),))
+    schema = (await schemas.fetch([number]))[number]
+    assert schema == Schema("AVRO", json.dumps(order), (("shop.Money", json.dumps(money)),))
 
 
 async def test_protobuf_comes_as_a_descriptor_set(registry: Registry, plan: Plan) -> None:
@@ -167,8 +167,8 @@ async def test_protobuf_comes_as_a_descriptor_set(registry: Registry, plan: Plan
         "shop-value", {"schema": text[1], "schemaType": "PROTOBUF", "references": [reference]}
     )
     schemas, _ = client(registry, plan)
-    found = (await schemas.fetch([number]))[number]
-    assert found is not None
-    assert ProtobufCodec(found).tree(b"\0\x0a\x09\x09" + b"\0\0\0\0\0\0\xf8\x3f") == {
+    schema = (await schemas.fetch([number]))[number]
+    assert schema is not None
+    assert ProtobufCodec(schema).tree(b"\0\x0a\x09\x09" + b"\0\0\0\0\0\0\xf8\x3f") == {
         "price": {"eur": 1.5}
     }

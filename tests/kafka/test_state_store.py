@@ -156,8 +156,8 @@ def test_a_locked_database_is_not_taken_for_a_damaged_one(folder: Path) -> None:
 
 @pytest.fixture
 def broker() -> Iterator[EmbeddedBroker]:
-    with EmbeddedBroker() as one:
-        yield one
+    with EmbeddedBroker() as embedded:
+        yield embedded
 
 
 @pytest.mark.parametrize(("harm", "restarts"), [(cut, 0), (flip, 1)])

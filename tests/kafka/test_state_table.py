@@ -30,8 +30,8 @@ def plan(tmp_path: Path) -> Plan:
 
 @pytest.fixture
 def broker() -> Iterator[EmbeddedBroker]:
-    with EmbeddedBroker() as one:
-        yield one
+    with EmbeddedBroker() as embedded:
+        yield embedded
 
 
 @pytest.mark.parametrize("store", ["memory", "rocksdict"])

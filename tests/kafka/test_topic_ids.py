@@ -39,8 +39,10 @@ def admin(response: Any) -> Any:
 
 
 async def test_topics_are_reported_apart_by_their_ids() -> None:
-    found = await describe(admin(answer((0, "orders", UUID), (3, "gone", bytes(16)))), ["orders"])
-    assert found == {"orders": TopicMetadata("AAECAwQFBgcICQoLDA0ODw", 2)}
+    described = await describe(
+        admin(answer((0, "orders", UUID), (3, "gone", bytes(16)))), ["orders"]
+    )
+    assert described == {"orders": TopicMetadata("AAECAwQFBgcICQoLDA0ODw", 2)}
 
 
 async def test_another_error_is_raised_with_the_topic() -> None:
@@ -87,8 +89,8 @@ async def test_a_broker_without_ids_says_the_partitions() -> None:
         try:
             assert await describe(client, ["orders"]) == {}
             await describe(client, ["orders"], auto_create=True)
-            found = await describe(client, ["orders"])
-            assert found["orders"].partitions == PARTITIONS
+            described = await describe(client, ["orders"])
+            assert described["orders"].partitions == PARTITIONS
             assert "orders" in await describe(client, None)
         finally:
             await client.close()

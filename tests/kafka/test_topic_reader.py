@@ -14,8 +14,8 @@ from agent.settings import load_settings
 
 @pytest.fixture
 def broker() -> Iterator[EmbeddedBroker]:
-    with EmbeddedBroker() as one:
-        yield one
+    with EmbeddedBroker() as embedded:
+        yield embedded
 
 
 async def test_the_newest_records_of_each_partition_are_read_in_their_order(

@@ -54,8 +54,8 @@ def test_an_output_topic_that_is_deleted_is_reported_once(topic: str) -> None:
 def test_what_is_found_once_only_has_not_happened() -> None:
     watch = watched(ALL)
     for doubtful in (without(NAMES.values), recreated(NAMES.frames), without(NAMES.series)):
-        found = watch.see(doubtful)
-        assert not found.deleted and not found.recreated
+        changes = watch.see(doubtful)
+        assert not changes.deleted and not changes.recreated
         watch.see(ALL)
 
 
@@ -94,8 +94,8 @@ def test_both_topics_gone_while_running_are_not_a_beginning() -> None:
 def test_topics_that_grow_or_get_partitions_are_fine() -> None:
     watch = watched(ALL)
     for _ in range(2):
-        found = watch.see({topic: TopicLog("first", {0: 101, 1: 200, 2: 0}) for topic in ALL})
-        assert not found.deleted and not found.recreated
+        changes = watch.see({topic: TopicLog("first", {0: 101, 1: 200, 2: 0}) for topic in ALL})
+        assert not changes.deleted and not changes.recreated
 
 
 @pytest.mark.parametrize(

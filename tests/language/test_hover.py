@@ -33,11 +33,11 @@ def within(schema: Any) -> Iterator[dict[str, Any]]:
 @pytest.mark.parametrize("schema", [schema_of_rules(), schema_of_tests()], ids=["rules", "tests"])
 def test_every_word_that_can_be_chosen_is_explained(schema: dict[str, Any]) -> None:
     """A new one is explained in `agent.language.hover.WORDS`."""
-    choices = [one for one in within(schema) if isinstance(one.get("enum"), list)]
+    choices = [choice for choice in within(schema) if isinstance(choice.get("enum"), list)]
     unexplained = {
         word
-        for one in choices
-        for word, text in zip(one["enum"], one["enumDescriptions"], strict=True)
+        for choice in choices
+        for word, text in zip(choice["enum"], choice["enumDescriptions"], strict=True)
         if not text
     }
     assert choices

@@ -190,10 +190,10 @@ def test_rules_and_objectives_are_complete(tmp_path: Path) -> None:
 
 
 def test_the_hash_knows_content_not_layout(tmp_path: Path) -> None:
-    one, many, other = tmp_path / "one", tmp_path / "many", tmp_path / "other"
-    for folder in (one, many / "deep", other):
+    single, many, other = tmp_path / "one", tmp_path / "many", tmp_path / "other"
+    for folder in (single, many / "deep", other):
         folder.mkdir(parents=True)
-    whole = plan_of(one, a=GOOD)
+    whole = plan_of(single, a=GOOD)
     start = GOOD.index("kpis:\n")
     end = GOOD.index("rules:\n")
     (many / "z.yml").write_text(

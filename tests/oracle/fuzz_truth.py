@@ -131,16 +131,16 @@ class FuzzTruth:
         """Every window of a KPI that replay has to tell."""
         if isinstance(self.kpis[name]["from"], list):
             return self._derived(name)
-        found = self._figures(name)
+        figures = self._figures(name)
         out: dict[Place, Published] = {}
-        for dims in {dims for dims, _, _ in found}:
+        for dims in {dims for dims, _, _ in figures}:
             for place in self._told(name, dims):
-                value, events = found.get(place, (None, 0))
+                value, events = figures.get(place, (None, 0))
                 is_open = place[2] > self._settled(name)
                 if events == 0 and is_open:
                     continue
                 if events == 0:
-                    value = self._of_nothing(name, place, found)
+                    value = self._of_nothing(name, place, figures)
                 out[place] = (value, events, is_open)
         return out
 
@@ -292,7 +292,7 @@ class FuzzTruth:
         return len(known & seen) / len(known) if known else None
 
     def _of_nothing(
-        self, name: str, place: Place, found: dict[Place, tuple[float | None, int]]
+        self, name: str, place: Place, figures: dict[Place, tuple[float | None, int]]
     ) -> float | None:
         asked = self.theirs[name]
         if asked["value"].startswith("retention("):
@@ -325,7 +325,9 @@ class FuzzTruth:
             empties.append((None if share else self._empty(i), 0, False))
         out: dict[Place, Published] = {}
         for place in set().union(*published):
-            given = [one.get(place, empty) for one, empty in zip(published, empties, strict=True)]
+            given = [
+                figures.get(place, empty) for figures, empty in zip(published, empties, strict=True)
+            ]
             events, is_open = sum(g[1] for g in given), place[2] > settled
             if events or not is_open:
                 out[place] = (self._over(kpi, [g[0] for g in given]), events, is_open)

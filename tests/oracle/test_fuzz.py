@@ -79,13 +79,13 @@ def replayed(
 
 
 def published(lines: list[dict[str, Any]], kpi: str) -> dict[Place, Published]:
-    found: dict[Place, Published] = {}
+    windows: dict[Place, Published] = {}
     for line in lines:
         if line["kind"] == "window" and line["kpi"] == kpi:
             place = place_of(line)
-            assert place not in found, "published twice"
-            found[place] = (line["value"], line["events"], line.get("open", False))
-    return found
+            assert place not in windows, "published twice"
+            windows[place] = (line["value"], line["events"], line.get("open", False))
+    return windows
 
 
 def place_of(line: dict[str, Any]) -> Place:

@@ -53,12 +53,12 @@ def emitted() -> Emitted:
 @pytest.fixture(scope="module")
 def published(emitted: Emitted) -> dict[str, Steps]:
     """What the agent says of its alerts, by rule."""
-    found: dict[str, Steps] = {name: [] for name in load(HERE / "rules_kinds").rules}
+    by_rule: dict[str, Steps] = {name: [] for name in load(HERE / "rules_kinds").rules}
     for t in emitted.transitions:
         if t.state in (AlertPhase.FIRING, AlertPhase.RESOLVED):
             series = tuple(str(d) for d in t.dimensions)
-            found[t.rule].append((series, t.at_ms, t.state.value))
-    return {name: sorted(steps) for name, steps in found.items()}
+            by_rule[t.rule].append((series, t.at_ms, t.state.value))
+    return {name: sorted(steps) for name, steps in by_rule.items()}
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ def db() -> duckdb.DuckDBPyConnection:
 def windows(db: duckdb.DuckDBPyConnection, unit: str, value: str, of: str = "placed") -> list[Day]:
     """Every window, by the London calendar, from the first event to what is settled an hour
     before the last one. Those without events are there, too."""
-    found = db.execute(f"""
+    rows = db.execute(f"""
         with span as (select date_trunc('{unit}', min(occurred_at)) as a,
                              max(occurred_at) - interval 1 hour as z from {of}),
         steps as (select unnest(generate_series(a, z, interval 1 {unit})) as t from span)
@@ -83,7 +83,7 @@ def windows(db: duckdb.DuckDBPyConnection, unit: str, value: str, of: str = "pla
         from steps left join {of} on date_trunc('{unit}', occurred_at) = t
         where t + interval 1 {unit} <= (select z from span)
         group by t order by t""").fetchall()
-    return [Day(*row) for row in found]
+    return [Day(*row) for row in rows]
 
 
 def keep(db: duckdb.DuckDBPyConnection, table: str, days: Sequence[Day]) -> None:
@@ -102,7 +102,7 @@ def life(
     """An alert's life: pending while `when` holds, firing after `hold`; over once `clear` has held
     for `keep_firing`. What is not known changes nothing, and its time doesn't count: an answer is
     for `step` at most."""
-    found: Steps = []
+    steps: Steps = []
     firing, held, calm, last = False, None, None, 0
     for at, when, clear in evaluated:
         if when is None:
@@ -113,7 +113,7 @@ def life(
             calm = None
             if not firing and held >= hold:
                 firing = True
-                found.append((series, at, "firing"))
+                steps.append((series, at, "firing"))
         elif not firing:
             held = None
         elif not clear:
@@ -122,8 +122,8 @@ def life(
             calm = 0 if calm is None else calm + gone
             if calm >= keep_firing:
                 firing, held, calm = False, None, None
-                found.append((series, at, "resolved"))
-    return found
+                steps.append((series, at, "resolved"))
+    return steps
 
 
 def evaluated(
@@ -158,13 +158,13 @@ def test_change_against_a_week_ago(
     published: dict[str, Steps], db: duckdb.DuckDBPyConnection
 ) -> None:
     keep(db, "days", windows(db, "day", "count(units)"))
-    found = db.execute("""select finish, (value - week_ago) / nullif(week_ago, 0) < -0.4 from
+    rows = db.execute("""select finish, (value - week_ago) / nullif(week_ago, 0) < -0.4 from
         (select finish, value, lag(value, 7) over (order by finish) as week_ago from days)
         order by finish""").fetchall()
     same(
         published,
         "change_in_a_week",
-        life([(t, w, None if w is None else not w) for t, w in found]),
+        life([(t, w, None if w is None else not w) for t, w in rows]),
     )
 
 
@@ -172,20 +172,18 @@ def test_change_against_the_window_before(
     published: dict[str, Steps], db: duckdb.DuckDBPyConnection
 ) -> None:
     keep(db, "weeks", windows(db, "week", "count(units)"))
-    found = db.execute("""select finish, value - lag(value) over (order by finish) < -50
+    rows = db.execute("""select finish, value - lag(value) over (order by finish) < -50
         from weeks order by finish""").fetchall()
-    same(
-        published, "change_at_once", life([(t, w, None if w is None else not w) for t, w in found])
-    )
+    same(published, "change_at_once", life([(t, w, None if w is None else not w) for t, w in rows]))
 
 
 def test_declining(published: dict[str, Steps], db: duckdb.DuckDBPyConnection) -> None:
     keep(db, "weeks", windows(db, "week", "count(units)"))
-    found = db.execute("""select finish, value < a and a < b and b < c from (select *,
+    rows = db.execute("""select finish, value < a and a < b and b < c from (select *,
             lag(value) over w as a, lag(value, 2) over w as b, lag(value, 3) over w as c
             from weeks window w as (order by finish))
         where c is not null order by finish""").fetchall()
-    same(published, "declining", life([(t, w, not w) for t, w in found]))
+    same(published, "declining", life([(t, w, not w) for t, w in rows]))
 
 
 def test_trend(published: dict[str, Steps], db: duckdb.DuckDBPyConnection) -> None:
@@ -218,7 +216,7 @@ def test_breach(published: dict[str, Steps], db: duckdb.DuckDBPyConnection) -> N
 
 def test_anomaly(published: dict[str, Steps], db: duckdb.DuckDBPyConnection) -> None:
     days = windows(db, "day", "count(units)")
-    found: Steps = []
+    steps: Steps = []
     incidents: set[int] = set()
 
     def usable(after: int, upto: int) -> list[tuple[int, float]]:
@@ -245,10 +243,10 @@ def test_anomaly(published: dict[str, Steps], db: duckdb.DuckDBPyConnection) -> 
             odd = apart > 0 and (wide == 0 or apart / wide > 4)
             if odd != firing:
                 firing = odd
-                found.append(((), day.end, "firing" if odd else "resolved"))
+                steps.append(((), day.end, "firing" if odd else "resolved"))
         if firing:
             incidents.add(i)
-    same(published, "anomaly", found)
+    same(published, "anomaly", steps)
 
 
 def test_burn_rate(published: dict[str, Steps], db: duckdb.DuckDBPyConnection) -> None:
@@ -336,7 +334,7 @@ def test_a_series_apart_from_its_group(
     published: dict[str, Steps], db: duckdb.DuckDBPyConnection
 ) -> None:
     settled = windows(db, "week", "0")[-1].end
-    found = db.execute(f"""
+    rows = db.execute(f"""
         with baskets as (
             select country, epoch_ms(timezone('Europe/London', week + interval 1 week)) as finish,
                    avg(units) as value
@@ -349,8 +347,8 @@ def test_a_series_apart_from_its_group(
         from baskets join groups using (finish)
         where members >= 4 and finish <= {settled} order by country, finish""").fetchall()
     expected: Steps = []
-    for country in sorted({row[0] for row in found}):
-        mine = [(t, w, not w) for c, t, w in found if c == country]
+    for country in sorted({row[0] for row in rows}):
+        mine = [(t, w, not w) for c, t, w in rows if c == country]
         expected += life(mine, (country,))
     same(published, "apart", expected)
 
@@ -366,7 +364,7 @@ def test_a_threshold_with_all_that_goes_with_it(
 
 def test_absence(published: dict[str, Steps], db: duckdb.DuckDBPyConnection) -> None:
     # Events are known to their slice of five minutes.
-    found = db.execute(f"""
+    rows = db.execute(f"""
         with seen as (select distinct country, at_ms // 300000 * 300000 as slice_ms from placed),
         settled as (select max(at_ms) - 3600000 as now_ms from placed)
         select country, slice_ms + 300000 + {60 * DAY}, next_ms from (
@@ -374,7 +372,7 @@ def test_absence(published: dict[str, Steps], db: duckdb.DuckDBPyConnection) -> 
             from seen), settled
         where coalesce(next_ms, now_ms) > slice_ms + 300000 + {60 * DAY}""").fetchall()
     expected: Steps = []
-    for country, fires, ends in found:
+    for country, fires, ends in rows:
         expected.append(((country,), fires, "firing"))
         if ends is not None:
             expected.append(((country,), ends, "resolved"))
@@ -390,7 +388,7 @@ def test_a_composite(published: dict[str, Steps], db: duckdb.DuckDBPyConnection)
         for _, at, state in published[rule]
     ]
     db.executemany("insert into steps values (?, ?, ?)", rows)
-    found = db.execute(f"""
+    episodes = db.execute(f"""
         with at_once as (
             select at_ms, coalesce(sum(step) filter (where rule = 'change_in_a_week'), 0) as change,
                        coalesce(sum(step) filter (where rule = 'threshold'), 0) as other
@@ -405,7 +403,7 @@ def test_a_composite(published: dict[str, Steps], db: duckdb.DuckDBPyConnection)
         select at_ms + {DAY // 4}, ends from turns
         where holds and (ends is null or ends > at_ms + {DAY // 4})""").fetchall()
     expected: Steps = []
-    for fires, ends in found:
+    for fires, ends in episodes:
         expected += [((), fires, "firing"), ((), ends, "resolved")]
     same(published, "together", expected)
 
@@ -455,7 +453,7 @@ def test_a_target_by_calendar(emitted: Emitted, db: duckdb.DuckDBPyConnection) -
 
 
 def test_how_far_a_target_is_attained(emitted: Emitted, db: duckdb.DuckDBPyConnection) -> None:
-    found = db.execute("""
+    rows = db.execute("""
         with weeks as (
             select date_trunc('week', occurred_at) as week, count(*) as n from placed group by week)
         select epoch_ms(timezone('Europe/London', week + interval 1 week)),
@@ -463,7 +461,7 @@ def test_how_far_a_target_is_attained(emitted: Emitted, db: duckdb.DuckDBPyConne
                  then case when n < 400 then n / 400 when n > 700 then 700 / n else 1 end
                  when week >= date '2011-04-01' then 350 / n else n / 280 end
         from weeks""").fetchall()
-    expected = dict(found)
+    expected = dict(rows)
     published = [t for t in emitted.targets if t.window.kpi == "orders_planned" and t.window.events]
     assert len(published) > 50
     for t in published:

@@ -141,8 +141,8 @@ def folded(
     misses = dict.fromkeys(plan.lookups, 0)
     for first in range(0, len(orders), size):
         values = [json.dumps(order).encode() for order in orders[first : first + size]]
-        found = pipeline.add(batch_of("shop", values, offset=first, at_ms=START_MS + 9 * DAY_MS))
-        for name, number in found.fields["order"].misses.items():
+        added = pipeline.add(batch_of("shop", values, offset=first, at_ms=START_MS + 9 * DAY_MS))
+        for name, number in added.fields["order"].misses.items():
             misses[name] += number
         pipeline.flush()
     windows: dict[str, dict[Any, float | None]] = {kpi: {} for kpi in plan.kpis}

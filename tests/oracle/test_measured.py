@@ -53,8 +53,8 @@ def test_the_page_has_the_tables_of_the_script(printed: str) -> None:
 def test_a_kind_finds_most_of_what_it_is_for(
     printed: str, rule: str, shape: str, within: int
 ) -> None:
-    head, *found = rows(printed)
-    (row,) = [row for row in found if row[0].startswith(f"{rule}:")]
+    head, *lines = rows(printed)
+    (row,) = [row for row in lines if row[0].startswith(f"{rule}:")]
     delay, _, share = row[head.index(shape)].partition(" ")
     seen, _, of = share.strip("()").partition("/")
     assert float(delay) <= within

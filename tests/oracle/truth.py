@@ -73,24 +73,24 @@ class Truth:
             query = f"select {_list(by)} from_ms, to_ms, {value}, count(*) from placed group by all"
         else:
             query = _retention(retention[1], by)
-        found = self._db.execute(f"with rows as ({rows}), placed as ({placed}) {query}").fetchall()
-        return _figures(found, len(by))
+        answer = self._db.execute(f"with rows as ({rows}), placed as ({placed}) {query}").fetchall()
+        return _figures(answer, len(by))
 
     def of_nothing(self, kpi: Mapping[str, Any], type_name: str | None) -> float | None:
         """What DuckDB says of a KPI over no events at all."""
         value = _spelt(str(kpi["value"]))
         rows = self._rows(kpi, type_name)
-        found = self._db.execute(f"select {value} from ({rows}) where false").fetchone()
-        assert found is not None
-        return None if found[0] is None else float(found[0])
+        row = self._db.execute(f"select {value} from ({rows}) where false").fetchone()
+        assert row is not None
+        return None if row[0] is None else float(row[0])
 
     def of_no_series(self, kpi: Mapping[str, Any]) -> float | None:
         """What DuckDB says of a KPI over the series of others when there is none."""
         columns = ", ".join(f"0::double as {name}" for name in kpi["from"])
         query = f"select {_spelt(kpi['value'])} from (select {columns}) where false"
-        found = self._db.execute(query).fetchone()
-        assert found is not None
-        return None if found[0] is None else float(found[0])
+        row = self._db.execute(query).fetchone()
+        assert row is not None
+        return None if row[0] is None else float(row[0])
 
     def derived(
         self, kpi: Mapping[str, Any], inputs: Mapping[str, Mapping[Key, Figure]]
@@ -101,11 +101,11 @@ class Truth:
         for key in set().union(*(inputs[name] for name in names)):
             given = [inputs[name].get(key, Figure(0, 0)) for name in names]
             columns = ", ".join(f"?::double as {name}" for name in names)
-            found = self._db.execute(
-                f"select {kpi['value']} from (select {columns})", [one.value for one in given]
+            row = self._db.execute(
+                f"select {kpi['value']} from (select {columns})", [figure.value for figure in given]
             ).fetchone()
-            assert found is not None
-            made[key] = Figure(found[0], sum(one.events for one in given))
+            assert row is not None
+            made[key] = Figure(row[0], sum(figure.events for figure in given))
         return made
 
     def rolled_up(
@@ -120,32 +120,32 @@ class Truth:
         for key in set().union(*inputs.values()):
             given = [figures.get(key, Figure(0, 0)) for figures in inputs.values()]
             dims, *bounds = key
-            events = sum(one.events for one in given)
-            rows.append((*dims, *bounds, *(one.value for one in given), events))
+            events = sum(figure.events for figure in given)
+            rows.append((*dims, *bounds, *(figure.value for figure in given), events))
         names = [*by, "from_ms", "to_ms", *inputs, "events"]
         shape = dict.fromkeys(by, "varchar") | dict.fromkeys(inputs, "double")
         shape = {name: shape.get(name, "bigint") for name in names}
         given_rows = [dict(zip(names, row, strict=True)) for row in rows]
         own = list(kpi["by"])
-        found = self._db.execute(
+        answer = self._db.execute(
             f"""select {_list(own)} from_ms, to_ms, {_spelt(kpi["value"])}, sum(events)::bigint
             from (select unnest(from_json(?, ?), recursive := true)) group by all""",
             [json.dumps(given_rows), json.dumps([shape])],
         ).fetchall()
-        return _figures(found, len(own))
+        return _figures(answer, len(own))
 
     def events_of(self, types: Sequence[str] | None) -> int:
         """How many events are of these types; None: of any."""
         of_types = "true" if types is None else f"type in {tuple(types)}"
-        found = self._db.execute(f"select count(*) from events where {of_types}").fetchone()
-        assert found is not None
-        return int(found[0])
+        row = self._db.execute(f"select count(*) from events where {of_types}").fetchone()
+        assert row is not None
+        return int(row[0])
 
     def latest_ms(self) -> int:
         """The newest event time."""
-        found = self._db.execute("select max(time_ms) from events").fetchone()
-        assert found is not None
-        return int(found[0])
+        row = self._db.execute("select max(time_ms) from events").fetchone()
+        assert row is not None
+        return int(row[0])
 
     @staticmethod
     def _rows(kpi: Mapping[str, Any], type_name: str | None) -> str:

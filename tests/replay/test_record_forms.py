@@ -28,11 +28,11 @@ kpis:
 
 def read(line: bytes, *more: bytes) -> list[FileRecord]:
     lines = [line, *more]
-    found = records_in(lines, form_of(line))
-    assert found.timestamps is not None
+    records = records_in(lines, form_of(line))
+    assert records.timestamps is not None
     return [
-        FileRecord(value, found.keys[i], found.headers.get(i, ()), found.timestamps[i])
-        for i, value in enumerate(found.values)
+        FileRecord(value, records.keys[i], records.headers.get(i, ()), records.timestamps[i])
+        for i, value in enumerate(records.values)
     ]
 
 

@@ -44,9 +44,9 @@ WAYS = {
 @pytest.mark.parametrize("what", WAYS)
 def test_a_way_that_an_alert_goes_is_seen_where_it_goes_it(what: str, tmp_path: Path) -> None:
     test = EMEA.replace("expect: {outcomes: {}}", "expect: {alerts_at: {10:00: []}}") % WAYS[what]
-    found = seen(tmp_path, test)
-    assert ("slow", "warning", what) in found
-    others = {w for name, part, w in found if (name, part) == ("slow", "warning")} - {what}
+    items = seen(tmp_path, test)
+    assert ("slow", "warning", what) in items
+    others = {w for name, part, w in items if (name, part) == ("slow", "warning")} - {what}
     assert others <= {"fired"}
 
 
@@ -56,8 +56,8 @@ def test_target_states_are_those_of_series_without_an_override(tmp_path: Path) -
         "'response_time{region=\"apac\"}': 5000}\n"
         "    expect: {alerts_at: {10:00: []}}"
     )
-    found = {item for item in seen(tmp_path, test) if item[0] == "response_time"}
-    assert found == {
+    items = {item for item in seen(tmp_path, test) if item[0] == "response_time"}
+    assert items == {
         ("response_time", "target", "met"),
         ("response_time", "target", "at_risk"),
         ("response_time", "override 1", "region=apac"),
@@ -81,8 +81,8 @@ def test_silence_is_seen_with_its_end(tmp_path: Path) -> None:
         "      - {type: ticket.answered, seconds: 1, region: emea, at: 10:20}\n"
         "    expect: {alerts_at: {10:00: []}}"
     )
-    found = {item for item in seen(tmp_path, test) if item[0] in ("silent", "no_answers")}
-    assert found == {
+    items = {item for item in seen(tmp_path, test) if item[0] in ("silent", "no_answers")}
+    assert items == {
         ("silent", "critical", "fired"),
         ("silent", "critical", "resolved"),
         ("no_answers", "warning", "fired"),
@@ -96,7 +96,7 @@ def test_rules_that_look_at_others_and_maintenance_are_counted() -> None:
     coverage = coverage_of(plan)
     for case in read_tests(plan, [folder]).cases:
         coverage.add(plan, run(plan, case))
-    found = {(i.name, i.what) for i in coverage.seen}
+    items = {(i.name, i.what) for i in coverage.seen}
     assert {
         ("revenue_down", "not enough history"),
         ("revenue_down", "region=apac"),
@@ -106,8 +106,8 @@ def test_rules_that_look_at_others_and_maintenance_are_counted() -> None:
         ("bad_hour", "fired"),
         ("sold_nothing", "inhibited (depends_on)"),
         ("stocktaking", "a window in it"),
-    } <= found
-    assert ("bad_hour", "pending that ended") not in found
+    } <= items
+    assert ("bad_hour", "pending that ended") not in items
 
 
 SHOP = """\
@@ -153,8 +153,8 @@ def test_what_absences_and_composites_can_do_is_counted_of_each_severity(tmp_pat
         "series: {'orders{region=\"emea\"}': 9 _x3 9 _x3 9, 'orders{region=\"apac\"}': 9}\n"
         "    expect: {alerts_at: {10:00: []}}"
     )
-    found = seen(tmp_path, silences, plan)
-    quiet = {(part, what) for name, part, what in found if name == "quiet"}
+    covered = seen(tmp_path, silences, plan)
+    quiet = {(part, what) for name, part, what in covered if name == "quiet"}
     assert quiet == {
         ("warning", "fired"), ("warning", "clearing that ended (keep_firing_for)"),
         ("override 1", "region=apac"),

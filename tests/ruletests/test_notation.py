@@ -59,14 +59,14 @@ def test_all_that_is_no_value_is_named() -> None:
 
 
 def test_a_name_has_dimensions_and_words() -> None:
-    found = read_name("""slow{region="e, m", level=5, vip='a"b'} critical  firing""")
-    assert found.name.text == "slow"
-    assert {key: (word.text, quoted) for key, (word, quoted) in found.dimensions.items()} == {
+    named = read_name("""slow{region="e, m", level=5, vip='a"b'} critical  firing""")
+    assert named.name.text == "slow"
+    assert {key: (word.text, quoted) for key, (word, quoted) in named.dimensions.items()} == {
         "region": ("e, m", True),
         "level": ("5", False),
         "vip": ('a"b', True),
     }
-    assert [word.text for word in found.words] == ["critical", "firing"]
+    assert [word.text for word in named.words] == ["critical", "firing"]
 
 
 @pytest.mark.parametrize(

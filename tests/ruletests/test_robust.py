@@ -66,16 +66,16 @@ def test_damaged_files_give_problems_with_places_or_results(tmp_path: Path, text
     file = tmp_path / "a_test.yaml"
     file.write_text(text)
     suite = read_tests(PLAN, [file])
-    found = list(suite.problems)
+    problems = list(suite.problems)
     for case in suite.cases:
         result = compare(PLAN, case, run(PLAN, case))
         assert result.passed == (not result.problems())
-        found += result.problems()
+        problems += result.problems()
     lines = text.split("\n")
-    for problem in found:
+    for problem in problems:
         assert problem.file == str(file)
         assert 1 <= problem.line <= len(lines)
         assert 1 <= problem.column < problem.end_column
         assert NOBODY not in f"{problem.message} {problem.hint} {problem.where}"
-    assert all(bool(render(found, form)) == bool(found) for form in FORMATS)
+    assert all(bool(render(problems, form)) == bool(problems) for form in FORMATS)
     assert suite.cases or suite.problems

@@ -47,4 +47,4 @@ def test_the_committed_schema_is_the_one_that_the_models_give() -> None:
 
 def test_the_words_of_the_language_are_those_of_the_core() -> None:
     for words, enum in ((PhaseName, AlertPhase), (StateName, TargetState), (OutcomeName, Outcome)):
-        assert set(get_args(words)) == {one.value for one in enum}
+        assert set(get_args(words)) == {member.value for member in enum}

@@ -24,8 +24,8 @@ def test_a_scenario_comes_out_as_it_says(
 
     published = run(scenario, one_by_one, state_partitions)
 
-    found = in_words(scenario, published)
-    assert {name: _sorted(found[name]) for name in scenario.expect} == {
+    actual = in_words(scenario, published)
+    assert {name: _sorted(actual[name]) for name in scenario.expect} == {
         name: _sorted(lines) for name, lines in scenario.expect.items()
     }
     if state_partitions == 1:

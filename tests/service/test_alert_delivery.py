@@ -19,12 +19,12 @@ pytestmark = [pytest.mark.timeout(300), pytest.mark.needs_prometheus]
 
 @pytest.fixture
 def alertmanager(tmp_path: Path) -> Iterator[Alertmanager]:
-    one = Alertmanager("alertmanager", tmp_path)
-    one.start()
+    server = Alertmanager("alertmanager", tmp_path)
+    server.start()
     try:
-        yield one
+        yield server
     finally:
-        one.clean_up()
+        server.clean_up()
 
 
 def write(orders: Orders, numbers: Iterable[int], amount: float) -> None:

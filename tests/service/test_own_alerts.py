@@ -55,6 +55,16 @@ def test_an_alert_that_stands_after_a_restart_is_sent_though_the_board_does_not_
     assert own.over([row] if row else []) == expected
 
 
+def test_before_the_board_topic_is_read_to_its_end_the_merger_alone_counts() -> None:
+    own = OwnAlerts()
+    other = structs.replace(FIRED, dimensions=("apac",))
+    gone = structs.replace(FIRED, dimensions=("amer",))
+    own.restored({KEY: (100, FIRED), alert_key(other): (100, other), alert_key(gone): (100, gone)})
+    own.note({KEY: (200, ENDED), alert_key(gone): (200, None)})
+    assert own.without_board() == [other, ENDED]
+    assert own.over([FIRED, gone]) == [ENDED, other]  # the board, once it is read, is behind
+
+
 def test_a_step_of_this_worker_counts_more_than_what_was_restored() -> None:
     own = OwnAlerts()
     own.restored({KEY: (100, FIRED)})

@@ -14,7 +14,7 @@ from concurrent.futures import ProcessPoolExecutor
 HASH_SEED = "0"
 
 
-def one(seed: int) -> tuple[int, str | None]:
+def run_seed(seed: int) -> tuple[int, str | None]:
     """A seed, and what did not hold in its run."""
     from tests.simulation.simulation import simulate
 
@@ -45,7 +45,7 @@ def main() -> int:
     started, failed = time.monotonic(), 0
     with ProcessPoolExecutor(wanted.processes) as pool:
         seeds = range(wanted.first, wanted.first + wanted.runs)
-        for done, (seed, fault) in enumerate(pool.map(one, seeds, chunksize=5), 1):
+        for done, (seed, fault) in enumerate(pool.map(run_seed, seeds, chunksize=5), 1):
             if fault is not None:
                 failed += 1
                 again = f"PYTHONHASHSEED={HASH_SEED} pytest tests/simulation --seed {seed}"

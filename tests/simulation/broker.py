@@ -100,26 +100,26 @@ class Broker:
 
     def windows(self) -> dict[Key, tuple[float | None, int]]:
         """Every closed window once; a repeat must say the same."""
-        found: dict[Key, tuple[float | None, int]] = {}
+        windows: dict[Key, tuple[float | None, int]] = {}
         for w in self.published:
             if isinstance(w, WindowValue):
                 value = (w.value, w.events)
-                known = found.setdefault((w.kpi, w.dimensions, w.end_ms), value)  # type: ignore[arg-type]
+                known = windows.setdefault((w.kpi, w.dimensions, w.end_ms), value)  # type: ignore[arg-type]
                 assert same(known, value), f"published differently: {w} and before {known}"
-        return found
+        return windows
 
     def transitions(self) -> dict[tuple[object, ...], tuple[object, ...]]:
         """Every transition once, by its key; a repeat must say the same."""
-        found: dict[tuple[object, ...], tuple[object, ...]] = {}
+        transitions: dict[tuple[object, ...], tuple[object, ...]] = {}
         for t in self.published:
             if isinstance(t, Transition):
                 silence = AlertPhase.INHIBITED in (t.state, t.previous)
                 key: tuple[object, ...] = (t.rule, t.severity, t.dimensions, t.episode_ms)
                 key += (t.state.value, t.at_ms if silence else None)
                 said = (t.at_ms, t.previous.value, t.value, t.start_ms, t.end_ms, t.reason)
-                known = found.setdefault(key, said)
+                known = transitions.setdefault(key, said)
                 assert known == said, f"published differently: {key} {said} and before {known}"
-        return found
+        return transitions
 
 
 def items(emitted: list[Emitted], rng: random.Random) -> list[Published]:

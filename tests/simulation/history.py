@@ -186,42 +186,42 @@ def _unused(at_ms: int, used: set[int]) -> int:
 def truth(case: Case, history: History) -> dict[Key, tuple[float | None, int]]:
     """Every window that must be closed at the end, with its value and number of events."""
     frontier_ms = history.end_ms - LATENESS_MS
-    found: dict[Key, tuple[float | None, int]] = {}
+    windows: dict[Key, tuple[float | None, int]] = {}
     for kpi, meaning in case.meaning.items():
         for dimensions, events in _series(meaning, history).items():
             for end in _ends(case, meaning, [max(e.at_ms, before) for e, before in events]):
                 if end <= frontier_ms:
                     begin = end - meaning.size_ms
                     inside = [e for e, before in events if begin <= e.at_ms < end > before]
-                    found[kpi, dimensions, end] = (meaning.value(inside), len(inside))
+                    windows[kpi, dimensions, end] = (meaning.value(inside), len(inside))
     for kpi, (a, b, combine) in case.derived.items():
         empty = {name: case.meaning[name].value(()) for name in (a, b)}
-        places = {(d, end) for name, d, end in found if name in (a, b)}
+        places = {(d, end) for name, d, end in windows if name in (a, b)}
         for dimensions, end in places:
-            one = found.get((a, dimensions, end), (empty[a], 0))
-            two = found.get((b, dimensions, end), (empty[b], 0))
-            found[kpi, dimensions, end] = (combine(one[0], two[0]), one[1] + two[1])
+            first = windows.get((a, dimensions, end), (empty[a], 0))
+            second = windows.get((b, dimensions, end), (empty[b], 0))
+            windows[kpi, dimensions, end] = (combine(first[0], second[0]), first[1] + second[1])
     for kpi, (name, roll_up) in case.rolled_up.items():
         groups: dict[tuple[str | None, int], list[tuple[float | None, int]]] = defaultdict(list)
-        for input_, dimensions, end in [*found]:
+        for input_, dimensions, end in [*windows]:
             if input_ == name:
-                groups[dimensions[0], end].append(found[input_, dimensions, end])
+                groups[dimensions[0], end].append(windows[input_, dimensions, end])
         for (region, end), rows in groups.items():
             value = roll_up([value for value, events in rows if events])
-            found[kpi, (region,), end] = (value, sum(events for _, events in rows))
-    return found
+            windows[kpi, (region,), end] = (value, sum(events for _, events in rows))
+    return windows
 
 
 def _series(
     meaning: Meaning, history: History
 ) -> dict[tuple[str | None, ...], list[tuple[Event, int]]]:
     """The events that count in any window, with the frontier before each, by series."""
-    found: dict[tuple[str | None, ...], list[tuple[Event, int]]] = defaultdict(list)
+    by_dimensions: dict[tuple[str | None, ...], list[tuple[Event, int]]] = defaultdict(list)
     for kind, event, before_ms in history.counted:
         wanted = kind == meaning.contract and meaning.where(event)
         if wanted and last_end(meaning, event.at_ms) > before_ms:
-            found[meaning.dimensions_of(event)].append((event, before_ms))
-    return found
+            by_dimensions[meaning.dimensions_of(event)].append((event, before_ms))
+    return by_dimensions
 
 
 def last_end(meaning: Meaning, at_ms: int) -> int:

@@ -93,12 +93,12 @@ class Run:
         elif disk is None and dice < 0.85:
             disk = Disk()
         plan = self.rules()
-        one = Worker(
+        worker = Worker(
             IngestSide(plan, self.broker, self.rng),
             MergeSide(plan, self.broker, self.rng, disk),
             self.broker.now_ms,
         )
-        self.workers.append(one)
+        self.workers.append(worker)
         self.rebalance = True
 
     def rules(self) -> Plan:
@@ -363,19 +363,23 @@ def check(run: Run) -> None:
     """The invariants: see docs/exactness.md."""
     history: History = run.broker.history
     expected = truth(run.case, history)
-    found = run.broker.windows()
+    published = run.broker.windows()
     if run.is_mixed:  # what both declare alike is right
         alike = run.old_rules().kpis
         expected = {k: v for k, v in expected.items() if k[0] in alike}
-        found = {k: v for k, v in found.items() if k[0] in alike}
+        published = {k: v for k, v in published.items() if k[0] in alike}
     if any(run.broker.starts):
-        check_gaps(run, expected, found)
+        check_gaps(run, expected, published)
         return
-    missing = sorted((k for k in expected if k not in found and not run.waits(k)), key=repr)
+    missing = sorted((k for k in expected if k not in published and not run.waits(k)), key=repr)
     assert not missing, f"{len(missing)} windows missing: {missing[:3]}"
-    extra = sorted(found.keys() - expected.keys(), key=repr)
-    assert not extra, f"{len(extra)} windows that are none: {[(k, found[k]) for k in extra[:3]]}"
-    wrong = [(k, found[k], expected[k]) for k in found if not same(found[k], expected[k])]
+    extra = sorted(published.keys() - expected.keys(), key=repr)
+    assert not extra, (
+        f"{len(extra)} windows that are none: {[(k, published[k]) for k in extra[:3]]}"
+    )
+    wrong = [
+        (k, published[k], expected[k]) for k in published if not same(published[k], expected[k])
+    ]
     assert not wrong, f"{len(wrong)} windows wrong (found, expected): {wrong[:3]}"
     assert not run.broker.incomplete()
     added = run.added()
@@ -398,16 +402,16 @@ def check(run: Run) -> None:
         assert run.broker.late_partials == 0, f"{run.broker.late_partials} partials counted late"
 
 
-def check_gaps(run: Run, expected: Windows, found: Windows) -> None:
+def check_gaps(run: Run, expected: Windows, published: Windows) -> None:
     """Where records were deleted, each window that is not marked has its value; and a window is
     missing only where a record of it was deleted."""
     marked = run.broker.incomplete()
-    extra = [k for k in found if k not in expected and k not in marked]
+    extra = [k for k in published if k not in expected and k not in marked]
     assert not extra, f"{len(extra)} windows that are none, and not marked: {extra[:3]}"
-    plain = (k for k in found if k in expected and k not in marked)
-    wrong = [(k, found[k], expected[k]) for k in plain if not same(found[k], expected[k])]
+    plain = (k for k in published if k in expected and k not in marked)
+    wrong = [(k, published[k], expected[k]) for k in plain if not same(published[k], expected[k])]
     assert not wrong, f"{len(wrong)} windows wrong, and not marked: {wrong[:3]}"
-    missing = [k for k in expected if k not in found and expected[k][1]]
+    missing = [k for k in expected if k not in published and expected[k][1]]
     deleted_ms = [
         json.loads(record.value)["at"]
         for log, start in zip(run.broker.history.logs, run.broker.starts, strict=True)

@@ -42,9 +42,9 @@ def test_a_kpi_added_on_the_way_has_the_past_of_one_that_was_always_there(some: 
 
 
 def test_the_same_seed_gives_the_same_run() -> None:
-    one, two = simulate(3), simulate(3)
-    assert one.broker.published == two.broker.published
-    assert one.broker.frames == two.broker.frames
+    first, second = simulate(3), simulate(3)
+    assert first.broker.published == second.broker.published
+    assert first.broker.frames == second.broker.frames
 
 
 @pytest.mark.parametrize("case", [*CASES, EXPIRING], ids=lambda case: case.name)

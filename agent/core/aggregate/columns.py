@@ -46,9 +46,9 @@ def of_polars(values: pl.Series) -> Column:
 
 def to_scalars(column: Column, nullable: bool) -> list[Any]:
     """Python's numbers; None where there is none, if that can be."""
-    found: list[Any] = column.tolist()
+    scalars: list[Any] = column.tolist()
     if not nullable or column.dtype == OBJECT:
-        return found
+        return scalars
     if column.dtype == INT:
-        return [None if one == NO_INT else one for one in found]
-    return [None if isnan(one) else one for one in found]
+        return [None if scalar == NO_INT else scalar for scalar in scalars]
+    return [None if isnan(scalar) else scalar for scalar in scalars]

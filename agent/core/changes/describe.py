@@ -154,7 +154,7 @@ def _leaf(name: str, value: Any) -> str:
     if type(value) in _TEXTS:
         return _TEXTS[type(value)](value)
     if isinstance(value, frozenset):
-        return ", ".join(_text(one) for one in sorted(value))
+        return ", ".join(_text(element) for element in sorted(value))
     if isinstance(value, tuple):
         return ", ".join(map(_text, value))
     if name in _INSTANTS:

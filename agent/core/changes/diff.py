@@ -165,13 +165,13 @@ def _renamed(
     if section == "events":
         return {}
     gone = {_essence(thing, called): name for name, thing in before.items() if name not in after}
-    found: dict[str, str] = {}
+    renamed: dict[str, str] = {}
     for name, thing in after.items():
         was = gone.get(_essence(thing, {})) if name not in before else None
         if was is not None:
-            found[name] = was
-    taken = list(found.values())
-    return {name: was for name, was in found.items() if taken.count(was) == 1}
+            renamed[name] = was
+    former = list(renamed.values())
+    return {name: was for name, was in renamed.items() if former.count(was) == 1}
 
 
 def _essence(parts: Parts, called: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
@@ -210,11 +210,11 @@ def _reasons(old: Outline, new: Outline, name: str) -> Iterator[Part]:
     before, after = old.kpis[name], new.kpis[name]
     if before.fingerprint == after.fingerprint:
         return
-    found = list(_differing(before.carried, after.carried))
+    parts = list(_differing(before.carried, after.carried))
     for kpi in sorted(set(before.inputs) & set(after.inputs)):
         if old.kpis[kpi].fingerprint != new.kpis[kpi].fingerprint:
-            found.append(Part(f"from.{kpi}", "as it was", "starts over"))
-    yield from found or [Part("fingerprint", before.fingerprint, after.fingerprint)]
+            parts.append(Part(f"from.{kpi}", "as it was", "starts over"))
+    yield from parts or [Part("fingerprint", before.fingerprint, after.fingerprint)]
 
 
 def _pasts(old: Outline, new: Outline) -> Iterator[Past]:
@@ -256,19 +256,19 @@ def _levels(of: Outline) -> dict[tuple[str, Severity], RuleOutline]:
 # --- in words ----------------------------------------------------------------------------------
 
 
-def summary(found: Difference) -> str:
+def summary(difference: Difference) -> str:
     """The change in one line: `1 KPI added, 2 rules changed; the state of orders starts over`."""
-    if not found:
+    if not difference:
         return "nothing changes"
     published = []
-    for section in dict.fromkeys(change.section for change in found.changes):
-        one, many = WORDS.get(section, (section, section))
+    for section in dict.fromkeys(change.section for change in difference.changes):
+        singular, many = WORDS.get(section, (section, section))
         for kind in ("added", "removed", "renamed", "changed"):
-            count = sum(c.section == section and c.kind == kind for c in found.changes)
+            count = sum(c.section == section and c.kind == kind for c in difference.changes)
             if count:
-                published.append(f"{count} {one if count == 1 else many} {kind}")
-    reset = [state.kpi for state in found.states if not state.kept]
-    read = [past for past in found.pasts if past.is_read]
+                published.append(f"{count} {singular if count == 1 else many} {kind}")
+    reset = [state.kpi for state in difference.states if not state.kept]
+    read = [past for past in difference.pasts if past.is_read]
     kept = f"; the state of {', '.join(reset)} starts over" if reset else "; all state is kept"
     pasts = "".join(f"; {past.kpi} is given its past ({past.span})" for past in read)
     return ", ".join(published) + kept + pasts

@@ -37,9 +37,9 @@ class Held:
     def standing(self, rule: str, severity: Severity) -> dict[AlertPhase, int]:
         """The alerts of a rule and severity, by phase; those that are none are left out."""
         return {
-            one.phase: one.count
-            for one in self.alerts
-            if (one.rule, one.severity) == (rule, severity)
+            alert.phase: alert.count
+            for alert in self.alerts
+            if (alert.rule, alert.severity) == (rule, severity)
         }
 
 
@@ -69,17 +69,19 @@ def held(plan: Plan, views: Iterable[SeriesView]) -> Held:
         for (rule, severity), phase in view.phases.items():
             if phase in _COUNTED:
                 alerts[rule, severity, phase] += 1
-    found = (HeldAlerts(*key, count) for key, count in sorted(alerts.items()))
-    return Held({name: series[name] for name in plan.kpis if name not in private}, tuple(found))
+    held_alerts = (HeldAlerts(*key, count) for key, count in sorted(alerts.items()))
+    return Held(
+        {name: series[name] for name in plan.kpis if name not in private}, tuple(held_alerts)
+    )
 
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(InUse)
 
 
-def to_bytes(found: InUse) -> bytes:
+def to_bytes(in_use: InUse) -> bytes:
     """As JSON."""
-    return _encoder.encode(found)
+    return _encoder.encode(in_use)
 
 
 def from_bytes(data: bytes) -> InUse:

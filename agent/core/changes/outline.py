@@ -72,11 +72,11 @@ def public_outline(plan: Plan) -> Outline:
 
 def _outline(plan: Plan, private: frozenset[str], persons: frozenset[str]) -> Outline:
     def parts(name: str, thing: Any) -> Parts:
-        found = describe(thing)
+        described = describe(thing)
         hidden = isinstance(thing, Kpi) and name in private
         hidden |= isinstance(thing, Rule) and thing.kpi in private
         hidden |= isinstance(thing, Maintenance) and bool(persons & thing.match.keys())
-        return {HIDDEN: _digest(found)} if hidden else found
+        return {HIDDEN: _digest(described)} if hidden else described
 
     return Outline(
         plan.config_hash,
@@ -109,8 +109,8 @@ def _digest(parts: Parts) -> str:
 
 def sections(plan: Plan) -> dict[str, Mapping[str, Any]]:
     """What a plan holds by section, as the YAML files call them; contracts stand for events."""
-    found = {field.name: getattr(plan, field.name) for field in fields(plan)}
-    named = {"events" if name == "contracts" else name: made for name, made in found.items()}
+    values = {field.name: getattr(plan, field.name) for field in fields(plan)}
+    named = {"events" if name == "contracts" else name: made for name, made in values.items()}
     return {name: made for name, made in named.items() if isinstance(made, Mapping)}
 
 

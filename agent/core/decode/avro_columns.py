@@ -28,8 +28,7 @@ from agent.core.decode.avro_schema import (
     is_nothing,
     polars_schema,
 )
-from agent.core.decode.codec import BodyError
-from agent.core.decode.json_format import CHUNK_RECORDS
+from agent.core.decode.codec import CHUNK_RECORDS, BodyError
 
 _FIRST_MARK = 0x1_6B70_6961
 """No number that a record ends with by chance; five bytes long."""

@@ -68,8 +68,8 @@ def read_avro(schema: AvroSchema, body: bytes) -> dict[str, Any]:
         raise BodyError(f"{left} bytes are left where the schema ends")
     if schema.has_aliases:
         _add_aliases(read, schema.root)
-    found: dict[str, Any] = plain(read)
-    return found
+    parsed: dict[str, Any] = plain(read)
+    return parsed
 
 
 def _add_aliases(value: Any, type: AvroType) -> None:

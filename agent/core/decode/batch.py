@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -45,9 +46,12 @@ class Batch:
     schemas: Any = None
 
     @cached_property
-    def longest(self) -> int:
-        """The bytes of the longest record."""
-        return max((len(value) for value in self.values if value), default=0)
+    def sizes(self) -> Rows:
+        """The bytes of each record; a tombstone has none."""
+        values, count = self.values, len(self.values)
+        if None in values:
+            values = [value or b"" for value in values]
+        return np.fromiter(map(len, values), np.int64, count)  # type: ignore[arg-type]
 
     def value(self, row: int) -> bytes:
         """The bytes of a record that is not a tombstone."""
@@ -61,6 +65,12 @@ class Batch:
         """The last header of a record that has this name."""
         values = [value for key, value in self.headers.get(row, ()) if key == name]
         return values[-1] if values else None
+
+
+def parts(count: int, most: int) -> Iterator[slice]:
+    """So many rows in parts of about the same size, of at most `most` rows each."""
+    edges = np.linspace(0, count, -(-count // most) + 1).astype(int).tolist()
+    return (slice(start, stop) for start, stop in pairwise(edges))
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,9 @@ from agent.core.decode.format import Demand, Flags, Kind, Problem
 from agent.core.decode.schemas import SchemaId
 from agent.core.model.paths import Keys
 
+CHUNK_RECORDS = 4096
+"""So many records are read at once, so that a bad one makes few others be read twice."""
+
 encode_json = msgspec.json.Encoder(decimal_format="number").encode
 
 

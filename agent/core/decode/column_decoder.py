@@ -115,16 +115,12 @@ class _Run:
 
     def _present(self) -> tuple[Rows, Sequence[bytes], Rows]:
         """The records that have a value, with their rows and sizes."""
-        values = self._batch.values
-        rows = np.arange(len(values))
-        if all(values):
-            records: Sequence[bytes] = values  # type: ignore[assignment]
-        else:
-            present = np.fromiter(map(bool, values), np.bool_, len(values))
-            self._empty.extend(np.flatnonzero(~present).tolist())
-            rows, records = rows[present], [value for value in values if value]
-        sizes = np.fromiter(map(len, records), np.int64, len(records))
-        return rows, records, sizes
+        values, sizes = self._batch.values, self._batch.sizes
+        rows = np.flatnonzero(sizes)
+        if rows.size == sizes.size:
+            return rows, values, sizes  # type: ignore[return-value]
+        self._empty.extend(np.flatnonzero(sizes == 0).tolist())
+        return rows, [value for value in values if value], sizes[rows]
 
     def _read(self, reader: Reader, rows: Rows, records: Sequence[bytes]) -> Columns:
         """Reads records, and rejects those that can't be read."""
@@ -160,13 +156,13 @@ class _Run:
         unsure[columns.unsure] = True
         for contract, frame in zip(contracts, pl.collect_all(chosen), strict=True):
             self._settled[frame["_row"].to_numpy()] = True
-            found = validate(contract, frame, self._batch, self._decoder.format, unsure)
-            self._tables[contract.name] = found.table
-            for row, reason, detail in found.problems:
+            validated = validate(contract, frame, self._batch, self._decoder.format, unsure)
+            self._tables[contract.name] = validated.table
+            for row, reason, detail in validated.problems:
                 self._reject(row, contract.name, reason, detail)
-            if found.repeated_ms:
-                self._repeated_ms[contract.name] = found.repeated_ms
-            for field, at in found.wrong_types.items():
+            if validated.repeated_ms:
+                self._repeated_ms[contract.name] = validated.repeated_ms
+            for field, at in validated.wrong_types.items():
                 self._wrong_types[contract.name, field] = at
 
     def _reject(self, row: int, contract: str | None, reason: Reason, detail: str) -> None:

@@ -246,14 +246,14 @@ def _list(field: Field, value: Any) -> list[Any] | None:
     """A list, or one in text, if its elements are of the field's type."""
     type_ = _LISTS[field.type]
     try:
-        found: list[Any] = (
+        elements: list[Any] = (
             msgspec.json.decode(value, type=type_)
             if isinstance(value, str)
             else msgspec.convert(value, type_)
         )
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
-    return found if field.type != "integer[]" or _fits(found) else None
+    return elements if field.type != "integer[]" or _fits(elements) else None
 
 
 def _fits(values: list[Any]) -> bool:

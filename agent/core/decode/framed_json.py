@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from agent.core.decode.batch import Batch, Records, Rows
@@ -29,7 +30,8 @@ class FramedJson:
         empty = [index for index, body in enumerate(bodies) if not body]
         for index in empty:
             bodies[index] = b"{}"
-        screened = JSON.screen(batch, rows, bodies, sizes)
+        lengths = np.fromiter(map(len, bodies), np.int64, len(bodies))
+        screened = JSON.screen(batch, rows, bodies, lengths)
         nothing = Reason.NOT_JSON, "nothing stands behind the schema's id"
         return Screened(screened.blank, dict(screened.problems) | dict.fromkeys(empty, nothing))
 

@@ -3,7 +3,7 @@
 A chunk of records is read strictly first, which is the fastest and proves that every value has its
 type. Where that fails, the same chunk is read once more with null for what is of another type, and
 so are the chunks after it for a while; the few nulls that may have been something are looked up in
-their records. Where a record is no JSON at all, msgspec finds it, and the rest is read without it.
+their records. Where a record is no JSON at all it is searched for, and the rest is read without it.
 What is bad costs in proportion to how much of it there is.
 
 Of duplicate keys the first counts. A line break inside a record (pretty-printed JSON) is allowed.
@@ -11,17 +11,15 @@ Of duplicate keys the first counts. A line break inside a record (pretty-printed
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Iterable, Sequence
-from itertools import pairwise
-from operator import itemgetter
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 import numpy as np
 import polars as pl
 
-from agent.core.decode.batch import Batch, Records, Rows
+from agent.core.decode.batch import Batch, Records, Rows, parts
 from agent.core.decode.format import (
     Columns,
     Demand,
@@ -44,31 +42,29 @@ from agent.core.decode.single_record import (
 )
 from agent.core.model.paths import Keys
 
-CHUNK_RECORDS = 4096
-"""So many records are read at once while some are bad, so that a bad record makes few others be
-read twice; twice as many where none is, which makes a read's fixed cost (0.2 ms) small."""
+CHUNK_RECORDS = 1024
+"""At most so many records are read at once. A bad record makes this many be read twice, and larger
+reads are no cheaper: a chunk that fits a core's cache makes up for the 0.1 ms of each read."""
 
-_RELAXED_CHUNKS = 64
+_RELAXED_CHUNKS = 256
 """So many chunks are not read strictly first, once that failed often."""
-
-_NO_NUMBER_CHUNKS = 16
-"""So many chunks are searched for NaN and Infinity first, once a record had one."""
-
-_SELDOM = 0.01
-"""While so small a share of the last chunks held such, none is expected."""
 
 _OFTEN = 0.25
 """When so large a share of the last chunks held wrong types, or malformed records, they are looked
 for first."""
+
+_WEIGHT = 1 / 16
+"""Of a chunk in such a share."""
 
 # How polars writes what is no string into a String column: numbers without exponent, true, false,
 # objects and arrays. A string may look like that too; then the record decides.
 _MAYBE_NO_STRING = r"(?s)^(?:-?[0-9]+(?:\.[0-9]+)?|true|false|\{.*|\[.*)$"
 _MAYBE_NO_ID = r"(?s)^(?:-?[0-9]+\.[0-9]+|true|false|\{.*|\[.*)$"
 
-_NO_NUMBER = re.compile(rb"NaN|Infinity")
+_DIGITS_AS_ZEROS = bytes.maketrans(b"123456789E", b"000000000e")
+_LARGE = (b"e000", b"e+000", b"0" * 39)
+"""How numbers are written that may be out of range, digits as zeros."""
 
-_first, _last = itemgetter(0), itemgetter(-1)
 _SPACE = b" \t\r\n"
 _any_object = msgspec.json.Decoder(msgspec.defstruct("AnyObject", [], gc=False))
 
@@ -84,8 +80,6 @@ class JsonFormat:
             record = records[index]
             if record.isspace():
                 blank.append(index)
-            elif _is_framed(record) and not is_too_deep(record):
-                continue
             elif (problem := problem_of(record)) is not None:
                 problems[index] = problem
         return Screened(blank, problems)
@@ -130,11 +124,11 @@ class JsonFormat:
             doubtful += zip(given.tolist(), records.at(given), strict=True)
         for index, record in doubtful:
             try:
-                found = value_in(record, path)
+                value = value_in(record, path)
             except WrongPlaceError:
                 wrong[index] = True
             else:
-                wrong[index] = found is not None and not is_of_kind(kind, found)
+                wrong[index] = value is not None and not is_of_kind(kind, value)
         return wrong
 
     def _doubtful_nulls(self, records: Records, nulls: Rows, path: Keys) -> list[tuple[int, bytes]]:
@@ -156,20 +150,18 @@ class JsonFormat:
         flags = values.str.contains(pattern)
         if not flags.any():
             return []
-        found = flags.fill_null(False).to_numpy().nonzero()[0]
-        lines = records.at(found)
+        rows = flags.fill_null(False).to_numpy().nonzero()[0]
+        lines = records.at(rows)
         if all_strings(lines, path[-1]):
             return []
-        return list(zip(found.tolist(), lines, strict=True))
+        return list(zip(rows.tolist(), lines, strict=True))
 
     def _suspects(self, records: Sequence[bytes], sizes: Rows) -> list[int]:
         """Indices of records to be looked at on their own: mostly none."""
-        suspects: set[int] = set()
-        firsts, lasts = bytes(map(_first, records)), bytes(map(_last, records))
-        if firsts.count(b"{") != len(firsts):
-            suspects.update(np.flatnonzero(np.frombuffer(firsts, np.uint8) != ord("{")).tolist())
-        if lasts.count(b"}") != len(lasts):
-            suspects.update(np.flatnonzero(np.frombuffer(lasts, np.uint8) != ord("}")).tolist())
+        text, ends = np.frombuffer(b"".join(records), np.uint8), np.cumsum(sizes)
+        no_object = (text[ends - sizes] != ord("{")) | (text[ends - 1] != ord("}"))
+        no_objects = np.flatnonzero(no_object).tolist()
+        suspects = {index for index in no_objects if not _is_framed(records[index])}
         for index in np.flatnonzero(sizes >= SHORTEST_DEEP).tolist():
             if is_too_deep(records[index]):
                 suspects.add(index)
@@ -186,8 +178,7 @@ class JsonReader:
         self._layout = Layout(demands)
         self._relaxed_left = 0
         self._wrong_share = 0.0
-        self._malformed_share = 0.0
-        self._no_numbers_left = 0
+        self._bad_shares = dict.fromkeys(_SEARCHES, 0.0)
 
     @property
     def reads(self) -> int:
@@ -200,149 +191,130 @@ class JsonReader:
 
     def empty(self) -> pl.DataFrame:
         """The columns of no records."""
-        frame = self._layout.read(join_lines([b"{}"]), 1, strict=True).clear()
-        return _with_rows(frame, np.zeros(0, np.int64))
+        done = _Done()
+        self._read_whole(_Chunk(np.zeros(1, np.int64), [b"{}"]), done)
+        return self._columns(done).clear()
 
     def read(self, batch: Batch, rows: Rows, records: Sequence[bytes]) -> Columns:
         """The columns of some records of a batch, whose rows are given."""
-        frames: list[pl.DataFrame] = []
-        unreadable: list[int] = []
-        unsure = [rows[:0]]
-        chunks = max(1, round(len(records) / self._chunk_records()))
-        edges = np.linspace(0, len(records), chunks + 1).astype(int).tolist()
-        for start, stop in pairwise(edges):
-            if start < stop:
-                chunk = _Chunk(rows[start:stop], records[start:stop])
-                if not self._read_chunk(chunk, frames, unreadable):
-                    unsure.append(chunk.rows)
-        if not frames:
-            return Columns(self.empty(), rows[:0], unreadable)
-        frame = frames[0] if len(frames) == 1 else pl.concat(frames)
-        return Columns(frame, np.concatenate(unsure), unreadable)
+        done = _Done()
+        for part in parts(len(records), CHUNK_RECORDS):
+            self._read_chunk(_Chunk(rows[part], records[part]), done)
+        frame = self._columns(done) if done.frames else self.empty()
+        return Columns(frame, np.concatenate([rows[:0], *done.unsure]), done.unreadable)
 
-    def _read_chunk(self, chunk: _Chunk, frames: list[pl.DataFrame], unreadable: list[int]) -> bool:
-        """Reads a chunk; whether no value in it has another type than demanded."""
-        joined = join_lines(chunk.records)
-        if self._no_numbers_left and _has_no_number(joined):
-            good = chunk.without_no_numbers(joined, unreadable)
-            if len(good.records) < len(chunk.records):
-                self._no_numbers_left = _NO_NUMBER_CHUNKS
-            if not good.records:
-                return True
-            chunk, joined = good, join_lines(good.records)
+    def _columns(self, done: _Done) -> pl.DataFrame:
+        frame = self._layout.columns(pl.concat(done.frames))
+        return frame.with_columns(pl.Series("_row", np.concatenate(done.rows), dtype=pl.UInt32))
+
+    def _read_chunk(self, chunk: _Chunk, done: _Done) -> None:
+        """Read a chunk without the records that can't be read. They are searched for where a read
+        fails, and before it where most chunks have some."""
         # Half of a surrogate pair is no Unicode text, and polars takes it.
-        is_malformed = self._malformed_share > _OFTEN or has_lone_surrogate(joined)
-        for strict in (True, False):
-            if is_malformed or (strict and self._relaxed_left):
-                continue
+        has_half = has_lone_surrogate(join_lines(chunk.records))
+        later: list[_Search] = []
+        for search in _SEARCHES:
+            self._bad_shares[search] *= 1 - _WEIGHT
+            if self._bad_shares[search] > _OFTEN or (has_half and search is _malformed):
+                chunk = self._search(search, chunk, done)
+            else:
+                later.append(search)
+        for search in later:
+            if self._read_whole(chunk, done):
+                return
+            chunk = self._search(search, chunk, done)
+        self._read_parts(chunk, done)
+
+    def _search(self, search: _Search, chunk: _Chunk, done: _Done) -> _Chunk:
+        """The chunk without the records that a search finds."""
+        bad, lines = search(chunk.records)
+        if bad or lines is not chunk.records:
+            self._bad_shares[search] += _WEIGHT
+        done.unreadable.extend(chunk.rows[bad].tolist())
+        kept = np.delete(np.arange(len(lines)), bad)
+        return _Chunk(chunk.rows[kept], [lines[i] for i in kept.tolist()])
+
+    def _read_whole(self, chunk: _Chunk, done: _Done) -> bool:
+        """Read all records of a chunk; False where one of them can't be read."""
+        if not chunk.records:
+            return True
+        joined = join_lines(chunk.records)
+        for strict in (False,) if self._relaxed_left else (True, False):
             try:
                 frame = self._layout.read(joined, len(chunk.records), strict=strict)
             except UnreadableLinesError as cause:
-                is_malformed = cause.is_malformed
+                if cause.is_malformed:
+                    return False
             else:
-                self._note(relaxed=not strict, malformed=False)
-                frames.append(_with_rows(frame, chunk.rows))
-                return strict
-        if not self._no_numbers_left and _has_no_number(joined):
-            self._no_numbers_left = _NO_NUMBER_CHUNKS
-            return self._read_chunk(chunk, frames, unreadable)
-        good = chunk.without_malformed(joined, unreadable)
-        self._note(relaxed=True, malformed=len(good.records) < len(chunk.records))
-        self._read_halves(good, frames, unreadable)
+                self._note(relaxed=not strict)
+                done.frames.append(frame)
+                done.rows.append(chunk.rows)
+                if not strict:
+                    done.unsure.append(chunk.rows)
+                return True
         return False
 
-    def _chunk_records(self) -> int:
-        """How many records to read at once: fewer for a while after one was bad."""
-        seldom = self._wrong_share + self._malformed_share < _SELDOM
-        is_clean = seldom and not self._relaxed_left and not self._no_numbers_left
-        return 2 * CHUNK_RECORDS if is_clean else CHUNK_RECORDS
+    def _read_parts(self, chunk: _Chunk, done: _Done) -> None:
+        """Read a chunk; where that fails, each half, down to the records that can't be read."""
+        if self._read_whole(chunk, done):
+            return
+        if len(chunk.records) == 1:
+            done.unreadable.append(int(chunk.rows[0]))
+            return
+        half = len(chunk.records) // 2
+        for part in (slice(half), slice(half, None)):
+            self._read_parts(_Chunk(chunk.rows[part], chunk.records[part]), done)
 
-    def _note(self, *, relaxed: bool, malformed: bool) -> None:
-        """Remembers what was found, for the chunks to come."""
-        self._no_numbers_left = max(0, self._no_numbers_left - 1)
-        self._malformed_share += (malformed - self._malformed_share) / 16
+    def _note(self, *, relaxed: bool) -> None:
+        """Remember whether a value had another type than demanded, for the chunks to come."""
         if self._relaxed_left:
             self._relaxed_left -= 1
             return
-        self._wrong_share += (relaxed - self._wrong_share) / 16
+        self._wrong_share += (relaxed - self._wrong_share) * _WEIGHT
         if self._wrong_share > _OFTEN:
             self._relaxed_left = _RELAXED_CHUNKS
 
-    def _read_halves(
-        self, chunk: _Chunk, frames: list[pl.DataFrame], unreadable: list[int]
-    ) -> None:
-        """Reads records; where that fails, each half, down to those that can't be read."""
-        if not chunk.records:
-            return
-        try:
-            joined = join_lines(chunk.records)
-            frame = self._layout.read(joined, len(chunk.records), strict=False)
-        except UnreadableLinesError:
-            if len(chunk.records) == 1:
-                unreadable.append(int(chunk.rows[0]))
-                return
-            half = len(chunk.records) // 2
-            for part in (slice(half), slice(half, None)):
-                self._read_halves(_Chunk(chunk.rows[part], chunk.records[part]), frames, unreadable)
-        else:
-            frames.append(_with_rows(frame, chunk.rows))
 
-
+@dataclass(frozen=True, slots=True)
 class _Chunk:
     """Some records of a batch, and their rows."""
 
-    __slots__ = ("records", "rows")
-
-    def __init__(self, rows: Rows, records: Sequence[bytes]) -> None:
-        self.rows = rows
-        self.records = records
-
-    def without_no_numbers(self, joined: bytes, unreadable: list[int]) -> _Chunk:
-        """The chunk without the records in which NaN or Infinity stands for a number: what
-        producers write most often that is no JSON, and found by looking for the words."""
-        lengths = np.fromiter(map(len, self.records), np.int64, len(self.records))
-        ends = np.cumsum(lengths + 1)  # in the joined text, whose blank is the first line's
-        found = [match.start() for match in _NO_NUMBER.finditer(joined)]
-        places = np.unique(np.searchsorted(ends, found)).tolist()
-        bad = _malformed([_without_breaks(self.records[i]) for i in places])
-        out = [places[i] for i in sorted(bad)]
-        unreadable.extend(self.rows[out].tolist())
-        kept = np.delete(np.arange(len(self.records)), out)
-        return _Chunk(self.rows[kept], [self.records[i] for i in kept.tolist()])
-
-    def without_malformed(self, joined: bytes, unreadable: list[int]) -> _Chunk:
-        """The chunk on one line a record, without the records that are plainly no JSON, whose rows
-        are added to `unreadable`. Numbers out of range and the like are not found here."""
-        lines = self.records
-        if joined.count(b"\n") >= len(lines):
-            lines = [_without_breaks(record) for record in lines]
-        bad = _malformed(lines)
-        if not joined.isascii():  # msgspec skips what it isn't asked for
-            bad.update(i for i, line in enumerate(lines) if not _is_unicode(line))
-        if has_lone_surrogate(joined):
-            bad.update(i for i, line in enumerate(lines) if has_lone_surrogate(line))
-        out = sorted(bad)
-        unreadable.extend(self.rows[out].tolist())
-        kept = np.delete(np.arange(len(lines)), out)
-        return _Chunk(self.rows[kept], [lines[i] for i in kept.tolist()])
+    rows: Rows
+    records: Sequence[bytes]
 
 
-def _has_no_number(joined: bytes) -> bool:
-    """Whether NaN or Infinity is written somewhere."""
-    return b"NaN" in joined or b"Infinity" in joined
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """What was read: frames and the rows of each; which rows are unsure, and which unreadable."""
+
+    frames: list[pl.DataFrame] = field(default_factory=list)
+    rows: list[Rows] = field(default_factory=list)
+    unsure: list[Rows] = field(default_factory=list)
+    unreadable: list[int] = field(default_factory=list)
 
 
-def _malformed(lines: Sequence[bytes]) -> set[int]:
-    """Indices of lines that are no JSON object, or not on one line."""
-    found = set()
+def _malformed(records: Sequence[bytes]) -> tuple[list[int], Sequence[bytes]]:
+    """Indices of records that are plainly no JSON object, and all records on one line each."""
+    lines, joined = records, join_lines(records)
+    has_breaks = joined.count(b"\n") >= len(records)
+    if has_breaks:
+        lines = [_without_breaks(record) for record in records]
+    bad: set[int] = set()
     decode = _any_object.decode
     for i, line in enumerate(lines):
         try:
             decode(line)
         except (msgspec.MsgspecError, ValueError, RecursionError):
-            found.add(i)
-    found.update(i for i, line in enumerate(lines) if b"\n" in line)
-    return found
+            bad.add(i)
+    if has_breaks:
+        bad.update(i for i, line in enumerate(lines) if b"\n" in line)
+    if not joined.isascii():  # msgspec skips what it isn't asked for
+        ascii_or_text = (line.isascii() or _is_unicode(line) for line in lines)
+        bad.update(i for i, is_text in enumerate(ascii_or_text) if not is_text)
+    if has_lone_surrogate(joined):
+        escaped = (i for i, line in enumerate(lines) if b"\\" in line)
+        bad.update(i for i in escaped if has_lone_surrogate(lines[i]))
+    return sorted(bad), lines
 
 
 def _is_unicode(line: bytes) -> bool:
@@ -351,6 +323,25 @@ def _is_unicode(line: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
+
+
+def _out_of_range(records: Sequence[bytes]) -> tuple[list[int], Sequence[bytes]]:
+    """Indices of records with a number that is out of range, and all records."""
+    zeros = b"\n".join(records).translate(_DIGITS_AS_ZEROS)
+    ends = np.cumsum(np.fromiter(map(len, records), np.int64, len(records)) + 1)
+    suspects: set[int] = set()
+    for digits in _LARGE:
+        at = zeros.find(digits)
+        while at >= 0:
+            index = int(np.searchsorted(ends, at, side="right"))
+            suspects.add(index)
+            at = zeros.find(digits, int(ends[index]))
+    return sorted(i for i in suspects if problem_of(records[i]) is not None), records
+
+
+_Search = Callable[[Sequence[bytes]], tuple[list[int], Sequence[bytes]]]
+_SEARCHES: tuple[_Search, ...] = (_malformed, _out_of_range)
+"""For what can't be read, the cheaper ones first."""
 
 
 def _is_framed(record: bytes) -> bool:

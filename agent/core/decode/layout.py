@@ -7,7 +7,8 @@ as a value and as an object) over several reads of the same lines.
 What polars does with a value, as measured with 2.1 and held by tests: numbers are strict (an
 integer refuses 1.0, "1" and what exceeds 64 bits; a float takes integers), booleans and objects
 too; the first of duplicate keys counts; but a String takes any value and writes it as text. What is
-refused fails a strict read, and is null in one that is not strict.
+refused fails a strict read, and is null in one that is not strict, except that a number becomes a
+boolean there: the reader notes such rows as unsure.
 """
 
 from __future__ import annotations
@@ -58,8 +59,9 @@ class Layout:
                 placed[index].append((name, demand[0]))
         self._schemas = [_schema(tree) for tree in self._trees]
         self._expressions = [
-            [_expression(tree, path).alias(name) for name, path in columns]
-            for tree, columns in zip(self._trees, placed, strict=True)
+            _expression(read, tree, path).alias(name)
+            for read, (tree, columns) in enumerate(zip(self._trees, placed, strict=True))
+            for name, path in columns
         ]
 
     @property
@@ -72,7 +74,7 @@ class Layout:
         return self._names[demand]
 
     def read(self, joined: bytes, count: int, *, strict: bool) -> pl.DataFrame:
-        """The columns of `count` records that `joined` has, one a line.
+        """What `columns` makes the columns of: of `count` records that `joined` has, one a line.
 
         `joined` is what `join_lines` gives. No record may be blank: then each takes a line or
         more, and as many rows as records prove that each took one. Raises UnreadableLinesError
@@ -80,6 +82,10 @@ class Layout:
         """
         frames = [self._read_one(i, joined, count, strict) for i in range(len(self._trees))]
         return frames[0] if len(frames) == 1 else pl.concat(frames, how="horizontal")
+
+    def columns(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """The columns that answer the demands, of one or several reads below each other."""
+        return frame.select(self._expressions)
 
     def _read_one(self, index: int, joined: bytes, count: int, strict: bool) -> pl.DataFrame:
         try:
@@ -89,8 +95,8 @@ class Layout:
             raise UnreadableLinesError(str(cause).startswith("error parsing line")) from cause
         if frame.height != count:
             raise UnreadableLinesError(is_malformed=True)
-        frame.columns = [_safe(at) for at in range(frame.width)]
-        return frame.select(self._expressions[index])
+        frame.columns = [f"r{index}{_safe(at)}" for at in range(frame.width)]
+        return frame
 
     def _place(self, demand: Demand) -> int:
         """Puts a demand into the first read that it does not contradict; the read's number."""
@@ -103,10 +109,10 @@ class Layout:
         return len(self._trees) - 1
 
 
-def _expression(tree: _Tree, path: Keys) -> pl.Expr:
-    """The value at a path. Columns are named by where they stand: polars takes `*` and what begins
-    with `^` and ends with `$` for patterns of names."""
-    expression = pl.col(_safe(list(tree).index(path[0])))
+def _expression(read: int, tree: _Tree, path: Keys) -> pl.Expr:
+    """The value at a path of a read. Columns are named by where they stand: polars takes `*` and
+    what begins with `^` and ends with `$` for patterns of names."""
+    expression = pl.col(f"r{read}{_safe(list(tree).index(path[0]))}")
     at = tree[path[0]]
     for key in path[1:]:
         names = [_safe(i) for i in range(len(at))]

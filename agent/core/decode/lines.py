@@ -51,8 +51,8 @@ class Lines:
             return
         if not isinstance(elements, list):
             where = path_text(self._arrays[level]) or "the event"
-            found = describe(elements)
-            raise WrongPlaceError(f"{where}: expected an array, found {found}")
+            actual = describe(elements)
+            raise WrongPlaceError(f"{where}: expected an array, found {actual}")
         for element in elements:
             yield from self._within((*line, element), level + 1)
 

@@ -104,13 +104,13 @@ class ProtobufSchema:
 
     def indexed(self, indexes: tuple[int, ...]) -> Descriptor | None:
         """A message by its place in the main file, as Confluent's wire format names it."""
-        messages, found = self._messages, None
+        messages, message = self._messages, None
         for index in indexes:
             if not 0 <= index < len(messages):
                 return None
-            found = messages[index]
-            messages = list(found.nested_types)
-        return found
+            message = messages[index]
+            messages = list(message.nested_types)
+        return message
 
 
 def message_class(message: Descriptor) -> Any:

@@ -47,13 +47,13 @@ def repeated_hours(
     if form is not None and not is_local(form):
         return {}
     known = ms[readable]
-    found: dict[int, int] = {}
+    later: dict[int, int] = {}
     for start, end, later_ms in _spans(timezone, int(known.min()), int(known.max())):
         for place in np.flatnonzero(readable & (ms >= start) & (ms < end)).tolist():
             text = str(times[place])
             if form is not None or len({parse_time(text, zone) for zone in _ELSEWHERE}) > 1:
-                found[place] = later_ms
-    return found
+                later[place] = later_ms
+    return later
 
 
 def _spans(timezone: str, first_ms: int, last_ms: int) -> Sequence[Span]:
@@ -75,12 +75,12 @@ def _of_year(timezone: str, year: int) -> tuple[Span, ...]:
         moved = datetime.fromtimestamp(at, zone).utcoffset()
         return 0 if moved is None else int(moved.total_seconds())
 
-    found = []
+    hours = []
     for day in range(begin, end, _DAY_SECONDS):
         before, after = offset(day), offset(day + _DAY_SECONDS)
         if after < before:
             seconds = range(day, day + _DAY_SECONDS + 1)
             change = seconds[bisect_left(seconds, True, key=lambda at: offset(at) < before)]
             back = before - after
-            found.append(((change - back) * 1000, change * 1000, back * 1000))
-    return tuple(found)
+            hours.append(((change - back) * 1000, change * 1000, back * 1000))
+    return tuple(hours)

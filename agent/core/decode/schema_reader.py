@@ -7,13 +7,13 @@ is bad costs in proportion to how much of it there is.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import pairwise
 
 import numpy as np
 import polars as pl
 
-from agent.core.decode.batch import Batch, Rows
+from agent.core.decode.batch import Batch, Rows, parts
 from agent.core.decode.codec import (
+    CHUNK_RECORDS,
     BodyError,
     Codec,
     CodecGroup,
@@ -24,7 +24,7 @@ from agent.core.decode.codec import (
     encode_json,
 )
 from agent.core.decode.format import Columns, Demand
-from agent.core.decode.json_format import CHUNK_RECORDS, JsonReader
+from agent.core.decode.json_format import JsonReader
 
 _PART_RECORDS = 128
 """A read costs as much as a hundred records do: in parts of so many, bad ones are looked for."""
@@ -84,7 +84,8 @@ class SchemaReader:
             self._readers[codec] = codec.reader(list(self._names))
         reader = self._readers[codec]
         everything = np.arange(len(bodies))
-        for chunk in _parts(everything, CHUNK_RECORDS):
+        for part in parts(len(bodies), CHUNK_RECORDS):
+            chunk = everything[part]
             if reader is None:
                 yield chunk, self._read_json(codec, bodies, chunk)
             else:
@@ -99,15 +100,15 @@ class SchemaReader:
             yield chunk, self._read_json(codec, bodies, chunk)
         except BodyError:
             if len(chunk) > _PART_RECORDS:
-                for part in _parts(chunk, _PART_RECORDS):
-                    yield from self._read_parts(codec, reader, bodies, part)
+                for part in parts(len(chunk), _PART_RECORDS):
+                    yield from self._read_parts(codec, reader, bodies, chunk[part])
             elif len(chunk) == 1:
                 yield chunk, self._nothing(1)
             else:
-                cut, parts = _apart(codec, bodies, chunk)
+                cut, others = _apart(codec, bodies, chunk)
                 yield cut, self._nothing(cut.size)
-                for part in parts:
-                    yield from self._read_parts(codec, reader, bodies, part)
+                for rows in others:
+                    yield from self._read_parts(codec, reader, bodies, rows)
 
     def _nothing(self, count: int) -> Read:
         """Of so many records none can be read."""
@@ -146,9 +147,3 @@ def _apart(codec: Codec, bodies: Sequence[bytes], chunk: Rows) -> tuple[Rows, li
     alone = [np.array([index]) for index in bad]
     parts = [good, *alone] if cut or bad else np.array_split(chunk, 2)
     return np.array(cut, dtype=np.int64), [part for part in parts if part.size]
-
-
-def _parts(indices: Rows, most: int) -> Iterator[Rows]:
-    """Indices in parts of at most so many."""
-    edges = np.linspace(0, indices.size, -(-indices.size // most) + 1).astype(int)
-    return (indices[start:stop] for start, stop in pairwise(edges.tolist()) if start < stop)

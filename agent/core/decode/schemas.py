@@ -18,7 +18,6 @@ import numpy as np
 import numpy.typing as npt
 
 from agent.core.decode.batch import Batch, Rows
-from agent.core.model.schemas import Schema
 
 SchemaId: TypeAlias = int | str
 """The id that a registry gave, or a GUID as text."""
@@ -32,10 +31,6 @@ _GUID_BYTES = 17
 
 class SchemaError(ValueError):
     """A text is no schema that records can be read with. The message says why."""
-
-
-Schemas: TypeAlias = Mapping[SchemaId, Schema | None]
-"""Schemas by their ids; None: the registry has no such id."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -147,9 +147,9 @@ def value_in(line: bytes, path: Keys) -> Any:
         line.count(b'"' + key.encode() + b'"') <= 1 for key in path
     )
     if is_plain:  # no duplicates of a key: all parsers agree, but on large numbers
-        found = value_at(msgspec.json.decode(line), path)
-        if not isinstance(found, int | float) or isinstance(found, bool):
-            return found
+        value = value_at(msgspec.json.decode(line), path)
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            return value
     return value_at(_loads(line), path)
 
 
@@ -212,9 +212,9 @@ def _json_problem(line: bytes) -> Problem | None:
 
 
 def _first_wins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) == len(pairs):
-        return found
+    members = dict(pairs)
+    if len(members) == len(pairs):
+        return members
     return dict(reversed(pairs))
 
 

@@ -125,44 +125,44 @@ def _padded(decimals: str, digits: int) -> int:
     return int(decimals[:digits].ljust(digits, "0"))
 
 
-def _of_iso(found: re.Match[str], timezone: str, digits: Digits) -> int:
-    year = int(found["year"])
-    if found["week"] is not None:
-        day = date.fromisocalendar(year, int(found["week"]), int(found["weekday"] or 1))
-    elif found["ordinal"] is not None:
-        day = date(year, 1, 1) + timedelta(days=int(found["ordinal"]) - 1)
-        if day.year != year or found["ordinal"] == "000":
-            raise ValueError(found["ordinal"])
+def _of_iso(match: re.Match[str], timezone: str, digits: Digits) -> int:
+    year = int(match["year"])
+    if match["week"] is not None:
+        day = date.fromisocalendar(year, int(match["week"]), int(match["weekday"] or 1))
+    elif match["ordinal"] is not None:
+        day = date(year, 1, 1) + timedelta(days=int(match["ordinal"]) - 1)
+        if day.year != year or match["ordinal"] == "000":
+            raise ValueError(match["ordinal"])
     else:
-        day = date(year, int(found["month"]), int(found["day"]))
-    fraction = found["fraction"] or ""
-    clock = [int(found[part] or 0) for part in ("hour", "minute", "second")]
+        day = date(year, int(match["month"]), int(match["day"]))
+    fraction = match["fraction"] or ""
+    clock = [int(match[part] or 0) for part in ("hour", "minute", "second")]
     seconds, part = _of_day(*clock), _padded(fraction, digits)
-    if fraction and found["second"] is None:  # of an hour or a minute
-        unit = 60 if found["minute"] is not None else 3600
+    if fraction and match["second"] is None:  # of an hour or a minute
+        unit = 60 if match["minute"] is not None else 3600
         extra = int(fraction) * unit * PER_SECOND[digits] // 10 ** len(fraction)
         seconds, part = seconds + extra // PER_SECOND[digits], extra % PER_SECOND[digits]
     if clock[0] == 24 and (clock[1] or clock[2] or int(fraction or 0)):
         raise ValueError("past 24:00")
     local = (datetime(day.year, day.month, day.day) - _EPOCH) // _SECOND + seconds
-    if found["zone"] is None:
+    if match["zone"] is None:
         ahead = offset_seconds(timezone, local)
     else:
-        ahead = _offset(found["sign"], found["zone_hour"], found["zone_minute"])
+        ahead = _offset(match["sign"], match["zone_hour"], match["zone_minute"])
     return (local - ahead) * PER_SECOND[digits] + part
 
 
-def _of_rfc_2822(found: re.Match[str], timezone: str, digits: Digits) -> int:
-    month = _MONTHS.index(found["month"].lower()) + 1
-    day = datetime(int(found["year"]), month, int(found["day"]))
-    clock = [int(found[part] or 0) for part in ("hour", "minute", "second")]
+def _of_rfc_2822(match: re.Match[str], timezone: str, digits: Digits) -> int:
+    month = _MONTHS.index(match["month"].lower()) + 1
+    day = datetime(int(match["year"]), month, int(match["day"]))
+    clock = [int(match[part] or 0) for part in ("hour", "minute", "second")]
     local = (day - _EPOCH) // _SECOND + _of_day(*clock)
-    if found["name"] is not None:
-        if found["name"] not in _NAMED_ZONES:
-            raise ValueError(found["name"])
-        ahead = _NAMED_ZONES[found["name"]] * 3600
-    elif found["sign"] is not None:
-        ahead = _offset(found["sign"], found["zone_hour"], found["zone_minute"])
+    if match["name"] is not None:
+        if match["name"] not in _NAMED_ZONES:
+            raise ValueError(match["name"])
+        ahead = _NAMED_ZONES[match["name"]] * 3600
+    elif match["sign"] is not None:
+        ahead = _offset(match["sign"], match["zone_hour"], match["zone_minute"])
     else:
         ahead = offset_seconds(timezone, local)
     return (local - ahead) * PER_SECOND[digits]

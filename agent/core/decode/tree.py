@@ -70,6 +70,6 @@ def _is_selected(item: Any, selector: Selector) -> bool:
     return isinstance(item, dict) and text_of(item.get(selector.key)) == selector.value
 
 
-def _wrong_place(steps: Path, expected: str, found: Any) -> WrongPlaceError:
+def _wrong_place(steps: Path, expected: str, value: Any) -> WrongPlaceError:
     where = path_text(steps) or "the event"
-    return WrongPlaceError(f"{where}: expected {expected}, found {describe(found)}")
+    return WrongPlaceError(f"{where}: expected {expected}, found {describe(value)}")

@@ -79,23 +79,23 @@ class _Verdicts:
 
     def reject(self, mask: Flags, reason: Reason, detail: Callable[[int], str]) -> None:
         """Rejects the rows of the mask that are not yet; `detail` takes the index in the table."""
-        found = np.flatnonzero(mask & ~self.bad)
-        self.problems.extend((int(self.rows[i]), reason, detail(i)) for i in found.tolist())
-        self.bad[found] = True
+        rejected = np.flatnonzero(mask & ~self.bad)
+        self.problems.extend((int(self.rows[i]), reason, detail(i)) for i in rejected.tolist())
+        self.bad[rejected] = True
 
 
 def columns_of(contract: Contract, reader: Reader) -> list[pl.Expr]:
     """A contract's columns by their names, out of those of a reader: `_row`, raw time and id."""
-    found = [pl.col("_row")]
+    columns = [pl.col("_row")]
     for i, source in enumerate(contract.times):
         name = reader.column(time_demand(contract, source.path))
-        found.append(pl.col(name).alias(f"{_RAW_TIME}{i}"))
+        columns.append(pl.col(name).alias(f"{_RAW_TIME}{i}"))
     for i, path in enumerate(contract.ids):
         name = reader.column(id_demand(contract, path))
-        found.append(pl.col(name).cast(pl.String).alias(f"{_RAW_ID}{i}"))
+        columns.append(pl.col(name).cast(pl.String).alias(f"{_RAW_ID}{i}"))
     for f in contract.fields:
-        found.append(pl.col(reader.column((plain(f.path), demanded(f)))).alias(f.name))
-    return found
+        columns.append(pl.col(reader.column((plain(f.path), demanded(f)))).alias(f.name))
+    return columns
 
 
 def validate(
@@ -165,10 +165,7 @@ def _identity(parts: int) -> pl.Expr:
 
 
 def _check_size(contract: Contract, verdicts: _Verdicts) -> None:
-    if verdicts.batch.longest <= contract.max_bytes:
-        return
-    records = Records(verdicts.batch, verdicts.rows)
-    sizes = np.fromiter(map(len, records.all()), np.int64, verdicts.rows.size)
+    sizes = verdicts.batch.sizes[verdicts.rows]
     verdicts.reject(
         sizes > contract.max_bytes,
         Reason.TOO_LARGE,
@@ -257,10 +254,10 @@ class _Types:
         def detail(i: int) -> str:
             row = int(self._verdicts.rows[i])
             try:
-                found = self._format.value(self._verdicts.batch, row, plain(path))
+                value = self._format.value(self._verdicts.batch, row, plain(path))
             except WrongPlaceError as cause:
                 return str(cause)
-            return f"{path_text(path)}: expected {wanted}, found {describe(found)}"
+            return f"{path_text(path)}: expected {wanted}, found {describe(value)}"
 
         self._verdicts.reject(mask, Reason.WRONG_TYPE, detail)
 
@@ -275,18 +272,19 @@ def _check_time(
     """Event times (ms), and which of them happen twice."""
     where = " or ".join(path_text(source.path) for source in contract.times)
     missing = np.ones(frame.height, dtype=np.bool_)
-    ms, readable = np.zeros(frame.height, dtype=np.int64), ~missing
+    ms, none = np.zeros(frame.height, dtype=np.int64), ~missing
     repeated: dict[int, int] = {}
     for i, source in enumerate(contract.times):
         raw, form = frame[f"{_RAW_TIME}{i}"], source.format
         parsed_ms, is_time = parse_event_times(raw, form, contract.timezone)
         is_time &= missing
-        ms[is_time], readable[is_time] = parsed_ms[is_time], True
+        ms[is_time] = parsed_ms[is_time]
         repeated |= repeated_hours(raw, form, parsed_ms, is_time, contract.timezone)
-        wrong = missing & ~is_time & raw.is_not_null().to_numpy()
-        if wrong.any():
-            verdicts.reject(wrong, Reason.BAD_TIME, partial(_bad_time, where, raw, form))
-        missing &= raw.is_null().to_numpy()
+        absent = raw.is_null().to_numpy() if raw.null_count() else none
+        verdicts.reject(
+            missing & ~is_time & ~absent, Reason.BAD_TIME, partial(_bad_time, where, raw, form)
+        )
+        missing &= absent
         if not missing.any():
             break
     verdicts.reject(missing, Reason.NO_TIME, lambda _: f"{where}: the event time is absent")

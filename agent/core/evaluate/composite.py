@@ -73,7 +73,7 @@ class CompositeState:
             touched.update(changed.shared for changed in self.subscription.pop_until(at_ms))
             for dimensions in sorted(touched, key=repr):
                 out += self._evaluate(dimensions, at_ms)
-        self.subscription.known_ms = known_ms
+        self.subscription.settle(known_ms)
         return out
 
     def _evaluate(self, dimensions: Dimensions, at_ms: int) -> list[Transition]:

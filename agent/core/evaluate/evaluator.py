@@ -180,19 +180,19 @@ class Evaluator:
 
     def phases(self, series: Series) -> dict[tuple[str, str], AlertPhase]:
         """The phase of every alert on a series, also of those never evaluated."""
-        found: dict[tuple[str, str], AlertPhase] = {}
+        phases: dict[tuple[str, str], AlertPhase] = {}
         if not self._rules:
-            return found
+            return phases
         for rule in self.rules_of(series.dimensions):
             states = series.alerts.get(rule.name, {})
             for level in rule.levels:
                 state = states.get(level.severity)
-                found[rule.name, level.severity] = state.phase if state else AlertPhase.INACTIVE
-        for name, severity in found:
+                phases[rule.name, level.severity] = state.phase if state else AlertPhase.INACTIVE
+        for name, severity in phases:
             if self._rules[name].depends_on:
                 shown = series.reported.get(name, {}).get(severity)
-                found[name, severity] = shown.state if shown else AlertPhase.INACTIVE
-        return found
+                phases[name, severity] = shown.state if shown else AlertPhase.INACTIVE
+        return phases
 
 
 def _fires(series: Series, rules: Thresholds) -> bool:

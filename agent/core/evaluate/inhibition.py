@@ -28,7 +28,7 @@ Exceptions
 - After a restart changes may be given again. A transition that is not later than the last reported
   one of its alert is not reported again.
 - While something holds, the changes since the hold began are needed after a restart
-  (`Subscription.needed_from_ms`).
+  (`Subscription.settle`).
 """
 
 from __future__ import annotations
@@ -94,10 +94,8 @@ class Inhibitor:
         out: list[Transition] = []
         while (at_ms := self._next_ms()) is not None and at_ms <= known_ms:
             out += self._advance_to(at_ms)
-        self.subscription.known_ms = known_ms
-        self.subscription.needed_from_ms = min(
-            (since_ms for since_ms, _ in self._holds.values()), default=None
-        )
+        held_since_ms = (since_ms for since_ms, _ in self._holds.values())
+        self.subscription.settle(known_ms, needed_from_ms=min(held_since_ms, default=None))
         return out
 
     def _next_ms(self) -> int | None:

@@ -33,11 +33,19 @@ class MaintenanceCalendar:
         that is declared."""
         if not self.all:
             return None
-        asked, found = self._last
+        asked, matching = self._last
         if asked != (start_ms, end_ms):
-            found = tuple(m for m in self.all if m.schedule.first(start_ms, end_ms))
-            self._last = (start_ms, end_ms), found
-        return next((m.name for m in found if self._is_of(m, dimensions)), None)
+            matching = tuple(m for m in self.all if m.schedule.first(start_ms, end_ms))
+            self._last = (start_ms, end_ms), matching
+        return next((m.name for m in matching if self._is_of(m, dimensions)), None)
+
+    def periods(
+        self, dimensions: Dimensions | None, start_ms: int, end_ms: int
+    ) -> list[tuple[Maintenance, Period]]:
+        """The maintenance that overlaps `[start, end)`, in the order of its begin."""
+        of = (m for m in self.all if self._is_of(m, dimensions))
+        periods = [(m, period) for m in of for period in m.schedule.periods(start_ms, end_ms)]
+        return sorted(periods, key=lambda item: item[1])
 
     def after(self, dimensions: Dimensions | None, from_ms: int, span_ms: int, upto_ms: int) -> int:
         """The instant at which a span has gone by since `from_ms`, not counting maintenance.
@@ -69,13 +77,13 @@ class MaintenanceCalendar:
 
     def _first(self, dimensions: Dimensions | None, start_ms: int, end_ms: int) -> Period | None:
         of = (m for m in self.all if self._is_of(m, dimensions))
-        found = [p for m in of if (p := m.schedule.first(start_ms, end_ms))]
-        return min(found, default=None)
+        periods = [p for m in of if (p := m.schedule.first(start_ms, end_ms))]
+        return min(periods, default=None)
 
     def _final(self, dimensions: Dimensions | None, start_ms: int, end_ms: int) -> Period | None:
         of = (m for m in self.all if self._is_of(m, dimensions))
-        found = [p for m in of for p in m.schedule.periods(start_ms, end_ms)]
-        return max(found, key=lambda p: p[1], default=None)
+        periods = [p for m in of for p in m.schedule.periods(start_ms, end_ms)]
+        return max(periods, key=lambda p: p[1], default=None)
 
     def _is_of(self, maintenance: Maintenance, dimensions: Dimensions | None) -> bool:
         if not maintenance.match:

@@ -68,17 +68,17 @@ def scores(
     score. A part without data is left out, and the weights of the others are scaled up to 1: no
     data is neither good nor bad. The objectives form no circle.
     """
-    found: dict[str, float | None] = {}
+    values: dict[str, float | None] = {}
 
     def score(name: str) -> float | None:
-        if name not in found:
+        if name not in values:
             objective = objectives[name]
             parts = [(_mean(attainments.get(kpi, ())), w) for kpi, w in objective.kpis.items()]
             parts += [(score(other), w) for other, w in objective.objectives.items()]
             known = [(value, weight) for value, weight in parts if value is not None]
             whole = sum(weight for _, weight in known)
-            found[name] = sum(v * weight for v, weight in known) / whole if known else None
-        return found[name]
+            values[name] = sum(v * weight for v, weight in known) / whole if known else None
+        return values[name]
 
     return {name: score(name) for name in objectives}
 
@@ -86,7 +86,7 @@ def scores(
 def _mean(series: Sequence[float]) -> float | None:
     if not series:
         return None
-    return sum(min(max(one, 0.0), 1.0) for one in series) / len(series)
+    return sum(min(max(attainment, 0.0), 1.0) for attainment in series) / len(series)
 
 
 Earlier = Callable[[SeriesView], float | None]

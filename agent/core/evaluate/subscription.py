@@ -10,7 +10,7 @@ Rules
 - A change that comes after event time was settled beyond its instant (the end of a series that
   expired) counts at the next instant.
 - Changes up to `consumed_ms` are no longer needed once what came of them is in the rows; those
-  from `needed_from_ms` on must be added again after a restart.
+  that are needed (`settle`) must be added again after a restart.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Subscription:
         self.name = name
         self.sources = tuple(sources)
         self.known_ms: int | None = None
-        self.needed_from_ms: int | None = None
+        self._needed_from_ms: int | None = None
         # A heap; changes of one instant in the order in which they came.
         self._pending: list[tuple[int, int, AlertChange]] = []
         self._numbers = count()
@@ -58,9 +58,14 @@ class Subscription:
     @property
     def consumed_ms(self) -> int | None:
         """Changes up to here (ms) are no longer needed, once what came of them is in the rows."""
-        if self.known_ms is None or self.needed_from_ms is None:
+        if self.known_ms is None or self._needed_from_ms is None:
             return self.known_ms
-        return min(self.known_ms, self.needed_from_ms - 1)
+        return min(self.known_ms, self._needed_from_ms - 1)
+
+    def settle(self, known_ms: int, needed_from_ms: int | None = None) -> None:
+        """Note that all changes up to `known_ms` were given. Those from `needed_from_ms` on must be
+        added again after a restart: what came of them is not in the rows yet."""
+        self.known_ms, self._needed_from_ms = known_ms, needed_from_ms
 
     def add(self, index: int, dimensions: Dimensions, change: FiringChange) -> None:
         """A change on a series of a source, to be given once its instant is settled."""

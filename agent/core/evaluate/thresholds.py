@@ -102,7 +102,7 @@ class Thresholds:
 
     def variants(self) -> list[ThresholdRule]:
         """Every rule, and what overrides make of it."""
-        return [one for rule in self.rules for one in variants(rule)]
+        return [variant for rule in self.rules for variant in variants(rule)]
 
     def of(self, dimensions: Dimensions) -> tuple[ThresholdRule, ...]:
         """The rules as they are for one series."""
@@ -120,34 +120,34 @@ class Thresholds:
                 variants_of_series.append(((rule.name, number), own))
         return tuple(variants_of_series)
 
-    def compute_features(self, one: EvaluationInput, peers: Peers) -> Answers:
+    def compute_features(self, input_: EvaluationInput, peers: Peers) -> Answers:
         """The features of a window that the rules name. To be computed before a later window of the
         series is added to its history."""
         answers: Answers = {}
-        context = self._context(one, peers)
-        for rule in self.of(one.series.dimensions or ()):
+        context = self._context(input_, peers)
+        for rule in self.of(input_.series.dimensions or ()):
             for feature in rule.features:
                 if feature not in answers:
                     answer = feature.compute(context)
-                    words = feature.describe(answer, one.memory)
+                    words = feature.describe(answer, input_.memory)
                     answers[feature] = Fact(feature.text, answer, words)
         return answers
 
     def preview(
-        self, rule: ThresholdRule, one: EvaluationInput, peers: Peers
+        self, rule: ThresholdRule, input_: EvaluationInput, peers: Peers
     ) -> tuple[pl.DataFrame, Row, tuple[Fact, ...]]:
         """The table that a rule's conditions read for a window, their results, and the features.
         Nothing changes."""
-        found = [(one, self.compute_features(one, peers))]
-        return _table(rule, found), _conditions(rule, found)[0], _facts(rule, found[0][1])
+        inputs = [(input_, self.compute_features(input_, peers))]
+        return _table(rule, inputs), _conditions(rule, inputs)[0], _facts(rule, inputs[0][1])
 
-    def _context(self, one: EvaluationInput, peers: Peers) -> FeatureContext:
-        window, target = one.window, one.target
-        past = one.past or WindowHistory()
+    def _context(self, input_: EvaluationInput, peers: Peers) -> FeatureContext:
+        window, target = input_.window, input_.target
+        past = input_.past or WindowHistory()
         return FeatureContext(
             self._kpi.window, past, window.start_ms, window.end_ms, window.value,
-            one.series.first_ms, target.at_least if target else None,
-            target.at_most if target else None, one.memory,
+            input_.series.first_ms, target.at_least if target else None,
+            target.at_most if target else None, input_.memory,
             lambda by: peers.of(window, by),
         )  # fmt: skip
 
@@ -156,8 +156,8 @@ class Thresholds:
         out: list[list[Transition]] = [[] for _ in inputs]
         windows_of: dict[Variant, list[int]] = {}
         rules: dict[Variant, ThresholdRule] = {}
-        for i, (one, _) in enumerate(inputs):
-            for variant, rule in self._variants_of(one.series.dimensions or ()):
+        for i, (input_, _) in enumerate(inputs):
+            for variant, rule in self._variants_of(input_.series.dimensions or ()):
                 rules[variant] = rule
                 windows_of.setdefault(variant, []).append(i)
         for variant, indices in windows_of.items():
@@ -182,24 +182,26 @@ class Thresholds:
         return min(changes, default=None)
 
     def _step(
-        self, rule: ThresholdRule, one: EvaluationInput, answers: Answers, row: Row
+        self, rule: ThresholdRule, input_: EvaluationInput, answers: Answers, row: Row
     ) -> tuple[Transition, ...]:
-        known = one.series.alerts.get(rule.name, {})
+        known = input_.series.alerts.get(rule.name, {})
         states = tuple(known.get(level.severity, alerts.INACTIVE) for level in rule.levels)
         facts = _facts(rule, answers)
-        step_ms = one.step_ms
+        step_ms = input_.step_ms
         if step_ms is None:
-            step_ms = one.window.end_ms - previous_end(self._kpi.window, one.window.end_ms)
+            step_ms = input_.window.end_ms - previous_end(self._kpi.window, input_.window.end_ms)
         after, transitions = step_threshold(
-            rule, states, one.window, row, one.at_ms, facts, step_ms
+            rule, states, input_.window, row, input_.at_ms, facts, step_ms
         )
         if after != states:
             severities = (level.severity for level in rule.levels)
-            one.series.set_alerts(rule.name, dict(zip(severities, after, strict=True)))
+            input_.series.set_alerts(rule.name, dict(zip(severities, after, strict=True)))
         if self._on_evaluation is not None:
             for level, (when, clear), old, new in zip(rule.levels, row, states, after, strict=True):
                 self._on_evaluation(
-                    Evaluation(rule, level.severity, one.window, one.at_ms, when, clear, old, new)
+                    Evaluation(
+                        rule, level.severity, input_.window, input_.at_ms, when, clear, old, new
+                    )
                 )
         return transitions
 
@@ -236,8 +238,8 @@ def _conditions(
     levels = conditions(rule, _table(rule, inputs))
     unknown = ((None, None),) * len(rule.levels)
     rows: list[Row] = []
-    for i, (one, _) in enumerate(inputs):
-        known = one.window.end_ms - one.series.first_ms >= rule.min_history_ms
+    for i, (input_, _) in enumerate(inputs):
+        known = input_.window.end_ms - input_.series.first_ms >= rule.min_history_ms
         rows.append(tuple((when[i], clear[i]) for when, clear in levels) if known else unknown)
     return rows
 
@@ -245,12 +247,12 @@ def _conditions(
 def _table(rule: ThresholdRule, inputs: Sequence[tuple[EvaluationInput, Answers]]) -> pl.DataFrame:
     """The columns that a rule's conditions read, a row per window."""
     columns = {
-        "value": pl.Series([one.window.value for one, _ in inputs], dtype=pl.Float64),
-        "events": pl.Series([one.window.events for one, _ in inputs], dtype=pl.Int64),
-        "target": pl.Series([one.bound for one, _ in inputs], dtype=pl.Float64),
+        "value": pl.Series([input_.window.value for input_, _ in inputs], dtype=pl.Float64),
+        "events": pl.Series([input_.window.events for input_, _ in inputs], dtype=pl.Int64),
+        "target": pl.Series([input_.bound for input_, _ in inputs], dtype=pl.Float64),
     }
     for i, feature in enumerate(rule.features):
-        answers = [found[feature].value for _, found in inputs]
+        answers = [row[feature].value for _, row in inputs]
         columns[f"f{i}"] = pl.Series(answers, dtype=pl.Float64)
     return pl.DataFrame(columns)
 

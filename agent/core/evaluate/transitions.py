@@ -40,9 +40,10 @@ def conditions(
         clears = pl.when(enough).then(clear).otherwise(~pl.lit(alert, pl.Boolean))
         columns.append(whens.cast(pl.Boolean).alias(f"when{i}"))
         columns.append(clears.cast(pl.Boolean).alias(f"clear{i}"))
-    found = table.select(columns)
+    results = table.select(columns)
     return [
-        (found[f"when{i}"].to_list(), found[f"clear{i}"].to_list()) for i in range(len(rule.levels))
+        (results[f"when{i}"].to_list(), results[f"clear{i}"].to_list())
+        for i in range(len(rule.levels))
     ]
 
 
@@ -138,8 +139,8 @@ def ended(
     known: Iterable[tuple[str, str, AlertState]],
 ) -> list[Transition]:
     """The transitions that end alerts (rule, severity, state) whose rule or series is gone."""
-    found = [
+    transitions = [
         removed(rule, cast(Severity, severity), kpi, dimensions or (), state, at_ms)
         for rule, severity, state in known
     ]
-    return [transition for transition in found if transition is not None]
+    return [transition for transition in transitions if transition is not None]

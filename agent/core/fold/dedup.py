@@ -63,20 +63,20 @@ class IdMemory:
         if len(ids) <= FEW:
             known = self._known(np.sort(hashes_of(ids)))[1] if self.runs else {}
             rows = zip(ids.to_list(), times_ms.tolist(), strict=True)
-            found = _repeats(enumerate(rows), known, self.recent)
+            repeats = _repeats(enumerate(rows), known, self.recent)
             if len(self.recent) > RECENT:
                 self._pack()
-            return found
+            return repeats
         self._pack()
         hashes = hashes_of(ids)
         order = np.argsort(hashes)
         recurs, known = self._known(hashes[order])
         at = np.sort(order[recurs])
         rows = zip(ids[at].to_list(), times_ms[at].tolist(), strict=True)
-        found = _repeats(zip(at.tolist(), rows, strict=True), known, known)
+        repeats = _repeats(zip(at.tolist(), rows, strict=True), known, known)
         named = ids.is_not_null().to_numpy()
         self._add(ids.filter(pl.Series(named)), hashes[named], times_ms[named])
-        return found
+        return repeats
 
     def forget(self, done_ms: int) -> None:
         """Drop the ids that were stored last at an instant or before it: most at once, some a
@@ -134,13 +134,13 @@ def _repeats(
     newer: dict[str, int],
 ) -> Repeats:
     """The rows of (id, time) whose id is known by then; `newer` takes the ids."""
-    found: list[tuple[int, int]] = []
+    repeats: list[tuple[int, int]] = []
     for row, (name, at) in rows:
         if name is None:
             continue
         last = newer.get(name, known.get(name))
         if last is not None:
-            found.append((row, last))
+            repeats.append((row, last))
         newer[name] = at if last is None else max(last, at)
-    pairs = np.array(found, np.int64).reshape(-1, 2)
+    pairs = np.array(repeats, np.int64).reshape(-1, 2)
     return Repeats(pairs[:, 0], pairs[:, 1])

@@ -40,12 +40,12 @@ class Deduplicator:
         """The rows whose id is known, when it was stored last, and for each window which of these
         rows repeat an event there. `stored_ms`: each event's time, or the frontier if later."""
         memory = self._memories.setdefault(partition, IdMemory(self._step_ms))
-        found = memory.repeats(ids, stored_ms)
-        limits, last = frontiers_ms[found.rows], found.last_ms
+        repeats = memory.repeats(ids, stored_ms)
+        limits, last = frontiers_ms[repeats.rows], repeats.last_ms
         young = last + self._most_ms > limits
         open_ = {w: young & (last_ends(w, last) > limits) for w in self._windows}
         known = np.logical_or.reduce(list(open_.values()))
-        rows = found.rows[known]
+        rows = repeats.rows[known]
         return rows, last[known], {window: mask[known] for window, mask in open_.items()}
 
     def note(self, needs: Needs, stored_ms: Ints, offsets: Ints, before_ms: Ints) -> None:

@@ -60,22 +60,22 @@ def count_fields(
     counted before a restart; `casts` is what `casts_of` gives."""
     if not counted.all():
         table = table.filter(pl.Series(counted[table["_row"].to_numpy()]))
-    found = FieldCounts(table.height)
+    totals = FieldCounts(table.height)
     for f in contract.fields:
         if number := table[f.name].null_count():
-            found.nulls[f.name] = number
+            totals.nulls[f.name] = number
         rows = wrong_types.get((contract.name, f.name))
         if rows is not None and (number := int(np.isin(rows, table["_row"]).sum())):
-            found.wrong_types[f.name] = number
+            totals.wrong_types[f.name] = number
     for join in joins_of(contract):
         if number := int(table[missed_column(join)].sum()):
-            found.misses[join[0]] += number
+            totals.misses[join[0]] += number
     if casts:
         failed = table.select(**{name: expr.sum() for name, expr in casts.items()}).row(
             0, named=True
         )
-        found.failed_casts.update({name: number for name, number in failed.items() if number})
-    return found
+        totals.failed_casts.update({name: number for name, number in failed.items() if number})
+    return totals
 
 
 def casts_of(kpis: Iterable[Kpi]) -> dict[str, pl.Expr]:
@@ -91,25 +91,25 @@ def casts_of(kpis: Iterable[Kpi]) -> dict[str, pl.Expr]:
 
 def in_words(counts: Mapping[str, FieldCounts]) -> Iterator[str]:
     """What somebody should look at, a sentence each, by contract."""
-    for contract, found in counts.items():
-        every = "the only event" if found.events == 1 else f"all {found.events:,} events"
-        for name in found.always_null:
-            wrong = found.wrong_types[name]
+    for contract, totals in counts.items():
+        every = "the only event" if totals.events == 1 else f"all {totals.events:,} events"
+        for name in totals.always_null:
+            wrong = totals.wrong_types[name]
             why = ": none has its path" if not wrong else f", of another type in {wrong:,}"
             yield f"{contract}: {name} is null in {every}{why}"
-        for name, number in found.wrong_types.items():
-            if name not in found.always_null:
+        for name, number in totals.wrong_types.items():
+            if name not in totals.always_null:
                 yield (
-                    f"{contract}: {name} is of another type in {number:,} of {found.events:,} "
+                    f"{contract}: {name} is of another type in {number:,} of {totals.events:,} "
                     "events, and null there"
                 )
-        for name, number in found.failed_casts.items():
+        for name, number in totals.failed_casts.items():
             yield (
-                f"{contract}: a cast of {name} fails in {number:,} of {found.events:,} events, and "
-                "is null there (`try_cast` says that it may)"
+                f"{contract}: a cast of {name} fails in {number:,} of {totals.events:,} events, "
+                "and is null there (`try_cast` says that it may)"
             )
-        for name, number in found.misses.items():
+        for name, number in totals.misses.items():
             yield (
-                f"{contract}: {name} has no row for the key of {number:,} of {found.events:,} "
+                f"{contract}: {name} has no row for the key of {number:,} of {totals.events:,} "
                 "events: what they look up there is null"
             )

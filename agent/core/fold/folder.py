@@ -142,9 +142,11 @@ class Folder:
         watermarks = self._advance(batch, newest)
         counted = self._counted(batch)
         rows = {
-            one.contract.name: self._judge(one, table, watermarks, verdicts)
-            for one in self._verdicts
-            if (table := decoded.tables[one.contract.name]).height
+            contract_verdicts.contract.name: self._judge(
+                contract_verdicts, table, watermarks, verdicts
+            )
+            for contract_verdicts in self._verdicts
+            if (table := decoded.tables[contract_verdicts.contract.name]).height
         }
         fields = {
             contract.name: count_fields(

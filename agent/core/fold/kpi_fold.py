@@ -156,7 +156,7 @@ class KpiFold:
     def revoke(self, partition: int) -> None:
         """Forget a source partition."""
         self._slices = {
-            part: one for part, one in self._slices.items() if part.partition != partition
+            part: slice_ for part, slice_ in self._slices.items() if part.partition != partition
         }
         pending = ((n, t.filter(pl.col("_partition") != partition)) for n, t in self._pending)
         self._pending = [(number, table) for number, table in pending if table.height]
@@ -177,14 +177,14 @@ class KpiFold:
         for number in sorted({number for number, _ in self._pending}):
             self._merge_pending(number, [t for n, t in self._pending if n == number])
         self._pending = []
-        for part, one in sorted(self._slices.items(), key=itemgetter(0)):
+        for part, slice_ in sorted(self._slices.items(), key=itemgetter(0)):
             source, end = sources[part.partition], part.start_ms + self._span_ms
             sent, now = source.sent_watermark_ms, source.watermark_ms
             if part.partition in ready and (sent is None or end > sent):
-                rows = one.partials.changed()
+                rows = slice_.partials.changed()
                 if part.partition in fresh:
-                    rows = np.arange(len(one.partials))
-                for place, block in self._blocks(part, one, rows):
+                    rows = np.arange(len(slice_.partials))
+                for place, block in self._blocks(part, slice_, rows):
                     yield (part.partition, place), block
             if now is not None and end <= now:
                 del self._slices[part]
@@ -207,10 +207,10 @@ class KpiFold:
             first = rows[0]
             pane = int(panes[place[first]]) if number else 0
             part = _Part(int(sources[first]), int(starts[first]), number, pane)
-            one = self._slices.get(part)
-            if one is None:
-                one = self._slices[part] = _Slice(self._aggregator)
-            one.add(numbers[rows], [column[rows] for column in columns], self._series.count)
+            slice_ = self._slices.get(part)
+            if slice_ is None:
+                slice_ = self._slices[part] = _Slice(self._aggregator)
+            slice_.add(numbers[rows], [column[rows] for column in columns], self._series.count)
 
     @property
     def shortened(self) -> int:
@@ -223,15 +223,15 @@ class KpiFold:
             if not number or kpi.window == self._windows[number - 1]:
                 yield kpi
 
-    def _blocks(self, part: _Part, one: _Slice, rows: Ints) -> Iterator[tuple[int, Block]]:
+    def _blocks(self, part: _Part, slice_: _Slice, rows: Ints) -> Iterator[tuple[int, Block]]:
         """Rows of a slice's partials, apart by state partition."""
         if not len(rows):
             return
-        places = self._series.places[one.numbers[rows]]
+        places = self._series.places[slice_.numbers[rows]]
         order, parts = _apart(places)
         rows = rows[order]
-        keys = self._series.keys[one.numbers[rows]].tolist()
-        columns = [written(column[rows]) for column in one.partials.columns]
+        keys = self._series.keys[slice_.numbers[rows]].tolist()
+        columns = [written(column[rows]) for column in slice_.partials.columns]
         made = dict(zip(self._aggregator.columns(), columns, strict=True))
         pane_ms = part.pane_ms if part.window else None
         whole = [
@@ -252,10 +252,10 @@ class KpiFold:
 
     def _forget(self) -> None:
         """Forget the series without an unfinished slice."""
-        numbers = [one.numbers for one in self._slices.values()]
+        numbers = [slice_.numbers for slice_ in self._slices.values()]
         kept = np.unique(np.concatenate([_NONE, *numbers]))
-        for one in self._slices.values():
-            one.renumber(kept)
+        for slice_ in self._slices.values():
+            slice_.renumber(kept)
         self._series.keep(kept)
 
 
@@ -329,10 +329,10 @@ def _shared(kpis: tuple[Kpi, ...]) -> tuple[Aggregator, dict[str, list[str]]]:
 
 def _folds_alike(a: Partial, b: Partial) -> bool:
     """Whether two partials have the same state: their final values may differ."""
-    one, other = kind_of(a), kind_of(b)
+    kind, other = kind_of(a), kind_of(b)
     return (
-        one.fold is other.fold
-        and one.prepare is other.prepare
+        kind.fold is other.fold
+        and kind.prepare is other.prepare
         and _same(a.argument, b.argument)
         and _same(a.filter, b.filter)
     )

@@ -39,16 +39,16 @@ class SeriesNumbers:
         if not self._by:
             return np.zeros(table.height, np.int64)
         keys = table.select(self._by)
-        found = self._look_up(keys)
-        if found.null_count():
+        known = self._look_up(keys)
+        if known.null_count():
             # Groups come in any order: sorted, the same log gives the same frames.
-            fresh = keys.filter(found.is_null()).unique().sort(self._by)
+            fresh = keys.filter(known.is_null()).unique().sort(self._by)
             numbers = pl.int_range(self.count, self.count + fresh.height, eager=True)
             self._learn(fresh.rows())
             fresh = fresh.with_columns(numbers.alias(_NUMBER))
             self._known = pl.concat([self._known, fresh]) if self._known.height else fresh
-            found = self._look_up(keys)
-        return found.to_numpy()
+            known = self._look_up(keys)
+        return known.to_numpy()
 
     def keep(self, numbers: Ints) -> None:
         """Forget all but the series with these numbers, ascending; they are numbered again."""
@@ -67,9 +67,9 @@ class SeriesNumbers:
         return joined[_NUMBER]
 
     def _learn(self, values: list[Dimensions]) -> None:
-        named = [tuple(map(dimension_of, one)) for one in values]
-        found = [shortened(one) for one in named]
-        self.shortened += sum(a is not b for a, b in zip(named, found, strict=True))
-        places = [state_partition(self._kpi, one, self._state_partitions) for one in found]
-        self.keys = np.concatenate([self.keys, of_objects([series_key(one) for one in found])])
+        named = [tuple(map(dimension_of, key)) for key in values]
+        dimensions = [shortened(key) for key in named]
+        self.shortened += sum(a is not b for a, b in zip(named, dimensions, strict=True))
+        places = [state_partition(self._kpi, key, self._state_partitions) for key in dimensions]
+        self.keys = np.concatenate([self.keys, of_objects([series_key(key) for key in dimensions])])
         self.places = np.concatenate([self.places, np.array(places, np.int64)])

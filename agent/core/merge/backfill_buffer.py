@@ -209,14 +209,14 @@ class BackfillBuffers:
 
     def pending(self) -> list[PendingBackfill]:
         """Those whose live flow is past the handoff: what decides their past is in the logs."""
-        found = []
+        pending = []
         for name, buffer in self._buffers.items():
             handoff, frontier = self._handoff_ms(buffer), buffer.frontier_ms
             if handoff is not None and frontier is not None and frontier >= handoff:
                 sources = self._sources_of(buffer).sources()
                 covered = {source: status.covered for source, status in sources}
-                found.append(PendingBackfill(name, handoff, covered))
-        return found
+                pending.append(PendingBackfill(name, handoff, covered))
+        return pending
 
     def adopt(
         self,

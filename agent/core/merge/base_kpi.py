@@ -16,7 +16,7 @@ from agent.core.evaluate.evaluator import Evaluator
 from agent.core.frame import Block
 from agent.core.merge.due_windows import DueWindows
 from agent.core.merge.live_series import LiveSeries, SeriesLimit
-from agent.core.merge.missed_records import NONE_MISSED, MissedOf
+from agent.core.merge.missed_records import NONE_MISSED, MissedUnder
 from agent.core.merge.open_windows import OpenWindows
 from agent.core.merge.schedule import Schedule
 from agent.core.merge.slices import SliceKey, UnsealedSlices
@@ -35,7 +35,7 @@ class BaseKpi:
         evaluator: Evaluator,
         limit: SeriesLimit,
         is_read: bool,
-        missed: MissedOf = NONE_MISSED,
+        missed: MissedUnder = NONE_MISSED,
     ) -> None:
         """`is_read`: KPIs over this one read its windows."""
         self.kpi = kpi = evaluator.kpi
@@ -100,6 +100,10 @@ class BaseKpi:
         # A rule on current values that is new begins after the last window that closed.
         series.evaluated(max(series.evaluated_ms, series.closed_ms))
         self._series.restore(series)
+
+    def continue_from(self, handoff_ms: int) -> None:
+        """Close the windows after the handoff next: those before are in the series restored."""
+        self.frontier_ms = handoff_ms
 
     # --- time moves on ---------------------------------------------------------------------
 

@@ -21,7 +21,7 @@ from agent.core.merge.input_windows import (
     events_of,
     is_other,
 )
-from agent.core.merge.missed_records import NONE_MISSED, MissedOf
+from agent.core.merge.missed_records import NONE_MISSED, MissedUnder
 from agent.core.merge.step import Step
 from agent.core.model.kpis import Dimensions
 from agent.core.model.plan import Plan
@@ -37,7 +37,7 @@ class DerivedKpi:
         plan: Plan,
         evaluator: Evaluator,
         is_read: bool,
-        missed: MissedOf = NONE_MISSED,
+        missed: MissedUnder = NONE_MISSED,
     ) -> None:
         self.kpi = kpi = evaluator.kpi
         self.evaluator = evaluator
@@ -105,12 +105,12 @@ class DerivedKpi:
         if self.rolls_up and self.frontier_ms is None:
             self._restore_members(inputs)
         self.frontier_ms = frontier
-        found = InputWindows(inputs)
+        windows = InputWindows(inputs)
         for index, state in enumerate(inputs):
             for key, theirs, waiting in self._unread(index, state):
                 if self._begins_ms < key[0] <= frontier:
-                    found.put(key, theirs, index, waiting)
-        self._close(found, step)
+                    windows.put(key, theirs, index, waiting)
+        self._close(windows, step)
         if self.rolls_up and len(inputs) > 1:
             self._note_lost(inputs, step)
         self._expire(inputs, step)
@@ -182,21 +182,21 @@ class DerivedKpi:
             for value, (dimensions, _, overflows) in zip(rolled, windows, strict=True)
         ]
 
-    def _close(self, found: InputWindows, step: Step) -> None:
+    def _close(self, inputs: InputWindows, step: Step) -> None:
         fresh: list[tuple[Series, int]] = []
         windows: list[tuple[Dimensions, Rows, bool]] = []
-        for end, dimensions in found.in_order():
+        for end, dimensions in inputs.in_order():
             series = self._at(dimensions, end)
             if end > series.closed_ms:
                 series.close(end)
-                rows = found.rows((end, dimensions), self._had(series))
+                rows = inputs.rows((end, dimensions), self._had(series))
                 if self.rolls_up:
-                    for theirs, known in found.known((end, dimensions)):
+                    for theirs, known in inputs.known((end, dimensions)):
                         self._note_member(theirs, known)
                 else:
-                    series.inputs |= found.inputs((end, dimensions))
+                    series.inputs |= inputs.inputs((end, dimensions))
                 fresh.append((series, end))
-                windows.append((dimensions, rows, found.overflows(end)))
+                windows.append((dimensions, rows, inputs.overflows(end)))
         closed = []
         for (series, end), (_, rows, _), value in zip(
             fresh, windows, self._values(windows), strict=True
@@ -299,22 +299,22 @@ class DerivedKpi:
         closed before the others did. Only those that hold rows."""
         if self._waits:
             return []
-        found = InputWindows(inputs)
+        ready = InputWindows(inputs)
         for index, state in enumerate(inputs):
             for window in windows[index]:
                 key = window.end_ms, self._ours(index, window.dimensions)
                 theirs = self._alike(index, window.dimensions)
-                found.put(key, theirs, index, (window.value, window.events))
+                ready.put(key, theirs, index, (window.value, window.events))
             for key, theirs, waiting in self._unread(index, state):
                 if self.frontier_ms is None or key[0] > self.frontier_ms:
-                    found.put(key, theirs, index, waiting)
+                    ready.put(key, theirs, index, waiting)
         keys, wanted = [], []
-        for end, dimensions in found.in_order():
+        for end, dimensions in ready.in_order():
             series = self.series.get(dimensions)
-            rows = found.rows((end, dimensions), self._lost(inputs, series))
+            rows = ready.rows((end, dimensions), self._lost(inputs, series))
             if events_of(rows):
                 keys.append((end, dimensions))
-                wanted.append((dimensions, rows, found.overflows(end)))
+                wanted.append((dimensions, rows, ready.overflows(end)))
         return [
             self._window(dimensions, end, value, events_of(rows), True)
             for (end, dimensions), (_, rows, _), value in zip(

@@ -49,16 +49,16 @@ class Emission:
             place = kpi, window.dimensions
             if status is not None:
                 graph.note_status(place, status)
-            found = graph.route(place, transitions)
+            routed = graph.route(place, transitions)
             self.changed(place)
-            self._rows.emitted(place, [window], [status] if status else [], found)
+            self._rows.emitted(place, [window], [status] if status else [], routed)
             closed.append((window, status))
-            emitted += found
+            emitted += routed
         for transition in step.transitions:
             place = kpi, transition.dimensions
-            found = graph.route(place, [transition])
-            self._note(place, found)
-            emitted += found
+            routed = graph.route(place, [transition])
+            self._note(place, routed)
+            emitted += routed
         for dimensions in step.expired:
             self._rows.expired((kpi, dimensions))
         return emitted
@@ -66,12 +66,12 @@ class Emission:
     def _absence(self, kpi: str) -> list[Transition]:
         """What the absence of a KPI as a whole emits, if it is reported here."""
         absence = self._state.absences[kpi]
-        found = self._state.rule_graph.route((kpi, None), absence.drain())
+        transitions = self._state.rule_graph.route((kpi, None), absence.drain())
         if not absence.is_reporter:
-            found = []
+            transitions = []
         if absence.changed:
-            self._rows.emitted((kpi, None), transitions=found)
-        return found
+            self._rows.emitted((kpi, None), transitions=transitions)
+        return transitions
 
     def _rules_over_rules(self) -> list[Transition]:
         moved = self._state.rule_graph.advance()
@@ -80,9 +80,9 @@ class Emission:
         emitted = []
         for place, transition in moved.published:
             absence = self._state.absences.get(place[0]) if place[1] is None else None
-            found = [transition] if absence is None or absence.is_reporter else []
-            self._note(place, found)
-            emitted += found
+            reported = [transition] if absence is None or absence.is_reporter else []
+            self._note(place, reported)
+            emitted += reported
         for place in moved.expired:
             self._rows.expired(place)
         return emitted

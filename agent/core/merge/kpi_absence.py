@@ -40,8 +40,8 @@ class KpiAbsence:
 
     def drain(self) -> list[Transition]:
         """The transitions of the last advance."""
-        found, self._transitions = self._transitions, []
-        return found
+        transitions, self._transitions = self._transitions, []
+        return transitions
 
     def advance(self, frontier_ms: int) -> None:
         """Evaluate the silence up to the frontier, one event after the other."""
@@ -60,6 +60,8 @@ class KpiAbsence:
                 self.changed = True
         if self.series is not None:
             settled_ms = frontier_ms - frontier_ms % span
-            found = evaluator.absences.evaluate(self.series, self.series.last_event_ms, settled_ms)
-            self._transitions += found
-            self.changed = self.changed or bool(found)
+            transitions = evaluator.absences.evaluate(
+                self.series, self.series.last_event_ms, settled_ms
+            )
+            self._transitions += transitions
+            self.changed = self.changed or bool(transitions)

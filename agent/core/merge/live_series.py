@@ -65,10 +65,10 @@ class LiveSeries:
 
     def find(self, dimensions: Dimensions) -> Series | None:
         """A series, live or not."""
-        found = self.live.get(dimensions) or self.expired.get(dimensions)
-        if found is None and self.expiring:
-            found = next((s for s in self.expiring if s.dimensions == dimensions), None)
-        return found
+        series = self.live.get(dimensions) or self.expired.get(dimensions)
+        if series is None and self.expiring:
+            series = next((s for s in self.expiring if s.dimensions == dimensions), None)
+        return series
 
     def series_for(self, start_ms: int, key: bytes) -> Dimensions | None:
         """The series that a key's partials of a slice go to; None: the slice was sealed before a

@@ -66,7 +66,7 @@ from agent.core.merge.derived_kpi import DerivedKpi, KpiState
 from agent.core.merge.emission import Emission, joined
 from agent.core.merge.frontiers import Frontiers
 from agent.core.merge.live_series import limit_of
-from agent.core.merge.missed_records import MissedByTopic
+from agent.core.merge.missed_records import MissedByTopic, MissedUnder
 from agent.core.merge.partition_state import PartitionState
 from agent.core.merge.recovery import Recovery
 from agent.core.merge.row_store import RowStore
@@ -117,7 +117,12 @@ class Merger:
     def _make_kpi(self, evaluator: Evaluator, is_read: bool) -> KpiState:
         """The state of a KPI; `is_read`: others read its windows."""
         plan, kpi = self.plan, evaluator.kpi
-        missed = self._missed.of_contracts(plan.contracts_under(kpi.name))
+        missed = MissedUnder(
+            [
+                (base, self._missed.of_contract(base.contract or ""))
+                for base in plan.bases_under(kpi.name)
+            ]
+        )
         if kpi.contract is None:
             return DerivedKpi(plan, evaluator, is_read, missed)
         limit = limit_of(kpi, self._partitions, partial(self._rows.bytes_of, kpi.name))

@@ -35,7 +35,7 @@ class OpenWindows:
         self, ends: Iterable[int], only: Collection[Dimensions] | None = None
     ) -> list[WindowValue]:
         """The windows with these ends that hold rows; of some series only, if these are named."""
-        found: list[tuple[Series, int]] = []
+        windows: list[tuple[Series, int]] = []
         pairs: list[Pair] = []
         wanted = self._series if only is None else [d for d in only if d in self._series]
         merge = self._aggregator.merge_all
@@ -58,8 +58,8 @@ class OpenWindows:
                 if previous is not None:
                     previous = merge([previous, *before.get(dimensions, ())])
                 pairs.append((state, previous))
-                found.append((series, end))
-        return self._values.of(found, pairs, is_open=True)
+                windows.append((series, end))
+        return self._values.of(windows, pairs, is_open=True)
 
     def all(self, frontier_ms: int | None) -> list[WindowValue]:
         """All windows that hold rows and are not closed, in the order of their ends."""

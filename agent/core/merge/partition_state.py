@@ -64,10 +64,10 @@ class PartitionState:
         self._consumers: dict[str, list[Consumer]] = {name: [] for name in read}
         for name, state in self.kpis.items():
             if isinstance(state, DerivedKpi):
-                for one in state.kpi.inputs:
-                    self._consumers[one].append(state)
-            for one in state.evaluator.benchmarks:
-                self._consumers[one].append(self.benchmarked[name])
+                for source in state.kpi.inputs:
+                    self._consumers[source].append(state)
+            for source in state.evaluator.benchmarks:
+                self._consumers[source].append(self.benchmarked[name])
         self.absences = self._absences(plan, state_partition, state_partitions)
         self.rule_graph = RuleGraph(
             plan,
@@ -83,13 +83,13 @@ class PartitionState:
     ) -> dict[str, KpiAbsence]:
         """The KPIs that are watched as a whole here."""
         looked_at = {h.subject for r in plan.rules.values() for h in dependencies(r) if h.whole}
-        found = {}
+        absences = {}
         for name, state in self.kpis.items():
             if isinstance(state, BaseKpi) and state.evaluator.absences.per_kpi:
                 reports = watch_partition(plan, name, state_partitions) == state_partition
                 if reports or name in looked_at:
-                    found[name] = KpiAbsence(state, reports)
-        return found
+                    absences[name] = KpiAbsence(state, reports)
+        return absences
 
     def owner(self, series: Series) -> KpiState | CompositeState | None:
         """Whose series it is; None: not declared, or declared otherwise."""

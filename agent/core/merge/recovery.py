@@ -123,17 +123,17 @@ class Recovery:
 
         False, and nothing has changed: it is not waiting, or not all that came since is here.
         """
-        buffer = self._backfills.adopt(kpi, handoff_ms, sources, rows)
-        if buffer is None:
-            return False
         state = self._state.kpis[kpi]
+        buffer = self._backfills.adopt(kpi, handoff_ms, sources, rows)
+        if buffer is None or not isinstance(state, BaseKpi):  # KPIs over others have no backfill
+            return False
         for key, _ in rows:
             self._rows.keep(key)
         for _, series in self._rows.read(row for row in rows if not is_chunk(row[0])):
             state.restore(series)
         for _, chunk in _chunks(rows):
             self._restore_chunk(chunk)
-        state.frontier_ms = handoff_ms
+        state.continue_from(handoff_ms)
         self.begin(buffer)
         return True
 

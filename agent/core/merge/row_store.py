@@ -76,9 +76,9 @@ class RowStore:
 
         Raises UnknownVersion and DamagedRow.
         """
-        found, orphans = self._rows.read(rows)
+        series, orphans = self._rows.read(rows)
         self._deletions.update(dict.fromkeys(orphans))
-        return found
+        return series
 
     def restored(self, series: Series) -> None:
         """Emit again what a series emitted last."""

@@ -122,9 +122,9 @@ class SlicePartials:
 
     def _rows_of(self) -> dict[Dimensions, tuple[int, ...]]:
         """The rows of each series, worked out for what came since somebody asked."""
-        found = self._of_subject
+        by_subject = self._of_subject
         for row in range(self._indexed, len(self._subjects)):
             subject = self._subjects[row]
-            found[subject] = (*found.get(subject, ()), row)
+            by_subject[subject] = (*by_subject.get(subject, ()), row)
         self._indexed = len(self._subjects)
-        return found
+        return by_subject

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
+from functools import partial
 from itertools import chain, groupby
 from operator import attrgetter
 from typing import NamedTuple
@@ -49,8 +50,7 @@ class UnsealedSlices:
         known = self._slices.get(key)
         of_slice = known
         if of_slice is None:
-            start_ms = block.start_ms
-            of_slice = SlicePartials(self._aggregator, lambda name: series_for(start_ms, name))
+            of_slice = SlicePartials(self._aggregator, partial(series_for, block.start_ms))
         of_slice.update(block, source)
         if known is None and len(of_slice):
             self._slices[key] = of_slice
@@ -117,7 +117,7 @@ class UnsealedSlices:
 
 def _by_series(states: Iterable[tuple[Dimensions, State]]) -> dict[Dimensions, list[State]]:
     """All states of each series."""
-    found: dict[Dimensions, list[State]] = {}
+    of_series: dict[Dimensions, list[State]] = {}
     for dimensions, state in states:
-        found.setdefault(dimensions, []).append(state)
-    return found
+        of_series.setdefault(dimensions, []).append(state)
+    return of_series

@@ -57,8 +57,8 @@ class Views:
         if end != self._ends[name]:
             self._ends[name] = end
             before = set(current)
-            found = state.open_windows([] if end is None else [end])
-            self._current[name] = {w.dimensions: w for w in found}
+            windows = state.open_windows([] if end is None else [end])
+            self._current[name] = {w.dimensions: w for w in windows}
             return before.union(self._current[name])
         for dimensions in touched:
             current.pop(dimensions, None)
@@ -74,8 +74,8 @@ class Views:
             return set()
         ends = [e for i in state.kpi.inputs if (e := self._ends[i]) is not None]
         self._ends[name] = min(ends, default=None)
-        found = self._at(name, self._ends[name])
-        before, self._current[name] = self._current[name], {w.dimensions: w for w in found}
+        windows = self._at(name, self._ends[name])
+        before, self._current[name] = self._current[name], {w.dimensions: w for w in windows}
         after = self._current[name]
         return {d for d in before.keys() | after.keys() if before.get(d) != after.get(d)}
 
@@ -94,14 +94,14 @@ class Views:
 
     def _renew(self, name: str, state: KpiState, dimensions: Iterable[Dimensions]) -> None:
         views, current = self._views[name], self._current[name]
-        for one in dimensions:
-            series = state.series.get(one)
+        for key in dimensions:
+            series = state.series.get(key)
             if series is None:
-                views.pop(one, None)
+                views.pop(key, None)
             else:
-                views[one] = view_of(state, series, current.get(one), views.get(one))
+                views[key] = view_of(state, series, current.get(key), views.get(key))
         if len(views) > len(state.series):
-            for gone in [one for one in views if one not in state.series]:
+            for gone in [key for key in views if key not in state.series]:
                 del views[gone]
 
 

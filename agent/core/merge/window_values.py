@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from agent.core.aggregate.aggregator import Aggregator
 from agent.core.evaluate.evaluator import Evaluator
 from agent.core.evaluate.values import Pair
-from agent.core.merge.missed_records import MissedOf
+from agent.core.merge.missed_records import MissedUnder
 from agent.core.model.kpis import Kpi
 from agent.core.model.results import Number, WindowValue
 from agent.core.model.windows import previous_start
@@ -18,7 +18,7 @@ class WindowValues:
     """Computes the windows of one KPI. Pure."""
 
     def __init__(
-        self, kpi: Kpi, aggregator: Aggregator, evaluator: Evaluator, missed: MissedOf
+        self, kpi: Kpi, aggregator: Aggregator, evaluator: Evaluator, missed: MissedUnder
     ) -> None:
         self._kpi = kpi
         self._aggregator = aggregator
@@ -46,7 +46,7 @@ class WindowValues:
                     pair[0][0],
                     is_open,
                     maintenance_of(dimensions, start, end),
-                    incomplete(self._first_ms(start, end), end),
+                    incomplete(start, end),
                 )
             )
         return made
@@ -59,10 +59,6 @@ class WindowValues:
         if start_ms <= series.first_ms:
             return state, None
         return state, self._over(series, previous_start(self._kpi.window, end_ms), start_ms)
-
-    def _first_ms(self, start_ms: int, end_ms: int) -> int:
-        """Where the events begin that a window is made of."""
-        return previous_start(self._kpi.window, end_ms) if self._has_retention else start_ms
 
     def oldest_pane_ms(self, end_ms: int) -> int:
         """The first pane that windows which end after an instant need."""

@@ -46,8 +46,8 @@ class FeatureContext:
         if isinstance(window, CalendarWindow) or window.hop_ms == window.size_ms:
             return places
         whole = (self.end_ms - past.ends[since]) % window.size_ms == 0
-        found: NDArray[np.intp] = places[whole]
-        return found
+        others: NDArray[np.intp] = places[whole]
+        return others
 
     def valued(self, span_ms: int) -> tuple[Floats, Floats]:
         """The windows of `apart` that have a value: ends in days before now (≤ 0), and values."""

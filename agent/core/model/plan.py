@@ -112,7 +112,11 @@ class Plan:
             return ()  # a composite rule's alerts are no KPI's
         stated = self.kpis[kpi].objective
         return tuple(
-            sorted(o for o, one in self.objectives.items() if kpi in one.kpis or o == stated)
+            sorted(
+                o
+                for o, objective in self.objectives.items()
+                if kpi in objective.kpis or o == stated
+            )
         )
 
     @property
@@ -143,12 +147,17 @@ class Plan:
         stands for one, without a name and a value."""
         return _stand_in(rule) if isinstance(rule, CompositeRule) else self.kpis[rule.kpi]
 
+    def bases_under(self, kpi: str) -> tuple[Kpi, ...]:
+        """The base KPIs that a KPI's value comes from, each once: itself, or through its inputs."""
+        declared = self.kpis[kpi]
+        if declared.contract is not None:
+            return (declared,)
+        bases = [base for name in declared.inputs for base in self.bases_under(name)]
+        return tuple({base.name: base for base in bases}.values())
+
     def contracts_under(self, kpi: str) -> frozenset[str]:
         """The contracts that a KPI's value comes from, through its inputs."""
-        found = self.kpis[kpi]
-        if found.contract is not None:
-            return frozenset({found.contract})
-        return frozenset().union(*(self.contracts_under(name) for name in found.inputs))
+        return frozenset(base.contract for base in self.bases_under(kpi) if base.contract)
 
 
 def _stand_in(rule: CompositeRule) -> Kpi:

@@ -207,6 +207,26 @@ class Emitted:
         return bool(emitted or self.late or self.stale or self.full)
 
 
+class PastWindow(msgspec.Struct, frozen=True, gc=False):
+    """A closed window of the past, of one KPI that is known where it stands. `target` None: it had
+    none, or it is not known which."""
+
+    dimensions: Dimensions
+    end_ms: int
+    value: Number
+    events: int | None = None
+    maintenance: str | None = None
+    target: Target | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PastWindows:
+    """Closed windows of a KPI, by their ends. `is_complete`: all that was asked for are there."""
+
+    windows: tuple[PastWindow, ...] = ()
+    is_complete: bool = False
+
+
 class SeriesView(msgspec.Struct, frozen=True):
     """One series as a board or a scrape sees it; `dimensions` None: what is watched of the KPI as
     a whole, which has phases only. `history` is (end_ms, value) of the last closed

@@ -227,8 +227,8 @@ def variants(rule: AnyRule) -> list[AnyRule]:
 def override_for(rule: Rule, by: Sequence[str], dimensions: Dimensions) -> int | None:
     """Which override of a rule holds for a series: the last that matches; None: none does."""
     wanted = [override.match for override in rule.overrides]
-    found = [number for number, match in enumerate(wanted) if matches(by, dimensions, match)]
-    return found[-1] if found else None
+    matching = [number for number, match in enumerate(wanted) if matches(by, dimensions, match)]
+    return matching[-1] if matching else None
 
 
 def as_for(rule: AnyRule, by: Sequence[str], dimensions: Dimensions) -> AnyRule | None:

@@ -171,5 +171,5 @@ def _holidays(country: str, subdivision: str | None, year: int) -> frozenset[dat
 
     # The day off for New Year's Day may lie in the year before.
     years = (year - 1, year, year + 1)
-    found = country_holidays(country, subdiv=subdivision, years=years)
-    return frozenset(day for day in found if day.year == year)
+    days = country_holidays(country, subdiv=subdivision, years=years)
+    return frozenset(day for day in days if day.year == year)

@@ -32,7 +32,7 @@ class WindowHistory:
         room = max(_LEAST, 2 * self._size)
         self._ends = np.zeros(room, np.int64)
         self._values = np.zeros(room, np.float64)
-        self._told = np.zeros(room, np.float64)
+        self._published = np.zeros(room, np.float64)
         self._events = np.zeros(room, np.int64)
         self._flags = np.zeros(room, np.uint8)
         for place, item in enumerate(ordered):
@@ -56,7 +56,7 @@ class WindowHistory:
     def published(self) -> NDArray[np.float64]:
         """The windows' values as they were published, in maintenance, too: what totals are made
         of."""
-        return self._told[self._first : self._size]
+        return self._published[self._first : self._size]
 
     @property
     def events(self) -> NDArray[np.int64]:
@@ -78,14 +78,14 @@ class WindowHistory:
     def upto(self, end_ms: int) -> WindowHistory:
         """A copy of it up to the last window that ends by an instant."""
         size = int(np.searchsorted(self.ends, end_ms, "right"))
-        found = WindowHistory()
-        for name in ("_ends", "_values", "_told", "_events", "_flags"):
+        history = WindowHistory()
+        for name in ("_ends", "_values", "_published", "_events", "_flags"):
             old = getattr(self, name)
-            setattr(found, name, old[self._first : self._first + size + 1].copy())
-        found._size = size
-        if size == len(found._ends):
-            found._make_room()
-        return found
+            setattr(history, name, old[self._first : self._first + size + 1].copy())
+        history._size = size
+        if size == len(history._ends):
+            history._make_room()
+        return history
 
     def flag(self, end_ms: int, flags: int) -> None:
         """Set flags of the window with that end."""
@@ -111,14 +111,14 @@ class WindowHistory:
     def _put(self, place: int, item: Item) -> None:
         end, value, events, flags = item
         self._ends[place] = end
-        self._told[place] = math.nan if value is None else value
-        self._values[place] = math.nan if flags & MAINTENANCE else self._told[place]
+        self._published[place] = math.nan if value is None else value
+        self._values[place] = math.nan if flags & MAINTENANCE else self._published[place]
         self._events[place] = events
         self._flags[place] = flags
 
     def _make_room(self) -> None:
         room = max(_LEAST, 2 * len(self))
-        for name in ("_ends", "_values", "_told", "_events", "_flags"):
+        for name in ("_ends", "_values", "_published", "_events", "_flags"):
             old = getattr(self, name)
             new = np.zeros(room, old.dtype)
             new[: len(self)] = old[self._first : self._size]

@@ -17,8 +17,8 @@ ESCALATION = "escalation"
 def severities(rule: Rule) -> tuple[Severity, ...]:
     """The severities that a rule can fire with, by itself or where an override says otherwise; the
     most urgent first."""
-    found = {level.severity for variant in variants(rule) for level in variant.levels}
-    return tuple(severity for severity in SEVERITIES if severity in found)
+    levels = {level.severity for variant in variants(rule) for level in variant.levels}
+    return tuple(severity for severity in SEVERITIES if severity in levels)
 
 
 def alert_labels(plan: Plan, rule: Rule, kpi: Kpi, severity: Severity) -> dict[str, str]:

@@ -104,7 +104,7 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class AlertHistory:
     """The episodes that fired in `[since_ms, until_ms]`, in the order of their firing, and by rule
     how many alerts began there but never fired."""
 
@@ -125,7 +125,9 @@ class Found:
         return tuple(e for e in self.episodes if e.rule == rule)
 
 
-def found(record: Record, since_ms: int | None = None, until_ms: int | None = None) -> Found:
+def alert_history(
+    record: Record, since_ms: int | None = None, until_ms: int | None = None
+) -> AlertHistory:
     """The episodes of what was recorded; without bounds, of all the time that windows closed in.
 
     Nothing that came after `until_ms` counts: an alert that fires then still fires.
@@ -149,7 +151,7 @@ def found(record: Record, since_ms: int | None = None, until_ms: int | None = No
         middle = usual.get((episode.kpi, episode.dimensions), 0.0)
         peak = max(seen, key=lambda value: abs(value - middle), default=None)
         published.append(replace(episode, peak=peak))
-    return Found(record.plan, since, until, tuple(published), held_back, record.values)
+    return AlertHistory(record.plan, since, until, tuple(published), held_back, record.values)
 
 
 def _episodes(steps: Sequence[Transition], since_ms: int) -> tuple[list[Episode], Counter[str]]:
@@ -181,7 +183,7 @@ class Versus:
     kept: tuple[tuple[Episode, Episode], ...]
 
 
-def versus(before: Found, after: Found) -> Versus:
+def versus(before: AlertHistory, after: AlertHistory) -> Versus:
     """What a change of the rules does to the episodes. Two of one alert (rule, severity, series)
     that are about the same time are the same; an episode is matched at most once."""
     left = list(before.episodes)

@@ -254,8 +254,8 @@ def _variables(kpi: Kpi | None, rule: Rule | None, transition: Transition) -> Js
     dimensions = dimensions_json(kpi, transition.dimensions)
     # Numbers stay numbers, so that they compare; the others are written as their labels are.
     readable = {
-        name: label(one) if one is None or isinstance(one, bool) else one
-        for name, one in dimensions.items()
+        name: label(value) if value is None or isinstance(value, bool) else value
+        for name, value in dimensions.items()
     }
     return {
         **readable,
@@ -272,7 +272,7 @@ def _variables(kpi: Kpi | None, rule: Rule | None, transition: Transition) -> Js
         "start": iso(transition.start_ms),
         "end": iso(transition.end_ms),
         "at": iso(transition.at_ms),
-        "series": ", ".join(f"{name}={label(one)}" for name, one in dimensions.items()),
+        "series": ", ".join(f"{name}={label(value)}" for name, value in dimensions.items()),
         "dimensions": readable,
         "labels": dict(rule.labels) if rule else {},
         "owner": (rule.owner if rule else None) or (kpi.owner if kpi else None),

@@ -34,12 +34,12 @@ class NoSecret(EnvironmentFault):
 
 def private_subjects(plan: Plan) -> frozenset[str]:
     """The private KPIs, and the subjects of the composite rules that depend on alerts of such."""
-    found = {name for name, kpi in plan.kpis.items() if kpi.person is not None}
+    private = {name for name, kpi in plan.kpis.items() if kpi.person is not None}
     # A rule comes after those that it looks at.
     for rule in plan.rules.values():
-        if isinstance(rule, CompositeRule) and any(h.subject in found for h in rule.dependencies):
-            found.add(rule.kpi)
-    return frozenset(found)
+        if isinstance(rule, CompositeRule) and any(h.subject in private for h in rule.dependencies):
+            private.add(rule.kpi)
+    return frozenset(private)
 
 
 def shared(plan: Plan) -> Plan:
@@ -72,11 +72,11 @@ class Privacy:
     def pseudonym(self, dimension: str, value: Scalar) -> str:
         """What a person is called outside, the same in all KPIs. Raises NoSecret."""
         name = label(value)
-        found = self._known.get((dimension, name))
-        if found is None:
-            found = f"p-{self._digest('pseudonym', dimension, name)[:PSEUDONYM_DIGITS]}"
-            self._known[dimension, name] = found
-        return found
+        pseudonym = self._known.get((dimension, name))
+        if pseudonym is None:
+            pseudonym = f"p-{self._digest('pseudonym', dimension, name)[:PSEUDONYM_DIGITS]}"
+            self._known[dimension, name] = pseudonym
+        return pseudonym
 
     def person_token(self, dimension: str, name: str) -> str:
         """The token of a person's page; `name` is the dimension's value as a label."""
@@ -111,8 +111,10 @@ class Privacy:
             return dimensions
         by = plan.by_of(subject) or ()
         return tuple(
-            self.pseudonym(by[n], one) if n in places and one is not None and one != OTHER else one
-            for n, one in enumerate(dimensions)
+            self.pseudonym(by[n], value)
+            if n in places and value is not None and value != OTHER
+            else value
+            for n, value in enumerate(dimensions)
         )
 
     def views(self, plan: Plan, views: Iterable[SeriesView]) -> Sequence[SeriesView]:
@@ -137,9 +139,9 @@ class Privacy:
             return emitted
         return replace(
             emitted,
-            windows=tuple(self._window(plan, one) for one in emitted.windows),
-            targets=tuple(self._status(plan, one) for one in emitted.targets),
-            transitions=tuple(self.step(plan, one) for one in emitted.transitions),
+            windows=tuple(self._window(plan, window) for window in emitted.windows),
+            targets=tuple(self._status(plan, status) for status in emitted.targets),
+            transitions=tuple(self.step(plan, transition) for transition in emitted.transitions),
         )
 
     def _window(self, plan: Plan, window: WindowValue) -> WindowValue:
@@ -160,7 +162,7 @@ class Privacy:
 def masks(plan: Plan) -> dict[str, tuple[int, ...]]:
     """By subject, the places of the dimensions that are published under a pseudonym; without the
     others."""
-    found: dict[str, tuple[int, ...]] = {
+    places_of: dict[str, tuple[int, ...]] = {
         kpi.name: (kpi.by.index(kpi.person),)
         for kpi in plan.kpis.values()
         if kpi.person is not None and not kpi.named
@@ -170,9 +172,9 @@ def masks(plan: Plan) -> dict[str, tuple[int, ...]]:
             hidden = {
                 (plan.by_of(dependency.subject) or ())[place]
                 for dependency in rule.dependencies
-                for place in found.get(dependency.subject, ())
+                for place in places_of.get(dependency.subject, ())
             }
             places = tuple(n for n, name in enumerate(rule.by) if name in hidden)
             if places:
-                found[rule.kpi] = places
-    return found
+                places_of[rule.kpi] = places
+    return places_of

@@ -28,18 +28,18 @@ def because(kpi: Kpi | None, step: Transition) -> str:
 
 def _condition(kpi: Kpi | None, step: Transition) -> str:
     holds = "no longer holds" if step.state is AlertPhase.INACTIVE else "holds"
-    return f"{step.bound} {holds}: {_found(kpi, step)}"
+    return f"{step.bound} {holds}: {_evidence(kpi, step)}"
 
 
 def _held(kpi: Kpi | None, step: Transition) -> str:
-    return f"{step.bound} has held for {duration(step.at_ms - step.episode_ms)}: " + _found(
+    return f"{step.bound} has held for {duration(step.at_ms - step.episode_ms)}: " + _evidence(
         kpi, step
     )
 
 
 def _kept(kpi: Kpi | None, step: Transition) -> str:
     # How long it has is the rule's keep_firing_for; the step does not carry since when.
-    return f"{step.bound} has held for long enough: {_found(kpi, step)}"
+    return f"{step.bound} has held for long enough: {_evidence(kpi, step)}"
 
 
 def _silent(_kpi: Kpi | None, step: Transition) -> str:
@@ -70,7 +70,7 @@ _SENTENCES: dict[str, Callable[[Kpi | None, Transition], str]] = {
 }
 
 
-def _found(kpi: Kpi | None, step: Transition) -> str:
+def _evidence(kpi: Kpi | None, step: Transition) -> str:
     """What the condition asked for, the value, and the window that it is of; of a composite rule,
     which has none, its beginning."""
     if kpi is not None and not kpi.name:

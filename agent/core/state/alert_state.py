@@ -177,10 +177,10 @@ def step(
         state = state.evaluated_at(at_ms, step_ms)
     kept_ms = state.kept_ms(at_ms, keep_firing_for_ms, flapping)
     signal = _signal(state, at_ms, when, clear, for_ms, kept_ms)
-    found = TABLE[state.phase].get(signal) if signal else None
-    if found is None:
+    entry = TABLE[state.phase].get(signal) if signal else None
+    if entry is None:
         return state, ()
-    phase, action = found
+    phase, action = entry
     if action is Action.BEGIN and state.episode_ms is not None and at_ms <= state.episode_ms:
         return state, ()
     after = _apply(action, phase, state, at_ms)

@@ -62,12 +62,12 @@ class Archive:
     def past(self, series: Series) -> WindowHistory:
         """The windows of a series that are known, up to the last that closed."""
         name = _id(series)
-        found = self._pasts.get(name)
-        if found is None:
+        past = self._pasts.get(name)
+        if past is None:
             chunks = self._chunks.get(name, [])
             items = [item for chunk in chunks for item in chunk]
-            found = self._pasts[name] = WindowHistory([*items, *series.history])
-        return found
+            past = self._pasts[name] = WindowHistory([*items, *series.history])
+        return past
 
     def trim(self, series: Series, end_ms: int) -> None:
         """Forget what no rule asks for any more once a window with that end is evaluated."""
@@ -104,8 +104,8 @@ class Archive:
 
     def rows(self) -> Iterable[tuple[bytes, bytes | None]]:
         """The chunks to write (None: to delete) since the last call; before the series' rows."""
-        found, self._rows = self._rows, {}
-        return found.items()
+        rows, self._rows = self._rows, {}
+        return rows.items()
 
     def _key(self, series: Series, windows: list[Item]) -> bytes:
         return _encoder.encode([series.kpi, series.dimensions, windows[0][0]])

@@ -237,13 +237,13 @@ class SeriesRows:
                 parts[key] = body
             else:
                 heads.append((key, body))
-        found = []
+        series = []
         for key, body in heads:
             try:
-                found.append((key, self._read_one(key, body, parts)))
+                series.append((key, self._read_one(key, body, parts)))
             except msgspec.DecodeError as error:
                 raise DamagedRow(key, f"its row can't be read ({error})") from error
-        return found, list(parts)
+        return series, list(parts)
 
     def _read_one(self, key: bytes, body: bytes, parts: dict[bytes, bytes]) -> Series:
         if body[:1] == _WHOLE:
@@ -255,9 +255,9 @@ class SeriesRows:
             named = msgspec.msgpack.decode(key)
             for digest, count in cut.pieces:
                 keys = [_encoder.encode([*named, digest, number]) for number in range(count)]
-                if any(one not in parts for one in keys):
+                if any(part not in parts for part in keys):
                     raise DamagedRow(key, "a part of its row is missing")
-                pieces.append(b"".join(parts.pop(one) for one in keys))
+                pieces.append(b"".join(parts.pop(part) for part in keys))
             self._pieces[key] = dict(cut.pieces)
             series = _series.decode(pieces[0])
             self._measure(key, series.kpi, sum(map(len, pieces)))

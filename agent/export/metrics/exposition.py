@@ -1,24 +1,24 @@
 """`/metrics`: the KPI series and the agent's own metrics, in the text format that is asked for.
 
-Nothing is registered at import or globally: an `Exposition` has its own registry. The agent's own
-metrics are in `agent_metrics.py`; KPI series are written by `kpi_series.py`.
+Nothing is registered at import or globally: the agent's own metrics are in the registry of its
+`AgentMetrics`; KPI series are written by `kpi_series.py`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import platform
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.exposition import generate_latest as generate_text
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
+from agent.core.model.plan import Plan
 from agent.core.model.results import SeriesView
 from agent.core.model.rules import is_whole
 from agent.export.agent_state import AgentState
-from agent.export.metrics.agent_metrics import AgentCollector
 from agent.export.metrics.kpi_series import families, wholes
 from agent.export.metrics.label_cache import LabelCache
 from agent.export.metrics.text_format import render, with_labels
@@ -45,9 +45,7 @@ class Exposition:
         self._state = state
         self._cache = LabelCache()
         self._busy = asyncio.Lock()
-        self._registry = CollectorRegistry(auto_describe=False)
-        self._registry.register(AgentCollector(state))
-        ProcessCollector(registry=self._registry)
+        self._declared: Plan | None = None  # that the own metrics have all series of
 
     async def scrape(self, accept: str, accept_encoding: str) -> Scrape:
         """The answer to a scrape with these two request headers."""
@@ -60,31 +58,50 @@ class Exposition:
     async def _render(self, openmetrics: bool, gzipped: bool) -> list[bytes]:
         # What can change is read here, on the loop; a thread makes the text of it.
         state = self._state
-        views = state.privacy.views(state.plan, state.views())
-        speaks_for_all = state.leader and state.company_is_complete()
+        fleet, registry = state.fleet, state.metrics.registry
+        held = fleet.held()
+        self._set_gauges(len(held))
+        views = state.privacy.views(state.plan, held)
+        speaks_for_all = fleet.is_leader() and fleet.is_complete()
         whole = self._wholes() if speaks_for_all else None
-        scores = dict(state.objective_scores()) if speaks_for_all else {}
+        scores = dict(fleet.scores()) if speaks_for_all else {}
         if openmetrics:
             # The library leaves this one function without types.
-            own = generate_openmetrics(self._registry)  # type: ignore[no-untyped-call]
+            own = generate_openmetrics(registry)  # type: ignore[no-untyped-call]
             own = own.removesuffix(_EOF)
         else:
-            own = generate_text(self._registry)
-        found = families(state.plan, views, whole, scores, self._cache)
+            own = generate_text(registry)
+        rendered = families(state.plan, views, whole, scores, self._cache)
         external = dict(state.external_labels)
 
         def work() -> list[bytes]:
-            series = render(found, openmetrics=openmetrics, external=external)
+            series = render(rendered, openmetrics=openmetrics, external=external)
             plain = _chunks(_labeled(own, external), series, openmetrics)
             return list(compressed(plain)) if gzipped else list(plain)
 
         return await asyncio.to_thread(work)
 
+    def _set_gauges(self, held: int) -> None:
+        """Set what is known at a scrape only; `held` is the number of series held here."""
+        state, metrics = self._state, self._state.metrics
+        if self._declared is not state.plan:
+            self._declared = state.plan
+            metrics.declare(state.plan)
+            metrics.build_info.clear()
+            metrics.build_info.labels(
+                state.version, state.plan.config_hash, platform.python_version(), state.group
+            ).set(1)
+        metrics.leader.set(state.fleet.is_leader())
+        metrics.series.set(held)
+        metrics.table_rows.set(held)
+        for component, reason in state.ready.items():
+            metrics.ready.labels(component).set(reason is None)
+
     def _wholes(self) -> Mapping[str, SeriesView]:
         """What is watched of KPIs as a whole; nobody looks through all series where nothing is."""
         state = self._state
         asked = any(is_whole(rule) for rule in state.plan.rules.values())
-        return wholes(state.plan, state.company()) if asked else {}
+        return wholes(state.plan, state.fleet.all_series()) if asked else {}
 
 
 def _labeled(text: bytes, external: Mapping[str, str]) -> bytes:
@@ -92,10 +109,10 @@ def _labeled(text: bytes, external: Mapping[str, str]) -> bytes:
     if not external:
         return text
     lines = text.decode().splitlines(keepends=True)
-    found = (
+    samples = (
         line if line.startswith("#") else next(with_labels([line], external)) for line in lines
     )
-    return "".join(found).encode()
+    return "".join(samples).encode()
 
 
 def _chunks(own: bytes, series: Iterator[bytes], openmetrics: bool) -> Iterator[bytes]:
@@ -130,7 +147,7 @@ def prefers_openmetrics(accept: str) -> bool:
 
 def _weights(header: str) -> dict[str, float]:
     """The highest weight of each token of an Accept-like header (RFC 9110, 12.4.2)."""
-    found: dict[str, float] = {}
+    weights: dict[str, float] = {}
     for part in header.split(","):
         token, *parameters = (piece.strip().lower() for piece in part.split(";"))
         weight = 1.0
@@ -141,5 +158,5 @@ def _weights(header: str) -> dict[str, float]:
                 except ValueError:
                     weight = 0.0
         if token:
-            found[token] = max(found.get(token, 0.0), weight)
-    return found
+            weights[token] = max(weights.get(token, 0.0), weight)
+    return weights

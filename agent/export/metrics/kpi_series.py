@@ -54,7 +54,7 @@ def families(
     """
     held = group(plan, views)
     cache.keep(plan.kpis.values())
-    every = [_KpiSeries(plan.kpis[name], found, cache) for name, found in held.items()]
+    every = [_KpiSeries(plan.kpis[name], of_kpi, cache) for name, of_kpi in held.items()]
     for series in every:
         yield from _own_families(series)
     yield Family(
@@ -95,9 +95,9 @@ def group(plan: Plan, views: Sequence[SeriesView]) -> dict[str, list[SeriesView]
     for view in views:
         if view.dimensions is not None and widths.get(view.kpi) == len(view.dimensions):
             held[view.kpi].append(view)
-    for name, found in held.items():
-        if not widths[name] and len(found) > 1:
-            held[name] = [_as_one(found)]
+    for name, of_kpi in held.items():
+        if not widths[name] and len(of_kpi) > 1:
+            held[name] = [_as_one(of_kpi)]
     return held
 
 
@@ -115,14 +115,14 @@ def _as_one(views: Sequence[SeriesView]) -> SeriesView:
 
 def wholes(plan: Plan, views: Iterable[SeriesView]) -> dict[str, SeriesView]:
     """By KPI, the view whose phases are those of the KPI as a whole."""
-    found: dict[str, SeriesView] = {}
+    latest: dict[str, SeriesView] = {}
     for view in views:
         # The only series of a KPI without dimensions stands for the whole of it, if nothing does.
         if view.kpi in plan.kpis and not view.dimensions:
-            known = found.get(view.kpi)
+            known = latest.get(view.kpi)
             if known is None or view.dimensions is None or not known.phases:
-                found[view.kpi] = view
-    return found
+                latest[view.kpi] = view
+    return latest
 
 
 class _KpiSeries:
@@ -175,8 +175,8 @@ def _numbers(values: Sequence[float | None]) -> Iterator[str]:
 
 
 def _bounds(target: Target) -> list[tuple[str, float]]:
-    found = ((band, getattr(target, band)) for band in BANDS)
-    return [(band, bound) for band, bound in found if bound is not None]
+    bounds = ((band, getattr(target, band)) for band in BANDS)
+    return [(band, bound) for band, bound in bounds if bound is not None]
 
 
 def _target_lines(name: str, series: _KpiSeries) -> Iterator[str]:

@@ -52,8 +52,8 @@ class _Labels(dict[Dimensions, str]):
         now = [view.dimensions or () for view in views]
         then, known = self._last
         texts = [
-            text if one is before else self[one]
-            for one, before, text in zip(now, then, known, strict=False)
+            text if value is before else self[value]
+            for value, before, text in zip(now, then, known, strict=False)
         ]
         texts += map(self.__getitem__, islice(now, len(texts), None))
         self._last = now, texts

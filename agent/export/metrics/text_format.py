@@ -49,13 +49,13 @@ def with_labels(lines: Iterable[str], external: Mapping[str, str]) -> Iterator[s
 
 
 def render(
-    found: Iterable[Family], *, openmetrics: bool, external: Mapping[str, str] | None = None
+    families: Iterable[Family], *, openmetrics: bool, external: Mapping[str, str] | None = None
 ) -> Iterator[bytes]:
     """The families in either text format, in chunks; those without samples are left out.
 
     `external`: labels that every sample has beside its own.
     """
-    for family in found:
+    for family in families:
         lines = with_labels(family.lines, external) if external else iter(family.lines)
         if chunk := list(islice(lines, LINES_PER_CHUNK)):
             chunk.insert(0, _header(family, openmetrics))

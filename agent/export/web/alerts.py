@@ -61,9 +61,9 @@ class Query:
                     raise BadQuery(f"{name} is one of {', '.join(allowed)}, not {_short(value)}")
                 self._wanted.setdefault(name, set()).add(value)
 
-    def takes(self, found: Mapping[str, Any]) -> bool:
+    def takes(self, alert: Mapping[str, Any]) -> bool:
         """Whether an alert or a step passes all filters."""
-        return all(found.get(name) in wanted for name, wanted in self._wanted.items())
+        return all(alert.get(name) in wanted for name, wanted in self._wanted.items())
 
 
 def _number(text: str) -> int:

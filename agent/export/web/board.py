@@ -13,20 +13,22 @@ epoch, and shown in the reader's own zone.
     ready          {ok, reasons: [{component, reason}]}
     missed         [{topic, records}]: what this worker found gone before it read it, for an hour
     alerts         [{key, rule, severity, phase, kpi, title, series, since_ms, value, summary,
-                   description, owner, team, escalation, runbook, count,
-                   others: [{key, series, severity, since_ms, value, summary}]}], firing first, the
-                   gravest first; few of those resolved a short while ago, and MOST_ALERTS in all.
+                   description, owner, team, escalation, runbook, path, count,
+                   others: [{key, series, severity, since_ms, value, summary, path}]}], firing
+                   first, the gravest first; few of those resolved a short while ago, and
+                   MOST_ALERTS in all.
                    `count` series of one rule in one phase are one, with the `others` in few words
     alert_counts   {firing, inhibited, pending}: how many series there are
     sources        [{topic, records, why: [{outcome, records}]}]: what was read of each topic, by
                    outcome or reason, while no event of any has been counted; else []
-    steps          [{key, at_ms, rule, severity, state, title, series, because}]: the last steps
-                   that alerts took, newest first
+    steps          [{key, at_ms, rule, severity, state, title, series, because, path}]: the last
+                   steps that alerts took, newest first
     objectives     [{name, title, description, owner, score (0 to 1, or null), text, state,
                    trend (up, down, flat, or null), trend_text,
                    objectives, kpis: [{name, title, weight, state}]}], each before its parts
     kpis           [{name, title, description, owner, team, objectives, unit, better, by, window,
-                   target, state, counts: {state: series}, total, start_ms, end_ms, stale, rows}]
+                   target, state, counts: {state: series}, total, start_ms, end_ms, stale, path,
+                   rows}]; `path` leads to the KPI's page, relative to the board
     kpi_order      [name]
 
 A KPI's `rows` are its worst series, at most ROWS of `total`; `GET /api/v1/kpis/<name>` gives the
@@ -42,6 +44,7 @@ same object with more of them. A row:
     target         for people;   bounds   {at_least, at_most, warn_at_least, warn_at_most}
     history        [[end_ms, value or null]], oldest first;   low, high   its range for people
     phase          of the gravest alert on it: firing, pending or null
+    path           of the series' page, relative to the board
 """
 
 from __future__ import annotations
@@ -61,6 +64,7 @@ from agent.core.model.kpis import Kpi, Target
 from agent.core.model.plan import Plan
 from agent.core.model.results import AlertPhase, SeriesView, TargetState, finite
 from agent.core.model.text import percent_text, target_text, value_text, window_words
+from agent.core.output.addresses import kpi_path, series_path
 from agent.core.output.privacy import private_subjects, shared
 from agent.export.agent_state import AgentState
 from agent.export.metrics.kpi_series import BANDS, group
@@ -68,7 +72,6 @@ from agent.export.web.board_alerts import (
     MOST_STEPS,
     STANDING,
     alerts_json,
-    from_phases,
     gravest,
     public_alerts,
     public_steps,
@@ -142,12 +145,11 @@ class _Read:
         self.plan = shared(state.plan)
         private = private_subjects(state.plan)
         # A copy, as the work is done in a thread.
-        everyone = tuple(state.company())
+        everyone = tuple(state.fleet.all_series())
         self.series = tuple(v for v in everyone if v.kpi not in private) if private else everyone
-        known = None if state.alerts is None else state.alerts()
-        self.alerts = None if known is None else tuple(public_alerts(state.plan, known))
-        self.steps = tuple(islice(public_steps(state.plan, state.alert_log()), MOST_STEPS))
-        self.scores = dict(state.objective_scores())
+        self.alerts = tuple(public_alerts(state.plan, state.fleet.alerts()))
+        self.steps = tuple(islice(public_steps(state.plan, state.fleet.steps()), MOST_STEPS))
+        self.scores = dict(state.fleet.scores())
         self.ready = dict(state.ready)
         self.missed = missed_json(state, now_ms)
         self.sources = sources_json(state)
@@ -172,8 +174,7 @@ def _snapshot(read: _Read) -> Json:
     until_ms = read.data_until_ms
     cards = [card(read.plan, k, held[k.name], until_ms, ROWS) for k in read.plan.kpis.values()]
     states = {card["name"]: card["state"] for card in cards}
-    alerts = from_phases(read.series) if read.alerts is None else read.alerts
-    standing = gravest(alerts)
+    standing = gravest(read.alerts)
     return {
         "name": read.name,
         "version": read.version,
@@ -182,7 +183,7 @@ def _snapshot(read: _Read) -> Json:
         "data_until_ms": until_ms,
         "ready": ready_json(read.ready),
         "missed": read.missed,
-        "alerts": alerts_json(read.plan, standing, alerts, until_ms),
+        "alerts": alerts_json(read.plan, standing, read.alerts, until_ms),
         "alert_counts": {
             str(phase): sum(alert.phase == phase for alert in standing) for phase in STANDING
         },
@@ -205,8 +206,8 @@ def ready_json(ready: Mapping[str, str | None]) -> Json:
 def _objectives(plan: Plan, scores: Mapping[str, Score], states: Mapping[str, str]) -> list[Json]:
     made = []
     for objective in in_tree_order(plan.objectives):
-        found = scores.get(objective.name, Score())
-        score = finite(found.value)
+        scored = scores.get(objective.name, Score())
+        score = finite(scored.value)
         kpis = [
             {
                 "name": name,
@@ -225,9 +226,9 @@ def _objectives(plan: Plan, scores: Mapping[str, Score], states: Mapping[str, st
                 "owner": objective.owner or "",
                 "score": score,
                 "text": "–" if score is None else _score_text(score),
-                "state": str(found.state),
-                "trend": found.trend,
-                "trend_text": _trend_text(found),
+                "state": str(scored.state),
+                "trend": scored.trend,
+                "trend_text": _trend_text(scored),
                 "objectives": [
                     {
                         "name": name,
@@ -263,7 +264,7 @@ def card(
 ) -> Json:
     """A KPI with its worst series, as described above."""
     states = Counter(_state(view) for view in series)
-    worst = nsmallest(rows, series, key=lambda view: _badness(kpi, view))
+    worst = nsmallest(rows, series, key=lambda view: badness(kpi, view))
     newest = max((v.closed for v in series if v.closed), key=lambda w: w.end_ms, default=None)
     target = common_target(kpi, newest.start_ms) if newest else kpi.target
     return {
@@ -284,6 +285,7 @@ def card(
         "start_ms": newest and newest.start_ms,
         "end_ms": newest and newest.end_ms,
         "stale": newest is not None and _is_stale(kpi, newest.end_ms, until_ms),
+        "path": kpi_path(kpi.name),
         "rows": [_row(plan, kpi, view) for view in worst],
     }
 
@@ -313,7 +315,7 @@ def _phase(view: SeriesView) -> str | None:
     return None
 
 
-def _badness(kpi: Kpi, view: SeriesView) -> tuple[int, int, float, float, str]:
+def badness(kpi: Kpi, view: SeriesView) -> tuple[int, int, float, float, str]:
     """The order of rows: alerts, then states, then attainment, then the value."""
     attainment, value = _attainment(view), _value(view)
     if value is None:
@@ -354,6 +356,7 @@ def _row(plan: Plan, kpi: Kpi, view: SeriesView) -> Json:
         "low": value_text(min(known), kpi.unit) if known else "",
         "high": value_text(max(known), kpi.unit) if known else "",
         "phase": _phase(view),
+        "path": series_path(kpi, view.dimensions),
     }
 
 

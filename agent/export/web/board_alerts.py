@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import islice
 from typing import Any
@@ -10,17 +10,16 @@ from urllib.parse import urlsplit
 
 from agent.core.model.kpis import Kpi
 from agent.core.model.plan import Plan
-from agent.core.model.results import AlertPhase, SeriesView
+from agent.core.model.results import AlertPhase
 from agent.core.model.rules import Rule
 from agent.core.model.text import value_text
+from agent.core.output.addresses import alert_path
 from agent.core.output.alert_labels import escalation_text
 from agent.core.output.privacy import private_subjects, shared
-from agent.export.agent_state import Alert
+from agent.export.agent_state import Alert, Step
 from agent.export.web.series_text import series_key, series_text
 
 Json = dict[str, Any]
-Step = Mapping[str, Any]
-"""A step of an alert, as on the alerts topic."""
 
 RESOLVED_SHOWN_MS = 3_600_000
 MOST_RESOLVED = 3
@@ -50,16 +49,6 @@ def public_steps(plan: Plan, steps: Iterable[Step]) -> Iterator[Step]:
     return (step for step in steps if step["kpi"] not in subjects and step["rule"] not in rules)
 
 
-def from_phases(series: Iterable[SeriesView]) -> list[Alert]:
-    """The alerts in the phases of these series, without their texts."""
-    return [
-        Alert(rule, severity, view.kpi, view.series, phase)
-        for view in series
-        for (rule, severity), phase in view.phases.items()
-        if phase in STANDING
-    ]
-
-
 def alerts_json(
     plan: Plan, standing: Sequence[Alert], alerts: Iterable[Alert], until_ms: int | None
 ) -> list[Json]:
@@ -77,9 +66,9 @@ def alerts_json(
     shown: list[Json] = []
     for group in sorted(groups.values(), key=_group_order):
         if len(group) > MOST_APART:
-            shown.append(_alert(plan, group[0]) | _others(plan, group))
+            shown.append(alert_json(plan, group[0]) | _others(plan, group))
         else:
-            shown += [_alert(plan, alert) | ALONE for alert in group]
+            shown += [alert_json(plan, alert) | ALONE for alert in group]
     return shown[:MOST_ALERTS]
 
 
@@ -99,9 +88,12 @@ def _group_order(group: Sequence[Alert]) -> tuple[int, int, int]:
 
 def _others(plan: Plan, group: Sequence[Alert]) -> Json:
     """What is said of a group beside its first alert."""
-    others = [_alert(plan, alert) for alert in group[1 : MOST_OTHERS + 1]]
-    words = ("key", "series", "severity", "since_ms", "value", "summary")
-    return {"count": len(group), "others": [{word: one[word] for word in words} for one in others]}
+    others = [alert_json(plan, alert) for alert in group[1 : MOST_OTHERS + 1]]
+    words = ("key", "series", "severity", "since_ms", "value", "summary", "path")
+    return {
+        "count": len(group),
+        "others": [{word: alert[word] for word in words} for alert in others],
+    }
 
 
 def in_order(alerts: Iterable[Alert]) -> list[Alert]:
@@ -118,12 +110,13 @@ def in_order(alerts: Iterable[Alert]) -> list[Alert]:
     )
 
 
-def steps_json(plan: Plan, steps: Iterable[Mapping[str, Any]]) -> list[Json]:
+def steps_json(plan: Plan, steps: Iterable[Step]) -> list[Json]:
     """The last steps of alerts, in few words, newest first."""
-    return [_step(plan, step) for step in islice(steps, MOST_STEPS)]
+    return [step_json(plan, step) for step in islice(steps, MOST_STEPS)]
 
 
-def _step(plan: Plan, step: Mapping[str, Any]) -> Json:
+def step_json(plan: Plan, step: Step) -> Json:
+    """A step of an alert, in few words."""
     rule = plan.rules.get(step["rule"])
     kpi = plan.subject_of(rule) if rule is not None else None
     dimensions = tuple(step["dimensions"].values())
@@ -138,6 +131,7 @@ def _step(plan: Plan, step: Mapping[str, Any]) -> Json:
         "title": kpi.title if kpi else step["kpi"] or step["rule"],
         "series": series_text(dimensions),
         "because": step.get("because", ""),
+        "path": alert_path(step["rule"], kpi, dimensions),
     }
 
 
@@ -153,7 +147,8 @@ def _is_just_over(plan: Plan, alert: Alert, until_ms: int | None) -> bool:
     return ago_ms <= max(RESOLVED_SHOWN_MS, 10 * kpi.window.step_ms)
 
 
-def _alert(plan: Plan, alert: Alert) -> Json:
+def alert_json(plan: Plan, alert: Alert) -> Json:
+    """An alert, in the words of the board."""
     kpi, rule = plan.subject(alert.kpi), plan.rules.get(alert.rule)
     by = kpi.by if kpi else ()
     series = series_text(alert.dimensions)
@@ -176,12 +171,13 @@ def _alert(plan: Plan, alert: Alert) -> Json:
         "team": (rule.team if rule else None) or (kpi.team if kpi else None) or "",
         "escalation": escalation_text(rule.escalation if rule else ()),
         "runbook": _safe_link(rule.runbook if rule else None),
+        "path": alert_path(alert.rule, kpi, alert.dimensions),
     }
 
 
 def _owner(rule: Rule | None, kpi: Kpi | None) -> str:
-    found = [said for of in (rule, kpi) if of is not None for said in (of.owner, of.team) if said]
-    return found[0] if found else ""
+    names = [said for of in (rule, kpi) if of is not None for said in (of.owner, of.team) if said]
+    return names[0] if names else ""
 
 
 def _safe_link(url: str | None) -> str | None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from agent.core.model.results import Outcome, SeriesView
 from agent.export.agent_state import AgentState
+from agent.export.metrics.agent_metrics import samples
 
 Json = dict[str, Any]
 
@@ -18,30 +19,31 @@ MISSED_SHOWN_MS = 3_600_000
 
 def data_until_ms(state: AgentState, series: Iterable[SeriesView]) -> int | None:
     """How far event time has got, by the newest source or window of any worker."""
-    newest = max(state.stats.watermark_ms.values(), default=0)
+    newest = max((round(s.value * 1000) for s in samples(state.metrics.watermark)), default=0)
     ends = (v.closed.end_ms for v in series if v.closed is not None)
     return max(chain((newest,), ends)) or None
 
 
 def missed_json(state: AgentState, now_ms: int) -> list[Json]:
     """Records that were gone before they were read, at most, by topic; for a while after that."""
-    at_ms = state.stats.records_missed_ms
+    at_ms = state.metrics.missed_at_ms
     if at_ms is None or now_ms - at_ms > MISSED_SHOWN_MS:
         return []
     by_topic: Counter[str] = Counter()
-    for (topic, _), records in state.stats.records_missed.items():
-        by_topic[topic] += records
+    for sample in samples(state.metrics.records_missed):
+        by_topic[sample.labels["topic"]] += int(sample.value)
     return [{"topic": t, "records": count} for t, count in sorted(by_topic.items()) if count]
 
 
 def sources_json(state: AgentState) -> list[Json]:
     """What was read of each source topic, while no event of any has been counted:
     then people want to know whether nothing comes, or what comes is not taken."""
-    topics = sorted({*state.plan.topics, *state.stats.source_topics})
-    read, outcomes = state.stats.records, {topic: Counter[str]() for topic in topics}
-    for (topic, outcome, reason, _), records in read.items():
-        if topic in outcomes and records:
-            outcomes[topic][reason or outcome] += records
+    topics = sorted({*state.plan.topics, *state.metrics.source_topics})
+    outcomes = {topic: Counter[str]() for topic in topics}
+    for sample in samples(state.metrics.records):
+        topic, outcome = sample.labels["topic"], sample.labels["outcome"]
+        if topic in outcomes and sample.value:
+            outcomes[topic][sample.labels["reason"] or outcome] += int(sample.value)
             if outcome == Outcome.FOLDED:
                 return []
     return [

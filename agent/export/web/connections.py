@@ -57,7 +57,9 @@ class Connections:
     def admit(self, connection: Connection) -> bool:
         """Count a connection that was made; False: there is no room."""
         if len(self) >= self.limits.connections:
-            stalled = (one for one in self._answering.values() if one.is_stalled)
+            stalled = (
+                connection for connection in self._answering.values() if connection.is_stalled
+            )
             idle = next(chain(self._waiting.values(), stalled), None)
             if idle is None:
                 return False

@@ -34,7 +34,7 @@ from agent.export.metrics.kpi_series import group
 from agent.export.svg_chart import Scale
 from agent.export.templates import html_template
 from agent.export.web.board import MORE_ROWS, card
-from agent.export.web.board_alerts import STANDING, from_phases, in_order
+from agent.export.web.board_alerts import STANDING, in_order
 from agent.export.web.board_sources import data_until_ms
 from agent.export.web.series_text import series_text
 
@@ -132,8 +132,8 @@ class PrivatePages:
     async def _read(self, scope: Scope | Scopes | None, now_ms: int) -> Json | None:
         if scope is None:
             return None
-        state, views = self._state, tuple(self._state.company())
-        alerts = None if state.alerts is None else tuple(state.alerts())
+        state, views = self._state, tuple(self._state.fleet.all_series())
+        alerts = tuple(state.fleet.alerts())
         until_ms = data_until_ms(state, [])
         return await asyncio.to_thread(_data, state.plan, scope, views, alerts, until_ms, now_ms)
 
@@ -150,7 +150,7 @@ class PrivatePages:
                 known = digest is not None and digest in self._index
                 if known or self._clock() - self._indexed_at < INDEX_SECONDS:
                     return
-            views = tuple(self._state.company())
+            views = tuple(self._state.fleet.all_series())
             self._index, self._of_names = await asyncio.to_thread(self._make_index, plan, views)
             self._indexed_plan, self._indexed_at = plan, self._clock()
 
@@ -167,18 +167,22 @@ class PrivatePages:
     def _scopes(self, plan: Plan, views: Sequence[SeriesView]) -> Iterator[Scope]:
         """Everybody who has numbers now, and who answers for them."""
         private = {n: k for n, k in plan.kpis.items() if k.person is not None}
-        found: dict[Scope, None] = {}
+        scopes: dict[Scope, None] = {}
         for kpi in private.values():
             if kpi.owner is not None:
-                found[Scope(owner=kpi.owner)] = None
+                scopes[Scope(owner=kpi.owner)] = None
         for view in views if private else ():
-            one = private.get(view.kpi)
-            if one is None or one.person is None or len(view.series) != len(one.by):
+            private_kpi = private.get(view.kpi)
+            if (
+                private_kpi is None
+                or private_kpi.person is None
+                or len(view.series) != len(private_kpi.by)
+            ):
                 continue
-            own = view.series[one.by.index(one.person)]
+            own = view.series[private_kpi.by.index(private_kpi.person)]
             if own is not None and own != OTHER:
-                found[Scope(one.person, label(own))] = None
-        yield from found
+                scopes[Scope(private_kpi.person, label(own))] = None
+        yield from scopes
 
     def _token(self, scope: Scope) -> str:
         if scope not in self._tokens:
@@ -195,19 +199,19 @@ def _data(
     plan: Plan,
     scope: Scope | Scopes,
     views: Sequence[SeriesView],
-    alerts: Sequence[Alert] | None,
+    alerts: Sequence[Alert],
     sources_ms: int | None,
     now_ms: int,
 ) -> Json:
     """The data of one page, of what was read on the event loop. `sources_ms`: how far event time
-    has got in the sources; `alerts` None: they are taken from the series' phases."""
+    has got in the sources."""
     kpis = {name: kpi for name, kpi in plan.kpis.items() if scope.has_kpi(kpi)}
     series = [v for v in views if v.kpi in kpis and scope.has(kpis[v.kpi], v.series)]
     theirs = replace(plan, kpis=kpis)
     held = group(theirs, series)
     ends_ms = (v.closed.end_ms for v in series if v.closed is not None)
     until_ms = max((sources_ms or 0, *ends_ms)) or None
-    own = _alerts(plan, scope, from_phases(series) if alerts is None else alerts)
+    own = _alerts(plan, scope, alerts)
     return {
         "who": scope.who,
         "now_ms": now_ms,
@@ -246,7 +250,7 @@ def _alert(plan: Plan, kpi: Kpi, alert: Alert) -> Json:
 
 
 def page(data: Json) -> str:
-    """The page of what a token opens: no script, and no address but this host's."""
+    """The page of what a token opens: whole without a script, and no address but this host's."""
     who = data["who"]
     whose = f"{who['person']}: {who['name']}" if "person" in who else f"owner: {who['owner']}"
     return _PAGE.render(

@@ -3,6 +3,9 @@
 | path | |
 |---|---|
 | `/` | the board |
+| `/kpis/<name>`, `/kpis/<name>/values.csv` | a KPI or one of its series over time (`pages`) |
+| `/api/v1/kpis/<name>/history` | the same as JSON |
+| `/alerts` | active alerts and the last steps, as a page |
 | `/api/v1/board`, `/api/v1/kpis/<name>`, `/api/v1/stream` | its data (`board.py` describes it) |
 | `/api/v1/alerts` | active alerts and the last steps (`alert_pages.py` describes it) |
 | `/api/v1/explain?rule=<name>` | the state of a rule, and why; `&series=region=emea` |
@@ -40,7 +43,7 @@ from agent.export.templates import html_template
 from agent.export.web.access import Access
 from agent.export.web.alerts import BadQuery, Query, alerts_answer
 from agent.export.web.board import Board, Json, ready_json
-from agent.export.web.board_alerts import from_phases, public_alerts, public_steps
+from agent.export.web.board_alerts import public_alerts, public_steps
 from agent.export.web.connections import Connections, Limits
 from agent.export.web.middleware import (
     IDENTITY,
@@ -50,6 +53,7 @@ from agent.export.web.middleware import (
     guarded,
     identified,
 )
+from agent.export.web.pages.handlers import PageHandlers
 from agent.export.web.private import PrivatePages
 from agent.export.web.private import page as private_page
 from agent.export.web.stream import BoardStream
@@ -84,6 +88,7 @@ class Pages:
         self._access = access
         self._now_ms = now_ms
         self._board = Board(state, now_ms, min_age_seconds=tick_seconds * 0.9)
+        self._pages = PageHandlers(state, now_ms)
         self._private = PrivatePages(state)
         self._exposition = Exposition(state)
         self._reloading = asyncio.Lock()
@@ -111,6 +116,7 @@ class Pages:
             web.get("/api/v1/private/me", self.private_data_of_identity),
             web.get("/private/{token}", self.private),
             web.get("/api/v1/private/{token}", self.private_data),
+            *self._pages.routes(),
         ]
 
     async def index(self, request: web.Request) -> web.Response:
@@ -174,7 +180,7 @@ class Pages:
             raise web.HTTPConflict(text="a reload is under way; try again\n", headers=headers)
         async with self._reloading:
             try:
-                done, message = await self._state.reload()
+                done, message = await self._state.rules.reload()
             except Exception:
                 log.exception("Reloading the rules failed")
                 text = "the reload failed, and the old rules stay; the agent's log says why\n"
@@ -202,9 +208,8 @@ class Pages:
             query = Query(request.query.items())
         except BadQuery as error:
             return web.json_response({"error": str(error)}, status=400)
-        found = from_phases(state.company()) if state.alerts is None else state.alerts()
-        alerts = public_alerts(state.plan, found)
-        steps = public_steps(state.plan, state.alert_log())
+        alerts = public_alerts(state.plan, state.fleet.alerts())
+        steps = public_steps(state.plan, state.fleet.steps())
         return _json(alerts_answer(shared(state.plan), alerts, steps, query, self._now_ms()))
 
     async def private(self, request: web.Request) -> web.Response:
@@ -233,14 +238,15 @@ class Pages:
         """The state of a rule over the series that this worker holds."""
         query = request.query
         try:
-            return _json(await self._state.explain(query.get("rule", ""), query.get("series", "")))
+            rule, series = query.get("rule", ""), query.get("series", "")
+            return _json(await self._state.fleet.explain(rule, series))
         except RulesError as error:
             return web.json_response({"error": str(error)}, status=404)
 
     async def rules(self, _request: web.Request) -> web.Response:
         """What is declared, and held; of what is private, only whether it is the same."""
         plan, ready = self._state.plan, ready_json(self._state.ready)["ok"]
-        views = self._state.company() if ready else None
+        views = self._state.fleet.all_series() if ready else None
         body = await asyncio.to_thread(lambda: to_bytes(in_use(plan, views)))
         headers = {"Cache-Control": "no-store"}
         return web.Response(body=body, content_type="application/json", headers=headers)

@@ -33,6 +33,7 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from agent.config_errors import value_problems, yaml_problem
 from agent.errors import EnvironmentFault
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -139,25 +140,20 @@ def load_web_config(path: Path) -> WebConfig:
             f"web_config_file can't be read: {error.strerror}: {path}"
         ) from error
     except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)  # its own text shows the line
-        where = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
-        raise EnvironmentFault(f"web_config_file is no YAML: {path}{where}") from None
+        raise EnvironmentFault(
+            f"web_config_file is not valid: {path}: {yaml_problem(error)}"
+        ) from None
     try:
         config = WebConfig.model_validate(values or {})
     except ValidationError as error:
-        raise EnvironmentFault(f"web_config_file {path}:\n{_problems(error)}") from None
+        raise EnvironmentFault(
+            f"web_config_file {path}:\n{value_problems(error, _unknown)}"
+        ) from None
     return _resolved(config, path.parent)
 
 
-def _problems(error: ValidationError) -> str:
-    lines = []
-    for problem in error.errors(include_url=False, include_context=False, include_input=False):
-        where = ".".join(map(str, problem["loc"]))
-        message = problem["msg"].removeprefix("Value error, ")
-        if problem["type"] == "extra_forbidden":
-            message = "unknown; a web configuration file has " + ", ".join(WebConfig.model_fields)
-        lines.append(f"  {where}: {message}")
-    return "\n".join(lines)
+def _unknown(_name: str) -> str:
+    return "unknown; a web configuration file has " + ", ".join(WebConfig.model_fields)
 
 
 def _resolved(config: WebConfig, folder: Path) -> WebConfig:

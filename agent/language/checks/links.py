@@ -77,49 +77,49 @@ def _condition(
         chars = (problem.start, max(problem.end, problem.start + 1))
         declared.report(entry, at, problem.message, problem.hint, chars=chars)
         return
-    sound = [_name(declared, entry, links, at, one) for one in condition.names]
+    sound = [_name(declared, entry, links, at, name) for name in condition.names]
     if all(sound):
         quiet = condition.term.holds([False] * len(condition.names))
         _quiet(declared, entry, at, key, quiet)
 
 
-def _name(declared: Declared, entry: Entry[RuleSpec], links: Links, at: Place, one: Name) -> bool:
+def _name(declared: Declared, entry: Entry[RuleSpec], links: Links, at: Place, named: Name) -> bool:
     """Whether a name means something, which is published where it does not."""
     rules, kpis = declared.names["rules"], declared.names["kpis"]
-    if one.name in rules:
-        wrong = _wrong_rule(declared, one)
-    elif one.name in kpis:
-        wrong = _wrong_kpi(declared, one)
+    if named.name in rules:
+        wrong = _wrong_rule(declared, named)
+    elif named.name in kpis:
+        wrong = _wrong_kpi(declared, named)
     else:
         others = [name for name in (*rules, *kpis) if name != entry.name]
-        hint = suggest(one.name, others, "rules and KPIs")
-        wrong = f"unknown rule or KPI '{one.name}'", hint
+        hint = suggest(named.name, others, "rules and KPIs")
+        wrong = f"unknown rule or KPI '{named.name}'", hint
         if not declared.complete:
             return False
     if wrong is not None:
-        declared.report(entry, at, *wrong, chars=(one.start, one.end))
-    return wrong is None and links.link(one.name, one.severity) is not None
+        declared.report(entry, at, *wrong, chars=(named.start, named.end))
+    return wrong is None and links.link(named.name, named.severity) is not None
 
 
-def _wrong_rule(declared: Declared, one: Name) -> tuple[str, str] | None:
-    rule = declared.rules.get(one.name)
-    if rule is None or one.severity is None or rule.has_hole("when") or rule.has_hole("severity"):
+def _wrong_rule(declared: Declared, named: Name) -> tuple[str, str] | None:
+    rule = declared.rules.get(named.name)
+    if rule is None or named.severity is None or rule.has_hole("when") or rule.has_hole("severity"):
         return None
     known = severities_of(rule.model)
-    if known is None or one.severity in known:
+    if known is None or named.severity in known:
         return None
-    message = f"'{one.name}' never fires with severity '{one.severity}'"
+    message = f"'{named.name}' never fires with severity '{named.severity}'"
     return message, f"its severities: {', '.join(sorted(known))}"
 
 
-def _wrong_kpi(declared: Declared, one: Name) -> tuple[str, str] | None:
-    kpi = declared.kpis.get(one.name)
-    if one.severity is not None:
-        return f"'{one.name}' is a KPI: only rules have severities", "name a rule over it"
+def _wrong_kpi(declared: Declared, named: Name) -> tuple[str, str] | None:
+    kpi = declared.kpis.get(named.name)
+    if named.severity is not None:
+        return f"'{named.name}' is a KPI: only rules have severities", "name a rule over it"
     if kpi is None or has_target(kpi):
         return None
     hint = "give the KPI a `target`, or name a rule over it"
-    return f"'{one.name}' has no target that it could miss", hint
+    return f"'{named.name}' has no target that it could miss", hint
 
 
 def _quiet(

@@ -53,14 +53,14 @@ def covered(declared: Declared, entry: Entry[MaintenanceSpec]) -> set[str]:
     """The KPIs that a maintenance is of: those it names and what is computed from them, or all."""
     if entry.model.kpis is None:
         return set(declared.kpis)
-    found: set[str] = set()
+    names: set[str] = set()
     waiting = list(entry.model.kpis)
     while waiting:
         name = waiting.pop()
-        found.add(name)
+        names.add(name)
         over = (n for n, kpi in declared.kpis.items() if name in _inputs(kpi))
-        waiting += [n for n in over if n not in found]
-    return found
+        waiting += [n for n in over if n not in names]
+    return names
 
 
 def _inputs(kpi: Entry[KpiSpec]) -> list[str]:
@@ -184,12 +184,12 @@ def _always(
                 hint = "the KPI would never be evaluated: leave it out"
                 declared.report(entry, ("kpis", i), message, hint)
     elif never:
-        found = [name for name, window in windows.items() if window in never]
-        free = [name for name in windows if name not in found]
+        closed = [name for name, window in windows.items() if window in never]
+        free = [name for name in windows if name not in closed]
         hint = "name the KPIs that it is for"
         if free:
             hint += f": `kpis: [{', '.join(free[:8])}{', …' if len(free) > 8 else ''}]`"
-        most = f"{', '.join(found[:3])}{', …' if len(found) > 3 else ''}"
+        most = f"{', '.join(closed[:3])}{', …' if len(closed) > 3 else ''}"
         message = f"every window of {most} is in it: nothing would ever be evaluated there"
         declared.report(entry, (), message, hint, on="key")
 
@@ -265,7 +265,7 @@ def _zones(
             return
 
 
-def _same(one: str, other: str) -> bool:
+def _same(zone: str, other: str) -> bool:
     """Whether midnight is at the same time in two zones, in winter and in summer."""
     days = (datetime(2026, 1, 15), datetime(2026, 7, 15))
-    return all(wall_clock_ms(one, day) == wall_clock_ms(other, day) for day in days)
+    return all(wall_clock_ms(zone, day) == wall_clock_ms(other, day) for day in days)

@@ -20,7 +20,7 @@ _VARIANTS = {
 
 def check(declared: Declared) -> None:
     """Check the metric names of every KPI against the agent's, and against each other's."""
-    taken: dict[str, tuple[Entry[KpiSpec], str]] = {}
+    owners: dict[str, tuple[Entry[KpiSpec], str]] = {}
     for entry in declared.kpis.values():
         if entry.has_hole("unit"):
             continue
@@ -30,7 +30,7 @@ def check(declared: Declared) -> None:
                 message = f"its metric {metric} ({what}) would be one of the agent's own"
                 declared.report(entry, (), message, "rename the KPI", on="key")
                 break
-            other = taken.setdefault(metric, (entry, what))
+            other = owners.setdefault(metric, (entry, what))
             if other[0] is not entry:
                 message = (
                     f"its metric {metric} ({what}) is also that of '{other[0].name}' ({other[1]})"

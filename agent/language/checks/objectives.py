@@ -70,17 +70,17 @@ def _circle(declared: Declared, name: str, way: list[str], done: set[str]) -> No
 
 def _serving(declared: Declared) -> set[str]:
     """The KPIs that an objective weighs, that state one, or that such a KPI is computed from."""
-    found = {kpi for entry in declared.objectives.values() for kpi in entry.model.kpis}
-    found |= {n for n, e in declared.kpis.items() if e.is_written("objective")}
-    todo = list(found)
+    names = {kpi for entry in declared.objectives.values() for kpi in entry.model.kpis}
+    names |= {n for n, e in declared.kpis.items() if e.is_written("objective")}
+    todo = list(names)
     while todo:
         entry = declared.kpis.get(todo.pop())
         inputs = entry.model.from_ if entry is not None else ()
         for name in inputs if isinstance(inputs, list) else ():
-            if name not in found:
-                found.add(name)
+            if name not in names:
+                names.add(name)
                 todo.append(name)
-    return found
+    return names
 
 
 def _all_known(declared: Declared) -> bool:

@@ -111,11 +111,11 @@ def _by_severity(
         message = "`clear` by severity, but one `when`"
         declared.report(entry, (*at, "clear"), message, hint, on="key")
         return
-    for one in clear:
-        if one not in when and not entry.has_hole(*at, "when", one):
-            message = f"`clear` for '{one}', which `when` does not have"
-            hint = suggest(one, when, "severities of `when`")
-            declared.report(entry, (*at, "clear", one), message, hint, on="key")
+    for level in clear:
+        if level not in when and not entry.has_hole(*at, "when", level):
+            message = f"`clear` for '{level}', which `when` does not have"
+            hint = suggest(level, when, "severities of `when`")
+            declared.report(entry, (*at, "clear", level), message, hint, on="key")
 
 
 def _silences(
@@ -133,11 +133,11 @@ def _silences(
 
 def _labels(declared: Declared, entry: Entry[RuleSpec], shape: Shape) -> None:
     for label in entry.model.labels:
-        taken = RESERVED_LABELS.get(label)
+        reserved = RESERVED_LABELS.get(label)
         if label in shape.by:
-            taken = "it is a dimension of the KPI"
-        if taken is not None:
-            message = f"'{label}' can not be a label: {taken}"
+            reserved = "it is a dimension of the KPI"
+        if reserved is not None:
+            message = f"'{label}' can not be a label: {reserved}"
             declared.report(entry, ("labels", label), message, "choose another name", on="key")
 
 
@@ -145,10 +145,10 @@ def _spans(declared: Declared, entry: Entry[RuleSpec], shape: Shape, slice_ms: i
     """Times that the windows can distinguish."""
     written: list[tuple[Place, RuleSpec | RuleOverrideSpec]] = [((), entry.model)]
     written += [(("overrides", i), own) for i, own in enumerate(entry.model.overrides)]
-    for at, one in written:
-        _for(declared, entry, at, one.for_, shape)
-        _flaps(declared, entry, at, one, shape)
-        _silence(declared, entry, at, one.no_data_for, slice_ms)
+    for at, spec in written:
+        _for(declared, entry, at, spec.for_, shape)
+        _flaps(declared, entry, at, spec, shape)
+        _silence(declared, entry, at, spec.no_data_for, slice_ms)
 
 
 def _for(
@@ -169,21 +169,21 @@ def _flaps(
     declared: Declared,
     entry: Entry[RuleSpec],
     at: Place,
-    one: RuleSpec | RuleOverrideSpec,
+    spec: RuleSpec | RuleOverrideSpec,
     shape: Shape,
 ) -> None:
     """An alert fires again two windows later at the soonest: one ends it, the next begins it."""
     model = entry.model
-    if one.flapping is None or model.on == "current" or kinds.kind_of(entry) != "value":
+    if spec.flapping is None or model.on == "current" or kinds.kind_of(entry) != "value":
         return
     step_ms = shape.window.step_ms
-    held = one.for_ if one.for_ is not None else model.for_ or 0
-    kept = one.keep_firing_for if one.keep_firing_for is not None else model.keep_firing_for or 0
-    least = (one.flapping.times - 1) * (2 * step_ms + held + kept)
-    if one.flapping.within_ms < least:
+    held = spec.for_ if spec.for_ is not None else model.for_ or 0
+    kept = spec.keep_firing_for if spec.keep_firing_for is not None else model.keep_firing_for or 0
+    least = (spec.flapping.times - 1) * (2 * step_ms + held + kept)
+    if spec.flapping.within_ms < least:
         message = (
-            f"it can't fire {one.flapping.times} times in "
-            f"{durations.show(one.flapping.within_ms)}: with these windows, that takes "
+            f"it can't fire {spec.flapping.times} times in "
+            f"{durations.show(spec.flapping.within_ms)}: with these windows, that takes "
             f"{durations.show(least)}"
         )
         hint = f"a time of {durations.show(least)} or more, or fewer times"
@@ -200,8 +200,8 @@ def _expires(declared: Declared, entry: Entry[RuleSpec], shape: Shape) -> None:
     expiry = expire_after_ms(watched.model, shape)
     written: list[tuple[Place, RuleSpec | RuleOverrideSpec]] = [((), entry.model)]
     written += [(("overrides", i), own) for i, own in enumerate(entry.model.overrides)]
-    for at, one in written:
-        for place, least in _silences_of(one.no_data_for):
+    for at, spec in written:
+        for place, least in _silences_of(spec.no_data_for):
             if least >= expiry:
                 message = (
                     f"it would never fire: a series of '{watched.name}' is forgotten after "
@@ -310,7 +310,7 @@ def _shadowed(
 def _find(text: str, name: str) -> tuple[int, int]:
     """Where a name stands within the braces of a template."""
     for braces in re.finditer(r"\{[{%].*?[%}]\}", text, re.DOTALL):
-        found = re.search(rf"\b{re.escape(name)}\b", braces[0])
-        if found is not None:
-            return braces.start() + found.start(), braces.start() + found.end()
+        match = re.search(rf"\b{re.escape(name)}\b", braces[0])
+        if match is not None:
+            return braces.start() + match.start(), braces.start() + match.end()
     return 0, len(text)

@@ -64,8 +64,8 @@ def _pace(declared: Declared, entry: Entry[RuleSpec], shape: Shape) -> None:
     watched = declared.kpis.get(entry.model.kpi or "")
     if watched is None:
         return
-    found = _NOT_ADDITIVE.search(watched.model.value)
-    if isinstance(watched.model.from_, list) or found is not None:
+    not_additive = _NOT_ADDITIVE.search(watched.model.value)
+    if isinstance(watched.model.from_, list) or not_additive is not None:
         message = f"a pace adds up the windows of '{entry.model.kpi}', which don't add up"
         hint = "watch a KPI that is a count or a sum"
         declared.report(entry, ("pace",), message, hint, on="key")

@@ -23,7 +23,8 @@ from agent.language.source import Place
 from agent.language.sql.clauses import clauses
 from agent.language.sql.compile_first import compile_first
 from agent.language.sql.compiler import compile_condition
-from agent.language.sql.history_functions import Asked, Due, Objective, Subject
+from agent.language.sql.history_call import Due, Objective, Subject
+from agent.language.sql.history_functions import Asked
 
 CONDITION_COLUMNS = ("value", "events", "target")
 """What the conditions of rules may name."""
@@ -64,7 +65,7 @@ def compile_rule(declared: Declared, entry: Entry[RuleSpec], shape: Shape) -> Ru
     """The SQL of a rule; None where something is wrong, which is noted."""
     model = entry.model
     subject = subject_of(declared, entry, shape)
-    found = _Reading(declared, entry, subject).read((), written_when(model, subject), model.clear)
+    base = _Reading(declared, entry, subject).read((), written_when(model, subject), model.clear)
     overrides = []
     for i, override in enumerate(model.overrides):
         at: Place = ("overrides", i)
@@ -79,9 +80,9 @@ def compile_rule(declared: Declared, entry: Entry[RuleSpec], shape: Shape) -> Ru
             if own is None:
                 return None
         overrides.append(own)
-    if found is None:
+    if base is None:
         return None
-    sql = RuleSql(found.conditions, found.features, tuple(overrides))
+    sql = RuleSql(base.conditions, base.features, tuple(overrides))
     if model.on == "current" and any(isinstance(f, Deviation) for f in sql.all_features()):
         message = "a group is known when its windows close: it has no current values"
         declared.report(entry, ("on",), message, "leave `on` out")
@@ -91,7 +92,7 @@ def compile_rule(declared: Declared, entry: Entry[RuleSpec], shape: Shape) -> Ru
 def _anew(override: RuleOverrideSpec) -> bool:
     """Whether an override says anything that conditions are made of."""
     said = (override.when, override.clear, override.severity, override.pace, override.objective)
-    return any(one is not None for one in said)
+    return any(part is not None for part in said)
 
 
 def subject_of(
@@ -145,7 +146,7 @@ def published(objective: Objective) -> dict[Severity, str]:
     return {
         severity: alternatives[0]
         if len(alternatives) == 1
-        else " or ".join(f"({one})" for one in alternatives)
+        else " or ".join(f"({sql})" for sql in alternatives)
         for severity, alternatives in texts.items()
     }
 
@@ -170,8 +171,10 @@ class _Reading:
             self._lone_clears(at, clear, ())
             return RuleSql(())
         model = self._entry.model
-        one = (override.severity if override is not None else None) or model.severity or "warning"
-        whens: Mapping[Severity, str] = when if isinstance(when, dict) else {one: when}
+        default = (
+            (override.severity if override is not None else None) or model.severity or "warning"
+        )
+        whens: Mapping[Severity, str] = when if isinstance(when, dict) else {default: when}
         self._lone_clears(at, clear, whens)
         # What an override takes over from the rule is written there.
         given, when_from = model.when, at
@@ -180,7 +183,7 @@ class _Reading:
         elif override is not None:
             when_from = ()
         clear_from: Place = () if override is not None and override.clear is None else at
-        found = []
+        conditions = []
         for severity in SEVERITIES:
             if severity not in whens:
                 continue
@@ -200,18 +203,18 @@ class _Reading:
             if fires is not None and (text is None or clears is not None):
                 whens_of, clears_of = self._clauses(whens[severity]), self._clauses(text)
                 sql, clear_sql = whens[severity].strip(), _strip(text)
-                found.append(
+                conditions.append(
                     Condition(severity, fires, clears, sql, clear_sql, whens_of, clears_of)
                 )
-        if len(found) < len(whens):
+        if len(conditions) < len(whens):
             return None
-        return RuleSql(tuple(found), tuple(self._asked.features))
+        return RuleSql(tuple(conditions), tuple(self._asked.features))
 
     def _clauses(self, text: str | None) -> tuple[Clause, ...]:
         """The clauses of a condition that has compiled."""
         return tuple(
-            Clause(one, compile_condition(one, CONDITION_COLUMNS, self._asked))
-            for one in (clauses(text) if text is not None else ())
+            Clause(sql, compile_condition(sql, CONDITION_COLUMNS, self._asked))
+            for sql in (clauses(text) if text is not None else ())
         )
 
     def _ranges(self, least_events: int) -> dict[str, Range]:
@@ -274,15 +277,15 @@ class _Reading:
     def _condition(self, at: Place, text: str) -> pl.Expr | None:
         declared, entry = self._declared, self._entry
         ways = [partial(compile_condition, columns=CONDITION_COLUMNS, asked=self._asked)]
-        found: Any = compile_first(declared, entry, at, text, ways)
-        if found is None or self._asked.subject.has_target:
-            return found  # type: ignore[no-any-return]
-        if "target" in found.meta.root_names():
+        condition: Any = compile_first(declared, entry, at, text, ways)
+        if condition is None or self._asked.subject.has_target:
+            return condition  # type: ignore[no-any-return]
+        if "target" in condition.meta.root_names():
             start = text.lower().find("target")
             message = f"'{entry.model.kpi}' has no target"
             hint = "give the KPI a `target`, or write the number"
             declared.report(entry, at, message, hint, chars=(start, start + len("target")))
-        return found  # type: ignore[no-any-return]
+        return condition  # type: ignore[no-any-return]
 
 
 def _strip(text: str | None) -> str | None:

@@ -47,12 +47,14 @@ def couplings(declared: Declared, links: Links, sql: Statements) -> Iterator[Cou
 
 def _groups(rule: RuleSql | None) -> set[tuple[int, ...]]:
     """The groups of peers that a rule compares with, by the places of their dimensions."""
-    every = [one for one in (rule, *(rule.overrides if rule else ())) if one is not None]
-    return {f.by for one in every for f in one.features if isinstance(f, Deviation)}
+    every = [
+        variant for variant in (rule, *(rule.overrides if rule else ())) if variant is not None
+    ]
+    return {f.by for variant in every for f in variant.features if isinstance(f, Deviation)}
 
 
 def placements(
-    found: Iterable[Coupling], shapes: Mapping[str, Shape]
+    couplings: Iterable[Coupling], shapes: Mapping[str, Shape]
 ) -> dict[str, tuple[str, ...]]:
     """The dimensions by which each KPI is placed: those that all KPIs it is coupled with share.
 
@@ -66,13 +68,13 @@ def placements(
             name = head[name]
         return name
 
-    for coupling in found:
+    for coupling in couplings:
         known = [name for name in coupling.kpis if name in shapes]
         roots = {root(name) for name in known}
         if not roots:
             continue
         first = min(roots)
-        both = frozenset.intersection(*(shared[one] for one in roots))
+        both = frozenset.intersection(*(shared[root] for root in roots))
         shared[first] = both if coupling.over is None else both & frozenset(coupling.over)
         head.update(dict.fromkeys(roots, first))
     return {

@@ -183,8 +183,8 @@ def _targets(model: KpiSpec, zone: str) -> tuple[Target | None, list[TargetOverr
     written += [(override.match, override.target) for override in model.overrides]
     target: Target | None = None
     overrides = []
-    for match, one in written:
-        for step in one if isinstance(one, list) else [one] if one is not None else []:
+    for match, spec in written:
+        for step in spec if isinstance(spec, list) else [spec] if spec is not None else []:
             date = step.from_ if isinstance(step, TargetStepSpec) else None
             if match or date is not None:
                 from_ms = None if date is None else begins_ms(zone, date)

@@ -60,14 +60,14 @@ def _term(node: exp.Expression, text: str, names: list[Name]) -> Term:
     if isinstance(node, exp.Column) and not node.args.get("db"):
         start, end = span(node)
         severity = node.name if node.table else None
-        one = Name(node.table or node.name, severity, start, end)
+        named = Name(node.table or node.name, severity, start, end)
         if severity is not None and severity not in SEVERITIES:
-            hint = f"a rule's name, or with a severity: {one.name}.critical"
+            hint = f"a rule's name, or with a severity: {named.name}.critical"
             fail(node, f"'{severity}' is no severity", hint)
         for place, known in enumerate(names):
-            if (known.name, known.severity) == (one.name, one.severity):
+            if (known.name, known.severity) == (named.name, named.severity):
                 return Term("is", place=place)
-        names.append(one)
+        names.append(named)
         return Term("is", place=len(names) - 1)
     if isinstance(node, exp.Condition) and not isinstance(node, exp.Func):
         fail(
@@ -102,28 +102,28 @@ def texts(written: str | dict[Severity, str] | None) -> Mapping[Severity | None,
 
 def conditions(model: RuleSpec) -> Iterator[tuple[Place, Literal["when", "clear"], str]]:
     """Every condition of a rule and its overrides, with its place."""
-    for at, one in ((), model), *((("overrides", i), o) for i, o in enumerate(model.overrides)):
+    for at, spec in ((), model), *((("overrides", i), o) for i, o in enumerate(model.overrides)):
         keys: tuple[Literal["when", "clear"], ...] = ("when", "clear")
         for key in keys:
-            for severity, text in texts(getattr(one, key)).items():
+            for severity, text in texts(getattr(spec, key)).items():
                 yield (*at, key) if severity is None else (*at, key, severity), key, text
 
 
 def severities_of(model: RuleSpec) -> frozenset[Severity] | None:
     """The severities that a rule can fire with; None: those of the published burn rates."""
-    found: set[Severity] = set()
+    severities: set[Severity] = set()
     every: list[RuleSpec | RuleOverrideSpec] = [model, *model.overrides]
-    for one in every:
-        said = [w for w in (one.when, one.no_data_for) if w is not None]
+    for spec in every:
+        said = [w for w in (spec.when, spec.no_data_for) if w is not None]
         said = said or [w for w in (model.when, model.no_data_for) if w is not None]
         if not said and model.objective is not None:
             return None
         for written in said:
             if isinstance(written, dict):
-                found |= set(written)
+                severities |= set(written)
         if not any(isinstance(written, dict) for written in said):
-            found.add(one.severity or model.severity or "warning")
-    return frozenset(found)
+            severities.add(spec.severity or model.severity or "warning")
+    return frozenset(severities)
 
 
 class Links:
@@ -144,8 +144,8 @@ class Links:
                 names = compile_composite(text).names
             except SqlProblem:
                 continue
-            for one in names:
-                link = self.link(one.name, one.severity)
+            for named in names:
+                link = self.link(named.name, named.severity)
                 if link is not None and link not in seen:
                     seen.add(link)
                     yield link
@@ -213,9 +213,9 @@ class Links:
                     return [*way, name]
                 if link.rule and link.rule not in seen:
                     seen.add(link.rule)
-                    found = search([*way, link.rule], seen)
-                    if found:
-                        return found
+                    circle = search([*way, link.rule], seen)
+                    if circle:
+                        return circle
             return None
 
         return search([name], {name})
@@ -239,20 +239,20 @@ class Links:
     def seen(self, rule: str, own: bool = True) -> frozenset[str]:
         """The KPIs whose series a rule looks at, through the rules that it looks at; those that
         are watched as a whole can be seen from anywhere."""
-        found: set[str] = set()
+        subjects: set[str] = set()
         visited = {rule}
         queue = [*self.dependencies[rule], *self.depends[rule]]
         model = self._declared.rules[rule].model
         if own and model.kpi and not self.is_whole(rule):
-            found.add(model.kpi)
+            subjects.add(model.kpi)
         while queue:
             link = queue.pop()
             if link.kpi and not (link.rule and self.is_whole(link.rule)):
-                found.add(link.kpi)
+                subjects.add(link.kpi)
             if link.rule and link.rule not in visited:
                 visited.add(link.rule)
                 queue += [*self.dependencies[link.rule], *self.depends[link.rule]]
-        return frozenset(found)
+        return frozenset(subjects)
 
     def dependency(self, link: Link, by: tuple[str, ...]) -> RuleRef:
         """A link as it runs, for a rule whose series are by these dimensions."""

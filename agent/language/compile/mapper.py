@@ -111,7 +111,7 @@ def config_hash(declared: Declared, lookups: Mapping[str, Lookup]) -> str:
         }
     if declared.schemas:
         content["schema files"] = {n: astuple(s) for n, s in declared.schemas.items()}
-    content["lookups' digests"] = {name: dict(one.digests) for name, one in lookups.items()}
+    content["lookups' digests"] = {name: dict(lookup.digests) for name, lookup in lookups.items()}
     return digest(content)
 
 

@@ -35,8 +35,8 @@ from agent.language.models.rules import RuleOverrideSpec, RuleSpec
 def _escalation(declared: Declared, model: RuleSpec) -> tuple[Escalation, ...]:
     """The rule's own, its KPI's, or the default."""
     kpi = declared.kpis[model.kpi].model.escalation if model.kpi else None
-    found = model.escalation or kpi or declared.defaults.escalation
-    steps = found if isinstance(found, list) else [found] if found is not None else []
+    written = model.escalation or kpi or declared.defaults.escalation
+    steps = written if isinstance(written, list) else [written] if written is not None else []
     return tuple(Escalation(step.after, step.to) for step in steps)
 
 
@@ -102,21 +102,21 @@ def _composite_levels(
 
     def term(text: str) -> Term:
         condition = compile_composite(text)
-        links_ = [links.link(one.name, one.severity) for one in condition.names]
+        links_ = [links.link(named.name, named.severity) for named in condition.names]
         return _placed(
             condition.term, [dependencies.index(link) for link in links_ if link is not None]
         )
 
     whens, clears = texts(when), texts(clear)
     levels = []
-    for one in SEVERITIES:
-        key = None if None in whens and one == (severity or "warning") else one
+    for level in SEVERITIES:
+        key = None if None in whens and level == (severity or "warning") else level
         if key not in whens:
             continue
-        over = clears.get(one, clears.get(None))
+        over = clears.get(level, clears.get(None))
         levels.append(
             CompositeLevel(
-                one,
+                level,
                 term(whens[key]),
                 None if over is None else term(over),
                 whens[key].strip(),
@@ -146,23 +146,23 @@ def make_rule(
     shown["depends_on"] = _depends(entry, links, links.by(entry.name))
     if model.no_data_for is not None:
         return _absence(entry, kpi, shown)
-    found = sql.rules[entry.name]
+    compiled = sql.rules[entry.name]
     rule = ThresholdRule(
         name=entry.name,
         kpi=kpi.name,
-        levels=_levels(found),
+        levels=_levels(compiled),
         on=model.on or "closed",
         for_ms=model.for_ or 0,
-        keep_firing_for_ms=_kept(model, found),
+        keep_firing_for_ms=_kept(model, compiled),
         min_events=model.min_events or 0,
         **shown,
-        features=found.features,
+        features=compiled.features,
         min_history_ms=model.min_history or 0,
         on_no_data=model.on_no_data or "keep",
         flapping=model.flapping,
     )
-    overrides = zip(model.overrides, found.overrides, strict=True)
-    return replace(rule, overrides=tuple(_override(rule, *one) for one in overrides))
+    overrides = zip(model.overrides, compiled.overrides, strict=True)
+    return replace(rule, overrides=tuple(_override(rule, *override) for override in overrides))
 
 
 def _kept(model: RuleSpec, sql: RuleSql) -> int:
@@ -233,4 +233,6 @@ def _silences(
 ) -> tuple[AbsenceLevel, ...]:
     if not isinstance(written, dict):
         return (AbsenceLevel(severity or "warning", written or 0),)
-    return tuple(AbsenceLevel(one, written[one]) for one in SEVERITIES if one in written)
+    return tuple(
+        AbsenceLevel(severity, written[severity]) for severity in SEVERITIES if severity in written
+    )

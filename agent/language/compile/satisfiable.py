@@ -19,7 +19,8 @@ from agent.core.history.forecast import Breach
 from agent.core.history.trend import Run
 from agent.core.model.history import Feature
 from agent.language.sql.compiler import parsed
-from agent.language.sql.history_functions import CALLS, called
+from agent.language.sql.history_call import called
+from agent.language.sql.history_functions import CALLS
 from agent.language.sql.percents import Number, marked
 
 MOST_POINTS = 100_000
@@ -42,14 +43,14 @@ class Range:
         condition can name may differ there."""
         marks = sorted({n for n in (*numbers, self.least, self.most) if abs(n) < float("inf")})
         marks = marks or [0.0]
-        found = {*marks, *(marks[0] - step for step in (1, 2, 3))}
-        found |= {marks[-1] + step for step in (1, 2, 3)}
+        points = {*marks, *(marks[0] - step for step in (1, 2, 3))}
+        points |= {marks[-1] + step for step in (1, 2, 3)}
         for low, high in pairwise(marks):
-            found |= {low + (high - low) * share for share in (0.25, 0.5, 0.75)}
+            points |= {low + (high - low) * share for share in (0.25, 0.5, 0.75)}
         if self.whole:
-            found = {float(round(n)) for n in found} | {n + s for n in marks for s in (-1, 1)}
-            found = {n for n in found if n == round(n)}
-        return sorted(n for n in found if self.least <= n <= self.most)
+            points = {float(round(n)) for n in points} | {n + s for n in marks for s in (-1, 1)}
+            points = {n for n in points if n == round(n)}
+        return sorted(n for n in points if self.least <= n <= self.most)
 
 
 def range_of(feature: Feature) -> Range:
@@ -76,10 +77,10 @@ def can_hold(condition: pl.Expr, texts: Sequence[str], ranges: Mapping[str, Rang
     numbers: set[float] = set()
     for text in texts:
         plain, percentages = marked(text)
-        found = _numbers(parsed(plain, text), percentages)
-        if found is None:
+        own = _numbers(parsed(plain, text), percentages)
+        if own is None:
             return None
-        numbers |= found
+        numbers |= own
     columns = {
         name: ranges.get(name, Range()).points(numbers) for name in condition.meta.root_names()
     }
@@ -97,13 +98,13 @@ def can_hold(condition: pl.Expr, texts: Sequence[str], ranges: Mapping[str, Rang
 def _numbers(node: exp.Expression, percentages: Mapping[str, Number]) -> set[float] | None:
     """The numbers that columns are compared with; None for a condition of another form."""
     if isinstance(node, _JOINS):
-        found: set[float] = set()
+        numbers: set[float] = set()
         for part in node.iter_expressions():
             own = _numbers(part, percentages)
             if own is None:
                 return None
-            found |= own
-        return found
+            numbers |= own
+        return numbers
     if isinstance(node, _COMPARISONS):
         values = [_operand(part, percentages) for part in node.iter_expressions()]
         return None if None in values else {n for own in values if own for n in own}

@@ -122,10 +122,10 @@ def _base(declared: Declared, entry: Entry[KpiSpec]) -> Shape:
         declared.report(entry, (), "'window' is missing", window, on="key")
     if not declared.known(entry, ("from",), "events", event, hint) and hint is not None:
         return UNKNOWN
-    found = declared.events.get(event)
-    types = _dimensions(declared, entry, found)
+    contract = declared.events.get(event)
+    types = _dimensions(declared, entry, contract)
     unsure: set[Part] = set()
-    if entry.has_hole("by") or (found is not None and len(types) < len(by)):
+    if entry.has_hole("by") or (contract is not None and len(types) < len(by)):
         unsure.add("by")
     if model.window is None or entry.has_hole("timezone"):
         unsure.add("window")

@@ -78,28 +78,28 @@ def _readings(declared: Declared, event: Entry[EventSpec] | None) -> list[Mappin
 
 def compile_all(declared: Declared, shapes: Mapping[str, Shape]) -> Statements:
     """Compile every statement; notes what is wrong."""
-    found = Statements()
+    statements = Statements()
     for name in _inputs_first(declared):
         kpi = declared.kpis[name]
         made = (
-            _derived(declared, kpi, shapes, found.kpis)
+            _derived(declared, kpi, shapes, statements.kpis)
             if isinstance(kpi.model.from_, list)
             else _base(declared, kpi)
         )
         if made is not None:
-            found.kpis[name] = made
+            statements.kpis[name] = made
     for name, rule in declared.rules.items():
         if rule.model.kpi is None:
             continue  # over other rules: see `agent.language.links`
         conditions = compile_rule(declared, rule, shapes.get(rule.model.kpi, UNKNOWN))
         if conditions is not None:
-            found.rules[name] = conditions
-    return found
+            statements.rules[name] = conditions
+    return statements
 
 
 def _inputs_first(declared: Declared) -> list[str]:
     """The KPIs, each after those it is computed from (which may be wrong, and go in a circle)."""
-    found: dict[str, None] = {}
+    ordered: dict[str, None] = {}
     begun: set[str] = set()
     waiting = list(reversed(declared.kpis))
     while waiting:
@@ -111,8 +111,8 @@ def _inputs_first(declared: Declared) -> list[str]:
         if before:
             waiting += before
         else:
-            found[waiting.pop()] = None
-    return list(found)
+            ordered[waiting.pop()] = None
+    return list(ordered)
 
 
 def _base(declared: Declared, entry: Entry[KpiSpec]) -> KpiSql | None:

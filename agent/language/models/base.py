@@ -36,9 +36,9 @@ def _in_turn(steps: list[EscalationSpec]) -> list[EscalationSpec]:
             message = f"{second.to} is called no later than {first.to}"
             raise wrong(message, "name the steps in turn, each with a longer `after`")
     called = [step.to for step in steps]
-    for one in called:
-        if called.count(one) > 1:
-            raise wrong(f"{one} is called twice", "keep one step")
+    for step in called:
+        if called.count(step) > 1:
+            raise wrong(f"{step} is called twice", "keep one step")
     return steps
 
 

@@ -59,15 +59,15 @@ def _repaired(text: str) -> str | None:
     plain = text.strip().upper().replace("/", "-").replace(".", "-")
     year = re.search(r"\b\d{4}\b", plain)
     part = re.search(r"[QW]\d{1,2}", plain)
-    found = None
+    suggestion = None
     if year and part:
         number = int(part[0][1:])
-        found = f"{year[0]}-Q{number}" if part[0][0] == "Q" else f"{year[0]}-W{number:02}"
+        suggestion = f"{year[0]}-Q{number}" if part[0][0] == "Q" else f"{year[0]}-W{number:02}"
     elif numbers := re.fullmatch(r"(\d{4})-(\d{1,2})(?:-(\d{1,2}))?", plain):
-        found = "-".join([numbers[1], *(f"{int(n):02}" for n in numbers.groups()[1:] if n)])
-    if found is None or not re.fullmatch(DATE, found) or found == text:
+        suggestion = "-".join([numbers[1], *(f"{int(n):02}" for n in numbers.groups()[1:] if n)])
+    if suggestion is None or not re.fullmatch(DATE, suggestion) or suggestion == text:
         return None
-    return f"did you mean {found}?"
+    return f"did you mean {suggestion}?"
 
 
 def moment(text: str) -> tuple[datetime, bool]:
@@ -80,9 +80,9 @@ def moment(text: str) -> tuple[datetime, bool]:
         return datetime(day.year, day.month, day.day), False
     try:
         if re.fullmatch(MOMENT, text):
-            found = datetime.fromisoformat(text)
-            first_day(found.date().isoformat())
-            return found, found.tzinfo is not None
+            at = datetime.fromisoformat(text)
+            first_day(at.date().isoformat())
+            return at, at.tzinfo is not None
     except ValueError as error:
         if isinstance(error, DateError):
             raise

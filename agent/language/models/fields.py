@@ -46,15 +46,14 @@ else:
     ]
 
 _DIGITS = re.compile(r"[-+]?\d(?:[\d .,'\u2019\u00a0\u202f_]*\d)?")
-_GROUPS = " .,'\u2019_"
 
 
 def number_format(example: str) -> NumberFormat:
     """The format that an example is written in: `1,234.50`, `€ 12`. Raises ValueError."""
-    found = _DIGITS.search(example)
-    if found is None or _DIGITS.search(example, found.end()):
+    number = _DIGITS.search(example)
+    if number is None or _DIGITS.search(example, number.end()):
         raise ValueError("it is not one number")
-    digits = re.sub("[\u00a0\u202f]", " ", found[0].lstrip("-+"))
+    digits = re.sub("[\u00a0\u202f]", " ", number[0].lstrip("-+"))
     signs = re.findall(r"\D", digits)
     decimal = signs[-1] if signs and _is_decimal_sign(digits, signs) else ""
     groups = set(signs[:-1] if decimal else signs)
@@ -64,7 +63,7 @@ def number_format(example: str) -> NumberFormat:
     group = groups.pop() if groups else ""
     if group and not re.fullmatch(rf"\d{{1,3}}(?:{re.escape(group)}\d{{3}})+", whole):
         raise ValueError("its digits are not in groups of three")
-    return NumberFormat(group, decimal, example[: found.start()], example[found.end() :])
+    return NumberFormat(group, decimal, example[: number.start()], example[number.end() :])
 
 
 def _is_decimal_sign(digits: str, signs: list[str]) -> bool:

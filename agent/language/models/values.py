@@ -251,14 +251,14 @@ def _label(value: str) -> str:
 def _flapping(value: Any) -> Any:
     if isinstance(value, Flapping):
         return value
-    found = re.fullmatch(r"(\d+) in (\S+)", value.strip()) if isinstance(value, str) else None
+    match = re.fullmatch(r"(\d+) in (\S+)", value.strip()) if isinstance(value, str) else None
     hint = "how often within which time: 3 in 1h"
-    if found is None:
+    if match is None:
         raise wrong("should be a number of firings and a time", hint)
-    within_ms = _positive(_duration(found[2]))
-    if int(found[1]) < 2:
+    within_ms = _positive(_duration(match[2]))
+    if int(match[1]) < 2:
         raise wrong("an alert that fires once does not flap", hint)
-    return Flapping(int(found[1]), within_ms)
+    return Flapping(int(match[1]), within_ms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,23 +273,23 @@ def _promise(value: Any) -> Any:
     if isinstance(value, Promise):
         return value
     pattern = r"(\d+(?:\.\d+)?)\s*%\s+over\s+(\S+)"
-    found = re.fullmatch(pattern, value.strip()) if isinstance(value, str) else None
+    match = re.fullmatch(pattern, value.strip()) if isinstance(value, str) else None
     hint = "a share and a period: 99.5% over 30d"
-    if found is None:
+    if match is None:
         raise wrong("should be a share over a period", hint)
-    share = float(found[1]) / 100
+    share = float(match[1]) / 100
     if not 0 < share < 1:
-        raise wrong(f"{found[1]}% leaves no error budget, or nothing else", hint)
-    return Promise(share, _positive(_duration(found[2])))
+        raise wrong(f"{match[1]}% leaves no error budget, or nothing else", hint)
+    return Promise(share, _positive(_duration(match[2])))
 
 
 def _shape(value: Any) -> Any:
     if value == "line" or (isinstance(value, int) and not isinstance(value, bool)):
         return value
-    found = re.fullmatch(r"last (\d+)", value.strip()) if isinstance(value, str) else None
-    if found is None or not 1 <= int(found[1]) <= 12:
+    match = re.fullmatch(r"last (\d+)", value.strip()) if isinstance(value, str) else None
+    if match is None or not 1 <= int(match[1]) <= 12:
         raise wrong("should be `line`, or `last 3`: as the last three periods did")
-    return int(found[1])
+    return int(match[1])
 
 
 _Scalar = str | int | bool | None
@@ -334,8 +334,8 @@ def _benchmark(value: str) -> str:
 
 def benchmark_of(bound: object) -> str | None:
     """The KPI that a bound names; None: it is a number, or there is none."""
-    found = re.fullmatch(_BENCHMARK, bound) if isinstance(bound, str) else None
-    return found[1] if found else None
+    match = re.fullmatch(_BENCHMARK, bound) if isinstance(bound, str) else None
+    return match[1] if match else None
 
 
 Benchmark = Annotated[

@@ -43,10 +43,10 @@ __all__ = [
 def compile_where(text: str, fields: Mapping[str, SqlType], timezone: str = "UTC") -> pl.Expr:
     """A boolean expression over a contract's fields."""
     node = parsed(text, columns=fields)
-    found = rows_scope(
+    typed = rows_scope(
         text, fields, timezone, "`where` looks at one event at a time", _WHERE_HINT
     ).translate(node)
-    return _condition(node, found)
+    return _condition(node, typed)
 
 
 _WHERE_HINT = "use `sum(x) FILTER (WHERE …)` in `value`, or a rule over the KPI"
@@ -62,20 +62,20 @@ def compile_value(
     """
     node = parsed(text, columns=fields)
     split = Split(text, fields, timezone)
-    found = split.outer.translate(node)
+    typed = split.outer.translate(node)
     if not split.seen:
         fail(
             node,
             "a KPI's value is made of aggregates",
             "for example `count(*)`, `sum(x)`, `avg(x)`",
         )
-    value = as_number(node, found)
+    value = as_number(node, typed)
     if (
         is_aggregate(node)
-        and not is_decimal(found.type)
-        and found.expr.meta.eq(pl.col(found.expr.meta.root_names()[0]))
+        and not is_decimal(typed.type)
+        and typed.expr.meta.eq(pl.col(typed.expr.meta.root_names()[0]))
     ):
-        value = Typed(found.expr, value.type)  # one that overflows is no value already
+        value = Typed(typed.expr, value.type)  # one that overflows is no value already
     return tuple(split.partials), value
 
 
@@ -185,12 +185,12 @@ def _reserved(text: str, columns: Iterable[str]) -> SqlProblem | None:
     """What is wrong where a column is called as a word of SQL and stands without quotes."""
     known = {name.lower() for name in columns}
     plain = (TokenType.VAR, TokenType.IDENTIFIER, TokenType.STRING)
-    found = [
+    reserved = [
         token
         for token in Tokenizer(dialect="duckdb").tokenize(text)
         if token.text.lower() in known and token.token_type not in plain
     ]
-    for token in found:
+    for token in reserved:
         start, end = token.start, token.end + 1
         try:
             sqlglot.parse_one(f'{PREFIX}{text[:start]}"{token.text}"{text[end:]}', dialect="duckdb")
@@ -203,12 +203,12 @@ def _reserved(text: str, columns: Iterable[str]) -> SqlProblem | None:
 
 def _explained(text: str, error: ParseError) -> SqlProblem:
     """The parser's complaint in the words of its reader."""
-    found: dict[str, Any] = error.errors[0] if error.errors else {}
+    details: dict[str, Any] = error.errors[0] if error.errors else {}
     lines = text.splitlines(keepends=True)
-    line, column = int(found.get("line") or 1), int(found.get("col") or 1)
+    line, column = int(details.get("line") or 1), int(details.get("col") or 1)
     end = sum(map(len, lines[: line - 1])) + column - (len(PREFIX) if line == 1 else 0)
-    token = str(found.get("highlight") or "")
-    description = str(found.get("description") or "")
+    token = str(details.get("highlight") or "")
+    description = str(details.get("description") or "")
     if description.startswith("Expecting"):
         message = f"`{description.removeprefix('Expecting ').strip()}` is missing after `{token}`"
     elif description.startswith("The number of provided arguments"):
@@ -235,27 +235,27 @@ def _way_out(text: str, token: str) -> str | None:
     return None
 
 
-def _condition(node: exp.Expression, found: Typed) -> pl.Expr:
-    if found.type != "boolean":
+def _condition(node: exp.Expression, typed: Typed) -> pl.Expr:
+    if typed.type != "boolean":
         fail(
-            node, f"a condition is needed here, this is {words(found.type)}", "for example `x > 0`"
+            node, f"a condition is needed here, this is {words(typed.type)}", "for example `x > 0`"
         )
-    return found.expr
+    return typed.expr
 
 
-def as_number(node: exp.Expression, found: Typed) -> Typed:
+def as_number(node: exp.Expression, typed: Typed) -> Typed:
     """A KPI's value."""
-    if found.type in ("integer", "hugeint"):
-        return found
-    if is_decimal(found.type):
-        return Typed(found.cast("float"), "float")
-    if found.type in ("timestamp", "date"):
+    if typed.type in ("integer", "hugeint"):
+        return typed
+    if is_decimal(typed.type):
+        return Typed(typed.cast("float"), "float")
+    if typed.type in ("timestamp", "date"):
         since = "`epoch(…)` is its seconds since 1970, a difference of two those between them"
-        fail(node, f"a KPI's value is a number, this is {words(found.type)}", since)
-    if found.type != "float":
-        hint = "`case when … then 1 else 0 end` makes one" if found.type == "boolean" else None
-        fail(node, f"a KPI's value is a number, this is {words(found.type)}", hint)
-    return Typed(finite(found.expr), "float")
+        fail(node, f"a KPI's value is a number, this is {words(typed.type)}", since)
+    if typed.type != "float":
+        hint = "`case when … then 1 else 0 end` makes one" if typed.type == "boolean" else None
+        fail(node, f"a KPI's value is a number, this is {words(typed.type)}", hint)
+    return Typed(finite(typed.expr), "float")
 
 
 def _values(text: str, columns: Sequence[str], why: str, whole: Collection[str] = ()) -> Scope:

@@ -69,9 +69,9 @@ class Scope:
         """The expression of a node; SqlProblem if it is wrong, not supported or not there."""
         if node is None:
             raise SqlProblem("an argument is missing", None, 0, max(1, len(self.text)))
-        found = self.special(node)
-        if found is not None:
-            return found
+        typed = self.special(node)
+        if typed is not None:
+            return typed
         if type(node) is exp.Column:
             return self._column(node)
         entry = self.scalars.get(type(node))
@@ -106,32 +106,32 @@ class Scope:
 
     def number(self, node: exp.Expression) -> Typed:
         """A node that has to be a number."""
-        found = self.translate(node)
-        if not found.is_number:
+        typed = self.translate(node)
+        if not typed.is_number:
             hint = None
-            if found.type == "string":
+            if typed.type == "string":
                 hint = "`cast(… as double)` reads a number from a string"
-            elif found.type == "boolean":
+            elif typed.type == "boolean":
                 hint = "`case when … then 1 else 0 end` makes a number of a condition"
-            fail(node, f"a number is needed here, this is {words(found.type)}", hint)
-        return found
+            fail(node, f"a number is needed here, this is {words(typed.type)}", hint)
+        return typed
 
     def of(self, node: exp.Expression, type_: FieldType) -> pl.Expr:
         """A node that has to be a string or a boolean."""
-        found = self.translate(node)
-        if found.type not in (type_, "null"):
-            fail(node, f"{words(type_)} is needed here, this is {words(found.type)}")
-        return found.cast(type_)
+        typed = self.translate(node)
+        if typed.type not in (type_, "null"):
+            fail(node, f"{words(type_)} is needed here, this is {words(typed.type)}")
+        return typed.cast(type_)
 
     def same(self, nodes: Sequence[exp.Expression]) -> tuple[list[pl.Expr], SqlType]:
         """Nodes that have to be of one type, integers and floats together being floats."""
         return self.unified(nodes, [self.translate(node) for node in nodes])
 
     def unified(
-        self, nodes: Sequence[exp.Expression], found: Sequence[Typed]
+        self, nodes: Sequence[exp.Expression], translated: Sequence[Typed]
     ) -> tuple[list[pl.Expr], SqlType]:
         """As `same`, of nodes that are translated already."""
-        operands = self._as_times(nodes, found)
+        operands = self._as_times(nodes, translated)
         type_ = common_type(operands[:1])
         for at in range(1, len(operands)):
             wider = common_type(operands[: at + 1])
@@ -145,17 +145,19 @@ class Scope:
             in_zone(typed, type_ or "null", self.timezone) for typed in operands
         ], type_ or "null"
 
-    def _as_times(self, nodes: Sequence[exp.Expression], found: Sequence[Typed]) -> list[Typed]:
+    def _as_times(
+        self, nodes: Sequence[exp.Expression], translated: Sequence[Typed]
+    ) -> list[Typed]:
         """Texts that are written out beside times, as times."""
-        times = {typed.type for typed in found} & {"timestamp", "date"}
+        times = {typed.type for typed in translated} & {"timestamp", "date"}
         if not times:
-            return list(found)
+            return list(translated)
         wanted = "timestamp" if "timestamp" in times else "date"
         return [
             written_time(node, typed.literal, wanted, self.timezone)
             if typed.type == "string" and typed.literal is not None
             else typed
-            for node, typed in zip(nodes, found, strict=True)
+            for node, typed in zip(nodes, translated, strict=True)
         ]
 
 
@@ -171,10 +173,10 @@ def span(node: exp.Expression) -> Span:
     """Where a node is in its text; of its nearest relative with a position if it has none."""
     at: exp.Expr | None = node
     while at is not None:
-        found = [n.meta for n in at.walk() if "start" in n.meta]
-        if found:
-            start = min(int(meta["start"]) for meta in found) - len(PREFIX)
-            end = max(int(meta["end"]) for meta in found) + 1 - len(PREFIX)
+        positions = [n.meta for n in at.walk() if "start" in n.meta]
+        if positions:
+            start = min(int(meta["start"]) for meta in positions) - len(PREFIX)
+            end = max(int(meta["end"]) for meta in positions) + 1 - len(PREFIX)
             return start, _closed(str(node.root().meta.get(TEXT, "")), start, end)
         at = at.parent
     return 0, 1
@@ -221,8 +223,8 @@ def written(text: str, node: exp.Expression) -> str:
 
 
 def _short(text: str) -> str:
-    found = " ".join(text.split())
-    return found if len(found) <= 40 else found[:39] + "…"
+    line = " ".join(text.split())
+    return line if len(line) <= 40 else line[:39] + "…"
 
 
 AGGREGATES = (

@@ -46,15 +46,15 @@ def marked(text: str) -> tuple[str, dict[str, Number]]:
     """The text with a name of the same length for each such number, and the numbers by name."""
     numbers: dict[str, Number] = {}
 
-    def name(found: re.Match[str]) -> str:
-        if found["percent"] is None and found["per"] is None:
-            return found[0]
-        percent = found["percent"] is not None
-        value = float(found["number"].replace("_", "")) / (100 if percent else 1)
-        per = None if found["per"] is None else PER_DAYS[found["per"].split()[1].lower()]
-        made = f"n{len(numbers)}".ljust(len(found[0]), "_")
-        if len(made) > len(found[0]):  # `5%`, the tenth and later of them
-            return found[0]
+    def name(match: re.Match[str]) -> str:
+        if match["percent"] is None and match["per"] is None:
+            return match[0]
+        percent = match["percent"] is not None
+        value = float(match["number"].replace("_", "")) / (100 if percent else 1)
+        per = None if match["per"] is None else PER_DAYS[match["per"].split()[1].lower()]
+        made = f"n{len(numbers)}".ljust(len(match[0]), "_")
+        if len(made) > len(match[0]):  # `5%`, the tenth and later of them
+            return match[0]
         numbers[made] = Number(value, percent, per)
         return made
 

@@ -86,10 +86,10 @@ def _rolled(
     if isinstance(argument, exp.Star):
         values = first.is_null().cast(pl.Float64)  # of every series, with a value or without
     else:
-        found = inner.number(argument)
-        if found.type == "hugeint" and isinstance(call, _EXACT):
+        typed = inner.number(argument)
+        if typed.type == "hugeint" and isinstance(call, _EXACT):
             type_ = "hugeint"
-        values = found.cast(type_)
+        values = typed.cast(type_)
     if condition is not None:
         values = pl.when(condition).then(values)
     if isinstance(call, exp.Count):

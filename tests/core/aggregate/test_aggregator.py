@@ -157,8 +157,8 @@ def test_every_kind_answers_as_duckdb(
     partial = of(kind, number, *([] if condition is None else [condition]), q=0.75)
     partial = replace(partial, whole=column == "n")
     agg = aggregator(Partial(PartialKind.COUNT), partial)
-    found = states(folded(agg, table(events(400, 1))))
-    mine = {region: agg.finals(state)[1] for region, state in found.items()}
+    by_region = states(folded(agg, table(events(400, 1))))
+    mine = {region: agg.finals(state)[1] for region, state in by_region.items()}
     assert mine.keys() == theirs.keys()
     for region, value in theirs.items():
         assert mine[region] == (value if value is None else pytest.approx(float(value), rel=1e-9))
@@ -250,10 +250,10 @@ def test_any_batches_combine_to_the_same_state(cuts: list[int], seed: int) -> No
     assert whole.schema == {"region": pl.String} | dict(
         zip(agg.columns(), agg.dtypes(), strict=True)
     )
-    found, expected = added(agg, parts), states(whole)
-    assert found.keys() == expected.keys()
+    combined, expected = added(agg, parts), states(whole)
+    assert combined.keys() == expected.keys()
     for region, state in expected.items():
-        same(found[region], state)
+        same(combined[region], state)
 
 
 @settings(max_examples=25, deadline=None)
@@ -323,10 +323,10 @@ def test_retention_is_the_share_of_the_window_before() -> None:
 def test_stddev_keeps_its_digits_far_from_zero() -> None:
     agg = aggregator(Partial(PartialKind.COUNT), Partial(PartialKind.STDDEV, X))
     rows = table([(0, i, 0, 0, "emea", 1e9 + i % 2, 0, "", True) for i in range(1000)])
-    one, two = (states(folded(agg, part))["emea"] for part in (rows[:300], rows[300:]))
+    first, second = (states(folded(agg, part))["emea"] for part in (rows[:300], rows[300:]))
     asked = "select stddev_samp(1e9 + i % 2) from range(1000) t(i)"
     ((expected,),) = duckdb.connect().execute(asked).fetchall()
-    assert agg.finals(agg.merge(one, two))[1] == pytest.approx(expected, rel=1e-9)
+    assert agg.finals(agg.merge(first, second))[1] == pytest.approx(expected, rel=1e-9)
     parts = [folded(agg, part) for part in (rows[:300], rows[300:])]
     assert agg.finals(added(agg, parts)["emea"])[1] == pytest.approx(expected, rel=1e-9)
 

@@ -45,8 +45,8 @@ def test_distinct_counts_are_exact_up_to_the_size(n: int) -> None:
 
 
 def test_distinct_counts_fifty_thousand_within_three_standard_errors() -> None:
-    found = theta_count(theta_of(f"customer {i}" for i in range(50_000)))
-    assert found == pytest.approx(50_000, rel=3 / math.sqrt(K))
+    estimate = theta_count(theta_of(f"customer {i}" for i in range(50_000)))
+    assert estimate == pytest.approx(50_000, rel=3 / math.sqrt(K))
 
 
 def test_the_empty_string_is_a_value() -> None:
@@ -71,8 +71,8 @@ def test_the_same_set_is_the_same_bytes_however_it_was_split(n: int) -> None:
     for pieces in (2, 3, 7):
         shuffled = rng.sample(values, n)
         cuts = [0, *sorted(rng.randrange(n) for _ in range(pieces - 1)), n]
-        found = [theta_of(shuffled[a:b] + shuffled[:5]) for a, b in pairwise(cuts)]
-        parts = [part for part in found if part is not None]
+        sketches = [theta_of(shuffled[a:b] + shuffled[:5]) for a, b in pairwise(cuts)]
+        parts = [part for part in sketches if part is not None]
         assert theta_merged(parts) == whole
     left = theta_merged([theta_merged(parts[:2]), *parts[2:]])
     right = theta_merged([theta_merged(parts[3:]), theta_merged(parts[:3])])
@@ -114,10 +114,10 @@ def test_quantiles_of_many_are_within_their_error_and_between_the_ends(
     values: list[float], q: float
 ) -> None:
     values = values * EXACT_VALUES + values[:1]
-    found = quantile(sketch_of(values), q)
+    estimate = quantile(sketch_of(values), q)
     # Denormals have no relative precision left.
-    assert found == pytest.approx(ranked(values, q), rel=QUANTILE_ERROR * 1.0001, abs=1e-300)
-    assert found is not None and min(values) <= found <= max(values)
+    assert estimate == pytest.approx(ranked(values, q), rel=QUANTILE_ERROR * 1.0001, abs=1e-300)
+    assert estimate is not None and min(values) <= estimate <= max(values)
     assert quantile(sketch_of(values), 0) == min(values)
     assert quantile(sketch_of(values), 1) == max(values)
 
@@ -142,8 +142,8 @@ def test_quantiles_of_many_values_are_within_their_error() -> None:
 def test_zero_is_exact_and_signs_are_kept(times: int) -> None:
     assert quantile(sketch_of([0.0, -0.0] * times), 0.5) == 0
     values = [-8.0, 0.0, 8.0] * times
-    found = [quantile(sketch_of(values), q) for q in (0.3, 0.6, 0.9)]
-    assert [math.copysign(1, v) if v else v for v in found if v is not None] == [-1, 0, 1]
+    quantiles = [quantile(sketch_of(values), q) for q in (0.3, 0.6, 0.9)]
+    assert [math.copysign(1, v) if v else v for v in quantiles if v is not None] == [-1, 0, 1]
 
 
 @pytest.mark.parametrize("times", [1, EXACT_VALUES])

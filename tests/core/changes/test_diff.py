@@ -77,60 +77,62 @@ def change(tmp_path: Path):  # type: ignore[no-untyped-def]
     return made
 
 
-def reset(found: Difference) -> dict[str, tuple[Part, ...]]:
-    return {state.kpi: state.reasons for state in found.states if not state.kept}
+def reset(difference: Difference) -> dict[str, tuple[Part, ...]]:
+    return {state.kpi: state.reasons for state in difference.states if not state.kept}
 
 
 def test_the_same_rules_differ_in_nothing(change) -> None:  # type: ignore[no-untyped-def]
-    found = change(("value: sum(amount)", "value: sum(amount)  # a comment"))
-    assert not found
-    assert (found.changes, found.metrics, found.alerts) == ((), (), ())
-    assert all(state.kept for state in found.states)
-    assert summary(found) == "nothing changes"
+    difference = change(("value: sum(amount)", "value: sum(amount)  # a comment"))
+    assert not difference
+    assert (difference.changes, difference.metrics, difference.alerts) == ((), (), ())
+    assert all(state.kept for state in difference.states)
+    assert summary(difference) == "nothing changes"
 
 
 def test_another_unit_renames_the_metrics_and_keeps_the_state(change) -> None:  # type: ignore[no-untyped-def]
-    found = change(("unit: eur\n    from", "unit: usd\n    from"))
-    assert found.changes == (Change("kpis", "revenue", "changed", (Part("unit", "eur", "usd"),)),)
+    difference = change(("unit: eur\n    from", "unit: usd\n    from"))
+    assert difference.changes == (
+        Change("kpis", "revenue", "changed", (Part("unit", "eur", "usd"),)),
+    )
     by = ("region",)
-    assert found.metrics == (
+    assert difference.metrics == (
         MetricChange("kpi_revenue_usd", "renamed", by, "kpi_revenue_eur", by),
         MetricChange("kpi_revenue_current_usd", "renamed", by, "kpi_revenue_current_eur", by),
         MetricChange("kpi_revenue_target_usd", "renamed", by, "kpi_revenue_target_eur", by),
     )
-    assert reset(found) == {}
+    assert reset(difference) == {}
 
 
 def test_another_filter_begins_the_state_and_its_alerts_again(change) -> None:  # type: ignore[no-untyped-def]
-    found = change(("value: sum(amount)", "value: sum(amount)\n    where: amount > 1"))
-    assert reset(found) == {"revenue": (Part("where", None, "amount > 1"),)}
-    assert found.metrics == ()
-    assert found.alerts == (
+    difference = change(("value: sum(amount)", "value: sum(amount)\n    where: amount > 1"))
+    assert reset(difference) == {"revenue": (Part("where", None, "amount > 1"),)}
+    assert difference.metrics == ()
+    assert difference.alerts == (
         AlertChange("revenue_low", "critical", "reset"),
         AlertChange("revenue_low", "warning", "reset"),
     )
-    assert summary(found) == "1 KPI changed; the state of revenue starts over"
+    assert summary(difference) == "1 KPI changed; the state of revenue starts over"
 
 
 def test_other_dimensions_make_every_series_another(change) -> None:  # type: ignore[no-untyped-def]
-    found = change(("by: [region]\n    window", "by: [region, note]\n    window"))
-    assert found.metrics[0] == MetricChange(
+    difference = change(("by: [region]\n    window", "by: [region, note]\n    window"))
+    assert difference.metrics[0] == MetricChange(
         "kpi_revenue_eur", "changed", ("region", "note"), None, ("region",)
     )
-    assert reset(found)["revenue"][0] == Part("by", "region", "region, note")
+    assert reset(difference)["revenue"][0] == Part("by", "region", "region, note")
 
 
 def test_a_field_of_the_contract_counts_for_the_kpis_that_read_it_only(change) -> None:  # type: ignore[no-untyped-def]
-    found = change(("minimum: 0", "minimum: 1"))
-    assert reset(found) == {"revenue": (Part("order.fields.amount.minimum", "0", "1"),)}
-    found = change(("note: string", "note: integer"))
-    assert [c.name for c in found.changes] == ["order"]
-    assert reset(found) == {}
+    difference = change(("minimum: 0", "minimum: 1"))
+    assert reset(difference) == {"revenue": (Part("order.fields.amount.minimum", "0", "1"),)}
+    difference = change(("note: string", "note: integer"))
+    assert [c.name for c in difference.changes] == ["order"]
+    assert reset(difference) == {}
 
 
 def test_a_kpi_over_one_that_begins_again_begins_again(change) -> None:  # type: ignore[no-untyped-def]
-    found = change(("visit: {topic: visits,", "visit: {topic: web,"))
-    assert reset(found) == {
+    difference = change(("visit: {topic: visits,", "visit: {topic: web,"))
+    assert reset(difference) == {
         "visits": (Part("visit.topic", "visits", "web"),),
         "conversion": (Part("from.visits", "as it was", "starts over"),),
     }
@@ -139,65 +141,72 @@ def test_a_kpi_over_one_that_begins_again_begins_again(change) -> None:  # type:
 def test_a_rule_on_current_values_that_cuts_slices_finer_is_named_as_the_reason(
     change,  # type: ignore[no-untyped-def]
 ) -> None:
-    found = change(("for: 20m", "for: 20m\n    on: current"))
-    [reason] = reset(found)["revenue"]
+    difference = change(("for: 20m", "for: 20m\n    on: current"))
+    [reason] = reset(difference)["revenue"]
     assert reason == Part("slice", "300000 ms", "60000 ms")
 
 
 def test_a_change_of_a_rule_lets_its_alerts_go_on(change) -> None:  # type: ignore[no-untyped-def]
-    found = change(("for: 20m", "for: 30m"), ("value < 80", "value < 90"))
-    assert found.changes[0].parts == (
+    difference = change(("for: 20m", "for: 30m"), ("value < 80", "value < 90"))
+    assert difference.changes[0].parts == (
         Part("for", "20m", "30m"),
         Part("when.warning", "value < 80", "value < 90"),
     )
-    assert {a.effect for a in found.alerts} == {"goes on"}
-    assert summary(found) == "1 rule changed; all state is kept"
+    assert {a.effect for a in difference.alerts} == {"goes on"}
+    assert summary(difference) == "1 rule changed; all state is kept"
 
 
 def test_a_severity_that_is_gone_ends_its_alerts(change) -> None:  # type: ignore[no-untyped-def]
-    found = change(("{warning: value < 80, critical: value < 40}", "{warning: value < 80}"))
-    assert found.alerts == (
+    difference = change(("{warning: value < 80, critical: value < 40}", "{warning: value < 80}"))
+    assert difference.alerts == (
         AlertChange("revenue_low", "critical", "ends"),
         AlertChange("revenue_low", "warning", "goes on"),
     )
 
 
 def test_what_only_has_another_name_is_called_renamed(change) -> None:  # type: ignore[no-untyped-def]
-    found = change(
+    difference = change(
         ("  revenue:", "  income:"),
         ("kpi: revenue", "kpi: income"),
         ("{revenue: 1", "{income: 1"),
     )
-    published = {(c.section, c.name): (c.kind, c.was) for c in found.changes}
+    published = {(c.section, c.name): (c.kind, c.was) for c in difference.changes}
     assert published["kpis", "income"] == ("renamed", "revenue")
     assert published["rules", "revenue_low"] == ("changed", None)
-    assert [a.effect for a in found.alerts] == ["ends", "new", "ends", "new"]
-    assert (found.metrics[0].was, found.metrics[0].name) == ("kpi_revenue_eur", "kpi_income_eur")
+    assert [a.effect for a in difference.alerts] == ["ends", "new", "ends", "new"]
+    assert (difference.metrics[0].was, difference.metrics[0].name) == (
+        "kpi_revenue_eur",
+        "kpi_income_eur",
+    )
 
 
 def test_two_that_are_alike_are_not_guessed_to_be_renamed(change) -> None:  # type: ignore[no-untyped-def]
-    found = change(
+    difference = change(
         ("  visits: {from: visit, value: count(*), by: [region], window: 10m}\n",
          "  a: {from: visit, value: count(*), by: [region], window: 10m}\n"
          "  b: {from: visit, value: count(*), by: [region], window: 10m}\n"),
         ("[orders, visits], value: orders / visits", "[orders, a], value: orders / a"),
     )  # fmt: skip
-    kinds = {c.name: c.kind for c in found.changes if c.section == "kpis"}
+    kinds = {c.name: c.kind for c in difference.changes if c.section == "kpis"}
     assert kinds == {"visits": "removed", "a": "added", "b": "added", "conversion": "changed"}
 
 
 def test_targets_and_overrides_are_reported_by_series(change) -> None:  # type: ignore[no-untyped-def]
-    found = change(("at_least: 50", "at_least: 60"), ("warn: 120", "warn: 130"))
-    assert found.changes[0].parts == (
+    difference = change(("at_least: 50", "at_least: 60"), ("warn: 120", "warn: 130"))
+    assert difference.changes[0].parts == (
         Part("overrides.{region: apac}.target", "at_least 50", "at_least 60"),
         Part("target", "at_least 100, warn 120", "at_least 100, warn 130"),
     )
-    assert reset(found) == {}
+    assert reset(difference) == {}
 
 
 def test_a_target_that_is_new_brings_its_metric(change) -> None:  # type: ignore[no-untyped-def]
-    found = change(("value: orders / visits}", "value: orders / visits, target: {at_least: 0.1}}"))
-    assert found.metrics == (MetricChange("kpi_conversion_target_ratio", "added", ("region",)),)
+    difference = change(
+        ("value: orders / visits}", "value: orders / visits, target: {at_least: 0.1}}")
+    )
+    assert difference.metrics == (
+        MetricChange("kpi_conversion_target_ratio", "added", ("region",)),
+    )
 
 
 @pytest.mark.parametrize("folder", ["rules", "examples/retail/rules"])
@@ -213,13 +222,13 @@ def test_everything_that_is_declared_is_described(folder: str) -> None:
 
 def test_state_is_reported_every_kpi_that_stays() -> None:
     old, new = load(ROOT / "examples/retail/rules"), load(ROOT / "rules")
-    found = compare(outline(old), outline(new))
-    assert [s.kpi for s in found.states] == [n for n in new.kpis if n in old.kpis]
-    kept = {s.kpi for s in found.states if s.kept}
+    difference = compare(outline(old), outline(new))
+    assert [s.kpi for s in difference.states] == [n for n in new.kpis if n in old.kpis]
+    kept = {s.kpi for s in difference.states if s.kept}
     assert kept == {
         n for n in new.kpis if n in old.kpis and new.kpis[n].fingerprint == old.kpis[n].fingerprint
     }
-    assert isinstance(found.states[0], KpiState)
+    assert isinstance(difference.states[0], KpiState)
 
 
 def test_whatever_a_plan_holds_is_described_in_words() -> None:
@@ -268,9 +277,9 @@ def test_rules_over_rules_and_overrides_of_rules_are_reported_as_they_are_writte
     more += "      - {match: {region: apac}, when: change('1 week') < -40%}\n"
     more += "      - {match: {region: latam}, off: true}\n"
     with_rules = ("objectives:\n", f"{more}objectives:\n")
-    found = change(with_rules)
-    assert [(c.name, c.kind) for c in found.changes] == [("both", "added"), ("fell", "added")]
-    assert [(a.rule, a.effect) for a in found.alerts] == [("both", "new"), ("fell", "new")]
+    difference = change(with_rules)
+    assert [(c.name, c.kind) for c in difference.changes] == [("both", "added"), ("fell", "added")]
+    assert [(a.rule, a.effect) for a in difference.alerts] == [("both", "new"), ("fell", "new")]
     rules = {name: describe(rule) for name, rule in load_text(SHOP.replace(*with_rules)).items()}
     assert rules["both"]["when.warning"] == "revenue_low and no_orders"
     assert rules["fell"]["depends_on"] == "no_orders"
@@ -293,12 +302,14 @@ def load_text(text: str) -> Mapping[str, Rule]:
 
 def test_a_backfill_is_read_for_a_kpi_without_state_and_not_for_one_that_has_some(change) -> None:  # type: ignore[no-untyped-def]
     given = ("value: sum(amount)", "value: sum(amount)\n    backfill: 30d")
-    found = change(given)
-    assert found.pasts == (Past("revenue", "4w2d", False),)
-    assert summary(found) == "1 KPI changed; all state is kept"
-    found = change(given, ("unit: eur\n    from", "unit: eur\n    where: amount > 1\n    from"))
-    assert found.pasts == (Past("revenue", "4w2d", True),)
-    assert summary(found) == (
+    difference = change(given)
+    assert difference.pasts == (Past("revenue", "4w2d", False),)
+    assert summary(difference) == "1 KPI changed; all state is kept"
+    difference = change(
+        given, ("unit: eur\n    from", "unit: eur\n    where: amount > 1\n    from")
+    )
+    assert difference.pasts == (Past("revenue", "4w2d", True),)
+    assert summary(difference) == (
         "1 KPI changed; the state of revenue starts over; revenue is given its past (4w2d)"
     )
 

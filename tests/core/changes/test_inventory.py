@@ -63,14 +63,17 @@ VIEWS = [
 def test_nobody_is_named_and_no_number_of_theirs_is_reported(tmp_path: Path) -> None:
     published = to_bytes(in_use(plan_of(tmp_path), VIEWS))
     assert b"anna" not in published
-    found = from_bytes(published)
-    assert found.held is not None
-    assert found.held.series == {"tasks": 3}
-    assert found.held.standing("few", "warning") == {AlertPhase.FIRING: 1, AlertPhase.PENDING: 1}
-    assert {one.rule for one in found.held.alerts} == {"few"}
+    read_back = from_bytes(published)
+    assert read_back.held is not None
+    assert read_back.held.series == {"tasks": 3}
+    assert read_back.held.standing("few", "warning") == {
+        AlertPhase.FIRING: 1,
+        AlertPhase.PENDING: 1,
+    }
+    assert {alert.rule for alert in read_back.held.alerts} == {"few"}
     hidden = {
         (section, name)
-        for section, made in found.rules.sections.items()
+        for section, made in read_back.rules.sections.items()
         for name, parts in made.items()
         if set(parts) == {HIDDEN}
     }
@@ -94,15 +97,15 @@ def test_of_what_is_private_only_that_it_changes_is_reported(tmp_path: Path) -> 
     other = plan_of(
         tmp_path, DESK.replace("match: {employee: anna}, off", "match: {employee: berta}, off")
     )
-    found = compare(used.rules, public_outline(other))
-    [change] = found.changes
+    difference = compare(used.rules, public_outline(other))
+    [change] = difference.changes
     assert (change.name, change.kind, [part.name for part in change.parts]) == (
         "slow", "changed", [HIDDEN],
     )  # fmt: skip
     changed = plan_of(tmp_path, DESK.replace("avg(minutes)", "max(minutes)"))
-    found = compare(used.rules, public_outline(changed))
-    assert summary(found) == "1 KPI changed; the state of speed starts over"
-    [lost] = [state for state in found.states if not state.kept]
+    difference = compare(used.rules, public_outline(changed))
+    assert summary(difference) == "1 KPI changed; the state of speed starts over"
+    [lost] = [state for state in difference.states if not state.kept]
     assert [reason.name for reason in lost.reasons] == ["fingerprint"]
 
 
@@ -116,8 +119,8 @@ def test_levels_and_overrides_are_reported_as_they_are_written(tmp_path: Path) -
         outline(plan_of(tmp_path, DESK.replace("  both:", f"{rule}  both:")))
         for rule in (quiet, levels)
     )
-    found = compare(first, second)
-    assert found.changes == (
+    difference = compare(first, second)
+    assert difference.changes == (
         Change(
             "rules",
             "quiet",
@@ -128,6 +131,6 @@ def test_levels_and_overrides_are_reported_as_they_are_written(tmp_path: Path) -
             ),
         ),
     )
-    assert [(a.severity, a.effect) for a in found.alerts] == [
+    assert [(a.severity, a.effect) for a in difference.alerts] == [
         ("critical", "new"), ("warning", "goes on"),
     ]  # fmt: skip

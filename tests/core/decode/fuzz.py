@@ -173,8 +173,8 @@ def differences(
         # Few of a batch, or many: what is odd hides behind what is worse.
         share = rng.choice([3 / size, 0.05, 1.0])
         values = [next(stream) if rng.random() < share else _good(rng) for _ in range(size)]
-        found = decoder.decode(batch(values))
-        got = by_row(found, len(values), lined)
+        decoded = decoder.decode(batch(values))
+        got = by_row(decoded, len(values), lined)
         for row, value in enumerate(values):
             expected = verdict(decoder.contracts, value, AT_MS)
             if repr(got[row]) != repr(expected):
@@ -193,11 +193,11 @@ def by_row(decoded: Decoded, count: int, lined: Collection[str] = ()) -> list[An
                 wrong.setdefault(at, []).append(field)
         for row in table.drop("_partition", "_offset").to_dicts():
             at, id_, time_ms = row.pop("_row"), row.pop("_id"), row.pop("_time")
-            found = {"_id": id_, "_time": time_ms, "wrong": sorted(set(wrong.get(at, ())))}
+            event = {"_id": id_, "_time": time_ms, "wrong": sorted(set(wrong.get(at, ())))}
             if name in lined:
-                out[at].setdefault(name, []).append(row | found)
+                out[at].setdefault(name, []).append(row | event)
             else:
-                out[at][name] = row | found
+                out[at][name] = row | event
     for row, reject in decoded.rejects:
         of_line = reject.contract in lined and reject.reason not in _OF_RECORDS
         out[row][reject.contract] = "rejected" if of_line else reject.reason.value
@@ -205,13 +205,13 @@ def by_row(decoded: Decoded, count: int, lined: Collection[str] = ()) -> list[An
         out[row] = "empty"
     for row in decoded.ignored.tolist():
         out[row] = "ignored"
-    return [_ordered(decoded.tables, found) for found in out]
+    return [_ordered(decoded.tables, events) for events in out]
 
 
-def _ordered(names: Sequence[str] | Any, found: Any) -> Any:
-    if not isinstance(found, dict):
-        return found
-    return {name: found[name] for name in [None, *names] if name in found}
+def _ordered(names: Sequence[str] | Any, events: Any) -> Any:
+    if not isinstance(events, dict):
+        return events
+    return {name: events[name] for name in [None, *names] if name in events}
 
 
 def main() -> int:
@@ -221,12 +221,12 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     started = time.monotonic()
-    found = list(islice(differences(options.seed, options.records), 10))
-    for value, expected, got in found:
+    unlike = list(islice(differences(options.seed, options.records), 10))
+    for value, expected, got in unlike:
         sys.stdout.write(f"{value!r}\n  expected {expected}\n  found    {got}\n")
     seconds = time.monotonic() - started
-    sys.stdout.write(f"{options.records:,} records in {seconds:.0f} s: {len(found)} differences\n")
-    return 1 if found else 0
+    sys.stdout.write(f"{options.records:,} records in {seconds:.0f} s: {len(unlike)} differences\n")
+    return 1 if unlike else 0
 
 
 if __name__ == "__main__":

@@ -41,21 +41,21 @@ def verdict(contracts: Sequence[Contract], value: bytes | None, timestamp_ms: in
         record = _record(value)
     except BadRecordError as reason:
         return {None if len(contracts) > 1 else contracts[0].name: str(reason)}
-    found: dict[str | None, Any] = {}
+    by_contract: dict[str | None, Any] = {}
     for contract in contracts:
         if not _is_of(contract, record):
             continue
         try:
             if contract.each is not None:
                 lines = _lines(contract, record, len(value), timestamp_ms)
-                found |= {contract.name: lines} if lines else {}
+                by_contract |= {contract.name: lines} if lines else {}
                 if not lines and len(contracts) == 1:
                     return "empty"
                 continue
-            found[contract.name] = _row(contract, record, len(value), timestamp_ms)
+            by_contract[contract.name] = _row(contract, record, len(value), timestamp_ms)
         except BadRecordError as reason:
-            found[contract.name] = str(reason) if contract.each is None else "rejected"
-    return found or "ignored"
+            by_contract[contract.name] = str(reason) if contract.each is None else "rejected"
+    return by_contract or "ignored"
 
 
 def _lines(
@@ -89,7 +89,7 @@ def _record(value: bytes) -> dict[str, Any]:
     except UnicodeDecodeError:
         raise BadRecordError("not_utf8") from None
     try:
-        found = json.loads(
+        parsed = json.loads(
             text,
             object_pairs_hook=_first_wins,
             parse_constant=_refused,
@@ -98,13 +98,13 @@ def _record(value: bytes) -> dict[str, Any]:
         )
     except (ValueError, RecursionError):
         raise BadRecordError("not_json") from None
-    if _depth(found) > DEEPEST:
+    if _depth(parsed) > DEEPEST:
         raise BadRecordError("not_json")
-    if any("\ud800" <= letter <= "\udfff" for text in _texts(found) for letter in text):
+    if any("\ud800" <= letter <= "\udfff" for text in _texts(parsed) for letter in text):
         raise BadRecordError("not_utf8")
-    if not isinstance(found, dict):
+    if not isinstance(parsed, dict):
         raise BadRecordError("not_an_object")
-    return found
+    return parsed
 
 
 class _Object(dict[str, Any]):
@@ -114,9 +114,9 @@ class _Object(dict[str, Any]):
 
 
 def _first_wins(pairs: list[tuple[str, Any]]) -> _Object:
-    found = _Object(reversed(pairs))
-    found.pairs = pairs
-    return found
+    members = _Object(reversed(pairs))
+    members.pairs = pairs
+    return members
 
 
 def _refused(text: str) -> Any:

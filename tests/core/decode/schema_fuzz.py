@@ -74,11 +74,11 @@ def differences(
             values.append(b"\0" + which.to_bytes(4, "big") + body)
         got = by_row(decoder.decode(replace(batch(values), schemas=schemas)), size)
         wanted = _expected(plain, [(codecs[value[4]], value[5:]) for value in values], format)
-        for value, found, expected in zip(values, got, wanted, strict=True):
-            if repr(found) != repr(expected):
+        for value, actual, expected in zip(values, got, wanted, strict=True):
+            if repr(actual) != repr(expected):
                 alone = by_row(decoder.decode(replace(batch([value]), schemas=schemas)), 1)[0]
-                if repr(alone) != repr(found) or not _is_loose(format, expected, found):
-                    yield (schemas[value[4]], contracts, value), expected, found
+                if repr(alone) != repr(actual) or not _is_loose(format, expected, actual):
+                    yield (schemas[value[4]], contracts, value), expected, actual
                     break
         count -= size
 
@@ -92,13 +92,13 @@ def _expected(plain: Decoder, bodies: Sequence[tuple[Codec, bytes]], format: str
             documents.append(None)
     sole = None if len(plain.contracts) > 1 else plain.contracts[0].name
     decoded = by_row(plain.decode(batch(documents)), len(documents))
-    return [{sole: f"not_{format}"} if found == "empty" else found for found in decoded]
+    return [{sole: f"not_{format}"} if verdict == "empty" else verdict for verdict in decoded]
 
 
-def _is_loose(format: str, expected: Any, found: Any) -> bool:
+def _is_loose(format: str, expected: Any, actual: Any) -> bool:
     """Whether one reader of Avro refuses what another takes: a branch that a union does not have, a
     number in more bytes than it needs."""
-    return format == "avro" and ("not_avro" in repr(expected) or "not_avro" in repr(found))
+    return format == "avro" and ("not_avro" in repr(expected) or "not_avro" in repr(actual))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -111,15 +111,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     failed = False
     for format in options.format or FORMATS:
         started = time.monotonic()
-        found = list(islice(differences(format, options.seed, options.records), 10))
-        for value, expected, got in found:
+        unlike = list(islice(differences(format, options.seed, options.records), 10))
+        for value, expected, got in unlike:
             sys.stdout.write(f"{value!r}\n  expected {expected}\n  found    {got}\n")
         seconds = time.monotonic() - started
         sys.stdout.write(
             f"{options.records:,} records of {format} in {seconds:.0f} s: "
-            f"{len(found)} differences\n"
+            f"{len(unlike)} differences\n"
         )
-        failed = failed or bool(found)
+        failed = failed or bool(unlike)
     return 1 if failed else 0
 
 

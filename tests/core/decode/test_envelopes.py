@@ -26,8 +26,8 @@ def decoded(contract: Contract, *records: Any, **parts: Any) -> Decoded:
     return Decoder([contract]).decode(replace(batch(values), **parts))
 
 
-def columns(found: Decoded, *names: str) -> list[tuple[Any, ...]]:
-    return found.tables["order"].select(names).rows()
+def columns(result: Decoded, *names: str) -> list[tuple[Any, ...]]:
+    return result.tables["order"].select(names).rows()
 
 
 CLOUD = of(
@@ -51,18 +51,18 @@ def test_cloudevents_are_read_in_each_of_their_modes() -> None:
     in_base64 = cloud_event("2", data=None, data_base64=text)
     batched = [cloud_event("3", data={"total": 7}), cloud_event("4", type="other")]
     headers = [("ce_" + k, v.encode()) for k, v in cloud_event("5").items() if isinstance(v, str)]
-    found = decoded(CLOUD, structured, in_base64, batched, {"total": 8}, headers={3: headers})
-    assert columns(found, "_row", "total", "tenant") == [
+    result = decoded(CLOUD, structured, in_base64, batched, {"total": 8}, headers={3: headers})
+    assert columns(result, "_row", "total", "tenant") == [
         (0, 5.0, "t"), (1, 6.0, "t"), (2, 7.0, "t"), (3, 8.0, "t")
     ]  # fmt: skip
-    assert len(set(columns(found, "_id"))) == 4
+    assert len(set(columns(result, "_id"))) == 4
 
 
 def test_one_bad_event_of_a_batch_leaves_its_neighbours() -> None:
     bad = cloud_event("2", time="soon")
-    found = decoded(CLOUD, [cloud_event("1"), bad, 7, cloud_event("3")], {"total": 1})
-    assert columns(found, "_row", "_id") == [(0, "/shop\x1f 1"), (0, "/shop\x1f 3")]
-    assert [(row, r.reason) for row, r in found.rejects] == [
+    result = decoded(CLOUD, [cloud_event("1"), bad, 7, cloud_event("3")], {"total": 1})
+    assert columns(result, "_row", "_id") == [(0, "/shop\x1f 1"), (0, "/shop\x1f 3")]
+    assert [(row, r.reason) for row, r in result.rejects] == [
         (0, "not_an_object"), (1, "missing_field")
     ]  # fmt: skip
 
@@ -87,17 +87,17 @@ def change(op: str, before: Any, after: Any) -> dict[str, Any]:
 
 
 def test_a_change_is_of_the_row_after_it_and_a_delete_of_the_row_before() -> None:
-    found = decoded(
+    result = decoded(
         CHANGES,
         change("c", None, {"status": "new"}),
         change("u", {"status": "new"}, {"status": "paid"}),
         change("d", {"status": "paid"}, None),
         None,
     )
-    assert columns(found, "op", "status", "before") == [
+    assert columns(result, "op", "status", "before") == [
         ("c", "new", None), ("u", "paid", "new"), ("d", "paid", "paid")
     ]  # fmt: skip
-    assert found.empty.tolist() == [3]
+    assert result.empty.tolist() == [3]
 
 
 def test_snapshots_count_only_when_asked_for() -> None:
@@ -106,8 +106,8 @@ def test_snapshots_count_only_when_asked_for() -> None:
     left_out = decoded(CHANGES, read, truncated)
     assert left_out.ignored.tolist() == [0, 1]
     asked = replace(CHANGES, envelope=Envelope("debezium", ops=("c", "r")))
-    found = decoded(asked, read, change("u", None, {"status": "x"}))
-    assert columns(found, "op") == [("r",)]
+    result = decoded(asked, read, change("u", None, {"status": "x"}))
+    assert columns(result, "op") == [("r",)]
 
 
 def test_a_change_with_its_schema_has_decimals_as_numbers() -> None:
@@ -118,8 +118,8 @@ def test_a_change_with_its_schema_has_decimals_as_numbers() -> None:
     unscaled = base64.b64encode((-12_345).to_bytes(2, "big", signed=True)).decode()
     payload = change("c", None, {"price": unscaled})
     priced = replace(CHANGES, fields=(Field("price", ("price",), "float"),))
-    found = decoded(priced, {"schema": schema, "payload": payload})
-    assert columns(found, "price") == [(-123.45,)]
+    result = decoded(priced, {"schema": schema, "payload": payload})
+    assert columns(result, "price") == [(-123.45,)]
     assert decoded(priced, {"schema": None, "payload": None}).ignored.tolist() == [0]
 
 
@@ -140,9 +140,9 @@ def test_a_flattened_row_is_read_with_what_was_added_to_it() -> None:
 def test_a_payload_is_taken_out_of_what_connect_writes() -> None:
     connect = of(Envelope("connect"), Field("total", ("total",), "float"))
     payload = {"total": 2, "at": AT}
-    found = decoded(connect, {"schema": {}, "payload": payload}, payload)
-    assert columns(found, "total") == [(2.0,)]
-    ((row, reject),) = found.rejects
+    result = decoded(connect, {"schema": {}, "payload": payload}, payload)
+    assert columns(result, "total") == [(2.0,)]
+    ((row, reject),) = result.rejects
     assert (row, reject.detail) == (1, "payload: required by the envelope connect, but absent")
 
 
@@ -155,9 +155,9 @@ def test_each_event_of_a_list_has_its_own_verdict(path: tuple[str, ...]) -> None
     )
     events: Any = [{"total": 1, "at": AT}, {"total": "x", "at": AT}, {"total": 3, "at": AT}]
     record = {"sender": "s", "data": {"events": events}} if path else events
-    found = decoded(listed, record, [] if not path else {"data": {"events": []}})
-    assert columns(found, "_row", "total", "sender") == [
+    result = decoded(listed, record, [] if not path else {"data": {"events": []}})
+    assert columns(result, "_row", "total", "sender") == [
         (0, 1.0, "s" if path else None), (0, 3.0, "s" if path else None)
     ]  # fmt: skip
-    assert [(row, r.reason) for row, r in found.rejects] == [(0, "wrong_type")]
-    assert found.empty.tolist() == [] and found.ignored.tolist() == [1]
+    assert [(row, r.reason) for row, r in result.rejects] == [(0, "wrong_type")]
+    assert result.empty.tolist() == [] and result.ignored.tolist() == [1]

@@ -52,8 +52,8 @@ def paths(value: Any, above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
 def test_no_contract_makes_a_shape_a_traceback(shape: str, tmp_path: Path) -> None:
     file = tmp_path / "t.ndjson"
     file.write_text("".join(json.dumps(record) + "\n" for record in SHAPES[shape]))
-    found = [path for record in SHAPES[shape] for path in paths(record)]
-    dotted = list(dict.fromkeys(".".join(path) for path in found if all(path))) or ["x"]
+    all_paths = [path for record in SHAPES[shape] for path in paths(record)]
+    dotted = list(dict.fromkeys(".".join(path) for path in all_paths if all(path))) or ["x"]
     types = ["string", "integer", "float", "boolean"]
     for number, at in enumerate(islice(dotted, 12)):
         leaves = [p for p in dotted if not any(o != p and o.startswith(p + ".") for o in dotted)]

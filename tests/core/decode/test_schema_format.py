@@ -114,6 +114,17 @@ def test_what_can_not_be_read_is_rejected_with_its_schema() -> None:
     ]  # fmt: skip
 
 
+def test_of_many_records_only_those_are_rejected_that_can_not_be_read() -> None:
+    schema = avro(V1)
+    values: list[bytes | None] = [written(schema, order(id=f"o{row}")) for row in range(700)]
+    broken = (3, 150, 151, 699)
+    for row in broken:
+        values[row] = (values[row] or b"")[:-3]
+    decoded = decode(values, {7: schema}, Field("price", ("price",), "float"))
+    assert [row for row, _ in decoded.rejects] == list(broken)
+    assert decoded.tables["order"]["_row"].to_list() == sorted({*range(700)} - {*broken})
+
+
 def test_a_verdict_names_the_field_and_the_schema() -> None:
     schema = avro([*V1[:3], ("price", "string"), ("items", ["null", "long"])])
     decoded = decode(

@@ -85,15 +85,17 @@ def silences(
 ) -> tuple[AlertState, list[Published]]:
     """Each event is published as it comes, and each frontier once all events before it are."""
     waiting = sorted(set(events))
-    one = quiet(replace(absence(no_data_for, keep), **changes), begins=waiting[0] if waiting else 0)
+    series = quiet(
+        replace(absence(no_data_for, keep), **changes), begins=waiting[0] if waiting else 0
+    )
     last = None
     for frontier in sorted(frontiers):
         while waiting and waiting[0] < frontier:
             last = waiting.pop(0)
-            one.judge(last, last)
+            series.judge(last, last)
         if last is not None:
-            one.judge(last, frontier)
-    return one.alert, one.steps
+            series.judge(last, frontier)
+    return series.alert, series.steps
 
 
 def test_silence_fires_at_its_own_instant_and_the_next_event_resolves() -> None:
@@ -150,10 +152,10 @@ def test_what_is_too_young_is_missed_once_it_is_old_enough_and_then_for_all_its_
         (60, "resolved", "data"),
     ]
     assert silences([0, 45], [55], min_history_ms=50)[1] == []  # it came in time
-    one = quiet(replace(absence(15), min_history_ms=50))
-    one.judge(0, 60)
-    one.judge(80, 80)
-    assert [(t.start_ms, t.at_ms) for t in one.published] == [(0, 50), (0, 80)]
+    series = quiet(replace(absence(15), min_history_ms=50))
+    series.judge(0, 60)
+    series.judge(80, 80)
+    assert [(t.start_ms, t.at_ms) for t in series.published] == [(0, 50), (0, 80)]
 
 
 @settings(max_examples=60, deadline=None)
@@ -177,10 +179,10 @@ def test_how_often_silence_is_evaluated_changes_nothing(
 
 def slices(starts: Iterable[int], span: int, no_data_for: int, keep: int = 0) -> list[Published]:
     """Slices that hold events, each published when it ends; then nothing more."""
-    one = quiet(absence(no_data_for, keep))
+    series = quiet(absence(no_data_for, keep))
     for start in starts:
-        one.judge(start + span, start + span, start)
-    return one.steps
+        series.judge(start + span, start + span, start)
+    return series.steps
 
 
 def test_a_slice_is_never_taken_for_silence() -> None:
@@ -202,9 +204,9 @@ def test_silence_known_by_slices_ends_where_the_next_slice_begins() -> None:
 
 
 def test_the_transition_of_an_absence_names_the_silence() -> None:
-    one = quiet(absence(15 * MINUTE), ("apac",), begins=5 * MINUTE)
-    one.judge(5 * MINUTE, 60 * MINUTE)
-    one.judge(70 * MINUTE, 70 * MINUTE)
+    series = quiet(absence(15 * MINUTE), ("apac",), begins=5 * MINUTE)
+    series.judge(5 * MINUTE, 60 * MINUTE)
+    series.judge(70 * MINUTE, 70 * MINUTE)
     common: dict[str, Any] = {
         "rule": "quiet",
         "severity": "warning",
@@ -216,7 +218,7 @@ def test_the_transition_of_an_absence_names_the_silence() -> None:
         "start_ms": 5 * MINUTE,
     }
     inactive, _, firing, _inhibited, resolved = AlertPhase
-    assert tuple(one.published) == (
+    assert tuple(series.published) == (
         Transition(
             **common,
             at_ms=20 * MINUTE,

@@ -31,10 +31,10 @@ def life(rule: CompositeRule, events: list[Event], step_ms: int = 1_000) -> list
     composite = CompositeState(rule)
     for index, at_ms, firing in events:
         composite.subscription.add(index, EMEA, change(at_ms, firing))
-    found = []
+    steps = []
     for known_ms in range(0, 500 + step_ms, step_ms):
-        found += [(t.at_ms, t.state.value) for t in composite.advance(known_ms)]
-    return found
+        steps += [(t.at_ms, t.state.value) for t in composite.advance(known_ms)]
+    return steps
 
 
 @pytest.mark.parametrize("step_ms", [1, 7, 1_000])

@@ -95,8 +95,8 @@ def test_what_is_reported(case: str, backwards: bool, step_ms: int) -> None:
     alerts = Alerts()
     for what, at_ms, firing in reversed(events) if backwards else events:
         getattr(alerts, what)(at_ms, firing)
-    found = [t for known in range(0, 400 + step_ms, step_ms) for t in alerts.advance(known)]
-    assert found == expected
+    transitions = [t for known in range(0, 400 + step_ms, step_ms) for t in alerts.advance(known)]
+    assert transitions == expected
 
 
 def test_a_rule_that_evaluates_no_windows_has_no_hold() -> None:

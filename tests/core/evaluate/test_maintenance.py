@@ -75,8 +75,8 @@ def test_beyond_its_limit_time_is_only_said_to_be_later(
 ) -> None:
     maintenance = MaintenanceCalendar([once(a, b, f"m{i}") for i, (a, b) in enumerate(periods)], ())
     exact = maintenance.after((), start, span, 2**40)
-    found = maintenance.after((), start, span, upto)
-    assert found == exact if exact <= upto else found > upto
+    after = maintenance.after((), start, span, upto)
+    assert after == exact if exact <= upto else after > upto
 
 
 def test_time_that_never_runs_is_not_waited_for() -> None:
@@ -85,8 +85,8 @@ def test_time_that_never_runs_is_not_waited_for() -> None:
 
 
 def test_maintenance_is_of_the_series_that_match_and_of_the_whole_only_without_a_match() -> None:
-    one, every = once(0, 10, "one", {"region": "apac"}), once(20, 30, "every")
-    whole = replace(plan(kpi()), maintenance={"one": one, "every": every})
+    of_apac, every = once(0, 10, "one", {"region": "apac"}), once(20, 30, "every")
+    whole = replace(plan(kpi()), maintenance={"one": of_apac, "every": every})
 
     def within(dimensions: tuple[Scalar, ...] | None) -> list[bool]:
         spans = [(0, 10), (10, 20), (20, 30)]
@@ -139,18 +139,18 @@ def test_silence_in_maintenance_does_not_count_however_often_it_is_evaluated(
             if due < end and due not in events:
                 expected.append((due, "firing"))
                 firing = True
-    state, found, known = INACTIVE, [], events[0]
+    state, transitions, known = INACTIVE, [], events[0]
     clock = AbsenceClock(maintenance, (), LEVEL.no_data_for_ms)
     for last, following in pairwise([*events, end]):
         frontiers = data.draw(st.lists(st.integers(last, following), max_size=4))
         for frontier in [last, *sorted(frontiers)]:
             state, published = step_absence(RULE, LEVEL, clock, state, known, last, frontier)
             known = last
-            found += published
+            transitions += published
     state, published = step_absence(RULE, LEVEL, clock, state, known, events[-1], end)
-    found += published
-    assert [(t.at_ms, t.state.value) for t in found] == expected
-    for told_of in found:
+    transitions += published
+    assert [(t.at_ms, t.state.value) for t in transitions] == expected
+    for told_of in transitions:
         silence = range(told_of.start_ms, told_of.episode_ms)
         assert sum(at not in calm for at in silence) == LEVEL.no_data_for_ms
         assert not set(events) & set(silence[1:])

@@ -62,7 +62,7 @@ sales = st.lists(
 
 def run(plan: Plan, events: list[tuple[int, str, int]], cuts: list[int]) -> Emitted:
     """Send the events through the core, in batches that end at the cuts."""
-    pipeline, found, first = Pipeline(plan), [], 0
+    pipeline, emitted, first = Pipeline(plan), [], 0
     for cut in [*sorted(cuts), len(events)]:
         some = events[first:cut]
         lines = [
@@ -72,9 +72,9 @@ def run(plan: Plan, events: list[tuple[int, str, int]], cuts: list[int]) -> Emit
             for s, r, a in some
         ]
         pipeline.add(batch_of("shop", lines, offset=first, at_ms=START_MS + 2**40))
-        found.append(pipeline.flush())
+        emitted.append(pipeline.flush())
         first = cut
-    published = joined([*found, pipeline.finish()])
+    published = joined([*emitted, pipeline.finish()])
     # What happens at one instant may be published in any order.
     return replace(
         published,
@@ -104,12 +104,14 @@ def test_maintenance_takes_out_what_it_touches_and_nothing_else(
 ) -> None:
     cuts = data.draw(st.lists(st.integers(0, len(events)), max_size=4))
     without = run(replace(plan, maintenance={}), events, [])
-    found = run(plan, events, cuts)
+    with_rests = run(plan, events, cuts)
     # The values are those that there would be without.
-    assert [structs.replace(w, maintenance=None) for w in found.windows] == list(without.windows)
-    published = {(s.window.dimensions, s.window.end_ms): s for s in found.targets}
+    assert [structs.replace(w, maintenance=None) for w in with_rests.windows] == list(
+        without.windows
+    )
+    published = {(s.window.dimensions, s.window.end_ms): s for s in with_rests.targets}
     plain = {(s.window.dimensions, s.window.end_ms): s for s in without.targets}
-    for window in found.windows:
+    for window in with_rests.windows:
         minutes = range(window.start_ms, window.end_ms, MINUTE_MS)
         names = {calm_at(str(window.dimensions[0]), at) for at in minutes} - {None}
         # Of two that touch it, the one that is declared first.
@@ -123,11 +125,11 @@ def test_maintenance_takes_out_what_it_touches_and_nothing_else(
                 50 if window.start_ms >= calendar_ms("2025-10-26") else 20
             )
     # No rule on values takes a step with a window in maintenance.
-    calm = {(w.dimensions, w.end_ms) for w in found.windows if w.maintenance is not None}
-    steps = [t for t in found.transitions if t.rule != "quiet"]
+    calm = {(w.dimensions, w.end_ms) for w in with_rests.windows if w.maintenance is not None}
+    steps = [t for t in with_rests.transitions if t.rule != "quiet"]
     assert not [t for t in steps if (t.dimensions, t.at_ms) in calm]
     # However the records come, the same is published.
-    assert found.transitions == run(plan, events, []).transitions
+    assert with_rests.transitions == run(plan, events, []).transitions
 
 
 def calendar_ms(day: str) -> int:
@@ -139,8 +141,8 @@ def calendar_ms(day: str) -> int:
 def test_an_hour_of_silence_is_an_hour_outside_of_maintenance(
     plan: Plan, events: list[tuple[int, str, int]]
 ) -> None:
-    found = run(plan, events, [])
-    for fired in (t for t in found.transitions if t.rule == "quiet" and t.state == "firing"):
+    with_rests = run(plan, events, [])
+    for fired in (t for t in with_rests.transitions if t.rule == "quiet" and t.state == "firing"):
         region = str(fired.dimensions[0])
         # Events are known to their slice of five minutes.
         ends = [

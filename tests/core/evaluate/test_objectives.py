@@ -53,8 +53,8 @@ def test_more_than_the_target_counts_as_the_target() -> None:
 
 def test_a_kpi_without_data_is_left_out_and_the_weights_scaled_up() -> None:
     # (0.3 * 1 + 0.4 * 0.5) / 0.7
-    found = score({"response_time": [1.0], "feedback_score": [0.5], "retention": []})
-    assert found == pytest.approx(5 / 7)
+    value = score({"response_time": [1.0], "feedback_score": [0.5], "retention": []})
+    assert value == pytest.approx(5 / 7)
 
 
 def test_no_data_at_all_is_no_score() -> None:
@@ -89,12 +89,12 @@ TREE = {o.name: o for o in (GROWTH, PLAN, SATISFACTION)}
 
 
 def test_an_objective_above_counts_the_scores_below_it_and_its_own_kpis() -> None:
-    found = scores(
+    by_objective = scores(
         TREE,
         {"response_time": [1.0], "feedback_score": [0.5], "retention": [1.0], "revenue": [0.7]},
     )
     # satisfaction: 0.3 + 0.4 * 0.5 + 0.3 = 0.8; plan: 0.1 * 0.5 + 0.5 * 0.8 + 0.4 * 0.7
-    assert found == pytest.approx({"satisfaction": 0.8, "growth": 0.7, "plan": 0.73})
+    assert by_objective == pytest.approx({"satisfaction": 0.8, "growth": 0.7, "plan": 0.73})
 
 
 def test_an_objective_below_without_data_is_left_out() -> None:
@@ -171,9 +171,9 @@ def test_the_change_of_a_score_is_over_the_series_that_have_a_past() -> None:
         series("revenue", (0, 100.0), key="new"),  # is in the score, and is no progress
         series("orders", (7, 80.0), (0, 60.0)),
     ]
-    found = standing(company, views, lambda view: earlier_attainment(view, DAY_MS))
+    by_objective = standing(company, views, lambda view: earlier_attainment(view, DAY_MS))
     # now: 0.5 * (0.6 + 1) / 2 + 0.5 * 0.6; with a past: (0.6 + 0.6) / 2, then (0.5 + 0.8) / 2
-    assert found["growth"].value == pytest.approx(0.7)
-    assert found["growth"].change == pytest.approx(-0.05)
-    assert (found["top"].value, found["top"].change) == pytest.approx((0.7, -0.05))
-    assert found["top"].trend == "down"
+    assert by_objective["growth"].value == pytest.approx(0.7)
+    assert by_objective["growth"].change == pytest.approx(-0.05)
+    assert (by_objective["top"].value, by_objective["top"].change) == pytest.approx((0.7, -0.05))
+    assert by_objective["top"].trend == "down"

@@ -121,15 +121,15 @@ def test_a_restart_anywhere_reports_nothing_twice_and_loses_nothing(plan: Plan) 
     alerts = [("poor", 60_000, True), ("few", 120_000, True), ("poor", 150_000, False)]
     expected = [(120_000, "few", "inhibited"), (240_000, "few", "firing")]
     for crash_ms in range(0, 300_001, 30_000):
-        partition, found = Partition(plan), []
+        partition, transitions = Partition(plan), []
         for rule, at_ms, firing in alerts:
             partition.alert(rule, at_ms, firing)
-        found += partition.advance(revenue=crash_ms, visits=crash_ms)
+        transitions += partition.advance(revenue=crash_ms, visits=crash_ms)
         for row in partition.rows.values():
             partition.graph.prune(row)  # as written without what came of it
         again = Partition(plan, partition.rows)
-        found += again.advance(revenue=600_000, visits=600_000)
-        assert found == expected, crash_ms
+        transitions += again.advance(revenue=600_000, visits=600_000)
+        assert transitions == expected, crash_ms
 
 
 def test_changes_are_dropped_from_rows_once_what_came_of_them_is_written(plan: Plan) -> None:

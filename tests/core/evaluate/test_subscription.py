@@ -66,7 +66,7 @@ def test_only_the_severity_that_is_named_counts(wanted: Severity | None, fires: 
 
 def test_a_change_before_what_is_settled_counts_at_the_next_instant() -> None:
     subscription = Subscription("one", [source()])
-    subscription.known_ms = 50
+    subscription.settle(50)
     subscription.add(0, ("emea", "a"), change(40, True))
     assert subscription.next_ms() == 51
 
@@ -79,5 +79,6 @@ def test_what_is_needed_after_a_restart_is_not_consumed(
     known: int | None, needed_from: int | None, consumed: int | None
 ) -> None:
     subscription = Subscription("one", [source()])
-    subscription.known_ms, subscription.needed_from_ms = known, needed_from
+    if known is not None:
+        subscription.settle(known, needed_from)
     assert subscription.consumed_ms == consumed

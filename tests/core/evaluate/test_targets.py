@@ -73,9 +73,9 @@ numbers = st.floats(allow_nan=False, allow_infinity=False) | st.integers(-20, 20
 
 @given(numbers, numbers, numbers)
 def test_attainment_never_falls_while_the_value_gets_better(
-    bound: float, one: float, other: float
+    bound: float, value: float, other: float
 ) -> None:
-    low, high = sorted((one, other))
+    low, high = sorted((value, other))
 
     assert _attainment(Target(at_least=bound), low) <= _attainment(Target(at_least=bound), high)
     assert _attainment(Target(at_most=bound), high) <= _attainment(Target(at_most=bound), low)
@@ -83,11 +83,11 @@ def test_attainment_never_falls_while_the_value_gets_better(
 
 @given(numbers, numbers, numbers, numbers)
 def test_attainment_between_bounds_never_falls_on_the_way_to_them(
-    bound: float, other_bound: float, one: float, other: float
+    bound: float, other_bound: float, value: float, other: float
 ) -> None:
     least, most = sorted((bound, other_bound))
     target = Target(at_least=least, at_most=most)
-    low, high = sorted((one, other))
+    low, high = sorted((value, other))
 
     if high <= most:
         assert _attainment(target, low) <= _attainment(target, high)

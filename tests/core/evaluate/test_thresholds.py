@@ -31,21 +31,21 @@ def window(value: float | None, end: int = 1, region: str = "emea") -> WindowVal
     return WindowValue("response_time", (region,), (end - 1) * MINUTE_MS, end * MINUTE_MS, value, 5)
 
 
-def one(of: Series, seen: WindowValue, target: Target | None = None) -> EvaluationInput:
+def input_of(of: Series, seen: WindowValue, target: Target | None = None) -> EvaluationInput:
     return EvaluationInput(of, seen, seen.end_ms, target, None, {})
 
 
 def states(rules: Thresholds, *inputs: EvaluationInput) -> list[list[str]]:
     nobody = Peers(())
-    found = rules.evaluate([(i, rules.compute_features(i, nobody)) for i in inputs])
-    return [[step.state.value for step in steps] for steps in found]
+    by_input = rules.evaluate([(i, rules.compute_features(i, nobody)) for i in inputs])
+    return [[step.state.value for step in steps] for steps in by_input]
 
 
 def test_windows_of_many_series_are_evaluated_at_once_each_by_its_own_alerts() -> None:
     rules, emea, apac = Thresholds(kpi(), [SLOW]), series(), series("apac")
     inputs = [
-        *(one(emea, window(500)), one(apac, window(100, region="apac"))),
-        *(one(emea, window(100, 2)), one(apac, window(None, 2, "apac"))),
+        *(input_of(emea, window(500)), input_of(apac, window(100, region="apac"))),
+        *(input_of(emea, window(100, 2)), input_of(apac, window(None, 2, "apac"))),
     ]
     assert states(rules, *inputs) == [["firing"], [], ["resolved"], []]
 
@@ -61,7 +61,7 @@ def test_an_override_is_the_rule_for_its_series_alone() -> None:
     )
     rules = Thresholds(kpi(), [rule])
     regions = ("emea", "apac", "amer")
-    inputs = [one(series(region), window(500, region=region)) for region in regions]
+    inputs = [input_of(series(region), window(500, region=region)) for region in regions]
     assert states(rules, *inputs) == [["firing"], [], []]
     assert [len(rules.of((region,))) for region in regions] == [1, 1, 0]
 
@@ -69,7 +69,7 @@ def test_an_override_is_the_rule_for_its_series_alone() -> None:
 def test_a_series_is_evaluated_once_it_is_old_enough() -> None:
     rules = Thresholds(kpi(), [replace(SLOW, min_history_ms=3 * MINUTE_MS)])
     young = series()
-    inputs = [one(young, window(500, end)) for end in (1, 2, 3)]
+    inputs = [input_of(young, window(500, end)) for end in (1, 2, 3)]
     assert states(rules, *inputs) == [[], [], ["firing"]]
 
 
@@ -79,7 +79,7 @@ def test_a_series_is_evaluated_once_it_is_old_enough() -> None:
 )
 def test_conditions_read_the_bound_of_the_series_target(target: Target | None, fires: bool) -> None:
     rules = Thresholds(kpi(), [replace(SLOW, levels=(level(pl.col("value") > pl.col("target")),))])
-    assert states(rules, one(series(), window(500), target)) == [["firing"] if fires else []]
+    assert states(rules, input_of(series(), window(500), target)) == [["firing"] if fires else []]
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def test_a_feature_that_several_rules_name_is_computed_once_for_a_window() -> No
     counted = Counted()
     over = replace(SLOW, levels=(level(pl.col("f0") > 0),), features=(counted,))
     rules = Thresholds(kpi(), [over, replace(over, name="again")])
-    seen = one(series(), window(1))
+    seen = input_of(series(), window(1))
     [steps] = rules.evaluate([(seen, rules.compute_features(seen, Peers(())))])
     assert counted.computed == [MINUTE_MS]
     assert [(step.rule, step.facts[0].words) for step in steps] == [
@@ -116,7 +116,7 @@ def test_a_feature_that_several_rules_name_is_computed_once_for_a_window() -> No
 def test_every_evaluation_is_reported_also_those_that_change_nothing() -> None:
     seen: list[Evaluation] = []
     rules = Thresholds(kpi(), [SLOW], seen.append)
-    states(rules, one(series(), window(100)), one(series(), window(None)))
+    states(rules, input_of(series(), window(100)), input_of(series(), window(None)))
     assert [(e.rule.name, e.when, e.clear) for e in seen] == [
         *(("slow", False, True), ("slow", None, None))
     ]

@@ -99,18 +99,18 @@ def run(
     ]
     levels = conditions(rule, table(*((w.value, w.events, None) for w in windows)))
     states: tuple[AlertState, ...] = ()
-    found: list[Transition] = []
+    steps: list[Transition] = []
     for i, window in enumerate(windows):
         row = [(when[i], clear[i]) for when, clear in levels]
         states, transitions = step_threshold(rule, states, window, row)
-        found += transitions
-    return states, found
+        steps += transitions
+    return states, steps
 
 
 def test_each_level_of_a_rule_lives_its_own_life() -> None:
-    states, found = run(threshold(WARNING, CRITICAL), [300, 500, 700, 500, 300])
+    states, transitions = run(threshold(WARNING, CRITICAL), [300, 500, 700, 500, 300])
 
-    assert [(t.severity, t.at_ms // MINUTE, t.state.value) for t in found] == [
+    assert [(t.severity, t.at_ms // MINUTE, t.state.value) for t in transitions] == [
         ("warning", 2, "firing"),
         ("critical", 3, "firing"),
         ("warning", 5, "resolved"),
@@ -120,7 +120,7 @@ def test_each_level_of_a_rule_lives_its_own_life() -> None:
 
 
 def test_a_transition_says_what_happened_and_when_its_episode_began() -> None:
-    _, found = run(threshold(CRITICAL, for_ms=MINUTE), [700, 650.5, 100])
+    _, transitions = run(threshold(CRITICAL, for_ms=MINUTE), [700, 650.5, 100])
 
     common: dict[str, Any] = {
         "rule": "slow",
@@ -130,7 +130,7 @@ def test_a_transition_says_what_happened_and_when_its_episode_began() -> None:
         "episode_ms": MINUTE,
     }
     inactive, pending, firing, _inhibited, resolved = AlertPhase
-    assert found == [
+    assert transitions == [
         Transition(
             **common,
             at_ms=MINUTE,
@@ -168,14 +168,14 @@ def test_a_transition_says_what_happened_and_when_its_episode_began() -> None:
 
 
 def test_without_a_clear_the_bound_of_resolving_is_not_when() -> None:
-    _, found = run(threshold(WARNING), [500, 300])
-    assert [t.bound for t in found] == ["value > 400", "not (value > 400)"]
+    _, transitions = run(threshold(WARNING), [500, 300])
+    assert [t.bound for t in transitions] == ["value > 400", "not (value > 400)"]
 
 
 def test_a_current_window_is_evaluated_at_the_instant_that_the_caller_names() -> None:
     window = WindowValue("response_time", (), 0, 60 * MINUTE, 700, 9, open=True)
-    _, found = step_threshold(threshold(WARNING), (), window, [(True, False)], 7 * MINUTE)
-    assert [(t.at_ms, t.episode_ms, t.end_ms) for t in found] == [
+    _, transitions = step_threshold(threshold(WARNING), (), window, [(True, False)], 7 * MINUTE)
+    assert [(t.at_ms, t.episode_ms, t.end_ms) for t in transitions] == [
         (7 * MINUTE, 7 * MINUTE, 60 * MINUTE)
     ]
 
@@ -190,13 +190,17 @@ def test_a_current_window_is_evaluated_at_the_instant_that_the_caller_names() ->
     ],
 )
 def test_the_alert_of_a_removed_rule_ends(phase: AlertPhase, ends: AlertPhase | None) -> None:
-    found = removed("slow", "critical", "response_time", ("apac",), AlertState(phase, 5), 90)
+    transitions = removed("slow", "critical", "response_time", ("apac",), AlertState(phase, 5), 90)
     if ends is None:
-        assert found is None
+        assert transitions is None
     else:
-        assert found is not None
-        assert (found.previous, found.state, found.reason) == (phase, ends, "removed")
-        assert (found.episode_ms, found.at_ms) == (5, 90)
+        assert transitions is not None
+        assert (transitions.previous, transitions.state, transitions.reason) == (
+            phase,
+            ends,
+            "removed",
+        )
+        assert (transitions.episode_ms, transitions.at_ms) == (5, 90)
 
 
 def test_spans_read_as_rules_write_them() -> None:
@@ -226,10 +230,12 @@ def test_the_firing_that_makes_an_alert_flap_says_so() -> None:
 
 def test_the_identities_of_all_transitions_of_a_long_life_differ() -> None:
     values = [100, 700, 700, 500, 100, 700, 100, None, 700, 700, 700, 100] * 3
-    states, found = run(threshold(WARNING, CRITICAL, for_ms=MINUTE), values)
-    names = [(t.severity, t.episode_ms, t.state) for t in found]
+    states, transitions = run(threshold(WARNING, CRITICAL, for_ms=MINUTE), values)
+    names = [(t.severity, t.episode_ms, t.state) for t in transitions]
     assert len(set(names)) == len(names) > 12
-    by_severity = itertools.groupby(sorted(found, key=lambda t: t.severity), lambda t: t.severity)
+    by_severity = itertools.groupby(
+        sorted(transitions, key=lambda t: t.severity), lambda t: t.severity
+    )
     for _, life in by_severity:
         steps = [INACTIVE.phase, *(t.state for t in life)]
         assert [t for t in itertools.pairwise(steps) if t[0] == t[1]] == []

@@ -64,9 +64,9 @@ def _sizes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
 def ask(memory: IdMemory, rows: list[Row], done: int = -1) -> list[int | None]:
     """For each row, when its id was stored last; None: never, or not later than `done`."""
     names, times = zip(*rows, strict=True) if rows else ((), ())
-    found = memory.repeats(pl.Series(names, dtype=pl.String), np.array(times, np.int64))
-    assert len(found.rows) == len(set(found.rows.tolist()))
-    last = dict(zip(found.rows.tolist(), found.last_ms.tolist(), strict=True))
+    repeats = memory.repeats(pl.Series(names, dtype=pl.String), np.array(times, np.int64))
+    assert len(repeats.rows) == len(set(repeats.rows.tolist()))
+    last = dict(zip(repeats.rows.tolist(), repeats.last_ms.tolist(), strict=True))
     return young([last.get(row) for row in range(len(rows))], done)
 
 

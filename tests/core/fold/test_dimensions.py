@@ -18,13 +18,13 @@ def test_a_value_that_is_short_enough_stays(value: str | int | None) -> None:
 
 @pytest.mark.parametrize("value", ["x" * 1_025, "é" * 513, "日" * 100_000, "x" * 1_023 + "é"])
 def test_a_value_that_is_too_long_is_cut_and_distinguished(value: str) -> None:
-    (found, other) = shortened((value, "other"))
-    assert isinstance(found, str)
-    assert len(found.encode()) <= MAX_VALUE_BYTES
-    assert found.startswith(value[:300])
+    (short, other) = shortened((value, "other"))
+    assert isinstance(short, str)
+    assert len(short.encode()) <= MAX_VALUE_BYTES
+    assert short.startswith(value[:300])
     assert other == "other"
-    assert shortened((value + "!",)) != (found,)
-    assert shortened((found,)) == (found,)
+    assert shortened((value + "!",)) != (short,)
+    assert shortened((short,)) == (short,)
 
 
 def test_an_event_with_a_long_value_counts_in_a_series_of_its_own(tmp_path: Path) -> None:

@@ -62,9 +62,9 @@ def test_a_kpi_alone_has_the_values_that_it_has_beside_others(
     together = straight(plan_of(rules(*KPIS, duplicate_window=duplicate_window), tmp_path), logs)
     for name in KPIS:
         alone = straight(plan_of(rules(name, duplicate_window=duplicate_window), tmp_path), logs)
-        found = {key: value for key, value in together.windows().items() if key[0] == name}
-        assert found.keys() == alone.windows().keys()
-        assert all(same(value, found[key]) for key, value in alone.windows().items())
+        beside = {key: value for key, value in together.windows().items() if key[0] == name}
+        assert beside.keys() == alone.windows().keys()
+        assert all(same(value, beside[key]) for key, value in alone.windows().items())
         assert alone.late_rows[name] == together.late_rows[name]
 
 
@@ -83,8 +83,8 @@ def test_a_record_counts_in_those_windows_of_a_kpi_that_are_open(tmp_path: Path)
     # When the third record comes, the frontier is 4:31 after the start.
     log = [sale(START_MS + s * 1000, a) for s, a in ((0, 1.0), (281, 2.0), (60, 100.0), (900, 4.0))]
     world = straight(plan_of(rules("hopping"), tmp_path), [log])
-    found = {(end - START_MS) // 1000: v[0] for end, v in values(world, "hopping").items()}
-    assert {end: found[end] for end in (90, 180, 270, 360, 450)} == {
+    by_end = {(end - START_MS) // 1000: v[0] for end, v in values(world, "hopping").items()}
+    assert {end: by_end[end] for end in (90, 180, 270, 360, 450)} == {
         90: 1.0,
         180: 1.0,
         270: 1.0,

@@ -34,8 +34,8 @@ def test_a_trend_is_what_mann_and_kendall_call_one(values: list[float]) -> None:
     if len(set(values)) == 1:
         assert not trending(np.array(values))  # the reference divides by zero
         return
-    found = pymannkendall.original_test(values, alpha=0.05)
-    assert trending(np.array(values)) == bool(found.h)
+    reference = pymannkendall.original_test(values, alpha=0.05)
+    assert trending(np.array(values)) == bool(reference.h)
 
 
 @settings(deadline=None)

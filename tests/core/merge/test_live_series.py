@@ -26,7 +26,7 @@ def test_a_series_begins_with_its_first_partial() -> None:
     series, began = live()
     assert series.series_for(MINUTE_MS, series_key(EMEA)) == EMEA
     assert series.series_for(2 * MINUTE_MS, series_key(EMEA)) == EMEA
-    assert [(one.dimensions, one.first_ms) for one in began] == [(EMEA, MINUTE_MS)]
+    assert [(series.dimensions, series.first_ms) for series in began] == [(EMEA, MINUTE_MS)]
 
 
 def test_a_series_begins_earlier_while_nothing_of_it_is_sealed() -> None:

@@ -102,12 +102,12 @@ def test_a_series_larger_than_a_message_survives_a_crash_at_any_row(tmp_path: Pa
     frames = len(world.frames[0])
     whole = world.merger(0)
     wanted = {w for c in world.apply(whole, 0, 0, frames) for w in c.windows}
-    found = set()
+    windows = set()
     position, count = 0, 0
     while position < frames:
         merger = world.merger(0)
         stop = min(position + 15, frames)
-        found |= {w for c in world.apply(merger, 0, position, stop) for w in c.windows}
+        windows |= {w for c in world.apply(merger, 0, position, stop) for w in c.windows}
         needed, writes = merger.needed_position(), merger.drain_rows()
         assert all(len(row or b"") < 1_000_000 for _, row in writes)
         count += 1
@@ -122,7 +122,7 @@ def test_a_series_larger_than_a_message_survives_a_crash_at_any_row(tmp_path: Pa
         if stop == frames and not count % 2:
             break
     assert sum(map(len, world.rows[0].values())) > 1_000_000
-    assert found == wanted
+    assert windows == wanted
 
 
 def test_new_series_are_folded_into_other_when_the_rows_of_a_kpi_are_large(tmp_path: Path) -> None:

@@ -200,16 +200,16 @@ def apply(merger: Merger, data: bytes, position: int) -> Emitted:
 @pytest.mark.parametrize("claim", TABLE)
 def test_what_an_event_closes(plan: Plan, claim: str) -> None:
     events, expected = TABLE[claim]
-    merger, rows, found = Merger(plan, 0, 1), {}, []
+    merger, rows, by_frame = Merger(plan, 0, 1), {}, []
     for position, event in enumerate(events):
         if isinstance(event, Event):
-            found.append(closed(apply(merger, frame_of(plan, event), position)))
+            by_frame.append(closed(apply(merger, frame_of(plan, event), position)))
             continue
         rows.update(merger.drain_rows())
         merger = Merger(plan, 0, 1)
         merger.restore((key, row) for key, row in rows.items() if row is not None)
-        found.append({})
-    assert found == expected
+        by_frame.append({})
+    assert by_frame == expected
 
 
 @pytest.mark.parametrize("claim", COUNTED)

@@ -51,6 +51,35 @@ def test_windows_that_a_gap_touches_are_incomplete(
     assert marked == dict.fromkeys(world.plan.kpis, incomplete)
 
 
+def test_the_mark_reaches_as_far_back_as_what_a_window_is_made_of(tmp_path: Path) -> None:
+    rules = f"""{EVENTS}kpis:
+  revenue: {{from: sale, value: sum(amount), window: 1m}}
+  loyal: {{from: sale, value: retention(customer), window: 1m}}
+  score: {{from: [revenue, loyal], value: revenue * loyal}}
+  twice: {{from: [score], value: score * 2}}
+  doubled_revenue: {{from: [revenue], value: revenue * 2}}
+"""
+    log = [sale(START_MS + MINUTE_MS * minute, 1.0, "a", "c", f"{minute}") for minute in range(6)]
+    world = World(plan_of(rules, tmp_path), [log], 1)
+    worker = world.worker()
+    world.read(worker, {0: len(log)})
+    world.flush(worker)
+    span = (START_MS + 75_000, START_MS + 90_000)  # in the second minute
+    frame = msgspec.structs.replace(decode(world.frames[0][0]), missed=span)
+    emitted = Merger(world.plan, 0, 1).apply(next(encode(frame)), 0)
+    marked: dict[str, list[int]] = {name: [] for name in world.plan.kpis}
+    for window in emitted.windows:
+        if window.incomplete:
+            marked[window.kpi].append((window.start_ms - START_MS) // MINUTE_MS)
+    assert marked == {
+        "revenue": [1],
+        "doubled_revenue": [1],
+        "loyal": [1, 2],
+        "score": [1, 2],
+        "twice": [1, 2],
+    }
+
+
 def frame_with(partition: int, span: tuple[int | None, int] | None) -> Frame:
     return Frame("t", partition, 2, 1, 1, None, 1, True, {}, [], missed=span)
 

@@ -19,8 +19,8 @@ def schedule(current: bool, *began: float) -> tuple[Schedule, list[Series]]:
     made = Schedule(TEN, current)
     series = [Series.new("response_time", "", (str(i),), int(at * MINUTE_MS))
               for i, at in enumerate(began)]  # fmt: skip
-    for one in series:
-        made.add(one)
+    for each in series:
+        made.add(each)
     return made, series
 
 
@@ -73,8 +73,8 @@ def test_how_long_every_window_stays_what_it_is(
 ) -> None:
     made, _ = schedule(current, 0)
     next_ms = None if next_start is None else next_start * MINUTE_MS
-    found = made.last_alike(MINUTE_MS, next_ms, int(frontier * MINUTE_MS))
-    assert found == last * MINUTE_MS
+    end_ms = made.last_alike(MINUTE_MS, next_ms, int(frontier * MINUTE_MS))
+    assert end_ms == last * MINUTE_MS
 
 
 @pytest.mark.parametrize(
@@ -93,5 +93,5 @@ def test_a_stride_closes_about_so_many_windows(
 ) -> None:
     made, _ = schedule(False, *range(1, series + 1))
     ends_ms = [at * MINUTE_MS for at in slice_ends]
-    found = made.stride_end_ms(60 * MINUTE_MS, ends_ms, series, windows)
-    assert found == end * MINUTE_MS
+    end_ms = made.stride_end_ms(60 * MINUTE_MS, ends_ms, series, windows)
+    assert end_ms == end * MINUTE_MS

@@ -99,9 +99,9 @@ def test_a_frame_with_a_column_cut_short_is_no_frame(tmp_path: Path) -> None:
     world.read(worker, {0: 1})
     world.flush(worker)
     frame = decode(world.frames[0][0])
-    (found,) = frame.blocks
-    for columns in ([found.columns[0][:-1], *found.columns[1:]], [[None] * 2, *found.columns[1:]]):
-        broken = msgspec.structs.replace(found, columns=columns)
+    (block,) = frame.blocks
+    for columns in ([block.columns[0][:-1], *block.columns[1:]], [[None] * 2, *block.columns[1:]]):
+        broken = msgspec.structs.replace(block, columns=columns)
         (data,) = encode(msgspec.structs.replace(frame, blocks=[broken]))
         with pytest.raises(msgspec.DecodeError, match="a column of spent has not 1 rows"):
             decode(data)

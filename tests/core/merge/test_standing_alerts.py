@@ -45,5 +45,5 @@ def test_after_a_restart_an_alert_that_stands_is_known(tmp_path: Path, about: st
     restarted = Merger(world.plan, 0, 1)
     restarted.restore(world.rows[0].items())
     steps = standing_alerts(world.plan, restarted.state)
-    found = [(s.state.value, s.at_ms, s.value) for s in steps if s.rule == "big"]
-    assert found == expected
+    big = [(s.state.value, s.at_ms, s.value) for s in steps if s.rule == "big"]
+    assert big == expected

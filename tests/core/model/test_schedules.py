@@ -116,8 +116,8 @@ def plain_minutes(schedule: Schedule, first_ms: int, last_ms: int) -> list[bool]
                 if wanted > newest:
                     break
                 if wanted > clock[0] and plain_has(days_, day):
-                    for one in range(at, min(at + schedule.for_ms, last_ms), MINUTE):
-                        inside[one] = True
+                    for minute in range(at, min(at + schedule.for_ms, last_ms), MINUTE):
+                        inside[minute] = True
                 day += timedelta(days=1)
     low = -(2**62) if schedule.from_ms is None else schedule.from_ms
     high = 2**62 if schedule.until_ms is None else schedule.until_ms
@@ -152,10 +152,10 @@ def test_a_schedule_is_what_a_look_at_the_clock_says_each_minute(
         None if low is None else first + low * MINUTE,
         None if high is None else first + high * MINUTE,
     )
-    found = list(schedule.periods(first, last))
-    assert found == sorted(found)
-    assert all(a < last and first < b for a, b in found)
-    mine = [any(a <= m < b for a, b in found) for m in range(first, last, MINUTE)]
+    periods = list(schedule.periods(first, last))
+    assert periods == sorted(periods)
+    assert all(a < last and first < b for a, b in periods)
+    mine = [any(a <= m < b for a, b in periods) for m in range(first, last, MINUTE)]
     assert mine == plain_minutes(schedule, first, last)
 
 
@@ -192,8 +192,8 @@ def test_whole_days_have_23_and_25_hours_where_clocks_change() -> None:
 
 def test_days_that_touch_are_one_period() -> None:
     weekend = Schedule("UTC", Weekdays(frozenset({5, 6})))
-    found = list(weekend.periods(utc("2026-11-23"), utc("2026-11-30")))
-    assert iso("UTC", found) == [("2026-11-28T00:00", "2026-11-30T00:00")]
+    periods = list(weekend.periods(utc("2026-11-23"), utc("2026-11-30")))
+    assert iso("UTC", periods) == [("2026-11-28T00:00", "2026-11-30T00:00")]
 
 
 def test_a_night_goes_on_into_the_new_year() -> None:
@@ -240,16 +240,16 @@ NEWER = {"SCT": {date(2026, 6, 15)}}
 def test_the_holidays_are_those_that_gov_uk_publishes(part: str, published: str) -> None:
     # The copy that the package carries: nothing is fetched.
     reported = BankHolidays(use_cached_holidays=True).get_holidays(division=published)
-    wanted = {one["date"] for one in reported} | NEWER.get(part, set())
+    wanted = {holiday["date"] for holiday in reported} | NEWER.get(part, set())
     years = sorted({day.year for day in wanted})
     assert len(wanted) > 8 * 5 and len(years) > 5
     holidays = HolidayDays("GB", part)
     first, last = date(years[0], 1, 1), date(years[-1], 12, 31)
     every = [first + timedelta(days=n) for n in range((last - first).days + 1)]
-    found = {day for day in every if holidays.has(day)}
+    days = {day for day in every if holidays.has(day)}
     # The library also has the weekend days that a day off is given in the place of.
-    assert {d for d in found if d.weekday() < 5} == {d for d in wanted if d.weekday() < 5}
-    assert wanted <= found
+    assert {d for d in days if d.weekday() < 5} == {d for d in wanted if d.weekday() < 5}
+    assert wanted <= days
 
 
 def test_a_day_off_may_lie_in_the_year_before_its_holiday() -> None:

@@ -8,7 +8,7 @@ from agent.core.model.kpis import Dimensions
 from agent.core.model.plan import Plan
 from agent.core.model.results import AlertPhase, Emitted, Transition, WindowValue
 from agent.core.model.rules import Severity
-from agent.core.output.episodes import WEEK_MS, Episode, Found, Record, found, versus
+from agent.core.output.episodes import WEEK_MS, AlertHistory, Episode, Record, alert_history, versus
 from tests.export.invented import COMPANY
 
 HOUR_MS = 3_600_000
@@ -38,12 +38,12 @@ def window(end: int, value: float | None, series: Dimensions = ("emea",)) -> Win
 
 def of(
     *published: Transition | WindowValue, since: int | None = None, until: int | None = None
-) -> Found:
+) -> AlertHistory:
     plan = Plan({}, COMPANY.kpis, COMPANY.rules, {}, "")
     record = Record(plan)
     windows = tuple(t for t in published if isinstance(t, WindowValue))
     record.add(Emitted(windows, (), tuple(t for t in published if isinstance(t, Transition))))
-    return found(
+    return alert_history(
         record,
         None if since is None else since * HOUR_MS,
         None if until is None else until * HOUR_MS,

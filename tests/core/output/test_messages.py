@@ -167,22 +167,22 @@ def test_a_transition_as_json_has_all_that_anybody_who_is_called_needs() -> None
 
 
 def test_when_it_was_published_is_said_where_that_is_known() -> None:
-    found = transition_json(plan(kpi(), RULE), RULE, FIRING, processed_ms=START + 61_500)
-    assert found["processed"] == "2010-12-01T08:27:01.500Z"
+    message = transition_json(plan(kpi(), RULE), RULE, FIRING, processed_ms=START + 61_500)
+    assert message["processed"] == "2010-12-01T08:27:01.500Z"
 
 
 def test_a_rule_without_summary_gets_one() -> None:
     rule = replace(RULE, summary="")
-    found = transition_json(plan(kpi(), rule), rule, FIRING)
-    assert found["summary"] == "Response time (region=apac): value > 600"
+    message = transition_json(plan(kpi(), rule), rule, FIRING)
+    assert message["summary"] == "Response time (region=apac): value > 600"
 
 
 def test_a_transition_of_what_is_no_longer_declared_can_still_be_reported() -> None:
     gone = replace(FIRING, kpi="old_kpi", reason="removed")
-    found = transition_json(plan(kpi()), None, gone)
-    assert found["dimensions"] == {"1": "apac"}
-    assert found["summary"] == "old_kpi (1=apac): value > 600"
-    assert found["owner"] is None
+    message = transition_json(plan(kpi()), None, gone)
+    assert message["dimensions"] == {"1": "apac"}
+    assert message["summary"] == "old_kpi (1=apac): value > 600"
+    assert message["owner"] is None
 
 
 def test_the_variables_named_are_the_variables_given() -> None:
@@ -191,13 +191,13 @@ def test_the_variables_named_are_the_variables_given() -> None:
 
 def test_a_dimension_with_the_name_of_a_variable_is_read_through_dimensions() -> None:
     rule = replace(RULE, summary="{{ value }} {{ dimensions.value }}")
-    found = transition_json(plan(kpi(by=("value",)), rule), rule, FIRING)
-    assert found["summary"] == "700.5 apac"
+    message = transition_json(plan(kpi(by=("value",)), rule), rule, FIRING)
+    assert message["summary"] == "700.5 apac"
 
 
 def test_the_summary_names_every_outcome_and_the_reasons_there_were() -> None:
-    found = summary_json(7, {Outcome.FOLDED: 5, Outcome.REJECTED: 2}, {Reason.NOT_JSON: 2})
-    assert found == {
+    summary = summary_json(7, {Outcome.FOLDED: 5, Outcome.REJECTED: 2}, {Reason.NOT_JSON: 2})
+    assert summary == {
         "kind": "summary",
         "records": 7,
         "outcomes": {
@@ -267,10 +267,10 @@ def test_an_episode_that_is_silenced_twice_has_a_key_for_each_time() -> None:
         )
         for at_ms in (60_000, 120_000)
     ]  # fmt: skip
-    one = plan(kpi())
+    company = plan(kpi())
 
-    assert len({transition_key(one, step) for step in steps}) == 2
-    assert transition_json(one, None, steps[0])["because"] == (
+    assert len({transition_key(company, step) for step in steps}) == 2
+    assert transition_json(company, None, steps[0])["because"] == (
         "feed_gone fires, which this rule depends on"
     )
 

@@ -116,7 +116,7 @@ def test_everything_that_is_reported_is_reported_under_the_pseudonym() -> None:
     published = PRIVACY.emitted(
         COMPANY, Emitted((window(), window("tickets", ("a",))), (status,), (step,))
     )
-    assert [one.dimensions for one in published.windows] == [HIDDEN, ("a",)]
+    assert [window.dimensions for window in published.windows] == [HIDDEN, ("a",)]
     assert published.targets[0].window.dimensions == HIDDEN
     assert published.transitions[0].dimensions == HIDDEN
     assert "4711" not in repr(published)

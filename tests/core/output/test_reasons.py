@@ -24,7 +24,7 @@ def step(**changes: object) -> Transition:
 
 
 @pytest.mark.parametrize(
-    ("taken", "sentence"),
+    ("transition", "sentence"),
     [
         (step(), f"value > 600 holds: {SEEN}"),
         (step(reason="for", at_ms=START + HOUR), f"value > 600 has held for 59m: {SEEN}"),
@@ -67,18 +67,18 @@ def step(**changes: object) -> Transition:
         ),
     ],
 )
-def test_each_reason_has_its_sentence(taken: Transition, sentence: str) -> None:
-    assert because(kpi(), taken) == sentence
+def test_each_reason_has_its_sentence(transition: Transition, sentence: str) -> None:
+    assert because(kpi(), transition) == sentence
 
 
 @pytest.mark.parametrize("value", [None, math.nan, math.inf])
 def test_a_missing_value_is_said(value: float | None) -> None:
-    found = because(kpi(), step(value=value))
-    assert found == "value > 600 holds: there is no value from 08:26 to 08:27 UTC on 2010-12-01"
+    sentence = because(kpi(), step(value=value))
+    assert sentence == "value > 600 holds: there is no value from 08:26 to 08:27 UTC on 2010-12-01"
 
 
 def test_a_window_over_midnight_and_seconds_are_reported_apart() -> None:
-    found = because(None, step(start_ms=START, end_ms=START + 24 * HOUR + 5_000))
-    assert found == (
+    sentence = because(None, step(start_ms=START, end_ms=START + 24 * HOUR + 5_000))
+    assert sentence == (
         "value > 600 holds: the value is 700.5 from 2010-12-01 08:26 UTC to 2010-12-02 08:26:05 UTC"
     )

@@ -21,13 +21,13 @@ def live(
 ) -> list[tuple[int, str, str, str]]:
     """The changes of an alert evaluated once a minute from 0: (minute, previous, state, reason)."""
     state = INACTIVE
-    found: list[tuple[int, str, str, str]] = []
+    steps: list[tuple[int, str, str, str]] = []
     for minute, (when, clear) in enumerate(judgements):
         state, changes = alerts.step(
             state, minute * MINUTE, when, clear, for_ms, keep_ms, step_ms=MINUTE
         )
-        found += [(minute, a.value, b.value, why) for a, b, why in changes]
-    return found
+        steps += [(minute, a.value, b.value, why) for a, b, why in changes]
+    return steps
 
 
 def test_without_for_an_alert_fires_at_once() -> None:

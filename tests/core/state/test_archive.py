@@ -74,11 +74,11 @@ def test_a_crash_changes_nothing_of_what_rules_look_back_on(tmp_path: Path, seed
 
     rng = random.Random(seed)
     rows: dict[bytes, bytes] = {}
-    found: list[Emitted] = []
+    emitted: list[Emitted] = []
     committed = position = crashes = 0
     merger = Merger(world.plan, 0, 1)
     while position < len(world.frames[0]):
-        found.append(merger.apply(world.frames[0][position], position))
+        emitted.append(merger.apply(world.frames[0][position], position))
         position += 1
         if rng.random() < 0.5:
             continue
@@ -98,7 +98,7 @@ def test_a_crash_changes_nothing_of_what_rules_look_back_on(tmp_path: Path, seed
         else:
             committed = needed
     assert crashes > 3
-    assert set(published(found)) == set(expected)
+    assert set(published(emitted)) == set(expected)
     assert sum(is_chunk(key) for key in rows) >= 5 * (180 // 48)
 
 

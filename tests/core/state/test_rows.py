@@ -67,8 +67,8 @@ def test_a_large_series_is_cut_into_rows_that_a_broker_takes(panes: dict[int, in
     rows = list(SeriesRows().write(series))
     assert len(rows) > 1
     assert all(row is not None and len(row) <= MAX_ROW_BYTES + 100 for _, row in rows)
-    found, orphans = SeriesRows().read([(key, row or b"") for key, row in rows])
-    assert ([(key, msgspec.to_builtins(one)) for key, one in found], orphans) == (
+    restored, orphans = SeriesRows().read([(key, row or b"") for key, row in rows])
+    assert ([(key, msgspec.to_builtins(row)) for key, row in restored], orphans) == (
         [(KEY, msgspec.to_builtins(series))],
         [],
     )

@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import re
 import subprocess
+from dataclasses import replace
 from math import inf, nan
 from pathlib import Path
 
@@ -17,10 +18,12 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from agent.core.model.results import AlertPhase, SeriesView
 from agent.core.output.labels import AGENT_LABELS, RESERVED_LABELS
 from agent.export.agent_state import AgentState
+from agent.export.alertmanager import DeliveryMetrics
 from agent.export.metrics import agent_metrics
 from agent.export.metrics.exposition import Exposition, accepts_gzip, prefers_openmetrics
 from tests.export import invented
 from tests.export.invented import RESPONSE, company_state, view
+from tests.export.running_agent import running_agent
 
 SOURCE = Path(agent_metrics.__file__).read_text()
 PROMETHEUS_2_ACCEPT = (
@@ -35,9 +38,9 @@ async def _text(state: AgentState, accept: str = "text/plain") -> str:
 
 async def _samples(state: AgentState) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
     text = await _text(state)
-    found = [s for family in parse_text(text) for s in family.samples]
-    samples = {(s.name, frozenset(s.labels.items())): s.value for s in found}
-    assert len(samples) == len(found)  # no series twice
+    listed = [s for family in parse_text(text) for s in family.samples]
+    samples = {(s.name, frozenset(s.labels.items())): s.value for s in listed}
+    assert len(samples) == len(listed)  # no series twice
     return samples
 
 
@@ -99,7 +102,7 @@ async def test_only_the_leader_says_of_objectives_and_of_whole_kpis() -> None:
         above="year_plan",
     )  # fmt: skip
     assert samples[info] == 1
-    state.leader = False
+    state.fleet.leads = False
     followers = await _samples(state)
     assert not any(name.startswith("kpi_objective") for name, _ in followers)
     quiet = _key("kpi_rule_state", rule="quiet_support", severity="warning", kpi="response_time")
@@ -120,7 +123,7 @@ async def test_kpi_info_names_what_is_declared() -> None:
 @pytest.mark.parametrize("value", [None, float("nan"), float("inf"), float("-inf")])
 async def test_what_is_not_a_finite_number_is_no_sample(value: float | None) -> None:
     bad = view(RESPONSE, ("emea",), value, current=value)
-    samples = await _samples(AgentState(invented.COMPANY, views=lambda: [bad]))
+    samples = await _samples(running_agent(invented.COMPANY, [bad]))
     names = {name for name, _ in samples}
     assert "kpi_response_time_seconds" not in names
     assert "kpi_response_time_current_seconds" not in names
@@ -143,21 +146,21 @@ async def test_what_is_not_a_finite_number_is_no_sample(value: float | None) -> 
 async def test_label_values_survive_both_formats(dimension: object, expected: str) -> None:
     series = [view(RESPONSE, (dimension,), 1.5)]
     for accept, parse in (("text/plain", parse_text), (PROMETHEUS_2_ACCEPT, parse_openmetrics)):
-        text = await _text(AgentState(invented.COMPANY, views=lambda: series), accept)
+        text = await _text(running_agent(invented.COMPANY, series), accept)
         families = {f.name: f for f in parse(text)}
-        found = families["kpi_response_time_seconds"].samples
-        assert [s.labels for s in found] == [{"region": expected}]
+        points = families["kpi_response_time_seconds"].samples
+        assert [s.labels for s in points] == [{"region": expected}]
 
 
 async def test_an_agent_without_data_answers_with_its_own_metrics() -> None:
-    state = AgentState(invented.COMPANY, ready={"source topics": "waiting for topic support"})
+    state = running_agent(invented.COMPANY, ready={"source topics": "waiting for topic support"})
     samples = await _samples(state)
     assert samples[_key("kpi_agent_ready", component="source topics")] == 0
     assert samples[_key("kpi_agent_series")] == 0
     assert not any(name.startswith("kpi_response") for name, _ in samples)
 
 
-async def test_the_agents_own_metrics_come_from_its_stats() -> None:
+async def test_the_agents_own_metrics_are_in_the_answer() -> None:
     samples = await _samples(company_state())
     records = {"topic": "support", "outcome": "rejected", "reason": "not_json", "contract": ""}
     assert samples[_key("kpi_agent_records_total", **records)] == 3
@@ -173,14 +176,14 @@ async def test_openmetrics_parses_and_has_the_same_kpi_samples() -> None:
     text = await _text(state, PROMETHEUS_2_ACCEPT)
     assert text.endswith("# EOF\n")
     assert text.count("# EOF") == 1
-    found = {
+    new = {
         (s.name, frozenset(s.labels.items())): s.value
         for family in parse_openmetrics(text)
         for s in family.samples
         if not s.name.startswith("process_")
     }
     old = await _samples(state)
-    assert found == {key: v for key, v in old.items() if not key[0].startswith("process_")}
+    assert new == {key: v for key, v in old.items() if not key[0].startswith("process_")}
 
 
 async def test_the_kpi_units_are_said_in_openmetrics() -> None:
@@ -229,7 +232,7 @@ def test_gzip_is_sent_when_it_is_accepted(header: str, accepted: bool) -> None:
 
 async def test_series_that_are_gone_are_gone_from_the_next_scrape() -> None:
     series = [view(RESPONSE, (region,), 100.0) for region in ("emea", "amer")]
-    state = AgentState(invented.COMPANY, views=lambda: series)
+    state = running_agent(invented.COMPANY, series)
     assert _key("kpi_response_time_seconds", region="amer") in await _samples(state)
     series.pop()
     assert _key("kpi_response_time_seconds", region="amer") not in await _samples(state)
@@ -244,7 +247,7 @@ def _many(count: int) -> list[SeriesView]:
 async def test_a_large_scrape_does_not_hold_the_event_loop() -> None:
     """25,000 series of 9 lines; how long a turn takes is for a benchmark on a quiet machine."""
     series = _many(25_000)
-    exposition = Exposition(AgentState(invented.COMPANY, views=lambda: series))
+    exposition = Exposition(running_agent(invented.COMPANY, series))
     await exposition.scrape("text/plain", "gzip")
     turns, done = 0, asyncio.ensure_future(exposition.scrape("text/plain", "identity"))
     while not done.done():
@@ -273,7 +276,7 @@ async def test_a_kpi_without_dimensions_that_is_reported_twice_is_one_series() -
     only = view(invented.CONVERSION, (), 0.02, phases=firing)
     whole = SeriesView("conversion", (), None, None, None, None)
     for views in ([only, whole], [whole, only]):
-        samples = await _samples(AgentState(invented.COMPANY, views=lambda v=views: v))
+        samples = await _samples(running_agent(invented.COMPANY, views))
         labels = {"rule": "low_conversion", "severity": "page", "kpi": "conversion"}
         assert samples[_key("kpi_rule_state", **labels)] == 2
         assert samples[_key("kpi_conversion_ratio")] == 0.02
@@ -282,7 +285,7 @@ async def test_a_kpi_without_dimensions_that_is_reported_twice_is_one_series() -
 async def test_a_value_is_read_as_it_is_and_one_that_is_none_gives_no_sample() -> None:
     values = [0.1 + 0.2, 1e22, 1.5e300, 5e-324, -0.0, 123456789012345680.0, 7.0, 1 / 3]
     state = company_state()
-    state.views = lambda: [
+    state.fleet.series = [
         *(view(invented.REVENUE, (f"r{at}",), value) for at, value in enumerate(values)),
         *(
             view(invented.REVENUE, (f"none{at}",), value)
@@ -291,8 +294,10 @@ async def test_a_value_is_read_as_it_is_and_one_that_is_none_gives_no_sample() -
     ]
     samples = await _samples(state)
     name = "kpi_revenue_gbp"
-    found = {labels: value for (metric, labels), value in samples.items() if metric == name}
-    assert found == {frozenset({("country", f"r{at}")}): value for at, value in enumerate(values)}
+    values_of = {labels: value for (metric, labels), value in samples.items() if metric == name}
+    assert values_of == {
+        frozenset({("country", f"r{at}")}): value for at, value in enumerate(values)
+    }
 
 
 async def test_a_series_keeps_its_labels_when_others_come_and_go() -> None:
@@ -300,15 +305,15 @@ async def test_a_series_keeps_its_labels_when_others_come_and_go() -> None:
     exposition = Exposition(state)
     for regions in ("abc", "abcd", "acd", "dca", "", "b"):
         views = [view(RESPONSE, (region,), float(ord(region))) for region in regions]
-        state.views = lambda views=views: views
+        state.fleet.series = views
         text = b"".join((await exposition.scrape("text/plain", "")).chunks).decode()
-        found = {
+        values = {
             sample.labels["region"]: sample.value
             for family in parse_text(text)
             for sample in family.samples
             if sample.name == "kpi_response_time_seconds"
         }
-        assert found == {region: float(ord(region)) for region in regions}
+        assert values == {region: float(ord(region)) for region in regions}
 
 
 async def test_only_a_series_in_maintenance_has_a_sample_of_it() -> None:
@@ -323,7 +328,7 @@ async def test_only_a_series_in_maintenance_has_a_sample_of_it() -> None:
     assert only.closed is not None
     only = structs.replace(only, closed=structs.replace(only.closed, maintenance="shop"))
     state = company_state()
-    state.views = lambda: [calm, view(RESPONSE, ("apac",), 120.0), only]
+    state.fleet.series = [calm, view(RESPONSE, ("apac",), 120.0), only]
     samples = await _samples(state)
     assert {labels: v for (name, labels), v in samples.items() if name == "kpi_maintenance"} == {
         frozenset({("kpi", "response_time"), ("maintenance", "phones"), ("region", "emea")}): 1,
@@ -336,22 +341,22 @@ async def test_only_a_series_in_maintenance_has_a_sample_of_it() -> None:
 async def test_external_labels_are_of_every_series(accept: str) -> None:
     parse = parse_openmetrics if "openmetrics" in accept else parse_text
     plain = company_state()
-    labeled = company_state()
-    labeled.external_labels = {"cluster": 'eu "1"', "environment": "prod"}
+    external = {"cluster": 'eu "1"', "environment": "prod"}
+    labeled = replace(company_state(), external_labels=external)
     text = await _text(labeled, accept)
-    found = [s for family in parse(text) for s in family.samples]
-    assert found
-    assert all(s.labels["environment"] == "prod" for s in found)
-    assert {s.labels["cluster"] for s in found} == {'eu "1"'}
+    samples = [s for family in parse(text) for s in family.samples]
+    assert samples
+    assert all(s.labels["environment"] == "prod" for s in samples)
+    assert {s.labels["cluster"] for s in samples} == {'eu "1"'}
     before = [s for family in parse(await _text(plain, accept)) for s in family.samples]
     without = {"cluster", "environment"}
-    kept = [(s.name, {k: v for k, v in s.labels.items() if k not in without}) for s in found]
+    kept = [(s.name, {k: v for k, v in s.labels.items() if k not in without}) for s in samples]
     assert kept == [(s.name, s.labels) for s in before]
 
 
 async def test_no_external_label_can_be_called_like_a_label_of_the_agents_own_metrics() -> None:
     state = company_state()
-    state.stats.alerts_reach = True
+    DeliveryMetrics(state.metrics.registry, ["http://a"])
     names = set(re.findall(r'"(\w+)"', " ".join(re.findall(r"labels=\[(.*?)\]", SOURCE))))
     assert names
     assert names <= AGENT_LABELS | RESERVED_LABELS.keys()

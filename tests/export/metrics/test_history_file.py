@@ -56,8 +56,8 @@ def _step(rule: str, minute: int, to: AlertPhase, region: str | None = None) -> 
 
 def _samples(text: str, start: str) -> list[tuple[str, int]]:
     """Value and minute of the samples whose line starts so."""
-    found = [line[len(start) :].split() for line in text.splitlines() if line.startswith(start)]
-    return [(value, (int(at) - START_MS // 1000) // 60) for value, at in found]
+    points = [line[len(start) :].split() for line in text.splitlines() if line.startswith(start)]
+    return [(value, (int(at) - START_MS // 1000) // 60) for value, at in points]
 
 
 def test_a_closed_window_is_a_sample_at_its_end() -> None:
@@ -122,9 +122,9 @@ def test_an_alert_of_a_kpi_as_a_whole_has_no_region() -> None:
     assert is_whole(COMPANY.rules["quiet_support"])
     windows = [_window(r, m, 3.0) for m in (1, 2, 3) for r in ("emea", "apac")]
     text = _text(windows, steps=[_step("quiet_support", 2, AlertPhase.FIRING)])
-    found = [line for line in text.splitlines() if "quiet_support" in line]
-    assert len(found) == 3
-    start = found[0].partition("}")[0] + "}"
+    lines = [line for line in text.splitlines() if "quiet_support" in line]
+    assert len(lines) == 3
+    start = lines[0].partition("}")[0] + "}"
     assert "region" not in start
     assert _samples(text, start) == [("0", 1), ("2", 2), ("2", 3)]
 

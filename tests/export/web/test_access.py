@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import aiohttp
 import pytest
 
 from agent.export.web.access import Access
 from agent.export.web.server import serving
+from tests.export import invented
 from tests.export.invented import NOW_MS, company_state
+from tests.export.running_agent import FilledRules
 
 
 @pytest.mark.parametrize(
@@ -58,15 +61,17 @@ def test_a_page_of_another_site_is_refused(origin: str, host: str, own: bool) ->
     assert (access.refusal({"Host": host, "Origin": origin}) is None) == own
 
 
-@asynccontextmanager
-async def client(access: Access) -> AsyncIterator[aiohttp.ClientSession]:
-    state = company_state()
+class SlowRules(FilledRules):
+    """Rules that take a while to load."""
 
-    async def reload() -> tuple[bool, str]:
+    async def reload(self) -> tuple[bool, str]:
         await asyncio.sleep(0.2)
         return True, "done"
 
-    state.reload = reload
+
+@asynccontextmanager
+async def client(access: Access) -> AsyncIterator[aiohttp.ClientSession]:
+    state = replace(company_state(), rules=SlowRules(invented.COMPANY))
     async with (
         serving(state, "127.0.0.1", 0, lambda: NOW_MS, access=access) as port,
         aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session,

@@ -23,8 +23,8 @@ def step(minute: int, state: AlertPhase, region: str = "emea") -> dict[str, Any]
         state, before, 428.0, "value > 600", NOW_MS - 300_000, NOW_MS, "when",
     )  # fmt: skip
     text = json.dumps(transition_json(COMPANY, SLOW_SUPPORT, published), default=str)
-    found: dict[str, Any] = json.loads(text)
-    return found
+    parsed: dict[str, Any] = json.loads(text)
+    return parsed
 
 
 STEPS = [
@@ -35,9 +35,8 @@ STEPS = [
 
 
 def answer(*pairs: tuple[str, str], plan: Plan = COMPANY) -> dict[str, Any]:
-    alerts = company_state().alerts
-    assert alerts is not None
-    return alerts_answer(plan, alerts(), STEPS, Query(pairs), NOW_MS)
+    alerts = company_state().fleet.alerts()
+    return alerts_answer(plan, alerts, STEPS, Query(pairs), NOW_MS)
 
 
 def test_active_alerts_say_all_that_anybody_who_is_called_needs() -> None:
@@ -80,9 +79,9 @@ def test_the_history_is_what_the_topic_says() -> None:
 def test_filters_choose_alerts_and_steps(
     pairs: list[tuple[str, str]], alerts: list[str], history: list[int]
 ) -> None:
-    found = answer(*pairs)
-    assert [one["rule"] for one in found["alerts"]] == alerts
-    assert found["history"] == [STEPS[n] for n in history]
+    body = answer(*pairs)
+    assert [alert["rule"] for alert in body["alerts"]] == alerts
+    assert body["history"] == [STEPS[n] for n in history]
 
 
 @pytest.mark.parametrize(
@@ -108,11 +107,11 @@ def test_a_filter_that_there_is_not_is_refused(pair: tuple[str, str], hint: str)
 
 async def test_it_is_served_and_bad_questions_are_400() -> None:
     state = company_state()
-    state.alert_log = lambda: STEPS
+    state.fleet.history = STEPS
     async with _client(state) as client:
         good = await client.get("/api/v1/alerts?state=resolved")
         assert good.headers["Cache-Control"] == "no-store"
-        assert [one["state"] for one in (await good.json())["history"]] == ["resolved"]
+        assert [alert["state"] for alert in (await good.json())["history"]] == ["resolved"]
         bad = await client.get("/api/v1/alerts?since=yesterday")
         assert bad.status == 400
         assert "no filter is called since" in (await bad.json())["error"]

@@ -27,6 +27,7 @@ from tests.export.invented import (
     company_state,
     view,
 )
+from tests.export.running_agent import running_agent
 from tests.export.web.test_alerts import STEPS
 
 
@@ -81,20 +82,10 @@ async def test_alerts_come_firing_first_with_owner_and_runbook() -> None:
     assert alerts[1]["owner"] == "support-ops"  # its KPI's, as the rule has none
 
 
-async def test_without_a_list_of_alerts_they_come_from_the_phases() -> None:
-    state = company_state()
-    state.alerts = None
-    alerts = (await _board(state))["alerts"]
-    assert [(a["rule"], a["series"], a["phase"]) for a in alerts] == [
-        ("slow_support", "emea", "firing"),
-        ("quiet_support", "", "pending"),
-    ]
-
-
 async def test_a_runbook_that_is_no_web_page_is_no_link() -> None:
     state = company_state()
     rule = replace(SLOW_SUPPORT, runbook="javascript:alert(1)")
-    state.plan = replace(COMPANY, rules={**COMPANY.rules, "slow_support": rule})
+    state.rules.plan = replace(COMPANY, rules={**COMPANY.rules, "slow_support": rule})
     assert (await _board(state))["alerts"][0]["runbook"] is None
 
 
@@ -115,7 +106,7 @@ async def test_objectives_have_score_state_and_kpis() -> None:
 
 async def test_a_score_short_of_all_is_not_rounded_up_to_it() -> None:
     state = company_state()
-    state.objective_scores = lambda: {"growth": Score(0.99996)}
+    state.fleet.objectives = {"growth": Score(0.99996)}
     texts = {o["name"]: o["text"] for o in (await _board(state))["objectives"]}
     assert texts.pop("growth") == "99.9 %"
     assert set(texts.values()) == {"–"}
@@ -146,7 +137,7 @@ async def test_an_objective_stands_above_its_parts_and_says_where_it_is_heading(
 
 async def test_the_last_steps_of_alerts_are_reported_in_few_words() -> None:
     state = company_state()
-    state.alert_log = lambda: 20 * STEPS
+    state.fleet.history = 20 * STEPS
     steps = (await _board(state))["steps"]
     assert len(steps) == 30
     first = steps[0]
@@ -165,7 +156,9 @@ async def test_a_kpi_says_which_objectives_it_serves() -> None:
 
 
 async def test_before_the_first_event_the_board_says_what_is_waited_for() -> None:
-    board = await _board(AgentState(COMPANY, ready={"source topics": "waiting for topic support"}))
+    board = await _board(
+        running_agent(COMPANY, ready={"source topics": "waiting for topic support"})
+    )
     assert board["data_until_ms"] is None
     assert board["ready"] == {
         "ok": False,
@@ -178,13 +171,13 @@ async def test_before_the_first_event_the_board_says_what_is_waited_for() -> Non
 async def test_a_kpi_whose_windows_stopped_closing_is_stale() -> None:
     state = company_state()
     late = [view(RESPONSE, ("emea",), 100.0, end_ms=NOW_MS - 4_000 - 5 * invented.MINUTE_MS)]
-    state.company = lambda: late
+    state.fleet.series = late
     assert _kpi(await _board(state), "response_time")["stale"] is True
 
 
 async def test_values_that_are_not_finite_are_shown_as_missing() -> None:
     odd = view(TASKS, ("x",), float("nan"), history=[1.0, float("inf"), None, 2.0])
-    board = await _board(AgentState(COMPANY, company=lambda: [structs.replace(odd, status=None)]))
+    board = await _board(running_agent(COMPANY, [structs.replace(odd, status=None)]))
     row = _kpi(board, "tasks_per_employee")["rows"][0]
     assert (row["text"], row["value"]) == ("–", None)
     assert [v for _, v in row["history"]] == [1.0, None, None, 2.0]
@@ -209,29 +202,21 @@ async def test_a_change_has_only_what_changed_and_gives_the_new_board() -> None:
 
 async def test_a_snapshot_is_shared_by_readers_of_the_same_moment() -> None:
     clock = [0.0]
-    calls = []
-    series = invented.company_series()
-
-    def company() -> list[Any]:
-        calls.append(1)
-        return series
-
-    board = Board(
-        AgentState(COMPANY, company=company), lambda: NOW_MS, clock_seconds=lambda: clock[0]
-    )
+    state = company_state()
+    board = Board(state, lambda: NOW_MS, clock_seconds=lambda: clock[0])
     first = await board.snapshot()
+    state.fleet.series = []
     assert await board.snapshot() is first
-    read = len(calls)
     clock[0] += 1
-    assert await board.snapshot() is not first
-    assert len(calls) == 2 * read
+    second = await board.snapshot()
+    assert {kpi["total"] for kpi in second["kpis"]} == {0}
 
 
 async def test_an_alert_that_is_over_is_no_longer_a_phase_on_its_row() -> None:
     over = view(
         RESPONSE, ("emea",), 90.0, phases={("slow_support", "warning"): AlertPhase.RESOLVED}
     )
-    board = await _board(AgentState(COMPANY, company=lambda: [over]))
+    board = await _board(running_agent(COMPANY, [over]))
     assert _kpi(board, "response_time")["rows"][0]["phase"] is None
     assert board["alerts"] == []
 
@@ -239,7 +224,7 @@ async def test_an_alert_that_is_over_is_no_longer_a_phase_on_its_row() -> None:
 async def test_many_series_of_a_rule_are_one_card_and_all_are_counted() -> None:
     state = company_state()
     regions = [f"r{i:04}" for i in range(400)]
-    state.alerts = lambda: [
+    state.fleet.active = [
         Alert("slow_support", severity, "response_time", (r,), AlertPhase.FIRING, NOW_MS)
         for r in regions
         for severity in ("warning", "critical")
@@ -254,7 +239,7 @@ async def test_many_series_of_a_rule_are_one_card_and_all_are_counted() -> None:
 
 async def test_few_series_of_a_rule_are_cards_of_their_own() -> None:
     state = company_state()
-    state.alerts = lambda: [
+    state.fleet.active = [
         Alert("slow_support", severity, "response_time", (region,), AlertPhase.FIRING, NOW_MS)
         for region in ("emea", "apac", "amer")
         for severity in ("warning", "critical")
@@ -269,7 +254,7 @@ async def test_few_series_of_a_rule_are_cards_of_their_own() -> None:
 
 async def test_of_very_many_rules_the_gravest_are_shown_and_all_are_counted() -> None:
     state = company_state()
-    state.alerts = lambda: [
+    state.fleet.active = [
         Alert(f"rule-{n}", "warning", "response_time", ("emea",), AlertPhase.FIRING, NOW_MS)
         for n in range(80)
     ]
@@ -281,13 +266,13 @@ async def test_of_very_many_rules_the_gravest_are_shown_and_all_are_counted() ->
 async def test_while_nothing_is_counted_the_board_says_what_arrives() -> None:
     state = company_state()
     plan = state.plan
-    state.plan = replace(
+    state.rules.plan = replace(
         plan, contracts={"ticket": contract("ticket", topics=Topics(("support",)))}
     )
-    state.stats.records.clear()
+    state.metrics.records.clear()
     assert (await _board(state))["sources"] == [{"topic": "support", "records": 0, "why": []}]
-    state.stats.records["support", "rejected", "wrong_type", "ticket"] = 5
-    state.stats.records["support", "ignored", "", ""] = 2
+    state.metrics.records.labels("support", "rejected", "wrong_type", "ticket").inc(5)
+    state.metrics.records.labels("support", "ignored", "", "").inc(2)
     assert (await _board(state))["sources"] == [
         {
             "topic": "support",
@@ -298,14 +283,14 @@ async def test_while_nothing_is_counted_the_board_says_what_arrives() -> None:
             ],
         }
     ]
-    state.stats.records["support", "folded", "", "ticket"] = 1
+    state.metrics.records.labels("support", "folded", "", "ticket").inc(1)
     assert (await _board(state))["sources"] == []
 
 
 async def test_what_resolved_long_ago_is_forgotten() -> None:
     state = company_state()
     minutes = (1, 30, 59, 61, 600)
-    state.alerts = lambda: [
+    state.fleet.active = [
         Alert(
             "slow_support", "warning", "response_time", (f"r{m}",), AlertPhase.RESOLVED,
             NOW_MS - 4_000 - m * invented.MINUTE_MS,
@@ -317,7 +302,7 @@ async def test_what_resolved_long_ago_is_forgotten() -> None:
 
 async def test_a_view_of_a_kpi_as_a_whole_is_no_row() -> None:
     whole = SeriesView("response_time", None, None, None, None, None)  # type: ignore[arg-type]
-    state = AgentState(COMPANY, company=lambda: [whole, view(RESPONSE, ("emea",), 1.0)])
+    state = running_agent(COMPANY, [whole, view(RESPONSE, ("emea",), 1.0)])
     assert _kpi(await _board(state), "response_time")["total"] == 1
 
 
@@ -328,10 +313,10 @@ async def test_a_series_in_maintenance_says_so_with_its_title() -> None:
         here, closed=structs.replace(here.closed, maintenance="phones"), status=None
     )
     state = company_state()
-    state.company = lambda: [calm, view(RESPONSE, ("apac",), 120.0)]
+    state.fleet.series = [calm, view(RESPONSE, ("apac",), 120.0)]
     schedule = Schedule("UTC", from_ms=0, until_ms=NOW_MS)
     phones = Maintenance("phones", "New phones", "", frozenset({"response_time"}), {}, schedule)
-    state.plan = replace(COMPANY, maintenance={"phones": phones})
+    state.rules.plan = replace(COMPANY, maintenance={"phones": phones})
     kpi = _kpi(await _board(state), "response_time")
     assert [(row["series"], row["state"], row["maintenance"]) for row in kpi["rows"]] == [
         ("apac", "met", None),
@@ -345,14 +330,16 @@ async def test_a_kpis_target_by_calendar_is_that_of_the_newest_window() -> None:
     later = TargetOverride({}, Target(at_most=100), NOW_MS - 3_600_000, "2027-Q1")
     dated = replace(RESPONSE, overrides=(later,))
     state = company_state()
-    state.plan = replace(COMPANY, kpis={**COMPANY.kpis, "response_time": dated})
+    state.rules.plan = replace(COMPANY, kpis={**COMPANY.kpis, "response_time": dated})
     assert _kpi(await _board(state), "response_time")["target"] == "at most 1 min 40 s"
 
 
 async def test_records_that_were_gone_before_they_were_read_are_shown_for_an_hour() -> None:
-    state = AgentState(COMPANY)
-    state.stats.records_missed.update({("orders", 0): 12, ("orders", 1): 8, ("visits", 0): 0})
-    state.stats.records_missed_ms = NOW_MS - 60_000
+    state = running_agent(COMPANY)
+    missed = (("orders", 0, 12), ("orders", 1, 8), ("visits", 0, 0))
+    for topic, partition, records in missed:
+        state.metrics.note_missed(topic, partition, records, NOW_MS - 60_000)
     assert (await _board(state))["missed"] == [{"topic": "orders", "records": 20}]
-    state.stats.records_missed_ms = NOW_MS - 3_601_000
+    state = running_agent(COMPANY)
+    state.metrics.note_missed("orders", 0, 12, NOW_MS - 3_601_000)
     assert (await _board(state))["missed"] == []

@@ -2,99 +2,41 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
 from msgspec import structs
 from selenium import webdriver
-from selenium.webdriver.chrome.options import Options
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
 from agent.core.model.results import AlertPhase
-from agent.export.agent_state import AgentState, Alert
+from agent.export.agent_state import Alert
 from agent.export.web import stream
-from agent.export.web.server import serving
 from tests.export.invented import COMPANY, NOW_MS, RESPONSE, company_state, plan, view
+from tests.export.running_agent import running_agent
 from tests.export.web import test_private as private
+from tests.export.web.browsing import (
+    WAIT_SECONDS,
+    browser,
+    served,
+    set_width,
+    text_of,
+    until,
+)
 from tests.export.web.test_alerts import STEPS
 
 pytestmark = pytest.mark.needs_browser
-
-FLAGS = (
-    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-)  # fmt: skip
-WAIT_SECONDS = 15
-
-
-@contextmanager
-def _served(state: AgentState) -> Iterator[str]:
-    """The board on a loop of its own, as Selenium blocks the test's."""
-    loop, started, addresses = asyncio.new_event_loop(), threading.Event(), []
-    stop = asyncio.Event()
-
-    async def serve() -> None:
-        async with serving(state, "127.0.0.1", 0, lambda: NOW_MS, tick_seconds=0.2) as port:
-            addresses.append(f"http://127.0.0.1:{port}/")
-            started.set()
-            await stop.wait()
-
-    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
-    thread.start()
-    try:
-        assert started.wait(WAIT_SECONDS)
-        yield addresses[0]
-    finally:
-        loop.call_soon_threadsafe(stop.set)
-        thread.join(WAIT_SECONDS)
-        loop.close()
-
-
-@pytest.fixture
-def browser(tmp_path: Path) -> Iterator[webdriver.Chrome]:
-    options = Options()
-    options.binary_location = "/usr/bin/chromium"
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service("/usr/bin/chromedriver"))
-    try:
-        yield driver
-    finally:
-        driver.quit()
-
-
-def _until(browser: webdriver.Chrome, selector: str, text: str) -> None:
-    def shows(driver: webdriver.Chrome) -> bool:
-        return text in _text(driver, selector)
-
-    published = f"{selector} never said {text!r}"
-    WebDriverWait(browser, WAIT_SECONDS).until(shows, published)
-
-
-def _text(browser: webdriver.Chrome, selector: str) -> str:
-    script = "return document.querySelector(arguments[0])?.innerText ?? ''"
-    return browser.execute_script(script, selector).replace("\u00a0", " ")
-
-
-def _width(browser: webdriver.Chrome, pixels: int) -> None:
-    metrics = {"width": pixels, "height": 780, "deviceScaleFactor": 1, "mobile": pixels < 500}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+__all__ = ["browser"]
 
 
 def test_the_last_steps_of_alerts_open_below_them(browser: webdriver.Chrome) -> None:
     state = company_state()
-    state.alert_log = lambda: STEPS
-    with _served(state) as address:
+    state.fleet.history = STEPS
+    with served(state) as address:
         browser.get(address)
-        _until(browser, "#history summary", "What alerts did last")
+        until(browser, "#history summary", "What alerts did last")
         browser.find_element(By.CSS_SELECTOR, "#history summary").click()
         newest, second, oldest = browser.find_elements(By.CSS_SELECTOR, "#steps li")
         assert "emea: slow_support (critical) ended" in newest.text
@@ -104,10 +46,10 @@ def test_the_last_steps_of_alerts_open_below_them(browser: webdriver.Chrome) -> 
 
 
 def test_an_objective_shows_its_parts_and_its_trend(browser: webdriver.Chrome) -> None:
-    with _served(company_state()) as address:
+    with served(company_state()) as address:
         browser.get(address)
-        _until(browser, "#objective-year_plan", "This year's plan")
-        assert "down 2 points" in _text(browser, "#objective-year_plan .trend")
+        until(browser, "#objective-year_plan", "This year's plan")
+        assert "down 2 points" in text_of(browser, "#objective-year_plan .trend")
         part = browser.find_element(By.CSS_SELECTOR, "#objective-year_plan .of a")
         assert part.get_attribute("href").endswith("#objective-customer_satisfaction")
 
@@ -116,36 +58,36 @@ def test_a_series_in_maintenance_says_so_in_the_place_of_its_state(
     browser: webdriver.Chrome,
 ) -> None:
     state = company_state()
-    (score,) = (v for v in state.company() if v.kpi == "feedback_score")
+    (score,) = (v for v in state.fleet.series if v.kpi == "feedback_score")
     assert score.closed is not None
     calm = structs.replace(
         score, closed=structs.replace(score.closed, maintenance="survey"), status=None
     )
-    state.company = lambda: [calm]
-    with _served(state) as address:
+    state.fleet.series = [calm]
+    with served(state) as address:
         browser.get(address)
-        _until(browser, "#kpi-feedback_score .word", "Maintenance")
+        until(browser, "#kpi-feedback_score .word", "Maintenance")
         # The value is published all the same.
-        assert "4.31" in _text(browser, "#kpi-feedback_score .number")
+        assert "4.31" in text_of(browser, "#kpi-feedback_score .number")
 
 
 def test_a_person_sees_values_alerts_and_objectives(browser: webdriver.Chrome) -> None:
-    with _served(company_state()) as address:
+    with served(company_state()) as address:
         browser.get(address)
-        _until(browser, "#kpi-response_time", "7 min 8 s")
-        card = _text(browser, "#kpi-response_time")
+        until(browser, "#kpi-response_time", "7 min 8 s")
+        card = text_of(browser, "#kpi-response_time")
         for said in (
             "Missed", "support-ops", "emea, worst of 3", "Open window: 7 min 20 s", "56 %",
             "Target at most 4 min, warn above 3 min 20 s", "5 min, every 1 min",
         ):  # fmt: skip
             assert said in card
-        alert = _text(browser, "#alerts .alert[data-phase=firing]")
+        alert = text_of(browser, "#alerts .alert[data-phase=firing]")
         assert "Warning" in alert or "warning" in alert
         assert "emea answers in 7 min 8 s" in alert
         runbook = browser.find_element(By.CSS_SELECTOR, "#alerts .runbook")
         assert runbook.get_attribute("href") == "https://example.org/runbooks/slow-support"
-        assert "83 %" in _text(browser, "#objectives")
-        assert "Data up to" in _text(browser, "#clock")
+        assert "83 %" in text_of(browser, "#objectives")
+        assert "Data up to" in text_of(browser, "#clock")
         assert browser.title == "(1) Brightwater Trading"
         assert (
             browser.execute_script("return document.querySelectorAll('.kpi > .spark .line').length")
@@ -156,16 +98,16 @@ def test_a_person_sees_values_alerts_and_objectives(browser: webdriver.Chrome) -
 
 def test_the_board_changes_without_a_reload(browser: webdriver.Chrome) -> None:
     state = company_state()
-    with _served(state) as address:
+    with served(state) as address:
         browser.get(address)
-        _until(browser, "#link-text", "Live")
-        _until(browser, "#kpi-response_time .figure", "7 min 8 s")
+        until(browser, "#link-text", "Live")
+        until(browser, "#kpi-response_time .figure", "7 min 8 s")
         browser.execute_script("window.loadedOnce = document.querySelector('#kpi-response_time')")
-        calm = company_state(firing=False)
-        state.company, state.alerts = calm.company, calm.alerts
-        _until(browser, "#kpi-response_time .figure", "3 min 31 s")
-        _until(browser, "#alerts", "All quiet")
-        _until(browser, "#kpi-response_time .state", "At risk")
+        calm = company_state(firing=False).fleet
+        state.fleet.series, state.fleet.active = calm.series, calm.active
+        until(browser, "#kpi-response_time .figure", "3 min 31 s")
+        until(browser, "#alerts", "All quiet")
+        until(browser, "#kpi-response_time .state", "At risk")
         kept = "return window.loadedOnce === document.querySelector('#kpi-response_time')"
         assert browser.execute_script(kept) is True
         assert browser.title == "Brightwater Trading"
@@ -173,28 +115,30 @@ def test_the_board_changes_without_a_reload(browser: webdriver.Chrome) -> None:
 
 
 def test_a_board_that_was_empty_fills(browser: webdriver.Chrome) -> None:
-    state = AgentState(COMPANY, ready={"source topics": "waiting for topic support"}, name="Board")
-    with _served(state) as address:
+    state = running_agent(
+        COMPANY, ready={"source topics": "waiting for topic support"}, name="Board"
+    )
+    with served(state) as address:
         browser.get(address)
-        _until(browser, "#notice", "Waiting for the first events")
-        assert "source topics: waiting for topic support" in _text(browser, "#notice")
-        assert "No window has closed yet" in _text(browser, "#kpi-response_time")
-        full = company_state()
+        until(browser, "#notice", "Waiting for the first events")
+        assert "source topics: waiting for topic support" in text_of(browser, "#notice")
+        assert "No window has closed yet" in text_of(browser, "#kpi-response_time")
         state.ready["source topics"] = None
-        state.company, state.stats = full.company, full.stats
-        _until(browser, "#kpi-response_time .figure", "7 min 8 s")
+        state.fleet.series = company_state().fleet.series
+        state.metrics.watermark.labels("support", "0").set((NOW_MS - 4_000) / 1000)
+        until(browser, "#kpi-response_time .figure", "7 min 8 s")
         gone = "return document.querySelector('#notice').hidden"
         WebDriverWait(browser, WAIT_SECONDS).until(lambda b: b.execute_script(gone))
         assert browser.get_log("browser") == []
 
 
 def test_a_phone_needs_no_sideways_scrolling(browser: webdriver.Chrome) -> None:
-    state = company_state()
-    state.name = "Quite a long name for a company that trades in many countries"
-    with _served(state) as address:
-        _width(browser, 360)
+    name = "Quite a long name for a company that trades in many countries"
+    state = replace(company_state(), name=name)
+    with served(state) as address:
+        set_width(browser, 360)
         browser.get(address)
-        _until(browser, "#kpi-response_time", "7 min 8 s")
+        until(browser, "#kpi-response_time", "7 min 8 s")
         wide = """return [...document.querySelectorAll('body *')]
             .filter(e => !e.closest('.symbols') && e.getBoundingClientRect().right > 360.5)
             .map(e => e.outerHTML.slice(0, 99))"""
@@ -204,26 +148,26 @@ def test_a_phone_needs_no_sideways_scrolling(browser: webdriver.Chrome) -> None:
 
 def test_all_series_open_by_keyboard_and_stay_open(browser: webdriver.Chrome) -> None:
     state = company_state()
-    with _served(state) as address:
+    with served(state) as address:
         browser.get(address)
-        _until(browser, "#kpi-tasks_per_employee button.more", "Show all 8")
+        until(browser, "#kpi-tasks_per_employee button.more", "Show all 8")
         count = "return document.querySelectorAll('#kpi-tasks_per_employee .row').length"
         assert browser.execute_script(count) == 6
         browser.find_element(By.CSS_SELECTOR, "#kpi-tasks_per_employee button.more").send_keys(
             Keys.ENTER
         )
         WebDriverWait(browser, WAIT_SECONDS).until(lambda b: b.execute_script(count) == 8)
-        calm = company_state(firing=False)
-        state.company, state.alerts = calm.company, calm.alerts
-        _until(browser, "#alerts", "All quiet")
+        calm = company_state(firing=False).fleet
+        state.fleet.series, state.fleet.active = calm.series, calm.active
+        until(browser, "#alerts", "All quiet")
         assert browser.execute_script(count) == 8
-        _until(browser, "#kpi-tasks_per_employee button.more", "Show fewer")
+        until(browser, "#kpi-tasks_per_employee button.more", "Show fewer")
 
 
 def test_chips_show_only_one_state(browser: webdriver.Chrome) -> None:
-    with _served(company_state()) as address:
+    with served(company_state()) as address:
         browser.get(address)
-        _until(browser, "#chips", "Missed")
+        until(browser, "#chips", "Missed")
         browser.find_element(By.CSS_SELECTOR, ".chip[data-state=missed]").click()
         shown = "return [...document.querySelectorAll('#kpis > .kpi')].map(e => e.id)"
         assert browser.execute_script(shown) == ["kpi-response_time", "kpi-revenue"]
@@ -231,60 +175,59 @@ def test_chips_show_only_one_state(browser: webdriver.Chrome) -> None:
 
 def test_text_from_rules_and_events_is_never_markup(browser: webdriver.Chrome) -> None:
     evil = "<img src=x onerror=\"document.title='broken into'\">"
-    state = company_state()
-    series = [s for s in company_state().company() if s.kpi != "revenue"]
-    country = next(s for s in state.company() if s.kpi == "revenue")
-    state.company = lambda: [*series, structs.replace(country, dimensions=(evil,))]
-    state.name = evil
-    with _served(state) as address:
+    state = replace(company_state(), name=evil)
+    series = [s for s in company_state().fleet.series if s.kpi != "revenue"]
+    country = next(s for s in state.fleet.series if s.kpi == "revenue")
+    state.fleet.series = [*series, structs.replace(country, dimensions=(evil,))]
+    with served(state) as address:
         browser.get(address)
-        _until(browser, "#kpi-revenue", evil)
-        assert _text(browser, "#name") == evil
+        until(browser, "#kpi-revenue", evil)
+        assert text_of(browser, "#name") == evil
         assert browser.execute_script("return document.querySelectorAll('main img').length") == 0
         assert browser.title == f"(1) {evil}"
 
 
 def test_the_board_says_when_the_agent_is_gone(browser: webdriver.Chrome) -> None:
-    with _served(company_state()) as address:
+    with served(company_state()) as address:
         browser.get(address)
-        _until(browser, "#link-text", "Live")
+        until(browser, "#link-text", "Live")
     WebDriverWait(browser, WAIT_SECONDS).until(
-        lambda b: _text(b, "#link-text") in ("Reconnecting", "No connection")
+        lambda b: text_of(b, "#link-text") in ("Reconnecting", "No connection")
     )
-    assert "7 min 8 s" in _text(browser, "#kpi-response_time")  # what was known stays
-    assert "No connection to the agent" in _text(browser, "#notice")
+    assert "7 min 8 s" in text_of(browser, "#kpi-response_time")  # what was known stays
+    assert "No connection to the agent" in text_of(browser, "#notice")
 
 
 def test_a_board_without_an_agent_is_not_quiet(browser: webdriver.Chrome) -> None:
-    with _served(company_state(firing=False)) as address:
+    with served(company_state(firing=False)) as address:
         browser.get(address)
-        _until(browser, "#alerts", "All quiet")
-    _until(browser, "#alerts", "Not known: no connection to the agent")
+        until(browser, "#alerts", "All quiet")
+    until(browser, "#alerts", "Not known: no connection to the agent")
 
 
 def test_a_board_of_old_data_is_not_quiet(browser: webdriver.Chrome) -> None:
     state = company_state(firing=False)
-    state.stats.watermark_ms.clear()
+    state.metrics.watermark.clear()
     old = NOW_MS - 3 * 3_600_000
-    state.company = lambda: [view(RESPONSE, ("emea",), 100.0, end_ms=old)]
-    with _served(state) as address:
+    state.fleet.series = [view(RESPONSE, ("emea",), 100.0, end_ms=old)]
+    with served(state) as address:
         browser.get(address)
-        _until(browser, "#notice", "The data is 3 h 0 min old")
-        assert "No alert fires by data that is old" in _text(browser, "#alerts")
+        until(browser, "#notice", "The data is 3 h 0 min old")
+        assert "No alert fires by data that is old" in text_of(browser, "#alerts")
 
 
 def test_a_board_without_rules_says_how_to_write_the_first(browser: webdriver.Chrome) -> None:
-    with _served(AgentState(plan([], [], []), ready={"merge": None}, name="Board")) as address:
+    with served(running_agent(plan([], [], []), ready={"merge": None}, name="Board")) as address:
         browser.get(address)
-        _until(browser, "#notice", "No KPIs are declared")
-        assert "kpi-agent init" in _text(browser, "#notice")
+        until(browser, "#notice", "No KPIs are declared")
+        assert "kpi-agent init" in text_of(browser, "#notice")
 
 
 def test_choices_find_kpis_and_are_kept_in_the_address(browser: webdriver.Chrome) -> None:
     shown = "return [...document.querySelectorAll('#kpis > .kpi')].map(e => e.id)"
-    with _served(company_state()) as address:
+    with served(company_state()) as address:
         browser.get(address)
-        _until(browser, "#kpi-response_time", "7 min 8 s")
+        until(browser, "#kpi-response_time", "7 min 8 s")
         every = browser.execute_script(shown)
         assert every[0] == "kpi-response_time"  # missed first
         browser.find_element(By.ID, "search").send_keys("emea response")
@@ -292,13 +235,13 @@ def test_choices_find_kpis_and_are_kept_in_the_address(browser: webdriver.Chrome
         assert browser.current_url.endswith("?q=emea+response")
         link = browser.current_url
         browser.get(f"{address}?owner=support-ops")
-        _until(browser, "#kpi-response_time", "7 min 8 s")
+        until(browser, "#kpi-response_time", "7 min 8 s")
         assert 0 < len(browser.execute_script(shown)) < len(every)
         browser.get(link)
-        _until(browser, "#kpi-response_time", "7 min 8 s")
+        until(browser, "#kpi-response_time", "7 min 8 s")
         assert browser.execute_script(shown) == ["kpi-response_time"]
         browser.find_element(By.ID, "search").send_keys(" nothing like it")
-        _until(browser, "#none-found", "No KPI is like this")
+        until(browser, "#none-found", "No KPI is like this")
         browser.find_element(By.ID, "clear").click()
         assert browser.execute_script(shown) == every
         assert "?" not in browser.current_url
@@ -309,14 +252,14 @@ def test_many_alerts_of_a_rule_are_one_card_and_few_are_in_sight(browser: webdri
     state = company_state()
     series = [("slow_support", f"r{n:02}") for n in range(40)]
     rules = [(f"rule-{n}", "emea") for n in range(9)]
-    state.alerts = lambda: [
+    state.fleet.active = [
         Alert(rule, severity, "response_time", (region,), AlertPhase.FIRING, NOW_MS, 300.0)
         for rule, region in (*series, *rules)
         for severity in ("warning", "critical")
     ]
-    with _served(state) as address:
+    with served(state) as address:
         browser.get(address)
-        _until(browser, "#alerts", "and 39 more series, of which the gravest 20")
+        until(browser, "#alerts", "and 39 more series, of which the gravest 20")
         cards = "return document.querySelectorAll('#alerts > .alert').length"
         assert browser.execute_script(cards) == 5
         assert browser.title.startswith("(49) ")
@@ -324,7 +267,7 @@ def test_many_alerts_of_a_rule_are_one_card_and_few_are_in_sight(browser: webdri
         assert browser.execute_script(cards) == 10
         group = browser.find_element(By.CSS_SELECTOR, "#alerts .group:not([hidden]) summary")
         group.send_keys(Keys.ENTER)
-        assert "r05 · 5 min · critical since" in _text(browser, "#alerts .group:not([hidden])")
+        assert "r05 · 5 min · critical since" in text_of(browser, "#alerts .group:not([hidden])")
 
 
 def test_without_a_stream_the_board_asks_every_few_seconds(
@@ -332,26 +275,26 @@ def test_without_a_stream_the_board_asks_every_few_seconds(
 ) -> None:
     monkeypatch.setattr(stream, "MAX_STREAMS", 0)
     state = company_state()
-    with _served(state) as address:
+    with served(state) as address:
         browser.get(address)
-        _until(browser, "#link-text", "Every 5 s")
-        _until(browser, "#kpi-response_time .figure", "7 min 8 s")
-        calm = company_state(firing=False)
-        state.company, state.alerts = calm.company, calm.alerts
-        _until(browser, "#kpi-response_time .figure", "3 min 31 s")
+        until(browser, "#link-text", "Every 5 s")
+        until(browser, "#kpi-response_time .figure", "7 min 8 s")
+        calm = company_state(firing=False).fleet
+        state.fleet.series, state.fleet.active = calm.series, calm.active
+        until(browser, "#kpi-response_time .figure", "3 min 31 s")
         monkeypatch.setattr(stream, "MAX_STREAMS", 9)
-        _until(browser, "#link-text", "Live")
+        until(browser, "#link-text", "Live")
 
 
 def test_a_person_opens_the_page_of_their_own_numbers(browser: webdriver.Chrome) -> None:
     token = private.PRIVACY.person_token("employee", "anna")
-    with _served(private.state()) as address:
+    with served(private.state()) as address:
         browser.get(f"{address}private/{token}")
-        assert _text(browser, "h1") == "employee: anna"
-        assert "north · anna" in _text(browser, "main")
-        assert "slow, warning" in _text(browser, ".alert")
+        assert text_of(browser, "h1") == "employee: anna"
+        assert "north · anna" in text_of(browser, "main")
+        assert "slow, warning" in text_of(browser, ".alert")
         style = "return getComputedStyle(document.querySelector('table')).borderCollapse"
         assert browser.execute_script(style) == "collapse"  # the stylesheet is there
         browser.get(address)
-        _until(browser, "#kpi-orders", "Orders")
+        until(browser, "#kpi-orders", "Orders")
         assert "anna" not in browser.page_source

@@ -20,8 +20,8 @@ HALF = b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Slow: "
 
 @asynccontextmanager
 async def port(limits: Limits) -> AsyncIterator[int]:
-    async with serving(company_state(), "127.0.0.1", 0, lambda: NOW_MS, limits=limits) as found:
-        yield found
+    async with serving(company_state(), "127.0.0.1", 0, lambda: NOW_MS, limits=limits) as bound:
+        yield bound
 
 
 async def half_request(number: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

@@ -99,11 +99,7 @@ async def test_wrong_credentials_let_nobody_in(tmp_path: Path, headers: Mapping[
 
 async def test_users_look_and_operators_reload(tmp_path: Path) -> None:
     state = company_state()
-
-    async def reload() -> tuple[bool, str]:
-        return True, "done"
-
-    state.reload = reload
+    state.rules.reloads = [(True, "done")]
     async with agent(tmp_path, USERS, state) as session:
         alice, boss = basic("alice", "wonderland"), basic("boss", "everything")
         assert (await session.get("/metrics", headers=alice)).status == 200
@@ -282,7 +278,8 @@ async def test_a_client_certificate_says_who_it_is(tmp_path: Path) -> None:
             "client_auth_type: RequireAndVerifyClientCert}",
             "needs client_ca_file",
         ),
-        ("basic_auth_users: {alice: 'top secret", "is no YAML"),
+        ("basic_auth_users: {alice: 'top secret", "not valid: "),
+        ("basic_auth_users: {alice: 'top secret", "(line 1, column 38)"),
         ("- a list", "Input should be a valid dictionary"),
     ],
 )

@@ -22,6 +22,7 @@ from agent.export.agent_state import AgentState, Alert
 from agent.export.outgoing_alerts import alerts_to_send
 from agent.export.web.private import INDEX_SECONDS, PrivatePages
 from tests.export.invented import NOW_MS, kpi, plan, threshold
+from tests.export.running_agent import FilledFleet, running_agent
 from tests.export.web.test_alerts import STEPS
 from tests.export.web.test_server import _client
 
@@ -81,19 +82,11 @@ ALERTS = [
 
 
 def state() -> AgentState:
-    made = AgentState(
-        COMPANY,
-        views=lambda: SERIES,
-        company=lambda: SERIES,
-        objective_scores=lambda: {"work": Score(0.7)},
-        alerts=lambda: ALERTS,
-        alert_log=lambda: [{**STEPS[0], "kpi": "tasks", "dimensions": {"employee": "anna"}}],
-        ready={"merge": None},
-        leader=True,
-        name="Company",
+    history = [{**STEPS[0], "kpi": "tasks", "dimensions": {"employee": "anna"}}]
+    fleet = FilledFleet(SERIES, ALERTS, history, {"work": Score(0.7)}, leads=True)
+    return running_agent(
+        COMPANY, fleet=fleet, ready={"merge": None}, privacy=PRIVACY, name="Company"
     )
-    made.privacy = PRIVACY
-    return made
 
 
 PEOPLE = ("anna", "berta")
@@ -114,9 +107,9 @@ async def test_nothing_that_everybody_sees_names_a_person_or_a_private_kpi(path:
 
 def declared() -> AgentState:
     """The company with KPIs that need no contract, of which it has none."""
-    kpis = {name: replace(one, contract=None) for name, one in COMPANY.kpis.items()}
+    kpis = {name: replace(kpi, contract=None) for name, kpi in COMPANY.kpis.items()}
     made = state()
-    made.plan = replace(COMPANY, kpis=kpis)
+    made.rules.plan = replace(COMPANY, kpis=kpis)
     return made
 
 
@@ -142,7 +135,7 @@ async def test_an_agent_that_is_not_ready_counts_nothing() -> None:
 async def test_the_shared_board_has_the_score_and_the_other_kpis() -> None:
     async with _client(state()) as client:
         board = await (await client.get("/api/v1/board")).json()
-        assert [one["name"] for one in board["kpis"]] == ["orders"]
+        assert [kpi["name"] for kpi in board["kpis"]] == ["orders"]
         assert board["kpi_order"] == ["orders"]
         assert (board["alerts"], board["alert_counts"]["firing"], board["steps"]) == ([], 0, [])
         (work,) = board["objectives"]
@@ -165,7 +158,7 @@ async def test_metrics_have_people_by_their_pseudonym() -> None:
 
 async def test_people_that_the_rules_name_are_named_in_metrics_and_nowhere_else() -> None:
     made = state()
-    made.plan = replace(COMPANY, kpis=COMPANY.kpis | {"calls": replace(CALLS, named=True)})
+    made.rules.plan = replace(COMPANY, kpis=COMPANY.kpis | {"calls": replace(CALLS, named=True)})
     async with _client(made) as client:
         assert 'kpi_calls{employee="anna"} 33.0' in await (await client.get("/metrics")).text()
         assert "anna" not in await (await client.get("/api/v1/board")).text()
@@ -241,17 +234,17 @@ async def test_nothing_else_opens_a_page(token: str) -> None:
             assert not any(person in text for person in PEOPLE)
 
 
-async def test_the_page_loads_nothing_but_the_boards_style() -> None:
+async def test_the_page_loads_nothing_but_the_boards_files_and_is_whole_without_them() -> None:
     *_, page = await opened(PRIVACY.owner_token("people-lead"))
-    assert re.findall(r'(?:href|src)="([^"]*)"', page) == ["../static/board.css"]
-    assert "<script" not in page
+    assert re.findall(r'(?:href|src)="([^"]*)"', page) == [
+        "../static/refresh.js", "../static/board.css",
+    ]  # fmt: skip
+    assert page.count("<script") == 1
 
 
 async def test_wrong_tokens_cost_a_look_up_each_and_somebody_new_is_found_after_a_while() -> None:
     clock = [100.0]
     made: list[tuple[str, str]] = []
-    here = state()
-    pages = PrivatePages(here, lambda: clock[0])
     token = PRIVACY.person_token("employee", "zoe")
 
     class Counting(Privacy):
@@ -259,18 +252,18 @@ async def test_wrong_tokens_cost_a_look_up_each_and_somebody_new_is_found_after_
             made.append((dimension, name))
             return super().person_token(dimension, name)
 
-    here.privacy = Counting("a secret of sixteen characters or more")
+    here = replace(state(), privacy=Counting("a secret of sixteen characters or more"))
+    pages = PrivatePages(here, lambda: clock[0])
     for number in range(1_000):
         assert await pages.data(f"{number:032}", NOW_MS) is None
     assert len(made) == len(set(made))  # once for each person, whatever is asked for
     known = len(made)
 
-    company = [*here.company(), series("calls", ("zoe",), 5.0)]
-    here.company = lambda: company
+    here.fleet.series = [*here.fleet.series, series("calls", ("zoe",), 5.0)]
     assert await pages.data(token, NOW_MS) is None
     assert len(made) == known
     clock[0] += INDEX_SECONDS
-    found = await pages.data(token, NOW_MS)
-    assert found is not None
-    assert found["who"] == {"person": "employee", "name": "zoe"}
+    page = await pages.data(token, NOW_MS)
+    assert page is not None
+    assert page["who"] == {"person": "employee", "name": "zoe"}
     assert len(made) == known + 1

@@ -7,17 +7,18 @@ import json
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import aiohttp
 import pytest
 from msgspec import structs
 
-from agent.errors import RulesError
 from agent.export.agent_state import AgentState
 from agent.export.web.access import Access
 from agent.export.web.server import serving
 from tests.export import invented
 from tests.export.invented import NOW_MS, company_state
+from tests.export.running_agent import running_agent
 
 
 @asynccontextmanager
@@ -47,8 +48,7 @@ async def test_every_page_forbids_other_hosts_and_guessed_types() -> None:
 
 
 async def test_the_page_escapes_its_name_and_names_no_other_host() -> None:
-    state = company_state()
-    state.name = '<script>alert("x")</script>'
+    state = replace(company_state(), name='<script>alert("x")</script>')
     async with _client(state) as client:
         page = await (await client.get("/")).text()
     assert "<script>alert" not in page
@@ -95,19 +95,14 @@ async def test_healthy_and_ready_are_two_things() -> None:
 
 
 async def test_an_agent_of_which_nothing_has_reported_is_not_ready() -> None:
-    async with _client(AgentState(invented.COMPANY)) as client:
+    async with _client(running_agent(invented.COMPANY)) as client:
         assert (await client.get("/-/ready")).status == 503
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT"])
 async def test_a_reload_answers_with_what_happened(method: str) -> None:
-    answers = [(True, "loaded 7 KPIs"), (False, "rules/a.yaml:3:5: no such field")]
     state = company_state()
-
-    async def reload() -> tuple[bool, str]:
-        return answers.pop(0)
-
-    state.reload = reload
+    state.rules.reloads = [(True, "loaded 7 KPIs"), (False, "rules/a.yaml:3:5: no such field")]
     async with _client(state) as client:
         good = await client.request(method, "/-/reload")
         assert (good.status, await good.text()) == (200, "loaded 7 KPIs\n")
@@ -117,11 +112,7 @@ async def test_a_reload_answers_with_what_happened(method: str) -> None:
 
 async def test_a_reload_that_breaks_is_our_fault_and_says_no_secrets() -> None:
     state = company_state()
-
-    async def reload() -> tuple[bool, str]:
-        raise RuntimeError("password=hunter2")
-
-    state.reload = reload
+    state.rules.reloads = [RuntimeError("password=hunter2")]
     async with _client(state) as client:
         answer = await client.post("/-/reload")
         assert answer.status == 500
@@ -142,9 +133,9 @@ async def test_a_stream_sends_the_board_then_what_changes() -> None:
         name, board = await _next_event(answer)
         assert name == "board"
         assert board["name"] == "Brightwater Trading"
-        calm = company_state(firing=False)
-        state.company, state.alerts = calm.company, calm.alerts
-        state.stats.watermark_ms[("support", 0)] += 1_000
+        calm = company_state(firing=False).fleet
+        state.fleet.series, state.fleet.active = calm.series, calm.active
+        state.metrics.watermark.labels("support", "0").inc(1)
         async with asyncio.timeout(5):
             name, changed = await _next_event(answer)
         assert name == "change"
@@ -171,10 +162,10 @@ async def test_a_kpi_that_is_not_declared_is_not_found() -> None:
 
 
 async def test_a_port_in_use_is_said_in_words() -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port = listener.getsockname()[1]
         with pytest.raises(OSError, match=f"can't listen on 127.0.0.1:{port}.*another port"):
             async with serving(company_state(), "127.0.0.1", port):
                 pass
@@ -196,7 +187,7 @@ async def test_a_scraper_that_goes_away_is_no_error(caplog: pytest.LogCaptureFix
         structs.replace(invented.view(invented.RESPONSE, ("",), 1.0), dimensions=(f"r{i}",))
         for i in range(9_000)
     ]
-    state = AgentState(invented.COMPANY, views=lambda: series)
+    state = running_agent(invented.COMPANY, series)
     async with serving(state, "127.0.0.1", 0) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -207,19 +198,12 @@ async def test_a_scraper_that_goes_away_is_no_error(caplog: pytest.LogCaptureFix
 
 
 async def test_a_rule_is_explained_and_what_is_not_known_is_reported() -> None:
-    async def explain(rule: str, series: str) -> dict[str, object]:
-        if rule != "low":
-            raise RulesError(f"no rule is called {rule}", "Known are: low")
-        return {"count": 1, "series": [{"rule": rule, "asked": series}]}
-
-    state = company_state()
-    state.explain = explain
-    async with _client(state) as client:
+    async with _client(company_state()) as client:
         answer = await client.get(
-            "/api/v1/explain", params={"rule": "low", "series": "region=emea"}
+            "/api/v1/explain", params={"rule": "slow_support", "series": "region=emea"}
         )
-        published = {"count": 1, "series": [{"rule": "low", "asked": "region=emea"}]}
+        published = {"count": 1, "series": [{"rule": "slow_support", "asked": "region=emea"}]}
         assert (answer.status, await answer.json()) == (200, published)
         answer = await client.get("/api/v1/explain", params={"rule": "lo"})
         assert answer.status == 404
-        assert await answer.json() == {"error": "no rule is called lo\nKnown are: low"}
+        assert await answer.json() == {"error": "no rule is called lo\nKnown are: slow_support"}

@@ -28,14 +28,14 @@ SHAPES = {
 
 
 def test_what_nothing_couples_is_placed_by_all_its_dimensions() -> None:
-    assert placements([], SHAPES) == {name: one.by for name, one in SHAPES.items()}
+    assert placements([], SHAPES) == {name: shape.by for name, shape in SHAPES.items()}
 
 
 def test_kpis_that_are_coupled_are_placed_by_what_they_share() -> None:
-    found = placements([Coupling(("a", "b"))], SHAPES)
+    by_kpi = placements([Coupling(("a", "b"))], SHAPES)
 
-    assert (found["a"], found["b"]) == (("channel",), ("channel",))
-    assert found["c"] == ("employee",)
+    assert (by_kpi["a"], by_kpi["b"]) == (("channel",), ("channel",))
+    assert by_kpi["c"] == ("employee",)
 
 
 def test_coupling_is_transitive_whatever_its_order() -> None:
@@ -47,9 +47,9 @@ def test_coupling_is_transitive_whatever_its_order() -> None:
 
 
 def test_a_group_of_peers_is_placed_by_its_dimensions() -> None:
-    found = placements([Coupling(("a",), over=("region",)), Coupling(("c",), over=())], SHAPES)
+    by_kpi = placements([Coupling(("a",), over=("region",)), Coupling(("c",), over=())], SHAPES)
 
-    assert (found["a"], found["c"]) == (("region",), ())
+    assert (by_kpi["a"], by_kpi["c"]) == (("region",), ())
 
 
 def test_a_name_that_is_not_declared_couples_nothing() -> None:

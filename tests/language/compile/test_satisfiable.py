@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from agent.language.compile.satisfiable import Range, can_hold
 from agent.language.sql.compiler import compile_condition
-from agent.language.sql.history_functions import Asked, Subject
+from agent.language.sql.history_call import Subject
+from agent.language.sql.history_functions import Asked
 
 COLUMNS = ("value", "events", "target")
 
@@ -71,7 +72,7 @@ CONDITIONS = st.recursive(
 def test_a_search_over_many_values_finds_the_same(text: str) -> None:
     values = [n / 4 for n in range(-12, 20)]
     plain = text.replace(" = ", " == ").replace("<>", "!=")
-    found = any(
+    holds = any(
         eval(plain, {"__builtins__": {}}, {"value": v, "target": t}) for v in values for t in values
     )
-    assert answer(text) is found
+    assert answer(text) is holds

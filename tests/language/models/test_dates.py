@@ -37,11 +37,11 @@ def test_each_way_of_writing_a_date_names_its_first_day(day: date) -> None:
 @given(st.text(alphabet="0123456789-QWqw/. ", max_size=12))
 def test_what_is_no_date_is_refused_with_a_way_out(text: str) -> None:
     try:
-        found = dates.first_day(text)
+        day = dates.first_day(text)
     except dates.DateError as error:
         assert text in error.message and error.hint
     else:
-        assert dates.first_day(found.isoformat()) == found
+        assert dates.first_day(day.isoformat()) == day
 
 
 @pytest.mark.parametrize(("text", "minutes"), [("00:00", 0), ("02:30", 150), ("23:59", 1439)])

@@ -23,7 +23,8 @@ from agent.language.sql.compiler import (
     compile_value,
     compile_where,
 )
-from agent.language.sql.history_functions import Asked, Subject
+from agent.language.sql.history_call import Subject
+from agent.language.sql.history_functions import Asked
 
 SUBJECT = Subject(FixedWindow(60_000, 60_000), (), False, "UTC", "higher", True)
 
@@ -69,8 +70,8 @@ def oracle() -> duckdb.DuckDBPyConnection:
 
 def answers(db: duckdb.DuckDBPyConnection, expression: str) -> list[Any]:
     """DuckDB's values of a scalar expression, row by row, without NaN and infinity."""
-    found = db.execute(f"select {expression} from events order by nr").fetchall()
-    return [clean(value) for (value,) in found]
+    rows = db.execute(f"select {expression} from events order by nr").fetchall()
+    return [clean(value) for (value,) in rows]
 
 
 def clean(value: Any) -> Any:
@@ -220,9 +221,9 @@ def test_scalar_expressions_answer_as_duckdb(
 def test_where_keeps_the_rows_that_duckdb_keeps(
     oracle: duckdb.DuckDBPyConnection, condition: str
 ) -> None:
-    found = oracle.execute(f"select nr from events where {condition} order by nr").fetchall()
+    rows = oracle.execute(f"select nr from events where {condition} order by nr").fetchall()
     kept = FRAME.with_row_index("nr").filter(compile_where(condition, FIELDS))["nr"].to_list()
-    assert kept == [nr for (nr,) in found]
+    assert kept == [nr for (nr,) in rows]
 
 
 class Writer:
@@ -383,8 +384,8 @@ def test_derived_values_are_arithmetic_over_inputs(
         {"orders": [orders], "visits": [visits]},
         schema={"orders": pl.Float64, "visits": pl.Float64},
     )
-    found = inputs.select(v=compile_derived(value, ["orders", "visits"]).expr)["v"]
-    assert found.to_list() == [expected]
+    column = inputs.select(v=compile_derived(value, ["orders", "visits"]).expr)["v"]
+    assert column.to_list() == [expected]
 
 
 def test_conditions_are_null_without_a_value() -> None:

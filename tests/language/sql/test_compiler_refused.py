@@ -18,7 +18,8 @@ from agent.language.sql.compiler import (
     compile_value,
     compile_where,
 )
-from agent.language.sql.history_functions import Asked, Subject
+from agent.language.sql.history_call import Subject
+from agent.language.sql.history_functions import Asked
 
 SUBJECT = Subject(FixedWindow(60_000, 60_000), (), False, "UTC", "higher", True)
 
@@ -143,8 +144,8 @@ def refusal(compiled: Any, marked: str) -> tuple[SqlProblem, str]:
 def test_what_is_wrong_is_refused_where_it_stands(
     compiled: Any, marked: str, message: str, hint: str
 ) -> None:
-    problem, found = refusal(compiled, marked)
-    assert found == marked
+    problem, place = refusal(compiled, marked)
+    assert place == marked
     assert message in problem.message
     assert hint in (problem.hint or "")
 

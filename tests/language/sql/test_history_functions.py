@@ -46,9 +46,9 @@ def plan_of(rule: str, folder: Path) -> Plan:
 
 
 def rule_of(rule: str, folder: Path) -> ThresholdRule:
-    found = plan_of(rule, folder).rules["asked"]
-    assert isinstance(found, ThresholdRule)
-    return found
+    declared = plan_of(rule, folder).rules["asked"]
+    assert isinstance(declared, ThresholdRule)
+    return declared
 
 
 def problem_of(rule: str, folder: Path) -> Problem:

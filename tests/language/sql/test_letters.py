@@ -21,9 +21,9 @@ def ours(condition: str, values: list[str]) -> list[bool]:
 
 def theirs(expression: str, values: list[str]) -> list[object]:
     query = f"select list_transform($values::varchar[], lambda s: {expression})"
-    found = duckdb.execute(query, {"values": values}).fetchone()
-    assert found is not None
-    return list(found[0])
+    row = duckdb.execute(query, {"values": values}).fetchone()
+    assert row is not None
+    return list(row[0])
 
 
 def test_every_letter_is_lowered_as_duckdb_does_or_is_newer_than_its_unicode() -> None:
@@ -37,8 +37,8 @@ def test_every_letter_is_lowered_as_duckdb_does_or_is_newer_than_its_unicode() -
 def test_every_letter_is_raised_as_duckdb_does_or_becomes_several_or_is_newer() -> None:
     where = compile_where("upper(s) = t", {"s": "string", "t": "string"})
     raised = [str(letter) for letter in theirs("upper(s)", LETTERS)]
-    found = pl.DataFrame({"s": LETTERS, "t": raised}).select(where).to_series().to_list()
-    unlike = [(s, t) for s, t, same in zip(LETTERS, raised, found, strict=True) if not same]
+    same_as = pl.DataFrame({"s": LETTERS, "t": raised}).select(where).to_series().to_list()
+    unlike = [(s, t) for s, t, same in zip(LETTERS, raised, same_as, strict=True) if not same]
     newer = [(s, t) for s, t in unlike if len(s.upper()) == 1]
     assert len(unlike) - len(newer) == 102  # Unicode's SpecialCasing, such as 'ß' → 'SS'
     assert len(newer) < 60

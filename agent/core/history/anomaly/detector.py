@@ -144,11 +144,11 @@ def step(state: DetectorState, at_ms: int, value: float) -> tuple[DetectorState,
     if s.age == 1:
         _begin(s, rest)
         return s, Verdict(None)
-    found = _judge(s, rest / width, per_day)
+    finding = _judge(s, rest / width, per_day)
     if s.age < LEARNING:
         return s, Verdict(None)
-    score = sigmas(-math.log(found.total) - CALIBRATION) if found.total > 1.0 else 0.0
-    return s, _verdict(s, found, score, value, expected, width)
+    score = sigmas(-math.log(finding.total) - CALIBRATION) if finding.total > 1.0 else 0.0
+    return s, _verdict(s, finding, score, value, expected, width)
 
 
 def _timed(s: DetectorState, at_ms: int, value: float) -> bool:
@@ -175,7 +175,7 @@ def _begin(s: DetectorState, rest: float) -> None:
 
 def _judge(s: DetectorState, rest: float, per_day: float) -> _Finding:
     """Evaluate by every part, then move the means on."""
-    found = _Finding()
+    finding = _Finding()
     floor = FLOOR * s.seasons.error
     means, base = s.means, s.base
     # Once the last windows are back where the series has been, slower means say nothing new.
@@ -189,9 +189,9 @@ def _judge(s: DetectorState, rest: float, per_day: float) -> _Finding:
         shift = newer - older
         log_p = score_and_learn(s.shifts[k], shift, span, floor)
         if k == 0:
-            found.add(log_p, "spike", k, older)
+            finding.add(log_p, "spike", k, older)
         elif _still(shift, away):
-            found.add(log_p, "shift", k, older)
+            finding.add(log_p, "shift", k, older)
         span *= RATIO
         newer = older + max(1.0 / s.age, 1.0 / span) * (newer - older)
         means[k] = newer
@@ -199,16 +199,16 @@ def _judge(s: DetectorState, rest: float, per_day: float) -> _Finding:
             level = newer - base
             log_p = score_and_learn(s.levels[k - 1], level, RATIO * span, floor)
             if _still(level, away):
-                found.add(log_p, "level", k, base)
+                finding.add(log_p, "level", k, base)
     s.base += max(1.0 / s.age, 1.0 / (LEVEL_DAYS * per_day)) * (rest - base)
     energy = 0.0
     if usual_spike > floor:
         energy = math.log1p(min(abs(spike) / usual_spike, 1e6) ** 2)
-    _score_unrest(s, energy, found)
-    return found
+    _score_unrest(s, energy, finding)
+    return finding
 
 
-def _score_unrest(s: DetectorState, energy: float, found: _Finding) -> None:
+def _score_unrest(s: DetectorState, energy: float, finding: _Finding) -> None:
     newer = energy
     span = 1.0
     for k in range(MEANS):
@@ -216,7 +216,7 @@ def _score_unrest(s: DetectorState, energy: float, found: _Finding) -> None:
         if k:
             change = newer - older
             log_p = score_and_learn(s.unrests[k - 1], change, span, UNREST_FLOOR)
-            found.add(log_p, "unrest" if change > 0.0 else "calm", k, s.means[k])
+            finding.add(log_p, "unrest" if change > 0.0 else "calm", k, s.means[k])
         span *= RATIO
         newer = older + max(1.0 / s.age, 1.0 / span) * (newer - older)
         s.unrest[k] = newer
@@ -227,21 +227,21 @@ def _still(deviation: float, away: float) -> bool:
 
 
 def _verdict(
-    s: DetectorState, found: _Finding, score: float, value: float, expected: float, width: float
+    s: DetectorState, finding: _Finding, score: float, value: float, expected: float, width: float
 ) -> Verdict:
     """What is reported a finding, back in the units of the KPI."""
-    k = found.index
+    k = finding.index
     actual = value
-    if found.part == "shift":
+    if finding.part == "shift":
         actual = expected + width * s.means[k - 1]
-    elif found.part == "level":
+    elif finding.part == "level":
         actual = expected + width * s.means[k]
-    windows = RATIO ** (k + 1 if found.part == "level" else k)
+    windows = RATIO ** (k + 1 if finding.part == "level" else k)
     return Verdict(
         score=score,
-        part=found.part,
+        part=finding.part,
         span_ms=int(windows * s.interval_ms),
         actual=s.origin + actual,
-        expected=s.origin + expected + width * found.expected,
+        expected=s.origin + expected + width * finding.expected,
         season=s.season,
     )

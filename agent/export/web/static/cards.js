@@ -1,6 +1,6 @@
 // Alerts and objectives.
 
-import { el, parts, patchList, setData, setHidden, setIcon, setText } from "./dom.js";
+import { el, parts, patchList, setData, setHidden, setHref, setIcon, setText } from "./dom.js";
 import { makeRing, patchRing } from "./spark.js";
 import { STATES } from "./states.js";
 import { ageText, clockText, momentText } from "./times.js";
@@ -16,7 +16,7 @@ export function makeAlert(alert) {
   return el("li", { class: "alert" },
     el("span", { "data-part": "icon", class: "badge" }),
     el("div", { class: "what" },
-      el("p", { class: "say" }, el("strong", { "data-part": "severity", class: "severity" }), el("span", { "data-part": "summary" })),
+      el("p", { class: "say" }, el("strong", { "data-part": "severity", class: "severity" }), el("a", { "data-part": "summary" })),
       el("p", { class: "meta" }, el("span", { "data-part": "series" }), el("span", { "data-part": "rule" }), el("span", { "data-part": "since" }), el("span", { "data-part": "owner" })),
       el("p", { "data-part": "description", class: "more" }),
       el("details", { "data-part": "group", class: "group" }, el("summary", { "data-part": "count" }), el("ul", { "data-part": "others" }))),
@@ -34,8 +34,9 @@ export function patchAlert(node, alert, eventTimeMs) {
   setData(node, "phase", alert.phase);
   setData(node, "severity", alert.severity);
   setIcon(p.icon, alert.phase === "resolved" ? "resolved" : alert.severity);
-  setText(p.severity, alert.phase === "firing" ? alert.severity : PHASES[alert.phase]);
+  setText(p.severity, alert.phase === "firing" ? alert.severity : `${PHASES[alert.phase]} ${alert.severity}`);
   setText(p.summary, alert.summary);
+  setHref(p.summary, alert.path);
   setText(p.series, alert.series ? `${alert.title} · ${alert.series}` : alert.title);
   setText(p.rule, alert.rule);
   const since = alert.since_ms;
@@ -47,8 +48,8 @@ export function patchAlert(node, alert, eventTimeMs) {
   setText(p.description, alert.description);
   patchGroup(p, alert, eventTimeMs);
   for (const part of [p.since, p.owner, p.description]) setHidden(part, part.textContent === "");
-  setHidden(p.runbook, alert.runbook === null);
-  if (alert.runbook !== null && p.runbook.getAttribute("href") !== alert.runbook) p.runbook.setAttribute("href", alert.runbook);
+  setHidden(p.runbook, alert.runbook === null || alert.phase === "resolved"); // what is over calls nobody
+  if (alert.runbook !== null) setHref(p.runbook, alert.runbook);
   p.runbook.setAttribute("aria-label", `Runbook of ${alert.rule}`);
 }
 
@@ -59,10 +60,11 @@ function patchGroup(p, alert, eventTimeMs) {
   const named = alert.others.length + 1;
   const rest = alert.count - 1;
   setText(p.count, `and ${rest.toLocaleString()} more series${alert.count > named ? `, of which the gravest ${named - 1}` : ""}`);
-  patchList(p.others, alert.others, (other) => other.key, () => el("li", {}, el("span", { "data-part": "icon", class: "badge" }), el("span", { "data-part": "text" })), (node, other) => {
+  patchList(p.others, alert.others, (other) => other.key, () => el("li", {}, el("span", { "data-part": "icon", class: "badge" }), el("a", { "data-part": "text" })), (node, other) => {
     const part = parts(node);
     setData(node, "severity", other.severity);
     setIcon(part.icon, other.severity);
+    setHref(part.text, other.path);
     const since = other.since_ms === null ? "" : ` since ${momentText(other.since_ms, eventTimeMs)}`;
     setText(part.text, [other.series, other.value, `${other.severity}${since}`].filter(Boolean).join(" · "));
   });
@@ -74,7 +76,7 @@ export function makeStep() {
   return el("li", {},
     el("span", { "data-part": "icon", class: "badge" }),
     el("time", { "data-part": "at" }),
-    el("span", { "data-part": "text", class: "text" }),
+    el("a", { "data-part": "text", class: "text" }),
     el("span", { "data-part": "because", class: "because" }));
 }
 
@@ -86,6 +88,7 @@ export function patchStep(node, step, nowMs) {
   setText(p.at, clockText(step.at_ms, nowMs));
   p.at.dateTime = new Date(step.at_ms).toISOString();
   setText(p.text, `${[step.title, step.series].filter(Boolean).join(" · ")}: ${step.rule} (${step.severity}) ${STEPS[step.state]}`);
+  setHref(p.text, step.path);
   setText(p.because, step.because);
 }
 

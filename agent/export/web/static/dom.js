@@ -33,6 +33,10 @@ export function setData(node, name, value) {
   if (node.dataset[name] !== value) node.dataset[name] = value;
 }
 
+export function setHref(node, href) {
+  if (node.getAttribute("href") !== href) node.setAttribute("href", href);
+}
+
 export function setIcon(node, name) {
   if (node.dataset.icon === name) return;
   node.dataset.icon = name;

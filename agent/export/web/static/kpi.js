@@ -1,6 +1,6 @@
 // A KPI's card: its worst series large, and all series as rows.
 
-import { el, parts, patchList, setData, setHidden, setIcon, setText, svg } from "./dom.js";
+import { el, parts, patchList, setData, setHidden, setHref, setIcon, setText, svg } from "./dom.js";
 import { drawSpark } from "./spark.js";
 import { STATES } from "./states.js";
 import { momentText } from "./times.js";
@@ -11,7 +11,7 @@ const FULL = 1.25; // the attainment bar's right end; the target's mark stands a
 export function makeKpi(kpi) {
   const node = el("article", { class: "card kpi", id: `kpi-${kpi.name}` },
     el("header", {},
-      el("div", {}, el("h3", { "data-part": "title" }), el("p", { "data-part": "owner", class: "owner" })),
+      el("div", {}, el("h3", {}, el("a", { "data-part": "title" })), el("p", { "data-part": "owner", class: "owner" })),
       el("p", { class: "state" }, el("span", { "data-part": "icon", class: "badge" }), el("span", { "data-part": "word", class: "word" }))),
     el("div", { class: "figure" },
       el("p", { "data-part": "of", class: "of-all" }),
@@ -37,6 +37,7 @@ export function patchKpi(node, kpi, nowMs) {
   setData(node, "state", kpi.state);
   setData(node, "phase", row?.phase ?? "");
   setText(p.title, kpi.title);
+  setHref(p.title, kpi.path);
   p.title.title = kpi.description;
   setText(p.owner, [kpi.owner, ...kpi.objectives].filter(Boolean).join(" · "));
   setIcon(p.icon, kpi.state);
@@ -102,7 +103,7 @@ function patchRows(node, rows) {
 function makeRow() {
   return el("li", { class: "row" },
     el("span", { "data-part": "icon", class: "badge" }),
-    el("span", { "data-part": "series", class: "series" }),
+    el("a", { "data-part": "series", class: "series" }),
     svg("svg", { "data-part": "spark", class: "spark", role: "img" }),
     el("span", { "data-part": "value", class: "value" }),
     el("span", { "data-part": "word", class: "hidden" }));
@@ -114,6 +115,7 @@ function patchRow(node, row) {
   setData(node, "phase", row.phase ?? "");
   setIcon(p.icon, row.state);
   setText(p.series, row.series);
+  setHref(p.series, row.path);
   const about = row.maintenance ? `in maintenance: ${row.maintenance}` : row.target ? `target ${row.target}` : "";
   p.series.title = about ? `${row.series}: ${about}` : row.series;
   setText(p.value, row.text);

@@ -34,21 +34,21 @@ def _cast(scope: Scope, node: exp.Cast) -> Typed:
     to = _target(node)
     if to in _TIMES:
         return _to_time(scope, node, to)
-    found = scope.translate(node.this)
-    if found.type in (to, "null"):
-        return Typed(found.cast(to), to)
-    if found.type in _TIMES or found.type.endswith("[]"):
+    typed = scope.translate(node.this)
+    if typed.type in (to, "null"):
+        return Typed(typed.cast(to), to)
+    if typed.type in _TIMES or typed.type.endswith("[]"):
         hint = "`strftime(x, '%Y-%m-%d')` writes it, `epoch(x)` is its seconds since 1970"
-        fail(node, f"{words(found.type)} has no cast", hint if found.type in _TIMES else None)
-    if (found.type in ("float", "hugeint") or is_decimal(found.type)) and to == "string":
+        fail(node, f"{words(typed.type)} has no cast", hint if typed.type in _TIMES else None)
+    if (typed.type in ("float", "hugeint") or is_decimal(typed.type)) and to == "string":
         fail(
             node,
-            f"{words(found.type)} has no one way of being written",
+            f"{words(typed.type)} has no one way of being written",
             "write `cast(cast(x as bigint) as varchar)`",
         )
-    if (found.type, to) == ("string", "integer"):
+    if (typed.type, to) == ("string", "integer"):
         fail(node, "casts of strings go to double", "write `cast(cast(x as double) as bigint)`")
-    return Typed(_converted(found, to), to)
+    return Typed(_converted(typed, to), to)
 
 
 def _target(node: exp.Cast) -> SqlType:
@@ -72,44 +72,44 @@ def _to_time(scope: Scope, node: exp.Cast, to: SqlType) -> Typed:
     inner = node.this
     if isinstance(inner, exp.Literal) and inner.is_string:
         return written_time(inner, inner.name, to, scope.timezone)
-    found = scope.translate(inner)
-    if found.type == "string":
+    typed = scope.translate(inner)
+    if typed.type == "string":
         hint = f"let the contract read it: `type: {to}`, with a `format` where it is not ISO 8601"
         fail(node, f"a string is not cast to a {to}", hint)
-    if found.type not in (*_TIMES, "null"):
-        fail(node, f"{words(found.type)} is no {to}", "`type: timestamp` with a `unit` reads it")
-    if to == "date" and found.type == "timestamp":
-        return Typed(local(found, scope.timezone).dt.date(), "date")
-    return Typed(in_zone(found, to, scope.timezone), to)
+    if typed.type not in (*_TIMES, "null"):
+        fail(node, f"{words(typed.type)} is no {to}", "`type: timestamp` with a `unit` reads it")
+    if to == "date" and typed.type == "timestamp":
+        return Typed(local(typed, scope.timezone).dt.date(), "date")
+    return Typed(in_zone(typed, to, scope.timezone), to)
 
 
-def _converted(found: Typed, to: SqlType) -> pl.Expr:
+def _converted(typed: Typed, to: SqlType) -> pl.Expr:
     if is_decimal(to):
-        return _as_decimal(found, scale_of(to))
-    if found.type == "string":
-        read = found.expr.str.strip_chars().cast(pl.Float64, strict=False)
+        return _as_decimal(typed, scale_of(to))
+    if typed.type == "string":
+        read = typed.expr.str.strip_chars().cast(pl.Float64, strict=False)
         return finite_once(read)
-    if is_decimal(found.type) and to == "integer":
-        whole = half_away(found.expr.cast(pl.Int128), 10**found.scale)
+    if is_decimal(typed.type) and to == "integer":
+        whole = half_away(typed.expr.cast(pl.Int128), 10**typed.scale)
         return whole.cast(pl.Int64, strict=False)
-    if found.type in ("float", "hugeint") and to == "integer":
-        return found.expr.round(0, mode="half_to_even").cast(pl.Int64, strict=False)
-    return found.cast(to)
+    if typed.type in ("float", "hugeint") and to == "integer":
+        return typed.expr.round(0, mode="half_to_even").cast(pl.Int64, strict=False)
+    return typed.cast(to)
 
 
-def _as_decimal(found: Typed, scale: int) -> pl.Expr:
+def _as_decimal(typed: Typed, scale: int) -> pl.Expr:
     """As DuckDB does: rounded half away from zero; null where it has too many digits."""
-    if found.type == "string":
-        return scaled(found.expr.str.strip_chars(), scale)
-    if found.type == "float" and found.literal is None:
-        made = (found.expr * 10.0**scale).round(0, mode="half_away_from_zero")
+    if typed.type == "string":
+        return scaled(typed.expr.str.strip_chars(), scale)
+    if typed.type == "float" and typed.literal is None:
+        made = (typed.expr * 10.0**scale).round(0, mode="half_away_from_zero")
         made = made.cast(pl.Int128, strict=False)
-    elif found.is_exact and found.scale <= scale:
-        made = found.scaled(scale)
-    elif found.is_exact:
-        made = half_away(found.scaled(found.scale), 10 ** (found.scale - scale))
+    elif typed.is_exact and typed.scale <= scale:
+        made = typed.scaled(scale)
+    elif typed.is_exact:
+        made = half_away(typed.scaled(typed.scale), 10 ** (typed.scale - scale))
     else:
-        made = found.expr.cast(pl.Int128) * 10**scale
+        made = typed.expr.cast(pl.Int128) * 10**scale
     narrow = made.cast(pl.Int64, strict=False)
     return pl.when(narrow.abs() < 10**DECIMAL_DIGITS).then(narrow)
 

@@ -48,8 +48,8 @@ def _is(scope: Scope, node: exp.Is) -> Typed:
     if isinstance(node.expression, exp.Null):
         return Typed(scope.translate(subject).expr.is_null(), "boolean")
     if isinstance(node.expression, exp.Boolean):
-        found = scope.of(subject, "boolean")
-        return Typed(found.eq_missing(pl.lit(bool(node.expression.this))), "boolean")
+        typed = scope.of(subject, "boolean")
+        return Typed(typed.eq_missing(pl.lit(bool(node.expression.this))), "boolean")
     refuse_unsupported(scope.text, node)
 
 
@@ -80,9 +80,9 @@ def _case(scope: Scope, node: exp.Case) -> Typed:
         conditions = [scope.of(arm.this, "boolean") for arm in ifs]
     else:
         conditions = []
-        subject_found = scope.translate(node.this)
+        operand = scope.translate(node.this)
         for arm in ifs:
-            pair = [subject_found, scope.translate(arm.this)]
+            pair = [operand, scope.translate(arm.this)]
             (subject, wanted), type_ = scope.unified([node.this, arm.this], pair)
             same = subject == wanted if type_ != "null" else pl.lit(None, dtype=pl.Boolean)
             conditions.append(same)
@@ -102,11 +102,11 @@ def _coalesce(scope: Scope, node: exp.Coalesce) -> Typed:
 
 def _nullif(scope: Scope, node: exp.Nullif) -> Typed:
     nodes = [node.this, node.expression]
-    found = [scope.translate(each) for each in nodes]
-    (value, other), type_ = scope.unified(nodes, found)
+    translated = [scope.translate(each) for each in nodes]
+    (value, other), type_ = scope.unified(nodes, translated)
     if type_ == "null":
-        return found[0]
-    return Typed(pl.when(value.ne_missing(other)).then(found[0].expr), found[0].type)
+        return translated[0]
+    return Typed(pl.when(value.ne_missing(other)).then(translated[0].expr), translated[0].type)
 
 
 _BOTH = "this expression"

@@ -75,27 +75,27 @@ def _divide(scope: Scope, node: exp.Div) -> Typed:
 
 def _remainder(scope: Scope, node: exp.Mod) -> Typed:
     """The remainder with the dividend's sign; polars' has the divisor's."""
-    found = arithmetic(lambda a, b: a.sign() * (a.abs() % b.abs()), scope, node)
+    typed = arithmetic(lambda a, b: a.sign() * (a.abs() % b.abs()), scope, node)
     # By zero it is null of integers already, NaN of floats.
-    return Typed(finite_once(found.expr), "float") if found.type == "float" else found
+    return Typed(finite_once(typed.expr), "float") if typed.type == "float" else typed
 
 
 def _negative(scope: Scope, node: exp.Neg) -> Typed:
-    found = scope.number(node.this)
-    if found.type == "float":
-        return Typed(-found.expr, "float")
-    if is_huge(found.type):
-        return Typed(0 - found.expr, found.type)
-    if is_decimal(found.type):
-        return Typed(exact(lambda x: 0 - x, found.expr), found.type)
-    return Typed(exact(lambda x: 0 - x, found.cast("integer")), "integer")
+    typed = scope.number(node.this)
+    if typed.type == "float":
+        return Typed(-typed.expr, "float")
+    if is_huge(typed.type):
+        return Typed(0 - typed.expr, typed.type)
+    if is_decimal(typed.type):
+        return Typed(exact(lambda x: 0 - x, typed.expr), typed.type)
+    return Typed(exact(lambda x: 0 - x, typed.cast("integer")), "integer")
 
 
 def _absolute(scope: Scope, node: exp.Abs) -> Typed:
-    found = scope.number(node.this)
-    if found.type == "float" or is_huge(found.type) or is_decimal(found.type):
-        return Typed(found.expr.abs(), found.type)
-    return Typed(exact(pl.Expr.abs, found.cast("integer")), "integer")
+    typed = scope.number(node.this)
+    if typed.type == "float" or is_huge(typed.type) or is_decimal(typed.type):
+        return Typed(typed.expr.abs(), typed.type)
+    return Typed(exact(pl.Expr.abs, typed.cast("integer")), "integer")
 
 
 def _extreme(choose: Callable[..., pl.Expr], scope: Scope, node: exp.Func) -> Typed:
@@ -106,15 +106,15 @@ def _extreme(choose: Callable[..., pl.Expr], scope: Scope, node: exp.Func) -> Ty
 
 def _round(scope: Scope, node: exp.Round) -> Typed:
     """Half away from zero, of the scaled double, as DuckDB does: round(0.285, 2) is 0.28."""
-    found, decimals = scope.number(node.this), _decimals(node)
-    if is_decimal(found.type):
-        return _rounded(found, decimals)
-    if found.type == "hugeint":
+    typed, decimals = scope.number(node.this), _decimals(node)
+    if is_decimal(typed.type):
+        return _rounded(typed, decimals)
+    if typed.type == "hugeint":
         if decimals >= 0:
-            return Typed(found.expr.round(decimals, mode="half_away_from_zero"), "hugeint")
-        found = Typed(found.cast("float"), "float")
-    if found.type != "float":
-        whole = found.cast("integer")
+            return Typed(typed.expr.round(decimals, mode="half_away_from_zero"), "hugeint")
+        typed = Typed(typed.cast("float"), "float")
+    if typed.type != "float":
+        whole = typed.cast("integer")
         if decimals >= 0:
             return Typed(whole, "integer")
         step = 10**-decimals
@@ -124,20 +124,20 @@ def _round(scope: Scope, node: exp.Round) -> Typed:
     scale = 10.0 ** abs(decimals)
     away = partial(pl.Expr.round, decimals=0, mode="half_away_from_zero")
     if decimals >= 0:
-        return Typed(away(found.expr * scale) / scale, "float")
-    return Typed(away(found.expr / scale) * scale, "float")
+        return Typed(away(typed.expr * scale) / scale, "float")
+    return Typed(away(typed.expr / scale) * scale, "float")
 
 
-def _rounded(found: Typed, decimals: int) -> Typed:
+def _rounded(typed: Typed, decimals: int) -> Typed:
     """A decimal, half away from zero."""
-    if decimals >= found.scale:
-        return found
+    if decimals >= typed.scale:
+        return typed
     scale = max(decimals, 0)
-    rounded = half_away(found.expr.cast(pl.Int128), 10 ** (found.scale - decimals))
+    rounded = half_away(typed.expr.cast(pl.Int128), 10 ** (typed.scale - decimals))
     if decimals < 0:
         rounded = rounded * 10**-decimals
-    narrow = rounded if is_huge(found.type) else rounded.cast(pl.Int64, strict=False)
-    return Typed(narrow, decimal_type(scale, huge=is_huge(found.type)))
+    narrow = rounded if is_huge(typed.type) else rounded.cast(pl.Int64, strict=False)
+    return Typed(narrow, decimal_type(scale, huge=is_huge(typed.type)))
 
 
 def half_away(wide: pl.Expr, step: int) -> pl.Expr:

@@ -1,0 +1,71 @@
+"""The page of alerts: `/alerts?rule=&kpi=&state=&severity=&limit=`, what goes on and what was.
+
+It shows what `/api/v1/alerts` gives, with the same filters (`web.alerts`): the alerts of the whole
+company, by rule, and the steps that the alerts topic still has in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from agent.core.model.plan import Plan
+from agent.core.model.text import seconds_text
+from agent.core.output.addresses import ALERTS, with_query
+from agent.export.templates import html_template
+from agent.export.web.alerts import HISTORY_SHOWN, SEVERITIES
+from agent.export.web.clock import clock_text, iso_text
+
+Json = dict[str, Any]
+
+MOST_RULES = 60
+MOST_SERIES = 50
+"""Series of a rule that are listed; of the others, how many there are."""
+_STEPS = {
+    "firing": "fired", "pending": "became pending", "inhibited": "was inhibited",
+    "resolved": "ended", "inactive": "came to nothing",
+}  # fmt: skip
+_PAGE = html_template(Path(__file__).parent / "templates", "alerts.html")
+
+
+def alerts_page(
+    board: str, plan: Plan, active: Sequence[Json], steps: Sequence[Json], query: Mapping[str, str],
+    now_ms: int, data_until_ms: int | None, timezone: str,
+) -> str:  # fmt: skip
+    """The page of the alerts that go on (`board_alerts.alert_json`, in their order) and the steps
+    (`board_alerts.step_json`, the newest first); `query` are the filters that left these."""
+    until_ms = data_until_ms or now_ms
+    limit = int(query.get("limit", HISTORY_SHOWN))
+    chosen = {n: v for n, v in query.items() if n != "limit"}
+
+    def address(**changed: str | None) -> str:
+        return with_query(ALERTS, {**chosen, **changed})
+
+    kinds = sorted({alert["rule"] for alert in active} | {step["rule"] for step in steps})
+    return _PAGE.render(
+        board=board,
+        timezone=timezone,
+        groups=_groups(active)[:MOST_RULES],
+        hidden_rules=max(0, len(_groups(active)) - MOST_RULES),
+        most_series=MOST_SERIES,
+        steps=steps[:limit],
+        more=address(limit=str(limit * 4)) if len(steps) > limit else None,
+        chosen=chosen,
+        severities=[(s, address(severity=s)) for s in SEVERITIES],
+        rules=[(rule, address(rule=rule)) for rule in kinds][:MOST_RULES],
+        everything=ALERTS,
+        words=_STEPS,
+        clock=lambda at_ms: clock_text(at_ms, now_ms, timezone, seconds=True),
+        iso=lambda at_ms: iso_text(at_ms, timezone),
+        lasts=lambda since_ms: seconds_text(max(0, (until_ms - since_ms) // 1000)),
+        titles={name: kpi.title for name, kpi in plan.kpis.items()},
+    )
+
+
+def _groups(active: Sequence[Json]) -> list[tuple[Json, list[Json]]]:
+    """The alerts by rule and state, in their order, each group with its first."""
+    groups: dict[tuple[str, str], list[Json]] = {}
+    for alert in active:
+        groups.setdefault((alert["rule"], alert["phase"]), []).append(alert)
+    return [(group[0], group) for group in groups.values()]

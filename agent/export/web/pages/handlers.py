@@ -1,0 +1,98 @@
+"""The handlers of the pages of KPIs, series and alerts; each gives a page, or JSON, or CSV."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from aiohttp import web
+
+from agent.core.output.privacy import shared
+from agent.export.agent_state import AgentState
+from agent.export.web.alerts import BadQuery, Query
+from agent.export.web.board_alerts import (
+    alert_json,
+    gravest,
+    public_alerts,
+    public_steps,
+    step_json,
+)
+from agent.export.web.board_sources import data_until_ms
+from agent.export.web.pages.alert_pages import alerts_page
+from agent.export.web.pages.kpi_pages import KpiPages, NoSuchPage
+
+_FRESH = {"Cache-Control": "no-store"}
+
+
+class PageHandlers:
+    """The pages of one agent."""
+
+    def __init__(self, state: AgentState, now_ms: Callable[[], int]) -> None:
+        self._state = state
+        self._now_ms = now_ms
+        self._kpis = KpiPages(state, now_ms)
+
+    def routes(self) -> list[web.RouteDef]:
+        """Their routes."""
+        return [
+            web.get("/kpis/{name}", self.kpi_page),
+            web.get("/kpis/{name}/values.csv", self.kpi_csv),
+            web.get("/api/v1/kpis/{name}/history", self.kpi_history),
+            web.get("/alerts", self.alerts_page),
+        ]
+
+    async def kpi_page(self, request: web.Request) -> web.Response:
+        """The page of a KPI, or of one of its series."""
+        try:
+            page = await self._kpis.html(request.match_info["name"], request.query)
+        except NoSuchPage as error:
+            raise web.HTTPNotFound(text=f"{error}\n") from error
+        return _compressed(web.Response(text=page, content_type="text/html", headers=_FRESH))
+
+    async def kpi_history(self, request: web.Request) -> web.Response:
+        """What that page says, as JSON."""
+        try:
+            data = await self._kpis.json(request.match_info["name"], request.query)
+        except NoSuchPage as error:
+            return web.json_response({"error": str(error)}, status=404)
+        return _compressed(web.json_response(data, headers=_FRESH))
+
+    async def kpi_csv(self, request: web.Request) -> web.Response:
+        """Its values, one window a line."""
+        name = request.match_info["name"]
+        try:
+            text = await self._kpis.csv(name, request.query)
+        except NoSuchPage as error:
+            raise web.HTTPNotFound(text=f"{error}\n") from error
+        headers = {**_FRESH, "Content-Disposition": f'attachment; filename="{name}.csv"'}
+        return _compressed(web.Response(text=text, content_type="text/csv", headers=headers))
+
+    async def alerts_page(self, request: web.Request) -> web.Response:
+        """The alerts that go on, and the last steps."""
+        state, plan = self._state, shared(self._state.plan)
+        try:
+            query = Query(request.query.items())
+        except BadQuery as error:
+            raise web.HTTPBadRequest(text=f"{error}\n") from error
+        asked = dict(request.query)
+        steps = tuple(public_steps(state.plan, state.fleet.steps()))
+        standing = gravest(public_alerts(state.plan, state.fleet.alerts()))
+        until_ms = data_until_ms(state, state.fleet.all_series())
+        now_ms = self._now_ms()
+
+        def work() -> str:
+            active = [alert_json(plan, alert) for alert in standing]
+            return alerts_page(
+                state.name, plan,
+                [alert for alert in active if query.takes(alert | {"state": alert["phase"]})],
+                [step_json(plan, step) for step in steps if query.takes(step)],
+                asked, now_ms, until_ms, state.timezone,
+            )  # fmt: skip
+
+        text = await asyncio.to_thread(work)
+        return _compressed(web.Response(text=text, content_type="text/html", headers=_FRESH))
+
+
+def _compressed(response: web.Response) -> web.Response:
+    response.enable_compression()
+    return response

@@ -1,0 +1,223 @@
+"""The page of a KPI and of each of its series: `/kpis/<name>?series=&range=&until=`, as HTML, as
+JSON (`/api/v1/kpis/<name>/history`) and its values as CSV (`/kpis/<name>/values.csv`)."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from agent.core.model.kpis import Dimensions, Kpi
+from agent.core.model.results import PastWindows
+from agent.core.output.addresses import kpi_path, with_query
+from agent.core.output.messages import dimensions_json, iso, label
+from agent.core.output.privacy import shared
+from agent.core.output.series_selector import parse_selector, selector_text, selects
+from agent.errors import RulesError
+from agent.export.agent_state import AgentState
+from agent.export.metrics.kpi_series import group
+from agent.export.templates import html_template
+from agent.export.web.board_sources import data_until_ms
+from agent.export.web.clock import clock_text, iso_text
+from agent.export.web.pages import drawing
+from agent.export.web.pages.kpi_data import (
+    Sources,
+    Span,
+    page_data,
+    ranges_of,
+    usual_range,
+)
+from agent.export.web.pages.past import Past
+
+Json = dict[str, Any]
+
+WORDS = {
+    "met": "On target", "at_risk": "At risk", "missed": "Missed", "no_data": "No data",
+    "none": "No target",
+}  # fmt: skip
+_PAGE = html_template(Path(__file__).parent / "templates", "kpi.html")
+
+
+class NoSuchPage(LookupError):
+    """There is no page of what is asked for; the text says what there is."""
+
+
+class KpiPages:
+    """The pages of all KPIs of one agent."""
+
+    def __init__(self, state: AgentState, now_ms: Callable[[], int]) -> None:
+        self._state = state
+        self._now_ms = now_ms
+        self._past = Past(state)
+
+    async def html(self, name: str, query: Mapping[str, str]) -> str:
+        """The page. Raises NoSuchPage."""
+        sources = await self._read(name, query)
+        data = await asyncio.to_thread(page_data, sources)
+        return await asyncio.to_thread(_render, self._state.name, sources, data, self._now_ms())
+
+    async def json(self, name: str, query: Mapping[str, str]) -> Json:
+        """Its data. Raises NoSuchPage."""
+        return await asyncio.to_thread(page_data, await self._read(name, query))
+
+    async def csv(self, name: str, query: Mapping[str, str]) -> str:
+        """All windows of its range. Raises NoSuchPage."""
+        return _csv(await self._read(name, query))
+
+    async def _read(self, name: str, query: Mapping[str, str]) -> Sources:
+        state = self._state
+        plan = shared(state.plan)
+        kpi = plan.kpis.get(name)
+        if kpi is None:
+            raise NoSuchPage(f"there is no KPI called {name[:80]}")
+        views = group(plan, tuple(state.fleet.all_series()))[name]
+        dimensions = _series(kpi, [v.series for v in views], query.get("series", ""))
+        newest = max((v.closed.end_ms for v in views if v.closed is not None), default=None)
+        until_ms = _until(query.get("until"), newest or self._now_ms())
+        span = Span(_range(kpi, query.get("range")), until_ms)
+        asked = [v for v in views if dimensions in (None, v.dimensions)]
+        past = await self._past.windows(kpi, dimensions, span.needed_since_ms, asked)
+        return Sources(
+            plan, kpi, dimensions, span, views, _upto(past, until_ms), tuple(state.fleet.steps()),
+            tuple(state.rules.changes), state.timezone, data_until_ms(state, views),
+        )  # fmt: skip
+
+
+def _upto(past: PastWindows, until_ms: int) -> PastWindows:
+    return replace(past, windows=tuple(w for w in past.windows if w.end_ms <= until_ms))
+
+
+def _series(kpi: Kpi, known: list[Dimensions], text: str) -> Dimensions | None:
+    """The series that a selector asks for; None: the KPI with all of them."""
+    if not text.strip():
+        return None
+    try:
+        selector = parse_selector(text, kpi.by, kpi.name)
+    except RulesError as error:
+        raise NoSuchPage(str(error)) from error
+    chosen = [dimensions for dimensions in known if selects(selector, kpi.by, dimensions)]
+    if len(chosen) != 1:
+        what = "no series has" if not chosen else f"{len(chosen)} series have"
+        raise NoSuchPage(f"{what} {text[:200]}; dimensions of {kpi.name}: {', '.join(kpi.by)}")
+    return chosen[0]
+
+
+def _range(kpi: Kpi, text: str | None) -> str:
+    if text is None:
+        return usual_range(kpi)
+    if text not in ranges_of(kpi):
+        raise NoSuchPage(f"range is one of {', '.join(ranges_of(kpi))}")
+    return text
+
+
+def _until(text: str | None, newest_ms: int) -> int:
+    if text is None:
+        return newest_ms
+    try:
+        at = datetime.fromisoformat(text)
+        return min(round(at.timestamp() * 1000), newest_ms)
+    except (ValueError, OverflowError, OSError):
+        raise NoSuchPage("until is a time, for example 2025-03-03T10:30:00Z") from None
+
+
+# --- HTML ----------------------------------------------------------------------------------------
+
+
+def _render(board: str, of: Sources, data: Json, now_ms: int) -> str:
+    has_seconds = of.kpi.window.step_ms % 60_000 != 0
+    return _PAGE.render(
+        board=board,
+        data=data,
+        words=WORDS,
+        chart=drawing.chart(data) if any(line["points"] for line in data["lines"]) else "",
+        json=_data_block(data),
+        clock=lambda at_ms: clock_text(at_ms, now_ms, of.timezone, seconds=has_seconds),
+        iso=lambda at_ms: iso_text(at_ms, of.timezone),
+        links=_links(of, data),
+        details=_details(of.kpi),
+    )
+
+
+def _data_block(data: Json) -> Markup:
+    """JSON that stands in a page as it is: no `<` ends the element that it is in."""
+    text = json.dumps(data, separators=(",", ":"), allow_nan=False)
+    return Markup(text.replace("<", "\\u003c"))  # noqa: S704  no markup is left in it
+
+
+def _links(of: Sources, data: Json) -> Json:
+    """Addresses relative to this page: other ranges, the time before and after, the data."""
+    base = kpi_path(of.kpi.name).removeprefix("kpis/")
+    own: dict[str, str | None] = {}
+    if of.dimensions:
+        own["series"] = selector_text(dimensions_json(of.kpi, of.dimensions))
+    span = of.span
+
+    def at(until_ms: int | None, name: str = span.name) -> str:
+        until = None if until_ms is None else iso(until_ms)
+        return with_query(base, {**own, "range": name, "until": until})
+
+    newest = data["end_ms"] or span.until_ms
+    later = span.until_ms + span.length_ms
+    is_now = span.until_ms >= newest
+    return {
+        "kpi": base,
+        "ranges": [(name, at(None if is_now else span.until_ms, name)) for name in data["ranges"]],
+        "earlier": at(span.since_ms),
+        "later": None if is_now else at(later if later < newest else None),
+        "now": None if is_now else at(None),
+        "csv": f"{base}/values.csv{at(None if is_now else span.until_ms).removeprefix(base)}",
+    }
+
+
+def _details(kpi: Kpi) -> list[tuple[str, str]]:
+    """What is declared, as terms and descriptions."""
+    rows = [("Owner", kpi.owner or ""), ("Team", kpi.team or ""), ("Value", kpi.sql)]
+    if kpi.where_sql:
+        rows.append(("Where", kpi.where_sql))
+    if kpi.by:
+        rows.append(("By", ", ".join(kpi.by)))
+    return [row for row in rows if row[1]]
+
+
+# --- CSV -----------------------------------------------------------------------------------------
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def _csv(of: Sources) -> str:
+    """The windows of the range, one a line; times in UTC. Texts that a spreadsheet would take for a
+    formula begin with an apostrophe."""
+    kpi = of.kpi
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\r\n")  # RFC 4180
+    bounds = ("at_least", "at_most", "warn_at_least", "warn_at_most")
+    writer.writerow([*map(_cell, kpi.by), "start", "end", "value", "unit", "events", *bounds])
+    for window in of.past.windows:
+        if window.end_ms <= of.span.since_ms:
+            continue
+        dimensions = dimensions_json(kpi, window.dimensions).values()
+        target = window.target
+        writer.writerow(
+            [
+                *(_cell(label(value)) for value in dimensions),
+                iso(kpi.window.start_of(window.end_ms)),
+                iso(window.end_ms),
+                window.value,
+                kpi.unit,
+                window.events,
+                *(getattr(target, band) if target else None for band in bounds),
+            ]
+        )
+    return out.getvalue()
+
+
+def _cell(text: str) -> str:
+    return f"'{text}" if text.startswith(_FORMULA) else text

@@ -1,0 +1,113 @@
+"""What is marked on a chart beside the values: alerts, maintenance, changes of the rules, and the
+plain numbers that rules compare values with."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from agent.core.evaluate.maintenance import maintenance_calendar
+from agent.core.model.kpis import Dimensions, Kpi
+from agent.core.model.plan import Plan
+from agent.core.model.results import AlertPhase
+from agent.core.model.rules import ThresholdRule, as_for
+from agent.core.model.text import value_text
+from agent.core.output.messages import dimensions_json
+from agent.export.agent_state import RuleChange
+from agent.export.web.series_text import series_text
+
+Json = dict[str, Any]
+Step = Mapping[str, Any]
+
+MOST_MARKS = 200
+"""Of a kind, the newest: more would cover the values."""
+_COMPARED = re.compile(r"\s*value\s*(<=|>=|<|>)\s*(-?\d+(?:\.\d+)?)\s*", re.IGNORECASE)
+_ENDED = (AlertPhase.RESOLVED, AlertPhase.INHIBITED, AlertPhase.INACTIVE)
+
+
+def alert_marks(
+    kpi: Kpi, dimensions: Dimensions | None, steps: Iterable[Step], since_ms: int, until_ms: int
+) -> list[Json]:
+    """The stretches in which alerts of a KPI, or of one of its series, fired: from their firing to
+    their end, oldest first. `steps` are the newest first; `until_ms` of one that goes on is None.
+    """
+    own = None if dimensions is None else dimensions_json(kpi, dimensions)
+    firing: dict[tuple[Any, ...], Json] = {}
+    marks: list[Json] = []
+    for step in reversed([s for s in steps if s["kpi"] == kpi.name]):
+        if own is not None and step["dimensions"] not in (own, {}):
+            continue
+        series = tuple(step["dimensions"].values())
+        key = step["rule"], step["severity"], series
+        at_ms = instant_ms(step["at"])
+        if step["state"] == AlertPhase.FIRING:
+            firing[key] = mark = {
+                "rule": step["rule"],
+                "severity": step["severity"],
+                "series": series_text(series),
+                "from_ms": at_ms,
+                "until_ms": None,
+                "text": step.get("summary", ""),
+            }
+            marks.append(mark)
+        elif step["state"] in _ENDED and key in firing:
+            firing.pop(key)["until_ms"] = at_ms
+    shown = [
+        mark
+        for mark in marks
+        if mark["from_ms"] <= until_ms and (mark["until_ms"] or until_ms) >= since_ms
+    ]
+    return shown[-MOST_MARKS:]
+
+
+def maintenance_marks(
+    plan: Plan, kpi: Kpi, dimensions: Dimensions | None, since_ms: int, until_ms: int
+) -> list[Json]:
+    """The maintenance of a KPI, or of one of its series."""
+    calendar = maintenance_calendar(plan, kpi)
+    return [
+        {"title": m.title, "from_ms": max(start, since_ms), "until_ms": min(end, until_ms)}
+        for m, (start, end) in calendar.periods(dimensions, since_ms, until_ms)
+    ][-MOST_MARKS:]
+
+
+def change_marks(changes: Iterable[RuleChange], since_ms: int, until_ms: int) -> list[Json]:
+    """The reloads of this worker that changed the rules."""
+    return [
+        {"at_ms": change.at_ms, "text": change.text}
+        for change in changes
+        if since_ms <= change.at_ms <= until_ms
+    ]
+
+
+def rule_lines(plan: Plan, kpi: Kpi, dimensions: Dimensions | None) -> list[Json]:
+    """The numbers that rules compare the value with, where a condition has plain ones; of a KPI
+    with several series, as the rules are without their overrides."""
+    return list(_rule_lines(plan, kpi, dimensions))
+
+
+def _rule_lines(plan: Plan, kpi: Kpi, dimensions: Dimensions | None) -> Iterator[Json]:
+    for declared in plan.rules_of(kpi.name):
+        rule = declared if dimensions is None else as_for(declared, kpi.by, dimensions)
+        if not isinstance(rule, ThresholdRule):
+            continue
+        for level in rule.levels:
+            for clause in level.when_clauses or ():
+                compared = _COMPARED.fullmatch(clause.sql)
+                if compared is None:
+                    continue
+                value = float(compared[2])
+                side = "above" if compared[1].startswith(">") else "below"
+                yield {
+                    "rule": rule.name,
+                    "severity": level.severity,
+                    "value": value,
+                    "text": f"{rule.name}, {level.severity}: {side} {value_text(value, kpi.unit)}",
+                }
+
+
+def instant_ms(text: str) -> int:
+    """An instant of a message (ISO 8601, UTC)."""
+    return round(datetime.fromisoformat(text).timestamp() * 1000)

@@ -1,0 +1,32 @@
+// The page of a KPI: the chart that answers a pointer, and what changes while the page is open. All
+// that it says is in the page without it, too.
+
+import { drawChart } from "./chart.js";
+import { keepFresh } from "./refresh.js";
+
+const $ = (id) => document.getElementById(id);
+const read = () => JSON.parse($("data").textContent);
+
+let chart = null;
+
+function draw(data) {
+  const empty = data.lines.every((line) => line.points.length === 0);
+  $("plot").hidden = empty;
+  $("drawing").hidden = !empty;
+  $("png").hidden = empty;
+  chart?.destroy();
+  chart = empty ? null : drawChart($("plot"), data);
+}
+
+function changed(page) {
+  const text = page.getElementById("data").textContent;
+  if (text === $("data").textContent) return;
+  $("data").textContent = text;
+  draw(read());
+}
+
+$("png").addEventListener("click", () => chart?.savePng());
+addEventListener("resize", () => chart?.resize());
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => draw(read()));
+draw(read());
+keepFresh(() => !chart?.isHeld(), changed);
