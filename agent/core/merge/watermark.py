@@ -149,8 +149,7 @@ class ContractSources:
         if not self.is_complete:
             return None
         statuses = self._statuses()
-        idle = [c.idle_for(idle_after_ms) for c in statuses]
-        if all(quiet is not None for quiet in idle):
+        if all(c.idle_for(idle_after_ms) is not None for c in statuses):
             known = [c.watermark_ms for c in statuses if c.watermark_ms is not None]
             began_ms = max(c.clock_ms - (c.idle_ms or 0) for c in statuses)
             shared_ms = min(c.clock_ms for c in statuses) - began_ms
@@ -165,11 +164,15 @@ class ContractSources:
     def _statuses(self) -> list[SourceStatus]:
         """Of all sources that have not ended, if there are any."""
         topics = self._topics.values()
-        live: list[SourceStatus] = []
-        for sources in topics:
-            ended = sources.ended
-            live += (s for p, s in sources.statuses.items() if not ended or p not in ended)
-        return live or [*chain.from_iterable(sources.statuses.values() for sources in topics)]
+        every = [*chain.from_iterable(sources.statuses.values() for sources in topics)]
+        if not any(sources.ended for sources in topics):
+            return every
+        return [
+            status
+            for sources in topics
+            for partition, status in sources.statuses.items()
+            if partition not in sources.ended
+        ] or every
 
 
 class Sources:
