@@ -214,7 +214,7 @@ def measured() -> str:
             table(("workload W", "events/s, median", "each run"),
                   [(title, number(speed), runs) for title, speed, runs in lines])
         )  # fmt: skip
-    parts += [_costs(), _workers(), _formats()]
+    parts += [_costs(), _workers(), _formats(), _shapes()]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -274,6 +274,24 @@ def _formats() -> str:
         "W by format, CPU microseconds an event, without the client; the formats took turns "
         f"(load of the machine {load}, {result['at']}: only the last column says something):\n\n"
         + table(heads, lines)
+    )
+
+
+def _shapes() -> str:
+    measured = results.load("shapes")
+    if not measured:
+        return ""
+    flat = next(iter(measured["shapes"].values()))["total_us"]
+    lines = [
+        (name, f"{of['bytes']:,}", f"{of['total_us'] / flat:.2f}",
+         f"{of['total_us'] / of['polars_us']:.2f}" if of["polars_us"] else "")
+        for name, of in measured["shapes"].items()
+    ]  # fmt: skip
+    heads = ("shape", "bytes a record", "of flat", "of polars alone")
+    return (
+        "W in the shapes that people send, CPU time an event to decode and fold, as ratios within "
+        "one run; the shapes took turns. Beside it, the same lines by `polars.read_ndjson` and "
+        f"`group_by` alone ({measured['at']}):\n\n" + table(heads, lines)
     )
 
 

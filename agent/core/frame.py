@@ -33,6 +33,8 @@ class Block(msgspec.Struct, array_like=True, frozen=True):
 
     `pane_ms`: None of events whose time lies in the slice; else they came after the slice of their
     time was sealed, and belong to the pane that starts there (`agent.core.fold.lateness`).
+    `first_column`: a row that is larger than a frame comes in several blocks, each with the columns
+    from there on; the others stay as they are.
     """
 
     kpi: str
@@ -41,6 +43,7 @@ class Block(msgspec.Struct, array_like=True, frozen=True):
     keys: list[bytes]
     columns: list[Written]
     pane_ms: int | None = None
+    first_column: int = 0
 
     def rows(self, start: int, stop: int) -> Block:
         """The rows `[start, stop)`."""
@@ -52,6 +55,17 @@ class Block(msgspec.Struct, array_like=True, frozen=True):
             self.keys[start:stop],
             [c[numbers] if isinstance(c, bytes) else c[start:stop] for c in self.columns],
             self.pane_ms,
+            self.first_column,
+        )
+
+    def halves(self) -> tuple[Block, Block]:
+        """The first and the other columns."""
+        half = len(self.columns) // 2
+        return (
+            msgspec.structs.replace(self, columns=self.columns[:half]),
+            msgspec.structs.replace(
+                self, columns=self.columns[half:], first_column=self.first_column + half
+            ),
         )
 
 
@@ -153,15 +167,22 @@ def named(key: bytes) -> Dimensions:
 
 
 def encode(frame: Frame) -> Iterator[bytes]:
-    """The frame as one or more messages of at most `MAX_FRAME_BYTES` each, in order.
+    """The frame as one or more messages, in order: cut between rows, and a row between its columns.
 
-    A single row larger than that goes out as it is, for the broker to evaluate.
+    A message has at most `MAX_FRAME_BYTES`. No single column of a row is larger: a sketch has at
+    most 64 KiB, of a quantile 192,000 bytes (`agent.core.aggregate.sketches`).
     """
     data = _HEAD + _encoder.encode(frame)
-    if len(data) <= MAX_FRAME_BYTES or sum(len(b.keys) for b in frame.blocks) <= 1:
+    if len(data) <= MAX_FRAME_BYTES:
         yield data
         return
-    first, second = _halves(frame.blocks)
+    if sum(len(block.keys) for block in frame.blocks) > 1:
+        first, second = _halves(frame.blocks)
+    elif frame.blocks and len(frame.blocks[0].columns) > 1:
+        first, second = ([half] for half in frame.blocks[0].halves())
+    else:
+        yield data
+        return
     yield from encode(msgspec.structs.replace(frame, last=False, blocks=first))
     yield from encode(msgspec.structs.replace(frame, active={}, blocks=second))
 

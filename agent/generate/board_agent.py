@@ -100,10 +100,15 @@ def _records(series: _Series) -> Iterator[Cell]:
 
 
 def _keeping_up(series: _Series) -> Iterator[Cell]:
-    about = About("Lag", "Records that wait to be read, and frames to be merged.", "short")
+    about = About(
+        "Lag",
+        "Records that wait to be read, frames to be merged, and values to be written remotely.",
+        "short",
+    )
     queries = [
         Query(f"sum by (topic) ({series.of(metrics.LAG)})", "{{topic}}"),
         Query(f"sum({series.of(metrics.FRAMES_LAG)})", "frames"),
+        Query(f"sum({series.of(metrics.REMOTE_WRITE_PENDING)})", "remote write"),
     ]
     yield Cell(panels.line_panel(about, queries), 8)
     about = About(

@@ -29,6 +29,8 @@ STALLED_MERGE = "results do not come out"
 
 INGEST, MERGE, TOPICS, BROKER, BOARD = "ingest", "merge", "topics", "broker", "board"
 COMPONENTS = (BROKER, TOPICS, INGEST, MERGE, BOARD)
+REMOTE_WRITE = "remote-write"
+"""Not on /-/ready: a worker does its work without it."""
 SCHEMAS = "schemas"
 """On /-/ready only while they are waited for: most agents need none."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections import defaultdict
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -130,6 +130,35 @@ def test_a_part_of_the_year_has_the_episodes_that_fire_in_it(rules: Path) -> Non
         (e.rule, e.fired_ms) for e in whole.history.episodes if since <= e.fired_ms <= until
     ]
     assert part.history.weeks == pytest.approx((until - since) / (7 * 86_400_000))
+
+
+def test_a_topic_that_has_ended_does_not_hold_back_alerts_over_another(tmp_path: Path) -> None:
+    (tmp_path / "rules.yaml").write_text("""\
+version: 1
+events:
+  sold: {topic: tills, time: at, fields: {amount: float}}
+  refunded: {topic: returns, time: at, fields: {amount: float}}
+kpis:
+  revenue: {from: sold, value: sum(amount), window: 10m}
+  refunds: {from: refunded, value: sum(amount), window: 10m}
+  net: {from: [revenue, refunds], value: "coalesce(revenue, 0) - coalesce(refunds, 0)"}
+rules:
+  poor: {kpi: net, when: value < 10}
+""")
+    sold = [
+        {"type": "sold", "at": f"2025-03-03T09:{minute:02}:00Z", "amount": 10 if minute < 20 else 1}
+        for minute in range(0, 60, 5)
+    ]
+    (tmp_path / "tills.ndjson").write_text("\n".join(map(json.dumps, sold)))
+    (tmp_path / "returns.ndjson").write_text(
+        '{"type": "refunded", "at": "2025-03-03T09:01:00Z", "amount": 1}'
+    )
+    plan = load(tmp_path / "rules.yaml")
+    files = [f"{topic}={tmp_path / topic}.ndjson" for topic in ("tills", "returns")]
+    tested = over_files(plan, sources(plan, files), NOW_MS, None, None)
+    (episode,) = tested.history.of_rule("poor")
+    assert datetime.fromtimestamp(episode.fired_ms / 1000, UTC).strftime("%H:%M") == "09:30"
+    assert (episode.resolved_ms, episode.peak) == (None, 2)
 
 
 def test_the_warm_up_holds_two_windows_and_the_longest_wait(rules: Path) -> None:

@@ -58,3 +58,19 @@ def test_a_column_has_as_many_rows_as_the_block() -> None:
     (data,) = encode(a_frame(block))
     with pytest.raises(msgspec.ValidationError, match="has not 2 rows"):
         decode(data)
+
+
+def test_a_row_that_is_larger_than_a_frame_is_cut_between_its_columns() -> None:
+    sketches = [bytes([n]) * 65_000 for n in range(20)]
+    row = Block("orders", "f", 60_000, [b"series"], [b"12345678", *([s] for s in sketches)], 7)
+    messages = list(encode(a_frame(a_block(3), row)))
+    frames = [decode(data) for data in messages]
+    assert all(len(data) <= MAX_FRAME_BYTES for data in messages)
+    assert [frame.last for frame in frames] == [*[False] * (len(frames) - 1), True]
+    parts = [block for frame in frames for block in frame.blocks if block.keys == [b"series"]]
+    assert {(part.start_ms, part.pane_ms) for part in parts} == {(60_000, 7)}
+    columns: list[object] = []
+    for part in parts:
+        assert part.first_column == len(columns)
+        columns += part.columns
+    assert columns == row.columns

@@ -12,7 +12,9 @@ from prometheus_client import CollectorRegistry
 from agent.core.model.plan import Plan
 from agent.export.alertmanager import DeliveryMetrics
 from agent.export.metrics.agent_metrics import AgentMetrics
-from agent.export.metrics.kpi_series import BANDS, LabelCache, families
+from agent.export.metrics.closed_samples import BANDS
+from agent.export.metrics.kpi_series import LabelCache, families
+from agent.export.remote_write.metrics import RemoteWriteMetrics
 from agent.generate import board_kpi, names
 from agent.generate.alertmanager import alertmanager_files, read_receivers
 from agent.generate.board_strategy import BOARD_UID, KPI_TITLE
@@ -63,6 +65,7 @@ def test_every_series_of_the_boards_and_alerts_is_one_that_the_agent_exports() -
 def every_agent_family():  # type: ignore[no-untyped-def]
     registry = AgentMetrics().registry
     DeliveryMetrics(registry, ())
+    RemoteWriteMetrics(registry)
     return CollectorRegistry.collect(registry)  # those without a sample, too
 
 

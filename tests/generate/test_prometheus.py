@@ -236,6 +236,8 @@ def test_the_agents_own_alerts_fire_when_they_should_and_not_otherwise(tmp_path:
         "KpiAgentRecordsMissed": {"4m": 0, "6m": 1, "60m": 1, "70m": 0},
         "KpiAgentTwoRuleSets": {"14m": 0, "17m": 1, "23m": 0},  # where it is no rolling change
         "KpiAgentReloadFailed": {"4m": 0, "8m": 1, "12m": 0},
+        "KpiAgentRemoteWriteBehind": {"9m": 0, "16m": 1},
+        "KpiAgentRemoteWriteDropped": {"4m": 0, "8m": 1},  # too_old is no mistake
         "KpiStale": {"5m": 0, "13m": 1},  # revenue; visits has a month's time
     }
     fired_at = {

@@ -43,10 +43,10 @@ class PartialRows:
         for column, nothing in zip(self._columns, self._aggregator.stored_empty, strict=True):
             column[first : self._count] = nothing
 
-    def put(self, rows: Ints, columns: Sequence[Column]) -> None:
-        """Replace rows."""
-        for mine, theirs in zip(self._columns, columns, strict=True):
-            mine[rows] = theirs
+    def put(self, rows: Ints, columns: Sequence[Column], first_column: int = 0) -> None:
+        """Replace rows, or of their columns those from one on."""
+        for index, theirs in enumerate(columns, first_column):
+            self._columns[index][rows] = theirs
         self._changed[rows] = True
 
     def add(self, rows: Ints, columns: Sequence[Column]) -> None:

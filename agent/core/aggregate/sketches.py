@@ -15,7 +15,9 @@ standard error is about `sqrt(share * (1 - share) / (k * |A| / |A or B|))`.
 **Quantiles**: up to `EXACT_VALUES` values are kept as they are, and the answer is the value that
 has the asked rank. Of more there are their least and greatest, and counts in buckets whose bounds
 grow by `GAMMA` (DDSketch, Masson et al. 2019): the answer is one of the two ends, or lies between
-them and within `QUANTILE_ERROR` of the value of that rank, whatever the distribution.
+them and within `QUANTILE_ERROR` of the value of that rank, whatever the distribution. A sketch has
+buckets of at most `MOST_SIZES` sizes: values that are 10**34 times smaller than others count as 0
+where there are more, which keeps the bytes canonical.
 """
 
 from __future__ import annotations
@@ -44,6 +46,10 @@ QUANTILE_ERROR = 0.005
 
 EXACT_VALUES = 256
 """So many values are kept as they are: as large as the buckets that they would fill."""
+
+MOST_SIZES = 8000
+"""Of buckets, each for the positive and the negative values of a size: at most 192,000 bytes, which
+a message holds. Powers of `GAMMA` reach 10**34 with so many."""
 
 GAMMA = (1 + QUANTILE_ERROR) / (1 - QUANTILE_ERROR)
 _LOG_GAMMA = math.log(GAMMA)
@@ -227,7 +233,25 @@ def _values(sketch: bytes) -> Floats:
 
 def _packed(least: float, greatest: float, keys: npt.ArrayLike, counts: npt.ArrayLike) -> bytes:
     ends = np.array([least, greatest], _VALUE).tobytes()
-    return _BUCKETS + ends + np.asarray(keys, _KEY).tobytes() + np.asarray(counts, _COUNT).tobytes()
+    keys, counts = _largest(np.asarray(keys, _KEY), np.asarray(counts, _COUNT))
+    return _BUCKETS + ends + keys.tobytes() + counts.tobytes()
+
+
+def _largest(
+    keys: npt.NDArray[np.int32], counts: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
+    """The buckets of the `MOST_SIZES` largest sizes; the others are taken into that of zero.
+
+    Whatever is dropped of a part is dropped of the whole, so the order of merging changes nothing.
+    """
+    if len(keys) <= MOST_SIZES:
+        return keys, counts
+    sizes = np.unique(np.abs(keys[keys != 0]))
+    if len(sizes) <= MOST_SIZES:
+        return keys, counts
+    is_kept = np.abs(keys) >= sizes[-MOST_SIZES]
+    kept, at = keys[is_kept], int(np.searchsorted(keys[is_kept], 0))
+    return np.insert(kept, at, 0), np.insert(counts[is_kept], at, counts[~is_kept].sum())
 
 
 def _unpacked(sketch: bytes) -> tuple[Floats, npt.NDArray[np.int32], npt.NDArray[np.int64]]:

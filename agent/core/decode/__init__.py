@@ -13,7 +13,9 @@ Read `batch` (what goes in and out) and `decoder` (the steps) first. Then, as fa
 | `json_format` with `layout` and `single_record` | JSON: many records at once, and one exactly |
 | `schema_format` (`schemas`, `codec`, `schema_reader`) | what formats with schemas share |
 | `avro_format`, `protobuf_format`, `framed_json` | these, and JSON as a registry writes it |
-| `extraction` | all else, record by record: keys, headers, arrays, envelopes |
+| `column_extraction` (`shape`, `proof`) | all else by columns: arrays, envelopes |
+| `record_columns` | headers, key and timestamp as columns |
+| `extraction` | the same of one record, exactly |
 | `envelope`, `envelopes` | where in a record its events are; the envelopes by name |
 | `inner_text`, `lines` | JSON in strings; the elements of an array as events |
 | `validation` | columns against a contract's promises |

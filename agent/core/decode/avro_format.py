@@ -19,7 +19,7 @@ from agent.core.decode.avro_json import read_avro
 from agent.core.decode.avro_schema import AvroSchema, parse_schema
 from agent.core.decode.avro_values import INSIDE, converted, is_right
 from agent.core.decode.codec import ColumnReader, Read
-from agent.core.decode.format import Demand, Flags, Kind
+from agent.core.decode.format import Flags, KeyDemand, Kind
 from agent.core.decode.schemas import SchemaError
 from agent.core.model.paths import Keys
 from agent.core.model.schemas import Schema
@@ -38,7 +38,7 @@ class AvroCodec:
         """The JSON object that a record means. Raises BodyError."""
         return read_avro(self._schema, body)
 
-    def reader(self, demands: Sequence[Demand]) -> ColumnReader | None:
+    def reader(self, demands: Sequence[KeyDemand]) -> ColumnReader | None:
         """A reader of columns; None where polars can't read the schema, and of lists and objects as
         text."""
         if self._columns is None:
@@ -63,13 +63,13 @@ class AvroCodec:
 class _Column:
     name: str
     place: Place
-    demand: Demand
+    demand: KeyDemand
 
 
 class AvroReader:
     """Reads what some demands ask for of records of one columnar schema."""
 
-    def __init__(self, columns: AvroColumns, demands: Sequence[Demand]) -> None:
+    def __init__(self, columns: AvroColumns, demands: Sequence[KeyDemand]) -> None:
         self._columns = columns
         self._wanted = [
             _Column(f"c{i}", columns.place(demand[0]), demand) for i, demand in enumerate(demands)

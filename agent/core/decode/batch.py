@@ -63,8 +63,11 @@ class Batch:
 
     def header(self, row: int, name: str) -> bytes | None:
         """The last header of a record that has this name."""
-        values = [value for key, value in self.headers.get(row, ()) if key == name]
-        return values[-1] if values else None
+        last = None
+        for key, value in self.headers.get(row, ()):
+            if key == name:
+                last = value
+        return last
 
 
 def parts(count: int, most: int) -> Iterator[slice]:

@@ -19,28 +19,41 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from agent.core.decode.batch import Batch
-from agent.core.decode.envelope import Event
+from agent.core.decode.envelope import Event, View
 from agent.core.decode.format import Problem, UnreadableError
 from agent.core.decode.single_record import tree_of
 from agent.core.decode.tree import describe
 from agent.core.model.events import Envelope
+from agent.core.model.paths import Root
 from agent.core.model.results import Reason
 
 _PREFIX = "ce_"
 _CONTENT_TYPE = "content-type"
+_MODE = Root("header", f"{_PREFIX}specversion")
 
 
 class CloudEvents:
     """Opens CloudEvents."""
 
     names = ("specversion", "type", "source", "id", "time", "data", "data_base64")
+    views = (
+        View(
+            (
+                ((_MODE,), "absent"),
+                (("specversion",), "text"),
+                (("data_base64",), "absent"),
+            ),
+            ("data",),
+        ),
+        View((((_MODE,), "text"),), headers=_PREFIX),
+    )
 
     def __init__(self, envelope: Envelope) -> None:
         pass
 
     def open(self, batch: Batch, row: int, tree: Any) -> Iterable[Event | Problem]:
         """The data of an event, or of each event of a batch."""
-        if batch.header(row, f"{_PREFIX}specversion") is not None:
+        if batch.header(row, _MODE.name) is not None:
             return (Event(tree, _attributes(batch, row)),)
         if isinstance(tree, list):
             return map(_structured, tree)

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from agent.core.decode.batch import Batch, Rows
-from agent.core.decode.format import Demand, Flags, Kind, Problem
+from agent.core.decode.format import Flags, KeyDemand, Kind, Problem
 from agent.core.decode.schemas import SchemaId
 from agent.core.model.paths import Keys
 
@@ -62,7 +62,7 @@ class Codec(Protocol):
     def tree(self, body: bytes) -> dict[str, Any]:
         """The JSON object that a record means. Raises BodyError."""
 
-    def reader(self, demands: Sequence[Demand]) -> ColumnReader | None:
+    def reader(self, demands: Sequence[KeyDemand]) -> ColumnReader | None:
         """A reader of columns; None where these records are read one by one only."""
 
     def is_right(self, path: Keys, kind: Kind) -> bool | None:

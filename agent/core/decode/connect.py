@@ -17,14 +17,21 @@ from decimal import Context, Decimal
 from typing import Any
 
 from agent.core.decode.batch import Batch
-from agent.core.decode.envelope import Event
+from agent.core.decode.envelope import Event, Look, View
 from agent.core.decode.format import Problem
 from agent.core.decode.tree import describe
 from agent.core.model.events import Envelope
+from agent.core.model.paths import Path
 from agent.core.model.results import Reason
 
 NAMES = ("schema", "payload", "type", "name", "field", "fields", "items", "parameters", "scale")
 _DECIMAL = "org.apache.kafka.connect.data.Decimal"
+WITH_SCHEMA: tuple[tuple[Path, Look], ...] = (
+    (("schema",), "object"),
+    (("payload",), "object"),
+)
+DECIMALS = (_DECIMAL.encode(), b"\\u00")
+"""What a schema has that says of a decimal, however its letters are written."""
 _WIDE = Context(prec=200)
 """No number is rounded: Kafka's decimals have no limit, those that anybody sends have 38 digits."""
 
@@ -33,6 +40,7 @@ class ConnectEnvelope:
     """Opens records of {schema, payload}."""
 
     names = NAMES
+    views = (View(WITH_SCHEMA, ("payload",), lacks=DECIMALS),)
 
     def __init__(self, envelope: Envelope) -> None:
         pass

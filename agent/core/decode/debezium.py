@@ -15,16 +15,17 @@ the contract's (`Envelope.ops`). Truncations, messages and tombstones are of no 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from agent.core.decode import connect
 from agent.core.decode.batch import Batch
-from agent.core.decode.envelope import Event
+from agent.core.decode.envelope import Event, Look, View
 from agent.core.decode.format import Problem, UnreadableError
 from agent.core.decode.single_record import tree_of
 from agent.core.decode.tree import describe
 from agent.core.model.events import Envelope
+from agent.core.model.paths import Path
 from agent.core.model.results import Reason
 
 _SOURCE_PREFIX = "__source_"
@@ -37,10 +38,12 @@ class Debezium:
 
     def __init__(self, envelope: Envelope) -> None:
         self._ops = envelope.ops
+        self.views = tuple(self._views())
 
     def open(self, batch: Batch, row: int, tree: Any) -> Iterable[Event | Problem]:
         """The row that changed."""
-        change = _payload(tree) if connect.is_enveloped(tree) else tree
+        is_bare = isinstance(tree, dict) and tree.get("op") is not None
+        change = _payload(tree) if connect.is_enveloped(tree) and not is_bare else tree
         if change is None:
             return ()
         if not isinstance(change, dict):
@@ -56,6 +59,21 @@ class Debezium:
             detail = f"{image}: expected a row, found {describe(value)}"
             return [(Reason.WRONG_TYPE, detail)]
         return (Event(value, change),)
+
+    def _views(self) -> Iterator[View]:
+        """A change as it is, or as a payload beside its schema; of a row as it is now, or was."""
+        deletes = tuple(op for op in self._ops if op == "d")
+        others = tuple(op for op in self._ops if op != "d")
+        bare: tuple[tuple[Path, Look], ...] = ((("op",), "absent"), *connect.WITH_SCHEMA)
+        for above, looks in (((), ()), (("payload",), bare)):
+            for image, ops in (("after", others), ("before", deletes)):
+                if ops:
+                    change: tuple[tuple[Path, Look], ...] = (
+                        ((*above, "op"), ops),
+                        ((*above, image), "object"),
+                    )
+                    lacks = connect.DECIMALS if above else ()
+                    yield View((*looks, *change), (*above, image), above, lacks=lacks)
 
     def _flattened(self, row: Mapping[str, Any]) -> Iterable[Event | Problem]:
         op = row.get("__op")

@@ -15,6 +15,7 @@ import polars as pl
 
 from agent.core.decode.batch import Batch, Decoded, Rows
 from agent.core.decode.column_decoder import ColumnDecoder
+from agent.core.decode.column_extraction import ColumnExtraction, Part
 from agent.core.decode.extraction import NO_SIZE, Documents, Extractor
 from agent.core.decode.format import UnreadableError, is_plain, labelled
 from agent.core.decode.formats import format_of
@@ -47,6 +48,7 @@ class Decoder:
             ColumnDecoder([extractor.flat], JSON, NO_SIZE, extractor.contract.name)
             for extractor in self._extractors
         ]
+        self._extraction = ColumnExtraction(self._extractors, self._format)
         self._names = tuple(sorted({name for e in self._extractors for name in e.names}))
 
     def decode(self, batch: Batch) -> Decoded:
@@ -68,27 +70,34 @@ class Decoder:
         ignored[decoded.ignored] = True
         tables, wrong_types = dict(decoded.tables), dict(decoded.wrong_types)
         repeated_ms = dict(decoded.repeated_ms)
-        documents = self._extract(batch, np.flatnonzero(left), rejects, ignored)
-        for of_contract, decoder in zip(documents, self._documents, strict=True):
+        extracted = self._extraction.extract(batch, np.flatnonzero(left))
+        documents = self._extract(batch, [of.left for of in extracted], rejects, ignored)
+        for of_contract, by_columns, decoder in zip(
+            documents, extracted, self._documents, strict=True
+        ):
             name = decoder.contracts[0].name
+            ignored &= ~by_columns.ours
+            empty |= by_columns.ours & ~by_columns.lined
             empty[of_contract.empty] = True
+            parts = [*by_columns.parts, _part(decoder, of_contract, batch)]
             for row, reason, detail in of_contract.problems:
                 rejects.setdefault((row, name), self._reject(batch, row, name, reason, detail))
-            rows = np.array(of_contract.rows, np.int64)
-            read = decoder.decode(of_contract.batch(batch))
-            for document, reject in read.rejects:
-                row = int(rows[document])
-                rejects.setdefault(
-                    (row, name), self._reject(batch, row, name, reject.reason, reject.detail)
-                )
-            table, kept = _whole_events(read, name, of_contract)
-            at = pl.Series("_row", rows[table["_row"].to_numpy()], pl.UInt32)
-            tables[name] = table.with_columns(at)
-            wrong_types |= {
-                key: rows[of_field[kept[of_field]]] for key, of_field in read.wrong_types.items()
-            }
-            for of_name, times in read.repeated_ms.items():
-                repeated_ms[of_name] = {(int(rows[i]), ms): x for (i, ms), x in times.items()}
+            for part in parts:
+                for document, reason, detail in part.problems:
+                    row = int(part.rows[document])
+                    rejects.setdefault((row, name), self._reject(batch, row, name, reason, detail))
+            whole = [_whole_events(part) for part in parts]
+            table = pl.concat([table for table, _ in whole])
+            is_sorted = table["_row"].is_sorted()
+            tables[name] = table if is_sorted else table.sort("_row", maintain_order=True)
+            for part, (_, kept) in zip(parts, whole, strict=True):
+                for field, at in part.wrong_types.items():
+                    rows = part.rows[at[kept[at]]]
+                    before = wrong_types.get((name, field), rows[:0])
+                    wrong_types[name, field] = np.concatenate((before, rows))
+                if part.repeated_ms:
+                    times = {(int(part.rows[i]), ms): x for (i, ms), x in part.repeated_ms.items()}
+                    repeated_ms[name] = {**repeated_ms.get(name, {}), **times}
         order = {c.name: i for i, c in enumerate(self.contracts)}
         keys = sorted(rejects, key=lambda x: (x[0], order.get(x[1] or "", -1)))
         return Decoded(
@@ -103,14 +112,18 @@ class Decoder:
     def _extract(
         self,
         batch: Batch,
-        rows: Rows,
+        left: Sequence[Rows],
         rejects: dict[tuple[int, str | None], Reject],
         ignored: npt.NDArray[np.bool_],
     ) -> list[Documents]:
-        """The documents of each contract. Records that can't be read are added to `rejects`;
-        `ignored` is cleared of those that are of interest."""
+        """The documents of each contract's rows. Records that can't be read are added to
+        `rejects`; `ignored` is cleared of those that are of interest."""
         documents = [Documents() for _ in self._extractors]
-        for row in rows.tolist():
+        by_row: dict[int, list[int]] = {}
+        for index, rows in enumerate(left):
+            for row in rows.tolist():
+                by_row.setdefault(row, []).append(index)
+        for row, indices in sorted(by_row.items()):
             try:
                 tree = self._format.tree(batch, row, self._names)
             except UnreadableError as cause:
@@ -118,8 +131,8 @@ class Decoder:
                 rejects.setdefault(key, self._reject(batch, row, self._sole, *cause.problem))
                 ignored[row] = False
                 continue
-            for extractor, out in zip(self._extractors, documents, strict=True):
-                if extractor.add(out, batch, row, tree):
+            for index in indices:
+                if self._extractors[index].add(documents[index], batch, row, tree):
                     ignored[row] = False
         return documents
 
@@ -131,15 +144,27 @@ class Decoder:
         return Reject(partition, offset, contract, reason, detail)
 
 
-def _whole_events(
-    read: Decoded, contract: str, documents: Documents
-) -> tuple[pl.DataFrame, npt.NDArray[np.bool_]]:
-    """The table of a contract's documents, and which of the documents are of events that have none
-    that is rejected: one bad line is a bad event."""
-    kept = np.ones(len(documents.events), np.bool_)
-    if not read.rejects:
-        return read.tables[contract], kept
-    events = np.array(documents.events, np.int64)
-    kept = ~np.isin(events, events[[document for document, _ in read.rejects]])
-    table = read.tables[contract]
-    return table.filter(pl.Series(kept[table["_row"].to_numpy()])), kept
+def _part(decoder: ColumnDecoder, documents: Documents, of: Batch) -> Part:
+    """What a contract says of documents that were made one by one."""
+    read = decoder.decode(documents.batch(of))
+    name = decoder.contracts[0].name
+    return Part(
+        read.tables[name],
+        [(row, reject.reason, reject.detail) for row, reject in read.rejects],
+        {field: rows for (_, field), rows in read.wrong_types.items()},
+        read.repeated_ms.get(name, {}),
+        np.array(documents.rows, np.int64),
+        np.array(documents.events, np.int64),
+    )
+
+
+def _whole_events(part: Part) -> tuple[pl.DataFrame, npt.NDArray[np.bool_]]:
+    """The table of documents by the rows of their records, and which of the documents are of events
+    that have none that is rejected: one bad line is a bad event."""
+    table, kept = part.table, np.ones(part.events.size, np.bool_)
+    if part.problems:
+        bad = part.events[[document for document, _, _ in part.problems]]
+        kept = ~np.isin(part.events, bad)
+        table = table.filter(pl.Series(kept[table["_row"].to_numpy()]))
+    rows = part.rows[table["_row"].to_numpy()]
+    return table.with_columns(pl.Series("_row", rows, pl.UInt32)), kept

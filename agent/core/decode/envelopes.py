@@ -9,7 +9,7 @@ from agent.core.decode.batch import Batch
 from agent.core.decode.cloudevents import CloudEvents
 from agent.core.decode.connect import ConnectEnvelope
 from agent.core.decode.debezium import Debezium
-from agent.core.decode.envelope import Event, Opener
+from agent.core.decode.envelope import Event, Opener, View
 from agent.core.decode.event_list import EventList
 from agent.core.decode.format import Problem
 from agent.core.model.events import Envelope, EnvelopeName
@@ -26,6 +26,7 @@ class NoEnvelope:
     """The record is the event."""
 
     names = ()
+    views = (View(),)
 
     def open(self, batch: Batch, row: int, tree: Any) -> Iterable[Event | Problem]:
         """The record itself."""

@@ -10,11 +10,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from agent.core.decode.batch import Batch
-from agent.core.decode.envelope import Event
+from agent.core.decode.envelope import Event, View
 from agent.core.decode.format import Problem, WrongPlaceError
 from agent.core.decode.tree import describe, value_at
 from agent.core.model.events import Envelope
-from agent.core.model.paths import path_text
+from agent.core.model.paths import Elements, path_text
 from agent.core.model.results import Reason
 
 
@@ -25,6 +25,7 @@ class EventList:
         self._path = envelope.path
         self._where = path_text(envelope.path) or "the record"
         self.names = [step for step in envelope.path if isinstance(step, str)]
+        self.views = [View(event=(*envelope.path, Elements()))] if envelope.path else []
 
     def open(self, batch: Batch, row: int, tree: Any) -> Iterable[Event | Problem]:
         """The elements of the array; none where it is absent."""

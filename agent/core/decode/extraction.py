@@ -108,14 +108,14 @@ class Extractor:
     def __init__(self, contract: Contract, format: Format) -> None:
         self.contract = contract
         self._format = format
-        self._opener = opener(contract.envelope)
+        self.opener = opener(contract.envelope)
         self._lines = Lines(contract.each)
         self._members: dict[str, _Member] = {}
         self._type = None if contract.type_path is None else self._begin(contract.type_path)
         self.flat = self._flat(_with_index(contract))
         self._of_event = [m for m in self._members.values() if not m.is_of_line]
         self._of_line = [m for m in self._members.values() if m.is_of_line]
-        self.names = {name.encode() for name in self._opener.names} | _names(contract, "value")
+        self.names = {name.encode() for name in self.opener.names} | _names(contract, "value")
         self._key_names = tuple(sorted(_names(contract, "key")))
         type_path = contract.type_path or ()
         self._type_is_inside = any(type_path[: len(d.path)] == d.path for d in contract.decode)
@@ -126,10 +126,15 @@ class Extractor:
         envelope = self.contract.envelope
         return self.contract.each == () or (envelope is not None and envelope.name in _ARRAYS)
 
+    def path_of(self, member: Path) -> Path:
+        """The path of a contract that a document's member is of."""
+        of_member = self._members[str(member[0])]
+        return (*of_member.begin, *of_member.steps)
+
     def add(self, out: Documents, batch: Batch, row: int, tree: Any) -> bool:
         """Adds the documents of a record that was read as `tree`; whether any is the contract's."""
         is_ours, problems, count = False, len(out.problems), len(out.values)
-        for event in self._opener.open(batch, row, tree):
+        for event in self.opener.open(batch, row, tree):
             if not isinstance(event, Event):
                 out.problems.append((row, *event))
                 is_ours = True

@@ -26,8 +26,11 @@ Problem = tuple[Reason, str]
 """Why a record can't be read, and the detail in words."""
 
 DType = type[pl.DataType]
-Demand = tuple[Keys, DType]
-"""A place in the record, and the type that is asked for there."""
+Demand = tuple[Path, DType]
+"""A place in the record, and the type that is asked for there; `pl.Struct`: whether an object
+stands there. What a path through `[]` leads to is a list."""
+KeyDemand = tuple[Keys, DType]
+"""The same of a place that keys lead to."""
 
 _AS_THEY_ARE: Mapping[FieldType, DType] = {
     "string": pl.String,
@@ -86,6 +89,9 @@ class Reader(Protocol):
     def column(self, demand: Demand) -> str:
         """The name of the column that answers a demand."""
 
+    def are_proven(self, records: Sequence[bytes]) -> Flags:
+        """In which records, each by itself, everything is of a type that the demands allow."""
+
     def read(self, batch: Batch, rows: Rows, records: Sequence[bytes]) -> Columns:
         """The columns of some records of a batch, whose rows are given."""
 
@@ -101,6 +107,9 @@ class Format(Protocol):
 
     def reader(self, demands: Iterable[Demand]) -> Reader:
         """A reader for demands."""
+
+    def reaches(self, demand: Demand) -> bool:
+        """Whether a reader can have a column for a demand."""
 
     def problem(self, batch: Batch, row: int) -> Problem | None:
         """Why a record can't be read as an object, None if it can."""

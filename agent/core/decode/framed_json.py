@@ -39,6 +39,10 @@ class FramedJson:
         """A reader for demands."""
         return FramedReader(JSON.reader(demands))
 
+    def reaches(self, demand: Demand) -> bool:
+        """Whether a reader can have a column for a demand."""
+        return JSON.reaches(demand)
+
     def problem(self, batch: Batch, row: int) -> Problem | None:
         """Why a record is no JSON object, None if it is one."""
         return JSON.problem(_bared(batch), row)
@@ -81,6 +85,10 @@ class FramedReader:
     def reads(self) -> int:
         """How often it goes over the records."""
         return self._json.reads
+
+    def are_proven(self, records: Sequence[bytes]) -> Flags:
+        """In which records everything is of a type that the demands allow."""
+        return self._json.are_proven([_bare(record) for record in records])
 
     def read(self, batch: Batch, rows: Rows, records: Sequence[bytes]) -> Columns:
         """The columns of some records of a batch, whose rows are given."""

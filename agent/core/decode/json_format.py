@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -40,7 +41,7 @@ from agent.core.decode.single_record import (
     tree_of,
     value_in,
 )
-from agent.core.model.paths import Keys
+from agent.core.model.paths import Keys, Selector
 
 CHUNK_RECORDS = 1024
 """At most so many records are read at once. A bad record makes this many be read twice, and larger
@@ -58,8 +59,8 @@ _WEIGHT = 1 / 16
 
 # How polars writes what is no string into a String column: numbers without exponent, true, false,
 # objects and arrays. A string may look like that too; then the record decides.
-_MAYBE_NO_STRING = r"(?s)^(?:-?[0-9]+(?:\.[0-9]+)?|true|false|\{.*|\[.*)$"
-_MAYBE_NO_ID = r"(?s)^(?:-?[0-9]+\.[0-9]+|true|false|\{.*|\[.*)$"
+MAYBE_NO_STRING = r"(?s)^(?:-?[0-9]+(?:\.[0-9]+)?|true|false|\{.*|\[.*)$"
+MAYBE_NO_ID = r"(?s)^(?:-?[0-9]+\.[0-9]+|true|false|\{.*|\[.*)$"
 
 _DIGITS_AS_ZEROS = bytes.maketrans(b"123456789E", b"000000000e")
 _LARGE = (b"e000", b"e+000", b"0" * 39)
@@ -87,6 +88,13 @@ class JsonFormat:
     def reader(self, demands: Iterable[Demand]) -> JsonReader:
         """A reader for demands."""
         return JsonReader(demands)
+
+    def reaches(self, demand: Demand) -> bool:
+        """Whether a reader can have a column for a demand. Objects and arrays are text to it, which
+        no selector may match."""
+        path, _ = demand
+        values = [step.value for step in path if isinstance(step, Selector)]
+        return isinstance(path[0], str) and not any(v.startswith(("{", "[")) for v in values)
 
     def problem(self, batch: Batch, row: int) -> Problem | None:
         """Why a record is no JSON object, None if it is one."""
@@ -146,13 +154,13 @@ class JsonFormat:
         """Texts that may not have been strings, by index."""
         if kind not in ("string", "id") or values.dtype != pl.String:
             return []
-        pattern = _MAYBE_NO_ID if kind == "id" else _MAYBE_NO_STRING
+        pattern = MAYBE_NO_ID if kind == "id" else MAYBE_NO_STRING
         flags = values.str.contains(pattern)
         if not flags.any():
             return []
         rows = flags.fill_null(False).to_numpy().nonzero()[0]
         lines = records.at(rows)
-        if all_strings(lines, path[-1]):
+        if all_strings(lines, next(key for key in reversed(path) if isinstance(key, str))):
             return []
         return list(zip(rows.tolist(), lines, strict=True))
 
@@ -189,6 +197,10 @@ class JsonReader:
         """The name of the column that answers a demand."""
         return self._layout.column(demand)
 
+    def are_proven(self, records: Sequence[bytes]) -> Flags:
+        """In which records everything is of a type that the demands allow."""
+        return np.fromiter(map(self._layout.is_proven, records), np.bool_, len(records))
+
     def empty(self) -> pl.DataFrame:
         """The columns of no records."""
         done = _Done()
@@ -211,7 +223,7 @@ class JsonReader:
         """Read a chunk without the records that can't be read. They are searched for where a read
         fails, and before it where most chunks have some."""
         # Half of a surrogate pair is no Unicode text, and polars takes it.
-        has_half = has_lone_surrogate(join_lines(chunk.records))
+        has_half = has_lone_surrogate(chunk.joined)
         later: list[_Search] = []
         for search in _SEARCHES:
             self._bad_shares[search] *= 1 - _WEIGHT
@@ -238,10 +250,9 @@ class JsonReader:
         """Read all records of a chunk; False where one of them can't be read."""
         if not chunk.records:
             return True
-        joined = join_lines(chunk.records)
         for strict in (False,) if self._relaxed_left else (True, False):
             try:
-                frame = self._layout.read(joined, len(chunk.records), strict=strict)
+                frame = self._layout.read(chunk.joined, len(chunk.records), strict=strict)
             except UnreadableLinesError as cause:
                 if cause.is_malformed:
                     return False
@@ -275,12 +286,17 @@ class JsonReader:
             self._relaxed_left = _RELAXED_CHUNKS
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Chunk:
     """Some records of a batch, and their rows."""
 
     rows: Rows
     records: Sequence[bytes]
+
+    @cached_property
+    def joined(self) -> bytes:
+        """The records as the one text that a read takes."""
+        return join_lines(self.records)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,24 +4,39 @@ polars reads newline-delimited JSON against a declared (nested) schema, where ea
 type. `Layout` spreads demands that contradict each other (a path as a string and as a number, or
 as a value and as an object) over several reads of the same lines.
 
+A path may lead through arrays: to an element by its index, to the first that a selector matches,
+or, by `[]`, to each of them, which gives a list. An object that is asked for (`pl.Struct`) gives
+whether it is there.
+
 What polars does with a value, as measured with 2.1 and held by tests: numbers are strict (an
 integer refuses 1.0, "1" and what exceeds 64 bits; a float takes integers), booleans and objects
-too; the first of duplicate keys counts; but a String takes any value and writes it as text. What is
-refused fails a strict read, and is null in one that is not strict, except that a number becomes a
-boolean there: the reader notes such rows as unsure.
+and arrays too; the first of duplicate keys counts; but a String takes any value and writes it as
+text. What is refused fails a strict read, and is null in one that is not strict, except that a
+number becomes a boolean there: the reader notes such rows as unsure.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any
 
+import msgspec
 import polars as pl
 
 from agent.core.decode.format import Demand, DType
-from agent.core.model.paths import Keys
+from agent.core.model.paths import Path, Selector
 
-_Tree = dict[str, Any]  # key → subtree, or the DType of a leaf
+_LARGE = re.compile(rb"[0-9]{19}")
+_Node = Any  # the members of an object by their keys, an _Array, or the DType of a leaf
+
+
+@dataclass(frozen=True, slots=True)
+class _Array:
+    """An array whose elements are all alike."""
+
+    of: _Node
 
 
 class UnreadableLinesError(Exception):
@@ -48,21 +63,22 @@ class Layout:
     """Reads of the same lines that together answer all demands."""
 
     def __init__(self, demands: Iterable[Demand]) -> None:
-        self._trees: list[_Tree] = []
+        self._trees: list[_Node] = []
         self._names: dict[Demand, str] = {}
-        placed: list[list[tuple[str, Keys]]] = []
+        placed: list[list[tuple[str, Demand]]] = []
         for demand in demands:
             if demand not in self._names:
                 self._names[demand] = name = f"c{len(self._names)}"
                 index = self._place(demand)
                 placed += [[]] if index == len(placed) else []
-                placed[index].append((name, demand[0]))
-        self._schemas = [_schema(tree) for tree in self._trees]
+                placed[index].append((name, demand))
+        self._schemas = [{key: _dtype(node) for key, node in tree.items()} for tree in self._trees]
         self._expressions = [
-            _expression(read, tree, path).alias(name)
+            _at_key(read, tree, *demand).alias(name)
             for read, (tree, columns) in enumerate(zip(self._trees, placed, strict=True))
-            for name, path in columns
+            for name, demand in columns
         ]
+        self._checks: list[Any] | None = None
 
     @property
     def reads(self) -> int:
@@ -83,6 +99,20 @@ class Layout:
         frames = [self._read_one(i, joined, count, strict) for i in range(len(self._trees))]
         return frames[0] if len(frames) == 1 else pl.concat(frames, how="horizontal")
 
+    def is_proven(self, line: bytes) -> bool:
+        """Whether everything in a record is of a type that the demands allow, by itself. Of large
+        numbers it is not known: a read that is not strict may give null for them."""
+        if _LARGE.search(line):
+            return False
+        try:
+            if self._checks is None:  # which refuses keys with quotes or backslashes
+                self._checks = [msgspec.json.Decoder(_check(tree)) for tree in self._trees]
+            for check in self._checks:
+                check.decode(line)
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            return False
+        return True
+
     def columns(self, frame: pl.DataFrame) -> pl.DataFrame:
         """The columns that answer the demands, of one or several reads below each other."""
         return frame.select(self._expressions)
@@ -100,51 +130,93 @@ class Layout:
 
     def _place(self, demand: Demand) -> int:
         """Puts a demand into the first read that it does not contradict; the read's number."""
-        path, dtype = demand
         for index, tree in enumerate(self._trees):
-            if _insert(tree, path, dtype):
+            if (more := _with(tree, *demand)) is not None:
+                self._trees[index] = more
                 return index
-        self._trees.append({})
-        _insert(self._trees[-1], path, dtype)
+        self._trees.append(_with({}, *demand))
         return len(self._trees) - 1
 
 
-def _expression(read: int, tree: _Tree, path: Keys) -> pl.Expr:
-    """The value at a path of a read. Columns are named by where they stand: polars takes `*` and
-    what begins with `^` and ends with `$` for patterns of names."""
-    expression = pl.col(f"r{read}{_safe(list(tree).index(path[0]))}")
-    at = tree[path[0]]
-    for key in path[1:]:
-        names = [_safe(i) for i in range(len(at))]
-        expression = expression.struct.rename_fields(names).struct.field(names[list(at).index(key)])
-        at = at[key]
-    return expression
+def _with(node: _Node, path: Path, dtype: DType) -> _Node:
+    """A node, or None, with a leaf more; None where they contradict each other."""
+    if not path:
+        if dtype is pl.Struct:
+            return node if isinstance(node, dict) else {} if node is None else None
+        return dtype if node is None or node is dtype else None
+    if isinstance(path[0], str):
+        members = {} if node is None else node
+        inner = _with(members.get(path[0]), path[1:], dtype) if isinstance(members, dict) else None
+        return None if inner is None else {**members, path[0]: inner}
+    return _with_element(node, path, dtype) if node is None or isinstance(node, _Array) else None
+
+
+def _with_element(array: _Array | None, path: Path, dtype: DType) -> _Array | None:
+    """The same of an array."""
+    element = None if array is None else array.of
+    if isinstance(path[0], Selector):
+        element = _with(element, (path[0].key,), pl.String)
+        if element is None:
+            return None
+    element = _with(element, path[1:], dtype)
+    return None if element is None else _Array(element)
+
+
+def _at(value: pl.Expr, node: _Node, path: Path, dtype: DType) -> pl.Expr:
+    """What a demand asks for, out of the value of a node."""
+    if not path:
+        return value.is_not_null() if dtype is pl.Struct else value
+    step, rest = path[0], path[1:]
+    if isinstance(step, str):
+        return _at_key(value, node, path, dtype)
+    if isinstance(step, int):
+        return _at(value.list.get(step, null_on_oob=True), node.of, rest, dtype)
+    if isinstance(step, Selector):
+        key = _at_key(pl.element(), node.of, (step.key,), pl.String)
+        first = value.list.eval(pl.element().filter(key == step.value)).list.first()
+        return _at(first, node.of, rest, dtype)
+    if not rest and dtype is not pl.Struct:
+        return value
+    return value.list.eval(_at(pl.element(), node.of, rest, dtype))
+
+
+def _at_key(value: pl.Expr | int, members: _Node, path: Path, dtype: DType) -> pl.Expr:
+    """The same at a member of an object, or of the records of a read (its number). Members are
+    named by where they stand: polars takes `*` and what begins with `^` and ends with `$` for
+    patterns of names."""
+    at = list(members).index(path[0])
+    if isinstance(value, int):
+        member = pl.col(f"r{value}{_safe(at)}")
+    else:
+        names = [_safe(i) for i in range(len(members))]
+        member = value.struct.rename_fields(names).struct.field(names[at])
+    return _at(member, members[path[0]], path[1:], dtype)
 
 
 def _safe(at: int) -> str:
     return f"k{at}"
 
 
-def _insert(tree: _Tree, path: Keys, dtype: DType) -> bool:
-    """Adds a leaf if nothing in the tree contradicts it."""
-    at: Any = tree
-    for key in path[:-1]:
-        at = at.get(key)
-        if at is None:
-            break
-        if not isinstance(at, dict):
-            return False
-    if isinstance(at, dict) and at.get(path[-1], dtype) is not dtype:
-        return False
-    at = tree
-    for key in path[:-1]:
-        at = at.setdefault(key, {})
-    at[path[-1]] = dtype
-    return True
+def _dtype(node: _Node) -> Any:
+    if isinstance(node, dict):
+        return pl.Struct({key: _dtype(inner) for key, inner in node.items()})
+    return pl.List(_dtype(node.of)) if isinstance(node, _Array) else node
 
 
-def _schema(tree: _Tree) -> dict[str, Any]:
-    return {
-        key: pl.Struct(_schema(leaf)) if isinstance(leaf, dict) else leaf
-        for key, leaf in tree.items()
-    }
+_CHECKS: dict[Any, Any] = {
+    pl.String: Any,
+    pl.Int64: Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)] | None,
+    pl.Float64: float | None,
+    pl.Boolean: bool | None,
+}
+
+
+def _check(node: _Node) -> Any:
+    """The type of msgspec that a node's values have."""
+    if isinstance(node, _Array):
+        return list[_check(node.of)] | None  # type: ignore[misc]
+    if not isinstance(node, dict):
+        return _CHECKS[node]
+    names = {_safe(i): key for i, key in enumerate(node)}
+    members = [(name, _check(node[key]), None) for name, key in names.items()]
+    return msgspec.defstruct("Members", members, rename=names, gc=False) | None

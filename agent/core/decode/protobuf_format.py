@@ -21,7 +21,7 @@ from google.protobuf.message import DecodeError
 from agent.core.decode.avro_schema import AvroType
 from agent.core.decode.avro_values import converted, is_right
 from agent.core.decode.codec import BodyError, ColumnReader, NotColumnarError, Read
-from agent.core.decode.format import Demand, Flags, Kind
+from agent.core.decode.format import Flags, KeyDemand, Kind
 from agent.core.decode.protobuf_schema import (
     NANOS,
     SPECIAL,
@@ -102,11 +102,11 @@ class ProtobufCodec:
         except (DecodeError, UnicodeDecodeError) as cause:
             raise BodyError(f"no {message.full_name}: the bytes are not its encoding") from cause
 
-    def reader(self, demands: Sequence[Demand]) -> ColumnReader:
+    def reader(self, demands: Sequence[KeyDemand]) -> ColumnReader:
         """A reader of columns."""
         return ProtobufReader(self, demands)
 
-    def leaves(self, message: Descriptor, demands: Sequence[Demand]) -> list[_Leaf] | None:
+    def leaves(self, message: Descriptor, demands: Sequence[KeyDemand]) -> list[_Leaf] | None:
         """What some demands ask for of a message; None where one is more than values of fields."""
         leaves = [leaf for path, _ in demands if (leaf := leaf_at(message, path)) is not None]
         return leaves if len(leaves) == len(demands) else None
@@ -131,7 +131,7 @@ class ProtobufCodec:
 class ProtobufReader:
     """Reads what some demands ask for of records of one message at a time."""
 
-    def __init__(self, codec: ProtobufCodec, demands: Sequence[Demand]) -> None:
+    def __init__(self, codec: ProtobufCodec, demands: Sequence[KeyDemand]) -> None:
         self._codec = codec
         self._demands = demands
         self._leaves: dict[str, list[_Leaf] | None] = {}

@@ -37,7 +37,7 @@ from agent.core.decode.schemas import (
     headers_of,
 )
 from agent.core.decode.tree import value_at
-from agent.core.model.paths import Keys
+from agent.core.model.paths import Keys, keys_of
 from agent.core.model.results import Reason
 from agent.core.model.schemas import Schema
 
@@ -70,6 +70,11 @@ class SchemaFormat:
     def reader(self, demands: Iterable[Demand]) -> SchemaReader:
         """A reader for demands."""
         return SchemaReader(self.groups, demands)
+
+    def reaches(self, demand: Demand) -> bool:
+        """Whether a reader can have a column for a demand."""
+        path, dtype = demand
+        return keys_of(path) is not None and dtype is not pl.Struct
 
     def label(self, batch: Batch, row: int) -> str:
         """Which schema a record names, for its verdict; "" where it names none."""

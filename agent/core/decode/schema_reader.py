@@ -23,7 +23,7 @@ from agent.core.decode.codec import (
     batch_of,
     encode_json,
 )
-from agent.core.decode.format import Columns, Demand
+from agent.core.decode.format import Columns, Demand, Flags, plain
 from agent.core.decode.json_format import JsonReader
 
 _PART_RECORDS = 128
@@ -55,6 +55,10 @@ class SchemaReader:
         schema = {name: dtype for (_, dtype), name in self._names.items()}
         return pl.DataFrame(schema=schema | {"_row": pl.UInt32})
 
+    def are_proven(self, records: Sequence[bytes]) -> Flags:
+        """In which records everything is of a type that the demands allow: not known of any."""
+        return np.zeros(len(records), np.bool_)
+
     def read(self, batch: Batch, rows: Rows, records: Sequence[bytes]) -> Columns:
         """The columns of some records of a batch, whose rows are given."""
         groups, _ = self._groups(batch, rows, records)
@@ -81,7 +85,9 @@ class SchemaReader:
     def _read(self, codec: Codec, bodies: Sequence[bytes]) -> Iterator[tuple[Rows, Read]]:
         """What was read of all records, in parts."""
         if codec not in self._readers:
-            self._readers[codec] = codec.reader(list(self._names))
+            self._readers[codec] = codec.reader(
+                [(plain(path), dtype) for path, dtype in self._names]
+            )
         reader = self._readers[codec]
         everything = np.arange(len(bodies))
         for part in parts(len(bodies), CHUNK_RECORDS):

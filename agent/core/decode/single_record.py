@@ -144,7 +144,7 @@ def value_in(line: bytes, path: Keys) -> Any:
     Raises WrongPlaceError, with the reason in words, where the way leads through a non-object.
     """
     is_plain = b"\\" not in line and all(
-        line.count(b'"' + key.encode() + b'"') <= 1 for key in path
+        isinstance(key, str) and line.count(b'"' + key.encode() + b'"') <= 1 for key in path
     )
     if is_plain:  # no duplicates of a key: all parsers agree, but on large numbers
         value = value_at(msgspec.json.decode(line), path)

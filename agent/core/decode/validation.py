@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from math import ceil, floor
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -24,10 +24,10 @@ from agent.core.decode.field_values import (
     time_words,
 )
 from agent.core.decode.format import (
+    Demand,
     Flags,
     Format,
     Kind,
-    Reader,
     WrongPlaceError,
     demanded,
     id_demand,
@@ -84,7 +84,14 @@ class _Verdicts:
         self.bad[rejected] = True
 
 
-def columns_of(contract: Contract, reader: Reader) -> list[pl.Expr]:
+class HasColumns(Protocol):
+    """Has columns that answer demands, as a `Reader` does."""
+
+    def column(self, demand: Demand) -> str:
+        """The name of the column that answers a demand."""
+
+
+def columns_of(contract: Contract, reader: HasColumns) -> list[pl.Expr]:
     """A contract's columns by their names, out of those of a reader: `_row`, raw time and id."""
     columns = [pl.col("_row")]
     for i, source in enumerate(contract.times):

@@ -53,7 +53,8 @@ class SlicePartials:
 
     def update(self, block: Block, source: int) -> None:
         """Take a frame's rows of this slice."""
-        if source in self._waiting:
+        is_part = len(block.columns) < len(self._aggregator.stored_dtypes)
+        if source in self._waiting or is_part:
             self._put()  # one after the other: the newer one counts
         known, subjects, places = self._rows.setdefault(source, {}), self._subjects, self._places
         for key in block.keys:
@@ -68,29 +69,26 @@ class SlicePartials:
                 known[key] = row
             places.append(row)
         self._waiting[source] = block.columns
-        if len(places) >= MOST_WAITING:
+        if is_part:
+            self._put(block.first_column)
+        elif len(places) >= MOST_WAITING:
             self._put()
 
-    def _put(self) -> None:
-        """Put in their places the rows that wait."""
+    def _put(self, first_column: int = 0) -> None:
+        """Put in their places the rows that wait, or their columns from one on."""
         if not self._waiting:
             return
         rows = np.array(self._places, np.int64)
-        columns = [
-            read(joined(parts), dtype)
-            for parts, dtype in zip(
-                zip(*self._waiting.values(), strict=True),
-                self._aggregator.stored_dtypes,
-                strict=True,
-            )
-        ]
+        waiting = list(zip(*self._waiting.values(), strict=True))
+        dtypes = self._aggregator.stored_dtypes[first_column : first_column + len(waiting)]
+        columns = [read(joined(of), dtype) for of, dtype in zip(waiting, dtypes, strict=True)]
         self._waiting, self._places = {}, []
         if len(self._subjects) > len(self._partials):
             self._partials.append(len(self._subjects) - len(self._partials))
         if self._turns_away:
             wanted = rows >= 0
             rows, columns = rows[wanted], [column[wanted] for column in columns]
-        self._partials.put(rows, columns)
+        self._partials.put(rows, columns, first_column)
 
     def drain_changed(self) -> set[Dimensions]:
         """The series of the rows that were taken since the last call."""

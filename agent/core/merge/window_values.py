@@ -56,8 +56,6 @@ class WindowValues:
         state = self._over(series, start_ms, end_ms)
         if not self._has_retention:
             return state, None
-        if start_ms <= series.first_ms:
-            return state, None
         return state, self._over(series, previous_start(self._kpi.window, end_ms), start_ms)
 
     def oldest_pane_ms(self, end_ms: int) -> int:

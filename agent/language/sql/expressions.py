@@ -106,7 +106,10 @@ class Scope:
 
     def number(self, node: exp.Expression) -> Typed:
         """A node that has to be a number."""
-        typed = self.translate(node)
+        return self.as_number(node, self.translate(node))
+
+    def as_number(self, node: exp.Expression, typed: Typed) -> Typed:
+        """What a node was translated to, which has to be a number."""
         if not typed.is_number:
             hint = None
             if typed.type == "string":

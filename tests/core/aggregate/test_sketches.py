@@ -193,3 +193,18 @@ def test_quantile_cont_lies_between_the_values_beside_it(n: int, q: float) -> No
 
 def test_quantile_cont_of_no_values_is_none() -> None:
     assert quantile_cont(None, 0.5) is None
+
+
+def test_a_quantile_of_values_of_all_sizes_has_a_bounded_sketch_however_it_was_split() -> None:
+    rng = random.Random(3)
+    values = [rng.choice([-1, 1]) * 10 ** rng.uniform(-300, 300) for _ in range(60_000)]
+    whole = sketch_of(values)
+    assert whole is not None and len(whole) <= 192_100
+    cuts = [0, 300, 20_000, 20_001, 60_000]
+    parts = [part for a, b in pairwise(cuts) if (part := sketch_of(values[a:b])) is not None]
+    assert quantiles_merged(parts) == whole
+    assert quantiles_merged([quantiles_merged(parts[2:]), *parts[:2]]) == whole
+    greatest = max(values)
+    for q in (0.001, 0.02, 0.5, 0.98, 0.999):
+        wanted = ranked(values, q)
+        assert quantile(whole, q) == pytest.approx(wanted, rel=QUANTILE_ERROR, abs=greatest / 1e34)

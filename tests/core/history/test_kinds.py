@@ -313,6 +313,29 @@ def test_a_pace_by_the_shape_of_past_periods() -> None:
     assert Pace("", "projected", "week", "UTC", 100, 4).compute(seen) is None
 
 
+def test_the_shape_of_past_weeks_is_followed_over_a_change_of_clocks() -> None:
+    zone = "Europe/Oslo"
+    day, week = CalendarWindow("day", zone), CalendarWindow("week", zone)
+    for change in (at(zone, 2025, 3, 30), at(zone, 2025, 10, 26)):
+        changed = week.pane_start(change)
+        for start in (week.start_of(changed), changed, week.first_end_after(changed)):
+            past = week.start_of(week.start_of(start))
+            for count in range(1, 8):
+                seen = look([0.1] * (14 + count), day, start_ms=past)
+                assert Pace("", "pace", "week", zone, 0.7, 2).compute(seen) == pytest.approx(1)
+
+
+def test_the_shape_of_months_is_followed_by_their_share_though_they_have_28_or_31_days() -> None:
+    zone = "Europe/Oslo"  # in March clocks change
+    day = CalendarWindow("day", zone)
+    for count in range(2, 32):
+        seen = look([1.0] * (31 + 28 + count), day, start_ms=at(zone, 2025, 1, 1))
+        pace = Pace("", "pace", "month", zone, 31, 2).compute(seen)
+        # Of a past month whole windows count: up to a day less than the share.
+        assert pace is not None and 1 - 1e-9 <= pace <= 1 + 1 / (count - 1)
+    assert pace == pytest.approx(1)
+
+
 # --- what they look at
 
 items = st.lists(

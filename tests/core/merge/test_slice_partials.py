@@ -10,11 +10,11 @@ import pytest
 
 from agent.core.aggregate.aggregator import Aggregator
 from agent.core.fold import kpi_fold
-from agent.core.frame import Block, decode, encode, named, series_key
+from agent.core.frame import MAX_FRAME_BYTES, Block, decode, encode, named, series_key
 from agent.core.merge import slice_partials as partials
 from agent.core.merge.slice_partials import SlicePartials
 from agent.core.model.kpis import Dimensions
-from tests.core.simulated import EVENTS, START_MS, World, plan_of, sale
+from tests.core.simulated import EVENTS, START_MS, World, plan_of, sale, settle
 
 RULES = f"""{EVENTS}kpis:
   spent: {{from: sale, value: max(amount) + sum(amount), by: [customer], window: 1m}}
@@ -149,3 +149,36 @@ def test_series_that_come_no_longer_are_forgotten(
     named_ = {w.dimensions[0] for w in windows}
     assert named_ >= {f"c{minute // 3}-{i}" for minute in range(minutes - 2) for i in range(each)}
     assert {w.value for w in windows if w.events} == {2.0}
+
+
+def test_a_series_that_is_larger_than_a_message_is_exact_wherever_stage_two_is_killed(
+    tmp_path: Path,
+) -> None:
+    """Twenty sketches of 56 KB: the state of one series in one slice is 1.1 MB."""
+    counts = " + ".join(f"count(distinct customer) filter (where amount > {n})" for n in range(20))
+    plan = plan_of(
+        f"{EVENTS}kpis:\n  reach: {{from: sale, value: {counts}, window: 1m}}\n", tmp_path
+    )
+    customers = [
+        [
+            sale(START_MS, 50.0, "a", f"c{n}", f"{p}-{n}")
+            for n in range(3_000 * p, 3_000 * p + 4_000)
+        ]
+        for p in range(2)
+    ]
+    after = sale(START_MS + 600_000, 1.0, "a", "c", "after")
+    world = World(plan, [[*log, after] for log in customers], 1)
+    worker = world.worker()
+    for size in (3_000, 1_001):
+        world.read(worker, {0: size, 1: size})
+        world.flush(worker)
+    assert len(world.frames[0]) > 8
+    assert all(len(frame) <= MAX_FRAME_BYTES for frame in world.frames[0])
+    for killed_at in range(len(world.frames[0])):
+        world.rows, world.positions, world.published = [{}], [0], []
+        merger = world.merger(0)
+        world.published += world.apply(merger, 0, 0, killed_at)
+        world.write(merger, 0)
+        world.positions[0] = merger.needed_position()
+        settle(world)
+        assert world.windows()["reach", (), START_MS + 60_000] == (20 * 7_000, 8_000)

@@ -217,6 +217,13 @@ def test_scalar_expressions_answer_as_duckdb(
     same(ours(expression), answers(oracle, expression))
 
 
+def test_a_sum_of_many_terms_is_translated_as_often_as_it_has_terms(
+    oracle: duckdb.DuckDBPyConnection,
+) -> None:
+    expression = " - ".join(["i", *["j + x"] * 40])
+    same(ours(expression), answers(oracle, expression))
+
+
 @pytest.mark.parametrize("condition", CONDITIONS)
 def test_where_keeps_the_rows_that_duckdb_keeps(
     oracle: duckdb.DuckDBPyConnection, condition: str

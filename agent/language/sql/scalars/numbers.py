@@ -39,7 +39,11 @@ def exact(operate: Callable[..., pl.Expr], *operands: pl.Expr) -> pl.Expr:
 
 def arithmetic(operate: Callable[..., pl.Expr], scope: Scope, node: exp.Binary) -> Typed:
     """A sum, difference, product or remainder."""
-    a, b = scope.number(node.this), scope.number(node.expression)
+    return arithmetic_of(operate, scope.number(node.this), scope.number(node.expression))
+
+
+def arithmetic_of(operate: Callable[..., pl.Expr], a: Typed, b: Typed) -> Typed:
+    """The same of two numbers."""
     if (is_decimal(a.type) or is_decimal(b.type)) and a.is_exact and b.is_exact:
         return _decimal_arithmetic(operate, a, b)
     huge = is_huge(a.type) or is_huge(b.type)

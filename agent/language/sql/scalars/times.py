@@ -19,7 +19,7 @@ from sqlglot import exp
 from agent.language.sql.expressions import Entry, Scope, fail, refuse_unsupported
 from agent.language.sql.instants import in_zone, instant, local
 from agent.language.sql.scalars.literals import text_written
-from agent.language.sql.scalars.numbers import arithmetic
+from agent.language.sql.scalars.numbers import arithmetic_of
 from agent.language.sql.types import Typed, words
 
 _TIMES = ("timestamp", "date")
@@ -251,18 +251,19 @@ def _moved(scope: Scope, typed: Typed, interval: exp.Interval, sign: int) -> Typ
 
 
 def _sum(sign: int, scope: Scope, node: exp.Add | exp.Sub) -> Typed:
-    """Of times and intervals; of numbers else."""
+    """Of times and intervals; of numbers else. Each operand is translated once: twice would double
+    the work at every level of a long sum."""
     a, b = node.this, node.expression
     if sign > 0 and isinstance(a, exp.Interval):
         a, b = b, a
-    if not isinstance(a, exp.Interval):
-        left = scope.translate(a)
-        if isinstance(b, exp.Interval):
-            if left.type in _TIMES:
-                return _moved(scope, left, b, sign)
-        elif {left.type, (right := scope.translate(b)).type} & set(_TIMES):
-            return _of_times(sign, scope, [a, b], left, right)
-    return arithmetic(operator.add if sign > 0 else operator.sub, scope, node)
+    left = scope.translate(a)
+    if isinstance(b, exp.Interval) and left.type in _TIMES:
+        return _moved(scope, left, b, sign)
+    right = scope.translate(b)
+    if {left.type, right.type} & set(_TIMES):
+        return _of_times(sign, scope, [a, b], left, right)
+    operate = operator.add if sign > 0 else operator.sub
+    return arithmetic_of(operate, scope.as_number(a, left), scope.as_number(b, right))
 
 
 def _of_times(

@@ -1,0 +1,84 @@
+"""Columns of what stands in a record beside its value: key, headers, timestamp, topic, partition.
+
+They are made from the batch, and no format has a part in them. Text is read as the type that is
+asked for, as `extraction` reads it of a single record.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import polars as pl
+
+from agent.core.decode.batch import Batch, Rows
+from agent.core.decode.format import DType
+from agent.core.model.paths import TEXT_ROOTS, Root
+
+_INTEGER = r"^[+-]?[0-9]+$"
+_NUMBER = r"^[+-]?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?$"
+_NUMBERS = ("timestamp", "partition", "offset", "index")
+
+
+def has_column(root: Root, dtype: DType, *, is_text: bool) -> bool:
+    """Whether a root has a column of a type. `is_text`: nothing but text will do."""
+    if root.part in TEXT_ROOTS:
+        return True
+    if root.part == "topic":
+        return dtype == pl.String
+    return root.part in _NUMBERS and dtype != pl.Boolean and not is_text
+
+
+def record_column(batch: Batch, rows: Rows, root: Root, dtype: DType) -> tuple[pl.Series, Rows]:
+    """The values at a root, of some rows of a batch, and which of the rows have something there
+    that is not of the type."""
+    if root.part == "topic":
+        return pl.Series([batch.topic]).new_from_index(0, rows.size), rows[:0]
+    if root.part in _NUMBERS:
+        return _numbers(batch, rows, root).cast(dtype), rows[:0]
+    raw = pl.Series(_contents(batch, rows, root), dtype=pl.Binary)
+    text = _text(raw)
+    values = text if dtype == pl.String else _read(text, dtype)
+    is_wrong = (values.is_null() & raw.is_not_null()).to_numpy()
+    return values, rows[is_wrong]
+
+
+def _contents(batch: Batch, rows: Rows, root: Root) -> list[bytes | None]:
+    if root.part == "key_text":
+        return [batch.key(row) for row in rows.tolist()]
+    return [batch.header(row, root.name) for row in rows.tolist()]
+
+
+def _text(contents: pl.Series) -> pl.Series:
+    """UTF-8 as text; null where it is none."""
+    try:
+        return contents.cast(pl.String)
+    except pl.exceptions.ComputeError:  # of all, if of one
+        return pl.Series([_decoded(content) for content in contents], dtype=pl.String)
+
+
+def _decoded(content: bytes | None) -> str | None:
+    with suppress(UnicodeDecodeError):
+        return None if content is None else content.decode()
+    return None
+
+
+def _numbers(batch: Batch, rows: Rows, root: Root) -> pl.Series:
+    if root.part == "partition":
+        return pl.Series(batch.partitions[rows].astype("int64"))
+    if root.part == "offset":
+        return pl.Series(batch.offsets[rows])
+    stamps = pl.Series(batch.timestamps[rows])
+    if not batch.timestamped:
+        return pl.Series([None], dtype=pl.Int64).new_from_index(0, rows.size)
+    return stamps.set(stamps <= 0, None)  # Kafka's -1 is none
+
+
+def _read(text: pl.Series, dtype: DType) -> pl.Series:
+    """Text as what it says, null where it says no such thing."""
+    if dtype == pl.Boolean:
+        words = {"true": True, "false": False}
+        return text.replace_strict(words, default=None, return_dtype=pl.Boolean)
+    pattern = _INTEGER if dtype == pl.Int64 else _NUMBER
+    digits = pl.when(text.str.contains(pattern)).then(text.str.strip_prefix("+"))
+    values = pl.select(digits.cast(dtype, strict=False)).to_series()
+    return values.set(values.is_infinite(), None) if dtype == pl.Float64 else values

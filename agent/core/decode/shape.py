@@ -1,0 +1,196 @@
+"""How a contract's events and lines are read out of the columns of records that look in one way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import polars as pl
+
+from agent.core.decode.envelope import Look, View
+from agent.core.decode.extraction import Extractor
+from agent.core.decode.format import Demand, DType, Format, Kind, demands_of, is_converted
+from agent.core.decode.record_columns import has_column
+from agent.core.model.events import Contract
+from agent.core.model.field_types import NumberFormat
+from agent.core.model.paths import Elements, Path, Root
+
+_INDEX = Root("index")
+_EACH = Elements()
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A column that is asked for: of what stands at a path from the record on, lists where it leads
+    through `[]`."""
+
+    path: Path
+    dtype: DType
+
+    @property
+    def root(self) -> Root | None:
+        """Where the path begins, if that is not in the record's value."""
+        return self.path[0] if isinstance(self.path[0], Root) else None
+
+    @property
+    def depth(self) -> int:
+        """How many arrays the path leads through."""
+        return self.path.count(_EACH)
+
+
+Column = Callable[[Source], str]
+"""The name of a source's column."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A contract's reading of records of one view.
+
+    `looks`: the columns that tell these records from others. `type`: that of the event's type.
+    `array`: one whose lists have an item for each line; None: an event is its only line. `members`:
+    the columns of the documents (`extraction`). `proofs`: the columns of text in which what was no
+    string, or no id, is not what the contract wants.
+    """
+
+    view: View
+    looks: tuple[tuple[Source, Look], ...]
+    type: tuple[Source, str] | None
+    event: Source | None
+    array: Source | None
+    members: Mapping[Demand, Source]
+    proofs: tuple[tuple[Source, Kind], ...]
+
+    @cached_property
+    def sources(self) -> tuple[Source, ...]:
+        """All columns that are read."""
+        looks = (source for source, _ in self.looks)
+        own = (self.type[0] if self.type else None, self.event, self.array, *self.members.values())
+        return tuple(dict.fromkeys(s for s in (*looks, *own) if s and s.root != _INDEX))
+
+    def is_viewed(self, column: Column) -> pl.Expr:
+        """Which records are of the view."""
+        return pl.all_horizontal(
+            pl.lit(True), *(_looks(pl.col(column(source)), look) for source, look in self.looks)
+        )
+
+    def events(self, records: pl.DataFrame, column: Column) -> pl.DataFrame:
+        """The events of the contract's type in records: `_row`, `_event`, and the columns."""
+        frame = records.select("_row", *dict.fromkeys(map(column, self.sources)))
+        if self.type is not None and self.type[0].depth == 0:
+            frame = frame.filter(pl.col(column(self.type[0])) == self.type[1])
+        for level in range(self._event_depth):
+            frame = self._exploded(frame, level, column)
+        if self.type is not None and self.type[0].depth > 0:
+            frame = frame.filter(pl.col(column(self.type[0])) == self.type[1])
+        return frame.with_columns(pl.int_range(pl.len()).alias("_event"))
+
+    def lines(self, events: pl.DataFrame, column: Column) -> pl.DataFrame:
+        """The lines of events: the same columns, and which of its event's each is, `_index`."""
+        frame = events
+        for level in range(self._event_depth, self.array.depth if self.array else 0):
+            frame = self._exploded(frame, level, column)
+        event = frame["_event"].to_numpy()
+        index = np.arange(event.size) - np.searchsorted(event, event)
+        return frame.with_columns(pl.Series("_index", index, dtype=pl.Int64))
+
+    def member(self, demand: Demand, column: Column) -> pl.Expr:
+        """A column of the documents, out of the lines."""
+        source = self.members[demand]
+        name = "_index" if source.root == _INDEX else column(source)
+        return pl.col(name).cast(source.dtype).alias(self.column(demand))
+
+    def column(self, demand: Demand) -> str:
+        """The name of a column of the documents."""
+        return f"d{list(self.members).index(demand)}"
+
+    @property
+    def _event_depth(self) -> int:
+        return self.view.event.count(_EACH)
+
+    def _exploded(self, frame: pl.DataFrame, level: int, column: Column) -> pl.DataFrame:
+        """A row for each element of the arrays at a level; none for those without."""
+        lists = [s for s in self.sources if s.depth > level]
+        names = list(dict.fromkeys(map(column, lists)))
+        items = pl.col(column(self.array))  # type: ignore[arg-type]
+        return frame.filter(items.list.len() > 0).explode(names)
+
+
+def shape_of(extractor: Extractor, view: View, format: Format) -> Shape | None:
+    """How a contract reads records of a view; None where columns can't say it."""
+    contract = extractor.contract
+    if contract.decode:
+        return None
+    kinds = dict(_kinds(extractor.flat))
+    members: dict[Demand, Source] = {}
+    proofs = []
+    for demand in demands_of(extractor.flat):
+        path = view.path(extractor.path_of(demand[0]))
+        if path is None:
+            return None
+        members[demand] = source = Source(path, demand[1])
+        kind = kinds.get(demand[0]) if demand[1] == pl.String else None
+        if source.root is None:
+            proofs += [(source, kind)] if kind is not None else []
+        elif not has_column(source.root, source.dtype, is_text=kind == "string"):
+            return None
+    type_ = None if contract.type_path is None else view.path(contract.type_path)
+    each = None if contract.each is None else view.path((*contract.each, _EACH))
+    lines = each or (view.event if view.has_many else None)
+    event = view.event if view.event and not view.has_many else None
+    shape = Shape(
+        view,
+        tuple((_look_source(path, look), look) for path, look in view.looks),
+        None
+        if contract.type_path is None
+        else (Source(type_ or (), pl.String), contract.type_value),
+        Source(event, pl.Struct) if event else None,
+        None if lines is None else _array(lines, members),
+        members,
+        tuple(proofs),
+    )
+    is_reached = all(_is_reached(source, lines, format) for source in shape.sources)
+    return shape if is_reached and (type_ or contract.type_path is None) else None
+
+
+def _kinds(contract: Contract) -> Iterator[tuple[Path, Kind]]:
+    """What has to be proven of columns of text: that their values were strings, or ids."""
+    for path in contract.ids:
+        yield path, "id"
+    for f in contract.fields:
+        is_grouped = isinstance(f.format, NumberFormat) and f.format.group == "."
+        if is_grouped or not is_converted(f):  # 1.234 is one number as text, another as a number
+            yield f.path, "string"
+
+
+def _look_source(path: Path, look: Look) -> Source:
+    return Source(path, pl.Struct if look == "object" else pl.String)
+
+
+def _looks(values: pl.Expr, look: Look) -> pl.Expr:
+    if look == "object":
+        return values
+    if look == "absent":
+        return values.is_null()
+    return values.is_not_null() if look == "text" else values.is_in(list(look)).fill_null(False)
+
+
+def _array(lines: Path, members: Mapping[Demand, Source]) -> Source:
+    """A column whose lists have an item for each line: the lines themselves, or that they are
+    objects."""
+    own = (source for source in members.values() if source.path == lines)
+    return next(own, Source(lines, pl.Struct))
+
+
+def _is_reached(source: Source, lines: Path | None, format: Format) -> bool:
+    """Whether a column can be had, whose arrays are those of the lines."""
+    if source.root is not None:
+        return has_column(source.root, source.dtype, is_text=False)
+    begin = source.path[: _last_array(source.path)]
+    return begin == (lines or ())[: len(begin)] and format.reaches((source.path, source.dtype))
+
+
+def _last_array(path: Path) -> int:
+    """Where in a path its last `[]` ends; 0 without one."""
+    return max((i + 1 for i, step in enumerate(path) if step == _EACH), default=0)
