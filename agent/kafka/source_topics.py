@@ -30,7 +30,7 @@ def source_topics(plan: Plan, names: TopicNames, there: Iterable[str]) -> list[s
     """Those of some topics that hold events of a contract. Raises EnvironmentFault where contracts
     read one in different formats: of two patterns, no check can tell whether they share topics."""
     own, named = names.configs().keys(), frozenset(plan.topics)
-    found = []
+    topics = []
     for topic in sorted(there):
         is_candidate = topic in named or not (topic.startswith(INTERNAL) or topic in own)
         contracts = plan.contracts_of(topic) if is_candidate else ()
@@ -41,8 +41,8 @@ def source_topics(plan: Plan, names: TopicNames, there: Iterable[str]) -> list[s
                 "The records of a topic have one format: narrow the patterns of their topics.",
             )
         if contracts:
-            found.append(topic)
-    return found
+            topics.append(topic)
+    return topics
 
 
 def unmatched(plan: Plan, topics: Collection[str]) -> list[str]:

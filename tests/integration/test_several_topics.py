@@ -90,8 +90,8 @@ def _wait_exact(
 
     until(lambda: not missing(), 60, lambda: f"{sorted(map(str, missing()))[:5]}\n{stage.words()}")
     closed = _closed(stage)
-    found = {key: closed[key]["value"] for key in expected}
-    assert found == expected
+    values = {key: closed[key]["value"] for key in expected}
+    assert values == expected
     assert not any(line.get("incomplete") for line in closed.values())
 
 
@@ -102,11 +102,11 @@ def test_a_topic_that_appears_is_read_from_its_first_event_and_one_that_goes_is_
     stage.rules.mkdir(parents=True)
     (stage.rules / "sales.yaml").write_text(RULES.replace("PREFIX", stage.prefix))
     stage.broker.create_topics([norway, sweden], 1)
-    one, two = (stage.agent(name, start_from="latest") for name in ("one", "two"))
-    one.start()
-    two.start()
+    killed, other = (stage.agent(name, start_from="latest") for name in ("one", "two"))
+    killed.start()
+    other.start()
     missing = f"source topic does not exist yet: {denmark}"
-    for agent in (one, two):
+    for agent in (killed, other):
         agent.wait_says(missing)
         until(lambda: not {"ingest", "merge"} & _waiting(agent), 60, agent.last_words)  # noqa: B023
     shops = [Shops(stage, topic) for topic in (norway, sweden, denmark)]
@@ -115,10 +115,10 @@ def test_a_topic_that_appears_is_read_from_its_first_event_and_one_that_goes_is_
     stage.broker.create_topics([denmark], 1)
     shops[2].look_again()
     _sell(4, *shops)
-    one.kill()
+    killed.kill()
     _sell(3, *shops)
-    one.start()
-    one.wait_ready()
+    killed.start()
+    killed.wait_ready()
     _sell(2, *shops)
     _wait_exact(stage, shops, _truth(stage, [norway, sweden, denmark]))
     outcomes = stage.counted()

@@ -51,8 +51,8 @@ async def test_another_error_is_raised_with_the_topic() -> None:
 
 
 async def test_of_all_topics_those_are_left_out_that_the_broker_has_an_error_for() -> None:
-    found = await describe(admin(answer((0, "orders", UUID), (5, "new", bytes(16)))), None)
-    assert found.keys() == {"orders"}
+    described = await describe(admin(answer((0, "orders", UUID), (5, "new", bytes(16)))), None)
+    assert described.keys() == {"orders"}
 
 
 @pytest.mark.parametrize("newest", [13, 9])
