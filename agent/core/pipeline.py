@@ -1,8 +1,16 @@
-"""The steps of the core in order, without Kafka: decode, fold, frames, merge, evaluate.
+"""The steps of the core in order, without Kafka.
 
-`Pipeline` runs the same core that `run` puts on Kafka, as plain function calls: `replay`, the
-rule tests and the test suite use it. Each source (a file, or a partition in a test) has its own
-watermark, as a Kafka partition has.
+1. Decode and fold, in `Folder.add`: the records of a batch become tables (`core/decode`), get
+   their verdicts, and are aggregated into partials (`core/fold`).
+2. Flush, in `Folder.flush`: the partials that changed leave as frames (`core/frame.py`).
+3. Merge, in `Merger.apply`: frames update slices, watermarks advance, windows close
+   (`core/merge`).
+4. Evaluate, called by the merger for each closed window: value, target state and alert
+   transitions (`core/evaluate`). They come back as `Emitted`.
+
+`replay`, the rule tests and the test suite use `Pipeline`; `run` makes the same calls on Kafka, in
+`kafka/ingest_stage.py` (1, 2) and `kafka/merge_stage.py` (3, 4). Each source (a file, or a
+partition in a test) has its own watermark, as a Kafka partition has.
 """
 
 from __future__ import annotations
@@ -21,9 +29,9 @@ from agent.core.model.windows import MAX_SLICE_MS
 
 class Pipeline:
     """The core over a fixed set of sources: `sources` is the number of partitions by topic; a
-    contract none of whose topics is among them has one source. Nothing that ends after `until_ms`
-    closes: what is held then is what is known at that instant. `on_evaluation` is called with every
-    evaluation of a rule."""
+    contract none of whose topics is among them has one source. No window that ends after `until_ms`
+    closes: the state is then that of this instant. `on_evaluation` is called with every evaluation
+    of a rule."""
 
     def __init__(
         self,
@@ -53,15 +61,15 @@ class Pipeline:
             folder.observe(*observers)
 
     def add(self, batch: Batch) -> FoldResult:
-        """Decode, evaluate and fold a batch of one topic."""
+        """Decode and fold a batch of one topic."""
         added = self._folders[batch.topic].add(batch)
         self.counts.update(added.counts)
         return added
 
     def flush(self, clock_ms: int = 0) -> Emitted:
-        """Send the frames of what was added, merge them and close what can be closed.
+        """Send the frames of what was added, merge them, and close every window that can close.
 
-        A source that has ended holds nothing back any more.
+        A source that has ended does not hold back the watermark.
         """
         emitted: list[Emitted] = []
         for topic, folder in self._folders.items():
@@ -77,24 +85,23 @@ class Pipeline:
         return joined(emitted)
 
     def is_past(self, topic: str, partition: int, at_ms: int) -> bool:
-        """Whether no record that a source still has can belong to a window that ends by an
-        instant: it would come too late."""
+        """Whether every later record of a source is too late for windows that end by an instant."""
         watermark = self._folders[topic].sources[partition].watermark_ms
         lateness = max(c.lateness_ms for c in self.plan.contracts_of(topic))
         return watermark is not None and watermark >= at_ms + lateness
 
     def end(self, topic: str, partition: int = 0) -> None:
-        """Say that a source has come to its end."""
+        """Mark a source as ended."""
         for merger in self.mergers:
             merger.end(topic, partition)
 
     def finish(self, idle_ms: int = 0) -> Emitted:
-        """When all sources have ended: close every window that the latest event of all is past, by
-        the lateness. A source that has ended is idle, and idle sources go with the time of the
-        others: a topic whose last event is older holds nothing back.
+        """When all sources have ended: close every window whose end plus lateness is before the
+        latest event of all sources. Ended sources are idle, so a topic whose last event is older
+        holds nothing back.
 
-        `idle_ms`: for how long nothing has come; where that is long enough for all sources to be
-        idle, time has gone on by it.
+        `idle_ms`: how long nothing has come. If that is at least every `idle_after`, all sources
+        are idle, and time advances by it.
         """
         emitted = [self.flush()]
         newest_ms = self.newest_ms
@@ -115,7 +122,7 @@ class Pipeline:
         emitted = [self.flush()]
         for topic in self._folders:
             contracts = self.plan.contracts_of(topic)
-            # Silence is evaluated by whole slices, and says of an instant once it is past.
+            # Absence is evaluated by whole slices, once an instant is past.
             past = until_ms + max(c.lateness_ms for c in contracts) + MAX_SLICE_MS + 1
             names = self._contracts_of(topic)
             emitted += [merger.finish(names, past) for merger in self.mergers]

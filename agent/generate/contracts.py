@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from agent.core.model.events import Contract, Field
@@ -163,6 +164,8 @@ def _type(value: str) -> Schema:
 
 
 def _leaf(field: Field) -> Schema:
+    if field.as_sql is not None:  # what is made of a value says little of the value
+        field = replace(field, text=None, minimum=None, maximum=None)
     leaf: Schema = {**_described(field.description), **_typed(field)}
     for name, bound in (("minimum", field.minimum), ("maximum", field.maximum)):
         if bound is not None:

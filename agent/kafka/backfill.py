@@ -102,7 +102,7 @@ class Backfiller:
                 await self._fill(job, mergers)
             except (KafkaError, EnvironmentFault, OSError) as error:
                 log.warning(
-                    "the past of %s can't be read, once more in %.0f s: %s",
+                    "backfill of %s failed, retrying in %.0f s: %s",
                     _names(job), RETRY_SECONDS, error,
                 )  # fmt: skip
                 await asyncio.sleep(RETRY_SECONDS)
@@ -140,13 +140,13 @@ class Backfiller:
     async def _fill(self, job: Job, mergers: Mapping[int, Merger]) -> None:
         """Read a past and hand it over, unless the mergers change meanwhile."""
         mergers, started = dict(mergers), time.monotonic()
-        log.info("reading the past of %s from topic %s", _names(job), job.topics)
+        log.info("backfill of %s: reading topic %s", _names(job), job.topics)
         rows_read = await self._read(job, mergers)
         if rows_read is None:
-            log.info("the past of %s is not read on: the group is rebalancing", _names(job))
+            log.info("backfill of %s paused: the group is rebalancing", _names(job))
             return
         log.info(
-            "read the past of %s: %d rows of state in %.0f s",
+            "backfill of %s: read %d rows of state in %.0f s",
             _names(job), sum(map(len, rows_read.values())), time.monotonic() - started,
         )  # fmt: skip
         now = self._held.mergers()
@@ -160,7 +160,7 @@ class Backfiller:
         await self._held.at_rest()
         for kpi in job.handoffs:
             if not any(kpi in merger.waiting_kpis for merger in mergers.values()):
-                log.info("%s has its past, and goes on from there", kpi)
+                log.info("backfill of %s is complete", kpi)
 
     async def _read(self, job: Job, mergers: Mapping[int, Merger]) -> Rows | None:
         """The rows of a past, read by a thread; None where a merger was given up before."""

@@ -211,7 +211,7 @@ class HeldPartitions:
         in between somebody else may have held them."""
         self.epoch += 1
         if self._held:
-            log.info("put down %d state partitions: %s", len(self._held), reason)
+            log.info("released %d state partitions: %s", len(self._held), reason)
         self._held = {}
 
     def hold(self, held: Mapping[int, HeldPartition]) -> None:

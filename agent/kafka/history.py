@@ -140,7 +140,7 @@ async def newest(settings: Settings, topic: str, most: int) -> list[bytes]:
     Raises EnvironmentFault as `history` does.
     """
     try:
-        partitions = (await _described(_options(settings), [topic]))[topic]
+        partitions = (await partitions_of(_options(settings), [topic]))[topic]
         share = -(-most // len(partitions))
         records = await read_newest(settings, topic, partitions, share)
     except (KafkaError, OSError) as error:
@@ -157,18 +157,19 @@ async def _partitions(
 ) -> dict[str, list[int]]:
     """The partitions of a plan's topics."""
     if not plan.has_patterns:
-        return await _described(options, plan.topics)
-    partitions = await _described(options, None)
+        return await partitions_of(options, plan.topics)
+    partitions = await partitions_of(options, None)
     topics = source_topics(plan, names, partitions)
     if missing := unmatched(plan, topics):
         raise EnvironmentFault(f"there is no topic {', '.join(missing)}")
     return {topic: partitions[topic] for topic in topics}
 
 
-async def _described(
+async def partitions_of(
     options: Mapping[str, Any], topics: Sequence[str] | None
 ) -> dict[str, list[int]]:
-    """The partitions of topics; None: of all that there are."""
+    """The partitions of topics; None: of all that there are. Raises EnvironmentFault where one of
+    them isn't there."""
     admin = AIOKafkaAdminClient(**options)
     try:
         await admin.start()

@@ -278,7 +278,7 @@ class IngestStage:
                 self._queue.folders[tp.topic].revoke(tp.partition)
                 self._idleness.forget(tp)
                 self._progress.forget(tp.topic, tp.partition)
-            log.info("gave back %d source partitions", len(lost))
+            log.info("revoked: %d source partitions", len(lost))
 
     async def _assigned(self, partitions: Sequence[TopicPartition]) -> None:
         """Go on with partitions from where their last owner committed."""
@@ -293,7 +293,7 @@ class IngestStage:
 
     async def _begin(self, partitions: Sequence[TopicPartition]) -> None:
         if not partitions:
-            log.info("no source partitions for this worker: others have them all")
+            log.info("no source partitions assigned: other workers have all of them")
         begins = await find_begins(
             self._settings, self._admin, self._consumer, partitions, self._plan
         )
@@ -315,4 +315,4 @@ class IngestStage:
         read = len(partitions) - len(paused)
         self._progress.assigned(read, paused)
         if read:
-            log.info("took over %d source partitions", read)
+            log.info("assigned: %d source partitions", read)

@@ -12,7 +12,7 @@ from typing import Any
 
 import polars as pl
 
-from agent.core.model.events import Contract, Envelope, LookupField, Topics
+from agent.core.model.events import Contract, Envelope, Field, LookupField, Topics
 from agent.core.model.kpis import Kpi, Target, TargetOverride
 from agent.core.model.lookups import Lookup
 from agent.core.model.paths import path_text
@@ -69,6 +69,7 @@ _NAMES = {
     (Contract, "times"): "time",
     (Contract, "ids"): "id",
     (Contract, "lookups"): "lookup",
+    (Field, "as_sql"): "as",
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal
 
@@ -40,7 +40,8 @@ class Field:
     """One field of a contract. `minimum` and `maximum` are inclusive; numbers only.
 
     `scale`: the decimals of a decimal. `format` says how the value is written, where it is not as
-    JSON has it; `text` what a string has to be (`agent.core.model.field_types`).
+    JSON has it; `text` what a string has to be (`agent.core.model.field_types`). `as_sql` is what
+    is made of the value, as written, and `computed` the same over a column `value`.
     """
 
     name: str
@@ -54,6 +55,8 @@ class Field:
     format: ValueFormat | None = None
     text: TextRule | None = None
     description: str = ""
+    as_sql: str | None = None
+    computed: pl.Expr | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

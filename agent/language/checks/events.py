@@ -53,7 +53,7 @@ def _read_with(entry: Entry[EventSpec]) -> tuple[str, str, str]:
     """How records are read, in words."""
     model = entry.model
     schema = model.schema_ or ("none" if model.format == "json" else REGISTRY)
-    return model.format, schema, model.message or "of the first kind"
+    return model.format, schema, model.message or "the first one"
 
 
 def _given(entry: Entry[EventSpec]) -> set[str]:
@@ -69,7 +69,7 @@ def _schema(declared: Declared, entry: Entry[EventSpec]) -> None:
         hint = "`schema: registry` where records begin with a schema's id; else leave it out"
         declared.report(entry, ("schema",), message, hint)
     if model.message is not None and not (model.format == "protobuf" and has_file):
-        message = "a message of records that name their own"
+        message = "`message` where the records name their own"
         hint = "`message` is for the format protobuf with a schema file"
         declared.report(entry, ("message",), message, hint, on="key")
 
@@ -103,7 +103,7 @@ def _paths(declared: Declared, entry: Entry[EventSpec]) -> None:
                 message = (
                     f"{what} is inside '{path_text(other)}', which {other_what} reads as a value"
                 )
-                declared.report(entry, at, message, "it can not be both an object and a value")
+                declared.report(entry, at, message, "it cannot be both an object and a value")
                 break
 
 

@@ -100,7 +100,7 @@ def _person(declared: Declared, entry: Entry[KpiSpec], shape: Shape) -> None:
 def _nothing_said(declared: Declared, entry: Entry[KpiSpec]) -> None:
     for key in ("person", "export"):
         if entry.is_written(key):
-            message = f"`{key}` says nothing of a KPI that everybody sees"
+            message = f"`{key}` has no effect in a KPI that everybody sees"
             declared.report(entry, (key,), message, "add `visibility: private`", on="key")
 
 

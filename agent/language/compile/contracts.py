@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
+import polars as pl
+
 from agent.core.model.events import Contract, Envelope, LookupField, TimeSource, Topics
 from agent.core.model.lookups import Lookup
 from agent.core.model.schemas import REGISTRY, Schema
@@ -33,9 +35,13 @@ def first_given(*options: int | None) -> int:
 
 
 def make_contract(
-    declared: Declared, entry: Entry[EventSpec], lookups: Mapping[str, Lookup]
+    declared: Declared,
+    entry: Entry[EventSpec],
+    lookups: Mapping[str, Lookup],
+    computed: Mapping[str, pl.Expr],
 ) -> Contract:
-    """The contract of an event type, defaults filled in."""
+    """The contract of an event type, defaults filled in. `computed`: what the `as` of its fields
+    compiled to."""
     model, defaults = entry.model, declared.defaults
     times = model.time if isinstance(model.time, list) else [model.time]
     return Contract(
@@ -50,7 +56,9 @@ def make_contract(
         max_future_ms=first_given(model.max_future, defaults.max_future, MAX_FUTURE_MS),
         idle_after_ms=first_given(model.idle_after, defaults.idle_after, IDLE_AFTER_MS),
         max_bytes=first_given(model.max_bytes, defaults.max_bytes, MAX_BYTES),
-        fields=tuple(make_field(name, spec) for name, spec in model.fields.items()),
+        fields=tuple(
+            make_field(name, spec, computed.get(name)) for name, spec in model.fields.items()
+        ),
         duplicate_window_ms=first_given(
             model.duplicate_window, defaults.duplicate_window, DUPLICATE_WINDOW_MS
         ),

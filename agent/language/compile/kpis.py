@@ -164,7 +164,8 @@ def _ids(contract: Contract) -> Any:
 
 def _reading(field: Field) -> list[Any]:
     """How a field's values are read and checked, where it says more than its type."""
-    said = [field.scale] if field.type == "decimal" else []
+    said: list[Any] = [field.scale] if field.type == "decimal" else []
+    said += [] if field.as_sql is None else [["as", field.as_sql]]
     rules = [rule for rule in (field.format, field.text) if rule is not None]
     return [*said, *((type(rule).__name__, dataclasses.astuple(rule)) for rule in rules)]
 

@@ -327,7 +327,7 @@ _BENCHMARK = r"kpi\(\s*([a-z][a-z0-9_]*)\s*\)"
 def _benchmark(value: str) -> str:
     if re.fullmatch(_BENCHMARK, value.strip()) is None:
         raise wrong(
-            f"'{value}' is no bound", "a number, or another KPI's value: `kpi(team_median)`"
+            f"'{value}' is not a bound", "a number, or another KPI's value: `kpi(team_median)`"
         )
     return value.strip()
 
