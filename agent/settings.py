@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import difflib
 import os
-import tomllib
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-import yaml
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
@@ -24,9 +24,10 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from agent.config_errors import value_problems, yaml_problem
+from agent.config_errors import value_problems
 from agent.core.output.labels import parse_external_labels
 from agent.errors import EnvironmentFault
+from agent.settings_file import read_settings_file
 
 PREFIX = "KPI_AGENT_"
 FILE_VARIABLE = "KPI_AGENT_SETTINGS"
@@ -128,7 +129,44 @@ class Settings(BaseSettings):
         description="name=value by commas, of all series and alerts: which environment or cluster "
         "this is, where several share a Prometheus",
     )
+    remote_write_url: str = Field(
+        "",
+        description="where closed windows are written by Prometheus' remote write: "
+        "https://host/api/v1/write",
+    )
+    remote_write_headers: str = Field(
+        "", description="name=value by commas, of each request: X-Scope-OrgID=tenant"
+    )
+    remote_write_user: str | None = None
+    remote_write_password: SecretStr | None = None
+    remote_write_password_file: Path | None = Field(
+        None, description="a file that holds the password"
+    )
+    remote_write_token: SecretStr | None = Field(None, description="a bearer token")
+    remote_write_token_file: Path | None = Field(None, description="a file that holds it")
+    remote_write_cafile: Path | None = Field(
+        None, description="PEM; default: the system's authorities"
+    )
+    remote_write_certfile: Path | None = Field(None, description="PEM of our certificate")
+    remote_write_keyfile: Path | None = Field(None, description="PEM of its key")
     alert_resend: float = Field(60.0, ge=1, le=3600, description="between sendings of an alert")
+
+    external_url: str = Field(
+        "",
+        description="the address under which people reach the board: https://kpis.example.org; "
+        "alerts link to the pages below it",
+    )
+    grafana_url: str = Field(
+        "", description="that of Grafana: alerts and pages link to the boards there"
+    )
+    runbooks_url: str = Field(
+        "",
+        description="that of the runbooks, of which a name is appended, or put for {name}; "
+        "generated alerts without a runbook of their own link there",
+    )
+    timezone: str = Field(
+        "UTC", description="of the times on pages, by its IANA name: Europe/Berlin"
+    )
 
     web_host: str = "0.0.0.0"  # noqa: S104  a scrape comes from outside
     web_hosts: str = Field(
@@ -161,7 +199,7 @@ class Settings(BaseSettings):
         parse_external_labels(text)
         return text
 
-    @field_validator("alertmanagers", "schema_registry")
+    @field_validator("alertmanagers", "schema_registry", "remote_write_url")
     @classmethod
     def _check_addresses(cls, text: str) -> str:
         for address in filter(None, text.split(",")):
@@ -172,6 +210,25 @@ class Settings(BaseSettings):
                 raise ValueError("a password has no place in an address")
         return text
 
+    @field_validator("external_url", "grafana_url", "runbooks_url")
+    @classmethod
+    def _check_link(cls, text: str) -> str:
+        parts = urlsplit(text or "https://none")
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
+            raise ValueError("this is not https://host/path")
+        if parts.username or parts.password:
+            raise ValueError("a password has no place in an address")
+        return text.rstrip("/")
+
+    @field_validator("timezone")
+    @classmethod
+    def _check_timezone(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (ValueError, OSError, ZoneInfoNotFoundError):
+            raise ValueError("this is no zone of the IANA list, as Europe/Berlin is") from None
+        return name
+
     @field_validator("oauth_token_url")
     @classmethod
     def _check_token_url(cls, text: str | None) -> str | None:
@@ -180,6 +237,12 @@ class Settings(BaseSettings):
             raise ValueError("this is not https://host/path")
         if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
             raise ValueError("the client's secret is sent there: it has to be https")
+        return text
+
+    @field_validator("remote_write_headers")
+    @classmethod
+    def _check_headers(cls, text: str) -> str:
+        _headers(text)
         return text
 
     @field_validator("oauth_extensions")
@@ -206,11 +269,14 @@ class Settings(BaseSettings):
                 )
         if (self.ssl_certfile is None) != (self.ssl_keyfile is None):
             raise ValueError("ssl_certfile and ssl_keyfile go together")
-        if (self.schema_registry_certfile is None) != (self.schema_registry_keyfile is None):
-            raise ValueError("schema_registry_certfile and schema_registry_keyfile go together")
-        has_token = self.schema_registry_token or self.schema_registry_token_file
-        if self.schema_registry_user and has_token:
-            raise ValueError("schema_registry_user and schema_registry_token: keep one of them")
+        for name in ("schema_registry", "remote_write"):
+            if (getattr(self, f"{name}_certfile") is None) != (
+                getattr(self, f"{name}_keyfile") is None
+            ):
+                raise ValueError(f"{name}_certfile and {name}_keyfile go together")
+            has_token = getattr(self, f"{name}_token") or getattr(self, f"{name}_token_file")
+            if getattr(self, f"{name}_user") and has_token:
+                raise ValueError(f"{name}_user and {name}_token: keep one of them")
         return self
 
     @property
@@ -234,34 +300,34 @@ class Settings(BaseSettings):
         return _extensions(self.oauth_extensions)
 
     @property
+    def remote_write_header_values(self) -> dict[str, str]:
+        """The headers of each request of remote write, by name."""
+        return _headers(self.remote_write_headers)
+
+    @property
     def labels(self) -> dict[str, str]:
         """The external labels, by name."""
         return parse_external_labels(self.external_labels)
 
     def password(self) -> str | None:
         """The SASL password itself. Raises EnvironmentFault where its file can't be read."""
-        return _secret("sasl_password_file", self.sasl_password, self.sasl_password_file)
+        return self._secret_of("sasl_password")
 
-    def registry_password(self) -> str | None:
-        """The schema registry's password. Raises EnvironmentFault where its file can't be read."""
-        return _secret(
-            "schema_registry_password_file",
-            self.schema_registry_password,
-            self.schema_registry_password_file,
-        )
+    def password_of(self, name: Literal["schema_registry", "remote_write"]) -> str | None:
+        """The password for a server. Raises EnvironmentFault where its file can't be read."""
+        return self._secret_of(f"{name}_password")
 
-    def registry_token(self) -> str | None:
-        """The schema registry's token. Raises EnvironmentFault where its file can't be read."""
-        return _secret(
-            "schema_registry_token_file",
-            self.schema_registry_token,
-            self.schema_registry_token_file,
-        )
+    def token_of(self, name: Literal["schema_registry", "remote_write"]) -> str | None:
+        """The bearer token for a server. Raises EnvironmentFault where its file can't be read."""
+        return self._secret_of(f"{name}_token")
+
+    def _secret_of(self, name: str) -> str | None:
+        return _secret(f"{name}_file", getattr(self, name), getattr(self, f"{name}_file"))
 
     def secret_of_people(self) -> str | None:
         """The secret of private KPIs itself. Raises EnvironmentFault where its file can't be read
         or holds too little."""
-        secret = _secret("person_secret_file", self.person_secret, self.person_secret_file)
+        secret = self._secret_of("person_secret")
         if secret is not None and len(secret) < MIN_SECRET_LENGTH:
             raise EnvironmentFault(
                 f"the person_secret is shorter than {MIN_SECRET_LENGTH} characters",
@@ -276,6 +342,15 @@ def _extensions(text: str) -> dict[str, str]:
     for name, _, value in pairs:
         if not (name.isascii() and name.isalpha()) or name == "auth" or not value.isprintable():
             raise ValueError(f"{name!r} is not a name: letters only, and name=value by commas")
+    return {name: value for name, _, value in pairs}
+
+
+def _headers(text: str) -> dict[str, str]:
+    """`name=value` by commas: names are tokens (RFC 9110, 5.6.2), values printable."""
+    pairs = [part.strip().partition("=") for part in text.split(",") if part.strip()]
+    for name, _, value in pairs:
+        if not re.fullmatch(r"[\w!#$%&'*+.^`|~-]+", name, re.ASCII) or not value.isprintable():
+            raise ValueError(f"{name!r} is not a header's name: name=value by commas")
     return {name: value for name, _, value in pairs}
 
 
@@ -296,7 +371,7 @@ def load_settings(file: Path | None = None, **arguments: Any) -> Settings:
     Raises EnvironmentFault with every problem found, and never the value of a secret.
     """
     path = file or (Path(os.environ[FILE_VARIABLE]) if os.environ.get(FILE_VARIABLE) else None)
-    from_file = _read_file(path) if path else {}
+    from_file = read_settings_file(path, PREFIX) if path else {}
 
     class Loaded(Settings):
         @classmethod
@@ -315,43 +390,6 @@ def load_settings(file: Path | None = None, **arguments: Any) -> Settings:
         return Loaded(**given)
     except ValidationError as error:
         raise EnvironmentFault(_explain(error, path)) from None  # its text shows input values
-
-
-def _read_file(path: Path) -> Mapping[str, Any]:
-    try:
-        text = path.read_text(encoding="utf-8")
-        if path.suffix in {".yaml", ".yml"}:
-            values = yaml.safe_load(text) or {}
-        elif path.suffix == ".toml":
-            values = tomllib.loads(text)
-        else:
-            values = _read_lines(text)
-    except OSError as error:
-        raise EnvironmentFault(
-            f"the settings file can't be read: {path}: {error.strerror}"
-        ) from error
-    except yaml.YAMLError as error:
-        raise EnvironmentFault(
-            f"the settings file is not valid: {path}: {yaml_problem(error)}"
-        ) from None
-    except (tomllib.TOMLDecodeError, ValueError) as error:
-        raise EnvironmentFault(f"the settings file is not valid: {path}: {error}") from error
-    if not isinstance(values, dict):
-        raise EnvironmentFault(f"the settings file must hold `name: value` pairs: {path}")
-    return values
-
-
-def _read_lines(text: str) -> dict[str, str]:
-    values = {}
-    for number, line in enumerate(text.splitlines(), 1):
-        stripped = line.strip()
-        if not stripped or stripped.startswith("#"):
-            continue
-        name, equals, value = stripped.removeprefix("export ").partition("=")
-        if not equals:
-            raise ValueError(f"line {number} is not NAME=value")
-        values[name.strip().removeprefix(PREFIX).lower()] = value.strip().strip("\"'")
-    return values
 
 
 def _explain(error: ValidationError, path: Path | None) -> str:

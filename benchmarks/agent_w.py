@@ -36,7 +36,7 @@ from benchmarks.workload import Shape, new_topic, send
 RULES = Path(__file__).resolve().parent / "rules"
 TOPIC = "bench-w"
 TIMEOUT_SECONDS = 900.0
-TAKEN_ON = "took on [1-9][0-9]* source partitions"
+TAKEN_ON = "assigned: [1-9][0-9]* source partitions"
 
 
 @dataclass(frozen=True, slots=True)

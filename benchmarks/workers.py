@@ -163,7 +163,7 @@ def _source_partitions(worker: Agent) -> int:
 
 
 def _state_partitions(worker: Agent) -> int:
-    counts = re.findall(r"took on (\d+) state partitions", worker.log())
+    counts = re.findall(r"restored (\d+) state partitions", worker.log())
     return int(counts[-1]) if counts else 0
 
 

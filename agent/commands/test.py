@@ -118,7 +118,7 @@ def _pattern(text: str) -> re.Pattern[str]:
     try:
         return re.compile(text)
     except re.error as error:
-        raise ArgumentTypeError(f"{text!r} is no regular expression: {error}") from None
+        raise ArgumentTypeError(f"{text!r} is not a valid regular expression: {error}") from None
 
 
 def _percent(text: str) -> float:

@@ -1,8 +1,16 @@
-"""The steps of the core in order, without Kafka: decode, fold, frames, merge, evaluate.
+"""The steps of the core in order, without Kafka.
 
-`Pipeline` runs the same core that `run` puts on Kafka, as plain function calls: `replay`, the
-rule tests and the test suite use it. Each source (a file, or a partition in a test) has its own
-watermark, as a Kafka partition has.
+1. Decode and fold, in `Folder.add`: the records of a batch become tables (`core/decode`), get
+   their verdicts, and are aggregated into partials (`core/fold`).
+2. Flush, in `Folder.flush`: the partials that changed leave as frames (`core/frame.py`).
+3. Merge, in `Merger.apply`: frames update slices, watermarks advance, windows close
+   (`core/merge`).
+4. Evaluate, called by the merger for each closed window: value, target state and alert
+   transitions (`core/evaluate`). They come back as `Emitted`.
+
+`replay`, the rule tests and the test suite use `Pipeline`; `run` makes the same calls on Kafka, in
+`kafka/ingest_stage.py` (1, 2) and `kafka/merge_stage.py` (3, 4). Each source (a file, or a
+partition in a test) has its own watermark, as a Kafka partition has.
 """
 
 from __future__ import annotations
@@ -20,9 +28,10 @@ from agent.core.model.windows import MAX_SLICE_MS
 
 
 class Pipeline:
-    """The core over a fixed set of sources: `sources` is the number of partitions by topic. Nothing
-    that ends after `until_ms` closes: what is held then is what is known at that instant.
-    `on_evaluation` is called with every evaluation of a rule."""
+    """The core over a fixed set of sources: `sources` is the number of partitions by topic; a
+    contract none of whose topics is among them has one source. No window that ends after `until_ms`
+    closes: the state is then that of this instant. `on_evaluation` is called with every evaluation
+    of a rule."""
 
     def __init__(
         self,
@@ -34,13 +43,13 @@ class Pipeline:
     ) -> None:
         self.plan = plan
         self.counts: Counter[CountKey] = Counter()
-        self._partitions = {topic: (sources or {}).get(topic, 1) for topic in plan.topics}
-        self._folders = {topic: Folder(plan, topic, state_partitions) for topic in plan.topics}
+        sources = sources or {}
+        self._partitions = {t: sources.get(t, 1) for t in plan.topics_with(sources)}
+        self._folders = {t: Folder(plan, t, state_partitions) for t in self._partitions}
         self.mergers = [
             Merger(plan, p, state_partitions, until_ms, on_evaluation)
             for p in range(state_partitions)
         ]
-        self._done: dict[str, set[int]] = {topic: set() for topic in plan.topics}
         self._position = 0
         for topic, folder in self._folders.items():
             for partition in range(self._partitions[topic]):
@@ -52,21 +61,20 @@ class Pipeline:
             folder.observe(*observers)
 
     def add(self, batch: Batch) -> FoldResult:
-        """Decode, evaluate and fold a batch of one topic."""
+        """Decode and fold a batch of one topic."""
         added = self._folders[batch.topic].add(batch)
         self.counts.update(added.counts)
         return added
 
     def flush(self, clock_ms: int = 0) -> Emitted:
-        """Send the frames of what was added, merge them and close what can be closed.
+        """Send the frames of what was added, merge them, and close every window that can close.
 
-        A source that has ended holds nothing back any more.
+        A source that has ended does not hold back the watermark.
         """
         emitted: list[Emitted] = []
         for topic, folder in self._folders.items():
-            done = self._done[topic]
-            quiet = dict.fromkeys(done, _ENDED_MS) if len(done) < self._partitions[topic] else {}
-            for target, message in folder.flush(clock_ms, quiet, self._partitions[topic]):
+            frames = folder.flush(clock_ms, {}, self._partitions[topic], self._partitions)
+            for target, message in frames:
                 merger = self.mergers[target]
                 emitted.append(merger.apply(message, self._position))
                 while merger.is_behind:
@@ -77,23 +85,23 @@ class Pipeline:
         return joined(emitted)
 
     def is_past(self, topic: str, partition: int, at_ms: int) -> bool:
-        """Whether no record that a source still has can belong to a window that ends by an
-        instant: it would come too late."""
+        """Whether every later record of a source is too late for windows that end by an instant."""
         watermark = self._folders[topic].sources[partition].watermark_ms
         lateness = max(c.lateness_ms for c in self.plan.contracts_of(topic))
         return watermark is not None and watermark >= at_ms + lateness
 
     def end(self, topic: str, partition: int = 0) -> None:
-        """Say that a source has come to its end."""
-        self._done[topic].add(partition)
+        """Mark a source as ended."""
+        for merger in self.mergers:
+            merger.end(topic, partition)
 
     def finish(self, idle_ms: int = 0) -> Emitted:
-        """When all sources have ended: close every window that the latest event of all is past, by
-        the lateness. A source that has ended is idle, and idle sources go with the time of the
-        others: a topic whose last event is older holds nothing back.
+        """When all sources have ended: close every window whose end plus lateness is before the
+        latest event of all sources. Ended sources are idle, so a topic whose last event is older
+        holds nothing back.
 
-        `idle_ms`: for how long nothing has come; where that is long enough for all sources to be
-        idle, time has gone on by it.
+        `idle_ms`: how long nothing has come. If that is at least every `idle_after`, all sources
+        are idle, and time advances by it.
         """
         emitted = [self.flush()]
         newest_ms = self.newest_ms
@@ -103,7 +111,8 @@ class Pipeline:
         reached_ms = newest_ms + (idle_ms if idle_ms >= idle_after_ms else 0)
         for topic, folder in self._folders.items():
             if any(source.watermark_ms is not None for source in folder.sources.values()):
-                emitted += [merger.finish(topic, reached_ms) for merger in self.mergers]
+                contracts = self._contracts_of(topic)
+                emitted += [merger.finish(contracts, reached_ms) for merger in self.mergers]
         return joined(emitted)
 
     def rest(self, until_ms: int) -> Emitted:
@@ -113,10 +122,14 @@ class Pipeline:
         emitted = [self.flush()]
         for topic in self._folders:
             contracts = self.plan.contracts_of(topic)
-            # Silence is evaluated by whole slices, and says of an instant once it is past.
+            # Absence is evaluated by whole slices, once an instant is past.
             past = until_ms + max(c.lateness_ms for c in contracts) + MAX_SLICE_MS + 1
-            emitted += [merger.finish(topic, past) for merger in self.mergers]
+            names = self._contracts_of(topic)
+            emitted += [merger.finish(names, past) for merger in self.mergers]
         return joined(emitted)
+
+    def _contracts_of(self, topic: str) -> list[str]:
+        return [contract.name for contract in self.plan.contracts_of(topic)]
 
     @property
     def newest_ms(self) -> int | None:
@@ -133,11 +146,6 @@ class Pipeline:
     def views(self) -> list[SeriesView]:
         """Every series, as a board sees it."""
         return [view for merger in self.mergers for view in merger.views()]
-
-
-_ENDED_MS = 10**15
-"""The quiet of a source that has ended: longer than any `idle_after`, so that it is idle, and so
-far ahead that what it lets pass is bounded by the other sources alone."""
 
 
 def joined(emitted: Sequence[Emitted]) -> Emitted:

@@ -36,7 +36,7 @@ class RetailEvent:
 class Timelapse:
     """The year, sped up by `days_per_second`: which events are due how long after the start.
 
-    Raises OSError when the file can not be read, msgspec.MsgspecError when a line is not an event.
+    Raises OSError when the file cannot be read, msgspec.MsgspecError when a line is not an event.
     """
 
     def __init__(self, path: Path, days_per_second: float = DAYS_PER_SECOND) -> None:

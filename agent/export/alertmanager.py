@@ -117,7 +117,12 @@ class Delivery:
             return
         now_ms = self._now_ms()
         wanted = alerts_to_send(
-            self._state.plan, alerts, now_ms, self._state.privacy, self._state.external_labels
+            self._state.plan,
+            alerts,
+            now_ms,
+            self._state.privacy,
+            self._state.external_labels,
+            self._state.links,
         )
         due = receiver.due(wanted, self._state.fleet.is_ours, now_ms, self._resend_ms)
         ends_ms = now_ms + max(GAP_MS, ENDS_AFTER_RESENDS * self._resend_ms)
@@ -145,14 +150,14 @@ class Delivery:
             is_ours = not isinstance(error, (aiohttp.ClientError, OSError, TimeoutError))
             reason = error if str(error) else type(error).__name__
             log.error(
-                "alerts do not reach %s, and will be sent again: %s", receiver.url, reason,
+                "alerts not delivered to %s, retrying: %s", receiver.url, reason,
                 exc_info=error if is_ours else None,
             )  # fmt: skip
         self._reach(receiver.url, False)
 
     def _reach(self, url: str, reached: bool) -> None:
         if reached and self._reached.get(url) is False:
-            log.info("alerts reach %s again", url)
+            log.info("alerts delivered to %s again", url)
         self._reached[url] = reached
         # Alertmanagers tell each other: one that was reached is enough.
         self._metrics.up.set(any(self._reached.values()))

@@ -15,9 +15,9 @@ from agent.core.model.plan import Objective, Plan
 from agent.core.model.rules import Severity
 from agent.core.model.text import duration
 from agent.core.model.windows import CalendarWindow
+from agent.core.output.uids import AGENT_UID, STRATEGY_UID, kpi_board_uid
 from agent.generate import names
 from agent.generate.templates import literal
-from agent.generate.uids import AGENT_UID, STRATEGY_UID, kpi_board_uid
 
 REMEMBERED = "1d"
 """For how long an environment whose agents are all gone is missed."""
@@ -29,6 +29,7 @@ LAG_SECONDS = 300
 LAG_CRITICAL_SECONDS = 1800
 FRAMES_LAG_SECONDS = 60
 STALLED_SECONDS = 120
+REMOTE_WRITE_SECONDS = 300
 OBJECTIVE_MISSED = "KpiObjectiveMissed"
 ROLLING_CHANGE = "15m"  # for so long, workers of a group may run different rules
 MISSED_SHOWN = "1h"  # for so long after a gap its alert fires
@@ -287,6 +288,7 @@ def _inside(external: Sequence[str]) -> Iterable[AgentAlert]:
         "not. The agent's log says why no Alertmanager takes them.",
         "alerts-undelivered",
     )
+    yield from _remote_write()
     yield AgentAlert(
         "KpiSeriesDropped",
         f"sum without ({WORKERS}) (increase({metrics.DROPPED_SERIES}[1h])) > 0",
@@ -295,6 +297,31 @@ def _inside(external: Sequence[str]) -> Iterable[AgentAlert]:
         "KPI {{ $labels.kpi }} has more series than its max_series",
         "New combinations of its dimensions are folded into `__other__`; the series it had go on.",
         "series-dropped",
+    )
+
+
+def _remote_write() -> Iterable[AgentAlert]:
+    yield AgentAlert(
+        "KpiAgentRemoteWriteBehind",
+        f"time() - {metrics.REMOTE_WRITE_DELIVERED} > {REMOTE_WRITE_SECONDS}",
+        "5m",
+        "warning",
+        "Remote write of KPI agent {{ $labels.instance }} is behind",
+        "Windows that were published {{ $value | humanizeDuration }} ago are not delivered. They "
+        "wait in the values topic, for as long as it keeps them; the agent's log says what the "
+        "receiver answers.",
+        "remote-write",
+    )
+    lost = names.matching(metrics.REMOTE_WRITE_DROPPED, ['reason=~"rejected|expired|unreadable"'])
+    yield AgentAlert(
+        "KpiAgentRemoteWriteDropped",
+        f"sum without ({WORKERS}) (increase({lost}[15m])) > 0",
+        "0m",
+        "warning",
+        "Remote write drops what the receiver should have: {{ $labels.reason }}",
+        "{{ $value | humanize }} samples or records in 15 minutes. The agent's log names the first "
+        "of each request, and why.",
+        "remote-write",
     )
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from agent.core.model import metrics
+from agent.core.output.uids import AGENT_TITLE, AGENT_UID, STRATEGY_UID
 from agent.generate import names, panels
 from agent.generate.agent_alerts import WORKERS
 from agent.generate.layout import Board, Cell, Section
 from agent.generate.panels import About, Query
-from agent.generate.uids import AGENT_TITLE, AGENT_UID, STRATEGY_UID
 
 RATE = "[$__rate_interval]"
 ZERO = "or vector(0)"
@@ -100,10 +100,15 @@ def _records(series: _Series) -> Iterator[Cell]:
 
 
 def _keeping_up(series: _Series) -> Iterator[Cell]:
-    about = About("Lag", "Records that wait to be read, and frames to be merged.", "short")
+    about = About(
+        "Lag",
+        "Records that wait to be read, frames to be merged, and values to be written remotely.",
+        "short",
+    )
     queries = [
         Query(f"sum by (topic) ({series.of(metrics.LAG)})", "{{topic}}"),
         Query(f"sum({series.of(metrics.FRAMES_LAG)})", "frames"),
+        Query(f"sum({series.of(metrics.REMOTE_WRITE_PENDING)})", "remote write"),
     ]
     yield Cell(panels.line_panel(about, queries), 8)
     about = About(

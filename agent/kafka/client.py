@@ -32,7 +32,7 @@ def ssl_context(settings: Settings) -> ssl.SSLContext | None:
             context.load_cert_chain(settings.ssl_certfile, settings.ssl_keyfile)
     except (OSError, ssl.SSLError) as error:
         raise EnvironmentFault(
-            f"the TLS files don't serve: {error}",
+            f"the TLS files can't be used: {error}",
             "ssl_cafile, ssl_certfile and ssl_keyfile must be readable PEM files.",
         ) from error
     context.check_hostname = settings.ssl_check_hostname

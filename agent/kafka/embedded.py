@@ -2,7 +2,7 @@
 
 It is librdkafka's mock cluster, which comes in the confluent-kafka wheel: no Java, no Docker. It
 speaks enough of the protocol for consumer groups, commits and Faust tables. What it lacks: topics
-can not be created or configured (they appear on first use, with four partitions), a partition keeps
+cannot be created or configured (they appear on first use, with four partitions), a partition keeps
 only its last 5 MB or 100,000 records and is never compacted, nothing outlives the process. A member
 of a group that syncs after its leader is refused: a second agent may need several tries to join.
 """

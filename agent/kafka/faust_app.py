@@ -151,7 +151,7 @@ class FaustApp:
         done, _ = await asyncio.wait([stop], timeout=STOP_TIMEOUT_SECONDS + 1)
         if not done or stop.exception() is not None:
             log.warning(
-                "the Faust app did not stop in good order: its group will miss it for a while"
+                "the Faust app did not stop cleanly: its group waits for the session timeout"
             )
         # All apps of a process share a signal's receivers: this one would stay for good.
         self._app.on_partitions_revoked.disconnect(self._on_revoked, weak=False)

@@ -17,6 +17,7 @@ from itertools import chain
 from typing import ParamSpec, TypeVar
 
 from agent.core.merge.merger import Merger
+from agent.core.merge.watermark import Source
 from agent.core.model.results import Emitted, SeriesView
 from agent.core.state.rows import Row
 from agent.kafka.faust_app import FrameMessage
@@ -41,7 +42,7 @@ class BackfillRows:
 
     kpi: str
     handoff_ms: int
-    sources: Collection[int]
+    sources: Collection[Source]
     rows: list[Row]
 
 
@@ -210,7 +211,7 @@ class HeldPartitions:
         in between somebody else may have held them."""
         self.epoch += 1
         if self._held:
-            log.info("put down %d state partitions: %s", len(self._held), reason)
+            log.info("released %d state partitions: %s", len(self._held), reason)
         self._held = {}
 
     def hold(self, held: Mapping[int, HeldPartition]) -> None:

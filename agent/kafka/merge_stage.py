@@ -154,7 +154,7 @@ class MergeStage:
                 [step for m in mergers for step in standing_alerts(self._plan, m.state)]
             )
             log.info(
-                "took on %d state partitions with %d series in %.2f s",
+                "restored %d state partitions with %d series in %.2f s",
                 len(held), sum(partition.merger.state.size for partition in held.values()),
                 time.monotonic() - started,
             )  # fmt: skip
@@ -179,7 +179,7 @@ class MergeStage:
         except Exception as error:
             is_ours = not isinstance(error, EnvironmentFault)
             log.error(
-                "merging ends, and starts again: %s", error, exc_info=error if is_ours else None
+                "merging stopped and restarts: %s", error, exc_info=error if is_ours else None
             )
             self._failure = error
             self._drop("a failure")
@@ -245,5 +245,5 @@ class MergeStage:
                     f"topic {self._names.frames} partition {held.partition}: offsets {wanted} to "
                     f"{start - 1} were deleted before they were merged"
                 )
-            log.info("going back to frame %d of state partition %d", wanted, held.partition)
+            log.info("rewinding to frame %d of state partition %d", wanted, held.partition)
             await self._app.seek(held.partition, wanted)

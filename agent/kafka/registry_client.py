@@ -111,9 +111,9 @@ def client_settings(settings: Settings) -> dict[str, Any]:
     }
     own |= {name: str(file) for name, file in files.items() if file is not None}
     if settings.schema_registry_user:
-        password = settings.registry_password() or ""
+        password = settings.password_of("schema_registry") or ""
         own["basic.auth.user.info"] = f"{settings.schema_registry_user}:{password}"
-    if (token := settings.registry_token()) is not None:
+    if (token := settings.token_of("schema_registry")) is not None:
         own |= {
             "bearer.auth.credentials.source": "STATIC_TOKEN",
             "bearer.auth.token": token,

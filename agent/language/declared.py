@@ -188,7 +188,7 @@ def declare(path: Path) -> Declared:
         try:
             sources.append(read(str(file), file.read_bytes()))
         except OSError as error:
-            said = f"can not be read: {error.strerror}"
+            said = f"cannot be read: {error.strerror}"
             declared.problems.append(
                 Problem(str(file), 1, 1, 2, "", said, "look at its permissions")
             )

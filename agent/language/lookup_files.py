@@ -98,7 +98,7 @@ def _bytes(declared: Declared, file: _File) -> bytes | None:
             return path.read_bytes()
     except OSError as error:
         hint = f"it is looked for beside {Path(file.entry.source.name).name}: {file.name}"
-        message = f"'{file.entry.model.file}' can not be read: {error.strerror}"
+        message = f"'{file.entry.model.file}' cannot be read: {error.strerror}"
         declared.report(file.entry, ("file",), message, hint)
         return None
     message = f"'{file.entry.model.file}' has more than {MAX_BYTES // 2**20} MiB"
@@ -140,7 +140,7 @@ def _parse_csv(file: _File, text: str) -> None:
             elif len(cells) != len(header):
                 many = "cell" if len(cells) == 1 else "cells"
                 message = f"{len(cells)} {many}, where the header has {len(header)}"
-                file.wrong(line, message, "a cell with a comma stands in double quotes")
+                file.wrong(line, message, "put a cell with a comma in double quotes")
             else:
                 rows.append(cells)
                 file.rows.append(line)

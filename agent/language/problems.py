@@ -32,7 +32,7 @@ class Problem:
 
 
 class SpecError(RulesError):
-    """The rules can not be loaded. `problems` holds all of them, warnings included, sorted."""
+    """The rules cannot be loaded. `problems` holds all of them, warnings included, sorted."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)

@@ -55,7 +55,7 @@ _STAND_INS: Mapping[Place, Any] = {
     ("expect",): {},
     ("expect", "alerts_at", "*", "*", "alert"): NOBODY,
 }
-"""What stands where a value can not be left out; `*` is any name or number."""
+"""What stands where a value cannot be left out; `*` is any name or number."""
 
 Mistake = tuple[Place, On, str, str | None]
 """A mistake: where it is written, at the key or the value, what is wrong, what would be right."""

@@ -48,7 +48,7 @@ def _read(entry: Entry[EventSpec]) -> Schema:
             raise SchemaError(f"{path} has more than {MAX_BYTES // 2**20} MiB")
         content = path.read_bytes()
     except OSError as error:
-        raise SchemaError(f"{path} can not be read: {error.strerror}") from error
+        raise SchemaError(f"{path} cannot be read: {error.strerror}") from error
     return _READERS[entry.model.format](path, content, entry.model.message)
 
 
@@ -88,7 +88,7 @@ def _compiled(path: Path) -> bytes:
         command += [f"-I{Path(protoc.__file__).with_name('_proto')}", str(path)]
         ran = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
         if ran.returncode != 0:
-            raise SchemaError(ran.stderr.strip() or f"{path} can not be compiled")
+            raise SchemaError(ran.stderr.strip() or f"{path} cannot be compiled")
         return out.read_bytes()
 
 

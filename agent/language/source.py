@@ -276,7 +276,7 @@ class _Builder:
         self.source.nodes[place] = node
         self._visit()
         if node in self.open:
-            self._refuse(node, place, "an alias that holds itself", "write out what is meant")
+            self._refuse(node, place, "an alias that contains itself", "write out what is meant")
             return None
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node, place)
@@ -327,7 +327,9 @@ class _Builder:
                 self._refuse(node, place, "`<<` takes a mapping", "write `<<: *name`")
                 continue
             if base in self.open:
-                self._refuse(node, place, "an alias that holds itself", "write out what is meant")
+                self._refuse(
+                    node, place, "an alias that contains itself", "write out what is meant"
+                )
                 continue
             for key_node, value_node in base.value:
                 self._visit()

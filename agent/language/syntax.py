@@ -52,7 +52,7 @@ _SYNTAX: tuple[tuple[str, str, str], ...] = (
     ),
     (
         r"cannot start any token",
-        "a character that can not begin a value",
+        "a character that cannot begin a value",
         "put the value in quotes",
     ),
     (

@@ -24,7 +24,7 @@ _PAIR = re.compile(
 
 
 class NotationError(ValueError):
-    """Text that can not be read; `chars` says which part of it."""
+    """Text that cannot be read; `chars` says which part of it."""
 
     def __init__(self, message: str, hint: str | None, chars: tuple[int, int]) -> None:
         super().__init__(message)

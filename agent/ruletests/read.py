@@ -61,7 +61,7 @@ def _file(plan: Plan, file: Path, suite: Suite) -> None:
     try:
         source = read(str(file), file.read_bytes())
     except OSError as error:
-        said = f"can not be read: {error.strerror}"
+        said = f"cannot be read: {error.strerror}"
         suite.problems.append(Problem(str(file), 1, 1, 2, "", said, "look at its permissions"))
         return
     suite.problems += source.problems

@@ -3,6 +3,7 @@
     stage 1    source topics → frames
     stage 2    frames → windows, targets, alerts, and the board topic
     readers    the board topic and the alerts topic → this worker's view of the fleet
+    writer     the values topic → a receiver of remote write, where the settings name one
     watches    the agent's own topics; whether the stages get on
 
 A stage starts from what is committed and ends with everything committed, or not, when it crashes:
@@ -21,6 +22,7 @@ from aiokafka.errors import KafkaError
 
 from agent.errors import EnvironmentFault
 from agent.export.agent_state import AgentState
+from agent.export.remote_write.metrics import RemoteWriteMetrics
 from agent.kafka.alert_log import AlertLog
 from agent.kafka.board_topic import BoardReader, BoardWriter
 from agent.kafka.client import connection, new_producer
@@ -31,11 +33,13 @@ from agent.kafka.publish import Publisher
 from agent.kafka.side_outputs import SideOutputs
 from agent.kafka.topics import TopicNames
 from agent.service.fleet_view import FleetView
+from agent.service.remote_writer import RemoteWriter
 from agent.service.status import (
     BOARD,
     BROKER,
     INGEST,
     MERGE,
+    REMOTE_WRITE,
     IngestReporter,
     MergeReporter,
     StatusReporter,
@@ -77,6 +81,10 @@ class Life:
         self._alert_log = alert_log
         self._names = TopicNames.of(settings)
         self._topics = TopicKeeper(settings, status)
+        self._remote_write: RemoteWriteMetrics | None = None
+        if settings.remote_write_url:
+            self._remote_write = RemoteWriteMetrics(state.metrics.registry)
+            state.metrics.errors.labels(REMOTE_WRITE)
 
     async def live(self, over: asyncio.Event) -> None:
         """Keep everything going until `over` is set; after a failure of all, again."""
@@ -93,7 +101,7 @@ class Life:
             state_partitions = await self._topics.ensure(admin, consumer)
             self._status.waiting(BROKER, None)
             self._status.waiting(BOARD, None)
-            ingest_reporter = IngestReporter(self._state.metrics, self._status)
+            ingest_reporter = IngestReporter(self._state.plan, self._state.metrics, self._status)
 
             async def ingest() -> None:
                 await self._run_ingest(admin, state_partitions, ingest_reporter, over)
@@ -104,11 +112,15 @@ class Life:
             async def readers() -> None:
                 await self._run_readers(over)
 
+            async def remote_write() -> None:
+                await self._run_remote_write(over)
+
             self.at_rest.clear()
             await all_of([
                 keep(ingest, over, self._on_failure(INGEST)),
                 keep(merge, over, self._on_failure(MERGE)),
                 keep(readers, over, self._on_failure(BOARD)),
+                keep(remote_write, over, self._on_remote_write_failure),
                 self._topics.watch(admin, consumer, state_partitions, over),
                 self._watch_flushes(ingest_reporter, over),
             ])  # fmt: skip
@@ -125,6 +137,15 @@ class Life:
             self._status.failed(component, reason)
 
         return report
+
+    def _on_remote_write_failure(self, error: Exception, pause_seconds: float) -> None:
+        """Count it and say so; the worker stays ready."""
+        self._state.metrics.errors.labels(REMOTE_WRITE).inc()
+        is_ours = not isinstance(error, (KafkaError, OSError))
+        log.error(
+            "%s: %s; trying again in about %.0f s", REMOTE_WRITE, error or type(error).__name__,
+            pause_seconds, exc_info=error if is_ours else None,
+        )  # fmt: skip
 
     async def _reach_broker(self, over: asyncio.Event) -> AIOKafkaAdminClient | None:
         """An admin client once a broker answers; None when the end comes first."""
@@ -200,3 +221,17 @@ class Life:
             for task in reading:
                 task.cancel()
             await asyncio.wait(reading, timeout=STOP_TIMEOUT_SECONDS)
+
+    async def _run_remote_write(self, over: asyncio.Event) -> None:
+        """Closed windows to the receiver of the settings, if there is one."""
+        if self._remote_write is None:
+            return
+        writer = RemoteWriter(self._settings, self._state.plan, self._remote_write)
+        writing = asyncio.create_task(writer.run(), name=REMOTE_WRITE)
+        try:
+            await first_of(over, writing)
+            if writing.done():
+                writing.result()
+        finally:
+            writing.cancel()
+            await asyncio.wait([writing], timeout=STOP_TIMEOUT_SECONDS)

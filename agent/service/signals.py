@@ -82,6 +82,6 @@ def _start_deadline(exit_seconds: float) -> None:
 
 
 def _exit_hard(exit_seconds: float) -> None:
-    log.error("not stopped after %.0f s: leaving as if crashed; nothing is lost", exit_seconds)
+    log.error("not stopped after %.0f s: exiting as after a crash; nothing is lost", exit_seconds)
     logging.shutdown()
     os._exit(EXIT_CODE)

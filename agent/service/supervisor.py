@@ -24,7 +24,7 @@ from agent.core.model.plan import Plan
 from agent.core.output.labels import check_external_labels
 from agent.core.output.privacy import Privacy
 from agent.errors import EnvironmentFault, KpiAgentError, RulesError
-from agent.export.agent_state import AgentState, RuleChange
+from agent.export.agent_state import AgentState, Links, RuleChange
 from agent.export.alertmanager import Delivery
 from agent.export.metrics.agent_metrics import AgentMetrics
 from agent.export.web.access import Access, is_loopback
@@ -92,6 +92,8 @@ class Service:
             version=metadata.version("kpi-agent"),
             group=settings.group,
             name=name,
+            links=Links(settings.external_url, settings.grafana_url, settings.runbooks_url),
+            timezone=settings.timezone,
         )
         self._life = Life(settings, self.state, status, fleet, board, alert_log)
         self._delivery = Delivery(
@@ -123,8 +125,8 @@ class Service:
             plan = await asyncio.to_thread(self._load)
         except (RulesError, EnvironmentFault) as error:
             self._metrics.reloads.labels("failed").inc()
-            log.warning("the rules were not reloaded, the old ones stay: %s", error)
-            return False, f"the rules are not valid, the old ones stay:\n{error}"
+            log.warning("rules not reloaded, keeping the old ones: %s", error)
+            return False, f"the rules are invalid, keeping the old ones:\n{error}"
         self._metrics.reloads.labels("ok").inc()
         self._metrics.last_reload.set_to_current_time()
         before = self.plan
@@ -223,8 +225,8 @@ def _log_address(host: str, port: int, config: WebConfig) -> None:
     log.info("serving %s://%s:%d", scheme, name, port)
     if not config.is_closed and not is_loopback(host):
         log.info(
-            "everybody who reaches port %d sees the board and the metrics; "
-            "web_config_file says who may", port
+            "anyone who can reach port %d sees the board and the metrics; "
+            "set web_config_file to restrict access", port
         )  # fmt: skip
 
 

@@ -62,7 +62,7 @@ class TopicKeeper:
             if changes.deleted:
                 await self._create_again(admin, changes.deleted)
             if names.board in changes.deleted | changes.recreated:
-                log.info("the rows of topic %s are written again", names.board)
+                log.info("writing all rows of topic %s again", names.board)
                 over.set()
 
     async def _create_again(self, admin: AIOKafkaAdminClient, deleted: frozenset[str]) -> None:

@@ -18,6 +18,7 @@ from agent.core.output import messages as encode
 from agent.export.agent_state import Alert
 from agent.export.alertmanager import DeliveryMetrics
 from agent.export.metrics.agent_metrics import AgentMetrics
+from agent.export.remote_write.metrics import RemoteWriteMetrics
 from agent.export.web.alerts import Query, alerts_answer
 from agent.export.web.web_config import WebConfig, load_web_config
 from agent.kafka.publish import target_key
@@ -150,7 +151,7 @@ def test_the_fields_of_the_messages_are_explained(tour: tuple[Plan, Replayed]) -
 
 def test_headers_and_reasons_of_dead_letters_are_named() -> None:
     class Record:
-        topic, partition, offset, headers = "parcels", 3, 361, ()
+        topic, partition, offset, timestamp, headers = "parcels", 3, 361, 1_740_996_000_250, ()
 
     made = origin_headers(Record(), "wrong_type", "detail", "parcel.delivered")
     text = section("Dead letters and late records")
@@ -161,6 +162,7 @@ def test_headers_and_reasons_of_dead_letters_are_named() -> None:
 def test_every_metric_of_the_agent_is_named() -> None:
     registry = AgentMetrics().registry
     DeliveryMetrics(registry, ())
+    RemoteWriteMetrics(registry)
     families = CollectorRegistry.collect(registry)  # those without a sample, too
     names = {f.name + ("_total" if f.type == "counter" else "") for f in families}
     made = {name for name in names if name.startswith(metrics.AGENT_PREFIX)}

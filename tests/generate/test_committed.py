@@ -12,13 +12,15 @@ from prometheus_client import CollectorRegistry
 from agent.core.model.plan import Plan
 from agent.export.alertmanager import DeliveryMetrics
 from agent.export.metrics.agent_metrics import AgentMetrics
-from agent.export.metrics.kpi_series import BANDS, LabelCache, families
+from agent.export.metrics.closed_samples import BANDS
+from agent.export.metrics.kpi_series import LabelCache, families
+from agent.export.remote_write.metrics import RemoteWriteMetrics
 from agent.generate import board_kpi, names
 from agent.generate.alertmanager import alertmanager_files, read_receivers
 from agent.generate.board_strategy import BOARD_UID, KPI_TITLE
 from agent.generate.files import differs
 from agent.generate.grafana import dashboards, grafana_files, queries
-from agent.generate.prometheus import RULES_FILE, alert_rules, prometheus_files
+from agent.generate.prometheus import RULES_FILE, Deployment, alert_rules, prometheus_files
 from agent.language.load import load
 
 from .plans import company
@@ -30,10 +32,17 @@ def alertmanager_with_receivers(plan: Plan) -> dict[str, str]:
     return alertmanager_files(plan, read_receivers(ROOT / "deploy/alertmanager/receivers.yml"))
 
 
+def prometheus_with_links(plan: Plan) -> dict[str, str]:
+    """As the Makefile has it generated."""
+    links = re.search(r"^LINKS := (.*?)\n\n", (ROOT / "Makefile").read_text(), re.M | re.S)
+    assert links is not None
+    return prometheus_files(plan, Deployment(*re.findall(r"http\S+", links[1])))
+
+
 @pytest.mark.parametrize(
     ("folder", "files", "what"),
     [
-        ("deploy/prometheus", prometheus_files, "prometheus"),
+        ("deploy/prometheus", prometheus_with_links, "prometheus"),
         ("deploy/alertmanager", alertmanager_with_receivers, "alertmanager"),
         ("grafana", grafana_files, "grafana"),
     ],
@@ -63,6 +72,7 @@ def test_every_series_of_the_boards_and_alerts_is_one_that_the_agent_exports() -
 def every_agent_family():  # type: ignore[no-untyped-def]
     registry = AgentMetrics().registry
     DeliveryMetrics(registry, ())
+    RemoteWriteMetrics(registry)
     return CollectorRegistry.collect(registry)  # those without a sample, too
 
 

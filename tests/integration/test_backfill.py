@@ -140,7 +140,7 @@ def test_a_past_is_exact_though_the_agent_dies_at_it_and_no_offset_moves(stage: 
 
     def reading() -> bool:
         orders.write(now_ms())
-        return "reading the past of amount" in agent.log.read_text()
+        return "backfill of amount: reading topic" in agent.log.read_text()
 
     def has_past() -> bool:
         orders.write(now_ms())
@@ -161,7 +161,7 @@ def test_a_past_is_exact_though_the_agent_dies_at_it_and_no_offset_moves(stage: 
 
     until(lambda: last() >= (end - 2 * WINDOW_MS) // WINDOW_MS * WINDOW_MS, 60, stage.words)
     assert agent.terminate() == 0, agent.last_words()
-    assert agent.log.read_text().count("amount has its past") >= 1
+    assert agent.log.read_text().count("backfill of amount is complete") >= 1
 
     published = windows(stage, "amount")
     begin = had_ms - HOUR_MS  # the reading that went through began before

@@ -90,7 +90,7 @@ def test_windows_line_ends_and_a_byte_order_mark_change_nothing() -> None:
         (b'a: 1\nb: "x\n', 2, 5, "not YAML: a quote is not closed"),
         (b"a: !!int x\n", 1, 4, "'x' is not what its tag says"),
         (b"a: !mine {b: 1}\n", 1, 4, "the tag !mine is not supported"),
-        (b"a: &a [*a]\n", 1, 4, "an alias that holds itself"),
+        (b"a: &a [*a]\n", 1, 4, "an alias that contains itself"),
         (b"? [a]\n: 1\n", 1, 3, "a name must be text"),
         (b"a: \x01\n", 1, 4, "not YAML: a control character"),
         (b"[" * 1500, 1, 1, "nested too deeply"),

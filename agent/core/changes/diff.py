@@ -206,7 +206,7 @@ def _metrics(old: Outline, new: Outline, changes: Iterable[Change]) -> Iterator[
 
 
 def _reasons(old: Outline, new: Outline, name: str) -> Iterator[Part]:
-    """Why a KPI's state can not be carried on; nothing if it can."""
+    """Why a KPI's state cannot be carried on; nothing if it can."""
     before, after = old.kpis[name], new.kpis[name]
     if before.fingerprint == after.fingerprint:
         return

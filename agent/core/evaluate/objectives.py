@@ -63,7 +63,7 @@ def scores(
 ) -> dict[str, float | None]:
     """Weighted attainment of each objective, in [0, 1]; None when no part of it has any.
 
-    A series counts for at most 1, so that doing better than the target in one place can not hide a
+    A series counts for at most 1, so that doing better than the target in one place cannot hide a
     target that is missed in another. A KPI counts for the mean of its series, an objective for its
     score. A part without data is left out, and the weights of the others are scaled up to 1: no
     data is neither good nor bad. The objectives form no circle.

@@ -133,7 +133,7 @@ class Kpi:
     `placement` names the dimensions whose values say where a series lives; None: all of `by`. KPIs
     that must see each other share it (`agent.language.coupling`).
     `slice_ms` is the window's slice, or a finer one where a rule evaluates current values.
-    `fingerprint` changes exactly when state of this KPI can not be carried on (value, where, by,
+    `fingerprint` changes exactly when state of this KPI cannot be carried on (value, where, by,
     window, slice, or the contract's reading of its fields). `objective` is the one that the KPI
     itself says it serves. `person` is the dimension that names a person, which makes the KPI
     private; `named`: people appear by name all the same. `backfill_ms` is how much of its past a

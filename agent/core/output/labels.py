@@ -72,9 +72,9 @@ def check_external_name(name: str) -> None:
     if not _NAME.fullmatch(name) or name.startswith("__"):
         raise ValueError(f"{name!r} is not a label name: letters, digits and _")
     if name in RESERVED_LABELS:
-        raise ValueError(f"{name!r} can not be an external label: {RESERVED_LABELS[name]}")
+        raise ValueError(f"{name!r} cannot be an external label: {RESERVED_LABELS[name]}")
     if name in AGENT_LABELS:
-        raise ValueError(f"{name!r} can not be an external label: the agent's metrics have it")
+        raise ValueError(f"{name!r} cannot be an external label: the agent's metrics have it")
 
 
 def check_external_labels(plan: Plan, names: Iterable[str]) -> None:

@@ -1,6 +1,6 @@
 """What leaves the agent as JSON: the lines of `replay` and the values and keys of its topics.
 
-One encoder for both, so that they can not differ. Times are ISO 8601 in UTC; a value that is not a
+One encoder for both, so that they cannot differ. Times are ISO 8601 in UTC; a value that is not a
 finite number is null.
 """
 

@@ -27,7 +27,7 @@ Number = float | int | None
 
 
 class BadTemplate(ValueError):
-    """A template that can not be used: what is wrong with it and how to mend it.
+    """A template that cannot be used: what is wrong with it and how to mend it.
 
     `line` is the line within the template, from 1.
     """

@@ -1,4 +1,4 @@
-"""The state of one series: what can not be had again from the frames topic.
+"""The state of one series: what cannot be had again from the frames topic.
 
 `Series` is made of parts, each of which one room writes. They are base classes and not members
 because there may be a hundred thousand series: a part of its own would cost a series an object.

@@ -7,7 +7,6 @@ end of its window: what a scrape would have seen from then on. Metrics have the 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -16,7 +15,6 @@ from agent.core.model.kpis import Dimensions, Kpi, metric_name
 from agent.core.model.plan import Plan
 from agent.core.model.results import (
     ALERT_PHASE_NUMBER,
-    TARGET_STATE_NUMBER,
     Emitted,
     TargetStatus,
     Transition,
@@ -25,7 +23,7 @@ from agent.core.model.results import (
 from agent.core.model.rules import Rule, is_whole
 from agent.core.output.alert_labels import severities
 from agent.core.output.messages import label
-from agent.export.metrics.kpi_series import BANDS, maintenance_labels
+from agent.export.metrics.closed_samples import WindowSample, target_samples, window_samples
 from agent.export.metrics.label_cache import LabelCache
 from agent.export.metrics.spool import Sample, Spool
 from agent.export.metrics.text_format import Family, labels_text, render
@@ -111,11 +109,7 @@ class History:
         self._stand(kpi, dimensions, at_ms)
         if kpi.by:
             self._stand(kpi, None, at_ms)
-        self._put(key, kpi.metric, labels, at_ms, window.value)
-        self._put(key, metrics.WINDOW_EVENTS, _with_kpi(kpi, labels), at_ms, window.events)
-        if window.maintenance is not None:
-            named = maintenance_labels(window.maintenance, labels)
-            self._put(key, metrics.MAINTENANCE, _with_kpi(kpi, named), at_ms, 1)
+        self._keep_all(key, labels, at_ms, window_samples(kpi, window))
 
     def _stand(self, kpi: Kpi, dimensions: Dimensions | None, at_ms: int) -> None:
         """Add the states of a series' alerts when a window closes, and forget the window before.
@@ -145,13 +139,7 @@ class History:
             return
         key, at_ms = (kpi.name, window.dimensions), window.end_ms
         labels = self._labels[kpi.name][window.dimensions]
-        shared = _with_kpi(kpi, labels)
-        self._put(key, metrics.TARGET_STATE, shared, at_ms, TARGET_STATE_NUMBER[status.state])
-        self._put(key, metrics.ATTAINMENT, shared, at_ms, status.attainment)
-        name, comma = metric_name(kpi.name, kpi.unit, "target"), "," if labels else ""
-        for band in BANDS:
-            bound = getattr(status.target, band)
-            self._put(key, name, f'{labels}{comma}band="{band}"', at_ms, bound)
+        self._keep_all(key, labels, at_ms, target_samples(kpi, status))
 
     def _add_step(self, step: Transition) -> None:
         """Where an alert stands from now on."""
@@ -171,9 +159,12 @@ class History:
         labels = labels_text(zip(kpi.by, map(label, dimensions), strict=True)) if dimensions else ""
         return self._spool.series(metrics.RULE_STATE, f"{named},{labels}" if labels else named)
 
-    def _put(self, key: SeriesKey, name: str, labels: str, at_ms: int, value: float | None) -> None:
-        if value is not None and math.isfinite(value):
-            self._keep(key, self._spool.series(name, labels), at_ms, value)
+    def _keep_all(
+        self, key: SeriesKey, labels: str, at_ms: int, samples: Iterable[WindowSample]
+    ) -> None:
+        for name, own, value in samples:
+            text = ",".join(filter(None, (labels_text(own), labels)))
+            self._keep(key, self._spool.series(name, text), at_ms, value)
 
     def _keep(self, key: SeriesKey, series: int, at_ms: int, value: float | int) -> None:
         self._spool.add(series, at_ms, value)
@@ -208,10 +199,6 @@ class History:
 def _is_of_whole(kpi: Kpi, rule: Rule) -> bool:
     """Whether a rule's alerts are beside those of the KPI's series."""
     return is_whole(rule) and bool(kpi.by)
-
-
-def _with_kpi(kpi: Kpi, labels: str) -> str:
-    return f'kpi="{kpi.name}"{"," if labels else ""}{labels}'
 
 
 def _lines(name: str, series: Iterable[tuple[str, Iterable[Sample]]]) -> Iterator[str]:

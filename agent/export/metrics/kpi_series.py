@@ -31,13 +31,12 @@ from agent.core.model.rules import Severity, is_whole
 from agent.core.model.text import window_text
 from agent.core.output.alert_labels import severities
 from agent.core.output.messages import label
+from agent.export.metrics.closed_samples import bounds
 from agent.export.metrics.label_cache import LabelCache
 from agent.export.metrics.text_format import LINES_PER_CHUNK, Family, labels_text
 
 _JSON = msgspec.json.Encoder()
 _NONE = "null"
-
-BANDS = ("at_least", "at_most", "warn_at_least", "warn_at_most")
 
 
 def families(
@@ -174,21 +173,16 @@ def _numbers(values: Sequence[float | None]) -> Iterator[str]:
         yield from _JSON.encode(values[at : at + LINES_PER_CHUNK])[1:-1].decode().split(",")
 
 
-def _bounds(target: Target) -> list[tuple[str, float]]:
-    bounds = ((band, getattr(target, band)) for band in BANDS)
-    return [(band, bound) for band, bound in bounds if bound is not None]
-
-
 def _target_lines(name: str, series: _KpiSeries) -> Iterator[str]:
     # Thousands of series share a handful of targets.
-    bounds: dict[Target, list[tuple[str, float]]] = {}
+    by_target: dict[Target, list[tuple[str, float]]] = {}
     for labels, view in zip(series.labels, series.aimed, strict=False):
         if (target := view.target) is None:
             continue
-        if target not in bounds:
-            bounds[target] = _bounds(target)
+        if target not in by_target:
+            by_target[target] = bounds(target)
         comma = "," if labels else ""
-        for band, bound in bounds[target]:
+        for band, bound in by_target[target]:
             yield f'{name}{{{labels}{comma}band="{band}"}} {bound!r}\n'
 
 
@@ -231,13 +225,8 @@ def _maintenance_lines(series: _KpiSeries) -> Iterator[str]:
     for labels, window in zip(series.labels, series.closed, strict=False):
         if window is not None and window.maintenance is not None:
             # Not the window's dimensions: a private KPI's are published by the view.
-            named = maintenance_labels(window.maintenance, labels)
-            yield f"{start}{named}}} 1\n"
-
-
-def maintenance_labels(name: str, labels: str) -> str:
-    """The labels of a series whose window is in a maintenance."""
-    return f'maintenance="{name}"{"," if labels else ""}{labels}'
+            comma = "," if labels else ""
+            yield f'{start}maintenance="{window.maintenance}"{comma}{labels}}} 1\n'
 
 
 def _rule_lines(

@@ -67,7 +67,8 @@ from agent.core.model.text import percent_text, target_text, value_text, window_
 from agent.core.output.addresses import kpi_path, series_path
 from agent.core.output.privacy import private_subjects, shared
 from agent.export.agent_state import AgentState
-from agent.export.metrics.kpi_series import BANDS, group
+from agent.export.metrics.closed_samples import bounds
+from agent.export.metrics.kpi_series import group
 from agent.export.web.board_alerts import (
     MOST_STEPS,
     STANDING,
@@ -373,9 +374,7 @@ def _current(kpi: Kpi, view: SeriesView) -> str | None:
 
 
 def _bounds(target: Target | None) -> Json:
-    if target is None:
-        return {}
-    return {band: getattr(target, band) for band in BANDS if getattr(target, band) is not None}
+    return {} if target is None else dict(bounds(target))
 
 
 def _short(value: float | None) -> float | None:

@@ -98,7 +98,7 @@ async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
         raise
     except Exception:
         log.exception("%s %s failed", request.method, request.path)
-        return web.Response(text="the agent failed to answer; its log says why\n", status=500)
+        return web.Response(text="internal error; see the agent's log\n", status=500)
 
 
 async def add_headers(_request: web.Request, response: web.StreamResponse) -> None:

@@ -183,7 +183,7 @@ class Pages:
                 done, message = await self._state.rules.reload()
             except Exception:
                 log.exception("Reloading the rules failed")
-                text = "the reload failed, and the old rules stay; the agent's log says why\n"
+                text = "the reload failed, the old rules stay in use; see the agent's log\n"
                 return web.Response(text=text, status=500)
         return web.Response(text=message.rstrip("\n") + "\n", status=200 if done else 400)
 
@@ -312,7 +312,7 @@ async def serving(
 ) -> AsyncIterator[int]:
     """Serve until the block ends; gives the port in use (`port` 0: any free one).
 
-    Raises OSError, in words, when the address can not be listened on, and EnvironmentFault when
+    Raises OSError, in words, when the address cannot be listened on, and EnvironmentFault when
     the certificate can't be used.
     """
     tls = ServerTls(config.tls_server_config) if config and config.tls_server_config else None

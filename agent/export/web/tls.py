@@ -50,7 +50,7 @@ class ServerTls:
             self._read_as = state
             try:
                 self._current = self._read()
-                log.info("the certificate of the web port was read again")
+                log.info("reloaded the certificate of the web port")
             except (OSError, ssl.SSLError) as error:
                 log.error("the changed certificate of the web port can't be used: %s", error)
         connection.context = self._current

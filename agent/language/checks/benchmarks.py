@@ -51,13 +51,15 @@ def _fits(
     other: Shape | None,
 ) -> None:
     if name == entry.name:
-        declared.report(entry, at, "a KPI can not be its own target", "name another one")
+        declared.report(entry, at, "a KPI cannot be its own target", "name another one")
         return
     if not declared.known(entry, at, "kpis", name) or other is None:
         return
     foreign = [d for d in other.by if d not in own.by]
     if foreign and not {"by"} & (own.unsure | other.unsure):
-        message = f"'{name}' is by '{foreign[0]}', which '{entry.name}' is not: it has no one value"
+        message = (
+            f"'{name}' is by '{foreign[0]}', which '{entry.name}' is not: there is no single value"
+        )
         hint = "a benchmark may only be by dimensions that the KPI has, too"
         declared.report(entry, at, message, hint)
     if own.window != other.window and not {"window"} & (own.unsure | other.unsure):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from agent.core.model.paths import Elements, Path, Root, path_text
 from agent.core.model.schemas import REGISTRY
 from agent.language.checks import fields
+from agent.language.compile.contracts import make_topics
 from agent.language.declared import Declared, Entry
 from agent.language.models.events import EventSpec
 from agent.language.source import Place
@@ -26,14 +27,19 @@ def check(declared: Declared) -> None:
 
 def _formats(declared: Declared) -> None:
     """A topic has one format."""
-    first: dict[str, Entry[EventSpec]] = {}
-    for entry in declared.events.values():
-        other = first.setdefault(entry.model.topic, entry)
+    entries = list(declared.events.values())
+    for number, entry in enumerate(entries):
+        topics = make_topics(entry.model)
+        shared = (
+            (topic, other)
+            for other in entries[:number]
+            if (topic := topics.shared_with(make_topics(other.model))) is not None
+        )
+        topic, other = next(shared, (topics.default, entry))
         for key, own, its in zip(_READ_WITH, _read_with(entry), _read_with(other), strict=True):
             if own != its:
                 message = (
-                    f"topic {entry.model.topic} has the {key} {own} here, and {its} for event "
-                    f"'{other.name}'"
+                    f"topic {topic} has the {key} {own} here, and {its} for event '{other.name}'"
                 )
                 at = (key,) if key in _given(entry) else ("topic",)
                 declared.report(entry, at, message, "the records of a topic have one format")
@@ -47,7 +53,7 @@ def _read_with(entry: Entry[EventSpec]) -> tuple[str, str, str]:
     """How records are read, in words."""
     model = entry.model
     schema = model.schema_ or ("none" if model.format == "json" else REGISTRY)
-    return model.format, schema, model.message or "of the first kind"
+    return model.format, schema, model.message or "the first one"
 
 
 def _given(entry: Entry[EventSpec]) -> set[str]:
@@ -63,7 +69,7 @@ def _schema(declared: Declared, entry: Entry[EventSpec]) -> None:
         hint = "`schema: registry` where records begin with a schema's id; else leave it out"
         declared.report(entry, ("schema",), message, hint)
     if model.message is not None and not (model.format == "protobuf" and has_file):
-        message = "a message of records that name their own"
+        message = "`message` where the records name their own"
         hint = "`message` is for the format protobuf with a schema file"
         declared.report(entry, ("message",), message, hint, on="key")
 
@@ -97,7 +103,7 @@ def _paths(declared: Declared, entry: Entry[EventSpec]) -> None:
                 message = (
                     f"{what} is inside '{path_text(other)}', which {other_what} reads as a value"
                 )
-                declared.report(entry, at, message, "it can not be both an object and a value")
+                declared.report(entry, at, message, "it cannot be both an object and a value")
                 break
 
 

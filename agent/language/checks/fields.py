@@ -82,7 +82,7 @@ def _times(declared: Declared, entry: Entry[EventSpec], at: Place, spec: FieldSp
         return
     units = get_args(EpochUnit)
     if spec.unit not in units:
-        message = f"'{spec.unit}' is no unit of an epoch number"
+        message = f"'{spec.unit}' is not a unit of an epoch number"
         declared.report(entry, (*at, "unit"), message, f"one of {', '.join(units)}")
     elif spec.format is not None:
         message = "`format` and `unit`: a time is text or a number"

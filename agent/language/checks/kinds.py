@@ -81,5 +81,5 @@ def refuse(
             else getattr(model, attribute, None) is not None
         )
         if said:
-            message = f"`{key}` says nothing in {_CALLED[kind]}"
+            message = f"`{key}` has no effect in {_CALLED[kind]}"
             declared.report(entry, (*at, key), message, hint, on="key")

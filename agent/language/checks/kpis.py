@@ -55,7 +55,7 @@ def has_target(entry: Entry[KpiSpec]) -> bool:
 
 def _label(declared: Declared, entry: Entry[KpiSpec], at: Place, dimension: str) -> None:
     if dimension in RESERVED_LABELS:
-        message = f"'{dimension}' can not be a dimension: {RESERVED_LABELS[dimension]}"
+        message = f"'{dimension}' cannot be a dimension: {RESERVED_LABELS[dimension]}"
         hint = f"give the field another name: `{dimension}_name: {{path: {dimension}, …}}`"
         declared.report(entry, at, message, hint)
 
@@ -90,7 +90,7 @@ def check_match(
         if not can_equal(shape, dimension, value):
             wanted, word = _SCALARS[shape.types[dimension]]
             shown = f"'{value}'" if isinstance(value, str) else str(value).lower()
-            message = f"{shown} can not equal '{dimension}', which is {word}"
+            message = f"{shown} cannot equal '{dimension}', which is {word}"
             hint = f'put it in quotes: "{shown}"' if wanted is str else f"write {word}"
             declared.report(entry, here, message, hint)
 
@@ -121,6 +121,6 @@ def _expiry(declared: Declared, entry: Entry[KpiSpec], shape: Shape) -> None:
     if "window" in shape.unsure:
         return
     if expire_after is not None and expire_after < shape.window.span_ms:
-        message = "a series would be forgotten before its window closes"
+        message = "a series would expire before its window closes"
         hint = f"at least {durations.show(shape.window.span_ms)}, the longest window"
         declared.report(entry, ("expire_after",), message, hint)

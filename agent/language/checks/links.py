@@ -44,7 +44,7 @@ def check(declared: Declared, shapes: dict[str, Shape]) -> Links:
                 if circle[1] in {link.rule for link in links.dependencies[name]}
                 else "depends_on"
             )
-            declared.report(entry, (key,), message, "a rule can not wait for itself")
+            declared.report(entry, (key,), message, "a rule cannot wait for itself")
         else:
             _types(declared, entry, links, shapes)
     return links
@@ -119,7 +119,7 @@ def _wrong_kpi(declared: Declared, named: Name) -> tuple[str, str] | None:
     if kpi is None or has_target(kpi):
         return None
     hint = "give the KPI a `target`, or name a rule over it"
-    return f"'{named.name}' has no target that it could miss", hint
+    return f"'{named.name}' has no target to miss", hint
 
 
 def _quiet(
@@ -144,7 +144,7 @@ def _feed(declared: Declared, entry: Entry[RuleSpec], links: Links, i: int, name
     at: Place = ("depends_on", i)
     known = {section: declared.names[section] for section in ("rules", "kpis", "events")}
     if name == entry.name and name in known["rules"]:
-        declared.report(entry, at, "a rule can not depend on itself", "leave it out")
+        declared.report(entry, at, "a rule cannot depend on itself", "leave it out")
     elif not any(name in names for names in known.values()):
         if declared.complete:
             every = [n for names in known.values() for n in names if n != entry.name]

@@ -40,7 +40,7 @@ def _name(declared: Declared, event: Entry[EventSpec], name: str) -> None:
     same = [other for other in others if other.casefold() == name.casefold()]
     if same:
         message = f"'{name}' is a field of {event.name} already"
-        hint = f"call one of the two otherwise: `{name}_looked_up: …`"
+        hint = f"rename one of the two: `{name}_looked_up: …`"
         declared.report(event, ("lookup", name), message, hint, on="key")
 
 

@@ -81,11 +81,11 @@ def _kind(declared: Declared, entry: Entry[MaintenanceSpec]) -> None:
     elif missing:
         message = f"'{missing[0]}' is missing"
         example = "2027-03-06T22:00"
-        hint = f"a maintenance that does not come back has both: add `{missing[0]}: {example}`"
+        hint = f"a maintenance that does not repeat needs both: add `{missing[0]}: {example}`"
         declared.report(entry, (), message, hint, on="key")
     for key in ("on", "at", "for"):
         if entry.is_written(key):
-            message = f"`{key}` says nothing without `every`"
+            message = f"`{key}` has no effect without `every`"
             hint = "leave it out, or add `every: week`"
             declared.report(entry, (key,), message, hint, on="key")
 
@@ -96,13 +96,13 @@ def _days(declared: Declared, entry: Entry[MaintenanceSpec]) -> None:
     if entry.is_written("holidays"):
         for key in ("on", "at", "for"):
             if entry.is_written(key) and not entry.is_written("every"):
-                message = f"`{key}` says nothing with `holidays`: they are whole days"
+                message = f"`{key}` has no effect with `holidays`: they are whole days"
                 declared.report(entry, (key,), message, "leave it out", on="key")
     if model.every is None or entry.has_hole("on"):
         return
     how = _DAYS[model.every]
     if model.every == "day" and model.on is not None:
-        message = "`on` says nothing with `every: day`"
+        message = "`on` has no effect with `every: day`"
         declared.report(entry, ("on",), message, "leave it out", on="key")
     elif model.every != "day" and model.on is None:
         declared.report(entry, (), "'on' is missing", f"add {how}", on="key")
@@ -113,7 +113,7 @@ def _days(declared: Declared, entry: Entry[MaintenanceSpec]) -> None:
                 declared.report(entry, ("on",), message, how)
             elif isinstance(day, int) and day > 28:
                 message = f"not every month has a day {day}"
-                hint = "`on: last day` is the last one of each"
+                hint = "`on: last day` is the last day of each month"
                 declared.report(entry, ("on",), message, hint, severity="warning")
 
 
@@ -154,9 +154,9 @@ def _times(declared: Declared, entry: Entry[MaintenanceSpec], shapes: Mapping[st
     if since is not None and until is not None:
         if since >= until:
             message = f"{model.until} is not after {model.from_}"
-            declared.report(entry, ("until",), message, "`until` is when it is over")
+            declared.report(entry, ("until",), message, "`until` must be later than `from`")
         elif schedule.first(since, until) is None:
-            message = f"it never comes from {model.from_} until {model.until}"
+            message = f"it does not occur from {model.from_} until {model.until}"
             declared.report(entry, ("until",), message, "a later `until`, or leave it out")
     sure = {n: s for n, s in shapes.items() if not s.unsure}
     of = [name for name in declared.kpis if name in covered(declared, entry) and name in sure]

@@ -36,7 +36,7 @@ def _parts(declared: Declared, entry: Entry[ObjectiveSpec]) -> None:
         _weight(declared, entry, ("kpis", name), weight)
         kpi = declared.kpis.get(name)
         if kpi is not None and not has_target(kpi):
-            message = f"'{name}' has no target, so it can not attain anything"
+            message = f"'{name}' has no target, so it cannot attain anything"
             declared.report(entry, ("kpis", name), message, "give the KPI a `target`", on="key")
     for name, weight in model.objectives.items():
         hint = f"a KPI is weighed under `kpis`: `kpis: {{{name}: {weight:g}}}`"
@@ -58,7 +58,7 @@ def _circle(declared: Declared, name: str, way: list[str], done: set[str]) -> No
         entry = declared.objectives[way[-1]]
         circle = [*way[way.index(name) :], name]
         message = f"a circle of objectives: {' → '.join(circle)}"
-        hint = "an objective can not be a part of itself"
+        hint = "an objective cannot be a part of itself"
         declared.report(entry, ("objectives", name), message, hint, on="key")
         return
     if name in done or name not in declared.objectives:

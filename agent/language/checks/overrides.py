@@ -22,7 +22,7 @@ def check(
     watches its KPI as a whole, and has none."""
     model = entry.model
     if whole and model.overrides:
-        message = "a KPI that is watched as a whole has no series that could be otherwise"
+        message = "a KPI that is watched as a whole has no series to override"
         hint = "leave `overrides` out, or watch each series: `per: series`"
         declared.report(entry, ("overrides",), message, hint, on="key")
         return

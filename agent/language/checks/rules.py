@@ -75,7 +75,7 @@ def _over_kpis(declared: Declared, entry: Entry[RuleSpec], name: str) -> None:
         message = f"'{name}' is made of closed windows: it has no current value to evaluate"
         declared.report(entry, ("on",), message, f"leave `on` out, or {hint}")
     if entry.model.no_data_for is not None:
-        message = f"'{name}' has no events of its own that could stay away"
+        message = f"'{name}' has no events of its own that could be absent"
         declared.report(entry, ("kpi",), message, hint)
 
 
@@ -137,7 +137,7 @@ def _labels(declared: Declared, entry: Entry[RuleSpec], shape: Shape) -> None:
         if label in shape.by:
             reserved = "it is a dimension of the KPI"
         if reserved is not None:
-            message = f"'{label}' can not be a label: {reserved}"
+            message = f"'{label}' cannot be a label: {reserved}"
             declared.report(entry, ("labels", label), message, "choose another name", on="key")
 
 
@@ -204,7 +204,7 @@ def _expires(declared: Declared, entry: Entry[RuleSpec], shape: Shape) -> None:
         for place, least in _silences_of(spec.no_data_for):
             if least >= expiry:
                 message = (
-                    f"it would never fire: a series of '{watched.name}' is forgotten after "
+                    f"it would never fire: a series of '{watched.name}' expires after "
                     f"{durations.show(expiry)} without events"
                 )
                 hint = (

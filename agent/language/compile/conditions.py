@@ -12,7 +12,7 @@ import polars as pl
 from agent.core.history.burn_rate import PUBLISHED, BudgetLeft, BurnRate
 from agent.core.history.peers import Deviation
 from agent.core.model.history import Feature
-from agent.core.model.rules import SEVERITIES, Clause, Severity
+from agent.core.model.rules import SEVERITIES, Clause, Level, Severity
 from agent.language.checks.kpis import has_target
 from agent.language.compile.satisfiable import Range, can_hold, range_of
 from agent.language.compile.shapes import Shape, zone_of
@@ -31,24 +31,11 @@ CONDITION_COLUMNS = ("value", "events", "target")
 
 
 @dataclass(frozen=True, slots=True)
-class Condition:
-    """One severity's expressions and their text."""
-
-    severity: Severity
-    when: pl.Expr
-    clear: pl.Expr | None
-    when_sql: str
-    clear_sql: str | None
-    when_clauses: tuple[Clause, ...] = ()
-    clear_clauses: tuple[Clause, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class RuleSql:
-    """A rule's conditions, what they ask of the history, and the same for each of its overrides,
-    None where it says nothing new."""
+    """A rule's levels, what their conditions ask of the history, and the same for each of its
+    overrides, None where it says nothing new."""
 
-    conditions: tuple[Condition, ...]
+    levels: tuple[Level, ...]
     features: tuple[Feature, ...] = ()
     overrides: tuple[RuleSql | None, ...] = ()
 
@@ -82,7 +69,7 @@ def compile_rule(declared: Declared, entry: Entry[RuleSpec], shape: Shape) -> Ru
         overrides.append(own)
     if base is None:
         return None
-    sql = RuleSql(base.conditions, base.features, tuple(overrides))
+    sql = RuleSql(base.levels, base.features, tuple(overrides))
     if model.on == "current" and any(isinstance(f, Deviation) for f in sql.all_features()):
         message = "a group is known when its windows close: it has no current values"
         declared.report(entry, ("on",), message, "leave `on` out")
@@ -183,7 +170,7 @@ class _Reading:
         elif override is not None:
             when_from = ()
         clear_from: Place = () if override is not None and override.clear is None else at
-        conditions = []
+        levels = []
         for severity in SEVERITIES:
             if severity not in whens:
                 continue
@@ -203,12 +190,10 @@ class _Reading:
             if fires is not None and (text is None or clears is not None):
                 whens_of, clears_of = self._clauses(whens[severity]), self._clauses(text)
                 sql, clear_sql = whens[severity].strip(), _strip(text)
-                conditions.append(
-                    Condition(severity, fires, clears, sql, clear_sql, whens_of, clears_of)
-                )
-        if len(conditions) < len(whens):
+                levels.append(Level(severity, fires, clears, sql, clear_sql, whens_of, clears_of))
+        if len(levels) < len(whens):
             return None
-        return RuleSql(tuple(conditions), tuple(self._asked.features))
+        return RuleSql(tuple(levels), tuple(self._asked.features))
 
     def _clauses(self, text: str | None) -> tuple[Clause, ...]:
         """The clauses of a condition that has compiled."""

@@ -63,7 +63,7 @@ def _term(node: exp.Expression, text: str, names: list[Name]) -> Term:
         named = Name(node.table or node.name, severity, start, end)
         if severity is not None and severity not in SEVERITIES:
             hint = f"a rule's name, or with a severity: {named.name}.critical"
-            fail(node, f"'{severity}' is no severity", hint)
+            fail(node, f"'{severity}' is not a severity", hint)
         for place, known in enumerate(names):
             if (known.name, known.severity) == (named.name, named.severity):
                 return Term("is", place=place)

@@ -15,7 +15,6 @@ from agent.core.model.rules import (
     CompositeLevel,
     CompositeRule,
     Escalation,
-    Level,
     Rule,
     RuleOverride,
     RuleRef,
@@ -150,7 +149,7 @@ def make_rule(
     rule = ThresholdRule(
         name=entry.name,
         kpi=kpi.name,
-        levels=_levels(compiled),
+        levels=compiled.levels,
         on=model.on or "closed",
         for_ms=model.for_ or 0,
         keep_firing_for_ms=_kept(model, compiled),
@@ -173,13 +172,6 @@ def _kept(model: RuleSpec, sql: RuleSql) -> int:
     return model.keep_firing_for or 0
 
 
-def _levels(sql: RuleSql) -> tuple[Level, ...]:
-    return tuple(
-        Level(c.severity, c.when, c.clear, c.when_sql, c.clear_sql, c.when_clauses, c.clear_clauses)
-        for c in sql.conditions
-    )
-
-
 def _override(
     rule: ThresholdRule, spec: RuleOverrideSpec, sql: RuleSql | None
 ) -> RuleOverride[ThresholdRule]:
@@ -190,7 +182,7 @@ def _override(
         spec.match,
         replace(
             rule,
-            levels=rule.levels if sql is None else _levels(sql),
+            levels=rule.levels if sql is None else sql.levels,
             features=rule.features if sql is None else sql.features,
             for_ms=first_given(spec.for_, rule.for_ms),
             keep_firing_for_ms=first_given(spec.keep_firing_for, rule.keep_firing_for_ms),

@@ -68,7 +68,7 @@ def _visit(
         circle = [*way[way.index(name) :], name]
         message = f"a circle of KPIs: {' → '.join(circle)}"
         at = _input_place(entry.model, name)
-        declared.report(entry, at, message, "a KPI can not be computed from itself")
+        declared.report(entry, at, message, "a KPI cannot be computed from itself")
         return
     if name in done or name not in declared.kpis:
         return

@@ -108,7 +108,7 @@ def day_of_year(text: str) -> tuple[int, int] | None:
     try:
         date(2024, month, day)  # a leap year
     except ValueError as error:
-        raise DateError(f"'{text}' is no day of the year", "month and day: 12-24") from error
+        raise DateError(f"'{text}' is not a day of the year", "month and day: 12-24") from error
     return month, day
 
 

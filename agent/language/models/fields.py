@@ -80,7 +80,7 @@ def _read(value: str) -> str:
             number_format(value)
         except ValueError as cause:
             hint = '`text` reads plain numbers; or an example: "1,234.50", "1.234,50", "€ 12"'
-            raise wrong(f"'{value}' is no example of a number: {cause}", hint) from cause
+            raise wrong(f"'{value}' is not an example of a number: {cause}", hint) from cause
     return value
 
 
@@ -120,23 +120,24 @@ else:
     ]
 
 
-def _pattern(value: str) -> str:
+def regex(value: str) -> str:
+    """A regular expression as the rules have them: Rust's syntax, which polars has."""
     try:
         pl.Series([""]).str.contains(value)
     except pl.exceptions.ComputeError as cause:
         reasons = re.findall(r"^error: (.*)$", str(cause), re.MULTILINE)
-        message = ": ".join([f"'{value}' is no regular expression", *reasons[:1]])
+        message = ": ".join([f"'{value}' is not a valid regular expression", *reasons[:1]])
         raise wrong(message, "the syntax is that of Rust's regex: no look-around") from cause
     return value
 
 
-Pattern = Annotated[str, AfterValidator(_pattern), Field(json_schema_extra={"format": "regex"})]
+Pattern = Annotated[str, AfterValidator(regex), Field(json_schema_extra={"format": "regex"})]
 
 
 def _time_format(value: str) -> str:
     problem = format_problem(value)
     if problem is not None:
-        raise wrong(f"'{value}' is no format of times: {problem}", "for example '%Y/%m/%d %H:%M'")
+        raise wrong(f"'{value}' is not a time format: {problem}", "for example '%Y/%m/%d %H:%M'")
     return value
 
 
@@ -179,6 +180,13 @@ class FieldSpec(Strict):
         examples=["text", "1,234.50"],
     )
     format: TimeFormatText | None = Field(None, description=TIME_FORMAT)
+    as_: Text | None = Field(
+        None,
+        alias="as",
+        description="What is made of the value before anything else looks at it: SQL over `value`, "
+        "of the field's type.",
+        examples=["upper(trim(value))", "value / 100"],
+    )
     enum: list[str] | None = Field(
         None, min_length=1, description="The values that a string may have."
     )

@@ -128,7 +128,7 @@ def _of_mapping(value: dict[Any, Any]) -> Path:
     if root == "record":
         raise wrong(f"a record has no '{at}'", f"it has {', '.join(RECORD_PARTS)}")
     hint = "{header: X-Event}, {key: true}, {key: user.id} or {record: timestamp}"
-    raise wrong(f"'{root}' is no place of a record", hint)
+    raise wrong(f"'{root}' is not a part of a record", hint)
 
 
 def parse_type_field(value: Any) -> Path | None:
@@ -163,7 +163,7 @@ def parse_decode(value: Any) -> tuple[InnerText, ...]:
         return value
     hint = "{message.data: base64 json}, {Message: json}"
     if not isinstance(value, dict) or not value:
-        raise wrong("should be paths of strings, with what was done to them", hint)
+        raise wrong("should map paths of strings to their encodings", hint)
     return tuple(InnerText(_inner_path(path), *_codings(text)) for path, text in value.items())
 
 
@@ -178,7 +178,7 @@ def _codings(text: Any) -> tuple[tuple[Coding, ...], int]:
     match = re.fullmatch(CODINGS, text.strip()) if isinstance(text, str) else None
     if match is None:
         hint = "json, base64 json, base64 gzip json or base64 decimal(2)"
-        raise wrong(f"'{text}' is no coding", hint)
+        raise wrong(f"'{text}' is not an encoding", hint)
     words = tuple(re.sub(r"\(.*", "", word) for word in text.split())
     return cast("tuple[Coding, ...]", words), int(match["scale"] or 0)
 

@@ -100,7 +100,7 @@ def _count(call: Call, node: exp.Expression | None) -> int:
 
 
 def _enough(call: Call, length_ms: int) -> None:
-    """A trend needs values: refuse a span that can not hold enough of them."""
+    """A trend needs values: refuse a span that cannot hold enough of them."""
     window = call.subject.window
     if window is None:
         return

@@ -101,7 +101,7 @@ def test_a_target_status_gives_state_attainment_and_bounds() -> None:
     at = START_MS // 1000 + 180
     assert f'kpi_target_state{{kpi="response_time",region="emea"}} 3 {at}\n' in text
     assert f'kpi_target_attainment_ratio{{kpi="response_time",region="emea"}} 0.8 {at}\n' in text
-    assert f'kpi_response_time_target_seconds{{region="emea",band="at_most"}} 240 {at}\n' in text
+    assert f'kpi_response_time_target_seconds{{band="at_most",region="emea"}} 240 {at}\n' in text
 
 
 def test_an_alert_has_its_state_at_the_end_of_every_window_and_where_it_steps() -> None:

@@ -20,9 +20,9 @@ from tests.language.checks.rule_set import messages
         (
             "by: [clerk], window: 1h",
             "goal",
-            ["'goal' is by 'clerk', which 'sales' is not: it has no one value"],
+            ["'goal' is by 'clerk', which 'sales' is not: there is no single value"],
         ),
-        ("window: 1h", "sales", ["a KPI can not be its own target"]),
+        ("window: 1h", "sales", ["a KPI cannot be its own target"]),
         ("window: 1h", "gaol", ["unknown KPI 'gaol'"]),
     ],
 )

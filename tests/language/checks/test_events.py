@@ -21,7 +21,7 @@ from tests.language.checks.rule_set import messages
         ),
         ("schema: registry", []),
         ("schema: sale.avsc", ["the format json has no schema file 'sale.avsc'"]),
-        ("message: Sale", ["a message of records that name their own"]),
+        ("message: Sale", ["`message` where the records name their own"]),
         (
             "fields: {Amount: {path: other, type: float}}",
             ["'Amount' and 'amount' differ only in case, which SQL does not distinguish"],

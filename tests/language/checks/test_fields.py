@@ -32,7 +32,7 @@ from tests.language.checks.rule_set import messages
         ("type: boolean, read: text", ["this is not how true and false are written"]),
         ("type: float, read: {true: [1], false: [0]}", ["this is not how a number is written"]),
         ("type: timestamp, unit: ms", []),
-        ("type: timestamp, unit: eur", ["'eur' is no unit of an epoch number"]),
+        ("type: timestamp, unit: eur", ["'eur' is not a unit of an epoch number"]),
         (
             "type: timestamp, unit: ms, format: '%Y-%m-%d'",
             ["`format` and `unit`: a time is text or a number"],

@@ -38,7 +38,7 @@ def test_a_field_that_says_nothing_for_a_kind_is_refused(
 ) -> None:
     rule, called = RULES[kind]
     changes = f"rules: {{more: {rule[:-1]}, {key}: {VALUES[key]}}}}}"
-    assert f"`{key}` says nothing in {called}" in messages(tmp_path, changes)
+    assert f"`{key}` has no effect in {called}" in messages(tmp_path, changes)
 
 
 @pytest.mark.parametrize("key", ["when", "pace", "objective"])

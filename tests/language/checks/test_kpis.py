@@ -13,7 +13,7 @@ from tests.language.checks.rule_set import messages
     ("sales", "expected"),
     [
         ("expire_after: 1h", []),
-        ("expire_after: 59m", ["a series would be forgotten before its window closes"]),
+        ("expire_after: 59m", ["a series would expire before its window closes"]),
         ("window: 1d", []),
         (
             "window: 1d, timezone: Europe/Oslo",
@@ -36,8 +36,8 @@ def test_a_kpi_can_do_what_it_says(sales: str, expected: list[str], tmp_path: Pa
     [
         ("{region: null}", []),
         ("{region: '7'}", []),
-        ("{region: 7}", ["7 can not equal 'region', which is text"]),
-        ("{region: true}", ["true can not equal 'region', which is text"]),
+        ("{region: 7}", ["7 cannot equal 'region', which is text"]),
+        ("{region: true}", ["true cannot equal 'region', which is text"]),
         ("{clerk: ann}", ["'clerk' is not a dimension of 'sales'"]),
     ],
 )

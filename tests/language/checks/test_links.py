@@ -17,7 +17,7 @@ from tests.language.checks.rule_set import messages
         ("low.critical", ["'low' never fires with severity 'critical'"]),
         ("low and lwo", ["unknown rule or KPI 'lwo'"]),
         ("success", []),
-        ("orders", ["'orders' has no target that it could miss"]),
+        ("orders", ["'orders' has no target to miss"]),
         ("success.warning", ["'success' is a KPI: only rules have severities"]),
         ("low and both", ["a circle of rules: both → both"]),
     ],
@@ -37,7 +37,7 @@ rules:
     [
         ("silent", []),
         ("sales", []),  # `silent` watches whether it comes
-        ("low", ["a rule can not depend on itself"]),
+        ("low", ["a rule cannot depend on itself"]),
         ("slient", ["unknown rule, KPI or event 'slient'"]),
         ("visit", ["no rule watches whether 'visit' comes"]),
     ],

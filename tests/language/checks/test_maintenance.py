@@ -19,7 +19,7 @@ from tests.language.checks.rule_set import messages
         ("every: month, on: sunday", ["'sunday' is not a day of a month"]),
         ("every: month, on: 28", []),
         ("every: month, on: 29", ["not every month has a day 29"]),
-        ("every: day, on: sunday", ["`on` says nothing with `every: day`"]),
+        ("every: day, on: sunday", ["`on` has no effect with `every: day`"]),
         ("from: 2027-03-06T22:00", ["'until' is missing"]),
         ("from: 2027-03-06T22:00, until: 2027-03-07T02:00", []),
         (

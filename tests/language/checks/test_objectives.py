@@ -43,7 +43,7 @@ def test_an_objective_is_made_of_what_there_is(
 def test_a_part_needs_a_target(tmp_path: Path) -> None:
     changes = "objectives: {plan: {kpis: {sales: 1, orders: 1, by_clerk: 1, success: 1}}}"
     assert messages(tmp_path, changes) == [
-        f"'{name}' has no target, so it can not attain anything"
+        f"'{name}' has no target, so it cannot attain anything"
         for name in ("sales", "orders", "by_clerk", "success")
     ]
 

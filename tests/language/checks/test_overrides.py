@@ -19,7 +19,7 @@ from tests.language.checks.rule_set import messages
         ("match: {clerk: ann}, for: 2h", ["'clerk' is not a dimension of 'sales'"]),
         (
             "match: {region: emea}, no_data_for: 2h",
-            ["`no_data_for` says nothing in a rule with `when`"],
+            ["`no_data_for` has no effect in a rule with `when`"],
         ),
     ],
 )
@@ -33,7 +33,7 @@ def test_an_override_changes_something_for_some_series(
     ("per", "expected"),
     [
         ("series", []),
-        ("kpi", ["a KPI that is watched as a whole has no series that could be otherwise"]),
+        ("kpi", ["a KPI that is watched as a whole has no series to override"]),
     ],
 )
 def test_a_kpi_as_a_whole_has_no_overrides(per: str, expected: list[str], tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ BESIDE = "add: {from: sale, value: count(*), by: [region], window: 1h}"
             "add: {from: visit, value: count(*), window: 1h}",
             ["'region' is not a dimension of the KPI"],
         ),
-        ("person: clerk", BESIDE, ["`person` says nothing of a KPI that everybody sees"]),
+        ("person: clerk", BESIDE, ["`person` has no effect in a KPI that everybody sees"]),
         (
             "visibility: private, person: clerk",
             "add: {from: sale, value: count(*), by: [clerk], window: 1h}",

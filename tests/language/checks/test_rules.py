@@ -34,7 +34,7 @@ from tests.language.checks.rule_set import messages
             ["`severity` and a `when` by severity"],
         ),
         ("labels: {area: shops}", []),
-        ("labels: {region: north}", ["'region' can not be a label: it is a dimension of the KPI"]),
+        ("labels: {region: north}", ["'region' cannot be a label: it is a dimension of the KPI"]),
     ],
 )
 def test_a_rule_on_values_can_do_what_it_says(
@@ -57,7 +57,7 @@ def test_a_rule_on_values_can_do_what_it_says(
         ("no_data_for: 6d", []),
         (
             "no_data_for: 1w",
-            ["it would never fire: a series of 'sales' is forgotten after 1w without events"],
+            ["it would never fire: a series of 'sales' expires after 1w without events"],
         ),
         ("no_data_for: 1w, per: kpi", []),  # the KPI as a whole is never forgotten
         ("for: 2h", ["neither `when` nor `no_data_for`"]),
@@ -75,7 +75,7 @@ def test_a_silence_can_be_seen(silent: str, expected: list[str], tmp_path: Path)
             "when: value < 1, on: current",
             ["'share' is made of closed windows: it has no current value to evaluate"],
         ),
-        ("no_data_for: 2h", ["'share' has no events of its own that could stay away"]),
+        ("no_data_for: 2h", ["'share' has no events of its own that could be absent"]),
     ],
 )
 def test_a_kpi_over_kpis_has_closed_windows_only(

@@ -32,7 +32,7 @@ from agent.core.model.results import PastWindow, PastWindows, SeriesView
 from agent.core.model.text import number_text, percent_text, value_text
 from agent.core.output.addresses import series_path
 from agent.export.agent_state import RuleChange
-from agent.export.metrics.kpi_series import BANDS
+from agent.export.metrics.closed_samples import bounds
 from agent.export.web.board import badness, card
 from agent.export.web.pages import axes
 from agent.export.web.pages.contribution import Contribution, contribution, is_additive
@@ -261,9 +261,7 @@ def _bands(of: Sources) -> list[tuple[int, int, dict[str, float]]]:
 
 
 def _bounds(target: Target | None) -> dict[str, float]:
-    if target is None:
-        return {}
-    return {band: bound for band in BANDS if (bound := getattr(target, band)) is not None}
+    return {} if target is None else dict(bounds(target))
 
 
 def _listed(of: Sources, windows: Iterable[PastWindow]) -> list[Json]:

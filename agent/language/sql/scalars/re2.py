@@ -32,7 +32,7 @@ _IN_CLASS = re.compile(
 
 
 class BadPattern(ValueError):
-    """A pattern that is no regular expression; its text says why."""
+    """A pattern that is not a valid regular expression; its text says why."""
 
 
 def as_rust(pattern: str, options: str = "") -> str:

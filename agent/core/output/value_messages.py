@@ -1,0 +1,67 @@
+"""The messages of the values topic, read back: what `messages` wrote of windows and targets."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+import msgspec
+
+from agent.core.model.events import Scalar
+from agent.core.model.kpis import Target
+from agent.core.model.results import TargetState, TargetStatus, WindowValue
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+
+
+class ValueMessage(msgspec.Struct, frozen=True):
+    """A closed window, `status` None; or, of the same window, its target state. `names` are those
+    of the dimensions when it was published."""
+
+    names: tuple[str, ...]
+    window: WindowValue
+    status: TargetStatus | None = None
+
+
+class _Fields(msgspec.Struct):
+    kind: Literal["window", "target"]
+    kpi: str
+    dimensions: dict[str, Scalar]
+    start: datetime
+    end: datetime
+    value: int | float | None
+    events: int
+    maintenance: str | None = None
+    incomplete: bool = False
+    state: TargetState = TargetState.NO_DATA
+    previous: TargetState | None = None
+    attainment: float | None = None
+    at_least: float | None = None
+    at_most: float | None = None
+    warn_at_least: float | None = None
+    warn_at_most: float | None = None
+
+
+_decoder = msgspec.json.Decoder(_Fields)
+
+
+def read_value(message: bytes) -> ValueMessage:
+    """A message of the values topic. Raises ValueError for anything else."""
+    try:
+        got = _decoder.decode(message)
+    except msgspec.DecodeError as error:
+        raise ValueError(str(error)) from error
+    window = WindowValue(
+        got.kpi, tuple(got.dimensions.values()), _ms(got.start), _ms(got.end), got.value,
+        got.events, maintenance=got.maintenance, incomplete=got.incomplete,
+    )  # fmt: skip
+    status = None
+    if got.kind == "target":
+        target = Target(got.at_least, got.at_most, got.warn_at_least, got.warn_at_most)
+        status = TargetStatus(window, got.state, got.previous, got.attainment, target)
+    return ValueMessage(tuple(got.dimensions), window, status)
+
+
+def _ms(at: datetime) -> int:
+    return (at - _EPOCH) // _MILLISECOND

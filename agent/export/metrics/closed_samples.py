@@ -1,0 +1,51 @@
+"""What a closed window is in Prometheus: its samples, under the names of `/metrics`.
+
+For what writes windows with their own times: the history file and remote write. A sample's time is
+the end of its window: what a scrape would have seen from then on. What is missing or not finite is
+no sample.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from agent.core.model import metrics
+from agent.core.model.kpis import Kpi, Target, metric_name
+from agent.core.model.results import TARGET_STATE_NUMBER, Number, TargetStatus, WindowValue
+
+BANDS = ("at_least", "at_most", "warn_at_least", "warn_at_most")
+
+Labels = tuple[tuple[str, str], ...]
+WindowSample = tuple[str, Labels, float | int]
+"""(metric, labels beside the dimensions, value)"""
+
+
+def window_samples(kpi: Kpi, window: WindowValue) -> Iterator[WindowSample]:
+    """Value and events of a closed window, and that it was in maintenance."""
+    of_kpi = ("kpi", kpi.name)
+    yield from _sample(kpi.metric, (), window.value)
+    yield metrics.WINDOW_EVENTS, (of_kpi,), window.events
+    if window.maintenance is not None:
+        yield metrics.MAINTENANCE, (of_kpi, ("maintenance", window.maintenance)), 1
+
+
+def target_samples(kpi: Kpi, status: TargetStatus) -> Iterator[WindowSample]:
+    """State, attainment and bounds of a closed window."""
+    of_kpi = (("kpi", kpi.name),)
+    yield metrics.TARGET_STATE, of_kpi, TARGET_STATE_NUMBER[status.state]
+    yield from _sample(metrics.ATTAINMENT, of_kpi, status.attainment)
+    name = metric_name(kpi.name, kpi.unit, "target")
+    for band, bound in bounds(status.target):
+        yield from _sample(name, (("band", band),), bound)
+
+
+def bounds(target: Target) -> list[tuple[str, float]]:
+    """The bounds that a target has, by band."""
+    by_band = ((band, getattr(target, band)) for band in BANDS)
+    return [(band, bound) for band, bound in by_band if bound is not None]
+
+
+def _sample(name: str, labels: Labels, value: Number) -> Iterator[WindowSample]:
+    if value is not None and math.isfinite(value):
+        yield name, labels, value
