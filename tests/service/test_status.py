@@ -33,7 +33,7 @@ class World:
         plan, metrics = company(), AgentMetrics()
         self.registry = metrics.registry
         self.status = StatusReporter(metrics)
-        self.ingest = IngestReporter(metrics, self.status)
+        self.ingest = IngestReporter(plan, metrics, self.status)
         log = AlertLog(Settings(), "kpi-alerts")
         board: Any = Board()
         fleet = FleetView(plan, board, log, partial(past_windows, Settings(), "kpi-values"))
