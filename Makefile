@@ -32,6 +32,7 @@ test: $(READY) ## Run the tests that need nothing but Python
 fuzz: $(READY) ## Hold a hundred thousand mutated records against a plain reading of each
 	@$(BIN)/python -m tests.core.decode.fuzz $(ARGS)
 	@$(BIN)/python -m tests.core.decode.shape_fuzz $(ARGS)
+	@$(BIN)/python -m tests.core.decode.schema_fuzz $(ARGS)
 
 simulate: $(READY) ## Run the core two thousand times under simulated faults
 	@$(BIN)/python -m tests.simulation $(ARGS)
