@@ -11,8 +11,9 @@ from agent.core.model.plan import Plan
 from agent.core.model.text import schedule_text, target_text, window_text
 from agent.generate import names, panels
 from agent.generate.agent_alerts import stale_after_seconds
-from agent.generate.layout import Board, Cell, Section
+from agent.generate.layout import Board, Cell, Mark, Section
 from agent.generate.panels import About, Query
+from agent.generate.time_range import range_start, refresh_interval
 from agent.generate.uids import (
     AGENT_TITLE,
     AGENT_UID,
@@ -47,7 +48,9 @@ def kpi_board(plan: Plan, kpi: Kpi, external: Sequence[str] = ()) -> Board:
             Section("Can it be trusted?", 7, list(_trust(plan, kpi, series))),
         ],
         dimensions=[(kpi, name) for name in kpi.by],
-        marks=_marks(plan, kpi, series),
+        marks=list(_marks(plan, kpi, series)),
+        since=range_start(kpi.window),
+        refresh=refresh_interval(kpi.window),
         external_labels=external,
         links=[("Strategy", f"/d/{STRATEGY_UID}"), ("KPI agent", f"/d/{AGENT_UID}")],
     )
@@ -70,11 +73,14 @@ def _title(plan: Plan, kpi: Kpi) -> str:
         }
 
 
-def _marks(plan: Plan, kpi: Kpi, series: _Series) -> list[tuple[str, str]]:
-    if not any(kpi.name in m.kpis for m in plan.maintenance.values()):
-        return []
-    query = series.selected(metrics.MAINTENANCE)
-    return [("Maintenance", f"max by (maintenance) ({query})")]
+def _marks(plan: Plan, kpi: Kpi, series: _Series) -> Iterator[Mark]:
+    if plan.rules_of(kpi.name):
+        firing = f"{series.shared(metrics.RULE_STATE)} == {names.FIRING}"
+        # By rule, so that an alert of two hundred series is one mark.
+        yield Mark("Alerts", f"max by (rule, severity) ({firing})", panels.VERMILLION)
+    if any(kpi.name in m.kpis for m in plan.maintenance.values()):
+        query = series.selected(metrics.MAINTENANCE)
+        yield Mark("Maintenance", f"max by (maintenance) ({query})", panels.GREY)
 
 
 def has_target(kpi: Kpi) -> bool:

@@ -13,7 +13,7 @@ from agent.generate.board_kpi import kpi_board
 from agent.generate.board_strategy import strategy_board
 from agent.generate.provisioning import provisioning
 
-_VARIABLE = re.compile(r'(?<==~")\$\w+')
+_VARIABLE = re.compile(r'(=~"(?:\(\.\*,\)\?)?)\$\w+')
 
 
 def grafana_files(plan: Plan, external: Sequence[str] = ()) -> dict[str, str]:
@@ -49,7 +49,7 @@ def queries(dashboard_json: str) -> list[str]:
 
 def fill(expr: str) -> str:
     """An expression as Grafana would send it with every variable at its default."""
-    return _VARIABLE.sub(".*", expr).replace("$__rate_interval", "1m")
+    return _VARIABLE.sub(r"\1.*", expr).replace("$__rate_interval", "1m")
 
 
 def _expressions(panels: list[dict[str, object]]) -> Iterator[str]:
