@@ -70,8 +70,12 @@ format: $(READY) ## Format the code, and mend what ruff can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+# Where the example company's alerts lead: to what deploy/compose.yaml starts.
+LINKS := --external-url http://localhost:9108 --grafana-url http://localhost:3000 \
+	--runbooks-url https://example.org/runbooks
+
 generate: $(READY) ## Write the boards, alert rules, JSON Schema and pictures that the rules give
-	$(BIN)/kpi-agent generate prometheus
+	$(BIN)/kpi-agent generate prometheus $(LINKS)
 	$(BIN)/kpi-agent generate alertmanager
 	$(BIN)/kpi-agent generate grafana
 	$(BIN)/kpi-agent schema > docs/schema.json
@@ -83,7 +87,7 @@ check-generated: $(READY) ## Check the rules, run their tests, compare the files
 	$(BIN)/kpi-agent check examples/retail/rules
 	$(BIN)/kpi-agent test --fail-under 90
 	$(BIN)/kpi-agent test examples/retail/rules --fail-under 90
-	$(BIN)/kpi-agent generate prometheus --check
+	$(BIN)/kpi-agent generate prometheus $(LINKS) --check
 	$(BIN)/kpi-agent generate alertmanager --check
 	$(BIN)/kpi-agent generate grafana --check
 	@$(BIN)/kpi-agent schema | cmp - docs/schema.json && \

@@ -9,18 +9,20 @@ from agent.core.model import metrics
 from agent.core.model.kpis import Kpi
 from agent.core.model.plan import Plan
 from agent.core.model.text import schedule_text, target_text, window_text
-from agent.generate import names, panels
-from agent.generate.agent_alerts import stale_after_seconds
-from agent.generate.layout import Board, Cell, Mark, Section
-from agent.generate.panels import About, Query
-from agent.generate.time_range import range_start, refresh_interval
-from agent.generate.uids import (
+from agent.core.output.addresses import kpi_path
+from agent.core.output.uids import (
     AGENT_TITLE,
     AGENT_UID,
     STRATEGY_TITLE,
     STRATEGY_UID,
     kpi_board_uid,
+    variable_name,
 )
+from agent.generate import names, panels
+from agent.generate.agent_alerts import stale_after_seconds
+from agent.generate.layout import Board, Cell, Mark, Section
+from agent.generate.panels import About, Query
+from agent.generate.time_range import range_start, refresh_interval
 from agent.generate.units import grafana_unit
 
 BANDS = {
@@ -32,9 +34,11 @@ BANDS = {
 """What each band of the target metric is called, and its colour."""
 
 
-def kpi_board(plan: Plan, kpi: Kpi, external: Sequence[str] = ()) -> Board:
-    """The board of one KPI; `external` are the labels that keep environments apart."""
+def kpi_board(plan: Plan, kpi: Kpi, external: Sequence[str] = (), address: str = "") -> Board:
+    """The board of one KPI. `external` are the labels that keep environments apart, `address` is
+    that of the agent's own board, "" where it is not known."""
     series = _Series(kpi, external)
+    live = [("Live page", f"{address}/{kpi_path(kpi.name)}")] if address else []
     return Board(
         uid=kpi_board_uid(kpi.name),
         title=_title(plan, kpi),
@@ -52,7 +56,7 @@ def kpi_board(plan: Plan, kpi: Kpi, external: Sequence[str] = ()) -> Board:
         since=range_start(kpi.window),
         refresh=refresh_interval(kpi.window),
         external_labels=external,
-        links=[("Strategy", f"/d/{STRATEGY_UID}"), ("KPI agent", f"/d/{AGENT_UID}")],
+        links=[("Strategy", f"/d/{STRATEGY_UID}"), ("KPI agent", f"/d/{AGENT_UID}"), *live],
     )
 
 
@@ -94,7 +98,7 @@ class _Series:
     def __init__(self, kpi: Kpi, external: Sequence[str]) -> None:
         self._kpi = kpi
         self._environment = names.chosen(external)
-        self._dimensions = [f'{name}=~"${names.variable_name(name)}"' for name in kpi.by]
+        self._dimensions = [f'{name}=~"${variable_name(name)}"' for name in kpi.by]
 
     def of(self, metric: str, *fixed: tuple[str, str]) -> str:
         """Of one of the KPI's own metrics."""
@@ -190,6 +194,9 @@ def _about(plan: Plan, kpi: Kpi) -> Iterator[str]:
     for maintenance in plan.maintenance.values():
         if kpi.name in maintenance.kpis:
             yield f"- **Maintenance**: {maintenance.title} ({schedule_text(maintenance.schedule)})"
+    for rule in plan.rules_of(kpi.name):
+        if rule.runbook:
+            yield f"- **Runbook** of {rule.name}: <{rule.runbook}>"
     for source in (plan.kpis[name] for name in kpi.inputs):
         # A private KPI has no board.
         link = f"[{source.title}](/d/{kpi_board_uid(source.name)})"

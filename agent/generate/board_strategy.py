@@ -8,10 +8,10 @@ from agent.core.evaluate.objectives import AT_RISK_FROM, MET_FROM, in_tree_order
 from agent.core.model import metrics
 from agent.core.model.plan import Objective, Plan
 from agent.core.output.privacy import shared as public_plan
+from agent.core.output.uids import AGENT_UID, STRATEGY_TITLE, STRATEGY_UID, kpi_board_uid
 from agent.generate import names, panels
 from agent.generate.layout import Board, Cell, Section
 from agent.generate.panels import About, Query
-from agent.generate.uids import AGENT_UID, STRATEGY_TITLE, STRATEGY_UID, kpi_board_uid
 
 SCORE_STEPS = (
     (None, panels.VERMILLION),
@@ -149,8 +149,8 @@ def _without(metric: str, excluded: Mapping[str, Iterable[str]], *matchers: str)
     return f"{metric}{{{inside}}}" if inside else metric
 
 
-def strategy_board(declared: Plan, external: Sequence[str] = ()) -> Board:
-    """The one board that everybody starts at."""
+def strategy_board(declared: Plan, external: Sequence[str] = (), address: str = "") -> Board:
+    """The one board that everybody starts at; `address` is that of the agent's own, if known."""
     plan, public = public_plan(declared), _PublicSeries(declared, external)
     return Board(
         uid=STRATEGY_UID,
@@ -166,7 +166,10 @@ def strategy_board(declared: Plan, external: Sequence[str] = ()) -> Board:
         ],
         external_labels=external,
         choices=[("owner", metrics.INFO), ("objective", metrics.OBJECTIVE_SCORE)],
-        links=[("KPI agent", f"/d/{AGENT_UID}")],
+        links=[
+            ("KPI agent", f"/d/{AGENT_UID}"),
+            *([("Live board", f"{address}/")] if address else []),
+        ],
     )
 
 

@@ -16,24 +16,26 @@ from agent.generate.provisioning import provisioning
 _VARIABLE = re.compile(r'(=~"(?:\(\.\*,\)\?)?)\$\w+')
 
 
-def grafana_files(plan: Plan, external: Sequence[str] = ()) -> dict[str, str]:
+def grafana_files(plan: Plan, external: Sequence[str] = (), address: str = "") -> dict[str, str]:
     """The generated files by path, relative to the output directory."""
-    boards = {f"dashboards/{name}": text for name, text in dashboards(plan, external).items()}
+    made = dashboards(plan, external, address)
+    boards = {f"dashboards/{name}": text for name, text in made.items()}
     return boards | {f"provisioning/{name}": text for name, text in provisioning().items()}
 
 
-def dashboards(plan: Plan, external: Sequence[str] = ()) -> dict[str, str]:
+def dashboards(plan: Plan, external: Sequence[str] = (), address: str = "") -> dict[str, str]:
     """The dashboards' JSON by file name: strategy, agent, and one a KPI that is not private.
 
     `external`: the names of the labels that keep environments apart; each board shows one.
+    `address`: that of the agent's own board, which these then link to.
     """
     boards = {
-        "strategy.json": strategy_board(plan, external),
+        "strategy.json": strategy_board(plan, external, address),
         "agent.json": agent_board(external),
     }
     public = shared(plan)
     boards |= {
-        f"kpi-{name}.json": kpi_board(plan, kpi, external)
+        f"kpi-{name}.json": kpi_board(plan, kpi, external, address)
         for name, kpi in sorted(public.kpis.items())
     }
     return {name: board.json_text() for name, board in boards.items()}

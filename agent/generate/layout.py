@@ -12,8 +12,8 @@ from grafana_foundation_sdk.models import dashboard as models
 
 from agent.core.model.kpis import Kpi
 from agent.core.model.metrics import BUILD_INFO
+from agent.core.output.uids import DATA_SOURCE_VARIABLE, variable_name
 from agent.generate.files import mark
-from agent.generate.names import DATA_SOURCE_VARIABLE, variable_name
 from agent.generate.panels import SOURCE, Panel
 from agent.generate.time_range import SHORTEST_REFRESH
 
@@ -62,7 +62,7 @@ class Board:
     external_labels: Sequence[str] = ()
     """A variable for each label that keeps environments apart."""
     links: Sequence[tuple[str, str]] = ()
-    """Title and address of other boards."""
+    """Title and address of other boards: Grafana's, as `/d/…`, keep the time range."""
     choices: Sequence[tuple[str, str]] = ()
     """Variables with all values of a label: its name, and the metric that has it."""
     marks: Sequence[Mark] = ()
@@ -136,7 +136,7 @@ class Board:
             built.annotation(annotation.enable(True).expr(each.expr).icon_color(each.color))
         for title, url in self.links:
             link = dashboard.DashboardLink(title).type(models.DashboardLinkType.LINK).url(url)
-            built.link(link.keep_time(True).icon("dashboard"))
+            built.link(link.keep_time(url.startswith("/")).icon("dashboard"))
         kpis = dashboard.DashboardLink("KPIs").type(models.DashboardLinkType.DASHBOARDS)
         return built.link(kpis.tags([TAG]).as_dropdown(True).keep_time(True))
 

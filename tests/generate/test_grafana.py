@@ -15,12 +15,12 @@ from agent.core.evaluate.objectives import Score
 from agent.core.model.plan import Maintenance
 from agent.core.model.schedules import Schedule, Weekdays
 from agent.core.model.windows import CalendarWindow, FixedWindow, Window
+from agent.core.output.uids import MAX_UID, kpi_board_uid
 from agent.generate import files
 from agent.generate.grafana import dashboards, grafana_files, queries
 from agent.generate.layout import WHAT
-from agent.generate.prometheus import alert_rules
+from agent.generate.prometheus import Deployment, alert_rules
 from agent.generate.provisioning import provisioning
-from agent.generate.uids import MAX_UID, kpi_board_uid
 from agent.generate.units import grafana_unit
 
 from .plans import company, kpi, level, threshold
@@ -294,6 +294,22 @@ def test_the_strategy_board_shows_the_kpis_of_an_owner_or_an_objective() -> None
     assert [e for e in about_kpis if "$owner" not in e or "$objective" not in e] == []
 
 
+def test_boards_lead_to_the_agents_own_pages_and_to_runbooks() -> None:
+    plan = company()
+    rules = {n: replace(r, runbook=f"https://wiki/{n}") for n, r in plan.rules.items()}
+    made = dashboards(replace(plan, rules=rules), address="https://kpis.example.org")
+    boards = {name: json.loads(text) for name, text in made.items()}
+
+    def outside(name: str) -> list[tuple[str, bool]]:
+        links = boards[name]["links"]
+        return [(lk["url"], lk["keepTime"]) for lk in links if "example" in lk.get("url", "")]
+
+    assert outside("kpi-revenue.json") == [("https://kpis.example.org/kpis/revenue", False)]
+    assert outside("strategy.json") == [("https://kpis.example.org/", False)]
+    assert "<https://wiki/" in made["kpi-response_time.json"]
+    assert "Live" not in json.dumps([board["links"] for board in BOARDS.values()])
+
+
 def test_a_board_is_changed_in_the_rules_and_not_in_grafana() -> None:
     assert {board.get("editable", False) for board in BOARDS.values()} == {False}
 
@@ -322,5 +338,6 @@ def test_a_dimension_called_datasource_has_a_variable_beside_that_of_the_data_so
         "max without (instance, pod) "
         '(kpi_reads{datasource=~"$datasource_",datasource_=~"$datasource__"})'
     )
-    rules = alert_rules(replace(plan, rules={"r": threshold("r", "reads", level("info", "f > 1"))}))
+    ruled = replace(plan, rules={"r": threshold("r", "reads", level("info", "f > 1"))})
+    rules = alert_rules(ruled, Deployment(grafana="https://grafana.example.org"))
     assert "?var-datasource_={{ $labels.datasource | urlquery }}" in rules

@@ -7,14 +7,14 @@ from typing import Literal
 
 import polars as pl
 
-from agent.core.model.events import Contract, Envelope, LookupField, TimeSource
+from agent.core.model.events import Contract, Envelope, LookupField, TimeSource, Topics
 from agent.core.model.lookups import Lookup
 from agent.core.model.schemas import REGISTRY, Schema
 from agent.language.compile.fields import make_field, time_format
 from agent.language.compile.shapes import zone_of
 from agent.language.declared import Declared, Entry
 from agent.language.models import durations
-from agent.language.models.events import EventSpec
+from agent.language.models.events import EventSpec, TopicPattern
 from agent.language.models.lookups import LookupFieldSpec
 
 LATENESS_MS = 10_000
@@ -46,7 +46,7 @@ def make_contract(
     times = model.time if isinstance(model.time, list) else [model.time]
     return Contract(
         name=entry.name,
-        topic=model.topic,
+        topics=make_topics(model),
         type_path=model.type_field,
         type_value=model.type or entry.name,
         times=tuple(TimeSource(spec.path, time_format(spec.format, spec.unit)) for spec in times),
@@ -75,6 +75,13 @@ def make_contract(
         owner=model.owner or defaults.owner,
         team=model.team or defaults.team,
     )
+
+
+def make_topics(model: EventSpec) -> Topics:
+    """The topics that an event comes from."""
+    if isinstance(model.topic, TopicPattern):
+        return Topics(pattern=model.topic.pattern)
+    return Topics((model.topic,) if isinstance(model.topic, str) else tuple(model.topic))
 
 
 def _lookup_field(

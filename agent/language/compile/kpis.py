@@ -114,7 +114,7 @@ def _fingerprint(
             content["lookups"] = sorted((f.name, f.keys, f.digest) for f in looked_up)
         # Only what this KPI reads: a new field of the contract must not forget its history.
         content["contract"] = {
-            "topic": contract.topic,
+            "topic": _topics(contract),
             "type": (_hashable(contract.type_path), contract.type_value),
             "time": (
                 *(_hashable(source.path) for source in contract.times),
@@ -148,6 +148,13 @@ def _shape(contract: Contract) -> dict[str, Any]:
     if (envelope := contract.envelope) is not None:
         shape["envelope"] = [envelope.name, path_text(envelope.path), envelope.ops]
     return {name: value for name, value in shape.items() if value not in (None, [])}
+
+
+def _topics(contract: Contract) -> Any:
+    topics = contract.topics
+    if topics.pattern is not None:
+        return {"pattern": topics.pattern}
+    return sorted(topics.names) if len(topics.names) > 1 else topics.default
 
 
 def _ids(contract: Contract) -> Any:

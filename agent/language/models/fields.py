@@ -120,7 +120,8 @@ else:
     ]
 
 
-def _pattern(value: str) -> str:
+def regex(value: str) -> str:
+    """A regular expression as the rules have them: Rust's syntax, which polars has."""
     try:
         pl.Series([""]).str.contains(value)
     except pl.exceptions.ComputeError as cause:
@@ -130,7 +131,7 @@ def _pattern(value: str) -> str:
     return value
 
 
-Pattern = Annotated[str, AfterValidator(_pattern), Field(json_schema_extra={"format": "regex"})]
+Pattern = Annotated[str, AfterValidator(regex), Field(json_schema_extra={"format": "regex"})]
 
 
 def _time_format(value: str) -> str:
