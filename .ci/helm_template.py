@@ -1,4 +1,4 @@
-"""`helm template` by Helm's own engine: helm_template.py CHART NAME <values.json >manifests.json."""
+"""`helm template` by Helm's own engine: helm_template.py CHART NAME <values.json >out.json."""
 
 import json
 import sys

@@ -89,7 +89,8 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="compare, and write nothing")
     check = parser.parse_args().check
     parts = (schema, manifests)  # in this order: Helm holds values against the schema
-    return int(any([_settle(part(), check) for part in parts]) and check)
+    stale = [_settle(part(), check) for part in parts]
+    return int(check and any(stale))
 
 
 def _settle(wanted: dict[Path, str], check: bool) -> bool:
