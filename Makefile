@@ -82,8 +82,12 @@ $(HELM): .ci/install-helm.sh .ci/helm.txt | $(READY)
 	@.ci/install-helm.sh
 	@touch $@
 
+# Where the example company's alerts lead: to what deploy/compose.yaml starts.
+LINKS := --external-url http://localhost:9108 --grafana-url http://localhost:3000 \
+	--runbooks-url https://example.org/runbooks
+
 generate: $(READY) $(HELM) ## Write the boards, alert rules, JSON Schema and pictures that the rules give
-	$(BIN)/kpi-agent generate prometheus
+	$(BIN)/kpi-agent generate prometheus $(LINKS)
 	$(BIN)/kpi-agent generate alertmanager
 	$(BIN)/kpi-agent generate grafana
 	$(BIN)/kpi-agent schema > docs/schema.json
@@ -96,7 +100,7 @@ check-generated: $(READY) $(HELM) ## Check the rules, run their tests, compare t
 	$(BIN)/kpi-agent check examples/retail/rules
 	$(BIN)/kpi-agent test --fail-under 90
 	$(BIN)/kpi-agent test examples/retail/rules --fail-under 90
-	$(BIN)/kpi-agent generate prometheus --check
+	$(BIN)/kpi-agent generate prometheus $(LINKS) --check
 	$(BIN)/kpi-agent generate alertmanager --check
 	$(BIN)/kpi-agent generate grafana --check
 	$(BIN)/python -m scripts.chart --check

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import (
@@ -150,6 +151,23 @@ class Settings(BaseSettings):
     remote_write_keyfile: Path | None = Field(None, description="PEM of its key")
     alert_resend: float = Field(60.0, ge=1, le=3600, description="between sendings of an alert")
 
+    external_url: str = Field(
+        "",
+        description="the address under which people reach the board: https://kpis.example.org; "
+        "alerts link to the pages below it",
+    )
+    grafana_url: str = Field(
+        "", description="that of Grafana: alerts and pages link to the boards there"
+    )
+    runbooks_url: str = Field(
+        "",
+        description="that of the runbooks, of which a name is appended, or put for {name}; "
+        "generated alerts without a runbook of their own link there",
+    )
+    timezone: str = Field(
+        "UTC", description="of the times on pages, by its IANA name: Europe/Berlin"
+    )
+
     web_host: str = "0.0.0.0"  # noqa: S104  a scrape comes from outside
     web_hosts: str = Field(
         "",
@@ -191,6 +209,25 @@ class Settings(BaseSettings):
             if parts.username or parts.password:
                 raise ValueError("a password has no place in an address")
         return text
+
+    @field_validator("external_url", "grafana_url", "runbooks_url")
+    @classmethod
+    def _check_link(cls, text: str) -> str:
+        parts = urlsplit(text or "https://none")
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
+            raise ValueError("this is not https://host/path")
+        if parts.username or parts.password:
+            raise ValueError("a password has no place in an address")
+        return text.rstrip("/")
+
+    @field_validator("timezone")
+    @classmethod
+    def _check_timezone(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (ValueError, OSError, ZoneInfoNotFoundError):
+            raise ValueError("this is no zone of the IANA list, as Europe/Berlin is") from None
+        return name
 
     @field_validator("oauth_token_url")
     @classmethod

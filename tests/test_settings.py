@@ -119,6 +119,28 @@ def test_a_mistake_in_the_file_never_shows_a_secret(tmp_path: Path, name: str, t
     assert str(file) in str(fault.value)
 
 
+def test_addresses_are_kept_without_their_last_slash() -> None:
+    settings = load_settings(external_url="https://kpis.example.org/board/")
+    assert settings.external_url == "https://kpis.example.org/board"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("external_url", "kpis.example.org"),
+        ("grafana_url", "https://me:secret@grafana.example.org"),
+        ("runbooks_url", "docs/runbooks"),
+        ("timezone", "Berlin"),
+        ("timezone", "../etc/passwd"),
+    ],
+)
+def test_an_address_that_leads_nowhere_and_a_zone_that_is_none_are_refused(
+    name: str, value: str
+) -> None:
+    with pytest.raises(EnvironmentFault, match=name):
+        load_settings(**{name: value})
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from agent.commands.common import OK, WRONG, say, writing
 from agent.errors import RulesError
+
+if TYPE_CHECKING:
+    from agent.generate.prometheus import Deployment
 
 ABOUT = "write Prometheus rules, Alertmanager routes, Grafana boards or event contracts"
 EXAMPLES = (
@@ -22,6 +26,13 @@ GENERATED = {
     "contracts": "contracts",
 }
 """What can be generated, and where it goes."""
+
+LINKS = {
+    "external_url": "the address of the board",
+    "grafana_url": "the address of Grafana",
+    "runbooks_url": "the address of the runbooks",
+}
+"""The settings of addresses that alerts link to."""
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -39,6 +50,12 @@ def arguments(parser: ArgumentParser) -> None:
         metavar="NAMES",
         help="labels that keep environments apart, by commas; default: those of the setting",
     )
+    for name, whose in LINKS.items():
+        parser.add_argument(
+            f"--{name.replace('_', '-')}",
+            metavar="URL",
+            help=f"{whose}, which alerts link to; default: that of the setting",
+        )
 
 
 def run(options: Namespace) -> int:
@@ -53,7 +70,7 @@ def run(options: Namespace) -> int:
     from agent.generate.contracts import contract_files
     from agent.generate.files import differs, write
     from agent.generate.grafana import grafana_files
-    from agent.generate.prometheus import Deployment, prometheus_files
+    from agent.generate.prometheus import prometheus_files
     from agent.language.load import load
 
     plan = load(options.rules)
@@ -67,7 +84,7 @@ def run(options: Namespace) -> int:
     elif what == "alertmanager":
         files = alertmanager_files(plan, read_receivers(receivers), external)
     else:
-        deployment = Deployment(external_labels=external)
+        deployment = _deployment(options, external)
         prometheus = what == "prometheus"
         files = prometheus_files(plan, deployment) if prometheus else grafana_files(plan, external)
     if options.check:
@@ -82,6 +99,15 @@ def run(options: Namespace) -> int:
             receivers.write_text(skeleton(plan), encoding="utf-8")
             say(f"wrote {receivers}: yours to fill in")
     return OK
+
+
+def _deployment(options: Namespace, external: tuple[str, ...]) -> Deployment:
+    """Where the rules are used: by the options, else the settings. Raises EnvironmentFault."""
+    from agent.generate.prometheus import Deployment
+    from agent.settings import load_settings
+
+    settings = load_settings(**{name: getattr(options, name) for name in LINKS})
+    return Deployment(settings.external_url, settings.grafana_url, settings.runbooks_url, external)
 
 
 def _external_names(option: str | None) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """Backfills: the rows that KPIs would have, had they been declared when their events came.
 
-The events up to the handoff (`agent.core.merge.backfill_buffer`) are folded from the source topic,
+The events up to the handoff (`agent.core.merge.backfill_buffer`) are folded from the source topics,
 beside the live flow. Each record gets the verdict that the live flow gives it: by all KPIs of its
 contract, against the log before it. Windows close in event-time order, as far as the slowest source
 allows, so that little is in memory at once. No alert is published: rules are evaluated so that the
@@ -18,6 +18,7 @@ from agent.core.fold.folder import Folder
 from agent.core.frame import Block, decode
 from agent.core.merge.base_kpi import BaseKpi
 from agent.core.merge.live_series import limit_of
+from agent.core.merge.watermark import Source
 from agent.core.model.kpis import Kpi
 from agent.core.model.plan import Plan
 from agent.core.model.results import Emitted, TargetStatus, WindowValue
@@ -45,18 +46,20 @@ class BackfillRequest:
 
 
 class Backfill:
-    """The backfill of some KPIs of one topic. Not thread-safe."""
+    """The backfill of some KPIs, of all their contracts' topics. Not thread-safe."""
 
     def __init__(
         self,
         plan: Plan,
-        topic: str,
         requests: Iterable[BackfillRequest],
-        sources: Collection[int],
+        sources: Collection[Source],
         state_partitions: int,
     ) -> None:
         requests = list(requests)
-        self._folder = Folder(plan, topic, state_partitions, {r.kpi for r in requests})
+        kpis = {r.kpi for r in requests}
+        topics = sorted({topic for topic, _ in sources})
+        self._folders = {topic: Folder(plan, topic, state_partitions, kpis) for topic in topics}
+        self._numbers = {source: number for number, source in enumerate(sorted(sources))}
         self._backfills = {
             (r.kpi, p): _KpiBackfill(plan, plan.kpis[r.kpi], r, state_partitions)
             for r in requests
@@ -64,29 +67,32 @@ class Backfill:
         }
         self._targets = {p for _, p in self._backfills}
         self._reading = set(sources)
-        for source in sources:
-            self._folder.assign(source, None)
+        for topic, partition in sources:
+            self._folders[topic].assign(partition, None)
 
     def add(self, batch: Batch) -> None:
         """Decode, evaluate and fold a batch; each source's offsets go on from what was added."""
-        self._folder.add(batch)
+        self._folders[batch.topic].add(batch)
 
-    def watermark_ms(self, source: int) -> int | None:
+    def watermark_ms(self, source: Source) -> int | None:
         """How far event time has got in a source."""
-        return self._folder.sources[source].watermark_ms
+        topic, partition = source
+        return self._folders[topic].sources[partition].watermark_ms
 
-    def end(self, source: int) -> None:
+    def end(self, source: Source) -> None:
         """Note that a source was read as far as it decides what lies before the handoff."""
         self._reading.discard(source)
 
     def flush(self) -> Emitted:
         """Close what can be closed, to be published: windows and target states, and no alert."""
-        for target, message in self._folder.flush(0, {}, len(self._folder.sources)):
-            if target in self._targets:
-                frame = decode(message)
-                for block in frame.blocks:
-                    self._backfills[block.kpi, target].update(block, frame.partition)
-        times = [self._folder.sources[p].watermark_ms for p in self._reading]
+        for topic, folder in self._folders.items():
+            for target, message in folder.flush(0, {}, len(folder.sources)):
+                if target in self._targets:
+                    frame = decode(message)
+                    number = self._numbers[topic, frame.partition]
+                    for block in frame.blocks:
+                        self._backfills[block.kpi, target].update(block, number)
+        times = [self.watermark_ms(source) for source in self._reading]
         known = [at for at in times if at is not None]
         if len(known) < len(times):
             return Emitted()

@@ -63,16 +63,16 @@ class FixedWindows:
         ends = sorted({w.end_ms for windows in self._windows.values() for w in windows})
         past = max([until_ms, *ends]) + MAX_SLICE_MS + 1
         contracts = {self._plan.kpis[name].contract for name in self._windows}
-        given = {self._plan.contracts[name].topic for name in contracts if name is not None}
+        given = sorted(name for name in contracts if name is not None)
         finish = self.merger.finish
         # Where nothing is given time has passed already: nobody waits for it.
-        emitted = [finish(topic, past) for topic in self._plan.topics if topic not in given]
-        emitted += [finish(topic, at) for at in [*ends, past] for topic in sorted(given)]
+        emitted = [finish([n for n in self._plan.contracts if n not in contracts], past)]
+        emitted += [finish(given, at) for at in [*ends, past]]
         return joined(emitted)
 
     def advance(self, at_ms: int) -> Emitted:
-        """Close the windows that end by an instant, of all topics."""
-        return joined([self.merger.finish(topic, at_ms) for topic in self._plan.topics])
+        """Close the windows that end by an instant, of all contracts."""
+        return self.merger.finish(list(self._plan.contracts), at_ms)
 
     def _make_kpi(self, evaluator: Evaluator, is_read: bool) -> KpiState | None:
         windows = self._windows.get(evaluator.kpi.name)

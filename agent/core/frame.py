@@ -88,6 +88,9 @@ class Frame(msgspec.Struct, array_like=True, frozen=True):
     watermark before a gap up to its end (ms), in which records of this source are missing: every
     window that it touches may lack some. Each frame repeats it, so a merger knows of it before it
     closes one.
+
+    `partitions` is how many partitions the topic has, `siblings` how many each other topic has that
+    holds events of one of its contracts; seen after the records that the frame covers were fetched.
     """
 
     topic: str
@@ -106,11 +109,7 @@ class Frame(msgspec.Struct, array_like=True, frozen=True):
     topic_id: str = ""
     epoch: int = 0
     missed: tuple[int | None, int] | None = None
-
-    @property
-    def source(self) -> int:
-        """What says this source's partials from those of others, and of its earlier epochs."""
-        return self.partition | self.epoch << 32
+    siblings: dict[str, int] = {}
 
 
 VERSION = 1

@@ -28,9 +28,10 @@ from agent.core.model.windows import MAX_SLICE_MS
 
 
 class Pipeline:
-    """The core over a fixed set of sources: `sources` is the number of partitions by topic. No
-    window that ends after `until_ms` closes: the state is then that of this instant.
-    `on_evaluation` is called with every evaluation of a rule."""
+    """The core over a fixed set of sources: `sources` is the number of partitions by topic; a
+    contract none of whose topics is among them has one source. No window that ends after `until_ms`
+    closes: the state is then that of this instant. `on_evaluation` is called with every evaluation
+    of a rule."""
 
     def __init__(
         self,
@@ -42,13 +43,13 @@ class Pipeline:
     ) -> None:
         self.plan = plan
         self.counts: Counter[CountKey] = Counter()
-        self._partitions = {topic: (sources or {}).get(topic, 1) for topic in plan.topics}
-        self._folders = {topic: Folder(plan, topic, state_partitions) for topic in plan.topics}
+        sources = sources or {}
+        self._partitions = {t: sources.get(t, 1) for t in plan.topics_with(sources)}
+        self._folders = {t: Folder(plan, t, state_partitions) for t in self._partitions}
         self.mergers = [
             Merger(plan, p, state_partitions, until_ms, on_evaluation)
             for p in range(state_partitions)
         ]
-        self._ended: dict[str, set[int]] = {topic: set() for topic in plan.topics}
         self._position = 0
         for topic, folder in self._folders.items():
             for partition in range(self._partitions[topic]):
@@ -72,11 +73,8 @@ class Pipeline:
         """
         emitted: list[Emitted] = []
         for topic, folder in self._folders.items():
-            ended = self._ended[topic]
-            idle_ms = (
-                dict.fromkeys(ended, _ENDED_MS) if len(ended) < self._partitions[topic] else {}
-            )
-            for target, message in folder.flush(clock_ms, idle_ms, self._partitions[topic]):
+            frames = folder.flush(clock_ms, {}, self._partitions[topic], self._partitions)
+            for target, message in frames:
                 merger = self.mergers[target]
                 emitted.append(merger.apply(message, self._position))
                 while merger.is_behind:
@@ -94,7 +92,8 @@ class Pipeline:
 
     def end(self, topic: str, partition: int = 0) -> None:
         """Mark a source as ended."""
-        self._ended[topic].add(partition)
+        for merger in self.mergers:
+            merger.end(topic, partition)
 
     def finish(self, idle_ms: int = 0) -> Emitted:
         """When all sources have ended: close every window whose end plus lateness is before the
@@ -112,7 +111,8 @@ class Pipeline:
         reached_ms = newest_ms + (idle_ms if idle_ms >= idle_after_ms else 0)
         for topic, folder in self._folders.items():
             if any(source.watermark_ms is not None for source in folder.sources.values()):
-                emitted += [merger.finish(topic, reached_ms) for merger in self.mergers]
+                contracts = self._contracts_of(topic)
+                emitted += [merger.finish(contracts, reached_ms) for merger in self.mergers]
         return joined(emitted)
 
     def rest(self, until_ms: int) -> Emitted:
@@ -124,8 +124,12 @@ class Pipeline:
             contracts = self.plan.contracts_of(topic)
             # Absence is evaluated by whole slices, once an instant is past.
             past = until_ms + max(c.lateness_ms for c in contracts) + MAX_SLICE_MS + 1
-            emitted += [merger.finish(topic, past) for merger in self.mergers]
+            names = self._contracts_of(topic)
+            emitted += [merger.finish(names, past) for merger in self.mergers]
         return joined(emitted)
+
+    def _contracts_of(self, topic: str) -> list[str]:
+        return [contract.name for contract in self.plan.contracts_of(topic)]
 
     @property
     def newest_ms(self) -> int | None:
@@ -142,11 +146,6 @@ class Pipeline:
     def views(self) -> list[SeriesView]:
         """Every series, as a board sees it."""
         return [view for merger in self.mergers for view in merger.views()]
-
-
-_ENDED_MS = 10**15
-"""How long a source that has ended is idle: longer than any `idle_after`, and so long that the
-other sources alone bound the watermark."""
 
 
 def joined(emitted: Sequence[Emitted]) -> Emitted:

@@ -59,6 +59,9 @@ class Links:
     runbooks: str = ""
 
 
+NO_LINKS = Links()
+
+
 class Rules(Protocol):
     """The rules that the agent runs by."""
 
@@ -140,7 +143,7 @@ class AgentState:
     version: str
     group: str
     name: str
-    links: Links = Links()
+    links: Links = NO_LINKS
     timezone: str = "UTC"
 
     @property

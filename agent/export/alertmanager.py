@@ -117,7 +117,12 @@ class Delivery:
             return
         now_ms = self._now_ms()
         wanted = alerts_to_send(
-            self._state.plan, alerts, now_ms, self._state.privacy, self._state.external_labels
+            self._state.plan,
+            alerts,
+            now_ms,
+            self._state.privacy,
+            self._state.external_labels,
+            self._state.links,
         )
         due = receiver.due(wanted, self._state.fleet.is_ours, now_ms, self._resend_ms)
         ends_ms = now_ms + max(GAP_MS, ENDS_AFTER_RESENDS * self._resend_ms)

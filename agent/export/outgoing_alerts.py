@@ -13,10 +13,11 @@ from agent.core.model.plan import Plan
 from agent.core.model.results import AlertPhase
 from agent.core.model.rules import Rule, is_whole
 from agent.core.model.text import value_text
+from agent.core.output.addresses import alert_path, dashboard_path, runbook_address
 from agent.core.output.alert_labels import ESCALATION, alert_labels, escalation_text, series_label
 from agent.core.output.messages import label
 from agent.core.output.privacy import Privacy
-from agent.export.agent_state import Alert, SeriesId
+from agent.export.agent_state import NO_LINKS, Alert, Links, SeriesId
 
 END_SENT_FOR_MS = 15 * 60_000
 """For how long an end is sent to an Alertmanager that was not sent the beginning by this worker:
@@ -49,6 +50,7 @@ def alerts_to_send(
     now_ms: int,
     privacy: Privacy | None = None,
     external_labels: Mapping[str, str] | None = None,
+    links: Links = NO_LINKS,
 ) -> dict[Key, OutgoingAlert]:
     """Every alert of these that Alertmanager should know of, with the escalations that are due."""
     privacy = privacy or Privacy()
@@ -58,7 +60,8 @@ def alerts_to_send(
         if rule is None or kpi is None or alert.since_ms is None:
             continue
         shown = privacy.dimensions(plan, alert.kpi, alert.dimensions)
-        for variant in _variants(plan, rule, kpi, replace(alert, dimensions=shown), now_ms):
+        visible = replace(alert, dimensions=shown)
+        for variant in _variants(plan, rule, kpi, visible, now_ms, links):
             # Whose it is goes by the series as it is, not as it is called outside.
             series = (alert.kpi, None if is_whole(rule) else alert.dimensions)
             labels = {**variant.labels, **(external_labels or {})}
@@ -68,7 +71,7 @@ def alerts_to_send(
 
 
 def _variants(
-    plan: Plan, rule: Rule, kpi: Kpi, alert: Alert, now_ms: int
+    plan: Plan, rule: Rule, kpi: Kpi, alert: Alert, now_ms: int, links: Links
 ) -> Iterator[OutgoingAlert]:
     since_ms = min(alert.since_ms or 0, now_ms)
     over = alert.phase is AlertPhase.RESOLVED
@@ -81,7 +84,7 @@ def _variants(
     if pairs:
         labels["series"] = series_label(pairs)
     series = (alert.kpi, None if is_whole(rule) else alert.dimensions)
-    annotations = _annotations(rule, kpi, alert)
+    annotations = _annotations(rule, kpi, alert, links)
     ended_ms = since_ms if over else None
     yield OutgoingAlert(series, labels, annotations, since_ms, ended_ms)
     for step in rule.escalation:
@@ -91,12 +94,17 @@ def _variants(
             yield OutgoingAlert(series, called, annotations, since_ms if over else due_ms, ended_ms)
 
 
-def _annotations(rule: Rule, kpi: Kpi, alert: Alert) -> dict[str, str]:
+def _annotations(rule: Rule, kpi: Kpi, alert: Alert, links: Links) -> dict[str, str]:
+    dimensions = () if is_whole(rule) else alert.dimensions
+    is_over = alert.phase is AlertPhase.RESOLVED
+    board = links.board if kpi.person is None else ""
     texts = {
         "summary": alert.summary,
         "description": alert.description,
-        "runbook_url": rule.runbook or "",
+        "runbook_url": rule.runbook or runbook_address(links.runbooks, "kpi-alert"),
+        "dashboard_url": links.grafana and f"{links.grafana}/{dashboard_path(kpi, dimensions)}",
+        "kpi_url": board and f"{board}/{alert_path(rule.name, kpi, dimensions)}",
         "value": "" if alert.value is None else value_text(alert.value, kpi.unit),
-        "escalation": escalation_text(rule.escalation),
+        "escalation": "" if is_over else escalation_text(rule.escalation),  # it calls nobody else
     }
     return {name: text for name, text in texts.items() if text}

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from agent.core.model import metrics
+from agent.core.output.uids import AGENT_TITLE, AGENT_UID, STRATEGY_UID
 from agent.generate import names, panels
 from agent.generate.agent_alerts import WORKERS
 from agent.generate.layout import Board, Cell, Section
 from agent.generate.panels import About, Query
-from agent.generate.uids import AGENT_TITLE, AGENT_UID, STRATEGY_UID
 
 RATE = "[$__rate_interval]"
 ZERO = "or vector(0)"

@@ -9,17 +9,18 @@ from agent.core.model import metrics
 from agent.core.model.kpis import Kpi
 from agent.core.model.plan import Plan
 from agent.core.model.text import schedule_text, target_text, window_text
-from agent.generate import names, panels
-from agent.generate.agent_alerts import stale_after_seconds
-from agent.generate.layout import Board, Cell, Section
-from agent.generate.panels import About, Query
-from agent.generate.uids import (
+from agent.core.output.uids import (
     AGENT_TITLE,
     AGENT_UID,
     STRATEGY_TITLE,
     STRATEGY_UID,
     kpi_board_uid,
+    variable_name,
 )
+from agent.generate import names, panels
+from agent.generate.agent_alerts import stale_after_seconds
+from agent.generate.layout import Board, Cell, Section
+from agent.generate.panels import About, Query
 from agent.generate.units import grafana_unit
 
 BANDS = {
@@ -88,7 +89,7 @@ class _Series:
     def __init__(self, kpi: Kpi, external: Sequence[str]) -> None:
         self._kpi = kpi
         self._environment = names.chosen(external)
-        self._dimensions = [f'{name}=~"${names.variable_name(name)}"' for name in kpi.by]
+        self._dimensions = [f'{name}=~"${variable_name(name)}"' for name in kpi.by]
 
     def of(self, metric: str, *fixed: tuple[str, str]) -> str:
         """Of one of the KPI's own metrics."""

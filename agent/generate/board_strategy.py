@@ -8,10 +8,10 @@ from agent.core.evaluate.objectives import AT_RISK_FROM, MET_FROM, in_tree_order
 from agent.core.model import metrics
 from agent.core.model.plan import Objective, Plan
 from agent.core.output.privacy import shared as public_plan
+from agent.core.output.uids import AGENT_UID, STRATEGY_TITLE, STRATEGY_UID, kpi_board_uid
 from agent.generate import names, panels
 from agent.generate.layout import Board, Cell, Section
 from agent.generate.panels import About, Query
-from agent.generate.uids import AGENT_UID, STRATEGY_TITLE, STRATEGY_UID, kpi_board_uid
 
 SCORE_STEPS = (
     (None, panels.VERMILLION),

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from agent.core.model.events import Contract, Field
@@ -71,7 +72,11 @@ def event_schema(contract: Contract) -> Schema:
 def asyncapi(plan: Plan) -> Schema:
     """The AsyncAPI document of what the agent receives: topics, messages, headers and keys."""
     keys = _keys(plan)
-    channels = {_key(topic): _channel(plan, topic, keys) for topic in plan.topics}
+    patterns = {c.topics.pattern for c in plan.contracts.values()} - {None}
+    channels = {
+        key: _channel(plan, topic, topic in patterns, keys)
+        for topic, key in _unique([*plan.topics, *sorted(filter(None, patterns))]).items()
+    }
     return {
         "asyncapi": ASYNCAPI,
         "info": {
@@ -91,12 +96,14 @@ def asyncapi(plan: Plan) -> Schema:
     }
 
 
-def _channel(plan: Plan, topic: str, keys: Mapping[str, str]) -> Schema:
+def _channel(plan: Plan, topic: str, is_pattern: bool, keys: Mapping[str, str]) -> Schema:
     names = [keys[contract.name] for contract in plan.contracts_of(topic)]
-    return {
-        "address": topic,
-        "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in names},
-    }
+    messages = {name: {"$ref": f"#/components/messages/{name}"} for name in names}
+    if not is_pattern:
+        return {"address": topic, "messages": messages}
+    # AsyncAPI: the address of what is not known yet is null.
+    about = f"Every topic whose whole name matches {topic}."
+    return {"address": None, "description": about, "messages": messages}
 
 
 def _message(contract: Contract) -> Schema:
@@ -157,6 +164,8 @@ def _type(value: str) -> Schema:
 
 
 def _leaf(field: Field) -> Schema:
+    if field.as_sql is not None:  # what is made of a value says little of the value
+        field = replace(field, text=None, minimum=None, maximum=None)
     leaf: Schema = {**_described(field.description), **_typed(field)}
     for name, bound in (("minimum", field.minimum), ("maximum", field.maximum)):
         if bound is not None:
@@ -257,9 +266,14 @@ def _described(text: str) -> Schema:
 
 
 def _keys(plan: Plan) -> dict[str, str]:
-    """By event type, its name as files and AsyncAPI can have it; no two are the same."""
+    """By event type, its name as files and AsyncAPI can have it."""
+    return _unique(sorted(plan.contracts))
+
+
+def _unique(names: Iterable[str]) -> dict[str, str]:
+    """By name, what files and AsyncAPI can call it; no two are the same."""
     keys: dict[str, str] = {}
-    for name in sorted(plan.contracts):
+    for name in names:
         key, number = _key(name), 2
         while key.lower() in {known.lower() for known in keys.values()}:
             key, number = f"{_key(name)}-{number}", number + 1

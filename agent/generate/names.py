@@ -91,16 +91,6 @@ def through_gaps(recorded: str) -> str:
     return f"last_over_time({recorded}[{GAP}])"
 
 
-DATA_SOURCE_VARIABLE = "datasource"
-"""The boards' variable for the Prometheus that they read."""
-
-
-def variable_name(dimension: str) -> str:
-    """The boards' variable for a dimension: of its name, and never that of the data source."""
-    reserved = dimension.rstrip("_") == DATA_SOURCE_VARIABLE
-    return f"{dimension}_" if reserved else dimension
-
-
 def labeled(query: str, label: str, source: str, values: Mapping[str, str]) -> str:
     """The query with one label more: for each value of the label `source`, what `values` says."""
     for value, text in sorted(values.items()):

@@ -16,8 +16,10 @@ from agent.core.model import metrics
 from agent.core.model.kpis import Kpi
 from agent.core.model.plan import Plan
 from agent.core.model.rules import CompositeRule, Escalation, Rule, Severity, is_whole
-from agent.core.model.text import conditions_of, duration
+from agent.core.model.text import conditions_of, duration, unit_text
+from agent.core.output.addresses import alert_path, kpi_path, runbook_address
 from agent.core.output.alert_labels import ESCALATION, alert_labels, escalation_text
+from agent.core.output.uids import STRATEGY_UID, kpi_board_uid, variable_name
 from agent.generate import files, names, templates
 from agent.generate.agent_alerts import (
     AgentAlert,
@@ -25,7 +27,6 @@ from agent.generate.agent_alerts import (
     objective_alerts,
     stale_alerts,
 )
-from agent.generate.uids import STRATEGY_UID, kpi_board_uid
 
 WHAT = "prometheus"
 RULES_FILE = "kpi-agent.rules.yml"
@@ -35,12 +36,14 @@ Entry = dict[str, object]
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """What the rules must know of where they are used. `grafana`, `runbooks`: base addresses of the
-    annotations' links, without a slash at the end. `external_labels`: names of the labels that
-    keep several environments apart."""
+    """What the rules must know of where they are used. `board`, `grafana`, `runbooks`: base
+    addresses of the annotations' links, without a slash at the end; "": it is not known, and
+    nothing links there. `external_labels`: names of the labels that keep several environments
+    apart."""
 
-    grafana: str = "http://localhost:3000"
-    runbooks: str = "docs/runbooks"
+    board: str = ""
+    grafana: str = ""
+    runbooks: str = ""
     external_labels: tuple[str, ...] = ()
 
 
@@ -160,21 +163,24 @@ def _annotations(
     texts = {
         "summary": summary or templates.plain_summary(kpi, condition),
         "description": described or _description(rule, kpi, condition),
-        "runbook_url": templates.literal(rule.runbook or f"{deployment.runbooks}/kpi-alert.md"),
+        "runbook_url": templates.literal(
+            rule.runbook or runbook_address(deployment.runbooks, "kpi-alert")
+        ),
         "dashboard_url": _board(kpi, deployment),
+        "kpi_url": _page(rule, kpi, deployment),
+        ESCALATION: templates.literal(escalation_text(rule.escalation)),
     }
-    if rule.escalation:
-        texts[ESCALATION] = templates.literal(escalation_text(rule.escalation))
-    return texts
+    return {name: text for name, text in texts.items() if text}
 
 
 def _description(rule: Rule, kpi: Kpi, condition: str) -> str:
     if isinstance(rule, CompositeRule):
         held = templates.literal(condition)
         return f"The rule {rule.name}{templates.where(kpi.by)}: {held}."
-    ratio = kpi.unit == "ratio"
-    value = templates.value_text(rule, kpi, " | humanizePercentage" if ratio else " | humanize")
-    unit = f" {kpi.unit}" if kpi.unit and not ratio else ""
+    filters = {"ratio": "humanizePercentage", "seconds": "humanizeDuration"}
+    pipe = filters.get(kpi.unit or "", "humanize")
+    value = templates.value_text(rule, kpi, f" | {pipe}")
+    unit = f" {unit_text(kpi.unit)}" if kpi.unit and kpi.unit not in filters else ""
     return (
         f"{templates.literal(kpi.title)}{templates.where(kpi.by)} is {value}{unit}. "
         f"The rule {rule.name}: {templates.literal(condition)}."
@@ -183,12 +189,28 @@ def _description(rule: Rule, kpi: Kpi, condition: str) -> str:
 
 def _board(kpi: Kpi, deployment: Deployment) -> str:
     """The KPI's board, with the alert's series chosen; what has none is on the strategy board."""
+    if not deployment.grafana:
+        return ""
     if not kpi.name or kpi.person is not None:
         return f"{deployment.grafana}/d/{STRATEGY_UID}"
     chosen = "&".join(
-        f"var-{names.variable_name(name)}={{{{ $labels.{name} | urlquery }}}}" for name in kpi.by
+        f"var-{variable_name(name)}={{{{ $labels.{name} | urlquery }}}}" for name in kpi.by
     )
     return f"{deployment.grafana}/d/{kpi_board_uid(kpi.name)}" + (f"?{chosen}" if chosen else "")
+
+
+def _page(rule: Rule, kpi: Kpi, deployment: Deployment) -> str:
+    """The page of the alert's series on the agent's own board (`core.output.addresses`)."""
+    if not deployment.board or kpi.person is not None:
+        return ""
+    if not kpi.name:
+        return f"{deployment.board}/{alert_path(rule.name, None, None)}"
+    path = f"{deployment.board}/{kpi_path(kpi.name)}"
+    # Quoted as Go does: a value may hold a comma.
+    series = "%2C".join(
+        f'{name}%3D{{{{ printf "%q" $labels.{name} | urlquery }}}}' for name in kpi.by
+    )
+    return f"{path}?series={series}" if series else path
 
 
 def _agent_entry(alert: AgentAlert, deployment: Deployment) -> Entry:
@@ -196,12 +218,14 @@ def _agent_entry(alert: AgentAlert, deployment: Deployment) -> Entry:
     if alert.hold != "0m":
         entry["for"] = alert.hold
     entry["labels"] = {"severity": alert.severity, **dict(alert.labels)}
-    entry["annotations"] = {
+    grafana = deployment.grafana
+    texts = {
         "summary": alert.summary,
         "description": alert.description,
-        "runbook_url": f"{deployment.runbooks}/{alert.runbook}.md",
-        "dashboard_url": f"{deployment.grafana}/d/{alert.board}",
+        "runbook_url": runbook_address(deployment.runbooks, alert.runbook),
+        "dashboard_url": f"{grafana}/d/{alert.board}" if grafana else "",
     }
+    entry["annotations"] = {name: text for name, text in texts.items() if text}
     return entry
 
 

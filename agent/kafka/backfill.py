@@ -1,11 +1,11 @@
 """The past of KPIs with `backfill`, read beside the live flow: in a thread of its own, by a
 consumer that has no group and commits nothing.
 
-A job reads one topic, for all KPIs of it whose past is due in the state partitions held here
-(`agent.core.merge.backfill_buffer`), from where what was asked for begins up to the offsets that
-decide it. What closes is published as it comes, under its usual keys. The rows go to the mergers,
-which adopt them between two frames. What interrupts a job (a rebalance, a crash, new rules) ends
-it, and it starts over from nothing.
+A job reads the topics of a contract, for all KPIs of them whose past is due in the state
+partitions held here (`agent.core.merge.backfill_buffer`), from where what was asked for begins up
+to the offsets that decide it. What closes is published as it comes, under its usual keys. The rows
+go to the mergers, which adopt them between two frames. What interrupts a job (a rebalance, a crash,
+new rules) ends it, and it starts over from nothing.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from aiokafka.errors import KafkaError
 
 from agent.core.backfill import Backfill, BackfillRequest, begin_ms
 from agent.core.merge.merger import Merger
+from agent.core.merge.watermark import Source
+from agent.core.model.events import Topics
 from agent.core.model.plan import Plan
 from agent.core.model.results import Emitted
 from agent.core.state.rows import Row
@@ -54,14 +56,14 @@ Rows = Mapping[tuple[str, int], list[Row]]
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One reading of a topic: by KPI, `handoffs` are where the live flow takes over (ms),
+    """One reading of `topics`: by KPI, `handoffs` are where the live flow takes over (ms),
     `partitions` the state partitions that need it; `covered` is up to where to read, by source
     partition."""
 
-    topic: str
+    topics: Topics
     handoffs: Mapping[str, int]
     partitions: Mapping[str, frozenset[int]]
-    covered: Mapping[int, int]
+    covered: Mapping[Source, int]
 
 
 class Backfiller:
@@ -106,8 +108,8 @@ class Backfiller:
                 await asyncio.sleep(RETRY_SECONDS)
 
     def _due(self, mergers: Mapping[int, Merger]) -> Job | None:
-        """The KPIs of one topic whose past is due wherever they wait."""
-        due_in: dict[str, dict[int, tuple[int, Mapping[int, int]]]] = {}
+        """The KPIs of the same topics whose past is due wherever they wait."""
+        due_in: dict[str, dict[int, tuple[int, Mapping[Source, int]]]] = {}
         for p, merger in mergers.items():
             for due in merger.pending_backfills():
                 due_in.setdefault(due.kpi, {})[p] = due.handoff_ms, due.covered
@@ -118,27 +120,27 @@ class Backfiller:
         }
         if not everywhere:
             return None
-        topic = self._topic(next(iter(everywhere)))
-        of_topic = {k: by_p for k, by_p in everywhere.items() if self._topic(k) == topic}
-        covered: dict[int, int] = {}
-        for by_p in of_topic.values():
+        topics = self._topics(next(iter(everywhere)))
+        of_topics = {k: by_p for k, by_p in everywhere.items() if self._topics(k) == topics}
+        covered: dict[Source, int] = {}
+        for by_p in of_topics.values():
             for _, upto in by_p.values():
                 for source, offset in upto.items():
                     covered[source] = max(covered.get(source, 0), offset)
         return Job(
-            topic,
-            {kpi: max(cut for cut, _ in by_p.values()) for kpi, by_p in of_topic.items()},
-            {kpi: frozenset(by_p) for kpi, by_p in of_topic.items()},
+            topics,
+            {kpi: max(cut for cut, _ in by_p.values()) for kpi, by_p in of_topics.items()},
+            {kpi: frozenset(by_p) for kpi, by_p in of_topics.items()},
             covered,
         )
 
-    def _topic(self, kpi: str) -> str:
-        return self._plan.contracts[self._plan.kpis[kpi].contract or ""].topic
+    def _topics(self, kpi: str) -> Topics:
+        return self._plan.contracts[self._plan.kpis[kpi].contract or ""].topics
 
     async def _fill(self, job: Job, mergers: Mapping[int, Merger]) -> None:
         """Read a past and hand it over, unless the mergers change meanwhile."""
         mergers, started = dict(mergers), time.monotonic()
-        log.info("backfill of %s: reading topic %s", _names(job), job.topic)
+        log.info("backfill of %s: reading topic %s", _names(job), job.topics)
         rows_read = await self._read(job, mergers)
         if rows_read is None:
             log.info("backfill of %s paused: the group is rebalancing", _names(job))
@@ -238,7 +240,7 @@ class _Reading:
         await consumer.start()
         try:
             enable_batch_fetch(consumer)
-            tps = [TopicPartition(self._job.topic, p) for p in sorted(self._job.covered)]
+            tps = [TopicPartition(*source) for source in sorted(self._job.covered)]
             consumer.assign(tps)
             now_ms = time.time_ns() // 1_000_000
             asked = {
@@ -261,13 +263,13 @@ class _Reading:
             log.warning(
                 "topic %s does not reach back as far as the backfill of %s: it begins with the "
                 "first whole window that is there",
-                job.topic, _names(job),
+                job.topics, _names(job),
             )  # fmt: skip
         wanted = [
             BackfillRequest(name, max([from_ms, *short]), job.handoffs[name], job.partitions[name])
             for name, from_ms in asked.items()
         ]
-        return Backfill(self._plan, job.topic, wanted, job.covered, self._state_partitions)
+        return Backfill(self._plan, wanted, job.covered, self._state_partitions)
 
     async def _read(
         self,
@@ -275,7 +277,7 @@ class _Reading:
         past: Backfill,
         begins: Mapping[TopicPartition, Begin],
     ) -> Rows:
-        ends = {tp: self._job.covered[tp.partition] for tp in begins}
+        ends = {tp: self._job.covered[tp] for tp in begins}
         whole = sum(max(ends[tp] - begin.offset, 0) for tp, begin in begins.items())
         reading = set(begins)
         for tp, begin in begins.items():
@@ -287,7 +289,7 @@ class _Reading:
                 if await consumer.position(tp) >= ends[tp]:
                     reading.discard(tp)
                     consumer.pause(tp)
-                    past.end(tp.partition)
+                    past.end(tp)
             started = time.monotonic()
             emitted = past.flush()
             worked += time.monotonic() - started
@@ -313,7 +315,7 @@ class _Reading:
         self, consumer: AIOKafkaConsumer, past: Backfill, reading: set[TopicPartition]
     ) -> None:
         """Read on only where the slowest sources are."""
-        times = {tp: past.watermark_ms(tp.partition) for tp in reading}
+        times = {tp: past.watermark_ms(tp) for tp in reading}
         known = [at for at in times.values() if at is not None]
         least = min(known) if len(known) == len(times) else None
         ahead = {

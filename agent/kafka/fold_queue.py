@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from operator import itemgetter
 from typing import Any
 
@@ -50,11 +51,12 @@ class Flush:
 
 
 class FoldQueue:
-    """Decodes and folds what is fetched, and makes frames of it. It owns the folders."""
+    """Decodes and folds what is fetched, and makes frames of it. It owns the folders, which those
+    of topics that appear are added to."""
 
     def __init__(
         self,
-        folders: Mapping[str, Folder],
+        folders: dict[str, Folder],
         side_outputs: SideOutputs,
         progress: IngestProgress,
         wall_ms: Callable[[], int],
@@ -102,7 +104,8 @@ class FoldQueue:
     def flush(
         self, snapshot: IdleSnapshot, counts: Awaitable[Mapping[str, int]]
     ) -> asyncio.Task[Flush]:
-        """Queue a flush of all that was added. `counts`: the partitions of each source topic."""
+        """Queue a flush of all that was added. `counts`: the partitions of each source topic
+        that there is."""
         flush = asyncio.create_task(self._make_frames(snapshot, counts, self._last))
         self._last, self.unflushed = flush, 0
         return flush
@@ -175,13 +178,14 @@ class FoldQueue:
         frames: list[tuple[int, bytes]] = []
         commits: dict[TopicPartition, OffsetAndMetadata] = {}
         loop = asyncio.get_running_loop()
-        for topic, folder in self.folders.items():
+        for topic, folder in list(self.folders.items()):
             if not folder.sources:
                 continue
             count = max(partitions.get(topic, 0), len(folder.sources))
-            frames += await loop.run_in_executor(
-                self._folding, folder.flush, snapshot.clock_ms, snapshot.idle_ms[topic], count
+            flush = partial(
+                folder.flush, snapshot.clock_ms, snapshot.idle_ms[topic], count, partitions
             )
+            frames += await loop.run_in_executor(self._folding, flush)
             for partition, commit in folder.commits().items():
                 tp = TopicPartition(topic, partition)
                 commits[tp] = OffsetAndMetadata(commit.offset, commit.metadata)

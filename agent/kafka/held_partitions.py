@@ -17,6 +17,7 @@ from itertools import chain
 from typing import ParamSpec, TypeVar
 
 from agent.core.merge.merger import Merger
+from agent.core.merge.watermark import Source
 from agent.core.model.results import Emitted, SeriesView
 from agent.core.state.rows import Row
 from agent.kafka.faust_app import FrameMessage
@@ -41,7 +42,7 @@ class BackfillRows:
 
     kpi: str
     handoff_ms: int
-    sources: Collection[int]
+    sources: Collection[Source]
     rows: list[Row]
 
 

@@ -25,8 +25,10 @@ from agent.kafka.batch_fetch import enable_batch_fetch
 from agent.kafka.client import connection
 from agent.kafka.fetched import make_batch
 from agent.kafka.schema_registry import SchemaRegistry
+from agent.kafka.source_topics import source_topics, unmatched
 from agent.kafka.topic_ids import describe
 from agent.kafka.topic_reader import read_newest
+from agent.kafka.topics import TopicNames
 from agent.settings import Settings
 
 MOST_RECORDS = 20_000
@@ -58,7 +60,7 @@ async def history(
     options = _options(settings)
     registry = SchemaRegistry(settings, plan)
     try:
-        partitions = await _partitions(options, plan.topics)
+        partitions = await _partitions(options, plan, TopicNames.of(settings))
         consumer = AIOKafkaConsumer(
             **options, group_id=None, enable_auto_commit=False, isolation_level="read_committed"
         )
@@ -138,7 +140,7 @@ async def newest(settings: Settings, topic: str, most: int) -> list[bytes]:
     Raises EnvironmentFault as `history` does.
     """
     try:
-        partitions = (await _partitions(_options(settings), [topic]))[topic]
+        partitions = (await partitions_of(_options(settings), [topic]))[topic]
         share = -(-most // len(partitions))
         records = await read_newest(settings, topic, partitions, share)
     except (KafkaError, OSError) as error:
@@ -150,15 +152,31 @@ def _options(settings: Settings) -> dict[str, Any]:
     return {**connection(settings), "client_id": f"{settings.group}-history"}
 
 
-async def _partitions(options: Mapping[str, Any], topics: Sequence[str]) -> dict[str, list[int]]:
-    """The partitions of topics."""
+async def _partitions(
+    options: Mapping[str, Any], plan: Plan, names: TopicNames
+) -> dict[str, list[int]]:
+    """The partitions of a plan's topics."""
+    if not plan.has_patterns:
+        return await partitions_of(options, plan.topics)
+    partitions = await partitions_of(options, None)
+    topics = source_topics(plan, names, partitions)
+    if missing := unmatched(plan, topics):
+        raise EnvironmentFault(f"there is no topic {', '.join(missing)}")
+    return {topic: partitions[topic] for topic in topics}
+
+
+async def partitions_of(
+    options: Mapping[str, Any], topics: Sequence[str] | None
+) -> dict[str, list[int]]:
+    """The partitions of topics; None: of all that there are. Raises EnvironmentFault where one of
+    them isn't there."""
     admin = AIOKafkaAdminClient(**options)
     try:
         await admin.start()
         described = await describe(admin, topics)
     finally:
         await admin.close()
-    missing = [topic for topic in topics if topic not in described]
+    missing = [topic for topic in topics or () if topic not in described]
     if missing:
         raise EnvironmentFault(f"there is no topic {', '.join(missing)}")
     return {topic: list(range(metadata.partitions)) for topic, metadata in described.items()}
@@ -180,7 +198,8 @@ async def begins_of(
     begins: dict[TopicPartition, int] = await consumer.beginning_offsets(tps)
     if from_ms is None:
         return {tp: Begin(offset) for tp, offset in begins.items()}
-    ahead = {t: max(c.max_future_ms for c in plan.contracts_of(t)) for t in plan.topics}
+    topics = {tp.topic for tp in tps}
+    ahead = {t: max(c.max_future_ms for c in plan.contracts_of(t)) for t in topics}
     wanted = {tp: max(from_ms - ahead[tp.topic], 0) for tp in tps}
     first_since = await consumer.offsets_for_times(wanted)
     out = {}

@@ -25,6 +25,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from agent.core.fold.checkpoint import MissedSpan, Resume
 from agent.core.frame import decode
+from agent.core.model.plan import Plan
 from agent.errors import UnknownVersionError
 from agent.kafka.frame_batches import split
 from agent.kafka.source_consumer import SourceConsumer
@@ -225,6 +226,7 @@ async def find_begins(
     admin: AIOKafkaAdminClient,
     consumer: SourceConsumer,
     partitions: Sequence[TopicPartition],
+    plan: Plan,
 ) -> Mapping[TopicPartition, Begin]:
     """Where to go on with partitions that were assigned; one is left out where another version of
     the agent committed last. Raises KafkaError where no broker says."""
@@ -243,6 +245,7 @@ async def find_begins(
     if any(needs_last_frame(commits[tp], sources[tp]) for tp in partitions):
         frames = await _last_frames(settings)
     known = {tp.topic for tp in partitions if commits[tp] is not None} | {tp.topic for tp in frames}
+    contracts = {contract.name for topic in known for contract in plan.contracts_of(topic)}
     highest: dict[str, int] = {}
     for tp, last in frames.items():
         highest[tp.topic] = max(highest.get(tp.topic, -1), last.epoch)
@@ -253,8 +256,8 @@ async def find_begins(
             frames.get(tp),
             sources[tp],
             highest.get(tp.topic, -1),
-            # A partition added to a topic that is being read is read whole.
-            from_end=latest and tp.topic not in known,
+            # What is added to a topic or a contract that is being read is read whole.
+            from_end=latest and not any(c.name in contracts for c in plan.contracts_of(tp.topic)),
         )
         for tp in partitions
     }

@@ -81,15 +81,18 @@ class IngestStage:
         self._admin = admin
         self._progress = progress
         self._wall_ms = wall_ms
+        self._plan = plan
+        self._names = TopicNames.of(settings)
         self._lock = asyncio.Lock()
         self._consumer = SourceConsumer(settings)
         self._subscription = TopicSubscription(
-            admin, self._consumer, plan.topics, TopicNames.of(settings), progress,
-            self._revoked, self._assigned,
+            admin, self._consumer, plan, self._names, progress,
+            self._add_folder, self._revoked, self._assigned,
         )  # fmt: skip
-        folders = {topic: Folder(plan, topic, state_partitions) for topic in plan.topics}
+        self._state_partitions = state_partitions
+        self._counts: dict[str, int] = {}  # of the source topics' partitions, as last seen
         self._registry = SchemaRegistry(settings, plan, progress.schemas)
-        self._queue = FoldQueue(folders, side_outputs, progress, wall_ms, self._registry)
+        self._queue = FoldQueue({}, side_outputs, progress, wall_ms, self._registry)
         self._idleness = IdleDetector(
             settings.session_timeout, IDLE_INTERVALS * settings.flush_interval
         )
@@ -232,8 +235,8 @@ class IngestStage:
 
     async def _partition_counts(self) -> Mapping[str, int]:
         """How many partitions the source topics have now, after the records of this flush were
-        fetched. So whatever was written to a partition by then is waited for, before the group has
-        assigned the partition to anybody (docs/decisions/0026-partitions-that-are-added.md)."""
+        fetched. So whatever was written to a topic or partition by then is waited for, before the
+        group has assigned it to anybody (docs/decisions/0026-partitions-that-are-added.md)."""
         folders = self._queue.folders
         ids = {
             topic: {source.topic_id for source in folder.sources.values()}
@@ -241,10 +244,21 @@ class IngestStage:
             if folder.sources
         }
         known = {topic: self._consumer.partition_count(topic) for topic in ids}
-        now = await partition_counts(self._admin, ids)
-        if any(count > known[topic] for topic, count in now.items()):
+        now = await partition_counts(self._admin, self._plan, self._names, ids)
+        if any(now.get(topic, 0) > count for topic, count in known.items()):
             self._consumer.rejoin()
-        return {topic: max(count, now.get(topic, 0)) for topic, count in known.items()}
+        subscribed = self._subscription.topics
+        if not now.keys() <= subscribed:
+            self._subscription.look_now()
+        # A topic counts while it is subscribed to: a broker may not know one for a moment.
+        last = {topic: count for topic, count in self._counts.items() if topic in subscribed}
+        self._counts = {**last, **now}
+        return {**self._counts, **{t: max(count, now.get(t, 0)) for t, count in known.items()}}
+
+    def _add_folder(self, topic: str) -> None:
+        """Fold a topic that is to be subscribed to."""
+        if topic not in self._queue.folders:
+            self._queue.folders[topic] = Folder(self._plan, topic, self._state_partitions)
 
     # ---- rebalances
 
@@ -280,7 +294,9 @@ class IngestStage:
     async def _begin(self, partitions: Sequence[TopicPartition]) -> None:
         if not partitions:
             log.info("no source partitions assigned: other workers have all of them")
-        begins = await find_begins(self._settings, self._admin, self._consumer, partitions)
+        begins = await find_begins(
+            self._settings, self._admin, self._consumer, partitions, self._plan
+        )
         paused = []
         for tp in partitions:
             begin = begins.get(tp)

@@ -41,7 +41,8 @@ class SchemaRegistry:
         report: Callable[[str | None], None] = lambda reason: None,
     ) -> None:
         self._settings = settings
-        self._topics = topics_with_schemas(plan)
+        self._plan = plan
+        self._named: dict[str, bool] = {}  # topics, and whether their records name their schemas
         self._report = report  # what is waited for; None: nothing
         self._known: dict[SchemaId, Schema] = {}
         self._unknown: dict[SchemaId, float] = {}  # since when, monotonic
@@ -53,7 +54,7 @@ class SchemaRegistry:
     async def with_schemas(self, batch: Batch) -> Batch:
         """A batch with the schemas that its records name. Raises EnvironmentFault when the wait for
         them is given up."""
-        if batch.topic not in self._topics:
+        if not self._names_schemas(batch.topic):
             return batch
         ids = await asyncio.get_running_loop().run_in_executor(None, named_ids, batch)
         return replace(batch, schemas=await self.fetch(ids))
@@ -106,15 +107,16 @@ class SchemaRegistry:
         self._given_up.clear()
         raise EnvironmentFault(reason)
 
+    def _names_schemas(self, topic: str) -> bool:
+        """Whether the records of a topic can't be read without what a registry has."""
+        if topic not in self._named:
+            contracts = self._plan.contracts_of(topic)
+            names = (c.schema == REGISTRY and c.format != "json" for c in contracts)
+            self._named[topic] = any(names)
+        return self._named[topic]
+
     def _ask(self, schema_id: SchemaId) -> Schema | None:
         """A schema, None if the registry has none of this id. Raises UnreachableError."""
         if self._client is None:
             self._client = RegistryClient(self._settings)
         return self._client.schema(schema_id)
-
-
-def topics_with_schemas(plan: Plan) -> frozenset[str]:
-    """The topics whose records can't be read without what a registry has."""
-    return frozenset(
-        c.topic for c in plan.contracts.values() if c.schema == REGISTRY and c.format != "json"
-    )

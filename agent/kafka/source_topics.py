@@ -1,22 +1,57 @@
-"""What brokers say of the source topics while they are read: which exist, and by which id."""
+"""What brokers say of the source topics while they are read: which exist, and by which id.
+
+Topics are named by contracts, or match a pattern of one (`agent.core.model.events.Topics`). No
+pattern matches what the agent writes itself, or what begins with `__`, as Kafka's internal topics
+do: `__consumer_offsets`.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
+from agent.core.model.plan import Plan
 from agent.errors import EnvironmentFault
 from agent.kafka.topic_ids import describe
-from agent.kafka.topics import producers_clocks
+from agent.kafka.topics import TopicNames, producers_clocks
 
 log = logging.getLogger(__name__)
 
 ANSWER_TIMEOUT_SECONDS = 1.0
+INTERNAL = "__"
+
+
+def source_topics(plan: Plan, names: TopicNames, there: Iterable[str]) -> list[str]:
+    """Those of some topics that hold events of a contract. Raises EnvironmentFault where contracts
+    read one in different formats: of two patterns, no check can tell whether they share topics."""
+    own, named = names.configs().keys(), frozenset(plan.topics)
+    topics = []
+    for topic in sorted(there):
+        is_candidate = topic in named or not (topic.startswith(INTERNAL) or topic in own)
+        contracts = plan.contracts_of(topic) if is_candidate else ()
+        if len({(contract.format, contract.schema) for contract in contracts}) > 1:
+            raise EnvironmentFault(
+                f"topic {topic} is read in different formats by the events "
+                + ", ".join(contract.name for contract in contracts),
+                "The records of a topic have one format: narrow the patterns of their topics.",
+            )
+        if contracts:
+            topics.append(topic)
+    return topics
+
+
+def unmatched(plan: Plan, topics: Collection[str]) -> list[str]:
+    """The topics and patterns of contracts that none of these topics is."""
+    missing = [topic for topic in plan.topics if topic not in topics]
+    patterns = {c.topics for c in plan.contracts.values() if c.topics.pattern is not None}
+    return missing + sorted(
+        str(pattern) for pattern in patterns if not any(topic in pattern for topic in topics)
+    )
 
 
 async def existing(admin: AIOKafkaAdminClient) -> set[str] | None:
@@ -29,9 +64,12 @@ async def existing(admin: AIOKafkaAdminClient) -> set[str] | None:
 
 
 async def partition_counts(
-    admin: AIOKafkaAdminClient, topic_ids: Mapping[str, Collection[str]]
+    admin: AIOKafkaAdminClient,
+    plan: Plan,
+    names: TopicNames,
+    topic_ids: Mapping[str, Collection[str]],
 ) -> Mapping[str, int]:
-    """How many partitions topics have now; a topic is left out where no broker says.
+    """How many partitions the source topics have now; none where no broker says.
 
     `topic_ids` are, by topic, the ids under which its partitions are read here. Raises
     EnvironmentFault where a topic has another one: it was deleted and created again, so what was
@@ -39,13 +77,16 @@ async def partition_counts(
     """
     if not topic_ids:
         return {}
+    shared = {t for c in plan.contracts.values() if not c.topics.is_one for t in c.topics.names}
+    wanted = None if plan.has_patterns else shared | topic_ids.keys()
     try:
-        described = await asyncio.wait_for(describe(admin, topic_ids), ANSWER_TIMEOUT_SECONDS)
+        described = await asyncio.wait_for(describe(admin, wanted), ANSWER_TIMEOUT_SECONDS)
     except (KafkaError, OSError, TimeoutError) as error:
         log.debug("the source topics can't be described: %r", error)
         return {}
+    described = {topic: described[topic] for topic in source_topics(plan, names, described)}
     for topic, metadata in described.items():
-        for topic_id in topic_ids[topic]:
+        for topic_id in topic_ids.get(topic, ()):
             if metadata.topic_id and topic_id not in ("", metadata.topic_id):
                 raise EnvironmentFault(
                     f"topic {topic} was deleted and created again (its id was {topic_id} and is "

@@ -33,8 +33,8 @@ class IngestProgress(Protocol):
     def shortened(self, topic: str, series: Mapping[str, int]) -> None:
         """How many series have had a dimension value that was too long, by KPI of a topic."""
 
-    def missing_topics(self, topics: Sequence[str]) -> None:
-        """The source topics that do not exist (yet)."""
+    def source_topics(self, topics: Sequence[str], missing: Sequence[str]) -> None:
+        """The source topics that exist, and which do not (yet), or have none of their pattern."""
 
     def schemas(self, reason: str | None) -> None:
         """Why the schemas that records name are waited for; None: they are not."""

@@ -122,31 +122,34 @@ _Struct: TypeAlias = MetadataRequest_v5 | _Request_v11
 
 
 class _MetadataRequest(Request[_Struct]):  # type: ignore[misc]  # untyped
-    """Asks for topics. With `auto_create`, a broker that may (auto.create.topics.enable, which is
-    Kafka's default) creates those that don't exist, by its own defaults."""
+    """Asks for topics; None: for all. With `auto_create`, a broker that may
+    (auto.create.topics.enable, which is Kafka's default) creates those that don't exist, by its
+    own defaults."""
 
     API_KEY = METADATA_API
 
-    def __init__(self, topics: Collection[str], auto_create: bool) -> None:
+    def __init__(self, topics: Collection[str] | None, auto_create: bool) -> None:
         self._topics = topics
         self._auto_create = auto_create
 
     def build(self, request_struct_class: type[_Struct]) -> _Struct:
+        topics = None if self._topics is None else list(self._topics)
         if request_struct_class is _Request_v11:
-            named = [(NO_ID, topic, _NO_TAGS) for topic in self._topics]
+            named = None if topics is None else [(NO_ID, topic, _NO_TAGS) for topic in topics]
             return _Request_v11(named, self._auto_create, False, _NO_TAGS)
-        return MetadataRequest_v5(list(self._topics), self._auto_create)
+        return MetadataRequest_v5(topics, self._auto_create)
 
 
 async def describe(
-    admin: AIOKafkaAdminClient, topics: Collection[str], *, auto_create: bool = False
+    admin: AIOKafkaAdminClient, topics: Collection[str] | None, *, auto_create: bool = False
 ) -> Mapping[str, TopicMetadata]:
-    """Those of the topics that exist. Raises KafkaError where the broker can't say.
+    """Those of the topics that exist; None: all that do, but those that the broker has an error
+    for. Raises KafkaError where the broker can't say.
 
     aiokafka's own `describe_topics` creates what it asks for wherever the broker allows it, with
     the broker's number of partitions and retention. So nothing in the agent uses it.
     """
-    if not topics:
+    if topics is not None and not topics:
         return {}
     response = await admin._send_request(_MetadataRequest(topics, auto_create))
     by_topic: dict[str, TopicMetadata] = {}
@@ -157,6 +160,8 @@ async def describe(
             continue
         if error is LeaderNotAvailableError and auto_create:
             continue  # it is being created
+        if topic["error_code"] and topics is None:
+            continue  # it is being created or deleted
         if topic["error_code"]:
             raise error(topic["topic"])
         by_topic[topic["topic"]] = TopicMetadata(

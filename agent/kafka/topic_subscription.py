@@ -3,59 +3,94 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Callable, Sequence, Set
 
 from aiokafka.admin import AIOKafkaAdminClient
 
+from agent.core.model.plan import Plan
 from agent.kafka.message_sizes import warn_of_larger_records
 from agent.kafka.source_consumer import OnRebalance, SourceConsumer
-from agent.kafka.source_topics import existing, warn_of_producers_clocks
+from agent.kafka.source_topics import (
+    existing,
+    source_topics,
+    unmatched,
+    warn_of_producers_clocks,
+)
 from agent.kafka.stage_events import IngestProgress
 from agent.kafka.topics import TopicNames
 
 CHECK_SECONDS = 5.0
 FIRST_CHECK_SECONDS = 0.2
+MOST_MISSED = 2
+"""Checks in a row in which a topic may not be there: a broker that has just started may not know it
+yet. After one more it was deleted."""
 
 
 class TopicSubscription:
-    """The subscription to the topics that the rules name. Rebalances call the two callbacks."""
+    """The subscription to the topics that events are read from. `on_added` is called with each
+    before it is subscribed to, rebalances call the other two."""
 
     def __init__(
         self,
         admin: AIOKafkaAdminClient,
         consumer: SourceConsumer,
-        topics: Sequence[str],
+        plan: Plan,
         names: TopicNames,
         progress: IngestProgress,
+        on_added: Callable[[str], None],
         on_revoked: OnRebalance,
         on_assigned: OnRebalance,
     ) -> None:
         self._admin = admin
         self._consumer = consumer
-        self._topics = topics
+        self._plan = plan
         self._names = names
         self._progress = progress
+        self._on_added = on_added
         self._on_revoked = on_revoked
         self._on_assigned = on_assigned
-        self._subscribed: tuple[str, ...] = ()
+        self._missed: dict[str, int] = {}  # the topics, and how often each was not there
+        self._has_news = asyncio.Event()
+
+    @property
+    def topics(self) -> Set[str]:
+        """The topics that are subscribed to, or just about to be."""
+        return self._missed.keys()
+
+    def look_now(self) -> None:
+        """Look for topics at once: there is one that is not subscribed to."""
+        self._has_news.set()
 
     async def run(self) -> None:
-        """Look for topics that appear, until cancelled."""
+        """Look for topics that appear, until cancelled. Raises EnvironmentFault."""
         while True:
+            self._has_news.clear()
             existing_topics = await existing(self._admin)
             if existing_topics is not None:
-                await self._subscribe(existing_topics)
-            await asyncio.sleep(CHECK_SECONDS if self._subscribed else FIRST_CHECK_SECONDS)
+                await self._subscribe(source_topics(self._plan, self._names, existing_topics))
+            with contextlib.suppress(TimeoutError):
+                seconds = CHECK_SECONDS if self._missed else FIRST_CHECK_SECONDS
+                await asyncio.wait_for(self._has_news.wait(), seconds)
 
-    async def _subscribe(self, existing_topics: set[str]) -> None:
-        self._progress.missing_topics([t for t in self._topics if t not in existing_topics])
-        # One that was deleted stays subscribed: it may be created again.
-        readable = existing_topics.union(self._subscribed)
-        topics = tuple(t for t in self._topics if t in readable)
-        if topics == self._subscribed:
+    async def _subscribe(self, topics: Sequence[str]) -> None:
+        """Subscribe to the topics that there are, and to those that were there a moment ago."""
+        self._progress.source_topics(topics, unmatched(self._plan, topics))
+        before, missed = self._missed, dict.fromkeys(topics, 0)
+        for topic, times in before.items():
+            if topic not in missed and (times < MOST_MISSED or self._is_sole(topic)):
+                missed[topic] = times + 1
+        self._missed = missed or before
+        if missed.keys() in (before.keys(), set()):
             return
-        added = set(topics).difference(self._subscribed)
+        added = missed.keys() - before.keys()
+        for topic in added:
+            self._on_added(topic)
         await warn_of_producers_clocks(self._admin, added)
         await warn_of_larger_records(self._admin, self._names, added)
-        self._consumer.subscribe(topics, self._on_revoked, self._on_assigned)
-        self._subscribed = topics
+        self._consumer.subscribe(sorted(missed), self._on_revoked, self._on_assigned)
+
+    def _is_sole(self, topic: str) -> bool:
+        """Whether a contract has no other topic. One that was deleted stays subscribed: it may be
+        created again."""
+        return any(contract.topics.is_one for contract in self._plan.contracts_of(topic))

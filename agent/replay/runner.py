@@ -1,8 +1,9 @@
 """`kpi-agent replay`: files of events through the very same core, without Kafka.
 
 A file is a source of its own, with its own watermark, as a Kafka partition is. `TOPIC=FILE` says
-which topic it stands for; without, the topic is the file's name where a contract has it, else the
-only topic there is, else each record goes to the topics whose contracts name its type.
+which topic it stands for; without, the topic is the file's name where a contract has it, else that
+which a record names itself, else the only topic there is, else the one whose contract names the
+record's type. Of a contract with several topics, such a record belongs to the first.
 """
 
 from __future__ import annotations
@@ -88,25 +89,40 @@ def sources(plan: Plan, files: Sequence[str]) -> list[Source]:
     opened = []
     for name in files:
         topic, _, rest = name.partition("=")
-        named = bool(rest) and topic in plan.topics
+        named = bool(rest and plan.contracts_of(topic))
         given = rest if named else name
         path = event_file(given)
         if path is None and rest and not named and event_file(rest) is not None:
-            known = ", ".join(plan.topics)
+            known = ", ".join(sorted({str(c.topics) for c in plan.contracts.values()}))
             raise EnvironmentFault(f"no contract has a topic '{topic}'. Known are: {known}")
         if path is None:
             wrong = "this is a folder" if Path(given).is_dir() else "no such file"
             raise EnvironmentFault(f"{given}: {wrong}. Name files of events, one JSON a line.")
         called = "standard input" if given == STANDARD_INPUT else given
-        opened.append(Source(called, path, (topic,) if named else _topics(plan, Path(given))))
+        topics = (topic,) if named else _topics(plan, Path(given).name, path, called)
+        opened.append(Source(called, path, topics))
     return opened
 
 
-def _topics(plan: Plan, path: Path) -> tuple[str, ...]:
-    stem = path.name.split(".")[0]
-    if stem in plan.topics or any(stem == t.rsplit(".", 1)[0] for t in plan.topics):
-        return tuple(t for t in plan.topics if stem in (t, t.rsplit(".", 1)[0]))
-    return plan.topics
+def _topics(plan: Plan, file: str, path: Path, name: str) -> tuple[str, ...]:
+    stem = file.split(".", maxsplit=1)[0]
+    if named := tuple(t for t in plan.topics if stem in (t, t.rsplit(".", 1)[0])):
+        return named
+    if all(contract.topics.is_one for contract in plan.contracts.values()):
+        return plan.topics
+    if topics := _own_topics(path, name):
+        return plan.topics_with(topics)
+    return (stem,) if plan.contracts_of(stem) else plan.default_topics
+
+
+def _own_topics(path: Path, name: str) -> set[str]:
+    """The topics that the records of a file name."""
+    topics: set[str] = set()
+    for records, _ in batches_of(path, name):
+        if not records.topics:
+            break  # no record of the file names one
+        topics.update(filter(None, records.topics))
+    return topics
 
 
 def replay(

@@ -38,7 +38,7 @@ def records(context: ResolveContext) -> tuple[Record, ...]:
         for turn, at_ms in enumerate(times):
             event = _event(contract, spec, turn, at_ms, len(made))
             came = at_ms if arrives is None else arrives
-            made.append(event.record(contract.topic, came, span))
+            made.append(event.record(contract.topics.default, came, span))
     return tuple(sorted(made, key=lambda record: record.arrives_ms))
 
 
@@ -103,7 +103,8 @@ def _fields_known(context: ResolveContext, at: Place, spec: EventsSpec, contract
 
 
 def _fields(context: ResolveContext, contract: Contract) -> Mapping[str, Field]:
-    whole = [c for c in context.plan.contracts_of(contract.topic) if c.type_path is None]
+    of_topic = context.plan.contracts_of(contract.topics.default)
+    whole = [c for c in of_topic if c.type_path is None]
     return {field.name: field for declared in [*whole, contract] for field in declared.fields} | {
         field.name: field for field in contract.fields
     }

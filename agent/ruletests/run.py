@@ -64,7 +64,7 @@ def _given(plan: Plan, case: Case, result: RunResult) -> Emitted:
 
 def _events(plan: Plan, case: Case, records: Sequence[Record], result: RunResult) -> Emitted:
     pipeline = Pipeline(plan, on_evaluation=result.evaluations.append)
-    for topic in plan.topics:
+    for topic in plan.default_topics:
         of_topic = [r for r in records if r.topic == topic]
         if of_topic:
             added = pipeline.add(_batch(topic, of_topic))

@@ -101,7 +101,7 @@ class Life:
             state_partitions = await self._topics.ensure(admin, consumer)
             self._status.waiting(BROKER, None)
             self._status.waiting(BOARD, None)
-            ingest_reporter = IngestReporter(self._state.metrics, self._status)
+            ingest_reporter = IngestReporter(self._state.plan, self._state.metrics, self._status)
 
             async def ingest() -> None:
                 await self._run_ingest(admin, state_partitions, ingest_reporter, over)

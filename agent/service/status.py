@@ -84,7 +84,8 @@ class StatusReporter:
 class IngestReporter:
     """What stage 1 reports (`IngestProgress`)."""
 
-    def __init__(self, metrics: AgentMetrics, status: StatusReporter) -> None:
+    def __init__(self, plan: Plan, metrics: AgentMetrics, status: StatusReporter) -> None:
+        self._plan = plan
         self._metrics = metrics
         self._status = status
         self._missing: tuple[str, ...] = ()
@@ -156,13 +157,14 @@ class IngestReporter:
             self._metrics.shortened_series.labels(kpi).inc(added)
             self._shortened[topic, kpi] = number
 
-    def missing_topics(self, topics: Sequence[str]) -> None:
-        """Say which source topics are waited for."""
-        if self._missing and not topics:
+    def source_topics(self, topics: Sequence[str], missing: Sequence[str]) -> None:
+        """Note which source topics there are, and say which are waited for."""
+        self._metrics.declare_source_topics(self._plan, topics)
+        if self._missing and not missing:
             log.info("all source topics are there")
-        self._missing = tuple(topics)
-        many = "topics do" if len(topics) > 1 else "topic does"
-        reason = f"source {many} not exist yet: {', '.join(topics)}" if topics else None
+        self._missing = tuple(missing)
+        many = "topics do" if len(missing) > 1 else "topic does"
+        reason = f"source {many} not exist yet: {', '.join(missing)}" if missing else None
         self._status.waiting(TOPICS, reason)
 
     def schemas(self, reason: str | None) -> None:

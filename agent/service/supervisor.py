@@ -24,7 +24,7 @@ from agent.core.model.plan import Plan
 from agent.core.output.labels import check_external_labels
 from agent.core.output.privacy import Privacy
 from agent.errors import EnvironmentFault, KpiAgentError, RulesError
-from agent.export.agent_state import AgentState, RuleChange
+from agent.export.agent_state import AgentState, Links, RuleChange
 from agent.export.alertmanager import Delivery
 from agent.export.metrics.agent_metrics import AgentMetrics
 from agent.export.web.access import Access, is_loopback
@@ -92,6 +92,8 @@ class Service:
             version=metadata.version("kpi-agent"),
             group=settings.group,
             name=name,
+            links=Links(settings.external_url, settings.grafana_url, settings.runbooks_url),
+            timezone=settings.timezone,
         )
         self._life = Life(settings, self.state, status, fleet, board, alert_log)
         self._delivery = Delivery(

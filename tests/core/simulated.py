@@ -7,19 +7,19 @@ what was published) and runs workers over it as a test says.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
-import numpy as np
 
-from agent.core.decode.batch import Batch
-from agent.core.fold.folder import Commit, Folder, Resume
+from agent.core.fold.folder import Commit, Resume
 from agent.core.merge.merger import Merger
 from agent.core.model.plan import Plan
 from agent.core.model.results import Emitted, Outcome
 from agent.language.load import load
+from tests.core.batches import LATER_MS
+from tests.core.folders import Folders, Record
 
 TOPIC = "shop"
 START_MS = 1_760_000_040_000  # a whole minute, as the rules' windows are
@@ -110,19 +110,30 @@ def visit(at_ms: int, region: str | None) -> bytes:
 
 @dataclass
 class Worker1:
-    """A stage-1 worker: its folder, and where it reads each partition next."""
+    """A stage-1 worker: its folders, and where it reads each source next."""
 
-    folder: Folder
+    folders: Folders
     reads: dict[int, int] = field(default_factory=dict)
     unsent: dict[int, Commit] = field(default_factory=dict)
 
 
 class World:
-    """What survives crashes, and the outside that sees what was published."""
+    """What survives crashes, and the outside that sees what was published.
 
-    def __init__(self, plan: Plan, logs: list[list[bytes]], state_partitions: int = 2) -> None:
+    `topics`: the topic of each log; of one topic, if not given.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        logs: list[list[bytes]],
+        state_partitions: int = 2,
+        topics: Sequence[str] | None = None,
+    ) -> None:
         self.plan = plan
         self.logs = logs
+        topics = topics or [TOPIC] * len(logs)
+        self.places = [(topic, topics[:log].count(topic)) for log, topic in enumerate(topics)]
         self.frames: list[list[bytes]] = [[] for _ in range(state_partitions)]
         self.committed: dict[int, Commit] = {}
         self.rows: list[dict[bytes, bytes]] = [{} for _ in range(state_partitions)]
@@ -135,47 +146,33 @@ class World:
 
     def worker(self, partitions: Iterable[int] | None = None) -> Worker1:
         """A worker that takes on partitions where the committed offsets say."""
-        worker = Worker1(Folder(self.plan, TOPIC, len(self.frames)))
+        worker = Worker1(Folders(self.plan, len(self.frames), self.places))
         for p in range(len(self.logs)) if partitions is None else partitions:
             commit = self.committed.get(p)
             resume = Resume.parse(commit.offset, commit.metadata) if commit else None
-            worker.folder.assign(p, resume)
+            worker.folders.assign(p, resume)
             worker.reads[p] = resume.offset if resume else 0
         return worker
 
     def read(self, worker: Worker1, sizes: dict[int, int]) -> None:
         """Let a worker read so many records of each partition, as one batch."""
-        values: list[bytes] = []
-        places: list[tuple[int, int]] = []
+        records: list[Record] = []
         for p, size in sorted(sizes.items()):
             begin = worker.reads[p]
             chunk = self.logs[p][begin : begin + size]
-            values += chunk
-            places += [(p, begin + i) for i in range(len(chunk))]
+            records += [(p, begin + i, LATER_MS, value) for i, value in enumerate(chunk)]
             worker.reads[p] = begin + len(chunk)
-        if not values:
-            return
-        partitions, offsets = zip(*places, strict=True)
-        added = worker.folder.add(
-            Batch(
-                TOPIC,
-                values,
-                np.array(partitions, np.int32),
-                np.array(offsets, np.int64),
-                np.full(len(values), 2_000_000_000_000),
-            )
-        )
-        for (outcome, _, _), number in added.counts.items():
-            self.outcomes[outcome] += number
-        self.late_rows.update(added.late_rows)
+        for added in worker.folders.add(records):
+            for (outcome, _, _), number in added.counts.items():
+                self.outcomes[outcome] += number
+            self.late_rows.update(added.late_rows)
 
     def flush(self, worker: Worker1, idle_ms: int | None = None) -> dict[int, Commit]:
         """Let a worker send its frames; what it may commit."""
-        clock = 2_000_000_000_000
         quiet = dict.fromkeys(worker.reads, idle_ms)
-        for target, message in worker.folder.flush(clock, quiet, len(self.logs)):
+        for target, message in worker.folders.flush(LATER_MS, quiet, len(self.logs)):
             self.frames[target].append(message)
-        return worker.folder.commits()
+        return worker.folders.commits()
 
     def commit(self, commits: dict[int, Commit]) -> None:
         """Commit offsets."""
@@ -233,9 +230,9 @@ def same(a: tuple[float | None, int], b: tuple[float | None, int]) -> bool:
     return a[0] is None or b[0] is None or abs(a[0] - b[0]) <= 1e-9 * max(1.0, abs(a[0]), abs(b[0]))
 
 
-def straight(plan: Plan, logs: list[list[bytes]]) -> World:
+def straight(plan: Plan, logs: list[list[bytes]], topics: Sequence[str] | None = None) -> World:
     """The world after one worker read everything at once and one merger applied it."""
-    world = World(plan, logs)
+    world = World(plan, logs, topics=topics)
     worker = world.worker()
     world.read(worker, {p: len(log) for p, log in enumerate(logs)})
     world.flush(worker)

@@ -142,12 +142,12 @@ class Grown:
         merger, plan = self.held[p].merger, self.world.plan
         for due in merger.pending_backfills():
             wanted = BackfillRequest(due.kpi, None, due.handoff_ms, (p,))
-            past = Backfill(plan, TOPIC, [wanted], due.covered, len(self.held))
+            past = Backfill(plan, [wanted], due.covered, len(self.held))
             for source, stop in due.covered.items():
                 at = 0
                 while at < stop:
-                    chunk = self.world.logs[source][at : min(stop, at + self.rng.randint(1, 20))]
-                    past.add(a_batch(source, at, chunk))
+                    chunk = self.world.logs[source[1]][at : min(stop, at + self.rng.randint(1, 20))]
+                    past.add(a_batch(source[1], at, chunk))
                     at += len(chunk)
                     if self.rng.random() < 0.5:
                         self.world.published.append(past.flush())
@@ -327,12 +327,12 @@ def test_only_whole_windows_are_reported_from_the_first_one_on(
     ]
     from_ms, handoff_ms = START_MS + 180_000 + after_ms, START_MS + 600_000
     wanted = [BackfillRequest(name, from_ms, handoff_ms, (0,)) for name in plan.kpis]
-    past = Backfill(plan, TOPIC, wanted, [0], 1)
+    past = Backfill(plan, wanted, [(TOPIC, 0)], 1)
     reported: list[WindowValue] = []
     for at in range(0, len(log), 50):
         past.add(a_batch(0, at, log[at : at + 50]))
         reported += past.flush().windows
-    past.end(0)
+    past.end((TOPIC, 0))
     reported += past.flush().windows
     windows = {(w.kpi, w.dimensions, w.end_ms): (w.value, w.events) for w in reported}
     all_time = straight(plan, [log]).windows()

@@ -40,6 +40,15 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
     return plan_of(RULES, tmp_path_factory.mktemp("rules"))
 
 
+@pytest.fixture(scope="module")
+def plan_of_topics(tmp_path_factory: pytest.TempPathFactory) -> Plan:
+    """The same rules, over several topics."""
+    sale, visit = RULES.split("  visit:\n", 1)
+    text = sale.replace("topic: shop", "topic: {pattern: 'shop|..'}") + "  visit:\n"
+    text += visit.replace("topic: shop", "topic: [shop, eu, us]")
+    return plan_of(text, tmp_path_factory.mktemp("rules"))
+
+
 def a_log(rng: random.Random, tag: str) -> list[bytes]:
     """One partition's log: time moves on by up to half a minute a record, with disorder of up to
     five minutes (the lateness is 10 s), repeats, ids that are used again, rubbish, tombstones and
@@ -88,6 +97,29 @@ def test_any_batching_gives_the_same_windows(plan: Plan, seed: int) -> None:
         if rng.random() < 0.5:
             world.flush(worker)
     world.flush(worker)
+    settle(world)
+    check_same(world, expected)
+    assert world.outcomes == expected.outcomes
+
+
+@QUICK
+@given(seed=SEEDS)
+def test_events_over_several_topics_are_worth_what_they_are_in_one(
+    plan: Plan, plan_of_topics: Plan, seed: int
+) -> None:
+    """However logs are shared out to topics, which match a pattern or are named."""
+    rng = random.Random(seed)
+    logs = [a_log(rng, tag) for tag in "abcd"]
+    expected = straight(plan, logs)
+    world = World(plan_of_topics, logs, topics=[rng.choice(["shop", "eu", "us"]) for _ in logs])
+    workers = [world.worker([0, 1]), world.worker([2, 3])]
+    while left := [w for w in workers if any(w.reads[p] < len(logs[p]) for p in w.reads)]:
+        worker = rng.choice(left)
+        world.read(worker, {p: rng.randint(0, 20) for p in worker.reads})
+        if rng.random() < 0.5:
+            world.flush(worker)
+    for worker in workers:
+        world.flush(worker)
     settle(world)
     check_same(world, expected)
     assert world.outcomes == expected.outcomes

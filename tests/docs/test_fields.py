@@ -156,4 +156,4 @@ def test_an_override_may_say_what_the_table_says(
     override = {"match": {"region": "apac"}, field: said}
     shown = told_of(tmp_path, {**KINDS[rule], "overrides": [override]})
     assert (shown == []) == may, shown
-    assert may or f"`{field}` says nothing in a rule" in shown[0][0]
+    assert may or f"`{field}` has no effect in a rule" in shown[0][0]

@@ -273,6 +273,12 @@ def _order(rng: random.Random, number: int, at: datetime) -> Record:
     }
 
 
+def _of_some_topic(rng: random.Random, number: int, at: datetime) -> Record:
+    order = {"type": "order.placed", "id": f"o{number}", "at": _iso(at), "total": _amount(rng)}
+    topic = f"shop-{rng.choice(['no', 'se', 'dk'])}"
+    return {"topic": topic, "timestamp": _ms(at), "value": order}
+
+
 SHAPES: dict[str, Shape] = {
     "cloudevents": _cloudevent,
     "debezium": _change,
@@ -297,6 +303,7 @@ SHAPES: dict[str, Shape] = {
     "otel_flat": _otel,
     "headers": _with_headers,
     "lines": _order,
+    "topics": _of_some_topic,
 }
 REPEATED = frozenset({"cloudevents", "headers", "lines"})
 """Those whose truth leaves repeated events out."""

@@ -18,7 +18,7 @@ from agent.core.model import metrics
 from agent.core.model.results import AlertPhase
 from agent.core.model.rules import Escalation
 from agent.export import alertmanager as delivery
-from agent.export.agent_state import Alert
+from agent.export.agent_state import Alert, Links
 from agent.export.alertmanager import Delivery, Receiver
 from agent.export.outgoing_alerts import OutgoingAlert, SeriesId, alerts_to_send
 from agent.generate.names import JOB
@@ -408,3 +408,17 @@ def test_the_company_of_the_other_tests_can_be_reported() -> None:
     quiet = Alert("quiet_region", "info", "response_time", ("emea",), AlertPhase.FIRING, NOW_MS)
     (alert,) = alerts_to_send(COMPANY, [quiet], NOW_MS).values()
     assert alert.labels["objective"] == "customer_satisfaction"
+
+
+def test_an_alert_leads_to_its_page_its_board_and_a_runbook_where_they_are_known() -> None:
+    links = Links("https://kpis.example.org", "https://grafana.example.org", "https://run.example")
+    (alert,) = alerts_to_send(PLAN, [firing("a b,c")], NOW_MS, links=links).values()
+    assert alert.annotations["kpi_url"] == (
+        "https://kpis.example.org/kpis/response_time?series=region%3D%22a%20b%2Cc%22"
+    )
+    assert alert.annotations["dashboard_url"] == (
+        "https://grafana.example.org/d/kpi-response_time?var-region=a%20b%2Cc"
+    )
+    assert alert.annotations["runbook_url"] == "https://example.org/runbooks/slow"
+    (plain,) = alerts_to_send(PLAN, [firing("emea")], NOW_MS).values()
+    assert not {"kpi_url", "dashboard_url"} & set(plain.annotations)

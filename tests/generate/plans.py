@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from agent.core.model.events import Contract, Field, TimeSource
+from agent.core.model.events import Contract, Field, TimeSource, Topics
 from agent.core.model.kpis import Kpi, Partial, PartialKind, Target, TargetOverride
 from agent.core.model.plan import Objective, Plan
 from agent.core.model.rules import AbsenceLevel, AbsenceRule, Level, Severity, ThresholdRule
@@ -16,7 +16,7 @@ MINUTE_MS = 60_000
 def contract(name: str, topic: str) -> Contract:
     return Contract(
         name=name,
-        topic=topic,
+        topics=Topics((topic,)),
         type_path=("type",),
         type_value=name,
         times=(TimeSource(("at",)),),

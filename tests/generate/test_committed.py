@@ -20,7 +20,7 @@ from agent.generate.alertmanager import alertmanager_files, read_receivers
 from agent.generate.board_strategy import BOARD_UID, KPI_TITLE
 from agent.generate.files import differs
 from agent.generate.grafana import dashboards, grafana_files, queries
-from agent.generate.prometheus import RULES_FILE, alert_rules, prometheus_files
+from agent.generate.prometheus import RULES_FILE, Deployment, alert_rules, prometheus_files
 from agent.language.load import load
 
 from .plans import company
@@ -32,10 +32,17 @@ def alertmanager_with_receivers(plan: Plan) -> dict[str, str]:
     return alertmanager_files(plan, read_receivers(ROOT / "deploy/alertmanager/receivers.yml"))
 
 
+def prometheus_with_links(plan: Plan) -> dict[str, str]:
+    """As the Makefile has it generated."""
+    links = re.search(r"^LINKS := (.*?)\n\n", (ROOT / "Makefile").read_text(), re.M | re.S)
+    assert links is not None
+    return prometheus_files(plan, Deployment(*re.findall(r"http\S+", links[1])))
+
+
 @pytest.mark.parametrize(
     ("folder", "files", "what"),
     [
-        ("deploy/prometheus", prometheus_files, "prometheus"),
+        ("deploy/prometheus", prometheus_with_links, "prometheus"),
         ("deploy/alertmanager", alertmanager_with_receivers, "alertmanager"),
         ("grafana", grafana_files, "grafana"),
     ],

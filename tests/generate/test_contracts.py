@@ -62,6 +62,8 @@ events:
     type_field: none
     time: at
     fields: {k: {type: string, path: {key: true}}}
+  several: {topic: [web, web-eu], type_field: none, time: at}
+  matching: {topic: {pattern: "web.*"}, type_field: none, time: at}
 kpis:
   orders: {from: order.paid, value: count(*), window: 1h}
 """
@@ -144,7 +146,7 @@ def test_what_the_agent_rejects_or_reads_as_null_is_a_violation(
 
 def complaints(plan: Plan, contract: str, event: dict[str, Any]) -> list[Any]:
     """What the decoder says of an event: rejects, and fields of another type."""
-    decoder = Decoder(plan.contracts_of(plan.contracts[contract].topic))
+    decoder = Decoder(plan.contracts_of(plan.contracts[contract].topics.default))
     at = np.zeros(1, np.int64)
     batch = Batch(
         "shop",
@@ -188,8 +190,21 @@ def test_headers_keys_owner_and_team_are_part_of_the_message(plan: Plan) -> None
 def test_names_that_are_no_file_names_get_files_of_their_own(plan: Plan) -> None:
     assert sorted(contract_files(plan)) == [
         "3.schema.json", ASYNCAPI_FILE, "by-header-2.schema.json", "by-header.schema.json",
-        "order.paid.schema.json",
+        "matching.schema.json", "order.paid.schema.json", "several.schema.json",
     ]  # fmt: skip
+
+
+def test_every_topic_has_a_channel_and_so_has_a_pattern(plan: Plan) -> None:
+    channels = asyncapi(plan)["channels"]
+    assert {key: (of["address"], sorted(of["messages"])) for key, of in channels.items()} == {
+        "by-header": ("by-header", ["by-header"]),
+        "by-key": ("by-key", ["by-header-2"]),
+        "shop": ("shop", ["3", "order.paid"]),
+        "web": ("web", ["matching", "several"]),
+        "web-eu": ("web-eu", ["matching", "several"]),
+        "web-2": (None, ["matching"]),
+    }
+    assert channels["web-2"]["description"] == "Every topic whose whole name matches web.*."
 
 
 def test_the_command_writes_the_files_and_checks_them(

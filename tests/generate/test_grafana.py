@@ -14,12 +14,12 @@ import yaml
 from agent.core.evaluate.objectives import Score
 from agent.core.model.plan import Maintenance
 from agent.core.model.schedules import Schedule, Weekdays
+from agent.core.output.uids import MAX_UID, kpi_board_uid
 from agent.generate import files
 from agent.generate.grafana import dashboards, grafana_files, queries
 from agent.generate.layout import WHAT
-from agent.generate.prometheus import alert_rules
+from agent.generate.prometheus import Deployment, alert_rules
 from agent.generate.provisioning import provisioning
-from agent.generate.uids import MAX_UID, kpi_board_uid
 from agent.generate.units import grafana_unit
 
 from .plans import company, kpi, level, threshold
@@ -267,5 +267,6 @@ def test_a_dimension_called_datasource_has_a_variable_beside_that_of_the_data_so
         "max without (instance, pod) "
         '(kpi_reads{datasource=~"$datasource_",datasource_=~"$datasource__"})'
     )
-    rules = alert_rules(replace(plan, rules={"r": threshold("r", "reads", level("info", "f > 1"))}))
+    ruled = replace(plan, rules={"r": threshold("r", "reads", level("info", "f > 1"))})
+    rules = alert_rules(ruled, Deployment(grafana="https://grafana.example.org"))
     assert "?var-datasource_={{ $labels.datasource | urlquery }}" in rules

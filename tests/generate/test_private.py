@@ -11,7 +11,7 @@ import yaml
 
 from agent.core.model.plan import Objective
 from agent.generate.grafana import dashboards, queries
-from agent.generate.prometheus import alert_rules
+from agent.generate.prometheus import Deployment, alert_rules
 
 from .plans import company, kpi, level, threshold
 
@@ -65,8 +65,10 @@ def test_boards_of_plans_without_people_ask_as_before() -> None:
 
 
 def test_alerts_of_private_kpis_lead_to_no_board_of_theirs() -> None:
-    entries = [r for g in yaml.safe_load(alert_rules(PLAN))["groups"] for r in g["rules"]]
+    deployed = Deployment("https://kpis.example.org", "https://grafana.example.org")
+    entries = [r for g in yaml.safe_load(alert_rules(PLAN, deployed))["groups"] for r in g["rules"]]
     private = [e for e in entries if e.get("labels", {}).get("kpi") == "work_done"]
+    assert not any("kpi_url" in e["annotations"] for e in private)
     assert {e["alert"] for e in private} == {"slow_work", "KpiStale"}
     for entry in private:
         assert entry["annotations"]["dashboard_url"].endswith("/d/kpis-strategy")

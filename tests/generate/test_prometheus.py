@@ -25,6 +25,9 @@ from .plans import absence, company, kpi, level, threshold
 
 ROOT = Path(__file__).parents[2]
 SCENARIOS = Path(__file__).parent / "promtool"
+DEPLOYED = Deployment(
+    "https://kpis.example.org", "https://grafana.example.org", "https://example.org/runbooks"
+)
 
 
 def recorded(text: str) -> list[dict]:
@@ -32,7 +35,7 @@ def recorded(text: str) -> list[dict]:
 
 
 def write_rules(plan: Plan, folder: Path) -> list[Path]:
-    return files.write(folder, prometheus_files(plan), WHAT)
+    return files.write(folder, prometheus_files(plan, DEPLOYED), WHAT)
 
 
 def entries(text: str) -> list[dict]:
@@ -86,7 +89,7 @@ def test_a_rules_own_owner_and_team_come_before_its_kpis() -> None:
 def test_an_alert_of_a_whole_kpi_has_no_series() -> None:
     plan = company()
     rule = absence("silent", "response_time", per="kpi", summary="Nothing: {{ series }}")
-    text = alert_rules(replace(plan, rules={"silent": rule}))
+    text = alert_rules(replace(plan, rules={"silent": rule}), DEPLOYED)
     (alert,) = (e for e in entries(text) if e["alert"] == "silent")
     assert "series" not in alert["labels"]
     assert alert["annotations"]["dashboard_url"].endswith("/d/kpi-response_time")
@@ -130,14 +133,36 @@ def test_no_value_stands_in_a_label() -> None:
 
 
 def test_every_alert_says_what_it_means_and_where_to_look() -> None:
-    for rule in entries(alert_rules(company())):
-        assert set(rule["annotations"]) == {
+    for rule in entries(alert_rules(company(), DEPLOYED)):
+        where = {"kpi_url"} if "kpi" in rule["labels"] and "rule" in rule["labels"] else set()
+        assert set(rule["annotations"]) == where | {
             "summary",
             "description",
             "runbook_url",
             "dashboard_url",
         }
         assert all(rule["annotations"].values())
+
+
+def test_where_no_address_is_known_nothing_links_there() -> None:
+    for rule in entries(alert_rules(company())):
+        assert not {"dashboard_url", "kpi_url"} & set(rule["annotations"])
+        assert "localhost" not in rule["annotations"].get("runbook_url", "")
+
+
+def test_an_alert_leads_to_the_page_of_its_series() -> None:
+    (rule,) = (e for e in entries(alert_rules(company(), DEPLOYED)) if e["alert"] == "odd_revenue")
+    assert rule["annotations"]["kpi_url"] == (
+        "https://kpis.example.org/kpis/revenue?series="
+        'region%3D{{ printf "%q" $labels.region | urlquery }}%2C'
+        'pod%3D{{ printf "%q" $labels.pod | urlquery }}'
+    )
+
+
+def test_runbooks_are_where_the_setting_says() -> None:
+    text = alert_rules(company(), replace(DEPLOYED, runbooks="https://git.example.org/{name}.md"))
+    (down,) = (e for e in entries(text) if e["alert"] == "KpiAgentDown")
+    assert down["annotations"]["runbook_url"] == "https://git.example.org/agent-down.md"
 
 
 def test_every_runbook_of_the_agent_exists() -> None:

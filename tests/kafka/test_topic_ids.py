@@ -50,6 +50,18 @@ async def test_another_error_is_raised_with_the_topic() -> None:
         await describe(admin(answer((29, "orders", bytes(16)))), ["orders"])
 
 
+async def test_of_all_topics_those_are_left_out_that_the_broker_has_an_error_for() -> None:
+    described = await describe(admin(answer((0, "orders", UUID), (5, "new", bytes(16)))), None)
+    assert described.keys() == {"orders"}
+
+
+@pytest.mark.parametrize("newest", [13, 9])
+def test_all_topics_are_asked_for_by_none(newest: int) -> None:
+    request = topic_ids._MetadataRequest(None, False).prepare({3: (0, newest)})
+    asked = request.encode()
+    assert asked.startswith(b"\x00" if newest > 9 else b"\xff\xff\xff\xff")
+
+
 async def test_no_topic_asks_no_broker() -> None:
     asked = admin(None)
     assert await describe(asked, []) == {}
@@ -79,5 +91,6 @@ async def test_a_broker_without_ids_says_the_partitions() -> None:
             await describe(client, ["orders"], auto_create=True)
             described = await describe(client, ["orders"])
             assert described["orders"].partitions == PARTITIONS
+            assert "orders" in await describe(client, None)
         finally:
             await client.close()

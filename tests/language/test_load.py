@@ -81,7 +81,11 @@ def plan_of(folder: Path, **files: str) -> Plan:
 def test_contracts_are_complete(tmp_path: Path) -> None:
     plan = plan_of(tmp_path, a=GOOD)
     order = plan.contracts["order.paid"]
-    assert (order.topic, order.type_path, order.type_value) == ("shop", ("type",), "order.paid")
+    assert (order.topics.names, order.type_path, order.type_value) == (
+        ("shop",),
+        ("type",),
+        "order.paid",
+    )
     assert (order.times[0].path, order.timezone, order.ids) == (
         ("times", "paid"),
         "Europe/London",

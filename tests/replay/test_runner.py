@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from agent.language.load import load
 from agent.replay.runner import replay, sources
 
@@ -30,3 +32,49 @@ def test_numbers_and_booleans_name_a_topic_as_text_does(tmp_path: Path) -> None:
     out = replay(plan, sources(plan, [str(events)]), 1_800_000_000_000)
     closed = [*out.emitted.windows, *out.open]
     assert {w.kpi: w.value for w in closed} == {"threes": 3, "trues": 2, "texts": 1}
+
+
+TOPICS = """
+version: 1
+defaults: {lateness: 0s}
+events:
+  sale:
+    topic: [shop, shop-eu]
+    time: at
+    fields: {topic: {path: {record: topic}, type: string}}
+  visit: {topic: {pattern: "web-.*"}, time: at}
+kpis:
+  sales: {from: sale, value: count(*), by: [topic], window: 1m}
+  visits: {from: visit, value: count(*), window: 1m}
+"""
+
+
+@pytest.mark.parametrize(
+    ("files", "sales"),
+    [
+        pytest.param(["all.ndjson"], {"shop": 2, "shop-eu": 1}, id="records name their topics"),
+        pytest.param(["plain.ndjson"], {"shop": 3}, id="events name none: the first"),
+        pytest.param(["shop-eu=plain.ndjson", "web-a.ndjson"], {"shop-eu": 3}, id="files do"),
+    ],
+)
+def test_a_record_of_a_contract_with_several_topics_belongs_to_one(
+    tmp_path: Path, files: list[str], sales: dict[str, float]
+) -> None:
+    (tmp_path / "rules.yaml").write_text(TOPICS)
+    topics = ["shop", "web-a", "shop-eu", "web-b", "shop"]
+    events = [
+        f'{{"type": "{"sale" if "shop" in topic else "visit"}", "at": {1_700_000_000_000 + i}}}'
+        for i, topic in enumerate(topics)
+    ]
+    lines = [f'{{"topic": "{t}", "value": {e}}}' for t, e in zip(topics, events, strict=True)]
+    visits = [event for event in events if "visit" in event]
+    contents = {"all": lines, "plain": events, "web-a": visits}
+    for name, content in contents.items():
+        (tmp_path / f"{name}.ndjson").write_text("\n".join(content))
+    plan = load(tmp_path / "rules.yaml")
+    named = [file if "=" not in file else file.replace("=", f"={tmp_path}/") for file in files]
+    paths = [file if "=" in file else str(tmp_path / file) for file in named]
+    out = replay(plan, sources(plan, paths), 1_800_000_000_000)
+    closed = [*out.emitted.windows, *out.open]
+    assert {w.dimensions[0]: w.value for w in closed if w.kpi == "sales"} == sales
+    assert [w.value for w in closed if w.kpi == "visits"] == [2]

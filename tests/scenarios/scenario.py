@@ -104,7 +104,7 @@ def _record(plan: Plan, day: str, line: str) -> Record:
     if contract.type_path is not None:
         _put(event, contract.type_path, contract.type_value)
     _put(event, contract.times[0].path, f"{day}T{time}Z" if _CLOCK.match(time) else time)
-    return Record(contract.topic, partition, json.dumps(event).encode())
+    return Record(contract.topics.default, partition, json.dumps(event).encode())
 
 
 def _put(event: dict[str, Any], path: tuple[str, ...], value: object) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from agent.core.model.plan import Plan
 from agent.core.output.privacy import Privacy
 from agent.export.metrics.agent_metrics import AgentMetrics
 from agent.kafka.alert_log import AlertLog
+from agent.kafka.value_log import past_windows
 from agent.service.fleet_view import FleetView
 from agent.service.status import (
     COMPONENTS,
@@ -31,10 +33,10 @@ class World:
         plan, metrics = company(), AgentMetrics()
         self.registry = metrics.registry
         self.status = StatusReporter(metrics)
-        self.ingest = IngestReporter(metrics, self.status)
+        self.ingest = IngestReporter(plan, metrics, self.status)
         log = AlertLog(Settings(), "kpi-alerts")
         board: Any = Board()
-        fleet = FleetView(plan, board, log)
+        fleet = FleetView(plan, board, log, partial(past_windows, Settings(), "kpi-values"))
         self.merge = MergeReporter(plan, metrics, self.status, fleet, board, Privacy())
 
     def value(self, name: str, **labels: str) -> float | None:

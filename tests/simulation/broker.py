@@ -60,6 +60,7 @@ class Broker:
     history: History
     state_partitions: int
     now_ms: int
+    places: list[tuple[str, int]]  # the topic and partition of each source
     frames: list[list[bytes]] = field(default_factory=list)
     commits: dict[int, Commit] = field(default_factory=dict)
     positions: dict[int, int] = field(default_factory=dict)

@@ -15,7 +15,7 @@ from pathlib import Path
 from agent.core.model.plan import Plan
 from agent.language.load import load
 
-TOPIC = "shop"
+TOPICS = ("shop", "shop-eu")
 LATENESS_MS = 10_000
 IDLE_AFTER_MS = 12_000
 
@@ -24,13 +24,13 @@ version: 1
 defaults: {lateness: 10s, idle_after: 12s}
 events:
   sale:
-    topic: shop
+    topic: [shop, shop-eu]
     time: at
     id: id
     fields: {amount: float, region: string, customer: string}
 """
 VISITS = """  visit:
-    topic: shop
+    topic: [shop, shop-eu]
     time: at
     fields: {region: string}
 """

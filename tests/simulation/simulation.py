@@ -17,7 +17,7 @@ from agent.core.model.results import Outcome, Transition
 from agent.core.placement import state_partition
 from tests.core.simulated import same
 from tests.simulation.broker import Broker, Disk
-from tests.simulation.cases import BACKFILL, CASES, Case, plan_of
+from tests.simulation.cases import BACKFILL, CASES, TOPICS, Case, plan_of
 from tests.simulation.history import START_MS, History, Key, history_of, truth
 from tests.simulation.workers import SESSION_MS, IngestSide, MergeSide
 
@@ -332,7 +332,8 @@ def new_run(seed: int, faults: Faults | None = None, case: Case | None = None) -
     dice = random.Random(f"{seed} retention and clocks")
     wild = random.Random(f"{seed} clocks") if dice.random() < 1 / 4 else None
     history = history_of(rng, case, wild)
-    broker = Broker(history, rng.choice([1, 2, 3]), START_MS)
+    topics = random.Random(f"{seed} topics")  # its own: the rest of the run stays as it is
+    broker = Broker(history, rng.choice([1, 2, 3]), START_MS, places_of(history, topics))
     drawn = Faults.drawn(rng)
     if case.before is None and dice.random() < 1 / 5:
         # A zombie's frames, come after retention struck, may count twice: more than is promised.
@@ -424,9 +425,19 @@ def check_gaps(run: Run, expected: Windows, published: Windows) -> None:
     assert not never, f"{len(never)} windows missing of which nothing was deleted: {never[:3]}"
 
 
+def places_of(history: History, rng: random.Random) -> list[tuple[str, int]]:
+    """The topic and partition of each log: of one topic, or of two, the second of which may begin
+    with the partition that is added."""
+    topics = rng.choice([TOPICS[:1], TOPICS])
+    drawn = [TOPICS[0], *(rng.choice(topics) for _ in history.logs[1:])]
+    return [(topic, drawn[:number].count(topic)) for number, topic in enumerate(drawn)]
+
+
 def straight(run: Run) -> Broker:
     """The same history with no faults: one worker reads everything at once."""
-    broker = Broker(run.broker.history, run.broker.state_partitions, run.broker.now_ms)
+    broker = Broker(
+        run.broker.history, run.broker.state_partitions, run.broker.now_ms, run.broker.places
+    )
     calm = Run(run.seed, random.Random(0), run.case, run.plan, broker, Faults())
     calm.finish()
     return broker

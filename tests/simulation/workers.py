@@ -10,12 +10,10 @@ import random
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-import numpy as np
 from aiokafka import TopicPartition
 
 from agent.core.backfill import Backfill, BackfillRequest
-from agent.core.decode.batch import Batch
-from agent.core.fold.folder import Commit, Folder, Resume
+from agent.core.fold.folder import Commit, Resume
 from agent.core.merge.backfill_buffer import PendingBackfill
 from agent.core.merge.merger import Merger
 from agent.core.model.plan import Plan
@@ -23,8 +21,8 @@ from agent.core.model.results import Emitted
 from agent.kafka.frame_batches import join
 from agent.kafka.idleness import IdleDetector
 from agent.kafka.ingest_assignment import SourceLog, begin_at, last_frames, needs_last_frame
+from tests.core.folders import Folders, Record, batch_of_places
 from tests.simulation.broker import Broker, Disk, Published, Write, items
-from tests.simulation.cases import TOPIC
 
 SESSION_MS = 10_000
 FLUSH_SECONDS = 4.0  # between two flushes, in most cases
@@ -35,7 +33,7 @@ class IngestSide:
 
     def __init__(self, plan: Plan, broker: Broker, rng: random.Random) -> None:
         self.broker, self.rng = broker, rng
-        self.folder = Folder(plan, TOPIC, broker.state_partitions)
+        self.folders = Folders(plan, broker.state_partitions, broker.places)
         self.idleness = IdleDetector(SESSION_MS / 1000, FLUSH_SECONDS)
         self.reads: dict[int, int] = {}
         self.ends: dict[int, tuple[int, int]] = {}  # by partition: log's end, when it was seen
@@ -50,9 +48,9 @@ class IngestSide:
         self.generation = generation
         for p in partitions:
             resume = self._begin_at(p)
-            self.folder.assign(p, resume)
+            self.folders.assign(p, resume)
             self.reads[p] = resume.offset
-            self.idleness.begin(_tp(p), self.broker.now_ms)
+            self.idleness.begin(self._tp(p), self.broker.now_ms)
         self.idleness.confirm_membership(self.broker.now_ms / 1000)
 
     def _begin_at(self, partition: int) -> Resume:
@@ -66,7 +64,10 @@ class IngestSide:
             if needs_last_frame(resume, log)
             else {}
         )
-        return begin_at(resume, frames.get(_tp(partition)), log).resume
+        return begin_at(resume, frames.get(self._tp(partition)), log).resume
+
+    def _tp(self, source: int) -> TopicPartition:
+        return TopicPartition(*self.broker.places[source])
 
     def go_on_behind_gaps(self, generation: int) -> None:
         """Positions that were deleted end the run of the stage: what was read before is committed,
@@ -83,8 +84,8 @@ class IngestSide:
     def revoke(self, partitions: Iterable[int]) -> None:
         """Forget partitions."""
         for p in partitions:
-            self.folder.revoke(p)
-            self.idleness.forget(_tp(p))
+            self.folders.revoke(p)
+            self.idleness.forget(self._tp(p))
             del self.reads[p]
             self.ends.pop(p, None)
 
@@ -99,8 +100,7 @@ class IngestSide:
 
     def fetch(self, cut_off: frozenset[int], most: int = 1_000_000) -> None:
         """Read what is there (up to `most` a partition) and fold it; `cut_off` can't be reached."""
-        values: list[bytes] = []
-        places: list[tuple[int, int, int]] = []
+        records: list[Record] = []
         now = self.broker.now_ms
         for p, begin in sorted(self.reads.items()):
             if p in cut_off or begin < self.broker.starts[p]:
@@ -109,30 +109,20 @@ class IngestSide:
             self.ends[p] = (end, now)
             chunk = self.broker.history.logs[p][begin : min(end, begin + most)]
             if chunk:
-                values += [r.value for r in chunk]
-                places += [(p, begin + i, r.appended_ms) for i, r in enumerate(chunk)]
+                records += [(p, begin + i, r.appended_ms, r.value) for i, r in enumerate(chunk)]
                 self.reads[p] = begin + len(chunk)
-                self.idleness.received(_tp(p), now)
+                self.idleness.received(self._tp(p), now)
         self.stale_ends = {}
-        if values:
-            self._fold(values, places)
+        if records:
+            self._fold(records)
 
-    def _fold(self, values: list[bytes], places: list[tuple[int, int, int]]) -> None:
-        published = {p: self.folder.sources[p].sent_covered for p in self.reads}
-        partitions, offsets, times = zip(*places, strict=True)
-        added = self.folder.add(
-            Batch(
-                TOPIC,
-                values,
-                np.array(partitions, np.int32),
-                np.array(offsets, np.int64),
-                np.array(times, np.int64),
-            )
-        )
+    def _fold(self, records: list[Record]) -> None:
+        published = {p: self.folders.source(p).sent_covered for p in self.reads}
         verdicts = self.broker.history.verdicts
-        expected = [verdicts[p][o] for p, o, _ in places if o >= published[p]]
+        expected = [verdicts[p][o] for p, o, *_ in records if o >= published[p]]
         counts = dict.fromkeys(expected, 0)
-        for (outcome, _, _), number in added.counts.items():
+        added = self.folders.add(records)
+        for (outcome, _, _), number in (x for of in added for x in of.counts.items()):
             counts[outcome] = counts.get(outcome, 0) + number
             self.broker.outcomes[outcome] += number
         wanted = {outcome: expected.count(outcome) for outcome in expected}
@@ -147,11 +137,11 @@ class IngestSide:
         quiet: dict[int, int | None] = {}
         for p in self.reads:
             end, seen_ms = self.ends.get(p, (1 << 60, 0))
-            quiet[p] = self.idleness.idle_ms(_tp(p), seen_ms if self.reads[p] >= end else None)
+            quiet[p] = self.idleness.idle_ms(self._tp(p), seen_ms if self.reads[p] >= end else None)
         now = self.broker.now_ms
         count = self.broker.partitions(now)
-        self.sending = self.folder.flush(now, quiet, count)
-        self.commits = self.folder.commits()
+        self.sending = self.folders.flush(now, quiet, count)
+        self.commits = self.folders.commits()
 
     def deliver(self, most: int) -> bool:
         """Let some frames reach the log, now and then twice, as a producer that never learned of
@@ -255,22 +245,16 @@ class MergeSide:
     def _past(self, due: PendingBackfill, partition: int) -> list[tuple[bytes, bytes]]:
         """Read the logs up to where they decide the past, in portions; tell what closes."""
         wanted = BackfillRequest(due.kpi, None, due.handoff_ms, (partition,))
-        past = Backfill(self.plan, TOPIC, [wanted], due.covered, self.broker.state_partitions)
+        past = Backfill(self.plan, [wanted], due.covered, self.broker.state_partitions)
         reads = dict.fromkeys(due.covered, 0)
         while reads:
             p = self.rng.choice(sorted(reads))
             stop = min(due.covered[p], reads[p] + self.rng.choice([1, 7, 100]))
-            chunk = self.broker.history.logs[p][reads[p] : stop]
+            log = self.broker.history.logs[self.broker.places.index(p)]
+            chunk = list(enumerate(log))[reads[p] : stop]
             if chunk:
-                past.add(
-                    Batch(
-                        TOPIC,
-                        [r.value for r in chunk],
-                        np.full(len(chunk), p, np.int32),
-                        np.arange(reads[p], stop),
-                        np.array([r.appended_ms for r in chunk], np.int64),
-                    )
-                )
+                records = [(p[1], at, r.appended_ms, r.value) for at, r in chunk]
+                past.add(batch_of_places(p[0], records))
             reads[p] = stop
             if stop == due.covered[p]:
                 del reads[p]
@@ -306,7 +290,3 @@ class MergeSide:
             if state.generation == generation and not lost:
                 self.broker.positions[partition] = state.needed
             state.needed = None
-
-
-def _tp(partition: int) -> TopicPartition:
-    return TopicPartition(TOPIC, partition)

@@ -12,7 +12,7 @@ from typing import Any
 
 import polars as pl
 
-from agent.core.model.events import Contract, Envelope, LookupField
+from agent.core.model.events import Contract, Envelope, Field, LookupField, Topics
 from agent.core.model.kpis import Kpi, Target, TargetOverride
 from agent.core.model.lookups import Lookup
 from agent.core.model.paths import path_text
@@ -63,11 +63,13 @@ _NAMES = {
     (Kpi, "where_sql"): "where",
     (Kpi, "contract"): "from",
     (Kpi, "inputs"): "from",
+    (Contract, "topics"): "topic",
     (Contract, "type_path"): "type_field",
     (Contract, "type_value"): "type",
     (Contract, "times"): "time",
     (Contract, "ids"): "id",
     (Contract, "lookups"): "lookup",
+    (Field, "as_sql"): "as",
 }
 
 
@@ -144,6 +146,7 @@ _TEXTS: Mapping[type, Callable[[Any], str]] = {
     FixedWindow: window_text,
     CalendarWindow: window_text,
     Schedule: schedule_text,
+    Topics: str,
 }
 """What is published by one text."""
 

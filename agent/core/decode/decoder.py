@@ -27,11 +27,11 @@ from agent.core.model.results import Reason, Reject
 class Decoder:
     """Decodes batches of one topic; pure but for the readers' memory of which way was the faster.
 
-    Raises ValueError without contracts, with contracts of several topics, or of several formats.
+    Raises ValueError without contracts, or with contracts of several formats.
     """
 
     def __init__(self, contracts: Sequence[Contract]) -> None:
-        if len({(c.topic, c.format, c.schema) for c in contracts}) != 1:
+        if len({(c.format, c.schema) for c in contracts}) != 1:
             raise ValueError("a decoder is for the contracts of one topic, which has one format")
         self.contracts = tuple(contracts)
         self._format = format_of(contracts[0])

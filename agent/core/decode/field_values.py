@@ -77,11 +77,18 @@ def read_field(
     field: Field, raw: pl.Series, timezone: str, doubts: Doubts
 ) -> tuple[pl.Series, Flags]:
     """The values of a field out of what its records hold (`format.demanded`), and which of them
-    can't be read; these are null. `timezone`: of times without an offset."""
+    can't be read; these are null. `timezone`: of times without an offset. What `as` makes of a
+    value may be null as well, and is as an absent one."""
     values = _converted(field, raw, timezone, doubts) if is_converted(field) else raw
-    if field.text is not None:
-        values = _kept(field.text, values)
     wrong = values.is_null() & raw.is_not_null()
+    if field.computed is not None:
+        values = (
+            values.alias("value").to_frame().select(field.computed.alias(field.name))[field.name]
+        )
+    if field.text is not None:
+        kept = _kept(field.text, values)
+        wrong |= kept.is_null() & values.is_not_null()
+        values = kept
     return values.alias(field.name), wrong.to_numpy()
 
 

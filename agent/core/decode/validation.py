@@ -211,7 +211,7 @@ class _Types:
         values = []
         for f in contract.fields:
             mask = self._wrong(f.name, f.path, "time" if is_converted(f) else f.type)  # type: ignore[arg-type]
-            if is_converted(f) or f.text is not None:
+            if is_converted(f) or f.text is not None or f.computed is not None:
                 made, unread = self._read(f)
                 mask = unread if mask is None else mask | unread
                 values.append(made)

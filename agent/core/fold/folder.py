@@ -56,6 +56,9 @@ RowObserver = Callable[[str, pl.DataFrame], None]
 events."""
 
 
+NO_TOPICS: Mapping[str, int] = {}
+
+
 class Folder:
     """Stage 1 of one source topic, over the partitions assigned here.
 
@@ -77,6 +80,7 @@ class Folder:
         }
         backfilled = [k for of in kpis.values() for k in of if k.backfill_ms is not None]
         self._contracts = contracts
+        self._shared_topics = [c.topics for c in contracts if not c.topics.is_one]
         self._decoder = Decoder(contracts)
         self._clock = FutureClock(contracts)
         self._lookups = {c.name: LookupJoin(c, plan.lookups) for c in contracts}
@@ -155,24 +159,40 @@ class Folder:
         return verdicts.account(counted, self._fold(rows, counted), fields)
 
     def flush(
-        self, clock_ms: int, idle_ms: Mapping[int, int | None], partitions: int
+        self,
+        clock_ms: int,
+        idle_ms: Mapping[int, int | None],
+        partitions: int,
+        topics: Mapping[str, int] = NO_TOPICS,
     ) -> list[tuple[int, bytes]]:
         """What changed since the last flush, as (state partition, frame bytes) in sending order.
 
         Every source gives at least one frame to every state partition, save one that is rebuilding.
         `idle_ms` is, by source partition, for how long the log has been known to bring nothing
-        (None: records come), `partitions` how many partitions the topic has.
+        (None: records come), `partitions` how many partitions the topic has, `topics` how many
+        each source topic has that there is.
         """
         for source in self.sources.values():
             if not source.rebuilding:
                 source.set_clock(source.covered, self._clock.step_end_ms(clock_ms))
-        frames = self._frames.build(self._folds, self.sources, clock_ms, idle_ms, partitions)
+        frames = self._frames.build(
+            self._folds, self.sources, clock_ms, idle_ms, partitions, self.siblings(topics)
+        )
         for partition, source in self.sources.items():
             for verdicts in self._verdicts:
                 verdicts.forget_finished(partition, source)
         live = {p: source for p, source in self.sources.items() if not source.rebuilding}
         self._commits = {p: source.resume().commit() for p, source in live.items()}
         return frames
+
+    def siblings(self, topics: Mapping[str, int]) -> dict[str, int]:
+        """Those of some topics (with the numbers of their partitions) that hold events of one of
+        this topic's contracts, too."""
+        return {
+            topic: count
+            for topic, count in topics.items()
+            if topic != self.topic and any(topic in of for of in self._shared_topics)
+        }
 
     def commits(self) -> dict[int, Commit]:
         """What may be committed, by partition, once the last flush's frames are acknowledged."""

@@ -49,9 +49,11 @@ class FrameBuilder:
         clock_ms: int,
         idle_ms: Mapping[int, int | None],
         partitions: int,
+        siblings: Mapping[str, int],
     ) -> list[tuple[int, bytes]]:
         """The frames of a flush, as (state partition, frame bytes) in sending order: of every
         source to every state partition, save of one that is still rebuilding."""
+        others = dict(siblings)
         ready = {p: source for p, source in sources.items() if not source.rebuilding}
         blocks: dict[tuple[int, int], list[Block]] = {}
         active: dict[int, dict[str, list[int]]] = {p: {} for p in ready}
@@ -63,7 +65,12 @@ class FrameBuilder:
                     if block.start_ms not in slices:
                         slices.append(block.start_ms)
         frames = (
-            (target, self._frame(p, source, clock_ms, idle_ms.get(p), partitions, active[p], rows))
+            (
+                target,
+                self._frame(
+                    p, source, clock_ms, idle_ms.get(p), partitions, others, active[p], rows
+                ),
+            )
             for p, source in sorted(ready.items())
             for target in range(self._state_partitions)
             for rows in [blocks.get((p, target), [])]
@@ -79,6 +86,7 @@ class FrameBuilder:
         clock_ms: int,
         idle_ms: int | None,
         partitions: int,
+        siblings: dict[str, int],
         active: dict[str, list[int]],
         blocks: list[Block],
     ) -> Frame:
@@ -99,6 +107,7 @@ class FrameBuilder:
             source.topic_id,
             source.epoch,
             source.missed_until(clock_ms + self._clock.most_ms),
+            siblings,
         )
 
     def _since_ms(self, partition: int, source: SourceProgress, clock_ms: int) -> int | None:

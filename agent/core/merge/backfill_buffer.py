@@ -26,7 +26,7 @@ Rules
 -----
 1. The *handoff* is the first slice start after the latest `since_ms` of all sources: live partials
    count for slices from there on, the backfill for those before. It is known once all sources of
-   the topic have been learned of.
+   the contract have been learned of.
 2. Where no source has a `since_ms`, the live flow has all there ever was: the KPI is done at once,
    and needs no past.
 3. A past is pending once the live flow is settled beyond the handoff: everything that decides it is
@@ -42,7 +42,7 @@ are being written, and last that they are.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -50,7 +50,7 @@ import msgspec
 from agent.core.aggregate.aggregator import Aggregator
 from agent.core.frame import Block, Frame, named
 from agent.core.merge.slice_partials import SlicePartials
-from agent.core.merge.watermark import TopicSources
+from agent.core.merge.watermark import ContractSources, Source, Sources
 from agent.core.model.kpis import Kpi
 from agent.core.model.plan import Plan
 from agent.core.state.rows import DamagedRow, Row, body_of, kpi_of, versioned
@@ -66,7 +66,7 @@ class PendingBackfill:
 
     kpi: str
     handoff_ms: int
-    covered: dict[int, int]
+    covered: dict[Source, int]
 
 
 class BackfillMarker(msgspec.Struct, array_like=True, frozen=True):
@@ -84,17 +84,18 @@ class BackfillBuffer:
         self.kpi = kpi
         self.frontier_ms: int | None = None
         self.first_position: int | None = None
-        self._since: dict[int, int] = {}
+        self._since: dict[Source, int] = {}
         self._aggregator = Aggregator(kpi)
         self._slices: dict[tuple[int, int | None], SlicePartials] = {}
 
     def note(self, frame: Frame) -> None:
         """Note what the last frame of a flush says of its source."""
+        source = frame.topic, frame.partition
         if frame.filled.get(self.kpi.name) != self.kpi.fingerprint:
-            self._since.pop(frame.partition, None)
-        elif frame.partition not in self._since:
+            self._since.pop(source, None)
+        elif source not in self._since:
             known = frame.since_ms
-            self._since[frame.partition] = BEGINNING_MS if known is None else known
+            self._since[source] = BEGINNING_MS if known is None else known
 
     def update(self, block: Block, source: int, position: int) -> None:
         """Keep a frame's cumulative partials: one replaces the one known from the same source."""
@@ -105,12 +106,14 @@ class BackfillBuffer:
         if self.first_position is None:
             self.first_position = position
 
-    def handoff_ms(self, sources: Collection[int], partitions: int) -> int | None:
+    def handoff_ms(self, sources: ContractSources) -> int | None:
         """The first slice start from which on everything is live; None while a source was not
         learned of. `BEGINNING_MS`: all of it is live."""
-        if len(sources) < partitions or not self._since.keys() >= set(sources):
+        known = [self._since.get(source) for source, _ in sources.sources()]
+        learned = [since for since in known if since is not None]
+        if not sources.is_complete or len(learned) < len(known):
             return None
-        since = max(self._since.values(), default=BEGINNING_MS)
+        since = max(learned, default=BEGINNING_MS)
         span = self.kpi.slice_ms
         return since if since == BEGINNING_MS else since - since % span + span
 
@@ -125,11 +128,10 @@ class BackfillBuffer:
 class BackfillBuffers:
     """All KPIs of one state partition that wait, and the markers of those that have their past.
 
-    `sources` are the source partitions by topic. `handoffs` has the handoff of every KPI that has
-    its past.
+    `handoffs` has the handoff of every KPI that has its past.
     """
 
-    def __init__(self, plan: Plan, sources: Mapping[str, TopicSources]) -> None:
+    def __init__(self, plan: Plan, sources: Sources) -> None:
         self._plan = plan
         self._sources = sources
         self._buffers = {
@@ -199,7 +201,7 @@ class BackfillBuffers:
         flow has all there ever was."""
         begin = []
         for name, buffer in list(self._buffers.items()):
-            if self._topic(buffer.kpi) == frame.topic:
+            if frame.topic in self._sources_of(buffer).contract.topics:
                 buffer.note(frame)
                 if self._handoff_ms(buffer) == BEGINNING_MS:
                     begin.append(self._done(name, BEGINNING_MS, ()))
@@ -209,21 +211,18 @@ class BackfillBuffers:
         """Those whose live flow is past the handoff: what decides their past is in the logs."""
         pending = []
         for name, buffer in self._buffers.items():
-            statuses = self._sources[self._topic(buffer.kpi)].statuses
             handoff, frontier = self._handoff_ms(buffer), buffer.frontier_ms
             if handoff is not None and frontier is not None and frontier >= handoff:
-                pending.append(
-                    PendingBackfill(
-                        name, handoff, {p: status.covered for p, status in statuses.items()}
-                    )
-                )
+                sources = self._sources_of(buffer).sources()
+                covered = {source: status.covered for source, status in sources}
+                pending.append(PendingBackfill(name, handoff, covered))
         return pending
 
     def adopt(
         self,
         kpi: str,
         handoff_ms: int,
-        sources: Collection[int],
+        sources: Collection[Source],
         rows: Sequence[Row],
     ) -> BackfillBuffer | None:
         """Let a KPI have its past, as the rows that it would have left, read from these sources.
@@ -234,7 +233,7 @@ class BackfillBuffers:
         handoff = self._handoff_ms(buffer) if buffer is not None else None
         if buffer is None or handoff is None or handoff > handoff_ms:
             return None
-        if not self._sources[self._topic(buffer.kpi)].statuses.keys() <= set(sources):
+        if not {source for source, _ in self._sources_of(buffer).sources()} <= set(sources):
             return None
         # A crash may leave any first part of them: the marker says first that they are being
         # written, and last that they are.
@@ -248,11 +247,10 @@ class BackfillBuffers:
         return buffer
 
     def _handoff_ms(self, buffer: BackfillBuffer) -> int | None:
-        sources = self._sources[self._topic(buffer.kpi)]
-        return buffer.handoff_ms(sources.statuses.keys(), sources.partitions)
+        return buffer.handoff_ms(self._sources_of(buffer))
 
-    def _topic(self, kpi: Kpi) -> str:
-        return self._plan.contracts[kpi.contract or ""].topic
+    def _sources_of(self, buffer: BackfillBuffer) -> ContractSources:
+        return self._sources.of_contract(buffer.kpi.contract or "")
 
 
 _encoder = msgspec.msgpack.Encoder()

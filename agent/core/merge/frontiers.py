@@ -1,4 +1,4 @@
-"""Moves the frontiers of a state partition's KPIs as the watermarks of their topics advance.
+"""Moves the frontiers of a state partition's KPIs as the watermarks of their contracts advance.
 
 The *frontier* of a KPI is the watermark of its contract less the KPI's lateness. One move closes
 windows of many KPIs; what it emits is in event-time order, whichever KPI closed first.
@@ -9,14 +9,14 @@ a stride emits is what a frame with an earlier watermark would have brought.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from agent.core.merge.backfill_buffer import BackfillBuffers
 from agent.core.merge.base_kpi import BaseKpi
 from agent.core.merge.emission import Emission, joined
 from agent.core.merge.partition_state import PartitionState
 from agent.core.merge.step import Step
-from agent.core.merge.watermark import TopicSources
+from agent.core.merge.watermark import Sources
 from agent.core.model.events import Contract
 from agent.core.model.kpis import Kpi
 from agent.core.model.plan import Plan
@@ -32,7 +32,7 @@ class Frontiers:
     def __init__(
         self,
         plan: Plan,
-        sources: Mapping[str, TopicSources],
+        sources: Sources,
         state: PartitionState,
         backfills: BackfillBuffers,
         emission: Emission,
@@ -44,7 +44,8 @@ class Frontiers:
         self._backfills = backfills
         self._emission = emission
         self._until_ms = until_ms
-        self._behind: set[str] = set()  # topics with windows that are still to be closed
+        # Contracts of a topic with windows that are still to be closed.
+        self._behind: set[tuple[str, ...]] = set()
 
     @property
     def is_behind(self) -> bool:
@@ -55,26 +56,27 @@ class Frontiers:
         """Close the next windows that frames applied before let close."""
         return self.advance(min(self._behind)) if self._behind else Emitted()
 
-    def finish(self, topic: str, watermark_ms: int) -> Emitted:
+    def finish(self, contracts: Sequence[str], watermark_ms: int) -> Emitted:
         """Close what ends by a watermark without any frame, for files at their end."""
-        emitted = [self.advance(topic, watermark_ms)]
+        emitted = [self.advance(contracts, watermark_ms)]
         while self._behind:
-            emitted.append(self.advance(topic, watermark_ms))
+            emitted.append(self.advance(contracts, watermark_ms))
         return joined(emitted)
 
-    def advance(self, topic: str, watermark_ms: int | None = None) -> Emitted:
-        """Close the next windows of a topic's KPIs, up to its watermark, or another."""
-        sources = self._sources[topic]
+    def advance(self, contracts: Sequence[str], watermark_ms: int | None = None) -> Emitted:
+        """Close the next windows of the KPIs of some contracts, up to their watermarks, or
+        another."""
+        names = tuple(contracts)
         reached = [
-            (contract, now)
-            for contract in self._plan.contracts_of(topic)
-            if (now := sources.watermark_ms(contract) if watermark_ms is None else watermark_ms)
+            (self._plan.contracts[name], now)
+            for name in names
+            if (now := self._watermark_ms(name) if watermark_ms is None else watermark_ms)
             is not None
         ]
         stride_ms = self._stride_end_ms(reached)
-        self._behind.discard(topic)
+        self._behind.discard(names)
         if stride_ms is not None:
-            self._behind.add(topic)
+            self._behind.add(names)
         steps: list[tuple[str, Step]] = []
         for contract, now in reached:
             steps += self._advance_contract(contract, now, stride_ms)
@@ -86,8 +88,11 @@ class Frontiers:
         self._state.drop_consumed()
         return self._emission.of(absences, steps)
 
+    def _watermark_ms(self, contract: str) -> int | None:
+        return self._sources.of_contract(contract).watermark_ms()
+
     def _stride_end_ms(self, reached: Sequence[tuple[Contract, int]]) -> int | None:
-        """Up to where the KPIs of a topic close windows now; None: as far as they can."""
+        """Up to where the KPIs of contracts close windows now; None: as far as they can."""
         ends, waiting = [], self._backfills.names
         for contract, watermark_ms in reached:
             for kpi in self._plan.kpis_of(contract.name):

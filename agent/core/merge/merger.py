@@ -66,12 +66,12 @@ from agent.core.merge.derived_kpi import DerivedKpi, KpiState
 from agent.core.merge.emission import Emission, joined
 from agent.core.merge.frontiers import Frontiers
 from agent.core.merge.live_series import limit_of
-from agent.core.merge.missed_records import MissedRecords, MissedUnder
+from agent.core.merge.missed_records import MissedByTopic, MissedUnder
 from agent.core.merge.partition_state import PartitionState
 from agent.core.merge.recovery import Recovery
 from agent.core.merge.row_store import RowStore
 from agent.core.merge.views import Views
-from agent.core.merge.watermark import TopicSources
+from agent.core.merge.watermark import Source, Sources
 from agent.core.model.kpis import Kpi
 from agent.core.model.plan import Plan
 from agent.core.model.results import Emitted, SeriesView
@@ -95,11 +95,8 @@ class Merger:
         (`agent.core.fixed_windows`); None: as usual."""
         self.plan = plan
         self._partitions = state_partitions
-        self._sources = {topic: TopicSources() for topic in plan.topics}
-        self._missed = {
-            topic: MissedRecords(max(c.lateness_ms for c in plan.contracts_of(topic)), topic)
-            for topic in plan.topics
-        }
+        self._sources = Sources(plan.contracts.values())
+        self._missed = MissedByTopic(plan)
         order = {name: index for index, name in enumerate(plan.kpis)}
         self._rows = RowStore(order)
 
@@ -122,7 +119,7 @@ class Merger:
         plan, kpi = self.plan, evaluator.kpi
         missed = MissedUnder(
             [
-                (base, self._missed[plan.contracts[base.contract or ""].topic])
+                (base, self._missed.of_contract(base.contract or ""))
                 for base in plan.bases_under(kpi.name)
             ]
         )
@@ -150,23 +147,26 @@ class Merger:
         self._position = position
         self._rows.pass_time(frame.clock_ms)
         replay = self._rows.drain_replay()
-        sources = self._sources.get(frame.topic)
-        if sources is None:
+        contracts = [contract.name for contract in self.plan.contracts_of(frame.topic)]
+        if not contracts:
             return replay
+        sources = self._sources.of_topic(frame.topic)
         if sources.is_stale(frame):
             return joined([replay, Emitted(stale=1)])
-        late, full = self._apply_partials(frame, position)
+        late, full = self._apply_partials(frame, sources.source_of(frame), position)
         # What is sent over was in time when it was sent first.
         counted = Emitted(late=late if sources.is_news(frame) else 0, full=full)
         if not frame.last:
             return joined([replay, counted])
-        sources.update(frame)
-        self._missed[frame.topic].note(frame)
+        self._sources.update(frame)
+        self._missed.of_topic(frame.topic).note(frame)
         for buffer in self._backfills.note(frame):
             self._recovery.begin(buffer)
-        return joined([replay, counted, self._frontiers.advance(frame.topic)])
+        return joined([replay, counted, self._frontiers.advance(contracts)])
 
-    def _apply_partials(self, frame: Frame, position: int) -> tuple[int, tuple[str, ...]]:
+    def _apply_partials(
+        self, frame: Frame, source: int, position: int
+    ) -> tuple[int, tuple[str, ...]]:
         """How many partials came too late, and the KPI of each new series that found no room."""
         late = 0
         full: tuple[str, ...] = ()
@@ -174,9 +174,9 @@ class Merger:
             state = self.state.kpis.get(block.kpi)
             if not isinstance(state, BaseKpi) or state.kpi.fingerprint != block.fingerprint:
                 continue
-            if not self._backfills.buffer(block, frame.partition, position):
+            if not self._backfills.buffer(block, source, position):
                 before = state.overflowed
-                late += state.update(block, frame.source, position)
+                late += state.update(block, source, position)
                 full += (block.kpi,) * (state.overflowed - before)
         for kpi, slices in frame.active.items():
             if kpi in self.state.absences:
@@ -194,9 +194,14 @@ class Merger:
 
     # --- without frames --------------------------------------------------------------------
 
-    def finish(self, topic: str, watermark_ms: int) -> Emitted:
-        """Close what ends by a watermark without any frame, for files at their end."""
-        return self._frontiers.finish(topic, watermark_ms)
+    def finish(self, contracts: Sequence[str], watermark_ms: int) -> Emitted:
+        """Close what ends by a watermark of some contracts without any frame, for files at their
+        end."""
+        return self._frontiers.finish(contracts, watermark_ms)
+
+    def end(self, topic: str, partition: int) -> None:
+        """Note that a source has come to its end, as a file does: no frame brings more of it."""
+        self._sources.of_topic(topic).ended.add(partition)
 
     def note_events(self, kpi: str, slices: Iterable[int]) -> None:
         """Note slices in which a KPI has events, without a frame, for rules that watch it as a
@@ -207,8 +212,7 @@ class Merger:
     def note_lost_frames(self) -> None:
         """Note, before any frame, that some were gone before they were merged: windows that are
         open now may lack what they held, and are marked."""
-        for missed in self._missed.values():
-            missed.note_lost_frames()
+        self._missed.note_lost_frames()
 
     # --- rows ------------------------------------------------------------------------------
 
@@ -221,8 +225,8 @@ class Merger:
         for key, row in rows:
             if not is_of_topic(key):
                 own.append((key, row))
-            elif (topic := topic_of(key)) in self._missed:
-                self._missed[topic].restore(key, row)
+            elif self.plan.contracts_of(topic := topic_of(key)):
+                self._missed.of_topic(topic).restore(key, row)
             else:
                 self._rows.keep_unknown(key)
         self._recovery.restore(own)
@@ -231,7 +235,7 @@ class Merger:
         """The rows to write (None: to delete) for what was applied since the last call, in an order
         in which any first part of them leaves the table consistent."""
         before: list[Write] = [*self._backfills.drain_rows()]
-        for missed in self._missed.values():
+        for missed in self._missed:
             before += missed.drain_rows()
         for state in self.state.kpis.values():
             if state.evaluator.archive is not None:
@@ -274,7 +278,7 @@ class Merger:
         return self._backfills.pending()
 
     def adopt(
-        self, kpi: str, handoff_ms: int, sources: Collection[int], rows: Sequence[Row]
+        self, kpi: str, handoff_ms: int, sources: Collection[Source], rows: Sequence[Row]
     ) -> bool:
         """Continue from the rows of a KPI's backfill up to `handoff_ms`, read from these source
         partitions; False, and nothing has changed: it is not waiting, or not all that came since

@@ -11,13 +11,14 @@ noticed. So all spans are in a row of their topic, which is written before the r
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import msgspec
 
 from agent.core.frame import Frame
 from agent.core.model.kpis import Kpi
+from agent.core.model.plan import Plan
 from agent.core.model.windows import previous_start
 from agent.core.state.rows import DamagedRow, Row, body_of, topic_key, versioned
 
@@ -94,12 +95,64 @@ class MissedRecords:
         )
 
 
+class MissedOfContract:
+    """What is missing in the topics of a contract."""
+
+    def __init__(self) -> None:
+        self._topics: list[MissedRecords] = []
+
+    def add(self, missed: MissedRecords) -> None:
+        """Note that a topic belongs to the contract."""
+        self._topics.append(missed)
+
+    def touch(self, start_ms: int, end_ms: int) -> bool:
+        """Whether records of a window may be missing."""
+        return any(missed.touch(start_ms, end_ms) for missed in self._topics)
+
+
+class MissedByTopic:
+    """The spans of all topics, those included that appear while frames come."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._topics: dict[str, MissedRecords] = {}
+        self._contracts = {name: MissedOfContract() for name in plan.contracts}
+        self._has_lost_frames = False
+        for topic in plan.topics:
+            self.of_topic(topic)
+
+    def __iter__(self) -> Iterator[MissedRecords]:
+        return iter(self._topics.values())
+
+    def of_topic(self, topic: str) -> MissedRecords:
+        """What is missing in a topic that some contract reads."""
+        if topic not in self._topics:
+            contracts = self._plan.contracts_of(topic)
+            missed = MissedRecords(max(c.lateness_ms for c in contracts), topic)
+            if self._has_lost_frames:
+                missed.note_lost_frames()
+            self._topics[topic] = missed
+            for contract in contracts:
+                self._contracts[contract.name].add(missed)
+        return self._topics[topic]
+
+    def of_contract(self, contract: str) -> MissedOfContract:
+        """What is missing in all topics of a contract, now and later."""
+        return self._contracts[contract]
+
+    def note_lost_frames(self) -> None:
+        """Note that frames were gone before they were merged, of whichever topics."""
+        self._has_lost_frames = True
+        for missed in self:
+            missed.note_lost_frames()
+
+
 @dataclass(frozen=True, slots=True)
 class MissedUnder:
     """What may be missing under a KPI: the base KPIs that it comes from, each with the spans of its
-    topic. `retention` reads the window before, too."""
+    contract's topics. `retention` reads the window before, too."""
 
-    bases: Sequence[tuple[Kpi, MissedRecords]]
+    bases: Sequence[tuple[Kpi, MissedOfContract]]
 
     def touch(self, start_ms: int, end_ms: int) -> bool:
         """Whether records that a window is made of may be missing."""

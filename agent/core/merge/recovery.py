@@ -26,6 +26,7 @@ from agent.core.merge.derived_kpi import KpiState
 from agent.core.merge.emission import Emission
 from agent.core.merge.partition_state import PartitionState
 from agent.core.merge.row_store import RowStore
+from agent.core.merge.watermark import Source
 from agent.core.model.results import Transition
 from agent.core.model.rules import RULE_SUBJECT
 from agent.core.state.archive import Chunk, read_chunk
@@ -115,7 +116,7 @@ class Recovery:
     # --- a backfill --------------------------------------------------------------------------
 
     def adopt(
-        self, kpi: str, handoff_ms: int, sources: Collection[int], rows: Sequence[Row]
+        self, kpi: str, handoff_ms: int, sources: Collection[Source], rows: Sequence[Row]
     ) -> bool:
         """Continue from the rows of a KPI's backfill up to `handoff_ms`, read from these source
         partitions. The next frame moves the KPI on from there.

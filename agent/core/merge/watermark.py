@@ -1,4 +1,4 @@
-"""How far event time has got over all source partitions of a topic.
+"""How far event time has got over the source partitions of all topics of a contract.
 
 - An active source is at its own watermark W: the running maximum of event time.
 - An idle source (no records for `idle_after`, and seen to be at the end of its log) holds the
@@ -7,6 +7,9 @@
   all of them are known to have been idle. An old report of a worker that died proves nothing about
   the time since.
 - A source that no frame has come from holds everything back: its records may have any time.
+- So does a topic that no frame has come from, once the frames of another topic of the contract list
+  it. One that they list no longer was deleted, and holds nothing back.
+- A source that has ended, as a file does, holds nothing back while others have not.
 - A source whose worker died keeps its last report, so nothing closes on behalf of a dead worker.
 - A topic that was deleted and created again starts over: reports about its old log are dropped.
 
@@ -16,10 +19,15 @@ watermarks.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 
 from agent.core.frame import Frame
 from agent.core.model.events import Contract
+
+Source = tuple[str, int]
+"""A source partition: its topic and number."""
 
 
 @dataclass(slots=True)
@@ -31,6 +39,7 @@ class SourceStatus:
     idle_ms: int | None
     clock_ms: int
     epoch: int = 0
+    siblings: Mapping[str, int] = field(default_factory=dict)
 
     def idle_for(self, idle_after_ms: int) -> int | None:
         """For how long the source is idle; None when it is not."""
@@ -50,10 +59,16 @@ class SourceStatus:
 class TopicSources:
     """The source partitions of one topic, as their frames report them."""
 
+    number: int = 0  # of the topic, among those of a merger
     partitions: int = 0
     topic_id: str = ""  # "": no broker has published it
     statuses: dict[int, SourceStatus] = field(default_factory=dict)
-    _reached: dict[str, int] = field(default_factory=dict)
+    siblings: dict[str, int] = field(default_factory=dict)  # as the last frames list them
+    ended: set[int] = field(default_factory=set)
+
+    def source_of(self, frame: Frame) -> int:
+        """What says a source's partials from those of others, and of its earlier epochs."""
+        return frame.partition | frame.epoch << 32 | self.number << 64
 
     def is_stale(self, frame: Frame) -> bool:
         """Whether a frame covers less of its source than one that was applied, or is of a log that
@@ -70,15 +85,22 @@ class TopicSources:
             return not frame.again
         return not frame.again and (frame.epoch, frame.covered) > (status.epoch, status.covered)
 
-    def update(self, frame: Frame) -> None:
-        """Note what the last frame of a flush says of its source."""
+    def update(self, frame: Frame) -> bool:
+        """Note what the last frame of a flush says of its source; whether other sources than before
+        are known of."""
+        before = len(self.statuses), self.partitions, self.siblings
         if self._is_of_another_log(frame):
             self.partitions, self.statuses = 0, {}  # it may have fewer
         self.topic_id = frame.topic_id or self.topic_id
         self.partitions = max(self.partitions, frame.partitions)
+        last = self.statuses.get(frame.partition)
         self.statuses[frame.partition] = SourceStatus(
-            frame.covered, frame.watermark_ms, frame.idle_ms, frame.clock_ms, frame.epoch
-        )
+            frame.covered, frame.watermark_ms, frame.idle_ms, frame.clock_ms, frame.epoch,
+            frame.siblings,
+        )  # fmt: skip
+        if last is None or last.siblings != frame.siblings:
+            self.siblings = _most(status.siblings for status in self.statuses.values())
+        return before != (len(self.statuses), self.partitions, self.siblings)
 
     def _is_of_another_log(self, frame: Frame) -> bool:
         return bool(self.topic_id and frame.topic_id) and frame.topic_id != self.topic_id
@@ -87,20 +109,47 @@ class TopicSources:
         """Ids have no order; a new log begins with a higher epoch than any source had before."""
         return frame.epoch > max((status.epoch for status in self.statuses.values()), default=-1)
 
-    def watermark_ms(self, contract: Contract) -> int | None:
-        """The watermark of one contract, None while nothing is known. Never goes back."""
-        reached = self._reached.get(contract.name)
-        now = self._now_ms(contract.idle_after_ms)
-        if now is not None and (reached is None or now > reached):
-            self._reached[contract.name] = reached = now
-        return reached
+
+class ContractSources:
+    """The source partitions of all topics of one contract. `topics` are those of its merger."""
+
+    def __init__(self, contract: Contract, topics: Mapping[str, TopicSources]) -> None:
+        self.contract = contract
+        self.is_complete = False  # whether a frame has come from every source
+        self._of_merger = topics
+        self._topics: Mapping[str, TopicSources] = {}
+        self._reached_ms: int | None = None
+
+    def refresh(self) -> None:
+        """Find the topics and partitions that there are."""
+        own = self.contract.topics
+        active = {t: s for t, s in self._of_merger.items() if s.statuses and t in own}
+        listed = _most(sources.siblings for sources in active.values())
+        listed = {topic: count for topic, count in listed.items() if topic in own}
+        self._topics = {t: s for t, s in active.items() if t in listed} or active
+        self.is_complete = listed.keys() <= active.keys() and all(
+            len(sources.statuses) >= max(sources.partitions, listed.get(topic, 0))
+            for topic, sources in self._topics.items()
+        )
+
+    def sources(self) -> Iterator[tuple[Source, SourceStatus]]:
+        """What the last frame of each source said."""
+        for topic, sources in self._topics.items():
+            for partition, status in sources.statuses.items():
+                yield (topic, partition), status
+
+    def watermark_ms(self) -> int | None:
+        """The watermark, None while nothing is known. Never goes back."""
+        now = self._now_ms(self.contract.idle_after_ms)
+        if now is not None and (self._reached_ms is None or now > self._reached_ms):
+            self._reached_ms = now
+        return self._reached_ms
 
     def _now_ms(self, idle_after_ms: int) -> int | None:
-        if len(self.statuses) < self.partitions or not self.statuses:
+        if not self.is_complete:
             return None
-        statuses = self.statuses.values()
-        idle = [c.idle_for(idle_after_ms) for c in statuses]
-        if all(quiet is not None for quiet in idle):
+        statuses = self._statuses()
+        if all(c.idle_for(idle_after_ms) is not None for c in statuses):
             known = [c.watermark_ms for c in statuses if c.watermark_ms is not None]
             began_ms = max(c.clock_ms - (c.idle_ms or 0) for c in statuses)
             shared_ms = min(c.clock_ms for c in statuses) - began_ms
@@ -111,3 +160,49 @@ class TopicSources:
         upto = [c.upto_ms(idle_after_ms) for c in statuses]
         settled = [at for at in upto if at is not None]
         return min(settled) if len(settled) == len(upto) else None
+
+    def _statuses(self) -> list[SourceStatus]:
+        """Of all sources that have not ended, if there are any."""
+        topics = self._topics.values()
+        every = [*chain.from_iterable(sources.statuses.values() for sources in topics)]
+        if not any(sources.ended for sources in topics):
+            return every
+        return [
+            status
+            for sources in topics
+            for partition, status in sources.statuses.items()
+            if partition not in sources.ended
+        ] or every
+
+
+class Sources:
+    """All source partitions of one state partition, as their frames report them."""
+
+    def __init__(self, contracts: Iterable[Contract]) -> None:
+        self._topics: dict[str, TopicSources] = {}
+        self._contracts = {c.name: ContractSources(c, self._topics) for c in contracts}
+
+    def of_topic(self, topic: str) -> TopicSources:
+        """The sources of a topic."""
+        if topic not in self._topics:
+            self._topics[topic] = TopicSources(number=len(self._topics))
+        return self._topics[topic]
+
+    def of_contract(self, contract: str) -> ContractSources:
+        """The sources of a contract."""
+        return self._contracts[contract]
+
+    def update(self, frame: Frame) -> None:
+        """Note what the last frame of a flush says of its source."""
+        if self.of_topic(frame.topic).update(frame):
+            for sources in self._contracts.values():
+                if frame.topic in sources.contract.topics:
+                    sources.refresh()
+
+
+def _most(siblings: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """Each topic that is listed, with the highest number of partitions."""
+    most: dict[str, int] = {}
+    for topic, count in chain.from_iterable(listed.items() for listed in siblings):
+        most[topic] = max(count, most.get(topic, 0))
+    return most

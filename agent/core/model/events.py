@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Literal
+
+import polars as pl
 
 from agent.core.model.field_types import FIELD_DTYPES, FieldType, TextRule, TimeFormat, ValueFormat
 from agent.core.model.paths import Path
@@ -21,6 +24,7 @@ __all__ = [
     "LookupField",
     "Scalar",
     "TimeSource",
+    "Topics",
 ]
 
 EnvelopeName = Literal["cloudevents", "connect", "debezium", "list"]
@@ -36,7 +40,8 @@ class Field:
     """One field of a contract. `minimum` and `maximum` are inclusive; numbers only.
 
     `scale`: the decimals of a decimal. `format` says how the value is written, where it is not as
-    JSON has it; `text` what a string has to be (`agent.core.model.field_types`).
+    JSON has it; `text` what a string has to be (`agent.core.model.field_types`). `as_sql` is what
+    is made of the value, as written, and `computed` the same over a column `value`.
     """
 
     name: str
@@ -50,6 +55,8 @@ class Field:
     format: ValueFormat | None = None
     text: TextRule | None = None
     description: str = ""
+    as_sql: str | None = None
+    computed: pl.Expr | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +105,51 @@ class InnerText:
 
 
 @dataclass(frozen=True, slots=True)
+class Topics:
+    """The topics that events come from: those with these names, or all whose whole names match
+    `pattern`, also those that appear later."""
+
+    names: tuple[str, ...] = ()
+    pattern: str | None = None
+
+    def __contains__(self, topic: object) -> bool:
+        if self.pattern is None:
+            return topic in self.names
+        # What comes of no topic, such as an event of a test, stands under the pattern itself.
+        return isinstance(topic, str) and (topic == self.pattern or _matches(self.pattern, topic))
+
+    def __str__(self) -> str:
+        return ", ".join(self.names) if self.pattern is None else f"{{pattern: {self.pattern}}}"
+
+    @property
+    def default(self) -> str:
+        """The one topic for events that don't say theirs."""
+        return self.names[0] if self.pattern is None else self.pattern
+
+    def shared_with(self, other: Topics) -> str | None:
+        """A topic that both have, or their pattern; None: they have none, as far as names tell."""
+        if self.pattern is not None and self.pattern == other.pattern:
+            return self.pattern
+        both = [name for name in (*self.names, *other.names) if name in self and name in other]
+        return next(iter(both), None)
+
+    @property
+    def is_one(self) -> bool:
+        """Whether there is only one, whatever appears."""
+        return len(self.names) == 1
+
+
+@lru_cache(maxsize=10_000)
+def _matches(pattern: str, topic: str) -> bool:
+    """Whether a whole name matches, by the one syntax that patterns have in rules: Rust's."""
+    return bool(pl.Series([topic]).str.contains(f"^(?:{pattern})$").item())
+
+
+@dataclass(frozen=True, slots=True)
 class Contract:
     """What a product team promises of one event type.
 
-    `type_path` None: every event of the topic is of this type; else the event whose value there
+    `type_path` None: every event of the topics is of this type; else the event whose value there
     equals `type_value`. The event's time is the first of `times` that is not null. Its identity are
     the values at `ids`, all of them; an event that lacks one of them has none. An event further
     back than `max_past_ms` before its record's timestamp is rejected (None: none is). `owner` and
@@ -112,7 +160,7 @@ class Contract:
     """
 
     name: str
-    topic: str
+    topics: Topics
     type_path: Path | None
     type_value: str
     times: tuple[TimeSource, ...]

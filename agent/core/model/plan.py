@@ -5,7 +5,7 @@ Its parts have modules of their own: `events`, `kpis`, `rules`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 import polars as pl
@@ -74,12 +74,29 @@ class Plan:
 
     @property
     def topics(self) -> tuple[str, ...]:
-        """The source topics, sorted."""
-        return tuple(sorted({c.topic for c in self.contracts.values()}))
+        """The source topics that are named, sorted."""
+        return tuple(sorted({name for c in self.contracts.values() for name in c.topics.names}))
+
+    @property
+    def default_topics(self) -> tuple[str, ...]:
+        """One topic for each contract, sorted: for events that don't say theirs."""
+        return self.topics_with(())
+
+    def topics_with(self, topics: Collection[str]) -> tuple[str, ...]:
+        """Those of some topics that contracts read, and one for each contract that reads none of
+        them, sorted."""
+        read = {topic for topic in topics if self.contracts_of(topic)}
+        others = (c for c in self.contracts.values() if not any(t in c.topics for t in read))
+        return tuple(sorted(read.union(contract.topics.default for contract in others)))
+
+    @property
+    def has_patterns(self) -> bool:
+        """Whether topics that are not named may be source topics."""
+        return any(c.topics.pattern is not None for c in self.contracts.values())
 
     def contracts_of(self, topic: str) -> tuple[Contract, ...]:
         """The contracts of one topic, in order of name."""
-        return tuple(c for _, c in sorted(self.contracts.items()) if c.topic == topic)
+        return tuple(c for _, c in sorted(self.contracts.items()) if topic in c.topics)
 
     def kpis_of(self, contract: str) -> tuple[Kpi, ...]:
         """The base KPIs over one contract."""

@@ -1,4 +1,5 @@
-"""The paths of the agent's own pages, relative to the address of its board."""
+"""The paths of the agent's own pages and of the generated Grafana boards, relative to the addresses
+of the board and of Grafana."""
 
 from __future__ import annotations
 
@@ -6,8 +7,9 @@ from collections.abc import Mapping
 from urllib.parse import quote, urlencode
 
 from agent.core.model.kpis import Dimensions, Kpi
-from agent.core.output.messages import dimensions_json
+from agent.core.output.messages import dimensions_json, label
 from agent.core.output.series_selector import selector_text
+from agent.core.output.uids import STRATEGY_UID, kpi_board_uid, variable_name
 
 ALERTS = "alerts"
 
@@ -32,6 +34,23 @@ def alert_path(rule: str, kpi: Kpi | None, dimensions: Dimensions | None) -> str
     if kpi is None or not kpi.name:
         return with_query(ALERTS, {"rule": rule})
     return series_path(kpi, dimensions)
+
+
+def dashboard_path(kpi: Kpi, dimensions: Dimensions | None) -> str:
+    """The generated Grafana board of a KPI, with the series chosen; what has none is on the
+    strategy board."""
+    if not kpi.name or kpi.person is not None:
+        return f"d/{STRATEGY_UID}"
+    values = dimensions if dimensions and len(dimensions) == len(kpi.by) else ()
+    chosen = {f"var-{variable_name(n)}": label(v) for n, v in zip(kpi.by, values, strict=False)}
+    return with_query(f"d/{kpi_board_uid(kpi.name)}", chosen)
+
+
+def runbook_address(runbooks: str, name: str) -> str:
+    """The address of one of our runbooks; "" where it is not known where they are."""
+    if "{name}" in runbooks:
+        return runbooks.replace("{name}", name)
+    return f"{runbooks}/{name}" if runbooks else ""
 
 
 def with_query(path: str, query: Mapping[str, str | None]) -> str:

@@ -1,6 +1,6 @@
 """Why an alert took a step, in a sentence that a person understands without knowing the rule.
 
-value > 60 has held for 20m: the value is 79.5 minutes from 10:20 to 10:30 UTC on 2025-03-03
+value > 60 has held for 20m: the value is 1 h 20 min from 10:20 to 10:30 UTC on 2025-03-03
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from agent.core.model.kpis import Kpi
 from agent.core.model.results import AlertPhase, Transition
-from agent.core.model.text import duration
+from agent.core.model.text import duration, value_text
 
 
 def because(kpi: Kpi | None, step: Transition) -> str:
@@ -83,8 +83,7 @@ def _value(kpi: Kpi | None, step: Transition) -> str:
     if step.value is None or not math.isfinite(step.value):
         value = "there is no value"
     else:
-        unit = f" {kpi.unit.replace('_', ' ')}" if kpi is not None and kpi.unit else ""
-        value = f"the value is {step.value:.6g}{unit}"
+        value = f"the value is {value_text(step.value, kpi.unit if kpi is not None else None)}"
     return f"{value} {_window(step.start_ms, step.end_ms)}"
 
 

@@ -72,12 +72,13 @@ def selects(selector: Selector, by: Sequence[str], dimensions: Dimensions) -> bo
     """Whether a series has the dimensions that are asked for."""
     values = dict(zip(by, dimensions, strict=True))
     return all(
-        name not in values or _as_asked(values[name]) == asked for name, asked in selector.items()
+        name not in values or _is_asked(values[name], asked) for name, asked in selector.items()
     )
 
 
-def _as_asked(value: Scalar) -> str | None:
-    return None if value is None else label(value)
+def _is_asked(value: Scalar, asked: str | None) -> bool:
+    """Whether a value is the one asked for. The label of null, as alerts have it, asks for null."""
+    return value is None if asked is None else label(value) == asked
 
 
 def selector_text(dimensions: Mapping[str, Scalar]) -> str:

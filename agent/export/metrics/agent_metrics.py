@@ -7,7 +7,8 @@ nothing to one would be seen by no rule.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import product
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.core import Metric
@@ -72,6 +73,7 @@ class AgentMetrics:
             "Consumed records by what became of them; every record has one outcome.",
             labels=["topic", "outcome", "reason", "contract"],
         )
+        self.source_topics: tuple[str, ...] = ()  # that there are
         self.field_nulls = counter(
             metrics.FIELD_NULLS,
             "Events of a contract in which an optional field is null.",
@@ -173,16 +175,7 @@ class AgentMetrics:
     def declare(self, plan: Plan) -> None:
         """Have every series that the declared topics and KPIs can have, from zero on; and none of
         the backfill of a KPI that is not declared."""
-        for key in record_keys(plan):
-            self.records.labels(*key)
-        for contract in plan.contracts.values():
-            for field in contract.fields:
-                for of_fields in (
-                    self.field_nulls, self.field_wrong_types, self.field_failed_casts
-                ):  # fmt: skip
-                    of_fields.labels(contract.topic, contract.name, field.name)
-            for lookup in contract.lookups:
-                self.lookup_misses.labels(contract.topic, contract.name, lookup.lookup)
+        self._declare_topics(plan, plan.topics)
         for kpi in plan.kpis:
             for of_kpis in (self.late_rows, self.shortened_series, self.dropped_series):
                 of_kpis.labels(kpi)
@@ -190,6 +183,21 @@ class AgentMetrics:
             for sample in list(samples(of_backfills)):
                 if sample.labels["kpi"] not in plan.kpis:
                     of_backfills.remove(sample.labels["kpi"])
+
+    def declare_source_topics(self, plan: Plan, topics: Sequence[str]) -> None:
+        """Have every series of topics that are read, those that match a pattern included."""
+        self.source_topics = tuple(topics)
+        self._declare_topics(plan, topics)
+
+    def _declare_topics(self, plan: Plan, topics: Sequence[str]) -> None:
+        for key in record_keys(plan, topics):
+            self.records.labels(*key)
+        of_fields = (self.field_nulls, self.field_wrong_types, self.field_failed_casts)
+        for topic, contract in ((t, c) for t in topics for c in plan.contracts_of(t)):
+            for field, counter in product(contract.fields, of_fields):
+                counter.labels(topic, contract.name, field.name)
+            for lookup in contract.lookups:
+                self.lookup_misses.labels(topic, contract.name, lookup.lookup)
 
     def note_missed(self, topic: str, partition: int, records: int, now_ms: int) -> None:
         """Count records (or frames) that were gone before they were read."""
@@ -204,11 +212,11 @@ def samples(metric: Collector) -> Iterator[Sample]:
         yield from (sample for sample in family.samples if not sample.name.endswith("_created"))
 
 
-def record_keys(plan: Plan) -> Iterator[RecordKey]:
-    """The labels of `kpi_agent_records_total` that records of the declared topics can have:
-    topic, outcome, reason, contract."""
-    for topic in plan.topics:
-        contracts = [c.name for c in plan.contracts.values() if c.topic == topic]
+def record_keys(plan: Plan, topics: Iterable[str]) -> Iterator[RecordKey]:
+    """The labels of `kpi_agent_records_total` that records of topics can have: topic, outcome,
+    reason, contract."""
+    for topic in topics:
+        contracts = [c.name for c in plan.contracts_of(topic)]
         for outcome in (Outcome.EMPTY, Outcome.IGNORED):
             yield topic, outcome.value, "", ""
         for contract in contracts:

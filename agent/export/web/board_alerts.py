@@ -170,7 +170,7 @@ def alert_json(plan: Plan, alert: Alert) -> Json:
         "owner": _owner(rule, kpi),
         "team": (rule.team if rule else None) or (kpi.team if kpi else None) or "",
         "escalation": escalation_text(rule.escalation if rule else ()),
-        "runbook": _safe_link(rule.runbook if rule else None),
+        "runbook": safe_link(rule.runbook if rule else None),
         "path": alert_path(alert.rule, kpi, alert.dimensions),
     }
 
@@ -180,6 +180,6 @@ def _owner(rule: Rule | None, kpi: Kpi | None) -> str:
     return names[0] if names else ""
 
 
-def _safe_link(url: str | None) -> str | None:
+def safe_link(url: str | None) -> str | None:
     """Only what a browser opens as a page: a rule must not bring a script to the board."""
     return url if url and urlsplit(url).scheme in ("http", "https") else None

@@ -36,9 +36,10 @@ def missed_json(state: AgentState, now_ms: int) -> list[Json]:
 
 
 def sources_json(state: AgentState) -> list[Json]:
-    """What was read of each topic that the rules name, while no event of any has been counted:
+    """What was read of each source topic, while no event of any has been counted:
     then people want to know whether nothing comes, or what comes is not taken."""
-    outcomes = {topic: Counter[str]() for topic in sorted(state.plan.topics)}
+    topics = sorted({*state.plan.topics, *state.metrics.source_topics})
+    outcomes = {topic: Counter[str]() for topic in topics}
     for sample in samples(state.metrics.records):
         topic, outcome = sample.labels["topic"], sample.labels["outcome"]
         if topic in outcomes and sample.value:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from agent.core.model.paths import Elements, Path, Root, path_text
 from agent.core.model.schemas import REGISTRY
 from agent.language.checks import fields
+from agent.language.compile.contracts import make_topics
 from agent.language.declared import Declared, Entry
 from agent.language.models.events import EventSpec
 from agent.language.source import Place
@@ -26,14 +27,19 @@ def check(declared: Declared) -> None:
 
 def _formats(declared: Declared) -> None:
     """A topic has one format."""
-    first: dict[str, Entry[EventSpec]] = {}
-    for entry in declared.events.values():
-        other = first.setdefault(entry.model.topic, entry)
+    entries = list(declared.events.values())
+    for number, entry in enumerate(entries):
+        topics = make_topics(entry.model)
+        shared = (
+            (topic, other)
+            for other in entries[:number]
+            if (topic := topics.shared_with(make_topics(other.model))) is not None
+        )
+        topic, other = next(shared, (topics.default, entry))
         for key, own, its in zip(_READ_WITH, _read_with(entry), _read_with(other), strict=True):
             if own != its:
                 message = (
-                    f"topic {entry.model.topic} has the {key} {own} here, and {its} for event "
-                    f"'{other.name}'"
+                    f"topic {topic} has the {key} {own} here, and {its} for event '{other.name}'"
                 )
                 at = (key,) if key in _given(entry) else ("topic",)
                 declared.report(entry, at, message, "the records of a topic have one format")

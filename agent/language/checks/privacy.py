@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 from sqlglot import exp
 
+from agent.core.model.events import Topics
 from agent.core.model.paths import Path
+from agent.language.compile.contracts import make_topics
 from agent.language.compile.fields import make_field
 from agent.language.compile.shapes import Shape
 from agent.language.declared import Declared, Entry
@@ -18,39 +20,52 @@ from agent.language.sql.expressions import SqlProblem
 
 
 @dataclass(frozen=True)
+class _Place:
+    """Where a field stands: its topics, and its path in their events."""
+
+    topics: Topics
+    path: Path
+
+    def may_be(self, other: _Place) -> bool:
+        """Whether it is the same place in the events of some topic."""
+        return self.path == other.path and self.topics.shared_with(other.topics) is not None
+
+
+@dataclass(frozen=True)
 class _People:
     """Where people are named: by field, the private KPI that says so; and by topic and path."""
 
     fields: dict[str, str]
-    paths: dict[tuple[str, Path], str]
+    paths: list[tuple[_Place, str]]
 
     @classmethod
     def of(cls, declared: Declared, private: Mapping[str, Entry[KpiSpec]]) -> _People:
         """The people of all private KPIs."""
         fields: dict[str, str] = {}
-        paths: dict[tuple[str, Path], str] = {}
+        paths: list[tuple[_Place, str]] = []
         for name, entry in private.items():
             person = entry.model.person
             if person is None:
                 continue
             fields.setdefault(person, name)
             if (place := _place(declared, entry, person)) is not None:
-                paths.setdefault(place, name)
+                paths.append((place, name))
         return cls(fields, paths)
 
     def private_kpi(self, declared: Declared, entry: Entry[KpiSpec], field: str) -> str | None:
         """The private KPI whose people a field of a KPI's events names; None: it names none."""
         place = _place(declared, entry, field)
-        return self.fields.get(field) or (self.paths.get(place) if place else None)
+        same = (name for other, name in self.paths if place and place.may_be(other))
+        return self.fields.get(field) or next(same, None)
 
 
-def _place(declared: Declared, entry: Entry[KpiSpec], field: str) -> tuple[str, Path] | None:
-    """The topic and the path of a field of a KPI's events; None: of a KPI over KPIs, or unknown."""
+def _place(declared: Declared, entry: Entry[KpiSpec], field: str) -> _Place | None:
+    """Where a field of a KPI's events stands; None: of a KPI over KPIs, or unknown."""
     event = declared.events.get(entry.model.from_) if isinstance(entry.model.from_, str) else None
     spec = event.model.fields.get(field) if event is not None else None
     if event is None or spec is None:
         return None
-    return str(event.model.topic), make_field(field, spec).path
+    return _Place(make_topics(event.model), make_field(field, spec).path)
 
 
 def check(declared: Declared, shapes: dict[str, Shape]) -> None:

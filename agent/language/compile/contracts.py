@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from agent.core.model.events import Contract, Envelope, LookupField, TimeSource
+import polars as pl
+
+from agent.core.model.events import Contract, Envelope, LookupField, TimeSource, Topics
 from agent.core.model.lookups import Lookup
 from agent.core.model.schemas import REGISTRY, Schema
 from agent.language.compile.fields import make_field, time_format
 from agent.language.compile.shapes import zone_of
 from agent.language.declared import Declared, Entry
 from agent.language.models import durations
-from agent.language.models.events import EventSpec
+from agent.language.models.events import EventSpec, TopicPattern
 from agent.language.models.lookups import LookupFieldSpec
 
 LATENESS_MS = 10_000
@@ -33,14 +35,18 @@ def first_given(*options: int | None) -> int:
 
 
 def make_contract(
-    declared: Declared, entry: Entry[EventSpec], lookups: Mapping[str, Lookup]
+    declared: Declared,
+    entry: Entry[EventSpec],
+    lookups: Mapping[str, Lookup],
+    computed: Mapping[str, pl.Expr],
 ) -> Contract:
-    """The contract of an event type, defaults filled in."""
+    """The contract of an event type, defaults filled in. `computed`: what the `as` of its fields
+    compiled to."""
     model, defaults = entry.model, declared.defaults
     times = model.time if isinstance(model.time, list) else [model.time]
     return Contract(
         name=entry.name,
-        topic=model.topic,
+        topics=make_topics(model),
         type_path=model.type_field,
         type_value=model.type or entry.name,
         times=tuple(TimeSource(spec.path, time_format(spec.format, spec.unit)) for spec in times),
@@ -50,7 +56,9 @@ def make_contract(
         max_future_ms=first_given(model.max_future, defaults.max_future, MAX_FUTURE_MS),
         idle_after_ms=first_given(model.idle_after, defaults.idle_after, IDLE_AFTER_MS),
         max_bytes=first_given(model.max_bytes, defaults.max_bytes, MAX_BYTES),
-        fields=tuple(make_field(name, spec) for name, spec in model.fields.items()),
+        fields=tuple(
+            make_field(name, spec, computed.get(name)) for name, spec in model.fields.items()
+        ),
         duplicate_window_ms=first_given(
             model.duplicate_window, defaults.duplicate_window, DUPLICATE_WINDOW_MS
         ),
@@ -67,6 +75,13 @@ def make_contract(
         owner=model.owner or defaults.owner,
         team=model.team or defaults.team,
     )
+
+
+def make_topics(model: EventSpec) -> Topics:
+    """The topics that an event comes from."""
+    if isinstance(model.topic, TopicPattern):
+        return Topics(pattern=model.topic.pattern)
+    return Topics((model.topic,) if isinstance(model.topic, str) else tuple(model.topic))
 
 
 def _lookup_field(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import cast
 
+import polars as pl
+
 from agent.core.model.events import Field
 from agent.core.model.field_types import (
     DEFAULT_SCALE,
@@ -18,8 +20,8 @@ from agent.language.models.fields import FieldSpec, ReadBooleans, number_format
 TIMES = ("timestamp", "date")
 
 
-def make_field(name: str, spec: FieldSpec) -> Field:
-    """A field, defaults filled in."""
+def make_field(name: str, spec: FieldSpec, computed: pl.Expr | None = None) -> Field:
+    """A field, defaults filled in. `computed`: what its `as` compiled to."""
     return Field(
         name=name,
         path=spec.path or (name,),
@@ -32,6 +34,8 @@ def make_field(name: str, spec: FieldSpec) -> Field:
         format=_format(spec),
         text=_text(spec),
         description=spec.description or "",
+        as_sql=None if spec.as_ is None else spec.as_.strip(),
+        computed=computed,
     )
 
 

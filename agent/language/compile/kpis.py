@@ -114,7 +114,7 @@ def _fingerprint(
             content["lookups"] = sorted((f.name, f.keys, f.digest) for f in looked_up)
         # Only what this KPI reads: a new field of the contract must not forget its history.
         content["contract"] = {
-            "topic": contract.topic,
+            "topic": _topics(contract),
             "type": (_hashable(contract.type_path), contract.type_value),
             "time": (
                 *(_hashable(source.path) for source in contract.times),
@@ -150,6 +150,13 @@ def _shape(contract: Contract) -> dict[str, Any]:
     return {name: value for name, value in shape.items() if value not in (None, [])}
 
 
+def _topics(contract: Contract) -> Any:
+    topics = contract.topics
+    if topics.pattern is not None:
+        return {"pattern": topics.pattern}
+    return sorted(topics.names) if len(topics.names) > 1 else topics.default
+
+
 def _ids(contract: Contract) -> Any:
     ids = [_hashable(path) for path in contract.ids]
     return ids if len(ids) > 1 else next(iter(ids), None)
@@ -157,7 +164,8 @@ def _ids(contract: Contract) -> Any:
 
 def _reading(field: Field) -> list[Any]:
     """How a field's values are read and checked, where it says more than its type."""
-    said = [field.scale] if field.type == "decimal" else []
+    said: list[Any] = [field.scale] if field.type == "decimal" else []
+    said += [] if field.as_sql is None else [["as", field.as_sql]]
     rules = [rule for rule in (field.format, field.text) if rule is not None]
     return [*said, *((type(rule).__name__, dataclasses.astuple(rule)) for rule in rules)]
 

@@ -42,7 +42,8 @@ def make_plan(
     slices = slices_of(declared, shapes)
     placed = placements(couplings(declared, links, sql), shapes)
     contracts = {
-        name: make_contract(declared, entry, lookups) for name, entry in declared.events.items()
+        name: make_contract(declared, entry, lookups, sql.computed.get(name, {}))
+        for name, entry in declared.events.items()
     }
     kpis: dict[str, Kpi] = {}
     for name, shape in shapes.items():

@@ -19,7 +19,13 @@ from agent.language.models.events import EventSpec
 from agent.language.models.kpis import KpiSpec
 from agent.language.recovery import NOBODY
 from agent.language.sql.compile_first import compile_first
-from agent.language.sql.compiler import casts_in, compile_derived, compile_value, compile_where
+from agent.language.sql.compiler import (
+    casts_in,
+    compile_computed,
+    compile_derived,
+    compile_value,
+    compile_where,
+)
 from agent.language.sql.roll_up import compile_roll_up
 from agent.language.sql.types import SqlType, Typed, sql_type
 
@@ -38,8 +44,10 @@ class KpiSql:
 
 @dataclass(slots=True)
 class Statements:
-    """What compiled. A KPI or rule whose SQL is wrong is missing."""
+    """What compiled. A KPI, a rule or a field whose SQL is wrong is missing. `computed`: the fields
+    with `as`, by event."""
 
+    computed: dict[str, dict[str, pl.Expr]] = field(default_factory=dict)
     kpis: dict[str, KpiSql] = field(default_factory=dict)
     rules: dict[str, RuleSql] = field(default_factory=dict)
 
@@ -78,7 +86,7 @@ def _readings(declared: Declared, event: Entry[EventSpec] | None) -> list[Mappin
 
 def compile_all(declared: Declared, shapes: Mapping[str, Shape]) -> Statements:
     """Compile every statement; notes what is wrong."""
-    statements = Statements()
+    statements = Statements({e.name: _computed(declared, e) for e in declared.events.values()})
     for name in _inputs_first(declared):
         kpi = declared.kpis[name]
         made = (
@@ -95,6 +103,22 @@ def compile_all(declared: Declared, shapes: Mapping[str, Shape]) -> Statements:
         if conditions is not None:
             statements.rules[name] = conditions
     return statements
+
+
+def _computed(declared: Declared, entry: Entry[EventSpec]) -> dict[str, pl.Expr]:
+    """What is made of the values of an event's fields."""
+    computed = {}
+    zone = zone_of(declared, entry.model.timezone)
+    columns = columns_of(declared, entry)
+    for name, spec in entry.model.fields.items():
+        type_ = columns[name]
+        if spec.as_ is None or type_ is None:
+            continue
+        way = partial(compile_computed, type_=type_, timezone=zone)
+        made = compile_first(declared, entry, ("fields", name, "as"), spec.as_, [way])
+        if made is not None:
+            computed[name] = made
+    return computed
 
 
 def _inputs_first(declared: Declared) -> list[str]:

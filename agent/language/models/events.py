@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag,
 from agent.core.decode.formats import FORMATS
 from agent.core.model.field_types import EpochUnit
 from agent.language.models.base import Strict
-from agent.language.models.fields import EPOCH_UNIT, TIME_FORMAT, AnyField, TimeFormatText
+from agent.language.models.fields import EPOCH_UNIT, TIME_FORMAT, AnyField, Pattern, TimeFormatText
 from agent.language.models.lookups import AnyLookupField
 from agent.language.models.paths import (
     AnyPath,
@@ -121,10 +121,43 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
 """What an envelope says of type, time and identity; a contract may say otherwise."""
 
 
+class TopicPattern(Strict):
+    """Topics by a pattern."""
+
+    pattern: Pattern = Field(
+        description="A regular expression that whole names of topics match, as in Kafka's "
+        "subscribe(pattern). A topic that appears later is read from its first record. Topics "
+        "whose names begin with __ and the agent's own never match.",
+        examples=["shop-.*"],
+    )
+
+
+def _differ(value: list[str]) -> list[str]:
+    for topic in value:
+        if value.count(topic) > 1:
+            raise wrong(f"names the topic '{topic}' twice", "keep one")
+    return value
+
+
+if TYPE_CHECKING:
+    AnyTopic = str | list[str] | TopicPattern
+else:
+    AnyTopic = Annotated[
+        Annotated[Topic, Tag("<text>")]
+        | Annotated[list[Topic], Field(min_length=1), AfterValidator(_differ), Tag("<list>")]
+        | Annotated[TopicPattern, Tag("<mapping>")],
+        Discriminator(form),
+    ]
+
+
 class EventSpec(Strict):
     """What a team promises of one event type."""
 
-    topic: Topic = Field(description="The Kafka topic.", examples=["support"])
+    topic: AnyTopic = Field(
+        description="The Kafka topic. A list: the event comes from all of them; "
+        "{pattern: shop-.*}: from all topics that match.",
+        examples=["support"],
+    )
     format: FormatName = Field("json", description="The format of the topic's records.")
     schema_: Text | None = Field(
         None,

@@ -120,7 +120,8 @@ else:
     ]
 
 
-def _pattern(value: str) -> str:
+def regex(value: str) -> str:
+    """A regular expression as the rules have them: Rust's syntax, which polars has."""
     try:
         pl.Series([""]).str.contains(value)
     except pl.exceptions.ComputeError as cause:
@@ -130,7 +131,7 @@ def _pattern(value: str) -> str:
     return value
 
 
-Pattern = Annotated[str, AfterValidator(_pattern), Field(json_schema_extra={"format": "regex"})]
+Pattern = Annotated[str, AfterValidator(regex), Field(json_schema_extra={"format": "regex"})]
 
 
 def _time_format(value: str) -> str:
@@ -179,6 +180,13 @@ class FieldSpec(Strict):
         examples=["text", "1,234.50"],
     )
     format: TimeFormatText | None = Field(None, description=TIME_FORMAT)
+    as_: Text | None = Field(
+        None,
+        alias="as",
+        description="What is made of the value before anything else looks at it: SQL over `value`, "
+        "of the field's type.",
+        examples=["upper(trim(value))", "value / 100"],
+    )
     enum: list[str] | None = Field(
         None, min_length=1, description="The values that a string may have."
     )

@@ -76,6 +76,16 @@ def _plain(value: str) -> str:
     return re.sub(r"[^A-Za-z0-9_]+", "_", value.strip()).strip("_")
 
 
+def _topic(value: str) -> str:
+    try:
+        return _matching(TOPIC, _TOPIC_RULE, lambda v: re.sub(r"[^A-Za-z0-9._-]+", "-", v))(value)
+    except PydanticCustomError as cause:
+        if re.search(r"[*+?|()\[\]\\^$]", value):
+            message = f"'{value}' is not {_TOPIC_RULE}"
+            raise wrong(message, f"for all topics that match: {{pattern: '{value}'}}") from cause
+        raise
+
+
 _NAME_RULE = "a name: lower-case letters, digits and _, beginning with a letter"
 _UNIT_RULE = (
     "a unit that Prometheus accepts: lower-case letters, digits and _, beginning with a letter"
@@ -303,7 +313,7 @@ FieldName = Annotated[
 LabelName = Annotated[str, AfterValidator(_label), Field(json_schema_extra={"pattern": FIELD})]
 Topic = Annotated[
     str,
-    AfterValidator(_matching(TOPIC, _TOPIC_RULE, lambda v: re.sub(r"[^A-Za-z0-9._-]+", "-", v))),
+    AfterValidator(_topic),
     Field(json_schema_extra={"pattern": TOPIC}),
 ]
 EventName = Annotated[str, AfterValidator(_event_name)]

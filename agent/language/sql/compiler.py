@@ -5,7 +5,7 @@ Parsed by sqlglot as DuckDB's dialect, translated by `language/sql/expressions.p
 aggregate becomes a partial (what rows fold into), and what is around them an expression over the
 partials' finals `a0…an`.
 
-All four functions raise SqlProblem at the first thing that is wrong, with its position.
+All functions raise SqlProblem at the first thing that is wrong, with its position.
 """
 
 from __future__ import annotations
@@ -26,13 +26,15 @@ from agent.language.sql import instead
 from agent.language.sql.aggregates import Split, is_aggregate, rows_scope, without_aggregates
 from agent.language.sql.expressions import PREFIX, TEXT, Scope, SqlProblem, fail, finite
 from agent.language.sql.history_functions import Asked
+from agent.language.sql.instants import in_zone
 from agent.language.sql.percents import marked
 from agent.language.sql.scalars import SCALARS
-from agent.language.sql.types import SqlType, Typed, is_decimal, words
+from agent.language.sql.types import SqlType, Typed, common_type, is_decimal, scale_of, words
 
 __all__ = [
     "SqlProblem",
     "casts_in",
+    "compile_computed",
     "compile_condition",
     "compile_derived",
     "compile_value",
@@ -47,6 +49,20 @@ def compile_where(text: str, fields: Mapping[str, SqlType], timezone: str = "UTC
         text, fields, timezone, "`where` looks at one event at a time", _WHERE_HINT
     ).translate(node)
     return _condition(node, typed)
+
+
+def compile_computed(text: str, type_: SqlType, timezone: str = "UTC") -> pl.Expr:
+    """What is made of a field's value: an expression over `value`, of the same type."""
+    node = parsed(text, columns=["value"])
+    why = "`as` looks at one value at a time"
+    typed = rows_scope(text, {"value": type_}, timezone, why, "aggregate in a KPI").translate(node)
+    if common_type([typed, Typed(pl.col("value"), type_)]) != type_:
+        is_fine = is_decimal(type_) and is_decimal(typed.type)
+        hint = f"`round(…, {scale_of(type_)})`" if is_fine else "`cast(… as …)`, or another `type`"
+        finer = " with more decimals" if is_fine else ""
+        fail(node, f"the field is {words(type_)}, this is {words(typed.type)}{finer}", hint)
+    made = in_zone(typed, type_, timezone)
+    return finite(made) if type_ == "float" else made
 
 
 _WHERE_HINT = "use `sum(x) FILTER (WHERE …)` in `value`, or a rule over the KPI"

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from agent.core.decode.batch import Batch
-from agent.core.model.events import Contract, Field, TimeSource
+from agent.core.model.events import Contract, Field, TimeSource, Topics
 from tests.core.batches import batch_of
 
 AT = "2024-05-01T10:00:00Z"
@@ -16,7 +16,7 @@ HOUR_MS = 3_600_000
 def contract(name: str, *fields: Field, **changes: Any) -> Contract:
     settings: dict[str, Any] = {
         "name": name,
-        "topic": "events",
+        "topics": Topics(("events",)),
         "type_path": ("type",),
         "type_value": name,
         "times": (TimeSource(("at",)),),

@@ -18,6 +18,7 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 from agent.core.decode.batch import Batch, Decoded, Headers
 from agent.core.decode.decoder import Decoder
@@ -28,6 +29,7 @@ from tests.core.decode import fuzz
 from tests.core.decode.samples import AT, AT_MS, batch, contract
 
 EACH = Elements()
+UPPER = pl.col("value").str.to_uppercase().replace("A", None)
 Record = tuple[bytes, bytes | None, Headers]
 
 
@@ -38,6 +40,7 @@ def _fields(*begin: Any) -> tuple[Field, ...]:
         Field("amount", (*begin, "amount"), "float", required=True, minimum=0, maximum=1000),
         Field("items", (*begin, "items"), "integer"),
         Field("region", (*begin, "region"), "string", text=TextRule(("emea", "a"), True)),
+        Field("upper", (*begin, "region"), "string", required=True, computed=UPPER),
         Field("gift", (*begin, "gift"), "boolean"),
         Field("user_id", (*begin, "user", "id"), "string"),
         Field("price", (*begin, "other"), "decimal", scale=2),

@@ -44,7 +44,7 @@ kpis:
     worker = world.worker()
     world.read(worker, {0: len(log)})
     world.flush(worker)
-    assert worker.folder.shortened() == {"orders": 2, "all": 0}
+    assert worker.folders["shop"].shortened() == {"orders": 2, "all": 0}
     assert max(len(frame) for frames in world.frames for frame in frames) < 10_000
     settle(world)
     counts = [v[1] for key, v in world.windows().items() if key[0] == "orders" and v[1]]

@@ -8,7 +8,7 @@ import pytest
 
 from agent.core.frame import Frame
 from agent.core.merge.backfill_buffer import BEGINNING_MS, BackfillBuffers
-from agent.core.merge.watermark import TopicSources
+from agent.core.merge.watermark import Sources
 from agent.core.model.plan import Plan
 from tests.core.simulated import EVENTS, plan_of
 
@@ -23,8 +23,8 @@ Received = tuple[int, bool, int | None]
 
 def buffers_of(plan: Plan, received: list[Received]) -> tuple[BackfillBuffers, bool]:
     """The buffers of a topic of two partitions after some frames; whether the KPI began."""
-    sources = TopicSources()
-    buffers, has_begun = BackfillBuffers(plan, {"shop": sources}), False
+    sources = Sources(plan.contracts.values())
+    buffers, has_begun = BackfillBuffers(plan, sources), False
     fingerprint = plan.kpis["revenue"].fingerprint
     for source, names_kpi, since_ms in received:
         filled = {"revenue": fingerprint} if names_kpi else {}
@@ -87,7 +87,9 @@ def test_a_past_is_adopted_if_it_meets_the_live_flow(
 ) -> None:
     plan = plan_of(RULES, tmp_path)
     buffers, _ = buffers_of(plan, [(0, True, 10), (1, True, 70_000)])
-    adopted = buffers.adopt("revenue", handoff_ms, sources, [(b"key", b"row")])
+    adopted = buffers.adopt(
+        "revenue", handoff_ms, [("shop", p) for p in sources], [(b"key", b"row")]
+    )
     rows = buffers.drain_rows()
     assert (adopted is not None) is is_adopted
     assert [key for key, _ in rows][1:2] == ([b"key"] if is_adopted else [])

@@ -134,7 +134,7 @@ def test_a_merger_that_restarts_knows_every_gap_and_that_frames_were_lost(
         world.positions[0] = merger.needed_position()
         world.write(merger, 0)
     merger = world.merger(0)
-    late = merger._missed["shop"]
+    late = merger._missed.of_topic("shop")
     touched = {
         m for m in range(9) if late.touch(START_MS + m * MINUTE_MS, START_MS + (m + 1) * MINUTE_MS)
     }

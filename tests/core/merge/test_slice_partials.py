@@ -139,7 +139,7 @@ def test_series_that_come_no_longer_are_forgotten(
     world = World(plan_of(RULES, tmp_path), [log], 1)
     worker = world.worker()
     merger, published = world.merger(0), []
-    (fold,) = worker.folder._folds
+    (fold,) = worker.folders["shop"]._folds
     for minute in range(minutes):
         world.read(worker, {0: each})
         world.flush(worker)

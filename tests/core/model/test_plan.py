@@ -2,7 +2,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tests.generate.plans import company, kpi
+from agent.core.model.events import Topics
+from agent.core.model.plan import Plan
+from tests.generate.plans import company, contract, kpi
 
 PLAN = company()
 
@@ -41,3 +43,32 @@ def test_what_is_not_declared_has_no_dimensions_and_no_subject() -> None:
 def test_rules_are_by_their_kpi() -> None:
     assert [rule.name for rule in PLAN.rules_of("response_time")] == ["slow_support"]
     assert PLAN.rules_of("conversion") == ()
+
+
+def plan_over(**topics: Topics) -> Plan:
+    """Contracts by their topics."""
+    contracts = {name: replace(contract(name, ""), topics=of) for name, of in topics.items()}
+    return replace(PLAN, contracts=contracts, kpis={}, rules={}, objectives={})
+
+
+def test_a_pattern_is_of_whole_names() -> None:
+    topics = Topics(pattern="shop|shop-.+")
+    matching = [name for name in ("shop", "shop-eu", "shop-", "my-shop", "shops") if name in topics]
+    assert matching == ["shop", "shop-eu"]
+    assert not topics.is_one and str(topics) == "{pattern: shop|shop-.+}"
+
+
+def test_contracts_share_a_topic_that_is_named_or_matches() -> None:
+    pattern, named = Topics(pattern="shop-.*"), Topics(("visits", "shop-eu"))
+    assert pattern.shared_with(named) == named.shared_with(pattern) == "shop-eu"
+    assert pattern.shared_with(Topics(pattern="shop-.*")) == "shop-.*"
+    assert pattern.shared_with(Topics(("shop",))) is None
+
+
+def test_every_contract_has_a_topic_for_events_that_say_none() -> None:
+    plan = plan_over(a=Topics(("x", "y")), b=Topics(("z",)), c=Topics(pattern="y|q"))
+    assert plan.topics == ("x", "y", "z") and plan.has_patterns
+    assert plan.default_topics == ("x", "y|q", "z")
+    assert plan.topics_with(["y", "unknown"]) == ("y", "z")
+    assert [c.name for c in plan.contracts_of("y")] == ["a", "c"]
+    assert [c.name for c in plan.contracts_of("y|q")] == ["c"]

@@ -152,7 +152,7 @@ def test_a_transition_as_json_has_all_that_anybody_who_is_called_needs() -> None
         "bound": "value > 600",
         "reason": "for",
         "because": "value > 600 has held for 1m: "
-        "the value is 700.5 seconds from 08:26 to 08:27 UTC on 2010-12-01",
+        "the value is 11 min 40 s from 08:26 to 08:27 UTC on 2010-12-01",
         "facts": {},
         "summary": "apac answers in 11m 40s",
         "description": "Since 2010-12-01 08:26:00 UTC; see support",

@@ -16,7 +16,7 @@ FIRING = Transition(
     "slow", "critical", "response_time", ("apac",), START + 60_000, START + 60_000,
     AlertPhase.FIRING, AlertPhase.INACTIVE, 700.5, "value > 600", START, START + 60_000, "when",
 )  # fmt: skip
-SEEN = "the value is 700.5 seconds from 08:26 to 08:27 UTC on 2010-12-01"
+SEEN = "the value is 11 min 40 s from 08:26 to 08:27 UTC on 2010-12-01"
 
 
 def step(**changes: object) -> Transition:

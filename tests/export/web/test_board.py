@@ -9,6 +9,7 @@ from typing import Any
 from msgspec import structs
 
 from agent.core.evaluate.objectives import Score
+from agent.core.model.events import Topics
 from agent.core.model.kpis import Target, TargetOverride
 from agent.core.model.plan import Maintenance
 from agent.core.model.results import AlertPhase, SeriesView
@@ -265,7 +266,9 @@ async def test_of_very_many_rules_the_gravest_are_shown_and_all_are_counted() ->
 async def test_while_nothing_is_counted_the_board_says_what_arrives() -> None:
     state = company_state()
     plan = state.plan
-    state.rules.plan = replace(plan, contracts={"ticket": contract("ticket", topic="support")})
+    state.rules.plan = replace(
+        plan, contracts={"ticket": contract("ticket", topics=Topics(("support",)))}
+    )
     state.metrics.records.clear()
     assert (await _board(state))["sources"] == [{"topic": "support", "records": 0, "why": []}]
     state.metrics.records.labels("support", "rejected", "wrong_type", "ticket").inc(5)

@@ -170,7 +170,7 @@ def test_a_group_is_placed_together(tmp_path: Path) -> None:
             "kpi: revenue, when: value > 1, overrides: [{match: {region: a}, when: valu > 1}]",
             "valu",
         ),
-        ("kpi: revenue, no_data_for: 1d, on_no_data: alert", "`on_no_data` says nothing"),
+        ("kpi: revenue, no_data_for: 1d, on_no_data: alert", "`on_no_data` has no effect"),
         ("kpi: revenue, when: deviation_from_group > 3, on: current", "no current values"),
     ],
 )

@@ -17,14 +17,15 @@ from markupsafe import Markup
 
 from agent.core.model.kpis import Dimensions, Kpi
 from agent.core.model.results import PastWindows
-from agent.core.output.addresses import kpi_path, with_query
+from agent.core.output.addresses import dashboard_path, kpi_path, with_query
 from agent.core.output.messages import dimensions_json, iso, label
 from agent.core.output.privacy import shared
 from agent.core.output.series_selector import parse_selector, selector_text, selects
 from agent.errors import RulesError
-from agent.export.agent_state import AgentState
+from agent.export.agent_state import AgentState, Links
 from agent.export.metrics.kpi_series import group
 from agent.export.templates import html_template
+from agent.export.web.board_alerts import safe_link
 from agent.export.web.board_sources import data_until_ms
 from agent.export.web.clock import clock_text, iso_text
 from agent.export.web.pages import drawing
@@ -62,7 +63,7 @@ class KpiPages:
         """The page. Raises NoSuchPage."""
         sources = await self._read(name, query)
         data = await asyncio.to_thread(page_data, sources)
-        return await asyncio.to_thread(_render, self._state.name, sources, data, self._now_ms())
+        return await asyncio.to_thread(_render, self._state, sources, data, self._now_ms())
 
     async def json(self, name: str, query: Mapping[str, str]) -> Json:
         """Its data. Raises NoSuchPage."""
@@ -131,10 +132,10 @@ def _until(text: str | None, newest_ms: int) -> int:
 # --- HTML ----------------------------------------------------------------------------------------
 
 
-def _render(board: str, of: Sources, data: Json, now_ms: int) -> str:
+def _render(state: AgentState, of: Sources, data: Json, now_ms: int) -> str:
     has_seconds = of.kpi.window.step_ms % 60_000 != 0
     return _PAGE.render(
-        board=board,
+        board=state.name,
         data=data,
         words=WORDS,
         chart=drawing.chart(data) if any(line["points"] for line in data["lines"]) else "",
@@ -143,6 +144,7 @@ def _render(board: str, of: Sources, data: Json, now_ms: int) -> str:
         iso=lambda at_ms: iso_text(at_ms, of.timezone),
         links=_links(of, data),
         details=_details(of.kpi),
+        outside=_outside(state.links, of),
     )
 
 
@@ -175,6 +177,19 @@ def _links(of: Sources, data: Json) -> Json:
         "now": None if is_now else at(None),
         "csv": f"{base}/values.csv{at(None if is_now else span.until_ms).removeprefix(base)}",
     }
+
+
+def _outside(links: Links, of: Sources) -> list[tuple[str, str]]:
+    """Links to other places: the KPI's board in Grafana, the runbooks of its rules."""
+    outside = []
+    if links.grafana:
+        path = dashboard_path(of.kpi, of.dimensions)
+        outside.append(("Board in Grafana", f"{links.grafana}/{path}"))
+    for rule in of.plan.rules_of(of.kpi.name):
+        address = safe_link(rule.runbook)
+        if address:
+            outside.append((f"Runbook of {rule.name}", address))
+    return outside
 
 
 def _details(kpi: Kpi) -> list[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""The boards' fixed titles and addresses: links, alerts and provisioning agree on them."""
+"""The boards' fixed titles, addresses and variables: links, alerts and files agree on them."""
 
 from __future__ import annotations
 
@@ -19,3 +19,13 @@ def kpi_board_uid(kpi: str) -> str:
         return uid
     digest = hashlib.sha256(kpi.encode()).hexdigest()[:8]
     return f"{uid[: MAX_UID - 9]}-{digest}"
+
+
+DATA_SOURCE_VARIABLE = "datasource"
+"""The boards' variable for the Prometheus that they read."""
+
+
+def variable_name(dimension: str) -> str:
+    """The boards' variable for a dimension: of its name, and never that of the data source."""
+    reserved = dimension.rstrip("_") == DATA_SOURCE_VARIABLE
+    return f"{dimension}_" if reserved else dimension
