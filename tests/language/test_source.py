@@ -1,6 +1,12 @@
+from unittest import mock
+
 import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from agent.language.source import Span, read
+from tests.conftest import ROOT
 
 DOCUMENT = b"""\
 on: yes
@@ -134,3 +140,27 @@ def test_aliases_of_aliases_do_not_fill_the_memory() -> None:
     assert [p.message for p in source.problems] == [
         "more than 100,000 values, aliases and merges followed"
     ]
+
+
+FILES = sorted(ROOT.glob("rules/*.yaml")) + sorted(ROOT.glob("tests/scenarios/*.yaml"))[:40]
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.data())
+def test_both_parsers_give_the_same_places_and_problems(data: st.DataObject) -> None:
+    assert yaml.__with_libyaml__, "PyYAML's wheels have it; this one was built without"
+    lines = data.draw(st.sampled_from(FILES)).read_text().split("\n")
+    first = data.draw(st.integers(0, len(lines) - 1))
+    text = "\n".join(lines[first : first + 8]) + "\n"
+    for _ in range(data.draw(st.integers(0, 3))):
+        at = data.draw(st.integers(0, len(text)))
+        new = data.draw(
+            st.sampled_from([*":-#[]{},&*!|>'\"%@`? \n\t~<é\u2028\u0085\x00\ufeff", ""])
+        )
+        text = text[:at] + new + text[at + data.draw(st.integers(0, 1)) :]
+    fast = read("a.yaml", text.encode())
+    with mock.patch.object(yaml, "__with_libyaml__", False):
+        plain = read("a.yaml", text.encode())
+    assert (fast.data, fast.keys, fast.problems) == (plain.data, plain.keys, plain.problems)
+    spans = {place: plain.locate(place) for place in plain.nodes}
+    assert {place: fast.locate(place) for place in fast.nodes} == spans
