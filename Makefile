@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup wheel sbom demo test fuzz simulate chaos soak bench bench-report lint check generate check-generated format clean
+.PHONY: help setup wheel sbom demo test fuzz simulate chaos soak bench bench-report lint check generate check-generated docs docs-serve format clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,7 @@ test: $(READY) ## Run the tests that need nothing but Python
 fuzz: $(READY) ## Hold a hundred thousand mutated records against a plain reading of each
 	@$(BIN)/python -m tests.core.decode.fuzz $(ARGS)
 	@$(BIN)/python -m tests.core.decode.shape_fuzz $(ARGS)
+	@$(BIN)/python -m tests.core.decode.schema_fuzz $(ARGS)
 
 simulate: $(READY) ## Run the core two thousand times under simulated faults
 	@$(BIN)/python -m tests.simulation $(ARGS)
@@ -107,6 +108,12 @@ check-generated: $(READY) $(HELM) ## Check the rules, run their tests, compare t
 	@$(BIN)/kpi-agent schema | cmp - docs/schema.json && \
 		$(BIN)/kpi-agent schema --tests | cmp - docs/tests.schema.json || \
 		{ echo 'a schema in docs/ is not what the models give; run: make generate' >&2; exit 1; }
+
+docs: $(READY) ## Build the documentation site into .cache/site
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build -q --strict
+
+docs-serve: $(READY) ## Show the documentation site on http://localhost:8000, anew after each change
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve $(ARGS)
 
 check: lint check-generated test ## All of lint, check-generated and test
 

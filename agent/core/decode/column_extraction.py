@@ -74,6 +74,8 @@ class ColumnExtraction:
             source: f"r{i}"
             for i, source in enumerate(dict.fromkeys(s for s in sources if s.root is not None))
         }
+        lacks = [shape.view.lacks for shapes in self._shapes for shape in shapes]
+        self._lacks = {contents: f"l{i}" for i, contents in enumerate(filter(None, lacks))}
         inside = [(s.path, s.dtype) for s in sources if s.root is None]
         self._reader = format.reader(inside or [_ANYTHING])
 
@@ -95,7 +97,8 @@ class ColumnExtraction:
         wrong = [read.unsure[~self._reader.are_proven(doubted)]]
         frame = read.frame
         own = frame["_row"].to_numpy().astype(np.int64)
-        columns = []
+        values_of = [batch.value(row) for row in own.tolist()] if self._lacks else []
+        columns = [_lack(values_of, of).alias(name) for of, name in self._lacks.items()]
         for source, name in self._roots.items():
             values, other = record_column(batch, own, source.path[0], source.dtype)  # type: ignore[arg-type]
             columns.append(values.alias(name))
@@ -126,7 +129,9 @@ class ColumnExtraction:
         for shape in shapes:
             viewed = frame.filter(shape.is_viewed(self._column))
             if shape.view.lacks:
-                viewed = viewed.filter(_lack(batch, viewed, shape.view.lacks))
+                viewed = viewed.filter(pl.col(self._lacks[shape.view.lacks]))
+            if not viewed.height:
+                continue
             left[_rows(viewed)] = False
             left |= self._add(out, extractor, shape, batch, viewed)
         out.left = np.flatnonzero(left)
@@ -205,10 +210,13 @@ def _shapes(extractor: Extractor, format: Format) -> list[Shape]:
     return [shape for shape in shapes if shape is not None]
 
 
-def _lack(batch: Batch, frame: pl.DataFrame, contents: Sequence[bytes]) -> pl.Series:
+def _lack(records: Sequence[bytes], contents: Sequence[bytes]) -> pl.Series:
     """In which records none of some bytes are."""
-    records = [batch.value(row) for row in frame["_row"].to_list()]
-    return pl.Series([not any(c in r for c in contents) for r in records], dtype=pl.Boolean)
+    joined = b"".join(records)
+    if not any(content in joined for content in contents):
+        return pl.Series([True]).new_from_index(0, len(records))
+    lack = [not any(content in record for content in contents) for record in records]
+    return pl.Series(lack, dtype=pl.Boolean)
 
 
 def _rows(frame: pl.DataFrame) -> Rows:

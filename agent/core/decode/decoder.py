@@ -7,7 +7,7 @@ record's verdict and values never depend on the records beside it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ from agent.core.decode.batch import Batch, Decoded, Rows
 from agent.core.decode.column_decoder import ColumnDecoder
 from agent.core.decode.column_extraction import ColumnExtraction, Part
 from agent.core.decode.extraction import NO_SIZE, Documents, Extractor
-from agent.core.decode.format import UnreadableError, is_plain, labelled
+from agent.core.decode.format import Flags, UnreadableError, is_plain, labelled
 from agent.core.decode.formats import format_of
 from agent.core.decode.json_format import JSON
 from agent.core.model.events import Contract
@@ -80,24 +80,12 @@ class Decoder:
             empty |= by_columns.ours & ~by_columns.lined
             empty[of_contract.empty] = True
             parts = [*by_columns.parts, _part(decoder, of_contract, batch)]
-            for row, reason, detail in of_contract.problems:
+            problems = [*of_contract.problems, *(problem for p in parts for problem in _of_rows(p))]
+            for row, reason, detail in problems:
                 rejects.setdefault((row, name), self._reject(batch, row, name, reason, detail))
-            for part in parts:
-                for document, reason, detail in part.problems:
-                    row = int(part.rows[document])
-                    rejects.setdefault((row, name), self._reject(batch, row, name, reason, detail))
-            whole = [_whole_events(part) for part in parts]
-            table = pl.concat([table for table, _ in whole])
-            is_sorted = table["_row"].is_sorted()
-            tables[name] = table if is_sorted else table.sort("_row", maintain_order=True)
-            for part, (_, kept) in zip(parts, whole, strict=True):
-                for field, at in part.wrong_types.items():
-                    rows = part.rows[at[kept[at]]]
-                    before = wrong_types.get((name, field), rows[:0])
-                    wrong_types[name, field] = np.concatenate((before, rows))
-                if part.repeated_ms:
-                    times = {(int(part.rows[i]), ms): x for (i, ms), x in part.repeated_ms.items()}
-                    repeated_ms[name] = {**repeated_ms.get(name, {}), **times}
+            tables[name] = _table(parts)
+            wrong_types |= {(name, field): rows for field, rows in _wrong_types(parts).items()}
+            repeated_ms[name] = _repeated_ms(parts)
         order = {c.name: i for i, c in enumerate(self.contracts)}
         keys = sorted(rejects, key=lambda x: (x[0], order.get(x[1] or "", -1)))
         return Decoded(
@@ -158,13 +146,45 @@ def _part(decoder: ColumnDecoder, documents: Documents, of: Batch) -> Part:
     )
 
 
-def _whole_events(part: Part) -> tuple[pl.DataFrame, npt.NDArray[np.bool_]]:
-    """The table of documents by the rows of their records, and which of the documents are of events
-    that have none that is rejected: one bad line is a bad event."""
-    table, kept = part.table, np.ones(part.events.size, np.bool_)
-    if part.problems:
-        bad = part.events[[document for document, _, _ in part.problems]]
-        kept = ~np.isin(part.events, bad)
-        table = table.filter(pl.Series(kept[table["_row"].to_numpy()]))
-    rows = part.rows[table["_row"].to_numpy()]
-    return table.with_columns(pl.Series("_row", rows, pl.UInt32)), kept
+def _of_rows(part: Part) -> Iterator[tuple[int, Reason, str]]:
+    """The problems of a part by the rows of their records."""
+    for document, reason, detail in part.problems:
+        yield int(part.rows[document]), reason, detail
+
+
+def _kept(part: Part) -> Flags:
+    """Which documents are of events that have none that is rejected: one bad line is a bad
+    event."""
+    bad = part.events[[document for document, _, _ in part.problems]]
+    return ~np.isin(part.events, bad) if bad.size else np.ones(part.events.size, np.bool_)
+
+
+def _table(parts: Sequence[Part]) -> pl.DataFrame:
+    """The rows of whole events, by the rows of their records."""
+    tables = []
+    for part in parts:
+        table = part.table
+        if part.problems:
+            table = table.filter(pl.Series(_kept(part)[table["_row"].to_numpy()]))
+        rows = part.rows[table["_row"].to_numpy()]
+        tables.append(table.with_columns(pl.Series("_row", rows, pl.UInt32)))
+    whole = pl.concat(tables)
+    return whole if whole["_row"].is_sorted() else whole.sort("_row", maintain_order=True)
+
+
+def _wrong_types(parts: Sequence[Part]) -> dict[str, Rows]:
+    """The rows in which an optional field is of another type, by field."""
+    rows: dict[str, list[Rows]] = {}
+    for part in parts:
+        for field, at in part.wrong_types.items():
+            rows.setdefault(field, []).append(part.rows[at[_kept(part)[at]]])
+    return {field: np.concatenate(of_field) for field, of_field in rows.items()}
+
+
+def _repeated_ms(parts: Sequence[Part]) -> dict[tuple[int, int], int]:
+    """The times that happen twice, by row."""
+    return {
+        (int(part.rows[document]), ms): later_ms
+        for part in parts
+        for (document, ms), later_ms in part.repeated_ms.items()
+    }

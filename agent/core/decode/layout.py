@@ -115,7 +115,7 @@ class Layout:
 
     def columns(self, frame: pl.DataFrame) -> pl.DataFrame:
         """The columns that answer the demands, of one or several reads below each other."""
-        return frame.select(self._expressions)
+        return frame.lazy().select(self._expressions).collect()
 
     def _read_one(self, index: int, joined: bytes, count: int, strict: bool) -> pl.DataFrame:
         try:

@@ -35,6 +35,8 @@ def record_column(batch: Batch, rows: Rows, root: Root, dtype: DType) -> tuple[p
         return pl.Series([batch.topic]).new_from_index(0, rows.size), rows[:0]
     if root.part in _NUMBERS:
         return _numbers(batch, rows, root).cast(dtype), rows[:0]
+    if not (batch.headers if root.part == "header" else batch.keys):
+        return pl.Series([None], dtype=dtype).new_from_index(0, rows.size), rows[:0]
     raw = pl.Series(_contents(batch, rows, root), dtype=pl.Binary)
     text = _text(raw)
     values = text if dtype == pl.String else _read(text, dtype)

@@ -26,7 +26,7 @@ from tests.core.decode.reference import verdict
 from tests.core.decode.samples import ANY, AT, AT_MS, ORDER, VISIT, batch, contract
 
 
-def _extracted(of: Contract) -> Contract:
+def extracted(of: Contract) -> Contract:
     """The same contract, whose records have to be read one by one for a field that it has more."""
     return replace(of, fields=(*of.fields, Field("partition", (Root("partition"),), "integer")))
 
@@ -44,9 +44,9 @@ BY_COLUMNS: tuple[tuple[Contract, ...], ...] = (
     (contract("3", Field("x", ("a", "b", "c"), "integer")), contract("true", type_path=("k",))),
 )
 ONE_BY_ONE: tuple[tuple[Contract, ...], ...] = (
-    (_extracted(ORDER),),
+    (extracted(ORDER),),
     (_of_lines(ORDER),),
-    (_extracted(ORDER), VISIT, _extracted(ANY)),
+    (extracted(ORDER), VISIT, extracted(ANY)),
 )
 _ATOMS = [
     "null", "true", "false", "0", "-0", "1", "5.0", "-1.5", "1e3", "1E-7", "0.1e1", "1e999",

@@ -23,7 +23,7 @@ from agent.core.decode.protobuf_format import ProtobufCodec
 from agent.core.model.events import Contract
 from agent.core.model.schemas import REGISTRY, Schema
 from tests.core.decode.avro_fuzz import InventedAvro
-from tests.core.decode.fuzz import by_row
+from tests.core.decode.fuzz import by_row, extracted
 from tests.core.decode.protobuf_fuzz import InventedProtobuf
 from tests.core.decode.samples import batch
 
@@ -63,6 +63,8 @@ def differences(
         schemas = {i: each.schema for i, each in enumerate(invented)}
         codecs = {i: codec_of(schema) for i, schema in schemas.items()}
         contracts = invented[0].contracts(invented)
+        if rng.random() < 0.3:
+            contracts = tuple(map(extracted, contracts))
         decoder = Decoder([replace(c, format=format, schema=REGISTRY) for c in contracts])
         plain = Decoder(contracts)
         share = rng.choice([0, 0.01, 0.3])
