@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup wheel demo test fuzz simulate chaos soak bench bench-report lint check generate check-generated format clean
+.PHONY: help setup wheel demo test fuzz simulate chaos soak bench bench-report lint check generate check-generated docs docs-serve format clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -94,6 +94,12 @@ check-generated: $(READY) ## Check the rules, run their tests, compare the files
 	@$(BIN)/kpi-agent schema | cmp - docs/schema.json && \
 		$(BIN)/kpi-agent schema --tests | cmp - docs/tests.schema.json || \
 		{ echo 'a schema in docs/ is not what the models give; run: make generate' >&2; exit 1; }
+
+docs: $(READY) ## Build the documentation site into .cache/site
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build -q --strict
+
+docs-serve: $(READY) ## Show the documentation site on http://localhost:8000, anew after each change
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve $(ARGS)
 
 check: lint check-generated test ## All of lint, check-generated and test
 

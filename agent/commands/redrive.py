@@ -56,7 +56,8 @@ def run(options: Namespace) -> int:
         brokers=options.brokers,
     )
     plan = load(settings.rules)
-    known(options.topic, tuple(plan.topics), "topic")
+    unread = [topic for topic in options.topic if not plan.contracts_of(topic)]
+    known(unread, tuple(plan.topics), "topic")
     with passing("redrive") as progress:
         counts = asyncio.run(redrive(settings, plan, options.topic, options.dry_run, progress))
     sys.stdout.writelines(_lines(counts, options.dry_run))

@@ -127,7 +127,7 @@ class _Redrive:
         self._given: set[Origin] = set()
         self._seen: set[Origin] = set()
         self._counts: Counts = Counter()
-        self._assessments = {topic: Reassessment(plan, topic) for topic in plan.topics}
+        self._assessments: dict[str, Reassessment] = {}  # by topic
         self._registry = SchemaRegistry(settings, plan)
 
     async def run(self) -> Counts:
@@ -189,6 +189,8 @@ class _Redrive:
         for topic, letters in by_topic.items():
             batch = await self._registry.with_schemas(_batch(topic, letters))
             contracts = [letter.contract for letter in letters]
+            if topic not in self._assessments:
+                self._assessments[topic] = Reassessment(self._plan, topic)
             verdicts = self._assessments[topic].verdicts(batch, contracts)
             for letter, (verdict, reason) in zip(letters, verdicts, strict=True):
                 if verdict is Verdict.GOOD:
@@ -204,7 +206,7 @@ class _Redrive:
             self._counts[origin.topic, "before", ""] += origin not in self._seen
         elif origin in self._seen:
             return  # a crash of the agent may write a letter twice
-        elif origin.topic not in self._assessments:
+        elif not self._plan.contracts_of(origin.topic):
             self._counts[origin.topic, "undeclared", ""] += 1
         elif letter.is_cut:
             self._counts[origin.topic, "cut", ""] += 1

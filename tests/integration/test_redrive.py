@@ -41,10 +41,10 @@ kpis:
 class Shop:
     """A topic with its dead letters, on the shared broker."""
 
-    def __init__(self, broker: Broker, name: str, folder: Path) -> None:
+    def __init__(self, broker: Broker, name: str, folder: Path, topics: str = "TOPIC") -> None:
         self.topic = f"{name}-orders"
         rules = folder / "rules.yaml"
-        rules.write_text(RULES.replace("TOPIC", self.topic))
+        rules.write_text(RULES.replace("TOPIC", topics).replace("TOPIC", self.topic))
         self.settings: Settings = load_settings(
             brokers=broker.address, group=name, topic_prefix=name, rules=rules
         )
@@ -83,8 +83,11 @@ class Shop:
         return records
 
 
-async def test_good_letters_go_back_once_as_they_were(real_kafka: Broker, tmp_path: Path) -> None:
-    shop = Shop(real_kafka, "redrive-once", tmp_path)
+@pytest.mark.parametrize("topics", ["TOPIC", "{pattern: 'TOPIC|.*-eu'}"], ids=["name", "pattern"])
+async def test_good_letters_go_back_once_as_they_were(
+    real_kafka: Broker, tmp_path: Path, topics: str
+) -> None:
+    shop = Shop(real_kafka, f"redrive-once-{len(topics)}", tmp_path, topics)
     await shop.reject([5, 500, 7], copies=2)
     dry = await redrive(shop.settings, shop.plan, [], dry_run=True)
     assert await shop.records() == []

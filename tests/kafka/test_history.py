@@ -103,6 +103,20 @@ async def test_a_backtest_over_topics_finds_what_one_over_files_finds(
     assert published.read.outcomes[Outcome.FOLDED] == len(events())
 
 
+async def test_the_topics_that_match_a_pattern_are_read(
+    settings: Settings, file: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "pattern.yaml"
+    path.write_text(RULES.replace("topic: orders", "topic: {pattern: 'ord.*'}"))
+    plan, until = load(path), START_MS + 3_540_000
+    published = await over_topics(settings, plan, None, until)
+    same = over_files(plan, sources(plan, [file]), until + 10**9, None, until)
+    assert published.history.episodes == same.history.episodes != []
+    path.write_text(RULES.replace("topic: orders", "topic: {pattern: 'nothing.*'}"))
+    with pytest.raises(EnvironmentFault, match=r"there is no topic {pattern: nothing\.\*}"):
+        await over_topics(settings, load(path), None, until)
+
+
 async def test_what_is_asked_for_is_read_and_no_longer(settings: Settings, plan: Plan) -> None:
     since, until = START_MS + 600_000, START_MS + 1_500_000
     read = Replayed(Emitted(), [])
