@@ -42,7 +42,9 @@ def _lines(document: Mapping[str, Any]) -> Iterator[str]:
 def _standing(document: Mapping[str, Any], alert: Mapping[str, Any]) -> str:
     """Where an alert stands, and what comes next."""
     state = alert["state"]
-    since = f" since {_clock(alert['since'])}" if alert["since"] else ""
+    # Of what fires, it is known when its episode began: it fired once `for` had gone by.
+    began = "since" if state == "pending" else "in an episode since"
+    since = f" {began} {_clock(alert['since'])}" if alert["since"] else ""
     if "no_data_for_seconds" in alert:
         last, span = _clock(document["last_event_before"]), _span(alert["no_data_for_seconds"])
         more = f", fires at {_clock(alert['fires_at'])} if none comes" if alert["fires_at"] else ""

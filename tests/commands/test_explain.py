@@ -68,7 +68,7 @@ def test_people_read_it_from_top_to_bottom(shop: Path, capsys: pytest.CaptureFix
     )
     assert document == (
         "low (region=emea), at 2025-03-10 09:20 UTC\n"
-        "  warning: firing since 2025-03-10 09:10\n"
+        "  warning: firing in an episode since 2025-03-10 09:10\n"
         "\n"
         "  Revenue: 37 eur\n"
         "  of 10 events, 2025-03-10 09:10 to 2025-03-10 09:20 (10m)\n"

@@ -65,7 +65,7 @@ class FilledFleet:
     async def explain(self, name: str, series: str) -> dict[str, Any]:
         if name not in {"slow_support"}:
             raise RulesError(f"no rule is called {name}", "Known are: slow_support")
-        return {"count": 1, "series": [{"rule": name, "asked": series}]}
+        return {"count": 1, "series": [{"rule": name, "asked": series, "alerts": []}]}
 
 
 @dataclass

@@ -298,3 +298,21 @@ def test_a_person_opens_the_page_of_their_own_numbers(browser: webdriver.Chrome)
         browser.get(address)
         until(browser, "#kpi-orders", "Orders")
         assert "anna" not in browser.page_source
+
+
+def test_what_begins_and_ends_is_announced_and_nothing_else(browser: webdriver.Chrome) -> None:
+    state = company_state(firing=False)
+    with served(state) as address:
+        browser.get(address)
+        until(browser, "#alerts", "All quiet")
+        announced = "return document.getElementById('announced').textContent"
+        assert browser.execute_script(announced) == ""
+        assert browser.execute_script("return document.querySelectorAll('[aria-live]').length") == 0
+        bad = company_state().fleet
+        state.fleet.series, state.fleet.active = bad.series, bad.active
+        until(browser, "#alerts", "emea answers in 7 min 8 s")
+        assert browser.execute_script(announced) == "warning: emea answers in 7 min 8 s"
+        calm = company_state(firing=False).fleet
+        state.fleet.series, state.fleet.active = calm.series, calm.active
+        until(browser, "#alerts", "All quiet")
+        assert "no longer firing: Average response time" in browser.execute_script(announced)

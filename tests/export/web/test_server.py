@@ -202,7 +202,10 @@ async def test_a_rule_is_explained_and_what_is_not_known_is_reported() -> None:
         answer = await client.get(
             "/api/v1/explain", params={"rule": "slow_support", "series": "region=emea"}
         )
-        published = {"count": 1, "series": [{"rule": "slow_support", "asked": "region=emea"}]}
+        published = {
+            "count": 1,
+            "series": [{"rule": "slow_support", "asked": "region=emea", "alerts": []}],
+        }
         assert (answer.status, await answer.json()) == (200, published)
         answer = await client.get("/api/v1/explain", params={"rule": "lo"})
         assert answer.status == 404

@@ -8,7 +8,7 @@ import csv
 import io
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,18 +17,20 @@ from markupsafe import Markup
 
 from agent.core.model.kpis import Dimensions, Kpi
 from agent.core.model.results import PastWindows
+from agent.core.model.rules import is_whole
 from agent.core.output.addresses import dashboard_path, kpi_path, with_query
 from agent.core.output.messages import dimensions_json, iso, label
 from agent.core.output.privacy import shared
 from agent.core.output.series_selector import parse_selector, selector_text, selects
 from agent.errors import RulesError
-from agent.export.agent_state import AgentState, Links
+from agent.export.agent_state import AgentState, Alert, Links
 from agent.export.metrics.kpi_series import group
 from agent.export.templates import html_template
 from agent.export.web.board_alerts import safe_link
 from agent.export.web.board_sources import data_until_ms
 from agent.export.web.clock import clock_text, iso_text
 from agent.export.web.pages import drawing
+from agent.export.web.pages.explained import explanations, in_words
 from agent.export.web.pages.kpi_data import (
     Sources,
     Span,
@@ -47,6 +49,15 @@ WORDS = {
 _PAGE = html_template(Path(__file__).parent / "templates", "kpi.html")
 
 
+@dataclass(frozen=True, slots=True)
+class Why:
+    """Explanations of the rules over a series, what is missing of them, and all alerts."""
+
+    documents: tuple[Mapping[str, Any], ...] = ()
+    missing: tuple[str, ...] = ()
+    alerts: tuple[Alert, ...] = ()
+
+
 class NoSuchPage(LookupError):
     """There is no page of what is asked for; the text says what there is."""
 
@@ -63,7 +74,17 @@ class KpiPages:
         """The page. Raises NoSuchPage."""
         sources = await self._read(name, query)
         data = await asyncio.to_thread(page_data, sources)
-        return await asyncio.to_thread(_render, self._state, sources, data, self._now_ms())
+        why = await self._why(sources)
+        return await asyncio.to_thread(_render, self._state, sources, data, why, self._now_ms())
+
+    async def _why(self, of: Sources) -> Why:
+        """Why the rules over the series stand as they do; nothing of a KPI with many of them."""
+        rules = [rule.name for rule in of.plan.rules_of(of.kpi.name) if not is_whole(rule)]
+        dimensions = () if of.dimensions is None else of.dimensions
+        if not rules or len(dimensions) != len(of.kpi.by):
+            return Why()
+        documents, missing = await explanations(self._state.fleet, rules, of.kpi, dimensions)
+        return Why(tuple(documents), tuple(missing), tuple(self._state.fleet.alerts()))
 
     async def json(self, name: str, query: Mapping[str, str]) -> Json:
         """Its data. Raises NoSuchPage."""
@@ -132,15 +153,21 @@ def _until(text: str | None, newest_ms: int) -> int:
 # --- HTML ----------------------------------------------------------------------------------------
 
 
-def _render(state: AgentState, of: Sources, data: Json, now_ms: int) -> str:
+def _render(state: AgentState, of: Sources, data: Json, why: Why, now_ms: int) -> str:
     has_seconds = of.kpi.window.step_ms % 60_000 != 0
+
+    def clock(at_ms: float) -> str:
+        return clock_text(at_ms, now_ms, of.timezone, seconds=has_seconds)
+
     return _PAGE.render(
         board=state.name,
         data=data,
         words=WORDS,
         chart=drawing.chart(data) if any(line["points"] for line in data["lines"]) else "",
         json=_data_block(data),
-        clock=lambda at_ms: clock_text(at_ms, now_ms, of.timezone, seconds=has_seconds),
+        clock=clock,
+        why=in_words(why.documents, why.alerts, of.kpi, of.dimensions or (), clock),
+        missing=why.missing,
         iso=lambda at_ms: iso_text(at_ms, of.timezone),
         links=_links(of, data),
         details=_details(of.kpi),

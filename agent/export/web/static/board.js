@@ -33,6 +33,7 @@ function draw() {
   setText($("about"), `kpi-agent ${board.version} · rules ${board.config_hash.slice(0, 12)}`);
   drawNotice();
   drawAlerts();
+  announce();
   setHidden($("objectives-section"), board.objectives.length === 0);
   const known = [...kpis.values()];
   patchList($("objectives"), board.objectives, (o) => o.name, makeObjective, patchObjective);
@@ -85,6 +86,19 @@ function drawAlerts() {
   patchList($("alerts"), items, (a) => a.key, makeAlert, (node, alert) => patchAlert(node, alert, board.data_until_ms ?? now()));
   setHidden($("history"), board.steps.length === 0);
   patchList($("steps"), board.steps, (s) => s.key, makeStep, (node, step) => patchStep(node, step, board.data_until_ms ?? now()));
+}
+
+// Screen readers hear what begins and what ends, not each minute that an alert has lasted.
+let announced = null;
+
+function announce() {
+  const firing = new Map(board.alerts.filter((a) => a.phase === "firing").map((a) => [a.key, a]));
+  if (announced !== null) {
+    const news = [...firing.values()].filter((a) => !announced.has(a.key)).map((a) => `${a.severity}: ${a.summary}`);
+    const over = [...announced.values()].filter((a) => !firing.has(a.key)).map((a) => `no longer firing: ${[a.title, a.series].filter(Boolean).join(" ")}`);
+    if (news.length + over.length) setText($("announced"), [...news, ...over].slice(0, 5).join(". "));
+  }
+  announced = firing;
 }
 
 function drawClock() {
