@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup wheel demo test fuzz simulate chaos soak bench bench-report lint check generate check-generated docs docs-serve format clean
+.PHONY: help setup wheel sbom demo test fuzz simulate chaos soak bench bench-report lint check generate check-generated docs docs-serve format clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,8 +20,13 @@ $(READY): pyproject.toml uv.lock scripts/setup
 	@scripts/setup
 	@touch $@
 
-wheel: $(READY) ## Build dist/kpi_agent-….whl, which needs no checkout
+wheel: $(READY) sbom ## Build dist/kpi_agent-….whl, which needs no checkout, and its SBOM
 	@$$(command -v uv || echo $(BIN)/uv) build -q --wheel --out-dir dist
+
+sbom: $(READY) ## Write dist/kpi_agent.cdx.json: what uv.lock pins, in CycloneDX
+	@mkdir -p dist
+	@$$(command -v uv || echo $(BIN)/uv) export -q --frozen --no-dev --all-extras \
+		--format cyclonedx1.5 --preview-features sbom-export --output-file dist/kpi_agent.cdx.json
 
 demo: $(READY) ## Run the whole agent on an embedded broker, with an example company
 	@$(BIN)/kpi-agent demo $(ARGS)
@@ -71,19 +76,27 @@ format: $(READY) ## Format the code, and mend what ruff can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+# Helm's engine renders the chart to deploy/kubernetes.
+HELM := .cache/helm/lock
+
+$(HELM): .ci/install-helm.sh .ci/helm.txt | $(READY)
+	@.ci/install-helm.sh
+	@touch $@
+
 # Where the example company's alerts lead: to what deploy/compose.yaml starts.
 LINKS := --external-url http://localhost:9108 --grafana-url http://localhost:3000 \
 	--runbooks-url https://example.org/runbooks
 
-generate: $(READY) ## Write the boards, alert rules, JSON Schema and pictures that the rules give
+generate: $(READY) $(HELM) ## Write the boards, alert rules, JSON Schema and pictures that the rules give
 	$(BIN)/kpi-agent generate prometheus $(LINKS)
 	$(BIN)/kpi-agent generate alertmanager
 	$(BIN)/kpi-agent generate grafana
 	$(BIN)/kpi-agent schema > docs/schema.json
 	$(BIN)/kpi-agent schema --tests > docs/tests.schema.json
 	$(BIN)/python -m scripts.draw_rules
+	$(BIN)/python -m scripts.chart
 
-check-generated: $(READY) ## Check the rules, run their tests, compare the files that they generate
+check-generated: $(READY) $(HELM) ## Check the rules, run their tests, compare the files that they generate
 	$(BIN)/kpi-agent check
 	$(BIN)/kpi-agent check examples/retail/rules
 	$(BIN)/kpi-agent test --fail-under 90
@@ -91,6 +104,7 @@ check-generated: $(READY) ## Check the rules, run their tests, compare the files
 	$(BIN)/kpi-agent generate prometheus $(LINKS) --check
 	$(BIN)/kpi-agent generate alertmanager --check
 	$(BIN)/kpi-agent generate grafana --check
+	$(BIN)/python -m scripts.chart --check
 	@$(BIN)/kpi-agent schema | cmp - docs/schema.json && \
 		$(BIN)/kpi-agent schema --tests | cmp - docs/tests.schema.json || \
 		{ echo 'a schema in docs/ is not what the models give; run: make generate' >&2; exit 1; }

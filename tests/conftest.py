@@ -40,6 +40,10 @@ NEEDS = {
         ".ci/install-asyncapi.sh",
         files=(ROOT / ".cache" / "asyncapi" / "package" / "schemas" / "3.0.0.json",),
     ),
+    "needs_helm": Need((), ".ci/install-helm.sh", files=(ROOT / ".cache" / "helm" / "lock",)),
+    "needs_checkov": Need(
+        (), ".ci/install-checkov.sh", files=(ROOT / ".cache" / "checkov" / "version",)
+    ),
     "needs_browser": Need(
         ("chromium", "chromedriver"),
         ".ci/install-chromium.sh",

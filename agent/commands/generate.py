@@ -32,7 +32,7 @@ LINKS = {
     "grafana_url": "the address of Grafana",
     "runbooks_url": "the address of the runbooks",
 }
-"""The settings of addresses that alerts link to."""
+"""The settings of addresses that alerts and boards link to."""
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -54,7 +54,7 @@ def arguments(parser: ArgumentParser) -> None:
         parser.add_argument(
             f"--{name.replace('_', '-')}",
             metavar="URL",
-            help=f"{whose}, which alerts link to; default: that of the setting",
+            help=f"{whose}, which alerts and boards link to; default: that of the setting",
         )
 
 
@@ -86,7 +86,11 @@ def run(options: Namespace) -> int:
     else:
         deployment = _deployment(options, external)
         prometheus = what == "prometheus"
-        files = prometheus_files(plan, deployment) if prometheus else grafana_files(plan, external)
+        files = (
+            prometheus_files(plan, deployment)
+            if prometheus
+            else grafana_files(plan, external, deployment.board)
+        )
     if options.check:
         outdated = differs(out, files, what)
         for path in outdated:

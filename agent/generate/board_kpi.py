@@ -9,6 +9,7 @@ from agent.core.model import metrics
 from agent.core.model.kpis import Kpi
 from agent.core.model.plan import Plan
 from agent.core.model.text import schedule_text, target_text, window_text
+from agent.core.output.addresses import kpi_path
 from agent.core.output.uids import (
     AGENT_TITLE,
     AGENT_UID,
@@ -19,8 +20,9 @@ from agent.core.output.uids import (
 )
 from agent.generate import names, panels
 from agent.generate.agent_alerts import stale_after_seconds
-from agent.generate.layout import Board, Cell, Section
+from agent.generate.layout import Board, Cell, Mark, Section
 from agent.generate.panels import About, Query
+from agent.generate.time_range import range_start, refresh_interval
 from agent.generate.units import grafana_unit
 
 BANDS = {
@@ -32,9 +34,11 @@ BANDS = {
 """What each band of the target metric is called, and its colour."""
 
 
-def kpi_board(plan: Plan, kpi: Kpi, external: Sequence[str] = ()) -> Board:
-    """The board of one KPI; `external` are the labels that keep environments apart."""
+def kpi_board(plan: Plan, kpi: Kpi, external: Sequence[str] = (), address: str = "") -> Board:
+    """The board of one KPI. `external` are the labels that keep environments apart, `address` is
+    that of the agent's own board, "" where it is not known."""
     series = _Series(kpi, external)
+    live = [("Live page", f"{address}/{kpi_path(kpi.name)}")] if address else []
     return Board(
         uid=kpi_board_uid(kpi.name),
         title=_title(plan, kpi),
@@ -48,9 +52,11 @@ def kpi_board(plan: Plan, kpi: Kpi, external: Sequence[str] = ()) -> Board:
             Section("Can it be trusted?", 7, list(_trust(plan, kpi, series))),
         ],
         dimensions=[(kpi, name) for name in kpi.by],
-        marks=_marks(plan, kpi, series),
+        marks=list(_marks(plan, kpi, series)),
+        since=range_start(kpi.window),
+        refresh=refresh_interval(kpi.window),
         external_labels=external,
-        links=[("Strategy", f"/d/{STRATEGY_UID}"), ("KPI agent", f"/d/{AGENT_UID}")],
+        links=[("Strategy", f"/d/{STRATEGY_UID}"), ("KPI agent", f"/d/{AGENT_UID}"), *live],
     )
 
 
@@ -71,11 +77,14 @@ def _title(plan: Plan, kpi: Kpi) -> str:
         }
 
 
-def _marks(plan: Plan, kpi: Kpi, series: _Series) -> list[tuple[str, str]]:
-    if not any(kpi.name in m.kpis for m in plan.maintenance.values()):
-        return []
-    query = series.selected(metrics.MAINTENANCE)
-    return [("Maintenance", f"max by (maintenance) ({query})")]
+def _marks(plan: Plan, kpi: Kpi, series: _Series) -> Iterator[Mark]:
+    if plan.rules_of(kpi.name):
+        firing = f"{series.shared(metrics.RULE_STATE)} == {names.FIRING}"
+        # By rule, so that an alert of two hundred series is one mark.
+        yield Mark("Alerts", f"max by (rule, severity) ({firing})", panels.VERMILLION)
+    if any(kpi.name in m.kpis for m in plan.maintenance.values()):
+        query = series.selected(metrics.MAINTENANCE)
+        yield Mark("Maintenance", f"max by (maintenance) ({query})", panels.GREY)
 
 
 def has_target(kpi: Kpi) -> bool:
@@ -185,6 +194,9 @@ def _about(plan: Plan, kpi: Kpi) -> Iterator[str]:
     for maintenance in plan.maintenance.values():
         if kpi.name in maintenance.kpis:
             yield f"- **Maintenance**: {maintenance.title} ({schedule_text(maintenance.schedule)})"
+    for rule in plan.rules_of(kpi.name):
+        if rule.runbook:
+            yield f"- **Runbook** of {rule.name}: <{rule.runbook}>"
     for source in (plan.kpis[name] for name in kpi.inputs):
         # A private KPI has no board.
         link = f"[{source.title}](/d/{kpi_board_uid(source.name)})"

@@ -27,6 +27,9 @@ BOARD_LINK = f"/d/${{__data.fields.{BOARD_COLUMN}}}"
 
 NO_SERIES = "or vector(0)"
 
+CHOSEN_KPIS = ('owner=~"$owner"', 'objective=~"(.*,)?$objective(,.*)?"')
+"""Matchers of the KPIs that a reader chooses; `kpi_info` has the objectives of a KPI by comma."""
+
 
 KPI_TITLE = "kpi_title"
 """The label that the tables take a KPI's title from; `title` may be a dimension of the KPI."""
@@ -56,7 +59,19 @@ class _PublicSeries:
         self._rules = self._by_kept_labels(by_rule)
 
     def of(self, metric: str) -> str:
-        """All public series of a metric that has the label `kpi`."""
+        """The public series of a metric that has the label `kpi`, of the KPIs that are chosen.
+
+        Rules over several KPIs have no such label, and are there whatever is chosen.
+        """
+        series = self._of_every_kpi(metric)
+        on = names.on(self.external, "kpi")
+        info = names.matching(metrics.INFO, [*CHOSEN_KPIS, *self._environment])
+        chosen = f"{series} and {on} {info}"
+        if metric == metrics.RULE_STATE:
+            return f"({chosen} or {self.undescribed(series)})"
+        return f"({chosen})"
+
+    def _of_every_kpi(self, metric: str) -> str:
         is_rule_state = metric == metrics.RULE_STATE
         kept_kpis = {name for of_labels in self._kpis.values() for name in of_labels}
         excluded = {"kpi": self._private_kpis | kept_kpis}
@@ -134,8 +149,8 @@ def _without(metric: str, excluded: Mapping[str, Iterable[str]], *matchers: str)
     return f"{metric}{{{inside}}}" if inside else metric
 
 
-def strategy_board(declared: Plan, external: Sequence[str] = ()) -> Board:
-    """The one board that everybody starts at."""
+def strategy_board(declared: Plan, external: Sequence[str] = (), address: str = "") -> Board:
+    """The one board that everybody starts at; `address` is that of the agent's own, if known."""
     plan, public = public_plan(declared), _PublicSeries(declared, external)
     return Board(
         uid=STRATEGY_UID,
@@ -150,7 +165,11 @@ def strategy_board(declared: Plan, external: Sequence[str] = ()) -> Board:
             Section("Over time", 8, list(_courses(public))),
         ],
         external_labels=external,
-        links=[("KPI agent", f"/d/{AGENT_UID}")],
+        choices=[("owner", metrics.INFO), ("objective", metrics.OBJECTIVE_SCORE)],
+        links=[
+            ("KPI agent", f"/d/{AGENT_UID}"),
+            *([("Live board", f"{address}/")] if address else []),
+        ],
     )
 
 

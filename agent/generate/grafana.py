@@ -13,27 +13,29 @@ from agent.generate.board_kpi import kpi_board
 from agent.generate.board_strategy import strategy_board
 from agent.generate.provisioning import provisioning
 
-_VARIABLE = re.compile(r'(?<==~")\$\w+')
+_VARIABLE = re.compile(r'(=~"(?:\(\.\*,\)\?)?)\$\w+')
 
 
-def grafana_files(plan: Plan, external: Sequence[str] = ()) -> dict[str, str]:
+def grafana_files(plan: Plan, external: Sequence[str] = (), address: str = "") -> dict[str, str]:
     """The generated files by path, relative to the output directory."""
-    boards = {f"dashboards/{name}": text for name, text in dashboards(plan, external).items()}
+    made = dashboards(plan, external, address)
+    boards = {f"dashboards/{name}": text for name, text in made.items()}
     return boards | {f"provisioning/{name}": text for name, text in provisioning().items()}
 
 
-def dashboards(plan: Plan, external: Sequence[str] = ()) -> dict[str, str]:
+def dashboards(plan: Plan, external: Sequence[str] = (), address: str = "") -> dict[str, str]:
     """The dashboards' JSON by file name: strategy, agent, and one a KPI that is not private.
 
     `external`: the names of the labels that keep environments apart; each board shows one.
+    `address`: that of the agent's own board, which these then link to.
     """
     boards = {
-        "strategy.json": strategy_board(plan, external),
+        "strategy.json": strategy_board(plan, external, address),
         "agent.json": agent_board(external),
     }
     public = shared(plan)
     boards |= {
-        f"kpi-{name}.json": kpi_board(plan, kpi, external)
+        f"kpi-{name}.json": kpi_board(plan, kpi, external, address)
         for name, kpi in sorted(public.kpis.items())
     }
     return {name: board.json_text() for name, board in boards.items()}
@@ -49,7 +51,7 @@ def queries(dashboard_json: str) -> list[str]:
 
 def fill(expr: str) -> str:
     """An expression as Grafana would send it with every variable at its default."""
-    return _VARIABLE.sub(".*", expr).replace("$__rate_interval", "1m")
+    return _VARIABLE.sub(r"\1.*", expr).replace("$__rate_interval", "1m")
 
 
 def _expressions(panels: list[dict[str, object]]) -> Iterator[str]:

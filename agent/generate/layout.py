@@ -14,7 +14,8 @@ from agent.core.model.kpis import Kpi
 from agent.core.model.metrics import BUILD_INFO
 from agent.core.output.uids import DATA_SOURCE_VARIABLE, variable_name
 from agent.generate.files import mark
-from agent.generate.panels import GREY, SOURCE, Panel
+from agent.generate.panels import SOURCE, Panel
+from agent.generate.time_range import SHORTEST_REFRESH
 
 WHAT = "grafana"
 COLUMNS = 24
@@ -38,6 +39,15 @@ class Section:
     cells: Sequence[Cell]
 
 
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Stretches of time to mark on all panels: a query that has samples while they last."""
+
+    name: str
+    expr: str
+    color: str
+
+
 @dataclass(slots=True)
 class Board:
     """What a dashboard is made of; `json_text` gives it as Grafana reads it."""
@@ -52,10 +62,12 @@ class Board:
     external_labels: Sequence[str] = ()
     """A variable for each label that keeps environments apart."""
     links: Sequence[tuple[str, str]] = ()
-    """Title and address of other boards."""
-    marks: Sequence[tuple[str, str]] = ()
-    """Stretches of time to mark on all panels: a name, and a query with samples while they last."""
+    """Title and address of other boards: Grafana's, as `/d/…`, keep the time range."""
+    choices: Sequence[tuple[str, str]] = ()
+    """Variables with all values of a label: its name, and the metric that has it."""
+    marks: Sequence[Mark] = ()
     since: str = "now-6h"
+    refresh: str = SHORTEST_REFRESH
     _number: int = field(default=0, init=False)
 
     def json_text(self) -> str:
@@ -98,7 +110,7 @@ class Board:
             .readonly()
             .time(self.since, "now")
             .timezone("browser")
-            .refresh("10s")
+            .refresh(self.refresh)
             .tooltip(models.DashboardCursorSync.CROSSHAIR)
             .with_variable(
                 dashboard.DatasourceVariable(DATA_SOURCE_VARIABLE)
@@ -117,12 +129,14 @@ class Board:
             )
         for variable in _dimension_variables(self.dimensions):
             built.with_variable(variable)
-        for name, query in self.marks:
-            mark_ = dashboard.AnnotationQuery().name(name).datasource(SOURCE).enable(True)
-            built.annotation(mark_.expr(query).icon_color(GREY))
+        for label, metric in self.choices:
+            built.with_variable(_multiple(label, label, metric))
+        for each in self.marks:
+            annotation = dashboard.AnnotationQuery().name(each.name).datasource(SOURCE)
+            built.annotation(annotation.enable(True).expr(each.expr).icon_color(each.color))
         for title, url in self.links:
             link = dashboard.DashboardLink(title).type(models.DashboardLinkType.LINK).url(url)
-            built.link(link.keep_time(True).icon("dashboard"))
+            built.link(link.keep_time(url.startswith("/")).icon("dashboard"))
         kpis = dashboard.DashboardLink("KPIs").type(models.DashboardLinkType.DASHBOARDS)
         return built.link(kpis.tags([TAG]).as_dropdown(True).keep_time(True))
 
@@ -131,16 +145,21 @@ def _dimension_variables(
     dimensions: Iterable[tuple[Kpi, str]],
 ) -> Iterable[dashboard.QueryVariable]:
     for kpi, name in dimensions:
-        every = models.VariableOption(selected=True, text="All", value="$__all")
-        yield (
-            dashboard.QueryVariable(variable_name(name))
-            .label(name.replace("_", " "))
-            .datasource(SOURCE)
-            .query(f"label_values({kpi.metric}, {name})")
-            .refresh(models.VariableRefresh.ON_TIME_RANGE_CHANGED)
-            .sort(models.VariableSort.NATURAL_ASC)
-            .multi(True)
-            .include_all(True)
-            .all_value(".*")
-            .current(every)
-        )
+        yield _multiple(variable_name(name), name, kpi.metric)
+
+
+def _multiple(variable: str, label: str, metric: str) -> dashboard.QueryVariable:
+    """A variable of which several values of a label can be chosen; all of them at first."""
+    every = models.VariableOption(selected=True, text="All", value="$__all")
+    return (
+        dashboard.QueryVariable(variable)
+        .label(label.replace("_", " "))
+        .datasource(SOURCE)
+        .query(f"label_values({metric}, {label})")
+        .refresh(models.VariableRefresh.ON_TIME_RANGE_CHANGED)
+        .sort(models.VariableSort.NATURAL_ASC)
+        .multi(True)
+        .include_all(True)
+        .all_value(".*")
+        .current(every)
+    )

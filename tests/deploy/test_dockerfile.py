@@ -21,7 +21,9 @@ def test_it_runs_as_a_numbered_user_that_is_not_root() -> None:
 
 
 def test_base_images_are_pinned() -> None:
-    images = [i.split()[0] for i in instructions("FROM")]
+    defaults = dict(argument.split("=") for argument in instructions("ARG"))
+    images = [defaults[i.split()[0].strip("${}")] for i in instructions("FROM")]
+    assert len(images) == 3
     assert all(re.search(r":\d+\.\d+\.\d+", image) for image in images), images
 
 

@@ -35,20 +35,27 @@ def test_the_config_map_holds_every_file_of_the_rules() -> None:
 
 
 def test_every_setting_exists() -> None:
-    known = {PREFIX + name.upper() for name in Settings.model_fields}
-    maps = {g["name"]: g for g in KUSTOMIZATION["configMapGenerator"]}
-    literals = [text.partition("=") for text in maps["kpi-agent-settings"]["literals"]]
-    assert {name for name, _, _ in literals} <= known
-    Settings(**{name.removeprefix(PREFIX).lower(): value for name, _, value in literals})
+    patched = yaml.safe_load(KUSTOMIZATION["patches"][0]["patch"])["spec"]["template"]["spec"]
+    for container in (CONTAINER, patched["containers"][0]):
+        given = {v["name"].removeprefix(PREFIX).lower(): v["value"] for v in container["env"]}
+        Settings(**given)
 
 
-def test_the_secret_that_the_rules_need_comes_from_one_that_the_file_says_how_to_make() -> None:
-    (variable,) = CONTAINER["env"]
-    assert variable["name"] == f"{PREFIX}PERSON_SECRET"
-    wanted = variable["valueFrom"]["secretKeyRef"]
+def test_the_secret_that_the_rules_need_is_a_file_that_the_manifest_says_how_to_make() -> None:
+    (volume,) = (v for v in POD["volumes"] if v["name"] == "secrets")
+    ((source,),) = ([s["secret"] for s in volume["projected"]["sources"]],)
+    (mount,) = (m for m in CONTAINER["volumeMounts"] if m["name"] == "secrets")
+    values = {v["name"]: v["value"] for v in CONTAINER["env"]}
+    (item,) = source["items"]
+    assert values[f"{PREFIX}PERSON_SECRET_FILE"] == f"{mount['mountPath']}/{item['path']}"
     text = (FOLDER / "agent.yaml").read_text()
-    assert f"kubectl create secret generic {wanted['name']} --namespace kpi-agent" in text
-    assert f"--from-literal={wanted['key']}=" in text
+    assert f"kubectl create secret generic {source['name']} --namespace kpi-agent" in text
+    assert f"--from-literal={item['key']}=" in text
+
+
+def test_kustomize_names_the_image_of_the_manifest() -> None:
+    (image,) = KUSTOMIZATION["images"]
+    assert CONTAINER["image"] == f"{image['name']}:{image['newTag']}"
 
 
 def test_two_workers_survive_a_drained_node() -> None:

@@ -56,7 +56,7 @@ def sample(name: str, value: float, **labels: str) -> dict[str, object]:
 
 
 SAMPLES = [
-    sample("kpi_info", 1, kpi="revenue", title="Revenue", owner="ann"),
+    sample("kpi_info", 1, kpi="revenue", title="Revenue", owner="ann", objective="plan,growth"),
     sample("kpi_info", 1, kpi="books", title="Books sold", owner="bob"),
     sample("kpi_info", 1, kpi="calls", title="Calls", owner=""),
     sample("kpi_info", 1, kpi=LONG, title="Punctual", owner=""),
@@ -88,9 +88,13 @@ def board(tmp_path_factory: pytest.TempPathFactory) -> dict:
     return json.loads(dashboards(load(rules))["strategy.json"])
 
 
-def asked(board: dict, title: str) -> list[str]:
+def expressions(board: dict, title: str) -> list[str]:
     (panel,) = (p for p in board["panels"] if p["title"] == title)
-    return [fill(target["expr"]) for target in panel["targets"]]
+    return [target["expr"] for target in panel["targets"]]
+
+
+def asked(board: dict, title: str) -> list[str]:
+    return [fill(expr) for expr in expressions(board, title)]
 
 
 def answers(query: str, wanted: dict[str, float], folder: Path) -> None:
@@ -175,6 +179,27 @@ def test_the_counts_are_of_series_not_of_workers(board: dict, tmp_path: Path) ->
     (firing,) = asked(board, "● firing")
     for query, wanted in ((missed, 1), (met, 3), (firing, 2)):
         answers(query, {"{}": wanted}, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "met", "missed", "firing"),
+    [
+        ({"owner": "ann"}, 1, 0, 1),
+        ({"owner": "bob"}, 0, 1, 2),
+        ({"owner": "(ann|bob)"}, 1, 1, 2),
+        ({"objective": "growth"}, 1, 0, 1),
+        ({"objective": "grow"}, 0, 0, 1),
+    ],
+)
+def test_an_owner_or_an_objective_has_its_own_counts_and_all_see_rules_over_several_kpis(
+    board: dict, tmp_path: Path, chosen: dict[str, str], met: int, missed: int, firing: int
+) -> None:
+    for title, wanted in {"✓ met": met, "✕ missed": missed, "● firing": firing}.items():
+        (expr,) = expressions(board, title)
+        for variable, value in chosen.items():
+            assert f"${variable}" in expr
+            expr = expr.replace(f"${variable}", value)
+        answers(fill(expr), {"{}": wanted}, tmp_path)
 
 
 def test_the_lowest_attainment_is_shown_by_the_kpis_title(board: dict, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import yaml
 from agent.core.evaluate.objectives import Score
 from agent.core.model.plan import Maintenance
 from agent.core.model.schedules import Schedule, Weekdays
+from agent.core.model.windows import CalendarWindow, FixedWindow, Window
 from agent.core.output.uids import MAX_UID, kpi_board_uid
 from agent.generate import files
 from agent.generate.grafana import dashboards, grafana_files, queries
@@ -231,7 +232,7 @@ def test_the_board_of_a_kpi_marks_its_maintenance() -> None:
     backup = Maintenance("backup", "Backup", "", frozenset({"revenue"}), {}, schedule)
     plan = replace(company(), maintenance={"backup": backup})
     boards = {name: json.loads(text) for name, text in dashboards(plan).items()}
-    (annotation,) = boards["kpi-revenue.json"]["annotations"]["list"]
+    annotation = boards["kpi-revenue.json"]["annotations"]["list"][-1]
     assert annotation["name"] == "Maintenance"
     assert annotation["datasource"]["uid"] == "${datasource}"
     promql_parser.parse(annotation["expr"])
@@ -240,7 +241,77 @@ def test_the_board_of_a_kpi_marks_its_maintenance() -> None:
     )
     published = "every week on sunday at 02:00 for 4h in UTC"
     assert published in json.dumps(boards["kpi-revenue.json"])
-    assert "list" not in boards["kpi-orders.json"]["annotations"]
+    marks = boards["kpi-orders.json"]["annotations"].get("list", [])
+    assert "Maintenance" not in {mark["name"] for mark in marks}
+
+
+def test_the_board_of_a_kpi_marks_when_its_rules_fired() -> None:
+    marked = {
+        name: [mark["expr"] for mark in board["annotations"].get("list", [])]
+        for name, board in BOARDS.items()
+    }
+    assert marked["kpi-response_time.json"] == [
+        "max by (rule, severity) (max without (instance, pod) "
+        '(kpi_rule_state{kpi="response_time",region=~"$region"}) == 2)'
+    ]
+    assert marked["kpi-visits.json"] == []
+
+
+@pytest.mark.parametrize(
+    ("window", "since", "refresh"),
+    [
+        (FixedWindow(10_000, 10_000), "now-1h", "10s"),
+        (FixedWindow(300_000, 300_000), "now-6h", "30s"),
+        (FixedWindow(3_600_000, 60_000), "now-6h", "10s"),
+        (FixedWindow(3_600_000, 3_600_000), "now-2d", "5m"),
+        (CalendarWindow("day", "UTC"), "now-90d", "5m"),
+        (CalendarWindow("month", "Europe/Oslo"), "now-5y", "5m"),
+        (CalendarWindow("year", "UTC"), "now-5y", "5m"),
+    ],
+)
+def test_a_board_opens_at_the_range_and_refresh_of_its_kpis_window(
+    window: Window, since: str, refresh: str
+) -> None:
+    plan = replace(company(), kpis={"visits": kpi("visits", None, window=window)}, rules={})
+    board = json.loads(dashboards(replace(plan, objectives={}))["kpi-visits.json"])
+    assert (board["time"], board["refresh"]) == ({"from": since, "to": "now"}, refresh)
+
+
+def test_the_strategy_board_shows_the_kpis_of_an_owner_or_an_objective() -> None:
+    variables = BOARDS["strategy.json"]["templating"]["list"]
+    offered = {v["name"]: v["query"] for v in variables if v["type"] == "query"}
+    assert offered == {
+        "owner": "label_values(kpi_info, owner)",
+        "objective": "label_values(kpi_objective_score_ratio, objective)",
+    }
+    about_kpis = [
+        expr
+        for shown in panels(BOARDS["strategy.json"])
+        for expr in expressions(shown)
+        if "kpi_objective" not in expr
+    ]
+    assert len(about_kpis) > 8
+    assert [e for e in about_kpis if "$owner" not in e or "$objective" not in e] == []
+
+
+def test_boards_lead_to_the_agents_own_pages_and_to_runbooks() -> None:
+    plan = company()
+    rules = {n: replace(r, runbook=f"https://wiki/{n}") for n, r in plan.rules.items()}
+    made = dashboards(replace(plan, rules=rules), address="https://kpis.example.org")
+    boards = {name: json.loads(text) for name, text in made.items()}
+
+    def outside(name: str) -> list[tuple[str, bool]]:
+        links = boards[name]["links"]
+        return [(lk["url"], lk["keepTime"]) for lk in links if "example" in lk.get("url", "")]
+
+    assert outside("kpi-revenue.json") == [("https://kpis.example.org/kpis/revenue", False)]
+    assert outside("strategy.json") == [("https://kpis.example.org/", False)]
+    assert "<https://wiki/" in made["kpi-response_time.json"]
+    assert "Live" not in json.dumps([board["links"] for board in BOARDS.values()])
+
+
+def test_a_board_is_changed_in_the_rules_and_not_in_grafana() -> None:
+    assert {board.get("editable", False) for board in BOARDS.values()} == {False}
 
 
 def test_boards_of_one_title_say_which_kpi_they_are_of() -> None:

@@ -1,0 +1,50 @@
+"""How far back a board looks, and how often it asks again: by the window of what it shows."""
+
+from __future__ import annotations
+
+from agent.core.model.windows import Window
+
+WINDOWS = 48
+"""A board shows about this many windows at first."""
+SPANS = 4
+"""Where windows overlap, it looks back at least this many of their lengths."""
+
+_MINUTE_MS = 60_000
+_HOUR_MS = 60 * _MINUTE_MS
+_DAY_MS = 24 * _HOUR_MS
+
+_RANGES = (
+    ("now-1h", _HOUR_MS),
+    ("now-3h", 3 * _HOUR_MS),
+    ("now-6h", 6 * _HOUR_MS),
+    ("now-12h", 12 * _HOUR_MS),
+    ("now-24h", _DAY_MS),
+    ("now-2d", 2 * _DAY_MS),
+    ("now-7d", 7 * _DAY_MS),
+    ("now-30d", 30 * _DAY_MS),
+    ("now-90d", 90 * _DAY_MS),
+    ("now-1y", 365 * _DAY_MS),
+    ("now-2y", 730 * _DAY_MS),
+    ("now-5y", 1826 * _DAY_MS),
+)
+"""Ranges that Grafana offers to choose, and their lengths in ms."""
+
+_REFRESHES = (
+    ("5m", 5 * _MINUTE_MS),
+    ("1m", _MINUTE_MS),
+    ("30s", 30_000),
+)
+"""Refreshes that Grafana offers to choose, and their lengths in ms."""
+SHORTEST_REFRESH = "10s"
+
+
+def range_start(window: Window) -> str:
+    """The start of the time range for a KPI of this window, as `now-6h`: five years at most."""
+    wanted = max(WINDOWS * window.step_ms, SPANS * window.span_ms)
+    return next((text for text, length in _RANGES if length >= wanted), _RANGES[-1][0])
+
+
+def refresh_interval(window: Window) -> str:
+    """How often the board asks again: some ten times a window, and every five minutes at least."""
+    wanted = window.step_ms // 10
+    return next((text for text, length in _REFRESHES if length <= wanted), SHORTEST_REFRESH)
