@@ -73,32 +73,33 @@ class LiveSeries:
     def series_for(self, start_ms: int, key: bytes) -> Dimensions | None:
         """The series that a key's partials of a slice go to; None: the slice was sealed before a
         restart, and the row has it."""
+        dimensions = self._admitted(self._named(key))
+        known = self.live.get(dimensions)
+        if known is None:
+            series = self.begin(dimensions, start_ms)
+            if dimensions in self.expired:
+                series.keep_of(self.expired.pop(dimensions))
+        elif start_ms < known.sealed_ms:
+            if not known.begin_earlier(start_ms):
+                return None
+            self._on_begin(known)
+        return dimensions
+
+    def _named(self, key: bytes) -> Dimensions:
         dimensions = self._names.get(key)
         if dimensions is None:
             if len(self._names) > 2 * len(self.live) + NAMES_KEPT:
                 self._names = {}
             dimensions = self._names[key] = named(key)
-        known = self.live.get(dimensions)
-        if known is None:
-            return self._admit(dimensions, start_ms)
-        if start_ms < known.sealed_ms:
-            if not known.begin_earlier(start_ms):
-                return None
-            self._on_begin(known)
-        return known.dimensions or ()
+        return dimensions
 
-    def _admit(self, dimensions: Dimensions, at_ms: int) -> Dimensions:
-        """Begin a series, or name the one that takes in what exceeds the limit."""
-        admitted = dimensions
-        if dimensions and self._limit.is_reached(len(self.live)):
-            if len(self._overflow) < self._limit.most_series:
-                self._overflow.add(dimensions)
-            admitted = (OTHER,) * len(dimensions)
-        if admitted not in self.live:
-            series = self.begin(admitted, at_ms)
-            if admitted in self.expired:
-                series.keep_of(self.expired.pop(admitted))
-        return admitted
+    def _admitted(self, dimensions: Dimensions) -> Dimensions:
+        """A series, or the one that takes in what exceeds the limit."""
+        if dimensions in self.live or not dimensions or not self._limit.is_reached(len(self.live)):
+            return dimensions
+        if len(self._overflow) < self._limit.most_series:
+            self._overflow.add(dimensions)
+        return (OTHER,) * len(dimensions)
 
     def begin(self, dimensions: Dimensions, at_ms: int) -> Series:
         """A new series, whose first event lies in the slice that starts at `at_ms`."""

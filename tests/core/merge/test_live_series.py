@@ -57,6 +57,16 @@ def test_what_exceeds_the_limit_goes_to_other_and_those_that_are_there_go_on() -
     assert series.overflowed == 1
 
 
+def test_what_exceeds_the_limit_counts_once_though_its_frames_are_read_again() -> None:
+    series, _ = live(1)
+    for dimensions in (EMEA, (OTHER,)):
+        restored = Series.new("response_time", "", dimensions, 0)
+        restored.seal(0, (1,), 5 * MINUTE_MS)
+        series.restore(restored)
+    assert series.series_for(4 * MINUTE_MS, series_key(APAC)) is None
+    assert series.series_for(5 * MINUTE_MS, series_key(APAC)) == (OTHER,)
+
+
 @pytest.mark.parametrize(("minutes", "expired"), [(10, []), (11, [EMEA])])
 def test_a_series_expires_once_it_had_no_event_for_long(
     minutes: int, expired: list[tuple[str, ...]]
