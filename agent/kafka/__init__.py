@@ -16,7 +16,6 @@ Read in this order:
   `state_store` (its rows, and their databases)
 - what is published: `publish`; rows for all workers: `board_topic`, `rule_sets`
 - `values_reader`: what is published, delivered once more to a receiver outside
-- `redrive`: dead letters, back to their topics
 - reading beside all groups: `topic_reader` (up to an end), `topic_tail` (without one), `history`,
   `backfill`, `alert_log`
 - schemas of records: `schema_registry` (fetched once each), `registry_client`

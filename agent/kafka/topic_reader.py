@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -12,7 +12,6 @@ from agent.kafka.client import connection
 from agent.settings import Settings
 
 POLL_MS = 1_000
-MOST_RECORDS = 2_000
 
 Record: TypeAlias = "ConsumerRecord[Any, Any]"
 
@@ -43,17 +42,11 @@ async def read_newest(
 
 async def read_to(consumer: AIOKafkaConsumer, ends: dict[TopicPartition, int]) -> list[Record]:
     """Everything from a consumer's positions up to these offsets."""
-    batches = [batch async for batch in batches_to(consumer, ends)]
-    return [record for tp in ends for batch in batches for record in batch.get(tp, ())]
-
-
-async def batches_to(
-    consumer: AIOKafkaConsumer, ends: Mapping[TopicPartition, int]
-) -> AsyncIterator[Mapping[TopicPartition, list[Record]]]:
-    """The same, as it comes."""
+    by_partition: dict[TopicPartition, list[Record]] = {tp: [] for tp in ends}
     reading = set(ends)
     while reading:
-        fetched = await consumer.getmany(*reading, timeout_ms=POLL_MS, max_records=MOST_RECORDS)
-        yield {tp: [r for r in some if r.offset < ends[tp]] for tp, some in fetched.items()}
+        for tp, records in (await consumer.getmany(*reading, timeout_ms=POLL_MS)).items():
+            by_partition[tp] += [record for record in records if record.offset < ends[tp]]
         # The position also passes what holds no record: markers of transactions, and gaps.
         reading = {tp for tp in reading if await consumer.position(tp) < ends[tp]}
+    return [record for records in by_partition.values() for record in records]
