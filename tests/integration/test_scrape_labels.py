@@ -16,7 +16,7 @@ from agent.core.model.results import SeriesView, TargetState, TargetStatus, Wind
 from agent.export.metrics.kpi_series import families
 from agent.export.metrics.label_cache import LabelCache
 from agent.export.metrics.text_format import render
-from agent.generate.grafana import dashboards, queries
+from agent.generate.grafana import dashboards, fill, queries
 from agent.language.load import load
 
 from .monitoring import Prometheus
@@ -94,7 +94,7 @@ def test_dimensions_called_like_labels_of_the_scrape_come_through_and_stay_apart
         assert {by_pod["a"][name] for name in plan.kpis["calls"].by} == {"a", "n", "s", "c", "e"}
         boards = {name: json.loads(text) for name, text in dashboards(plan).items()}
         (targets,) = (p for p in boards["strategy.json"]["panels"] if p["title"] == "Targets")
-        rows = server.query(targets["targets"][0]["expr"])
+        rows = server.query(fill(targets["targets"][0]["expr"]))
         assert sorted(row["metric"]["pod"] for row in rows) == list(PODS)
         last, *_ = queries(dashboards(plan)["kpi-calls.json"])
         assert sorted(row["metric"]["pod"] for row in server.query(last)) == list(PODS)
