@@ -54,6 +54,7 @@ INTERNALS: tuple[tuple[str, str], ...] = (
     ("aiokafka.consumer.consumer:AIOKafkaConsumer._coordinator", "knows of a lost membership"),
     ("aiokafka.consumer.group_coordinator:GroupCoordinator.check_errors", "raises it"),
     ("faust.assignor.partition_assignor:PartitionAssignor.assigned_actives", "what is ours"),
+    ("faust.tables.recovery:Recovery.signal_recovery_start", "whether a recovery is due"),
     ("faust.app.base:App.crashed", "whether a service of the app has failed"),
     ("faust.app.base:App.crash_reason", "and why"),
     ("faust.streams:Stream.noack", "events that we acknowledge"),
@@ -110,9 +111,11 @@ class FaustApp:
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
         self._fetched: Any = None  # the queue of events that are fetched
         self._starting: asyncio.Task[Any] | None = None
+        self._is_assigned = False  # False from a revocation to the next assignment
         self._app = self._new_app()
         self._table = self._new_table()
         self._app.on_partitions_revoked.connect(self._on_revoked, weak=False)
+        self._app.on_partitions_assigned.connect(self._on_assigned, weak=False)
         frames = self._raw_topic(self._names.frames)
         self._app.agent(frames, name="merge")(self._on_frames)
 
@@ -128,6 +131,7 @@ class FaustApp:
             error = self._starting.exception()
             if error is not None:
                 raise error
+        self._table.check()
         if self._app.crashed:
             raise self._app.crash_reason or InternalError("the Faust app crashed")
         # What ended the membership for good Faust would notice at its next fetch, which never
@@ -155,6 +159,7 @@ class FaustApp:
             )
         # All apps of a process share a signal's receivers: this one would stay for good.
         self._app.on_partitions_revoked.disconnect(self._on_revoked, weak=False)
+        self._app.on_partitions_assigned.disconnect(self._on_assigned, weak=False)
         # Faust leaves this to the garbage collector: a task that hangs would keep them locked.
         for database in databases:
             database.close()
@@ -240,9 +245,20 @@ class FaustApp:
         return getattr(getattr(self._app.consumer, "_thread", None), "_consumer", None)
 
     async def _on_revoked(self, *_: Any, **__: Any) -> None:
+        self._is_assigned = False
         await self._member.revoked()
 
+    async def _on_assigned(self, *_: Any, **__: Any) -> None:
+        self._is_assigned = True
+
     async def _on_recovered(self) -> None:
+        # Where the group is shared out again during a recovery, Faust ends it at once, as if the
+        # changelog were read, and the assignor has the next partitions; another one follows.
+        recovery = cast(Any, self._app.tables).recovery
+        is_next_due = recovery.signal_recovery_start.is_set()
+        if not self._is_assigned or is_next_due:
+            log.info("a recovery was cut short: the partitions are assigned again")
+            return
         self._client()._fetcher._fetcher_timeout = LOOK_AGAIN_MS / 1000  # Faust has no setting
         assigned = self._app.assignor.assigned_actives()
         ours = sorted(tp.partition for tp in assigned if tp.topic == self._names.frames)

@@ -4,6 +4,10 @@ A database that is damaged (a file cut short, a flipped bit, a file that is gone
 another name, and the state comes from the changelog, which has all of it. RocksDB says of damage
 when a database is opened, when a block is read or when files are compacted; an iterator simply ends
 at a damaged block, so that a complete read has to ask for its status.
+
+An empty database in its place is the state of nothing, until the changelog is read from its start.
+Recovery asks once how far a database goes; from then on a damaged one ends the run, and only the
+next run takes up the empty one.
 """
 
 from __future__ import annotations
@@ -42,7 +46,23 @@ def is_damage(error: Exception) -> bool:
 
 
 class StateStore(Store):
-    """Faust's store in RocksDB, which sets damaged databases aside."""
+    """Faust's store in RocksDB, which sets damaged databases aside. A partition whose database is
+    set aside after it was relied on is neither read nor written any more."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._relied_on: set[int] = set()  # recovery knows how far their databases go
+        self._lost: set[int] = set()
+
+    def is_lost(self, partition: int) -> bool:
+        """Whether the partition's database was lost after recovery had relied on it."""
+        return partition in self._lost
+
+    def check(self) -> None:
+        """Raise DamagedState where a database was lost that recovery had relied on: Faust only
+        logs what is raised while it reads the changelog, and goes on."""
+        for partition in self._lost:
+            raise _damaged(partition)
 
     def database(self, partition: int) -> Any:
         """The database of a partition if it is open, else None."""
@@ -56,6 +76,7 @@ class StateStore(Store):
         """Up to where the database has the changelog. Raises DamagedState."""
         with self.guarding(tp.partition):
             offset: int | None = super().persisted_offset(tp)
+            self._relied_on.add(tp.partition)
             return offset
 
     def set_persisted_offset(self, tp: TP, offset: int) -> None:
@@ -70,6 +91,9 @@ class StateStore(Store):
             if not is_damage(error):
                 raise
             self._set_aside(partition, error)
+            if partition in self._relied_on:
+                self._lost.add(partition)
+                raise _damaged(partition) from error
             return super()._open_for_partition(partition)
 
     def get_row(self, partition: int, key: bytes) -> bytes | None:
@@ -100,17 +124,17 @@ class StateStore(Store):
     @contextmanager
     def guarding(self, partition: int) -> Iterator[None]:
         """Set the partition's database aside when the block finds it damaged, and raise
-        DamagedState: whatever was read of it is in doubt."""
+        DamagedState, now and from now on: whatever was read of it is in doubt."""
+        if partition in self._lost:
+            raise _damaged(partition)
         try:
             yield
         except Exception as error:
             if not is_damage(error):
                 raise
             self._set_aside(partition, error)
-            raise DamagedState(
-                f"the state of partition {partition} on disk was damaged, and is read from the "
-                "changelog"
-            ) from error
+            self._lost.add(partition)
+            raise _damaged(partition) from error
 
     def _set_aside(self, partition: int, error: Exception) -> None:
         """Rename the partition's folder. Only the newest damaged one of a partition is kept."""
@@ -128,6 +152,12 @@ class StateStore(Store):
             "the changelog, which has all of it",
             partition, str(error).splitlines()[0], aside,
         )  # fmt: skip
+
+
+def _damaged(partition: int) -> DamagedState:
+    return DamagedState(
+        f"the state of partition {partition} on disk was damaged, and is read from the changelog"
+    )
 
 
 def make_private(folder: Path) -> None:

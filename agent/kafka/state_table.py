@@ -73,6 +73,8 @@ class StateTable(faust.Table[bytes, bytes]):
         reached: dict[TP, int] = {}
         kept = []
         for event in batch:
+            if self._disk is not None and self._disk.is_lost(event.message.partition):
+                continue  # `check` says so; Faust calls this once more when it stops
             reached[event.message.tp] = event.message.offset
             key, value = event.message.key or b"", event.message.value
             if key not in newest:
@@ -187,6 +189,11 @@ class StateTable(faust.Table[bytes, bytes]):
         for key in foreign:
             self.data.data.pop(key, None)
         return rows
+
+    def check(self) -> None:
+        """Raise DamagedState where a database on disk was lost during the run."""
+        if self._disk is not None:
+            self._disk.check()
 
     def databases(self) -> list[Any]:
         """The databases on disk that are open now; none where the state is kept in memory."""

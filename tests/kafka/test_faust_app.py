@@ -1,14 +1,31 @@
-"""What is relied on inside Faust and aiokafka is still there: an upgrade fails here first."""
+"""What is relied on inside Faust and aiokafka is still there: an upgrade fails here first; and what
+of its events reaches the member."""
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import inspect
 import re
+from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
+from agent.kafka.embedded import EmbeddedBroker
 from agent.kafka.faust_app import INTERNALS
+from agent.kafka.state_table import StateTable
+from tests.kafka.stage_two import (
+    ALL_PARTITIONS,
+    GUARD_SECONDS,
+    KEY,
+    Member,
+    faust_running,
+    plan_of,
+    settings_for,
+    stored,
+    write_state,
+)
 
 
 def owner_of(path: str) -> tuple[type, str]:
@@ -38,3 +55,60 @@ def test_every_internal_that_is_relied_on_exists(path: str, purpose: str) -> Non
 def test_an_internal_that_is_gone_is_noticed() -> None:
     owner, _ = owner_of(INTERNALS[0][0])
     assert not is_there(owner, "_no_such_thing")
+
+
+async def test_a_recovery_that_ends_while_the_group_is_shared_out_again_is_not_reported() -> None:
+    # The assignor has the next partitions by then, of which the table has no rows yet.
+    with EmbeddedBroker() as broker:
+        member = Member()
+        async with faust_running(settings_for(broker.address, None), member) as app:
+            faust, recover = app._app, app._on_recovered
+            await faust.on_partitions_revoked.send(set())
+            await recover()
+            assert member.partitions is None
+            await faust.on_partitions_assigned.send(set())
+            faust.tables.recovery.signal_recovery_start.set()
+            await recover()
+            assert member.partitions is None
+            async with asyncio.timeout(GUARD_SECONDS):  # the recovery that was due is reported
+                while member.partitions != ALL_PARTITIONS:  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+
+
+class ReadingMember(Member):
+    """A member that reads the rows as soon as it is told that they are complete."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.read: list[object] = []
+
+    async def recovered(self, partitions: Sequence[int]) -> None:
+        assert self.app is not None
+        self.read.append(await stored(self.app))
+        await super().recovered(partitions)
+
+
+async def test_a_rebalance_while_the_changelog_is_read_does_not_end_the_recovery(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Faust swallows its own RebalanceAgain there, and calls back as if it had read everything.
+    is_interrupted = False
+
+    async def interrupt(table: StateTable, _: object) -> None:
+        """At the first row the group is shared out again; the row takes until Faust is at it."""
+        nonlocal is_interrupted
+        if not is_interrupted:
+            is_interrupted = True
+            is_due = table.app.tables.recovery.signal_recovery_start
+            is_due.set()
+            while is_due.is_set():  # noqa: ASYNC110  Faust clears it when the next one begins
+                await asyncio.sleep(0.05)
+            await asyncio.sleep(0.5)  # a callback that comes too early has read by then
+
+    monkeypatch.setattr(StateTable, "on_changelog_event", interrupt)
+    with EmbeddedBroker() as broker:
+        settings, member = settings_for(broker.address, None, session_timeout=60), ReadingMember()
+        await write_state(settings, plan_of(tmp_path))
+        async with faust_running(settings, member):
+            assert is_interrupted
+    assert member.read == [(10, [(KEY, 9_000)])]

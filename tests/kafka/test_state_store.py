@@ -11,17 +11,32 @@ import pytest
 import rocksdict
 from faust.types import TP
 
+from agent.core.model.plan import Plan
+from agent.core.state.rows import row_key
+from agent.kafka.client import new_producer
 from agent.kafka.embedded import EmbeddedBroker
 from agent.kafka.state_store import ASIDE, DamagedState, StateStore, make_private
-from tests.kafka.stage_two import KEY, faust_running, plan_of, settings_for, stored, write_state
+from agent.kafka.topics import TopicNames
+from agent.settings import Settings
+from tests.kafka.stage_two import (
+    KEY,
+    faust_running,
+    plan_of,
+    settings_for,
+    stored,
+    write_row,
+    write_state,
+)
 
 ROWS = 3_000
+OTHER_KEY = row_key("revenue", ("b",))
 TOPIC = TP("series", 0)
 
 
 def open_store(folder: Path) -> StateStore:
     conf = SimpleNamespace(tabledir=folder, table_key_index_size=1_000)
-    table = SimpleNamespace(name="series", is_global=False)
+    changelog = SimpleNamespace(topics=[TOPIC.topic])
+    table = SimpleNamespace(name="series", is_global=False, changelog_topic=changelog)
     return StateStore(
         "rocksdb:", SimpleNamespace(conf=conf), table, table_name="series", driver="rocksdict"
     )
@@ -78,6 +93,21 @@ def flush_and_harm(data: Path, harm: Callable[[Path], None]) -> None:
         harm(path)
 
 
+def keep_offset(data: Path, offset: int) -> None:
+    """Write the offset once more, so that it can be read where the rows can't."""
+    store = open_store(data / "faust" / "v1" / "tables")
+    store._db_for_partition(1).put(store.offset_key, str(offset).encode())
+    close(store)
+
+
+async def write_later(settings: Settings, plan: Plan) -> None:
+    """A row of another series, behind what a worker has on disk."""
+    producer = new_producer(settings)
+    await producer.start()
+    await write_row(producer, TopicNames.of(settings), plan, 11, 11_000, OTHER_KEY)
+    await producer.stop()
+
+
 def set_aside(folder: Path, partition: int = 0) -> list[Path]:
     return sorted(folder.glob(f"series-{partition}.db{ASIDE}*"))
 
@@ -119,8 +149,8 @@ def test_a_flipped_bit_is_found_when_rows_are_read_and_none_is_missing_in_silenc
     with pytest.raises(DamagedState, match="partition 0"):
         list(store.rows(0))
     assert len(set_aside(folder)) == 1
-    assert store.persisted_offset(TOPIC) is None
     close(store)
+    assert open_store(folder).persisted_offset(TOPIC) is None
 
 
 def test_a_flipped_bit_is_found_when_a_single_row_is_read(folder: Path) -> None:
@@ -130,8 +160,42 @@ def test_a_flipped_bit_is_found_when_a_single_row_is_read(folder: Path) -> None:
     with pytest.raises(DamagedState):
         for number in range(ROWS):
             store.get_row(0, b"%08d" % number)
-    assert store.get_row(0, b"%08d" % 0) is None
     close(store)
+    assert open_store(folder).get_row(0, b"%08d" % 0) is None
+
+
+def test_nobody_takes_the_empty_database_for_the_state_once_recovery_has_begun(
+    folder: Path,
+) -> None:
+    flip(files(folder, "*.sst")[0])
+    store = open_store(folder)
+    store.check()
+    assert store.persisted_offset(TOPIC) == ROWS - 1
+    with pytest.raises(DamagedState):
+        list(store.rows(0))
+    for use in (
+        lambda: list(store.rows(0)),
+        lambda: store.get_row(0, b"%08d" % 0),
+        lambda: store.persisted_offset(TOPIC),
+        lambda: store.set_persisted_offset(TOPIC, ROWS),
+        store.check,
+    ):
+        with pytest.raises(DamagedState, match="partition 0"):
+            use()
+    close(store)
+
+
+def test_a_database_found_damaged_when_it_is_opened_again_does_not_begin_empty_in_silence(
+    folder: Path,
+) -> None:
+    store = open_store(folder)
+    assert store.persisted_offset(TOPIC) == ROWS - 1
+    store.revoke_partitions(store.table, {TOPIC})
+    cut(files(folder, "*.sst")[0])
+    with pytest.raises(DamagedState):
+        list(store.rows(0))
+    with pytest.raises(DamagedState):
+        store.check()
 
 
 def test_only_the_newest_damaged_database_of_a_partition_is_kept(folder: Path) -> None:
@@ -176,6 +240,24 @@ async def test_a_worker_whose_disk_is_damaged_has_the_state_of_the_changelog(
     async with faust_running(settings) as app:
         assert await stored(app) == (10, [(KEY, 9_000)])
     assert len(set_aside(tmp_path / "faust" / "v1" / "tables", partition=1)) == 1
+
+
+async def test_damage_that_is_found_while_the_changelog_is_read_loses_no_row(
+    tmp_path: Path, broker: EmbeddedBroker
+) -> None:
+    # Faust logs what is raised then, and goes on with what is left of the changelog.
+    settings, plan = settings_for(broker.address, tmp_path), plan_of(tmp_path)
+    await write_state(settings, plan)
+    async with faust_running(settings) as app:
+        assert await stored(app) == (10, [(KEY, 9_000)])
+    flush_and_harm(tmp_path, flip)
+    keep_offset(tmp_path, 1)
+    await write_later(settings, plan)
+    with pytest.raises(DamagedState):
+        async with faust_running(settings) as app:
+            await stored(app)
+    async with faust_running(settings) as app:
+        assert await stored(app) == (11, [(KEY, 9_000), (OTHER_KEY, 11_000)])
 
 
 def test_the_state_is_readable_by_its_owner_only(tmp_path: Path) -> None:
