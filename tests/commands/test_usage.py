@@ -78,8 +78,9 @@ explain slow tills.ndjson --rules rules --series shop=a --at 2026-03-02T10:20 --
     --now 2026-03-03
 diff rules rules --format json --exit-code
 diff rules --against rules
-generate prometheus --rules rules --out made --external-labels cluster,environment --external-url http://localhost:9108 --grafana-url http://localhost:3000 --runbooks-url http://localhost/runbooks
-generate prometheus --rules rules --out made --external-labels cluster,environment --external-url http://localhost:9108 --grafana-url http://localhost:3000 --runbooks-url http://localhost/runbooks --check
+generate prometheus --rules rules --out made --external-labels cluster,environment
+generate prometheus --rules rules --out made --external-labels cluster,environment --check
+generate prometheus --rules rules --out made --external-url http://a/ --grafana-url http://b/ --runbooks-url http://c
 generate grafana --out boards
 backfill tills.ndjson --rules rules --output history.txt --kpi takings --since 2026-03-02
     --until 2026-03-03 --every 1m --now 2026-03-03
