@@ -155,9 +155,7 @@ def test_both_parsers_give_the_same_places_and_problems(data: st.DataObject) -> 
     text = "\n".join(lines[first : first + 8]).replace("?", "") + "\n"
     for _ in range(data.draw(st.integers(0, 3))):
         at = data.draw(st.integers(0, len(text)))
-        new = data.draw(
-            st.sampled_from([*":-#[]{},&*!|>'\"%@` \n\t~<é\u2028\u0085\x00\ufeff", ""])
-        )
+        new = data.draw(st.sampled_from([*":-#[]{},&*!|>'\"%@` \n\t~<é\u2028\u0085\x00\ufeff", ""]))
         text = text[:at] + new + text[at + data.draw(st.integers(0, 1)) :]
     fast = read("a.yaml", text.encode())
     with mock.patch.object(yaml, "__with_libyaml__", False):
