@@ -34,7 +34,7 @@ def published(
     for partition in range(4):
         pipeline.end("bench-w", partition)
     merger_end = SHAPE.closing_ms
-    emitted += [merger.finish("bench-w", merger_end) for merger in pipeline.mergers]
+    emitted += [merger.finish(plan.contracts, merger_end) for merger in pipeline.mergers]
     closed = joined(emitted).windows
     return plan, expected, [window_json(plan.kpis[w.kpi], w) for w in closed]
 

@@ -80,6 +80,7 @@ diff rules rules --format json --exit-code
 diff rules --against rules
 generate prometheus --rules rules --out made --external-labels cluster,environment
 generate prometheus --rules rules --out made --external-labels cluster,environment --check
+generate prometheus --out made --external-url http://a/ --grafana-url http://b/ --runbooks-url http://c
 generate grafana --out boards
 backfill tills.ndjson --rules rules --output history.txt --kpi takings --since 2026-03-02
     --until 2026-03-03 --every 1m --now 2026-03-03
