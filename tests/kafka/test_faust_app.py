@@ -76,7 +76,7 @@ async def test_a_recovery_that_ends_while_the_group_is_shared_out_again_is_not_r
 
 
 class ReadingMember(Member):
-    """A member that reads the rows as soon as it is told that they are complete."""
+    """A member that reads the rows as soon as they are reported complete."""
 
     def __init__(self) -> None:
         super().__init__()
