@@ -43,11 +43,11 @@ from agent.core.decode.single_record import (
 )
 from agent.core.model.paths import Keys, Selector
 
-CHUNK_RECORDS = 1024
-"""At most so many records are read at once. A bad record makes this many be read twice, and larger
-reads are no cheaper: a chunk that fits a core's cache makes up for the 0.1 ms of each read."""
+CHUNK_RECORDS = 4096
+"""So many records are read at once. A bad record makes this many be read twice, but smaller reads
+cost all records more: a quarter with 1,024. With 8,192 it is no less."""
 
-_RELAXED_CHUNKS = 256
+_RELAXED_CHUNKS = 64
 """So many chunks are not read strictly first, once that failed often."""
 
 _OFTEN = 0.25
