@@ -336,22 +336,27 @@ class Settings(BaseSettings):
         return secret
 
 
+def _pairs(text: str) -> list[tuple[str, str]]:
+    pairs = [part.strip().partition("=") for part in text.split(",") if part.strip()]
+    return [(name, value) for name, _, value in pairs]
+
+
 def _extensions(text: str) -> dict[str, str]:
     """`name=value` by commas: names of letters, values without control characters (RFC 7628)."""
-    pairs = [part.strip().partition("=") for part in text.split(",") if part.strip()]
-    for name, _, value in pairs:
+    pairs = _pairs(text)
+    for name, value in pairs:
         if not (name.isascii() and name.isalpha()) or name == "auth" or not value.isprintable():
             raise ValueError(f"{name!r} is not a name: letters only, and name=value by commas")
-    return {name: value for name, _, value in pairs}
+    return dict(pairs)
 
 
 def _headers(text: str) -> dict[str, str]:
     """`name=value` by commas: names are tokens (RFC 9110, 5.6.2), values printable."""
-    pairs = [part.strip().partition("=") for part in text.split(",") if part.strip()]
-    for name, _, value in pairs:
+    pairs = _pairs(text)
+    for name, value in pairs:
         if not re.fullmatch(r"[\w!#$%&'*+.^`|~-]+", name, re.ASCII) or not value.isprintable():
             raise ValueError(f"{name!r} is not a header's name: name=value by commas")
-    return {name: value for name, _, value in pairs}
+    return dict(pairs)
 
 
 def _secret(name: str, given: SecretStr | None, file: Path | None) -> str | None:

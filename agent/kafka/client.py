@@ -10,6 +10,7 @@ import faust
 from aiokafka import AIOKafkaProducer
 from faust.auth import Credentials, GSSAPICredentials, OAuthCredentials
 
+from agent.client_tls import client_context
 from agent.errors import EnvironmentFault
 from agent.kafka.tokens import token_provider
 from agent.settings import Settings
@@ -26,15 +27,11 @@ def ssl_context(settings: Settings) -> ssl.SSLContext | None:
     """The TLS context, None without TLS. Raises EnvironmentFault for files that don't serve."""
     if not settings.security_protocol.endswith("SSL"):
         return None
-    try:
-        context = ssl.create_default_context(cafile=settings.ssl_cafile)
-        if settings.ssl_certfile and settings.ssl_keyfile:
-            context.load_cert_chain(settings.ssl_certfile, settings.ssl_keyfile)
-    except (OSError, ssl.SSLError) as error:
-        raise EnvironmentFault(
-            f"the TLS files can't be used: {error}",
-            "ssl_cafile, ssl_certfile and ssl_keyfile must be readable PEM files.",
-        ) from error
+    context = client_context(
+        settings.ssl_cafile, settings.ssl_certfile, settings.ssl_keyfile,
+        "the TLS files can't be used",
+        "ssl_cafile, ssl_certfile and ssl_keyfile must be readable PEM files.",
+    )  # fmt: skip
     context.check_hostname = settings.ssl_check_hostname
     return context
 

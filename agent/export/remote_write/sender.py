@@ -35,6 +35,7 @@ from email.utils import parsedate_to_datetime
 import aiohttp
 
 from agent import __version__
+from agent.client_tls import client_context
 from agent.core.output.messages import iso
 from agent.errors import EnvironmentFault
 from agent.export.metrics.text_format import labels_text
@@ -218,16 +219,13 @@ def new_session(settings: Settings) -> aiohttp.ClientSession:
 
 
 def _tls(settings: Settings) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=settings.remote_write_cafile)
-        if settings.remote_write_certfile and settings.remote_write_keyfile:
-            context.load_cert_chain(settings.remote_write_certfile, settings.remote_write_keyfile)
-    except (OSError, ssl.SSLError) as error:
-        raise EnvironmentFault(
-            f"the TLS files of remote write don't serve: {error}",
-            "remote_write_cafile, _certfile and _keyfile must be readable PEM files.",
-        ) from error
-    return context
+    return client_context(
+        settings.remote_write_cafile,
+        settings.remote_write_certfile,
+        settings.remote_write_keyfile,
+        "the TLS files of remote write don't serve",
+        "remote_write_cafile, _certfile and _keyfile must be readable PEM files.",
+    )
 
 
 def retry_after_seconds(header: str, now_ms: int) -> float | None:
