@@ -98,7 +98,7 @@ class Published:
             [TopicPartition(topic, p, 0) for topic in TOPICS for p in range(PARTITIONS)]
         )
 
-    def until(self, done: Callable[[], bool], seconds: float = 40) -> None:
+    def until(self, done: Callable[[], bool], seconds: float = 120) -> None:
         """Read until the condition holds; fails the test when it does not in time."""
         deadline = time.monotonic() + seconds
         while not done():

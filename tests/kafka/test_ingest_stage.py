@@ -94,7 +94,7 @@ async def committed(admin: AIOKafkaAdminClient, settings: Settings) -> int:
     )
 
 
-async def until(look: Any, seconds: float = 40) -> None:
+async def until(look: Any, seconds: float = 120) -> None:
     deadline = asyncio.get_running_loop().time() + seconds
     while not await look():
         assert asyncio.get_running_loop().time() < deadline

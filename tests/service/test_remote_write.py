@@ -100,7 +100,10 @@ def test_windows_stand_at_their_own_times_though_receiver_and_agent_fail(
             until(lambda: stored() >= 20, 60, lambda: f"20 samples, not {stored()}")
             receiver.terminate()
             orders.write(range(600, 1200))
-            published.until(lambda: len(published.windows("revenue")) >= 46)
+            published.until(
+                lambda: len(published.windows("revenue")) >= 46
+                and len(published.windows("orders")) >= 23
+            )
             until(lambda: metric(agents[0], "failures_total"), 30, "a failure")
             assert agents[0].get("/-/ready")[0] == 200
             assert (metric(agents[0], "pending_records") or 0) > 0
@@ -110,9 +113,11 @@ def test_windows_stand_at_their_own_times_though_receiver_and_agent_fail(
             wanted = expected(published, "revenue")
             until(lambda: stored() >= len(wanted), 90, lambda: f"{len(wanted)}, not {stored()}")
             assert receiver.samples("kpi_revenue") == wanted
-            assert receiver.samples('kpi_orders{environment="test",job="kpi-agent"}') == expected(
-                published, "orders"
-            )
+            orders_wanted = expected(published, "orders")
+            labelled = 'kpi_orders{environment="test",job="kpi-agent"}'
+            until(lambda: stored(labelled) >= len(orders_wanted), 30, "the windows of orders")
+            assert receiver.samples(labelled) == orders_wanted
+            until(lambda: stored("kpi_target_state") >= len(wanted), 30, "the target states")
             assert set(receiver.samples("kpi_target_state")) == set(wanted)
             assert set(receiver.samples('kpi_target_revenue{band="at_least"}').values()) <= {20.0}
             until(lambda: metric(agents[1], "pending_records") == 0, 30, "nothing pending")
