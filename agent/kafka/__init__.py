@@ -8,7 +8,7 @@ Read in this order:
 
 - stage 1: `ingest_stage` (the steps of a flush), `topic_subscription`, `source_consumer`,
   `batch_fetch` and `fetched` (reading), `ingest_assignment` (where reading begins, and what is
-  missing there), `fold_queue`, `idleness`, `side_outputs`
+  missing there), `unread_records`, `fold_queue`, `idleness`, `side_outputs`
 - between the stages: `frame_batches`, `topics`, `topic_watch` (what becomes of them),
   `message_sizes` (what they take), `placement`
 - stage 2: `merge_stage` (frames), `merge_rounds` (the steps of a round), `merge_recovery` and

@@ -42,10 +42,12 @@ class IdleSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class Flush:
-    """Frames, what may be committed once they are acknowledged, and which dead letters and late
-    records were sent of the records that they cover."""
+    """Frames, up to which offset they cover each source partition, what may be committed once they
+    are acknowledged, and which dead letters and late records were sent of the records that they
+    cover."""
 
     frames: Sequence[tuple[int, bytes]]
+    covered: Mapping[TopicPartition, int]
     commits: Mapping[TopicPartition, OffsetAndMetadata]
     sent: Sequence[Sent]
 
@@ -176,6 +178,7 @@ class FoldQueue:
             await before
         sent, self._sent = self._sent, []
         frames: list[tuple[int, bytes]] = []
+        covered: dict[TopicPartition, int] = {}
         commits: dict[TopicPartition, OffsetAndMetadata] = {}
         loop = asyncio.get_running_loop()
         for topic, folder in list(self.folders.items()):
@@ -190,6 +193,7 @@ class FoldQueue:
                 tp = TopicPartition(topic, partition)
                 commits[tp] = OffsetAndMetadata(commit.offset, commit.metadata)
             for partition, source in folder.sources.items():
+                covered[TopicPartition(topic, partition)] = max(source.covered, source.sent_covered)
                 self._progress.watermark(topic, partition, source.watermark_ms)
             self._progress.shortened(topic, folder.shortened())
-        return Flush(frames, commits, sent)
+        return Flush(frames, covered, commits, sent)

@@ -100,25 +100,25 @@ def begin_at(
     commit: Resume | None,
     last: LastFrame | None,
     source: SourceLog,
-    highest_epoch: int = -1,
+    log_epoch: int = 0,
     from_end: bool = False,
 ) -> Begin:
     """Where to go on with a source partition.
 
     `commit` None: there is none. `last`: the newest frame of this source; None: none was found or
-    looked for. `highest_epoch`: the highest in any frame of the topic. `from_end`: a topic that the
-    group never read begins at its end.
+    looked for. `log_epoch`: the epoch that this log begins with, by the topic's frames
+    (`epoch_of_log`). `from_end`: a topic that the group never read begins at its end.
     """
     if _is_another_log(commit, last, source):
-        return _from_another_log(commit, last, source, highest_epoch)
+        return _from_another_log(commit, last, source, log_epoch)
     if commit is None:
-        return _from_nothing(last, source, from_end)
+        return _from_nothing(last, source, log_epoch, from_end)
     if not commit.is_plain:
         return _from_commit(commit, last, source)
     if last is not None:
         return _from_moved(commit.offset, last, source)
-    if commit.offset > source.end:  # somebody else's, of another log
-        return Begin(_fresh(source.start, source, 0), Finding(Kind.RECREATED))
+    if commit.offset > source.end:  # of another log
+        return _new_log(source.start, source, 0)
     begin = max(commit.offset, source.start)
     kind = Kind.DELETED if begin > commit.offset else Kind.ORDINARY
     return _missing(_fresh(begin, source, 0), Finding(kind, commit.offset, begin))
@@ -149,7 +149,7 @@ def _is_another_log(commit: Resume | None, last: LastFrame | None, source: Sourc
 
 
 def _from_another_log(
-    commit: Resume | None, last: LastFrame | None, source: SourceLog, highest_epoch: int
+    commit: Resume | None, last: LastFrame | None, source: SourceLog, log_epoch: int
 ) -> Begin:
     """Read the log of a topic that was created again; from the offset that was set for it."""
     begin = source.start
@@ -159,15 +159,25 @@ def _from_another_log(
         epoch = last.epoch  # begun before, and not committed yet
     else:
         known = (commit.epoch if commit else -1, last.epoch if last else -1)
-        epoch = max(highest_epoch, *known) + 1
-    return _missing(_fresh(begin, source, epoch), Finding(Kind.RECREATED, 0, source.start))
+        epoch = max(log_epoch, *(epoch + 1 for epoch in known))
+    return _new_log(begin, source, epoch)
 
 
-def _from_nothing(last: LastFrame | None, source: SourceLog, from_end: bool) -> Begin:
+def _new_log(begin: int, source: SourceLog, epoch: int) -> Begin:
+    """Read a log of which nothing was read. Records of the one before may not have been read, and
+    its ids are forgotten: any window that is open may lack records, or count one twice."""
+    resume = replace(_fresh(begin, source, epoch), missed=MissedSpan(None, None))
+    return Begin(resume, Finding(Kind.RECREATED, 0, source.start))
+
+
+def _from_nothing(
+    last: LastFrame | None, source: SourceLog, log_epoch: int, from_end: bool
+) -> Begin:
     if last is not None and source.start > 0:  # what frames cover can't be read again
         return _from_moved(source.start, last, source)
     begin = source.end if from_end else source.start
-    return Begin(_fresh(begin, source, last.epoch if last else 0), Finding(Kind.ORDINARY))
+    epoch = last.epoch if last else log_epoch
+    return Begin(_fresh(begin, source, epoch), Finding(Kind.ORDINARY))
 
 
 def _from_commit(commit: Resume, frame: LastFrame | None, source: SourceLog) -> Begin:
@@ -246,16 +256,13 @@ async def find_begins(
         frames = await _last_frames(settings)
     known = {tp.topic for tp in partitions if commits[tp] is not None} | {tp.topic for tp in frames}
     contracts = {contract.name for topic in known for contract in plan.contracts_of(topic)}
-    highest: dict[str, int] = {}
-    for tp, last in frames.items():
-        highest[tp.topic] = max(highest.get(tp.topic, -1), last.epoch)
     latest = settings.start_from == "latest"
     return {
         tp: begin_at(
             commits[tp],
             frames.get(tp),
             sources[tp],
-            highest.get(tp.topic, -1),
+            epoch_of_log(frames, tp.topic, sources[tp].topic_id),
             # What is added to a topic or a contract that is being read is read whole.
             from_end=latest and not any(c.name in contracts for c in plan.contracts_of(tp.topic)),
         )
@@ -309,6 +316,14 @@ def last_frames(messages: Iterable[bytes]) -> Mapping[TopicPartition, LastFrame]
     return frames
 
 
+def epoch_of_log(frames: Mapping[TopicPartition, LastFrame], topic: str, topic_id: str) -> int:
+    """The epoch that a log of a topic begins with: the same for all partitions, however far each of
+    them is, and above every epoch of an earlier log."""
+    of_topic = [frame for tp, frame in frames.items() if tp.topic == topic]
+    own = [frame.epoch for frame in of_topic if topic_id and frame.topic_id == topic_id]
+    return min(own) if own else max((frame.epoch for frame in of_topic), default=-1) + 1
+
+
 # ---- in words
 
 
@@ -331,7 +346,9 @@ def in_words(tp: TopicPartition, begin: Begin) -> tuple[int, str] | None:
 WORDS: Mapping[tuple[Kind, bool], tuple[int, str]] = {
     (Kind.RECREATED, False): (
         logging.WARNING,
-        "the topic was deleted and created again; its log is read from offset {at}",
+        "the topic was deleted and created again; its log is read from offset {at}. Records of the "
+        "old log that were not read are lost, and repeats of those that were would count again: "
+        "windows that are open now are marked as incomplete",
     ),
     (Kind.RECREATED, True): (
         logging.ERROR,

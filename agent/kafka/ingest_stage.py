@@ -49,10 +49,11 @@ from agent.kafka.publish import Publisher, acknowledged
 from agent.kafka.schema_registry import SchemaRegistry
 from agent.kafka.side_outputs import SideOutputs
 from agent.kafka.source_consumer import SourceConsumer
-from agent.kafka.source_topics import partition_counts
+from agent.kafka.source_topics import RecreatedTopicError, partition_counts
 from agent.kafka.stage_events import IngestProgress
 from agent.kafka.topic_subscription import TopicSubscription
 from agent.kafka.topics import TopicNames
+from agent.kafka.unread_records import UnreadRecords
 from agent.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -96,6 +97,7 @@ class IngestStage:
         self._idleness = IdleDetector(
             settings.session_timeout, IDLE_INTERVALS * settings.flush_interval
         )
+        self._unread = UnreadRecords()
         self._pace = FlushPace(settings.flush_interval, time.monotonic())
         self._delivery: asyncio.Task[None] | None = None  # of the last flush
         self._delivery_began = 0.0
@@ -210,6 +212,7 @@ class IngestStage:
         flush = await framing
         self._queue.flushed(framing)
         await acknowledged(await self._publisher.frames(flush.frames))
+        self._unread.acknowledged(flush.covered)
         await self._side_outputs.settle(flush.sent)
         self._progress.flushed(len(flush.frames), time.monotonic() - began)
         if flush.commits and await self._consumer.commit(flush.commits):
@@ -244,7 +247,13 @@ class IngestStage:
             if folder.sources
         }
         known = {topic: self._consumer.partition_count(topic) for topic in ids}
-        now = await partition_counts(self._admin, self._plan, self._names, ids)
+        ends = {tp: end for tp in self._queue.partitions() if (end := self._consumer.end(tp))}
+        try:
+            now = await partition_counts(self._admin, self._plan, self._names, ids)
+        except RecreatedTopicError as error:
+            self._miss_unread(error.topic)
+            raise
+        self._unread.ended({tp: end for tp, end in ends.items() if tp.topic in now})
         if any(now.get(topic, 0) > count for topic, count in known.items()):
             self._consumer.rejoin()
         subscribed = self._subscription.topics
@@ -254,6 +263,17 @@ class IngestStage:
         last = {topic: count for topic, count in self._counts.items() if topic in subscribed}
         self._counts = {**last, **now}
         return {**self._counts, **{t: max(count, now.get(t, 0)) for t, count in known.items()}}
+
+    def _miss_unread(self, topic: str) -> None:
+        """Report what was not read of a topic that is gone."""
+        for tp, offsets in self._unread.of_topic(topic).items():
+            log.error(
+                "topic %s partition %d was deleted, and created again, before offsets %d to %d of "
+                "it were read (at least %d records). Windows that may lack them are marked as "
+                "incomplete",
+                tp.topic, tp.partition, offsets[0], offsets[-1], len(offsets),
+            )  # fmt: skip
+            self._progress.missed(tp.topic, tp.partition, len(offsets))
 
     def _add_folder(self, topic: str) -> None:
         """Fold a topic that is to be subscribed to."""
@@ -277,6 +297,7 @@ class IngestStage:
             for tp in lost:
                 self._queue.folders[tp.topic].revoke(tp.partition)
                 self._idleness.forget(tp)
+                self._unread.forget(tp)
                 self._progress.forget(tp.topic, tp.partition)
             log.info("revoked: %d source partitions", len(lost))
 
@@ -310,6 +331,7 @@ class IngestStage:
             self._progress.missed(tp.topic, tp.partition, begin.finding.missed)
             self._queue.folders[tp.topic].assign(tp.partition, begin.resume, now_ms)
             self._consumer.seek(tp, begin.resume.offset)
+            self._unread.begin(tp, begin.resume.covered)
             self._idleness.begin(tp, now_ms)
         self._idleness.confirm_membership(time.monotonic())
         read = len(partitions) - len(paused)

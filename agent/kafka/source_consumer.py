@@ -161,6 +161,14 @@ class SourceConsumer:
             return None
         return None if end is None else max(0, end - position)
 
+    def end(self, tp: TopicPartition) -> int | None:
+        """Where the log of a partition ends, by the last answer of its broker, if it gave one."""
+        try:
+            end: int | None = self._consumer.highwater(tp)
+        except (IllegalStateError, AssertionError):  # just being revoked
+            return None
+        return end
+
     async def is_at_end(self, tps: Iterable[TopicPartition]) -> bool:
         """Whether partitions are read to their ends, by the last answers of their brokers."""
         for tp in tps:

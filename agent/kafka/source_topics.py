@@ -63,6 +63,16 @@ async def existing(admin: AIOKafkaAdminClient) -> set[str] | None:
         return None
 
 
+class RecreatedTopicError(EnvironmentFault):
+    """A topic was deleted and created again while it was read."""
+
+    def __init__(self, topic: str, old_id: str, new_id: str) -> None:
+        super().__init__(
+            f"topic {topic} was deleted and created again (its id was {old_id} and is {new_id})"
+        )
+        self.topic = topic
+
+
 async def partition_counts(
     admin: AIOKafkaAdminClient,
     plan: Plan,
@@ -72,7 +82,7 @@ async def partition_counts(
     """How many partitions the source topics have now; none where no broker says.
 
     `topic_ids` are, by topic, the ids under which its partitions are read here. Raises
-    EnvironmentFault where a topic has another one: it was deleted and created again, so what was
+    RecreatedTopicError where a topic has another one: it was deleted and created again, so what was
     fetched of it may be of either log (docs/decisions/0028-gaps-and-recreated-topics.md).
     """
     if not topic_ids:
@@ -88,10 +98,7 @@ async def partition_counts(
     for topic, metadata in described.items():
         for topic_id in topic_ids.get(topic, ()):
             if metadata.topic_id and topic_id not in ("", metadata.topic_id):
-                raise EnvironmentFault(
-                    f"topic {topic} was deleted and created again (its id was {topic_id} and is "
-                    f"{metadata.topic_id})"
-                )
+                raise RecreatedTopicError(topic, topic_id, metadata.topic_id)
     return {topic: metadata.partitions for topic, metadata in described.items()}
 
 

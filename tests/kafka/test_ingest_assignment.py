@@ -19,6 +19,7 @@ from agent.kafka.ingest_assignment import (
     LastFrame,
     SourceLog,
     begin_at,
+    epoch_of_log,
     in_words,
     last_frames,
     needs_last_frame,
@@ -53,6 +54,11 @@ def fresh(begin: int, epoch: int, topic_id: str = "second", missed: bool = False
     return Resume(begin, begin, None, None, topic_id, epoch, span)
 
 
+def new_log(begin: int, epoch: int, topic_id: str = "second") -> Resume:
+    """A topic that was created again: any window that is open may lack records."""
+    return fresh(begin, epoch, topic_id, missed=True)
+
+
 SPAN = MissedSpan(W, None)
 
 
@@ -85,21 +91,21 @@ SPAN = MissedSpan(W, None)
             Finding(Kind.DELETED, C, C),
         ),
         # another log
-        (OURS, LAST, source(0, 100, "second"), fresh(0, 3), Finding(Kind.RECREATED)),
-        (OURS, LAST, source(0, 5, "second"), fresh(0, 3), Finding(Kind.RECREATED)),
-        (None, LAST, source(0, 5, "second"), fresh(0, 3), Finding(Kind.RECREATED)),
+        (OURS, LAST, source(0, 100, "second"), new_log(0, 3), Finding(Kind.RECREATED)),
+        (OURS, LAST, source(0, 5, "second"), new_log(0, 3), Finding(Kind.RECREATED)),
+        (None, LAST, source(0, 5, "second"), new_log(0, 3), Finding(Kind.RECREATED)),
         (
-            OURS, LAST, source(7, 100, "second"), fresh(7, 3, missed=True),
+            OURS, LAST, source(7, 100, "second"), new_log(7, 3),
             Finding(Kind.RECREATED, 0, 7),
         ),
         (
-            OURS, LastFrame("second", 5, 3, None), source(0, 100, "second"), fresh(0, 5),
+            OURS, LastFrame("second", 5, 3, None), source(0, 100, "second"), new_log(0, 5),
             Finding(Kind.RECREATED),
         ),
-        (moved(50), LAST, source(0, 100, "second"), fresh(50, 3), Finding(Kind.RECREATED)),
+        (moved(50), LAST, source(0, 100, "second"), new_log(50, 3), Finding(Kind.RECREATED)),
         # no ids: the length is all there is to go by
         (
-            replace(OURS, topic_id=""), None, source(0, C - 1, ""), fresh(0, 3, ""),
+            replace(OURS, topic_id=""), None, source(0, C - 1, ""), new_log(0, 3, ""),
             Finding(Kind.RECREATED),
         ),
         (replace(OURS, topic_id=""), None, source(0, C, "first"), OURS, Finding(Kind.ORDINARY)),
@@ -116,7 +122,7 @@ SPAN = MissedSpan(W, None)
             moved(50), None, source(70, 100), fresh(70, 0, "first", missed=True),
             Finding(Kind.DELETED, 50, 70),
         ),
-        (moved(500), None, source(3, 100), fresh(3, 0, "first"), Finding(Kind.RECREATED)),
+        (moved(500), None, source(3, 100), new_log(3, 0, "first"), Finding(Kind.RECREATED, 0, 3)),
         # no commit
         (None, None, source(9, 100), fresh(9, 0, "first"), Finding(Kind.ORDINARY)),
         (None, LAST, source(0, 100), fresh(0, 2, "first"), Finding(Kind.ORDINARY)),
@@ -140,8 +146,35 @@ def test_a_topic_that_was_never_read_may_begin_at_its_end() -> None:
 
 
 def test_a_new_log_begins_above_every_epoch_of_the_old_one() -> None:
-    begin = begin_at(OURS, LAST, source(0, 9, "second"), highest_epoch=7)
+    begin = begin_at(OURS, LAST, source(0, 9, "second"), log_epoch=8)
     assert begin.resume.epoch == 8
+
+
+@pytest.mark.parametrize(
+    ("frames", "epoch"),
+    [
+        ([], 0),
+        ([("first", 2), ("first", 4)], 5),
+        ([("second", 5), ("first", 4)], 5),  # begun on another partition
+        ([("second", 7), ("second", 5)], 5),  # records were missed since, on one
+        ([("", 3)], 4),
+    ],
+)
+def test_all_partitions_of_a_new_log_begin_with_one_epoch(
+    frames: list[tuple[str, int]], epoch: int
+) -> None:
+    last = {
+        TopicPartition("orders", n): LastFrame(topic_id, of, C, W)
+        for n, (topic_id, of) in enumerate(frames)
+    }
+    other = {TopicPartition("visits", 0): LastFrame("third", 9, C, W)}
+    assert epoch_of_log(last | other, "orders", "second") == epoch
+
+
+def test_a_partition_that_only_the_new_log_has_begins_with_its_epoch() -> None:
+    # With a lower one, the merge would take its frames for those of the old log.
+    begin = begin_at(None, None, source(0, 9, "second"), log_epoch=8)
+    assert begin == Begin(fresh(0, 8), Finding(Kind.ORDINARY))
 
 
 def test_an_earlier_span_of_missing_records_is_kept() -> None:

@@ -14,6 +14,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from agent.core.fold.checkpoint import COMMIT_VERSION, Resume
 from agent.core.frame import decode
+from agent.kafka import ingest_stage, source_consumer, source_topics
 from agent.kafka.embedded import PARTITIONS, EmbeddedBroker
 from agent.kafka.ingest_stage import IngestStage
 from agent.kafka.publish import Publisher, Send
@@ -50,6 +51,10 @@ class Progress:
     def __init__(self) -> None:
         self.read: int | None = None
         self.paused: list[tuple[str, int]] = []
+        self.records_missed = 0
+
+    def missed(self, _topic: str, _partition: int, records: int) -> None:
+        self.records_missed += records
 
     def assigned(self, partitions: int, paused: list[tuple[str, int]]) -> None:
         self.read, self.paused = partitions, paused
@@ -157,3 +162,32 @@ async def test_a_partition_that_a_later_version_committed_is_left_alone_and_repo
             kept = await admin.list_consumer_group_offsets(writer_group, partitions=TPS[:1])
             assert kept[TPS[0]].metadata == later
             assert {decode(data).partition for data in publisher.sent} == {1, 2, 3}
+
+
+@pytest.mark.timeout(120)
+async def test_what_was_not_read_of_a_topic_that_is_created_again_is_missed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "rules.yaml").write_text(RULES)
+    monkeypatch.setattr(source_consumer, "MAX_POLL_RECORDS", 10)  # it lags
+    publisher, progress = HeldBack(), Progress()
+    publisher.answer.set_result(None)
+    count = source_topics.partition_counts
+
+    async def recreated(*asked: Any) -> Any:  # the embedded broker gives no ids
+        if publisher.covered() > 0:
+            raise source_topics.RecreatedTopicError("orders", "first", "second")
+        return await count(*asked)
+
+    monkeypatch.setattr(ingest_stage, "partition_counts", recreated)
+    with EmbeddedBroker() as broker:
+        Orders(broker.address).write(range(4_000))
+        settings = load_settings(brokers=broker.address, rules=tmp_path, flush_interval=0.1)
+        async with running(settings, publisher, progress):
+
+            async def is_missed() -> bool:
+                return progress.records_missed > 0
+
+            await until(is_missed)
+    assert progress.records_missed <= 4_000 - publisher.covered()
+    assert "was deleted, and created again, before offsets" in caplog.text

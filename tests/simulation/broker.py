@@ -8,11 +8,11 @@ import random
 from collections import Counter
 from dataclasses import dataclass, field
 
-from agent.core.fold.folder import Commit
+from agent.core.fold.folder import Commit, Resume
 from agent.core.model.results import AlertPhase, Emitted, Outcome, Transition, WindowValue
 from agent.kafka.state_table import known_rows
 from tests.core.simulated import same
-from tests.simulation.history import History, Key
+from tests.simulation.history import History, Key, Record
 
 Published = WindowValue | Transition
 
@@ -55,7 +55,10 @@ class Disk:
 
 @dataclass
 class Broker:
-    """The brokers, and the outside that reads what was published. The clock is `now_ms`."""
+    """The brokers, and the outside that reads what was published. The clock is `now_ms`.
+
+    A source's log holds its history from `bases` on: what came before was deleted with an earlier
+    topic of this name. Offsets count from there; the log's first is in `starts`."""
 
     history: History
     state_partitions: int
@@ -75,6 +78,9 @@ class Broker:
         self.frames = [[] for _ in range(self.state_partitions)]
         self.changelog = [[] for _ in range(self.state_partitions)]
         self.starts = [0 for _ in self.history.logs]
+        self.bases = [0 for _ in self.history.logs]
+        self.creations: Counter[str] = Counter()  # by topic, those after the first
+        self.gone: list[Record] = []  # deleted, perhaps before they were read
         self._arrivals = [[r.appended_ms for r in log] for log in self.history.logs]
 
     def partitions(self, now_ms: int) -> int:
@@ -84,11 +90,42 @@ class Broker:
 
     def end(self, partition: int, now_ms: int) -> int:
         """The end of a source partition's log."""
-        return bisect.bisect_right(self._arrivals[partition], now_ms)
+        return bisect.bisect_right(self._arrivals[partition], now_ms) - self.bases[partition]
+
+    def read(self, partition: int, begin: int, end: int) -> list[Record]:
+        """Records of a source partition's log."""
+        base = self.bases[partition]
+        return self.history.logs[partition][base + begin : base + end]
+
+    def topic_id(self, partition: int) -> str:
+        """The id of a source partition's topic."""
+        topic, _ = self.places[partition]
+        return f"{topic}-{self.creations[topic]}"
+
+    @property
+    def has_gaps(self) -> bool:
+        """Whether any record may have been deleted."""
+        return any(self.starts) or bool(self.creations)
 
     def delete_before(self, partition: int, offset: int) -> None:
         """Retention deletes the beginning of a source partition's log."""
+        self.gone += self.read(partition, self.starts[partition], offset)
         self.starts[partition] = max(self.starts[partition], offset)
+
+    def create_again(self, topic: str, rng: random.Random) -> None:
+        """A topic is deleted, with what it holds, and created under its name. The group's commits
+        go with it, but for one that was under way."""
+        self.creations[topic] += 1
+        for p, (of, _) in enumerate(self.places):
+            if of == topic:
+                end = self.end(p, self.now_ms)
+                if (commit := self.commits.get(p)) is not None:
+                    covered = Resume.parse(commit.offset, commit.metadata).covered
+                    self.gone += self.read(p, covered, end)
+                if rng.random() < 0.5:
+                    self.commits.pop(p, None)
+                self.bases[p] += end
+                self.starts[p] = 0
 
     def incomplete(self) -> set[Key]:
         """The closed windows that are marked: they may lack records."""

@@ -21,7 +21,7 @@ IDLE_AFTER_MS = 12_000
 
 EVENTS = """
 version: 1
-defaults: {lateness: 10s, idle_after: 12s}
+defaults: {lateness: 10s, idle_after: 12s, max_future: 1s}
 events:
   sale:
     topic: [shop, shop-eu]

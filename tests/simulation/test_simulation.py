@@ -12,6 +12,8 @@ from agent.core.fold.checkpoint import Resume
 from agent.core.merge.missed_records import MissedRecords
 from agent.core.merge.row_store import RowStore
 from agent.core.model.results import Emitted
+from agent.kafka import ingest_assignment
+from agent.kafka.ingest_assignment import Begin, SourceLog
 from tests.simulation.cases import BACKFILL, CASES, EXPIRING, Case
 from tests.simulation.simulation import Faults, Run, check, new_run, simulate
 
@@ -80,13 +82,20 @@ def runs(wanted: Callable[[Run], bool], most: int) -> Iterator[int]:
 def test_where_retention_deletes_records_what_may_lack_them_is_marked(some: int) -> None:
     (seed,) = islice(runs(lambda run: run.faults.retention > 0, 4), some, some + 1)
     run = simulate(seed)
-    assert any(run.broker.starts)
+    assert run.broker.has_gaps
 
 
 @pytest.mark.parametrize("some", range(2))
 def test_what_two_rule_sets_declare_alike_is_right_for_as_long_as_both_are_there(some: int) -> None:
     (seed,) = islice(runs(lambda run: run.is_mixed, 2), some, some + 1)
     assert simulate(seed).is_mixed
+
+
+def test_of_topics_that_are_created_again_what_was_read_counts_and_the_new_log() -> None:
+    done = [simulate(seed).broker for seed in runs(lambda run: run.faults.creation > 0, 8)]
+    assert sum(broker.creations.total() for broker in done) > 8
+    compared = [len(broker.windows().keys() - broker.incomplete()) for broker in done]
+    assert sum(compared) > 100, "most are marked"
 
 
 def no_marks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,12 +119,43 @@ def no_floor(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Resume, "parse", classmethod(wrong))
 
 
-@pytest.mark.parametrize("plant", [no_marks, no_repeat, no_floor])
-def test_a_planted_fault_is_found(
-    plant: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def no_identity(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A topic is known by its name."""
+    monkeypatch.setattr(ingest_assignment, "_is_another_log", lambda *_: False)
+
+
+def no_higher_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new log begins with the epoch of any first one."""
+    begin = ingest_assignment._new_log
+    monkeypatch.setattr(ingest_assignment, "_new_log", lambda at, source, _: begin(at, source, 0))
+
+
+def no_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was not read of a log that is gone is not missed."""
+    begin = ingest_assignment._new_log
+
+    def wrong(at: int, source: SourceLog, epoch: int) -> Begin:
+        begun = begin(at, source, epoch)
+        return replace(begun, resume=replace(begun.resume, missed=None))
+
+    monkeypatch.setattr(ingest_assignment, "_new_log", wrong)
+
+
+Plant = Callable[[pytest.MonkeyPatch], None]
+PLANTS: dict[Plant, Callable[[Run], bool]] = {
+    no_repeat: lambda run: True,
+    no_floor: lambda run: True,
+    no_marks: lambda run: run.faults.retention > 0,
+    no_identity: lambda run: run.faults.creation > 0,
+    no_higher_epoch: lambda run: run.faults.creation > 0,
+    no_loss: lambda run: run.faults.creation > 0,
+}
+"""Faults, and in which runs they show."""
+
+
+@pytest.mark.parametrize("plant", PLANTS)
+def test_a_planted_fault_is_found(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
     plant(monkeypatch)
-    kind = (lambda run: run.faults.retention > 0) if plant is no_marks else (lambda run: True)
     with pytest.raises(AssertionError):
-        for seed in runs(kind, 60):
+        for seed in runs(PLANTS[plant], 60):
             simulate(seed)

@@ -20,7 +20,13 @@ from agent.core.model.plan import Plan
 from agent.core.model.results import Emitted
 from agent.kafka.frame_batches import join
 from agent.kafka.idleness import IdleDetector
-from agent.kafka.ingest_assignment import SourceLog, begin_at, last_frames, needs_last_frame
+from agent.kafka.ingest_assignment import (
+    SourceLog,
+    begin_at,
+    epoch_of_log,
+    last_frames,
+    needs_last_frame,
+)
 from tests.core.folders import Folders, Record, batch_of_places
 from tests.simulation.broker import Broker, Disk, Published, Write, items
 
@@ -40,12 +46,13 @@ class IngestSide:
         self.stale_ends: dict[int, int] = {}  # answers that came before a sleep
         self.sending: list[tuple[int, bytes]] = []
         self.commits: dict[int, Commit] | None = None
-        self.folded_alone = True
         self.generation = 0
+        self.ended: list[int] = []  # partitions to begin again with: the run of the stage has ended
 
     def assign(self, partitions: Iterable[int], generation: int) -> None:
         """Go on with partitions from what is committed."""
         self.generation = generation
+        self.ended = []
         for p in partitions:
             resume = self._begin_at(p)
             self.folders.assign(p, resume)
@@ -58,20 +65,26 @@ class IngestSide:
         broker = self.broker
         commit = broker.commits.get(partition)
         resume = Resume.parse(commit.offset, commit.metadata) if commit else None
-        log = SourceLog("", broker.starts[partition], broker.end(partition, broker.now_ms))
+        topic_id = broker.topic_id(partition)
+        log = SourceLog(topic_id, broker.starts[partition], broker.end(partition, broker.now_ms))
         frames = (
             last_frames([message for _, message in join((0, f) for f in broker.frames[0])])
             if needs_last_frame(resume, log)
             else {}
         )
-        return begin_at(resume, frames.get(self._tp(partition)), log).resume
+        tp = self._tp(partition)
+        epoch = epoch_of_log(frames, tp.topic, topic_id)
+        return begin_at(resume, frames.get(tp), log, epoch).resume
 
     def _tp(self, source: int) -> TopicPartition:
         return TopicPartition(*self.broker.places[source])
 
     def go_on_behind_gaps(self, generation: int) -> None:
         """Positions that were deleted end the run of the stage: what was read before is committed,
-        and the next run finds out what was missed."""
+        and the next run finds out what was missed. So does the run after one that a topic has ended
+        which was created again."""
+        if self.generation == generation and self.ended:
+            self.assign(self.ended, generation)
         if self.generation == generation and self._behind_start():
             self.settle(generation)
             gone = self._behind_start()
@@ -105,9 +118,9 @@ class IngestSide:
         for p, begin in sorted(self.reads.items()):
             if p in cut_off or begin < self.broker.starts[p]:
                 continue
-            end = self.stale_ends.get(p, self.broker.end(p, now))
+            end = min(self.stale_ends.get(p, 1 << 60), self.broker.end(p, now))
             self.ends[p] = (end, now)
-            chunk = self.broker.history.logs[p][begin : min(end, begin + most)]
+            chunk = self.broker.read(p, begin, min(end, begin + most))
             if chunk:
                 records += [(p, begin + i, r.appended_ms, r.value) for i, r in enumerate(chunk)]
                 self.reads[p] = begin + len(chunk)
@@ -119,20 +132,24 @@ class IngestSide:
     def _fold(self, records: list[Record]) -> None:
         published = {p: self.folders.source(p).sent_covered for p in self.reads}
         verdicts = self.broker.history.verdicts
+        added = self.folders.add(records)
+        if self.broker.has_gaps:
+            return  # what was deleted may have decided otherwise
         expected = [verdicts[p][o] for p, o, *_ in records if o >= published[p]]
         counts = dict.fromkeys(expected, 0)
-        added = self.folders.add(records)
         for (outcome, _, _), number in (x for of in added for x in of.counts.items()):
             counts[outcome] = counts.get(outcome, 0) + number
             self.broker.outcomes[outcome] += number
         wanted = {outcome: expected.count(outcome) for outcome in expected}
-        if any(self.broker.starts):
-            return  # what was deleted may have decided otherwise
         assert counts == wanted, f"outcomes {counts}, by the log {wanted}"
 
     def flush(self) -> None:
         """Make frames, unless the last ones are still under way."""
         if self.commits is not None:
+            return
+        if self._reads_another_log():  # what was fetched may be of either
+            self.ended = list(self.reads)
+            self.revoke(self.ended)
             return
         quiet: dict[int, int | None] = {}
         for p in self.reads:
@@ -142,6 +159,10 @@ class IngestSide:
         count = self.broker.partitions(now)
         self.sending = self.folders.flush(now, quiet, count)
         self.commits = self.folders.commits()
+
+    def _reads_another_log(self) -> bool:
+        """Whether a topic was created again."""
+        return any(self.folders.source(p).topic_id != self.broker.topic_id(p) for p in self.reads)
 
     def deliver(self, most: int) -> bool:
         """Let some frames reach the log, now and then twice, as a producer that never learned of
