@@ -101,8 +101,10 @@ def test_windows_stand_at_their_own_times_though_receiver_and_agent_fail(
             receiver.terminate()
             orders.write(range(600, 1200))
             published.until(
-                lambda: len(published.windows("revenue")) >= 46
-                and len(published.windows("orders")) >= 23
+                lambda: (
+                    len(published.windows("revenue")) >= 46
+                    and len(published.windows("orders")) >= 23
+                )
             )
             until(lambda: metric(agents[0], "failures_total"), 30, "a failure")
             assert agents[0].get("/-/ready")[0] == 200
