@@ -79,7 +79,7 @@ def test_the_topics_that_it_writes_are_in_the_table() -> None:
 
 @pytest.fixture(scope="module")
 def tour(tmp_path_factory: pytest.TempPathFactory) -> tuple[Plan, Replayed]:
-    """The README's rules, with its rubbish and the hour in which Bergen waits."""
+    """The README's rules, over two hours in which deliveries to Bergen are slow at first."""
     folder = tmp_path_factory.mktemp("tour")
     documents = re.findall(r"cat >>? tour/([\w/.]+) <<'END'\n(.*?)^END$", README, re.DOTALL | re.M)
     rules = "".join(text for name, text in documents if name.endswith("parcels.yaml"))
