@@ -1,4 +1,4 @@
-"""The tour of the README and of docs/tour.md runs and prints what is shown; the README's YAML loads."""
+"""The tour of the README and docs/tour.md prints what is shown; the YAML of the README loads."""
 
 from __future__ import annotations
 
