@@ -148,7 +148,7 @@ class BaseKpi:
     def _seal(self, start_ms: int, keys: Iterable[SliceKey], step: Step) -> None:
         """Make a slice's partials final: merged over the sources into the panes."""
         merge, end_ms = self._aggregator.merge, start_ms + self.kpi.slice_ms
-        with_events: dict[Dimensions, None] = {}
+        with_events: dict[Dimensions, Series] = {}
         for key in keys:
             for dimensions, states in self.slices.pop(key).items():
                 series = self.series.get(dimensions) or self._series.begin(dimensions, start_ms)
@@ -157,10 +157,10 @@ class BaseKpi:
                 series.seal(key.pane_ms, state if known is None else merge(known, state), end_ms)
                 step.changed.add(dimensions)
                 if state[0]:
-                    with_events[dimensions] = None
-        for dimensions in with_events:
-            series = self.series[dimensions]
-            if self.evaluator.absences.per_series:
+                    with_events[dimensions] = series
+        absences = self.evaluator.absences.per_series
+        for series in with_events.values():
+            if absences:
                 step.transitions += self.evaluator.absences.evaluate(
                     series, end_ms, end_ms, start_ms
                 )
@@ -169,18 +169,19 @@ class BaseKpi:
     def _pass(self, instant: int, last_ms: int, step: Step, due: DueWindows) -> bool:
         """Note the windows that are evaluated from an instant to the last one that is like it, and
         close there; False: there are none."""
-        is_end = self.kpi.window.first_end_after(last_ms - 1) == last_ms
         moved = False
-        for series in self.series.values():
+        if self.evaluator.current_rules:
             # Before closing, which drops the panes that no later window needs.
-            if self.evaluator.current_rules and last_ms > series.evaluated_ms:
-                first_ms = max(instant, self._schedule.slice_end(series.evaluated_ms))
-                due.note_current(series, first_ms, last_ms)
-                moved = True
-            if is_end and last_ms > series.closed_ms:
-                due.close(series, last_ms)
-                step.changed.add(series.dimensions or ())
-                moved = True
+            for series in self.series.values():
+                if last_ms > series.evaluated_ms:
+                    first_ms = max(instant, self._schedule.slice_end(series.evaluated_ms))
+                    due.note_current(series, first_ms, last_ms)
+                    moved = True
+        if self.kpi.window.first_end_after(last_ms - 1) == last_ms:
+            closing = [series for series in self.series.values() if last_ms > series.closed_ms]
+            due.close(closing, last_ms)
+            step.changed.update(series.dimensions or () for series in closing)
+            moved = moved or bool(closing)
         return moved
 
     # --- absence and the end ---------------------------------------------------------------

@@ -7,7 +7,7 @@ end of a step.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from itertools import groupby
 
 from agent.core.evaluate.current_values import CurrentSpan
@@ -32,13 +32,14 @@ class DueWindows:
         self._current: list[tuple[Series, int, int, int]] = []
         self._current_pairs: list[Pair] = []
 
-    def close(self, series: Series, end_ms: int) -> None:
-        """Close the window of a series that ends now."""
-        start_ms = self._window.start_of(end_ms)
-        self._closed.append((series, end_ms))
-        self._closed_pairs.append(self._values.pair(series, start_ms, end_ms))
-        series.close(end_ms)
-        series.drop_panes(self._values.oldest_pane_ms(end_ms))
+    def close(self, closing: Iterable[Series], end_ms: int) -> None:
+        """Close the windows of some series that end now."""
+        start_ms, oldest_ms = self._window.start_of(end_ms), self._values.oldest_pane_ms(end_ms)
+        for series in closing:
+            self._closed.append((series, end_ms))
+            self._closed_pairs.append(self._values.pair(series, start_ms, end_ms))
+            series.close(end_ms)
+            series.drop_panes(oldest_ms)
 
     def note_current(self, series: Series, first_ms: int, last_ms: int) -> None:
         """Note the window that is open just before some instants, for rules on current values."""

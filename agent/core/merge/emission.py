@@ -50,7 +50,8 @@ class Emission:
             if status is not None:
                 graph.note_status(place, status)
             routed = graph.route(place, transitions)
-            self.changed(place)
+            if window.dimensions not in step.changed:
+                self.changed(place)
             self._rows.emitted(place, [window], [status] if status else [], routed)
             closed.append((window, status))
             emitted += routed

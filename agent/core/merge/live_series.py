@@ -73,8 +73,11 @@ class LiveSeries:
     def series_for(self, start_ms: int, key: bytes) -> Dimensions | None:
         """The series that a key's partials of a slice go to; None: the slice was sealed before a
         restart, and the row has it."""
-        dimensions = self._admitted(self._named(key))
+        dimensions = self._names.get(key) or self._named(key)
         known = self.live.get(dimensions)
+        if known is None:
+            dimensions = self._admitted(dimensions)
+            known = self.live.get(dimensions)
         if known is None:
             series = self.begin(dimensions, start_ms)
             if dimensions in self.expired:
@@ -86,16 +89,14 @@ class LiveSeries:
         return dimensions
 
     def _named(self, key: bytes) -> Dimensions:
-        dimensions = self._names.get(key)
-        if dimensions is None:
-            if len(self._names) > 2 * len(self.live) + NAMES_KEPT:
-                self._names = {}
-            dimensions = self._names[key] = named(key)
+        if len(self._names) > 2 * len(self.live) + NAMES_KEPT:
+            self._names = {}
+        dimensions = self._names[key] = named(key)
         return dimensions
 
     def _admitted(self, dimensions: Dimensions) -> Dimensions:
-        """A series, or the one that takes in what exceeds the limit."""
-        if dimensions in self.live or not dimensions or not self._limit.is_reached(len(self.live)):
+        """A new series, or the one that takes in what exceeds the limit."""
+        if not dimensions or not self._limit.is_reached(len(self.live)):
             return dimensions
         if len(self._overflow) < self._limit.most_series:
             self._overflow.add(dimensions)

@@ -30,12 +30,16 @@ class WindowValues:
         self, ends: Iterable[tuple[Series, int]], pairs: Sequence[Pair], is_open: bool = False
     ) -> list[WindowValue]:
         """The windows of series with these ends, from their states (`pair`)."""
-        name, start_of = self._kpi.name, self._kpi.window.start_of
-        maintenance_of, incomplete = self._evaluator.maintenance.covering, self._missed.touch
+        name, maintenance_of = self._kpi.name, self._evaluator.maintenance.covering
         values = self._evaluator.values.of_states(pairs)
+        spans: dict[int, tuple[int, bool]] = {}  # many series, few ends
         made = []
         for (series, end), pair, value in zip(ends, pairs, values, strict=True):
-            dimensions, start = series.dimensions or (), start_of(end)
+            span = spans.get(end)
+            if span is None:
+                start = self._kpi.window.start_of(end)
+                span = spans[end] = start, self._missed.touch(start, end)
+            dimensions, (start, is_incomplete) = series.dimensions or (), span
             made.append(
                 WindowValue(
                     name,
@@ -46,7 +50,7 @@ class WindowValues:
                     pair[0][0],
                     is_open,
                     maintenance_of(dimensions, start, end),
-                    incomplete(start, end),
+                    is_incomplete,
                 )
             )
         return made
