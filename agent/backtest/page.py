@@ -35,14 +35,14 @@ _BOUND = re.compile(r"\bvalue\s*(?:<=|>=|<|>)\s*(-?\d+(?:\.\d+)?)\b(?!\s*[*/+-])
 _Bound = tuple[int, int, float]
 """From and to (ms), and the level."""
 
-_PAGE = html_template(Path(__file__).parent / "templates", "page.html")
+_TEMPLATES = Path(__file__).parent / "templates"
 
 
 def page(tested: Tested) -> Iterator[str]:
     """The page, piece by piece."""
     after = tested.history
     rules = (name for name in tested.shown_rules() if name in after.plan.rules)
-    yield from _PAGE.generate(
+    yield from html_template(_TEMPLATES, "page.html").generate(
         title=f"Backtest, {clock(after.since_ms)} to {clock(after.until_ms)} UTC",
         outcomes=outcomes_text(tested.after.read),
         change=_change(tested),

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 
+@cache
 def html_template(folder: Path, name: str) -> Template:
-    """A template of a folder. A variable that it is not given is an error, not an empty text."""
+    """A template of a folder, compiled when it is first asked for. A variable that it is not given
+    is an error, not an empty text."""
     environment = Environment(
         loader=FileSystemLoader(folder),
         autoescape=True,

@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
@@ -22,7 +23,6 @@ from aiokafka.errors import KafkaError
 
 from agent.errors import EnvironmentFault
 from agent.export.agent_state import AgentState
-from agent.export.remote_write.metrics import RemoteWriteMetrics
 from agent.kafka.alert_log import AlertLog
 from agent.kafka.board_topic import BoardReader, BoardWriter
 from agent.kafka.client import connection, new_producer
@@ -33,7 +33,6 @@ from agent.kafka.publish import Publisher
 from agent.kafka.side_outputs import SideOutputs
 from agent.kafka.topics import TopicNames
 from agent.service.fleet_view import FleetView
-from agent.service.remote_writer import RemoteWriter
 from agent.service.status import (
     BOARD,
     BROKER,
@@ -55,6 +54,9 @@ from agent.service.tasks import (
 )
 from agent.service.topic_keeper import TopicKeeper
 from agent.settings import Settings
+
+if TYPE_CHECKING:
+    from agent.export.remote_write.metrics import RemoteWriteMetrics
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +84,9 @@ class Life:
         self._names = TopicNames.of(settings)
         self._topics = TopicKeeper(settings, status)
         self._remote_write: RemoteWriteMetrics | None = None
-        if settings.remote_write_url:
+        if settings.remote_write_url:  # its libraries are imported where it is used
+            from agent.export.remote_write.metrics import RemoteWriteMetrics
+
             self._remote_write = RemoteWriteMetrics(state.metrics.registry)
             state.metrics.errors.labels(REMOTE_WRITE)
 
@@ -226,6 +230,8 @@ class Life:
         """Closed windows to the receiver of the settings, if there is one."""
         if self._remote_write is None:
             return
+        from agent.service.remote_writer import RemoteWriter
+
         writer = RemoteWriter(self._settings, self._state.plan, self._remote_write)
         writing = asyncio.create_task(writer.run(), name=REMOTE_WRITE)
         try:

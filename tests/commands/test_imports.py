@@ -13,6 +13,7 @@ from tests.conftest import ROOT
 KAFKA = {"aiokafka", "confluent_kafka", "faust", "rocksdict", "agent.kafka"}
 EXPORT = {"aiohttp", "grafana_foundation_sdk", "prometheus_client", "agent.export"}
 REPLAY = {"rich", "agent.replay", "agent.core.fold", "agent.core.merge"}
+FEATURES = {"bcrypt", "confluent_kafka", "holidays", "agent.export.remote_write.sender"}
 FORMATS = {"fastavro", "google.protobuf", "grpc_tools"}
 STANDARD = {"asyncio", "multiprocessing", "sqlite3", "ssl", "urllib.request"}
 LANGUAGE = {"jinja2", "msgspec", "numpy", "polars", "pydantic", "sqlglot", "yaml", "agent.language"}
@@ -64,6 +65,24 @@ def test_help_imports_no_library(command: tuple[str, ...]) -> None:
         | {"holidays", "datasketches"}
     )
     assert imported(*command) & heavy == set()
+
+
+def test_run_imports_nothing_of_features_that_are_not_set_up() -> None:
+    script = (
+        "from agent.service import supervisor\n"
+        "from agent.language.load import load\n"
+        "import sys\n"
+        "load(sys.argv[1])\n"
+        "print('\\n'.join(sys.modules))"
+    )
+    modules = subprocess.run(
+        [sys.executable, "-c", script, "benchmarks/rules/w"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
+    assert set(modules) & (FORMATS | FEATURES) == set()
 
 
 def test_check_imports_what_reads_rules_and_nothing_that_runs_them() -> None:

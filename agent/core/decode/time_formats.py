@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 
 import polars as pl
 
@@ -25,7 +26,7 @@ _FIRST_US, _END_US = -62_135_596_800_000_000, 253_402_300_800_000_000
 """The years 1 to 9999."""
 _HAS_ZONE = re.compile(r"%(?:z|:z|#z|\+)")
 _HAS_CLOCK = re.compile(r"%[-_0]?[HIklTRXrc+]")
-_SAMPLE = pl.Series(["2024-05-17T22:41:53"]).str.to_datetime()
+_SAMPLE = datetime(2024, 5, 17, 22, 41, 53, tzinfo=UTC)
 
 
 def parse_event_times(
@@ -73,7 +74,7 @@ def format_problem(format: str) -> str | None:
     if not re.search("%[-_0]?[djFDxcve+]", format):
         return "it has no day"
     try:
-        written = _SAMPLE.dt.replace_time_zone("UTC").dt.strftime(format)
+        written = pl.Series([_SAMPLE]).dt.strftime(format)
         (read,) = _of_format(written, format).to_list()
     except Exception as cause:
         return str(cause).splitlines()[0]

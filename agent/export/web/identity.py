@@ -24,8 +24,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import bcrypt
-
 from agent.export.web.web_config import Network, WebConfig
 
 log = logging.getLogger(__name__)
@@ -156,6 +154,8 @@ def _digest(text: str) -> bytes:
 
 
 def _matches(password: bytes, hashed: bytes) -> bool:
+    import bcrypt
+
     return bcrypt.checkpw(password[:72], hashed)  # bcrypt reads no further
 
 

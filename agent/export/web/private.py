@@ -51,7 +51,7 @@ REFRESH_SECONDS = 30
 INDEX_SECONDS = 5.0
 MINUTE_MS = 60_000
 SPARK_WIDTH, SPARK_HEIGHT = 100, 20
-_PAGE = html_template(Path(__file__).parent / "templates", "private.html")
+_TEMPLATES = Path(__file__).parent / "templates"
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +253,7 @@ def page(data: Json) -> str:
     """The page of what a token opens: whole without a script, and no address but this host's."""
     who = data["who"]
     whose = f"{who['person']}: {who['name']}" if "person" in who else f"owner: {who['owner']}"
-    return _PAGE.render(
+    return html_template(_TEMPLATES, "private.html").render(
         whose=whose,
         refresh_seconds=REFRESH_SECONDS,
         alerts=[_alert_words(alert, data["now_ms"]) for alert in data["alerts"]],

@@ -65,7 +65,7 @@ log = logging.getLogger(__name__)
 BACKLOG = 128
 SHUTDOWN_SECONDS = 3.0
 _STATIC = Path(__file__).parent / "static"
-_INDEX = html_template(Path(__file__).parent / "templates", "index.html")
+_TEMPLATES = Path(__file__).parent / "templates"
 _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 
@@ -121,7 +121,7 @@ class Pages:
 
     async def index(self, request: web.Request) -> web.Response:
         """The board's page."""
-        page = _INDEX.render(name=self._state.name)
+        page = html_template(_TEMPLATES, "index.html").render(name=self._state.name)
         return _cached(request, page.encode(), "text/html")
 
     async def static(self, request: web.Request) -> web.Response:

@@ -26,7 +26,7 @@ _STEPS = {
     "firing": "fired", "pending": "became pending", "inhibited": "was inhibited",
     "resolved": "ended", "inactive": "came to nothing",
 }  # fmt: skip
-_PAGE = html_template(Path(__file__).parent / "templates", "alerts.html")
+_TEMPLATES = Path(__file__).parent / "templates"
 
 
 def alerts_page(
@@ -43,7 +43,7 @@ def alerts_page(
         return with_query(ALERTS, {**chosen, **changed})
 
     kinds = sorted({alert["rule"] for alert in active} | {step["rule"] for step in steps})
-    return _PAGE.render(
+    return html_template(_TEMPLATES, "alerts.html").render(
         board=board,
         timezone=timezone,
         groups=_groups(active)[:MOST_RULES],

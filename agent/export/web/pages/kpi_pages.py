@@ -46,7 +46,7 @@ WORDS = {
     "met": "On target", "at_risk": "At risk", "missed": "Missed", "no_data": "No data",
     "none": "No target",
 }  # fmt: skip
-_PAGE = html_template(Path(__file__).parent / "templates", "kpi.html")
+_TEMPLATES = Path(__file__).parent / "templates"
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +159,7 @@ def _render(state: AgentState, of: Sources, data: Json, why: Why, now_ms: int) -
     def clock(at_ms: float) -> str:
         return clock_text(at_ms, now_ms, of.timezone, seconds=has_seconds)
 
-    return _PAGE.render(
+    return html_template(_TEMPLATES, "kpi.html").render(
         board=state.name,
         data=data,
         words=WORDS,
