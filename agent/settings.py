@@ -48,28 +48,32 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
 
-    brokers: str = Field("localhost:9092", description="host:port of the brokers, by commas")
+    brokers: str = Field(
+        "localhost:9092", description="host:port of the brokers, separated by commas"
+    )
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     sasl_mechanism: SaslMechanism = "PLAIN"
-    sasl_username: str | None = Field(None, description="or the client's id, of OAUTHBEARER")
-    sasl_password: SecretStr | None = Field(None, description="or the client's secret")
-    sasl_password_file: Path | None = Field(None, description="a file that holds the password")
-    oauth_token_url: str | None = Field(None, description="where OAUTHBEARER gets its tokens")
-    oauth_scope: str | None = Field(None, description="the scope that is asked for")
+    sasl_username: str | None = Field(None, description="for OAUTHBEARER, the client id")
+    sasl_password: SecretStr | None = Field(None, description="for OAUTHBEARER, the client secret")
+    sasl_password_file: Path | None = Field(None, description="file that contains the password")
+    oauth_token_url: str | None = Field(None, description="token endpoint for OAUTHBEARER")
+    oauth_scope: str | None = Field(None, description="requested scope")
     oauth_extensions: str = Field(
-        "", description="name=value by commas, sent to the broker beside the token"
+        "", description="name=value, separated by commas, sent to the brokers with the token"
     )
-    aws_region: str | None = Field(None, description="of the cluster, with AWS_MSK_IAM")
-    kerberos_service: str = Field("kafka", min_length=1, description="the brokers' principal")
+    aws_region: str | None = Field(None, description="region of the cluster, for AWS_MSK_IAM")
+    kerberos_service: str = Field(
+        "kafka", min_length=1, description="service in the brokers' principal"
+    )
     kerberos_domain: str | None = Field(
-        None, description="their host in the principal; default: as in brokers"
+        None, description="host in the brokers' principal; default: as in brokers"
     )
     ssl_cafile: Path | None = Field(None, description="PEM; default: the system's authorities")
-    ssl_certfile: Path | None = Field(None, description="PEM of the client's certificate")
-    ssl_keyfile: Path | None = Field(None, description="PEM of the client's key")
+    ssl_certfile: Path | None = Field(None, description="PEM of the client certificate")
+    ssl_keyfile: Path | None = Field(None, description="PEM of the client key")
     ssl_check_hostname: bool = True
 
-    group: str = Field("kpi-agent", min_length=1, description="prefix of both consumer groups")
+    group: str = Field("kpi-agent", min_length=1, description="prefix of the consumer groups")
     topic_prefix: str = Field("kpi-agent", min_length=1, description="prefix of internal topics")
     values_topic: str = Field("kpi-values", min_length=1)
     alerts_topic: str = Field("kpi-alerts", min_length=1)
@@ -78,107 +82,107 @@ class Settings(BaseSettings):
     frames_topic: str | None = Field(None, description="default <topic_prefix>-frames")
     series_topic: str | None = Field(None, description="default <topic_prefix>-series")
     board_topic: str | None = Field(None, description="default <topic_prefix>-board")
-    create_topics: bool = Field(True, description="false: they exist, or the broker makes them")
-    state_partitions: int = Field(8, ge=1, le=256, description="of topics that are created")
+    create_topics: bool = Field(True, description="false: they exist, or the broker creates them")
+    state_partitions: int = Field(8, ge=1, le=256, description="of the topics that are created")
     replication_factor: int | None = Field(
-        None, ge=1, description="of topics that are created; default 3, or as many as brokers"
+        None, ge=1, description="of created topics; default: 3, or the number of brokers if lower"
     )
 
     schema_registry: str = Field(
-        "", description="addresses of the schema registry, by commas: https://host:8081"
+        "", description="schema registry addresses, separated by commas: https://host:8081"
     )
     schema_registry_user: str | None = None
     schema_registry_password: SecretStr | None = None
     schema_registry_password_file: Path | None = Field(
-        None, description="a file that holds the password"
+        None, description="file that contains the password"
     )
-    schema_registry_token: SecretStr | None = Field(None, description="a bearer token")
-    schema_registry_token_file: Path | None = Field(None, description="a file that holds it")
+    schema_registry_token: SecretStr | None = Field(None, description="bearer token")
+    schema_registry_token_file: Path | None = Field(
+        None, description="file that contains the token"
+    )
     schema_registry_cluster: str = Field(
-        "", description="the logical cluster that a bearer token is for (Confluent Cloud)"
+        "", description="logical cluster of a bearer token (Confluent Cloud)"
     )
     schema_registry_cafile: Path | None = Field(
-        None, description="PEM; default: the authorities that come with the client"
+        None, description="PEM; default: the authorities of the client library"
     )
-    schema_registry_certfile: Path | None = Field(None, description="PEM of our certificate")
-    schema_registry_keyfile: Path | None = Field(None, description="PEM of its key")
+    schema_registry_certfile: Path | None = Field(None, description="PEM of the client certificate")
+    schema_registry_keyfile: Path | None = Field(None, description="PEM of the client key")
 
-    rules: Path = Field(Path("rules"), description="the folder of the declared KPIs")
+    rules: Path = Field(Path("rules"), description="rules folder")
     start_from: Literal["earliest", "latest"] = Field(
-        "earliest", description="where reading a topic begins that this group never read"
+        "earliest", description="where to start in a topic that this group has never read"
     )
-    flush_interval: float = Field(1.0, ge=0.05, le=60, description="between frames")
+    flush_interval: float = Field(1.0, ge=0.05, le=60, description="between flushes of frames")
     session_timeout: float = Field(
-        15.0, ge=1, le=300, description="after which the group gives a silent worker's share away"
+        15.0, ge=1, le=300, description="after which the group reassigns a silent worker's share"
     )
     data_dir: Path | None = Field(
-        None, description="where the state is kept for a quick restart; default: in memory"
+        None, description="folder for the state, for fast restarts; default: in memory"
     )
 
     person_secret: SecretStr | None = Field(
-        None, description="by which people's own numbers are hashed"
+        None, description="key for hashing the people of private KPIs"
     )
-    person_secret_file: Path | None = Field(None, description="a file that holds it")
+    person_secret_file: Path | None = Field(None, description="file that contains the key")
     alertmanagers: str = Field(
         "",
-        description="base addresses of Alertmanagers, by commas, that the agent sends its alerts "
-        "to; without any, Prometheus does",
+        description="base addresses of Alertmanagers, separated by commas, that the agent sends "
+        "alerts to; by default Prometheus sends them",
     )
     external_labels: str = Field(
         "",
-        description="name=value by commas, of all series and alerts: which environment or cluster "
-        "this is, where several share a Prometheus",
+        description="labels on all series and alerts, name=value, separated by commas: the "
+        "environment or cluster, if several share a Prometheus",
     )
     remote_write_url: str = Field(
         "",
-        description="where closed windows are written by Prometheus' remote write: "
+        description="Prometheus remote write endpoint for closed windows: "
         "https://host/api/v1/write",
     )
     remote_write_headers: str = Field(
-        "", description="name=value by commas, of each request: X-Scope-OrgID=tenant"
+        "", description="headers, name=value, separated by commas: X-Scope-OrgID=tenant"
     )
     remote_write_user: str | None = None
     remote_write_password: SecretStr | None = None
     remote_write_password_file: Path | None = Field(
-        None, description="a file that holds the password"
+        None, description="file that contains the password"
     )
-    remote_write_token: SecretStr | None = Field(None, description="a bearer token")
-    remote_write_token_file: Path | None = Field(None, description="a file that holds it")
+    remote_write_token: SecretStr | None = Field(None, description="bearer token")
+    remote_write_token_file: Path | None = Field(None, description="file that contains the token")
     remote_write_cafile: Path | None = Field(
         None, description="PEM; default: the system's authorities"
     )
-    remote_write_certfile: Path | None = Field(None, description="PEM of our certificate")
-    remote_write_keyfile: Path | None = Field(None, description="PEM of its key")
-    alert_resend: float = Field(60.0, ge=1, le=3600, description="between sendings of an alert")
+    remote_write_certfile: Path | None = Field(None, description="PEM of the client certificate")
+    remote_write_keyfile: Path | None = Field(None, description="PEM of the client key")
+    alert_resend: float = Field(60.0, ge=1, le=3600, description="between resends of an alert")
 
     external_url: str = Field(
         "",
-        description="the address under which people reach the board: https://kpis.example.org; "
-        "alerts link to the pages below it",
+        description="address of the board for people: https://kpis.example.org; alerts link to "
+        "its pages",
     )
     grafana_url: str = Field(
-        "", description="that of Grafana: alerts and pages link to the boards there"
+        "", description="address of Grafana; alerts and pages link to its boards"
     )
     runbooks_url: str = Field(
         "",
-        description="that of the runbooks, of which a name is appended, or put for {name}; "
+        description="address of the runbooks; the runbook's name is appended, or replaces {name}; "
         "generated alerts without a runbook of their own link there",
     )
-    timezone: str = Field(
-        "UTC", description="of the times on pages, by its IANA name: Europe/Berlin"
-    )
+    timezone: str = Field("UTC", description="IANA time zone of the times on pages: Europe/Berlin")
 
     web_host: str = "0.0.0.0"  # noqa: S104  a scrape comes from outside
     web_hosts: str = Field(
         "",
-        description="names by which browsers may call the agent, by commas, beside addresses and "
-        "names of local networks; *.example.org for all below one",
+        description="host names under which browsers may reach the agent, separated by commas, "
+        "besides IP addresses and local names; *.example.org covers subdomains",
     )
     web_reload: bool = Field(False, description="whether /-/reload reloads the rules")
     web_config_file: Path | None = Field(
         None,
-        description="a file with the port's certificate and who may use it; default: plain HTTP, "
-        "for everybody who reaches it",
+        description="file that configures TLS and users; default: plain HTTP, for everybody who "
+        "can reach the port",
     )
     web_port: int = Field(9108, ge=0, le=65535, description="0 takes a free port")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -226,7 +230,7 @@ class Settings(BaseSettings):
         try:
             ZoneInfo(name)
         except (ValueError, OSError, ZoneInfoNotFoundError):
-            raise ValueError("this is no zone of the IANA list, as Europe/Berlin is") from None
+            raise ValueError("not an IANA time zone, such as Europe/Berlin") from None
         return name
 
     @field_validator("oauth_token_url")
@@ -236,7 +240,7 @@ class Settings(BaseSettings):
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
             raise ValueError("this is not https://host/path")
         if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
-            raise ValueError("the client's secret is sent there: it has to be https")
+            raise ValueError("use https: the client's secret is sent to this address")
         return text
 
     @field_validator("remote_write_headers")

@@ -84,7 +84,7 @@ def test_what_is_no_port_is_refused(port: str, capsys: pytest.CaptureFixture[str
     for command in ("run", "demo"):
         with pytest.raises(SystemExit):
             main([command, f"--port={port}"])
-        assert f"'{port}' is no port" in capsys.readouterr().err
+        assert f"'{port}' is not a port" in capsys.readouterr().err
 
 
 def test_a_folder_that_can_not_be_written_to_is_named(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from agent.commands.common import add_now, add_period, clock_ms, known, reading, span, writing
 
-ABOUT = "write files of events as history that promtool makes Prometheus blocks of"
+ABOUT = "write history from files of events, for promtool to import into Prometheus"
 EXAMPLES = (
     "kpi-agent backfill events.ndjson --output history.txt",
     "kpi-agent backfill events.ndjson --kpi revenue --every 1m --output history.txt",
@@ -31,7 +31,7 @@ def arguments(parser: ArgumentParser) -> None:
         "--every",
         type=_step,
         metavar="SPAN",
-        help="repeat each value that often until the next window closes, as scrapes would; "
+        help="repeat each value at this interval until the next window closes, as scrapes would; "
         "default: one sample a window",
     )
     add_now(parser)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from agent.backtest.runner import Backtest
     from agent.core.model.plan import Plan
 
-ABOUT = "run rules over history, and list every alert that would have fired"
+ABOUT = "run the rules over history and list every alert that would have fired"
 EXAMPLES = (
     "kpi-agent backtest events.ndjson",
     "kpi-agent backtest events.ndjson --against HEAD --rule slow_support",
@@ -40,12 +40,14 @@ def arguments(parser: ArgumentParser) -> None:
         "consumer group",
     )
     parser.add_argument("--rules", default="rules", metavar="DIR")
-    parser.add_argument("--rule", action="append", default=[], metavar="NAME", help="only this one")
+    parser.add_argument(
+        "--rule", action="append", default=[], metavar="NAME", help="only this rule"
+    )
     add_period(parser)
     parser.add_argument(
         "--against",
         metavar="REV",
-        help="show what changes against the rules of a revision of git, or of another folder",
+        help="compare with the rules of a git revision or of another folder",
     )
     parser.add_argument("--format", choices=("human", "json", "html"), default="human")
     parser.add_argument("--brokers", metavar="HOST:PORT", help="default: KPI_AGENT_BROKERS")
@@ -54,7 +56,7 @@ def arguments(parser: ArgumentParser) -> None:
         "--warm-up",
         type=span,
         metavar="SPAN",
-        help="how long before --since to begin to read topics; default: what the rules ask for",
+        help="how long before --since to start reading topics; default: as long as the rules need",
     )
     add_now(parser)
 

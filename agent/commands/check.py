@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from agent.commands.common import OK, WRONG, is_colored
 from agent.core.model.printable import printable
 
-ABOUT = "read the rules and report everything that is wrong"
+ABOUT = "check the rules and report every error"
 EXAMPLES = (
     "kpi-agent check",
     "kpi-agent check rules --format github",

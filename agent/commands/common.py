@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 OK, WRONG, USAGE, ENVIRONMENT, INTERRUPTED = 0, 1, 2, 3, 130
-"""Exit codes; the head of `agent.cli` says what each is for."""
+"""Exit codes; `agent.cli` documents them."""
 
 
 def say(text: str) -> None:
@@ -43,16 +43,18 @@ def is_colored(stream: TextIO) -> bool:
 
 
 def nearest(name: str, among: Iterable[str], what: str) -> str:
-    """A hint for a name that is not known: the nearest one, else the known ones (`what`)."""
+    """A hint for an unknown name: the nearest known name, else the known ones (`what`)."""
     from agent.language.problems import suggest
 
     return suggest(name, among, what)
 
 
 def port(text: str) -> int:
-    """A port on the command line; 0 takes any that is free."""
+    """A port on the command line; 0 takes a free one."""
     if not text.isdecimal() or int(text) > 65535:
-        raise argparse.ArgumentTypeError(f"{text!r} is no port: a number up to 65535; 0 takes any")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a port: write a number up to 65535; 0 takes a free port"
+        )
     return int(text)
 
 
@@ -62,7 +64,7 @@ def instant(text: str) -> int:
         at = datetime.fromisoformat(text)
     except ValueError:
         raise argparse.ArgumentTypeError(
-            f"{text!r} is no time; write 2011-03-01 or 2011-03-01T12:00:00Z"
+            f"{text!r} is not a time; write 2011-03-01 or 2011-03-01T12:00:00Z"
         ) from None
     at = at if at.tzinfo else at.replace(tzinfo=UTC)
     return int(at.timestamp() * 1000)
@@ -81,7 +83,9 @@ def span(text: str) -> int:
 def add_period(parser: argparse.ArgumentParser) -> None:
     """The options `--since` and `--until`."""
     for option in ("--since", "--until"):
-        parser.add_argument(option, type=instant, metavar="TIME", help="ISO 8601, UTC if naive")
+        parser.add_argument(
+            option, type=instant, metavar="TIME", help="ISO 8601, UTC without an offset"
+        )
 
 
 def add_now(parser: argparse.ArgumentParser) -> None:
@@ -90,18 +94,18 @@ def add_now(parser: argparse.ArgumentParser) -> None:
         "--now",
         type=instant,
         metavar="TIME",
-        help="what counts as now for events from the future (default: the clock)",
+        help="the current time, for rejecting events from the future; default: the clock",
     )
 
 
 def clock_ms(now: int | None = None) -> int:
-    """What counts as now: what was asked for, else the clock."""
+    """The current time: `now` if given, else the clock."""
     return now if now is not None else time.time_ns() // 1_000_000
 
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Raises EnvironmentFault, which names the place, where it can't be written to."""
+    """Raises EnvironmentFault, which names the path, if it can't be written."""
     try:
         yield
     except OSError as error:
@@ -109,13 +113,13 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def known(names: Sequence[str], among: Sequence[str], what: str) -> None:
-    """Raises RulesError for names that nothing has."""
+    """Raises RulesError for unknown names."""
     for name in sorted(set(names) - set(among)):
         raise RulesError(f"no {what} is called {name}", nearest(name, among, f"{what}s"))
 
 
 def former(name: str, rules: Path) -> Plan:
-    """The plan to hold rules against: another folder's, or that of a revision of git."""
+    """The plan to compare with: another folder's, or a git revision's."""
     from agent.diff.revision import load_revision
     from agent.language.load import load
 

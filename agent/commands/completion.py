@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from agent.commands.common import OK
 
-ABOUT = "print the script by which a shell completes commands, options and files"
+ABOUT = "print a shell script that completes commands, options and files"
 EXAMPLES = (
     'eval "$(kpi-agent completion bash)"    # in ~/.bashrc',
     'kpi-agent completion zsh > "${fpath[1]}/_kpi-agent"',

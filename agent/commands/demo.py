@@ -23,12 +23,15 @@ def arguments(parser: ArgumentParser) -> None:
         "--retail", action="store_true", help="replay a real retailer's year instead"
     )
     parser.add_argument("--port", type=port, default=9108, metavar="N", help="default: 9108")
-    parser.add_argument("--seconds", type=float, metavar="N", help="stop after that long")
+    parser.add_argument("--seconds", type=float, metavar="N", help="stop after this many seconds")
     parser.add_argument(
-        "--copy", type=Path, metavar="DIR", help="only write the rules into a new folder, to change"
+        "--copy",
+        type=Path,
+        metavar="DIR",
+        help="only copy the rules into a new folder, for editing",
     )
     parser.add_argument(
-        "--rules", type=Path, metavar="DIR", help="run with these rules, a changed copy"
+        "--rules", type=Path, metavar="DIR", help="run with these rules, an edited copy"
     )
 
 

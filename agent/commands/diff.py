@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from agent.core.changes.inventory import InUse
 
-ABOUT = "say what a change of the rules does to metrics, alerts, targets and state"
+ABOUT = "show what a rule change does to metrics, alerts, targets and state"
 EXAMPLES = (
     "kpi-agent diff",
     "kpi-agent diff old-rules rules",
@@ -26,7 +26,7 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--against",
         metavar="REV",
-        help="compare with the folder as it is committed in this revision of git, or with another "
+        help="compare with the folder as committed in this git revision, or with another "
         "folder; default, where no OLD is named: HEAD",
     )
     parser.add_argument(
@@ -34,7 +34,7 @@ def arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--format", choices=("human", "json", "github"), default="human")
     parser.add_argument(
-        "--exit-code", action="store_true", help="exit 1 where anything changes, else 0"
+        "--exit-code", action="store_true", help="exit with 1 if anything changes, else 0"
     )
 
 

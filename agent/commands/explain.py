@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from agent.core.pipeline import Pipeline
     from agent.explain.events import Events
 
-ABOUT = "explain the state of a rule: the value, the events behind it, what decided"
+ABOUT = "explain the state of a rule: the value, the events behind it, the condition"
 EXAMPLES = (
     "kpi-agent explain slow_support --agent http://localhost:9108",
     "kpi-agent explain slow_support events.ndjson --series region=emea --at 2027-03-01T12:00",
@@ -29,17 +29,22 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "files", nargs="*", metavar="[TOPIC=]FILE", help="events as JSON; - for standard input"
     )
-    parser.add_argument("--agent", metavar="URL", help="ask a running agent instead")
+    parser.add_argument(
+        "--agent", metavar="URL", help="ask a running agent instead of reading files"
+    )
     parser.add_argument("--rules", default="rules", metavar="DIR")
     parser.add_argument(
         "--series",
         default="",
         metavar="NAME=VALUE,…",
-        help="the series that have these dimensions; default: all. The most urgent ones are shown. "
+        help="the series with these dimensions; default: all. The most urgent ones are shown. "
         'A value with commas or quotes is written as in JSON: team="R&D, east"; null is no value',
     )
     parser.add_argument(
-        "--at", type=instant, metavar="TIME", help="as it stood then; default: in the end"
+        "--at",
+        type=instant,
+        metavar="TIME",
+        help="the state at this time; default: the end of the files",
     )
     parser.add_argument("--format", choices=("human", "json"), default="human")
     add_now(parser)

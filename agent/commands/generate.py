@@ -43,18 +43,18 @@ def arguments(parser: ArgumentParser) -> None:
         "--out", type=Path, metavar="DIR", help=f"default: {', '.join(GENERATED.values())}"
     )
     parser.add_argument(
-        "--check", action="store_true", help="write nothing; exit 1 where the files differ"
+        "--check", action="store_true", help="write nothing; exit with 1 if the files differ"
     )
     parser.add_argument(
         "--external-labels",
         metavar="NAMES",
-        help="labels that keep environments apart, by commas; default: those of the setting",
+        help="labels that distinguish environments, separated by commas; default: the setting",
     )
     for name, whose in LINKS.items():
         parser.add_argument(
             f"--{name.replace('_', '-')}",
             metavar="URL",
-            help=f"{whose}, which alerts and boards link to; default: that of the setting",
+            help=f"{whose}, which alerts and boards link to; default: the setting",
         )
 
 

@@ -15,7 +15,7 @@ from agent.errors import EnvironmentFault, RulesError
 if TYPE_CHECKING:
     from agent.init.interview import Ask
 
-ABOUT = "write a first contract, KPIs and rules, from a sample of events or from answers"
+ABOUT = "draft a contract, KPIs and rules from a sample of events or from answers"
 EXAMPLES = (
     "kpi-agent init events.ndjson",
     "kpi-agent init --brokers localhost:9092 --topic orders --yes",
@@ -31,27 +31,27 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "files", nargs="*", metavar="SAMPLE", help="events as JSON, - for standard input; or none"
     )
-    parser.add_argument("--rules", default="rules", metavar="DIR", help="where to write")
+    parser.add_argument("--rules", default="rules", metavar="DIR", help="the folder to write to")
     parser.add_argument(
-        "--brokers", metavar="HOST:PORT", help="take the newest events of the --topic as the sample"
+        "--brokers", metavar="HOST:PORT", help="use the newest events of --topic as the sample"
     )
     parser.add_argument("--settings", type=Path, metavar="FILE", help="or KPI_AGENT_SETTINGS")
-    parser.add_argument("--name", metavar="NAME", help="of the file; default: the topic")
+    parser.add_argument("--name", metavar="NAME", help="the name of the file; default: the topic")
     parser.add_argument("--topic", metavar="NAME", help="the Kafka topic")
     parser.add_argument("--event", metavar="NAME", help="without a sample: the event type")
     parser.add_argument(
-        "--type-field", metavar="PATH", help="the field that names the type; or none"
+        "--type-field", metavar="PATH", help="the field with the event type; or none"
     )
-    parser.add_argument("--time", metavar="PATH", help="the field that says when it happened")
-    parser.add_argument("--timezone", metavar="ZONE", help="of times without an offset")
+    parser.add_argument("--time", metavar="PATH", help="the field with the event time")
+    parser.add_argument("--timezone", metavar="ZONE", help="the zone of times without an offset")
     parser.add_argument("--id", metavar="PATH", help="the field that identifies an event; or none")
     parser.add_argument(
-        "--fields", metavar="NAME:TYPE,…", help="without a sample: what KPIs may use"
+        "--fields", metavar="NAME:TYPE,…", help="without a sample: the fields for KPIs"
     )
-    parser.add_argument("--by", metavar="NAME,…", help="the fields to split KPIs by; or none")
+    parser.add_argument("--by", metavar="NAME,…", help="the dimensions of KPIs; or none")
     parser.add_argument("--window", metavar="WINDOW", help="5m, 1h, day, …")
-    parser.add_argument("--owner", metavar="WHO", help="who answers for it")
-    parser.add_argument("--yes", action="store_true", help="ask nothing: take what is proposed")
+    parser.add_argument("--owner", metavar="WHO", help="the owner of the KPIs")
+    parser.add_argument("--yes", action="store_true", help="ask nothing, and accept all defaults")
     add_now(parser)
 
 

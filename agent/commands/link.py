@@ -9,7 +9,7 @@ from pathlib import Path
 from agent.commands.common import nearest, usage
 from agent.errors import EnvironmentFault, RulesError
 
-ABOUT = "print the address at which a person, or an owner, sees their private KPIs"
+ABOUT = "print the address of the private page of a person or an owner"
 EXAMPLES = (
     "kpi-agent link employee=4711",
     "kpi-agent link --owner warehouse-lead --base https://kpi.example.org",
@@ -25,7 +25,7 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--rules", default="rules", metavar="DIR")
     parser.add_argument("--settings", type=Path, metavar="FILE", help="or KPI_AGENT_SETTINGS")
     parser.add_argument(
-        "--base", default="http://localhost:9108", metavar="URL", help="where the agent is reached"
+        "--base", default="http://localhost:9108", metavar="URL", help="the address of the agent"
     )
 
 

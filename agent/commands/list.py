@@ -29,7 +29,7 @@ def arguments(parser: ArgumentParser) -> None:
     """The command's options."""
     parser.add_argument("what", nargs="?", choices=KINDS, default="kpis", help="default: kpis")
     parser.add_argument("--rules", default="rules", metavar="DIR")
-    parser.add_argument("--owner", metavar="NAME", help="only what this owner answers for")
+    parser.add_argument("--owner", metavar="NAME", help="only what this owner owns")
     parser.add_argument("--format", choices=("human", "json"), default="human")
 
 

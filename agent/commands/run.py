@@ -20,12 +20,12 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--rules", metavar="DIR", help="default: rules, or KPI_AGENT_RULES")
     parser.add_argument("--brokers", metavar="HOST:PORT", help="default: KPI_AGENT_BROKERS")
     parser.add_argument("--settings", type=Path, metavar="FILE", help="or KPI_AGENT_SETTINGS")
-    parser.add_argument("--port", type=port, metavar="N", help="of the board and /metrics")
+    parser.add_argument("--port", type=port, metavar="N", help="port of the board and /metrics")
 
 
 def run(options: Namespace) -> int:
     """`kpi-agent run`."""
-    # What is not handled yet would end the process: a reload that is asked for by now comes later.
+    # Without a handler, SIGHUP would end the process: block it until the handler is installed.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     import asyncio
 

@@ -19,9 +19,11 @@ EXAMPLES = (
 
 def arguments(parser: ArgumentParser) -> None:
     """The command's options."""
-    parser.add_argument("--tests", action="store_true", help="that of the rule tests instead")
     parser.add_argument(
-        "--rules", type=Path, metavar="DIR", help="offer the names of these rules, too"
+        "--tests", action="store_true", help="print the schema of rule tests instead"
+    )
+    parser.add_argument(
+        "--rules", type=Path, metavar="DIR", help="include the names in these rules"
     )
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from agent.ruletests.compare import Result
     from agent.ruletests.coverage import Coverage
 
-ABOUT = "run the rule tests that lie beside the rules"
+ABOUT = "run the rule tests in the rules folder"
 EXAMPLES = (
     "kpi-agent test",
     "kpi-agent test rules/sales_test.yaml --run refund",
@@ -34,19 +34,21 @@ def arguments(parser: ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--rules", type=Path, metavar="DIR",
-        help="the rules to test; default: the folder named, or that of the file named",
+        help="the rules to test; default: the folder of PATH",
     )  # fmt: skip
     parser.add_argument(
         "--run", dest="pattern", type=_pattern, metavar="PATTERN",
-        help="only tests whose file or name has this regular expression",
+        help="only tests whose file or name matches this regular expression",
     )  # fmt: skip
     parser.add_argument("--format", choices=("human", "json", "github", "junit"), default="human")
-    parser.add_argument("--junit", type=Path, metavar="FILE", help="write JUnit's XML there, too")
     parser.add_argument(
-        "--coverage", action="store_true", help="show what of the rules no test has seen"
+        "--junit", type=Path, metavar="FILE", help="also write JUnit XML to this file"
     )
     parser.add_argument(
-        "--fail-under", type=_percent, metavar="PERCENT", help="fail where coverage is lower"
+        "--coverage", action="store_true", help="show which parts of the rules no test exercises"
+    )
+    parser.add_argument(
+        "--fail-under", type=_percent, metavar="PERCENT", help="fail if the coverage is lower"
     )
 
 

@@ -25,7 +25,9 @@ def examples(section: str) -> list[str]:
 
 
 SCALARS = [
-    each for section in ("Numbers", "Texts", "Conditions and choices") for each in examples(section)
+    each
+    for section in ("Numbers", "Strings", "Conditions and choices")
+    for each in examples(section)
 ]
 
 

@@ -133,7 +133,7 @@ def test_kerberos_without_its_extra_says_what_to_install(monkeypatch: pytest.Mon
             {"sasl_mechanism": "OAUTHBEARER", "oauth_token_url": "https://login.example.org/token"},
             "SASL_SSL needs sasl_username",
         ),
-        ({"oauth_token_url": "http://login.example.org/token"}, "it has to be https"),
+        ({"oauth_token_url": "http://login.example.org/token"}, "use https"),
         ({"oauth_token_url": "login.example.org"}, "this is not https://host/path"),
         ({"oauth_extensions": "logical-cluster=1"}, "'logical-cluster' is not a name"),
     ],
