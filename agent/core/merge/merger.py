@@ -56,6 +56,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
+from itertools import chain
 
 from agent.core.evaluate.evaluator import Evaluator
 from agent.core.evaluate.thresholds import OnEvaluation
@@ -169,19 +170,22 @@ class Merger:
     ) -> tuple[int, tuple[str, ...]]:
         """How many partials came too late, and the KPI of each new series that found no room."""
         late = 0
-        full: tuple[str, ...] = ()
+        overflowed: dict[BaseKpi, int] = {}  # before the frame
         for block in frame.blocks:
             state = self.state.kpis.get(block.kpi)
             if not isinstance(state, BaseKpi) or state.kpi.fingerprint != block.fingerprint:
                 continue
             if not self._backfills.buffer(block, source, position):
-                before = state.overflowed
+                if state not in overflowed:
+                    overflowed[state] = state.overflowed
                 late += state.update(block, source, position)
-                full += (block.kpi,) * (state.overflowed - before)
         for kpi, slices in frame.active.items():
             if kpi in self.state.absences:
                 self.state.absences[kpi].note(slices, position)
-        return late, full
+        full = (
+            (state.kpi.name,) * (state.overflowed - before) for state, before in overflowed.items()
+        )
+        return late, tuple(chain.from_iterable(full))
 
     @property
     def is_behind(self) -> bool:
