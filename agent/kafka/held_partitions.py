@@ -27,9 +27,12 @@ log = logging.getLogger(__name__)
 HEAVY_SERIES = 2_000
 """The views of so many series are worked out when frames have come, not when they are asked for."""
 VIEWS_SHARE = 3  # of the time, at most the third part goes into the views of many series
-VIEWS_SECONDS = 0.5
-"""While frames keep a partition busy, its views are worked out so seldom: working them out costs
-what changed, and that is soon everything."""
+VIEWS_SECONDS = 1.0
+"""While frames keep a partition busy, its views are worked out so seldom, as often as the board is
+written: working them out costs what changed, and that is soon everything."""
+ASKED_SECONDS = 2.0
+"""Nor are they for so long after somebody who asked has had them worked out: the board asks every
+second, and finds a partition busy only now and then."""
 BUSY_SECONDS = 0.02  # until looking again whether a thread is done
 
 Parameters = ParamSpec("Parameters")
@@ -146,6 +149,7 @@ class HeldPartition:
         """The series held here; of many, or while work is under way, as they were a moment ago."""
         if not self.is_busy and not self._is_heavy:
             self._views = self.merger.views()
+            self._views_at = time.monotonic() + ASKED_SECONDS
         return self._views
 
     async def refresh_views(self) -> None:
