@@ -122,14 +122,18 @@ def _from_topic(options: Namespace, folder: Path) -> str:
     import asyncio
 
     from agent.kafka.history import newest
+    from agent.replay.record_forms import FileRecord, record_line
     from agent.settings import load_settings
 
     settings = load_settings(options.settings, brokers=options.brokers)
-    values = asyncio.run(newest(settings, options.topic, MOST_RECORDS))
-    if not values:
+    records = asyncio.run(newest(settings, options.topic, MOST_RECORDS))
+    if not any(record.value for record in records):
         raise EnvironmentFault(f"{options.topic} holds no event")
     file = folder / f"{options.topic}.ndjson"
-    file.write_bytes(b"".join(value.replace(b"\n", b" ") + b"\n" for value in values))
+    with file.open("wb") as out:
+        for r in records:
+            record = FileRecord(r.value, r.key, r.headers, r.timestamp, options.topic)
+            out.write(record_line(record) + b"\n")
     return str(file)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from agent.core.model.plan import Plan
 from agent.errors import InternalError, RulesError
-from agent.init.inference import EventDraft
+from agent.init.drafted import EventDraft
 from agent.init.proposal import Bound, Proposal
 from agent.init.write import document
 from agent.language.load import check

@@ -1,38 +1,44 @@
-"""What a contract and its KPIs are likely to be, inferred from names and values."""
+"""What a contract is likely to be, inferred from names and values: type, time, identity, window."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Any
 
-import sqlglot
-from pydantic import TypeAdapter, ValidationError
-from sqlglot import exp
-from sqlglot.errors import SqlglotError
+import numpy as np
+import polars as pl
 
+from agent.core.decode.time_formats import parse_formatted
 from agent.core.decode.time_text import parse_time
-from agent.init.measures import PEOPLE, FieldDraft, KpiDraft
-from agent.init.naming import free, snake, unit_of, words_of
-from agent.init.sample import Seen
-from agent.language.models.paths import AnyPath
-from agent.language.models.values import EventName, WindowText
+from agent.core.model.field_types import TimeFormat
+from agent.core.model.paths import Path, Root
+from agent.init.fields import FieldDraft
+from agent.init.naming import MONEY, PEOPLE, snake, words_of
+from agent.init.places import depth, keys_before, name_of, written
+from agent.init.sample import Occurrence, Seen
 
-_FIELD_PATH: TypeAdapter[Any] = TypeAdapter(AnyPath)
-_EVENT_NAME: TypeAdapter[str] = TypeAdapter(EventName)
-_WINDOW: TypeAdapter[Any] = TypeAdapter(WindowText)
 TYPE_NAMES = (
-    "type", "event", "event_type", "kind", "event_name", "detail_type", "resource_type", "name",
+    "type", "event", "event_type", "kind", "event_name", "detail_type", "resource_type",
+    "message_type", "action", "name",
 )  # fmt: skip
+_ABOUT_EVENT = frozenset({
+    "event", "header", "headers", "meta", "metadata", "attributes", "message_attributes", "context",
+    "envelope",
+})  # fmt: skip
+"""Objects in which a type is that of the event."""
+OPERATIONS = frozenset({
+    "insert", "update", "delete", "remove", "modify", "create", "upsert", "replace", "read",
+    "bootstrap-insert", "c", "u", "d", "r", "i",
+})  # fmt: skip
+"""Values of a type that say what was done to a row, not what happened."""
+_DIRECTIONS = frozenset({
+    "credit", "debit", "cr", "dr", "in", "out", "buy", "sell", "inbound", "outbound",
+})  # fmt: skip
+"""Values that say which way something went."""
 MOST_TYPES = 20
-OF_ENVELOPE = "envelope"
-"""Instead of a path: what the envelope says."""
-IDENTIFIES = ("cloudevents", "debezium")
-"""Envelopes whose events are not identified by a field of theirs: the one says what identifies an
-event, the other's rows are what changed, not the change."""
-RECORD_TIME = "record"
-"""Instead of a path: the time of the record."""
+IDENTIFIES = ("cloudevents",)
+"""Envelopes that say themselves what identifies an event."""
 _TIME_WORDS = frozenset({
     "time", "timestamp", "ts", "date", "datetime", "at", "when", "on", "start", "started", "es",
 })  # fmt: skip
@@ -47,7 +53,25 @@ _LOADING = frozenset({
 })  # fmt: skip
 """When an event was handled, or its entity last touched: not when it happened."""
 _EVENT_IDS = ("event_id", "message_id", "insert_id", "uuid")
-_SPLITS = ("region", "country", "city", "channel", "market", "store", "device", "plan", "language")
+_POSITIONS: Sequence[tuple[Path, ...]] = (
+    tuple((Root("envelope"), "source", name) for name in ("file", "pos", "row")),
+    ((Root("envelope"), "source", "lsn"),),
+    tuple((Root("envelope"), "source", name) for name in ("scn", "commit_scn")),
+    (("xid",), ("xoffset",)),
+    (("kinesis", "partitionKey"), ("kinesis", "sequenceNumber")),
+)
+"""Positions in the logs of databases and streams, which identify what was read there: MySQL,
+PostgreSQL and Oracle by Debezium, Maxwell, Kinesis."""
+_SPLITS = (
+    "op", "region", "country", "city", "channel", "market", "store", "device", "plan", "language",
+    "tenant", "service", "status", "state", "stage",
+)  # fmt: skip
+_NO_SPLITS = frozenset({
+    "id", "ids", "key", "hash", "number", "no", "nr", "sequence", "reference", "phone", "uuid",
+    "url", "uri", "path", "email", "token", "address", "message", "body", "text", "subject",
+    "description", "title", "version",
+})  # fmt: skip
+"""Words in the names of what has ever more values, or says little."""
 MOST_SERIES = 50
 LEAST_OF_SERIES = 10
 """Events in a window of the middle series, for a KPI to be split by a field."""
@@ -60,156 +84,148 @@ WINDOWS = {
 }  # fmt: skip
 
 
-@dataclass(slots=True)
-class EventDraft:
-    """An event type with its KPIs. `notes` say why something is as it is, by what it is about;
-    `left_out` why a part of the events has no field or KPI, by its path."""
-
-    event: str
-    topic: str
-    type_field: str
-    time: str
-    timezone: str = "UTC"
-    id: str | None = None
-    lateness_ms: int = 0
-    fields: list[FieldDraft] = field(default_factory=list)
-    kpis: list[KpiDraft] = field(default_factory=list)
-    by: list[str] = field(default_factory=list)
-    window: str = "1h"
-    notes: dict[str, str] = field(default_factory=dict)
-    left_out: dict[str, str] = field(default_factory=dict)
-    envelope: str | None = None
-
-    def slice_ms(self) -> int:
-        """The slice in which the events of its KPIs are counted (ms)."""
-        try:
-            window = _WINDOW.validate_python(self.window)
-        except ValidationError:
-            return 0  # refused by the check
-        return int(window.compile(self.timezone).slice_ms)
+def type_of(seen: Mapping[Path, Seen], events: int) -> Path | None:
+    """What names the type of an event: a field, or a header or key. None: they are all of one."""
+    able = [s for s in seen.values() if s.type == "string" and s.known == events]
+    able = [s for s in able if s.distinct <= min(MOST_TYPES, max(events // 5, 1))]
+    ranked = [(rank, s) for s in able if (rank := _type_rank(s)) is not None]
+    return min(ranked, key=lambda pair: pair[0])[1].path if ranked else None
 
 
-def with_own_names(drafts: Sequence[EventDraft]) -> list[EventDraft]:
-    """The drafts with KPIs that are called differently, also of types that fold to one name.
-
-    `order.paid` and `order-paid` are both `order_paid` as a KPI is called.
-    """
-    used: set[str] = set()
-    made = []
-    for draft in drafts:
-        kpis = []
-        for kpi in draft.kpis:
-            kpis.append(replace(kpi, name=free(kpi.name, used)))
-            used.add(kpis[-1].name)
-        made.append(replace(draft, kpis=kpis))
-    return made
-
-
-def is_event_name(name: str) -> bool:
-    """Whether an event can have the name."""
-    return _is_valid(_EVENT_NAME, name)
+def _type_rank(seen: Seen) -> tuple[bool, int, int, int] | None:
+    """Of two types, the better one has the smaller rank: one that differs, near the top."""
+    is_constant = seen.distinct == 1
+    name = name_of(seen.path).removeprefix("x_")
+    root = seen.path[0]
+    if root == Root("key_text"):
+        named = all(value.count(".") and value.replace(".", "").isalpha() for value in seen.values)
+        return (is_constant, 3, 0, 0) if named else None
+    if isinstance(root, Root) and root.part != "header":
+        return None
+    if name not in TYPE_NAMES or written(seen.path) is None:
+        return None
+    above = [snake(key) for key in keys_before(seen.path)[:-1]]
+    if above and (is_constant or above[-1] not in _ABOUT_EVENT):
+        return None
+    where = 1 if isinstance(root, Root) else 2 if above else 0
+    return is_constant, where, TYPE_NAMES.index(name), depth(seen.path)
 
 
-def _is_valid(adapter: TypeAdapter[str], text: str) -> bool:
-    try:
-        adapter.validate_python(text)
-    except ValidationError:
-        return False
-    return True
+def is_operation(seen: Seen, others: frozenset[str] = frozenset()) -> bool:
+    """Whether the values of a type say what was done to a row, or one of some others."""
+    return all(str(value).lower() in OPERATIONS | others for value in seen.values)
 
 
-def type_field(seen: Mapping[str, Seen], events: int) -> str | None:
-    """The field that names the type of an event; None: they are all of one."""
-    at_top: dict[str, Seen] = {}
-    for path, seen_field in seen.items():
-        if "." not in path:
-            at_top.setdefault(snake(path), seen_field)
-    for name in TYPE_NAMES:
-        candidate = at_top.get(name)
-        whole = candidate is not None and candidate.type == "string" and candidate.known == events
-        if candidate and whole and candidate.distinct <= min(MOST_TYPES, max(events // 5, 1)):
-            return candidate.path
-    return None
+def time_of(seen: Mapping[Path, Seen], events: int) -> Path | None:
+    """The field that says when an event happened: one that can be read as a time in every event, by
+    its name first. None: there is none."""
+    whole = [s for s in _times(seen) if s.known == events]
+    return whole[0].path if whole else None
 
 
-def time_field(seen: Mapping[str, Seen], events: int) -> str | None:
-    """The field that is most likely when it happened: one that can be read as a time in every
-    event, by its name first."""
-    whole = [s for s in seen.values() if s.known == events and s.times == events]
-    return min(whole, key=_time_rank).path if whole else None
+def times_with_gaps(seen: Mapping[Path, Seen], events: Sequence[Occurrence]) -> list[Path]:
+    """The fields of which the first that is there says when an event happened, where none is in
+    every event; empty, where most events have none."""
+    able = _times(seen)
+    main = next((s for s in able if s.known >= len(events) / 2), None)
+    found: list[Path] = []
+    missing = list(events)
+    for candidate in [main, *able] if main is not None else []:
+        left = [event for event in missing if event.at(candidate.path) is None]
+        if len(left) < len(missing):
+            found, missing = [*found, candidate.path], left
+    return found
 
 
-def _time_rank(seen: Seen) -> tuple[bool, int, bool, int]:
-    """Of two times, the better one has the smaller rank: not when it was handled, a time by its
-    name, when something happened, and near the top."""
-    above, _, last = seen.path.rpartition(".")
-    words = set(words_of(last))
+def _times(seen: Mapping[Path, Seen]) -> list[Seen]:
+    """The fields that hold times, the best first."""
+    able = [s for s in seen.values() if s.known and _is_when(s) and written(s.path) is not None]
+    able = [s for s in able if 0 not in s.path]
+    return sorted(able, key=_time_rank)
+
+
+def _is_when(seen: Seen) -> bool:
+    return seen.is_time or seen.format is not None
+
+
+def _time_rank(seen: Seen) -> tuple[bool, bool, int, bool, int]:
+    """Of two times, the better one has the smaller rank: not when it was handled, in the event, a
+    time by its name, when something happened, and near the top."""
+    above = keys_before(seen.path)[:-1]
+    words = set(words_of(name_of(seen.path)))
     named = 0 if words & _TIME_WORDS else 1 if seen.type == "string" else 2
     # What captures changes writes when the database made them below `source`.
-    happened = bool(words & _BUSINESS) or above.endswith("source")
-    return bool(words & _LOADING), named, not happened, seen.path.count(".")
+    happened = bool(words & _BUSINESS) or above[-1:] == ["source"]
+    is_around = isinstance(seen.path[0], Root)
+    return bool(words & _LOADING), is_around, named, not happened, depth(seen.path)
 
 
-def id_field(seen: Mapping[str, Seen], events: int, event: str) -> str | None:
-    """The field that identifies an event, or several with commas between them: by its name, and as
-    its values hardly repeat."""
-    if {"specversion", "source", "id"} <= seen.keys():
-        return "source,id"  # CloudEvents: the two together identify an event
+def id_of(seen: Mapping[Path, Seen], events: int, event: str) -> Path | None:
+    """The field that identifies an event: by its name, and as its values hardly repeat."""
     last = snake(event).rpartition("_")[0] or snake(event)
     own = ("id", f"{snake(event)}_id", f"{last}_id", "transaction_id", snake(event), last)
-    rank = {name: i for i, name in enumerate((*_EVENT_IDS, *own))}
+    rank = {name: i for i, name in reversed(list(enumerate((*_EVENT_IDS, *own))))}
     able = [s for s in seen.values() if _identifies(s, events, rank)]
-    return min(able, key=lambda s: (rank[_last(s)], s.path.count("."))).path if able else None
+    return min(able, key=lambda s: (rank[name_of(s.path)], depth(s.path))).path if able else None
 
 
-def _last(seen: Seen) -> str:
-    return snake(seen.path.rpartition(".")[2])
+def is_strong(path: Path) -> bool:
+    """Whether a field identifies events by its name alone."""
+    return name_of(path) in _EVENT_IDS
+
+
+def touched(seen: Mapping[Path, Seen]) -> Path | None:
+    """When the entity was last changed that an event is the state of; None: it is of none."""
+    words = {"updated", "modified"}
+    return next(
+        (at for at, s in seen.items() if s.is_time and {*words_of(name_of(at))} & words), None
+    )
+
+
+def positions_of(events: Sequence[Occurrence]) -> tuple[Path, ...]:
+    """The position in a log that identifies each event; empty: there is none."""
+    for paths in _POSITIONS:
+        found = [tuple(event.at(path) for path in paths) for event in events]
+        if found and all(None not in values for values in found) and len({*found}) == len(found):
+            return paths
+    return ()
+
+
+MOST_CHANGED = 0.01
+"""An identity comes again with other values in so few events at most."""
+
+
+def repeats(events: Sequence[Occurrence], paths: Sequence[Path]) -> tuple[int, int]:
+    """How many events have an identity that one before them had; and how many of these have
+    something else in them."""
+    first: dict[tuple[Any, ...], Any] = {}
+    again = other = 0
+    for event in events:
+        identity = tuple(event.at(path) for path in paths)
+        if not identity or None in identity:
+            continue
+        before = first.setdefault(identity, event)
+        if before is not event:
+            again += 1
+            other += before.value != event.value
+    return again, other
 
 
 def _identifies(seen: Seen, events: int, names: Mapping[str, int]) -> bool:
     """Whether a field may be the identity; below the top only one that says so is of the event."""
-    if _last(seen) not in names or ("." in seen.path and _last(seen) not in _EVENT_IDS):
+    name = name_of(seen.path)
+    if name not in names or written(seen.path) is None or not _is_own(seen.path):
+        return False
+    if len(keys_before(seen.path)) > 1 and name not in _EVENT_IDS:
         return False
     if seen.known != events or seen.type not in ("string", "integer"):
         return False
-    most = max(seen.values.values(), default=0)
-    return seen.distinct >= min(events, 1000) * 0.99 and most <= 3
+    return seen.distinct >= min(events, 1000) / 2
 
 
-def fields_of(seen: Mapping[str, Seen], without: Iterable[str]) -> list[FieldDraft]:
-    """The fields that KPIs may use: those of one type, under names that SQL takes.
-
-    That all events of a sample have a field, or none is negative, is no promise of the producer's:
-    nothing is required, and nothing has bounds.
-    """
-    made: dict[str, FieldDraft] = {}
-    for path, seen_field in seen.items():
-        kind = "float" if seen_field.is_number_in_text else seen_field.type
-        if kind is None or path in without or not _is_valid(_FIELD_PATH, path):
-            continue
-        if any(path.startswith(f"{other}.") for other in seen):
-            continue  # a value in some events, an object in others
-        last = path.rpartition(".")[2]
-        name = snake(last)
-        if name in made:
-            name = snake(path)
-        if not _is_column(name):
-            name += "_value"
-        name = free(name, made)
-        if seen_field.known and seen_field.times == seen_field.known and not seen_field.naive:
-            kind = "timestamp"
-        unit = unit_of(last) if kind in ("integer", "float") else None
-        made[name] = FieldDraft(name, path, kind, unit, seen_field.is_number_in_text)
-    return list(made.values())
-
-
-def _is_column(name: str) -> bool:
-    """Whether SQL takes a name for that of a column, as it doesn't take `select`."""
-    try:
-        tree = sqlglot.parse_one(f"select count({name})", dialect="duckdb")
-    except SqlglotError:
-        return False
-    return any(column.name == name for column in tree.find_all(exp.Column))
+def _is_own(path: Path) -> bool:
+    """Whether a field is the event's, not its record's or that of something in it."""
+    return not isinstance(path[0], Root) and 0 not in path
 
 
 def window_of(times: Sequence[int]) -> tuple[str, str]:
@@ -222,32 +238,45 @@ def window_of(times: Sequence[int]) -> tuple[str, str]:
 
 
 def split_of(
-    fields: Sequence[FieldDraft], seen: Mapping[str, Seen], times: Sequence[int], window: str
-) -> tuple[str | None, str]:
-    """The field to split the KPIs by, None for none, and why."""
-    windows = max(len(_filled(times, WINDOWS[window])), 1)
-    able = [
-        f
-        for f in fields
-        if f.type in ("string", "boolean")
-        and seen[f.path].known >= len(times)
-        and 2 <= seen[f.path].distinct <= MOST_SERIES
-        and not set(f.name.split("_")) & PEOPLE
-    ]
-    currencies = any(f.is_number for f in fields)
-    able.sort(
-        key=lambda f: (
-            not (currencies and f.name.endswith("currency")),
-            f.name not in _SPLITS,
-            seen[f.path].distinct,
-        )
-    )
-    for seen_field in able:
-        if median(seen[seen_field.path].values.values()) / windows >= LEAST_OF_SERIES:
-            return seen_field.name, f"{seen[seen_field.path].distinct} values in the sample"
+    fields: Sequence[FieldDraft], seen: Mapping[Path, Seen], events: int, windows: int
+) -> tuple[list[str], str]:
+    """The fields to split the KPIs by, and why. `windows`: how many the sample has."""
+    operation = next((f for f in fields if _is_operation(f, seen[f.path])), None)
+    currency = next((f for f in fields if f.name.endswith("currency")), None)
+    if not any(f.is_number and _is_money(f) for f in fields):
+        currency = None
+    needed = [field for field in (operation, currency) if field is not None]
+    if needed:
+        what = " and ".join(field.name for field in needed)
+        return [field.name for field in needed], f"sums over any {what} say nothing"
+    able = [f for f in fields if _splits(f, seen[f.path], events) and seen[f.path].distinct >= 2]
+    able.sort(key=lambda f: (_split_rank(f), seen[f.path].distinct))
+    for field in able:
+        if median(seen[field.path].values.values()) / max(windows, 1) >= LEAST_OF_SERIES:
+            return [field.name], f"{seen[field.path].distinct} values in the sample"
     if able:
-        return None, f"not by {able[0].name}: too few events for each of its values"
-    return None, ""
+        return [], f"not by {able[0].name}: too few events for each of its values"
+    return [], ""
+
+
+def _is_operation(field: FieldDraft, seen: Seen) -> bool:
+    return field.type == "string" and seen.distinct > 1 and is_operation(seen, _DIRECTIONS)
+
+
+def _is_money(field: FieldDraft) -> bool:
+    return bool({*field.name.split("_")} & MONEY)
+
+
+def _split_rank(field: FieldDraft) -> int:
+    words = [field.name, *field.name.split("_")]
+    return min((_SPLITS.index(word) for word in words if word in _SPLITS), default=len(_SPLITS))
+
+
+def _splits(field: FieldDraft, seen: Seen, events: int) -> bool:
+    words = {*field.name.split("_")}
+    if field.type not in ("string", "boolean") or seen.known < events or words & PEOPLE:
+        return False
+    return seen.distinct <= MOST_SERIES and not words & _NO_SPLITS
 
 
 def lateness_of(times: Sequence[int]) -> int:
@@ -259,16 +288,19 @@ def lateness_of(times: Sequence[int]) -> int:
     return worst
 
 
-def times_of(events: Iterable[Mapping[str, Any]], path: str, timezone: str) -> list[int]:
-    """The times of events, in their order, those that can be read."""
-    times = []
-    for event in events:
-        value: Any = event
-        for step in path.split("."):
-            value = value.get(step) if isinstance(value, dict) else None
-        at = None if value is None else parse_time(str(value), timezone)
-        times += [] if at is None else [at]
-    return times
+def times_of(values: Iterable[Any], timezone: str, format: str | None = None) -> list[int]:
+    """The times that values are (ms), in their order, those that can be read."""
+    if format is not None:
+        texts = pl.Series([value if isinstance(value, str) else None for value in values])
+        us, readable = parse_formatted(texts.cast(pl.String), TimeFormat(format=format), timezone)
+        return [int(at) for at in np.asarray(us)[readable] // 1000]
+    read = (None if value is None else parse_time(str(value), timezone) for value in values)
+    return [at for at in read if at is not None]
+
+
+def windows_in(times: Sequence[int], window: str) -> int:
+    """How many windows have events."""
+    return len(_filled(times, WINDOWS[window]))
 
 
 def _filled(times: Sequence[int], span: int) -> list[int]:

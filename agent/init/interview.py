@@ -7,19 +7,24 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
-from pathlib import Path
-from typing import Any, cast
+from pathlib import Path as FilePath
+from typing import cast
 
-from agent.core.model.events import FIELD_DTYPES, FieldType
+from agent.core.model.field_types import FIELD_DTYPES, FieldType
+from agent.core.model.paths import Path, Root
 from agent.core.model.printable import printable
 from agent.errors import EnvironmentFault, RulesError
 from agent.init import inference
-from agent.init.enveloped import Sample, read
-from agent.init.inference import EventDraft
-from agent.init.measures import FieldDraft, kpis_of
+from agent.init.drafted import EventDraft, TimeDraft, is_event_name, with_own_names
+from agent.init.fields import FieldDraft, fields_of
+from agent.init.lines import event_name, kpis_of_lines, lines_of, profile_of
+from agent.init.measures import kpis_of
 from agent.init.naming import snake, unit_of
-from agent.init.sample import Seen, flat, left_out, profile
-from agent.replay.event_files import STANDARD_INPUT, event_file, records_of
+from agent.init.places import RECORD_TIME, name_of, read_path, shown
+from agent.init.reading import Sample, read
+from agent.init.sample import Occurrence, Seen, left_out, named, profile
+from agent.init.spelling import is_either
+from agent.replay.event_files import STANDARD_INPUT, batches_of, event_file
 
 Ask = Callable[[str, str, str], str]
 """From an option's name, a question and what is proposed to the answer."""
@@ -31,171 +36,284 @@ def from_sample(names: Sequence[str], ask: Ask) -> tuple[list[EventDraft], dict[
     Raises EnvironmentFault or RulesError where nothing can be made of them.
     """
     sample = _sample(names)
-    stem = "events" if names[0] == STANDARD_INPUT else Path(names[0]).name.split(".")[0]
+    stem = "events" if names[0] == STANDARD_INPUT else FilePath(names[0]).name.split(".")[0]
     topic = ask("topic", "The Kafka topic", re.sub(r"[^A-Za-z0-9._-]+", "-", stem) or "events")
     path, groups = _by_type(sample, topic, ask)
-    drafts, times, refused = [], {}, []
+    drafts: list[EventDraft] = []
+    times: dict[str, list[int]] = {}
+    refused = []
     for name, rows in groups.items():
+        part = sample.of(rows)
         try:
-            draft, at = _event(name, topic, path, _part(sample, rows), ask)
+            draft, at = _event(name, topic, path, part, ask)
         except RulesError as error:
             refused.append(error)
             continue
-        drafts.append(draft)
-        times[name] = at
+        made = [draft, *_lines(draft, part.events)]
+        drafts += made
+        times |= {each.event: at for each in made}
     if not drafts:
         raise refused[0]
     for refusal in refused:
         sys.stderr.write(f"left out: {printable(refusal.message)}\n")
-    return inference.with_own_names(drafts), times
+    return with_own_names(drafts), times
 
 
 def _sample(names: Sequence[str]) -> Sample:
     files = [event_file(name) for name in names]
     if None in files:
         raise EnvironmentFault(f"{names[files.index(None)]}: no such file")
-    sample = read(chain.from_iterable(records_of(file) for file in files if file))
+    batches = chain.from_iterable(batches_of(file) for file in files if file)
+    sample = read(batch for batch, _ in batches)
     if not sample.events:
         raise EnvironmentFault("the sample holds no JSON object")
     return sample
 
 
-def _part(sample: Sample, rows: Sequence[int]) -> Sample:
-    """Some of the events."""
-    return replace(
-        sample,
-        events=[sample.events[row] for row in rows],
-        types=[sample.types[row] for row in rows] if sample.types else (),
-        times=[sample.times[row] for row in rows] if sample.times else (),
-    )
-
-
-def _by_type(sample: Sample, topic: str, ask: Ask) -> tuple[str, dict[str, list[int]]]:
+def _by_type(sample: Sample, topic: str, ask: Ask) -> tuple[Path | None, dict[str, list[int]]]:
     """The path of the type, and the numbers of the events of each."""
     events = sample.events
-    if sample.types:
-        path, kinds = inference.OF_ENVELOPE, list(sample.types)
-    elif sample.envelope == "debezium":
-        path, kinds = inference.OF_ENVELOPE, [f"{snake(topic)}.changed"] * len(events)
+    own = snake(topic)
+    path: Path | None
+    if sample.envelope is not None and sample.envelope.name == "cloudevents":
+        path = _TYPE
+    elif sample.envelope is not None and sample.envelope.name == "debezium":
+        tables = {event.at(_TABLE) for event in events}
+        path = _TABLE if len(tables) > 1 and None not in tables else None
+        own = f"{own}.changed"
     else:
-        inferred = inference.type_field(profile(events), len(events))
-        path = ask("type_field", "The field that names the event's type", inferred or "none")
-        kinds = [snake(topic) if path == "none" else dict(flat(e)).get(path) for e in events]
+        seen = profile(events)
+        inferred = inference.type_of(seen, len(events))
+        if inferred is not None and inference.is_operation(seen[inferred]):
+            inferred, own = None, f"{own}.changed"
+        proposed = "none" if inferred is None else shown(inferred)
+        answer = ask("type_field", "The field that names the event's type", proposed)
+        path = None if answer == "none" else _chosen(answer, inferred)
     groups: dict[str, list[int]] = {}
-    for row, kind in enumerate(kinds):
+    for row, event in enumerate(events):
+        kind = own if path is None else event.at(path)
         if isinstance(kind, str):
             groups.setdefault(kind, []).append(row)
     if not groups:
-        raise EnvironmentFault(f"no event of the sample has a text at {path}")
+        raise EnvironmentFault(f"no event of the sample has a text at {shown(path or ())}")
     return path, groups
 
 
+_TYPE: Path = (Root("envelope"), "type")
+_TABLE: Path = (Root("envelope"), "source", "table")
+
+
+def _chosen(answer: str, proposed: Path | None) -> Path:
+    """The path that an answer says."""
+    return proposed if proposed is not None and answer == shown(proposed) else read_path(answer)
+
+
 def _event(
-    name: str, topic: str, path: str, sample: Sample, ask: Ask
+    name: str, topic: str, path: Path | None, sample: Sample, ask: Ask
 ) -> tuple[EventDraft, list[int]]:
     """One event type of the sample, and the times of its events."""
-    if not inference.is_event_name(name):
+    if not is_event_name(name):
         raise RulesError(f"{name!r} can't be the name of an event")
     events = sample.events
     seen = profile(events)
-    made = EventDraft(name, topic, path, _time(name, sample, seen, ask), envelope=sample.envelope)
-    times = _times(made, sample, seen, ask)
-    if sample.envelope not in inference.IDENTIFIES:
-        _identify(made, events, seen, ask)
+    made = EventDraft(name, topic, path, envelope=sample.envelope, decode=sample.decode)
+    if any(inner.codings[-1] == "decimal" for inner in sample.decode):
+        made.notes["decode"] = "the schema says how many decimals there are: 2 is a guess"
+    times = _time(made, sample, seen, ask)
+    _identify(made, events, seen, ask)
     late = inference.lateness_of(times)
     if late > 10_000:
         made.lateness_ms = -(-late // 60_000) * 60_000
         made.notes["lateness"] = "the most that an event of the sample came behind another"
-    kept = {path, made.time, *(made.id or "").split(",")}
-    made.fields = inference.fields_of(seen, kept)
-    made.kpis, no_measures = kpis_of(name, made.fields, seen)
-    made.left_out = no_measures | left_out(events, seen)
+    fields, constant = fields_of(seen, {*made.ids, *([path] if path else ())})
+    made.kpis, no_measures = kpis_of(name, fields, seen)
+    made.fields = [f for f in fields if not _is_only_time(f, made)]
+    no_measures = {at: why for at, why in no_measures.items() if at not in _times_of(made)}
+    made.left_out = named(no_measures | constant | left_out(seen))
     window, why = inference.window_of(times)
     made.window = ask("window", f"{name}: the window of its KPIs", window)
     if made.window == window:
         made.notes["window"] = why
     known = made.window if made.window in inference.WINDOWS else "1h"
-    split, why = inference.split_of(made.fields, seen, times, known)
-    by = ask("by", f"{name}: the fields to split its KPIs by", split or "none")
-    made.by = [] if by == "none" else [name.strip() for name in by.split(",")]
-    if why and by == (split or "none"):
+    split, why = inference.split_of(
+        made.fields, seen, len(events), inference.windows_in(times, known)
+    )
+    proposed = ",".join(split) or "none"
+    by = ask("by", f"{name}: the fields to split its KPIs by", proposed)
+    made.by = [] if by == "none" else [field.strip() for field in by.split(",")]
+    if why and by == proposed:
         made.notes["by"] = why
     return made, times
 
 
-def _time(name: str, sample: Sample, seen: Mapping[str, Seen], ask: Ask) -> str:
-    """Where it stands when an event happened."""
-    if sample.times:
-        return inference.OF_ENVELOPE
-    inferred = inference.time_field(seen, len(sample.events)) or inference.RECORD_TIME
-    time = ask("time", f"{name}: when it happened", inferred)
-    if time not in seen and time != inference.RECORD_TIME:
-        raise RulesError(f"{name}: no event has a field {time}", "Name another with --time.")
-    return time
+def _times_of(made: EventDraft) -> set[Path]:
+    return {time.path for time in made.times}
 
 
-def _times(made: EventDraft, sample: Sample, seen: Mapping[str, Seen], ask: Ask) -> list[int]:
-    """The times of the events, in order; the draft says how they are read."""
-    if made.time == inference.OF_ENVELOPE:
-        return inference.times_of([{"at": at} for at in sample.times], "at", made.timezone)
-    if made.time == inference.RECORD_TIME:
+def _is_only_time(field: FieldDraft, made: EventDraft) -> bool:
+    """Whether a field is when it happened, and nothing is subtracted from it."""
+    of_kpis = any(re.search(rf"\b{field.name}\b", kpi.value) for kpi in made.kpis)
+    return field.path in _times_of(made) and not of_kpis
+
+
+_SAYS_TIME: Mapping[str, Path] = {
+    "cloudevents": (Root("envelope"), "time"),
+    "debezium": (Root("envelope"), "source", "ts_ms"),
+}
+"""Where an envelope says when its event happened."""
+
+
+def _time(made: EventDraft, sample: Sample, seen: Mapping[Path, Seen], ask: Ask) -> list[int]:
+    """Where it stands when an event happened, for the draft; the times of the events, in order."""
+    events = sample.events
+    said = _SAYS_TIME.get("" if made.envelope is None else made.envelope.name)
+    if said is not None and all(event.at(said) is not None for event in events):
+        return inference.times_of((event.at(said) for event in events), made.timezone)
+    best = inference.time_of(seen, len(events))
+    paths = [best] if best else inference.times_with_gaps(seen, events)
+    proposed = shown(paths[0]) if paths else "record"
+    answer = ask("time", f"{made.event}: when it happened", proposed)
+    if answer != proposed:
+        paths = [read_path(answer)]
+        if paths != [RECORD_TIME] and all(event.at(paths[0]) is None for event in events):
+            raise RulesError(
+                f"{made.event}: no event has a field {answer}", "Name another with --time."
+            )
+    if paths in ([], [RECORD_TIME]):
+        made.times = [TimeDraft(RECORD_TIME)]
         made.notes["time"] = "no field can be read as a time in every event"
         return []
-    if seen[made.time].naive:
+    formats = [seen[path].format if path in seen else None for path in paths]
+    made.times = [TimeDraft(*pair) for pair in zip(paths, formats, strict=True)]
+    values = [_first(event, paths) for event in events]
+    if sample.is_timestamped and None in values:
+        made.times = [*made.times, TimeDraft(RECORD_TIME)]
+    if any(seen[path].naive or _is_naive(seen[path].format) for path in paths if path in seen):
         made.timezone = ask("timezone", f"{made.event}: the zone of its times", "UTC")
         made.notes["time"] = f"without an offset: taken for {made.timezone}"
-    return inference.times_of(sample.events, made.time, made.timezone)
+    if formats[0] is not None and is_either(seen[paths[0]].values, formats[0]):
+        made.notes["time"] += "; day and month may be the other way round"
+    return inference.times_of(values, made.timezone, formats[0])
+
+
+def _first(event: Occurrence, paths: Sequence[Path]) -> object:
+    found = (event.at(path) for path in paths)
+    return next((value for value in found if value is not None), None)
+
+
+def _is_naive(format: str | None) -> bool:
+    return format is not None and "%z" not in format
 
 
 def _identify(
-    made: EventDraft, events: Sequence[dict[str, Any]], seen: Mapping[str, Seen], ask: Ask
+    made: EventDraft, events: Sequence[Occurrence], seen: Mapping[Path, Seen], ask: Ask
 ) -> None:
-    """What identifies an event."""
-    identity = inference.id_field(seen, len(events), made.event)
-    number = ask("id", f"{made.event}: what identifies an event", identity or "none")
-    if number == "none":
+    """What identifies an event: a field that says so, a position in a log, or the key of records
+    that come twice."""
+    if made.envelope is not None and made.envelope.name in inference.IDENTIFIES:
         return
-    made.id = number
-    values = [identity_of(event, number) for event in events]
-    again = len(values) - len(set(values))
+    paths, why = _identity(made, events, seen)
+    proposed = ",".join(map(shown, paths)) or "none"
+    answer = ask("id", f"{made.event}: what identifies an event", proposed)
+    if answer != proposed:
+        paths = () if answer == "none" else tuple(map(read_path, answer.split(",")))
+        why = None
+    made.ids = paths
+    again, _ = inference.repeats(events, paths)
     if again:
-        made.notes["id"] = f"{again} of {len(values):,} events repeat one: taken for retries"
+        why = f"{again} of {len(events):,} events repeat one: taken for retries"
+    if why is not None:
+        made.notes["id"] = why
 
 
-def identity_of(event: dict[str, Any], paths: str) -> tuple[Any, ...]:
-    """The values that identify an event; `paths` has commas between them."""
-    values = dict(flat(event))
-    return tuple(values.get(path) for path in paths.split(","))
+def _identity(
+    made: EventDraft, events: Sequence[Occurrence], seen: Mapping[Path, Seen]
+) -> tuple[tuple[Path, ...], str | None]:
+    """The paths of an identity, and why there is none. A row's number is that of the row, not of
+    its change."""
+    is_row = made.envelope is not None and made.envelope.name == "debezium"
+    number = None if is_row else inference.id_of(seen, len(events), made.event)
+    if number is None:
+        if positions := inference.positions_of(events):
+            return positions, None
+        again, other = inference.repeats(events, _KEY)
+        return (_KEY, None) if again and not other and not is_row else ((), None)
+    again, other = inference.repeats(events, (number,))
+    is_strong = inference.is_strong(number)
+    if other > (inference.MOST_CHANGED * len(events) if is_strong else 0):
+        why = f"{other} of {len(events):,} events repeat one with other values"
+        return (), f"{shown(number)} is no identity: {why}"
+    if not is_strong and (touched := inference.touched(seen)):
+        why = f"{shown(number)} may come again, as {shown(touched)} changes: no identity"
+        return (), why
+    return (number,), None
+
+
+_KEY: tuple[Path, ...] = ((Root("key_text"),),)
+
+
+def _lines(draft: EventDraft, events: Sequence[Occurrence]) -> list[EventDraft]:
+    """A contract for the lines of an event, where it has any with a number to measure."""
+    made = []
+    for path in lines_of(events):
+        seen = profile_of(events, path)
+        name = event_name(draft.event, path)
+        fields, constant = fields_of(seen, ())
+        kpis, no_measures = kpis_of_lines(name, fields, seen)
+        if not kpis or not is_event_name(name):
+            continue
+        splits = [field for field in draft.fields if field.name in draft.by]
+        taken = {field.name for field in fields}
+        made.append(
+            replace(
+                draft,
+                event=name,
+                type=draft.event,
+                each=path,
+                fields=[*fields, *(field for field in splits if field.name not in taken)],
+                kpis=kpis,
+                by=[field.name for field in splits],
+                notes={key: why for key, why in draft.notes.items() if key in ("time", "by")},
+                left_out=named(constant | no_measures | left_out(seen)),
+            )
+        )
+        draft.fields = [f for f in draft.fields if f.path[: len(path)] != path]
+        draft.left_out = {at: why for at, why in draft.left_out.items() if at != shown(path)}
+    return made
 
 
 def from_answers(ask: Ask) -> list[EventDraft]:
     """A contract without a sample: what is asked for, and no thresholds."""
     event = ask("event", "The event's type", "order.placed")
     topic = ask("topic", "The Kafka topic", snake(event).partition("_")[0] + "s")
-    path = ask("type_field", "The field that names the type", "type")
+    type_field = ask("type_field", "The field that names the type", "type")
+    time = ask("time", "The field that says when it happened", "time")
     made = EventDraft(
-        event, topic, path, ask("time", "The field that says when it happened", "time")
-    )
+        event, topic, None if type_field == "none" else read_path(type_field),
+        [TimeDraft(read_path(time))],
+    )  # fmt: skip
     made.timezone = ask("timezone", "The zone of times without an offset", "UTC")
     number = ask("id", "The field that identifies an event", "none")
-    made.id = None if number == "none" else number
+    made.ids = () if number == "none" else tuple(map(read_path, number.split(",")))
     made.fields = _fields(ask("fields", "What KPIs may use, as name:type,…", ""))
-    made.kpis, made.left_out = kpis_of(event, made.fields)
+    made.kpis, no_measures = kpis_of(event, made.fields)
+    made.left_out = named(no_measures)
     made.window = ask("window", "The window of its KPIs", "1h")
     by = ask("by", "The fields to split its KPIs by", "none")
     made.by = [] if by == "none" else [name.strip() for name in by.split(",")]
-    return inference.with_own_names([made])
+    return with_own_names([made])
 
 
 def _fields(text: str) -> list[FieldDraft]:
     """`amount:float,region:string`."""
     drafts = []
     for part in filter(None, (item.strip() for item in text.split(","))):
-        path, _, kind = part.partition(":")
+        at, _, kind = part.partition(":")
         if kind not in FIELD_DTYPES:
             known = ", ".join(FIELD_DTYPES)
             raise RulesError(f"{part!r} is not name:type", f"The types are {known}.")
-        name = snake(path.rpartition(".")[2])
+        path = read_path(at)
+        name = name_of(path)
         of_kind = cast(FieldType, kind)
         drafts.append(FieldDraft(name, path, of_kind, unit=unit_of(name)))
     return drafts

@@ -2,56 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from agent.core.model.field_types import FieldType
-from agent.init.naming import DURATIONS, snake
+from agent.core.model.paths import Path, Root
+from agent.init.fields import FieldDraft
+from agent.init.naming import DURATIONS, IDENTIFIERS, MEANS, MONEY, PEOPLE, QUANTITIES, SUMS, snake
 from agent.init.sample import Seen
 
 MOST_MEASURES = 5
 """Of one event: more KPIs than people look at hide those that matter."""
 LEAST_IDENTIFIERS = 20
 """Numbers that are all different, of so many, are more likely identifiers than amounts."""
-
-_SUMS = frozenset({
-    "amount", "total", "revenue", "units", "quantity", "qty", "items", "pieces", "bytes", "eur",
-    "usd", "gbp", "chf", "cost", "costs", "count", "sales", "profit", "tax", "fee", "fees",
-    "discount", "refund", "volume", "cents", "clicks", "views",
-})  # fmt: skip
-_MEANS = frozenset({
-    "mean", "avg", "average", "median", "rate", "ratio", "percent", "pct", "share", "per",
-    "balance", "price", "rank", "score", "rating", "level", "temperature", "value", "weight",
-})  # fmt: skip
-_IDENTIFIERS = frozenset({
-    "id", "ids", "code", "zip", "zipcode", "postcode", "postal", "number", "no", "nr", "key",
-    "hash", "index", "idx", "seq", "sequence", "offset", "partition", "position", "pos", "row",
-    "version", "revision", "pid", "xid", "xoffset", "gtid", "lsn", "thread", "port", "phone", "lat",
-    "lon", "lng", "latitude", "longitude", "year", "month", "day", "weekday", "epoch", "ts",
-    "timestamp", "time", "date", "ean", "sku", "isbn", "serial", "account", "status", "state",
-})  # fmt: skip
-PEOPLE = frozenset({
-    "customer", "user", "account", "client", "member", "rider", "visitor", "patient", "buyer",
-})  # fmt: skip
+_SENDING = frozenset({"approximate", "retry", "retries", "attempt", "attempts", "redelivered"})
 _FLAGS = ({0}, {1}, {0, 1})
-
-
-@dataclass(frozen=True, slots=True)
-class FieldDraft:
-    """A field of a contract: its name in the rules, where it is, and how it is read. `is_text`: a
-    number that is written as text."""
-
-    name: str
-    path: str
-    type: FieldType
-    unit: str | None = None
-    is_text: bool = False
-
-    @property
-    def is_number(self) -> bool:
-        """Whether it can be added up."""
-        return self.type in ("integer", "float")
+_BEGINS = (
+    "ordered",
+    "created",
+    "placed",
+    "requested",
+    "opened",
+    "started",
+    "start",
+    "paid",
+    "begin",
+)
+_ENDS = (
+    "delivered", "completed", "closed", "finished", "resolved", "answered", "shipped", "ended",
+    "end", "picked", "arrived",
+)  # fmt: skip
+"""Words of the times between which something lasted, the likeliest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,32 +46,59 @@ class KpiDraft:
     counts: bool = False
 
 
+Measured = tuple[list[KpiDraft], dict[Path, str]]
+"""KPIs, and why other numbers have none, by the path of their field."""
+
+
 def kpis_of(
-    event: str, fields: Sequence[FieldDraft], seen: Mapping[str, Seen] | None = None
-) -> tuple[list[KpiDraft], dict[str, str]]:
-    """How many events there are; sums, means and slow ends of what is measured; how many people.
-    And why other numbers have no KPI, by the path of their field."""
+    event: str, fields: Sequence[FieldDraft], seen: Mapping[Path, Seen] | None = None
+) -> Measured:
+    """How many events there are; sums, means and slow ends of what is measured; how many people."""
     prefix = snake(event)
     made = [KpiDraft(f"{prefix}_events", "count(*)", None, "higher", counts=True)]
-    left_out: dict[str, str] = {}
-    measures: list[tuple[int, KpiDraft, FieldDraft]] = []
-    for field in fields:
-        if not field.is_number:
-            continue
-        reason = _not_a_measure(field, (seen or {}).get(field.path))
-        if reason is not None:
-            left_out[field.path] = reason
-        else:
-            measures.append((*_measure(prefix, field), field))
-    measures.sort(key=lambda ranked: ranked[0])
-    made += [kpi for _, kpi, _ in measures[:MOST_MEASURES]]
-    for _, _, field in measures[MOST_MEASURES:]:
-        left_out[field.path] = f"one of more than {MOST_MEASURES} numbers"
-    people = next(filter(_is_person, fields), None)
+    measures, left_out = measures_of(prefix, fields, seen or {})
+    made += [*measures, *_times(prefix, fields), *_failures(prefix, fields, seen or {})]
+    people = next((f for f in fields if _is_person(f, (seen or {}).get(f.path))), None)
     if people is not None:
         name = f"{prefix}_{people.name}s"
         made.append(KpiDraft(name, f"count(distinct {people.name})", None, "higher"))
     return made, left_out
+
+
+def measures_of(prefix: str, fields: Sequence[FieldDraft], seen: Mapping[Path, Seen]) -> Measured:
+    """The KPIs of numbers."""
+    left_out: dict[Path, str] = {}
+    measures: list[tuple[int, KpiDraft, FieldDraft]] = []
+    for field in fields:
+        if not field.is_number:
+            continue
+        reason = _not_a_measure(field, seen.get(field.path))
+        if reason is not None:
+            left_out[field.path] = reason
+        else:
+            measures.append((*_measure(prefix, field), field))
+    revenue = list(_revenue(prefix, [field for _, _, field in measures]))
+    measures = [measure for measure in measures if not (revenue and _is_price(measure[2]))]
+    measures.sort(key=lambda ranked: ranked[0])
+    kept = MOST_MEASURES - len(revenue)
+    for _, _, field in measures[kept:]:
+        left_out[field.path] = f"one of more than {MOST_MEASURES} numbers"
+    return [*revenue, *(kpi for _, kpi, _ in measures[:kept])], left_out
+
+
+def _revenue(prefix: str, fields: Sequence[FieldDraft]) -> Iterator[KpiDraft]:
+    """A price times a quantity, where no amount says so already."""
+    price = next(filter(_is_price, fields), None)
+    quantity = next((f for f in fields if f.name.split("_")[-1] in QUANTITIES), None)
+    is_said = any(f is not price and {*f.name.split("_")} & (MONEY - {"value"}) for f in fields)
+    if price is not None and quantity is not None and not is_said:
+        value = f"sum({price.name} * {quantity.name})"
+        yield KpiDraft(f"{prefix}_revenue", value, price.unit, "higher")
+
+
+def _is_price(field: FieldDraft) -> bool:
+    words = field.name.split("_")
+    return words[-1] == "price" and not {"mean", "avg", "average"} & {*words}
 
 
 def _measure(prefix: str, field: FieldDraft) -> tuple[int, KpiDraft]:
@@ -99,42 +107,80 @@ def _measure(prefix: str, field: FieldDraft) -> tuple[int, KpiDraft]:
     if field.unit in DURATIONS:
         value, ending = f"quantile({field.name}, 0.95)", "_p95"
         return 1, KpiDraft(f"{prefix}_{field.name}{ending}", value, field.unit, "lower")
-    if words & _SUMS and not words & _MEANS:
+    is_money = field.type == "decimal" and words & MONEY
+    if (words & SUMS or is_money) and not words & MEANS:
         # Prometheus keeps `_total` and `_count` for counters and histograms.
         ending = "_sum" if field.name.endswith(("total", "count", "sum")) else ""
         return 0, KpiDraft(
             f"{prefix}_{field.name}{ending}", f"sum({field.name})", field.unit, "higher"
         )
-    rank = 2 if words & _MEANS or field.unit else 3
+    rank = 2 if words & MEANS or field.unit else 3
     return rank, KpiDraft(f"{prefix}_{field.name}_mean", f"avg({field.name})", field.unit, "higher")
 
 
 def _not_a_measure(field: FieldDraft, seen: Seen | None) -> str | None:
     """Why a number is nothing to be averaged or added up; None: it may be."""
     *_, last = words = field.name.split("_")
-    named = bool(set(words) & (_SUMS | _MEANS)) or field.unit is not None
-    if field.unit is None and (last in _IDENTIFIERS or (set(words) & _IDENTIFIERS and not named)):
+    if field.path[:1] == (Root("envelope"),):
+        return "stands beside the event, maybe for several"
+    if set(words) & _SENDING:
+        return "how it was sent, by its name"
+    named = bool(set(words) & (SUMS | MEANS)) or field.unit is not None
+    if field.unit is None and (last in IDENTIFIERS or (set(words) & IDENTIFIERS and not named)):
         return "a code, position or time by its name"
     return None if seen is None else _by_values(field, seen, named)
 
 
 def _by_values(field: FieldDraft, seen: Seen, named: bool) -> str | None:
     """Why a number is no measure, by its values."""
-    if seen.known and seen.times == seen.known:
+    if seen.is_time:
         return "a time"
+    if named or field.name.endswith("length"):
+        return None
     if seen.distinct == 1 and seen.known > 1:
         return f"always {next(iter(seen.values))}"
     if field.type == "integer" and set(seen.values) in _FLAGS:
         return "a yes or no"
-    is_unique = seen.distinct == seen.known >= LEAST_IDENTIFIERS
-    if field.type == "integer" and is_unique and not named:
+    if field.type == "integer" and seen.distinct == seen.known >= LEAST_IDENTIFIERS:
         return "another number in each event"
     return None
 
 
-def _is_person(field: FieldDraft) -> bool:
+def _times(prefix: str, fields: Iterable[FieldDraft]) -> Iterator[KpiDraft]:
+    """How long it took, where an event says when it began and ended."""
+    times = [field for field in fields if field.type == "timestamp"]
+    begin, end = _named(times, _BEGINS), _named(times, _ENDS)
+    if begin is not None and end is not None and begin is not end:
+        value = f"quantile({end.name} - {begin.name}, 0.95)"
+        yield KpiDraft(f"{prefix}_{begin.name}_to_{end.name}_p95", value, "seconds", "lower")
+
+
+def _named(times: Sequence[FieldDraft], words: Sequence[str]) -> FieldDraft | None:
+    found = [
+        (words.index(w), i) for i, f in enumerate(times) for w in f.name.split("_") if w in words
+    ]
+    return times[min(found)[1]] if found else None
+
+
+def _failures(
+    prefix: str, fields: Iterable[FieldDraft], seen: Mapping[Path, Seen]
+) -> Iterator[KpiDraft]:
+    """The share of failures, by a status of HTTP."""
+    for field in fields:
+        part = seen.get(field.path)
+        if field.type != "integer" or "status" not in field.name or part is None:
+            continue
+        if part.distinct > 1 and all(100 <= value < 600 for value in part.values):
+            share = f"count(*) filter (where {field.name} >= 500) / count({field.name})"
+            yield KpiDraft(f"{prefix}_failed_share", share, "ratio", "lower")
+            return
+
+
+def _is_person(field: FieldDraft, seen: Seen | None) -> bool:
     """Whether a field says who: `customer`, `user_id`, but not `customer_tier`."""
     words = field.name.split("_")
-    if field.type not in ("string", "integer"):
+    if field.type not in ("string", "integer") or (seen is not None and seen.distinct < 2):
+        return False
+    if words[-1] == "distinct":
         return False
     return words[-1] in PEOPLE or (words[-1] in ("id", "key") and bool(PEOPLE & {*words[-2:-1]}))

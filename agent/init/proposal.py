@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.core.model.results import Emitted
-from agent.init.inference import EventDraft
+from agent.init.drafted import EventDraft
 from agent.init.measures import KpiDraft
 from agent.init.write import document
 from agent.language.load import load

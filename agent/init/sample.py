@@ -2,68 +2,119 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from decimal import Decimal
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
 
+from agent.core.decode.batch import Headers
 from agent.core.decode.time_text import parse_time
-from agent.core.model.events import FieldType
+from agent.core.model.field_types import FIELD_DTYPES, FieldType
+from agent.core.model.paths import Elements, Path, Root, Selector
+from agent.init.places import at, shown, written
+from agent.init.spelling import number_example, time_format
 
 MOST_DISTINCT = 1_000
 """So many values of a field are shown apart; beyond, it has "many"."""
 
-DEEPEST = 4
+DEEPEST = 8
 """Fields nested deeper are left out."""
-
-
-_NUMBER = re.compile(r"-?[0-9]{1,9}(?:\.([0-9]+))?")
 
 LEAST_EPOCH_MS = 10**12
 """September 2001: a number that stands for an earlier time is taken for something else."""
+MOST_SPAN_MS = 3 * 366 * 86_400_000
+"""Numbers that would be times further apart are taken for something else."""
+MOST_DECIMALS = 9
+_ATTRIBUTES = frozenset({
+    "specversion", "type", "source", "id", "time", "data", "data_base64", "datacontenttype",
+    "dataschema",
+})  # fmt: skip
+_KEYS, _VALUES = ("key", "name", "Key", "Name"), ("value", "values", "Value", "Values")
+_TRANSPORT = ("ce_", "traceparent", "tracestate", "content-type", "b3", "x-b3-", "spring_", "__")
+"""What the names of headers begin with that say nothing about what happened."""
+
+
+@dataclass(frozen=True, slots=True)
+class Occurrence:
+    """One event: its value, what stands around it in the record, and the record's key and headers.
+    `envelope` names the envelope that it stood in."""
+
+    value: Any
+    around: Any = None
+    key: bytes | None = None
+    headers: Headers = ()
+    envelope: str | None = None
+
+    def with_value(self, value: Any) -> Occurrence:
+        """The same event with another value."""
+        return replace(self, value=value)
+
+    def at(self, path: Path) -> Any:
+        """What stands at a path; None where nothing does."""
+        if not path or not isinstance(root := path[0], Root):
+            return at(self.value, path)
+        if root.part == "header":
+            found = [text for name, text in self.headers if name == root.name]
+            return _text(found[-1]) if found else None
+        if root.part == "key_text":
+            return _text(self.key)
+        tree = self.around if root.part == "envelope" else _object(self.key)
+        return at(tree, path[1:])
 
 
 @dataclass(slots=True)
 class Seen:
     """One field over all events of a sample."""
 
-    path: str
+    path: Path
     count: int = 0
     nulls: int = 0
-    kinds: Counter[FieldType] = field(default_factory=Counter)
+    kinds: Counter[str] = field(default_factory=Counter)
     values: Counter[Any] = field(default_factory=Counter)
-    least: float | None = None
-    most: float | None = None
     times: int = 0
     naive: int = 0
+    first_ms: int | None = None
+    last_ms: int | None = None
     number_texts: int = 0
-    has_decimals: bool = False
+    decimals: set[int] = field(default_factory=set)
+    most_elements: int = 0
 
     def add(self, value: Any) -> None:
         """Take in the field of one more event."""
         self.count += 1
-        if value is None:
+        if value is None or value == []:
             self.nulls += 1
             return
         self.kinds[_kind(value)] += 1
+        if isinstance(value, list | dict):
+            self.most_elements = max(self.most_elements, len(value))
+            return
         if len(self.values) < MOST_DISTINCT or value in self.values:
             self.values[value] += 1
-        if isinstance(value, str) and (number := _NUMBER.fullmatch(value)):
+        if isinstance(value, str):
+            self._add_text(value)
+        if not isinstance(value, bool):
+            self._add_time(str(value))
+
+    def _add_text(self, text: str) -> None:
+        digits = text.removeprefix("-")
+        whole, point, decimals = digits.partition(".")
+        if whole.isdecimal() and len(digits) <= 18 and (decimals.isdecimal() if point else True):
             self.number_texts += 1
-            self.has_decimals |= number[1] is not None
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            self.least = value if self.least is None else min(self.least, value)
-            self.most = value if self.most is None else max(self.most, value)
-        at_ms = None if isinstance(value, bool) else parse_time(str(value), "UTC")
+            self.decimals.add(len(decimals))
+
+    def _add_time(self, text: str) -> None:
+        at_ms = parse_time(text, "UTC")
         # A small number can be read as a time, too, and mostly is none.
-        if at_ms is not None and (at_ms >= LEAST_EPOCH_MS or "-" in str(value)):
-            self.times += 1
-            # What says no offset means another instant in another zone.
-            self.naive += parse_time(str(value), "Asia/Tokyo") != parse_time(str(value), "UTC")
+        if at_ms is None or not (at_ms >= LEAST_EPOCH_MS or "-" in text):
+            return
+        self.times += 1
+        self.first_ms = at_ms if self.first_ms is None else min(self.first_ms, at_ms)
+        self.last_ms = at_ms if self.last_ms is None else max(self.last_ms, at_ms)
+        # What says no offset means another instant in another zone.
+        self.naive += parse_time(text, "Asia/Tokyo") != at_ms
 
     @property
     def known(self) -> int:
@@ -76,90 +127,217 @@ class Seen:
         kinds = set(self.kinds)
         if kinds == {"integer", "float"}:
             return "float"
-        return kinds.pop() if len(kinds) == 1 else None
+        kind = kinds.pop() if len(kinds) == 1 else None
+        return kind if kind in FIELD_DTYPES else None  # type: ignore[return-value]
 
     @property
     def is_number_in_text(self) -> bool:
         """Whether all values are numbers, of which some are written as text: with decimals, or
         beside others that are not. Whole numbers as text alone are codes."""
         numbers = self.kinds["integer"] + self.kinds["float"]
-        if not self.number_texts or self.distinct < 2:
+        if not self.number_texts or self.number_texts + numbers != self.known:
             return False
-        return self.number_texts + numbers == self.known and bool(self.has_decimals or numbers)
+        return bool(max(self.decimals) or numbers)
+
+    @property
+    def is_time(self) -> bool:
+        """Whether all values are times that need no format: numbers only where they lie close to
+        each other."""
+        if not self.known or self.times != self.known:
+            return False
+        is_text = not self.number_texts and self.type == "string"
+        return is_text or (self.last_ms or 0) - (self.first_ms or 0) < MOST_SPAN_MS
+
+    @property
+    def format(self) -> str | None:
+        """The format of times that need one."""
+        if self.type != "string" or self.times or self.number_texts:
+            return None
+        return time_format(self.values)
+
+    @property
+    def number_example(self) -> str | None:
+        """How numbers are written that are not plain."""
+        is_text = self.type == "string" and self.number_texts < self.known
+        return number_example(self.values) if is_text else None
 
     @property
     def distinct(self) -> int:
         """How many values there are, up to `MOST_DISTINCT`."""
         return len(self.values)
 
-    @property
-    def is_numeric(self) -> bool:
-        """Whether all values are numbers."""
-        return self.type in ("integer", "float")
 
-
-def profile(events: Iterable[Mapping[str, Any]]) -> dict[str, Seen]:
-    """Every field by its dotted path, in the order in which they come. Lists are left out."""
-    fields: dict[str, Seen] = {}
+def profile(events: Iterable[Occurrence | Mapping[str, Any]]) -> dict[Path, Seen]:
+    """Every field by its path, in the order in which they come. A field of an array's element is
+    one where the array never has more than one."""
+    fields: dict[Path, Seen] = {}
     for event in events:
-        for path, value in flat(event):
+        for path, value in fields_in(event):
             fields.setdefault(path, Seen(path)).add(value)
-    return fields
+    return without_long(fields)
 
 
-def flat(event: Mapping[str, Any], above: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:
-    """The fields of an event by their dotted paths."""
-    for name, value in event.items():
-        path = f"{above}{name}"
-        if "." in name or not name:
-            continue
-        if isinstance(value, dict):
-            if depth < DEEPEST:
-                yield from flat(value, f"{path}.", depth + 1)
-        elif not isinstance(value, list):
+def without_long(fields: Mapping[Path, Seen]) -> dict[Path, Seen]:
+    """The fields without those of arrays that have more than one element."""
+    arrays = {path: seen for path, seen in fields.items() if seen.kinds["objects"]}
+    long = [path for path, seen in arrays.items() if seen.most_elements > 1]
+    return {
+        path: seen
+        for path, seen in fields.items()
+        if not any(path[: len(array)] == array and path != array for array in long)
+    }
+
+
+def fields_in(event: Occurrence | Mapping[str, Any]) -> Iterator[tuple[Path, Any]]:
+    """The fields of an event by their paths: its own, and those of its record and envelope."""
+    if not isinstance(event, Occurrence):
+        event = Occurrence(event)
+    for path, value in flat(event.value):
+        # What ExtractNewRecordState puts beside a row is what the envelope says.
+        if event.envelope != "debezium" or not str(path[0]).startswith("__"):
             yield path, value
+    if isinstance(event.around, dict):
+        for name, value in event.around.items():
+            if _is_said(event.envelope, name):
+                for path, inner in flat({name: value}, (Root("envelope"),)):
+                    if not isinstance(inner, list) and 0 not in path:
+                        yield path, inner
+    for name in dict.fromkeys(name for name, _ in event.headers):
+        if not name.lower().startswith(_TRANSPORT):
+            yield (Root("header", name),), event.at((Root("header", name),))
+    if event.key is not None:
+        yield (Root("key_text"),), event.at((Root("key_text"),))
+        yield from flat(_object(event.key) or {}, (Root("key"),))
 
 
-def left_out(events: Iterable[Mapping[str, Any]], seen: Mapping[str, Seen]) -> dict[str, str]:
-    """The parts of the events that no field is made of, by path, and why."""
-    reasons: dict[str, str] = {}
+def _is_said(envelope: str | None, name: str) -> bool:
+    """Whether a member of an envelope says something about the event."""
+    if envelope == "cloudevents":
+        return name not in _ATTRIBUTES
+    if envelope == "debezium":
+        return name == "op"
+    return envelope == "list"
+
+
+def flat(tree: Any, above: Path = ()) -> Iterator[tuple[Path, Any]]:
+    """The values below a path. An array of objects is a value, and so is what its first element
+    has; one of names and values is as an object."""
+    if isinstance(tree, dict):
+        for name, value in tree.items():
+            if name and len(above) < DEEPEST:
+                yield from flat(value, (*above, name))
+            elif name:
+                yield (*above, name), value if isinstance(value, dict) else None
+    elif isinstance(tree, list):
+        key = _key_of(tree)
+        if key is not None:
+            for item in tree:
+                path = (*above, Selector(key, item[key]))
+                rest = {name: value for name, value in item.items() if name != key}
+                yield from flat(rest, path)
+            return
+        yield above, tree
+        if tree and isinstance(tree[0], dict):
+            yield from flat(tree[0], (*above, 0))
+    else:
+        yield above, tree
+
+
+def _key_of(items: Sequence[Any]) -> str | None:
+    """The member by which the elements of an array are called, where it is one of names and
+    values."""
+    for key in _KEYS:
+        if items and all(
+            isinstance(item, dict) and isinstance(item.get(key), str) and set(_VALUES) & item.keys()
+            for item in items
+        ):
+            return key if len({item[key] for item in items}) == len(items) else None
+    return None
+
+
+def objects_in(events: Sequence[Occurrence]) -> list[Path]:
+    """The arrays of objects that stand in the events, not in another array."""
+    seen: dict[Path, None] = {}
     for event in events:
-        for path, reason in _unread(event):
-            reasons.setdefault(path, reason)
-    for path, seen_field in seen.items():
-        if seen_field.known and seen_field.type is None and not seen_field.is_number_in_text:
-            reasons[path] = f"of several types: {', '.join(sorted(seen_field.kinds))}"
-        elif seen_field.values and all(_is_json(value) for value in seen_field.values):
-            reasons[path] = "text that holds JSON"
+        for path, value in flat(event.value):
+            if isinstance(value, list) and value and isinstance(value[0], dict) and 0 not in path:
+                seen.setdefault(path)
+    return list(seen)
+
+
+def elements_of(events: Iterable[Occurrence], path: Path) -> Iterator[Occurrence]:
+    """The elements of an array in the events, each as an event that has nothing else."""
+    for event in events:
+        elements = event.at(path)
+        if isinstance(elements, list):
+            yield from (Occurrence(item) for item in elements if isinstance(item, dict))
+
+
+def texts_in(events: Sequence[Occurrence]) -> dict[Path, list[str]]:
+    """What stands where all that stands is text."""
+    texts: dict[Path, list[str]] = {}
+    others: set[Path] = set()
+    for event in events:
+        for path, value in flat(event.value):
+            if isinstance(value, str) and Elements() not in path:
+                texts.setdefault(path, []).append(value)
+            elif value is not None:
+                others.add(path)
+    return {path: found for path, found in texts.items() if path not in others and 0 not in path}
+
+
+def left_out(seen: Mapping[Path, Seen]) -> dict[Path, str]:
+    """The parts of the events that no field is made of, by path, and why."""
+    reasons: dict[Path, str] = {}
+    for path, part in seen.items():
+        if written(path) is None:
+            reasons[path] = "rules can't write its name"
+        elif part.kinds["object"]:
+            reasons[path] = "nested too deeply"
+        elif part.kinds["objects"]:
+            if part.most_elements > 1:
+                reasons[path] = "an array of objects without a number to measure"
+        elif part.known and part.type is None and not part.is_number_in_text:
+            reasons[path] = f"of several types: {', '.join(sorted(part.kinds))}"
     return reasons
 
 
-def _unread(event: Mapping[str, Any], above: str = "", depth: int = 0) -> Iterator[tuple[str, str]]:
-    for name, value in event.items():
-        path = f"{above}{name}"
-        if not name or "." in name:
-            yield path, "its name has a dot: a list of keys as `path` reads it"
-        elif isinstance(value, list):
-            yield f"{path}[]", "a list"
-        elif isinstance(value, dict) and depth < DEEPEST:
-            yield from _unread(value, f"{path}.", depth + 1)
-        elif isinstance(value, dict):
-            yield path, "nested too deeply"
+def named(reasons: Mapping[Path, str]) -> dict[str, str]:
+    """Reasons by paths as people read them."""
+    return {shown(path): reason for path, reason in reasons.items()}
 
 
-def _is_json(value: Any) -> bool:
-    if not isinstance(value, str) or value[:1] not in ("{", "["):
-        return False
+def _object(key: bytes | None) -> dict[str, Any] | None:
     try:
-        msgspec.json.decode(value)
+        tree = msgspec.json.decode(key or b"")
     except (msgspec.DecodeError, ValueError, RecursionError):
-        return False
-    return True
+        return None
+    return tree if isinstance(tree, dict) else None
 
 
-def _kind(value: Any) -> FieldType:
-    if isinstance(value, bool):
-        return "boolean"
-    if isinstance(value, int):
-        return "integer" if -(2**63) <= value < 2**63 else "float"
-    return "float" if isinstance(value, float | Decimal) else "string"
+def _text(content: bytes | None) -> str | None:
+    try:
+        return None if content is None else content.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, list):
+        return _kind_of_list(value)
+    for kind, types in _KINDS.items():
+        if isinstance(value, types):
+            return kind
+    return "integer" if isinstance(value, int) and -(2**63) <= value < 2**63 else "float"
+
+
+_KINDS: Mapping[str, type] = {"object": dict, "boolean": bool, "string": str}
+
+
+def _kind_of_list(items: Sequence[Any]) -> str:
+    kinds = {_kind(item) for item in items if item is not None}
+    if kinds == {"object"}:
+        return "objects"
+    if kinds == {"integer", "float"}:
+        return "float[]"
+    return f"{kinds.pop() if len(kinds) == 1 else 'mixed'}[]"

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from agent.core.model.events import Envelope, InnerText
+from agent.core.model.field_types import DEFAULT_SCALE
+from agent.core.model.paths import path_text
 from agent.core.model.printable import printable
 from agent.core.model.text import duration
-from agent.init.inference import OF_ENVELOPE, EventDraft
-from agent.init.measures import FieldDraft, KpiDraft
+from agent.init.drafted import EventDraft, TimeDraft
+from agent.init.fields import FieldDraft
+from agent.init.measures import KpiDraft
+from agent.init.places import quoted, written
 
 if TYPE_CHECKING:
     from agent.init.proposal import Bound, Proposal
@@ -18,8 +21,6 @@ if TYPE_CHECKING:
 MODELINE = "# yaml-language-server: $schema={schema}"
 MOST_LEFT_OUT = 20
 """Comments on what is left out, of one event."""
-_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*|\d+[a-z]+( every \d+[a-z]+)?")
-_WORDS = frozenset({"true", "false", "null", "yes", "no", "on", "off"})
 
 
 def document(
@@ -53,28 +54,25 @@ def document(
     return "\n".join(lines).rstrip() + "\n"
 
 
-def quoted(text: str) -> str:
-    """A text as YAML, in quotes where it needs them."""
-    plain = _PLAIN.fullmatch(text) and text.lower() not in _WORDS
-    return text if plain else printable(json.dumps(text, ensure_ascii=False))
-
-
 def _event(draft: EventDraft) -> Iterator[str]:
     yield f"  {quoted(draft.event)}:"
     yield _noted(f"    topic: {quoted(draft.topic)}", draft.notes.get("topic"))
     if draft.envelope is not None:
-        yield f"    envelope: {draft.envelope}"
-    if draft.type_field not in ("type", OF_ENVELOPE):
-        yield f"    type_field: {quoted(draft.type_field)}"
-    if draft.time != OF_ENVELOPE:
-        yield _noted(f"    time: {quoted(draft.time)}", draft.notes.get("time"))
+        yield f"    envelope: {_envelope(draft.envelope)}"
+    if draft.decode:
+        inner = ", ".join(_inner(text) for text in draft.decode)
+        yield _noted(f"    decode: {{{inner}}}", draft.notes.get("decode"))
+    yield from _type(draft)
+    if draft.each is not None:
+        yield f"    each: {quoted(path_text(draft.each))}"
+    if draft.times:
+        times = [_time(time) for time in draft.times]
+        yield _noted(f"    time: {_one_or_list(times)}", draft.notes.get("time"))
     if draft.timezone != "UTC":
         yield f"    timezone: {quoted(draft.timezone)}"
-    if draft.id is not None:
-        paths = draft.id.split(",")
-        joined = ", ".join(map(quoted, paths))
-        shown = joined if len(paths) == 1 else f"[{joined}]"
-        yield _noted(f"    id: {shown}", draft.notes.get("id"))
+    if draft.ids:
+        ids = [written(path) or "" for path in draft.ids]
+        yield _noted(f"    id: {_one_or_list(ids)}", draft.notes.get("id"))
     elif "id" in draft.notes:
         yield f"    # {draft.notes['id']}"
     if draft.lateness_ms:
@@ -84,6 +82,35 @@ def _event(draft: EventDraft) -> Iterator[str]:
         yield from (f"      {_field(field)}" for field in draft.fields)
     yield from _left_out(draft)
     yield ""
+
+
+def _type(draft: EventDraft) -> Iterator[str]:
+    """Where the type is, unless it is where the envelope has it, or at `type`."""
+    usual = {"cloudevents": "{envelope: type}", "debezium": "none"}
+    path = "none" if draft.type_field is None else written(draft.type_field)
+    if path != (usual.get(draft.envelope.name, "type") if draft.envelope else "type"):
+        yield f"    type_field: {path}"
+    if draft.type not in (None, draft.event) and draft.type_field is not None:
+        yield f"    type: {quoted(draft.type or '')}"
+
+
+def _envelope(envelope: Envelope) -> str:
+    return f"{{{envelope.name}: {written(envelope.path)}}}" if envelope.path else envelope.name
+
+
+def _inner(text: InnerText) -> str:
+    words = " ".join(text.codings)
+    coding = f"{words}({text.scale})" if text.codings[-1] == "decimal" else words
+    return f"{written(text.path)}: {coding}"
+
+
+def _time(time: TimeDraft) -> str:
+    path = written(time.path) or ""
+    return path if time.format is None else f"{{path: {path}, format: {quoted(time.format)}}}"
+
+
+def _one_or_list(items: Sequence[str]) -> str:
+    return items[0] if len(items) == 1 else f"[{', '.join(items)}]"
 
 
 def _left_out(draft: EventDraft) -> Iterator[str]:
@@ -96,12 +123,16 @@ def _left_out(draft: EventDraft) -> Iterator[str]:
 
 
 def _field(draft: FieldDraft) -> str:
-    parts = [f"path: {quoted(draft.path)}"] if draft.path != draft.name else []
-    parts.append(f"type: {draft.type}")
-    parts += ["read: text"] if draft.is_text else []
-    parts += [f"unit: {draft.unit}"] if draft.unit else []
+    parts = [f"path: {written(draft.path)}"] if draft.path != (draft.name,) else []
+    parts.append(f"type: {quoted(draft.type) if draft.type[-1] != ']' else f'[{draft.type[:-2]}]'}")
+    parts += [f"scale: {draft.scale}"] if draft.scale not in (None, DEFAULT_SCALE) else []
+    parts += [f"read: {quoted(draft.read)}"] if draft.read else []
+    parts += [f"format: {quoted(draft.format)}"] if draft.format else []
+    parts += [f"unit: {unit}"] if (unit := draft.epoch or draft.unit) else []
     return (
-        f"{draft.name}: {{{', '.join(parts)}}}" if len(parts) > 1 else f"{draft.name}: {draft.type}"
+        f"{draft.name}: {{{', '.join(parts)}}}"
+        if len(parts) > 1
+        else f"{draft.name}: {parts[0][6:]}"
     )
 
 

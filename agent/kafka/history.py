@@ -27,7 +27,7 @@ from agent.kafka.fetched import make_batch
 from agent.kafka.schema_registry import SchemaRegistry
 from agent.kafka.source_topics import source_topics, unmatched
 from agent.kafka.topic_ids import describe
-from agent.kafka.topic_reader import read_newest
+from agent.kafka.topic_reader import Record, read_newest
 from agent.kafka.topics import TopicNames
 from agent.settings import Settings
 
@@ -134,7 +134,7 @@ async def _read(
     yield pipeline.finish(0 if newest_ms is None else max(0, until_ms - newest_ms))
 
 
-async def newest(settings: Settings, topic: str, most: int) -> list[bytes]:
+async def newest(settings: Settings, topic: str, most: int) -> list[Record]:
     """The newest records of a topic, about `most` of them, in the order of their timestamps.
 
     Raises EnvironmentFault as `history` does.
@@ -145,7 +145,7 @@ async def newest(settings: Settings, topic: str, most: int) -> list[bytes]:
         records = await read_newest(settings, topic, partitions, share)
     except (KafkaError, OSError) as error:
         raise EnvironmentFault(f"{topic} can't be read from {settings.brokers}: {error}") from error
-    return [r.value for r in sorted(records, key=lambda r: r.timestamp) if r.value is not None]
+    return sorted(records, key=lambda record: record.timestamp)
 
 
 def _options(settings: Settings) -> dict[str, Any]:

@@ -108,6 +108,28 @@ def records_in(lines: Iterable[bytes], form: Form | None) -> FileBatch:
     )
 
 
+def record_line(record: FileRecord) -> bytes:
+    """A record as a line of the first form."""
+    headers = [(name, value.decode("utf-8", "replace")) for name, value in record.headers]
+    return msgspec.json.encode(
+        {
+            "topic": record.topic or "",
+            "timestamp": record.timestamp_ms,
+            **_named("key", record.key),
+            "headers": headers,
+            **_named("value", record.value),
+        }
+    )
+
+
+def _named(name: str, content: bytes | None) -> dict[str, str | None]:
+    """The member that holds a key or value: text, or base64 of what is none."""
+    try:
+        return {name: None if content is None else content.decode()}
+    except UnicodeDecodeError:
+        return {f"{name}_base64": base64.b64encode(content or b"").decode()}
+
+
 def _of_json(line: bytes) -> FileRecord | None:
     members = _object(line)
     if members is None or not ("topic" in members and _OURS.issuperset(members)):

@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from agent.core.model.paths import Root
 from agent.init import inference
-from agent.init.measures import FieldDraft, kpis_of
+from agent.init.fields import FieldDraft, fields_of
+from agent.init.measures import kpis_of, measures_of
 from agent.init.naming import snake, unit_of
-from agent.init.sample import left_out, profile
+from agent.init.sample import Occurrence, left_out, named, profile
 
 HOUR_MS = 3_600_000
 
@@ -31,80 +33,121 @@ def orders(count: int = 200, **more: Any) -> list[dict[str, Any]]:
 
 
 def test_the_type_is_a_text_with_few_values_under_a_usual_name() -> None:
-    assert inference.type_field(profile(orders()), 200) == "type"
-    assert inference.type_field(profile(orders(3)), 3) is None
-    assert inference.type_field(profile([{"type": str(n)} for n in range(100)]), 100) is None
-    assert inference.type_field(profile([{"kind": "a"}, {"kind": "b"}] * 50), 100) == "kind"
+    assert inference.type_of(profile(orders()), 200) == ("type",)
+    assert inference.type_of(profile(orders(3)), 3) is None
+    assert inference.type_of(profile([{"type": str(n)} for n in range(100)]), 100) is None
+    assert inference.type_of(profile([{"kind": "a"}, {"kind": "b"}] * 50), 100) == ("kind",)
+
+
+def test_a_type_that_is_always_the_same_gives_way_to_one_that_differs() -> None:
+    events = [
+        {"Type": "Notification", "MessageAttributes": {"type": {"Type": "String", "Value": kind}}}
+        for kind in ("paid", "placed") * 20
+    ]
+    assert inference.type_of(profile(events), 40) == ("MessageAttributes", "type", "Value")
+    assert inference.type_of(profile([{"type": "order", "car": {"type": "a"}}] * 40), 40) == (
+        "type",
+    )
+
+
+def test_the_type_may_be_in_a_header_or_be_the_key() -> None:
+    by_header = [Occurrence({"n": n}, headers=[("X-Event", b"ab"[n % 2 :][:1])]) for n in range(40)]
+    assert inference.type_of(profile(by_header), 40) == (Root("header", "X-Event"),)
+    by_key = [Occurrence({}, key=(b"order.paid", b"order.sent")[n % 2]) for n in range(40)]
+    assert inference.type_of(profile(by_key), 40) == (Root("key_text"),)
+    regions = [Occurrence({}, key=(b"emea", b"apac")[n % 2]) for n in range(40)]
+    assert inference.type_of(profile(regions), 40) is None
 
 
 def test_the_time_is_what_can_be_read_as_one_in_every_event_by_its_name_first() -> None:
-    assert inference.time_field(profile(orders()), 200) == "paid_at"
-    assert inference.time_field(profile(orders(created="2025-03-01T10:00:00")), 200) == "paid_at"
-    assert inference.time_field(profile([{"a": "2025-03-01", "b": 1}] * 5), 5) == "a"
-    assert inference.time_field(profile([{"at": "2025-03-01"}, {"at": "soon"}]), 2) is None
+    assert inference.time_of(profile(orders()), 200) == ("paid_at",)
+    assert inference.time_of(profile(orders(created="2025-03-01T10:00:00")), 200) == ("paid_at",)
+    assert inference.time_of(profile([{"a": "2025-03-01", "b": 1}] * 5), 5) == ("a",)
+    assert inference.time_of(profile([{"at": "2025-03-01"}, {"at": "soon"}]), 2) is None
+
+
+def test_of_times_with_gaps_the_first_that_is_there_counts() -> None:
+    at = "2025-03-01T10:00:00Z"
+    events = [
+        Occurrence({"paid_at": at if n % 3 else None, "sent_at": at, "never": None})
+        for n in range(9)
+    ]
+    assert inference.times_with_gaps(profile(events), events) == [("paid_at",), ("sent_at",)]
 
 
 def test_the_id_hardly_repeats() -> None:
-    assert inference.id_field(profile(orders()), 200, "order.paid") == "id"
-    assert inference.id_field(profile([{"id": n % 5} for n in range(100)]), 100, "order") is None
+    assert inference.id_of(profile(orders()), 200, "order.paid") == ("id",)
+    assert inference.id_of(profile([{"id": n % 5} for n in range(100)]), 100, "order") is None
     events = [{"order_id": str(n)} for n in range(100)]
-    assert inference.id_field(profile(events), 100, "order.paid") == "order_id"
+    assert inference.id_of(profile(events), 100, "order.paid") == ("order_id",)
 
 
 def test_the_time_is_when_it_happened_and_not_when_it_was_handled() -> None:
     at = "2025-03-01T10:00:00Z"
     event = {"received_at": at, "meta": {"updated_at": at}, "payload": {"CreatedDate": at}}
-    assert inference.time_field(profile([event] * 5), 5) == "payload.CreatedDate"
+    assert inference.time_of(profile([event] * 5), 5) == ("payload", "CreatedDate")
     change = {"ts_ms": 1_740_960_016_066, "source": {"ts_ms": 1_740_960_016_061}}
-    assert inference.time_field(profile([change] * 5), 5) == "source.ts_ms"
+    assert inference.time_of(profile([change] * 5), 5) == ("source", "ts_ms")
 
 
 @pytest.mark.parametrize(
     ("event", "path"),
     [
-        ({"eventID": "e{}", "id": "{}"}, "eventID"),
-        ({"properties": {"$insert_id": "e{}"}}, "properties.$insert_id"),
-        ({"messageId": "e{}", "order": {"id": "{}"}}, "messageId"),
-        ({"specversion": "1.0", "source": "/a", "id": "same"}, "source,id"),
+        ({"eventID": "e{}", "id": "{}"}, ("eventID",)),
+        ({"properties": {"$insert_id": "e{}"}}, ("properties", "$insert_id")),
+        ({"messageId": "e{}", "order": {"id": "{}"}}, ("messageId",)),
         ({"order": {"id": "{}"}}, None),
     ],
 )
-def test_the_identity_is_that_of_the_event(event: dict[str, Any], path: str | None) -> None:
+def test_the_identity_is_that_of_the_event(
+    event: dict[str, Any], path: tuple[str, ...] | None
+) -> None:
     text = json.dumps(event)
     events = [json.loads(text.replace("{}", str(n))) for n in range(30)]
-    assert inference.id_field(profile(events), 30, "order.paid") == path
+    assert inference.id_of(profile(events), 30, "order.paid") == path
 
 
 def test_fields_have_their_type_path_and_unit_and_promise_nothing_more() -> None:
-    events = orders(wait_seconds=2, mixed=1, temperature=-3, seen="2025-03-01T10:00:00Z")
+    events = orders(wait_seconds=2, mixed=1, temperature=-3, seen="2025-03-01T10:00:00Z", eu=True)
     events[0] |= {"mixed": "one", "amount": None}
     for n, event in enumerate(events):
         event["price"] = f"{n}.50" if n % 2 else n
+        event["paid"] = f"€{n},50"
         event["Tip ($)"] = n
         event["account_no"] = str(n)
-    fields = inference.fields_of(profile(events), {"type", "id", "paid_at"})
+        event["qty"] = {"$numberInt": str(n)}
+        event["due_date"] = 20_150 + n % 3
+        event["tags"] = ["a", "b"]
+    fields, left_out = fields_of(profile(events), {("type",), ("id",), ("paid_at",)})
     assert fields == [
-        FieldDraft("amount", "amount", "float"),
-        FieldDraft("id", "user.id", "string"),
-        FieldDraft("region", "user.region", "string"),
-        FieldDraft("wait_seconds", "wait_seconds", "integer", "seconds"),
-        FieldDraft("temperature", "temperature", "integer"),
-        FieldDraft("seen", "seen", "timestamp"),
-        FieldDraft("price", "price", "float", is_text=True),
-        FieldDraft("tip", "Tip ($)", "integer", "usd"),
-        FieldDraft("account_no", "account_no", "string"),
+        FieldDraft("amount", ("amount",), "float"),
+        FieldDraft("id", ("user", "id"), "string"),
+        FieldDraft("region", ("user", "region"), "string"),
+        FieldDraft("wait_seconds", ("wait_seconds",), "integer", "seconds"),
+        FieldDraft("temperature", ("temperature",), "integer"),
+        FieldDraft("seen", ("seen",), "timestamp"),
+        FieldDraft("price", ("price",), "decimal", scale=2),
+        FieldDraft("paid", ("paid",), "decimal", "eur", read="€1234,50"),
+        FieldDraft("tip", ("Tip ($)",), "integer", "usd"),
+        FieldDraft("account_no", ("account_no",), "string"),
+        FieldDraft("qty", ("qty", "$numberInt"), "integer", read="text"),
+        FieldDraft("due_date", ("due_date",), "date", epoch="day"),
+        FieldDraft("tags", ("tags",), "string[]"),
     ]
+    assert left_out == {("eu",): "always True"}
 
 
 def test_kpis_are_sums_means_slow_ends_and_people() -> None:
     fields = [
-        FieldDraft("customer_tier", "customer_tier", "string"),
-        FieldDraft("stars", "stars", "integer", unit="stars"),
-        FieldDraft("wait_seconds", "wait_seconds", "float", unit="seconds"),
-        FieldDraft("amount", "amount", "float"),
-        FieldDraft("mean_unit_price", "mean_unit_price", "float"),
-        FieldDraft("customer", "customer", "string"),
-        FieldDraft("zip_code", "zip_code", "integer"),
+        FieldDraft("customer_tier", ("customer_tier",), "string"),
+        FieldDraft("stars", ("stars",), "integer", unit="stars"),
+        FieldDraft("wait_seconds", ("wait_seconds",), "float", unit="seconds"),
+        FieldDraft("amount", ("amount",), "float"),
+        FieldDraft("mean_unit_price", ("mean_unit_price",), "float"),
+        FieldDraft("customer", ("customer",), "string"),
+        FieldDraft("zip_code", ("zip_code",), "integer"),
+        FieldDraft("ordered_at", ("ordered_at",), "timestamp"),
+        FieldDraft("delivered_at", ("delivered_at",), "timestamp"),
     ]
     made, left_out = kpis_of("order.paid", fields)
     assert [(k.name, k.value, k.better) for k in made] == [
@@ -113,15 +156,21 @@ def test_kpis_are_sums_means_slow_ends_and_people() -> None:
         ("order_paid_wait_seconds_p95", "quantile(wait_seconds, 0.95)", "lower"),
         ("order_paid_stars_mean", "avg(stars)", "higher"),
         ("order_paid_mean_unit_price_mean", "avg(mean_unit_price)", "higher"),
+        (
+            "order_paid_ordered_at_to_delivered_at_p95",
+            "quantile(delivered_at - ordered_at, 0.95)",
+            "lower",
+        ),
         ("order_paid_customers", "count(distinct customer)", "higher"),
     ]
-    assert left_out == {"zip_code": "a code, position or time by its name"}
+    assert left_out == {("zip_code",): "a code, position or time by its name"}
 
 
 @pytest.mark.parametrize(
     ("name", "value", "reason"),
     [
         ("amount", lambda n: n % 7, None),
+        ("amount", lambda n: 1, None),
         ("stars", lambda n: n % 5, None),
         ("items", lambda n: n, None),
         ("ticket", lambda n: 90_000 + n, "another number in each event"),
@@ -132,38 +181,40 @@ def test_kpis_are_sums_means_slow_ends_and_people() -> None:
         ("elapsed_ms", lambda n: 1_740_960_016_000 + n, "a time"),
         ("gift", lambda n: n % 2, "a yes or no"),
         ("shards", lambda n: 3, "always 3"),
+        ("approximate_receive_count", lambda n: n % 3, "how it was sent, by its name"),
     ],
 )
 def test_a_number_is_a_measure_or_has_a_reason_why_not(
     name: str, value: Callable[[int], int], reason: str | None
 ) -> None:
     seen = profile([{name: value(n)} for n in range(50)])
-    field = FieldDraft(name, name, "integer", unit_of(name))
-    made, left_out = kpis_of("e", [field], seen)
-    assert left_out == ({} if reason is None else {name: reason})
-    assert len(made) == (2 if reason is None else 1)
+    field = FieldDraft(name, (name,), "integer", unit_of(name))
+    made, left_out = measures_of("e", [field], seen)
+    assert left_out == ({} if reason is None else {(name,): reason})
+    assert len(made) == (1 if reason is None else 0)
 
 
 def test_of_many_numbers_the_first_five_measures_have_kpis() -> None:
-    fields = [FieldDraft(f"load{n}", f"load{n}", "float") for n in range(7)]
-    made, left_out = kpis_of("e", [*fields, FieldDraft("cost", "cost", "float")])
+    fields = [FieldDraft(f"load{n}", (f"load{n}",), "float") for n in range(7)]
+    made, left_out = kpis_of("e", [*fields, FieldDraft("cost", ("cost",), "float")])
     assert [k.name for k in made][1] == "e_cost"
     assert len(made) == 6
-    assert left_out == {f"load{n}": "one of more than 5 numbers" for n in (4, 5, 6)}
+    assert left_out == {(f"load{n}",): "one of more than 5 numbers" for n in (4, 5, 6)}
 
 
 def test_what_no_field_is_made_of_is_named_with_the_reason() -> None:
+    deep: dict[str, Any] = {"e": 1}
+    for _ in range(9):
+        deep = {"d": deep}
     event = {
-        "a.b": 1, "lines": [{"price": 1}], "body": '{"amount": 1}', "code": 5,
-        "deep": {"a": {"b": {"c": {"d": {"e": 1}}}}},
+        "lines": [{"sku": "x"}, {"sku": "y"}], "params": [{"key": "a]", "value": 1}], "code": 5,
     }  # fmt: skip
-    events = [event, event | {"code": "x"}]
-    assert left_out(events, profile(events)) == {
-        "a.b": "its name has a dot: a list of keys as `path` reads it",
-        "lines[]": "a list",
-        "body": "text that holds JSON",
+    seen = profile([event | deep, event | {"code": "x"}])
+    assert named(left_out(seen)) == {
+        "lines": "an array of objects without a number to measure",
+        "params[key=a]].value": "rules can't write its name",
         "code": "of several types: integer, string",
-        "deep.a.b.c.d": "nested too deeply",
+        "d.d.d.d.d.d.d.d.d": "nested too deeply",
     }
 
 
@@ -182,7 +233,12 @@ def test_lateness_is_the_most_that_an_event_came_behind() -> None:
 
 @pytest.mark.parametrize(
     ("written", "name"),
-    [("invoice.placedAt", "invoice_placed_at"), ("Order-Paid", "order_paid"), ("2fa", "n_2fa")],
+    [
+        ("Đăng ký", "dang_ky"),
+        ("invoice.placedAt", "invoice_placed_at"),
+        ("Order-Paid", "order_paid"),
+        ("2fa", "n_2fa"),
+    ],
 )
 def test_names_are_as_kpis_are_called(written: str, name: str) -> None:
     assert snake(written) == name

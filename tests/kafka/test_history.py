@@ -174,7 +174,7 @@ async def test_brokers_that_do_not_answer_are_reported(plan: Plan) -> None:
 async def test_the_newest_records_of_a_topic_come_in_the_order_of_their_times(
     settings: Settings,
 ) -> None:
-    records = [json.loads(value) for value in await newest(settings, "orders", 400)]
+    records = [json.loads(r.value or b"") for r in await newest(settings, "orders", 400)]
     assert [event["id"] for event in records] == [event["id"] for event in events()[-400:]]
     with pytest.raises(EnvironmentFault, match="there is no topic nowhere"):
         await newest(settings, "nowhere", 5)

@@ -1,0 +1,88 @@
+"""What is drafted: an event type, with its fields and KPIs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from pydantic import TypeAdapter, ValidationError
+
+from agent.core.model.events import Envelope, InnerText
+from agent.core.model.paths import Path
+from agent.init.fields import FieldDraft
+from agent.init.measures import KpiDraft
+from agent.init.naming import free
+from agent.language.models.values import EventName, WindowText
+
+_EVENT_NAME: TypeAdapter[str] = TypeAdapter(EventName)
+_WINDOW: TypeAdapter[object] = TypeAdapter(WindowText)
+
+
+@dataclass(frozen=True, slots=True)
+class TimeDraft:
+    """Where an event's time is, and the format that it is written in, if it needs one."""
+
+    path: Path
+    format: str | None = None
+
+
+@dataclass(slots=True)
+class EventDraft:
+    """An event type with its KPIs.
+
+    `type_field` None: all events of the topic are of this type; `type` is the value that names it,
+    where that is not the event's name. `times` and `ids` are empty where the envelope says them, or
+    nothing does. `notes` say why something is as it is, by what it is about; `left_out` why a part
+    of the events has no field or KPI, by its path.
+    """
+
+    event: str
+    topic: str
+    type_field: Path | None
+    times: Sequence[TimeDraft] = ()
+    type: str | None = None
+    timezone: str = "UTC"
+    ids: Sequence[Path] = ()
+    lateness_ms: int = 0
+    fields: list[FieldDraft] = field(default_factory=list)
+    kpis: list[KpiDraft] = field(default_factory=list)
+    by: list[str] = field(default_factory=list)
+    window: str = "1h"
+    notes: dict[str, str] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
+    envelope: Envelope | None = None
+    decode: Sequence[InnerText] = ()
+    each: Path | None = None
+
+    def slice_ms(self) -> int:
+        """The slice in which the events of its KPIs are counted (ms)."""
+        try:
+            window = _WINDOW.validate_python(self.window)
+        except ValidationError:
+            return 0  # refused by the check
+        return int(window.compile(self.timezone).slice_ms)  # type: ignore[attr-defined]
+
+
+def with_own_names(drafts: Sequence[EventDraft]) -> list[EventDraft]:
+    """The drafts with KPIs that are called differently, also of types that fold to one name.
+
+    `order.paid` and `order-paid` are both `order_paid` as a KPI is called.
+    """
+    used: set[str] = set()
+    made = []
+    for draft in drafts:
+        kpis = []
+        for kpi in draft.kpis:
+            kpis.append(replace(kpi, name=free(kpi.name, used)))
+            used.add(kpis[-1].name)
+        made.append(replace(draft, kpis=kpis))
+    return made
+
+
+def is_event_name(name: str) -> bool:
+    """Whether an event can have the name."""
+    try:
+        _EVENT_NAME.validate_python(name)
+    except ValidationError:
+        return False
+    return True

@@ -1,0 +1,161 @@
+"""The fields that a contract is given: their names, types, and how their values are written."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import dataclass, replace
+from decimal import Decimal
+
+import sqlglot
+from sqlglot import exp
+from sqlglot.errors import SqlglotError
+
+from agent.core.model.field_types import DECIMAL_DIGITS, DEFAULT_SCALE, FieldType
+from agent.core.model.paths import Path, Root
+from agent.init.naming import IDENTIFIERS, MONEY, SUMS, free, unit_of
+from agent.init.places import keys_before, long_name_of, name_of, written
+from agent.init.sample import Seen
+
+LEAST_CONSTANT = 20
+"""Texts that are the same in so many events say nothing."""
+_FIRST_DAY, _LAST_DAY = 10_957, 25_567
+"""2000 and 2040 as days since 1970, as Kafka Connect and Debezium write dates."""
+_NUMBERS = frozenset({"$numberInt", "$numberLong", "$numberDecimal", "$numberDouble", "N"})
+"""How MongoDB and DynamoDB say that a text is a number."""
+
+
+@dataclass(frozen=True, slots=True)
+class FieldDraft:
+    """A field of a contract: its name in the rules, where it is, and how it is read. `read`,
+    `scale` and `format` as rules have them; `epoch` is the unit of a number that is a time."""
+
+    name: str
+    path: Path
+    type: FieldType
+    unit: str | None = None
+    read: str | None = None
+    scale: int | None = None
+    format: str | None = None
+    epoch: str | None = None
+
+    @property
+    def is_number(self) -> bool:
+        """Whether it can be added up."""
+        return self.type in ("integer", "float", "decimal")
+
+
+def fields_of(
+    seen: Mapping[Path, Seen], without: Iterable[Path]
+) -> tuple[list[FieldDraft], dict[Path, str]]:
+    """The fields that KPIs may use: those of one type, under names that SQL takes. And why others
+    are left out.
+
+    That all events of a sample have a field, or none is negative, is no promise of the producer's:
+    nothing is required, and nothing has bounds.
+    """
+    made: dict[str, FieldDraft] = {}
+    left_out: dict[Path, str] = {}
+    skipped = frozenset(without)
+    for path, part in seen.items():
+        if path in skipped or written(path) is None or path == (Root("key_text"),):
+            continue
+        if any(len(path) < len(other) and other[: len(path)] == path for other in seen):
+            continue  # a value in some events, an object in others; or an array of objects
+        spelled = _spelled(part)
+        if spelled is None:
+            continue
+        if spelled.type in ("string", "boolean") and (reason := _constant(part)):
+            left_out[path] = reason
+            continue
+        name = _free_name(path, made)
+        made[name] = replace(spelled, name=name)
+    return list(made.values()), left_out
+
+
+def _constant(part: Seen) -> str | None:
+    """Why a text that is always the same says nothing. A currency does."""
+    is_whole = part.known == part.count >= LEAST_CONSTANT
+    if part.distinct != 1 or not is_whole or name_of(part.path).endswith("currency"):
+        return None
+    (value,) = part.values
+    return "always empty" if value == "" else f"always {value}"
+
+
+def _free_name(path: Path, used: Container[str]) -> str:
+    name = name_of(path)
+    if name in used:
+        name = long_name_of(path)
+    return free(name if _is_column(name) else f"{name}_value", used)
+
+
+def _spelled(part: Seen) -> FieldDraft | None:
+    """How the values of a field are written, as a field without a name; None: in no one way."""
+    name, path = name_of(part.path), part.path
+    unit = unit_of(keys_before(path)[-1])
+    if part.is_number_in_text and (part.distinct > 1 or _is_amount(path, name)):
+        scale = _scale(part)
+        if scale is None:
+            return FieldDraft("", path, "float", unit, read="text")
+        return FieldDraft("", path, "decimal", unit, scale=scale)
+    if _is_count_in_text(part, name):
+        return FieldDraft("", path, "integer", unit, read="text")
+    if part.is_time and not part.naive:
+        return FieldDraft("", path, "timestamp")
+    return _text(part, unit) if part.type == "string" else _scalar(part, name, unit)
+
+
+def _scalar(part: Seen, name: str, unit: str | None) -> FieldDraft | None:
+    """What is no text."""
+    if part.type == "float" and any(isinstance(value, Decimal) for value in part.values):
+        return FieldDraft("", part.path, "decimal", unit)
+    if part.type == "integer" and name.endswith(("date", "day")) and _are_days(part):
+        return FieldDraft("", part.path, "date", epoch="day")
+    return None if part.type is None else FieldDraft("", part.path, part.type, _unit(part, unit))
+
+
+def _text(part: Seen, unit: str | None) -> FieldDraft:
+    """A text that may be a time or a number."""
+    if form := part.format:
+        kind: FieldType = "timestamp" if "%H" in form or "%I" in form else "date"
+        return FieldDraft("", part.path, kind, format=form)
+    if example := part.number_example:
+        unit = unit_of(example) or unit
+        return FieldDraft("", part.path, "decimal", unit, read=example)
+    return FieldDraft("", part.path, "string")
+
+
+def _unit(part: Seen, unit: str | None) -> str | None:
+    return unit if part.type in ("integer", "float") else None
+
+
+def _scale(part: Seen) -> int | None:
+    """The decimals of numbers in text; None where there are more than a decimal has."""
+    most = max(part.decimals)
+    if most > DECIMAL_DIGITS // 2 or part.kinds["float"]:
+        return DEFAULT_SCALE if most <= DEFAULT_SCALE else None
+    return most if {*part.decimals} <= {0, most} and most else max(DEFAULT_SCALE, most)
+
+
+def _is_count_in_text(part: Seen, name: str) -> bool:
+    """Whether whole numbers as text are amounts, not codes."""
+    if not part.number_texts or part.number_texts != part.known or part.decimals != {0}:
+        return False
+    return _is_amount(part.path, name) and not {*name.split("_")} & IDENTIFIERS
+
+
+def _is_amount(path: Path, name: str) -> bool:
+    """Whether a number is an amount by its name, or by what stands around it."""
+    return path[-1] in _NUMBERS or bool({*name.split("_")} & (SUMS | MONEY))
+
+
+def _are_days(part: Seen) -> bool:
+    return all(_FIRST_DAY <= value < _LAST_DAY for value in part.values)
+
+
+def _is_column(name: str) -> bool:
+    """Whether SQL takes a name for that of a column, as it doesn't take `select`."""
+    try:
+        tree = sqlglot.parse_one(f"select count({name})", dialect="duckdb")
+    except SqlglotError:
+        return False
+    return any(column.name == name for column in tree.find_all(exp.Column))

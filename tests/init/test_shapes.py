@@ -1,0 +1,173 @@
+"""Whatever shape the events have: the draft passes the check, reads the whole sample, and has the
+KPIs that the team wants."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import random
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.cli import main
+from agent.language.load import check
+from tests.events.samples import SHAPES, lines
+
+WANTED: dict[str, list[str]] = {
+    "cloudevents": ["sum(amount) by tenant"],
+    "debezium": ["count(*) by op"],
+    "debezium_schema": ["sum(price) by op"],
+    "debezium_mongo": ["sum(total) by op"],
+    "connect": ["avg(orderunits) by state"],
+    "canal": ["sum(weight) by type"],
+    "maxwell": ["sum(weight) by type"],
+    "sns": ["sum(amount)"],
+    "sqs": ["sum(amount)"],
+    "kinesis": ["sum(amount)"],
+    "eventbridge": ["sum(amount) by currency"],
+    "eventgrid": ["sum(content_length)"],
+    "dynamodb": ["sum(total) by event_name"],
+    "mongo": ["sum(qty) by status"],
+    "openbanking": ["sum(amount) by credit_debit_indicator, currency"],
+    "openbanking_page": ["sum(amount) by credit_debit_indicator, currency"],
+    "salesforce": ["sum(amount) by stage"],
+    "mixpanel": ["sum(amount) by plan_type"],
+    "posthog": ["count(*)", "count(distinct distinct_id)"],
+    "fhir": ["count(*) by status"],
+    "otel_flat": [
+        "count(*) filter (where http_status_code >= 500) / count(http_status_code) by service_name"
+    ],
+    "headers": ["sum(total) by region"],
+    "lines": ["sum(price * quantity) by country", "sum(quantity) by country"],
+    "topics": ["sum(total)"],
+}
+
+Record = Callable[[random.Random, int, datetime], Any]
+
+
+def _written(rng: random.Random, n: int, at: datetime) -> Any:
+    return {
+        "when": at.strftime("%d/%m/%Y %H:%M"),
+        "total": f"{rng.randrange(100, 99_999) / 10:,.2f}",
+        "fee": f"€{rng.randrange(9)}",
+        "latency_us": rng.randrange(9_999),
+    }
+
+
+def _parameters(rng: random.Random, n: int, at: datetime) -> Any:
+    price = {"key": "price", "value": {"double_value": rng.random()}}
+    return {
+        "event_name": rng.choice(["purchase", "view"]),
+        "event_timestamp": int(at.timestamp() * 1e6),
+        "event_params": [{"key": "page", "value": {"string_value": "x"}}, price],
+    }
+
+
+def _packed(rng: random.Random, n: int, at: datetime) -> Any:
+    inner = json.dumps({"wait_seconds": rng.random(), "desk": rng.choice("ab")}).encode()
+    blob = base64.b64encode(gzip.compress(inner)).decode()
+    return {"id": f"m{n}", "at": int(at.timestamp()) * 10**9, "blob": blob}
+
+
+def _strings_in_strings(rng: random.Random, n: int, at: datetime) -> Any:
+    message = json.dumps({"total": f"{rng.randrange(999)}.50", "currency": "NOK"})
+    body = {"Type": "Notification", "Message": message, "Timestamp": at.isoformat()}
+    return {"Records": [{"messageId": f"m{n}", "body": json.dumps(body)}]}
+
+
+def _arrays_in_arrays(rng: random.Random, n: int, at: datetime) -> Any:
+    parts = [{"sku": "a", "price": 1.5, "qty": 2}, {"sku": "b", "price": 2.5, "qty": n % 3}]
+    orders = [{"customer": f"c{n}", "lines": parts}, {"customer": "d", "lines": parts}]
+    return {"type": "shipment", "id": f"s{n}", "created_at": at.isoformat(), "orders": orders}
+
+
+def _typed_by_key(rng: random.Random, n: int, at: datetime) -> Any:
+    value = {"ordered_at": at.isoformat(), "delivered_at": (at + timedelta(hours=n)).isoformat()}
+    key = rng.choice(["order.paid", "order.sent"])
+    return {"topic": "t", "timestamp": int(at.timestamp() * 1000), "key": key, "value": value}
+
+
+def _binary_cloudevent(rng: random.Random, n: int, at: datetime) -> Any:
+    headers = {
+        "ce_specversion": "1.0", "ce_type": "paid", "ce_source": "/s", "ce_id": f"e{n}",
+        "ce_time": at.isoformat(), "ce_tenant": rng.choice("ab"),
+    }  # fmt: skip
+    stamp = int(at.timestamp() * 1000)
+    return {"topic": "t", "timestamp": stamp, "headers": headers, "value": {"amount": n + 0.5}}
+
+
+def _row_alone(rng: random.Random, n: int, at: datetime) -> Any:
+    stamp = int(at.timestamp() * 1000)
+    return {"id": n // 2, "price": n + 0.5, "__op": "c", "__source_ts_ms": stamp}
+
+
+def _decimals_without_schema(rng: random.Random, n: int, at: datetime) -> Any:
+    price = base64.b64encode((731 + n).to_bytes(3, "big")).decode()
+    source = {"ts_ms": int(at.timestamp() * 1000), "lsn": n, "table": rng.choice("ab")}
+    return {"before": None, "after": {"id": n, "price": price}, "op": "c", "source": source}
+
+
+def _gaps(rng: random.Random, n: int, at: datetime) -> Any:
+    times = ("created_at", "paid_at") if n % 3 else ("paid_at", "created_at")
+    return {times[1]: at.isoformat(), times[0]: None, "amount_cents": rng.randrange(999)}
+
+
+OTHERS: dict[str, tuple[Record, str]] = {
+    "written": (_written, "sum(total)"),
+    "parameters": (_parameters, "sum(price)"),
+    "packed": (_packed, "quantile(wait_seconds, 0.95) by desk"),
+    "strings_in_strings": (_strings_in_strings, "sum(total) by currency"),
+    "arrays_in_arrays": (_arrays_in_arrays, "sum(price * qty)"),
+    "typed_by_key": (_typed_by_key, "quantile(delivered_at - ordered_at, 0.95)"),
+    "binary_cloudevent": (_binary_cloudevent, "sum(amount) by tenant"),
+    "row_alone": (_row_alone, "sum(price)"),
+    "decimals_without_schema": (_decimals_without_schema, "sum(price)"),
+    "gaps": (_gaps, "sum(amount_cents)"),
+}
+
+
+def test_each_shape_of_the_page_about_events_is_tried() -> None:
+    assert WANTED.keys() == SHAPES.keys()
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_the_draft_of_a_public_shape_reads_all_and_has_the_kpis(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kpis = drafted("\n".join(lines(name)), tmp_path, capsys)
+    assert set(WANTED[name]) <= kpis
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_the_draft_of_another_shape_reads_all_and_has_the_kpi(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record, wanted = OTHERS[name]
+    rng, start = random.Random(1), datetime(2025, 3, 3, 8, tzinfo=UTC)
+    records = [record(rng, n, start + timedelta(minutes=4 * n)) for n in range(60)]
+    assert wanted in drafted("\n".join(map(json.dumps, records)), tmp_path, capsys)
+
+
+def drafted(sample: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> set[str]:
+    """The KPIs of the draft of a sample, which `replay` reads without a rejected record."""
+    file, draft = folder / "sample.ndjson", folder / "draft.yaml"
+    file.write_text(sample)
+    arguments = ["--rules", str(folder), "--name", "draft", "--yes"]
+    assert main(["init", str(file), *arguments]) == 0
+    plan, problems = check(draft)
+    assert plan is not None, problems
+    capsys.readouterr()
+    assert main(["replay", "--rules", str(draft), str(file), "--format", "json"]) == 0
+    summary = json.loads(capsys.readouterr().out.splitlines()[-1])
+    outcomes = summary["outcomes"]
+    assert (outcomes["rejected"], outcomes["late"]) == (0, 0)
+    assert outcomes["folded"]
+    assert not summary.get("fields")
+    return {
+        f"{kpi.sql} by {', '.join(kpi.by)}" if kpi.by else kpi.sql for kpi in plan.kpis.values()
+    }
