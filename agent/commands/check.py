@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from agent.commands.common import OK, WRONG, is_colored
 from agent.core.model.printable import printable
+
+if TYPE_CHECKING:
+    from agent.core.model.plan import Plan
+    from agent.language.problems import EventProblem
 
 ABOUT = "check the rules and report every error"
 EXAMPLES = (
     "kpi-agent check",
     "kpi-agent check rules --format github",
     "kpi-agent check - < rules.yaml",
+    "kpi-agent check rules --registry https://registry:8081",
 )
 
 
@@ -26,6 +34,15 @@ def arguments(parser: ArgumentParser) -> None:
         metavar="DIR",
         help="default: rules; - for standard input",
     )
+    parser.add_argument(
+        "--registry",
+        nargs="?",
+        const="",
+        metavar="URL",
+        help="also say where a registered schema no longer fits; default: the setting "
+        "schema_registry",
+    )
+    parser.add_argument("--settings", type=Path, metavar="FILE", help="or KPI_AGENT_SETTINGS")
     parser.add_argument("--format", choices=("human", "json", "github"), default="human")
 
 
@@ -35,9 +52,10 @@ def run(options: Namespace) -> int:
     from agent.language.load import check as check_rules
     from agent.language.report import render
 
-    plan, problems = check_rules(options.rules)
+    further = {} if options.registry is None else {"further": partial(_misfits, options)}
+    plan, problems = check_rules(options.rules, **further)
     sys.stdout.write(render(problems, options.format, color=is_colored(sys.stdout)))
-    if plan is None:
+    if plan is None or any(problem.severity == "error" for problem in problems):
         return WRONG
     if options.format == "human":
         counts: dict[str, Mapping[str, object]] = {
@@ -51,3 +69,15 @@ def run(options: Namespace) -> int:
         shown = ", ".join(f"{len(made)} {WORDS[s][len(made) != 1]}" for s, made in counts.items())
         print(f"{printable(options.rules)}: {shown}: all good")  # noqa: T201
     return OK
+
+
+def _misfits(options: Namespace, plan: Plan) -> Iterable[EventProblem]:
+    """Where the registered schemas don't fit."""
+    from agent.kafka.registered import registered
+    from agent.language.problems import EventProblem, Importance
+    from agent.settings import load_settings
+
+    settings = load_settings(options.settings, schema_registry=options.registry or None)
+    for found in registered(settings, plan):
+        severity: Importance = "warning" if found.is_unknown else "error"
+        yield EventProblem(found.event, found.part, found.message, severity)

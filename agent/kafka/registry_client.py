@@ -53,6 +53,15 @@ class RegistryClient:
         registered = self._asked(get)
         return None if registered is None else self._complete(registered)
 
+    def latest(self, subject: str) -> tuple[int, Schema] | None:
+        """The id and schema of a subject's newest version; None if the registry has none."""
+        found = self._asked(partial(self._client.get_latest_version, subject, fmt="serialized"))
+        return None if found is None else (found.schema_id, self._complete(found.schema))
+
+    def subjects(self) -> list[str]:
+        """The names of all subjects."""
+        return list(self._asked(self._client.get_subjects) or ())
+
     def _complete(self, registered: Any) -> Schema:
         references: dict[str, str] = {}
         self._collect(registered, references)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from agent.core.model.plan import Plan
@@ -21,7 +22,7 @@ from agent.language.checks import (
 )
 from agent.language.compile import mapper, shapes, statements
 from agent.language.declared import declare
-from agent.language.problems import Problem, SpecError, in_order
+from agent.language.problems import EventProblem, Problem, SpecError, in_order
 
 
 def load(path: str | Path) -> Plan:
@@ -35,8 +36,13 @@ def load(path: str | Path) -> Plan:
     return plan
 
 
-def check(path: str | Path) -> tuple[Plan | None, list[Problem]]:
-    """The plan, None where there are errors, and all problems, warnings included, in order."""
+def check(
+    path: str | Path, further: Callable[[Plan], Iterable[EventProblem]] = lambda plan: ()
+) -> tuple[Plan | None, list[Problem]]:
+    """The plan, None where there are errors, and all problems, warnings included, in order.
+
+    `further` finds problems of events outside the rules; the plan is there with those, too.
+    """
     declared = declare(Path(path))
     known = shapes.resolve(declared)
     schema_files.read_all(declared)
@@ -57,4 +63,7 @@ def check(path: str | Path) -> tuple[Plan | None, list[Problem]]:
         return None, problems
     plan = mapper.make_plan(declared, known, compiled, linked, tables)
     state_size.check(declared, plan)
+    for found in further(plan):
+        entry = declared.events[found.event]
+        declared.report(entry, found.at, found.message, severity=found.severity)
     return plan, in_order(declared.problems)

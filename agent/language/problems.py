@@ -31,6 +31,16 @@ class Problem:
     line_text: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class EventProblem:
+    """A problem of an event that its rules alone don't show; `at` is its place below the event."""
+
+    event: str
+    at: tuple[str, ...]
+    message: str
+    severity: Importance = "error"
+
+
 class SpecError(RulesError):
     """The rules cannot be loaded. `problems` holds all of them, warnings included, sorted."""
 

@@ -47,6 +47,8 @@ class Registry:
         """Status and content."""
         if self.refuse is not None:
             return self.refuse, {"error_code": self.refuse * 100, "message": "not now"}
+        if path == "/subjects":
+            return 200, list(self.subjects)
         if match := re.fullmatch(r"/schemas/ids/(\d+)", path):
             return self._schema(int(match[1]))
         if match := re.fullmatch(r"/schemas/guids/([0-9a-f-]+)", path):

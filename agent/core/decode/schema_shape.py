@@ -1,0 +1,269 @@
+"""What a schema lets stand where, in the words of JSON: the same shape for Avro, Protobuf and JSON
+Schema, made of what `avro_json` and `protobuf_schema` say that values of a type mean."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from agent.core.decode.schemas import SchemaError
+from agent.core.model.schemas import Schema
+
+if TYPE_CHECKING:
+    from google.protobuf.descriptor import Descriptor, FieldDescriptor
+
+    from agent.core.decode.avro_schema import AvroType
+
+DEEPEST = 32
+"""As long as paths may be."""
+ANYTHING_KINDS = frozenset({"string", "integer", "number", "boolean", "object", "array"})
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What may stand at a place: kinds as JSON Schema calls them, without null.
+
+    `may_lack`: it may be null or absent. `members` are those of an object; of one whose `rest` is
+    not None, all others have that shape. `items` is of an array. `values`: the texts that there
+    may be, empty where there may be any.
+    """
+
+    kinds: frozenset[str]
+    may_lack: bool = False
+    members: Mapping[str, Shape] = field(default_factory=dict)
+    rest: Shape | None = None
+    items: Shape | None = None
+    values: tuple[str, ...] = ()
+
+
+ANYTHING = Shape(ANYTHING_KINDS, may_lack=True)
+"""Where a schema says nothing, and below."""
+
+
+def shape_of(schema: Schema) -> Shape:
+    """The shape of the records of a schema. Raises SchemaError."""
+    if schema.kind == "AVRO":
+        from agent.core.decode.avro_schema import parse_schema
+
+        return _avro(parse_schema(schema.text, schema.references).root)
+    if schema.kind == "PROTOBUF":
+        from agent.core.decode.protobuf_schema import ProtobufSchema
+
+        known = ProtobufSchema(schema)
+        return _message(known.named(schema.message) if schema.message else known.first)
+    return _JsonSchema(schema).shape()
+
+
+def _either(shapes: Iterable[Shape]) -> Shape:
+    """The shape of what has one of some shapes."""
+    found = list(shapes)
+    kinds = frozenset().union(*(shape.kinds for shape in found))
+    names = dict.fromkeys(name for shape in found for name in shape.members)
+    rests = [shape.rest for shape in found if shape.rest is not None]
+    items = [shape.items for shape in found if shape.items is not None]
+    objects = [shape for shape in found if "object" in shape.kinds]
+    return Shape(
+        kinds,
+        any(shape.may_lack for shape in found),
+        {name: _member(objects, name) for name in names},
+        rests[0] if rests else None,
+        items[0] if items else None,
+        tuple(value for shape in found for value in shape.values),
+    )
+
+
+def _member(objects: Iterable[Shape], name: str) -> Shape:
+    """A member of what is one of some objects; one that an object lacks may be absent."""
+    found = [shape.members.get(name, Shape(frozenset(), may_lack=True)) for shape in objects]
+    return found[0] if len(found) == 1 else _either(found)
+
+
+def _avro(type: AvroType) -> Shape:
+    if type.kind == "union":
+        others = [_avro(branch) for branch in type.branches if branch.kind != "null"]
+        shape = _either(others)
+        has_null = len(others) < len(type.branches)
+        return _lacking(shape) if has_null else shape
+    if type.kind == "record":
+        members = {f.name: _avro(f.type) for f in type.fields}
+        aliases = {alias: _avro(f.type) for f in type.fields for alias in f.aliases}
+        return Shape(frozenset({"object"}), members=aliases | members)
+    if type.kind == "map" and type.items is not None:
+        return Shape(frozenset({"object"}), rest=_lacking(_avro(type.items)))
+    if type.kind == "array" and type.items is not None:
+        return Shape(frozenset({"array"}), items=_avro(type.items))
+    if type.kind == "recursive":
+        return ANYTHING
+    return Shape(frozenset({_avro_kind(type)}), values=type.symbols)
+
+
+def _avro_kind(type: AvroType) -> str:
+    logical = type.logical or ""
+    if logical == "decimal":
+        return "number"
+    if logical == "date" or logical.startswith("local-"):
+        return "string"
+    return _AVRO.get(type.kind, "string")
+
+
+_AVRO = {
+    "int": "integer", "long": "integer", "float": "number", "double": "number",
+    "boolean": "boolean",
+}  # fmt: skip
+
+
+def _lacking(shape: Shape) -> Shape:
+    return Shape(shape.kinds, True, shape.members, shape.rest, shape.items, shape.values)
+
+
+_PROTOBUF = {
+    1: "integer", 2: "integer", 3: "integer", 4: "integer", 5: "number", 6: "number",
+    7: "boolean", 8: "string", 9: "string",
+}  # fmt: skip
+"""By FieldDescriptor.CppType, but for messages (10)."""
+
+
+def _message(message: Descriptor, depth: int = 0) -> Shape:
+    special = _WELL_KNOWN.get(message.full_name)
+    if special is not None:
+        return special
+    if depth > DEEPEST:
+        return ANYTHING
+    members = {f.name: _protobuf_field(f, depth) for f in message.fields}
+    return Shape(frozenset({"object"}), members=members)
+
+
+def _protobuf_field(field: FieldDescriptor, depth: int) -> Shape:
+    entry = field.message_type
+    if entry is not None and entry.GetOptions().map_entry:
+        value = _protobuf_value(entry.fields_by_name["value"], depth)
+        return Shape(frozenset({"object"}), rest=_lacking(value))
+    value = _protobuf_value(field, depth)
+    if field.is_repeated:
+        return Shape(frozenset({"array"}), items=value)
+    # Every message may be absent in Protobuf: only of scalars is that said on purpose.
+    is_optional = field.has_presence and field.message_type is None
+    return _lacking(value) if is_optional else value
+
+
+def _protobuf_value(field: FieldDescriptor, depth: int) -> Shape:
+    if field.message_type is not None:
+        return _message(field.message_type, depth + 1)
+    if field.enum_type is not None:
+        return Shape(frozenset({"string"}), values=tuple(field.enum_type.values_by_name))
+    return Shape(frozenset({_PROTOBUF[field.cpp_type]}))
+
+
+_WELL_KNOWN = {
+    "google.protobuf.Timestamp": Shape(frozenset({"integer"})),
+    "google.protobuf.Duration": Shape(frozenset({"number"})),
+    "confluent.type.Decimal": Shape(frozenset({"number"})),
+    **dict.fromkeys(
+        (f"google.protobuf.{name}" for name in ("Struct", "Value", "ListValue")), ANYTHING
+    ),
+    **{
+        f"google.protobuf.{name}Value": Shape(frozenset({kind}), may_lack=True)
+        for name, kind in {
+            "Double": "number", "Float": "number", "Int64": "integer", "UInt64": "integer",
+            "Int32": "integer", "UInt32": "integer", "Bool": "boolean", "String": "string",
+            "Bytes": "string",
+        }.items()
+    },
+}  # fmt: skip
+"""Messages that are no object in JSON."""
+
+
+class _JsonSchema:
+    """A JSON Schema, any draft: what it says of types, members and items. What else it says
+    (patterns, conditions) has no bearing on what stands where."""
+
+    def __init__(self, schema: Schema) -> None:
+        self._root = _parsed(schema.text)
+        self._named = {name: _parsed(text) for name, text in schema.references}
+
+    def shape(self) -> Shape:
+        return self._of(self._root, self._root, 0)
+
+    def _of(self, schema: Any, root: Any, depth: int) -> Shape:
+        """`root` is the document in which references of the schema are looked up."""
+        if not isinstance(schema, dict) or depth > DEEPEST:
+            return ANYTHING
+        if isinstance(schema.get("$ref"), str):
+            return self._of(*self._referred(schema["$ref"], root), depth + 1)
+        own = self._own(schema, root, depth)
+        for key in ("anyOf", "oneOf"):
+            branches = [b for b in _list(schema.get(key)) if b != {"type": "null"}]
+            if branches:
+                one = _either(self._of(branch, root, depth + 1) for branch in branches)
+                has_null = len(branches) < len(schema[key])
+                own = _both(own, _lacking(one) if has_null else one)
+        for part in _list(schema.get("allOf")):
+            own = _both(own, self._of(part, root, depth + 1))
+        return own
+
+    def _own(self, schema: Mapping[str, Any], root: Any, depth: int) -> Shape:
+        """What a schema says itself, not by others that it names."""
+        said = schema.get("type", schema.get("enum") and _types(schema["enum"]))
+        types = {said} if isinstance(said, str) else set(said or (*ANYTHING_KINDS, "null"))
+        required = schema.get("required") or ()
+        members = {
+            name: _present(self._of(part, root, depth + 1), name in required)
+            for name, part in (schema.get("properties") or {}).items()
+        }
+        more = schema.get("additionalProperties", None if members else True)
+        rest = None if more in (False, None) else self._of(more, root, depth + 1)
+        items = schema.get("items")
+        return Shape(
+            frozenset(types - {"null"}),
+            "null" in types,
+            members,
+            None if rest is None else _lacking(rest),
+            self._of(items, root, depth + 1) if isinstance(items, dict) else ANYTHING,
+            tuple(value for value in _list(schema.get("enum")) if isinstance(value, str)),
+        )
+
+    def _referred(self, reference: str, root: Any) -> tuple[Any, Any]:
+        document, _, pointer = reference.partition("#")
+        at = root if not document else self._named.get(document)
+        root = at
+        for step in filter(None, pointer.split("/")):
+            key = step.replace("~1", "/").replace("~0", "~")
+            at = at.get(key) if isinstance(at, dict) else None
+        return at, root
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as cause:
+        raise SchemaError(f"no JSON Schema: {cause}") from cause
+
+
+def _present(shape: Shape, is_required: bool) -> Shape:
+    return shape if is_required else _lacking(shape)
+
+
+def _both(one: Shape, other: Shape) -> Shape:
+    """The shape of what has two shapes at once. A number that must be an integer is one."""
+    kinds = one.kinds & other.kinds
+    if "number" in one.kinds | other.kinds:
+        kinds |= {"integer"} & (one.kinds | other.kinds)
+    return Shape(
+        kinds,
+        one.may_lack and other.may_lack,
+        {**one.members, **other.members},
+        one.rest if one.members else other.rest,
+        other.items if one.items in (None, ANYTHING) else one.items,
+        one.values or other.values,
+    )
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _types(values: Iterable[Any]) -> list[str]:
+    names = {bool: "boolean", str: "string", int: "integer", float: "number", type(None): "null"}
+    return [names.get(type(value), "object") for value in values]
