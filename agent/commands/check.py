@@ -78,6 +78,6 @@ def _misfits(options: Namespace, plan: Plan) -> Iterable[EventProblem]:
     from agent.settings import load_settings
 
     settings = load_settings(options.settings, schema_registry=options.registry or None)
-    for found in registered(settings, plan):
-        severity: Importance = "warning" if found.is_unknown else "error"
-        yield EventProblem(found.event, found.part, found.message, severity)
+    for finding in registered(settings, plan):
+        severity: Importance = "warning" if finding.is_unknown else "error"
+        yield EventProblem(finding.event, finding.part, finding.message, severity)

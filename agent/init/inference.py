@@ -128,13 +128,13 @@ def times_with_gaps(seen: Mapping[Path, Seen], events: Sequence[Occurrence]) -> 
     every event; empty, where most events have none."""
     able = _times(seen)
     main = next((s for s in able if s.known >= len(events) / 2), None)
-    found: list[Path] = []
+    paths: list[Path] = []
     missing = list(events)
     for candidate in [main, *able] if main is not None else []:
         left = [event for event in missing if event.at(candidate.path) is None]
         if len(left) < len(missing):
-            found, missing = [*found, candidate.path], left
-    return found
+            paths, missing = [*paths, candidate.path], left
+    return paths
 
 
 def _times(seen: Mapping[Path, Seen]) -> list[Seen]:
@@ -185,8 +185,12 @@ def touched(seen: Mapping[Path, Seen]) -> Path | None:
 def positions_of(events: Sequence[Occurrence]) -> tuple[Path, ...]:
     """The position in a log that identifies each event; empty: there is none."""
     for paths in _POSITIONS:
-        found = [tuple(event.at(path) for path in paths) for event in events]
-        if found and all(None not in values for values in found) and len({*found}) == len(found):
+        positions = [tuple(event.at(path) for path in paths) for event in events]
+        if (
+            positions
+            and all(None not in values for values in positions)
+            and len({*positions}) == len(positions)
+        ):
             return paths
     return ()
 

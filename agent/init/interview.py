@@ -197,8 +197,8 @@ def _time(made: EventDraft, sample: Sample, seen: Mapping[Path, Seen], ask: Ask)
 
 
 def _first(event: Occurrence, paths: Sequence[Path]) -> object:
-    found = (event.at(path) for path in paths)
-    return next((value for value in found if value is not None), None)
+    values = (event.at(path) for path in paths)
+    return next((value for value in values if value is not None), None)
 
 
 def _is_naive(format: str | None) -> bool:
@@ -263,14 +263,14 @@ def _lines(draft: EventDraft, events: Sequence[Occurrence]) -> list[EventDraft]:
         if not kpis or not is_event_name(name):
             continue
         splits = [field for field in draft.fields if field.name in draft.by]
-        taken = {field.name for field in fields}
+        used = {field.name for field in fields}
         made.append(
             replace(
                 draft,
                 event=name,
                 type=draft.event,
                 each=path,
-                fields=[*fields, *(field for field in splits if field.name not in taken)],
+                fields=[*fields, *(field for field in splits if field.name not in used)],
                 kpis=kpis,
                 by=[field.name for field in splits],
                 notes={key: why for key, why in draft.notes.items() if key in ("time", "by")},

@@ -156,10 +156,10 @@ def _times(prefix: str, fields: Iterable[FieldDraft]) -> Iterator[KpiDraft]:
 
 
 def _named(times: Sequence[FieldDraft], words: Sequence[str]) -> FieldDraft | None:
-    found = [
+    ranked = [
         (words.index(w), i) for i, f in enumerate(times) for w in f.name.split("_") if w in words
     ]
-    return times[min(found)[1]] if found else None
+    return times[min(ranked)[1]] if ranked else None
 
 
 def _failures(

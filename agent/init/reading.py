@@ -147,16 +147,16 @@ def _list_of_events(events: Sequence[Occurrence]) -> Path | None:
 def _decoded(sample: Sample) -> Sample:
     """The sample with what its strings hold in their place."""
     for _ in range(MOST_DECODED):
-        found = [
+        inner = [
             InnerText(path, codings, GUESSED_SCALE if codings[-1] == "decimal" else 0)
             for path, texts in texts_in(sample.events).items()
             if (codings := _codings_of(texts) or _decimals(sample, path, texts))
             and (written(path) or "[")[0] not in "[{"
         ]
-        if not found:
+        if not inner:
             return sample
-        sample = replace(sample, decode=(*sample.decode, *found))
-        sample = replace(sample, events=[_with_inner(event, found) for event in sample.events])
+        sample = replace(sample, decode=(*sample.decode, *inner))
+        sample = replace(sample, events=[_with_inner(event, inner) for event in sample.events])
     return sample
 
 

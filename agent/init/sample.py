@@ -56,8 +56,8 @@ class Occurrence:
         if not path or not isinstance(root := path[0], Root):
             return at(self.value, path)
         if root.part == "header":
-            found = [text for name, text in self.headers if name == root.name]
-            return _text(found[-1]) if found else None
+            values = [text for name, text in self.headers if name == root.name]
+            return _text(values[-1]) if values else None
         if root.part == "key_text":
             return _text(self.key)
         tree = self.around if root.part == "envelope" else _object(self.key)
@@ -283,7 +283,7 @@ def texts_in(events: Sequence[Occurrence]) -> dict[Path, list[str]]:
                 texts.setdefault(path, []).append(value)
             elif value is not None:
                 others.add(path)
-    return {path: found for path, found in texts.items() if path not in others and 0 not in path}
+    return {path: values for path, values in texts.items() if path not in others and 0 not in path}
 
 
 def left_out(seen: Mapping[Path, Seen]) -> dict[Path, str]:

@@ -34,14 +34,14 @@ def time_format(texts: Collection[str]) -> str | None:
     """The format in which all of some texts are times; None: there is none. Where day and month
     could be either, the one in which the times are closer together."""
     column = pl.Series(list(texts), dtype=pl.String)
-    found: tuple[int, str] | None = None
+    best: tuple[int, str] | None = None
     for format in TIME_FORMATS if len(column) else ():
         us, readable = parse_formatted(column, TimeFormat(format=format), "UTC")
         if readable.all():
             span = int(us.max() - us.min())
-            if found is None or span < found[0]:
-                found = span, format
-    return None if found is None else found[1]
+            if best is None or span < best[0]:
+                best = span, format
+    return None if best is None else best[1]
 
 
 def is_either(texts: Collection[str], format: str) -> bool:
@@ -58,14 +58,14 @@ def number_example(texts: Iterable[str]) -> str | None:
     """An example of how all of some texts are written as numbers, where that is not plain:
     `1,234.50`, `€12`. None: they are no numbers, or it is not clear which."""
     matches = [_NUMBER.fullmatch(text) for text in texts]
-    found = [match for match in matches if match is not None]
-    ends = {(match[1], match[4]) for match in found}
-    if len(found) != len(matches) or len(ends) != 1:
+    parts = [match for match in matches if match is not None]
+    ends = {(match[1], match[4]) for match in parts}
+    if len(parts) != len(matches) or len(ends) != 1:
         return None
     ((prefix, suffix),) = ends
     if prefix.strip() not in _SIGNS or suffix.strip() not in _SIGNS:
         return None
-    example = _example([re.sub("[\u00a0\u202f]", " ", match[3]) for match in found])
+    example = _example([re.sub("[\u00a0\u202f]", " ", match[3]) for match in parts])
     if example is None or (example.isdigit() and not (prefix + suffix).strip()):
         return None
     return f"{prefix}{example}{suffix}"

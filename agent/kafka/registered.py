@@ -55,10 +55,10 @@ def _of_contract(
 ) -> Iterator[Finding]:
     reads_keys = any(path[:1] and path[0] == Root("key") for path in contract.paths)
     for ending in (_VALUE, _KEY) if reads_keys else (_VALUE,):
-        found = [name for name in subjects if _topic_of(name, ending) in contract.topics]
-        for subject in found:
+        named = [name for name in subjects if _topic_of(name, ending) in contract.topics]
+        for subject in named:
             yield from _of_subject(client, contract, subject, ending)
-        if not found and contract.schema == REGISTRY:
+        if not named and contract.schema == REGISTRY:
             text = f"the registry has no subject {contract.topics.default}{ending}"
             yield Finding(contract.name, ("topic",), text, is_unknown=True)
 
@@ -77,11 +77,11 @@ def _of_subject(
         yield Finding(contract.name, ("format",), text)
         return
     try:
-        found = misfits(contract, shape_of(schema), is_key=ending == _KEY)
+        differing = misfits(contract, shape_of(schema), is_key=ending == _KEY)
     except SchemaError as error:
         yield Finding(contract.name, ("topic",), f"{error}: {where}", is_unknown=True)
         return
-    for misfit in found:
+    for misfit in differing:
         yield Finding(contract.name, misfit.part, f"{misfit.message}: {where}")
 
 

@@ -55,8 +55,8 @@ class RegistryClient:
 
     def latest(self, subject: str) -> tuple[int, Schema] | None:
         """The id and schema of a subject's newest version; None if the registry has none."""
-        found = self._asked(partial(self._client.get_latest_version, subject, fmt="serialized"))
-        return None if found is None else (found.schema_id, self._complete(found.schema))
+        newest = self._asked(partial(self._client.get_latest_version, subject, fmt="serialized"))
+        return None if newest is None else (newest.schema_id, self._complete(newest.schema))
 
     def subjects(self) -> list[str]:
         """The names of all subjects."""

@@ -63,7 +63,7 @@ def check(
         return None, problems
     plan = mapper.make_plan(declared, known, compiled, linked, tables)
     state_size.check(declared, plan)
-    for found in further(plan):
-        entry = declared.events[found.event]
-        declared.report(entry, found.at, found.message, severity=found.severity)
+    for outside in further(plan):
+        entry = declared.events[outside.event]
+        declared.report(entry, outside.at, outside.message, severity=outside.severity)
     return plan, in_order(declared.problems)

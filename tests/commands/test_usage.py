@@ -25,6 +25,7 @@ from agent.cli import main
 from agent.commands.parser import COMMANDS, command_line
 from agent.kafka.embedded import EmbeddedBroker
 from tests.conftest import ROOT
+from tests.kafka import registry_server
 
 RULES = """version: 1
 defaults: {idle_after: 1s}
@@ -95,6 +96,7 @@ completion tcsh
 ON_KAFKA = """
 init --brokers {brokers} --settings agent.yaml --topic tills --rules from-kafka --yes
 backtest --brokers {brokers} --settings agent.yaml --warm-up 1h --since 2026-03-02
+check rules --registry {registry} --settings agent.yaml
 diff rules --agent {agent}
 explain slow --agent {agent}
 """
@@ -134,12 +136,12 @@ def test_every_command_does_with_every_option_what_it_says(
 @pytest.fixture
 def running(folder: Path) -> Iterator[dict[str, str]]:
     """An agent that `kpi-agent run` started with all its options, on the events of the file."""
-    with EmbeddedBroker() as broker:
+    with EmbeddedBroker() as broker, registry_server.running() as registry:
         producer = Producer({"bootstrap.servers": broker.address})
         for event in EVENTS:
             producer.produce("tills", json.dumps(event).encode())
         producer.flush(30)
-        places = {"brokers": broker.address}
+        places = {"brokers": broker.address, "registry": registry.url}
         log = folder / "agent.log"
         process = subprocess.Popen(
             [sys.executable, "-m", "agent", *shlex.split(RUN.format(**places))],

@@ -81,9 +81,9 @@ def test_every_topic_that_matches_a_pattern_is_looked_at(
     registry: Registry, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     registry.register("shop-eu-value", schema(at="string", amount="string"))
-    found = checked(registry, tmp_path, capsys, '{pattern: "shop.*"}', code=1)
-    assert [where for where, _, _ in found] == ["events.order.fields.amount"]
-    assert "topic shop-eu, subject shop-eu-value" in found[0][2]
+    problems = checked(registry, tmp_path, capsys, '{pattern: "shop.*"}', code=1)
+    assert [where for where, _, _ in problems] == ["events.order.fields.amount"]
+    assert "topic shop-eu, subject shop-eu-value" in problems[0][2]
 
 
 def test_a_schema_of_another_kind_does_not_fit(

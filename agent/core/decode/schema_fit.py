@@ -48,7 +48,7 @@ class _Wanted:
 def misfits(contract: Contract, shape: Shape, *, is_key: bool = False) -> list[Misfit]:
     """Where records, or their keys, of a shape are not what a contract expects. What stands
     outside, and within strings that the contract decodes, is not looked at."""
-    found = []
+    wrong = []
     for wanted in _wanted(contract):
         if isinstance(wanted.path[0], Root) and wanted.path[0].part == "key":
             paths = [wanted.path[1:]] if is_key else []
@@ -56,8 +56,8 @@ def misfits(contract: Contract, shape: Shape, *, is_key: bool = False) -> list[M
             paths = [] if is_key else list(_paths(contract, wanted.path))
         problems = [_problem(shape, path, wanted) for path in paths]
         if problems and None not in problems:
-            found.append(Misfit(wanted.part, problems[0] or ""))
-    return found
+            wrong.append(Misfit(wanted.part, problems[0] or ""))
+    return wrong
 
 
 def _paths(contract: Contract, path: Path) -> Iterator[Path]:
@@ -89,8 +89,8 @@ def _of_field(field: Field) -> _Wanted:
     part = ("fields", field.name)
     element, _, is_list = field.type.partition("[")
     if is_list:
-        taken = frozenset({"array"})
-        return _Wanted(part, field.path, taken, (), field.required, _TAKEN[element])
+        kinds = frozenset({"array"})
+        return _Wanted(part, field.path, kinds, (), field.required, _TAKEN[element])
     kinds = _TAKEN[field.type]
     if isinstance(field.format, NumberFormat):
         kinds = _TIMES
@@ -121,8 +121,8 @@ def _problem(shape: Shape, path: Path, wanted: _Wanted) -> str | None:
 def _wrong_values(at: Shape, wanted: _Wanted) -> str | None:
     """Which values a schema has that are not wanted."""
     if wrong := at.kinds - wanted.kinds:
-        found = f", found {_words(wrong)}" if len(at.kinds) > 1 else ""
-        return f"is {_words(at.kinds)} in the schema: expected {_words(wanted.kinds)}{found}"
+        odd = f", found {_words(wrong)}" if len(at.kinds) > 1 else ""
+        return f"is {_words(at.kinds)} in the schema: expected {_words(wanted.kinds)}{odd}"
     if wanted.items is not None and at.items is not None and at.items.kinds - wanted.items:
         return f"holds {_words(at.items.kinds)} in the schema: expected {_words(wanted.items)}"
     if wanted.values and (others := [v for v in at.values if v not in wanted.values]):

@@ -58,26 +58,26 @@ def shape_of(schema: Schema) -> Shape:
 
 def _either(shapes: Iterable[Shape]) -> Shape:
     """The shape of what has one of some shapes."""
-    found = list(shapes)
-    kinds = frozenset().union(*(shape.kinds for shape in found))
-    names = dict.fromkeys(name for shape in found for name in shape.members)
-    rests = [shape.rest for shape in found if shape.rest is not None]
-    items = [shape.items for shape in found if shape.items is not None]
-    objects = [shape for shape in found if "object" in shape.kinds]
+    each = list(shapes)
+    kinds = frozenset().union(*(shape.kinds for shape in each))
+    names = dict.fromkeys(name for shape in each for name in shape.members)
+    rests = [shape.rest for shape in each if shape.rest is not None]
+    items = [shape.items for shape in each if shape.items is not None]
+    objects = [shape for shape in each if "object" in shape.kinds]
     return Shape(
         kinds,
-        any(shape.may_lack for shape in found),
+        any(shape.may_lack for shape in each),
         {name: _member(objects, name) for name in names},
         rests[0] if rests else None,
         items[0] if items else None,
-        tuple(value for shape in found for value in shape.values),
+        tuple(value for shape in each for value in shape.values),
     )
 
 
 def _member(objects: Iterable[Shape], name: str) -> Shape:
     """A member of what is one of some objects; one that an object lacks may be absent."""
-    found = [shape.members.get(name, Shape(frozenset(), may_lack=True)) for shape in objects]
-    return found[0] if len(found) == 1 else _either(found)
+    each = [shape.members.get(name, Shape(frozenset(), may_lack=True)) for shape in objects]
+    return each[0] if len(each) == 1 else _either(each)
 
 
 def _avro(type: AvroType) -> Shape:
@@ -196,9 +196,9 @@ class _JsonSchema:
         for key in ("anyOf", "oneOf"):
             branches = [b for b in _list(schema.get(key)) if b != {"type": "null"}]
             if branches:
-                one = _either(self._of(branch, root, depth + 1) for branch in branches)
+                either = _either(self._of(branch, root, depth + 1) for branch in branches)
                 has_null = len(branches) < len(schema[key])
-                own = _both(own, _lacking(one) if has_null else one)
+                own = _both(own, _lacking(either) if has_null else either)
         for part in _list(schema.get("allOf")):
             own = _both(own, self._of(part, root, depth + 1))
         return own
@@ -245,18 +245,18 @@ def _present(shape: Shape, is_required: bool) -> Shape:
     return shape if is_required else _lacking(shape)
 
 
-def _both(one: Shape, other: Shape) -> Shape:
-    """The shape of what has two shapes at once. A number that must be an integer is one."""
-    kinds = one.kinds & other.kinds
-    if "number" in one.kinds | other.kinds:
-        kinds |= {"integer"} & (one.kinds | other.kinds)
+def _both(first: Shape, second: Shape) -> Shape:
+    """The shape of what has two shapes at once. An integer is a number, too."""
+    kinds = first.kinds & second.kinds
+    if "number" in first.kinds | second.kinds:
+        kinds |= {"integer"} & (first.kinds | second.kinds)
     return Shape(
         kinds,
-        one.may_lack and other.may_lack,
-        {**one.members, **other.members},
-        one.rest if one.members else other.rest,
-        other.items if one.items in (None, ANYTHING) else one.items,
-        one.values or other.values,
+        first.may_lack and second.may_lack,
+        {**first.members, **second.members},
+        first.rest if first.members else second.rest,
+        second.items if first.items in (None, ANYTHING) else first.items,
+        first.values or second.values,
     )
 
 

@@ -58,7 +58,7 @@ def with_field(name: str, type: Any) -> Schema:
     return Schema("AVRO", json.dumps(avro(*(f for f in fields if f[1] is not None))))
 
 
-def found(
+def problems_with(
     folder: Path, schema: Schema, more: str = "", fields: str = FIELDS, *, is_key: bool = False
 ) -> list[tuple[str, str]]:
     rules = folder / "rules.yaml"
@@ -75,7 +75,7 @@ def found(
 
 
 def test_a_schema_that_has_all_that_is_read_fits(tmp_path: Path) -> None:
-    assert found(tmp_path, with_field("", None)) == []
+    assert problems_with(tmp_path, with_field("", None)) == []
     proto = """
         syntax = "proto3";
         import "google/protobuf/timestamp.proto";
@@ -88,7 +88,7 @@ def test_a_schema_that_has_all_that_is_read_fits(tmp_path: Path) -> None:
           string price = 8; repeated Line lines = 9;
         }
         """
-    assert found(tmp_path, compiled({"order.proto": proto}, "Order")) == []
+    assert problems_with(tmp_path, compiled({"order.proto": proto}, "Order")) == []
     text = {"type": "string"}
     order = json_schema(
         ["at", "count"],
@@ -104,7 +104,7 @@ def test_a_schema_that_has_all_that_is_read_fits(tmp_path: Path) -> None:
     )
     order["definitions"] = {"address": json_schema([], city=text)}
     line = json.dumps(json_schema([], sku=text))
-    assert found(tmp_path, Schema("JSON", json.dumps(order), (("line.json", line),))) == []
+    assert problems_with(tmp_path, Schema("JSON", json.dumps(order), (("line.json", line),))) == []
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_a_schema_that_has_all_that_is_read_fits(tmp_path: Path) -> None:
     ],
 )
 def test_what_does_not_fit_is_named(tmp_path: Path, name: str, type: Any, message: str) -> None:
-    [(part, said)] = found(tmp_path, with_field(name, type))
+    [(part, said)] = problems_with(tmp_path, with_field(name, type))
     assert f"{part.removeprefix('fields.')}: {said}".startswith(message)
 
 
@@ -136,7 +136,7 @@ def test_what_a_map_or_an_alias_reaches_is_there(tmp_path: Path, type: Any) -> N
     schema = Schema("AVRO", json.dumps(inner))
     path = "new.x" if "type" in type else "old"
     fields = f" {{v: {{path: {path}, type: float}}}}"
-    assert found(tmp_path, schema, "time: record", fields) == []
+    assert problems_with(tmp_path, schema, "time: record", fields) == []
 
 
 def test_an_envelope_is_where_its_events_are(tmp_path: Path) -> None:
@@ -145,8 +145,8 @@ def test_an_envelope_is_where_its_events_are(tmp_path: Path) -> None:
     schema = Schema("AVRO", json.dumps(change))
     fields = " {status: string, op: {path: {envelope: op}, type: string}}"
     more = "envelope: debezium\n  time: record"
-    assert found(tmp_path, schema, more, fields) == []
-    assert found(tmp_path, schema, more, " {gone: string}") == [
+    assert problems_with(tmp_path, schema, more, fields) == []
+    assert problems_with(tmp_path, schema, more, " {gone: string}") == [
         ("fields.gone", "the schema has no after.gone; it has id, status")
     ]
 
@@ -155,13 +155,16 @@ def test_keys_and_values_have_schemas_of_their_own(tmp_path: Path) -> None:
     schema = Schema("AVRO", json.dumps(avro(("id", "string"))))
     fields = " {id: {path: {key: id}, type: integer}, amount: float}"
     wrong_key = ("fields.id", "id is a string in the schema: expected an integer")
-    assert found(tmp_path, schema, "time: record", fields, is_key=True) == [wrong_key]
-    assert [part for part, _ in found(tmp_path, schema, "time: record", fields)] == [
+    assert problems_with(tmp_path, schema, "time: record", fields, is_key=True) == [wrong_key]
+    assert [part for part, _ in problems_with(tmp_path, schema, "time: record", fields)] == [
         "fields.amount"
     ]
 
 
 def test_what_a_schema_says_nothing_of_is_not_in_doubt(tmp_path: Path) -> None:
-    assert found(tmp_path, Schema("JSON", "{}"), fields=" {amount: float}") == []
+    assert problems_with(tmp_path, Schema("JSON", "{}"), fields=" {amount: float}") == []
     open_schema = json.dumps({"type": "object", "additionalProperties": {"type": "string"}})
-    assert found(tmp_path, Schema("JSON", open_schema), "time: record", " {name: string}") == []
+    assert (
+        problems_with(tmp_path, Schema("JSON", open_schema), "time: record", " {name: string}")
+        == []
+    )
