@@ -27,6 +27,7 @@ from agent.generate.agent_alerts import (
     objective_alerts,
     stale_alerts,
 )
+from agent.generate.producer_alerts import rejected_alerts
 
 WHAT = "prometheus"
 RULES_FILE = "kpi-agent.rules.yml"
@@ -82,6 +83,8 @@ def alert_rules(plan: Plan, deployment: Deployment | None = None) -> str:
         groups.append({"name": "kpi-objectives", "rules": [recorded, *missed]})
     if stale:
         groups.append({"name": "kpi-freshness", "rules": stale})
+    if rejected := [_agent_entry(alert, deployment) for alert in rejected_alerts(plan)]:
+        groups.append({"name": "kpi-events", "rules": rejected})
     groups.append({"name": "kpi-agent", "rules": health})
     head = "Alerts over the KPIs and over the agent itself. docs/boards.md says what each is for."
     return _document({"groups": groups}, files.mark(WHAT), head)

@@ -248,7 +248,7 @@ def test_an_alert_fires_while_its_state_is_two_also_across_a_hand_over(tmp_path:
 
 @pytest.mark.needs_prometheus
 def test_the_agents_own_alerts_fire_when_they_should_and_not_otherwise(tmp_path: Path) -> None:
-    write_rules(company(), tmp_path)
+    write_rules(produced(company()), tmp_path)
     firing_at = {
         "KpiAgentDown": {"0m": 0, "3m": 1},
         "KpiAgentAbsent": {"15m": 0, "24m": 1},
@@ -256,7 +256,8 @@ def test_the_agents_own_alerts_fire_when_they_should_and_not_otherwise(tmp_path:
         "KpiAgentLagging": {"20m": 2},  # its warning and its critical level
         "KpiAgentMergeLagging": {"0m": 0, "20m": 1},
         "KpiAgentNoEvents": {"10m": 1, "25m": 1},  # of the calm installation alone
-        "KpiAgentDeadLetters": {"20m": 1},
+        "KpiAgentDeadLetters": {"20m": 2},  # of two topics
+        "KpiEventsRejected": {"4m": 0, "20m": 1},
         "KpiAgentLateEvents": {"20m": 0},
         "KpiAgentRecordsMissed": {"4m": 0, "6m": 1, "60m": 1, "70m": 0},
         "KpiAgentTwoRuleSets": {"14m": 0, "17m": 1, "23m": 0},  # where it is no rolling change
@@ -270,6 +271,24 @@ def test_the_agents_own_alerts_fire_when_they_should_and_not_otherwise(tmp_path:
         for name, times in firing_at.items()
     }
     assert fired_at == firing_at
+
+
+def produced(plan: Plan) -> Plan:
+    """The plan with a team that answers for each of its events."""
+    contracts = plan.contracts.items()
+    return replace(plan, contracts={n: replace(c, team="shop", owner="ann") for n, c in contracts})
+
+
+def test_rejected_events_are_the_alert_of_the_team_that_produces_them() -> None:
+    plan = produced(company())
+    alerts = [e for e in entries(alert_rules(plan)) if e["alert"] == "KpiEventsRejected"]
+    assert [alert["labels"] for alert in alerts] == [
+        {"severity": "warning", "contract": name, "owner": "ann", "team": "shop"}
+        for name in sorted(plan.contracts)
+    ]
+    assert all(alert["labels"]["contract"] in alert["expr"] for alert in alerts)
+    nobodys = {n: replace(c, team=None, owner=None) for n, c in plan.contracts.items()}
+    assert "KpiEventsRejected" not in alert_rules(replace(plan, contracts=nobodys))
 
 
 def alerts_at(folder: Path, alert: str, at: str) -> int:
