@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from agent.core.fold.folder import FoldResult
@@ -107,6 +108,11 @@ class IngestReporter:
         for (outcome, contract, reason), number in added.counts.items():
             key = (topic, outcome.value, reason.value if reason else "", contract or "")
             metrics.records.labels(*key).inc(number)
+        records: Counter[str] = Counter()
+        for (_, contract, _), number in added.counts.items():
+            records[contract or ""] += number
+        rejects = (reject for _, reject in added.rejects)
+        metrics.arrivals.note(topic, records, rejects, time.time_ns() // 1_000_000)
         for kpi, number in added.late_rows.items():
             metrics.late_rows.labels(kpi).inc(number)
         for contract, counts in added.fields.items():

@@ -18,6 +18,7 @@ from prometheus_client.samples import Sample
 from agent.core.model import metrics
 from agent.core.model.plan import Plan
 from agent.core.model.results import Outcome, Reason
+from agent.export.arrivals import Arrivals
 
 RecordKey = tuple[str, str, str, str]
 
@@ -48,6 +49,7 @@ class AgentMetrics:
         ProcessCollector(registry=registry)
         self.missed_at_ms: int | None = None
         """When records were last noticed to be missing, wall clock."""
+        self.arrivals = Arrivals()
 
         def counter(name: str, about: str, labels: Sequence[str] = ()) -> Counter:
             return Counter(name, about, labels, registry=registry)

@@ -6,6 +6,7 @@
 | `/kpis/<name>`, `/kpis/<name>/values.csv` | a KPI or one of its series over time (`pages`) |
 | `/api/v1/kpis/<name>/history` | the same as JSON |
 | `/alerts` | active alerts and the last steps, as a page |
+| `/producers` | what became of each event, for the teams that produce them |
 | `/api/v1/board`, `/api/v1/kpis/<name>`, `/api/v1/stream` | its data (`board.py` describes it) |
 | `/api/v1/alerts` | active alerts and the last steps (`alert_pages.py` describes it) |
 | `/api/v1/explain?rule=<name>` | the state of a rule, and why; `&series=region=emea` |

@@ -20,6 +20,7 @@ from agent.export.web.board_alerts import (
 from agent.export.web.board_sources import data_until_ms
 from agent.export.web.pages.alert_pages import alerts_page
 from agent.export.web.pages.kpi_pages import KpiPages, NoSuchPage
+from agent.export.web.pages.producer_pages import producers_page
 
 _FRESH = {"Cache-Control": "no-store"}
 
@@ -39,6 +40,7 @@ class PageHandlers:
             web.get("/kpis/{name}/values.csv", self.kpi_csv),
             web.get("/api/v1/kpis/{name}/history", self.kpi_history),
             web.get("/alerts", self.alerts_page),
+            web.get("/producers", self.producers_page),
         ]
 
     async def kpi_page(self, request: web.Request) -> web.Response:
@@ -90,6 +92,11 @@ class PageHandlers:
             )  # fmt: skip
 
         text = await asyncio.to_thread(work)
+        return _compressed(web.Response(text=text, content_type="text/html", headers=_FRESH))
+
+    async def producers_page(self, request: web.Request) -> web.Response:
+        """What became of each event."""
+        text = producers_page(self._state, self._now_ms())
         return _compressed(web.Response(text=text, content_type="text/html", headers=_FRESH))
 
 

@@ -21,6 +21,7 @@ from tests.export.web.browsing import (
     until,
     violations,
 )
+from tests.export.web.pages.test_producer_pages import fed
 from tests.export.web.test_alerts import STEPS
 
 pytestmark = pytest.mark.needs_browser
@@ -91,6 +92,14 @@ def test_axe_finds_nothing(browser: webdriver.Chrome, path: str, scheme: str) ->
         browser.get(address + path)
         until(browser, "h1", "e")
         assert violations(browser) == []
+
+
+def test_axe_finds_nothing_on_the_page_of_producers(browser: webdriver.Chrome) -> None:
+    with served(fed()) as address:
+        browser.get(address + "producers")
+        until(browser, "h1", "producers")
+        assert violations(browser) == []
+        assert "checkout" in text_of(browser, "#events")
 
 
 def test_axe_finds_nothing_on_a_private_page_and_the_board(browser: webdriver.Chrome) -> None:

@@ -1,0 +1,71 @@
+"""What arrived of each event lately: how many a minute, and the last record that was rejected.
+
+Of this worker, since it started: the counters of `/metrics` have the totals of all workers.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from agent.core.model.results import Reject
+
+MINUTE_MS = 60_000
+MINUTES = 15
+"""Rates are over so many minutes, or since the worker started."""
+_TEXT = re.compile(r'"(?:[^"\\]|\\.)*"')
+_NUMBER = re.compile(r"(?<![\w\[.])[-+]?\d[\w.,:+-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """The last rejected record of an event: when, and why, without the values that it holds."""
+
+    at_ms: int
+    topic: str
+    reject: Reject
+
+    @property
+    def detail(self) -> str:
+        """Why it was rejected, texts and numbers left out."""
+        return masked(self.reject.detail)
+
+
+class Arrivals:
+    """Records by event and minute. An event "" stands for records that no contract reads."""
+
+    def __init__(self) -> None:
+        self._minutes: deque[tuple[int, Counter[str]]] = deque(maxlen=MINUTES + 1)
+        self._started_ms: int | None = None
+        self._rejected: dict[str, Rejected] = {}
+
+    def note(
+        self, topic: str, records: Mapping[str, int], rejects: Iterable[Reject], now_ms: int
+    ) -> None:
+        """Count a batch. `now_ms` is the wall clock."""
+        self._started_ms = self._started_ms or now_ms
+        minute = now_ms // MINUTE_MS
+        if not self._minutes or self._minutes[-1][0] != minute:
+            self._minutes.append((minute, Counter()))
+        self._minutes[-1][1].update(records)
+        for reject in rejects:
+            self._rejected[reject.contract or ""] = Rejected(now_ms, topic, reject)
+
+    def per_minute(self, event: str, now_ms: int) -> float:
+        """The records of an event a minute, lately."""
+        if self._started_ms is None:
+            return 0.0
+        since_ms = max(self._started_ms, (now_ms // MINUTE_MS - MINUTES) * MINUTE_MS)
+        lately = (counts[event] for at, counts in self._minutes if at >= since_ms // MINUTE_MS)
+        return sum(lately) / max((now_ms - since_ms) / MINUTE_MS, 1)
+
+    def last_rejected(self, event: str) -> Rejected | None:
+        """The last rejected record of an event."""
+        return self._rejected.get(event)
+
+
+def masked(detail: str) -> str:
+    """The detail of a rejection without the record's values: `found the string "…"`."""
+    return _NUMBER.sub("…", _TEXT.sub('"…"', detail))
