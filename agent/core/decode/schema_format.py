@@ -165,7 +165,10 @@ class SchemaFormat:
         return all(isinstance(c, tuple) or c.is_right(path, kind) is True for c in codecs)
 
     def _named(self, batch: Batch, name: SchemaId) -> Codec | Problem:
-        schema = (batch.schemas or {}).get(name)
+        if batch.schemas is None:
+            detail = "no registry is asked about records in files; name a file in `schema`"
+            return Reason.UNKNOWN_SCHEMA, f"schema {name}: {detail}"
+        schema = batch.schemas.get(name)
         if schema is None:
             return Reason.UNKNOWN_SCHEMA, f"schema {name}: the registry has none of this id"
         codec = self._codec(schema)
