@@ -15,7 +15,7 @@ from agent.core.model.schemas import Schema
 from agent.language.error_text import explain
 from agent.language.models.defaults import Defaults
 from agent.language.models.events import EventSpec
-from agent.language.models.file import SECTIONS, FileSpec
+from agent.language.models.file import SECTIONS, FileHead, FileSpec
 from agent.language.models.kpis import KpiSpec
 from agent.language.models.lookups import LookupSpec
 from agent.language.models.maintenance import MaintenanceSpec
@@ -234,7 +234,7 @@ def _file(declared: Declared, source: Source) -> None:
             # What stands under a misspelt section is not unknown.
             declared.complete = declared.complete and key in FileSpec.model_fields
     head.pop("defaults", None)
-    _validate(declared, source, FileSpec, head, ())
+    _validate(declared, source, FileHead, head, (), FileSpec)
 
 
 def _section(declared: Declared, source: Source, section: str, data: Any) -> None:
@@ -304,13 +304,19 @@ def _twice(declared: Declared, place: Place, first: Source, second: Source) -> N
 
 
 def _validate(
-    declared: Declared, source: Source, model: type[BaseModel], data: Any, place: Place
+    declared: Declared,
+    source: Source,
+    model: type[BaseModel],
+    data: Any,
+    place: Place,
+    whole: type[BaseModel] | None = None,
 ) -> Any:
-    """The validated model, or None after its problems have been noted."""
+    """The validated model, or None after its problems have been noted. Hints name the fields of
+    `whole`, which the model is a part of."""
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        for at, on, message, hint in explain(error, model, place):
+        for at, on, message, hint in explain(error, whole or model, place):
             span = source.locate(at, on)
             declared.problems.append(source.problem(span, at, message, hint))
         return None

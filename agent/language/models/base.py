@@ -18,7 +18,10 @@ from agent.language.models.values import (
 class Strict(BaseModel):
     """No unknown fields, no guessing of types: `"5"` is not a number."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+    # A validator is built when it is first needed: most models are only parts of others.
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, allow_inf_nan=False, defer_build=True
+    )
 
 
 class EscalationSpec(Strict):

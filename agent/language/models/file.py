@@ -30,10 +30,15 @@ SECTIONS: dict[str, type[Strict]] = {
 """The sections that declare something by name."""
 
 
-class FileSpec(Strict):
-    """A file of rules. Any number of files in a folder make one set."""
+class FileHead(Strict):
+    """What a file says beside its sections. Entries of sections are validated one by one."""
 
     version: Literal[1] = Field(1, description="The version of this language.")
+
+
+class FileSpec(FileHead):
+    """A file of rules. Any number of files in a folder make one set."""
+
     defaults: Defaults | None = Field(
         None, description="What holds wherever nothing else is said, in all files of the folder."
     )

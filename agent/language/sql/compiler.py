@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 import polars as pl
@@ -149,11 +150,19 @@ MOST_DEEP = 100
 
 
 def parsed(text: str, written: str | None = None, columns: Iterable[str] = ()) -> exp.Expression:
-    """The tree of a text; `written`: as its writer knows it, of the same length; `columns`: what it
-    may name.
+    """The tree of a text, to read only; `written`: as its writer knows it, of the same length;
+    `columns`: what it may name.
 
     Raises SqlProblem.
     """
+    try:
+        return _parsed(text, written or text)
+    except ParseError as error:
+        raise _reserved(text, columns) or _explained(written or text, error) from error
+
+
+@lru_cache(maxsize=1_000)  # an expression is compiled, and looked at by several checks
+def _parsed(text: str, written: str) -> exp.Expression:
     whole = (0, max(1, len(text)))
     deep = SqlProblem(
         "nested too deeply", "leave brackets out, or make two KPIs or rules of it", *whole
@@ -162,8 +171,6 @@ def parsed(text: str, written: str | None = None, columns: Iterable[str] = ()) -
         tree = sqlglot.parse_one(PREFIX + text, dialect="duckdb")
     except RecursionError as error:
         raise deep from error
-    except ParseError as error:
-        raise _reserved(text, columns) or _explained(written or text, error) from error
     except TokenError as error:
         quote = max(text.find("'"), text.find('"'), 0)
         raise SqlProblem(
@@ -183,7 +190,7 @@ def parsed(text: str, written: str | None = None, columns: Iterable[str] = ()) -
         fail(tree.expressions[1], "this has to be one expression", "leave out the comma")
     if _is_deeper(tree, MOST_DEEP):
         raise deep
-    tree.meta[TEXT] = written or text
+    tree.meta[TEXT] = written
     return tree.expressions[0]  # type: ignore[no-any-return]
 
 
