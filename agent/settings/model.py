@@ -1,36 +1,31 @@
-"""How an agent is run: brokers, topics, ports, folders.
-
-Each setting is read from, in this order: an argument of the command, the environment variable
-`KPI_AGENT_<NAME>`, the settings file (`--settings` or `KPI_AGENT_SETTINGS`; YAML, TOML or
-`NAME=value` lines), its default. What the KPIs are is not a setting: that is in the rules folder.
-"""
+"""The settings of one agent, and what they have to be together."""
 
 from __future__ import annotations
 
-import difflib
-import os
-import re
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
-from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from typing import Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import (
-    BaseSettings,
-    InitSettingsSource,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-)
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from agent.config_errors import value_problems
 from agent.core.output.labels import parse_external_labels
 from agent.errors import EnvironmentFault
-from agent.settings_file import read_settings_file
+from agent.settings.values import (
+    Addresses,
+    Brokers,
+    Extensions,
+    Headers,
+    Labels,
+    Link,
+    TokenUrl,
+    Zone,
+    listed,
+    parse_extensions,
+    parse_headers,
+)
 
 PREFIX = "KPI_AGENT_"
-FILE_VARIABLE = "KPI_AGENT_SETTINGS"
+"""Of environment variables."""
 MIN_SECRET_LENGTH = 16
 """Characters. With a list of names, a shorter one could be found by trying."""
 
@@ -40,7 +35,6 @@ SaslMechanism = Literal[
 ]
 WITHOUT_PASSWORD = ("AWS_MSK_IAM", "GSSAPI")
 """Mechanisms whose credentials come from the environment."""
-_LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 class Settings(BaseSettings):
@@ -48,7 +42,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
 
-    brokers: str = Field(
+    brokers: Brokers = Field(
         "localhost:9092", description="host:port of the brokers, separated by commas"
     )
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
@@ -56,9 +50,9 @@ class Settings(BaseSettings):
     sasl_username: str | None = Field(None, description="for OAUTHBEARER, the client id")
     sasl_password: SecretStr | None = Field(None, description="for OAUTHBEARER, the client secret")
     sasl_password_file: Path | None = Field(None, description="file that contains the password")
-    oauth_token_url: str | None = Field(None, description="token endpoint for OAUTHBEARER")
+    oauth_token_url: TokenUrl | None = Field(None, description="token endpoint for OAUTHBEARER")
     oauth_scope: str | None = Field(None, description="requested scope")
-    oauth_extensions: str = Field(
+    oauth_extensions: Extensions = Field(
         "", description="name=value, separated by commas, sent to the brokers with the token"
     )
     aws_region: str | None = Field(None, description="region of the cluster, for AWS_MSK_IAM")
@@ -88,7 +82,7 @@ class Settings(BaseSettings):
         None, ge=1, description="of created topics; default: 3, or the number of brokers if lower"
     )
 
-    schema_registry: str = Field(
+    schema_registry: Addresses = Field(
         "", description="schema registry addresses, separated by commas: https://host:8081"
     )
     schema_registry_user: str | None = None
@@ -125,22 +119,22 @@ class Settings(BaseSettings):
         None, description="key for hashing the people of private KPIs"
     )
     person_secret_file: Path | None = Field(None, description="file that contains the key")
-    alertmanagers: str = Field(
+    alertmanagers: Addresses = Field(
         "",
         description="base addresses of Alertmanagers, separated by commas, that the agent sends "
         "alerts to; by default Prometheus sends them",
     )
-    external_labels: str = Field(
+    external_labels: Labels = Field(
         "",
         description="labels on all series and alerts, name=value, separated by commas: the "
         "environment or cluster, if several share a Prometheus",
     )
-    remote_write_url: str = Field(
+    remote_write_url: Addresses = Field(
         "",
         description="Prometheus remote write endpoint for closed windows: "
         "https://host/api/v1/write",
     )
-    remote_write_headers: str = Field(
+    remote_write_headers: Headers = Field(
         "", description="headers, name=value, separated by commas: X-Scope-OrgID=tenant"
     )
     remote_write_user: str | None = None
@@ -157,20 +151,20 @@ class Settings(BaseSettings):
     remote_write_keyfile: Path | None = Field(None, description="PEM of the client key")
     alert_resend: float = Field(60.0, ge=1, le=3600, description="between resends of an alert")
 
-    external_url: str = Field(
+    external_url: Link = Field(
         "",
         description="address of the board for people: https://kpis.example.org; alerts link to "
         "its pages",
     )
-    grafana_url: str = Field(
+    grafana_url: Link = Field(
         "", description="address of Grafana; alerts and pages link to its boards"
     )
-    runbooks_url: str = Field(
+    runbooks_url: Link = Field(
         "",
         description="address of the runbooks; the runbook's name is appended, or replaces {name}; "
         "generated alerts without a runbook of their own link there",
     )
-    timezone: str = Field("UTC", description="IANA time zone of the times on pages: Europe/Berlin")
+    timezone: Zone = Field("UTC", description="IANA time zone of the times on pages: Europe/Berlin")
 
     web_host: str = "0.0.0.0"  # noqa: S104  a scrape comes from outside
     web_hosts: str = Field(
@@ -187,73 +181,6 @@ class Settings(BaseSettings):
     web_port: int = Field(9108, ge=0, le=65535, description="0 takes a free port")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["text", "json"] = "text"
-
-    @field_validator("brokers")
-    @classmethod
-    def _check_brokers(cls, text: str) -> str:
-        for address in text.split(","):
-            host, _, port = address.strip().rpartition(":")
-            if not host or not port.isdigit():
-                raise ValueError(f"{address.strip()!r} is not host:port")
-        return text
-
-    @field_validator("external_labels")
-    @classmethod
-    def _check_external_labels(cls, text: str) -> str:
-        parse_external_labels(text)
-        return text
-
-    @field_validator("alertmanagers", "schema_registry", "remote_write_url")
-    @classmethod
-    def _check_addresses(cls, text: str) -> str:
-        for address in filter(None, text.split(",")):
-            parts = urlsplit(address.strip())
-            if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
-                raise ValueError(f"{address.strip()!r} is not http://host:port")
-            if parts.username or parts.password:
-                raise ValueError("a password has no place in an address")
-        return text
-
-    @field_validator("external_url", "grafana_url", "runbooks_url")
-    @classmethod
-    def _check_link(cls, text: str) -> str:
-        parts = urlsplit(text or "https://none")
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
-            raise ValueError("this is not https://host/path")
-        if parts.username or parts.password:
-            raise ValueError("a password has no place in an address")
-        return text.rstrip("/")
-
-    @field_validator("timezone")
-    @classmethod
-    def _check_timezone(cls, name: str) -> str:
-        try:
-            ZoneInfo(name)
-        except (ValueError, OSError, ZoneInfoNotFoundError):
-            raise ValueError("not an IANA time zone, such as Europe/Berlin") from None
-        return name
-
-    @field_validator("oauth_token_url")
-    @classmethod
-    def _check_token_url(cls, text: str | None) -> str | None:
-        parts = urlsplit(text or "https://none")
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
-            raise ValueError("this is not https://host/path")
-        if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
-            raise ValueError("use https: the client's secret is sent to this address")
-        return text
-
-    @field_validator("remote_write_headers")
-    @classmethod
-    def _check_headers(cls, text: str) -> str:
-        _headers(text)
-        return text
-
-    @field_validator("oauth_extensions")
-    @classmethod
-    def _check_extensions(cls, text: str) -> str:
-        _extensions(text)
-        return text
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:
@@ -286,27 +213,27 @@ class Settings(BaseSettings):
     @property
     def bootstrap(self) -> list[str]:
         """The brokers, one address each."""
-        return [address.strip() for address in self.brokers.split(",")]
+        return listed(self.brokers)
 
     @property
     def alertmanager_urls(self) -> list[str]:
         """The Alertmanagers that alerts are sent to, one address each."""
-        return [url.strip() for url in self.alertmanagers.split(",") if url.strip()]
+        return listed(self.alertmanagers)
 
     @property
     def web_host_names(self) -> tuple[str, ...]:
         """The names by which browsers may call the agent."""
-        return tuple(filter(None, (name.strip() for name in self.web_hosts.split(","))))
+        return tuple(listed(self.web_hosts))
 
     @property
     def oauth_extension_values(self) -> dict[str, str]:
         """What is sent to the broker beside a token, by name."""
-        return _extensions(self.oauth_extensions)
+        return parse_extensions(self.oauth_extensions)
 
     @property
     def remote_write_header_values(self) -> dict[str, str]:
         """The headers of each request of remote write, by name."""
-        return _headers(self.remote_write_headers)
+        return parse_headers(self.remote_write_headers)
 
     @property
     def labels(self) -> dict[str, str]:
@@ -340,29 +267,6 @@ class Settings(BaseSettings):
         return secret
 
 
-def _pairs(text: str) -> list[tuple[str, str]]:
-    pairs = [part.strip().partition("=") for part in text.split(",") if part.strip()]
-    return [(name, value) for name, _, value in pairs]
-
-
-def _extensions(text: str) -> dict[str, str]:
-    """`name=value` by commas: names of letters, values without control characters (RFC 7628)."""
-    pairs = _pairs(text)
-    for name, value in pairs:
-        if not (name.isascii() and name.isalpha()) or name == "auth" or not value.isprintable():
-            raise ValueError(f"{name!r} is not a name: letters only, and name=value by commas")
-    return dict(pairs)
-
-
-def _headers(text: str) -> dict[str, str]:
-    """`name=value` by commas: names are tokens (RFC 9110, 5.6.2), values printable."""
-    pairs = _pairs(text)
-    for name, value in pairs:
-        if not re.fullmatch(r"[\w!#$%&'*+.^`|~-]+", name, re.ASCII) or not value.isprintable():
-            raise ValueError(f"{name!r} is not a header's name: name=value by commas")
-    return dict(pairs)
-
-
 def _secret(name: str, given: SecretStr | None, file: Path | None) -> str | None:
     if given is not None:
         return given.get_secret_value()
@@ -372,57 +276,3 @@ def _secret(name: str, given: SecretStr | None, file: Path | None) -> str | None
         return file.read_text(encoding="utf-8").rstrip("\r\n")
     except OSError as error:
         raise EnvironmentFault(f"{name} can't be read: {error.strerror}: {file}") from error
-
-
-def load_settings(file: Path | None = None, **arguments: Any) -> Settings:
-    """Settings from arguments (those that are not None), environment and file.
-
-    Raises EnvironmentFault with every problem found, and never the value of a secret.
-    """
-    path = file or (Path(os.environ[FILE_VARIABLE]) if os.environ.get(FILE_VARIABLE) else None)
-    from_file = read_settings_file(path, PREFIX) if path else {}
-
-    class Loaded(Settings):
-        @classmethod
-        def settings_customise_sources(
-            cls,
-            settings_cls: type[BaseSettings],
-            init_settings: PydanticBaseSettingsSource,
-            env_settings: PydanticBaseSettingsSource,
-            dotenv_settings: PydanticBaseSettingsSource,
-            file_secret_settings: PydanticBaseSettingsSource,
-        ) -> tuple[PydanticBaseSettingsSource, ...]:
-            return init_settings, env_settings, InitSettingsSource(settings_cls, dict(from_file))
-
-    given = {name: value for name, value in arguments.items() if value is not None}
-    try:
-        return Loaded(**given)
-    except ValidationError as error:
-        raise EnvironmentFault(_explain(error, path)) from None  # its text shows input values
-
-
-def _explain(error: ValidationError, path: Path | None) -> str:
-    lines = ["invalid settings:", value_problems(error, _unknown)]
-    if path is not None:
-        lines.append(f"(read from the command, {PREFIX}… variables and {path})")
-    return "\n".join(lines)
-
-
-def _unknown(name: str) -> str:
-    near = difflib.get_close_matches(name, Settings.model_fields, 1)
-    return "unknown setting" + (f"; did you mean {near[0]}?" if near else "")
-
-
-def misspelt_variables(environment: Mapping[str, str]) -> list[str]:
-    """Environment variables that look like a misspelt setting, each with a hint.
-
-    Only close misses: Kubernetes puts variables of its own beside ours, named after services.
-    """
-    hints = []
-    known = {PREFIX + name.upper() for name in Settings.model_fields} | {FILE_VARIABLE}
-    for name in sorted(environment):
-        if name.startswith(PREFIX) and name not in known:
-            near = difflib.get_close_matches(name, known, 1, cutoff=0.9)
-            if near:
-                hints.append(f"{name} is not a setting; did you mean {near[0]}?")
-    return hints
