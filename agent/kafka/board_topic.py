@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain, compress, islice
 from operator import is_not
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from aiokafka.errors import KafkaError
@@ -195,20 +195,23 @@ class BoardReader:
         return by is not None and (view.dimensions is None or len(view.dimensions) == len(by))
 
 
+class HeldSeries(Protocol):
+    """What a worker holds: the series of its state partitions."""
+
+    def held(self) -> list[SeriesView]:
+        """The series; the list is another one where any of them changed."""
+
+    def is_ours(self, series: SeriesId) -> bool:
+        """Whether the state partition of a series is held here."""
+
+
 class BoardWriter:
     """Writes the rows of the series held here when they change, at most so many a tick."""
 
-    def __init__(
-        self,
-        publisher: Publisher,
-        board: BoardReader,
-        views: Callable[[], list[SeriesView]],
-        is_ours: Callable[[SeriesId], bool],
-    ) -> None:
+    def __init__(self, publisher: Publisher, board: BoardReader, holder: HeldSeries) -> None:
         self._publisher = publisher
         self._board = board
-        self._views = views
-        self._is_ours = is_ours
+        self._holder = holder
         self._written: dict[SeriesId, SeriesView] = {}
         self._seen: Sequence[SeriesView] = ()
         self._known: dict[SeriesId, SeriesView] = {}  # the same by name
@@ -236,7 +239,7 @@ class BoardWriter:
 
     async def tick(self) -> None:
         """Write what changed; series whose window closed or whose alerts changed go first."""
-        views = self._views()
+        views = self._holder.held()
         rows: dict[bytes, bytes | None] = dict(self._alerts)
         if not self._ticks:
             rows |= self._workers()
@@ -298,7 +301,7 @@ class BoardWriter:
         return [
             key
             for key, series in self._board.ids()
-            if series not in self._known and self._is_ours(series)
+            if series not in self._known and self._holder.is_ours(series)
         ]
 
 

@@ -31,7 +31,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from aiokafka import TopicPartition
@@ -45,11 +45,11 @@ from agent.kafka.flush_pace import IDLE_INTERVALS, FlushPace
 from agent.kafka.fold_queue import Flush, FoldQueue, IdleSnapshot
 from agent.kafka.idleness import IdleDetector
 from agent.kafka.ingest_assignment import find_begins, in_words
+from agent.kafka.partition_counts import PartitionCounts
 from agent.kafka.publish import Publisher, acknowledged
 from agent.kafka.schema_registry import SchemaRegistry
 from agent.kafka.side_outputs import SideOutputs
 from agent.kafka.source_consumer import SourceConsumer
-from agent.kafka.source_topics import RecreatedTopicError, partition_counts
 from agent.kafka.stage_events import IngestProgress
 from agent.kafka.topic_subscription import TopicSubscription
 from agent.kafka.topics import TopicNames
@@ -83,21 +83,23 @@ class IngestStage:
         self._progress = progress
         self._wall_ms = wall_ms
         self._plan = plan
-        self._names = TopicNames.of(settings)
+        names = TopicNames.of(settings)
         self._lock = asyncio.Lock()
         self._consumer = SourceConsumer(settings)
         self._subscription = TopicSubscription(
-            admin, self._consumer, plan, self._names, progress,
+            admin, self._consumer, plan, names, progress,
             self._add_folder, self._revoked, self._assigned,
         )  # fmt: skip
         self._state_partitions = state_partitions
-        self._counts: dict[str, int] = {}  # of the source topics' partitions, as last seen
+        self._unread = UnreadRecords()
+        self._counts = PartitionCounts(
+            admin, self._consumer, self._subscription, plan, names, self._unread, progress
+        )
         self._registry = SchemaRegistry(settings, plan, progress.schemas)
         self._queue = FoldQueue({}, side_outputs, progress, wall_ms, self._registry)
         self._idleness = IdleDetector(
             settings.session_timeout, IDLE_INTERVALS * settings.flush_interval
         )
-        self._unread = UnreadRecords()
         self._pace = FlushPace(settings.flush_interval, time.monotonic())
         self._delivery: asyncio.Task[None] | None = None  # of the last flush
         self._delivery_began = 0.0
@@ -191,7 +193,9 @@ class IngestStage:
                 return False
             self._delivery.result()
         self._delivery_began = time.monotonic()
-        flush = self._queue.flush(await self._idle_snapshot(), self._partition_counts())
+        flush = self._queue.flush(
+            await self._idle_snapshot(), self._counts.now(self._queue.folders)
+        )
         self._delivery = asyncio.create_task(self._deliver(flush, self._delivery_began))
         return True
 
@@ -235,45 +239,6 @@ class IngestStage:
             end_seen_ms = answered_ms if remaining == 0 else None
             idle_ms[tp.topic][tp.partition] = self._idleness.idle_ms(tp, end_seen_ms)
         return IdleSnapshot(clock_ms, idle_ms)
-
-    async def _partition_counts(self) -> Mapping[str, int]:
-        """How many partitions the source topics have now, after the records of this flush were
-        fetched. So whatever was written to a topic or partition by then is waited for, before the
-        group has assigned it to anybody (docs/decisions/0026-partitions-that-are-added.md)."""
-        folders = self._queue.folders
-        ids = {
-            topic: {source.topic_id for source in folder.sources.values()}
-            for topic, folder in folders.items()
-            if folder.sources
-        }
-        known = {topic: self._consumer.partition_count(topic) for topic in ids}
-        ends = {tp: end for tp in self._queue.partitions() if (end := self._consumer.end(tp))}
-        try:
-            now = await partition_counts(self._admin, self._plan, self._names, ids)
-        except RecreatedTopicError as error:
-            self._miss_unread(error.topic)
-            raise
-        self._unread.ended({tp: end for tp, end in ends.items() if tp.topic in now})
-        if any(now.get(topic, 0) > count for topic, count in known.items()):
-            self._consumer.rejoin()
-        subscribed = self._subscription.topics
-        if not now.keys() <= subscribed:
-            self._subscription.look_now()
-        # A topic counts while it is subscribed to: a broker may not know one for a moment.
-        last = {topic: count for topic, count in self._counts.items() if topic in subscribed}
-        self._counts = {**last, **now}
-        return {**self._counts, **{t: max(count, now.get(t, 0)) for t, count in known.items()}}
-
-    def _miss_unread(self, topic: str) -> None:
-        """Report what was not read of a topic that is gone."""
-        for tp, offsets in self._unread.of_topic(topic).items():
-            log.error(
-                "topic %s partition %d was deleted, and created again, before offsets %d to %d of "
-                "it were read (at least %d records). Windows that may lack them are marked as "
-                "incomplete",
-                tp.topic, tp.partition, offsets[0], offsets[-1], len(offsets),
-            )  # fmt: skip
-            self._progress.missed(tp.topic, tp.partition, len(offsets))
 
     def _add_folder(self, topic: str) -> None:
         """Fold a topic that is to be subscribed to."""

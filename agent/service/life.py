@@ -195,7 +195,7 @@ class Life:
         try:
             await producer.start()
             publisher = Publisher(producer, self._names, privacy)
-            writer = BoardWriter(publisher, self._board, fleet.held, fleet.is_ours)
+            writer = BoardWriter(publisher, self._board, fleet)
             reporter = MergeReporter(
                 plan, self._state.metrics, self._status, fleet, writer, privacy
             )

@@ -24,6 +24,7 @@ from agent.kafka.board_topic import (
     MAX_ROWS_PER_TICK,
     BoardReader,
     BoardWriter,
+    SeriesId,
     alert_step,
     series_key,
     to_row,
@@ -107,24 +108,36 @@ async def test_what_one_worker_writes_every_worker_reads_and_only_changes_are_wr
     with EmbeddedBroker() as broker:
         settings = load_settings(brokers=broker.address, create_topics=False)
         names = TopicNames.of(settings)
-        held = [VIEW]
         reader = BoardReader(settings, names.board, plan)
         reading = asyncio.create_task(reader.run())
         producer = new_producer(settings)
         await producer.start()
-        writer = BoardWriter(Publisher(producer, names), reader, lambda: held, lambda _: True)
+        writer = BoardWriter(Publisher(producer, names), reader, holder := Holder([VIEW]))
         try:
             await writer.tick()
             await writer.tick()
             await until(lambda: reader.snapshot() == [VIEW] and reader.complete)
             assert reader.changes == 1
-            held[:] = [WATCHED]
+            holder.series = [WATCHED]
             await writer.tick()
             await until(lambda: reader.snapshot() == [WATCHED])
         finally:
             reading.cancel()
             await asyncio.wait([reading])
             await producer.stop()
+
+
+class Holder:
+    """Holds series, which are all its own."""
+
+    def __init__(self, series: list[SeriesView]) -> None:
+        self.series = series
+
+    def held(self) -> list[SeriesView]:
+        return self.series
+
+    def is_ours(self, _series: SeriesId) -> bool:
+        return True
 
 
 class Board:
@@ -148,13 +161,14 @@ async def test_of_many_changes_windows_that_closed_are_written_first_and_each_ch
 ) -> None:
     reader, board = company(plan_at(tmp_path)), Board()
     names = [f"s{number}" for number in range(MAX_ROWS_PER_TICK)]
-    held = [open_series(name, 1.0) for name in names] + [VIEW]
-    writer = BoardWriter(board, reader, lambda: held, lambda _: True)
+    holder = Holder([open_series(name, 1.0) for name in names] + [VIEW])
+    writer = BoardWriter(board, reader, holder)
     await writer.tick()
     await writer.tick()
     assert list(board.rows) == [series_key("revenue", ("a",))]
 
-    held = [open_series(name, 2.0) for name in names] + [structs.replace(VIEW, closed=WINDOW_AFTER)]
+    changed = structs.replace(VIEW, closed=WINDOW_AFTER)
+    holder.series = [open_series(name, 2.0) for name in names] + [changed]
     await writer.tick()
     assert len(board.rows) == MAX_ROWS_PER_TICK
     assert next(iter(board.rows)) == series_key("revenue", ("a",))

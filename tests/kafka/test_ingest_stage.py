@@ -14,7 +14,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from agent.core.fold.checkpoint import COMMIT_VERSION, Resume
 from agent.core.frame import decode
-from agent.kafka import ingest_stage, source_consumer, source_topics
+from agent.kafka import partition_counts, source_consumer, source_topics
 from agent.kafka.embedded import PARTITIONS, EmbeddedBroker
 from agent.kafka.ingest_stage import IngestStage
 from agent.kafka.publish import Publisher, Send
@@ -179,7 +179,7 @@ async def test_what_was_not_read_of_a_topic_that_is_created_again_is_missed(
             raise source_topics.RecreatedTopicError("orders", "first", "second")
         return await count(*asked)
 
-    monkeypatch.setattr(ingest_stage, "partition_counts", recreated)
+    monkeypatch.setattr(partition_counts, "partition_counts", recreated)
     with EmbeddedBroker() as broker:
         Orders(broker.address).write(range(4_000))
         settings = load_settings(brokers=broker.address, rules=tmp_path, flush_interval=0.1)

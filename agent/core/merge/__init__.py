@@ -12,7 +12,8 @@ Read `merger` first: what happens with a frame, and the steps of a commit. Then,
 | `frontiers` | how far the windows of each KPI are closed |
 | `base_kpi` (`slices`, `live_series`, `open_windows`) | slices → panes → windows |
 | `schedule`, `due_windows`, `window_values` | when windows are due, and their values |
-| `derived_kpi` (`input_windows`), `benchmark_targets` | KPIs over KPIs; targets that are KPIs |
+| `derived_kpi` (`input_windows`, `input_members`) | KPIs over KPIs |
+| `benchmark_targets` | targets that are KPIs |
 | `kpi_absence` | whether a KPI has any events at all |
 | `partition_state`, `emission` | what is held here; what is emitted, in event-time order |
 | `row_store` | what is still to be written to the table, and what is emitted again |

@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from agent.core.evaluate.evaluator import Evaluator
-from agent.core.frame import series_key
 from agent.core.merge.backfill_buffer import BEGINNING_MS
 from agent.core.merge.base_kpi import BaseKpi
+from agent.core.merge.input_members import InputDimensions, Members
 from agent.core.merge.input_windows import (
     Closed,
-    Had,
     InputWindows,
     Key,
     Rows,
@@ -50,18 +49,9 @@ class DerivedKpi:
         self._waits = False  # an input waits for its past: nothing can be said
         self._is_read = is_read
         self._missed = missed
-        # The inputs may name the same dimensions in another order.
-        self._orders = [
-            tuple(plan.kpis[name].by.index(dimension) for dimension in kpi.by)
-            for name in kpi.inputs
-        ]
-        first = plan.kpis[kpi.inputs[0]].by
-        self._alikes = [
-            tuple(plan.kpis[name].by.index(dimension) for dimension in first) for name in kpi.inputs
-        ]
-        self.rolls_up = len(kpi.by) < len(first)
-        # Of the inputs' series that are rolled up: which inputs have them, as bits.
-        self._members: dict[Dimensions, int] = {}
+        self._dimensions = InputDimensions(plan, kpi)
+        self._rolls_up = self._dimensions.rolls_up
+        self._members = Members(self._dimensions, self.series)
 
     @property
     def consumed_ms(self) -> int | None:
@@ -102,8 +92,8 @@ class DerivedKpi:
         frontier = min(frontiers)
         if self.frontier_ms is not None and frontier <= self.frontier_ms:
             return step
-        if self.rolls_up and self.frontier_ms is None:
-            self._restore_members(inputs)
+        if self._rolls_up and self.frontier_ms is None:
+            self._members.restore(inputs)
         self.frontier_ms = frontier
         windows = InputWindows(inputs)
         for index, state in enumerate(inputs):
@@ -111,63 +101,25 @@ class DerivedKpi:
                 if self._begins_ms < key[0] <= frontier:
                     windows.put(key, theirs, index, waiting)
         self._close(windows, step)
-        if self.rolls_up and len(inputs) > 1:
-            self._note_lost(inputs, step)
+        if self._rolls_up and len(inputs) > 1:
+            step.changed.update(self._members.note_lost(inputs))
         self._expire(inputs, step)
         return step
-
-    def _restore_members(self, inputs: Sequence[KpiState]) -> None:
-        """After a restart: which inputs had the series that they have now."""
-        for index, state in enumerate(inputs):
-            for input_series in state.unread_series:
-                dimensions = input_series.dimensions or ()
-                series = self.series.get(self._ours(index, dimensions))
-                if series is not None and input_series.first_ms < series.closed_ms:
-                    self._note_member(self._alike(index, dimensions), 1 << index)
-
-    def _note_member(self, theirs: Dimensions, inputs: int) -> None:
-        self._members[theirs] = self._members.get(theirs, 0) | inputs
-
-    def _note_lost(self, inputs: Sequence[KpiState], step: Step) -> None:
-        """Note which series an input has lost while another one has them. That is in the row
-        before the row of the input's series is deleted, so a restart knows that it had them."""
-        live: dict[Dimensions, int] = {}
-        for index, state in enumerate(inputs):
-            for series in state.unread_series:
-                theirs = self._alike(index, series.dimensions or ())
-                live[theirs] = live.get(theirs, 0) | 1 << index
-        for theirs, had in list(self._members.items()):
-            now = live.get(theirs, 0)
-            group = self.series.get(self._ours(0, theirs))
-            if group is not None:
-                key = series_key(theirs)
-                lost = (had | group.lost_inputs.get(key, 0)) & ~now if now else 0
-                if group.note_lost_inputs(key, lost):
-                    step.changed.add(group.dimensions or ())
-            if not now:
-                del self._members[theirs]
 
     def _unread(self, index: int, state: KpiState) -> Iterator[tuple[Key, Dimensions, Closed]]:
         """The closed windows of an input that are not used yet."""
         for series in state.unread_series:
             if series.unread:
                 dimensions = series.dimensions or ()
-                ours, theirs = self._ours(index, dimensions), self._alike(index, dimensions)
+                ours = self._dimensions.ours(index, dimensions)
+                theirs = self._dimensions.alike(index, dimensions)
                 for end, waiting in series.unread.items():
                     yield (end, ours), theirs, waiting
-
-    def _ours(self, index: int, theirs: Dimensions) -> Dimensions:
-        """An input's dimensions in the order of this KPI's, without those that it leaves out."""
-        return tuple(theirs[i] for i in self._orders[index])
-
-    def _alike(self, index: int, theirs: Dimensions) -> Dimensions:
-        """An input's dimensions in the order of the first input's."""
-        return tuple(theirs[i] for i in self._alikes[index])
 
     def _values(self, windows: Sequence[tuple[Dimensions, Rows, bool]]) -> list[Number]:
         """The value of each window: of the inputs' values, or rolled up over those of all series
         that have events. None where series that belong to it may be in `__other__`."""
-        if not self.rolls_up:
+        if not self._rolls_up:
             return self.evaluator.values.of_inputs(
                 [[value for value, _ in row] for _, (row,), _ in windows]
             )
@@ -189,10 +141,10 @@ class DerivedKpi:
             series = self._at(dimensions, end)
             if end > series.closed_ms:
                 series.close(end)
-                rows = inputs.rows((end, dimensions), self._had(series))
-                if self.rolls_up:
+                rows = inputs.rows((end, dimensions), self._members.had(series))
+                if self._rolls_up:
                     for theirs, known in inputs.known((end, dimensions)):
-                        self._note_member(theirs, known)
+                        self._members.note(theirs, known)
                 else:
                     series.inputs |= inputs.inputs((end, dimensions))
                 fresh.append((series, end))
@@ -209,36 +161,6 @@ class DerivedKpi:
                 series.keep(end, value, events)
             step.changed.add(series.dimensions or ())
         step.closed += self.evaluator.close_windows(closed, self.series.values())
-
-    def _had(self, series: Series | None) -> Had:
-        """Which inputs had a series that goes into one of this KPI's."""
-        if series is None:
-            return lambda _: 0
-        if not self.rolls_up:
-            return lambda _: series.inputs
-        members, lost = self._members, series.lost_inputs
-        return lambda theirs: (
-            members.get(theirs, 0) | (lost.get(series_key(theirs), 0) if lost else 0)
-        )
-
-    def _lost(self, inputs: Sequence[KpiState], series: Series | None) -> Had:
-        """Which inputs had a series and have lost it: of one that is live, an input names only
-        the open windows that hold rows."""
-        had = self._had(series)
-
-        def lost(theirs: Dimensions) -> int:
-            known = had(theirs)
-            for index, state in enumerate(inputs):
-                if known >> index & 1 and self._of_input(index, theirs) in state.series:
-                    known ^= 1 << index
-            return known
-
-        return lost
-
-    def _of_input(self, index: int, alike: Dimensions) -> Dimensions:
-        """Dimensions in the order of the first input's, in that of another's."""
-        order = self._alikes[index]
-        return tuple(alike[order.index(place)] for place in range(len(order)))
 
     def _at(self, dimensions: Dimensions, end_ms: int) -> Series:
         series = self.series.get(dimensions)
@@ -260,7 +182,7 @@ class DerivedKpi:
             if series.last_event_ms < oldest and not series.unread and not series.pending_evaluation
         ]
         known = old and {
-            self._ours(index, series.dimensions or ())
+            self._dimensions.ours(index, series.dimensions or ())
             for index, state in enumerate(inputs)
             for series in state.unread_series
         }
@@ -302,8 +224,8 @@ class DerivedKpi:
         ready = InputWindows(inputs)
         for index, state in enumerate(inputs):
             for window in windows[index]:
-                key = window.end_ms, self._ours(index, window.dimensions)
-                theirs = self._alike(index, window.dimensions)
+                key = window.end_ms, self._dimensions.ours(index, window.dimensions)
+                theirs = self._dimensions.alike(index, window.dimensions)
                 ready.put(key, theirs, index, (window.value, window.events))
             for key, theirs, waiting in self._unread(index, state):
                 if self.frontier_ms is None or key[0] > self.frontier_ms:
@@ -311,7 +233,7 @@ class DerivedKpi:
         keys, wanted = [], []
         for end, dimensions in ready.in_order():
             series = self.series.get(dimensions)
-            rows = ready.rows((end, dimensions), self._lost(inputs, series))
+            rows = ready.rows((end, dimensions), self._members.lost(inputs, series))
             if events_of(rows):
                 keys.append((end, dimensions))
                 wanted.append((dimensions, rows, ready.overflows(end)))

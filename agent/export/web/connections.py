@@ -17,7 +17,6 @@ written is not read).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import chain
 from typing import cast
@@ -35,14 +34,9 @@ class Limits:
 
 
 class Connections:
-    """All connections of one server. `protocol` makes what handles the next one."""
+    """All connections of one server."""
 
-    def __init__(
-        self,
-        protocol: Callable[[], asyncio.Protocol],
-        limits: Limits,
-    ) -> None:
-        self._protocol = protocol
+    def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self._waiting: dict[asyncio.BaseProtocol, Connection] = {}  # the longest waiting first
         self._answering: dict[asyncio.BaseProtocol, Connection] = {}
@@ -50,9 +44,9 @@ class Connections:
     def __len__(self) -> int:
         return len(self._waiting) + len(self._answering)
 
-    def new(self) -> Connection:
-        """The protocol of the next connection."""
-        return Connection(self, self._protocol())
+    def new(self, handler: asyncio.Protocol) -> Connection:
+        """The protocol of the next connection, and what handles its requests."""
+        return Connection(self, handler)
 
     def admit(self, connection: Connection) -> bool:
         """Count a connection that was made; False: there is no room."""

@@ -72,19 +72,16 @@ def identified(config: WebConfig) -> Middleware:
     return check
 
 
-def counted(connections: Callable[[], Connections | None]) -> Middleware:
+def counted(connections: Connections) -> Middleware:
     """Notes when a connection's request has come whole, and when it is answered."""
 
     @web.middleware
     async def note(request: web.Request, handler: Handler) -> web.StreamResponse:
-        known = connections()
-        if known is None:
-            return await handler(request)
-        known.begin(request.protocol)
+        connections.begin(request.protocol)
         try:
             return await handler(request)
         finally:
-            known.end(request.protocol)
+            connections.end(request.protocol)
 
     return note
 

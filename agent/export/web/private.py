@@ -37,16 +37,10 @@ from agent.export.web.board import MORE_ROWS, card
 from agent.export.web.board_alerts import STANDING, in_order
 from agent.export.web.board_sources import data_until_ms
 from agent.export.web.series_text import series_text
+from agent.export.web.states import MARKED
 
 Json = dict[str, Any]
 
-WORDS = {
-    "met": "✓ on target",
-    "at_risk": "▲ at risk",
-    "missed": "✕ missed",
-    "no_data": "○ no data",
-    "none": "no target",
-}
 REFRESH_SECONDS = 30
 INDEX_SECONDS = 5.0
 MINUTE_MS = 60_000
@@ -258,7 +252,7 @@ def page(data: Json) -> str:
         refresh_seconds=REFRESH_SECONDS,
         alerts=[_alert_words(alert, data["now_ms"]) for alert in data["alerts"]],
         kpis=data["kpis"],
-        words=WORDS,
+        words=MARKED,
         spark=_spark,
     )
 

@@ -57,6 +57,7 @@ from agent.export.web.middleware import (
 from agent.export.web.pages.handlers import PageHandlers
 from agent.export.web.private import PrivatePages
 from agent.export.web.private import page as private_page
+from agent.export.web.states import SCRIPT as STATES_SCRIPT
 from agent.export.web.stream import BoardStream
 from agent.export.web.tls import HANDSHAKE_SECONDS, ServerTls
 from agent.export.web.web_config import WebConfig
@@ -95,6 +96,7 @@ class Pages:
         self._reloading = asyncio.Lock()
         self.stream = BoardStream(self._board, tick_seconds)
         self._files = {path.name: path.read_bytes() for path in _STATIC.iterdir()}
+        self._files["states.js"] = STATES_SCRIPT.encode()
 
     def routes(self) -> list[web.RouteDef]:
         """All routes."""
@@ -284,12 +286,14 @@ def make_app(
     now_ms: Callable[[], int] = wall_clock_ms,
     tick_seconds: float = 1.0,
     access: Access | None = None,
-    connections: Callable[[], Connections | None] = lambda: None,
+    connections: Connections | None = None,
     config: WebConfig | None = None,
 ) -> web.Application:
     """The application of one agent; `tick_seconds` is how often a stream looks for changes."""
     access = access or Access()
-    middlewares = [counted(connections), allowed(access)]
+    middlewares = [allowed(access)]
+    if connections is not None:
+        middlewares.insert(0, counted(connections))
     if config is not None and config.is_closed:
         middlewares.append(identified(config))
     app = web.Application(middlewares=[*middlewares, guarded])
@@ -317,9 +321,9 @@ async def serving(
     the certificate can't be used.
     """
     tls = ServerTls(config.tls_server_config) if config and config.tls_server_config else None
-    known: list[Connections] = []
+    connections = Connections(limits or Limits())
     runner = web.AppRunner(
-        make_app(state, now_ms, tick_seconds, access, lambda: known[0] if known else None, config),
+        make_app(state, now_ms, tick_seconds, access, connections, config),
         access_log=None,
         shutdown_timeout=SHUTDOWN_SECONDS,
     )
@@ -327,13 +331,12 @@ async def serving(
     protocol = runner.server
     if protocol is None:
         raise InternalError("the web server was set up, and has no protocol")
-    known.append(Connections(protocol, limits or Limits()))
     server: asyncio.Server | None = None
     try:
         try:
             loop = asyncio.get_running_loop()
             server = await loop.create_server(
-                known[0].new, host, port, backlog=BACKLOG,
+                lambda: connections.new(protocol()), host, port, backlog=BACKLOG,
                 ssl=tls.context if tls else None,
                 ssl_handshake_timeout=HANDSHAKE_SECONDS if tls else None,
             )  # fmt: skip

@@ -237,7 +237,7 @@ async def test_nothing_else_opens_a_page(token: str) -> None:
 async def test_the_page_loads_nothing_but_the_boards_files_and_is_whole_without_them() -> None:
     *_, page = await opened(PRIVACY.owner_token("people-lead"))
     assert re.findall(r'(?:href|src)="([^"]*)"', page) == [
-        "../static/refresh.js", "../static/board.css",
+        "../static/icon.svg", "../static/board.css", "../static/refresh.js",
     ]  # fmt: skip
     assert page.count("<script") == 1
 

@@ -26,7 +26,7 @@ _STEPS = {
     "firing": "fired", "pending": "became pending", "inhibited": "was inhibited",
     "resolved": "ended", "inactive": "came to nothing",
 }  # fmt: skip
-_TEMPLATES = Path(__file__).parent / "templates"
+_TEMPLATES = Path(__file__).parent.parent / "templates"
 
 
 def alerts_page(

@@ -39,14 +39,11 @@ from agent.export.web.pages.kpi_data import (
     usual_range,
 )
 from agent.export.web.pages.past import Past
+from agent.export.web.states import STATES
 
 Json = dict[str, Any]
 
-WORDS = {
-    "met": "On target", "at_risk": "At risk", "missed": "Missed", "no_data": "No data",
-    "none": "No target",
-}  # fmt: skip
-_TEMPLATES = Path(__file__).parent / "templates"
+_TEMPLATES = Path(__file__).parent.parent / "templates"
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +159,7 @@ def _render(state: AgentState, of: Sources, data: Json, why: Why, now_ms: int) -
     return html_template(_TEMPLATES, "kpi.html").render(
         board=state.name,
         data=data,
-        words=WORDS,
+        words=STATES,
         chart=drawing.chart(data) if any(line["points"] for line in data["lines"]) else "",
         json=_data_block(data),
         clock=clock,

@@ -18,7 +18,7 @@ from agent.export.metrics.agent_metrics import samples
 from agent.export.templates import html_template
 from agent.export.web.clock import clock_text, iso_text
 
-_PAGE = html_template(Path(__file__).parent / "templates", "producers.html")
+_TEMPLATES = Path(__file__).parent.parent / "templates"
 
 
 @dataclass(slots=True)
@@ -70,7 +70,7 @@ def unread(state: AgentState) -> Mapping[str, Counter[str]]:
 
 def producers_page(state: AgentState, now_ms: int) -> str:
     """The page as HTML."""
-    return _PAGE.render(
+    return html_template(_TEMPLATES, "producers.html").render(
         board=state.name,
         timezone=state.timezone,
         minutes=MINUTES,

@@ -1,0 +1,85 @@
+"""How many partitions the source topics have: each flush carries it to stage 2."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+
+from agent.core.fold.folder import Folder
+from agent.core.model.plan import Plan
+from agent.kafka.source_consumer import SourceConsumer
+from agent.kafka.source_topics import RecreatedTopicError, partition_counts
+from agent.kafka.stage_events import IngestProgress
+from agent.kafka.topic_subscription import TopicSubscription
+from agent.kafka.topics import TopicNames
+from agent.kafka.unread_records import UnreadRecords
+
+log = logging.getLogger(__name__)
+
+
+class PartitionCounts:
+    """Asks the brokers, and makes the group and the subscription look again where there is more
+    than they know."""
+
+    def __init__(
+        self,
+        admin: AIOKafkaAdminClient,
+        consumer: SourceConsumer,
+        subscription: TopicSubscription,
+        plan: Plan,
+        names: TopicNames,
+        unread: UnreadRecords,
+        progress: IngestProgress,
+    ) -> None:
+        self._admin = admin
+        self._consumer = consumer
+        self._subscription = subscription
+        self._plan = plan
+        self._names = names
+        self._unread = unread
+        self._progress = progress
+        self._counts: dict[str, int] = {}  # as last seen
+
+    async def now(self, folders: Mapping[str, Folder]) -> Mapping[str, int]:
+        """The partitions of each topic, after the records of this flush were fetched. So whatever
+        was written to a topic or partition by then is waited for, before the group has assigned it
+        to anybody (docs/decisions/0026-partitions-that-are-added.md).
+
+        Raises RecreatedTopicError, once it has reported what was not read of the old log."""
+        ids = {
+            topic: {source.topic_id for source in folder.sources.values()}
+            for topic, folder in folders.items()
+            if folder.sources
+        }
+        known = {topic: self._consumer.partition_count(topic) for topic in ids}
+        partitions = [TopicPartition(t, p) for t, folder in folders.items() for p in folder.sources]
+        ends = {tp: end for tp in partitions if (end := self._consumer.end(tp))}
+        try:
+            now = await partition_counts(self._admin, self._plan, self._names, ids)
+        except RecreatedTopicError as error:
+            self._miss_unread(error.topic)
+            raise
+        self._unread.ended({tp: end for tp, end in ends.items() if tp.topic in now})
+        if any(now.get(topic, 0) > count for topic, count in known.items()):
+            self._consumer.rejoin()
+        subscribed = self._subscription.topics
+        if not now.keys() <= subscribed:
+            self._subscription.look_now()
+        # A topic counts while it is subscribed to: a broker may not know one for a moment.
+        last = {topic: count for topic, count in self._counts.items() if topic in subscribed}
+        self._counts = {**last, **now}
+        return {**self._counts, **{t: max(count, now.get(t, 0)) for t, count in known.items()}}
+
+    def _miss_unread(self, topic: str) -> None:
+        """Report what was not read of a topic that is gone."""
+        for tp, offsets in self._unread.of_topic(topic).items():
+            log.error(
+                "topic %s partition %d was deleted, and created again, before offsets %d to %d of "
+                "it were read (at least %d records). Windows that may lack them are marked as "
+                "incomplete",
+                tp.topic, tp.partition, offsets[0], offsets[-1], len(offsets),
+            )  # fmt: skip
+            self._progress.missed(tp.topic, tp.partition, len(offsets))
